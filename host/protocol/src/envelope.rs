@@ -1,0 +1,165 @@
+//! The envelope of every message.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Progress, Refusal, RequestId, RoundReply, RoundRequest, SearchReply, SearchRequest};
+
+/// The version of messages that this crate speaks.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// The largest message, in bytes. Control only: components and parameters
+/// travel by digest.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// [`PROTOCOL_VERSION`].
+    pub version: u16,
+    /// A new id for a request, the id of the request for all that answers it.
+    pub request_id: RequestId,
+    /// Who sends: a node's or a researcher's id.
+    pub sender: String,
+    /// Milliseconds that the sender will still wait, at the time of sending.
+    pub deadline_ms: u64,
+    /// What is said.
+    pub body: Body,
+}
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// Researcher to node.
+    Search(SearchRequest),
+    /// Researcher to node.
+    Round(Box<RoundRequest>),
+    /// Researcher to node: nobody waits for this request any more.
+    Cancel,
+    /// Node to researcher.
+    SearchReply(SearchReply),
+    /// Node to researcher.
+    RoundReply(Box<RoundReply>),
+    /// Node to researcher: the answer to any request that is not done.
+    Refused(Refusal),
+    /// Node to researcher, while a round runs.
+    Progress(Progress),
+    /// Researcher to itself: all that was sent before has arrived.
+    Echo,
+}
+
+/// What can be wrong with a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// Larger than [`MESSAGE_BYTES_MAX`].
+    #[error("a message of {got} bytes is larger than {max}")]
+    TooLarge {
+        /// Bytes.
+        got: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// Not a message.
+    #[error("not a message: {reason}")]
+    Malformed {
+        /// What the decoder says.
+        reason: String,
+    },
+    /// Another protocol version.
+    #[error("the message speaks protocol version {got}, this program speaks {ours}")]
+    Version {
+        /// Theirs.
+        got: u16,
+        /// Ours.
+        ours: u16,
+    },
+}
+
+impl Envelope {
+    /// Writes the message as MessagePack.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::TooLarge`], [`EnvelopeError::Malformed`].
+    pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
+        let bytes = rmp_serde::to_vec_named(self).map_err(malformed)?;
+        match bytes.len() {
+            len if len > MESSAGE_BYTES_MAX => {
+                Err(EnvelopeError::TooLarge { got: len, max: MESSAGE_BYTES_MAX })
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// Any [`EnvelopeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(EnvelopeError::TooLarge { got: bytes.len(), max: MESSAGE_BYTES_MAX });
+        }
+        /// The part that every version has.
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u16,
+        }
+        let Versioned { version } = rmp_serde::from_slice(bytes).map_err(malformed)?;
+        if version != PROTOCOL_VERSION {
+            return Err(EnvelopeError::Version { got: version, ours: PROTOCOL_VERSION });
+        }
+        rmp_serde::from_slice(bytes).map_err(malformed)
+    }
+}
+
+fn malformed(error: impl std::fmt::Display) -> EnvelopeError {
+    EnvelopeError::Malformed { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn envelope(tags: Vec<String>) -> Envelope {
+        Envelope {
+            version: PROTOCOL_VERSION,
+            request_id: "r-1".parse().unwrap(),
+            sender: "researcher".into(),
+            deadline_ms: 1_000,
+            body: Body::Search(SearchRequest { tags }),
+        }
+    }
+
+    #[test]
+    fn what_is_sent_is_received() {
+        let sent = envelope(vec!["a".into()]);
+        assert_eq!(Envelope::decode(&sent.encode().unwrap()).unwrap(), sent);
+    }
+
+    #[test]
+    fn one_byte_over_the_limit_is_refused() {
+        let overhead = envelope(vec!["x".repeat(40_000)]).encode().unwrap().len() - 40_000;
+        let at_limit = envelope(vec!["x".repeat(MESSAGE_BYTES_MAX - overhead)]);
+        assert_eq!(at_limit.encode().unwrap().len(), MESSAGE_BYTES_MAX);
+        let over = envelope(vec!["x".repeat(MESSAGE_BYTES_MAX - overhead + 1)]);
+        assert!(matches!(over.encode(), Err(EnvelopeError::TooLarge { .. })));
+        let bytes = vec![0; MESSAGE_BYTES_MAX + 1];
+        assert!(matches!(Envelope::decode(&bytes), Err(EnvelopeError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn another_version_is_named() {
+        let other = Envelope { version: 2, ..envelope(Vec::new()) };
+        let error = Envelope::decode(&other.encode().unwrap()).unwrap_err();
+        assert_eq!(error, EnvelopeError::Version { got: 2, ours: 1 });
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Envelope::decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! From one random seed to the seeds of each purpose.
+//!
+//! A seed is `SHA-256("fedwasm/v1" 00 purpose 00 random_seed [round] [node])`
+//! with `random_seed` as 8 bytes and `round` as 4 bytes, both little-endian,
+//! and `node` as the bytes of the node's id. Rounds count from 1.
+//! The split has neither round nor node: the same rows are held out in every
+//! round, wherever the data lie. Only `plan` knows the node.
+
+use crate::{Digest, NodeId};
+
+/// Initial model parameters.
+pub fn init(random_seed: u64) -> [u8; 32] {
+    derive("init", random_seed, &[])
+}
+
+/// Which rows are held out.
+pub fn split(random_seed: u64) -> [u8; 32] {
+    derive("split", random_seed, &[])
+}
+
+/// The order of the training rows in one round.
+pub fn shuffle(random_seed: u64, round: u32) -> [u8; 32] {
+    derive("shuffle", random_seed, &round.to_le_bytes())
+}
+
+/// What the plan itself draws in one round at one node.
+pub fn plan(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
+    let mut rest = round.to_le_bytes().to_vec();
+    rest.extend_from_slice(node.as_str().as_bytes());
+    derive("plan", random_seed, &rest)
+}
+
+fn derive(purpose: &str, random_seed: u64, rest: &[u8]) -> [u8; 32] {
+    let mut text = b"fedwasm/v1\0".to_vec();
+    text.extend_from_slice(purpose.as_bytes());
+    text.push(0);
+    text.extend_from_slice(&random_seed.to_le_bytes());
+    text.extend_from_slice(rest);
+    *Digest::of(&text).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // tests/oracles/seeds_and_shuffle.py prints these.
+    #[test]
+    fn seeds_equal_the_python_twin() {
+        let hex = |seed: [u8; 32]| -> String {
+            seed[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        let node: NodeId = "site-1".parse().unwrap();
+        assert_eq!(hex(init(42)), "182c4138a6a19909");
+        assert_eq!(hex(split(42)), "a22e0ee35f65cb57");
+        assert_eq!(hex(shuffle(42, 1)), "bcfb9a23c67bc218");
+        assert_eq!(hex(plan(42, 3, &node)), "d745ab5696270949");
+    }
+}

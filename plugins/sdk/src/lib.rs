@@ -1,0 +1,67 @@
+//! What the author of a training plan depends on: one trait, tensors, layers,
+//! losses, optimizers and [`export!`].
+//!
+//! A plan implements [`TrainingPlan`] and ends with `export!(MyPlan);`. It is
+//! compiled for `wasm32-unknown-unknown` by `fedwasm plan build`. Nothing here
+//! knows the host's crates; the two meet in the WIT package
+//! `fedwasm:training-plan` only.
+
+// The generated export macro names this crate by its public name.
+extern crate self as fedwasm_sdk;
+
+mod adapter;
+mod arguments;
+mod batch;
+mod layers;
+mod losses;
+mod optimizers;
+mod parameter;
+mod plan;
+mod session;
+mod tensor;
+
+#[doc(hidden)]
+pub mod bindings {
+    #![allow(missing_docs, clippy::all, unreachable_pub)]
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "training-plan",
+        pub_export_macro: true,
+        export_macro_name: "export_world",
+        default_bindings_module: "fedwasm_sdk::bindings",
+    });
+}
+
+#[doc(hidden)]
+pub use adapter::{Adapter, Package};
+pub use arguments::{Argument, Arguments};
+pub use batch::{Batch, Data, Inputs, Targets};
+pub use bindings::exports::fedwasm::training_plan::plan::{Dependency, Task};
+pub use bindings::fedwasm::training_plan::types::{PlanError, Scope};
+pub use layers::{Layer, Layers, Linear};
+pub use losses::cross_entropy;
+pub use optimizers::Sgd;
+pub use parameter::Parameter;
+pub use plan::TrainingPlan;
+pub use session::Random;
+pub use tensor::Tensor;
+
+/// What the functions of a plan return.
+pub type Result<T> = core::result::Result<T, PlanError>;
+
+/// Makes a type that implements [`TrainingPlan`] the plan of this component.
+///
+/// The plan's name and version are those of the crate that calls the macro.
+#[macro_export]
+macro_rules! export {
+    ($plan:ty) => {
+        const _: () = {
+            impl $crate::Package for $plan {
+                const NAME: &'static str = env!("CARGO_PKG_NAME");
+                const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+            }
+            type Exported = $crate::Adapter<$plan>;
+    $crate::bindings::export_world!(Exported with_types_in $crate::bindings);
+        };
+    };
+}

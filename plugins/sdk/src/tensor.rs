@@ -1,0 +1,82 @@
+//! Arrays of numbers.
+
+use crate::{PlanError, Result};
+
+/// A row-major float32 array. The product of `shape` is the length of `data`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
+impl Tensor {
+    /// Returns a tensor of zeros.
+    ///
+    /// # Errors
+    /// [`PlanError::InvalidArgument`] if the number of elements overflows.
+    pub fn zeros(shape: &[usize]) -> Result<Self> {
+        let overflow = || PlanError::InvalidArgument(format!("shape {shape:?} is too large"));
+        // Bytes must be countable too, on a 32-bit machine.
+        let bytes = shape
+            .iter()
+            .try_fold(4usize, |n, axis| n.checked_mul(*axis));
+        let len = bytes
+            .filter(|n| *n <= isize::MAX as usize)
+            .ok_or_else(overflow)?
+            / 4;
+        Ok(Self {
+            shape: shape.to_vec(),
+            data: vec![0.0; len],
+        })
+    }
+
+    /// Returns a tensor over `data`.
+    ///
+    /// # Errors
+    /// [`PlanError::BadData`] if `data` has another length than `shape` says.
+    pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
+        if shape
+            .iter()
+            .try_fold(1usize, |n, axis| n.checked_mul(*axis))
+            != Some(data.len())
+        {
+            let len = data.len();
+            return Err(PlanError::BadData(format!(
+                "{len} elements do not fill shape {shape:?}"
+            )));
+        }
+        Ok(Self {
+            shape: shape.to_vec(),
+            data,
+        })
+    }
+
+    /// Lengths of the axes.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements, row-major.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The elements, row-major.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// Returns (rows, columns) of a tensor of two axes.
+    ///
+    /// # Errors
+    /// [`PlanError::BadData`] if it has another number of axes.
+    pub fn rows_and_columns(&self) -> Result<(usize, usize)> {
+        match self.shape[..] {
+            [rows, columns] => Ok((rows, columns)),
+            _ => Err(PlanError::BadData(format!(
+                "shape {:?} is not [rows, columns]",
+                self.shape
+            ))),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+"""Prints the seeds and shuffles that the host's tests expect.
+
+An independent implementation of host/protocol/src/seed.rs and
+host/training/src/shuffle.rs; ChaCha20 is written out after RFC 8439.
+Needs nothing but Python 3.
+"""
+import hashlib
+import struct
+
+
+def seed(purpose, random_seed, rest=b""):
+    text = b"fedwasm/v1\0" + purpose.encode() + b"\0" + struct.pack("<Q", random_seed) + rest
+    return hashlib.sha256(text).digest()
+
+
+def chacha20_words(key):
+    """The key stream as 32-bit words: nonce 0, 64-bit block counter from 0."""
+    constant = struct.unpack("<4I", b"expand 32-byte k")
+    counter = 0
+    rotate = lambda v, n: ((v << n) | (v >> (32 - n))) & 0xFFFFFFFF
+    while True:
+        start = list(constant + struct.unpack("<8I", key) + struct.unpack("<2I", struct.pack("<Q", counter)) + (0, 0))
+        s = start[:]
+        def quarter(a, b, c, d):
+            for x, y, z, n in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
+                s[x] = (s[x] + s[y]) & 0xFFFFFFFF
+                s[z] = rotate(s[z] ^ s[x], n)
+        for _ in range(10):
+            for q in ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
+                      (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)):
+                quarter(*q)
+        yield from ((a + b) & 0xFFFFFFFF for a, b in zip(s, start))
+        counter += 1
+
+
+def below(words, n):
+    """A uniform draw from 0..n: 64-bit words, those beyond the last multiple of n rejected."""
+    limit = (2**64 // n) * n
+    while True:
+        word = next(words) | next(words) << 32
+        if word < limit:
+            return word % n
+
+
+def shuffle(items, words):
+    for i in range(len(items) - 1, 0, -1):
+        j = below(words, i + 1)
+        items[i], items[j] = items[j], items[i]
+    return items
+
+
+if __name__ == "__main__":
+    le32 = lambda n: struct.pack("<I", n)
+    print("init   ", seed("init", 42)[:8].hex())
+    print("split  ", seed("split", 42)[:8].hex())
+    print("shuffle", seed("shuffle", 42, le32(1))[:8].hex())
+    print("plan   ", seed("plan", 42, le32(3) + b"site-1")[:8].hex())
+    words = chacha20_words(seed("split", 42))
+    print("0..10 after split 42:", shuffle(list(range(10)), words))
+    words = chacha20_words(seed("shuffle", 42, le32(1)))
+    print("0..10 after shuffle 42 round 1:", shuffle(list(range(10)), words))
+    print("0..10 the epoch after it:      ", shuffle(list(range(10)), words))
