@@ -1,0 +1,229 @@
+//! From bytes to a component that may be compiled.
+
+use std::sync::Arc;
+
+use fedwasm_protocol::{BlobRef, Digest};
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+
+use crate::{CONTRACT, CONTRACT_VERSION};
+
+/// The largest component, in bytes. A Python plan brings its interpreter:
+/// 18 MB.
+pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+
+/// The WebAssembly that plans may use: 2.0 (which has SIMD) and extended
+/// constant expressions, what Rust, C, Python and JavaScript toolchains emit.
+/// No threads, relaxed SIMD, memory64, GC or exceptions: those are not
+/// deterministic or not needed, and what is absent is no attack surface.
+pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// Bytes that are a valid component and import nothing but the contract. The
+/// first stage of a plan; no other code makes one.
+#[derive(Clone)]
+pub struct Component {
+    bytes: Arc<[u8]>,
+    blob: BlobRef,
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+}
+
+/// Why bytes are not admitted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmissionError {
+    /// Larger than [`COMPONENT_BYTES_MAX`].
+    #[error("the plan has {got} bytes, at most {max} are admitted")]
+    TooLarge {
+        /// Bytes.
+        got: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// Not a component at all.
+    #[error("the plan is {got}, not a WebAssembly component; build it with `fedwasm plan build`")]
+    NotAComponent {
+        /// What it looks like.
+        got: &'static str,
+    },
+    /// Malformed, or uses a feature that is switched off.
+    #[error("the plan is not valid: {reason}")]
+    Invalid {
+        /// What the validator says.
+        reason: String,
+    },
+    /// Wants something that no plan gets.
+    #[error(
+        "the plan imports `{name}`, which is not granted; a plan may import {CONTRACT} and nothing else"
+    )]
+    ForbiddenImport {
+        /// The import.
+        name: String,
+    },
+    /// Exports no plan.
+    #[error("the plan does not export `{CONTRACT}/plan@{CONTRACT_VERSION}`")]
+    MissingExport,
+    /// Built for another contract.
+    #[error("the plan was built for {CONTRACT}@{got}, this host speaks {CONTRACT_VERSION}")]
+    OtherVersion {
+        /// The plan's.
+        got: String,
+    },
+}
+
+impl Component {
+    /// Admits `bytes`, in this order: size, preamble, validity, imports,
+    /// exports. Exports beside the contract's are tolerated.
+    ///
+    /// # Errors
+    /// [`AdmissionError`], the first that applies.
+    pub fn admit(bytes: Vec<u8>) -> Result<Self, AdmissionError> {
+        let size = bytes.len() as u64;
+        if size > COMPONENT_BYTES_MAX {
+            return Err(AdmissionError::TooLarge { got: size, max: COMPONENT_BYTES_MAX });
+        }
+        check_preamble(&bytes)?;
+        let invalid = |error: wasmparser::BinaryReaderError| AdmissionError::Invalid {
+            reason: error.to_string(),
+        };
+        Validator::new_with_features(FEATURES).validate_all(&bytes).map_err(invalid)?;
+        let (imports, exports) = outer_names(&bytes).map_err(invalid)?;
+        for import in &imports {
+            match interface(import) {
+                Some((_, version)) => check_version(version)?,
+                None => return Err(AdmissionError::ForbiddenImport { name: import.clone() }),
+            }
+        }
+        let plan = exports.iter().filter_map(|export| interface(export));
+        let plan = plan.filter(|(name, _)| *name == "plan").map(|(_, version)| version).next();
+        check_version(plan.ok_or(AdmissionError::MissingExport)?)?;
+        let blob = BlobRef::of(&bytes);
+        Ok(Self { bytes: bytes.into(), blob, imports, exports })
+    }
+
+    /// The exact bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The component's identity: the SHA-256 of its exact bytes.
+    pub fn digest(&self) -> Digest {
+        self.blob.sha256
+    }
+
+    /// Digest and size.
+    pub fn blob(&self) -> BlobRef {
+        self.blob
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component").field("blob", &self.blob).finish_non_exhaustive()
+    }
+}
+
+/// Magic, version and layer (Component Model, Binary.md): layer 0 is a core
+/// module, layer 1 a component.
+fn check_preamble(bytes: &[u8]) -> Result<(), AdmissionError> {
+    let got = match bytes {
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => return Ok(()),
+        [0, b'a', b's', b'm', _, _, 0, 0, ..] => "a core module",
+        [0x7f, b'E', b'L', b'F', ..] => "native code",
+        [] => "empty",
+        _ if bytes.trim_ascii_start().first() == Some(&b'(') => "WebAssembly text",
+        _ => "something else",
+    };
+    Err(AdmissionError::NotAComponent { got })
+}
+
+/// Names of the outermost imports and exports, in order.
+fn outer_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), wasmparser::BinaryReaderError> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+/// Takes `fedwasm:training-plan/store@0.1.0` apart into `store` and `0.1.0`.
+fn interface(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(CONTRACT)?.strip_prefix('/')?.split_once('@')
+}
+
+fn check_version(version: &str) -> Result<(), AdmissionError> {
+    let other = || AdmissionError::OtherVersion { got: version.to_owned() };
+    let got: semver::Version = version.parse().map_err(|_| other())?;
+    // Before 1.0 each minor version is a contract of its own.
+    let same = got.major == CONTRACT_VERSION.major
+        && got.minor == CONTRACT_VERSION.minor
+        && got.pre.is_empty();
+    if same { Ok(()) } else { Err(other()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(bytes: &[u8]) -> AdmissionError {
+        Component::admit(bytes.to_vec()).unwrap_err()
+    }
+
+    const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn what_is_no_component_is_named() {
+        for (bytes, expected) in [
+            (&b"\0asm\x01\0\0\0"[..], "a core module"),
+            (b"(component)", "WebAssembly text"),
+            (b"\x7fELF\x02\x01", "native code"),
+            (b"", "empty"),
+            (b"import torch", "something else"),
+        ] {
+            assert_eq!(refusal(bytes), AdmissionError::NotAComponent { got: expected });
+        }
+    }
+
+    #[test]
+    fn empty_component_exports_no_plan() {
+        assert_eq!(refusal(COMPONENT), AdmissionError::MissingExport);
+    }
+
+    #[test]
+    fn garbage_after_the_preamble_is_invalid() {
+        let bytes = [COMPONENT, b"\xff\xff\xff"].concat();
+        assert!(matches!(refusal(&bytes), AdmissionError::Invalid { .. }));
+    }
+
+    #[test]
+    fn one_byte_over_the_limit_is_refused() {
+        let bytes = vec![0; COMPONENT_BYTES_MAX as usize + 1];
+        assert!(matches!(refusal(&bytes), AdmissionError::TooLarge { .. }));
+    }
+
+    #[test]
+    fn only_this_track_of_the_contract_is_spoken() {
+        for (version, spoken) in
+            [("0.1.0", true), ("0.1.7", true), ("0.2.0", false), ("1.1.0", false), ("x", false)]
+        {
+            assert_eq!(check_version(version).is_ok(), spoken, "{version}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! From a plan crate to a component, the same bytes in every directory.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use fedwasm_protocol::Digest;
+use serde::Deserialize;
+use wasm_metadata::{AddMetadata, AddMetadataField};
+use wit_component::ComponentEncoder;
+
+use crate::cargo::{self, Package, TARGET};
+use crate::{AdmissionError, Component, Provenance};
+
+/// The version of wit-component in this build, part of every digest.
+const WIT_COMPONENT: &str = "0.254.2";
+
+/// How every plan is compiled, whatever its manifest says.
+const PROFILE: [&str; 8] = [
+    "profile.release.opt-level=3",
+    "profile.release.lto=\"fat\"",
+    "profile.release.codegen-units=1",
+    "profile.release.strip=\"symbols\"",
+    "profile.release.panic=\"abort\"",
+    "profile.release.debug=false",
+    "profile.release.overflow-checks=false",
+    "profile.release.incremental=false",
+];
+
+/// A plan that was built.
+#[derive(Debug)]
+pub struct Built {
+    /// The plan's name.
+    pub name: String,
+    /// The component, admitted.
+    pub component: Component,
+}
+
+/// Why a plan could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// There is no plan crate.
+    #[error("{}: no plan crate: {reason}", path.display())]
+    NoPlan {
+        /// Its manifest.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tool is absent or failed.
+    #[error("`{program}` failed: {reason}")]
+    Tool {
+        /// The program.
+        program: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The compiler cannot emit WebAssembly, and that could not be changed.
+    #[error(
+        "the target {TARGET} is missing and could not be installed; run `rustup target add {TARGET}` in {}",
+        dir.display()
+    )]
+    MissingTarget {
+        /// Where the plan is.
+        dir: PathBuf,
+    },
+    /// The plan does not compile; cargo has said why.
+    #[error("cargo could not compile the plan")]
+    Compile,
+    /// Cargo said something unexpected.
+    #[error("`cargo {call}`: {reason}")]
+    Cargo {
+        /// Its subcommand.
+        call: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The crate is no plan.
+    #[error("the crate builds no WebAssembly library; set `crate-type = [\"cdylib\"]` under [lib]")]
+    NoLibrary,
+    /// The library does not implement the contract.
+    #[error("the library is no training plan: {reason}")]
+    NotAPlan {
+        /// What wit-component says.
+        reason: String,
+    },
+    /// A field of the manifest cannot be put into the component.
+    #[error("field `{field}` of Cargo.toml: {reason}")]
+    Metadata {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A file could not be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The component is not admitted.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+}
+
+/// Builds the plan crate in `dir`. `say` gets one line for each thing that a
+/// person should know; cargo's own messages go to standard error.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn build(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
+    cargo::ensure_target(dir, say)?;
+    let package = cargo::package(dir)?;
+    let (rustc, commit, sysroot) = cargo::rustc(dir)?;
+    let library = compile(dir, &package, commit.as_deref(), &sysroot)?;
+    let not_a_plan = |error| BuildError::NotAPlan { reason: format!("{error:#}") };
+    let module = read(&library)?;
+    let encoder = ComponentEncoder::default().validate(true);
+    let component = encoder.module(&module).map_err(not_a_plan)?.encode().map_err(not_a_plan)?;
+    let mut component = metadata(&package, &rustc)?.to_wasm(&component).map_err(not_a_plan)?;
+    let provenance = Provenance {
+        sources_sha256: sources_digest(&package.workspace_root, &library)?,
+        lock_sha256: Digest::of(&read(&package.workspace_root.join("Cargo.lock"))?),
+        rustc,
+        wit_component: WIT_COMPONENT.to_owned(),
+    };
+    let append = provenance.append_to(&mut component);
+    append.map_err(|error| BuildError::NotAPlan { reason: error.to_string() })?;
+    Ok(Built { name: package.name, component: Component::admit(component)? })
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact {
+        package_id: String,
+        filenames: Vec<PathBuf>,
+    },
+    #[serde(other)]
+    Other,
+}
+
+/// Compiles the library and returns its path.
+fn compile(
+    dir: &Path,
+    package: &Package,
+    commit: Option<&str>,
+    sysroot: &str,
+) -> Result<PathBuf, BuildError> {
+    let mut command = cargo::cargo(dir);
+    command.args(["build", "--release", "--locked", "--lib", "--target", TARGET]);
+    command.arg("--message-format=json-render-diagnostics");
+    // A target folder of its own: one that is shared with a cargo that waits
+    // for us would be locked for ever.
+    command.arg("--target-dir").arg(package.workspace_root.join("target").join("plan-build"));
+    for setting in PROFILE {
+        command.args(["--config", setting]);
+    }
+    command.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(package, commit, sysroot).join("\x1f"));
+    let failed = |error: std::io::Error| BuildError::Tool {
+        program: "cargo build".into(),
+        reason: error.to_string(),
+    };
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
+    let mut library = None;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let message = serde_json::from_str(&line.map_err(failed)?);
+            if let Ok(Message::CompilerArtifact { package_id, filenames }) = message
+                && package_id == package.id
+            {
+                let is_wasm = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "wasm");
+                library = filenames.into_iter().find(is_wasm).or(library);
+            }
+        }
+    }
+    if !child.wait().map_err(failed)?.success() {
+        return Err(BuildError::Compile);
+    }
+    library.ok_or(BuildError::NoLibrary)
+}
+
+/// Flags that keep the directories of this machine out of the bytes.
+fn rust_flags(package: &Package, commit: Option<&str>, sysroot: &str) -> Vec<String> {
+    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+    let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
+    flags.push(remap(&package.workspace_root, "/plan"));
+    for (dir, name) in &package.dependencies {
+        flags.push(remap(dir, &format!("/dependencies/{name}")));
+    }
+    if let Some(commit) = commit {
+        let library = Path::new(sysroot).join("lib/rustlib/src/rust");
+        flags.push(remap(&library, &format!("/rustc/{commit}")));
+    }
+    flags
+}
+
+fn metadata(package: &Package, rustc: &str) -> Result<AddMetadata, BuildError> {
+    let bad = |field, error: &dyn std::fmt::Display| BuildError::Metadata {
+        field,
+        reason: error.to_string(),
+    };
+    let mut metadata = AddMetadata::default();
+    metadata.name = AddMetadataField::Set(package.name.clone());
+    metadata.processed_by.push(("rustc".into(), rustc.trim_start_matches("rustc ").to_owned()));
+    metadata.version = AddMetadataField::Set(wasm_metadata::Version::new(package.version.clone()));
+    if let Some(license) = &package.license {
+        let license = wasm_metadata::Licenses::new(license).map_err(|e| bad("license", &e))?;
+        metadata.licenses = AddMetadataField::Set(license);
+    }
+    if let Some(repository) = &package.repository {
+        let source = wasm_metadata::Source::new(repository).map_err(|e| bad("repository", &e))?;
+        metadata.source = AddMetadataField::Set(source);
+    }
+    Ok(metadata)
+}
+
+/// Digests the plan's own sources: the files that cargo's dep-info beside the
+/// library names, in ascending order of their paths from the workspace, each as
+/// length and bytes of path and content. Files elsewhere go by their last name.
+fn sources_digest(workspace_root: &Path, library: &Path) -> Result<Digest, BuildError> {
+    let dep_info = read(&library.with_extension("d"))?;
+    let dep_info = String::from_utf8_lossy(&dep_info);
+    let relative_name = |path: &Path| match path.strip_prefix(workspace_root) {
+        Ok(relative) => relative.to_string_lossy().into_owned(),
+        Err(_) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let mut files = Vec::new();
+    for line in dep_info.lines() {
+        // Cargo writes one rule, `library: file file`, with `\ ` for a blank.
+        let Some((_, names)) = line.split_once(": ") else { continue };
+        for name in names.replace("\\ ", "\0").split_ascii_whitespace() {
+            let path = PathBuf::from(name.replace('\0', " "));
+            let path = path.canonicalize().unwrap_or(path);
+            files.push((relative_name(&path), path));
+        }
+    }
+    files.sort();
+    files.dedup();
+    let mut text = Vec::new();
+    for (relative, path) in files {
+        let content = read(&path)?;
+        for part in [relative.as_bytes(), &content] {
+            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            text.extend_from_slice(part);
+        }
+    }
+    Ok(Digest::of(&text))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    std::fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,149 @@
+//! The calls to cargo, rustc and rustup that a build needs.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+use crate::BuildError;
+
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What cargo knows about a plan crate.
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) license: Option<String>,
+    pub(crate) repository: Option<String>,
+    pub(crate) id: String,
+    pub(crate) workspace_root: PathBuf,
+    /// (directory, name-version) of every package outside of the workspace.
+    pub(crate) dependencies: Vec<(PathBuf, String)>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<MetadataPackage>,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct MetadataPackage {
+    name: String,
+    version: String,
+    id: String,
+    license: Option<String>,
+    repository: Option<String>,
+    manifest_path: PathBuf,
+}
+
+/// Reads the manifest of `dir` and of all that it depends on.
+pub(crate) fn package(dir: &Path) -> Result<Package, BuildError> {
+    let manifest = dir.join("Cargo.toml");
+    let manifest = manifest
+        .canonicalize()
+        .map_err(|error| BuildError::NoPlan { path: manifest, reason: error.to_string() })?;
+    let mut command = cargo(dir);
+    command.args(["metadata", "--format-version=1", "--locked", "--filter-platform", TARGET]);
+    command.arg("--manifest-path").arg(&manifest);
+    let output = output(command.stderr(Stdio::inherit()))?;
+    let metadata: Metadata = serde_json::from_slice(&output)
+        .map_err(|error| BuildError::Cargo { call: "metadata", reason: error.to_string() })?;
+    let (mut own, mut dependencies) = (None, Vec::new());
+    for package in metadata.packages {
+        let Some(dir) = package.manifest_path.parent() else { continue };
+        if !dir.starts_with(&metadata.workspace_root) {
+            let name = format!("{}-{}", package.name, package.version);
+            dependencies.push((dir.to_owned(), name));
+        }
+        if package.manifest_path == manifest {
+            own = Some(package);
+        }
+    }
+    let no_package = "it is a workspace; name the directory of one plan";
+    let own = own.ok_or(BuildError::NoPlan { path: manifest, reason: no_package.into() })?;
+    Ok(Package {
+        name: own.name,
+        version: own.version,
+        license: own.license,
+        repository: own.repository,
+        id: own.id,
+        workspace_root: metadata.workspace_root,
+        dependencies,
+    })
+}
+
+/// Makes sure that the compiler can emit WebAssembly. `say` is told before
+/// anything is installed.
+pub(crate) fn ensure_target(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
+    let installed = || -> Result<bool, BuildError> {
+        let mut rustc = tool("RUSTC", "rustc", dir);
+        let libdir = output(rustc.args(["--print", "target-libdir", "--target", TARGET]))?;
+        let libdir = PathBuf::from(String::from_utf8_lossy(&libdir).trim());
+        Ok(libdir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
+    };
+    if installed()? {
+        return Ok(());
+    }
+    say(&format!("the target {TARGET} is missing; running `rustup target add {TARGET}`"));
+    let added =
+        command("rustup", dir).args(["target", "add", TARGET]).stdin(Stdio::null()).status();
+    match added {
+        Ok(status) if status.success() && installed()? => Ok(()),
+        _ => Err(BuildError::MissingTarget { dir: dir.to_owned() }),
+    }
+}
+
+/// Returns the output of `rustc --version`, the commit of the compiler and
+/// its system root.
+pub(crate) fn rustc(dir: &Path) -> Result<(String, Option<String>, String), BuildError> {
+    let verbose = output(tool("RUSTC", "rustc", dir).arg("-vV"))?;
+    let verbose = String::from_utf8_lossy(&verbose);
+    let commit = verbose.lines().find_map(|line| line.strip_prefix("commit-hash: "));
+    let sysroot = output(tool("RUSTC", "rustc", dir).args(["--print", "sysroot"]))?;
+    let version = verbose.lines().next().unwrap_or_default().to_owned();
+    let sysroot = String::from_utf8_lossy(&sysroot).trim().to_owned();
+    Ok((version, commit.map(str::to_owned), sysroot))
+}
+
+/// A cargo that no setting of the surroundings can lead astray: the bytes of
+/// a plan must not depend on them.
+pub(crate) fn cargo(dir: &Path) -> Command {
+    let mut cargo = tool("CARGO", "cargo", dir);
+    for (key, _) in std::env::vars_os() {
+        let name = key.to_string_lossy();
+        let sets_the_build = ["CARGO_PROFILE_", "CARGO_BUILD_", "CARGO_TARGET_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
+        let own = ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_BOOTSTRAP", "CARGO_INCREMENTAL"];
+        if sets_the_build || own.contains(&name.as_ref()) {
+            cargo.env_remove(&key);
+        }
+    }
+    cargo
+}
+
+fn tool(variable: &str, name: &str, dir: &Path) -> Command {
+    match std::env::var_os(variable) {
+        Some(path) => command(path, dir),
+        None => command(name, dir),
+    }
+}
+
+fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(dir);
+    command
+}
+
+fn output(command: &mut Command) -> Result<Vec<u8>, BuildError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |reason: String| BuildError::Tool { program: program.clone(), reason };
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        return Err(failed(format!("{}\n{}", output.status, stderr.trim())));
+    }
+    Ok(output.stdout)
+}

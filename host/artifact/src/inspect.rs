@@ -1,0 +1,59 @@
+//! What is in a component, without running it.
+
+use serde::Serialize;
+
+use crate::{CONTRACT, Component, Provenance};
+
+/// What is in a component, without running it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// SHA-256 of the bytes.
+    pub plan_sha256: fedwasm_protocol::Digest,
+    /// Length in bytes.
+    pub size: u64,
+    /// Package and version of the contract that it was built for.
+    pub world: String,
+    /// Name in the component's metadata.
+    pub name: Option<String>,
+    /// Version in the component's metadata.
+    pub version: Option<String>,
+    /// SPDX expression in the component's metadata.
+    pub licence: Option<String>,
+    /// Where its sources are, by the component's metadata.
+    pub source: Option<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Interfaces that it exports.
+    pub exports: Vec<String>,
+    /// What it was built from, by its builder's word.
+    pub build: Option<Provenance>,
+}
+
+impl Component {
+    /// Says what is in the component.
+    pub fn inspect(&self) -> Inspection {
+        let payload = wasm_metadata::Payload::from_binary(self.bytes()).ok();
+        let metadata = payload.as_ref().map(wasm_metadata::Payload::metadata);
+        let text = |value: Option<String>| value.map(|value| printable(&value));
+        let is_plan = |name: &&String| name.starts_with(CONTRACT);
+        let version = self.exports.iter().find(is_plan).and_then(|name| name.split_once('@'));
+        Inspection {
+            plan_sha256: self.digest(),
+            size: self.blob().size,
+            world: format!("{CONTRACT}@{}", version.map_or("?", |(_, version)| version)),
+            name: text(metadata.and_then(|m| m.name.clone())),
+            version: text(metadata.and_then(|m| Some(m.version.as_ref()?.to_string()))),
+            licence: text(metadata.and_then(|m| Some(m.licenses.as_ref()?.to_string()))),
+            source: text(metadata.and_then(|m| Some(m.source.as_ref()?.to_string()))),
+            imports: self.imports.clone(),
+            exports: self.exports.clone(),
+            build: Provenance::of(self.bytes()),
+        }
+    }
+}
+
+/// Takes control characters off a stranger's text and cuts it, so that it
+/// cannot command a terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(256).collect()
+}

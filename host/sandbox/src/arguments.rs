@@ -1,0 +1,164 @@
+//! From the arguments that people give to those that a plan gets.
+
+use fedwasm_protocol::{Arguments, Value, ValueKind};
+
+use crate::describe::{Default, Metadata};
+
+/// What is known about the data, for arguments that follow from them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataFacts {
+    /// Input columns.
+    pub n_inputs: Option<usize>,
+    /// Classes of the target. Unknown where counting them would tell
+    /// something about the rows.
+    pub n_classes: Option<usize>,
+}
+
+/// An argument that a plan cannot be given.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentError {
+    /// The plan does not know it.
+    #[error("argument `{name}` is unknown to plan {plan}; {hint}")]
+    Unknown {
+        /// The argument.
+        name: String,
+        /// The plan.
+        plan: String,
+        /// The nearest argument, or all of them.
+        hint: String,
+    },
+    /// It has another kind.
+    #[error("argument `{name}` is {got}, plan {plan} expects {expected}")]
+    Kind {
+        /// The argument.
+        name: String,
+        /// The plan.
+        plan: String,
+        /// The kind given.
+        got: ValueKind,
+        /// The kind expected.
+        expected: ValueKind,
+    },
+    /// It must be given.
+    #[error("argument `{name}` is missing; plan {plan}: {doc}")]
+    Missing {
+        /// The argument.
+        name: String,
+        /// The plan.
+        plan: String,
+        /// What it is.
+        doc: String,
+    },
+}
+
+pub(crate) fn resolve(
+    metadata: &Metadata,
+    given: &Arguments,
+    facts: &DataFacts,
+    prefixes: &[&str],
+) -> Result<Arguments, ArgumentError> {
+    let plan = || metadata.name.clone();
+    for name in given.keys() {
+        if !metadata.arguments.iter().any(|argument| argument.name == *name) {
+            let hint = hint(metadata, name);
+            return Err(ArgumentError::Unknown { name: name.clone(), plan: plan(), hint });
+        }
+    }
+    let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
+    let mut resolved = Arguments::new();
+    for argument in &metadata.arguments {
+        let (name, expected) = (argument.name.clone(), argument.kind);
+        if !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let value = given.get(&name).cloned().or_else(|| match &argument.default {
+            Default::Required => None,
+            Default::InputColumns => count(facts.n_inputs),
+            Default::TargetClasses => count(facts.n_classes),
+            Default::Value(value) => Some(value.clone()),
+        });
+        let Some(value) = value else {
+            return Err(ArgumentError::Missing { name, plan: plan(), doc: argument.doc.clone() });
+        };
+        let got = value.kind();
+        let Some(value) = value.into_kind(expected) else {
+            return Err(ArgumentError::Kind { name, plan: plan(), got, expected });
+        };
+        resolved.insert(name, value);
+    }
+    Ok(resolved)
+}
+
+fn hint(metadata: &Metadata, name: &str) -> String {
+    let names = || metadata.arguments.iter().map(|argument| argument.name.as_str());
+    let nearest = names().min_by_key(|known| strsim::damerau_levenshtein(known, name));
+    match nearest.filter(|known| strsim::damerau_levenshtein(known, name) <= 3) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("it knows {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::describe::{Argument, Task};
+
+    fn metadata() -> Metadata {
+        let argument = |name: &str, kind, default| Argument {
+            name: name.into(),
+            kind,
+            default,
+            doc: "what it is".into(),
+        };
+        Metadata {
+            name: "test".into(),
+            version: "0.1.0".into(),
+            task: Task::Regression,
+            arguments: vec![
+                argument("model.n_features", ValueKind::Integer, Default::InputColumns),
+                argument("optimizer.lr", ValueKind::Real, Default::Value(Value::Real(0.5))),
+            ],
+            dependencies: Vec::new(),
+        }
+    }
+
+    fn given(pairs: &[(&str, Value)]) -> Arguments {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+    }
+
+    const ALL: [&str; 2] = ["model.", "optimizer."];
+
+    #[test]
+    fn defaults_fill_what_is_not_given() {
+        let facts = DataFacts { n_inputs: Some(30), n_classes: None };
+        let all = metadata().arguments(&Arguments::new(), &facts, &ALL).unwrap();
+        let expected =
+            given(&[("model.n_features", Value::Integer(30)), ("optimizer.lr", Value::Real(0.5))]);
+        assert_eq!(all, expected);
+        let model = metadata().arguments(&Arguments::new(), &facts, &["model."]).unwrap();
+        assert_eq!(model.len(), 1);
+    }
+
+    #[test]
+    fn whole_numbers_are_real_numbers() {
+        let given =
+            given(&[("model.n_features", Value::Integer(1)), ("optimizer.lr", Value::Integer(1))]);
+        let all = metadata().arguments(&given, &DataFacts::default(), &ALL).unwrap();
+        assert_eq!(all["optimizer.lr"], Value::Real(1.0));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let facts = DataFacts { n_inputs: Some(1), n_classes: None };
+        for (given, facts, expected) in [
+            (given(&[("optimizer.lrr", Value::Real(0.1))]), facts, "did you mean `optimizer.lr`?"),
+            (given(&[("x", Value::Real(0.1))]), facts, "it knows model.n_features, optimizer.lr"),
+            (given(&[("optimizer.lr", Value::Text("x".into()))]), facts, "expects a real number"),
+            (Arguments::new(), DataFacts::default(), "argument `model.n_features` is missing"),
+        ] {
+            let error = metadata().arguments(&given, &facts, &ALL).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

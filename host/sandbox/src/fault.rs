@@ -1,0 +1,136 @@
+//! What can go wrong with a plan, as data.
+
+use fedwasm_protocol::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::ArgumentError;
+
+/// Which plan a fault belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanName {
+    /// Its name; empty until it described itself.
+    pub name: String,
+    /// Its version; empty until it described itself.
+    pub version: String,
+    /// The SHA-256 of its bytes.
+    pub digest: Digest,
+}
+
+impl std::fmt::Display for PlanName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digest = self.digest.to_string();
+        let short = digest.get(..12).unwrap_or_default();
+        match self.name.as_str() {
+            "" => write!(f, "plan {short}"),
+            name => write!(f, "plan {name} {} ({short})", self.version),
+        }
+    }
+}
+
+/// What a plan did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// It panicked.
+    Panicked,
+    /// It wanted more memory than it may have.
+    OutOfMemory,
+    /// It ran longer than it may.
+    DeadlineExceeded,
+    /// It recursed too deeply.
+    StackExhausted,
+    /// It trapped: a bug that is no panic, such as a division by zero.
+    Crashed,
+    /// What it gave back is not what it announced.
+    BadOutput,
+    /// It gave up with an error of its own.
+    GaveUp,
+    /// It was told to stop.
+    Cancelled,
+}
+
+impl std::fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Panicked => "panicked",
+            Self::OutOfMemory => "ran out of memory",
+            Self::DeadlineExceeded => "exceeded its deadline",
+            Self::StackExhausted => "exhausted its stack",
+            Self::Crashed => "crashed",
+            Self::BadOutput => "gave bad output",
+            Self::GaveUp => "gave up",
+            Self::Cancelled => "was cancelled",
+        })
+    }
+}
+
+/// A plan's fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{plan} {kind}: {detail}")]
+pub struct Fault {
+    /// The plan.
+    pub plan: PlanName,
+    /// What it did wrong.
+    pub kind: FaultKind,
+    /// More about it, in parts the plan's own words without control characters.
+    pub detail: String,
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The plan is to blame.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The arguments are.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    /// The plan needs something that is not here.
+    #[error("{plan} needs {need}")]
+    Dependency {
+        /// The plan.
+        plan: PlanName,
+        /// What it needs.
+        need: String,
+    },
+    /// The component does not fit the contract, or the engine refuses it.
+    #[error("plan {digest} cannot be compiled for this host: {reason}")]
+    Compile {
+        /// The plan.
+        digest: Digest,
+        /// What the engine says.
+        reason: String,
+    },
+    /// The parameters do not fit the plan.
+    #[error("the parameters do not fit {plan}: {source}")]
+    Params {
+        /// The plan.
+        plan: PlanName,
+        /// What is wrong.
+        source: fedwasm_params::Error,
+    },
+    /// The loader failed.
+    #[error("data: {reason}")]
+    Loader {
+        /// What it says.
+        reason: String,
+    },
+    /// The engine cannot be set up.
+    #[error("the WebAssembly engine cannot be set up: {reason}")]
+    Engine {
+        /// What it says.
+        reason: String,
+    },
+}
+
+/// The most of a stranger's text that is passed on, in characters.
+const TEXT_CHARS_MAX: usize = 1_000;
+
+/// Takes control characters off a stranger's text, so that it cannot command
+/// a terminal or forge a log line, and cuts it.
+pub(crate) fn printable(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(TEXT_CHARS_MAX).collect()
+}

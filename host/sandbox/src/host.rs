@@ -1,0 +1,296 @@
+//! The host's side of the contract: every import a plan can call.
+
+use std::time::Instant;
+
+use fedwasm_params::{DType, Tensor};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::Rng;
+use wasmtime::Result;
+
+use crate::Cancel;
+use crate::bindings::types::{self, AccessError};
+use crate::bindings::{loader, monitor, predictions, random, store};
+use crate::fault::printable;
+use crate::limits::{Limits, Meter};
+use crate::store::{CHUNK_BYTES_MAX, Slot};
+
+/// Rows for a plan.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Rows, at least 1.
+    pub rows: u32,
+    /// Inputs by name; the first axis of each is `rows`.
+    pub inputs: Vec<(String, Tensor)>,
+    /// Targets by name; empty for predictions.
+    pub targets: Vec<(String, Tensor)>,
+}
+
+/// Where batches come from. It alone decides how many there are and in which
+/// order; it reads nothing that a plan chose.
+pub trait Loader: Send {
+    /// Returns the next batch, or none when there are no more.
+    ///
+    /// # Errors
+    /// A text for people. The run then ends without a result.
+    fn next(&mut self) -> std::result::Result<Option<Batch>, String>;
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For the plan's author.
+    Debug,
+    /// Worth reading.
+    Info,
+    /// Something may be wrong.
+    Warn,
+    /// Something is wrong.
+    Error,
+}
+
+/// What happens while a plan runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A line from the plan, without control characters, cut to the limit.
+    Log(Level, String),
+    /// Numbers from the plan about the batch that it was given last.
+    Scalars {
+        /// Batches handed out so far.
+        step: u64,
+        /// The finite ones among the numbers.
+        values: Vec<(String, f64)>,
+    },
+}
+
+/// Which export is running, and so which imports are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Export {
+    Describe,
+    Declare,
+    Init,
+    Train,
+    Predict,
+    Validate,
+}
+
+/// The state behind the imports of one call.
+pub(crate) struct Host {
+    pub(crate) export: Export,
+    pub(crate) model: Slot,
+    pub(crate) aux_in: Slot,
+    pub(crate) aux_out: Slot,
+    pub(crate) state: Slot,
+    pub(crate) loader: Option<Box<dyn Loader>>,
+    /// Why the loader failed, if it did.
+    pub(crate) loader_error: Option<String>,
+    /// Rows of each batch handed out.
+    pub(crate) batch_rows: Vec<u32>,
+    /// Scores of each batch, by its index.
+    pub(crate) predictions: Vec<Option<Tensor>>,
+    prediction_bytes: usize,
+    random: ChaCha20Rng,
+    events: Box<dyn FnMut(Event) + Send>,
+    log_lines: u64,
+    scalars: u64,
+    /// The newest line of level error: the message of a panic.
+    pub(crate) last_error: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) meter: Meter,
+    pub(crate) cancel: Cancel,
+    pub(crate) deadline: Instant,
+}
+
+impl Host {
+    pub(crate) fn new(
+        export: Export,
+        limits: Limits,
+        random: ChaCha20Rng,
+        cancel: Cancel,
+        events: Box<dyn FnMut(Event) + Send>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            export,
+            model: Slot::default(),
+            aux_in: Slot::default(),
+            aux_out: Slot::default(),
+            state: Slot::default(),
+            loader: None,
+            loader_error: None,
+            batch_rows: Vec::new(),
+            predictions: Vec::new(),
+            prediction_bytes: 0,
+            random,
+            events,
+            log_lines: 0,
+            scalars: 0,
+            last_error: None,
+            meter: Meter::new(&limits),
+            cancel,
+            // A time that no clock can show means no deadline worth the name.
+            deadline: now.checked_add(limits.time()).unwrap_or(now),
+            limits,
+        }
+    }
+
+    fn slot(&mut self, slot: store::Slot) -> &mut Slot {
+        match slot {
+            store::Slot::Model => &mut self.model,
+            store::Slot::AuxIn => &mut self.aux_in,
+            store::Slot::AuxOut => &mut self.aux_out,
+            store::Slot::State => &mut self.state,
+        }
+    }
+
+    fn take_batch(&mut self) -> Result<Option<loader::Batch>, AccessError> {
+        if !matches!(self.export, Export::Train | Export::Predict | Export::Validate) {
+            return Err(AccessError::Closed);
+        }
+        if self.cancel.is_cancelled() {
+            return Err(AccessError::Cancelled);
+        }
+        if self.loader_error.is_some() {
+            return Err(AccessError::Unavailable);
+        }
+        let loader = self.loader.as_mut().ok_or(AccessError::Closed)?;
+        let batch = match loader.next() {
+            Ok(Some(batch)) => batch,
+            Ok(None) => return Ok(None),
+            Err(reason) => {
+                self.loader_error = Some(reason);
+                return Err(AccessError::Unavailable);
+            }
+        };
+        let index = self.batch_rows.len() as u64;
+        self.batch_rows.push(batch.rows);
+        let cross = |tensors: Vec<(String, Tensor)>| -> Vec<(String, types::Tensor)> {
+            tensors.into_iter().map(|(name, tensor)| (name, tensor.into())).collect()
+        };
+        // Whatever the loader holds, targets never reach a prediction.
+        let targets = match self.export {
+            Export::Predict => Vec::new(),
+            _ => cross(batch.targets),
+        };
+        Ok(Some(loader::Batch { index, rows: batch.rows, inputs: cross(batch.inputs), targets }))
+    }
+
+    fn take_scores(&mut self, index: u64, scores: types::Tensor) -> Result<(), AccessError> {
+        if self.export != Export::Predict {
+            return Err(AccessError::Closed);
+        }
+        let index = usize::try_from(index).map_err(|_| AccessError::Mismatch)?;
+        let rows = *self.batch_rows.get(index).ok_or(AccessError::Mismatch)?;
+        let scores = Tensor::try_from(scores).map_err(|_| AccessError::Mismatch)?;
+        let is_scores =
+            matches!(scores.shape(), [got, columns] if *got == u64::from(rows) && *columns > 0);
+        if scores.dtype() != DType::Float32 || !is_scores {
+            return Err(AccessError::Mismatch);
+        }
+        self.prediction_bytes = self.prediction_bytes.saturating_add(scores.data().len());
+        if self.prediction_bytes > self.limits.prediction_bytes_max {
+            return Err(AccessError::Exhausted);
+        }
+        self.predictions.resize(self.batch_rows.len(), None);
+        let slot = self.predictions.get_mut(index).ok_or(AccessError::Mismatch)?;
+        if slot.is_some() {
+            return Err(AccessError::Mismatch);
+        }
+        *slot = Some(scores);
+        Ok(())
+    }
+}
+
+impl types::Host for Host {}
+
+impl store::Host for Host {
+    fn read(
+        &mut self,
+        slot: store::Slot,
+        index: u32,
+        offset: u64,
+        len: u32,
+    ) -> Result<Result<Vec<u8>, AccessError>> {
+        let open = match self.export {
+            Export::Train => true,
+            Export::Predict | Export::Validate => slot == store::Slot::Model,
+            Export::Describe | Export::Declare | Export::Init => false,
+        };
+        Ok(if open { self.slot(slot).read(index, offset, len) } else { Err(AccessError::Closed) })
+    }
+
+    fn write(
+        &mut self,
+        slot: store::Slot,
+        index: u32,
+        offset: u64,
+        data: Vec<u8>,
+    ) -> Result<Result<(), AccessError>> {
+        Ok(match (self.export, slot) {
+            (Export::Init, store::Slot::Model) => self.model.write(index, offset, &data, true),
+            (Export::Train, store::Slot::AuxIn) => Err(AccessError::ReadOnly),
+            (Export::Train, slot) => self.slot(slot).write(index, offset, &data, false),
+            _ => Err(AccessError::Closed),
+        })
+    }
+}
+
+impl loader::Host for Host {
+    fn next(&mut self) -> Result<Result<Option<loader::Batch>, AccessError>> {
+        Ok(self.take_batch())
+    }
+}
+
+impl predictions::Host for Host {
+    fn emit(&mut self, index: u64, scores: types::Tensor) -> Result<Result<(), AccessError>> {
+        Ok(self.take_scores(index, scores))
+    }
+}
+
+impl monitor::Host for Host {
+    fn log(&mut self, level: monitor::Level, message: String) -> Result<()> {
+        let end = message.floor_char_boundary(self.limits.log_line_bytes_max);
+        let line = printable(&message[..end]);
+        if level == monitor::Level::Error {
+            self.last_error = Some(line.clone());
+        }
+        self.log_lines += 1;
+        if self.log_lines <= self.limits.log_lines_max {
+            let level = match level {
+                monitor::Level::Debug => Level::Debug,
+                monitor::Level::Info => Level::Info,
+                monitor::Level::Warn => Level::Warn,
+                monitor::Level::Error => Level::Error,
+            };
+            (self.events)(Event::Log(level, line));
+        }
+        Ok(())
+    }
+
+    fn scalars(&mut self, values: Vec<(String, f64)>) -> Result<Result<(), AccessError>> {
+        if !matches!(self.export, Export::Train | Export::Validate) {
+            return Ok(Err(AccessError::Closed));
+        }
+        self.scalars = self.scalars.saturating_add(values.len() as u64);
+        if self.scalars > self.limits.scalars_max {
+            return Ok(Err(AccessError::Exhausted));
+        }
+        let finite = values.into_iter().filter(|(_, value)| value.is_finite());
+        let values = finite.map(|(name, value)| (printable(&name), value)).collect();
+        (self.events)(Event::Scalars { step: self.batch_rows.len() as u64, values });
+        Ok(Ok(()))
+    }
+}
+
+impl random::Host for Host {
+    fn bytes(&mut self, len: u32) -> Result<Result<Vec<u8>, AccessError>> {
+        if matches!(self.export, Export::Describe | Export::Declare) {
+            return Ok(Err(AccessError::Closed));
+        }
+        if len as usize > CHUNK_BYTES_MAX {
+            return Ok(Err(AccessError::TooLarge));
+        }
+        let mut bytes = vec![0; len as usize];
+        self.random.fill_bytes(&mut bytes);
+        Ok(Ok(bytes))
+    }
+}

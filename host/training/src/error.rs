@@ -1,0 +1,84 @@
+//! Why a round has no result.
+
+/// Why a round has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The data set.
+    #[error(transparent)]
+    Dataset(#[from] fedwasm_dataset::Error),
+    /// The plan, its arguments or the parameters.
+    #[error(transparent)]
+    Sandbox(#[from] fedwasm_sandbox::Error),
+    /// The plan wants other columns than there are.
+    #[error("the plan takes {expected} input columns, the dataset gives {got}")]
+    Inputs {
+        /// Columns that the plan declares.
+        expected: u64,
+        /// Columns of the run.
+        got: usize,
+    },
+    /// A column that the plan depends on is absent.
+    #[error("the plan needs the column `{column}`, which is not among the inputs")]
+    MissingColumn {
+        /// The column.
+        column: String,
+    },
+    /// The plan declares something that this version does not offer.
+    #[error("the plan declares {what}, which this version does not offer")]
+    NotOffered {
+        /// What it declares.
+        what: String,
+    },
+    /// The split leaves a part empty.
+    #[error("{rows} rows with test_ratio {test_ratio} leave no rows to {part}")]
+    EmptyPart {
+        /// Rows of the dataset.
+        rows: usize,
+        /// The share that is held out.
+        test_ratio: f64,
+        /// What there would be no rows for.
+        part: &'static str,
+    },
+    /// Nothing is held out.
+    #[error("no rows are held out; set `test_ratio` above 0")]
+    NothingHeldOut,
+    /// A batch is larger than a plan can be handed.
+    #[error("a batch of {rows} rows has {bytes} bytes, at most {max} cross; lower batch_size")]
+    BatchTooLarge {
+        /// Rows of a batch.
+        rows: u32,
+        /// Bytes of its inputs.
+        bytes: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// A trained parameter is not finite.
+    #[error("parameter `{name}` is not finite after training; try a smaller learning rate")]
+    NotFinite {
+        /// The parameter.
+        name: String,
+    },
+    /// The plan saw other rows than it was given.
+    #[error("the plan reports {got} rows, it was given {given}")]
+    RowCount {
+        /// What it says.
+        got: u64,
+        /// Rows handed out.
+        given: u64,
+    },
+    /// The scores do not fit the task.
+    #[error("the plan's scores have {columns} columns for a target with class {class}")]
+    Scores {
+        /// Columns of the scores.
+        columns: usize,
+        /// The largest class seen.
+        class: i64,
+    },
+    /// The scales of another dataset.
+    #[error("the preprocessing has no scale for column `{column}`")]
+    Preprocessing {
+        /// The column.
+        column: String,
+    },
+}

@@ -1,0 +1,207 @@
+//! Rows made ready for a plan: split, scaled, in float32.
+
+use std::sync::Arc;
+
+use fedwasm_dataset::{CsvFile, Table};
+use fedwasm_params::DType;
+use fedwasm_protocol::{DataArgs, seed};
+use fedwasm_sandbox::{DataFacts, Declaration, Dependency, Metadata};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::shuffle::split;
+use crate::{Error, Preprocessing};
+
+/// The name of the only input of a batch in this version.
+pub(crate) const INPUTS: &str = "inputs";
+/// The name of the only target of a batch in this version.
+pub(crate) const TARGETS: &str = "targets";
+
+/// Rows made ready for a plan.
+#[derive(Clone, Debug)]
+pub struct Examples {
+    /// The training part.
+    pub(crate) train: Arc<Rows>,
+    /// The held-out part; may be empty.
+    pub(crate) test: Arc<Rows>,
+    preprocessing: Preprocessing,
+}
+
+/// Inputs and targets of some rows.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) n_inputs: usize,
+    /// float32, row-major.
+    pub(crate) inputs: Vec<f32>,
+    pub(crate) targets: Targets,
+}
+
+/// Targets of some rows.
+#[derive(Debug)]
+pub(crate) enum Targets {
+    Classes(Vec<i64>),
+    Reals(Vec<f32>),
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self::Reals(Vec::new())
+    }
+}
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        match &self.targets {
+            Targets::Classes(classes) => classes.len(),
+            Targets::Reals(reals) => reals.len(),
+        }
+    }
+}
+
+/// What a target is to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TargetKind {
+    Class,
+    Real,
+}
+
+/// Returns what plans may derive arguments from: columns, and classes if the
+/// target has some.
+///
+/// # Errors
+/// [`Error::Dataset`].
+pub fn facts(file: &CsvFile, data: &DataArgs) -> Result<DataFacts, Error> {
+    let table = file.table(data.inputs.as_deref(), &data.target)?;
+    Ok(DataFacts { n_inputs: Some(table.input_names().len()), n_classes: table.n_classes() })
+}
+
+impl Examples {
+    /// Reads the columns of a run, holds out `test_ratio` of the rows and fits
+    /// the scales on the rest.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`], [`Error::EmptyPart`], and those of a plan that
+    /// wants other columns.
+    pub fn read(
+        file: &CsvFile,
+        data: &DataArgs,
+        metadata: &Metadata,
+        declaration: &Declaration,
+        test_ratio: f64,
+        random_seed: u64,
+    ) -> Result<Self, Error> {
+        let table = file.table(data.inputs.as_deref(), &data.target)?;
+        let kind = target_kind(metadata, declaration, table.input_names())?;
+        let mut random = ChaCha20Rng::from_seed(seed::split(random_seed));
+        let (train, test) = split(table.n_rows(), test_ratio, &mut random);
+        for (part, rows, wanted) in [("train on", &train, true), ("score", &test, test_ratio > 0.0)]
+        {
+            if wanted && rows.is_empty() {
+                return Err(Error::EmptyPart { rows: table.n_rows(), test_ratio, part });
+            }
+        }
+        let preprocessing = match data.standardize {
+            true => Preprocessing::fit(table.input_names(), table.inputs(), &train),
+            false => Preprocessing::identity(table.input_names()),
+        };
+        let rows = |which: &[usize]| rows(&table, which, &preprocessing, kind).map(Arc::new);
+        Ok(Self { train: rows(&train)?, test: rows(&test)?, preprocessing })
+    }
+
+    /// Reads the columns of a run and holds all rows out, scaled as
+    /// `preprocessing` says.
+    ///
+    /// # Errors
+    /// As [`Examples::read`], and [`Error::Preprocessing`].
+    pub fn read_held_out(
+        file: &CsvFile,
+        data: &DataArgs,
+        metadata: &Metadata,
+        declaration: &Declaration,
+        preprocessing: Option<&Preprocessing>,
+    ) -> Result<Self, Error> {
+        let table = file.table(data.inputs.as_deref(), &data.target)?;
+        let kind = target_kind(metadata, declaration, table.input_names())?;
+        let preprocessing = match preprocessing {
+            Some(preprocessing) => preprocessing.arranged(table.input_names())?,
+            None => Preprocessing::identity(table.input_names()),
+        };
+        let all: Vec<usize> = (0..table.n_rows()).collect();
+        let test = Arc::new(rows(&table, &all, &preprocessing, kind)?);
+        Ok(Self { train: Arc::default(), test, preprocessing })
+    }
+
+    /// How the inputs were scaled.
+    pub fn preprocessing(&self) -> &Preprocessing {
+        &self.preprocessing
+    }
+
+    /// Rows of the training part.
+    pub fn n_train(&self) -> usize {
+        self.train.len()
+    }
+
+    /// Rows of the held-out part.
+    pub fn n_test(&self) -> usize {
+        self.test.len()
+    }
+}
+
+fn rows(
+    table: &Table,
+    which: &[usize],
+    preprocessing: &Preprocessing,
+    kind: TargetKind,
+) -> Result<Rows, Error> {
+    let n_inputs = table.input_names().len();
+    let mut inputs = Vec::with_capacity(which.len() * n_inputs);
+    for row in which {
+        preprocessing.apply(&table.inputs()[row * n_inputs..(row + 1) * n_inputs], &mut inputs);
+    }
+    let targets = match kind {
+        TargetKind::Class => {
+            let classes = table.classes()?;
+            Targets::Classes(which.iter().map(|row| classes[*row]).collect())
+        }
+        TargetKind::Real => {
+            Targets::Reals(which.iter().map(|row| table.targets()[*row] as f32).collect())
+        }
+    };
+    Ok(Rows { n_inputs, inputs, targets })
+}
+
+/// Checks that the plan takes these columns, and says what it takes for a
+/// target. A table gives one input, float32 [columns], and one target,
+/// int64 [] or float32 [1].
+fn target_kind(
+    metadata: &Metadata,
+    declaration: &Declaration,
+    columns: &[String],
+) -> Result<TargetKind, Error> {
+    let not_offered = |what: String| Error::NotOffered { what };
+    for dependency in &metadata.dependencies {
+        if let Dependency::DataColumn(column) = dependency
+            && !columns.contains(column)
+        {
+            return Err(Error::MissingColumn { column: column.clone() });
+        }
+    }
+    let (inputs, targets) = match (&declaration.inputs[..], &declaration.targets[..]) {
+        ([inputs], [targets]) if inputs.name == INPUTS && targets.name == TARGETS => {
+            (inputs, targets)
+        }
+        _ => return Err(not_offered(format!("other data than `{INPUTS}` and `{TARGETS}`"))),
+    };
+    match (inputs.dtype, &inputs.shape[..]) {
+        (DType::Float32, [n]) if *n == columns.len() as u64 => {}
+        (DType::Float32, [n]) => {
+            return Err(Error::Inputs { expected: *n, got: columns.len() });
+        }
+        (dtype, shape) => return Err(not_offered(format!("inputs of {dtype} {shape:?}"))),
+    }
+    match (targets.dtype, &targets.shape[..]) {
+        (DType::Int64, []) => Ok(TargetKind::Class),
+        (DType::Float32, [1]) => Ok(TargetKind::Real),
+        (dtype, shape) => Err(not_offered(format!("targets of {dtype} {shape:?}"))),
+    }
+}

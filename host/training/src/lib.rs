@@ -1,0 +1,18 @@
+//! One round, or one evaluation, of one plan on one dataset: split, seeds,
+//! standardisation, loader, metrics and the checks on what leaves. The only
+//! code that runs a plan on data: nodes, the local job and `evaluate` all call
+//! it, so they cannot differ.
+
+mod error;
+mod examples;
+mod loader;
+mod metrics;
+mod preprocessing;
+mod round;
+mod shuffle;
+
+pub use error::Error;
+pub use examples::{Examples, facts};
+pub use preprocessing::{ColumnScale, Preprocessing};
+pub use round::{Event, Events, Round, Trained, Turn, evaluate, initial_params};
+pub use shuffle::{permute, split};

@@ -1,0 +1,94 @@
+//! What can go wrong between two programs.
+
+use fedwasm_protocol::Digest;
+
+/// What can go wrong between two programs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not an address of the right kind.
+    #[error("`{got}` is not an address: {expected}")]
+    Address {
+        /// What was given.
+        got: String,
+        /// What an address looks like.
+        expected: &'static str,
+    },
+    /// Another machine, without encryption.
+    #[error(
+        "`{got}` is not a loopback address; this version does not encrypt, so it serves and \
+         contacts this machine only"
+    )]
+    NotLoopback {
+        /// The address.
+        got: String,
+    },
+    /// The broker does not answer.
+    #[error("the broker {url} cannot be reached: {reason}; is `fedwasm network start` running?")]
+    BrokerUnreachable {
+        /// Its address.
+        url: String,
+        /// What the operating system or the broker says.
+        reason: String,
+    },
+    /// Another program takes the connection over.
+    #[error("{url} hung up again and again; is another program connected as `{client_id}`?")]
+    TakenOver {
+        /// The broker.
+        url: String,
+        /// The id.
+        client_id: String,
+    },
+    /// The connection is closed.
+    #[error("the connection to the broker is closed")]
+    Closed,
+    /// The message cannot be sent.
+    #[error(transparent)]
+    Envelope(#[from] fedwasm_protocol::EnvelopeError),
+    /// The repository does not answer.
+    #[error("the repository {url} cannot be reached: {reason}")]
+    RepositoryUnreachable {
+        /// Its address.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The repository refuses.
+    #[error("the repository {url} answered {status}: {text}")]
+    Repository {
+        /// Its address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The first line of its answer, cut.
+        text: String,
+    },
+    /// The bytes are not those that were asked for.
+    #[error("blob {expected} has other bytes: {got} ({size} bytes); it is refused")]
+    WrongDigest {
+        /// The digest asked for.
+        expected: Digest,
+        /// The digest of what came.
+        got: Digest,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// There are more or fewer bytes than were announced.
+    #[error("blob {digest} has {got} bytes, {expected} were announced; it is refused")]
+    WrongSize {
+        /// The digest asked for.
+        digest: Digest,
+        /// Bytes announced by who asked for it.
+        expected: u64,
+        /// Bytes that came or are about to.
+        got: u64,
+    },
+    /// A server cannot be started.
+    #[error("cannot serve at {address}: {reason}")]
+    Serve {
+        /// Where.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+}

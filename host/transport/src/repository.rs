@@ -1,0 +1,113 @@
+//! The client of the HTTP repository.
+
+use std::time::Duration;
+
+use fedwasm_protocol::{BlobRef, Digest};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Response};
+
+use crate::{Error, RepositoryUrl};
+
+/// How long a connection may take.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a repository may be silent while bytes are due.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The most of an error answer that is repeated, in characters.
+const ERROR_CHARS_MAX: usize = 200;
+
+/// The client of the HTTP repository, which keeps blobs by their SHA-256. No
+/// proxies, no redirects: only this one origin is ever contacted.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    url: RepositoryUrl,
+    client: Client,
+}
+
+impl Repository {
+    /// Returns a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`] if HTTP cannot be set up.
+    pub fn new(url: RepositoryUrl) -> Result<Self, Error> {
+        let client = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT_TIME_MAX)
+            .read_timeout(SILENCE_MAX)
+            .tcp_nodelay(true)
+            .build();
+        let client = client.map_err(|error| unreachable(&url, &error))?;
+        Ok(Self { url, client })
+    }
+
+    /// Stores bytes and returns the reference to them. Whole or absent.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
+    pub async fn put(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
+        let blob = BlobRef::of(&bytes);
+        let request = self.client.put(self.blob_url(&blob.sha256)).body(bytes);
+        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
+        self.check_status(response).await?;
+        Ok(blob)
+    }
+
+    /// Fetches a blob; at most its announced size is read, and it is returned
+    /// only if its digest is the one asked for.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`],
+    /// [`Error::WrongSize`], [`Error::WrongDigest`].
+    pub async fn get(&self, blob: &BlobRef) -> Result<Vec<u8>, Error> {
+        let request = self.client.get(self.blob_url(&blob.sha256));
+        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
+        let mut response = self.check_status(response).await?;
+        let wrong_size = |got| Error::WrongSize { digest: blob.sha256, expected: blob.size, got };
+        if let Some(got) = response.content_length().filter(|got| *got != blob.size) {
+            return Err(wrong_size(got));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| unreachable(&self.url, &error))?
+        {
+            let got = bytes.len() as u64 + chunk.len() as u64;
+            if got > blob.size {
+                return Err(wrong_size(got));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let got = BlobRef::of(&bytes);
+        if got.size != blob.size {
+            return Err(wrong_size(got.size));
+        }
+        if got.sha256 != blob.sha256 {
+            let (expected, got, size) = (blob.sha256, got.sha256, got.size);
+            return Err(Error::WrongDigest { expected, got, size });
+        }
+        Ok(bytes)
+    }
+
+    fn blob_url(&self, digest: &Digest) -> String {
+        format!("{}/blobs/sha256/{digest}", self.url)
+    }
+
+    async fn check_status(&self, mut response: Response) -> Result<Response, Error> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let first = response.chunk().await.ok().flatten().unwrap_or_default();
+        let text = String::from_utf8_lossy(&first);
+        let text = text.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
+        Err(Error::Repository { url: self.url.to_string(), status: status.as_u16(), text })
+    }
+}
+
+/// Names the innermost cause: what the operating system says.
+fn unreachable(url: &RepositoryUrl, error: &reqwest::Error) -> Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Error::RepositoryUnreachable { url: url.to_string(), reason: cause.to_string() }
+}
