@@ -111,8 +111,11 @@ pub(crate) fn flatten(prefix: &str, table: BTreeMap<String, Tree>, into: &mut Ar
     }
 }
 
-/// Reads a table of arguments whose keys get a prefix.
-pub(crate) fn deserialize_with_prefix<'de, D: serde::Deserializer<'de>>(
+/// Reads a table of arguments; nested keys are joined by dots and get a prefix.
+///
+/// # Errors
+/// Those of the format, and of values that are no arguments.
+pub fn arguments_with_prefix<'de, D: serde::Deserializer<'de>>(
     prefix: &str,
     deserializer: D,
 ) -> Result<Arguments, D::Error> {

@@ -10,7 +10,7 @@ mod message;
 pub mod seed;
 mod training_args;
 
-pub use arguments::{Arguments, Value, ValueKind};
+pub use arguments::{Arguments, Value, ValueKind, arguments_with_prefix};
 pub use data_args::DataArgs;
 pub use digest::{BlobRef, Digest};
 pub use envelope::{Body, Envelope, EnvelopeError, MESSAGE_BYTES_MAX, PROTOCOL_VERSION};

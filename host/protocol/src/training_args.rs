@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Arguments;
-use crate::arguments::deserialize_with_prefix;
+use crate::arguments::arguments_with_prefix;
 
 /// How a round trains (Fed-BioMed `TrainingArgs`). Exists only if every rule
 /// holds; see the fields for the rules.
@@ -152,7 +152,7 @@ struct Raw {
 const PREFIX: &str = "optimizer";
 
 fn with_prefix<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arguments, D::Error> {
-    deserialize_with_prefix(PREFIX, deserializer)
+    arguments_with_prefix(PREFIX, deserializer)
 }
 
 fn without_prefix<S: serde::Serializer>(

@@ -1,0 +1,131 @@
+//! From errors of the libraries to a message, a hint and an exit code.
+
+use fedwasm_protocol::Reason;
+use fedwasm_sandbox::FaultKind;
+
+/// The run failed.
+pub(crate) const FAILED: u8 = 1;
+/// Usage or configuration.
+pub(crate) const USAGE: u8 = 2;
+/// The plan is refused.
+pub(crate) const PLAN_REFUSED: u8 = 3;
+/// The plan failed.
+pub(crate) const PLAN_FAILED: u8 = 4;
+/// Not enough nodes, or a deadline passed.
+pub(crate) const NODES: u8 = 5;
+
+/// What a command ends with if not with success.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+}
+
+impl CommandError {
+    pub(crate) fn new(code: u8, message: impl std::fmt::Display) -> Self {
+        Self { code, message: message.to_string() }
+    }
+}
+
+impl From<std::io::Error> for CommandError {
+    fn from(error: std::io::Error) -> Self {
+        let code = match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput => USAGE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<fedwasm_artifact::BuildError> for CommandError {
+    fn from(error: fedwasm_artifact::BuildError) -> Self {
+        use fedwasm_artifact::BuildError as E;
+        let code = match &error {
+            E::NoPlan { .. } | E::NoLibrary | E::Metadata { .. } | E::MissingTarget { .. } => USAGE,
+            E::NotAPlan { .. } | E::Admission(_) => PLAN_REFUSED,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<fedwasm_sandbox::Error> for CommandError {
+    fn from(error: fedwasm_sandbox::Error) -> Self {
+        Self::new(sandbox_code(&error), error)
+    }
+}
+
+impl From<fedwasm_training::Error> for CommandError {
+    fn from(error: fedwasm_training::Error) -> Self {
+        Self::new(training_code(&error), error)
+    }
+}
+
+impl From<fedwasm_researcher::Error> for CommandError {
+    fn from(error: fedwasm_researcher::Error) -> Self {
+        use fedwasm_researcher::Error as E;
+        let code = match error {
+            E::Io(error) => return error.into(),
+            E::Training(error) => return error.into(),
+            E::Transport(error) => return error.into(),
+            E::File { .. } | E::Params { .. } => USAGE,
+            E::Plan { .. } => PLAN_REFUSED,
+            E::NotEnoughNodes { ref refused, .. } => {
+                // If it is the plan at every node, it is the plan.
+                let all = |reason| !refused.is_empty() && refused.iter().all(|r| r.1 == reason);
+                match () {
+                    () if all(Reason::PlanFailed) => PLAN_FAILED,
+                    () if all(Reason::PlanRefused) => PLAN_REFUSED,
+                    () => NODES,
+                }
+            }
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<fedwasm_transport::Error> for CommandError {
+    fn from(error: fedwasm_transport::Error) -> Self {
+        use fedwasm_transport::Error as E;
+        let code = match &error {
+            E::Address { .. } | E::NotLoopback { .. } => USAGE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<fedwasm_node::Error> for CommandError {
+    fn from(error: fedwasm_node::Error) -> Self {
+        use fedwasm_node::Error as E;
+        let code = match error {
+            E::Io(error) => return error.into(),
+            E::Transport(error) => return error.into(),
+            E::Sandbox(error) => return error.into(),
+            _ => USAGE,
+        };
+        Self::new(code, error)
+    }
+}
+
+fn sandbox_code(error: &fedwasm_sandbox::Error) -> u8 {
+    use fedwasm_sandbox::Error as E;
+    match error {
+        E::Fault(fault) if fault.kind == FaultKind::Cancelled => FAILED,
+        E::Fault(_) => PLAN_FAILED,
+        E::Argument(_) | E::Params { .. } => USAGE,
+        E::Dependency { .. } | E::Compile { .. } => PLAN_REFUSED,
+        _ => FAILED,
+    }
+}
+
+fn training_code(error: &fedwasm_training::Error) -> u8 {
+    use fedwasm_training::Error as E;
+    match error {
+        E::Sandbox(error) => sandbox_code(error),
+        E::NotOffered { .. } => PLAN_REFUSED,
+        E::NotFinite { .. } | E::RowCount { .. } | E::Scores { .. } => PLAN_FAILED,
+        _ => USAGE,
+    }
+}

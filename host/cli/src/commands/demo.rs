@@ -1,0 +1,387 @@
+//! `fedwasm demo`: a whole federation on this machine, in processes of its
+//! own, compared with each site alone and with all data in one place.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use fedwasm_artifact::Component;
+use fedwasm_node::{Datasets, NodeConfig};
+use fedwasm_params::Params;
+use fedwasm_protocol::{DataArgs, Evaluation};
+use fedwasm_researcher::{EvaluateOptions, ExperimentFile, LocalOptions, evaluate, run_local};
+use fedwasm_sandbox::{Cancel, Limits};
+use fedwasm_training::Preprocessing;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::command_error::{CommandError, FAILED};
+use crate::commands::evaluate::load_preprocessing;
+use crate::commands::{blocking, experiment};
+use crate::printer::Printer;
+use crate::stop::{stop_signal, stopped};
+
+const PLAN: &[u8] = include_bytes!("../../../../plugins/dist/logistic-regression.wasm");
+const DATA: &[u8] = include_bytes!("../../../../examples/data/breast_cancer.csv");
+const TARGET: &str = "benign";
+const SEED: u64 = 42;
+/// How long a process may take to say that it serves.
+const READY_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a process may take to leave.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Run a whole federation on this machine and compare it with each site alone.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where everything goes; a fresh temporary directory if none.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Sites.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
+    nodes: u32,
+    /// Federated rounds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    let stop = stop_signal(false)?;
+    let dir = match args.dir {
+        Some(dir) => dir,
+        None => {
+            let id = fedwasm_protocol::RequestId::random();
+            let id = id.map_err(|error| CommandError::new(FAILED, error))?;
+            std::env::temp_dir().join(format!("fedwasm-demo-{id}"))
+        }
+    };
+    std::fs::create_dir_all(&dir)?;
+    let demo = Demo { dir, n_sites: args.nodes as usize, rounds: args.rounds, printer: *printer };
+    // Dropping the demo kills its processes, whatever stage it is at.
+    tokio::select! {
+        result = demo.run(stop.clone()) => result,
+        () = stopped(stop.clone()) => Err(CommandError::new(FAILED, "interrupted")),
+    }
+}
+
+struct Demo {
+    dir: PathBuf,
+    n_sites: usize,
+    rounds: u32,
+    printer: Printer,
+}
+
+/// A model of the table.
+struct Model {
+    label: String,
+    n_train: u64,
+    params: Params,
+}
+
+impl Demo {
+    async fn run(&self, stop: watch::Receiver<bool>) -> Result<(), CommandError> {
+        let admitted = Component::admit(PLAN.to_vec());
+        let component = admitted.map_err(|error| CommandError::new(FAILED, error))?;
+        fedwasm_folder::write_file(&self.dir.join("logistic-regression.wasm"), component.bytes())?;
+        self.deal_rows()?;
+
+        let mut network = Process::start(
+            &["network", "start", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"],
+            &["--dir".as_ref(), self.dir.join("network").as_os_str()],
+            &self.dir.join("network.log"),
+        )?;
+        let ready = network.ready().await?;
+        let address = |key: &str| ready[key].as_str().unwrap_or_default().to_owned();
+        let (mqtt, repository) = (address("mqtt"), address("repository"));
+        let mut nodes = Vec::new();
+        for site in 1..=self.n_sites {
+            nodes.push(self.start_node(site, &mqtt, &repository)?);
+        }
+        for node in &mut nodes {
+            node.ready().await?;
+        }
+        let file = self.experiment(&mqtt, &repository)?;
+        let local = self.local_baselines(&file, &component).await?;
+
+        let seconds = std::time::Instant::now();
+        let out = Some(self.dir.clone());
+        let result =
+            experiment::run_and_show(file.clone(), component.clone(), out, &self.printer, stop);
+        let result = result.await?;
+        let seconds = seconds.elapsed().as_secs_f64();
+        for process in nodes.into_iter().chain([network]) {
+            process.leave().await;
+        }
+
+        let mut models = local;
+        let n_train = models.iter().take(self.n_sites).map(|model| model.n_train).sum();
+        let at = self.n_sites;
+        let label = "federation".to_owned();
+        models.insert(at, Model { label, n_train, params: result.params.clone() });
+        let mut rows = Vec::new();
+        for model in models {
+            let evaluation = self.score(&file, &component, &model.params).await?;
+            rows.push((model.label, model.n_train, evaluation));
+        }
+        self.print(&component, &result, &rows, seconds);
+        Ok(())
+    }
+
+    fn site_dir(&self, site: usize) -> PathBuf {
+        self.dir.join(format!("site-{site}"))
+    }
+
+    /// Row i goes to site i mod n; every fifth row of each site is held out.
+    fn deal_rows(&self) -> Result<(), CommandError> {
+        let failed = |error: csv::Error| CommandError::new(FAILED, error);
+        let mut reader = csv::Reader::from_reader(DATA);
+        let header = reader.byte_headers().map_err(failed)?.clone();
+        let table = || {
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            writer.write_byte_record(&header).map(|()| writer)
+        };
+        let mut tables = Vec::new();
+        for _ in 0..self.n_sites {
+            tables.push((table().map_err(failed)?, table().map_err(failed)?));
+        }
+        let mut pooled = table().map_err(failed)?;
+        for (row, record) in reader.into_byte_records().enumerate() {
+            let record = record.map_err(failed)?;
+            let (train, held_out) = &mut tables[row % self.n_sites];
+            if (row / self.n_sites) % 5 == 4 {
+                held_out.write_byte_record(&record).map_err(failed)?;
+            } else {
+                train.write_byte_record(&record).map_err(failed)?;
+                pooled.write_byte_record(&record).map_err(failed)?;
+            }
+        }
+        let write = |path: PathBuf, writer: csv::Writer<Vec<u8>>| -> Result<(), CommandError> {
+            let bytes = writer.into_inner().map_err(|error| CommandError::new(FAILED, error))?;
+            Ok(fedwasm_folder::write_file(&path, &bytes)?)
+        };
+        for (index, (train, held_out)) in tables.into_iter().enumerate() {
+            write(self.site_dir(index + 1).join("train.csv"), train)?;
+            write(self.site_dir(index + 1).join("held_out.csv"), held_out)?;
+        }
+        write(self.dir.join("pooled").join("train.csv"), pooled)
+    }
+
+    fn start_node(
+        &self,
+        site: usize,
+        mqtt: &str,
+        repository: &str,
+    ) -> Result<Process, CommandError> {
+        let dir = self.site_dir(site);
+        let id = format!("site-{site}");
+        let parsed = id.parse().map_err(|error| CommandError::new(FAILED, error))?;
+        let config = NodeConfig {
+            id: parsed,
+            mqtt: mqtt.to_owned(),
+            repository: repository.to_owned(),
+            limits: Limits::default(),
+        };
+        let node = dir.join("node");
+        config.create(&node)?;
+        let (_, folder) = NodeConfig::open(&node)?;
+        let name = "breast-cancer".parse().map_err(|error| CommandError::new(FAILED, error))?;
+        let tags = vec!["breast-cancer".to_owned()];
+        Datasets::load(&folder)?.add(&folder, name, &dir.join("train.csv"), tags)?;
+        let log = self.dir.join(format!("{id}.log"));
+        Process::start(&["node", "start"], &[node.as_os_str()], &log)
+    }
+
+    /// Writes the experiment's file and reads it as `experiment run` would.
+    fn experiment(&self, mqtt: &str, repository: &str) -> Result<ExperimentFile, CommandError> {
+        let text = format!(
+            r#"name = "demo"
+plan = "logistic-regression.wasm"
+rounds = {rounds}
+
+[data]
+tags = ["breast-cancer"]
+target = "{TARGET}"
+standardize = true
+
+[training]
+epochs = 1
+loader_args = {{ batch_size = 32 }}
+optimizer_args = {{ lr = 0.1 }}
+test_ratio = 0.2
+test_on_global_updates = true
+test_metric = "ACCURACY"
+random_seed = {SEED}
+
+[model]
+n_features = 30
+n_classes = 2
+
+[aggregator]
+name = "fedavg"
+
+[strategy]
+name = "all"
+min_nodes = {min_nodes}
+round_deadline_s = 60
+
+[network]
+mqtt = "{mqtt}"
+repository = "{repository}"
+"#,
+            rounds = self.rounds,
+            min_nodes = self.n_sites.min(2),
+        );
+        let path = self.dir.join("experiment.toml");
+        fedwasm_folder::write_file(&path, text.as_bytes())?;
+        Ok(ExperimentFile::read(&path)?)
+    }
+
+    /// Trains each site alone, and all rows in one place: as many epochs as
+    /// the federation has rounds.
+    async fn local_baselines(
+        &self,
+        file: &ExperimentFile,
+        component: &Component,
+    ) -> Result<Vec<Model>, CommandError> {
+        let mut dirs: Vec<(String, PathBuf)> =
+            (1..=self.n_sites).map(|n| (format!("site-{n} alone"), self.site_dir(n))).collect();
+        dirs.push(("pooled".into(), self.dir.join("pooled")));
+        let mut models = Vec::new();
+        for (label, dir) in dirs {
+            let mut training = file.training.clone();
+            training.epochs = Some(u64::from(self.rounds));
+            let options = LocalOptions {
+                component: component.clone(),
+                path: dir.join("train.csv"),
+                data: file.data.clone(),
+                training,
+                model: file.model.clone(),
+                params: None,
+                out: Some(dir.join("local")),
+                random_seed: SEED,
+            };
+            let job = move || run_local(&options, drop, &Cancel::new());
+            let result = blocking(job).await??;
+            let node = result.history.rounds.first().and_then(|round| round.nodes.values().next());
+            let n_train = node.map_or(0, |node| node.n_samples);
+            models.push(Model { label, n_train, params: result.params });
+        }
+        Ok(models)
+    }
+
+    /// Scores a model on the held-out rows of all sites, the rows of each
+    /// scaled with the site's own statistics.
+    async fn score(
+        &self,
+        file: &ExperimentFile,
+        component: &Component,
+        params: &Params,
+    ) -> Result<Evaluation, CommandError> {
+        let mut parts: Vec<(PathBuf, Option<Preprocessing>)> = Vec::new();
+        for site in 1..=self.n_sites {
+            let dir = self.site_dir(site);
+            let scales = load_preprocessing(&dir.join("local").join("preprocessing.json"))?;
+            parts.push((dir.join("held_out.csv"), Some(scales)));
+        }
+        let options = EvaluateOptions {
+            component: component.clone(),
+            params: params.clone(),
+            data: DataArgs { tags: Vec::new(), ..file.data.clone() },
+            model: file.model.clone(),
+            parts,
+        };
+        Ok(blocking(move || evaluate(&options, &Cancel::new())).await??)
+    }
+
+    fn print(
+        &self,
+        component: &Component,
+        result: &fedwasm_researcher::ExperimentResult,
+        rows: &[(String, u64, Evaluation)],
+        seconds: f64,
+    ) {
+        let printer = &self.printer;
+        let metric = |evaluation: &Evaluation, name: &str| evaluation.metrics.get(name).copied();
+        let n_held_out = rows.first().map_or(0, |(_, _, evaluation)| evaluation.n_rows);
+        printer.line("");
+        printer
+            .line(format!("{:<14} {:>10} {:>10} {:>8}", "model", "trained on", "accuracy", "loss"));
+        let mut table = Vec::new();
+        for (label, n_train, evaluation) in rows {
+            let (accuracy, loss) = (metric(evaluation, "accuracy"), metric(evaluation, "loss"));
+            let shown = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
+            let (a, l) = (shown(accuracy), shown(loss));
+            printer.line(format!("{label:<14} {n_train:>10} {a:>10} {l:>8}"));
+            let row =
+                json!({ "model": label, "n_train": n_train, "accuracy": accuracy, "loss": loss });
+            table.push(row);
+        }
+        printer.line(format!(
+            "\nscored on the same {n_held_out} held-out rows; {} rounds at {} sites in {seconds:.2} s",
+            result.history.rounds.len(),
+            result.nodes.len(),
+        ));
+        printer.line(format!("files in {}", self.dir.display()));
+        let federation = rows.iter().find(|(label, _, _)| label == "federation");
+        let mut fields = experiment::result_fields(result);
+        fields["plan_sha256"] = json!(component.digest());
+        fields["metrics"] = json!(federation.map(|(_, _, evaluation)| &evaluation.metrics));
+        fields["table"] = json!(table);
+        fields["dir"] = json!(self.dir);
+        printer.event("result", &fields);
+    }
+}
+
+/// A process of the demo; killed when dropped. It holds our end of its
+/// standard input, so it stops even if we are killed.
+struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Process {
+    fn start(
+        command: &[&str],
+        args: &[&std::ffi::OsStr],
+        log: &Path,
+    ) -> Result<Self, CommandError> {
+        let stderr = std::fs::File::create(log)?;
+        let child = Command::new(std::env::current_exe()?)
+            .args(command)
+            .args(args)
+            .arg("--exit-with-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Self { child, name: command.join(" "), log: log.to_owned() })
+    }
+
+    /// Waits for the line that says that it serves.
+    async fn ready(&mut self) -> Result<Value, CommandError> {
+        let mut line = String::new();
+        if let Some(stdout) = self.child.stdout.take() {
+            let mut stdout = BufReader::new(stdout);
+            let read = tokio::time::timeout(READY_TIME_MAX, stdout.read_line(&mut line));
+            if read.await.is_err() {
+                line.clear();
+            }
+        }
+        serde_json::from_str(&line).map_err(|_| {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let log = log.lines().last().unwrap_or("it said nothing").to_owned();
+            CommandError::new(FAILED, format!("`fedwasm {}` does not serve: {log}", self.name))
+        })
+    }
+
+    /// Lets it say farewell, then makes sure that it is gone.
+    async fn leave(mut self) {
+        drop(self.child.stdin.take());
+        if tokio::time::timeout(LEAVE_TIME_MAX, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+}

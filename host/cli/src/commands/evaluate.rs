@@ -1,0 +1,88 @@
+//! `fedwasm evaluate`.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_protocol::DataArgs;
+use fedwasm_researcher::{EvaluateOptions, LocalFile, evaluate, load_params, load_plan};
+use fedwasm_sandbox::Cancel;
+use fedwasm_training::Preprocessing;
+use serde_json::json;
+
+use crate::command_error::{CommandError, USAGE};
+use crate::printer::Printer;
+
+/// The largest `preprocessing.json`, in bytes.
+const PREPROCESSING_BYTES_MAX: u64 = 64 << 20;
+
+/// Score parameters on a file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The component.
+    #[arg(long)]
+    plan: PathBuf,
+    /// The parameters (.mpk or .safetensors).
+    #[arg(long)]
+    params: PathBuf,
+    /// The data: a CSV file with a header; all of its rows are scored.
+    #[arg(long)]
+    data: PathBuf,
+    /// The column to predict; the one in --args if none.
+    #[arg(long)]
+    target: Option<String>,
+    /// How inputs are scaled; preprocessing.json beside the parameters if that is there.
+    #[arg(long)]
+    preprocessing: Option<PathBuf>,
+    /// A file with [data] and [model], such as that of an experiment.
+    #[arg(long)]
+    args: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    let file = match &args.args {
+        Some(path) => LocalFile::read(path)?,
+        None => LocalFile::standard()?,
+    };
+    let target = args.target.clone().or_else(|| Some(file.data.as_ref()?.target.clone()));
+    let target = target.ok_or_else(|| {
+        CommandError::new(USAGE, "no target; name the column to predict with --target")
+    })?;
+    let inputs = file.data.and_then(|data| data.inputs);
+    let component = load_plan(&args.plan)?;
+    let beside = args.params.with_file_name("preprocessing.json");
+    let preprocessing = match &args.preprocessing {
+        Some(path) => Some(load_preprocessing(path)?),
+        None if beside.is_file() => {
+            printer.note(format!("inputs are scaled as {} says", beside.display()));
+            Some(load_preprocessing(&beside)?)
+        }
+        None => None,
+    };
+    let options = EvaluateOptions {
+        component,
+        params: load_params(&args.params)?,
+        data: DataArgs { tags: Vec::new(), target, inputs, standardize: false },
+        model: file.model,
+        parts: vec![(args.data, preprocessing)],
+    };
+    let evaluation = evaluate(&options, &Cancel::new())?;
+    printer.line(format!("rows       {}", evaluation.n_rows));
+    for (name, value) in &evaluation.metrics {
+        printer.line(format!("{name:<10} {value:.4}"));
+    }
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": options.component.digest(),
+            "n_rows": evaluation.n_rows,
+            "metrics": evaluation.metrics,
+        }),
+    );
+    Ok(())
+}
+
+/// Reads a `preprocessing.json`.
+pub(crate) fn load_preprocessing(path: &Path) -> Result<Preprocessing, CommandError> {
+    let json = fedwasm_folder::read_file(path, PREPROCESSING_BYTES_MAX)?;
+    serde_json::from_slice(&json)
+        .map_err(|error| CommandError::new(USAGE, format!("{}: {error}", path.display())))
+}

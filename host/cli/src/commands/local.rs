@@ -1,0 +1,163 @@
+//! `fedwasm local`.
+
+use std::path::PathBuf;
+
+use fedwasm_protocol::DataArgs;
+use fedwasm_researcher::{
+    LocalEvent, LocalFile, LocalOptions, LocalResult, load_params, load_plan, random_seed,
+    run_local,
+};
+use fedwasm_sandbox::Cancel;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::command_error::{CommandError, USAGE};
+use crate::commands::blocking;
+use crate::printer::Printer;
+use crate::stop::{stop_signal, stopped};
+
+/// Train on a local file, in the sandbox.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The component.
+    #[arg(long)]
+    plan: PathBuf,
+    /// The data: a CSV file with a header.
+    #[arg(long)]
+    data: PathBuf,
+    /// The column to predict; the one in --args if none.
+    #[arg(long)]
+    target: Option<String>,
+    /// A file with [data], [training] and [model], such as that of an experiment.
+    #[arg(long)]
+    args: Option<PathBuf>,
+    /// Where all randomness comes from; drawn if none is given anywhere.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Parameters to start from (.mpk or .safetensors); drawn by the plan if none.
+    #[arg(long)]
+    params: Option<PathBuf>,
+    /// Where params.mpk, params.safetensors, preprocessing.json, history.json and curve.svg go.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    let options = options(&args, printer)?;
+    let (cancel, bar) = (Cancel::new(), bar());
+    let interrupted = stop_signal(false)?;
+    let mut job = {
+        let (options, cancel, printer) = (options.clone(), cancel.clone(), *printer);
+        let bar = bar.clone();
+        let events = move |event| show(event, &bar, &printer);
+        Box::pin(blocking(move || run_local(&options, events, &cancel)))
+    };
+    let result = tokio::select! {
+        result = &mut job => result,
+        () = stopped(interrupted) => {
+            cancel.cancel();
+            job.await
+        }
+    };
+    bar.finish_and_clear();
+    print(&options, &result??, printer);
+    Ok(())
+}
+
+fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError> {
+    let file = match &args.args {
+        Some(path) => LocalFile::read(path)?,
+        None => {
+            printer.note("no --args: 10 epochs, batches of 32 rows, a fifth of the rows held out");
+            LocalFile::standard()?
+        }
+    };
+    let target = args.target.clone().or_else(|| Some(file.data.as_ref()?.target.clone()));
+    let target = target.ok_or_else(|| {
+        CommandError::new(USAGE, "no target; name the column to predict with --target")
+    })?;
+    let data = match file.data {
+        Some(data) => DataArgs { target, ..data },
+        None => DataArgs { tags: Vec::new(), target, inputs: None, standardize: true },
+    };
+    let mut training = file.training;
+    let seed = match args.seed.or(training.random_seed) {
+        Some(seed) if seed > i64::MAX as u64 => {
+            return Err(CommandError::new(USAGE, format!("--seed {seed} is more than 2^63 - 1")));
+        }
+        Some(seed) => seed,
+        None => random_seed()?,
+    };
+    training.random_seed = Some(seed);
+    Ok(LocalOptions {
+        component: load_plan(&args.plan)?,
+        path: args.data.clone(),
+        data,
+        training,
+        model: file.model,
+        params: args.params.as_deref().map(load_params).transpose()?,
+        out: args.out.clone(),
+        random_seed: seed,
+    })
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = "{bar:32} {pos}/{len} steps  {per_sec}  {msg}";
+    bar.set_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar
+}
+
+fn show(event: LocalEvent, bar: &ProgressBar, printer: &Printer) {
+    match event {
+        LocalEvent::Ready { n_train, n_test } => {
+            printer.event("ready", &json!({ "n_train": n_train, "n_test": n_test }));
+        }
+        LocalEvent::Step { step, steps_max, loss } => {
+            bar.set_length(steps_max);
+            bar.set_position(step);
+            if let Some(loss) = loss {
+                bar.set_message(format!("loss {loss:.4}"));
+            }
+        }
+        LocalEvent::Log(level, line) => {
+            bar.suspend(|| printer.note(format!("plan ({level:?}): {line}")))
+        }
+    }
+}
+
+fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
+    let plan = &result.history.plan;
+    let n_test = result.evaluation.as_ref().map_or(0, |evaluation| evaluation.n_rows);
+    let record = result.history.rounds.first().and_then(|round| round.nodes.values().next());
+    let (n_train, n_steps) = record.map_or((0, 0), |node| (node.n_samples, node.n_steps));
+    printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
+    printer.line(format!("data       {n_train} rows to train on, {n_test} held out"));
+    printer.line(format!("trained    {n_steps} steps, seed {}", options.random_seed));
+    if let Some(loss) = record.and_then(|node| node.train_loss) {
+        printer.line(format!("loss       {loss:.4} (mean over training)"));
+    }
+    for (name, value) in result.evaluation.iter().flat_map(|evaluation| &evaluation.metrics) {
+        printer.line(format!("{name:<10} {value:.4} (held-out rows)"));
+    }
+    printer.line(format!("parameters sha256:{}", result.params_sha256));
+    if let Some(dir) = &options.out {
+        printer.line(format!("files      {}", dir.display()));
+    }
+    let metrics = result.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": plan.sha256,
+            "params_sha256": result.params_sha256,
+            "metrics": metrics.cloned().unwrap_or_default(),
+            "rounds": 1,
+            "random_seed": options.random_seed,
+            "n_train": n_train,
+            "n_test": n_test,
+            "n_steps": n_steps,
+        }),
+    );
+}

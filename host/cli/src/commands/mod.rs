@@ -1,0 +1,76 @@
+//! One module a command; the folder mirrors the command line.
+
+mod demo;
+mod evaluate;
+mod experiment;
+mod local;
+mod network;
+mod node;
+mod plan;
+
+use clap::{Parser, Subcommand};
+
+use crate::command_error::{CommandError, FAILED};
+use crate::printer::Printer;
+
+/// Host for federated-learning training plans compiled to WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Write JSON Lines to standard output, one object an event.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole federation on this machine and compare it with each site alone.
+    Demo(demo::Args),
+    /// Build and inspect training plans.
+    #[command(subcommand)]
+    Plan(plan::Command),
+    /// Train on a local file, in the sandbox.
+    Local(local::Args),
+    /// Score parameters on a file.
+    Evaluate(evaluate::Args),
+    /// Run the broker and the repository of a federation.
+    #[command(subcommand)]
+    Network(network::Command),
+    /// Set up and run a node.
+    #[command(subcommand)]
+    Node(node::Command),
+    /// Run an experiment on a federation.
+    #[command(subcommand)]
+    Experiment(experiment::Command),
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| CommandError::new(FAILED, error))?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Demo(args) => demo::run(args, printer).await,
+            Command::Plan(command) => plan::run(command, printer),
+            Command::Local(args) => local::run(args, printer).await,
+            Command::Evaluate(args) => evaluate::run(args, printer),
+            Command::Network(command) => network::run(command, printer).await,
+            Command::Node(command) => node::run(command, printer).await,
+            Command::Experiment(command) => experiment::run(command, printer).await,
+        }
+    });
+    // A plan that was told to stop does so within a tick; nothing else is waited for.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+/// Runs something that blocks, away from the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, CommandError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| CommandError::new(FAILED, error))
+}

@@ -1,0 +1,58 @@
+//! `fedwasm network`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use fedwasm_transport::{Broker, RepositoryServer};
+use serde_json::json;
+
+use crate::command_error::CommandError;
+use crate::printer::Printer;
+use crate::stop::{stop_signal, stopped};
+
+/// Run the broker and the repository of a federation.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve until Ctrl-C; prints one line with the addresses when ready.
+    Start {
+        /// Where the repository keeps its blobs.
+        #[arg(long, default_value = "fedwasm-network")]
+        dir: PathBuf,
+        /// The broker's address; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:1883")]
+        mqtt: SocketAddr,
+        /// The repository's address; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8844")]
+        http: SocketAddr,
+        /// Stop when standard input ends.
+        #[arg(long, hide = true)]
+        exit_with_stdin: bool,
+    },
+}
+
+pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+    let Command::Start { dir, mqtt, http, exit_with_stdin } = command;
+    let stop = stop_signal(exit_with_stdin)?;
+    let blobs = dir.join("blobs");
+    std::fs::create_dir_all(&blobs)?;
+    let repository = RepositoryServer::start(http, &blobs).await?;
+    let broker = match Broker::start(mqtt).await {
+        Ok(broker) => broker,
+        Err(error) => {
+            repository.stop().await;
+            return Err(error.into());
+        }
+    };
+    printer.always(
+        "ready",
+        &json!({
+            "mqtt": format!("mqtt://{}", broker.address()),
+            "repository": format!("http://{}", repository.address()),
+        }),
+    );
+    stopped(stop).await;
+    broker.stop().await;
+    repository.stop().await;
+    Ok(())
+}

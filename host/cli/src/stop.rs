@@ -1,0 +1,36 @@
+//! When to stop: Ctrl-C, a termination signal, or a parent that is gone.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Turns true when the command is to stop. With `with_stdin` that is also when
+/// standard input ends: a parent that dies, however it dies, closes it.
+pub(crate) fn stop_signal(with_stdin: bool) -> std::io::Result<watch::Receiver<bool>> {
+    let (sender, receiver) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let on_signal = sender.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = on_signal.send(true);
+    });
+    if with_stdin {
+        // A thread of its own, since a read cannot be called off.
+        std::thread::Builder::new().name("stdin".into()).spawn(move || {
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            let _ = sender.send(true);
+        })?;
+    }
+    Ok(receiver)
+}
+
+/// Resolves when the signal turns true.
+pub(crate) async fn stopped(mut signal: watch::Receiver<bool>) {
+    if signal.wait_for(|stop| *stop).await.is_err() {
+        // Nobody can ask any more.
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,119 @@
+//! The datasets that a node offers, `datasets.json` in its directory.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_dataset::CsvFile;
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{DatasetEntry, DatasetId};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+const FILE: &str = "datasets.json";
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// The most datasets of a node.
+const DATASETS_MAX: usize = 1_000;
+
+/// A dataset of the node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// Its name here, which is its id for researchers.
+    pub name: DatasetId,
+    /// The file; never leaves the node.
+    pub path: PathBuf,
+    /// What researchers search for.
+    pub tags: Vec<String>,
+    /// Its rows when it was registered.
+    pub n_rows: u64,
+    /// Its columns when it was registered.
+    pub columns: Vec<String>,
+}
+
+/// The datasets that a node offers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Datasets(Vec<Dataset>);
+
+impl Datasets {
+    /// Reads the registry of a node.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn load(folder: &Folder) -> Result<Self, Error> {
+        if !folder.has(FILE) {
+            return Ok(Self::default());
+        }
+        let text = folder.read(FILE, FILE_BYTES_MAX)?;
+        let damaged = |reason: String| Error::Damaged { file: FILE.into(), reason };
+        serde_json::from_slice(&text).map(Self).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Registers a CSV file after reading it through.
+    ///
+    /// # Errors
+    /// [`Error::DatasetExists`], [`Error::Tags`], [`Error::TooManyDatasets`],
+    /// [`Error::Data`], [`Error::Io`].
+    pub fn add(
+        &mut self,
+        folder: &Folder,
+        name: DatasetId,
+        path: &Path,
+        tags: Vec<String>,
+    ) -> Result<&Dataset, Error> {
+        if self.find(&name).is_some() {
+            return Err(Error::DatasetExists { name: name.to_string() });
+        }
+        if tags.is_empty() || tags.iter().any(String::is_empty) {
+            return Err(Error::Tags);
+        }
+        if self.0.len() >= DATASETS_MAX {
+            return Err(Error::TooManyDatasets { max: DATASETS_MAX });
+        }
+        let file = CsvFile::open(path)?;
+        let n_rows = file.count_rows()?;
+        let path = path.canonicalize()?;
+        self.0.push(Dataset { name, path, tags, n_rows, columns: file.columns().to_vec() });
+        self.store(folder)?;
+        Ok(&self.0[self.0.len() - 1])
+    }
+
+    /// Takes a dataset off the registry; the file stays.
+    ///
+    /// # Errors
+    /// [`Error::NoDataset`], [`Error::Io`].
+    pub fn remove(&mut self, folder: &Folder, name: &DatasetId) -> Result<Dataset, Error> {
+        let at = self.0.iter().position(|dataset| dataset.name == *name);
+        let at = at.ok_or_else(|| Error::NoDataset { name: name.to_string() })?;
+        let removed = self.0.remove(at);
+        self.store(folder)?;
+        Ok(removed)
+    }
+
+    /// The datasets in order of registration.
+    pub fn iter(&self) -> impl Iterator<Item = &Dataset> {
+        self.0.iter()
+    }
+
+    /// Returns the dataset of this name.
+    pub fn find(&self, name: &DatasetId) -> Option<&Dataset> {
+        self.0.iter().find(|dataset| dataset.name == *name)
+    }
+
+    /// Returns what researchers may know of the datasets that have all `tags`.
+    pub fn search(&self, tags: &[String]) -> Vec<DatasetEntry> {
+        let has_all = |dataset: &&Dataset| tags.iter().all(|tag| dataset.tags.contains(tag));
+        let entry = |dataset: &Dataset| DatasetEntry {
+            dataset_id: dataset.name.clone(),
+            tags: dataset.tags.clone(),
+            n_rows: dataset.n_rows,
+            columns: dataset.columns.clone(),
+        };
+        self.0.iter().filter(has_all).map(entry).collect()
+    }
+
+    fn store(&self, folder: &Folder) -> Result<(), Error> {
+        let text = serde_json::to_vec_pretty(&self.0)
+            .map_err(|error| Error::Damaged { file: FILE.into(), reason: error.to_string() })?;
+        Ok(folder.write(FILE, &text)?)
+    }
+}

@@ -1,0 +1,65 @@
+//! Why a node cannot serve.
+
+use std::path::PathBuf;
+
+/// Why a node cannot be set up or cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is a node already.
+    #[error("{} holds a node already", dir.display())]
+    Exists {
+        /// The node's directory.
+        dir: PathBuf,
+    },
+    /// There is no node.
+    #[error("{} holds no node; make one with `fedwasm node init`", dir.display())]
+    NoNode {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A file of the node is damaged.
+    #[error("{file} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A dataset of this name is registered already.
+    #[error("a dataset called `{name}` is registered already")]
+    DatasetExists {
+        /// The name.
+        name: String,
+    },
+    /// No dataset has this name.
+    #[error("no dataset is called `{name}`; `fedwasm node dataset list` shows them")]
+    NoDataset {
+        /// The name.
+        name: String,
+    },
+    /// Too many datasets.
+    #[error("{max} datasets are registered already, which is the most")]
+    TooManyDatasets {
+        /// The bound.
+        max: usize,
+    },
+    /// A tag is empty, or there are none.
+    #[error("a dataset needs tags, none of them empty")]
+    Tags,
+    /// An id.
+    #[error(transparent)]
+    Id(#[from] fedwasm_protocol::IdError),
+    /// A data file.
+    #[error(transparent)]
+    Data(#[from] fedwasm_dataset::Error),
+    /// The operating system.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Broker or repository.
+    #[error(transparent)]
+    Transport(#[from] fedwasm_transport::Error),
+    /// The engine.
+    #[error(transparent)]
+    Sandbox(#[from] fedwasm_sandbox::Error),
+}

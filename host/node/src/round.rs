@@ -1,0 +1,246 @@
+//! What a node does when a researcher asks for a round: everything but the
+//! network. Blocks.
+
+use std::collections::VecDeque;
+
+use fedwasm_artifact::Component;
+use fedwasm_dataset::CsvFile;
+use fedwasm_folder::Folder;
+use fedwasm_params::{from_safetensors, to_safetensors};
+use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, Reason, Refusal, RoundRequest};
+use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Sandbox};
+use fedwasm_training::{Events, Examples, Round, Turn};
+
+use crate::Dataset;
+
+/// Compiled plans that are kept.
+const PLANS_MAX: usize = 4;
+/// Prepared datasets that are kept.
+const EXAMPLES_MAX: usize = 2;
+
+/// What is kept from round to round, so that a second round neither compiles
+/// nor reads again. Its contents never change a result.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    sandbox: Sandbox,
+    limits: Limits,
+    plans: VecDeque<(Digest, Described)>,
+    examples: VecDeque<(Digest, Examples)>,
+}
+
+/// What a round gives, before it is sent.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The trained parameters as safetensors.
+    pub(crate) params: Option<Vec<u8>>,
+    pub(crate) n_samples: u64,
+    pub(crate) n_steps: u64,
+    pub(crate) train_loss: Option<f64>,
+    pub(crate) evaluation: Option<Evaluation>,
+}
+
+/// A round whose plan and data are ready.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    round: Round,
+    examples: Examples,
+    random_seed: u64,
+}
+
+impl Workshop {
+    pub(crate) fn new(limits: Limits) -> Result<Self, fedwasm_sandbox::Error> {
+        let (plans, examples) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { sandbox: Sandbox::new()?, limits, plans, examples })
+    }
+
+    /// Whether the plan need not be fetched.
+    pub(crate) fn has_plan(&self, digest: &Digest) -> bool {
+        self.plans.iter().any(|(known, _)| known == digest)
+    }
+
+    /// Admits and compiles a plan whose digest was checked.
+    pub(crate) fn add_plan(&mut self, bytes: Vec<u8>) -> Result<(), Refusal> {
+        let component = Component::admit(bytes)
+            .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
+        let described = self.sandbox.describe(&component, self.limits.clone());
+        let described = described.map_err(|error| sandbox_refusal(&error))?;
+        keep(&mut self.plans, component.digest(), described, PLANS_MAX);
+        Ok(())
+    }
+
+    /// Makes plan and data ready.
+    pub(crate) fn prepare(
+        &mut self,
+        request: &RoundRequest,
+        dataset: &Dataset,
+        folder: &Folder,
+    ) -> Result<Prepared, Refusal> {
+        let bad = |text: &str| refusal(Reason::BadRequest, text.to_owned());
+        let random_seed = request.training.random_seed;
+        let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
+        let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
+        let plan = self.plans.iter().find(|(digest, _)| *digest == request.plan.sha256);
+        let Some((_, plan)) = plan else {
+            return Err(refusal(Reason::Internal, "the plan is not at hand".into()));
+        };
+        let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
+        let round = Round::new(plan, &request.model, &request.training, &facts);
+        let round = round.map_err(|error| training_refusal(&error))?;
+        let key = examples_key(request, dataset, &round)?;
+        let known = self.examples.iter().find(|(known, _)| *known == key);
+        let examples = match known {
+            Some((_, examples)) => examples.clone(),
+            None => {
+                let examples = read(request, dataset, &round, random_seed)?;
+                store_preprocessing(request, &examples, folder)?;
+                keep(&mut self.examples, key, examples.clone(), EXAMPLES_MAX);
+                examples
+            }
+        };
+        Ok(Prepared { round, examples, random_seed })
+    }
+}
+
+impl Prepared {
+    /// Runs the round on parameters whose digest was checked.
+    pub(crate) fn run(
+        &self,
+        request: &RoundRequest,
+        node: &NodeId,
+        params: &[u8],
+        events: Events,
+        cancel: &Cancel,
+    ) -> Result<Done, Refusal> {
+        let params = from_safetensors(params)
+            .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
+        let failed = |error: fedwasm_training::Error| training_refusal(&error);
+        if request.mode == Mode::Validate {
+            let evaluation = self.round.evaluate(&self.examples, &params, cancel);
+            return Ok(Done {
+                params: None,
+                n_samples: self.examples.n_train() as u64,
+                n_steps: 0,
+                train_loss: None,
+                evaluation: Some(evaluation.map_err(failed)?),
+            });
+        }
+        let turn = Turn { random_seed: self.random_seed, round: request.round, node: node.clone() };
+        let trained = self.round.train(&self.examples, params, &turn, events, cancel);
+        let trained = trained.map_err(failed)?;
+        let evaluation = match request.training.test_on_local_updates {
+            true => {
+                let evaluation = self.round.evaluate(&self.examples, &trained.params, cancel);
+                Some(evaluation.map_err(failed)?)
+            }
+            false => None,
+        };
+        let params = to_safetensors(&trained.params)
+            .map_err(|error| refusal(Reason::Internal, error.to_string()))?;
+        Ok(Done {
+            params: Some(params),
+            n_samples: trained.n_samples,
+            n_steps: trained.report.steps,
+            train_loss: trained.report.metrics.get("loss").copied(),
+            evaluation,
+        })
+    }
+}
+
+fn read(
+    request: &RoundRequest,
+    dataset: &Dataset,
+    round: &Round,
+    random_seed: u64,
+) -> Result<Examples, Refusal> {
+    // The path is the node's business; researchers get the name instead.
+    let hide = |error: fedwasm_training::Error| {
+        let path = dataset.path.display().to_string();
+        let Refusal { reason, message } = training_refusal(&error);
+        refusal(reason, message.replace(&path, &format!("dataset {}", dataset.name)))
+    };
+    let file = CsvFile::open(&dataset.path).map_err(|error| hide(error.into()))?;
+    let metadata = round.plan().metadata();
+    let ratio = request.training.test_ratio;
+    Examples::read(&file, &request.data, metadata, round.declaration(), ratio, random_seed)
+        .map_err(hide)
+}
+
+/// Names everything that prepared rows depend on.
+fn examples_key(
+    request: &RoundRequest,
+    dataset: &Dataset,
+    round: &Round,
+) -> Result<Digest, Refusal> {
+    let file = std::fs::metadata(&dataset.path).ok();
+    let changed = file.and_then(|file| Some((file.len(), file.modified().ok()?)));
+    let declaration = round.declaration();
+    let key = format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {changed:?}",
+        dataset,
+        request.data,
+        request.training.test_ratio,
+        request.training.random_seed,
+        declaration.inputs,
+        declaration.targets,
+    );
+    Ok(Digest::of(key.as_bytes()))
+}
+
+/// Writes `experiments/ID/preprocessing.json`: without it the parameters could
+/// not be used here.
+fn store_preprocessing(
+    request: &RoundRequest,
+    examples: &Examples,
+    folder: &Folder,
+) -> Result<(), Refusal> {
+    let store = || -> std::io::Result<()> {
+        let json = serde_json::to_vec_pretty(examples.preprocessing())?;
+        let folder = folder.folder("experiments")?.folder(request.experiment_id.as_str())?;
+        folder.write("preprocessing.json", &json)
+    };
+    store().map_err(|error| {
+        tracing::error!("preprocessing.json: {error}");
+        refusal(Reason::Internal, "the node cannot write its files".into())
+    })
+}
+
+fn keep<T>(kept: &mut VecDeque<(Digest, T)>, key: Digest, value: T, max: usize) {
+    kept.retain(|(known, _)| *known != key);
+    kept.push_back((key, value));
+    if kept.len() > max {
+        kept.pop_front();
+    }
+}
+
+pub(crate) fn refusal(reason: Reason, message: String) -> Refusal {
+    Refusal { reason, message }
+}
+
+fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
+    use fedwasm_training::Error as E;
+    let reason = match error {
+        E::Sandbox(error) => return sandbox_refusal(error),
+        E::NotOffered { .. } => Reason::PlanRefused,
+        E::NotFinite { .. } | E::RowCount { .. } | E::Scores { .. } => Reason::PlanFailed,
+        E::BatchTooLarge { .. } => Reason::BadRequest,
+        _ => Reason::Dataset,
+    };
+    refusal(reason, error.to_string())
+}
+
+/// A fault's kind leaves the node; its detail, which a plan wrote and which
+/// could carry rows, stays in the node's log.
+fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
+    use fedwasm_sandbox::Error as E;
+    match error {
+        E::Fault(fault) => {
+            tracing::warn!("{fault}");
+            let message = format!("{} {}; the node's log says more", fault.plan, fault.kind);
+            refusal(Reason::PlanFailed, message)
+        }
+        E::Argument(_) | E::Params { .. } => refusal(Reason::BadRequest, error.to_string()),
+        E::Dependency { .. } | E::Compile { .. } => refusal(Reason::PlanRefused, error.to_string()),
+        E::Loader { .. } => refusal(Reason::Dataset, error.to_string()),
+        _ => refusal(Reason::Internal, error.to_string()),
+    }
+}

@@ -1,0 +1,268 @@
+//! The loop that owns the node's connection.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{
+    Body, Envelope, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Presence, Reason, Refusal, RequestId,
+    ResearcherId, RoundRequest, SearchReply,
+};
+use fedwasm_sandbox::Cancel;
+use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, topic};
+use tokio::sync::mpsc;
+
+use crate::round::{Workshop, refusal};
+use crate::worker::Worker;
+use crate::{Datasets, Error, NodeConfig};
+
+/// Rounds that wait for the one that runs.
+const QUEUE_MAX: usize = 8;
+/// The longest time that a researcher may ask for.
+const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// A round that was asked for.
+struct Job {
+    request_id: RequestId,
+    researcher: ResearcherId,
+    request: RoundRequest,
+    dataset: crate::Dataset,
+    deadline: Instant,
+    cancel: Cancel,
+}
+
+/// Serves the node in `dir` until `stop` resolves. `ready` is called once,
+/// when researchers can find it.
+///
+/// # Errors
+/// [`Error`]; a node that serves stops with one only if its id is taken.
+pub async fn serve(
+    dir: &Path,
+    ready: impl FnOnce(&NodeConfig),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let (config, folder) = NodeConfig::open(dir)?;
+    let folder = Arc::new(folder);
+    Datasets::load(&folder)?;
+    let repository = Repository::new(config.repository.parse()?)?;
+    let mut link = Link::connect(link_options(&config)?).await?;
+    let worker = Worker {
+        node: config.id.clone(),
+        folder: Arc::clone(&folder),
+        repository,
+        workshop: Arc::new(Mutex::new(Workshop::new(config.limits.clone())?)),
+        params: None,
+        params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
+    };
+    let (jobs, queue) = mpsc::channel(QUEUE_MAX);
+    let work = tokio::spawn(work(worker, queue, link.sender(), config.id.to_string()));
+    ready(&config);
+    let mut node = Node {
+        id: config.id.to_string(),
+        folder,
+        jobs,
+        cancels: HashMap::new(),
+        sender: link.sender(),
+    };
+    let mut stop = std::pin::pin!(stop);
+    let result = loop {
+        let incoming = tokio::select! {
+            () = &mut stop => break Ok(()),
+            incoming = link.next() => incoming,
+        };
+        match incoming {
+            Some(Incoming::Message { payload, .. }) => node.handle(&payload).await,
+            Some(Incoming::Lost { reason }) => tracing::warn!("the broker is gone: {reason}"),
+            Some(Incoming::Restored) => tracing::info!("connected to the broker"),
+            Some(Incoming::Closed(error)) => break Err(error.into()),
+            None => break Err(fedwasm_transport::Error::Closed.into()),
+        }
+    };
+    node.cancels.values().for_each(Cancel::cancel);
+    drop(node);
+    link.close().await;
+    work.abort();
+    result
+}
+
+fn link_options(config: &NodeConfig) -> Result<LinkOptions, Error> {
+    let presence = |online| {
+        let presence = Presence { node_id: config.id.clone(), online };
+        let payload = rmp_serde::to_vec_named(&presence).unwrap_or_default();
+        Some((topic::presence(&config.id), payload))
+    };
+    Ok(LinkOptions {
+        url: config.mqtt.parse()?,
+        client_id: format!("node-{}", config.id),
+        subscriptions: vec![topic::node(&config.id)],
+        greeting: presence(true),
+        farewell: presence(false),
+    })
+}
+
+/// Looks at messages; never waits for a round.
+struct Node {
+    id: String,
+    folder: Arc<Folder>,
+    jobs: mpsc::Sender<Job>,
+    cancels: HashMap<RequestId, Cancel>,
+    sender: Sender,
+}
+
+impl Node {
+    async fn handle(&mut self, payload: &[u8]) {
+        let envelope = match Envelope::decode(payload) {
+            Ok(envelope) => envelope,
+            Err(error) => return tracing::warn!("a message is ignored: {error}"),
+        };
+        let Ok(researcher) = envelope.sender.parse::<ResearcherId>() else {
+            return tracing::warn!("a message without a sender is ignored");
+        };
+        let reply = match envelope.body {
+            Body::Search(request) => Some(self.search(&request.tags)),
+            Body::Round(request) => {
+                let deadline = Duration::from_millis(envelope.deadline_ms).min(DEADLINE_MAX);
+                let job = (envelope.request_id.clone(), researcher.clone(), *request, deadline);
+                self.enqueue(job).err().map(Body::Refused)
+            }
+            Body::Cancel => {
+                if let Some(cancel) = self.cancels.get(&envelope.request_id) {
+                    cancel.cancel();
+                }
+                None
+            }
+            _ => return tracing::warn!("a message that is no request is ignored"),
+        };
+        if let Some(body) = reply {
+            send(&self.sender, &self.id, &researcher, envelope.request_id, body).await;
+        }
+    }
+
+    fn search(&self, tags: &[String]) -> Body {
+        let datasets = Datasets::load(&self.folder).map(|datasets| datasets.search(tags));
+        match datasets {
+            Ok(datasets) => {
+                let columns = datasets.iter().flat_map(|dataset| &dataset.columns);
+                // Half of a message is room for everything else.
+                if columns.map(|column| column.len() + 5).sum::<usize>() > MESSAGE_BYTES_MAX / 2 {
+                    let text = "the names of its columns do not fit into a message";
+                    return Body::Refused(refusal(Reason::Dataset, text.into()));
+                }
+                Body::SearchReply(SearchReply { datasets })
+            }
+            Err(error) => {
+                tracing::error!("{error}");
+                Body::Refused(refusal(Reason::Internal, "the registry cannot be read".into()))
+            }
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        (request_id, researcher, request, deadline): (
+            RequestId,
+            ResearcherId,
+            RoundRequest,
+            Duration,
+        ),
+    ) -> Result<(), Refusal> {
+        let internal = |_| refusal(Reason::Internal, "the registry cannot be read".into());
+        let datasets = Datasets::load(&self.folder).map_err(internal)?;
+        let Some(dataset) = datasets.find(&request.dataset_id).cloned() else {
+            let message = format!("there is no dataset `{}`", request.dataset_id);
+            return Err(refusal(Reason::Dataset, message));
+        };
+        let columns = request.data.inputs.iter().flatten().chain([&request.data.target]);
+        for column in columns {
+            if !dataset.columns.contains(column) {
+                let message = format!("dataset {} has no column `{column}`", dataset.name);
+                return Err(refusal(Reason::Dataset, message));
+            }
+        }
+        let cancel = Cancel::new();
+        // Handles of rounds that are over are held by nobody else.
+        self.cancels.retain(|_, cancel| !cancel.is_unused());
+        if self.cancels.contains_key(&request_id) {
+            return Err(refusal(Reason::BadRequest, "the request was made before".into()));
+        }
+        let deadline = Instant::now() + deadline;
+        let job = Job {
+            request_id: request_id.clone(),
+            researcher,
+            request,
+            dataset,
+            deadline,
+            cancel: cancel.clone(),
+        };
+        match self.jobs.try_send(job) {
+            Ok(()) => {
+                self.cancels.insert(request_id, cancel);
+                Ok(())
+            }
+            Err(_) => {
+                let message = format!("{QUEUE_MAX} rounds wait already; try again later");
+                Err(refusal(Reason::Busy, message))
+            }
+        }
+    }
+}
+
+/// Runs jobs one after the other.
+async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender, id: String) {
+    while let Some(job) = queue.recv().await {
+        let Job { request_id, researcher, request, dataset, deadline, cancel } = job;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() || cancel.is_cancelled() {
+            continue;
+        }
+        tracing::info!(
+            "{:?} of round {} of experiment {} for researcher {researcher}, plan {}",
+            request.mode,
+            request.round,
+            request.experiment_id,
+            request.plan.sha256,
+        );
+        let say = {
+            let (sender, id, researcher) = (sender.clone(), id.clone(), researcher.clone());
+            move |progress: fedwasm_protocol::Progress| {
+                let envelope = envelope(&id, progress.request_id.clone(), Body::Progress(progress));
+                sender.try_send(topic::researcher(&researcher), &envelope);
+            }
+        };
+        let run = worker.run(request_id.clone(), request, dataset, cancel.clone(), say);
+        let body = match tokio::time::timeout(left, run).await {
+            Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
+            Ok(Err(refused)) => {
+                tracing::warn!("refused ({}): {}", refused.reason, refused.message);
+                Body::Refused(refused)
+            }
+            Err(_) => {
+                cancel.cancel();
+                let message = "the deadline passed before the round was done".to_owned();
+                tracing::warn!("{message}");
+                Body::Refused(refusal(Reason::Expired, message))
+            }
+        };
+        send(&sender, &id, &researcher, request_id, body).await;
+    }
+}
+
+fn envelope(id: &str, request_id: RequestId, body: Body) -> Envelope {
+    let sender = id.to_owned();
+    Envelope { version: PROTOCOL_VERSION, request_id, sender, deadline_ms: 0, body }
+}
+
+async fn send(
+    sender: &Sender,
+    id: &str,
+    researcher: &ResearcherId,
+    request_id: RequestId,
+    body: Body,
+) {
+    let envelope = envelope(id, request_id, body);
+    if let Err(error) = sender.send(topic::researcher(researcher), &envelope).await {
+        tracing::error!("a reply cannot be sent: {error}");
+    }
+}

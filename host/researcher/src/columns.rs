@@ -1,0 +1,150 @@
+//! Which columns an experiment uses, and which nodes have them.
+
+use std::collections::BTreeMap;
+
+use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, NodeId, Reason};
+
+/// A node that has the data.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Member {
+    pub(crate) dataset_id: DatasetId,
+    pub(crate) n_rows: u64,
+}
+
+/// What a search comes to.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Chosen {
+    /// The input columns that all members have.
+    pub(crate) inputs: Vec<String>,
+    pub(crate) members: BTreeMap<NodeId, Member>,
+    pub(crate) refused: Vec<(NodeId, Reason, String)>,
+}
+
+/// Chooses the input columns and the nodes that have them. `n_inputs` is what
+/// the plan takes, if that is known already.
+///
+/// Named inputs are asked of every node. Otherwise the inputs of a node are
+/// all of its columns but the target; of those that the plan can take, the
+/// list that most nodes have is used (of equals, that of the smallest node id).
+pub(crate) fn choose(
+    found: BTreeMap<NodeId, Vec<DatasetEntry>>,
+    data: &DataArgs,
+    n_inputs: impl Fn(usize) -> Result<u64, String>,
+) -> Chosen {
+    let mut refused = Vec::new();
+    let mut candidates: BTreeMap<NodeId, (DatasetEntry, Vec<String>)> = BTreeMap::new();
+    for (node, datasets) in found {
+        match candidate(datasets, data, &n_inputs) {
+            Ok(candidate) => drop(candidates.insert(node, candidate)),
+            Err(reason) => refused.push((node, Reason::Dataset, reason)),
+        }
+    }
+    let mut votes: Vec<(&Vec<String>, usize)> = Vec::new();
+    for (_, inputs) in candidates.values() {
+        match votes.iter_mut().find(|(known, _)| *known == inputs) {
+            Some((_, n)) => *n += 1,
+            None => votes.push((inputs, 1)),
+        }
+    }
+    // Of equals, the first: max_by_key would return the last.
+    let inputs = votes.iter().rev().max_by_key(|(_, n)| *n);
+    let inputs = inputs.map(|(inputs, _)| (*inputs).clone()).unwrap_or_default();
+    let mut members = BTreeMap::new();
+    for (node, (dataset, own)) in candidates {
+        if let Some(column) = own.iter().zip(&inputs).find(|(own, other)| own != other) {
+            let (own, other) = column;
+            let name = &dataset.dataset_id;
+            let reason =
+                format!("dataset {name} has the column `{own}` where others have `{other}`");
+            refused.push((node, Reason::Dataset, reason));
+            continue;
+        }
+        members.insert(node, Member { dataset_id: dataset.dataset_id, n_rows: dataset.n_rows });
+    }
+    refused.sort_by(|a, b| a.0.cmp(&b.0));
+    Chosen { inputs, members, refused }
+}
+
+fn candidate(
+    datasets: Vec<DatasetEntry>,
+    data: &DataArgs,
+    n_inputs: &impl Fn(usize) -> Result<u64, String>,
+) -> Result<(DatasetEntry, Vec<String>), String> {
+    let tags = data.tags.join(", ");
+    let n = datasets.len();
+    let mut datasets = datasets.into_iter();
+    let (Some(dataset), None) = (datasets.next(), datasets.next()) else {
+        let which = if n == 0 { "no dataset has".into() } else { format!("{n} datasets have") };
+        return Err(format!("{which} the tags {tags}"));
+    };
+    let name = &dataset.dataset_id;
+    let wanted = data.inputs.iter().flatten().chain([&data.target]);
+    if let Some(column) = wanted.into_iter().find(|column| !dataset.columns.contains(column)) {
+        return Err(format!("dataset {name} has no column `{column}`"));
+    }
+    let inputs = data.inputs.clone().unwrap_or_else(|| {
+        dataset.columns.iter().filter(|column| **column != data.target).cloned().collect()
+    });
+    let expected = n_inputs(inputs.len())?;
+    if expected != inputs.len() as u64 {
+        let got = inputs.len();
+        return Err(format!("dataset {name} has {got} input columns, the plan takes {expected}"));
+    }
+    Ok((dataset, inputs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dataset(columns: &str) -> Vec<DatasetEntry> {
+        vec![DatasetEntry {
+            dataset_id: "d".parse().unwrap(),
+            tags: vec!["t".into()],
+            n_rows: 5,
+            columns: columns.split(' ').map(str::to_owned).collect(),
+        }]
+    }
+
+    fn chosen(found: &[(&str, Vec<DatasetEntry>)]) -> Chosen {
+        let found = found.iter().map(|(id, found)| (id.parse().unwrap(), found.clone())).collect();
+        let data = DataArgs {
+            tags: vec!["t".into()],
+            target: "y".into(),
+            inputs: None,
+            standardize: true,
+        };
+        choose(found, &data, |_| Ok(2))
+    }
+
+    #[test]
+    fn nodes_with_other_columns_are_refused_by_name_and_reason() {
+        let Chosen { inputs, members, refused } = chosen(&[
+            ("n1", dataset("a c y")),
+            ("n2", dataset("a b y")),
+            ("n3", dataset("a b y")),
+            ("n4", dataset("a b c y")),
+            ("n5", dataset("a b z")),
+            ("n6", vec![]),
+        ]);
+        assert_eq!(inputs, ["a", "b"]);
+        assert_eq!(members.keys().map(NodeId::as_str).collect::<Vec<_>>(), ["n2", "n3"]);
+        let reasons: Vec<String> =
+            refused.iter().map(|(id, _, text)| format!("{id}: {text}")).collect();
+        assert_eq!(
+            reasons,
+            [
+                "n1: dataset d has the column `c` where others have `b`",
+                "n4: dataset d has 3 input columns, the plan takes 2",
+                "n5: dataset d has no column `y`",
+                "n6: no dataset has the tags t",
+            ]
+        );
+    }
+
+    #[test]
+    fn of_equals_the_smallest_node_id_decides() {
+        let all = [("n1", dataset("a c y")), ("n2", dataset("a b y"))];
+        assert_eq!(chosen(&all).inputs, ["a", "c"]);
+    }
+}

@@ -1,0 +1,102 @@
+//! Learning curves as SVG.
+
+use plotters::prelude::*;
+
+use crate::Error;
+
+const SIZE: (u32, u32) = (720, 420);
+
+/// A line of a chart.
+pub(crate) struct Line {
+    pub(crate) label: String,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// Draws lines over `x_label`. Lines without points are left out.
+pub(crate) fn draw(
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    lines: &[Line],
+) -> Result<String, Error> {
+    let mut svg = String::new();
+    let failed = |error: &dyn std::fmt::Display| Error::Curve { reason: error.to_string() };
+    paint(&mut svg, title, x_label, y_label, lines).map_err(|error| failed(&error))?;
+    Ok(svg)
+}
+
+fn paint(
+    svg: &mut String,
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    lines: &[Line],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let lines: Vec<&Line> = lines.iter().filter(|line| !line.points.is_empty()).collect();
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let (x, y) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, ("sans-serif", 18))
+        .margin(14)
+        .x_label_area_size(42)
+        .y_label_area_size(58)
+        .build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(RGBColor(225, 225, 225))
+        .x_desc(x_label)
+        .y_desc(y_label)
+        .label_style(("sans-serif", 13))
+        .draw()?;
+    for (index, line) in lines.iter().enumerate() {
+        let color = Palette99::pick(index).to_rgba();
+        let series = LineSeries::new(line.points.iter().copied(), color.stroke_width(2));
+        chart
+            .draw_series(series)?
+            .label(&line.label)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+        // A line of few points shows them; one point alone would not show at all.
+        if line.points.len() <= 50 {
+            let dots = line.points.iter().map(|point| Circle::new(*point, 3, color.filled()));
+            chart.draw_series(dots)?;
+        }
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE.mix(0.85))
+        .border_style(RGBColor(200, 200, 200))
+        .label_font(("sans-serif", 13))
+        .draw()?;
+    root.present()?;
+    Ok(())
+}
+
+/// A range with some air that is never empty.
+fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+    let (low, high) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    if low > high {
+        return 0.0..1.0;
+    }
+    let air = if high > low { (high - low) * 0.05 } else { 0.5 };
+    low - air..high + air
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curve_holds_its_labels_and_survives_odd_points() {
+        for points in [vec![], vec![(1.0, 0.5)], vec![(1.0, f64::NAN), (2.0, 3.0)]] {
+            let lines = [Line { label: "site-1".into(), points }];
+            let svg = draw("t", "round", "loss", &lines).unwrap();
+            assert!(svg.starts_with("<svg") && svg.contains("round"), "{svg}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Why an experiment or a local job has no result.
+
+use std::path::PathBuf;
+
+use fedwasm_protocol::{NodeId, Reason};
+
+/// Why an experiment or a local job has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The experiment's file.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of parameters.
+    #[error("{}: {source}", path.display())]
+    Params {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: fedwasm_params::Error,
+    },
+    /// The plan is not admitted.
+    #[error("{}: {source}", path.display())]
+    Plan {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: fedwasm_artifact::AdmissionError,
+    },
+    /// The plan, its arguments, the data or the round.
+    #[error(transparent)]
+    Training(#[from] fedwasm_training::Error),
+    /// Broker or repository.
+    #[error(transparent)]
+    Transport(#[from] fedwasm_transport::Error),
+    /// Too few nodes.
+    #[error("{got} of at least {min} nodes {when}{}", refusals(refused))]
+    NotEnoughNodes {
+        /// Nodes that are left.
+        got: usize,
+        /// `strategy.min_nodes`.
+        min: usize,
+        /// At what point.
+        when: &'static str,
+        /// The nodes that are not, and why.
+        refused: Vec<(NodeId, Reason, String)>,
+    },
+    /// Aggregation.
+    #[error("the updates cannot be aggregated: {0}")]
+    Aggregation(fedwasm_params::Error),
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The operating system.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A curve cannot be drawn.
+    #[error("the curve cannot be drawn: {reason}")]
+    Curve {
+        /// What the plotter says.
+        reason: String,
+    },
+    /// A thread of ours broke off.
+    #[error("internal error: {reason}")]
+    Internal {
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl From<fedwasm_sandbox::Error> for Error {
+    fn from(error: fedwasm_sandbox::Error) -> Self {
+        Self::Training(error.into())
+    }
+}
+
+impl From<fedwasm_dataset::Error> for Error {
+    fn from(error: fedwasm_dataset::Error) -> Self {
+        Self::Training(error.into())
+    }
+}
+
+fn refusals(refused: &[(NodeId, Reason, String)]) -> String {
+    let line = |(node, _, message): &(NodeId, Reason, String)| format!("\n  {node}: {message}");
+    refused.iter().map(line).collect()
+}

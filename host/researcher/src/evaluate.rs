@@ -1,0 +1,55 @@
+//! Scores of parameters on files.
+
+use std::path::PathBuf;
+
+use fedwasm_artifact::Component;
+use fedwasm_dataset::CsvFile;
+use fedwasm_params::Params;
+use fedwasm_protocol::{Arguments, DataArgs, Evaluation};
+use fedwasm_sandbox::{Cancel, Limits, Sandbox};
+use fedwasm_training::{Examples, Preprocessing, facts};
+
+use crate::Error;
+use crate::history::combine;
+
+/// What is scored on what.
+#[derive(Clone, Debug)]
+pub struct EvaluateOptions {
+    /// The plan.
+    pub component: Component,
+    /// The parameters.
+    pub params: Params,
+    /// Which columns; `standardize` does not matter.
+    pub data: DataArgs,
+    /// Model arguments.
+    pub model: Arguments,
+    /// The files, each with the scales of its columns. All rows are scored.
+    pub parts: Vec<(PathBuf, Option<Preprocessing>)>,
+}
+
+/// Scores parameters on all rows of all files together. Blocks.
+///
+/// # Errors
+/// [`Error`].
+pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation, Error> {
+    let plan = Sandbox::new()?.describe(&options.component, Limits::default())?;
+    let mut evaluations = Vec::new();
+    for (path, preprocessing) in &options.parts {
+        let file = CsvFile::open(path)?;
+        let facts = facts(&file, &options.data)?;
+        let evaluation = fedwasm_training::evaluate(
+            &plan,
+            &options.model,
+            &facts,
+            &options.params,
+            |declaration| {
+                let (data, metadata) = (&options.data, plan.metadata());
+                Examples::read_held_out(&file, data, metadata, declaration, preprocessing.as_ref())
+            },
+            cancel,
+        )?;
+        evaluations.push(evaluation);
+    }
+    let all: Vec<&Evaluation> = evaluations.iter().collect();
+    combine(&all).ok_or_else(|| Error::Internal { reason: "there is nothing to score".into() })
+}

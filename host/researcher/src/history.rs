@@ -1,0 +1,178 @@
+//! What happened, round by round; `history.json`.
+
+use std::collections::BTreeMap;
+
+use fedwasm_protocol::{Digest, Evaluation, NodeId, NodeTiming};
+use serde::Serialize;
+
+/// What happened, round by round.
+#[derive(Clone, Debug, Serialize)]
+pub struct History {
+    /// What people call it.
+    pub name: String,
+    /// The plan that ran.
+    pub plan: PlanRecord,
+    /// Where all randomness came from.
+    pub random_seed: u64,
+    /// The rounds in order.
+    pub rounds: Vec<RoundRecord>,
+    /// The training loss of a local job, at most 1,000 points.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRecord>,
+}
+
+/// The plan that ran.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// One round.
+#[derive(Clone, Debug, Serialize)]
+pub struct RoundRecord {
+    /// From 1.
+    pub round: u32,
+    /// Where the time went.
+    pub timing: RoundTiming,
+    /// What each node that took part did.
+    pub nodes: BTreeMap<NodeId, NodeRecord>,
+    /// The nodes that dropped out in this round, and why.
+    pub dropped: BTreeMap<NodeId, String>,
+    /// SHA-256 of the parameters after the round, as safetensors.
+    pub params_sha256: Digest,
+    /// Scores of the parameters after the round on all held-out rows.
+    pub evaluation: Option<Evaluation>,
+}
+
+/// Where the time of a round went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct RoundTiming {
+    /// The whole round.
+    pub wall_ms: f64,
+    /// Storing parameters and sending requests.
+    pub send_ms: f64,
+    /// The longest training at a node, its downloads and uploads not counted.
+    pub train_ms: f64,
+    /// The longest upload of a node.
+    pub upload_ms: f64,
+    /// Fetching the updates.
+    pub download_ms: f64,
+    /// Making one model of them.
+    pub aggregate_ms: f64,
+    /// Having the model scored at the nodes.
+    pub validate_ms: f64,
+}
+
+/// What a node did in a round.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeRecord {
+    /// Rows of its training part, its weight in the mean.
+    pub n_samples: u64,
+    /// Optimizer steps.
+    pub n_steps: u64,
+    /// Mean training loss of the round.
+    pub train_loss: Option<f64>,
+    /// Scores of its own update on its held-out rows.
+    pub evaluation: Option<Evaluation>,
+    /// Scores of the aggregated model on its held-out rows.
+    pub global_evaluation: Option<Evaluation>,
+    /// Where its time went.
+    pub timing: NodeTiming,
+}
+
+/// A point of the training loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StepRecord {
+    /// The last step of the points that it stands for, from 1.
+    pub step: u64,
+    /// The mean of their losses.
+    pub loss: f64,
+}
+
+/// The most points of a training loss.
+const STEPS_MAX: usize = 1_000;
+
+/// Collects losses in bounded space: when it is full, pairs of neighbours
+/// become one.
+#[derive(Debug)]
+pub(crate) struct Steps {
+    points: Vec<StepRecord>,
+    /// Steps that a point stands for.
+    stride: u64,
+    sum: f64,
+    n: u64,
+}
+
+impl Steps {
+    pub(crate) fn new() -> Self {
+        Self { points: Vec::new(), stride: 1, sum: 0.0, n: 0 }
+    }
+
+    pub(crate) fn push(&mut self, step: u64, loss: f64) {
+        self.sum += loss;
+        self.n += 1;
+        if self.n < self.stride {
+            return;
+        }
+        self.points.push(StepRecord { step, loss: self.sum / self.n as f64 });
+        (self.sum, self.n) = (0.0, 0);
+        if self.points.len() == STEPS_MAX {
+            let halved = self.points.chunks_exact(2).map(|pair| StepRecord {
+                step: pair[1].step,
+                loss: (pair[0].loss + pair[1].loss) / 2.0,
+            });
+            self.points = halved.collect();
+            self.stride *= 2;
+        }
+    }
+
+    pub(crate) fn points(&self) -> &[StepRecord] {
+        &self.points
+    }
+}
+
+/// Combines scores of several nodes: means weighted by rows, in the order of
+/// node ids; a metric must be known to all.
+pub(crate) fn combine(evaluations: &[&Evaluation]) -> Option<Evaluation> {
+    let n_rows: u64 = evaluations.iter().map(|evaluation| evaluation.n_rows).sum();
+    let first = evaluations.first()?;
+    let mean = |name: &String| {
+        let weighted = evaluations.iter().map(|evaluation| {
+            evaluation.metrics.get(name).map(|value| value * evaluation.n_rows as f64)
+        });
+        weighted.sum::<Option<f64>>().map(|sum| (name.clone(), sum / n_rows as f64))
+    };
+    Some(Evaluation { n_rows, metrics: first.metrics.keys().filter_map(mean).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_stay_bounded_and_keep_the_mean() {
+        let mut steps = Steps::new();
+        for step in 1..=100_000u64 {
+            steps.push(step, step as f64);
+        }
+        let points = steps.points();
+        assert!(points.len() < STEPS_MAX && points.len() >= STEPS_MAX / 2 - 1);
+        // Each point is the mean of the steps that it stands for.
+        assert_eq!(points[0].loss, (1 + points[0].step) as f64 / 2.0);
+    }
+
+    #[test]
+    fn scores_are_weighted_by_rows() {
+        let evaluation = |n_rows, accuracy| Evaluation {
+            n_rows,
+            metrics: [("accuracy".to_owned(), accuracy)].into(),
+        };
+        let all = combine(&[&evaluation(1, 0.0), &evaluation(3, 1.0)]).unwrap();
+        assert_eq!((all.n_rows, all.metrics["accuracy"]), (4, 0.75));
+    }
+}

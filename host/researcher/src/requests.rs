@@ -1,0 +1,236 @@
+//! Requests to nodes and the wait for their answers (Fed-BioMed `Requests`,
+//! with deadlines).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fedwasm_protocol::{
+    Body, Envelope, NodeId, PROTOCOL_VERSION, Presence, Progress, Refusal, RequestId, ResearcherId,
+};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Sender, topic};
+use tokio::sync::watch;
+
+use crate::Error;
+
+/// How long retained presence may take to arrive after a subscription.
+const PRESENCE_TIME_MAX: Duration = Duration::from_secs(5);
+/// After our own message came back, what was retained before may still be on
+/// its way: brokers promise no order between topics.
+const PRESENCE_GRACE: Duration = Duration::from_millis(100);
+
+/// What became of a request to a node.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// It answered.
+    Reply(Body),
+    /// It declined.
+    Refused(Refusal),
+    /// Its last will arrived.
+    Gone,
+    /// The deadline passed.
+    Silent,
+}
+
+/// Sends requests and collects answers.
+pub(crate) struct Requests {
+    researcher: ResearcherId,
+    link: Link,
+    sender: Sender,
+    /// Whether each node that was ever seen is online.
+    presence: BTreeMap<NodeId, bool>,
+    cancelled: watch::Receiver<bool>,
+}
+
+impl Requests {
+    /// Connects and learns which nodes are there.
+    pub(crate) async fn connect(
+        url: BrokerUrl,
+        researcher: ResearcherId,
+        cancelled: watch::Receiver<bool>,
+    ) -> Result<Self, Error> {
+        let link = Link::connect(LinkOptions {
+            url,
+            client_id: format!("researcher-{researcher}"),
+            subscriptions: vec![topic::PRESENCE_ALL.into(), topic::researcher(&researcher)],
+            greeting: None,
+            farewell: None,
+        });
+        let link = link.await?;
+        let sender = link.sender();
+        let mut this = Self { researcher, link, sender, presence: BTreeMap::new(), cancelled };
+        this.learn_presence().await?;
+        Ok(this)
+    }
+
+    /// The nodes that are online, in ascending order.
+    pub(crate) fn online(&self) -> Vec<NodeId> {
+        self.presence.iter().filter(|(_, online)| **online).map(|(id, _)| id.clone()).collect()
+    }
+
+    pub(crate) fn is_online(&self, node: &NodeId) -> bool {
+        self.presence.get(node).is_some_and(|online| *online)
+    }
+
+    /// Sends every node its request and waits until all answered, are gone,
+    /// or `deadline` has passed. `sent` is called when all is sent.
+    pub(crate) async fn ask(
+        &mut self,
+        requests: Vec<(NodeId, Body)>,
+        deadline: Duration,
+        sent: impl FnOnce(),
+        mut progress: impl FnMut(&NodeId, Progress),
+    ) -> Result<BTreeMap<NodeId, Answer>, Error> {
+        let end = Instant::now() + deadline;
+        let mut pending: BTreeMap<NodeId, RequestId> = BTreeMap::new();
+        let mut answers = BTreeMap::new();
+        for (node, body) in requests {
+            let request_id = random()?;
+            self.send(&node, &request_id, deadline, body).await?;
+            pending.insert(node, request_id);
+        }
+        sent();
+        // A will may have arrived while nobody waited for this node.
+        let gone: Vec<NodeId> = pending.keys().filter(|id| !self.is_online(id)).cloned().collect();
+        for node in gone {
+            pending.remove(&node);
+            answers.insert(node, Answer::Gone);
+        }
+        while !pending.is_empty() {
+            match self.next(end).await? {
+                Next::Presence(node, false) if pending.remove(&node).is_some() => {
+                    answers.insert(node, Answer::Gone);
+                }
+                Next::Presence(..) => {}
+                Next::Message(envelope) => {
+                    let Some((node, body)) = of_pending(&mut pending, *envelope) else { continue };
+                    match body {
+                        Body::Progress(update) => progress(&node, update),
+                        Body::Refused(refusal) => {
+                            pending.remove(&node);
+                            answers.insert(node, Answer::Refused(refusal));
+                        }
+                        body => {
+                            pending.remove(&node);
+                            answers.insert(node, Answer::Reply(body));
+                        }
+                    }
+                }
+                Next::Deadline => {
+                    self.cancel(&pending).await;
+                    let silent = std::mem::take(&mut pending).into_keys();
+                    answers.extend(silent.map(|node| (node, Answer::Silent)));
+                }
+                Next::Cancelled => {
+                    self.cancel(&pending).await;
+                    return Err(Error::Cancelled);
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    pub(crate) async fn close(self) {
+        self.link.close().await;
+    }
+
+    /// A message to ourselves comes back after the retained presence of all
+    /// nodes, which was sent at our subscription.
+    async fn learn_presence(&mut self) -> Result<(), Error> {
+        let request_id: RequestId = random()?;
+        let envelope = self.envelope(&request_id, PRESENCE_TIME_MAX, Body::Echo);
+        self.sender.send(topic::researcher(&self.researcher), &envelope).await?;
+        let mut end = Instant::now() + PRESENCE_TIME_MAX;
+        loop {
+            match self.next(end).await? {
+                Next::Message(envelope) if envelope.request_id == request_id => {
+                    end = Instant::now() + PRESENCE_GRACE;
+                }
+                Next::Message(_) | Next::Presence(..) => {}
+                Next::Deadline => return Ok(()),
+                Next::Cancelled => return Err(Error::Cancelled),
+            }
+        }
+    }
+
+    async fn next(&mut self, end: Instant) -> Result<Next, Error> {
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                _ = self.cancelled.wait_for(|cancelled| *cancelled) => return Ok(Next::Cancelled),
+                incoming = self.link.next() => incoming,
+                () = tokio::time::sleep_until(end.into()) => return Ok(Next::Deadline),
+            };
+            let (topic, payload) = match incoming {
+                Some(Incoming::Message { topic, payload }) => (topic, payload),
+                Some(Incoming::Lost { reason }) => {
+                    tracing::warn!("the broker is gone: {reason}");
+                    continue;
+                }
+                Some(Incoming::Restored) => continue,
+                Some(Incoming::Closed(error)) => return Err(error.into()),
+                None => return Err(fedwasm_transport::Error::Closed.into()),
+            };
+            if topic == topic::researcher(&self.researcher) {
+                match Envelope::decode(&payload) {
+                    Ok(envelope) => return Ok(Next::Message(Box::new(envelope))),
+                    Err(error) => tracing::warn!("a message is ignored: {error}"),
+                }
+            } else if let Ok(presence) = rmp_serde::from_slice::<Presence>(&payload)
+                && topic == topic::presence(&presence.node_id)
+            {
+                self.presence.insert(presence.node_id.clone(), presence.online);
+                return Ok(Next::Presence(presence.node_id, presence.online));
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        node: &NodeId,
+        request_id: &RequestId,
+        deadline: Duration,
+        body: Body,
+    ) -> Result<(), Error> {
+        let envelope = self.envelope(request_id, deadline, body);
+        Ok(self.sender.send(topic::node(node), &envelope).await?)
+    }
+
+    /// Tells nodes that nobody waits for them any more.
+    async fn cancel(&self, pending: &BTreeMap<NodeId, RequestId>) {
+        for (node, request_id) in pending {
+            let _ = self.send(node, request_id, Duration::ZERO, Body::Cancel).await;
+        }
+    }
+
+    fn envelope(&self, request_id: &RequestId, deadline: Duration, body: Body) -> Envelope {
+        Envelope {
+            version: PROTOCOL_VERSION,
+            request_id: request_id.clone(),
+            sender: self.researcher.to_string(),
+            deadline_ms: deadline.as_millis() as u64,
+            body,
+        }
+    }
+}
+
+enum Next {
+    Message(Box<Envelope>),
+    Presence(NodeId, bool),
+    Deadline,
+    Cancelled,
+}
+
+/// Returns who answers, if it is a node that is asked and the request is the
+/// one that it was asked: anything else cannot touch the round.
+fn of_pending(
+    pending: &mut BTreeMap<NodeId, RequestId>,
+    envelope: Envelope,
+) -> Option<(NodeId, Body)> {
+    let Envelope { sender, request_id, body, .. } = envelope;
+    let node: NodeId = sender.parse().ok()?;
+    (pending.get(&node) == Some(&request_id)).then_some((node, body))
+}
+
+fn random() -> Result<RequestId, Error> {
+    RequestId::random().map_err(|error| Error::Internal { reason: error.to_string() })
+}
