@@ -207,6 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn foreign_import_is_refused_by_name() {
+        use wasm_encoder::{
+            Component, ComponentImportSection, ComponentTypeRef, ComponentTypeSection, InstanceType,
+        };
+        let (mut types, mut imports) = (ComponentTypeSection::new(), ComponentImportSection::new());
+        types.instance(&InstanceType::new());
+        imports.import("wasi:clocks/wall-clock@0.2.0", ComponentTypeRef::Instance(0));
+        let mut component = Component::new();
+        component.section(&types).section(&imports);
+        let error = refusal(&component.finish());
+        assert!(matches!(&error, AdmissionError::ForbiddenImport { .. }));
+        assert!(error.to_string().contains("`wasi:clocks/wall-clock@0.2.0`"), "{error}");
+    }
+
+    #[test]
     fn garbage_after_the_preamble_is_invalid() {
         let bytes = [COMPONENT, b"\xff\xff\xff"].concat();
         assert!(matches!(refusal(&bytes), AdmissionError::Invalid { .. }));

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::Component;
 use fedwasm_params::{Params, from_safetensors};
 use fedwasm_protocol::{
-    Arguments, BlobRef, Body, DataArgs, Digest, Evaluation, ExperimentId, Mode, NodeId, Reason,
-    ResearcherId, RoundReply, RoundRequest, SearchRequest, TrainingArgs,
+    Arguments, BlobRef, Body, DataArgs, Digest, Evaluation, ExperimentId, Mode, NodeId, Progress,
+    Reason, ResearcherId, RoundReply, RoundRequest, SearchRequest, TrainingArgs,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, Limits, Sandbox};
 use fedwasm_training::{Round, initial_params};
@@ -20,13 +20,16 @@ use tokio::sync::watch;
 use crate::aggregate::fedavg;
 use crate::columns::{Chosen, Member, choose};
 use crate::history::combine;
-use crate::requests::{Answer, Requests};
+use crate::requests::{Answer, Requests, Seen};
 use crate::{
     Error, ExperimentFile, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, output,
 };
 
 /// How long a search waits for nodes that are present.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Why a node whose will arrived is dropped.
+const GONE: &str = "it is gone (its last will arrived)";
 
 /// What happens during an experiment.
 #[derive(Clone, Debug)]
@@ -345,11 +348,16 @@ impl Experiment<'_> {
         let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
         let at = Instant::now();
         let events = &mut self.events;
-        let progress = |node: &NodeId, progress: fedwasm_protocol::Progress| {
-            let (steps, steps_max, loss) = (progress.steps, progress.steps_max, progress.loss);
-            events(Event::Progress { node: node.clone(), round, steps, steps_max, loss });
+        let seen = |node: &NodeId, seen: Seen| {
+            let node = node.clone();
+            events(match seen {
+                Seen::Progress(Progress { steps, steps_max, loss, .. }) => {
+                    Event::Progress { node, round, steps, steps_max, loss }
+                }
+                Seen::Gone => Event::Dropped { node, round, reason: GONE.to_owned() },
+            });
         };
-        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), progress);
+        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), seen);
         let mut replies = BTreeMap::new();
         for (node, answer) in answers.await? {
             match answer {
@@ -402,8 +410,12 @@ impl Experiment<'_> {
     fn drop_node(&mut self, node: NodeId, round: u32, reason: Reason, text: String, away: Away) {
         self.members.remove(&node);
         self.away.insert(node.clone(), away);
+        // A node that is gone was announced when its will arrived.
+        let announced = matches!(self.away.get(&node), Some(Away::Gone(_)));
         self.refused.push((node.clone(), reason, text.clone()));
-        (self.events)(Event::Dropped { node, round, reason: text });
+        if !announced {
+            (self.events)(Event::Dropped { node, round, reason: text });
+        }
     }
 
     /// A node that died takes part again once its presence is back.
@@ -453,7 +465,7 @@ fn update(declaration: &Declaration, bytes: &[u8]) -> Result<Params, String> {
 fn why_not(answer: Answer) -> (Reason, String) {
     match answer {
         Answer::Refused(refusal) => (refusal.reason, refusal.message),
-        Answer::Gone => (Reason::Expired, "it is gone (its last will arrived)".into()),
+        Answer::Gone => (Reason::Expired, GONE.to_owned()),
         Answer::Silent => (Reason::Expired, "it did not answer before the deadline".into()),
         Answer::Reply(_) => (Reason::BadRequest, "it answered something else".into()),
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -39,6 +40,7 @@ pub struct ExperimentFile {
 
 /// What a local job reads of the same file; the rest may be there or not.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LocalFile {
     /// Which columns, and how.
     pub data: Option<DataArgs>,
@@ -47,21 +49,19 @@ pub struct LocalFile {
     /// Model arguments, keys starting with `model.`.
     #[serde(default, deserialize_with = "model")]
     pub model: Arguments,
-    /// Not used here, but no mistake.
-    #[serde(flatten)]
-    rest: Rest,
-}
-
-/// The keys of an experiment that a local job does not need.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rest {
-    name: Option<String>,
-    plan: Option<PathBuf>,
-    rounds: Option<u32>,
-    aggregator: Option<AggregatorArgs>,
-    strategy: Option<StrategyArgs>,
-    network: Option<NetworkArgs>,
+    // The rest of an experiment is not used here, and no mistake.
+    #[serde(rename = "name")]
+    _name: Option<IgnoredAny>,
+    #[serde(rename = "plan")]
+    _plan: Option<IgnoredAny>,
+    #[serde(rename = "rounds")]
+    _rounds: Option<IgnoredAny>,
+    #[serde(rename = "aggregator")]
+    _aggregator: Option<IgnoredAny>,
+    #[serde(rename = "strategy")]
+    _strategy: Option<IgnoredAny>,
+    #[serde(rename = "network")]
+    _network: Option<IgnoredAny>,
 }
 
 /// How updates become one model.

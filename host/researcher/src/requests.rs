@@ -31,6 +31,15 @@ pub(crate) enum Answer {
     Silent,
 }
 
+/// What is seen of a node while others are still waited for.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    /// How far it is.
+    Progress(Progress),
+    /// Its last will arrived; nobody waits for it any more.
+    Gone,
+}
+
 /// Sends requests and collects answers.
 pub(crate) struct Requests {
     researcher: ResearcherId,
@@ -78,7 +87,7 @@ impl Requests {
         requests: Vec<(NodeId, Body)>,
         deadline: Duration,
         sent: impl FnOnce(),
-        mut progress: impl FnMut(&NodeId, Progress),
+        mut seen: impl FnMut(&NodeId, Seen),
     ) -> Result<BTreeMap<NodeId, Answer>, Error> {
         let end = Instant::now() + deadline;
         let mut pending: BTreeMap<NodeId, RequestId> = BTreeMap::new();
@@ -93,18 +102,20 @@ impl Requests {
         let gone: Vec<NodeId> = pending.keys().filter(|id| !self.is_online(id)).cloned().collect();
         for node in gone {
             pending.remove(&node);
+            seen(&node, Seen::Gone);
             answers.insert(node, Answer::Gone);
         }
         while !pending.is_empty() {
             match self.next(end).await? {
                 Next::Presence(node, false) if pending.remove(&node).is_some() => {
+                    seen(&node, Seen::Gone);
                     answers.insert(node, Answer::Gone);
                 }
                 Next::Presence(..) => {}
                 Next::Message(envelope) => {
                     let Some((node, body)) = of_pending(&mut pending, *envelope) else { continue };
                     match body {
-                        Body::Progress(update) => progress(&node, update),
+                        Body::Progress(progress) => seen(&node, Seen::Progress(progress)),
                         Body::Refused(refusal) => {
                             pending.remove(&node);
                             answers.insert(node, Answer::Refused(refusal));

@@ -16,13 +16,8 @@ impl TrainingPlan for LogisticRegression {
     }
 
     fn model(args: &Arguments) -> Result<Self> {
-        let (inputs, outputs) = (
-            args.size("model.n_features")?,
-            args.size("model.n_classes")?,
-        );
-        Ok(Self {
-            linear: Linear::new(inputs, outputs)?,
-        })
+        let (inputs, outputs) = (args.size("model.n_features")?, args.size("model.n_classes")?);
+        Ok(Self { linear: Linear::new(inputs, outputs)? })
     }
 
     fn layers(&mut self) -> Layers<'_> {

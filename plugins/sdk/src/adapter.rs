@@ -68,9 +68,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
             let loss = plan.training_step(&batch)?;
             if !loss.is_finite() {
                 let step = totals.steps + 1;
-                return Err(PlanError::NonFinite(format!(
-                    "the loss of step {step} is {loss}"
-                )));
+                return Err(PlanError::NonFinite(format!("the loss of step {step} is {loss}")));
             }
             optimizer.step(&mut parameters(&mut plan));
             totals.add(loss, rows);
@@ -97,10 +95,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         while let Some((batch, rows)) = session::next_batch()? {
             totals.add(plan.testing_step(&batch)?, rows);
         }
-        Ok(wit::Report {
-            steps: 0,
-            ..totals.report()
-        })
+        Ok(wit::Report { steps: 0, ..totals.report() })
     }
 }
 
@@ -121,11 +116,7 @@ impl Totals {
 
     fn report(&self) -> wit::Report {
         let loss = (self.rows > 0).then(|| ("loss".into(), self.loss / self.rows as f64));
-        wit::Report {
-            steps: self.steps,
-            rows: self.rows,
-            metrics: loss.into_iter().collect(),
-        }
+        wit::Report { steps: self.steps, rows: self.rows, metrics: loss.into_iter().collect() }
     }
 }
 
@@ -137,10 +128,7 @@ fn load<P: TrainingPlan>(arguments: &Arguments) -> Result<P> {
 
 fn parameters<P: TrainingPlan>(plan: &mut P) -> Vec<&mut Parameter> {
     let layers = plan.layers().into_iter();
-    layers
-        .flat_map(|(_, layer)| layer.parameters())
-        .map(|(_, parameter)| parameter)
-        .collect()
+    layers.flat_map(|(_, layer)| layer.parameters()).map(|(_, parameter)| parameter).collect()
 }
 
 fn specs<P: TrainingPlan>(plan: &mut P) -> Vec<TensorSpec> {
@@ -150,12 +138,7 @@ fn specs<P: TrainingPlan>(plan: &mut P) -> Vec<TensorSpec> {
             specs.push(TensorSpec {
                 name: format!("{layer_name}.{name}"),
                 dtype: Dtype::Float32,
-                shape: parameter
-                    .value
-                    .shape()
-                    .iter()
-                    .map(|axis| *axis as u64)
-                    .collect(),
+                shape: parameter.value.shape().iter().map(|axis| *axis as u64).collect(),
                 trainable: true,
                 scope: Scope::Shared,
             });
@@ -169,8 +152,6 @@ fn specs<P: TrainingPlan>(plan: &mut P) -> Vec<TensorSpec> {
 fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|info| {
-            monitor::log(Level::Error, &info.to_string())
-        }));
+        std::panic::set_hook(Box::new(|info| monitor::log(Level::Error, &info.to_string())));
     });
 }

@@ -33,13 +33,14 @@ impl Argument {
         Self::new(name, ValueKind::Real, default, doc)
     }
 
+    /// A text with a default.
+    pub fn text(name: &str, default: &str, doc: &str) -> Self {
+        let default = wit::Default::Value(Value::Text(default.into()));
+        Self::new(name, ValueKind::Text, default, doc)
+    }
+
     fn new(name: &str, kind: ValueKind, default: wit::Default, doc: &str) -> Self {
-        Self(wit::Argument {
-            name: name.into(),
-            kind,
-            default,
-            doc: doc.into(),
-        })
+        Self(wit::Argument { name: name.into(), kind, default, doc: doc.into() })
     }
 
     pub(crate) fn into_wit(self) -> wit::Argument {
@@ -64,9 +65,7 @@ impl Arguments {
         let value = self.integer(name)?;
         match usize::try_from(value) {
             Ok(size) if size > 0 => Ok(size),
-            _ => Err(PlanError::InvalidArgument(format!(
-                "{name} is {value}, expected at least 1"
-            ))),
+            _ => Err(PlanError::InvalidArgument(format!("{name} is {value}, expected at least 1"))),
         }
     }
 
@@ -89,6 +88,17 @@ impl Arguments {
         match self.value(name)? {
             Value::Real(value) => Ok(*value),
             other => Err(other_kind(name, "a real number", other)),
+        }
+    }
+
+    /// Returns a text.
+    ///
+    /// # Errors
+    /// [`PlanError::InvalidArgument`] if it is absent or of another kind.
+    pub fn text(&self, name: &str) -> Result<&str> {
+        match self.value(name)? {
+            Value::Text(value) => Ok(value),
+            other => Err(other_kind(name, "a text", other)),
         }
     }
 

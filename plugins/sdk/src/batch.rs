@@ -61,19 +61,9 @@ impl Data {
     }
 
     fn new(n_inputs: usize, target: Dtype, shape: Vec<u64>) -> Self {
-        let inputs = DataSpec {
-            name: INPUTS.into(),
-            dtype: Dtype::Float32,
-            shape: vec![n_inputs as u64],
-        };
-        let targets = DataSpec {
-            name: TARGETS.into(),
-            dtype: target,
-            shape,
-        };
-        Self {
-            inputs: vec![inputs],
-            targets: vec![targets],
-        }
+        let inputs =
+            DataSpec { name: INPUTS.into(), dtype: Dtype::Float32, shape: vec![n_inputs as u64] };
+        let targets = DataSpec { name: TARGETS.into(), dtype: target, shape };
+        Self { inputs: vec![inputs], targets: vec![targets] }
     }
 }

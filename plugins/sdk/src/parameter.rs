@@ -17,9 +17,6 @@ impl Parameter {
     /// # Errors
     /// As [`Tensor::zeros`].
     pub fn zeros(shape: &[usize]) -> Result<Self> {
-        Ok(Self {
-            value: Tensor::zeros(shape)?,
-            gradient: Tensor::zeros(shape)?,
-        })
+        Ok(Self { value: Tensor::zeros(shape)?, gradient: Tensor::zeros(shape)? })
     }
 }

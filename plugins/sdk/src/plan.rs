@@ -38,10 +38,7 @@ pub trait TrainingPlan: Sized + 'static {
     /// What a batch must hold. By default the inputs of the first layer, and
     /// for classification one class index a row, otherwise one real number.
     fn data(&mut self) -> Data {
-        let n_inputs = self
-            .layers()
-            .first()
-            .map_or(0, |(_, layer)| layer.n_inputs());
+        let n_inputs = self.layers().first().map_or(0, |(_, layer)| layer.n_inputs());
         match Self::TASK {
             Task::Classification => Data::classes(n_inputs),
             Task::Regression | Task::Other(_) => Data::reals(n_inputs, 1),

@@ -91,11 +91,7 @@ pub(crate) fn next_batch() -> Result<Option<(Batch, u32)>> {
 pub(crate) fn emit(index: u64, scores: &Tensor) -> Result<()> {
     let shape = scores.shape().iter().map(|axis| *axis as u64).collect();
     let data = to_bytes(scores.data());
-    let scores = wit::Tensor {
-        dtype: Dtype::Float32,
-        shape,
-        data,
-    };
+    let scores = wit::Tensor { dtype: Dtype::Float32, shape, data };
     predictions::emit(index, &scores).map_err(access("predictions"))
 }
 
@@ -124,10 +120,7 @@ fn floats(tensor: &wit::Tensor) -> Result<Tensor> {
 
 fn integers(bytes: &[u8]) -> Vec<i64> {
     let (chunks, _) = bytes.as_chunks::<8>();
-    chunks
-        .iter()
-        .map(|bytes| i64::from_le_bytes(*bytes))
-        .collect()
+    chunks.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect()
 }
 
 fn copy_floats(bytes: &[u8], floats: &mut [f32]) {
@@ -138,8 +131,5 @@ fn copy_floats(bytes: &[u8], floats: &mut [f32]) {
 }
 
 fn to_bytes(floats: &[f32]) -> Vec<u8> {
-    floats
-        .iter()
-        .flat_map(|float| float.to_le_bytes())
-        .collect()
+    floats.iter().flat_map(|float| float.to_le_bytes()).collect()
 }

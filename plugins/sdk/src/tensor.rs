@@ -17,17 +17,9 @@ impl Tensor {
     pub fn zeros(shape: &[usize]) -> Result<Self> {
         let overflow = || PlanError::InvalidArgument(format!("shape {shape:?} is too large"));
         // Bytes must be countable too, on a 32-bit machine.
-        let bytes = shape
-            .iter()
-            .try_fold(4usize, |n, axis| n.checked_mul(*axis));
-        let len = bytes
-            .filter(|n| *n <= isize::MAX as usize)
-            .ok_or_else(overflow)?
-            / 4;
-        Ok(Self {
-            shape: shape.to_vec(),
-            data: vec![0.0; len],
-        })
+        let bytes = shape.iter().try_fold(4usize, |n, axis| n.checked_mul(*axis));
+        let len = bytes.filter(|n| *n <= isize::MAX as usize).ok_or_else(overflow)? / 4;
+        Ok(Self { shape: shape.to_vec(), data: vec![0.0; len] })
     }
 
     /// Returns a tensor over `data`.
@@ -35,20 +27,11 @@ impl Tensor {
     /// # Errors
     /// [`PlanError::BadData`] if `data` has another length than `shape` says.
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
-        if shape
-            .iter()
-            .try_fold(1usize, |n, axis| n.checked_mul(*axis))
-            != Some(data.len())
-        {
+        if shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis)) != Some(data.len()) {
             let len = data.len();
-            return Err(PlanError::BadData(format!(
-                "{len} elements do not fill shape {shape:?}"
-            )));
+            return Err(PlanError::BadData(format!("{len} elements do not fill shape {shape:?}")));
         }
-        Ok(Self {
-            shape: shape.to_vec(),
-            data,
-        })
+        Ok(Self { shape: shape.to_vec(), data })
     }
 
     /// Lengths of the axes.
@@ -73,10 +56,7 @@ impl Tensor {
     pub fn rows_and_columns(&self) -> Result<(usize, usize)> {
         match self.shape[..] {
             [rows, columns] => Ok((rows, columns)),
-            _ => Err(PlanError::BadData(format!(
-                "shape {:?} is not [rows, columns]",
-                self.shape
-            ))),
+            _ => Err(PlanError::BadData(format!("shape {:?} is not [rows, columns]", self.shape))),
         }
     }
 }

@@ -21,12 +21,7 @@ impl Linear {
     pub fn new(n_inputs: usize, n_outputs: usize) -> Result<Self> {
         let weight = Parameter::zeros(&[n_outputs, n_inputs])?;
         let bias = Parameter::zeros(&[n_outputs])?;
-        Ok(Self {
-            weight,
-            bias,
-            n_inputs,
-            n_outputs,
-        })
+        Ok(Self { weight, bias, n_inputs, n_outputs })
     }
 
     /// Returns `x Wᵀ + b`, shape [rows, outputs], for `inputs` of shape
@@ -40,13 +35,7 @@ impl Linear {
         let mut outputs = Tensor::zeros(&[rows, self.n_outputs])?;
         // Columns of W side by side: the inner loop then runs along independent outputs.
         let mut transposed = vec![0.0; self.n_inputs * self.n_outputs];
-        for (o, line) in self
-            .weight
-            .value
-            .data()
-            .chunks_exact(self.n_inputs)
-            .enumerate()
-        {
+        for (o, line) in self.weight.value.data().chunks_exact(self.n_inputs).enumerate() {
             for (i, weight) in line.iter().enumerate() {
                 transposed[i * self.n_outputs + o] = *weight;
             }
@@ -70,17 +59,11 @@ impl Linear {
     pub fn backward(&mut self, inputs: &Tensor, gradient: &Tensor) -> Result<()> {
         let rows = self.rows(inputs, self.n_inputs)?;
         if self.rows(gradient, self.n_outputs)? != rows {
-            return Err(PlanError::BadData(
-                "inputs and gradient differ in rows".into(),
-            ));
+            return Err(PlanError::BadData("inputs and gradient differ in rows".into()));
         }
         let lines = inputs.data().chunks_exact(self.n_inputs);
         for (x, g) in lines.zip(gradient.data().chunks_exact(self.n_outputs)) {
-            let weights = self
-                .weight
-                .gradient
-                .data_mut()
-                .chunks_exact_mut(self.n_inputs);
+            let weights = self.weight.gradient.data_mut().chunks_exact_mut(self.n_inputs);
             for (g, line) in g.iter().zip(weights) {
                 add_scaled(line, *g, x);
             }
@@ -92,9 +75,9 @@ impl Linear {
     fn rows(&self, tensor: &Tensor, columns: usize) -> Result<usize> {
         match tensor.rows_and_columns()? {
             (rows, got) if got == columns => Ok(rows),
-            (_, got) => Err(PlanError::BadData(format!(
-                "got {got} columns, the layer has {columns}"
-            ))),
+            (_, got) => {
+                Err(PlanError::BadData(format!("got {got} columns, the layer has {columns}")))
+            }
         }
     }
 }
@@ -132,11 +115,7 @@ mod tests {
 
     fn layer() -> Linear {
         let mut layer = Linear::new(3, 2).unwrap();
-        layer
-            .weight
-            .value
-            .data_mut()
-            .copy_from_slice(&[0.5, -1.0, 2.0, 0.25, 3.0, -0.5]);
+        layer.weight.value.data_mut().copy_from_slice(&[0.5, -1.0, 2.0, 0.25, 3.0, -0.5]);
         layer.bias.value.data_mut().copy_from_slice(&[0.1, -0.2]);
         layer
     }
@@ -158,17 +137,11 @@ mod tests {
         let weights = [0.3, -0.7, 1.1, 0.2];
         let loss = |layer: &Linear| -> f64 {
             let y = layer.forward(&x).unwrap();
-            y.data()
-                .iter()
-                .zip(weights)
-                .map(|(y, w)| f64::from(*y) * w)
-                .sum()
+            y.data().iter().zip(weights).map(|(y, w)| f64::from(*y) * w).sum()
         };
         let mut layer = layer();
         let upstream = weights.map(|w| w as f32).to_vec();
-        layer
-            .backward(&x, &Tensor::new(&[2, 2], upstream).unwrap())
-            .unwrap();
+        layer.backward(&x, &Tensor::new(&[2, 2], upstream).unwrap()).unwrap();
         for p in 0..2 {
             let analytic = layer.parameters()[p].1.gradient.clone();
             for (i, analytic) in analytic.data().iter().enumerate() {
@@ -178,10 +151,7 @@ mod tests {
                     loss(&moved)
                 };
                 let numeric = (at(0.5) - at(-1.0)) / 1.0;
-                assert!(
-                    (numeric - f64::from(*analytic)).abs() < 1e-4,
-                    "{numeric} {analytic}"
-                );
+                assert!((numeric - f64::from(*analytic)).abs() < 1e-4, "{numeric} {analytic}");
             }
         }
     }

@@ -25,10 +25,7 @@ pub fn cross_entropy(scores: &Tensor, targets: &Targets) -> Result<(f32, Tensor)
     let lines = scores.data().chunks_exact(n_classes);
     let gradients = gradient.data_mut().chunks_exact_mut(n_classes);
     for ((line, gradient), class) in lines.zip(gradients).zip(classes) {
-        let Some(at_class) = usize::try_from(*class)
-            .ok()
-            .filter(|class| *class < n_classes)
-        else {
+        let Some(at_class) = usize::try_from(*class).ok().filter(|class| *class < n_classes) else {
             let range = format!("class {class} is not in 0..{n_classes}");
             return Err(PlanError::BadData(range));
         };
@@ -60,9 +57,7 @@ mod tests {
     fn value_and_gradient_equal_numpy() {
         let scores = Tensor::new(&[2, 3], vec![1.0, 2.0, 3.0, 0.5, -1.0, 0.25]).unwrap();
         let (loss, gradient) = cross_entropy(&scores, &Targets::Classes(vec![2, 1])).unwrap();
-        let expected = [
-            0.0450153, 0.1223642, -0.1673795, 0.2497589, -0.4442713, 0.1945124,
-        ];
+        let expected = [0.0450153, 0.1223642, -0.1673795, 0.2497589, -0.4442713, 0.1945124];
         assert!((loss - 1.300_859_1).abs() < 1e-6, "{loss}");
         for (got, expected) in gradient.data().iter().zip(expected) {
             assert!((got - expected).abs() < 1e-6, "{got} {expected}");

@@ -38,11 +38,7 @@ impl Sgd {
                 "optimizer.momentum is {momentum}, expected 0 <= momentum < 1"
             )));
         }
-        Ok(Self {
-            lr: lr as f32,
-            momentum: momentum as f32,
-            buffers: Vec::new(),
-        })
+        Ok(Self { lr: lr as f32, momentum: momentum as f32, buffers: Vec::new() })
     }
 
     /// Takes one step and sets the gradients back to zero. `parameters` are
@@ -50,10 +46,7 @@ impl Sgd {
     pub fn step(&mut self, parameters: &mut [&mut Parameter]) {
         let first = self.buffers.is_empty();
         if first && self.momentum > 0.0 {
-            self.buffers = parameters
-                .iter()
-                .map(|p| p.gradient.data().to_vec())
-                .collect();
+            self.buffers = parameters.iter().map(|p| p.gradient.data().to_vec()).collect();
         }
         for (i, parameter) in parameters.iter_mut().enumerate() {
             let Parameter { value, gradient } = &mut **parameter;
@@ -80,11 +73,7 @@ mod tests {
     // for g in (1.0, 1.0, -2.0): p.grad = torch.tensor([g]); o.step(); print(p.item())
     #[test]
     fn momentum_equals_torch() {
-        let mut sgd = Sgd {
-            lr: 0.1,
-            momentum: 0.9,
-            buffers: Vec::new(),
-        };
+        let mut sgd = Sgd { lr: 0.1, momentum: 0.9, buffers: Vec::new() };
         let mut parameter = Parameter::zeros(&[1]).unwrap();
         parameter.value.data_mut()[0] = 1.0;
         for (gradient, expected) in [(1.0, 0.9), (1.0, 0.71), (-2.0, 0.739)] {

@@ -1,0 +1,64 @@
+//! The exit-code contract, where no other test covers it.
+
+use crate::support::{Federation, fedwasm, plan};
+
+#[test]
+fn usage_is_exit_code_2_and_help_0() {
+    assert_eq!(fedwasm(&["local", "--nonsense"]).run().code, 2);
+    assert_eq!(fedwasm(&["experiment", "run", "/nowhere.toml"]).run().code, 2);
+    assert_eq!(fedwasm(&["node", "start", "/nowhere"]).run().code, 2);
+    assert_eq!(fedwasm(&["--help"]).run().code, 0);
+}
+
+#[test]
+fn what_is_not_admitted_is_exit_code_3() {
+    let dir = tempfile::tempdir().unwrap();
+    for (bytes, expected) in [
+        (&b"\0asm\x01\0\0\0"[..], "a core module"),
+        (b"import torch", "something else"),
+        // A component that imports wasi:clocks/wall-clock@0.2.0, an empty instance.
+        (
+            b"\0asm\x0d\0\x01\0\x07\x03\x01\x42\0\x0a\x21\x01\0\x1cwasi:clocks/wall-clock@0.2.0\x05\0",
+            "imports `wasi:clocks/wall-clock@0.2.0`",
+        ),
+    ] {
+        let file = dir.path().join("p.wasm");
+        std::fs::write(&file, bytes).unwrap();
+        let ended = fedwasm(&["plan", "inspect"]).arg(&file).run();
+        assert_eq!(ended.code, 3, "{}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn broker_that_is_not_there_is_exit_code_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("e.toml");
+    let text = format!(
+        "name = \"x\"\nplan = \"{}\"\nrounds = 1\n[data]\ntags = [\"t\"]\ntarget = \"y\"\n\
+         [training]\nepochs = 1\n[model]\nn_classes = 2\n[network]\nmqtt = \"mqtt://127.0.0.1:1\"",
+        plan().display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let ended = fedwasm(&["experiment", "run"]).arg(&file).run();
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("mqtt://127.0.0.1:1 cannot be reached"), "{}", ended.stderr);
+}
+
+#[test]
+fn federation_without_nodes_is_exit_code_5() {
+    let federation = Federation::start();
+    let ended = federation.run(&federation.experiment(|text| text)).run();
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("0 of at least 2 nodes have the data"), "{}", ended.stderr);
+}
+
+#[test]
+fn other_machines_are_refused_in_plain_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = fedwasm(&["network", "start", "--http", "0.0.0.0:0", "--mqtt", "127.0.0.1:0"])
+        .current_dir(dir.path())
+        .run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("not a loopback address"), "{}", ended.stderr);
+}

@@ -1,0 +1,209 @@
+//! Experiments on real federations.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde_json::json;
+
+use crate::support::{Federation, data, event, fedwasm, part, plan};
+
+#[test]
+fn one_node_with_all_rows_equals_one_local_run_bit_for_bit() {
+    let mut federation = Federation::start();
+    federation.node("all", &data("breast_cancer.csv"));
+    let one = |text: String| {
+        let text = text.replace("rounds = 2", "rounds = 1");
+        text.replace("min_nodes = 2", "min_nodes = 1")
+    };
+    let experiment = federation.experiment(one);
+    let result = federation.run(&experiment).ok().result();
+    let local = |args: &[&str]| {
+        let command = fedwasm(&["--json", "local", "--target", "benign", "--seed", "42", "--plan"]);
+        let command = command.arg(plan()).arg("--data").arg(data("breast_cancer.csv"));
+        args.iter().fold(command, |command, arg| command.arg(arg)).ok().result()
+    };
+    // No epoch at all: the initial parameters.
+    let none = std::fs::read_to_string(&experiment).unwrap().replace("epochs = 1", "epochs = 0");
+    let (none_file, out) =
+        (federation.dir.path().join("none.toml"), federation.dir.path().join("i"));
+    std::fs::write(&none_file, none).unwrap();
+    local(&["--args", none_file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    let params = out.join("params.mpk");
+    let with_params =
+        local(&["--args", experiment.to_str().unwrap(), "--params", params.to_str().unwrap()]);
+    assert_eq!(result["params_sha256"], with_params["params_sha256"]);
+    assert_eq!(result["metrics"], with_params["metrics"]);
+    let drawn = local(&["--args", experiment.to_str().unwrap()]);
+    assert_eq!(result["params_sha256"], drawn["params_sha256"]);
+}
+
+#[test]
+fn equal_experiments_give_equal_bytes() {
+    let mut federation = Federation::start();
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 2);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let experiment = federation.experiment(|text| text);
+    let first = federation.run(&experiment).ok().result();
+    let second = federation.run(&experiment).ok().result();
+    assert_eq!(first["params_sha256"], second["params_sha256"]);
+    assert_eq!(first["nodes"], json!(["n0", "n1"]));
+    // The node keeps what the parameters need to be used.
+    let scales = std::fs::read_dir(federation.dir.path().join("n0/experiments")).unwrap();
+    assert!(scales.map(Result::unwrap).all(|dir| dir.path().join("preprocessing.json").exists()));
+}
+
+#[test]
+fn node_with_other_columns_is_refused_by_name_before_training() {
+    let mut federation = Federation::start();
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 3);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let text = std::fs::read_to_string(part(federation.dir.path(), 2, 3)).unwrap();
+    let other = federation.dir.path().join("other.csv");
+    std::fs::write(&other, text.replace("mean_texture", "texture")).unwrap();
+    federation.node("odd", &other);
+    let ended = federation.run(&federation.experiment(|text| text)).ok();
+    assert_eq!(ended.result()["nodes"], json!(["n0", "n1"]));
+    let events = ended.events();
+    assert_eq!(events[0]["event"], "dropped");
+    assert_eq!(events[0]["node"], "odd");
+    let reason = events[0]["reason"].as_str().unwrap();
+    assert_eq!(reason, "dataset d has the column `texture` where others have `mean_texture`");
+}
+
+/// Long enough to be interrupted.
+fn long(text: String) -> String {
+    text.replace("epochs = 1", "num_updates = 60000")
+}
+
+#[test]
+fn killed_node_ends_the_wait_at_once_and_the_run_goes_on() {
+    let mut federation = Federation::start();
+    for n in 0..3 {
+        let file = part(federation.dir.path(), n, 3);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let running = federation.run(&federation.experiment(long)).start();
+    running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
+    let killed = Instant::now();
+    federation.nodes[1].signal("KILL");
+    let dropped = running.wait_for(event("dropped"));
+    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
+    assert_eq!(dropped["node"], "n1");
+    assert!(dropped["reason"].as_str().unwrap().contains("last will"), "{dropped}");
+    let (code, events) = running.end();
+    assert_eq!(code, 0);
+    let result = events.last().unwrap();
+    assert_eq!(result["nodes"], json!(["n0", "n2"]));
+    assert_eq!(result["rounds"], 2);
+}
+
+#[test]
+fn stopped_node_costs_one_deadline_once() {
+    let mut federation = Federation::start();
+    for n in 0..3 {
+        let file = part(federation.dir.path(), n, 3);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let experiment = federation.experiment(|text| {
+        let text = text.replace("epochs = 1", "num_updates = 2000");
+        text.replace("rounds = 2", "rounds = 3").replace("deadline_s = 120", "deadline_s = 8")
+    });
+    let running = federation.run(&experiment).start();
+    running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
+    federation.nodes[1].signal("STOP");
+    let dropped = running.wait_for(event("dropped"));
+    assert!(dropped["reason"].as_str().unwrap().contains("deadline"), "{dropped}");
+    let (code, events) = running.end();
+    federation.nodes[1].signal("CONT");
+    assert_eq!(code, 0);
+    let walls = events.iter().filter(|event| event["event"] == "round");
+    let walls: Vec<f64> = walls.map(|e| e["timing"]["wall_ms"].as_f64().unwrap()).collect();
+    assert_eq!(walls.len(), 3);
+    assert!(walls[0] >= 8_000.0 && walls[1..].iter().all(|wall| *wall < 8_000.0), "{walls:?}");
+}
+
+/// A repository that flips one byte of what it hands out while it is armed.
+struct Tampering {
+    blobs: PathBuf,
+    armed: AtomicBool,
+}
+
+async fn tampered(
+    State(state): State<Arc<Tampering>>,
+    UrlPath(digest): UrlPath<String>,
+) -> Result<Vec<u8>, StatusCode> {
+    let bytes = std::fs::read(state.blobs.join(digest));
+    let mut bytes = bytes.map_err(|_| StatusCode::NOT_FOUND)?;
+    if state.armed.load(Ordering::SeqCst) {
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+    }
+    Ok(bytes)
+}
+
+async fn store(
+    State(state): State<Arc<Tampering>>,
+    UrlPath(digest): UrlPath<String>,
+    body: Bytes,
+) -> StatusCode {
+    std::fs::write(state.blobs.join(digest), body).unwrap();
+    StatusCode::CREATED
+}
+
+#[test]
+fn blob_changed_by_one_byte_is_refused_and_the_node_serves_on() {
+    let mut federation = Federation::start();
+    let blobs = federation.dir.path().join("network/blobs/sha256");
+    let state = Arc::new(Tampering { blobs, armed: AtomicBool::new(true) });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let route = get(tampered).put(store);
+    let app = Router::new().route("/blobs/sha256/{digest}", route).with_state(Arc::clone(&state));
+    runtime.spawn(async { axum::serve(listener, app).await });
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 2);
+        federation.node_with_repository(&format!("n{n}"), &file, &url);
+    }
+    let experiment = federation.experiment(|text| text);
+    let ended = federation.run(&experiment).run();
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("has other bytes"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("n0: blob"), "{}", ended.stderr);
+    state.armed.store(false, Ordering::SeqCst);
+    assert_eq!(federation.run(&experiment).ok().result()["nodes"], json!(["n0", "n1"]));
+}
+
+#[test]
+fn plan_that_fails_everywhere_is_exit_code_4_and_nodes_serve_on() {
+    let mut federation = Federation::start();
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 2);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let experiment = federation.experiment(|text| {
+        let text = text.replace(&plan().display().to_string(), &guest());
+        text.replace("n_classes = 2", "deed = \"panic\"")
+    });
+    let ended = federation.run(&experiment).run();
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("plan misbehaves 0.1.0"), "{}", ended.stderr);
+    // The plan's own words stay at the node.
+    assert!(!ended.stderr.contains("rows"), "{}", ended.stderr);
+    federation.run(&federation.experiment(|text| text)).ok();
+}
+
+fn guest() -> String {
+    crate::support::misbehaves().display().to_string()
+}

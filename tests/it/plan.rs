@@ -1,0 +1,94 @@
+//! `plan build` and `plan inspect`.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{fedwasm, plan, root};
+
+/// Copies what a build reads to a directory that stays between runs, so that
+/// only the first is slow. Its own build folder stays, too.
+fn copy_of_sources(name: &str) -> PathBuf {
+    let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    for dir in ["wit", "plugins/sdk", "plugins/logistic-regression"] {
+        let _ = std::fs::remove_dir_all(to.join(dir));
+        copy(&root().join(dir), &to.join(dir));
+    }
+    for file in ["plugins/Cargo.toml", "plugins/Cargo.lock", "rust-toolchain.toml"] {
+        std::fs::copy(root().join(file), to.join(file)).unwrap();
+    }
+    to.join("plugins/logistic-regression")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// What is embedded in the binary is what the sources give, in any directory
+/// and whatever the surroundings set.
+#[test]
+fn two_directories_give_the_shipped_bytes() {
+    for (name, flags) in [("a", ""), ("another-directory/with a blank", "-Copt-level=0")] {
+        let dir = copy_of_sources(name);
+        let file = dir.join("plan.wasm");
+        let command = fedwasm(&["--json", "plan", "build"]).env("RUSTFLAGS", flags).arg(&dir);
+        let built = command.arg("-o").arg(&file).ok().result();
+        assert_eq!(built["size"], std::fs::metadata(&file).unwrap().len());
+        assert_eq!(built["name"], "logistic-regression");
+        let (got, shipped) = (std::fs::read(&file).unwrap(), std::fs::read(plan()).unwrap());
+        assert!(
+            got == shipped,
+            "{name}: {} bytes differ from plugins/dist ({} bytes); rebuild it with `cargo run -- \
+             plan build plugins/logistic-regression -o plugins/dist/logistic-regression.wasm`",
+            got.len(),
+            shipped.len(),
+        );
+    }
+}
+
+#[test]
+fn inspect_shows_what_a_plan_is_and_asks_for() {
+    let shown = fedwasm(&["--json", "plan", "inspect"]).arg(plan()).ok().result();
+    assert_eq!(shown["world"], "fedwasm:training-plan@0.1.0");
+    assert_eq!(shown["name"], "logistic-regression");
+    assert_eq!(shown["licence"], "Apache-2.0 OR MIT");
+    assert_eq!(shown["task"], "classification");
+    let bytes = std::fs::read(plan()).unwrap();
+    assert_eq!(shown["size"], bytes.len());
+    assert_eq!(shown["plan_sha256"], fedwasm_protocol::Digest::of(&bytes).to_string());
+    let imports = shown["imports"].as_array().unwrap();
+    let ours = |name: &serde_json::Value| name.as_str().unwrap().starts_with("fedwasm:");
+    assert!(imports.iter().all(ours) && !imports.is_empty());
+    assert_eq!(shown["declaration"]["model"][0]["name"], "linear.weight");
+    assert_eq!(shown["declaration"]["model"][0]["shape"], serde_json::json!([3, 4]));
+    let names: Vec<_> = shown["arguments"].as_array().unwrap().iter().map(|a| &a["name"]).collect();
+    assert_eq!(
+        names,
+        ["model.n_features", "model.n_classes", "optimizer.lr", "optimizer.momentum"]
+    );
+    let lock = std::fs::read(root().join("plugins/Cargo.lock")).unwrap();
+    assert_eq!(shown["build"]["lock_sha256"], fedwasm_protocol::Digest::of(&lock).to_string());
+    let text = fedwasm(&["plan", "inspect"]).arg(plan()).ok().stdout;
+    assert!(text.contains("optimizer.lr: a real number (default 0.01)"), "{text}");
+}
+
+#[test]
+fn what_is_no_plan_crate_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let ended = fedwasm(&["plan", "build"]).arg(dir.path()).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("no plan crate"), "{}", ended.stderr);
+}
+
+/// The plan's own file is what a researcher reads first.
+#[test]
+fn logistic_regression_is_under_40_lines() {
+    let source = root().join("plugins/logistic-regression/src/lib.rs");
+    assert!(std::fs::read_to_string(source).unwrap().lines().count() < 40);
+}

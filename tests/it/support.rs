@@ -1,0 +1,274 @@
+//! What the tests share: running the binary, federations on free ports, files.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longer than any test should take, so that a hang is a failure.
+const TIME_MAX: Duration = Duration::from_secs(180);
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+pub fn data(name: &str) -> PathBuf {
+    root().join("examples/data").join(name)
+}
+
+/// The shipped component.
+pub fn plan() -> PathBuf {
+    root().join("plugins/dist/logistic-regression.wasm")
+}
+
+/// The guest `misbehaves`, compiled once.
+pub fn misbehaves() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("misbehaves.wasm");
+        let dir = root().join("tests/guests/misbehaves");
+        fedwasm(&["plan", "build"]).arg(dir).arg("-o").arg(&path).ok();
+        path
+    })
+}
+
+/// A command line of the binary.
+pub struct Fedwasm(Command);
+
+pub fn fedwasm(args: &[&str]) -> Fedwasm {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fedwasm"));
+    command.args(args).env("RUST_BACKTRACE", "0");
+    Fedwasm(command)
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The JSON objects on standard output.
+    pub fn events(&self) -> Vec<Value> {
+        self.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The last of them.
+    pub fn result(&self) -> Value {
+        self.events().pop().unwrap_or_default()
+    }
+}
+
+impl Fedwasm {
+    pub fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.0.arg(arg);
+        self
+    }
+
+    pub fn env(mut self, key: &str, value: &str) -> Self {
+        self.0.env(key, value);
+        self
+    }
+
+    pub fn current_dir(mut self, dir: &Path) -> Self {
+        self.0.current_dir(dir);
+        self
+    }
+
+    /// Runs to the end.
+    pub fn run(self) -> Ended {
+        let mut running = self.start();
+        let deadline = Instant::now() + TIME_MAX;
+        while running.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "the command does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let code = running.child.wait().unwrap().code().unwrap_or(-1);
+        let lines = |receiver: &Receiver<String>| receiver.iter().collect::<Vec<_>>().join("\n");
+        Ended { code, stdout: lines(&running.stdout), stderr: lines(&running.stderr) }
+    }
+
+    /// Runs to the end, which must be a good one.
+    pub fn ok(self) -> Ended {
+        let ended = self.run();
+        assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
+        ended
+    }
+
+    /// Starts and goes on; killed when dropped.
+    pub fn start(mut self) -> Running {
+        let command = self.0.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = reader(child.stdout.take().unwrap());
+        let stderr = reader(child.stderr.take().unwrap());
+        Running { child, stdout, stderr }
+    }
+}
+
+fn reader(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+/// A process of ours.
+pub struct Running {
+    pub child: Child,
+    stdout: Receiver<String>,
+    stderr: Receiver<String>,
+}
+
+impl Running {
+    /// Waits for the next event that `wanted` accepts.
+    pub fn wait_for(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + TIME_MAX;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.stdout.recv_timeout(left).unwrap_or_else(|_| {
+                let errors: Vec<String> = self.stderr.try_iter().collect();
+                panic!("the event does not come: {}", errors.join("\n"))
+            });
+            if let Some(event) = serde_json::from_str(&line).ok().filter(&wanted) {
+                return event;
+            }
+        }
+    }
+
+    /// Waits for the end and returns the exit code and the events until then.
+    pub fn end(mut self) -> (i32, Vec<Value>) {
+        let deadline = Instant::now() + TIME_MAX;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "the command does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let code = self.child.wait().unwrap().code().unwrap_or(-1);
+        let events = self.stdout.iter().filter_map(|line| serde_json::from_str(&line).ok());
+        (code, events.collect())
+    }
+
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn event(name: &'static str) -> impl Fn(&Value) -> bool {
+    move |event| event["event"] == name
+}
+
+/// A network and nodes, all on free ports.
+pub struct Federation {
+    pub dir: tempfile::TempDir,
+    pub mqtt: String,
+    pub repository: String,
+    pub nodes: Vec<Running>,
+    _network: Running,
+}
+
+impl Federation {
+    pub fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let network =
+            fedwasm(&["network", "start", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+                .arg("--dir")
+                .arg(dir.path().join("network"))
+                .start();
+        let ready = network.wait_for(event("ready"));
+        let text = |key: &str| ready[key].as_str().unwrap().to_owned();
+        let (mqtt, repository) = (text("mqtt"), text("repository"));
+        Self { dir, mqtt, repository, nodes: Vec::new(), _network: network }
+    }
+
+    /// Adds a node that offers one file.
+    pub fn node(&mut self, id: &str, file: &Path) {
+        let repository = self.repository.clone();
+        self.node_with_repository(id, file, &repository);
+    }
+
+    pub fn node_with_repository(&mut self, id: &str, file: &Path, repository: &str) {
+        let dir = self.dir.path().join(id);
+        fedwasm(&["node", "init", "--id", id, "--mqtt", &self.mqtt, "--repository", repository])
+            .arg(&dir)
+            .ok();
+        fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u", "--type", "csv"])
+            .arg(&dir)
+            .arg("--path")
+            .arg(file)
+            .ok();
+        let node = fedwasm(&["node", "start"]).arg(&dir).start();
+        node.wait_for(event("ready"));
+        self.nodes.push(node);
+    }
+
+    /// Writes an experiment on breast cancer data; `change` edits the text.
+    pub fn experiment(&self, change: impl Fn(String) -> String) -> PathBuf {
+        let text = format!(
+            r#"
+name = "test"
+plan = "{plan}"
+rounds = 2
+[data]
+tags = ["t"]
+target = "benign"
+[training]
+epochs = 1
+loader_args = {{ batch_size = 32 }}
+optimizer_args = {{ lr = 0.1 }}
+test_ratio = 0.2
+test_on_global_updates = true
+random_seed = 42
+[model]
+n_classes = 2
+[strategy]
+min_nodes = 2
+round_deadline_s = 120
+[network]
+mqtt = "{mqtt}"
+repository = "{repository}"
+"#,
+            plan = plan().display(),
+            mqtt = self.mqtt,
+            repository = self.repository,
+        );
+        let path = self.dir.path().join("experiment.toml");
+        std::fs::write(&path, change(text)).unwrap();
+        path
+    }
+
+    /// The command that runs it.
+    pub fn run(&self, experiment: &Path) -> Fedwasm {
+        fedwasm(&["--json", "experiment", "run"])
+            .arg(experiment)
+            .arg("--out")
+            .arg(self.dir.path().join("out"))
+    }
+}
+
+/// Writes the rows `start, start + step, ...` of breast_cancer.csv to a file.
+pub fn part(dir: &Path, start: usize, step: usize) -> PathBuf {
+    let text = std::fs::read_to_string(data("breast_cancer.csv")).unwrap();
+    let mut lines = text.lines();
+    let header = lines.next().unwrap();
+    let rows = lines.skip(start).step_by(step);
+    let text: Vec<&str> = std::iter::once(header).chain(rows).collect();
+    let path = dir.join(format!("part-{start}-of-{step}.csv"));
+    std::fs::write(&path, text.join("\n") + "\n").unwrap();
+    path
+}
