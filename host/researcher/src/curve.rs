@@ -6,6 +6,18 @@ use crate::Error;
 
 const SIZE: (u32, u32) = (720, 420);
 
+/// Colours that colour-blind readers can tell apart (Okabe and Ito 2008),
+/// without the yellow that white swallows.
+const COLOURS: [(u8, u8, u8); 7] = [
+    (213, 94, 0),
+    (0, 114, 178),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 0, 0),
+];
+
 /// A line of a chart.
 pub(crate) struct Line {
     pub(crate) label: String,
@@ -49,10 +61,12 @@ fn paint(
         .bold_line_style(RGBColor(225, 225, 225))
         .x_desc(x_label)
         .y_desc(y_label)
+        .x_label_formatter(&|x| format!("{x:.0}"))
         .label_style(("sans-serif", 13))
         .draw()?;
     for (index, line) in lines.iter().enumerate() {
-        let color = Palette99::pick(index).to_rgba();
+        let (red, green, blue) = COLOURS[index % COLOURS.len()];
+        let color = RGBColor(red, green, blue);
         let series = LineSeries::new(line.points.iter().copied(), color.stroke_width(2));
         chart
             .draw_series(series)?
