@@ -8,4 +8,5 @@ mod demo;
 mod federation;
 mod local;
 mod plan;
+mod sandbox;
 mod support;

@@ -92,3 +92,26 @@ fn logistic_regression_is_under_40_lines() {
     let source = root().join("plugins/logistic-regression/src/lib.rs");
     assert!(std::fs::read_to_string(source).unwrap().lines().count() < 40);
 }
+
+/// Where rustup refuses, the error names the command to run.
+#[test]
+fn missing_target_names_the_command() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    for (name, script) in
+        [("rustc", "#!/bin/sh\necho /nowhere/lib\n"), ("rustup", "#!/bin/sh\nexit 1\n")]
+    {
+        let path = dir.path().join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let plan = root().join("plugins/logistic-regression");
+    let rustc = dir.path().join("rustc");
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let command = fedwasm(&["plan", "build"]).env("RUSTC", rustc.to_str().unwrap());
+    let ended = command.env("PATH", &path).arg(&plan).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    let (said, error) = ended.stderr.split_once("error: ").unwrap();
+    assert!(said.contains("running `rustup target add wasm32-unknown-unknown`"), "{said}");
+    assert!(error.contains("run `rustup target add wasm32-unknown-unknown` in"), "{error}");
+}

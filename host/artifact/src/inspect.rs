@@ -1,5 +1,6 @@
 //! What is in a component, without running it.
 
+use fedwasm_protocol::printable;
 use serde::Serialize;
 
 use crate::{CONTRACT, Component, Provenance};
@@ -50,10 +51,4 @@ impl Component {
             build: Provenance::of(self.bytes()),
         }
     }
-}
-
-/// Takes control characters off a stranger's text and cuts it, so that it
-/// cannot command a terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(256).collect()
 }

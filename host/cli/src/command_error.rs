@@ -68,7 +68,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::Io(error) => return error.into(),
             E::Training(error) => return error.into(),
             E::Transport(error) => return error.into(),
-            E::File { .. } | E::Params { .. } => USAGE,
+            E::File { .. } | E::Params { .. } | E::Out { .. } => USAGE,
             E::Plan { .. } => PLAN_REFUSED,
             E::NotEnoughNodes { ref refused, .. } => {
                 // If it is the plan at every node, it is the plan.
@@ -76,6 +76,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
                 match () {
                     () if all(Reason::PlanFailed) => PLAN_FAILED,
                     () if all(Reason::PlanRefused) => PLAN_REFUSED,
+                    () if all(Reason::BadRequest) => USAGE,
                     () => NODES,
                 }
             }
@@ -113,6 +114,7 @@ fn sandbox_code(error: &fedwasm_sandbox::Error) -> u8 {
     use fedwasm_sandbox::Error as E;
     match error {
         E::Fault(fault) if fault.kind == FaultKind::Cancelled => FAILED,
+        E::Fault(fault) if fault.kind == FaultKind::InvalidArgument => USAGE,
         E::Fault(_) => PLAN_FAILED,
         E::Argument(_) | E::Params { .. } => USAGE,
         E::Dependency { .. } | E::Compile { .. } => PLAN_REFUSED,

@@ -137,15 +137,23 @@ impl CsvFile {
 
     fn position(&self, column: &str) -> Result<usize, Error> {
         let position = self.columns.iter().position(|name| name == column);
-        position.ok_or_else(|| {
-            let known: Vec<&str> = self.columns.iter().take(20).map(String::as_str).collect();
-            let more = if self.columns.len() > known.len() { ", ..." } else { "" };
-            Error::MissingColumn {
-                path: self.path.clone(),
-                column: cut(column),
-                known: format!("{}{more}", known.join(", ")),
-            }
+        position.ok_or_else(|| Error::MissingColumn {
+            path: self.path.clone(),
+            column: cut(column),
+            hint: self.hint(column),
         })
+    }
+
+    /// The nearest column if it is near, otherwise the first ones.
+    fn hint(&self, column: &str) -> String {
+        let distance = |name: &&String| strsim::damerau_levenshtein(name, column);
+        let nearest = self.columns.iter().min_by_key(distance);
+        if let Some(name) = nearest.filter(|name| distance(name) <= 2 && column.len() > 3) {
+            return format!("did you mean `{name}`?");
+        }
+        let known: Vec<&str> = self.columns.iter().take(20).map(String::as_str).collect();
+        let more = if self.columns.len() > known.len() { ", ..." } else { "" };
+        format!("the columns are {}{more}", known.join(", "))
     }
 
     fn number(&self, record: &csv::ByteRecord, at: usize, line: u64) -> Result<f64, Error> {
@@ -220,7 +228,7 @@ mod tests {
         assert_eq!(table.input_names(), ["a", "b"]);
         assert_eq!(table.inputs(), [1.0, 2.5, -300.0, 4.0]);
         assert_eq!(table.classes().unwrap(), [0, 1]);
-        assert_eq!(table.n_classes(), Some(2));
+        assert_eq!(table.n_classes().unwrap(), 2);
     }
 
     #[test]

@@ -48,14 +48,14 @@ pub enum Error {
         name: String,
     },
     /// No column has this name.
-    #[error("{}: there is no column `{column}`; the columns are {known}", path.display())]
+    #[error("{}: there is no column `{column}`; {hint}", path.display())]
     MissingColumn {
         /// The file.
         path: PathBuf,
         /// The name.
         column: String,
-        /// The columns that are there.
-        known: String,
+        /// The column that may be meant, or those that are there.
+        hint: String,
     },
     /// A column is both input and target, or input twice.
     #[error("{}: column `{column}` is used twice", path.display())]

@@ -59,10 +59,13 @@ impl Table {
         classes.collect()
     }
 
-    /// Returns the number of classes, the largest index plus one, or none if
-    /// the targets are no class indices.
-    pub fn n_classes(&self) -> Option<usize> {
-        let classes = self.classes().ok()?;
-        classes.into_iter().max().map(|class| class as usize + 1)
+    /// Returns the number of classes: the largest index plus one, and at least
+    /// two, since one class alone is nothing to learn.
+    ///
+    /// # Errors
+    /// As [`Table::classes`].
+    pub fn n_classes(&self) -> Result<usize, Error> {
+        let largest = self.classes()?.into_iter().max().unwrap_or_default();
+        Ok((largest as usize + 1).max(2))
     }
 }

@@ -3,7 +3,7 @@
 //! at all.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -11,7 +11,15 @@ use cap_tempfile::TempFile;
 
 /// An open directory.
 #[derive(Debug)]
-pub struct Folder(Dir);
+pub struct Folder {
+    dir: Dir,
+    /// For messages only.
+    path: PathBuf,
+}
+
+/// Held by one process at a time; given back when dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, never used")] std::fs::File);
 
 impl Folder {
     /// Opens a directory by its path.
@@ -20,7 +28,8 @@ impl Folder {
     /// Those of the operating system, with the path.
     pub fn open(path: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority());
-        dir.map(Self).map_err(|error| named(&error, path))
+        let dir = dir.map_err(|error| named(&error, path))?;
+        Ok(Self { dir, path: path.to_owned() })
     }
 
     /// Opens a directory by its path; makes it and its parents if need be.
@@ -38,13 +47,15 @@ impl Folder {
     /// # Errors
     /// Those of the operating system, with the name.
     pub fn folder(&self, name: &str) -> io::Result<Self> {
-        self.0.create_dir_all(name).map_err(|error| named(&error, Path::new(name)))?;
-        self.0.open_dir(name).map(Self).map_err(|error| named(&error, Path::new(name)))
+        let path = self.path.join(name);
+        self.dir.create_dir_all(name).map_err(|error| named(&error, &path))?;
+        let dir = self.dir.open_dir(name).map_err(|error| named(&error, &path))?;
+        Ok(Self { dir, path })
     }
 
     /// Whether there is something of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.0.exists(name)
+        self.dir.exists(name)
     }
 
     /// Reads a file of at most `bytes_max` bytes.
@@ -52,8 +63,9 @@ impl Folder {
     /// # Errors
     /// Those of the operating system, with the name, and `FileTooLarge`.
     pub fn read(&self, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
-        let file = self.0.open(name).map_err(|error| named(&error, Path::new(name)))?;
-        read_bounded(file, Path::new(name), bytes_max)
+        let path = self.path.join(name);
+        let file = self.dir.open(name).map_err(|error| named(&error, &path))?;
+        read_bounded(file, &path, bytes_max)
     }
 
     /// Writes a file: afterwards it holds all of `bytes`, or, after an error,
@@ -63,13 +75,36 @@ impl Folder {
     /// Those of the operating system, with the name.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let write = || {
-            let mut file = TempFile::new(&self.0)?;
+            let mut file = TempFile::new(&self.dir)?;
             file.write_all(bytes)?;
             // On disk before the name points to it, or a power cut leaves an empty file.
             file.as_file().sync_all()?;
             file.replace(name)
         };
-        write().map_err(|error| named(&error, Path::new(name)))
+        write().map_err(|error| named(&error, &self.path.join(name)))
+    }
+
+    /// Fails unless files can be written here: better before hours of work
+    /// than after them.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the path.
+    pub fn check_writable(&self) -> io::Result<()> {
+        TempFile::new(&self.dir).map(drop).map_err(|error| named(&error, &self.path))
+    }
+
+    /// Takes the lock of this name, or returns none if another process holds it.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the name.
+    pub fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
+        let path = self.path.join(name);
+        let file = self.dir.create(name).map_err(|error| named(&error, &path))?.into_std();
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(named(&error, &path)),
+        }
     }
 }
 
@@ -119,7 +154,7 @@ mod tests {
     }
 
     fn folder(dir: &Dir) -> Folder {
-        Folder(dir.try_clone().unwrap())
+        Folder { dir: dir.try_clone().unwrap(), path: PathBuf::from("x") }
     }
 
     #[test]
@@ -145,9 +180,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_held_once_and_given_back() {
+        let dir = scratch();
+        let folder = folder(&dir);
+        let held = folder.lock("lock").unwrap();
+        assert!(held.is_some() && folder.lock("lock").unwrap().is_none());
+        drop(held);
+        assert!(folder.lock("lock").unwrap().is_some());
+    }
+
+    #[test]
     fn errors_name_the_file() {
         let dir = scratch();
         let error = folder(&dir).read("absent.toml", 10).unwrap_err();
-        assert!(error.to_string().starts_with("absent.toml: "), "{error}");
+        assert!(error.to_string().starts_with("x/absent.toml: "), "{error}");
     }
 }

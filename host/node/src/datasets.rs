@@ -117,3 +117,72 @@ impl Datasets {
         Ok(folder.write(FILE, &text)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(
+        datasets: &mut Datasets,
+        dir: &Path,
+        name: &str,
+        tags: &[&str],
+    ) -> Result<Dataset, String> {
+        let path = dir.join("d.csv");
+        std::fs::write(&path, "a,y\n1,0\n2,1\n").unwrap();
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let folder = Folder::open(dir).unwrap();
+        let added = datasets.add(&folder, name.parse().unwrap(), &path, tags);
+        added.cloned().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_registered_is_found_by_all_of_its_tags() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut datasets = Datasets::default();
+        let dataset = add(&mut datasets, dir.path(), "one", &["x", "y"]).unwrap();
+        assert_eq!((dataset.n_rows, dataset.columns.len()), (2, 2));
+        let stored = Datasets::load(&Folder::open(dir.path()).unwrap()).unwrap();
+        assert_eq!(stored, datasets);
+        let found = |tags: &[&str]| {
+            let tags: Vec<String> = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            stored.search(&tags).len()
+        };
+        assert_eq!((found(&["x"]), found(&["y", "x"]), found(&["x", "z"])), (1, 1, 0));
+        // What researchers learn holds no path.
+        let entry = rmp_serde::to_vec_named(&stored.search(&[])).unwrap();
+        let path = dir.path().to_str().unwrap().as_bytes();
+        assert!(!entry.windows(path.len()).any(|window| window == path));
+    }
+
+    #[test]
+    fn mistakes_change_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let mut datasets = Datasets::default();
+        add(&mut datasets, dir.path(), "one", &["x"]).unwrap();
+        for (name, tags, expected) in [
+            ("one", vec!["x"], "a dataset called `one` is registered already"),
+            ("two", vec![], "a dataset needs tags, none of them empty"),
+            ("two", vec![""], "a dataset needs tags, none of them empty"),
+        ] {
+            let error = add(&mut datasets, dir.path(), name, &tags).unwrap_err();
+            assert_eq!(error, expected);
+        }
+        let absent = dir.path().join("absent.csv");
+        let two = "two".parse().unwrap();
+        assert!(datasets.add(&folder, two, &absent, vec!["x".into()]).is_err());
+        assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
+        assert!(datasets.remove(&folder, &"two".parse().unwrap()).is_err());
+        datasets.remove(&folder, &"one".parse().unwrap()).unwrap();
+        assert_eq!(Datasets::load(&folder).unwrap(), Datasets::default());
+    }
+
+    #[test]
+    fn damaged_registry_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "[{").unwrap();
+        let error = Datasets::load(&Folder::open(dir.path()).unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with("datasets.json is damaged"), "{error}");
+    }
+}

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use fedwasm_protocol::NodeId;
+
 /// Why a node cannot be set up or cannot serve.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -10,6 +12,14 @@ pub enum Error {
     #[error("{} holds a node already", dir.display())]
     Exists {
         /// The node's directory.
+        dir: PathBuf,
+    },
+    /// The node serves already.
+    #[error("node {id} in {} is running already", dir.display())]
+    Running {
+        /// The node.
+        id: NodeId,
+        /// Its directory.
         dir: PathBuf,
     },
     /// There is no node.

@@ -7,8 +7,10 @@ use fedwasm_artifact::Component;
 use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Folder;
 use fedwasm_params::{from_safetensors, to_safetensors};
-use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, Reason, Refusal, RoundRequest};
-use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Sandbox};
+use fedwasm_protocol::{
+    Digest, Evaluation, Mode, NodeId, Reason, Refusal, RoundRequest, printable,
+};
+use fedwasm_sandbox::{Cancel, DataFacts, Described, FaultKind, Limits, Sandbox};
 use fedwasm_training::{Events, Examples, Round, Turn};
 
 use crate::Dataset;
@@ -92,11 +94,11 @@ impl Workshop {
             Some((_, examples)) => examples.clone(),
             None => {
                 let examples = read(request, dataset, &round, random_seed)?;
-                store_preprocessing(request, &examples, folder)?;
                 keep(&mut self.examples, key, examples.clone(), EXAMPLES_MAX);
                 examples
             }
         };
+        store_preprocessing(request, &examples, folder)?;
         Ok(Prepared { round, examples, random_seed })
     }
 }
@@ -152,11 +154,16 @@ fn read(
     round: &Round,
     random_seed: u64,
 ) -> Result<Examples, Refusal> {
-    // The path is the node's business; researchers get the name instead.
-    let hide = |error: fedwasm_training::Error| {
-        let path = dataset.path.display().to_string();
-        let Refusal { reason, message } = training_refusal(&error);
-        refusal(reason, message.replace(&path, &format!("dataset {}", dataset.name)))
+    // Paths and cells are the node's business: what is wrong with a file stays
+    // in its log.
+    let hide = |error: fedwasm_training::Error| match error {
+        fedwasm_training::Error::Dataset(error) => {
+            tracing::warn!("{error}");
+            let name = &dataset.name;
+            let message = format!("dataset {name} cannot be read; the node's log says more");
+            refusal(Reason::Dataset, message)
+        }
+        error => training_refusal(&error),
     };
     let file = CsvFile::open(&dataset.path).map_err(|error| hide(error.into()))?;
     let metadata = round.plan().metadata();
@@ -175,7 +182,8 @@ fn examples_key(
     let changed = file.and_then(|file| Some((file.len(), file.modified().ok()?)));
     let declaration = round.declaration();
     let key = format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {changed:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {changed:?}",
+        round.plan().metadata().dependencies,
         dataset,
         request.data,
         request.training.test_ratio,
@@ -196,7 +204,10 @@ fn store_preprocessing(
     let store = || -> std::io::Result<()> {
         let json = serde_json::to_vec_pretty(examples.preprocessing())?;
         let folder = folder.folder("experiments")?.folder(request.experiment_id.as_str())?;
-        folder.write("preprocessing.json", &json)
+        match folder.has("preprocessing.json") {
+            true => Ok(()),
+            false => folder.write("preprocessing.json", &json),
+        }
     };
     store().map_err(|error| {
         tracing::error!("preprocessing.json: {error}");
@@ -213,7 +224,7 @@ fn keep<T>(kept: &mut VecDeque<(Digest, T)>, key: Digest, value: T, max: usize) 
 }
 
 pub(crate) fn refusal(reason: Reason, message: String) -> Refusal {
-    Refusal { reason, message }
+    Refusal { reason, message: printable(&message) }
 }
 
 fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
@@ -221,7 +232,14 @@ fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
     let reason = match error {
         E::Sandbox(error) => return sandbox_refusal(error),
         E::NotOffered { .. } => Reason::PlanRefused,
-        E::NotFinite { .. } | E::RowCount { .. } | E::Scores { .. } => Reason::PlanFailed,
+        // The class is that of a row.
+        E::Scores { columns, .. } => {
+            tracing::warn!("{error}");
+            let message =
+                format!("the plan's scores have {columns} columns, there are more classes");
+            return refusal(Reason::PlanFailed, message);
+        }
+        E::NotFinite { .. } | E::RowCount { .. } => Reason::PlanFailed,
         E::BatchTooLarge { .. } => Reason::BadRequest,
         _ => Reason::Dataset,
     };
@@ -234,9 +252,16 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     use fedwasm_sandbox::Error as E;
     match error {
         E::Fault(fault) => {
+            if fault.kind == FaultKind::Cancelled {
+                return refusal(Reason::Expired, "the round was called off".into());
+            }
             tracing::warn!("{fault}");
+            let reason = match fault.kind {
+                FaultKind::InvalidArgument => Reason::BadRequest,
+                _ => Reason::PlanFailed,
+            };
             let message = format!("{} {}; the node's log says more", fault.plan, fault.kind);
-            refusal(Reason::PlanFailed, message)
+            refusal(reason, message)
         }
         E::Argument(_) | E::Params { .. } => refusal(Reason::BadRequest, error.to_string()),
         E::Dependency { .. } | E::Compile { .. } => refusal(Reason::PlanRefused, error.to_string()),

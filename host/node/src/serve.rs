@@ -44,10 +44,15 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (config, folder) = NodeConfig::open(dir)?;
+    let running = || Error::Running { id: config.id.clone(), dir: dir.to_owned() };
+    let _lock = folder.lock("lock")?.ok_or_else(running)?;
     let folder = Arc::new(folder);
     Datasets::load(&folder)?;
     let repository = Repository::new(config.repository.parse()?)?;
-    let mut link = Link::connect(link_options(&config)?).await?;
+    let options = link_options(&config)?;
+    let own_presence = topic::presence(&config.id);
+    let greeting = options.greeting.clone();
+    let mut link = Link::connect(options).await?;
     let worker = Worker {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
@@ -73,8 +78,15 @@ pub async fn serve(
             incoming = link.next() => incoming,
         };
         match incoming {
+            Some(Incoming::Message { topic, payload }) if topic == own_presence => {
+                node.check_presence(&payload, &greeting).await;
+            }
             Some(Incoming::Message { payload, .. }) => node.handle(&payload).await,
-            Some(Incoming::Lost { reason }) => tracing::warn!("the broker is gone: {reason}"),
+            Some(Incoming::Lost { reason }) => {
+                // Our will ends the wait of everybody: nobody waits for these rounds.
+                node.cancels.values().for_each(Cancel::cancel);
+                tracing::warn!("the broker is gone: {reason}");
+            }
             Some(Incoming::Restored) => tracing::info!("connected to the broker"),
             Some(Incoming::Closed(error)) => break Err(error.into()),
             None => break Err(fedwasm_transport::Error::Closed.into()),
@@ -96,7 +108,7 @@ fn link_options(config: &NodeConfig) -> Result<LinkOptions, Error> {
     Ok(LinkOptions {
         url: config.mqtt.parse()?,
         client_id: format!("node-{}", config.id),
-        subscriptions: vec![topic::node(&config.id)],
+        subscriptions: vec![topic::node(&config.id), topic::presence(&config.id)],
         greeting: presence(true),
         farewell: presence(false),
     })
@@ -112,6 +124,15 @@ struct Node {
 }
 
 impl Node {
+    /// The will of a connection that broke can arrive after the greeting of
+    /// the one that followed; then the greeting is said again.
+    async fn check_presence(&self, payload: &[u8], greeting: &Option<(String, Vec<u8>)>) {
+        let presence = rmp_serde::from_slice::<Presence>(payload);
+        if let (Ok(Presence { online: false, .. }), Some((topic, payload))) = (presence, greeting) {
+            let _ = self.sender.retain(topic.clone(), payload.clone()).await;
+        }
+    }
+
     async fn handle(&mut self, payload: &[u8]) {
         let envelope = match Envelope::decode(payload) {
             Ok(envelope) => envelope,
@@ -185,7 +206,8 @@ impl Node {
         // Handles of rounds that are over are held by nobody else.
         self.cancels.retain(|_, cancel| !cancel.is_unused());
         if self.cancels.contains_key(&request_id) {
-            return Err(refusal(Reason::BadRequest, "the request was made before".into()));
+            // Said again after a broken connection; the answer is on its way.
+            return Ok(());
         }
         let deadline = Instant::now() + deadline;
         let job = Job {
@@ -231,9 +253,14 @@ async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender
                 sender.try_send(topic::researcher(&researcher), &envelope);
             }
         };
+        let round = request.round;
         let run = worker.run(request_id.clone(), request, dataset, cancel.clone(), say);
         let body = match tokio::time::timeout(left, run).await {
             Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
+            Ok(Err(refused)) if cancel.is_cancelled() => {
+                tracing::info!("the researcher no longer waits for round {round}");
+                Body::Refused(refused)
+            }
             Ok(Err(refused)) => {
                 tracing::warn!("refused ({}): {}", refused.reason, refused.message);
                 Body::Refused(refused)
@@ -261,8 +288,16 @@ async fn send(
     request_id: RequestId,
     body: Body,
 ) {
-    let envelope = envelope(id, request_id, body);
-    if let Err(error) = sender.send(topic::researcher(researcher), &envelope).await {
+    let topic = topic::researcher(researcher);
+    let reply = envelope(id, request_id.clone(), body);
+    let sent = match sender.send(topic.clone(), &reply).await {
+        Err(fedwasm_transport::Error::Envelope(error)) => {
+            let body = Body::Refused(refusal(Reason::Internal, format!("its reply: {error}")));
+            sender.send(topic, &envelope(id, request_id, body)).await
+        }
+        sent => sent,
+    };
+    if let Err(error) = sent {
         tracing::error!("a reply cannot be sent: {error}");
     }
 }

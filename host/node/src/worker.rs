@@ -91,7 +91,11 @@ impl Worker {
 
     /// Returns the plan's bytes, or none if it is compiled already.
     async fn fetch_plan(&self, plan: &BlobRef) -> Result<Option<Vec<u8>>, Refusal> {
-        if self.workshop.lock().unwrap_or_else(PoisonError::into_inner).has_plan(&plan.sha256) {
+        // The workshop may be busy with a round that was called off.
+        let (workshop, digest) = (Arc::clone(&self.workshop), plan.sha256);
+        let has_plan =
+            move || Ok(workshop.lock().unwrap_or_else(PoisonError::into_inner).has_plan(&digest));
+        if blocking(has_plan).await? {
             return Ok(None);
         }
         check_size("plan", plan, COMPONENT_BYTES_MAX)?;
@@ -129,13 +133,15 @@ fn progress(
     request_id: RequestId,
     say: impl Fn(Progress) + Send + 'static,
 ) -> impl FnMut(Event) + Send {
-    let mut said: Option<Instant> = None;
+    let (mut said, mut said_all): (Option<Instant>, bool) = (None, false);
     move |event| match event {
         Event::Log(level, line) => tracing::info!("plan ({level:?}): {line}"),
         Event::Step { step, steps_max, loss } => {
-            if step < steps_max && said.is_some_and(|at| at.elapsed() < PROGRESS_PAUSE) {
+            let is_last = step == steps_max && !said_all;
+            if !is_last && said.is_some_and(|at| at.elapsed() < PROGRESS_PAUSE) {
                 return;
             }
+            said_all |= is_last;
             said = Some(Instant::now());
             say(Progress { request_id: request_id.clone(), steps: step, steps_max, loss });
         }

@@ -11,6 +11,10 @@ pub const PROTOCOL_VERSION: u16 = 1;
 /// travel by digest.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
 
+/// The deepest nesting of a message; a round needs 6. Arguments are buffered
+/// once a level while they are read.
+const DEPTH_MAX: usize = 16;
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,12 +109,18 @@ impl Envelope {
         struct Versioned {
             version: u16,
         }
-        let Versioned { version } = rmp_serde::from_slice(bytes).map_err(malformed)?;
+        let Versioned { version } = read(bytes)?;
         if version != PROTOCOL_VERSION {
             return Err(EnvelopeError::Version { got: version, ours: PROTOCOL_VERSION });
         }
-        rmp_serde::from_slice(bytes).map_err(malformed)
+        read(bytes)
     }
+}
+
+fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, EnvelopeError> {
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    reader.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut reader).map_err(malformed)
 }
 
 fn malformed(error: impl std::fmt::Display) -> EnvelopeError {
@@ -154,6 +164,15 @@ mod tests {
         let other = Envelope { version: 2, ..envelope(Vec::new()) };
         let error = Envelope::decode(&other.encode().unwrap()).unwrap_err();
         assert_eq!(error, EnvelopeError::Version { got: 2, ours: 1 });
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let mut bytes = envelope(Vec::new()).encode().unwrap();
+        let tags = bytes.iter().rposition(|byte| *byte == 0x90).unwrap();
+        bytes.truncate(tags);
+        bytes.extend([0x91; 30_000]);
+        assert!(matches!(Envelope::decode(&bytes), Err(EnvelopeError::Malformed { .. })));
     }
 
     proptest! {

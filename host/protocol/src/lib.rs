@@ -7,6 +7,7 @@ mod digest;
 mod envelope;
 mod ids;
 mod message;
+mod printable;
 pub mod seed;
 mod training_args;
 
@@ -19,4 +20,5 @@ pub use message::{
     DatasetEntry, Evaluation, Metrics, Mode, NodeTiming, Presence, Progress, Reason, Refusal,
     RoundReply, RoundRequest, SearchReply, SearchRequest,
 };
+pub use printable::printable;
 pub use training_args::{Budget, LoaderArgs, Metric, TrainingArgs, TrainingArgsError};

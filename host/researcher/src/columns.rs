@@ -51,11 +51,17 @@ pub(crate) fn choose(
     let inputs = inputs.map(|(inputs, _)| (*inputs).clone()).unwrap_or_default();
     let mut members = BTreeMap::new();
     for (node, (dataset, own)) in candidates {
-        if let Some(column) = own.iter().zip(&inputs).find(|(own, other)| own != other) {
-            let (own, other) = column;
+        if own != inputs {
             let name = &dataset.dataset_id;
-            let reason =
-                format!("dataset {name} has the column `{own}` where others have `{other}`");
+            let reason = match own.iter().zip(&inputs).find(|(own, other)| own != other) {
+                Some((own, other)) => {
+                    format!("dataset {name} has the column `{own}` where others have `{other}`")
+                }
+                None => {
+                    let (own, other) = (own.len(), inputs.len());
+                    format!("dataset {name} has {own} input columns where others have {other}")
+                }
+            };
             refused.push((node, Reason::Dataset, reason));
             continue;
         }

@@ -67,14 +67,15 @@ fn paint(
     for (index, line) in lines.iter().enumerate() {
         let (red, green, blue) = COLOURS[index % COLOURS.len()];
         let color = RGBColor(red, green, blue);
-        let series = LineSeries::new(line.points.iter().copied(), color.stroke_width(2));
+        let points = || line.points.iter().copied().filter(|point| is_drawable(&point.1));
+        let series = LineSeries::new(points(), color.stroke_width(2));
         chart
             .draw_series(series)?
             .label(&line.label)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
         // A line of few points shows them; one point alone would not show at all.
         if line.points.len() <= 50 {
-            let dots = line.points.iter().map(|point| Circle::new(*point, 3, color.filled()));
+            let dots = points().map(|point| Circle::new(point, 3, color.filled()));
             chart.draw_series(dots)?;
         }
     }
@@ -89,10 +90,16 @@ fn paint(
     Ok(())
 }
 
+/// Whether a value is within what an axis can show; a plotter would look for
+/// round numbers between infinities for ever.
+fn is_drawable(value: &f64) -> bool {
+    value.abs() < 1e30
+}
+
 /// A range with some air that is never empty.
 fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
     let (low, high) = values
-        .filter(|value| value.is_finite())
+        .filter(is_drawable)
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     if low > high {
         return 0.0..1.0;
@@ -107,7 +114,12 @@ mod tests {
 
     #[test]
     fn curve_holds_its_labels_and_survives_odd_points() {
-        for points in [vec![], vec![(1.0, 0.5)], vec![(1.0, f64::NAN), (2.0, 3.0)]] {
+        for points in [
+            vec![],
+            vec![(1.0, 0.5)],
+            vec![(1.0, f64::NAN), (2.0, 3.0)],
+            vec![(1.0, f64::MAX), (2.0, f64::MIN)],
+        ] {
             let lines = [Line { label: "site-1".into(), points }];
             let svg = draw("t", "round", "loss", &lines).unwrap();
             assert!(svg.starts_with("<svg") && svg.contains("round"), "{svg}");

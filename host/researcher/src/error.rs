@@ -9,7 +9,7 @@ use fedwasm_protocol::{NodeId, Reason};
 #[non_exhaustive]
 pub enum Error {
     /// The experiment's file.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}:{reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum Error {
     #[error(transparent)]
     Transport(#[from] fedwasm_transport::Error),
     /// Too few nodes.
-    #[error("{got} of at least {min} nodes {when}{}", refusals(refused))]
+    #[error("{got} of at least {min} nodes {when}{}", refusals(refused, *got))]
     NotEnoughNodes {
         /// Nodes that are left.
         got: usize,
@@ -50,6 +50,9 @@ pub enum Error {
         /// The nodes that are not, and why.
         refused: Vec<(NodeId, Reason, String)>,
     },
+    /// The directory for results.
+    #[error("results cannot be written: {0}")]
+    Out(std::io::Error),
     /// Aggregation.
     #[error("the updates cannot be aggregated: {0}")]
     Aggregation(fedwasm_params::Error),
@@ -85,7 +88,10 @@ impl From<fedwasm_dataset::Error> for Error {
     }
 }
 
-fn refusals(refused: &[(NodeId, Reason, String)]) -> String {
+fn refusals(refused: &[(NodeId, Reason, String)], got: usize) -> String {
+    if refused.is_empty() && got == 0 {
+        return "; no node is connected, is `fedwasm node start` running?".to_owned();
+    }
     let line = |(node, _, message): &(NodeId, Reason, String)| format!("\n  {node}: {message}");
     refused.iter().map(line).collect()
 }

@@ -36,7 +36,7 @@ pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation
     let mut evaluations = Vec::new();
     for (path, preprocessing) in &options.parts {
         let file = CsvFile::open(path)?;
-        let facts = facts(&file, &options.data)?;
+        let facts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let evaluation = fedwasm_training::evaluate(
             &plan,
             &options.model,

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::Component;
 use fedwasm_params::{Params, from_safetensors};
 use fedwasm_protocol::{
-    Arguments, BlobRef, Body, DataArgs, Digest, Evaluation, ExperimentId, Mode, NodeId, Progress,
-    Reason, ResearcherId, RoundReply, RoundRequest, SearchRequest, TrainingArgs,
+    Arguments, BlobRef, Body, DataArgs, Digest, Evaluation, ExperimentId, Mode, NodeId, NodeTiming,
+    Progress, Reason, ResearcherId, RoundReply, RoundRequest, SearchRequest, TrainingArgs,
+    printable,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, Limits, Sandbox};
 use fedwasm_training::{Round, initial_params};
@@ -27,6 +28,11 @@ use crate::{
 
 /// How long a search waits for nodes that are present.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// The most metrics of a node, the plan's and the host's, and the longest name
+/// of one in bytes.
+const METRICS_MAX: usize = 128;
+const METRIC_BYTES_MAX: usize = 64;
 
 /// Why a node whose will arrived is dropped.
 const GONE: &str = "it is gone (its last will arrived)";
@@ -106,6 +112,9 @@ pub async fn run_experiment(
 ) -> Result<ExperimentResult, Error> {
     let plan = describe(component.clone()).await?;
     check_arguments(&plan, &file)?;
+    if let Some(dir) = &out {
+        output::prepare(dir)?;
+    }
     let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
     let researcher = ResearcherId::random().map_err(internal)?;
     let experiment_id = ExperimentId::random().map_err(internal)?;
@@ -205,7 +214,7 @@ impl Experiment<'_> {
             .await?
         };
         let setup = Setup {
-            plan: self.repository.put(self.component.bytes().to_vec()).await?,
+            plan: self.store(self.component.bytes().to_vec()).await?,
             data: DataArgs { inputs: Some(inputs), tags: Vec::new(), ..self.file.data.clone() },
             training,
             model,
@@ -216,7 +225,7 @@ impl Experiment<'_> {
             nodes: self.members.iter().map(|(id, member)| (id.clone(), member.n_rows)).collect(),
             random_seed: self.random_seed,
         });
-        let mut blob = self.repository.put(output::params_digest(&params)?.1).await?;
+        let mut blob = self.store(output::params_digest(&params)?.1).await?;
         for round in 1..=self.file.rounds {
             let (new, new_blob, record) = self.round(&setup, round, blob).await?;
             (params, blob) = (new, new_blob);
@@ -274,6 +283,7 @@ impl Experiment<'_> {
         let max =
             |value: &dyn Fn(&RoundReply) -> f64| replies.values().map(value).fold(0., f64::max);
         timing.train_ms = max(&|reply| reply.timing.train_ms);
+        timing.prepare_ms = max(&|reply| reply.timing.prepare_ms);
         timing.upload_ms = max(&|reply| reply.timing.upload_ms);
 
         let at = Instant::now();
@@ -286,7 +296,7 @@ impl Experiment<'_> {
         timing.aggregate_ms = ms(at);
         let (params_sha256, bytes) = output::params_digest(&params)?;
         let at = Instant::now();
-        let blob = self.repository.put(bytes).await?;
+        let blob = self.store(bytes).await?;
         timing.send_ms += ms(at);
 
         let at = Instant::now();
@@ -361,7 +371,9 @@ impl Experiment<'_> {
         let mut replies = BTreeMap::new();
         for (node, answer) in answers.await? {
             match answer {
-                Answer::Reply(Body::RoundReply(reply)) if is_complete(&reply, mode) => {
+                Answer::Reply(Body::RoundReply(reply))
+                    if self.members.get(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
+                {
                     replies.insert(node, *reply);
                 }
                 other => {
@@ -385,12 +397,16 @@ impl Experiment<'_> {
         replies: &BTreeMap<NodeId, RoundReply>,
     ) -> BTreeMap<NodeId, (u64, Params)> {
         let bytes_max = setup.declaration.model_bytes() + (1 << 20);
+        let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
         let fetch = replies.iter().map(async |(node, reply)| {
             let params = match reply.params {
-                Some(blob) if blob.size <= bytes_max => match self.repository.get(&blob).await {
-                    Ok(bytes) => update(&setup.declaration, &bytes),
-                    Err(error) => Err(error.to_string()),
-                },
+                Some(blob) if blob.size <= bytes_max => {
+                    match tokio::time::timeout(deadline, self.repository.get(&blob)).await {
+                        Ok(Ok(bytes)) => update(&setup.declaration, &bytes),
+                        Ok(Err(error)) => Err(error.to_string()),
+                        Err(_) => Err("its parameters did not arrive in time".to_owned()),
+                    }
+                }
                 Some(blob) => Err(format!("its parameters have {} bytes", blob.size)),
                 None => Err("it sent no parameters".to_owned()),
             };
@@ -407,7 +423,22 @@ impl Experiment<'_> {
         updates
     }
 
+    /// Stores a blob, within the deadline of a round.
+    async fn store(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
+        let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
+        match tokio::time::timeout(deadline, self.repository.put(bytes)).await {
+            Ok(stored) => Ok(stored?),
+            Err(_) => Err(fedwasm_transport::Error::RepositoryUnreachable {
+                url: self.file.network.repository.clone(),
+                reason: format!("a blob was not stored within {deadline:?}"),
+            }
+            .into()),
+        }
+    }
+
     fn drop_node(&mut self, node: NodeId, round: u32, reason: Reason, text: String, away: Away) {
+        // Nodes wrote parts of this.
+        let text = printable(&text);
         self.members.remove(&node);
         self.away.insert(node.clone(), away);
         // A node that is gone was announced when its will arrived.
@@ -441,11 +472,28 @@ impl Experiment<'_> {
     }
 }
 
-fn is_complete(reply: &RoundReply, mode: Mode) -> bool {
-    match mode {
-        Mode::Train => reply.params.is_some() && reply.n_samples > 0,
+/// Whether a reply holds what was asked for, in numbers that can be: no more
+/// rows than the node announced, and nothing that is not finite.
+fn is_sound(reply: &RoundReply, mode: Mode, member: &Member) -> bool {
+    let complete = match mode {
+        Mode::Train => reply.params.is_some(),
         Mode::Validate => reply.evaluation.is_some(),
-    }
+    };
+    let rows = |n| (1..=member.n_rows).contains(&n);
+    let metric = |(name, value): (&String, &f64)| {
+        value.is_finite() && name.len() <= METRIC_BYTES_MAX && !name.chars().any(char::is_control)
+    };
+    let scores = reply.evaluation.as_ref().is_none_or(|evaluation| {
+        let n_metrics = evaluation.metrics.len();
+        rows(evaluation.n_rows) && n_metrics <= METRICS_MAX && evaluation.metrics.iter().all(metric)
+    });
+    let NodeTiming { download_ms, prepare_ms, train_ms, upload_ms } = reply.timing;
+    let times = [download_ms, prepare_ms, train_ms, upload_ms];
+    complete
+        && rows(reply.n_samples)
+        && scores
+        && reply.train_loss.is_none_or(f64::is_finite)
+        && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
 }
 
 /// Reads an update and checks that it is exactly what the plan declares, and
@@ -467,7 +515,12 @@ fn why_not(answer: Answer) -> (Reason, String) {
         Answer::Refused(refusal) => (refusal.reason, refusal.message),
         Answer::Gone => (Reason::Expired, GONE.to_owned()),
         Answer::Silent => (Reason::Expired, "it did not answer before the deadline".into()),
-        Answer::Reply(_) => (Reason::BadRequest, "it answered something else".into()),
+        Answer::Reply(Body::RoundReply(_)) => {
+            let text = "its reply lacks something, or holds more rows than it announced or \
+                        numbers that are not finite";
+            (Reason::Internal, text.into())
+        }
+        Answer::Reply(_) => (Reason::Internal, "it answered something else".into()),
     }
 }
 

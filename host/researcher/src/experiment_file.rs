@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The longest time that a round may wait for a node: a week.
+const ROUND_DEADLINE_S_MAX: u64 = 7 * 24 * 3_600;
 
 /// A whole experiment (Fed-BioMed `Experiment`).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -39,13 +41,13 @@ pub struct ExperimentFile {
 }
 
 /// What a local job reads of the same file; the rest may be there or not.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalFile {
     /// Which columns, and how.
     pub data: Option<DataArgs>,
-    /// How to train.
-    pub training: TrainingArgs,
+    /// How to train; [`standard_training`] if none.
+    pub training: Option<TrainingArgs>,
     /// Model arguments, keys starting with `model.`.
     #[serde(default, deserialize_with = "model")]
     pub model: Arguments,
@@ -126,15 +128,16 @@ impl ExperimentFile {
     /// [`Error::File`] with the place in the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let file: Self = read(path)?;
-        let wrong = |reason: &str| Error::File { path: path.to_owned(), reason: reason.into() };
+        let wrong =
+            |reason: &str| Error::File { path: path.to_owned(), reason: format!(" {reason}") };
         if file.rounds == 0 {
             return Err(wrong("`rounds` is 0, expected at least 1"));
         }
         if file.strategy.min_nodes == 0 {
             return Err(wrong("`strategy.min_nodes` is 0, expected at least 1"));
         }
-        if file.strategy.round_deadline_s == 0 {
-            return Err(wrong("`strategy.round_deadline_s` is 0, expected at least 1"));
+        if !(1..=ROUND_DEADLINE_S_MAX).contains(&file.strategy.round_deadline_s) {
+            return Err(wrong("`strategy.round_deadline_s` must be from 1 to 604800, a week"));
         }
         if file.data.tags.is_empty() {
             return Err(wrong("`data.tags` is empty; name the tags that datasets must have"));
@@ -152,23 +155,23 @@ impl LocalFile {
     pub fn read(path: &Path) -> Result<Self, Error> {
         read(path)
     }
+}
 
-    /// What holds when no file is given: ten epochs of batches of 32 rows, a
-    /// fifth of the rows held out.
-    ///
-    /// # Errors
-    /// Never in practice: the text is a constant.
-    pub fn standard() -> Result<Self, Error> {
-        let text = "[training]\nepochs = 10\ntest_ratio = 0.2\ntest_on_local_updates = true";
-        let internal = |error: toml::de::Error| Error::Internal { reason: error.to_string() };
-        toml::from_str(text).map_err(internal)
-    }
+/// Returns how a local job trains when nobody says it: ten epochs of batches of
+/// 32 rows, a fifth of the rows held out.
+///
+/// # Errors
+/// Never in practice: the text is a constant.
+pub fn standard_training() -> Result<TrainingArgs, Error> {
+    let text = "epochs = 10\ntest_ratio = 0.2\ntest_on_local_updates = true";
+    let internal = |error: toml::de::Error| Error::Internal { reason: error.to_string() };
+    toml::from_str(text).map_err(internal)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
     let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
     let text = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
-    let text = String::from_utf8(text).map_err(|_| wrong("not UTF-8".into()))?;
+    let text = String::from_utf8(text).map_err(|_| wrong(" not UTF-8".into()))?;
     toml::from_str(&text).map_err(|error| wrong(format!("\n{}", error.to_string().trim_end())))
 }
 
@@ -222,7 +225,7 @@ mod tests {
         assert_eq!(file.model.len(), 1);
         assert!(file.plan.ends_with("p.wasm") && file.plan.is_absolute());
         let local: LocalFile = toml::from_str(FILE).unwrap();
-        assert_eq!(local.training, file.training);
+        assert_eq!(local.training, Some(file.training));
     }
 
     #[test]
@@ -230,6 +233,7 @@ mod tests {
         for (from, to, expected) in [
             ("rounds = 2", "rounds = 0", "`rounds` is 0"),
             ("min_nodes = 2", "min_nodes = 0", "`strategy.min_nodes` is 0"),
+            ("min_nodes = 2", "round_deadline_s = 604801", "must be from 1 to 604800"),
             ("min_nodes = 2", "max_nodes = 2", "unknown field `max_nodes`"),
             ("tags = [\"a\"]", "", "`data.tags` is empty"),
             ("\"fedavg\"", "\"fedsgd\"", "unknown variant `fedsgd`"),

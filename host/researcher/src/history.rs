@@ -56,6 +56,8 @@ pub struct RoundTiming {
     pub wall_ms: f64,
     /// Storing parameters and sending requests.
     pub send_ms: f64,
+    /// The longest that a node took to compile the plan and to read its data.
+    pub prepare_ms: f64,
     /// The longest training at a node, its downloads and uploads not counted.
     pub train_ms: f64,
     /// The longest upload of a node.
@@ -139,7 +141,7 @@ impl Steps {
 /// Combines scores of several nodes: means weighted by rows, in the order of
 /// node ids; a metric must be known to all.
 pub(crate) fn combine(evaluations: &[&Evaluation]) -> Option<Evaluation> {
-    let n_rows: u64 = evaluations.iter().map(|evaluation| evaluation.n_rows).sum();
+    let n_rows = evaluations.iter().try_fold(0u64, |n, e| n.checked_add(e.n_rows))?;
     let first = evaluations.first()?;
     let mean = |name: &String| {
         let weighted = evaluations.iter().map(|evaluation| {

@@ -19,6 +19,7 @@ pub use evaluate::{EvaluateOptions, evaluate};
 pub use experiment::{Event, ExperimentResult, run_experiment};
 pub use experiment_file::{
     AggregatorArgs, ExperimentFile, LocalFile, NetworkArgs, Selection, StrategyArgs, random_seed,
+    standard_training,
 };
 pub use history::{History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord};
 pub use local_job::{LocalEvent, LocalOptions, LocalResult, run_local};

@@ -82,9 +82,12 @@ pub fn run_local(
     cancel: &Cancel,
 ) -> Result<LocalResult, Error> {
     let start = Instant::now();
+    if let Some(dir) = &options.out {
+        output::prepare(dir)?;
+    }
     let file = CsvFile::open(&options.path)?;
     let plan = Sandbox::new()?.describe(&options.component, Limits::default())?;
-    let facts: DataFacts = facts(&file, &options.data)?;
+    let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
     let round = Round::new(&plan, &options.model, &options.training, &facts)?;
     let (metadata, seed) = (plan.metadata(), options.random_seed);
     let ratio = options.training.test_ratio;

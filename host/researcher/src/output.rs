@@ -15,6 +15,12 @@ pub(crate) fn params_digest(params: &Params) -> Result<(Digest, Vec<u8>), Error>
     Ok((Digest::of(&bytes), bytes))
 }
 
+/// Makes the directory, and fails if files could not be written there later.
+pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
+    let writable = Folder::create(dir).and_then(|folder| folder.check_writable());
+    writable.map_err(Error::Out)
+}
+
 /// Writes `params.mpk`, `params.safetensors`, `history.json` and `curve.svg`.
 pub(crate) fn write(
     dir: &Path,

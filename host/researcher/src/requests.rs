@@ -90,12 +90,12 @@ impl Requests {
         mut seen: impl FnMut(&NodeId, Seen),
     ) -> Result<BTreeMap<NodeId, Answer>, Error> {
         let end = Instant::now() + deadline;
-        let mut pending: BTreeMap<NodeId, RequestId> = BTreeMap::new();
+        let mut pending = Pending::new();
         let mut answers = BTreeMap::new();
         for (node, body) in requests {
             let request_id = random()?;
-            self.send(&node, &request_id, deadline, body).await?;
-            pending.insert(node, request_id);
+            self.send(&node, &request_id, deadline, body.clone()).await?;
+            pending.insert(node, (request_id, body));
         }
         sent();
         // A will may have arrived while nobody waited for this node.
@@ -112,8 +112,16 @@ impl Requests {
                     answers.insert(node, Answer::Gone);
                 }
                 Next::Presence(..) => {}
+                // What was under way is lost with the connection; nodes that
+                // work on it already ignore that it is said again.
+                Next::Restored => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    for (node, (request_id, body)) in &pending {
+                        self.send(node, request_id, left, body.clone()).await?;
+                    }
+                }
                 Next::Message(envelope) => {
-                    let Some((node, body)) = of_pending(&mut pending, *envelope) else { continue };
+                    let Some((node, body)) = of_pending(&pending, *envelope) else { continue };
                     match body {
                         Body::Progress(progress) => seen(&node, Seen::Progress(progress)),
                         Body::Refused(refusal) => {
@@ -156,7 +164,7 @@ impl Requests {
                 Next::Message(envelope) if envelope.request_id == request_id => {
                     end = Instant::now() + PRESENCE_GRACE;
                 }
-                Next::Message(_) | Next::Presence(..) => {}
+                Next::Message(_) | Next::Presence(..) | Next::Restored => {}
                 Next::Deadline => return Ok(()),
                 Next::Cancelled => return Err(Error::Cancelled),
             }
@@ -165,6 +173,10 @@ impl Requests {
 
     async fn next(&mut self, end: Instant) -> Result<Next, Error> {
         loop {
+            // A stream of messages must not put the deadline off.
+            if Instant::now() >= end {
+                return Ok(Next::Deadline);
+            }
             let incoming = tokio::select! {
                 biased;
                 _ = self.cancelled.wait_for(|cancelled| *cancelled) => return Ok(Next::Cancelled),
@@ -177,7 +189,7 @@ impl Requests {
                     tracing::warn!("the broker is gone: {reason}");
                     continue;
                 }
-                Some(Incoming::Restored) => continue,
+                Some(Incoming::Restored) => return Ok(Next::Restored),
                 Some(Incoming::Closed(error)) => return Err(error.into()),
                 None => return Err(fedwasm_transport::Error::Closed.into()),
             };
@@ -207,8 +219,8 @@ impl Requests {
     }
 
     /// Tells nodes that nobody waits for them any more.
-    async fn cancel(&self, pending: &BTreeMap<NodeId, RequestId>) {
-        for (node, request_id) in pending {
+    async fn cancel(&self, pending: &Pending) {
+        for (node, (request_id, _)) in pending {
             let _ = self.send(node, request_id, Duration::ZERO, Body::Cancel).await;
         }
     }
@@ -224,7 +236,11 @@ impl Requests {
     }
 }
 
+/// Requests that are not answered yet.
+type Pending = BTreeMap<NodeId, (RequestId, Body)>;
+
 enum Next {
+    Restored,
     Message(Box<Envelope>),
     Presence(NodeId, bool),
     Deadline,
@@ -233,13 +249,11 @@ enum Next {
 
 /// Returns who answers, if it is a node that is asked and the request is the
 /// one that it was asked: anything else cannot touch the round.
-fn of_pending(
-    pending: &mut BTreeMap<NodeId, RequestId>,
-    envelope: Envelope,
-) -> Option<(NodeId, Body)> {
+fn of_pending(pending: &Pending, envelope: Envelope) -> Option<(NodeId, Body)> {
     let Envelope { sender, request_id, body, .. } = envelope;
     let node: NodeId = sender.parse().ok()?;
-    (pending.get(&node) == Some(&request_id)).then_some((node, body))
+    let (asked, _) = pending.get(&node)?;
+    (*asked == request_id).then_some((node, body))
 }
 
 fn random() -> Result<RequestId, Error> {

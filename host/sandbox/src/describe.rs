@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use fedwasm_artifact::{CONTRACT_VERSION, Component};
 use fedwasm_params::{DType, TENSORS_MAX};
-use fedwasm_protocol::{Arguments, Value, ValueKind};
+use fedwasm_protocol::{Arguments, Value, ValueKind, printable};
 use serde::Serialize;
 
 use crate::bindings::{TrainingPlanPre, plan, types};
-use crate::fault::printable;
 use crate::session::{Call, call};
 use crate::{Error, Fault, FaultKind, Limits, PlanName, Sandbox};
 

@@ -44,7 +44,13 @@ pub enum FaultKind {
     Crashed,
     /// What it gave back is not what it announced.
     BadOutput,
-    /// It gave up with an error of its own.
+    /// It cannot use an argument's value.
+    InvalidArgument,
+    /// A batch is not what it declared.
+    BadData,
+    /// Training left the range of finite numbers.
+    NotFinite,
+    /// It gave up for another reason.
     GaveUp,
     /// It was told to stop.
     Cancelled,
@@ -59,6 +65,9 @@ impl std::fmt::Display for FaultKind {
             Self::StackExhausted => "exhausted its stack",
             Self::Crashed => "crashed",
             Self::BadOutput => "gave bad output",
+            Self::InvalidArgument => "refused its arguments",
+            Self::BadData => "refused its data",
+            Self::NotFinite => "left the range of finite numbers",
             Self::GaveUp => "gave up",
             Self::Cancelled => "was cancelled",
         })
@@ -123,14 +132,4 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
-}
-
-/// The most of a stranger's text that is passed on, in characters.
-const TEXT_CHARS_MAX: usize = 1_000;
-
-/// Takes control characters off a stranger's text, so that it cannot command
-/// a terminal or forge a log line, and cuts it.
-pub(crate) fn printable(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(TEXT_CHARS_MAX).collect()
 }

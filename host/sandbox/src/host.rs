@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use fedwasm_params::{DType, Tensor};
+use fedwasm_protocol::printable;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
 use wasmtime::Result;
@@ -10,7 +11,6 @@ use wasmtime::Result;
 use crate::Cancel;
 use crate::bindings::types::{self, AccessError};
 use crate::bindings::{loader, monitor, predictions, random, store};
-use crate::fault::printable;
 use crate::limits::{Limits, Meter};
 use crate::store::{CHUNK_BYTES_MAX, Slot};
 
@@ -83,7 +83,11 @@ pub(crate) struct Host {
     pub(crate) loader: Option<Box<dyn Loader>>,
     /// Why the loader failed, if it did.
     pub(crate) loader_error: Option<String>,
-    /// Rows of each batch handed out.
+    /// Batches handed out.
+    pub(crate) n_batches: u64,
+    /// Rows handed out, repetitions counted.
+    pub(crate) n_rows: u64,
+    /// Rows of each batch handed out for predictions.
     pub(crate) batch_rows: Vec<u32>,
     /// Scores of each batch, by its index.
     pub(crate) predictions: Vec<Option<Tensor>>,
@@ -117,6 +121,8 @@ impl Host {
             state: Slot::default(),
             loader: None,
             loader_error: None,
+            n_batches: 0,
+            n_rows: 0,
             batch_rows: Vec::new(),
             predictions: Vec::new(),
             prediction_bytes: 0,
@@ -127,7 +133,6 @@ impl Host {
             last_error: None,
             meter: Meter::new(&limits),
             cancel,
-            // A time that no clock can show means no deadline worth the name.
             deadline: now.checked_add(limits.time()).unwrap_or(now),
             limits,
         }
@@ -161,14 +166,18 @@ impl Host {
                 return Err(AccessError::Unavailable);
             }
         };
-        let index = self.batch_rows.len() as u64;
-        self.batch_rows.push(batch.rows);
+        let index = self.n_batches;
+        self.n_batches += 1;
+        self.n_rows += u64::from(batch.rows);
         let cross = |tensors: Vec<(String, Tensor)>| -> Vec<(String, types::Tensor)> {
             tensors.into_iter().map(|(name, tensor)| (name, tensor.into())).collect()
         };
         // Whatever the loader holds, targets never reach a prediction.
         let targets = match self.export {
-            Export::Predict => Vec::new(),
+            Export::Predict => {
+                self.batch_rows.push(batch.rows);
+                Vec::new()
+            }
             _ => cross(batch.targets),
         };
         Ok(Some(loader::Batch { index, rows: batch.rows, inputs: cross(batch.inputs), targets }))
@@ -183,7 +192,7 @@ impl Host {
         let scores = Tensor::try_from(scores).map_err(|_| AccessError::Mismatch)?;
         let is_scores =
             matches!(scores.shape(), [got, columns] if *got == u64::from(rows) && *columns > 0);
-        if scores.dtype() != DType::Float32 || !is_scores {
+        if scores.dtype() != DType::Float32 || !is_scores || !scores.is_finite() {
             return Err(AccessError::Mismatch);
         }
         self.prediction_bytes = self.prediction_bytes.saturating_add(scores.data().len());
@@ -270,13 +279,14 @@ impl monitor::Host for Host {
         if !matches!(self.export, Export::Train | Export::Validate) {
             return Ok(Err(AccessError::Closed));
         }
-        self.scalars = self.scalars.saturating_add(values.len() as u64);
+        // An empty report is an event, too.
+        self.scalars = self.scalars.saturating_add(values.len().max(1) as u64);
         if self.scalars > self.limits.scalars_max {
             return Ok(Err(AccessError::Exhausted));
         }
         let finite = values.into_iter().filter(|(_, value)| value.is_finite());
         let values = finite.map(|(name, value)| (printable(&name), value)).collect();
-        (self.events)(Event::Scalars { step: self.batch_rows.len() as u64, values });
+        (self.events)(Event::Scalars { step: self.n_batches, values });
         Ok(Ok(()))
     }
 }

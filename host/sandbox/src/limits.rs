@@ -53,9 +53,9 @@ impl Limits {
         }
     }
 
-    /// The wall-clock time.
+    /// The wall-clock time, a year at most: a clock can show that.
     pub(crate) fn time(&self) -> Duration {
-        Duration::from_millis(self.time_ms_max)
+        Duration::from_millis(self.time_ms_max).min(Duration::from_secs(365 * 24 * 3_600))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A plan that runs.
 
 use fedwasm_params::{DType, Params, Tensor};
-use fedwasm_protocol::{Arguments, Metrics};
+use fedwasm_protocol::{Arguments, Metrics, printable};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -9,7 +9,6 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use crate::bindings::types::{self, PlanError};
 use crate::bindings::{TrainingPlan, TrainingPlanPre, plan};
 use crate::describe::{Declaration, TensorSpec, check_declaration};
-use crate::fault::printable;
 use crate::host::{Event, Export, Host, Loader};
 use crate::store::Slot;
 use crate::{Cancel, Described, Error, Fault, FaultKind, Limits, PlanName, Sandbox};
@@ -17,8 +16,10 @@ use crate::{Cancel, Described, Error, Fault, FaultKind, Limits, PlanName, Sandbo
 /// The most bytes that a plan hands to the host in one call: a chunk of a
 /// tensor and what goes with it.
 const HOSTCALL_BYTES_MAX: usize = 32 << 20;
-/// The most metrics of a report, and the longest of their names in bytes.
-const METRICS_MAX: usize = 256;
+/// The most metrics of a report, which has to fit into a message.
+const METRICS_MAX: usize = 64;
+/// The longest name of a metric, in bytes.
+const METRIC_BYTES_MAX: usize = 64;
 
 /// What a plan says that it did.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,8 +225,12 @@ impl Session {
         };
         let names = self.declaration.model.iter().map(|spec| spec.name.clone());
         let model = Params::new(names.zip(host.model.tensors).collect());
-        let rows = host.batch_rows.iter().map(|rows| u64::from(*rows)).sum();
-        Ok(Outcome { model: model.map_err(|error| self.misfit(error))?, report, predictions, rows })
+        Ok(Outcome {
+            model: model.map_err(|error| self.misfit(error))?,
+            report,
+            predictions,
+            rows: host.n_rows,
+        })
     }
 
     fn misfit(&self, source: fedwasm_params::Error) -> Error {
@@ -346,13 +351,11 @@ fn fault(plan: &PlanName, host: &Host, error: &wasmtime::Error) -> Fault {
 fn gave_up(plan: &PlanName, error: PlanError) -> Fault {
     let (kind, detail) = match error {
         PlanError::Cancelled => (FaultKind::Cancelled, "asked to stop".to_owned()),
-        PlanError::InvalidArgument(text) => {
-            (FaultKind::GaveUp, format!("invalid argument: {text}"))
-        }
-        PlanError::BadData(text) => (FaultKind::GaveUp, format!("bad data: {text}")),
+        PlanError::InvalidArgument(text) => (FaultKind::InvalidArgument, text),
+        PlanError::BadData(text) => (FaultKind::BadData, text),
         PlanError::NonFinite(text) => {
             let hint = "try a smaller learning rate or standardised inputs";
-            (FaultKind::GaveUp, format!("not finite: {text}; {hint}"))
+            (FaultKind::NotFinite, format!("{text}; {hint}"))
         }
         PlanError::Unsupported(text) => (FaultKind::GaveUp, format!("unsupported: {text}")),
         PlanError::Internal(text) => (FaultKind::GaveUp, text),
@@ -366,7 +369,7 @@ fn check_report(report: plan::Report) -> Result<Report, String> {
     }
     let mut metrics = Metrics::new();
     for (name, value) in report.metrics {
-        if name.is_empty() || name.len() > METRICS_MAX || name.chars().any(char::is_control) {
+        if name.is_empty() || name.len() > METRIC_BYTES_MAX || name.chars().any(char::is_control) {
             return Err(format!("`{}` is not the name of a metric", printable(&name)));
         }
         if !value.is_finite() {

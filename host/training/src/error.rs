@@ -59,12 +59,12 @@ pub enum Error {
         /// The parameter.
         name: String,
     },
-    /// The plan saw other rows than it was given.
-    #[error("the plan reports {got} rows, it was given {given}")]
+    /// The plan did not look at all rows, or says that it saw others.
+    #[error("the plan saw {got} rows, there are {given}")]
     RowCount {
-        /// What it says.
+        /// What it saw, or says.
         got: u64,
-        /// Rows handed out.
+        /// Rows that there are.
         given: u64,
     },
     /// The scores do not fit the task.

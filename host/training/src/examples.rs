@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use fedwasm_dataset::{CsvFile, Table};
 use fedwasm_params::DType;
-use fedwasm_protocol::{DataArgs, seed};
-use fedwasm_sandbox::{DataFacts, Declaration, Dependency, Metadata};
+use fedwasm_protocol::{Arguments, DataArgs, seed};
+use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Dependency, Metadata};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -28,7 +28,7 @@ pub struct Examples {
 }
 
 /// Inputs and targets of some rows.
-#[derive(Debug, Default)]
+#[derive(Debug, std::default::Default)]
 pub(crate) struct Rows {
     pub(crate) n_inputs: usize,
     /// float32, row-major.
@@ -43,7 +43,7 @@ pub(crate) enum Targets {
     Reals(Vec<f32>),
 }
 
-impl Default for Targets {
+impl std::default::Default for Targets {
     fn default() -> Self {
         Self::Reals(Vec::new())
     }
@@ -65,14 +65,26 @@ pub(crate) enum TargetKind {
     Real,
 }
 
-/// Returns what plans may derive arguments from: columns, and classes if the
-/// target has some.
+/// Returns what a plan derives the arguments from that are not `given`. Classes
+/// are counted only for a plan that asks for them.
 ///
 /// # Errors
-/// [`Error::Dataset`].
-pub fn facts(file: &CsvFile, data: &DataArgs) -> Result<DataFacts, Error> {
+/// [`Error::Dataset`], also if classes are asked for and the target has none.
+pub fn facts(
+    file: &CsvFile,
+    data: &DataArgs,
+    metadata: &Metadata,
+    given: &Arguments,
+) -> Result<DataFacts, Error> {
     let table = file.table(data.inputs.as_deref(), &data.target)?;
-    Ok(DataFacts { n_inputs: Some(table.input_names().len()), n_classes: table.n_classes() })
+    let asks = |argument: &Argument| {
+        argument.default == Default::TargetClasses && !given.contains_key(&argument.name)
+    };
+    let n_classes = match metadata.arguments.iter().any(asks) {
+        true => Some(table.n_classes()?),
+        false => None,
+    };
+    Ok(DataFacts { n_inputs: Some(table.input_names().len()), n_classes })
 }
 
 impl Examples {

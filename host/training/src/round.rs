@@ -196,10 +196,18 @@ fn score(
     // Scores are the same whoever asks and whenever: one seed for all.
     let seed = [0; 32];
     let loader = || Box::new(TestLoader::new(Arc::clone(rows)));
+    let all = |seen: u64| match seen == rows.len() as u64 {
+        true => Ok(()),
+        false => Err(Error::RowCount { got: seen, given: rows.len() as u64 }),
+    };
     let own = session.validate(arguments, params.clone(), seed, loader(), cancel)?;
+    all(own.rows)?;
+    all(own.report.as_ref().map_or(0, |report| report.rows))?;
     let mut metrics = own.report.map(|report| report.metrics).unwrap_or_default();
     if !matches!(session.described().metadata().task, Task::Other(_)) {
         let scores = session.predict(arguments, params.clone(), seed, loader(), cancel)?;
+        // A plan must not choose the rows that it is scored on.
+        all(scores.rows)?;
         // The host's own numbers win over a plan that uses their names.
         metrics.extend(metrics::standard(&scores.predictions, &rows.targets)?);
     }

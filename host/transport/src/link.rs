@@ -1,12 +1,14 @@
 //! A connection to an MQTT broker.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fedwasm_protocol::{Envelope, MESSAGE_BYTES_MAX};
 use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, LastWill, Packet};
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, LastWill, Packet, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -89,11 +91,13 @@ impl Link {
         let (client, mut events) = AsyncClient::new(mqtt_options(&options), OUTGOING_MAX);
         let (sender, incoming) = mpsc::channel(INCOMING_MAX);
         let farewell = options.farewell.clone();
+        let connected = Arc::new(AtomicBool::new(false));
         let mut driver = Driver {
             options,
             client: client.clone(),
             incoming: sender,
-            connected: false,
+            connected: Arc::clone(&connected),
+            unsaid: false,
             connects: Vec::new(),
         };
         let unreachable = |reason: String| Error::BrokerUnreachable { url: url.clone(), reason };
@@ -104,7 +108,7 @@ impl Link {
             Ok(Ok(())) => {}
         }
         let driver = tokio::spawn(driver.run(events));
-        Ok(Self { sender: Sender(client), incoming, driver, farewell })
+        Ok(Self { sender: Sender { client, connected }, incoming, driver, farewell })
     }
 
     /// Returns a handle that sends over this connection.
@@ -120,7 +124,7 @@ impl Link {
     /// Says farewell and closes the connection, within two seconds.
     pub async fn close(self) {
         let leave = async {
-            let Sender(client) = self.sender;
+            let Sender { client, .. } = self.sender;
             if let Some((topic, payload)) = self.farewell {
                 let _ = client.publish(topic, QoS::AtLeastOnce, true, payload).await;
             }
@@ -133,7 +137,10 @@ impl Link {
 
 /// Sends over a connection. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Sender(AsyncClient);
+pub struct Sender {
+    client: AsyncClient,
+    connected: Arc<AtomicBool>,
+}
 
 impl Sender {
     /// Sends a message, at least once.
@@ -142,14 +149,28 @@ impl Sender {
     /// [`Error::Envelope`] if it is too large, [`Error::Closed`].
     pub async fn send(&self, topic: String, envelope: &Envelope) -> Result<(), Error> {
         let payload = envelope.encode()?;
-        let sent = self.0.publish(topic, QoS::AtLeastOnce, false, payload).await;
+        let sent = self.client.publish(topic, QoS::AtLeastOnce, false, payload).await;
         sent.map_err(|_| Error::Closed)
     }
 
-    /// Sends a message if there is room in the queue. For what may be lost.
+    /// Publishes a retained message.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn retain(&self, topic: String, payload: Vec<u8>) -> Result<(), Error> {
+        let sent = self.client.publish(topic, QoS::AtLeastOnce, true, payload).await;
+        sent.map_err(|_| Error::Closed)
+    }
+
+    /// Sends a message if there is a connection and room in the queue. For what
+    /// may be lost.
     pub fn try_send(&self, topic: String, envelope: &Envelope) {
+        // While there is no connection the queue must keep room for what matters.
+        if !self.connected.load(Ordering::Relaxed) {
+            return;
+        }
         if let Ok(payload) = envelope.encode() {
-            let _ = self.0.try_publish(topic, QoS::AtMostOnce, false, payload);
+            let _ = self.client.try_publish(topic, QoS::AtMostOnce, false, payload);
         }
     }
 }
@@ -177,7 +198,9 @@ struct Driver {
     options: LinkOptions,
     client: AsyncClient,
     incoming: mpsc::Sender<Incoming>,
-    connected: bool,
+    connected: Arc<AtomicBool>,
+    /// What is still to be said on this connection: subscriptions and greeting.
+    unsaid: bool,
     /// When the newest connections were made.
     connects: Vec<Instant>,
 }
@@ -197,9 +220,9 @@ impl Driver {
             match self.handle(event) {
                 Next::Subscribed => missing = missing.saturating_sub(1),
                 Next::GoOn => {}
-                Next::Stop => return Err("the broker closed the connection".into()),
+                Next::Stop => return Err("the broker refuses us or our subscriptions".into()),
             }
-            if missing == 0 && self.connected {
+            if missing == 0 && self.connected.load(Ordering::Relaxed) {
                 return Ok(());
             }
         }
@@ -210,6 +233,7 @@ impl Driver {
             match events.poll().await {
                 Ok(event) => {
                     if let Next::Stop = self.handle(event) {
+                        self.pass_on(Incoming::Closed(Error::Closed));
                         return;
                     }
                 }
@@ -217,7 +241,7 @@ impl Driver {
                 // The broker hangs up after our own farewell.
                 Err(_) if self.incoming.is_closed() => return,
                 Err(error) => {
-                    if std::mem::take(&mut self.connected) {
+                    if self.connected.swap(false, Ordering::Relaxed) {
                         self.pass_on(Incoming::Lost { reason: error.to_string() });
                     }
                     tokio::time::sleep(RECONNECT_PAUSE).await;
@@ -227,6 +251,10 @@ impl Driver {
     }
 
     fn handle(&mut self, event: Event) -> Next {
+        // The queue was full when the connection came; there may be room now.
+        if self.unsaid {
+            self.unsaid = self.introduce().is_err();
+        }
         let packet = match event {
             Event::Incoming(packet) => packet,
             Event::Outgoing(rumqttc::Outgoing::Disconnect) => return Next::Stop,
@@ -234,23 +262,21 @@ impl Driver {
         };
         match packet {
             Packet::ConnAck(_) => {
-                self.connected = true;
+                self.connected.store(true, Ordering::Relaxed);
                 if self.is_fought_over() {
                     let url = self.options.url.to_string();
                     let client_id = self.options.client_id.clone();
                     self.pass_on(Incoming::Closed(Error::TakenOver { url, client_id }));
                     return Next::Stop;
                 }
-                for topic in &self.options.subscriptions {
-                    let _ = self.client.try_subscribe(topic, QoS::AtLeastOnce);
-                }
-                if let Some((topic, payload)) = self.options.greeting.clone() {
-                    let _ = self.client.try_publish(topic, QoS::AtLeastOnce, true, payload);
-                }
+                self.unsaid = self.introduce().is_err();
                 self.pass_on(Incoming::Restored);
                 Next::GoOn
             }
-            Packet::SubAck(_) => Next::Subscribed,
+            Packet::SubAck(ack) => {
+                let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
+                if ack.return_codes.iter().all(granted) { Next::Subscribed } else { Next::Stop }
+            }
             Packet::Publish(publish) if publish.payload.len() <= MESSAGE_BYTES_MAX => {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
                 self.pass_on(Incoming::Message { topic, payload: publish.payload });
@@ -258,6 +284,17 @@ impl Driver {
             }
             _ => Next::GoOn,
         }
+    }
+
+    /// Subscribes and greets.
+    fn introduce(&self) -> Result<(), rumqttc::v5::ClientError> {
+        for topic in &self.options.subscriptions {
+            self.client.try_subscribe(topic, QoS::AtLeastOnce)?;
+        }
+        if let Some((topic, payload)) = self.options.greeting.clone() {
+            self.client.try_publish(topic, QoS::AtLeastOnce, true, payload)?;
+        }
+        Ok(())
     }
 
     /// A broker hangs up on a client when another one comes with its id

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
             std::env::temp_dir().join(format!("fedwasm-demo-{id}"))
         }
     };
-    std::fs::create_dir_all(&dir)?;
+    fedwasm_folder::Folder::create(&dir)?.check_writable()?;
     let demo = Demo { dir, n_sites: args.nodes as usize, rounds: args.rounds, printer: *printer };
     // Dropping the demo kills its processes, whatever stage it is at.
     tokio::select! {

@@ -40,7 +40,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let file = match &args.args {
         Some(path) => LocalFile::read(path)?,
-        None => LocalFile::standard()?,
+        None => LocalFile::default(),
     };
     let target = args.target.clone().or_else(|| Some(file.data.as_ref()?.target.clone()));
     let target = target.ok_or_else(|| {
@@ -55,7 +55,10 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             printer.note(format!("inputs are scaled as {} says", beside.display()));
             Some(load_preprocessing(&beside)?)
         }
-        None => None,
+        None => {
+            printer.note("no --preprocessing and no preprocessing.json: inputs are not scaled");
+            None
+        }
     };
     let options = EvaluateOptions {
         component,

@@ -57,10 +57,22 @@ pub(crate) async fn run_and_show(
         Some(seed) => seed,
         None => random_seed()?,
     };
+    let reached = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let mut view =
         View { printer: *printer, metric: file.training.test_metric, rounds: file.rounds };
-    let mut show = move |event| view.show(event);
-    Ok(run_experiment(file, component, seed, out, &mut show, stop).await?)
+    let count = std::sync::Arc::clone(&reached);
+    let mut show = move |event: Event| {
+        if let Event::Round(record) = &event {
+            count.store(record.round, std::sync::atomic::Ordering::Relaxed);
+        }
+        view.show(event);
+    };
+    let result = run_experiment(file, component, seed, out.clone(), &mut show, stop).await;
+    let rounds = reached.load(std::sync::atomic::Ordering::Relaxed);
+    if let (Err(_), Some(out), 1..) = (&result, &out, rounds) {
+        printer.note(format!("the parameters after round {rounds} are in {}", out.display()));
+    }
+    Ok(result?)
 }
 
 /// The fields that a result has in JSON.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fedwasm_protocol::DataArgs;
 use fedwasm_researcher::{
     LocalEvent, LocalFile, LocalOptions, LocalResult, load_params, load_plan, random_seed,
-    run_local,
+    run_local, standard_training,
 };
 use fedwasm_sandbox::Cancel;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -67,10 +67,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
 fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError> {
     let file = match &args.args {
         Some(path) => LocalFile::read(path)?,
-        None => {
-            printer.note("no --args: 10 epochs, batches of 32 rows, a fifth of the rows held out");
-            LocalFile::standard()?
-        }
+        None => LocalFile::default(),
     };
     let target = args.target.clone().or_else(|| Some(file.data.as_ref()?.target.clone()));
     let target = target.ok_or_else(|| {
@@ -80,7 +77,17 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         Some(data) => DataArgs { target, ..data },
         None => DataArgs { tags: Vec::new(), target, inputs: None, standardize: true },
     };
-    let mut training = file.training;
+    let mut training = match file.training {
+        Some(training) => training,
+        None => {
+            printer
+                .note("no [training]: 10 epochs, batches of 32 rows, a fifth of the rows held out");
+            standard_training()?
+        }
+    };
+    if training.test_ratio == 0.0 {
+        printer.note("no rows are held out (test_ratio is 0), so there is nothing to score");
+    }
     let seed = match args.seed.or(training.random_seed) {
         Some(seed) if seed > i64::MAX as u64 => {
             return Err(CommandError::new(USAGE, format!("--seed {seed} is more than 2^63 - 1")));
