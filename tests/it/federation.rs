@@ -207,3 +207,44 @@ fn plan_that_fails_everywhere_is_exit_code_4_and_nodes_serve_on() {
 fn guest() -> String {
     crate::support::misbehaves().display().to_string()
 }
+
+#[test]
+fn cells_of_a_dataset_stay_at_the_node() {
+    let mut federation = Federation::start();
+    let text = std::fs::read_to_string(part(federation.dir.path(), 0, 2)).unwrap();
+    let file = federation.dir.path().join("names.csv");
+    let (header, rows) = text.split_once('\n').unwrap();
+    let (_, rest) = rows.split_once(',').unwrap();
+    std::fs::write(&file, format!("{header}\nJane Doe,{rest}")).unwrap();
+    federation.node("n0", &file);
+    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    let ended = federation.run(&experiment).run();
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("dataset d cannot be read"), "{}", ended.stderr);
+    let all = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(!all.contains("Jane") && !all.contains("names.csv"), "{all}");
+}
+
+#[test]
+fn node_is_served_once() {
+    let mut federation = Federation::start();
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 2);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let second = fedwasm(&["node", "start"]).arg(federation.dir.path().join("n0")).run();
+    assert_eq!(second.code, 2, "{}", second.stderr);
+    assert!(second.stderr.contains("running already"), "{}", second.stderr);
+    federation.run(&federation.experiment(|text| text)).ok();
+}
+
+#[test]
+fn results_directory_is_checked_before_the_work() {
+    let federation = Federation::start();
+    let file = federation.dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let experiment = federation.experiment(|text| text);
+    let ended = fedwasm(&["experiment", "run"]).arg(&experiment).arg("--out").arg(&file).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("results cannot be written"), "{}", ended.stderr);
+}

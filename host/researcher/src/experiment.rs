@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
-use fedwasm_params::{Params, from_safetensors};
+use fedwasm_params::Params;
 use fedwasm_protocol::{
-    Arguments, BlobRef, Body, DataArgs, Digest, Evaluation, ExperimentId, Mode, NodeId, NodeTiming,
-    Progress, Reason, ResearcherId, RoundReply, RoundRequest, SearchRequest, TrainingArgs,
-    printable,
+    Arguments, BlobRef, Body, DataArgs, Digest, Evaluation, ExperimentId, Mode, NodeId, Progress,
+    Reason, ResearcherId, RoundReply, RoundRequest, SearchRequest, TrainingArgs, printable,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, Limits, Sandbox};
 use fedwasm_training::{Round, initial_params};
@@ -21,6 +20,7 @@ use tokio::sync::watch;
 use crate::aggregate::fedavg;
 use crate::columns::{Chosen, Member, choose};
 use crate::history::combine;
+use crate::replies::{GONE, is_sound, update, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::{
     Error, ExperimentFile, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, output,
@@ -28,14 +28,6 @@ use crate::{
 
 /// How long a search waits for nodes that are present.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// The most metrics of a node, the plan's and the host's, and the longest name
-/// of one in bytes.
-const METRICS_MAX: usize = 128;
-const METRIC_BYTES_MAX: usize = 64;
-
-/// Why a node whose will arrived is dropped.
-const GONE: &str = "it is gone (its last will arrived)";
 
 /// What happens during an experiment.
 #[derive(Clone, Debug)]
@@ -469,58 +461,6 @@ impl Experiment<'_> {
             return Ok(());
         }
         Err(Error::NotEnoughNodes { got, min, when, refused: self.refused.clone() })
-    }
-}
-
-/// Whether a reply holds what was asked for, in numbers that can be: no more
-/// rows than the node announced, and nothing that is not finite.
-fn is_sound(reply: &RoundReply, mode: Mode, member: &Member) -> bool {
-    let complete = match mode {
-        Mode::Train => reply.params.is_some(),
-        Mode::Validate => reply.evaluation.is_some(),
-    };
-    let rows = |n| (1..=member.n_rows).contains(&n);
-    let metric = |(name, value): (&String, &f64)| {
-        value.is_finite() && name.len() <= METRIC_BYTES_MAX && !name.chars().any(char::is_control)
-    };
-    let scores = reply.evaluation.as_ref().is_none_or(|evaluation| {
-        let n_metrics = evaluation.metrics.len();
-        rows(evaluation.n_rows) && n_metrics <= METRICS_MAX && evaluation.metrics.iter().all(metric)
-    });
-    let NodeTiming { download_ms, prepare_ms, train_ms, upload_ms } = reply.timing;
-    let times = [download_ms, prepare_ms, train_ms, upload_ms];
-    complete
-        && rows(reply.n_samples)
-        && scores
-        && reply.train_loss.is_none_or(f64::is_finite)
-        && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
-}
-
-/// Reads an update and checks that it is exactly what the plan declares, and
-/// finite.
-fn update(declaration: &Declaration, bytes: &[u8]) -> Result<Params, String> {
-    let params = from_safetensors(bytes).map_err(|error| error.to_string())?;
-    let specs = declaration.model.iter();
-    let specs = specs.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
-    let tensors = params.arrange(specs).map_err(|error| error.to_string())?;
-    if let Some(at) = tensors.iter().position(|tensor| !tensor.is_finite()) {
-        return Err(format!("its parameter `{}` is not finite", declaration.model[at].name));
-    }
-    let names = declaration.model.iter().map(|spec| spec.name.clone());
-    Params::new(names.zip(tensors).collect()).map_err(|error| error.to_string())
-}
-
-fn why_not(answer: Answer) -> (Reason, String) {
-    match answer {
-        Answer::Refused(refusal) => (refusal.reason, refusal.message),
-        Answer::Gone => (Reason::Expired, GONE.to_owned()),
-        Answer::Silent => (Reason::Expired, "it did not answer before the deadline".into()),
-        Answer::Reply(Body::RoundReply(_)) => {
-            let text = "its reply lacks something, or holds more rows than it announced or \
-                        numbers that are not finite";
-            (Reason::Internal, text.into())
-        }
-        Answer::Reply(_) => (Reason::Internal, "it answered something else".into()),
     }
 }
 

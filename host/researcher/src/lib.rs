@@ -12,6 +12,7 @@ mod history;
 mod local_job;
 mod output;
 mod plan;
+mod replies;
 mod requests;
 
 pub use error::Error;

@@ -63,8 +63,10 @@ impl TrainingPlan for Misbehaves {
 
 #[inline(never)]
 fn recurse(n: u64) -> u64 {
-    let deeper = std::hint::black_box(n + 1);
-    recurse(deeper) + std::hint::black_box(n)
+    if n == u64::MAX {
+        return n;
+    }
+    recurse(std::hint::black_box(n + 1)) ^ std::hint::black_box(n)
 }
 
 export!(Misbehaves);
