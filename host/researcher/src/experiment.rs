@@ -279,7 +279,7 @@ impl Experiment<'_> {
         timing.upload_ms = max(&|reply| reply.timing.upload_ms);
 
         let at = Instant::now();
-        let updates = self.fetch_updates(setup, round, &replies).await;
+        let updates = self.fetch_updates(setup, round, &replies).await?;
         self.check_members("sent usable parameters")?;
         timing.download_ms = ms(at);
 
@@ -387,7 +387,7 @@ impl Experiment<'_> {
         setup: &Setup,
         round: u32,
         replies: &BTreeMap<NodeId, RoundReply>,
-    ) -> BTreeMap<NodeId, (u64, Params)> {
+    ) -> Result<BTreeMap<NodeId, (u64, Params)>, Error> {
         let bytes_max = setup.declaration.model_bytes() + (1 << 20);
         let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
         let fetch = replies.iter().map(async |(node, reply)| {
@@ -404,7 +404,10 @@ impl Experiment<'_> {
             };
             (node.clone(), reply.n_samples, params)
         });
-        let fetched = join_all(fetch).await;
+        let fetched = tokio::select! {
+            fetched = join_all(fetch) => fetched,
+            () = self.requests.cancelled() => return Err(Error::Cancelled),
+        };
         let mut updates = BTreeMap::new();
         for (node, n_samples, params) in fetched {
             match params {
@@ -412,13 +415,17 @@ impl Experiment<'_> {
                 Err(text) => self.drop_node(node, round, Reason::Blob, text, Away::Out),
             }
         }
-        updates
+        Ok(updates)
     }
 
     /// Stores a blob, within the deadline of a round.
     async fn store(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
         let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
-        match tokio::time::timeout(deadline, self.repository.put(bytes)).await {
+        let stored = tokio::select! {
+            stored = tokio::time::timeout(deadline, self.repository.put(bytes)) => stored,
+            () = self.requests.cancelled() => return Err(Error::Cancelled),
+        };
+        match stored {
             Ok(stored) => Ok(stored?),
             Err(_) => Err(fedwasm_transport::Error::RepositoryUnreachable {
                 url: self.file.network.repository.clone(),

@@ -86,7 +86,9 @@ pub fn run_local(
         output::prepare(dir)?;
     }
     let file = CsvFile::open(&options.path)?;
-    let plan = Sandbox::new()?.describe(&options.component, Limits::default())?;
+    // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
+    let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
+    let plan = Sandbox::new()?.describe(&options.component, limits)?;
     let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
     let round = Round::new(&plan, &options.model, &options.training, &facts)?;
     let (metadata, seed) = (plan.metadata(), options.random_seed);

@@ -148,6 +148,15 @@ impl Requests {
         Ok(answers)
     }
 
+    /// Resolves when somebody asks to stop.
+    pub(crate) async fn cancelled(&self) {
+        let mut cancelled = self.cancelled.clone();
+        if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
+            // Nobody can ask any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
     pub(crate) async fn close(self) {
         self.link.close().await;
     }

@@ -13,7 +13,7 @@ pub struct Limits {
     pub memory_bytes_max: usize,
     /// Elements of all its tables together. Default 100,000.
     pub table_elements_max: usize,
-    /// Wall-clock time in milliseconds. Default ten minutes.
+    /// Wall-clock time in milliseconds. Default one hour.
     pub time_ms_max: u64,
     /// Log lines; further ones are counted and dropped. Default 1,000.
     pub log_lines_max: u64,
@@ -32,7 +32,7 @@ impl Default for Limits {
         Self {
             memory_bytes_max: 1 << 30,
             table_elements_max: 100_000,
-            time_ms_max: 600_000,
+            time_ms_max: 3_600_000,
             log_lines_max: 1_000,
             log_line_bytes_max: 4 << 10,
             scalars_max: 1_000_000,
