@@ -1,7 +1,7 @@
 """Prints the .mpk vectors of host/params/src/mpk.rs from Fed-BioMed itself.
 
 Needs: pip install --no-deps fedbiomed==6.4.1, and msgpack numpy torch
-declearn[torch] scikit-learn joblib packaging.
+"declearn[torch]<2.9" scikit-learn joblib packaging.
 """
 import numpy as np
 import torch
