@@ -155,6 +155,11 @@ impl LocalFile {
     pub fn read(path: &Path) -> Result<Self, Error> {
         read(path)
     }
+
+    /// The column to predict: `given`, or that of `[data]`.
+    pub fn target(&self, given: Option<&str>) -> Option<String> {
+        given.or_else(|| Some(&self.data.as_ref()?.target)).map(str::to_owned)
+    }
 }
 
 /// Returns how a local job trains when nobody says it: ten epochs of batches of

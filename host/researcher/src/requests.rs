@@ -14,6 +14,8 @@ use crate::Error;
 
 /// How long retained presence may take to arrive after a subscription.
 const PRESENCE_TIME_MAX: Duration = Duration::from_secs(5);
+/// The most nodes that are kept in mind; presence of further ones is ignored.
+const NODES_MAX: usize = 4_096;
 /// After our own message came back, what was retained before may still be on
 /// its way: brokers promise no order between topics.
 const PRESENCE_GRACE: Duration = Duration::from_millis(100);
@@ -209,6 +211,8 @@ impl Requests {
                 }
             } else if let Ok(presence) = rmp_serde::from_slice::<Presence>(&payload)
                 && topic == topic::presence(&presence.node_id)
+                && (self.presence.len() < NODES_MAX
+                    || self.presence.contains_key(&presence.node_id))
             {
                 self.presence.insert(presence.node_id.clone(), presence.online);
                 return Ok(Next::Presence(presence.node_id, presence.online));

@@ -9,6 +9,7 @@ use fedwasm_training::Preprocessing;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
+use crate::commands::target;
 use crate::printer::Printer;
 
 /// The largest `preprocessing.json`, in bytes.
@@ -42,10 +43,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         Some(path) => LocalFile::read(path)?,
         None => LocalFile::default(),
     };
-    let target = args.target.clone().or_else(|| Some(file.data.as_ref()?.target.clone()));
-    let target = target.ok_or_else(|| {
-        CommandError::new(USAGE, "no target; name the column to predict with --target")
-    })?;
+    let target = target(&file, args.target.as_deref())?;
     let inputs = file.data.and_then(|data| data.inputs);
     let component = load_plan(&args.plan)?;
     let beside = args.params.with_file_name("preprocessing.json");

@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::blocking;
+use crate::commands::{blocking, target};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
@@ -69,10 +69,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         Some(path) => LocalFile::read(path)?,
         None => LocalFile::default(),
     };
-    let target = args.target.clone().or_else(|| Some(file.data.as_ref()?.target.clone()));
-    let target = target.ok_or_else(|| {
-        CommandError::new(USAGE, "no target; name the column to predict with --target")
-    })?;
+    let target = target(&file, args.target.as_deref())?;
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
         None => DataArgs { tags: Vec::new(), target, inputs: None, standardize: true },

@@ -10,7 +10,7 @@ mod plan;
 
 use clap::{Parser, Subcommand};
 
-use crate::command_error::{CommandError, FAILED};
+use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::printer::Printer;
 
 /// Host for federated-learning training plans compiled to WebAssembly components.
@@ -66,6 +66,16 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
     // A plan that was told to stop does so within a tick; nothing else is waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
+}
+
+/// The column to predict, from the flag or from the file.
+fn target(
+    file: &fedwasm_researcher::LocalFile,
+    flag: Option<&str>,
+) -> Result<String, CommandError> {
+    file.target(flag).ok_or_else(|| {
+        CommandError::new(USAGE, "no target; name the column to predict with --target")
+    })
 }
 
 /// Runs something that blocks, away from the async threads.
