@@ -170,7 +170,7 @@ fn mistakes_are_named_with_exit_code_2() {
         (good, "[model]\nn_classes = \"two\"", "is a text, plan logistic-regression expects"),
         (good, "[model]\nn_clases = 2", "did you mean `model.n_classes`?"),
         (good, "[model]\nn_features = 7", "takes 7 input columns, the dataset gives 1"),
-        (good, "[modle]\nx = 1", "unknown field `modle`"),
+        (good, "[modle]\nx = 1", "`modle` is unknown; did you mean `model`?"),
     ] {
         let file = csv(file);
         let text = format!("[training]\nepochs = 1\n{arguments}");

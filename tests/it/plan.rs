@@ -70,7 +70,15 @@ fn inspect_shows_what_a_plan_is_and_asks_for() {
     let names: Vec<_> = shown["arguments"].as_array().unwrap().iter().map(|a| &a["name"]).collect();
     assert_eq!(
         names,
-        ["model.n_features", "model.n_classes", "optimizer.lr", "optimizer.momentum"]
+        [
+            "model.n_features",
+            "model.n_classes",
+            "optimizer.lr",
+            "optimizer.momentum",
+            "optimizer.keep_momentum",
+            "aggregator.fedprox_mu",
+            "aggregator.scaffold",
+        ]
     );
     let lock = std::fs::read(root().join("plugins/Cargo.lock")).unwrap();
     assert_eq!(shown["build"]["lock_sha256"], fedwasm_protocol::Digest::of(&lock).to_string());

@@ -8,6 +8,7 @@ use fedwasm_params::{Params, Tensor};
 use fedwasm_protocol::{Arguments, Value};
 use fedwasm_sandbox::{
     Batch, Cancel, DataFacts, Error, Event, FaultKind, Limits, Loader, Outcome, Sandbox, Session,
+    Start,
 };
 
 use crate::support::misbehaves;
@@ -29,15 +30,14 @@ impl Loader for Rows {
     }
 }
 
-fn session(deed: &str, limits: Limits) -> (Session, Arguments) {
+fn session(deed: &str, limits: Limits) -> Session {
     let component = Component::admit(std::fs::read(misbehaves()).unwrap()).unwrap();
     let described = Sandbox::new().unwrap().describe(&component, limits).unwrap();
     let given = Arguments::from([("model.deed".to_owned(), Value::Text(deed.to_owned()))]);
     let facts = DataFacts { n_inputs: Some(3), n_classes: None };
     let metadata = described.metadata();
-    let all = metadata.arguments(&given, &facts, &["model.", "optimizer."]).unwrap();
-    let model = metadata.arguments(&given, &facts, &["model."]).unwrap();
-    (described.session(model).unwrap(), all)
+    let all = ["model.", "optimizer.", "aggregator."];
+    described.session(metadata.arguments(&given, &facts, &all).unwrap()).unwrap()
 }
 
 fn train(
@@ -46,11 +46,12 @@ fn train(
     n_batches: u32,
     events: impl FnMut(Event) + Send + 'static,
 ) -> Result<Outcome, Error> {
-    let (session, arguments) = session(deed, limits);
+    let session = session(deed, limits);
     let cancel = Cancel::new();
-    let params = session.init([7; 32], &cancel).unwrap();
+    let model = session.init([7; 32], &cancel).unwrap();
+    let start = Start { model, ..Start::default() };
     let (loader, events) = (Box::new(Rows(n_batches)), Box::new(events));
-    session.train(&arguments, params, [0; 32], loader, events, &cancel)
+    session.train(start, [0; 32], loader, events, &cancel)
 }
 
 fn fault(result: Result<Outcome, Error>) -> (FaultKind, String) {
@@ -116,7 +117,7 @@ fn log_lines_are_cut_and_cleaned() {
 
 #[test]
 fn initial_parameters_follow_from_the_seed() {
-    let (session, _) = session("none", Limits::default());
+    let session = session("none", Limits::default());
     let init = |seed| session.init([seed; 32], &Cancel::new()).unwrap();
     assert_eq!(init(1), init(1));
     assert_ne!(init(1), init(2));
@@ -124,12 +125,12 @@ fn initial_parameters_follow_from_the_seed() {
 
 #[test]
 fn parameters_of_another_model_are_refused() {
-    let (session, arguments) = session("none", Limits::default());
+    let session = session("none", Limits::default());
     let other = Tensor::from_f32(vec![2, 4], &[0.0; 8]).unwrap();
     let bias = Tensor::from_f32(vec![2], &[0.0; 2]).unwrap();
     let tensors = vec![("linear.weight".to_owned(), other), ("linear.bias".to_owned(), bias)];
     let params = Params::new(tensors).unwrap();
-    let result = session.predict(&arguments, params, [0; 32], Box::new(Rows(1)), &Cancel::new());
+    let result = session.predict(params, [0; 32], Box::new(Rows(1)), &Cancel::new());
     let error = result.unwrap_err().to_string();
     assert!(
         error.contains("`linear.weight` is float32 [2, 4], expected float32 [2, 3]"),

@@ -1,6 +1,7 @@
 //! From errors of the libraries to a message, a hint and an exit code.
 
 use fedwasm_protocol::Reason;
+use fedwasm_researcher::AggregateError;
 use fedwasm_sandbox::FaultKind;
 
 /// The run failed.
@@ -68,7 +69,12 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::Io(error) => return error.into(),
             E::Training(error) => return error.into(),
             E::Transport(error) => return error.into(),
-            E::File { .. } | E::Params { .. } | E::Out { .. } => USAGE,
+            E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
+            E::Shapes(_) | E::Breakpoint { .. } => USAGE,
+            // Plan and aggregator do not go together.
+            E::AuxVars { .. } => PLAN_REFUSED,
+            E::NotEnoughSamples { .. } => NODES,
+            E::Aggregation(AggregateError::TooFewNodes { .. }) => NODES,
             E::Plan { .. } => PLAN_REFUSED,
             E::NotEnoughNodes { ref refused, .. } => {
                 // If it is the plan at every node, it is the plan.
@@ -76,7 +82,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
                 match () {
                     () if all(Reason::PlanFailed) => PLAN_FAILED,
                     () if all(Reason::PlanRefused) => PLAN_REFUSED,
-                    () if all(Reason::BadRequest) => USAGE,
+                    () if all(Reason::BadRequest) || all(Reason::Unsupported) => USAGE,
                     () => NODES,
                 }
             }
@@ -127,7 +133,9 @@ fn training_code(error: &fedwasm_training::Error) -> u8 {
     match error {
         E::Sandbox(error) => sandbox_code(error),
         E::NotOffered { .. } => PLAN_REFUSED,
-        E::NotFinite { .. } | E::RowCount { .. } | E::Scores { .. } => PLAN_FAILED,
+        E::NotFinite { .. } | E::RowCount { .. } | E::Scores { .. } | E::Outputs { .. } => {
+            PLAN_FAILED
+        }
         _ => USAGE,
     }
 }

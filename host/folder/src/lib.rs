@@ -84,6 +84,67 @@ impl Folder {
         write().map_err(|error| named(&error, &self.path.join(name)))
     }
 
+    /// Removes a file; there is nothing to do if it is absent.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the name.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
+        match self.dir.remove_file(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(named(&error, &self.path.join(name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a directory and all that is in it; there is nothing to do if it
+    /// is absent.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the name.
+    pub fn remove_folder(&self, name: &str) -> io::Result<()> {
+        match self.dir.remove_dir_all(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(named(&error, &self.path.join(name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Renames a file or directory; what had the new name must be absent, or a
+    /// file.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the name.
+    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.dir.rename(from, &self.dir, to).map_err(|error| named(&error, &self.path.join(from)))
+    }
+
+    /// The names of all that is in it, in ascending order. Names that are not
+    /// UTF-8 are left out: nothing here writes them.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the path.
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let entries = self.dir.entries().map_err(|error| named(&error, &self.path))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| named(&error, &self.path))?;
+            names.extend(entry.file_name().into_string());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Makes sure that names written so far outlive a power cut.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the path.
+    pub fn sync(&self) -> io::Result<()> {
+        let synced = self.dir.open(".").and_then(|dir| dir.sync_all());
+        synced.map_err(|error| named(&error, &self.path))
+    }
+
     /// Fails unless files can be written here: better before hours of work
     /// than after them.
     ///
@@ -165,6 +226,23 @@ mod tests {
         folder.write("a", b"two!").unwrap();
         assert_eq!(folder.read("a", 4).unwrap(), b"two!");
         assert_eq!(folder.read("a", 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_and_what_is_renamed_is_there() {
+        let dir = scratch();
+        let folder = folder(&dir);
+        folder.folder("old").unwrap().write("a", b"one").unwrap();
+        folder.rename("old", "new").unwrap();
+        folder.write("b", b"two").unwrap();
+        folder.sync().unwrap();
+        assert_eq!(folder.names().unwrap(), ["b", "new"]);
+        folder.remove("b").unwrap();
+        folder.remove_folder("new").unwrap();
+        assert!(folder.names().unwrap().is_empty());
+        folder.remove("b").unwrap();
+        folder.remove_folder("new").unwrap();
+        assert!(folder.remove("../x/y").is_err());
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub struct NodeConfig {
     pub mqtt: String,
     /// The repository, such as `http://127.0.0.1:8844`.
     pub repository: String,
+    /// Whether rounds without secure aggregation are refused. Default false.
+    #[serde(default)]
+    pub force_secure_aggregation: bool,
     /// What plans may use here.
     #[serde(default)]
     pub limits: Limits,

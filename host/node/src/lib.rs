@@ -4,9 +4,12 @@
 
 mod config;
 mod datasets;
+mod demands;
 mod error;
+mod progress;
 mod round;
 mod serve;
+mod state;
 mod worker;
 
 pub use config::NodeConfig;

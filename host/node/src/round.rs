@@ -6,14 +6,16 @@ use std::collections::VecDeque;
 use fedwasm_artifact::Component;
 use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Folder;
-use fedwasm_params::{from_safetensors, to_safetensors};
+use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{
-    Digest, Evaluation, Mode, NodeId, Reason, Refusal, RoundRequest, printable,
+    Digest, Evaluation, Metrics, Mode, NodeId, Reason, Refusal, RoundRequest, StateId, printable,
 };
-use fedwasm_sandbox::{Cancel, DataFacts, Described, FaultKind, Limits, Sandbox};
-use fedwasm_training::{Events, Examples, Round, Turn};
+use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Sandbox};
+use fedwasm_sandbox::{Scope, TensorSpec};
+use fedwasm_training::{Before, Events, Examples, Round, Turn};
 
 use crate::Dataset;
+use crate::state::States;
 
 /// Compiled plans that are kept.
 const PLANS_MAX: usize = 4;
@@ -35,6 +37,10 @@ pub(crate) struct Workshop {
 pub(crate) struct Done {
     /// The trained parameters as safetensors.
     pub(crate) params: Option<Vec<u8>>,
+    /// Auxiliary variables for the researcher as safetensors.
+    pub(crate) aux: Option<Vec<u8>>,
+    pub(crate) state_id: Option<StateId>,
+    pub(crate) optimizer_args: Metrics,
     pub(crate) n_samples: u64,
     pub(crate) n_steps: u64,
     pub(crate) train_loss: Option<f64>,
@@ -46,7 +52,16 @@ pub(crate) struct Done {
 pub(crate) struct Prepared {
     round: Round,
     examples: Examples,
-    random_seed: u64,
+    turn: Turn,
+    states: States,
+}
+
+/// What was fetched for a round; digests were checked.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    pub(crate) params: std::sync::Arc<Vec<u8>>,
+    pub(crate) aux_shared: Option<Vec<u8>>,
+    pub(crate) aux_own: Option<Vec<u8>>,
 }
 
 impl Workshop {
@@ -74,6 +89,7 @@ impl Workshop {
     pub(crate) fn prepare(
         &mut self,
         request: &RoundRequest,
+        node: &NodeId,
         dataset: &Dataset,
         folder: &Folder,
     ) -> Result<Prepared, Refusal> {
@@ -86,73 +102,122 @@ impl Workshop {
             return Err(refusal(Reason::Internal, "the plan is not at hand".into()));
         };
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
-        let round = Round::new(plan, &request.model, &request.training, &facts);
+        let RoundRequest { model, training, aggregator, .. } = request;
+        let round = Round::new(plan, model, training, aggregator, &facts);
         let round = round.map_err(|error| training_refusal(&error))?;
+        let turn = Turn { random_seed, round: request.round, node: node.clone() };
         let key = examples_key(request, dataset, &round)?;
         let known = self.examples.iter().find(|(known, _)| *known == key);
         let examples = match known {
             Some((_, examples)) => examples.clone(),
             None => {
-                let examples = read(request, dataset, &round, random_seed)?;
+                let examples = read(request, dataset, &round, &turn)?;
                 keep(&mut self.examples, key, examples.clone(), EXAMPLES_MAX);
                 examples
             }
         };
         store_preprocessing(request, &examples, folder)?;
-        Ok(Prepared { round, examples, random_seed })
+        let bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
+        let states = States::open(folder, &request.experiment_id, bytes_max)?;
+        Ok(Prepared { round, examples, turn, states })
     }
 }
 
 impl Prepared {
-    /// Runs the round on parameters whose digest was checked.
+    /// Runs the round.
     pub(crate) fn run(
         &self,
         request: &RoundRequest,
-        node: &NodeId,
-        params: &[u8],
+        fetched: Fetched,
         events: Events,
         cancel: &Cancel,
     ) -> Result<Done, Refusal> {
-        let params = from_safetensors(params)
-            .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
         let failed = |error: fedwasm_training::Error| training_refusal(&error);
+        let params = parse("the parameters", &fetched.params)?;
+        let kept = request.state_id.as_ref().map(|id| self.states.load(id)).transpose()?;
+        let evaluate = |params: &Params, kept: Option<&Params>| {
+            let seed = self.turn.random_seed;
+            self.round.evaluate(&self.examples, params, kept, seed, cancel).map_err(failed)
+        };
         if request.mode == Mode::Validate {
-            let evaluation = self.round.evaluate(&self.examples, &params, cancel);
             return Ok(Done {
                 params: None,
+                aux: None,
+                state_id: None,
+                optimizer_args: Metrics::new(),
                 n_samples: self.examples.n_train() as u64,
                 n_steps: 0,
                 train_loss: None,
-                evaluation: Some(evaluation.map_err(failed)?),
+                evaluation: Some(evaluate(&params, kept.as_ref())?),
             });
         }
-        let turn = Turn { random_seed: self.random_seed, round: request.round, node: node.clone() };
-        let trained = self.round.train(&self.examples, params, &turn, events, cancel);
+        let aux = self.aux(&fetched)?;
+        let before = Before { params, aux, kept };
+        let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
         let trained = trained.map_err(failed)?;
         let evaluation = match request.training.test_on_local_updates {
-            true => {
-                let evaluation = self.round.evaluate(&self.examples, &trained.params, cancel);
-                Some(evaluation.map_err(failed)?)
-            }
+            true => Some(evaluate(&trained.params, trained.kept.as_ref())?),
             false => None,
         };
-        let params = to_safetensors(&trained.params)
-            .map_err(|error| refusal(Reason::Internal, error.to_string()))?;
+        let bytes = |params: &Params| {
+            to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
+        };
+        let state_id = match &trained.kept {
+            Some(kept) => Some(self.states.store(kept, request.state_id.as_ref())?),
+            None => None,
+        };
         Ok(Done {
-            params: Some(params),
+            params: Some(bytes(&self.round.shared(&trained.params).map_err(failed)?)?),
+            aux: (!trained.aux.is_empty()).then(|| bytes(&trained.aux)).transpose()?,
+            state_id,
+            optimizer_args: trained.optimizer_args,
             n_samples: trained.n_samples,
-            n_steps: trained.report.steps,
-            train_loss: trained.report.metrics.get("loss").copied(),
+            n_steps: trained.n_steps,
+            train_loss: trained.metrics.get("loss").copied(),
             evaluation,
         })
     }
+
+    /// Puts the auxiliary variables together: shared ones are those that the
+    /// plan declares as such, and so are the node's own.
+    fn aux(&self, fetched: &Fetched) -> Result<Params, Refusal> {
+        let Declaration { aux_in, .. } = self.round.declaration();
+        let bad = |error: fedwasm_params::Error| {
+            refusal(Reason::BadRequest, format!("the auxiliary variables: {error}"))
+        };
+        let part = |bytes: &Option<Vec<u8>>, scope| {
+            let specs: Vec<&TensorSpec> =
+                aux_in.iter().filter(|spec| spec.scope == scope).collect();
+            let params = match bytes {
+                Some(bytes) => parse("the auxiliary variables", bytes)?,
+                None => Params::default(),
+            };
+            let wanted = specs.iter();
+            let wanted = wanted.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
+            let tensors = params.arrange(wanted).map_err(bad)?;
+            let names = specs.into_iter().map(|spec| spec.name.clone());
+            Ok::<_, Refusal>(names.zip(tensors))
+        };
+        let shared = part(&fetched.aux_shared, Scope::Shared)?;
+        let own = part(&fetched.aux_own, Scope::Local)?;
+        let aux = Params::new(shared.chain(own).collect()).map_err(bad)?;
+        if let Some((name, _)) = aux.iter().find(|(_, tensor)| !tensor.is_finite()) {
+            let message = format!("the auxiliary variable `{name}` is not finite");
+            return Err(refusal(Reason::BadRequest, message));
+        }
+        Ok(aux)
+    }
+}
+
+fn parse(what: &str, bytes: &[u8]) -> Result<Params, Refusal> {
+    from_safetensors(bytes).map_err(|error| refusal(Reason::BadRequest, format!("{what}: {error}")))
 }
 
 fn read(
     request: &RoundRequest,
     dataset: &Dataset,
     round: &Round,
-    random_seed: u64,
+    turn: &Turn,
 ) -> Result<Examples, Refusal> {
     // Paths and cells are the node's business: what is wrong with a file stays
     // in its log.
@@ -166,10 +231,7 @@ fn read(
         error => training_refusal(&error),
     };
     let file = CsvFile::open(&dataset.path).map_err(|error| hide(error.into()))?;
-    let metadata = round.plan().metadata();
-    let ratio = request.training.test_ratio;
-    Examples::read(&file, &request.data, metadata, round.declaration(), ratio, random_seed)
-        .map_err(hide)
+    Examples::read(&file, &request.data, round, turn).map_err(hide)
 }
 
 /// Names everything that prepared rows depend on.
@@ -181,8 +243,9 @@ fn examples_key(
     let file = std::fs::metadata(&dataset.path).ok();
     let changed = file.and_then(|file| Some((file.len(), file.modified().ok()?)));
     let declaration = round.declaration();
+    let split_of = request.training.shuffle_testing_dataset.then_some(request.round);
     let key = format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {changed:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {split_of:?} {changed:?}",
         round.plan().metadata().dependencies,
         dataset,
         request.data,
@@ -240,7 +303,7 @@ fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
             return refusal(Reason::PlanFailed, message);
         }
         E::NotFinite { .. } | E::RowCount { .. } => Reason::PlanFailed,
-        E::BatchTooLarge { .. } => Reason::BadRequest,
+        E::BatchTooLarge { .. } | E::Tensors { .. } => Reason::BadRequest,
         _ => Reason::Dataset,
     };
     refusal(reason, error.to_string())

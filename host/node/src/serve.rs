@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    Body, Envelope, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Presence, Reason, Refusal, RequestId,
-    ResearcherId, RoundRequest, SearchReply,
+    ApprovalReply, ApprovalStatus, Body, Envelope, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Presence,
+    Reason, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, topic};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::round::{Workshop, refusal};
 use crate::worker::Worker;
-use crate::{Datasets, Error, NodeConfig};
+use crate::{Datasets, Error, NodeConfig, demands};
 
 /// Rounds that wait for the one that runs.
 const QUEUE_MAX: usize = 8;
@@ -70,6 +70,7 @@ pub async fn serve(
         jobs,
         cancels: HashMap::new(),
         sender: link.sender(),
+        force_secagg: config.force_secure_aggregation,
     };
     let mut stop = std::pin::pin!(stop);
     let result = loop {
@@ -81,10 +82,13 @@ pub async fn serve(
             Some(Incoming::Message { topic, payload }) if topic == own_presence => {
                 node.check_presence(&payload, &greeting).await;
             }
-            Some(Incoming::Message { payload, .. }) => node.handle(&payload).await,
+            Some(Incoming::Message { topic, payload }) => match topic::who_left(&topic) {
+                Some(researcher) => node.call_off(&researcher),
+                None => node.handle(&payload).await,
+            },
             Some(Incoming::Lost { reason }) => {
                 // Our will ends the wait of everybody: nobody waits for these rounds.
-                node.cancels.values().for_each(Cancel::cancel);
+                node.cancels.values().for_each(|(_, cancel)| cancel.cancel());
                 tracing::warn!("the broker is gone: {reason}");
             }
             Some(Incoming::Restored) => tracing::info!("connected to the broker"),
@@ -92,7 +96,7 @@ pub async fn serve(
             None => break Err(fedwasm_transport::Error::Closed.into()),
         }
     };
-    node.cancels.values().for_each(Cancel::cancel);
+    node.cancels.values().for_each(|(_, cancel)| cancel.cancel());
     drop(node);
     link.close().await;
     work.abort();
@@ -108,7 +112,11 @@ fn link_options(config: &NodeConfig) -> Result<LinkOptions, Error> {
     Ok(LinkOptions {
         url: config.mqtt.parse()?,
         client_id: format!("node-{}", config.id),
-        subscriptions: vec![topic::node(&config.id), topic::presence(&config.id)],
+        subscriptions: vec![
+            topic::node(&config.id),
+            topic::presence(&config.id),
+            topic::FAREWELLS.into(),
+        ],
         greeting: presence(true),
         farewell: presence(false),
     })
@@ -119,8 +127,10 @@ struct Node {
     id: String,
     folder: Arc<Folder>,
     jobs: mpsc::Sender<Job>,
-    cancels: HashMap<RequestId, Cancel>,
+    /// Who waits for each round, and how it is called off.
+    cancels: HashMap<RequestId, (ResearcherId, Cancel)>,
     sender: Sender,
+    force_secagg: bool,
 }
 
 impl Node {
@@ -131,6 +141,12 @@ impl Node {
         if let (Ok(Presence { online: false, .. }), Some((topic, payload))) = (presence, greeting) {
             let _ = self.sender.retain(topic.clone(), payload.clone()).await;
         }
+    }
+
+    /// A researcher left or died: nobody waits for its rounds.
+    fn call_off(&self, researcher: &ResearcherId) {
+        let of_researcher = self.cancels.values().filter(|(who, _)| who == researcher);
+        of_researcher.for_each(|(_, cancel)| cancel.cancel());
     }
 
     async fn handle(&mut self, payload: &[u8]) {
@@ -148,11 +164,18 @@ impl Node {
                 let job = (envelope.request_id.clone(), researcher.clone(), *request, deadline);
                 self.enqueue(job).err().map(Body::Refused)
             }
+            // Only who asked for a round may call it off.
             Body::Cancel => {
-                if let Some(cancel) = self.cancels.get(&envelope.request_id) {
+                let asked = self.cancels.get(&envelope.request_id);
+                if let Some((_, cancel)) = asked.filter(|(who, _)| *who == researcher) {
                     cancel.cancel();
                 }
                 None
+            }
+            Body::Ping => Some(Body::Pong),
+            // There is no approval registry: any plan that is admitted runs.
+            Body::Approval(_) => {
+                Some(Body::ApprovalReply(ApprovalReply { status: ApprovalStatus::NotRequired }))
             }
             _ => return tracing::warn!("a message that is no request is ignored"),
         };
@@ -189,6 +212,7 @@ impl Node {
             Duration,
         ),
     ) -> Result<(), Refusal> {
+        demands::check(&request, self.force_secagg)?;
         let internal = |_| refusal(Reason::Internal, "the registry cannot be read".into());
         let datasets = Datasets::load(&self.folder).map_err(internal)?;
         let Some(dataset) = datasets.find(&request.dataset_id).cloned() else {
@@ -204,7 +228,7 @@ impl Node {
         }
         let cancel = Cancel::new();
         // Handles of rounds that are over are held by nobody else.
-        self.cancels.retain(|_, cancel| !cancel.is_unused());
+        self.cancels.retain(|_, (_, cancel)| !cancel.is_unused());
         if self.cancels.contains_key(&request_id) {
             // Said again after a broken connection; the answer is on its way.
             return Ok(());
@@ -212,7 +236,7 @@ impl Node {
         let deadline = Instant::now() + deadline;
         let job = Job {
             request_id: request_id.clone(),
-            researcher,
+            researcher: researcher.clone(),
             request,
             dataset,
             deadline,
@@ -220,7 +244,7 @@ impl Node {
         };
         match self.jobs.try_send(job) {
             Ok(()) => {
-                self.cancels.insert(request_id, cancel);
+                self.cancels.insert(request_id, (researcher, cancel));
                 Ok(())
             }
             Err(_) => {

@@ -2,23 +2,23 @@
 //! gave. One round at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, Digest, NodeId, NodeTiming, Progress, Reason, Refusal, RequestId, RoundReply,
-    RoundRequest,
+    BlobRef, Digest, INLINE_BYTES_MAX, NodeId, NodeTiming, Payload, Progress, Reason, Refusal,
+    RequestId, RoundReply, RoundRequest,
 };
 use fedwasm_sandbox::Cancel;
-use fedwasm_training::Event;
 use fedwasm_transport::Repository;
 
-use crate::Dataset;
-use crate::round::{Workshop, refusal};
+use crate::progress::Teller;
+use crate::round::{Fetched, Workshop, refusal};
+use crate::{Dataset, demands};
 
-/// How often a researcher hears of progress, at most.
-const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
+/// What plans run on.
+const DEVICE: &str = "cpu";
 
 /// Runs rounds.
 pub(crate) struct Worker {
@@ -43,50 +43,77 @@ impl Worker {
         say: impl Fn(Progress) + Send + 'static,
     ) -> Result<RoundReply, Refusal> {
         let mut timing = NodeTiming::default();
+        let repository = self.repository.of_experiment(&request.experiment_id);
         let start = Instant::now();
         let plan = self.fetch_plan(&request.plan).await?;
-        let params = self.fetch_params(&request.params).await?;
+        let fetched = Fetched {
+            params: self.fetch_params(&request.params).await?,
+            aux_shared: self.fetch_aux(&request.aux_shared).await?,
+            aux_own: self.fetch_aux(&request.aux_own).await?,
+        };
         timing.download_ms = ms(start);
 
         let start = Instant::now();
         let request = Arc::new(request);
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
-            let request = Arc::clone(&request);
+            let (request, node) = (Arc::clone(&request), self.node.clone());
             blocking(move || {
                 let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(plan) = plan {
                     workshop.add_plan(plan)?;
                 }
-                workshop.prepare(&request, &dataset, &folder)
+                workshop.prepare(&request, &node, &dataset, &folder)
             })
             .await?
         };
         timing.prepare_ms = ms(start);
 
         let start = Instant::now();
-        let node = self.node.clone();
-        let done = blocking(move || {
-            let events = progress(request_id, say);
-            prepared.run(&request, &node, &params, Box::new(events), &cancel)
+        let warnings = demands::warnings(&request);
+        let (done, process_ms) = blocking(move || {
+            let start = processor_ms();
+            let mut teller = Teller::new(request_id, say);
+            let events = move |event| teller.take(event);
+            let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
+            Ok((done, processor_ms() - start))
         })
         .await?;
-        timing.train_ms = ms(start);
+        (timing.train_ms, timing.process_ms) = (ms(start), process_ms);
 
         let start = Instant::now();
         let params = match done.params {
-            Some(bytes) => Some(self.repository.put(bytes).await.map_err(blob_refusal)?),
+            Some(bytes) => Some(repository.put(bytes).await.map_err(blob_refusal)?),
+            None => None,
+        };
+        let aux = match done.aux {
+            Some(bytes) => {
+                let mut room = INLINE_BYTES_MAX;
+                Some(repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?)
+            }
             None => None,
         };
         timing.upload_ms = ms(start);
         Ok(RoundReply {
             params,
+            aux,
+            state_id: done.state_id,
+            optimizer_args: done.optimizer_args,
+            encryption_factor: None,
+            device: DEVICE.to_owned(),
+            warnings,
             n_samples: done.n_samples,
             n_steps: done.n_steps,
             train_loss: done.train_loss,
             evaluation: done.evaluation,
             timing,
         })
+    }
+
+    async fn fetch_aux(&self, aux: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(aux) = aux else { return Ok(None) };
+        check_size("auxiliary variables", &aux.blob, self.params_bytes_max)?;
+        self.repository.get_payload(aux).await.map(Some).map_err(blob_refusal)
     }
 
     /// Returns the plan's bytes, or none if it is compiled already.
@@ -128,24 +155,10 @@ fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
     refusal(Reason::Blob, error.to_string())
 }
 
-/// Turns a plan's events into log lines and, now and then, into progress.
-fn progress(
-    request_id: RequestId,
-    say: impl Fn(Progress) + Send + 'static,
-) -> impl FnMut(Event) + Send {
-    let (mut said, mut said_all): (Option<Instant>, bool) = (None, false);
-    move |event| match event {
-        Event::Log(level, line) => tracing::info!("plan ({level:?}): {line}"),
-        Event::Step { step, steps_max, loss } => {
-            let is_last = step == steps_max && !said_all;
-            if !is_last && said.is_some_and(|at| at.elapsed() < PROGRESS_PAUSE) {
-                return;
-            }
-            said_all |= is_last;
-            said = Some(Instant::now());
-            say(Progress { request_id: request_id.clone(), steps: step, steps_max, loss });
-        }
-    }
+/// Processor time of this thread, in milliseconds.
+fn processor_ms() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 async fn blocking<T: Send + 'static>(

@@ -9,7 +9,7 @@ mod named;
 mod safetensors;
 mod tensor;
 
-pub use arith::{SUMMABLE, weighted_mean};
+pub use arith::{SUMMABLE, from_f64, to_f64, weighted_mean, weighted_mean_f64};
 pub use dtype::DType;
 pub use error::Error;
 pub use named::Params;

@@ -92,34 +92,22 @@ impl std::fmt::Display for ValueKind {
     }
 }
 
-/// A value or a table of them, as configuration files nest them.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Tree {
-    Value(Value),
-    Table(BTreeMap<String, Tree>),
-}
-
-/// Flattens nested tables: `{a = {b = 1}}` becomes `prefix.a.b = 1`.
-pub(crate) fn flatten(prefix: &str, table: BTreeMap<String, Tree>, into: &mut Arguments) {
-    for (key, tree) in table {
+/// Flattens nested tables: `{a = {b = 1}}` becomes `prefix.a.b = 1`. Keys
+/// whose values are no arguments go to `mistakes`.
+pub fn flatten_table(
+    prefix: &str,
+    table: toml::Table,
+    into: &mut Arguments,
+    mistakes: &mut Vec<String>,
+) {
+    for (key, value) in table {
         let key = format!("{prefix}.{key}");
-        match tree {
-            Tree::Value(value) => drop(into.insert(key, value)),
-            Tree::Table(table) => flatten(&key, table, into),
+        match value {
+            toml::Value::Table(table) => flatten_table(&key, table, into, mistakes),
+            value => match Value::deserialize(value) {
+                Ok(value) => drop(into.insert(key, value)),
+                Err(_) => mistakes.push(key),
+            },
         }
     }
-}
-
-/// Reads a table of arguments; nested keys are joined by dots and get a prefix.
-///
-/// # Errors
-/// Those of the format, and of values that are no arguments.
-pub fn arguments_with_prefix<'de, D: serde::Deserializer<'de>>(
-    prefix: &str,
-    deserializer: D,
-) -> Result<Arguments, D::Error> {
-    let mut arguments = Arguments::new();
-    flatten(prefix, BTreeMap::deserialize(deserializer)?, &mut arguments);
-    Ok(arguments)
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Fields;
+
 /// Which columns of a dataset a run uses, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,4 +24,19 @@ pub struct DataArgs {
 
 fn yes() -> bool {
     true
+}
+
+impl DataArgs {
+    /// Reads the table of an experiment's file; mistakes go to `fields`. None
+    /// without a target.
+    pub fn take(fields: &mut Fields) -> Option<Self> {
+        if !fields.has("target") {
+            fields.mistake("target", "is missing; name the column to predict");
+        }
+        let target = fields.text("target");
+        let tags = fields.read("tags").unwrap_or_default();
+        let inputs = fields.read("inputs");
+        let standardize = fields.boolean("standardize").unwrap_or(true);
+        Some(Self { tags, target: target?, inputs, standardize })
+    }
 }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Progress, Refusal, RequestId, RoundReply, RoundRequest, SearchReply, SearchRequest};
+use crate::{
+    ApprovalReply, ApprovalRequest, Progress, Refusal, RequestId, RoundReply, RoundRequest,
+    SearchReply, SearchRequest,
+};
 
 /// The version of messages that this crate speaks.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -39,12 +42,20 @@ pub enum Body {
     Search(SearchRequest),
     /// Researcher to node.
     Round(Box<RoundRequest>),
+    /// Researcher to node.
+    Approval(ApprovalRequest),
+    /// Researcher to node: are you there?
+    Ping,
     /// Researcher to node: nobody waits for this request any more.
     Cancel,
     /// Node to researcher.
     SearchReply(SearchReply),
     /// Node to researcher.
     RoundReply(Box<RoundReply>),
+    /// Node to researcher.
+    ApprovalReply(ApprovalReply),
+    /// Node to researcher: here I am.
+    Pong,
     /// Node to researcher: the answer to any request that is not done.
     Refused(Refusal),
     /// Node to researcher, while a round runs.

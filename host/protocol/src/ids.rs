@@ -97,6 +97,10 @@ id! {
     /// A dataset at a node.
     DatasetId
 }
+id! {
+    /// What a node keeps from one round of an experiment to the next.
+    StateId
+}
 
 #[cfg(test)]
 mod tests {

@@ -5,20 +5,27 @@ mod arguments;
 mod data_args;
 mod digest;
 mod envelope;
+mod fields;
 mod ids;
 mod message;
+mod metric;
+mod payload;
 mod printable;
 pub mod seed;
 mod training_args;
 
-pub use arguments::{Arguments, Value, ValueKind, arguments_with_prefix};
+pub use arguments::{Arguments, Value, ValueKind, flatten_table};
 pub use data_args::DataArgs;
 pub use digest::{BlobRef, Digest};
 pub use envelope::{Body, Envelope, EnvelopeError, MESSAGE_BYTES_MAX, PROTOCOL_VERSION};
-pub use ids::{DatasetId, ExperimentId, IdError, NodeId, RequestId, ResearcherId};
+pub use fields::Fields;
+pub use ids::{DatasetId, ExperimentId, IdError, NodeId, RequestId, ResearcherId, StateId};
 pub use message::{
-    DatasetEntry, Evaluation, Metrics, Mode, NodeTiming, Presence, Progress, Reason, Refusal,
-    RoundReply, RoundRequest, SearchReply, SearchRequest,
+    ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, Metrics, Mode,
+    NodeTiming, Point, Presence, Progress, Reason, Refusal, RoundReply, RoundRequest, SearchReply,
+    SearchRequest, SecaggArgs,
 };
+pub use metric::Metric;
+pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::printable;
-pub use training_args::{Budget, LoaderArgs, Metric, TrainingArgs, TrainingArgsError};
+pub use training_args::{Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError};

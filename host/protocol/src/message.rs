@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arguments, BlobRef, DataArgs, DatasetId, ExperimentId, NodeId, RequestId, TrainingArgs,
+    Arguments, BlobRef, DataArgs, DatasetId, Digest, ExperimentId, NodeId, Payload, RequestId,
+    StateId, TrainingArgs,
 };
 
 /// Named numbers, such as `accuracy`.
@@ -84,6 +85,31 @@ pub struct RoundRequest {
     pub training: TrainingArgs,
     /// Model arguments, keys starting with `model.`.
     pub model: Arguments,
+    /// Aggregator arguments, keys starting with `aggregator.`.
+    pub aggregator: Arguments,
+    /// The node state to go on from, as the node named it after an earlier
+    /// round; none: from a fresh one.
+    pub state_id: Option<StateId>,
+    /// Auxiliary variables that all nodes of the round get, as safetensors.
+    pub aux_shared: Option<Payload>,
+    /// Auxiliary variables for this node alone, as safetensors.
+    pub aux_own: Option<Payload>,
+    /// Secure aggregation, if it is asked for.
+    pub secagg: Option<SecaggArgs>,
+}
+
+/// Secure aggregation as Fed-BioMed asks for it (`TrainRequest`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecaggArgs {
+    /// The context that holds the server's key; with `biprime_id` or not at all.
+    pub servkey_id: Option<String>,
+    /// The context that holds the biprime; with `servkey_id` or not at all.
+    pub biprime_id: Option<String>,
+    /// What every node encrypts beside its parameters, in [0, 1).
+    pub random: Option<f64>,
+    /// Parameters are clipped to ± this before they are quantised, at least 1.
+    pub clipping_range: Option<u32>,
 }
 
 /// A node's answer to a round.
@@ -92,6 +118,19 @@ pub struct RoundRequest {
 pub struct RoundReply {
     /// The trained parameters, as safetensors; none after validation.
     pub params: Option<BlobRef>,
+    /// Auxiliary variables for the researcher, as safetensors, if the plan
+    /// declares some.
+    pub aux: Option<Payload>,
+    /// The node state that the round left behind, if the plan has one.
+    pub state_id: Option<StateId>,
+    /// What the plan reports of its optimizer, such as `lr`.
+    pub optimizer_args: Metrics,
+    /// The check value of secure aggregation, encrypted; none in the clear.
+    pub encryption_factor: Option<Vec<u8>>,
+    /// What it ran on: `cpu`.
+    pub device: String,
+    /// What the node did otherwise than asked for, in words.
+    pub warnings: Vec<String>,
     /// Rows of the training part, the weight in the mean.
     pub n_samples: u64,
     /// Optimizer steps.
@@ -124,6 +163,8 @@ pub struct NodeTiming {
     pub prepare_ms: f64,
     /// Training and scoring in the sandbox.
     pub train_ms: f64,
+    /// Processor time of the same (Fed-BioMed `ptime_training`).
+    pub process_ms: f64,
     /// Storing the trained parameters.
     pub upload_ms: f64,
 }
@@ -140,6 +181,72 @@ pub struct Progress {
     pub steps_max: u64,
     /// The newest loss, if the plan reports one.
     pub loss: Option<f64>,
+    /// Numbers that the plan reported at some of the batches since the last
+    /// message, in ascending order of steps.
+    pub points: Vec<Point>,
+}
+
+/// A number that a plan reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    /// The batch of the round, from 1.
+    pub step: u64,
+    /// What it is, such as `loss`.
+    pub name: String,
+    /// The number.
+    pub value: f64,
+}
+
+/// Asks a node whether it would run a plan (Fed-BioMed `training-plan-status`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalRequest {
+    /// The component.
+    pub plan: Digest,
+}
+
+/// Whether the node would run it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalReply {
+    /// The plan's standing at the node.
+    pub status: ApprovalStatus,
+}
+
+/// A plan's standing at a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApprovalStatus {
+    /// The node runs any plan that is admitted.
+    NotRequired,
+    /// Somebody at the node approved it.
+    Approved,
+    /// Somebody at the node rejected it.
+    Rejected,
+    /// Nobody at the node has decided yet.
+    Pending,
+    /// The node never saw it.
+    NotRegistered,
+}
+
+impl ApprovalStatus {
+    /// Whether a round with the plan would run.
+    pub fn may_run(self) -> bool {
+        matches!(self, Self::NotRequired | Self::Approved)
+    }
+}
+
+impl std::fmt::Display for ApprovalStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotRequired => "approval not required",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Pending => "pending",
+            Self::NotRegistered => "not registered",
+        })
+    }
 }
 
 /// Why a node did not do what it was asked for.
@@ -171,6 +278,10 @@ pub enum Reason {
     PlanRefused,
     /// The plan failed: panic, limit, bad output.
     PlanFailed,
+    /// The node state that the request names is not here.
+    State,
+    /// The node cannot do what the request wants, and does not do less.
+    Unsupported,
     /// Something at the node itself.
     Internal,
 }
@@ -185,6 +296,8 @@ impl std::fmt::Display for Reason {
             Self::Blob => "blob",
             Self::PlanRefused => "plan refused",
             Self::PlanFailed => "plan failed",
+            Self::State => "state",
+            Self::Unsupported => "unsupported",
             Self::Internal => "internal",
         })
     }

@@ -4,7 +4,8 @@
 //! with `random_seed` as 8 bytes and `round` as 4 bytes, both little-endian,
 //! and `node` as the bytes of the node's id. Rounds count from 1.
 //! The split has neither round nor node: the same rows are held out in every
-//! round, wherever the data lie. Only `plan` knows the node.
+//! round, wherever the data lie, unless the researcher wants other rows in
+//! every round (`shuffle_testing_dataset`). Only `plan` knows the node.
 
 use crate::{Digest, NodeId};
 
@@ -18,6 +19,16 @@ pub fn split(random_seed: u64) -> [u8; 32] {
     derive("split", random_seed, &[])
 }
 
+/// Which rows are held out in one round, where they change from round to round.
+pub fn split_of_round(random_seed: u64, round: u32) -> [u8; 32] {
+    derive("split", random_seed, &round.to_le_bytes())
+}
+
+/// Which nodes take part in one round, where a fraction of them does.
+pub fn sample(random_seed: u64, round: u32) -> [u8; 32] {
+    derive("sample", random_seed, &round.to_le_bytes())
+}
+
 /// The order of the training rows in one round.
 pub fn shuffle(random_seed: u64, round: u32) -> [u8; 32] {
     derive("shuffle", random_seed, &round.to_le_bytes())
@@ -28,6 +39,13 @@ pub fn plan(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
     let mut rest = round.to_le_bytes().to_vec();
     rest.extend_from_slice(node.as_str().as_bytes());
     derive("plan", random_seed, &rest)
+}
+
+/// The number that nodes encrypt as a check of secure aggregation in one round
+/// (Fed-BioMed `secagg_random`): thousandths in [0, 1).
+pub fn secagg_random(random_seed: u64, round: u32) -> f64 {
+    let [a, b, ..] = derive("secagg", random_seed, &round.to_le_bytes());
+    f64::from(u16::from_le_bytes([a, b]) % 1_000) / 1e3
 }
 
 fn derive(purpose: &str, random_seed: u64, rest: &[u8]) -> [u8; 32] {

@@ -1,14 +1,16 @@
 //! How a round trains (Fed-BioMed `TrainingArgs`).
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value as TomlValue};
 
-use crate::Arguments;
-use crate::arguments::arguments_with_prefix;
+use crate::arguments::flatten_table;
+use crate::fields::Fields;
+use crate::{Arguments, Metric};
 
 /// How a round trains (Fed-BioMed `TrainingArgs`). Exists only if every rule
 /// holds; see the fields for the rules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Raw")]
+#[serde(try_from = "Table")]
 pub struct TrainingArgs {
     /// Passes over the training rows; `num_updates` wins over it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -16,13 +18,36 @@ pub struct TrainingArgs {
     /// Optimizer steps in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_updates: Option<u64>,
+    /// The most batches of an epoch; ignored where `num_updates` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_maxnum: Option<u64>,
+    /// Whether training stops after one batch. Default false.
+    pub dry_run: bool,
     /// How batches are made.
     pub loader_args: LoaderArgs,
     /// Arguments of the optimizer, keys starting with `optimizer.`.
     #[serde(serialize_with = "without_prefix")]
     pub optimizer_args: Arguments,
+    /// Weight of the proximal term mu/2 |w - w0|^2, at least 0 (Li et al. 2020).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fedprox_mu: Option<f64>,
+    /// Differential privacy; a node that cannot enforce it refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dp_args: Option<DpArgs>,
+    /// Whether a GPU is asked for. There is none for plans: a warning, and the
+    /// reply says which device it was. Default false.
+    pub use_gpu: bool,
+    /// Loss is reported every so many batches, and at the first and the last
+    /// of an epoch; at least 1. Default 10.
+    pub log_interval: u64,
     /// The share of rows that is held out, in [0, 1).
     pub test_ratio: f64,
+    /// Rows of a batch when rows are scored; 0 or none: as many as can cross.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_batch_size: Option<u32>,
+    /// Whether other rows are held out in every round. Default false: the same
+    /// ones in the whole experiment.
+    pub shuffle_testing_dataset: bool,
     /// Whether the parameters trained at a node are scored there.
     pub test_on_local_updates: bool,
     /// Whether the aggregated parameters are scored at the nodes.
@@ -37,8 +62,7 @@ pub struct TrainingArgs {
 }
 
 /// How batches are made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LoaderArgs {
     /// Rows of a batch, at least 1. Default 32.
     pub batch_size: u32,
@@ -54,105 +78,208 @@ impl Default for LoaderArgs {
     }
 }
 
-/// A metric that the host computes (Fed-BioMed `MetricTypes`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Metric {
-    /// Share of rows whose class is right.
-    Accuracy,
-    /// Mean of squared differences.
-    MeanSquareError,
-    /// Mean of absolute differences.
-    MeanAbsoluteError,
+/// Differential privacy as Fed-BioMed asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct DpArgs {
+    /// Who adds the noise.
+    #[serde(rename = "type")]
+    pub kind: DpKind,
+    /// Noise multiplier, at least 0.
+    pub sigma: f64,
+    /// The largest L2 norm of a gradient, more than 0.
+    pub clip: f64,
 }
 
-impl Metric {
-    /// The metric's key in results.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::MeanSquareError => "mean_square_error",
-            Self::MeanAbsoluteError => "mean_absolute_error",
-        }
-    }
+/// Who adds the noise of differential privacy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DpKind {
+    /// Noise once, on the trained parameters.
+    Central,
+    /// Noise on every gradient.
+    Local,
 }
 
 /// When a round ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Budget {
-    /// After so many passes over the training rows.
-    Epochs(u64),
+    /// After so many passes over the training rows, each of at most
+    /// `batches_max` batches.
+    Epochs {
+        /// Passes.
+        epochs: u64,
+        /// The most batches of a pass.
+        batches_max: u64,
+    },
     /// After so many optimizer steps.
     Updates(u64),
 }
 
 impl TrainingArgs {
-    /// When a round ends: `num_updates` before `epochs` (Fed-BioMed's
-    /// iteration accountant).
+    /// When a round ends (Fed-BioMed's iteration accountant): `dry_run` before
+    /// `num_updates` before `epochs`; `batch_maxnum` counts with epochs only.
     pub fn budget(&self) -> Budget {
-        match (self.num_updates, self.epochs) {
-            (Some(updates), _) => Budget::Updates(updates),
-            (None, Some(epochs)) => Budget::Epochs(epochs),
-            // `Raw` refuses this case.
-            (None, None) => Budget::Epochs(0),
+        let epochs = Budget::Epochs {
+            epochs: self.epochs.unwrap_or(0),
+            batches_max: self.batch_maxnum.unwrap_or(u64::MAX),
+        };
+        match (self.dry_run, self.num_updates) {
+            (true, _) => Budget::Updates(1),
+            (false, Some(updates)) => Budget::Updates(updates),
+            (false, None) => epochs,
+        }
+    }
+
+    /// Reads training arguments.
+    ///
+    /// # Errors
+    /// [`TrainingArgsError`] with all mistakes at once.
+    pub fn parse(table: Table) -> Result<Self, TrainingArgsError> {
+        Self::parse_named("", table)
+    }
+
+    /// Reads training arguments; messages call their table `name`.
+    ///
+    /// # Errors
+    /// [`TrainingArgsError`] with all mistakes at once.
+    pub fn parse_named(name: &str, table: Table) -> Result<Self, TrainingArgsError> {
+        let mut fields = Fields::new(name, table);
+        let args = read(&mut fields);
+        match fields.finish() {
+            mistakes if mistakes.is_empty() => Ok(args),
+            mistakes => Err(TrainingArgsError { mistakes }),
         }
     }
 }
 
-/// Training arguments that break a rule.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrainingArgsError {
-    /// Nothing says how long to train.
-    #[error("neither `epochs` nor `num_updates` is given; say how long a round trains")]
-    NoBudget,
-    /// The share of held-out rows is out of range.
-    #[error("`test_ratio` is {got}, expected 0 <= test_ratio < 1")]
-    TestRatio {
-        /// What was given.
-        got: f64,
-    },
-    /// A batch without rows.
-    #[error("`loader_args.batch_size` is 0, expected at least 1")]
-    BatchSize,
-    /// The seed does not fit a signed 64-bit integer.
-    #[error("`random_seed` is {got}, expected at most 2^63 - 1")]
-    RandomSeed {
-        /// What was given.
-        got: u64,
-    },
-    /// Scoring without held-out rows.
-    #[error("`{flag}` is set but `test_ratio` is 0; hold rows out, such as `test_ratio = 0.2`")]
-    NothingHeldOut {
-        /// The flag.
-        flag: &'static str,
-    },
+/// Training arguments that break rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", mistakes.join("\n"))]
+pub struct TrainingArgsError {
+    /// One line for each mistake: the key, what it is, what was expected.
+    pub mistakes: Vec<String>,
 }
 
-/// What a file says, before the rules are checked.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    epochs: Option<u64>,
-    num_updates: Option<u64>,
-    #[serde(default)]
-    loader_args: LoaderArgs,
-    #[serde(default, deserialize_with = "with_prefix")]
-    optimizer_args: Arguments,
-    #[serde(default)]
-    test_ratio: f64,
-    #[serde(default)]
-    test_on_local_updates: bool,
-    #[serde(default)]
-    test_on_global_updates: bool,
-    test_metric: Option<Metric>,
-    random_seed: Option<u64>,
+impl TryFrom<Table> for TrainingArgs {
+    type Error = TrainingArgsError;
+
+    fn try_from(table: Table) -> Result<Self, TrainingArgsError> {
+        Self::parse(table)
+    }
+}
+
+/// Takes all keys; what is wrong is in `fields` afterwards.
+fn read(fields: &mut Fields) -> TrainingArgs {
+    let given = fields.has("epochs") || fields.has("num_updates");
+    let optimizer_args = optimizer_args(fields);
+    let args = TrainingArgs {
+        epochs: fields.whole("epochs", 0),
+        num_updates: fields.whole("num_updates", 0),
+        batch_maxnum: fields.whole("batch_maxnum", 0),
+        dry_run: fields.boolean("dry_run").unwrap_or(false),
+        loader_args: loader_args(fields),
+        optimizer_args,
+        fedprox_mu: fields.real("fedprox_mu", "a number, at least 0", |mu| mu >= 0.0),
+        dp_args: dp_args(fields),
+        use_gpu: fields.boolean("use_gpu").unwrap_or(false),
+        log_interval: fields.whole("log_interval", 1).unwrap_or(10),
+        test_ratio: test_ratio(fields),
+        test_batch_size: fields
+            .whole_until("test_batch_size", 0, u64::from(u32::MAX))
+            .map(|rows| rows as u32),
+        shuffle_testing_dataset: fields.boolean("shuffle_testing_dataset").unwrap_or(false),
+        test_on_local_updates: fields.boolean("test_on_local_updates").unwrap_or(false),
+        test_on_global_updates: fields.boolean("test_on_global_updates").unwrap_or(false),
+        test_metric: fields.one_of("test_metric", &Metric::NAMES).map(|at| Metric::ALL[at]),
+        random_seed: fields.whole("random_seed", 0),
+    };
+    if !given {
+        let what = "neither `epochs` nor `num_updates` is given; say how long a round trains";
+        fields.rule(what);
+    }
+    // Keys of the reference that mean something else here.
+    if fields.boolean("share_persistent_buffers") == Some(false) {
+        let what =
+            "is false; which parameters stay at a node is declared by the plan (scope local)";
+        fields.mistake("share_persistent_buffers", what);
+    }
+    match fields.value("test_metric_args") {
+        None => {}
+        Some(TomlValue::Table(table)) if table.is_empty() => {}
+        Some(_) => {
+            let what = "is given; the host's metrics take no arguments, leave it out";
+            fields.mistake("test_metric_args", what);
+        }
+    }
+    args
+}
+
+fn test_ratio(fields: &mut Fields) -> f64 {
+    let flags = ["test_on_local_updates", "test_on_global_updates"];
+    let set: Vec<&str> = flags.into_iter().filter(|flag| fields.is_true(flag)).collect();
+    let given = fields.has("test_ratio");
+    let rule = "0 <= test_ratio < 1";
+    let ratio = fields.real("test_ratio", rule, |ratio| (0.0..1.0).contains(&ratio));
+    if ratio == Some(0.0) || !given {
+        for flag in set {
+            let what = "is set but `test_ratio` is 0; hold rows out, such as `test_ratio = 0.2`";
+            fields.mistake(flag, what);
+        }
+    }
+    ratio.unwrap_or(0.0)
+}
+
+fn loader_args(fields: &mut Fields) -> LoaderArgs {
+    let mut table = fields.table("loader_args");
+    let default = LoaderArgs::default();
+    let args = LoaderArgs {
+        batch_size: table
+            .whole_until("batch_size", 1, u64::from(u32::MAX))
+            .map_or(default.batch_size, |rows| rows as u32),
+        shuffle: table.boolean("shuffle").unwrap_or(default.shuffle),
+        drop_last: table.boolean("drop_last").unwrap_or(default.drop_last),
+    };
+    fields.absorb(table);
+    args
+}
+
+fn dp_args(fields: &mut Fields) -> Option<DpArgs> {
+    if !fields.has("dp_args") {
+        return None;
+    }
+    let mut table = fields.table("dp_args");
+    let kind = match table.one_of("type", &["central", "local"]) {
+        Some(1) => DpKind::Local,
+        _ => DpKind::Central,
+    };
+    for key in ["sigma", "clip"] {
+        if !table.has(key) {
+            table.mistake(key, "is missing");
+        }
+    }
+    let sigma = table.real("sigma", "a number, at least 0", |sigma| sigma >= 0.0);
+    let clip = table.real("clip", "a number, more than 0", |clip| clip > 0.0);
+    fields.absorb(table);
+    Some(DpArgs { kind, sigma: sigma?, clip: clip? })
 }
 
 const PREFIX: &str = "optimizer";
 
-fn with_prefix<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arguments, D::Error> {
-    arguments_with_prefix(PREFIX, deserializer)
+fn optimizer_args(fields: &mut Fields) -> Arguments {
+    let mut arguments = Arguments::new();
+    let mut mistakes = Vec::new();
+    match fields.value("optimizer_args") {
+        None => {}
+        Some(TomlValue::Table(table)) => {
+            flatten_table(PREFIX, table, &mut arguments, &mut mistakes);
+        }
+        Some(_) => fields.mistake("optimizer_args", "is not a table"),
+    }
+    for key in mistakes {
+        let key = key.replacen(PREFIX, "optimizer_args", 1);
+        fields.mistake(&key, "is not a truth value, number, text, or list of one of these");
+    }
+    arguments
 }
 
 fn without_prefix<S: serde::Serializer>(
@@ -163,51 +290,14 @@ fn without_prefix<S: serde::Serializer>(
     serializer.collect_map(args.iter().map(|(key, value)| (strip(key), value)))
 }
 
-impl TryFrom<Raw> for TrainingArgs {
-    type Error = TrainingArgsError;
-
-    fn try_from(raw: Raw) -> Result<Self, TrainingArgsError> {
-        if raw.epochs.is_none() && raw.num_updates.is_none() {
-            return Err(TrainingArgsError::NoBudget);
-        }
-        if !(0.0..1.0).contains(&raw.test_ratio) {
-            return Err(TrainingArgsError::TestRatio { got: raw.test_ratio });
-        }
-        if raw.loader_args.batch_size == 0 {
-            return Err(TrainingArgsError::BatchSize);
-        }
-        if let Some(got) = raw.random_seed.filter(|seed| *seed > i64::MAX as u64) {
-            return Err(TrainingArgsError::RandomSeed { got });
-        }
-        for (flag, set) in [
-            ("test_on_local_updates", raw.test_on_local_updates),
-            ("test_on_global_updates", raw.test_on_global_updates),
-        ] {
-            if set && raw.test_ratio == 0.0 {
-                return Err(TrainingArgsError::NothingHeldOut { flag });
-            }
-        }
-        Ok(Self {
-            epochs: raw.epochs,
-            num_updates: raw.num_updates,
-            loader_args: raw.loader_args,
-            optimizer_args: raw.optimizer_args,
-            test_ratio: raw.test_ratio,
-            test_on_local_updates: raw.test_on_local_updates,
-            test_on_global_updates: raw.test_on_global_updates,
-            test_metric: raw.test_metric,
-            random_seed: raw.random_seed,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Value;
 
     fn parse(text: &str) -> Result<TrainingArgs, String> {
-        toml::from_str(text).map_err(|error| error.to_string())
+        let table = toml::from_str(text).map_err(|error| error.to_string())?;
+        TrainingArgs::parse(table).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -215,14 +305,20 @@ mod tests {
         let args = parse("epochs = 1").unwrap();
         assert_eq!(args.test_ratio, 0.0);
         assert!(!args.test_on_local_updates && !args.test_on_global_updates);
-        assert_eq!(args.budget(), Budget::Epochs(1));
-        assert_eq!(args.loader_args.batch_size, 32);
+        assert!(!args.dry_run && !args.use_gpu && !args.shuffle_testing_dataset);
+        assert_eq!((args.log_interval, args.fedprox_mu, args.dp_args), (10, None, None));
+        assert_eq!((args.batch_maxnum, args.num_updates, args.test_metric), (None, None, None));
     }
 
     #[test]
-    fn num_updates_wins_over_epochs() {
-        let args = parse("epochs = 3\nnum_updates = 7").unwrap();
-        assert_eq!(args.budget(), Budget::Updates(7));
+    fn num_updates_wins_over_epochs_and_batch_maxnum() {
+        let budget = |text| parse(text).unwrap().budget();
+        assert_eq!(budget("epochs = 3\nnum_updates = 7\nbatch_maxnum = 2"), Budget::Updates(7));
+        assert_eq!(
+            budget("epochs = 4\nbatch_maxnum = 3"),
+            Budget::Epochs { epochs: 4, batches_max: 3 }
+        );
+        assert_eq!(budget("epochs = 4\ndry_run = true"), Budget::Updates(1));
     }
 
     #[test]
@@ -234,16 +330,37 @@ mod tests {
     }
 
     #[test]
+    fn metric_names_have_no_case() {
+        let metric = |name: &str| parse(&format!("epochs = 1\ntest_metric = \"{name}\""));
+        assert_eq!(metric("f1_score").unwrap().test_metric, Some(Metric::F1Score));
+        assert_eq!(metric("ACCURACY").unwrap().test_metric, Some(Metric::Accuracy));
+    }
+
+    #[test]
     fn every_rule_is_an_error_of_its_own() {
         for (text, expected) in [
             ("", "neither `epochs` nor `num_updates`"),
-            ("epochs = 1\ntest_ratio = 1.0", "`test_ratio` is 1"),
-            ("epochs = 1\ntest_ratio = nan", "`test_ratio` is NaN"),
-            ("epochs = -1", "integer `-1`"),
+            ("epochs = 1\ntest_ratio = 1.0", "`test_ratio` is 1.0, expected 0 <= test_ratio < 1"),
+            ("epochs = 1\ntest_ratio = -1.0", "`test_ratio` is -1.0"),
+            ("epochs = 1\ntest_ratio = nan", "`test_ratio` is nan"),
+            ("epochs = -1", "`epochs` is -1"),
+            ("epochs = \"one\"", "`epochs` is \"one\""),
+            ("num_updates = 0.2", "`num_updates` is 0.2"),
+            ("epochs = 1\nlog_interval = 0", "`log_interval` is 0"),
+            ("epochs = 1\ndry_run = 1", "`dry_run` is 1, expected true or false"),
+            ("epochs = 1\nfedprox_mu = -0.1", "`fedprox_mu` is -0.1"),
+            ("epochs = 1\nrandom_seed = -3", "`random_seed` is -3"),
             ("epochs = 1\nloader_args = { batch_size = 0 }", "`loader_args.batch_size` is 0"),
+            ("epochs = 1\nloader_args = { bach_size = 1 }", "did you mean `batch_size`?"),
             ("epochs = 1\ntest_on_local_updates = true", "`test_on_local_updates` is set"),
             ("epochs = 1\ntest_metric = \"RULE_OF_THUMB\"", "RULE_OF_THUMB"),
-            ("epoch = 1", "unknown field `epoch`"),
+            ("epochs = 1\ndp_args = { clip = 1.0 }", "`dp_args.sigma` is missing"),
+            ("epochs = 1\ndp_args = { type = \"x\", sigma = 1, clip = 1 }", "`dp_args.type` is"),
+            ("epochs = 1\nshare_persistent_buffers = false", "declared by the plan"),
+            ("epochs = 1\ntest_metric_args = { a = 1 }", "take no arguments"),
+            ("epochs = 1\noptimizer_args = 3", "`optimizer_args` is not a table"),
+            ("epochs = 1\noptimizer_args = { a = [1, \"x\"] }", "`optimizer_args.a` is not"),
+            ("epoch = 1", "`epoch` is unknown; did you mean `epochs`?"),
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
@@ -251,10 +368,17 @@ mod tests {
     }
 
     #[test]
+    fn all_mistakes_come_at_once() {
+        let error = parse("epochs = -1\ntest_ratio = 2\nlr = 0.1\ndry_run = \"no\"").unwrap_err();
+        assert_eq!(error.lines().count(), 4, "{error}");
+    }
+
+    #[test]
     fn what_is_sent_is_received() {
         let args = parse(
-            "epochs = 2\noptimizer_args = { lr = 0.5 }\ntest_ratio = 0.25\n\
-             test_metric = \"ACCURACY\"\nrandom_seed = 9",
+            "epochs = 2\noptimizer_args = { lr = 0.5 }\ntest_ratio = 0.25\nbatch_maxnum = 3\n\
+             test_metric = \"ACCURACY\"\nrandom_seed = 9\nfedprox_mu = 0.5\ntest_batch_size = 8\n\
+             dp_args = { type = \"local\", sigma = 1.0, clip = 2 }\nuse_gpu = true",
         )
         .unwrap();
         let bytes = rmp_serde::to_vec_named(&args).unwrap();

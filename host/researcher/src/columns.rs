@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, NodeId, Reason};
+use serde::{Deserialize, Serialize};
 
 /// A node that has the data.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Member {
-    pub(crate) dataset_id: DatasetId,
-    pub(crate) n_rows: u64,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The dataset that it trains on.
+    pub dataset_id: DatasetId,
+    /// Its rows.
+    pub n_rows: u64,
 }
 
 /// What a search comes to.

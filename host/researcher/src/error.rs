@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use fedwasm_protocol::{NodeId, Reason};
 
+use crate::AggregateError;
+
 /// Why an experiment or a local job has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +40,39 @@ pub enum Error {
     /// Broker or repository.
     #[error(transparent)]
     Transport(#[from] fedwasm_transport::Error),
+    /// Parameters were given twice.
+    #[error("parameters were given and so was the file {}; give one of them", file.display())]
+    BothParameters {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Parameters are not what the plan declares.
+    #[error("the parameters are not those of the plan: {0}")]
+    Shapes(fedwasm_params::Error),
+    /// Aggregator and plan do not go together.
+    #[error("auxiliary variables: {reason}")]
+    AuxVars {
+        /// Why not.
+        reason: String,
+    },
+    /// A breakpoint.
+    #[error("{}: {reason}", path.display())]
+    Breakpoint {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Too few rows.
+    #[error("{got} training rows of at least {min} took part in round {round}")]
+    NotEnoughSamples {
+        /// The round.
+        round: u32,
+        /// Rows.
+        got: u64,
+        /// `strategy.min_samples`.
+        min: u64,
+    },
     /// Too few nodes.
     #[error("{got} of at least {min} nodes {when}{}", refusals(refused, *got))]
     NotEnoughNodes {
@@ -55,7 +90,7 @@ pub enum Error {
     Out(std::io::Error),
     /// Aggregation.
     #[error("the updates cannot be aggregated: {0}")]
-    Aggregation(fedwasm_params::Error),
+    Aggregation(#[from] AggregateError),
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -1,77 +1,41 @@
-//! An experiment: search, then round after round (Fed-BioMed `Experiment` and
-//! `Job`).
+//! An experiment: round after round, with a strategy, an aggregator, and the
+//! files that it leaves (Fed-BioMed `Experiment`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
 use fedwasm_params::Params;
-use fedwasm_protocol::{
-    Arguments, BlobRef, Body, DataArgs, Digest, Evaluation, ExperimentId, Mode, NodeId, Progress,
-    Reason, ResearcherId, RoundReply, RoundRequest, SearchRequest, TrainingArgs, printable,
-};
-use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, Limits, Sandbox};
-use fedwasm_training::{Round, initial_params};
-use fedwasm_transport::Repository;
-use futures_util::future::join_all;
+use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
+use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::aggregate::fedavg;
-use crate::columns::{Chosen, Member, choose};
-use crate::history::combine;
-use crate::replies::{GONE, is_sound, update, why_not};
-use crate::requests::{Answer, Requests, Seen};
+use crate::aux_vars::transpose;
+use crate::history::{FINISHED, RUNNING, combine};
+use crate::monitor::Monitor;
+use crate::replies::Reply;
 use crate::{
-    Error, ExperimentFile, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, output,
+    AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,
+    JobOptions, NodeRecord, PlanRecord, RoundRecord, RoundTiming, Update, Updates, output,
 };
 
-/// How long a search waits for nodes that are present.
-const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often `history.json` is brought up to date while rounds go on.
+const HISTORY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What happens during an experiment.
+/// What an experiment needs beside its file.
 #[derive(Clone, Debug)]
-pub enum Event {
-    /// The nodes are chosen and the rounds begin.
-    Started {
-        /// The experiment's id at the nodes.
-        experiment_id: ExperimentId,
-        /// Rows of each node.
-        nodes: BTreeMap<NodeId, u64>,
-        /// Where all randomness comes from.
-        random_seed: u64,
-    },
-    /// A node does not take part, or no longer.
-    Dropped {
-        /// The node.
-        node: NodeId,
-        /// The round; 0 before the first.
-        round: u32,
-        /// Why.
-        reason: String,
-    },
-    /// A node that was gone takes part again.
-    Returned {
-        /// The node.
-        node: NodeId,
-        /// The round.
-        round: u32,
-    },
-    /// A node is at work.
-    Progress {
-        /// The node.
-        node: NodeId,
-        /// The round.
-        round: u32,
-        /// Batches so far.
-        steps: u64,
-        /// Batches of the round.
-        steps_max: u64,
-        /// The newest loss.
-        loss: Option<f64>,
-    },
-    /// A round is over.
-    Round(RoundRecord),
+pub struct ExperimentOptions {
+    /// What `experiment.toml` says.
+    pub file: ExperimentFile,
+    /// The plan.
+    pub component: Component,
+    /// Where all randomness comes from; a breakpoint's own wins.
+    pub random_seed: u64,
+    /// Where files go; none are written if none.
+    pub out: Option<PathBuf>,
+    /// Whether to go on from the newest breakpoint in `out`, if there is one.
+    pub resume: bool,
 }
 
 /// What an experiment gives.
@@ -81,7 +45,7 @@ pub struct ExperimentResult {
     pub params: Params,
     /// The SHA-256 of their safetensors bytes.
     pub params_sha256: Digest,
-    /// The nodes that took part to the end.
+    /// The nodes that took part in the last round.
     pub nodes: Vec<NodeId>,
     /// Scores of the parameters on all held-out rows, if asked for.
     pub evaluation: Option<Evaluation>,
@@ -89,415 +53,542 @@ pub struct ExperimentResult {
     pub history: History,
 }
 
-/// Runs an experiment; `file.training.random_seed` is given. Files go to
-/// `out`, after an error too: what was reached is kept.
+/// A running experiment.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), fedwasm_researcher::Error> {
+/// use std::path::Path;
+/// use fedwasm_researcher::{Event, Experiment, ExperimentFile, ExperimentOptions, load_plan};
+///
+/// let file = ExperimentFile::read(Path::new("experiment.toml"))?;
+/// let component = load_plan(&file.plan)?;
+/// let options =
+///     ExperimentOptions { file, component, random_seed: 42, out: None, resume: false };
+/// let (_stop, stopped) = tokio::sync::watch::channel(false);
+/// let mut events = |event: Event| println!("{event:?}");
+/// let mut experiment = Experiment::start(options, stopped, &mut events).await?;
+/// while let Some(record) = experiment.run_once(&mut events).await? {
+///     println!("round {}: {:?}", record.round, record.evaluation);
+/// }
+/// let result = experiment.finish().await?;
+/// println!("{}", result.params_sha256);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Experiment {
+    file: ExperimentFile,
+    out: Option<PathBuf>,
+    job: Job,
+    aggregator: Box<dyn Aggregator>,
+    history: History,
+    monitor: Monitor,
+    random_seed: u64,
+    /// Rounds that are done.
+    round: u32,
+    stopped: Option<String>,
+    written: Option<Instant>,
+}
+
+/// Runs an experiment to its end. Files go to `out`, after an error too: what
+/// was reached is kept.
 ///
 /// # Errors
 /// [`Error`].
 pub async fn run_experiment(
-    file: ExperimentFile,
-    component: Component,
-    random_seed: u64,
-    out: Option<PathBuf>,
-    events: &mut (dyn FnMut(Event) + Send),
+    options: ExperimentOptions,
     cancelled: watch::Receiver<bool>,
+    events: Events<'_>,
 ) -> Result<ExperimentResult, Error> {
-    let plan = describe(component.clone()).await?;
-    check_arguments(&plan, &file)?;
-    if let Some(dir) = &out {
-        output::prepare(dir)?;
-    }
-    let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
-    let researcher = ResearcherId::random().map_err(internal)?;
-    let experiment_id = ExperimentId::random().map_err(internal)?;
-    let repository = Repository::new(file.network.repository.parse()?)?;
-    let url = file.network.mqtt.parse()?;
-    let requests = Requests::connect(url, researcher.clone(), cancelled).await?;
-    let history = History {
-        name: file.name.clone(),
-        plan: PlanRecord {
-            name: plan.metadata().name.clone(),
-            version: plan.metadata().version.clone(),
-            sha256: component.digest(),
-        },
-        random_seed,
-        rounds: Vec::new(),
-        steps: Vec::new(),
-    };
-    let mut experiment = Experiment {
-        file,
-        plan,
-        component: component.clone(),
-        random_seed,
-        experiment_id,
-        requests,
-        repository,
-        members: BTreeMap::new(),
-        away: BTreeMap::new(),
-        refused: Vec::new(),
-        history,
-        params: None,
-        events,
-    };
-    let result = experiment.run().await;
-    let Experiment { requests, params, history, .. } = experiment;
-    requests.close().await;
-    if let (Some(dir), Some(params)) = (&out, &params)
-        && !history.rounds.is_empty()
-    {
-        output::write(dir, researcher.as_str(), params, &history)?;
-    }
-    let nodes = result?;
-    let params = params.ok_or_else(|| Error::Internal { reason: "no parameters".into() })?;
-    let (params_sha256, _) = output::params_digest(&params)?;
-    let evaluation = history.rounds.last().and_then(|round| round.evaluation.clone());
-    Ok(ExperimentResult { params, params_sha256, nodes, evaluation, history })
-}
-
-/// Why a node is away, and so whether its presence brings it back.
-#[derive(Debug, PartialEq)]
-enum Away {
-    /// Its will arrived.
-    Gone(Member),
-    /// It was silent or refused; nothing says that it changed.
-    Out,
-}
-
-struct Experiment<'a> {
-    file: ExperimentFile,
-    plan: Described,
-    component: Component,
-    random_seed: u64,
-    experiment_id: ExperimentId,
-    requests: Requests,
-    repository: Repository,
-    members: BTreeMap<NodeId, Member>,
-    away: BTreeMap<NodeId, Away>,
-    refused: Vec<(NodeId, Reason, String)>,
-    history: History,
-    params: Option<Params>,
-    events: &'a mut (dyn FnMut(Event) + Send),
-}
-
-/// What stays the same in all rounds.
-struct Setup {
-    plan: BlobRef,
-    data: DataArgs,
-    training: TrainingArgs,
-    model: Arguments,
-    declaration: Declaration,
-}
-
-impl Experiment<'_> {
-    async fn run(&mut self) -> Result<Vec<NodeId>, Error> {
-        let inputs = self.search().await?;
-        self.check_members("have the data")?;
-        let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
-        let training =
-            TrainingArgs { random_seed: Some(self.random_seed), ..self.file.training.clone() };
-        let (plan, model, seed) = (self.plan.clone(), self.file.model.clone(), self.random_seed);
-        let (declaration, mut params) = {
-            let (model, training) = (model.clone(), training.clone());
-            blocking(move || {
-                let round = Round::new(&plan, &model, &training, &facts)?;
-                let params = initial_params(&plan, &model, &facts, seed, &Cancel::new())?;
-                Ok((round.declaration().clone(), params))
-            })
-            .await?
-        };
-        let setup = Setup {
-            plan: self.store(self.component.bytes().to_vec()).await?,
-            data: DataArgs { inputs: Some(inputs), tags: Vec::new(), ..self.file.data.clone() },
-            training,
-            model,
-            declaration,
-        };
-        (self.events)(Event::Started {
-            experiment_id: self.experiment_id.clone(),
-            nodes: self.members.iter().map(|(id, member)| (id.clone(), member.n_rows)).collect(),
-            random_seed: self.random_seed,
-        });
-        let mut blob = self.store(output::params_digest(&params)?.1).await?;
-        for round in 1..=self.file.rounds {
-            let (new, new_blob, record) = self.round(&setup, round, blob).await?;
-            (params, blob) = (new, new_blob);
-            (self.events)(Event::Round(record.clone()));
-            self.history.rounds.push(record);
-            self.params = Some(params);
+    let mut experiment = Experiment::start(options, cancelled, events).await?;
+    match experiment.run(events).await {
+        Ok(()) => experiment.finish().await,
+        Err(error) => {
+            experiment.abandon(&error.to_string()).await;
+            Err(error)
         }
-        Ok(self.members.keys().cloned().collect())
+    }
+}
+
+impl Experiment {
+    /// Finds the nodes and makes everything ready for the first round, or for
+    /// the one after the newest breakpoint.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Breakpoint`] if a breakpoint is of another
+    /// experiment, or if there are some and nobody wants to go on from them.
+    pub async fn start(
+        options: ExperimentOptions,
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
+        let ExperimentOptions { file, component, random_seed, out, resume } = options;
+        if let Some(dir) = &out {
+            output::prepare(dir)?;
+        }
+        let breakpoint = match &out {
+            Some(dir) => find_breakpoint(dir, resume, events)?,
+            None => None,
+        };
+        if let Some(breakpoint) = &breakpoint {
+            let path = out.as_deref().unwrap_or(Path::new(""));
+            check_same(breakpoint, &file, &component, path)?;
+        }
+        let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
+        let mut aggregator = file.aggregator.build();
+        let job_options = job_options(&file, &component, &*aggregator, random_seed);
+        let (job, history, round) = match breakpoint {
+            Some(Breakpoint { round, job, aggregator: state, history, .. }) => {
+                aggregator.restore(&state)?;
+                let job = Job::resume(job_options, job, cancelled, events).await?;
+                (job, history, round)
+            }
+            None => {
+                let job = start_job(&job_options, &file, &cancelled, events).await?;
+                let history = new_history(&file, &component, &job, random_seed);
+                (job, history, 0)
+            }
+        };
+        let monitor = match &out {
+            Some(dir) if file.tensorboard => Monitor::new(dir, &history),
+            _ => Monitor::off(),
+        };
+        let history =
+            History { status: RUNNING.into(), rounds_max: file.rounds.max(round), ..history };
+        let experiment = Self {
+            file,
+            out,
+            job,
+            aggregator,
+            history,
+            monitor,
+            random_seed,
+            round,
+            stopped: None,
+            written: None,
+        };
+        if round == 0 {
+            experiment.save_breakpoint()?;
+        }
+        events(Event::Started {
+            experiment_id: experiment.job.id().clone(),
+            nodes: experiment.job.n_rows(),
+            random_seed,
+            rounds_done: round,
+        });
+        Ok(experiment)
     }
 
-    /// Finds the nodes that have the data, and the input columns.
-    async fn search(&mut self) -> Result<Vec<String>, Error> {
-        let request = || Body::Search(SearchRequest { tags: self.file.data.tags.clone() });
-        let asked = self.requests.online().into_iter().map(|node| (node, request())).collect();
-        let answers = self.requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
-        let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
-        for (node, answer) in answers {
-            match answer {
-                Answer::Reply(Body::SearchReply(reply)) => {
-                    found.insert(node, reply.datasets);
+    /// The job: nodes, parameters, replies.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Its file.
+    pub fn file(&self) -> &ExperimentFile {
+        &self.file
+    }
+
+    /// What happened so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Rounds that are done (Fed-BioMed `round_current`).
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Runs all rounds that are left (Fed-BioMed `Experiment.run`).
+    ///
+    /// # Errors
+    /// As [`Experiment::run_once`].
+    pub async fn run(&mut self, events: Events<'_>) -> Result<(), Error> {
+        while self.run_once(events).await?.is_some() {}
+        Ok(())
+    }
+
+    /// Runs the next round (Fed-BioMed `Experiment.run_once`); none if all are
+    /// done, or early stopping says that it is enough.
+    ///
+    /// # Errors
+    /// [`Error`]. The rounds before are kept.
+    pub async fn run_once(&mut self, events: Events<'_>) -> Result<Option<RoundRecord>, Error> {
+        if self.round >= self.file.rounds || self.stopped.is_some() {
+            return Ok(None);
+        }
+        let round = self.round + 1;
+        let mut left = self.file.strategy.retries;
+        let mut dropped = BTreeMap::new();
+        let record = loop {
+            match self.attempt(round, &mut dropped, events).await {
+                Err(error) if left > 0 && is_worth_a_retry(&error) => {
+                    left -= 1;
+                    events(Event::Retry { round, reason: error.to_string(), left });
+                    let pause = Duration::from_secs(self.file.strategy.retry_pause_s);
+                    self.job.wait_for_nodes(pause).await?;
                 }
-                other => {
-                    let (reason, text) = why_not(other);
-                    refused.push((node, reason, text));
-                }
+                result => break result?,
+            }
+        };
+        self.round = round;
+        self.history.rounds.push(record.clone());
+        self.save_breakpoint()?;
+        self.write_history(false)?;
+        let event = Event::Round(Box::new(record.clone()));
+        if let Some(warning) = self.monitor.see(&event) {
+            events(Event::Warning(warning));
+        }
+        events(event);
+        if let Some(reason) = self.is_enough() {
+            events(Event::Stopped { reason: reason.clone() });
+            self.stopped = Some(reason);
+        }
+        Ok(Some(record))
+    }
+
+    /// Leaves, and writes the files of a finished experiment.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub async fn finish(mut self) -> Result<ExperimentResult, Error> {
+        self.history.status = match &self.stopped {
+            Some(reason) => format!("stopped: {reason}"),
+            None => FINISHED.into(),
+        };
+        if let Err(error) = self.job.finish().await {
+            tracing::warn!("the repository does not know that the experiment is over: {error}");
+        }
+        let written = self.write_results();
+        let Self { job, history, .. } = self;
+        let (params, params_sha256) = (job.params().clone(), job.params_sha256());
+        job.close().await;
+        written?;
+        let last = history.rounds.last();
+        let nodes = last.map(|round| round.nodes.keys().cloned().collect()).unwrap_or_default();
+        let evaluation = last.and_then(|round| round.evaluation.clone());
+        Ok(ExperimentResult { params, params_sha256, nodes, evaluation, history })
+    }
+
+    /// Leaves without a result; what was reached is written all the same.
+    pub async fn abandon(mut self, reason: &str) {
+        self.history.status = format!("failed: {reason}");
+        if let Err(error) = self.write_results() {
+            tracing::warn!("what was reached cannot be written: {error}");
+        }
+        self.job.close().await;
+    }
+
+    async fn attempt(
+        &mut self,
+        round: u32,
+        dropped: &mut BTreeMap<NodeId, String>,
+        events: Events<'_>,
+    ) -> Result<RoundRecord, Error> {
+        let start = Instant::now();
+        self.job.take_back(round, events);
+        let strategy = self.file.strategy.clone();
+        let nodes = strategy.sample(&self.job.nodes(), self.random_seed, round);
+        self.check_enough("are there", nodes.len())?;
+        let known = self.job.refused().len();
+        let aux = self.aggregator.aux_vars(self.job.params(), &nodes)?;
+        let mut timing = RoundTiming::default();
+        let mut see = |event: Event| {
+            if let Some(warning) = self.monitor.see(&event) {
+                events(Event::Warning(warning));
+            }
+            events(event);
+        };
+        let replies = self.job.train(round, &nodes, &aux, &mut see).await?;
+        tracing::debug!("round {round}: {} nodes trained", replies.by_node.len());
+        let asked: BTreeSet<&NodeId> = nodes.iter().collect();
+        for (node, _, text) in &self.job.refused()[known..] {
+            if asked.contains(node) {
+                dropped.insert(node.clone(), text.clone());
             }
         }
-        let (plan, file) = (self.plan.clone(), self.file.clone());
-        let chosen: Chosen = blocking(move || {
-            let n_inputs = |n: usize| inputs_of_plan(&plan, &file, n).map_err(|e| e.to_string());
-            Ok(choose(found, &file.data, n_inputs))
-        })
-        .await?;
-        refused.extend(chosen.refused);
-        for (node, reason, text) in refused {
-            self.drop_node(node, 0, reason, text, Away::Out);
+        let replies = {
+            (timing.send_ms, timing.download_ms) = (replies.send_ms, replies.download_ms);
+            replies.by_node
+        };
+        for reply in replies.values() {
+            timing.train_ms = timing.train_ms.max(reply.timing.train_ms);
+            timing.prepare_ms = timing.prepare_ms.max(reply.timing.prepare_ms);
+            timing.upload_ms = timing.upload_ms.max(reply.timing.upload_ms);
         }
-        self.members = chosen.members;
-        Ok(chosen.inputs)
-    }
-
-    async fn round(
-        &mut self,
-        setup: &Setup,
-        round: u32,
-        blob: BlobRef,
-    ) -> Result<(Params, BlobRef, RoundRecord), Error> {
-        let start = Instant::now();
-        self.take_back(round);
-        let before: BTreeSet<NodeId> = self.members.keys().cloned().collect();
-        let first_refusal = self.refused.len();
-        let mut timing = RoundTiming::default();
-        let replies = self.ask(setup, round, Mode::Train, blob, &mut timing.send_ms).await?;
-        self.check_members("answered")?;
-        let max =
-            |value: &dyn Fn(&RoundReply) -> f64| replies.values().map(value).fold(0., f64::max);
-        timing.train_ms = max(&|reply| reply.timing.train_ms);
-        timing.prepare_ms = max(&|reply| reply.timing.prepare_ms);
-        timing.upload_ms = max(&|reply| reply.timing.upload_ms);
+        self.check_enough("sent usable parameters", replies.len())?;
+        let n_samples = replies.values().map(|reply| reply.n_samples).sum::<u64>();
+        if n_samples < strategy.min_samples {
+            return Err(Error::NotEnoughSamples {
+                round,
+                got: n_samples,
+                min: strategy.min_samples,
+            });
+        }
 
         let at = Instant::now();
-        let updates = self.fetch_updates(setup, round, &replies).await?;
-        self.check_members("sent usable parameters")?;
-        timing.download_ms = ms(at);
-
-        let at = Instant::now();
-        let params = fedavg(&updates).map_err(Error::Aggregation)?;
+        let params = self.aggregate(&replies)?;
         timing.aggregate_ms = ms(at);
-        let (params_sha256, bytes) = output::params_digest(&params)?;
+        tracing::debug!("round {round}: aggregated");
         let at = Instant::now();
-        let blob = self.store(bytes).await?;
+        let params_sha256 = self.job.update_parameters(Some(params), None).await?;
         timing.send_ms += ms(at);
+        tracing::debug!("round {round}: parameters stored");
 
         let at = Instant::now();
         let mut scores = BTreeMap::new();
         if self.file.training.test_on_global_updates {
-            let mut send_ms = 0.0;
-            scores = self.ask(setup, round, Mode::Validate, blob, &mut send_ms).await?;
-            self.check_members("scored the model")?;
+            let nodes: Vec<NodeId> = replies.keys().cloned().collect();
+            scores = self.job.validate(round, &nodes, events).await?;
+            tracing::debug!("round {round}: validated");
         }
         timing.validate_ms = ms(at);
         let evaluations: Vec<&Evaluation> =
             scores.values().filter_map(|reply| reply.evaluation.as_ref()).collect();
         let evaluation = combine(&evaluations);
-        let nodes = updates.keys().filter_map(|node| {
-            let reply = replies.get(node)?;
-            let record = NodeRecord {
-                n_samples: reply.n_samples,
-                n_steps: reply.n_steps,
-                train_loss: reply.train_loss,
-                evaluation: reply.evaluation.clone(),
-                global_evaluation: scores.get(node).and_then(|reply| reply.evaluation.clone()),
-                timing: reply.timing,
-            };
-            Some((node.clone(), record))
-        });
+        let nodes = replies.into_iter();
+        let nodes = nodes.map(|(node, reply)| (node.clone(), record(reply, scores.get(&node))));
         let nodes = nodes.collect();
-        let dropped = self.refused[first_refusal..].iter();
-        let dropped = dropped.filter(|(node, _, _)| before.contains(node));
-        let dropped = dropped.map(|(node, _, text)| (node.clone(), text.clone())).collect();
         timing.wall_ms = ms(start);
-        let record = RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation };
-        Ok((params, blob, record))
+        let dropped = std::mem::take(dropped);
+        Ok(RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation })
     }
 
-    /// Asks all members for a round and drops those that do not deliver.
-    async fn ask(
-        &mut self,
-        setup: &Setup,
-        round: u32,
-        mode: Mode,
-        params: BlobRef,
-        send_ms: &mut f64,
-    ) -> Result<BTreeMap<NodeId, RoundReply>, Error> {
-        let request = |member: &Member| RoundRequest {
-            mode,
-            experiment_id: self.experiment_id.clone(),
-            round,
-            dataset_id: member.dataset_id.clone(),
-            plan: setup.plan,
-            params,
-            data: setup.data.clone(),
-            training: setup.training.clone(),
-            model: setup.model.clone(),
-        };
-        let requests = self.members.iter();
-        let requests = requests
-            .map(|(node, member)| (node.clone(), Body::Round(Box::new(request(member)))))
+    /// Makes one model of the replies. What training may not write stays as it
+    /// was, whatever nodes send.
+    fn aggregate(&mut self, replies: &BTreeMap<NodeId, Reply>) -> Result<Params, Error> {
+        let updates: Updates = replies
+            .iter()
+            .map(|(node, Reply { n_samples, params, .. })| {
+                (node.clone(), Update { n_samples: *n_samples, params: params.clone() })
+            })
             .collect();
-        let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
-        let at = Instant::now();
-        let events = &mut self.events;
-        let seen = |node: &NodeId, seen: Seen| {
-            let node = node.clone();
-            events(match seen {
-                Seen::Progress(Progress { steps, steps_max, loss, .. }) => {
-                    Event::Progress { node, round, steps, steps_max, loss }
-                }
-                Seen::Gone => Event::Dropped { node, round, reason: GONE.to_owned() },
-            });
+        let global = self.job.params();
+        let params = self.aggregator.aggregate(global, &updates)?;
+        let aux = replies.iter().map(|(node, reply)| (node.clone(), reply.aux.clone())).collect();
+        let aux = transpose(&aux).map_err(AggregateError::Params)?;
+        self.aggregator.take_aux_vars(&aux)?;
+        let is_frozen = |name: &str| {
+            let mut specs = self.job.declaration().model.iter();
+            specs.any(|spec| spec.name == name && !spec.trainable)
         };
-        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), seen);
-        let mut replies = BTreeMap::new();
-        for (node, answer) in answers.await? {
-            match answer {
-                Answer::Reply(Body::RoundReply(reply))
-                    if self.members.get(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
-                {
-                    replies.insert(node, *reply);
-                }
-                other => {
-                    let away = match (&other, self.members.get(&node)) {
-                        (Answer::Gone, Some(member)) => Away::Gone(member.clone()),
-                        _ => Away::Out,
-                    };
-                    let (reason, text) = why_not(other);
-                    self.drop_node(node, round, reason, text, away);
-                }
-            }
-        }
-        Ok(replies)
-    }
-
-    /// Fetches and checks the parameters of all replies at once.
-    async fn fetch_updates(
-        &mut self,
-        setup: &Setup,
-        round: u32,
-        replies: &BTreeMap<NodeId, RoundReply>,
-    ) -> Result<BTreeMap<NodeId, (u64, Params)>, Error> {
-        let bytes_max = setup.declaration.model_bytes() + (1 << 20);
-        let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
-        let fetch = replies.iter().map(async |(node, reply)| {
-            let params = match reply.params {
-                Some(blob) if blob.size <= bytes_max => {
-                    match tokio::time::timeout(deadline, self.repository.get(&blob)).await {
-                        Ok(Ok(bytes)) => update(&setup.declaration, &bytes),
-                        Ok(Err(error)) => Err(error.to_string()),
-                        Err(_) => Err("its parameters did not arrive in time".to_owned()),
-                    }
-                }
-                Some(blob) => Err(format!("its parameters have {} bytes", blob.size)),
-                None => Err("it sent no parameters".to_owned()),
-            };
-            (node.clone(), reply.n_samples, params)
+        let tensors = params.iter().map(|(name, tensor)| {
+            let kept = global.tensor(name).filter(|_| is_frozen(name));
+            (name.to_owned(), kept.unwrap_or(tensor).clone())
         });
-        let fetched = tokio::select! {
-            fetched = join_all(fetch) => fetched,
-            () = self.requests.cancelled() => return Err(Error::Cancelled),
-        };
-        let mut updates = BTreeMap::new();
-        for (node, n_samples, params) in fetched {
-            match params {
-                Ok(params) => drop(updates.insert(node, (n_samples, params))),
-                Err(text) => self.drop_node(node, round, Reason::Blob, text, Away::Out),
-            }
-        }
-        Ok(updates)
+        Ok(Params::new(tensors.collect()).map_err(AggregateError::Params)?)
     }
 
-    /// Stores a blob, within the deadline of a round.
-    async fn store(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
-        let deadline = Duration::from_secs(self.file.strategy.round_deadline_s);
-        let stored = tokio::select! {
-            stored = tokio::time::timeout(deadline, self.repository.put(bytes)) => stored,
-            () = self.requests.cancelled() => return Err(Error::Cancelled),
-        };
-        match stored {
-            Ok(stored) => Ok(stored?),
-            Err(_) => Err(fedwasm_transport::Error::RepositoryUnreachable {
-                url: self.file.network.repository.clone(),
-                reason: format!("a blob was not stored within {deadline:?}"),
-            }
-            .into()),
-        }
-    }
-
-    fn drop_node(&mut self, node: NodeId, round: u32, reason: Reason, text: String, away: Away) {
-        // Nodes wrote parts of this.
-        let text = printable(&text);
-        self.members.remove(&node);
-        self.away.insert(node.clone(), away);
-        // A node that is gone was announced when its will arrived.
-        let announced = matches!(self.away.get(&node), Some(Away::Gone(_)));
-        self.refused.push((node.clone(), reason, text.clone()));
-        if !announced {
-            (self.events)(Event::Dropped { node, round, reason: text });
-        }
-    }
-
-    /// A node that died takes part again once its presence is back.
-    fn take_back(&mut self, round: u32) {
-        let is_back = |node: &NodeId, away: &mut Away| {
-            matches!(away, Away::Gone(_)) && self.requests.is_online(node)
-        };
-        let back: Vec<_> = self.away.extract_if(.., is_back).collect();
-        for (node, away) in back {
-            if let Away::Gone(member) = away {
-                self.members.insert(node.clone(), member);
-                (self.events)(Event::Returned { node, round });
-            }
-        }
-    }
-
-    fn check_members(&self, when: &'static str) -> Result<(), Error> {
-        let (got, min) = (self.members.len(), self.file.strategy.min_nodes);
+    fn check_enough(&self, when: &'static str, got: usize) -> Result<(), Error> {
+        let min = self.file.strategy.min_nodes;
         if got >= min {
             return Ok(());
         }
-        Err(Error::NotEnoughNodes { got, min, when, refused: self.refused.clone() })
+        Err(Error::NotEnoughNodes { got, min, when, refused: self.job.refused().to_vec() })
+    }
+
+    fn is_enough(&self) -> Option<String> {
+        let stopping = self.file.strategy.early_stopping.as_ref()?;
+        let value =
+            |round: &RoundRecord| round.evaluation.as_ref()?.metrics.get(&stopping.metric).copied();
+        stopping.decide(self.history.rounds.iter().filter_map(value))
+    }
+
+    /// Writes a breakpoint if asked to.
+    fn save_breakpoint(&self) -> Result<(), Error> {
+        let Some(dir) = self.out.as_ref().filter(|_| self.file.save_breakpoints) else {
+            return Ok(());
+        };
+        let breakpoint = Breakpoint {
+            round: self.round,
+            random_seed: self.random_seed,
+            plan_sha256: self.history.plan.sha256,
+            arguments: arguments(&self.file),
+            job: self.job.state(),
+            aggregator: self.aggregator.state()?,
+            history: self.history.clone(),
+        };
+        breakpoint.save(dir, self.file.keep_breakpoints)?;
+        tracing::debug!("round {}: breakpoint written", self.round);
+        Ok(())
+    }
+
+    /// Writes `history.json`, unless it was written a moment ago.
+    fn write_history(&mut self, now: bool) -> Result<(), Error> {
+        let Some(dir) = &self.out else { return Ok(()) };
+        if !now && self.written.is_some_and(|at| at.elapsed() < HISTORY_PAUSE) {
+            return Ok(());
+        }
+        output::write_history(dir, &self.history)?;
+        self.written = Some(Instant::now());
+        Ok(())
+    }
+
+    fn write_results(&mut self) -> Result<(), Error> {
+        self.write_history(true)?;
+        match &self.out {
+            Some(dir) if !self.history.rounds.is_empty() => {
+                let researcher = self.job.researcher_id().as_str();
+                output::write(dir, researcher, self.job.params(), &self.history).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// Finds mistakes in the arguments before anybody is asked for anything.
-fn check_arguments(plan: &Described, file: &ExperimentFile) -> Result<(), Error> {
-    let mut given = file.model.clone();
-    given.extend(file.training.optimizer_args.clone());
-    // How many columns there are does not matter for the kinds of arguments.
-    let facts = DataFacts { n_inputs: Some(1), n_classes: None };
-    let checked = plan.metadata().arguments(&given, &facts, &["model.", "optimizer."]);
-    checked.map(drop).map_err(|error| fedwasm_sandbox::Error::from(error).into())
+fn record(reply: Reply, score: Option<&RoundReply>) -> NodeRecord {
+    NodeRecord {
+        n_samples: reply.n_samples,
+        n_steps: reply.n_steps,
+        train_loss: reply.train_loss,
+        optimizer_args: reply.optimizer_args,
+        device: reply.device,
+        warnings: reply.warnings,
+        evaluation: reply.evaluation,
+        global_evaluation: score.and_then(|score| score.evaluation.clone()),
+        timing: reply.timing,
+        total_ms: reply.total_ms,
+    }
 }
 
-/// Returns the input columns that the plan takes if the data have `n`.
-fn inputs_of_plan(plan: &Described, file: &ExperimentFile, n: usize) -> Result<u64, Error> {
-    let facts = DataFacts { n_inputs: Some(n), n_classes: None };
-    let round = Round::new(plan, &file.model, &file.training, &facts)?;
-    let inputs = round.declaration().inputs.first();
-    Ok(inputs.and_then(|inputs| inputs.shape.first().copied()).unwrap_or_default())
+/// Starts the job, again and again while the strategy allows it and nodes are
+/// missing.
+async fn start_job(
+    options: &JobOptions,
+    file: &ExperimentFile,
+    cancelled: &watch::Receiver<bool>,
+    events: Events<'_>,
+) -> Result<Job, Error> {
+    let mut left = file.strategy.retries;
+    loop {
+        match Job::start(options.clone(), cancelled.clone(), events).await {
+            Err(error) if left > 0 && is_worth_a_retry(&error) => {
+                left -= 1;
+                events(Event::Retry { round: 0, reason: error.to_string(), left });
+                let pause = Duration::from_secs(file.strategy.retry_pause_s);
+                let mut cancelled = cancelled.clone();
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => {
+                        return Err(Error::Cancelled);
+                    }
+                }
+            }
+            result => return result,
+        }
+    }
 }
 
-async fn describe(component: Component) -> Result<Described, Error> {
-    blocking(move || Ok(Sandbox::new()?.describe(&component, Limits::default())?)).await
+fn job_options(
+    file: &ExperimentFile,
+    component: &Component,
+    aggregator: &dyn Aggregator,
+    random_seed: u64,
+) -> JobOptions {
+    JobOptions {
+        component: component.clone(),
+        data: file.data.clone(),
+        training: file.training.clone(),
+        model: file.model.clone(),
+        aggregator: aggregator.arguments(),
+        secagg: file.secagg.clone(),
+        network: file.network.clone(),
+        min_nodes: file.strategy.min_nodes,
+        deadline: Duration::from_secs(file.strategy.round_deadline_s),
+        random_seed,
+    }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let joined = tokio::task::spawn_blocking(work).await;
-    joined.map_err(|error| Error::Internal { reason: error.to_string() })?
+fn new_history(
+    file: &ExperimentFile,
+    component: &Component,
+    job: &Job,
+    random_seed: u64,
+) -> History {
+    let metadata = job.training_plan().metadata();
+    History {
+        name: file.name.clone(),
+        plan: PlanRecord {
+            name: metadata.name.clone(),
+            version: metadata.version.clone(),
+            sha256: component.digest(),
+        },
+        random_seed,
+        status: RUNNING.into(),
+        rounds_max: file.rounds,
+        rounds: Vec::new(),
+        steps: Vec::new(),
+    }
+}
+
+fn find_breakpoint(
+    dir: &Path,
+    resume: bool,
+    events: Events<'_>,
+) -> Result<Option<Breakpoint>, Error> {
+    if resume {
+        return Breakpoint::newest(dir, |warning| events(Event::Warning(warning)));
+    }
+    match Breakpoint::exist(dir) {
+        true => {
+            let reason = "it holds breakpoints of an earlier run; go on with --resume, or choose \
+                          another directory";
+            Err(Error::Breakpoint { path: dir.to_owned(), reason: reason.into() })
+        }
+        false => Ok(None),
+    }
+}
+
+/// The arguments that results follow from, by section.
+fn arguments(file: &ExperimentFile) -> BTreeMap<String, Value> {
+    let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
+    [
+        ("data", json(serde_json::to_value(&file.data))),
+        ("training", json(serde_json::to_value(&file.training))),
+        ("model", json(serde_json::to_value(&file.model))),
+        ("aggregator", json(serde_json::to_value(&file.aggregator))),
+        ("strategy.name", json(serde_json::to_value(&file.strategy.selection))),
+        ("secagg", json(serde_json::to_value(&file.secagg))),
+    ]
+    .map(|(section, value)| (section.to_owned(), value))
+    .into()
+}
+
+/// Checks that a breakpoint is of this experiment: of the same plan, and of
+/// arguments that give the same results. Rounds, deadlines and addresses may
+/// be others.
+fn check_same(
+    breakpoint: &Breakpoint,
+    file: &ExperimentFile,
+    component: &Component,
+    dir: &Path,
+) -> Result<(), Error> {
+    let other = |what: String| {
+        let reason = format!("its breakpoint is of another experiment: {what}");
+        Err(Error::Breakpoint { path: dir.to_owned(), reason })
+    };
+    if breakpoint.plan_sha256 != component.digest() {
+        let (theirs, ours) = (breakpoint.plan_sha256, component.digest());
+        return other(format!("its plan is {theirs}, {} is {ours}", file.plan.display()));
+    }
+    let ours = arguments(file);
+    for (section, theirs) in &breakpoint.arguments {
+        let ours = ours.get(section).cloned().unwrap_or_default();
+        if ours != *theirs {
+            return other(format!("[{section}] was {theirs}, now it is {ours}"));
+        }
+    }
+    match file.training.random_seed {
+        Some(seed) if seed != breakpoint.random_seed => {
+            other(format!("its random_seed is {}, now it is {seed}", breakpoint.random_seed))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether nodes that come back could make it good.
+fn is_worth_a_retry(error: &Error) -> bool {
+    matches!(error, Error::NotEnoughNodes { .. } | Error::NotEnoughSamples { .. })
 }
 
 fn ms(start: Instant) -> f64 {

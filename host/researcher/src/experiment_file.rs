@@ -2,108 +2,60 @@
 
 use std::path::{Path, PathBuf};
 
-use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use fedwasm_protocol::{
+    Arguments, DataArgs, Fields, SecaggArgs, TrainingArgs, TrainingArgsError, flatten_table,
+};
+use toml::{Table, Value};
 
-use crate::Error;
+use crate::aggregate::AggregatorArgs;
+use crate::{Error, StrategyArgs};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// The longest time that a round may wait for a node: a week.
-const ROUND_DEADLINE_S_MAX: u64 = 7 * 24 * 3_600;
 
 /// A whole experiment (Fed-BioMed `Experiment`).
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ExperimentFile {
     /// What people call it.
     pub name: String,
-    /// The component; relative to the file.
+    /// The component.
     pub plan: PathBuf,
     /// Rounds, at least 1.
     pub rounds: u32,
+    /// Whether a breakpoint is written after every round. Default false.
+    pub save_breakpoints: bool,
+    /// How many of them are kept, the newest, at least 1. Default 2.
+    pub keep_breakpoints: usize,
+    /// Whether event files for TensorBoard are written. Default false.
+    pub tensorboard: bool,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How a round trains.
     pub training: TrainingArgs,
     /// Model arguments, keys starting with `model.`.
-    #[serde(default, deserialize_with = "model")]
     pub model: Arguments,
     /// How updates become one model.
-    #[serde(default)]
     pub aggregator: AggregatorArgs,
     /// Which nodes take part.
-    #[serde(default)]
     pub strategy: StrategyArgs,
+    /// Secure aggregation, if it is asked for; `random` is drawn.
+    pub secagg: Option<SecaggArgs>,
     /// Where the federation is.
-    #[serde(default)]
     pub network: NetworkArgs,
 }
 
 /// What a local job reads of the same file; the rest may be there or not.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LocalFile {
     /// Which columns, and how.
     pub data: Option<DataArgs>,
     /// How to train; [`standard_training`] if none.
     pub training: Option<TrainingArgs>,
     /// Model arguments, keys starting with `model.`.
-    #[serde(default, deserialize_with = "model")]
     pub model: Arguments,
-    // The rest of an experiment is not used here, and no mistake.
-    #[serde(rename = "name")]
-    _name: Option<IgnoredAny>,
-    #[serde(rename = "plan")]
-    _plan: Option<IgnoredAny>,
-    #[serde(rename = "rounds")]
-    _rounds: Option<IgnoredAny>,
-    #[serde(rename = "aggregator")]
-    _aggregator: Option<IgnoredAny>,
-    #[serde(rename = "strategy")]
-    _strategy: Option<IgnoredAny>,
-    #[serde(rename = "network")]
-    _network: Option<IgnoredAny>,
-}
-
-/// How updates become one model.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, tag = "name", rename_all = "lowercase")]
-pub enum AggregatorArgs {
-    /// The mean, weighted by sample counts.
-    #[default]
-    FedAvg,
-}
-
-/// Which nodes take part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StrategyArgs {
-    /// How nodes are selected.
-    pub name: Selection,
-    /// With fewer the experiment ends. Default 1.
-    pub min_nodes: usize,
-    /// How long a round waits for a node, in seconds. Default 60.
-    pub round_deadline_s: u64,
-}
-
-/// How nodes are selected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Selection {
-    /// All that have the data, in every round.
-    All,
-}
-
-impl Default for StrategyArgs {
-    fn default() -> Self {
-        Self { name: Selection::All, min_nodes: 1, round_deadline_s: 60 }
-    }
 }
 
 /// Where the federation is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkArgs {
     /// The broker.
     pub mqtt: String,
@@ -117,33 +69,67 @@ impl Default for NetworkArgs {
     }
 }
 
-fn model<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Arguments, D::Error> {
-    fedwasm_protocol::arguments_with_prefix("model", deserializer)
-}
-
 impl ExperimentFile {
-    /// Reads and checks an experiment.
+    /// Reads and checks an experiment. The plan's path is relative to the file.
     ///
     /// # Errors
-    /// [`Error::File`] with the place in the file.
+    /// [`Error::File`] with all mistakes of the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let file: Self = read(path)?;
-        let wrong =
-            |reason: &str| Error::File { path: path.to_owned(), reason: format!(" {reason}") };
-        if file.rounds == 0 {
-            return Err(wrong("`rounds` is 0, expected at least 1"));
-        }
-        if file.strategy.min_nodes == 0 {
-            return Err(wrong("`strategy.min_nodes` is 0, expected at least 1"));
-        }
-        if !(1..=ROUND_DEADLINE_S_MAX).contains(&file.strategy.round_deadline_s) {
-            return Err(wrong("`strategy.round_deadline_s` must be from 1 to 604800, a week"));
-        }
-        if file.data.tags.is_empty() {
-            return Err(wrong("`data.tags` is empty; name the tags that datasets must have"));
-        }
+        let file = Self::parse(&read(path)?, path)?;
         let plan = path.parent().unwrap_or(Path::new("")).join(&file.plan);
         Ok(Self { plan, ..file })
+    }
+
+    /// Checks the text of an experiment; messages call it `path`.
+    ///
+    /// # Errors
+    /// [`Error::File`] with all mistakes of the file.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        let mut fields = Fields::new("", table(text, path)?);
+        for key in ["name", "plan", "rounds", "data", "training"] {
+            if !fields.has(key) {
+                fields.mistake(key, "is missing");
+            }
+        }
+        let (name, plan) = (fields.text("name"), fields.text("plan"));
+        let rounds = fields.whole_until("rounds", 1, u64::from(u32::MAX));
+        let save_breakpoints = fields.boolean("save_breakpoints").unwrap_or(false);
+        let keep_breakpoints = fields.whole_until("keep_breakpoints", 1, 1 << 20).unwrap_or(2);
+        let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
+        let is_there = fields.has("data");
+        let data = is_there.then(|| data(&mut fields, true)).flatten();
+        let training = training(&mut fields);
+        let model = model(&mut fields);
+        let mut table = fields.table("aggregator");
+        let aggregator = AggregatorArgs::take(&mut table);
+        fields.absorb(table);
+        let mut table = fields.table("strategy");
+        let strategy = StrategyArgs::take(&mut table);
+        fields.absorb(table);
+        let secagg = secagg(&mut fields);
+        let network = network(&mut fields);
+        check_together(&mut fields, training.as_ref(), &aggregator, &strategy);
+        let mistakes = fields.finish();
+        if let ([], Some(name), Some(plan), Some(rounds), Some(data), Some(training)) =
+            (&mistakes[..], name, plan, rounds, data, training)
+        {
+            return Ok(Self {
+                name,
+                plan: plan.into(),
+                rounds: rounds as u32,
+                save_breakpoints,
+                keep_breakpoints: keep_breakpoints as usize,
+                tensorboard,
+                data,
+                training,
+                model,
+                aggregator,
+                strategy,
+                secagg,
+                network,
+            });
+        }
+        Err(all(path, mistakes))
     }
 }
 
@@ -151,9 +137,35 @@ impl LocalFile {
     /// Reads what a local job needs.
     ///
     /// # Errors
-    /// [`Error::File`] with the place in the file.
+    /// [`Error::File`] with all mistakes of the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        read(path)
+        Self::parse(&read(path)?, path)
+    }
+
+    /// Checks the text of a file; messages call it `path`.
+    ///
+    /// # Errors
+    /// [`Error::File`] with all mistakes of the file.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        let mut fields = Fields::new("", table(text, path)?);
+        let is_there = fields.has("data");
+        let data = is_there.then(|| data(&mut fields, false)).flatten();
+        let is_there = fields.has("training");
+        let training = is_there.then(|| training(&mut fields)).flatten();
+        let model = model(&mut fields);
+        // The rest of an experiment is not used here, and no mistake.
+        for key in ["name", "plan", "rounds", "save_breakpoints", "keep_breakpoints"] {
+            fields.value(key);
+        }
+        for key in
+            ["tensorboard", "data", "training", "aggregator", "strategy", "secagg", "network"]
+        {
+            fields.value(key);
+        }
+        match fields.finish() {
+            mistakes if mistakes.is_empty() => Ok(Self { data, training, model }),
+            mistakes => Err(all(path, mistakes)),
+        }
     }
 
     /// The column to predict: `given`, or that of `[data]`.
@@ -162,22 +174,136 @@ impl LocalFile {
     }
 }
 
+fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
+    let mut table = fields.table("data");
+    let data = DataArgs::take(&mut table);
+    if needs_tags && data.as_ref().is_some_and(|data| data.tags.is_empty()) {
+        table.mistake("tags", "is empty; name the tags that datasets must have");
+    }
+    fields.absorb(table);
+    data
+}
+
+fn training(fields: &mut Fields) -> Option<TrainingArgs> {
+    let table = match fields.value("training")? {
+        Value::Table(table) => table,
+        _ => {
+            fields.mistake("training", "is not a table");
+            return None;
+        }
+    };
+    match TrainingArgs::parse_named("training", table) {
+        Ok(training) => Some(training),
+        Err(TrainingArgsError { mistakes }) => {
+            fields.extend(mistakes);
+            None
+        }
+    }
+}
+
+fn model(fields: &mut Fields) -> Arguments {
+    let (mut arguments, mut mistakes) = (Arguments::new(), Vec::new());
+    match fields.value("model") {
+        None => {}
+        Some(Value::Table(table)) => {
+            flatten_table("model", table, &mut arguments, &mut mistakes);
+        }
+        Some(_) => fields.mistake("model", "is not a table"),
+    }
+    for key in mistakes {
+        fields.mistake(&key, "is not a truth value, number, text, or list of one of these");
+    }
+    arguments
+}
+
+/// Fed-BioMed's secure aggregation arguments.
+fn secagg(fields: &mut Fields) -> Option<SecaggArgs> {
+    if !fields.has("secagg") {
+        return None;
+    }
+    let mut table = fields.table("secagg");
+    let args = SecaggArgs {
+        servkey_id: table.text("servkey_id"),
+        biprime_id: table.text("biprime_id"),
+        random: None,
+        clipping_range: table
+            .whole_until("clipping_range", 1, u64::from(u32::MAX))
+            .map(|range| range as u32),
+    };
+    for (key, given) in [("servkey_id", &args.servkey_id), ("biprime_id", &args.biprime_id)] {
+        if given.is_none() {
+            table.mistake(key, "is missing; both contexts are needed");
+        }
+    }
+    fields.absorb(table);
+    Some(args)
+}
+
+fn network(fields: &mut Fields) -> NetworkArgs {
+    let mut table = fields.table("network");
+    let default = NetworkArgs::default();
+    let network = NetworkArgs {
+        mqtt: table.text("mqtt").unwrap_or(default.mqtt),
+        repository: table.text("repository").unwrap_or(default.repository),
+    };
+    fields.absorb(table);
+    network
+}
+
+/// Rules that two tables share.
+fn check_together(
+    fields: &mut Fields,
+    training: Option<&TrainingArgs>,
+    aggregator: &AggregatorArgs,
+    strategy: &StrategyArgs,
+) {
+    let Some(training) = training else { return };
+    if let (Some(here), AggregatorArgs::FedProx { mu }) = (training.fedprox_mu, aggregator)
+        && here != *mu
+    {
+        let what = format!("is {here}, but `aggregator.mu` is {mu}; leave one of them out");
+        fields.mistake("training.fedprox_mu", what);
+    }
+    if strategy.early_stopping.is_some() && !training.test_on_global_updates {
+        let what = "needs `training.test_on_global_updates = true`, or there is nothing to look at";
+        fields.mistake("strategy.early_stopping", what);
+    }
+}
+
+fn all(path: &Path, mistakes: Vec<String>) -> Error {
+    let reason = match &mistakes[..] {
+        [one] => format!(" {one}"),
+        many => format!(" {} mistakes\n  {}", many.len(), many.join("\n  ")),
+    };
+    Error::File { path: path.to_owned(), reason }
+}
+
 /// Returns how a local job trains when nobody says it: ten epochs of batches of
 /// 32 rows, a fifth of the rows held out.
 ///
 /// # Errors
-/// Never in practice: the text is a constant.
+/// Never in practice: the arguments are constants.
 pub fn standard_training() -> Result<TrainingArgs, Error> {
-    let text = "epochs = 10\ntest_ratio = 0.2\ntest_on_local_updates = true";
-    let internal = |error: toml::de::Error| Error::Internal { reason: error.to_string() };
-    toml::from_str(text).map_err(internal)
+    let table = Table::from_iter([
+        ("epochs".to_owned(), Value::Integer(10)),
+        ("test_ratio".to_owned(), Value::Float(0.2)),
+        ("test_on_local_updates".to_owned(), Value::Boolean(true)),
+    ]);
+    TrainingArgs::parse(table).map_err(|error| Error::Internal { reason: error.to_string() })
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let wrong = |reason: String| Error::File { path: path.to_owned(), reason };
+fn read(path: &Path) -> Result<String, Error> {
     let text = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
-    let text = String::from_utf8(text).map_err(|_| wrong(" not UTF-8".into()))?;
-    toml::from_str(&text).map_err(|error| wrong(format!("\n{}", error.to_string().trim_end())))
+    let wrong = |_| Error::File { path: path.to_owned(), reason: " not UTF-8".into() };
+    String::from_utf8(text).map_err(wrong)
+}
+
+fn table(text: &str, path: &Path) -> Result<Table, Error> {
+    let wrong = |error: toml::de::Error| {
+        let reason = format!("\n{}", error.to_string().trim_end());
+        Error::File { path: path.to_owned(), reason }
+    };
+    text.parse().map_err(wrong)
 }
 
 /// Draws a random seed.
@@ -229,7 +355,7 @@ mod tests {
         let file = parse(FILE).unwrap();
         assert_eq!(file.model.len(), 1);
         assert!(file.plan.ends_with("p.wasm") && file.plan.is_absolute());
-        let local: LocalFile = toml::from_str(FILE).unwrap();
+        let local = LocalFile::parse(FILE, Path::new("e.toml")).unwrap();
         assert_eq!(local.training, Some(file.training));
     }
 
@@ -238,17 +364,40 @@ mod tests {
         for (from, to, expected) in [
             ("rounds = 2", "rounds = 0", "`rounds` is 0"),
             ("min_nodes = 2", "min_nodes = 0", "`strategy.min_nodes` is 0"),
-            ("min_nodes = 2", "round_deadline_s = 604801", "must be from 1 to 604800"),
-            ("min_nodes = 2", "max_nodes = 2", "unknown field `max_nodes`"),
+            ("min_nodes = 2", "max_nodes = 2", "`strategy.max_nodes` is unknown"),
             ("tags = [\"a\"]", "", "`data.tags` is empty"),
-            ("\"fedavg\"", "\"fedsgd\"", "unknown variant `fedsgd`"),
-            ("target = \"y\"", "", "missing field `target`"),
-            ("epochs = 1", "epochs = \"one\"", "invalid type"),
+            ("\"fedavg\"", "\"fedsgd\"", "did you mean `fedavg`?"),
+            ("target = \"y\"", "", "`data.target` is missing"),
+            ("epochs = 1", "epochs = \"one\"", "`training.epochs` is \"one\""),
+            ("epochs = 1", "epoch = 1", "did you mean `epochs`?"),
+            ("epochs = 1", "epochs = 1\nfedprox_mu = -1", "`training.fedprox_mu` is -1"),
+            ("n_features = 3", "n_features = [1, \"x\"]", "`model.n_features` is not"),
+            ("min_nodes = 2", "early_stopping = { metric = \"loss\" }", "test_on_global_updates"),
+            ("[network]", "[secagg]\nservkey_id = \"a\"\n[network]", "`secagg.biprime_id` is"),
+            ("[network]", "[netwrok]", "did you mean `network`?"),
+            ("rounds = 2", "rounds = ", "e.toml:\nTOML parse error at line 4"),
         ] {
             let error = parse(&FILE.replace(from, to)).unwrap_err();
             assert!(error.contains(expected) && error.contains("e.toml"), "{error}");
         }
-        let local = toml::from_str::<LocalFile>(&FILE.replace("[model]", "[modle]"));
-        assert!(local.unwrap_err().to_string().contains("unknown field `modle`"));
+        let text = FILE.replace("[model]", "[modle]");
+        let local = LocalFile::parse(&text, Path::new("e.toml")).unwrap_err();
+        assert!(local.to_string().contains("did you mean `model`?"));
+    }
+
+    #[test]
+    fn all_mistakes_of_a_file_come_at_once() {
+        let text = FILE.replace("rounds = 2", "rounds = 0").replace("epochs = 1", "epochs = -1");
+        let text = text.replace("min_nodes", "min_node").replace("\"fedavg\"", "\"krum\"");
+        let error = parse(&text).unwrap_err();
+        assert!(error.contains("4 mistakes"), "{error}");
+    }
+
+    #[test]
+    fn two_different_mu_are_a_mistake() {
+        let prox = FILE.replace("\"fedavg\"", "\"fedprox\"\nmu = 0.5");
+        assert_eq!(parse(&prox).unwrap().aggregator, AggregatorArgs::FedProx { mu: 0.5 });
+        let error = parse(&prox.replace("epochs = 1", "epochs = 1\nfedprox_mu = 0.1")).unwrap_err();
+        assert!(error.contains("`aggregator.mu` is 0.5"), "{error}");
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_protocol::{Digest, Evaluation, NodeId, NodeTiming};
-use serde::Serialize;
+use fedwasm_protocol::{Digest, Evaluation, Metrics, NodeId, NodeTiming};
+use serde::{Deserialize, Serialize};
 
 /// What happened, round by round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
     /// What people call it.
     pub name: String,
@@ -14,15 +14,19 @@ pub struct History {
     pub plan: PlanRecord,
     /// Where all randomness came from.
     pub random_seed: u64,
+    /// How far it is: `running`, `finished`, `stopped: ...` or `failed: ...`.
+    pub status: String,
+    /// Rounds that were asked for.
+    pub rounds_max: u32,
     /// The rounds in order.
     pub rounds: Vec<RoundRecord>,
     /// The training loss of a local job, at most 1,000 points.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRecord>,
 }
 
 /// The plan that ran.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanRecord {
     /// Its name.
     pub name: String,
@@ -32,8 +36,13 @@ pub struct PlanRecord {
     pub sha256: Digest,
 }
 
+/// The status of an experiment that goes on.
+pub(crate) const RUNNING: &str = "running";
+/// The status of an experiment whose rounds are done.
+pub(crate) const FINISHED: &str = "finished";
+
 /// One round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RoundRecord {
     /// From 1.
     pub round: u32,
@@ -50,7 +59,7 @@ pub struct RoundRecord {
 }
 
 /// Where the time of a round went, in milliseconds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct RoundTiming {
     /// The whole round.
     pub wall_ms: f64,
@@ -71,7 +80,7 @@ pub struct RoundTiming {
 }
 
 /// What a node did in a round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Rows of its training part, its weight in the mean.
     pub n_samples: u64,
@@ -79,16 +88,26 @@ pub struct NodeRecord {
     pub n_steps: u64,
     /// Mean training loss of the round.
     pub train_loss: Option<f64>,
+    /// What the plan reported of its optimizer, such as `lr`.
+    pub optimizer_args: Metrics,
+    /// What it ran on.
+    pub device: String,
+    /// What it did otherwise than asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Scores of its own update on its held-out rows.
     pub evaluation: Option<Evaluation>,
     /// Scores of the aggregated model on its held-out rows.
     pub global_evaluation: Option<Evaluation>,
-    /// Where its time went.
+    /// Where its time went, as it says.
     pub timing: NodeTiming,
+    /// From the request to its answer, in milliseconds (Fed-BioMed
+    /// `rtime_total`, without polling).
+    pub total_ms: f64,
 }
 
 /// A point of the training loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
     /// The last step of the points that it stands for, from 1.
     pub step: u64,
@@ -145,16 +164,34 @@ pub(crate) fn combine(evaluations: &[&Evaluation]) -> Option<Evaluation> {
     let first = evaluations.first()?;
     let mean = |name: &String| {
         let weighted = evaluations.iter().map(|evaluation| {
-            evaluation.metrics.get(name).map(|value| value * evaluation.n_rows as f64)
+            // The share first: one evaluation alone keeps its bits.
+            let share = evaluation.n_rows as f64 / n_rows as f64;
+            evaluation.metrics.get(name).map(|value| share * value)
         });
-        weighted.sum::<Option<f64>>().map(|sum| (name.clone(), sum / n_rows as f64))
+        weighted.sum::<Option<f64>>().map(|sum| (name.clone(), sum))
     };
     Some(Evaluation { n_rows, metrics: first.metrics.keys().filter_map(mean).collect() })
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn empty_history() -> History {
+        History {
+            name: "t".into(),
+            plan: PlanRecord {
+                name: "p".into(),
+                version: "1.0.0".into(),
+                sha256: Digest::of(b"p"),
+            },
+            random_seed: 42,
+            status: RUNNING.into(),
+            rounds_max: 3,
+            rounds: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
 
     #[test]
     fn steps_stay_bounded_and_keep_the_mean() {

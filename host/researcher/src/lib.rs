@@ -2,26 +2,44 @@
 //! files that both leave behind. Never prints; tells what happens as events.
 
 mod aggregate;
+mod aux_vars;
+mod breakpoint;
 mod columns;
 mod curve;
 mod error;
 mod evaluate;
+mod event;
 mod experiment;
 mod experiment_file;
 mod history;
+mod job;
 mod local_job;
+mod monitor;
+mod node_states;
 mod output;
 mod plan;
+mod present;
 mod replies;
+mod report;
 mod requests;
+mod strategy;
+mod tensorboard;
 
+pub use aggregate::{AggregateError, Aggregator, AggregatorArgs, Moments, Update, Updates};
+pub use aux_vars::{AuxVars, ReceivedAuxVars, transpose};
+pub use breakpoint::Breakpoint;
+pub use columns::Member;
 pub use error::Error;
 pub use evaluate::{EvaluateOptions, evaluate};
-pub use experiment::{Event, ExperimentResult, run_experiment};
-pub use experiment_file::{
-    AggregatorArgs, ExperimentFile, LocalFile, NetworkArgs, Selection, StrategyArgs, random_seed,
-    standard_training,
-};
+pub use event::{Event, Events};
+pub use experiment::{Experiment, ExperimentOptions, ExperimentResult, run_experiment};
+pub use experiment_file::{ExperimentFile, LocalFile, NetworkArgs, random_seed, standard_training};
 pub use history::{History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord};
+pub use job::{Job, JobOptions, JobState, Replies};
 pub use local_job::{LocalEvent, LocalOptions, LocalResult, run_local};
+pub use node_states::NodeStates;
+pub use output::{load_history, report};
 pub use plan::{load_params, load_plan};
+pub use present::{NodePresent, present};
+pub use replies::Reply;
+pub use strategy::{EarlyStopping, Selection, StrategyArgs};

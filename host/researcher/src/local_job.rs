@@ -10,9 +10,9 @@ use fedwasm_dataset::CsvFile;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
 use fedwasm_sandbox::{Cancel, DataFacts, Level, Limits, Sandbox};
-use fedwasm_training::{Event, Examples, Round, Turn, facts, initial_params};
+use fedwasm_training::{Before, Event, Examples, Round, Turn, facts};
 
-use crate::history::Steps;
+use crate::history::{FINISHED, Steps};
 use crate::{Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, output};
 
 /// What a local job does.
@@ -90,14 +90,18 @@ pub fn run_local(
     let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
     let plan = Sandbox::new()?.describe(&options.component, limits)?;
     let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
-    let round = Round::new(&plan, &options.model, &options.training, &facts)?;
+    let aggregator = Arguments::new();
+    let round = Round::new(&plan, &options.model, &options.training, &aggregator, &facts)?;
     let (metadata, seed) = (plan.metadata(), options.random_seed);
-    let ratio = options.training.test_ratio;
-    let examples =
-        Examples::read(&file, &options.data, metadata, round.declaration(), ratio, seed)?;
+    // The first round of a federation of one: equal seeds, equal bits.
+    let node: NodeId = "local".parse().map_err(|error: fedwasm_protocol::IdError| {
+        Error::Internal { reason: error.to_string() }
+    })?;
+    let turn = Turn { random_seed: seed, round: 1, node: node.clone() };
+    let examples = Examples::read(&file, &options.data, &round, &turn)?;
     let params = match &options.params {
         Some(params) => params.clone(),
-        None => initial_params(&plan, &options.model, &facts, seed, cancel)?,
+        None => round.initial_params(seed, cancel)?,
     };
     let steps = Arc::new(Mutex::new(Steps::new()));
     let mut events = events;
@@ -106,7 +110,8 @@ pub fn run_local(
         let steps = Arc::clone(&steps);
         move |event| match event {
             Event::Log(level, line) => events(LocalEvent::Log(level, line)),
-            Event::Step { step, steps_max, loss } => {
+            Event::Step { step, steps_max, values, .. } => {
+                let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
                 if let Some(loss) = loss {
                     steps.lock().unwrap_or_else(PoisonError::into_inner).push(step, loss);
                 }
@@ -114,28 +119,28 @@ pub fn run_local(
             }
         }
     };
-    // The first round of a federation of one: equal seeds, equal bits.
-    let node: NodeId = "local".parse().map_err(|error: fedwasm_protocol::IdError| {
-        Error::Internal { reason: error.to_string() }
-    })?;
-    let turn = Turn { random_seed: seed, round: 1, node: node.clone() };
     let prepare_ms = start.elapsed().as_secs_f64() * 1e3;
     let start_train = Instant::now();
-    let trained = round.train(&examples, params, &turn, Box::new(collect), cancel)?;
+    let before = Before { params, ..Before::default() };
+    let trained = round.train(&examples, before, &turn, Box::new(collect), cancel)?;
     let train_ms = start_train.elapsed().as_secs_f64() * 1e3;
     let evaluation = match examples.n_test() {
         0 => None,
-        _ => Some(round.evaluate(&examples, &trained.params, cancel)?),
+        _ => Some(round.evaluate(&examples, &trained.params, None, seed, cancel)?),
     };
     let (params_sha256, _) = output::params_digest(&trained.params)?;
     let timing = NodeTiming { prepare_ms, train_ms, ..NodeTiming::default() };
     let record = NodeRecord {
         n_samples: trained.n_samples,
-        n_steps: trained.report.steps,
-        train_loss: trained.report.metrics.get("loss").copied(),
+        n_steps: trained.n_steps,
+        train_loss: trained.metrics.get("loss").copied(),
+        optimizer_args: trained.optimizer_args.clone(),
+        device: "cpu".into(),
+        warnings: Vec::new(),
         evaluation: evaluation.clone(),
         global_evaluation: None,
         timing,
+        total_ms: start.elapsed().as_secs_f64() * 1e3,
     };
     let wall_ms = start.elapsed().as_secs_f64() * 1e3;
     let history = History {
@@ -146,9 +151,11 @@ pub fn run_local(
             sha256: options.component.digest(),
         },
         random_seed: seed,
+        status: FINISHED.into(),
+        rounds_max: 1,
         rounds: vec![RoundRecord {
             round: 1,
-            timing: RoundTiming { wall_ms, train_ms, ..RoundTiming::default() },
+            timing: RoundTiming { wall_ms, prepare_ms, train_ms, ..RoundTiming::default() },
             nodes: [(node, record)].into(),
             dropped: [].into(),
             params_sha256,

@@ -1,17 +1,26 @@
 //! The files that an experiment and a local job leave behind.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, mpk, to_safetensors};
-use fedwasm_protocol::Digest;
+use fedwasm_protocol::{Digest, Evaluation, NodeId};
 
 use crate::curve::{Line, draw};
-use crate::{Error, History};
+use crate::report::{self, Report};
+use crate::{Error, History, RoundRecord};
+
+const HISTORY: &str = "history.json";
+/// The largest history that is read, in bytes.
+const HISTORY_BYTES_MAX: u64 = 1 << 30;
+/// The most nodes of a chart, and the most charts of metrics.
+const NODES_MAX: usize = 8;
+const METRICS_MAX: usize = 8;
 
 /// Returns the identity of parameters: the SHA-256 of `params.safetensors`.
 pub(crate) fn params_digest(params: &Params) -> Result<(Digest, Vec<u8>), Error> {
-    let bytes = to_safetensors(params).map_err(Error::Aggregation)?;
+    let bytes = to_safetensors(params).map_err(Error::Shapes)?;
     Ok((Digest::of(&bytes), bytes))
 }
 
@@ -21,7 +30,25 @@ pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
     writable.map_err(Error::Out)
 }
 
-/// Writes `params.mpk`, `params.safetensors`, `history.json` and `curve.svg`.
+/// Writes `history.json`.
+pub(crate) fn write_history(dir: &Path, history: &History) -> Result<(), Error> {
+    let json = serde_json::to_vec_pretty(history).map_err(std::io::Error::from)?;
+    Ok(Folder::create(dir)?.write(HISTORY, &json)?)
+}
+
+/// Reads `history.json` of a finished or running experiment, or of a local job.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::File`].
+pub fn load_history(dir: &Path) -> Result<History, Error> {
+    let path = dir.join(HISTORY);
+    let bytes = fedwasm_folder::read_file(&path, HISTORY_BYTES_MAX)?;
+    let damaged = |error: serde_json::Error| Error::File { path, reason: format!(" {error}") };
+    serde_json::from_slice(&bytes).map_err(damaged)
+}
+
+/// Writes `params.mpk`, `params.safetensors`, `history.json`, `curve.svg` and
+/// `report.html`.
 pub(crate) fn write(
     dir: &Path,
     researcher_id: &str,
@@ -29,13 +56,56 @@ pub(crate) fn write(
     history: &History,
 ) -> Result<Folder, Error> {
     let folder = Folder::create(dir)?;
-    let mpk = mpk::write_params(researcher_id, params).map_err(Error::Aggregation)?;
+    let mpk = mpk::write_params(researcher_id, params).map_err(Error::Shapes)?;
     folder.write("params.mpk", &mpk)?;
     folder.write("params.safetensors", &params_digest(params)?.1)?;
-    let json = serde_json::to_vec_pretty(history).map_err(std::io::Error::from)?;
-    folder.write("history.json", &json)?;
+    write_history(dir, history)?;
     folder.write("curve.svg", curve(history)?.as_bytes())?;
+    folder.write("report.html", report(history)?.as_bytes())?;
     Ok(folder)
+}
+
+/// Returns an HTML page about an experiment or a local job: curves of every
+/// node and round, and tables.
+///
+/// # Errors
+/// [`Error::Curve`].
+pub fn report(history: &History) -> Result<String, Error> {
+    let mut curves = vec![("Loss".to_owned(), curve(history)?)];
+    for (heading, lines) in metric_curves(history) {
+        curves.push((heading.clone(), draw(&heading, "round", &heading, &lines)?));
+    }
+    Ok(report::html(&Report { history, status: &history.status, curves }))
+}
+
+/// A chart for every metric of held-out rows but the loss, in ascending order
+/// of names: of all rows, and of each node.
+fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
+    let scored = history.rounds.iter().filter_map(|round| round.evaluation.as_ref());
+    let names: BTreeSet<&String> = scored.flat_map(|e| e.metrics.keys()).collect();
+    let names = names.into_iter().filter(|name| *name != "loss").take(METRICS_MAX);
+    let chart = |name: &String| {
+        let of = |evaluation: Option<&Evaluation>| evaluation?.metrics.get(name).copied();
+        let line = |label: String, value: &dyn Fn(&RoundRecord) -> Option<f64>| {
+            let points = history.rounds.iter();
+            let points = points.filter_map(|round| Some((f64::from(round.round), value(round)?)));
+            Line { label, points: points.collect() }
+        };
+        let mut lines = vec![line("all nodes".into(), &|round| of(round.evaluation.as_ref()))];
+        for node in nodes(history) {
+            let value = |round: &RoundRecord| of(round.nodes.get(node)?.global_evaluation.as_ref());
+            lines.push(line(node.to_string(), &value));
+        }
+        (name.clone(), lines)
+    };
+    names.map(chart).collect()
+}
+
+/// The nodes that charts show: more lines than colours would say nothing.
+fn nodes(history: &History) -> impl Iterator<Item = &NodeId> {
+    let nodes: BTreeSet<&NodeId> =
+        history.rounds.iter().flat_map(|round| round.nodes.keys()).collect();
+    nodes.into_iter().take(NODES_MAX)
 }
 
 fn curve(history: &History) -> Result<String, Error> {
@@ -51,7 +121,7 @@ fn curve(history: &History) -> Result<String, Error> {
         }
         return draw(&title, "step", "loss", &lines);
     }
-    let line = |label: &str, value: &dyn Fn(&crate::RoundRecord) -> Option<f64>| {
+    let line = |label: &str, value: &dyn Fn(&RoundRecord) -> Option<f64>| {
         let points = history.rounds.iter();
         let points = points.filter_map(|round| Some((f64::from(round.round), value(round)?)));
         Line { label: label.to_owned(), points: points.collect() }
@@ -59,11 +129,8 @@ fn curve(history: &History) -> Result<String, Error> {
     let mut lines = vec![line("held-out loss", &|round| {
         round.evaluation.as_ref()?.metrics.get("loss").copied()
     })];
-    let nodes: std::collections::BTreeSet<_> =
-        history.rounds.iter().flat_map(|round| round.nodes.keys()).collect();
-    // More lines than colours would say nothing.
-    for node in nodes.into_iter().take(8) {
-        let loss = |round: &crate::RoundRecord| round.nodes.get(node)?.train_loss;
+    for node in nodes(history) {
+        let loss = |round: &RoundRecord| round.nodes.get(node)?.train_loss;
         lines.push(line(&format!("training loss, {node}"), &loss));
     }
     draw(&title, "round", "loss", &lines)

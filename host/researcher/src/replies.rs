@@ -1,16 +1,56 @@
 //! Replies of nodes: what in them is believed, and what is not.
 
+use std::time::Duration;
+
 use fedwasm_params::{Params, from_safetensors};
-use fedwasm_protocol::{Body, Mode, NodeTiming, Reason, RoundReply};
-use fedwasm_sandbox::Declaration;
+use fedwasm_protocol::{
+    Body, Evaluation, Metrics, Mode, NodeId, NodeTiming, Reason, RoundReply, StateId, printable,
+};
+use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
+use fedwasm_transport::Repository;
 
 use crate::columns::Member;
 use crate::requests::Answer;
+use crate::{AuxVars, Error};
+
+/// What a node gave in a round, checked.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Its trained parameters: exactly what the plan declares, all finite.
+    pub params: Params,
+    /// Its auxiliary variables: exactly what the plan declares, all finite.
+    pub aux: Params,
+    /// The state that it goes on from next time, as it names it.
+    pub state_id: Option<StateId>,
+    /// Rows of its training part (Fed-BioMed `sample_size`).
+    pub n_samples: u64,
+    /// Optimizer steps.
+    pub n_steps: u64,
+    /// Mean training loss, if the plan reports one.
+    pub train_loss: Option<f64>,
+    /// Scores of its own update on its held-out rows, if asked for.
+    pub evaluation: Option<Evaluation>,
+    /// What the plan reports of its optimizer, such as `lr`.
+    pub optimizer_args: Metrics,
+    /// What it ran on.
+    pub device: String,
+    /// What it did otherwise than asked for.
+    pub warnings: Vec<String>,
+    /// Where its time went, as it says.
+    pub timing: NodeTiming,
+    /// From sending the request to its answer, in milliseconds.
+    pub total_ms: f64,
+}
 
 /// The most metrics of a node, the plan's and the host's, and the longest name
 /// of one in bytes.
 const METRICS_MAX: usize = 128;
 const METRIC_BYTES_MAX: usize = 64;
+/// The most warnings of a node, and the longest in bytes.
+const WARNINGS_MAX: usize = 16;
+const WARNING_BYTES_MAX: usize = 512;
+/// What headers of a safetensors file may take beside the tensors.
+const HEADER_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a node whose will arrived is dropped.
 pub(crate) const GONE: &str = "it is gone (its last will arrived)";
@@ -30,27 +70,120 @@ pub(crate) fn is_sound(reply: &RoundReply, mode: Mode, member: &Member) -> bool 
         let n_metrics = evaluation.metrics.len();
         rows(evaluation.n_rows) && n_metrics <= METRICS_MAX && evaluation.metrics.iter().all(metric)
     });
-    let NodeTiming { download_ms, prepare_ms, train_ms, upload_ms } = reply.timing;
-    let times = [download_ms, prepare_ms, train_ms, upload_ms];
+    let NodeTiming { download_ms, prepare_ms, train_ms, process_ms, upload_ms } = reply.timing;
+    let times = [download_ms, prepare_ms, train_ms, process_ms, upload_ms];
+    let optimizer = &reply.optimizer_args;
+    let words = reply.warnings.iter().chain([&reply.device]);
     complete
+        && optimizer.len() <= METRICS_MAX
+        && optimizer.iter().all(metric)
+        && reply.warnings.len() <= WARNINGS_MAX
+        && words.map(String::len).all(|len| len <= WARNING_BYTES_MAX)
+        // Nobody asked for it: there is no secure aggregation yet.
+        && reply.encryption_factor.is_none()
         && rows(reply.n_samples)
         && scores
         && reply.train_loss.is_none_or(f64::is_finite)
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
 }
 
-/// Reads an update and checks that it is exactly what the plan declares, and
-/// finite.
-pub(crate) fn update(declaration: &Declaration, bytes: &[u8]) -> Result<Params, String> {
-    let params = from_safetensors(bytes).map_err(|error| error.to_string())?;
-    let specs = declaration.model.iter();
-    let specs = specs.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
-    let tensors = params.arrange(specs).map_err(|error| error.to_string())?;
-    if let Some(at) = tensors.iter().position(|tensor| !tensor.is_finite()) {
-        return Err(format!("its parameter `{}` is not finite", declaration.model[at].name));
+/// Fetches what a reply names and checks that it is exactly what the plan
+/// declares, and finite. An error says what is wrong with the node.
+pub(crate) async fn accept(
+    reply: RoundReply,
+    time: Duration,
+    declaration: &Declaration,
+    repository: &Repository,
+) -> Result<Reply, String> {
+    let model: Vec<&TensorSpec> = of_scope(&declaration.model, Scope::Shared);
+    let bound = |specs: &[TensorSpec]| n_bytes(specs) + HEADER_BYTES_MAX;
+    let too_large = |what: &str, size: u64| Err(format!("its {what} have {size} bytes"));
+    let params = match reply.params {
+        None => return Err("it sent no parameters".into()),
+        Some(blob) if blob.size > bound(&declaration.model) => {
+            return too_large("parameters", blob.size);
+        }
+        Some(blob) => repository.get(&blob).await.map_err(|error| error.to_string())?,
+    };
+    let aux = match &reply.aux {
+        None => Params::default(),
+        Some(payload) if payload.blob.size > bound(&declaration.aux_out) => {
+            return too_large("auxiliary variables", payload.blob.size);
+        }
+        Some(payload) => {
+            let bytes = repository.get_payload(payload).await.map_err(|error| error.to_string())?;
+            from_safetensors(&bytes).map_err(|error| error.to_string())?
+        }
+    };
+    let params = from_safetensors(&params).map_err(|error| error.to_string())?;
+    let aux_out: Vec<&TensorSpec> = declaration.aux_out.iter().collect();
+    Ok(Reply {
+        params: exactly(&model, params).map_err(|error| format!("its parameters: {error}"))?,
+        aux: exactly(&aux_out, aux).map_err(|error| format!("its auxiliary variables: {error}"))?,
+        state_id: reply.state_id,
+        n_samples: reply.n_samples,
+        n_steps: reply.n_steps,
+        train_loss: reply.train_loss,
+        evaluation: reply.evaluation,
+        optimizer_args: reply.optimizer_args,
+        device: printable(&reply.device),
+        warnings: reply.warnings.iter().map(|warning| printable(warning)).collect(),
+        timing: reply.timing,
+        total_ms: time.as_secs_f64() * 1e3,
+    })
+}
+
+/// Checks parameters that a person or a file gave; those local to nodes are
+/// left out.
+pub(crate) fn shared(declaration: &Declaration, params: Params) -> Result<Params, Error> {
+    let local = of_scope(&declaration.model, Scope::Local);
+    let tensors = params.iter().filter(|(name, _)| !local.iter().any(|spec| spec.name == *name));
+    let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
+    let params = Params::new(tensors).map_err(Error::Shapes)?;
+    let model = of_scope(&declaration.model, Scope::Shared);
+    arranged(&model, params).map_err(Error::Shapes)
+}
+
+/// Checks that the aggregator sends exactly the auxiliary variables that the
+/// plan declares.
+pub(crate) fn check_aux_vars(
+    declaration: &Declaration,
+    aux: &AuxVars,
+    nodes: &[NodeId],
+) -> Result<(), Error> {
+    let check = |scope, params: Params| {
+        let specs = of_scope(&declaration.aux_in, scope);
+        arranged(&specs, params).map(drop).map_err(|error| Error::AuxVars {
+            reason: format!(
+                "{error}: the plan declares {}, the aggregator sends others",
+                match specs.is_empty() {
+                    true => "none".to_owned(),
+                    false => specs.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", "),
+                }
+            ),
+        })
+    };
+    check(Scope::Shared, aux.shared.clone())?;
+    nodes.iter().try_for_each(|node| check(Scope::Local, aux.own(node)))
+}
+
+fn of_scope(specs: &[TensorSpec], scope: Scope) -> Vec<&TensorSpec> {
+    specs.iter().filter(|spec| spec.scope == scope).collect()
+}
+
+fn exactly(specs: &[&TensorSpec], params: Params) -> Result<Params, String> {
+    let params = arranged(specs, params).map_err(|error| error.to_string())?;
+    if let Some((name, _)) = params.iter().find(|(_, tensor)| !tensor.is_finite()) {
+        return Err(format!("`{name}` is not finite"));
     }
-    let names = declaration.model.iter().map(|spec| spec.name.clone());
-    Params::new(names.zip(tensors).collect()).map_err(|error| error.to_string())
+    Ok(params)
+}
+
+fn arranged(specs: &[&TensorSpec], params: Params) -> Result<Params, fedwasm_params::Error> {
+    let wanted = specs.iter();
+    let wanted = wanted.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
+    let tensors = params.arrange(wanted)?;
+    Params::new(specs.iter().map(|spec| spec.name.clone()).zip(tensors).collect())
 }
 
 pub(crate) fn why_not(answer: Answer) -> (Reason, String) {
@@ -75,6 +208,12 @@ mod tests {
     fn reply() -> RoundReply {
         RoundReply {
             params: Some(BlobRef::of(b"x")),
+            aux: None,
+            state_id: None,
+            optimizer_args: [("lr".into(), 0.1)].into(),
+            encryption_factor: None,
+            device: "cpu".into(),
+            warnings: Vec::new(),
             n_samples: 8,
             n_steps: 1,
             train_loss: Some(0.5),
@@ -103,6 +242,11 @@ mod tests {
         assert!(!with(|reply| reply.params = None));
         assert!(!with(|reply| reply.train_loss = Some(f64::NAN)));
         assert!(!with(|reply| reply.timing.train_ms = f64::INFINITY));
+        assert!(!with(|reply| reply.timing.process_ms = -1.0));
+        assert!(!with(|reply| reply.device = "x".repeat(513)));
+        assert!(!with(|reply| reply.warnings = vec![String::new(); 17]));
+        assert!(!with(|reply| reply.encryption_factor = Some(vec![1])));
+        assert!(!with(|reply| _ = reply.optimizer_args.insert("lr".into(), f64::NAN)));
         assert!(!with(|reply| reply.evaluation.as_mut().unwrap().n_rows = u64::MAX));
         assert!(!with(|reply| _ = metrics(reply).insert("x".into(), f64::INFINITY)));
         assert!(!with(|reply| _ = metrics(reply).insert("\x1b[31m".into(), 1.0)));

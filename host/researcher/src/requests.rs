@@ -1,7 +1,7 @@
 //! Requests to nodes and the wait for their answers (Fed-BioMed `Requests`,
 //! with deadlines).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
@@ -49,6 +49,8 @@ pub(crate) struct Requests {
     sender: Sender,
     /// Whether each node that was ever seen is online.
     presence: BTreeMap<NodeId, bool>,
+    /// Nodes that said something that nobody waited for any more.
+    late: BTreeSet<NodeId>,
     cancelled: watch::Receiver<bool>,
 }
 
@@ -64,13 +66,20 @@ impl Requests {
             client_id: format!("researcher-{researcher}"),
             subscriptions: vec![topic::PRESENCE_ALL.into(), topic::researcher(&researcher)],
             greeting: None,
-            farewell: None,
+            // Empty, so that the broker retains nothing.
+            farewell: Some((topic::farewell(&researcher), Vec::new())),
         });
         let link = link.await?;
         let sender = link.sender();
-        let mut this = Self { researcher, link, sender, presence: BTreeMap::new(), cancelled };
+        let (presence, late) = (BTreeMap::new(), BTreeSet::new());
+        let mut this = Self { researcher, link, sender, presence, late, cancelled };
         this.learn_presence().await?;
         Ok(this)
+    }
+
+    /// Whose requests they are.
+    pub(crate) fn researcher(&self) -> &ResearcherId {
+        &self.researcher
     }
 
     /// The nodes that are online, in ascending order.
@@ -82,16 +91,41 @@ impl Requests {
         self.presence.get(node).is_some_and(|online| *online)
     }
 
+    /// Whether a late answer of the node came since this was last asked.
+    pub(crate) fn take_late(&mut self, node: &NodeId) -> bool {
+        self.late.remove(node)
+    }
+
+    /// Lets presence arrive until `is_enough`, for `time` at most.
+    pub(crate) async fn watch(
+        &mut self,
+        time: Duration,
+        is_enough: impl Fn(&Self) -> bool,
+    ) -> Result<(), Error> {
+        let end = Instant::now() + time;
+        while !is_enough(self) {
+            match self.next(end).await? {
+                Next::Message(envelope) => self.note_late(&envelope),
+                Next::Presence(..) | Next::Restored => {}
+                Next::Deadline => break,
+                Next::Cancelled => return Err(Error::Cancelled),
+            }
+        }
+        Ok(())
+    }
+
     /// Sends every node its request and waits until all answered, are gone,
-    /// or `deadline` has passed. `sent` is called when all is sent.
+    /// or `deadline` has passed. `sent` is called when all is sent. Each answer
+    /// comes with the time that it took.
     pub(crate) async fn ask(
         &mut self,
         requests: Vec<(NodeId, Body)>,
         deadline: Duration,
         sent: impl FnOnce(),
         mut seen: impl FnMut(&NodeId, Seen),
-    ) -> Result<BTreeMap<NodeId, Answer>, Error> {
-        let end = Instant::now() + deadline;
+    ) -> Result<BTreeMap<NodeId, (Answer, Duration)>, Error> {
+        let start = Instant::now();
+        let end = start + deadline;
         let mut pending = Pending::new();
         let mut answers = BTreeMap::new();
         for (node, body) in requests {
@@ -105,13 +139,13 @@ impl Requests {
         for node in gone {
             pending.remove(&node);
             seen(&node, Seen::Gone);
-            answers.insert(node, Answer::Gone);
+            answers.insert(node, (Answer::Gone, start.elapsed()));
         }
         while !pending.is_empty() {
             match self.next(end).await? {
                 Next::Presence(node, false) if pending.remove(&node).is_some() => {
                     seen(&node, Seen::Gone);
-                    answers.insert(node, Answer::Gone);
+                    answers.insert(node, (Answer::Gone, start.elapsed()));
                 }
                 Next::Presence(..) => {}
                 // What was under way is lost with the connection; nodes that
@@ -123,23 +157,26 @@ impl Requests {
                     }
                 }
                 Next::Message(envelope) => {
-                    let Some((node, body)) = of_pending(&pending, *envelope) else { continue };
+                    let Some((node, body)) = of_pending(&pending, &envelope) else {
+                        self.note_late(&envelope);
+                        continue;
+                    };
                     match body {
                         Body::Progress(progress) => seen(&node, Seen::Progress(progress)),
                         Body::Refused(refusal) => {
                             pending.remove(&node);
-                            answers.insert(node, Answer::Refused(refusal));
+                            answers.insert(node, (Answer::Refused(refusal), start.elapsed()));
                         }
                         body => {
                             pending.remove(&node);
-                            answers.insert(node, Answer::Reply(body));
+                            answers.insert(node, (Answer::Reply(body), start.elapsed()));
                         }
                     }
                 }
                 Next::Deadline => {
                     self.cancel(&pending).await;
                     let silent = std::mem::take(&mut pending).into_keys();
-                    answers.extend(silent.map(|node| (node, Answer::Silent)));
+                    answers.extend(silent.map(|node| (node, (Answer::Silent, start.elapsed()))));
                 }
                 Next::Cancelled => {
                     self.cancel(&pending).await;
@@ -179,6 +216,16 @@ impl Requests {
                 Next::Deadline => return Ok(()),
                 Next::Cancelled => return Err(Error::Cancelled),
             }
+        }
+    }
+
+    /// What comes after its deadline changes no round, but shows that the node
+    /// is alive.
+    fn note_late(&mut self, envelope: &Envelope) {
+        if let Ok(node) = envelope.sender.parse::<NodeId>()
+            && self.presence.contains_key(&node)
+        {
+            self.late.insert(node);
         }
     }
 
@@ -262,11 +309,11 @@ enum Next {
 
 /// Returns who answers, if it is a node that is asked and the request is the
 /// one that it was asked: anything else cannot touch the round.
-fn of_pending(pending: &Pending, envelope: Envelope) -> Option<(NodeId, Body)> {
+fn of_pending(pending: &Pending, envelope: &Envelope) -> Option<(NodeId, Body)> {
     let Envelope { sender, request_id, body, .. } = envelope;
     let node: NodeId = sender.parse().ok()?;
     let (asked, _) = pending.get(&node)?;
-    (*asked == request_id).then_some((node, body))
+    (asked == request_id).then(|| (node, body.clone()))
 }
 
 fn random() -> Result<RequestId, Error> {

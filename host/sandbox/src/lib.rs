@@ -27,4 +27,4 @@ pub use engine::{Cancel, Sandbox};
 pub use fault::{Error, Fault, FaultKind, PlanName};
 pub use host::{Batch, Event, Level, Loader};
 pub use limits::Limits;
-pub use session::{Outcome, Report, Session};
+pub use session::{Outcome, Report, Session, Start, n_bytes};

@@ -32,11 +32,26 @@ pub struct Report {
     pub metrics: Metrics,
 }
 
+/// What training starts from.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// Model parameters.
+    pub model: Params,
+    /// Auxiliary variables from the researcher.
+    pub aux_in: Params,
+    /// Node state; zeros if none.
+    pub state: Option<Params>,
+}
+
 /// What a call left behind.
 #[derive(Debug)]
 pub struct Outcome {
     /// Model parameters.
     pub model: Params,
+    /// Auxiliary variables for the researcher; zeros where training wrote none.
+    pub aux_out: Params,
+    /// Node state.
+    pub state: Params,
     /// What the plan says that it did; none after `init` and `predict`.
     pub report: Option<Report>,
     /// Scores of each batch, float32 [rows, columns]; only after `predict`.
@@ -50,18 +65,18 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 pub struct Session {
     described: Described,
-    model_arguments: Arguments,
+    arguments: Arguments,
     declaration: Declaration,
 }
 
 impl Described {
-    /// Asks the plan for the shapes that follow from `model_arguments`, which
+    /// Asks the plan for the shapes that follow from `arguments`, which
     /// [`crate::Metadata::arguments`] made.
     ///
     /// # Errors
     /// [`Error::Fault`].
-    pub fn session(&self, model_arguments: Arguments) -> Result<Session, Error> {
-        let arguments = cross(&model_arguments);
+    pub fn session(&self, given: Arguments) -> Result<Session, Error> {
+        let arguments = cross(&given);
         let call_with = Call { export: Export::Declare, ..Call::pure(&self.limits) };
         let (declared, _) =
             call(&self.sandbox, &self.pre, &self.plan, call_with, |plan, store| {
@@ -71,7 +86,7 @@ impl Described {
         let declaration = check_declaration(declared, self.limits.declared_bytes_max);
         let bad = |detail| Fault { plan: self.plan.clone(), kind: FaultKind::BadOutput, detail };
         let declaration = declaration.map_err(bad)?;
-        Ok(Session { described: self.clone(), model_arguments, declaration })
+        Ok(Session { described: self.clone(), arguments: given, declaration })
     }
 }
 
@@ -91,14 +106,9 @@ impl Session {
     /// # Errors
     /// [`Error::Fault`].
     pub fn init(&self, seed: [u8; 32], cancel: &Cancel) -> Result<Params, Error> {
-        let zeros = self.declaration.model.iter().map(|spec| {
-            let tensor = Tensor::zeros(spec.dtype, spec.shape.clone());
-            tensor.map(|tensor| (spec.name.clone(), tensor))
-        });
-        let zeros = zeros.collect::<Result<_, _>>().and_then(Params::new);
-        let arguments = cross(&self.model_arguments);
-        let mut run = self.run(Export::Init, zeros.map_err(|e| self.misfit(e))?, seed, cancel)?;
-        run.events = Box::new(drop);
+        let zeros = zeros(&self.declaration.model).map_err(|error| self.misfit(error))?;
+        let arguments = cross(&self.arguments);
+        let run = self.run(Export::Init, Start { model: zeros, ..self.blank()? }, seed, cancel)?;
         let outcome = self.call(run, |plan, store| {
             let result = plan.call_init(store, &arguments)?;
             Ok(result.map(|()| None))
@@ -109,19 +119,18 @@ impl Session {
     /// Runs `train` on the batches of `loader`.
     ///
     /// # Errors
-    /// [`Error::Params`] if `params` are not exactly the declared ones,
-    /// [`Error::Fault`], [`Error::Loader`].
+    /// [`Error::Params`] if the tensors of `start` are not exactly the declared
+    /// ones, [`Error::Fault`], [`Error::Loader`].
     pub fn train(
         &self,
-        arguments: &Arguments,
-        params: Params,
+        start: Start,
         seed: [u8; 32],
         loader: Box<dyn Loader>,
         events: Box<dyn FnMut(Event) + Send>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        let arguments = cross(arguments);
-        let run = self.run(Export::Train, params, seed, cancel)?;
+        let arguments = cross(&self.arguments);
+        let run = self.run(Export::Train, start, seed, cancel)?;
         let run = Call { loader: Some(loader), events, ..run };
         self.call(run, |plan, store| Ok(plan.call_train(store, &arguments)?.map(Some)))
     }
@@ -133,14 +142,14 @@ impl Session {
     /// got its scores.
     pub fn predict(
         &self,
-        arguments: &Arguments,
-        params: Params,
+        model: Params,
         seed: [u8; 32],
         loader: Box<dyn Loader>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        let arguments = cross(arguments);
-        let run = self.run(Export::Predict, params, seed, cancel)?;
+        let arguments = cross(&self.arguments);
+        let start = Start { model, ..self.blank()? };
+        let run = self.run(Export::Predict, start, seed, cancel)?;
         let run = Call { loader: Some(loader), ..run };
         self.call(run, |plan, store| Ok(plan.call_predict(store, &arguments)?.map(|()| None)))
     }
@@ -151,38 +160,42 @@ impl Session {
     /// As [`Session::train`].
     pub fn validate(
         &self,
-        arguments: &Arguments,
-        params: Params,
+        model: Params,
         seed: [u8; 32],
         loader: Box<dyn Loader>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        let arguments = cross(arguments);
-        let run = self.run(Export::Validate, params, seed, cancel)?;
+        let arguments = cross(&self.arguments);
+        let start = Start { model, ..self.blank()? };
+        let run = self.run(Export::Validate, start, seed, cancel)?;
         let run = Call { loader: Some(loader), ..run };
         self.call(run, |plan, store| Ok(plan.call_validate(store, &arguments)?.map(Some)))
+    }
+
+    /// Zeros for everything that only training sees.
+    fn blank(&self) -> Result<Start, Error> {
+        let aux_in = zeros(&self.declaration.aux_in).map_err(|error| self.misfit(error))?;
+        Ok(Start { model: Params::default(), aux_in, state: None })
     }
 
     fn run(
         &self,
         export: Export,
-        params: Params,
+        start: Start,
         seed: [u8; 32],
         cancel: &Cancel,
     ) -> Result<Call, Error> {
-        let specs = self.declaration.model.iter();
-        let specs = specs.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
-        let model = params.arrange(specs).map_err(|error| self.misfit(error))?;
-        let zeros = |specs: &[TensorSpec]| -> Result<Slot, fedwasm_params::Error> {
-            let zero = |spec: &TensorSpec| Tensor::zeros(spec.dtype, spec.shape.clone());
-            Ok(Slot::new(specs, specs.iter().map(zero).collect::<Result<_, _>>()?))
-        };
-        let slots = |declaration: &Declaration| -> Result<[Slot; 4], fedwasm_params::Error> {
+        let slots = || -> Result<[Slot; 4], fedwasm_params::Error> {
+            let Declaration { model, aux_in, aux_out, state, .. } = &self.declaration;
+            let kept = match start.state {
+                Some(kept) => kept,
+                None => zeros(state)?,
+            };
             Ok([
-                Slot::new(&declaration.model, model),
-                zeros(&declaration.aux_in)?,
-                zeros(&declaration.aux_out)?,
-                zeros(&declaration.state)?,
+                slot(model, start.model)?,
+                slot(aux_in, start.aux_in)?,
+                slot(aux_out, zeros(aux_out)?)?,
+                slot(state, kept)?,
             ])
         };
         Ok(Call {
@@ -192,7 +205,7 @@ impl Session {
             cancel: cancel.clone(),
             loader: None,
             events: Box::new(drop),
-            slots: slots(&self.declaration).map_err(|error| self.misfit(error))?,
+            slots: slots().map_err(|error| self.misfit(error))?,
         })
     }
 
@@ -223,10 +236,14 @@ impl Session {
             }
             _ => Vec::new(),
         };
-        let names = self.declaration.model.iter().map(|spec| spec.name.clone());
-        let model = Params::new(names.zip(host.model.tensors).collect());
+        let named = |specs: &[TensorSpec], slot: Slot| {
+            let names = specs.iter().map(|spec| spec.name.clone());
+            Params::new(names.zip(slot.tensors).collect()).map_err(|error| self.misfit(error))
+        };
         Ok(Outcome {
-            model: model.map_err(|error| self.misfit(error))?,
+            model: named(&self.declaration.model, host.model)?,
+            aux_out: named(&self.declaration.aux_out, host.aux_out)?,
+            state: named(&self.declaration.state, host.state)?,
             report,
             predictions,
             rows: host.n_rows,
@@ -238,13 +255,25 @@ impl Session {
     }
 }
 
-impl Declaration {
-    /// Bytes of the model parameters.
-    pub fn model_bytes(&self) -> u64 {
-        let bytes =
-            |spec: &TensorSpec| spec.shape.iter().product::<u64>() * DType::size(spec.dtype) as u64;
-        self.model.iter().map(bytes).sum()
-    }
+/// Bytes of these tensors.
+pub fn n_bytes(specs: &[TensorSpec]) -> u64 {
+    let bytes =
+        |spec: &TensorSpec| spec.shape.iter().product::<u64>() * DType::size(spec.dtype) as u64;
+    specs.iter().map(bytes).sum()
+}
+
+/// Tensors of zeros, as these specifications say.
+fn zeros(specs: &[TensorSpec]) -> Result<Params, fedwasm_params::Error> {
+    let zero =
+        |spec: &TensorSpec| Ok((spec.name.clone(), Tensor::zeros(spec.dtype, spec.shape.clone())?));
+    Params::new(specs.iter().map(zero).collect::<Result<_, _>>()?)
+}
+
+/// Tensors that must be exactly the declared ones.
+fn slot(specs: &[TensorSpec], tensors: Params) -> Result<Slot, fedwasm_params::Error> {
+    let wanted = specs.iter();
+    let wanted = wanted.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
+    Ok(Slot::new(specs, tensors.arrange(wanted)?))
 }
 
 /// All that one call needs beside the plan.

@@ -30,6 +30,14 @@ pub enum Error {
         /// What it declares.
         what: String,
     },
+    /// What a node kept, or what a researcher sent, is not what the plan declares.
+    #[error("{what}: {source}")]
+    Tensors {
+        /// Which tensors.
+        what: &'static str,
+        /// What is wrong.
+        source: fedwasm_params::Error,
+    },
     /// The split leaves a part empty.
     #[error("{rows} rows with test_ratio {test_ratio} leave no rows to {part}")]
     EmptyPart {
@@ -66,6 +74,14 @@ pub enum Error {
         got: u64,
         /// Rows that there are.
         given: u64,
+    },
+    /// The plan predicts more or fewer numbers a row than there are targets.
+    #[error("the plan predicts {got} numbers a row, there are {expected} targets")]
+    Outputs {
+        /// Numbers a row.
+        got: usize,
+        /// Targets a row.
+        expected: usize,
     },
     /// The scores do not fit the task.
     #[error("the plan's scores have {columns} columns for a target with class {class}")]

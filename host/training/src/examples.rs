@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use fedwasm_dataset::{CsvFile, Table};
 use fedwasm_params::DType;
-use fedwasm_protocol::{Arguments, DataArgs, seed};
+use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, seed};
 use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Dependency, Metadata};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::shuffle::split;
-use crate::{Error, Preprocessing};
+use crate::{Error, Preprocessing, Round, Turn};
 
 /// The name of the only input of a batch in this version.
 pub(crate) const INPUTS: &str = "inputs";
@@ -89,22 +89,22 @@ pub fn facts(
 
 impl Examples {
     /// Reads the columns of a run, holds out `test_ratio` of the rows and fits
-    /// the scales on the rest.
+    /// the scales on the rest. The same rows are held out in every round,
+    /// unless `shuffle_testing_dataset` wants others.
     ///
     /// # Errors
     /// [`Error::Dataset`], [`Error::EmptyPart`], and those of a plan that
     /// wants other columns.
-    pub fn read(
-        file: &CsvFile,
-        data: &DataArgs,
-        metadata: &Metadata,
-        declaration: &Declaration,
-        test_ratio: f64,
-        random_seed: u64,
-    ) -> Result<Self, Error> {
+    pub fn read(file: &CsvFile, data: &DataArgs, run: &Round, turn: &Turn) -> Result<Self, Error> {
+        let (metadata, declaration) = (run.plan().metadata(), run.declaration());
+        let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
         let table = file.table(data.inputs.as_deref(), &data.target)?;
         let kind = target_kind(metadata, declaration, table.input_names())?;
-        let mut random = ChaCha20Rng::from_seed(seed::split(random_seed));
+        let seed = match shuffle_testing_dataset {
+            true => seed::split_of_round(turn.random_seed, turn.round),
+            false => seed::split(turn.random_seed),
+        };
+        let mut random = ChaCha20Rng::from_seed(seed);
         let (train, test) = split(table.n_rows(), test_ratio, &mut random);
         for (part, rows, wanted) in [("train on", &train, true), ("score", &test, test_ratio > 0.0)]
         {

@@ -14,5 +14,5 @@ mod shuffle;
 pub use error::Error;
 pub use examples::{Examples, facts};
 pub use preprocessing::{ColumnScale, Preprocessing};
-pub use round::{Event, Events, Round, Trained, Turn, evaluate, initial_params};
+pub use round::{Before, Event, Events, Round, Trained, Turn, evaluate};
 pub use shuffle::{permute, split};

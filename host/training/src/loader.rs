@@ -10,7 +10,41 @@ use rand_chacha::ChaCha20Rng;
 use crate::examples::{INPUTS, Rows, TARGETS, Targets};
 use crate::shuffle::permute;
 
-/// Training batches: epoch after epoch until the budget is spent. All epochs
+/// How many batches a round has (Fed-BioMed's iteration accountant).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    /// Batches of an epoch.
+    pub(crate) per_epoch: u64,
+    /// Batches of the round.
+    pub(crate) total: u64,
+}
+
+impl Schedule {
+    pub(crate) fn new(n_rows: usize, args: &LoaderArgs, budget: Budget) -> Self {
+        let (n_rows, size) = (n_rows as u64, u64::from(args.batch_size));
+        let all = if args.drop_last { n_rows / size } else { n_rows.div_ceil(size) };
+        match budget {
+            Budget::Epochs { epochs, batches_max } => {
+                let per_epoch = all.min(batches_max);
+                Self { per_epoch, total: per_epoch.saturating_mul(epochs) }
+            }
+            // Without a full batch there is nothing to give, however often.
+            Budget::Updates(_) if all == 0 => Self { per_epoch: 0, total: 0 },
+            Budget::Updates(updates) => Self { per_epoch: all, total: updates },
+        }
+    }
+
+    /// Whether the loss of this batch, counted from 1, is worth reporting: one
+    /// in `interval`, the first and the last of an epoch, and the last of all.
+    pub(crate) fn is_logged(&self, step: u64, interval: u64) -> bool {
+        let in_epoch = step.checked_rem(self.per_epoch);
+        step.is_multiple_of(interval.max(1))
+            || matches!(in_epoch, Some(0 | 1))
+            || step >= self.total
+    }
+}
+
+/// Training batches: epoch after epoch until the schedule is done. All epochs
 /// of a round draw from one generator; each permutes the rows anew.
 pub(crate) struct TrainLoader {
     rows: Arc<Rows>,
@@ -19,44 +53,29 @@ pub(crate) struct TrainLoader {
     order: Vec<usize>,
     /// The next position in `order`.
     at: usize,
-    batches_left: u64,
+    schedule: Schedule,
+    /// Batches handed out.
+    n: u64,
 }
 
 impl TrainLoader {
     pub(crate) fn new(
         rows: Arc<Rows>,
         args: LoaderArgs,
-        budget: Budget,
+        schedule: Schedule,
         random: ChaCha20Rng,
     ) -> Self {
-        let batches_left = n_batches(rows.len(), &args, budget);
-        let order: Vec<usize> = (0..rows.len()).collect();
-        let at = order.len();
-        Self { rows, args, random, order, at, batches_left }
-    }
-}
-
-/// Batches of a whole round.
-pub(crate) fn n_batches(n_rows: usize, args: &LoaderArgs, budget: Budget) -> u64 {
-    let (n_rows, size) = (n_rows as u64, u64::from(args.batch_size));
-    let per_epoch = if args.drop_last { n_rows / size } else { n_rows.div_ceil(size) };
-    match budget {
-        Budget::Epochs(epochs) => per_epoch.saturating_mul(epochs),
-        // Without a full batch there is nothing to give, however often.
-        Budget::Updates(_) if per_epoch == 0 => 0,
-        Budget::Updates(updates) => updates,
+        let order = (0..rows.len()).collect();
+        Self { rows, args, random, order, at: 0, schedule, n: 0 }
     }
 }
 
 impl Loader for TrainLoader {
     fn next(&mut self) -> Result<Option<Batch>, String> {
-        if self.batches_left == 0 {
+        if self.n == self.schedule.total {
             return Ok(None);
         }
-        self.batches_left -= 1;
-        let size = self.args.batch_size as usize;
-        let left = self.order.len() - self.at;
-        if left == 0 || (self.args.drop_last && left < size) {
+        if self.n.is_multiple_of(self.schedule.per_epoch) {
             // A new epoch starts from file order, so that it depends on the
             // generator alone.
             self.order.clear();
@@ -66,7 +85,8 @@ impl Loader for TrainLoader {
             }
             self.at = 0;
         }
-        let end = self.order.len().min(self.at + size);
+        self.n += 1;
+        let end = self.order.len().min(self.at + self.args.batch_size as usize);
         let batch = batch(&self.rows, &self.order[self.at..end]);
         self.at = end;
         batch.map(Some)
@@ -81,10 +101,12 @@ pub(crate) struct TestLoader {
 }
 
 impl TestLoader {
-    /// Batches of at most 1,024 rows and a quarter of what may cross at once.
-    pub(crate) fn new(rows: Arc<Rows>) -> Self {
-        let batch_rows = ((4 << 20) / (4 * rows.n_inputs.max(1))).clamp(1, 1_024);
-        Self { rows, batch_rows, at: 0 }
+    /// Batches of at most 1,024 rows, or of `batch_size` if that is above 0,
+    /// and of a quarter of what may cross at once.
+    pub(crate) fn new(rows: Arc<Rows>, batch_size: u32) -> Self {
+        let most = (4 << 20) / (4 * rows.n_inputs.max(1));
+        let wanted = if batch_size == 0 { 1_024 } else { batch_size as usize };
+        Self { rows, batch_rows: most.clamp(1, wanted), at: 0 }
     }
 }
 
@@ -140,7 +162,8 @@ mod tests {
             targets: Targets::Classes(vec![0, 1, 2, 3, 4]),
         };
         let random = ChaCha20Rng::from_seed(seed::shuffle(1, 1));
-        let mut loader = TrainLoader::new(Arc::new(rows), args, budget, random);
+        let schedule = Schedule::new(rows.len(), &args, budget);
+        let mut loader = TrainLoader::new(Arc::new(rows), args, schedule, random);
         let mut all = Vec::new();
         while let Some(batch) = loader.next().unwrap() {
             let (chunks, _) = batch.targets[0].1.data().as_chunks();
@@ -153,11 +176,40 @@ mod tests {
         LoaderArgs { batch_size, shuffle, drop_last }
     }
 
+    fn epochs(epochs: u64) -> Budget {
+        Budget::Epochs { epochs, batches_max: u64::MAX }
+    }
+
+    // Fed-BioMed's test_training_iterations.py, with L = 3 batches an epoch.
+    #[test]
+    fn budgets_are_those_of_the_reference() {
+        let total = |budget| Schedule::new(5, &args(2, true, false), budget).total;
+        assert_eq!(total(Budget::Updates(2 * 3 + 3)), 9);
+        assert_eq!(total(Budget::Updates(3 - 3)), 0);
+        assert_eq!(total(Budget::Epochs { epochs: 4, batches_max: 2 }), 8);
+        // More than there are is no mistake.
+        assert_eq!(total(Budget::Epochs { epochs: 4, batches_max: 4_242 }), 12);
+        assert_eq!(total(Budget::Epochs { epochs: 4, batches_max: 0 }), 0);
+    }
+
+    #[test]
+    fn batch_maxnum_cuts_every_epoch_short() {
+        let got = batches(args(2, false, false), Budget::Epochs { epochs: 2, batches_max: 2 });
+        assert_eq!(got, [[0, 1], [2, 3], [0, 1], [2, 3]]);
+    }
+
+    #[test]
+    fn first_and_last_batch_of_an_epoch_are_logged() {
+        let schedule = Schedule { per_epoch: 12, total: 30 };
+        let logged: Vec<u64> = (1..=30).filter(|step| schedule.is_logged(*step, 10)).collect();
+        assert_eq!(logged, [1, 10, 12, 13, 20, 24, 25, 30]);
+    }
+
     #[test]
     fn an_epoch_gives_every_row_once() {
-        let got = batches(args(2, false, false), Budget::Epochs(2));
+        let got = batches(args(2, false, false), epochs(2));
         assert_eq!(got, [vec![0, 1], vec![2, 3], vec![4], vec![0, 1], vec![2, 3], vec![4]]);
-        let got = batches(args(2, true, false), Budget::Epochs(2));
+        let got = batches(args(2, true, false), epochs(2));
         for epoch in got.chunks(3) {
             let mut rows = epoch.concat();
             rows.sort_unstable();
@@ -168,7 +220,7 @@ mod tests {
 
     #[test]
     fn drop_last_drops_the_incomplete_batch() {
-        let got = batches(args(2, false, true), Budget::Epochs(2));
+        let got = batches(args(2, false, true), epochs(2));
         assert_eq!(got, [[0, 1], [2, 3], [0, 1], [2, 3]]);
         assert!(batches(args(6, false, true), Budget::Updates(3)).is_empty());
     }

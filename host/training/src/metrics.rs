@@ -1,5 +1,8 @@
 //! Metrics on held-out rows, from scores and targets that the plan never saw
-//! together.
+//! together. They are scikit-learn's: sums run in float64 in ascending row, and
+//! a number that is not finite is left out.
+
+use std::collections::BTreeMap;
 
 use fedwasm_params::Tensor;
 use fedwasm_protocol::{Metric, Metrics};
@@ -7,45 +10,95 @@ use fedwasm_protocol::{Metric, Metrics};
 use crate::Error;
 use crate::examples::Targets;
 
+/// The class that precision, recall and F1 are of when at most two occur
+/// (scikit-learn's `pos_label`).
+const POSITIVE: i64 = 1;
+
 /// Computes the standard metrics of `predictions`, float32 [rows, columns]
-/// batch after batch, in the order of `targets`. Sums run in float64 in
-/// ascending row.
+/// batch after batch, in the order of `targets`.
 ///
-/// Classes: `accuracy`, the share of rows whose largest score (the first of
-/// equals) is at the target; with one column, a score above 0.5 is class 1.
-/// Reals: `mean_square_error` and `mean_absolute_error` of the first column.
+/// Classes: `accuracy`, `precision`, `recall` and `f1_score`. A row is said to
+/// be of the class with the largest score, the first of equals; with one
+/// column, a score above 0.5 is class 1. If at most two classes occur among
+/// targets and predictions, the last three metrics are those of class 1;
+/// otherwise, and where scikit-learn has no answer because neither of two is
+/// class 1, they are the mean over the classes, weighted with the rows of each
+/// (`average='weighted'`). A share of no rows is 0 (`zero_division=0`).
+/// Fed-BioMed 6 looks at the targets alone, and takes the smaller of two
+/// classes, 0 of 0 and 1, where scikit-learn and this take 1.
+///
+/// Reals: `mean_square_error`, `mean_absolute_error` and `explained_variance`.
+///
+/// # Errors
+/// [`Error::RowCount`], [`Error::Scores`] for a class without a column,
+/// [`Error::Outputs`] for other than one column for reals.
 pub(crate) fn standard(predictions: &[Tensor], targets: &Targets) -> Result<Metrics, Error> {
-    let rows = predictions.iter().flat_map(|scores| {
-        let columns = scores.shape().last().map_or(1, |columns| *columns as usize).max(1);
-        let floats = scores.floats().unwrap_or_default();
-        floats.chunks_exact(columns).map(<[f64]>::to_vec).collect::<Vec<_>>()
-    });
     match targets {
-        Targets::Classes(classes) => {
-            let mut right = 0u64;
-            for (scores, class) in rows.zip(classes) {
-                if scores.len() > 1 && *class as usize >= scores.len() {
-                    return Err(Error::Scores { columns: scores.len(), class: *class });
-                }
-                right += u64::from(predicted_class(&scores) == *class);
-            }
-            let accuracy = right as f64 / classes.len() as f64;
-            Ok(Metrics::from([(Metric::Accuracy.key().to_owned(), accuracy)]))
-        }
+        Targets::Classes(classes) => Ok(classification(&labels(predictions, classes)?)),
         Targets::Reals(reals) => {
-            let (mut squares, mut absolutes) = (0.0, 0.0);
-            for (scores, real) in rows.zip(reals) {
-                let difference = scores[0] - f64::from(*real);
-                squares += difference * difference;
-                absolutes += difference.abs();
-            }
-            let n = reals.len() as f64;
-            Ok(Metrics::from([
-                (Metric::MeanSquareError.key().to_owned(), squares / n),
-                (Metric::MeanAbsoluteError.key().to_owned(), absolutes / n),
-            ]))
+            let outputs = outputs(predictions, 1)?;
+            check_rows(outputs.len(), reals.len())?;
+            let reals: Vec<f64> = reals.iter().copied().map(f64::from).collect();
+            Ok(regression(&outputs, &reals, 1))
         }
     }
+}
+
+/// Rows of one class.
+#[derive(Clone, Copy, Debug, Default)]
+struct Label {
+    /// Rows of the class.
+    are: u64,
+    /// Rows said to be of the class.
+    said: u64,
+    /// Rows of the class and said to be.
+    both: u64,
+}
+
+impl Label {
+    fn precision(&self) -> f64 {
+        share(self.both, self.said)
+    }
+
+    fn recall(&self) -> f64 {
+        share(self.both, self.are)
+    }
+
+    fn f1_score(&self) -> f64 {
+        share(2 * self.both, self.are + self.said)
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    match whole {
+        0 => 0.0,
+        _ => part as f64 / whole as f64,
+    }
+}
+
+/// Counts the rows of every class that occurs among targets or predictions.
+fn labels(predictions: &[Tensor], classes: &[i64]) -> Result<BTreeMap<i64, Label>, Error> {
+    let mut labels: BTreeMap<i64, Label> = BTreeMap::new();
+    let mut n_rows = 0;
+    for scores in predictions {
+        let n_columns = n_columns(scores).max(1);
+        for row in scores.floats().unwrap_or_default().chunks_exact(n_columns) {
+            n_rows += 1;
+            // Too many rows are counted to the end, for the error.
+            let Some(&class) = classes.get(n_rows - 1) else { continue };
+            let has_column = usize::try_from(class).is_ok_and(|class| class < n_columns);
+            if n_columns > 1 && !has_column {
+                return Err(Error::Scores { columns: n_columns, class });
+            }
+            let said = predicted_class(row);
+            labels.entry(class).or_default().are += 1;
+            let label = labels.entry(said).or_default();
+            label.said += 1;
+            label.both += u64::from(said == class);
+        }
+    }
+    check_rows(n_rows, classes.len())?;
+    Ok(labels)
 }
 
 fn predicted_class(scores: &[f64]) -> i64 {
@@ -63,40 +116,274 @@ fn predicted_class(scores: &[f64]) -> i64 {
     }
 }
 
+fn classification(labels: &BTreeMap<i64, Label>) -> Metrics {
+    let n: u64 = labels.values().map(|label| label.are).sum();
+    if n == 0 {
+        return Metrics::new();
+    }
+    let positive = match (labels.len(), labels.get(&POSITIVE)) {
+        (1 | 2, Some(label)) => Some(*label),
+        // One class, and not the positive one: no row is, or is said to be.
+        (1, None) => Some(Label::default()),
+        _ => None,
+    };
+    let average = |score: fn(&Label) -> f64| match &positive {
+        Some(label) => score(label),
+        None => {
+            labels.values().map(|label| label.are as f64 * score(label)).sum::<f64>() / n as f64
+        }
+    };
+    let right: u64 = labels.values().map(|label| label.both).sum();
+    let metrics = [
+        (Metric::Accuracy, share(right, n)),
+        (Metric::Precision, average(Label::precision)),
+        (Metric::Recall, average(Label::recall)),
+        (Metric::F1Score, average(Label::f1_score)),
+    ];
+    metrics.into_iter().map(|(metric, value)| (metric.key().to_owned(), value)).collect()
+}
+
+/// Returns all rows of `predictions`, row-major.
+fn outputs(predictions: &[Tensor], n_outputs: usize) -> Result<Vec<f64>, Error> {
+    let mut outputs = Vec::new();
+    for scores in predictions {
+        let got = n_columns(scores);
+        if got != n_outputs {
+            return Err(Error::Outputs { got, expected: n_outputs });
+        }
+        outputs.extend(scores.floats().unwrap_or_default());
+    }
+    Ok(outputs)
+}
+
+/// Scores every output by itself; `predictions` and `targets` are row-major of
+/// equal length. The names of several outputs end in `_1`, `_2` and so on, as
+/// with Fed-BioMed.
+fn regression(predictions: &[f64], targets: &[f64], n_outputs: usize) -> Metrics {
+    let mut metrics = Metrics::new();
+    for output in 0..n_outputs {
+        let targets = targets.iter().copied().skip(output).step_by(n_outputs);
+        let predictions = predictions.iter().copied().skip(output).step_by(n_outputs);
+        let differences = targets.clone().zip(predictions).map(|(target, said)| target - said);
+        let explained = explained_variance(variance(differences.clone()), variance(targets));
+        for (metric, value) in [
+            (Metric::MeanSquareError, mean(differences.clone().map(|value| value * value))),
+            (Metric::MeanAbsoluteError, mean(differences.map(f64::abs))),
+            (Metric::ExplainedVariance, explained),
+        ] {
+            let name = match n_outputs {
+                1 => metric.key().to_owned(),
+                _ => format!("{}_{}", metric.key(), output + 1),
+            };
+            metrics.insert(name, value);
+        }
+    }
+    metrics.retain(|_, value| value.is_finite());
+    metrics
+}
+
+/// Returns the explained share of a variance that is `total`, of which `left`
+/// is not explained (`force_finite=True`); NaN if either overflowed.
+fn explained_variance(left: f64, total: f64) -> f64 {
+    if !left.is_finite() || !total.is_finite() {
+        return f64::NAN;
+    }
+    match (left == 0.0, total == 0.0) {
+        (true, _) => 1.0,
+        (false, true) => 0.0,
+        (false, false) => 1.0 - left / total,
+    }
+}
+
+/// Returns the mean square of the distances from the mean (divisor n).
+fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    // Counted from the first value, so that equal values have variance zero,
+    // however their sum is rounded.
+    let first = values.clone().next().unwrap_or_default();
+    let from_first = values.map(|value| value - first);
+    let middle = mean(from_first.clone());
+    mean(from_first.map(|value| (value - middle) * (value - middle)))
+}
+
+/// Returns the mean, NaN of no values.
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, n) = values.fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
+    sum / n as f64
+}
+
+fn n_columns(scores: &Tensor) -> usize {
+    scores.shape().last().map_or(1, |columns| *columns as usize)
+}
+
+fn check_rows(got: usize, given: usize) -> Result<(), Error> {
+    match got == given {
+        true => Ok(()),
+        false => Err(Error::RowCount { got: got as u64, given: given as u64 }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scores(columns: u64, values: &[f32]) -> Tensor {
-        Tensor::from_f32(vec![values.len() as u64 / columns, columns], values).unwrap()
+    /// Made by tests/oracles/metrics_sklearn.py.
+    const SKLEARN: &str = include_str!("../../../tests/data/metrics_sklearn.json");
+
+    #[derive(serde::Deserialize)]
+    struct Oracle {
+        classification: Vec<Case>,
+        regression: Vec<Case>,
     }
 
-    // sklearn.metrics.accuracy_score([1, 0, 2], [1, 0, 0]) = 2/3
+    #[derive(serde::Deserialize)]
+    struct Case {
+        name: String,
+        columns: usize,
+        scores: Vec<f64>,
+        targets: Vec<f64>,
+        metrics: Metrics,
+    }
+
+    impl Case {
+        /// The scores in batches of seven rows.
+        fn batches(&self) -> Vec<Tensor> {
+            let scores: Vec<f32> = self.scores.iter().map(|score| *score as f32).collect();
+            scores.chunks(7 * self.columns).map(|batch| tensor(self.columns, batch)).collect()
+        }
+
+        fn check(&self, got: &Metrics) {
+            let name = &self.name;
+            assert!(got.keys().eq(self.metrics.keys()), "{name}: {got:?}");
+            for (key, expected) in &self.metrics {
+                let distance = (got[key] - expected).abs();
+                let far = distance.is_nan() || distance > 1e-9 * expected.abs().max(1.0);
+                assert!(!far, "{name}: {key} is {}, expected {expected}", got[key]);
+            }
+        }
+    }
+
+    fn oracle() -> Oracle {
+        serde_json::from_str(SKLEARN).unwrap()
+    }
+
+    fn tensor(columns: usize, values: &[f32]) -> Tensor {
+        let rows = (values.len() / columns) as u64;
+        Tensor::from_f32(vec![rows, columns as u64], values).unwrap()
+    }
+
+    fn classes(columns: usize, scores: &[f32], classes: &[i64]) -> Result<Metrics, Error> {
+        standard(&[tensor(columns, scores)], &Targets::Classes(classes.to_vec()))
+    }
+
+    #[test]
+    fn classification_equals_scikit_learn() {
+        let cases = oracle().classification;
+        assert_eq!(cases.len(), 29);
+        for case in cases {
+            let classes = case.targets.iter().map(|class| *class as i64).collect();
+            case.check(&standard(&case.batches(), &Targets::Classes(classes)).unwrap());
+        }
+    }
+
+    #[test]
+    fn regression_equals_scikit_learn() {
+        let cases = oracle().regression;
+        assert_eq!(cases.len(), 15);
+        for case in cases {
+            case.check(&regression(&case.scores, &case.targets, case.columns));
+            if case.columns == 1 {
+                let reals = case.targets.iter().map(|real| *real as f32).collect();
+                case.check(&standard(&case.batches(), &Targets::Reals(reals)).unwrap());
+            }
+        }
+    }
+
     #[test]
     fn accuracy_takes_the_largest_score_and_the_first_of_equals() {
-        let batches = [scores(3, &[0.1, 0.7, 0.2, 0.5, 0.5, 0.0]), scores(3, &[3.0, 1.0, 2.0])];
-        let metrics = standard(&batches, &Targets::Classes(vec![1, 0, 2])).unwrap();
-        assert!((metrics["accuracy"] - 2.0 / 3.0).abs() < 1e-15);
+        let scores = [0.1, 0.7, 0.2, 0.5, 0.5, 0.0, 3.0, 1.0, 2.0];
+        let metrics = classes(3, &scores, &[1, 0, 2]).unwrap();
+        assert_eq!(metrics["accuracy"], 2.0 / 3.0);
     }
 
     #[test]
     fn one_column_is_a_threshold() {
-        let metrics =
-            standard(&[scores(1, &[0.5, 0.51, -1.0])], &Targets::Classes(vec![0, 1, 1])).unwrap();
-        assert!((metrics["accuracy"] - 2.0 / 3.0).abs() < 1e-15);
+        let metrics = classes(1, &[0.5, 0.51, -1.0], &[0, 1, 1]).unwrap();
+        assert_eq!(metrics["accuracy"], 2.0 / 3.0);
+        assert_eq!((metrics["precision"], metrics["recall"]), (1.0, 0.5));
     }
 
     #[test]
     fn class_without_a_column_is_an_error() {
-        let result = standard(&[scores(2, &[0.0, 1.0])], &Targets::Classes(vec![2]));
-        assert!(matches!(result, Err(Error::Scores { columns: 2, class: 2 })));
+        for class in [2, -1, i64::MAX] {
+            let result = classes(2, &[0.0, 1.0], &[class]);
+            assert!(
+                matches!(result, Err(Error::Scores { columns: 2, class: got }) if got == class)
+            );
+        }
     }
 
-    // sklearn.metrics.mean_squared_error([1, 2], [1.5, 4]) = 2.125
-    // sklearn.metrics.mean_absolute_error([1, 2], [1.5, 4]) = 1.25
     #[test]
-    fn errors_equal_scikit_learn() {
-        let metrics = standard(&[scores(1, &[1.5, 4.0])], &Targets::Reals(vec![1.0, 2.0])).unwrap();
-        assert_eq!((metrics["mean_square_error"], metrics["mean_absolute_error"]), (2.125, 1.25));
+    fn other_columns_than_outputs_are_an_error() {
+        for columns in [0, 2, 3] {
+            let scores = Tensor::from_f32(vec![1, columns as u64], &vec![0.5; columns]).unwrap();
+            let result = standard(&[scores], &Targets::Reals(vec![1.0]));
+            assert!(matches!(result, Err(Error::Outputs { got, expected: 1 }) if got == columns));
+        }
+    }
+
+    #[test]
+    fn other_rows_than_targets_are_an_error() {
+        for targets in [Targets::Classes(vec![0, 1]), Targets::Reals(vec![0.0, 1.0])] {
+            for n_rows in [0, 1, 3] {
+                let scores = tensor(1, &vec![0.5; n_rows]);
+                let Err(Error::RowCount { got, given: 2 }) = standard(&[scores], &targets) else {
+                    panic!("{n_rows} rows for {targets:?}");
+                };
+                assert_eq!(got, n_rows as u64);
+            }
+            assert!(standard(&[], &targets).is_err());
+        }
+    }
+
+    #[test]
+    fn scores_of_any_shape_and_type_do_not_panic() {
+        let hostile = [
+            Tensor::from_f32(vec![], &[f32::NAN]),
+            Tensor::from_f32(vec![1], &[f32::INFINITY]),
+            Tensor::from_f32(vec![1, 0], &[]),
+            Tensor::from_f32(vec![1, 2], &[f32::NAN, f32::NEG_INFINITY]),
+            Tensor::from_f32(vec![1, 2, 1], &[0.0, 1.0]),
+            Tensor::from_i64(vec![1, 1], &[1]),
+        ];
+        for scores in hostile.map(Result::unwrap) {
+            for targets in [Targets::Classes(vec![0]), Targets::Reals(vec![0.0])] {
+                if let Ok(metrics) = standard(std::slice::from_ref(&scores), &targets) {
+                    assert!(metrics.values().all(|value| value.is_finite()), "{metrics:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn number_that_is_not_finite_is_left_out() {
+        let metrics = regression(&[-1e200, 0.0], &[1e200, 0.0], 1);
+        assert_eq!(metrics, Metrics::from([("mean_absolute_error".to_owned(), 1e200)]));
+        let metrics = regression(&[f64::NAN, 1.0], &[0.0, 0.0], 2);
+        assert!(metrics.keys().all(|key| key.ends_with("_2")) && metrics.len() == 3);
+    }
+
+    #[test]
+    fn no_rows_have_no_metrics() {
+        for targets in [Targets::Classes(vec![]), Targets::Reals(vec![])] {
+            assert_eq!(standard(&[], &targets).unwrap(), Metrics::new());
+        }
+    }
+
+    // explained_variance_score([0.1] * 13, [0.4] * 13) = -63, as the means are
+    // rounded. A target of float32 has an exact mean.
+    #[test]
+    fn equal_differences_have_no_variance() {
+        let metrics = regression(&[0.4; 13], &[0.1; 13], 1);
+        assert_eq!(metrics["explained_variance"], 1.0);
     }
 }

@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 
-use fedwasm_params::{Params, SUMMABLE};
-use fedwasm_protocol::{Arguments, Evaluation, LoaderArgs, NodeId, TrainingArgs, seed};
+use fedwasm_params::{Params, SUMMABLE, Tensor};
+use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Declaration, Described, Level, Outcome, Report, Scope, Session, Task,
+    Cancel, DataFacts, Declaration, Described, Level, Outcome, Scope, Session, Start, Task,
+    TensorSpec,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::examples::{Examples, Rows};
-use crate::loader::{TestLoader, TrainLoader, n_batches};
+use crate::loader::{Schedule, TestLoader, TrainLoader};
 use crate::{Error, metrics};
 
 /// The most bytes of a batch's inputs, what the contract lets cross at once.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
+/// What the names of metrics start with that tell of the optimizer.
+const OPTIMIZER: &str = "optimizer.";
+/// What arguments may start with.
+const PREFIXES: [&str; 3] = ["model.", "optimizer.", "aggregator."];
 
 /// What happens during a round.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +33,10 @@ pub enum Event {
         step: u64,
         /// Batches of the whole round.
         steps_max: u64,
-        /// The plan's `loss`, if it reports one.
-        loss: Option<f64>,
+        /// What the plan reports, all finite.
+        values: Vec<(String, f64)>,
+        /// Whether `log_interval` picks this batch.
+        is_logged: bool,
     },
 }
 
@@ -40,7 +47,6 @@ pub type Events = Box<dyn FnMut(Event) + Send>;
 #[derive(Clone, Debug)]
 pub struct Round {
     session: Session,
-    arguments: Arguments,
     training: TrainingArgs,
 }
 
@@ -55,32 +61,35 @@ pub struct Turn {
     pub node: NodeId,
 }
 
+/// What a round starts from.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// Model parameters. Those local to nodes may be absent.
+    pub params: Params,
+    /// Auxiliary variables from the researcher.
+    pub aux: Params,
+    /// What an earlier round left at the node ([`Trained::kept`]).
+    pub kept: Option<Params>,
+}
+
 /// What a round of training gives.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// The trained parameters, all finite.
+    /// The trained parameters, all finite; those local to nodes among them.
     pub params: Params,
+    /// Auxiliary variables for the researcher, all finite.
+    pub aux: Params,
+    /// What stays at the node for the next round: its state and the parameters
+    /// local to it. None if the plan declares neither.
+    pub kept: Option<Params>,
     /// Rows of the training part.
     pub n_samples: u64,
-    /// What the plan says.
-    pub report: Report,
-}
-
-/// Draws the initial parameters of a plan.
-///
-/// # Errors
-/// [`Error::Sandbox`], [`Error::NotOffered`].
-pub fn initial_params(
-    plan: &Described,
-    model: &Arguments,
-    facts: &DataFacts,
-    random_seed: u64,
-    cancel: &Cancel,
-) -> Result<Params, Error> {
-    let session = session(plan, model, facts)?;
-    let params = session.init(seed::init(random_seed), cancel)?;
-    check_finite(&params)?;
-    Ok(params)
+    /// Optimizer steps.
+    pub n_steps: u64,
+    /// The plan's own metrics, `loss` among them if it has one.
+    pub metrics: Metrics,
+    /// What the plan reports of its optimizer, such as `lr`.
+    pub optimizer_args: Metrics,
 }
 
 impl Round {
@@ -92,14 +101,16 @@ impl Round {
         plan: &Described,
         model: &Arguments,
         training: &TrainingArgs,
+        aggregator: &Arguments,
         facts: &DataFacts,
     ) -> Result<Self, Error> {
         let mut given = model.clone();
         given.extend(training.optimizer_args.clone());
-        let prefixes = ["model.", "optimizer."];
-        let arguments = plan.metadata().arguments(&given, facts, &prefixes);
-        let arguments = arguments.map_err(fedwasm_sandbox::Error::from)?;
-        Ok(Self { session: session(plan, model, facts)?, arguments, training: training.clone() })
+        given.extend(aggregator.clone());
+        if let Some(mu) = training.fedprox_mu {
+            given.insert("aggregator.fedprox_mu".into(), Value::Real(mu));
+        }
+        Ok(Self { session: session(plan, &given, facts)?, training: training.clone() })
     }
 
     /// The shapes of the session.
@@ -112,6 +123,32 @@ impl Round {
         self.session.described()
     }
 
+    /// How it trains.
+    pub fn training(&self) -> &TrainingArgs {
+        &self.training
+    }
+
+    /// Draws the initial parameters, those local to nodes among them.
+    ///
+    /// # Errors
+    /// [`Error::Sandbox`], [`Error::NotFinite`].
+    pub fn initial_params(&self, random_seed: u64, cancel: &Cancel) -> Result<Params, Error> {
+        let params = self.session.init(seed::init(random_seed), cancel)?;
+        check_finite(&params)?;
+        Ok(params)
+    }
+
+    /// Returns the parameters that leave a node: all but those local to it.
+    ///
+    /// # Errors
+    /// Never in practice: names stay unique.
+    pub fn shared(&self, params: &Params) -> Result<Params, Error> {
+        let wanted = self.declaration().model.iter().filter(|spec| spec.scope == Scope::Shared);
+        let found =
+            wanted.filter_map(|spec| Some((spec.name.clone(), params.tensor(&spec.name)?.clone())));
+        Params::new(found.collect()).map_err(|source| tensors("the parameters", source))
+    }
+
     /// Trains on the training part.
     ///
     /// # Errors
@@ -119,36 +156,49 @@ impl Round {
     pub fn train(
         &self,
         examples: &Examples,
-        params: Params,
+        before: Before,
         turn: &Turn,
         mut events: Events,
         cancel: &Cancel,
     ) -> Result<Trained, Error> {
-        let args: &LoaderArgs = &self.training.loader_args;
-        let rows = Arc::clone(&examples.train);
-        check_batch(&rows, args)?;
-        let steps_max = n_batches(rows.len(), args, self.training.budget());
+        let TrainingArgs { loader_args, log_interval, .. } = &self.training;
+        let (rows, interval) = (Arc::clone(&examples.train), *log_interval);
+        check_batch(&rows, loader_args.batch_size)?;
+        let schedule = Schedule::new(rows.len(), loader_args, self.training.budget());
         let random = ChaCha20Rng::from_seed(seed::shuffle(turn.random_seed, turn.round));
-        let loader = TrainLoader::new(rows, args.clone(), self.training.budget(), random);
+        let loader = TrainLoader::new(rows, loader_args.clone(), schedule, random);
         let events = Box::new(move |event| match event {
             fedwasm_sandbox::Event::Log(level, line) => events(Event::Log(level, line)),
             fedwasm_sandbox::Event::Scalars { step, values } => {
-                let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
-                events(Event::Step { step, steps_max, loss });
+                let is_logged = schedule.is_logged(step, interval);
+                events(Event::Step { step, steps_max: schedule.total, values, is_logged });
             }
         });
+        let start = self.start(before, turn.random_seed, cancel)?;
         let seed = seed::plan(turn.random_seed, turn.round, &turn.node);
-        let Outcome { model, report, rows, .. } =
-            self.session.train(&self.arguments, params, seed, Box::new(loader), events, cancel)?;
-        check_finite(&model)?;
+        let Outcome { model, aux_out, state, report, rows, .. } =
+            self.session.train(start, seed, Box::new(loader), events, cancel)?;
+        [&model, &aux_out, &state].into_iter().try_for_each(check_finite)?;
         let report = report.ok_or(Error::RowCount { got: 0, given: rows })?;
         if report.rows != rows {
             return Err(Error::RowCount { got: report.rows, given: rows });
         }
-        Ok(Trained { params: model, n_samples: examples.n_train() as u64, report })
+        let (optimizer, metrics): (Vec<_>, Vec<_>) =
+            report.metrics.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
+        let short = |(name, value): (String, f64)| (name[OPTIMIZER.len()..].to_owned(), value);
+        Ok(Trained {
+            kept: self.keep(&model, state)?,
+            params: model,
+            aux: aux_out,
+            n_samples: examples.n_train() as u64,
+            n_steps: report.steps,
+            metrics: metrics.into_iter().collect(),
+            optimizer_args: optimizer.into_iter().map(short).collect(),
+        })
     }
 
-    /// Scores parameters on the held-out part.
+    /// Scores parameters on the held-out part. Parameters local to nodes are
+    /// those of `kept`, of `params`, or the initial ones.
     ///
     /// # Errors
     /// Any [`Error`].
@@ -156,9 +206,83 @@ impl Round {
         &self,
         examples: &Examples,
         params: &Params,
+        kept: Option<&Params>,
+        random_seed: u64,
         cancel: &Cancel,
     ) -> Result<Evaluation, Error> {
-        score(&self.session, &self.arguments, examples, params, cancel)
+        let before = Before { params: params.clone(), aux: Params::default(), kept: kept.cloned() };
+        let (model, _) = self.whole(before.params, before.kept, random_seed, cancel)?;
+        let batch_size = self.training.test_batch_size.unwrap_or(0);
+        score(&self.session, examples, model, batch_size, cancel)
+    }
+
+    fn start(&self, before: Before, random_seed: u64, cancel: &Cancel) -> Result<Start, Error> {
+        let (model, state) = self.whole(before.params, before.kept, random_seed, cancel)?;
+        Ok(Start { model, aux_in: before.aux, state })
+    }
+
+    /// Puts the model together and takes the state out of what was kept.
+    fn whole(
+        &self,
+        params: Params,
+        kept: Option<Params>,
+        random_seed: u64,
+        cancel: &Cancel,
+    ) -> Result<(Params, Option<Params>), Error> {
+        let Declaration { model, state, .. } = self.declaration();
+        let is_local = |spec: &&TensorSpec| spec.scope == Scope::Local;
+        let mut tensors_of_model: Vec<(String, Tensor)> = Vec::new();
+        let mut of_state = Vec::new();
+        for (name, tensor) in kept.iter().flat_map(Params::iter) {
+            match name.split_once('/') {
+                Some(("local", name)) => tensors_of_model.push((name.to_owned(), tensor.clone())),
+                Some(("state", name)) => of_state.push((name.to_owned(), tensor.clone())),
+                _ => {
+                    let source = fedwasm_params::Error::Unknown { name: name.to_owned() };
+                    return Err(tensors("the node state", source));
+                }
+            }
+        }
+        let is_known =
+            |known: &[(String, Tensor)], name: &str| known.iter().any(|(known, _)| known == name);
+        for (name, tensor) in params.iter() {
+            if !is_known(&tensors_of_model, name) {
+                tensors_of_model.push((name.to_owned(), tensor.clone()));
+            }
+        }
+        if model.iter().filter(is_local).any(|spec| !is_known(&tensors_of_model, &spec.name)) {
+            let initial = self.initial_params(random_seed, cancel)?;
+            for spec in model.iter().filter(is_local) {
+                if let Some(tensor) = initial.tensor(&spec.name)
+                    && !is_known(&tensors_of_model, &spec.name)
+                {
+                    tensors_of_model.push((spec.name.clone(), tensor.clone()));
+                }
+            }
+        }
+        let model = Params::new(tensors_of_model);
+        let model = model.map_err(|source| tensors("the parameters", source))?;
+        let state = match (kept.is_some(), state.is_empty()) {
+            (true, _) => Some(Params::new(of_state)),
+            (false, true) => Some(Ok(Params::default())),
+            (false, false) => None,
+        };
+        let state = state.transpose().map_err(|source| tensors("the node state", source))?;
+        Ok((model, state))
+    }
+
+    /// What stays at the node, in one set of tensors.
+    fn keep(&self, model: &Params, state: Params) -> Result<Option<Params>, Error> {
+        let locals = self.declaration().model.iter().filter(|spec| spec.scope == Scope::Local);
+        let locals = locals.filter_map(|spec| {
+            Some((format!("local/{}", spec.name), model.tensor(&spec.name)?.clone()))
+        });
+        let state = state.iter().map(|(name, tensor)| (format!("state/{name}"), tensor.clone()));
+        let kept: Vec<(String, Tensor)> = locals.chain(state).collect();
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        Params::new(kept).map(Some).map_err(|source| tensors("the node state", source))
     }
 }
 
@@ -174,19 +298,16 @@ pub fn evaluate(
     read: impl FnOnce(&Declaration) -> Result<Examples, Error>,
     cancel: &Cancel,
 ) -> Result<Evaluation, Error> {
-    let prefixes = ["model.", "optimizer."];
-    let arguments = plan.metadata().arguments(model, facts, &prefixes);
-    let arguments = arguments.map_err(fedwasm_sandbox::Error::from)?;
     let session = session(plan, model, facts)?;
     let examples = read(session.declaration())?;
-    score(&session, &arguments, &examples, params, cancel)
+    score(&session, &examples, params.clone(), 0, cancel)
 }
 
 fn score(
     session: &Session,
-    arguments: &Arguments,
     examples: &Examples,
-    params: &Params,
+    params: Params,
+    batch_size: u32,
     cancel: &Cancel,
 ) -> Result<Evaluation, Error> {
     let rows = &examples.test;
@@ -195,17 +316,17 @@ fn score(
     }
     // Scores are the same whoever asks and whenever: one seed for all.
     let seed = [0; 32];
-    let loader = || Box::new(TestLoader::new(Arc::clone(rows)));
+    let loader = || Box::new(TestLoader::new(Arc::clone(rows), batch_size));
     let all = |seen: u64| match seen == rows.len() as u64 {
         true => Ok(()),
         false => Err(Error::RowCount { got: seen, given: rows.len() as u64 }),
     };
-    let own = session.validate(arguments, params.clone(), seed, loader(), cancel)?;
+    let own = session.validate(params.clone(), seed, loader(), cancel)?;
     all(own.rows)?;
     all(own.report.as_ref().map_or(0, |report| report.rows))?;
     let mut metrics = own.report.map(|report| report.metrics).unwrap_or_default();
     if !matches!(session.described().metadata().task, Task::Other(_)) {
-        let scores = session.predict(arguments, params.clone(), seed, loader(), cancel)?;
+        let scores = session.predict(params, seed, loader(), cancel)?;
         // A plan must not choose the rows that it is scored on.
         all(scores.rows)?;
         // The host's own numbers win over a plan that uses their names.
@@ -215,42 +336,29 @@ fn score(
 }
 
 /// Asks the plan for its shapes and checks that this version offers them.
-fn session(plan: &Described, model: &Arguments, facts: &DataFacts) -> Result<Session, Error> {
-    let model: Arguments =
-        model.iter().filter(|(key, _)| key.starts_with("model.")).map(clone_pair).collect();
-    let arguments = plan.metadata().arguments(&model, facts, &["model."]);
+fn session(plan: &Described, given: &Arguments, facts: &DataFacts) -> Result<Session, Error> {
+    let arguments = plan.metadata().arguments(given, facts, &PREFIXES);
     let session = plan.session(arguments.map_err(fedwasm_sandbox::Error::from)?)?;
     let declaration = session.declaration();
-    let not_offered = |what: String| Err(Error::NotOffered { what });
-    for (what, specs) in [
-        ("auxiliary variables", &declaration.aux_in),
-        ("auxiliary variables", &declaration.aux_out),
-        ("node state", &declaration.state),
-    ] {
-        if !specs.is_empty() {
-            return not_offered(what.into());
-        }
-    }
-    for spec in &declaration.model {
-        if spec.scope == Scope::Local {
-            return not_offered(format!("the parameter `{}` local to nodes", spec.name));
-        }
+    let shared = declaration.model.iter().filter(|spec| spec.scope == Scope::Shared);
+    for spec in shared {
         if !SUMMABLE.contains(&spec.dtype) {
-            return not_offered(format!("the parameter `{}` of {}", spec.name, spec.dtype));
+            let what = format!("the parameter `{}` of {}", spec.name, spec.dtype);
+            return Err(Error::NotOffered { what });
         }
     }
     Ok(session)
 }
 
-fn clone_pair<K: Clone, V: Clone>((key, value): (&K, &V)) -> (K, V) {
-    (key.clone(), value.clone())
+fn tensors(what: &'static str, source: fedwasm_params::Error) -> Error {
+    Error::Tensors { what, source }
 }
 
-fn check_batch(rows: &Rows, args: &LoaderArgs) -> Result<(), Error> {
-    let in_batch = u64::from(args.batch_size).min(rows.len() as u64);
+fn check_batch(rows: &Rows, batch_size: u32) -> Result<(), Error> {
+    let in_batch = u64::from(batch_size).min(rows.len() as u64);
     let bytes = in_batch.saturating_mul(4 * rows.n_inputs as u64);
     match bytes > BATCH_BYTES_MAX {
-        true => Err(Error::BatchTooLarge { rows: args.batch_size, bytes, max: BATCH_BYTES_MAX }),
+        true => Err(Error::BatchTooLarge { rows: batch_size, bytes, max: BATCH_BYTES_MAX }),
         false => Ok(()),
     }
 }

@@ -73,6 +73,9 @@ pub enum Error {
         /// Its length in bytes.
         size: u64,
     },
+    /// Bytes in a message are not what their digest says.
+    #[error(transparent)]
+    WrongPayload(#[from] fedwasm_protocol::WrongPayload),
     /// There are more or fewer bytes than were announced.
     #[error("blob {digest} has {got} bytes, {expected} were announced; it is refused")]
     WrongSize {

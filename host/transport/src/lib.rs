@@ -6,6 +6,7 @@
 mod address;
 mod broker;
 mod error;
+mod index;
 mod link;
 mod repository;
 mod server;
@@ -14,6 +15,7 @@ pub mod topic;
 pub use address::{BrokerUrl, RepositoryUrl, loopback};
 pub use broker::Broker;
 pub use error::Error;
+pub use index::{Pruned, prune};
 pub use link::{Incoming, Link, LinkOptions, Sender};
 pub use repository::Repository;
 pub use server::{BLOB_BYTES_MAX, RepositoryServer};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fedwasm_protocol::{BlobRef, Digest};
+use fedwasm_protocol::{BlobRef, Digest, ExperimentId, Payload};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 
@@ -21,6 +21,8 @@ const ERROR_CHARS_MAX: usize = 200;
 pub struct Repository {
     url: RepositoryUrl,
     client: Client,
+    /// In whose name blobs are stored.
+    experiment: Option<ExperimentId>,
 }
 
 impl Repository {
@@ -37,7 +39,7 @@ impl Repository {
             .tcp_nodelay(true)
             .build();
         let client = client.map_err(|error| unreachable(&url, &error))?;
-        Ok(Self { url, client })
+        Ok(Self { url, client, experiment: None })
     }
 
     /// Stores bytes and returns the reference to them. Whole or absent.
@@ -46,7 +48,11 @@ impl Repository {
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
     pub async fn put(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
         let blob = BlobRef::of(&bytes);
-        let request = self.client.put(self.blob_url(&blob.sha256)).body(bytes);
+        let mut url = self.blob_url(&blob.sha256);
+        if let Some(experiment) = &self.experiment {
+            url += &format!("?experiment={experiment}");
+        }
+        let request = self.client.put(url).body(bytes);
         let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
         self.check_status(response).await?;
         Ok(blob)
@@ -85,6 +91,51 @@ impl Repository {
             return Err(Error::WrongDigest { expected, got, size });
         }
         Ok(bytes)
+    }
+
+    /// Returns a client that stores blobs in the name of an experiment: they
+    /// may be pruned once it is finished.
+    #[must_use]
+    pub fn of_experiment(&self, experiment: &ExperimentId) -> Self {
+        Self { experiment: Some(experiment.clone()), ..self.clone() }
+    }
+
+    /// Tells the repository that the experiment of this client is finished.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
+    pub async fn finish(&self) -> Result<(), Error> {
+        let Some(experiment) = &self.experiment else { return Ok(()) };
+        let url = format!("{}/experiments/{experiment}/finished", self.url);
+        let response = self.client.put(url).send().await;
+        let response = response.map_err(|error| unreachable(&self.url, &error))?;
+        self.check_status(response).await.map(drop)
+    }
+
+    /// Returns bytes as they go into a message: in it if they fit into `room`,
+    /// which then shrinks, and stored otherwise.
+    ///
+    /// # Errors
+    /// As [`Repository::put`].
+    pub async fn put_payload(&self, bytes: Vec<u8>, room: &mut usize) -> Result<Payload, Error> {
+        match room.checked_sub(bytes.len()) {
+            Some(left) => {
+                *room = left;
+                Ok(Payload::inline(bytes))
+            }
+            None => self.put(bytes).await.map(Payload::stored),
+        }
+    }
+
+    /// Returns the bytes of a payload, from the message or from the repository.
+    ///
+    /// # Errors
+    /// [`Error::WrongPayload`], and as [`Repository::get`].
+    pub async fn get_payload(&self, payload: &Payload) -> Result<Vec<u8>, Error> {
+        match payload.bytes()? {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => self.get(&payload.blob).await,
+        }
     }
 
     fn blob_url(&self, digest: &Digest) -> String {

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::{Path as UrlPath, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::serve::ListenerExt as _;
-use fedwasm_protocol::Digest;
+use fedwasm_protocol::{Digest, ExperimentId, IdError};
 use futures_util::StreamExt as _;
 use object_store::local::LocalFileSystem;
-use object_store::path::Path as ObjectPath;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
 use sha2::Digest as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::{Error, address};
+use crate::index::blob_path;
+use crate::{Error, address, index};
 
 /// The largest blob, in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
@@ -82,7 +82,10 @@ impl RepositoryServer {
 }
 
 fn app(store: Arc<dyn ObjectStore>) -> Router {
-    Router::new().route("/blobs/sha256/{digest}", get(get_blob).put(put_blob)).with_state(store)
+    Router::new()
+        .route("/blobs/sha256/{digest}", get(get_blob).put(put_blob))
+        .route("/experiments/{experiment}/finished", put(finish))
+        .with_state(store)
 }
 
 /// Why a request is not answered as asked.
@@ -112,15 +115,11 @@ fn parse(digest: &str) -> Result<Digest, Refusal> {
     digest.parse().map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("{error}")))
 }
 
-fn path(digest: &Digest) -> ObjectPath {
-    ObjectPath::from(format!("sha256/{digest}"))
-}
-
 async fn get_blob(
     State(store): State<Arc<dyn ObjectStore>>,
     UrlPath(digest): UrlPath<String>,
 ) -> Result<Response, Refusal> {
-    let object = store.get(&path(&parse(&digest)?)).await?;
+    let object = store.get(&blob_path(&parse(&digest)?)).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, object.meta.size.to_string()),
@@ -128,12 +127,31 @@ async fn get_blob(
     Ok((headers, Body::from_stream(object.into_stream())).into_response())
 }
 
+async fn finish(
+    State(store): State<Arc<dyn ObjectStore>>,
+    UrlPath(experiment): UrlPath<String>,
+) -> Result<StatusCode, Refusal> {
+    index::finish(&*store, &parse_experiment(&experiment)?).await?;
+    Ok(StatusCode::CREATED)
+}
+
+fn parse_experiment(id: &str) -> Result<ExperimentId, Refusal> {
+    id.parse().map_err(|error: IdError| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+/// `PUT /blobs/sha256/DIGEST`, or `?experiment=ID` with it: then the blob may
+/// be pruned once that experiment is finished.
 async fn put_blob(
     State(store): State<Arc<dyn ObjectStore>>,
     UrlPath(digest): UrlPath<String>,
+    RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
     let digest = parse(&digest)?;
+    if let Some(id) = query.as_deref().and_then(|query| query.strip_prefix("experiment=")) {
+        // First, so that a prune that runs meanwhile knows of it.
+        index::add(&*store, &parse_experiment(id)?, &digest).await?;
+    }
     let length = body.size_hint().exact();
     let Some(length) = length else {
         return Err(Refusal(StatusCode::LENGTH_REQUIRED, "say how long the blob is".into()));
@@ -142,7 +160,7 @@ async fn put_blob(
         let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
-    let mut upload = store.put_multipart(&path(&digest)).await?;
+    let mut upload = store.put_multipart(&blob_path(&digest)).await?;
     match receive(body, length, &digest, upload.as_mut()).await {
         // What was there under this digest before, if anything, is replaced:
         // should it have been damaged, it is whole again.

@@ -33,6 +33,12 @@ impl Argument {
         Self::new(name, ValueKind::Real, default, doc)
     }
 
+    /// A truth value with a default.
+    pub fn boolean(name: &str, default: bool, doc: &str) -> Self {
+        let default = wit::Default::Value(Value::Boolean(default));
+        Self::new(name, ValueKind::Boolean, default, doc)
+    }
+
     /// A text with a default.
     pub fn text(name: &str, default: &str, doc: &str) -> Self {
         let default = wit::Default::Value(Value::Text(default.into()));
@@ -88,6 +94,17 @@ impl Arguments {
         match self.value(name)? {
             Value::Real(value) => Ok(*value),
             other => Err(other_kind(name, "a real number", other)),
+        }
+    }
+
+    /// Returns a truth value.
+    ///
+    /// # Errors
+    /// [`PlanError::InvalidArgument`] if it is absent or of another kind.
+    pub fn boolean(&self, name: &str) -> Result<bool> {
+        match self.value(name)? {
+            Value::Boolean(value) => Ok(*value),
+            other => Err(other_kind(name, "a truth value", other)),
         }
     }
 

@@ -17,6 +17,8 @@ mod losses;
 mod optimizers;
 mod parameter;
 mod plan;
+mod proximal;
+mod scaffold;
 mod session;
 mod tensor;
 

@@ -1,6 +1,8 @@
 //! The one trait that a plan implements.
 
-use crate::{Argument, Arguments, Batch, Data, Dependency, Layers, Result, Sgd, Task, Tensor};
+use crate::{
+    Argument, Arguments, Batch, Data, Dependency, Layers, Result, Scope, Sgd, Task, Tensor,
+};
 
 /// A model, a training step and a prediction.
 ///
@@ -34,6 +36,13 @@ pub trait TrainingPlan: Sized + 'static {
     /// The layers by name, always the same in the same order. A parameter is
     /// called `layer.parameter`, such as `linear.weight`.
     fn layers(&mut self) -> Layers<'_>;
+
+    /// Who may see the parameter of this name: by default the researcher, too.
+    /// A local one stays at the node, where it goes on from round to round
+    /// (Fed-BioMed `tag_parameters`).
+    fn scope(_parameter: &str) -> Scope {
+        Scope::Shared
+    }
 
     /// What a batch must hold. By default the inputs of the first layer, and
     /// for classification one class index a row, otherwise one real number.
@@ -77,5 +86,16 @@ pub trait TrainingPlan: Sized + 'static {
     /// [`training_step`]: TrainingPlan::training_step
     fn testing_step(&mut self, batch: &Batch) -> Result<f32> {
         self.training_step(batch)
+    }
+
+    /// Computes the plan's own metrics of one held-out batch, such as
+    /// ("calibration error", 0.02). The SDK takes their mean over all rows.
+    ///
+    /// # Errors
+    /// As [`training_step`].
+    ///
+    /// [`training_step`]: TrainingPlan::training_step
+    fn metrics(&mut self, _batch: &Batch) -> Result<Vec<(&'static str, f32)>> {
+        Ok(Vec::new())
     }
 }

@@ -40,13 +40,7 @@ impl Random {
 /// Reads the parameters, whose order is that of `declare`.
 pub(crate) fn read_parameters(parameters: &mut [&mut Parameter]) -> Result<()> {
     for (index, parameter) in parameters.iter_mut().enumerate() {
-        let chunks = parameter.value.data_mut().chunks_mut(CHUNK_BYTES_MAX / 4);
-        for (n, chunk) in chunks.enumerate() {
-            let offset = (n * CHUNK_BYTES_MAX) as u64;
-            let bytes = store::read(Slot::Model, index as u32, offset, 4 * chunk.len() as u32)
-                .map_err(access("a model parameter"))?;
-            copy_floats(&bytes, chunk);
-        }
+        read(Slot::Model, index, parameter.value.data_mut())?;
     }
     Ok(())
 }
@@ -54,12 +48,50 @@ pub(crate) fn read_parameters(parameters: &mut [&mut Parameter]) -> Result<()> {
 /// Writes the parameters, whose order is that of `declare`.
 pub(crate) fn write_parameters(parameters: &[&mut Parameter]) -> Result<()> {
     for (index, parameter) in parameters.iter().enumerate() {
-        let chunks = parameter.value.data().chunks(CHUNK_BYTES_MAX / 4);
-        for (n, chunk) in chunks.enumerate() {
-            let offset = (n * CHUNK_BYTES_MAX) as u64;
-            store::write(Slot::Model, index as u32, offset, &to_bytes(chunk))
-                .map_err(access("a model parameter"))?;
-        }
+        write(Slot::Model, index, parameter.value.data())?;
+    }
+    Ok(())
+}
+
+/// Reads an auxiliary variable of `len` numbers.
+pub(crate) fn read_aux(index: usize, len: usize) -> Result<Vec<f32>> {
+    let mut values = vec![0.0; len];
+    read(Slot::AuxIn, index, &mut values)?;
+    Ok(values)
+}
+
+/// Writes an auxiliary variable.
+pub(crate) fn write_aux(index: usize, values: &[f32]) -> Result<()> {
+    write(Slot::AuxOut, index, values)
+}
+
+/// Reads node state.
+pub(crate) fn read_state(state: &mut [Vec<f32>]) -> Result<()> {
+    let mut state = state.iter_mut().enumerate();
+    state.try_for_each(|(index, values)| read(Slot::State, index, values))
+}
+
+/// Writes node state.
+pub(crate) fn write_state(state: &[Vec<f32>]) -> Result<()> {
+    let mut state = state.iter().enumerate();
+    state.try_for_each(|(index, values)| write(Slot::State, index, values))
+}
+
+fn read(slot: Slot, index: usize, into: &mut [f32]) -> Result<()> {
+    for (n, chunk) in into.chunks_mut(CHUNK_BYTES_MAX / 4).enumerate() {
+        let offset = (n * CHUNK_BYTES_MAX) as u64;
+        let bytes = store::read(slot, index as u32, offset, 4 * chunk.len() as u32)
+            .map_err(access("to read a tensor"))?;
+        copy_floats(&bytes, chunk);
+    }
+    Ok(())
+}
+
+fn write(slot: Slot, index: usize, from: &[f32]) -> Result<()> {
+    for (n, chunk) in from.chunks(CHUNK_BYTES_MAX / 4).enumerate() {
+        let offset = (n * CHUNK_BYTES_MAX) as u64;
+        store::write(slot, index as u32, offset, &to_bytes(chunk))
+            .map_err(access("to write a tensor"))?;
     }
     Ok(())
 }

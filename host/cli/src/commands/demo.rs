@@ -9,7 +9,9 @@ use fedwasm_artifact::Component;
 use fedwasm_node::{Datasets, NodeConfig};
 use fedwasm_params::Params;
 use fedwasm_protocol::{DataArgs, Evaluation};
-use fedwasm_researcher::{EvaluateOptions, ExperimentFile, LocalOptions, evaluate, run_local};
+use fedwasm_researcher::{
+    EvaluateOptions, ExperimentFile, ExperimentOptions, LocalOptions, evaluate, run_local,
+};
 use fedwasm_sandbox::{Cancel, Limits};
 use fedwasm_training::Preprocessing;
 use serde_json::{Value, json};
@@ -105,9 +107,14 @@ impl Demo {
         let local = self.local_baselines(&file, &component).await?;
 
         let seconds = std::time::Instant::now();
-        let out = Some(self.dir.clone());
-        let result =
-            experiment::run_and_show(file.clone(), component.clone(), out, &self.printer, stop);
+        let options = ExperimentOptions {
+            file: file.clone(),
+            component: component.clone(),
+            random_seed: SEED,
+            out: Some(self.dir.clone()),
+            resume: false,
+        };
+        let result = experiment::run_and_show(options, &self.printer, stop);
         let result = result.await?;
         let seconds = seconds.elapsed().as_secs_f64();
         for process in nodes.into_iter().chain([network]) {
@@ -180,6 +187,7 @@ impl Demo {
             id: parsed,
             mqtt: mqtt.to_owned(),
             repository: repository.to_owned(),
+            force_secure_aggregation: false,
             limits: Limits::default(),
         };
         let node = dir.join("node");

@@ -3,63 +3,91 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use fedwasm_artifact::Component;
 use fedwasm_protocol::Metric;
 use fedwasm_researcher::{
-    Event, ExperimentFile, ExperimentResult, RoundRecord, load_plan, random_seed, run_experiment,
+    Event, ExperimentFile, ExperimentOptions, ExperimentResult, RoundRecord, load_history,
+    load_plan, random_seed, report, run_experiment,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
 use crate::stop::stop_signal;
 
-/// Run an experiment on a federation.
+/// Run an experiment on a federation, and look at it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the experiment that a file describes.
     Run {
         /// The file.
         file: PathBuf,
-        /// Where params.mpk, params.safetensors, history.json and curve.svg go.
+        /// Where params.mpk, params.safetensors, history.json, curve.svg,
+        /// report.html and breakpoints go.
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Go on from the newest breakpoint in --out; from the start if there
+        /// is none yet.
+        #[arg(long, requires = "out")]
+        resume: bool,
+    },
+    /// Show a finished or running experiment.
+    Show {
+        /// The directory that was --out.
+        dir: PathBuf,
+        /// Write an HTML report to this file.
+        #[arg(long)]
+        html: Option<PathBuf>,
     },
 }
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
-    let Command::Run { file, out } = command;
-    let file = ExperimentFile::read(&file)?;
-    let component = load_plan(&file.plan)?;
-    let digest = component.digest();
-    let stop = stop_signal(false)?;
-    let result = run_and_show(file, component, out.clone(), printer, stop).await?;
-    printer.line(format!("parameters sha256:{}", result.params_sha256));
-    if let Some(out) = out {
-        printer.line(format!("files      {}", out.display()));
+    match command {
+        Command::Run { file, out, resume } => {
+            let file = ExperimentFile::read(&file)?;
+            if resume && !out.as_ref().is_some_and(|out| out.is_dir()) {
+                let out = out.unwrap_or_default();
+                let message = format!("{} is no directory; nothing to resume", out.display());
+                return Err(CommandError::new(USAGE, message));
+            }
+            let component = load_plan(&file.plan)?;
+            let options =
+                ExperimentOptions { random_seed: seed(&file)?, file, component, out, resume };
+            let stop = stop_signal(false)?;
+            let result = run_and_show(options.clone(), printer, stop).await?;
+            printer.line(format!("parameters sha256:{}", result.params_sha256));
+            if let Some(out) = &options.out {
+                printer.line(format!("files      {}", out.display()));
+            }
+            let mut fields = result_fields(&result);
+            fields["plan_sha256"] = json!(options.component.digest());
+            printer.event("result", &fields);
+            Ok(())
+        }
+        Command::Show { dir, html } => show(&dir, html, printer),
     }
-    let mut fields = result_fields(&result);
-    fields["plan_sha256"] = json!(digest);
-    printer.event("result", &fields);
-    Ok(())
+}
+
+/// The seed of the file, or one drawn.
+pub(crate) fn seed(file: &ExperimentFile) -> Result<u64, CommandError> {
+    Ok(match file.training.random_seed {
+        Some(seed) => seed,
+        None => random_seed()?,
+    })
 }
 
 /// Runs an experiment and shows what happens.
 pub(crate) async fn run_and_show(
-    file: ExperimentFile,
-    component: Component,
-    out: Option<PathBuf>,
+    options: ExperimentOptions,
     printer: &Printer,
     stop: watch::Receiver<bool>,
 ) -> Result<ExperimentResult, CommandError> {
-    let seed = match file.training.random_seed {
-        Some(seed) => seed,
-        None => random_seed()?,
-    };
     let reached = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let mut view =
-        View { printer: *printer, metric: file.training.test_metric, rounds: file.rounds };
+    let mut view = View {
+        printer: *printer,
+        metric: options.file.training.test_metric,
+        rounds: options.file.rounds,
+    };
     let count = std::sync::Arc::clone(&reached);
     let mut show = move |event: Event| {
         if let Event::Round(record) = &event {
@@ -67,12 +95,58 @@ pub(crate) async fn run_and_show(
         }
         view.show(event);
     };
-    let result = run_experiment(file, component, seed, out.clone(), &mut show, stop).await;
+    let out = options.out.clone();
+    let result = run_experiment(options, stop, &mut show).await;
     let rounds = reached.load(std::sync::atomic::Ordering::Relaxed);
     if let (Err(_), Some(out), 1..) = (&result, &out, rounds) {
         printer.note(format!("the parameters after round {rounds} are in {}", out.display()));
     }
     Ok(result?)
+}
+
+fn show(
+    dir: &std::path::Path,
+    html: Option<PathBuf>,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let history = load_history(dir)?;
+    let plan = &history.plan;
+    printer.line(format!("experiment {} ({})", history.name, history.status));
+    printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
+    printer.line(format!("seed       {}", history.random_seed));
+    let view = View { printer: *printer, metric: None, rounds: history.rounds_max };
+    history.rounds.iter().for_each(|record| view.show_round(record));
+    let last = history.rounds.last();
+    if let Some(last) = last {
+        for (node, record) in &last.nodes {
+            let loss = record.train_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
+            printer.line(format!(
+                "{node:<10} {} samples, {} steps, training loss {loss}, {:.1} ms of training, {:.1} ms in all",
+                record.n_samples, record.n_steps, record.timing.train_ms, record.total_ms,
+            ));
+        }
+        printer.line(format!("parameters sha256:{}", last.params_sha256));
+    }
+    if let Some(file) = &html {
+        fedwasm_folder::write_file(file, report(&history)?.as_bytes())?;
+        printer.line(format!("report     {}", file.display()));
+    }
+    let evaluation = last.and_then(|round| round.evaluation.as_ref());
+    printer.event(
+        "result",
+        &json!({
+            "name": history.name,
+            "status": history.status,
+            "plan_sha256": plan.sha256,
+            "params_sha256": last.map(|round| round.params_sha256),
+            "metrics": evaluation.map(|e| e.metrics.clone()).unwrap_or_default(),
+            "rounds": history.rounds.len(),
+            "rounds_max": history.rounds_max,
+            "nodes": last.map(|round| round.nodes.keys().collect::<Vec<_>>()).unwrap_or_default(),
+            "random_seed": history.random_seed,
+        }),
+    );
+    Ok(())
 }
 
 /// The fields that a result has in JSON.
@@ -97,13 +171,19 @@ impl View {
     fn show(&mut self, event: Event) {
         let printer = &self.printer;
         match event {
-            Event::Started { experiment_id, nodes, random_seed } => {
-                let fields = json!({ "experiment": experiment_id, "nodes": nodes, "random_seed": random_seed });
+            Event::Started { experiment_id, nodes, random_seed, rounds_done } => {
+                let fields = json!({
+                    "experiment": experiment_id, "nodes": nodes, "random_seed": random_seed,
+                    "rounds_done": rounds_done,
+                });
                 printer.event("started", &fields);
                 let nodes = nodes.iter().map(|(node, rows)| format!("{node} ({rows} rows)"));
                 let nodes = nodes.collect::<Vec<_>>().join(", ");
                 printer.line(format!("experiment {experiment_id}, seed {random_seed}"));
                 printer.line(format!("nodes      {nodes}"));
+                if rounds_done > 0 {
+                    printer.line(format!("resumed    after round {rounds_done}"));
+                }
             }
             Event::Dropped { node, round, reason } => {
                 let fields = json!({ "node": node, "round": round, "reason": reason });
@@ -114,14 +194,29 @@ impl View {
                 printer.event("returned", &json!({ "node": node, "round": round }));
                 printer.line(format!("returned   {node}"));
             }
-            Event::Progress { node, round, steps, steps_max, loss } => {
+            Event::Progress { node, round, steps, steps_max, loss, points } => {
+                let points = points.iter().map(|p| json!([p.step, p.name, p.value]));
                 let fields = json!({
                     "node": node, "round": round, "steps": steps, "steps_max": steps_max,
-                    "loss": loss,
+                    "loss": loss, "points": points.collect::<Vec<_>>(),
                 });
                 printer.event("progress", &fields);
             }
+            Event::Warning(message) => {
+                printer.event("warning", &json!({ "message": message }));
+                printer.note(format!("warning: {message}"));
+            }
+            Event::Retry { round, reason, left } => {
+                let fields = json!({ "round": round, "reason": reason, "left": left });
+                printer.event("retry", &fields);
+                printer.line(format!("again      round {round}, {left} more times: {reason}"));
+            }
+            Event::Stopped { reason } => {
+                printer.event("stopped", &json!({ "reason": reason }));
+                printer.line(format!("stopped    {reason}"));
+            }
             Event::Round(record) => self.show_round(&record),
+            _ => {}
         }
     }
 

@@ -6,6 +6,7 @@ mod experiment;
 mod local;
 mod network;
 mod node;
+mod nodes;
 mod plan;
 
 use clap::{Parser, Subcommand};
@@ -42,7 +43,9 @@ pub(crate) enum Command {
     /// Set up and run a node.
     #[command(subcommand)]
     Node(node::Command),
-    /// Run an experiment on a federation.
+    /// Show which nodes are there, and what data they offer.
+    Nodes(nodes::Args),
+    /// Run an experiment on a federation, and look at it.
     #[command(subcommand)]
     Experiment(experiment::Command),
 }
@@ -60,6 +63,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             Command::Evaluate(args) => evaluate::run(args, printer),
             Command::Network(command) => network::run(command, printer).await,
             Command::Node(command) => node::run(command, printer).await,
+            Command::Nodes(args) => nodes::run(args, printer).await,
             Command::Experiment(command) => experiment::run(command, printer).await,
         }
     });

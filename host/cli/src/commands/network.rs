@@ -1,15 +1,18 @@
 //! `fedwasm network`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use fedwasm_transport::{Broker, RepositoryServer};
+use fedwasm_transport::{Broker, Pruned, RepositoryServer};
 use serde_json::json;
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
+
+/// The repository's own directory.
+const BLOBS: &str = "blobs";
 
 /// Run the broker and the repository of a federation.
 #[derive(Debug, Subcommand)]
@@ -29,12 +32,21 @@ pub(crate) enum Command {
         #[arg(long, hide = true)]
         exit_with_stdin: bool,
     },
+    /// Delete the blobs of finished experiments, while it serves or not.
+    Prune {
+        /// Where the repository keeps its blobs.
+        #[arg(long, default_value = "fedwasm-network")]
+        dir: PathBuf,
+    },
 }
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
-    let Command::Start { dir, mqtt, http, exit_with_stdin } = command;
+    let (dir, mqtt, http, exit_with_stdin) = match command {
+        Command::Start { dir, mqtt, http, exit_with_stdin } => (dir, mqtt, http, exit_with_stdin),
+        Command::Prune { dir } => return prune(&dir, printer).await,
+    };
     let stop = stop_signal(exit_with_stdin)?;
-    let blobs = dir.join("blobs");
+    let blobs = dir.join(BLOBS);
     std::fs::create_dir_all(&blobs)?;
     let repository = RepositoryServer::start(http, &blobs).await?;
     let broker = match Broker::start(mqtt).await {
@@ -54,5 +66,19 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
     stopped(stop).await;
     broker.stop().await;
     repository.stop().await;
+    Ok(())
+}
+
+async fn prune(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
+    let blobs = dir.join(BLOBS);
+    if !blobs.is_dir() {
+        let message = format!("{} holds no repository", dir.display());
+        return Err(CommandError::new(USAGE, message));
+    }
+    let Pruned { experiments, blobs, bytes } = fedwasm_transport::prune(&blobs).await?;
+    printer.line(format!(
+        "{blobs} blobs of {experiments} finished experiments deleted, {bytes} bytes"
+    ));
+    printer.event("result", &json!({ "experiments": experiments, "blobs": blobs, "bytes": bytes }));
     Ok(())
 }

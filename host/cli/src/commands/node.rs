@@ -87,7 +87,13 @@ pub(crate) enum Kind {
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
         Command::Init { dir, id, mqtt, repository } => {
-            let config = NodeConfig { id, mqtt, repository, limits: Limits::default() };
+            let config = NodeConfig {
+                id,
+                mqtt,
+                repository,
+                force_secure_aggregation: false,
+                limits: Limits::default(),
+            };
             config.create(&dir)?;
             printer.line(format!("node {} in {}", config.id, dir.display()));
             printer.event("result", &json!({ "node": config.id, "dir": dir }));

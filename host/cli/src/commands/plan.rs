@@ -76,7 +76,7 @@ fn inspect(
     };
     // Shapes follow from arguments; what only a dataset knows is an example.
     let facts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
-    let arguments = metadata.arguments(&model, &facts, &["model."]);
+    let arguments = metadata.arguments(&model, &facts, &["model.", "optimizer.", "aggregator."]);
     let arguments = arguments.map_err(fedwasm_sandbox::Error::from)?;
     let session = described.session(arguments.clone())?;
     let declaration = session.declaration();

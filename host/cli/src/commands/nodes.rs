@@ -1,0 +1,59 @@
+//! `fedwasm nodes`.
+
+use fedwasm_researcher::present;
+use serde_json::{Value, json};
+
+use crate::command_error::CommandError;
+use crate::printer::Printer;
+use crate::stop::stop_signal;
+
+/// Show which nodes are there, and what data they offer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only data sets with all of these tags, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    tags: Vec<String>,
+    /// The broker.
+    #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
+    mqtt: String,
+}
+
+pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    let nodes = present(args.mqtt.parse()?, &args.tags, stop_signal(false)?).await?;
+    if nodes.is_empty() {
+        printer.line("no node is connected; `fedwasm node start` connects one");
+    }
+    let mut all = Vec::new();
+    for (node, present) in &nodes {
+        let latency = present.latency_ms.map_or("silent".into(), |ms| format!("{ms:.1} ms"));
+        printer.line(format!("{node}  {latency}"));
+        let mut datasets: Vec<Value> = Vec::new();
+        for dataset in present.datasets.iter().flatten() {
+            let (tags, n_columns) = (dataset.tags.join(","), dataset.columns.len());
+            let (id, n_rows) = (&dataset.dataset_id, dataset.n_rows);
+            let line = format!("  {id}  [{tags}]  {n_rows} rows, {n_columns} columns");
+            printer.line(fedwasm_protocol::printable(&line));
+            let columns = dataset.columns.join(", ");
+            printer.line(format!("    {}", fedwasm_protocol::printable(&columns)));
+            datasets.push(json!({
+                "name": id, "tags": dataset.tags, "rows": n_rows, "columns": dataset.columns,
+            }));
+        }
+        match &present.datasets {
+            Err(reason) => printer.line(format!("  {reason}")),
+            Ok(datasets) if datasets.is_empty() && args.tags.is_empty() => {
+                printer.line("  no data sets");
+            }
+            Ok(datasets) if datasets.is_empty() => {
+                printer.line(format!("  no data set has the tags {}", args.tags.join(",")));
+            }
+            Ok(_) => {}
+        }
+        all.push(json!({
+            "node": node, "latency_ms": present.latency_ms, "datasets": datasets,
+            "error": present.datasets.as_ref().err(),
+        }));
+    }
+    printer.event("result", &json!({ "nodes": all }));
+    Ok(())
+}

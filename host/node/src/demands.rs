@@ -1,0 +1,108 @@
+//! What a request may demand of a node beyond training, and what the node
+//! does about what it cannot enforce: it refuses by name, and never does less.
+
+use fedwasm_protocol::{Reason, Refusal, RoundRequest, SecaggArgs};
+
+use crate::round::refusal;
+
+/// Checks the demands of a request.
+pub(crate) fn check(request: &RoundRequest, force_secagg: bool) -> Result<(), Refusal> {
+    secagg(request.secagg.as_ref(), force_secagg)?;
+    match request.training.dp_args {
+        Some(dp) => {
+            let message = format!(
+                "`dp_args` (sigma {}, clip {}): this node cannot enforce differential privacy",
+                dp.sigma, dp.clip
+            );
+            Err(refusal(Reason::Unsupported, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the node does otherwise than asked for, in words.
+pub(crate) fn warnings(request: &RoundRequest) -> Vec<String> {
+    let gpu = "`use_gpu` is true, but plans run on the CPU";
+    request.training.use_gpu.then(|| gpu.to_owned()).into_iter().collect()
+}
+
+/// The rules of Fed-BioMed's nodes: both contexts or neither, with a random
+/// number; and either may be forced.
+fn secagg(args: Option<&SecaggArgs>, force: bool) -> Result<(), Refusal> {
+    let bad = |text: &str| Err(refusal(Reason::BadRequest, text.to_owned()));
+    let empty = SecaggArgs::default();
+    let args = args.unwrap_or(&empty);
+    if args.clipping_range == Some(0) {
+        return bad("`secagg.clipping_range` is 0, expected at least 1");
+    }
+    let in_range = |random: f64| (0.0..1.0).contains(&random);
+    match (&args.servkey_id, &args.biprime_id) {
+        (None, None) if force => {
+            let text = "this node trains under secure aggregation only, and the request does not \
+                        ask for it (`secagg.servkey_id`, `secagg.biprime_id`)";
+            Err(refusal(Reason::Unsupported, text.to_owned()))
+        }
+        (None, None) => Ok(()),
+        (Some(_), None) => bad("`secagg.servkey_id` is given without `secagg.biprime_id`"),
+        (None, Some(_)) => bad("`secagg.biprime_id` is given without `secagg.servkey_id`"),
+        (Some(_), Some(_)) if !args.random.is_some_and(in_range) => {
+            bad("`secagg.random` is missing or not in [0, 1)")
+        }
+        (Some(servkey), Some(biprime)) => {
+            let text = format!(
+                "secure aggregation (contexts `{servkey}` and `{biprime}`) is not offered by this \
+                 node; it does not answer in the clear instead"
+            );
+            Err(refusal(Reason::Unsupported, text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The reason and the text of a refusal.
+    fn refused(
+        servkey: Option<&str>,
+        biprime: Option<&str>,
+        random: Option<f64>,
+        force: bool,
+    ) -> Option<(Reason, String)> {
+        let args = SecaggArgs {
+            servkey_id: servkey.map(str::to_owned),
+            biprime_id: biprime.map(str::to_owned),
+            random,
+            clipping_range: None,
+        };
+        secagg(Some(&args), force).err().map(|refusal| (refusal.reason, refusal.message))
+    }
+
+    #[test]
+    fn secure_aggregation_is_never_answered_in_the_clear() {
+        let (reason, text) = refused(Some("k"), Some("b"), Some(0.5), false).unwrap();
+        assert_eq!(reason, Reason::Unsupported);
+        assert!(text.contains("contexts `k` and `b`"), "{text}");
+        let (reason, text) = refused(None, None, None, true).unwrap();
+        assert_eq!(reason, Reason::Unsupported);
+        assert!(text.contains("under secure aggregation only"), "{text}");
+        assert_eq!(refused(None, None, None, false), None);
+        assert!(secagg(None, true).is_err() && secagg(None, false).is_ok());
+    }
+
+    #[test]
+    fn incoherent_demands_are_bad_requests() {
+        for (servkey, biprime, random, expected) in [
+            (Some("k"), None, Some(0.5), "without `secagg.biprime_id`"),
+            (None, Some("b"), Some(0.5), "without `secagg.servkey_id`"),
+            (Some("k"), Some("b"), None, "`secagg.random` is missing"),
+            (Some("k"), Some("b"), Some(1.0), "not in [0, 1)"),
+        ] {
+            let (reason, text) = refused(servkey, biprime, random, true).unwrap();
+            assert_eq!(reason, Reason::BadRequest);
+            assert!(text.contains(expected), "{text}");
+        }
+        let zero = SecaggArgs { clipping_range: Some(0), ..SecaggArgs::default() };
+        assert!(secagg(Some(&zero), false).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading of a table key by key, so that all of its mistakes are found at once
+//! and a key that nobody knows gets a suggestion.
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+/// A table that is read key by key. Each read takes its key out; what is left
+/// at the end is unknown.
+#[derive(Debug)]
+pub struct Fields {
+    /// For messages: the table's name and a dot, or nothing.
+    prefix: String,
+    table: Table,
+    known: Vec<&'static str>,
+    mistakes: Vec<String>,
+}
+
+impl Fields {
+    /// Reads `table`, called `name` in messages; an empty name says nothing.
+    pub fn new(name: &str, table: Table) -> Self {
+        let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
+        Self { prefix, table, known: Vec::new(), mistakes: Vec::new() }
+    }
+
+    /// Whether the key is there and was not taken yet.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Whether the key is there and true; it is not taken.
+    pub fn is_true(&self, key: &str) -> bool {
+        self.table.get(key).and_then(Value::as_bool) == Some(true)
+    }
+
+    /// Takes a value as it is.
+    pub fn value(&mut self, key: &'static str) -> Option<Value> {
+        self.known.push(key);
+        self.table.remove(key)
+    }
+
+    /// Takes a truth value.
+    pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
+        match self.value(key)? {
+            Value::Boolean(value) => Some(value),
+            other => self.wrong(key, &other, "true or false"),
+        }
+    }
+
+    /// Takes a whole number of at least `min`; `3.0` is one, too.
+    pub fn whole(&mut self, key: &'static str, min: u64) -> Option<u64> {
+        self.whole_until(key, min, i64::MAX as u64)
+    }
+
+    /// Takes a whole number from `min` to `max`; `3.0` is one, too.
+    pub fn whole_until(&mut self, key: &'static str, min: u64, max: u64) -> Option<u64> {
+        let value = self.value(key)?;
+        let whole = match value {
+            Value::Integer(whole) => u64::try_from(whole).ok(),
+            // Exact below 2^53; above, a float says nothing about units.
+            Value::Float(real) if real.fract() == 0.0 && (0.0..9e15).contains(&real) => {
+                Some(real as u64)
+            }
+            _ => None,
+        };
+        match whole.filter(|whole| (min..=max).contains(whole)) {
+            Some(whole) => Some(whole),
+            None if max == i64::MAX as u64 => {
+                self.wrong(key, &value, &format!("a whole number, at least {min}"))
+            }
+            None => self.wrong(key, &value, &format!("a whole number from {min} to {max}")),
+        }
+    }
+
+    /// Takes a finite number that `holds` accepts; `rule` says which those are.
+    pub fn real(
+        &mut self,
+        key: &'static str,
+        rule: &str,
+        holds: impl Fn(f64) -> bool,
+    ) -> Option<f64> {
+        let value = self.value(key)?;
+        let real = match value {
+            Value::Integer(whole) => Some(whole as f64),
+            Value::Float(real) => Some(real),
+            _ => None,
+        };
+        match real.filter(|real| real.is_finite() && holds(*real)) {
+            Some(real) => Some(real),
+            None => self.wrong(key, &value, rule),
+        }
+    }
+
+    /// Takes a text.
+    pub fn text(&mut self, key: &'static str) -> Option<String> {
+        match self.value(key)? {
+            Value::String(value) => Some(value),
+            other => self.wrong(key, &other, "a text"),
+        }
+    }
+
+    /// Takes one of these names, whatever their case, and returns its place.
+    pub fn one_of(&mut self, key: &'static str, names: &[&str]) -> Option<usize> {
+        let value = self.value(key)?;
+        let Some(text) = value.as_str() else {
+            return self.wrong(key, &value, &format!("one of {}", names.join(", ")));
+        };
+        let found = names.iter().position(|name| name.eq_ignore_ascii_case(text));
+        if found.is_none() {
+            let hint = suggestion(names, text).unwrap_or_else(|| names.join(", "));
+            self.mistake(key, format!("is {value}; {}", known_names(&hint, names)));
+        }
+        found
+    }
+
+    /// Takes a table to be read in the same way; an empty one if it is absent.
+    pub fn table(&mut self, key: &'static str) -> Fields {
+        let name = format!("{}{key}", self.prefix);
+        match self.value(key) {
+            None => Fields::new(&name, Table::new()),
+            Some(Value::Table(table)) => Fields::new(&name, table),
+            Some(other) => {
+                self.wrong::<()>(key, &other, "a table");
+                Fields::new(&name, Table::new())
+            }
+        }
+    }
+
+    /// Takes anything that serde can read from a value.
+    pub fn read<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
+        match T::deserialize(self.value(key)?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.mistake(key, format!(": {}", error.to_string().trim_end()));
+                None
+            }
+        }
+    }
+
+    /// Adds a mistake about a key.
+    pub fn mistake(&mut self, key: &str, what: impl std::fmt::Display) {
+        let what = what.to_string();
+        let space = if what.starts_with(':') { "" } else { " " };
+        self.mistakes.push(format!("`{}{key}`{space}{what}", self.prefix));
+    }
+
+    /// Adds a mistake about the table as a whole.
+    pub fn rule(&mut self, what: &str) {
+        self.mistakes.push(format!("{}{what}", self.prefix.replace('.', ": ")));
+    }
+
+    /// Adds mistakes that somebody else found.
+    pub fn extend(&mut self, mistakes: Vec<String>) {
+        self.mistakes.extend(mistakes);
+    }
+
+    /// Ends the reading of a table of this one.
+    pub fn absorb(&mut self, inner: Fields) {
+        self.mistakes.extend(inner.finish());
+    }
+
+    /// Ends the reading: all mistakes, those about unknown keys among them.
+    pub fn finish(mut self) -> Vec<String> {
+        for key in self.table.keys() {
+            let hint = suggestion(&self.known, key).unwrap_or_else(|| self.known.join(", "));
+            let hint = known_names(&hint, &self.known);
+            self.mistakes.push(format!("`{}{key}` is unknown; {hint}", self.prefix));
+        }
+        self.mistakes
+    }
+
+    fn wrong<T>(&mut self, key: &str, got: &Value, expected: &str) -> Option<T> {
+        let shown: String = got.to_string().chars().take(80).collect();
+        self.mistake(key, format!("is {shown}, expected {expected}"));
+        None
+    }
+}
+
+/// The name most like `got`, if there is one that a slip of the keyboard makes.
+fn suggestion(names: &[&str], got: &str) -> Option<String> {
+    let got = got.to_lowercase();
+    let far = |name: &&&str| strsim::damerau_levenshtein(&name.to_lowercase(), &got);
+    let nearest = names.iter().min_by_key(far)?;
+    (far(&nearest) <= 3.min(1 + got.len() / 3)).then(|| (*nearest).to_owned())
+}
+
+fn known_names(hint: &str, names: &[&str]) -> String {
+    match names.contains(&hint) {
+        true => format!("did you mean `{hint}`?"),
+        false if names.is_empty() => "nothing is expected here".to_owned(),
+        false => format!("known are {hint}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &str) -> Fields {
+        Fields::new("t", toml::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn all_mistakes_are_found_at_once() {
+        let mut fields = fields("a = -1\nb = \"x\"\ncc = 1\nk = \"fedavgg\"\nr = nan");
+        assert_eq!(fields.whole("a", 0), None);
+        assert_eq!(fields.boolean("b"), None);
+        assert_eq!(fields.whole("c", 0), None);
+        assert_eq!(fields.one_of("k", &["fedavg", "median"]), None);
+        assert_eq!(fields.real("r", "a number", |_| true), None);
+        assert_eq!(
+            fields.finish(),
+            [
+                "`t.a` is -1, expected a whole number, at least 0",
+                "`t.b` is \"x\", expected true or false",
+                "`t.k` is \"fedavgg\"; did you mean `fedavg`?",
+                "`t.r` is nan, expected a number",
+                "`t.cc` is unknown; did you mean `c`?",
+            ]
+        );
+    }
+
+    #[test]
+    fn whole_numbers_may_be_written_with_a_point() {
+        let mut fields = fields("a = 3.0\nb = 3.5\nc = 1e300\nd = true");
+        assert_eq!(fields.whole("a", 0), Some(3));
+        assert!(["b", "c", "d"].iter().all(|key| fields.whole(key, 0).is_none()));
+        assert_eq!(fields.finish().len(), 3);
+    }
+}

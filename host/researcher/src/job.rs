@@ -1,0 +1,723 @@
+//! The job: what a researcher and the nodes of an experiment do together
+//! (Fed-BioMed `Job`). It finds the nodes, holds the parameters, sends rounds
+//! and collects replies; what becomes of the replies is the experiment's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fedwasm_artifact::Component;
+use fedwasm_params::{Params, to_safetensors};
+use fedwasm_protocol::{
+    ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
+    INLINE_BYTES_MAX, Mode, NodeId, Progress, Reason, ResearcherId, RoundReply, RoundRequest,
+    SearchRequest, SecaggArgs, TrainingArgs, printable, seed,
+};
+use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, Limits, Sandbox};
+use fedwasm_training::Round;
+use fedwasm_transport::Repository;
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use crate::columns::{Chosen, Member, choose};
+use crate::replies::{Reply, accept, check_aux_vars, is_sound, shared, why_not};
+use crate::requests::{Answer, Requests, Seen};
+use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
+
+/// How long a search or a question about approval waits for nodes that are
+/// present.
+pub(crate) const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What a job is about.
+#[derive(Clone, Debug)]
+pub struct JobOptions {
+    /// The plan.
+    pub component: Component,
+    /// Which columns of which datasets, and how.
+    pub data: DataArgs,
+    /// How a round trains.
+    pub training: TrainingArgs,
+    /// Model arguments, keys starting with `model.`.
+    pub model: Arguments,
+    /// Aggregator arguments, keys starting with `aggregator.`.
+    pub aggregator: Arguments,
+    /// Secure aggregation, if it is asked for; `random` is drawn in every round.
+    pub secagg: Option<SecaggArgs>,
+    /// Where the federation is.
+    pub network: NetworkArgs,
+    /// With fewer nodes it does not start, at least 1.
+    pub min_nodes: usize,
+    /// How long a round waits for a node, and for the repository.
+    pub deadline: Duration,
+    /// Where all randomness comes from.
+    pub random_seed: u64,
+}
+
+/// What a job needs to go on where another one, now gone, had arrived
+/// (Fed-BioMed `Job.save_state_breakpoint`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobState {
+    /// The experiment's id at the nodes, which their states belong to.
+    pub experiment_id: ExperimentId,
+    /// The researcher's id.
+    pub researcher_id: ResearcherId,
+    /// The input columns.
+    pub inputs: Vec<String>,
+    /// The nodes that take part, those that are away for a while among them.
+    pub nodes: BTreeMap<NodeId, Member>,
+    /// The state that each node goes on from.
+    pub node_states: NodeStates,
+    /// The parameters.
+    pub params: Params,
+}
+
+/// The replies of the nodes that delivered in a round.
+#[derive(Clone, Debug, Default)]
+pub struct Replies {
+    /// By node.
+    pub by_node: BTreeMap<NodeId, Reply>,
+    /// Time that storing and sending took, in milliseconds.
+    pub send_ms: f64,
+    /// Time that fetching took, in milliseconds.
+    pub download_ms: f64,
+}
+
+/// A researcher's side of an experiment: nodes, parameters, rounds.
+pub struct Job {
+    options: JobOptions,
+    id: ExperimentId,
+    requests: Requests,
+    repository: Repository,
+    plan: BlobRef,
+    round: Round,
+    inputs: Vec<String>,
+    members: BTreeMap<NodeId, Member>,
+    away: BTreeMap<NodeId, Away>,
+    refused: Vec<(NodeId, Reason, String)>,
+    states: NodeStates,
+    params: Params,
+    params_blob: BlobRef,
+    training_replies: BTreeMap<NodeId, Reply>,
+}
+
+/// Why a node is away, and so what brings it back.
+#[derive(Debug, PartialEq)]
+enum Away {
+    /// Its will arrived: its presence brings it back.
+    Gone(Member),
+    /// It did not answer in time: an answer that comes late brings it back,
+    /// for the next round.
+    Silent(Member),
+    /// It could not just then: it is asked again in the next round.
+    Busy(Member),
+    /// It refused for good.
+    Out,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("id", &self.id).field("nodes", &self.members).finish()
+    }
+}
+
+impl Job {
+    /// Connects, finds the nodes that have the data and may run the plan, draws
+    /// the initial parameters, and stores plan and parameters.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start(
+        options: JobOptions,
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
+        let plan = describe(options.component.clone()).await?;
+        check_arguments(&plan, &options)?;
+        let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
+        let researcher = ResearcherId::random().map_err(internal)?;
+        let id = ExperimentId::random().map_err(internal)?;
+        let mut requests = connect(&options, researcher, cancelled).await?;
+        let chosen = match search(&mut requests, &plan, &options).await {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                requests.close().await;
+                return Err(error);
+            }
+        };
+        for (node, _, text) in &chosen.refused {
+            let (node, reason) = (node.clone(), printable(text));
+            events(Event::Dropped { node, round: 0, reason });
+        }
+        let (got, min) = (chosen.members.len(), options.min_nodes.max(1));
+        if got < min {
+            requests.close().await;
+            let (when, refused) = ("have the data", chosen.refused);
+            return Err(Error::NotEnoughNodes { got, min, when, refused });
+        }
+        let params = None;
+        let job = Self::with(options, plan, requests, id, chosen.inputs, params).await?;
+        let out = chosen.refused.iter().map(|(node, ..)| (node.clone(), Away::Out)).collect();
+        let mut job = Self { members: chosen.members, away: out, refused: chosen.refused, ..job };
+        job.check_approval(events).await?;
+        let (got, when) = (job.members.len(), "may run the plan");
+        if got < min {
+            let refused = job.refused.clone();
+            job.close().await;
+            return Err(Error::NotEnoughNodes { got, min, when, refused });
+        }
+        Ok(job)
+    }
+
+    /// Goes on where another job had arrived (Fed-BioMed
+    /// `Job.load_state_breakpoint`). Nodes that are not present are waited for
+    /// as the experiment's strategy says.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn resume(
+        options: JobOptions,
+        state: JobState,
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
+        let plan = describe(options.component.clone()).await?;
+        check_arguments(&plan, &options)?;
+        let JobState { experiment_id, researcher_id, inputs, nodes, node_states, params } = state;
+        let requests = connect(&options, researcher_id, cancelled).await?;
+        let job = Self::with(options, plan, requests, experiment_id, inputs, Some(params)).await?;
+        let (members, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            nodes.into_iter().partition(|(node, _)| job.requests.is_online(node));
+        let away = gone.into_iter().map(|(node, member)| (node, Away::Gone(member))).collect();
+        let mut job = Self { members, away, states: node_states, ..job };
+        job.check_approval(events).await?;
+        Ok(job)
+    }
+
+    async fn with(
+        options: JobOptions,
+        plan: Described,
+        requests: Requests,
+        id: ExperimentId,
+        inputs: Vec<String>,
+        params: Option<Params>,
+    ) -> Result<Self, Error> {
+        let repository = Repository::new(options.network.repository.parse()?)?.of_experiment(&id);
+        let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
+        let (round, params) = {
+            let (options, seed) = (options.clone(), options.random_seed);
+            blocking(move || {
+                let JobOptions { model, training, aggregator, .. } = &options;
+                let round = Round::new(&plan, model, training, aggregator, &facts)?;
+                let params = match params {
+                    Some(params) => shared(round.declaration(), params)?,
+                    None => round.shared(&round.initial_params(seed, &Cancel::new())?)?,
+                };
+                Ok((round, params))
+            })
+            .await?
+        };
+        let nothing = BlobRef::of(&[]);
+        let mut job = Self {
+            plan: nothing,
+            params_blob: nothing,
+            options,
+            id,
+            requests,
+            repository,
+            round,
+            inputs,
+            members: BTreeMap::new(),
+            away: BTreeMap::new(),
+            refused: Vec::new(),
+            states: NodeStates::default(),
+            params,
+            training_replies: BTreeMap::new(),
+        };
+        job.plan = job.store(job.options.component.bytes().to_vec()).await?;
+        job.update_parameters(None, None).await?;
+        Ok(job)
+    }
+
+    /// Its id, at the nodes that of the experiment (Fed-BioMed `Job.id`).
+    pub fn id(&self) -> &ExperimentId {
+        &self.id
+    }
+
+    /// The researcher's id.
+    pub fn researcher_id(&self) -> &ResearcherId {
+        self.requests.researcher()
+    }
+
+    /// The nodes that take part, in ascending order (Fed-BioMed `Job.nodes`).
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.members.keys().cloned().collect()
+    }
+
+    /// The rows that each of them announced.
+    pub fn n_rows(&self) -> BTreeMap<NodeId, u64> {
+        self.members.iter().map(|(node, member)| (node.clone(), member.n_rows)).collect()
+    }
+
+    /// The nodes that do not take part, and why.
+    pub fn refused(&self) -> &[(NodeId, Reason, String)] {
+        &self.refused
+    }
+
+    /// The plan (Fed-BioMed `Job.training_plan`).
+    pub fn training_plan(&self) -> &Described {
+        self.round.plan()
+    }
+
+    /// How a round trains (Fed-BioMed `Job.training_args`).
+    pub fn training_args(&self) -> &TrainingArgs {
+        &self.options.training
+    }
+
+    /// The shapes of everything that the plan holds.
+    pub fn declaration(&self) -> &Declaration {
+        self.round.declaration()
+    }
+
+    /// The current parameters: those that the next round starts from.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The SHA-256 of their safetensors bytes.
+    pub fn params_sha256(&self) -> Digest {
+        self.params_blob.sha256
+    }
+
+    /// The replies of the newest training round (Fed-BioMed
+    /// `Job.training_replies`). Those of earlier rounds are in the history:
+    /// kept whole, they would fill the memory.
+    pub fn training_replies(&self) -> &BTreeMap<NodeId, Reply> {
+        &self.training_replies
+    }
+
+    /// What another job would need to go on from here.
+    pub fn state(&self) -> JobState {
+        let back = |(node, away): (&NodeId, &Away)| match away {
+            Away::Gone(member) | Away::Silent(member) | Away::Busy(member) => {
+                Some((node.clone(), member.clone()))
+            }
+            Away::Out => None,
+        };
+        let mut nodes = self.members.clone();
+        nodes.extend(self.away.iter().filter_map(back));
+        JobState {
+            experiment_id: self.id.clone(),
+            researcher_id: self.researcher_id().clone(),
+            inputs: self.inputs.clone(),
+            nodes,
+            node_states: self.states.clone(),
+            params: self.params.clone(),
+        }
+    }
+
+    /// Asks all nodes whether they would run the plan, and drops those that
+    /// would not (Fed-BioMed `check_training_plan_is_approved_by_nodes`).
+    ///
+    /// # Errors
+    /// [`Error::Transport`], [`Error::Cancelled`].
+    pub async fn check_approval(
+        &mut self,
+        events: Events<'_>,
+    ) -> Result<BTreeMap<NodeId, ApprovalStatus>, Error> {
+        let request = || Body::Approval(ApprovalRequest { plan: self.plan.sha256 });
+        let asked = self.members.keys().map(|node| (node.clone(), request())).collect();
+        let answers = self.requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+        let mut standing = BTreeMap::new();
+        for (node, (answer, _)) in answers {
+            match answer {
+                Answer::Reply(Body::ApprovalReply(reply)) if reply.status.may_run() => {
+                    standing.insert(node, reply.status);
+                }
+                Answer::Reply(Body::ApprovalReply(reply)) => {
+                    let text = format!("the plan is {} there", reply.status);
+                    standing.insert(node.clone(), reply.status);
+                    self.drop_node(node, 0, Reason::PlanRefused, text, Away::Out, events);
+                }
+                other => self.drop_for(node, 0, other, events),
+            }
+        }
+        Ok(standing)
+    }
+
+    /// Replaces the parameters and stores them for the nodes (Fed-BioMed
+    /// `Job.update_parameters`): by `params`, by those of a file (`.mpk` or
+    /// `.safetensors`), or, if neither is given, by what they are.
+    ///
+    /// # Errors
+    /// [`Error::BothParameters`]; [`Error::Shapes`] unless they are exactly
+    /// what the plan declares; [`Error::Params`], [`Error::Transport`].
+    pub async fn update_parameters(
+        &mut self,
+        params: Option<Params>,
+        file: Option<&Path>,
+    ) -> Result<Digest, Error> {
+        let params = match (params, file) {
+            (Some(_), Some(file)) => return Err(Error::BothParameters { file: file.to_owned() }),
+            (Some(params), None) => shared(self.declaration(), params)?,
+            (None, Some(file)) => shared(self.declaration(), load_params(file)?)?,
+            (None, None) => self.params.clone(),
+        };
+        let bytes = to_safetensors(&params).map_err(Error::Shapes)?;
+        self.params_blob = self.store(bytes).await?;
+        self.params = params;
+        Ok(self.params_blob.sha256)
+    }
+
+    /// Has `nodes` train a round and returns the replies of those that
+    /// delivered (Fed-BioMed `start_nodes_training_round`). A node that did
+    /// not is no longer among [`Job::nodes`].
+    ///
+    /// # Errors
+    /// [`Error::AuxVars`], [`Error::Transport`], [`Error::Cancelled`].
+    pub async fn train(
+        &mut self,
+        round: u32,
+        nodes: &[NodeId],
+        aux: &AuxVars,
+        events: Events<'_>,
+    ) -> Result<Replies, Error> {
+        check_aux_vars(self.declaration(), aux, nodes)?;
+        let known: Vec<NodeId> = self.state().nodes.into_keys().collect();
+        self.states.sync(&known);
+        let mut send_ms = 0.0;
+        let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
+        let at = Instant::now();
+        let by_node = self.fetch(round, answers, events).await?;
+        for (node, reply) in &by_node {
+            self.states.update(node, reply.state_id.clone());
+        }
+        self.training_replies = by_node.clone();
+        Ok(Replies { by_node, send_ms, download_ms: ms(at) })
+    }
+
+    /// Has `nodes` score the current parameters on their held-out rows.
+    ///
+    /// # Errors
+    /// [`Error::Transport`], [`Error::Cancelled`].
+    pub async fn validate(
+        &mut self,
+        round: u32,
+        nodes: &[NodeId],
+        events: Events<'_>,
+    ) -> Result<BTreeMap<NodeId, RoundReply>, Error> {
+        let (mut send_ms, aux) = (0.0, AuxVars::default());
+        let answers = self.ask(round, Mode::Validate, nodes, &aux, &mut send_ms, events).await?;
+        Ok(answers.into_iter().map(|(node, (reply, _))| (node, reply)).collect())
+    }
+
+    /// Lets nodes that came back take part again.
+    pub fn take_back(&mut self, round: u32, events: Events<'_>) {
+        let requests = &mut self.requests;
+        let is_back = |node: &NodeId, away: &mut Away| match away {
+            Away::Gone(_) => requests.is_online(node),
+            Away::Silent(_) => requests.take_late(node),
+            Away::Busy(_) => true,
+            Away::Out => false,
+        };
+        let back: Vec<_> = self.away.extract_if(.., is_back).collect();
+        for (node, away) in back {
+            if let Away::Gone(member) | Away::Silent(member) | Away::Busy(member) = away {
+                self.members.insert(node.clone(), member);
+                events(Event::Returned { node, round });
+            }
+        }
+    }
+
+    /// Waits for nodes that are gone, until all are back or `time` is over.
+    ///
+    /// # Errors
+    /// [`Error::Transport`], [`Error::Cancelled`].
+    pub async fn wait_for_nodes(&mut self, time: Duration) -> Result<(), Error> {
+        let gone = self.away.iter().filter(|(_, away)| matches!(away, Away::Gone(_)));
+        let gone: Vec<NodeId> = gone.map(|(node, _)| node.clone()).collect();
+        let all_back = |requests: &Requests| {
+            !gone.is_empty() && gone.iter().all(|node| requests.is_online(node))
+        };
+        self.requests.watch(time, all_back).await
+    }
+
+    /// Tells the repository that the experiment is over: its blobs may be
+    /// pruned.
+    ///
+    /// # Errors
+    /// [`Error::Transport`].
+    pub async fn finish(&self) -> Result<(), Error> {
+        Ok(self.repository.finish().await?)
+    }
+
+    /// Leaves; nodes call off what they still do for this job.
+    pub async fn close(self) {
+        self.requests.close().await;
+    }
+
+    /// Asks nodes for a round and drops those that do not deliver.
+    async fn ask(
+        &mut self,
+        round: u32,
+        mode: Mode,
+        nodes: &[NodeId],
+        aux: &AuxVars,
+        send_ms: &mut f64,
+        events: Events<'_>,
+    ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
+        let at = Instant::now();
+        let mut requests = Vec::new();
+        let mut room = INLINE_BYTES_MAX;
+        let aux_shared = self.payload(&aux.shared, &mut room).await?;
+        for node in nodes {
+            let Some(member) = self.members.get(node) else { continue };
+            let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
+            let request = RoundRequest {
+                aux_shared: aux_shared.clone(),
+                aux_own,
+                ..self.request(round, mode, node, member)
+            };
+            requests.push((node.clone(), Body::Round(Box::new(request))));
+        }
+        let deadline = self.options.deadline;
+        let seen = |node: &NodeId, seen: Seen| {
+            let node = node.clone();
+            events(match seen {
+                Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
+                    Event::Progress { node, round, steps, steps_max, loss, points }
+                }
+                Seen::Gone => {
+                    Event::Dropped { node, round, reason: crate::replies::GONE.to_owned() }
+                }
+            });
+        };
+        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), seen).await?;
+        let mut replies = BTreeMap::new();
+        for (node, (answer, time)) in answers {
+            match answer {
+                Answer::Reply(Body::RoundReply(reply))
+                    if self.members.get(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
+                {
+                    for warning in &reply.warnings {
+                        events(Event::Warning(format!("{node}: {}", printable(warning))));
+                    }
+                    replies.insert(node, (*reply, time));
+                }
+                other => self.drop_for(node, round, other, events),
+            }
+        }
+        Ok(replies)
+    }
+
+    fn request(&self, round: u32, mode: Mode, node: &NodeId, member: &Member) -> RoundRequest {
+        let random_seed = self.options.random_seed;
+        let secagg = self.options.secagg.clone().map(|secagg| SecaggArgs {
+            random: Some(seed::secagg_random(random_seed, round)),
+            ..secagg
+        });
+        RoundRequest {
+            mode,
+            experiment_id: self.id.clone(),
+            round,
+            dataset_id: member.dataset_id.clone(),
+            plan: self.plan,
+            params: self.params_blob,
+            data: DataArgs {
+                inputs: Some(self.inputs.clone()),
+                tags: Vec::new(),
+                ..self.options.data.clone()
+            },
+            training: TrainingArgs {
+                random_seed: Some(random_seed),
+                ..self.options.training.clone()
+            },
+            model: self.options.model.clone(),
+            aggregator: self.options.aggregator.clone(),
+            state_id: self.states.state(node).cloned(),
+            aux_shared: None,
+            aux_own: None,
+            secagg,
+        }
+    }
+
+    async fn payload(
+        &self,
+        params: &Params,
+        room: &mut usize,
+    ) -> Result<Option<fedwasm_protocol::Payload>, Error> {
+        if params.is_empty() {
+            return Ok(None);
+        }
+        let bytes = to_safetensors(params).map_err(Error::Shapes)?;
+        let put = self.repository.put_payload(bytes, room);
+        self.within_deadline(put).await.map(Some)
+    }
+
+    /// Fetches and checks what the replies name, all at once.
+    async fn fetch(
+        &mut self,
+        round: u32,
+        answers: BTreeMap<NodeId, (RoundReply, Duration)>,
+        events: Events<'_>,
+    ) -> Result<BTreeMap<NodeId, Reply>, Error> {
+        let (declaration, repository) = (self.round.declaration(), &self.repository);
+        let deadline = self.options.deadline;
+        let fetch = answers.into_iter().map(async |(node, (reply, time))| {
+            let accepted = accept(reply, time, declaration, repository);
+            let accepted = tokio::time::timeout(deadline, accepted).await;
+            let late = |_| Err("its parameters did not arrive in time".to_owned());
+            (node, accepted.unwrap_or_else(late))
+        });
+        let fetched = tokio::select! {
+            fetched = join_all(fetch) => fetched,
+            () = self.requests.cancelled() => return Err(Error::Cancelled),
+        };
+        let mut replies = BTreeMap::new();
+        for (node, reply) in fetched {
+            match reply {
+                Ok(reply) => drop(replies.insert(node, reply)),
+                Err(text) => {
+                    self.drop_node(node, round, Reason::Blob, text, Away::Out, events);
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    async fn store(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
+        self.within_deadline(self.repository.put(bytes)).await
+    }
+
+    /// Talks to the repository, within the deadline of a round.
+    async fn within_deadline<T>(
+        &self,
+        talk: impl Future<Output = Result<T, fedwasm_transport::Error>>,
+    ) -> Result<T, Error> {
+        let deadline = self.options.deadline;
+        let done = tokio::select! {
+            done = tokio::time::timeout(deadline, talk) => done,
+            () = self.requests.cancelled() => return Err(Error::Cancelled),
+        };
+        match done {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(fedwasm_transport::Error::RepositoryUnreachable {
+                url: self.options.network.repository.clone(),
+                reason: format!("a blob was not stored within {deadline:?}"),
+            }
+            .into()),
+        }
+    }
+
+    /// Drops a node for an answer that is no delivery.
+    fn drop_for(&mut self, node: NodeId, round: u32, answer: Answer, events: Events<'_>) {
+        let member = self.members.get(&node).cloned();
+        let passing = [Reason::Busy, Reason::Expired];
+        let away = match (&answer, member) {
+            (Answer::Gone, Some(member)) => Away::Gone(member),
+            (Answer::Silent, Some(member)) => Away::Silent(member),
+            (Answer::Refused(refusal), Some(member)) if passing.contains(&refusal.reason) => {
+                Away::Busy(member)
+            }
+            _ => Away::Out,
+        };
+        let (reason, text) = why_not(answer);
+        self.drop_node(node, round, reason, text, away, events);
+    }
+
+    fn drop_node(
+        &mut self,
+        node: NodeId,
+        round: u32,
+        reason: Reason,
+        text: String,
+        away: Away,
+        events: Events<'_>,
+    ) {
+        // Nodes wrote parts of this.
+        let text = printable(&text);
+        self.members.remove(&node);
+        // A node that is gone was announced when its will arrived.
+        let announced = matches!(away, Away::Gone(_)) && round > 0;
+        self.away.insert(node.clone(), away);
+        self.refused.push((node.clone(), reason, text.clone()));
+        if !announced {
+            events(Event::Dropped { node, round, reason: text });
+        }
+    }
+}
+
+async fn connect(
+    options: &JobOptions,
+    researcher: ResearcherId,
+    cancelled: watch::Receiver<bool>,
+) -> Result<Requests, Error> {
+    let url = options.network.mqtt.parse()?;
+    Requests::connect(url, researcher, cancelled).await
+}
+
+/// Finds the nodes that have the data, and the input columns.
+async fn search(
+    requests: &mut Requests,
+    plan: &Described,
+    options: &JobOptions,
+) -> Result<Chosen, Error> {
+    let request = || Body::Search(SearchRequest { tags: options.data.tags.clone() });
+    let asked = requests.online().into_iter().map(|node| (node, request())).collect();
+    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
+    for (node, (answer, _)) in answers {
+        match answer {
+            Answer::Reply(Body::SearchReply(reply)) => {
+                found.insert(node, reply.datasets);
+            }
+            other => {
+                let (reason, text) = why_not(other);
+                refused.push((node, reason, text));
+            }
+        }
+    }
+    let (plan, options) = (plan.clone(), options.clone());
+    let mut chosen: Chosen = blocking(move || {
+        let n_inputs = |n: usize| inputs_of_plan(&plan, &options, n).map_err(|e| e.to_string());
+        Ok(choose(found, &options.data, n_inputs))
+    })
+    .await?;
+    chosen.refused.splice(..0, refused);
+    Ok(chosen)
+}
+
+/// Finds mistakes in the arguments before anybody is asked for anything.
+fn check_arguments(plan: &Described, options: &JobOptions) -> Result<(), Error> {
+    let mut given = options.model.clone();
+    given.extend(options.training.optimizer_args.clone());
+    given.extend(options.aggregator.clone());
+    // How many columns there are does not matter for the kinds of arguments.
+    let facts = DataFacts { n_inputs: Some(1), n_classes: None };
+    let prefixes = ["model.", "optimizer.", "aggregator."];
+    let checked = plan.metadata().arguments(&given, &facts, &prefixes);
+    checked.map(drop).map_err(|error| fedwasm_sandbox::Error::from(error).into())
+}
+
+/// Returns the input columns that the plan takes if the data have `n`.
+fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u64, Error> {
+    let facts = DataFacts { n_inputs: Some(n), n_classes: None };
+    let JobOptions { model, training, aggregator, .. } = options;
+    let round = Round::new(plan, model, training, aggregator, &facts)?;
+    let inputs = round.declaration().inputs.first();
+    Ok(inputs.and_then(|inputs| inputs.shape.first().copied()).unwrap_or_default())
+}
+
+async fn describe(component: Component) -> Result<Described, Error> {
+    blocking(move || Ok(Sandbox::new()?.describe(&component, Limits::default())?)).await
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.map_err(|error| Error::Internal { reason: error.to_string() })?
+}
+
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}

@@ -1,0 +1,78 @@
+//! What nodes report while they work, on its way to TensorBoard (Fed-BioMed
+//! `Monitor`). Files for people, never a result: they hold times, and an
+//! error here is a warning.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use fedwasm_protocol::NodeId;
+
+use crate::tensorboard::TensorBoard;
+use crate::{Event, History, RoundRecord};
+
+/// Watches events.
+#[derive(Debug)]
+pub(crate) struct Monitor {
+    tensorboard: Option<TensorBoard>,
+    /// Steps of each node in the rounds that are over: the steps of a round go
+    /// on from there.
+    steps: BTreeMap<NodeId, u64>,
+}
+
+impl Monitor {
+    /// Watches without writing anything.
+    pub(crate) fn off() -> Self {
+        Self { tensorboard: None, steps: BTreeMap::new() }
+    }
+
+    /// Writes event files into `dir`, after the rounds of `history`.
+    pub(crate) fn new(dir: &Path, history: &History) -> Self {
+        let mut monitor = Self { tensorboard: Some(TensorBoard::new(dir)), ..Self::off() };
+        history.rounds.iter().for_each(|record| monitor.count(record));
+        monitor
+    }
+
+    /// Takes an event; returns a warning, once, if it cannot be written.
+    pub(crate) fn see(&mut self, event: &Event) -> Option<String> {
+        let written = match event {
+            Event::Progress { node, points, .. } => {
+                let before = self.steps.get(node).copied().unwrap_or(0);
+                let tensorboard = self.tensorboard.as_mut()?;
+                points.iter().try_for_each(|point| {
+                    let step = before.saturating_add(point.step);
+                    tensorboard.training(node, step, &point.name, point.value, SystemTime::now())
+                })
+            }
+            Event::Round(record) => {
+                self.count(record);
+                self.round(record)
+            }
+            _ => Ok(()),
+        };
+        let error = written.err()?;
+        self.tensorboard = None;
+        Some(format!("no more event files for TensorBoard: {error}"))
+    }
+
+    fn round(&mut self, record: &RoundRecord) -> std::io::Result<()> {
+        let Some(tensorboard) = &mut self.tensorboard else { return Ok(()) };
+        let now = SystemTime::now();
+        for (node, of_node) in &record.nodes {
+            if let Some(local) = &of_node.evaluation {
+                tensorboard.on_local_updates(node, record.round, &local.metrics, now)?;
+            }
+            if let Some(global) = &of_node.global_evaluation {
+                tensorboard.on_global_updates(node, record.round, &global.metrics, now)?;
+            }
+        }
+        tensorboard.flush()
+    }
+
+    fn count(&mut self, record: &RoundRecord) {
+        for (node, of_node) in &record.nodes {
+            let steps = self.steps.entry(node.clone()).or_default();
+            *steps = steps.saturating_add(of_node.n_steps);
+        }
+    }
+}

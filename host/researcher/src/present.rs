@@ -1,0 +1,61 @@
+//! Who is there (Fed-BioMed `Requests.ping_nodes`, `search`, `list`).
+
+use std::collections::BTreeMap;
+
+use fedwasm_protocol::{Body, DatasetEntry, NodeId, ResearcherId, SearchRequest};
+use fedwasm_transport::BrokerUrl;
+use tokio::sync::watch;
+
+use crate::Error;
+use crate::job::SEARCH_TIME_MAX;
+use crate::replies::why_not;
+use crate::requests::{Answer, Requests};
+
+/// A node that is connected to the broker.
+#[derive(Clone, Debug)]
+pub struct NodePresent {
+    /// From a question to its answer, in milliseconds; none if it was silent.
+    pub latency_ms: Option<f64>,
+    /// Its datasets that have all tags, or why it does not tell.
+    pub datasets: Result<Vec<DatasetEntry>, String>,
+}
+
+/// Asks all nodes that are present for their datasets with these tags.
+///
+/// # Errors
+/// [`Error::Transport`], [`Error::Cancelled`].
+pub async fn present(
+    broker: BrokerUrl,
+    tags: &[String],
+    cancelled: watch::Receiver<bool>,
+) -> Result<BTreeMap<NodeId, NodePresent>, Error> {
+    let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
+    let researcher = ResearcherId::random().map_err(internal)?;
+    let mut requests = Requests::connect(broker, researcher, cancelled).await?;
+    let found = ask(&mut requests, tags).await;
+    requests.close().await;
+    found
+}
+
+async fn ask(
+    requests: &mut Requests,
+    tags: &[String],
+) -> Result<BTreeMap<NodeId, NodePresent>, Error> {
+    let online = requests.online();
+    let to_all = |body: &Body| online.iter().map(|node| (node.clone(), body.clone())).collect();
+    let pongs = requests.ask(to_all(&Body::Ping), SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let search = Body::Search(SearchRequest { tags: tags.to_vec() });
+    let found = requests.ask(to_all(&search), SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let present = found.into_iter().map(|(node, (answer, _))| {
+        let latency_ms = match pongs.get(&node) {
+            Some((Answer::Reply(Body::Pong), time)) => Some(time.as_secs_f64() * 1e3),
+            _ => None,
+        };
+        let datasets = match answer {
+            Answer::Reply(Body::SearchReply(reply)) => Ok(reply.datasets),
+            other => Err(fedwasm_protocol::printable(&why_not(other).1)),
+        };
+        (node, NodePresent { latency_ms, datasets })
+    });
+    Ok(present.collect())
+}

@@ -1,0 +1,258 @@
+//! Which nodes take part in a round (Fed-BioMed `Strategy.sample_nodes`), and
+//! when an experiment is over.
+
+use std::collections::BTreeSet;
+
+use fedwasm_protocol::{Fields, NodeId, seed};
+use fedwasm_training::permute;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::Serialize;
+
+/// The longest time that a round may wait for a node: a week.
+const ROUND_DEADLINE_S_MAX: u64 = 7 * 24 * 3_600;
+/// The most times that a round is tried again.
+const RETRIES_MAX: u64 = 1_000;
+
+/// Which nodes take part, how long they are waited for, and when it is enough.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StrategyArgs {
+    /// How nodes are selected. Default: all.
+    pub selection: Selection,
+    /// A round with fewer updates does not count. Default 1.
+    pub min_nodes: usize,
+    /// A round whose updates stem from fewer training rows does not count.
+    /// Default 0.
+    pub min_samples: u64,
+    /// How long a round waits for a node, in seconds. Default 60.
+    pub round_deadline_s: u64,
+    /// How often a round that does not count is tried again before the
+    /// experiment ends. Default 0.
+    pub retries: u32,
+    /// How long missing nodes are waited for before a round is tried again, in
+    /// seconds. Default 5.
+    pub retry_pause_s: u64,
+    /// When to stop before all rounds are done.
+    pub early_stopping: Option<EarlyStopping>,
+}
+
+/// How the nodes of a round are selected among those that have the data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Selection {
+    /// All of them.
+    All,
+    /// A random `fraction`, rounded up, but not fewer than `min_nodes`; others
+    /// in every round, which follow from the random seed.
+    Random {
+        /// In (0, 1].
+        fraction: f64,
+    },
+    /// These and no others.
+    List {
+        /// Their ids.
+        nodes: BTreeSet<NodeId>,
+    },
+}
+
+/// Stops when a metric of the global model on all held-out rows no longer
+/// becomes better.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EarlyStopping {
+    /// Its key, such as `loss` or `accuracy`.
+    pub metric: String,
+    /// Rounds without a better value before it stops, at least 1.
+    pub patience: u32,
+    /// A value counts as better if it is so by more than this. Default 0.
+    pub min_delta: f64,
+    /// Whether larger is better. Default: as for the metric of this name; not
+    /// for a `loss`.
+    pub maximize: bool,
+}
+
+impl Default for StrategyArgs {
+    fn default() -> Self {
+        Self {
+            selection: Selection::All,
+            min_nodes: 1,
+            min_samples: 0,
+            round_deadline_s: 60,
+            retries: 0,
+            retry_pause_s: 5,
+            early_stopping: None,
+        }
+    }
+}
+
+impl StrategyArgs {
+    /// Reads the table `[strategy]`; mistakes go to `fields`.
+    pub(crate) fn take(fields: &mut Fields) -> Self {
+        let default = Self::default();
+        let selection = match fields.one_of("name", &["all", "random", "list"]) {
+            Some(1) => Selection::Random { fraction: fraction(fields) },
+            Some(2) => Selection::List { nodes: list(fields) },
+            _ => Selection::All,
+        };
+        Self {
+            selection,
+            min_nodes: fields.whole("min_nodes", 1).map_or(1, |n| n as usize),
+            min_samples: fields.whole("min_samples", 0).unwrap_or(0),
+            round_deadline_s: fields
+                .whole_until("round_deadline_s", 1, ROUND_DEADLINE_S_MAX)
+                .unwrap_or(default.round_deadline_s),
+            retries: fields.whole_until("retries", 0, RETRIES_MAX).unwrap_or(0) as u32,
+            retry_pause_s: fields
+                .whole_until("retry_pause_s", 0, ROUND_DEADLINE_S_MAX)
+                .unwrap_or(default.retry_pause_s),
+            early_stopping: early_stopping(fields),
+        }
+    }
+
+    /// Returns who takes part in a round, among `nodes` in ascending order.
+    pub fn sample(&self, nodes: &[NodeId], random_seed: u64, round: u32) -> Vec<NodeId> {
+        match &self.selection {
+            Selection::All => nodes.to_vec(),
+            Selection::Random { fraction } => {
+                let n = (nodes.len() as f64 * fraction).ceil() as usize;
+                let mut random = ChaCha20Rng::from_seed(seed::sample(random_seed, round));
+                let mut drawn = nodes.to_vec();
+                permute(&mut drawn, &mut random);
+                drawn.truncate(n.max(self.min_nodes));
+                drawn.sort_unstable();
+                drawn
+            }
+            Selection::List { nodes: list } => {
+                nodes.iter().filter(|node| list.contains(node)).cloned().collect()
+            }
+        }
+    }
+}
+
+fn fraction(fields: &mut Fields) -> f64 {
+    if !fields.has("fraction") {
+        fields.mistake("fraction", "is missing; `random` selects this share of the nodes");
+    }
+    let rule = "0 < fraction <= 1";
+    fields.real("fraction", rule, |share| share > 0.0 && share <= 1.0).unwrap_or(1.0)
+}
+
+fn list(fields: &mut Fields) -> BTreeSet<NodeId> {
+    let given = fields.has("nodes");
+    let nodes: Option<BTreeSet<NodeId>> = fields.read("nodes");
+    if !given || nodes.as_ref().is_some_and(BTreeSet::is_empty) {
+        fields.mistake("nodes", "is missing or empty; `list` selects these nodes");
+    }
+    nodes.unwrap_or_default()
+}
+
+fn early_stopping(fields: &mut Fields) -> Option<EarlyStopping> {
+    if !fields.has("early_stopping") {
+        return None;
+    }
+    let mut table = fields.table("early_stopping");
+    if !table.has("metric") {
+        table.mistake("metric", "is missing, such as \"loss\" or \"accuracy\"");
+    }
+    let metric = table.text("metric").map(|metric| metric.to_lowercase());
+    let patience = table.whole_until("patience", 1, u64::from(u32::MAX)).unwrap_or(1) as u32;
+    let min_delta = table.real("min_delta", "a number, at least 0", |delta| delta >= 0.0);
+    let known = fedwasm_protocol::Metric::ALL.into_iter();
+    let mut known = known.filter(|known| Some(known.key()) == metric.as_deref());
+    let usual = known.next().is_some_and(fedwasm_protocol::Metric::larger_is_better);
+    let maximize = table.boolean("maximize").unwrap_or(usual);
+    fields.absorb(table);
+    Some(EarlyStopping { metric: metric?, patience, min_delta: min_delta.unwrap_or(0.0), maximize })
+}
+
+impl EarlyStopping {
+    /// Returns why to stop after these values, one a round in order, or none.
+    pub fn decide(&self, values: impl IntoIterator<Item = f64>) -> Option<String> {
+        let (mut best, mut since) = (None, 0);
+        for value in values {
+            let gain = |best: f64| if self.maximize { value - best } else { best - value };
+            match best {
+                Some(best) if gain(best) <= self.min_delta => since += 1,
+                _ => (best, since) = (Some(value), 0),
+            }
+        }
+        let best = best?;
+        (since >= self.patience).then(|| {
+            let Self { metric, patience, .. } = self;
+            format!("{metric} has not become better than {best} for {patience} rounds")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strategy(text: &str) -> Result<StrategyArgs, Vec<String>> {
+        let mut fields = Fields::new("strategy", toml::from_str(text).unwrap());
+        let strategy = StrategyArgs::take(&mut fields);
+        let mistakes = fields.finish();
+        if mistakes.is_empty() { Ok(strategy) } else { Err(mistakes) }
+    }
+
+    fn nodes(n: usize) -> Vec<NodeId> {
+        (0..n).map(|n| format!("n{n}").parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_fraction_is_drawn_anew_in_every_round_and_follows_from_the_seed() {
+        let strategy = strategy("name = \"random\"\nfraction = 0.3\nmin_nodes = 2").unwrap();
+        let all = nodes(10);
+        let rounds: Vec<_> = (1..=20).map(|round| strategy.sample(&all, 42, round)).collect();
+        assert!(rounds.iter().all(|drawn| drawn.len() == 3 && drawn.is_sorted()));
+        assert!(rounds.windows(2).any(|pair| pair[0] != pair[1]));
+        let everybody: BTreeSet<&NodeId> = rounds.iter().flatten().collect();
+        assert_eq!(everybody.len(), 10);
+        assert_eq!(strategy.sample(&all, 42, 7), rounds[6]);
+        assert_ne!(strategy.sample(&all, 43, 7), rounds[6]);
+        // Rounded up, and never fewer than min_nodes.
+        assert_eq!(strategy.sample(&nodes(4), 42, 1).len(), 2);
+        assert_eq!(strategy.sample(&nodes(1), 42, 1).len(), 1);
+    }
+
+    #[test]
+    fn a_list_is_kept_to() {
+        let strategy = strategy("name = \"list\"\nnodes = [\"n2\", \"n0\", \"x\"]").unwrap();
+        let drawn = strategy.sample(&nodes(4), 1, 1);
+        assert_eq!(drawn.iter().map(NodeId::as_str).collect::<Vec<_>>(), ["n0", "n2"]);
+    }
+
+    #[test]
+    fn mistakes_are_found_together() {
+        let mistakes = strategy(
+            "name = \"random\"\nmin_nodes = 0\nround_deadline_s = 604801\nretires = 2\n\
+             early_stopping = { patience = 0 }",
+        );
+        let mistakes = mistakes.unwrap_err().join("\n");
+        for expected in [
+            "`strategy.fraction` is missing",
+            "`strategy.min_nodes` is 0",
+            "from 1 to 604800",
+            "`strategy.retires` is unknown; did you mean `retries`?",
+            "`strategy.early_stopping.metric` is missing",
+            "`strategy.early_stopping.patience` is 0",
+        ] {
+            assert!(mistakes.contains(expected), "{expected}: {mistakes}");
+        }
+    }
+
+    #[test]
+    fn stops_when_nothing_becomes_better() {
+        let text = "early_stopping = { metric = \"ACCURACY\", patience = 2, min_delta = 0.01 }";
+        let stopping = strategy(text).unwrap().early_stopping.unwrap();
+        assert!(stopping.maximize && stopping.metric == "accuracy");
+        assert_eq!(stopping.decide([0.5, 0.6, 0.605]), None);
+        let reason = stopping.decide([0.5, 0.6, 0.605, 0.6]).unwrap();
+        assert_eq!(reason, "accuracy has not become better than 0.6 for 2 rounds");
+        assert_eq!(stopping.decide([0.5, 0.6, 0.605, 0.62]), None);
+        let text = "early_stopping = { metric = \"loss\", patience = 1 }";
+        let stopping = strategy(text).unwrap().early_stopping.unwrap();
+        assert!(!stopping.maximize && stopping.decide([1.0, 0.9]).is_none());
+        assert!(stopping.decide([1.0, 0.9, 0.9]).is_some());
+        assert_eq!(stopping.decide([]), None);
+    }
+}
