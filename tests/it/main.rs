@@ -3,10 +3,15 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod aggregators;
 mod cli;
 mod demo;
+mod fake;
+mod faults;
 mod federation;
+mod job;
 mod local;
 mod plan;
+mod resume;
 mod sandbox;
 mod support;

@@ -144,6 +144,19 @@ impl Running {
         }
     }
 
+    /// Waits for a line of the log that holds `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + TIME_MAX;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.stderr.recv_timeout(left) {
+                Ok(line) if line.contains(text) => return,
+                Ok(_) => {}
+                Err(_) => panic!("the log does not say {text}"),
+            }
+        }
+    }
+
     /// Waits for the end and returns the exit code and the events until then.
     pub fn end(mut self) -> (i32, Vec<Value>) {
         let deadline = Instant::now() + TIME_MAX;

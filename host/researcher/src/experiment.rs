@@ -328,6 +328,7 @@ impl Experiment {
 
         let at = Instant::now();
         let params = self.aggregate(&replies)?;
+        self.job.count(replies);
         timing.aggregate_ms = ms(at);
         tracing::debug!("round {round}: aggregated");
         let at = Instant::now();
@@ -338,7 +339,7 @@ impl Experiment {
         let at = Instant::now();
         let mut scores = BTreeMap::new();
         if self.file.training.test_on_global_updates {
-            let nodes: Vec<NodeId> = replies.keys().cloned().collect();
+            let nodes: Vec<NodeId> = self.job.training_replies().keys().cloned().collect();
             scores = self.job.validate(round, &nodes, events).await?;
             tracing::debug!("round {round}: validated");
         }
@@ -346,8 +347,8 @@ impl Experiment {
         let evaluations: Vec<&Evaluation> =
             scores.values().filter_map(|reply| reply.evaluation.as_ref()).collect();
         let evaluation = combine(&evaluations);
-        let nodes = replies.into_iter();
-        let nodes = nodes.map(|(node, reply)| (node.clone(), record(reply, scores.get(&node))));
+        let nodes = self.job.training_replies().iter();
+        let nodes = nodes.map(|(node, reply)| (node.clone(), record(reply, scores.get(node))));
         let nodes = nodes.collect();
         timing.wall_ms = ms(start);
         let dropped = std::mem::take(dropped);
@@ -436,7 +437,8 @@ impl Experiment {
     }
 }
 
-fn record(reply: Reply, score: Option<&RoundReply>) -> NodeRecord {
+fn record(reply: &Reply, score: Option<&RoundReply>) -> NodeRecord {
+    let reply = reply.clone();
     NodeRecord {
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,
@@ -574,16 +576,31 @@ fn check_same(
     let ours = arguments(file);
     for (section, theirs) in &breakpoint.arguments {
         let ours = ours.get(section).cloned().unwrap_or_default();
-        if ours != *theirs {
-            return other(format!("[{section}] was {theirs}, now it is {ours}"));
+        if let Some(difference) = difference(section, theirs, &ours) {
+            return other(difference);
         }
     }
-    match file.training.random_seed {
-        Some(seed) if seed != breakpoint.random_seed => {
-            other(format!("its random_seed is {}, now it is {seed}", breakpoint.random_seed))
-        }
-        _ => Ok(()),
+    Ok(())
+}
+
+/// Names the first value that differs.
+fn difference(name: &str, theirs: &Value, ours: &Value) -> Option<String> {
+    if let (Value::Object(theirs), Value::Object(ours)) = (theirs, ours) {
+        let names: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
+        let value = |object: &serde_json::Map<String, Value>, key: &str| {
+            object.get(key).cloned().unwrap_or_default()
+        };
+        let inner = |key: &&String| {
+            let name = if key.contains('.') { (*key).clone() } else { format!("{name}.{key}") };
+            difference(&name, &value(theirs, key), &value(ours, key))
+        };
+        return names.iter().find_map(|key| inner(key));
     }
+    let shown = |value: &Value| match value {
+        Value::Null => "not given".to_owned(),
+        value => value.to_string(),
+    };
+    (theirs != ours).then(|| format!("`{name}` was {}, now it is {}", shown(theirs), shown(ours)))
 }
 
 /// Whether nodes that come back could make it good.

@@ -370,7 +370,8 @@ impl Job {
 
     /// Has `nodes` train a round and returns the replies of those that
     /// delivered (Fed-BioMed `start_nodes_training_round`). A node that did
-    /// not is no longer among [`Job::nodes`].
+    /// not is no longer among [`Job::nodes`]. If the round counts, say so with
+    /// [`Job::count`]; otherwise it can be done again.
     ///
     /// # Errors
     /// [`Error::AuxVars`], [`Error::Transport`], [`Error::Cancelled`].
@@ -388,11 +389,16 @@ impl Job {
         let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
         let at = Instant::now();
         let by_node = self.fetch(round, answers, events).await?;
-        for (node, reply) in &by_node {
+        Ok(Replies { by_node, send_ms, download_ms: ms(at) })
+    }
+
+    /// Says that a round counts: nodes go on from the states that these replies
+    /// name. After a round that does not, they go on from those before.
+    pub fn count(&mut self, replies: BTreeMap<NodeId, Reply>) {
+        for (node, reply) in &replies {
             self.states.update(node, reply.state_id.clone());
         }
-        self.training_replies = by_node.clone();
-        Ok(Replies { by_node, send_ms, download_ms: ms(at) })
+        self.training_replies = replies;
     }
 
     /// Has `nodes` score the current parameters on their held-out rows.
@@ -496,12 +502,19 @@ impl Job {
         for (node, (answer, time)) in answers {
             match answer {
                 Answer::Reply(Body::RoundReply(reply))
-                    if self.members.get(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
+                    if self.options.secagg.is_none()
+                        && self.members.get(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
                 {
                     for warning in &reply.warnings {
                         events(Event::Warning(format!("{node}: {}", printable(warning))));
                     }
                     replies.insert(node, (*reply, time));
+                }
+                // Whoever asked for secure aggregation must not go on without.
+                Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
+                    let text = "it answered in the clear, and secure aggregation was asked for";
+                    let (reason, text) = (Reason::Unsupported, text.to_owned());
+                    self.drop_node(node, round, reason, text, Away::Out, events);
                 }
                 other => self.drop_for(node, round, other, events),
             }
@@ -510,12 +523,7 @@ impl Job {
     }
 
     fn request(&self, round: u32, mode: Mode, node: &NodeId, member: &Member) -> RoundRequest {
-        let random_seed = self.options.random_seed;
-        let secagg = self.options.secagg.clone().map(|secagg| SecaggArgs {
-            random: Some(seed::secagg_random(random_seed, round)),
-            ..secagg
-        });
-        RoundRequest {
+        let request = RoundRequest {
             mode,
             experiment_id: self.id.clone(),
             round,
@@ -528,7 +536,7 @@ impl Job {
                 ..self.options.data.clone()
             },
             training: TrainingArgs {
-                random_seed: Some(random_seed),
+                random_seed: Some(self.options.random_seed),
                 ..self.options.training.clone()
             },
             model: self.options.model.clone(),
@@ -536,8 +544,9 @@ impl Job {
             state_id: self.states.state(node).cloned(),
             aux_shared: None,
             aux_own: None,
-            secagg,
-        }
+            secagg: None,
+        };
+        with_secagg(request, &self.options)
     }
 
     async fn payload(
@@ -644,6 +653,13 @@ impl Job {
             events(Event::Dropped { node, round, reason: text });
         }
     }
+}
+
+/// Adds what secure aggregation needs, whatever the request is for.
+fn with_secagg(request: RoundRequest, options: &JobOptions) -> RoundRequest {
+    let random = Some(seed::secagg_random(options.random_seed, request.round));
+    let secagg = options.secagg.clone().map(|secagg| SecaggArgs { random, ..secagg });
+    RoundRequest { secagg, ..request }
 }
 
 async fn connect(

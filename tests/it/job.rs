@@ -1,0 +1,356 @@
+//! What a researcher sees of nodes and rounds, and decides about them.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use fedwasm_protocol::{Body, Mode, Reason, RoundRequest};
+use fedwasm_transport::LinkOptions;
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, columns, stranger, usual};
+use crate::support::{Federation, data, event, fedwasm, part};
+
+fn federation(n: usize) -> Federation {
+    let mut federation = Federation::start();
+    for node in 0..n {
+        let file = part(federation.dir.path(), node, n.max(2));
+        federation.node(&format!("n{node}"), &file);
+    }
+    federation
+}
+
+fn rounds(events: &[Value]) -> Vec<&Value> {
+    events.iter().filter(|event| event["event"] == "round").collect()
+}
+
+#[test]
+fn nodes_lists_ids_data_and_latency() {
+    let federation = federation(2);
+    let nodes =
+        |tags: &str| fedwasm(&["--json", "nodes", "--mqtt", &federation.mqtt, "--tags", tags]);
+    let all = nodes("u").ok().result();
+    let first = &all["nodes"][0];
+    assert_eq!(all["nodes"].as_array().unwrap().len(), 2);
+    assert_eq!((&first["node"], &first["datasets"][0]["rows"]), (&json!("n0"), &json!(285)));
+    assert_eq!(first["datasets"][0]["columns"].as_array().unwrap().len(), 31);
+    let latency = first["latency_ms"].as_f64().unwrap();
+    assert!(latency > 0.0 && latency < 10_000.0, "{latency}");
+    assert_eq!(nodes("x").ok().result()["nodes"][0]["datasets"], json!([]));
+    let text = fedwasm(&["nodes", "--mqtt", &federation.mqtt]).ok().stdout;
+    assert!(text.contains("n1") && text.contains("[t,u]  284 rows, 31 columns"), "{text}");
+}
+
+#[test]
+fn finished_and_running_experiments_can_be_looked_at() {
+    let federation = federation(2);
+    let out = federation.dir.path().join("out");
+    let show = || fedwasm(&["--json", "experiment", "show"]).arg(&out).ok().result();
+    let experiment = federation.experiment(|text| {
+        let text = text.replace("rounds = 2", "rounds = 4\ntensorboard = true");
+        let text = text.replace("test_on_global", "test_on_local_updates = true\ntest_on_global");
+        text.replace("epochs = 1", "num_updates = 3000")
+    });
+    let running = federation.run(&experiment).start();
+    running.wait_for(|event| event["event"] == "round" && event["round"] == 2);
+    let shown = show();
+    assert_eq!((&shown["status"], &shown["rounds_max"]), (&json!("running"), &json!(4)));
+    assert!(shown["rounds"].as_u64().unwrap() >= 1);
+    let (code, events) = running.end();
+    assert_eq!(code, 0);
+    let shown = show();
+    let result = events.last().unwrap();
+    assert_eq!((&shown["status"], &shown["rounds"]), (&json!("finished"), &json!(4)));
+    assert_eq!(shown["params_sha256"], result["params_sha256"]);
+    let html = federation.dir.path().join("r.html");
+    let text = fedwasm(&["experiment", "show", "--html"]).arg(&html).arg(&out).ok().stdout;
+    assert!(text.contains("experiment test (finished)") && text.contains("n1"), "{text}");
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert_eq!(page, std::fs::read_to_string(out.join("report.html")).unwrap());
+    assert!(page.contains("<svg") && page.contains("n0") && page.contains("f1_score"));
+    // Event files of each node, with the seed's tags.
+    for node in ["n0", "n1"] {
+        let dir = std::fs::read_dir(out.join("tensorboard").join(node)).unwrap();
+        let files: Vec<_> = dir.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 1);
+        let bytes = String::from_utf8_lossy(&std::fs::read(&files[0]).unwrap()).into_owned();
+        for tag in [
+            "TRAINING/loss",
+            "VALIDATION ON LOCAL UPDATES/accuracy",
+            "VALIDATION ON GLOBAL UPDATES/accuracy",
+        ] {
+            assert!(bytes.contains(tag), "{node}: {tag}");
+        }
+    }
+    assert_eq!(fedwasm(&["experiment", "show", "/nowhere"]).run().code, 2);
+}
+
+#[test]
+fn strategies_choose_nodes_and_early_stopping_ends_it() {
+    let federation = federation(3);
+    let run = |strategy: &str| {
+        let experiment = federation.experiment(|text| {
+            let text = text.replace("rounds = 2", "rounds = 6");
+            text.replace("min_nodes = 2", strategy)
+        });
+        federation.run(&experiment).ok()
+    };
+    let ended = run("name = \"random\"\nfraction = 0.6");
+    let events = ended.events();
+    let chosen: Vec<_> = rounds(&events).iter().map(|round| round["nodes"].clone()).collect();
+    assert!(chosen.iter().all(|nodes| nodes.as_array().unwrap().len() == 2), "{chosen:?}");
+    assert!(chosen.windows(2).any(|pair| pair[0] != pair[1]), "{chosen:?}");
+    let again = run("name = \"random\"\nfraction = 0.6").result();
+    assert_eq!(again["params_sha256"], ended.result()["params_sha256"]);
+    let listed = run("name = \"list\"\nnodes = [\"n2\"]").result();
+    assert_eq!(listed["nodes"], json!(["n2"]));
+    let stopping = "early_stopping = { metric = \"accuracy\", patience = 1, min_delta = 0.5 }";
+    let ended = run(stopping);
+    let stopped = ended.events().into_iter().find(|event| event["event"] == "stopped").unwrap();
+    assert!(stopped["reason"].as_str().unwrap().contains("for 1 rounds"), "{stopped}");
+    assert_eq!(ended.result()["rounds"], 2);
+}
+
+#[test]
+fn too_few_rows_or_nodes_end_it_with_code_5_after_the_retries() {
+    let federation = federation(2);
+    let run = |strategy: &str| {
+        let experiment = federation.experiment(|text| text.replace("min_nodes = 2", strategy));
+        federation.run(&experiment).run()
+    };
+    let ended = run("min_samples = 457\nretries = 2\nretry_pause_s = 0");
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("456 training rows of at least 457"), "{}", ended.stderr);
+    let retries = ended.events().iter().filter(|event| event["event"] == "retry").count();
+    assert_eq!(retries, 2);
+    let ended = run("min_nodes = 3\nretries = 1\nretry_pause_s = 0");
+    assert_eq!(ended.code, 5);
+    assert!(ended.stderr.contains("2 of at least 3 nodes have the data"), "{}", ended.stderr);
+}
+
+#[test]
+fn robust_aggregators_name_the_nodes_that_they_need() {
+    let federation = federation(2);
+    let run = |aggregator: &str| {
+        let experiment =
+            federation.experiment(|text| text + &format!("[aggregator]\n{aggregator}\n"));
+        federation.run(&experiment).run()
+    };
+    for aggregator in [
+        "name = \"median\"",
+        "name = \"trimmed_mean\"",
+        "name = \"fedavgm\"",
+        "name = \"fedadagrad\"",
+        "name = \"fedyogi\"",
+        "name = \"norm_bound\"\nbound = 1",
+    ] {
+        let ended = run(aggregator);
+        assert_eq!(ended.code, 0, "{aggregator}: {}", ended.stderr);
+    }
+    let ended = run("name = \"krum\"\nf = 1");
+    assert_eq!(ended.code, 5);
+    assert!(ended.stderr.contains("needs at least 5 nodes"), "{}", ended.stderr);
+}
+
+#[test]
+fn straggler_s_late_reply_changes_nothing_but_it_takes_part_again() {
+    let mut federation = Federation::start();
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 2);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let experiment = federation.experiment(|text| {
+        let text =
+            text.replace("epochs = 1", "num_updates = 4000").replace("rounds = 2", "rounds = 4");
+        text.replace("min_nodes = 2", "min_nodes = 1").replace("deadline_s = 120", "deadline_s = 3")
+    });
+    let running = federation.run(&experiment).start();
+    running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
+    federation.nodes[1].signal("STOP");
+    let dropped = running.wait_for(event("dropped"));
+    assert!(dropped["reason"].as_str().unwrap().contains("deadline"), "{dropped}");
+    federation.nodes[1].signal("CONT");
+    let (code, events) = running.end();
+    assert_eq!(code, 0);
+    let returned = events.iter().find(|event| event["event"] == "returned").unwrap();
+    assert_eq!(returned["node"], "n1");
+    assert_eq!(events.last().unwrap()["nodes"], json!(["n0", "n1"]));
+}
+
+#[test]
+fn demands_that_a_node_cannot_meet_are_refused_by_name() {
+    let federation = federation(2);
+    let run = |training: &str| {
+        let experiment = federation
+            .experiment(|text| text.replace("epochs = 1", &format!("epochs = 1\n{training}")));
+        federation.run(&experiment).run()
+    };
+    let ended = run("dp_args = { sigma = 0.5, clip = 1.0 }");
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("cannot enforce differential privacy"), "{}", ended.stderr);
+    let ended = run("use_gpu = true");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("warning: n0: `use_gpu` is true"), "{}", ended.stderr);
+    let history = fedwasm_researcher::load_history(&federation.dir.path().join("out")).unwrap();
+    assert!(history.rounds[0].nodes.values().all(|node| node.device == "cpu"));
+    assert!(history.rounds[0].nodes.values().all(|node| node.optimizer_args["lr"] > 0.09));
+}
+
+#[test]
+fn node_that_forces_secure_aggregation_trains_nothing_in_the_clear() {
+    let mut federation = Federation::start();
+    let file = part(federation.dir.path(), 0, 2);
+    federation.node("n0", &file);
+    federation.nodes.clear();
+    let config = federation.dir.path().join("n0/node.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("force_secure_aggregation = false", "force_secure_aggregation = true");
+    std::fs::write(&config, text).unwrap();
+    let node = fedwasm(&["node", "start"]).arg(federation.dir.path().join("n0")).start();
+    node.wait_for(event("ready"));
+    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    let ended = federation.run(&experiment).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("under secure aggregation only"), "{}", ended.stderr);
+}
+
+#[test]
+fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
+    let federation = federation(1);
+    let experiment = federation.experiment(|text| {
+        let text = text.replace("epochs = 1", "num_updates = 100000000");
+        text.replace("min_nodes = 2", "min_nodes = 1")
+    });
+    // Says each round to the node ten times more, each under an id of its own.
+    let options = LinkOptions {
+        url: federation.mqtt.parse().unwrap(),
+        client_id: "many".into(),
+        subscriptions: ["node/n0", "researcher/many"].map(|to| format!("fedwasm/v1/{to}")).into(),
+        greeting: None,
+        farewell: None,
+    };
+    let many = Fake::start(options, |envelope, say| {
+        if matches!(envelope.body, Body::Round(_)) && envelope.sender != "many" {
+            for _ in 0..10 {
+                let mut request = envelope.clone();
+                request.request_id = stranger();
+                request.sender = "many".into();
+                say.try_send_sure("fedwasm/v1/node/n0", &request);
+            }
+        }
+    });
+    let running = federation.run(&experiment).start();
+    running.wait_for(event("progress"));
+    let busy = || {
+        let heard = many.heard.lock().unwrap();
+        let is_busy =
+            |body: &Body| matches!(body, Body::Refused(refusal) if refusal.reason == Reason::Busy);
+        heard.iter().filter(|envelope| is_busy(&envelope.body)).count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while busy() < 2 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    // One runs, eight wait, and two are told.
+    assert_eq!(busy(), 2);
+}
+
+#[test]
+fn researcher_that_dies_is_worked_for_no_longer() {
+    let federation = federation(1);
+    let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+    let long =
+        federation.experiment(|text| one(text).replace("epochs = 1", "num_updates = 100000000"));
+    let running = federation.run(&long).start();
+    running.wait_for(event("progress"));
+    running.signal("KILL");
+    federation.nodes[0].wait_for_log("no longer waits");
+    drop(running);
+    // The node is free: it serves the next one at once.
+    let short = federation.experiment(one);
+    federation.run(&short).ok();
+    // The same after Ctrl-C.
+    let long =
+        federation.experiment(|text| one(text).replace("epochs = 1", "num_updates = 100000000"));
+    let running = federation.run(&long).start();
+    running.wait_for(event("progress"));
+    running.signal("INT");
+    federation.nodes[0].wait_for_log("no longer waits");
+    assert_eq!(running.end().0, 1);
+}
+
+#[test]
+fn state_ids_are_given_back_to_the_node_that_named_them() {
+    let federation = federation(1);
+    let behaviour = |request: &RoundRequest| {
+        let Body::RoundReply(mut reply) = usual(request) else { return None };
+        if request.mode == Mode::Train {
+            reply.state_id = Some(format!("state-{}", request.round).parse().unwrap());
+        }
+        Some(vec![Body::RoundReply(reply)])
+    };
+    let fake = Fake::node(&federation.mqtt, "x", columns(), Box::new(behaviour));
+    let experiment = federation.experiment(|text| text.replace("rounds = 2", "rounds = 3"));
+    federation.run(&experiment).ok();
+    let states: Vec<_> = fake
+        .rounds()
+        .into_iter()
+        .map(|r| (r.round, r.mode, r.state_id.map(|id| id.to_string())))
+        .collect();
+    let state = |n: u32| Some(format!("state-{n}"));
+    assert_eq!(
+        states,
+        [
+            (1, Mode::Train, None),
+            (1, Mode::Validate, state(1)),
+            (2, Mode::Train, state(1)),
+            (2, Mode::Validate, state(2)),
+            (3, Mode::Train, state(2)),
+            (3, Mode::Validate, state(3)),
+        ]
+    );
+}
+
+#[test]
+fn mistakes_of_a_whole_file_are_told_at_once() {
+    let federation = Federation::start();
+    let experiment = federation.experiment(|text| {
+        let text = text.replace("epochs = 1", "epoch = 1").replace("rounds = 2", "rounds = 0");
+        text.replace("min_nodes", "min_node") + "[aggregator]\nname = \"fedavgg\"\n"
+    });
+    let ended = federation.run(&experiment).run();
+    assert_eq!(ended.code, 2);
+    for expected in [
+        "`rounds` is 0",
+        "`training.epoch` is unknown; did you mean `epochs`?",
+        "`strategy.min_node` is unknown; did you mean `min_nodes`?",
+        "did you mean `fedavg`?",
+    ] {
+        assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn scores_are_the_same_whatever_the_batch_size_of_tests() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |training: &str| {
+        let args = dir.path().join("args.toml");
+        let text = format!("[training]\nepochs = 1\ntest_ratio = 0.2\n{training}");
+        std::fs::write(&args, text).unwrap();
+        let plan: &Path = &crate::support::plan();
+        let run = fedwasm(&["--json", "local", "--target", "benign", "--seed", "7", "--plan"]);
+        run.arg(plan)
+            .arg("--data")
+            .arg(data("breast_cancer.csv"))
+            .arg("--args")
+            .arg(args)
+            .ok()
+            .result()
+    };
+    let (all, small) = (run(""), run("test_batch_size = 7"));
+    assert_eq!(all["params_sha256"], small["params_sha256"]);
+    assert_eq!(all["metrics"]["f1_score"], small["metrics"]["f1_score"]);
+    // Other rows are held out only if asked for, and a dry run is one batch.
+    assert_ne!(run("shuffle_testing_dataset = true")["params_sha256"], all["params_sha256"]);
+    assert_eq!(run("dry_run = true")["n_steps"], 1);
+    assert_eq!(run("batch_maxnum = 3")["n_steps"], 3);
+}

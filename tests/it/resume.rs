@@ -1,0 +1,251 @@
+//! Experiments that are killed and go on: the same bytes as without.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Federation, Running, event, fedwasm, part};
+
+fn federation() -> Federation {
+    let mut federation = Federation::start();
+    for n in 0..3 {
+        let file = part(federation.dir.path(), n, 3);
+        federation.node(&format!("n{n}"), &file);
+    }
+    federation
+}
+
+/// Four rounds of all three nodes, with breakpoints.
+fn experiment(federation: &Federation, aggregator: &str) -> std::path::PathBuf {
+    federation.experiment(|text| {
+        let text = text.replace("rounds = 2", "rounds = 4\nsave_breakpoints = true");
+        let text = text.replace("min_nodes = 2", "min_nodes = 3\nretries = 50\nretry_pause_s = 1");
+        let momentum = "lr = 0.05, momentum = 0.9, keep_momentum = true";
+        text.replace("lr = 0.1", momentum) + &format!("[aggregator]\n{aggregator}\n")
+    })
+}
+
+fn start(experiment: &Path, out: &Path, flags: &[&str]) -> Running {
+    let command = fedwasm(&["--json", "experiment", "run"]).arg(experiment).arg("--out").arg(out);
+    let command = command.env("FEDWASM_LOG", "debug");
+    flags.iter().fold(command, |command, flag| command.arg(flag)).start()
+}
+
+fn end(running: Running) -> Value {
+    let (code, events) = running.end();
+    assert_eq!(code, 0, "{events:?}");
+    events.last().cloned().unwrap()
+}
+
+/// What is left in a directory, but for the files that belong there.
+fn litter(out: &Path) -> Vec<String> {
+    let known = ["breakpoints", "curve.svg", "history.json", "params.mpk", "params.safetensors"];
+    let names = std::fs::read_dir(out).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut litter: Vec<String> =
+        names.filter(|name| !known.contains(&name.as_str()) && name != "report.html").collect();
+    let breakpoints = std::fs::read_dir(out.join("breakpoints")).unwrap();
+    let breakpoints = breakpoints.map(|e| e.unwrap().file_name().into_string().unwrap());
+    litter.extend(breakpoints.filter(|name| name != "round-0003" && name != "round-0004"));
+    litter
+}
+
+#[test]
+fn killed_researcher_goes_on_to_the_same_bytes() {
+    let federation = federation();
+    for aggregator in ["name = \"fedavg\"", "name = \"fedadam\"", "name = \"scaffold\""] {
+        let experiment = experiment(&federation, aggregator);
+        let dir = federation.dir.path();
+        let whole = end(start(&experiment, &dir.join("whole"), &[]));
+        // The lines of the log that mark the steps of a round.
+        for (n, step) in [
+            "started",
+            "round 0: breakpoint written",
+            "round 1: 3 nodes trained",
+            "round 2: aggregated",
+            "round 2: parameters stored",
+            "round 3: validated",
+            "round 3: breakpoint written",
+        ]
+        .iter()
+        .enumerate()
+        {
+            let out = dir.join(format!("{}-{n}", &aggregator[8..aggregator.len() - 1]));
+            let running = start(&experiment, &out, &[]);
+            match *step {
+                "started" => drop(running.wait_for(event("started"))),
+                line => running.wait_for_log(line),
+            }
+            running.signal("KILL");
+            drop(running);
+            let resumed = end(start(&experiment, &out, &["--resume"]));
+            assert_eq!(resumed["params_sha256"], whole["params_sha256"], "{aggregator}: {step}");
+            assert_eq!(resumed["metrics"], whole["metrics"]);
+            assert_eq!((&resumed["rounds"], &resumed["nodes"]), (&json!(4), &whole["nodes"]));
+            assert_eq!(litter(&out), [""; 0]);
+        }
+        std::fs::remove_dir_all(dir.join("whole")).unwrap();
+    }
+}
+
+#[test]
+fn node_that_dies_between_rounds_goes_on_from_its_state() {
+    let mut federation = federation();
+    let experiment = experiment(&federation, "name = \"scaffold\"");
+    let dir = federation.dir.path().to_owned();
+    let whole = end(start(&experiment, &dir.join("whole"), &[]));
+    let running = start(&experiment, &dir.join("broken"), &[]);
+    running.wait_for(|event| event["event"] == "round" && event["round"] == 2);
+    federation.nodes[1].signal("KILL");
+    running.wait_for(event("retry"));
+    let node = fedwasm(&["node", "start"]).arg(dir.join("n1")).start();
+    node.wait_for(event("ready"));
+    federation.nodes[1] = node;
+    let broken = end(running);
+    assert_eq!(broken["params_sha256"], whole["params_sha256"]);
+    assert_eq!(broken["nodes"], json!(["n0", "n1", "n2"]));
+    // Of each experiment the node keeps two states, the last start and end.
+    let experiments = std::fs::read_dir(dir.join("n1/experiments")).unwrap();
+    for experiment in experiments {
+        let states = std::fs::read_dir(experiment.unwrap().path().join("state")).unwrap();
+        assert_eq!(states.count(), 2);
+    }
+}
+
+#[test]
+fn node_that_lost_its_state_is_refused_by_name() {
+    let mut federation = Federation::start();
+    let file = part(federation.dir.path(), 0, 3);
+    federation.node("n0", &file);
+    let experiment = federation.experiment(|text| {
+        let text = text.replace("rounds = 2", "rounds = 3\nsave_breakpoints = true");
+        let text = text.replace("min_nodes = 2", "min_nodes = 1");
+        text.replace("lr = 0.1", "lr = 0.1, momentum = 0.9, keep_momentum = true")
+    });
+    let dir = federation.dir.path();
+    end(start(&experiment, &dir.join("out"), &[]));
+    for experiment in std::fs::read_dir(dir.join("n0/experiments")).unwrap() {
+        std::fs::remove_dir_all(experiment.unwrap().path().join("state")).unwrap();
+    }
+    let more = std::fs::read_to_string(&experiment).unwrap().replace("rounds = 3", "rounds = 4");
+    std::fs::write(&experiment, more).unwrap();
+    let (code, events) = start(&experiment, &dir.join("out"), &["--resume"]).end();
+    assert_eq!(code, 5);
+    let dropped = events.iter().find(|event| event["event"] == "dropped").unwrap();
+    assert!(dropped["reason"].as_str().unwrap().contains("is not here"), "{dropped}");
+}
+
+#[test]
+fn finished_experiment_goes_on_when_more_rounds_are_asked_for() {
+    let federation = federation();
+    let experiment = experiment(&federation, "name = \"fedadam\"");
+    let dir = federation.dir.path();
+    let whole = end(start(&experiment, &dir.join("whole"), &[]));
+    let text = std::fs::read_to_string(&experiment).unwrap();
+    std::fs::write(&experiment, text.replace("rounds = 4", "rounds = 2")).unwrap();
+    end(start(&experiment, &dir.join("parts"), &[]));
+    std::fs::write(&experiment, &text).unwrap();
+    // Moved, it is still the same experiment.
+    std::fs::rename(dir.join("parts"), dir.join("moved")).unwrap();
+    let parts = end(start(&experiment, &dir.join("moved"), &["--resume"]));
+    assert_eq!(parts["params_sha256"], whole["params_sha256"]);
+    // There is nothing left to do, and nothing is done.
+    let again = end(start(&experiment, &dir.join("moved"), &["--resume"]));
+    assert_eq!(again["params_sha256"], whole["params_sha256"]);
+}
+
+#[test]
+fn breakpoint_of_another_experiment_is_refused_by_the_section_that_differs() {
+    let federation = federation();
+    let experiment = experiment(&federation, "name = \"fedavg\"");
+    let out = federation.dir.path().join("out");
+    end(start(&experiment, &out, &[]));
+    let text = std::fs::read_to_string(&experiment).unwrap();
+    for (from, to, expected) in [
+        ("lr = 0.05", "lr = 0.06", "`training.optimizer_args.lr` was 0.05, now it is 0.06"),
+        ("\"fedavg\"", "\"median\"", "`aggregator` was \"fedavg\", now it is \"median\""),
+        ("random_seed = 42", "random_seed = 43", "`training.random_seed` was 42, now it is 43"),
+    ] {
+        std::fs::write(&experiment, text.replace(from, to)).unwrap();
+        let ended = fedwasm(&["experiment", "run", "--resume"]).arg(&experiment).arg("--out");
+        let ended = ended.arg(&out).run();
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);
+    }
+    std::fs::write(&experiment, &text).unwrap();
+    let ended = fedwasm(&["experiment", "run"]).arg(&experiment).arg("--out").arg(&out).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("go on with --resume"), "{}", ended.stderr);
+    let ended = fedwasm(&["experiment", "run", "--resume"]).arg(&experiment).arg("--out");
+    let ended = ended.arg(federation.dir.path().join("absent")).run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("nothing to resume"), "{}", ended.stderr);
+}
+
+/// Resident memory of a process in KiB.
+fn resident_kib(running: &Running) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn fifty_rounds_leave_no_litter_and_do_not_grow() {
+    let federation = federation();
+    let experiment = federation.experiment(|text| {
+        let text = text.replace("rounds = 2", "rounds = 50\nsave_breakpoints = true");
+        text + "[aggregator]\nname = \"scaffold\"\n"
+    });
+    let out = federation.dir.path().join("out");
+    let temporary = tempfile::tempdir().unwrap();
+    let running = fedwasm(&["--json", "experiment", "run"]).arg(&experiment).arg("--out").arg(&out);
+    let running = running.env("TMPDIR", temporary.path().to_str().unwrap()).start();
+    let at = |round| move |event: &Value| event["event"] == "round" && event["round"] == round;
+    let memory = || {
+        let nodes = federation.nodes.iter().map(resident_kib).sum::<u64>();
+        (resident_kib(&running), nodes)
+    };
+    running.wait_for(at(5));
+    let (researcher_5, nodes_5) = memory();
+    running.wait_for(at(49));
+    let (researcher_50, nodes_50) = memory();
+    println!("KiB: researcher {researcher_5} -> {researcher_50}, nodes {nodes_5} -> {nodes_50}");
+    // A model of 62 numbers: what grows is the history, 3 KiB a round.
+    assert!(researcher_50 < researcher_5 + 4_096, "{researcher_5} {researcher_50}");
+    assert!(nodes_50 < nodes_5 + 3 * 4_096, "{nodes_5} {nodes_50}");
+    let (code, _) = running.end();
+    assert_eq!(code, 0);
+    let names = |dir: &Path| {
+        let names = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        names(&out),
+        [
+            "breakpoints",
+            "curve.svg",
+            "history.json",
+            "params.mpk",
+            "params.safetensors",
+            "report.html"
+        ]
+    );
+    assert_eq!(names(&out.join("breakpoints")), ["round-0049", "round-0050"]);
+    assert_eq!(names(temporary.path()), [""; 0]);
+    for entry in std::fs::read_dir(federation.dir.path().join("n0/experiments")).unwrap() {
+        // SCAFFOLD keeps nothing at a node; the folder of states is empty.
+        let dir = entry.unwrap().path();
+        assert_eq!(names(&dir), ["preprocessing.json", "state"]);
+        assert_eq!(names(&dir.join("state")), [""; 0]);
+    }
+    // Pruning takes the blobs of the finished experiment and nothing else.
+    let network = federation.dir.path().join("network");
+    let blobs = || names(&network.join("blobs/sha256")).len();
+    assert!(blobs() > 50);
+    let pruned = fedwasm(&["--json", "network", "prune", "--dir"]).arg(&network).ok().result();
+    assert_eq!(pruned["experiments"], 1);
+    assert_eq!(blobs(), 0);
+}
