@@ -354,3 +354,57 @@ fn scores_are_the_same_whatever_the_batch_size_of_tests() {
     assert_eq!(run("dry_run = true")["n_steps"], 1);
     assert_eq!(run("batch_maxnum = 3")["n_steps"], 3);
 }
+
+#[test]
+fn local_parameters_stay_at_their_node_and_go_on_from_round_to_round() {
+    let federation = federation(2);
+    let spy = Fake::start(
+        LinkOptions {
+            url: federation.mqtt.parse().unwrap(),
+            client_id: "spy".into(),
+            subscriptions: vec!["fedwasm/v1/researcher/+".into()],
+            greeting: None,
+            farewell: None,
+        },
+        |_, _| {},
+    );
+    let experiment = federation.experiment(|text| {
+        let plan = crate::support::personal().display().to_string();
+        let text = text.replace(&crate::support::plan().display().to_string(), &plan);
+        let text = text.replace("n_classes = 2", "").replace("rounds = 2", "rounds = 3");
+        text + "[aggregator]\nname = \"scaffold\"\n"
+    });
+    let result = federation.run(&experiment).ok().result();
+    // The plan's own metric, beside the host's: 357 of 569 rows are of class 1.
+    let prevalence = result["metrics"]["prevalence"].as_f64().unwrap();
+    assert!((prevalence - 0.63).abs() < 0.1 && result["metrics"]["accuracy"].is_number());
+    let params = std::fs::read(federation.dir.path().join("out/params.safetensors")).unwrap();
+    let params = fedwasm_params::from_safetensors(&params).unwrap();
+    assert_eq!(params.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["linear.weight"]);
+    // No blob and no message holds a bias.
+    let network = federation.dir.path().join("network/blobs/sha256");
+    for blob in std::fs::read_dir(network).unwrap() {
+        let bytes = std::fs::read(blob.unwrap().path()).unwrap();
+        let is_plan = bytes.starts_with(b"\0asm");
+        assert!(is_plan || !bytes.windows(4).any(|window| window == b"bias"));
+    }
+    for envelope in spy.heard.lock().unwrap().iter() {
+        assert!(!envelope.encode().unwrap().windows(4).any(|window| window == b"bias"));
+    }
+    // Each node keeps a bias of its own.
+    let bias = |node: &str| {
+        let dir = federation.dir.path().join(node).join("experiments");
+        let dir = std::fs::read_dir(dir).unwrap().next().unwrap().unwrap().path().join("state");
+        let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap()).collect();
+        files.sort_by_key(|file| file.metadata().unwrap().modified().unwrap());
+        let kept = |file: &std::fs::DirEntry| {
+            let kept = std::fs::read(file.path()).unwrap();
+            let kept = fedwasm_params::from_safetensors(&kept).unwrap();
+            kept.tensor("local/linear.bias").unwrap().clone()
+        };
+        assert_eq!(files.len(), 2);
+        (kept(&files[0]), kept(&files[1]))
+    };
+    let ((before, after), (_, other)) = (bias("n0"), bias("n1"));
+    assert!(before != after && after != other);
+}

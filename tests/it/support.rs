@@ -28,12 +28,20 @@ pub fn plan() -> PathBuf {
 /// The guest `misbehaves`, compiled once.
 pub fn misbehaves() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("misbehaves.wasm");
-        let dir = root().join("tests/guests/misbehaves");
-        fedwasm(&["plan", "build"]).arg(dir).arg("-o").arg(&path).ok();
-        path
-    })
+    PATH.get_or_init(|| guest("misbehaves"))
+}
+
+/// The guest `personal`, compiled once.
+pub fn personal() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| guest("personal"))
+}
+
+fn guest(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.wasm"));
+    let dir = root().join("tests/guests").join(name);
+    fedwasm(&["plan", "build"]).arg(dir).arg("-o").arg(&path).ok();
+    path
 }
 
 /// A command line of the binary.

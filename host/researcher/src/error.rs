@@ -55,6 +55,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Differential privacy is asked for.
+    #[error("`dp_args` is given, but a local job enforces no differential privacy; leave it out")]
+    DpArgs,
     /// A breakpoint.
     #[error("{}: {reason}", path.display())]
     Breakpoint {

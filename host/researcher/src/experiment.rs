@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::Component;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
-use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::aux_vars::transpose;
 use crate::history::{FINISHED, RUNNING, combine};
 use crate::monitor::Monitor;
 use crate::replies::Reply;
+use crate::resume::{arguments, check_same, find_breakpoint};
 use crate::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,
     JobOptions, NodeRecord, PlanRecord, RoundRecord, RoundTiming, Update, Updates, output,
@@ -521,86 +521,6 @@ fn new_history(
         rounds: Vec::new(),
         steps: Vec::new(),
     }
-}
-
-fn find_breakpoint(
-    dir: &Path,
-    resume: bool,
-    events: Events<'_>,
-) -> Result<Option<Breakpoint>, Error> {
-    if resume {
-        return Breakpoint::newest(dir, |warning| events(Event::Warning(warning)));
-    }
-    match Breakpoint::exist(dir) {
-        true => {
-            let reason = "it holds breakpoints of an earlier run; go on with --resume, or choose \
-                          another directory";
-            Err(Error::Breakpoint { path: dir.to_owned(), reason: reason.into() })
-        }
-        false => Ok(None),
-    }
-}
-
-/// The arguments that results follow from, by section.
-fn arguments(file: &ExperimentFile) -> BTreeMap<String, Value> {
-    let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
-    [
-        ("data", json(serde_json::to_value(&file.data))),
-        ("training", json(serde_json::to_value(&file.training))),
-        ("model", json(serde_json::to_value(&file.model))),
-        ("aggregator", json(serde_json::to_value(&file.aggregator))),
-        ("strategy.name", json(serde_json::to_value(&file.strategy.selection))),
-        ("secagg", json(serde_json::to_value(&file.secagg))),
-    ]
-    .map(|(section, value)| (section.to_owned(), value))
-    .into()
-}
-
-/// Checks that a breakpoint is of this experiment: of the same plan, and of
-/// arguments that give the same results. Rounds, deadlines and addresses may
-/// be others.
-fn check_same(
-    breakpoint: &Breakpoint,
-    file: &ExperimentFile,
-    component: &Component,
-    dir: &Path,
-) -> Result<(), Error> {
-    let other = |what: String| {
-        let reason = format!("its breakpoint is of another experiment: {what}");
-        Err(Error::Breakpoint { path: dir.to_owned(), reason })
-    };
-    if breakpoint.plan_sha256 != component.digest() {
-        let (theirs, ours) = (breakpoint.plan_sha256, component.digest());
-        return other(format!("its plan is {theirs}, {} is {ours}", file.plan.display()));
-    }
-    let ours = arguments(file);
-    for (section, theirs) in &breakpoint.arguments {
-        let ours = ours.get(section).cloned().unwrap_or_default();
-        if let Some(difference) = difference(section, theirs, &ours) {
-            return other(difference);
-        }
-    }
-    Ok(())
-}
-
-/// Names the first value that differs.
-fn difference(name: &str, theirs: &Value, ours: &Value) -> Option<String> {
-    if let (Value::Object(theirs), Value::Object(ours)) = (theirs, ours) {
-        let names: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
-        let value = |object: &serde_json::Map<String, Value>, key: &str| {
-            object.get(key).cloned().unwrap_or_default()
-        };
-        let inner = |key: &&String| {
-            let name = if key.contains('.') { (*key).clone() } else { format!("{name}.{key}") };
-            difference(&name, &value(theirs, key), &value(ours, key))
-        };
-        return names.iter().find_map(|key| inner(key));
-    }
-    let shown = |value: &Value| match value {
-        Value::Null => "not given".to_owned(),
-        value => value.to_string(),
-    };
-    (theirs != ours).then(|| format!("`{name}` was {}, now it is {}", shown(theirs), shown(ours)))
 }
 
 /// Whether nodes that come back could make it good.

@@ -11,22 +11,19 @@ use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
     INLINE_BYTES_MAX, Mode, NodeId, Progress, Reason, ResearcherId, RoundReply, RoundRequest,
-    SearchRequest, SecaggArgs, TrainingArgs, printable, seed,
+    SecaggArgs, TrainingArgs, printable, seed,
 };
-use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, Limits, Sandbox};
+use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described};
 use fedwasm_training::Round;
 use fedwasm_transport::Repository;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use crate::columns::{Chosen, Member, choose};
+use crate::columns::Member;
 use crate::replies::{Reply, accept, check_aux_vars, is_sound, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
+use crate::search::{SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
-
-/// How long a search or a question about approval waits for nodes that are
-/// present.
-pub(crate) const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What a job is about.
 #[derive(Clone, Debug)]
@@ -660,71 +657,6 @@ fn with_secagg(request: RoundRequest, options: &JobOptions) -> RoundRequest {
     let random = Some(seed::secagg_random(options.random_seed, request.round));
     let secagg = options.secagg.clone().map(|secagg| SecaggArgs { random, ..secagg });
     RoundRequest { secagg, ..request }
-}
-
-async fn connect(
-    options: &JobOptions,
-    researcher: ResearcherId,
-    cancelled: watch::Receiver<bool>,
-) -> Result<Requests, Error> {
-    let url = options.network.mqtt.parse()?;
-    Requests::connect(url, researcher, cancelled).await
-}
-
-/// Finds the nodes that have the data, and the input columns.
-async fn search(
-    requests: &mut Requests,
-    plan: &Described,
-    options: &JobOptions,
-) -> Result<Chosen, Error> {
-    let request = || Body::Search(SearchRequest { tags: options.data.tags.clone() });
-    let asked = requests.online().into_iter().map(|node| (node, request())).collect();
-    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
-    let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
-    for (node, (answer, _)) in answers {
-        match answer {
-            Answer::Reply(Body::SearchReply(reply)) => {
-                found.insert(node, reply.datasets);
-            }
-            other => {
-                let (reason, text) = why_not(other);
-                refused.push((node, reason, text));
-            }
-        }
-    }
-    let (plan, options) = (plan.clone(), options.clone());
-    let mut chosen: Chosen = blocking(move || {
-        let n_inputs = |n: usize| inputs_of_plan(&plan, &options, n).map_err(|e| e.to_string());
-        Ok(choose(found, &options.data, n_inputs))
-    })
-    .await?;
-    chosen.refused.splice(..0, refused);
-    Ok(chosen)
-}
-
-/// Finds mistakes in the arguments before anybody is asked for anything.
-fn check_arguments(plan: &Described, options: &JobOptions) -> Result<(), Error> {
-    let mut given = options.model.clone();
-    given.extend(options.training.optimizer_args.clone());
-    given.extend(options.aggregator.clone());
-    // How many columns there are does not matter for the kinds of arguments.
-    let facts = DataFacts { n_inputs: Some(1), n_classes: None };
-    let prefixes = ["model.", "optimizer.", "aggregator."];
-    let checked = plan.metadata().arguments(&given, &facts, &prefixes);
-    checked.map(drop).map_err(|error| fedwasm_sandbox::Error::from(error).into())
-}
-
-/// Returns the input columns that the plan takes if the data have `n`.
-fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u64, Error> {
-    let facts = DataFacts { n_inputs: Some(n), n_classes: None };
-    let JobOptions { model, training, aggregator, .. } = options;
-    let round = Round::new(plan, model, training, aggregator, &facts)?;
-    let inputs = round.declaration().inputs.first();
-    Ok(inputs.and_then(|inputs| inputs.shape.first().copied()).unwrap_or_default())
-}
-
-async fn describe(component: Component) -> Result<Described, Error> {
-    blocking(move || Ok(Sandbox::new()?.describe(&component, Limits::default())?)).await
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(

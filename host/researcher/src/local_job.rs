@@ -9,11 +9,11 @@ use fedwasm_artifact::Component;
 use fedwasm_dataset::CsvFile;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
-use fedwasm_sandbox::{Cancel, DataFacts, Level, Limits, Sandbox};
-use fedwasm_training::{Before, Event, Examples, Round, Turn, facts};
+use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, Limits, Sandbox};
+use fedwasm_training::{Before, Event, Examples, Round, Trained, Turn, facts};
 
 use crate::history::{FINISHED, Steps};
-use crate::{Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, output};
+use crate::{Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, output};
 
 /// What a local job does.
 #[derive(Clone, Debug)]
@@ -72,101 +72,194 @@ pub struct LocalResult {
     pub history: History,
 }
 
-/// Runs a local job. Blocks.
+/// A local job that is ready to train (Fed-BioMed `localJob`). Its calls block.
 ///
-/// # Errors
-/// [`Error`].
-pub fn run_local(
-    options: &LocalOptions,
-    events: impl FnMut(LocalEvent) + Send + 'static,
-    cancel: &Cancel,
-) -> Result<LocalResult, Error> {
-    let start = Instant::now();
-    if let Some(dir) = &options.out {
-        output::prepare(dir)?;
-    }
-    let file = CsvFile::open(&options.path)?;
-    // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
-    let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
-    let plan = Sandbox::new()?.describe(&options.component, limits)?;
-    let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
-    let aggregator = Arguments::new();
-    let round = Round::new(&plan, &options.model, &options.training, &aggregator, &facts)?;
-    let (metadata, seed) = (plan.metadata(), options.random_seed);
-    // The first round of a federation of one: equal seeds, equal bits.
-    let node: NodeId = "local".parse().map_err(|error: fedwasm_protocol::IdError| {
-        Error::Internal { reason: error.to_string() }
-    })?;
-    let turn = Turn { random_seed: seed, round: 1, node: node.clone() };
-    let examples = Examples::read(&file, &options.data, &round, &turn)?;
-    let params = match &options.params {
-        Some(params) => params.clone(),
-        None => round.initial_params(seed, cancel)?,
-    };
-    let steps = Arc::new(Mutex::new(Steps::new()));
-    let mut events = events;
-    events(LocalEvent::Ready { n_train: examples.n_train(), n_test: examples.n_test() });
-    let collect = {
-        let steps = Arc::clone(&steps);
-        move |event| match event {
-            Event::Log(level, line) => events(LocalEvent::Log(level, line)),
-            Event::Step { step, steps_max, values, .. } => {
-                let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
-                if let Some(loss) = loss {
-                    steps.lock().unwrap_or_else(PoisonError::into_inner).push(step, loss);
-                }
-                events(LocalEvent::Step { step, steps_max, loss });
-            }
+/// ```no_run
+/// use std::path::Path;
+/// use fedwasm_researcher::{
+///     Cancel, LocalFile, LocalJob, LocalOptions, load_plan, standard_training,
+/// };
+///
+/// # fn main() -> Result<(), fedwasm_researcher::Error> {
+/// let file = LocalFile::read(Path::new("experiment.toml"))?;
+/// let mut job = LocalJob::new(LocalOptions {
+///     component: load_plan(Path::new("logistic-regression.wasm"))?,
+///     path: "breast_cancer.csv".into(),
+///     data: file.data.expect("the file says which columns"),
+///     training: standard_training()?,
+///     model: file.model,
+///     params: None,
+///     out: None,
+///     random_seed: 42,
+/// })?;
+/// let result = job.start_training(|event| println!("{event:?}"), &Cancel::new())?;
+/// println!("{} {:?}", result.params_sha256, result.evaluation);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct LocalJob {
+    options: LocalOptions,
+    round: Round,
+    examples: Examples,
+    turn: Turn,
+    prepare_ms: f64,
+}
+
+impl LocalJob {
+    /// Reads the data and makes the plan ready.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::DpArgs`], since a local job enforces no
+    /// differential privacy.
+    pub fn new(options: LocalOptions) -> Result<Self, Error> {
+        let start = Instant::now();
+        if options.training.dp_args.is_some() {
+            return Err(Error::DpArgs);
         }
-    };
-    let prepare_ms = start.elapsed().as_secs_f64() * 1e3;
-    let start_train = Instant::now();
-    let before = Before { params, ..Before::default() };
-    let trained = round.train(&examples, before, &turn, Box::new(collect), cancel)?;
-    let train_ms = start_train.elapsed().as_secs_f64() * 1e3;
-    let evaluation = match examples.n_test() {
-        0 => None,
-        _ => Some(round.evaluate(&examples, &trained.params, None, seed, cancel)?),
-    };
-    let (params_sha256, _) = output::params_digest(&trained.params)?;
-    let timing = NodeTiming { prepare_ms, train_ms, ..NodeTiming::default() };
-    let record = NodeRecord {
-        n_samples: trained.n_samples,
-        n_steps: trained.n_steps,
-        train_loss: trained.metrics.get("loss").copied(),
-        optimizer_args: trained.optimizer_args.clone(),
-        device: "cpu".into(),
-        warnings: Vec::new(),
-        evaluation: evaluation.clone(),
-        global_evaluation: None,
-        timing,
-        total_ms: start.elapsed().as_secs_f64() * 1e3,
-    };
-    let wall_ms = start.elapsed().as_secs_f64() * 1e3;
-    let history = History {
-        name: "local".into(),
-        plan: PlanRecord {
-            name: metadata.name.clone(),
-            version: metadata.version.clone(),
-            sha256: options.component.digest(),
-        },
-        random_seed: seed,
-        status: FINISHED.into(),
-        rounds_max: 1,
-        rounds: vec![RoundRecord {
-            round: 1,
-            timing: RoundTiming { wall_ms, prepare_ms, train_ms, ..RoundTiming::default() },
-            nodes: [(node, record)].into(),
-            dropped: [].into(),
-            params_sha256,
-            evaluation: evaluation.clone(),
-        }],
-        steps: steps.lock().unwrap_or_else(PoisonError::into_inner).points().to_vec(),
-    };
-    if let Some(dir) = &options.out {
-        let folder = output::write(dir, "local", &trained.params, &history)?;
-        let json = serde_json::to_vec_pretty(examples.preprocessing());
-        folder.write("preprocessing.json", &json.map_err(std::io::Error::from)?)?;
+        if let Some(dir) = &options.out {
+            output::prepare(dir)?;
+        }
+        let file = CsvFile::open(&options.path)?;
+        // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
+        let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
+        let plan = Sandbox::new()?.describe(&options.component, limits)?;
+        let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
+        let aggregator = Arguments::new();
+        let round = Round::new(&plan, &options.model, &options.training, &aggregator, &facts)?;
+        // The first round of a federation of one: equal seeds, equal bits.
+        let node: NodeId = "local".parse().map_err(|error: fedwasm_protocol::IdError| {
+            Error::Internal { reason: error.to_string() }
+        })?;
+        let turn = Turn { random_seed: options.random_seed, round: 1, node };
+        let examples = Examples::read(&file, &options.data, &round, &turn)?;
+        let prepare_ms = ms(start);
+        Ok(Self { options, round, examples, turn, prepare_ms })
     }
-    Ok(LocalResult { params: trained.params, params_sha256, evaluation, history })
+
+    /// The plan (Fed-BioMed `localJob.training_plan`).
+    pub fn training_plan(&self) -> &Described {
+        self.round.plan()
+    }
+
+    /// How it trains (Fed-BioMed `localJob.training_args`).
+    pub fn training_args(&self) -> &TrainingArgs {
+        self.round.training()
+    }
+
+    /// Model arguments, as they were given (Fed-BioMed `localJob.model_args`).
+    pub fn model_args(&self) -> &Arguments {
+        &self.options.model
+    }
+
+    /// Trains, scores, and writes the files (Fed-BioMed
+    /// `localJob.start_training`).
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn start_training(
+        &mut self,
+        mut events: impl FnMut(LocalEvent) + Send + 'static,
+        cancel: &Cancel,
+    ) -> Result<LocalResult, Error> {
+        let start = Instant::now();
+        let Self { options, round, examples, turn, .. } = self;
+        let seed = options.random_seed;
+        let params = match &options.params {
+            Some(params) => params.clone(),
+            None => round.initial_params(seed, cancel)?,
+        };
+        let steps = Arc::new(Mutex::new(Steps::new()));
+        events(LocalEvent::Ready { n_train: examples.n_train(), n_test: examples.n_test() });
+        let collect = collect(events, Arc::clone(&steps));
+        let before = Before { params, ..Before::default() };
+        let start_train = Instant::now();
+        let trained = round.train(examples, before, turn, Box::new(collect), cancel)?;
+        let train_ms = ms(start_train);
+        let evaluation = match examples.n_test() {
+            0 => None,
+            _ => Some(round.evaluate(examples, &trained.params, None, seed, cancel)?),
+        };
+        let (params_sha256, _) = output::params_digest(&trained.params)?;
+        let steps = steps.lock().unwrap_or_else(PoisonError::into_inner).points().to_vec();
+        let timing = NodeTiming { prepare_ms: self.prepare_ms, train_ms, ..NodeTiming::default() };
+        let history = self.history(&trained, steps, timing, ms(start), evaluation.clone())?;
+        if let Some(dir) = &self.options.out {
+            let folder = output::write(dir, "local", &trained.params, &history)?;
+            let json = serde_json::to_vec_pretty(self.examples.preprocessing());
+            folder.write("preprocessing.json", &json.map_err(std::io::Error::from)?)?;
+        }
+        Ok(LocalResult { params: trained.params, params_sha256, evaluation, history })
+    }
+
+    fn history(
+        &self,
+        trained: &Trained,
+        steps: Vec<StepRecord>,
+        timing: NodeTiming,
+        total_ms: f64,
+        evaluation: Option<Evaluation>,
+    ) -> Result<History, Error> {
+        let metadata = self.training_plan().metadata();
+        let record = NodeRecord {
+            n_samples: trained.n_samples,
+            n_steps: trained.n_steps,
+            train_loss: trained.metrics.get("loss").copied(),
+            optimizer_args: trained.optimizer_args.clone(),
+            device: "cpu".into(),
+            warnings: Vec::new(),
+            evaluation: evaluation.clone(),
+            global_evaluation: None,
+            timing,
+            total_ms,
+        };
+        let timing = RoundTiming {
+            wall_ms: self.prepare_ms + total_ms,
+            prepare_ms: self.prepare_ms,
+            train_ms: timing.train_ms,
+            ..RoundTiming::default()
+        };
+        let round = RoundRecord {
+            round: 1,
+            timing,
+            nodes: [(self.turn.node.clone(), record)].into(),
+            dropped: [].into(),
+            params_sha256: output::params_digest(&trained.params)?.0,
+            evaluation,
+        };
+        Ok(History {
+            name: "local".into(),
+            plan: PlanRecord {
+                name: metadata.name.clone(),
+                version: metadata.version.clone(),
+                sha256: self.options.component.digest(),
+            },
+            random_seed: self.options.random_seed,
+            status: FINISHED.into(),
+            rounds_max: 1,
+            rounds: vec![round],
+            steps,
+        })
+    }
+}
+
+/// Passes events on and keeps the losses.
+fn collect(
+    mut events: impl FnMut(LocalEvent) + Send + 'static,
+    steps: Arc<Mutex<Steps>>,
+) -> impl FnMut(Event) + Send {
+    move |event| match event {
+        Event::Log(level, line) => events(LocalEvent::Log(level, line)),
+        Event::Step { step, steps_max, values, .. } => {
+            let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
+            if let Some(loss) = loss {
+                steps.lock().unwrap_or_else(PoisonError::into_inner).push(step, loss);
+            }
+            events(LocalEvent::Step { step, steps_max, loss });
+        }
+    }
+}
+
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
 }

@@ -7,9 +7,9 @@ use fedwasm_transport::BrokerUrl;
 use tokio::sync::watch;
 
 use crate::Error;
-use crate::job::SEARCH_TIME_MAX;
 use crate::replies::why_not;
 use crate::requests::{Answer, Requests};
+use crate::search::SEARCH_TIME_MAX;
 
 /// A node that is connected to the broker.
 #[derive(Clone, Debug)]

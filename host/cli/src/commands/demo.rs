@@ -10,7 +10,7 @@ use fedwasm_node::{Datasets, NodeConfig};
 use fedwasm_params::Params;
 use fedwasm_protocol::{DataArgs, Evaluation};
 use fedwasm_researcher::{
-    EvaluateOptions, ExperimentFile, ExperimentOptions, LocalOptions, evaluate, run_local,
+    EvaluateOptions, ExperimentFile, ExperimentOptions, LocalJob, LocalOptions, evaluate,
 };
 use fedwasm_sandbox::{Cancel, Limits};
 use fedwasm_training::Preprocessing;
@@ -269,7 +269,7 @@ repository = "{repository}"
                 out: Some(dir.join("local")),
                 random_seed: SEED,
             };
-            let job = move || run_local(&options, drop, &Cancel::new());
+            let job = move || LocalJob::new(options)?.start_training(drop, &Cancel::new());
             let result = blocking(job).await??;
             let node = result.history.rounds.first().and_then(|round| round.nodes.values().next());
             let n_train = node.map_or(0, |node| node.n_samples);

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use fedwasm_protocol::DataArgs;
 use fedwasm_researcher::{
-    LocalEvent, LocalFile, LocalOptions, LocalResult, load_params, load_plan, random_seed,
-    run_local, standard_training,
+    LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, load_params, load_plan,
+    random_seed, standard_training,
 };
 use fedwasm_sandbox::Cancel;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         let (options, cancel, printer) = (options.clone(), cancel.clone(), *printer);
         let bar = bar.clone();
         let events = move |event| show(event, &bar, &printer);
-        Box::pin(blocking(move || run_local(&options, events, &cancel)))
+        Box::pin(blocking(move || LocalJob::new(options)?.start_training(events, &cancel)))
     };
     let result = tokio::select! {
         result = &mut job => result,
@@ -84,6 +84,9 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
     };
     if training.test_ratio == 0.0 {
         printer.note("no rows are held out (test_ratio is 0), so there is nothing to score");
+    }
+    if training.use_gpu {
+        printer.note("warning: `use_gpu` is true, but plans run on the CPU");
     }
     let seed = match args.seed.or(training.random_seed) {
         Some(seed) if seed > i64::MAX as u64 => {
