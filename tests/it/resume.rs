@@ -104,11 +104,12 @@ fn node_that_dies_between_rounds_goes_on_from_its_state() {
     let broken = end(running);
     assert_eq!(broken["params_sha256"], whole["params_sha256"]);
     assert_eq!(broken["nodes"], json!(["n0", "n1", "n2"]));
-    // Of each experiment the node keeps two states, the last start and end.
+    // Of each experiment the node keeps three states: the last start and end,
+    // and what the breakpoint before names.
     let experiments = std::fs::read_dir(dir.join("n1/experiments")).unwrap();
     for experiment in experiments {
         let states = std::fs::read_dir(experiment.unwrap().path().join("state")).unwrap();
-        assert_eq!(states.count(), 2);
+        assert_eq!(states.count(), 3);
     }
 }
 
@@ -152,6 +153,36 @@ fn finished_experiment_goes_on_when_more_rounds_are_asked_for() {
     // There is nothing left to do, and nothing is done.
     let again = end(start(&experiment, &dir.join("moved"), &["--resume"]));
     assert_eq!(again["params_sha256"], whole["params_sha256"]);
+}
+
+#[test]
+fn damaged_breakpoint_is_named_and_the_one_before_gone_on_from() {
+    let federation = federation();
+    let experiment = experiment(&federation, "name = \"fedadam\"");
+    let out = federation.dir.path().join("out");
+    let whole = end(start(&experiment, &out, &[]));
+    let newest = out.join("breakpoints/round-0004/params.safetensors");
+    std::fs::write(&newest, b"no").unwrap();
+    let (code, events) = start(&experiment, &out, &["--resume"]).end();
+    assert_eq!(code, 0, "{events:?}");
+    let warning = events.iter().find(|event| event["event"] == "warning").unwrap();
+    assert!(warning["message"].as_str().unwrap().contains("round-0004"), "{warning}");
+    assert_eq!(events.last().unwrap()["params_sha256"], whole["params_sha256"]);
+}
+
+#[test]
+fn experiment_that_had_enough_does_nothing_more_when_it_is_resumed() {
+    let federation = federation();
+    let experiment = federation.experiment(|text| {
+        let text = text.replace("rounds = 2", "rounds = 9\nsave_breakpoints = true");
+        let stopping = "early_stopping = { metric = \"accuracy\", min_delta = 0.5 }";
+        text.replace("min_nodes = 2", stopping)
+    });
+    let out = federation.dir.path().join("out");
+    let first = end(start(&experiment, &out, &[]));
+    assert_eq!(first["rounds"], 2);
+    let again = end(start(&experiment, &out, &["--resume"]));
+    assert_eq!((&again["rounds"], &again["params_sha256"]), (&json!(2), &first["params_sha256"]));
 }
 
 #[test]
@@ -238,7 +269,7 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
     for entry in std::fs::read_dir(federation.dir.path().join("n0/experiments")).unwrap() {
         // SCAFFOLD keeps nothing at a node; the folder of states is empty.
         let dir = entry.unwrap().path();
-        assert_eq!(names(&dir), ["preprocessing.json", "state"]);
+        assert_eq!(names(&dir), ["preprocessing.json", "researcher", "state"]);
         assert_eq!(names(&dir.join("state")), [""; 0]);
     }
     // Pruning takes the blobs of the finished experiment and nothing else.

@@ -8,7 +8,8 @@ use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{
-    Digest, Evaluation, Metrics, Mode, NodeId, Reason, Refusal, RoundRequest, StateId, printable,
+    Digest, Evaluation, Metrics, Mode, NodeId, Reason, Refusal, ResearcherId, RoundRequest,
+    StateId, printable,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Sandbox};
 use fedwasm_sandbox::{Scope, TensorSpec};
@@ -89,7 +90,7 @@ impl Workshop {
     pub(crate) fn prepare(
         &mut self,
         request: &RoundRequest,
-        node: &NodeId,
+        (node, researcher): (&NodeId, &ResearcherId),
         dataset: &Dataset,
         folder: &Folder,
     ) -> Result<Prepared, Refusal> {
@@ -116,9 +117,9 @@ impl Workshop {
                 examples
             }
         };
-        store_preprocessing(request, &examples, folder)?;
         let bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
-        let states = States::open(folder, &request.experiment_id, bytes_max)?;
+        let states = States::open(folder, &request.experiment_id, researcher, bytes_max)?;
+        store_preprocessing(request, &examples, folder)?;
         Ok(Prepared { round, examples, turn, states })
     }
 }
@@ -163,7 +164,10 @@ impl Prepared {
             to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
         };
         let state_id = match &trained.kept {
-            Some(kept) => Some(self.states.store(kept, request.state_id.as_ref())?),
+            Some(kept) => {
+                let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
+                Some(self.states.store(kept, from, needed)?)
+            }
             None => None,
         };
         Ok(Done {

@@ -278,7 +278,8 @@ async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender
             }
         };
         let round = request.round;
-        let run = worker.run(request_id.clone(), request, dataset, cancel.clone(), say);
+        let (asked, who) = (request_id.clone(), researcher.clone());
+        let run = worker.run(asked, who, request, dataset, cancel.clone(), say);
         let body = match tokio::time::timeout(left, run).await {
             Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
             Ok(Err(refused)) if cancel.is_cancelled() => {

@@ -3,19 +3,21 @@
 //!
 //! `experiments/ID/state/STATE.safetensors`. A state is never changed: each
 //! round leaves a new one, so that a researcher that goes on from an earlier
-//! round finds the one that belongs to it. The newest two are kept, the one
-//! that a round started from and the one that it left.
+//! round finds the one that belongs to it. The one that a round started from
+//! and the one that it left are kept, and those that the researcher's
+//! breakpoints name. `experiments/ID/researcher` says whose they are.
 
 use std::io;
 
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
-use fedwasm_protocol::{ExperimentId, Reason, Refusal, StateId};
+use fedwasm_protocol::{ExperimentId, KEPT_STATES_MAX, Reason, Refusal, ResearcherId, StateId};
 
 use crate::round::refusal;
 
 const EXPERIMENTS: &str = "experiments";
 const STATE: &str = "state";
+const RESEARCHER: &str = "researcher";
 
 /// The states of one experiment.
 #[derive(Debug)]
@@ -25,14 +27,29 @@ pub(crate) struct States {
 }
 
 impl States {
-    /// Opens the states of an experiment; makes its directory if need be.
+    /// Opens the states of an experiment of `researcher`; makes its directory
+    /// if need be. Nobody else may go on with it, or delete what it needs.
     pub(crate) fn open(
         node: &Folder,
         experiment: &ExperimentId,
+        researcher: &ResearcherId,
         bytes_max: u64,
     ) -> Result<Self, Refusal> {
-        let folder = || node.folder(EXPERIMENTS)?.folder(experiment.as_str())?.folder(STATE);
-        Ok(Self { folder: folder().map_err(unwritable)?, bytes_max })
+        let open = || {
+            let folder = node.folder(EXPERIMENTS)?.folder(experiment.as_str())?;
+            if !folder.has(RESEARCHER) {
+                folder.write(RESEARCHER, researcher.as_str().as_bytes())?;
+            }
+            let owner = folder.read(RESEARCHER, 64)?;
+            Ok((owner == researcher.as_str().as_bytes(), folder.folder(STATE)?))
+        };
+        match open().map_err(unwritable)? {
+            (true, folder) => Ok(Self { folder, bytes_max }),
+            (false, _) => {
+                let message = format!("experiment {experiment} is another researcher's");
+                Err(refusal(Reason::BadRequest, message))
+            }
+        }
     }
 
     /// Reads a state.
@@ -50,17 +67,24 @@ impl States {
         from_safetensors(&bytes).map_err(|error| damaged(&error))
     }
 
-    /// Writes what a round left, and forgets all states but this one and the
-    /// one that the round started from.
-    pub(crate) fn store(&self, kept: &Params, from: Option<&StateId>) -> Result<StateId, Refusal> {
+    /// Writes what a round left, and forgets all states but this one, the one
+    /// that the round started from, and those that are `needed`.
+    pub(crate) fn store(
+        &self,
+        kept: &Params,
+        from: Option<&StateId>,
+        needed: &[StateId],
+    ) -> Result<StateId, Refusal> {
         let id = StateId::random().map_err(|error| unwritable(io::Error::other(error)))?;
         let bytes = to_safetensors(kept);
         let bytes = bytes.map_err(|error| refusal(Reason::Internal, error.to_string()))?;
-        let stay = [Some(file_name(&id)), from.map(file_name)];
+        let needed = needed.iter().take(KEPT_STATES_MAX);
+        let stay: Vec<String> =
+            [&id].into_iter().chain(from).chain(needed).map(file_name).collect();
         let store = || -> io::Result<()> {
             self.folder.write(&file_name(&id), &bytes)?;
             let old = self.folder.names()?.into_iter();
-            let mut old = old.filter(|name| !stay.iter().flatten().any(|stay| stay == name));
+            let mut old = old.filter(|name| !stay.contains(name));
             old.try_for_each(|name| self.folder.remove(&name))
         };
         store().map_err(unwritable)?;
@@ -87,27 +111,44 @@ mod tests {
         Params::new(vec![("state/b".into(), tensor)]).unwrap()
     }
 
+    fn states(node: &Folder) -> States {
+        let (experiment, researcher) = ("e".parse().unwrap(), "r".parse().unwrap());
+        States::open(node, &experiment, &researcher, 1 << 20).unwrap()
+    }
+
     #[test]
-    fn the_start_and_the_end_of_a_round_are_kept() {
+    fn what_a_round_or_a_breakpoint_needs_is_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let node = Folder::open(dir.path()).unwrap();
-        let states = States::open(&node, &"e".parse().unwrap(), 1 << 20).unwrap();
-        let first = states.store(&params(1.0), None).unwrap();
-        let second = states.store(&params(2.0), Some(&first)).unwrap();
+        let states = states(&Folder::open(dir.path()).unwrap());
+        let first = states.store(&params(1.0), None, &[]).unwrap();
+        let second = states.store(&params(2.0), Some(&first), &[]).unwrap();
         assert_eq!(states.load(&first).unwrap(), params(1.0));
         // The researcher went back to the first: the second is not needed any more.
-        let other = states.store(&params(3.0), Some(&first)).unwrap();
+        let other = states.store(&params(3.0), Some(&first), &[]).unwrap();
         assert_eq!(states.load(&second).unwrap_err().reason, Reason::State);
         assert_eq!(states.load(&other).unwrap(), params(3.0));
-        assert_eq!(states.folder.names().unwrap().len(), 2);
+        // A breakpoint still names the first.
+        states.store(&params(4.0), Some(&other), std::slice::from_ref(&first)).unwrap();
+        assert_eq!(states.load(&first).unwrap(), params(1.0));
+        assert_eq!(states.folder.names().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn states_of_another_researcher_are_neither_read_nor_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Folder::open(dir.path()).unwrap();
+        let id = states(&node).store(&params(1.0), None, &[]).unwrap();
+        let (experiment, other) = ("e".parse().unwrap(), "other".parse().unwrap());
+        let refused = States::open(&node, &experiment, &other, 1 << 20).unwrap_err();
+        assert!(refused.message.contains("another researcher's"), "{}", refused.message);
+        assert_eq!(states(&node).load(&id).unwrap(), params(1.0));
     }
 
     #[test]
     fn damaged_state_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let node = Folder::open(dir.path()).unwrap();
-        let states = States::open(&node, &"e".parse().unwrap(), 1 << 20).unwrap();
-        let id = states.store(&params(1.0), None).unwrap();
+        let states = states(&Folder::open(dir.path()).unwrap());
+        let id = states.store(&params(1.0), None, &[]).unwrap();
         states.folder.write(&file_name(&id), b"no").unwrap();
         assert_eq!(states.load(&id).unwrap_err().reason, Reason::State);
     }

@@ -8,7 +8,7 @@ use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     BlobRef, Digest, INLINE_BYTES_MAX, NodeId, NodeTiming, Payload, Progress, Reason, Refusal,
-    RequestId, RoundReply, RoundRequest,
+    RequestId, ResearcherId, RoundReply, RoundRequest,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::Repository;
@@ -37,6 +37,7 @@ impl Worker {
     pub(crate) async fn run(
         &mut self,
         request_id: RequestId,
+        researcher: ResearcherId,
         request: RoundRequest,
         dataset: Dataset,
         cancel: Cancel,
@@ -63,7 +64,7 @@ impl Worker {
                 if let Some(plan) = plan {
                     workshop.add_plan(plan)?;
                 }
-                workshop.prepare(&request, &node, &dataset, &folder)
+                workshop.prepare(&request, (&node, &researcher), &dataset, &folder)
             })
             .await?
         };

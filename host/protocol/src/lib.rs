@@ -21,9 +21,9 @@ pub use envelope::{Body, Envelope, EnvelopeError, MESSAGE_BYTES_MAX, PROTOCOL_VE
 pub use fields::Fields;
 pub use ids::{DatasetId, ExperimentId, IdError, NodeId, RequestId, ResearcherId, StateId};
 pub use message::{
-    ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, Metrics, Mode,
-    NodeTiming, Point, Presence, Progress, Reason, Refusal, RoundReply, RoundRequest, SearchReply,
-    SearchRequest, SecaggArgs,
+    ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, KEPT_STATES_MAX,
+    Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason, Refusal, RoundReply,
+    RoundRequest, SearchReply, SearchRequest, SecaggArgs,
 };
 pub use metric::Metric;
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};

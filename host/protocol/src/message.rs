@@ -9,6 +9,9 @@ use crate::{
     StateId, TrainingArgs,
 };
 
+/// The most earlier states of an experiment that a node keeps.
+pub const KEPT_STATES_MAX: usize = 64;
+
 /// Named numbers, such as `accuracy`.
 pub type Metrics = BTreeMap<String, f64>;
 
@@ -90,6 +93,9 @@ pub struct RoundRequest {
     /// The node state to go on from, as the node named it after an earlier
     /// round; none: from a fresh one.
     pub state_id: Option<StateId>,
+    /// Earlier states that breakpoints name, at most [`KEPT_STATES_MAX`]; the
+    /// node deletes the others of the experiment.
+    pub kept_state_ids: Vec<StateId>,
     /// Auxiliary variables that all nodes of the round get, as safetensors.
     pub aux_shared: Option<Payload>,
     /// Auxiliary variables for this node alone, as safetensors.

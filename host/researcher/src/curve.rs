@@ -47,6 +47,7 @@ fn paint(
     let lines: Vec<&Line> = lines.iter().filter(|line| !line.points.is_empty()).collect();
     let points = || lines.iter().flat_map(|line| &line.points);
     let (x, y) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
+    let corner = emptier_corner(points().copied(), &x, &y);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
@@ -81,13 +82,28 @@ fn paint(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(corner)
         .background_style(WHITE.mix(0.85))
         .border_style(RGBColor(200, 200, 200))
         .label_font(("sans-serif", 13))
         .draw()?;
     root.present()?;
     Ok(())
+}
+
+/// Where a legend hides fewer points, on the right.
+fn emptier_corner(
+    points: impl Iterator<Item = (f64, f64)>,
+    x: &std::ops::Range<f64>,
+    y: &std::ops::Range<f64>,
+) -> SeriesLabelPosition {
+    let (right, middle) = (x.start + (x.end - x.start) * 0.7, (y.start + y.end) / 2.0);
+    let (above, below): (Vec<f64>, Vec<f64>) =
+        points.filter(|point| point.0 > right).map(|point| point.1).partition(|y| *y > middle);
+    match above.len() > below.len() {
+        true => SeriesLabelPosition::LowerRight,
+        false => SeriesLabelPosition::UpperRight,
+    }
 }
 
 /// Whether a value is within what an axis can show; a plotter would look for

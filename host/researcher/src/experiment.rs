@@ -155,7 +155,7 @@ impl Experiment {
         };
         let history =
             History { status: RUNNING.into(), rounds_max: file.rounds.max(round), ..history };
-        let experiment = Self {
+        let mut experiment = Self {
             file,
             out,
             job,
@@ -167,8 +167,10 @@ impl Experiment {
             stopped: None,
             written: None,
         };
-        if round == 0 {
-            experiment.save_breakpoint()?;
+        match round {
+            0 => experiment.save_breakpoint()?,
+            // An earlier run may have had enough already.
+            _ => experiment.stopped = experiment.is_enough(),
         }
         events(Event::Started {
             experiment_id: experiment.job.id().clone(),
@@ -396,8 +398,8 @@ impl Experiment {
     }
 
     /// Writes a breakpoint if asked to.
-    fn save_breakpoint(&self) -> Result<(), Error> {
-        let Some(dir) = self.out.as_ref().filter(|_| self.file.save_breakpoints) else {
+    fn save_breakpoint(&mut self) -> Result<(), Error> {
+        let Some(dir) = self.out.clone().filter(|_| self.file.save_breakpoints) else {
             return Ok(());
         };
         let breakpoint = Breakpoint {
@@ -409,7 +411,8 @@ impl Experiment {
             aggregator: self.aggregator.state()?,
             history: self.history.clone(),
         };
-        breakpoint.save(dir, self.file.keep_breakpoints)?;
+        breakpoint.save(&dir, self.file.keep_breakpoints)?;
+        self.job.saved(self.file.keep_breakpoints);
         tracing::debug!("round {}: breakpoint written", self.round);
         Ok(())
     }

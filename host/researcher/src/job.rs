@@ -2,7 +2,7 @@
 //! (Fed-BioMed `Job`). It finds the nodes, holds the parameters, sends rounds
 //! and collects replies; what becomes of the replies is the experiment's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,8 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
-    INLINE_BYTES_MAX, Mode, NodeId, Progress, Reason, ResearcherId, RoundReply, RoundRequest,
-    SecaggArgs, TrainingArgs, printable, seed,
+    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Progress, Reason, ResearcherId, RoundReply,
+    RoundRequest, SecaggArgs, TrainingArgs, printable, seed,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described};
 use fedwasm_training::Round;
@@ -92,6 +92,8 @@ pub struct Job {
     away: BTreeMap<NodeId, Away>,
     refused: Vec<(NodeId, Reason, String)>,
     states: NodeStates,
+    /// What the breakpoints that are kept name, the newest last.
+    saved: VecDeque<NodeStates>,
     params: Params,
     params_blob: BlobRef,
     training_replies: BTreeMap<NodeId, Reply>,
@@ -185,7 +187,8 @@ impl Job {
         let (members, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             nodes.into_iter().partition(|(node, _)| job.requests.is_online(node));
         let away = gone.into_iter().map(|(node, member)| (node, Away::Gone(member))).collect();
-        let mut job = Self { members, away, states: node_states, ..job };
+        let saved = [node_states.clone()].into();
+        let mut job = Self { members, away, states: node_states, saved, ..job };
         job.check_approval(events).await?;
         Ok(job)
     }
@@ -227,6 +230,7 @@ impl Job {
             away: BTreeMap::new(),
             refused: Vec::new(),
             states: NodeStates::default(),
+            saved: VecDeque::new(),
             params,
             training_replies: BTreeMap::new(),
         };
@@ -398,6 +402,15 @@ impl Job {
         self.training_replies = replies;
     }
 
+    /// Says that [`Job::state`] was saved, and that the newest `keep` of what
+    /// was saved may still be gone on from: nodes keep the states for it.
+    pub fn saved(&mut self, keep: usize) {
+        self.saved.push_back(self.states.clone());
+        while self.saved.len() > keep.clamp(1, KEPT_STATES_MAX) {
+            self.saved.pop_front();
+        }
+    }
+
     /// Has `nodes` score the current parameters on their held-out rows.
     ///
     /// # Errors
@@ -539,6 +552,7 @@ impl Job {
             model: self.options.model.clone(),
             aggregator: self.options.aggregator.clone(),
             state_id: self.states.state(node).cloned(),
+            kept_state_ids: self.saved.iter().filter_map(|s| s.state(node).cloned()).collect(),
             aux_shared: None,
             aux_own: None,
             secagg: None,
