@@ -24,6 +24,17 @@ impl Fake {
     /// A node that offers the columns of breast_cancer.csv and returns the
     /// parameters that it gets, unless `behaviour` says something else.
     pub fn node(mqtt: &str, id: &str, columns: Vec<String>, behaviour: Behaviour) -> Self {
+        Self::node_with(mqtt, id, columns, ApprovalStatus::NotRequired, behaviour)
+    }
+
+    /// A node where the plan has this standing.
+    pub fn node_with(
+        mqtt: &str,
+        id: &str,
+        columns: Vec<String>,
+        status: ApprovalStatus,
+        behaviour: Behaviour,
+    ) -> Self {
         let node: NodeId = id.parse().unwrap();
         let presence = |online| {
             let presence = Presence { node_id: node.clone(), online };
@@ -49,7 +60,6 @@ impl Fake {
                     vec![Body::SearchReply(SearchReply { datasets: vec![dataset] })]
                 }
                 Body::Approval(_) => {
-                    let status = ApprovalStatus::NotRequired;
                     vec![Body::ApprovalReply(ApprovalReply { status })]
                 }
                 Body::Ping => vec![Body::Pong],

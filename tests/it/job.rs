@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fedwasm_protocol::{Body, Mode, Reason, RoundRequest};
+use fedwasm_protocol::{ApprovalStatus, Body, Mode, Reason, RoundRequest};
 use fedwasm_transport::LinkOptions;
 use serde_json::{Value, json};
 
@@ -407,4 +407,83 @@ fn local_parameters_stay_at_their_node_and_go_on_from_round_to_round() {
     };
     let ((before, after), (_, other)) = (bias("n0"), bias("n1"));
     assert!(before != after && after != other);
+}
+
+#[test]
+fn nodes_that_would_not_run_the_plan_are_left_out_before_the_first_round() {
+    let federation = federation(2);
+    let standings = [
+        ("p", ApprovalStatus::Pending, "the plan is pending there"),
+        ("q", ApprovalStatus::Rejected, "the plan is rejected there"),
+        ("r", ApprovalStatus::NotRegistered, "the plan is not registered there"),
+    ];
+    let fakes = standings.map(|(id, status, _)| {
+        Fake::node_with(&federation.mqtt, id, columns(), status, Box::new(|_| None))
+    });
+    let approved = ApprovalStatus::Approved;
+    let fine = Fake::node_with(&federation.mqtt, "s", columns(), approved, Box::new(|_| None));
+    let ended = federation.run(&federation.experiment(|text| text)).ok();
+    assert_eq!(ended.result()["nodes"], json!(["n0", "n1", "s"]));
+    for (id, _, expected) in standings {
+        let mut events = ended.events().into_iter().filter(|event| event["event"] == "dropped");
+        assert_eq!(events.find(|event| event["node"] == id).unwrap()["reason"], expected);
+    }
+    assert!(fakes.iter().all(|fake| fake.rounds().is_empty()) && fine.rounds().len() == 4);
+    // If it is the plan everywhere, it is the plan.
+    let alone = Federation::start();
+    let rejected = ApprovalStatus::Rejected;
+    let _no = Fake::node_with(&alone.mqtt, "x", columns(), rejected, Box::new(|_| None));
+    let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+    assert_eq!(alone.run(&alone.experiment(one)).run().code, 3);
+}
+
+#[test]
+fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
+    use fedwasm_researcher::{Error, ExperimentFile, Job, JobOptions, load_params, load_plan};
+    let federation = federation(1);
+    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    federation.run(&experiment).ok();
+    let out = federation.dir.path().join("out");
+    let file = ExperimentFile::read(&experiment).unwrap();
+    let options = JobOptions {
+        component: load_plan(&file.plan).unwrap(),
+        data: file.data.clone(),
+        training: file.training.clone(),
+        model: file.model.clone(),
+        aggregator: [].into(),
+        secagg: None,
+        network: file.network.clone(),
+        min_nodes: 1,
+        deadline: Duration::from_secs(20),
+        random_seed: 42,
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let mut job = Job::start(options, stopped, &mut drop).await.unwrap();
+        let initial = job.params_sha256();
+        let mpk = out.join("params.mpk");
+        let trained = load_params(&mpk).unwrap();
+        let both = job.update_parameters(Some(trained.clone()), Some(&mpk)).await;
+        assert!(matches!(both, Err(Error::BothParameters { .. })), "{both:?}");
+        assert_eq!(job.params_sha256(), initial);
+        let from_file = job.update_parameters(None, Some(&mpk)).await.unwrap();
+        assert_eq!(*job.params(), trained);
+        assert_eq!(job.update_parameters(Some(trained), None).await.unwrap(), from_file);
+        assert_eq!(job.update_parameters(None, None).await.unwrap(), from_file);
+        let other = fedwasm_params::Params::default();
+        let other = job.update_parameters(Some(other), None).await.unwrap_err();
+        assert!(other.to_string().contains("not those of the plan"), "{other}");
+        assert!(job.update_parameters(None, Some(&out.join("absent.mpk"))).await.is_err());
+        // A round by hand: train, say that it counts, score.
+        let nodes = job.nodes();
+        let aux = fedwasm_researcher::AuxVars::default();
+        let replies = job.train(1, &nodes, &aux, &mut drop).await.unwrap();
+        assert!(job.training_replies().is_empty());
+        job.count(replies.by_node);
+        assert_eq!(job.training_replies().len(), 1);
+        let scores = job.validate(1, &nodes, &mut drop).await.unwrap();
+        assert!(scores.values().all(|score| score.evaluation.is_some()));
+        job.close().await;
+    });
 }

@@ -3,6 +3,7 @@
 mod command_error;
 mod commands;
 mod printer;
+mod progress;
 mod stop;
 
 use std::process::ExitCode;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
+use crate::progress::Bars;
 use crate::stop::stop_signal;
 
 /// Run an experiment on a federation, and look at it.
@@ -87,6 +88,7 @@ pub(crate) async fn run_and_show(
         printer: *printer,
         metric: options.file.training.test_metric,
         rounds: options.file.rounds,
+        bars: Bars::default(),
     };
     let count = std::sync::Arc::clone(&reached);
     let mut show = move |event: Event| {
@@ -114,7 +116,8 @@ fn show(
     printer.line(format!("experiment {} ({})", history.name, history.status));
     printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
     printer.line(format!("seed       {}", history.random_seed));
-    let view = View { printer: *printer, metric: None, rounds: history.rounds_max };
+    let view =
+        View { printer: *printer, metric: None, rounds: history.rounds_max, bars: Bars::default() };
     history.rounds.iter().for_each(|record| view.show_round(record));
     let last = history.rounds.last();
     if let Some(last) = last {
@@ -165,10 +168,22 @@ struct View {
     printer: Printer,
     metric: Option<Metric>,
     rounds: u32,
+    bars: Bars,
 }
 
 impl View {
     fn show(&mut self, event: Event) {
+        match &event {
+            Event::Progress { node, steps, steps_max, loss, .. } => {
+                self.bars.show(node, *steps, *steps_max, *loss);
+            }
+            Event::Round(_) | Event::Retry { .. } => self.bars.clear(),
+            _ => {}
+        }
+        self.bars.suspend(|| self.write(event));
+    }
+
+    fn write(&self, event: Event) {
         let printer = &self.printer;
         match event {
             Event::Started { experiment_id, nodes, random_seed, rounds_done } => {
