@@ -113,6 +113,44 @@ impl Fake {
         Self { heard, stop: Some(stop), thread: Some(thread) }
     }
 
+    /// A node that says this to a search, and nothing else.
+    pub fn searched(mqtt: &str, id: &str, reply: Body) -> Self {
+        let node: NodeId = id.parse().unwrap();
+        let presence = Presence { node_id: node.clone(), online: true };
+        let options = LinkOptions {
+            url: mqtt.parse().unwrap(),
+            client_id: format!("node-{id}"),
+            subscriptions: vec![topic::node(&node)],
+            greeting: Some((topic::presence(&node), rmp_serde::to_vec_named(&presence).unwrap())),
+            farewell: Some((topic::presence(&node), Vec::new())),
+        };
+        let id = id.to_owned();
+        Self::start(options, move |envelope, say| {
+            if matches!(envelope.body, Body::Search(_)) {
+                let to = topic::researcher(&envelope.sender.parse().unwrap());
+                let (sender, body) = (id.clone(), reply.clone());
+                say.try_send_sure(&to, &Envelope { sender, body, ..envelope.clone() });
+            }
+        })
+    }
+
+    /// Says something over a connection of its own.
+    pub fn say(&self, mqtt: &str, topic: &str, envelope: Envelope) {
+        let options = LinkOptions {
+            url: mqtt.parse().unwrap(),
+            client_id: "say".into(),
+            subscriptions: Vec::new(),
+            greeting: None,
+            farewell: None,
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let link = Link::connect(options).await.unwrap();
+            link.sender().send(topic.to_owned(), &envelope).await.unwrap();
+            link.close().await;
+        });
+    }
+
     /// The rounds that it was asked for.
     pub fn rounds(&self) -> Vec<RoundRequest> {
         let heard = self.heard.lock().unwrap();

@@ -180,7 +180,7 @@ fn blob_changed_by_one_byte_is_refused_and_the_node_serves_on() {
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     assert!(ended.stderr.contains("has other bytes"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("n0: blob"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("n0, n1: blob"), "{}", ended.stderr);
     state.armed.store(false, Ordering::SeqCst);
     assert_eq!(federation.run(&experiment).ok().result()["nodes"], json!(["n0", "n1"]));
 }

@@ -8,7 +8,7 @@ use fedwasm_transport::LinkOptions;
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, columns, stranger, usual};
-use crate::support::{Federation, data, event, fedwasm, part};
+use crate::support::{Federation, Proxy, data, event, fedwasm, part};
 
 fn federation(n: usize) -> Federation {
     let mut federation = Federation::start();
@@ -106,8 +106,22 @@ fn strategies_choose_nodes_and_early_stopping_ends_it() {
     let stopping = "early_stopping = { metric = \"accuracy\", patience = 1, min_delta = 0.5 }";
     let ended = run(stopping);
     let stopped = ended.events().into_iter().find(|event| event["event"] == "stopped").unwrap();
-    assert!(stopped["reason"].as_str().unwrap().contains("for 1 rounds"), "{stopped}");
+    assert!(stopped["reason"].as_str().unwrap().contains("in the 1 after it"), "{stopped}");
     assert_eq!(ended.result()["rounds"], 2);
+    // A metric that there is not would never stop it.
+    let experiment = federation.experiment(|text| {
+        text.replace("min_nodes = 2", "early_stopping = { metric = \"accurracy\" }")
+    });
+    let ended = federation.run(&experiment).run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("did you mean `accuracy`?"), "{}", ended.stderr);
+    // Neither would a node that is not there.
+    let experiment = federation.experiment(|text| {
+        text.replace("min_nodes = 2", "name = \"list\"\nnodes = [\"n0\", \"n9\"]\nmin_nodes = 2")
+    });
+    let ended = federation.run(&experiment).run();
+    assert_eq!(ended.code, 5);
+    assert!(ended.stderr.contains("n9: it is not connected"), "{}", ended.stderr);
 }
 
 #[test]
@@ -462,6 +476,9 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         let (_stop, stopped) = tokio::sync::watch::channel(false);
         let mut job = Job::start(options, stopped, &mut drop).await.unwrap();
         let initial = job.params_sha256();
+        assert_eq!(job.training_args().epochs, Some(1));
+        assert_eq!(job.training_plan().metadata().name, "logistic-regression");
+        assert_eq!(job.n_rows().values().sum::<u64>(), 285);
         let mpk = out.join("params.mpk");
         let trained = load_params(&mpk).unwrap();
         let both = job.update_parameters(Some(trained.clone()), Some(&mpk)).await;
@@ -486,4 +503,225 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         assert!(scores.values().all(|score| score.evaluation.is_some()));
         job.close().await;
     });
+}
+
+#[test]
+fn another_plan_cannot_read_what_this_one_keeps_local() {
+    let federation = federation(1);
+    let spy = Fake::start(
+        LinkOptions {
+            url: federation.mqtt.parse().unwrap(),
+            client_id: "spy".into(),
+            subscriptions: vec!["fedwasm/v1/node/n0".into()],
+            greeting: None,
+            farewell: None,
+        },
+        |_, _| {},
+    );
+    let run = |plan: &Path| {
+        let experiment = federation.experiment(|text| {
+            let text =
+                text.replace(&crate::support::plan().display().to_string(), plan.to_str().unwrap());
+            text.replace("n_classes = 2", "").replace("min_nodes = 2", "min_nodes = 1")
+        });
+        federation.run(&experiment).ok();
+    };
+    run(crate::support::personal());
+    // The same experiment and state, with a plan to which the bias is shared.
+    let round = spy.rounds().pop().unwrap();
+    assert!(round.state_id.is_some());
+    let heard = spy.heard.lock().unwrap().clone();
+    let researcher = heard.last().unwrap().sender.clone();
+    let other = fedwasm_protocol::Digest::of(&std::fs::read(crate::support::plan()).unwrap());
+    let options = LinkOptions {
+        url: federation.mqtt.parse().unwrap(),
+        client_id: "thief".into(),
+        subscriptions: vec![format!("fedwasm/v1/researcher/{researcher}"), "go".into()],
+        greeting: None,
+        farewell: None,
+    };
+    let size = std::fs::metadata(crate::support::plan()).unwrap().len();
+    let mut theft = round.clone();
+    theft.plan = fedwasm_protocol::BlobRef { sha256: other, size };
+    theft.model.insert("model.n_classes".into(), fedwasm_protocol::Value::Integer(2));
+    // The repository has both plans.
+    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    federation.run(&experiment).ok();
+    let thief = Fake::start(options, |_, _| {});
+    thief.say(
+        &federation.mqtt,
+        "fedwasm/v1/node/n0",
+        fedwasm_protocol::Envelope {
+            version: fedwasm_protocol::PROTOCOL_VERSION,
+            request_id: stranger(),
+            sender: researcher,
+            deadline_ms: 20_000,
+            body: Body::Round(Box::new(theft)),
+        },
+    );
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let answer = loop {
+        let heard = thief.heard.lock().unwrap().clone();
+        match heard.into_iter().find(|e| matches!(e.body, Body::Refused(_) | Body::RoundReply(_))) {
+            Some(envelope) => break envelope.body,
+            None => assert!(Instant::now() < deadline, "the node does not answer"),
+        }
+    };
+    let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
+    assert!(refusal.message.contains("of another plan"), "{}", refusal.message);
+}
+
+#[test]
+fn silent_node_that_is_started_anew_takes_part_again() {
+    let mut federation = federation(2);
+    let experiment = federation.experiment(|text| {
+        let text =
+            text.replace("epochs = 1", "num_updates = 6000").replace("rounds = 2", "rounds = 8");
+        text.replace("min_nodes = 2", "min_nodes = 1").replace("deadline_s = 120", "deadline_s = 4")
+    });
+    let running = federation.run(&experiment).start();
+    running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
+    federation.nodes[1].signal("STOP");
+    running.wait_for(event("dropped"));
+    federation.nodes[1].signal("KILL");
+    let node = fedwasm(&["node", "start"]).arg(federation.dir.path().join("n1")).start();
+    node.wait_for(event("ready"));
+    federation.nodes[1] = node;
+    running.wait_for(|event| event["event"] == "returned" && event["node"] == "n1");
+    let both = json!(["n0", "n1"]);
+    running.wait_for(|event| event["event"] == "round" && event["nodes"] == both);
+}
+
+#[test]
+fn a_round_counts_even_if_its_scores_are_called_off() {
+    let federation = federation(1);
+    let behaviour = |request: &RoundRequest| match request.mode {
+        Mode::Train => None,
+        // Never answers.
+        Mode::Validate => Some(Vec::new()),
+    };
+    let _fake = Fake::node(&federation.mqtt, "x", columns(), Box::new(behaviour));
+    let experiment = federation.experiment(|text| text);
+    let command = federation.run(&experiment).env("FEDWASM_LOG", "debug");
+    let running = command.start();
+    running.wait_for_log("round 1: parameters stored");
+    running.signal("INT");
+    let (code, events) = running.end();
+    assert_eq!(code, 1);
+    let round = events.iter().find(|event| event["event"] == "round").unwrap();
+    let out = federation.dir.path().join("out");
+    let history = fedwasm_researcher::load_history(&out).unwrap();
+    assert_eq!((history.rounds.len(), history.status.as_str()), (1, "cancelled"));
+    let params = std::fs::read(out.join("params.safetensors")).unwrap();
+    let digest = fedwasm_protocol::Digest::of(&params);
+    assert_eq!(history.rounds[0].params_sha256, digest);
+    assert_eq!(round["params_sha256"], digest.to_string());
+}
+
+#[test]
+fn huge_announced_rows_are_not_believed() {
+    let federation = federation(2);
+    let rows = |n_rows| {
+        let dataset = fedwasm_protocol::DatasetEntry {
+            dataset_id: "d".parse().unwrap(),
+            tags: vec!["t".into()],
+            n_rows,
+            columns: columns(),
+        };
+        Body::SearchReply(fedwasm_protocol::SearchReply { datasets: vec![dataset] })
+    };
+    let _fake = Fake::searched(&federation.mqtt, "x", rows(u64::MAX));
+    let ended = federation.run(&federation.experiment(|text| text)).ok();
+    assert_eq!(ended.result()["nodes"], json!(["n0", "n1"]));
+    let dropped = ended.events().into_iter().find(|event| event["event"] == "dropped").unwrap();
+    assert!(dropped["reason"].as_str().unwrap().contains("no dataset has"), "{dropped}");
+}
+
+#[test]
+fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
+    let federation = federation(1);
+    let spy = Fake::start(
+        LinkOptions {
+            url: federation.mqtt.parse().unwrap(),
+            client_id: "spy".into(),
+            subscriptions: vec!["fedwasm/v1/node/+".into(), "fedwasm/v1/researcher/+".into()],
+            greeting: None,
+            farewell: None,
+        },
+        |_, _| {},
+    );
+    let run = |n_classes: u32| {
+        spy.heard.lock().unwrap().clear();
+        let experiment = federation.experiment(|text| {
+            let text = text.replace("min_nodes = 2", "min_nodes = 1");
+            let text = text.replace("n_classes = 2", &format!("n_classes = {n_classes}"));
+            text + "[aggregator]\nname = \"scaffold\"\n"
+        });
+        federation.run(&experiment).ok();
+        let heard = spy.heard.lock().unwrap();
+        let mut payloads = Vec::new();
+        for envelope in heard.iter() {
+            match &envelope.body {
+                Body::Round(round) => {
+                    payloads.extend([round.aux_shared.clone(), round.aux_own.clone()]);
+                }
+                Body::RoundReply(reply) => payloads.push(reply.aux.clone()),
+                _ => {}
+            }
+        }
+        payloads.into_iter().flatten().map(|payload| payload.bytes().unwrap().is_some()).collect()
+    };
+    // 31 numbers a class, four bytes each: 248 bytes, and 18,600.
+    let (light, heavy): (Vec<bool>, Vec<bool>) = (run(2), run(150));
+    assert_eq!((light.len(), heavy.len()), (6, 6));
+    assert!(light.iter().all(|inline| *inline) && heavy.iter().all(|inline| !inline));
+}
+
+#[test]
+fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
+    use fedwasm_researcher::{Error, LocalFile, LocalJob, LocalOptions, load_plan};
+    let text = "[data]\ntarget = \"benign\"\n[training]\nepochs = 1\n[model]\nn_classes = 2\n";
+    let file = LocalFile::parse(text, Path::new("here")).unwrap();
+    let options = LocalOptions {
+        component: load_plan(&crate::support::plan()).unwrap(),
+        path: data("breast_cancer.csv"),
+        data: file.data.unwrap(),
+        training: file.training.unwrap(),
+        model: file.model,
+        params: None,
+        out: None,
+        random_seed: 3,
+    };
+    let job = LocalJob::new(options.clone()).unwrap();
+    assert_eq!(job.training_args().epochs, Some(1));
+    assert_eq!(job.training_plan().metadata().name, "logistic-regression");
+    assert_eq!(job.model_args().len(), 1);
+    let mut private = options;
+    let dp =
+        fedwasm_protocol::DpArgs { kind: fedwasm_protocol::DpKind::Local, sigma: 1.0, clip: 1.0 };
+    private.training.dp_args = Some(dp);
+    assert!(matches!(LocalJob::new(private), Err(Error::DpArgs)));
+}
+
+#[test]
+fn broken_connection_of_the_researcher_changes_nothing() {
+    let federation = federation(2);
+    let change = |text: String| text.replace("epochs = 1", "num_updates = 8000");
+    let whole = federation.run(&federation.experiment(change)).ok().result();
+    let proxy = Proxy::start(federation.mqtt.trim_start_matches("mqtt://"));
+    let experiment = federation.experiment(|text| {
+        change(text).replace(&federation.mqtt, &format!("mqtt://127.0.0.1:{}", proxy.port))
+    });
+    let running = federation.run(&experiment).start();
+    for round in 1..=2 {
+        // Nodes call the round off, and are asked for it again.
+        running.wait_for(|event| event["event"] == "progress" && event["round"] == round);
+        proxy.cut();
+    }
+    let (code, events) = running.end();
+    assert_eq!(code, 0, "{events:?}");
+    let broken = events.last().unwrap();
+    assert_eq!(broken["params_sha256"], whole["params_sha256"]);
+    assert_eq!(broken["nodes"], json!(["n0", "n1"]));
+    assert!(!events.iter().any(|event| event["event"] == "dropped"), "{events:?}");
 }

@@ -6,6 +6,7 @@
 mod aggregators;
 mod cli;
 mod demo;
+mod docs;
 mod fake;
 mod faults;
 mod federation;

@@ -213,6 +213,33 @@ fn breakpoint_of_another_experiment_is_refused_by_the_section_that_differs() {
     assert!(ended.stderr.contains("nothing to resume"), "{}", ended.stderr);
 }
 
+#[test]
+fn results_are_not_written_over_by_accident() {
+    let federation = federation();
+    let out = federation.dir.path().join("out");
+    // Rounds without a breakpoint cannot be gone on from.
+    let plain = federation.experiment(|text| text);
+    end(start(&plain, &out, &[]));
+    let ended =
+        fedwasm(&["experiment", "run", "--resume"]).arg(&plain).arg("--out").arg(&out).run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("2 rounds but no breakpoint"), "{}", ended.stderr);
+    // Two programs in one directory would mix their files.
+    let long = federation.experiment(|text| text.replace("epochs = 1", "num_updates = 100000000"));
+    let running = start(&long, &out, &[]);
+    running.wait_for(event("progress"));
+    let ended = fedwasm(&["experiment", "run"]).arg(&plain).arg("--out").arg(&out).run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("another program writes into"), "{}", ended.stderr);
+    drop(running);
+    // What is to be written needs a place.
+    let saves =
+        federation.experiment(|text| text.replace("rounds = 2", "rounds = 2\ntensorboard = true"));
+    let ended = fedwasm(&["experiment", "run"]).arg(&saves).run();
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("`tensorboard` is set"), "{}", ended.stderr);
+}
+
 /// Resident memory of a process in KiB.
 fn resident_kib(running: &Running) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
@@ -269,7 +296,7 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
     for entry in std::fs::read_dir(federation.dir.path().join("n0/experiments")).unwrap() {
         // SCAFFOLD keeps nothing at a node; the folder of states is empty.
         let dir = entry.unwrap().path();
-        assert_eq!(names(&dir), ["preprocessing.json", "researcher", "state"]);
+        assert_eq!(names(&dir), ["owner", "preprocessing.json", "state"]);
         assert_eq!(names(&dir.join("state")), [""; 0]);
     }
     // Pruning takes the blobs of the finished experiment and nothing else.

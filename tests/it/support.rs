@@ -1,10 +1,11 @@
 //! What the tests share: running the binary, federations on free ports, files.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -292,4 +293,43 @@ pub fn part(dir: &Path, start: usize, step: usize) -> PathBuf {
     let path = dir.join(format!("part-{start}-of-{step}.csv"));
     std::fs::write(&path, text.join("\n") + "\n").unwrap();
     path
+}
+
+/// A way to a server that can be cut.
+pub struct Proxy {
+    pub port: u16,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    /// Forwards to `to`, such as `127.0.0.1:1883`.
+    pub fn start(to: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let open = Arc::new(Mutex::new(Vec::new()));
+        let (all, to) = (Arc::clone(&open), to.to_owned());
+        std::thread::spawn(move || {
+            for here in listener.incoming() {
+                let Ok(here) = here else { return };
+                let Ok(there) = TcpStream::connect(&to) else { continue };
+                all.lock().unwrap().extend([here.try_clone().unwrap(), there.try_clone().unwrap()]);
+                for (mut from, mut to) in
+                    [(here.try_clone().unwrap(), there.try_clone().unwrap()), (there, here)]
+                {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { port, open }
+    }
+
+    /// Cuts all connections; new ones are let through.
+    pub fn cut(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
 }

@@ -70,7 +70,8 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::Training(error) => return error.into(),
             E::Transport(error) => return error.into(),
             E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
-            E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs => USAGE,
+            E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs | E::EarlyStopping(_) => USAGE,
+            E::NoOut { .. } | E::Busy { .. } => USAGE,
             // Plan and aggregator do not go together.
             E::AuxVars { .. } => PLAN_REFUSED,
             E::NotEnoughSamples { .. } => NODES,

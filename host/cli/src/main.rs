@@ -9,6 +9,7 @@ mod stop;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use serde_json::json;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -21,6 +22,10 @@ fn main() -> ExitCode {
         // Help goes to standard output with code 0, mistakes to standard error with code 2.
         Err(error) => {
             let _ = error.print();
+            if error.use_stderr() && std::env::args().any(|arg| arg == "--json") {
+                let message = error.kind().to_string();
+                Printer::new(true).event("error", &json!({ "message": message, "exit_code": 2 }));
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };

@@ -154,6 +154,16 @@ impl Folder {
         TempFile::new(&self.dir).map(drop).map_err(|error| named(&error, &self.path))
     }
 
+    /// Takes the lock of the directory itself, which leaves no file, or returns
+    /// none if another process holds it.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the path.
+    pub fn lock_itself(&self) -> io::Result<Option<Lock>> {
+        let file = self.dir.open(".").map_err(|error| named(&error, &self.path))?.into_std();
+        locked(file, &self.path)
+    }
+
     /// Takes the lock of this name, or returns none if another process holds it.
     ///
     /// # Errors
@@ -161,11 +171,7 @@ impl Folder {
     pub fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
         let path = self.path.join(name);
         let file = self.dir.create(name).map_err(|error| named(&error, &path))?.into_std();
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock(file))),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(named(&error, &path)),
-        }
+        locked(file, &path)
     }
 }
 
@@ -200,6 +206,14 @@ fn read_bounded(file: impl Read, name: &Path, bytes_max: u64) -> io::Result<Vec<
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
+}
+
+fn locked(file: std::fs::File, path: &Path) -> io::Result<Option<Lock>> {
+    match file.try_lock() {
+        Ok(()) => Ok(Some(Lock(file))),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(named(&error, path)),
+    }
 }
 
 fn named(error: &io::Error, path: &Path) -> io::Error {
@@ -265,6 +279,8 @@ mod tests {
         assert!(held.is_some() && folder.lock("lock").unwrap().is_none());
         drop(held);
         assert!(folder.lock("lock").unwrap().is_some());
+        let held = folder.lock_itself().unwrap();
+        assert!(held.is_some() && folder.lock_itself().unwrap().is_none());
     }
 
     #[test]

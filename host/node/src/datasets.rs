@@ -63,6 +63,7 @@ impl Datasets {
         if self.find(&name).is_some() {
             return Err(Error::DatasetExists { name: name.to_string() });
         }
+        let tags: Vec<String> = tags.iter().map(|tag| tag.trim().to_owned()).collect();
         if tags.is_empty() || tags.iter().any(String::is_empty) {
             return Err(Error::Tags);
         }

@@ -1,6 +1,7 @@
 //! What a researcher hears while a round runs: at most five messages a second,
 //! each of bounded size.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{Point, Progress, RequestId};
@@ -11,8 +12,10 @@ const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
 /// The most numbers of a message. When there are more, every other one of
 /// those that wait is left out.
 const POINTS_MAX: usize = 128;
-/// The longest name of a number, in bytes.
+/// The longest name of a number, in bytes, and the most names of a round:
+/// names are words that a plan chooses.
 const NAME_BYTES_MAX: usize = 64;
+const NAMES_MAX: usize = 16;
 
 /// Turns a plan's events into log lines and, now and then, into progress.
 pub(crate) struct Teller<S> {
@@ -21,6 +24,7 @@ pub(crate) struct Teller<S> {
     said: Option<Instant>,
     said_all: bool,
     points: Vec<Point>,
+    names: BTreeSet<String>,
     /// Of so many points that are picked one is kept.
     stride: u64,
     picked: u64,
@@ -28,8 +32,8 @@ pub(crate) struct Teller<S> {
 
 impl<S: Fn(Progress)> Teller<S> {
     pub(crate) fn new(request_id: RequestId, say: S) -> Self {
-        let (said, points) = (None, Vec::new());
-        Self { request_id, say, said, said_all: false, points, stride: 1, picked: 0 }
+        let (said, points, names) = (None, Vec::new(), BTreeSet::new());
+        Self { request_id, say, said, said_all: false, points, names, stride: 1, picked: 0 }
     }
 
     pub(crate) fn take(&mut self, event: Event) {
@@ -60,6 +64,12 @@ impl<S: Fn(Progress)> Teller<S> {
             return;
         }
         for (name, value) in values.into_iter().filter(|(name, _)| name.len() <= NAME_BYTES_MAX) {
+            if !self.names.contains(&name) {
+                if self.names.len() == NAMES_MAX {
+                    continue;
+                }
+                self.names.insert(name.clone());
+            }
             if self.points.len() >= POINTS_MAX {
                 let mut nth = 0;
                 self.points.retain(|_| {
@@ -77,6 +87,18 @@ impl<S: Fn(Progress)> Teller<S> {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+
+    #[test]
+    fn a_plan_has_few_words() {
+        let said = RefCell::new(BTreeSet::new());
+        let say = |p: Progress| said.borrow_mut().extend(p.points.into_iter().map(|p| p.name));
+        let mut teller = Teller::new("r".parse().unwrap(), say);
+        for step in 1..=1_000 {
+            let values = vec![(format!("row {step}"), 1.0)];
+            teller.take(Event::Step { step, steps_max: 1_000, values, is_logged: true });
+        }
+        assert!(said.borrow().len() <= NAMES_MAX);
+    }
 
     #[test]
     fn messages_are_few_and_small_however_much_a_plan_says() {

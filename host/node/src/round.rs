@@ -16,10 +16,12 @@ use fedwasm_sandbox::{Scope, TensorSpec};
 use fedwasm_training::{Before, Events, Examples, Round, Turn};
 
 use crate::Dataset;
-use crate::state::States;
+use crate::state::{Owner, States};
 
 /// Compiled plans that are kept.
 const PLANS_MAX: usize = 4;
+/// How inputs were scaled, beside the parameters.
+const PREPROCESSING: &str = "preprocessing.json";
 /// Prepared datasets that are kept.
 const EXAMPLES_MAX: usize = 2;
 
@@ -118,7 +120,9 @@ impl Workshop {
             }
         };
         let bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
-        let states = States::open(folder, &request.experiment_id, researcher, bytes_max)?;
+        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
+        let owner = Owner { researcher, plan, dataset };
+        let states = States::open(folder, &request.experiment_id, &owner, bytes_max)?;
         store_preprocessing(request, &examples, folder)?;
         Ok(Prepared { round, examples, turn, states })
     }
@@ -163,6 +167,10 @@ impl Prepared {
         let bytes = |params: &Params| {
             to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
         };
+        if cancel.is_cancelled() {
+            // The next round may run already: what is kept for it must stay.
+            return Err(refusal(Reason::Expired, "the round was called off".into()));
+        }
         let state_id = match &trained.kept {
             Some(kept) => {
                 let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
@@ -271,9 +279,10 @@ fn store_preprocessing(
     let store = || -> std::io::Result<()> {
         let json = serde_json::to_vec_pretty(examples.preprocessing())?;
         let folder = folder.folder("experiments")?.folder(request.experiment_id.as_str())?;
-        match folder.has("preprocessing.json") {
+        let known = folder.read(PREPROCESSING, json.len() as u64);
+        match known.is_ok_and(|known| known == json) {
             true => Ok(()),
-            false => folder.write("preprocessing.json", &json),
+            false => folder.write(PREPROCESSING, &json),
         }
     };
     store().map_err(|error| {
@@ -306,7 +315,7 @@ fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
                 format!("the plan's scores have {columns} columns, there are more classes");
             return refusal(Reason::PlanFailed, message);
         }
-        E::NotFinite { .. } | E::RowCount { .. } => Reason::PlanFailed,
+        E::NotFinite { .. } | E::RowCount { .. } | E::Outputs { .. } => Reason::PlanFailed,
         E::BatchTooLarge { .. } | E::Tensors { .. } => Reason::BadRequest,
         _ => Reason::Dataset,
     };

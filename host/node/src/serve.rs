@@ -229,7 +229,8 @@ impl Node {
         let cancel = Cancel::new();
         // Handles of rounds that are over are held by nobody else.
         self.cancels.retain(|_, (_, cancel)| !cancel.is_unused());
-        if self.cancels.contains_key(&request_id) {
+        let known = self.cancels.get(&request_id);
+        if known.is_some_and(|(_, cancel)| !cancel.is_cancelled()) {
             // Said again after a broken connection; the answer is on its way.
             return Ok(());
         }
@@ -282,9 +283,11 @@ async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender
         let run = worker.run(asked, who, request, dataset, cancel.clone(), say);
         let body = match tokio::time::timeout(left, run).await {
             Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
-            Ok(Err(refused)) if cancel.is_cancelled() => {
+            // It may have been asked for again, under the same id: an answer
+            // to the first asking would be taken for one to the second.
+            Ok(_) if cancel.is_cancelled() => {
                 tracing::info!("the researcher no longer waits for round {round}");
-                Body::Refused(refused)
+                continue;
             }
             Ok(Err(refused)) => {
                 tracing::warn!("refused ({}): {}", refused.reason, refused.message);

@@ -5,19 +5,33 @@
 //! round leaves a new one, so that a researcher that goes on from an earlier
 //! round finds the one that belongs to it. The one that a round started from
 //! and the one that it left are kept, and those that the researcher's
-//! breakpoints name. `experiments/ID/researcher` says whose they are.
+//! breakpoints name. `experiments/ID/owner` says whose they are: one
+//! researcher's, of one plan on one dataset. Another plan could declare as
+//! shared what this one keeps local.
 
 use std::io;
 
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
-use fedwasm_protocol::{ExperimentId, KEPT_STATES_MAX, Reason, Refusal, ResearcherId, StateId};
+use fedwasm_protocol::{
+    DatasetId, Digest, ExperimentId, KEPT_STATES_MAX, Reason, Refusal, ResearcherId, StateId,
+};
 
 use crate::round::refusal;
 
 const EXPERIMENTS: &str = "experiments";
 const STATE: &str = "state";
-const RESEARCHER: &str = "researcher";
+const OWNER: &str = "owner";
+/// Two ids and a digest.
+const OWNER_BYTES_MAX: u64 = 256;
+
+/// Whose the states of an experiment are.
+#[derive(Debug)]
+pub(crate) struct Owner<'a> {
+    pub(crate) researcher: &'a ResearcherId,
+    pub(crate) plan: &'a Digest,
+    pub(crate) dataset: &'a DatasetId,
+}
 
 /// The states of one experiment.
 #[derive(Debug)]
@@ -27,26 +41,30 @@ pub(crate) struct States {
 }
 
 impl States {
-    /// Opens the states of an experiment of `researcher`; makes its directory
-    /// if need be. Nobody else may go on with it, or delete what it needs.
+    /// Opens the states of an experiment; makes its directory if need be.
+    /// Nobody but its `owner` may go on with it, or delete what it needs.
     pub(crate) fn open(
         node: &Folder,
         experiment: &ExperimentId,
-        researcher: &ResearcherId,
+        owner: &Owner,
         bytes_max: u64,
     ) -> Result<Self, Refusal> {
+        let Owner { researcher, plan, dataset } = owner;
+        let text = format!("{researcher} {plan} {dataset}");
         let open = || {
             let folder = node.folder(EXPERIMENTS)?.folder(experiment.as_str())?;
-            if !folder.has(RESEARCHER) {
-                folder.write(RESEARCHER, researcher.as_str().as_bytes())?;
+            if !folder.has(OWNER) {
+                folder.write(OWNER, text.as_bytes())?;
             }
-            let owner = folder.read(RESEARCHER, 64)?;
-            Ok((owner == researcher.as_str().as_bytes(), folder.folder(STATE)?))
+            let known = folder.read(OWNER, OWNER_BYTES_MAX)?;
+            Ok((known == text.as_bytes(), folder.folder(STATE)?))
         };
         match open().map_err(unwritable)? {
             (true, folder) => Ok(Self { folder, bytes_max }),
             (false, _) => {
-                let message = format!("experiment {experiment} is another researcher's");
+                let message = format!(
+                    "experiment {experiment} is another researcher's, or of another plan or dataset"
+                );
                 Err(refusal(Reason::BadRequest, message))
             }
         }
@@ -111,9 +129,14 @@ mod tests {
         Params::new(vec![("state/b".into(), tensor)]).unwrap()
     }
 
+    fn states_of(node: &Folder, researcher: &str, plan: &[u8]) -> Result<States, Refusal> {
+        let (researcher, plan) = (&researcher.parse().unwrap(), &Digest::of(plan));
+        let owner = Owner { researcher, plan, dataset: &"d".parse().unwrap() };
+        States::open(node, &"e".parse().unwrap(), &owner, 1 << 20)
+    }
+
     fn states(node: &Folder) -> States {
-        let (experiment, researcher) = ("e".parse().unwrap(), "r".parse().unwrap());
-        States::open(node, &experiment, &researcher, 1 << 20).unwrap()
+        states_of(node, "r", b"plan").unwrap()
     }
 
     #[test]
@@ -134,13 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn states_of_another_researcher_are_neither_read_nor_deleted() {
+    fn states_of_another_researcher_or_plan_are_neither_read_nor_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let node = Folder::open(dir.path()).unwrap();
         let id = states(&node).store(&params(1.0), None, &[]).unwrap();
-        let (experiment, other) = ("e".parse().unwrap(), "other".parse().unwrap());
-        let refused = States::open(&node, &experiment, &other, 1 << 20).unwrap_err();
-        assert!(refused.message.contains("another researcher's"), "{}", refused.message);
+        for (researcher, plan) in [("other", b"plan"), ("r", b"plum")] {
+            let refused = states_of(&node, researcher, plan).unwrap_err();
+            assert!(refused.message.contains("another researcher's"), "{}", refused.message);
+        }
         assert_eq!(states(&node).load(&id).unwrap(), params(1.0));
     }
 

@@ -34,8 +34,8 @@ impl DataArgs {
             fields.mistake("target", "is missing; name the column to predict");
         }
         let target = fields.text("target");
-        let tags = fields.read("tags").unwrap_or_default();
-        let inputs = fields.read("inputs");
+        let tags = fields.texts("tags").unwrap_or_default();
+        let inputs = fields.texts("inputs");
         let standardize = fields.boolean("standardize").unwrap_or(true);
         Some(Self { tags, target: target?, inputs, standardize })
     }

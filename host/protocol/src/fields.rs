@@ -23,7 +23,8 @@ impl Fields {
     }
 
     /// Whether the key is there and was not taken yet.
-    pub fn has(&self, key: &str) -> bool {
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.know(key);
         self.table.contains_key(key)
     }
 
@@ -34,7 +35,7 @@ impl Fields {
 
     /// Takes a value as it is.
     pub fn value(&mut self, key: &'static str) -> Option<Value> {
-        self.known.push(key);
+        self.know(key);
         self.table.remove(key)
     }
 
@@ -98,6 +99,22 @@ impl Fields {
         }
     }
 
+    /// Takes a list of texts.
+    pub fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let value = self.value(key)?;
+        let texts = value.as_array().and_then(|values| {
+            values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+        });
+        match (&texts, &value) {
+            (Some(_), _) => texts,
+            (None, Value::String(_)) => {
+                self.mistake(key, format!("is {value}, expected a list: [{value}]"));
+                None
+            }
+            _ => self.wrong(key, &value, "a list of texts"),
+        }
+    }
+
     /// Takes one of these names, whatever their case, and returns its place.
     pub fn one_of(&mut self, key: &'static str, names: &[&str]) -> Option<usize> {
         let value = self.value(key)?;
@@ -106,8 +123,7 @@ impl Fields {
         };
         let found = names.iter().position(|name| name.eq_ignore_ascii_case(text));
         if found.is_none() {
-            let hint = suggestion(names, text).unwrap_or_else(|| names.join(", "));
-            self.mistake(key, format!("is {value}; {}", known_names(&hint, names)));
+            self.mistake(key, format!("is {value}; {}", hint(names, text)));
         }
         found
     }
@@ -148,6 +164,12 @@ impl Fields {
         self.mistakes.push(format!("{}{what}", self.prefix.replace('.', ": ")));
     }
 
+    /// Whether a mistake about a key was found.
+    pub fn is_wrong(&self, key: &str) -> bool {
+        let start = format!("`{}{key}`", self.prefix);
+        self.mistakes.iter().any(|mistake| mistake.starts_with(&start))
+    }
+
     /// Adds mistakes that somebody else found.
     pub fn extend(&mut self, mistakes: Vec<String>) {
         self.mistakes.extend(mistakes);
@@ -161,11 +183,16 @@ impl Fields {
     /// Ends the reading: all mistakes, those about unknown keys among them.
     pub fn finish(mut self) -> Vec<String> {
         for key in self.table.keys() {
-            let hint = suggestion(&self.known, key).unwrap_or_else(|| self.known.join(", "));
-            let hint = known_names(&hint, &self.known);
+            let hint = hint(&self.known, key);
             self.mistakes.push(format!("`{}{key}` is unknown; {hint}", self.prefix));
         }
         self.mistakes
+    }
+
+    fn know(&mut self, key: &'static str) {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
     }
 
     fn wrong<T>(&mut self, key: &str, got: &Value, expected: &str) -> Option<T> {
@@ -176,18 +203,24 @@ impl Fields {
 }
 
 /// The name most like `got`, if there is one that a slip of the keyboard makes.
-fn suggestion(names: &[&str], got: &str) -> Option<String> {
+pub fn suggestion<'a>(names: &[&'a str], got: &str) -> Option<&'a str> {
     let got = got.to_lowercase();
     let far = |name: &&&str| strsim::damerau_levenshtein(&name.to_lowercase(), &got);
     let nearest = names.iter().min_by_key(far)?;
-    (far(&nearest) <= 3.min(1 + got.len() / 3)).then(|| (*nearest).to_owned())
+    let slips = match got.chars().count() {
+        0 | 1 => 0,
+        2 | 3 => 1,
+        4..=6 => 2,
+        _ => 3,
+    };
+    (far(&nearest) <= slips).then_some(*nearest)
 }
 
-fn known_names(hint: &str, names: &[&str]) -> String {
-    match names.contains(&hint) {
-        true => format!("did you mean `{hint}`?"),
-        false if names.is_empty() => "nothing is expected here".to_owned(),
-        false => format!("known are {hint}"),
+fn hint(names: &[&str], got: &str) -> String {
+    match suggestion(names, got) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None if names.is_empty() => "nothing is expected here".to_owned(),
+        None => format!("known are {}", names.join(", ")),
     }
 }
 
@@ -201,7 +234,9 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_found_at_once() {
-        let mut fields = fields("a = -1\nb = \"x\"\ncc = 1\nk = \"fedavgg\"\nr = nan");
+        let mut fields =
+            fields("tags = \"x\"\na = -1\nb = \"x\"\ncc = 1\nk = \"fedavgg\"\nr = nan");
+        assert_eq!(fields.texts("tags"), None);
         assert_eq!(fields.whole("a", 0), None);
         assert_eq!(fields.boolean("b"), None);
         assert_eq!(fields.whole("c", 0), None);
@@ -210,6 +245,7 @@ mod tests {
         assert_eq!(
             fields.finish(),
             [
+                "`t.tags` is \"x\", expected a list: [\"x\"]",
                 "`t.a` is -1, expected a whole number, at least 0",
                 "`t.b` is \"x\", expected true or false",
                 "`t.k` is \"fedavgg\"; did you mean `fedavg`?",
@@ -221,6 +257,8 @@ mod tests {
 
     #[test]
     fn whole_numbers_may_be_written_with_a_point() {
+        assert_eq!(hint(&["name"], "foo"), "known are name");
+        assert_eq!(suggestion(&["tau", "lr"], "eta"), None);
         let mut fields = fields("a = 3.0\nb = 3.5\nc = 1e300\nd = true");
         assert_eq!(fields.whole("a", 0), Some(3));
         assert!(["b", "c", "d"].iter().all(|key| fields.whole(key, 0).is_none()));

@@ -18,7 +18,7 @@ pub use arguments::{Arguments, Value, ValueKind, flatten_table};
 pub use data_args::DataArgs;
 pub use digest::{BlobRef, Digest};
 pub use envelope::{Body, Envelope, EnvelopeError, MESSAGE_BYTES_MAX, PROTOCOL_VERSION};
-pub use fields::Fields;
+pub use fields::{Fields, suggestion};
 pub use ids::{DatasetId, ExperimentId, IdError, NodeId, RequestId, ResearcherId, StateId};
 pub use message::{
     ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, KEPT_STATES_MAX,

@@ -42,7 +42,8 @@ pub struct TrainingArgs {
     pub log_interval: u64,
     /// The share of rows that is held out, in [0, 1).
     pub test_ratio: f64,
-    /// Rows of a batch when rows are scored; 0 or none: as many as can cross.
+    /// Rows of a batch when rows are scored; 0 or none: 1,024. Fewer if they
+    /// would not cross at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_batch_size: Option<u32>,
     /// Whether other rows are held out in every round. Default false: the same

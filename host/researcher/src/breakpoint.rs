@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::columns::Member;
+use crate::history::WRITTEN_BY;
 use crate::job::JobState;
 use crate::{Error, History, NodeStates};
 
@@ -105,7 +106,7 @@ impl Breakpoint {
             self.job.clone();
         let main = Main {
             format: FORMAT,
-            written_by: concat!("fedwasm ", env!("CARGO_PKG_VERSION")).into(),
+            written_by: WRITTEN_BY.into(),
             round: self.round,
             random_seed: self.random_seed,
             plan_sha256: self.plan_sha256,
@@ -148,7 +149,10 @@ impl Breakpoint {
         let mut first_error = None;
         for round in rounds(&folder)?.into_iter().rev() {
             match Self::load(&dir.join(BREAKPOINTS).join(name(round))) {
-                Ok(breakpoint) => return Ok(Some(breakpoint)),
+                Ok(mut breakpoint) => {
+                    breakpoint.job.saved = saved(dir, &folder, round)?;
+                    return Ok(Some(breakpoint));
+                }
                 Err(Error::Breakpoint { path, reason }) if !reason.contains(NEWER) => {
                     warn(format!("{}: {reason}; an earlier one is tried", path.display()));
                     first_error.get_or_insert(Error::Breakpoint { path, reason });
@@ -177,7 +181,7 @@ impl Breakpoint {
     /// [`Error::Breakpoint`], [`Error::Io`].
     pub fn load(dir: &Path) -> Result<Self, Error> {
         let bad = |reason: String| Error::Breakpoint { path: dir.to_owned(), reason };
-        let folder = Folder::open(dir)?;
+        let folder = Folder::open(dir).map_err(|error| bad(format!("it is damaged: {error}")))?;
         let bytes = folder.read(MAIN, FILE_BYTES_MAX);
         let bytes = bytes.map_err(|error| bad(format!("it is damaged: {error}")))?;
         let damaged = |error: serde_json::Error| bad(format!("{MAIN} is damaged: {error}"));
@@ -211,6 +215,7 @@ impl Breakpoint {
                 researcher_id: main.researcher_id,
                 inputs: main.inputs,
                 nodes: main.nodes,
+                saved: vec![main.node_states.clone()],
                 node_states: main.node_states,
                 params: params(PARAMS)?,
             },
@@ -230,7 +235,8 @@ fn name(round: u32) -> String {
 }
 
 fn round_of(name: &str) -> Option<u32> {
-    name.strip_prefix("round-")?.parse().ok()
+    let round = name.strip_prefix("round-")?.parse().ok()?;
+    (self::name(round) == name).then_some(round)
 }
 
 /// The rounds that have breakpoints, in ascending order.
@@ -238,6 +244,13 @@ fn rounds(folder: &Folder) -> Result<Vec<u32>, Error> {
     let mut rounds: Vec<u32> = folder.names()?.iter().filter_map(|name| round_of(name)).collect();
     rounds.sort_unstable();
     Ok(rounds)
+}
+
+/// What the whole breakpoints up to `round` name, the newest last.
+fn saved(dir: &Path, folder: &Folder, round: u32) -> Result<Vec<NodeStates>, Error> {
+    let until = rounds(folder)?.into_iter().filter(|other| *other <= round);
+    let load = |round: u32| Breakpoint::load(&dir.join(BREAKPOINTS).join(name(round))).ok();
+    Ok(until.filter_map(load).map(|breakpoint| breakpoint.job.node_states).collect())
 }
 
 fn json(value: &impl Serialize) -> std::io::Result<Vec<u8>> {
@@ -266,6 +279,7 @@ mod tests {
                 researcher_id: "r".parse().unwrap(),
                 inputs: vec!["x".into()],
                 nodes: [(node, Member { dataset_id: "d".parse().unwrap(), n_rows: 3 })].into(),
+                saved: vec![node_states.clone()],
                 node_states,
                 params: params.clone(),
             },
@@ -330,6 +344,31 @@ mod tests {
             std::fs::remove_dir_all(dir.path().join(BREAKPOINTS).join("round-0001")).unwrap();
             assert!(newest(dir.path()).unwrap_err().contains("damaged"));
         }
+    }
+
+    #[test]
+    fn strangers_in_the_directory_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        breakpoint(1).save(dir.path(), 2).unwrap();
+        let inside = dir.path().join(BREAKPOINTS);
+        std::fs::create_dir(inside.join("round-7")).unwrap();
+        std::fs::write(inside.join("round-0009"), b"").unwrap();
+        let (round, warnings) = newest(dir.path()).unwrap();
+        assert_eq!((round, warnings.len()), (Some(1), 1));
+    }
+
+    #[test]
+    fn numbers_of_the_history_keep_their_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut saved = breakpoint(1);
+        let values: Vec<f64> = (1..2_000).map(|n| 1.0 / f64::from(n).sqrt()).collect();
+        let steps = values.iter().map(|loss| crate::StepRecord { step: 1, loss: *loss });
+        saved.history.steps = steps.collect();
+        saved.save(dir.path(), 1).unwrap();
+        let loaded = Breakpoint::newest(dir.path(), |_| {}).unwrap().unwrap();
+        let same = loaded.history.steps.iter().zip(&values);
+        assert!(same.clone().count() == values.len());
+        assert!(same.into_iter().all(|(step, value)| step.loss.to_bits() == value.to_bits()));
     }
 
     #[test]

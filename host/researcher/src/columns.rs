@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, NodeId, Reason};
+use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, NodeId, Reason, suggestion};
 use serde::{Deserialize, Serialize};
+
+/// More rows than any dataset has: sums of them must not overflow.
+const ROWS_MAX: u64 = 1 << 48;
 
 /// A node that has the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +36,12 @@ pub(crate) struct Chosen {
 pub(crate) fn choose(
     found: BTreeMap<NodeId, Vec<DatasetEntry>>,
     data: &DataArgs,
-    n_inputs: impl Fn(usize) -> Result<u64, String>,
+    mut n_inputs: impl FnMut(usize) -> Result<u64, String>,
 ) -> Chosen {
     let mut refused = Vec::new();
     let mut candidates: BTreeMap<NodeId, (DatasetEntry, Vec<String>)> = BTreeMap::new();
     for (node, datasets) in found {
-        match candidate(datasets, data, &n_inputs) {
+        match candidate(datasets, data, &mut n_inputs) {
             Ok(candidate) => drop(candidates.insert(node, candidate)),
             Err(reason) => refused.push((node, Reason::Dataset, reason)),
         }
@@ -78,19 +81,29 @@ pub(crate) fn choose(
 fn candidate(
     datasets: Vec<DatasetEntry>,
     data: &DataArgs,
-    n_inputs: &impl Fn(usize) -> Result<u64, String>,
+    n_inputs: &mut impl FnMut(usize) -> Result<u64, String>,
 ) -> Result<(DatasetEntry, Vec<String>), String> {
     let tags = data.tags.join(", ");
-    let n = datasets.len();
+    let names: Vec<&str> = datasets.iter().map(|dataset| dataset.dataset_id.as_str()).collect();
+    let names = names.join(", ");
     let mut datasets = datasets.into_iter();
-    let (Some(dataset), None) = (datasets.next(), datasets.next()) else {
-        let which = if n == 0 { "no dataset has".into() } else { format!("{n} datasets have") };
-        return Err(format!("{which} the tags {tags}"));
+    let (dataset, others) = (datasets.next(), datasets.next());
+    let Some(dataset) = dataset else {
+        return Err(format!("no dataset has the tags {tags}"));
     };
+    if others.is_some() {
+        return Err(format!("the datasets {names} all have the tags {tags}; name one more tag"));
+    }
+    if dataset.n_rows > ROWS_MAX {
+        return Err(format!("dataset {names} has {} rows, no dataset has", dataset.n_rows));
+    }
     let name = &dataset.dataset_id;
     let wanted = data.inputs.iter().flatten().chain([&data.target]);
     if let Some(column) = wanted.into_iter().find(|column| !dataset.columns.contains(column)) {
-        return Err(format!("dataset {name} has no column `{column}`"));
+        let columns: Vec<&str> = dataset.columns.iter().map(String::as_str).collect();
+        let hint = suggestion(&columns, column);
+        let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+        return Err(format!("dataset {name} has no column `{column}`{hint}"));
     }
     let inputs = data.inputs.clone().unwrap_or_else(|| {
         dataset.columns.iter().filter(|column| **column != data.target).cloned().collect()

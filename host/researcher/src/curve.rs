@@ -47,6 +47,8 @@ fn paint(
     let lines: Vec<&Line> = lines.iter().filter(|line| !line.points.is_empty()).collect();
     let points = || lines.iter().flat_map(|line| &line.points);
     let (x, y) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
+    // Whole numbers only: between 2 and 3 there is no round.
+    let n_labels = ((x.end - x.start) as usize + 1).clamp(2, 11);
     let corner = emptier_corner(points().copied(), &x, &y);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
@@ -62,7 +64,11 @@ fn paint(
         .bold_line_style(RGBColor(225, 225, 225))
         .x_desc(x_label)
         .y_desc(y_label)
-        .x_label_formatter(&|x| format!("{x:.0}"))
+        .x_labels(n_labels)
+        .x_label_formatter(&|x| match (x - x.round()).abs() < 1e-9 {
+            true => format!("{x:.0}"),
+            false => String::new(),
+        })
         .label_style(("sans-serif", 13))
         .draw()?;
     for (index, line) in lines.iter().enumerate() {
@@ -121,6 +127,11 @@ fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
         return 0.0..1.0;
     }
     let air = if high > low { (high - low) * 0.05 } else { 0.5 };
+    // A share is never below 0 or above 1, and neither is its axis.
+    let is_share = low >= 0.0 && high <= 1.0;
+    if is_share && high > 0.0 {
+        return (low - air).max(0.0)..(high + air).min(1.0);
+    }
     low - air..high + air
 }
 

@@ -55,6 +55,30 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The broker was gone when a deadline passed.
+    #[error("the connection to the broker is lost, and nothing can be waited for: {reason}")]
+    BrokerLost {
+        /// What the connection said last.
+        reason: String,
+    },
+    /// Early stopping looks at a metric that there is not.
+    #[error("{0}")]
+    EarlyStopping(String),
+    /// Something is to be written, and nobody said where.
+    #[error("`{key}` is set, but there is no directory for it; give one with --out")]
+    NoOut {
+        /// What wants to write.
+        key: &'static str,
+    },
+    /// The directory for results is in use.
+    #[error("another program writes into {}", dir.display())]
+    Busy {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// An experiment that failed is to go on.
+    #[error("the experiment failed before; go on from its newest breakpoint")]
+    Failed,
     /// Differential privacy is asked for.
     #[error("`dp_args` is given, but a local job enforces no differential privacy; leave it out")]
     DpArgs,
@@ -126,10 +150,19 @@ impl From<fedwasm_dataset::Error> for Error {
     }
 }
 
+/// One line for each reason, with the nodes that gave it.
 fn refusals(refused: &[(NodeId, Reason, String)], got: usize) -> String {
     if refused.is_empty() && got == 0 {
         return "; no node is connected, is `fedwasm node start` running?".to_owned();
     }
-    let line = |(node, _, message): &(NodeId, Reason, String)| format!("\n  {node}: {message}");
-    refused.iter().map(line).collect()
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (node, _, message) in refused {
+        match reasons.iter_mut().find(|(known, _)| known == message) {
+            Some((_, nodes)) => nodes.push(node.as_str()),
+            None => reasons.push((message, vec![node.as_str()])),
+        }
+    }
+    let line =
+        |(message, nodes): &(&str, Vec<&str>)| format!("\n  {}: {message}", nodes.join(", "));
+    reasons.iter().map(line).collect()
 }

@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
+use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
+use fedwasm_protocol::{Digest, Evaluation, NodeId, Reason, RoundReply};
 use tokio::sync::watch;
 
 use crate::aux_vars::transpose;
-use crate::history::{FINISHED, RUNNING, combine};
+use crate::history::{FINISHED, RUNNING, WRITTEN_BY, combine};
 use crate::monitor::Monitor;
 use crate::replies::Reply;
 use crate::resume::{arguments, check_same, find_breakpoint};
 use crate::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,
-    JobOptions, NodeRecord, PlanRecord, RoundRecord, RoundTiming, Update, Updates, output,
+    JobOptions, NodeRecord, PlanRecord, Replies, RoundRecord, RoundTiming, Selection, Update,
+    Updates, output,
 };
 
 /// How often `history.json` is brought up to date while rounds go on.
@@ -87,7 +89,12 @@ pub struct Experiment {
     /// Rounds that are done.
     round: u32,
     stopped: Option<String>,
+    /// Whether an error ended it.
+    failed: bool,
+    warned: BTreeSet<String>,
     written: Option<Instant>,
+    /// Held as long as files are written.
+    _lock: Option<Lock>,
 }
 
 /// Runs an experiment to its end. Files go to `out`, after an error too: what
@@ -104,7 +111,7 @@ pub async fn run_experiment(
     match experiment.run(events).await {
         Ok(()) => experiment.finish().await,
         Err(error) => {
-            experiment.abandon(&error.to_string()).await;
+            experiment.abandon(&error).await;
             Err(error)
         }
     }
@@ -123,9 +130,14 @@ impl Experiment {
         events: Events<'_>,
     ) -> Result<Self, Error> {
         let ExperimentOptions { file, component, random_seed, out, resume } = options;
-        if let Some(dir) = &out {
-            output::prepare(dir)?;
+        for (key, set) in
+            [("save_breakpoints", file.save_breakpoints), ("tensorboard", file.tensorboard)]
+        {
+            if set && out.is_none() {
+                return Err(Error::NoOut { key });
+            }
         }
+        let lock = out.as_deref().map(output::prepare).transpose()?;
         let breakpoint = match &out {
             Some(dir) => find_breakpoint(dir, resume, events)?,
             None => None,
@@ -150,7 +162,13 @@ impl Experiment {
             }
         };
         let monitor = match &out {
-            Some(dir) if file.tensorboard => Monitor::new(dir, &history),
+            Some(dir) if file.tensorboard => {
+                if round == 0 {
+                    // Event files of an earlier experiment would be drawn with those of this one.
+                    Folder::open(dir)?.remove_folder("tensorboard")?;
+                }
+                Monitor::new(dir, &history)
+            }
             _ => Monitor::off(),
         };
         let history =
@@ -165,7 +183,10 @@ impl Experiment {
             random_seed,
             round,
             stopped: None,
+            failed: false,
+            warned: BTreeSet::new(),
             written: None,
+            _lock: lock,
         };
         match round {
             0 => experiment.save_breakpoint()?,
@@ -216,13 +237,16 @@ impl Experiment {
     /// # Errors
     /// [`Error`]. The rounds before are kept.
     pub async fn run_once(&mut self, events: Events<'_>) -> Result<Option<RoundRecord>, Error> {
+        if self.failed {
+            return Err(Error::Failed);
+        }
         if self.round >= self.file.rounds || self.stopped.is_some() {
             return Ok(None);
         }
         let round = self.round + 1;
         let mut left = self.file.strategy.retries;
         let mut dropped = BTreeMap::new();
-        let record = loop {
+        let (record, failed) = loop {
             match self.attempt(round, &mut dropped, events).await {
                 Err(error) if left > 0 && is_worth_a_retry(&error) => {
                     left -= 1;
@@ -230,7 +254,11 @@ impl Experiment {
                     let pause = Duration::from_secs(self.file.strategy.retry_pause_s);
                     self.job.wait_for_nodes(pause).await?;
                 }
-                result => break result?,
+                Err(error) => {
+                    self.failed = true;
+                    return Err(error);
+                }
+                Ok(done) => break done,
             }
         };
         self.round = round;
@@ -242,6 +270,12 @@ impl Experiment {
             events(Event::Warning(warning));
         }
         events(event);
+        // The round counts, whatever became of its scores.
+        if let Some(error) = failed {
+            self.failed = true;
+            return Err(error);
+        }
+        self.check_early_stopping(&record)?;
         if let Some(reason) = self.is_enough() {
             events(Event::Stopped { reason: reason.clone() });
             self.stopped = Some(reason);
@@ -273,26 +307,32 @@ impl Experiment {
     }
 
     /// Leaves without a result; what was reached is written all the same.
-    pub async fn abandon(mut self, reason: &str) {
-        self.history.status = format!("failed: {reason}");
+    pub async fn abandon(mut self, error: &Error) {
+        self.history.status = match error {
+            Error::Cancelled => "cancelled".into(),
+            error => format!("failed: {error}"),
+        };
         if let Err(error) = self.write_results() {
             tracing::warn!("what was reached cannot be written: {error}");
         }
         self.job.close().await;
     }
 
+    /// Tries a round. Until enough updates are there, nothing has changed and
+    /// it can be tried again. An error beside the record is one of the scores:
+    /// the round counts without them.
     async fn attempt(
         &mut self,
         round: u32,
         dropped: &mut BTreeMap<NodeId, String>,
         events: Events<'_>,
-    ) -> Result<RoundRecord, Error> {
+    ) -> Result<(RoundRecord, Option<Error>), Error> {
         let start = Instant::now();
         self.job.take_back(round, events);
         let strategy = self.file.strategy.clone();
         let nodes = strategy.sample(&self.job.nodes(), self.random_seed, round);
         self.check_enough("are there", nodes.len())?;
-        let known = self.job.refused().len();
+        self.file.aggregator.check_nodes(nodes.len())?;
         let aux = self.aggregator.aux_vars(self.job.params(), &nodes)?;
         let mut timing = RoundTiming::default();
         let mut see = |event: Event| {
@@ -301,25 +341,19 @@ impl Experiment {
             }
             events(event);
         };
-        let replies = self.job.train(round, &nodes, &aux, &mut see).await?;
-        tracing::debug!("round {round}: {} nodes trained", replies.by_node.len());
-        let asked: BTreeSet<&NodeId> = nodes.iter().collect();
-        for (node, _, text) in &self.job.refused()[known..] {
-            if asked.contains(node) {
-                dropped.insert(node.clone(), text.clone());
-            }
-        }
-        let replies = {
-            (timing.send_ms, timing.download_ms) = (replies.send_ms, replies.download_ms);
-            replies.by_node
-        };
+        let Replies { by_node: replies, send_ms, download_ms } =
+            self.job.train(round, &nodes, &aux, &mut see).await?;
+        tracing::debug!("round {round}: {} nodes trained", replies.len());
+        (timing.send_ms, timing.download_ms) = (send_ms, download_ms);
         for reply in replies.values() {
             timing.train_ms = timing.train_ms.max(reply.timing.train_ms);
             timing.prepare_ms = timing.prepare_ms.max(reply.timing.prepare_ms);
             timing.upload_ms = timing.upload_ms.max(reply.timing.upload_ms);
         }
+        self.note_dropped(&nodes, dropped);
         self.check_enough("sent usable parameters", replies.len())?;
-        let n_samples = replies.values().map(|reply| reply.n_samples).sum::<u64>();
+        self.file.aggregator.check_nodes(replies.len())?;
+        let n_samples = replies.values().fold(0u64, |n, reply| n.saturating_add(reply.n_samples));
         if n_samples < strategy.min_samples {
             return Err(Error::NotEnoughSamples {
                 round,
@@ -327,34 +361,67 @@ impl Experiment {
                 min: strategy.min_samples,
             });
         }
+        self.warn_of_odd_rounds(&replies, events);
 
         let at = Instant::now();
         let params = self.aggregate(&replies)?;
-        self.job.count(replies);
         timing.aggregate_ms = ms(at);
         tracing::debug!("round {round}: aggregated");
         let at = Instant::now();
         let params_sha256 = self.job.update_parameters(Some(params), None).await?;
+        self.job.count(replies);
         timing.send_ms += ms(at);
         tracing::debug!("round {round}: parameters stored");
 
         let at = Instant::now();
-        let mut scores = BTreeMap::new();
+        let (mut scores, mut failed) = (BTreeMap::new(), None);
         if self.file.training.test_on_global_updates {
-            let nodes: Vec<NodeId> = self.job.training_replies().keys().cloned().collect();
-            scores = self.job.validate(round, &nodes, events).await?;
+            // All that may take part, so that rounds can be compared.
+            let nodes = strategy.eligible(&self.job.nodes());
+            match self.job.validate(round, &nodes, events).await {
+                Ok(scored) => scores = scored,
+                Err(error) => failed = Some(error),
+            }
+            self.note_dropped(&nodes, dropped);
             tracing::debug!("round {round}: validated");
         }
         timing.validate_ms = ms(at);
         let evaluations: Vec<&Evaluation> =
             scores.values().filter_map(|reply| reply.evaluation.as_ref()).collect();
         let evaluation = combine(&evaluations);
-        let nodes = self.job.training_replies().iter();
-        let nodes = nodes.map(|(node, reply)| (node.clone(), record(reply, scores.get(node))));
-        let nodes = nodes.collect();
+        let trained = self.job.training_replies();
+        let nodes: BTreeMap<NodeId, NodeRecord> = trained
+            .iter()
+            .map(|(node, reply)| (node.clone(), record(reply, scores.get(node))))
+            .collect();
         timing.wall_ms = ms(start);
         let dropped = std::mem::take(dropped);
-        Ok(RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation })
+        let record = RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation };
+        Ok((record, failed))
+    }
+
+    /// Notes which of the nodes that were asked are gone, and why.
+    fn note_dropped(&self, asked: &[NodeId], dropped: &mut BTreeMap<NodeId, String>) {
+        for (node, _, text) in self.job.refused() {
+            if asked.contains(&node) {
+                dropped.insert(node, text);
+            }
+        }
+    }
+
+    /// Tells of what is no error and surely not meant.
+    fn warn_of_odd_rounds(&mut self, replies: &BTreeMap<NodeId, Reply>, events: Events<'_>) {
+        let idle = replies.iter().filter(|(_, reply)| reply.n_steps == 0);
+        let idle: Vec<&str> = idle.map(|(node, _)| node.as_str()).collect();
+        let idle = (!idle.is_empty()).then(|| {
+            let nodes = idle.join(", ");
+            format!("{nodes} made no step; look at epochs, num_updates, batch_size and drop_last")
+        });
+        for warning in idle.into_iter().chain(self.file.aggregator.warning(replies.len())) {
+            if self.warned.insert(warning.clone()) {
+                events(Event::Warning(warning));
+            }
+        }
     }
 
     /// Makes one model of the replies. What training may not write stays as it
@@ -387,14 +454,29 @@ impl Experiment {
         if got >= min {
             return Ok(());
         }
-        Err(Error::NotEnoughNodes { got, min, when, refused: self.job.refused().to_vec() })
+        Err(Error::NotEnoughNodes { got, min, when, refused: missing(&self.file, &self.job) })
     }
 
     fn is_enough(&self) -> Option<String> {
         let stopping = self.file.strategy.early_stopping.as_ref()?;
-        let value =
-            |round: &RoundRecord| round.evaluation.as_ref()?.metrics.get(&stopping.metric).copied();
+        let value = |round: &RoundRecord| {
+            Some((round.round, *round.evaluation.as_ref()?.metrics.get(&stopping.metric)?))
+        };
         stopping.decide(self.history.rounds.iter().filter_map(value))
+    }
+
+    /// A metric that there is not would never stop anything.
+    fn check_early_stopping(&mut self, record: &RoundRecord) -> Result<(), Error> {
+        let stopping = self.file.strategy.early_stopping.as_ref();
+        let metrics = record.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
+        let wrong = stopping.zip(metrics).and_then(|(stopping, metrics)| stopping.check(metrics));
+        match wrong {
+            Some(text) => {
+                self.failed = true;
+                Err(Error::EarlyStopping(text))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Writes a breakpoint if asked to.
@@ -466,7 +548,12 @@ async fn start_job(
 ) -> Result<Job, Error> {
     let mut left = file.strategy.retries;
     loop {
-        match Job::start(options.clone(), cancelled.clone(), events).await {
+        let started = Job::start(options.clone(), cancelled.clone(), events).await;
+        let started = match started {
+            Ok(job) => check_first_round(file, job, options.random_seed).await,
+            Err(error) => Err(error),
+        };
+        match started {
             Err(error) if left > 0 && is_worth_a_retry(&error) => {
                 left -= 1;
                 events(Event::Retry { round: 0, reason: error.to_string(), left });
@@ -482,6 +569,45 @@ async fn start_job(
             result => return result,
         }
     }
+}
+
+/// Checks that the strategy finds enough nodes.
+async fn check_first_round(
+    file: &ExperimentFile,
+    job: Job,
+    random_seed: u64,
+) -> Result<Job, Error> {
+    let got = file.strategy.sample(&job.nodes(), random_seed, 1).len();
+    let min = file.strategy.min_nodes;
+    let enough = match got >= min {
+        true => file.aggregator.check_nodes(got).map_err(Error::from),
+        false => {
+            let refused = missing(file, &job);
+            Err(Error::NotEnoughNodes { got, min, when: "can be asked", refused })
+        }
+    };
+    match enough {
+        Ok(()) => Ok(job),
+        Err(error) => {
+            job.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Who could take part and does not, and why.
+fn missing(file: &ExperimentFile, job: &Job) -> Vec<(NodeId, Reason, String)> {
+    let mut missing = job.refused();
+    if let Selection::List { nodes } = &file.strategy.selection {
+        missing.retain(|(node, ..)| nodes.contains(node));
+        for node in nodes {
+            let is_known = missing.iter().any(|(known, ..)| known == node);
+            if !is_known && !job.nodes().contains(node) {
+                missing.push((node.clone(), Reason::Expired, "it is not connected".into()));
+            }
+        }
+    }
+    missing
 }
 
 fn job_options(
@@ -519,6 +645,9 @@ fn new_history(
             sha256: component.digest(),
         },
         random_seed,
+        written_by: WRITTEN_BY.into(),
+        experiment_id: job.id().to_string(),
+        arguments: arguments(file),
         status: RUNNING.into(),
         rounds_max: file.rounds,
         rounds: Vec::new(),
@@ -528,7 +657,12 @@ fn new_history(
 
 /// Whether nodes that come back could make it good.
 fn is_worth_a_retry(error: &Error) -> bool {
-    matches!(error, Error::NotEnoughNodes { .. } | Error::NotEnoughSamples { .. })
+    matches!(
+        error,
+        Error::NotEnoughNodes { .. }
+            | Error::NotEnoughSamples { .. }
+            | Error::Aggregation(AggregateError::TooFewNodes { .. })
+    )
 }
 
 fn ms(start: Instant) -> f64 {

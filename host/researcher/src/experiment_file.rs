@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_protocol::{
-    Arguments, DataArgs, Fields, SecaggArgs, TrainingArgs, TrainingArgsError, flatten_table,
+    Arguments, DataArgs, Fields, KEPT_STATES_MAX, SecaggArgs, TrainingArgs, TrainingArgsError,
+    flatten_table,
 };
 use toml::{Table, Value};
 
@@ -23,7 +24,7 @@ pub struct ExperimentFile {
     pub rounds: u32,
     /// Whether a breakpoint is written after every round. Default false.
     pub save_breakpoints: bool,
-    /// How many of them are kept, the newest, at least 1. Default 2.
+    /// How many of them are kept, the newest, from 1 to 64. Default 2.
     pub keep_breakpoints: usize,
     /// Whether event files for TensorBoard are written. Default false.
     pub tensorboard: bool,
@@ -52,6 +53,8 @@ pub struct LocalFile {
     pub training: Option<TrainingArgs>,
     /// Model arguments, keys starting with `model.`.
     pub model: Arguments,
+    /// What the file says that a local job does not follow, such as `rounds`.
+    pub unused: Vec<&'static str>,
 }
 
 /// Where the federation is.
@@ -94,7 +97,8 @@ impl ExperimentFile {
         let (name, plan) = (fields.text("name"), fields.text("plan"));
         let rounds = fields.whole_until("rounds", 1, u64::from(u32::MAX));
         let save_breakpoints = fields.boolean("save_breakpoints").unwrap_or(false);
-        let keep_breakpoints = fields.whole_until("keep_breakpoints", 1, 1 << 20).unwrap_or(2);
+        let keep_breakpoints =
+            fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
         let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
         let is_there = fields.has("data");
         let data = is_there.then(|| data(&mut fields, true)).flatten();
@@ -154,16 +158,14 @@ impl LocalFile {
         let training = is_there.then(|| training(&mut fields)).flatten();
         let model = model(&mut fields);
         // The rest of an experiment is not used here, and no mistake.
-        for key in ["name", "plan", "rounds", "save_breakpoints", "keep_breakpoints"] {
+        for key in ["name", "plan", "tensorboard", "data", "training", "network"] {
             fields.value(key);
         }
-        for key in
-            ["tensorboard", "data", "training", "aggregator", "strategy", "secagg", "network"]
-        {
-            fields.value(key);
-        }
+        let experiments =
+            ["rounds", "save_breakpoints", "keep_breakpoints", "aggregator", "strategy", "secagg"];
+        let unused = experiments.into_iter().filter(|key| fields.value(key).is_some()).collect();
         match fields.finish() {
-            mistakes if mistakes.is_empty() => Ok(Self { data, training, model }),
+            mistakes if mistakes.is_empty() => Ok(Self { data, training, model, unused }),
             mistakes => Err(all(path, mistakes)),
         }
     }
@@ -176,9 +178,17 @@ impl LocalFile {
 
 fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
     let mut table = fields.table("data");
+    let given = table.has("tags");
     let data = DataArgs::take(&mut table);
-    if needs_tags && data.as_ref().is_some_and(|data| data.tags.is_empty()) {
-        table.mistake("tags", "is empty; name the tags that datasets must have");
+    if needs_tags && !given {
+        table.mistake("tags", "is missing; name the tags that datasets must have");
+    }
+    if needs_tags && given && data.as_ref().is_some_and(|data| data.tags.is_empty()) {
+        let what = "is empty; name the tags that datasets must have";
+        // A list that is none was told already.
+        if !table.is_wrong("tags") {
+            table.mistake("tags", what);
+        }
     }
     fields.absorb(table);
     data
@@ -365,8 +375,9 @@ mod tests {
             ("rounds = 2", "rounds = 0", "`rounds` is 0"),
             ("min_nodes = 2", "min_nodes = 0", "`strategy.min_nodes` is 0"),
             ("min_nodes = 2", "max_nodes = 2", "`strategy.max_nodes` is unknown"),
-            ("tags = [\"a\"]", "", "`data.tags` is empty"),
-            ("\"fedavg\"", "\"fedsgd\"", "did you mean `fedavg`?"),
+            ("tags = [\"a\"]", "", "`data.tags` is missing"),
+            ("tags = [\"a\"]", "tags = []", "`data.tags` is empty"),
+            ("\"fedavg\"", "\"fedagv\"", "did you mean `fedavg`?"),
             ("target = \"y\"", "", "`data.target` is missing"),
             ("epochs = 1", "epochs = \"one\"", "`training.epochs` is \"one\""),
             ("epochs = 1", "epoch = 1", "did you mean `epochs`?"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fedwasm_protocol::{Digest, Evaluation, Metrics, NodeId, NodeTiming};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What happened, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -14,7 +15,14 @@ pub struct History {
     pub plan: PlanRecord,
     /// Where all randomness came from.
     pub random_seed: u64,
-    /// How far it is: `running`, `finished`, `stopped: ...` or `failed: ...`.
+    /// The program that wrote it.
+    pub written_by: String,
+    /// The experiment's id at the nodes; empty for a local job.
+    pub experiment_id: String,
+    /// What was asked for, by section, such as `training`.
+    pub arguments: BTreeMap<String, Value>,
+    /// How far it is: `running`, `finished`, `cancelled`, `stopped: ...` or
+    /// `failed: ...`.
     pub status: String,
     /// Rounds that were asked for.
     pub rounds_max: u32,
@@ -35,6 +43,9 @@ pub struct PlanRecord {
     /// SHA-256 of its bytes.
     pub sha256: Digest,
 }
+
+/// Who writes files.
+pub(crate) const WRITTEN_BY: &str = concat!("fedwasm ", env!("CARGO_PKG_VERSION"));
 
 /// The status of an experiment that goes on.
 pub(crate) const RUNNING: &str = "running";
@@ -186,6 +197,9 @@ pub(crate) mod tests {
                 sha256: Digest::of(b"p"),
             },
             random_seed: 42,
+            written_by: WRITTEN_BY.into(),
+            experiment_id: String::new(),
+            arguments: BTreeMap::new(),
             status: RUNNING.into(),
             rounds_max: 3,
             rounds: Vec::new(),

@@ -2,7 +2,7 @@
 //! (Fed-BioMed `Job`). It finds the nodes, holds the parameters, sends rounds
 //! and collects replies; what becomes of the replies is the experiment's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,9 @@ use crate::replies::{Reply, accept, check_aux_vars, is_sound, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::search::{SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
+
+/// The most warnings that are told.
+const WARNINGS_MAX: usize = 1_000;
 
 /// What a job is about.
 #[derive(Clone, Debug)]
@@ -64,6 +67,9 @@ pub struct JobState {
     pub nodes: BTreeMap<NodeId, Member>,
     /// The state that each node goes on from.
     pub node_states: NodeStates,
+    /// What the breakpoints that are kept name, the newest last: nodes keep
+    /// those states, too.
+    pub saved: Vec<NodeStates>,
     /// The parameters.
     pub params: Params,
 }
@@ -90,7 +96,10 @@ pub struct Job {
     inputs: Vec<String>,
     members: BTreeMap<NodeId, Member>,
     away: BTreeMap<NodeId, Away>,
-    refused: Vec<(NodeId, Reason, String)>,
+    /// Who is away or out, and why.
+    refused: BTreeMap<NodeId, (Reason, String)>,
+    /// What nodes do otherwise than asked for, told once.
+    warned: BTreeSet<String>,
     states: NodeStates,
     /// What the breakpoints that are kept name, the newest last.
     saved: VecDeque<NodeStates>,
@@ -156,11 +165,13 @@ impl Job {
         let params = None;
         let job = Self::with(options, plan, requests, id, chosen.inputs, params).await?;
         let out = chosen.refused.iter().map(|(node, ..)| (node.clone(), Away::Out)).collect();
-        let mut job = Self { members: chosen.members, away: out, refused: chosen.refused, ..job };
+        let refused = chosen.refused.into_iter();
+        let refused = refused.map(|(node, reason, text)| (node, (reason, text))).collect();
+        let mut job = Self { members: chosen.members, away: out, refused, ..job };
         job.check_approval(events).await?;
         let (got, when) = (job.members.len(), "may run the plan");
         if got < min {
-            let refused = job.refused.clone();
+            let refused = job.refused();
             job.close().await;
             return Err(Error::NotEnoughNodes { got, min, when, refused });
         }
@@ -181,13 +192,18 @@ impl Job {
     ) -> Result<Self, Error> {
         let plan = describe(options.component.clone()).await?;
         check_arguments(&plan, &options)?;
-        let JobState { experiment_id, researcher_id, inputs, nodes, node_states, params } = state;
+        let JobState { experiment_id, researcher_id, inputs, nodes, node_states, saved, params } =
+            state;
+        let saved = VecDeque::from(saved);
         let requests = connect(&options, researcher_id, cancelled).await?;
         let job = Self::with(options, plan, requests, experiment_id, inputs, Some(params)).await?;
         let (members, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             nodes.into_iter().partition(|(node, _)| job.requests.is_online(node));
-        let away = gone.into_iter().map(|(node, member)| (node, Away::Gone(member))).collect();
-        let saved = [node_states.clone()].into();
+        let away: BTreeMap<NodeId, Away> =
+            gone.into_iter().map(|(node, member)| (node, Away::Gone(member))).collect();
+        for node in away.keys() {
+            events(Event::Warning(format!("{node} of the breakpoint is not connected")));
+        }
         let mut job = Self { members, away, states: node_states, saved, ..job };
         job.check_approval(events).await?;
         Ok(job)
@@ -228,7 +244,8 @@ impl Job {
             inputs,
             members: BTreeMap::new(),
             away: BTreeMap::new(),
-            refused: Vec::new(),
+            refused: BTreeMap::new(),
+            warned: BTreeSet::new(),
             states: NodeStates::default(),
             saved: VecDeque::new(),
             params,
@@ -260,8 +277,9 @@ impl Job {
     }
 
     /// The nodes that do not take part, and why.
-    pub fn refused(&self) -> &[(NodeId, Reason, String)] {
-        &self.refused
+    pub fn refused(&self) -> Vec<(NodeId, Reason, String)> {
+        let refused = self.refused.iter();
+        refused.map(|(node, (reason, text))| (node.clone(), *reason, text.clone())).collect()
     }
 
     /// The plan (Fed-BioMed `Job.training_plan`).
@@ -298,6 +316,19 @@ impl Job {
 
     /// What another job would need to go on from here.
     pub fn state(&self) -> JobState {
+        JobState {
+            experiment_id: self.id.clone(),
+            researcher_id: self.researcher_id().clone(),
+            inputs: self.inputs.clone(),
+            nodes: self.known(),
+            node_states: self.states.clone(),
+            saved: self.saved.iter().cloned().collect(),
+            params: self.params.clone(),
+        }
+    }
+
+    /// The nodes that take part, or will when they are back.
+    fn known(&self) -> BTreeMap<NodeId, Member> {
         let back = |(node, away): (&NodeId, &Away)| match away {
             Away::Gone(member) | Away::Silent(member) | Away::Busy(member) => {
                 Some((node.clone(), member.clone()))
@@ -306,14 +337,7 @@ impl Job {
         };
         let mut nodes = self.members.clone();
         nodes.extend(self.away.iter().filter_map(back));
-        JobState {
-            experiment_id: self.id.clone(),
-            researcher_id: self.researcher_id().clone(),
-            inputs: self.inputs.clone(),
-            nodes,
-            node_states: self.states.clone(),
-            params: self.params.clone(),
-        }
+        nodes
     }
 
     /// Asks all nodes whether they would run the plan, and drops those that
@@ -384,8 +408,8 @@ impl Job {
         events: Events<'_>,
     ) -> Result<Replies, Error> {
         check_aux_vars(self.declaration(), aux, nodes)?;
-        let known: Vec<NodeId> = self.state().nodes.into_keys().collect();
-        self.states.sync(&known);
+        let known = self.known();
+        self.states.sync(known.keys());
         let mut send_ms = 0.0;
         let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
         let at = Instant::now();
@@ -439,6 +463,7 @@ impl Job {
         for (node, away) in back {
             if let Away::Gone(member) | Away::Silent(member) | Away::Busy(member) = away {
                 self.members.insert(node.clone(), member);
+                self.refused.remove(&node);
                 events(Event::Returned { node, round });
             }
         }
@@ -516,7 +541,10 @@ impl Job {
                         && self.members.get(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
                 {
                     for warning in &reply.warnings {
-                        events(Event::Warning(format!("{node}: {}", printable(warning))));
+                        let warning = format!("{node}: {}", printable(warning));
+                        if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
+                            events(Event::Warning(warning));
+                        }
                     }
                     replies.insert(node, (*reply, time));
                 }
@@ -585,7 +613,7 @@ impl Job {
         let fetch = answers.into_iter().map(async |(node, (reply, time))| {
             let accepted = accept(reply, time, declaration, repository);
             let accepted = tokio::time::timeout(deadline, accepted).await;
-            let late = |_| Err("its parameters did not arrive in time".to_owned());
+            let late = |_| Err((Reason::Blob, "its parameters did not arrive in time".to_owned()));
             (node, accepted.unwrap_or_else(late))
         });
         let fetched = tokio::select! {
@@ -596,8 +624,9 @@ impl Job {
         for (node, reply) in fetched {
             match reply {
                 Ok(reply) => drop(replies.insert(node, reply)),
-                Err(text) => {
-                    self.drop_node(node, round, Reason::Blob, text, Away::Out, events);
+                Err((reason, text)) => {
+                    let away = self.away_for(&node, reason);
+                    self.drop_node(node, round, reason, text, away, events);
                 }
             }
         }
@@ -630,18 +659,25 @@ impl Job {
 
     /// Drops a node for an answer that is no delivery.
     fn drop_for(&mut self, node: NodeId, round: u32, answer: Answer, events: Events<'_>) {
-        let member = self.members.get(&node).cloned();
-        let passing = [Reason::Busy, Reason::Expired];
-        let away = match (&answer, member) {
+        let away = match (&answer, self.members.get(&node).cloned()) {
             (Answer::Gone, Some(member)) => Away::Gone(member),
-            (Answer::Silent, Some(member)) => Away::Silent(member),
-            (Answer::Refused(refusal), Some(member)) if passing.contains(&refusal.reason) => {
-                Away::Busy(member)
-            }
+            (Answer::Silent { .. }, Some(member)) => Away::Silent(member),
+            (Answer::Refused(refusal), _) => self.away_for(&node, refusal.reason),
             _ => Away::Out,
         };
-        let (reason, text) = why_not(answer);
+        let deadline = if round == 0 { SEARCH_TIME_MAX } else { self.options.deadline };
+        let (reason, text) = why_not(answer, deadline);
         self.drop_node(node, round, reason, text, away, events);
+    }
+
+    /// Whether a node that could not is asked again: what a repository or a
+    /// disk could not do may work in the next round.
+    fn away_for(&self, node: &NodeId, reason: Reason) -> Away {
+        let passing = [Reason::Busy, Reason::Expired, Reason::Blob, Reason::Internal];
+        match self.members.get(node).cloned() {
+            Some(member) if passing.contains(&reason) => Away::Busy(member),
+            _ => Away::Out,
+        }
     }
 
     fn drop_node(
@@ -659,7 +695,7 @@ impl Job {
         // A node that is gone was announced when its will arrived.
         let announced = matches!(away, Away::Gone(_)) && round > 0;
         self.away.insert(node.clone(), away);
-        self.refused.push((node.clone(), reason, text.clone()));
+        self.refused.insert(node.clone(), (reason, text.clone()));
         if !announced {
             events(Event::Dropped { node, round, reason: text });
         }

@@ -1,18 +1,21 @@
 //! The local job: the same plan, the same sandbox, one file, no network
 //! (Fed-BioMed `localJob`, with the validation that it could not do).
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::CsvFile;
+use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, Limits, Sandbox};
 use fedwasm_training::{Before, Event, Examples, Round, Trained, Turn, facts};
+use serde_json::Value;
 
-use crate::history::{FINISHED, Steps};
+use crate::history::{FINISHED, Steps, WRITTEN_BY};
 use crate::{Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, output};
 
 /// What a local job does.
@@ -104,6 +107,8 @@ pub struct LocalJob {
     examples: Examples,
     turn: Turn,
     prepare_ms: f64,
+    /// Held as long as files are written.
+    _lock: Option<Lock>,
 }
 
 impl LocalJob {
@@ -117,9 +122,7 @@ impl LocalJob {
         if options.training.dp_args.is_some() {
             return Err(Error::DpArgs);
         }
-        if let Some(dir) = &options.out {
-            output::prepare(dir)?;
-        }
+        let lock = options.out.as_deref().map(output::prepare).transpose()?;
         let file = CsvFile::open(&options.path)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
@@ -134,7 +137,7 @@ impl LocalJob {
         let turn = Turn { random_seed: options.random_seed, round: 1, node };
         let examples = Examples::read(&file, &options.data, &round, &turn)?;
         let prepare_ms = ms(start);
-        Ok(Self { options, round, examples, turn, prepare_ms })
+        Ok(Self { options, round, examples, turn, prepare_ms, _lock: lock })
     }
 
     /// The plan (Fed-BioMed `localJob.training_plan`).
@@ -192,6 +195,18 @@ impl LocalJob {
         Ok(LocalResult { params: trained.params, params_sha256, evaluation, history })
     }
 
+    fn arguments(&self) -> BTreeMap<String, Value> {
+        let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
+        let LocalOptions { data, training, model, .. } = &self.options;
+        [
+            ("data", json(serde_json::to_value(data))),
+            ("training", json(serde_json::to_value(training))),
+            ("model", json(serde_json::to_value(model))),
+        ]
+        .map(|(section, value)| (section.to_owned(), value))
+        .into()
+    }
+
     fn history(
         &self,
         trained: &Trained,
@@ -235,6 +250,9 @@ impl LocalJob {
                 sha256: self.options.component.digest(),
             },
             random_seed: self.options.random_seed,
+            written_by: WRITTEN_BY.into(),
+            experiment_id: String::new(),
+            arguments: self.arguments(),
             status: FINISHED.into(),
             rounds_max: 1,
             rounds: vec![round],

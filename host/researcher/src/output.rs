@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use fedwasm_folder::Folder;
+use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::{Params, mpk, to_safetensors};
 use fedwasm_protocol::{Digest, Evaluation, NodeId};
 
@@ -24,10 +24,13 @@ pub(crate) fn params_digest(params: &Params) -> Result<(Digest, Vec<u8>), Error>
     Ok((Digest::of(&bytes), bytes))
 }
 
-/// Makes the directory, and fails if files could not be written there later.
-pub(crate) fn prepare(dir: &Path) -> Result<(), Error> {
-    let writable = Folder::create(dir).and_then(|folder| folder.check_writable());
-    writable.map_err(Error::Out)
+/// Makes the directory, and fails if files could not be written there later, or
+/// if another program writes there.
+pub(crate) fn prepare(dir: &Path) -> Result<Lock, Error> {
+    let folder = Folder::create(dir).map_err(Error::Out)?;
+    folder.check_writable().map_err(Error::Out)?;
+    let lock = folder.lock_itself().map_err(Error::Out)?;
+    lock.ok_or_else(|| Error::Busy { dir: dir.to_owned() })
 }
 
 /// Writes `history.json`.

@@ -53,7 +53,7 @@ async fn ask(
         };
         let datasets = match answer {
             Answer::Reply(Body::SearchReply(reply)) => Ok(reply.datasets),
-            other => Err(fedwasm_protocol::printable(&why_not(other).1)),
+            other => Err(fedwasm_protocol::printable(&why_not(other, SEARCH_TIME_MAX).1)),
         };
         (node, NodePresent { latency_ms, datasets })
     });

@@ -94,16 +94,18 @@ pub(crate) async fn accept(
     time: Duration,
     declaration: &Declaration,
     repository: &Repository,
-) -> Result<Reply, String> {
+) -> Result<Reply, (Reason, String)> {
+    let wrong = |text: String| (Reason::PlanFailed, text);
+    let unreachable = |error: fedwasm_transport::Error| (Reason::Blob, error.to_string());
     let model: Vec<&TensorSpec> = of_scope(&declaration.model, Scope::Shared);
     let bound = |specs: &[TensorSpec]| n_bytes(specs) + HEADER_BYTES_MAX;
-    let too_large = |what: &str, size: u64| Err(format!("its {what} have {size} bytes"));
+    let too_large = |what: &str, size: u64| Err(wrong(format!("its {what} have {size} bytes")));
     let params = match reply.params {
-        None => return Err("it sent no parameters".into()),
+        None => return Err(wrong("it sent no parameters".into())),
         Some(blob) if blob.size > bound(&declaration.model) => {
             return too_large("parameters", blob.size);
         }
-        Some(blob) => repository.get(&blob).await.map_err(|error| error.to_string())?,
+        Some(blob) => repository.get(&blob).await.map_err(unreachable)?,
     };
     let aux = match &reply.aux {
         None => Params::default(),
@@ -111,15 +113,17 @@ pub(crate) async fn accept(
             return too_large("auxiliary variables", payload.blob.size);
         }
         Some(payload) => {
-            let bytes = repository.get_payload(payload).await.map_err(|error| error.to_string())?;
-            from_safetensors(&bytes).map_err(|error| error.to_string())?
+            let bytes = repository.get_payload(payload).await.map_err(unreachable)?;
+            from_safetensors(&bytes).map_err(|error| wrong(error.to_string()))?
         }
     };
-    let params = from_safetensors(&params).map_err(|error| error.to_string())?;
+    let params = from_safetensors(&params).map_err(|error| wrong(error.to_string()))?;
     let aux_out: Vec<&TensorSpec> = declaration.aux_out.iter().collect();
     Ok(Reply {
-        params: exactly(&model, params).map_err(|error| format!("its parameters: {error}"))?,
-        aux: exactly(&aux_out, aux).map_err(|error| format!("its auxiliary variables: {error}"))?,
+        params: exactly(&model, params)
+            .map_err(|error| wrong(format!("its parameters: {error}")))?,
+        aux: exactly(&aux_out, aux)
+            .map_err(|error| wrong(format!("its auxiliary variables: {error}")))?,
         state_id: reply.state_id,
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,
@@ -186,11 +190,22 @@ fn arranged(specs: &[&TensorSpec], params: Params) -> Result<Params, fedwasm_par
     Params::new(specs.iter().map(|spec| spec.name.clone()).zip(tensors).collect())
 }
 
-pub(crate) fn why_not(answer: Answer) -> (Reason, String) {
+/// Why an answer is none, for whoever reads it.
+pub(crate) fn why_not(answer: Answer, deadline: Duration) -> (Reason, String) {
+    let seconds = deadline.as_secs();
     match answer {
         Answer::Refused(refusal) => (refusal.reason, refusal.message),
         Answer::Gone => (Reason::Expired, GONE.to_owned()),
-        Answer::Silent => (Reason::Expired, "it did not answer before the deadline".into()),
+        Answer::Silent { progress: None } => {
+            (Reason::Expired, format!("it did not answer before the deadline of {seconds} s"))
+        }
+        Answer::Silent { progress: Some((steps, steps_max)) } => {
+            let text = format!(
+                "it was at step {steps} of {steps_max} when the deadline of {seconds} s passed; \
+                 raise `strategy.round_deadline_s`"
+            );
+            (Reason::Expired, text)
+        }
         Answer::Reply(Body::RoundReply(_)) => {
             let text = "its reply lacks something, or holds more rows than it announced or \
                         numbers that are not finite";
@@ -250,5 +265,41 @@ mod tests {
         assert!(!with(|reply| reply.evaluation.as_mut().unwrap().n_rows = u64::MAX));
         assert!(!with(|reply| _ = metrics(reply).insert("x".into(), f64::INFINITY)));
         assert!(!with(|reply| _ = metrics(reply).insert("\x1b[31m".into(), 1.0)));
+    }
+
+    #[test]
+    fn aggregator_and_plan_must_agree_on_auxiliary_variables() {
+        let spec = |name: &str, scope| TensorSpec {
+            name: name.into(),
+            dtype: fedwasm_params::DType::Float32,
+            shape: vec![1],
+            trainable: false,
+            scope,
+        };
+        let declaration = Declaration {
+            inputs: Vec::new(),
+            targets: Vec::new(),
+            model: Vec::new(),
+            aux_in: vec![spec("m.all", Scope::Shared), spec("m.own", Scope::Local)],
+            aux_out: Vec::new(),
+            state: Vec::new(),
+        };
+        let params = |name: &str| {
+            let tensor = fedwasm_params::Tensor::from_f32(vec![1], &[1.0]).unwrap();
+            Params::new(vec![(name.to_owned(), tensor)]).unwrap()
+        };
+        let node: NodeId = "a".parse().unwrap();
+        let nodes = std::slice::from_ref(&node);
+        let aux =
+            AuxVars { shared: params("m.all"), by_node: [(node.clone(), params("m.own"))].into() };
+        assert!(check_aux_vars(&declaration, &aux, nodes).is_ok());
+        for wrong in [
+            AuxVars::default(),
+            AuxVars { shared: params("m.own"), ..aux.clone() },
+            AuxVars { by_node: [].into(), ..aux.clone() },
+        ] {
+            let error = check_aux_vars(&declaration, &wrong, nodes).unwrap_err();
+            assert!(matches!(error, Error::AuxVars { .. }), "{error}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use fedwasm_protocol::{Digest, Evaluation, NodeId};
+use serde_json::Value;
 
 use crate::{History, NodeRecord, RoundRecord, RoundTiming};
 
@@ -29,6 +30,9 @@ const REASON_CHARS_MAX: usize = 300;
 /// Hexadecimal digits of a digest in a table; a tooltip has them all.
 const DIGEST_CHARS: usize = 12;
 
+/// The most arguments that are shown.
+const ARGUMENTS_MAX: usize = 500;
+
 /// Stands for what there is not.
 const NONE: &str = "–";
 
@@ -47,11 +51,45 @@ pub(crate) fn html(report: &Report<'_>) -> String {
     let history = report.history;
     let mut page = head(history) + &header(history, report.status) + &summary(history);
     page += &curves(&report.curves);
+    page += &arguments(history);
     if !history.rounds.is_empty() {
         page += &(rounds(history) + &nodes(history) + &times(history));
     }
     page + "<footer><p>Made by fedwasm; <code>history.json</code> holds the same and more.</p>\
             </footer>\n</main>\n</body>\n</html>\n"
+}
+
+/// What was asked for, a row a value.
+fn arguments(history: &History) -> String {
+    let mut rows = Vec::new();
+    for (section, value) in &history.arguments {
+        flatten(section, value, &mut rows);
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let row = |(name, value): &(String, String)| {
+        format!("<tr><td>{}</td><td>{}</td></tr>\n", escape(name), escape(value))
+    };
+    let rows: String = rows.iter().take(ARGUMENTS_MAX).map(row).collect();
+    section("Arguments", "", &[Column::Text("Argument"), Column::Text("Value")], &rows)
+}
+
+/// Nested tables get dotted names; what was not given is left out.
+fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        Value::Null => {}
+        Value::Object(table) => {
+            for (key, value) in table {
+                // Arguments of plans have their section in their name.
+                let is_whole = key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+                let name = if is_whole { key.clone() } else { format!("{name}.{key}") };
+                flatten(&name, value, rows);
+            }
+        }
+        Value::String(text) => rows.push((name.to_owned(), text.clone())),
+        value => rows.push((name.to_owned(), value.to_string())),
+    }
 }
 
 /// Makes text safe between tags and in quoted attributes. Line breaks and tabs
@@ -185,7 +223,7 @@ fn rounds(history: &History) -> String {
         Column::Number("Nodes"),
         Column::Number("Wall ms"),
         Column::Number("Training loss"),
-        Column::Group("Aggregated model, all held-out rows", &chosen.names),
+        Column::Group("Aggregated model, mean over nodes by rows", &chosen.names),
         Column::Text("Parameters"),
         Column::Text("Dropped"),
     ];
@@ -622,6 +660,10 @@ mod tests {
             name: name.into(),
             plan,
             random_seed: 7,
+            written_by: "fedwasm 0".into(),
+            experiment_id: "e".into(),
+            arguments: [("training".to_owned(), serde_json::json!({"lr": 0.1, "a": {"b": [1]}}))]
+                .into(),
             status: "running".into(),
             rounds_max: 9,
             rounds,

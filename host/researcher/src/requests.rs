@@ -30,7 +30,10 @@ pub(crate) enum Answer {
     /// Its last will arrived.
     Gone,
     /// The deadline passed.
-    Silent,
+    Silent {
+        /// How far it said that it was: batches, and batches of the round.
+        progress: Option<(u64, u64)>,
+    },
 }
 
 /// What is seen of a node while others are still waited for.
@@ -51,6 +54,8 @@ pub(crate) struct Requests {
     presence: BTreeMap<NodeId, bool>,
     /// Nodes that said something that nobody waited for any more.
     late: BTreeSet<NodeId>,
+    /// Why there is no connection at the moment, if there is none.
+    lost: Option<String>,
     cancelled: watch::Receiver<bool>,
 }
 
@@ -72,7 +77,8 @@ impl Requests {
         let link = link.await?;
         let sender = link.sender();
         let (presence, late) = (BTreeMap::new(), BTreeSet::new());
-        let mut this = Self { researcher, link, sender, presence, late, cancelled };
+        let lost = None;
+        let mut this = Self { researcher, link, sender, presence, late, lost, cancelled };
         this.learn_presence().await?;
         Ok(this)
     }
@@ -127,7 +133,7 @@ impl Requests {
         let start = Instant::now();
         let end = start + deadline;
         let mut pending = Pending::new();
-        let mut answers = BTreeMap::new();
+        let (mut answers, mut progress) = (BTreeMap::new(), BTreeMap::new());
         for (node, body) in requests {
             let request_id = random()?;
             self.send(&node, &request_id, deadline, body.clone()).await?;
@@ -162,7 +168,10 @@ impl Requests {
                         continue;
                     };
                     match body {
-                        Body::Progress(progress) => seen(&node, Seen::Progress(progress)),
+                        Body::Progress(said) => {
+                            progress.insert(node.clone(), (said.steps, said.steps_max));
+                            seen(&node, Seen::Progress(said));
+                        }
                         Body::Refused(refusal) => {
                             pending.remove(&node);
                             answers.insert(node, (Answer::Refused(refusal), start.elapsed()));
@@ -174,9 +183,16 @@ impl Requests {
                     }
                 }
                 Next::Deadline => {
+                    if let Some(reason) = &self.lost {
+                        return Err(Error::BrokerLost { reason: reason.clone() });
+                    }
                     self.cancel(&pending).await;
-                    let silent = std::mem::take(&mut pending).into_keys();
-                    answers.extend(silent.map(|node| (node, (Answer::Silent, start.elapsed()))));
+                    for node in std::mem::take(&mut pending).into_keys() {
+                        // Only what comes from now on is a sign of life.
+                        self.late.remove(&node);
+                        let silent = Answer::Silent { progress: progress.remove(&node) };
+                        answers.insert(node, (silent, start.elapsed()));
+                    }
                 }
                 Next::Cancelled => {
                     self.cancel(&pending).await;
@@ -244,10 +260,14 @@ impl Requests {
             let (topic, payload) = match incoming {
                 Some(Incoming::Message { topic, payload }) => (topic, payload),
                 Some(Incoming::Lost { reason }) => {
-                    tracing::warn!("the broker is gone: {reason}");
+                    tracing::warn!("the connection to the broker is lost; waiting for it");
+                    self.lost = Some(reason);
                     continue;
                 }
-                Some(Incoming::Restored) => return Ok(Next::Restored),
+                Some(Incoming::Restored) => {
+                    self.lost = None;
+                    return Ok(Next::Restored);
+                }
                 Some(Incoming::Closed(error)) => return Err(error.into()),
                 None => return Err(fedwasm_transport::Error::Closed.into()),
             };
@@ -261,7 +281,11 @@ impl Requests {
                 && (self.presence.len() < NODES_MAX
                     || self.presence.contains_key(&presence.node_id))
             {
-                self.presence.insert(presence.node_id.clone(), presence.online);
+                let before = self.presence.insert(presence.node_id.clone(), presence.online);
+                if presence.online && before == Some(false) {
+                    // It was started anew: a sign of life.
+                    self.late.insert(presence.node_id.clone());
+                }
                 return Ok(Next::Presence(presence.node_id, presence.online));
             }
         }

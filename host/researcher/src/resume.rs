@@ -6,7 +6,7 @@ use std::path::Path;
 use fedwasm_artifact::Component;
 use serde_json::Value;
 
-use crate::{Breakpoint, Error, Event, Events, ExperimentFile};
+use crate::{Breakpoint, Error, Event, Events, ExperimentFile, Selection, load_history};
 
 /// Returns the breakpoint to go on from, if that is wanted and there is one.
 pub(crate) fn find_breakpoint(
@@ -15,7 +15,16 @@ pub(crate) fn find_breakpoint(
     events: Events<'_>,
 ) -> Result<Option<Breakpoint>, Error> {
     if resume {
-        return Breakpoint::newest(dir, |warning| events(Event::Warning(warning)));
+        let newest = Breakpoint::newest(dir, |warning| events(Event::Warning(warning)))?;
+        let done = load_history(dir).map_or(0, |history| history.rounds.len());
+        if newest.is_none() && done > 0 {
+            let reason = format!(
+                "it holds {done} rounds but no breakpoint (`save_breakpoints` was false); choose \
+                 another directory, or run without --resume to start again"
+            );
+            return Err(Error::Breakpoint { path: dir.to_owned(), reason });
+        }
+        return Ok(newest);
     }
     match Breakpoint::exist(dir) {
         true => {
@@ -30,12 +39,16 @@ pub(crate) fn find_breakpoint(
 /// The arguments that results follow from, by section.
 pub(crate) fn arguments(file: &ExperimentFile) -> BTreeMap<String, Value> {
     let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
+    // Elsewhere it decides whether a round counts, not who takes part.
+    let is_random = matches!(file.strategy.selection, Selection::Random { .. });
+    let drawn = is_random.then_some(file.strategy.min_nodes);
     [
         ("data", json(serde_json::to_value(&file.data))),
         ("training", json(serde_json::to_value(&file.training))),
         ("model", json(serde_json::to_value(&file.model))),
         ("aggregator", json(serde_json::to_value(&file.aggregator))),
         ("strategy.name", json(serde_json::to_value(&file.strategy.selection))),
+        ("strategy.min_nodes", drawn.map_or(Value::Null, Value::from)),
         ("secagg", json(serde_json::to_value(&file.secagg))),
     ]
     .map(|(section, value)| (section.to_owned(), value))

@@ -46,15 +46,27 @@ pub(crate) async fn search(
                 found.insert(node, reply.datasets);
             }
             other => {
-                let (reason, text) = why_not(other);
+                let (reason, text) = why_not(other, SEARCH_TIME_MAX);
                 refused.push((node, reason, text));
             }
         }
     }
     let (plan, options) = (plan.clone(), options.clone());
     let mut chosen: Chosen = blocking(move || {
-        let n_inputs = |n: usize| inputs_of_plan(&plan, &options, n).map_err(|e| e.to_string());
-        Ok(choose(found, &options.data, n_inputs))
+        // What the plan says to its arguments is no fault of a node.
+        let mut failed = None;
+        let n_inputs = |n: usize| {
+            inputs_of_plan(&plan, &options, n).map_err(|error| {
+                let text = error.to_string();
+                failed.get_or_insert(error);
+                text
+            })
+        };
+        let chosen = choose(found, &options.data, n_inputs);
+        match failed {
+            Some(error) if chosen.members.is_empty() => Err(error),
+            _ => Ok(chosen),
+        }
     })
     .await?;
     chosen.refused.splice(..0, refused);

@@ -108,21 +108,29 @@ impl StrategyArgs {
         }
     }
 
+    /// Returns who may take part in a round, among `nodes`.
+    pub fn eligible(&self, nodes: &[NodeId]) -> Vec<NodeId> {
+        match &self.selection {
+            Selection::All | Selection::Random { .. } => nodes.to_vec(),
+            Selection::List { nodes: list } => {
+                nodes.iter().filter(|node| list.contains(node)).cloned().collect()
+            }
+        }
+    }
+
     /// Returns who takes part in a round, among `nodes` in ascending order.
     pub fn sample(&self, nodes: &[NodeId], random_seed: u64, round: u32) -> Vec<NodeId> {
         match &self.selection {
-            Selection::All => nodes.to_vec(),
+            Selection::All | Selection::List { .. } => self.eligible(nodes),
             Selection::Random { fraction } => {
-                let n = (nodes.len() as f64 * fraction).ceil() as usize;
+                // 100 * 0.07 is a little more than 7.
+                let n = (nodes.len() as f64 * fraction - 1e-9).ceil() as usize;
                 let mut random = ChaCha20Rng::from_seed(seed::sample(random_seed, round));
                 let mut drawn = nodes.to_vec();
                 permute(&mut drawn, &mut random);
                 drawn.truncate(n.max(self.min_nodes));
                 drawn.sort_unstable();
                 drawn
-            }
-            Selection::List { nodes: list } => {
-                nodes.iter().filter(|node| list.contains(node)).cloned().collect()
             }
         }
     }
@@ -165,21 +173,39 @@ fn early_stopping(fields: &mut Fields) -> Option<EarlyStopping> {
 }
 
 impl EarlyStopping {
-    /// Returns why to stop after these values, one a round in order, or none.
-    pub fn decide(&self, values: impl IntoIterator<Item = f64>) -> Option<String> {
+    /// Returns why to stop after these values, each with its round, in order,
+    /// or none.
+    pub fn decide(&self, values: impl IntoIterator<Item = (u32, f64)>) -> Option<String> {
         let (mut best, mut since) = (None, 0);
-        for value in values {
+        for (round, value) in values {
             let gain = |best: f64| if self.maximize { value - best } else { best - value };
             match best {
-                Some(best) if gain(best) <= self.min_delta => since += 1,
-                _ => (best, since) = (Some(value), 0),
+                Some((_, best)) if gain(best) <= self.min_delta => since += 1,
+                _ => (best, since) = (Some((round, value)), 0),
             }
         }
-        let best = best?;
+        let (round, best) = best?;
         (since >= self.patience).then(|| {
-            let Self { metric, patience, .. } = self;
-            format!("{metric} has not become better than {best} for {patience} rounds")
+            let Self { metric, patience, min_delta, .. } = self;
+            format!(
+                "{metric} was {best:.4} after round {round}, and not better by more than \
+                 {min_delta} in the {patience} after it"
+            )
         })
+    }
+
+    /// Returns what is wrong if a round's metrics do not have the one that is
+    /// looked at.
+    pub(crate) fn check(&self, metrics: &fedwasm_protocol::Metrics) -> Option<String> {
+        if metrics.contains_key(&self.metric) {
+            return None;
+        }
+        let names: Vec<&str> = metrics.keys().map(String::as_str).collect();
+        let hint = match fedwasm_protocol::suggestion(&names, &self.metric) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("there are {}", names.join(", ")),
+        };
+        Some(format!("`strategy.early_stopping.metric` is `{}`; {hint}", self.metric))
     }
 }
 
@@ -211,6 +237,11 @@ mod tests {
         assert_ne!(strategy.sample(&all, 43, 7), rounds[6]);
         // Rounded up, and never fewer than min_nodes.
         assert_eq!(strategy.sample(&nodes(4), 42, 1).len(), 2);
+        let share = StrategyArgs {
+            selection: Selection::Random { fraction: 0.07 },
+            ..StrategyArgs::default()
+        };
+        assert_eq!(share.sample(&nodes(100), 42, 1).len(), 7);
         assert_eq!(strategy.sample(&nodes(1), 42, 1).len(), 1);
     }
 
@@ -245,14 +276,23 @@ mod tests {
         let text = "early_stopping = { metric = \"ACCURACY\", patience = 2, min_delta = 0.01 }";
         let stopping = strategy(text).unwrap().early_stopping.unwrap();
         assert!(stopping.maximize && stopping.metric == "accuracy");
-        assert_eq!(stopping.decide([0.5, 0.6, 0.605]), None);
-        let reason = stopping.decide([0.5, 0.6, 0.605, 0.6]).unwrap();
-        assert_eq!(reason, "accuracy has not become better than 0.6 for 2 rounds");
-        assert_eq!(stopping.decide([0.5, 0.6, 0.605, 0.62]), None);
+        let decide = |stopping: &EarlyStopping, values: &[f64]| {
+            stopping.decide((1..).zip(values.iter().copied()))
+        };
+        assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605]), None);
+        let reason = decide(&stopping, &[0.5, 0.6, 0.605, 0.6]).unwrap();
+        let expected = "accuracy was 0.6000 after round 2, and not better by more than 0.01 in the 2 \
+                        after it";
+        assert_eq!(reason, expected);
+        assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605, 0.62]), None);
+        let metrics = [("accuracy".to_owned(), 0.5)].into();
+        assert_eq!(stopping.check(&metrics), None);
+        let misspelt = EarlyStopping { metric: "accurracy".into(), ..stopping };
+        assert!(misspelt.check(&metrics).unwrap().contains("did you mean `accuracy`?"));
         let text = "early_stopping = { metric = \"loss\", patience = 1 }";
         let stopping = strategy(text).unwrap().early_stopping.unwrap();
-        assert!(!stopping.maximize && stopping.decide([1.0, 0.9]).is_none());
-        assert!(stopping.decide([1.0, 0.9, 0.9]).is_some());
-        assert_eq!(stopping.decide([]), None);
+        assert!(!stopping.maximize && decide(&stopping, &[1.0, 0.9]).is_none());
+        assert!(decide(&stopping, &[1.0, 0.9, 0.9]).is_some());
+        assert_eq!(decide(&stopping, &[]), None);
     }
 }

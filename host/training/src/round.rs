@@ -235,7 +235,9 @@ impl Round {
         let mut of_state = Vec::new();
         for (name, tensor) in kept.iter().flat_map(Params::iter) {
             match name.split_once('/') {
-                Some(("local", name)) => tensors_of_model.push((name.to_owned(), tensor.clone())),
+                Some(("local", name)) if model.iter().filter(is_local).any(|s| s.name == name) => {
+                    tensors_of_model.push((name.to_owned(), tensor.clone()))
+                }
                 Some(("state", name)) => of_state.push((name.to_owned(), tensor.clone())),
                 _ => {
                     let source = fedwasm_params::Error::Unknown { name: name.to_owned() };

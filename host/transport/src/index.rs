@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::SystemTime;
 
 use fedwasm_protocol::{Digest, ExperimentId};
 use futures_util::TryStreamExt as _;
@@ -25,6 +26,8 @@ pub struct Pruned {
     pub blobs: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Experiments that are not finished, whose blobs stay.
+    pub unfinished: u64,
 }
 
 pub(crate) fn blob_path(digest: &Digest) -> ObjectPath {
@@ -38,7 +41,13 @@ pub(crate) async fn add(
     digest: &Digest,
 ) -> Result<(), object_store::Error> {
     let path = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{digest}"));
-    store.put(&path, PutPayload::new()).await.map(drop)
+    store.put(&path, PutPayload::new()).await?;
+    // An experiment that was over goes on.
+    let mark = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{FINISHED}"));
+    match store.head(&mark).await {
+        Ok(_) => store.delete(&mark).await,
+        Err(_) => Ok(()),
+    }
 }
 
 /// Remembers that an experiment is over.
@@ -66,6 +75,44 @@ pub async fn prune(dir: &Path) -> Result<Pruned, Error> {
 }
 
 async fn prune_store(store: &dyn ObjectStore) -> Result<Pruned, object_store::Error> {
+    let start = SystemTime::now();
+    let mut pruned = Pruned::default();
+    // Entries first: whatever stores a blob from here on makes a new one.
+    let mut candidates = BTreeSet::new();
+    for (id, (finished, digests)) in list(store).await? {
+        if !finished {
+            pruned.unfinished += 1;
+            continue;
+        }
+        pruned.experiments += 1;
+        for digest in digests {
+            let entry = ObjectPath::from(format!("{EXPERIMENTS}/{id}/{digest}"));
+            store.delete(&entry).await?;
+            candidates.insert(digest);
+        }
+        // Last, so that a prune that breaks off is gone on with by the next.
+        store.delete(&ObjectPath::from(format!("{EXPERIMENTS}/{id}/{FINISHED}"))).await?;
+    }
+    let needed: BTreeSet<Digest> =
+        list(store).await?.into_values().flat_map(|(_, digests)| digests).collect();
+    for digest in candidates.difference(&needed) {
+        let path = blob_path(digest);
+        // What was stored meanwhile is somebody's.
+        if let Ok(blob) = store.head(&path).await
+            && SystemTime::from(blob.last_modified) < start
+        {
+            store.delete(&path).await?;
+            pruned.blobs += 1;
+            pruned.bytes += blob.size;
+        }
+    }
+    Ok(pruned)
+}
+
+/// Whether each experiment is finished, and its blobs.
+async fn list(
+    store: &dyn ObjectStore,
+) -> Result<BTreeMap<String, (bool, Vec<Digest>)>, object_store::Error> {
     let mut experiments: BTreeMap<String, (bool, Vec<Digest>)> = BTreeMap::new();
     let mut listed = store.list(Some(&ObjectPath::from(EXPERIMENTS)));
     while let Some(object) = listed.try_next().await? {
@@ -77,26 +124,7 @@ async fn prune_store(store: &dyn ObjectStore) -> Result<Pruned, object_store::Er
             Err(_) => *finished |= name == FINISHED,
         }
     }
-    let unfinished = experiments.values().filter(|(finished, _)| !finished);
-    let needed: BTreeSet<Digest> = unfinished.flat_map(|(_, digests)| digests.clone()).collect();
-    let mut pruned = Pruned::default();
-    for (id, (_, digests)) in experiments.iter().filter(|(_, (finished, _))| *finished) {
-        pruned.experiments += 1;
-        for digest in digests {
-            if !needed.contains(digest)
-                && let Ok(blob) = store.head(&blob_path(digest)).await
-            {
-                store.delete(&blob_path(digest)).await?;
-                pruned.blobs += 1;
-                pruned.bytes += blob.size;
-            }
-            let entry = ObjectPath::from(format!("{EXPERIMENTS}/{id}/{digest}"));
-            store.delete(&entry).await?;
-        }
-        // Last, so that a prune that breaks off is gone on with by the next.
-        store.delete(&ObjectPath::from(format!("{EXPERIMENTS}/{id}/{FINISHED}"))).await?;
-    }
-    Ok(pruned)
+    Ok(experiments)
 }
 
 #[cfg(test)]
@@ -119,13 +147,19 @@ mod tests {
         {
             add(&store, experiment, digest).await.unwrap();
         }
-        assert_eq!(prune(dir.path()).await.unwrap(), Pruned::default());
+        let none = Pruned { unfinished: 2, ..Pruned::default() };
+        assert_eq!(prune(dir.path()).await.unwrap(), none);
         finish(&store, &done).await.unwrap();
         let pruned = prune(dir.path()).await.unwrap();
-        assert_eq!(pruned, Pruned { experiments: 1, blobs: 1, bytes: 1 });
+        assert_eq!(pruned, Pruned { experiments: 1, blobs: 1, bytes: 1, unfinished: 1 });
         for (digest, is_there) in digests.iter().zip([true, false, true]) {
             assert_eq!(store.head(&blob_path(digest)).await.is_ok(), is_there);
         }
-        assert_eq!(prune(dir.path()).await.unwrap(), Pruned::default());
+        let rest = Pruned { unfinished: 1, ..Pruned::default() };
+        assert_eq!(prune(dir.path()).await.unwrap(), rest);
+        // An experiment that goes on is not finished any more.
+        finish(&store, &runs).await.unwrap();
+        add(&store, &runs, &digests[0]).await.unwrap();
+        assert_eq!(prune(dir.path()).await.unwrap(), rest);
     }
 }

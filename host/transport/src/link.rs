@@ -99,6 +99,8 @@ impl Link {
             connected: Arc::clone(&connected),
             unsaid: false,
             connects: Vec::new(),
+            n_dropped: 0,
+            told: None,
         };
         let unreachable = |reason: String| Error::BrokerUnreachable { url: url.clone(), reason };
         let ready = tokio::time::timeout(CONNECT_TIME_MAX, driver.until_subscribed(&mut events));
@@ -203,6 +205,9 @@ struct Driver {
     unsaid: bool,
     /// When the newest connections were made.
     connects: Vec<Instant>,
+    /// Messages dropped since that was last told, and when it was.
+    n_dropped: u64,
+    told: Option<Instant>,
 }
 
 /// Whether the driver goes on.
@@ -309,9 +314,15 @@ impl Driver {
         self.connects.len() >= FIGHT_CONNECTS
     }
 
-    fn pass_on(&self, incoming: Incoming) {
+    fn pass_on(&mut self, incoming: Incoming) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.incoming.try_send(incoming) {
-            tracing::warn!("more than {INCOMING_MAX} messages wait; one is dropped");
+            self.n_dropped += 1;
+            // A flood must not fill the log, too.
+            if self.told.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                let n = std::mem::take(&mut self.n_dropped);
+                tracing::warn!("more than {INCOMING_MAX} messages wait; {n} were dropped");
+                self.told = Some(Instant::now());
+            }
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         None => LocalFile::default(),
     };
     let target = target(&file, args.target.as_deref())?;
+    let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize);
     let inputs = file.data.and_then(|data| data.inputs);
     let component = load_plan(&args.plan)?;
     let beside = args.params.with_file_name("preprocessing.json");
@@ -53,11 +54,18 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             printer.note(format!("inputs are scaled as {} says", beside.display()));
             Some(load_preprocessing(&beside)?)
         }
+        None if wants_scales => {
+            let message = "[data] says `standardize`, and there are no scales: give a node's \
+                           experiments/ID/preprocessing.json or that of a local run with \
+                           --preprocessing, or say `standardize = false`";
+            return Err(CommandError::new(USAGE, message));
+        }
         None => {
             printer.note("no --preprocessing and no preprocessing.json: inputs are not scaled");
             None
         }
     };
+    let is_scaled = preprocessing.is_some();
     let options = EvaluateOptions {
         component,
         params: load_params(&args.params)?,
@@ -75,6 +83,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         &json!({
             "plan_sha256": options.component.digest(),
             "n_rows": evaluation.n_rows,
+            "scaled": is_scaled,
             "metrics": evaluation.metrics,
         }),
     );

@@ -97,11 +97,18 @@ pub(crate) async fn run_and_show(
         }
         view.show(event);
     };
-    let out = options.out.clone();
+    let (out, saves) = (options.out.clone(), options.file.save_breakpoints);
+    if out.is_none() {
+        printer.note("no --out: nothing will be kept but what is shown");
+    }
     let result = run_experiment(options, stop, &mut show).await;
     let rounds = reached.load(std::sync::atomic::Ordering::Relaxed);
     if let (Err(_), Some(out), 1..) = (&result, &out, rounds) {
-        printer.note(format!("the parameters after round {rounds} are in {}", out.display()));
+        let out = out.display();
+        printer.note(format!("the parameters after round {rounds} are in {out}"));
+        if saves {
+            printer.note("go on with the same command and --resume");
+        }
     }
     Ok(result?)
 }
@@ -113,12 +120,19 @@ fn show(
 ) -> Result<(), CommandError> {
     let history = load_history(dir)?;
     let plan = &history.plan;
-    printer.line(format!("experiment {} ({})", history.name, history.status));
+    let printable = fedwasm_protocol::printable;
+    let (name, status) = (printable(&history.name), printable(&history.status));
+    printer.line(format!("experiment {name} ({status})"));
     printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
     printer.line(format!("seed       {}", history.random_seed));
     let view =
         View { printer: *printer, metric: None, rounds: history.rounds_max, bars: Bars::default() };
-    history.rounds.iter().for_each(|record| view.show_round(record));
+    for record in &history.rounds {
+        view.show_round(record);
+        for (node, reason) in &record.dropped {
+            printer.line(format!("dropped    {node}: {}", printable(reason)));
+        }
+    }
     let last = history.rounds.last();
     if let Some(last) = last {
         for (node, record) in &last.nodes {
@@ -140,6 +154,8 @@ fn show(
         &json!({
             "name": history.name,
             "status": history.status,
+            "experiment": history.experiment_id,
+            "arguments": history.arguments,
             "plan_sha256": plan.sha256,
             "params_sha256": last.map(|round| round.params_sha256),
             "metrics": evaluation.map(|e| e.metrics.clone()).unwrap_or_default(),
@@ -160,6 +176,7 @@ pub(crate) fn result_fields(result: &ExperimentResult) -> Value {
         "metrics": metrics.unwrap_or_default(),
         "rounds": result.history.rounds.len(),
         "nodes": result.nodes,
+        "status": result.history.status,
         "random_seed": result.history.random_seed,
     })
 }
@@ -199,11 +216,15 @@ impl View {
                 if rounds_done > 0 {
                     printer.line(format!("resumed    after round {rounds_done}"));
                 }
+                if rounds_done >= self.rounds {
+                    printer.line("nothing to do; `rounds` says how many there are to be");
+                }
             }
             Event::Dropped { node, round, reason } => {
                 let fields = json!({ "node": node, "round": round, "reason": reason });
                 printer.event("dropped", &fields);
-                printer.line(format!("dropped    {node}: {reason}"));
+                let what = if round == 0 { "left out" } else { "dropped" };
+                printer.line(format!("{what:<10} {node}: {reason}"));
             }
             Event::Returned { node, round } => {
                 printer.event("returned", &json!({ "node": node, "round": round }));
@@ -224,7 +245,7 @@ impl View {
             Event::Retry { round, reason, left } => {
                 let fields = json!({ "round": round, "reason": reason, "left": left });
                 printer.event("retry", &fields);
-                printer.line(format!("again      round {round}, {left} more times: {reason}"));
+                printer.line(format!("again      {reason}; {left} tries are left after this one"));
             }
             Event::Stopped { reason } => {
                 printer.event("stopped", &json!({ "reason": reason }));
@@ -241,6 +262,11 @@ impl View {
             "round": record.round,
             "nodes": record.nodes.keys().collect::<Vec<_>>(),
             "dropped": record.dropped,
+            "train_loss": record
+                .nodes
+                .iter()
+                .map(|(node, of_node)| (node.to_string(), json!(of_node.train_loss)))
+                .collect::<serde_json::Map<_, _>>(),
             "metrics": metrics.cloned().unwrap_or_default(),
             "params_sha256": record.params_sha256,
             "timing": record.timing,

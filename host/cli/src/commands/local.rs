@@ -37,7 +37,8 @@ pub(crate) struct Args {
     /// Parameters to start from (.mpk or .safetensors); drawn by the plan if none.
     #[arg(long)]
     params: Option<PathBuf>,
-    /// Where params.mpk, params.safetensors, preprocessing.json, history.json and curve.svg go.
+    /// Where params.mpk, params.safetensors, preprocessing.json, history.json,
+    /// curve.svg and report.html go.
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -69,6 +70,10 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         Some(path) => LocalFile::read(path)?,
         None => LocalFile::default(),
     };
+    if !file.unused.is_empty() {
+        let unused = file.unused.join(", ");
+        printer.note(format!("a local job is one round; not used: {unused}"));
+    }
     let target = target(&file, args.target.as_deref())?;
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },

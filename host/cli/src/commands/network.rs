@@ -75,9 +75,10 @@ async fn prune(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
         let message = format!("{} holds no repository", dir.display());
         return Err(CommandError::new(USAGE, message));
     }
-    let Pruned { experiments, blobs, bytes } = fedwasm_transport::prune(&blobs).await?;
+    let Pruned { experiments, blobs, bytes, unfinished } = fedwasm_transport::prune(&blobs).await?;
     printer.line(format!(
-        "{blobs} blobs of {experiments} finished experiments deleted, {bytes} bytes"
+        "{blobs} blobs of {experiments} finished experiments deleted, {bytes} bytes; those of \
+         {unfinished} unfinished ones stay"
     ));
     printer.event("result", &json!({ "experiments": experiments, "blobs": blobs, "bytes": bytes }));
     Ok(())

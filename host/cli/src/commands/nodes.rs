@@ -7,12 +7,18 @@ use crate::command_error::CommandError;
 use crate::printer::Printer;
 use crate::stop::stop_signal;
 
+/// The columns that are shown unless all are asked for.
+const COLUMNS_MAX: usize = 8;
+
 /// Show which nodes are there, and what data they offer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only data sets with all of these tags, separated by commas.
     #[arg(long, value_delimiter = ',')]
     tags: Vec<String>,
+    /// Show all columns, however many there are.
+    #[arg(long)]
+    columns: bool,
     /// The broker.
     #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
     mqtt: String,
@@ -25,7 +31,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     }
     let mut all = Vec::new();
     for (node, present) in &nodes {
-        let latency = present.latency_ms.map_or("silent".into(), |ms| format!("{ms:.1} ms"));
+        let latency =
+            present.latency_ms.map_or("silent".into(), |ms| format!("answers in {ms:.1} ms"));
         printer.line(format!("{node}  {latency}"));
         let mut datasets: Vec<Value> = Vec::new();
         for dataset in present.datasets.iter().flatten() {
@@ -33,7 +40,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
             let (id, n_rows) = (&dataset.dataset_id, dataset.n_rows);
             let line = format!("  {id}  [{tags}]  {n_rows} rows, {n_columns} columns");
             printer.line(fedwasm_protocol::printable(&line));
-            let columns = dataset.columns.join(", ");
+            let columns = shown(&dataset.columns, args.columns);
             printer.line(format!("    {}", fedwasm_protocol::printable(&columns)));
             datasets.push(json!({
                 "name": id, "tags": dataset.tags, "rows": n_rows, "columns": dataset.columns,
@@ -56,4 +63,15 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     }
     printer.event("result", &json!({ "nodes": all }));
     Ok(())
+}
+
+/// The first few columns, or all.
+fn shown(columns: &[String], all: bool) -> String {
+    match columns.get(..COLUMNS_MAX) {
+        Some(first) if !all => {
+            let (first, more) = (first.join(", "), columns.len() - COLUMNS_MAX);
+            if more == 0 { first } else { format!("{first} and {more} more (--columns)") }
+        }
+        _ => columns.join(", "),
+    }
 }

@@ -5,8 +5,8 @@ use fedwasm_protocol::Fields;
 use serde::Serialize;
 
 use super::{
-    Aggregator, Bulyan, FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi, Krum, Median,
-    NormBound, Scaffold, TrimmedMean,
+    AggregateError, Aggregator, Bulyan, FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi,
+    Krum, Median, NormBound, Scaffold, TrimmedMean,
 };
 
 /// How updates become one model: a method and its settings, checked.
@@ -166,6 +166,42 @@ impl AggregatorArgs {
         }
     }
 
+    /// Checks that so many nodes are enough, before they train for nothing.
+    ///
+    /// # Errors
+    /// [`AggregateError::TooFewNodes`].
+    pub fn check_nodes(&self, got: usize) -> Result<(), AggregateError> {
+        let (needed, rule) = match *self {
+            Self::Krum { f } => (2 * f + 3, format!("2 f + 3 with f = {f}")),
+            Self::MultiKrum { f, m } if m > f + 1 => {
+                (f + m + 2, format!("f + m + 2 with f = {f} and m = {m}"))
+            }
+            Self::MultiKrum { f, .. } => (2 * f + 3, format!("2 f + 3 with f = {f}")),
+            Self::Bulyan { f } => (4 * f + 3, format!("4 f + 3 with f = {f}")),
+            _ => return Ok(()),
+        };
+        match got >= needed {
+            true => Ok(()),
+            false => {
+                Err(AggregateError::TooFewNodes { aggregator: self.name(), needed, rule, got })
+            }
+        }
+    }
+
+    /// Says so if the method protects from nothing with so many nodes.
+    pub fn warning(&self, n_nodes: usize) -> Option<String> {
+        match *self {
+            Self::TrimmedMean { beta } if beta > 0.0 && (beta * n_nodes as f64) < 1.0 => {
+                let enough = 1.0 / n_nodes.max(1) as f64;
+                Some(format!(
+                    "trimmed_mean with beta = {beta} trims nothing of {n_nodes} nodes, so it is \
+                     the mean; with as many, beta must be at least {enough:.3}"
+                ))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the method, at its start.
     pub fn build(&self) -> Box<dyn Aggregator> {
         match *self {
@@ -253,9 +289,26 @@ mod tests {
     }
 
     #[test]
+    fn too_few_nodes_are_seen_before_they_train() {
+        for (args, needed) in [
+            (AggregatorArgs::FedAvg, 0),
+            (AggregatorArgs::Krum { f: 1 }, 5),
+            (AggregatorArgs::MultiKrum { f: 1, m: 2 }, 5),
+            (AggregatorArgs::MultiKrum { f: 1, m: 4 }, 7),
+            (AggregatorArgs::Bulyan { f: 2 }, 11),
+        ] {
+            assert!(args.check_nodes(needed).is_ok());
+            assert!(needed == 0 || args.check_nodes(needed - 1).is_err(), "{args:?}");
+        }
+        let trimmed = AggregatorArgs::TrimmedMean { beta: 0.2 };
+        assert!(trimmed.warning(4).unwrap().contains("at least 0.250"));
+        assert_eq!(trimmed.warning(5), None);
+    }
+
+    #[test]
     fn settings_are_checked_and_those_of_other_methods_refused() {
         for (text, expected) in [
-            ("name = \"fedsgd\"", "did you mean `fedavg`?"),
+            ("name = \"fedagv\"", "did you mean `fedavg`?"),
             ("name = \"fedprox\"", "`aggregator.mu` is missing"),
             ("name = \"fedadam\"\nbeta_1 = 1.0", "expected 0 <= beta_1 < 1"),
             ("name = \"fedadam\"\nmu = 1.0", "`aggregator.mu` is unknown"),

@@ -1,0 +1,34 @@
+//! What the documentation says of this repository is there.
+
+use std::collections::BTreeSet;
+
+use crate::support::root;
+
+/// The texts between backticks of a page.
+fn quoted(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_test_that_the_page_for_fed_biomed_names_is_there() {
+    let mut n = 0;
+    for quoted in quoted("docs/from-fed-biomed.md") {
+        let Some((path, name)) = quoted.split_once(".rs: ") else { continue };
+        let path = root().join(format!("{path}.rs"));
+        let source = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(source.contains(&format!("fn {name}(")), "{} has no {name}", path.display());
+        n += 1;
+    }
+    assert!(n > 100, "{n}");
+}
+
+#[test]
+fn every_fault_of_the_list_has_its_test() {
+    let faults: BTreeSet<String> = quoted("docs/from-fed-biomed.md")
+        .into_iter()
+        .filter_map(|text| Some(text.split("fault_").nth(1)?.get(..2)?.to_owned()))
+        .collect();
+    let all: BTreeSet<String> = (1..=12).map(|n| format!("{n:02}")).collect();
+    assert_eq!(faults, all);
+}
