@@ -174,8 +174,8 @@ fn straggler_s_late_reply_changes_nothing_but_it_takes_part_again() {
     }
     let experiment = federation.experiment(|text| {
         let text =
-            text.replace("epochs = 1", "num_updates = 4000").replace("rounds = 2", "rounds = 4");
-        text.replace("min_nodes = 2", "min_nodes = 1").replace("deadline_s = 120", "deadline_s = 3")
+            text.replace("epochs = 1", "num_updates = 2000").replace("rounds = 2", "rounds = 4");
+        text.replace("min_nodes = 2", "min_nodes = 1").replace("deadline_s = 120", "deadline_s = 8")
     });
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
@@ -576,8 +576,9 @@ fn silent_node_that_is_started_anew_takes_part_again() {
     let mut federation = federation(2);
     let experiment = federation.experiment(|text| {
         let text =
-            text.replace("epochs = 1", "num_updates = 6000").replace("rounds = 2", "rounds = 8");
-        text.replace("min_nodes = 2", "min_nodes = 1").replace("deadline_s = 120", "deadline_s = 4")
+            text.replace("epochs = 1", "num_updates = 3000").replace("rounds = 2", "rounds = 8");
+        text.replace("min_nodes = 2", "min_nodes = 1")
+            .replace("deadline_s = 120", "deadline_s = 12")
     });
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
@@ -724,4 +725,38 @@ fn broken_connection_of_the_researcher_changes_nothing() {
     assert_eq!(broken["params_sha256"], whole["params_sha256"]);
     assert_eq!(broken["nodes"], json!(["n0", "n1"]));
     assert!(!events.iter().any(|event| event["event"] == "dropped"), "{events:?}");
+}
+
+/// Takes the update of the node with the smallest id.
+#[derive(Debug)]
+struct First;
+
+impl fedwasm_researcher::Aggregator for First {
+    fn aggregate(
+        &mut self,
+        global: &fedwasm_params::Params,
+        updates: &fedwasm_researcher::Updates,
+    ) -> Result<fedwasm_params::Params, fedwasm_researcher::AggregateError> {
+        Ok(updates.values().next().map_or_else(|| global.clone(), |update| update.params.clone()))
+    }
+}
+
+#[test]
+fn an_aggregator_of_one_s_own_can_be_used() {
+    use fedwasm_researcher::{Experiment, ExperimentFile, ExperimentOptions, load_plan};
+    let federation = federation(2);
+    let file = ExperimentFile::read(&federation.experiment(|text| text)).unwrap();
+    let component = load_plan(&file.plan).unwrap();
+    let options = ExperimentOptions { file, component, random_seed: 42, out: None, resume: false };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (ours, first) = runtime.block_on(async {
+        let (_stop, stopped) = tokio::sync::watch::channel(false);
+        let mut experiment =
+            Experiment::start_with(options, Box::new(First), stopped, &mut drop).await.unwrap();
+        experiment.run(&mut drop).await.unwrap();
+        let replies = experiment.job().training_replies();
+        let first = replies.values().next().unwrap().params.clone();
+        (experiment.finish().await.unwrap().params, first)
+    });
+    assert_eq!(ours, first);
 }

@@ -129,6 +129,21 @@ impl Experiment {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
+        let aggregator = options.file.aggregator.build();
+        Self::start_with(options, aggregator, cancelled, events).await
+    }
+
+    /// As [`Experiment::start`], with an aggregator of the caller's own instead
+    /// of the one that the file names.
+    ///
+    /// # Errors
+    /// As [`Experiment::start`].
+    pub async fn start_with(
+        options: ExperimentOptions,
+        mut aggregator: Box<dyn Aggregator>,
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
         let ExperimentOptions { file, component, random_seed, out, resume } = options;
         for (key, set) in
             [("save_breakpoints", file.save_breakpoints), ("tensorboard", file.tensorboard)]
@@ -147,7 +162,6 @@ impl Experiment {
             check_same(breakpoint, &file, &component, path)?;
         }
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
-        let mut aggregator = file.aggregator.build();
         let job_options = job_options(&file, &component, &*aggregator, random_seed);
         let (job, history, round) = match breakpoint {
             Some(Breakpoint { round, job, aggregator: state, history, .. }) => {
