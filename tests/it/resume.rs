@@ -294,10 +294,8 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
     assert_eq!(names(&out.join("breakpoints")), ["round-0049", "round-0050"]);
     assert_eq!(names(temporary.path()), [""; 0]);
     for entry in std::fs::read_dir(federation.dir.path().join("n0/experiments")).unwrap() {
-        // SCAFFOLD keeps nothing at a node; the folder of states is empty.
-        let dir = entry.unwrap().path();
-        assert_eq!(names(&dir), ["owner", "preprocessing.json", "state"]);
-        assert_eq!(names(&dir.join("state")), [""; 0]);
+        // SCAFFOLD keeps nothing at a node.
+        assert_eq!(names(&entry.unwrap().path()), ["owner", "preprocessing.json"]);
     }
     // Pruning takes the blobs of the finished experiment and nothing else.
     let network = federation.dir.path().join("network");

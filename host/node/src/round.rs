@@ -2,21 +2,22 @@
 //! network. Blocks.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{
-    Digest, Evaluation, Metrics, Mode, NodeId, Reason, Refusal, ResearcherId, RoundRequest,
-    StateId, printable,
+    Digest, Evaluation, ExperimentId, Metrics, Mode, NodeId, Reason, Refusal, ResearcherId,
+    RoundRequest, StateId, printable,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Sandbox};
 use fedwasm_sandbox::{Scope, TensorSpec};
 use fedwasm_training::{Before, Events, Examples, Round, Turn};
 
 use crate::Dataset;
-use crate::state::{Owner, States};
+use crate::state::{Owner, States, claim};
 
 /// Compiled plans that are kept.
 const PLANS_MAX: usize = 4;
@@ -33,6 +34,8 @@ pub(crate) struct Workshop {
     limits: Limits,
     plans: VecDeque<(Digest, Described)>,
     examples: VecDeque<(Digest, Examples)>,
+    /// Whose scales were written last, and what they follow from.
+    written: Option<(ExperimentId, String)>,
 }
 
 /// What a round gives, before it is sent.
@@ -56,13 +59,15 @@ pub(crate) struct Prepared {
     round: Round,
     examples: Examples,
     turn: Turn,
-    states: States,
+    folder: Arc<Folder>,
+    researcher: ResearcherId,
+    state_bytes_max: u64,
 }
 
 /// What was fetched for a round; digests were checked.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    pub(crate) params: std::sync::Arc<Vec<u8>>,
+    pub(crate) params: Arc<Vec<u8>>,
     pub(crate) aux_shared: Option<Vec<u8>>,
     pub(crate) aux_own: Option<Vec<u8>>,
 }
@@ -70,7 +75,7 @@ pub(crate) struct Fetched {
 impl Workshop {
     pub(crate) fn new(limits: Limits) -> Result<Self, fedwasm_sandbox::Error> {
         let (plans, examples) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { sandbox: Sandbox::new()?, limits, plans, examples })
+        Ok(Self { sandbox: Sandbox::new()?, limits, plans, examples, written: None })
     }
 
     /// Whether the plan need not be fetched.
@@ -94,7 +99,7 @@ impl Workshop {
         request: &RoundRequest,
         (node, researcher): (&NodeId, &ResearcherId),
         dataset: &Dataset,
-        folder: &Folder,
+        folder: &Arc<Folder>,
     ) -> Result<Prepared, Refusal> {
         let bad = |text: &str| refusal(Reason::BadRequest, text.to_owned());
         let random_seed = request.training.random_seed;
@@ -119,12 +124,16 @@ impl Workshop {
                 examples
             }
         };
-        let bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
         let owner = Owner { researcher, plan, dataset };
-        let states = States::open(folder, &request.experiment_id, &owner, bytes_max)?;
-        store_preprocessing(request, &examples, folder)?;
-        Ok(Prepared { round, examples, turn, states })
+        let written = Some((request.experiment_id.clone(), format!("{researcher} {plan} {key}")));
+        if self.written != written {
+            store_preprocessing(&claim(folder, &request.experiment_id, &owner)?, &examples)?;
+            self.written = written;
+        }
+        let state_bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
+        let (folder, researcher) = (Arc::clone(folder), researcher.clone());
+        Ok(Prepared { round, examples, turn, folder, researcher, state_bytes_max })
     }
 }
 
@@ -139,7 +148,10 @@ impl Prepared {
     ) -> Result<Done, Refusal> {
         let failed = |error: fedwasm_training::Error| training_refusal(&error);
         let params = parse("the parameters", &fetched.params)?;
-        let kept = request.state_id.as_ref().map(|id| self.states.load(id)).transpose()?;
+        let kept = match &request.state_id {
+            Some(id) => Some(self.states(request)?.load(id)?),
+            None => None,
+        };
         let evaluate = |params: &Params, kept: Option<&Params>| {
             let seed = self.turn.random_seed;
             self.round.evaluate(&self.examples, params, kept, seed, cancel).map_err(failed)
@@ -174,7 +186,7 @@ impl Prepared {
         let state_id = match &trained.kept {
             Some(kept) => {
                 let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
-                Some(self.states.store(kept, from, needed)?)
+                Some(self.states(request)?.store(kept, from, needed)?)
             }
             None => None,
         };
@@ -188,6 +200,13 @@ impl Prepared {
             train_loss: trained.metrics.get("loss").copied(),
             evaluation,
         })
+    }
+
+    /// The states of the experiment; nothing is made for plans without one.
+    fn states(&self, request: &RoundRequest) -> Result<States, Refusal> {
+        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
+        let owner = Owner { researcher: &self.researcher, plan, dataset };
+        States::open(&self.folder, &request.experiment_id, &owner, self.state_bytes_max)
     }
 
     /// Puts the auxiliary variables together: shared ones are those that the
@@ -271,22 +290,17 @@ fn examples_key(
 
 /// Writes `experiments/ID/preprocessing.json`: without it the parameters could
 /// not be used here.
-fn store_preprocessing(
-    request: &RoundRequest,
-    examples: &Examples,
-    folder: &Folder,
-) -> Result<(), Refusal> {
+fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<(), Refusal> {
     let store = || -> std::io::Result<()> {
         let json = serde_json::to_vec_pretty(examples.preprocessing())?;
-        let folder = folder.folder("experiments")?.folder(request.experiment_id.as_str())?;
-        let known = folder.read(PREPROCESSING, json.len() as u64);
+        let known = experiment.read(PREPROCESSING, json.len() as u64);
         match known.is_ok_and(|known| known == json) {
             true => Ok(()),
-            false => folder.write(PREPROCESSING, &json),
+            false => experiment.write(PREPROCESSING, &json),
         }
     };
     store().map_err(|error| {
-        tracing::error!("preprocessing.json: {error}");
+        tracing::error!("{PREPROCESSING}: {error}");
         refusal(Reason::Internal, "the node cannot write its files".into())
     })
 }

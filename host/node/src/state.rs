@@ -42,32 +42,14 @@ pub(crate) struct States {
 
 impl States {
     /// Opens the states of an experiment; makes its directory if need be.
-    /// Nobody but its `owner` may go on with it, or delete what it needs.
     pub(crate) fn open(
         node: &Folder,
         experiment: &ExperimentId,
         owner: &Owner,
         bytes_max: u64,
     ) -> Result<Self, Refusal> {
-        let Owner { researcher, plan, dataset } = owner;
-        let text = format!("{researcher} {plan} {dataset}");
-        let open = || {
-            let folder = node.folder(EXPERIMENTS)?.folder(experiment.as_str())?;
-            if !folder.has(OWNER) {
-                folder.write(OWNER, text.as_bytes())?;
-            }
-            let known = folder.read(OWNER, OWNER_BYTES_MAX)?;
-            Ok((known == text.as_bytes(), folder.folder(STATE)?))
-        };
-        match open().map_err(unwritable)? {
-            (true, folder) => Ok(Self { folder, bytes_max }),
-            (false, _) => {
-                let message = format!(
-                    "experiment {experiment} is another researcher's, or of another plan or dataset"
-                );
-                Err(refusal(Reason::BadRequest, message))
-            }
-        }
+        let folder = claim(node, experiment, owner)?.folder(STATE).map_err(unwritable)?;
+        Ok(Self { folder, bytes_max })
     }
 
     /// Reads a state.
@@ -107,6 +89,34 @@ impl States {
         };
         store().map_err(unwritable)?;
         Ok(id)
+    }
+}
+
+/// Opens the directory of an experiment; makes it if need be. Nobody but its
+/// `owner` may go on with it, or change or delete what it needs.
+pub(crate) fn claim(
+    node: &Folder,
+    experiment: &ExperimentId,
+    owner: &Owner<'_>,
+) -> Result<Folder, Refusal> {
+    let Owner { researcher, plan, dataset } = owner;
+    let text = format!("{researcher} {plan} {dataset}");
+    let open = || {
+        let folder = node.folder(EXPERIMENTS)?.folder(experiment.as_str())?;
+        if !folder.has(OWNER) {
+            folder.write(OWNER, text.as_bytes())?;
+        }
+        let known = folder.read(OWNER, OWNER_BYTES_MAX)?;
+        Ok((known == text.as_bytes(), folder))
+    };
+    match open().map_err(unwritable)? {
+        (true, folder) => Ok(folder),
+        (false, _) => {
+            let message = format!(
+                "experiment {experiment} is another researcher's, or of another plan or dataset"
+            );
+            Err(refusal(Reason::BadRequest, message))
+        }
     }
 }
 

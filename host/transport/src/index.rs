@@ -41,12 +41,13 @@ pub(crate) async fn add(
     digest: &Digest,
 ) -> Result<(), object_store::Error> {
     let path = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{digest}"));
-    store.put(&path, PutPayload::new()).await?;
     // An experiment that was over goes on.
     let mark = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{FINISHED}"));
-    match store.head(&mark).await {
-        Ok(_) => store.delete(&mark).await,
-        Err(_) => Ok(()),
+    let (added, unmarked) = tokio::join!(store.put(&path, PutPayload::new()), store.delete(&mark));
+    added?;
+    match unmarked {
+        Err(object_store::Error::NotFound { .. }) => Ok(()),
+        unmarked => unmarked,
     }
 }
 

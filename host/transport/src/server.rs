@@ -148,10 +148,8 @@ async fn put_blob(
     body: Body,
 ) -> Result<StatusCode, Refusal> {
     let digest = parse(&digest)?;
-    if let Some(id) = query.as_deref().and_then(|query| query.strip_prefix("experiment=")) {
-        // First, so that a prune that runs meanwhile knows of it.
-        index::add(&*store, &parse_experiment(id)?, &digest).await?;
-    }
+    let experiment = query.as_deref().and_then(|query| query.strip_prefix("experiment="));
+    let experiment = experiment.map(parse_experiment).transpose()?;
     let length = body.size_hint().exact();
     let Some(length) = length else {
         return Err(Refusal(StatusCode::LENGTH_REQUIRED, "say how long the blob is".into()));
@@ -160,8 +158,26 @@ async fn put_blob(
         let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
-    let mut upload = store.put_multipart(&blob_path(&digest)).await?;
-    match receive(body, length, &digest, upload.as_mut()).await {
+    let remember = async {
+        match &experiment {
+            Some(experiment) => index::add(&*store, experiment, &digest).await,
+            None => Ok(()),
+        }
+    };
+    // At once: a prune spares a blob that is newer than it, too.
+    let (remembered, stored) = tokio::join!(remember, put_whole(&*store, body, length, &digest));
+    remembered?;
+    stored
+}
+
+async fn put_whole(
+    store: &dyn ObjectStore,
+    body: Body,
+    length: u64,
+    digest: &Digest,
+) -> Result<StatusCode, Refusal> {
+    let mut upload = store.put_multipart(&blob_path(digest)).await?;
+    match receive(body, length, digest, upload.as_mut()).await {
         // What was there under this digest before, if anything, is replaced:
         // should it have been damaged, it is whole again.
         Ok(()) => {
