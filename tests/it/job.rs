@@ -584,10 +584,11 @@ fn silent_node_that_is_started_anew_takes_part_again() {
     running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
     federation.nodes[1].signal("STOP");
     running.wait_for(event("dropped"));
-    federation.nodes[1].signal("KILL");
+    // Dropped, it is killed and gone: its lock is free.
+    drop(federation.nodes.remove(1));
     let node = fedwasm(&["node", "start"]).arg(federation.dir.path().join("n1")).start();
     node.wait_for(event("ready"));
-    federation.nodes[1] = node;
+    federation.nodes.push(node);
     running.wait_for(|event| event["event"] == "returned" && event["node"] == "n1");
     let both = json!(["n0", "n1"]);
     running.wait_for(|event| event["event"] == "round" && event["nodes"] == both);

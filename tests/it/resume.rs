@@ -96,11 +96,11 @@ fn node_that_dies_between_rounds_goes_on_from_its_state() {
     let whole = end(start(&experiment, &dir.join("whole"), &[]));
     let running = start(&experiment, &dir.join("broken"), &[]);
     running.wait_for(|event| event["event"] == "round" && event["round"] == 2);
-    federation.nodes[1].signal("KILL");
+    drop(federation.nodes.remove(1));
     running.wait_for(event("retry"));
     let node = fedwasm(&["node", "start"]).arg(dir.join("n1")).start();
     node.wait_for(event("ready"));
-    federation.nodes[1] = node;
+    federation.nodes.push(node);
     let broken = end(running);
     assert_eq!(broken["params_sha256"], whole["params_sha256"]);
     assert_eq!(broken["nodes"], json!(["n0", "n1", "n2"]));

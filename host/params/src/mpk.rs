@@ -350,6 +350,15 @@ mod tests {
         assert_eq!(read_params(&bytes).unwrap(), params);
     }
 
+    // What Fed-BioMed's local job writes: a map of arrays, without a wrapper.
+    #[test]
+    fn bare_parameters_are_read_too() {
+        let w = Tensor::from_f32(vec![2], &[1.0, 2.0]).unwrap();
+        let params = Params::new(vec![("w".into(), w.clone())]).unwrap();
+        let bare = Value::Map(vec![(Value::Str("w".into()), Value::NumpyArray(w))]);
+        assert_eq!(read_params(&encode(&bare).unwrap()).unwrap(), params);
+    }
+
     #[test]
     fn unknown_type_stays_a_map() {
         let entry = |key: &str, value| (Value::Str(key.into()), value);

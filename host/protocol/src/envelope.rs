@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ApprovalReply, ApprovalRequest, Progress, Refusal, RequestId, RoundReply, RoundRequest,
-    SearchReply, SearchRequest,
+    SearchReply, SearchRequest, printable,
 };
 
 /// The version of messages that this crate speaks.
@@ -33,6 +33,9 @@ pub struct Envelope {
     /// What is said.
     pub body: Body,
 }
+
+/// The longest description of what is wrong with a message, in characters.
+const REASON_CHARS_MAX: usize = 300;
 
 /// What is said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,8 +137,10 @@ fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, EnvelopeError> 
     T::deserialize(&mut reader).map_err(malformed)
 }
 
+/// What is wrong may repeat what the sender wrote, and goes into a log.
 fn malformed(error: impl std::fmt::Display) -> EnvelopeError {
-    EnvelopeError::Malformed { reason: error.to_string() }
+    let reason: String = error.to_string().chars().take(REASON_CHARS_MAX).collect();
+    EnvelopeError::Malformed { reason: printable(&reason) }
 }
 
 #[cfg(test)]

@@ -108,7 +108,8 @@ impl Fields {
         match (&texts, &value) {
             (Some(_), _) => texts,
             (None, Value::String(_)) => {
-                self.mistake(key, format!("is {value}, expected a list: [{value}]"));
+                let shown = cut(&value.to_string());
+                self.mistake(key, format!("is {shown}, expected a list: [{shown}]"));
                 None
             }
             _ => self.wrong(key, &value, "a list of texts"),
@@ -123,7 +124,7 @@ impl Fields {
         };
         let found = names.iter().position(|name| name.eq_ignore_ascii_case(text));
         if found.is_none() {
-            self.mistake(key, format!("is {value}; {}", hint(names, text)));
+            self.mistake(key, format!("is {}; {}", cut(&value.to_string()), hint(names, text)));
         }
         found
     }
@@ -184,7 +185,7 @@ impl Fields {
     pub fn finish(mut self) -> Vec<String> {
         for key in self.table.keys() {
             let hint = hint(&self.known, key);
-            self.mistakes.push(format!("`{}{key}` is unknown; {hint}", self.prefix));
+            self.mistakes.push(format!("`{}{}` is unknown; {hint}", self.prefix, cut(key)));
         }
         self.mistakes
     }
@@ -196,15 +197,19 @@ impl Fields {
     }
 
     fn wrong<T>(&mut self, key: &str, got: &Value, expected: &str) -> Option<T> {
-        let shown: String = got.to_string().chars().take(80).collect();
-        self.mistake(key, format!("is {shown}, expected {expected}"));
+        self.mistake(key, format!("is {}, expected {expected}", cut(&got.to_string())));
         None
     }
 }
 
+/// What is repeated in a message, 80 characters at most.
+fn cut(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
 /// The name most like `got`, if there is one that a slip of the keyboard makes.
 pub fn suggestion<'a>(names: &[&'a str], got: &str) -> Option<&'a str> {
-    let got = got.to_lowercase();
+    let got = cut(got).to_lowercase();
     let far = |name: &&&str| strsim::damerau_levenshtein(&name.to_lowercase(), &got);
     let nearest = names.iter().min_by_key(far)?;
     let slips = match got.chars().count() {

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::Component;
 use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, NodeId, Reason, RoundReply};
+use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
 use tokio::sync::watch;
 
 use crate::aux_vars::transpose;
-use crate::history::{FINISHED, RUNNING, WRITTEN_BY, combine};
+use crate::history::{FINISHED, RUNNING, combine};
 use crate::monitor::Monitor;
 use crate::replies::Reply;
 use crate::resume::{arguments, check_same, find_breakpoint};
+use crate::starting::{is_worth_a_retry, job_options, missing, new_history, start_job};
 use crate::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,
-    JobOptions, NodeRecord, PlanRecord, Replies, RoundRecord, RoundTiming, Selection, Update,
-    Updates, output,
+    NodeRecord, Replies, RoundRecord, RoundTiming, Update, Updates, output,
 };
 
 /// How often `history.json` is brought up to date while rounds go on.
@@ -550,133 +550,6 @@ fn record(reply: &Reply, score: Option<&RoundReply>) -> NodeRecord {
         timing: reply.timing,
         total_ms: reply.total_ms,
     }
-}
-
-/// Starts the job, again and again while the strategy allows it and nodes are
-/// missing.
-async fn start_job(
-    options: &JobOptions,
-    file: &ExperimentFile,
-    cancelled: &watch::Receiver<bool>,
-    events: Events<'_>,
-) -> Result<Job, Error> {
-    let mut left = file.strategy.retries;
-    loop {
-        let started = Job::start(options.clone(), cancelled.clone(), events).await;
-        let started = match started {
-            Ok(job) => check_first_round(file, job, options.random_seed).await,
-            Err(error) => Err(error),
-        };
-        match started {
-            Err(error) if left > 0 && is_worth_a_retry(&error) => {
-                left -= 1;
-                events(Event::Retry { round: 0, reason: error.to_string(), left });
-                let pause = Duration::from_secs(file.strategy.retry_pause_s);
-                let mut cancelled = cancelled.clone();
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => {
-                        return Err(Error::Cancelled);
-                    }
-                }
-            }
-            result => return result,
-        }
-    }
-}
-
-/// Checks that the strategy finds enough nodes.
-async fn check_first_round(
-    file: &ExperimentFile,
-    job: Job,
-    random_seed: u64,
-) -> Result<Job, Error> {
-    let got = file.strategy.sample(&job.nodes(), random_seed, 1).len();
-    let min = file.strategy.min_nodes;
-    let enough = match got >= min {
-        true => file.aggregator.check_nodes(got).map_err(Error::from),
-        false => {
-            let refused = missing(file, &job);
-            Err(Error::NotEnoughNodes { got, min, when: "can be asked", refused })
-        }
-    };
-    match enough {
-        Ok(()) => Ok(job),
-        Err(error) => {
-            job.close().await;
-            Err(error)
-        }
-    }
-}
-
-/// Who could take part and does not, and why.
-fn missing(file: &ExperimentFile, job: &Job) -> Vec<(NodeId, Reason, String)> {
-    let mut missing = job.refused();
-    if let Selection::List { nodes } = &file.strategy.selection {
-        missing.retain(|(node, ..)| nodes.contains(node));
-        for node in nodes {
-            let is_known = missing.iter().any(|(known, ..)| known == node);
-            if !is_known && !job.nodes().contains(node) {
-                missing.push((node.clone(), Reason::Expired, "it is not connected".into()));
-            }
-        }
-    }
-    missing
-}
-
-fn job_options(
-    file: &ExperimentFile,
-    component: &Component,
-    aggregator: &dyn Aggregator,
-    random_seed: u64,
-) -> JobOptions {
-    JobOptions {
-        component: component.clone(),
-        data: file.data.clone(),
-        training: file.training.clone(),
-        model: file.model.clone(),
-        aggregator: aggregator.arguments(),
-        secagg: file.secagg.clone(),
-        network: file.network.clone(),
-        min_nodes: file.strategy.min_nodes,
-        deadline: Duration::from_secs(file.strategy.round_deadline_s),
-        random_seed,
-    }
-}
-
-fn new_history(
-    file: &ExperimentFile,
-    component: &Component,
-    job: &Job,
-    random_seed: u64,
-) -> History {
-    let metadata = job.training_plan().metadata();
-    History {
-        name: file.name.clone(),
-        plan: PlanRecord {
-            name: metadata.name.clone(),
-            version: metadata.version.clone(),
-            sha256: component.digest(),
-        },
-        random_seed,
-        written_by: WRITTEN_BY.into(),
-        experiment_id: job.id().to_string(),
-        arguments: arguments(file),
-        status: RUNNING.into(),
-        rounds_max: file.rounds,
-        rounds: Vec::new(),
-        steps: Vec::new(),
-    }
-}
-
-/// Whether nodes that come back could make it good.
-fn is_worth_a_retry(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NotEnoughNodes { .. }
-            | Error::NotEnoughSamples { .. }
-            | Error::Aggregation(AggregateError::TooFewNodes { .. })
-    )
 }
 
 fn ms(start: Instant) -> f64 {

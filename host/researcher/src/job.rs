@@ -20,6 +20,7 @@ use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::columns::Member;
+use crate::membership::{Away, Membership};
 use crate::replies::{Reply, accept, check_aux_vars, is_sound, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::search::{SEARCH_TIME_MAX, check_arguments, connect, describe, search};
@@ -94,10 +95,7 @@ pub struct Job {
     plan: BlobRef,
     round: Round,
     inputs: Vec<String>,
-    members: BTreeMap<NodeId, Member>,
-    away: BTreeMap<NodeId, Away>,
-    /// Who is away or out, and why.
-    refused: BTreeMap<NodeId, (Reason, String)>,
+    nodes: Membership,
     /// What nodes do otherwise than asked for, told once.
     warned: BTreeSet<String>,
     states: NodeStates,
@@ -108,23 +106,9 @@ pub struct Job {
     training_replies: BTreeMap<NodeId, Reply>,
 }
 
-/// Why a node is away, and so what brings it back.
-#[derive(Debug, PartialEq)]
-enum Away {
-    /// Its will arrived: its presence brings it back.
-    Gone(Member),
-    /// It did not answer in time: an answer that comes late brings it back,
-    /// for the next round.
-    Silent(Member),
-    /// It could not just then: it is asked again in the next round.
-    Busy(Member),
-    /// It refused for good.
-    Out,
-}
-
 impl std::fmt::Debug for Job {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("id", &self.id).field("nodes", &self.members).finish()
+        f.debug_struct("Job").field("id", &self.id).field("nodes", &self.nodes).finish()
     }
 }
 
@@ -164,12 +148,10 @@ impl Job {
         }
         let params = None;
         let job = Self::with(options, plan, requests, id, chosen.inputs, params).await?;
-        let out = chosen.refused.iter().map(|(node, ..)| (node.clone(), Away::Out)).collect();
-        let refused = chosen.refused.into_iter();
-        let refused = refused.map(|(node, reason, text)| (node, (reason, text))).collect();
-        let mut job = Self { members: chosen.members, away: out, refused, ..job };
+        let nodes = Membership::found(chosen.members, chosen.refused);
+        let mut job = Self { nodes, ..job };
         job.check_approval(events).await?;
-        let (got, when) = (job.members.len(), "may run the plan");
+        let (got, when) = (job.nodes().len(), "may run the plan");
         if got < min {
             let refused = job.refused();
             job.close().await;
@@ -197,14 +179,11 @@ impl Job {
         let saved = VecDeque::from(saved);
         let requests = connect(&options, researcher_id, cancelled).await?;
         let job = Self::with(options, plan, requests, experiment_id, inputs, Some(params)).await?;
-        let (members, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            nodes.into_iter().partition(|(node, _)| job.requests.is_online(node));
-        let away: BTreeMap<NodeId, Away> =
-            gone.into_iter().map(|(node, member)| (node, Away::Gone(member))).collect();
-        for node in away.keys() {
+        let nodes = Membership::resumed(nodes, |node| job.requests.is_online(node));
+        for node in nodes.gone() {
             events(Event::Warning(format!("{node} of the breakpoint is not connected")));
         }
-        let mut job = Self { members, away, states: node_states, saved, ..job };
+        let mut job = Self { nodes, states: node_states, saved, ..job };
         job.check_approval(events).await?;
         Ok(job)
     }
@@ -242,9 +221,7 @@ impl Job {
             repository,
             round,
             inputs,
-            members: BTreeMap::new(),
-            away: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            nodes: Membership::default(),
             warned: BTreeSet::new(),
             states: NodeStates::default(),
             saved: VecDeque::new(),
@@ -268,18 +245,21 @@ impl Job {
 
     /// The nodes that take part, in ascending order (Fed-BioMed `Job.nodes`).
     pub fn nodes(&self) -> Vec<NodeId> {
-        self.members.keys().cloned().collect()
+        self.nodes.nodes()
     }
 
     /// The rows that each of them announced.
     pub fn n_rows(&self) -> BTreeMap<NodeId, u64> {
-        self.members.iter().map(|(node, member)| (node.clone(), member.n_rows)).collect()
+        let rows = |node: NodeId| {
+            let n_rows = self.nodes.member(&node)?.n_rows;
+            Some((node, n_rows))
+        };
+        self.nodes().into_iter().filter_map(rows).collect()
     }
 
     /// The nodes that do not take part, and why.
     pub fn refused(&self) -> Vec<(NodeId, Reason, String)> {
-        let refused = self.refused.iter();
-        refused.map(|(node, (reason, text))| (node.clone(), *reason, text.clone())).collect()
+        self.nodes.refused()
     }
 
     /// The plan (Fed-BioMed `Job.training_plan`).
@@ -320,24 +300,11 @@ impl Job {
             experiment_id: self.id.clone(),
             researcher_id: self.researcher_id().clone(),
             inputs: self.inputs.clone(),
-            nodes: self.known(),
+            nodes: self.nodes.known(),
             node_states: self.states.clone(),
             saved: self.saved.iter().cloned().collect(),
             params: self.params.clone(),
         }
-    }
-
-    /// The nodes that take part, or will when they are back.
-    fn known(&self) -> BTreeMap<NodeId, Member> {
-        let back = |(node, away): (&NodeId, &Away)| match away {
-            Away::Gone(member) | Away::Silent(member) | Away::Busy(member) => {
-                Some((node.clone(), member.clone()))
-            }
-            Away::Out => None,
-        };
-        let mut nodes = self.members.clone();
-        nodes.extend(self.away.iter().filter_map(back));
-        nodes
     }
 
     /// Asks all nodes whether they would run the plan, and drops those that
@@ -350,7 +317,7 @@ impl Job {
         events: Events<'_>,
     ) -> Result<BTreeMap<NodeId, ApprovalStatus>, Error> {
         let request = || Body::Approval(ApprovalRequest { plan: self.plan.sha256 });
-        let asked = self.members.keys().map(|node| (node.clone(), request())).collect();
+        let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
         let answers = self.requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
         let mut standing = BTreeMap::new();
         for (node, (answer, _)) in answers {
@@ -408,7 +375,7 @@ impl Job {
         events: Events<'_>,
     ) -> Result<Replies, Error> {
         check_aux_vars(self.declaration(), aux, nodes)?;
-        let known = self.known();
+        let known = self.nodes.known();
         self.states.sync(known.keys());
         let mut send_ms = 0.0;
         let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
@@ -453,20 +420,13 @@ impl Job {
     /// Lets nodes that came back take part again.
     pub fn take_back(&mut self, round: u32, events: Events<'_>) {
         let requests = &mut self.requests;
-        let is_back = |node: &NodeId, away: &mut Away| match away {
+        let back = self.nodes.take_back(|node, away| match away {
             Away::Gone(_) => requests.is_online(node),
             Away::Silent(_) => requests.take_late(node),
             Away::Busy(_) => true,
             Away::Out => false,
-        };
-        let back: Vec<_> = self.away.extract_if(.., is_back).collect();
-        for (node, away) in back {
-            if let Away::Gone(member) | Away::Silent(member) | Away::Busy(member) = away {
-                self.members.insert(node.clone(), member);
-                self.refused.remove(&node);
-                events(Event::Returned { node, round });
-            }
-        }
+        });
+        back.into_iter().for_each(|node| events(Event::Returned { node, round }));
     }
 
     /// Waits for nodes that are gone, until all are back or `time` is over.
@@ -474,8 +434,7 @@ impl Job {
     /// # Errors
     /// [`Error::Transport`], [`Error::Cancelled`].
     pub async fn wait_for_nodes(&mut self, time: Duration) -> Result<(), Error> {
-        let gone = self.away.iter().filter(|(_, away)| matches!(away, Away::Gone(_)));
-        let gone: Vec<NodeId> = gone.map(|(node, _)| node.clone()).collect();
+        let gone = self.nodes.gone();
         let all_back = |requests: &Requests| {
             !gone.is_empty() && gone.iter().all(|node| requests.is_online(node))
         };
@@ -511,7 +470,7 @@ impl Job {
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
         for node in nodes {
-            let Some(member) = self.members.get(node) else { continue };
+            let Some(member) = self.nodes.member(node) else { continue };
             let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
             let request = RoundRequest {
                 aux_shared: aux_shared.clone(),
@@ -538,7 +497,7 @@ impl Job {
             match answer {
                 Answer::Reply(Body::RoundReply(reply))
                     if self.options.secagg.is_none()
-                        && self.members.get(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
+                        && self.nodes.member(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
                 {
                     for warning in &reply.warnings {
                         let warning = format!("{node}: {}", printable(warning));
@@ -625,7 +584,7 @@ impl Job {
             match reply {
                 Ok(reply) => drop(replies.insert(node, reply)),
                 Err((reason, text)) => {
-                    let away = self.away_for(&node, reason);
+                    let away = self.nodes.away_because(&node, reason);
                     self.drop_node(node, round, reason, text, away, events);
                 }
             }
@@ -659,25 +618,10 @@ impl Job {
 
     /// Drops a node for an answer that is no delivery.
     fn drop_for(&mut self, node: NodeId, round: u32, answer: Answer, events: Events<'_>) {
-        let away = match (&answer, self.members.get(&node).cloned()) {
-            (Answer::Gone, Some(member)) => Away::Gone(member),
-            (Answer::Silent { .. }, Some(member)) => Away::Silent(member),
-            (Answer::Refused(refusal), _) => self.away_for(&node, refusal.reason),
-            _ => Away::Out,
-        };
+        let away = self.nodes.away_for(&node, &answer);
         let deadline = if round == 0 { SEARCH_TIME_MAX } else { self.options.deadline };
         let (reason, text) = why_not(answer, deadline);
         self.drop_node(node, round, reason, text, away, events);
-    }
-
-    /// Whether a node that could not is asked again: what a repository or a
-    /// disk could not do may work in the next round.
-    fn away_for(&self, node: &NodeId, reason: Reason) -> Away {
-        let passing = [Reason::Busy, Reason::Expired, Reason::Blob, Reason::Internal];
-        match self.members.get(node).cloned() {
-            Some(member) if passing.contains(&reason) => Away::Busy(member),
-            _ => Away::Out,
-        }
     }
 
     fn drop_node(
@@ -691,14 +635,11 @@ impl Job {
     ) {
         // Nodes wrote parts of this.
         let text = printable(&text);
-        self.members.remove(&node);
         // A node that is gone was announced when its will arrived.
-        let announced = matches!(away, Away::Gone(_)) && round > 0;
-        self.away.insert(node.clone(), away);
-        self.refused.insert(node.clone(), (reason, text.clone()));
-        if !announced {
-            events(Event::Dropped { node, round, reason: text });
+        if !matches!(away, Away::Gone(_)) || round == 0 {
+            events(Event::Dropped { node: node.clone(), round, reason: text.clone() });
         }
+        self.nodes.drop_node(node, away, reason, text);
     }
 }
 

@@ -14,6 +14,7 @@ mod experiment_file;
 mod history;
 mod job;
 mod local_job;
+mod membership;
 mod monitor;
 mod node_states;
 mod output;
@@ -24,6 +25,7 @@ mod report;
 mod requests;
 mod resume;
 mod search;
+mod starting;
 mod strategy;
 mod tensorboard;
 

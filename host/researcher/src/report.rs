@@ -550,67 +550,7 @@ fn grouped(n: u64) -> String {
 
 /// Texts have a contrast of at least 4.5 to 1 (WCAG 2.2, 1.4.3). Charts come
 /// with black and white of their own; in the dark these are turned.
-const STYLE: &str = "\
-:root { --page: #fff; --ink: #1c1f23; --soft: #5a626b; --line: #dde1e5; --band: #f5f7f8;
-  --bad: #a8321c; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: .94rem/1.5 system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif;
-  font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
-main { max-width: 72rem; margin: 0 auto; padding: 2rem 1.25rem 3rem; }
-.kind { margin: 0; color: var(--soft); font-size: .87rem; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; }
-h2 { font-size: 1.15rem; margin: 2.25rem 0 .35rem; }
-code { font: .9em ui-monospace, 'SF Mono', Menlo, Consolas, monospace; }
-.facts { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.25rem; margin: 0; }
-.facts dt, .tiles dt, .note, footer { color: var(--soft); }
-.facts dd, .tiles dd { margin: 0; }
-.bad { color: var(--bad); font-weight: 600; }
-.tiles { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1.5rem 0 0; }
-.tiles div { border: 1px solid var(--line); border-radius: 6px; padding: .55rem .9rem;
-  flex: 0 1 10.5rem; }
-.tiles dt, .note, footer { font-size: .87rem; }
-.tiles dd { font-size: 1.35rem; font-weight: 600; line-height: 1.3; }
-.tiles dd.note { font-size: .87rem; font-weight: 400; }
-p.note { margin: 0 0 .6rem; max-width: 50rem; }
-.curve { margin: 0 0 1rem; }
-.curve figcaption { font-weight: 600; margin-bottom: .25rem; }
-.curve svg { display: block; max-width: 100%; height: auto; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; overflow-wrap: normal; }
-th, td { padding: .3rem .6rem; text-align: left; vertical-align: top;
-  border-bottom: 1px solid var(--line); white-space: nowrap; }
-thead th { vertical-align: bottom; font-weight: 600; background: var(--band); white-space: normal; }
-tbody th { font-weight: 600; }
-th.group { text-align: center; font-weight: 400; color: var(--soft); }
-.n { text-align: right; }
-.hidden td { text-align: center; color: var(--soft); }
-.reasons { white-space: normal; min-width: 16rem; overflow-wrap: anywhere; }
-.reasons ul { margin: 0; padding: 0; list-style: none; }
-.wide { width: 40%; min-width: 8rem; }
-.bar { display: block; width: 100%; height: .7rem; margin-top: .35rem; }
-footer { margin-top: 2.5rem; }
-@media screen and (prefers-color-scheme: dark) {
-  :root { --page: #15181b; --ink: #e4e7ea; --soft: #a0a8b0; --line: #33393f; --band: #1d2125;
-    --bad: #f08a72; }
-  .bar rect { fill: #56b4e9; }
-  .curve svg [fill='#FFFFFF'] { fill: var(--page); }
-  .curve svg [fill='#000000'] { fill: var(--ink); }
-  .curve svg [stroke='#FFFFFF'] { stroke: var(--page); }
-  .curve svg [stroke='#000000'] { stroke: var(--ink); }
-  .curve svg [stroke='#E1E1E1'], .curve svg [stroke='#C8C8C8'] { stroke: var(--line); }
-}
-@media print {
-  :root { font-size: 10pt; }
-  main { max-width: none; padding: 0; }
-  table { font-size: 7.5pt; }
-  th, td { padding: .15rem .3rem; white-space: normal; }
-  .scroll { overflow: visible; }
-  .reasons { min-width: 0; }
-  tr, figure, .tiles div { break-inside: avoid; }
-  h2, p.note { break-after: avoid; }
-}
-";
+const STYLE: &str = include_str!("report.css");
 
 #[cfg(test)]
 mod tests {
