@@ -278,7 +278,7 @@ impl Experiment {
         self.round = round;
         self.history.rounds.push(record.clone());
         self.save_breakpoint()?;
-        self.write_history(false)?;
+        self.write_history()?;
         let event = Event::Round(Box::new(record.clone()));
         if let Some(warning) = self.monitor.see(&event) {
             events(Event::Warning(warning));
@@ -514,9 +514,9 @@ impl Experiment {
     }
 
     /// Writes `history.json`, unless it was written a moment ago.
-    fn write_history(&mut self, now: bool) -> Result<(), Error> {
+    fn write_history(&mut self) -> Result<(), Error> {
         let Some(dir) = &self.out else { return Ok(()) };
-        if !now && self.written.is_some_and(|at| at.elapsed() < HISTORY_PAUSE) {
+        if self.written.is_some_and(|at| at.elapsed() < HISTORY_PAUSE) {
             return Ok(());
         }
         output::write_history(dir, &self.history)?;
@@ -524,8 +524,9 @@ impl Experiment {
         Ok(())
     }
 
+    /// Writes what was reached. Without a round that is nothing, and what the
+    /// directory holds of an earlier experiment stays together.
     fn write_results(&mut self) -> Result<(), Error> {
-        self.write_history(true)?;
         match &self.out {
             Some(dir) if !self.history.rounds.is_empty() => {
                 let researcher = self.job.researcher_id().as_str();

@@ -189,13 +189,14 @@ impl Job {
     }
 
     async fn with(
-        options: JobOptions,
+        mut options: JobOptions,
         plan: Described,
         requests: Requests,
         id: ExperimentId,
         inputs: Vec<String>,
         params: Option<Params>,
     ) -> Result<Self, Error> {
+        options.training.random_seed = Some(options.random_seed);
         let repository = Repository::new(options.network.repository.parse()?)?.of_experiment(&id);
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
         let (round, params) = {
@@ -532,10 +533,7 @@ impl Job {
                 tags: Vec::new(),
                 ..self.options.data.clone()
             },
-            training: TrainingArgs {
-                random_seed: Some(self.options.random_seed),
-                ..self.options.training.clone()
-            },
+            training: self.options.training.clone(),
             model: self.options.model.clone(),
             aggregator: self.options.aggregator.clone(),
             state_id: self.states.state(node).cloned(),
