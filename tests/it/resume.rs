@@ -50,6 +50,26 @@ fn litter(out: &Path) -> Vec<String> {
     litter
 }
 
+/// Kills a researcher after a step. A kill that came too late tests another
+/// step: then it is done again.
+fn kill_after(experiment: &Path, out: &Path, step: &str, newest: u32) {
+    for _ in 0..20 {
+        let running = start(experiment, out, &[]);
+        match step {
+            "started" => drop(running.wait_for(event("started"))),
+            line => running.wait_for_log(line),
+        }
+        // Dropped, it is killed with SIGKILL.
+        drop(running);
+        let landed = fedwasm_researcher::Breakpoint::newest(out, |_| {}).unwrap();
+        if landed.is_some_and(|breakpoint| breakpoint.round == newest) {
+            return;
+        }
+        std::fs::remove_dir_all(out).unwrap();
+    }
+    panic!("no kill lands after `{step}`");
+}
+
 #[test]
 fn killed_researcher_goes_on_to_the_same_bytes() {
     let federation = federation();
@@ -57,27 +77,22 @@ fn killed_researcher_goes_on_to_the_same_bytes() {
         let experiment = experiment(&federation, aggregator);
         let dir = federation.dir.path();
         let whole = end(start(&experiment, &dir.join("whole"), &[]));
-        // The lines of the log that mark the steps of a round.
-        for (n, step) in [
-            "started",
-            "round 0: breakpoint written",
-            "round 1: 3 nodes trained",
-            "round 2: aggregated",
-            "round 2: parameters stored",
-            "round 3: validated",
-            "round 3: breakpoint written",
+        // The lines of the log that mark the steps of a round, and the newest
+        // breakpoint that is whole then.
+        for (n, (step, newest)) in [
+            ("started", 0),
+            ("round 0: breakpoint written", 0),
+            ("round 1: 3 nodes trained", 0),
+            ("round 2: aggregated", 1),
+            ("round 2: parameters stored", 1),
+            ("round 3: validated", 2),
+            ("round 3: breakpoint written", 3),
         ]
-        .iter()
+        .into_iter()
         .enumerate()
         {
             let out = dir.join(format!("{}-{n}", &aggregator[8..aggregator.len() - 1]));
-            let running = start(&experiment, &out, &[]);
-            match *step {
-                "started" => drop(running.wait_for(event("started"))),
-                line => running.wait_for_log(line),
-            }
-            running.signal("KILL");
-            drop(running);
+            kill_after(&experiment, &out, step, newest);
             let resumed = end(start(&experiment, &out, &["--resume"]));
             assert_eq!(resumed["params_sha256"], whole["params_sha256"], "{aggregator}: {step}");
             assert_eq!(resumed["metrics"], whole["metrics"]);
