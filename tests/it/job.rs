@@ -8,7 +8,7 @@ use fedwasm_transport::LinkOptions;
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, columns, stranger, usual};
-use crate::support::{Federation, Proxy, data, event, fedwasm, part};
+use crate::support::{Federation, Proxy, data, event, fedwasm, part, workers};
 
 fn federation(n: usize) -> Federation {
     let mut federation = Federation::start();
@@ -461,6 +461,9 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
     let file = ExperimentFile::read(&experiment).unwrap();
     let options = JobOptions {
         component: load_plan(&file.plan).unwrap(),
+        sandbox: workers(),
+        strict: false,
+        limits: file.limits.clone(),
         data: file.data.clone(),
         training: file.training.clone(),
         model: file.model.clone(),
@@ -686,6 +689,8 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
     let file = LocalFile::parse(text, Path::new("here")).unwrap();
     let options = LocalOptions {
         component: load_plan(&crate::support::plan()).unwrap(),
+        sandbox: workers(),
+        limits: file.limits,
         path: data("breast_cancer.csv"),
         data: file.data.unwrap(),
         training: file.training.unwrap(),
@@ -748,7 +753,9 @@ fn an_aggregator_of_one_s_own_can_be_used() {
     let federation = federation(2);
     let file = ExperimentFile::read(&federation.experiment(|text| text)).unwrap();
     let component = load_plan(&file.plan).unwrap();
-    let options = ExperimentOptions { file, component, random_seed: 42, out: None, resume: false };
+    let sandbox = workers();
+    let options =
+        ExperimentOptions { file, component, sandbox, random_seed: 42, out: None, resume: false };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (ours, first) = runtime.block_on(async {
         let (_stop, stopped) = tokio::sync::watch::channel(false);

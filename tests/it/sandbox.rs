@@ -7,11 +7,10 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};
 use fedwasm_protocol::{Arguments, Value};
 use fedwasm_sandbox::{
-    Batch, Cancel, DataFacts, Error, Event, FaultKind, Limits, Loader, Outcome, Sandbox, Session,
-    Start,
+    Batch, Cancel, DataFacts, Error, Event, FaultKind, Limits, Loader, Outcome, Session, Start,
 };
 
-use crate::support::misbehaves;
+use crate::support::{misbehaves, workers};
 
 /// Batches of one row of three inputs.
 struct Rows(u32);
@@ -32,7 +31,7 @@ impl Loader for Rows {
 
 fn session(deed: &str, limits: Limits) -> Session {
     let component = Component::admit(std::fs::read(misbehaves()).unwrap()).unwrap();
-    let described = Sandbox::new().unwrap().describe(&component, limits).unwrap();
+    let described = workers().describe(&component, limits).unwrap();
     let given = Arguments::from([("model.deed".to_owned(), Value::Text(deed.to_owned()))]);
     let facts = DataFacts { n_inputs: Some(3), n_classes: None };
     let metadata = described.metadata();

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use fedwasm_sandbox::{Sandbox, WorkerOptions};
 use serde_json::Value;
 
 /// Longer than any test should take, so that a hang is a failure.
@@ -43,6 +44,12 @@ fn guest(name: &str) -> PathBuf {
     let dir = root().join("tests/guests").join(name);
     fedwasm(&["plan", "build"]).arg(dir).arg("-o").arg(&path).ok();
     path
+}
+
+/// Where plans of library calls run: in workers of the binary.
+pub fn workers() -> Sandbox {
+    let program = Some(env!("CARGO_BIN_EXE_fedwasm").into());
+    Sandbox::new(WorkerOptions { program, cache: None }).unwrap()
 }
 
 /// A command line of the binary.

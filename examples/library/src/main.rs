@@ -13,9 +13,8 @@ use fedwasm_folder::Folder;
 use fedwasm_node::{Datasets, NodeConfig};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
-    LocalFile, LocalJob, LocalOptions, LocalResult, load_plan,
+    LocalFile, LocalJob, LocalOptions, LocalResult, Sandbox, WorkerOptions, load_plan,
 };
-use fedwasm_sandbox::Limits;
 use fedwasm_transport::{Broker, RepositoryServer};
 use tokio::sync::watch;
 
@@ -41,6 +40,9 @@ fn local_job() -> Outcome<LocalResult> {
     let file = LocalFile::parse(text, Path::new("(here)"))?;
     let mut job = LocalJob::new(LocalOptions {
         component: load_plan(&root().join("plugins/dist/logistic-regression.wasm"))?,
+        // A program other than `fedwasm` runs plans with the one beside it.
+        sandbox: Sandbox::new(WorkerOptions::default())?,
+        limits: file.limits,
         path: root().join("examples/data/breast_cancer.csv"),
         data: file.data.ok_or("no data")?,
         training: file.training.ok_or("no training arguments")?,
@@ -90,6 +92,7 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
     let file = ExperimentFile { aggregator: AggregatorArgs::Scaffold { server_lr: 1.0 }, ..file };
     let options = ExperimentOptions {
         component: load_plan(&root().join("plugins/dist/logistic-regression.wasm"))?,
+        sandbox: Sandbox::new(WorkerOptions::default())?,
         file,
         random_seed: 42,
         out: Some(dir.join("run")),
@@ -118,13 +121,7 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
 
 /// What `fedwasm node init` and `node dataset add` do.
 fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> {
-    let config = NodeConfig {
-        id: id.parse()?,
-        mqtt: mqtt.into(),
-        repository: repository.into(),
-        force_secure_aggregation: false,
-        limits: Limits::default(),
-    };
+    let config = NodeConfig::new(id.parse()?, mqtt.into(), repository.into());
     config.create(dir)?;
     let folder = Folder::open(dir)?;
     let data = root().join("examples/data/breast_cancer.csv");

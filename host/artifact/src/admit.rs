@@ -42,6 +42,14 @@ pub enum AdmissionError {
         /// The bound.
         max: u64,
     },
+    /// Not the bytes that were named.
+    #[error("the plan has sha256 {got}, {expected} was announced")]
+    OtherDigest {
+        /// The digest that was announced.
+        expected: Digest,
+        /// The digest of the bytes.
+        got: Digest,
+    },
     /// Not a component at all.
     #[error("the plan is {got}, not a WebAssembly component; build it with `fedwasm plan build`")]
     NotAComponent {
@@ -101,6 +109,18 @@ impl Component {
         check_version(plan.ok_or(AdmissionError::MissingExport)?)?;
         let blob = BlobRef::of(&bytes);
         Ok(Self { bytes: bytes.into(), blob, imports, exports })
+    }
+
+    /// Admits `bytes` that must be those of `digest`.
+    ///
+    /// # Errors
+    /// [`AdmissionError`], the first that applies.
+    pub fn admit_as(bytes: Vec<u8>, digest: &Digest) -> Result<Self, AdmissionError> {
+        let got = Digest::of(&bytes);
+        if got != *digest {
+            return Err(AdmissionError::OtherDigest { expected: *digest, got });
+        }
+        Self::admit(bytes)
     }
 
     /// The exact bytes.

@@ -73,23 +73,25 @@ pub(crate) fn package(dir: &Path) -> Result<Package, BuildError> {
     })
 }
 
+/// Whether the compiler can emit WebAssembly.
+pub(crate) fn has_target(dir: &Path) -> Result<bool, BuildError> {
+    let mut rustc = tool("RUSTC", "rustc", dir);
+    let libdir = output(rustc.args(["--print", "target-libdir", "--target", TARGET]))?;
+    let libdir = PathBuf::from(String::from_utf8_lossy(&libdir).trim());
+    Ok(libdir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
+}
+
 /// Makes sure that the compiler can emit WebAssembly. `say` is told before
 /// anything is installed.
 pub(crate) fn ensure_target(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
-    let installed = || -> Result<bool, BuildError> {
-        let mut rustc = tool("RUSTC", "rustc", dir);
-        let libdir = output(rustc.args(["--print", "target-libdir", "--target", TARGET]))?;
-        let libdir = PathBuf::from(String::from_utf8_lossy(&libdir).trim());
-        Ok(libdir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
-    };
-    if installed()? {
+    if has_target(dir)? {
         return Ok(());
     }
     say(&format!("the target {TARGET} is missing; running `rustup target add {TARGET}`"));
     let added =
         command("rustup", dir).args(["target", "add", TARGET]).stdin(Stdio::null()).status();
     match added {
-        Ok(status) if status.success() && installed()? => Ok(()),
+        Ok(status) if status.success() && has_target(dir)? => Ok(()),
         _ => Err(BuildError::MissingTarget { dir: dir.to_owned() }),
     }
 }

@@ -7,10 +7,25 @@ mod cargo;
 mod inspect;
 mod provenance;
 
+use std::path::Path;
+
 pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
 pub use inspect::Inspection;
 pub use provenance::Provenance;
+
+/// Says which compiler would build plans here, or what is missing for it.
+///
+/// # Errors
+/// [`BuildError`].
+pub fn toolchain() -> Result<String, BuildError> {
+    let here = Path::new(".");
+    let (version, ..) = cargo::rustc(here)?;
+    match cargo::has_target(here)? {
+        true => Ok(version),
+        false => Err(BuildError::MissingTarget { dir: here.to_owned() }),
+    }
+}
 
 /// The package of the contract.
 pub const CONTRACT: &str = "fedwasm:training-plan";

@@ -122,9 +122,9 @@ fn sandbox_code(error: &fedwasm_sandbox::Error) -> u8 {
     match error {
         E::Fault(fault) if fault.kind == FaultKind::Cancelled => FAILED,
         E::Fault(fault) if fault.kind == FaultKind::InvalidArgument => USAGE,
+        E::Fault(fault) if fault.kind == FaultKind::Refused => PLAN_REFUSED,
         E::Fault(_) => PLAN_FAILED,
         E::Argument(_) | E::Params { .. } => USAGE,
-        E::Dependency { .. } | E::Compile { .. } => PLAN_REFUSED,
         _ => FAILED,
     }
 }
@@ -133,10 +133,6 @@ fn training_code(error: &fedwasm_training::Error) -> u8 {
     use fedwasm_training::Error as E;
     match error {
         E::Sandbox(error) => sandbox_code(error),
-        E::NotOffered { .. } => PLAN_REFUSED,
-        E::NotFinite { .. } | E::RowCount { .. } | E::Scores { .. } | E::Outputs { .. } => {
-            PLAN_FAILED
-        }
         _ => USAGE,
     }
 }

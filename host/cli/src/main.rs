@@ -6,9 +6,11 @@ mod printer;
 mod progress;
 mod stop;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use fedwasm_sandbox::{WORKER_ARGUMENT, serve_worker};
 use serde_json::json;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -17,6 +19,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
+    // A worker of ours: nothing else may happen in its process.
+    if std::env::args_os().nth(1).is_some_and(|word| word == WORKER_ARGUMENT) {
+        return work();
+    }
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         // Help goes to standard output with code 0, mistakes to standard error with code 2.
@@ -36,6 +42,18 @@ fn main() -> ExitCode {
         Err(error) => {
             printer.error(&error);
             ExitCode::from(error.code)
+        }
+    }
+}
+
+/// Runs plans for the process that started this one.
+fn work() -> ExitCode {
+    match serve_worker() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The last words of a worker; whoever started it reads them.
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
         }
     }
 }

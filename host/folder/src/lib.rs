@@ -42,6 +42,29 @@ impl Folder {
         Self::open(path)
     }
 
+    /// Opens a directory that is this user's alone; makes it if need be.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the path, and `PermissionDenied` if
+    /// others own it or may use it.
+    pub fn create_private(path: &Path) -> io::Result<Self> {
+        use cap_std::fs::MetadataExt as _;
+        let mut builder = std::fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+        builder.create(path).map_err(|error| named(&error, path))?;
+        let folder = Self::open(path)?;
+        let found = folder.dir.dir_metadata().map_err(|error| named(&error, path))?;
+        let refused = |what: &str| {
+            let text = format!("{}: {what}", path.display());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+        };
+        match () {
+            () if found.uid() != rustix::process::geteuid().as_raw() => refused("owned by another"),
+            () if found.mode() & 0o077 != 0 => refused("open to others; `chmod go= ` it"),
+            () => Ok(folder),
+        }
+    }
+
     /// Opens a directory inside; makes it if need be.
     ///
     /// # Errors
@@ -82,6 +105,14 @@ impl Folder {
             file.replace(name)
         };
         write().map_err(|error| named(&error, &self.path.join(name)))
+    }
+
+    /// When a file was written.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn modified(&self, name: &str) -> io::Result<std::time::SystemTime> {
+        Ok(self.dir.metadata(name)?.modified()?.into_std())
     }
 
     /// Removes a file; there is nothing to do if it is absent.
@@ -269,6 +300,25 @@ mod tests {
         assert!(folder.write("../other", b"x").is_err());
         dir.symlink("../secret", "inside/link").unwrap();
         assert!(folder.read("link", 10).is_err());
+    }
+
+    #[test]
+    fn a_private_directory_is_nobody_elses() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile_dir();
+        let path = dir.join("private");
+        Folder::create_private(&path).unwrap().write("a", b"x").unwrap();
+        Folder::create_private(&path).unwrap().modified("a").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let error = Folder::create_private(&path).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    fn tempfile_dir() -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("fedwasm-folder-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The configuration of a node, `node.toml` in its directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::NodeId;
@@ -25,12 +25,31 @@ pub struct NodeConfig {
     /// Whether rounds without secure aggregation are refused. Default false.
     #[serde(default)]
     pub force_secure_aggregation: bool,
+    /// Whether plans run in the strict profile even if nobody asks for it. Default false.
+    #[serde(default)]
+    pub strict: bool,
+    /// The program of workers; if none, this one, else the `fedwasm` beside it or on `PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<PathBuf>,
     /// What plans may use here.
     #[serde(default)]
     pub limits: Limits,
 }
 
 impl NodeConfig {
+    /// A node with the standard settings.
+    pub fn new(id: NodeId, mqtt: String, repository: String) -> Self {
+        Self {
+            id,
+            mqtt,
+            repository,
+            force_secure_aggregation: false,
+            strict: false,
+            worker: None,
+            limits: Limits::default(),
+        }
+    }
+
     /// Makes the directory of a new node.
     ///
     /// # Errors

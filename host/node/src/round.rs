@@ -9,11 +9,13 @@ use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{
-    Digest, Evaluation, ExperimentId, Metrics, Mode, NodeId, Reason, Refusal, ResearcherId,
-    RoundRequest, StateId, printable,
+    DatasetId, Digest, Evaluation, ExperimentId, Metrics, Mode, NodeId, Reason, Refusal,
+    ResearcherId, RoundRequest, StateId, printable,
 };
-use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Sandbox};
-use fedwasm_sandbox::{Scope, TensorSpec};
+use fedwasm_sandbox::{
+    Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Profile, Sandbox, Scope,
+    TensorSpec,
+};
 use fedwasm_training::{Before, Events, Examples, Round, Turn};
 
 use crate::Dataset;
@@ -31,11 +33,22 @@ const EXAMPLES_MAX: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Workshop {
     sandbox: Sandbox,
+    strict: bool,
     limits: Limits,
-    plans: VecDeque<(Digest, Described)>,
+    /// Each with a worker of its own: one that saw a dataset sees no other.
+    plans: VecDeque<(PlanKey, Described)>,
     examples: VecDeque<(Digest, Examples)>,
     /// Whose scales were written last, and what they follow from.
     written: Option<(ExperimentId, String)>,
+}
+
+/// What a compiled plan and its worker belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PlanKey {
+    plan: Digest,
+    dataset: DatasetId,
+    strict: bool,
+    counts_fuel: bool,
 }
 
 /// What a round gives, before it is sent.
@@ -73,30 +86,54 @@ pub(crate) struct Fetched {
 }
 
 impl Workshop {
-    pub(crate) fn new(limits: Limits) -> Result<Self, fedwasm_sandbox::Error> {
+    pub(crate) fn new(sandbox: Sandbox, strict: bool, limits: Limits) -> Self {
         let (plans, examples) = (VecDeque::new(), VecDeque::new());
-        Ok(Self { sandbox: Sandbox::new()?, limits, plans, examples, written: None })
+        Self { sandbox, strict, limits, plans, examples, written: None }
     }
 
     /// Whether the plan need not be fetched.
     pub(crate) fn has_plan(&self, digest: &Digest) -> bool {
-        self.plans.iter().any(|(known, _)| known == digest)
+        self.plans.iter().any(|(known, _)| known.plan == *digest)
     }
 
-    /// Admits and compiles a plan whose digest was checked.
-    pub(crate) fn add_plan(&mut self, bytes: Vec<u8>) -> Result<(), Refusal> {
-        let component = Component::admit(bytes)
-            .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
-        let described = self.sandbox.describe(&component, self.limits.clone());
+    /// Returns the plan with the worker that belongs to this dataset; `fetched`
+    /// are its bytes, if they had to be fetched.
+    fn plan(
+        &mut self,
+        request: &RoundRequest,
+        fetched: Option<Vec<u8>>,
+    ) -> Result<Described, Refusal> {
+        let strict = self.strict || request.strict;
+        let counts_fuel = request.limits.fuel_max.is_some();
+        let (plan, dataset) = (request.plan.sha256, request.dataset_id.clone());
+        let key = PlanKey { plan, dataset, strict, counts_fuel };
+        if let Some((_, plan)) = self.plans.iter().find(|(known, _)| *known == key) {
+            return Ok(plan.clone());
+        }
+        let known = self.plans.iter().find(|(known, _)| known.plan == key.plan);
+        let component = match (fetched, known) {
+            (Some(bytes), _) => Component::admit_as(bytes, &request.plan.sha256)
+                .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?,
+            (None, Some((_, known))) => known.component().clone(),
+            (None, None) => {
+                return Err(refusal(Reason::Internal, "the plan is not at hand".into()));
+            }
+        };
+        let profile = if strict { Profile::Strict } else { Profile::Standard };
+        // Whether fuel is counted is a matter of how the plan is compiled.
+        let fuel_max = self.limits.fuel_max.or(counts_fuel.then_some(u64::MAX));
+        let limits = Limits { fuel_max, ..self.limits.clone() };
+        let described = self.sandbox.with_profile(profile).describe(&component, limits);
         let described = described.map_err(|error| sandbox_refusal(&error))?;
-        keep(&mut self.plans, component.digest(), described, PLANS_MAX);
-        Ok(())
+        keep(&mut self.plans, key, described.clone(), PLANS_MAX);
+        Ok(described)
     }
 
     /// Makes plan and data ready.
     pub(crate) fn prepare(
         &mut self,
         request: &RoundRequest,
+        fetched: Option<Vec<u8>>,
         (node, researcher): (&NodeId, &ResearcherId),
         dataset: &Dataset,
         folder: &Arc<Folder>,
@@ -105,13 +142,10 @@ impl Workshop {
         let random_seed = request.training.random_seed;
         let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
         let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
-        let plan = self.plans.iter().find(|(digest, _)| *digest == request.plan.sha256);
-        let Some((_, plan)) = plan else {
-            return Err(refusal(Reason::Internal, "the plan is not at hand".into()));
-        };
+        let plan = self.plan(request, fetched)?.with_limits(&request.limits);
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
-        let round = Round::new(plan, model, training, aggregator, &facts);
+        let round = Round::new(&plan, model, training, aggregator, &facts);
         let round = round.map_err(|error| training_refusal(&error))?;
         let turn = Turn { random_seed, round: request.round, node: node.clone() };
         let key = examples_key(request, dataset, &round)?;
@@ -305,7 +339,7 @@ fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<(), R
     })
 }
 
-fn keep<T>(kept: &mut VecDeque<(Digest, T)>, key: Digest, value: T, max: usize) {
+fn keep<K: PartialEq, T>(kept: &mut VecDeque<(K, T)>, key: K, value: T, max: usize) {
     kept.retain(|(known, _)| *known != key);
     kept.push_back((key, value));
     if kept.len() > max {
@@ -321,15 +355,6 @@ fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
     use fedwasm_training::Error as E;
     let reason = match error {
         E::Sandbox(error) => return sandbox_refusal(error),
-        E::NotOffered { .. } => Reason::PlanRefused,
-        // The class is that of a row.
-        E::Scores { columns, .. } => {
-            tracing::warn!("{error}");
-            let message =
-                format!("the plan's scores have {columns} columns, there are more classes");
-            return refusal(Reason::PlanFailed, message);
-        }
-        E::NotFinite { .. } | E::RowCount { .. } | E::Outputs { .. } => Reason::PlanFailed,
         E::BatchTooLarge { .. } | E::Tensors { .. } => Reason::BadRequest,
         _ => Reason::Dataset,
     };
@@ -348,14 +373,18 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
             tracing::warn!("{fault}");
             let reason = match fault.kind {
                 FaultKind::InvalidArgument => Reason::BadRequest,
+                // No data was near: these are words about the plan itself.
+                FaultKind::Refused => return refusal(Reason::PlanRefused, fault.to_string()),
                 _ => Reason::PlanFailed,
             };
             let message = format!("{} {}; the node's log says more", fault.plan, fault.kind);
             refusal(reason, message)
         }
         E::Argument(_) | E::Params { .. } => refusal(Reason::BadRequest, error.to_string()),
-        E::Dependency { .. } | E::Compile { .. } => refusal(Reason::PlanRefused, error.to_string()),
         E::Loader { .. } => refusal(Reason::Dataset, error.to_string()),
-        _ => refusal(Reason::Internal, error.to_string()),
+        _ => {
+            tracing::error!("{error}");
+            refusal(Reason::Internal, "the node cannot run plans; its log says more".into())
+        }
     }
 }

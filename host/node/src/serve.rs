@@ -10,7 +10,7 @@ use fedwasm_protocol::{
     ApprovalReply, ApprovalStatus, Body, Envelope, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Presence,
     Reason, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
 };
-use fedwasm_sandbox::Cancel;
+use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, topic};
 use tokio::sync::mpsc;
 
@@ -18,6 +18,8 @@ use crate::round::{Workshop, refusal};
 use crate::worker::Worker;
 use crate::{Datasets, Error, NodeConfig, demands};
 
+/// Compiled plans, in the node's directory.
+const CACHE: &str = "compiled";
 /// Rounds that wait for the one that runs.
 const QUEUE_MAX: usize = 8;
 /// The longest time that a researcher may ask for.
@@ -48,16 +50,18 @@ pub async fn serve(
     let _lock = folder.lock("lock")?.ok_or_else(running)?;
     let folder = Arc::new(folder);
     Datasets::load(&folder)?;
+    let sandbox = sandbox(&config, dir).await?;
     let repository = Repository::new(config.repository.parse()?)?;
     let options = link_options(&config)?;
     let own_presence = topic::presence(&config.id);
     let greeting = options.greeting.clone();
     let mut link = Link::connect(options).await?;
+    let workshop = Workshop::new(sandbox, config.strict, config.limits.clone());
     let worker = Worker {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
         repository,
-        workshop: Arc::new(Mutex::new(Workshop::new(config.limits.clone())?)),
+        workshop: Arc::new(Mutex::new(workshop)),
         params: None,
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
     };
@@ -101,6 +105,18 @@ pub async fn serve(
     link.close().await;
     work.abort();
     result
+}
+
+/// Where plans run: in workers, whose protections are looked at once, so that
+/// a node that cannot run plans does not say that it serves.
+async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
+    let options = WorkerOptions { program: config.worker.clone(), cache: Some(dir.join(CACHE)) };
+    let sandbox = Sandbox::new(options)?;
+    let checked = tokio::task::spawn_blocking(move || {
+        sandbox.protections()?;
+        Ok(sandbox)
+    });
+    checked.await.map_err(|error| Error::Io(std::io::Error::other(error)))?
 }
 
 fn link_options(config: &NodeConfig) -> Result<LinkOptions, Error> {

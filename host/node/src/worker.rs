@@ -61,10 +61,7 @@ impl Worker {
             let (request, node) = (Arc::clone(&request), self.node.clone());
             blocking(move || {
                 let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(plan) = plan {
-                    workshop.add_plan(plan)?;
-                }
-                workshop.prepare(&request, (&node, &researcher), &dataset, &folder)
+                workshop.prepare(&request, plan, (&node, &researcher), &dataset, &folder)
             })
             .await?
         };

@@ -7,6 +7,7 @@ mod digest;
 mod envelope;
 mod fields;
 mod ids;
+mod limits;
 mod message;
 mod metric;
 mod payload;
@@ -20,6 +21,7 @@ pub use digest::{BlobRef, Digest};
 pub use envelope::{Body, Envelope, EnvelopeError, MESSAGE_BYTES_MAX, PROTOCOL_VERSION};
 pub use fields::{Fields, suggestion};
 pub use ids::{DatasetId, ExperimentId, IdError, NodeId, RequestId, ResearcherId, StateId};
+pub use limits::{LimitArgs, Limits};
 pub use message::{
     ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, KEPT_STATES_MAX,
     Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason, Refusal, RoundReply,

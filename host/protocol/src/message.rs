@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arguments, BlobRef, DataArgs, DatasetId, Digest, ExperimentId, NodeId, Payload, RequestId,
-    StateId, TrainingArgs,
+    Arguments, BlobRef, DataArgs, DatasetId, Digest, ExperimentId, LimitArgs, NodeId, Payload,
+    RequestId, StateId, TrainingArgs,
 };
 
 /// The most earlier states of an experiment that a node keeps.
@@ -102,6 +102,10 @@ pub struct RoundRequest {
     pub aux_own: Option<Payload>,
     /// Secure aggregation, if it is asked for.
     pub secagg: Option<SecaggArgs>,
+    /// Whether the plan runs in the strict profile: NaNs of one form, fuel counted.
+    pub strict: bool,
+    /// Limits below the node's own.
+    pub limits: LimitArgs,
 }
 
 /// Secure aggregation as Fed-BioMed asks for it (`TrainRequest`).

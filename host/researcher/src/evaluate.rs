@@ -17,6 +17,8 @@ use crate::history::combine;
 pub struct EvaluateOptions {
     /// The plan.
     pub component: Component,
+    /// Where the plan runs.
+    pub sandbox: Sandbox,
     /// The parameters.
     pub params: Params,
     /// Which columns; `standardize` does not matter.
@@ -32,7 +34,7 @@ pub struct EvaluateOptions {
 /// # Errors
 /// [`Error`].
 pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation, Error> {
-    let plan = Sandbox::new()?.describe(&options.component, Limits::default())?;
+    let plan = options.sandbox.describe(&options.component, Limits::default())?;
     let mut evaluations = Vec::new();
     for (path, preprocessing) in &options.parts {
         let file = CsvFile::open(path)?;
@@ -43,8 +45,8 @@ pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation
             &facts,
             &options.params,
             |declaration| {
-                let (data, metadata) = (&options.data, plan.metadata());
-                Examples::read_held_out(&file, data, metadata, declaration, preprocessing.as_ref())
+                let data = &options.data;
+                Examples::read_held_out(&file, data, &plan, declaration, preprocessing.as_ref())
             },
             cancel,
         )?;

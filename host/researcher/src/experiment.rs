@@ -9,6 +9,7 @@ use fedwasm_artifact::Component;
 use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
+use fedwasm_sandbox::Sandbox;
 use tokio::sync::watch;
 
 use crate::aux_vars::transpose;
@@ -32,6 +33,8 @@ pub struct ExperimentOptions {
     pub file: ExperimentFile,
     /// The plan.
     pub component: Component,
+    /// Where the researcher asks it for its shapes and initial parameters.
+    pub sandbox: Sandbox,
     /// Where all randomness comes from; a breakpoint's own wins.
     pub random_seed: u64,
     /// Where files go; none are written if none.
@@ -60,12 +63,15 @@ pub struct ExperimentResult {
 /// ```no_run
 /// # async fn f() -> Result<(), fedwasm_researcher::Error> {
 /// use std::path::Path;
-/// use fedwasm_researcher::{Event, Experiment, ExperimentFile, ExperimentOptions, load_plan};
+/// use fedwasm_researcher::{
+///     Event, Experiment, ExperimentFile, ExperimentOptions, Sandbox, WorkerOptions, load_plan,
+/// };
 ///
 /// let file = ExperimentFile::read(Path::new("experiment.toml"))?;
 /// let component = load_plan(&file.plan)?;
+/// let sandbox = Sandbox::new(WorkerOptions::of_user())?;
 /// let options =
-///     ExperimentOptions { file, component, random_seed: 42, out: None, resume: false };
+///     ExperimentOptions { file, component, sandbox, random_seed: 42, out: None, resume: false };
 /// let (_stop, stopped) = tokio::sync::watch::channel(false);
 /// let mut events = |event: Event| println!("{event:?}");
 /// let mut experiment = Experiment::start(options, stopped, &mut events).await?;
@@ -144,7 +150,7 @@ impl Experiment {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let ExperimentOptions { file, component, random_seed, out, resume } = options;
+        let ExperimentOptions { file, component, sandbox, random_seed, out, resume } = options;
         for (key, set) in
             [("save_breakpoints", file.save_breakpoints), ("tensorboard", file.tensorboard)]
         {
@@ -162,7 +168,7 @@ impl Experiment {
             check_same(breakpoint, &file, &component, path)?;
         }
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
-        let job_options = job_options(&file, &component, &*aggregator, random_seed);
+        let job_options = job_options(&file, (&component, &sandbox), &*aggregator, random_seed);
         let (job, history, round) = match breakpoint {
             Some(Breakpoint { round, job, aggregator: state, history, .. }) => {
                 aggregator.restore(&state)?;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_protocol::{
-    Arguments, DataArgs, Fields, KEPT_STATES_MAX, SecaggArgs, TrainingArgs, TrainingArgsError,
-    flatten_table,
+    Arguments, DataArgs, Fields, KEPT_STATES_MAX, LimitArgs, SecaggArgs, TrainingArgs,
+    TrainingArgsError, flatten_table,
 };
 use toml::{Table, Value};
 
@@ -40,6 +40,10 @@ pub struct ExperimentFile {
     pub strategy: StrategyArgs,
     /// Secure aggregation, if it is asked for; `random` is drawn.
     pub secagg: Option<SecaggArgs>,
+    /// Whether nodes run the plan in the strict profile. Default false.
+    pub strict: bool,
+    /// Limits that nodes are asked to keep, below their own.
+    pub limits: LimitArgs,
     /// Where the federation is.
     pub network: NetworkArgs,
 }
@@ -53,6 +57,10 @@ pub struct LocalFile {
     pub training: Option<TrainingArgs>,
     /// Model arguments, keys starting with `model.`.
     pub model: Arguments,
+    /// Whether the plan runs in the strict profile.
+    pub strict: bool,
+    /// Limits below the standard ones.
+    pub limits: LimitArgs,
     /// What the file says that a local job does not follow, such as `rounds`.
     pub unused: Vec<&'static str>,
 }
@@ -100,6 +108,8 @@ impl ExperimentFile {
         let keep_breakpoints =
             fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
         let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
+        let strict = fields.boolean("strict").unwrap_or(false);
+        let limits = limits(&mut fields);
         let is_there = fields.has("data");
         let data = is_there.then(|| data(&mut fields, true)).flatten();
         let training = training(&mut fields);
@@ -130,6 +140,8 @@ impl ExperimentFile {
                 aggregator,
                 strategy,
                 secagg,
+                strict,
+                limits,
                 network,
             });
         }
@@ -157,6 +169,8 @@ impl LocalFile {
         let is_there = fields.has("training");
         let training = is_there.then(|| training(&mut fields)).flatten();
         let model = model(&mut fields);
+        let strict = fields.boolean("strict").unwrap_or(false);
+        let limits = limits(&mut fields);
         // The rest of an experiment is not used here, and no mistake.
         for key in ["name", "plan", "tensorboard", "data", "training", "network"] {
             fields.value(key);
@@ -165,7 +179,9 @@ impl LocalFile {
             ["rounds", "save_breakpoints", "keep_breakpoints", "aggregator", "strategy", "secagg"];
         let unused = experiments.into_iter().filter(|key| fields.value(key).is_some()).collect();
         match fields.finish() {
-            mistakes if mistakes.is_empty() => Ok(Self { data, training, model, unused }),
+            mistakes if mistakes.is_empty() => {
+                Ok(Self { data, training, model, strict, limits, unused })
+            }
             mistakes => Err(all(path, mistakes)),
         }
     }
@@ -247,6 +263,13 @@ fn secagg(fields: &mut Fields) -> Option<SecaggArgs> {
     }
     fields.absorb(table);
     Some(args)
+}
+
+fn limits(fields: &mut Fields) -> LimitArgs {
+    let mut table = fields.table("limits");
+    let limits = LimitArgs::read(&mut table);
+    fields.absorb(table);
+    limits
 }
 
 fn network(fields: &mut Fields) -> NetworkArgs {

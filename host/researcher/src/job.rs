@@ -13,7 +13,7 @@ use fedwasm_protocol::{
     INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Progress, Reason, ResearcherId, RoundReply,
     RoundRequest, SecaggArgs, TrainingArgs, printable, seed,
 };
-use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described};
+use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
 use fedwasm_transport::Repository;
 use futures_util::future::join_all;
@@ -34,6 +34,12 @@ const WARNINGS_MAX: usize = 1_000;
 pub struct JobOptions {
     /// The plan.
     pub component: Component,
+    /// Where the researcher asks it for its shapes and initial parameters.
+    pub sandbox: Sandbox,
+    /// Whether nodes run it in the strict profile.
+    pub strict: bool,
+    /// Limits that nodes are asked to keep, below their own.
+    pub limits: LimitArgs,
     /// Which columns of which datasets, and how.
     pub data: DataArgs,
     /// How a round trains.
@@ -123,7 +129,7 @@ impl Job {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let plan = describe(options.component.clone()).await?;
+        let plan = describe(&options.sandbox, options.component.clone()).await?;
         check_arguments(&plan, &options)?;
         let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
         let researcher = ResearcherId::random().map_err(internal)?;
@@ -172,7 +178,7 @@ impl Job {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let plan = describe(options.component.clone()).await?;
+        let plan = describe(&options.sandbox, options.component.clone()).await?;
         check_arguments(&plan, &options)?;
         let JobState { experiment_id, researcher_id, inputs, nodes, node_states, saved, params } =
             state;
@@ -541,6 +547,8 @@ impl Job {
             aux_shared: None,
             aux_own: None,
             secagg: None,
+            strict: self.options.strict,
+            limits: self.options.limits.clone(),
         };
         with_secagg(request, &self.options)
     }

@@ -39,7 +39,7 @@ pub use event::{Event, Events};
 pub use experiment::{Experiment, ExperimentOptions, ExperimentResult, run_experiment};
 pub use experiment_file::{ExperimentFile, LocalFile, NetworkArgs, random_seed, standard_training};
 pub use fedwasm_artifact::Component;
-pub use fedwasm_sandbox::Cancel;
+pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use history::{History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord};
 pub use job::{Job, JobOptions, JobState, Replies};
 pub use local_job::{LocalEvent, LocalJob, LocalOptions, LocalResult};

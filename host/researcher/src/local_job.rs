@@ -11,7 +11,7 @@ use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
-use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, Limits, Sandbox};
+use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, LimitArgs, Limits, Sandbox};
 use fedwasm_training::{Before, Event, Examples, Round, Trained, Turn, facts};
 use serde_json::Value;
 
@@ -23,6 +23,10 @@ use crate::{Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, St
 pub struct LocalOptions {
     /// The plan.
     pub component: Component,
+    /// Where it runs.
+    pub sandbox: Sandbox,
+    /// Limits below the standard ones.
+    pub limits: LimitArgs,
     /// The data file.
     pub path: PathBuf,
     /// Which columns, and how.
@@ -80,13 +84,16 @@ pub struct LocalResult {
 /// ```no_run
 /// use std::path::Path;
 /// use fedwasm_researcher::{
-///     Cancel, LocalFile, LocalJob, LocalOptions, load_plan, standard_training,
+///     Cancel, LocalFile, LocalJob, LocalOptions, Sandbox, WorkerOptions, load_plan,
+///     standard_training,
 /// };
 ///
 /// # fn main() -> Result<(), fedwasm_researcher::Error> {
 /// let file = LocalFile::read(Path::new("experiment.toml"))?;
 /// let mut job = LocalJob::new(LocalOptions {
 ///     component: load_plan(Path::new("logistic-regression.wasm"))?,
+///     sandbox: Sandbox::new(WorkerOptions::of_user())?,
+///     limits: file.limits,
 ///     path: "breast_cancer.csv".into(),
 ///     data: file.data.expect("the file says which columns"),
 ///     training: standard_training()?,
@@ -126,7 +133,8 @@ impl LocalJob {
         let file = CsvFile::open(&options.path)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
-        let plan = Sandbox::new()?.describe(&options.component, limits)?;
+        let limits = limits.lowered(&options.limits);
+        let plan = options.sandbox.describe(&options.component, limits)?;
         let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let aggregator = Arguments::new();
         let round = Round::new(&plan, &options.model, &options.training, &aggregator, &facts)?;

@@ -95,6 +95,7 @@ fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u6
 }
 
 /// Compiles the plan and asks what it is.
-pub(crate) async fn describe(component: Component) -> Result<Described, Error> {
-    blocking(move || Ok(Sandbox::new()?.describe(&component, Limits::default())?)).await
+pub(crate) async fn describe(sandbox: &Sandbox, component: Component) -> Result<Described, Error> {
+    let sandbox = sandbox.clone();
+    blocking(move || Ok(sandbox.describe(&component, Limits::default())?)).await
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{NodeId, Reason};
+use fedwasm_sandbox::Sandbox;
 use tokio::sync::watch;
 
 use crate::history::{RUNNING, WRITTEN_BY};
@@ -88,12 +89,15 @@ pub(crate) fn missing(file: &ExperimentFile, job: &Job) -> Vec<(NodeId, Reason, 
 /// What a job is told of an experiment.
 pub(crate) fn job_options(
     file: &ExperimentFile,
-    component: &Component,
+    (component, sandbox): (&Component, &Sandbox),
     aggregator: &dyn Aggregator,
     random_seed: u64,
 ) -> JobOptions {
     JobOptions {
         component: component.clone(),
+        sandbox: sandbox.clone(),
+        strict: file.strict,
+        limits: file.limits.clone(),
         data: file.data.clone(),
         training: file.training.clone(),
         model: file.model.clone(),

@@ -2,7 +2,7 @@
 
 use fedwasm_protocol::{Arguments, Value, ValueKind};
 
-use crate::describe::{Default, Metadata};
+use crate::metadata::{Default, Metadata};
 
 /// What is known about the data, for arguments that follow from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ fn hint(metadata: &Metadata, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::describe::{Argument, Task};
+    use crate::metadata::{Argument, Task};
 
     fn metadata() -> Metadata {
         let argument = |name: &str, kind, default| Argument {

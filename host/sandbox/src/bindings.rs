@@ -4,6 +4,10 @@
 use fedwasm_params::{DType, Tensor};
 use fedwasm_protocol::{Value, ValueKind};
 
+use crate::declaration::{DataSpec, Declaration, Scope, TensorSpec};
+use crate::metadata::{Argument, Default, Dependency, Metadata, Task};
+use crate::request::PlainReport;
+
 wasmtime::component::bindgen!({
     path: "../../wit",
     world: "training-plan",
@@ -101,5 +105,72 @@ impl From<types::ValueKind> for ValueKind {
             types::ValueKind::Reals => Self::Reals,
             types::ValueKind::Texts => Self::Texts,
         }
+    }
+}
+
+impl From<plan::Metadata> for Metadata {
+    fn from(said: plan::Metadata) -> Self {
+        let plan::Metadata { name, version, task, arguments, dependencies } = said;
+        let task = match task {
+            plan::Task::Classification => Task::Classification,
+            plan::Task::Regression => Task::Regression,
+            plan::Task::Other(text) => Task::Other(text),
+        };
+        let arguments = arguments.into_iter().map(|argument| Argument {
+            name: argument.name,
+            kind: argument.kind.into(),
+            default: match argument.default {
+                plan::Default::Required => Default::Required,
+                plan::Default::InputColumns => Default::InputColumns,
+                plan::Default::TargetClasses => Default::TargetClasses,
+                plan::Default::Value(value) => Default::Value(value.into()),
+            },
+            doc: argument.doc,
+        });
+        let dependencies = dependencies.into_iter().map(|dependency| match dependency {
+            plan::Dependency::HostFeature(text) => Dependency::HostFeature(text),
+            plan::Dependency::DataColumn(text) => Dependency::DataColumn(text),
+            plan::Dependency::Runtime(text) => Dependency::Runtime(text),
+        });
+        let (arguments, dependencies) = (arguments.collect(), dependencies.collect());
+        Self { name, version, task, arguments, dependencies }
+    }
+}
+
+impl From<types::TensorSpec> for TensorSpec {
+    fn from(spec: types::TensorSpec) -> Self {
+        let types::TensorSpec { name, dtype, shape, trainable, scope } = spec;
+        let scope = match scope {
+            types::Scope::Shared => Scope::Shared,
+            types::Scope::Local => Scope::Local,
+        };
+        Self { name, dtype: dtype.into(), shape, trainable, scope }
+    }
+}
+
+impl From<types::DataSpec> for DataSpec {
+    fn from(spec: types::DataSpec) -> Self {
+        Self { name: spec.name, dtype: spec.dtype.into(), shape: spec.shape }
+    }
+}
+
+impl From<plan::Declaration> for Declaration {
+    fn from(said: plan::Declaration) -> Self {
+        let specs = |specs: Vec<types::TensorSpec>| specs.into_iter().map(Into::into).collect();
+        let data = |specs: Vec<types::DataSpec>| specs.into_iter().map(Into::into).collect();
+        Self {
+            inputs: data(said.inputs),
+            targets: data(said.targets),
+            model: specs(said.model),
+            aux_in: specs(said.aux_in),
+            aux_out: specs(said.aux_out),
+            state: specs(said.state),
+        }
+    }
+}
+
+impl From<plan::Report> for PlainReport {
+    fn from(report: plan::Report) -> Self {
+        Self { steps: report.steps, rows: report.rows, metrics: report.metrics }
     }
 }

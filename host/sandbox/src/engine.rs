@@ -1,61 +1,85 @@
-//! The engine, its clock and its linker.
+//! The engine, its profiles and its linker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, OptLevel, Strategy};
 
-use crate::Error;
 use crate::bindings::TrainingPlan;
 use crate::host::Host;
 
 /// How often running plans are checked for their deadline and for
-/// cancellation.
+/// cancellation, where the process itself has to do that.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Stack of a plan. Below the 2 MiB of the threads that run it, so that
 /// recursion ends in a fault of the plan.
 const STACK_BYTES: usize = 512 << 10;
 
+/// How code is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Full speed. Results are the same on every machine as long as no NaN
+    /// is made whose bits the plan looks at.
+    #[default]
+    Standard,
+    /// NaNs have one form and fuel is counted: the same results on every
+    /// machine, whatever the plan does. Costs up to three times the time.
+    Strict,
+}
+
+/// What else an engine is set up for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EngineOptions {
+    pub(crate) profile: Profile,
+    /// Whether running code looks at the clock. Costs time in tight loops; a
+    /// worker is killed instead.
+    pub(crate) interruptible: bool,
+    /// Whether compiled code is made well or quickly.
+    pub(crate) opt_level: OptLevel,
+    /// Whether the data of memories may lie in files without a name, which
+    /// count for nothing where a process has a bound.
+    pub(crate) memory_files: bool,
+}
+
 /// An engine that grants plans the contract and nothing else. Cheap to clone.
 #[derive(Clone)]
-pub struct Sandbox {
+pub(crate) struct PlanEngine {
     pub(crate) engine: Engine,
     pub(crate) linker: Arc<Linker<Host>>,
+    pub(crate) options: EngineOptions,
 }
 
-impl Sandbox {
-    /// Sets the engine up and starts its clock.
-    ///
-    /// # Errors
-    /// [`Error::Engine`].
-    pub fn new() -> Result<Self, Error> {
-        let failed = |error: wasmtime::Error| Error::Engine { reason: format!("{error:#}") };
-        let engine = Engine::new(&config()).map_err(failed)?;
+impl PlanEngine {
+    /// Sets the engine up and starts its clock if it needs one.
+    pub(crate) fn new(options: EngineOptions) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&config(&options))?;
         let mut linker = Linker::new(&engine);
-        TrainingPlan::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host).map_err(failed)?;
-        start_clock(&engine).map_err(|error| Error::Engine { reason: error.to_string() })?;
-        Ok(Self { engine, linker: Arc::new(linker) })
-    }
-}
-
-impl std::fmt::Debug for Sandbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sandbox")
+        TrainingPlan::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+        if options.interruptible {
+            start_clock(&engine)?;
+        }
+        Ok(Self { engine, linker: Arc::new(linker), options })
     }
 }
 
 /// WebAssembly 2.0 with extended constant expressions, as
 /// [`fedwasm_artifact::FEATURES`] says; everything else is off by name, since
 /// defaults change between versions.
-fn config() -> Config {
+fn config(options: &EngineOptions) -> Config {
+    let is_strict = options.profile == Profile::Strict;
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
-        .cranelift_opt_level(OptLevel::Speed)
-        .epoch_interruption(true)
+        .cranelift_opt_level(options.opt_level)
+        .cranelift_nan_canonicalization(is_strict)
+        .consume_fuel(is_strict)
+        .epoch_interruption(options.interruptible)
+        .memory_init_cow(options.memory_files)
         .max_wasm_stack(STACK_BYTES)
         .wasm_component_model(true)
         .wasm_simd(true)
@@ -86,8 +110,8 @@ fn start_clock(engine: &Engine) -> std::io::Result<()> {
     std::thread::Builder::new().name("sandbox-clock".into()).spawn(tick).map(drop)
 }
 
-/// Stops a run from outside: within a tick if the plan computes, at its next
-/// batch otherwise. Cheap to clone.
+/// Stops a run from outside: within 10 ms, whatever the plan does. Cheap to
+/// clone.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

@@ -54,6 +54,16 @@ pub enum FaultKind {
     GaveUp,
     /// It was told to stop.
     Cancelled,
+    /// It used more of something than it may: calls of the host, bytes of one
+    /// call, handles.
+    LimitExceeded,
+    /// It used its budget of fuel.
+    OutOfFuel,
+    /// It cannot run here: it does not fit the contract, or needs what this
+    /// host does not offer.
+    Refused,
+    /// Its process died.
+    Killed,
 }
 
 impl std::fmt::Display for FaultKind {
@@ -70,6 +80,10 @@ impl std::fmt::Display for FaultKind {
             Self::NotFinite => "left the range of finite numbers",
             Self::GaveUp => "gave up",
             Self::Cancelled => "was cancelled",
+            Self::LimitExceeded => "exceeded a limit",
+            Self::OutOfFuel => "ran out of fuel",
+            Self::Refused => "is refused",
+            Self::Killed => "was killed",
         })
     }
 }
@@ -96,22 +110,6 @@ pub enum Error {
     /// The arguments are.
     #[error(transparent)]
     Argument(#[from] ArgumentError),
-    /// The plan needs something that is not here.
-    #[error("{plan} needs {need}")]
-    Dependency {
-        /// The plan.
-        plan: PlanName,
-        /// What it needs.
-        need: String,
-    },
-    /// The component does not fit the contract, or the engine refuses it.
-    #[error("plan {digest} cannot be compiled for this host: {reason}")]
-    Compile {
-        /// The plan.
-        digest: Digest,
-        /// What the engine says.
-        reason: String,
-    },
     /// The parameters do not fit the plan.
     #[error("the parameters do not fit {plan}: {source}")]
     Params {
@@ -126,6 +124,23 @@ pub enum Error {
         /// What it says.
         reason: String,
     },
+    /// There is no program to run workers with.
+    #[error(
+        "plans run in a process of their own, and there is no program `fedwasm` for it: \
+         none beside this one and none on PATH; name one, or run plans in this process"
+    )]
+    NoProgram,
+    /// A worker does not start.
+    #[error("a worker of {} does not start: {reason}", program.display())]
+    Worker {
+        /// The program.
+        program: std::path::PathBuf,
+        /// What happened.
+        reason: String,
+    },
+    /// The cache of compiled plans cannot be used.
+    #[error("the cache of compiled plans: {0}")]
+    Cache(std::io::Error),
     /// The engine cannot be set up.
     #[error("the WebAssembly engine cannot be set up: {reason}")]
     Engine {

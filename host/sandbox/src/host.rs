@@ -3,15 +3,18 @@
 use std::time::Instant;
 
 use fedwasm_params::{DType, Tensor};
-use fedwasm_protocol::printable;
+use fedwasm_protocol::Limits;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
+use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 
 use crate::Cancel;
 use crate::bindings::types::{self, AccessError};
 use crate::bindings::{loader, monitor, predictions, random, store};
-use crate::limits::{Limits, Meter};
+use crate::gate::Gate;
+use crate::meter::Meter;
+use crate::request::Export;
 use crate::store::{CHUNK_BYTES_MAX, Slot};
 
 /// Rows for a plan.
@@ -36,7 +39,7 @@ pub trait Loader: Send {
 }
 
 /// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
     /// For the plan's author.
     Debug,
@@ -62,17 +65,6 @@ pub enum Event {
     },
 }
 
-/// Which export is running, and so which imports are open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Export {
-    Describe,
-    Declare,
-    Init,
-    Train,
-    Predict,
-    Validate,
-}
-
 /// The state behind the imports of one call.
 pub(crate) struct Host {
     pub(crate) export: Export,
@@ -85,23 +77,38 @@ pub(crate) struct Host {
     pub(crate) loader_error: Option<String>,
     /// Batches handed out.
     pub(crate) n_batches: u64,
-    /// Rows handed out, repetitions counted.
-    pub(crate) n_rows: u64,
     /// Rows of each batch handed out for predictions.
     pub(crate) batch_rows: Vec<u32>,
     /// Scores of each batch, by its index.
     pub(crate) predictions: Vec<Option<Tensor>>,
     prediction_bytes: usize,
     random: ChaCha20Rng,
-    events: Box<dyn FnMut(Event) + Send>,
-    log_lines: u64,
-    scalars: u64,
+    gate: Gate,
+    /// Calls of the imports.
+    pub(crate) calls: u64,
     /// The newest line of level error: the message of a panic.
     pub(crate) last_error: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) meter: Meter,
+    pub(crate) watch: Watch,
+}
+
+/// Who may end a call from outside. A worker has nobody: it is killed.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
     pub(crate) cancel: Cancel,
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Ends a call from within; wasmtime hands it back.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    #[error("the deadline passed")]
+    Deadline,
+    #[error("cancelled")]
+    Cancelled,
+    #[error("too many calls of the host")]
+    HostCalls,
 }
 
 impl Host {
@@ -109,10 +116,9 @@ impl Host {
         export: Export,
         limits: Limits,
         random: ChaCha20Rng,
-        cancel: Cancel,
+        watch: Watch,
         events: Box<dyn FnMut(Event) + Send>,
     ) -> Self {
-        let now = Instant::now();
         Self {
             export,
             model: Slot::default(),
@@ -122,20 +128,26 @@ impl Host {
             loader: None,
             loader_error: None,
             n_batches: 0,
-            n_rows: 0,
             batch_rows: Vec::new(),
             predictions: Vec::new(),
             prediction_bytes: 0,
             random,
-            events,
-            log_lines: 0,
-            scalars: 0,
+            gate: Gate::new(limits.clone(), events),
+            calls: 0,
             last_error: None,
             meter: Meter::new(&limits),
-            cancel,
-            deadline: now.checked_add(limits.time()).unwrap_or(now),
+            watch,
             limits,
         }
+    }
+
+    /// Counts a call of an import.
+    fn enter(&mut self) -> Result<()> {
+        self.calls += 1;
+        if self.calls > self.limits.host_calls_max {
+            return Err(Stop::HostCalls.into());
+        }
+        Ok(())
     }
 
     fn slot(&mut self, slot: store::Slot) -> &mut Slot {
@@ -151,7 +163,7 @@ impl Host {
         if !matches!(self.export, Export::Train | Export::Predict | Export::Validate) {
             return Err(AccessError::Closed);
         }
-        if self.cancel.is_cancelled() {
+        if self.watch.cancel.is_cancelled() {
             return Err(AccessError::Cancelled);
         }
         if self.loader_error.is_some() {
@@ -168,19 +180,14 @@ impl Host {
         };
         let index = self.n_batches;
         self.n_batches += 1;
-        self.n_rows += u64::from(batch.rows);
         let cross = |tensors: Vec<(String, Tensor)>| -> Vec<(String, types::Tensor)> {
             tensors.into_iter().map(|(name, tensor)| (name, tensor.into())).collect()
         };
-        // Whatever the loader holds, targets never reach a prediction.
-        let targets = match self.export {
-            Export::Predict => {
-                self.batch_rows.push(batch.rows);
-                Vec::new()
-            }
-            _ => cross(batch.targets),
-        };
-        Ok(Some(loader::Batch { index, rows: batch.rows, inputs: cross(batch.inputs), targets }))
+        if self.export == Export::Predict {
+            self.batch_rows.push(batch.rows);
+        }
+        let Batch { rows, inputs, targets } = batch;
+        Ok(Some(loader::Batch { index, rows, inputs: cross(inputs), targets: cross(targets) }))
     }
 
     fn take_scores(&mut self, index: u64, scores: types::Tensor) -> Result<(), AccessError> {
@@ -190,9 +197,7 @@ impl Host {
         let index = usize::try_from(index).map_err(|_| AccessError::Mismatch)?;
         let rows = *self.batch_rows.get(index).ok_or(AccessError::Mismatch)?;
         let scores = Tensor::try_from(scores).map_err(|_| AccessError::Mismatch)?;
-        let is_scores =
-            matches!(scores.shape(), [got, columns] if *got == u64::from(rows) && *columns > 0);
-        if scores.dtype() != DType::Float32 || !is_scores || !scores.is_finite() {
+        if !are_scores(&scores, rows) {
             return Err(AccessError::Mismatch);
         }
         self.prediction_bytes = self.prediction_bytes.saturating_add(scores.data().len());
@@ -209,6 +214,13 @@ impl Host {
     }
 }
 
+/// Whether this is what `emit` takes for a batch of `rows` rows.
+pub(crate) fn are_scores(scores: &Tensor, rows: u32) -> bool {
+    let is_table =
+        matches!(scores.shape(), [got, columns] if *got == u64::from(rows) && *columns > 0);
+    scores.dtype() == DType::Float32 && is_table && scores.is_finite()
+}
+
 impl types::Host for Host {}
 
 impl store::Host for Host {
@@ -219,6 +231,7 @@ impl store::Host for Host {
         offset: u64,
         len: u32,
     ) -> Result<Result<Vec<u8>, AccessError>> {
+        self.enter()?;
         let open = match self.export {
             Export::Train => true,
             Export::Predict | Export::Validate => slot == store::Slot::Model,
@@ -234,6 +247,7 @@ impl store::Host for Host {
         offset: u64,
         data: Vec<u8>,
     ) -> Result<Result<(), AccessError>> {
+        self.enter()?;
         Ok(match (self.export, slot) {
             (Export::Init, store::Slot::Model) => self.model.write(index, offset, &data, true),
             (Export::Train, store::Slot::AuxIn) => Err(AccessError::ReadOnly),
@@ -245,54 +259,46 @@ impl store::Host for Host {
 
 impl loader::Host for Host {
     fn next(&mut self) -> Result<Result<Option<loader::Batch>, AccessError>> {
+        self.enter()?;
         Ok(self.take_batch())
     }
 }
 
 impl predictions::Host for Host {
     fn emit(&mut self, index: u64, scores: types::Tensor) -> Result<Result<(), AccessError>> {
+        self.enter()?;
         Ok(self.take_scores(index, scores))
     }
 }
 
 impl monitor::Host for Host {
     fn log(&mut self, level: monitor::Level, message: String) -> Result<()> {
-        let end = message.floor_char_boundary(self.limits.log_line_bytes_max);
-        let line = printable(&message[..end]);
-        if level == monitor::Level::Error {
-            self.last_error = Some(line.clone());
-        }
-        self.log_lines += 1;
-        if self.log_lines <= self.limits.log_lines_max {
-            let level = match level {
-                monitor::Level::Debug => Level::Debug,
-                monitor::Level::Info => Level::Info,
-                monitor::Level::Warn => Level::Warn,
-                monitor::Level::Error => Level::Error,
-            };
-            (self.events)(Event::Log(level, line));
+        self.enter()?;
+        let level = match level {
+            monitor::Level::Debug => Level::Debug,
+            monitor::Level::Info => Level::Info,
+            monitor::Level::Warn => Level::Warn,
+            monitor::Level::Error => Level::Error,
+        };
+        let line = self.gate.log(level, &message);
+        if level == Level::Error {
+            self.last_error = Some(line);
         }
         Ok(())
     }
 
     fn scalars(&mut self, values: Vec<(String, f64)>) -> Result<Result<(), AccessError>> {
+        self.enter()?;
         if !matches!(self.export, Export::Train | Export::Validate) {
             return Ok(Err(AccessError::Closed));
         }
-        // An empty report is an event, too.
-        self.scalars = self.scalars.saturating_add(values.len().max(1) as u64);
-        if self.scalars > self.limits.scalars_max {
-            return Ok(Err(AccessError::Exhausted));
-        }
-        let finite = values.into_iter().filter(|(_, value)| value.is_finite());
-        let values = finite.map(|(name, value)| (printable(&name), value)).collect();
-        (self.events)(Event::Scalars { step: self.n_batches, values });
-        Ok(Ok(()))
+        Ok(self.gate.scalars(self.n_batches, values).then_some(()).ok_or(AccessError::Exhausted))
     }
 }
 
 impl random::Host for Host {
     fn bytes(&mut self, len: u32) -> Result<Result<Vec<u8>, AccessError>> {
+        self.enter()?;
         if matches!(self.export, Export::Describe | Export::Declare) {
             return Ok(Err(AccessError::Closed));
         }

@@ -1,30 +1,43 @@
 //! Runs training plans within limits and grants them nothing but the
-//! contract. Opens no socket and no file, and approves nothing: callers hand
-//! in an admitted component, arguments, tensors and a loader, and get events
-//! and one result back.
+//! contract. Opens no socket and approves nothing: callers hand in an admitted
+//! component, arguments, tensors and a loader, and get events and one result
+//! back.
 //!
 //! A plan climbs by types: [`Component`](fedwasm_artifact::Component) is
 //! admitted, [`Described`] was compiled and asked what it is, [`Session`] knows
 //! its shapes and runs. Every call gets a fresh store, which is thrown away
 //! afterwards: a plan keeps nothing, and what trapped is never entered again.
+//!
+//! There are two walls. The inner one is WebAssembly: [`guest`], [`host`]. The
+//! outer one is a process of its own for every plan: [`worker`]. Both see a
+//! call as the same plain data: [`request`]. What comes back is checked in
+//! [`session`], on this side of both.
 
 mod arguments;
 mod bindings;
-mod describe;
+mod cache;
+mod declaration;
 mod engine;
 mod fault;
+mod gate;
+mod guest;
 mod host;
-mod limits;
+mod metadata;
+mod meter;
+mod request;
+mod sandbox;
 mod session;
 mod store;
+mod worker;
 
 pub use arguments::{ArgumentError, DataFacts};
-pub use describe::{
-    Argument, DataSpec, Declaration, Default, Dependency, Described, Metadata, Scope, Task,
-    TensorSpec,
-};
-pub use engine::{Cancel, Sandbox};
+pub use declaration::{DataSpec, Declaration, Scope, TensorSpec};
+pub use engine::{Cancel, Profile};
 pub use fault::{Error, Fault, FaultKind, PlanName};
+pub use fedwasm_protocol::{LimitArgs, Limits};
 pub use host::{Batch, Event, Level, Loader};
-pub use limits::Limits;
+pub use metadata::{Argument, Default, Dependency, Metadata, Task};
+pub use request::Usage;
+pub use sandbox::{Described, Sandbox, WorkerOptions};
 pub use session::{Outcome, Report, Session, Start, n_bytes};
+pub use worker::{Protection, WORKER_ARGUMENT, serve_worker};

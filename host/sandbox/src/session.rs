@@ -1,21 +1,15 @@
-//! A plan that runs.
+//! A plan that runs, and the checks on what a call leaves behind.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_params::{DType, Params, Tensor};
 use fedwasm_protocol::{Arguments, Metrics, printable};
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
-use wasmtime::{Store, Trap, UpdateDeadline};
 
-use crate::bindings::types::{self, PlanError};
-use crate::bindings::{TrainingPlan, TrainingPlanPre, plan};
-use crate::describe::{Declaration, TensorSpec, check_declaration};
-use crate::host::{Event, Export, Host, Loader};
-use crate::store::Slot;
-use crate::{Cancel, Described, Error, Fault, FaultKind, Limits, PlanName, Sandbox};
+use crate::declaration::{Declaration, TensorSpec};
+use crate::host::{Batch, Event, Loader, are_scores};
+use crate::request::{Answer, Export, PlainReport, PlainSlot, Request, Returned, Said, Usage};
+use crate::{Cancel, Described, Error, Fault, FaultKind};
 
-/// The most bytes that a plan hands to the host in one call: a chunk of a
-/// tensor and what goes with it.
-const HOSTCALL_BYTES_MAX: usize = 32 << 20;
 /// The most metrics of a report, which has to fit into a message.
 const METRICS_MAX: usize = 64;
 /// The longest name of a metric, in bytes.
@@ -58,6 +52,8 @@ pub struct Outcome {
     pub predictions: Vec<Tensor>,
     /// Rows handed out, repetitions counted.
     pub rows: u64,
+    /// What the call used.
+    pub usage: Usage,
 }
 
 /// A plan whose shapes are known. Each of its calls runs in a fresh store, and
@@ -75,18 +71,24 @@ impl Described {
     ///
     /// # Errors
     /// [`Error::Fault`].
-    pub fn session(&self, given: Arguments) -> Result<Session, Error> {
-        let arguments = cross(&given);
-        let call_with = Call { export: Export::Declare, ..Call::pure(&self.limits) };
-        let (declared, _) =
-            call(&self.sandbox, &self.pre, &self.plan, call_with, |plan, store| {
-                plan.fedwasm_training_plan_plan().call_declare(store, &arguments)
-            })?;
-        let declared = declared.map_err(|error| gave_up(&self.plan, error))?;
-        let declaration = check_declaration(declared, self.limits.declared_bytes_max);
-        let bad = |detail| Fault { plan: self.plan.clone(), kind: FaultKind::BadOutput, detail };
-        let declaration = declaration.map_err(bad)?;
-        Ok(Session { described: self.clone(), arguments: given, declaration })
+    pub fn session(&self, arguments: Arguments) -> Result<Session, Error> {
+        let request = Request::pure(Export::Declare, &self.limits, arguments.clone());
+        let answer = self.runner.run(&self.plan, request, None, Box::new(drop), &Cancel::new())?;
+        let Said::Declaration(declaration) = answer.said else {
+            return Err(self.bad("it does not declare its shapes".into()).into());
+        };
+        declaration.check(self.limits.declared_bytes_max).map_err(|detail| self.bad(detail))?;
+        Ok(Session { described: self.clone(), arguments, declaration })
+    }
+
+    /// A fault of this plan.
+    pub fn fault(&self, kind: FaultKind, detail: impl std::fmt::Display) -> Fault {
+        Fault { plan: self.plan.clone(), kind, detail: printable(&detail.to_string()) }
+    }
+
+    /// The plan gave something back that is not what it announced.
+    fn bad(&self, detail: String) -> Fault {
+        self.fault(FaultKind::BadOutput, detail)
     }
 }
 
@@ -106,14 +108,9 @@ impl Session {
     /// # Errors
     /// [`Error::Fault`].
     pub fn init(&self, seed: [u8; 32], cancel: &Cancel) -> Result<Params, Error> {
-        let zeros = zeros(&self.declaration.model).map_err(|error| self.misfit(error))?;
-        let arguments = cross(&self.arguments);
-        let run = self.run(Export::Init, Start { model: zeros, ..self.blank()? }, seed, cancel)?;
-        let outcome = self.call(run, |plan, store| {
-            let result = plan.call_init(store, &arguments)?;
-            Ok(result.map(|()| None))
-        })?;
-        Ok(outcome.model)
+        let model = zeros(&self.declaration.model).map_err(|error| self.misfit(error))?;
+        let start = Start { model, ..self.blank()? };
+        Ok(self.call(Export::Init, start, seed, None, Box::new(drop), cancel)?.model)
     }
 
     /// Runs `train` on the batches of `loader`.
@@ -129,13 +126,11 @@ impl Session {
         events: Box<dyn FnMut(Event) + Send>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        let arguments = cross(&self.arguments);
-        let run = self.run(Export::Train, start, seed, cancel)?;
-        let run = Call { loader: Some(loader), events, ..run };
-        self.call(run, |plan, store| Ok(plan.call_train(store, &arguments)?.map(Some)))
+        self.call(Export::Train, start, seed, Some(loader), events, cancel)
     }
 
-    /// Runs `predict` on the batches of `loader`, whose targets stay hidden.
+    /// Runs `predict` on the batches of `loader`, whose targets stay hidden:
+    /// they do not even reach the plan's process.
     ///
     /// # Errors
     /// As [`Session::train`], and [`FaultKind::BadOutput`] unless every batch
@@ -147,11 +142,8 @@ impl Session {
         loader: Box<dyn Loader>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        let arguments = cross(&self.arguments);
         let start = Start { model, ..self.blank()? };
-        let run = self.run(Export::Predict, start, seed, cancel)?;
-        let run = Call { loader: Some(loader), ..run };
-        self.call(run, |plan, store| Ok(plan.call_predict(store, &arguments)?.map(|()| None)))
+        self.call(Export::Predict, start, seed, Some(loader), Box::new(drop), cancel)
     }
 
     /// Runs `validate` on the batches of `loader`.
@@ -165,11 +157,8 @@ impl Session {
         loader: Box<dyn Loader>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        let arguments = cross(&self.arguments);
         let start = Start { model, ..self.blank()? };
-        let run = self.run(Export::Validate, start, seed, cancel)?;
-        let run = Call { loader: Some(loader), ..run };
-        self.call(run, |plan, store| Ok(plan.call_validate(store, &arguments)?.map(Some)))
+        self.call(Export::Validate, start, seed, Some(loader), Box::new(drop), cancel)
     }
 
     /// Zeros for everything that only training sees.
@@ -178,80 +167,112 @@ impl Session {
         Ok(Start { model: Params::default(), aux_in, state: None })
     }
 
-    fn run(
+    fn call(
         &self,
         export: Export,
         start: Start,
         seed: [u8; 32],
+        loader: Option<Box<dyn Loader>>,
+        events: Box<dyn FnMut(Event) + Send>,
         cancel: &Cancel,
-    ) -> Result<Call, Error> {
-        let slots = || -> Result<[Slot; 4], fedwasm_params::Error> {
-            let Declaration { model, aux_in, aux_out, state, .. } = &self.declaration;
+    ) -> Result<Outcome, Error> {
+        let Declaration { model, aux_in, aux_out, state, .. } = &self.declaration;
+        let tensors = || -> Result<[Vec<Tensor>; 4], fedwasm_params::Error> {
             let kept = match start.state {
                 Some(kept) => kept,
                 None => zeros(state)?,
             };
             Ok([
-                slot(model, start.model)?,
-                slot(aux_in, start.aux_in)?,
-                slot(aux_out, zeros(aux_out)?)?,
-                slot(state, kept)?,
+                arranged(model, start.model)?,
+                arranged(aux_in, start.aux_in)?,
+                arranged(aux_out, zeros(aux_out)?)?,
+                arranged(state, kept)?,
             ])
         };
-        Ok(Call {
+        let [of_model, of_aux_in, of_aux_out, of_state] =
+            tensors().map_err(|error| self.misfit(error))?;
+        // What a call may not write is taken from here, whatever comes back.
+        let is_init = export == Export::Init;
+        let kept = [
+            constants(model, &of_model, is_init),
+            constants(aux_out, &of_aux_out, false),
+            constants(state, &of_state, false),
+        ];
+        let request = Request {
             export,
+            arguments: self.arguments.clone(),
             limits: self.described.limits.clone(),
             seed,
-            cancel: cancel.clone(),
-            loader: None,
-            events: Box::new(drop),
-            slots: slots().map_err(|error| self.misfit(error))?,
-        })
+            model: PlainSlot::new(model, of_model),
+            aux_in: PlainSlot::new(aux_in, of_aux_in),
+            aux_out: PlainSlot::new(aux_out, of_aux_out),
+            state: PlainSlot::new(state, of_state),
+        };
+        let handed = Arc::new(Mutex::new(Vec::new()));
+        let loader = loader.map(|loader| {
+            let handed = Arc::clone(&handed);
+            Box::new(Counted { loader, handed, hides_targets: export == Export::Predict }) as _
+        });
+        let Described { runner, plan, .. } = &self.described;
+        let answer = runner.run(plan, request, loader, events, cancel)?;
+        let handed = std::mem::take(&mut *handed.lock().unwrap_or_else(PoisonError::into_inner));
+        let checked = self.check(export, answer, &handed, kept);
+        checked.map_err(|detail| self.described.bad(detail).into())
     }
 
-    fn call(
+    /// Checks what a call left behind: it may come from a process that the
+    /// plan has taken over.
+    fn check(
         &self,
-        run: Call,
-        guest: impl FnOnce(
-            &plan::Guest,
-            &mut Store<Host>,
-        ) -> wasmtime::Result<Result<Option<plan::Report>, PlanError>>,
-    ) -> Result<Outcome, Error> {
-        let Described { sandbox, pre, plan, .. } = &self.described;
-        let (result, host) = call(sandbox, pre, plan, run, |instance, store| {
-            guest(instance.fedwasm_training_plan_plan(), store)
-        })?;
-        if let Some(reason) = host.loader_error {
-            return Err(Error::Loader { reason });
-        }
-        let report = result.map_err(|error| gave_up(plan, error))?;
-        let bad = |detail| Fault { plan: plan.clone(), kind: FaultKind::BadOutput, detail };
-        let report = report.map(check_report).transpose().map_err(bad)?;
-        let predictions = match host.export {
-            Export::Predict => {
-                let mut predictions = host.predictions;
-                predictions.resize(host.batch_rows.len(), None);
-                let all: Option<Vec<Tensor>> = predictions.into_iter().collect();
-                all.ok_or_else(|| bad("a batch has no predictions".into()))?
-            }
+        export: Export,
+        answer: Answer,
+        handed: &[u32],
+        kept: [Vec<Option<Tensor>>; 3],
+    ) -> Result<Outcome, String> {
+        let n_taken = usize::try_from(answer.n_batches).ok().and_then(|n| handed.get(..n));
+        let taken = n_taken.ok_or("it took more batches than there are")?;
+        let predictions = match export {
+            Export::Predict => check_predictions(answer.predictions, taken)?,
             _ => Vec::new(),
         };
-        let named = |specs: &[TensorSpec], slot: Slot| {
-            let names = specs.iter().map(|spec| spec.name.clone());
-            Params::new(names.zip(slot.tensors).collect()).map_err(|error| self.misfit(error))
+        let report = match (export, answer.said) {
+            (Export::Train | Export::Validate, Said::Report(report)) => Some(check_report(report)?),
+            (Export::Init | Export::Predict, Said::Nothing) => None,
+            _ => return Err("it returned something else than its export does".into()),
         };
+        let Declaration { model, aux_out, state, .. } = &self.declaration;
+        let [of_model, of_aux_out, of_state] = kept;
         Ok(Outcome {
-            model: named(&self.declaration.model, host.model)?,
-            aux_out: named(&self.declaration.aux_out, host.aux_out)?,
-            state: named(&self.declaration.state, host.state)?,
+            model: whole(model, answer.model, of_model)?,
+            aux_out: whole(aux_out, answer.aux_out, of_aux_out)?,
+            state: whole(state, answer.state, of_state)?,
             report,
             predictions,
-            rows: host.n_rows,
+            rows: taken.iter().map(|rows| u64::from(*rows)).sum(),
+            usage: answer.usage,
         })
     }
 
     fn misfit(&self, source: fedwasm_params::Error) -> Error {
         Error::Params { plan: self.described.plan.clone(), source }
+    }
+}
+
+/// A loader that remembers the rows of each batch it handed out.
+struct Counted {
+    loader: Box<dyn Loader>,
+    handed: Arc<Mutex<Vec<u32>>>,
+    hides_targets: bool,
+}
+
+impl Loader for Counted {
+    fn next(&mut self) -> Result<Option<Batch>, String> {
+        let Some(mut batch) = self.loader.next()? else { return Ok(None) };
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner).push(batch.rows);
+        if self.hides_targets {
+            batch.targets.clear();
+        }
+        Ok(Some(batch))
     }
 }
 
@@ -270,129 +291,62 @@ fn zeros(specs: &[TensorSpec]) -> Result<Params, fedwasm_params::Error> {
 }
 
 /// Tensors that must be exactly the declared ones.
-fn slot(specs: &[TensorSpec], tensors: Params) -> Result<Slot, fedwasm_params::Error> {
+fn arranged(specs: &[TensorSpec], tensors: Params) -> Result<Vec<Tensor>, fedwasm_params::Error> {
     let wanted = specs.iter();
     let wanted = wanted.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
-    Ok(Slot::new(specs, tensors.arrange(wanted)?))
+    tensors.arrange(wanted)
 }
 
-/// All that one call needs beside the plan.
-pub(crate) struct Call {
-    export: Export,
-    limits: Limits,
-    seed: [u8; 32],
-    cancel: Cancel,
-    loader: Option<Box<dyn Loader>>,
-    events: Box<dyn FnMut(Event) + Send>,
-    /// Model, auxiliary variables in and out, state.
-    slots: [Slot; 4],
+/// The tensors that a call cannot write.
+fn constants(specs: &[TensorSpec], tensors: &[Tensor], any: bool) -> Vec<Option<Tensor>> {
+    let writable = specs.iter().map(|spec| spec.trainable || any);
+    let pairs = tensors.iter().zip(writable);
+    pairs.map(|(tensor, writable)| (!writable).then(|| tensor.clone())).collect()
 }
 
-impl Call {
-    /// A call that has nothing to compute.
-    pub(crate) fn pure(limits: &Limits) -> Self {
-        Self {
-            export: Export::Describe,
-            limits: limits.pure(),
-            seed: [0; 32],
-            cancel: Cancel::new(),
-            loader: None,
-            events: Box::new(drop),
-            slots: Default::default(),
-        }
+/// Puts a slot together: what came back, and what a call cannot write.
+fn whole(
+    specs: &[TensorSpec],
+    returned: Vec<Returned>,
+    constants: Vec<Option<Tensor>>,
+) -> Result<Params, String> {
+    if returned.len() != specs.len() {
+        return Err(format!("{} tensors came back, {} were declared", returned.len(), specs.len()));
     }
-}
-
-/// Ends a call from within; wasmtime hands it back to [`fault`].
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error("the deadline passed")]
-    Deadline,
-    #[error("cancelled")]
-    Cancelled,
-}
-
-/// Instantiates the plan in a fresh store, calls one export, and returns what
-/// it said and what the host holds. The store is gone afterwards.
-pub(crate) fn call<T>(
-    sandbox: &Sandbox,
-    pre: &TrainingPlanPre<Host>,
-    plan: &PlanName,
-    call: Call,
-    guest: impl FnOnce(&TrainingPlan, &mut Store<Host>) -> wasmtime::Result<T>,
-) -> Result<(T, Host), Error> {
-    let random = ChaCha20Rng::from_seed(call.seed);
-    let mut host = Host::new(call.export, call.limits, random, call.cancel, call.events);
-    let [model, aux_in, aux_out, state] = call.slots;
-    (host.model, host.aux_in, host.aux_out, host.state) = (model, aux_in, aux_out, state);
-    host.loader = call.loader;
-    let mut store = Store::new(&sandbox.engine, host);
-    store.limiter(|host| &mut host.meter);
-    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|store| {
-        let host = store.data();
-        if host.cancel.is_cancelled() {
-            return Err(Stop::Cancelled.into());
-        }
-        if std::time::Instant::now() >= host.deadline {
-            return Err(Stop::Deadline.into());
-        }
-        Ok(UpdateDeadline::Continue(1))
-    });
-    let result = pre.instantiate(&mut store).and_then(|instance| guest(&instance, &mut store));
-    let host = store.into_data();
-    match result {
-        Ok(value) => Ok((value, host)),
-        Err(error) => match host.loader_error {
-            Some(reason) => Err(Error::Loader { reason }),
-            None => Err(fault(plan, &host, &error).into()),
-        },
+    let mut tensors = Vec::with_capacity(specs.len());
+    for ((spec, Returned(bytes)), constant) in specs.iter().zip(returned).zip(constants) {
+        let tensor = match (constant, bytes) {
+            (Some(constant), _) => constant,
+            (None, Some(bytes)) => {
+                let tensor = Tensor::new(spec.dtype, spec.shape.clone(), bytes.into_vec());
+                tensor.map_err(|error| format!("`{}`: {error}", spec.name))?
+            }
+            (None, None) => return Err(format!("`{}` did not come back", spec.name)),
+        };
+        tensors.push((spec.name.clone(), tensor));
     }
+    Params::new(tensors).map_err(|error| error.to_string())
 }
 
-/// Names what happened inside the engine.
-fn fault(plan: &PlanName, host: &Host, error: &wasmtime::Error) -> Fault {
-    let limits = &host.limits;
-    let out_of_memory = || format!("its limit is {} bytes", limits.memory_bytes_max);
-    let (kind, detail) = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
-        (Some(Stop::Deadline), _) => {
-            (FaultKind::DeadlineExceeded, format!("its limit is {} ms", limits.time_ms_max))
+fn check_predictions(
+    predictions: Vec<Option<crate::request::PlainTensor>>,
+    taken: &[u32],
+) -> Result<Vec<Tensor>, String> {
+    if predictions.len() != taken.len() {
+        return Err(format!("predictions of {} batches, not {}", predictions.len(), taken.len()));
+    }
+    let scores = |(scores, rows): (Option<crate::request::PlainTensor>, &u32)| {
+        let scores = scores.ok_or("a batch has no predictions")?;
+        let scores = Tensor::try_from(scores).map_err(|error| error.to_string())?;
+        match are_scores(&scores, *rows) {
+            true => Ok(scores),
+            false => Err("predictions that are no scores".to_owned()),
         }
-        (Some(Stop::Cancelled), _) => (FaultKind::Cancelled, "asked to stop".into()),
-        (None, Some(Trap::StackOverflow)) => {
-            (FaultKind::StackExhausted, "recursion without end?".into())
-        }
-        (None, Some(Trap::UnreachableCodeReached)) if host.meter.refused => {
-            (FaultKind::OutOfMemory, out_of_memory())
-        }
-        (None, Some(Trap::UnreachableCodeReached)) => {
-            let message = host.last_error.clone();
-            (FaultKind::Panicked, message.unwrap_or_else(|| "without a message".into()))
-        }
-        (None, Some(trap)) => (FaultKind::Crashed, trap.to_string()),
-        (None, None) if host.meter.refused => (FaultKind::OutOfMemory, out_of_memory()),
-        (None, None) => (FaultKind::Crashed, printable(&format!("{error:#}"))),
     };
-    Fault { plan: plan.clone(), kind, detail }
+    predictions.into_iter().zip(taken).map(scores).collect()
 }
 
-fn gave_up(plan: &PlanName, error: PlanError) -> Fault {
-    let (kind, detail) = match error {
-        PlanError::Cancelled => (FaultKind::Cancelled, "asked to stop".to_owned()),
-        PlanError::InvalidArgument(text) => (FaultKind::InvalidArgument, text),
-        PlanError::BadData(text) => (FaultKind::BadData, text),
-        PlanError::NonFinite(text) => {
-            let hint = "try a smaller learning rate or standardised inputs";
-            (FaultKind::NotFinite, format!("{text}; {hint}"))
-        }
-        PlanError::Unsupported(text) => (FaultKind::GaveUp, format!("unsupported: {text}")),
-        PlanError::Internal(text) => (FaultKind::GaveUp, text),
-    };
-    Fault { plan: plan.clone(), kind, detail: printable(&detail) }
-}
-
-fn check_report(report: plan::Report) -> Result<Report, String> {
+fn check_report(report: PlainReport) -> Result<Report, String> {
     if report.metrics.len() > METRICS_MAX {
         return Err(format!("{} metrics, at most {METRICS_MAX}", report.metrics.len()));
     }
@@ -407,8 +361,4 @@ fn check_report(report: plan::Report) -> Result<Report, String> {
         metrics.insert(name, value);
     }
     Ok(Report { steps: report.steps, rows: report.rows, metrics })
-}
-
-fn cross(arguments: &Arguments) -> Vec<(String, types::Value)> {
-    arguments.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect()
 }

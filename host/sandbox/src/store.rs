@@ -3,7 +3,7 @@
 use fedwasm_params::Tensor;
 
 use crate::bindings::types::AccessError;
-use crate::describe::TensorSpec;
+use crate::request::{PlainSlot, Returned};
 
 /// The most bytes of one call (design of the contract, `store.wit`).
 pub(crate) const CHUNK_BYTES_MAX: usize = 16 << 20;
@@ -11,14 +11,27 @@ pub(crate) const CHUNK_BYTES_MAX: usize = 16 << 20;
 /// One list of tensors.
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
-    pub(crate) tensors: Vec<Tensor>,
+    tensors: Vec<Tensor>,
     /// Whether each may be written.
     trainable: Vec<bool>,
 }
 
 impl Slot {
-    pub(crate) fn new(specs: &[TensorSpec], tensors: Vec<Tensor>) -> Self {
-        Self { tensors, trainable: specs.iter().map(|spec| spec.trainable).collect() }
+    /// # Errors
+    /// A tensor whose bytes do not fill its shape.
+    pub(crate) fn new(plain: PlainSlot) -> Result<Self, fedwasm_params::Error> {
+        let tensors = plain.tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { tensors, trainable: plain.trainable })
+    }
+
+    /// What goes back: the tensors that the call could write; `any` as for
+    /// [`Slot::write`].
+    pub(crate) fn returned(self, any: bool) -> Vec<Returned> {
+        let Self { tensors, trainable } = self;
+        let back = |(tensor, trainable): (Tensor, bool)| {
+            Returned((trainable || any).then(|| tensor.into_parts().2.into()))
+        };
+        tensors.into_iter().zip(trainable).map(back).collect()
     }
 
     /// Returns `len` bytes from `offset` on.
@@ -63,18 +76,11 @@ fn range(offset: u64, len: usize, of: usize) -> Result<std::ops::Range<usize>, A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::describe::Scope;
     use fedwasm_params::DType;
 
     fn slot(trainable: bool) -> Slot {
-        let spec = TensorSpec {
-            name: "w".into(),
-            dtype: DType::Float32,
-            shape: vec![2],
-            trainable,
-            scope: Scope::Shared,
-        };
-        Slot::new(&[spec], vec![Tensor::zeros(DType::Float32, vec![2]).unwrap()])
+        let tensors = vec![Tensor::zeros(DType::Float32, vec![2]).unwrap()];
+        Slot { tensors, trainable: vec![trainable] }
     }
 
     #[test]

@@ -24,12 +24,6 @@ pub enum Error {
         /// The column.
         column: String,
     },
-    /// The plan declares something that this version does not offer.
-    #[error("the plan declares {what}, which this version does not offer")]
-    NotOffered {
-        /// What it declares.
-        what: String,
-    },
     /// What a node kept, or what a researcher sent, is not what the plan declares.
     #[error("{what}: {source}")]
     Tensors {
@@ -60,36 +54,6 @@ pub enum Error {
         bytes: u64,
         /// The bound.
         max: u64,
-    },
-    /// A trained parameter is not finite.
-    #[error("parameter `{name}` is not finite after training; try a smaller learning rate")]
-    NotFinite {
-        /// The parameter.
-        name: String,
-    },
-    /// The plan did not look at all rows, or says that it saw others.
-    #[error("the plan saw {got} rows, there are {given}")]
-    RowCount {
-        /// What it saw, or says.
-        got: u64,
-        /// Rows that there are.
-        given: u64,
-    },
-    /// The plan predicts more or fewer numbers a row than there are targets.
-    #[error("the plan predicts {got} numbers a row, there are {expected} targets")]
-    Outputs {
-        /// Numbers a row.
-        got: usize,
-        /// Targets a row.
-        expected: usize,
-    },
-    /// The scores do not fit the task.
-    #[error("the plan's scores have {columns} columns for a target with class {class}")]
-    Scores {
-        /// Columns of the scores.
-        columns: usize,
-        /// The largest class seen.
-        class: i64,
     },
     /// The scales of another dataset.
     #[error("the preprocessing has no scale for column `{column}`")]

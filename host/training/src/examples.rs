@@ -5,10 +5,11 @@ use std::sync::Arc;
 use fedwasm_dataset::{CsvFile, Table};
 use fedwasm_params::DType;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, seed};
-use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Dependency, Metadata};
+use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Dependency, Described, Metadata};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::round::not_offered;
 use crate::shuffle::split;
 use crate::{Error, Preprocessing, Round, Turn};
 
@@ -96,10 +97,9 @@ impl Examples {
     /// [`Error::Dataset`], [`Error::EmptyPart`], and those of a plan that
     /// wants other columns.
     pub fn read(file: &CsvFile, data: &DataArgs, run: &Round, turn: &Turn) -> Result<Self, Error> {
-        let (metadata, declaration) = (run.plan().metadata(), run.declaration());
         let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
         let table = file.table(data.inputs.as_deref(), &data.target)?;
-        let kind = target_kind(metadata, declaration, table.input_names())?;
+        let kind = target_kind(run.plan(), run.declaration(), table.input_names())?;
         let seed = match shuffle_testing_dataset {
             true => seed::split_of_round(turn.random_seed, turn.round),
             false => seed::split(turn.random_seed),
@@ -128,12 +128,12 @@ impl Examples {
     pub fn read_held_out(
         file: &CsvFile,
         data: &DataArgs,
-        metadata: &Metadata,
+        plan: &Described,
         declaration: &Declaration,
         preprocessing: Option<&Preprocessing>,
     ) -> Result<Self, Error> {
         let table = file.table(data.inputs.as_deref(), &data.target)?;
-        let kind = target_kind(metadata, declaration, table.input_names())?;
+        let kind = target_kind(plan, declaration, table.input_names())?;
         let preprocessing = match preprocessing {
             Some(preprocessing) => preprocessing.arranged(table.input_names())?,
             None => Preprocessing::identity(table.input_names()),
@@ -186,12 +186,12 @@ fn rows(
 /// target. A table gives one input, float32 [columns], and one target,
 /// int64 [] or float32 [1].
 fn target_kind(
-    metadata: &Metadata,
+    plan: &Described,
     declaration: &Declaration,
     columns: &[String],
 ) -> Result<TargetKind, Error> {
-    let not_offered = |what: String| Error::NotOffered { what };
-    for dependency in &metadata.dependencies {
+    let not_offered = |what: String| not_offered(plan, what);
+    for dependency in &plan.metadata().dependencies {
         if let Dependency::DataColumn(column) = dependency
             && !columns.contains(column)
         {

@@ -7,12 +7,23 @@ use std::collections::BTreeMap;
 use fedwasm_params::Tensor;
 use fedwasm_protocol::{Metric, Metrics};
 
-use crate::Error;
 use crate::examples::Targets;
 
 /// The class that precision, recall and F1 are of when at most two occur
 /// (scikit-learn's `pos_label`).
 const POSITIVE: i64 = 1;
+
+/// Why scores fit no targets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadScores {
+    #[error("scores of {got} rows, there are {given}")]
+    Rows { got: usize, given: usize },
+    #[error("it predicts {got} numbers a row, there are {expected} targets")]
+    Outputs { got: usize, expected: usize },
+    /// The class is that of a row: this text stays at the node.
+    #[error("its scores have {columns} columns, for a target with class {class}")]
+    NoColumn { columns: usize, class: i64 },
+}
 
 /// Computes the standard metrics of `predictions`, float32 [rows, columns]
 /// batch after batch, in the order of `targets`.
@@ -30,9 +41,8 @@ const POSITIVE: i64 = 1;
 /// Reals: `mean_square_error`, `mean_absolute_error` and `explained_variance`.
 ///
 /// # Errors
-/// [`Error::RowCount`], [`Error::Scores`] for a class without a column,
-/// [`Error::Outputs`] for other than one column for reals.
-pub(crate) fn standard(predictions: &[Tensor], targets: &Targets) -> Result<Metrics, Error> {
+/// [`BadScores`].
+pub(crate) fn standard(predictions: &[Tensor], targets: &Targets) -> Result<Metrics, BadScores> {
     match targets {
         Targets::Classes(classes) => Ok(classification(&labels(predictions, classes)?)),
         Targets::Reals(reals) => {
@@ -77,7 +87,7 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// Counts the rows of every class that occurs among targets or predictions.
-fn labels(predictions: &[Tensor], classes: &[i64]) -> Result<BTreeMap<i64, Label>, Error> {
+fn labels(predictions: &[Tensor], classes: &[i64]) -> Result<BTreeMap<i64, Label>, BadScores> {
     let mut labels: BTreeMap<i64, Label> = BTreeMap::new();
     let mut n_rows = 0;
     for scores in predictions {
@@ -88,7 +98,7 @@ fn labels(predictions: &[Tensor], classes: &[i64]) -> Result<BTreeMap<i64, Label
             let Some(&class) = classes.get(n_rows - 1) else { continue };
             let has_column = usize::try_from(class).is_ok_and(|class| class < n_columns);
             if n_columns > 1 && !has_column {
-                return Err(Error::Scores { columns: n_columns, class });
+                return Err(BadScores::NoColumn { columns: n_columns, class });
             }
             let said = predicted_class(row);
             labels.entry(class).or_default().are += 1;
@@ -144,12 +154,12 @@ fn classification(labels: &BTreeMap<i64, Label>) -> Metrics {
 }
 
 /// Returns all rows of `predictions`, row-major.
-fn outputs(predictions: &[Tensor], n_outputs: usize) -> Result<Vec<f64>, Error> {
+fn outputs(predictions: &[Tensor], n_outputs: usize) -> Result<Vec<f64>, BadScores> {
     let mut outputs = Vec::new();
     for scores in predictions {
         let got = n_columns(scores);
         if got != n_outputs {
-            return Err(Error::Outputs { got, expected: n_outputs });
+            return Err(BadScores::Outputs { got, expected: n_outputs });
         }
         outputs.extend(scores.floats().unwrap_or_default());
     }
@@ -215,10 +225,10 @@ fn n_columns(scores: &Tensor) -> usize {
     scores.shape().last().map_or(1, |columns| *columns as usize)
 }
 
-fn check_rows(got: usize, given: usize) -> Result<(), Error> {
+fn check_rows(got: usize, given: usize) -> Result<(), BadScores> {
     match got == given {
         true => Ok(()),
-        false => Err(Error::RowCount { got: got as u64, given: given as u64 }),
+        false => Err(BadScores::Rows { got, given }),
     }
 }
 
@@ -271,7 +281,7 @@ mod tests {
         Tensor::from_f32(vec![rows, columns as u64], values).unwrap()
     }
 
-    fn classes(columns: usize, scores: &[f32], classes: &[i64]) -> Result<Metrics, Error> {
+    fn classes(columns: usize, scores: &[f32], classes: &[i64]) -> Result<Metrics, BadScores> {
         standard(&[tensor(columns, scores)], &Targets::Classes(classes.to_vec()))
     }
 
@@ -317,7 +327,7 @@ mod tests {
         for class in [2, -1, i64::MAX] {
             let result = classes(2, &[0.0, 1.0], &[class]);
             assert!(
-                matches!(result, Err(Error::Scores { columns: 2, class: got }) if got == class)
+                matches!(result, Err(BadScores::NoColumn { columns: 2, class: got }) if got == class)
             );
         }
     }
@@ -327,7 +337,9 @@ mod tests {
         for columns in [0, 2, 3] {
             let scores = Tensor::from_f32(vec![1, columns as u64], &vec![0.5; columns]).unwrap();
             let result = standard(&[scores], &Targets::Reals(vec![1.0]));
-            assert!(matches!(result, Err(Error::Outputs { got, expected: 1 }) if got == columns));
+            assert!(
+                matches!(result, Err(BadScores::Outputs { got, expected: 1 }) if got == columns)
+            );
         }
     }
 
@@ -336,10 +348,10 @@ mod tests {
         for targets in [Targets::Classes(vec![0, 1]), Targets::Reals(vec![0.0, 1.0])] {
             for n_rows in [0, 1, 3] {
                 let scores = tensor(1, &vec![0.5; n_rows]);
-                let Err(Error::RowCount { got, given: 2 }) = standard(&[scores], &targets) else {
+                let Err(BadScores::Rows { got, given: 2 }) = standard(&[scores], &targets) else {
                     panic!("{n_rows} rows for {targets:?}");
                 };
-                assert_eq!(got, n_rows as u64);
+                assert_eq!(got, n_rows);
             }
             assert!(standard(&[], &targets).is_err());
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fedwasm_params::{Params, SUMMABLE, Tensor};
 use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Declaration, Described, Level, Outcome, Scope, Session, Start, Task,
-    TensorSpec,
+    Cancel, DataFacts, Declaration, Described, FaultKind, Level, Outcome, Report, Scope, Session,
+    Start, Task, TensorSpec,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -96,7 +96,7 @@ impl Round {
     /// Resolves the arguments and asks the plan for its shapes.
     ///
     /// # Errors
-    /// [`Error::Sandbox`], [`Error::NotOffered`].
+    /// [`Error::Sandbox`].
     pub fn new(
         plan: &Described,
         model: &Arguments,
@@ -131,10 +131,10 @@ impl Round {
     /// Draws the initial parameters, those local to nodes among them.
     ///
     /// # Errors
-    /// [`Error::Sandbox`], [`Error::NotFinite`].
+    /// [`Error::Sandbox`].
     pub fn initial_params(&self, random_seed: u64, cancel: &Cancel) -> Result<Params, Error> {
         let params = self.session.init(seed::init(random_seed), cancel)?;
-        check_finite(&params)?;
+        self.check_finite(&params)?;
         Ok(params)
     }
 
@@ -178,11 +178,8 @@ impl Round {
         let seed = seed::plan(turn.random_seed, turn.round, &turn.node);
         let Outcome { model, aux_out, state, report, rows, .. } =
             self.session.train(start, seed, Box::new(loader), events, cancel)?;
-        [&model, &aux_out, &state].into_iter().try_for_each(check_finite)?;
-        let report = report.ok_or(Error::RowCount { got: 0, given: rows })?;
-        if report.rows != rows {
-            return Err(Error::RowCount { got: report.rows, given: rows });
-        }
+        [&model, &aux_out, &state].into_iter().try_for_each(|params| self.check_finite(params))?;
+        let report = check_rows(self.plan(), report, rows)?;
         let (optimizer, metrics): (Vec<_>, Vec<_>) =
             report.metrics.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
         let short = |(name, value): (String, f64)| (name[OPTIMIZER.len()..].to_owned(), value);
@@ -214,6 +211,14 @@ impl Round {
         let (model, _) = self.whole(before.params, before.kept, random_seed, cancel)?;
         let batch_size = self.training.test_batch_size.unwrap_or(0);
         score(&self.session, examples, model, batch_size, cancel)
+    }
+
+    fn check_finite(&self, params: &Params) -> Result<(), Error> {
+        let Some((name, _)) = params.iter().find(|(_, tensor)| !tensor.is_finite()) else {
+            return Ok(());
+        };
+        let text = format!("`{name}` is not finite; try a smaller learning rate");
+        Err(fedwasm_sandbox::Error::from(self.plan().fault(FaultKind::NotFinite, text)).into())
     }
 
     fn start(&self, before: Before, random_seed: u64, cancel: &Cancel) -> Result<Start, Error> {
@@ -319,20 +324,21 @@ fn score(
     // Scores are the same whoever asks and whenever: one seed for all.
     let seed = [0; 32];
     let loader = || Box::new(TestLoader::new(Arc::clone(rows), batch_size));
+    let plan = session.described();
     let all = |seen: u64| match seen == rows.len() as u64 {
         true => Ok(()),
-        false => Err(Error::RowCount { got: seen, given: rows.len() as u64 }),
+        // A plan must not choose the rows that it is scored on.
+        false => Err(bad(plan, format!("it looked at {seen} rows of {}", rows.len()))),
     };
     let own = session.validate(params.clone(), seed, loader(), cancel)?;
     all(own.rows)?;
-    all(own.report.as_ref().map_or(0, |report| report.rows))?;
-    let mut metrics = own.report.map(|report| report.metrics).unwrap_or_default();
-    if !matches!(session.described().metadata().task, Task::Other(_)) {
+    let mut metrics = check_rows(plan, own.report, own.rows)?.metrics;
+    if !matches!(plan.metadata().task, Task::Other(_)) {
         let scores = session.predict(params, seed, loader(), cancel)?;
-        // A plan must not choose the rows that it is scored on.
         all(scores.rows)?;
+        let standard = metrics::standard(&scores.predictions, &rows.targets);
         // The host's own numbers win over a plan that uses their names.
-        metrics.extend(metrics::standard(&scores.predictions, &rows.targets)?);
+        metrics.extend(standard.map_err(|error| bad(plan, error))?);
     }
     Ok(Evaluation { n_rows: rows.len() as u64, metrics })
 }
@@ -346,7 +352,7 @@ fn session(plan: &Described, given: &Arguments, facts: &DataFacts) -> Result<Ses
     for spec in shared {
         if !SUMMABLE.contains(&spec.dtype) {
             let what = format!("the parameter `{}` of {}", spec.name, spec.dtype);
-            return Err(Error::NotOffered { what });
+            return Err(not_offered(plan, what));
         }
     }
     Ok(session)
@@ -365,9 +371,24 @@ fn check_batch(rows: &Rows, batch_size: u32) -> Result<(), Error> {
     }
 }
 
-fn check_finite(params: &Params) -> Result<(), Error> {
-    match params.iter().find(|(_, tensor)| !tensor.is_finite()) {
-        Some((name, _)) => Err(Error::NotFinite { name: name.to_owned() }),
-        None => Ok(()),
+/// Checks that the plan says it saw the rows that it was handed.
+fn check_rows(plan: &Described, report: Option<Report>, handed: u64) -> Result<Report, Error> {
+    let report = report.ok_or_else(|| bad(plan, "it gave no report"))?;
+    match report.rows == handed {
+        true => Ok(report),
+        false => {
+            let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
+            Err(bad(plan, text))
+        }
     }
+}
+
+fn bad(plan: &Described, what: impl std::fmt::Display) -> Error {
+    fedwasm_sandbox::Error::from(plan.fault(FaultKind::BadOutput, what)).into()
+}
+
+/// The plan declares something that this version does not offer.
+pub(crate) fn not_offered(plan: &Described, what: impl std::fmt::Display) -> Error {
+    let text = format!("it declares {what}, which this version does not offer");
+    fedwasm_sandbox::Error::from(plan.fault(FaultKind::Refused, text)).into()
 }

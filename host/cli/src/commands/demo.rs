@@ -12,7 +12,7 @@ use fedwasm_protocol::{DataArgs, Evaluation};
 use fedwasm_researcher::{
     EvaluateOptions, ExperimentFile, ExperimentOptions, LocalJob, LocalOptions, evaluate,
 };
-use fedwasm_sandbox::{Cancel, Limits};
+use fedwasm_sandbox::{Cancel, LimitArgs};
 use fedwasm_training::Preprocessing;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::command_error::{CommandError, FAILED};
 use crate::commands::evaluate::load_preprocessing;
-use crate::commands::{blocking, experiment};
+use crate::commands::{blocking, experiment, sandbox};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
@@ -110,6 +110,7 @@ impl Demo {
         let options = ExperimentOptions {
             file: file.clone(),
             component: component.clone(),
+            sandbox: sandbox(false, &self.printer)?,
             random_seed: SEED,
             out: Some(self.dir.clone()),
             resume: false,
@@ -183,13 +184,8 @@ impl Demo {
         let dir = self.site_dir(site);
         let id = format!("site-{site}");
         let parsed = id.parse().map_err(|error| CommandError::new(FAILED, error))?;
-        let config = NodeConfig {
-            id: parsed,
-            mqtt: mqtt.to_owned(),
-            repository: repository.to_owned(),
-            force_secure_aggregation: false,
-            limits: Limits::default(),
-        };
+        let (mqtt, repository) = (mqtt.to_owned(), repository.to_owned());
+        let config = NodeConfig::new(parsed, mqtt, repository);
         let node = dir.join("node");
         config.create(&node)?;
         let (_, folder) = NodeConfig::open(&node)?;
@@ -261,6 +257,8 @@ repository = "{repository}"
             training.epochs = Some(u64::from(self.rounds));
             let options = LocalOptions {
                 component: component.clone(),
+                sandbox: sandbox(false, &self.printer)?,
+                limits: LimitArgs::default(),
                 path: dir.join("train.csv"),
                 data: file.data.clone(),
                 training,
@@ -294,6 +292,7 @@ repository = "{repository}"
         }
         let options = EvaluateOptions {
             component: component.clone(),
+            sandbox: sandbox(false, &self.printer)?,
             params: params.clone(),
             data: DataArgs { tags: Vec::new(), ..file.data.clone() },
             model: file.model.clone(),

@@ -9,7 +9,7 @@ use fedwasm_training::Preprocessing;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::target;
+use crate::commands::{sandbox, target};
 use crate::printer::Printer;
 
 /// The largest `preprocessing.json`, in bytes.
@@ -68,6 +68,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let is_scaled = preprocessing.is_some();
     let options = EvaluateOptions {
         component,
+        sandbox: sandbox(file.strict, printer)?,
         params: load_params(&args.params)?,
         data: DataArgs { tags: Vec::new(), target, inputs, standardize: false },
         model: file.model,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::command_error::{CommandError, USAGE};
+use crate::commands::sandbox;
 use crate::printer::Printer;
 use crate::progress::Bars;
 use crate::stop::stop_signal;
@@ -52,8 +53,14 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
                 return Err(CommandError::new(USAGE, message));
             }
             let component = load_plan(&file.plan)?;
-            let options =
-                ExperimentOptions { random_seed: seed(&file)?, file, component, out, resume };
+            let options = ExperimentOptions {
+                random_seed: seed(&file)?,
+                sandbox: sandbox(file.strict, printer)?,
+                file,
+                component,
+                out,
+                resume,
+            };
             let stop = stop_signal(false)?;
             let result = run_and_show(options.clone(), printer, stop).await?;
             printer.line(format!("parameters sha256:{}", result.params_sha256));

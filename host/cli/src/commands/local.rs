@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{blocking, target};
+use crate::commands::{blocking, sandbox, target};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
@@ -37,6 +37,10 @@ pub(crate) struct Args {
     /// Parameters to start from (.mpk or .safetensors); drawn by the plan if none.
     #[arg(long)]
     params: Option<PathBuf>,
+    /// Run the plan in the strict profile: the same result on every machine,
+    /// whatever the plan does, and up to three times slower.
+    #[arg(long)]
+    strict: bool,
     /// Where params.mpk, params.safetensors, preprocessing.json, history.json,
     /// curve.svg and report.html go.
     #[arg(long)]
@@ -103,6 +107,8 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
     training.random_seed = Some(seed);
     Ok(LocalOptions {
         component: load_plan(&args.plan)?,
+        sandbox: sandbox(args.strict || file.strict, printer)?,
+        limits: file.limits,
         path: args.data.clone(),
         data,
         training,

@@ -1,6 +1,7 @@
 //! One module a command; the folder mirrors the command line.
 
 mod demo;
+mod doctor;
 mod evaluate;
 mod experiment;
 mod local;
@@ -10,6 +11,7 @@ mod nodes;
 mod plan;
 
 use clap::{Parser, Subcommand};
+use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
 
 use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::printer::Printer;
@@ -48,6 +50,8 @@ pub(crate) enum Command {
     /// Run an experiment on a federation, and look at it.
     #[command(subcommand)]
     Experiment(experiment::Command),
+    /// Say what this machine gives plans, and what it cannot.
+    Doctor,
 }
 
 /// Runs a command to its end.
@@ -65,11 +69,27 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             Command::Node(command) => node::run(command, printer).await,
             Command::Nodes(args) => nodes::run(args, printer).await,
             Command::Experiment(command) => experiment::run(command, printer).await,
+            Command::Doctor => doctor::run(printer),
         }
     });
     // A plan that was told to stop does so within a tick; nothing else is waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
+}
+
+/// Where plans run: in workers of this program. Without a cache they start
+/// slower, and nothing else.
+fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
+    let options = WorkerOptions::of_user();
+    let sandbox = match Sandbox::new(options.clone()) {
+        Err(fedwasm_sandbox::Error::Cache(error)) => {
+            printer.note(format!("compiled plans are not kept: {error}"));
+            Sandbox::new(WorkerOptions { cache: None, ..options })
+        }
+        result => result,
+    };
+    let profile = if strict { Profile::Strict } else { Profile::Standard };
+    Ok(sandbox?.with_profile(profile))
 }
 
 /// The column to predict, from the flag or from the file.

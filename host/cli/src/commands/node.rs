@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use fedwasm_node::{Dataset, Datasets, NodeConfig, serve};
 use fedwasm_protocol::{DatasetId, NodeId};
-use fedwasm_sandbox::Limits;
 use serde_json::{Value, json};
 
 use crate::command_error::CommandError;
@@ -87,13 +86,7 @@ pub(crate) enum Kind {
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
         Command::Init { dir, id, mqtt, repository } => {
-            let config = NodeConfig {
-                id,
-                mqtt,
-                repository,
-                force_secure_aggregation: false,
-                limits: Limits::default(),
-            };
+            let config = NodeConfig::new(id, mqtt, repository);
             config.create(&dir)?;
             printer.line(format!("node {} in {}", config.id, dir.display()));
             printer.event("result", &json!({ "node": config.id, "dir": dir }));

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use fedwasm_researcher::{LocalFile, load_plan};
-use fedwasm_sandbox::{
-    DataFacts, Declaration, Default, Dependency, Limits, Metadata, Sandbox, TensorSpec,
-};
+use fedwasm_sandbox::{DataFacts, Declaration, Default, Dependency, Limits, Metadata, TensorSpec};
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
+use crate::commands::sandbox;
 use crate::printer::Printer;
 
 /// Build and inspect training plans.
@@ -68,7 +67,7 @@ fn inspect(
 ) -> Result<(), CommandError> {
     let component = load_plan(file)?;
     let inspection = component.inspect();
-    let described = Sandbox::new()?.describe(&component, Limits::default())?;
+    let described = sandbox(false, printer)?.describe(&component, Limits::default())?;
     let metadata = described.metadata();
     let model = match args {
         Some(path) => LocalFile::read(&path)?.model,
