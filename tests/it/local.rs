@@ -126,7 +126,7 @@ fn deeds_of_a_plan_end_in_named_faults() {
         ("recurse", "exhausted its stack"),
         ("panic", "panicked: panicked at misbehaves/src/lib.rs:"),
         ("divide", "panicked"),
-        ("infinite", "is not finite after training"),
+        ("infinite", "`linear.weight` is not finite"),
         ("narrow", "gave up: the host refused predictions: mismatch"),
     ] {
         let text = format!(

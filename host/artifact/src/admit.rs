@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use fedwasm_protocol::{BlobRef, Digest};
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use fedwasm_protocol::{BlobRef, Digest, printable};
+use wasmparser::{Validator, WasmFeatures};
 
+use crate::structure::{Structure, invalid};
+use crate::world::{self, Misfit};
 use crate::{CONTRACT, CONTRACT_VERSION};
 
 /// The largest component, in bytes. A Python plan brings its interpreter:
@@ -62,17 +64,43 @@ pub enum AdmissionError {
         /// What the validator says.
         reason: String,
     },
+    /// Has more of something than any plan needs.
+    #[error("the plan has {got} {what}, at most {max} are admitted")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        got: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// Uses something that no plan needs.
+    #[error("the plan uses {what}, which is not admitted")]
+    Unwanted {
+        /// What it uses.
+        what: &'static str,
+    },
     /// Wants something that no plan gets.
     #[error(
-        "the plan imports `{name}`, which is not granted; a plan may import {CONTRACT} and nothing else"
+        "the plan imports {}, which is not granted; a plan may import {CONTRACT} and nothing else",
+        list(names)
     )]
     ForbiddenImport {
-        /// The import.
-        name: String,
+        /// The imports.
+        names: Vec<String>,
     },
     /// Exports no plan.
     #[error("the plan does not export `{CONTRACT}/plan@{CONTRACT_VERSION}`")]
     MissingExport,
+    /// Its functions are not those of the contract.
+    #[error(
+        "the plan does not fit {CONTRACT}@{CONTRACT_VERSION}:{misfit}\n\
+         help: build it again with the SDK of this version: `fedwasm plan build`"
+    )]
+    Misfit {
+        /// How it differs.
+        misfit: Misfit,
+    },
     /// Built for another contract.
     #[error("the plan was built for {CONTRACT}@{got}, this host speaks {CONTRACT_VERSION}")]
     OtherVersion {
@@ -82,8 +110,9 @@ pub enum AdmissionError {
 }
 
 impl Component {
-    /// Admits `bytes`, in this order: size, preamble, validity, imports,
-    /// exports. Exports beside the contract's are tolerated.
+    /// Admits `bytes`, in this order: size, preamble, counts, validity, imports,
+    /// exports, the types of the contract. Exports beside the contract's are
+    /// tolerated.
     ///
     /// # Errors
     /// [`AdmissionError`], the first that applies.
@@ -93,20 +122,18 @@ impl Component {
             return Err(AdmissionError::TooLarge { got: size, max: COMPONENT_BYTES_MAX });
         }
         check_preamble(&bytes)?;
-        let invalid = |error: wasmparser::BinaryReaderError| AdmissionError::Invalid {
-            reason: error.to_string(),
-        };
-        Validator::new_with_features(FEATURES).validate_all(&bytes).map_err(invalid)?;
-        let (imports, exports) = outer_names(&bytes).map_err(invalid)?;
-        for import in &imports {
-            match interface(import) {
-                Some((_, version)) => check_version(version)?,
-                None => return Err(AdmissionError::ForbiddenImport { name: import.clone() }),
-            }
-        }
+        let Structure { imports, exports } = Structure::of(&bytes)?;
+        let mut validator = Validator::new_with_features(FEATURES);
+        let types = validator.validate_all(&bytes).map_err(invalid)?;
+        check_imports(&imports)?;
         let plan = exports.iter().filter_map(|export| interface(export));
         let plan = plan.filter(|(name, _)| *name == "plan").map(|(_, version)| version).next();
         check_version(plan.ok_or(AdmissionError::MissingExport)?)?;
+        let names = |names: &[String]| -> Vec<String> {
+            names.iter().filter(|name| interface(name).is_some()).cloned().collect()
+        };
+        let checked = world::check(&types, &names(&imports), &names(&exports));
+        checked.map_err(|misfit| AdmissionError::Misfit { misfit })?;
         let blob = BlobRef::of(&bytes);
         Ok(Self { bytes: bytes.into(), blob, imports, exports })
     }
@@ -159,28 +186,33 @@ fn check_preamble(bytes: &[u8]) -> Result<(), AdmissionError> {
     Err(AdmissionError::NotAComponent { got })
 }
 
-/// Names of the outermost imports and exports, in order.
-fn outer_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), wasmparser::BinaryReaderError> {
-    let (mut imports, mut exports) = (Vec::new(), Vec::new());
-    let mut depth = 0usize;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
-            Payload::Version { encoding: Encoding::Module | Encoding::Component, .. } => depth += 1,
-            Payload::End(_) => depth -= 1,
-            Payload::ComponentImportSection(section) if depth == 1 => {
-                for import in section {
-                    imports.push(import?.name.name.to_owned());
-                }
-            }
-            Payload::ComponentExportSection(section) if depth == 1 => {
-                for export in section {
-                    exports.push(export?.name.name.to_owned());
-                }
-            }
-            _ => {}
+/// The interfaces that a plan may import; look-alikes are none of them.
+const GRANTED: [&str; 6] = ["types", "store", "loader", "predictions", "monitor", "random"];
+
+/// Checks that a component asks for nothing but the contract, and names all
+/// that it asks for beyond it.
+fn check_imports(imports: &[String]) -> Result<(), AdmissionError> {
+    let mut forbidden = Vec::new();
+    let mut versions = Vec::new();
+    for import in imports {
+        match interface(import) {
+            Some((name, version)) if GRANTED.contains(&name) => versions.push(version),
+            _ => forbidden.push(printable(import)),
         }
     }
-    Ok((imports, exports))
+    if !forbidden.is_empty() {
+        return Err(AdmissionError::ForbiddenImport { names: forbidden });
+    }
+    versions.into_iter().try_for_each(check_version)
+}
+
+/// The first names of a list, each in quotes.
+fn list(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(4).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// Takes `fedwasm:training-plan/store@0.1.0` apart into `store` and `0.1.0`.
@@ -189,7 +221,7 @@ fn interface(name: &str) -> Option<(&str, &str)> {
 }
 
 fn check_version(version: &str) -> Result<(), AdmissionError> {
-    let other = || AdmissionError::OtherVersion { got: version.to_owned() };
+    let other = || AdmissionError::OtherVersion { got: printable(version) };
     let got: semver::Version = version.parse().map_err(|_| other())?;
     // Before 1.0 each minor version is a contract of its own.
     let same = got.major == CONTRACT_VERSION.major
@@ -237,7 +269,7 @@ mod tests {
         let mut component = Component::new();
         component.section(&types).section(&imports);
         let error = refusal(&component.finish());
-        assert!(matches!(&error, AdmissionError::ForbiddenImport { .. }));
+        assert!(matches!(&error, AdmissionError::ForbiddenImport { .. }), "{error}");
         assert!(error.to_string().contains("`wasi:clocks/wall-clock@0.2.0`"), "{error}");
     }
 

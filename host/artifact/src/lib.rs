@@ -6,6 +6,8 @@ mod build;
 mod cargo;
 mod inspect;
 mod provenance;
+mod structure;
+mod world;
 
 use std::path::Path;
 
@@ -13,6 +15,10 @@ pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
 pub use inspect::Inspection;
 pub use provenance::Provenance;
+pub use structure::{
+    COMPONENTS_MAX, DEPTH_MAX, FUNCTIONS_MAX, ITEMS_MAX, MODULES_MAX, NAME_BYTES_MAX, TYPES_MAX,
+};
+pub use world::Misfit;
 
 /// Says which compiler would build plans here, or what is missing for it.
 ///

@@ -1,0 +1,155 @@
+//! What a component is made of, counted before anything looks closer.
+
+use wasmparser::{
+    CanonicalFunction, CanonicalOption, ComponentExternName, Encoding, Parser, Payload,
+};
+
+use crate::AdmissionError;
+
+/// Components and modules inside of each other; toolchains emit 3.
+pub const DEPTH_MAX: usize = 16;
+/// Core modules. A Rust plan has 4, a Python plan about 20.
+pub const MODULES_MAX: usize = 64;
+/// Components, the outer one among them.
+pub const COMPONENTS_MAX: usize = 256;
+/// Functions of all modules together. A Python interpreter has about 20,000.
+pub const FUNCTIONS_MAX: u64 = 200_000;
+/// Types of all modules and components together.
+pub const TYPES_MAX: u64 = 50_000;
+/// Everything else that is listed in sections: imports, exports, instances,
+/// aliases, globals, elements.
+pub const ITEMS_MAX: u64 = 500_000;
+/// Bytes of the name of an import or export.
+pub const NAME_BYTES_MAX: usize = 1_024;
+
+/// What the outermost component asks for and offers, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Structure {
+    pub(crate) imports: Vec<String>,
+    pub(crate) exports: Vec<String>,
+}
+
+/// Counts so far.
+#[derive(Default)]
+struct Counts {
+    modules: usize,
+    components: usize,
+    functions: u64,
+    types: u64,
+    items: u64,
+}
+
+impl Structure {
+    /// Walks over the sections, which need not be valid. Takes time and memory
+    /// in proportion to the bytes, whatever they say.
+    ///
+    /// # Errors
+    /// [`AdmissionError::TooMany`], [`AdmissionError::Unwanted`],
+    /// [`AdmissionError::Invalid`].
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self, AdmissionError> {
+        let (mut structure, mut counts, mut depth) = (Self::default(), Counts::default(), 0_usize);
+        for payload in Parser::new(0).parse_all(bytes) {
+            let payload = payload.map_err(invalid)?;
+            match &payload {
+                Payload::Version { encoding, .. } => {
+                    depth += 1;
+                    bound("components inside of each other", depth as u64, DEPTH_MAX as u64)?;
+                    match encoding {
+                        Encoding::Module => counts.modules += 1,
+                        Encoding::Component => counts.components += 1,
+                    }
+                    bound("modules", counts.modules as u64, MODULES_MAX as u64)?;
+                    bound("components", counts.components as u64, COMPONENTS_MAX as u64)?;
+                }
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) => {
+                    for import in section.clone() {
+                        let name = name(import.map_err(invalid)?.name)?;
+                        if depth == 1 {
+                            structure.imports.push(name.to_owned());
+                        }
+                    }
+                }
+                Payload::ComponentExportSection(section) => {
+                    for export in section.clone() {
+                        let name = name(export.map_err(invalid)?.name)?;
+                        if depth == 1 {
+                            structure.exports.push(name.to_owned());
+                        }
+                    }
+                }
+                Payload::ComponentCanonicalSection(section) => {
+                    for function in section.clone() {
+                        check_options(&function.map_err(invalid)?)?;
+                    }
+                }
+                _ => {}
+            }
+            counts.add(&payload)?;
+        }
+        Ok(structure)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, payload: &Payload<'_>) -> Result<(), AdmissionError> {
+        match payload {
+            Payload::FunctionSection(section) => self.functions += u64::from(section.count()),
+            Payload::TypeSection(section) => self.types += u64::from(section.count()),
+            Payload::CoreTypeSection(section) => self.types += u64::from(section.count()),
+            Payload::ComponentTypeSection(section) => self.types += u64::from(section.count()),
+            Payload::ImportSection(section) => self.items += u64::from(section.count()),
+            Payload::ExportSection(section) => self.items += u64::from(section.count()),
+            Payload::GlobalSection(section) => self.items += u64::from(section.count()),
+            Payload::TableSection(section) => self.items += u64::from(section.count()),
+            Payload::MemorySection(section) => self.items += u64::from(section.count()),
+            Payload::ElementSection(section) => self.items += u64::from(section.count()),
+            Payload::DataSection(section) => self.items += u64::from(section.count()),
+            Payload::InstanceSection(section) => self.items += u64::from(section.count()),
+            Payload::ComponentInstanceSection(section) => self.items += u64::from(section.count()),
+            Payload::ComponentAliasSection(section) => self.items += u64::from(section.count()),
+            Payload::ComponentCanonicalSection(section) => self.items += u64::from(section.count()),
+            Payload::ComponentImportSection(section) => self.items += u64::from(section.count()),
+            Payload::ComponentExportSection(section) => self.items += u64::from(section.count()),
+            _ => return Ok(()),
+        }
+        bound("functions", self.functions, FUNCTIONS_MAX)?;
+        bound("types", self.types, TYPES_MAX)?;
+        bound("imports, exports and the like", self.items, ITEMS_MAX)
+    }
+}
+
+fn bound(what: &'static str, got: u64, max: u64) -> Result<(), AdmissionError> {
+    if got > max { Err(AdmissionError::TooMany { what, got, max }) } else { Ok(()) }
+}
+
+fn name(name: ComponentExternName<'_>) -> Result<&str, AdmissionError> {
+    match name.name.len() > NAME_BYTES_MAX {
+        true => Err(AdmissionError::TooMany {
+            what: "bytes of a name",
+            got: name.name.len() as u64,
+            max: NAME_BYTES_MAX as u64,
+        }),
+        false => Ok(name.name),
+    }
+}
+
+/// Texts cross as UTF-8 alone: converting others has been the richest source
+/// of faults in engines, and no plan needs it.
+fn check_options(function: &CanonicalFunction) -> Result<(), AdmissionError> {
+    let (CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. }) =
+        function
+    else {
+        return Ok(());
+    };
+    for option in options {
+        if matches!(option, CanonicalOption::UTF16 | CanonicalOption::CompactUTF16) {
+            return Err(AdmissionError::Unwanted { what: "texts that are not UTF-8" });
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
+    AdmissionError::Invalid { reason: fedwasm_protocol::printable(&error.to_string()) }
+}

@@ -1,0 +1,81 @@
+//! `fedwasm doctor`.
+
+use std::time::Instant;
+
+use fedwasm_sandbox::{Protection, Sandbox, WorkerOptions};
+use serde_json::{Value, json};
+
+use crate::command_error::{CommandError, FAILED};
+use crate::printer::Printer;
+
+/// One thing that was looked at.
+struct Finding {
+    what: String,
+    /// What is missing; none if nothing is.
+    missing: Option<String>,
+    detail: String,
+}
+
+impl Finding {
+    fn new(what: &str, result: Result<String, String>) -> Self {
+        let (detail, missing) = match result {
+            Ok(detail) => (detail, None),
+            Err(missing) => (String::new(), Some(missing)),
+        };
+        Self { what: what.to_owned(), missing, detail }
+    }
+}
+
+pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
+    let options = WorkerOptions::of_user();
+    let uncached = WorkerOptions { cache: None, ..options.clone() };
+    let mut findings = Vec::new();
+    let worker = Sandbox::new(uncached).and_then(|sandbox| {
+        let start = Instant::now();
+        let protections = sandbox.protections()?;
+        Ok((sandbox, protections, start.elapsed()))
+    });
+    let works = worker.is_ok();
+    match worker {
+        Ok((sandbox, protections, time)) => {
+            let program = sandbox.program().map(|program| program.display().to_string());
+            let ms = time.as_secs_f64() * 1e3;
+            let detail = format!("{}, starts in {ms:.0} ms", program.unwrap_or_default());
+            findings.push(Finding::new("worker", Ok(detail)));
+            for Protection { name, missing } in protections {
+                let result = missing.map_or(Ok("held".to_owned()), Err);
+                findings.push(Finding::new(&name, result));
+            }
+        }
+        Err(error) => findings.push(Finding::new("worker", Err(error.to_string()))),
+    }
+    findings.push(Finding::new("compiled plans", cache(options)));
+    let toolchain = fedwasm_artifact::toolchain().map_err(|error| error.to_string());
+    findings.push(Finding::new("building plans", toolchain));
+    for Finding { what, missing, detail } in &findings {
+        match missing {
+            Some(missing) => printer.line(format!("missing  {what:<22} {missing}")),
+            None => printer.line(format!("ok       {what:<22} {detail}")),
+        }
+    }
+    let all: Vec<Value> = findings
+        .iter()
+        .map(|Finding { what, missing, detail }| {
+            json!({ "what": what, "ok": missing.is_none(), "detail": missing.as_ref().unwrap_or(detail) })
+        })
+        .collect();
+    printer.event("result", &json!({ "findings": all }));
+    match works {
+        true => Ok(()),
+        false => Err(CommandError::new(FAILED, "plans cannot run here")),
+    }
+}
+
+/// Where compiled plans are kept, if they can be.
+fn cache(options: WorkerOptions) -> Result<String, String> {
+    let dir = options.cache.clone().ok_or("no home directory")?;
+    match Sandbox::new(options) {
+        Err(error @ fedwasm_sandbox::Error::Cache(_)) => Err(error.to_string()),
+        _ => Ok(format!("kept in {}", dir.display())),
+    }
+}

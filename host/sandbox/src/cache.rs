@@ -1,0 +1,143 @@
+//! Compiled plans, kept on this machine. An entry is machine code, so only
+//! what was written here with the local key is ever loaded; nothing of it
+//! comes from, or goes to, a peer.
+
+use std::io;
+use std::path::Path;
+
+use fedwasm_artifact::Component;
+use fedwasm_folder::Folder;
+use fedwasm_protocol::Digest;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use crate::engine::Profile;
+
+/// The file of the key.
+const KEY: &str = "key";
+const KEY_BYTES: usize = 32;
+const MAC_BYTES: usize = 32;
+/// How entries end.
+const SUFFIX: &str = ".compiled";
+/// The largest entry: a plan in Python has 33 MB.
+const ENTRY_BYTES_MAX: u64 = 1 << 30;
+/// The most entries; the oldest go first.
+const ENTRIES_MAX: usize = 64;
+
+/// A directory of compiled plans.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    folder: Folder,
+    key: Vec<u8>,
+}
+
+impl Cache {
+    /// Opens the cache in `dir`; makes it if need be.
+    ///
+    /// # Errors
+    /// Those of the file system, and a directory or key that others can write
+    /// or read.
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        let folder = Folder::create_private(dir)?;
+        let key = match folder.has(KEY) {
+            true => folder.read(KEY, KEY_BYTES as u64)?,
+            false => {
+                let mut key = vec![0; KEY_BYTES];
+                getrandom::fill(&mut key).map_err(io::Error::other)?;
+                folder.write(KEY, &key)?;
+                key
+            }
+        };
+        if key.len() != KEY_BYTES {
+            let text = format!("{}: not a key; remove the directory", dir.join(KEY).display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(Self { folder, key })
+    }
+
+    /// Returns what was compiled of a component, if it is here and authentic.
+    /// Anything else is reported and compiled anew.
+    pub(crate) fn get(&self, component: &Component, profile: Profile) -> Option<Vec<u8>> {
+        let entry = Entry::new(component, profile);
+        let name = entry.name();
+        if !self.folder.has(&name) {
+            return None;
+        }
+        let read = self.folder.read(&name, ENTRY_BYTES_MAX + MAC_BYTES as u64);
+        let authentic = read.map_err(|error| error.to_string()).and_then(|mut bytes| {
+            let (tag, code) =
+                bytes.split_at_checked(MAC_BYTES).ok_or_else(|| "it is cut short".to_owned())?;
+            let mac = self.mac(&entry, code)?;
+            mac.verify_slice(tag).map_err(|_| "it was not written here".to_owned())?;
+            Ok(bytes.split_off(MAC_BYTES))
+        });
+        match authentic {
+            Ok(code) => Some(code),
+            Err(reason) => {
+                self.report(component, &reason);
+                None
+            }
+        }
+    }
+
+    /// Says why an entry is of no use; it is going to be replaced.
+    pub(crate) fn report(&self, component: &Component, reason: &str) {
+        let digest = component.digest();
+        tracing::warn!("compiled plan {digest} in the cache is not used: {reason}");
+    }
+
+    /// Keeps what was compiled of a component.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn put(
+        &self,
+        component: &Component,
+        profile: Profile,
+        code: &[u8],
+    ) -> io::Result<()> {
+        if code.len() as u64 > ENTRY_BYTES_MAX {
+            return Ok(());
+        }
+        let entry = Entry::new(component, profile);
+        let mac = self.mac(&entry, code).map_err(io::Error::other)?;
+        let mut bytes = mac.finalize().into_bytes().to_vec();
+        bytes.extend_from_slice(code);
+        self.folder.write(&entry.name(), &bytes)?;
+        self.prune()
+    }
+
+    fn mac(&self, entry: &Entry, code: &[u8]) -> Result<Hmac<Sha256>, String> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.key).map_err(|error| error.to_string())?;
+        mac.update(entry.0.as_bytes());
+        mac.update(code);
+        Ok(mac)
+    }
+
+    fn prune(&self) -> io::Result<()> {
+        let mut names = self.folder.names()?;
+        names.retain(|name| name.ends_with(SUFFIX));
+        let over = names.len().saturating_sub(ENTRIES_MAX);
+        if over > 0 {
+            names.sort_by_cached_key(|name| self.folder.modified(name).ok());
+            names.iter().take(over).try_for_each(|name| self.folder.remove(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// What code follows from: the component, the engine, the machine, the profile.
+struct Entry(String);
+
+impl Entry {
+    fn new(component: &Component, profile: Profile) -> Self {
+        let (engine, digest) = (wasmtime_environ::VERSION, component.digest());
+        let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
+        Self(format!("fedwasm/compiled/v1|{digest}|wasmtime {engine}|{arch}-{os}|{profile:?}|"))
+    }
+
+    fn name(&self) -> String {
+        format!("{}{SUFFIX}", Digest::of(self.0.as_bytes()))
+    }
+}

@@ -1,0 +1,212 @@
+//! A compiled plan, and one call of it in this process.
+
+use fedwasm_protocol::printable;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+use wasmtime::component::Component;
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use crate::FaultKind;
+use crate::bindings::types::{self, PlanError};
+use crate::bindings::{TrainingPlan, TrainingPlanPre};
+use crate::engine::{PlanEngine, Profile};
+use crate::host::{Event, Host, Loader, Stop, Watch};
+use crate::request::{Answer, Export, Request, Said, Trouble, Usage};
+use crate::store::Slot;
+
+/// How wasmtime says that a plan handed over too many bytes at once; the error
+/// has no type of its own.
+const TOO_MANY_BYTES: &str = "fuel allocated for hostcalls";
+/// How wasmtime says that a plan holds too many handles.
+const TOO_MANY_HANDLES: &str = "handle limit exceeded";
+
+/// A compiled plan. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    engine: PlanEngine,
+    pre: TrainingPlanPre<Host>,
+}
+
+impl Guest {
+    /// Makes a compiled component ready to be called.
+    ///
+    /// # Errors
+    /// A component that does not fit the contract.
+    pub(crate) fn new(engine: &PlanEngine, component: &Component) -> wasmtime::Result<Self> {
+        let pre = TrainingPlanPre::new(engine.linker.instantiate_pre(component)?)?;
+        Ok(Self { engine: engine.clone(), pre })
+    }
+
+    /// Instantiates the plan in a fresh store, calls one export, and returns
+    /// what it left. The store is gone afterwards: a plan keeps nothing, and
+    /// what trapped is never entered again.
+    pub(crate) fn run(
+        &self,
+        request: Request,
+        loader: Option<Box<dyn Loader>>,
+        events: Box<dyn FnMut(Event) + Send>,
+        watch: Watch,
+    ) -> Result<Answer, Trouble> {
+        let bad = |error: fedwasm_params::Error| {
+            Trouble::Plan(FaultKind::BadOutput, format!("a tensor: {error}"))
+        };
+        let Request { export, arguments, limits, seed, model, aux_in, aux_out, state } = request;
+        let random = ChaCha20Rng::from_seed(seed);
+        let mut host = Host::new(export, limits, random, watch, events);
+        host.model = Slot::new(model).map_err(bad)?;
+        host.aux_in = Slot::new(aux_in).map_err(bad)?;
+        host.aux_out = Slot::new(aux_out).map_err(bad)?;
+        host.state = Slot::new(state).map_err(bad)?;
+        host.loader = loader;
+        let mut store = self.store(host).map_err(|error| crashed(&error))?;
+        let fuel = store.get_fuel().ok();
+        let arguments: Vec<(String, types::Value)> =
+            arguments.into_iter().map(|(key, value)| (key, value.into())).collect();
+        let result = self
+            .pre
+            .instantiate(&mut store)
+            .and_then(|plan| call(&plan, &mut store, export, &arguments));
+        let fuel = fuel.zip(store.get_fuel().ok()).map(|(before, after)| before - after);
+        let host = store.into_data();
+        if let Some(reason) = host.loader_error {
+            return Err(Trouble::Loader(reason));
+        }
+        let said = match result {
+            Ok(said) => said.map_err(gave_up)?,
+            Err(error) => return Err(trouble(&host, &error)),
+        };
+        let usage =
+            Usage { memory_bytes: host.meter.memory_bytes as u64, host_calls: host.calls, fuel };
+        let mut predictions = host.predictions;
+        predictions.resize(host.batch_rows.len(), None);
+        let is_init = export == Export::Init;
+        Ok(Answer {
+            said,
+            model: host.model.returned(is_init),
+            aux_out: host.aux_out.returned(false),
+            state: host.state.returned(false),
+            predictions: predictions.into_iter().map(|scores| scores.map(Into::into)).collect(),
+            n_batches: host.n_batches,
+            usage,
+        })
+    }
+
+    /// A store with its limits.
+    fn store(&self, host: Host) -> wasmtime::Result<Store<Host>> {
+        let limits = host.limits.clone();
+        let mut store = Store::new(&self.engine.engine, host);
+        store.limiter(|host| &mut host.meter);
+        store.set_hostcall_fuel(limits.host_call_bytes_max);
+        store.set_max_component_handles(limits.handles_max);
+        if self.engine.options.profile == Profile::Strict {
+            store.set_fuel(limits.fuel_max.unwrap_or(u64::MAX))?;
+        }
+        if self.engine.options.interruptible {
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_callback(|store| {
+                let Watch { cancel, deadline } = &store.data().watch;
+                if cancel.is_cancelled() {
+                    return Err(Stop::Cancelled.into());
+                }
+                if deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline) {
+                    return Err(Stop::Deadline.into());
+                }
+                Ok(UpdateDeadline::Continue(1))
+            });
+        }
+        Ok(store)
+    }
+}
+
+/// Calls one export.
+fn call(
+    plan: &TrainingPlan,
+    store: &mut Store<Host>,
+    export: Export,
+    arguments: &[(String, types::Value)],
+) -> wasmtime::Result<Result<Said, PlanError>> {
+    let plan = plan.fedwasm_training_plan_plan();
+    let nothing = |()| Said::Nothing;
+    let arguments = &arguments.to_vec();
+    Ok(match export {
+        Export::Describe => Ok(Said::Metadata(plan.call_describe(store)?.into())),
+        Export::Declare => {
+            plan.call_declare(store, arguments)?.map(|said| Said::Declaration(said.into()))
+        }
+        Export::Init => plan.call_init(store, arguments)?.map(nothing),
+        Export::Train => {
+            plan.call_train(store, arguments)?.map(|report| Said::Report(report.into()))
+        }
+        Export::Predict => plan.call_predict(store, arguments)?.map(nothing),
+        Export::Validate => {
+            plan.call_validate(store, arguments)?.map(|report| Said::Report(report.into()))
+        }
+    })
+}
+
+/// Names what happened inside the engine.
+fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
+    let limits = &host.limits;
+    let out_of_memory = || {
+        let detail = format!("its limit is {} bytes", limits.memory_bytes_max);
+        (FaultKind::OutOfMemory, detail)
+    };
+    let over = |detail: String| (FaultKind::LimitExceeded, detail);
+    let (kind, detail) = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
+        (Some(Stop::Deadline), _) => {
+            (FaultKind::DeadlineExceeded, format!("its limit is {} ms", limits.time_ms_max))
+        }
+        (Some(Stop::Cancelled), _) => (FaultKind::Cancelled, "asked to stop".into()),
+        (Some(Stop::HostCalls), _) => {
+            over(format!("its limit is {} calls of the host", limits.host_calls_max))
+        }
+        (None, Some(Trap::OutOfFuel)) => {
+            let budget = limits.fuel_max.unwrap_or_default();
+            (FaultKind::OutOfFuel, format!("its budget is {budget}"))
+        }
+        (None, Some(Trap::StackOverflow)) => {
+            (FaultKind::StackExhausted, "recursion without end?".into())
+        }
+        (None, Some(Trap::UnreachableCodeReached)) if host.meter.refused => out_of_memory(),
+        (None, Some(Trap::UnreachableCodeReached)) => {
+            let message = host.last_error.clone();
+            (FaultKind::Panicked, message.unwrap_or_else(|| "without a message".into()))
+        }
+        (None, Some(trap)) => (FaultKind::Crashed, trap.to_string()),
+        (None, None) => {
+            let text = format!("{error:#}");
+            match () {
+                () if text.contains(TOO_MANY_BYTES) => {
+                    let max = limits.host_call_bytes_max;
+                    over(format!("its limit is {max} bytes a call of the host"))
+                }
+                () if text.contains(TOO_MANY_HANDLES) => {
+                    over(format!("its limit is {} handles", limits.handles_max))
+                }
+                () if host.meter.refused => out_of_memory(),
+                () => (FaultKind::Crashed, printable(&text)),
+            }
+        }
+    };
+    Trouble::Plan(kind, detail)
+}
+
+fn crashed(error: &wasmtime::Error) -> Trouble {
+    Trouble::Plan(FaultKind::Crashed, printable(&format!("{error:#}")))
+}
+
+/// The plan's own words for why it has no result.
+fn gave_up(error: PlanError) -> Trouble {
+    let (kind, detail) = match error {
+        PlanError::Cancelled => (FaultKind::Cancelled, "asked to stop".to_owned()),
+        PlanError::InvalidArgument(text) => (FaultKind::InvalidArgument, text),
+        PlanError::BadData(text) => (FaultKind::BadData, text),
+        PlanError::NonFinite(text) => {
+            let hint = "try a smaller learning rate or standardised inputs";
+            (FaultKind::NotFinite, format!("{}; {hint}", printable(&text)))
+        }
+        PlanError::Unsupported(text) => (FaultKind::GaveUp, format!("unsupported: {text}")),
+        PlanError::Internal(text) => (FaultKind::GaveUp, text),
+    };
+    Trouble::Plan(kind, printable(&detail))
+}

@@ -1,0 +1,358 @@
+//! Where plans run, and a plan that is ready to.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use fedwasm_artifact::Component;
+use fedwasm_protocol::{Arguments, LimitArgs, Limits};
+use wasmtime::OptLevel;
+
+use crate::cache::Cache;
+use crate::engine::{EngineOptions, PlanEngine};
+use crate::gate::Gate;
+use crate::guest::Guest;
+use crate::host::{Event, Loader, Watch};
+use crate::metadata::Metadata;
+use crate::request::{Answer, Export, Request, Said, Trouble};
+use crate::worker::{Failure, Loaded, Protection, Worker, find_program};
+use crate::{Cancel, Error, Fault, FaultKind, PlanName, Profile};
+
+/// How plans are kept apart from the rest of the machine.
+#[derive(Clone, Debug, Default)]
+pub struct WorkerOptions {
+    /// The program of workers; if none, this one if it is `fedwasm`, else the
+    /// one beside it, else the one on `PATH`.
+    pub program: Option<PathBuf>,
+    /// Where compiled plans are kept: a directory of this user alone, made if
+    /// need be. None: every worker compiles.
+    pub cache: Option<PathBuf>,
+}
+
+impl WorkerOptions {
+    /// The program that is found, and the user's own cache:
+    /// `$XDG_CACHE_HOME/fedwasm/compiled` or `~/.cache/fedwasm/compiled`; none
+    /// without a home.
+    pub fn of_user() -> Self {
+        let dir = |key| std::env::var_os(key).map(PathBuf::from).filter(|dir| dir.is_absolute());
+        let base = dir("XDG_CACHE_HOME").or_else(|| Some(dir("HOME")?.join(".cache")));
+        Self { program: None, cache: base.map(|base| base.join("fedwasm").join("compiled")) }
+    }
+}
+
+/// Runs plans. Cheap to clone.
+#[derive(Clone)]
+pub struct Sandbox {
+    place: Arc<Place>,
+    profile: Profile,
+}
+
+/// Where plans run.
+enum Place {
+    /// In workers of this program.
+    Workers { program: PathBuf, cache: Option<Cache>, said: AtomicBool },
+    /// In this process, as fast or as strict.
+    Here { standard: PlanEngine, strict: PlanEngine },
+}
+
+impl Sandbox {
+    /// Runs every plan in a process of its own, which has nothing but the plan
+    /// and what the plan is handed.
+    ///
+    /// # Errors
+    /// [`Error::NoProgram`], [`Error::Cache`].
+    pub fn new(options: WorkerOptions) -> Result<Self, Error> {
+        let program = options.program.or_else(find_program).ok_or(Error::NoProgram)?;
+        let cache = options.cache.as_deref().map(Cache::open).transpose().map_err(Error::Cache)?;
+        let place = Arc::new(Place::Workers { program, cache, said: AtomicBool::new(false) });
+        Ok(Self { place, profile: Profile::Standard })
+    }
+
+    /// Runs plans in this process: one wall instead of two, for tests and for
+    /// hosts that are confined themselves.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn in_process() -> Result<Self, Error> {
+        Self::in_process_at(OptLevel::Speed)
+    }
+
+    /// The same with code that is made quickly instead of well.
+    ///
+    /// # Errors
+    /// [`Error::Engine`].
+    pub fn in_process_unoptimised() -> Result<Self, Error> {
+        Self::in_process_at(OptLevel::None)
+    }
+
+    fn in_process_at(opt_level: OptLevel) -> Result<Self, Error> {
+        let engine = |profile| {
+            let options =
+                EngineOptions { profile, interruptible: true, opt_level, memory_files: true };
+            PlanEngine::new(options).map_err(|error| Error::Engine { reason: format!("{error:#}") })
+        };
+        let (standard, strict) = (engine(Profile::Standard)?, engine(Profile::Strict)?);
+        Ok(Self { place: Arc::new(Place::Here { standard, strict }), profile: Profile::Standard })
+    }
+
+    /// The same place with this profile.
+    pub fn with_profile(&self, profile: Profile) -> Self {
+        Self { place: Arc::clone(&self.place), profile }
+    }
+
+    /// Starts a worker and returns what keeps it from the rest of the machine,
+    /// part by part; none if plans run in this process.
+    ///
+    /// # Errors
+    /// [`Error::Worker`].
+    pub fn protections(&self) -> Result<Vec<Protection>, Error> {
+        match &*self.place {
+            Place::Workers { program, .. } => {
+                let worker = Worker::start(program, self.profile, &Limits::default(), false)?;
+                self.say_missing(&worker.protections);
+                Ok(worker.protections.clone())
+            }
+            Place::Here { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// The program that workers run; none if plans run in this process.
+    pub fn program(&self) -> Option<&Path> {
+        match &*self.place {
+            Place::Workers { program, .. } => Some(program),
+            Place::Here { .. } => None,
+        }
+    }
+
+    /// Says once what the machine could not provide.
+    fn say_missing(&self, protections: &[Protection]) {
+        let Place::Workers { said, .. } = &*self.place else { return };
+        if said.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        for Protection { name, missing } in protections {
+            if let Some(reason) = missing {
+                tracing::warn!("plans run without this protection: {name}: {reason}");
+            }
+        }
+    }
+
+    /// Compiles a plan and asks it what it is. All later calls get `limits`.
+    /// Takes tens of milliseconds; do not call it on an async thread.
+    ///
+    /// # Errors
+    /// [`Error::Fault`], with [`FaultKind::Refused`] if the plan does not fit
+    /// the contract or needs what this host does not have; [`Error::Worker`].
+    pub fn describe(&self, component: &Component, limits: Limits) -> Result<Described, Error> {
+        let digest = component.digest();
+        let plan = PlanName { name: String::new(), version: String::new(), digest };
+        // Only one profile counts fuel.
+        let profile = if limits.fuel_max.is_some() { Profile::Strict } else { self.profile };
+        let sandbox = self.with_profile(profile);
+        let runner = sandbox.runner(component, &limits, &plan)?;
+        let request = Request::pure(Export::Describe, &limits, Arguments::new());
+        let answer = runner.run(&plan, request, None, Box::new(drop), &Cancel::new())?;
+        let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail };
+        let Said::Metadata(metadata) = answer.said else {
+            return Err(fault(FaultKind::BadOutput, "it does not describe itself".into()).into());
+        };
+        let metadata = metadata.checked().map_err(|detail| fault(FaultKind::BadOutput, detail))?;
+        let plan =
+            PlanName { name: metadata.name.clone(), version: metadata.version.clone(), digest };
+        metadata.check_dependencies().map_err(|need| Fault {
+            plan: plan.clone(),
+            kind: FaultKind::Refused,
+            detail: format!("it needs {need}"),
+        })?;
+        let component = component.clone();
+        Ok(Described { runner: Arc::new(runner), component, plan, metadata, limits })
+    }
+
+    fn runner(
+        &self,
+        component: &Component,
+        limits: &Limits,
+        plan: &PlanName,
+    ) -> Result<Runner, Error> {
+        let Place::Here { standard, strict } = &*self.place else {
+            let bench = Bench {
+                sandbox: self.clone(),
+                component: component.clone(),
+                limits: limits.clone(),
+                worker: Mutex::new(None),
+            };
+            return Ok(Runner::Worker(Box::new(bench)));
+        };
+        let engine = match self.profile {
+            Profile::Standard => standard,
+            Profile::Strict => strict,
+        };
+        let compiled =
+            wasmtime::component::Component::from_binary(&engine.engine, component.bytes());
+        let guest = compiled.and_then(|compiled| Guest::new(engine, &compiled));
+        guest.map(Runner::Here).map_err(|error| {
+            let detail = fedwasm_protocol::printable(&format!("{error:#}"));
+            Fault { plan: plan.clone(), kind: FaultKind::Refused, detail }.into()
+        })
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("program", &self.program())
+            .field("profile", &self.profile)
+            .finish()
+    }
+}
+
+/// A plan that was compiled and has said what it is. Cheap to clone; clones
+/// share one worker, which runs one call at a time.
+#[derive(Clone)]
+pub struct Described {
+    pub(crate) runner: Arc<Runner>,
+    component: Component,
+    pub(crate) plan: PlanName,
+    pub(crate) metadata: Metadata,
+    pub(crate) limits: Limits,
+}
+
+impl Described {
+    /// What the plan is.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Name, version and digest.
+    pub fn plan(&self) -> &PlanName {
+        &self.plan
+    }
+
+    /// The component.
+    pub fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// The same plan within lower limits.
+    pub fn with_limits(&self, asked: &LimitArgs) -> Self {
+        Self { limits: self.limits.lowered(asked), ..self.clone() }
+    }
+}
+
+impl std::fmt::Debug for Described {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Described").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+/// What calls a plan.
+pub(crate) enum Runner {
+    Here(Guest),
+    Worker(Box<Bench>),
+}
+
+/// Where a plan's worker sits; a new one comes when it is gone.
+pub(crate) struct Bench {
+    sandbox: Sandbox,
+    component: Component,
+    limits: Limits,
+    worker: Mutex<Option<Worker>>,
+}
+
+impl Runner {
+    /// Calls an export. `events` hears what the plan tells, within its limits.
+    pub(crate) fn run(
+        &self,
+        plan: &PlanName,
+        request: Request,
+        loader: Option<Box<dyn Loader>>,
+        events: Box<dyn FnMut(Event) + Send>,
+        cancel: &Cancel,
+    ) -> Result<Answer, Error> {
+        let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail }.into();
+        let trouble = |trouble| match trouble {
+            Trouble::Plan(kind, detail) => fault(kind, fedwasm_protocol::printable(&detail)),
+            Trouble::Loader(reason) => Error::Loader { reason },
+        };
+        match self {
+            Self::Here(guest) => {
+                let deadline = Instant::now().checked_add(request.limits.time());
+                let watch = Watch { cancel: cancel.clone(), deadline };
+                guest.run(request, loader, events, watch).map_err(trouble)
+            }
+            Self::Worker(bench) => {
+                let mut gate = Gate::new(request.limits.clone(), events);
+                match bench.run(plan, request, loader, &mut gate, cancel)? {
+                    Ok(answer) => Ok(answer),
+                    Err(Failure::Trouble(what)) => Err(trouble(what)),
+                    Err(Failure::Gone(kind, detail)) => Err(fault(kind, detail)),
+                    Err(Failure::Loader(reason)) => Err(Error::Loader { reason }),
+                }
+            }
+        }
+    }
+}
+
+impl Bench {
+    fn run(
+        &self,
+        plan: &PlanName,
+        request: Request,
+        mut loader: Option<Box<dyn Loader>>,
+        gate: &mut Gate,
+        cancel: &Cancel,
+    ) -> Result<Result<Answer, Failure>, Error> {
+        let mut seat = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worker = match seat.take().filter(|worker| !worker.is_worn()) {
+            Some(worker) => worker,
+            None => match self.start(plan)? {
+                Ok(worker) => worker,
+                Err(failure) => return Ok(Err(failure)),
+            },
+        };
+        let loader = loader.as_deref_mut().map(|loader| loader as &mut dyn Loader);
+        let result = worker.run(request, loader, gate, cancel);
+        // A worker in which something went wrong has no second chance.
+        if result.is_ok() {
+            *seat = Some(worker);
+        }
+        Ok(result)
+    }
+
+    /// Starts a worker with the plan in it.
+    fn start(&self, plan: &PlanName) -> Result<Result<Worker, Failure>, Error> {
+        let Self { sandbox, component, limits, .. } = self;
+        let Place::Workers { program, cache, .. } = &*sandbox.place else {
+            return Err(Error::NoProgram);
+        };
+        let profile = sandbox.profile;
+        let mut kept = cache.as_ref().and_then(|cache| cache.get(component, profile));
+        loop {
+            let mut worker = Worker::start(program, profile, limits, kept.is_none())?;
+            sandbox.say_missing(&worker.protections);
+            match worker.load(component.bytes(), kept.take()) {
+                Ok(Loaded::Ready) => return Ok(Ok(worker)),
+                Ok(Loaded::Compiled(code)) => {
+                    // Without it the next worker compiles again: slower, not wrong.
+                    if let Some(cache) = cache
+                        && let Err(error) = cache.put(component, profile, &code)
+                    {
+                        tracing::warn!("a compiled plan is not kept: {error}");
+                    }
+                    return Ok(Ok(worker));
+                }
+                Ok(Loaded::Stale(reason)) => {
+                    if let Some(cache) = cache {
+                        cache.report(component, &reason);
+                    }
+                }
+                Ok(Loaded::Refused(detail)) => {
+                    let plan = plan.clone();
+                    return Err(Fault { plan, kind: FaultKind::Refused, detail }.into());
+                }
+                Err(failure) => return Ok(Err(failure)),
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! What keeps a worker from the rest of the machine: the wall behind the
+//! sandbox. Each part stands alone; what the machine cannot give is reported,
+//! except for the limits on resources, without which there is no worker.
+
+use std::io;
+
+use fedwasm_protocol::Limits;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::frame::{Protection, Setup};
+
+/// Beside memories and tensors: code, stacks, the engine, buffers.
+const OWN_BYTES: u64 = 512 << 20;
+/// The least processor time, in seconds.
+const CPU_S_MIN: u64 = 10;
+
+/// Confines this process and all of its threads. `threads` is called once
+/// between: what it starts is confined, too, and nothing can be started later.
+/// `closed` is what [`close_inherited`] said.
+///
+/// # Errors
+/// Limits on resources that cannot be set.
+pub(super) fn confine(
+    setup: &Setup,
+    closed: Result<(), String>,
+    threads: impl FnOnce(),
+) -> io::Result<Vec<Protection>> {
+    let mut protections = Vec::new();
+    let mut held = |name: &str, result: Result<(), String>| {
+        protections.push(Protection { name: name.into(), missing: result.err() });
+    };
+    held("closed descriptors", closed);
+    limit_resources(setup)?;
+    held("resource limits", Ok(()));
+    #[cfg(target_os = "linux")]
+    {
+        held("network namespace", linux::leave_network());
+        held("no new privileges", linux::no_new_privileges());
+        held("landlock", linux::landlock());
+        threads();
+        held("seccomp", linux::seccomp());
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        threads();
+        for name in ["network namespace", "no new privileges", "landlock", "seccomp"] {
+            held(name, Err("only Linux has it".into()));
+        }
+    }
+    Ok(protections)
+}
+
+/// Closes what the host's own parent left open; standard streams stay.
+pub(super) fn close_inherited() -> Result<(), String> {
+    #[cfg(target_os = "linux")]
+    {
+        linux::close_from(3)
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err("only Linux has it".into())
+}
+
+/// What a worker may hold: all memories, every tensor thrice (as it comes, in
+/// use, as it goes), predictions twice, and room of its own; or what compiling
+/// takes, if that is more. Address space says nothing: the engine reserves
+/// gigabytes of it for every memory.
+fn data_bytes(setup: &Setup) -> u64 {
+    let Limits { memory_bytes_max, declared_bytes_max, prediction_bytes_max, .. } = setup.limits;
+    let times = |n: usize, times: u64| (n as u64).saturating_mul(times);
+    let run = times(memory_bytes_max, 1)
+        .saturating_add(times(declared_bytes_max, 3))
+        .saturating_add(times(prediction_bytes_max, 2))
+        .saturating_add(OWN_BYTES);
+    match setup.compile_threads {
+        0 => run,
+        _ => run.max(setup.limits.compile_bytes_max),
+    }
+}
+
+/// Processor time of a worker, for the case that nobody is left who kills it:
+/// compiling, and the time of two calls. The host replaces a worker that has
+/// used the time of one.
+fn cpu_s(setup: &Setup) -> u64 {
+    let compile = setup.limits.compile_time().as_secs() + 1;
+    let compile = compile.saturating_mul(setup.compile_threads as u64);
+    let calls = setup.limits.time().as_secs().saturating_mul(2);
+    compile.saturating_add(calls).max(CPU_S_MIN)
+}
+
+fn limit_resources(setup: &Setup) -> io::Result<()> {
+    let set = |resource, limit| {
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
+    };
+    set(Resource::Core, 0)?;
+    set(Resource::Data, data_bytes(setup))?;
+    set(Resource::Cpu, cpu_s(setup))?;
+    // The pipes, and what the next steps need; afterwards nothing can be opened.
+    set(Resource::Nofile, 16)?;
+    // A file cannot be written, even if one could be opened.
+    set(Resource::Fsize, 0)?;
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use landlock::{
+        ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset,
+        RulesetAttr as _, RulesetStatus, Scope,
+    };
+    use rustix::thread::UnshareFlags;
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule, TargetArch,
+    };
+
+    /// Closes all descriptors from `first` on.
+    pub(super) fn close_from(first: libc::c_uint) -> Result<(), String> {
+        // SAFETY: nothing of this process is open yet but the standard streams.
+        #[expect(unsafe_code, reason = "descriptors of others have no owner here")]
+        let code = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+        match code {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error().to_string()),
+        }
+    }
+
+    /// Moves into a network of its own, which has no device, and out of all
+    /// rights that root has here.
+    pub(super) fn leave_network() -> Result<(), String> {
+        let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNET;
+        // SAFETY: this thread is the only one, and neither flag separates
+        // descriptors or memory.
+        #[expect(unsafe_code, reason = "there is no safe way to leave a namespace")]
+        let left = unsafe { rustix::thread::unshare_unsafe(flags) };
+        left.map_err(|error| format!("a namespace of its own: {error}"))
+    }
+
+    pub(super) fn no_new_privileges() -> Result<(), String> {
+        rustix::thread::set_no_new_privs(true).map_err(|error| error.to_string())
+    }
+
+    /// Takes every path, port, socket without a name, and foreign process away.
+    pub(super) fn landlock() -> Result<(), String> {
+        let abi = ABI::V6;
+        let restrict = || {
+            Ruleset::default()
+                .set_compatibility(CompatLevel::BestEffort)
+                .handle_access(AccessFs::from_all(abi))?
+                .handle_access(AccessNet::from_all(abi))?
+                .scope(Scope::from_all(abi))?
+                .create()?
+                .restrict_self()
+        };
+        match restrict().map_err(|error: landlock::RulesetError| error.to_string())?.ruleset {
+            RulesetStatus::FullyEnforced => Ok(()),
+            RulesetStatus::PartiallyEnforced => {
+                Err("in part: the kernel is older than 6.12, files are closed to it".into())
+            }
+            RulesetStatus::NotEnforced => Err("the kernel does not have it".into()),
+        }
+    }
+
+    /// System calls that computing takes: memory, threads that are there
+    /// already, the two pipes, signals of its own, the end.
+    fn allowed() -> Vec<(i64, Vec<SeccompRule>)> {
+        let own_process = || {
+            let own = u64::from(std::process::id());
+            let condition =
+                SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, own);
+            condition.and_then(|condition| SeccompRule::new(vec![condition])).ok()
+        };
+        let mut calls: Vec<(i64, Vec<SeccompRule>)> = [
+            libc::SYS_read,
+            libc::SYS_write,
+            libc::SYS_readv,
+            libc::SYS_writev,
+            libc::SYS_close,
+            libc::SYS_ppoll,
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_poll,
+            libc::SYS_mmap,
+            libc::SYS_munmap,
+            libc::SYS_mprotect,
+            libc::SYS_mremap,
+            libc::SYS_madvise,
+            libc::SYS_brk,
+            libc::SYS_membarrier,
+            libc::SYS_futex,
+            libc::SYS_sched_yield,
+            libc::SYS_sched_getaffinity,
+            libc::SYS_getrandom,
+            libc::SYS_clock_gettime,
+            libc::SYS_clock_nanosleep,
+            libc::SYS_nanosleep,
+            libc::SYS_getpid,
+            libc::SYS_gettid,
+            libc::SYS_rt_sigaction,
+            libc::SYS_rt_sigprocmask,
+            libc::SYS_rt_sigreturn,
+            libc::SYS_sigaltstack,
+            libc::SYS_set_robust_list,
+            libc::SYS_rseq,
+            libc::SYS_restart_syscall,
+            libc::SYS_exit,
+            libc::SYS_exit_group,
+        ]
+        .map(|call| (call, Vec::new()))
+        .into();
+        // `abort` signals the thread itself.
+        calls.extend(own_process().map(|rule| (libc::SYS_tgkill, vec![rule])));
+        calls
+    }
+
+    /// System calls that nothing of ours makes: whoever makes one has broken
+    /// out of the sandbox, and dies.
+    const DEADLY: [i64; 24] = [
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_socket,
+        libc::SYS_socketpair,
+        libc::SYS_connect,
+        libc::SYS_bind,
+        libc::SYS_listen,
+        libc::SYS_accept4,
+        libc::SYS_sendto,
+        libc::SYS_sendmsg,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_kill,
+        libc::SYS_mount,
+        libc::SYS_setns,
+        libc::SYS_unshare,
+        libc::SYS_bpf,
+        libc::SYS_perf_event_open,
+        libc::SYS_io_uring_setup,
+        libc::SYS_keyctl,
+        libc::SYS_memfd_create,
+        libc::SYS_userfaultfd,
+        libc::SYS_init_module,
+    ];
+
+    /// Leaves the system calls that computing takes; others fail, and the
+    /// deadly ones kill. Holds for all threads.
+    pub(super) fn seccomp() -> Result<(), String> {
+        let arch: TargetArch = std::env::consts::ARCH.try_into().map_err(text)?;
+        let deadly = DEADLY.map(|call| (call, Vec::new())).into();
+        let (allow, kill) = (SeccompAction::Allow, SeccompAction::KillProcess);
+        let refuse = SeccompAction::Errno(libc::EPERM as u32);
+        // The second filter could not be set if the first let only computing through.
+        let deadly = SeccompFilter::new(deadly, allow.clone(), kill, arch);
+        let allowed = SeccompFilter::new(allowed().into_iter().collect(), refuse, allow, arch);
+        for filter in [deadly, allowed] {
+            let program: BpfProgram = filter.map_err(text)?.try_into().map_err(text)?;
+            seccompiler::apply_filter_all_threads(&program).map_err(text)?;
+        }
+        Ok(())
+    }
+
+    fn text(error: impl std::fmt::Display) -> String {
+        error.to_string()
+    }
+}

@@ -1,0 +1,425 @@
+//! A process of its own for every plan: the wall behind the sandbox. It is
+//! handed one plan, and for each call the tensors and the batches as the plan
+//! takes them; it has no keys, no files, no network and no environment. Its
+//! answers are checked as a stranger's.
+
+mod child;
+mod confine;
+mod frame;
+
+use std::io::{self, BufReader, BufWriter, Read};
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fedwasm_protocol::{Limits, printable};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_bytes::ByteBuf;
+
+pub use child::serve_worker;
+pub use frame::Protection;
+
+use crate::engine::Profile;
+use crate::gate::Gate;
+use crate::host::Loader;
+use crate::request::{Answer, Request, Trouble};
+use crate::{Cancel, Error, FaultKind};
+use frame::{FromWorker, Setup, ToWorker, VERSION};
+
+/// How long a worker may take to be ready.
+const READY_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a worker that closed its pipe may take to end.
+const END_TIME_MAX: Duration = Duration::from_millis(200);
+/// How often the end of a call is looked for.
+const TICK: Duration = Duration::from_millis(10);
+/// Beside tensors: the most of a message.
+const MESSAGE_BYTES_MAX: u64 = 64 << 20;
+/// The most of a compiled plan.
+const COMPILED_BYTES_MAX: u64 = 1 << 30;
+/// The most of a worker's last words.
+const LAST_WORDS_BYTES_MAX: u64 = 4 << 10;
+/// What a pipe may hold; the system's own bound for everybody.
+const PIPE_BYTES: usize = 1 << 20;
+/// The most threads that compile.
+const COMPILE_THREADS_MAX: usize = 8;
+
+/// The name of the program, and its word for being a worker.
+const PROGRAM: &str = "fedwasm";
+/// The argument that makes the program a worker.
+pub const WORKER_ARGUMENT: &str = "__worker";
+
+/// How a call in a worker ended without an answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The worker lives, and can be asked again.
+    Trouble(Trouble),
+    /// The worker is gone.
+    Gone(FaultKind, String),
+    /// The data.
+    Loader(String),
+}
+
+/// What came of loading a plan.
+pub(crate) enum Loaded {
+    Ready,
+    /// Compiled anew: what to keep.
+    Compiled(Vec<u8>),
+    /// What was kept is of no use here.
+    Stale(String),
+    /// The engine refuses the component.
+    Refused(String),
+}
+
+/// A running worker. Killed when dropped.
+pub(crate) struct Worker {
+    child: Child,
+    input: BufWriter<ChildStdin>,
+    output: BufReader<Deadlined<ChildStdout>>,
+    stderr: Deadlined<ChildStderr>,
+    /// Reused for messages.
+    buffers: (Vec<u8>, Vec<u8>),
+    /// What the machine gives it.
+    pub(crate) protections: Vec<Protection>,
+    limits: Limits,
+    /// Time in calls so far; the processor time that it may use is bounded.
+    spent: Duration,
+}
+
+impl Worker {
+    /// Starts a worker that is confined and waits. `compiles` says whether it
+    /// has to.
+    ///
+    /// # Errors
+    /// [`Error::Worker`].
+    pub(crate) fn start(
+        program: &Path,
+        profile: Profile,
+        limits: &Limits,
+        compiles: bool,
+    ) -> Result<Self, Error> {
+        let failed = |reason: String| Error::Worker { program: program.to_owned(), reason };
+        let mut command = Command::new(program);
+        command.arg(WORKER_ARGUMENT).env_clear().current_dir("/");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(failed("it has no pipes".into()));
+        };
+        for result in [
+            rustix::pipe::fcntl_setpipe_size(&stdin, PIPE_BYTES),
+            rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES),
+        ] {
+            // A smaller pipe is a slower one.
+            let _ = result;
+        }
+        let mut worker = Self {
+            child,
+            input: BufWriter::with_capacity(256 << 10, stdin),
+            output: BufReader::with_capacity(256 << 10, Deadlined::new(stdout)),
+            stderr: Deadlined::new(stderr),
+            buffers: (Vec::new(), Vec::new()),
+            protections: Vec::new(),
+            limits: limits.clone(),
+            spent: Duration::ZERO,
+        };
+        let n = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let compile_threads = if compiles { n.min(COMPILE_THREADS_MAX) } else { 0 };
+        let (version, limits) = (VERSION.to_owned(), limits.clone());
+        let setup = ToWorker::Setup(Setup { version, profile, limits, compile_threads });
+        let feed = |say: &mut Say<'_>, _: &AtomicBool| say(&setup);
+        let ready = worker.during(READY_TIME_MAX, &Cancel::new(), drop, feed, MESSAGE_BYTES_MAX);
+        match ready {
+            Ok(FromWorker::Ready { version, protections }) if version == VERSION => {
+                worker.protections = protections;
+                Ok(worker)
+            }
+            Ok(FromWorker::Ready { version, .. }) => {
+                Err(failed(format!("it is fedwasm {version}, this is {VERSION}")))
+            }
+            Ok(_) => Err(failed("it does not say that it is ready".into())),
+            Err(error) => {
+                let (_, reason) = worker.obituary(&error);
+                Err(failed(reason))
+            }
+        }
+    }
+
+    /// Whether this worker has had its share of processor time.
+    pub(crate) fn is_worn(&self) -> bool {
+        self.spent > self.limits.time()
+    }
+
+    /// Hands the plan over: what was `kept` of an earlier compilation, or else
+    /// the bytes of the component.
+    pub(crate) fn load(
+        &mut self,
+        component: &[u8],
+        kept: Option<Vec<u8>>,
+    ) -> Result<Loaded, Failure> {
+        let time = self.limits.compile_time();
+        let message = match kept {
+            Some(kept) => ToWorker::Load(ByteBuf::from(kept)),
+            None => ToWorker::Compile(ByteBuf::from(component)),
+        };
+        let feed = |say: &mut Say<'_>, _: &AtomicBool| say(&message);
+        let heard = self.during(time, &Cancel::new(), drop, feed, COMPILED_BYTES_MAX);
+        match heard {
+            Ok(FromWorker::Compiled(bytes)) => Ok(Loaded::Compiled(bytes.into_vec())),
+            Ok(FromWorker::Loaded) => Ok(Loaded::Ready),
+            Ok(FromWorker::Stale(reason)) => Ok(Loaded::Stale(printable(&reason))),
+            Ok(FromWorker::Refused(reason)) => Ok(Loaded::Refused(printable(&reason))),
+            Ok(_) => Err(self.confused()),
+            Err(error) => match self.obituary(&error) {
+                (FaultKind::DeadlineExceeded, _) => {
+                    let max = self.limits.compile_ms_max;
+                    let text = format!("compiling it took longer than its limit of {max} ms");
+                    Err(Failure::Gone(FaultKind::DeadlineExceeded, text))
+                }
+                (kind, text) => Err(Failure::Gone(kind, format!("compiling it: {text}"))),
+            },
+        }
+    }
+
+    /// Calls an export.
+    pub(crate) fn run(
+        &mut self,
+        request: Request,
+        loader: Option<&mut dyn Loader>,
+        gate: &mut Gate,
+        cancel: &Cancel,
+    ) -> Result<Answer, Failure> {
+        let limits = &request.limits;
+        let (time, time_ms_max) = (limits.time(), limits.time_ms_max);
+        let bytes_max = (limits.declared_bytes_max as u64)
+            .saturating_add(limits.prediction_bytes_max as u64)
+            .saturating_add(MESSAGE_BYTES_MAX);
+        let mut loader_error = None;
+        let event = |message| match message {
+            FromWorker::Log(level, line) => drop(gate.log(level, &line)),
+            FromWorker::Scalars(step, values) => drop(gate.scalars(step, values)),
+            _ => {}
+        };
+        let message = ToWorker::Run(Box::new(request));
+        let feed = |say: &mut Say<'_>, done: &AtomicBool| {
+            say(&message)?;
+            let Some(loader) = loader else { return say(&ToWorker::End) };
+            while !done.load(Ordering::Relaxed) {
+                match loader.next() {
+                    Ok(Some(batch)) => say(&ToWorker::Batch(batch.into()))?,
+                    Ok(None) => break,
+                    Err(reason) => {
+                        loader_error = Some(reason);
+                        return say(&ToWorker::Failed);
+                    }
+                }
+            }
+            say(&ToWorker::End)
+        };
+        let heard = self.during(time, cancel, event, feed, bytes_max);
+        match heard {
+            Ok(FromWorker::Done(Ok(answer))) => Ok(*answer),
+            Ok(FromWorker::Done(Err(trouble))) => match (trouble, loader_error) {
+                (Trouble::Loader(_), Some(reason)) => Err(Failure::Loader(reason)),
+                (Trouble::Loader(reason), None) => Err(Failure::Gone(FaultKind::Killed, reason)),
+                (trouble, _) => Err(Failure::Trouble(trouble)),
+            },
+            Ok(_) => Err(self.confused()),
+            Err(error) => match self.obituary(&error) {
+                (FaultKind::DeadlineExceeded, _) => {
+                    let text = format!("its limit is {time_ms_max} ms");
+                    Err(Failure::Gone(FaultKind::DeadlineExceeded, text))
+                }
+                (kind, text) => Err(Failure::Gone(kind, text)),
+            },
+        }
+    }
+
+    /// Talks for at most `time`: `feed` says what there is to say on a thread of
+    /// its own, while `event` hears what comes before the answer, which is
+    /// returned. After an error the worker is dead.
+    fn during(
+        &mut self,
+        time: Duration,
+        cancel: &Cancel,
+        mut event: impl FnMut(FromWorker),
+        feed: impl FnOnce(&mut Say<'_>, &AtomicBool) -> io::Result<()> + Send,
+        bytes_max: u64,
+    ) -> io::Result<FromWorker> {
+        let start = Instant::now();
+        let Self { child, input, output, buffers: (out, back), .. } = self;
+        output.get_mut().until(time, cancel);
+        let done = AtomicBool::new(false);
+        let heard = std::thread::scope(|scope| {
+            let feed = || {
+                let mut say = |message: &ToWorker| frame::write(input, message, out, true);
+                feed(&mut say, &done)
+            };
+            let feeder =
+                std::thread::Builder::new().name("worker-feed".into()).spawn_scoped(scope, feed);
+            let heard = feeder.and_then(|_| {
+                loop {
+                    match frame::read(output, bytes_max, back)? {
+                        Some(message @ (FromWorker::Log(..) | FromWorker::Scalars(..))) => {
+                            event(message);
+                        }
+                        Some(message) => return Ok(message),
+                        None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    }
+                }
+            });
+            done.store(true, Ordering::Relaxed);
+            if heard.is_err() {
+                // Now the feeder cannot wait for it any longer, either.
+                let _ = child.kill();
+            }
+            heard
+        });
+        self.spent += start.elapsed();
+        heard
+    }
+
+    /// It said something that is no answer to what it was asked.
+    fn confused(&mut self) -> Failure {
+        let _ = self.child.kill();
+        Failure::Gone(FaultKind::Killed, "it gave no answer to what it was asked".into())
+    }
+
+    /// Why a worker is gone: our own doing, or its death.
+    fn obituary(&mut self, error: &io::Error) -> (FaultKind, String) {
+        let ended = error.get_ref().and_then(|inner| inner.downcast_ref::<Ended>());
+        match ended {
+            Some(Ended::Deadline) => return (FaultKind::DeadlineExceeded, error.to_string()),
+            Some(Ended::Cancelled) => return (FaultKind::Cancelled, "asked to stop".into()),
+            None => {}
+        }
+        if error.kind() == io::ErrorKind::InvalidData {
+            return (
+                FaultKind::Killed,
+                format!("it sent nonsense: {}", printable(&error.to_string())),
+            );
+        }
+        let status = self.child.wait();
+        let mut words = Vec::new();
+        self.stderr.until(END_TIME_MAX, &Cancel::new());
+        // What there is of them will do.
+        let _ = (&mut self.stderr).take(LAST_WORDS_BYTES_MAX).read_to_end(&mut words);
+        let words = String::from_utf8_lossy(&words);
+        let words = match words.trim() {
+            "" => String::new(),
+            words => format!(": {}", printable(words)),
+        };
+        match status.ok().map(|status| (status.signal(), status.code())) {
+            Some((Some(XCPU), _)) => {
+                (FaultKind::DeadlineExceeded, "its processor time is used up".into())
+            }
+            // How Rust says that the process's own limit was reached.
+            Some((Some(ABRT), _)) if words.contains("memory allocation of") => {
+                (FaultKind::OutOfMemory, format!("its process could not get more{words}"))
+            }
+            Some((Some(signal), _)) => {
+                (FaultKind::Killed, format!("its process died of {}{words}", signal_name(signal)))
+            }
+            Some((None, Some(code))) => {
+                (FaultKind::Killed, format!("its process ended with code {code}{words}"))
+            }
+            _ => (FaultKind::Killed, format!("its process is gone{words}")),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("id", &self.child.id()).finish_non_exhaustive()
+    }
+}
+
+/// Says one message.
+type Say<'a> = dyn FnMut(&ToWorker) -> io::Result<()> + 'a;
+
+/// A pipe that is waited for only so long.
+struct Deadlined<P> {
+    pipe: P,
+    deadline: Option<Instant>,
+    cancel: Cancel,
+}
+
+/// Why waiting ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the deadline passed")]
+    Deadline,
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl<P> Deadlined<P> {
+    fn new(pipe: P) -> Self {
+        Self { pipe, deadline: None, cancel: Cancel::new() }
+    }
+
+    /// From now on, waits for `time`.
+    fn until(&mut self, time: Duration, cancel: &Cancel) {
+        (self.deadline, self.cancel) = (Instant::now().checked_add(time), cancel.clone());
+    }
+}
+
+impl<P: Read + AsFd> Read for Deadlined<P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.cancel.is_cancelled() {
+                return Err(io::Error::other(Ended::Cancelled));
+            }
+            let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(io::Error::other(Ended::Deadline));
+            }
+            let tick = left.map_or(TICK, |left| left.min(TICK));
+            let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(tick.subsec_nanos()) };
+            let mut pipes = [PollFd::new(&self.pipe, PollFlags::IN)];
+            match poll(&mut pipes, Some(&tick)) {
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Ok(_) => return self.pipe.read(buffer),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+const ABRT: i32 = rustix::process::Signal::ABORT.as_raw();
+const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
+
+fn signal_name(signal: i32) -> String {
+    let name = rustix::process::Signal::from_named_raw(signal).map(|signal| format!("{signal:?}"));
+    name.unwrap_or_else(|| format!("signal {signal}"))
+}
+
+/// Finds the program that workers run: this one if it is `fedwasm`, else the
+/// one beside it, else the one on `PATH`.
+pub(crate) fn find_program() -> Option<PathBuf> {
+    let own = std::env::current_exe().ok();
+    if own.as_deref().and_then(Path::file_stem).is_some_and(|name| name == PROGRAM) {
+        // Stays the same program when its file is replaced.
+        let itself = Path::new("/proc/self/exe");
+        return if itself.exists() { Some(itself.to_owned()) } else { own };
+    }
+    // Tests lie one below what cargo builds.
+    let beside = own.as_deref().and_then(Path::parent).into_iter().flat_map(|dir| {
+        let above = dir.parent().filter(|_| dir.ends_with("deps"));
+        above.into_iter().chain([dir]).map(|dir| dir.join(PROGRAM))
+    });
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&on_path).map(|dir| dir.join(PROGRAM)).collect::<Vec<_>>();
+    beside.chain(on_path).find(|path| path.is_file())
+}
