@@ -21,4 +21,4 @@ pub use tensor::Tensor;
 pub const TENSOR_BYTES_MAX: usize = 1 << 32;
 /// The most tensors in one set of parameters. Large language models have a
 /// few thousand.
-pub const TENSORS_MAX: usize = 65_536;
+pub const TENSORS_MAX: usize = 16_384;

@@ -1,10 +1,16 @@
 //! A set of named tensors.
 
+use std::collections::BTreeMap;
+
 use crate::{DType, Error, TENSORS_MAX, Tensor};
 
 /// Named tensors in a fixed order; names are unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params(Vec<(String, Tensor)>);
+pub struct Params {
+    tensors: Vec<(String, Tensor)>,
+    /// Positions of the tensors in the order of their names.
+    by_name: Vec<usize>,
+}
 
 impl Params {
     /// Returns the set of these tensors, in this order.
@@ -15,32 +21,34 @@ impl Params {
         if tensors.len() > TENSORS_MAX {
             return Err(Error::TooMany { got: tensors.len(), max: TENSORS_MAX });
         }
-        let mut names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::Duplicate { name: pair[0].to_owned() });
+        let mut by_name: Vec<usize> = (0..tensors.len()).collect();
+        by_name.sort_unstable_by_key(|at| tensors[*at].0.as_str());
+        if let Some(pair) = by_name.windows(2).find(|pair| tensors[pair[0]].0 == tensors[pair[1]].0)
+        {
+            return Err(Error::Duplicate { name: tensors[pair[0]].0.clone() });
         }
-        Ok(Self(tensors))
+        Ok(Self { tensors, by_name })
     }
 
     /// The tensors in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Tensor)> {
-        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// The number of tensors.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.tensors.len()
     }
 
     /// Whether there is no tensor.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.tensors.is_empty()
     }
 
     /// Returns the tensor of this name.
     pub fn tensor(&self, name: &str) -> Option<&Tensor> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, tensor)| tensor)
+        let found = self.by_name.binary_search_by_key(&name, |at| self.tensors[*at].0.as_str());
+        found.ok().map(|at| &self.tensors[self.by_name[at]].1)
     }
 
     /// Returns the tensors in the order of `specs`, without their names.
@@ -49,15 +57,15 @@ impl Params {
     /// [`Error::Missing`], [`Error::Unknown`] and [`Error::Mismatch`] unless
     /// names, element types and shapes are exactly those of `specs`.
     pub fn arrange<'a>(
-        mut self,
+        self,
         specs: impl IntoIterator<Item = (&'a str, DType, &'a [u64])>,
     ) -> Result<Vec<Tensor>, Error> {
-        let mut arranged = Vec::with_capacity(self.0.len());
+        let mut arranged = Vec::with_capacity(self.len());
+        let mut left: BTreeMap<String, Tensor> = self.tensors.into_iter().collect();
         for (name, dtype, shape) in specs {
-            let Some(at) = self.0.iter().position(|(key, _)| key == name) else {
+            let Some(tensor) = left.remove(name) else {
                 return Err(Error::Missing { name: name.to_owned() });
             };
-            let (_, tensor) = self.0.remove(at);
             if (tensor.dtype(), tensor.shape()) != (dtype, shape) {
                 return Err(Error::Mismatch {
                     name: name.to_owned(),
@@ -69,7 +77,7 @@ impl Params {
             }
             arranged.push(tensor);
         }
-        match self.0.into_iter().next() {
+        match left.into_iter().next() {
             Some((name, _)) => Err(Error::Unknown { name }),
             None => Ok(arranged),
         }

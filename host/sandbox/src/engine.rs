@@ -41,9 +41,6 @@ pub(crate) struct EngineOptions {
     pub(crate) interruptible: bool,
     /// Whether compiled code is made well or quickly.
     pub(crate) opt_level: OptLevel,
-    /// Whether the data of memories may lie in files without a name, which
-    /// count for nothing where a process has a bound.
-    pub(crate) memory_files: bool,
 }
 
 /// An engine that grants plans the contract and nothing else. Cheap to clone.
@@ -79,7 +76,9 @@ fn config(options: &EngineOptions) -> Config {
         .cranelift_nan_canonicalization(is_strict)
         .consume_fuel(is_strict)
         .epoch_interruption(options.interruptible)
-        .memory_init_cow(options.memory_files)
+        // Data of memories would lie in files without a name, which count for nothing where a
+        // process has a bound; and fuel would depend on whether the system has such files.
+        .memory_init_cow(false)
         .max_wasm_stack(STACK_BYTES)
         .wasm_component_model(true)
         .wasm_simd(true)

@@ -47,3 +47,54 @@ impl Gate {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What is passed on of what `say` says.
+    fn heard(limits: Limits, say: impl FnOnce(&mut Gate)) -> Vec<Event> {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let collect = Arc::clone(&heard);
+        let mut gate =
+            Gate::new(limits, Box::new(move |event| collect.lock().unwrap().push(event)));
+        say(&mut gate);
+        std::mem::take(&mut *heard.lock().unwrap())
+    }
+
+    #[test]
+    fn lines_end_at_their_limits() {
+        let lines = |limits, n: usize| {
+            let say = |gate: &mut Gate| (0..n).for_each(|_| drop(gate.log(Level::Info, "abcd")));
+            heard(limits, say).len()
+        };
+        let limits = Limits { log_lines_max: 3, ..Limits::default() };
+        assert_eq!((lines(limits.clone(), 3), lines(limits, 4)), (3, 3));
+        let limits = Limits { log_bytes_max: 8, ..Limits::default() };
+        assert_eq!((lines(limits.clone(), 2), lines(limits, 3)), (2, 2));
+        for (log_line_bytes_max, expected) in [(4, "abcd"), (3, "abc")] {
+            let limits = Limits { log_line_bytes_max, ..Limits::default() };
+            let heard = heard(limits, |gate| drop(gate.log(Level::Info, "abcd")));
+            assert_eq!(heard, [Event::Log(Level::Info, expected.into())]);
+        }
+        // A character is not cut in two.
+        let limits = Limits { log_line_bytes_max: 1, ..Limits::default() };
+        let heard = heard(limits, |gate| drop(gate.log(Level::Info, "ä")));
+        assert_eq!(heard, [Event::Log(Level::Info, String::new())]);
+    }
+
+    #[test]
+    fn numbers_end_at_their_limit() {
+        let limits = Limits { scalars_max: 3, ..Limits::default() };
+        let three = || vec![("a".to_owned(), 1.0), ("b".into(), f64::NAN), ("c".into(), 2.0)];
+        let say = |gate: &mut Gate| {
+            assert!(gate.scalars(1, three()));
+            assert!(!gate.scalars(2, vec![("d".into(), 1.0)]));
+            assert!(!gate.scalars(3, Vec::new()));
+        };
+        let values = vec![("a".to_owned(), 1.0), ("c".to_owned(), 2.0)];
+        assert_eq!(heard(limits, say), [Event::Scalars { step: 1, values }]);
+    }
+}

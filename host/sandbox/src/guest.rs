@@ -11,6 +11,7 @@ use crate::bindings::types::{self, PlanError};
 use crate::bindings::{TrainingPlan, TrainingPlanPre};
 use crate::engine::{PlanEngine, Profile};
 use crate::host::{Event, Host, Loader, Stop, Watch};
+use crate::meter::Refused;
 use crate::request::{Answer, Export, Request, Said, Trouble, Usage};
 use crate::store::Slot;
 
@@ -19,6 +20,8 @@ use crate::store::Slot;
 const TOO_MANY_BYTES: &str = "fuel allocated for hostcalls";
 /// How wasmtime says that a plan holds too many handles.
 const TOO_MANY_HANDLES: &str = "handle limit exceeded";
+/// How wasmtime says that a plan has too many instances, memories or tables.
+const TOO_MANY_INSTANCES: &str = "resource limit exceeded";
 
 /// A compiled plan. Cheap to clone.
 #[derive(Clone)]
@@ -99,7 +102,8 @@ impl Guest {
         store.set_hostcall_fuel(limits.host_call_bytes_max);
         store.set_max_component_handles(limits.handles_max);
         if self.engine.options.profile == Profile::Strict {
-            store.set_fuel(limits.fuel_max.unwrap_or(u64::MAX))?;
+            // The engine stops when nothing is left; a limit may be reached.
+            store.set_fuel(limits.fuel_max.unwrap_or(u64::MAX).saturating_add(1))?;
         }
         if self.engine.options.interruptible {
             store.set_epoch_deadline(1);
@@ -147,8 +151,11 @@ fn call(
 /// Names what happened inside the engine.
 fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
     let limits = &host.limits;
-    let out_of_memory = || {
-        let detail = format!("its limit is {} bytes", limits.memory_bytes_max);
+    let out_of_memory = |refused| {
+        let detail = match refused {
+            Refused::Memory => format!("its limit is {} bytes", limits.memory_bytes_max),
+            Refused::Table => format!("its limit is {} table elements", limits.table_elements_max),
+        };
         (FaultKind::OutOfMemory, detail)
     };
     let over = |detail: String| (FaultKind::LimitExceeded, detail);
@@ -167,14 +174,16 @@ fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
         (None, Some(Trap::StackOverflow)) => {
             (FaultKind::StackExhausted, "recursion without end?".into())
         }
-        (None, Some(Trap::UnreachableCodeReached)) if host.meter.refused => out_of_memory(),
-        (None, Some(Trap::UnreachableCodeReached)) => {
-            let message = host.last_error.clone();
-            (FaultKind::Panicked, message.unwrap_or_else(|| "without a message".into()))
-        }
+        (None, Some(Trap::UnreachableCodeReached)) => match host.meter.refused {
+            Some(refused) => out_of_memory(refused),
+            None => {
+                let message = host.last_error.clone();
+                (FaultKind::Panicked, message.unwrap_or_else(|| "without a message".into()))
+            }
+        },
         (None, Some(trap)) => (FaultKind::Crashed, trap.to_string()),
         (None, None) => {
-            let text = format!("{error:#}");
+            let text = error.root_cause().to_string();
             match () {
                 () if text.contains(TOO_MANY_BYTES) => {
                     let max = limits.host_call_bytes_max;
@@ -183,8 +192,11 @@ fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
                 () if text.contains(TOO_MANY_HANDLES) => {
                     over(format!("its limit is {} handles", limits.handles_max))
                 }
-                () if host.meter.refused => out_of_memory(),
-                () => (FaultKind::Crashed, printable(&text)),
+                () if text.contains(TOO_MANY_INSTANCES) => over(printable(&text)),
+                () => match host.meter.refused {
+                    Some(refused) => out_of_memory(refused),
+                    None => (FaultKind::Crashed, printable(&text)),
+                },
             }
         }
     };

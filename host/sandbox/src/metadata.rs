@@ -1,5 +1,7 @@
 //! What a plan says of itself, checked.
 
+use std::collections::BTreeSet;
+
 use fedwasm_artifact::CONTRACT_VERSION;
 use fedwasm_protocol::{Arguments, Value, ValueKind, printable};
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 const LIST_LEN_MAX: usize = 256;
 /// The longest name of an argument or a tensor, in bytes.
 const NAME_BYTES_MAX: usize = 256;
+/// The largest default of an argument, in bytes: it travels with every call.
+const DEFAULT_BYTES_MAX: usize = 4 << 10;
 
 /// What predictions mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,8 +99,12 @@ impl Metadata {
         if let Task::Other(task) = &mut self.task {
             *task = printable(task);
         }
+        let mut names = BTreeSet::new();
         for argument in &mut self.arguments {
             check_argument(argument)?;
+            if !names.insert(argument.name.clone()) {
+                return Err(format!("it has two arguments called `{}`", argument.name));
+            }
         }
         for dependency in &mut self.dependencies {
             let (Dependency::HostFeature(name)
@@ -152,6 +160,11 @@ fn check_argument(argument: &mut Argument) -> Result<(), String> {
     argument.doc = printable(&argument.doc);
     if let Default::Value(value) = &argument.default {
         let (name, kind) = (&argument.name, argument.kind);
+        let bytes = value_bytes(value);
+        if bytes > DEFAULT_BYTES_MAX {
+            let max = DEFAULT_BYTES_MAX;
+            return Err(format!("the default of `{name}` has {bytes} bytes, at most {max}"));
+        }
         let value = value.clone().into_kind(kind);
         argument.default =
             Default::Value(value.ok_or(format!("the default of `{name}` is not {kind}"))?);
@@ -160,8 +173,21 @@ fn check_argument(argument: &mut Argument) -> Result<(), String> {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    match !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control) {
+    // What people would read otherwise than it is, and what safetensors keeps for itself.
+    let is_plain = printable(name) == name && name != "__metadata__";
+    match !name.is_empty() && name.len() <= NAME_BYTES_MAX && is_plain {
         true => Ok(()),
         false => Err(format!("`{}` is not a name", printable(name))),
+    }
+}
+
+/// Bytes of the texts and numbers of a value.
+fn value_bytes(value: &Value) -> usize {
+    match value {
+        Value::Boolean(_) | Value::Integer(_) | Value::Real(_) => 8,
+        Value::Text(text) => text.len(),
+        Value::Integers(values) => 8 * values.len(),
+        Value::Reals(values) => 8 * values.len(),
+        Value::Texts(texts) => texts.iter().map(|text| text.len() + 8).sum(),
     }
 }

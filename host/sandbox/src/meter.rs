@@ -11,8 +11,15 @@ pub(crate) struct Meter {
     memory_bytes_max: usize,
     table_elements: usize,
     table_elements_max: usize,
-    /// Whether growth was ever refused: the reason for a panic that follows.
-    pub(crate) refused: bool,
+    /// What was last refused to grow: the reason for a panic that follows.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// What may not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    Memory,
+    Table,
 }
 
 impl Meter {
@@ -22,7 +29,7 @@ impl Meter {
             memory_bytes_max: limits.memory_bytes_max,
             table_elements: 0,
             table_elements_max: limits.table_elements_max,
-            refused: false,
+            refused: None,
         }
     }
 }
@@ -31,7 +38,7 @@ impl ResourceLimiter for Meter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total > self.memory_bytes_max {
-            self.refused = true;
+            self.refused = Some(Refused::Memory);
             return Ok(false);
         }
         self.memory_bytes = total;
@@ -41,7 +48,7 @@ impl ResourceLimiter for Meter {
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let total = self.table_elements.saturating_add(desired.saturating_sub(current));
         if total > self.table_elements_max {
-            self.refused = true;
+            self.refused = Some(Refused::Table);
             return Ok(false);
         }
         self.table_elements = total;
@@ -50,12 +57,12 @@ impl ResourceLimiter for Meter {
 
     /// The limiter agreed and the system did not: a worker at its own limit.
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
-        self.refused = true;
+        self.refused = Some(Refused::Memory);
         Ok(())
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
-        self.refused = true;
+        self.refused = Some(Refused::Table);
         Ok(())
     }
 
@@ -83,8 +90,8 @@ mod tests {
         let mut meter = Meter::new(&limits);
         assert!(meter.memory_growing(0, 60, None).unwrap());
         assert!(meter.memory_growing(0, 40, None).unwrap());
-        assert!(!meter.refused);
+        assert_eq!(meter.refused, None);
         assert!(!meter.memory_growing(40, 41, None).unwrap());
-        assert!(meter.refused);
+        assert_eq!(meter.refused, Some(Refused::Memory));
     }
 }

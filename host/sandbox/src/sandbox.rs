@@ -88,8 +88,7 @@ impl Sandbox {
 
     fn in_process_at(opt_level: OptLevel) -> Result<Self, Error> {
         let engine = |profile| {
-            let options =
-                EngineOptions { profile, interruptible: true, opt_level, memory_files: true };
+            let options = EngineOptions { profile, interruptible: true, opt_level };
             PlanEngine::new(options).map_err(|error| Error::Engine { reason: format!("{error:#}") })
         };
         let (standard, strict) = (engine(Profile::Standard)?, engine(Profile::Strict)?);
@@ -272,6 +271,9 @@ impl Runner {
     ) -> Result<Answer, Error> {
         let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail }.into();
         let trouble = |trouble| match trouble {
+            Trouble::Plan(FaultKind::Cancelled, _) if !cancel.is_cancelled() => {
+                fault(FaultKind::GaveUp, "it says that it was asked to stop; nobody asked".into())
+            }
             Trouble::Plan(kind, detail) => fault(kind, fedwasm_protocol::printable(&detail)),
             Trouble::Loader(reason) => Error::Loader { reason },
         };

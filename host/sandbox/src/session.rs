@@ -352,7 +352,7 @@ fn check_report(report: PlainReport) -> Result<Report, String> {
     }
     let mut metrics = Metrics::new();
     for (name, value) in report.metrics {
-        if name.is_empty() || name.len() > METRIC_BYTES_MAX || name.chars().any(char::is_control) {
+        if name.is_empty() || name.len() > METRIC_BYTES_MAX || printable(&name) != name {
             return Err(format!("`{}` is not the name of a metric", printable(&name)));
         }
         if !value.is_finite() {

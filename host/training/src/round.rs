@@ -1,12 +1,13 @@
 //! One round, or one evaluation.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fedwasm_params::{Params, SUMMABLE, Tensor};
 use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
 use fedwasm_sandbox::{
     Cancel, DataFacts, Declaration, Described, FaultKind, Level, Outcome, Report, Scope, Session,
-    Start, Task, TensorSpec,
+    Start, Task,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -235,13 +236,14 @@ impl Round {
         cancel: &Cancel,
     ) -> Result<(Params, Option<Params>), Error> {
         let Declaration { model, state, .. } = self.declaration();
-        let is_local = |spec: &&TensorSpec| spec.scope == Scope::Local;
-        let mut tensors_of_model: Vec<(String, Tensor)> = Vec::new();
+        let local = model.iter().filter(|spec| spec.scope == Scope::Local);
+        let local: BTreeSet<&str> = local.map(|spec| spec.name.as_str()).collect();
+        let mut of_model: BTreeMap<String, Tensor> = BTreeMap::new();
         let mut of_state = Vec::new();
         for (name, tensor) in kept.iter().flat_map(Params::iter) {
             match name.split_once('/') {
-                Some(("local", name)) if model.iter().filter(is_local).any(|s| s.name == name) => {
-                    tensors_of_model.push((name.to_owned(), tensor.clone()))
+                Some(("local", name)) if local.contains(name) => {
+                    of_model.insert(name.to_owned(), tensor.clone());
                 }
                 Some(("state", name)) => of_state.push((name.to_owned(), tensor.clone())),
                 _ => {
@@ -250,24 +252,18 @@ impl Round {
                 }
             }
         }
-        let is_known =
-            |known: &[(String, Tensor)], name: &str| known.iter().any(|(known, _)| known == name);
         for (name, tensor) in params.iter() {
-            if !is_known(&tensors_of_model, name) {
-                tensors_of_model.push((name.to_owned(), tensor.clone()));
-            }
+            of_model.entry(name.to_owned()).or_insert_with(|| tensor.clone());
         }
-        if model.iter().filter(is_local).any(|spec| !is_known(&tensors_of_model, &spec.name)) {
+        if local.iter().any(|name| !of_model.contains_key(*name)) {
             let initial = self.initial_params(random_seed, cancel)?;
-            for spec in model.iter().filter(is_local) {
-                if let Some(tensor) = initial.tensor(&spec.name)
-                    && !is_known(&tensors_of_model, &spec.name)
-                {
-                    tensors_of_model.push((spec.name.clone(), tensor.clone()));
+            for name in local {
+                if let Some(tensor) = initial.tensor(name) {
+                    of_model.entry(name.to_owned()).or_insert_with(|| tensor.clone());
                 }
             }
         }
-        let model = Params::new(tensors_of_model);
+        let model = Params::new(of_model.into_iter().collect());
         let model = model.map_err(|source| tensors("the parameters", source))?;
         let state = match (kept.is_some(), state.is_empty()) {
             (true, _) => Some(Params::new(of_state)),

@@ -118,7 +118,6 @@ pub fn serve_worker() -> io::Result<()> {
         profile: setup.profile,
         interruptible: false,
         opt_level: OptLevel::Speed,
-        memory_files: false,
     });
     let engine = engine.map_err(|error| io::Error::other(format!("{error:#}")))?;
     let mut guest = None;

@@ -12,7 +12,7 @@ use super::frame::{Protection, Setup};
 /// Beside memories and tensors: code, stacks, the engine, buffers.
 const OWN_BYTES: u64 = 512 << 20;
 /// The least processor time, in seconds.
-const CPU_S_MIN: u64 = 10;
+const CPU_S_MIN: u64 = 4;
 
 /// Confines this process and all of its threads. `threads` is called once
 /// between: what it starts is confined, too, and nothing can be started later.
@@ -259,5 +259,124 @@ mod linux {
 
     fn text(error: impl std::fmt::Display) -> String {
         error.to_string()
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+    use std::process::{Command, ExitStatus};
+
+    use super::*;
+    use crate::Profile;
+
+    /// What a child process of the test tries once it is confined.
+    const DEED: &str = "FEDWASM_TEST_DEED";
+
+    fn setup() -> Setup {
+        let limits = Limits {
+            memory_bytes_max: 16 << 20,
+            declared_bytes_max: 1 << 20,
+            prediction_bytes_max: 1 << 20,
+            time_ms_max: 1_000,
+            ..Limits::default()
+        };
+        let version = String::new();
+        Setup { version, profile: Profile::Standard, limits, compile_threads: 0 }
+    }
+
+    /// Runs the next test in a process of its own.
+    fn attempt(deed: &str) -> (ExitStatus, String) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "worker::confine::tests::inside", "--ignored", "--nocapture"]);
+        let output = command.env(DEED, deed).output().unwrap();
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    #[test]
+    #[ignore = "the inside of the tests below, in a process that is confined for good"]
+    fn inside() {
+        let Ok(deed) = std::env::var(DEED) else { return };
+        let status = |key: &str| {
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_whitespace().last().unwrap().to_owned()
+        };
+        // The harness has threads, which keep a process from a user namespace of its own:
+        // that part is looked at through a worker, in the integration tests.
+        limit_resources(&setup()).unwrap();
+        assert_eq!(linux::no_new_privileges(), Ok(()));
+        assert_eq!(status("NoNewPrivs"), "1");
+        assert_eq!(linux::landlock(), Ok(()));
+        let before_seccomp = |path: &str| std::fs::read(path).unwrap_err().kind();
+        match deed.as_str() {
+            "landlock read" => {
+                assert_eq!(before_seccomp("/etc/passwd"), io::ErrorKind::PermissionDenied);
+                let created = std::fs::File::create("/tmp/fedwasm-escape");
+                assert_eq!(created.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            }
+            "landlock network" => {
+                let bound = std::net::TcpListener::bind("127.0.0.1:0");
+                assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            }
+            _ => {
+                assert_eq!(linux::seccomp(), Ok(()));
+                outlaw(&deed);
+            }
+        }
+        // The standard error is open; the harness's own end is not.
+        let _ = writeln!(std::io::stderr(), "still here");
+    }
+
+    /// What a plan that broke out might try.
+    fn outlaw(deed: &str) {
+        let refused = |result: io::Result<()>| {
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EPERM));
+        };
+        match deed {
+            "open" => refused(std::fs::File::open("/dev/null").map(drop)),
+            "thread" => refused(std::thread::Builder::new().spawn(|| ()).map(drop)),
+            "socket" => drop(std::net::UdpSocket::bind("127.0.0.1:0")),
+            "fork" => refused(Command::new("/bin/true").status().map(drop)),
+            "execute" => drop(Command::new("/bin/true").exec()),
+            "signal" => {
+                let other = rustix::process::Pid::INIT;
+                let _ = rustix::process::kill_process(other, rustix::process::Signal::USR1);
+            }
+            "memory" => drop(std::hint::black_box(vec![1_u8; 1 << 30])),
+            "processor" => loop {
+                std::hint::black_box(0);
+            },
+            "compute" => assert_eq!(std::hint::black_box(vec![1_u8; 1 << 20]).len(), 1 << 20),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn what_is_closed_is_closed() {
+        for deed in ["landlock read", "landlock network", "open", "thread", "fork", "compute"] {
+            let (status, words) = attempt(deed);
+            assert!(words.contains("still here"), "{deed}: {status} {words}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_of_ours_does_kills() {
+        for deed in ["socket", "execute", "signal"] {
+            let (status, words) = attempt(deed);
+            assert_eq!(status.signal(), Some(libc::SIGSYS), "{deed}: {status} {words}");
+        }
+    }
+
+    #[test]
+    fn memory_and_processor_time_end() {
+        let (status, words) = attempt("memory");
+        assert_eq!(status.signal(), Some(libc::SIGABRT), "{words}");
+        assert!(words.contains("memory allocation of 1073741824 bytes failed"), "{words}");
+        let (status, words) = attempt("processor");
+        let signals = [Some(libc::SIGXCPU), Some(libc::SIGKILL)];
+        assert!(signals.contains(&status.signal()), "{status} {words}");
     }
 }

@@ -1,0 +1,95 @@
+//! What must hold for any bytes at all. The fuzz targets search for bytes for
+//! which it does not; an ordinary test runs it on those that were found.
+
+use fedwasm_artifact::Component;
+use fedwasm_dataset::CsvFile;
+use fedwasm_params::{from_safetensors, mpk, to_safetensors};
+use fedwasm_protocol::Envelope;
+
+/// Runs the check of this name.
+pub fn check(name: &str, bytes: &[u8]) {
+    match name {
+        "admission" => admission(bytes),
+        "mpk" => parameters(bytes),
+        "messages" => messages(bytes),
+        "csv" => csv(bytes),
+        other => panic!("no check is called {other}"),
+    }
+}
+
+/// A component is admitted or refused; what is admitted can be inspected, and
+/// keeps its bytes.
+pub fn admission(bytes: &[u8]) {
+    match Component::admit(bytes.to_vec()) {
+        Ok(component) => {
+            assert_eq!(component.bytes(), bytes);
+            let inspection = component.inspect();
+            assert_eq!(inspection.size, bytes.len() as u64);
+        }
+        Err(error) => assert_printable(&error.to_string()),
+    }
+}
+
+/// Parameters are read or refused; what is read is written and read again to
+/// the same.
+pub fn parameters(bytes: &[u8]) {
+    if let Ok(value) = mpk::decode(bytes) {
+        let written = mpk::encode(&value).expect("what was read can be written");
+        // NaNs are not equal to themselves: bytes are.
+        let again = mpk::decode(&written).expect("what was written can be read");
+        assert_eq!(mpk::encode(&again).expect("again"), written);
+    }
+    if let Ok(params) = mpk::read_params(bytes) {
+        let written = mpk::write_params("researcher", &params).expect("written");
+        assert_eq!(mpk::read_params(&written).expect("read"), params);
+    }
+    if let Ok(params) = from_safetensors(bytes) {
+        let written = to_safetensors(&params).expect("written");
+        // Its order is the writer's own.
+        let again = from_safetensors(&written).expect("read");
+        assert_eq!(to_safetensors(&again).expect("again"), written);
+    }
+}
+
+/// A message is read or refused; what is read is written and read again.
+pub fn messages(bytes: &[u8]) {
+    match Envelope::decode(bytes) {
+        Ok(envelope) => {
+            // What was read may be larger when all its names are written out.
+            if let Ok(written) = envelope.encode() {
+                let again = Envelope::decode(&written).expect("what was written can be read");
+                assert_eq!(again.encode().expect("again"), written);
+            }
+        }
+        Err(error) => assert_printable(&error.to_string()),
+    }
+}
+
+/// A table is read or refused; it has as many rows as are counted, and only
+/// finite numbers.
+pub fn csv(bytes: &[u8]) {
+    let path = std::env::temp_dir().join(format!("fedwasm-fuzz-{}.csv", std::process::id()));
+    std::fs::write(&path, bytes).expect("a scratch file");
+    if let Ok(file) = CsvFile::open(&path)
+        && let Some(target) = file.columns().last().cloned()
+    {
+        let counted = file.count_rows();
+        if let Ok(table) = file.table(None, &target) {
+            assert_eq!(counted.ok(), Some(table.n_rows() as u64));
+            let width = table.input_names().len();
+            assert_eq!(table.inputs().len(), width * table.n_rows());
+            assert_eq!(table.targets().len(), table.n_rows());
+            let numbers = table.inputs().iter().chain(table.targets());
+            assert!(numbers.copied().all(f64::is_finite));
+            if let Ok(classes) = table.classes() {
+                assert_eq!(classes.len(), table.n_rows());
+            }
+        }
+    }
+    std::fs::remove_file(&path).expect("a scratch file");
+}
+
+/// No byte of a stranger commands the terminal of whoever reads an error.
+fn assert_printable(text: &str) {
+    assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+}

@@ -1,0 +1,9 @@
+;; Declares a tensor of 4 GiB, [2^20, 2^10]. Must be bad output: more than may be
+;; declared.
+;; ends: declare BadOutput
+(data $shape (i32.const 4096) "\00\00\10\00\00\00\00\00\00\04\00\00\00\00\00\00")
+(func $model (param $at i32)
+  (call $tensor_spec (i32.const 384)
+    (i32.const 1056) (i32.const 1) (i32.const 8) (i32.const 4096) (i32.const 2)
+    (i32.const 1) (i32.const 0))
+  (call $put (local.get $at) (i32.const 384) (i32.const 1)))

@@ -1,0 +1,13 @@
+;; Declares a tensor whose name has escape codes. Must be bad output, and the codes
+;; may not reach a terminal.
+;; ends: declare BadOutput
+(data $tensor_name (i32.const 4096) "w\1b[31m\0a\c2\9b")
+(func $model (param $at i32)
+  (call $tensor_spec (i32.const 384)
+    (i32.const 4096) (i32.const 9) (i32.const 8) (i32.const 192) (i32.const 2)
+    (i32.const 1) (i32.const 0))
+  (call $put (local.get $at) (i32.const 384) (i32.const 1)))
+(func $init (param $args i32) (param $n_args i32) (result i32)
+  (call $done))
+(func $step (param $args i32) (param $n_args i32)
+  (call $scalars))

@@ -1,0 +1,12 @@
+;; Declares a tensor without elements, [2^61, 0]. Tolerated: it has no bytes.
+;; ends: nowhere
+(data $shape (i32.const 4096) "\00\00\00\00\00\00\00 \00\00\00\00\00\00\00\00")
+(func $model (param $at i32)
+  (call $tensor_spec (i32.const 384)
+    (i32.const 1056) (i32.const 1) (i32.const 8) (i32.const 4096) (i32.const 2)
+    (i32.const 1) (i32.const 0))
+  (call $put (local.get $at) (i32.const 384) (i32.const 1)))
+(func $init (param $args i32) (param $n_args i32) (result i32)
+  (call $done))
+(func $step (param $args i32) (param $n_args i32)
+  (call $scalars))

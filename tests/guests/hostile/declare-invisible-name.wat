@@ -1,0 +1,12 @@
+;; Declares a tensor whose name is a zero-width space. Must be bad output.
+;; ends: declare BadOutput
+(data $tensor_name (i32.const 4096) "\e2\80\8b")
+(func $model (param $at i32)
+  (call $tensor_spec (i32.const 384)
+    (i32.const 4096) (i32.const 3) (i32.const 8) (i32.const 192) (i32.const 2)
+    (i32.const 1) (i32.const 0))
+  (call $put (local.get $at) (i32.const 384) (i32.const 1)))
+(func $init (param $args i32) (param $n_args i32) (result i32)
+  (call $done))
+(func $step (param $args i32) (param $n_args i32)
+  (call $scalars))

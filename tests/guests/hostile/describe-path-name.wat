@@ -1,0 +1,5 @@
+;; Has a name like a file above. Must be bad output.
+;; ends: describe BadOutput
+(data $evil (i32.const 4096) "../../etc/passwd")
+(func $name (param $at i32)
+  (call $put (local.get $at) (i32.const 4096) (i32.const 16)))

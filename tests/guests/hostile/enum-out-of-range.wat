@@ -1,0 +1,7 @@
+;; Declares a tensor of an element type that there is not. Must crash.
+;; ends: declare Crashed
+(func $model (param $at i32)
+  (call $tensor_spec (i32.const 384)
+    (i32.const 1056) (i32.const 1) (i32.const 200) (i32.const 192) (i32.const 2)
+    (i32.const 1) (i32.const 0))
+  (call $put (local.get $at) (i32.const 384) (i32.const 1)))

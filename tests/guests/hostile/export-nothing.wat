@@ -1,0 +1,3 @@
+;; Exports nothing. Must be refused.
+;; ends: admission MissingExport
+(component)

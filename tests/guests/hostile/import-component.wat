@@ -1,0 +1,5 @@
+;; Imports a component.
+;; Must be refused before it is compiled, by that name.
+;; ends: admission ForbiddenImport
+(component
+  (import "code" (component)))

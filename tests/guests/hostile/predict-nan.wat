@@ -1,0 +1,10 @@
+;; Predicts NaN. The host must not take it, and the run must end as bad output: a batch
+;; has no predictions.
+;; ends: evaluate BadOutput
+(func $predict_batch
+  (local $at i32)
+  (local.set $at (call $zeros (i32.mul (global.get $rows) (i32.const 8))))
+  (f32.store (local.get $at) (f32.const nan))
+  (call $must_be (i32.const 8)
+    (call $emit (global.get $index) (i64.extend_i32_u (global.get $rows)) (i64.const 2)
+      (local.get $at) (i32.mul (global.get $rows) (i32.const 8)))))

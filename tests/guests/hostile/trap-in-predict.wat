@@ -1,0 +1,4 @@
+;; Traps in `predict`. Must be a panic.
+;; ends: evaluate Panicked
+(func $predict_batch
+  unreachable)

@@ -1,0 +1,6 @@
+;; Takes only the first batch in `validate`, and reports its rows. Must be a fault if
+;; there is more than one (`test_batch_size = 10`): a plan may not choose its rows.
+;; ends: evaluate BadOutput
+(func $validate (param $args i32) (param $n_args i32) (result i32)
+  (drop (call $next))
+  (call $report))

@@ -1,0 +1,250 @@
+//! The second wall: the process of a plan, its cache, and what happens when
+//! one of both sides dies.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fedwasm_artifact::Component;
+use fedwasm_sandbox::{Limits, Sandbox, WorkerOptions};
+use serde_json::Value;
+
+use crate::support::{Running, data, fedwasm, plan, workers};
+
+/// Processes that `pid` started and that are workers.
+fn workers_of(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            let line = std::fs::read_to_string(format!("/proc/{child}/cmdline"));
+            if line.unwrap_or_default().contains("__worker") {
+                found.push(child.parse().unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Waits for a worker of `pid` that computes.
+fn busy_worker(pid: u32) -> u32 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        for worker in workers_of(pid) {
+            let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+            // User time in ticks, the 14th field.
+            let ticks = stat.split_whitespace().nth(13).and_then(|ticks| ticks.parse().ok());
+            if ticks.unwrap_or(0) > 30 {
+                return worker;
+            }
+        }
+        assert!(Instant::now() < deadline, "no worker computes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_there(pid: u32) -> bool {
+    // A dead child that nobody looked after yet is there no more.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
+}
+
+/// A local job whose plan loops.
+fn looping(dir: &Path) -> Running {
+    let args = dir.join("args.toml");
+    let text = "[training]\nepochs = 1\nrandom_seed = 1\n[model]\ndeed = \"loop\"";
+    std::fs::write(&args, text).unwrap();
+    fedwasm(&["--json", "local", "--target", "benign", "--out"])
+        .arg(dir.join("out"))
+        .arg("--plan")
+        .arg(crate::support::misbehaves())
+        .arg("--data")
+        .arg(data("breast_cancer.csv"))
+        .arg("--args")
+        .arg(args)
+        .start()
+}
+
+#[test]
+fn a_worker_has_nothing_but_its_plan() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = looping(dir.path());
+    let worker = busy_worker(job.child.id());
+    let read = |what: &str| std::fs::read_to_string(format!("/proc/{worker}/{what}")).unwrap();
+    assert_eq!(read("environ"), "");
+    let status = read("status");
+    let field = |key: &str| {
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!((field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()), ("1", "2"));
+    // Both filters, above whatever this machine sets for everybody.
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let filters = |status: &str| -> u32 {
+        let line = status.lines().find(|line| line.starts_with("Seccomp_filters:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    assert_eq!(filters(&status), filters(&own) + 2);
+    for space in ["net", "user"] {
+        let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/{space}")).unwrap();
+        assert_ne!(namespace(&worker.to_string()), namespace("self"), "{space}");
+    }
+    // Standard streams and the worker's own copies of the two pipes.
+    let open: Vec<String> = std::fs::read_dir(format!("/proc/{worker}/fd"))
+        .unwrap()
+        .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap().display().to_string())
+        .collect();
+    assert_eq!(open.len(), 5, "{open:?}");
+    assert!(open.iter().all(|target| target.starts_with("pipe:")), "{open:?}");
+    let limits = read("limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].split_whitespace().next().unwrap().to_owned()
+    };
+    assert_eq!(limit("Max core file size"), "0");
+    assert_eq!(limit("Max file size"), "0");
+    assert_eq!(limit("Max open files"), "16");
+    assert_ne!(limit("Max data size"), "unlimited");
+    assert_ne!(limit("Max cpu time"), "unlimited");
+    assert_eq!(std::fs::read_link(format!("/proc/{worker}/cwd")).unwrap(), Path::new("/"));
+}
+
+#[test]
+fn a_worker_that_dies_is_a_fault_and_one_without_a_host_dies() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = looping(dir.path());
+    let worker = busy_worker(job.child.id());
+    assert!(Command::new("kill").args(["-9", &worker.to_string()]).status().unwrap().success());
+    let (code, events) = job.end();
+    let last: &Value = events.last().unwrap();
+    assert_eq!(code, 4, "{events:?}");
+    let message = last["message"].as_str().unwrap();
+    assert!(message.contains("was killed: its process died of"), "{message}");
+    assert!(!dir.path().join("out/params.safetensors").exists());
+
+    let job = looping(dir.path());
+    let worker = busy_worker(job.child.id());
+    job.signal("KILL");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_there(worker) {
+        assert!(Instant::now() < deadline, "a plan runs on without a host");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_worker_is_reused_until_something_goes_wrong_in_it() {
+    let component = Component::admit(std::fs::read(plan()).unwrap()).unwrap();
+    let described = workers().describe(&component, Limits::default()).unwrap();
+    let own = || {
+        let children = std::fs::read_link("/proc/thread-self").unwrap();
+        std::fs::read_to_string(Path::new("/proc").join(children).join("children")).unwrap()
+    };
+    let first = own();
+    let none = fedwasm_protocol::Arguments::new();
+    // Without its arguments the plan gives up, or panics: that worker is gone.
+    assert!(described.session(none).is_err());
+    assert_ne!(own(), first);
+    let facts = fedwasm_sandbox::DataFacts { n_inputs: Some(3), n_classes: Some(2) };
+    let all = ["model.", "optimizer.", "aggregator."];
+    let given = described.metadata().arguments(&[].into(), &facts, &all);
+    let given = given.unwrap();
+    described.session(given.clone()).unwrap();
+    let second = own();
+    described.session(given).unwrap();
+    assert_eq!(own(), second);
+}
+
+/// Everything that can be wrong with an entry of the cache: it is compiled
+/// anew and said, and the next time it is used again.
+#[test]
+fn compiled_plans_are_kept_and_never_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let compiled = home.join("fedwasm/compiled");
+    let local = || {
+        let job = fedwasm(&["--json", "local", "--target", "benign", "--seed", "1", "--plan"]);
+        let job = job.arg(plan()).arg("--data").arg(data("breast_cancer.csv"));
+        let ended = job.env("XDG_CACHE_HOME", home.to_str().unwrap()).ok();
+        let digest = ended.result()["params_sha256"].as_str().unwrap().to_owned();
+        (digest, ended.stderr)
+    };
+    let entry = || {
+        let entries = std::fs::read_dir(&compiled).unwrap().map(|entry| entry.unwrap().path());
+        let mut entries = entries.filter(|path| path.extension().is_some_and(|e| e == "compiled"));
+        let entry = entries.next().unwrap();
+        assert_eq!(entries.next(), None);
+        entry
+    };
+    let (digest, words) = local();
+    assert!(!words.contains("cache"), "{words}");
+    let good = std::fs::read(entry()).unwrap();
+    assert_eq!(local().0, digest);
+    assert_eq!(std::fs::read(entry()).unwrap(), good);
+
+    // A bit of machine code; an entry cut short; one of another machine's key; an empty one.
+    let flipped = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let foreign = [vec![7; 32], good[32..].to_vec()].concat();
+    let poisoned =
+        [flipped(good.len() / 2), flipped(0), good[..good.len() - 1].to_vec(), foreign, Vec::new()];
+    for bytes in poisoned {
+        std::fs::write(entry(), bytes).unwrap();
+        let (got, words) = local();
+        assert_eq!(got, digest);
+        assert!(words.contains("in the cache is not used"), "{words}");
+        // Compiled again, and good again.
+        assert!(!local().1.contains("cache"));
+    }
+    // With a key that is not the one that it was written with.
+    std::fs::write(compiled.join("key"), [1; 32]).unwrap();
+    assert!(local().1.contains("it was not written here"));
+    // A directory that others may write to is not used at all.
+    let mode = |mode: &str| {
+        let status = Command::new("chmod").arg(mode).arg(&compiled).status().unwrap();
+        assert!(status.success());
+    };
+    mode("777");
+    let (got, words) = local();
+    assert_eq!(got, digest);
+    assert!(words.contains("compiled plans are not kept") && words.contains("open to others"));
+}
+
+#[test]
+fn doctor_says_what_there_is() {
+    let ended = fedwasm(&["--json", "doctor"]).ok();
+    let findings = ended.result()["findings"].as_array().unwrap().clone();
+    let names: Vec<&str> = findings.iter().map(|f| f["what"].as_str().unwrap()).collect();
+    for name in [
+        "worker",
+        "closed descriptors",
+        "resource limits",
+        "network namespace",
+        "no new privileges",
+        "landlock",
+        "seccomp",
+    ] {
+        let at = names.iter().position(|known| *known == name);
+        let finding = &findings[at.unwrap_or_else(|| panic!("{name} is not among {names:?}"))];
+        assert_eq!(finding["ok"], true, "{finding}");
+    }
+}
+
+#[test]
+fn without_a_program_there_is_no_worker() {
+    let program = Some("/nowhere/fedwasm".into());
+    let sandbox = Sandbox::new(WorkerOptions { program, cache: None }).unwrap();
+    let component = Component::admit(std::fs::read(plan()).unwrap()).unwrap();
+    let error = sandbox.describe(&component, Limits::default()).unwrap_err().to_string();
+    assert!(error.contains("a worker of /nowhere/fedwasm does not start"), "{error}");
+    // A program that is something else.
+    let program = Some("/bin/true".into());
+    let sandbox = Sandbox::new(WorkerOptions { program, cache: None }).unwrap();
+    let error = sandbox.describe(&component, Limits::default()).unwrap_err().to_string();
+    assert!(error.contains("a worker of /bin/true does not start"), "{error}");
+}
