@@ -44,6 +44,92 @@ fn one_node_with_all_rows_equals_one_local_run_bit_for_bit() {
     assert_eq!(result["params_sha256"], drawn["params_sha256"]);
 }
 
+/// Blobs in the repository.
+fn n_blobs(federation: &Federation) -> usize {
+    let is_blob = |path: &std::path::Path| path.parent().unwrap().ends_with("sha256");
+    let mut dirs = vec![federation.dir.path().join("network")];
+    let mut n = 0;
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => dirs.push(path),
+                false => n += usize::from(is_blob(&path)),
+            }
+        }
+    }
+    n
+}
+
+/// Hostile plans at a node, within limits that the experiment lowers: nothing
+/// is stored but what the researcher stored, the reason that leaves the node is
+/// a kind and no word of the plan, and the same node runs a good plan next.
+#[test]
+fn hostile_plans_leave_nothing_at_a_node_and_it_goes_on() {
+    let mut federation = Federation::start();
+    federation.node("n", &part(federation.dir.path(), 0, 4));
+    let experiment = |plan: &std::path::Path| {
+        federation.experiment(|text| {
+            let text = text.replace("min_nodes = 2", "min_nodes = 1");
+            let text = text.replace("n_classes = 2", "").replace("{ lr = 0.1 }", "{}");
+            let text = text.replace("rounds = 2", "rounds = 1");
+            let plan = format!("{:?}", plan.display().to_string());
+            let own = format!("{:?}", crate::support::plan().display().to_string());
+            text.replace(&own, &plan) + "[limits]\ntime_ms_max = 1000\nhost_calls_max = 10000\n"
+        })
+    };
+    let run = |name: &str| {
+        let guests = crate::support::root().join("tests/guests/hostile");
+        let read = |name: &str| std::fs::read_to_string(guests.join(name)).unwrap();
+        let guest = match name {
+            "good" => "(data $nothing \"\")".to_owned(),
+            name => read(&format!("{name}.wat")),
+        };
+        let path = federation.dir.path().join(format!("{name}.wasm"));
+        let bytes = crate::hostile::component(&read("skeleton.wat"), &guest);
+        std::fs::write(&path, bytes).unwrap();
+        let before = n_blobs(&federation);
+        let ended = federation.run(&experiment(&path)).run();
+        (ended, n_blobs(&federation) - before)
+    };
+    // The plan, its initial parameters, and what one node trained.
+    let (good, stored) = run("good");
+    assert_eq!((good.code, stored), (0, 3), "{}", good.stderr);
+    let mut n_plans = 0;
+    for (name, kind) in [
+        ("loop-in-train", "exceeded its deadline"),
+        ("log-flood", "exceeded a limit"),
+        ("nan-parameters", "left the range of finite numbers"),
+        ("wrong-rows", "gave bad output"),
+        ("trap-after-half-the-writes", "panicked"),
+        ("recursion", "exhausted its stack"),
+        ("error-escape-codes", "gave up"),
+    ] {
+        let (ended, stored) = run(name);
+        assert_eq!(ended.code, 4, "{name}: {}", ended.stderr);
+        let said = format!("{kind}; the node's log says more");
+        assert!(ended.stderr.contains(&said), "{name}: {}", ended.stderr);
+        // The plan; all start from the same parameters, which are there already.
+        assert_eq!(stored, 1, "{name}");
+        n_plans += 1;
+        let (good, stored) = run("good");
+        assert_eq!((good.code, stored), (0, 0), "after {name}: {}", good.stderr);
+    }
+    assert_eq!(n_plans, 7);
+}
+
+#[test]
+fn a_strict_experiment_gives_the_same_bytes() {
+    let mut federation = Federation::start();
+    federation.node("n", &part(federation.dir.path(), 0, 4));
+    let run = |head: &str| {
+        let experiment = federation
+            .experiment(|text| head.to_owned() + &text.replace("min_nodes = 2", "min_nodes = 1"));
+        federation.run(&experiment).ok().result()["params_sha256"].clone()
+    };
+    assert_eq!(run(""), run("strict = true\n"));
+}
+
 #[test]
 fn equal_experiments_give_equal_bytes() {
     let mut federation = Federation::start();

@@ -10,6 +10,7 @@ mod docs;
 mod fake;
 mod faults;
 mod federation;
+mod fuzz;
 mod generated;
 mod hostile;
 mod job;

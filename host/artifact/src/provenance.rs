@@ -1,6 +1,6 @@
 //! What a component was built from, kept in a custom section of its own.
 
-use fedwasm_protocol::Digest;
+use fedwasm_protocol::{Digest, printable};
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
 
@@ -47,7 +47,10 @@ impl Provenance {
                         && section.name() == SECTION
                         && section.data().len() <= SECTION_BYTES_MAX =>
                 {
-                    return serde_json::from_slice(section.data()).ok();
+                    let own: Self = serde_json::from_slice(section.data()).ok()?;
+                    let (rustc, wit_component) =
+                        (printable(&own.rustc), printable(&own.wit_component));
+                    return Some(Self { rustc, wit_component, ..own });
                 }
                 _ => {}
             }

@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use fedwasm_protocol::printable;
 use serde_json::{Value, json};
 
 use crate::command_error::CommandError;
@@ -22,7 +23,7 @@ impl Printer {
     /// Writes a line for people.
     pub(crate) fn line(&self, text: impl std::fmt::Display) {
         if !self.json {
-            let _ = writeln!(std::io::stdout(), "{text}");
+            let _ = writeln!(std::io::stdout(), "{}", clean(&text.to_string()));
         }
     }
 
@@ -46,7 +47,7 @@ impl Printer {
 
     /// Writes a remark to standard error.
     pub(crate) fn note(&self, text: impl std::fmt::Display) {
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", clean(&text.to_string()));
     }
 
     /// Writes why the command failed.
@@ -54,4 +55,15 @@ impl Printer {
         self.event("error", &json!({ "message": error.message, "exit_code": error.code }));
         self.note(format!("error: {}", error.message));
     }
+}
+
+/// Whatever strangers' words are in a text, it commands no terminal: line by
+/// line as [`printable`] has it, but for its length.
+fn clean(text: &str) -> String {
+    let pieces = |line: &str| {
+        let chars: Vec<char> = line.chars().collect();
+        let pieces = chars.chunks(1_000).map(|piece| printable(&String::from_iter(piece)));
+        pieces.collect::<String>()
+    };
+    text.split('\n').map(pieces).collect::<Vec<_>>().join("\n")
 }

@@ -99,7 +99,15 @@ impl Tensor {
             // All bits of the exponent set means infinity or NaN (IEEE 754, 3.4).
             DType::Float16 => halves(0x7c00),
             DType::BFloat16 => halves(0x7f80),
-            _ => self.floats().is_none_or(|floats| floats.iter().all(|value| value.is_finite())),
+            DType::Float32 => {
+                let (chunks, _) = self.data.as_chunks();
+                chunks.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())
+            }
+            DType::Float64 => {
+                let (chunks, _) = self.data.as_chunks();
+                chunks.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite())
+            }
+            _ => true,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fedwasm_params::{DType, TENSORS_MAX};
 use serde::{Deserialize, Serialize};
 
-use crate::metadata::check_name;
+use crate::metadata::{LIST_LEN_MAX, check_name};
 
 /// The most axes of a tensor; NumPy allows 64.
 const AXES_MAX: usize = 16;
@@ -80,6 +80,10 @@ impl Declaration {
                 let rest = bytes.and_then(|bytes| left.checked_sub(bytes));
                 left = rest.ok_or(format!("it declares more than {bytes_max} bytes of tensors"))?;
             }
+        }
+        let n = self.inputs.len().max(self.targets.len());
+        if n > LIST_LEN_MAX {
+            return Err(format!("{n} inputs or targets, at most {LIST_LEN_MAX}"));
         }
         for spec in self.inputs.iter().chain(&self.targets) {
             check_name(&spec.name)?;

@@ -194,6 +194,9 @@ impl Host {
         if self.export != Export::Predict {
             return Err(AccessError::Closed);
         }
+        if scores.data.len() > CHUNK_BYTES_MAX {
+            return Err(AccessError::TooLarge);
+        }
         let index = usize::try_from(index).map_err(|_| AccessError::Mismatch)?;
         let rows = *self.batch_rows.get(index).ok_or(AccessError::Mismatch)?;
         let scores = Tensor::try_from(scores).map_err(|_| AccessError::Mismatch)?;

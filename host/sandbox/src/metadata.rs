@@ -6,8 +6,8 @@ use fedwasm_artifact::CONTRACT_VERSION;
 use fedwasm_protocol::{Arguments, Value, ValueKind, printable};
 use serde::{Deserialize, Serialize};
 
-/// The most arguments and dependencies of a plan.
-const LIST_LEN_MAX: usize = 256;
+/// The most arguments and dependencies of a plan, and of inputs and targets.
+pub(crate) const LIST_LEN_MAX: usize = 256;
 /// The longest name of an argument or a tensor, in bytes.
 const NAME_BYTES_MAX: usize = 256;
 /// The largest default of an argument, in bytes: it travels with every call.

@@ -362,3 +362,129 @@ fn check_report(report: PlainReport) -> Result<Report, String> {
     }
     Ok(Report { steps: report.steps, rows: report.rows, metrics })
 }
+
+#[cfg(test)]
+mod tests {
+    use fedwasm_artifact::Component;
+    use fedwasm_protocol::Limits;
+
+    use super::*;
+    use crate::request::PlainTensor;
+    use crate::{DataFacts, Sandbox};
+
+    const PLAN: &[u8] = include_bytes!("../../../plugins/dist/logistic-regression.wasm");
+
+    /// A session with `linear.weight`, float32 [2, 3], and `linear.bias`, float32 [2].
+    fn session() -> Session {
+        let component = Component::admit(PLAN.to_vec()).unwrap();
+        let described = Sandbox::in_process().unwrap().describe(&component, Limits::default());
+        let described = described.unwrap();
+        let facts = DataFacts { n_inputs: Some(3), n_classes: Some(2) };
+        let all = ["model.", "optimizer.", "aggregator."];
+        let arguments = described.metadata().arguments(&Arguments::new(), &facts, &all);
+        described.session(arguments.unwrap()).unwrap()
+    }
+
+    fn returned(lens: &[usize]) -> Vec<Returned> {
+        lens.iter().map(|len| Returned(Some(vec![0; *len].into()))).collect()
+    }
+
+    /// What training returns when nothing is wrong with it.
+    fn answer() -> Answer {
+        let report = PlainReport { steps: 2, rows: 5, metrics: vec![("loss".into(), 0.5)] };
+        Answer {
+            said: Said::Report(report),
+            model: returned(&[24, 8]),
+            aux_out: Vec::new(),
+            state: Vec::new(),
+            predictions: Vec::new(),
+            n_batches: 2,
+            usage: Usage::default(),
+        }
+    }
+
+    /// Two batches were handed out, of three rows and of two.
+    const HANDED: [u32; 2] = [3, 2];
+
+    fn check(answer: Answer) -> Result<Outcome, String> {
+        let kept = [vec![None, None], Vec::new(), Vec::new()];
+        session().check(Export::Train, answer, &HANDED, kept)
+    }
+
+    #[test]
+    fn a_good_answer_is_taken() {
+        let outcome = check(answer()).unwrap();
+        assert_eq!((outcome.rows, outcome.model.len()), (5, 2));
+        assert_eq!(check(Answer { n_batches: 1, ..answer() }).unwrap().rows, 3);
+    }
+
+    /// What a process could answer that a plan has taken over.
+    #[test]
+    fn an_answer_that_lies_is_bad_output() {
+        let metric = |name: &str, value| {
+            let metrics = vec![(name.to_owned(), value)];
+            Said::Report(PlainReport { steps: 1, rows: 5, metrics })
+        };
+        let many = (0..=METRICS_MAX).map(|n| (n.to_string(), 0.0)).collect();
+        let many = Said::Report(PlainReport { steps: 1, rows: 5, metrics: many });
+        for (lie, answer) in [
+            ("more batches than there are", Answer { n_batches: 3, ..answer() }),
+            ("more batches than there are", Answer { n_batches: u64::MAX, ..answer() }),
+            ("3 tensors came back", Answer { model: returned(&[24, 8, 8]), ..answer() }),
+            ("1 tensors came back", Answer { model: returned(&[24]), ..answer() }),
+            ("do not fill", Answer { model: returned(&[24, 9]), ..answer() }),
+            ("do not fill", Answer { model: returned(&[0, 8]), ..answer() }),
+            (
+                "did not come back",
+                Answer { model: vec![Returned(None), Returned(None)], ..answer() },
+            ),
+            ("1 tensors came back, 0", Answer { state: returned(&[4]), ..answer() }),
+            ("1 tensors came back, 0", Answer { aux_out: returned(&[4]), ..answer() }),
+            ("something else", Answer { said: Said::Nothing, ..answer() }),
+            ("is NaN", Answer { said: metric("loss", f64::NAN), ..answer() }),
+            ("not the name of a metric", Answer { said: metric("\u{202e}", 0.0), ..answer() }),
+            ("not the name of a metric", Answer { said: metric(&"m".repeat(65), 0.0), ..answer() }),
+            ("65 metrics", Answer { said: many, ..answer() }),
+        ] {
+            let error = check(answer).unwrap_err();
+            assert!(error.contains(lie), "{lie}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_a_call_cannot_write_is_never_taken_from_it() {
+        let ones = Tensor::from_f32(vec![2], &[1.0, 1.0]).unwrap();
+        let kept = [vec![None, Some(ones.clone())], Vec::new(), Vec::new()];
+        let answer = Answer { model: returned(&[24, 8]), ..answer() };
+        let outcome = session().check(Export::Train, answer, &HANDED, kept).unwrap();
+        assert_eq!(outcome.model.tensor("linear.bias"), Some(&ones));
+    }
+
+    #[test]
+    fn predictions_are_those_of_the_rows_that_were_handed_out() {
+        let scores = |shape: Vec<u64>, value: f32| {
+            let n = shape.iter().product::<u64>() as usize;
+            Some(PlainTensor::from(Tensor::from_f32(shape, &vec![value; n]).unwrap()))
+        };
+        let check = |predictions| {
+            let kept = [vec![None, None], Vec::new(), Vec::new()];
+            let answer = Answer { said: Said::Nothing, predictions, ..answer() };
+            session().check(Export::Predict, answer, &HANDED, kept)
+        };
+        assert!(check(vec![scores(vec![3, 2], 0.5), scores(vec![2, 2], 0.5)]).is_ok());
+        for predictions in [
+            vec![],
+            vec![scores(vec![3, 2], 0.5)],
+            vec![scores(vec![3, 2], 0.5), None],
+            vec![scores(vec![2, 2], 0.5), scores(vec![3, 2], 0.5)],
+            vec![scores(vec![3, 2], f32::NAN), scores(vec![2, 2], 0.5)],
+            vec![scores(vec![3, 2], 0.5), scores(vec![2, 2], 0.5), scores(vec![1, 2], 0.5)],
+            vec![
+                Some(PlainTensor { dtype: DType::Float32, shape: vec![3, 2], data: vec![0; 8] }),
+                scores(vec![2, 2], 0.5),
+            ],
+        ] {
+            assert!(check(predictions).is_err());
+        }
+    }
+}
