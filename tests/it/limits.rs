@@ -7,8 +7,8 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};
 use fedwasm_protocol::Arguments;
 use fedwasm_sandbox::{
-    Batch, Cancel, DataFacts, Error, Event, FaultKind, Limits, Loader, Outcome, Profile, Sandbox,
-    Session, Start,
+    Batch, Cancel, DataFacts, Error, Event, FaultKind, InProcessOptions, Limits, Loader, Outcome,
+    Profile, Sandbox, Session, Start,
 };
 
 use crate::hostile::with_module_field;
@@ -197,8 +197,9 @@ fn compiling_has_a_limit_of_its_own() {
 #[test]
 fn the_same_round_gives_the_same_bytes_in_every_engine() {
     let component = Component::admit(std::fs::read(plan()).unwrap()).unwrap();
+    let unoptimised = InProcessOptions { optimised: false, ..InProcessOptions::default() };
     let places =
-        [workers(), Sandbox::in_process().unwrap(), Sandbox::in_process_unoptimised().unwrap()];
+        [workers(), Sandbox::in_process().unwrap(), Sandbox::in_process_with(unoptimised).unwrap()];
     let mut results: Vec<(Params, Vec<(String, f64)>)> = Vec::new();
     let mut fuels = Vec::new();
     for place in &places {

@@ -172,6 +172,11 @@ impl Workshop {
 }
 
 impl Prepared {
+    /// Processor time of the plan so far, in milliseconds.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        self.round.plan().processor_ms()
+    }
+
     /// Runs the round.
     pub(crate) fn run(
         &self,

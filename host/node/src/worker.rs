@@ -70,11 +70,11 @@ impl Worker {
         let start = Instant::now();
         let warnings = demands::warnings(&request);
         let (done, process_ms) = blocking(move || {
-            let start = processor_ms();
+            let start = prepared.processor_ms();
             let mut teller = Teller::new(request_id, say);
             let events = move |event| teller.take(event);
             let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
-            Ok((done, processor_ms() - start))
+            Ok((done, prepared.processor_ms() - start))
         })
         .await?;
         (timing.train_ms, timing.process_ms) = (ms(start), process_ms);
@@ -151,12 +151,6 @@ fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
 
 fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
     refusal(Reason::Blob, error.to_string())
-}
-
-/// Processor time of this thread, in milliseconds.
-fn processor_ms() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 async fn blocking<T: Send + 'static>(

@@ -11,7 +11,7 @@ use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
-use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, LimitArgs, Limits, Sandbox};
+use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, LimitArgs, Limits, Profile, Sandbox};
 use fedwasm_training::{Before, Event, Examples, Round, Trained, Turn, facts};
 use serde_json::Value;
 
@@ -205,11 +205,13 @@ impl LocalJob {
 
     fn arguments(&self) -> BTreeMap<String, Value> {
         let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
-        let LocalOptions { data, training, model, .. } = &self.options;
+        let options = &self.options;
+        let LocalOptions { data, training, model, .. } = options;
         [
             ("data", json(serde_json::to_value(data))),
             ("training", json(serde_json::to_value(training))),
             ("model", json(serde_json::to_value(model))),
+            ("strict", Value::from(options.sandbox.profile() == Profile::Strict)),
         ]
         .map(|(section, value)| (section.to_owned(), value))
         .into()

@@ -50,6 +50,7 @@ pub(crate) fn arguments(file: &ExperimentFile) -> BTreeMap<String, Value> {
         ("strategy.name", json(serde_json::to_value(&file.strategy.selection))),
         ("strategy.min_nodes", drawn.map_or(Value::Null, Value::from)),
         ("secagg", json(serde_json::to_value(&file.secagg))),
+        ("strict", Value::from(file.strict)),
     ]
     .map(|(section, value)| (section.to_owned(), value))
     .into()

@@ -62,7 +62,7 @@ impl Guest {
         host.state = Slot::new(state).map_err(bad)?;
         host.loader = loader;
         let mut store = self.store(host).map_err(|error| crashed(&error))?;
-        let fuel = store.get_fuel().ok();
+        let (fuel, start) = (store.get_fuel().ok(), processor_us());
         let arguments: Vec<(String, types::Value)> =
             arguments.into_iter().map(|(key, value)| (key, value.into())).collect();
         let result = self
@@ -78,8 +78,12 @@ impl Guest {
             Ok(said) => said.map_err(gave_up)?,
             Err(error) => return Err(trouble(&host, &error)),
         };
-        let usage =
-            Usage { memory_bytes: host.meter.memory_bytes as u64, host_calls: host.calls, fuel };
+        let usage = Usage {
+            memory_bytes: host.meter.memory_bytes as u64,
+            host_calls: host.calls,
+            fuel,
+            processor_us: processor_us().saturating_sub(start),
+        };
         let mut predictions = host.predictions;
         predictions.resize(host.batch_rows.len(), None);
         let is_init = export == Export::Init;
@@ -120,6 +124,12 @@ impl Guest {
         }
         Ok(store)
     }
+}
+
+/// Processor time of this thread, in microseconds.
+fn processor_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
 /// Calls one export.

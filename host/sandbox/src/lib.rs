@@ -38,6 +38,6 @@ pub use fedwasm_protocol::{LimitArgs, Limits};
 pub use host::{Batch, Event, Level, Loader};
 pub use metadata::{Argument, Default, Dependency, Metadata, Task};
 pub use request::Usage;
-pub use sandbox::{Described, Sandbox, WorkerOptions};
+pub use sandbox::{Described, InProcessOptions, Sandbox, WorkerOptions};
 pub use session::{Outcome, Report, Session, Start, n_bytes};
 pub use worker::{Protection, WORKER_ARGUMENT, serve_worker};

@@ -126,8 +126,7 @@ pub(crate) struct Answer {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Returned(pub(crate) Option<serde_bytes::ByteBuf>);
 
-/// What one call used. The same on every machine, but for what the strict
-/// profile alone counts.
+/// What one call used. All but the time is the same on every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Most bytes of all memories together.
@@ -136,6 +135,8 @@ pub struct Usage {
     pub host_calls: u64,
     /// Fuel; only in the strict profile.
     pub fuel: Option<u64>,
+    /// Processor time in microseconds; never the same twice.
+    pub processor_us: u64,
 }
 
 /// Why a call has no answer.

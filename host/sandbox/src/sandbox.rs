@@ -1,7 +1,7 @@
 //! Where plans run, and a plan that is ready to.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -41,6 +41,23 @@ impl WorkerOptions {
     }
 }
 
+/// How plans run in this process.
+#[derive(Clone, Copy, Debug)]
+pub struct InProcessOptions {
+    /// Whether code is made well or quickly. It gives the same results.
+    pub optimised: bool,
+    /// Whether running code looks at the clock, which costs time in tight
+    /// loops. Without it a call ends neither at its deadline nor when it is
+    /// cancelled: for hosts that are killed themselves, as workers are.
+    pub interruptible: bool,
+}
+
+impl Default for InProcessOptions {
+    fn default() -> Self {
+        Self { optimised: true, interruptible: true }
+    }
+}
+
 /// Runs plans. Cheap to clone.
 #[derive(Clone)]
 pub struct Sandbox {
@@ -75,24 +92,27 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Engine`].
     pub fn in_process() -> Result<Self, Error> {
-        Self::in_process_at(OptLevel::Speed)
+        Self::in_process_with(InProcessOptions::default())
     }
 
-    /// The same with code that is made quickly instead of well.
+    /// As [`Sandbox::in_process`], otherwise set up.
     ///
     /// # Errors
     /// [`Error::Engine`].
-    pub fn in_process_unoptimised() -> Result<Self, Error> {
-        Self::in_process_at(OptLevel::None)
-    }
-
-    fn in_process_at(opt_level: OptLevel) -> Result<Self, Error> {
+    pub fn in_process_with(options: InProcessOptions) -> Result<Self, Error> {
+        let InProcessOptions { optimised, interruptible } = options;
+        let opt_level = if optimised { OptLevel::Speed } else { OptLevel::None };
         let engine = |profile| {
-            let options = EngineOptions { profile, interruptible: true, opt_level };
+            let options = EngineOptions { profile, interruptible, opt_level };
             PlanEngine::new(options).map_err(|error| Error::Engine { reason: format!("{error:#}") })
         };
         let (standard, strict) = (engine(Profile::Standard)?, engine(Profile::Strict)?);
         Ok(Self { place: Arc::new(Place::Here { standard, strict }), profile: Profile::Standard })
+    }
+
+    /// How code is made here.
+    pub fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// The same place with this profile.
@@ -165,7 +185,8 @@ impl Sandbox {
             detail: format!("it needs {need}"),
         })?;
         let component = component.clone();
-        Ok(Described { runner: Arc::new(runner), component, plan, metadata, limits })
+        let (runner, processor_us) = (Arc::new(runner), Arc::default());
+        Ok(Described { runner, component, plan, metadata, limits, processor_us })
     }
 
     fn runner(
@@ -215,6 +236,8 @@ pub struct Described {
     pub(crate) plan: PlanName,
     pub(crate) metadata: Metadata,
     pub(crate) limits: Limits,
+    /// Of all calls that had an answer.
+    pub(crate) processor_us: Arc<AtomicU64>,
 }
 
 impl Described {
@@ -231,6 +254,12 @@ impl Described {
     /// The component.
     pub fn component(&self) -> &Component {
         &self.component
+    }
+
+    /// Processor time, in milliseconds, of all calls of this plan and its clones
+    /// that had an answer.
+    pub fn processor_ms(&self) -> f64 {
+        self.processor_us.load(Ordering::Relaxed) as f64 / 1e3
     }
 
     /// The same plan within lower limits.

@@ -1,5 +1,6 @@
 //! A plan that runs, and the checks on what a call leaves behind.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_params::{DType, Params, Tensor};
@@ -213,8 +214,9 @@ impl Session {
             let handed = Arc::clone(&handed);
             Box::new(Counted { loader, handed, hides_targets: export == Export::Predict }) as _
         });
-        let Described { runner, plan, .. } = &self.described;
+        let Described { runner, plan, processor_us, .. } = &self.described;
         let answer = runner.run(plan, request, loader, events, cancel)?;
+        processor_us.fetch_add(answer.usage.processor_us, Ordering::Relaxed);
         let handed = std::mem::take(&mut *handed.lock().unwrap_or_else(PoisonError::into_inner));
         let checked = self.check(export, answer, &handed, kept);
         checked.map_err(|detail| self.described.bad(detail).into())
