@@ -256,7 +256,13 @@ impl Worker {
         let done = AtomicBool::new(false);
         let heard = std::thread::scope(|scope| {
             let feed = || {
-                let mut say = |message: &ToWorker| frame::write(input, message, out, true);
+                let mut is_first = true;
+                let mut say = |message: &ToWorker| {
+                    // Small batches travel together; the plan starts with the first.
+                    let is_batch = matches!(message, ToWorker::Batch(_));
+                    let flush = !is_batch || std::mem::take(&mut is_first);
+                    frame::write(input, message, out, flush)
+                };
                 feed(&mut say, &done)
             };
             let feeder =
