@@ -30,7 +30,7 @@ fn limits() -> Limits {
     Limits {
         memory_bytes_max: 64 << 20,
         time_ms_max: TIME_MS_MAX,
-        compile_ms_max: 10_000,
+        compile_ms_max: 5_000,
         compile_bytes_max: 1 << 30,
         host_calls_max: 100_000,
         host_call_bytes_max: 20 << 20,

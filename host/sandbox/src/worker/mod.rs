@@ -168,6 +168,8 @@ impl Worker {
         };
         let feed = |say: &mut Say<'_>, _: &AtomicBool| say(&message);
         let heard = self.during(time, &Cancel::new(), drop, feed, COMPILED_BYTES_MAX);
+        // Compiling has a share of processor time of its own.
+        self.spent = Duration::ZERO;
         match heard {
             Ok(FromWorker::Compiled(bytes)) => Ok(Loaded::Compiled(bytes.into_vec())),
             Ok(FromWorker::Loaded) => Ok(Loaded::Ready),
