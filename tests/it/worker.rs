@@ -6,8 +6,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
-use fedwasm_sandbox::{Limits, Sandbox, WorkerOptions};
-use serde_json::Value;
+use fedwasm_params::{Params, Tensor};
+use fedwasm_sandbox::{Batch, Cancel, FaultKind, Limits, Loader, Sandbox, Start, WorkerOptions};
+use serde_json::{Value, json};
 
 use crate::support::{Running, data, fedwasm, plan, workers};
 
@@ -155,6 +156,110 @@ fn a_worker_is_reused_until_something_goes_wrong_in_it() {
     let second = own();
     described.session(given).unwrap();
     assert_eq!(own(), second);
+}
+
+/// Batches of a kilobyte, more than a pipe holds.
+struct Many(u32);
+
+impl Loader for Many {
+    fn next(&mut self) -> Result<Option<Batch>, String> {
+        self.0 -= 1;
+        let inputs = Tensor::from_f32(vec![64, 3], &[0.0; 192]).unwrap();
+        let batch = Batch { rows: 64, inputs: vec![("inputs".into(), inputs)], targets: vec![] };
+        Ok((self.0 > 0).then_some(batch))
+    }
+}
+
+/// A worker that somebody else has taken over: it says these messages, and
+/// never reads one.
+fn liar(dir: &Path, messages: &[Value], later: &[Value]) -> Sandbox {
+    use std::os::unix::fs::PermissionsExt as _;
+    let write = |name: &str, messages: &[Value]| {
+        let mut bytes = Vec::new();
+        for message in messages {
+            let message = rmp_serde::to_vec_named(message).unwrap();
+            bytes.extend((message.len() as u64).to_le_bytes());
+            bytes.extend(message);
+        }
+        std::fs::write(dir.join(name), bytes).unwrap();
+        dir.join(name).display().to_string()
+    };
+    let (first, last) = (write("first", messages), write("last", later));
+    let program = dir.join("liar");
+    let script = format!("/bin/cat {first}\n/bin/sleep 1\n/bin/cat {last}\nexec /bin/sleep 600\n");
+    std::fs::write(&program, "#!/bin/sh\n".to_owned() + &script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Sandbox::new(WorkerOptions { program: Some(program), cache: None }).unwrap()
+}
+
+#[test]
+fn a_worker_that_lies_holds_nobody_up() {
+    let ready = json!({ "Ready": { "version": env!("CARGO_PKG_VERSION"), "protections": [] } });
+    let compiled = json!({ "Compiled": [1, 2, 3] });
+    let usage = json!({ "memory_bytes": 0, "host_calls": 0, "fuel": null, "processor_us": 0 });
+    let done = |said: Value, model: Value| {
+        json!({ "Done": { "Ok": {
+            "said": said, "model": model, "aux_out": [], "state": [], "predictions": [],
+            "n_batches": 1, "usage": usage,
+        } } })
+    };
+    let metadata = json!({ "Metadata": {
+        "name": "liar", "version": "0.1.0", "task": "classification",
+        "arguments": [], "dependencies": [],
+    } });
+    let spec = json!([{ "name": "w", "dtype": "float32", "shape": [1], "trainable": true, "scope": "shared" }]);
+    let shapes = json!([{ "name": "inputs", "dtype": "float32", "shape": [3] }]);
+    let declaration = json!({ "Declaration": {
+        "inputs": shapes, "targets": [], "model": spec, "aux_in": [], "aux_out": [], "state": [],
+    } });
+    let report = json!({ "Report": { "steps": 1, "rows": 64, "metrics": [] } });
+    let component = Component::admit(std::fs::read(plan()).unwrap()).unwrap();
+    let fault = |error| match error {
+        fedwasm_sandbox::Error::Fault(fault) => (fault.kind, fault.detail),
+        other => panic!("no fault: {other}"),
+    };
+
+    // It answers well, and leaves the batches in the pipe.
+    let dir = tempfile::tempdir().unwrap();
+    let described = done(metadata.clone(), json!([]));
+    let declared = done(declaration, json!([]));
+    let trained = done(report, json!([[0, 0, 0, 0]]));
+    let first = [ready.clone(), compiled.clone(), described, declared];
+    let sandbox = liar(dir.path(), &first, &[trained]);
+    let limits = Limits { time_ms_max: 60_000, ..Limits::default() };
+    let session = sandbox.describe(&component, limits).unwrap().session([].into()).unwrap();
+    let model = Tensor::from_f32(vec![1], &[0.0]).unwrap();
+    let model = Params::new(vec![("w".into(), model)]).unwrap();
+    let start = Start { model, ..Start::default() };
+    let before = Instant::now();
+    let loader = Box::new(Many(4_000));
+    let result = session.train(start, [0; 32], loader, Box::new(drop), &Cancel::new());
+    assert!(before.elapsed() < Duration::from_secs(30), "{:?}", before.elapsed());
+    let (kind, detail) = fault(result.unwrap_err());
+    assert_eq!(kind, FaultKind::Killed, "{detail}");
+    assert!(detail.contains("leaves its batches lying"), "{detail}");
+
+    // It answers something else, nonsense, more than there is room for, or nothing at all.
+    let describe = |said: &[Value]| {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = Limits { time_ms_max: 500, ..Limits::default() };
+        fault(liar(dir.path(), said, &[]).describe(&component, limits).unwrap_err())
+    };
+    let start = [ready, compiled];
+    let with = |last: Value| [start.to_vec(), vec![last]].concat();
+    let (kind, detail) = describe(&with(json!("Loaded")));
+    assert_eq!(
+        (kind, detail.as_str()),
+        (FaultKind::Killed, "it gave no answer to what it was asked")
+    );
+    let (kind, detail) = describe(&with(json!({ "Nothing": [] })));
+    assert!(kind == FaultKind::Killed && detail.contains("nonsense"), "{detail}");
+    let other = done(json!("Nothing"), json!([]));
+    assert_eq!(describe(&with(other)).0, FaultKind::BadOutput);
+    assert_eq!(describe(&start).0, FaultKind::DeadlineExceeded);
+    // A flood of words ends at the deadline, too, and passes at most what is allowed on.
+    let line = json!({ "Log": ["info", "x".repeat(1_000)] });
+    assert_eq!(describe(&[start.to_vec(), vec![line; 20_000]].concat()).0, FaultKind::Killed);
 }
 
 /// Everything that can be wrong with an entry of the cache: it is compiled

@@ -4,9 +4,10 @@
 
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
-use fedwasm_folder::Folder;
+use fedwasm_folder::{Folder, Lock};
 use fedwasm_protocol::Digest;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -17,6 +18,8 @@ use crate::engine::Profile;
 const KEY: &str = "key";
 const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
+/// How long the key of another process is waited for.
+const LOCK_TIME_MAX: Duration = Duration::from_secs(5);
 /// How entries end.
 const SUFFIX: &str = ".compiled";
 /// The largest entry: a plan in Python has 33 MB.
@@ -39,15 +42,16 @@ impl Cache {
     /// or read.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let folder = Folder::create_private(dir)?;
-        let key = match folder.has(KEY) {
-            true => folder.read(KEY, KEY_BYTES as u64)?,
-            false => {
+        if !folder.has(KEY) {
+            // Whoever else is about to make one waits, and finds this one.
+            let _lock = lock(&folder)?;
+            if !folder.has(KEY) {
                 let mut key = vec![0; KEY_BYTES];
                 getrandom::fill(&mut key).map_err(io::Error::other)?;
                 folder.write(KEY, &key)?;
-                key
             }
-        };
+        }
+        let key = folder.read(KEY, KEY_BYTES as u64)?;
         if key.len() != KEY_BYTES {
             let text = format!("{}: not a key; remove the directory", dir.join(KEY).display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -124,6 +128,23 @@ impl Cache {
             names.iter().take(over).try_for_each(|name| self.folder.remove(name))?;
         }
         Ok(())
+    }
+}
+
+/// Waits for its turn to make the key.
+fn lock(folder: &Folder) -> io::Result<Lock> {
+    let start = Instant::now();
+    loop {
+        if let Some(lock) = folder.lock("lock")? {
+            return Ok(lock);
+        }
+        if start.elapsed() > LOCK_TIME_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "its key is being made for too long",
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

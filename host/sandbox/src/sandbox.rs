@@ -335,7 +335,8 @@ impl Bench {
         cancel: &Cancel,
     ) -> Result<Result<Answer, Failure>, Error> {
         let mut seat = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut worker = match seat.take().filter(|worker| !worker.is_worn()) {
+        let mut worker = match seat.take().and_then(|mut worker| worker.is_fit().then_some(worker))
+        {
             Some(worker) => worker,
             None => match self.start(plan)? {
                 Ok(worker) => worker,

@@ -13,6 +13,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{Limits, printable};
@@ -33,6 +34,8 @@ use frame::{FromWorker, Setup, ToWorker, VERSION};
 const READY_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a worker that closed its pipe may take to end.
 const END_TIME_MAX: Duration = Duration::from_millis(200);
+/// How long a worker may take to read what it did not take during a call.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the end of a call is looked for.
 const TICK: Duration = Duration::from_millis(10);
 /// Beside tensors: the most of a message.
@@ -149,9 +152,10 @@ impl Worker {
         }
     }
 
-    /// Whether this worker has had its share of processor time.
-    pub(crate) fn is_worn(&self) -> bool {
-        self.spent > self.limits.time()
+    /// Whether this worker can take another call: it lives, and has processor
+    /// time left.
+    pub(crate) fn is_fit(&mut self) -> bool {
+        self.spent <= self.limits.time() && matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Hands the plan over: what was `kept` of an earlier compilation, or else
@@ -268,19 +272,22 @@ impl Worker {
                 feed(&mut say, &done)
             };
             let feeder =
-                std::thread::Builder::new().name("worker-feed".into()).spawn_scoped(scope, feed);
-            let heard = feeder.and_then(|_| {
-                loop {
-                    match frame::read(output, bytes_max, back)? {
-                        Some(message @ (FromWorker::Log(..) | FromWorker::Scalars(..))) => {
-                            event(message);
-                        }
-                        Some(message) => return Ok(message),
-                        None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                std::thread::Builder::new().name("worker-feed".into()).spawn_scoped(scope, feed)?;
+            let mut listen = || loop {
+                match frame::read(output, bytes_max, back)? {
+                    Some(message @ (FromWorker::Log(..) | FromWorker::Scalars(..))) => {
+                        event(message);
                     }
+                    Some(message) => return Ok(message),
+                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
                 }
-            });
+            };
+            let heard = listen();
             done.store(true, Ordering::Relaxed);
+            let heard = heard.and_then(|answer| match taken(&feeder, DRAIN_TIME_MAX) {
+                true => Ok(answer),
+                false => Err(io::Error::other("it leaves its batches lying")),
+            });
             if heard.is_err() {
                 // Now the feeder cannot wait for it any longer, either.
                 let _ = child.kill();
@@ -304,6 +311,11 @@ impl Worker {
             Some(Ended::Deadline) => return (FaultKind::DeadlineExceeded, error.to_string()),
             Some(Ended::Cancelled) => return (FaultKind::Cancelled, "asked to stop".into()),
             None => {}
+        }
+        // Whatever it was, it is over: nothing may wait for a worker that lives on.
+        let _ = self.child.kill();
+        if error.kind() == io::ErrorKind::Other {
+            return (FaultKind::Killed, error.to_string());
         }
         if error.kind() == io::ErrorKind::InvalidData {
             return (
@@ -351,6 +363,19 @@ impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Worker").field("id", &self.child.id()).finish_non_exhaustive()
     }
+}
+
+/// Whether all is said within `time`. A worker could answer and read no
+/// further, and whoever writes to it would wait for ever.
+fn taken<T>(feeder: &ScopedJoinHandle<'_, T>, time: Duration) -> bool {
+    let start = Instant::now();
+    while !feeder.is_finished() {
+        if start.elapsed() > time {
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    true
 }
 
 /// Says one message.
