@@ -149,7 +149,7 @@ fn tables_and_handles_end_at_their_limits() {
     let limits = Limits { handles_max: 10, ..Limits::default() };
     let Err(Error::Fault(fault)) = workers().describe(&flood, limits) else { panic!("no fault") };
     assert_eq!(fault.kind, FaultKind::LimitExceeded);
-    assert_eq!(fault.detail, "its limit is 10 handles");
+    assert_eq!(fault.detail, "more than 10 handles (`handles_max`)");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn compiling_has_a_limit_of_its_own() {
     let limits = Limits { compile_ms_max: 1, ..Limits::default() };
     let Err(Error::Fault(fault)) = describe(limits) else { panic!("no fault") };
     assert_eq!(fault.kind, FaultKind::DeadlineExceeded);
-    assert_eq!(fault.detail, "compiling it took longer than its limit of 1 ms");
+    assert_eq!(fault.detail, "compiling it took longer than 1 ms (`compile_ms_max`)");
     assert!(describe(Limits { compile_ms_max: 60_000, ..Limits::default() }).is_ok());
     // Less than the process itself has to start with.
     let limits = Limits {

@@ -72,7 +72,7 @@ fn infinite_loop_hits_deadline() {
     let start = Instant::now();
     let (kind, detail) = fault(train("loop", limits, 1, drop));
     assert_eq!(kind, FaultKind::DeadlineExceeded);
-    assert_eq!(detail, "its limit is 300 ms");
+    assert_eq!(detail, "`train` took longer than 300 ms (`time_ms_max`)");
     assert!(start.elapsed() < Duration::from_secs(30));
 }
 
@@ -81,7 +81,7 @@ fn memory_ends_at_its_limit() {
     let limits = Limits { memory_bytes_max: 32 << 20, ..Limits::default() };
     let (kind, detail) = fault(train("hoard", limits, 1, drop));
     assert_eq!(kind, FaultKind::OutOfMemory);
-    assert_eq!(detail, format!("its limit is {} bytes", 32 << 20));
+    assert_eq!(detail, format!("it may have {} bytes (`memory_bytes_max`)", 32 << 20));
 }
 
 #[test]

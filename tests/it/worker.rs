@@ -170,11 +170,11 @@ impl Loader for Many {
     }
 }
 
-/// A worker that somebody else has taken over: it says these messages, and
-/// never reads one.
-fn liar(dir: &Path, messages: &[Value], later: &[Value]) -> Sandbox {
+/// Workers that somebody else has taken over: each says its messages, after a
+/// second those that follow, and reads none.
+fn liars(dir: &Path, workers: &[(&[Value], &[Value])]) -> Sandbox {
     use std::os::unix::fs::PermissionsExt as _;
-    let write = |name: &str, messages: &[Value]| {
+    let write = |name: String, messages: &[Value]| {
         let mut bytes = Vec::new();
         for message in messages {
             let message = rmp_serde::to_vec_named(message).unwrap();
@@ -182,12 +182,19 @@ fn liar(dir: &Path, messages: &[Value], later: &[Value]) -> Sandbox {
             bytes.extend(message);
         }
         std::fs::write(dir.join(name), bytes).unwrap();
-        dir.join(name).display().to_string()
     };
-    let (first, last) = (write("first", messages), write("last", later));
+    for (n, (first, last)) in workers.iter().enumerate() {
+        write(format!("first-{n}"), first);
+        write(format!("last-{n}"), last);
+    }
+    std::fs::write(dir.join("n"), "0\n").unwrap();
     let program = dir.join("liar");
-    let script = format!("/bin/cat {first}\n/bin/sleep 1\n/bin/cat {last}\nexec /bin/sleep 600\n");
-    std::fs::write(&program, "#!/bin/sh\n".to_owned() + &script).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncd {}\nread n < n\necho $((n + 1)) > n\n/bin/cat first-$n\n/bin/sleep 1\n\
+         /bin/cat last-$n\nexec /bin/sleep 600\n",
+        dir.display()
+    );
+    std::fs::write(&program, script).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
     Sandbox::new(WorkerOptions { program: Some(program), cache: None }).unwrap()
 }
@@ -224,8 +231,10 @@ fn a_worker_that_lies_holds_nobody_up() {
     let described = done(metadata.clone(), json!([]));
     let declared = done(declaration, json!([]));
     let trained = done(report, json!([[0, 0, 0, 0]]));
-    let first = [ready.clone(), compiled.clone(), described, declared];
-    let sandbox = liar(dir.path(), &first, &[trained]);
+    let compiler = [ready.clone(), compiled.clone()];
+    let loaded = [ready.clone(), json!("Loaded")];
+    let shapes = [&loaded[..], &[described, declared]].concat();
+    let sandbox = liars(dir.path(), &[(&compiler, &[]), (&shapes, &[]), (&loaded, &[trained])]);
     let limits = Limits { time_ms_max: 60_000, ..Limits::default() };
     let session = sandbox.describe(&component, limits).unwrap().session([].into()).unwrap();
     let model = Tensor::from_f32(vec![1], &[0.0]).unwrap();
@@ -239,27 +248,36 @@ fn a_worker_that_lies_holds_nobody_up() {
     assert_eq!(kind, FaultKind::Killed, "{detail}");
     assert!(detail.contains("leaves its batches lying"), "{detail}");
 
-    // It answers something else, nonsense, more than there is room for, or nothing at all.
-    let describe = |said: &[Value]| {
+    // It answers something else, nonsense, another call, nothing at all, or far too much.
+    let describe = |last: &[Value]| {
         let dir = tempfile::tempdir().unwrap();
         let limits = Limits { time_ms_max: 500, ..Limits::default() };
-        fault(liar(dir.path(), said, &[]).describe(&component, limits).unwrap_err())
+        let said = [&loaded[..], last].concat();
+        let sandbox = liars(dir.path(), &[(&compiler, &[]), (&said, &[])]);
+        fault(sandbox.describe(&component, limits).unwrap_err())
     };
-    let start = [ready, compiled];
-    let with = |last: Value| [start.to_vec(), vec![last]].concat();
-    let (kind, detail) = describe(&with(json!("Loaded")));
-    assert_eq!(
-        (kind, detail.as_str()),
-        (FaultKind::Killed, "it gave no answer to what it was asked")
-    );
-    let (kind, detail) = describe(&with(json!({ "Nothing": [] })));
+    let (kind, detail) = describe(&[json!("Loaded")]);
+    assert_eq!((kind, &*detail), (FaultKind::Killed, "it gave no answer to what it was asked"));
+    let (kind, detail) = describe(&[json!({ "Nothing": [] })]);
     assert!(kind == FaultKind::Killed && detail.contains("nonsense"), "{detail}");
-    let other = done(json!("Nothing"), json!([]));
-    assert_eq!(describe(&with(other)).0, FaultKind::BadOutput);
-    assert_eq!(describe(&start).0, FaultKind::DeadlineExceeded);
-    // A flood of words ends at the deadline, too, and passes at most what is allowed on.
+    assert_eq!(describe(&[done(json!("Nothing"), json!([]))]).0, FaultKind::BadOutput);
+    assert_eq!(describe(&[]).0, FaultKind::DeadlineExceeded);
     let line = json!({ "Log": ["info", "x".repeat(1_000)] });
-    assert_eq!(describe(&[start.to_vec(), vec![line; 20_000]].concat()).0, FaultKind::Killed);
+    assert_eq!(describe(&vec![line; 20_000]).0, FaultKind::Killed);
+    let (kind, detail) = describe(&[done(metadata.clone(), json!(vec![json!(null); 1 << 18]))]);
+    assert!(kind == FaultKind::Killed && detail.contains("at most 131072"), "{detail}");
+    let (kind, detail) = describe(&[json!({ "Log": ["info", "x".repeat(9 << 20)] })]);
+    assert!(kind == FaultKind::BadOutput && detail.contains("too much"), "{detail}");
+    // The host's own words are not its to say: they would leave a node.
+    let refused = json!({ "Done": { "Err": { "Plan": ["refused", "row 17"] } } });
+    assert_eq!(describe(&[refused]).0, FaultKind::BadOutput);
+
+    // What does not belong to the step ends it: no worker compiles for ever.
+    let dir = tempfile::tempdir().unwrap();
+    let stale = [ready, json!({ "Stale": "again" })];
+    let sandbox = liars(dir.path(), &[(&stale, &[])]);
+    let (kind, _) = fault(sandbox.describe(&component, Limits::default()).unwrap_err());
+    assert_eq!(kind, FaultKind::Killed);
 }
 
 /// Everything that can be wrong with an entry of the cache: it is compiled

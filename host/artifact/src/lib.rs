@@ -16,7 +16,8 @@ pub use build::{BuildError, Built, build};
 pub use inspect::Inspection;
 pub use provenance::Provenance;
 pub use structure::{
-    COMPONENTS_MAX, DEPTH_MAX, FUNCTIONS_MAX, ITEMS_MAX, MODULES_MAX, NAME_BYTES_MAX, TYPES_MAX,
+    COMPONENTS_MAX, DEPTH_MAX, FUNCTIONS_MAX, INSTANCES_MAX, ITEMS_MAX, MODULES_MAX,
+    NAME_BYTES_MAX, TYPES_MAX,
 };
 pub use world::Misfit;
 

@@ -1,7 +1,8 @@
 //! What a component is made of, counted before anything looks closer.
 
 use wasmparser::{
-    CanonicalFunction, CanonicalOption, ComponentExternName, Encoding, Parser, Payload,
+    CanonicalFunction, CanonicalOption, ComponentExternName, ComponentType,
+    ComponentTypeDeclaration, CoreType, Encoding, InstanceTypeDeclaration, Parser, Payload,
 };
 
 use crate::AdmissionError;
@@ -11,11 +12,14 @@ pub const DEPTH_MAX: usize = 16;
 /// Core modules. A Rust plan has 4, a Python plan about 20.
 pub const MODULES_MAX: usize = 64;
 /// Components, the outer one among them.
-pub const COMPONENTS_MAX: usize = 256;
+pub const COMPONENTS_MAX: usize = 32;
+/// Instances that components make of components and modules; each takes as long
+/// as its types are large. A Rust plan has 10, a Python plan about 40.
+pub const INSTANCES_MAX: u64 = 256;
 /// Functions of all modules together. A Python interpreter has about 20,000.
 pub const FUNCTIONS_MAX: u64 = 200_000;
-/// Types of all modules and components together.
-pub const TYPES_MAX: u64 = 50_000;
+/// Types of all modules and components together, with what they declare inside.
+pub const TYPES_MAX: u64 = 10_000;
 /// Everything else that is listed in sections: imports, exports, instances,
 /// aliases, globals, elements.
 pub const ITEMS_MAX: u64 = 500_000;
@@ -36,6 +40,7 @@ struct Counts {
     components: usize,
     functions: u64,
     types: u64,
+    instances: u64,
     items: u64,
 }
 
@@ -78,6 +83,20 @@ impl Structure {
                         }
                     }
                 }
+                Payload::ComponentTypeSection(section) => {
+                    for declared in section.clone() {
+                        counts.types += declarations(&declared.map_err(invalid)?);
+                        bound("types", counts.types, TYPES_MAX)?;
+                    }
+                }
+                Payload::CoreTypeSection(section) => {
+                    for declared in section.clone() {
+                        if let CoreType::Module(declared) = declared.map_err(invalid)? {
+                            counts.types += declared.len() as u64;
+                        }
+                        bound("types", counts.types, TYPES_MAX)?;
+                    }
+                }
                 Payload::ComponentCanonicalSection(section) => {
                     for function in section.clone() {
                         check_options(&function.map_err(invalid)?)?;
@@ -105,8 +124,10 @@ impl Counts {
             Payload::MemorySection(section) => self.items += u64::from(section.count()),
             Payload::ElementSection(section) => self.items += u64::from(section.count()),
             Payload::DataSection(section) => self.items += u64::from(section.count()),
-            Payload::InstanceSection(section) => self.items += u64::from(section.count()),
-            Payload::ComponentInstanceSection(section) => self.items += u64::from(section.count()),
+            Payload::InstanceSection(section) => self.instances += u64::from(section.count()),
+            Payload::ComponentInstanceSection(section) => {
+                self.instances += u64::from(section.count());
+            }
             Payload::ComponentAliasSection(section) => self.items += u64::from(section.count()),
             Payload::ComponentCanonicalSection(section) => self.items += u64::from(section.count()),
             Payload::ComponentImportSection(section) => self.items += u64::from(section.count()),
@@ -115,7 +136,34 @@ impl Counts {
         }
         bound("functions", self.functions, FUNCTIONS_MAX)?;
         bound("types", self.types, TYPES_MAX)?;
+        bound("instances", self.instances, INSTANCES_MAX)?;
         bound("imports, exports and the like", self.items, ITEMS_MAX)
+    }
+}
+
+/// Everything that is declared inside of a type: the size of each is one, and
+/// what it refers to was counted where it stands.
+fn declarations(declared: &ComponentType<'_>) -> u64 {
+    match declared {
+        ComponentType::Component(inside) => inside.iter().map(in_component).sum(),
+        ComponentType::Instance(inside) => inside.iter().map(in_instance).sum(),
+        _ => 0,
+    }
+}
+
+fn in_component(declared: &ComponentTypeDeclaration<'_>) -> u64 {
+    match declared {
+        ComponentTypeDeclaration::Type(inside) => 1 + declarations(inside),
+        ComponentTypeDeclaration::CoreType(CoreType::Module(inside)) => 1 + inside.len() as u64,
+        _ => 1,
+    }
+}
+
+fn in_instance(declared: &InstanceTypeDeclaration<'_>) -> u64 {
+    match declared {
+        InstanceTypeDeclaration::Type(inside) => 1 + declarations(inside),
+        InstanceTypeDeclaration::CoreType(CoreType::Module(inside)) => 1 + inside.len() as u64,
+        _ => 1,
     }
 }
 

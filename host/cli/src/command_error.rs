@@ -120,6 +120,7 @@ impl From<fedwasm_node::Error> for CommandError {
 fn sandbox_code(error: &fedwasm_sandbox::Error) -> u8 {
     use fedwasm_sandbox::Error as E;
     match error {
+        E::NoProgram | E::Worker { .. } | E::Cache(_) => USAGE,
         E::Fault(fault) if fault.kind == FaultKind::Cancelled => FAILED,
         E::Fault(fault) if fault.kind == FaultKind::InvalidArgument => USAGE,
         E::Fault(fault) if fault.kind == FaultKind::Refused => PLAN_REFUSED,

@@ -107,6 +107,14 @@ impl Folder {
         write().map_err(|error| named(&error, &self.path.join(name)))
     }
 
+    /// Bytes of a file.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn len(&self, name: &str) -> io::Result<u64> {
+        Ok(self.dir.metadata(name)?.len())
+    }
+
     /// When a file was written.
     ///
     /// # Errors

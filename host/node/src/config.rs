@@ -58,7 +58,8 @@ impl NodeConfig {
     pub fn create(&self, dir: &Path) -> Result<(), Error> {
         self.mqtt.parse::<fedwasm_transport::BrokerUrl>()?;
         self.repository.parse::<fedwasm_transport::RepositoryUrl>()?;
-        let folder = Folder::create(dir)?;
+        // Scales and states follow from data: they are nobody else's.
+        let folder = Folder::create_private(dir)?;
         if folder.has(FILE) {
             return Err(Error::Exists { dir: dir.to_owned() });
         }

@@ -2,6 +2,7 @@
 //! network. Blocks.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedwasm_artifact::Component;
@@ -35,7 +36,8 @@ pub(crate) struct Workshop {
     sandbox: Sandbox,
     strict: bool,
     limits: Limits,
-    /// Each with a worker of its own: one that saw a dataset sees no other.
+    /// Each with workers of its own: one that saw data of one experiment sees no
+    /// others.
     plans: VecDeque<(PlanKey, Described)>,
     examples: VecDeque<(Digest, Examples)>,
     /// Whose scales were written last, and what they follow from.
@@ -45,8 +47,11 @@ pub(crate) struct Workshop {
 /// What a compiled plan and its worker belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PlanKey {
+    researcher: ResearcherId,
+    experiment: ExperimentId,
     plan: Digest,
     dataset: DatasetId,
+    path: PathBuf,
     strict: bool,
     counts_fuel: bool,
 }
@@ -102,13 +107,21 @@ impl Workshop {
         &mut self,
         request: &RoundRequest,
         fetched: Option<Vec<u8>>,
+        (researcher, dataset, cancel): (&ResearcherId, &Dataset, &Cancel),
     ) -> Result<Described, Refusal> {
         let strict = self.strict || request.strict;
         let counts_fuel = request.limits.fuel_max.is_some();
-        let (plan, dataset) = (request.plan.sha256, request.dataset_id.clone());
-        let key = PlanKey { plan, dataset, strict, counts_fuel };
+        let key = PlanKey {
+            researcher: researcher.clone(),
+            experiment: request.experiment_id.clone(),
+            plan: request.plan.sha256,
+            dataset: request.dataset_id.clone(),
+            path: dataset.path.clone(),
+            strict,
+            counts_fuel,
+        };
         if let Some((_, plan)) = self.plans.iter().find(|(known, _)| *known == key) {
-            return Ok(plan.clone());
+            return Ok(plan.with_cancel(cancel));
         }
         let known = self.plans.iter().find(|(known, _)| known.plan == key.plan);
         let component = match (fetched, known) {
@@ -122,10 +135,13 @@ impl Workshop {
         let profile = if strict { Profile::Strict } else { Profile::Standard };
         // Whether fuel is counted is a matter of how the plan is compiled.
         let fuel_max = self.limits.fuel_max.or(counts_fuel.then_some(u64::MAX));
-        let limits = Limits { fuel_max, ..self.limits.clone() };
-        let described = self.sandbox.with_profile(profile).describe(&component, limits);
+        let Limits { compile_ms_max, compile_bytes_max, .. } = self.limits.lowered(&request.limits);
+        let limits = Limits { fuel_max, compile_ms_max, compile_bytes_max, ..self.limits.clone() };
+        let sandbox = self.sandbox.with_profile(profile).with_cancel(cancel);
+        let described = sandbox.describe(&component, limits);
         let described = described.map_err(|error| sandbox_refusal(&error))?;
-        keep(&mut self.plans, key, described.clone(), PLANS_MAX);
+        // What is kept outlives whoever may call this round off.
+        keep(&mut self.plans, key, described.with_cancel(&Cancel::new()), PLANS_MAX);
         Ok(described)
     }
 
@@ -134,7 +150,7 @@ impl Workshop {
         &mut self,
         request: &RoundRequest,
         fetched: Option<Vec<u8>>,
-        (node, researcher): (&NodeId, &ResearcherId),
+        (node, researcher, cancel): (&NodeId, &ResearcherId, &Cancel),
         dataset: &Dataset,
         folder: &Arc<Folder>,
     ) -> Result<Prepared, Refusal> {
@@ -142,7 +158,8 @@ impl Workshop {
         let random_seed = request.training.random_seed;
         let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
         let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
-        let plan = self.plan(request, fetched)?.with_limits(&request.limits);
+        let whose = (researcher, dataset, cancel);
+        let plan = self.plan(request, fetched, whose)?.with_limits(&request.limits);
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
         let round = Round::new(&plan, model, training, aggregator, &facts);

@@ -110,7 +110,10 @@ pub async fn serve(
 /// Where plans run: in workers, whose protections are looked at once, so that
 /// a node that cannot run plans does not say that it serves.
 async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
-    let options = WorkerOptions { program: config.worker.clone(), cache: Some(dir.join(CACHE)) };
+    // A path is taken from where the configuration lies.
+    let program = config.worker.as_ref().map(|program| dir.join(program));
+    let program = program.map(std::path::absolute).transpose()?;
+    let options = WorkerOptions { program, cache: Some(dir.join(CACHE)) };
     let sandbox = Sandbox::new(options)?;
     let checked = tokio::task::spawn_blocking(move || {
         sandbox.protections()?;

@@ -59,9 +59,10 @@ impl Worker {
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
             let (request, node) = (Arc::clone(&request), self.node.clone());
+            let cancel = cancel.clone();
             blocking(move || {
                 let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
-                workshop.prepare(&request, plan, (&node, &researcher), &dataset, &folder)
+                workshop.prepare(&request, plan, (&node, &researcher, &cancel), &dataset, &folder)
             })
             .await?
         };

@@ -45,6 +45,15 @@ macro_rules! limits {
         }
 
         impl Limits {
+            /// These, with what is `asked` for instead: for the machine of whoever
+            /// asks.
+            pub fn with(&self, asked: &LimitArgs) -> Self {
+                Self {
+                    $($name: asked.$name.unwrap_or(self.$name),)+
+                    fuel_max: asked.fuel_max.or(self.fuel_max),
+                }
+            }
+
             /// The lower of both, limit by limit.
             pub fn lowered(&self, asked: &LimitArgs) -> Self {
                 let lower = |own: Option<u64>, asked: Option<u64>| match (own, asked) {

@@ -6,7 +6,7 @@ use fedwasm_artifact::Component;
 use fedwasm_dataset::CsvFile;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Evaluation};
-use fedwasm_sandbox::{Cancel, Limits, Sandbox};
+use fedwasm_sandbox::{Cancel, LimitArgs, Limits, Sandbox};
 use fedwasm_training::{Examples, Preprocessing, facts};
 
 use crate::Error;
@@ -19,6 +19,8 @@ pub struct EvaluateOptions {
     pub component: Component,
     /// Where the plan runs.
     pub sandbox: Sandbox,
+    /// Limits instead of the standard ones.
+    pub limits: LimitArgs,
     /// The parameters.
     pub params: Params,
     /// Which columns; `standardize` does not matter.
@@ -34,7 +36,8 @@ pub struct EvaluateOptions {
 /// # Errors
 /// [`Error`].
 pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation, Error> {
-    let plan = options.sandbox.describe(&options.component, Limits::default())?;
+    let limits = Limits::default().with(&options.limits);
+    let plan = options.sandbox.with_cancel(cancel).describe(&options.component, limits)?;
     let mut evaluations = Vec::new();
     for (path, preprocessing) in &options.parts {
         let file = CsvFile::open(path)?;

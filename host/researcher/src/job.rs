@@ -13,7 +13,7 @@ use fedwasm_protocol::{
     INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Progress, Reason, ResearcherId, RoundReply,
     RoundRequest, SecaggArgs, TrainingArgs, printable, seed,
 };
-use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, LimitArgs, Sandbox};
+use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
 use fedwasm_transport::Repository;
 use futures_util::future::join_all;
@@ -23,7 +23,7 @@ use crate::columns::Member;
 use crate::membership::{Away, Membership};
 use crate::replies::{Reply, accept, check_aux_vars, is_sound, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
-use crate::search::{SEARCH_TIME_MAX, check_arguments, connect, describe, search};
+use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
 
 /// The most warnings that are told.
@@ -129,7 +129,8 @@ impl Job {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let plan = describe(&options.sandbox, options.component.clone()).await?;
+        let link = Link::new(&cancelled);
+        let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
         let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
         let researcher = ResearcherId::random().map_err(internal)?;
@@ -153,7 +154,7 @@ impl Job {
             return Err(Error::NotEnoughNodes { got, min, when, refused });
         }
         let params = None;
-        let job = Self::with(options, plan, requests, id, chosen.inputs, params).await?;
+        let job = Self::with(options, (plan, &link), requests, id, chosen.inputs, params).await?;
         let nodes = Membership::found(chosen.members, chosen.refused);
         let mut job = Self { nodes, ..job };
         job.check_approval(events).await?;
@@ -178,13 +179,15 @@ impl Job {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let plan = describe(&options.sandbox, options.component.clone()).await?;
+        let link = Link::new(&cancelled);
+        let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
         let JobState { experiment_id, researcher_id, inputs, nodes, node_states, saved, params } =
             state;
         let saved = VecDeque::from(saved);
         let requests = connect(&options, researcher_id, cancelled).await?;
-        let job = Self::with(options, plan, requests, experiment_id, inputs, Some(params)).await?;
+        let (plan, params) = ((plan, &link), Some(params));
+        let job = Self::with(options, plan, requests, experiment_id, inputs, params).await?;
         let nodes = Membership::resumed(nodes, |node| job.requests.is_online(node));
         for node in nodes.gone() {
             events(Event::Warning(format!("{node} of the breakpoint is not connected")));
@@ -196,7 +199,7 @@ impl Job {
 
     async fn with(
         mut options: JobOptions,
-        plan: Described,
+        (plan, link): (Described, &Link),
         requests: Requests,
         id: ExperimentId,
         inputs: Vec<String>,
@@ -207,12 +210,13 @@ impl Job {
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
+            let cancel = link.cancel.clone();
             blocking(move || {
                 let JobOptions { model, training, aggregator, .. } = &options;
                 let round = Round::new(&plan, model, training, aggregator, &facts)?;
                 let params = match params {
                     Some(params) => shared(round.declaration(), params)?,
-                    None => round.shared(&round.initial_params(seed, &Cancel::new())?)?,
+                    None => round.shared(&round.initial_params(seed, &cancel)?)?,
                 };
                 Ok((round, params))
             })

@@ -25,7 +25,7 @@ pub struct LocalOptions {
     pub component: Component,
     /// Where it runs.
     pub sandbox: Sandbox,
-    /// Limits below the standard ones.
+    /// Limits instead of the standard ones; of time, a day a call.
     pub limits: LimitArgs,
     /// The data file.
     pub path: PathBuf,
@@ -133,7 +133,7 @@ impl LocalJob {
         let file = CsvFile::open(&options.path)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
-        let limits = limits.lowered(&options.limits);
+        let limits = limits.with(&options.limits);
         let plan = options.sandbox.describe(&options.component, limits)?;
         let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let aggregator = Arguments::new();

@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fedwasm_artifact::Component;
 use fedwasm_protocol::{Body, ResearcherId, SearchRequest};
-use fedwasm_sandbox::{DataFacts, Described, Limits, Sandbox};
+use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits};
 use fedwasm_training::Round;
 use tokio::sync::watch;
 
@@ -95,7 +94,33 @@ fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u6
 }
 
 /// Compiles the plan and asks what it is.
-pub(crate) async fn describe(sandbox: &Sandbox, component: Component) -> Result<Described, Error> {
-    let sandbox = sandbox.clone();
-    blocking(move || Ok(sandbox.describe(&component, Limits::default())?)).await
+pub(crate) async fn describe(options: &JobOptions, cancel: &Cancel) -> Result<Described, Error> {
+    let (sandbox, component) = (options.sandbox.with_cancel(cancel), options.component.clone());
+    let limits = Limits::default().with(&options.limits);
+    blocking(move || Ok(sandbox.describe(&component, limits)?)).await
+}
+
+/// Ends calls of a plan here when the job is cancelled.
+pub(crate) struct Link {
+    pub(crate) cancel: Cancel,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Link {
+    pub(crate) fn new(cancelled: &watch::Receiver<bool>) -> Self {
+        let (cancel, mut cancelled) = (Cancel::new(), cancelled.clone());
+        let linked = cancel.clone();
+        let task = tokio::spawn(async move {
+            if cancelled.wait_for(|cancelled| *cancelled).await.is_ok() {
+                linked.cancel();
+            }
+        });
+        Self { cancel, task }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }

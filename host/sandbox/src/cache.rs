@@ -24,7 +24,9 @@ const LOCK_TIME_MAX: Duration = Duration::from_secs(5);
 const SUFFIX: &str = ".compiled";
 /// The largest entry: a plan in Python has 33 MB.
 const ENTRY_BYTES_MAX: u64 = 1 << 30;
-/// The most entries; the oldest go first.
+/// The most bytes of all entries, and the most entries; the oldest go first.
+const CACHE_BYTES_MAX: u64 = 2 << 30;
+/// The most entries.
 const ENTRIES_MAX: usize = 64;
 
 /// A directory of compiled plans.
@@ -38,8 +40,7 @@ impl Cache {
     /// Opens the cache in `dir`; makes it if need be.
     ///
     /// # Errors
-    /// Those of the file system, and a directory or key that others can write
-    /// or read.
+    /// Those of the file system, and a directory that others may use.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let folder = Folder::create_private(dir)?;
         if !folder.has(KEY) {
@@ -122,10 +123,14 @@ impl Cache {
     fn prune(&self) -> io::Result<()> {
         let mut names = self.folder.names()?;
         names.retain(|name| name.ends_with(SUFFIX));
-        let over = names.len().saturating_sub(ENTRIES_MAX);
-        if over > 0 {
-            names.sort_by_cached_key(|name| self.folder.modified(name).ok());
-            names.iter().take(over).try_for_each(|name| self.folder.remove(name))?;
+        // The newest first: what does not fit beside them goes.
+        names.sort_by_cached_key(|name| std::cmp::Reverse(self.folder.modified(name).ok()));
+        let (mut n, mut bytes) = (0, 0_u64);
+        for name in names {
+            (n, bytes) = (n + 1, bytes.saturating_add(self.folder.len(&name)?));
+            if n > ENTRIES_MAX || (n > 1 && bytes > CACHE_BYTES_MAX) {
+                self.folder.remove(&name)?;
+            }
         }
         Ok(())
     }
@@ -155,7 +160,8 @@ impl Entry {
     fn new(component: &Component, profile: Profile) -> Self {
         let (engine, digest) = (wasmtime_environ::VERSION, component.digest());
         let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
-        Self(format!("fedwasm/compiled/v1|{digest}|wasmtime {engine}|{arch}-{os}|{profile:?}|"))
+        let own = env!("CARGO_PKG_VERSION");
+        Self(format!("fedwasm {own}|{digest}|wasmtime {engine}|{arch}-{os}|{profile:?}|"))
     }
 
     fn name(&self) -> String {

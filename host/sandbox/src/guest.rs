@@ -163,23 +163,30 @@ fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
     let limits = &host.limits;
     let out_of_memory = |refused| {
         let detail = match refused {
-            Refused::Memory => format!("its limit is {} bytes", limits.memory_bytes_max),
-            Refused::Table => format!("its limit is {} table elements", limits.table_elements_max),
+            Refused::Memory => {
+                format!("it may have {} bytes (`memory_bytes_max`)", limits.memory_bytes_max)
+            }
+            Refused::Table => {
+                let max = limits.table_elements_max;
+                format!("it may have {max} table elements (`table_elements_max`)")
+            }
         };
         (FaultKind::OutOfMemory, detail)
     };
     let over = |detail: String| (FaultKind::LimitExceeded, detail);
     let (kind, detail) = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
-        (Some(Stop::Deadline), _) => {
-            (FaultKind::DeadlineExceeded, format!("its limit is {} ms", limits.time_ms_max))
-        }
+        (Some(Stop::Deadline), _) => (
+            FaultKind::DeadlineExceeded,
+            format!("it took longer than {} ms (`time_ms_max`)", limits.time_ms_max),
+        ),
         (Some(Stop::Cancelled), _) => (FaultKind::Cancelled, "asked to stop".into()),
-        (Some(Stop::HostCalls), _) => {
-            over(format!("its limit is {} calls of the host", limits.host_calls_max))
-        }
+        (Some(Stop::HostCalls), _) => over(format!(
+            "more than {} calls of the host (`host_calls_max`)",
+            limits.host_calls_max
+        )),
         (None, Some(Trap::OutOfFuel)) => {
             let budget = limits.fuel_max.unwrap_or_default();
-            (FaultKind::OutOfFuel, format!("its budget is {budget}"))
+            (FaultKind::OutOfFuel, format!("its budget is {budget} (`fuel_max`)"))
         }
         (None, Some(Trap::StackOverflow)) => {
             (FaultKind::StackExhausted, "recursion without end?".into())
@@ -197,10 +204,10 @@ fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
             match () {
                 () if text.contains(TOO_MANY_BYTES) => {
                     let max = limits.host_call_bytes_max;
-                    over(format!("its limit is {max} bytes a call of the host"))
+                    over(format!("more than {max} bytes at once (`host_call_bytes_max`)"))
                 }
                 () if text.contains(TOO_MANY_HANDLES) => {
-                    over(format!("its limit is {} handles", limits.handles_max))
+                    over(format!("more than {} handles (`handles_max`)", limits.handles_max))
                 }
                 () if text.contains(TOO_MANY_INSTANCES) => over(printable(&text)),
                 () => match host.meter.refused {

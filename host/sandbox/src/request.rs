@@ -3,7 +3,10 @@
 
 use fedwasm_params::{DType, Tensor};
 use fedwasm_protocol::{Arguments, Limits};
-use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::FaultKind;
 use crate::declaration::{Declaration, TensorSpec};
@@ -103,6 +106,7 @@ pub(crate) enum Said {
 pub(crate) struct PlainReport {
     pub(crate) steps: u64,
     pub(crate) rows: u64,
+    #[serde(deserialize_with = "few")]
     pub(crate) metrics: Vec<(String, f64)>,
 }
 
@@ -110,10 +114,14 @@ pub(crate) struct PlainReport {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) said: Said,
+    #[serde(deserialize_with = "few")]
     pub(crate) model: Vec<Returned>,
+    #[serde(deserialize_with = "few")]
     pub(crate) aux_out: Vec<Returned>,
+    #[serde(deserialize_with = "few")]
     pub(crate) state: Vec<Returned>,
     /// Scores by batch.
+    #[serde(deserialize_with = "many")]
     pub(crate) predictions: Vec<Option<PlainTensor>>,
     /// Batches that the plan took.
     pub(crate) n_batches: u64,
@@ -146,4 +154,42 @@ pub(crate) enum Trouble {
     Plan(FaultKind, String),
     /// The loader failed.
     Loader(String),
+}
+
+/// The most tensors, metrics and numbers of a message.
+const FEW: usize = 1 << 17;
+/// The most batches of a prediction.
+const MANY: usize = 1 << 24;
+
+/// Reads a list that cannot be long: an element takes more room here than it
+/// took on its way.
+pub(crate) fn few<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Vec<T>, D::Error> {
+    from.deserialize_seq(AtMost::<T, FEW>(PhantomData))
+}
+
+fn many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    from.deserialize_seq(AtMost::<T, MANY>(PhantomData))
+}
+
+struct AtMost<T, const N: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for AtMost<T, N> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a list of at most {N}")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(element) = from.next_element()? {
+            if list.len() == N {
+                return Err(serde::de::Error::invalid_length(N + 1, &self));
+            }
+            list.push(element);
+        }
+        Ok(list)
+    }
 }

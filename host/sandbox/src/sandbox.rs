@@ -1,7 +1,7 @@
 //! Where plans run, and a plan that is ready to.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::guest::Guest;
 use crate::host::{Event, Loader, Watch};
 use crate::metadata::Metadata;
 use crate::request::{Answer, Export, Request, Said, Trouble};
-use crate::worker::{Failure, Loaded, Protection, Worker, find_program};
+use crate::worker::{Failure, Protection, Worker, find_program};
 use crate::{Cancel, Error, Fault, FaultKind, PlanName, Profile};
 
 /// How plans are kept apart from the rest of the machine.
@@ -63,12 +63,14 @@ impl Default for InProcessOptions {
 pub struct Sandbox {
     place: Arc<Place>,
     profile: Profile,
+    /// Ends describing and declaring.
+    cancel: Cancel,
 }
 
 /// Where plans run.
 enum Place {
     /// In workers of this program.
-    Workers { program: PathBuf, cache: Option<Cache>, said: AtomicBool },
+    Workers { program: PathBuf, cache: Option<Cache>, said: Mutex<Vec<Protection>> },
     /// In this process, as fast or as strict.
     Here { standard: PlanEngine, strict: PlanEngine },
 }
@@ -82,8 +84,8 @@ impl Sandbox {
     pub fn new(options: WorkerOptions) -> Result<Self, Error> {
         let program = options.program.or_else(find_program).ok_or(Error::NoProgram)?;
         let cache = options.cache.as_deref().map(Cache::open).transpose().map_err(Error::Cache)?;
-        let place = Arc::new(Place::Workers { program, cache, said: AtomicBool::new(false) });
-        Ok(Self { place, profile: Profile::Standard })
+        let place = Arc::new(Place::Workers { program, cache, said: Mutex::default() });
+        Ok(Self { place, profile: Profile::Standard, cancel: Cancel::new() })
     }
 
     /// Runs plans in this process: one wall instead of two, for tests and for
@@ -107,7 +109,8 @@ impl Sandbox {
             PlanEngine::new(options).map_err(|error| Error::Engine { reason: format!("{error:#}") })
         };
         let (standard, strict) = (engine(Profile::Standard)?, engine(Profile::Strict)?);
-        Ok(Self { place: Arc::new(Place::Here { standard, strict }), profile: Profile::Standard })
+        let place = Arc::new(Place::Here { standard, strict });
+        Ok(Self { place, profile: Profile::Standard, cancel: Cancel::new() })
     }
 
     /// How code is made here.
@@ -117,7 +120,13 @@ impl Sandbox {
 
     /// The same place with this profile.
     pub fn with_profile(&self, profile: Profile) -> Self {
-        Self { place: Arc::clone(&self.place), profile }
+        Self { profile, ..self.clone() }
+    }
+
+    /// The same place, where `cancel` also ends compiling, describing and
+    /// declaring.
+    pub fn with_cancel(&self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self.clone() }
     }
 
     /// Starts a worker and returns what keeps it from the rest of the machine,
@@ -144,17 +153,21 @@ impl Sandbox {
         }
     }
 
-    /// Says once what the machine could not provide.
+    /// Says what the machine could not provide, once for each time that it
+    /// changes.
     fn say_missing(&self, protections: &[Protection]) {
         let Place::Workers { said, .. } = &*self.place else { return };
-        if said.swap(true, Ordering::Relaxed) {
+        let missing = protections.iter().filter(|protection| protection.missing.is_some());
+        let missing: Vec<Protection> = missing.cloned().collect();
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said == missing {
             return;
         }
-        for Protection { name, missing } in protections {
-            if let Some(reason) = missing {
-                tracing::warn!("plans run without this protection: {name}: {reason}");
-            }
+        for Protection { name, missing } in &missing {
+            let reason = missing.as_deref().unwrap_or_default();
+            tracing::warn!("plans run without this protection: {name}: {reason}");
         }
+        *said = missing;
     }
 
     /// Compiles a plan and asks it what it is. All later calls get `limits`.
@@ -171,7 +184,7 @@ impl Sandbox {
         let sandbox = self.with_profile(profile);
         let runner = sandbox.runner(component, &limits, &plan)?;
         let request = Request::pure(Export::Describe, &limits, Arguments::new());
-        let answer = runner.run(&plan, request, None, Box::new(drop), &Cancel::new())?;
+        let answer = runner.run(&plan, request, None, Box::new(drop), &self.cancel)?;
         let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail };
         let Said::Metadata(metadata) = answer.said else {
             return Err(fault(FaultKind::BadOutput, "it does not describe itself".into()).into());
@@ -186,7 +199,8 @@ impl Sandbox {
         })?;
         let component = component.clone();
         let (runner, processor_us) = (Arc::new(runner), Arc::default());
-        Ok(Described { runner, component, plan, metadata, limits, processor_us })
+        let cancel = self.cancel.clone();
+        Ok(Described { runner, component, plan, metadata, limits, processor_us, cancel })
     }
 
     fn runner(
@@ -197,10 +211,11 @@ impl Sandbox {
     ) -> Result<Runner, Error> {
         let Place::Here { standard, strict } = &*self.place else {
             let bench = Bench {
-                sandbox: self.clone(),
+                sandbox: self.with_cancel(&Cancel::new()),
                 component: component.clone(),
                 limits: limits.clone(),
-                worker: Mutex::new(None),
+                code: Mutex::new(None),
+                seats: Default::default(),
             };
             return Ok(Runner::Worker(Box::new(bench)));
         };
@@ -228,7 +243,7 @@ impl std::fmt::Debug for Sandbox {
 }
 
 /// A plan that was compiled and has said what it is. Cheap to clone; clones
-/// share one worker, which runs one call at a time.
+/// share their workers, each of which runs one call at a time.
 #[derive(Clone)]
 pub struct Described {
     pub(crate) runner: Arc<Runner>,
@@ -238,6 +253,8 @@ pub struct Described {
     pub(crate) limits: Limits,
     /// Of all calls that had an answer.
     pub(crate) processor_us: Arc<AtomicU64>,
+    /// Ends declaring.
+    pub(crate) cancel: Cancel,
 }
 
 impl Described {
@@ -262,6 +279,11 @@ impl Described {
         self.processor_us.load(Ordering::Relaxed) as f64 / 1e3
     }
 
+    /// The same plan, where `cancel` ends declaring.
+    pub fn with_cancel(&self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self.clone() }
+    }
+
     /// The same plan within lower limits.
     pub fn with_limits(&self, asked: &LimitArgs) -> Self {
         Self { limits: self.limits.lowered(asked), ..self.clone() }
@@ -280,12 +302,47 @@ pub(crate) enum Runner {
     Worker(Box<Bench>),
 }
 
-/// Where a plan's worker sits; a new one comes when it is gone.
+/// Where a plan's workers sit; a new one comes when one is gone.
 pub(crate) struct Bench {
     sandbox: Sandbox,
     component: Component,
     limits: Limits,
-    worker: Mutex<Option<Worker>>,
+    /// What was compiled, by a worker that did nothing else.
+    code: Mutex<Option<Arc<Vec<u8>>>>,
+    /// A worker for what is said before any data is there, one that sees
+    /// targets, and one that does not: whatever a plan makes of its process,
+    /// shapes know nothing of rows, and predictions nothing of targets.
+    seats: [Mutex<Option<Worker>>; 3],
+}
+
+/// Who sits where.
+fn seat(export: Export) -> usize {
+    match export {
+        Export::Describe | Export::Declare | Export::Init => 0,
+        Export::Train | Export::Validate => 1,
+        Export::Predict => 2,
+    }
+}
+
+/// Whether a call inside a worker can end like this. Other kinds are the
+/// host's own findings, and told with more of their words.
+fn is_of_a_call(kind: FaultKind) -> bool {
+    use FaultKind as K;
+    matches!(
+        kind,
+        K::Panicked
+            | K::OutOfMemory
+            | K::StackExhausted
+            | K::Crashed
+            | K::BadOutput
+            | K::InvalidArgument
+            | K::BadData
+            | K::NotFinite
+            | K::GaveUp
+            | K::Cancelled
+            | K::LimitExceeded
+            | K::OutOfFuel
+    )
 }
 
 impl Runner {
@@ -316,6 +373,9 @@ impl Runner {
                 let mut gate = Gate::new(request.limits.clone(), events);
                 match bench.run(plan, request, loader, &mut gate, cancel)? {
                     Ok(answer) => Ok(answer),
+                    Err(Failure::Trouble(Trouble::Plan(kind, detail))) if !is_of_a_call(kind) => {
+                        Err(fault(FaultKind::BadOutput, format!("{kind:?}? {detail}")))
+                    }
                     Err(Failure::Trouble(what)) => Err(trouble(what)),
                     Err(Failure::Gone(kind, detail)) => Err(fault(kind, detail)),
                     Err(Failure::Loader(reason)) => Err(Error::Loader { reason }),
@@ -334,11 +394,12 @@ impl Bench {
         gate: &mut Gate,
         cancel: &Cancel,
     ) -> Result<Result<Answer, Failure>, Error> {
-        let mut seat = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = self.seats.get(seat(request.export)).ok_or(Error::NoProgram)?;
+        let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
         let mut worker = match seat.take().and_then(|mut worker| worker.is_fit().then_some(worker))
         {
             Some(worker) => worker,
-            None => match self.start(plan)? {
+            None => match self.start(plan, cancel)? {
                 Ok(worker) => worker,
                 Err(failure) => return Ok(Err(failure)),
             },
@@ -353,38 +414,62 @@ impl Bench {
     }
 
     /// Starts a worker with the plan in it.
-    fn start(&self, plan: &PlanName) -> Result<Result<Worker, Failure>, Error> {
+    fn start(&self, plan: &PlanName, cancel: &Cancel) -> Result<Result<Worker, Failure>, Error> {
         let Self { sandbox, component, limits, .. } = self;
         let Place::Workers { program, cache, .. } = &*sandbox.place else {
             return Err(Error::NoProgram);
         };
         let profile = sandbox.profile;
-        let mut kept = cache.as_ref().and_then(|cache| cache.get(component, profile));
-        loop {
-            let mut worker = Worker::start(program, profile, limits, kept.is_none())?;
+        let start = |code: &Arc<Vec<u8>>| {
+            let mut worker = Worker::start(program, profile, limits, false)?;
             sandbox.say_missing(&worker.protections);
-            match worker.load(component.bytes(), kept.take()) {
-                Ok(Loaded::Ready) => return Ok(Ok(worker)),
-                Ok(Loaded::Compiled(code)) => {
-                    // Without it the next worker compiles again: slower, not wrong.
-                    if let Some(cache) = cache
-                        && let Err(error) = cache.put(component, profile, &code)
-                    {
-                        tracing::warn!("a compiled plan is not kept: {error}");
-                    }
+            let stale = worker.load(code, cancel);
+            Ok::<_, Error>(stale.map(|stale| (worker, stale)))
+        };
+        let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = match &*code {
+            Some(code) => Some(Arc::clone(code)),
+            None => cache.as_ref().and_then(|cache| cache.get(component, profile)).map(Arc::new),
+        };
+        if let Some(kept) = kept {
+            match start(&kept)? {
+                Ok((worker, None)) => {
+                    *code = Some(kept);
                     return Ok(Ok(worker));
                 }
-                Ok(Loaded::Stale(reason)) => {
+                Ok((_, Some(reason))) => {
                     if let Some(cache) = cache {
                         cache.report(component, &reason);
                     }
                 }
-                Ok(Loaded::Refused(detail)) => {
-                    let plan = plan.clone();
-                    return Err(Fault { plan, kind: FaultKind::Refused, detail }.into());
-                }
                 Err(failure) => return Ok(Err(failure)),
             }
+        }
+        // Whatever the bytes of a plan do to the compiler, they do it in a process that ends here.
+        let mut compiler = Worker::start(program, profile, limits, true)?;
+        let compiled = match compiler.compile(component.bytes(), cancel) {
+            Ok(Ok(compiled)) => Arc::new(compiled),
+            Ok(Err(detail)) => {
+                let plan = plan.clone();
+                return Err(Fault { plan, kind: FaultKind::Refused, detail }.into());
+            }
+            Err(failure) => return Ok(Err(failure)),
+        };
+        drop(compiler);
+        // Without it the next host compiles again: slower, not wrong.
+        if let Some(cache) = cache
+            && let Err(error) = cache.put(component, profile, &compiled)
+        {
+            tracing::warn!("a compiled plan is not kept: {error}");
+        }
+        match start(&compiled)? {
+            Ok((worker, None)) => {
+                *code = Some(compiled);
+                Ok(Ok(worker))
+            }
+            // More code than its limits leave room for.
+            Ok((_, Some(reason))) => Ok(Err(Failure::Gone(FaultKind::OutOfMemory, reason))),
+            Err(failure) => Ok(Err(failure)),
         }
     }
 }

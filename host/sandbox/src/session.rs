@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use fedwasm_params::{DType, Params, Tensor};
 use fedwasm_protocol::{Arguments, Metrics, printable};
@@ -74,7 +75,7 @@ impl Described {
     /// [`Error::Fault`].
     pub fn session(&self, arguments: Arguments) -> Result<Session, Error> {
         let request = Request::pure(Export::Declare, &self.limits, arguments.clone());
-        let answer = self.runner.run(&self.plan, request, None, Box::new(drop), &Cancel::new())?;
+        let answer = self.runner.run(&self.plan, request, None, Box::new(drop), &self.cancel)?;
         let Said::Declaration(declaration) = answer.said else {
             return Err(self.bad("it does not declare its shapes".into()).into());
         };
@@ -174,7 +175,7 @@ impl Session {
         start: Start,
         seed: [u8; 32],
         loader: Option<Box<dyn Loader>>,
-        events: Box<dyn FnMut(Event) + Send>,
+        mut events: Box<dyn FnMut(Event) + Send>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
         let Declaration { model, aux_in, aux_out, state, .. } = &self.declaration;
@@ -215,7 +216,19 @@ impl Session {
             Box::new(Counted { loader, handed, hides_targets: export == Export::Predict }) as _
         });
         let Described { runner, plan, processor_us, .. } = &self.described;
-        let answer = runner.run(plan, request, loader, events, cancel)?;
+        let steps = Arc::clone(&handed);
+        let events = Box::new(move |event| match event {
+            // There are no more steps than batches, whoever counts.
+            Event::Scalars { step, values } => {
+                let n = steps.lock().unwrap_or_else(PoisonError::into_inner).len();
+                events(Event::Scalars { step: step.min(n as u64), values });
+            }
+            log => events(log),
+        });
+        let start = Instant::now();
+        let mut answer = runner.run(plan, request, loader, events, cancel)?;
+        let wall_us = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        answer.usage.processor_us = answer.usage.processor_us.min(wall_us);
         processor_us.fetch_add(answer.usage.processor_us, Ordering::Relaxed);
         let handed = std::mem::take(&mut *handed.lock().unwrap_or_else(PoisonError::into_inner));
         let checked = self.check(export, answer, &handed, kept);
@@ -234,7 +247,10 @@ impl Session {
         let n_taken = usize::try_from(answer.n_batches).ok().and_then(|n| handed.get(..n));
         let taken = n_taken.ok_or("it took more batches than there are")?;
         let predictions = match export {
-            Export::Predict => check_predictions(answer.predictions, taken)?,
+            Export::Predict => {
+                let max = self.described.limits.prediction_bytes_max;
+                check_predictions(answer.predictions, taken, max)?
+            }
             _ => Vec::new(),
         };
         let report = match (export, answer.said) {
@@ -333,7 +349,12 @@ fn whole(
 fn check_predictions(
     predictions: Vec<Option<crate::request::PlainTensor>>,
     taken: &[u32],
+    bytes_max: usize,
 ) -> Result<Vec<Tensor>, String> {
+    let bytes: usize = predictions.iter().flatten().map(|scores| scores.data.len()).sum();
+    if bytes > bytes_max {
+        return Err(format!("{bytes} bytes of predictions, at most {bytes_max}"));
+    }
     if predictions.len() != taken.len() {
         return Err(format!("predictions of {} batches, not {}", predictions.len(), taken.len()));
     }

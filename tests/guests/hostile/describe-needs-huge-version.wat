@@ -1,6 +1,6 @@
 ;; Needs a version of the contract whose requirement is a text of 8 MiB. Must be
 ;; refused, with the text cut.
-;; ends: describe Refused
+;; ends: describe BadOutput
 (func $dependencies (param $at i32)
   (local $text i32)
   (local.set $text (call $zeros (i32.const 8388608)))

@@ -293,6 +293,7 @@ repository = "{repository}"
         let options = EvaluateOptions {
             component: component.clone(),
             sandbox: sandbox(false, &self.printer)?,
+            limits: LimitArgs::default(),
             params: params.clone(),
             data: DataArgs { tags: Vec::new(), ..file.data.clone() },
             model: file.model.clone(),

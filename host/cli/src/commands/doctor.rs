@@ -35,14 +35,20 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
         let protections = sandbox.protections()?;
         Ok((sandbox, protections, start.elapsed()))
     });
+    let mut lost = 0;
     let works = worker.is_ok();
     match worker {
         Ok((sandbox, protections, time)) => {
-            let program = sandbox.program().map(|program| program.display().to_string());
+            // What this program is called, not how it finds itself.
+            let program = sandbox
+                .program()
+                .map(|program| std::fs::read_link(program).unwrap_or(program.to_owned()));
+            let program = program.map(|program| program.display().to_string());
             let ms = time.as_secs_f64() * 1e3;
             let detail = format!("{}, starts in {ms:.0} ms", program.unwrap_or_default());
             findings.push(Finding::new("worker", Ok(detail)));
             for Protection { name, missing } in protections {
+                lost += usize::from(missing.is_some());
                 let result = missing.map_or(Ok("held".to_owned()), Err);
                 findings.push(Finding::new(&name, result));
             }
@@ -65,9 +71,13 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
         })
         .collect();
     printer.event("result", &json!({ "findings": all }));
-    match works {
-        true => Ok(()),
-        false => Err(CommandError::new(FAILED, "plans cannot run here")),
+    match (works, lost) {
+        (true, 0) => Ok(()),
+        (true, lost) => {
+            let message = format!("plans run here with {lost} protections fewer than they should");
+            Err(CommandError::new(FAILED, message))
+        }
+        (false, _) => Err(CommandError::new(FAILED, "plans cannot run here")),
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let options = EvaluateOptions {
         component,
         sandbox: sandbox(file.strict, printer)?,
+        limits: file.limits,
         params: load_params(&args.params)?,
         data: DataArgs { tags: Vec::new(), target, inputs, standardize: false },
         model: file.model,

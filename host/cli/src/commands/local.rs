@@ -28,7 +28,8 @@ pub(crate) struct Args {
     /// The column to predict; the one in --args if none.
     #[arg(long)]
     target: Option<String>,
-    /// A file with [data], [training] and [model], such as that of an experiment.
+    /// A file with `strict`, [data], [training], [model] and [limits], such as that of an
+    /// experiment.
     #[arg(long)]
     args: Option<PathBuf>,
     /// Where all randomness comes from; drawn if none is given anywhere.
@@ -48,8 +49,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
-    let options = options(&args, printer)?;
     let (cancel, bar) = (Cancel::new(), bar());
+    let mut options = options(&args, printer)?;
+    options.sandbox = options.sandbox.with_cancel(&cancel);
     let interrupted = stop_signal(false)?;
     let mut job = {
         let (options, cancel, printer) = (options.clone(), cancel.clone(), *printer);

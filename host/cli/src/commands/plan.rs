@@ -67,12 +67,10 @@ fn inspect(
 ) -> Result<(), CommandError> {
     let component = load_plan(file)?;
     let inspection = component.inspect();
-    let described = sandbox(false, printer)?.describe(&component, Limits::default())?;
-    let metadata = described.metadata();
-    let model = match args {
-        Some(path) => LocalFile::read(&path)?.model,
-        None => fedwasm_protocol::Arguments::new(),
-    };
+    let args = args.as_deref().map(LocalFile::read).transpose()?.unwrap_or_default();
+    let limits = Limits::default().with(&args.limits);
+    let described = sandbox(args.strict, printer)?.describe(&component, limits)?;
+    let (metadata, model) = (described.metadata(), args.model);
     // Shapes follow from arguments; what only a dataset knows is an example.
     let facts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
     let arguments = metadata.arguments(&model, &facts, &["model.", "optimizer.", "aggregator."]);

@@ -185,6 +185,7 @@ fn run(
     };
     let watch = Watch { cancel: Cancel::new(), deadline: None };
     let mut result = guest.run(request, Some(Box::new(loader)), Box::new(events), watch);
+    lock(output).say(&FromWorker::Enough, true)?;
     // What the plan did not take is in the way of the next request.
     while !*lock(&ended) {
         match lock(input).next()? {

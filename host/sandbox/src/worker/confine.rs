@@ -5,12 +5,14 @@
 use std::io;
 
 use fedwasm_protocol::Limits;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::frame::{Protection, Setup};
 
 /// Beside memories and tensors: code, stacks, the engine, buffers.
 const OWN_BYTES: u64 = 512 << 20;
+/// Beside what compiling takes: the process itself.
+const COMPILER_BYTES: u64 = 64 << 20;
 /// The least processor time, in seconds.
 const CPU_S_MIN: u64 = 4;
 
@@ -61,8 +63,8 @@ pub(super) fn close_inherited() -> Result<(), String> {
 }
 
 /// What a worker may hold: all memories, every tensor thrice (as it comes, in
-/// use, as it goes), predictions twice, and room of its own; or what compiling
-/// takes, if that is more. Address space says nothing: the engine reserves
+/// use, as it goes), predictions twice, and room of its own; one that compiles
+/// does nothing else. Address space says nothing: the engine reserves
 /// gigabytes of it for every memory.
 fn data_bytes(setup: &Setup) -> u64 {
     let Limits { memory_bytes_max, declared_bytes_max, prediction_bytes_max, .. } = setup.limits;
@@ -73,7 +75,7 @@ fn data_bytes(setup: &Setup) -> u64 {
         .saturating_add(OWN_BYTES);
     match setup.compile_threads {
         0 => run,
-        _ => run.max(setup.limits.compile_bytes_max),
+        _ => setup.limits.compile_bytes_max.saturating_add(COMPILER_BYTES),
     }
 }
 
@@ -83,12 +85,14 @@ fn data_bytes(setup: &Setup) -> u64 {
 fn cpu_s(setup: &Setup) -> u64 {
     let compile = setup.limits.compile_time().as_secs() + 1;
     let compile = compile.saturating_mul(setup.compile_threads as u64);
-    let calls = setup.limits.time().as_secs().saturating_mul(2);
+    let calls = setup.limits.time().as_secs().saturating_add(2).saturating_mul(2);
     compile.saturating_add(calls).max(CPU_S_MIN)
 }
 
 fn limit_resources(setup: &Setup) -> io::Result<()> {
-    let set = |resource, limit| {
+    let set = |resource, limit: u64| {
+        // What this machine gives everybody may be less already.
+        let limit = getrlimit(resource).maximum.map_or(limit, |most| most.min(limit));
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
     };
     set(Resource::Core, 0)?;
@@ -163,11 +167,12 @@ mod linux {
     /// System calls that computing takes: memory, threads that are there
     /// already, the two pipes, signals of its own, the end.
     fn allowed() -> Vec<(i64, Vec<SeccompRule>)> {
-        let own_process = || {
-            let own = u64::from(std::process::id());
-            let condition =
-                SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, own);
-            condition.and_then(|condition| SeccompRule::new(vec![condition])).ok()
+        let is = |argument, operator, value| {
+            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value).ok()
+        };
+        let all = |conditions: [Option<SeccompCondition>; 2]| {
+            let conditions: Option<Vec<SeccompCondition>> = conditions.into_iter().collect();
+            conditions.and_then(|conditions| SeccompRule::new(conditions).ok())
         };
         let mut calls: Vec<(i64, Vec<SeccompRule>)> = [
             libc::SYS_read,
@@ -178,7 +183,6 @@ mod linux {
             libc::SYS_ppoll,
             #[cfg(target_arch = "x86_64")]
             libc::SYS_poll,
-            libc::SYS_mmap,
             libc::SYS_munmap,
             libc::SYS_mprotect,
             libc::SYS_mremap,
@@ -206,8 +210,18 @@ mod linux {
         ]
         .map(|call| (call, Vec::new()))
         .into();
-        // `abort` signals the thread itself.
-        calls.extend(own_process().map(|rule| (libc::SYS_tgkill, vec![rule])));
+        // `abort` signals the thread itself; it cannot be stopped and outlive its host.
+        let own = u64::from(std::process::id());
+        let abort =
+            all([is(0, SeccompCmpOp::Eq, own), is(2, SeccompCmpOp::Eq, libc::SIGABRT as u64)]);
+        calls.extend(abort.map(|rule| (libc::SYS_tgkill, vec![rule])));
+        // Memory that is shared, or grows by itself, would not count as this process's.
+        let own = |mask: i32, value: i32| is(3, SeccompCmpOp::MaskedEq(mask as u64), value as u64);
+        let map = all([
+            own(libc::MAP_SHARED | libc::MAP_PRIVATE, libc::MAP_PRIVATE),
+            own(libc::MAP_GROWSDOWN, 0),
+        ]);
+        calls.extend(map.map(|rule| (libc::SYS_mmap, vec![rule])));
         calls
     }
 

@@ -11,7 +11,7 @@ use serde_bytes::ByteBuf;
 
 use crate::engine::Profile;
 use crate::host::{Batch, Level};
-use crate::request::{Answer, PlainTensor, Request, Trouble};
+use crate::request::{Answer, PlainTensor, Request, Trouble, few};
 
 /// Both ends must be of one version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -63,7 +63,9 @@ pub(crate) enum FromWorker {
     /// A line from the plan.
     Log(Level, String),
     /// Numbers from the plan.
-    Scalars(u64, Vec<(String, f64)>),
+    Scalars(u64, #[serde(deserialize_with = "few")] Vec<(String, f64)>),
+    /// The plan wants no further batch.
+    Enough,
     /// The call is over.
     Done(Result<Box<Answer>, Trouble>),
 }
@@ -136,7 +138,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     let len = u64::from_le_bytes(len);
     if len > bytes_max {
         let text = format!("a message of {len} bytes, at most {bytes_max}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     buffer.clear();
     // What was never sent is never made room for.

@@ -9,7 +9,7 @@ mod frame;
 
 use std::io::{self, BufReader, BufWriter, Read};
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ pub use frame::Protection;
 use crate::engine::Profile;
 use crate::gate::Gate;
 use crate::host::Loader;
-use crate::request::{Answer, Request, Trouble};
+use crate::request::{Answer, Export, Request, Trouble};
 use crate::{Cancel, Error, FaultKind};
 use frame::{FromWorker, Setup, ToWorker, VERSION};
 
@@ -39,7 +39,9 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the end of a call is looked for.
 const TICK: Duration = Duration::from_millis(10);
 /// Beside tensors: the most of a message.
-const MESSAGE_BYTES_MAX: u64 = 64 << 20;
+const MESSAGE_BYTES_MAX: u64 = 8 << 20;
+/// What a worker at rest keeps of a buffer.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// The most of a compiled plan.
 const COMPILED_BYTES_MAX: u64 = 1 << 30;
 /// The most of a worker's last words.
@@ -63,17 +65,6 @@ pub(crate) enum Failure {
     Gone(FaultKind, String),
     /// The data.
     Loader(String),
-}
-
-/// What came of loading a plan.
-pub(crate) enum Loaded {
-    Ready,
-    /// Compiled anew: what to keep.
-    Compiled(Vec<u8>),
-    /// What was kept is of no use here.
-    Stale(String),
-    /// The engine refuses the component.
-    Refused(String),
 }
 
 /// A running worker. Killed when dropped.
@@ -105,7 +96,8 @@ impl Worker {
     ) -> Result<Self, Error> {
         let failed = |reason: String| Error::Worker { program: program.to_owned(), reason };
         let mut command = Command::new(program);
-        command.arg(WORKER_ARGUMENT).env_clear().current_dir("/");
+        // A group of its own: what a terminal tells the host, the host tells its workers.
+        command.arg(WORKER_ARGUMENT).env_clear().current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
@@ -158,37 +150,43 @@ impl Worker {
         self.spent <= self.limits.time() && matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Hands the plan over: what was `kept` of an earlier compilation, or else
-    /// the bytes of the component.
-    pub(crate) fn load(
+    /// Compiles a component; the inner error is the engine's, which refuses it.
+    pub(crate) fn compile(
         &mut self,
         component: &[u8],
-        kept: Option<Vec<u8>>,
-    ) -> Result<Loaded, Failure> {
+        cancel: &Cancel,
+    ) -> Result<Result<Vec<u8>, String>, Failure> {
+        match self.hand_over(&ToWorker::Compile(ByteBuf::from(component)), cancel)? {
+            FromWorker::Compiled(code) => Ok(Ok(code.into_vec())),
+            FromWorker::Refused(reason) => Ok(Err(printable(&reason))),
+            _ => Err(self.confused()),
+        }
+    }
+
+    /// Loads what another worker compiled; says why if it is of no use here.
+    pub(crate) fn load(&mut self, code: &[u8], cancel: &Cancel) -> Result<Option<String>, Failure> {
+        match self.hand_over(&ToWorker::Load(ByteBuf::from(code)), cancel)? {
+            FromWorker::Loaded => Ok(None),
+            FromWorker::Stale(reason) => Ok(Some(printable(&reason))),
+            _ => Err(self.confused()),
+        }
+    }
+
+    fn hand_over(&mut self, message: &ToWorker, cancel: &Cancel) -> Result<FromWorker, Failure> {
         let time = self.limits.compile_time();
-        let message = match kept {
-            Some(kept) => ToWorker::Load(ByteBuf::from(kept)),
-            None => ToWorker::Compile(ByteBuf::from(component)),
-        };
-        let feed = |say: &mut Say<'_>, _: &AtomicBool| say(&message);
-        let heard = self.during(time, &Cancel::new(), drop, feed, COMPILED_BYTES_MAX);
+        let feed = |say: &mut Say<'_>, _: &AtomicBool| say(message);
+        let heard = self.during(time, cancel, drop, feed, COMPILED_BYTES_MAX);
         // Compiling has a share of processor time of its own.
         self.spent = Duration::ZERO;
-        match heard {
-            Ok(FromWorker::Compiled(bytes)) => Ok(Loaded::Compiled(bytes.into_vec())),
-            Ok(FromWorker::Loaded) => Ok(Loaded::Ready),
-            Ok(FromWorker::Stale(reason)) => Ok(Loaded::Stale(printable(&reason))),
-            Ok(FromWorker::Refused(reason)) => Ok(Loaded::Refused(printable(&reason))),
-            Ok(_) => Err(self.confused()),
-            Err(error) => match self.obituary(&error) {
-                (FaultKind::DeadlineExceeded, _) => {
-                    let max = self.limits.compile_ms_max;
-                    let text = format!("compiling it took longer than its limit of {max} ms");
-                    Err(Failure::Gone(FaultKind::DeadlineExceeded, text))
-                }
-                (kind, text) => Err(Failure::Gone(kind, format!("compiling it: {text}"))),
-            },
-        }
+        heard.map_err(|error| match self.obituary(&error) {
+            (FaultKind::DeadlineExceeded, _) => {
+                let max = self.limits.compile_ms_max;
+                let text = format!("compiling it took longer than {max} ms (`compile_ms_max`)");
+                Failure::Gone(FaultKind::DeadlineExceeded, text)
+            }
+            (FaultKind::Cancelled, text) => Failure::Gone(FaultKind::Cancelled, text),
+            (kind, text) => Failure::Gone(kind, format!("compiling it: {text}")),
+        })
     }
 
     /// Calls an export.
@@ -201,9 +199,12 @@ impl Worker {
     ) -> Result<Answer, Failure> {
         let limits = &request.limits;
         let (time, time_ms_max) = (limits.time(), limits.time_ms_max);
-        let bytes_max = (limits.declared_bytes_max as u64)
-            .saturating_add(limits.prediction_bytes_max as u64)
-            .saturating_add(MESSAGE_BYTES_MAX);
+        let export = request.export;
+        let bytes_max = MESSAGE_BYTES_MAX.saturating_add(match export {
+            Export::Describe | Export::Declare | Export::Validate => 0,
+            Export::Init | Export::Train => limits.declared_bytes_max as u64,
+            Export::Predict => limits.prediction_bytes_max as u64,
+        });
         let mut loader_error = None;
         let event = |message| match message {
             FromWorker::Log(level, line) => drop(gate.log(level, &line)),
@@ -237,7 +238,9 @@ impl Worker {
             Ok(_) => Err(self.confused()),
             Err(error) => match self.obituary(&error) {
                 (FaultKind::DeadlineExceeded, _) => {
-                    let text = format!("its limit is {time_ms_max} ms");
+                    let call = format!("{export:?}").to_lowercase();
+                    let text =
+                        format!("`{call}` took longer than {time_ms_max} ms (`time_ms_max`)");
                     Err(Failure::Gone(FaultKind::DeadlineExceeded, text))
                 }
                 (kind, text) => Err(Failure::Gone(kind, text)),
@@ -278,6 +281,8 @@ impl Worker {
                     Some(message @ (FromWorker::Log(..) | FromWorker::Scalars(..))) => {
                         event(message);
                     }
+                    // The plan took what it wanted: the rest need not be said.
+                    Some(FromWorker::Enough) => done.store(true, Ordering::Relaxed),
                     Some(message) => return Ok(message),
                     None => return Err(io::ErrorKind::UnexpectedEof.into()),
                 }
@@ -295,6 +300,11 @@ impl Worker {
             heard
         });
         self.spent += start.elapsed();
+        for buffer in [out, back] {
+            if buffer.capacity() > BUFFER_BYTES_MAX {
+                *buffer = Vec::new();
+            }
+        }
         heard
     }
 
@@ -316,6 +326,9 @@ impl Worker {
         let _ = self.child.kill();
         if error.kind() == io::ErrorKind::Other {
             return (FaultKind::Killed, error.to_string());
+        }
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            return (FaultKind::BadOutput, format!("it says too much: {error}"));
         }
         if error.kind() == io::ErrorKind::InvalidData {
             return (
@@ -434,8 +447,18 @@ const ABRT: i32 = rustix::process::Signal::ABORT.as_raw();
 const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
 
 fn signal_name(signal: i32) -> String {
-    let name = rustix::process::Signal::from_named_raw(signal).map(|signal| format!("{signal:?}"));
-    name.unwrap_or_else(|| format!("signal {signal}"))
+    use rustix::process::Signal;
+    let name = match Signal::from_named_raw(signal) {
+        Some(Signal::KILL) => "SIGKILL (by hand, or since the machine ran out of memory)",
+        Some(Signal::ABORT) => "SIGABRT",
+        Some(Signal::SEGV) => "SIGSEGV",
+        Some(Signal::BUS) => "SIGBUS",
+        Some(Signal::ILL) => "SIGILL",
+        Some(Signal::SYS) => "SIGSYS (a forbidden system call)",
+        Some(Signal::TERM) => "SIGTERM",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
 }
 
 /// Finds the program that workers run: this one if it is `fedwasm`, else the
@@ -453,6 +476,9 @@ pub(crate) fn find_program() -> Option<PathBuf> {
         above.into_iter().chain([dir]).map(|dir| dir.join(PROGRAM))
     });
     let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path).map(|dir| dir.join(PROGRAM)).collect::<Vec<_>>();
+    let on_path = std::env::split_paths(&on_path)
+        .filter(|dir| dir.is_absolute())
+        .map(|dir| dir.join(PROGRAM))
+        .collect::<Vec<_>>();
     beside.chain(on_path).find(|path| path.is_file())
 }
