@@ -19,6 +19,7 @@ generated! {
     bit_flipped = "../guests/generated/bit_flipped.rs"
     compile_bomb = "../guests/generated/compile_bomb.rs"
     core_module = "../guests/generated/core_module.rs"
+    dear_types = "../guests/generated/dear_types.rs"
     empty = "../guests/generated/empty.rs"
     long_name = "../guests/generated/long_name.rs"
     many_functions = "../guests/generated/many_functions.rs"
