@@ -20,6 +20,7 @@ generated! {
     compile_bomb = "../guests/generated/compile_bomb.rs"
     core_module = "../guests/generated/core_module.rs"
     dear_types = "../guests/generated/dear_types.rs"
+    deep_types = "../guests/generated/deep_types.rs"
     empty = "../guests/generated/empty.rs"
     long_name = "../guests/generated/long_name.rs"
     many_functions = "../guests/generated/many_functions.rs"

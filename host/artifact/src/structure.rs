@@ -20,6 +20,9 @@ pub const INSTANCES_MAX: u64 = 256;
 pub const FUNCTIONS_MAX: u64 = 200_000;
 /// Types of all modules and components together, with what they declare inside.
 pub const TYPES_MAX: u64 = 10_000;
+/// Types declared inside of types, in one section: the decoder goes one call
+/// deeper for each. Toolchains emit fewer than ten.
+pub const NESTED_TYPES_MAX: u64 = 200;
 /// Everything else that is listed in sections: imports, exports, instances,
 /// aliases, globals, elements.
 pub const ITEMS_MAX: u64 = 500_000;
@@ -84,6 +87,8 @@ impl Structure {
                     }
                 }
                 Payload::ComponentTypeSection(section) => {
+                    let raw = bytes.get(section.range()).unwrap_or_default();
+                    bound("types inside of each other", nested_at_most(raw), NESTED_TYPES_MAX)?;
                     for declared in section.clone() {
                         counts.types += declarations(&declared.map_err(invalid)?);
                         bound("types", counts.types, TYPES_MAX)?;
@@ -139,6 +144,14 @@ impl Counts {
         bound("instances", self.instances, INSTANCES_MAX)?;
         bound("imports, exports and the like", self.items, ITEMS_MAX)
     }
+}
+
+/// How deep the types of a section can be inside of each other, seen from its
+/// bytes alone, since reading them is what must not go deep: a declaration of a
+/// type (1) that is a component's (0x41) or an instance's (0x42). Bytes that
+/// only look alike count, too.
+fn nested_at_most(section: &[u8]) -> u64 {
+    section.windows(2).filter(|pair| matches!(pair, [1, 0x41 | 0x42])).count() as u64
 }
 
 /// Everything that is declared inside of a type: the size of each is one, and
@@ -200,4 +213,36 @@ fn check_options(function: &CanonicalFunction) -> Result<(), AdmissionError> {
 
 pub(crate) fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
     AdmissionError::Invalid { reason: fedwasm_protocol::printable(&error.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component with component or instance types inside of each other.
+    fn nested(kind: u8, depth: usize) -> Vec<u8> {
+        let body = [vec![1], [kind, 1, 1].repeat(depth), vec![0x7f]].concat();
+        let mut len = Vec::new();
+        let mut rest = body.len();
+        while rest > 0x7f {
+            len.push((rest & 0x7f) as u8 | 0x80);
+            rest >>= 7;
+        }
+        len.push(rest as u8);
+        [b"\0asm\x0d\0\x01\0".to_vec(), vec![7], len, body].concat()
+    }
+
+    /// The stack of a test thread is that of the threads that admit plans.
+    #[test]
+    fn types_inside_of_types_end_before_the_stack_does() {
+        for kind in [0x41, 0x42] {
+            let most = NESTED_TYPES_MAX as usize;
+            assert!(Structure::of(&nested(kind, most)).is_ok());
+            let _ = crate::Component::admit(nested(kind, most));
+            for depth in [most + 2, 100_000, 5_000_000] {
+                let refused = Structure::of(&nested(kind, depth)).unwrap_err();
+                assert!(matches!(refused, AdmissionError::TooMany { .. }), "{refused}");
+            }
+        }
+    }
 }
