@@ -32,3 +32,30 @@ fn every_fault_of_the_list_has_its_test() {
     let all: BTreeSet<String> = (1..=12).map(|n| format!("{n:02}")).collect();
     assert_eq!(faults, all);
 }
+
+/// The tests, guests and limits that the page on security names.
+#[test]
+fn what_the_page_on_security_names_is_there() {
+    let (mut tests, mut guests, mut limits) = (0, 0, 0);
+    let known = std::fs::read_to_string(root().join("host/protocol/src/limits.rs")).unwrap();
+    for quoted in quoted("SECURITY.md") {
+        if let Some((module, name)) = quoted.strip_prefix("it ").and_then(|it| it.split_once("::"))
+        {
+            let path = root().join(format!("tests/it/{module}.rs"));
+            let source = std::fs::read_to_string(&path).unwrap();
+            assert!(name.is_empty() || source.contains(&format!("fn {name}(")), "{quoted}");
+            tests += 1;
+        }
+        let guest = root().join(format!("tests/guests/hostile/{quoted}.wat"));
+        guests += usize::from(guest.is_file());
+        if quoted.ends_with("_max") {
+            assert!(known.contains(&format!("{quoted}: ")), "{quoted}");
+            limits += 1;
+        }
+    }
+    // Every limit of a call is on the page.
+    let all =
+        known.lines().filter(|line| line.trim_start().contains("_max: ") && line.contains(" = "));
+    assert!(tests >= 10 && guests >= 8, "{tests} {guests}");
+    assert!(limits >= all.count(), "{limits}");
+}

@@ -136,6 +136,29 @@ fn a_worker_that_dies_is_a_fault_and_one_without_a_host_dies() {
 }
 
 #[test]
+fn a_plan_that_compiles_for_ever_can_be_called_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let guests = crate::support::root().join("tests/guests/hostile");
+    let read = |name: &str| std::fs::read_to_string(guests.join(name)).unwrap();
+    let bomb = crate::hostile::component(&read("skeleton.wat"), &read("compile-bomb.wat"));
+    let path = dir.path().join("bomb.wasm");
+    std::fs::write(&path, bomb).unwrap();
+    let job = fedwasm(&["--json", "local", "--target", "benign", "--seed", "1", "--plan"])
+        .arg(path)
+        .arg("--data")
+        .arg(data("breast_cancer.csv"))
+        .env("XDG_CACHE_HOME", dir.path().to_str().unwrap())
+        .start();
+    let worker = busy_worker(job.child.id());
+    let start = Instant::now();
+    job.signal("INT");
+    let (code, events) = job.end();
+    assert_eq!(code, 1, "{events:?}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(!is_there(worker));
+}
+
+#[test]
 fn a_worker_is_reused_until_something_goes_wrong_in_it() {
     let component = Component::admit(std::fs::read(plan()).unwrap()).unwrap();
     let described = workers().describe(&component, Limits::default()).unwrap();

@@ -80,8 +80,19 @@ impl NodeConfig {
         }
         let text = folder.read(FILE, FILE_BYTES_MAX)?;
         let file = || dir.join(FILE).display().to_string();
-        let config = toml::from_slice(&text)
+        let config: Self = toml::from_slice(&text)
             .map_err(|error| Error::Damaged { file: file(), reason: error.to_string() })?;
+        let Limits { memory_bytes_max, time_ms_max, compile_ms_max, .. } = config.limits;
+        for (key, value) in [
+            ("memory_bytes_max", memory_bytes_max as u64),
+            ("time_ms_max", time_ms_max),
+            ("compile_ms_max", compile_ms_max),
+        ] {
+            if value == 0 {
+                let reason = format!("limits.{key} is 0, with which no plan runs");
+                return Err(Error::Damaged { file: file(), reason });
+            }
+        }
         Ok((config, folder))
     }
 }
