@@ -26,6 +26,7 @@ generated! {
     many_functions = "../guests/generated/many_functions.rs"
     many_imports = "../guests/generated/many_imports.rs"
     many_modules = "../guests/generated/many_modules.rs"
+    many_sections = "../guests/generated/many_sections.rs"
     many_types = "../guests/generated/many_types.rs"
     native_code = "../guests/generated/native_code.rs"
     nested_deep = "../guests/generated/nested_deep.rs"

@@ -4,33 +4,15 @@
 use std::sync::{Arc, Mutex};
 
 use fedwasm_artifact::Component;
-use fedwasm_params::{Params, Tensor};
+use fedwasm_params::Params;
 use fedwasm_protocol::Arguments;
 use fedwasm_sandbox::{
-    Batch, Cancel, DataFacts, Error, Event, FaultKind, InProcessOptions, Limits, Loader, Outcome,
-    Profile, Sandbox, Session, Start,
+    Cancel, DataFacts, Error, Event, FaultKind, InProcessOptions, Limits, Outcome, Profile,
+    Sandbox, Session, Start,
 };
 
 use crate::hostile::with_module_field;
-use crate::support::{plan, workers};
-
-/// Batches of two rows of three inputs.
-struct Rows(u32);
-
-impl Loader for Rows {
-    fn next(&mut self) -> Result<Option<Batch>, String> {
-        if self.0 == 0 {
-            return Ok(None);
-        }
-        self.0 -= 1;
-        let inputs: Vec<f32> = (0..6).map(|n| (n * 7 + self.0) as f32 / 3.0).collect();
-        Ok(Some(Batch {
-            rows: 2,
-            inputs: vec![("inputs".into(), Tensor::from_f32(vec![2, 3], &inputs).unwrap())],
-            targets: vec![("targets".into(), Tensor::from_i64(vec![2], &[1, 0]).unwrap())],
-        }))
-    }
-}
+use crate::support::{Rows, plan, workers};
 
 /// The skeleton with one more field.
 fn guest(field: &str) -> Component {

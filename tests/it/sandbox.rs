@@ -7,27 +7,10 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};
 use fedwasm_protocol::{Arguments, Value};
 use fedwasm_sandbox::{
-    Batch, Cancel, DataFacts, Error, Event, FaultKind, Limits, Loader, Outcome, Session, Start,
+    Cancel, DataFacts, Error, Event, FaultKind, Limits, Outcome, Session, Start,
 };
 
-use crate::support::{misbehaves, workers};
-
-/// Batches of one row of three inputs.
-struct Rows(u32);
-
-impl Loader for Rows {
-    fn next(&mut self) -> Result<Option<Batch>, String> {
-        if self.0 == 0 {
-            return Ok(None);
-        }
-        self.0 -= 1;
-        Ok(Some(Batch {
-            rows: 1,
-            inputs: vec![("inputs".into(), Tensor::from_f32(vec![1, 3], &[1.0; 3]).unwrap())],
-            targets: vec![("targets".into(), Tensor::from_i64(vec![1], &[1]).unwrap())],
-        }))
-    }
-}
+use crate::support::{Rows, misbehaves, workers};
 
 fn session(deed: &str, limits: Limits) -> Session {
     let component = Component::admit(std::fs::read(misbehaves()).unwrap()).unwrap();

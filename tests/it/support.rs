@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use fedwasm_sandbox::{Sandbox, WorkerOptions};
+use fedwasm_params::Tensor;
+use fedwasm_sandbox::{Batch, Loader, Sandbox, WorkerOptions};
 use serde_json::Value;
 
 /// Longer than any test should take, so that a hang is a failure.
@@ -50,6 +51,24 @@ fn guest(name: &str) -> PathBuf {
 pub fn workers() -> Sandbox {
     let program = Some(env!("CARGO_BIN_EXE_fedwasm").into());
     Sandbox::new(WorkerOptions { program, cache: None }).unwrap()
+}
+
+/// So many batches of two rows of three inputs.
+pub struct Rows(pub u32);
+
+impl Loader for Rows {
+    fn next(&mut self) -> Result<Option<Batch>, String> {
+        if self.0 == 0 {
+            return Ok(None);
+        }
+        self.0 -= 1;
+        let inputs: Vec<f32> = (0..6).map(|n| (n * 7 + self.0) as f32 / 3.0).collect();
+        Ok(Some(Batch {
+            rows: 2,
+            inputs: vec![("inputs".into(), Tensor::from_f32(vec![2, 3], &inputs).unwrap())],
+            targets: vec![("targets".into(), Tensor::from_i64(vec![2], &[1, 0]).unwrap())],
+        }))
+    }
 }
 
 /// A command line of the binary.

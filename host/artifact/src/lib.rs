@@ -17,7 +17,7 @@ pub use inspect::Inspection;
 pub use provenance::Provenance;
 pub use structure::{
     COMPONENTS_MAX, DEPTH_MAX, FUNCTIONS_MAX, INSTANCES_MAX, ITEMS_MAX, MODULES_MAX,
-    NAME_BYTES_MAX, NESTED_TYPES_MAX, TYPES_MAX,
+    NAME_BYTES_MAX, NESTED_TYPES_MAX, SECTIONS_MAX, TYPES_MAX,
 };
 pub use world::Misfit;
 

@@ -23,6 +23,9 @@ pub const TYPES_MAX: u64 = 10_000;
 /// Types declared inside of types, in one section: the decoder goes one call
 /// deeper for each. Toolchains emit fewer than ten.
 pub const NESTED_TYPES_MAX: u64 = 200;
+/// Sections of all modules and components, those that say nothing among them.
+/// Toolchains emit hundreds.
+pub const SECTIONS_MAX: u64 = 20_000;
 /// Everything else that is listed in sections: imports, exports, instances,
 /// aliases, globals, elements.
 pub const ITEMS_MAX: u64 = 500_000;
@@ -44,6 +47,7 @@ struct Counts {
     functions: u64,
     types: u64,
     instances: u64,
+    sections: u64,
     items: u64,
 }
 
@@ -117,6 +121,11 @@ impl Structure {
 
 impl Counts {
     fn add(&mut self, payload: &Payload<'_>) -> Result<(), AdmissionError> {
+        // Bodies of functions are counted where they are announced.
+        if payload.as_section().is_some() {
+            self.sections += 1;
+            bound("sections", self.sections, SECTIONS_MAX)?;
+        }
         match payload {
             Payload::FunctionSection(section) => self.functions += u64::from(section.count()),
             Payload::TypeSection(section) => self.types += u64::from(section.count()),

@@ -105,13 +105,9 @@ impl Worker {
         else {
             return Err(failed("it has no pipes".into()));
         };
-        for result in [
-            rustix::pipe::fcntl_setpipe_size(&stdin, PIPE_BYTES),
-            rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES),
-        ] {
-            // A smaller pipe is a slower one.
-            let _ = result;
-        }
+        // A smaller pipe is a slower one, and does.
+        let _ = rustix::pipe::fcntl_setpipe_size(&stdin, PIPE_BYTES);
+        let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
         let mut worker = Self {
             child,
             input: BufWriter::with_capacity(256 << 10, stdin),
