@@ -36,13 +36,13 @@ fn broker_that_is_not_there_is_exit_code_1() {
     let file = dir.path().join("e.toml");
     let text = format!(
         "name = \"x\"\nplan = \"{}\"\nrounds = 1\n[data]\ntags = [\"t\"]\ntarget = \"y\"\n\
-         [training]\nepochs = 1\n[model]\nn_classes = 2\n[network]\nmqtt = \"mqtt://127.0.0.1:1\"",
+         [training]\nepochs = 1\n[model]\nn_classes = 2\n[network]\nrepository = \"http://127.0.0.1:1\"",
         plan().display()
     );
     std::fs::write(&file, text).unwrap();
     let ended = fedwasm(&["experiment", "run"]).arg(&file).run();
     assert_eq!(ended.code, 1, "{}", ended.stderr);
-    assert!(ended.stderr.contains("mqtt://127.0.0.1:1 cannot be reached"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("http://127.0.0.1:1 cannot be reached"), "{}", ended.stderr);
 }
 
 #[test]
@@ -60,5 +60,5 @@ fn other_machines_are_refused_in_plain_text() {
         .current_dir(dir.path())
         .run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("not a loopback address"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("in the clear"), "{}", ended.stderr);
 }

@@ -1,21 +1,47 @@
-//! A node that answers as a test wants it to, over a real broker.
+//! Participants that say what a test wants them to, over a real broker.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalStatus, Body, DatasetEntry, Envelope, Evaluation, Mode, NodeId,
-    NodeTiming, PROTOCOL_VERSION, Presence, RequestId, RoundReply, RoundRequest, SearchReply,
+    ApprovalReply, ApprovalStatus, Body, DatasetEntry, Digest, Evaluation, Message, Mode,
+    NodeTiming, Participant, Recipient, RequestId, Role, RoundReply, RoundRequest, Sealed,
+    SearchReply,
 };
-use fedwasm_transport::{Incoming, Link, LinkOptions, Sender, topic};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Sender, join};
+use fedwasm_trust::{Identity, Member, Outgoing};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::Packet;
+use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+
+use crate::support::Federation;
 
 /// What the node says to a round; none: the usual.
 pub type Behaviour = Box<dyn Fn(&RoundRequest) -> Option<Vec<Body>> + Send>;
 
-/// A node, or anybody else at the broker, in a thread of its own.
+/// Takes a participant in, or finds the one that was taken in before.
+pub fn enrol(federation: &Federation, who: &str) -> Arc<Member> {
+    enrol_in(federation, &federation.dir.path().join("fakes").join(who), who)
+}
+
+/// The same, with a directory of the test's choice.
+pub fn enrol_in(federation: &Federation, dir: &Path, who: &str) -> Arc<Member> {
+    let identity = Identity::open_or_create(dir, |_| who.parse().unwrap()).unwrap();
+    let url = federation.repository.parse().unwrap();
+    runtime().block_on(async { join(identity, &url).await.unwrap().0 })
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A participant, in a thread of its own.
 pub struct Fake {
-    /// All that it was sent, in order.
-    pub heard: Arc<Mutex<Vec<Envelope>>>,
+    /// All that it was sent and believes, in order.
+    pub heard: Arc<Mutex<Vec<Message>>>,
+    pub say: Say,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -23,33 +49,26 @@ pub struct Fake {
 impl Fake {
     /// A node that offers the columns of breast_cancer.csv and returns the
     /// parameters that it gets, unless `behaviour` says something else.
-    pub fn node(mqtt: &str, id: &str, columns: Vec<String>, behaviour: Behaviour) -> Self {
-        Self::node_with(mqtt, id, columns, ApprovalStatus::NotRequired, behaviour)
+    pub fn node(
+        federation: &Federation,
+        id: &str,
+        columns: Vec<String>,
+        behaviour: Behaviour,
+    ) -> Self {
+        Self::node_with(federation, id, columns, ApprovalStatus::NotRequired, behaviour)
     }
 
     /// A node where the plan has this standing.
     pub fn node_with(
-        mqtt: &str,
+        federation: &Federation,
         id: &str,
         columns: Vec<String>,
         status: ApprovalStatus,
         behaviour: Behaviour,
     ) -> Self {
-        let node: NodeId = id.parse().unwrap();
-        let presence = |online| {
-            let presence = Presence { node_id: node.clone(), online };
-            Some((topic::presence(&node), rmp_serde::to_vec_named(&presence).unwrap()))
-        };
-        let options = LinkOptions {
-            url: mqtt.parse().unwrap(),
-            client_id: format!("node-{id}"),
-            subscriptions: vec![topic::node(&node)],
-            greeting: presence(true),
-            farewell: presence(false),
-        };
-        let id = id.to_owned();
-        Self::start(options, move |envelope, sender| {
-            let bodies = match &envelope.body {
+        let member = enrol(federation, &format!("node-{id}"));
+        Self::start(federation, member, move |message, say| {
+            let bodies = match &message.body {
                 Body::Search(_) => {
                     let dataset = DatasetEntry {
                         dataset_id: "d".parse().unwrap(),
@@ -66,100 +85,114 @@ impl Fake {
                 Body::Round(request) => behaviour(request).unwrap_or_else(|| vec![usual(request)]),
                 _ => Vec::new(),
             };
-            let to = topic::researcher(&envelope.sender.parse().unwrap());
-            for body in bodies {
-                let reply = Envelope {
-                    version: PROTOCOL_VERSION,
-                    request_id: envelope.request_id.clone(),
-                    sender: id.clone(),
-                    deadline_ms: 0,
-                    body,
-                };
-                sender.try_send_sure(&to, &reply);
+            bodies.into_iter().for_each(|body| say.answer(message, body));
+        })
+    }
+
+    /// A node that says this to a search, and nothing else.
+    pub fn searched(federation: &Federation, id: &str, reply: Body) -> Self {
+        let member = enrol(federation, &format!("node-{id}"));
+        Self::start(federation, member, move |message, say| {
+            if matches!(message.body, Body::Search(_)) {
+                say.answer(message, reply.clone());
             }
         })
     }
 
-    /// Anybody: `take` gets every message.
-    pub fn start(options: LinkOptions, take: impl Fn(&Envelope, &Say) + Send + 'static) -> Self {
+    /// Anybody: `take` gets every message that is believed.
+    pub fn start(
+        federation: &Federation,
+        member: Arc<Member>,
+        take: impl Fn(&Message, &Say) + Send + 'static,
+    ) -> Self {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let (stop, mut stopped) = tokio::sync::oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let all = Arc::clone(&heard);
+        let (mqtt, repository) = (federation.mqtt.clone(), federation.repository.clone());
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let mut link = Link::connect(options).await.unwrap();
+            runtime().block_on(async {
+                let url = repository.parse().unwrap();
+                let repository = fedwasm_transport::Repository::new(url, Some(&member)).unwrap();
+                let url = mqtt.parse().unwrap();
+                let link = Link::connect(LinkOptions { url, member, repository }).await;
+                let mut link = link.unwrap();
                 let say = Say { sender: link.sender(), runtime: tokio::runtime::Handle::current() };
-                ready.send(()).unwrap();
+                ready.send(say.clone()).unwrap();
                 loop {
                     let incoming = tokio::select! {
                         incoming = link.next() => incoming,
                         _ = &mut stopped => break,
                     };
-                    let Some(Incoming::Message { payload, .. }) = incoming else { continue };
-                    let Ok(envelope) = Envelope::decode(&payload) else { continue };
-                    all.lock().unwrap().push(envelope.clone());
-                    take(&envelope, &say);
+                    let Some(Incoming::Message(message)) = incoming else { continue };
+                    all.lock().unwrap().push((*message).clone());
+                    take(&message, &say);
                 }
                 link.close().await;
             });
         });
-        is_ready.recv_timeout(Duration::from_secs(20)).unwrap();
-        Self { heard, stop: Some(stop), thread: Some(thread) }
+        let say = is_ready.recv_timeout(Duration::from_secs(20)).unwrap();
+        Self { heard, say, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// A node that says this to a search, and nothing else.
-    pub fn searched(mqtt: &str, id: &str, reply: Body) -> Self {
-        let node: NodeId = id.parse().unwrap();
-        let presence = Presence { node_id: node.clone(), online: true };
-        let options = LinkOptions {
-            url: mqtt.parse().unwrap(),
-            client_id: format!("node-{id}"),
-            subscriptions: vec![topic::node(&node)],
-            greeting: Some((topic::presence(&node), rmp_serde::to_vec_named(&presence).unwrap())),
-            farewell: Some((topic::presence(&node), Vec::new())),
-        };
-        let id = id.to_owned();
-        Self::start(options, move |envelope, say| {
-            if matches!(envelope.body, Body::Search(_)) {
-                let to = topic::researcher(&envelope.sender.parse().unwrap());
-                let (sender, body) = (id.clone(), reply.clone());
-                say.try_send_sure(&to, &Envelope { sender, body, ..envelope.clone() });
-            }
-        })
+    /// A researcher that says nothing by itself.
+    pub fn researcher(federation: &Federation, id: &str) -> Self {
+        let member = enrol(federation, &format!("researcher-{id}"));
+        Self::start(federation, member, |_, _| {})
     }
 
-    /// Says something over a connection of its own.
-    pub fn say(&self, mqtt: &str, topic: &str, envelope: Envelope) {
-        let options = LinkOptions {
-            url: mqtt.parse().unwrap(),
-            client_id: "say".into(),
-            subscriptions: Vec::new(),
-            greeting: None,
-            farewell: None,
+    /// Waits for a message that `wanted` accepts.
+    pub fn wait_for(&self, wanted: impl Fn(&Message) -> bool) -> Message {
+        wait(|| self.heard.lock().unwrap().iter().find(|message| wanted(message)).cloned())
+    }
+
+    /// Where a node listens now: its newest presence.
+    pub fn session_of(&self, node: &str) -> Recipient {
+        let who: Participant = format!("node-{node}").parse().unwrap();
+        let find = || {
+            let heard = self.heard.lock().unwrap();
+            let online = |message: &&Message| {
+                message.header.sender == who
+                    && matches!(message.body, Body::Presence(presence) if presence.online)
+            };
+            heard.iter().rev().find(online).map(|message| message.header.session.clone())
         };
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async {
-            let link = Link::connect(options).await.unwrap();
-            link.sender().send(topic.to_owned(), &envelope).await.unwrap();
-            link.close().await;
-        });
+        Recipient { participant: who.clone(), session: wait(find) }
+    }
+
+    /// Asks a node for something and returns what it answers.
+    pub fn ask(&self, node: &str, body: Body) -> Body {
+        let id = RequestId::random().unwrap();
+        self.say.send(&self.session_of(node), id.clone(), None, body);
+        let is_answer = |message: &Message| {
+            message.header.request_id == id && !matches!(message.body, Body::Progress(_))
+        };
+        self.wait_for(is_answer).body
     }
 
     /// The rounds that it was asked for.
     pub fn rounds(&self) -> Vec<RoundRequest> {
-        let heard = self.heard.lock().unwrap();
-        let round = |envelope: &Envelope| match &envelope.body {
-            Body::Round(request) => Some((**request).clone()),
-            _ => None,
-        };
-        heard.iter().filter_map(round).collect()
+        rounds(self.heard.lock().unwrap().iter())
     }
+}
+
+fn wait<T>(found: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "it does not come");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn rounds<'a>(heard: impl Iterator<Item = &'a Message>) -> Vec<RoundRequest> {
+    let round = |message: &Message| match &message.body {
+        Body::Round(request) => Some((**request).clone()),
+        _ => None,
+    };
+    heard.filter_map(round).collect()
 }
 
 impl Drop for Fake {
@@ -171,16 +204,137 @@ impl Drop for Fake {
     }
 }
 
-/// Sends from within a test's closure.
+/// Sends from within a test's closure, or from outside.
+#[derive(Clone)]
 pub struct Say {
     sender: Sender,
     runtime: tokio::runtime::Handle,
 }
 
 impl Say {
-    pub fn try_send_sure(&self, topic: &str, envelope: &Envelope) {
-        let (sender, topic, envelope) = (self.sender.clone(), topic.to_owned(), envelope.clone());
-        self.runtime.spawn(async move { sender.send(topic, &envelope).await.unwrap() });
+    pub fn answer(&self, message: &Message, body: Body) {
+        let header = &message.header;
+        let to = Recipient { participant: header.sender.clone(), session: header.session.clone() };
+        self.send(&to, header.request_id.clone(), Some(message.digest), body);
+    }
+
+    pub fn send(
+        &self,
+        to: &Recipient,
+        request_id: RequestId,
+        in_reply_to: Option<Digest>,
+        body: Body,
+    ) {
+        let (sender, to) = (self.sender.clone(), to.clone());
+        self.runtime.spawn(async move {
+            let deadline = Duration::from_secs(20);
+            let body = &body;
+            let message = Outgoing { recipient: None, request_id, in_reply_to, deadline, body };
+            sender.send(&to, message).await.unwrap();
+        });
+    }
+}
+
+/// Topics and what was said there.
+type Heard = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
+/// Somebody at the broker without a key: hears everything, and may publish any bytes.
+pub struct Spy {
+    heard: Heard,
+    client: AsyncClient,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Spy {
+    pub fn start(federation: &Federation) -> Self {
+        let url: BrokerUrl = federation.mqtt.parse().unwrap();
+        let address = url.to_string();
+        let (host, port) = address.strip_prefix("mqtt://").unwrap().rsplit_once(':').unwrap();
+        let id = format!("spy-{}", RequestId::random().unwrap());
+        let mut options = MqttOptions::new(id, host, port.parse().unwrap());
+        options.set_clean_start(true);
+        let mut properties = rumqttc::v5::mqttbytes::v5::ConnectProperties::new();
+        properties.max_packet_size = Some(1 << 20);
+        options.set_connect_properties(properties);
+        let (client, mut events) = AsyncClient::new(options, 1_000);
+        let heard = Heard::default();
+        let (runtime, all) = (runtime(), Arc::clone(&heard));
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let subscriber = client.clone();
+        runtime.spawn(async move {
+            subscriber.subscribe("fedwasm/#", QoS::AtLeastOnce).await.unwrap();
+            while let Ok(event) = events.poll().await {
+                match event {
+                    Event::Incoming(Packet::Publish(said)) => {
+                        let topic = String::from_utf8_lossy(&said.topic).into_owned();
+                        all.lock().unwrap().push((topic, said.payload.to_vec()));
+                    }
+                    Event::Incoming(Packet::SubAck(_)) => drop(ready.send(())),
+                    _ => {}
+                }
+            }
+        });
+        is_ready.recv_timeout(Duration::from_secs(20)).unwrap();
+        Self { heard, client, runtime: Some(runtime) }
+    }
+
+    /// Everything that was said so far, as it was.
+    pub fn raw(&self) -> Vec<(String, Vec<u8>)> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// All messages so far, whoever they are from.
+    pub fn heard(&self) -> Vec<Message> {
+        let read = |(_, payload): &(String, Vec<u8>)| {
+            let sealed = Sealed::decode(payload).ok()?;
+            let header = sealed.header().ok()?;
+            sealed.open(header).ok()
+        };
+        self.heard.lock().unwrap().iter().filter_map(read).collect()
+    }
+
+    /// Those that nodes were sent.
+    pub fn to_nodes(&self) -> Vec<Message> {
+        let is_to_node = |message: &Message| {
+            let recipient = message.header.recipient.as_ref();
+            recipient.is_some_and(|recipient| recipient.participant.role == Role::Node)
+        };
+        self.heard().into_iter().filter(is_to_node).collect()
+    }
+
+    /// Forgets what was said.
+    pub fn clear(&self) {
+        self.heard.lock().unwrap().clear();
+    }
+
+    /// The rounds that nodes were asked for.
+    pub fn rounds(&self) -> Vec<RoundRequest> {
+        rounds(self.heard().iter())
+    }
+
+    /// Waits for something that `wanted` accepts.
+    pub fn wait_for(&self, wanted: impl Fn(&Message) -> bool) -> (String, Vec<u8>) {
+        wait(|| {
+            let is_it = |(_, payload): &&(String, Vec<u8>)| {
+                let Ok(sealed) = Sealed::decode(payload) else { return false };
+                let Ok(header) = sealed.header() else { return false };
+                sealed.open(header).is_ok_and(|message| wanted(&message))
+            };
+            self.heard.lock().unwrap().iter().find(is_it).cloned()
+        })
+    }
+
+    /// Publishes any bytes.
+    pub fn publish(&self, topic: &str, payload: Vec<u8>) {
+        self.client.try_publish(topic, QoS::AtLeastOnce, false, payload).unwrap();
+    }
+}
+
+impl Drop for Spy {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

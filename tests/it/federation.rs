@@ -256,7 +256,12 @@ fn blob_changed_by_one_byte_is_refused_and_the_node_serves_on() {
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let route = get(tampered).put(store);
-    let app = Router::new().route("/blobs/sha256/{digest}", route).with_state(Arc::clone(&state));
+    let roster = federation.dir.path().join("network/federation/roster.json");
+    let roster = move || async move { std::fs::read(roster).unwrap() };
+    let app = Router::new()
+        .route("/blobs/sha256/{digest}", route)
+        .route("/federation/roster", get(roster))
+        .with_state(Arc::clone(&state));
     runtime.spawn(async { axum::serve(listener, app).await });
     for n in 0..2 {
         let file = part(federation.dir.path(), n, 2);

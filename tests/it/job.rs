@@ -4,10 +4,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{ApprovalStatus, Body, Mode, Reason, RoundRequest};
-use fedwasm_transport::LinkOptions;
 use serde_json::{Value, json};
 
-use crate::fake::{Fake, columns, stranger, usual};
+use crate::fake::{Fake, Spy, columns, enrol_in, stranger, usual};
 use crate::support::{Federation, Proxy, data, event, fedwasm, part, workers};
 
 fn federation(n: usize) -> Federation {
@@ -234,26 +233,16 @@ fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
         let text = text.replace("epochs = 1", "num_updates = 100000000");
         text.replace("min_nodes = 2", "min_nodes = 1")
     });
-    // Says each round to the node ten times more, each under an id of its own.
-    let options = LinkOptions {
-        url: federation.mqtt.parse().unwrap(),
-        client_id: "many".into(),
-        subscriptions: ["node/n0", "researcher/many"].map(|to| format!("fedwasm/v1/{to}")).into(),
-        greeting: None,
-        farewell: None,
-    };
-    let many = Fake::start(options, |envelope, say| {
-        if matches!(envelope.body, Body::Round(_)) && envelope.sender != "many" {
-            for _ in 0..10 {
-                let mut request = envelope.clone();
-                request.request_id = stranger();
-                request.sender = "many".into();
-                say.try_send_sure("fedwasm/v1/node/n0", &request);
-            }
-        }
-    });
+    let many = Fake::researcher(&federation, "many");
+    let spy = Spy::start(&federation);
     let running = federation.run(&experiment).start();
     running.wait_for(event("progress"));
+    // Another researcher asks for the same ten times more.
+    let round = spy.rounds().pop().unwrap();
+    let node = many.session_of("n0");
+    for _ in 0..10 {
+        many.say.send(&node, stranger(), None, Body::Round(Box::new(round.clone())));
+    }
     let busy = || {
         let heard = many.heard.lock().unwrap();
         let is_busy =
@@ -302,7 +291,7 @@ fn state_ids_are_given_back_to_the_node_that_named_them() {
         }
         Some(vec![Body::RoundReply(reply)])
     };
-    let fake = Fake::node(&federation.mqtt, "x", columns(), Box::new(behaviour));
+    let fake = Fake::node(&federation, "x", columns(), Box::new(behaviour));
     let experiment = federation.experiment(|text| text.replace("rounds = 2", "rounds = 3"));
     federation.run(&experiment).ok();
     let states: Vec<_> = fake
@@ -372,16 +361,7 @@ fn scores_are_the_same_whatever_the_batch_size_of_tests() {
 #[test]
 fn local_parameters_stay_at_their_node_and_go_on_from_round_to_round() {
     let federation = federation(2);
-    let spy = Fake::start(
-        LinkOptions {
-            url: federation.mqtt.parse().unwrap(),
-            client_id: "spy".into(),
-            subscriptions: vec!["fedwasm/v1/researcher/+".into()],
-            greeting: None,
-            farewell: None,
-        },
-        |_, _| {},
-    );
+    let spy = Spy::start(&federation);
     let experiment = federation.experiment(|text| {
         let plan = crate::support::personal().display().to_string();
         let text = text.replace(&crate::support::plan().display().to_string(), &plan);
@@ -402,8 +382,8 @@ fn local_parameters_stay_at_their_node_and_go_on_from_round_to_round() {
         let is_plan = bytes.starts_with(b"\0asm");
         assert!(is_plan || !bytes.windows(4).any(|window| window == b"bias"));
     }
-    for envelope in spy.heard.lock().unwrap().iter() {
-        assert!(!envelope.encode().unwrap().windows(4).any(|window| window == b"bias"));
+    for (_, bytes) in spy.raw() {
+        assert!(!bytes.windows(4).any(|window| window == b"bias"));
     }
     // Each node keeps a bias of its own.
     let bias = |node: &str| {
@@ -432,10 +412,10 @@ fn nodes_that_would_not_run_the_plan_are_left_out_before_the_first_round() {
         ("r", ApprovalStatus::NotRegistered, "the plan is not registered there"),
     ];
     let fakes = standings.map(|(id, status, _)| {
-        Fake::node_with(&federation.mqtt, id, columns(), status, Box::new(|_| None))
+        Fake::node_with(&federation, id, columns(), status, Box::new(|_| None))
     });
     let approved = ApprovalStatus::Approved;
-    let fine = Fake::node_with(&federation.mqtt, "s", columns(), approved, Box::new(|_| None));
+    let fine = Fake::node_with(&federation, "s", columns(), approved, Box::new(|_| None));
     let ended = federation.run(&federation.experiment(|text| text)).ok();
     assert_eq!(ended.result()["nodes"], json!(["n0", "n1", "s"]));
     for (id, _, expected) in standings {
@@ -446,7 +426,7 @@ fn nodes_that_would_not_run_the_plan_are_left_out_before_the_first_round() {
     // If it is the plan everywhere, it is the plan.
     let alone = Federation::start();
     let rejected = ApprovalStatus::Rejected;
-    let _no = Fake::node_with(&alone.mqtt, "x", columns(), rejected, Box::new(|_| None));
+    let _no = Fake::node_with(&alone, "x", columns(), rejected, Box::new(|_| None));
     let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
     assert_eq!(alone.run(&alone.experiment(one)).run().code, 3);
 }
@@ -511,16 +491,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
 #[test]
 fn another_plan_cannot_read_what_this_one_keeps_local() {
     let federation = federation(1);
-    let spy = Fake::start(
-        LinkOptions {
-            url: federation.mqtt.parse().unwrap(),
-            client_id: "spy".into(),
-            subscriptions: vec!["fedwasm/v1/node/n0".into()],
-            greeting: None,
-            farewell: None,
-        },
-        |_, _| {},
-    );
+    let spy = Spy::start(&federation);
     let run = |plan: &Path| {
         let experiment = federation.experiment(|text| {
             let text =
@@ -533,16 +504,7 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
     // The same experiment and state, with a plan to which the bias is shared.
     let round = spy.rounds().pop().unwrap();
     assert!(round.state_id.is_some());
-    let heard = spy.heard.lock().unwrap().clone();
-    let researcher = heard.last().unwrap().sender.clone();
     let other = fedwasm_protocol::Digest::of(&std::fs::read(crate::support::plan()).unwrap());
-    let options = LinkOptions {
-        url: federation.mqtt.parse().unwrap(),
-        client_id: "thief".into(),
-        subscriptions: vec![format!("fedwasm/v1/researcher/{researcher}"), "go".into()],
-        greeting: None,
-        farewell: None,
-    };
     let size = std::fs::metadata(crate::support::plan()).unwrap().len();
     let mut theft = round.clone();
     theft.plan = fedwasm_protocol::BlobRef { sha256: other, size };
@@ -550,26 +512,10 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
     // The repository has both plans.
     let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
     federation.run(&experiment).ok();
-    let thief = Fake::start(options, |_, _| {});
-    thief.say(
-        &federation.mqtt,
-        "fedwasm/v1/node/n0",
-        fedwasm_protocol::Envelope {
-            version: fedwasm_protocol::PROTOCOL_VERSION,
-            request_id: stranger(),
-            sender: researcher,
-            deadline_ms: 20_000,
-            body: Body::Round(Box::new(theft)),
-        },
-    );
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let answer = loop {
-        let heard = thief.heard.lock().unwrap().clone();
-        match heard.into_iter().find(|e| matches!(e.body, Body::Refused(_) | Body::RoundReply(_))) {
-            Some(envelope) => break envelope.body,
-            None => assert!(Instant::now() < deadline, "the node does not answer"),
-        }
-    };
+    // The very same researcher asks.
+    let dir = federation.dir.path().join("researcher");
+    let thief = Fake::start(&federation, enrol_in(&federation, &dir, "-"), |_, _| {});
+    let answer = thief.ask("n0", Body::Round(Box::new(theft)));
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
     assert!(refusal.message.contains("of another plan"), "{}", refusal.message);
 }
@@ -605,7 +551,7 @@ fn a_round_counts_even_if_its_scores_are_called_off() {
         // Never answers.
         Mode::Validate => Some(Vec::new()),
     };
-    let _fake = Fake::node(&federation.mqtt, "x", columns(), Box::new(behaviour));
+    let _fake = Fake::node(&federation, "x", columns(), Box::new(behaviour));
     let experiment = federation.experiment(|text| text);
     let command = federation.run(&experiment).env("FEDWASM_LOG", "debug");
     let running = command.start();
@@ -635,7 +581,7 @@ fn huge_announced_rows_are_not_believed() {
         };
         Body::SearchReply(fedwasm_protocol::SearchReply { datasets: vec![dataset] })
     };
-    let _fake = Fake::searched(&federation.mqtt, "x", rows(u64::MAX));
+    let _fake = Fake::searched(&federation, "x", rows(u64::MAX));
     let ended = federation.run(&federation.experiment(|text| text)).ok();
     assert_eq!(ended.result()["nodes"], json!(["n0", "n1"]));
     let dropped = ended.events().into_iter().find(|event| event["event"] == "dropped").unwrap();
@@ -645,25 +591,16 @@ fn huge_announced_rows_are_not_believed() {
 #[test]
 fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
     let federation = federation(1);
-    let spy = Fake::start(
-        LinkOptions {
-            url: federation.mqtt.parse().unwrap(),
-            client_id: "spy".into(),
-            subscriptions: vec!["fedwasm/v1/node/+".into(), "fedwasm/v1/researcher/+".into()],
-            greeting: None,
-            farewell: None,
-        },
-        |_, _| {},
-    );
+    let spy = Spy::start(&federation);
     let run = |n_classes: u32| {
-        spy.heard.lock().unwrap().clear();
+        spy.clear();
         let experiment = federation.experiment(|text| {
             let text = text.replace("min_nodes = 2", "min_nodes = 1");
             let text = text.replace("n_classes = 2", &format!("n_classes = {n_classes}"));
             text + "[aggregator]\nname = \"scaffold\"\n"
         });
         federation.run(&experiment).ok();
-        let heard = spy.heard.lock().unwrap();
+        let heard = spy.heard();
         let mut payloads = Vec::new();
         for envelope in heard.iter() {
             match &envelope.body {

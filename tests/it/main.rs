@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod aggregators;
+mod attacks;
 mod cli;
 mod demo;
 mod docs;

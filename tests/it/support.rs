@@ -77,6 +77,8 @@ pub struct Fedwasm(Command);
 pub fn fedwasm(args: &[&str]) -> Fedwasm {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fedwasm"));
     command.args(args).env("RUST_BACKTRACE", "0");
+    // Keys of tests are not the user's.
+    command.env("FEDWASM_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("home"));
     Fedwasm(command)
 }
 
@@ -252,9 +254,15 @@ impl Federation {
 
     pub fn node_with_repository(&mut self, id: &str, file: &Path, repository: &str) {
         let dir = self.dir.path().join(id);
-        fedwasm(&["node", "init", "--id", id, "--mqtt", &self.mqtt, "--repository", repository])
+        // It enrols with the real one.
+        let own = &self.repository;
+        fedwasm(&["node", "init", "--id", id, "--mqtt", &self.mqtt, "--repository", own])
             .arg(&dir)
             .ok();
+        let config = std::fs::read_to_string(dir.join("node.toml")).unwrap();
+        let config = config.replace(own, repository);
+        let config = config.replace("roster_refresh_s = 30", "roster_refresh_s = 1");
+        std::fs::write(dir.join("node.toml"), config).unwrap();
         fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u", "--type", "csv"])
             .arg(&dir)
             .arg("--path")
@@ -290,6 +298,7 @@ round_deadline_s = 120
 [network]
 mqtt = "{mqtt}"
 repository = "{repository}"
+identity = "researcher"
 "#,
             plan = plan().display(),
             mqtt = self.mqtt,

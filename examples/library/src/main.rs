@@ -8,6 +8,7 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fedwasm_folder::Folder;
 use fedwasm_node::{Datasets, NodeConfig};
@@ -15,7 +16,8 @@ use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
     LocalFile, LocalJob, LocalOptions, LocalResult, Sandbox, WorkerOptions, load_plan,
 };
-use fedwasm_transport::{Broker, RepositoryServer};
+use fedwasm_transport::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+use fedwasm_trust::Authority;
 use tokio::sync::watch;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -59,8 +61,12 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
     let any = ([127, 0, 0, 1], 0).into();
     let blobs = dir.join("blobs");
     std::fs::create_dir_all(&blobs)?;
-    let (broker, repository) =
-        (Broker::start(any).await?, RepositoryServer::start(any, &blobs).await?);
+    // Who is who; on one machine it takes in whoever asks.
+    let authority = Arc::new(Authority::create(&dir.join("federation"), "library")?);
+    let broker = Broker::start(any, &authority).await?;
+    let (address, quota_bytes) = (any, QUOTA_BYTES);
+    let options = RepositoryOptions { address, dir: &blobs, authority, quota_bytes };
+    let repository = RepositoryServer::start(options).await?;
     let mqtt = format!("mqtt://{}", broker.address());
     let url = format!("http://{}", repository.address());
 
@@ -85,7 +91,8 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
          [data]\ntags = [\"breast-cancer\"]\ntarget = \"benign\"\n\
          [training]\nepochs = 1\ntest_ratio = 0.2\ntest_on_global_updates = true\n\
          [model]\nn_classes = 2\n[strategy]\nmin_nodes = 2\n\
-         [network]\nmqtt = \"{mqtt}\"\nrepository = \"{url}\"\n"
+         [network]\nmqtt = \"{mqtt}\"\nrepository = \"{url}\"\nidentity = \"{identity}\"\n",
+        identity = dir.join("researcher").display(),
     );
     let file = ExperimentFile::parse(&text, Path::new("(here)"))?;
     // What a file can say can be said here, too.

@@ -69,6 +69,8 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::Io(error) => return error.into(),
             E::Training(error) => return error.into(),
             E::Transport(error) => return error.into(),
+            E::Trust(error) => return error.into(),
+            E::NoIdentity { .. } | E::NoResearcher { .. } | E::OtherResearcher { .. } => USAGE,
             E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
             E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs | E::EarlyStopping(_) => USAGE,
             E::NoOut { .. } | E::Busy { .. } => USAGE,
@@ -93,11 +95,25 @@ impl From<fedwasm_researcher::Error> for CommandError {
     }
 }
 
+impl From<fedwasm_trust::Error> for CommandError {
+    fn from(error: fedwasm_trust::Error) -> Self {
+        use fedwasm_trust::Error as E;
+        let code = match error {
+            E::Io(error) => return error.into(),
+            E::Randomness => FAILED,
+            _ => USAGE,
+        };
+        Self::new(code, error)
+    }
+}
+
 impl From<fedwasm_transport::Error> for CommandError {
     fn from(error: fedwasm_transport::Error) -> Self {
         use fedwasm_transport::Error as E;
-        let code = match &error {
-            E::Address { .. } | E::NotLoopback { .. } => USAGE,
+        let code = match error {
+            E::Trust(error) => return error.into(),
+            E::Address { .. } | E::NotLoopback { .. } | E::Tls { .. } => USAGE,
+            E::NotEnrolled { .. } | E::OtherFederation { .. } => USAGE,
             _ => FAILED,
         };
         Self::new(code, error)
@@ -111,6 +127,7 @@ impl From<fedwasm_node::Error> for CommandError {
             E::Io(error) => return error.into(),
             E::Transport(error) => return error.into(),
             E::Sandbox(error) => return error.into(),
+            E::Trust(error) => return error.into(),
             _ => USAGE,
         };
         Self::new(code, error)

@@ -223,6 +223,53 @@ pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     read_bounded(file, path, bytes_max)
 }
 
+/// Reads a file that a person named, of at most `bytes_max` bytes, and its
+/// permission bits: of the very file that was read.
+///
+/// # Errors
+/// Those of the operating system, with the path, and `FileTooLarge`.
+pub fn read_file_and_mode(path: &Path, bytes_max: u64) -> io::Result<(Vec<u8>, u32)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = std::fs::File::open(path).map_err(|error| named(&error, path))?;
+    let mode = file.metadata().map_err(|error| named(&error, path))?.permissions().mode();
+    Ok((read_bounded(file, path, bytes_max)?, mode & 0o7777))
+}
+
+/// Writes a new file that nobody else may read; makes its directory if need
+/// be. It is never there without all of its bytes.
+///
+/// # Errors
+/// Those of the operating system, with the path; `AlreadyExists`.
+pub fn write_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|error| named(&error, parent))?;
+    let write = || {
+        let folder = Dir::open_ambient_dir(parent, ambient_authority())?;
+        let mut file = TempFile::new(&folder)?;
+        file.as_file().set_permissions(cap_std::fs::Permissions::from_std(
+            std::fs::Permissions::from_mode(0o600),
+        ))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        // A link to what has another name already fails if there is one of this name.
+        let temporary = format!(".new-{}-{}", std::process::id(), ticket());
+        file.replace(&temporary)?;
+        let linked = folder.hard_link(&temporary, &folder, name);
+        folder.remove_file(&temporary)?;
+        linked
+    };
+    write().map_err(|error| named(&error, path))
+}
+
+/// A number that no other call of this process gets.
+fn ticket() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
 /// Writes a file that a person named, whole or not at all; makes its
 /// directory if need be.
 ///

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_folder::Folder;
-use fedwasm_protocol::NodeId;
+use fedwasm_protocol::{NodeId, Participant};
 use fedwasm_sandbox::Limits;
+use fedwasm_trust::Identity;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
 const FILE: &str = "node.toml";
+/// The node's key and what it knows of its federation.
+const IDENTITY: &str = "identity";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The configuration of a node.
@@ -31,9 +34,17 @@ pub struct NodeConfig {
     /// The program of workers; if none, this one, else the `fedwasm` beside it or on `PATH`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<PathBuf>,
+    /// Seconds from one look at the federation's roster to the next: so long
+    /// a revoked key may still count. Default 30.
+    #[serde(default = "thirty")]
+    pub roster_refresh_s: u64,
     /// What plans may use here.
     #[serde(default)]
     pub limits: Limits,
+}
+
+fn thirty() -> u64 {
+    30
 }
 
 impl NodeConfig {
@@ -46,16 +57,17 @@ impl NodeConfig {
             force_secure_aggregation: false,
             strict: false,
             worker: None,
+            roster_refresh_s: thirty(),
             limits: Limits::default(),
         }
     }
 
-    /// Makes the directory of a new node.
+    /// Makes the directory of a new node, with a key of its own.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Transport`] if an address is none,
-    /// [`Error::Io`].
-    pub fn create(&self, dir: &Path) -> Result<(), Error> {
+    /// [`Error::Trust`], [`Error::Io`].
+    pub fn create(&self, dir: &Path) -> Result<Identity, Error> {
         self.mqtt.parse::<fedwasm_transport::BrokerUrl>()?;
         self.repository.parse::<fedwasm_transport::RepositoryUrl>()?;
         // Scales and states follow from data: they are nobody else's.
@@ -65,7 +77,26 @@ impl NodeConfig {
         }
         let text = toml::to_string_pretty(self)
             .map_err(|error| Error::Damaged { file: FILE.into(), reason: error.to_string() })?;
-        Ok(folder.write(FILE, text.as_bytes())?)
+        let who = Participant::node(&self.id);
+        let identity = Identity::open_or_create(&dir.join(IDENTITY), |_| who)?;
+        folder.write(FILE, text.as_bytes())?;
+        Ok(identity)
+    }
+
+    /// Opens the key of the node in `dir`.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if it is another node's, [`Error::Trust`].
+    pub fn identity(&self, dir: &Path) -> Result<Identity, Error> {
+        let dir = dir.join(IDENTITY);
+        let who = Participant::node(&self.id);
+        let identity = Identity::open_or_create(&dir, |_| who.clone())?;
+        if identity.participant != who {
+            let (file, reason) =
+                (dir.display().to_string(), format!("the key of {}", identity.participant));
+            return Err(Error::Damaged { file, reason });
+        }
+        Ok(identity)
     }
 
     /// Opens the directory of a node.

@@ -69,6 +69,9 @@ pub enum Error {
     /// Broker or repository.
     #[error(transparent)]
     Transport(#[from] fedwasm_transport::Error),
+    /// Keys and signatures.
+    #[error(transparent)]
+    Trust(#[from] fedwasm_trust::Error),
     /// The engine.
     #[error(transparent)]
     Sandbox(#[from] fedwasm_sandbox::Error),

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalStatus, Body, Envelope, MESSAGE_BYTES_MAX, PROTOCOL_VERSION, Presence,
-    Reason, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
+    ApprovalReply, ApprovalStatus, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Presence,
+    Reason, Recipient, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
 };
 use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
-use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, topic};
+use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join};
+use fedwasm_trust::{Member, Outgoing};
 use tokio::sync::mpsc;
 
 use crate::round::{Workshop, refusal};
@@ -25,10 +26,33 @@ const QUEUE_MAX: usize = 8;
 /// The longest time that a researcher may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
+/// Who asked for something, and for what.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// Whom the answer is for.
+    from: Recipient,
+    /// The connection that it came over.
+    connection: u64,
+    /// The researcher's id.
+    researcher: ResearcherId,
+    request_id: RequestId,
+    /// What the answer names.
+    digest: Digest,
+}
+
+impl Asked {
+    fn of(header: &Header, digest: Digest) -> Option<Self> {
+        let Header { sender, session, connection, request_id, .. } = header;
+        let from = Recipient { participant: sender.clone(), session: session.clone() };
+        let (connection, request_id) = (*connection, request_id.clone());
+        let researcher = sender.researcher_id()?;
+        Some(Self { from, connection, researcher, request_id, digest })
+    }
+}
+
 /// A round that was asked for.
 struct Job {
-    request_id: RequestId,
-    researcher: ResearcherId,
+    asked: Asked,
     request: RoundRequest,
     dataset: crate::Dataset,
     deadline: Instant,
@@ -51,25 +75,28 @@ pub async fn serve(
     let folder = Arc::new(folder);
     Datasets::load(&folder)?;
     let sandbox = sandbox(&config, dir).await?;
-    let repository = Repository::new(config.repository.parse()?)?;
-    let options = link_options(&config)?;
-    let own_presence = topic::presence(&config.id);
-    let greeting = options.greeting.clone();
+    let (member, repository) = join(config.identity(dir)?, &config.repository.parse()?).await?;
+    let options = LinkOptions {
+        url: config.mqtt.parse()?,
+        member: Arc::clone(&member),
+        repository: repository.clone(),
+    };
     let mut link = Link::connect(options).await?;
     let workshop = Workshop::new(sandbox, config.strict, config.limits.clone());
     let worker = Worker {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
-        repository,
+        repository: repository.clone(),
         workshop: Arc::new(Mutex::new(workshop)),
         params: None,
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
     };
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let work = tokio::spawn(work(worker, queue, link.sender(), config.id.to_string()));
+    let work = tokio::spawn(work(worker, queue, link.sender()));
+    let pause = Duration::from_secs(config.roster_refresh_s.max(1));
+    let refresh = tokio::spawn(refresh_roster(repository, member, pause));
     ready(&config);
     let mut node = Node {
-        id: config.id.to_string(),
         folder,
         jobs,
         cancels: HashMap::new(),
@@ -83,16 +110,14 @@ pub async fn serve(
             incoming = link.next() => incoming,
         };
         match incoming {
-            Some(Incoming::Message { topic, payload }) if topic == own_presence => {
-                node.check_presence(&payload, &greeting).await;
+            Some(Incoming::Message(message)) => node.handle(*message).await,
+            Some(Incoming::Refused { topic, refused }) => {
+                let who = topic.map_or("somebody".to_owned(), |topic| topic.to_string());
+                tracing::warn!("a message over the topic of {who} is refused: {refused}");
             }
-            Some(Incoming::Message { topic, payload }) => match topic::who_left(&topic) {
-                Some(researcher) => node.call_off(&researcher),
-                None => node.handle(&payload).await,
-            },
             Some(Incoming::Lost { reason }) => {
                 // Our will ends the wait of everybody: nobody waits for these rounds.
-                node.cancels.values().for_each(|(_, cancel)| cancel.cancel());
+                node.cancel_all();
                 tracing::warn!("the broker is gone: {reason}");
             }
             Some(Incoming::Restored) => tracing::info!("connected to the broker"),
@@ -100,10 +125,11 @@ pub async fn serve(
             None => break Err(fedwasm_transport::Error::Closed.into()),
         }
     };
-    node.cancels.values().for_each(|(_, cancel)| cancel.cancel());
+    node.cancel_all();
     drop(node);
     link.close().await;
     work.abort();
+    refresh.abort();
     result
 }
 
@@ -122,71 +148,72 @@ async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
     checked.await.map_err(|error| Error::Io(std::io::Error::other(error)))?
 }
 
-fn link_options(config: &NodeConfig) -> Result<LinkOptions, Error> {
-    let presence = |online| {
-        let presence = Presence { node_id: config.id.clone(), online };
-        let payload = rmp_serde::to_vec_named(&presence).unwrap_or_default();
-        Some((topic::presence(&config.id), payload))
-    };
-    Ok(LinkOptions {
-        url: config.mqtt.parse()?,
-        client_id: format!("node-{}", config.id),
-        subscriptions: vec![
-            topic::node(&config.id),
-            topic::presence(&config.id),
-            topic::FAREWELLS.into(),
-        ],
-        greeting: presence(true),
-        farewell: presence(false),
-    })
+/// Learns who was revoked.
+async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        match repository.refresh_roster(&member).await {
+            Ok(true) => tracing::info!("the roster is now number {}", member.roster().serial),
+            Ok(false) => {}
+            Err(error) => tracing::warn!("the roster stays as it is: {error}"),
+        }
+    }
 }
 
 /// Looks at messages; never waits for a round.
 struct Node {
-    id: String,
     folder: Arc<Folder>,
     jobs: mpsc::Sender<Job>,
     /// Who waits for each round, and how it is called off.
-    cancels: HashMap<RequestId, (ResearcherId, Cancel)>,
+    cancels: HashMap<RequestId, (Asked, Cancel)>,
     sender: Sender,
     force_secagg: bool,
 }
 
 impl Node {
-    /// The will of a connection that broke can arrive after the greeting of
-    /// the one that followed; then the greeting is said again.
-    async fn check_presence(&self, payload: &[u8], greeting: &Option<(String, Vec<u8>)>) {
-        let presence = rmp_serde::from_slice::<Presence>(payload);
-        if let (Ok(Presence { online: false, .. }), Some((topic, payload))) = (presence, greeting) {
-            let _ = self.sender.retain(topic.clone(), payload.clone()).await;
+    fn cancel_all(&self) {
+        self.cancels.values().for_each(|(_, cancel)| cancel.cancel());
+    }
+
+    /// A researcher left or lost its connection: nobody waits for what was asked over it.
+    fn call_off(&self, header: &Header) {
+        let is_over = |asked: &Asked| {
+            asked.from.participant == header.sender
+                && asked.from.session == header.session
+                && asked.connection <= header.connection
+        };
+        let over = self.cancels.values().filter(|(asked, _)| is_over(asked));
+        over.for_each(|(_, cancel)| cancel.cancel());
+    }
+
+    async fn handle(&mut self, message: Message) {
+        let Message { header, digest, body } = message;
+        match body {
+            // The will of a connection that broke can arrive after the greeting
+            // of the one that followed; then the greeting is said again.
+            Body::Presence(Presence { online: false }) => {
+                if let Err(error) = self.sender.greet().await {
+                    tracing::warn!("no presence: {error}");
+                }
+                return;
+            }
+            Body::Presence(_) => return,
+            Body::Farewell => return self.call_off(&header),
+            _ => {}
         }
-    }
-
-    /// A researcher left or died: nobody waits for its rounds.
-    fn call_off(&self, researcher: &ResearcherId) {
-        let of_researcher = self.cancels.values().filter(|(who, _)| who == researcher);
-        of_researcher.for_each(|(_, cancel)| cancel.cancel());
-    }
-
-    async fn handle(&mut self, payload: &[u8]) {
-        let envelope = match Envelope::decode(payload) {
-            Ok(envelope) => envelope,
-            Err(error) => return tracing::warn!("a message is ignored: {error}"),
+        let Some(asked) = Asked::of(&header, digest) else {
+            return tracing::warn!("a {} of {} is ignored", header.kind, header.sender);
         };
-        let Ok(researcher) = envelope.sender.parse::<ResearcherId>() else {
-            return tracing::warn!("a message without a sender is ignored");
-        };
-        let reply = match envelope.body {
+        let reply = match body {
             Body::Search(request) => Some(self.search(&request.tags)),
             Body::Round(request) => {
-                let deadline = Duration::from_millis(envelope.deadline_ms).min(DEADLINE_MAX);
-                let job = (envelope.request_id.clone(), researcher.clone(), *request, deadline);
-                self.enqueue(job).err().map(Body::Refused)
+                let deadline = Duration::from_millis(header.deadline_ms).min(DEADLINE_MAX);
+                self.enqueue(asked.clone(), *request, deadline).err().map(Body::Refused)
             }
             // Only who asked for a round may call it off.
             Body::Cancel => {
-                let asked = self.cancels.get(&envelope.request_id);
-                if let Some((_, cancel)) = asked.filter(|(who, _)| *who == researcher) {
+                let known = self.cancels.get(&asked.request_id);
+                if let Some((_, cancel)) = known.filter(|(known, _)| known.from == asked.from) {
                     cancel.cancel();
                 }
                 None
@@ -196,10 +223,10 @@ impl Node {
             Body::Approval(_) => {
                 Some(Body::ApprovalReply(ApprovalReply { status: ApprovalStatus::NotRequired }))
             }
-            _ => return tracing::warn!("a message that is no request is ignored"),
+            _ => return tracing::warn!("a {} is ignored", header.kind),
         };
         if let Some(body) = reply {
-            send(&self.sender, &self.id, &researcher, envelope.request_id, body).await;
+            send(&self.sender, &asked, body).await;
         }
     }
 
@@ -224,12 +251,9 @@ impl Node {
 
     fn enqueue(
         &mut self,
-        (request_id, researcher, request, deadline): (
-            RequestId,
-            ResearcherId,
-            RoundRequest,
-            Duration,
-        ),
+        asked: Asked,
+        request: RoundRequest,
+        deadline: Duration,
     ) -> Result<(), Refusal> {
         demands::check(&request, self.force_secagg)?;
         let internal = |_| refusal(Reason::Internal, "the registry cannot be read".into());
@@ -248,23 +272,16 @@ impl Node {
         let cancel = Cancel::new();
         // Handles of rounds that are over are held by nobody else.
         self.cancels.retain(|_, (_, cancel)| !cancel.is_unused());
-        let known = self.cancels.get(&request_id);
+        let known = self.cancels.get(&asked.request_id);
         if known.is_some_and(|(_, cancel)| !cancel.is_cancelled()) {
             // Said again after a broken connection; the answer is on its way.
             return Ok(());
         }
         let deadline = Instant::now() + deadline;
-        let job = Job {
-            request_id: request_id.clone(),
-            researcher: researcher.clone(),
-            request,
-            dataset,
-            deadline,
-            cancel: cancel.clone(),
-        };
+        let job = Job { asked: asked.clone(), request, dataset, deadline, cancel: cancel.clone() };
         match self.jobs.try_send(job) {
             Ok(()) => {
-                self.cancels.insert(request_id, (researcher, cancel));
+                self.cancels.insert(asked.request_id.clone(), (asked, cancel));
                 Ok(())
             }
             Err(_) => {
@@ -276,30 +293,31 @@ impl Node {
 }
 
 /// Runs jobs one after the other.
-async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender, id: String) {
+async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender) {
     while let Some(job) = queue.recv().await {
-        let Job { request_id, researcher, request, dataset, deadline, cancel } = job;
+        let Job { asked, request, dataset, deadline, cancel } = job;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() || cancel.is_cancelled() {
             continue;
         }
         tracing::info!(
-            "{:?} of round {} of experiment {} for researcher {researcher}, plan {}",
+            "{:?} of round {} of experiment {} for {}, plan {}",
             request.mode,
             request.round,
             request.experiment_id,
+            asked.from.participant,
             request.plan.sha256,
         );
         let say = {
-            let (sender, id, researcher) = (sender.clone(), id.clone(), researcher.clone());
+            let (sender, asked) = (sender.clone(), asked.clone());
             move |progress: fedwasm_protocol::Progress| {
-                let envelope = envelope(&id, progress.request_id.clone(), Body::Progress(progress));
-                sender.try_send(topic::researcher(&researcher), &envelope);
+                let body = Body::Progress(progress);
+                sender.try_send(&asked.from, answer(&asked, &body));
             }
         };
         let round = request.round;
-        let (asked, who) = (request_id.clone(), researcher.clone());
-        let run = worker.run(asked, who, request, dataset, cancel.clone(), say);
+        let (id, who) = (asked.request_id.clone(), asked.researcher.clone());
+        let run = worker.run(id, who, request, dataset, cancel.clone(), say);
         let body = match tokio::time::timeout(left, run).await {
             Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
             // It may have been asked for again, under the same id: an answer
@@ -319,32 +337,30 @@ async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender
                 Body::Refused(refusal(Reason::Expired, message))
             }
         };
-        send(&sender, &id, &researcher, request_id, body).await;
+        send(&sender, &asked, body).await;
     }
 }
 
-fn envelope(id: &str, request_id: RequestId, body: Body) -> Envelope {
-    let sender = id.to_owned();
-    Envelope { version: PROTOCOL_VERSION, request_id, sender, deadline_ms: 0, body }
+fn answer<'a>(asked: &Asked, body: &'a Body) -> Outgoing<'a> {
+    Outgoing {
+        recipient: Some(asked.from.clone()),
+        request_id: asked.request_id.clone(),
+        in_reply_to: Some(asked.digest),
+        deadline: Duration::ZERO,
+        body,
+    }
 }
 
-async fn send(
-    sender: &Sender,
-    id: &str,
-    researcher: &ResearcherId,
-    request_id: RequestId,
-    body: Body,
-) {
-    let topic = topic::researcher(researcher);
-    let reply = envelope(id, request_id.clone(), body);
-    let sent = match sender.send(topic.clone(), &reply).await {
-        Err(fedwasm_transport::Error::Envelope(error)) => {
+async fn send(sender: &Sender, asked: &Asked, body: Body) {
+    let sent = match sender.send(&asked.from, answer(asked, &body)).await {
+        // Too large: whoever waits must learn that nothing else comes.
+        Err(fedwasm_transport::Error::Trust(error)) => {
             let body = Body::Refused(refusal(Reason::Internal, format!("its reply: {error}")));
-            sender.send(topic, &envelope(id, request_id, body)).await
+            sender.send(&asked.from, answer(asked, &body)).await
         }
         sent => sent,
     };
     if let Err(error) = sent {
-        tracing::error!("a reply cannot be sent: {error}");
+        tracing::warn!("a reply is lost: {error}");
     }
 }

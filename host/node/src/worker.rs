@@ -7,8 +7,8 @@ use std::time::Instant;
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, Digest, INLINE_BYTES_MAX, NodeId, NodeTiming, Payload, Progress, Reason, Refusal,
-    RequestId, ResearcherId, RoundReply, RoundRequest,
+    BlobRef, Digest, INLINE_BYTES_MAX, NodeId, NodeTiming, Participant, Payload, Progress, Reason,
+    Refusal, RequestId, ResearcherId, RoundReply, RoundRequest,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::Repository;
@@ -44,7 +44,10 @@ impl Worker {
         say: impl Fn(Progress) + Send + 'static,
     ) -> Result<RoundReply, Refusal> {
         let mut timing = NodeTiming::default();
-        let repository = self.repository.of_experiment(&request.experiment_id);
+        let repository = self
+            .repository
+            .of_experiment(&request.experiment_id)
+            .for_recipients(vec![Participant::researcher(&researcher)]);
         let start = Instant::now();
         let plan = self.fetch_plan(&request.plan).await?;
         let fetched = Fetched {

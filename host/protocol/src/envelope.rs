@@ -1,73 +1,103 @@
-//! The envelope of every message.
+//! The envelope of every message: a header that says who says what to whom, the
+//! body, and the sender's signature over the header, which holds the body's digest.
+//! Whoever makes and checks signatures is not here.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ApprovalReply, ApprovalRequest, Progress, Refusal, RequestId, RoundReply, RoundRequest,
-    SearchReply, SearchRequest, printable,
-};
+use crate::{BlobRef, Body, Digest, FederationId, Kind, Participant, RequestId, SessionId};
+use crate::{decode, malformed};
 
 /// The version of messages that this crate speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// The largest message, in bytes. Control only: components and parameters
 /// travel by digest.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// The largest header, in bytes; one with eight digests has 1,200.
+pub const HEADER_BYTES_MAX: usize = 2 << 10;
+/// The longest signature, in bytes: ECDSA over P-256 as DER has 72 at most.
+pub const SIGNATURE_BYTES_MAX: usize = 80;
+/// The most digests that a header names.
+pub const REFERS_MAX: usize = 8;
 
-/// The deepest nesting of a message; a round needs 6. Arguments are buffered
-/// once a level while they are read.
-const DEPTH_MAX: usize = 16;
+/// What may follow a signature's domain, so that no signature of one kind of
+/// thing is one of another.
+pub const MESSAGE_DOMAIN: &[u8] = b"fedwasm message v2\0";
 
-/// One message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A message as it travels: MessagePack, an array of three byte strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// A [`Header`] as MessagePack.
+    #[serde(with = "serde_bytes")]
+    pub header: Vec<u8>,
+    /// A [`Body`] as MessagePack.
+    #[serde(with = "serde_bytes")]
+    pub body: Vec<u8>,
+    /// ECDSA P-256 over SHA-256, as DER, of [`MESSAGE_DOMAIN`] and the header.
+    #[serde(with = "serde_bytes")]
+    pub signature: Vec<u8>,
+}
+
+/// Who says what to whom, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Envelope {
+pub struct Header {
     /// [`PROTOCOL_VERSION`].
     pub version: u16,
+    /// The federation that it belongs to.
+    pub federation: FederationId,
+    /// Who says it.
+    pub sender: Participant,
+    /// The run of the sender's program.
+    pub session: SessionId,
+    /// The sender's connection to the broker in its session, from 1.
+    pub connection: u64,
+    /// Counts the sender's messages of its session, from 1.
+    pub sequence: u64,
+    /// Whom it is for; none: everybody.
+    pub recipient: Option<Recipient>,
+    /// What is said.
+    pub kind: Kind,
     /// A new id for a request, the id of the request for all that answers it.
     pub request_id: RequestId,
-    /// Who sends: a node's or a researcher's id.
-    pub sender: String,
+    /// The digest of the header of the request that this answers: of that one and no other.
+    pub in_reply_to: Option<Digest>,
     /// Milliseconds that the sender will still wait, at the time of sending.
     pub deadline_ms: u64,
+    /// When it was written, in milliseconds of Unix time, by the sender's clock.
+    pub issued_ms: u64,
+    /// From when on it means nothing any more.
+    pub expires_ms: u64,
+    /// The blobs that the body names, in its order.
+    pub refers: Vec<Digest>,
+    /// Digest and length of the body.
+    pub body: BlobRef,
+}
+
+/// Whom a message is for: one run of one participant's program. What was meant
+/// for an earlier run is nothing to a later one, so nobody has to remember across
+/// a restart what was heard before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipient {
+    /// Who.
+    pub participant: Participant,
+    /// Its session.
+    pub session: SessionId,
+}
+
+/// A message whose header was believed and whose body is what it says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// Who says what to whom.
+    pub header: Header,
+    /// The digest of the header's bytes, by which answers name it.
+    pub digest: Digest,
     /// What is said.
     pub body: Body,
 }
 
-/// The longest description of what is wrong with a message, in characters.
-const REASON_CHARS_MAX: usize = 300;
-
-/// What is said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Body {
-    /// Researcher to node.
-    Search(SearchRequest),
-    /// Researcher to node.
-    Round(Box<RoundRequest>),
-    /// Researcher to node.
-    Approval(ApprovalRequest),
-    /// Researcher to node: are you there?
-    Ping,
-    /// Researcher to node: nobody waits for this request any more.
-    Cancel,
-    /// Node to researcher.
-    SearchReply(SearchReply),
-    /// Node to researcher.
-    RoundReply(Box<RoundReply>),
-    /// Node to researcher.
-    ApprovalReply(ApprovalReply),
-    /// Node to researcher: here I am.
-    Pong,
-    /// Node to researcher: the answer to any request that is not done.
-    Refused(Refusal),
-    /// Node to researcher, while a round runs.
-    Progress(Progress),
-    /// Researcher to itself: all that was sent before has arrived.
-    Echo,
-}
-
-/// What can be wrong with a message.
+/// What can be wrong with a message's form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
@@ -93,108 +123,191 @@ pub enum EnvelopeError {
         /// Ours.
         ours: u16,
     },
+    /// The body is not the one that the header names.
+    #[error("the body has not the digest that its header says")]
+    OtherBody,
+    /// The body is of another kind, or names other blobs, than the header says.
+    #[error("the body is not what its header says: {reason}")]
+    Contradiction {
+        /// What contradicts.
+        reason: String,
+    },
 }
 
-impl Envelope {
+impl Sealed {
     /// Writes the message as MessagePack.
     ///
     /// # Errors
     /// [`EnvelopeError::TooLarge`], [`EnvelopeError::Malformed`].
     pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
-        let bytes = rmp_serde::to_vec_named(self).map_err(malformed)?;
-        match bytes.len() {
-            len if len > MESSAGE_BYTES_MAX => {
-                Err(EnvelopeError::TooLarge { got: len, max: MESSAGE_BYTES_MAX })
-            }
-            _ => Ok(bytes),
-        }
+        let bytes = rmp_serde::to_vec(self).map_err(malformed)?;
+        check_size(bytes.len(), MESSAGE_BYTES_MAX)?;
+        Ok(bytes)
     }
 
-    /// Reads a message.
+    /// Takes a message apart. Nothing in it is believed yet.
     ///
     /// # Errors
-    /// Any [`EnvelopeError`].
+    /// [`EnvelopeError::TooLarge`], [`EnvelopeError::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(EnvelopeError::TooLarge { got: bytes.len(), max: MESSAGE_BYTES_MAX });
-        }
+        check_size(bytes.len(), MESSAGE_BYTES_MAX)?;
+        let sealed: Self = decode(bytes)?;
+        check_size(sealed.header.len(), HEADER_BYTES_MAX)?;
+        check_size(sealed.signature.len(), SIGNATURE_BYTES_MAX)?;
+        Ok(sealed)
+    }
+
+    /// What the signature is over.
+    pub fn signed_bytes(header: &[u8]) -> Vec<u8> {
+        [MESSAGE_DOMAIN, header].concat()
+    }
+
+    /// Reads the header, which may say anything.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Version`], [`EnvelopeError::Malformed`].
+    pub fn header(&self) -> Result<Header, EnvelopeError> {
         /// The part that every version has.
         #[derive(Deserialize)]
         struct Versioned {
             version: u16,
         }
-        let Versioned { version } = read(bytes)?;
+        let Versioned { version } = decode(&self.header)?;
         if version != PROTOCOL_VERSION {
             return Err(EnvelopeError::Version { got: version, ours: PROTOCOL_VERSION });
         }
-        read(bytes)
+        let header: Header = decode(&self.header)?;
+        match header.refers.len() {
+            n if n > REFERS_MAX => Err(malformed(format!("{n} references"))),
+            _ => Ok(header),
+        }
+    }
+
+    /// Reads the body, now that the header is believed.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::OtherBody`], [`EnvelopeError::Contradiction`],
+    /// [`EnvelopeError::Malformed`].
+    pub fn open(self, header: Header) -> Result<Message, EnvelopeError> {
+        if !header.body.matches(&self.body) {
+            return Err(EnvelopeError::OtherBody);
+        }
+        let body: Body = decode(&self.body)?;
+        let contradiction = |reason: String| Err(EnvelopeError::Contradiction { reason });
+        if body.kind() != header.kind {
+            return contradiction(format!("a {} in a {}", body.kind(), header.kind));
+        }
+        if body.refers() != header.refers {
+            return contradiction("it names other blobs".into());
+        }
+        Ok(Message { digest: Digest::of(&self.header), header, body })
     }
 }
 
-fn read<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, EnvelopeError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
-    reader.set_max_depth(DEPTH_MAX);
-    T::deserialize(&mut reader).map_err(malformed)
+impl Header {
+    /// Writes the header as MessagePack.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Malformed`], [`EnvelopeError::TooLarge`].
+    pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
+        let bytes = rmp_serde::to_vec_named(self).map_err(malformed)?;
+        check_size(bytes.len(), HEADER_BYTES_MAX)?;
+        Ok(bytes)
+    }
 }
 
-/// What is wrong may repeat what the sender wrote, and goes into a log.
-fn malformed(error: impl std::fmt::Display) -> EnvelopeError {
-    let reason: String = error.to_string().chars().take(REASON_CHARS_MAX).collect();
-    EnvelopeError::Malformed { reason: printable(&reason) }
+fn check_size(got: usize, max: usize) -> Result<(), EnvelopeError> {
+    if got > max { Err(EnvelopeError::TooLarge { got, max }) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SearchRequest;
     use proptest::prelude::*;
 
-    fn envelope(tags: Vec<String>) -> Envelope {
-        Envelope {
+    fn sealed(tags: Vec<String>, change: impl FnOnce(&mut Header)) -> Sealed {
+        let body = Body::Search(SearchRequest { tags }).encode().unwrap();
+        let mut header = Header {
             version: PROTOCOL_VERSION,
+            federation: "f".parse().unwrap(),
+            sender: "researcher-r".parse().unwrap(),
+            session: "s".parse().unwrap(),
+            connection: 1,
+            sequence: 1,
+            recipient: Some(Recipient {
+                participant: "node-n".parse().unwrap(),
+                session: "t".parse().unwrap(),
+            }),
+            kind: Kind::Search,
             request_id: "r-1".parse().unwrap(),
-            sender: "researcher".into(),
+            in_reply_to: None,
             deadline_ms: 1_000,
-            body: Body::Search(SearchRequest { tags }),
-        }
+            issued_ms: 1,
+            expires_ms: 2,
+            refers: Vec::new(),
+            body: BlobRef::of(&body),
+        };
+        change(&mut header);
+        Sealed { header: header.encode().unwrap(), body, signature: vec![0; 72] }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Message, EnvelopeError> {
+        let sealed = Sealed::decode(bytes)?;
+        let header = sealed.header()?;
+        sealed.open(header)
     }
 
     #[test]
     fn what_is_sent_is_received() {
-        let sent = envelope(vec!["a".into()]);
-        assert_eq!(Envelope::decode(&sent.encode().unwrap()).unwrap(), sent);
+        let sent = sealed(vec!["a".into()], |_| {});
+        let got = read(&sent.encode().unwrap()).unwrap();
+        assert_eq!(got.body, Body::Search(SearchRequest { tags: vec!["a".into()] }));
+        assert_eq!(got.header.encode().unwrap(), sent.header);
     }
 
     #[test]
     fn one_byte_over_the_limit_is_refused() {
-        let overhead = envelope(vec!["x".repeat(40_000)]).encode().unwrap().len() - 40_000;
-        let at_limit = envelope(vec!["x".repeat(MESSAGE_BYTES_MAX - overhead)]);
+        let overhead = sealed(vec!["x".repeat(40_000)], |_| {}).encode().unwrap().len() - 40_000;
+        let at_limit = sealed(vec!["x".repeat(MESSAGE_BYTES_MAX - overhead)], |_| {});
         assert_eq!(at_limit.encode().unwrap().len(), MESSAGE_BYTES_MAX);
-        let over = envelope(vec!["x".repeat(MESSAGE_BYTES_MAX - overhead + 1)]);
+        let over = sealed(vec!["x".repeat(MESSAGE_BYTES_MAX - overhead + 1)], |_| {});
         assert!(matches!(over.encode(), Err(EnvelopeError::TooLarge { .. })));
         let bytes = vec![0; MESSAGE_BYTES_MAX + 1];
-        assert!(matches!(Envelope::decode(&bytes), Err(EnvelopeError::TooLarge { .. })));
+        assert!(matches!(Sealed::decode(&bytes), Err(EnvelopeError::TooLarge { .. })));
+        let long = Sealed { header: vec![0; HEADER_BYTES_MAX + 1], ..at_limit };
+        let long = rmp_serde::to_vec(&Sealed { body: Vec::new(), ..long }).unwrap();
+        assert!(matches!(Sealed::decode(&long), Err(EnvelopeError::TooLarge { .. })));
     }
 
     #[test]
     fn another_version_is_named() {
-        let other = Envelope { version: 2, ..envelope(Vec::new()) };
-        let error = Envelope::decode(&other.encode().unwrap()).unwrap_err();
-        assert_eq!(error, EnvelopeError::Version { got: 2, ours: 1 });
+        let other = sealed(Vec::new(), |header| header.version = 1).encode().unwrap();
+        assert_eq!(read(&other).unwrap_err(), EnvelopeError::Version { got: 1, ours: 2 });
     }
 
     #[test]
-    fn deep_nesting_is_refused() {
-        let mut bytes = envelope(Vec::new()).encode().unwrap();
-        let tags = bytes.iter().rposition(|byte| *byte == 0x90).unwrap();
-        bytes.truncate(tags);
-        bytes.extend([0x91; 30_000]);
-        assert!(matches!(Envelope::decode(&bytes), Err(EnvelopeError::Malformed { .. })));
+    fn a_body_that_is_not_what_the_header_says_is_refused() {
+        let body = sealed(vec!["a".into()], |_| {}).body;
+        let other = Sealed { body, ..sealed(vec!["b".into()], |_| {}) }.encode().unwrap();
+        assert_eq!(read(&other).unwrap_err(), EnvelopeError::OtherBody);
+        for change in
+            [(|header: &mut Header| header.kind = Kind::Round) as fn(&mut Header), |header| {
+                header.refers = vec![Digest::of(b"x")]
+            }]
+        {
+            let other = sealed(Vec::new(), change).encode().unwrap();
+            let error = read(&other).unwrap_err();
+            assert!(matches!(error, EnvelopeError::Contradiction { .. }), "{error}");
+        }
+        let many = sealed(Vec::new(), |header| header.refers = vec![Digest::of(b"x"); 9]);
+        assert!(matches!(many.header(), Err(EnvelopeError::Malformed { .. })));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_message_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Envelope::decode(&bytes);
+            let _ = read(&bytes);
         }
     }
 }

@@ -98,8 +98,45 @@ id! {
     DatasetId
 }
 id! {
+    /// A federation: the first half of its authority's key's fingerprint, so that
+    /// the id names the key.
+    FederationId
+}
+id! {
+    /// One run of a program of a participant, from its start to its end.
+    SessionId
+}
+id! {
+    /// The name of a participant, whatever its role.
+    ParticipantName
+}
+id! {
     /// What a node keeps from one round of an experiment to the next.
     StateId
+}
+
+impl From<NodeId> for ParticipantName {
+    fn from(id: NodeId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<ResearcherId> for ParticipantName {
+    fn from(id: ResearcherId) -> Self {
+        Self(id.0)
+    }
+}
+
+impl From<ParticipantName> for NodeId {
+    fn from(name: ParticipantName) -> Self {
+        Self(name.0)
+    }
+}
+
+impl From<ParticipantName> for ResearcherId {
+    fn from(name: ParticipantName) -> Self {
+        Self(name.0)
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! messages and their envelope. Opens no socket and decides nothing.
 
 mod arguments;
+mod body;
 mod data_args;
 mod digest;
 mod envelope;
@@ -10,17 +11,27 @@ mod ids;
 mod limits;
 mod message;
 mod metric;
+mod participant;
 mod payload;
 mod printable;
 pub mod seed;
 mod training_args;
 
+pub(crate) use body::{decode, malformed};
+
 pub use arguments::{Arguments, Value, ValueKind, flatten_table};
+pub use body::{Body, Kind};
 pub use data_args::DataArgs;
-pub use digest::{BlobRef, Digest};
-pub use envelope::{Body, Envelope, EnvelopeError, MESSAGE_BYTES_MAX, PROTOCOL_VERSION};
+pub use digest::{BlobRef, Digest, DigestError};
+pub use envelope::{
+    EnvelopeError, HEADER_BYTES_MAX, Header, MESSAGE_BYTES_MAX, MESSAGE_DOMAIN, Message,
+    PROTOCOL_VERSION, REFERS_MAX, Recipient, SIGNATURE_BYTES_MAX, Sealed,
+};
 pub use fields::{Fields, suggestion};
-pub use ids::{DatasetId, ExperimentId, IdError, NodeId, RequestId, ResearcherId, StateId};
+pub use ids::{
+    DatasetId, ExperimentId, FederationId, IdError, NodeId, ParticipantName, RequestId,
+    ResearcherId, SessionId, StateId,
+};
 pub use limits::{LimitArgs, Limits};
 pub use message::{
     ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, KEPT_STATES_MAX,
@@ -28,6 +39,7 @@ pub use message::{
     RoundRequest, SearchReply, SearchRequest, SecaggArgs,
 };
 pub use metric::Metric;
+pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::printable;
 pub use training_args::{Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError};

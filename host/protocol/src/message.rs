@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arguments, BlobRef, DataArgs, DatasetId, Digest, ExperimentId, LimitArgs, NodeId, Payload,
-    RequestId, StateId, TrainingArgs,
+    Arguments, BlobRef, DataArgs, DatasetId, ExperimentId, LimitArgs, Payload, RequestId, StateId,
+    TrainingArgs,
 };
 
 /// The most earlier states of an experiment that a node keeps.
@@ -15,12 +15,10 @@ pub const KEPT_STATES_MAX: usize = 64;
 /// Named numbers, such as `accuracy`.
 pub type Metrics = BTreeMap<String, f64>;
 
-/// A node's retained presence, and its last will.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A node's retained presence, and its last will; the header says whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Presence {
-    /// The node.
-    pub node_id: NodeId,
     /// Whether it serves.
     pub online: bool,
 }
@@ -213,7 +211,7 @@ pub struct Point {
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRequest {
     /// The component.
-    pub plan: Digest,
+    pub plan: BlobRef,
 }
 
 /// Whether the node would run it.

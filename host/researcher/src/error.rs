@@ -40,6 +40,38 @@ pub enum Error {
     /// Broker or repository.
     #[error(transparent)]
     Transport(#[from] fedwasm_transport::Error),
+    /// Keys and signatures.
+    #[error(transparent)]
+    Trust(#[from] fedwasm_trust::Error),
+    /// Nobody to ask as.
+    #[error(
+        "whose experiment is it? name a directory that `fedwasm keys generate --identity` made as \
+         `identity` of [network]; only a federation on this machine takes in whoever asks, and \
+         {repository} is none"
+    )]
+    NoIdentity {
+        /// The repository.
+        repository: String,
+    },
+    /// The key is a node's, or another's.
+    #[error("{} holds the key of {participant}, which is no researcher", dir.display())]
+    NoResearcher {
+        /// The directory.
+        dir: PathBuf,
+        /// Whose key it is.
+        participant: fedwasm_protocol::Participant,
+    },
+    /// A breakpoint of somebody else.
+    #[error(
+        "the breakpoint is of researcher {theirs}, and this is {ours}: nodes give their states to \
+         the researcher alone whose they are; set `identity` of [network] to that one's"
+    )]
+    OtherResearcher {
+        /// Of the breakpoint.
+        theirs: fedwasm_protocol::ResearcherId,
+        /// Of the identity.
+        ours: fedwasm_protocol::ResearcherId,
+    },
     /// Parameters were given twice.
     #[error("parameters were given and so was the file {}; give one of them", file.display())]
     BothParameters {

@@ -72,23 +72,33 @@ pub struct NetworkArgs {
     pub mqtt: String,
     /// The repository.
     pub repository: String,
+    /// The directory of the researcher's key and membership. If none, and the
+    /// federation is on this machine, one of this user's own, which is made.
+    pub identity: Option<PathBuf>,
 }
 
 impl Default for NetworkArgs {
     fn default() -> Self {
-        Self { mqtt: "mqtt://127.0.0.1:1883".into(), repository: "http://127.0.0.1:8844".into() }
+        Self {
+            mqtt: "mqtt://127.0.0.1:1883".into(),
+            repository: "http://127.0.0.1:8844".into(),
+            identity: None,
+        }
     }
 }
 
 impl ExperimentFile {
-    /// Reads and checks an experiment. The plan's path is relative to the file.
+    /// Reads and checks an experiment. The paths of plan and identity are
+    /// relative to the file.
     ///
     /// # Errors
     /// [`Error::File`] with all mistakes of the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let file = Self::parse(&read(path)?, path)?;
-        let plan = path.parent().unwrap_or(Path::new("")).join(&file.plan);
-        Ok(Self { plan, ..file })
+        let here = path.parent().unwrap_or(Path::new(""));
+        let identity = file.network.identity.as_ref().map(|identity| here.join(identity));
+        let network = NetworkArgs { identity, ..file.network };
+        Ok(Self { plan: here.join(&file.plan), network, ..file })
     }
 
     /// Checks the text of an experiment; messages call it `path`.
@@ -278,6 +288,7 @@ fn network(fields: &mut Fields) -> NetworkArgs {
     let network = NetworkArgs {
         mqtt: table.text("mqtt").unwrap_or(default.mqtt),
         repository: table.text("repository").unwrap_or(default.repository),
+        identity: table.text("identity").map(PathBuf::from),
     };
     fields.absorb(table);
     network

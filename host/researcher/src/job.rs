@@ -10,8 +10,8 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
-    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Progress, Reason, ResearcherId, RoundReply,
-    RoundRequest, SecaggArgs, TrainingArgs, printable, seed,
+    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Progress, Reason, ResearcherId,
+    RoundReply, RoundRequest, SecaggArgs, TrainingArgs, printable, seed,
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
@@ -133,9 +133,8 @@ impl Job {
         let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
         let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
-        let researcher = ResearcherId::random().map_err(internal)?;
         let id = ExperimentId::random().map_err(internal)?;
-        let mut requests = connect(&options, researcher, cancelled).await?;
+        let (mut requests, repository) = connect(&options, cancelled).await?;
         let chosen = match search(&mut requests, &plan, &options).await {
             Ok(chosen) => chosen,
             Err(error) => {
@@ -153,10 +152,9 @@ impl Job {
             let (when, refused) = ("have the data", chosen.refused);
             return Err(Error::NotEnoughNodes { got, min, when, refused });
         }
-        let params = None;
-        let job = Self::with(options, (plan, &link), requests, id, chosen.inputs, params).await?;
         let nodes = Membership::found(chosen.members, chosen.refused);
-        let mut job = Self { nodes, ..job };
+        let at = (requests, repository, nodes);
+        let mut job = Self::with(options, (plan, &link), at, id, chosen.inputs, None).await?;
         job.check_approval(events).await?;
         let (got, when) = (job.nodes().len(), "may run the plan");
         if got < min {
@@ -185,14 +183,20 @@ impl Job {
         let JobState { experiment_id, researcher_id, inputs, nodes, node_states, saved, params } =
             state;
         let saved = VecDeque::from(saved);
-        let requests = connect(&options, researcher_id, cancelled).await?;
-        let (plan, params) = ((plan, &link), Some(params));
-        let job = Self::with(options, plan, requests, experiment_id, inputs, params).await?;
-        let nodes = Membership::resumed(nodes, |node| job.requests.is_online(node));
+        let (requests, repository) = connect(&options, cancelled).await?;
+        if *requests.researcher() != researcher_id {
+            let (theirs, ours) = (researcher_id, requests.researcher().clone());
+            requests.close().await;
+            return Err(Error::OtherResearcher { theirs, ours });
+        }
+        let nodes = Membership::resumed(nodes, |node| requests.is_online(node));
         for node in nodes.gone() {
             events(Event::Warning(format!("{node} of the breakpoint is not connected")));
         }
-        let mut job = Self { nodes, states: node_states, saved, ..job };
+        let (plan, params) = ((plan, &link), Some(params));
+        let at = (requests, repository, nodes);
+        let job = Self::with(options, plan, at, experiment_id, inputs, params).await?;
+        let mut job = Self { states: node_states, saved, ..job };
         job.check_approval(events).await?;
         Ok(job)
     }
@@ -200,13 +204,15 @@ impl Job {
     async fn with(
         mut options: JobOptions,
         (plan, link): (Described, &Link),
-        requests: Requests,
+        (requests, repository, nodes): (Requests, Repository, Membership),
         id: ExperimentId,
         inputs: Vec<String>,
         params: Option<Params>,
     ) -> Result<Self, Error> {
         options.training.random_seed = Some(options.random_seed);
-        let repository = Repository::new(options.network.repository.parse()?)?.of_experiment(&id);
+        // Those that are away for a while may come back.
+        let readers = nodes.known().keys().map(Participant::node).collect();
+        let repository = repository.of_experiment(&id).for_recipients(readers);
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
@@ -232,7 +238,7 @@ impl Job {
             repository,
             round,
             inputs,
-            nodes: Membership::default(),
+            nodes,
             warned: BTreeSet::new(),
             states: NodeStates::default(),
             saved: VecDeque::new(),
@@ -327,7 +333,7 @@ impl Job {
         &mut self,
         events: Events<'_>,
     ) -> Result<BTreeMap<NodeId, ApprovalStatus>, Error> {
-        let request = || Body::Approval(ApprovalRequest { plan: self.plan.sha256 });
+        let request = || Body::Approval(ApprovalRequest { plan: self.plan });
         let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
         let answers = self.requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
         let mut standing = BTreeMap::new();

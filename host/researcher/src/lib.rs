@@ -12,6 +12,7 @@ mod event;
 mod experiment;
 mod experiment_file;
 mod history;
+mod identity;
 mod job;
 mod local_job;
 mod membership;
@@ -41,6 +42,7 @@ pub use experiment_file::{ExperimentFile, LocalFile, NetworkArgs, random_seed, s
 pub use fedwasm_artifact::Component;
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use history::{History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord};
+pub use identity::identities_of_user;
 pub use job::{Job, JobOptions, JobState, Replies};
 pub use local_job::{LocalEvent, LocalJob, LocalOptions, LocalResult};
 pub use node_states::NodeStates;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_protocol::{Body, DatasetEntry, NodeId, ResearcherId, SearchRequest};
-use fedwasm_transport::BrokerUrl;
+use fedwasm_protocol::{Body, DatasetEntry, NodeId, SearchRequest};
 use tokio::sync::watch;
 
-use crate::Error;
+use crate::identity::enter;
 use crate::replies::why_not;
 use crate::requests::{Answer, Requests};
 use crate::search::SEARCH_TIME_MAX;
+use crate::{Error, NetworkArgs};
 
 /// A node that is connected to the broker.
 #[derive(Clone, Debug)]
@@ -25,13 +25,12 @@ pub struct NodePresent {
 /// # Errors
 /// [`Error::Transport`], [`Error::Cancelled`].
 pub async fn present(
-    broker: BrokerUrl,
+    network: &NetworkArgs,
     tags: &[String],
     cancelled: watch::Receiver<bool>,
 ) -> Result<BTreeMap<NodeId, NodePresent>, Error> {
-    let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
-    let researcher = ResearcherId::random().map_err(internal)?;
-    let mut requests = Requests::connect(broker, researcher, cancelled).await?;
+    let (options, researcher) = enter(network).await?;
+    let mut requests = Requests::connect(options, researcher, cancelled).await?;
     let found = ask(&mut requests, tags).await;
     requests.close().await;
     found

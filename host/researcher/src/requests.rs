@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
-    Body, Envelope, NodeId, PROTOCOL_VERSION, Presence, Progress, Refusal, RequestId, ResearcherId,
+    Body, Digest, Header, Message, NodeId, Participant, Presence, Progress, Recipient, Refusal,
+    RequestId, ResearcherId, SessionId,
 };
-use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Sender, topic};
+use fedwasm_transport::{Incoming, Link, LinkOptions, Sender};
+use fedwasm_trust::Outgoing;
 use tokio::sync::watch;
 
 use crate::Error;
@@ -45,13 +47,21 @@ pub(crate) enum Seen {
     Gone,
 }
 
+/// What a node said of itself.
+struct Known {
+    online: bool,
+    session: SessionId,
+    connection: u64,
+    issued_ms: u64,
+}
+
 /// Sends requests and collects answers.
 pub(crate) struct Requests {
     researcher: ResearcherId,
     link: Link,
     sender: Sender,
-    /// Whether each node that was ever seen is online.
-    presence: BTreeMap<NodeId, bool>,
+    /// What each node that was ever seen said of itself last.
+    presence: BTreeMap<NodeId, Known>,
     /// Nodes that said something that nobody waited for any more.
     late: BTreeSet<NodeId>,
     /// Why there is no connection at the moment, if there is none.
@@ -62,19 +72,11 @@ pub(crate) struct Requests {
 impl Requests {
     /// Connects and learns which nodes are there.
     pub(crate) async fn connect(
-        url: BrokerUrl,
+        options: LinkOptions,
         researcher: ResearcherId,
         cancelled: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
-        let link = Link::connect(LinkOptions {
-            url,
-            client_id: format!("researcher-{researcher}"),
-            subscriptions: vec![topic::PRESENCE_ALL.into(), topic::researcher(&researcher)],
-            greeting: None,
-            // Empty, so that the broker retains nothing.
-            farewell: Some((topic::farewell(&researcher), Vec::new())),
-        });
-        let link = link.await?;
+        let link = Link::connect(options).await?;
         let sender = link.sender();
         let (presence, late) = (BTreeMap::new(), BTreeSet::new());
         let lost = None;
@@ -90,11 +92,11 @@ impl Requests {
 
     /// The nodes that are online, in ascending order.
     pub(crate) fn online(&self) -> Vec<NodeId> {
-        self.presence.iter().filter(|(_, online)| **online).map(|(id, _)| id.clone()).collect()
+        self.presence.iter().filter(|(_, known)| known.online).map(|(id, _)| id.clone()).collect()
     }
 
     pub(crate) fn is_online(&self, node: &NodeId) -> bool {
-        self.presence.get(node).is_some_and(|online| *online)
+        self.presence.get(node).is_some_and(|known| known.online)
     }
 
     /// Whether a late answer of the node came since this was last asked.
@@ -111,7 +113,7 @@ impl Requests {
         let end = Instant::now() + time;
         while !is_enough(self) {
             match self.next(end).await? {
-                Next::Message(envelope) => self.note_late(&envelope),
+                Next::Message(message) => self.note_late(&message.header),
                 Next::Presence(..) | Next::Restored => {}
                 Next::Deadline => break,
                 Next::Cancelled => return Err(Error::Cancelled),
@@ -135,21 +137,23 @@ impl Requests {
         let mut pending = Pending::new();
         let (mut answers, mut progress) = (BTreeMap::new(), BTreeMap::new());
         for (node, body) in requests {
-            let request_id = random()?;
-            self.send(&node, &request_id, deadline, body.clone()).await?;
-            pending.insert(node, (request_id, body));
+            let mut request = Asked { id: random()?, body, digests: Vec::new() };
+            // A will may have arrived while nobody waited for this node.
+            match self.send(&node, &request.id, deadline, &request.body).await? {
+                Some(digest) => {
+                    request.digests.push(digest);
+                    pending.insert(node, request);
+                }
+                None => {
+                    seen(&node, Seen::Gone);
+                    answers.insert(node, (Answer::Gone, start.elapsed()));
+                }
+            }
         }
         sent();
-        // A will may have arrived while nobody waited for this node.
-        let gone: Vec<NodeId> = pending.keys().filter(|id| !self.is_online(id)).cloned().collect();
-        for node in gone {
-            pending.remove(&node);
-            seen(&node, Seen::Gone);
-            answers.insert(node, (Answer::Gone, start.elapsed()));
-        }
         while !pending.is_empty() {
             match self.next(end).await? {
-                Next::Presence(node, false) if pending.remove(&node).is_some() => {
+                Next::Presence(node, Change::Gone) if pending.remove(&node).is_some() => {
                     seen(&node, Seen::Gone);
                     answers.insert(node, (Answer::Gone, start.elapsed()));
                 }
@@ -158,15 +162,17 @@ impl Requests {
                 // work on it already ignore that it is said again.
                 Next::Restored => {
                     let left = end.saturating_duration_since(Instant::now());
-                    for (node, (request_id, body)) in &pending {
-                        self.send(node, request_id, left, body.clone()).await?;
+                    for (node, asked) in &mut pending {
+                        let sent = self.send(node, &asked.id, left, &asked.body).await?;
+                        asked.digests.extend(sent);
                     }
                 }
-                Next::Message(envelope) => {
-                    let Some((node, body)) = of_pending(&pending, &envelope) else {
-                        self.note_late(&envelope);
+                Next::Message(message) => {
+                    let Some(node) = of_pending(&pending, &message.header) else {
+                        self.note_late(&message.header);
                         continue;
                     };
+                    let body = message.body;
                     match body {
                         Body::Progress(said) => {
                             progress.insert(node.clone(), (said.steps, said.steps_max));
@@ -220,12 +226,12 @@ impl Requests {
     /// nodes, which was sent at our subscription.
     async fn learn_presence(&mut self) -> Result<(), Error> {
         let request_id: RequestId = random()?;
-        let envelope = self.envelope(&request_id, PRESENCE_TIME_MAX, Body::Echo);
-        self.sender.send(topic::researcher(&self.researcher), &envelope).await?;
+        let message = outgoing(&request_id, PRESENCE_TIME_MAX, &Body::Echo);
+        self.sender.send(&self.sender.me(), message).await?;
         let mut end = Instant::now() + PRESENCE_TIME_MAX;
         loop {
             match self.next(end).await? {
-                Next::Message(envelope) if envelope.request_id == request_id => {
+                Next::Message(message) if message.header.request_id == request_id => {
                     end = Instant::now() + PRESENCE_GRACE;
                 }
                 Next::Message(_) | Next::Presence(..) | Next::Restored => {}
@@ -237,8 +243,8 @@ impl Requests {
 
     /// What comes after its deadline changes no round, but shows that the node
     /// is alive.
-    fn note_late(&mut self, envelope: &Envelope) {
-        if let Ok(node) = envelope.sender.parse::<NodeId>()
+    fn note_late(&mut self, header: &Header) {
+        if let Some(node) = header.sender.node_id()
             && self.presence.contains_key(&node)
         {
             self.late.insert(node);
@@ -257,8 +263,13 @@ impl Requests {
                 incoming = self.link.next() => incoming,
                 () = tokio::time::sleep_until(end.into()) => return Ok(Next::Deadline),
             };
-            let (topic, payload) = match incoming {
-                Some(Incoming::Message { topic, payload }) => (topic, payload),
+            let message = match incoming {
+                Some(Incoming::Message(message)) => message,
+                Some(Incoming::Refused { topic, refused }) => {
+                    let who = topic.map_or("somebody".to_owned(), |topic| topic.to_string());
+                    tracing::warn!("a message over the topic of {who} is refused: {refused}");
+                    continue;
+                }
                 Some(Incoming::Lost { reason }) => {
                     tracing::warn!("the connection to the broker is lost; waiting for it");
                     self.lost = Some(reason);
@@ -271,73 +282,111 @@ impl Requests {
                 Some(Incoming::Closed(error)) => return Err(error.into()),
                 None => return Err(fedwasm_transport::Error::Closed.into()),
             };
-            if topic == topic::researcher(&self.researcher) {
-                match Envelope::decode(&payload) {
-                    Ok(envelope) => return Ok(Next::Message(Box::new(envelope))),
-                    Err(error) => tracing::warn!("a message is ignored: {error}"),
-                }
-            } else if let Ok(presence) = rmp_serde::from_slice::<Presence>(&payload)
-                && topic == topic::presence(&presence.node_id)
-                && (self.presence.len() < NODES_MAX
-                    || self.presence.contains_key(&presence.node_id))
-            {
-                let before = self.presence.insert(presence.node_id.clone(), presence.online);
-                if presence.online && before == Some(false) {
-                    // It was started anew: a sign of life.
-                    self.late.insert(presence.node_id.clone());
-                }
-                return Ok(Next::Presence(presence.node_id, presence.online));
+            let Body::Presence(presence) = message.body else { return Ok(Next::Message(message)) };
+            if let Some((node, change)) = self.take_presence(&message.header, presence) {
+                return Ok(Next::Presence(node, change));
             }
         }
     }
 
+    /// Takes what a node says of itself, unless it is of earlier than what is
+    /// known: the will of a connection says nothing about a later one, and
+    /// whoever says it again brings nobody back.
+    fn take_presence(
+        &mut self,
+        header: &Header,
+        Presence { online }: Presence,
+    ) -> Option<(NodeId, Change)> {
+        let node = header.sender.node_id()?;
+        let Header { session, connection, issued_ms, .. } = header.clone();
+        let new = Known { online, session, connection, issued_ms };
+        let change = match self.presence.get(&node) {
+            None if self.presence.len() >= NODES_MAX => return None,
+            None => Change::Here,
+            Some(known) if known.session == new.session => {
+                let is_older = new.connection < known.connection;
+                let is_back = online && !known.online && new.connection == known.connection;
+                if is_older || (is_back && new.issued_ms <= known.issued_ms) {
+                    return None;
+                }
+                if online { Change::Here } else { Change::Gone }
+            }
+            Some(known) if new.issued_ms < known.issued_ms => return None,
+            // Another run of its program: what was asked of the one before is lost.
+            Some(_) => Change::Gone,
+        };
+        let was_away = self.presence.get(&node).is_some_and(|known| !known.online);
+        let is_anew = self.presence.get(&node).is_some_and(|known| known.session != new.session);
+        if online && (was_away || is_anew) {
+            // It was started anew: a sign of life.
+            self.late.insert(node.clone());
+        }
+        self.presence.insert(node.clone(), new);
+        Some((node, change))
+    }
+
+    /// Sends a request to the node's session of now; none if it is not online.
     async fn send(
         &self,
         node: &NodeId,
         request_id: &RequestId,
         deadline: Duration,
-        body: Body,
-    ) -> Result<(), Error> {
-        let envelope = self.envelope(request_id, deadline, body);
-        Ok(self.sender.send(topic::node(node), &envelope).await?)
+        body: &Body,
+    ) -> Result<Option<Digest>, Error> {
+        let Some(known) = self.presence.get(node).filter(|known| known.online) else {
+            return Ok(None);
+        };
+        let (participant, session) = (Participant::node(node), known.session.clone());
+        let message = outgoing(request_id, deadline, body);
+        Ok(Some(self.sender.send(&Recipient { participant, session }, message).await?))
     }
 
     /// Tells nodes that nobody waits for them any more.
     async fn cancel(&self, pending: &Pending) {
-        for (node, (request_id, _)) in pending {
-            let _ = self.send(node, request_id, Duration::ZERO, Body::Cancel).await;
-        }
-    }
-
-    fn envelope(&self, request_id: &RequestId, deadline: Duration, body: Body) -> Envelope {
-        Envelope {
-            version: PROTOCOL_VERSION,
-            request_id: request_id.clone(),
-            sender: self.researcher.to_string(),
-            deadline_ms: deadline.as_millis() as u64,
-            body,
+        for (node, asked) in pending {
+            let _ = self.send(node, &asked.id, Duration::ZERO, &Body::Cancel).await;
         }
     }
 }
 
+fn outgoing<'a>(request_id: &RequestId, deadline: Duration, body: &'a Body) -> Outgoing<'a> {
+    let request_id = request_id.clone();
+    Outgoing { recipient: None, request_id, in_reply_to: None, deadline, body }
+}
+
+/// A request that is not answered yet.
+struct Asked {
+    id: RequestId,
+    body: Body,
+    /// Of what was sent; more than one if it had to be said again.
+    digests: Vec<Digest>,
+}
+
 /// Requests that are not answered yet.
-type Pending = BTreeMap<NodeId, (RequestId, Body)>;
+type Pending = BTreeMap<NodeId, Asked>;
 
 enum Next {
     Restored,
-    Message(Box<Envelope>),
-    Presence(NodeId, bool),
+    Message(Box<Message>),
+    Presence(NodeId, Change),
     Deadline,
     Cancelled,
 }
 
-/// Returns who answers, if it is a node that is asked and the request is the
-/// one that it was asked: anything else cannot touch the round.
-fn of_pending(pending: &Pending, envelope: &Envelope) -> Option<(NodeId, Body)> {
-    let Envelope { sender, request_id, body, .. } = envelope;
-    let node: NodeId = sender.parse().ok()?;
-    let (asked, _) = pending.get(&node)?;
-    (asked == request_id).then(|| (node, body.clone()))
+/// What a node's presence means for whoever waits for it.
+enum Change {
+    Here,
+    Gone,
+}
+
+/// Returns who answers, if it is a node that is asked and what it answers is what it
+/// was asked: anything else cannot touch the round.
+fn of_pending(pending: &Pending, header: &Header) -> Option<NodeId> {
+    let node = header.sender.node_id()?;
+    let asked = pending.get(&node)?;
+    let answers = asked.id == header.request_id
+        && header.in_reply_to.is_some_and(|digest| asked.digests.contains(&digest));
+    answers.then_some(node)
 }
 
 fn random() -> Result<RequestId, Error> {

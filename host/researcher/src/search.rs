@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fedwasm_protocol::{Body, ResearcherId, SearchRequest};
+use fedwasm_protocol::{Body, SearchRequest};
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits};
 use fedwasm_training::Round;
+use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
 use crate::columns::{Chosen, choose};
+use crate::identity::enter;
 use crate::job::blocking;
 use crate::replies::why_not;
 use crate::requests::{Answer, Requests};
@@ -19,14 +21,14 @@ use crate::{Error, JobOptions};
 /// present.
 pub(crate) const SEARCH_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Connects to the broker.
+/// Connects to the broker as the researcher that the file names.
 pub(crate) async fn connect(
     options: &JobOptions,
-    researcher: ResearcherId,
     cancelled: watch::Receiver<bool>,
-) -> Result<Requests, Error> {
-    let url = options.network.mqtt.parse()?;
-    Requests::connect(url, researcher, cancelled).await
+) -> Result<(Requests, Repository), Error> {
+    let (options, researcher) = enter(&options.network).await?;
+    let repository = options.repository.clone();
+    Ok((Requests::connect(options, researcher, cancelled).await?, repository))
 }
 
 /// Finds the nodes that have the data, and the input columns.

@@ -1,15 +1,24 @@
 //! The embedded MQTT broker, for one machine. Larger federations run
 //! mosquitto, EMQX or any other MQTT 5 broker.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fedwasm_protocol::MESSAGE_BYTES_MAX;
+use fedwasm_protocol::{MESSAGE_BYTES_MAX, Participant};
+use fedwasm_trust::Authority;
+use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
 use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
-use tokio::task::JoinHandle;
+use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use tokio::net::TcpStream;
+use tokio::task::{JoinHandle, JoinSet};
 
-use crate::{Error, address};
+use crate::tls::Front;
+use crate::{Error, Topics, address};
 
 /// The most programs at once.
 const CLIENTS_MAX: usize = 1_024;
@@ -19,37 +28,39 @@ const RETAINED_MAX: usize = 4_096;
 /// How long the start may take.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A running broker.
+/// A running broker. Where the federation has certificates, connections are decrypted
+/// here, and whoever connects may publish and read what is its own.
 pub struct Broker {
     address: SocketAddr,
     shutdown: BrokerShutdownHandle,
     task: JoinHandle<()>,
+    door: Option<JoinHandle<()>>,
 }
 
+/// Who is behind each connection that the door made to the broker.
+type Visitors = Arc<Mutex<HashMap<SocketAddr, Participant>>>;
+
 impl Broker {
-    /// Starts a broker; port 0 takes a free one.
+    /// Starts a broker; port 0 takes a free one. Another address than loopback needs a
+    /// federation with certificates.
     ///
     /// # Errors
-    /// [`Error::NotLoopback`], [`Error::Serve`].
-    pub async fn start(address: SocketAddr) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
-        let config = config(address::loopback(address)?);
-        let broker = MqttBroker::with_config(config).await;
-        let mut broker = broker.map_err(|error| failed(error.to_string()))?;
-        let bound = broker.local_addr().ok_or_else(|| failed("no listener".into()))?;
-        let shutdown = broker.shutdown_handle();
-        let mut ready = broker.ready_receiver();
-        let task = tokio::spawn(async move {
-            if let Err(error) = broker.run().await {
-                tracing::error!("the broker stopped: {error}");
-            }
-        });
-        // Before that a stop would not be heard.
-        let ready = tokio::time::timeout(START_TIME_MAX, ready.wait_for(|ready| *ready)).await;
-        match ready {
-            Ok(Ok(_)) => Ok(Self { address: bound, shutdown, task }),
-            _ => Err(failed(format!("not ready within {START_TIME_MAX:?}"))),
+    /// [`Error::NotLoopback`], [`Error::Serve`], [`Error::Tls`].
+    pub async fn start(address: SocketAddr, authority: &Arc<Authority>) -> Result<Self, Error> {
+        if !authority.has_tls() {
+            let (bound, shutdown, task) = run(address::loopback(address)?, None).await?;
+            return Ok(Self { address: bound, shutdown, task, door: None });
         }
+        let topics = Topics::new(&authority.federation());
+        let visitors = Visitors::default();
+        let rules = Rules { topics, visitors: Arc::clone(&visitors) };
+        // Decrypted bytes stay on this machine, and nobody but the door gets in.
+        let inside = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (inside, shutdown, task) = run(inside, Some(Arc::new(rules))).await?;
+        let front = Front::start(address, authority).await?;
+        let address = front.address();
+        let door = Some(tokio::spawn(open_door(front, inside, visitors)));
+        Ok(Self { address, shutdown, task, door })
     }
 
     /// Where it serves.
@@ -59,8 +70,113 @@ impl Broker {
 
     /// Stops it, within five seconds.
     pub async fn stop(self) {
+        if let Some(door) = &self.door {
+            door.abort();
+        }
         self.shutdown.shutdown();
         let _ = tokio::time::timeout(Duration::from_secs(5), self.task).await;
+    }
+}
+
+/// Starts the broker itself.
+async fn run(
+    address: SocketAddr,
+    rules: Option<Arc<dyn AuthProvider>>,
+) -> Result<(SocketAddr, BrokerShutdownHandle, JoinHandle<()>), Error> {
+    let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
+    let broker = MqttBroker::with_config(config(address)).await;
+    let mut broker = broker.map_err(|error| failed(error.to_string()))?;
+    if let Some(rules) = rules {
+        broker = broker.with_auth_provider(rules);
+    }
+    let bound = broker.local_addr().ok_or_else(|| failed("no listener".into()))?;
+    let shutdown = broker.shutdown_handle();
+    let mut ready = broker.ready_receiver();
+    let task = tokio::spawn(async move {
+        if let Err(error) = broker.run().await {
+            tracing::error!("the broker stopped: {error}");
+        }
+    });
+    // Before that a stop would not be heard.
+    let ready = tokio::time::timeout(START_TIME_MAX, ready.wait_for(|ready| *ready)).await;
+    match ready {
+        Ok(Ok(_)) => Ok((bound, shutdown, task)),
+        _ => Err(failed(format!("not ready within {START_TIME_MAX:?}"))),
+    }
+}
+
+/// Brings everybody whose handshake was good to the broker.
+async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
+    let mut open = JoinSet::new();
+    loop {
+        let (mut stream, peer) = front.next().await;
+        while open.try_join_next().is_some() {}
+        let Some(participant) = peer.participant else { continue };
+        if open.len() >= CLIENTS_MAX {
+            tracing::warn!("{participant} is refused: {CLIENTS_MAX} are connected already");
+            continue;
+        }
+        let visitors = Arc::clone(&visitors);
+        open.spawn(async move {
+            let lock = || visitors.lock().unwrap_or_else(PoisonError::into_inner);
+            let Ok(mut broker) = TcpStream::connect(inside).await else { return };
+            let _ = broker.set_nodelay(true);
+            let Ok(address) = broker.local_addr() else { return };
+            // Before a byte of it arrives there.
+            lock().insert(address, participant);
+            let _ = tokio::io::copy_bidirectional(&mut stream, &mut broker).await;
+            lock().remove(&address);
+        });
+    }
+}
+
+/// What a participant may do at the broker.
+#[derive(Debug)]
+struct Rules {
+    topics: Topics,
+    visitors: Visitors,
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl AuthProvider for Rules {
+    fn authenticate<'a>(
+        &'a self,
+        connect: &'a ConnectPacket,
+        address: SocketAddr,
+    ) -> Answer<'a, mqtt5::error::Result<AuthResult>> {
+        let visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+        let visitor = visitors.get(&address).map(Participant::to_string);
+        // An id that is somebody else's would throw that one out.
+        let result = match visitor {
+            Some(name) if connect.client_id.split('.').next() == Some(&name) => {
+                AuthResult::success_with_user(name)
+            }
+            _ => AuthResult::fail(ReasonCode::NotAuthorized),
+        };
+        Box::pin(std::future::ready(Ok(result)))
+    }
+
+    fn authorize_publish<'a>(
+        &'a self,
+        _: &str,
+        user: Option<&'a str>,
+        topic: &'a str,
+    ) -> Answer<'a, bool> {
+        let who = user.and_then(|user| user.parse().ok());
+        let may = who.is_some_and(|who| self.topics.may_publish(&who, topic));
+        Box::pin(std::future::ready(may))
+    }
+
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _: &str,
+        user: Option<&'a str>,
+        filter: &'a str,
+    ) -> Answer<'a, bool> {
+        let who = user.and_then(|user| user.parse().ok());
+        let may = who.is_some_and(|who| self.topics.may_subscribe(&who, filter));
+        Box::pin(std::future::ready(may))
     }
 }
 

@@ -16,12 +16,42 @@ pub enum Error {
     },
     /// Another machine, without encryption.
     #[error(
-        "`{got}` is not a loopback address; this version does not encrypt, so it serves and \
-         contacts this machine only"
+        "`{got}` is not on this machine, and would be spoken to in the clear; `mqtts://` and \
+         `https://` encrypt (`fedwasm network init` makes the certificates), and `plaintext+` \
+         before the address does without"
     )]
     NotLoopback {
         /// The address.
         got: String,
+    },
+    /// Certificates or keys do not work.
+    #[error("TLS cannot be set up: {reason}")]
+    Tls {
+        /// Why not.
+        reason: String,
+    },
+    /// Keys, rosters, signatures.
+    #[error(transparent)]
+    Trust(#[from] fedwasm_trust::Error),
+    /// Nobody enrolled this participant.
+    #[error(
+        "{participant} is not in the federation of {url}; give its public key to whoever runs the \
+         federation (`fedwasm network enrol`) and name the file that comes back with \
+         --membership"
+    )]
+    NotEnrolled {
+        /// Who.
+        participant: fedwasm_protocol::Participant,
+        /// The repository.
+        url: String,
+    },
+    /// The repository is not of the federation that was joined.
+    #[error("the roster of {url} is not one of the federation that was joined: {reason}")]
+    OtherFederation {
+        /// The repository.
+        url: String,
+        /// What is wrong with its roster.
+        reason: String,
     },
     /// The broker does not answer.
     #[error("the broker {url} cannot be reached: {reason}; is `fedwasm network start` running?")]
@@ -42,11 +72,10 @@ pub enum Error {
     /// The connection is closed.
     #[error("the connection to the broker is closed")]
     Closed,
-    /// The message cannot be sent.
-    #[error(transparent)]
-    Envelope(#[from] fedwasm_protocol::EnvelopeError),
     /// The repository does not answer.
-    #[error("the repository {url} cannot be reached: {reason}")]
+    #[error(
+        "the repository {url} cannot be reached: {reason}; is `fedwasm network start` running?"
+    )]
     RepositoryUnreachable {
         /// Its address.
         url: String,

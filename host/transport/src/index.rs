@@ -12,7 +12,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 
-use crate::Error;
+use crate::{Error, readers};
 
 const EXPERIMENTS: &str = "experiments";
 const FINISHED: &str = "finished";
@@ -103,6 +103,7 @@ async fn prune_store(store: &dyn ObjectStore) -> Result<Pruned, object_store::Er
             && SystemTime::from(blob.last_modified) < start
         {
             store.delete(&path).await?;
+            readers::remove(store, digest).await?;
             pruned.blobs += 1;
             pruned.bytes += blob.size;
         }

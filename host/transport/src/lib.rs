@@ -1,21 +1,27 @@
-//! Messages over MQTT, blobs over HTTP by digest, and the servers for both.
-//! Knows what neither means: no engine, no roles.
-//!
-//! Nothing is encrypted yet, so addresses other than loopback are refused.
+//! Messages over MQTT, blobs over HTTP by digest, and the servers for both: signed, and
+//! encrypted wherever they leave this machine. Knows what neither means: no engine, no roles.
 
 mod address;
 mod broker;
+mod enrolment;
 mod error;
+mod here;
 mod index;
 mod link;
+mod quota;
+mod readers;
 mod repository;
 mod server;
-pub mod topic;
+mod tls;
+mod topic;
 
-pub use address::{BrokerUrl, RepositoryUrl, loopback};
+pub use address::{BrokerUrl, RepositoryUrl, Security, loopback};
 pub use broker::Broker;
+pub use enrolment::join;
 pub use error::Error;
+pub use here::{announce, discover};
 pub use index::{Pruned, prune};
-pub use link::{Incoming, Link, LinkOptions, Sender};
+pub use link::{Incoming, Link, LinkOptions, Sender, now_ms};
 pub use repository::Repository;
-pub use server::{BLOB_BYTES_MAX, RepositoryServer};
+pub use server::{BLOB_BYTES_MAX, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+pub use topic::Topics;

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use fedwasm_protocol::{Envelope, MESSAGE_BYTES_MAX};
-use rumqttc::NetworkOptions;
+use fedwasm_protocol::{
+    Body, Digest, MESSAGE_BYTES_MAX, Message, Participant, Presence, Recipient, RequestId, Role,
+};
+use fedwasm_trust::{Guard, Member, Outgoing, Refused, Seal};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, LastWill, Packet, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use tokio::sync::mpsc;
+use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::{BrokerUrl, Error};
+use crate::{BrokerUrl, Error, Repository, Security, Topics, tls};
 
 /// A message and what MQTT puts around it.
 const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (1 << 10);
@@ -30,36 +33,36 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The pause between attempts to connect again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often a newer roster is asked for because of a stranger, and how long it may take.
+const ROSTER_PAUSE: Duration = Duration::from_secs(1);
+const ROSTER_TIME_MAX: Duration = Duration::from_secs(2);
+
 /// So many connections within this time mean that another program has our id.
 const FIGHT_CONNECTS: usize = 5;
 const FIGHT_TIME: Duration = Duration::from_secs(10);
 
 /// How to connect.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct LinkOptions {
     /// The broker.
     pub url: BrokerUrl,
-    /// Unique at the broker.
-    pub client_id: String,
-    /// Topics to subscribe to, again after each new connection.
-    pub subscriptions: Vec<String>,
-    /// (topic, payload) of a retained message that is published after each new
-    /// connection.
-    pub greeting: Option<(String, Vec<u8>)>,
-    /// (topic, payload) of a retained message that the broker publishes when
-    /// the connection is lost, and this program when it leaves.
-    pub farewell: Option<(String, Vec<u8>)>,
+    /// Who connects.
+    pub member: Arc<Member>,
+    /// Where newer rosters are, for senders that are not on the known one.
+    pub repository: Repository,
 }
 
 /// What a connection brings.
 #[derive(Debug)]
 pub enum Incoming {
-    /// A message.
-    Message {
-        /// Its topic.
-        topic: String,
-        /// Its payload, at most [`MESSAGE_BYTES_MAX`] bytes.
-        payload: Bytes,
+    /// A message whose sender, recipient, time and novelty were checked.
+    Message(Box<Message>),
+    /// Something that is not believed; it changes nothing.
+    Refused {
+        /// Who its topic says is speaking.
+        topic: Option<Participant>,
+        /// Why.
+        refused: Refused,
     },
     /// The connection was lost; it is tried again.
     Lost {
@@ -72,45 +75,84 @@ pub enum Incoming {
     Closed(Error),
 }
 
-/// A connection to an MQTT broker that comes back by itself.
+/// What the driver hands on.
+#[derive(Debug)]
+enum Raw {
+    Message { topic: String, payload: Bytes },
+    Lost { reason: String },
+    Restored,
+    Closed(Error),
+}
+
+/// A connection to an MQTT broker that comes back by itself, signs what it sends
+/// and looks at what it brings.
 #[derive(Debug)]
 pub struct Link {
     sender: Sender,
-    incoming: mpsc::Receiver<Incoming>,
+    incoming: mpsc::Receiver<Raw>,
     driver: JoinHandle<()>,
-    farewell: Option<(String, Vec<u8>)>,
+    farewell: watch::Receiver<Option<Publication>>,
+    guard: Guard,
+    repository: Repository,
+    /// A stranger's message, until a newer roster is here.
+    held: Option<(Option<Participant>, Bytes)>,
+    /// When a newer roster was last asked for.
+    asked: Option<Instant>,
+}
+
+/// Something to publish.
+#[derive(Clone, Debug)]
+struct Publication {
+    topic: String,
+    payload: Vec<u8>,
+    retain: bool,
 }
 
 impl Link {
     /// Connects and subscribes; returns when the broker has confirmed both.
+    /// A node's presence is published and retained; its last will takes it
+    /// back. A researcher's last will is its farewell.
     ///
     /// # Errors
-    /// [`Error::BrokerUnreachable`] after [`CONNECT_TIME_MAX`] at the latest.
+    /// [`Error::BrokerUnreachable`] after ten seconds at the latest;
+    /// [`Error::Tls`], [`Error::Trust`].
     pub async fn connect(options: LinkOptions) -> Result<Self, Error> {
-        let url = options.url.to_string();
-        let (client, mut events) = AsyncClient::new(mqtt_options(&options), OUTGOING_MAX);
-        let (sender, incoming) = mpsc::channel(INCOMING_MAX);
-        let farewell = options.farewell.clone();
+        let LinkOptions { url, member, repository } = options;
+        let seal = Arc::new(Seal::new(Arc::clone(&member))?);
+        let topics = Topics::new(&member.membership().federation);
+        let mqtt = mqtt_options(&url, &seal)?;
+        let (client, mut events) = AsyncClient::new(mqtt, OUTGOING_MAX);
+        let (raw, incoming) = mpsc::channel(INCOMING_MAX);
         let connected = Arc::new(AtomicBool::new(false));
+        let (will, farewell) = watch::channel(None);
         let mut driver = Driver {
-            options,
+            url: url.clone(),
+            subscriptions: subscriptions(&topics, &seal),
+            introduction: Introduction { seal: Arc::clone(&seal), topics: topics.clone() },
+            greeting: None,
+            will,
             client: client.clone(),
-            incoming: sender,
+            incoming: raw,
             connected: Arc::clone(&connected),
             unsaid: false,
             connects: Vec::new(),
             n_dropped: 0,
             told: None,
         };
-        let unreachable = |reason: String| Error::BrokerUnreachable { url: url.clone(), reason };
+        driver.prepare(&mut events)?;
+        let unreachable =
+            |reason: String| Error::BrokerUnreachable { url: url.to_string(), reason };
         let ready = tokio::time::timeout(CONNECT_TIME_MAX, driver.until_subscribed(&mut events));
         match ready.await {
             Err(_) => return Err(unreachable(format!("no answer within {CONNECT_TIME_MAX:?}"))),
             Ok(Err(reason)) => return Err(unreachable(reason)),
             Ok(Ok(())) => {}
         }
+        let guard = Guard::new(member, seal.session().clone());
         let driver = tokio::spawn(driver.run(events));
-        Ok(Self { sender: Sender { client, connected }, incoming, driver, farewell })
+        let sender = Sender { client, connected, seal, topics };
+        let (held, asked) = (None, None);
+        Ok(Self { sender, incoming, driver, farewell, guard, repository, held, asked })
     }
 
     /// Returns a handle that sends over this connection.
@@ -118,17 +160,52 @@ impl Link {
         self.sender.clone()
     }
 
-    /// Returns what the connection brings next; none when it is closed.
+    /// Returns what the connection brings next; none when it is closed. Nothing
+    /// is lost if it is not waited for to the end.
     pub async fn next(&mut self) -> Option<Incoming> {
-        self.incoming.recv().await
+        if self.held.is_none() {
+            let raw = self.incoming.recv().await?;
+            let (topic, payload) = match raw {
+                Raw::Message { topic, payload } => (self.sender.topics.sender(&topic), payload),
+                Raw::Lost { reason } => return Some(Incoming::Lost { reason }),
+                Raw::Restored => return Some(Incoming::Restored),
+                Raw::Closed(error) => return Some(Incoming::Closed(error)),
+            };
+            match self.open(topic, &payload) {
+                // Somebody new may have come since the roster was fetched.
+                Incoming::Refused { topic, refused: Refused::Unknown(_) }
+                    if self.asked.is_none_or(|at| at.elapsed() > ROSTER_PAUSE) =>
+                {
+                    self.held = Some((topic, payload));
+                }
+                opened => return Some(opened),
+            }
+        }
+        let fetch = self.repository.refresh_roster(self.sender.seal.member());
+        match tokio::time::timeout(ROSTER_TIME_MAX, fetch).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("no newer roster: {error}"),
+            Err(_) => tracing::warn!("no newer roster within {ROSTER_TIME_MAX:?}"),
+        }
+        self.asked = Some(Instant::now());
+        let (topic, payload) = self.held.take()?;
+        Some(self.open(topic, &payload))
+    }
+
+    fn open(&mut self, topic: Option<Participant>, payload: &[u8]) -> Incoming {
+        match self.guard.open(payload, topic.as_ref(), now_ms()) {
+            Ok(message) => Incoming::Message(Box::new(message)),
+            Err(refused) => Incoming::Refused { topic, refused },
+        }
     }
 
     /// Says farewell and closes the connection, within two seconds.
     pub async fn close(self) {
         let leave = async {
             let Sender { client, .. } = self.sender;
-            if let Some((topic, payload)) = self.farewell {
-                let _ = client.publish(topic, QoS::AtLeastOnce, true, payload).await;
+            let farewell = self.farewell.borrow().clone();
+            if let Some(Publication { topic, payload, retain }) = farewell {
+                let _ = client.publish(topic, QoS::AtLeastOnce, retain, payload).await;
             }
             let _ = client.disconnect().await;
             let _ = self.driver.await;
@@ -142,64 +219,157 @@ impl Link {
 pub struct Sender {
     client: AsyncClient,
     connected: Arc<AtomicBool>,
+    seal: Arc<Seal>,
+    topics: Topics,
 }
 
 impl Sender {
-    /// Sends a message, at least once.
-    ///
-    /// # Errors
-    /// [`Error::Envelope`] if it is too large, [`Error::Closed`].
-    pub async fn send(&self, topic: String, envelope: &Envelope) -> Result<(), Error> {
-        let payload = envelope.encode()?;
-        let sent = self.client.publish(topic, QoS::AtLeastOnce, false, payload).await;
-        sent.map_err(|_| Error::Closed)
+    /// Who sends, in which session.
+    pub fn me(&self) -> Recipient {
+        let participant = self.seal.member().participant().clone();
+        Recipient { participant, session: self.seal.session().clone() }
     }
 
-    /// Publishes a retained message.
+    /// The participant whose messages these are.
+    pub fn member(&self) -> &Arc<Member> {
+        self.seal.member()
+    }
+
+    /// Signs and sends a message, at least once. Returns the digest by which an answer names it.
     ///
     /// # Errors
-    /// [`Error::Closed`].
-    pub async fn retain(&self, topic: String, payload: Vec<u8>) -> Result<(), Error> {
-        let sent = self.client.publish(topic, QoS::AtLeastOnce, true, payload).await;
-        sent.map_err(|_| Error::Closed)
+    /// [`Error::Trust`] if it is too large, [`Error::Closed`].
+    pub async fn send(&self, to: &Recipient, message: Outgoing<'_>) -> Result<Digest, Error> {
+        let (topic, payload, digest) = self.seal(to, message)?;
+        let sent = self.client.publish(topic, QoS::AtLeastOnce, false, payload).await;
+        sent.map(|()| digest).map_err(|_| Error::Closed)
     }
 
     /// Sends a message if there is a connection and room in the queue. For what
     /// may be lost.
-    pub fn try_send(&self, topic: String, envelope: &Envelope) {
+    pub fn try_send(&self, to: &Recipient, message: Outgoing<'_>) {
         // While there is no connection the queue must keep room for what matters.
         if !self.connected.load(Ordering::Relaxed) {
             return;
         }
-        if let Ok(payload) = envelope.encode() {
+        if let Ok((topic, payload, _)) = self.seal(to, message) {
             let _ = self.client.try_publish(topic, QoS::AtMostOnce, false, payload);
         }
     }
+
+    /// Says again that this node serves.
+    ///
+    /// # Errors
+    /// [`Error::Trust`], [`Error::Closed`].
+    pub async fn greet(&self) -> Result<(), Error> {
+        let introduction =
+            Introduction { seal: Arc::clone(&self.seal), topics: self.topics.clone() };
+        let Some(Publication { topic, payload, retain }) = introduction.presence(true)? else {
+            return Ok(());
+        };
+        let sent = self.client.publish(topic, QoS::AtLeastOnce, retain, payload).await;
+        sent.map_err(|_| Error::Closed)
+    }
+
+    fn seal(
+        &self,
+        to: &Recipient,
+        message: Outgoing<'_>,
+    ) -> Result<(String, Vec<u8>, Digest), Error> {
+        let topic = self.topics.to(self.seal.member().participant(), to);
+        let message = Outgoing { recipient: Some(to.clone()), ..message };
+        let (payload, digest) = self.seal.seal(message, now_ms())?;
+        Ok((topic, payload, digest))
+    }
 }
 
-fn mqtt_options(options: &LinkOptions) -> MqttOptions {
-    let BrokerUrl { host, port } = options.url.clone();
-    let mut mqtt = MqttOptions::new(options.client_id.clone(), host, port);
+/// What is said at the beginning and at the end of a connection.
+#[derive(Debug)]
+struct Introduction {
+    seal: Arc<Seal>,
+    topics: Topics,
+}
+
+impl Introduction {
+    /// What a node is retained with; none for others.
+    fn presence(&self, online: bool) -> Result<Option<Publication>, Error> {
+        let me = self.seal.member().participant();
+        if me.role != Role::Node {
+            return Ok(None);
+        }
+        let payload = self.seal_for_all(&Body::Presence(Presence { online }))?;
+        Ok(Some(Publication { topic: self.topics.presence(me), payload, retain: true }))
+    }
+
+    fn farewell(&self) -> Result<Option<Publication>, Error> {
+        let me = self.seal.member().participant();
+        if me.role != Role::Researcher {
+            return self.presence(false);
+        }
+        let payload = self.seal_for_all(&Body::Farewell)?;
+        Ok(Some(Publication { topic: self.topics.farewell(me), payload, retain: false }))
+    }
+
+    fn seal_for_all(&self, body: &Body) -> Result<Vec<u8>, Error> {
+        let request_id = RequestId::random().map_err(|_| fedwasm_trust::Error::Randomness)?;
+        let (recipient, in_reply_to, deadline) = (None, None, Duration::ZERO);
+        let message = Outgoing { recipient, request_id, in_reply_to, deadline, body };
+        Ok(self.seal.seal(message, now_ms())?.0)
+    }
+}
+
+fn subscriptions(topics: &Topics, seal: &Seal) -> Vec<String> {
+    let me = seal.member().participant().clone();
+    let role = me.role;
+    let own_presence = topics.presence(&me);
+    let inbox = topics.inbox(&Recipient { participant: me, session: seal.session().clone() });
+    match role {
+        // Its own presence, since a will can arrive after the greeting that followed it.
+        Role::Node => vec![inbox, own_presence, topics.farewell_all()],
+        _ => vec![topics.presence_all(), inbox],
+    }
+}
+
+/// Milliseconds of Unix time.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_millis() as u64
+}
+
+fn mqtt_options(url: &BrokerUrl, seal: &Seal) -> Result<MqttOptions, Error> {
+    let me = seal.member().participant();
+    let client_id = match me.role {
+        // Two programs of one node throw each other out, and learn of it.
+        Role::Node => me.to_string(),
+        _ => format!("{me}.{}", seal.session()),
+    };
+    let mut mqtt = MqttOptions::new(client_id, url.host.clone(), url.port);
     mqtt.set_keep_alive(KEEP_ALIVE).set_clean_start(true);
+    if url.security == Security::Tls {
+        let config = Arc::new(tls::client_config(seal.member())?);
+        mqtt.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(config)));
+    }
     let mut properties = ConnectProperties::new();
     properties.max_packet_size = Some(PACKET_BYTES_MAX as u32);
     mqtt.set_connect_properties(properties);
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     mqtt.set_network_options(network);
-    if let Some((topic, payload)) = &options.farewell {
-        let will = LastWill::new(topic, payload.clone(), QoS::AtLeastOnce, true, None);
-        mqtt.set_last_will(will);
-    }
-    mqtt
+    Ok(mqtt)
 }
 
 /// Owns the socket. The consumer of `incoming` may be slow; the driver never
 /// waits for it, or pings would stop.
 struct Driver {
-    options: LinkOptions,
+    url: BrokerUrl,
+    subscriptions: Vec<String>,
+    introduction: Introduction,
+    /// What is said on this connection once it is there.
+    greeting: Option<Publication>,
+    /// What the broker says when this connection is lost.
+    will: watch::Sender<Option<Publication>>,
     client: AsyncClient,
-    incoming: mpsc::Sender<Incoming>,
+    incoming: mpsc::Sender<Raw>,
     connected: Arc<AtomicBool>,
     /// What is still to be said on this connection: subscriptions and greeting.
     unsaid: bool,
@@ -218,8 +388,21 @@ enum Next {
 }
 
 impl Driver {
+    /// Signs what is said at the beginning and at the end of the next connection.
+    fn prepare(&mut self, events: &mut EventLoop) -> Result<(), Error> {
+        self.introduction.seal.connect();
+        self.greeting = self.introduction.presence(true)?;
+        let will = self.introduction.farewell()?;
+        if let Some(Publication { topic, payload, retain }) = &will {
+            let will = LastWill::new(topic, payload.clone(), QoS::AtLeastOnce, *retain, None);
+            events.options.set_last_will(will);
+        }
+        self.will.send_replace(will);
+        Ok(())
+    }
+
     async fn until_subscribed(&mut self, events: &mut EventLoop) -> Result<(), String> {
-        let mut missing = self.options.subscriptions.len();
+        let mut missing = self.subscriptions.len();
         loop {
             let event = events.poll().await.map_err(|error| error.to_string())?;
             match self.handle(event) {
@@ -238,7 +421,7 @@ impl Driver {
             match events.poll().await {
                 Ok(event) => {
                     if let Next::Stop = self.handle(event) {
-                        self.pass_on(Incoming::Closed(Error::Closed));
+                        self.pass_on(Raw::Closed(Error::Closed));
                         return;
                     }
                 }
@@ -247,7 +430,11 @@ impl Driver {
                 Err(_) if self.incoming.is_closed() => return,
                 Err(error) => {
                     if self.connected.swap(false, Ordering::Relaxed) {
-                        self.pass_on(Incoming::Lost { reason: error.to_string() });
+                        self.pass_on(Raw::Lost { reason: error.to_string() });
+                    }
+                    if let Err(error) = self.prepare(&mut events) {
+                        self.pass_on(Raw::Closed(error));
+                        return;
                     }
                     tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
@@ -269,13 +456,13 @@ impl Driver {
             Packet::ConnAck(_) => {
                 self.connected.store(true, Ordering::Relaxed);
                 if self.is_fought_over() {
-                    let url = self.options.url.to_string();
-                    let client_id = self.options.client_id.clone();
-                    self.pass_on(Incoming::Closed(Error::TakenOver { url, client_id }));
+                    let url = self.url.to_string();
+                    let client_id = self.introduction.seal.member().participant().to_string();
+                    self.pass_on(Raw::Closed(Error::TakenOver { url, client_id }));
                     return Next::Stop;
                 }
                 self.unsaid = self.introduce().is_err();
-                self.pass_on(Incoming::Restored);
+                self.pass_on(Raw::Restored);
                 Next::GoOn
             }
             Packet::SubAck(ack) => {
@@ -284,7 +471,7 @@ impl Driver {
             }
             Packet::Publish(publish) if publish.payload.len() <= MESSAGE_BYTES_MAX => {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-                self.pass_on(Incoming::Message { topic, payload: publish.payload });
+                self.pass_on(Raw::Message { topic, payload: publish.payload });
                 Next::GoOn
             }
             _ => Next::GoOn,
@@ -293,11 +480,11 @@ impl Driver {
 
     /// Subscribes and greets.
     fn introduce(&self) -> Result<(), rumqttc::v5::ClientError> {
-        for topic in &self.options.subscriptions {
+        for topic in &self.subscriptions {
             self.client.try_subscribe(topic, QoS::AtLeastOnce)?;
         }
-        if let Some((topic, payload)) = self.options.greeting.clone() {
-            self.client.try_publish(topic, QoS::AtLeastOnce, true, payload)?;
+        if let Some(Publication { topic, payload, retain }) = self.greeting.clone() {
+            self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload)?;
         }
         Ok(())
     }
@@ -314,7 +501,7 @@ impl Driver {
         self.connects.len() >= FIGHT_CONNECTS
     }
 
-    fn pass_on(&mut self, incoming: Incoming) {
+    fn pass_on(&mut self, incoming: Raw) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.incoming.try_send(incoming) {
             self.n_dropped += 1;
             // A flood must not fill the log, too.
@@ -330,32 +517,73 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Broker;
-    use fedwasm_protocol::{Body, PROTOCOL_VERSION, RequestId};
+    use crate::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+    use fedwasm_trust::{Authority, Identity};
 
-    fn options(url: &BrokerUrl, client_id: &str) -> LinkOptions {
-        LinkOptions {
-            url: url.clone(),
-            client_id: client_id.into(),
-            subscriptions: vec![format!("to/{client_id}"), "presence/+".into()],
-            greeting: Some((format!("presence/{client_id}"), b"here".to_vec())),
-            farewell: Some((format!("presence/{client_id}"), b"gone".to_vec())),
+    /// A federation with or without certificates.
+    struct Net {
+        dir: tempfile::TempDir,
+        authority: Arc<Authority>,
+        broker: Broker,
+        url: BrokerUrl,
+        repository: RepositoryServer,
+        repository_url: String,
+    }
+
+    async fn net(tls: bool) -> Net {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("net");
+        let hosts = ["127.0.0.1".to_owned()];
+        let authority = match tls {
+            true => Authority::create_with_tls(&home, "test", &hosts),
+            false => Authority::create(&home, "test"),
+        };
+        let authority = Arc::new(authority.unwrap());
+        let address = ([127, 0, 0, 1], 0).into();
+        let broker = Broker::start(address, &authority).await.unwrap();
+        let authority_of_repository = Arc::clone(&authority);
+        let repository = RepositoryServer::start(RepositoryOptions {
+            address,
+            dir: dir.path(),
+            authority: authority_of_repository,
+            quota_bytes: QUOTA_BYTES,
+        });
+        let repository = repository.await.unwrap();
+        let s = if tls { "s" } else { "" };
+        let url = format!("mqtt{s}://{}", broker.address()).parse().unwrap();
+        let repository_url = format!("http{s}://{}", repository.address());
+        Net { dir, authority, broker, url, repository, repository_url }
+    }
+
+    impl Net {
+        fn member(&self, who: &str) -> Arc<Member> {
+            let dir = self.dir.path().join(who);
+            if dir.exists() {
+                return Arc::new(Member::open(&dir).unwrap());
+            }
+            let identity = Identity::create(&dir, who.parse().unwrap()).unwrap();
+            let membership = self.authority.enrol(&identity.participant, identity.key.public());
+            Arc::new(identity.join(&membership.unwrap()).unwrap())
+        }
+
+        async fn link(&self, who: &str) -> Result<Link, Error> {
+            let (url, member) = (self.url.clone(), self.member(who));
+            let repository = self.repository_url.parse().unwrap();
+            let repository = Repository::new(repository, Some(&member)).unwrap();
+            Link::connect(LinkOptions { url, member, repository }).await
+        }
+
+        async fn stop(self) {
+            self.broker.stop().await;
+            self.repository.stop().await;
         }
     }
 
-    async fn broker() -> (Broker, BrokerUrl) {
-        let broker = Broker::start(([127, 0, 0, 1], 0).into()).await.unwrap();
-        let url = format!("mqtt://{}", broker.address()).parse().unwrap();
-        (broker, url)
-    }
-
-    async fn message(link: &mut Link, wanted: &str) -> Bytes {
+    async fn message(link: &mut Link, wanted: &Body) -> Message {
         let next = async {
             loop {
                 match link.next().await {
-                    Some(Incoming::Message { topic, payload }) if topic == wanted => {
-                        return payload;
-                    }
+                    Some(Incoming::Message(message)) if message.body == *wanted => return *message,
                     Some(_) => {}
                     None => panic!("closed"),
                 }
@@ -364,41 +592,74 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), next).await.unwrap()
     }
 
-    #[tokio::test]
-    async fn messages_presence_and_farewell_arrive() {
-        let (broker, url) = broker().await;
-        let a = Link::connect(options(&url, "a")).await.unwrap();
-        let mut b = Link::connect(options(&url, "b")).await.unwrap();
-        assert_eq!(&message(&mut b, "presence/a").await[..], b"here");
-        let envelope = Envelope {
-            version: PROTOCOL_VERSION,
-            request_id: RequestId::random().unwrap(),
-            sender: "a".into(),
-            deadline_ms: 1,
-            body: Body::Echo,
+    fn ping(body: &Body) -> Outgoing<'_> {
+        let request_id = RequestId::random().unwrap();
+        let deadline = Duration::from_secs(1);
+        Outgoing { recipient: None, request_id, in_reply_to: None, deadline, body }
+    }
+
+    async fn messages_presence_and_farewell_arrive(tls: bool) {
+        let net = net(tls).await;
+        // The researcher's roster is from before the node enrolled: it fetches the newer one.
+        let mut researcher = net.link("researcher-r").await.unwrap();
+        let mut node = net.link("node-n").await.unwrap();
+        let online = Body::Presence(Presence { online: true });
+        let presence = message(&mut researcher, &online).await;
+        assert_eq!(presence.header.sender, "node-n".parse().unwrap());
+        let to = Recipient {
+            participant: presence.header.sender.clone(),
+            session: presence.header.session.clone(),
         };
-        a.sender().send("to/b".into(), &envelope).await.unwrap();
-        let got = Envelope::decode(&message(&mut b, "to/b").await).unwrap();
-        assert_eq!(got, envelope);
-        a.close().await;
-        assert_eq!(&message(&mut b, "presence/a").await[..], b"gone");
-        b.close().await;
-        broker.stop().await;
+        let sent = researcher.sender().send(&to, ping(&Body::Ping)).await.unwrap();
+        let got = message(&mut node, &Body::Ping).await;
+        assert_eq!((got.digest, got.header.connection), (sent, 1));
+        let back = Recipient { participant: got.header.sender, session: got.header.session };
+        let pong = Outgoing { in_reply_to: Some(got.digest), ..ping(&Body::Pong) };
+        node.sender().send(&back, pong).await.unwrap();
+        assert_eq!(message(&mut researcher, &Body::Pong).await.header.in_reply_to, Some(sent));
+        researcher.close().await;
+        message(&mut node, &Body::Farewell).await;
+        let mut other = net.link("researcher-s").await.unwrap();
+        message(&mut other, &online).await;
+        node.close().await;
+        message(&mut other, &Body::Presence(Presence { online: false })).await;
+        other.close().await;
+        net.stop().await;
+    }
+
+    #[tokio::test]
+    async fn messages_arrive_in_the_clear_on_this_machine() {
+        messages_presence_and_farewell_arrive(false).await;
+    }
+
+    #[tokio::test]
+    async fn messages_arrive_over_tls() {
+        messages_presence_and_farewell_arrive(true).await;
     }
 
     #[tokio::test]
     async fn absent_broker_is_an_error_with_its_address() {
-        let (broker, url) = broker().await;
+        let Net { dir: _dir, broker, url, authority, repository, repository_url } =
+            net(false).await;
         broker.stop().await;
-        let error = Link::connect(options(&url, "a")).await.unwrap_err().to_string();
+        let again = Net {
+            broker: Broker::start(([127, 0, 0, 1], 0).into(), &authority).await.unwrap(),
+            dir: _dir,
+            url: url.clone(),
+            authority,
+            repository,
+            repository_url,
+        };
+        let error = again.link("node-a").await.unwrap_err().to_string();
         assert!(error.contains(&url.to_string()), "{error}");
+        again.stop().await;
     }
 
     #[tokio::test]
-    async fn the_same_id_twice_closes_the_first() {
-        let (broker, url) = broker().await;
-        let mut first = Link::connect(options(&url, "a")).await.unwrap();
-        let second = Link::connect(options(&url, "a")).await.unwrap();
+    async fn the_same_node_twice_closes_the_first() {
+        let net = net(false).await;
+        let mut first = net.link("node-a").await.unwrap();
+        let second = net.link("node-a").await.unwrap();
         let closed = async {
             loop {
                 match first.next().await {
@@ -408,8 +669,63 @@ mod tests {
                 }
             }
         };
-        assert_eq!(tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap(), "a");
+        let closed = tokio::time::timeout(Duration::from_secs(10), closed).await.unwrap();
+        assert_eq!(closed, "node-a");
         second.close().await;
-        broker.stop().await;
+        net.stop().await;
+    }
+
+    #[tokio::test]
+    async fn nobody_gets_in_without_a_certificate_of_the_roster() {
+        let net = net(true).await;
+        let member = net.member("node-a");
+        let other = Authority::create_with_tls(
+            &net.dir.path().join("other"),
+            "x",
+            &["127.0.0.1".to_owned()],
+        );
+        // Another federation's certificate, and the same again after it was revoked.
+        let stranger = Identity::create(&net.dir.path().join("x"), "node-x".parse().unwrap());
+        let stranger = stranger.unwrap();
+        let foreign = other.unwrap().enrol(&stranger.participant, stranger.key.public()).unwrap();
+        let stranger = Arc::new(stranger.join(&foreign).unwrap());
+        net.authority.revoke(member.participant()).unwrap();
+        for member in [stranger, member] {
+            let repository = Repository::new(net.repository_url.parse().unwrap(), Some(&member));
+            let repository = repository.unwrap();
+            let error = repository.put(vec![1]).await.unwrap_err();
+            assert!(matches!(error, Error::RepositoryUnreachable { .. }), "{error}");
+            let url = net.url.clone();
+            let error = Link::connect(LinkOptions { url, member, repository }).await.unwrap_err();
+            assert!(matches!(error, Error::BrokerUnreachable { .. }), "{error}");
+        }
+        // In the clear, nobody at all.
+        let plain = net.repository_url.replace("https", "http").parse().unwrap();
+        let plain = Repository::new(plain, None).unwrap();
+        assert!(plain.put(vec![1]).await.is_err());
+        net.stop().await;
+    }
+
+    #[tokio::test]
+    async fn blobs_are_for_their_recipients_and_within_the_quota() {
+        let net = net(true).await;
+        let repository = |who: &str| {
+            let member = net.member(who);
+            Repository::new(net.repository_url.parse().unwrap(), Some(&member)).unwrap()
+        };
+        let (a, b, c) = (repository("node-a"), repository("node-b"), repository("researcher-c"));
+        let experiment = "e".parse().unwrap();
+        let for_b = a.for_recipients(vec!["node-b".parse().unwrap()]).of_experiment(&experiment);
+        let blob = for_b.put(vec![7; 10]).await.unwrap();
+        assert_eq!(a.get(&blob).await.unwrap(), b.get(&blob).await.unwrap());
+        let error = c.get(&blob).await.unwrap_err();
+        assert!(matches!(error, Error::Repository { status: 404, .. }), "{error}");
+        let error = c.of_experiment(&experiment).finish().await.unwrap_err();
+        assert!(matches!(error, Error::Repository { status: 403, .. }), "{error}");
+        c.of_experiment(&experiment).put(vec![8]).await.unwrap();
+        c.of_experiment(&experiment).finish().await.unwrap();
+        net.authority.revoke(&"node-b".parse().unwrap()).unwrap();
+        assert!(b.get(&blob).await.is_err());
+        net.stop().await;
     }
 }

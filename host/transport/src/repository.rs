@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use fedwasm_protocol::{BlobRef, Digest, ExperimentId, Payload};
+use fedwasm_protocol::{BlobRef, Digest, ExperimentId, FederationId, Participant, Payload};
+use fedwasm_trust::{Identity, Member, Membership, ROSTER_BYTES_MAX};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
 
-use crate::{Error, RepositoryUrl};
+use crate::enrolment::{ANSWER_BYTES_MAX, Enrolment};
+use crate::server::RECIPIENTS;
+use crate::{Error, RepositoryUrl, Security, tls};
 
 /// How long a connection may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -23,23 +26,82 @@ pub struct Repository {
     client: Client,
     /// In whose name blobs are stored.
     experiment: Option<ExperimentId>,
+    /// Who may fetch what is stored.
+    recipients: Vec<Participant>,
 }
 
 impl Repository {
-    /// Returns a client; nothing is sent yet.
+    /// Returns a client; nothing is sent yet. With TLS it shows the certificate
+    /// of `member`.
     ///
     /// # Errors
-    /// [`Error::RepositoryUnreachable`] if HTTP cannot be set up.
-    pub fn new(url: RepositoryUrl) -> Result<Self, Error> {
-        let client = Client::builder()
+    /// [`Error::RepositoryUnreachable`] if HTTP cannot be set up, [`Error::Tls`].
+    pub fn new(url: RepositoryUrl, member: Option<&Member>) -> Result<Self, Error> {
+        let builder = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIME_MAX)
             .read_timeout(SILENCE_MAX)
-            .tcp_nodelay(true)
-            .build();
-        let client = client.map_err(|error| unreachable(&url, &error))?;
-        Ok(Self { url, client, experiment: None })
+            .tcp_nodelay(true);
+        let builder = match (url.security, member) {
+            (Security::Tls, Some(member)) => {
+                builder.https_only(true).tls_backend_preconfigured(tls::client_config(member)?)
+            }
+            (Security::Tls, None) => {
+                let reason =
+                    format!("{url} needs a certificate; `fedwasm network enrol` issues it");
+                return Err(Error::Tls { reason });
+            }
+            _ => builder.tls_backend_preconfigured(tls::no_tls()?),
+        };
+        let client = builder.build().map_err(|error| unreachable(&url, &error))?;
+        Ok(Self { url, client, experiment: None, recipients: Vec::new() })
+    }
+
+    /// Asks a federation on this machine to take somebody in.
+    ///
+    /// # Errors
+    /// [`Error::Repository`] if it does not, [`Error::RepositoryUnreachable`],
+    /// [`Error::Trust`].
+    pub async fn enrol(&self, identity: &Identity) -> Result<Membership, Error> {
+        let body = Enrolment::sign(identity)?.to_json();
+        let request = self.client.post(format!("{}/federation/members", self.base())).body(body);
+        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
+        let response = self.check_status(response).await?;
+        let json = self.read(response, ANSWER_BYTES_MAX).await?;
+        serde_json::from_slice(&json).map_err(|error| {
+            let (what, reason) = ("the membership".into(), error.to_string());
+            fedwasm_trust::Error::Malformed { what, reason }.into()
+        })
+    }
+
+    /// Asks which federation this is the repository of. Nobody's word for it
+    /// is checked: only for what cannot be confused anyway.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`], [`Error::Trust`].
+    pub async fn federation(&self) -> Result<FederationId, Error> {
+        let request = self.client.get(format!("{}/federation/id", self.base()));
+        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
+        let response = self.check_status(response).await?;
+        let id = self.read(response, 256).await?;
+        String::from_utf8_lossy(&id).parse().map_err(|error: fedwasm_protocol::IdError| {
+            let (what, reason) = ("the federation's id".into(), error.to_string());
+            fedwasm_trust::Error::Malformed { what, reason }.into()
+        })
+    }
+
+    /// Fetches the roster, and has `member` take it if it is a newer one.
+    /// Whether it is.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`], [`Error::Trust`].
+    pub async fn refresh_roster(&self, member: &Member) -> Result<bool, Error> {
+        let request = self.client.get(format!("{}/federation/roster", self.base()));
+        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
+        let response = self.check_status(response).await?;
+        let bytes = self.read(response, ROSTER_BYTES_MAX).await?;
+        Ok(member.take_roster(&bytes)?)
     }
 
     /// Stores bytes and returns the reference to them. Whole or absent.
@@ -52,7 +114,11 @@ impl Repository {
         if let Some(experiment) = &self.experiment {
             url += &format!("?experiment={experiment}");
         }
-        let request = self.client.put(url).body(bytes);
+        let mut request = self.client.put(url).body(bytes);
+        if !self.recipients.is_empty() {
+            let recipients: Vec<String> = self.recipients.iter().map(|p| p.to_string()).collect();
+            request = request.header(RECIPIENTS, recipients.join(","));
+        }
         let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
         self.check_status(response).await?;
         Ok(blob)
@@ -100,13 +166,20 @@ impl Repository {
         Self { experiment: Some(experiment.clone()), ..self.clone() }
     }
 
+    /// Returns a client whose blobs may be fetched by these, where the
+    /// repository knows who is who.
+    #[must_use]
+    pub fn for_recipients(&self, recipients: Vec<Participant>) -> Self {
+        Self { recipients, ..self.clone() }
+    }
+
     /// Tells the repository that the experiment of this client is finished.
     ///
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
     pub async fn finish(&self) -> Result<(), Error> {
         let Some(experiment) = &self.experiment else { return Ok(()) };
-        let url = format!("{}/experiments/{experiment}/finished", self.url);
+        let url = format!("{}/experiments/{experiment}/finished", self.base());
         let response = self.client.put(url).send().await;
         let response = response.map_err(|error| unreachable(&self.url, &error))?;
         self.check_status(response).await.map(drop)
@@ -139,7 +212,26 @@ impl Repository {
     }
 
     fn blob_url(&self, digest: &Digest) -> String {
-        format!("{}/blobs/sha256/{digest}", self.url)
+        format!("{}/blobs/sha256/{digest}", self.base())
+    }
+
+    fn base(&self) -> &str {
+        self.url.url.as_str().trim_end_matches('/')
+    }
+
+    /// Reads an answer of at most `bytes_max` bytes.
+    async fn read(&self, mut response: Response, bytes_max: u64) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| unreachable(&self.url, &error))?
+        {
+            if (bytes.len() + chunk.len()) as u64 > bytes_max {
+                let reason = format!("its answer is larger than {bytes_max} bytes");
+                return Err(Error::RepositoryUnreachable { url: self.url.to_string(), reason });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
     }
 
     async fn check_status(&self, mut response: Response) -> Result<Response, Error> {

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Path as UrlPath, RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Path as UrlPath, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
-use axum::serve::ListenerExt as _;
-use fedwasm_protocol::{Digest, ExperimentId, IdError};
+use axum::routing::{get, post, put};
+use axum::serve::{IncomingStream, Listener};
+use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
+use fedwasm_trust::Authority;
 use futures_util::StreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
@@ -20,15 +22,38 @@ use sha2::Digest as _;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
 use crate::index::blob_path;
-use crate::{Error, address, index};
+use crate::quota::Quota;
+use crate::tls::{Front, Peer, Stream};
+use crate::{Error, address, index, readers};
 
 /// The largest blob, in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
+/// What a participant may store if nothing else is said, in bytes.
+pub const QUOTA_BYTES: u64 = 256 << 30;
+/// The header that names who may fetch a blob, separated by commas.
+pub(crate) const RECIPIENTS: &str = "fedwasm-recipients";
+/// The most recipients of a blob.
+const RECIPIENTS_MAX: usize = 256;
 /// Bytes of a part on the way to the store.
 const PART_BYTES: usize = 8 << 20;
 /// How long a client may be silent while bytes are due.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What a repository serves, and to whom.
+#[derive(Debug)]
+pub struct RepositoryOptions<'a> {
+    /// Where; port 0 takes a free one. Another address than loopback needs TLS.
+    pub address: SocketAddr,
+    /// The directory of blobs, which exists.
+    pub dir: &'a Path,
+    /// Who is who. With certificates it speaks TLS and knows who asks; without, it serves this
+    /// machine alone, and takes in whoever asks.
+    pub authority: Arc<Authority>,
+    /// What each participant may store, in bytes; all together where nobody is known.
+    pub quota_bytes: u64,
+}
 
 /// A running repository: `PUT` and `GET` of `/blobs/sha256/DIGEST`, kept as
 /// files. A blob is whole or absent, and only ever what its digest says.
@@ -39,23 +64,55 @@ pub struct RepositoryServer {
     task: JoinHandle<()>,
 }
 
+/// What all requests share.
+#[derive(Debug)]
+struct Shelf {
+    store: Arc<dyn ObjectStore>,
+    authority: Arc<Authority>,
+    quota: Quota,
+}
+
+impl Listener for Front {
+    type Io = Box<dyn Stream>;
+    type Addr = Peer;
+
+    async fn accept(&mut self) -> (Self::Io, Peer) {
+        self.next().await
+    }
+
+    fn local_addr(&self) -> std::io::Result<Peer> {
+        Ok(Peer { participant: None })
+    }
+}
+
+impl Connected<IncomingStream<'_, Front>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Front>) -> Self {
+        stream.remote_addr().clone()
+    }
+}
+
 impl RepositoryServer {
-    /// Serves the blobs of `dir`, which exists; port 0 takes a free one.
+    /// Serves the blobs of a directory.
     ///
     /// # Errors
-    /// [`Error::NotLoopback`], [`Error::Serve`].
-    pub async fn start(address: SocketAddr, dir: &Path) -> Result<Self, Error> {
+    /// [`Error::NotLoopback`], [`Error::Serve`], [`Error::Tls`].
+    pub async fn start(options: RepositoryOptions<'_>) -> Result<Self, Error> {
+        let RepositoryOptions { address, dir, authority, quota_bytes } = options;
         let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
-        address::loopback(address)?;
+        if !authority.has_tls() {
+            address::loopback(address)?;
+        }
         let store = LocalFileSystem::new_with_prefix(dir);
-        let store = Arc::new(store.map_err(|error| failed(error.to_string()))?);
-        let listener = tokio::net::TcpListener::bind(address).await;
-        let listener = listener.map_err(|error| failed(error.to_string()))?;
-        let bound = listener.local_addr().map_err(|error| failed(error.to_string()))?;
-        // Small answers must not wait for more to send.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+        let store: Arc<dyn ObjectStore> =
+            Arc::new(store.map_err(|error| failed(error.to_string()))?);
+        let quota = Quota::load(&*store, quota_bytes).await;
+        let quota = quota.map_err(|error| failed(error.to_string()))?;
+        let front = Front::start(address, &authority).await?;
+        let bound = front.address();
         let (stop, mut stopped) = watch::channel(false);
-        let serve = axum::serve(listener, app(store)).with_graceful_shutdown(async move {
+        let app = app(Arc::new(Shelf { store, authority, quota }));
+        let app = app.into_make_service_with_connect_info::<Peer>();
+        let serve = axum::serve(front, app).with_graceful_shutdown(async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         });
         let task = tokio::spawn(async move {
@@ -81,11 +138,69 @@ impl RepositoryServer {
     }
 }
 
-fn app(store: Arc<dyn ObjectStore>) -> Router {
+fn app(shelf: Arc<Shelf>) -> Router {
     Router::new()
         .route("/blobs/sha256/{digest}", get(get_blob).put(put_blob))
         .route("/experiments/{experiment}/finished", put(finish))
-        .with_state(store)
+        .route("/federation/id", get(get_id))
+        .route("/federation/roster", get(get_roster))
+        .route("/federation/members", post(enrol))
+        .with_state(shelf)
+}
+
+async fn get_id(State(shelf): State<Arc<Shelf>>) -> String {
+    shelf.authority.federation().to_string()
+}
+
+async fn get_roster(State(shelf): State<Arc<Shelf>>) -> Result<Response, Refusal> {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    match shelf.authority.signed_roster() {
+        Ok(roster) => Ok((json, roster).into_response()),
+        Err(error) => {
+            tracing::error!("the roster: {error}");
+            Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the roster cannot be read".into()))
+        }
+    }
+}
+
+/// Takes in whoever asks, on this machine alone.
+async fn enrol(State(shelf): State<Arc<Shelf>>, body: Body) -> Result<Response, Refusal> {
+    if shelf.authority.has_tls() {
+        let text = "this federation takes in whom its authority enrols: `fedwasm network enrol`";
+        return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
+    }
+    let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX);
+    let body = tokio::time::timeout(SILENCE_MAX, body).await;
+    let body = body.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
+    let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "too large".into()))?;
+    let bad = |error: &dyn std::fmt::Display| Refusal(StatusCode::BAD_REQUEST, error.to_string());
+    let Enrolment { participant, key, .. } = Enrolment::verify(&body).map_err(|e| bad(&e))?;
+    if !matches!(participant.role, Role::Node | Role::Researcher) {
+        return Err(bad(&"only nodes and researchers enrol here"));
+    }
+    let (authority, who) = (Arc::clone(&shelf.authority), participant.clone());
+    let enrolled = tokio::task::spawn_blocking(move || authority.enrol(&who, &key)).await;
+    let membership = match enrolled {
+        Ok(Ok(membership)) => membership,
+        Ok(Err(error @ fedwasm_trust::Error::Taken { .. })) => {
+            return Err(Refusal(StatusCode::CONFLICT, error.to_string()));
+        }
+        Ok(Err(error)) => return Err(bad(&error)),
+        Err(error) => return Err(bad(&error)),
+    };
+    tracing::info!("{participant} is on the roster");
+    let json = serde_json::to_vec(&membership).map_err(|error| bad(&error))?;
+    Ok((StatusCode::CREATED, json).into_response())
+}
+
+const NO_BLOB: &str = "no such blob, or not for you";
+
+/// A connection outlives a revocation.
+fn check_revoked(shelf: &Shelf, who: &Participant) -> Result<(), Refusal> {
+    match shelf.authority.roster() {
+        Ok(roster) if roster.key(who).is_some() => Ok(()),
+        _ => Err(Refusal(StatusCode::FORBIDDEN, format!("{who} is not on the roster"))),
+    }
 }
 
 /// Why a request is not answered as asked.
@@ -100,9 +215,7 @@ impl IntoResponse for Refusal {
 impl From<object_store::Error> for Refusal {
     fn from(error: object_store::Error) -> Self {
         match error {
-            object_store::Error::NotFound { .. } => {
-                Self(StatusCode::NOT_FOUND, "no such blob".into())
-            }
+            object_store::Error::NotFound { .. } => Self(StatusCode::NOT_FOUND, NO_BLOB.into()),
             error => {
                 tracing::error!("blob store: {error}");
                 Self(StatusCode::INTERNAL_SERVER_ERROR, "the blob store failed".into())
@@ -116,10 +229,19 @@ fn parse(digest: &str) -> Result<Digest, Refusal> {
 }
 
 async fn get_blob(
-    State(store): State<Arc<dyn ObjectStore>>,
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(digest): UrlPath<String>,
 ) -> Result<Response, Refusal> {
-    let object = store.get(&blob_path(&parse(&digest)?)).await?;
+    let digest = parse(&digest)?;
+    if let Some(who) = &peer.participant {
+        check_revoked(&shelf, who)?;
+        // Whoever may not have it learns nothing of whether it is there.
+        if !readers::may_read(&*shelf.store, &digest, who).await? {
+            return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
+        }
+    }
+    let object = shelf.store.get(&blob_path(&digest)).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, object.meta.size.to_string()),
@@ -128,10 +250,19 @@ async fn get_blob(
 }
 
 async fn finish(
-    State(store): State<Arc<dyn ObjectStore>>,
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(experiment): UrlPath<String>,
 ) -> Result<StatusCode, Refusal> {
-    index::finish(&*store, &parse_experiment(&experiment)?).await?;
+    let experiment = parse_experiment(&experiment)?;
+    if let Some(who) = &peer.participant {
+        check_revoked(&shelf, who)?;
+        if who.role != Role::Researcher || !readers::owns(&*shelf.store, &experiment, who).await? {
+            let text = format!("experiment {experiment} is not one of {who}");
+            return Err(Refusal(StatusCode::FORBIDDEN, text));
+        }
+    }
+    index::finish(&*shelf.store, &experiment).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -142,9 +273,11 @@ fn parse_experiment(id: &str) -> Result<ExperimentId, Refusal> {
 /// `PUT /blobs/sha256/DIGEST`, or `?experiment=ID` with it: then the blob may
 /// be pruned once that experiment is finished.
 async fn put_blob(
-    State(store): State<Arc<dyn ObjectStore>>,
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(digest): UrlPath<String>,
     RawQuery(query): RawQuery,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
     let digest = parse(&digest)?;
@@ -158,16 +291,45 @@ async fn put_blob(
         let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
+    let who = peer.participant.as_ref();
+    let readers = match who {
+        Some(who) => {
+            check_revoked(&shelf, who)?;
+            recipients(&headers)?.into_iter().chain([who.clone()]).collect()
+        }
+        None => Vec::new(),
+    };
+    let store = &*shelf.store;
+    // It counts as long as it is under way, so that many at once do not get past the quota.
+    let reserved = shelf.quota.reserve(who, length).map_err(|left| {
+        let text = format!("{length} bytes, and {left} are left of the quota");
+        Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
+    })?;
     let remember = async {
         match &experiment {
-            Some(experiment) => index::add(&*store, experiment, &digest).await,
+            Some(experiment) => index::add(store, experiment, &digest).await,
             None => Ok(()),
         }
     };
     // At once: a prune spares a blob that is newer than it, too.
-    let (remembered, stored) = tokio::join!(remember, put_whole(&*store, body, length, &digest));
+    let (remembered, stored) = tokio::join!(remember, put_whole(store, body, length, &digest));
     remembered?;
-    stored
+    let stored = stored?;
+    if readers::add(store, &digest, who, length, &readers, experiment.as_ref()).await? {
+        reserved.keep();
+    }
+    Ok(stored)
+}
+
+fn recipients(headers: &HeaderMap) -> Result<Vec<Participant>, Refusal> {
+    let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
+    let Some(value) = headers.get(RECIPIENTS) else { return Ok(Vec::new()) };
+    let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is no text")))?;
+    let names: Vec<&str> = text.split(',').collect();
+    if names.len() > RECIPIENTS_MAX {
+        return Err(bad(format!("more than {RECIPIENTS_MAX} recipients")));
+    }
+    names.into_iter().map(|name| name.parse().map_err(|e: IdError| bad(e.to_string()))).collect()
 }
 
 async fn put_whole(
@@ -239,9 +401,18 @@ mod tests {
 
     async fn fixture() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
-        let server = RepositoryServer::start(([127, 0, 0, 1], 0).into(), dir.path()).await.unwrap();
+        let authority = Arc::new(Authority::create(&dir.path().join("net"), "test").unwrap());
+        let blobs = dir.path().join("blobs");
+        std::fs::create_dir(&blobs).unwrap();
+        let options = RepositoryOptions {
+            address: ([127, 0, 0, 1], 0).into(),
+            dir: &blobs,
+            authority,
+            quota_bytes: 32 << 20,
+        };
+        let server = RepositoryServer::start(options).await.unwrap();
         let url = format!("http://{}", server.address()).parse().unwrap();
-        Fixture { dir, server, client: Repository::new(url).unwrap() }
+        Fixture { dir, server, client: Repository::new(url, None).unwrap() }
     }
 
     #[tokio::test]
@@ -258,7 +429,7 @@ mod tests {
     async fn changed_byte_is_refused_and_healed_by_the_next_put() {
         let Fixture { dir, server, client } = fixture().await;
         let blob = client.put(vec![1, 2, 3]).await.unwrap();
-        let file = dir.path().join("sha256").join(blob.sha256.to_string());
+        let file = dir.path().join("blobs/sha256").join(blob.sha256.to_string());
         std::fs::write(&file, [1, 2, 4]).unwrap();
         assert!(matches!(client.get(&blob).await, Err(Error::WrongDigest { .. })));
         std::fs::write(&file, [1, 2, 3, 4]).unwrap();
@@ -279,7 +450,8 @@ mod tests {
     #[tokio::test]
     async fn only_what_the_digest_says_is_stored() {
         let Fixture { dir, server, client: _ } = fixture().await;
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = reqwest::Client::builder().no_proxy();
+        let http = http.tls_backend_preconfigured(crate::tls::no_tls().unwrap()).build().unwrap();
         let url = |name: &str| format!("http://{}/blobs/sha256/{name}", server.address());
         let digest = Digest::of(b"right").to_string();
         for (name, body, status) in
@@ -288,8 +460,20 @@ mod tests {
             let response = http.put(url(name)).body(body).send().await.unwrap();
             assert_eq!(response.status().as_u16(), status, "{name}");
         }
-        let files = std::fs::read_dir(dir.path().join("sha256"));
+        let files = std::fs::read_dir(dir.path().join("blobs/sha256"));
         assert_eq!(files.map_or(0, |files| files.count()), 0);
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn more_than_the_quota_is_refused_and_what_broke_off_does_not_count() {
+        let Fixture { server, client, dir: _dir } = fixture().await;
+        let size = (32 << 20) - 10;
+        client.put(vec![1; size]).await.unwrap();
+        // The same bytes again take no more room.
+        client.put(vec![1; 10]).await.unwrap();
+        let error = client.put(vec![2; 1]).await.unwrap_err();
+        assert!(matches!(error, Error::Repository { status: 507, .. }), "{error}");
         server.stop().await;
     }
 }

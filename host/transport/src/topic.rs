@@ -1,34 +1,121 @@
-//! Names of MQTT topics.
+//! Names of MQTT topics. The sender is part of each, so that two rules are a broker's whole
+//! access list: write under `from/YOU`, read under `from/+/to/YOU` and what is for everybody.
+//! Nothing here is trusted: messages are signed.
 
-use fedwasm_protocol::{NodeId, ResearcherId};
+use fedwasm_protocol::{FederationId, Participant, Recipient};
 
-/// Retained presence of all nodes.
-pub const PRESENCE_ALL: &str = "fedwasm/v1/presence/+";
-
-/// Retained presence of one node.
-pub fn presence(node: &NodeId) -> String {
-    format!("fedwasm/v1/presence/{node}")
+/// The topics of a federation.
+#[derive(Clone, Debug)]
+pub struct Topics {
+    root: String,
 }
 
-/// Farewells of all researchers: an empty message, when one leaves or dies.
-pub const FAREWELLS: &str = "fedwasm/v1/farewell/+";
+impl Topics {
+    /// The topics of this federation.
+    pub fn new(federation: &FederationId) -> Self {
+        Self { root: format!("fedwasm/{federation}") }
+    }
 
-/// The farewell of one researcher.
-pub fn farewell(researcher: &ResearcherId) -> String {
-    format!("fedwasm/v1/farewell/{researcher}")
+    /// From one participant to a session of another one.
+    pub fn to(&self, sender: &Participant, recipient: &Recipient) -> String {
+        let Recipient { participant, session } = recipient;
+        format!("{}/from/{sender}/to/{participant}/{session}", self.root)
+    }
+
+    /// All that is said to a session.
+    pub fn inbox(&self, recipient: &Recipient) -> String {
+        let Recipient { participant, session } = recipient;
+        format!("{}/from/+/to/{participant}/{session}", self.root)
+    }
+
+    /// Retained presence of a node.
+    pub fn presence(&self, node: &Participant) -> String {
+        format!("{}/from/{node}/presence", self.root)
+    }
+
+    /// Retained presence of all nodes.
+    pub fn presence_all(&self) -> String {
+        format!("{}/from/+/presence", self.root)
+    }
+
+    /// The farewell of a researcher.
+    pub fn farewell(&self, researcher: &Participant) -> String {
+        format!("{}/from/{researcher}/farewell", self.root)
+    }
+
+    /// Farewells of all researchers.
+    pub fn farewell_all(&self) -> String {
+        format!("{}/from/+/farewell", self.root)
+    }
+
+    /// Who a topic says is speaking.
+    pub fn sender(&self, topic: &str) -> Option<Participant> {
+        let rest = topic.strip_prefix(&self.root)?.strip_prefix("/from/")?;
+        rest.split_once('/')?.0.parse().ok()
+    }
+
+    /// Whether a participant may publish to a topic.
+    pub fn may_publish(&self, who: &Participant, topic: &str) -> bool {
+        topic.starts_with(&format!("{}/from/{who}/", self.root))
+    }
+
+    /// Whether a participant may subscribe to a filter.
+    pub fn may_subscribe(&self, who: &Participant, filter: &str) -> bool {
+        let inbox = format!("{}/from/+/to/{who}/", self.root);
+        let session = filter.strip_prefix(&inbox);
+        session.is_some_and(|session| !session.contains(['/', '+', '#']))
+            || filter == self.presence_all()
+            || filter == self.presence(who)
+            || filter == self.farewell_all()
+    }
+
+    /// The access list of these rules for mosquitto, where a participant is the
+    /// common name of its certificate.
+    pub fn mosquitto_acl(&self) -> String {
+        let root = &self.root;
+        format!(
+            "pattern write {root}/from/%u/#\n\
+             pattern read {root}/from/+/to/%u/#\n\
+             pattern read {root}/from/+/presence\n\
+             pattern read {root}/from/+/farewell\n"
+        )
+    }
 }
 
-/// Returns whose farewell a topic is.
-pub fn who_left(topic: &str) -> Option<ResearcherId> {
-    topic.strip_prefix("fedwasm/v1/farewell/")?.parse().ok()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Requests to one node.
-pub fn node(node: &NodeId) -> String {
-    format!("fedwasm/v1/node/{node}")
-}
-
-/// Replies to one researcher.
-pub fn researcher(researcher: &ResearcherId) -> String {
-    format!("fedwasm/v1/researcher/{researcher}")
+    #[test]
+    fn everybody_writes_as_itself_and_reads_its_own() {
+        let topics = Topics::new(&"f".parse().unwrap());
+        let (a, b) = ("node-a".parse().unwrap(), "researcher-b".parse().unwrap());
+        let to_a =
+            Recipient { participant: "node-a".parse().unwrap(), session: "s".parse().unwrap() };
+        let topic = topics.to(&b, &to_a);
+        assert_eq!(topics.sender(&topic), Some(b.clone()));
+        assert!(topics.may_publish(&b, &topic) && !topics.may_publish(&a, &topic));
+        assert!(topics.may_subscribe(&a, &topics.inbox(&to_a)));
+        assert!(!topics.may_subscribe(&b, &topics.inbox(&to_a)));
+        assert!(topics.may_subscribe(&b, &topics.presence_all()));
+        for filter in [
+            "#",
+            "fedwasm/#",
+            "fedwasm/f/from/+/to/+/s",
+            "fedwasm/f/from/+/to/node-a/#",
+            "fedwasm/f/from/+/to/node-a/+",
+            "fedwasm/f/from/+/+",
+            "$SYS/#",
+            "fedwasm/f/from/+/to/node-a/s/x",
+        ] {
+            assert!(!topics.may_subscribe(&a, filter), "{filter}");
+        }
+        for topic in
+            ["fedwasm/f/from/node-ab/presence", "fedwasm/f/from/node-a", "fedwasm/g/from/node-a/x"]
+        {
+            assert!(!topics.may_publish(&a, topic), "{topic}");
+        }
+        assert_eq!(topics.sender("fedwasm/f/from/node-+/x"), None);
+        assert_eq!(topics.sender("fedwasm/g/from/node-a/x"), None);
+    }
 }

@@ -187,7 +187,7 @@ impl Demo {
         let (mqtt, repository) = (mqtt.to_owned(), repository.to_owned());
         let config = NodeConfig::new(parsed, mqtt, repository);
         let node = dir.join("node");
-        config.create(&node)?;
+        drop(config.create(&node)?);
         let (_, folder) = NodeConfig::open(&node)?;
         let name = "breast-cancer".parse().map_err(|error| CommandError::new(FAILED, error))?;
         let tags = vec!["breast-cancer".to_owned()];
@@ -232,6 +232,7 @@ round_deadline_s = 60
 [network]
 mqtt = "{mqtt}"
 repository = "{repository}"
+identity = "researcher"
 "#,
             rounds = self.rounds,
             min_nodes = self.n_sites.min(2),

@@ -4,7 +4,9 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod experiment;
+mod keys;
 mod local;
+mod mosquitto;
 mod network;
 mod node;
 mod nodes;
@@ -39,7 +41,7 @@ pub(crate) enum Command {
     Local(local::Args),
     /// Score parameters on a file.
     Evaluate(evaluate::Args),
-    /// Run the broker and the repository of a federation.
+    /// Found a federation, say who takes part, and run its broker and repository.
     #[command(subcommand)]
     Network(network::Command),
     /// Set up and run a node.
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     /// Run an experiment on a federation, and look at it.
     #[command(subcommand)]
     Experiment(experiment::Command),
+    /// Make and show keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Say what this machine gives plans, and what it cannot.
     Doctor,
 }
@@ -69,6 +74,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             Command::Node(command) => node::run(command, printer).await,
             Command::Nodes(args) => nodes::run(args, printer).await,
             Command::Experiment(command) => experiment::run(command, printer).await,
+            Command::Keys(command) => keys::run(command, printer),
             Command::Doctor => doctor::run(printer),
         }
     });

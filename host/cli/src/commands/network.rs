@@ -2,32 +2,97 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use clap::Subcommand;
-use fedwasm_transport::{Broker, Pruned, RepositoryServer};
-use serde_json::json;
+use clap::{Subcommand, ValueEnum};
+use fedwasm_protocol::{Participant, ParticipantName, Role};
+use fedwasm_transport::{
+    Broker, Pruned, QUOTA_BYTES, RepositoryOptions, RepositoryServer, announce,
+};
+use fedwasm_trust::{Authority, Entry, PublicKey};
+use serde_json::{Value, json};
 
 use crate::command_error::{CommandError, USAGE};
+use crate::commands::mosquitto;
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
 /// The repository's own directory.
 const BLOBS: &str = "blobs";
+/// That of the federation's authority.
+const FEDERATION: &str = "federation";
+/// Where a network lies if nothing else is said.
+const DIR: &str = "fedwasm-network";
 
-/// Run the broker and the repository of a federation.
+/// Found a federation, say who takes part, and run its broker and repository.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Found a federation with certificates, for more than one machine.
+    Init {
+        /// The network's directory.
+        #[arg(long, default_value = DIR)]
+        dir: PathBuf,
+        /// What people call the federation.
+        #[arg(long, default_value = "federation")]
+        name: String,
+        /// Names and addresses under which broker and repository are reached,
+        /// separated by commas.
+        #[arg(long, value_delimiter = ',', required = true)]
+        host: Vec<String>,
+        /// The port of mosquitto in the configuration that is written.
+        #[arg(long, default_value_t = 8883)]
+        mosquitto_port: u16,
+    },
+    /// Let somebody take part: put its public key on the roster.
+    Enrol {
+        /// The network's directory.
+        #[arg(long, default_value = DIR)]
+        dir: PathBuf,
+        /// What it may do.
+        #[arg(long, value_enum)]
+        role: RoleArg,
+        /// Its name, unique in its role.
+        #[arg(long)]
+        id: ParticipantName,
+        /// Its public key, a PEM file.
+        #[arg(long)]
+        key: PathBuf,
+        /// Where its membership goes, which it needs and which is no secret.
+        #[arg(short)]
+        output: Option<PathBuf>,
+    },
+    /// Take somebody's key off the roster.
+    Revoke {
+        /// The network's directory.
+        #[arg(long, default_value = DIR)]
+        dir: PathBuf,
+        /// What it may do.
+        #[arg(long, value_enum)]
+        role: RoleArg,
+        /// Its name.
+        #[arg(long)]
+        id: ParticipantName,
+    },
+    /// Show who takes part, and with which keys.
+    Members {
+        /// The network's directory.
+        #[arg(long, default_value = DIR)]
+        dir: PathBuf,
+    },
     /// Serve until Ctrl-C; prints one line with the addresses when ready.
     Start {
-        /// Where the repository keeps its blobs.
-        #[arg(long, default_value = "fedwasm-network")]
+        /// Where the repository keeps its blobs, and the federation its keys.
+        #[arg(long, default_value = DIR)]
         dir: PathBuf,
-        /// The broker's address; port 0 takes a free one.
+        /// The broker's address; port 0 takes a free one, `off` leaves it to another broker.
         #[arg(long, default_value = "127.0.0.1:1883")]
-        mqtt: SocketAddr,
+        mqtt: MqttAddress,
         /// The repository's address; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:8844")]
         http: SocketAddr,
+        /// What each participant may store, in bytes.
+        #[arg(long, default_value_t = QUOTA_BYTES)]
+        quota_bytes: u64,
         /// Stop when standard input ends.
         #[arg(long, hide = true)]
         exit_with_stdin: bool,
@@ -35,36 +100,194 @@ pub(crate) enum Command {
     /// Delete the blobs of finished experiments, while it serves or not.
     Prune {
         /// Where the repository keeps its blobs.
-        #[arg(long, default_value = "fedwasm-network")]
+        #[arg(long, default_value = DIR)]
         dir: PathBuf,
     },
 }
 
-pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
-    let (dir, mqtt, http, exit_with_stdin) = match command {
-        Command::Start { dir, mqtt, http, exit_with_stdin } => (dir, mqtt, http, exit_with_stdin),
-        Command::Prune { dir } => return prune(&dir, printer).await,
-    };
-    let stop = stop_signal(exit_with_stdin)?;
-    let blobs = dir.join(BLOBS);
-    std::fs::create_dir_all(&blobs)?;
-    let repository = RepositoryServer::start(http, &blobs).await?;
-    let broker = match Broker::start(mqtt).await {
-        Ok(broker) => broker,
-        Err(error) => {
-            repository.stop().await;
-            return Err(error.into());
+/// What somebody may do in a federation.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Asks nodes to train.
+    Researcher,
+    /// Has data, and trains.
+    Node,
+    /// Decides at a node which plans may run.
+    Operator,
+    /// Signs plans.
+    Signer,
+}
+
+impl From<RoleArg> for Role {
+    fn from(role: RoleArg) -> Self {
+        match role {
+            RoleArg::Researcher => Self::Researcher,
+            RoleArg::Node => Self::Node,
+            RoleArg::Operator => Self::Operator,
+            RoleArg::Signer => Self::Signer,
         }
-    };
-    printer.always(
-        "ready",
+    }
+}
+
+/// Where the embedded broker serves, if it does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MqttAddress(Option<SocketAddr>);
+
+impl std::str::FromStr for MqttAddress {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            text => Ok(Self(Some(text.parse()?))),
+        }
+    }
+}
+
+pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+    match command {
+        Command::Init { dir, name, host, mosquitto_port } => {
+            init(&dir, &name, &host, mosquitto_port, printer)
+        }
+        Command::Enrol { dir, role, id, key, output } => {
+            enrol(&dir, &Participant::new(role.into(), id), &key, output, printer)
+        }
+        Command::Revoke { dir, role, id } => {
+            revoke(&dir, &Participant::new(role.into(), id), printer)
+        }
+        Command::Members { dir } => members(&dir, printer),
+        Command::Start { dir, mqtt, http, quota_bytes, exit_with_stdin } => {
+            let stop = stopped(stop_signal(exit_with_stdin)?);
+            start(&dir, (mqtt, http, quota_bytes), printer, stop).await
+        }
+        Command::Prune { dir } => prune(&dir, printer).await,
+    }
+}
+
+fn init(
+    dir: &Path,
+    name: &str,
+    hosts: &[String],
+    port: u16,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let home = dir.join(FEDERATION);
+    let authority = Authority::create_with_tls(&home, name, hosts)?;
+    let conf = mosquitto::write(dir, &home, &authority, port)?;
+    let (federation, fingerprint) = (authority.federation(), authority.public().fingerprint());
+    printer.line(format!("federation {name} ({federation})"));
+    printer.line(format!("authority  {}", home.display()));
+    printer.line("           its key is the whole federation's trust: keep it from everybody");
+    printer.line(format!("mosquitto  {}", conf.display()));
+    printer.line("next       fedwasm network enrol, once for each participant's public key");
+    printer.event(
+        "result",
+        &json!({ "federation": federation, "fingerprint": fingerprint, "dir": dir }),
+    );
+    Ok(())
+}
+
+fn enrol(
+    dir: &Path,
+    who: &Participant,
+    key: &Path,
+    output: Option<PathBuf>,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let home = dir.join(FEDERATION);
+    let (authority, key) = (Authority::open(&home)?, PublicKey::read(key)?);
+    let membership = authority.enrol(who, &key)?;
+    mosquitto::update(dir, &authority)?;
+    let path = output.unwrap_or_else(|| format!("{who}.membership.json").into());
+    let json = serde_json::to_vec_pretty(&membership).unwrap_or_default();
+    fedwasm_folder::write_file(&path, &json)?;
+    let fingerprint = key.fingerprint();
+    printer.line(format!("enrolled   {who}"));
+    printer.line(format!("key        {fingerprint}"));
+    printer.line("           have them read it to you from another channel than the file came by");
+    printer.line(format!("membership {} (no secret: give it to them)", path.display()));
+    let fields = json!({ "participant": who, "fingerprint": fingerprint, "path": path });
+    printer.event("result", &fields);
+    Ok(())
+}
+
+fn revoke(dir: &Path, who: &Participant, printer: &Printer) -> Result<(), CommandError> {
+    let authority = Authority::open(&dir.join(FEDERATION))?;
+    let fingerprint = authority.revoke(who)?.fingerprint();
+    mosquitto::update(dir, &authority)?;
+    printer.line(format!("revoked    {who}, key {fingerprint}"));
+    printer.line("           nodes learn of it within their `roster_refresh_s`");
+    printer.event("result", &json!({ "participant": who, "fingerprint": fingerprint }));
+    Ok(())
+}
+
+fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
+    let roster = Authority::open(&dir.join(FEDERATION))?.roster()?;
+    printer.line(format!("federation {} ({})", roster.name, roster.federation));
+    printer.line(format!("roster     number {}", roster.serial));
+    let mut all = Vec::new();
+    for Entry { participant, key, revoked_ms } in &roster.entries {
+        let fingerprint = key.fingerprint();
+        let standing = if revoked_ms.is_some() { "  revoked" } else { "" };
+        printer.line(format!("{participant:<24} {fingerprint}{standing}"));
+        all.push(json!({
+            "participant": participant, "fingerprint": fingerprint, "revoked_ms": revoked_ms,
+        }));
+    }
+    printer.event(
+        "result",
         &json!({
-            "mqtt": format!("mqtt://{}", broker.address()),
-            "repository": format!("http://{}", repository.address()),
+            "federation": roster.federation, "name": roster.name, "serial": roster.serial,
+            "members": all,
         }),
     );
-    stopped(stop).await;
-    broker.stop().await;
+    Ok(())
+}
+
+async fn start(
+    dir: &Path,
+    (mqtt, http, quota_bytes): (MqttAddress, SocketAddr, u64),
+    printer: &Printer,
+    stop: impl Future<Output = ()>,
+) -> Result<(), CommandError> {
+    let home = dir.join(FEDERATION);
+    let authority = Arc::new(match Authority::exists(&home) {
+        true => Authority::open(&home)?,
+        false => Authority::create(&home, "federation")?,
+    });
+    let blobs = dir.join(BLOBS);
+    std::fs::create_dir_all(&blobs)?;
+    let repository = RepositoryServer::start(RepositoryOptions {
+        address: http,
+        dir: &blobs,
+        authority: Arc::clone(&authority),
+        quota_bytes,
+    });
+    let repository = repository.await?;
+    let broker = match mqtt.0 {
+        Some(address) => match Broker::start(address, &authority).await {
+            Ok(broker) => Some(broker),
+            Err(error) => {
+                repository.stop().await;
+                return Err(error.into());
+            }
+        },
+        None => None,
+    };
+    let s = if authority.has_tls() { "s" } else { "" };
+    let url = format!("http{s}://{}", repository.address());
+    let mqtt = broker.as_ref().map(|broker| format!("mqtt{s}://{}", broker.address()));
+    if let Some(mqtt) = mqtt.as_ref().filter(|_| !authority.has_tls()) {
+        announce(&mqtt.parse()?, &url.parse()?).await?;
+    }
+    let fields: Value = json!({
+        "mqtt": mqtt, "repository": url, "federation": authority.federation(),
+    });
+    printer.always("ready", &fields);
+    stop.await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
     repository.stop().await;
     Ok(())
 }

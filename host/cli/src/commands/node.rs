@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use fedwasm_node::{Dataset, Datasets, NodeConfig, serve};
 use fedwasm_protocol::{DatasetId, NodeId};
+use fedwasm_transport::{RepositoryUrl, Security, join};
 use serde_json::{Value, json};
 
 use crate::command_error::CommandError;
+use crate::commands::keys;
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
@@ -27,6 +29,13 @@ pub(crate) enum Command {
         /// The repository.
         #[arg(long, default_value = "http://127.0.0.1:8844")]
         repository: String,
+    },
+    /// Join the federation that enrolled this node.
+    Join {
+        /// The node's directory.
+        dir: PathBuf,
+        /// What `fedwasm network enrol` wrote for it.
+        membership: PathBuf,
     },
     /// Register data sets for researchers to train on.
     #[command(subcommand)]
@@ -87,10 +96,48 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
     match command {
         Command::Init { dir, id, mqtt, repository } => {
             let config = NodeConfig::new(id, mqtt, repository);
-            config.create(&dir)?;
-            printer.line(format!("node {} in {}", config.id, dir.display()));
-            printer.event("result", &json!({ "node": config.id, "dir": dir }));
+            let key = config.create(&dir)?.key.public().clone();
+            let fingerprint = key.fingerprint();
+            printer.line(format!("node       {} in {}", config.id, dir.display()));
+            printer.line(format!("key        {fingerprint}"));
+            let url: RepositoryUrl = config.repository.parse()?;
+            let enrolled = match url.security() {
+                Security::Loopback => join(config.identity(&dir)?, &url).await.map(|_| true),
+                _ => Ok(false),
+            };
+            match &enrolled {
+                Ok(true) => printer.line(format!("enrolled   with {url}")),
+                Ok(false) => {
+                    let public = dir.join("identity/key.pem.pub");
+                    let public = public.display();
+                    printer.line(format!("next       give {public} to who runs the federation"));
+                    printer.line("           and `fedwasm node join` with what comes back");
+                }
+                // It tries again when it starts.
+                Err(fedwasm_transport::Error::RepositoryUnreachable { .. }) => {
+                    printer
+                        .line("           not enrolled yet: nothing answers; `node start` does it");
+                }
+                Err(_) => {}
+            }
+            let enrolled = match enrolled {
+                Err(error @ fedwasm_transport::Error::Repository { .. }) => {
+                    return Err(error.into());
+                }
+                enrolled => enrolled.unwrap_or(false),
+            };
+            printer.event(
+                "result",
+                &json!({
+                    "node": config.id, "dir": dir, "fingerprint": fingerprint,
+                    "enrolled": enrolled,
+                }),
+            );
             Ok(())
+        }
+        Command::Join { dir, membership } => {
+            let (config, _) = NodeConfig::open(&dir)?;
+            keys::join(config.identity(&dir)?, &membership, printer)
         }
         Command::Dataset(command) => dataset(command, printer),
         Command::Start { dir, exit_with_stdin } => {

@@ -1,6 +1,9 @@
 //! `fedwasm nodes`.
 
-use fedwasm_researcher::present;
+use std::path::PathBuf;
+
+use fedwasm_researcher::{NetworkArgs, present};
+use fedwasm_transport::discover;
 use serde_json::{Value, json};
 
 use crate::command_error::CommandError;
@@ -22,10 +25,21 @@ pub(crate) struct Args {
     /// The broker.
     #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
     mqtt: String,
+    /// The repository; on one machine the broker knows it.
+    #[arg(long)]
+    repository: Option<String>,
+    /// The directory of a researcher's key.
+    #[arg(long)]
+    identity: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
-    let nodes = present(args.mqtt.parse()?, &args.tags, stop_signal(false)?).await?;
+    let repository = match args.repository {
+        Some(repository) => repository,
+        None => discover(&args.mqtt.parse()?).await?.to_string(),
+    };
+    let network = NetworkArgs { mqtt: args.mqtt, repository, identity: args.identity };
+    let nodes = present(&network, &args.tags, stop_signal(false)?).await?;
     if nodes.is_empty() {
         printer.line("no node is connected; `fedwasm node start` connects one");
     }

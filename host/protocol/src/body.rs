@@ -1,0 +1,162 @@
+//! What a message says.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ApprovalReply, ApprovalRequest, Digest, EnvelopeError, Payload, Presence, Progress, Refusal,
+    Role, RoundReply, RoundRequest, SearchReply, SearchRequest, printable,
+};
+
+/// The deepest nesting of a message; a round needs 6. Arguments are buffered
+/// once a level while they are read.
+const DEPTH_MAX: usize = 16;
+/// The longest description of what is wrong with a message, in characters.
+const REASON_CHARS_MAX: usize = 300;
+
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $name:ident $(($content:ty))? $text:literal $by:ident,)*) => {
+        /// What is said.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Body {
+            $($(#[$doc])* $name $(($content))?,)*
+        }
+
+        /// What kind of thing is said.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Kind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Kind {
+            /// Who says such things.
+            pub fn said_by(self) -> Role {
+                match self {
+                    $(Self::$name => Role::$by,)*
+                }
+            }
+        }
+
+        impl std::fmt::Display for Kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self {
+                    $(Self::$name => $text,)*
+                })
+            }
+        }
+    };
+}
+
+bodies! {
+    /// Which datasets have these tags?
+    Search(SearchRequest) "search" Researcher,
+    /// Train or score.
+    Round(Box<RoundRequest>) "round" Researcher,
+    /// Would you run this plan?
+    Approval(ApprovalRequest) "approval" Researcher,
+    /// Are you there?
+    Ping "ping" Researcher,
+    /// Nobody waits for this request any more.
+    Cancel "cancel" Researcher,
+    /// All that was sent before has arrived; to itself.
+    Echo "echo" Researcher,
+    /// The researcher's connection is over: nobody waits for what was asked over it.
+    Farewell "farewell" Researcher,
+    /// The datasets that were found.
+    SearchReply(SearchReply) "search-reply" Node,
+    /// What a round gave.
+    RoundReply(Box<RoundReply>) "round-reply" Node,
+    /// Whether it would run the plan.
+    ApprovalReply(ApprovalReply) "approval-reply" Node,
+    /// Here I am.
+    Pong "pong" Node,
+    /// The answer to any request that is not done.
+    Refused(Refusal) "refusal" Node,
+    /// How far a round is.
+    Progress(Progress) "progress" Node,
+    /// Whether the node serves; to everybody.
+    Presence(Presence) "presence" Node,
+}
+
+impl Body {
+    /// Writes it as MessagePack.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Malformed`].
+    pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
+        rmp_serde::to_vec_named(self).map_err(malformed)
+    }
+
+    /// Reads one, whoever said it.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Malformed`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        decode(bytes)
+    }
+
+    /// What kind of thing is said.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Search(_) => Kind::Search,
+            Self::Round(_) => Kind::Round,
+            Self::Approval(_) => Kind::Approval,
+            Self::Ping => Kind::Ping,
+            Self::Cancel => Kind::Cancel,
+            Self::Echo => Kind::Echo,
+            Self::Farewell => Kind::Farewell,
+            Self::SearchReply(_) => Kind::SearchReply,
+            Self::RoundReply(_) => Kind::RoundReply,
+            Self::ApprovalReply(_) => Kind::ApprovalReply,
+            Self::Pong => Kind::Pong,
+            Self::Refused(_) => Kind::Refused,
+            Self::Progress(_) => Kind::Progress,
+            Self::Presence(_) => Kind::Presence,
+        }
+    }
+
+    /// The blobs that it names, in the order of its fields.
+    pub fn refers(&self) -> Vec<Digest> {
+        let of = |payload: &Option<Payload>| payload.as_ref().map(|payload| payload.blob.sha256);
+        match self {
+            Self::Round(request) => {
+                let always = [request.plan.sha256, request.params.sha256];
+                let aux = [of(&request.aux_shared), of(&request.aux_own)];
+                always.into_iter().chain(aux.into_iter().flatten()).collect()
+            }
+            Self::RoundReply(reply) => {
+                let params = reply.params.map(|params| params.sha256);
+                params.into_iter().chain(of(&reply.aux)).collect()
+            }
+            Self::Approval(request) => vec![request.plan.sha256],
+            _ => Vec::new(),
+        }
+    }
+}
+
+pub(crate) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, EnvelopeError> {
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    reader.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut reader).map_err(malformed)
+}
+
+/// What is wrong may repeat what the sender wrote, and goes into a log.
+pub(crate) fn malformed(error: impl std::fmt::Display) -> EnvelopeError {
+    let reason: String = error.to_string().chars().take(REASON_CHARS_MAX).collect();
+    EnvelopeError::Malformed { reason: printable(&reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let mut bytes = Body::Search(SearchRequest { tags: Vec::new() }).encode().unwrap();
+        let tags = bytes.iter().rposition(|byte| *byte == 0x90).unwrap();
+        bytes.truncate(tags);
+        bytes.extend([0x91; 30_000]);
+        assert!(matches!(decode::<Body>(&bytes), Err(EnvelopeError::Malformed { .. })));
+    }
+}

@@ -1,0 +1,78 @@
+//! What each participant may store.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fedwasm_protocol::Participant;
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _};
+
+use crate::readers::{ANYBODY, OWNERS};
+
+/// Bytes of each participant, and how many there may be.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    bytes_max: u64,
+    used: Mutex<HashMap<String, u64>>,
+}
+
+/// Bytes that count while they are under way, and afterwards if they are kept.
+#[derive(Debug)]
+pub(crate) struct Reserved<'a> {
+    quota: &'a Quota,
+    name: String,
+    bytes: u64,
+}
+
+impl Quota {
+    /// Adds up what is there.
+    pub(crate) async fn load(store: &dyn ObjectStore, bytes_max: u64) -> Result<Self, Error> {
+        let mut used: HashMap<String, u64> = HashMap::new();
+        let mut listed = store.list(Some(&Path::from(OWNERS)));
+        while let Some(object) = listed.try_next().await? {
+            let Some(owner) = object.location.parts().nth(1) else { continue };
+            let length = store.get(&object.location).await?.bytes().await?;
+            let length = std::str::from_utf8(&length).ok().and_then(|text| text.parse().ok());
+            let used = used.entry(owner.as_ref().to_owned()).or_default();
+            *used = used.saturating_add(length.unwrap_or(0));
+        }
+        Ok(Self { bytes_max, used: Mutex::new(used) })
+    }
+
+    /// Counts bytes that are about to come; the bytes that are left if there are fewer.
+    pub(crate) fn reserve(
+        &self,
+        who: Option<&Participant>,
+        bytes: u64,
+    ) -> Result<Reserved<'_>, u64> {
+        let name = who.map_or(ANYBODY.to_owned(), Participant::to_string);
+        let mut all = self.lock();
+        let used = all.entry(name.clone()).or_default();
+        let left = self.bytes_max.saturating_sub(*used);
+        if bytes > left {
+            return Err(left);
+        }
+        *used += bytes;
+        Ok(Reserved { quota: self, name, bytes })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reserved<'_> {
+    /// They stay.
+    pub(crate) fn keep(mut self) {
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if let Some(used) = self.quota.lock().get_mut(&self.name) {
+            *used = used.saturating_sub(self.bytes);
+        }
+    }
+}

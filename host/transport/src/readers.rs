@@ -1,0 +1,87 @@
+//! Who stored each blob and who may fetch it: empty objects beside the blobs,
+//! `readers/DIGEST/PARTICIPANT`, and `owners/PARTICIPANT/DIGEST`, whose content
+//! is the blob's length. Both are only kept where it is known who asks.
+
+use fedwasm_protocol::{Digest, ExperimentId, Participant};
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutPayload};
+
+const READERS: &str = "readers";
+pub(crate) const OWNERS: &str = "owners";
+/// Who stores where nobody is known.
+pub(crate) const ANYBODY: &str = "anybody";
+
+/// Remembers who stored a blob and who may fetch it. Whether it is the
+/// owner's first of these bytes.
+pub(crate) async fn add(
+    store: &dyn ObjectStore,
+    digest: &Digest,
+    owner: Option<&Participant>,
+    length: u64,
+    readers: &[Participant],
+    experiment: Option<&ExperimentId>,
+) -> Result<bool, Error> {
+    let name = owner.map_or(ANYBODY.to_owned(), Participant::to_string);
+    let owned = Path::from(format!("{OWNERS}/{name}/{digest}"));
+    let is_new = !exists(store, &owned).await?;
+    if is_new {
+        store.put(&owned, PutPayload::from(length.to_string())).await?;
+    }
+    for reader in readers {
+        let path = Path::from(format!("{READERS}/{digest}/{reader}"));
+        store.put(&path, PutPayload::new()).await?;
+    }
+    if let (Some(owner), Some(experiment)) = (owner, experiment) {
+        store.put(&starter(experiment, owner), PutPayload::new()).await?;
+    }
+    Ok(is_new)
+}
+
+/// Whether somebody may fetch a blob.
+pub(crate) async fn may_read(
+    store: &dyn ObjectStore,
+    digest: &Digest,
+    who: &Participant,
+) -> Result<bool, Error> {
+    exists(store, &Path::from(format!("{READERS}/{digest}/{who}"))).await
+}
+
+/// Whether somebody stored blobs in the name of an experiment.
+pub(crate) async fn owns(
+    store: &dyn ObjectStore,
+    experiment: &ExperimentId,
+    who: &Participant,
+) -> Result<bool, Error> {
+    exists(store, &starter(experiment, who)).await
+}
+
+/// What is kept of a blob that is deleted goes with it.
+pub(crate) async fn remove(store: &dyn ObjectStore, digest: &Digest) -> Result<(), Error> {
+    let readers = Path::from(format!("{READERS}/{digest}"));
+    let mut paths: Vec<Path> =
+        store.list(Some(&readers)).map_ok(|object| object.location).try_collect().await?;
+    let owners = store.list_with_delimiter(Some(&Path::from(OWNERS))).await?;
+    for owner in owners.common_prefixes {
+        let path = owner.join(digest.to_string());
+        if exists(store, &path).await? {
+            paths.push(path);
+        }
+    }
+    for path in paths {
+        store.delete(&path).await?;
+    }
+    Ok(())
+}
+
+fn starter(experiment: &ExperimentId, who: &Participant) -> Path {
+    Path::from(format!("starters/{experiment}/{who}"))
+}
+
+async fn exists(store: &dyn ObjectStore, path: &Path) -> Result<bool, Error> {
+    match store.head(path).await {
+        Ok(_) => Ok(true),
+        Err(Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

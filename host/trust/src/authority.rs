@@ -1,0 +1,218 @@
+//! The authority of a federation: says who is who, and issues certificates. Its
+//! directory holds `authority.pem`, which is the whole federation's trust,
+//! `roster.json`, and, for networks with TLS, `ca.pem` and the server's
+//! `server.pem` and `server.key.pem`.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fedwasm_folder::{Folder, Lock};
+use fedwasm_protocol::{FederationId, Participant};
+
+use crate::roster::{ROSTER_BYTES_MAX, federation_of};
+use crate::{Error, KeyPair, Membership, PublicKey, Roster, TlsFiles, certificate};
+
+const KEY: &str = "authority.pem";
+const ROSTER: &str = "roster.json";
+const LOCK: &str = "lock";
+const CA: &str = "ca.pem";
+const SERVER: &str = "server.pem";
+const SERVER_KEY: &str = "server.key.pem";
+const PEM_BYTES_MAX: u64 = 64 << 10;
+
+/// The authority of a federation.
+#[derive(Debug)]
+pub struct Authority {
+    dir: PathBuf,
+    folder: Folder,
+    key: KeyPair,
+    tls: bool,
+}
+
+/// What a server shows to its clients.
+#[derive(Debug)]
+pub struct ServerFiles {
+    /// The certificate authority that clients' certificates must be of, as PEM.
+    pub ca: String,
+    /// The server's certificate, as PEM.
+    pub certificate: String,
+    /// The server's key.
+    pub key: KeyPair,
+}
+
+impl Authority {
+    /// Founds a federation on this machine alone: no certificates.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Io`], [`Error::Randomness`].
+    pub fn create(dir: &Path, name: &str) -> Result<Self, Error> {
+        let folder = Folder::create_private(dir)?;
+        let key = KeyPair::create(&dir.join(KEY))?;
+        let (federation, name) = (federation_of(key.public()), name.to_owned());
+        let roster = Roster { federation, name, serial: 0, entries: Vec::new() };
+        folder.write(ROSTER, &roster.sign(&key)?)?;
+        Ok(Self { dir: dir.to_owned(), folder, key, tls: false })
+    }
+
+    /// Founds a federation whose broker and repository are reached under
+    /// `hosts`, names or addresses, over TLS.
+    ///
+    /// # Errors
+    /// As [`Authority::create`], and [`Error::Certificate`].
+    pub fn create_with_tls(dir: &Path, name: &str, hosts: &[String]) -> Result<Self, Error> {
+        let server = KeyPair::generate()?;
+        // Names are checked before anything is written.
+        let probe = KeyPair::generate()?;
+        certificate::server(&probe, &federation_of(probe.public()), server.public(), hosts)?;
+        let this = Self::create(dir, name)?;
+        let federation = this.federation();
+        let ca = certificate::authority(&this.key, &federation)?;
+        let certificate = certificate::server(&this.key, &federation, server.public(), hosts)?;
+        server.write(&dir.join(SERVER_KEY))?;
+        this.folder.write(SERVER, certificate.as_bytes())?;
+        this.folder.write(CA, ca.as_bytes())?;
+        Ok(Self { tls: true, ..this })
+    }
+
+    /// Opens the directory of an authority.
+    ///
+    /// # Errors
+    /// [`Error::OpenKey`], [`Error::NoKey`], [`Error::Io`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let folder = Folder::create_private(dir)?;
+        let key = KeyPair::read(&dir.join(KEY))?;
+        let tls = folder.has(CA);
+        Ok(Self { dir: dir.to_owned(), folder, key, tls })
+    }
+
+    /// Whether there is an authority in `dir`.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(KEY).exists()
+    }
+
+    /// The federation.
+    pub fn federation(&self) -> FederationId {
+        federation_of(self.key.public())
+    }
+
+    /// The authority's public key.
+    pub fn public(&self) -> &PublicKey {
+        self.key.public()
+    }
+
+    /// Whether its servers speak TLS.
+    pub fn has_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// What its servers show; none without TLS.
+    ///
+    /// # Errors
+    /// [`Error::OpenKey`], [`Error::NoKey`], [`Error::Io`].
+    pub fn server_files(&self) -> Result<Option<ServerFiles>, Error> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let key = KeyPair::read(&self.dir.join(SERVER_KEY))?;
+        Ok(Some(ServerFiles { ca: self.text(CA)?, certificate: self.text(SERVER)?, key }))
+    }
+
+    /// The signed roster.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn signed_roster(&self) -> Result<Vec<u8>, Error> {
+        Ok(self.folder.read(ROSTER, ROSTER_BYTES_MAX)?)
+    }
+
+    /// The roster.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], [`Error::Malformed`], [`Error::Io`].
+    pub fn roster(&self) -> Result<Roster, Error> {
+        Roster::verify(&self.signed_roster()?, self.key.public())
+    }
+
+    /// Lets somebody take part under this key, and returns what it must know. The same again gives
+    /// the same membership, with a new certificate.
+    ///
+    /// # Errors
+    /// [`Error::Taken`], [`Error::Full`], [`Error::Certificate`], [`Error::Io`].
+    pub fn enrol(&self, participant: &Participant, key: &PublicKey) -> Result<Membership, Error> {
+        let _lock = self.lock()?;
+        let mut roster = self.roster()?;
+        let tls = match self.tls {
+            true => {
+                let federation = self.federation();
+                let certificate =
+                    certificate::participant(&self.key, &federation, participant, key)?;
+                Some(TlsFiles { ca: self.text(CA)?, certificate })
+            }
+            false => None,
+        };
+        if roster.enrol(participant, key)? {
+            self.folder.write(ROSTER, &roster.sign(&self.key)?)?;
+        }
+        let roster = serde_json::from_slice(&self.signed_roster()?);
+        let roster = roster
+            .map_err(|error| Error::Malformed { what: ROSTER.into(), reason: error.to_string() })?;
+        let authority = self.key.public().clone();
+        Ok(Membership { federation: self.federation(), authority, tls, roster })
+    }
+
+    /// Takes a participant's key off the roster, and returns it.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], [`Error::Io`].
+    pub fn revoke(&self, participant: &Participant) -> Result<PublicKey, Error> {
+        let _lock = self.lock()?;
+        let mut roster = self.roster()?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let key = roster.revoke(participant, now.as_millis() as u64)?;
+        self.folder.write(ROSTER, &roster.sign(&self.key)?)?;
+        Ok(key)
+    }
+
+    /// One change at a time: a server and a command line may both be at it.
+    fn lock(&self) -> Result<Lock, Error> {
+        for _ in 0..500 {
+            if let Some(lock) = self.folder.lock(LOCK)? {
+                return Ok(lock);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let text = format!("{}: another program changes the roster", self.dir.display());
+        Err(std::io::Error::new(std::io::ErrorKind::WouldBlock, text).into())
+    }
+
+    fn text(&self, name: &str) -> Result<String, Error> {
+        let bytes = self.folder.read(name, PEM_BYTES_MAX)?;
+        String::from_utf8(bytes).map_err(|error| Error::Malformed {
+            what: self.dir.join(name).display().to_string(),
+            reason: error.to_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_revoked_stays_so_and_may_come_back_with_another_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("net");
+        let authority = Authority::create(&dir, "test").unwrap();
+        assert!(matches!(Authority::create(&dir, "test"), Err(Error::Exists { .. })));
+        let who: Participant = "node-a".parse().unwrap();
+        let [one, two] = [(); 2].map(|()| KeyPair::generate().unwrap());
+        authority.enrol(&who, one.public()).unwrap();
+        assert!(matches!(authority.enrol(&who, two.public()), Err(Error::Taken { .. })));
+        assert_eq!(&Authority::open(&dir).unwrap().revoke(&who).unwrap(), one.public());
+        assert!(matches!(authority.revoke(&who), Err(Error::Unknown { .. })));
+        authority.enrol(&who, two.public()).unwrap();
+        let roster = authority.roster().unwrap();
+        assert_eq!((roster.serial, roster.entries.len()), (3, 2));
+        assert!(authority.server_files().unwrap().is_none());
+    }
+}

@@ -1,0 +1,133 @@
+//! X.509 certificates (RFC 5280) of a federation: its authority's, the server's,
+//! and those of participants, whose common name is the participant and the user name at a broker.
+
+use std::time::{Duration, SystemTime};
+
+use fedwasm_protocol::{FederationId, Participant};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyUsagePurpose, PublicKeyData, SanType, SigningKey,
+};
+
+use crate::{Error, KeyPair, PublicKey};
+
+/// How long certificates are valid. Who takes part is the roster's matter, which can
+/// be changed at any time.
+const VALIDITY: Duration = Duration::from_secs(5 * 365 * 24 * 3_600);
+/// How much earlier than now they begin: clocks differ.
+const BACKDATED: Duration = Duration::from_secs(24 * 3_600);
+
+impl PublicKeyData for PublicKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.point()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl PublicKeyData for KeyPair {
+    fn der_bytes(&self) -> &[u8] {
+        self.public().point()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+impl SigningKey for KeyPair {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Self::sign(self, message).map_err(|_| rcgen::Error::RingUnspecified)
+    }
+}
+
+/// The certificate of the authority itself, as PEM.
+pub(crate) fn authority(key: &KeyPair, federation: &FederationId) -> Result<String, Error> {
+    let params = authority_params(federation);
+    params.self_signed(key).map(|certificate| certificate.pem()).map_err(failed)
+}
+
+/// A server's certificate for these names and addresses, as PEM.
+pub(crate) fn server(
+    authority: &KeyPair,
+    federation: &FederationId,
+    key: &PublicKey,
+    hosts: &[String],
+) -> Result<String, Error> {
+    let mut params = CertificateParams::new(hosts)
+        .map_err(|error| Error::Certificate { reason: format!("{}: {error}", hosts.join(", ")) })?;
+    named(&mut params, "fedwasm network");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    issue(params, authority, federation, key)
+}
+
+/// A participant's certificate, as PEM.
+pub(crate) fn participant(
+    authority: &KeyPair,
+    federation: &FederationId,
+    participant: &Participant,
+    key: &PublicKey,
+) -> Result<String, Error> {
+    let mut params = CertificateParams::default();
+    let (role, name) = (participant.role, &participant.name);
+    let uri = Ia5String::try_from(format!("fedwasm://{federation}/{role}/{name}"));
+    params.subject_alt_names = vec![SanType::URI(uri.map_err(failed)?)];
+    named(&mut params, &participant.to_string());
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    issue(params, authority, federation, key)
+}
+
+fn issue(
+    mut params: CertificateParams,
+    authority: &KeyPair,
+    federation: &FederationId,
+    key: &PublicKey,
+) -> Result<String, Error> {
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    let issuer = Issuer::new(authority_params(federation), authority);
+    params.signed_by(key, &issuer).map(|certificate| certificate.pem()).map_err(failed)
+}
+
+fn authority_params(federation: &FederationId) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    named(&mut params, &format!("fedwasm federation {federation}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn named(params: &mut CertificateParams, name: &str) {
+    let now = SystemTime::now();
+    params.not_before = (now - BACKDATED).into();
+    params.not_after = (now + VALIDITY).into();
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    params.distinguished_name = distinguished;
+}
+
+fn failed(error: rcgen::Error) -> Error {
+    Error::Certificate { reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roster::federation_of;
+
+    #[test]
+    fn names_that_are_none_are_refused() {
+        let key = KeyPair::generate().unwrap();
+        let federation = federation_of(key.public());
+        let hosts = |host: &str| vec![host.to_owned()];
+        for host in ["hospital.example", "10.0.0.1", "::1"] {
+            let pem = server(&key, &federation, key.public(), &hosts(host)).unwrap();
+            assert!(pem.starts_with("-----BEGIN CERTIFICATE-----"), "{pem}");
+        }
+        let error = server(&key, &federation, key.public(), &hosts("ä")).unwrap_err();
+        assert!(matches!(error, Error::Certificate { .. }), "{error}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Keys, signatures, and who is who in a federation. Opens no socket and decides
+//! nothing but whether something is what its signature says.
+
+mod authority;
+mod certificate;
+mod dsse;
+mod error;
+mod guard;
+mod key;
+mod member;
+mod roster;
+mod seal;
+
+pub use authority::{Authority, ServerFiles};
+pub use dsse::Envelope;
+pub use error::Error;
+pub use guard::{Guard, Refused};
+pub use key::{Fingerprint, KeyPair, PublicKey};
+pub use member::{Identity, Member, Membership, TlsFiles};
+pub use roster::{ENTRIES_MAX, Entry, ROSTER_BYTES_MAX, Roster, Signer, federation_of};
+pub use seal::{Outgoing, Seal};

@@ -1,0 +1,263 @@
+//! A participant's own directory: its private key, what it knows of its
+//! federation, and the newest roster that it saw. `key.pem`, `key.pem.pub`,
+//! `participant`, `membership.json`, `roster.json`.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{FederationId, Participant};
+use serde::{Deserialize, Serialize};
+
+use crate::roster::{ROSTER_BYTES_MAX, federation_of};
+use crate::{Error, KeyPair, PublicKey, Roster};
+
+const KEY: &str = "key.pem";
+const WHO: &str = "participant";
+const MEMBERSHIP: &str = "membership.json";
+const ROSTER: &str = "roster.json";
+const MEMBERSHIP_BYTES_MAX: u64 = 64 << 10;
+
+/// A participant with its key, in a federation or not yet.
+#[derive(Debug)]
+pub struct Identity {
+    folder: Folder,
+    /// Who it is.
+    pub participant: Participant,
+    /// Its key.
+    pub key: Arc<KeyPair>,
+}
+
+/// What a participant knows of its federation. Nothing in it is secret, but it must come from
+/// the federation's authority: the id and the roster's signature hang on its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// The federation.
+    pub federation: FederationId,
+    /// The key that signs its roster, and after which it is named.
+    pub authority: PublicKey,
+    /// What TLS needs; none where broker and repository are on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+    /// The signed roster at the time.
+    pub roster: serde_json::Value,
+}
+
+/// Certificates, as PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The federation's own certificate authority: no other is trusted.
+    pub ca: String,
+    /// The participant's certificate.
+    pub certificate: String,
+}
+
+/// A participant in a federation.
+#[derive(Debug)]
+pub struct Member {
+    identity: Identity,
+    membership: Membership,
+    roster: RwLock<Arc<Roster>>,
+}
+
+impl Identity {
+    /// Makes the directory of a new participant, with a fresh key.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Io`], [`Error::Randomness`].
+    pub fn create(dir: &Path, participant: Participant) -> Result<Self, Error> {
+        let folder = Folder::create_private(dir)?;
+        let key = Arc::new(KeyPair::create(&dir.join(KEY))?);
+        folder.write(WHO, participant.to_string().as_bytes())?;
+        Ok(Self { folder, participant, key })
+    }
+
+    /// Opens the directory of a participant.
+    ///
+    /// # Errors
+    /// [`Error::OpenKey`], [`Error::NoKey`], [`Error::Malformed`], [`Error::Io`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let folder = Folder::create_private(dir)?;
+        let key = Arc::new(KeyPair::read(&dir.join(KEY))?);
+        let text = folder.read(WHO, 256)?;
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        let damaged = |error: fedwasm_protocol::IdError| Error::Malformed {
+            what: dir.join(WHO).display().to_string(),
+            reason: error.to_string(),
+        };
+        Ok(Self { folder, participant: text.parse().map_err(damaged)?, key })
+    }
+
+    /// Opens the directory of a participant, or makes it.
+    ///
+    /// # Errors
+    /// As [`Identity::open`] and [`Identity::create`].
+    pub fn open_or_create(
+        dir: &Path,
+        participant: impl FnOnce(&KeyPair) -> Participant,
+    ) -> Result<Self, Error> {
+        if dir.join(WHO).exists() {
+            return Self::open(dir);
+        }
+        let folder = Folder::create_private(dir)?;
+        // Whoever comes second of two that start at once takes the first one's key.
+        let key = match KeyPair::create(&dir.join(KEY)) {
+            Err(Error::Exists { .. }) => KeyPair::read(&dir.join(KEY))?,
+            key => key?,
+        };
+        let participant = participant(&key);
+        folder.write(WHO, participant.to_string().as_bytes())?;
+        Ok(Self { folder, participant, key: Arc::new(key) })
+    }
+
+    /// Whether it is in a federation.
+    pub fn is_member(&self) -> bool {
+        self.folder.has(MEMBERSHIP)
+    }
+
+    /// Joins a federation: from now on only what its authority signs counts.
+    ///
+    /// # Errors
+    /// [`Error::OtherFederation`], [`Error::Signature`], [`Error::Malformed`];
+    /// [`Error::Unknown`] if its roster does not have this participant with this key.
+    pub fn join(self, membership: &Membership) -> Result<Member, Error> {
+        let json = serde_json::to_vec_pretty(membership).map_err(|error| malformed(&error))?;
+        self.check(membership)?;
+        self.folder.write(MEMBERSHIP, &json)?;
+        self.member()
+    }
+
+    /// Opens the federation that it has joined.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it has joined none; otherwise as [`Identity::join`].
+    pub fn member(self) -> Result<Member, Error> {
+        let json = self.folder.read(MEMBERSHIP, MEMBERSHIP_BYTES_MAX)?;
+        let membership: Membership =
+            serde_json::from_slice(&json).map_err(|error| malformed(&error))?;
+        let mut roster = self.check(&membership)?;
+        // A damaged file is what a member can do without; an older one is not taken.
+        if let Ok(bytes) = self.folder.read(ROSTER, ROSTER_BYTES_MAX)
+            && let Ok(newer) = Roster::verify(&bytes, &membership.authority)
+            && newer.serial > roster.serial
+        {
+            roster = newer;
+        }
+        Ok(Member { identity: self, membership, roster: RwLock::new(Arc::new(roster)) })
+    }
+
+    fn check(&self, membership: &Membership) -> Result<Roster, Error> {
+        let expected = federation_of(&membership.authority);
+        if membership.federation != expected {
+            let (what, got) = ("the membership", membership.federation.clone());
+            return Err(Error::OtherFederation { what, got, expected });
+        }
+        let bytes = serde_json::to_vec(&membership.roster).map_err(|error| malformed(&error))?;
+        let roster = Roster::verify(&bytes, &membership.authority)?;
+        match roster.key(&self.participant) {
+            Some(key) if key == self.key.public() => Ok(roster),
+            _ => Err(Error::Unknown { participant: self.participant.clone() }),
+        }
+    }
+}
+
+impl Member {
+    /// Opens the directory of a participant that has joined a federation.
+    ///
+    /// # Errors
+    /// As [`Identity::open`] and [`Identity::member`].
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        Identity::open(dir)?.member()
+    }
+
+    /// Who it is.
+    pub fn participant(&self) -> &Participant {
+        &self.identity.participant
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &Arc<KeyPair> {
+        &self.identity.key
+    }
+
+    /// What it knows of its federation.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// The newest roster that it saw.
+    pub fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.read())
+    }
+
+    /// Takes a roster if it is a newer one. Whether it is.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], [`Error::Malformed`], [`Error::OtherFederation`];
+    /// [`Error::OldRoster`] if it is older than the one that is known.
+    pub fn take_roster(&self, bytes: &[u8]) -> Result<bool, Error> {
+        let roster = Roster::verify(bytes, &self.membership.authority)?;
+        let mut known = self.roster.write().unwrap_or_else(PoisonError::into_inner);
+        if roster.serial < known.serial {
+            return Err(Error::OldRoster { got: roster.serial, known: known.serial });
+        }
+        if roster.serial == known.serial {
+            return Ok(false);
+        }
+        self.identity.folder.write(ROSTER, bytes)?;
+        *known = Arc::new(roster);
+        Ok(true)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Arc<Roster>> {
+        self.roster.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> Error {
+    Error::Malformed { what: MEMBERSHIP.into(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Authority;
+
+    #[test]
+    fn a_member_keeps_its_key_and_the_newest_roster() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create(&dir.path().join("net"), "test").unwrap();
+        let who: Participant = "node-a".parse().unwrap();
+        let home = dir.path().join("a");
+        let identity = Identity::create(&home, who.clone()).unwrap();
+        assert!(!identity.is_member());
+        let old = authority.signed_roster().unwrap();
+        let membership = authority.enrol(&who, identity.key.public()).unwrap();
+        // Another key under the same name is nobody.
+        let thief = Identity::create(&dir.path().join("b"), who.clone()).unwrap();
+        assert!(matches!(thief.join(&membership), Err(Error::Unknown { .. })));
+        let member = identity.join(&membership).unwrap();
+        assert!(matches!(member.take_roster(&old), Err(Error::OldRoster { .. })));
+        let other = KeyPair::generate().unwrap();
+        authority.enrol(&"node-c".parse().unwrap(), other.public()).unwrap();
+        assert!(member.take_roster(&authority.signed_roster().unwrap()).unwrap());
+        assert!(!member.take_roster(&authority.signed_roster().unwrap()).unwrap());
+        let again = Member::open(&home).unwrap();
+        assert_eq!(again.roster(), member.roster());
+        assert_eq!(again.roster().entries.len(), 2);
+    }
+
+    #[test]
+    fn a_membership_of_another_authority_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let [one, two] = ["1", "2"].map(|d| Authority::create(&dir.path().join(d), "x").unwrap());
+        let who: Participant = "node-a".parse().unwrap();
+        let identity = Identity::create(&dir.path().join("a"), who.clone()).unwrap();
+        let mut membership = one.enrol(&who, identity.key.public()).unwrap();
+        membership.authority = two.enrol(&who, identity.key.public()).unwrap().authority;
+        let error = identity.join(&membership).unwrap_err();
+        assert!(matches!(error, Error::OtherFederation { .. }), "{error}");
+    }
+}

@@ -1,0 +1,378 @@
+//! Attacks, one a test: each is refused for its own reason, the node says so, and serves on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fedwasm_protocol::{
+    BlobRef, Body, Header, Kind, Message, PROTOCOL_VERSION, Reason, Recipient, Refusal, RequestId,
+    Sealed, SessionId,
+};
+use fedwasm_transport::now_ms;
+use fedwasm_trust::{KeyPair, Member};
+use serde_json::json;
+
+use crate::fake::{Fake, Spy, columns, enrol, enrol_in, usual};
+use crate::support::{Federation, event, fedwasm, part};
+
+/// A federation with one node, a researcher that is honest, and one that is not but has a key.
+struct Stage {
+    federation: Federation,
+    spy: Spy,
+    honest: Fake,
+    mallory: Arc<Member>,
+    to: Recipient,
+    /// The broker's topic for messages from Mallory to the node.
+    topic: String,
+}
+
+fn stage() -> Stage {
+    let mut federation = Federation::start();
+    let file = part(federation.dir.path(), 0, 2);
+    federation.node("n0", &file);
+    let spy = Spy::start(&federation);
+    let honest = Fake::researcher(&federation, "honest");
+    let mallory = enrol(&federation, "researcher-mallory");
+    let to = honest.session_of("n0");
+    let root = format!("fedwasm/{}", mallory.membership().federation);
+    let topic = format!("{root}/from/researcher-mallory/to/node-n0/{}", to.session);
+    let stage = Stage { federation, spy, honest, mallory, to, topic };
+    // The node knows everybody by now.
+    stage.publish(stage.ping(|_| {}));
+    stage.spy.wait_for(|message| message.body == Body::Pong);
+    stage
+}
+
+impl Stage {
+    /// A header of Mallory for a ping, changed.
+    fn header(&self, body: &[u8], change: impl FnOnce(&mut Header)) -> Header {
+        let mut header = Header {
+            version: PROTOCOL_VERSION,
+            federation: self.mallory.membership().federation.clone(),
+            sender: self.mallory.participant().clone(),
+            session: SessionId::random().unwrap(),
+            connection: 1,
+            sequence: 1,
+            recipient: Some(self.to.clone()),
+            kind: Kind::Ping,
+            request_id: RequestId::random().unwrap(),
+            in_reply_to: None,
+            deadline_ms: 1_000,
+            issued_ms: now_ms(),
+            expires_ms: now_ms() + 60_000,
+            refers: Vec::new(),
+            body: BlobRef::of(body),
+        };
+        change(&mut header);
+        header
+    }
+
+    /// A ping that Mallory signs, with what `change` makes of its header.
+    fn ping(&self, change: impl FnOnce(&mut Header)) -> Sealed {
+        let body = Body::Ping.encode().unwrap();
+        let header = self.header(&body, change).encode().unwrap();
+        let signature = self.mallory.key().sign(&Sealed::signed_bytes(&header)).unwrap();
+        Sealed { header, body, signature }
+    }
+
+    fn publish(&self, sealed: Sealed) {
+        self.spy.publish(&self.topic, sealed.encode().unwrap());
+    }
+
+    /// The node says why it refuses what was published, and serves on.
+    fn refused(&self, why: &str) {
+        self.federation.nodes[0].wait_for_log(why);
+        assert_eq!(self.honest.ask("n0", Body::Ping), Body::Pong);
+    }
+}
+
+#[test]
+fn signature_stripped() {
+    let stage = stage();
+    stage.publish(Sealed { signature: Vec::new(), ..stage.ping(|_| {}) });
+    stage.refused("is refused: it is not signed by researcher-mallory");
+}
+
+#[test]
+fn signature_of_another_key() {
+    let stage = stage();
+    let sealed = stage.ping(|_| {});
+    let signed = Sealed::signed_bytes(&sealed.header);
+    let signature = KeyPair::generate().unwrap().sign(&signed).unwrap();
+    stage.publish(Sealed { signature, ..sealed });
+    stage.refused("it is not signed by researcher-mallory");
+    // Nor with a good key in the name of somebody else.
+    stage.publish(stage.ping(|header| header.sender = "researcher-honest".parse().unwrap()));
+    stage.refused(
+        "names researcher-honest as its sender and came over the topic of researcher-mallory",
+    );
+    let root = &stage.topic[..stage.topic.find("/from/").unwrap()];
+    let topic = format!("{root}/from/researcher-honest/to/node-n0/{}", stage.to.session);
+    let sealed = stage.ping(|header| header.sender = "researcher-honest".parse().unwrap());
+    stage.spy.publish(&topic, sealed.encode().unwrap());
+    stage.refused("it is not signed by researcher-honest");
+}
+
+#[test]
+fn key_that_was_revoked() {
+    let stage = stage();
+    let network = stage.federation.dir.path().join("network");
+    fedwasm(&["network", "revoke", "--role", "researcher", "--id", "mallory", "--dir"])
+        .arg(network)
+        .ok();
+    // The node looks at the roster every second in these tests.
+    stage.federation.nodes[0].wait_for_log("the roster is now number");
+    stage.publish(stage.ping(|_| {}));
+    stage.refused("the key of researcher-mallory that signed it is revoked");
+}
+
+#[test]
+fn message_that_expired_and_message_of_the_future() {
+    let stage = stage();
+    let minutes = |n: u64| n * 60_000;
+    stage.publish(stage.ping(|header| {
+        header.issued_ms -= minutes(8);
+        header.expires_ms = header.issued_ms + minutes(2);
+    }));
+    stage.refused("it expired");
+    stage.publish(stage.ping(|header| {
+        header.issued_ms += minutes(6);
+        header.expires_ms += minutes(6);
+    }));
+    stage.refused("from now; is a clock wrong?");
+    stage.publish(stage.ping(|header| header.expires_ms += minutes(60)));
+    stage.refused("it claims to be good for");
+}
+
+#[test]
+fn request_that_is_said_again_and_after_a_restart() {
+    let mut stage = stage();
+    let sealed = stage.ping(|_| {});
+    stage.publish(sealed.clone());
+    stage.publish(sealed.clone());
+    stage.refused("it was heard before");
+    // The node starts anew: what was said to its earlier run is nothing to this one.
+    stage.federation.nodes.clear();
+    let dir = stage.federation.dir.path().join("n0");
+    let node = fedwasm(&["node", "start"]).arg(dir).start();
+    node.wait_for(event("ready"));
+    stage.federation.nodes.push(node);
+    stage.publish(sealed.clone());
+    let new = wait_for_new_session(&stage);
+    let topic = stage.topic.replace(stage.to.session.as_str(), new.session.as_str());
+    stage.spy.publish(&topic, sealed.encode().unwrap());
+    stage.refused("it is for an earlier session of this program");
+}
+
+fn wait_for_new_session(stage: &Stage) -> Recipient {
+    for _ in 0..1_000 {
+        let to = stage.honest.session_of("n0");
+        if to.session != stage.to.session {
+            return to;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("no new session")
+}
+
+#[test]
+fn message_for_another_recipient() {
+    let stage = stage();
+    stage.publish(stage.ping(|header| {
+        header.recipient.as_mut().unwrap().participant = "node-n1".parse().unwrap();
+    }));
+    stage.refused("it is for node-n1");
+    stage.publish(stage.ping(|header| header.recipient = None));
+    stage.refused("it is for everybody");
+    stage.publish(stage.ping(|header| header.federation = "another".parse().unwrap()));
+    stage.refused("it is of federation another");
+}
+
+#[test]
+fn message_of_a_kind_that_its_sender_cannot_say() {
+    let stage = stage();
+    stage.publish(stage.ping(|header| header.kind = Kind::RoundReply));
+    stage.refused("a round-reply of a researcher");
+    // A signed header of one kind over the body of another.
+    stage.publish(stage.ping(|header| header.kind = Kind::Cancel));
+    stage.refused("a ping in a cancel");
+    let sealed = stage.ping(|_| {});
+    let body = Body::Cancel.encode().unwrap();
+    stage.publish(Sealed { body, ..sealed });
+    stage.refused("the body has not the digest that its header says");
+}
+
+#[test]
+fn identifiers_with_wildcards_and_slashes() {
+    let stage = stage();
+    for name in ["researcher-+", "researcher-#", "researcher-a/b", "researcher-a b", "operator"] {
+        let sealed = stage.ping(|_| {});
+        // The length of a name is part of the encoding: the same number of bytes.
+        let name = format!("{name:x<18}");
+        let header = replace(&sealed.header, b"researcher-mallory", name.as_bytes());
+        stage.publish(Sealed { header, ..sealed });
+        stage.refused("is not an id");
+    }
+    for id in ["+", "#", "a/b", "../x", "a\n"] {
+        let dir = stage.federation.dir.path().join("bad");
+        let ended = fedwasm(&["node", "init", "--id", id]).arg(&dir).run();
+        assert_eq!(ended.code, 2, "{id}: {}", ended.stderr);
+    }
+}
+
+fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+}
+
+#[test]
+fn bytes_that_are_no_message() {
+    let stage = stage();
+    stage.spy.publish(&stage.topic, vec![0x91; 60_000]);
+    stage.refused("not a message");
+    stage.spy.publish(&stage.topic, vec![0xc0; (64 << 10) - 100]);
+    stage.refused("not a message");
+    // Deep in the body, under a good signature: it is Mallory's own.
+    let mut body = Body::Search(fedwasm_protocol::SearchRequest { tags: Vec::new() });
+    let Body::Search(request) = &mut body else { unreachable!() };
+    request.tags = vec![String::new()];
+    let mut body = body.encode().unwrap();
+    let at = body.iter().rposition(|byte| *byte == 0x91).unwrap();
+    body.truncate(at);
+    body.extend([0x91; 30_000]);
+    let header = stage.header(&body, |header| header.kind = Kind::Search).encode().unwrap();
+    let signature = stage.mallory.key().sign(&Sealed::signed_bytes(&header)).unwrap();
+    stage.publish(Sealed { header, body, signature });
+    stage.refused("not a message");
+    // Larger than any message may be: the broker takes none of it.
+    stage.spy.publish(&stage.topic, vec![0; 200 << 10]);
+    assert_eq!(stage.honest.ask("n0", Body::Ping), Body::Pong);
+}
+
+/// What a node said in one round, said again in the next, and what another
+/// node says in its name.
+#[test]
+fn replies_that_are_said_again_forged_or_for_another_round() {
+    let mut federation = Federation::start();
+    let file = part(federation.dir.path(), 0, 2);
+    federation.node("n0", &file);
+    let spy = Arc::new(Spy::start(&federation));
+    // A second node that first lets everything else arrive.
+    let patient = Box::new(|request: &fedwasm_protocol::RoundRequest| {
+        std::thread::sleep(Duration::from_millis(400));
+        Some(vec![usual(request)])
+    });
+    let _slow = Fake::node(&federation, "x", columns(), patient);
+    let other = enrol(&federation, "node-other");
+    let ears = Arc::clone(&spy);
+    let root = format!("fedwasm/{}", other.membership().federation);
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let replay = std::thread::spawn(move || {
+        let mut n = 0;
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            // All that n0 said so far, again.
+            for (topic, payload) in ears.raw() {
+                if topic.contains("/from/node-n0/to/") && n < 400 {
+                    ears.publish(&topic, payload);
+                    n += 1;
+                }
+            }
+            // For each request to the slow node, an error and an answer in its name.
+            for message in ears.to_nodes() {
+                forge(&ears, &root, &other, &message);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let ended = federation.run(&federation.experiment(|text| text)).ok();
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    replay.join().unwrap();
+    assert_eq!(ended.result()["nodes"], json!(["n0", "x"]), "{}", ended.stderr);
+    assert_eq!(ended.result()["rounds"], json!(2));
+    for why in ["it was heard before", "it is not signed by node-x"] {
+        assert!(ended.stderr.contains(why), "{why}: {}", ended.stderr);
+    }
+}
+
+/// An error in the name of node x, signed with the key of another.
+fn forge(spy: &Spy, root: &str, other: &Member, request: &Message) {
+    let asked = request.header.recipient.as_ref().unwrap();
+    let x = "node-x".parse().unwrap();
+    if asked.participant != x {
+        return;
+    }
+    let body = Body::Refused(Refusal { reason: Reason::Internal, message: "no".into() });
+    let body = body.encode().unwrap();
+    let Header { sender, session, .. } = &request.header;
+    let to = Recipient { participant: sender.clone(), session: session.clone() };
+    let header = Header {
+        version: PROTOCOL_VERSION,
+        federation: other.membership().federation.clone(),
+        sender: x,
+        session: asked.session.clone(),
+        connection: 1,
+        sequence: u64::MAX,
+        recipient: Some(to.clone()),
+        kind: Kind::Refused,
+        request_id: request.header.request_id.clone(),
+        in_reply_to: Some(request.digest),
+        deadline_ms: 0,
+        issued_ms: now_ms(),
+        expires_ms: now_ms() + 1_000,
+        refers: Vec::new(),
+        body: BlobRef::of(&body),
+    };
+    let header = header.encode().unwrap();
+    let signature = other.key().sign(&Sealed::signed_bytes(&header)).unwrap();
+    let sealed = Sealed { header, body, signature };
+    let topic = format!("{root}/from/node-x/to/{}/{}", to.participant, to.session);
+    spy.publish(&topic, sealed.encode().unwrap());
+}
+
+/// A node's will of an earlier connection, and unsigned ones, evict nobody.
+#[test]
+fn wills_that_are_forged_or_old_evict_nobody() {
+    let mut federation = Federation::start();
+    let file = part(federation.dir.path(), 0, 2);
+    federation.node("n0", &file);
+    let spy = Spy::start(&federation);
+    // The node leaves, and its farewell is overheard; then it is back.
+    federation.nodes[0].signal("INT");
+    let offline = Body::Presence(fedwasm_protocol::Presence { online: false });
+    let (topic, old) = spy.wait_for(|message| message.body == offline);
+    federation.nodes.clear();
+    let dir = federation.dir.path().join("n0");
+    let node = fedwasm(&["node", "start"]).arg(dir).start();
+    node.wait_for(event("ready"));
+    federation.nodes.push(node);
+    let experiment = federation.experiment(|text| {
+        text.replace("epochs = 1", "num_updates = 4000").replace("min_nodes = 2", "min_nodes = 1")
+    });
+    let running = federation.run(&experiment).start();
+    running.wait_for(event("progress"));
+    spy.publish(&topic, old);
+    spy.publish(&topic, rmp_serde::to_vec_named(&json!({"online": false})).unwrap());
+    spy.publish(&topic, Vec::new());
+    let (code, events) = running.end();
+    assert_eq!(code, 0, "{events:?}");
+    assert!(!events.iter().any(|event| event["event"] == "dropped"));
+}
+
+/// A key of one federation is nothing in another, and a name is taken once.
+#[test]
+fn names_are_taken_once() {
+    let federation = Federation::start();
+    let _first = enrol(&federation, "node-a");
+    let dir = federation.dir.path().join("second");
+    let url = &federation.repository;
+    let init = || {
+        let run = fedwasm(&["node", "init", "--id", "a", "--mqtt", &federation.mqtt]);
+        run.arg("--repository").arg(url).arg(&dir)
+    };
+    let ended = init().run();
+    assert!(ended.code != 0 && ended.stderr.contains("takes part already"), "{}", ended.stderr);
+    // The same identity twice is the same participant.
+    let again = enrol_in(&federation, &federation.dir.path().join("fakes/node-a"), "node-a");
+    assert_eq!(again.participant().to_string(), "node-a");
+}
