@@ -1,6 +1,7 @@
 //! Attacks, one a test: each is refused for its own reason, the node says so, and serves on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fedwasm_protocol::{
@@ -266,11 +267,11 @@ fn replies_that_are_said_again_forged_or_for_another_round() {
     let other = enrol(&federation, "node-other");
     let ears = Arc::clone(&spy);
     let root = format!("fedwasm/{}", other.membership().federation);
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let replay = std::thread::spawn(move || {
         let mut n = 0;
-        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+        while !stopped.load(Ordering::Relaxed) {
             // All that n0 said so far, again.
             for (topic, payload) in ears.raw() {
                 if topic.contains("/from/node-n0/to/") && n < 400 {
@@ -286,7 +287,7 @@ fn replies_that_are_said_again_forged_or_for_another_round() {
         }
     });
     let ended = federation.run(&federation.experiment(|text| text)).ok();
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     replay.join().unwrap();
     assert_eq!(ended.result()["nodes"], json!(["n0", "x"]), "{}", ended.stderr);
     assert_eq!(ended.result()["rounds"], json!(2));
@@ -375,4 +376,96 @@ fn names_are_taken_once() {
     // The same identity twice is the same participant.
     let again = enrol_in(&federation, &federation.dir.path().join("fakes/node-a"), "node-a");
     assert_eq!(again.participant().to_string(), "node-a");
+}
+
+/// What a hostile repository says to whoever asks for a blob.
+#[derive(Clone, Copy, Debug)]
+enum Hostile {
+    /// Asks to look elsewhere.
+    Redirects,
+    /// Announces one length and sends without end.
+    Endless,
+    /// Announces no length and sends without end.
+    EndlessUnannounced,
+    /// Announces more than was asked for.
+    Oversized,
+    /// Sends what only a decompressor could read.
+    Compressed,
+}
+
+/// A repository that is honest about the roster alone.
+fn hostile_repository(roster: std::path::PathBuf, how: Hostile) -> (String, Arc<AtomicUsize>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (elsewhere, visits) = (elsewhere(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&visits);
+    let place = elsewhere.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for _ in elsewhere.incoming() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, roster) = (stream.unwrap(), roster.clone());
+            std::thread::spawn(move || {
+                let mut head = [0; 4_096];
+                while let Ok(n @ 1..) = stream.read(&mut head) {
+                    let head = String::from_utf8_lossy(&head[..n]).into_owned();
+                    let ok = "HTTP/1.1 200 OK\r\n";
+                    let answer = match how {
+                        _ if head.contains("/federation/roster") => {
+                            let roster = std::fs::read(&roster).unwrap();
+                            let text = format!("{ok}content-length: {}\r\n\r\n", roster.len());
+                            stream.write_all(&[text.as_bytes(), &roster].concat()).unwrap();
+                            continue;
+                        }
+                        Hostile::Redirects => format!(
+                            "HTTP/1.1 302 Found\r\nlocation: http://{place}/\r\ncontent-length: 0\r\n\r\n"
+                        ),
+                        Hostile::Endless => format!("{ok}content-length: 153704\r\n\r\n"),
+                        Hostile::EndlessUnannounced => format!("{ok}connection: close\r\n\r\n"),
+                        Hostile::Oversized => format!("{ok}content-length: 99999999999\r\n\r\n"),
+                        Hostile::Compressed => {
+                            format!("{ok}content-encoding: gzip\r\ncontent-length: 153704\r\n\r\n")
+                        }
+                    };
+                    let _ = stream.write_all(answer.as_bytes());
+                    if !matches!(how, Hostile::Redirects) {
+                        while stream.write_all(&[0x1f; 65_536]).is_ok() {}
+                    }
+                }
+            });
+        }
+    });
+    (url, visits)
+}
+
+fn elsewhere() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+#[test]
+fn repositories_that_redirect_compress_or_send_without_end() {
+    for (how, why) in [
+        (Hostile::Redirects, "answered 302"),
+        (Hostile::Endless, "has other bytes"),
+        (Hostile::EndlessUnannounced, "were announced; it is refused"),
+        (Hostile::Oversized, "has 99999999999 bytes"),
+        (Hostile::Compressed, "has other bytes"),
+    ] {
+        let mut federation = Federation::start();
+        let roster = federation.dir.path().join("network/federation/roster.json");
+        let (url, visits) = hostile_repository(roster, how);
+        let file = part(federation.dir.path(), 0, 2);
+        federation.node_with_repository("n0", &file, &url);
+        let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+        let ended = federation.run(&federation.experiment(one)).run();
+        assert_eq!(ended.code, 5, "{how:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(why), "{how:?}: {}", ended.stderr);
+        assert_eq!(visits.load(Ordering::SeqCst), 0, "nobody looks elsewhere");
+        let honest = Fake::researcher(&federation, "honest");
+        assert_eq!(honest.ask("n0", Body::Ping), Body::Pong);
+    }
 }

@@ -21,4 +21,5 @@ mod plan;
 mod resume;
 mod sandbox;
 mod support;
+mod tls;
 mod worker;

@@ -33,7 +33,8 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The pause between attempts to connect again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often a newer roster is asked for because of a stranger, and how long it may take.
+/// How long strangers are refused after a newer roster was asked for in vain, and how long
+/// asking may take.
 const ROSTER_PAUSE: Duration = Duration::from_secs(1);
 const ROSTER_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -182,12 +183,19 @@ impl Link {
             }
         }
         let fetch = self.repository.refresh_roster(self.sender.seal.member());
-        match tokio::time::timeout(ROSTER_TIME_MAX, fetch).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!("no newer roster: {error}"),
-            Err(_) => tracing::warn!("no newer roster within {ROSTER_TIME_MAX:?}"),
-        }
-        self.asked = Some(Instant::now());
+        let is_newer = match tokio::time::timeout(ROSTER_TIME_MAX, fetch).await {
+            Ok(Ok(is_newer)) => is_newer,
+            Ok(Err(error)) => {
+                tracing::warn!("no newer roster: {error}");
+                false
+            }
+            Err(_) => {
+                tracing::warn!("no newer roster within {ROSTER_TIME_MAX:?}");
+                false
+            }
+        };
+        // Only questions in vain are put off: whoever enrols right after another is heard.
+        self.asked = (!is_newer).then(Instant::now);
         let (topic, payload) = self.held.take()?;
         Some(self.open(topic, &payload))
     }
