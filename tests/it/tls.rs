@@ -210,7 +210,7 @@ fn certificate_opens_its_own_only(with_mosquitto: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // Mosquitto grants any subscription and delivers what may be read.
     if !with_mosquitto {
-        let may_subscribe = |filter: &str| runtime.block_on(subscribe(&tls, &member, filter));
+        let may_subscribe = |filter: &str| runtime.block_on(subscribe(&tls.mqtt, &member, filter));
         assert!(may_subscribe(&format!("{root}/from/+/to/node-thief/s")));
         for filter in [
             "#".to_owned(),
@@ -223,10 +223,10 @@ fn certificate_opens_its_own_only(with_mosquitto: bool) {
     }
     // A question to the victim and its answer: the thief overhears who is there, and nothing else.
     let overheard = std::thread::scope(|scope| {
-        let (tls, member) = (&tls, &member);
+        let (mqtt, member) = (&tls.mqtt, &member);
         let ears = scope.spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
-            runtime.block_on(overhear(tls, member))
+            runtime.block_on(overhear(mqtt, member))
         });
         std::thread::sleep(Duration::from_millis(500));
         fedwasm(&["nodes", "--mqtt", &tls.mqtt, "--repository", &tls.repository, "--identity"])
@@ -239,7 +239,7 @@ fn certificate_opens_its_own_only(with_mosquitto: bool) {
     assert!(!with_mosquitto || !overheard.is_empty());
     // What it publishes as another arrives nowhere: the victim's presence stays what it is.
     let topic = format!("{root}/from/node-victim/presence");
-    runtime.block_on(publish(&tls, &member, &topic));
+    runtime.block_on(publish(&tls.mqtt, &member, &topic));
     let heard = runtime.block_on(retained(&tls, &topic));
     assert!(heard.is_some_and(|payload| payload.len() > 100));
     // In the clear nobody gets in.
@@ -260,8 +260,8 @@ fn a_certificate_opens_its_own_at_mosquitto() {
     }
 }
 
-fn connect(tls: &Tls, member: &Member) -> (AsyncClient, EventLoop) {
-    let port = tls.mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
+fn connect(mqtt: &str, member: &Member) -> (AsyncClient, EventLoop) {
+    let port = mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
     let mut options = MqttOptions::new(member.participant().to_string(), "127.0.0.1", port);
     options.set_clean_start(true);
     let files = member.membership().tls.as_ref().unwrap();
@@ -282,8 +282,8 @@ fn connect(tls: &Tls, member: &Member) -> (AsyncClient, EventLoop) {
     AsyncClient::new(options, 10)
 }
 
-async fn subscribe(tls: &Tls, member: &Member, filter: &str) -> bool {
-    let (client, mut events) = connect(tls, member);
+async fn subscribe(mqtt: &str, member: &Member, filter: &str) -> bool {
+    let (client, mut events) = connect(mqtt, member);
     client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
     loop {
         match events.poll().await {
@@ -298,8 +298,8 @@ async fn subscribe(tls: &Tls, member: &Member, filter: &str) -> bool {
 }
 
 /// All topics that reach a subscriber of everything within two seconds.
-async fn overhear(tls: &Tls, member: &Member) -> Vec<String> {
-    let (client, mut events) = connect(tls, member);
+async fn overhear(mqtt: &str, member: &Member) -> Vec<String> {
+    let (client, mut events) = connect(mqtt, member);
     client.subscribe("#", QoS::AtLeastOnce).await.unwrap();
     let mut heard = Vec::new();
     let listen = async {
@@ -313,8 +313,8 @@ async fn overhear(tls: &Tls, member: &Member) -> Vec<String> {
     heard
 }
 
-async fn publish(tls: &Tls, member: &Member, topic: &str) {
-    let (client, mut events) = connect(tls, member);
+async fn publish(mqtt: &str, member: &Member, topic: &str) {
+    let (client, mut events) = connect(mqtt, member);
     client.publish(topic, QoS::AtLeastOnce, true, vec![0]).await.unwrap();
     // It ends with an acknowledgement, a good one or not, or with the connection.
     while let Ok(event) = events.poll().await {
@@ -326,7 +326,7 @@ async fn publish(tls: &Tls, member: &Member, topic: &str) {
 
 async fn retained(tls: &Tls, topic: &str) -> Option<Vec<u8>> {
     let member = Member::open(&tls.path("researcher")).unwrap();
-    let (client, mut events) = connect(tls, &member);
+    let (client, mut events) = connect(&tls.mqtt, &member);
     client.subscribe(topic.replace("node-victim", "+"), QoS::AtLeastOnce).await.unwrap();
     while let Ok(event) = events.poll().await {
         if let Event::Incoming(Packet::Publish(said)) = event {
