@@ -20,6 +20,7 @@ mod local;
 mod plan;
 mod resume;
 mod sandbox;
+mod signing;
 mod support;
 mod tls;
 mod worker;

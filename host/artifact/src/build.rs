@@ -101,6 +101,12 @@ pub enum BuildError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The sources are not those of the component.
+    #[error("{}: not the lock file that the plan was built with", path.display())]
+    OtherLock {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// The component is not admitted.
     #[error(transparent)]
     Admission(#[from] AdmissionError),

@@ -1,5 +1,6 @@
 //! The calls to cargo, rustc and rustup that a build needs.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -25,6 +26,50 @@ pub(crate) struct Package {
 struct Metadata {
     packages: Vec<MetadataPackage>,
     workspace_root: PathBuf,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Edge>,
+}
+
+#[derive(Deserialize)]
+struct Edge {
+    pkg: String,
+    dep_kinds: Vec<EdgeKind>,
+}
+
+#[derive(Deserialize)]
+struct EdgeKind {
+    /// None for what ends up in the library.
+    kind: Option<String>,
+}
+
+/// Reads the manifest of `dir`, and returns name and version of all packages that its library is
+/// built from, those of build scripts among them.
+pub(crate) fn closure(dir: &Path) -> Result<(Package, Vec<(String, String)>), BuildError> {
+    let (package, metadata) = read(dir)?;
+    let edges: HashMap<&str, &Node> =
+        metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
+    let (mut found, mut next) = (BTreeSet::new(), vec![package.id.as_str()]);
+    while let Some(id) = next.pop() {
+        for edge in edges.get(id).iter().flat_map(|node| &node.deps) {
+            let is_used = edge.dep_kinds.iter().any(|kind| kind.kind.as_deref() != Some("dev"));
+            if is_used && found.insert(edge.pkg.as_str()) {
+                next.push(&edge.pkg);
+            }
+        }
+    }
+    let named = metadata.packages.iter().filter(|package| found.contains(package.id.as_str()));
+    let names = named.map(|package| (package.name.clone(), package.version.clone())).collect();
+    Ok((package, names))
 }
 
 #[derive(Deserialize)]
@@ -39,6 +84,10 @@ struct MetadataPackage {
 
 /// Reads the manifest of `dir` and of all that it depends on.
 pub(crate) fn package(dir: &Path) -> Result<Package, BuildError> {
+    read(dir).map(|(package, _)| package)
+}
+
+fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
     let manifest = dir.join("Cargo.toml");
     let manifest = manifest
         .canonicalize()
@@ -50,7 +99,7 @@ pub(crate) fn package(dir: &Path) -> Result<Package, BuildError> {
     let metadata: Metadata = serde_json::from_slice(&output)
         .map_err(|error| BuildError::Cargo { call: "metadata", reason: error.to_string() })?;
     let (mut own, mut dependencies) = (None, Vec::new());
-    for package in metadata.packages {
+    for package in &metadata.packages {
         let Some(dir) = package.manifest_path.parent() else { continue };
         if !dir.starts_with(&metadata.workspace_root) {
             let name = format!("{}-{}", package.name, package.version);
@@ -62,15 +111,16 @@ pub(crate) fn package(dir: &Path) -> Result<Package, BuildError> {
     }
     let no_package = "it is a workspace; name the directory of one plan";
     let own = own.ok_or(BuildError::NoPlan { path: manifest, reason: no_package.into() })?;
-    Ok(Package {
-        name: own.name,
-        version: own.version,
-        license: own.license,
-        repository: own.repository,
-        id: own.id,
-        workspace_root: metadata.workspace_root,
+    let package = Package {
+        name: own.name.clone(),
+        version: own.version.clone(),
+        license: own.license.clone(),
+        repository: own.repository.clone(),
+        id: own.id.clone(),
+        workspace_root: metadata.workspace_root.clone(),
         dependencies,
-    })
+    };
+    Ok((package, metadata))
 }
 
 /// Whether the compiler can emit WebAssembly.

@@ -6,6 +6,8 @@ mod build;
 mod cargo;
 mod inspect;
 mod provenance;
+mod source;
+mod statement;
 mod structure;
 mod world;
 
@@ -15,6 +17,8 @@ pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
 pub use inspect::Inspection;
 pub use provenance::Provenance;
+pub use source::{Package, Source, source};
+pub use statement::{PREDICATE_TYPE, Predicate, Statement, StatementError};
 pub use structure::{
     COMPONENTS_MAX, DEPTH_MAX, FUNCTIONS_MAX, INSTANCES_MAX, ITEMS_MAX, MODULES_MAX,
     NAME_BYTES_MAX, NESTED_TYPES_MAX, SECTIONS_MAX, TYPES_MAX,

@@ -2,6 +2,7 @@
 //! nothing but whether something is what its signature says.
 
 mod authority;
+mod bundle;
 mod certificate;
 mod dsse;
 mod error;
@@ -10,8 +11,10 @@ mod key;
 mod member;
 mod roster;
 mod seal;
+mod verdict;
 
 pub use authority::{Authority, ServerFiles};
+pub use bundle::{BUNDLE_BYTES_MAX, Bundle};
 pub use dsse::Envelope;
 pub use error::Error;
 pub use guard::{Guard, Refused};
@@ -19,3 +22,4 @@ pub use key::{Fingerprint, KeyPair, PublicKey};
 pub use member::{Identity, Member, Membership, TlsFiles};
 pub use roster::{ENTRIES_MAX, Entry, ROSTER_BYTES_MAX, Roster, Signer, federation_of};
 pub use seal::{Outgoing, Seal};
+pub use verdict::{BUNDLES_MAX, Signature, State, Trust, Verdict};

@@ -1,4 +1,7 @@
-//! `fedwasm plan`: build and inspect.
+//! `fedwasm plan`: build, inspect, sign and verify.
+
+mod sign;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -7,7 +10,7 @@ use fedwasm_researcher::{LocalFile, load_plan};
 use fedwasm_sandbox::{DataFacts, Declaration, Default, Dependency, Limits, Metadata, TensorSpec};
 use serde_json::json;
 
-use crate::command_error::{CommandError, USAGE};
+use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::commands::sandbox;
 use crate::printer::Printer;
 
@@ -22,6 +25,9 @@ pub(crate) enum Command {
         /// The component to write; NAME.wasm in the current directory if none.
         #[arg(short)]
         output: Option<PathBuf>,
+        /// Write nothing; say whether the sources give this component.
+        #[arg(long, conflicts_with = "output")]
+        reproduce: Option<PathBuf>,
     },
     /// Show what is in a component and what it asks for.
     Inspect {
@@ -31,12 +37,19 @@ pub(crate) enum Command {
         #[arg(long)]
         args: Option<PathBuf>,
     },
+    /// Sign a plan: its exact bytes, and what is known of it.
+    Sign(sign::Args),
+    /// Say who signed a plan, what it asks for, and whether it is trusted.
+    Verify(verify::Args),
 }
 
 pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        Command::Build { dir, output } => build(&dir, output, printer),
+        Command::Build { dir, reproduce: Some(file), .. } => reproduce(&dir, &file, printer),
+        Command::Build { dir, output, reproduce: None } => build(&dir, output, printer),
         Command::Inspect { file, args } => inspect(&file, args, printer),
+        Command::Sign(args) => sign::run(args, printer),
+        Command::Verify(args) => verify::run(args, printer),
     }
 }
 
@@ -58,6 +71,61 @@ fn build(
         &json!({ "plan_sha256": blob.sha256, "size": blob.size, "path": path, "name": built.name }),
     );
     Ok(())
+}
+
+/// Builds again and compares.
+fn reproduce(
+    dir: &std::path::Path,
+    file: &std::path::Path,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let known = load_plan(file)?;
+    let built = fedwasm_artifact::build(dir, &mut |line| printer.note(line))?.component;
+    let same = built.bytes() == known.bytes();
+    let differences = match (known.inspect().build, built.inspect().build) {
+        _ if same => Vec::new(),
+        (Some(known), Some(built)) => {
+            let text = |digest: fedwasm_protocol::Digest| digest.to_string();
+            [
+                ("sources", text(known.sources_sha256), text(built.sources_sha256)),
+                ("lock file", text(known.lock_sha256), text(built.lock_sha256)),
+                ("compiler", known.rustc, built.rustc),
+                ("wit-component", known.wit_component, built.wit_component),
+            ]
+            .into_iter()
+            .filter(|(_, known, built)| known != built)
+            .map(|(what, known, built)| json!({ "what": what, "known": known, "built": built }))
+            .collect()
+        }
+        _ => Vec::new(),
+    };
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": known.digest(), "built_sha256": built.digest(), "identical": same,
+            "differences": differences,
+        }),
+    );
+    if same {
+        printer.line(format!("identical   sha256:{}", known.digest()));
+        return Ok(());
+    }
+    printer.line(format!("plan        sha256:{}", known.digest()));
+    printer.line(format!("built here  sha256:{}", built.digest()));
+    for difference in &differences {
+        let text = |key: &str| difference[key].as_str().unwrap_or_default().to_owned();
+        printer.line(format!(
+            "{:<12}{} there, {} here",
+            text("what"),
+            text("known"),
+            text("built")
+        ));
+    }
+    let text = match differences.is_empty() {
+        true => "the same sources, lock file and tools give other bytes here",
+        false => "it was built from other sources or with other tools",
+    };
+    Err(CommandError::new(FAILED, format!("{}: {text}", file.display())))
 }
 
 fn inspect(

@@ -1,0 +1,127 @@
+//! `fedwasm plan sign`.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_artifact::{Component, Statement, source};
+use fedwasm_researcher::load_plan;
+use fedwasm_sandbox::Limits;
+use fedwasm_trust::{Bundle, KeyPair};
+use serde_json::json;
+
+use crate::command_error::{CommandError, FAILED, USAGE};
+use crate::commands::sandbox;
+use crate::printer::Printer;
+
+/// Sign a plan: its exact bytes, and what is known of it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The component.
+    file: PathBuf,
+    /// The signer's private key.
+    #[arg(long)]
+    key: PathBuf,
+    /// The directory of the plan crate: its revision and its dependencies go
+    /// into the statement.
+    #[arg(long)]
+    source: Option<PathBuf>,
+    /// Where the signature goes; FILE.sigstore.json if none. The statement goes beside it.
+    #[arg(short)]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    let Args { file, key, source: sources, output } = args;
+    let component = load_plan(&file)?;
+    let key = KeyPair::read(&key)?;
+    let path = output.unwrap_or_else(|| with_suffix(&file, ".sigstore.json"));
+    let sources = sources.map(|dir| source(&dir, &component)).transpose()?;
+    if let Some(source) = &sources
+        && source.modified
+    {
+        printer.note("warning: files were changed since the revision that the statement names");
+    }
+    let described = describe(&component, printer)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let statement = Statement::new(&component, &name, described, sources);
+    let signature = Bundle::sign_bytes(component.bytes(), &key)?;
+    let statement = Bundle::sign_statement(&statement.to_json(), &key)?;
+    let statement_path = statement_path(&path);
+    for path in [&path, &statement_path] {
+        check_own(path, &key)?;
+    }
+    fedwasm_folder::write_file(&path, &signature.to_json())?;
+    fedwasm_folder::write_file(&statement_path, &statement.to_json())?;
+    let fingerprint = key.public().fingerprint();
+    printer.line(format!("plan       sha256:{}", component.digest()));
+    printer.line(format!("key        {fingerprint}"));
+    printer.line(format!("signature  {}", path.display()));
+    printer.line(format!("statement  {}", statement_path.display()));
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": component.digest(), "key": fingerprint, "signature": path,
+            "statement": statement_path,
+        }),
+    );
+    Ok(())
+}
+
+/// What the plan says of itself.
+fn describe(component: &Component, printer: &Printer) -> Result<serde_json::Value, CommandError> {
+    let described = sandbox(false, printer)?.describe(component, Limits::default())?;
+    let metadata = described.metadata();
+    let description = json!({
+        "name": metadata.name, "version": metadata.version, "task": metadata.task,
+        "arguments": metadata.arguments, "dependencies": metadata.dependencies,
+    });
+    Ok(description)
+}
+
+/// Another signer's bundle is not overwritten.
+fn check_own(path: &Path, key: &KeyPair) -> Result<(), CommandError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let json = fedwasm_folder::read_file(path, fedwasm_trust::BUNDLE_BYTES_MAX)?;
+    let hint = Bundle::from_json(&json).ok().and_then(|bundle| bundle.hint());
+    match hint == Some(key.public().fingerprint()) {
+        true => Ok(()),
+        false => {
+            let text = format!(
+                "{} is another signer's; give yours a name of its own with -o, such as \
+                 PLAN.wasm.NAME.sigstore.json",
+                path.display()
+            );
+            Err(CommandError::new(USAGE, text))
+        }
+    }
+}
+
+fn statement_path(path: &Path) -> PathBuf {
+    let name = path.to_string_lossy();
+    let stem = name.strip_suffix(".sigstore.json").unwrap_or(&name);
+    format!("{stem}.statement.sigstore.json").into()
+}
+
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// All bundles beside a plan: `FILE*.sigstore.json`.
+pub(crate) fn bundles_beside(file: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry.map_err(|error| CommandError::new(FAILED, error))?;
+        let other = entry.file_name();
+        let other = other.to_string_lossy();
+        if other.starts_with(&format!("{name}.")) && other.ends_with(".sigstore.json") {
+            found.push(dir.join(&*other));
+        }
+    }
+    found.sort();
+    Ok(found)
+}

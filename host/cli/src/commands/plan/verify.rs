@@ -1,0 +1,158 @@
+//! `fedwasm plan verify`.
+
+use std::path::PathBuf;
+
+use fedwasm_artifact::{Component, Statement};
+use fedwasm_researcher::load_plan;
+use fedwasm_sandbox::Limits;
+use fedwasm_trust::{BUNDLE_BYTES_MAX, BUNDLES_MAX, Bundle, Signature, State, Trust, Verdict};
+use serde_json::{Value, json};
+
+use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
+use crate::commands::plan::sign::bundles_beside;
+use crate::printer::Printer;
+
+/// Say who signed a plan, what it asks for, and whether it is trusted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The component.
+    file: PathBuf,
+    /// Whose signatures are trusted: a trust file, or one public key.
+    #[arg(long)]
+    trust: PathBuf,
+    /// A signature or statement; all FILE*.sigstore.json if none. May be given again.
+    #[arg(long)]
+    bundle: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    let Args { file, trust, bundle } = args;
+    let component = load_plan(&file)?;
+    let trust = Trust::read(&trust)?;
+    let paths = if bundle.is_empty() { bundles_beside(&file)? } else { bundle };
+    if paths.len() > BUNDLES_MAX {
+        let text = format!("{} bundles, at most {BUNDLES_MAX} are looked at", paths.len());
+        return Err(CommandError::new(USAGE, text));
+    }
+    let mut bundles = Vec::new();
+    for path in &paths {
+        bundles.push(fedwasm_folder::read_file(path, BUNDLE_BYTES_MAX)?);
+    }
+    let (mut signatures, mut verdict) = trust.judge(component.bytes(), &bundles);
+    let mut said = None;
+    for (json, signature) in bundles.iter().zip(&mut signatures) {
+        match statement(json, signature, &trust, &component) {
+            Some(Ok(statement)) => said = Some(statement),
+            Some(Err(reason)) => {
+                signature.state = State::Failed(reason);
+                verdict = Verdict::Failed;
+            }
+            None => {}
+        }
+    }
+    show(&component, &paths, &signatures, said.as_ref(), verdict, printer);
+    match verdict {
+        Verdict::Trusted => Ok(()),
+        verdict => {
+            let text = format!("{} is {verdict}", file.display());
+            Err(CommandError::new(PLAN_REFUSED, text))
+        }
+    }
+}
+
+/// What a trusted signer says of the plan; an error if it is not about it.
+fn statement(
+    json: &[u8],
+    signature: &Signature,
+    trust: &Trust,
+    component: &Component,
+) -> Option<Result<Statement, String>> {
+    let State::Verified(name) = &signature.state else { return None };
+    if !signature.is_statement {
+        return None;
+    }
+    let key = trust.signers.iter().find(|(known, _)| known == name).map(|(_, key)| key)?;
+    let payload = Bundle::from_json(json).and_then(|bundle| bundle.verify_statement(key)).ok()?;
+    Some(Statement::about(&payload, component).map_err(|error| error.to_string()))
+}
+
+fn show(
+    component: &Component,
+    paths: &[PathBuf],
+    signatures: &[Signature],
+    said: Option<&Statement>,
+    verdict: Verdict,
+    printer: &Printer,
+) {
+    let inspection = component.inspect();
+    let limits = Limits::default();
+    let source = said.and_then(|said| said.predicate.source.as_ref());
+    let mut listed: Vec<Value> = Vec::new();
+    for (path, signature) in paths.iter().zip(signatures) {
+        let mut fields = json!(signature);
+        fields["path"] = json!(path);
+        listed.push(fields);
+    }
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": component.digest(), "size": inspection.size,
+            "world": inspection.world, "imports": inspection.imports, "signatures": listed,
+            "limits": limits, "statement": said.map(|said| &said.predicate),
+            "verdict": verdict,
+        }),
+    );
+    let line = |key: &str, value: &str| printer.line(format!("{key:<12}{value}"));
+    let name = inspection.name.unwrap_or_else(|| "unnamed".into());
+    let version = inspection.version.unwrap_or_default();
+    line("plan", &format!("{name} {version}"));
+    line("digest", &format!("sha256:{}, {} bytes", component.digest(), inspection.size));
+    line("world", &inspection.world);
+    if signatures.is_empty() {
+        line("signatures", "none");
+    }
+    for (index, signature) in signatures.iter().enumerate() {
+        let what = if signature.is_statement { "statement" } else { "bytes" };
+        let key = signature.key.map_or("a key without a name".to_owned(), |key| key.short());
+        let text = match &signature.state {
+            State::Verified(name) => format!("OK       {what} by {name} ({key})"),
+            State::Unknown => format!("UNKNOWN  {what} by {key}, not in the trust file"),
+            State::Failed(reason) => format!("FAILED   {what} by {key}: {reason}"),
+        };
+        line(if index == 0 { "signatures" } else { "" }, &text);
+    }
+    let imports = inspection.imports;
+    line("imports", &format!("{} allowed, 0 denied: {}", imports.len(), imports.join(", ")));
+    line("limits", &shown(&limits));
+    match said.map(|said| &said.predicate) {
+        Some(said) => {
+            let arguments = said.description["arguments"].as_array().map_or(0, Vec::len);
+            line("arguments", &format!("{arguments} declared (`plan inspect` lists them)"));
+            if let Some(build) = &said.build {
+                let lock = build.lock_sha256;
+                line("built with", &format!("{}, lock file sha256:{lock}", build.rustc));
+            }
+        }
+        None => line("statement", "none of a trusted signer"),
+    }
+    if let Some(source) = source {
+        let modified = if source.modified { ", files changed since" } else { "" };
+        let revision = source.revision.as_deref().unwrap_or("not under git");
+        line("revision", &format!("{revision}{modified}"));
+        let packages = source.dependencies.iter();
+        let packages: Vec<String> =
+            packages.map(|package| format!("{} {}", package.name, package.version)).collect();
+        line("packages", &format!("{}: {}", packages.len(), packages.join(", ")));
+    }
+    line("verdict", &verdict.to_string());
+}
+
+/// What it may use on this machine if nothing else is said.
+fn shown(limits: &Limits) -> String {
+    format!(
+        "{} MiB of memory, {} s a call, {} MiB of tensors",
+        limits.memory_bytes_max >> 20,
+        limits.time_ms_max / 1_000,
+        limits.declared_bytes_max >> 20,
+    )
+}

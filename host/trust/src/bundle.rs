@@ -1,0 +1,191 @@
+//! Sigstore bundles v0.3 (github.com/sigstore/protobuf-specs, `bundle.proto`), detached: a
+//! signature of a file's exact bytes, or of a statement about it in a DSSE envelope. The key is
+//! named by a hint alone, so a bundle brings no trust of its own.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fedwasm_protocol::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Envelope, Error, Fingerprint, KeyPair, PublicKey};
+
+/// The media type of a bundle.
+const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// The payload type of an in-toto statement.
+const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+/// The largest bundle that is read, in bytes.
+pub const BUNDLE_BYTES_MAX: u64 = 1 << 20;
+const WHAT: &str = "the plan";
+
+/// A detached signature.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bundle {
+    media_type: String,
+    verification_material: Material,
+    #[serde(flatten)]
+    content: Content,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Material {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    public_key: Option<Hint>,
+    #[serde(default)]
+    tlog_entries: Vec<Value>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Hint {
+    #[serde(default)]
+    hint: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Content {
+    #[serde(rename_all = "camelCase")]
+    MessageSignature {
+        message_digest: MessageDigest,
+        signature: String,
+    },
+    DsseEnvelope(Envelope),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct MessageDigest {
+    algorithm: String,
+    digest: String,
+}
+
+impl Bundle {
+    /// Signs the exact bytes of a file.
+    ///
+    /// # Errors
+    /// [`Error::Randomness`].
+    pub fn sign_bytes(bytes: &[u8], key: &KeyPair) -> Result<Self, Error> {
+        let digest = STANDARD.encode(Digest::of(bytes).as_bytes());
+        let message_digest = MessageDigest { algorithm: "SHA2_256".into(), digest };
+        let signature = STANDARD.encode(key.sign(bytes)?);
+        Ok(Self::new(Content::MessageSignature { message_digest, signature }, key))
+    }
+
+    /// Signs an in-toto statement.
+    ///
+    /// # Errors
+    /// [`Error::Randomness`].
+    pub fn sign_statement(statement: &[u8], key: &KeyPair) -> Result<Self, Error> {
+        let envelope = Envelope::sign(STATEMENT_TYPE, statement, key)?;
+        Ok(Self::new(Content::DsseEnvelope(envelope), key))
+    }
+
+    fn new(content: Content, key: &KeyPair) -> Self {
+        let hint = Some(Hint { hint: key.public().fingerprint().to_string() });
+        let verification_material = Material { public_key: hint, tlog_entries: Vec::new() };
+        Self { media_type: MEDIA_TYPE.into(), verification_material, content }
+    }
+
+    /// Reads a bundle; nothing in it is believed.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn from_json(json: &[u8]) -> Result<Self, Error> {
+        let malformed = |reason: String| Error::Malformed { what: "the bundle".into(), reason };
+        let this: Self =
+            serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;
+        match this.media_type == MEDIA_TYPE {
+            true => Ok(this),
+            false => Err(malformed(format!("another media type than {MEDIA_TYPE}"))),
+        }
+    }
+
+    /// Writes it as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Texts alone cannot fail.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    /// The key that it says it is of. A hint, and no more.
+    pub fn hint(&self) -> Option<Fingerprint> {
+        self.verification_material.public_key.as_ref()?.hint.parse().ok()
+    }
+
+    /// Whether it holds a statement and not a signature of the bytes.
+    pub fn is_statement(&self) -> bool {
+        matches!(self.content, Content::DsseEnvelope(_))
+    }
+
+    /// Checks that `key` signed exactly these bytes.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], [`Error::Malformed`].
+    pub fn verify_bytes(&self, bytes: &[u8], key: &PublicKey) -> Result<(), Error> {
+        let malformed = |reason: &str| Error::Malformed {
+            what: "the bundle".into(),
+            reason: reason.to_owned(),
+        };
+        let Content::MessageSignature { message_digest, signature } = &self.content else {
+            return Err(malformed("it holds a statement"));
+        };
+        let digest = STANDARD.encode(Digest::of(bytes).as_bytes());
+        if message_digest.algorithm != "SHA2_256" || message_digest.digest != digest {
+            return Err(malformed("it is of other bytes"));
+        }
+        let signature = STANDARD.decode(signature).map_err(|_| malformed("no base64"))?;
+        key.verify(WHAT, bytes, &signature)
+    }
+
+    /// Returns the statement if `key` signed it.
+    ///
+    /// # Errors
+    /// [`Error::Signature`], [`Error::Malformed`].
+    pub fn verify_statement(&self, key: &PublicKey) -> Result<Vec<u8>, Error> {
+        match &self.content {
+            Content::DsseEnvelope(envelope) => {
+                envelope.verify("the statement", STATEMENT_TYPE, key)
+            }
+            Content::MessageSignature { .. } => Err(Error::Malformed {
+                what: "the bundle".into(),
+                reason: "it holds no statement".into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_sign_exact_bytes_and_statements() {
+        let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let bundle = Bundle::sign_bytes(b"plan", &key).unwrap();
+        let bundle = Bundle::from_json(&bundle.to_json()).unwrap();
+        bundle.verify_bytes(b"plan", key.public()).unwrap();
+        assert_eq!(bundle.hint(), Some(key.public().fingerprint()));
+        assert!(bundle.verify_bytes(b"plam", key.public()).is_err());
+        assert!(bundle.verify_bytes(b"plan", other.public()).is_err());
+        assert!(bundle.verify_statement(key.public()).is_err());
+        let statement = Bundle::sign_statement(b"{}", &key).unwrap();
+        let statement = Bundle::from_json(&statement.to_json()).unwrap();
+        assert_eq!(statement.verify_statement(key.public()).unwrap(), b"{}");
+        assert!(statement.verify_statement(other.public()).is_err());
+        assert!(statement.is_statement() && !bundle.is_statement());
+    }
+
+    #[test]
+    fn bundles_that_are_none_are_refused() {
+        let key = KeyPair::generate().unwrap();
+        let good = Bundle::sign_bytes(b"plan", &key).unwrap().to_json();
+        let good = String::from_utf8(good).unwrap();
+        for (from, to) in
+            [(MEDIA_TYPE, "application/x"), ("messageSignature", "signature"), ("{", "[")]
+        {
+            assert!(Bundle::from_json(good.replace(from, to).as_bytes()).is_err(), "{from}");
+        }
+        let other = Bundle::from_json(good.replace("SHA2_256", "SHA2_512").as_bytes()).unwrap();
+        assert!(other.verify_bytes(b"plan", key.public()).is_err());
+    }
+}
