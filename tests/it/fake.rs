@@ -79,7 +79,7 @@ impl Fake {
                     vec![Body::SearchReply(SearchReply { datasets: vec![dataset] })]
                 }
                 Body::Approval(_) => {
-                    vec![Body::ApprovalReply(ApprovalReply { status })]
+                    vec![Body::ApprovalReply(ApprovalReply { status, note: String::new() })]
                 }
                 Body::Ping => vec![Body::Pong],
                 Body::Round(request) => behaviour(request).unwrap_or_else(|| vec![usual(request)]),

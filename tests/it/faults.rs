@@ -39,6 +39,7 @@ fn fault_01_mistakes_are_values_and_nothing_half_built_remains() {
     let file = fedwasm_researcher::ExperimentFile::parse(&file, dir.path()).unwrap();
     let options = fedwasm_researcher::ExperimentOptions {
         component: fedwasm_researcher::load_plan(&plan()).unwrap(),
+        signatures: Vec::new(),
         sandbox: crate::support::workers(),
         file,
         random_seed: 1,

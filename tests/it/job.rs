@@ -441,6 +441,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
     let file = ExperimentFile::read(&experiment).unwrap();
     let options = JobOptions {
         component: load_plan(&file.plan).unwrap(),
+        signatures: Vec::new(),
         sandbox: workers(),
         strict: false,
         limits: file.limits.clone(),
@@ -691,8 +692,15 @@ fn an_aggregator_of_one_s_own_can_be_used() {
     let file = ExperimentFile::read(&federation.experiment(|text| text)).unwrap();
     let component = load_plan(&file.plan).unwrap();
     let sandbox = workers();
-    let options =
-        ExperimentOptions { file, component, sandbox, random_seed: 42, out: None, resume: false };
+    let options = ExperimentOptions {
+        file,
+        component,
+        signatures: Vec::new(),
+        sandbox,
+        random_seed: 42,
+        out: None,
+        resume: false,
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (ours, first) = runtime.block_on(async {
         let (_stop, stopped) = tokio::sync::watch::channel(false);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod aggregators;
+mod approval;
 mod attacks;
 mod cli;
 mod demo;

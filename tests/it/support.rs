@@ -108,6 +108,11 @@ impl Fedwasm {
         self
     }
 
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.0.args(args);
+        self
+    }
+
     pub fn env(mut self, key: &str, value: &str) -> Self {
         self.0.env(key, value);
         self
@@ -257,6 +262,7 @@ impl Federation {
         // It enrols with the real one.
         let own = &self.repository;
         fedwasm(&["node", "init", "--id", id, "--mqtt", &self.mqtt, "--repository", own])
+            .args(&["--approve", "any"])
             .arg(&dir)
             .ok();
         let config = std::fs::read_to_string(dir.join("node.toml")).unwrap();

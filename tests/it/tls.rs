@@ -127,6 +127,7 @@ impl Tls {
         let dir = self.path(id);
         let (mqtt, repository) = (&self.mqtt, &self.repository);
         fedwasm(&["node", "init", "--id", id, "--mqtt", mqtt, "--repository", repository])
+            .args(&["--approve", "any"])
             .arg(&dir)
             .ok();
         // Without having joined it does not serve.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedwasm_folder::Folder;
-use fedwasm_node::{Datasets, NodeConfig};
+use fedwasm_node::{Datasets, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
     LocalFile, LocalJob, LocalOptions, LocalResult, Sandbox, WorkerOptions, load_plan,
@@ -99,6 +99,7 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
     let file = ExperimentFile { aggregator: AggregatorArgs::Scaffold { server_lr: 1.0 }, ..file };
     let options = ExperimentOptions {
         component: load_plan(&root().join("plugins/dist/logistic-regression.wasm"))?,
+        signatures: Vec::new(),
         sandbox: Sandbox::new(WorkerOptions::default())?,
         file,
         random_seed: 42,
@@ -128,7 +129,9 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
 
 /// What `fedwasm node init` and `node dataset add` do.
 fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> {
-    let config = NodeConfig::new(id.parse()?, mqtt.into(), repository.into());
+    let mut config = NodeConfig::new(id.parse()?, mqtt.into(), repository.into());
+    // Whoever wrote the plan runs the nodes, too.
+    config.approval.policy = Policy::Any;
     config.create(dir)?;
     let folder = Folder::open(dir)?;
     let data = root().join("examples/data/breast_cancer.csv");

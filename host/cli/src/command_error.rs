@@ -85,7 +85,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
                 let all = |reason| !refused.is_empty() && refused.iter().all(|r| r.1 == reason);
                 match () {
                     () if all(Reason::PlanFailed) => PLAN_FAILED,
-                    () if all(Reason::PlanRefused) => PLAN_REFUSED,
+                    () if all(Reason::PlanRefused) || all(Reason::NotApproved) => PLAN_REFUSED,
                     () if all(Reason::BadRequest) || all(Reason::Unsupported) => USAGE,
                     () => NODES,
                 }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{NodeId, Participant};
 use fedwasm_sandbox::Limits;
-use fedwasm_trust::Identity;
+use fedwasm_trust::{Identity, KeyPair};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{ApprovalConfig, Error};
 
 const FILE: &str = "node.toml";
+/// The key with which the node's operator decides on plans, unless it is elsewhere.
+pub const OPERATOR_KEY: &str = "operator.pem";
 /// The node's key and what it knows of its federation.
 const IDENTITY: &str = "identity";
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -38,6 +40,8 @@ pub struct NodeConfig {
     /// a revoked key may still count. Default 30.
     #[serde(default = "thirty")]
     pub roster_refresh_s: u64,
+    /// Which plans may run here.
+    pub approval: ApprovalConfig,
     /// What plans may use here.
     #[serde(default)]
     pub limits: Limits,
@@ -58,22 +62,28 @@ impl NodeConfig {
             strict: false,
             worker: None,
             roster_refresh_s: thirty(),
+            approval: ApprovalConfig::default(),
             limits: Limits::default(),
         }
     }
 
-    /// Makes the directory of a new node, with a key of its own.
+    /// Makes the directory of a new node, with a key of its own, and one of its operator unless
+    /// that is given.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Transport`] if an address is none,
     /// [`Error::Trust`], [`Error::Io`].
-    pub fn create(&self, dir: &Path) -> Result<Identity, Error> {
+    pub fn create(&mut self, dir: &Path) -> Result<Identity, Error> {
         self.mqtt.parse::<fedwasm_transport::BrokerUrl>()?;
         self.repository.parse::<fedwasm_transport::RepositoryUrl>()?;
         // Scales and states follow from data: they are nobody else's.
         let folder = Folder::create_private(dir)?;
         if folder.has(FILE) {
             return Err(Error::Exists { dir: dir.to_owned() });
+        }
+        if self.approval.operator.is_none() {
+            let operator = KeyPair::create(&dir.join(OPERATOR_KEY))?;
+            self.approval.operator = Some(operator.public().clone());
         }
         let text = toml::to_string_pretty(self)
             .map_err(|error| Error::Damaged { file: FILE.into(), reason: error.to_string() })?;

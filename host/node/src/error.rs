@@ -69,6 +69,27 @@ pub enum Error {
     /// Broker or repository.
     #[error(transparent)]
     Transport(#[from] fedwasm_transport::Error),
+    /// No plan of this digest.
+    #[error("no plan {digest} is registered; `fedwasm node plan list` shows them")]
+    NoPlan {
+        /// The digest.
+        digest: String,
+    },
+    /// Too many plans wait for a decision.
+    #[error("{max} plans of this researcher wait for a decision already")]
+    TooManyPlans {
+        /// The bound.
+        max: u64,
+    },
+    /// The registry.
+    #[error("registry.db: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The log is not what it was.
+    #[error("the log was tampered with: {reason}")]
+    Log {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Keys and signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),

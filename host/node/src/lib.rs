@@ -2,17 +2,26 @@
 //! its replies. What leaves it is parameters and metrics, never a row, a path
 //! or a detail of a plan's fault.
 
+mod approval;
+mod ask;
+mod bounds;
 mod config;
+mod database;
 mod datasets;
 mod demands;
 mod error;
+mod log;
 mod progress;
 mod round;
 mod serve;
 mod state;
 mod worker;
 
-pub use config::NodeConfig;
+pub use approval::{ApprovalConfig, Decision, KnownPlan, Policy, Ruling};
+pub use bounds::{Bound, BoundError};
+pub use config::{NodeConfig, OPERATOR_KEY};
+pub use database::Database;
 pub use datasets::{Dataset, Datasets};
 pub use error::Error;
+pub use log::{Checkpoint, LogEntry, verify_checkpoint};
 pub use serve::serve;

@@ -20,6 +20,7 @@ use fedwasm_sandbox::{
 use fedwasm_training::{Before, Events, Examples, Round, Turn};
 
 use crate::Dataset;
+use crate::approval::ApprovedPlan;
 use crate::state::{Owner, States, claim};
 
 /// Compiled plans that are kept.
@@ -102,11 +103,12 @@ impl Workshop {
     }
 
     /// Returns the plan with the worker that belongs to this dataset; `fetched`
-    /// are its bytes, if they had to be fetched.
+    /// are its bytes, if they had to be fetched. What is compiled is the very bytes whose
+    /// digest was approved.
     fn plan(
         &mut self,
         request: &RoundRequest,
-        fetched: Option<Vec<u8>>,
+        (approved, fetched): (&ApprovedPlan, Option<Vec<u8>>),
         (researcher, dataset, cancel): (&ResearcherId, &Dataset, &Cancel),
     ) -> Result<Described, Refusal> {
         let strict = self.strict || request.strict;
@@ -114,7 +116,7 @@ impl Workshop {
         let key = PlanKey {
             researcher: researcher.clone(),
             experiment: request.experiment_id.clone(),
-            plan: request.plan.sha256,
+            plan: *approved.digest(),
             dataset: request.dataset_id.clone(),
             path: dataset.path.clone(),
             strict,
@@ -125,7 +127,7 @@ impl Workshop {
         }
         let known = self.plans.iter().find(|(known, _)| known.plan == key.plan);
         let component = match (fetched, known) {
-            (Some(bytes), _) => Component::admit_as(bytes, &request.plan.sha256)
+            (Some(bytes), _) => Component::admit_as(bytes, approved.digest())
                 .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?,
             (None, Some((_, known))) => known.component().clone(),
             (None, None) => {
@@ -149,7 +151,7 @@ impl Workshop {
     pub(crate) fn prepare(
         &mut self,
         request: &RoundRequest,
-        fetched: Option<Vec<u8>>,
+        plan: (&ApprovedPlan, Option<Vec<u8>>),
         (node, researcher, cancel): (&NodeId, &ResearcherId, &Cancel),
         dataset: &Dataset,
         folder: &Arc<Folder>,
@@ -159,7 +161,7 @@ impl Workshop {
         let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
         let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
         let whose = (researcher, dataset, cancel);
-        let plan = self.plan(request, fetched, whose)?.with_limits(&request.limits);
+        let plan = self.plan(request, plan, whose)?.with_limits(&request.limits);
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
         let round = Round::new(&plan, model, training, aggregator, &facts);

@@ -7,22 +7,27 @@ use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalStatus, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Presence,
-    Reason, Recipient, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
+    ApprovalRequest, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Presence, Reason, Recipient,
+    Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
 };
 use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
-use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join};
+use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
 use fedwasm_trust::{Member, Outgoing};
-use tokio::sync::mpsc;
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc};
 
+use crate::approval::Approvals;
+use crate::ask::Clerk;
 use crate::round::{Workshop, refusal};
 use crate::worker::Worker;
-use crate::{Datasets, Error, NodeConfig, demands};
+use crate::{Database, Datasets, Error, NodeConfig, demands};
 
 /// Compiled plans, in the node's directory.
 const CACHE: &str = "compiled";
 /// Rounds that wait for the one that runs.
 const QUEUE_MAX: usize = 8;
+/// Questions about plans that are answered at once.
+const QUESTIONS_MAX: usize = 8;
 /// The longest time that a researcher may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -81,6 +86,13 @@ pub async fn serve(
         member: Arc::clone(&member),
         repository: repository.clone(),
     };
+    let database = Database::of_member(dir, &member)?;
+    let approvals = Approvals::new(dir, config.approval.clone(), database.clone())?;
+    let rules = json!({
+        "approval": approvals.rules(), "limits": config.limits, "strict": config.strict,
+        "force_secure_aggregation": config.force_secure_aggregation,
+    });
+    database.record_policy(&rules, now_ms())?;
     let mut link = Link::connect(options).await?;
     let workshop = Workshop::new(sandbox, config.strict, config.limits.clone());
     let worker = Worker {
@@ -90,7 +102,9 @@ pub async fn serve(
         workshop: Arc::new(Mutex::new(workshop)),
         params: None,
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
+        approvals: approvals.clone(),
     };
+    let clerk = Clerk { approvals, database, repository: repository.clone() };
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
     let work = tokio::spawn(work(worker, queue, link.sender()));
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
@@ -100,6 +114,8 @@ pub async fn serve(
         folder,
         jobs,
         cancels: HashMap::new(),
+        clerk,
+        questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         sender: link.sender(),
         force_secagg: config.force_secure_aggregation,
     };
@@ -166,6 +182,9 @@ struct Node {
     jobs: mpsc::Sender<Job>,
     /// Who waits for each round, and how it is called off.
     cancels: HashMap<RequestId, (Asked, Cancel)>,
+    clerk: Clerk,
+    /// Questions about plans that may be under way.
+    questions: Arc<Semaphore>,
     sender: Sender,
     force_secagg: bool,
 }
@@ -219,15 +238,27 @@ impl Node {
                 None
             }
             Body::Ping => Some(Body::Pong),
-            // There is no approval registry: any plan that is admitted runs.
-            Body::Approval(_) => {
-                Some(Body::ApprovalReply(ApprovalReply { status: ApprovalStatus::NotRequired }))
-            }
+            Body::Approval(request) => self.ask(&asked, request),
             _ => return tracing::warn!("a {} is ignored", header.kind),
         };
         if let Some(body) = reply {
             send(&self.sender, &asked, body).await;
         }
+    }
+
+    /// Has a question about a plan answered, which may take a while.
+    fn ask(&self, asked: &Asked, request: ApprovalRequest) -> Option<Body> {
+        let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
+            let text = format!("{QUESTIONS_MAX} questions about plans wait already");
+            return Some(Body::Refused(refusal(Reason::Busy, text)));
+        };
+        let (clerk, sender, asked) = (self.clerk.clone(), self.sender.clone(), asked.clone());
+        tokio::spawn(async move {
+            let answer = clerk.answer(asked.researcher.clone(), request).await;
+            send(&sender, &asked, answer).await;
+            drop(permit);
+        });
+        None
     }
 
     fn search(&self, tags: &[String]) -> Body {

@@ -11,8 +11,9 @@ use fedwasm_protocol::{
     Refusal, RequestId, ResearcherId, RoundReply, RoundRequest,
 };
 use fedwasm_sandbox::Cancel;
-use fedwasm_transport::Repository;
+use fedwasm_transport::{Repository, now_ms};
 
+use crate::approval::Approvals;
 use crate::progress::Teller;
 use crate::round::{Fetched, Workshop, refusal};
 use crate::{Dataset, demands};
@@ -30,6 +31,8 @@ pub(crate) struct Worker {
     pub(crate) params: Option<(Digest, Arc<Vec<u8>>)>,
     /// The most bytes of parameters.
     pub(crate) params_bytes_max: u64,
+    /// Which plans may run.
+    pub(crate) approvals: Approvals,
 }
 
 impl Worker {
@@ -49,6 +52,12 @@ impl Worker {
             .of_experiment(&request.experiment_id)
             .for_recipients(vec![Participant::researcher(&researcher)]);
         let start = Instant::now();
+        // Looked at for every round, so that revoking stops the next one.
+        let (request, approvals) = (Arc::new(request), self.approvals.clone());
+        let approved = {
+            let (request, researcher) = (Arc::clone(&request), researcher.clone());
+            blocking(move || approvals.approve(&request, &researcher, now_ms())).await?
+        };
         let plan = self.fetch_plan(&request.plan).await?;
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
@@ -58,13 +67,13 @@ impl Worker {
         timing.download_ms = ms(start);
 
         let start = Instant::now();
-        let request = Arc::new(request);
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
             let (request, node) = (Arc::clone(&request), self.node.clone());
             let cancel = cancel.clone();
             blocking(move || {
                 let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
+                let plan = (&approved, plan);
                 workshop.prepare(&request, plan, (&node, &researcher, &cancel), &dataset, &folder)
             })
             .await?
@@ -143,7 +152,7 @@ impl Worker {
     }
 }
 
-fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
+pub(crate) fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
     match blob.size > max {
         true => {
             let message = format!("{what} of {} bytes, at most {max} are accepted", blob.size);
@@ -153,11 +162,11 @@ fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
     }
 }
 
-fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
+pub(crate) fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
     refusal(Reason::Blob, error.to_string())
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(work).await {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ApprovalReply, ApprovalRequest, Digest, EnvelopeError, Payload, Presence, Progress, Refusal,
-    Role, RoundReply, RoundRequest, SearchReply, SearchRequest, printable,
+    Role, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, printable,
 };
 
 /// The deepest nesting of a message; a round needs 6. Arguments are buffered
@@ -129,7 +129,10 @@ impl Body {
                 let params = reply.params.map(|params| params.sha256);
                 params.into_iter().chain(of(&reply.aux)).collect()
             }
-            Self::Approval(request) => vec![request.plan.sha256],
+            Self::Approval(request) => {
+                let signatures = request.signatures.iter().take(SIGNATURES_MAX);
+                [&request.plan].into_iter().chain(signatures).map(|blob| blob.sha256).collect()
+            }
             _ => Vec::new(),
         }
     }

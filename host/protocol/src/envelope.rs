@@ -13,12 +13,12 @@ pub const PROTOCOL_VERSION: u16 = 2;
 /// The largest message, in bytes. Control only: components and parameters
 /// travel by digest.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// The largest header, in bytes; one with eight digests has 1,200.
+/// The largest header, in bytes; one with all digests has 1,600.
 pub const HEADER_BYTES_MAX: usize = 2 << 10;
 /// The longest signature, in bytes: ECDSA over P-256 as DER has 72 at most.
 pub const SIGNATURE_BYTES_MAX: usize = 80;
 /// The most digests that a header names.
-pub const REFERS_MAX: usize = 8;
+pub const REFERS_MAX: usize = 12;
 
 /// What may follow a signature's domain, so that no signature of one kind of
 /// thing is one of another.
@@ -300,7 +300,8 @@ mod tests {
             let error = read(&other).unwrap_err();
             assert!(matches!(error, EnvelopeError::Contradiction { .. }), "{error}");
         }
-        let many = sealed(Vec::new(), |header| header.refers = vec![Digest::of(b"x"); 9]);
+        let many =
+            sealed(Vec::new(), |header| header.refers = vec![Digest::of(b"x"); REFERS_MAX + 1]);
         assert!(matches!(many.header(), Err(EnvelopeError::Malformed { .. })));
     }
 

@@ -36,7 +36,7 @@ pub use limits::{LimitArgs, Limits};
 pub use message::{
     ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, KEPT_STATES_MAX,
     Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason, Refusal, RoundReply,
-    RoundRequest, SearchReply, SearchRequest, SecaggArgs,
+    RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggArgs,
 };
 pub use metric::Metric;
 pub use participant::{Participant, Role};

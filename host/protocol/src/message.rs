@@ -12,6 +12,9 @@ use crate::{
 /// The most earlier states of an experiment that a node keeps.
 pub const KEPT_STATES_MAX: usize = 64;
 
+/// The most signatures of a plan that a node looks at.
+pub const SIGNATURES_MAX: usize = 8;
+
 /// Named numbers, such as `accuracy`.
 pub type Metrics = BTreeMap<String, f64>;
 
@@ -212,6 +215,8 @@ pub struct Point {
 pub struct ApprovalRequest {
     /// The component.
     pub plan: BlobRef,
+    /// Its signatures, Sigstore bundles, at most [`SIGNATURES_MAX`].
+    pub signatures: Vec<BlobRef>,
 }
 
 /// Whether the node would run it.
@@ -220,6 +225,8 @@ pub struct ApprovalRequest {
 pub struct ApprovalReply {
     /// The plan's standing at the node.
     pub status: ApprovalStatus,
+    /// Why, in the words of whoever decided; may be empty.
+    pub note: String,
 }
 
 /// A plan's standing at a node.
@@ -232,6 +239,10 @@ pub enum ApprovalStatus {
     Approved,
     /// Somebody at the node rejected it.
     Rejected,
+    /// Somebody at the node took its approval back.
+    Revoked,
+    /// Its approval is over.
+    Expired,
     /// Nobody at the node has decided yet.
     Pending,
     /// The node never saw it.
@@ -251,6 +262,8 @@ impl std::fmt::Display for ApprovalStatus {
             Self::NotRequired => "approval not required",
             Self::Approved => "approved",
             Self::Rejected => "rejected",
+            Self::Revoked => "revoked",
+            Self::Expired => "no longer approved",
             Self::Pending => "pending",
             Self::NotRegistered => "not registered",
         })
@@ -282,6 +295,8 @@ pub enum Reason {
     Dataset,
     /// A blob is absent or not what its digest says.
     Blob,
+    /// Nobody at the node allowed the plan to run, or not like this.
+    NotApproved,
     /// The plan is not admitted.
     PlanRefused,
     /// The plan failed: panic, limit, bad output.
@@ -302,6 +317,7 @@ impl std::fmt::Display for Reason {
             Self::BadRequest => "bad request",
             Self::Dataset => "dataset",
             Self::Blob => "blob",
+            Self::NotApproved => "not approved",
             Self::PlanRefused => "plan refused",
             Self::PlanFailed => "plan failed",
             Self::State => "state",

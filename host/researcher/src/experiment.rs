@@ -33,6 +33,8 @@ pub struct ExperimentOptions {
     pub file: ExperimentFile,
     /// The plan.
     pub component: Component,
+    /// Its signatures, Sigstore bundles as JSON.
+    pub signatures: Vec<Vec<u8>>,
     /// Where the researcher asks it for its shapes and initial parameters.
     pub sandbox: Sandbox,
     /// Where all randomness comes from; a breakpoint's own wins.
@@ -70,8 +72,10 @@ pub struct ExperimentResult {
 /// let file = ExperimentFile::read(Path::new("experiment.toml"))?;
 /// let component = load_plan(&file.plan)?;
 /// let sandbox = Sandbox::new(WorkerOptions::of_user())?;
-/// let options =
-///     ExperimentOptions { file, component, sandbox, random_seed: 42, out: None, resume: false };
+/// let (signatures, out) = (Vec::new(), None);
+/// let options = ExperimentOptions {
+///     file, component, signatures, sandbox, random_seed: 42, out, resume: false,
+/// };
 /// let (_stop, stopped) = tokio::sync::watch::channel(false);
 /// let mut events = |event: Event| println!("{event:?}");
 /// let mut experiment = Experiment::start(options, stopped, &mut events).await?;
@@ -150,7 +154,8 @@ impl Experiment {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let ExperimentOptions { file, component, sandbox, random_seed, out, resume } = options;
+        let ExperimentOptions { file, component, signatures, sandbox, random_seed, out, resume } =
+            options;
         for (key, set) in
             [("save_breakpoints", file.save_breakpoints), ("tensorboard", file.tensorboard)]
         {
@@ -168,7 +173,8 @@ impl Experiment {
             check_same(breakpoint, &file, &component, path)?;
         }
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
-        let job_options = job_options(&file, (&component, &sandbox), &*aggregator, random_seed);
+        let job_options =
+            job_options(&file, (&component, &signatures, &sandbox), &*aggregator, random_seed);
         let (job, history, round) = match breakpoint {
             Some(Breakpoint { round, job, aggregator: state, history, .. }) => {
                 aggregator.restore(&state)?;

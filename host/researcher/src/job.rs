@@ -11,7 +11,7 @@ use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
     INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Progress, Reason, ResearcherId,
-    RoundReply, RoundRequest, SecaggArgs, TrainingArgs, printable, seed,
+    RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, TrainingArgs, printable, seed,
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
@@ -26,6 +26,9 @@ use crate::requests::{Answer, Requests, Seen};
 use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
 
+/// How long nodes may take to say whether they would run a plan: those that do not know it
+/// fetch it first.
+const APPROVAL_TIME_MAX: Duration = Duration::from_secs(60);
 /// The most warnings that are told.
 const WARNINGS_MAX: usize = 1_000;
 
@@ -34,6 +37,8 @@ const WARNINGS_MAX: usize = 1_000;
 pub struct JobOptions {
     /// The plan.
     pub component: Component,
+    /// Its signatures, Sigstore bundles as JSON.
+    pub signatures: Vec<Vec<u8>>,
     /// Where the researcher asks it for its shapes and initial parameters.
     pub sandbox: Sandbox,
     /// Whether nodes run it in the strict profile.
@@ -333,9 +338,16 @@ impl Job {
         &mut self,
         events: Events<'_>,
     ) -> Result<BTreeMap<NodeId, ApprovalStatus>, Error> {
-        let request = || Body::Approval(ApprovalRequest { plan: self.plan });
+        let mut signatures = Vec::new();
+        for signature in self.options.signatures.iter().take(SIGNATURES_MAX) {
+            signatures.push(self.store(signature.clone()).await?);
+        }
+        let request = || {
+            let signatures = signatures.clone();
+            Body::Approval(ApprovalRequest { plan: self.plan, signatures })
+        };
         let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
-        let answers = self.requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+        let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_, _| {}).await?;
         let mut standing = BTreeMap::new();
         for (node, (answer, _)) in answers {
             match answer {
@@ -343,9 +355,10 @@ impl Job {
                     standing.insert(node, reply.status);
                 }
                 Answer::Reply(Body::ApprovalReply(reply)) => {
-                    let text = format!("the plan is {} there", reply.status);
+                    let note = if reply.note.is_empty() { "" } else { ": " };
+                    let text = format!("the plan is {} there{note}{}", reply.status, reply.note);
                     standing.insert(node.clone(), reply.status);
-                    self.drop_node(node, 0, Reason::PlanRefused, text, Away::Out, events);
+                    self.drop_node(node, 0, Reason::NotApproved, text, Away::Out, events);
                 }
                 other => self.drop_for(node, 0, other, events),
             }

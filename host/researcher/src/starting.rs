@@ -89,12 +89,13 @@ pub(crate) fn missing(file: &ExperimentFile, job: &Job) -> Vec<(NodeId, Reason, 
 /// What a job is told of an experiment.
 pub(crate) fn job_options(
     file: &ExperimentFile,
-    (component, sandbox): (&Component, &Sandbox),
+    (component, signatures, sandbox): (&Component, &[Vec<u8>], &Sandbox),
     aggregator: &dyn Aggregator,
     random_seed: u64,
 ) -> JobOptions {
     JobOptions {
         component: component.clone(),
+        signatures: signatures.to_vec(),
         sandbox: sandbox.clone(),
         strict: file.strict,
         limits: file.limits.clone(),

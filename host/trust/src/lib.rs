@@ -9,6 +9,7 @@ mod error;
 mod guard;
 mod key;
 mod member;
+pub mod merkle;
 mod roster;
 mod seal;
 mod verdict;

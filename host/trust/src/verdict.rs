@@ -11,7 +11,7 @@ use crate::{Bundle, Error, Fingerprint, PublicKey};
 /// The largest trust file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The most bundles of a plan that are looked at.
-pub const BUNDLES_MAX: usize = 16;
+pub const BUNDLES_MAX: usize = fedwasm_protocol::SIGNATURES_MAX;
 
 /// Whose signatures of plans are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,6 +131,20 @@ impl Trust {
             return Err(malformed(format!("threshold is {threshold}, with {n} signers")));
         }
         Ok(Self { signers, threshold, revoked: file.revoked })
+    }
+
+    /// Writes it as a trust file that needs no other file.
+    pub fn to_toml(&self) -> String {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        let revoked: Vec<String> =
+            self.revoked.iter().map(|digest| quoted(&digest.to_string())).collect();
+        let mut text =
+            format!("threshold = {}\nrevoked = [{}]\n", self.threshold, revoked.join(", "));
+        for (name, key) in &self.signers {
+            let (name, key) = (quoted(name), quoted(&String::from(key.clone())));
+            text += &format!("\n[[signer]]\nname = {name}\nkey = {key}\n");
+        }
+        text
     }
 
     /// Looks at the signatures of a plan.

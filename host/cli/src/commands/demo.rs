@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fedwasm_artifact::Component;
-use fedwasm_node::{Datasets, NodeConfig};
+use fedwasm_node::{Datasets, NodeConfig, Policy};
 use fedwasm_params::Params;
 use fedwasm_protocol::{DataArgs, Evaluation};
 use fedwasm_researcher::{
@@ -14,6 +14,7 @@ use fedwasm_researcher::{
 };
 use fedwasm_sandbox::{Cancel, LimitArgs};
 use fedwasm_training::Preprocessing;
+use fedwasm_trust::{KeyPair, Trust};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::command_error::{CommandError, FAILED};
 use crate::commands::evaluate::load_preprocessing;
+use crate::commands::plan::sign;
 use crate::commands::{blocking, experiment, sandbox};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
@@ -87,6 +89,13 @@ impl Demo {
         let component = admitted.map_err(|error| CommandError::new(FAILED, error))?;
         fedwasm_folder::write_file(&self.dir.join("logistic-regression.wasm"), component.bytes())?;
         self.deal_rows()?;
+        // The sites run what this key signed.
+        let signer = KeyPair::create(&self.dir.join("signer.pem"))?;
+        let signature = sign(&component, &signer)?.to_json();
+        let beside = self.dir.join("logistic-regression.wasm.sigstore.json");
+        fedwasm_folder::write_file(&beside, &signature)?;
+        let signers = vec![("demo".to_owned(), signer.public().clone())];
+        let trust = Trust { signers, threshold: 1, revoked: Vec::new() };
 
         let mut network = Process::start(
             &["network", "start", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"],
@@ -98,7 +107,7 @@ impl Demo {
         let (mqtt, repository) = (address("mqtt"), address("repository"));
         let mut nodes = Vec::new();
         for site in 1..=self.n_sites {
-            nodes.push(self.start_node(site, &mqtt, &repository)?);
+            nodes.push(self.start_node(site, (&mqtt, &repository), &trust)?);
         }
         for node in &mut nodes {
             node.ready().await?;
@@ -110,6 +119,7 @@ impl Demo {
         let options = ExperimentOptions {
             file: file.clone(),
             component: component.clone(),
+            signatures: vec![signature],
             sandbox: sandbox(false, &self.printer)?,
             random_seed: SEED,
             out: Some(self.dir.clone()),
@@ -178,16 +188,18 @@ impl Demo {
     fn start_node(
         &self,
         site: usize,
-        mqtt: &str,
-        repository: &str,
+        (mqtt, repository): (&str, &str),
+        trust: &Trust,
     ) -> Result<Process, CommandError> {
         let dir = self.site_dir(site);
         let id = format!("site-{site}");
         let parsed = id.parse().map_err(|error| CommandError::new(FAILED, error))?;
         let (mqtt, repository) = (mqtt.to_owned(), repository.to_owned());
-        let config = NodeConfig::new(parsed, mqtt, repository);
+        let mut config = NodeConfig::new(parsed, mqtt, repository);
+        config.approval.policy = Policy::Signer;
         let node = dir.join("node");
-        drop(config.create(&node)?);
+        config.create(&node)?;
+        fedwasm_folder::write_file(&node.join("trust.toml"), trust.to_toml().as_bytes())?;
         let (_, folder) = NodeConfig::open(&node)?;
         let name = "breast-cancer".parse().map_err(|error| CommandError::new(FAILED, error))?;
         let tags = vec!["breast-cancer".to_owned()];

@@ -8,10 +8,12 @@ use fedwasm_researcher::{
     Event, ExperimentFile, ExperimentOptions, ExperimentResult, RoundRecord, load_history,
     load_plan, random_seed, report, run_experiment,
 };
+use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::command_error::{CommandError, USAGE};
+use crate::commands::plan::bundles_beside;
 use crate::commands::sandbox;
 use crate::printer::Printer;
 use crate::progress::Bars;
@@ -53,7 +55,12 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
                 return Err(CommandError::new(USAGE, message));
             }
             let component = load_plan(&file.plan)?;
+            let mut signatures = Vec::new();
+            for bundle in bundles_beside(&file.plan)? {
+                signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
+            }
             let options = ExperimentOptions {
+                signatures,
                 random_seed: seed(&file)?,
                 sandbox: sandbox(file.strict, printer)?,
                 file,

@@ -14,6 +14,8 @@ use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::commands::sandbox;
 use crate::printer::Printer;
 
+pub(crate) use sign::{bundles_beside, sign};
+
 /// Build and inspect training plans.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

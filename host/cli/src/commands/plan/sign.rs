@@ -43,8 +43,8 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let described = describe(&component, printer)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let statement = Statement::new(&component, &name, described, sources);
-    let signature = Bundle::sign_bytes(component.bytes(), &key)?;
     let statement = Bundle::sign_statement(&statement.to_json(), &key)?;
+    let signature = sign(&component, &key)?;
     let statement_path = statement_path(&path);
     for path in [&path, &statement_path] {
         check_own(path, &key)?;
@@ -64,6 +64,11 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         }),
     );
     Ok(())
+}
+
+/// Signs the exact bytes of a plan.
+pub(crate) fn sign(component: &Component, key: &KeyPair) -> Result<Bundle, CommandError> {
+    Ok(Bundle::sign_bytes(component.bytes(), key)?)
 }
 
 /// What the plan says of itself.

@@ -1,14 +1,17 @@
 //! `fedwasm node`.
 
+mod log;
+mod plan;
+
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use fedwasm_node::{Dataset, Datasets, NodeConfig, serve};
+use fedwasm_node::{Dataset, Datasets, NodeConfig, Policy, serve};
 use fedwasm_protocol::{DatasetId, NodeId};
 use fedwasm_transport::{RepositoryUrl, Security, join};
 use serde_json::{Value, json};
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, USAGE};
 use crate::commands::keys;
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
@@ -29,6 +32,15 @@ pub(crate) enum Command {
         /// The repository.
         #[arg(long, default_value = "http://127.0.0.1:8844")]
         repository: String,
+        /// Which plans may run without a decision of the operator.
+        #[arg(long, value_enum, default_value = "hand")]
+        approve: ApproveArg,
+        /// With `--approve signer`: whose signatures, a trust file or a public key.
+        #[arg(long)]
+        trust: Option<PathBuf>,
+        /// The public key of the node's operator; one is made if none.
+        #[arg(long)]
+        operator: Option<PathBuf>,
     },
     /// Join the federation that enrolled this node.
     Join {
@@ -40,6 +52,11 @@ pub(crate) enum Command {
     /// Register data sets for researchers to train on.
     #[command(subcommand)]
     Dataset(DatasetCommand),
+    /// Decide which plans may run here.
+    #[command(subcommand)]
+    Plan(plan::Command),
+    /// Show who asked for what, what was decided, what ran and what left.
+    Log(log::Args),
     /// Serve until Ctrl-C; prints one line when ready.
     Start {
         /// The node's directory.
@@ -48,6 +65,30 @@ pub(crate) enum Command {
         #[arg(long, hide = true)]
         exit_with_stdin: bool,
     },
+}
+
+/// Which plans may run without a decision.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ApproveArg {
+    /// None: the operator decides on each.
+    Hand,
+    /// Those that enough of the trusted signers signed.
+    Signer,
+    /// Those on the list in `node.toml`.
+    List,
+    /// All that fit the contract.
+    Any,
+}
+
+impl From<ApproveArg> for Policy {
+    fn from(approve: ApproveArg) -> Self {
+        match approve {
+            ApproveArg::Hand => Self::Hand,
+            ApproveArg::Signer => Self::Signer,
+            ApproveArg::List => Self::List,
+            ApproveArg::Any => Self::Any,
+        }
+    }
 }
 
 /// Register data sets for researchers to train on.
@@ -94,12 +135,27 @@ pub(crate) enum Kind {
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        Command::Init { dir, id, mqtt, repository } => {
-            let config = NodeConfig::new(id, mqtt, repository);
+        Command::Init { dir, id, mqtt, repository, approve, trust, operator } => {
+            let mut config = NodeConfig::new(id, mqtt, repository);
+            config.approval.policy = approve.into();
+            config.approval.operator =
+                operator.as_deref().map(fedwasm_trust::PublicKey::read).transpose()?;
+            let trust = match (config.approval.policy, trust) {
+                (Policy::Signer, Some(trust)) => Some(fedwasm_trust::Trust::read(&trust)?),
+                (Policy::Signer, None) => {
+                    let text = "`--approve signer` needs `--trust FILE`: whose signatures?";
+                    return Err(CommandError::new(USAGE, text));
+                }
+                _ => None,
+            };
             let key = config.create(&dir)?.key.public().clone();
+            if let Some(trust) = trust {
+                fedwasm_folder::write_file(&dir.join("trust.toml"), trust.to_toml().as_bytes())?;
+            }
             let fingerprint = key.fingerprint();
             printer.line(format!("node       {} in {}", config.id, dir.display()));
             printer.line(format!("key        {fingerprint}"));
+            printer.line(format!("approval   {}", config.approval.policy));
             let url: RepositoryUrl = config.repository.parse()?;
             let enrolled = match url.security() {
                 Security::Loopback => join(config.identity(&dir)?, &url).await.map(|_| true),
@@ -140,6 +196,8 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
             keys::join(config.identity(&dir)?, &membership, printer)
         }
         Command::Dataset(command) => dataset(command, printer),
+        Command::Plan(command) => plan::run(command, printer),
+        Command::Log(args) => log::run(args, printer),
         Command::Start { dir, exit_with_stdin } => {
             let stop = stop_signal(exit_with_stdin)?;
             let ready = |config: &NodeConfig| {

@@ -1,0 +1,368 @@
+//! `fedwasm node plan`: which plans may run at a node.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Subcommand;
+use fedwasm_artifact::Component;
+use fedwasm_node::{Bound, Database, Decision, KnownPlan, NodeConfig, OPERATOR_KEY, Ruling};
+use fedwasm_protocol::{Digest, ResearcherId};
+use fedwasm_researcher::load_plan;
+use fedwasm_sandbox::{Limits, Metadata};
+use fedwasm_transport::now_ms;
+use fedwasm_trust::{BUNDLE_BYTES_MAX, KeyPair, PublicKey, State, Trust, Verdict};
+use serde_json::{Value, json};
+
+use crate::command_error::{CommandError, USAGE};
+use crate::commands::plan::bundles_beside;
+use crate::commands::sandbox;
+use crate::printer::Printer;
+
+/// The shortest piece of a digest that names a plan.
+const DIGITS_MIN: usize = 6;
+
+/// Decide which plans may run here.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the plans that were asked for, and what was decided.
+    List {
+        /// The node's directory.
+        dir: PathBuf,
+    },
+    /// Show what a reviewer needs to know of a plan.
+    Show {
+        /// The node's directory.
+        dir: PathBuf,
+        /// The plan: the first digits of its digest.
+        plan: String,
+    },
+    /// Let a plan run.
+    Approve {
+        #[command(flatten)]
+        about: About,
+        /// For how many days; for ever if none.
+        #[arg(long)]
+        days: Option<u64>,
+        /// What the approval covers, such as `training.epochs<=10`, `optimizer.lr>=0.01`
+        /// or `model.hidden=16,32`. May be given again.
+        #[arg(long = "bound")]
+        bounds: Vec<Bound>,
+        /// For this researcher only. May be given again.
+        #[arg(long = "researcher")]
+        researchers: Vec<ResearcherId>,
+    },
+    /// Refuse a plan.
+    Reject {
+        #[command(flatten)]
+        about: About,
+    },
+    /// Take an approval back: the next round does not run.
+    Revoke {
+        #[command(flatten)]
+        about: About,
+    },
+}
+
+/// What is decided on, and by whom.
+#[derive(Debug, clap::Args)]
+pub(crate) struct About {
+    /// The node's directory.
+    dir: PathBuf,
+    /// The plan: the first digits of its digest, or its file if nobody asked for it yet.
+    plan: String,
+    /// Why; researchers are told.
+    #[arg(long, default_value = "")]
+    note: String,
+    /// The operator's private key; the one in the node's directory if none.
+    #[arg(long)]
+    key: Option<PathBuf>,
+}
+
+/// The node's rules and its registry.
+struct Desk {
+    dir: PathBuf,
+    operator: PublicKey,
+    database: Database,
+}
+
+pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+    match command {
+        Command::List { dir } => list(&Desk::open(&dir)?, printer),
+        Command::Show { dir, plan } => {
+            let desk = Desk::open(&dir)?;
+            let plan = desk.find(&plan)?;
+            show(&desk, &plan, printer)
+        }
+        Command::Approve { about, days, bounds, researchers } => {
+            let now = now_ms();
+            let expires_ms = days.map(|days| {
+                let life = Duration::from_secs(days.saturating_mul(24 * 3_600));
+                now.saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX))
+            });
+            decide(about, Ruling::Approved, (expires_ms, bounds, researchers), printer)
+        }
+        Command::Reject { about } => {
+            decide(about, Ruling::Rejected, (None, Vec::new(), Vec::new()), printer)
+        }
+        Command::Revoke { about } => {
+            decide(about, Ruling::Revoked, (None, Vec::new(), Vec::new()), printer)
+        }
+    }
+}
+
+impl Desk {
+    fn open(dir: &Path) -> Result<Self, CommandError> {
+        let (config, _) = NodeConfig::open(dir)?;
+        let database = Database::open(dir, &config.identity(dir)?)?;
+        let operator = config
+            .approval
+            .operator
+            .ok_or_else(|| CommandError::new(USAGE, "node.toml: approval.operator is missing"))?;
+        Ok(Self { dir: dir.to_owned(), operator, database })
+    }
+
+    /// The plan whose digest begins like this.
+    fn find(&self, text: &str) -> Result<KnownPlan, CommandError> {
+        let text = text.strip_prefix("sha256:").unwrap_or(text);
+        if text.len() < DIGITS_MIN {
+            let message = format!("`{text}` is too short; give {DIGITS_MIN} digits or more");
+            return Err(CommandError::new(USAGE, message));
+        }
+        let mut plans = self.database.plans()?;
+        plans.retain(|plan| plan.digest.to_string().starts_with(text));
+        match plans.pop() {
+            Some(plan) if plans.is_empty() => Ok(plan),
+            Some(_) => Err(CommandError::new(USAGE, format!("several plans begin with `{text}`"))),
+            None => {
+                let digest = text.to_owned();
+                Err(fedwasm_node::Error::NoPlan { digest }.into())
+            }
+        }
+    }
+
+    fn newest(&self, digest: &Digest) -> Result<Option<Decision>, CommandError> {
+        let decisions = self.database.decisions(digest, &self.operator)?;
+        Ok(decisions.into_iter().next().map(|(decision, _)| decision))
+    }
+
+    fn standing(&self, digest: &Digest) -> Result<String, CommandError> {
+        Ok(match self.newest(digest)? {
+            None => "pending".into(),
+            Some(decision) if decision.expires_ms.is_some_and(|end| end <= now_ms()) => {
+                "expired".into()
+            }
+            Some(decision) => decision.ruling.as_str().to_owned(),
+        })
+    }
+}
+
+fn list(desk: &Desk, printer: &Printer) -> Result<(), CommandError> {
+    let plans = desk.database.plans()?;
+    if plans.is_empty() {
+        printer.line("nobody asked for a plan yet");
+    }
+    let mut all = Vec::new();
+    for plan in plans {
+        let standing = desk.standing(&plan.digest)?;
+        let decision = desk.newest(&plan.digest)?;
+        let digest = plan.digest.to_string();
+        let who = plan.requested_by.as_deref().unwrap_or("nobody");
+        let (name, version) = (&plan.name, &plan.version);
+        printer.line(format!("{:<9} {}  {name} {version}  for {who}", standing, &digest[..12]));
+        if let Some(note) = decision.as_ref().map(|d| &d.note).filter(|note| !note.is_empty()) {
+            printer.line(format!("          {note}"));
+        }
+        all.push(json!({ "plan": plan, "standing": standing, "decision": decision }));
+    }
+    printer.event("result", &json!({ "plans": all }));
+    Ok(())
+}
+
+fn decide(
+    about: About,
+    ruling: Ruling,
+    (expires_ms, bounds, researchers): (Option<u64>, Vec<Bound>, Vec<ResearcherId>),
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let About { dir, plan, note, key } = about;
+    let desk = Desk::open(&dir)?;
+    let path = key.unwrap_or_else(|| dir.join(OPERATOR_KEY));
+    let key = KeyPair::read(&path)?;
+    if *key.public() != desk.operator {
+        let text = format!("{} is not the key that node.toml names as operator", path.display());
+        return Err(CommandError::new(USAGE, text));
+    }
+    let file = Path::new(&plan);
+    let digest = match file.is_file() {
+        true => {
+            // From the operator's own hand, before anybody asks for it.
+            let component = load_plan(file)?;
+            let mut signatures = Vec::new();
+            for bundle in bundles_beside(file)? {
+                signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
+            }
+            desk.database.register(&component, &signatures, None, now_ms())?;
+            component.digest()
+        }
+        false => desk.find(&plan)?.digest,
+    };
+    let operator = key.public().fingerprint();
+    let time_ms = now_ms();
+    let decision =
+        Decision { digest, ruling, note, time_ms, expires_ms, bounds, researchers, operator };
+    desk.database.decide(&key, &decision)?;
+    printer.line(format!("{:<9} {digest}", ruling.as_str()));
+    printer.event("result", &json!(decision));
+    Ok(())
+}
+
+fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandError> {
+    let (bytes, signatures) = desk.database.plan(&plan.digest)?;
+    let component = Component::admit_as(bytes, &plan.digest)
+        .map_err(|error| CommandError::new(USAGE, error))?;
+    let metadata = describe(&component, printer)?;
+    let inspection = component.inspect();
+    let trust = Trust::read(&desk.dir.join("trust.toml"));
+    let trust = trust.unwrap_or(Trust { threshold: 1, ..Trust::default() });
+    let (judged, verdict) = trust.judge(component.bytes(), &signatures);
+    let standing = desk.standing(&plan.digest)?;
+    let decisions = desk.database.decisions(&plan.digest, &desk.operator)?;
+    let before = approved_before(desk, plan)?;
+    let differences = match &before {
+        Some(before) => {
+            let (bytes, _) = desk.database.plan(&before.digest)?;
+            let old = Component::admit_as(bytes, &before.digest)
+                .map_err(|error| CommandError::new(USAGE, error))?;
+            let old_metadata = describe(&old, printer)?;
+            differences((&old, &old_metadata), (&component, &metadata))
+        }
+        None => Vec::new(),
+    };
+    printer.event(
+        "result",
+        &json!({
+            "plan": plan, "standing": standing, "size": inspection.size,
+            "world": inspection.world, "imports": inspection.imports,
+            "arguments": metadata.arguments, "dependencies": metadata.dependencies,
+            "signatures": judged, "verdict": verdict, "build": inspection.build,
+            "decisions": decisions.iter().map(|(decision, _)| decision).collect::<Vec<_>>(),
+            "approved_before": before.as_ref().map(|before| &before.digest),
+            "differences": differences,
+        }),
+    );
+    let line = |key: &str, value: &str| printer.line(format!("{key:<14}{value}"));
+    line("plan", &format!("{} {}", metadata.name, metadata.version));
+    line("digest", &format!("sha256:{} (the same at every site)", plan.digest));
+    line("standing", &standing);
+    line("asked for by", plan.requested_by.as_deref().unwrap_or("nobody"));
+    line("size", &format!("{} bytes", inspection.size));
+    match judged.is_empty() {
+        true => line("signers", "none: it is not signed"),
+        false => line("signers", &format!("{verdict}")),
+    }
+    for signature in &judged {
+        let key = signature.key.map_or("a key without a name".to_owned(), |key| key.short());
+        line(
+            "",
+            &match &signature.state {
+                State::Verified(name) => format!("OK       {name} ({key})"),
+                State::Unknown => format!("UNKNOWN  {key}, not in the node's trust.toml"),
+                State::Failed(reason) => format!("FAILED   {key}: {reason}"),
+            },
+        );
+    }
+    line("imports", &inspection.imports.join(", "));
+    line("can", "compute on the batches it is handed, report numbers and log lines, draw from");
+    line("", "the seed; no file, clock, network, environment or other plan");
+    for (index, argument) in metadata.arguments.iter().enumerate() {
+        let key = if index == 0 { "arguments" } else { "" };
+        line(key, &format!("{}: {}: {}", argument.name, argument.kind, argument.doc));
+    }
+    if let Some(build) = &inspection.build {
+        line("built with", &format!("{} (by its own word)", build.rustc));
+        line("sources", &format!("sha256:{}", build.sources_sha256));
+    }
+    match &before {
+        Some(before) => {
+            let digest = before.digest.to_string();
+            line("before", &format!("{} {} was approved", &digest[..12], before.version));
+            for difference in &differences {
+                line("", difference);
+            }
+        }
+        None => line("before", "no other version was approved"),
+    }
+    for (decision, _) in &decisions {
+        let bounds: Vec<String> = decision.bounds.iter().map(ToString::to_string).collect();
+        let bounds =
+            if bounds.is_empty() { String::new() } else { format!(" with {}", bounds.join(", ")) };
+        let note =
+            if decision.note.is_empty() { String::new() } else { format!(": {}", decision.note) };
+        line("decision", &format!("{}{bounds}{note}", decision.ruling.as_str()));
+    }
+    if verdict == Verdict::Failed {
+        printer.note("warning: a signature of this plan is wrong");
+    }
+    Ok(())
+}
+
+fn describe(component: &Component, printer: &Printer) -> Result<Metadata, CommandError> {
+    let described = sandbox(false, printer)?.describe(component, Limits::default())?;
+    Ok(described.metadata().clone())
+}
+
+/// The plan of the same name that was approved last.
+fn approved_before(desk: &Desk, plan: &KnownPlan) -> Result<Option<KnownPlan>, CommandError> {
+    let mut newest: Option<(u64, KnownPlan)> = None;
+    for other in desk.database.plans()? {
+        if other.name != plan.name || other.digest == plan.digest {
+            continue;
+        }
+        let decisions = desk.database.decisions(&other.digest, &desk.operator)?;
+        let approved = decisions.iter().find(|(d, _)| d.ruling == Ruling::Approved);
+        if let Some((decision, _)) = approved
+            && newest.as_ref().is_none_or(|(time, _)| *time < decision.time_ms)
+        {
+            newest = Some((decision.time_ms, other));
+        }
+    }
+    Ok(newest.map(|(_, plan)| plan))
+}
+
+/// What is new against another version, in words.
+fn differences(old: (&Component, &Metadata), new: (&Component, &Metadata)) -> Vec<String> {
+    let (before, after) = (old.0.inspect(), new.0.inspect());
+    let mut found = Vec::new();
+    let mut compare = |what: &str, old: String, new: String| {
+        if old != new {
+            found.push(format!("{what}: {old} -> {new}"));
+        }
+    };
+    compare("version", old.1.version.clone(), new.1.version.clone());
+    compare("size", before.size.to_string(), after.size.to_string());
+    compare("world", before.world, after.world);
+    compare("imports", before.imports.join(", "), after.imports.join(", "));
+    compare("task", format!("{:?}", old.1.task), format!("{:?}", new.1.task));
+    let needs = |metadata: &Metadata| json!(metadata.dependencies).to_string();
+    compare("needs", needs(old.1), needs(new.1));
+    if let (Some(before), Some(after)) = (before.build, after.build) {
+        let text = |digest: Digest| digest.to_string();
+        compare("sources", text(before.sources_sha256), text(after.sources_sha256));
+        compare("lock file", text(before.lock_sha256), text(after.lock_sha256));
+        compare("compiler", before.rustc, after.rustc);
+    }
+    let arguments = |metadata: &Metadata| -> std::collections::BTreeMap<String, Value> {
+        metadata.arguments.iter().map(|a| (a.name.clone(), json!(a))).collect()
+    };
+    let (before, after) = (arguments(old.1), arguments(new.1));
+    for (name, argument) in &after {
+        match before.get(name) {
+            None => found.push(format!("argument {name} is new")),
+            Some(known) if known != argument => found.push(format!("argument {name} is another")),
+            Some(_) => {}
+        }
+    }
+    let gone = before.keys().filter(|name| !after.contains_key(*name));
+    found.extend(gone.map(|name| format!("argument {name} is gone")));
+    found
+}

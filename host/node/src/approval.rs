@@ -1,0 +1,489 @@
+//! Which plans may run at a node (Fed-BioMed's training plan approval, with signatures and
+//! bounds). An approval is a decision that the node's operator signed; it is of exact
+//! bytes, and looked at again for every round, so that revoking stops the next one.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fedwasm_artifact::Component;
+use fedwasm_protocol::{
+    ApprovalReply, ApprovalStatus, Digest, Participant, Reason, Refusal, ResearcherId,
+    RoundRequest, printable,
+};
+use fedwasm_trust::{Envelope, Fingerprint, KeyPair, PublicKey, Trust, Verdict};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::bounds::exceeded;
+use crate::log::append;
+use crate::round::refusal;
+use crate::{Bound, Database, Error};
+
+/// The media type of a decision.
+const TYPE: &str = "application/vnd.fedwasm.decision+json";
+/// The most plans that wait for a decision: all, and of one researcher.
+const PENDING_MAX: u64 = 256;
+const PENDING_OF_ONE_MAX: u64 = 16;
+/// The longest note, in characters.
+const NOTE_CHARS_MAX: usize = 500;
+
+/// Which plans may run without a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// None: the operator decides on each.
+    #[default]
+    Hand,
+    /// Those that enough of the signers in `trust.toml` signed.
+    Signer,
+    /// Those on the list in `node.toml`.
+    List,
+    /// All that are admitted.
+    Any,
+}
+
+impl std::fmt::Display for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hand => "hand",
+            Self::Signer => "signer",
+            Self::List => "list",
+            Self::Any => "any",
+        })
+    }
+}
+
+/// `[approval]` of `node.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalConfig {
+    /// Which plans may run without a decision. Default `hand`.
+    #[serde(default)]
+    pub policy: Policy,
+    /// The plans that policy `list` lets run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub list: Vec<Digest>,
+    /// Whose decisions count; none only until the node is made.
+    pub operator: Option<PublicKey>,
+}
+
+/// A plan that a node knows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KnownPlan {
+    /// The SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its name in the component's metadata.
+    pub name: String,
+    /// Its version in the component's metadata.
+    pub version: String,
+    /// Who asked for it first, if anybody did.
+    pub requested_by: Option<String>,
+    /// When it was first seen, in milliseconds of Unix time.
+    pub first_seen_ms: u64,
+}
+
+/// What an operator decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ruling {
+    /// It may run.
+    Approved,
+    /// It may not.
+    Rejected,
+    /// It may not any more.
+    Revoked,
+}
+
+impl Ruling {
+    /// The ruling as a word, which is its kind in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// A decision of an operator about a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decision {
+    /// The plan.
+    pub digest: Digest,
+    /// What was decided.
+    pub ruling: Ruling,
+    /// Why; researchers are told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// When, in milliseconds of Unix time.
+    pub time_ms: u64,
+    /// Until when an approval counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
+    /// The arguments that it covers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<Bound>,
+    /// The researchers that it is for; all if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub researchers: Vec<ResearcherId>,
+    /// The operator's key.
+    pub operator: Fingerprint,
+}
+
+/// A plan that may run, in this round and no other. Nothing else opens a session.
+#[derive(Debug)]
+pub(crate) struct ApprovedPlan {
+    digest: Digest,
+    /// What allowed it: a decision's digest, or the policy.
+    pub(crate) by: String,
+}
+
+impl ApprovedPlan {
+    /// The bytes that may run.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+}
+
+/// Decides which plans may run.
+#[derive(Clone, Debug)]
+pub(crate) struct Approvals {
+    database: Database,
+    config: ApprovalConfig,
+    operator: PublicKey,
+    trust: Arc<Trust>,
+}
+
+impl Database {
+    /// The plans that are known, the newest first.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn plans(&self) -> Result<Vec<KnownPlan>, Error> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT digest, name, version, requested_by, first_seen_ms FROM plan
+                 ORDER BY first_seen_ms DESC, digest",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get::<_, i64>(4)?,
+                ))
+            })?;
+            rows.map(|row| {
+                let (digest, name, version, requested_by, first_seen_ms) = row?;
+                let digest = digest.parse().map_err(|_| damaged("a digest"))?;
+                let first_seen_ms = first_seen_ms as u64;
+                Ok(KnownPlan { digest, name, version, requested_by, first_seen_ms })
+            })
+            .collect()
+        })
+    }
+
+    /// The bytes of a plan, which are what its digest says, and its signatures.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::NoPlan`], [`Error::Damaged`].
+    pub fn plan(&self, digest: &Digest) -> Result<(Vec<u8>, Vec<Vec<u8>>), Error> {
+        let found = self.read(|connection| {
+            let query = "SELECT component, signatures FROM plan WHERE digest = ?1";
+            let row = connection.query_row(query, [digest.to_string()], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, String>(1)?))
+            });
+            Ok(row.optional()?)
+        })?;
+        let no_plan = || Error::NoPlan { digest: digest.to_string() };
+        let (component, signatures) = found.ok_or_else(no_plan)?;
+        if Digest::of(&component) != *digest {
+            return Err(damaged("the bytes of a plan are not what their digest says"));
+        }
+        let signatures: Vec<String> =
+            serde_json::from_str(&signatures).map_err(|_| damaged("signatures"))?;
+        Ok((component, signatures.into_iter().map(String::into_bytes).collect()))
+    }
+
+    /// Takes a plan in, if it is not known. Whether it was not.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::TooManyPlans`] if too many wait for a decision.
+    pub fn register(
+        &self,
+        component: &Component,
+        signatures: &[Vec<u8>],
+        requested_by: Option<&Participant>,
+        now_ms: u64,
+    ) -> Result<bool, Error> {
+        let inspection = component.inspect();
+        let digest = component.digest().to_string();
+        let texts: Vec<_> = signatures.iter().map(|s| String::from_utf8_lossy(s)).collect();
+        let texts = serde_json::to_string(&texts).unwrap_or_default();
+        let (name, version) = (inspection.name, inspection.version);
+        let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
+        let who = requested_by.map(Participant::to_string);
+        self.write(|write| {
+            if is_known(write, &digest)? {
+                // Signatures may come later than the bytes.
+                write.execute(
+                    "UPDATE plan SET signatures = ?2 WHERE digest = ?1 AND ?2 <> '[]'",
+                    params![digest, texts],
+                )?;
+                return Ok(false);
+            }
+            if let Some(who) = &who {
+                check_room(write, who)?;
+            }
+            write.execute(
+                "INSERT INTO plan (digest, component, signatures, name, version, requested_by,
+                 first_seen_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![digest, component.bytes(), texts, name, version, who, now_ms as i64],
+            )?;
+            let fields = json!({
+                "plan": digest, "name": name, "version": version, "requested_by": who,
+                "signatures": signatures.len(),
+            });
+            append(self, write, now_ms, "registered", &fields)?;
+            Ok(true)
+        })
+    }
+
+    /// Writes a decision that `operator` signs.
+    ///
+    /// # Errors
+    /// [`Error::NoPlan`], [`Error::Database`], [`Error::Trust`].
+    pub fn decide(&self, operator: &KeyPair, decision: &Decision) -> Result<(), Error> {
+        let note = decision.note.chars().take(NOTE_CHARS_MAX).collect::<String>();
+        let operator_id = operator.public().fingerprint();
+        let decision =
+            Decision { note: printable(&note), operator: operator_id, ..decision.clone() };
+        let json = serde_json::to_vec(&decision).map_err(|_| damaged("a decision"))?;
+        let signed = Envelope::sign(TYPE, &json, operator)?.to_json();
+        let digest = decision.digest.to_string();
+        self.write(|write| {
+            if !is_known(write, &digest)? {
+                return Err(Error::NoPlan { digest: digest.clone() });
+            }
+            write.execute(
+                "INSERT INTO decision (digest, signed) VALUES (?1, ?2)",
+                params![digest, signed],
+            )?;
+            let fields = json!({
+                "plan": digest, "note": decision.note, "expires_ms": decision.expires_ms,
+                "bounds": decision.bounds, "researchers": decision.researchers,
+                "operator": decision.operator, "decision_sha256": Digest::of(&signed),
+            });
+            append(self, write, decision.time_ms, decision.ruling.as_str(), &fields)?;
+            Ok(())
+        })
+    }
+
+    /// The decisions about a plan that `operator` signed, the newest first, each with the
+    /// digest of its signed bytes.
+    ///
+    /// # Errors
+    /// [`Error::Database`]; [`Error::Damaged`] if one is not the operator's.
+    pub fn decisions(
+        &self,
+        digest: &Digest,
+        operator: &PublicKey,
+    ) -> Result<Vec<(Decision, Digest)>, Error> {
+        self.read(|connection| {
+            let query = "SELECT signed FROM decision WHERE digest = ?1 ORDER BY id DESC";
+            let mut statement = connection.prepare(query)?;
+            let rows = statement.query_map([digest.to_string()], |row| row.get::<_, Vec<u8>>(0))?;
+            rows.map(|signed| {
+                let signed = signed?;
+                let envelope = Envelope::from_json("a decision", &signed)?;
+                let json = envelope.verify("a decision", TYPE, operator)?;
+                let decision: Decision =
+                    serde_json::from_slice(&json).map_err(|_| damaged("a decision"))?;
+                match decision.digest == *digest {
+                    true => Ok((decision, Digest::of(&signed))),
+                    false => Err(damaged("a decision is of another plan")),
+                }
+            })
+            .collect()
+        })
+    }
+
+    /// Writes down the rules of the node if they are others than before.
+    pub(crate) fn record_policy(&self, rules: &Value, now_ms: u64) -> Result<(), Error> {
+        self.write(|write| {
+            let query = "SELECT entry FROM log WHERE json_extract(entry, '$.kind') = 'policy'
+                         ORDER BY number DESC LIMIT 1";
+            let last: Option<String> = write.query_row(query, [], |row| row.get(0)).optional()?;
+            let last = last.and_then(|entry| serde_json::from_str::<Value>(&entry).ok());
+            if last.is_none_or(|last| last["rules"] != *rules) {
+                append(self, write, now_ms, "policy", &json!({ "rules": rules }))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn is_known(connection: &Connection, digest: &str) -> Result<bool, Error> {
+    let query = "SELECT EXISTS (SELECT 1 FROM plan WHERE digest = ?1)";
+    Ok(connection.query_row(query, [digest], |row| row.get(0))?)
+}
+
+/// Plans that strangers ask for must not fill the disk.
+fn check_room(connection: &Connection, who: &str) -> Result<(), Error> {
+    let query = "SELECT count(*), coalesce(sum(requested_by = ?1), 0) FROM plan
+                 WHERE NOT EXISTS (SELECT 1 FROM decision WHERE decision.digest = plan.digest)";
+    let (all, own): (i64, i64) =
+        connection.query_row(query, [who], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    match all as u64 >= PENDING_MAX || own as u64 >= PENDING_OF_ONE_MAX {
+        true => Err(Error::TooManyPlans { max: PENDING_OF_ONE_MAX }),
+        false => Ok(()),
+    }
+}
+
+impl Approvals {
+    /// The rules of the node in `dir`.
+    pub(crate) fn new(
+        dir: &Path,
+        config: ApprovalConfig,
+        database: Database,
+    ) -> Result<Self, Error> {
+        let trust = match config.policy {
+            Policy::Signer => Trust::read(&dir.join("trust.toml"))?,
+            _ => Trust::default(),
+        };
+        let operator = config.operator.clone().ok_or_else(|| Error::Damaged {
+            file: "node.toml".into(),
+            reason: "approval.operator is missing: whose decisions count?".into(),
+        })?;
+        Ok(Self { database, config, operator, trust: Arc::new(trust) })
+    }
+
+    /// Whether plans must be known before they run.
+    pub(crate) fn needs_plans(&self) -> bool {
+        self.config.policy != Policy::Any
+    }
+
+    /// The rules, for the log.
+    pub(crate) fn rules(&self) -> Value {
+        let signers = self.trust.signers.iter();
+        let signers: Vec<Value> =
+            signers.map(|(name, key)| json!({ "name": name, "key": key.fingerprint() })).collect();
+        json!({
+            "policy": self.config.policy, "list": self.config.list, "signers": signers,
+            "threshold": self.trust.threshold, "revoked": self.trust.revoked,
+            "operator": self.operator.fingerprint(),
+        })
+    }
+
+    /// A plan's standing, for a researcher.
+    pub(crate) fn standing(
+        &self,
+        digest: &Digest,
+        researcher: &ResearcherId,
+        now_ms: u64,
+    ) -> Result<ApprovalReply, Error> {
+        let reply = |status, note: String| Ok(ApprovalReply { status, note });
+        match self.newest(digest)? {
+            Some((decision, _)) => {
+                let (status, note) = judge(&decision, researcher, now_ms);
+                return reply(status, note);
+            }
+            None if self.config.policy == Policy::Any => {
+                return reply(ApprovalStatus::NotRequired, String::new());
+            }
+            None => {}
+        }
+        match self.by_policy(digest)? {
+            Ok(by) => reply(ApprovalStatus::Approved, by),
+            Err(Some(why)) => reply(ApprovalStatus::Pending, why),
+            Err(None) => reply(ApprovalStatus::NotRegistered, String::new()),
+        }
+    }
+
+    /// Says that a plan may run in a round, or why not.
+    pub(crate) fn approve(
+        &self,
+        request: &RoundRequest,
+        researcher: &ResearcherId,
+        now_ms: u64,
+    ) -> Result<ApprovedPlan, Refusal> {
+        let digest = request.plan.sha256;
+        let internal = |error: Error| {
+            tracing::error!("{error}");
+            refusal(Reason::Internal, "the node's registry cannot be read".into())
+        };
+        let no = |text: String| Err(refusal(Reason::NotApproved, text));
+        if let Some((decision, signed)) = self.newest(&digest).map_err(internal)? {
+            let (status, note) = judge(&decision, researcher, now_ms);
+            if !status.may_run() {
+                return no(with_note(&format!("the plan is {status} here"), &note));
+            }
+            if let Some((bound, value)) = exceeded(&decision.bounds, request) {
+                return no(format!("the plan is approved here with {bound} only, not {value}"));
+            }
+            return Ok(ApprovedPlan { digest, by: signed.to_string() });
+        }
+        if self.config.policy == Policy::Any {
+            return Ok(ApprovedPlan { digest, by: "policy any".into() });
+        }
+        match self.by_policy(&digest).map_err(internal)? {
+            Ok(by) => Ok(ApprovedPlan { digest, by }),
+            Err(Some(why)) => no(with_note("the plan is pending here", &why)),
+            Err(None) => no("the plan is not registered here".into()),
+        }
+    }
+
+    fn newest(&self, digest: &Digest) -> Result<Option<(Decision, Digest)>, Error> {
+        Ok(self.database.decisions(digest, &self.operator)?.into_iter().next())
+    }
+
+    /// What the policy says of a plan that nobody decided on: by what it may run, or
+    /// why it waits; none if it is not known.
+    fn by_policy(&self, digest: &Digest) -> Result<Result<String, Option<String>>, Error> {
+        let (component, signatures) = match self.database.plan(digest) {
+            Ok(found) => found,
+            Err(Error::NoPlan { .. }) => return Ok(Err(None)),
+            Err(error) => return Err(error),
+        };
+        Ok(match self.config.policy {
+            Policy::Any => Ok("policy any".into()),
+            Policy::Hand => Err(Some(String::new())),
+            Policy::List if self.config.list.contains(digest) => Ok("policy list".into()),
+            Policy::List => Err(Some("it is not on the node's list".into())),
+            Policy::Signer => match self.trust.judge(&component, &signatures).1 {
+                Verdict::Trusted => Ok("policy signer".into()),
+                verdict => Err(Some(format!("its signatures: {verdict}"))),
+            },
+        })
+    }
+}
+
+/// What a decision means now, for a researcher.
+fn judge(decision: &Decision, researcher: &ResearcherId, now_ms: u64) -> (ApprovalStatus, String) {
+    let is_for =
+        |researchers: &[ResearcherId]| researchers.is_empty() || researchers.contains(researcher);
+    let note = decision.note.clone();
+    match decision.ruling {
+        Ruling::Rejected => (ApprovalStatus::Rejected, note),
+        Ruling::Revoked => (ApprovalStatus::Revoked, note),
+        Ruling::Approved if decision.expires_ms.is_some_and(|end| end <= now_ms) => {
+            (ApprovalStatus::Expired, note)
+        }
+        Ruling::Approved if !is_for(&decision.researchers) => {
+            (ApprovalStatus::Pending, "it is approved for other researchers".into())
+        }
+        Ruling::Approved => (ApprovalStatus::Approved, note),
+    }
+}
+
+/// A sentence, and why if there is a reason.
+fn with_note(text: &str, note: &str) -> String {
+    if note.is_empty() { text.to_owned() } else { format!("{text}: {note}") }
+}
+
+fn damaged(reason: &str) -> Error {
+    Error::Damaged { file: "registry.db".into(), reason: reason.to_owned() }
+}

@@ -1,0 +1,108 @@
+//! What a node does when a researcher asks whether it would run a plan: it fetches a
+//! plan that it does not know, so that its operator can look at it.
+
+use std::time::Duration;
+
+use fedwasm_artifact::{COMPONENT_BYTES_MAX, Component};
+use fedwasm_protocol::{
+    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, Body, Participant, Reason, Refusal,
+    ResearcherId, SIGNATURES_MAX,
+};
+use fedwasm_transport::{Repository, now_ms};
+use fedwasm_trust::BUNDLE_BYTES_MAX;
+
+use crate::approval::Approvals;
+use crate::round::refusal;
+use crate::worker::{blob_refusal, blocking, check_size};
+use crate::{Database, Error};
+
+/// How long fetching a plan may take.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Answers questions about plans.
+#[derive(Clone, Debug)]
+pub(crate) struct Clerk {
+    pub(crate) approvals: Approvals,
+    pub(crate) database: Database,
+    pub(crate) repository: Repository,
+}
+
+impl Clerk {
+    /// The answer to a question.
+    pub(crate) async fn answer(&self, who: ResearcherId, request: ApprovalRequest) -> Body {
+        let answer = tokio::time::timeout(FETCH_TIME_MAX, self.standing(who, request));
+        match answer.await {
+            Ok(Ok(reply)) => Body::ApprovalReply(reply),
+            Ok(Err(refused)) => Body::Refused(refused),
+            Err(_) => {
+                let text = "the plan could not be fetched in time".to_owned();
+                Body::Refused(refusal(Reason::Blob, text))
+            }
+        }
+    }
+
+    async fn standing(
+        &self,
+        who: ResearcherId,
+        request: ApprovalRequest,
+    ) -> Result<ApprovalReply, Refusal> {
+        let digest = request.plan.sha256;
+        let (approvals, researcher) = (self.approvals.clone(), who.clone());
+        let standing = async move || {
+            let (approvals, researcher) = (approvals.clone(), researcher.clone());
+            blocking(move || approvals.standing(&digest, &researcher, now_ms()).map_err(internal))
+                .await
+        };
+        let reply = standing().await?;
+        let is_decided = matches!(
+            reply.status,
+            ApprovalStatus::Rejected | ApprovalStatus::Revoked | ApprovalStatus::Expired
+        );
+        let is_new = reply.status == ApprovalStatus::NotRegistered;
+        // Signatures may come when the bytes are known.
+        let more = reply.status == ApprovalStatus::Pending && !request.signatures.is_empty();
+        if is_decided || !(is_new || more) || !self.approvals.needs_plans() {
+            return Ok(reply);
+        }
+        self.register(&who, &request).await?;
+        standing().await
+    }
+
+    async fn register(&self, who: &ResearcherId, request: &ApprovalRequest) -> Result<(), Refusal> {
+        check_size("plan", &request.plan, COMPONENT_BYTES_MAX)?;
+        let bytes = self.repository.get(&request.plan).await.map_err(blob_refusal)?;
+        if request.signatures.len() > SIGNATURES_MAX {
+            let text = format!("more than {SIGNATURES_MAX} signatures");
+            return Err(refusal(Reason::BadRequest, text));
+        }
+        let mut signatures = Vec::new();
+        for blob in &request.signatures {
+            check_size("signature", blob, BUNDLE_BYTES_MAX)?;
+            let bytes: Vec<u8> = self.repository.get(blob).await.map_err(blob_refusal)?;
+            signatures.push(bytes);
+        }
+        let BlobRef { sha256, .. } = request.plan;
+        let (database, who) = (self.database.clone(), Participant::researcher(who));
+        blocking(move || {
+            let component = Component::admit_as(bytes, &sha256)
+                .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
+            match database.register(&component, &signatures, Some(&who), now_ms()) {
+                Ok(true) => {
+                    tracing::info!("plan {sha256} of {who} waits for a decision");
+                    Ok(())
+                }
+                Ok(false) => Ok(()),
+                Err(error @ Error::TooManyPlans { .. }) => {
+                    Err(refusal(Reason::Busy, error.to_string()))
+                }
+                Err(error) => Err(internal(error)),
+            }
+        })
+        .await
+    }
+}
+
+fn internal(error: Error) -> Refusal {
+    tracing::error!("{error}");
+    refusal(Reason::Internal, "the node's registry cannot be used; its log says more".into())
+}

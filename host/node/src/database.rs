@@ -1,0 +1,129 @@
+//! What a node must not forget: plans with their approvals, and the log of all
+//! that was decided and run. One SQLite file, `registry.db`, so that a decision
+//! and its entry in the log are written together or not at all.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fedwasm_trust::Member;
+use fedwasm_trust::{Identity, KeyPair};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::Error;
+
+const FILE: &str = "registry.db";
+/// How long one program waits for another that writes.
+const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
+/// The layout of the tables.
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE plan (
+    digest TEXT PRIMARY KEY,
+    component BLOB NOT NULL,
+    signatures TEXT NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    requested_by TEXT,
+    first_seen_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE decision (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL,
+    signed BLOB NOT NULL
+) STRICT;
+CREATE INDEX decision_of_plan ON decision (digest, id);
+CREATE TABLE log (
+    number INTEGER PRIMARY KEY,
+    entry TEXT NOT NULL,
+    leaf BLOB NOT NULL
+) STRICT;
+CREATE TABLE tree (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    tree TEXT NOT NULL,
+    checkpoint BLOB NOT NULL
+) STRICT;
+";
+
+/// The open database, and the key that signs what is written into it.
+#[derive(Clone)]
+pub struct Database {
+    connection: Arc<Mutex<Connection>>,
+    key: Arc<KeyPair>,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens the database of a node; makes it if need be.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn open(dir: &Path, identity: &Identity) -> Result<Self, Error> {
+        Self::with_key(dir, &identity.key)
+    }
+
+    /// The same, for a node that serves.
+    pub(crate) fn of_member(dir: &Path, member: &Member) -> Result<Self, Error> {
+        Self::with_key(dir, member.key())
+    }
+
+    fn with_key(dir: &Path, key: &Arc<KeyPair>) -> Result<Self, Error> {
+        let mut connection = Connection::open(dir.join(FILE))?;
+        connection.busy_timeout(BUSY_TIME_MAX)?;
+        // What a reply refers to is on the disk before the reply is sent.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "trusted_schema", "OFF")?;
+        let start = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let version: i64 = start.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        match version {
+            0 => {
+                start.execute_batch(SCHEMA)?;
+                start.pragma_update(None, "user_version", VERSION)?;
+            }
+            VERSION => {}
+            got => {
+                let reason = format!("its layout is number {got}, this program knows {VERSION}");
+                return Err(Error::Damaged { file: FILE.into(), reason });
+            }
+        }
+        start.commit()?;
+        let connection = Arc::new(Mutex::new(connection));
+        Ok(Self { connection, key: Arc::clone(key) })
+    }
+
+    /// The node's key.
+    pub(crate) fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
+    /// Reads.
+    pub(crate) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        read(&self.lock())
+    }
+
+    /// Writes all or nothing.
+    pub(crate) fn write<T>(
+        &self,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let written = write(&transaction)?;
+        transaction.commit()?;
+        Ok(written)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,271 @@
+//! The log of a node: who asked for what, what was decided, what ran and what
+//! left. Entries are only ever added; a Merkle tree over them (RFC 6962) with a
+//! signed checkpoint shows if one was changed or taken out.
+
+use fedwasm_protocol::Digest;
+use fedwasm_trust::merkle::{self, Hash, Tree};
+use fedwasm_trust::{Envelope, PublicKey};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{Database, Error};
+
+/// The media type of a checkpoint.
+const TYPE: &str = "application/vnd.fedwasm.checkpoint+json";
+
+/// An entry of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEntry {
+    /// Its number, from 0.
+    pub number: u64,
+    /// When, in milliseconds of Unix time.
+    pub time_ms: u64,
+    /// What kind of thing happened, such as `approved` or `run`.
+    pub kind: String,
+    /// What belongs to it.
+    pub fields: Map<String, Value>,
+}
+
+/// How long the log is, and the hash that fixes all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoint {
+    /// Entries.
+    pub size: u64,
+    /// The root of the Merkle tree over them.
+    pub root: Digest,
+    /// When it was signed, in milliseconds of Unix time.
+    pub time_ms: u64,
+}
+
+/// Adds an entry, together with whatever else is written.
+pub(crate) fn append(
+    database: &Database,
+    write: &Transaction<'_>,
+    time_ms: u64,
+    kind: &str,
+    fields: &Value,
+) -> Result<u64, Error> {
+    let mut entry =
+        Map::from_iter([("time_ms".to_owned(), json!(time_ms)), ("kind".to_owned(), json!(kind))]);
+    if let Value::Object(fields) = fields {
+        entry.extend(fields.clone());
+    }
+    let entry = Value::Object(entry).to_string();
+    let mut tree = load_tree(write)?.map_or_else(Tree::default, |(tree, _)| tree);
+    let (number, leaf) = (tree.size, merkle::leaf(entry.as_bytes()));
+    tree.push(leaf);
+    let checkpoint = Checkpoint { size: tree.size, root: tree.root().into(), time_ms };
+    let checkpoint = serde_json::to_vec(&checkpoint).unwrap_or_default();
+    let checkpoint = Envelope::sign(TYPE, &checkpoint, database.key())?.to_json();
+    write.execute(
+        "INSERT INTO log (number, entry, leaf) VALUES (?1, ?2, ?3)",
+        params![number as i64, entry, leaf],
+    )?;
+    write.execute(
+        "INSERT INTO tree (only, tree, checkpoint) VALUES (1, ?1, ?2)
+         ON CONFLICT (only) DO UPDATE SET tree = ?1, checkpoint = ?2",
+        params![serde_json::to_string(&tree).unwrap_or_default(), checkpoint],
+    )?;
+    Ok(number)
+}
+
+fn load_tree(connection: &Connection) -> Result<Option<(Tree, Vec<u8>)>, Error> {
+    let row = connection.query_row("SELECT tree, checkpoint FROM tree", [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+    });
+    let Some((tree, checkpoint)) = row.optional()? else { return Ok(None) };
+    let tree = serde_json::from_str(&tree).map_err(|error| damaged(&error))?;
+    Ok(Some((tree, checkpoint)))
+}
+
+impl Database {
+    /// Adds an entry to the log.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn record(&self, time_ms: u64, kind: &str, fields: &Value) -> Result<u64, Error> {
+        self.write(|write| append(self, write, time_ms, kind, fields))
+    }
+
+    /// The entries from number `first` on, at most `max`.
+    ///
+    /// # Errors
+    /// [`Error::Database`], [`Error::Damaged`].
+    pub fn log(&self, first: u64, max: u64) -> Result<Vec<LogEntry>, Error> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT number, entry FROM log WHERE number >= ?1 ORDER BY number LIMIT ?2",
+            )?;
+            let rows = statement.query_map(params![first as i64, max as i64], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+            })?;
+            rows.map(|row| {
+                let (number, entry) = row?;
+                parse(number as u64, &entry)
+            })
+            .collect()
+        })
+    }
+
+    /// Checks the whole log: that every entry is what the tree was made of, and that the
+    /// newest checkpoint is the node's own word about exactly this tree.
+    ///
+    /// # Errors
+    /// [`Error::Log`] naming the first entry that is wrong; [`Error::Database`].
+    pub fn check_log(&self) -> Result<Option<Checkpoint>, Error> {
+        let wrong = |reason: String| Error::Log { reason };
+        self.read(|connection| {
+            let Some((known, signed)) = load_tree(connection)? else { return Ok(None) };
+            let mut statement =
+                connection.prepare("SELECT number, entry, leaf FROM log ORDER BY number")?;
+            let mut rows = statement.query([])?;
+            let mut tree = Tree::default();
+            while let Some(row) = rows.next()? {
+                let number: i64 = row.get(0)?;
+                let (entry, leaf): (String, Vec<u8>) = (row.get(1)?, row.get(2)?);
+                if number != tree.size as i64 {
+                    return Err(wrong(format!("entry {} is missing", tree.size)));
+                }
+                let own: Hash = merkle::leaf(entry.as_bytes());
+                if leaf != own {
+                    return Err(wrong(format!("entry {number} was changed")));
+                }
+                tree.push(own);
+            }
+            if tree != known {
+                return Err(wrong(format!(
+                    "its {} entries are not those of the tree of {}",
+                    tree.size, known.size
+                )));
+            }
+            let checkpoint = verify_checkpoint(&signed, self.key().public())?;
+            if (checkpoint.size, checkpoint.root) != (tree.size, tree.root().into()) {
+                return Err(wrong("the newest checkpoint is of another tree".into()));
+            }
+            Ok(Some(checkpoint))
+        })
+    }
+
+    /// The newest signed checkpoint: what an auditor keeps, to see later that nothing before
+    /// it was changed.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn checkpoint(&self) -> Result<Option<Vec<u8>>, Error> {
+        self.read(|connection| Ok(load_tree(connection)?.map(|(_, checkpoint)| checkpoint)))
+    }
+
+    /// Checks that an earlier checkpoint is one of this log: that its entries are still the
+    /// first ones.
+    ///
+    /// # Errors
+    /// [`Error::Log`], [`Error::Trust`] if it is not this node's; [`Error::Database`].
+    pub fn check_since(&self, earlier: &[u8]) -> Result<Checkpoint, Error> {
+        let earlier = verify_checkpoint(earlier, self.key().public())?;
+        self.read(|connection| {
+            let mut statement =
+                connection.prepare("SELECT entry FROM log WHERE number < ?1 ORDER BY number")?;
+            let rows = statement.query_map([earlier.size as i64], |row| row.get::<_, String>(0))?;
+            let mut tree = Tree::default();
+            for entry in rows {
+                tree.push(merkle::leaf(entry?.as_bytes()));
+            }
+            match (tree.size, Digest::from(tree.root())) == (earlier.size, earlier.root) {
+                true => Ok(earlier),
+                false => {
+                    let reason = format!(
+                        "the first {} entries are not those of the checkpoint",
+                        earlier.size
+                    );
+                    Err(Error::Log { reason })
+                }
+            }
+        })
+    }
+}
+
+/// Reads a checkpoint that this key signed.
+///
+/// # Errors
+/// [`Error::Trust`], [`Error::Damaged`].
+pub fn verify_checkpoint(signed: &[u8], key: &PublicKey) -> Result<Checkpoint, Error> {
+    let envelope = Envelope::from_json("the checkpoint", signed)?;
+    let json = envelope.verify("the checkpoint", TYPE, key)?;
+    serde_json::from_slice(&json).map_err(|error| damaged(&error))
+}
+
+fn parse(number: u64, entry: &str) -> Result<LogEntry, Error> {
+    let mut fields: Map<String, Value> =
+        serde_json::from_str(entry).map_err(|error| damaged(&error))?;
+    let time_ms = fields.remove("time_ms").and_then(|value| value.as_u64()).unwrap_or_default();
+    let kind = fields.remove("kind");
+    let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(LogEntry { number, time_ms, kind, fields })
+}
+
+fn damaged(error: &serde_json::Error) -> Error {
+    Error::Damaged { file: "registry.db".into(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedwasm_trust::Identity;
+
+    fn database(dir: &std::path::Path) -> Database {
+        let who = "node-n".parse().unwrap();
+        let identity = Identity::open_or_create(&dir.join("identity"), |_| who).unwrap();
+        Database::open(dir, &identity).unwrap()
+    }
+
+    fn change(dir: &std::path::Path, sql: &str) {
+        let connection = Connection::open(dir.join("registry.db")).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    #[test]
+    fn a_log_that_was_changed_anywhere_says_where() {
+        for (sql, expected) in [
+            ("UPDATE log SET entry = replace(entry, 'two', 'too')", "entry 1 was changed"),
+            ("DELETE FROM log WHERE number = 1", "entry 1 is missing"),
+            ("DELETE FROM log WHERE number = 2", "entries are not those of the tree"),
+            (
+                "INSERT INTO log SELECT number + 1, entry, leaf FROM log WHERE number = 2",
+                "entries are not those of the tree",
+            ),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let database = database(dir.path());
+            assert_eq!(database.check_log().unwrap(), None);
+            for (n, what) in ["one", "two", "three"].into_iter().enumerate() {
+                let number = database.record(n as u64, "said", &json!({ "what": what })).unwrap();
+                assert_eq!(number, n as u64);
+            }
+            let checkpoint = database.check_log().unwrap().unwrap();
+            assert_eq!(checkpoint.size, 3);
+            let log = database.log(1, 10).unwrap();
+            assert_eq!((log.len(), &log[0].fields["what"]), (2, &json!("two")));
+            change(dir.path(), sql);
+            let error = database.check_log().unwrap_err().to_string();
+            assert!(error.contains(expected), "{sql}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_was_written_again_is_not_that_of_an_earlier_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = database(dir.path());
+        database.record(1, "said", &json!({ "what": "one" })).unwrap();
+        let earlier = database.checkpoint().unwrap().unwrap();
+        database.record(2, "said", &json!({ "what": "two" })).unwrap();
+        assert_eq!(database.check_since(&earlier).unwrap().size, 1);
+        // Whoever has the key writes a whole new log that is right in itself.
+        change(dir.path(), "DELETE FROM log; DELETE FROM tree");
+        database.record(1, "said", &json!({ "what": "other" })).unwrap();
+        database.check_log().unwrap();
+        let error = database.check_since(&earlier).unwrap_err().to_string();
+        assert!(error.contains("the first 1 entries are not those"), "{error}");
+    }
+}

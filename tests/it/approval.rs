@@ -1,0 +1,254 @@
+//! Which plans may run at a node: decisions, policies, bounds, and what researchers are told.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_protocol::{Body, Reason};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::fake::{Fake, Spy};
+use crate::support::{Ended, Federation, event, fedwasm, part};
+
+/// A federation whose one node has this policy.
+fn federation(policy: &str) -> Federation {
+    let mut federation = Federation::start();
+    let file = part(federation.dir.path(), 0, 2);
+    federation.node("n0", &file);
+    restart(&mut federation, |config| {
+        config.replace("policy = \"any\"", &format!("policy = \"{policy}\""))
+    });
+    federation
+}
+
+/// Starts the node again, with another configuration.
+fn restart(federation: &mut Federation, change: impl FnOnce(String) -> String) {
+    federation.nodes.clear();
+    let dir = node(federation);
+    let config = std::fs::read_to_string(dir.join("node.toml")).unwrap();
+    std::fs::write(dir.join("node.toml"), change(config)).unwrap();
+    let running = fedwasm(&["node", "start"]).arg(&dir).start();
+    running.wait_for(event("ready"));
+    federation.nodes.push(running);
+}
+
+fn node(federation: &Federation) -> PathBuf {
+    federation.dir.path().join("n0")
+}
+
+fn experiment(federation: &Federation, change: impl Fn(String) -> String) -> PathBuf {
+    federation.experiment(|text| change(text.replace("min_nodes = 2", "min_nodes = 1")))
+}
+
+fn run(federation: &Federation) -> Ended {
+    federation.run(&experiment(federation, |text| text)).run()
+}
+
+/// `fedwasm node plan COMMAND DIR PLAN ...`.
+fn decide(federation: &Federation, command: &str, plan: &str, rest: &[&str]) -> Ended {
+    let run = fedwasm(&["--json", "node", "plan", command]).arg(node(federation));
+    run.arg(plan).args(rest).run()
+}
+
+fn list(federation: &Federation) -> Vec<Value> {
+    let result = fedwasm(&["--json", "node", "plan", "list"]).arg(node(federation)).ok().result();
+    result["plans"].as_array().unwrap().clone()
+}
+
+fn digest() -> String {
+    fedwasm_protocol::Digest::of(&std::fs::read(crate::support::plan()).unwrap()).to_string()
+}
+
+fn refused(ended: &Ended, why: &str) {
+    assert_eq!(ended.code, 3, "{}\n{}", ended.stdout, ended.stderr);
+    assert!(ended.stderr.contains(why), "{why}: {}", ended.stderr);
+}
+
+#[test]
+fn a_plan_waits_for_a_decision_and_researchers_are_told() {
+    let federation = federation("hand");
+    assert!(list(&federation).is_empty());
+    refused(&run(&federation), "the plan is pending there");
+    let plans = list(&federation);
+    assert_eq!((plans.len(), &plans[0]["standing"]), (1, &json!("pending")));
+    let who = plans[0]["plan"]["requested_by"].as_str().unwrap();
+    assert!(who.starts_with("researcher-"), "{who}");
+    let digest = digest();
+    let show = fedwasm(&["node", "plan", "show"]).arg(node(&federation)).arg(&digest[..8]).ok();
+    for text in [&digest, "not signed", "training-plan/store", "no other version", "optimizer.lr"] {
+        assert!(show.stdout.contains(text), "{text}: {}", show.stdout);
+    }
+    assert_eq!(decide(&federation, "reject", &digest, &["--note", "no paper, no data"]).code, 0);
+    refused(&run(&federation), "the plan is rejected there: no paper, no data");
+    assert_eq!(decide(&federation, "approve", &digest[..8], &["--note", "read it"]).code, 0);
+    assert_eq!(run(&federation).code, 0);
+    assert_eq!(decide(&federation, "revoke", &digest, &["--note", "a flaw"]).code, 0);
+    refused(&run(&federation), "the plan is revoked there: a flaw");
+    // All of it is in the log, which is whole.
+    let log = fedwasm(&["--json", "node", "log", "--check"]).arg(node(&federation)).ok();
+    let kinds: Vec<_> = log.events().iter().map(|entry| entry["kind"].clone()).collect();
+    for kind in ["policy", "registered", "rejected", "approved", "revoked"] {
+        assert!(kinds.contains(&json!(kind)), "{kind}: {kinds:?}");
+    }
+    assert!(log.result()["checked"]["size"].as_u64().unwrap() >= 6);
+}
+
+#[test]
+fn revoking_stops_the_next_round_of_a_running_experiment() {
+    let federation = federation("hand");
+    assert_eq!(
+        decide(&federation, "approve", crate::support::plan().to_str().unwrap(), &[]).code,
+        0
+    );
+    let running = federation
+        .run(&experiment(&federation, |text| text.replace("rounds = 2", "rounds = 1000000")))
+        .start();
+    running.wait_for(event("round"));
+    decide(&federation, "revoke", &digest(), &["--note", "stop"]);
+    let dropped = running.wait_for(event("dropped"));
+    assert!(dropped["reason"].as_str().unwrap().contains("revoked here: stop"), "{dropped}");
+    let (code, events) = running.end();
+    assert_eq!(code, 3, "{:?}", events.last());
+}
+
+#[test]
+fn an_older_version_that_was_approved_is_no_way_around_a_revocation() {
+    let federation = federation("hand");
+    let (old, new) = (crate::support::personal().to_owned(), crate::support::plan());
+    let with = |plan: &Path| {
+        let path = crate::support::plan().display().to_string();
+        let text = move |text: String| {
+            text.replace(&path, plan.to_str().unwrap()).replace("n_classes = 2", "")
+        };
+        federation.run(&experiment(&federation, text)).run()
+    };
+    for plan in [&old, &new] {
+        assert_eq!(decide(&federation, "approve", plan.to_str().unwrap(), &[]).code, 0);
+    }
+    assert_eq!(with(&old).code, 0);
+    let old_digest = fedwasm_protocol::Digest::of(&std::fs::read(&old).unwrap()).to_string();
+    assert_eq!(decide(&federation, "revoke", &old_digest, &["--note", "leaks"]).code, 0);
+    refused(&with(&old), "the plan is revoked there: leaks");
+    // Not even under the name of the other: the bytes are what was decided on. The blob of the
+    // new one is exchanged for the old one's after the node approved the new one's digest.
+    let blob = federation.dir.path().join("network/blobs/sha256").join(digest());
+    let honest = Fake::researcher(&federation, "honest");
+    let spy = Spy::start(&federation);
+    assert_eq!(run(&federation).code, 0);
+    let mut round = spy.rounds().pop().unwrap();
+    round.experiment_id = "another".parse().unwrap();
+    // Whatever is compiled already is of a digest that was checked: start anew.
+    let mut federation = federation;
+    restart(&mut federation, |config| config);
+    std::fs::write(&blob, std::fs::read(&old).unwrap()).unwrap();
+    let first = spy.to_nodes().len();
+    let answer = loop {
+        let answer = honest.ask("n0", Body::Round(Box::new(round.clone())));
+        if !matches!(&answer, Body::Refused(refusal) if refusal.reason == Reason::Expired) {
+            break answer;
+        }
+    };
+    assert!(first > 0);
+    let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
+    assert_eq!(refusal.reason, Reason::Blob, "{}", refusal.message);
+    // Nor by exchanging the bytes in the node's own registry.
+    let database = Connection::open(node(&federation).join("registry.db")).unwrap();
+    let bytes = std::fs::read(&old).unwrap();
+    let change = "UPDATE plan SET component = ?1 WHERE digest = ?2";
+    database.execute(change, (bytes, digest())).unwrap();
+    let show = fedwasm(&["node", "plan", "show"]).arg(node(&federation)).arg(digest()).run();
+    assert!(show.stderr.contains("not what their digest says"), "{}", show.stderr);
+}
+
+#[test]
+fn approvals_cover_arguments_researchers_and_time() {
+    let federation = federation("hand");
+    let plan = crate::support::plan();
+    let plan = plan.to_str().unwrap();
+    let approve = |rest: &[&str]| assert_eq!(decide(&federation, "approve", plan, rest).code, 0);
+    approve(&["--bound", "training.epochs<=3", "--bound", "optimizer.lr<=0.5"]);
+    assert_eq!(run(&federation).code, 0);
+    let epochs = experiment(&federation, |text| text.replace("epochs = 1", "epochs = 4"));
+    let ended = federation.run(&epochs).run();
+    refused(&ended, "approved here with training.epochs<=3 only, not training.epochs = 4");
+    approve(&["--researcher", "somebody"]);
+    refused(&run(&federation), "it is approved for other researchers");
+    approve(&["--days", "0"]);
+    refused(&run(&federation), "the plan is no longer approved there");
+    approve(&["--days", "1"]);
+    assert_eq!(run(&federation).code, 0);
+    let ended = decide(&federation, "approve", plan, &["--bound", "epochs<3"]);
+    assert!(ended.code == 2 && ended.stderr.contains("is no bound"), "{}", ended.stderr);
+    // A decision that nobody signed, or that was changed, is none: nothing runs.
+    let database = Connection::open(node(&federation).join("registry.db")).unwrap();
+    let change = "UPDATE decision SET signed =
+                  CAST(replace(CAST(signed AS TEXT), 'sig\":\"', 'sig\":\"A') AS BLOB)";
+    assert!(database.execute(change, []).unwrap() > 0);
+    let ended = run(&federation);
+    assert_ne!(ended.code, 0);
+    assert!(ended.stderr.contains("registry cannot be used"), "{}", ended.stderr);
+}
+
+#[test]
+fn policies_by_signer_and_by_list() {
+    let mut federation = Federation::start();
+    let dir = federation.dir.path().to_owned();
+    let file = part(&dir, 0, 2);
+    federation.node("n0", &file);
+    for key in ["a.pem", "b.pem"] {
+        fedwasm(&["keys", "generate"]).arg(dir.join(key)).ok();
+    }
+    std::fs::write(dir.join("n0/trust.toml"), "[[signer]]\nname = \"a\"\nkey = \"../a.pem.pub\"\n")
+        .unwrap();
+    restart(&mut federation, |config| config.replace("\"any\"", "\"signer\""));
+    let plan = dir.join("plan.wasm");
+    std::fs::copy(crate::support::plan(), &plan).unwrap();
+    let with = |federation: &Federation| {
+        let path = crate::support::plan().display().to_string();
+        let text = |text: String| text.replace(&path, plan.to_str().unwrap());
+        federation.run(&experiment(federation, text)).run()
+    };
+    let sign = |key: &str| {
+        let run = fedwasm(&["plan", "sign"]).arg(&plan).arg("--key").arg(dir.join(key));
+        run.arg("-o").arg(dir.join(format!("plan.wasm.{key}.sigstore.json"))).ok();
+    };
+    refused(&with(&federation), "its signatures: not signed");
+    sign("b.pem");
+    refused(&with(&federation), "its signatures: not trusted");
+    sign("a.pem");
+    assert_eq!(with(&federation).code, 0);
+    // A decision is above the policy.
+    decide(&federation, "revoke", &digest(), &["--note", "all the same"]);
+    refused(&with(&federation), "all the same");
+    decide(&federation, "approve", &digest(), &[]);
+    assert_eq!(with(&federation).code, 0);
+
+    let mut federation = self::federation("list");
+    refused(&run(&federation), "it is not on the node's list");
+    let list = format!("policy = \"list\"\nlist = [\"{}\"]", digest());
+    restart(&mut federation, |config| config.replace("policy = \"list\"", &list));
+    assert_eq!(run(&federation).code, 0);
+}
+
+#[test]
+fn one_researcher_cannot_fill_the_registry() {
+    let federation = federation("hand");
+    let honest = Fake::researcher(&federation, "honest");
+    let url = federation.repository.parse().unwrap();
+    let repository = fedwasm_transport::Repository::new(url, None).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let plan = std::fs::read(crate::support::plan()).unwrap();
+    let ask = |n: u8| {
+        // A custom section with a number of its own: another plan each.
+        let bytes = [plan.as_slice(), &[0, 3, 1, b'x', n]].concat();
+        let plan = runtime.block_on(repository.put(bytes)).unwrap();
+        let signatures = Vec::new();
+        honest.ask("n0", Body::Approval(fedwasm_protocol::ApprovalRequest { plan, signatures }))
+    };
+    for n in 0..16 {
+        let answer = ask(n);
+        assert!(matches!(answer, Body::ApprovalReply(_)), "{n}: {answer:?}");
+    }
+    let Body::Refused(refusal) = ask(16) else { panic!("a 17th waits") };
+    assert_eq!(refusal.reason, Reason::Busy, "{}", refusal.message);
+    assert_eq!(list(&federation).len(), 16);
+}
