@@ -86,7 +86,7 @@ fn a_plan_waits_for_a_decision_and_researchers_are_told() {
     // All of it is in the log, which is whole.
     let log = fedwasm(&["--json", "node", "log", "--check"]).arg(node(&federation)).ok();
     let kinds: Vec<_> = log.events().iter().map(|entry| entry["kind"].clone()).collect();
-    for kind in ["policy", "registered", "rejected", "approved", "revoked"] {
+    for kind in ["policy", "registered", "rejected", "approved", "run", "revoked"] {
         assert!(kinds.contains(&json!(kind)), "{kind}: {kinds:?}");
     }
     assert!(log.result()["checked"]["size"].as_u64().unwrap() >= 6);

@@ -353,6 +353,7 @@ pub fn usual(request: &RoundRequest) -> Body {
         n_steps: 3,
         train_loss: Some(0.5),
         evaluation: (request.mode == Mode::Validate).then_some(evaluation),
+        receipt: None,
         timing: NodeTiming::default(),
     }))
 }

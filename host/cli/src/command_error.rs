@@ -71,6 +71,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::Training(error) => return error.into(),
             E::Transport(error) => return error.into(),
             E::Trust(error) => return error.into(),
+            E::Unverified { .. } => PLAN_REFUSED,
             E::NoIdentity { .. } | E::NoResearcher { .. } | E::OtherResearcher { .. } => USAGE,
             E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
             E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs | E::EarlyStopping(_) => USAGE,

@@ -107,6 +107,20 @@ impl Folder {
         write().map_err(|error| named(&error, &self.path.join(name)))
     }
 
+    /// Writes a file that may be lost in a power cut: for what can be made again, and is checked when
+    /// it is read.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the name.
+    pub fn write_quickly(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let write = || {
+            let mut file = TempFile::new(&self.dir)?;
+            file.write_all(bytes)?;
+            file.replace(name)
+        };
+        write().map_err(|error| named(&error, &self.path.join(name)))
+    }
+
     /// Bytes of a file.
     ///
     /// # Errors

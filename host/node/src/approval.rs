@@ -141,6 +141,11 @@ pub(crate) struct ApprovedPlan {
 }
 
 impl ApprovedPlan {
+    /// A plan that is run again: what allowed it then is in its receipt.
+    pub(crate) fn of_receipt(digest: Digest, by: String) -> Self {
+        Self { digest, by }
+    }
+
     /// The bytes that may run.
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest

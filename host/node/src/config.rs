@@ -40,11 +40,18 @@ pub struct NodeConfig {
     /// a revoked key may still count. Default 30.
     #[serde(default = "thirty")]
     pub roster_refresh_s: u64,
+    /// The most bytes of inputs of earlier runs that are kept to run them again. Default 4 GiB.
+    #[serde(default = "four_gib")]
+    pub inputs_bytes_max: u64,
     /// Which plans may run here.
     pub approval: ApprovalConfig,
     /// What plans may use here.
     #[serde(default)]
     pub limits: Limits,
+}
+
+fn four_gib() -> u64 {
+    4 << 30
 }
 
 fn thirty() -> u64 {
@@ -62,6 +69,7 @@ impl NodeConfig {
             strict: false,
             worker: None,
             roster_refresh_s: thirty(),
+            inputs_bytes_max: four_gib(),
             approval: ApprovalConfig::default(),
             limits: Limits::default(),
         }

@@ -40,7 +40,8 @@ pub(crate) struct Workshop {
     /// Each with workers of its own: one that saw data of one experiment sees no
     /// others.
     plans: VecDeque<(PlanKey, Described)>,
-    examples: VecDeque<(Digest, Examples)>,
+    /// With the digests of the files that they were read from.
+    examples: VecDeque<(Digest, (Examples, Digest))>,
     /// Whose scales were written last, and what they follow from.
     written: Option<(ExperimentId, String)>,
 }
@@ -65,6 +66,9 @@ pub(crate) struct Done {
     /// Auxiliary variables for the researcher as safetensors.
     pub(crate) aux: Option<Vec<u8>>,
     pub(crate) state_id: Option<StateId>,
+    /// The state that it started from, and the digest of the one that it left.
+    pub(crate) state_in: Option<Vec<u8>>,
+    pub(crate) state_out: Option<Digest>,
     pub(crate) optimizer_args: Metrics,
     pub(crate) n_samples: u64,
     pub(crate) n_steps: u64,
@@ -75,6 +79,11 @@ pub(crate) struct Done {
 /// A round whose plan and data are ready.
 #[derive(Debug)]
 pub(crate) struct Prepared {
+    /// SHA-256 of the data file.
+    pub(crate) dataset: Digest,
+    pub(crate) profile: Profile,
+    /// The limits that hold in this round.
+    pub(crate) limits: Limits,
     round: Round,
     examples: Examples,
     turn: Turn,
@@ -84,7 +93,7 @@ pub(crate) struct Prepared {
 }
 
 /// What was fetched for a round; digests were checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fetched {
     pub(crate) params: Arc<Vec<u8>>,
     pub(crate) aux_shared: Option<Vec<u8>>,
@@ -169,12 +178,12 @@ impl Workshop {
         let turn = Turn { random_seed, round: request.round, node: node.clone() };
         let key = examples_key(request, dataset, &round)?;
         let known = self.examples.iter().find(|(known, _)| *known == key);
-        let examples = match known {
-            Some((_, examples)) => examples.clone(),
+        let (examples, file) = match known {
+            Some((_, known)) => known.clone(),
             None => {
-                let examples = read(request, dataset, &round, &turn)?;
-                keep(&mut self.examples, key, examples.clone(), EXAMPLES_MAX);
-                examples
+                let read = (read(request, dataset, &round, &turn)?, data_digest(dataset)?);
+                keep(&mut self.examples, key, read.clone(), EXAMPLES_MAX);
+                read
             }
         };
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
@@ -186,7 +195,18 @@ impl Workshop {
         }
         let state_bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
         let (folder, researcher) = (Arc::clone(folder), researcher.clone());
-        Ok(Prepared { round, examples, turn, folder, researcher, state_bytes_max })
+        let strict = self.strict || request.strict;
+        Ok(Prepared {
+            dataset: file,
+            profile: if strict { Profile::Strict } else { Profile::Standard },
+            limits: self.limits.lowered(&request.limits),
+            round,
+            examples,
+            turn,
+            folder,
+            researcher,
+            state_bytes_max,
+        })
     }
 }
 
@@ -206,9 +226,12 @@ impl Prepared {
     ) -> Result<Done, Refusal> {
         let failed = |error: fedwasm_training::Error| training_refusal(&error);
         let params = parse("the parameters", &fetched.params)?;
-        let kept = match &request.state_id {
-            Some(id) => Some(self.states(request)?.load(id)?),
-            None => None,
+        let (kept, state_in) = match &request.state_id {
+            Some(id) => {
+                let (params, bytes) = self.states(request)?.load(id)?;
+                (Some(params), Some(bytes))
+            }
+            None => (None, None),
         };
         let evaluate = |params: &Params, kept: Option<&Params>| {
             let seed = self.turn.random_seed;
@@ -219,6 +242,8 @@ impl Prepared {
                 params: None,
                 aux: None,
                 state_id: None,
+                state_in,
+                state_out: None,
                 optimizer_args: Metrics::new(),
                 n_samples: self.examples.n_train() as u64,
                 n_steps: 0,
@@ -241,17 +266,20 @@ impl Prepared {
             // The next round may run already: what is kept for it must stay.
             return Err(refusal(Reason::Expired, "the round was called off".into()));
         }
-        let state_id = match &trained.kept {
+        let (state_id, state_out) = match &trained.kept {
             Some(kept) => {
                 let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
-                Some(self.states(request)?.store(kept, from, needed)?)
+                let (id, digest) = self.states(request)?.store(kept, from, needed)?;
+                (Some(id), Some(digest))
             }
-            None => None,
+            None => (None, None),
         };
         Ok(Done {
             params: Some(bytes(&self.round.shared(&trained.params).map_err(failed)?)?),
             aux: (!trained.aux.is_empty()).then(|| bytes(&trained.aux)).transpose()?,
             state_id,
+            state_in,
+            state_out,
             optimizer_args: trained.optimizer_args,
             n_samples: trained.n_samples,
             n_steps: trained.n_steps,
@@ -321,6 +349,28 @@ fn read(
     };
     let file = CsvFile::open(&dataset.path).map_err(|error| hide(error.into()))?;
     Examples::read(&file, &request.data, round, turn).map_err(hide)
+}
+
+fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
+    file_digest(&dataset.path).map_err(|error| {
+        tracing::warn!("{}: {error}", dataset.path.display());
+        let name = &dataset.name;
+        let message = format!("dataset {name} cannot be read; the node's log says more");
+        refusal(Reason::Dataset, message)
+    })
+}
+
+/// The SHA-256 of a file, however large.
+pub(crate) fn file_digest(path: &std::path::Path) -> std::io::Result<Digest> {
+    use std::io::Read as _;
+    let mut file = std::fs::File::open(path)?;
+    let (mut hasher, mut buffer) = (fedwasm_protocol::Hasher::default(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
 }
 
 /// Names everything that prepared rows depend on.

@@ -13,11 +13,12 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
 use fedwasm_trust::{Member, Outgoing};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
+use crate::receipt::Receipts;
 use crate::round::{Workshop, refusal};
 use crate::worker::Worker;
 use crate::{Database, Datasets, Error, NodeConfig, demands};
@@ -26,6 +27,8 @@ use crate::{Database, Datasets, Error, NodeConfig, demands};
 const CACHE: &str = "compiled";
 /// Rounds that wait for the one that runs.
 const QUEUE_MAX: usize = 8;
+/// Refused messages that are written down in a minute.
+const REFUSED_A_MINUTE_MAX: u64 = 20;
 /// Questions about plans that are answered at once.
 const QUESTIONS_MAX: usize = 8;
 /// The longest time that a researcher may ask for.
@@ -103,10 +106,12 @@ pub async fn serve(
         params: None,
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
         approvals: approvals.clone(),
+        receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
+        federation: member.membership().federation.clone(),
     };
     let clerk = Clerk { approvals, database, repository: repository.clone() };
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let work = tokio::spawn(work(worker, queue, link.sender()));
+    let work = tokio::spawn(work(worker, queue, link.sender(), clerk.database.clone()));
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
     let refresh = tokio::spawn(refresh_roster(repository, member, pause));
     ready(&config);
@@ -116,6 +121,7 @@ pub async fn serve(
         cancels: HashMap::new(),
         clerk,
         questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+        refused: (0, 0),
         sender: link.sender(),
         force_secagg: config.force_secure_aggregation,
     };
@@ -130,6 +136,7 @@ pub async fn serve(
             Some(Incoming::Refused { topic, refused }) => {
                 let who = topic.map_or("somebody".to_owned(), |topic| topic.to_string());
                 tracing::warn!("a message over the topic of {who} is refused: {refused}");
+                node.note_refused(&who, &refused.to_string());
             }
             Some(Incoming::Lost { reason }) => {
                 // Our will ends the wait of everybody: nobody waits for these rounds.
@@ -185,11 +192,32 @@ struct Node {
     clerk: Clerk,
     /// Questions about plans that may be under way.
     questions: Arc<Semaphore>,
+    /// The minute, and the messages that were refused in it.
+    refused: (u64, u64),
     sender: Sender,
     force_secagg: bool,
 }
 
 impl Node {
+    /// Writes down that a message was refused; a flood is counted and does not fill the log.
+    fn note_refused(&mut self, who: &str, why: &str) {
+        let minute = now_ms() / 60_000;
+        if self.refused.0 != minute {
+            self.refused = (minute, 0);
+        }
+        self.refused.1 += 1;
+        if self.refused.1 <= REFUSED_A_MINUTE_MAX {
+            let database = self.clerk.database.clone();
+            let last = self.refused.1 == REFUSED_A_MINUTE_MAX;
+            let fields = json!({ "topic": who, "reason": why, "more_are_not_recorded": last });
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = database.record(now_ms(), "message-refused", &fields) {
+                    tracing::error!("the log: {error}");
+                }
+            });
+        }
+    }
+
     fn cancel_all(&self) {
         self.cancels.values().for_each(|(_, cancel)| cancel.cancel());
     }
@@ -324,7 +352,12 @@ impl Node {
 }
 
 /// Runs jobs one after the other.
-async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender) {
+async fn work(
+    mut worker: Worker,
+    mut queue: mpsc::Receiver<Job>,
+    sender: Sender,
+    database: Database,
+) {
     while let Some(job) = queue.recv().await {
         let Job { asked, request, dataset, deadline, cancel } = job;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -347,7 +380,11 @@ async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender
             }
         };
         let round = request.round;
-        let (id, who) = (asked.request_id.clone(), asked.researcher.clone());
+        let about = json!({
+            "experiment": request.experiment_id, "round": round, "mode": request.mode,
+            "plan": request.plan.sha256, "dataset": request.dataset_id,
+        });
+        let (id, who) = ((asked.request_id.clone(), asked.digest), asked.researcher.clone());
         let run = worker.run(id, who, request, dataset, cancel.clone(), say);
         let body = match tokio::time::timeout(left, run).await {
             Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
@@ -359,6 +396,7 @@ async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender
             }
             Ok(Err(refused)) => {
                 tracing::warn!("refused ({}): {}", refused.reason, refused.message);
+                note_refused_round(&database, &asked, &about, &refused);
                 Body::Refused(refused)
             }
             Err(_) => {
@@ -370,6 +408,20 @@ async fn work(mut worker: Worker, mut queue: mpsc::Receiver<Job>, sender: Sender
         };
         send(&sender, &asked, body).await;
     }
+}
+
+/// Writes down that a round was asked for and did not run.
+fn note_refused_round(database: &Database, asked: &Asked, about: &Value, refused: &Refusal) {
+    let mut fields = about.clone();
+    fields["researcher"] = json!(asked.from.participant);
+    fields["reason"] = json!(refused.reason);
+    fields["message"] = json!(refused.message);
+    let database = database.clone();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = database.record(now_ms(), "refused", &fields) {
+            tracing::error!("the log: {error}");
+        }
+    });
 }
 
 fn answer<'a>(asked: &Asked, body: &'a Body) -> Outgoing<'a> {

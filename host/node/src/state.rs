@@ -53,7 +53,7 @@ impl States {
     }
 
     /// Reads a state.
-    pub(crate) fn load(&self, id: &StateId) -> Result<Params, Refusal> {
+    pub(crate) fn load(&self, id: &StateId) -> Result<(Params, Vec<u8>), Refusal> {
         let name = file_name(id);
         if !self.folder.has(&name) {
             let message = format!("the node state {id} is not here; start a new experiment");
@@ -64,7 +64,8 @@ impl States {
             refusal(Reason::State, format!("the node state {id} cannot be read"))
         };
         let bytes = self.folder.read(&name, self.bytes_max).map_err(|error| damaged(&error))?;
-        from_safetensors(&bytes).map_err(|error| damaged(&error))
+        let params = from_safetensors(&bytes).map_err(|error| damaged(&error))?;
+        Ok((params, bytes))
     }
 
     /// Writes what a round left, and forgets all states but this one, the one
@@ -74,7 +75,7 @@ impl States {
         kept: &Params,
         from: Option<&StateId>,
         needed: &[StateId],
-    ) -> Result<StateId, Refusal> {
+    ) -> Result<(StateId, Digest), Refusal> {
         let id = StateId::random().map_err(|error| unwritable(io::Error::other(error)))?;
         let bytes = to_safetensors(kept);
         let bytes = bytes.map_err(|error| refusal(Reason::Internal, error.to_string()))?;
@@ -88,7 +89,7 @@ impl States {
             old.try_for_each(|name| self.folder.remove(&name))
         };
         store().map_err(unwritable)?;
-        Ok(id)
+        Ok((id, Digest::of(&bytes)))
     }
 }
 
@@ -118,6 +119,17 @@ pub(crate) fn claim(
             Err(refusal(Reason::BadRequest, message))
         }
     }
+}
+
+/// Puts a state where a round that is run again looks for it.
+pub(crate) fn place(
+    node: &Folder,
+    experiment: &ExperimentId,
+    id: &StateId,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let folder = node.folder(EXPERIMENTS)?.folder(experiment.as_str())?.folder(STATE)?;
+    folder.write(&file_name(id), bytes)
 }
 
 fn file_name(id: &StateId) -> String {
@@ -153,16 +165,16 @@ mod tests {
     fn what_a_round_or_a_breakpoint_needs_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let states = states(&Folder::open(dir.path()).unwrap());
-        let first = states.store(&params(1.0), None, &[]).unwrap();
-        let second = states.store(&params(2.0), Some(&first), &[]).unwrap();
-        assert_eq!(states.load(&first).unwrap(), params(1.0));
+        let (first, _) = states.store(&params(1.0), None, &[]).unwrap();
+        let (second, _) = states.store(&params(2.0), Some(&first), &[]).unwrap();
+        assert_eq!(states.load(&first).unwrap().0, params(1.0));
         // The researcher went back to the first: the second is not needed any more.
-        let other = states.store(&params(3.0), Some(&first), &[]).unwrap();
+        let (other, _) = states.store(&params(3.0), Some(&first), &[]).unwrap();
         assert_eq!(states.load(&second).unwrap_err().reason, Reason::State);
-        assert_eq!(states.load(&other).unwrap(), params(3.0));
+        assert_eq!(states.load(&other).unwrap().0, params(3.0));
         // A breakpoint still names the first.
         states.store(&params(4.0), Some(&other), std::slice::from_ref(&first)).unwrap();
-        assert_eq!(states.load(&first).unwrap(), params(1.0));
+        assert_eq!(states.load(&first).unwrap().0, params(1.0));
         assert_eq!(states.folder.names().unwrap().len(), 3);
     }
 
@@ -170,19 +182,19 @@ mod tests {
     fn states_of_another_researcher_or_plan_are_neither_read_nor_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let node = Folder::open(dir.path()).unwrap();
-        let id = states(&node).store(&params(1.0), None, &[]).unwrap();
+        let (id, _) = states(&node).store(&params(1.0), None, &[]).unwrap();
         for (researcher, plan) in [("other", b"plan"), ("r", b"plum")] {
             let refused = states_of(&node, researcher, plan).unwrap_err();
             assert!(refused.message.contains("another researcher's"), "{}", refused.message);
         }
-        assert_eq!(states(&node).load(&id).unwrap(), params(1.0));
+        assert_eq!(states(&node).load(&id).unwrap().0, params(1.0));
     }
 
     #[test]
     fn damaged_state_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let states = states(&Folder::open(dir.path()).unwrap());
-        let id = states.store(&params(1.0), None, &[]).unwrap();
+        let (id, _) = states.store(&params(1.0), None, &[]).unwrap();
         states.folder.write(&file_name(&id), b"no").unwrap();
         assert_eq!(states.load(&id).unwrap_err().reason, Reason::State);
     }

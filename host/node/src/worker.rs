@@ -7,14 +7,16 @@ use std::time::Instant;
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, Digest, INLINE_BYTES_MAX, NodeId, NodeTiming, Participant, Payload, Progress, Reason,
-    Refusal, RequestId, ResearcherId, RoundReply, RoundRequest,
+    BlobRef, Digest, FederationId, INLINE_BYTES_MAX, NodeId, NodeTiming, Participant, Payload,
+    Progress, Reason, Refusal, RequestId, ResearcherId, RoundReply, RoundRequest,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, now_ms};
+use fedwasm_trust::Opening;
 
 use crate::approval::Approvals;
 use crate::progress::Teller;
+use crate::receipt::{Receipts, Run};
 use crate::round::{Fetched, Workshop, refusal};
 use crate::{Dataset, demands};
 
@@ -33,13 +35,16 @@ pub(crate) struct Worker {
     pub(crate) params_bytes_max: u64,
     /// Which plans may run.
     pub(crate) approvals: Approvals,
+    /// What is written down of runs.
+    pub(crate) receipts: Receipts,
+    pub(crate) federation: FederationId,
 }
 
 impl Worker {
     /// Runs one round. `say` gets progress.
     pub(crate) async fn run(
         &mut self,
-        request_id: RequestId,
+        (request_id, request_sha256): (RequestId, Digest),
         researcher: ResearcherId,
         request: RoundRequest,
         dataset: Dataset,
@@ -59,6 +64,7 @@ impl Worker {
             blocking(move || approvals.approve(&request, &researcher, now_ms())).await?
         };
         let plan = self.fetch_plan(&request.plan).await?;
+        let approved_by = approved.by.clone();
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
@@ -70,7 +76,8 @@ impl Worker {
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
             let (request, node) = (Arc::clone(&request), self.node.clone());
-            let cancel = cancel.clone();
+            let (cancel, researcher) = (cancel.clone(), researcher.clone());
+            let plan = plan.clone();
             blocking(move || {
                 let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
                 let plan = (&approved, plan);
@@ -82,11 +89,14 @@ impl Worker {
 
         let start = Instant::now();
         let warnings = demands::warnings(&request);
+        let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
+        let inputs = fetched.clone();
+        let again = Arc::clone(&request);
         let (done, process_ms) = blocking(move || {
             let start = prepared.processor_ms();
             let mut teller = Teller::new(request_id, say);
             let events = move |event| teller.take(event);
-            let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
+            let done = prepared.run(&again, fetched, Box::new(events), &cancel)?;
             Ok((done, prepared.processor_ms() - start))
         })
         .await?;
@@ -99,13 +109,12 @@ impl Worker {
         };
         let aux = match done.aux {
             Some(bytes) => {
-                let mut room = INLINE_BYTES_MAX;
+                let mut room = INLINE_BYTES_MAX / 2;
                 Some(repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?)
             }
             None => None,
         };
-        timing.upload_ms = ms(start);
-        Ok(RoundReply {
+        let mut reply = RoundReply {
             params,
             aux,
             state_id: done.state_id,
@@ -117,8 +126,52 @@ impl Worker {
             n_steps: done.n_steps,
             train_loss: done.train_loss,
             evaluation: done.evaluation,
+            receipt: None,
             timing,
+        };
+        let receipts = self.receipts.clone();
+        let (node, folder) = (Participant::node(&self.node), Arc::clone(&self.folder));
+        let federation = self.federation.clone();
+        let given = reply.clone();
+        let signed = blocking(move || {
+            let write = || -> Result<Vec<u8>, crate::Error> {
+                let state_in = done.state_in.as_deref();
+                let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
+                let aux = [inputs.aux_shared.as_deref(), inputs.aux_own.as_deref()];
+                let kept = [Some(inputs.params.as_slice()), state_in, plan.as_deref()];
+                let kept = kept.into_iter().chain(aux).flatten();
+                if let Err(error) = receipts.keep_inputs(&folder, kept) {
+                    tracing::warn!("the inputs of the run are not kept: {error}");
+                }
+                let run = Run {
+                    node: &node,
+                    researcher: Participant::researcher(&researcher),
+                    federation,
+                    request_sha256,
+                    request: &request,
+                    approved_by,
+                    profile,
+                    limits,
+                    reply: &given,
+                    opening,
+                    time_ms: now_ms(),
+                };
+                receipts.write(&folder, run)
+            };
+            // Without a receipt nothing leaves.
+            write().map_err(|error| {
+                tracing::error!("no receipt: {error}");
+                let text = "the node cannot write its receipt; its log says more".to_owned();
+                refusal(Reason::Internal, text)
+            })
         })
+        .await?;
+        let mut room = INLINE_BYTES_MAX / 2;
+        let receipt = repository.put_payload(signed, &mut room).await.map_err(blob_refusal)?;
+        reply.receipt = Some(receipt);
+        timing.upload_ms = ms(start);
+        reply.timing = timing;
+        Ok(reply)
     }
 
     async fn fetch_aux(&self, aux: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {

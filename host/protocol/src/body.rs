@@ -127,7 +127,7 @@ impl Body {
             }
             Self::RoundReply(reply) => {
                 let params = reply.params.map(|params| params.sha256);
-                params.into_iter().chain(of(&reply.aux)).collect()
+                params.into_iter().chain(of(&reply.aux)).chain(of(&reply.receipt)).collect()
             }
             Self::Approval(request) => {
                 let signatures = request.signatures.iter().take(SIGNATURES_MAX);

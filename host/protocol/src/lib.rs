@@ -22,7 +22,7 @@ pub(crate) use body::{decode, malformed};
 pub use arguments::{Arguments, Value, ValueKind, flatten_table};
 pub use body::{Body, Kind};
 pub use data_args::DataArgs;
-pub use digest::{BlobRef, Digest, DigestError};
+pub use digest::{BlobRef, Digest, DigestError, Hasher};
 pub use envelope::{
     EnvelopeError, HEADER_BYTES_MAX, Header, MESSAGE_BYTES_MAX, MESSAGE_DOMAIN, Message,
     PROTOCOL_VERSION, REFERS_MAX, Recipient, SIGNATURE_BYTES_MAX, Sealed,

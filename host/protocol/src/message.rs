@@ -150,6 +150,8 @@ pub struct RoundReply {
     pub train_loss: Option<f64>,
     /// Scores on the held-out rows, if asked for.
     pub evaluation: Option<Evaluation>,
+    /// The node's signed receipt of the run.
+    pub receipt: Option<Payload>,
     /// Where the node's time went.
     pub timing: NodeTiming,
 }

@@ -43,6 +43,14 @@ pub enum Error {
     /// Keys and signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
+    /// An experiment is not what its files say.
+    #[error("round {round}: {reason}")]
+    Unverified {
+        /// The round; 0 for what comes before the first.
+        round: u32,
+        /// What does not hold.
+        reason: String,
+    },
     /// Nobody to ask as.
     #[error(
         "whose experiment is it? name a directory that `fedwasm keys generate --identity` made as \

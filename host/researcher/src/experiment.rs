@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::Component;
 use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
+use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, RoundReply};
 use fedwasm_sandbox::Sandbox;
 use tokio::sync::watch;
 
@@ -20,7 +20,7 @@ use crate::resume::{arguments, check_same, find_breakpoint};
 use crate::starting::{is_worth_a_retry, job_options, missing, new_history, start_job};
 use crate::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,
-    NodeRecord, Replies, RoundRecord, RoundTiming, Update, Updates, output,
+    NodeRecord, Replies, RoundRecord, RoundTiming, Update, Updates, output, uploads,
 };
 
 /// How often `history.json` is brought up to date while rounds go on.
@@ -156,9 +156,11 @@ impl Experiment {
     ) -> Result<Self, Error> {
         let ExperimentOptions { file, component, signatures, sandbox, random_seed, out, resume } =
             options;
-        for (key, set) in
-            [("save_breakpoints", file.save_breakpoints), ("tensorboard", file.tensorboard)]
-        {
+        for (key, set) in [
+            ("save_breakpoints", file.save_breakpoints),
+            ("tensorboard", file.tensorboard),
+            ("keep_uploads", file.keep_uploads),
+        ] {
             if set && out.is_none() {
                 return Err(Error::NoOut { key });
             }
@@ -214,6 +216,13 @@ impl Experiment {
             written: None,
             _lock: lock,
         };
+        if let Some(dir) = &experiment.out {
+            uploads::keep_membership(dir, experiment.job.member())?;
+            if experiment.file.keep_uploads {
+                let (digest, bytes) = output::params_digest(experiment.job.params())?;
+                uploads::keep(dir, [(&digest, bytes.as_slice())])?;
+            }
+        }
         match round {
             0 => experiment.save_breakpoint()?,
             // An earlier run may have had enough already.
@@ -369,6 +378,7 @@ impl Experiment {
         };
         let Replies { by_node: replies, send_ms, download_ms } =
             self.job.train(round, &nodes, &aux, &mut see).await?;
+        let receipts = self.job.take_receipts();
         tracing::debug!("round {round}: {} nodes trained", replies.len());
         (timing.send_ms, timing.download_ms) = (send_ms, download_ms);
         for reply in replies.values() {
@@ -389,6 +399,8 @@ impl Experiment {
         }
         self.warn_of_odd_rounds(&replies, events);
 
+        self.keep_uploads(&replies)?;
+        self.keep_receipts(round, Mode::Train, &receipts)?;
         let at = Instant::now();
         let params = self.aggregate(&replies)?;
         timing.aggregate_ms = ms(at);
@@ -408,6 +420,8 @@ impl Experiment {
                 Ok(scored) => scores = scored,
                 Err(error) => failed = Some(error),
             }
+            let receipts = self.job.take_receipts();
+            self.keep_receipts(round, Mode::Validate, &receipts)?;
             self.note_dropped(&nodes, dropped);
             tracing::debug!("round {round}: validated");
         }
@@ -418,12 +432,38 @@ impl Experiment {
         let trained = self.job.training_replies();
         let nodes: BTreeMap<NodeId, NodeRecord> = trained
             .iter()
-            .map(|(node, reply)| (node.clone(), record(reply, scores.get(node))))
+            .map(|(node, reply)| {
+                let receipt = receipts.get(node).map(|signed| Digest::of(signed));
+                (node.clone(), record(reply, scores.get(node), receipt))
+            })
             .collect();
         timing.wall_ms = ms(start);
         let dropped = std::mem::take(dropped);
         let record = RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation };
         Ok((record, failed))
+    }
+
+    fn keep_uploads(&self, replies: &BTreeMap<NodeId, Reply>) -> Result<(), Error> {
+        let Some(dir) = self.out.as_ref().filter(|_| self.file.keep_uploads) else {
+            return Ok(());
+        };
+        let all = replies.values().flat_map(|reply| {
+            [Some(&reply.upload), reply.upload_aux.as_ref()].into_iter().flatten()
+        });
+        uploads::keep(dir, all.map(|(digest, bytes)| (digest, bytes.as_slice())))
+    }
+
+    fn keep_receipts(
+        &self,
+        round: u32,
+        mode: Mode,
+        receipts: &BTreeMap<NodeId, Vec<u8>>,
+    ) -> Result<(), Error> {
+        let Some(dir) = &self.out else { return Ok(()) };
+        for (node, signed) in receipts {
+            uploads::keep_receipt(dir, (round, node, mode), signed)?;
+        }
+        Ok(())
     }
 
     /// Notes which of the nodes that were asked are gone, and why.
@@ -549,9 +589,12 @@ impl Experiment {
     }
 }
 
-fn record(reply: &Reply, score: Option<&RoundReply>) -> NodeRecord {
+fn record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) -> NodeRecord {
     let reply = reply.clone();
     NodeRecord {
+        upload: Some(reply.upload.0),
+        upload_aux: reply.upload_aux.map(|(digest, _)| digest),
+        receipt,
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,
         train_loss: reply.train_loss,

@@ -28,6 +28,9 @@ pub struct ExperimentFile {
     pub keep_breakpoints: usize,
     /// Whether event files for TensorBoard are written. Default false.
     pub tensorboard: bool,
+    /// Whether what nodes upload is kept, so that others can recompute every round.
+    /// Default false.
+    pub keep_uploads: bool,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How a round trains.
@@ -118,6 +121,7 @@ impl ExperimentFile {
         let keep_breakpoints =
             fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
         let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
+        let keep_uploads = fields.boolean("keep_uploads").unwrap_or(false);
         let strict = fields.boolean("strict").unwrap_or(false);
         let limits = limits(&mut fields);
         let is_there = fields.has("data");
@@ -144,6 +148,7 @@ impl ExperimentFile {
                 save_breakpoints,
                 keep_breakpoints: keep_breakpoints as usize,
                 tensorboard,
+                keep_uploads,
                 data,
                 training,
                 model,

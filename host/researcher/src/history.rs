@@ -26,6 +26,12 @@ pub struct History {
     pub status: String,
     /// Rounds that were asked for.
     pub rounds_max: u32,
+    /// The parameters that the first round started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_sha256: Option<Digest>,
+    /// The parameters that training does not change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<String>,
     /// The rounds in order.
     pub rounds: Vec<RoundRecord>,
     /// The training loss of a local job, at most 1,000 points.
@@ -93,6 +99,15 @@ pub struct RoundTiming {
 /// What a node did in a round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeRecord {
+    /// SHA-256 of the parameters that it uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Digest>,
+    /// SHA-256 of the auxiliary variables that it uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_aux: Option<Digest>,
+    /// SHA-256 of its signed receipt of the round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Digest>,
     /// Rows of its training part, its weight in the mean.
     pub n_samples: u64,
     /// Optimizer steps.
@@ -202,6 +217,8 @@ pub(crate) mod tests {
             arguments: BTreeMap::new(),
             status: RUNNING.into(),
             rounds_max: 3,
+            initial_sha256: None,
+            frozen: Vec::new(),
             rounds: Vec::new(),
             steps: Vec::new(),
         }

@@ -16,6 +16,7 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
 use fedwasm_transport::Repository;
+use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
@@ -115,6 +116,8 @@ pub struct Job {
     params: Params,
     params_blob: BlobRef,
     training_replies: BTreeMap<NodeId, Reply>,
+    /// The receipts of the replies of the newest question.
+    receipts: BTreeMap<NodeId, Vec<u8>>,
 }
 
 impl std::fmt::Debug for Job {
@@ -249,6 +252,7 @@ impl Job {
             saved: VecDeque::new(),
             params,
             training_replies: BTreeMap::new(),
+            receipts: BTreeMap::new(),
         };
         job.plan = job.store(job.options.component.bytes().to_vec()).await?;
         job.update_parameters(None, None).await?;
@@ -420,7 +424,13 @@ impl Job {
         for (node, reply) in &replies {
             self.states.update(node, reply.state_id.clone());
         }
-        self.training_replies = replies;
+        // What was uploaded is kept in a file, if anywhere.
+        let without_bytes = |(node, mut reply): (NodeId, Reply)| {
+            reply.upload.1 = Vec::new();
+            reply.upload_aux = reply.upload_aux.map(|(digest, _)| (digest, Vec::new()));
+            (node, reply)
+        };
+        self.training_replies = replies.into_iter().map(without_bytes).collect();
     }
 
     /// Says that [`Job::state`] was saved, and that the newest `keep` of what
@@ -445,6 +455,17 @@ impl Job {
         let (mut send_ms, aux) = (0.0, AuxVars::default());
         let answers = self.ask(round, Mode::Validate, nodes, &aux, &mut send_ms, events).await?;
         Ok(answers.into_iter().map(|(node, (reply, _))| (node, reply)).collect())
+    }
+
+    /// The receipts of the newest round or scores, as nodes signed them; each says what
+    /// was asked for and what came.
+    pub fn take_receipts(&mut self) -> BTreeMap<NodeId, Vec<u8>> {
+        std::mem::take(&mut self.receipts)
+    }
+
+    /// Who the researcher is, and whom it knows.
+    pub fn member(&self) -> &fedwasm_trust::Member {
+        self.requests.member()
     }
 
     /// Lets nodes that came back take part again.
@@ -496,7 +517,7 @@ impl Job {
         events: Events<'_>,
     ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
         let at = Instant::now();
-        let mut requests = Vec::new();
+        let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
         for node in nodes {
@@ -507,6 +528,7 @@ impl Job {
                 aux_own,
                 ..self.request(round, mode, node, member)
             };
+            asked.insert(node.clone(), Receipt::request(&request));
             requests.push((node.clone(), Body::Round(Box::new(request))));
         }
         let deadline = self.options.deadline;
@@ -546,7 +568,61 @@ impl Job {
                 other => self.drop_for(node, round, other, events),
             }
         }
+        self.receipts.clear();
+        for (node, request) in asked {
+            let Some((reply, _)) = replies.get(&node) else { continue };
+            match self.receipt(&node, &request, reply).await {
+                Ok(Some(receipt)) => drop(self.receipts.insert(node, receipt)),
+                Ok(None) => {
+                    let warning = format!("{node} sends no receipts");
+                    if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
+                        events(Event::Warning(warning));
+                    }
+                }
+                Err(text) => {
+                    replies.remove(&node);
+                    self.drop_node(node, round, Reason::Internal, text, Away::Out, events);
+                }
+            }
+        }
         Ok(replies)
+    }
+
+    /// Fetches a node's receipt and checks that it is the node's, of what was asked and of
+    /// what came.
+    async fn receipt(
+        &self,
+        node: &NodeId,
+        request: &RoundRequest,
+        reply: &RoundReply,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let Some(payload) = &reply.receipt else { return Ok(None) };
+        if payload.blob.size > RECEIPT_BYTES_MAX {
+            return Err(format!("its receipt has {} bytes", payload.blob.size));
+        }
+        let signed = self.within_deadline(self.repository.get_payload(payload)).await;
+        let signed = signed.map_err(|error| format!("its receipt: {error}"))?;
+        let who = Participant::node(node);
+        let roster = self.requests.member().roster();
+        let key = roster.key(&who).ok_or_else(|| format!("{who} is not on the roster"))?;
+        let receipt = Receipt::verify(&signed, key).map_err(|error| error.to_string())?;
+        let Receipt { result, .. } = &receipt;
+        let aux = reply.aux.as_ref().map(|payload| payload.blob);
+        for (part, same) in [
+            ("node", receipt.node == who),
+            ("researcher", receipt.researcher == Participant::researcher(self.researcher_id())),
+            ("request", Some(receipt.request_sha256) == self.requests.answered(node)),
+            ("question", receipt.request == *request),
+            ("upload", result.params == reply.params && result.aux == aux),
+            ("result", (result.n_samples, result.n_steps) == (reply.n_samples, reply.n_steps)),
+            ("score", result.evaluation == reply.evaluation),
+            ("loss", result.train_loss == reply.train_loss),
+        ] {
+            if !same {
+                return Err(format!("its receipt is of another {part}"));
+            }
+        }
+        Ok(Some(signed))
     }
 
     fn request(&self, round: u32, mode: Mode, node: &NodeId, member: &Member) -> RoundRequest {

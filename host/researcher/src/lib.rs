@@ -29,6 +29,8 @@ mod search;
 mod starting;
 mod strategy;
 mod tensorboard;
+mod uploads;
+mod verify;
 
 pub use aggregate::{AggregateError, Aggregator, AggregatorArgs, Moments, Update, Updates};
 pub use aux_vars::{AuxVars, ReceivedAuxVars, transpose};
@@ -51,3 +53,4 @@ pub use plan::{load_params, load_plan};
 pub use present::{NodePresent, present};
 pub use replies::Reply;
 pub use strategy::{EarlyStopping, Selection, StrategyArgs};
+pub use verify::{Verified, verify_experiment};

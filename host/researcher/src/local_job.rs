@@ -227,6 +227,9 @@ impl LocalJob {
     ) -> Result<History, Error> {
         let metadata = self.training_plan().metadata();
         let record = NodeRecord {
+            upload: None,
+            upload_aux: None,
+            receipt: None,
             n_samples: trained.n_samples,
             n_steps: trained.n_steps,
             train_loss: trained.metrics.get("loss").copied(),
@@ -265,6 +268,8 @@ impl LocalJob {
             arguments: self.arguments(),
             status: FINISHED.into(),
             rounds_max: 1,
+            initial_sha256: None,
+            frozen: Vec::new(),
             rounds: vec![round],
             steps,
         })

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use fedwasm_params::{Params, from_safetensors};
 use fedwasm_protocol::{
-    Body, Evaluation, Metrics, Mode, NodeId, NodeTiming, Reason, RoundReply, StateId, printable,
+    Body, Digest, Evaluation, Metrics, Mode, NodeId, NodeTiming, Reason, RoundReply, StateId,
+    printable,
 };
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
 use fedwasm_transport::Repository;
@@ -20,6 +21,9 @@ pub struct Reply {
     pub params: Params,
     /// Its auxiliary variables: exactly what the plan declares, all finite.
     pub aux: Params,
+    /// The digests of what it uploaded, and the bytes.
+    pub(crate) upload: (Digest, Vec<u8>),
+    pub(crate) upload_aux: Option<(Digest, Vec<u8>)>,
     /// The state that it goes on from next time, as it names it.
     pub state_id: Option<StateId>,
     /// Rows of its training part (Fed-BioMed `sample_size`).
@@ -107,23 +111,27 @@ pub(crate) async fn accept(
         }
         Some(blob) => repository.get(&blob).await.map_err(unreachable)?,
     };
-    let aux = match &reply.aux {
-        None => Params::default(),
+    let (aux, upload_aux) = match &reply.aux {
+        None => (Params::default(), None),
         Some(payload) if payload.blob.size > bound(&declaration.aux_out) => {
             return too_large("auxiliary variables", payload.blob.size);
         }
         Some(payload) => {
             let bytes = repository.get_payload(payload).await.map_err(unreachable)?;
-            from_safetensors(&bytes).map_err(|error| wrong(error.to_string()))?
+            let aux = from_safetensors(&bytes).map_err(|error| wrong(error.to_string()))?;
+            (aux, Some((payload.blob.sha256, bytes)))
         }
     };
-    let params = from_safetensors(&params).map_err(|error| wrong(error.to_string()))?;
+    let upload = (Digest::of(&params), params);
+    let params = from_safetensors(&upload.1).map_err(|error| wrong(error.to_string()))?;
     let aux_out: Vec<&TensorSpec> = declaration.aux_out.iter().collect();
     Ok(Reply {
         params: exactly(&model, params)
             .map_err(|error| wrong(format!("its parameters: {error}")))?,
         aux: exactly(&aux_out, aux)
             .map_err(|error| wrong(format!("its auxiliary variables: {error}")))?,
+        upload,
+        upload_aux,
         state_id: reply.state_id,
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,
@@ -233,6 +241,7 @@ mod tests {
             n_steps: 1,
             train_loss: Some(0.5),
             evaluation: Some(Evaluation { n_rows: 2, metrics: [("loss".into(), 0.5)].into() }),
+            receipt: None,
             timing: NodeTiming::default(),
         }
     }

@@ -567,6 +567,9 @@ mod tests {
 
     fn node_record(train_loss: f64, n_samples: u64, metric: &str) -> NodeRecord {
         NodeRecord {
+            upload: None,
+            upload_aux: None,
+            receipt: None,
             n_samples,
             n_steps: 4,
             train_loss: Some(train_loss),
@@ -606,6 +609,8 @@ mod tests {
                 .into(),
             status: "running".into(),
             rounds_max: 9,
+            initial_sha256: None,
+            frozen: Vec::new(),
             rounds,
             steps: Vec::new(),
         }

@@ -2,6 +2,7 @@
 //! with deadlines).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
@@ -9,7 +10,7 @@ use fedwasm_protocol::{
     RequestId, ResearcherId, SessionId,
 };
 use fedwasm_transport::{Incoming, Link, LinkOptions, Sender};
-use fedwasm_trust::Outgoing;
+use fedwasm_trust::{Member, Outgoing};
 use tokio::sync::watch;
 
 use crate::Error;
@@ -64,6 +65,8 @@ pub(crate) struct Requests {
     presence: BTreeMap<NodeId, Known>,
     /// Nodes that said something that nobody waited for any more.
     late: BTreeSet<NodeId>,
+    /// The digest of the request that each node's newest reply answers.
+    answered: BTreeMap<NodeId, Digest>,
     /// Why there is no connection at the moment, if there is none.
     lost: Option<String>,
     cancelled: watch::Receiver<bool>,
@@ -79,8 +82,8 @@ impl Requests {
         let link = Link::connect(options).await?;
         let sender = link.sender();
         let (presence, late) = (BTreeMap::new(), BTreeSet::new());
-        let lost = None;
-        let mut this = Self { researcher, link, sender, presence, late, lost, cancelled };
+        let (answered, lost) = (BTreeMap::new(), None);
+        let mut this = Self { researcher, link, sender, presence, late, answered, lost, cancelled };
         this.learn_presence().await?;
         Ok(this)
     }
@@ -88,6 +91,16 @@ impl Requests {
     /// Whose requests they are.
     pub(crate) fn researcher(&self) -> &ResearcherId {
         &self.researcher
+    }
+
+    /// Who asks, and whom it knows.
+    pub(crate) fn member(&self) -> &Arc<Member> {
+        self.sender.member()
+    }
+
+    /// The digest of the request that a node's newest reply answers.
+    pub(crate) fn answered(&self, node: &NodeId) -> Option<Digest> {
+        self.answered.get(node).copied()
     }
 
     /// The nodes that are online, in ascending order.
@@ -184,6 +197,9 @@ impl Requests {
                         }
                         body => {
                             pending.remove(&node);
+                            self.answered.extend(
+                                message.header.in_reply_to.map(|digest| (node.clone(), digest)),
+                            );
                             answers.insert(node, (Answer::Reply(body), start.elapsed()));
                         }
                     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{NodeId, Reason};
-use fedwasm_sandbox::Sandbox;
+use fedwasm_sandbox::{Sandbox, Scope};
 use tokio::sync::watch;
 
 use crate::history::{RUNNING, WRITTEN_BY};
@@ -132,6 +132,12 @@ pub(crate) fn new_history(
         arguments: arguments(file),
         status: RUNNING.into(),
         rounds_max: file.rounds,
+        initial_sha256: Some(job.params_sha256()),
+        frozen: {
+            let model = job.declaration().model.iter();
+            let frozen = model.filter(|spec| !spec.trainable && spec.scope == Scope::Shared);
+            frozen.map(|spec| spec.name.clone()).collect()
+        },
         rounds: Vec::new(),
         steps: Vec::new(),
     }

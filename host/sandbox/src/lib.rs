@@ -41,3 +41,17 @@ pub use request::Usage;
 pub use sandbox::{Described, InProcessOptions, Sandbox, WorkerOptions};
 pub use session::{Outcome, Report, Session, Start, n_bytes};
 pub use worker::{Protection, WORKER_ARGUMENT, serve_worker};
+
+/// The version of the engine that runs plans.
+pub const ENGINE_VERSION: &str = "48.0.8";
+
+#[cfg(test)]
+mod tests {
+    /// The version in receipts is the one that is linked.
+    #[test]
+    fn the_engine_s_version_is_that_of_the_lock_file() {
+        let lock = include_str!("../../../Cargo.lock");
+        let wanted = format!("name = \"wasmtime\"\nversion = \"{}\"", super::ENGINE_VERSION);
+        assert!(lock.contains(&wanted));
+    }
+}

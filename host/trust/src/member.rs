@@ -187,6 +187,20 @@ impl Member {
         &self.membership
     }
 
+    /// The same with the newest roster, and without its certificate: for others, who check
+    /// what participants signed.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    pub fn current_membership(&self) -> Result<Membership, Error> {
+        let newest = self.identity.folder.read(ROSTER, ROSTER_BYTES_MAX);
+        let roster = match newest.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(roster) => roster,
+            None => self.membership.roster.clone(),
+        };
+        Ok(Membership { roster, tls: None, ..self.membership.clone() })
+    }
+
     /// The newest roster that it saw.
     pub fn roster(&self) -> Arc<Roster> {
         Arc::clone(&self.read())

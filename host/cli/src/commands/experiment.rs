@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use fedwasm_protocol::Metric;
 use fedwasm_researcher::{
-    Event, ExperimentFile, ExperimentOptions, ExperimentResult, RoundRecord, load_history,
-    load_plan, random_seed, report, run_experiment,
+    Event, ExperimentFile, ExperimentOptions, ExperimentResult, RoundRecord, Verified,
+    load_history, load_plan, random_seed, report, run_experiment, verify_experiment,
 };
 use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::{Value, json};
@@ -42,6 +42,11 @@ pub(crate) enum Command {
         /// Write an HTML report to this file.
         #[arg(long)]
         html: Option<PathBuf>,
+    },
+    /// Compute every round of a finished experiment again from what its nodes uploaded.
+    Verify {
+        /// The directory that was --out, of a run with `keep_uploads = true`.
+        dir: PathBuf,
     },
 }
 
@@ -80,7 +85,35 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
             Ok(())
         }
         Command::Show { dir, html } => show(&dir, html, printer),
+        Command::Verify { dir } => verify(&dir, printer),
     }
+}
+
+fn verify(dir: &std::path::Path, printer: &Printer) -> Result<(), CommandError> {
+    let Verified { rounds, receipts, without_receipt, federation } = verify_experiment(dir)?;
+    printer.line(format!("rounds     {rounds} computed again, each with the same bytes"));
+    match &federation {
+        Some(federation) => {
+            printer
+                .line(format!("receipts   {receipts} signed by nodes of federation {federation}"));
+        }
+        None => printer.line("receipts   none: who is who is not known"),
+    }
+    if without_receipt > 0 {
+        printer.line(format!("           {without_receipt} updates have none"));
+    }
+    printer.line("");
+    printer.line("It proves that the result follows from these uploads and that nodes signed for");
+    printer.line("them. Whether an upload follows from a node's data is shown at that node, with");
+    printer.line("`fedwasm verify RECEIPT --data DIR`.");
+    printer.event(
+        "result",
+        &json!({
+            "verified": true, "rounds": rounds, "receipts": receipts,
+            "without_receipt": without_receipt, "federation": federation,
+        }),
+    );
+    Ok(())
 }
 
 /// The seed of the file, or one drawn.

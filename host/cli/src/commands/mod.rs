@@ -11,6 +11,7 @@ mod network;
 mod node;
 mod nodes;
 mod plan;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// Make and show keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Check a receipt: who signed it and, at the site, that running the round
+    /// again gives the same bytes.
+    Verify(verify::Args),
     /// Say what this machine gives plans, and what it cannot.
     Doctor,
 }
@@ -75,6 +79,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             Command::Nodes(args) => nodes::run(args, printer).await,
             Command::Experiment(command) => experiment::run(command, printer).await,
             Command::Keys(command) => keys::run(command, printer),
+            Command::Verify(args) => verify::run(args, printer),
             Command::Doctor => doctor::run(printer),
         }
     });

@@ -1,0 +1,201 @@
+//! The receipts of a node: written after every run, each naming the one before. Beside
+//! each lies what opens its commitments, and, as long as there is room, the inputs
+//! that running it again takes.
+
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{Digest, Limits, Participant, Payload, RoundReply, RoundRequest};
+use fedwasm_sandbox::{ENGINE_VERSION, Profile};
+use fedwasm_trust::{Engine, Opening, RECEIPT_VERSION, Receipt, RunResult};
+use rusqlite::OptionalExtension as _;
+use serde_json::json;
+
+use crate::log::append;
+use crate::{Database, Error};
+
+const RECEIPTS: &str = "receipts";
+const INPUTS: &str = "inputs";
+/// The largest opening, in bytes.
+const OPENING_BYTES_MAX: u64 = 4 << 10;
+
+/// Everything about a run that its receipt says.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) node: &'a Participant,
+    pub(crate) researcher: Participant,
+    pub(crate) federation: fedwasm_protocol::FederationId,
+    pub(crate) request_sha256: Digest,
+    pub(crate) request: &'a RoundRequest,
+    pub(crate) approved_by: String,
+    pub(crate) profile: Profile,
+    pub(crate) limits: Limits,
+    pub(crate) reply: &'a RoundReply,
+    pub(crate) opening: Opening,
+    pub(crate) time_ms: u64,
+}
+
+/// The receipts of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Receipts {
+    database: Database,
+    /// The most bytes of inputs that are kept.
+    inputs_bytes_max: u64,
+}
+
+impl Receipts {
+    pub(crate) fn new(database: Database, inputs_bytes_max: u64) -> Self {
+        Self { database, inputs_bytes_max }
+    }
+
+    /// Signs and writes the receipt of a run, and its entry in the log. Returns the signed
+    /// receipt.
+    pub(crate) fn write(&self, node: &Folder, run: Run<'_>) -> Result<Vec<u8>, Error> {
+        let Run { reply, opening, time_ms, .. } = run;
+        let folder = node.folder(RECEIPTS)?;
+        self.database.write(|write| {
+            let query = "SELECT json_extract(entry, '$.receipt') FROM log
+                         WHERE json_extract(entry, '$.kind') = 'run' ORDER BY number DESC LIMIT 1";
+            let previous: Option<String> =
+                write.query_row(query, [], |row| row.get(0)).optional()?;
+            let receipt = Receipt {
+                version: RECEIPT_VERSION,
+                federation: run.federation,
+                node: run.node.clone(),
+                researcher: run.researcher,
+                request_sha256: run.request_sha256,
+                request: Receipt::request(run.request),
+                approved_by: run.approved_by,
+                engine: engine(run.profile),
+                limits: run.limits,
+                dataset: opening.dataset(),
+                state_in: opening.state_in(),
+                result: result(reply, opening.state_out()),
+                time_ms,
+                previous: previous.and_then(|digest| digest.parse().ok()),
+            };
+            let signed = receipt.sign(self.database.key())?;
+            let digest = Digest::of(&signed);
+            let opening = serde_json::to_vec(&opening).unwrap_or_default();
+            folder.write(&file(&digest), &signed)?;
+            folder.write(&opening_file(&digest), &opening)?;
+            let request = run.request;
+            let fields = json!({
+                "researcher": receipt.researcher, "experiment": request.experiment_id,
+                "round": request.round, "mode": request.mode, "plan": request.plan.sha256,
+                "dataset": request.dataset_id, "approved_by": receipt.approved_by,
+                "left": left(reply), "receipt": digest,
+            });
+            append(&self.database, write, time_ms, "run", &fields)?;
+            Ok(signed)
+        })
+    }
+
+    /// Keeps what a run started from, so that it can be run again; the oldest inputs go
+    /// when there is no room. Best effort: a receipt is good without.
+    pub(crate) fn keep_inputs<'a>(
+        &self,
+        node: &Folder,
+        inputs: impl IntoIterator<Item = &'a [u8]>,
+    ) -> std::io::Result<()> {
+        let folder = node.folder(INPUTS)?;
+        let mut is_new = false;
+        for bytes in inputs {
+            let name = Digest::of(bytes).to_string();
+            if bytes.len() as u64 <= self.inputs_bytes_max && !folder.has(&name) {
+                folder.write_quickly(&name, bytes)?;
+                is_new = true;
+            }
+        }
+        if is_new {
+            self.prune(&folder)?;
+        }
+        Ok(())
+    }
+
+    fn prune(&self, folder: &Folder) -> std::io::Result<()> {
+        let mut files = Vec::new();
+        let mut total = 0;
+        for name in folder.names()? {
+            let (len, modified) = (folder.len(&name)?, folder.modified(&name)?);
+            total += len;
+            files.push((modified, len, name));
+        }
+        files.sort();
+        for (_, len, name) in files {
+            if total <= self.inputs_bytes_max {
+                break;
+            }
+            folder.remove(&name)?;
+            total -= len;
+        }
+        Ok(())
+    }
+}
+
+/// What left the node in a reply.
+fn left(reply: &RoundReply) -> serde_json::Value {
+    let blob = |payload: &Option<Payload>| payload.as_ref().map(|payload| payload.blob);
+    json!({
+        "params": reply.params, "aux": blob(&reply.aux), "train_loss": reply.train_loss,
+        "n_samples": reply.n_samples, "metrics": reply.evaluation.as_ref().map(|e| &e.metrics),
+    })
+}
+
+/// What a reply gives, as a receipt has it.
+pub(crate) fn result(reply: &RoundReply, state_out: Option<Digest>) -> RunResult {
+    RunResult {
+        params: reply.params,
+        aux: reply.aux.as_ref().map(|payload| payload.blob),
+        state_out,
+        n_samples: reply.n_samples,
+        n_steps: reply.n_steps,
+        train_loss: reply.train_loss,
+        evaluation: reply.evaluation.clone(),
+        optimizer_args: reply.optimizer_args.clone(),
+    }
+}
+
+fn engine(profile: Profile) -> Engine {
+    Engine {
+        fedwasm: env!("CARGO_PKG_VERSION").into(),
+        wasmtime: ENGINE_VERSION.into(),
+        profile: match profile {
+            Profile::Standard => "standard".into(),
+            Profile::Strict => "strict".into(),
+        },
+        target: std::env::consts::ARCH.into(),
+    }
+}
+
+fn file(digest: &Digest) -> String {
+    format!("{digest}.json")
+}
+
+fn opening_file(digest: &Digest) -> String {
+    format!("{digest}.opening.json")
+}
+
+/// Reads what opens the commitments of a receipt.
+pub(crate) fn opening(node: &Folder, digest: &Digest) -> Result<Opening, Error> {
+    let name = opening_file(digest);
+    let json = node.folder(RECEIPTS)?.read(&name, OPENING_BYTES_MAX)?;
+    serde_json::from_slice(&json)
+        .map_err(|error| Error::Damaged { file: name, reason: error.to_string() })
+}
+
+/// Reads a signed receipt of the node.
+pub(crate) fn signed(node: &Folder, digest: &Digest) -> Result<Vec<u8>, Error> {
+    Ok(node.folder(RECEIPTS)?.read(&file(digest), fedwasm_trust::RECEIPT_BYTES_MAX)?)
+}
+
+/// Reads an input of a run; it is what its digest says.
+pub(crate) fn input(node: &Folder, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Error> {
+    let name = digest.to_string();
+    let bytes = node.folder(INPUTS)?.read(&name, bytes_max)?;
+    match Digest::of(&bytes) == *digest {
+        true => Ok(bytes),
+        false => {
+            let reason = "its bytes are not what its name says".into();
+            Err(Error::Damaged { file: format!("{INPUTS}/{name}"), reason })
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Running a round again from its receipt, at the site that has the data: the same inputs
+//! must give the same bytes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fedwasm_artifact::Component;
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{Digest, Payload, Refusal};
+use fedwasm_sandbox::{Cancel, Sandbox};
+use fedwasm_trust::{PublicKey, Receipt, Signer};
+
+use crate::approval::ApprovedPlan;
+use crate::round::{Fetched, Workshop};
+use crate::{Database, Datasets, NodeConfig, receipt};
+
+/// The largest input, in bytes.
+const INPUT_BYTES_MAX: u64 = 4 << 30;
+
+/// Which part of a receipt does not hold, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{part}: {reason}")]
+pub struct Mismatch {
+    /// The part, such as `dataset` or `result.params`.
+    pub part: &'static str,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// What was checked of a receipt at the site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rerun {
+    /// The receipt's own digest.
+    pub digest: Digest,
+    /// Whether the receipt before it is there and names the one before that, and so on to the
+    /// first: how many.
+    pub chain: u64,
+}
+
+/// Reads a receipt that the node's key signed.
+///
+/// # Errors
+/// [`Mismatch`] naming the signature.
+pub fn read_receipt(signed: &[u8], key: &PublicKey) -> Result<Receipt, Mismatch> {
+    Receipt::verify(signed, key).map_err(|error| mismatch("signature", &error))
+}
+
+/// The same, by the roster of a federation: the key must be the node's own.
+///
+/// # Errors
+/// [`Mismatch`].
+pub fn read_receipt_of(
+    signed: &[u8],
+    roster: &fedwasm_trust::Roster,
+) -> Result<(Receipt, Signer), Mismatch> {
+    let mut failed = mismatch("signature", &"no key of the roster signed it");
+    for entry in &roster.entries {
+        match Receipt::verify(signed, &entry.key) {
+            Ok(receipt) if receipt.node == entry.participant => {
+                let signer = match entry.revoked_ms {
+                    None => Signer::Current,
+                    Some(_) => Signer::Revoked,
+                };
+                return Ok((receipt, signer));
+            }
+            Ok(receipt) => {
+                let text = format!("of {}, signed by {}", receipt.node, entry.participant);
+                failed = mismatch("node", &text);
+            }
+            Err(fedwasm_trust::Error::Signature { .. }) => {}
+            Err(error) => failed = mismatch("receipt", &error),
+        }
+    }
+    Err(failed)
+}
+
+/// Runs a round again at the node in `dir`, in `sandbox`, and compares every byte with what
+/// the receipt says.
+///
+/// # Errors
+/// [`Mismatch`] naming the first part that does not hold.
+pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Mismatch> {
+    let site = |error: &dyn std::fmt::Display| mismatch("site", error);
+    let (config, folder) = NodeConfig::open(dir).map_err(|error| site(&error))?;
+    let identity = config.identity(dir).map_err(|error| site(&error))?;
+    let key = identity.key.public().clone();
+    let receipt = read_receipt(signed, &key)?;
+    let digest = Digest::of(signed);
+    let chain = chain(&folder, &receipt, &key)?;
+    let opening = receipt::opening(&folder, &digest);
+    let opening = opening.map_err(|error| mismatch("opening", &error))?;
+    for (part, known, opened) in [
+        ("dataset", Some(receipt.dataset), Some(opening.dataset())),
+        ("state_in", receipt.state_in, opening.state_in()),
+        ("result.state_out", receipt.result.state_out, opening.state_out()),
+    ] {
+        if known != opened {
+            return Err(mismatch(part, &"what opens the commitment is another one's"));
+        }
+    }
+    let request = &receipt.request;
+    let database = Database::open(dir, &identity).map_err(|error| site(&error))?;
+    let plan = database.plan(&request.plan.sha256).map(|(bytes, _)| bytes);
+    let plan = plan.or_else(|_| receipt::input(&folder, &request.plan.sha256, INPUT_BYTES_MAX));
+    let plan = plan.map_err(|error| mismatch("plan", &error))?;
+    Component::admit_as(plan.clone(), &request.plan.sha256)
+        .map_err(|error| mismatch("plan", &error))?;
+    let input = |part: &'static str, digest: &Digest| {
+        receipt::input(&folder, digest, INPUT_BYTES_MAX).map_err(|error| mismatch(part, &error))
+    };
+    let aux = |payload: &Option<Payload>| {
+        let payload = payload.as_ref().map(|payload| payload.blob.sha256);
+        payload.map(|digest| input("auxiliary variables", &digest)).transpose()
+    };
+    let fetched = Fetched {
+        params: Arc::new(input("parameters", &request.params.sha256)?),
+        aux_shared: aux(&request.aux_shared)?,
+        aux_own: aux(&request.aux_own)?,
+    };
+    let datasets = Datasets::load(&folder).map_err(|error| mismatch("dataset", &error))?;
+    let dataset = datasets.find(&request.dataset_id);
+    let dataset = dataset.ok_or_else(|| {
+        mismatch("dataset", &format!("`{}` is not registered", request.dataset_id))
+    })?;
+    let found = crate::round::file_digest(&dataset.path);
+    let found = found.map_err(|error| mismatch("dataset", &error))?;
+    if found != opening.dataset {
+        return Err(mismatch("dataset", &"the file has other bytes than when it ran"));
+    }
+
+    // States are written somewhere else than those of the node.
+    let scratch = Scratch::new().map_err(|error| site(&error))?;
+    let copy = Arc::new(Folder::open(&scratch.0).map_err(|error| site(&error))?);
+    if let (Some(id), Some(state)) = (&request.state_id, &opening.state_in) {
+        let bytes = input("state_in", state)?;
+        crate::state::place(&copy, &request.experiment_id, id, &bytes)
+            .map_err(|error| site(&error))?;
+    }
+    let refused = |refusal: Refusal| mismatch("run", &refusal.message);
+    let strict = receipt.engine.profile == "strict";
+    let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone());
+    let approved = ApprovedPlan::of_receipt(request.plan.sha256, receipt.approved_by.clone());
+    let researcher = receipt.researcher.researcher_id();
+    let researcher = researcher.ok_or_else(|| mismatch("researcher", &"it is none"))?;
+    let cancel = Cancel::new();
+    let whose = (&config.id, &researcher, &cancel);
+    let prepared = workshop.prepare(request, (&approved, Some(plan)), whose, dataset, &copy);
+    let prepared = prepared.map_err(refused)?;
+    let done = prepared.run(request, fetched, Box::new(drop), &cancel).map_err(refused)?;
+    let given = &receipt.result;
+    let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
+    let text = |same: bool, part: &'static str| match same {
+        true => Ok(()),
+        false => Err(mismatch(part, &"running it again gives something else")),
+    };
+    text(blob(&done.params) == given.params, "result.params")?;
+    text(blob(&done.aux) == given.aux, "result.aux")?;
+    text(done.state_out == opening.state_out, "result.state_out")?;
+    text(done.n_samples == given.n_samples, "result.n_samples")?;
+    text(done.n_steps == given.n_steps, "result.n_steps")?;
+    text(done.train_loss == given.train_loss, "result.train_loss")?;
+    text(done.evaluation == given.evaluation, "result.evaluation")?;
+    text(done.optimizer_args == given.optimizer_args, "result.optimizer_args")?;
+    Ok(Rerun { digest, chain })
+}
+
+/// Follows the receipts before this one to the first.
+fn chain(folder: &Folder, receipt: &Receipt, key: &PublicKey) -> Result<u64, Mismatch> {
+    let (mut n, mut previous) = (0, receipt.previous);
+    while let Some(digest) = previous {
+        let signed = receipt::signed(folder, &digest);
+        let signed = signed.map_err(|error| mismatch("previous", &error))?;
+        if Digest::of(&signed) != digest {
+            return Err(mismatch("previous", &format!("receipt {digest} was changed")));
+        }
+        previous = read_receipt(&signed, key)?.previous;
+        n += 1;
+    }
+    Ok(n)
+}
+
+fn mismatch(part: &'static str, reason: &dyn std::fmt::Display) -> Mismatch {
+    Mismatch { part, reason: reason.to_string() }
+}
+
+/// A directory that is gone afterwards.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Self> {
+        let id = fedwasm_protocol::RequestId::random().map_err(std::io::Error::other)?;
+        let dir = std::env::temp_dir().join(format!("fedwasm-rerun-{id}"));
+        Folder::create_private(&dir)?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

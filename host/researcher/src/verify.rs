@@ -1,0 +1,211 @@
+//! Recomputing a finished experiment from what its nodes uploaded: every aggregation again, and
+//! every upload against the receipt that its node signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fedwasm_folder::Folder;
+use fedwasm_params::{Params, from_safetensors, to_safetensors};
+use fedwasm_protocol::{Digest, Fields, Mode, NodeId, Participant};
+use fedwasm_trust::{Membership, RECEIPT_BYTES_MAX, Receipt, Roster};
+use serde_json::Value;
+
+use crate::aux_vars::transpose;
+use crate::uploads::{MEMBERSHIP, RECEIPTS, UPLOADS, receipt_name, upload_name};
+use crate::{AggregatorArgs, Error, History, RoundRecord, Update, Updates, load_history};
+
+/// The largest upload that is read, in bytes.
+const UPLOAD_BYTES_MAX: u64 = 4 << 30;
+/// The largest file of a membership, in bytes.
+const MEMBERSHIP_BYTES_MAX: u64 = 8 << 20;
+
+/// What was found of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Rounds whose aggregation was computed again, with the same bytes.
+    pub rounds: u32,
+    /// Receipts that nodes signed, and that say what the history says.
+    pub receipts: u32,
+    /// Updates without a receipt.
+    pub without_receipt: u32,
+    /// The federation whose roster the receipts were checked with.
+    pub federation: Option<String>,
+}
+
+/// Recomputes the experiment whose files are in `dir`.
+///
+/// # Errors
+/// [`Error::Unverified`] naming the first round and part that does not hold; [`Error::Io`].
+pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
+    let history = load_history(dir)?;
+    let folder = Folder::open(dir)?;
+    let wrong = |round: u32, reason: String| Error::Unverified { round, reason };
+    let (Some(initial), true) = (history.initial_sha256, folder.has(UPLOADS)) else {
+        let text = "there are no uploads; run it with `keep_uploads = true`";
+        return Err(wrong(0, text.into()));
+    };
+    let uploads = folder.folder(UPLOADS)?;
+    let roster = roster(&folder)?;
+    let aggregator = history.arguments.get("aggregator").cloned().unwrap_or_default();
+    let aggregator = aggregator_of(&aggregator).map_err(|reason| wrong(0, reason))?;
+    let mut aggregator = aggregator.build();
+    let mut global = load(&uploads, &initial).map_err(|reason| wrong(0, reason))?;
+    let mut before = initial;
+    let mut verified = Verified {
+        rounds: 0,
+        receipts: 0,
+        without_receipt: 0,
+        federation: roster.as_ref().map(|roster| roster.federation.to_string()),
+    };
+    for record in &history.rounds {
+        let wrong = |reason: String| wrong(record.round, reason);
+        let (mut updates, mut aux) = (Updates::new(), BTreeMap::new());
+        for (node, of_node) in &record.nodes {
+            let upload = of_node.upload.ok_or_else(|| wrong(format!("{node}: no upload")))?;
+            let params = load(&uploads, &upload).map_err(|r| wrong(format!("{node}: {r}")))?;
+            let of_aux = match &of_node.upload_aux {
+                Some(digest) => {
+                    load(&uploads, digest).map_err(|r| wrong(format!("{node}: {r}")))?
+                }
+                None => Params::default(),
+            };
+            updates.insert(node.clone(), Update { n_samples: of_node.n_samples, params });
+            aux.insert(node.clone(), of_aux);
+            match &roster {
+                Some(roster) => {
+                    let is_there = check_receipt(&folder, roster, &history, record, node, &before);
+                    match is_there.map_err(|reason| wrong(format!("{node}: {reason}")))? {
+                        true => verified.receipts += 1,
+                        false => verified.without_receipt += 1,
+                    }
+                }
+                None => verified.without_receipt += 1,
+            }
+        }
+        let again = aggregator.aggregate(&global, &updates);
+        let again = again.map_err(|error| wrong(error.to_string()))?;
+        let received = transpose(&aux).map_err(|error| wrong(error.to_string()))?;
+        aggregator.take_aux_vars(&received).map_err(|error| wrong(error.to_string()))?;
+        global = frozen(&history, &global, &again).map_err(|error| wrong(error.to_string()))?;
+        let bytes = to_safetensors(&global).map_err(|error| wrong(error.to_string()))?;
+        before = Digest::of(&bytes);
+        if before != record.params_sha256 {
+            let said = record.params_sha256;
+            return Err(wrong(format!("its updates give {before}, the history says {said}")));
+        }
+        verified.rounds += 1;
+    }
+    Ok(verified)
+}
+
+/// What training may not write stays as it was.
+pub(crate) fn frozen(
+    history: &History,
+    global: &Params,
+    again: &Params,
+) -> Result<Params, fedwasm_params::Error> {
+    let names: BTreeSet<&str> = history.frozen.iter().map(String::as_str).collect();
+    let tensors = again.iter().map(|(name, tensor)| {
+        let kept = global.tensor(name).filter(|_| names.contains(name));
+        (name.to_owned(), kept.unwrap_or(tensor).clone())
+    });
+    Params::new(tensors.collect())
+}
+
+fn load(uploads: &Folder, digest: &Digest) -> Result<Params, String> {
+    let bytes = uploads.read(&upload_name(digest), UPLOAD_BYTES_MAX);
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    if Digest::of(&bytes) != *digest {
+        return Err(format!("upload {digest} has other bytes"));
+    }
+    from_safetensors(&bytes).map_err(|error| error.to_string())
+}
+
+/// Who signed receipts, by the roster of the federation.
+fn roster(folder: &Folder) -> Result<Option<Roster>, Error> {
+    let receipts = folder.folder(RECEIPTS)?;
+    if !receipts.has(MEMBERSHIP) {
+        return Ok(None);
+    }
+    let json = receipts.read(MEMBERSHIP, MEMBERSHIP_BYTES_MAX)?;
+    let wrong = |reason: String| Error::Unverified { round: 0, reason };
+    let membership: Membership =
+        serde_json::from_slice(&json).map_err(|error| wrong(format!("{MEMBERSHIP}: {error}")))?;
+    let signed = serde_json::to_vec(&membership.roster).unwrap_or_default();
+    Ok(Some(Roster::verify(&signed, &membership.authority)?))
+}
+
+/// Whether there is a receipt that the node signed; it must say what the history says.
+fn check_receipt(
+    folder: &Folder,
+    roster: &Roster,
+    history: &History,
+    record: &RoundRecord,
+    node: &NodeId,
+    before: &Digest,
+) -> Result<bool, String> {
+    let receipts = folder.folder(RECEIPTS).map_err(|error| error.to_string())?;
+    let name = receipt_name(record.round, node, Mode::Train);
+    let Some(of_node) = record.nodes.get(node) else { return Ok(false) };
+    if !receipts.has(&name) {
+        return match of_node.receipt {
+            Some(digest) => Err(format!("its receipt {digest} is missing")),
+            None => Ok(false),
+        };
+    }
+    let signed = receipts.read(&name, RECEIPT_BYTES_MAX).map_err(|error| error.to_string())?;
+    if of_node.receipt != Some(Digest::of(&signed)) {
+        return Err("its receipt is not the one that the history names".into());
+    }
+    let who = Participant::node(node);
+    let mut keys = roster.entries.iter().filter(|entry| entry.participant == who);
+    let receipt = keys.find_map(|entry| Receipt::verify(&signed, &entry.key).ok());
+    let receipt = receipt.ok_or_else(|| format!("no key of {who} signed its receipt"))?;
+    let Receipt { request, result, .. } = &receipt;
+    for (part, same) in [
+        ("node", receipt.node == who),
+        ("plan", request.plan.sha256 == history.plan.sha256),
+        ("round", request.round == record.round && request.mode == Mode::Train),
+        ("experiment", request.experiment_id.as_str() == history.experiment_id),
+        ("seed", request.training.random_seed == Some(history.random_seed)),
+        ("parameters", request.params.sha256 == *before),
+        ("upload", result.params.map(|blob| blob.sha256) == of_node.upload),
+        ("auxiliary variables", result.aux.map(|blob| blob.sha256) == of_node.upload_aux),
+        ("samples", result.n_samples == of_node.n_samples),
+        ("steps", result.n_steps == of_node.n_steps),
+        ("loss", result.train_loss == of_node.train_loss),
+    ] {
+        if !same {
+            return Err(format!("its receipt is of another {part}"));
+        }
+    }
+    Ok(true)
+}
+
+/// The aggregator that a history names.
+fn aggregator_of(value: &Value) -> Result<AggregatorArgs, String> {
+    let (name, settings) = match value {
+        Value::String(name) => (name.clone(), Value::Null),
+        Value::Object(object) => match object.iter().next() {
+            Some((name, settings)) => (name.clone(), settings.clone()),
+            None => return Err("the history names no aggregator".into()),
+        },
+        _ => return Err("the history names no aggregator".into()),
+    };
+    let mut table = match settings {
+        Value::Object(settings) => {
+            let settings = settings.into_iter().filter(|(_, value)| !value.is_null());
+            let settings = Value::Object(settings.collect());
+            toml::Table::try_from(settings).map_err(|error| error.to_string())?
+        }
+        _ => toml::Table::new(),
+    };
+    table.insert("name".into(), toml::Value::String(name));
+    let mut fields = Fields::new("aggregator", table);
+    let aggregator = AggregatorArgs::take(&mut fields);
+    let mistakes = fields.finish();
+    match mistakes.is_empty() {
+        true => Ok(aggregator),
+        false => Err(format!("the history's aggregator: {}", mistakes.join(", "))),
+    }
+}

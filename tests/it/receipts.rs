@@ -1,0 +1,227 @@
+//! Receipts: what a node signs after a run, running it again, and recomputing a whole experiment.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_protocol::Digest;
+use serde_json::{Value, json};
+
+use crate::support::{Ended, Federation, fedwasm, part};
+
+/// A finished experiment of two nodes.
+fn finished(change: impl Fn(String) -> String) -> Federation {
+    let mut federation = Federation::start();
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 2);
+        federation.node(&format!("n{n}"), &file);
+    }
+    let experiment = federation
+        .experiment(|text| change(text.replace("rounds = 2", "rounds = 2\nkeep_uploads = true")));
+    federation.run(&experiment).ok();
+    federation
+}
+
+fn out(federation: &Federation) -> PathBuf {
+    federation.dir.path().join("out")
+}
+
+fn verify(receipt: &Path, dir: &Path, rest: &[&str]) -> Ended {
+    fedwasm(&["--json", "verify"]).arg(receipt).arg("--data").arg(dir).args(rest).run()
+}
+
+fn result(ended: &Ended) -> Value {
+    let result = ended.events().into_iter().find(|event| event["event"] == "result");
+    result.unwrap_or_else(|| panic!("{}", ended.stderr))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
+fn private(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    for dir in [dir.to_owned(), dir.join("identity")] {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+#[test]
+fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fail() {
+    let federation = finished(|text| text);
+    let node = federation.dir.path().join("n0");
+    let receipts = out(&federation).join("receipts");
+    let receipt = receipts.join("round-0002-n0-train.json");
+    // In a worker and optimised, and in this process and not optimised.
+    for rest in [&[][..], &["--unoptimised"]] {
+        let ended = verify(&receipt, &node, rest);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let result = result(&ended);
+        assert_eq!((&result["verified"], &result["rerun"]), (&json!(true), &json!(true)));
+        // Two rounds, each trained and scored: three before the last but one.
+        assert_eq!(result["chain"], json!(2));
+    }
+    let scored = verify(
+        &receipts.join("round-0001-n1-validate.json"),
+        &federation.dir.path().join("n1"),
+        &[],
+    );
+    assert_eq!(scored.code, 0, "{}", scored.stderr);
+    // Away from the site: the signature alone, by the roster.
+    let run = fedwasm(&["--json", "verify"]).arg(&receipt).arg("--membership");
+    let ended = run.arg(receipts.join("membership.json")).ok();
+    assert_eq!(
+        (&result(&ended)["rerun"], &result(&ended)["signed_by"]),
+        (&json!(false), &json!("node-n0"))
+    );
+    assert!(!ended.stdout.contains("n0/d"), "no path of the site");
+
+    let signed = std::fs::read(&receipt).unwrap();
+    let changed = federation.dir.path().join("changed.json");
+    for at in [40, signed.len() / 2, signed.len() - 20] {
+        let mut bytes = signed.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&changed, bytes).unwrap();
+        let ended = verify(&changed, &node, &[]);
+        assert_eq!(ended.code, 3, "{at}: {}", ended.stderr);
+        assert_eq!(result(&ended)["part"], "signature", "{at}");
+    }
+    // One bit of each of the inputs, in a copy of the node.
+    let round: Value = {
+        use base64::Engine as _;
+        let envelope: Value = serde_json::from_slice(&signed).unwrap();
+        let payload = envelope["payload"].as_str().unwrap();
+        let payload = base64::engine::general_purpose::STANDARD.decode(payload).unwrap();
+        serde_json::from_slice(&payload).unwrap()
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let plan = text(&round["request"]["plan"]["sha256"]);
+    let params = text(&round["request"]["params"]["sha256"]);
+    let previous = text(&round["previous"]);
+    let digest = Digest::of(&signed);
+    let flip = |file: &Path| {
+        let mut bytes = std::fs::read(file).unwrap();
+        let at = bytes.len() - 2;
+        bytes[at] ^= 1;
+        std::fs::write(file, bytes).unwrap();
+    };
+    for (file, part) in [
+        (format!("inputs/{params}"), "parameters"),
+        (format!("inputs/{plan}"), "plan"),
+        (format!("receipts/{previous}.json"), "previous"),
+        (format!("receipts/{digest}.opening.json"), "opening"),
+    ] {
+        let copied = federation.dir.path().join(format!("copy-{part}"));
+        copy(&node, &copied);
+        private(&copied);
+        flip(&copied.join(file));
+        let ended = verify(&receipt, &copied, &[]);
+        assert_eq!((ended.code, &result(&ended)["part"]), (3, &json!(part)), "{}", ended.stderr);
+    }
+    // The data themselves: a cell, and nothing of what it was leaves in the message.
+    let data = federation.dir.path().join("part-0-of-2.csv");
+    let good = std::fs::read(&data).unwrap();
+    flip(&data);
+    let ended = verify(&receipt, &node, &[]);
+    assert_eq!((ended.code, &result(&ended)["part"]), (3, &json!("dataset")));
+    std::fs::write(&data, good).unwrap();
+    assert_eq!(verify(&receipt, &node, &[]).code, 0);
+    // The receipt of another node is not this one's.
+    let other = verify(&receipts.join("round-0002-n1-train.json"), &node, &[]);
+    assert_eq!((other.code, &result(&other)["part"]), (3, &json!("signature")));
+}
+
+#[test]
+fn runs_with_state_and_auxiliary_variables_are_repeated() {
+    let federation = finished(|text| {
+        let plan = crate::support::personal().display().to_string();
+        let text = text.replace(&crate::support::plan().display().to_string(), &plan);
+        text.replace("n_classes = 2", "") + "[aggregator]\nname = \"scaffold\"\n"
+    });
+    let receipts = out(&federation).join("receipts");
+    for round in 1..=2 {
+        let receipt = receipts.join(format!("round-000{round}-n1-train.json"));
+        let ended = verify(&receipt, &federation.dir.path().join("n1"), &["--unoptimised"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+    }
+    let ended = fedwasm(&["--json", "experiment", "verify"]).arg(out(&federation)).ok();
+    assert_eq!((&result(&ended)["rounds"], &result(&ended)["receipts"]), (&json!(2), &json!(4)));
+}
+
+#[test]
+fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
+    for aggregator in ["fedavg", "fedadam", "scaffold"] {
+        let federation =
+            finished(|text| text + &format!("[aggregator]\nname = \"{aggregator}\"\n"));
+        let out = out(&federation);
+        let verify = || fedwasm(&["--json", "experiment", "verify"]).arg(&out).run();
+        let ended = verify();
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let found = result(&ended);
+        assert_eq!((&found["rounds"], &found["receipts"]), (&json!(2), &json!(4)));
+        if aggregator != "fedavg" {
+            continue;
+        }
+        let history = out.join("history.json");
+        let good = std::fs::read_to_string(&history).unwrap();
+        let parsed: Value = serde_json::from_str(&good).unwrap();
+        let record = &parsed["rounds"][1];
+        let samples = format!("\"n_samples\": {}", record["nodes"]["n0"]["n_samples"]);
+        let upload = record["nodes"]["n1"]["upload"].as_str().unwrap().to_owned();
+        let result_sha256 = record["params_sha256"].as_str().unwrap();
+        for (from, to, why) in [
+            (samples.as_str(), "\"n_samples\": 7", "receipt is of another samples"),
+            (result_sha256, &"0".repeat(64), "its updates give"),
+            ("\"fedavg\"", "\"fedadagrad\"", "its updates give"),
+            (upload.as_str(), &"1".repeat(64), "n1: "),
+        ] {
+            assert!(good.contains(from), "{from}");
+            std::fs::write(&history, good.replace(from, to)).unwrap();
+            let ended = verify();
+            assert_eq!(ended.code, 3, "{from}: {}", ended.stderr);
+            assert!(ended.stderr.contains(why), "{why}: {}", ended.stderr);
+        }
+        std::fs::write(&history, &good).unwrap();
+        let file = out.join(format!("uploads/{upload}.safetensors"));
+        let mut bytes = std::fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&file, bytes).unwrap();
+        let ended = verify();
+        assert!(ended.stderr.contains("round 2: n1: upload"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("has other bytes"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_log_of_a_node_says_who_asked_what_ran_and_what_left() {
+    let federation = finished(|text| text);
+    let node = federation.dir.path().join("n0");
+    let checkpoint = federation.dir.path().join("checkpoint.json");
+    let log = fedwasm(&["--json", "node", "log", "--check", "--kind", "run", "--checkpoint"]);
+    let log = log.arg(&checkpoint).arg(&node).ok();
+    let runs: Vec<Value> =
+        log.events().into_iter().filter(|event| event["event"] == "entry").collect();
+    assert_eq!(runs.len(), 4);
+    let run = &runs[0];
+    assert!(run["researcher"].as_str().unwrap().starts_with("researcher-"));
+    assert_eq!(
+        (&run["round"], &run["mode"], &run["dataset"]),
+        (&json!(1), &json!("train"), &json!("d"))
+    );
+    assert!(run["left"]["params"]["sha256"].is_string() && run["receipt"].is_string());
+    let text = fedwasm(&["node", "log"]).arg(&node).ok().stdout;
+    assert!(text.lines().any(|line| line.contains(" run ")), "{text}");
+    let since = || fedwasm(&["node", "log", "--since"]).arg(&checkpoint).arg(&node).run();
+    assert_eq!(since().code, 0);
+    let database = rusqlite::Connection::open(node.join("registry.db")).unwrap();
+    database.execute("UPDATE log SET entry = replace(entry, 'train', 'drain')", []).unwrap();
+    let ended = since();
+    assert_ne!(ended.code, 0);
+    assert!(ended.stderr.contains("was changed"), "{}", ended.stderr);
+}
