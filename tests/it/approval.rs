@@ -79,7 +79,8 @@ fn a_plan_waits_for_a_decision_and_researchers_are_told() {
     }
     assert_eq!(decide(&federation, "reject", &digest, &["--note", "no paper, no data"]).code, 0);
     refused(&run(&federation), "the plan is rejected there: no paper, no data");
-    assert_eq!(decide(&federation, "approve", &digest[..8], &["--note", "read it"]).code, 0);
+    assert_eq!(decide(&federation, "approve", &digest[..8], &["--note", "read it"]).code, 2);
+    assert_eq!(decide(&federation, "approve", &digest[..16], &["--note", "read it"]).code, 0);
     assert_eq!(run(&federation).code, 0);
     assert_eq!(decide(&federation, "revoke", &digest, &["--note", "a flaw"]).code, 0);
     refused(&run(&federation), "the plan is revoked there: a flaw");
@@ -169,7 +170,14 @@ fn approvals_cover_arguments_researchers_and_time() {
     assert_eq!(run(&federation).code, 0);
     let epochs = experiment(&federation, |text| text.replace("epochs = 1", "epochs = 4"));
     let ended = federation.run(&epochs).run();
-    refused(&ended, "approved here with training.epochs<=3 only, not training.epochs = 4");
+    refused(&ended, "approved here with training.epochs<=3 only, not with training.epochs = 4");
+    // Saying it otherwise is no way around.
+    let updates = experiment(&federation, |text| text.replace("epochs = 1", "num_updates = 5"));
+    refused(&federation.run(&updates).run(), "not without training.epochs");
+    let fast = experiment(&federation, |text| text.replace("lr = 0.1", "lr = 0.6"));
+    refused(&federation.run(&fast).run(), "not with optimizer.lr = 0.6");
+    let ended = decide(&federation, "approve", plan, &["--bound", "training.epoch<=3"]);
+    assert!(ended.code == 2 && ended.stderr.contains("such an argument"), "{}", ended.stderr);
     approve(&["--researcher", "somebody"]);
     refused(&run(&federation), "it is approved for other researchers");
     approve(&["--days", "0"]);
@@ -211,9 +219,9 @@ fn policies_by_signer_and_by_list() {
         let run = fedwasm(&["plan", "sign"]).arg(&plan).arg("--key").arg(dir.join(key));
         run.arg("-o").arg(dir.join(format!("plan.wasm.{key}.sigstore.json"))).ok();
     };
-    refused(&with(&federation), "its signatures: not signed");
+    refused(&with(&federation), "no signer that this node trusts signed it");
     sign("b.pem");
-    refused(&with(&federation), "its signatures: not trusted");
+    refused(&with(&federation), "no signer that this node trusts signed it");
     sign("a.pem");
     assert_eq!(with(&federation).code, 0);
     // A decision is above the policy.

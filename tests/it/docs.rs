@@ -33,6 +33,28 @@ fn every_fault_of_the_list_has_its_test() {
     assert_eq!(faults, all);
 }
 
+/// The attacks of the threat model, each with its test.
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let mut n = 0;
+    for quoted in quoted("docs/threat-model.md") {
+        let (path, name) = match quoted.split_once("::") {
+            Some((module, name)) if module.starts_with("it ") => {
+                (format!("tests/it/{}.rs", &module[3..]), name.to_owned())
+            }
+            Some((module, name)) if module.contains(' ') => {
+                let (room, file) = module.split_once(' ').unwrap();
+                (format!("host/{room}/src/{file}.rs"), name.replace("tests::", ""))
+            }
+            _ => continue,
+        };
+        let source = std::fs::read_to_string(root().join(&path)).unwrap_or_default();
+        assert!(source.contains(&format!("fn {name}")), "{path} has no {name}");
+        n += 1;
+    }
+    assert!(n > 20, "{n}");
+}
+
 /// The tests, guests and limits that the page on security names.
 #[test]
 fn what_the_page_on_security_names_is_there() {

@@ -39,7 +39,14 @@ fn end(running: Running) -> Value {
 
 /// What is left in a directory, but for the files that belong there.
 fn litter(out: &Path) -> Vec<String> {
-    let known = ["breakpoints", "curve.svg", "history.json", "params.mpk", "params.safetensors"];
+    let known = [
+        "breakpoints",
+        "curve.svg",
+        "history.json",
+        "params.mpk",
+        "params.safetensors",
+        "receipts",
+    ];
     let names = std::fs::read_dir(out).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut litter: Vec<String> =
@@ -303,6 +310,7 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
             "history.json",
             "params.mpk",
             "params.safetensors",
+            "receipts",
             "report.html"
         ]
     );

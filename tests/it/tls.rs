@@ -52,7 +52,7 @@ fn has_mosquitto() -> bool {
 
 fn mosquitto(network: &Path) -> (Child, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let conf = network.join("mosquitto.conf");
+    let conf = network.join("broker/mosquitto.conf");
     let text = std::fs::read_to_string(&conf).unwrap();
     // As a service it would run as a user of its own, to whom the key is given.
     let text = text.replace("listener 8883", &format!("user root\nlistener {port} 127.0.0.1"));
@@ -181,6 +181,18 @@ fn whole_experiment(with_mosquitto: bool) -> Value {
         .ok();
     let ended = fedwasm(&["experiment", "run"]).arg(tls.experiment()).run();
     assert_ne!(ended.code, 0);
+    // Not even when its name has another key: the certificate of the old one opens nothing.
+    let old = Member::open(&tls.path("researcher")).unwrap();
+    fedwasm(&["keys", "generate", "--as", "researcher-alice"]).arg(tls.path("again")).ok();
+    tls.enrol("researcher", "alice", &tls.path("again/key.pem.pub"));
+    std::thread::sleep(Duration::from_millis(300));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let root = format!("fedwasm/{}", old.membership().federation);
+    let filter = format!("{root}/from/+/to/researcher-alice/s");
+    assert!(!runtime.block_on(subscribe(&tls.mqtt, &old, &filter)));
+    fedwasm(&["keys", "join"]).arg(tls.path("again")).arg(tls.path("alice.json")).ok();
+    let new = Member::open(&tls.path("again")).unwrap();
+    assert!(runtime.block_on(subscribe(&tls.mqtt, &new, &filter)));
     result
 }
 
@@ -264,7 +276,8 @@ fn a_certificate_opens_its_own_at_mosquitto() {
 
 fn connect(mqtt: &str, member: &Member) -> (AsyncClient, EventLoop) {
     let port = mqtt.rsplit_once(':').unwrap().1.parse().unwrap();
-    let mut options = MqttOptions::new(member.participant().to_string(), "127.0.0.1", port);
+    let id = format!("{}.test", member.participant());
+    let mut options = MqttOptions::new(id, "127.0.0.1", port);
     options.set_clean_start(true);
     let files = member.membership().tls.as_ref().unwrap();
     let pem = |text: &str| {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalStatus, Digest, Participant, Reason, Refusal, ResearcherId,
-    RoundRequest, printable,
+    ApprovalReply, ApprovalStatus, Arguments, Digest, NodeId, Participant, Reason, Refusal,
+    ResearcherId, RoundRequest, SIGNATURES_MAX, printable,
 };
-use fedwasm_trust::{Envelope, Fingerprint, KeyPair, PublicKey, Trust, Verdict};
+use fedwasm_trust::{Envelope, Fingerprint, KeyPair, PublicKey, State, Trust, Verdict};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -66,6 +66,23 @@ pub struct ApprovalConfig {
     pub list: Vec<Digest>,
     /// Whose decisions count; none only until the node is made.
     pub operator: Option<PublicKey>,
+    /// Whose earlier decisions still count, after the operator's key was changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_operators: Vec<PublicKey>,
+}
+
+impl ApprovalConfig {
+    /// All keys whose decisions count, the operator's first.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if there is no operator.
+    pub fn operators(&self) -> Result<Vec<PublicKey>, Error> {
+        let operator = self.operator.clone().ok_or_else(|| Error::Damaged {
+            file: "node.toml".into(),
+            reason: "approval.operator is missing: whose decisions count?".into(),
+        })?;
+        Ok([operator].into_iter().chain(self.former_operators.clone()).collect())
+    }
 }
 
 /// A plan that a node knows.
@@ -110,6 +127,8 @@ impl Ruling {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
+    /// The node that it is for.
+    pub node: NodeId,
     /// The plan.
     pub digest: Digest,
     /// What was decided.
@@ -138,12 +157,29 @@ pub(crate) struct ApprovedPlan {
     digest: Digest,
     /// What allowed it: a decision's digest, or the policy.
     pub(crate) by: String,
+    /// The arguments that this covers; they are looked at when the plan has said what it takes.
+    bounds: Vec<Bound>,
 }
 
 impl ApprovedPlan {
     /// A plan that is run again: what allowed it then is in its receipt.
     pub(crate) fn of_receipt(digest: Digest, by: String) -> Self {
-        Self { digest, by }
+        Self { digest, by, bounds: Vec::new() }
+    }
+
+    /// Refuses arguments that the approval does not cover.
+    pub(crate) fn check_arguments(
+        &self,
+        request: &RoundRequest,
+        arguments: &Arguments,
+    ) -> Result<(), Refusal> {
+        match exceeded(&self.bounds, request, arguments) {
+            Some((bound, how)) => {
+                let text = format!("the plan is approved here with {bound} only, not {how}");
+                Err(refusal(Reason::NotApproved, text))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The bytes that may run.
@@ -157,7 +193,7 @@ impl ApprovedPlan {
 pub(crate) struct Approvals {
     database: Database,
     config: ApprovalConfig,
-    operator: PublicKey,
+    operators: Vec<PublicKey>,
     trust: Arc<Trust>,
 }
 
@@ -222,6 +258,7 @@ impl Database {
         component: &Component,
         signatures: &[Vec<u8>],
         requested_by: Option<&Participant>,
+        is_trusted: bool,
         now_ms: u64,
     ) -> Result<bool, Error> {
         let inspection = component.inspect();
@@ -233,20 +270,40 @@ impl Database {
         let who = requested_by.map(Participant::to_string);
         self.write(|write| {
             if is_known(write, &digest)? {
-                // Signatures may come later than the bytes.
+                // Signatures may come later than the bytes, and from several researchers.
+                let query = "SELECT signatures FROM plan WHERE digest = ?1";
+                let known: String = write.query_row(query, [&digest], |row| row.get(0))?;
+                let mut all: Vec<String> =
+                    serde_json::from_str(&known).map_err(|_| damaged("signatures"))?;
+                for signature in signatures {
+                    let text = String::from_utf8_lossy(signature).into_owned();
+                    if all.len() < SIGNATURES_MAX && !all.contains(&text) {
+                        all.push(text);
+                    }
+                }
+                let all = serde_json::to_string(&all).unwrap_or_default();
                 write.execute(
-                    "UPDATE plan SET signatures = ?2 WHERE digest = ?1 AND ?2 <> '[]'",
-                    params![digest, texts],
+                    "UPDATE plan SET signatures = ?2, trusted = max(trusted, ?3) WHERE digest = ?1",
+                    params![digest, all, is_trusted],
                 )?;
                 return Ok(false);
             }
-            if let Some(who) = &who {
+            if let (Some(who), false) = (&who, is_trusted) {
                 check_room(write, who)?;
             }
             write.execute(
                 "INSERT INTO plan (digest, component, signatures, name, version, requested_by,
-                 first_seen_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![digest, component.bytes(), texts, name, version, who, now_ms as i64],
+                 first_seen_ms, trusted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    digest,
+                    component.bytes(),
+                    texts,
+                    name,
+                    version,
+                    who,
+                    now_ms as i64,
+                    is_trusted
+                ],
             )?;
             let fields = json!({
                 "plan": digest, "name": name, "version": version, "requested_by": who,
@@ -287,15 +344,15 @@ impl Database {
         })
     }
 
-    /// The decisions about a plan that `operator` signed, the newest first, each with the
-    /// digest of its signed bytes.
+    /// The decisions about a plan, the newest first, each with the digest of its signed bytes.
     ///
     /// # Errors
-    /// [`Error::Database`]; [`Error::Damaged`] if one is not the operator's.
+    /// [`Error::Database`]; [`Error::Trust`] if one was signed by none of `operators`: what
+    /// nobody can vouch for might be a revocation, and is not passed over.
     pub fn decisions(
         &self,
         digest: &Digest,
-        operator: &PublicKey,
+        operators: &[PublicKey],
     ) -> Result<Vec<(Decision, Digest)>, Error> {
         self.read(|connection| {
             let query = "SELECT signed FROM decision WHERE digest = ?1 ORDER BY id DESC";
@@ -304,15 +361,40 @@ impl Database {
             rows.map(|signed| {
                 let signed = signed?;
                 let envelope = Envelope::from_json("a decision", &signed)?;
-                let json = envelope.verify("a decision", TYPE, operator)?;
+                let mut json = Err(damaged("nobody decides"));
+                for operator in operators {
+                    json = envelope.verify("a decision", TYPE, operator).map_err(Error::from);
+                    if json.is_ok() {
+                        break;
+                    }
+                }
+                let json = json?;
                 let decision: Decision =
                     serde_json::from_slice(&json).map_err(|_| damaged("a decision"))?;
-                match decision.digest == *digest {
+                match decision.digest == *digest && decision.node == *self.node() {
                     true => Ok((decision, Digest::of(&signed))),
-                    false => Err(damaged("a decision is of another plan")),
+                    false => Err(damaged("a decision is of another plan or node")),
                 }
             })
             .collect()
+        })
+    }
+
+    /// Forgets a plan that nobody decided on.
+    ///
+    /// # Errors
+    /// [`Error::NoPlan`], [`Error::Decided`], [`Error::Database`].
+    pub fn forget(&self, digest: &Digest, now_ms: u64) -> Result<(), Error> {
+        let text = digest.to_string();
+        self.write(|write| {
+            let query = "SELECT EXISTS (SELECT 1 FROM decision WHERE digest = ?1)";
+            if write.query_row(query, [&text], |row| row.get::<_, bool>(0))? {
+                return Err(Error::Decided { digest: text.clone() });
+            }
+            match write.execute("DELETE FROM plan WHERE digest = ?1", [&text])? {
+                0 => Err(Error::NoPlan { digest: text.clone() }),
+                _ => append(self, write, now_ms, "forgotten", &json!({ "plan": text })).map(drop),
+            }
         })
     }
 
@@ -339,7 +421,8 @@ fn is_known(connection: &Connection, digest: &str) -> Result<bool, Error> {
 /// Plans that strangers ask for must not fill the disk.
 fn check_room(connection: &Connection, who: &str) -> Result<(), Error> {
     let query = "SELECT count(*), coalesce(sum(requested_by = ?1), 0) FROM plan
-                 WHERE NOT EXISTS (SELECT 1 FROM decision WHERE decision.digest = plan.digest)";
+                 WHERE NOT trusted
+                 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.digest = plan.digest)";
     let (all, own): (i64, i64) =
         connection.query_row(query, [who], |row| Ok((row.get(0)?, row.get(1)?)))?;
     match all as u64 >= PENDING_MAX || own as u64 >= PENDING_OF_ONE_MAX {
@@ -359,16 +442,39 @@ impl Approvals {
             Policy::Signer => Trust::read(&dir.join("trust.toml"))?,
             _ => Trust::default(),
         };
-        let operator = config.operator.clone().ok_or_else(|| Error::Damaged {
-            file: "node.toml".into(),
-            reason: "approval.operator is missing: whose decisions count?".into(),
-        })?;
-        Ok(Self { database, config, operator, trust: Arc::new(trust) })
+        let operators = config.operators()?;
+        Ok(Self { database, config, operators, trust: Arc::new(trust) })
     }
 
     /// Whether plans must be known before they run.
     pub(crate) fn needs_plans(&self) -> bool {
         self.config.policy != Policy::Any
+    }
+
+    /// The signatures that the policy counts, and whether they are enough; under other policies
+    /// all, since nobody says whose count.
+    pub(crate) fn counted(
+        &self,
+        component: &Component,
+        mut signatures: Vec<Vec<u8>>,
+    ) -> (Vec<Vec<u8>>, bool) {
+        match self.config.policy {
+            Policy::Signer => {
+                let is_good = |signature: &Vec<u8>| {
+                    let one = std::slice::from_ref(signature);
+                    let judged = self.trust.judge(component.bytes(), one).0;
+                    judged.iter().all(|s| matches!(s.state, State::Verified(_)))
+                };
+                signatures.retain(is_good);
+                let verdict = self.trust.judge(component.bytes(), &signatures).1;
+                (signatures, verdict == Verdict::Trusted)
+            }
+            Policy::List => {
+                let is_listed = self.config.list.contains(&component.digest());
+                (signatures, is_listed)
+            }
+            Policy::Hand | Policy::Any => (signatures, false),
+        }
     }
 
     /// The rules, for the log.
@@ -379,7 +485,8 @@ impl Approvals {
         json!({
             "policy": self.config.policy, "list": self.config.list, "signers": signers,
             "threshold": self.trust.threshold, "revoked": self.trust.revoked,
-            "operator": self.operator.fingerprint(),
+            "operators": self.operators.iter().map(PublicKey::fingerprint).collect::<Vec<_>>(),
+            "node": self.database.key().public().fingerprint(),
         })
     }
 
@@ -426,23 +533,21 @@ impl Approvals {
             if !status.may_run() {
                 return no(with_note(&format!("the plan is {status} here"), &note));
             }
-            if let Some((bound, value)) = exceeded(&decision.bounds, request) {
-                return no(format!("the plan is approved here with {bound} only, not {value}"));
-            }
-            return Ok(ApprovedPlan { digest, by: signed.to_string() });
+            let (by, bounds) = (signed.to_string(), decision.bounds);
+            return Ok(ApprovedPlan { digest, by, bounds });
         }
         if self.config.policy == Policy::Any {
-            return Ok(ApprovedPlan { digest, by: "policy any".into() });
+            return Ok(ApprovedPlan { digest, by: "policy any".into(), bounds: Vec::new() });
         }
         match self.by_policy(&digest).map_err(internal)? {
-            Ok(by) => Ok(ApprovedPlan { digest, by }),
+            Ok(by) => Ok(ApprovedPlan { digest, by, bounds: Vec::new() }),
             Err(Some(why)) => no(with_note("the plan is pending here", &why)),
             Err(None) => no("the plan is not registered here".into()),
         }
     }
 
     fn newest(&self, digest: &Digest) -> Result<Option<(Decision, Digest)>, Error> {
-        Ok(self.database.decisions(digest, &self.operator)?.into_iter().next())
+        Ok(self.database.decisions(digest, &self.operators)?.into_iter().next())
     }
 
     /// What the policy says of a plan that nobody decided on: by what it may run, or
@@ -460,6 +565,8 @@ impl Approvals {
             Policy::List => Err(Some("it is not on the node's list".into())),
             Policy::Signer => match self.trust.judge(&component, &signatures).1 {
                 Verdict::Trusted => Ok("policy signer".into()),
+                // Others are not kept: whoever likes could send any number of them.
+                Verdict::NotSigned => Err(Some("no signer that this node trusts signed it".into())),
                 verdict => Err(Some(format!("its signatures: {verdict}"))),
             },
         })

@@ -83,10 +83,12 @@ impl Clerk {
         }
         let BlobRef { sha256, .. } = request.plan;
         let (database, who) = (self.database.clone(), Participant::researcher(who));
+        let approvals = self.approvals.clone();
         blocking(move || {
             let component = Component::admit_as(bytes, &sha256)
                 .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
-            match database.register(&component, &signatures, Some(&who), now_ms()) {
+            let (signatures, is_trusted) = approvals.counted(&component, signatures);
+            match database.register(&component, &signatures, Some(&who), is_trusted, now_ms()) {
                 Ok(true) => {
                     tracing::info!("plan {sha256} of {who} waits for a decision");
                     Ok(())

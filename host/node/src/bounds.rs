@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fedwasm_protocol::RoundRequest;
+use fedwasm_protocol::{Arguments, DataArgs, RoundRequest, TrainingArgs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,6 +23,11 @@ enum Limit {
     AtLeast(String),
     OneOf(Vec<String>),
 }
+
+/// All keys of training arguments that could be bounded.
+const EVERY_TRAINING_ARG: &str = "epochs = 1\nnum_updates = 1\nbatch_maxnum = 1\nfedprox_mu = 0.1\n\
+     test_ratio = 0.1\ntest_metric = \"ACCURACY\"\nrandom_seed = 1\n\
+     dp_args = { type = \"local\", sigma = 1.0, clip = 1.0 }";
 
 /// A text that is no bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,37 +111,87 @@ impl Bound {
     }
 }
 
-/// Names the first bound that a request does not keep.
+/// Names the first bound that a request does not keep. `arguments` are what the plan will
+/// really get, defaults among them: what is checked is what runs. A bounded argument
+/// that is absent keeps no bound: `num_updates` instead of `epochs` is no way around.
 pub(crate) fn exceeded<'a>(
     bounds: &'a [Bound],
     request: &RoundRequest,
+    arguments: &Arguments,
 ) -> Option<(&'a Bound, String)> {
-    let tables = [
-        ("training", serde_json::to_value(&request.training).unwrap_or_default()),
-        ("data", serde_json::to_value(&request.data).unwrap_or_default()),
-    ];
-    let argument = |key: &str| -> Option<Value> {
-        if let Some((table, rest)) = key.split_once('.')
-            && let Some((_, table)) = tables.iter().find(|(name, _)| *name == table)
-        {
-            let found = rest.split('.').try_fold(table, |value, part| value.get(part));
-            return found.filter(|value| !value.is_null()).cloned();
-        }
-        let optimizer = &request.training.optimizer_args;
-        let found = [&request.model, optimizer, &request.aggregator];
-        let found = found.iter().find_map(|arguments| arguments.get(key))?;
-        serde_json::to_value(found).ok()
-    };
+    let tables = tables(&request.training, &request.data);
     bounds.iter().find_map(|bound| {
-        let value = argument(&bound.key)?;
-        (!bound.holds(&value)).then(|| (bound, format!("{} = {value}", bound.key)))
+        let value = match table_value(&tables, &bound.key) {
+            Some(value) => value.filter(|value| !value.is_null()),
+            None => arguments.get(&bound.key).and_then(|v| serde_json::to_value(v).ok()),
+        };
+        match value {
+            None => Some((bound, format!("without {}", bound.key))),
+            Some(value) if bound.holds(&value) => None,
+            Some(value) => Some((bound, format!("with {} = {value}", bound.key))),
+        }
     })
+}
+
+impl Bound {
+    /// Whether there is such an argument: of training or data, or one that the plan announces.
+    pub fn is_about<'a>(&self, announced: impl IntoIterator<Item = &'a str>) -> bool {
+        let training = toml::from_str(EVERY_TRAINING_ARG).map(TrainingArgs::parse);
+        let training = training.ok().and_then(Result::ok);
+        let data = DataArgs {
+            tags: Vec::new(),
+            target: String::new(),
+            inputs: Some(Vec::new()),
+            standardize: true,
+        };
+        let training = serde_json::to_value(&training).unwrap_or_default();
+        let data = serde_json::to_value(&data).unwrap_or_default();
+        let tables = [("training", training), ("data", data)];
+        match table_value(&tables, &self.key) {
+            Some(value) => value.is_some(),
+            None => announced.into_iter().any(|name| name == self.key),
+        }
+    }
+}
+
+fn tables(training: &TrainingArgs, data: &DataArgs) -> [(&'static str, Value); 2] {
+    [
+        ("training", serde_json::to_value(training).unwrap_or_default()),
+        ("data", serde_json::to_value(data).unwrap_or_default()),
+    ]
+}
+
+/// The value of a key of the tables, if it is one of theirs.
+fn table_value(tables: &[(&'static str, Value)], key: &str) -> Option<Option<Value>> {
+    let (table, rest) = key.split_once('.')?;
+    let (_, table) = tables.iter().find(|(name, _)| *name == table)?;
+    Some(rest.split('.').try_fold(table, |value, part| value.get(part)).cloned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_bound_is_about_something_that_there_is() {
+        for (text, is_about) in [
+            ("training.epochs<=1", true),
+            ("training.num_updates<=1", true),
+            ("training.loader_args.batch_size<=1", true),
+            ("training.fedprox_mu<=1", true),
+            ("training.dp_args.sigma>=1", true),
+            ("data.target=x", true),
+            ("data.inputs=x", true),
+            ("optimizer.lr<=1", true),
+            ("training.epoch<=1", false),
+            ("optimizer.lrr<=1", false),
+            ("data.path=x", false),
+        ] {
+            let bound: Bound = text.parse().unwrap();
+            assert_eq!(bound.is_about(["optimizer.lr"]), is_about, "{text}");
+        }
+    }
 
     #[test]
     fn bounds_are_read_written_and_kept() {

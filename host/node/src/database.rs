@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use fedwasm_trust::Member;
-use fedwasm_trust::{Identity, KeyPair};
+use fedwasm_protocol::{NodeId, Participant};
+use fedwasm_trust::{Identity, KeyPair, Member};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
@@ -26,7 +26,8 @@ CREATE TABLE plan (
     name TEXT NOT NULL,
     version TEXT NOT NULL,
     requested_by TEXT,
-    first_seen_ms INTEGER NOT NULL
+    first_seen_ms INTEGER NOT NULL,
+    trusted INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE decision (
     id INTEGER PRIMARY KEY,
@@ -51,6 +52,7 @@ CREATE TABLE tree (
 pub struct Database {
     connection: Arc<Mutex<Connection>>,
     key: Arc<KeyPair>,
+    node: NodeId,
 }
 
 impl std::fmt::Debug for Database {
@@ -65,15 +67,19 @@ impl Database {
     /// # Errors
     /// [`Error::Database`].
     pub fn open(dir: &Path, identity: &Identity) -> Result<Self, Error> {
-        Self::with_key(dir, &identity.key)
+        Self::with_key(dir, &identity.key, &identity.participant)
     }
 
     /// The same, for a node that serves.
     pub(crate) fn of_member(dir: &Path, member: &Member) -> Result<Self, Error> {
-        Self::with_key(dir, member.key())
+        Self::with_key(dir, member.key(), member.participant())
     }
 
-    fn with_key(dir: &Path, key: &Arc<KeyPair>) -> Result<Self, Error> {
+    fn with_key(dir: &Path, key: &Arc<KeyPair>, who: &Participant) -> Result<Self, Error> {
+        let node = who.node_id().ok_or_else(|| Error::Damaged {
+            file: "identity".into(),
+            reason: format!("the key of {who}, which is no node"),
+        })?;
         let mut connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIME_MAX)?;
         // What a reply refers to is on the disk before the reply is sent.
@@ -95,7 +101,12 @@ impl Database {
         }
         start.commit()?;
         let connection = Arc::new(Mutex::new(connection));
-        Ok(Self { connection, key: Arc::clone(key) })
+        Ok(Self { connection, key: Arc::clone(key), node })
+    }
+
+    /// Whose it is.
+    pub(crate) fn node(&self) -> &NodeId {
+        &self.node
     }
 
     /// The node's key.

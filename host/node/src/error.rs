@@ -75,6 +75,12 @@ pub enum Error {
         /// The digest.
         digest: String,
     },
+    /// Somebody decided on the plan.
+    #[error("plan {digest} was decided on, and stays with its decisions")]
+    Decided {
+        /// The digest.
+        digest: String,
+    },
     /// Too many plans wait for a decision.
     #[error("{max} plans of this researcher wait for a decision already")]
     TooManyPlans {

@@ -26,5 +26,5 @@ pub use database::Database;
 pub use datasets::{Dataset, Datasets};
 pub use error::Error;
 pub use log::{Checkpoint, LogEntry, verify_checkpoint};
-pub use rerun::{Mismatch, Rerun, read_receipt, read_receipt_of, rerun};
+pub use rerun::{Mismatch, Rerun, keys_of, read_receipt, read_receipt_of, rerun};
 pub use serve::serve;

@@ -117,7 +117,14 @@ impl Database {
     pub fn check_log(&self) -> Result<Option<Checkpoint>, Error> {
         let wrong = |reason: String| Error::Log { reason };
         self.read(|connection| {
-            let Some((known, signed)) = load_tree(connection)? else { return Ok(None) };
+            let Some((known, signed)) = load_tree(connection)? else {
+                let query = "SELECT count(*) FROM log";
+                let n: i64 = connection.query_row(query, [], |row| row.get(0))?;
+                return match n {
+                    0 => Ok(None),
+                    n => Err(wrong(format!("{n} entries and no tree"))),
+                };
+            };
             let mut statement =
                 connection.prepare("SELECT number, entry, leaf FROM log ORDER BY number")?;
             let mut rows = statement.query([])?;
@@ -231,6 +238,7 @@ mod tests {
             ("UPDATE log SET entry = replace(entry, 'two', 'too')", "entry 1 was changed"),
             ("DELETE FROM log WHERE number = 1", "entry 1 is missing"),
             ("DELETE FROM log WHERE number = 2", "entries are not those of the tree"),
+            ("DELETE FROM tree", "3 entries and no tree"),
             (
                 "INSERT INTO log SELECT number + 1, entry, leaf FROM log WHERE number = 2",
                 "entries are not those of the tree",

@@ -12,7 +12,7 @@ use fedwasm_trust::{PublicKey, Receipt, Signer};
 
 use crate::approval::ApprovedPlan;
 use crate::round::{Fetched, Workshop};
-use crate::{Database, Datasets, NodeConfig, receipt};
+use crate::{Database, Datasets, Error, NodeConfig, receipt};
 
 /// The largest input, in bytes.
 const INPUT_BYTES_MAX: u64 = 4 << 30;
@@ -37,12 +37,34 @@ pub struct Rerun {
     pub chain: u64,
 }
 
-/// Reads a receipt that the node's key signed.
+/// Reads a receipt that one of a node's keys signed.
 ///
 /// # Errors
 /// [`Mismatch`] naming the signature.
-pub fn read_receipt(signed: &[u8], key: &PublicKey) -> Result<Receipt, Mismatch> {
-    Receipt::verify(signed, key).map_err(|error| mismatch("signature", &error))
+pub fn read_receipt(signed: &[u8], keys: &[PublicKey]) -> Result<Receipt, Mismatch> {
+    let mut failed = mismatch("signature", &"there is no key");
+    for key in keys {
+        match Receipt::verify(signed, key) {
+            Ok(receipt) => return Ok(receipt),
+            Err(error) => failed = mismatch("signature", &error),
+        }
+    }
+    Err(failed)
+}
+
+/// The public keys of the node in `dir`: its own, and those that it had before, which lie in
+/// `identity/retired`.
+///
+/// # Errors
+/// [`Error`].
+pub fn keys_of(dir: &Path) -> Result<Vec<PublicKey>, Error> {
+    let (config, folder) = NodeConfig::open(dir)?;
+    let mut keys = vec![config.identity(dir)?.key.public().clone()];
+    let retired = folder.folder("identity")?.folder("retired")?;
+    for name in retired.names()?.into_iter().filter(|name| name.ends_with(".pub")) {
+        keys.push(PublicKey::from_pem(&retired.read(&name, 16 << 10)?)?);
+    }
+    Ok(keys)
 }
 
 /// The same, by the roster of a federation: the key must be the node's own.
@@ -83,10 +105,10 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let site = |error: &dyn std::fmt::Display| mismatch("site", error);
     let (config, folder) = NodeConfig::open(dir).map_err(|error| site(&error))?;
     let identity = config.identity(dir).map_err(|error| site(&error))?;
-    let key = identity.key.public().clone();
-    let receipt = read_receipt(signed, &key)?;
+    let keys = keys_of(dir).map_err(|error| site(&error))?;
+    let receipt = read_receipt(signed, &keys)?;
     let digest = Digest::of(signed);
-    let chain = chain(&folder, &receipt, &key)?;
+    let chain = chain(&folder, &receipt, &keys)?;
     let opening = receipt::opening(&folder, &digest);
     let opening = opening.map_err(|error| mismatch("opening", &error))?;
     for (part, known, opened) in [
@@ -165,7 +187,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
 }
 
 /// Follows the receipts before this one to the first.
-fn chain(folder: &Folder, receipt: &Receipt, key: &PublicKey) -> Result<u64, Mismatch> {
+fn chain(folder: &Folder, receipt: &Receipt, keys: &[PublicKey]) -> Result<u64, Mismatch> {
     let (mut n, mut previous) = (0, receipt.previous);
     while let Some(digest) = previous {
         let signed = receipt::signed(folder, &digest);
@@ -173,7 +195,7 @@ fn chain(folder: &Folder, receipt: &Receipt, key: &PublicKey) -> Result<u64, Mis
         if Digest::of(&signed) != digest {
             return Err(mismatch("previous", &format!("receipt {digest} was changed")));
         }
-        previous = read_receipt(&signed, key)?.previous;
+        previous = read_receipt(&signed, keys)?.previous;
         n += 1;
     }
     Ok(n)

@@ -170,11 +170,13 @@ impl Workshop {
         let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
         let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
         let whose = (researcher, dataset, cancel);
+        let (plan_of, _) = plan;
         let plan = self.plan(request, plan, whose)?.with_limits(&request.limits);
         let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
         let round = Round::new(&plan, model, training, aggregator, &facts);
         let round = round.map_err(|error| training_refusal(&error))?;
+        plan_of.check_arguments(request, round.arguments())?;
         let turn = Turn { random_seed, round: request.round, node: node.clone() };
         let key = examples_key(request, dataset, &round)?;
         let known = self.examples.iter().find(|(known, _)| *known == key);

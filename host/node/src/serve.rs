@@ -135,7 +135,6 @@ pub async fn serve(
             Some(Incoming::Message(message)) => node.handle(*message).await,
             Some(Incoming::Refused { topic, refused }) => {
                 let who = topic.map_or("somebody".to_owned(), |topic| topic.to_string());
-                tracing::warn!("a message over the topic of {who} is refused: {refused}");
                 node.note_refused(&who, &refused.to_string());
             }
             Some(Incoming::Lost { reason }) => {
@@ -207,6 +206,7 @@ impl Node {
         }
         self.refused.1 += 1;
         if self.refused.1 <= REFUSED_A_MINUTE_MAX {
+            tracing::warn!("a message over the topic of {who} is refused: {why}");
             let database = self.clerk.database.clone();
             let last = self.refused.1 == REFUSED_A_MINUTE_MAX;
             let fields = json!({ "topic": who, "reason": why, "more_are_not_recorded": last });

@@ -30,6 +30,8 @@ use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params}
 /// How long nodes may take to say whether they would run a plan: those that do not know it
 /// fetch it first.
 const APPROVAL_TIME_MAX: Duration = Duration::from_secs(60);
+/// How often the roster is looked at while rounds go on.
+const ROSTER_PAUSE: Duration = Duration::from_secs(5);
 /// The most warnings that are told.
 const WARNINGS_MAX: usize = 1_000;
 
@@ -116,6 +118,8 @@ pub struct Job {
     params: Params,
     params_blob: BlobRef,
     training_replies: BTreeMap<NodeId, Reply>,
+    /// When the roster was fetched last.
+    refreshed: Instant,
     /// The receipts of the replies of the newest question.
     receipts: BTreeMap<NodeId, Vec<u8>>,
 }
@@ -252,6 +256,7 @@ impl Job {
             saved: VecDeque::new(),
             params,
             training_replies: BTreeMap::new(),
+            refreshed: Instant::now(),
             receipts: BTreeMap::new(),
         };
         job.plan = job.store(job.options.component.bytes().to_vec()).await?;
@@ -517,6 +522,7 @@ impl Job {
         events: Events<'_>,
     ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
         let at = Instant::now();
+        self.refresh_roster().await;
         let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
@@ -586,6 +592,20 @@ impl Job {
             }
         }
         Ok(replies)
+    }
+
+    /// Learns which keys were revoked since the last time, at most every few seconds.
+    async fn refresh_roster(&mut self) {
+        if self.refreshed.elapsed() < ROSTER_PAUSE {
+            return;
+        }
+        self.refreshed = Instant::now();
+        let fetch = self.repository.refresh_roster(self.requests.member());
+        match tokio::time::timeout(ROSTER_PAUSE, fetch).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("the roster stays as it is: {error}"),
+            Err(_) => tracing::warn!("the roster stays as it is: no answer"),
+        }
     }
 
     /// Fetches a node's receipt and checks that it is the node's, of what was asked and of

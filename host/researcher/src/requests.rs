@@ -353,6 +353,10 @@ impl Requests {
             return Ok(None);
         };
         let (participant, session) = (Participant::node(node), known.session.clone());
+        // Whose key was revoked says nothing more that would be believed.
+        if self.member().roster().key(&participant).is_none() {
+            return Ok(None);
+        }
         let message = outgoing(request_id, deadline, body);
         Ok(Some(self.sender.send(&Recipient { participant, session }, message).await?))
     }

@@ -95,6 +95,11 @@ impl Described {
 }
 
 impl Session {
+    /// The plan's arguments, those that were not given with their defaults.
+    pub fn arguments(&self) -> &Arguments {
+        &self.arguments
+    }
+
     /// The shapes of everything that the session holds.
     pub fn declaration(&self) -> &Declaration {
         &self.declaration

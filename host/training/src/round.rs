@@ -114,6 +114,11 @@ impl Round {
         Ok(Self { session: session(plan, &given, facts)?, training: training.clone() })
     }
 
+    /// The plan's arguments, those that were not given with their defaults.
+    pub fn arguments(&self) -> &Arguments {
+        self.session.arguments()
+    }
+
     /// The shapes of the session.
     pub fn declaration(&self) -> &Declaration {
         self.session.declaration()

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fedwasm_protocol::{MESSAGE_BYTES_MAX, Participant};
-use fedwasm_trust::Authority;
+use fedwasm_trust::{Authority, PublicKey};
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
 use mqtt5::broker::{BrokerShutdownHandle, MqttBroker};
@@ -25,6 +25,10 @@ const CLIENTS_MAX: usize = 1_024;
 /// The most retained messages: one presence a node.
 const RETAINED_MAX: usize = 4_096;
 
+/// How long after a connection its last will may come.
+const WILL_TIME_MAX: Duration = Duration::from_secs(10);
+/// The most connections of one participant.
+const CONNECTIONS_OF_ONE_MAX: usize = 16;
 /// How long the start may take.
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -38,7 +42,17 @@ pub struct Broker {
 }
 
 /// Who is behind each connection that the door made to the broker.
-type Visitors = Arc<Mutex<HashMap<SocketAddr, Participant>>>;
+type Visitors = Arc<Mutex<HashMap<SocketAddr, Visitor>>>;
+
+/// Who is behind a connection, and with which key.
+#[derive(Clone, Debug)]
+struct Visitor {
+    participant: Participant,
+    key: PublicKey,
+    /// Addresses come again.
+    number: u64,
+    is_gone: bool,
+}
 
 impl Broker {
     /// Starts a broker; port 0 takes a free one. Another address than loopback needs a
@@ -53,7 +67,8 @@ impl Broker {
         }
         let topics = Topics::new(&authority.federation());
         let visitors = Visitors::default();
-        let rules = Rules { topics, visitors: Arc::clone(&visitors) };
+        let (authority_of, visitors_of) = (Arc::clone(authority), Arc::clone(&visitors));
+        let rules = Rules { authority: authority_of, topics, visitors: visitors_of };
         // Decrypted bytes stay on this machine, and nobody but the door gets in.
         let inside = SocketAddr::from(([127, 0, 0, 1], 0));
         let (inside, shutdown, task) = run(inside, Some(Arc::new(rules))).await?;
@@ -108,10 +123,20 @@ async fn run(
 /// Brings everybody whose handshake was good to the broker.
 async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
     let mut open = JoinSet::new();
-    loop {
+    for number in 0u64.. {
         let (mut stream, peer) = front.next().await;
         while open.try_join_next().is_some() {}
-        let Some(participant) = peer.participant else { continue };
+        let Some((participant, key)) = peer.who else { continue };
+        let own = {
+            let visitors = visitors.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_own =
+                |visitor: &&Visitor| visitor.participant == participant && !visitor.is_gone;
+            visitors.values().filter(is_own).count()
+        };
+        if own >= CONNECTIONS_OF_ONE_MAX {
+            tracing::warn!("{participant} is refused: {own} connections of it are open");
+            continue;
+        }
         if open.len() >= CLIENTS_MAX {
             tracing::warn!("{participant} is refused: {CLIENTS_MAX} are connected already");
             continue;
@@ -123,9 +148,18 @@ async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
             let _ = broker.set_nodelay(true);
             let Ok(address) = broker.local_addr() else { return };
             // Before a byte of it arrives there.
-            lock().insert(address, participant);
+            lock().insert(address, Visitor { participant, key, number, is_gone: false });
             let _ = tokio::io::copy_bidirectional(&mut stream, &mut broker).await;
-            lock().remove(&address);
+            if let Some(visitor) = lock().get_mut(&address) {
+                visitor.is_gone = true;
+            }
+            drop(broker);
+            // Its last words and its last will are still looked at.
+            tokio::time::sleep(WILL_TIME_MAX).await;
+            let mut visitors = lock();
+            if visitors.get(&address).is_some_and(|visitor| visitor.number == number) {
+                visitors.remove(&address);
+            }
         });
     }
 }
@@ -133,8 +167,22 @@ async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
 /// What a participant may do at the broker.
 #[derive(Debug)]
 struct Rules {
+    authority: Arc<Authority>,
     topics: Topics,
     visitors: Visitors,
+}
+
+impl Rules {
+    /// Who is behind a connection, if its key still counts.
+    fn visitor(&self, user: Option<&str>) -> Option<Participant> {
+        let address: SocketAddr = user?.parse().ok()?;
+        let visitor = {
+            let visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
+            visitors.get(&address)?.clone()
+        };
+        let roster = self.authority.current_roster().ok()?;
+        (roster.key(&visitor.participant) == Some(&visitor.key)).then_some(visitor.participant)
+    }
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -146,11 +194,12 @@ impl AuthProvider for Rules {
         address: SocketAddr,
     ) -> Answer<'a, mqtt5::error::Result<AuthResult>> {
         let visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
-        let visitor = visitors.get(&address).map(Participant::to_string);
+        let visitor = visitors.get(&address).map(|visitor| visitor.participant.to_string());
         // An id that is somebody else's would throw that one out.
         let result = match visitor {
             Some(name) if connect.client_id.split('.').next() == Some(&name) => {
-                AuthResult::success_with_user(name)
+                // The connection's own address is its user: behind it is a key.
+                AuthResult::success_with_user(address.to_string())
             }
             _ => AuthResult::fail(ReasonCode::NotAuthorized),
         };
@@ -163,8 +212,7 @@ impl AuthProvider for Rules {
         user: Option<&'a str>,
         topic: &'a str,
     ) -> Answer<'a, bool> {
-        let who = user.and_then(|user| user.parse().ok());
-        let may = who.is_some_and(|who| self.topics.may_publish(&who, topic));
+        let may = self.visitor(user).is_some_and(|who| self.topics.may_publish(&who, topic));
         Box::pin(std::future::ready(may))
     }
 
@@ -174,8 +222,7 @@ impl AuthProvider for Rules {
         user: Option<&'a str>,
         filter: &'a str,
     ) -> Answer<'a, bool> {
-        let who = user.and_then(|user| user.parse().ok());
-        let may = who.is_some_and(|who| self.topics.may_subscribe(&who, filter));
+        let may = self.visitor(user).is_some_and(|who| self.topics.may_subscribe(&who, filter));
         Box::pin(std::future::ready(may))
     }
 }
@@ -202,6 +249,8 @@ fn config(address: SocketAddr) -> BrokerConfig {
         .with_client_channel_capacity(1_024)
         .with_sys_topics_enabled(false)
         .with_storage(storage);
+    // Names of topics that one connection makes others remember.
+    config.topic_alias_maximum = 0;
     // A program that is gone has no session left: what it missed, it asks for again.
     config.session_expiry_interval = Duration::ZERO;
     config

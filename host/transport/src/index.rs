@@ -51,6 +51,24 @@ pub(crate) async fn add(
     }
 }
 
+/// Forgets a blob that was announced and did not come, unless it was there before.
+pub(crate) async fn forget(
+    store: &dyn ObjectStore,
+    experiment: &ExperimentId,
+    digest: &Digest,
+) -> Result<(), object_store::Error> {
+    match store.head(&blob_path(digest)).await {
+        Err(object_store::Error::NotFound { .. }) => {
+            let path = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{digest}"));
+            match store.delete(&path).await {
+                Err(object_store::Error::NotFound { .. }) => Ok(()),
+                deleted => deleted,
+            }
+        }
+        found => found.map(drop),
+    }
+}
+
 /// Remembers that an experiment is over.
 pub(crate) async fn finish(
     store: &dyn ObjectStore,

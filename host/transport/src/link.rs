@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use fedwasm_protocol::{
     Body, Digest, MESSAGE_BYTES_MAX, Message, Participant, Presence, Recipient, RequestId, Role,
+    SessionId,
 };
 use fedwasm_trust::{Guard, Member, Outgoing, Refused, Seal};
 use rumqttc::v5::mqttbytes::QoS;
@@ -346,11 +347,13 @@ pub fn now_ms() -> u64 {
 
 fn mqtt_options(url: &BrokerUrl, seal: &Seal) -> Result<MqttOptions, Error> {
     let me = seal.member().participant();
-    let client_id = match me.role {
-        // Two programs of one node throw each other out, and learn of it.
-        Role::Node => me.to_string(),
-        _ => format!("{me}.{}", seal.session()),
+    // A broker hangs up on a client when another one comes with its id, so nobody may know
+    // it. Two programs of one node have the same, throw each other out, and learn of it.
+    let id = match me.role {
+        Role::Node => seal.member().key().secret_name(),
+        _ => SessionId::random().map_err(|_| fedwasm_trust::Error::Randomness)?.to_string(),
     };
+    let client_id = format!("{me}.{id}");
     let mut mqtt = MqttOptions::new(client_id, url.host.clone(), url.port);
     mqtt.set_keep_alive(KEEP_ALIVE).set_clean_start(true);
     if url.security == Security::Tls {
@@ -723,7 +726,9 @@ mod tests {
         };
         let (a, b, c) = (repository("node-a"), repository("node-b"), repository("researcher-c"));
         let experiment = "e".parse().unwrap();
-        let for_b = a.for_recipients(vec!["node-b".parse().unwrap()]).of_experiment(&experiment);
+        let d = repository("researcher-d");
+        let all = ["node-b", "researcher-c"].map(|who| who.parse().unwrap());
+        let for_b = a.for_recipients(all[..1].to_vec());
         let blob = for_b.put(vec![7; 10]).await.unwrap();
         assert_eq!(a.get(&blob).await.unwrap(), b.get(&blob).await.unwrap());
         let error = c.get(&blob).await.unwrap_err();
@@ -731,6 +736,15 @@ mod tests {
         let error = c.of_experiment(&experiment).finish().await.unwrap_err();
         assert!(matches!(error, Error::Repository { status: 403, .. }), "{error}");
         c.of_experiment(&experiment).put(vec![8]).await.unwrap();
+        // Nobody else stores in its name or ends it, but for what is for its researcher.
+        for other in [&a, &d, &for_b] {
+            let error = other.of_experiment(&experiment).put(Vec::new()).await.unwrap_err();
+            assert!(matches!(error, Error::Repository { status: 403, .. }), "{error}");
+            assert!(other.of_experiment(&experiment).finish().await.is_err());
+        }
+        let for_c = a.for_recipients(all[1..].to_vec()).of_experiment(&experiment);
+        let blob_of_c = for_c.put(vec![9]).await.unwrap();
+        assert_eq!(c.get(&blob_of_c).await.unwrap(), [9]);
         c.of_experiment(&experiment).finish().await.unwrap();
         net.authority.revoke(&"node-b".parse().unwrap()).unwrap();
         assert!(b.get(&blob).await.is_err());

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use fedwasm_protocol::Participant;
 use futures_util::TryStreamExt as _;
@@ -15,7 +16,12 @@ use crate::readers::{ANYBODY, OWNERS};
 pub(crate) struct Quota {
     bytes_max: u64,
     used: Mutex<HashMap<String, u64>>,
+    /// When what is there was added up last.
+    counted: Mutex<Instant>,
 }
+
+/// How often what is there is added up again: a prune is another program.
+const COUNT_PAUSE: Duration = Duration::from_secs(60);
 
 /// Bytes that count while they are under way, and afterwards if they are kept.
 #[derive(Debug)]
@@ -28,6 +34,11 @@ pub(crate) struct Reserved<'a> {
 impl Quota {
     /// Adds up what is there.
     pub(crate) async fn load(store: &dyn ObjectStore, bytes_max: u64) -> Result<Self, Error> {
+        let used = Mutex::new(Self::count(store).await?);
+        Ok(Self { bytes_max, used, counted: Mutex::new(Instant::now()) })
+    }
+
+    async fn count(store: &dyn ObjectStore) -> Result<HashMap<String, u64>, Error> {
         let mut used: HashMap<String, u64> = HashMap::new();
         let mut listed = store.list(Some(&Path::from(OWNERS)));
         while let Some(object) = listed.try_next().await? {
@@ -37,15 +48,32 @@ impl Quota {
             let used = used.entry(owner.as_ref().to_owned()).or_default();
             *used = used.saturating_add(length.unwrap_or(0));
         }
-        Ok(Self { bytes_max, used: Mutex::new(used) })
+        Ok(used)
     }
 
     /// Counts bytes that are about to come; the bytes that are left if there are fewer.
-    pub(crate) fn reserve(
+    pub(crate) async fn reserve(
         &self,
+        store: &dyn ObjectStore,
         who: Option<&Participant>,
         bytes: u64,
-    ) -> Result<Reserved<'_>, u64> {
+    ) -> Result<Result<Reserved<'_>, u64>, Error> {
+        let is_due = {
+            let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            counted.elapsed() > COUNT_PAUSE
+        };
+        match self.take(who, bytes) {
+            Err(_) if is_due => {
+                let used = Self::count(store).await?;
+                *self.lock() = used;
+                *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                Ok(self.take(who, bytes))
+            }
+            taken => Ok(taken),
+        }
+    }
+
+    fn take(&self, who: Option<&Participant>, bytes: u64) -> Result<Reserved<'_>, u64> {
         let name = who.map_or(ANYBODY.to_owned(), Participant::to_string);
         let mut all = self.lock();
         let used = all.entry(name.clone()).or_default();

@@ -1,11 +1,11 @@
 //! Who stored each blob and who may fetch it: empty objects beside the blobs,
 //! `readers/DIGEST/PARTICIPANT`, and `owners/PARTICIPANT/DIGEST`, whose content
-//! is the blob's length. Both are only kept where it is known who asks.
+//! is what the blob counts for. Both are only kept where it is known who asks.
 
 use fedwasm_protocol::{Digest, ExperimentId, Participant};
 use futures_util::TryStreamExt as _;
 use object_store::path::Path;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
 const READERS: &str = "readers";
 pub(crate) const OWNERS: &str = "owners";
@@ -18,22 +18,18 @@ pub(crate) async fn add(
     store: &dyn ObjectStore,
     digest: &Digest,
     owner: Option<&Participant>,
-    length: u64,
+    charged: u64,
     readers: &[Participant],
-    experiment: Option<&ExperimentId>,
 ) -> Result<bool, Error> {
     let name = owner.map_or(ANYBODY.to_owned(), Participant::to_string);
     let owned = Path::from(format!("{OWNERS}/{name}/{digest}"));
     let is_new = !exists(store, &owned).await?;
     if is_new {
-        store.put(&owned, PutPayload::from(length.to_string())).await?;
+        store.put(&owned, PutPayload::from(charged.to_string())).await?;
     }
     for reader in readers {
         let path = Path::from(format!("{READERS}/{digest}/{reader}"));
         store.put(&path, PutPayload::new()).await?;
-    }
-    if let (Some(owner), Some(experiment)) = (owner, experiment) {
-        store.put(&starter(experiment, owner), PutPayload::new()).await?;
     }
     Ok(is_new)
 }
@@ -47,13 +43,35 @@ pub(crate) async fn may_read(
     exists(store, &Path::from(format!("{READERS}/{digest}/{who}"))).await
 }
 
-/// Whether somebody stored blobs in the name of an experiment.
-pub(crate) async fn owns(
+/// Makes an experiment somebody's, if it is nobody's yet, and returns whose it is.
+pub(crate) async fn claim(
     store: &dyn ObjectStore,
     experiment: &ExperimentId,
     who: &Participant,
-) -> Result<bool, Error> {
-    exists(store, &starter(experiment, who)).await
+) -> Result<Participant, Error> {
+    let payload = PutPayload::from(who.to_string());
+    match store.put_opts(&starter(experiment), payload, PutMode::Create.into()).await {
+        Ok(_) => Ok(who.clone()),
+        Err(Error::AlreadyExists { .. }) => {
+            Ok(owner(store, experiment).await?.unwrap_or_else(|| who.clone()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whose experiment it is.
+pub(crate) async fn owner(
+    store: &dyn ObjectStore,
+    experiment: &ExperimentId,
+) -> Result<Option<Participant>, Error> {
+    match store.get(&starter(experiment)).await {
+        Ok(found) => {
+            let name = found.bytes().await?;
+            Ok(std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok()))
+        }
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is kept of a blob that is deleted goes with it.
@@ -74,8 +92,8 @@ pub(crate) async fn remove(store: &dyn ObjectStore, digest: &Digest) -> Result<(
     Ok(())
 }
 
-fn starter(experiment: &ExperimentId, who: &Participant) -> Path {
-    Path::from(format!("starters/{experiment}/{who}"))
+fn starter(experiment: &ExperimentId) -> Path {
+    Path::from(format!("starters/{experiment}"))
 }
 
 async fn exists(store: &dyn ObjectStore, path: &Path) -> Result<bool, Error> {

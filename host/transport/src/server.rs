@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::serve::{IncomingStream, Listener};
 use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
-use fedwasm_trust::Authority;
+use fedwasm_trust::{Authority, PublicKey};
 use futures_util::StreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
@@ -35,7 +35,9 @@ pub const QUOTA_BYTES: u64 = 256 << 30;
 /// The header that names who may fetch a blob, separated by commas.
 pub(crate) const RECIPIENTS: &str = "fedwasm-recipients";
 /// The most recipients of a blob.
-const RECIPIENTS_MAX: usize = 256;
+const RECIPIENTS_MAX: usize = 1_024;
+/// What a file counts for beside its bytes.
+const FILE_BYTES: u64 = 4 << 10;
 /// Bytes of a part on the way to the store.
 const PART_BYTES: usize = 8 << 20;
 /// How long a client may be silent while bytes are due.
@@ -81,7 +83,7 @@ impl Listener for Front {
     }
 
     fn local_addr(&self) -> std::io::Result<Peer> {
-        Ok(Peer { participant: None })
+        Ok(Peer { who: None })
     }
 }
 
@@ -196,9 +198,10 @@ async fn enrol(State(shelf): State<Arc<Shelf>>, body: Body) -> Result<Response, 
 const NO_BLOB: &str = "no such blob, or not for you";
 
 /// A connection outlives a revocation.
-fn check_revoked(shelf: &Shelf, who: &Participant) -> Result<(), Refusal> {
-    match shelf.authority.roster() {
-        Ok(roster) if roster.key(who).is_some() => Ok(()),
+fn check_revoked(shelf: &Shelf, (who, key): &(Participant, PublicKey)) -> Result<(), Refusal> {
+    match shelf.authority.current_roster() {
+        // The same key: a name can have another one by now.
+        Ok(roster) if roster.key(who) == Some(key) => Ok(()),
         _ => Err(Refusal(StatusCode::FORBIDDEN, format!("{who} is not on the roster"))),
     }
 }
@@ -234,8 +237,9 @@ async fn get_blob(
     UrlPath(digest): UrlPath<String>,
 ) -> Result<Response, Refusal> {
     let digest = parse(&digest)?;
-    if let Some(who) = &peer.participant {
-        check_revoked(&shelf, who)?;
+    if let Some(peer) = &peer.who {
+        check_revoked(&shelf, peer)?;
+        let (who, _) = peer;
         // Whoever may not have it learns nothing of whether it is there.
         if !readers::may_read(&*shelf.store, &digest, who).await? {
             return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
@@ -255,9 +259,11 @@ async fn finish(
     UrlPath(experiment): UrlPath<String>,
 ) -> Result<StatusCode, Refusal> {
     let experiment = parse_experiment(&experiment)?;
-    if let Some(who) = &peer.participant {
-        check_revoked(&shelf, who)?;
-        if who.role != Role::Researcher || !readers::owns(&*shelf.store, &experiment, who).await? {
+    if let Some(peer) = &peer.who {
+        check_revoked(&shelf, peer)?;
+        let (who, _) = peer;
+        let owner = readers::owner(&*shelf.store, &experiment).await?;
+        if who.role != Role::Researcher || owner.as_ref() != Some(who) {
             let text = format!("experiment {experiment} is not one of {who}");
             return Err(Refusal(StatusCode::FORBIDDEN, text));
         }
@@ -291,17 +297,23 @@ async fn put_blob(
         let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
-    let who = peer.participant.as_ref();
-    let readers = match who {
-        Some(who) => {
-            check_revoked(&shelf, who)?;
-            recipients(&headers)?.into_iter().chain([who.clone()]).collect()
+    let who = peer.who.as_ref().map(|(who, _)| who);
+    let store = &*shelf.store;
+    let readers: Vec<Participant> = match &peer.who {
+        Some(peer) => {
+            check_revoked(&shelf, peer)?;
+            let recipients = recipients(&headers, &shelf)?;
+            if let Some(experiment) = &experiment {
+                check_owner(store, experiment, &peer.0, &recipients).await?;
+            }
+            recipients.into_iter().chain([peer.0.clone()]).collect()
         }
         None => Vec::new(),
     };
-    let store = &*shelf.store;
+    // Every file counts, too.
+    let charged = length.saturating_add(FILE_BYTES * (1 + readers.len() as u64));
     // It counts as long as it is under way, so that many at once do not get past the quota.
-    let reserved = shelf.quota.reserve(who, length).map_err(|left| {
+    let reserved = shelf.quota.reserve(store, who, charged).await?.map_err(|left| {
         let text = format!("{length} bytes, and {left} are left of the quota");
         Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
     })?;
@@ -313,15 +325,41 @@ async fn put_blob(
     };
     // At once: a prune spares a blob that is newer than it, too.
     let (remembered, stored) = tokio::join!(remember, put_whole(store, body, length, &digest));
-    remembered?;
+    if stored.is_err()
+        && let Some(experiment) = &experiment
+    {
+        index::forget(store, experiment, &digest).await?;
+    }
     let stored = stored?;
-    if readers::add(store, &digest, who, length, &readers, experiment.as_ref()).await? {
+    remembered?;
+    if readers::add(store, &digest, who, charged, &readers).await? {
         reserved.keep();
     }
     Ok(stored)
 }
 
-fn recipients(headers: &HeaderMap) -> Result<Vec<Participant>, Refusal> {
+/// An experiment is of the researcher that stored something in its name first; nodes store
+/// in it what is for that one.
+async fn check_owner(
+    store: &dyn ObjectStore,
+    experiment: &ExperimentId,
+    who: &Participant,
+    recipients: &[Participant],
+) -> Result<(), Refusal> {
+    let owner = match who.role {
+        Role::Researcher => Some(readers::claim(store, experiment, who).await?),
+        _ => readers::owner(store, experiment).await?,
+    };
+    match owner {
+        Some(owner) if owner == *who || recipients.contains(&owner) => Ok(()),
+        _ => {
+            let text = format!("experiment {experiment} is not one of {who}");
+            Err(Refusal(StatusCode::FORBIDDEN, text))
+        }
+    }
+}
+
+fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Refusal> {
     let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
     let Some(value) = headers.get(RECIPIENTS) else { return Ok(Vec::new()) };
     let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is no text")))?;
@@ -329,7 +367,13 @@ fn recipients(headers: &HeaderMap) -> Result<Vec<Participant>, Refusal> {
     if names.len() > RECIPIENTS_MAX {
         return Err(bad(format!("more than {RECIPIENTS_MAX} recipients")));
     }
-    names.into_iter().map(|name| name.parse().map_err(|e: IdError| bad(e.to_string()))).collect()
+    let names = names.into_iter();
+    let parsed = names.map(|name| name.parse().map_err(|e: IdError| bad(e.to_string())));
+    let mut recipients: Vec<Participant> = parsed.collect::<Result<_, _>>()?;
+    let roster = shelf.authority.current_roster().map_err(|error| bad(error.to_string()))?;
+    // Nobody who is not there could fetch it.
+    recipients.retain(|who| roster.key(who).is_some());
+    Ok(recipients)
 }
 
 async fn put_whole(
@@ -468,7 +512,8 @@ mod tests {
     #[tokio::test]
     async fn more_than_the_quota_is_refused_and_what_broke_off_does_not_count() {
         let Fixture { server, client, dir: _dir } = fixture().await;
-        let size = (32 << 20) - 10;
+        // A file counts for its bytes and 4 KiB.
+        let size = (32 << 20) - 2 * 4_096 - 10;
         client.put(vec![1; size]).await.unwrap();
         // The same bytes again take no more room.
         client.put(vec![1; 10]).await.unwrap();

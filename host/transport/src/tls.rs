@@ -2,9 +2,10 @@
 //! certificate authority than the federation's, and whoever connects is whom
 //! the roster says its certificate's key belongs to.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fedwasm_protocol::Participant;
@@ -15,16 +16,19 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::Error;
 
 /// How long a handshake may take.
-const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
-/// The most handshakes at once; later ones wait to be accepted.
-const HANDSHAKES_MAX: usize = 64;
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
+/// The most handshakes at once, and of one address; later ones are hung up on.
+const HANDSHAKES_MAX: usize = 4_096;
+const HANDSHAKES_OF_ONE_MAX: usize = 256;
+/// Connections that wait to be looked at.
+const WAITING_MAX: usize = 64;
 /// How long to wait after the operating system gives no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -88,8 +92,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// Who connected.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    /// Whose certificate it has; none where there are no certificates.
-    pub(crate) participant: Option<Participant>,
+    /// Whose certificate it has, and its key; none where there are no certificates.
+    pub(crate) who: Option<(Participant, PublicKey)>,
 }
 
 /// A server's front: accepts connections, shakes hands, and hands on who came.
@@ -115,7 +119,7 @@ impl Front {
         let listener = TcpListener::bind(address).await;
         let listener = listener.map_err(|error| failed(error.to_string()))?;
         let bound = listener.local_addr().map_err(|error| failed(error.to_string()))?;
-        let (sender, connections) = mpsc::channel(HANDSHAKES_MAX);
+        let (sender, connections) = mpsc::channel(WAITING_MAX);
         let accept = Accept { tls, authority: Arc::clone(authority), sender };
         let task = tokio::spawn(accept.run(listener));
         Ok(Self { address: bound, connections, task })
@@ -140,6 +144,40 @@ impl Drop for Front {
     }
 }
 
+/// Handshakes that are under way, by address.
+type Pending = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One handshake.
+struct Permit {
+    pending: Pending,
+    ip: IpAddr,
+}
+
+impl Permit {
+    fn take(pending: &Pending, ip: IpAddr) -> Option<Self> {
+        let mut all = pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = all.values().sum();
+        let own = all.entry(ip).or_default();
+        if *own >= HANDSHAKES_OF_ONE_MAX || total >= HANDSHAKES_MAX {
+            return None;
+        }
+        *own += 1;
+        Some(Self { pending: Arc::clone(pending), ip })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut all = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = all.get_mut(&self.ip) {
+            *own -= 1;
+            if *own == 0 {
+                all.remove(&self.ip);
+            }
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Accept {
     tls: Option<TlsAcceptor>,
@@ -149,9 +187,8 @@ struct Accept {
 
 impl Accept {
     async fn run(self, listener: TcpListener) {
-        let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let pending: Pending = Arc::default();
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
             let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -160,6 +197,8 @@ impl Accept {
                     continue;
                 }
             };
+            // Whoever keeps silent shuts out nobody but others at the same address.
+            let Some(permit) = Permit::take(&pending, address.ip()) else { continue };
             let this = self.clone();
             tokio::spawn(async move {
                 let shaken = tokio::time::timeout(HANDSHAKE_TIME_MAX, this.greet(stream));
@@ -177,24 +216,27 @@ impl Accept {
         // Small messages must not wait for more to send.
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
-            return Ok((Box::new(stream), Peer { participant: None }));
+            return Ok((Box::new(stream), Peer { who: None }));
         };
         let stream = tls.accept(stream).await?;
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let participant = self.owner(certificates.first())?;
-        Ok((Box::new(stream), Peer { participant: Some(participant) }))
+        let who = self.owner(certificates.first())?;
+        Ok((Box::new(stream), Peer { who: Some(who) }))
     }
 
     /// Whom the roster of now says that the certificate's key belongs to.
-    fn owner(&self, certificate: Option<&CertificateDer<'_>>) -> io::Result<Participant> {
+    fn owner(
+        &self,
+        certificate: Option<&CertificateDer<'_>>,
+    ) -> io::Result<(Participant, PublicKey)> {
         let refused = |text: &str| io::Error::new(io::ErrorKind::PermissionDenied, text.to_owned());
         let certificate = certificate.ok_or_else(|| refused("no certificate"))?;
         let parsed = webpki::EndEntityCert::try_from(certificate);
         let parsed = parsed.map_err(|_| refused("a damaged certificate"))?;
         let key = PublicKey::from_der(&parsed.subject_public_key_info());
         let key = key.map_err(|_| refused("a certificate of another kind of key"))?;
-        let roster = self.authority.roster().map_err(io::Error::other)?;
-        let owner = roster.owner(&key).cloned();
+        let roster = self.authority.current_roster().map_err(io::Error::other)?;
+        let owner = roster.owner(&key).map(|owner| (owner.clone(), key));
         owner.ok_or_else(|| refused("the key of its certificate is not on the roster, or revoked"))
     }
 }

@@ -2,7 +2,7 @@
 //! access list: write under `from/YOU`, read under `from/+/to/YOU` and what is for everybody.
 //! Nothing here is trusted: messages are signed.
 
-use fedwasm_protocol::{FederationId, Participant, Recipient};
+use fedwasm_protocol::{FederationId, Participant, Recipient, Role, SessionId};
 
 /// The topics of a federation.
 #[derive(Clone, Debug)]
@@ -56,7 +56,20 @@ impl Topics {
 
     /// Whether a participant may publish to a topic.
     pub fn may_publish(&self, who: &Participant, topic: &str) -> bool {
-        topic.starts_with(&format!("{}/from/{who}/", self.root))
+        let Some(rest) = topic.strip_prefix(&format!("{}/from/{who}/", self.root)) else {
+            return false;
+        };
+        match rest {
+            "presence" => who.role == Role::Node,
+            "farewell" => who.role == Role::Researcher,
+            rest => {
+                let to = rest.strip_prefix("to/").and_then(|to| to.split_once('/'));
+                to.is_some_and(|(participant, session)| {
+                    participant.parse::<Participant>().is_ok()
+                        && session.parse::<SessionId>().is_ok()
+                })
+            }
+        }
     }
 
     /// Whether a participant may subscribe to a filter.
@@ -74,7 +87,9 @@ impl Topics {
     pub fn mosquitto_acl(&self) -> String {
         let root = &self.root;
         format!(
-            "pattern write {root}/from/%u/#\n\
+            "pattern write {root}/from/%u/to/#\n\
+             pattern write {root}/from/%u/presence\n\
+             pattern write {root}/from/%u/farewell\n\
              pattern read {root}/from/+/to/%u/#\n\
              pattern read {root}/from/+/presence\n\
              pattern read {root}/from/+/farewell\n"
@@ -110,9 +125,16 @@ mod tests {
         ] {
             assert!(!topics.may_subscribe(&a, filter), "{filter}");
         }
-        for topic in
-            ["fedwasm/f/from/node-ab/presence", "fedwasm/f/from/node-a", "fedwasm/g/from/node-a/x"]
-        {
+        assert!(topics.may_publish(&a, "fedwasm/f/from/node-a/presence"));
+        for topic in [
+            "fedwasm/f/from/node-ab/presence",
+            "fedwasm/f/from/node-a",
+            "fedwasm/g/from/node-a/presence",
+            "fedwasm/f/from/node-a/farewell",
+            "fedwasm/f/from/node-a/junk",
+            "fedwasm/f/from/node-a/to/x/s",
+            "fedwasm/f/from/node-a/to/node-b/s/x",
+        ] {
             assert!(!topics.may_publish(&a, topic), "{topic}");
         }
         assert_eq!(topics.sender("fedwasm/f/from/node-+/x"), None);

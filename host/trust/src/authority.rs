@@ -4,6 +4,7 @@
 //! `server.pem` and `server.key.pem`.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fedwasm_folder::{Folder, Lock};
@@ -27,7 +28,12 @@ pub struct Authority {
     folder: Folder,
     key: KeyPair,
     tls: bool,
+    /// The roster that was read last, and what its file was then.
+    current: Mutex<Option<(FileState, Arc<Roster>)>>,
 }
+
+/// When a file was written, and its length.
+type FileState = (SystemTime, u64);
 
 /// What a server shows to its clients.
 #[derive(Debug)]
@@ -38,6 +44,13 @@ pub struct ServerFiles {
     pub certificate: String,
     /// The server's key.
     pub key: KeyPair,
+}
+
+impl ServerFiles {
+    /// The server's key as PEM, for another server.
+    pub fn key_pem(&self) -> String {
+        self.key.to_pem()
+    }
 }
 
 impl Authority {
@@ -51,7 +64,7 @@ impl Authority {
         let (federation, name) = (federation_of(key.public()), name.to_owned());
         let roster = Roster { federation, name, serial: 0, entries: Vec::new() };
         folder.write(ROSTER, &roster.sign(&key)?)?;
-        Ok(Self { dir: dir.to_owned(), folder, key, tls: false })
+        Ok(Self { dir: dir.to_owned(), folder, key, tls: false, current: Mutex::default() })
     }
 
     /// Founds a federation whose broker and repository are reached under
@@ -82,7 +95,7 @@ impl Authority {
         let folder = Folder::create_private(dir)?;
         let key = KeyPair::read(&dir.join(KEY))?;
         let tls = folder.has(CA);
-        Ok(Self { dir: dir.to_owned(), folder, key, tls })
+        Ok(Self { dir: dir.to_owned(), folder, key, tls, current: Mutex::default() })
     }
 
     /// Whether there is an authority in `dir`.
@@ -117,6 +130,18 @@ impl Authority {
         Ok(Some(ServerFiles { ca: self.text(CA)?, certificate: self.text(SERVER)?, key }))
     }
 
+    /// The certificates of keys that were revoked, as a list in PEM.
+    ///
+    /// # Errors
+    /// As [`Authority::roster`], and [`Error::Certificate`].
+    pub fn revoked_certificates(&self) -> Result<String, Error> {
+        let roster = self.roster()?;
+        let revoked = roster.entries.iter();
+        let revoked = revoked.filter_map(|entry| Some((entry.key.clone(), entry.revoked_ms?)));
+        let revoked: Vec<(PublicKey, u64)> = revoked.collect();
+        certificate::revoked(&self.key, &self.federation(), roster.serial, &revoked)
+    }
+
     /// The signed roster.
     ///
     /// # Errors
@@ -131,6 +156,23 @@ impl Authority {
     /// [`Error::Signature`], [`Error::Malformed`], [`Error::Io`].
     pub fn roster(&self) -> Result<Roster, Error> {
         Roster::verify(&self.signed_roster()?, self.key.public())
+    }
+
+    /// The roster of now; its file is read again only when it was changed.
+    ///
+    /// # Errors
+    /// As [`Authority::roster`].
+    pub fn current_roster(&self) -> Result<Arc<Roster>, Error> {
+        let state = (self.folder.modified(ROSTER)?, self.folder.len(ROSTER)?);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*current {
+            Some((known, roster)) if *known == state => Ok(Arc::clone(roster)),
+            _ => {
+                let roster = Arc::new(self.roster()?);
+                *current = Some((state, Arc::clone(&roster)));
+                Ok(roster)
+            }
+        }
     }
 
     /// Lets somebody take part under this key, and returns what it must know. The same again gives

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use fedwasm_protocol::{FederationId, Participant};
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyUsagePurpose, PublicKeyData, SanType, SigningKey,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyUsagePurpose, PublicKeyData,
+    RevokedCertParams, SanType, SerialNumber, SigningKey,
 };
 
 use crate::{Error, KeyPair, PublicKey};
@@ -87,9 +88,44 @@ fn issue(
     key: &PublicKey,
 ) -> Result<String, Error> {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.serial_number = Some(serial(key));
     params.use_authority_key_identifier_extension = true;
     let issuer = Issuer::new(authority_params(federation), authority);
     params.signed_by(key, &issuer).map(|certificate| certificate.pem()).map_err(failed)
+}
+
+/// A certificate is named after its key, so that it can be revoked without having been kept.
+fn serial(key: &PublicKey) -> SerialNumber {
+    let mut bytes = key.fingerprint().bytes()[..16].to_vec();
+    // A positive number (RFC 5280, 4.1.2.2).
+    bytes[0] &= 0x7f;
+    SerialNumber::from_slice(&bytes)
+}
+
+/// The list of revoked certificates (RFC 5280, 5), as PEM.
+pub(crate) fn revoked(
+    authority: &KeyPair,
+    federation: &FederationId,
+    number: u64,
+    revoked: &[(PublicKey, u64)],
+) -> Result<String, Error> {
+    let now = SystemTime::now();
+    let entry = |(key, time_ms): &(PublicKey, u64)| RevokedCertParams {
+        serial_number: serial(key),
+        revocation_time: (SystemTime::UNIX_EPOCH + Duration::from_millis(*time_ms)).into(),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: (now - BACKDATED).into(),
+        next_update: (now + VALIDITY).into(),
+        crl_number: SerialNumber::from(number),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.iter().map(entry).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let issuer = Issuer::new(authority_params(federation), authority);
+    params.signed_by(&issuer).and_then(|list| list.pem()).map_err(failed)
 }
 
 fn authority_params(federation: &FederationId) -> CertificateParams {

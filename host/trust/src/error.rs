@@ -75,6 +75,12 @@ pub enum Error {
         /// The key that the roster has.
         known: Fingerprint,
     },
+    /// A key that was revoked.
+    #[error("key {key} was revoked; make another one")]
+    RevokedKey {
+        /// The key.
+        key: Fingerprint,
+    },
     /// Too many participants.
     #[error("the roster has {max} entries already, which is the most")]
     Full {

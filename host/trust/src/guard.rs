@@ -19,7 +19,7 @@ const LIFETIME_MS_MAX: u64 = 10 * 60_000;
 const WINDOW: u64 = 64;
 /// The most sessions of one participant that are kept in mind. One that has been silent for
 /// longer than its messages live is forgotten.
-const SESSIONS_MAX: usize = 64;
+const SESSIONS_MAX: usize = 1_024;
 
 /// Why a message is not believed. None of this changes anything for anybody else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

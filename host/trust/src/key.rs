@@ -37,6 +37,11 @@ const POINT_BYTES: usize = 65;
 pub struct Fingerprint(Digest);
 
 impl Fingerprint {
+    /// The 32 bytes.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// The first half, as text: an id that names the key.
     pub fn short(&self) -> String {
         self.0.to_string().chars().take(32).collect()
@@ -252,12 +257,18 @@ impl KeyPair {
         &self.public
     }
 
+    /// A name that is always the same and that nobody can guess without the key.
+    pub fn secret_name(&self) -> String {
+        let secret = [b"fedwasm secret name\0", self.pkcs8.secret_pkcs8_der()].concat();
+        Digest::of(&secret).to_string().chars().take(32).collect()
+    }
+
     /// The private key for TLS.
     pub fn to_pkcs8(&self) -> PrivatePkcs8KeyDer<'static> {
         self.pkcs8.clone_key()
     }
 
-    fn to_pem(&self) -> String {
+    pub(crate) fn to_pem(&self) -> String {
         pem("PRIVATE KEY", self.pkcs8.secret_pkcs8_der())
     }
 

@@ -16,7 +16,8 @@ const KEY: &str = "key.pem";
 const WHO: &str = "participant";
 const MEMBERSHIP: &str = "membership.json";
 const ROSTER: &str = "roster.json";
-const MEMBERSHIP_BYTES_MAX: u64 = 64 << 10;
+/// It holds the roster, in lines.
+const MEMBERSHIP_BYTES_MAX: u64 = 16 << 20;
 
 /// A participant with its key, in a federation or not yet.
 #[derive(Debug)]

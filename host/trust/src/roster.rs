@@ -88,7 +88,7 @@ impl Roster {
     /// Adds a key; the same one twice changes nothing. Whether anything changed.
     ///
     /// # Errors
-    /// [`Error::Taken`], [`Error::Full`].
+    /// [`Error::Taken`], [`Error::RevokedKey`], [`Error::Full`].
     pub fn enrol(&mut self, participant: &Participant, key: &PublicKey) -> Result<bool, Error> {
         let same = |entry: &&Entry| entry.participant == *participant || entry.key == *key;
         if let Some(entry) = self.current().find(same) {
@@ -97,6 +97,9 @@ impl Roster {
             }
             let (participant, known) = (entry.participant.clone(), entry.key.fingerprint());
             return Err(Error::Taken { participant, known });
+        }
+        if self.entries.iter().any(|entry| entry.key == *key) {
+            return Err(Error::RevokedKey { key: key.fingerprint() });
         }
         if self.entries.len() >= ENTRIES_MAX {
             return Err(Error::Full { max: ENTRIES_MAX });
@@ -191,6 +194,9 @@ mod tests {
         roster.revoke(&one, 5).unwrap();
         assert_eq!(roster.signer(&one, b"m", &signature), Signer::Revoked);
         assert!(roster.key(&one).is_none() && roster.owner(a.public()).is_none());
+        // What was revoked stays so, under whatever name.
+        assert!(matches!(roster.enrol(&one, a.public()), Err(Error::RevokedKey { .. })));
+        assert!(matches!(roster.enrol(&two, a.public()), Err(Error::RevokedKey { .. })));
         assert!(roster.enrol(&one, b.public()).unwrap());
         assert_eq!(roster.signer(&one, b"m", &b.sign(b"m").unwrap()), Signer::Current);
         assert_eq!(roster.signer(&one, b"m", &signature), Signer::Revoked);

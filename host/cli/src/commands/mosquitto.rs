@@ -1,4 +1,5 @@
-//! Configuration for mosquitto 2, the broker for more than one machine.
+//! Configuration for mosquitto 2, the broker for more than one machine: a directory of its own,
+//! `broker`, which can be given to the user that mosquitto runs as.
 
 use std::path::{Path, PathBuf};
 
@@ -8,51 +9,56 @@ use fedwasm_trust::Authority;
 
 use crate::command_error::CommandError;
 
+const BROKER: &str = "broker";
 const CONF: &str = "mosquitto.conf";
 const ACL: &str = "mosquitto.acl";
+const REVOKED: &str = "revoked.pem";
 
-/// Writes configuration and access list into `dir`; returns the path of the first.
-pub(crate) fn write(
-    dir: &Path,
-    home: &Path,
-    authority: &Authority,
-    port: u16,
-) -> Result<PathBuf, CommandError> {
-    let dir = std::path::absolute(dir)?;
-    let home = std::path::absolute(home)?;
-    let (home, acl) = (home.display(), dir.join(ACL));
-    let (acl_path, bytes) = (acl.display(), MESSAGE_BYTES_MAX);
+/// Writes all that mosquitto needs below `dir`; returns the path of its configuration.
+pub(crate) fn write(dir: &Path, authority: &Authority, port: u16) -> Result<PathBuf, CommandError> {
+    let broker = std::path::absolute(dir)?.join(BROKER);
+    let Some(files) = authority.server_files()? else {
+        return Err(CommandError::new(crate::command_error::USAGE, "no certificates"));
+    };
+    fedwasm_folder::write_file(&broker.join("ca.pem"), files.ca.as_bytes())?;
+    fedwasm_folder::write_file(&broker.join("server.pem"), files.certificate.as_bytes())?;
+    fedwasm_folder::write_private_file(&broker.join("server.key.pem"), files.key_pem().as_bytes())?;
+    let (here, bytes) = (broker.display(), MESSAGE_BYTES_MAX);
     let text = format!(
-        "# Written by `fedwasm network init`. Whoever runs mosquitto must be able to read the\n\
-         # key; after `network enrol` and `network revoke`: kill -HUP.\n\
+        "# Written by `fedwasm network init`. Give this directory to the user that mosquitto runs\n\
+         # as; after `network enrol` and `network revoke`: kill -HUP.\n\
          listener {port}\n\
-         cafile {home}/ca.pem\n\
-         certfile {home}/server.pem\n\
-         keyfile {home}/server.key.pem\n\
+         cafile {here}/ca.pem\n\
+         crlfile {here}/{REVOKED}\n\
+         certfile {here}/server.pem\n\
+         keyfile {here}/server.key.pem\n\
          tls_version tlsv1.3\n\
          require_certificate true\n\
-         # The certificate's common name is the participant, and nobody takes another's id.\n\
+         # The certificate's common name is the participant.\n\
          use_identity_as_username true\n\
-         use_username_as_clientid true\n\
          allow_anonymous false\n\
-         acl_file {acl_path}\n\
+         acl_file {here}/{ACL}\n\
          message_size_limit {bytes}\n\
          max_queued_messages 1024\n\
+         memory_limit 1073741824\n\
          set_tcp_nodelay true\n\
          persistence false\n\
          sys_interval 0\n"
     );
-    let conf = dir.join(CONF);
+    let conf = broker.join(CONF);
     fedwasm_folder::write_file(&conf, text.as_bytes())?;
-    fedwasm_folder::write_file(&acl, access_list(authority)?.as_bytes())?;
+    update(dir, authority)?;
     Ok(conf)
 }
 
-/// Writes the access list again, if there is one.
+/// Writes again who may not get in any more, and what everybody may do, if mosquitto is
+/// configured.
 pub(crate) fn update(dir: &Path, authority: &Authority) -> Result<(), CommandError> {
-    let acl = dir.join(ACL);
-    if acl.exists() {
-        fedwasm_folder::write_file(&acl, access_list(authority)?.as_bytes())?;
+    let broker = dir.join(BROKER);
+    if broker.join(CONF).exists() {
+        let revoked = authority.revoked_certificates()?;
+        fedwasm_folder::write_file(&broker.join(REVOKED), revoked.as_bytes())?;
+        fedwasm_folder::write_file(&broker.join(ACL), access_list(authority)?.as_bytes())?;
     }
     Ok(())
 }

@@ -171,9 +171,11 @@ fn init(
     port: u16,
     printer: &Printer,
 ) -> Result<(), CommandError> {
+    // Others may pass through to the broker's part; the federation's is private.
+    std::fs::create_dir_all(dir)?;
     let home = dir.join(FEDERATION);
     let authority = Authority::create_with_tls(&home, name, hosts)?;
-    let conf = mosquitto::write(dir, &home, &authority, port)?;
+    let conf = mosquitto::write(dir, &authority, port)?;
     let (federation, fingerprint) = (authority.federation(), authority.public().fingerprint());
     printer.line(format!("federation {name} ({federation})"));
     printer.line(format!("authority  {}", home.display()));

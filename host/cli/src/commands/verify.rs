@@ -66,9 +66,8 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             false => sandbox(false, printer)?,
         };
         again = Some(rerun(dir, &signed, sandbox).map_err(failed)?);
-        let (config, _) = fedwasm_node::NodeConfig::open(dir)?;
-        let key = config.identity(dir)?.key.public().clone();
-        receipt = Some(fedwasm_node::read_receipt(&signed, &key).map_err(failed)?);
+        let keys = fedwasm_node::keys_of(dir)?;
+        receipt = Some(fedwasm_node::read_receipt(&signed, &keys).map_err(failed)?);
     }
     let Some(receipt) = receipt else {
         let text = "who signed it? give --membership FILE, or --data DIR at the site";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use fedwasm_artifact::Component;
 use fedwasm_node::{Bound, Database, Decision, KnownPlan, NodeConfig, OPERATOR_KEY, Ruling};
-use fedwasm_protocol::{Digest, ResearcherId};
+use fedwasm_protocol::{Digest, NodeId, ResearcherId};
 use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::{Limits, Metadata};
 use fedwasm_transport::now_ms;
@@ -14,10 +14,12 @@ use fedwasm_trust::{BUNDLE_BYTES_MAX, KeyPair, PublicKey, State, Trust, Verdict}
 use serde_json::{Value, json};
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::plan::bundles_beside;
+use crate::commands::plan::{bundles_beside, judge};
 use crate::commands::sandbox;
 use crate::printer::Printer;
 
+/// The shortest piece of a digest with which a plan is approved.
+const DIGITS_TO_APPROVE_MIN: usize = 16;
 /// The shortest piece of a digest that names a plan.
 const DIGITS_MIN: usize = 6;
 
@@ -56,6 +58,13 @@ pub(crate) enum Command {
         #[command(flatten)]
         about: About,
     },
+    /// Forget a plan that nobody decided on.
+    Forget {
+        /// The node's directory.
+        dir: PathBuf,
+        /// The plan: the first digits of its digest.
+        plan: String,
+    },
     /// Take an approval back: the next round does not run.
     Revoke {
         #[command(flatten)]
@@ -81,7 +90,8 @@ pub(crate) struct About {
 /// The node's rules and its registry.
 struct Desk {
     dir: PathBuf,
-    operator: PublicKey,
+    node: NodeId,
+    operators: Vec<PublicKey>,
     database: Database,
 }
 
@@ -92,6 +102,14 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             let desk = Desk::open(&dir)?;
             let plan = desk.find(&plan)?;
             show(&desk, &plan, printer)
+        }
+        Command::Forget { dir, plan } => {
+            let desk = Desk::open(&dir)?;
+            let digest = desk.find(&plan)?.digest;
+            desk.database.forget(&digest, now_ms())?;
+            printer.line(format!("forgotten {digest}"));
+            printer.event("result", &json!({ "plan": digest }));
+            Ok(())
         }
         Command::Approve { about, days, bounds, researchers } => {
             let now = now_ms();
@@ -114,11 +132,8 @@ impl Desk {
     fn open(dir: &Path) -> Result<Self, CommandError> {
         let (config, _) = NodeConfig::open(dir)?;
         let database = Database::open(dir, &config.identity(dir)?)?;
-        let operator = config
-            .approval
-            .operator
-            .ok_or_else(|| CommandError::new(USAGE, "node.toml: approval.operator is missing"))?;
-        Ok(Self { dir: dir.to_owned(), operator, database })
+        let operators = config.approval.operators()?;
+        Ok(Self { dir: dir.to_owned(), node: config.id, operators, database })
     }
 
     /// The plan whose digest begins like this.
@@ -141,7 +156,7 @@ impl Desk {
     }
 
     fn newest(&self, digest: &Digest) -> Result<Option<Decision>, CommandError> {
-        let decisions = self.database.decisions(digest, &self.operator)?;
+        let decisions = self.database.decisions(digest, &self.operators)?;
         Ok(decisions.into_iter().next().map(|(decision, _)| decision))
     }
 
@@ -188,7 +203,7 @@ fn decide(
     let desk = Desk::open(&dir)?;
     let path = key.unwrap_or_else(|| dir.join(OPERATOR_KEY));
     let key = KeyPair::read(&path)?;
-    if *key.public() != desk.operator {
+    if desk.operators.first() != Some(key.public()) {
         let text = format!("{} is not the key that node.toml names as operator", path.display());
         return Err(CommandError::new(USAGE, text));
     }
@@ -201,18 +216,50 @@ fn decide(
             for bundle in bundles_beside(file)? {
                 signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
             }
-            desk.database.register(&component, &signatures, None, now_ms())?;
+            desk.database.register(&component, &signatures, None, false, now_ms())?;
             component.digest()
         }
         false => desk.find(&plan)?.digest,
     };
+    if ruling == Ruling::Approved {
+        // A short piece of a digest can be made to fit.
+        if !file.is_file() && plan.trim_start_matches("sha256:").len() < DIGITS_TO_APPROVE_MIN {
+            let text = format!("approve with {DIGITS_TO_APPROVE_MIN} digits or more: {digest}");
+            return Err(CommandError::new(USAGE, text));
+        }
+        check_bounds(&desk, &digest, &bounds, printer)?;
+    }
     let operator = key.public().fingerprint();
     let time_ms = now_ms();
+    let node = desk.node.clone();
     let decision =
-        Decision { digest, ruling, note, time_ms, expires_ms, bounds, researchers, operator };
+        Decision { node, digest, ruling, note, time_ms, expires_ms, bounds, researchers, operator };
     desk.database.decide(&key, &decision)?;
     printer.line(format!("{:<9} {digest}", ruling.as_str()));
     printer.event("result", &json!(decision));
+    Ok(())
+}
+
+/// A bound on what there is not would never hold anybody back.
+fn check_bounds(
+    desk: &Desk,
+    digest: &Digest,
+    bounds: &[Bound],
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    if bounds.is_empty() {
+        return Ok(());
+    }
+    let (bytes, _) = desk.database.plan(digest)?;
+    let component =
+        Component::admit_as(bytes, digest).map_err(|error| CommandError::new(USAGE, error))?;
+    let metadata = describe(&component, printer)?;
+    for bound in bounds {
+        if !bound.is_about(metadata.arguments.iter().map(|a| a.name.as_str())) {
+            let text = format!("`{bound}`: neither training nor this plan has such an argument");
+            return Err(CommandError::new(USAGE, text));
+        }
+    }
     Ok(())
 }
 
@@ -224,9 +271,9 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
     let inspection = component.inspect();
     let trust = Trust::read(&desk.dir.join("trust.toml"));
     let trust = trust.unwrap_or(Trust { threshold: 1, ..Trust::default() });
-    let (judged, verdict) = trust.judge(component.bytes(), &signatures);
+    let (judged, verdict, _) = judge(&trust, &component, &signatures);
     let standing = desk.standing(&plan.digest)?;
-    let decisions = desk.database.decisions(&plan.digest, &desk.operator)?;
+    let decisions = desk.database.decisions(&plan.digest, &desk.operators)?;
     let before = approved_before(desk, plan)?;
     let differences = match &before {
         Some(before) => {
@@ -265,7 +312,10 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
         line(
             "",
             &match &signature.state {
-                State::Verified(name) => format!("OK       {name} ({key})"),
+                State::Verified(name) if signature.is_statement => {
+                    format!("OK       {name} ({key}), a statement about it")
+                }
+                State::Verified(name) => format!("OK       {name} ({key}), its bytes"),
                 State::Unknown => format!("UNKNOWN  {key}, not in the node's trust.toml"),
                 State::Failed(reason) => format!("FAILED   {key}: {reason}"),
             },
@@ -318,7 +368,7 @@ fn approved_before(desk: &Desk, plan: &KnownPlan) -> Result<Option<KnownPlan>, C
         if other.name != plan.name || other.digest == plan.digest {
             continue;
         }
-        let decisions = desk.database.decisions(&other.digest, &desk.operator)?;
+        let decisions = desk.database.decisions(&other.digest, &desk.operators)?;
         let approved = decisions.iter().find(|(d, _)| d.ruling == Ruling::Approved);
         if let Some((decision, _)) = approved
             && newest.as_ref().is_none_or(|(time, _)| *time < decision.time_ms)

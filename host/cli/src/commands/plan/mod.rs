@@ -15,6 +15,7 @@ use crate::commands::sandbox;
 use crate::printer::Printer;
 
 pub(crate) use sign::{bundles_beside, sign};
+pub(crate) use verify::judge;
 
 /// Build and inspect training plans.
 #[derive(Debug, Subcommand)]

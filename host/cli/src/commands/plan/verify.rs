@@ -38,18 +38,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     for path in &paths {
         bundles.push(fedwasm_folder::read_file(path, BUNDLE_BYTES_MAX)?);
     }
-    let (mut signatures, mut verdict) = trust.judge(component.bytes(), &bundles);
-    let mut said = None;
-    for (json, signature) in bundles.iter().zip(&mut signatures) {
-        match statement(json, signature, &trust, &component) {
-            Some(Ok(statement)) => said = Some(statement),
-            Some(Err(reason)) => {
-                signature.state = State::Failed(reason);
-                verdict = Verdict::Failed;
-            }
-            None => {}
-        }
-    }
+    let (signatures, verdict, said) = judge(&trust, &component, &bundles);
     show(&component, &paths, &signatures, said.as_ref(), verdict, printer);
     match verdict {
         Verdict::Trusted => Ok(()),
@@ -58,6 +47,28 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             Err(CommandError::new(PLAN_REFUSED, text))
         }
     }
+}
+
+/// Looks at all signatures of a plan, and at what statements say: one about another plan is wrong,
+/// whoever signed it.
+pub(crate) fn judge(
+    trust: &Trust,
+    component: &Component,
+    bundles: &[Vec<u8>],
+) -> (Vec<Signature>, Verdict, Option<Statement>) {
+    let (mut signatures, mut verdict) = trust.judge(component.bytes(), bundles);
+    let mut said = None;
+    for (json, signature) in bundles.iter().zip(&mut signatures) {
+        match statement(json, signature, trust, component) {
+            Some(Ok(statement)) => said = Some(statement),
+            Some(Err(reason)) => {
+                signature.state = State::Failed(reason);
+                verdict = Verdict::Failed;
+            }
+            None => {}
+        }
+    }
+    (signatures, verdict, said)
 }
 
 /// What a trusted signer says of the plan; an error if it is not about it.
