@@ -162,3 +162,77 @@ fn plans_are_built_again_and_compared() {
     assert_eq!((ended.code, &result(&ended)["identical"]), (1, &json!(false)));
     assert!(result(&ended)["differences"].to_string().contains("sources"));
 }
+
+/// Debian's `docker-registry`; where it must be, its absence is a failure.
+#[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+fn registry(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
+    let found = std::path::Path::new("/usr/bin/docker-registry").exists();
+    assert!(
+        found || std::env::var_os("FEDWASM_REQUIRE_REGISTRY").is_none(),
+        "docker-registry is not installed"
+    );
+    if !found {
+        eprintln!("SKIPPED: docker-registry is not installed");
+        return None;
+    }
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+         http:\n  addr: 127.0.0.1:{port}\n",
+        dir.join("registry").display()
+    );
+    std::fs::write(dir.join("registry.yml"), config).unwrap();
+    let child = Command::new("/usr/bin/docker-registry")
+        .arg("serve")
+        .arg(dir.join("registry.yml"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(std::time::Instant::now() < deadline, "the registry does not listen");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    Some((child, port))
+}
+
+#[test]
+fn plans_go_to_a_registry_and_come_back_with_their_signatures() {
+    let bench = bench();
+    let Some((mut child, port)) = registry(bench.dir.path()) else { return };
+    bench.sign("a.pem", "p.wasm.sigstore.json");
+    bench.sign("b.pem", "p.wasm.b.sigstore.json");
+    let reference = format!("127.0.0.1:{port}/plans/mine:1.0");
+    let push = || {
+        fedwasm(&["--json", "plan", "push"]).arg(bench.path("p.wasm")).arg(&reference).ok().result()
+    };
+    let pushed = push();
+    // Nothing in it depends on when or where.
+    assert_eq!((&push(), &pushed["signatures"]), (&pushed, &json!(4)));
+    let back = bench.path("back/q.wasm");
+    let pull = || fedwasm(&["--json", "plan", "pull"]).arg(&reference).arg("-o").arg(&back).run();
+    let pulled = pull();
+    assert_eq!(pulled.code, 0, "{}", pulled.stderr);
+    assert_eq!(pulled.result()["plan_sha256"], pushed["plan_sha256"]);
+    assert_eq!(std::fs::read(&back).unwrap(), std::fs::read(bench.path("p.wasm")).unwrap());
+    let verify = |key: &str| {
+        fedwasm(&["plan", "verify"]).arg(&back).arg("--trust").arg(bench.path(key)).run().code
+    };
+    assert_eq!((verify("a.pem.pub"), verify("b.pem.pub")), (0, 0));
+    // What is there is not overwritten.
+    assert_eq!(pull().code, 2);
+    // A registry whose bytes are others than their digest says.
+    let digest = pushed["plan_sha256"].as_str().unwrap();
+    let data = bench.path("registry/docker/registry/v2/blobs/sha256");
+    let data = data.join(&digest[..2]).join(digest).join("data");
+    let mut bytes = std::fs::read(&data).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&data, bytes).unwrap();
+    std::fs::remove_dir_all(bench.path("back")).unwrap();
+    let ended = pull();
+    assert_ne!(ended.code, 0, "{}", ended.stdout);
+    assert!(!back.exists());
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -8,6 +8,7 @@ mod error;
 mod here;
 mod index;
 mod link;
+pub mod oci;
 mod quota;
 mod readers;
 mod repository;

@@ -71,7 +71,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
     let result = runtime.block_on(async {
         match command {
             Command::Demo(args) => demo::run(args, printer).await,
-            Command::Plan(command) => plan::run(command, printer),
+            Command::Plan(command) => plan::run(command, printer).await,
             Command::Local(args) => local::run(args, printer).await,
             Command::Evaluate(args) => evaluate::run(args, printer),
             Command::Network(command) => network::run(command, printer).await,

@@ -1,5 +1,6 @@
 //! `fedwasm plan`: build, inspect, sign and verify.
 
+mod registry;
 mod sign;
 mod verify;
 
@@ -44,15 +45,21 @@ pub(crate) enum Command {
     Sign(sign::Args),
     /// Say who signed a plan, what it asks for, and whether it is trusted.
     Verify(verify::Args),
+    /// Push a plan and its signatures to an OCI registry.
+    Push(registry::PushArgs),
+    /// Pull a plan and its signatures from an OCI registry.
+    Pull(registry::PullArgs),
 }
 
-pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
         Command::Build { dir, reproduce: Some(file), .. } => reproduce(&dir, &file, printer),
         Command::Build { dir, output, reproduce: None } => build(&dir, output, printer),
         Command::Inspect { file, args } => inspect(&file, args, printer),
         Command::Sign(args) => sign::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),
+        Command::Push(args) => registry::push(args, printer).await,
+        Command::Pull(args) => registry::pull(args, printer).await,
     }
 }
 
