@@ -111,12 +111,9 @@ fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fai
         bytes[at] ^= 1;
         std::fs::write(file, bytes).unwrap();
     };
-    for (file, part) in [
-        (format!("inputs/{params}"), "parameters"),
-        (format!("inputs/{plan}"), "plan"),
-        (format!("receipts/{previous}.json"), "previous"),
-        (format!("receipts/{digest}.opening.json"), "opening"),
-    ] {
+    for (file, part) in
+        [(format!("inputs/{params}"), "parameters"), (format!("inputs/{plan}"), "plan")]
+    {
         let copied = federation.dir.path().join(format!("copy-{part}"));
         copy(&node, &copied);
         private(&copied);
@@ -124,6 +121,27 @@ fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fai
         let ended = verify(&receipt, &copied, &[]);
         assert_eq!((ended.code, &result(&ended)["part"]), (3, &json!(part)), "{}", ended.stderr);
     }
+    for (column, of, part) in
+        [("signed", &previous, "previous"), ("opening", &digest.to_string(), "dataset")]
+    {
+        let copied = federation.dir.path().join(format!("copy-{column}"));
+        copy(&node, &copied);
+        private(&copied);
+        let database = rusqlite::Connection::open(copied.join("registry.db")).unwrap();
+        let query = format!("SELECT {column} FROM receipt WHERE digest = ?1");
+        let mut bytes: Vec<u8> = database.query_row(&query, [of], |row| row.get(0)).unwrap();
+        let at = bytes.iter().position(|byte| byte.is_ascii_digit()).unwrap();
+        bytes[at] ^= 1;
+        let change = format!("UPDATE receipt SET {column} = ?1 WHERE digest = ?2");
+        database.execute(&change, rusqlite::params![bytes, of]).unwrap();
+        drop(database);
+        let ended = verify(&receipt, &copied, &[]);
+        assert_eq!((ended.code, &result(&ended)["part"]), (3, &json!(part)), "{}", ended.stderr);
+    }
+    let exported = federation.dir.path().join("exported.json");
+    let export = fedwasm(&["node", "receipt"]).arg(&node).arg(digest.to_string());
+    export.arg("-o").arg(&exported).ok();
+    assert_eq!(std::fs::read(&exported).unwrap(), signed);
     // The data themselves: a cell, and nothing of what it was leaves in the message.
     let data = federation.dir.path().join("part-0-of-2.csv");
     let good = std::fs::read(&data).unwrap();

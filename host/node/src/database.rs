@@ -1,5 +1,5 @@
 //! What a node must not forget: plans with their approvals, and the log of all
-//! that was decided and run. One SQLite file, `registry.db`, so that a decision
+//! that was decided and run, with receipts. One SQLite file, `registry.db`, so that a decision
 //! and its entry in the log are written together or not at all.
 
 use std::path::Path;
@@ -35,6 +35,11 @@ CREATE TABLE decision (
     signed BLOB NOT NULL
 ) STRICT;
 CREATE INDEX decision_of_plan ON decision (digest, id);
+CREATE TABLE receipt (
+    digest TEXT PRIMARY KEY,
+    signed BLOB NOT NULL,
+    opening BLOB NOT NULL
+) STRICT;
 CREATE TABLE log (
     number INTEGER PRIMARY KEY,
     entry TEXT NOT NULL,

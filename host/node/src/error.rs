@@ -75,6 +75,12 @@ pub enum Error {
         /// The digest.
         digest: String,
     },
+    /// No receipt of this digest.
+    #[error("there is no receipt {digest}")]
+    NoReceipt {
+        /// The digest.
+        digest: String,
+    },
     /// Somebody decided on the plan.
     #[error("plan {digest} was decided on, and stays with its decisions")]
     Decided {

@@ -1,21 +1,17 @@
-//! The receipts of a node: written after every run, each naming the one before. Beside
-//! each lies what opens its commitments, and, as long as there is room, the inputs
-//! that running it again takes.
+//! The receipts of a node: written after every run, each naming the one before, with what
+//! opens its commitments; and, as long as there is room, the inputs that running it again takes.
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{Digest, Limits, Participant, Payload, RoundReply, RoundRequest};
 use fedwasm_sandbox::{ENGINE_VERSION, Profile};
 use fedwasm_trust::{Engine, Opening, RECEIPT_VERSION, Receipt, RunResult};
-use rusqlite::OptionalExtension as _;
+use rusqlite::{OptionalExtension as _, params};
 use serde_json::json;
 
 use crate::log::append;
 use crate::{Database, Error};
 
-const RECEIPTS: &str = "receipts";
 const INPUTS: &str = "inputs";
-/// The largest opening, in bytes.
-const OPENING_BYTES_MAX: u64 = 4 << 10;
 
 /// Everything about a run that its receipt says.
 #[derive(Debug)]
@@ -48,9 +44,8 @@ impl Receipts {
 
     /// Signs and writes the receipt of a run, and its entry in the log. Returns the signed
     /// receipt.
-    pub(crate) fn write(&self, node: &Folder, run: Run<'_>) -> Result<Vec<u8>, Error> {
+    pub(crate) fn write(&self, run: Run<'_>) -> Result<Vec<u8>, Error> {
         let Run { reply, opening, time_ms, .. } = run;
-        let folder = node.folder(RECEIPTS)?;
         self.database.write(|write| {
             let query = "SELECT json_extract(entry, '$.receipt') FROM log
                          WHERE json_extract(entry, '$.kind') = 'run' ORDER BY number DESC LIMIT 1";
@@ -75,8 +70,10 @@ impl Receipts {
             let signed = receipt.sign(self.database.key())?;
             let digest = Digest::of(&signed);
             let opening = serde_json::to_vec(&opening).unwrap_or_default();
-            folder.write(&file(&digest), &signed)?;
-            folder.write(&opening_file(&digest), &opening)?;
+            write.execute(
+                "INSERT INTO receipt (digest, signed, opening) VALUES (?1, ?2, ?3)",
+                params![digest.to_string(), signed, opening],
+            )?;
             let request = run.request;
             let fields = json!({
                 "researcher": receipt.researcher, "experiment": request.experiment_id,
@@ -166,25 +163,31 @@ fn engine(profile: Profile) -> Engine {
     }
 }
 
-fn file(digest: &Digest) -> String {
-    format!("{digest}.json")
-}
+impl Database {
+    /// A signed receipt of the node.
+    ///
+    /// # Errors
+    /// [`Error::NoReceipt`], [`Error::Database`].
+    pub fn receipt(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        self.column("signed", digest)
+    }
 
-fn opening_file(digest: &Digest) -> String {
-    format!("{digest}.opening.json")
-}
+    /// What opens the commitments of a receipt.
+    pub(crate) fn opening(&self, digest: &Digest) -> Result<Opening, Error> {
+        let json = self.column("opening", digest)?;
+        serde_json::from_slice(&json).map_err(|error| Error::Damaged {
+            file: format!("the opening of receipt {digest}"),
+            reason: error.to_string(),
+        })
+    }
 
-/// Reads what opens the commitments of a receipt.
-pub(crate) fn opening(node: &Folder, digest: &Digest) -> Result<Opening, Error> {
-    let name = opening_file(digest);
-    let json = node.folder(RECEIPTS)?.read(&name, OPENING_BYTES_MAX)?;
-    serde_json::from_slice(&json)
-        .map_err(|error| Error::Damaged { file: name, reason: error.to_string() })
-}
-
-/// Reads a signed receipt of the node.
-pub(crate) fn signed(node: &Folder, digest: &Digest) -> Result<Vec<u8>, Error> {
-    Ok(node.folder(RECEIPTS)?.read(&file(digest), fedwasm_trust::RECEIPT_BYTES_MAX)?)
+    fn column(&self, column: &'static str, digest: &Digest) -> Result<Vec<u8>, Error> {
+        self.read(|connection| {
+            let query = format!("SELECT {column} FROM receipt WHERE digest = ?1");
+            let row = connection.query_row(&query, [digest.to_string()], |row| row.get(0));
+            row.optional()?.ok_or_else(|| Error::NoReceipt { digest: digest.to_string() })
+        })
+    }
 }
 
 /// Reads an input of a run; it is what its digest says.

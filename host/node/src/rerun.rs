@@ -108,8 +108,9 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let keys = keys_of(dir).map_err(|error| site(&error))?;
     let receipt = read_receipt(signed, &keys)?;
     let digest = Digest::of(signed);
-    let chain = chain(&folder, &receipt, &keys)?;
-    let opening = receipt::opening(&folder, &digest);
+    let database = Database::open(dir, &identity).map_err(|error| site(&error))?;
+    let chain = chain(&database, &receipt, &keys)?;
+    let opening = database.opening(&digest);
     let opening = opening.map_err(|error| mismatch("opening", &error))?;
     for (part, known, opened) in [
         ("dataset", Some(receipt.dataset), Some(opening.dataset())),
@@ -121,7 +122,6 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
         }
     }
     let request = &receipt.request;
-    let database = Database::open(dir, &identity).map_err(|error| site(&error))?;
     let plan = database.plan(&request.plan.sha256).map(|(bytes, _)| bytes);
     let plan = plan.or_else(|_| receipt::input(&folder, &request.plan.sha256, INPUT_BYTES_MAX));
     let plan = plan.map_err(|error| mismatch("plan", &error))?;
@@ -187,10 +187,10 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
 }
 
 /// Follows the receipts before this one to the first.
-fn chain(folder: &Folder, receipt: &Receipt, keys: &[PublicKey]) -> Result<u64, Mismatch> {
+fn chain(database: &Database, receipt: &Receipt, keys: &[PublicKey]) -> Result<u64, Mismatch> {
     let (mut n, mut previous) = (0, receipt.previous);
     while let Some(digest) = previous {
-        let signed = receipt::signed(folder, &digest);
+        let signed = database.receipt(&digest);
         let signed = signed.map_err(|error| mismatch("previous", &error))?;
         if Digest::of(&signed) != digest {
             return Err(mismatch("previous", &format!("receipt {digest} was changed")));

@@ -156,7 +156,7 @@ impl Worker {
                     opening,
                     time_ms: now_ms(),
                 };
-                receipts.write(&folder, run)
+                receipts.write(run)
             };
             // Without a receipt nothing leaves.
             write().map_err(|error| {

@@ -6,8 +6,8 @@ mod plan;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use fedwasm_node::{Dataset, Datasets, NodeConfig, Policy, serve};
-use fedwasm_protocol::{DatasetId, NodeId};
+use fedwasm_node::{Database, Dataset, Datasets, NodeConfig, Policy, serve};
+use fedwasm_protocol::{DatasetId, Digest, NodeId};
 use fedwasm_transport::{RepositoryUrl, Security, join};
 use serde_json::{Value, json};
 
@@ -57,6 +57,16 @@ pub(crate) enum Command {
     Plan(plan::Command),
     /// Show who asked for what, what was decided, what ran and what left.
     Log(log::Args),
+    /// Write a receipt to a file, for an auditor.
+    Receipt {
+        /// The node's directory.
+        dir: PathBuf,
+        /// The receipt, as the log names it.
+        digest: Digest,
+        /// The file.
+        #[arg(short)]
+        output: PathBuf,
+    },
     /// Serve until Ctrl-C; prints one line when ready.
     Start {
         /// The node's directory.
@@ -198,6 +208,14 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
         Command::Dataset(command) => dataset(command, printer),
         Command::Plan(command) => plan::run(command, printer),
         Command::Log(args) => log::run(args, printer),
+        Command::Receipt { dir, digest, output } => {
+            let (config, _) = NodeConfig::open(&dir)?;
+            let database = Database::open(&dir, &config.identity(&dir)?)?;
+            fedwasm_folder::write_file(&output, &database.receipt(&digest)?)?;
+            printer.line(output.display());
+            printer.event("result", &json!({ "receipt": digest, "path": output }));
+            Ok(())
+        }
         Command::Start { dir, exit_with_stdin } => {
             let stop = stop_signal(exit_with_stdin)?;
             let ready = |config: &NodeConfig| {
