@@ -2,8 +2,9 @@
 //! bounds). An approval is a decision that the node's operator signed; it is of exact
 //! bytes, and looked at again for every round, so that revoking stops the next one.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{
@@ -195,6 +196,9 @@ pub(crate) struct Approvals {
     config: ApprovalConfig,
     operators: Vec<PublicKey>,
     trust: Arc<Trust>,
+    /// What the policy lets run, by what. It stays so as long as the node serves: signatures
+    /// are only ever added.
+    let_run: Arc<Mutex<HashMap<Digest, String>>>,
 }
 
 impl Database {
@@ -443,7 +447,8 @@ impl Approvals {
             _ => Trust::default(),
         };
         let operators = config.operators()?;
-        Ok(Self { database, config, operators, trust: Arc::new(trust) })
+        let let_run = Arc::default();
+        Ok(Self { database, config, operators, trust: Arc::new(trust), let_run })
     }
 
     /// Whether plans must be known before they run.
@@ -553,6 +558,18 @@ impl Approvals {
     /// What the policy says of a plan that nobody decided on: by what it may run, or
     /// why it waits; none if it is not known.
     fn by_policy(&self, digest: &Digest) -> Result<Result<String, Option<String>>, Error> {
+        let known = || self.let_run.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(by) = known().get(digest) {
+            return Ok(Ok(by.clone()));
+        }
+        let judged = self.judge_by_policy(digest)?;
+        if let Ok(by) = &judged {
+            known().insert(*digest, by.clone());
+        }
+        Ok(judged)
+    }
+
+    fn judge_by_policy(&self, digest: &Digest) -> Result<Result<String, Option<String>>, Error> {
         let (component, signatures) = match self.database.plan(digest) {
             Ok(found) => found,
             Err(Error::NoPlan { .. }) => return Ok(Err(None)),
