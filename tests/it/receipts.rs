@@ -152,7 +152,7 @@ fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fai
     assert_eq!(verify(&receipt, &node, &[]).code, 0);
     // The receipt of another node is not this one's.
     let other = verify(&receipts.join("round-0002-n1-train.json"), &node, &[]);
-    assert_eq!((other.code, &result(&other)["part"]), (3, &json!("signature")));
+    assert_eq!((other.code, &result(&other)["part"]), (3, &json!("node")));
 }
 
 #[test]
@@ -194,8 +194,9 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
         let upload = record["nodes"]["n1"]["upload"].as_str().unwrap().to_owned();
         let result_sha256 = record["params_sha256"].as_str().unwrap();
         for (from, to, why) in [
-            (samples.as_str(), "\"n_samples\": 7", "receipt is of another samples"),
-            (result_sha256, &"0".repeat(64), "its updates give"),
+            (samples.as_str(), "\"n_samples\": 7", "receipt is of other samples"),
+            (result_sha256, &"0".repeat(64), "is of another score"),
+            ("\"lr\": 0.1", "\"lr\": 0.2", "receipt is of other training arguments"),
             ("\"fedavg\"", "\"fedadagrad\"", "its updates give"),
             (upload.as_str(), &"1".repeat(64), "n1: "),
         ] {
@@ -206,6 +207,37 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
             assert!(ended.stderr.contains(why), "{why}: {}", ended.stderr);
         }
         std::fs::write(&history, &good).unwrap();
+        // What is shown and what comes of it are looked at, too.
+        let mut changed = parsed.clone();
+        changed["rounds"][1]["evaluation"]["metrics"]["accuracy"] = json!(0.9999);
+        std::fs::write(&history, changed.to_string()).unwrap();
+        assert!(verify().stderr.contains("its scores are not those of its nodes"));
+        let mut changed = parsed.clone();
+        let of_node = &mut changed["rounds"][1]["nodes"]["n0"];
+        of_node["global_evaluation"]["metrics"]["accuracy"] = json!(0.9999);
+        std::fs::write(&history, changed.to_string()).unwrap();
+        assert!(verify().stderr.contains("is of another score"));
+        let mut changed = parsed.clone();
+        changed["rounds"].as_array_mut().unwrap().pop();
+        std::fs::write(&history, changed.to_string()).unwrap();
+        assert!(verify().stderr.contains("finished with 1 of 2 rounds"));
+        std::fs::write(&history, &good).unwrap();
+        for name in ["params.safetensors", "params.mpk", "receipts/membership.json"] {
+            let file = out.join(name);
+            let bytes = std::fs::read(&file).unwrap();
+            match name.starts_with("params") {
+                true => {
+                    let mut bytes = bytes.clone();
+                    *bytes.last_mut().unwrap() ^= 1;
+                    std::fs::write(&file, bytes).unwrap();
+                }
+                false => std::fs::remove_file(&file).unwrap(),
+            }
+            let ended = verify();
+            assert!(ended.code == 3 && ended.stderr.contains(name), "{}", ended.stderr);
+            std::fs::write(&file, bytes).unwrap();
+        }
+        assert_eq!(verify().code, 0);
         let file = out.join(format!("uploads/{upload}.safetensors"));
         let mut bytes = std::fs::read(&file).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
@@ -240,6 +272,6 @@ fn the_log_of_a_node_says_who_asked_what_ran_and_what_left() {
     let database = rusqlite::Connection::open(node.join("registry.db")).unwrap();
     database.execute("UPDATE log SET entry = replace(entry, 'train', 'drain')", []).unwrap();
     let ended = since();
-    assert_ne!(ended.code, 0);
+    assert_eq!(ended.code, 3);
     assert!(ended.stderr.contains("was changed"), "{}", ended.stderr);
 }

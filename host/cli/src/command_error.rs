@@ -130,6 +130,7 @@ impl From<fedwasm_node::Error> for CommandError {
             E::Transport(error) => return error.into(),
             E::Sandbox(error) => return error.into(),
             E::Trust(error) => return error.into(),
+            E::Log { .. } => PLAN_REFUSED,
             _ => USAGE,
         };
         Self::new(code, error)

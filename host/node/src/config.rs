@@ -108,7 +108,8 @@ impl NodeConfig {
     pub fn identity(&self, dir: &Path) -> Result<Identity, Error> {
         let dir = dir.join(IDENTITY);
         let who = Participant::node(&self.id);
-        let identity = Identity::open_or_create(&dir, |_| who.clone())?;
+        // Never made here: a key that nobody enrolled would only hide that one is gone.
+        let identity = Identity::open(&dir)?;
         if identity.participant != who {
             let (file, reason) =
                 (dir.display().to_string(), format!("the key of {}", identity.participant));

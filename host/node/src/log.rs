@@ -114,7 +114,7 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Log`] naming the first entry that is wrong; [`Error::Database`].
-    pub fn check_log(&self) -> Result<Option<Checkpoint>, Error> {
+    pub fn check_log(&self, keys: &[PublicKey]) -> Result<Option<Checkpoint>, Error> {
         let wrong = |reason: String| Error::Log { reason };
         self.read(|connection| {
             let Some((known, signed)) = load_tree(connection)? else {
@@ -147,7 +147,7 @@ impl Database {
                     tree.size, known.size
                 )));
             }
-            let checkpoint = verify_checkpoint(&signed, self.key().public())?;
+            let checkpoint = verify_by_any(&signed, keys)?;
             if (checkpoint.size, checkpoint.root) != (tree.size, tree.root().into()) {
                 return Err(wrong("the newest checkpoint is of another tree".into()));
             }
@@ -169,8 +169,8 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Log`], [`Error::Trust`] if it is not this node's; [`Error::Database`].
-    pub fn check_since(&self, earlier: &[u8]) -> Result<Checkpoint, Error> {
-        let earlier = verify_checkpoint(earlier, self.key().public())?;
+    pub fn check_since(&self, earlier: &[u8], keys: &[PublicKey]) -> Result<Checkpoint, Error> {
+        let earlier = verify_by_any(earlier, keys)?;
         self.read(|connection| {
             let mut statement =
                 connection.prepare("SELECT entry FROM log WHERE number < ?1 ORDER BY number")?;
@@ -191,6 +191,21 @@ impl Database {
             }
         })
     }
+}
+
+/// Reads a checkpoint that one of a node's keys signed.
+fn verify_by_any(signed: &[u8], keys: &[PublicKey]) -> Result<Checkpoint, Error> {
+    let mut failed = Error::Log { reason: "there is no key".into() };
+    for key in keys {
+        match verify_checkpoint(signed, key) {
+            Ok(checkpoint) => return Ok(checkpoint),
+            Err(error) => {
+                failed =
+                    Error::Log { reason: format!("the checkpoint is not this node's: {error}") }
+            }
+        }
+    }
+    Err(failed)
 }
 
 /// Reads a checkpoint that this key signed.
@@ -227,6 +242,10 @@ mod tests {
         Database::open(dir, &identity).unwrap()
     }
 
+    fn keys(database: &Database) -> Vec<PublicKey> {
+        vec![database.key().public().clone()]
+    }
+
     fn change(dir: &std::path::Path, sql: &str) {
         let connection = Connection::open(dir.join("registry.db")).unwrap();
         connection.execute_batch(sql).unwrap();
@@ -246,17 +265,17 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let database = database(dir.path());
-            assert_eq!(database.check_log().unwrap(), None);
+            assert_eq!(database.check_log(&keys(&database)).unwrap(), None);
             for (n, what) in ["one", "two", "three"].into_iter().enumerate() {
                 let number = database.record(n as u64, "said", &json!({ "what": what })).unwrap();
                 assert_eq!(number, n as u64);
             }
-            let checkpoint = database.check_log().unwrap().unwrap();
+            let checkpoint = database.check_log(&keys(&database)).unwrap().unwrap();
             assert_eq!(checkpoint.size, 3);
             let log = database.log(1, 10).unwrap();
             assert_eq!((log.len(), &log[0].fields["what"]), (2, &json!("two")));
             change(dir.path(), sql);
-            let error = database.check_log().unwrap_err().to_string();
+            let error = database.check_log(&keys(&database)).unwrap_err().to_string();
             assert!(error.contains(expected), "{sql}: {error}");
         }
     }
@@ -268,12 +287,12 @@ mod tests {
         database.record(1, "said", &json!({ "what": "one" })).unwrap();
         let earlier = database.checkpoint().unwrap().unwrap();
         database.record(2, "said", &json!({ "what": "two" })).unwrap();
-        assert_eq!(database.check_since(&earlier).unwrap().size, 1);
+        assert_eq!(database.check_since(&earlier, &keys(&database)).unwrap().size, 1);
         // Whoever has the key writes a whole new log that is right in itself.
         change(dir.path(), "DELETE FROM log; DELETE FROM tree");
         database.record(1, "said", &json!({ "what": "other" })).unwrap();
-        database.check_log().unwrap();
-        let error = database.check_since(&earlier).unwrap_err().to_string();
+        database.check_log(&keys(&database)).unwrap();
+        let error = database.check_since(&earlier, &keys(&database)).unwrap_err().to_string();
         assert!(error.contains("the first 1 entries are not those"), "{error}");
     }
 }

@@ -60,7 +60,11 @@ pub fn read_receipt(signed: &[u8], keys: &[PublicKey]) -> Result<Receipt, Mismat
 pub fn keys_of(dir: &Path) -> Result<Vec<PublicKey>, Error> {
     let (config, folder) = NodeConfig::open(dir)?;
     let mut keys = vec![config.identity(dir)?.key.public().clone()];
-    let retired = folder.folder("identity")?.folder("retired")?;
+    let identity = folder.folder("identity")?;
+    if !identity.has("retired") {
+        return Ok(keys);
+    }
+    let retired = identity.folder("retired")?;
     for name in retired.names()?.into_iter().filter(|name| name.ends_with(".pub")) {
         keys.push(PublicKey::from_pem(&retired.read(&name, 16 << 10)?)?);
     }
@@ -106,7 +110,17 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let (config, folder) = NodeConfig::open(dir).map_err(|error| site(&error))?;
     let identity = config.identity(dir).map_err(|error| site(&error))?;
     let keys = keys_of(dir).map_err(|error| site(&error))?;
-    let receipt = read_receipt(signed, &keys)?;
+    let receipt =
+        read_receipt(signed, &keys).map_err(|mismatch| match Receipt::unverified_node(signed) {
+            Some(node) if node != identity.participant => Mismatch {
+                part: "node",
+                reason: format!(
+                    "the receipt is of {node}, the directory of {}",
+                    identity.participant
+                ),
+            },
+            _ => mismatch,
+        })?;
     let digest = Digest::of(signed);
     let database = Database::open(dir, &identity).map_err(|error| site(&error))?;
     let chain = chain(&database, &receipt, &keys)?;

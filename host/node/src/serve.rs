@@ -109,7 +109,8 @@ pub async fn serve(
         receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
         federation: member.membership().federation.clone(),
     };
-    let clerk = Clerk { approvals, database, repository: repository.clone() };
+    let repository_of = repository.clone();
+    let clerk = Clerk { approvals, database, repository: repository_of, noted: Arc::default() };
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
     let work = tokio::spawn(work(worker, queue, link.sender(), clerk.database.clone()));
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
@@ -175,7 +176,16 @@ async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Dura
     loop {
         tokio::time::sleep(pause).await;
         match repository.refresh_roster(&member).await {
-            Ok(true) => tracing::info!("the roster is now number {}", member.roster().serial),
+            Ok(true) => {
+                let roster = member.roster();
+                tracing::info!("the roster is now number {}", roster.serial);
+                if roster.key(member.participant()) != Some(member.key().public()) {
+                    tracing::error!(
+                        "the key of this node was revoked: nobody believes it any more; the \
+                         operator's guide says how to make and enrol another one"
+                    );
+                }
+            }
             Ok(false) => {}
             Err(error) => tracing::warn!("the roster stays as it is: {error}"),
         }
@@ -282,7 +292,9 @@ impl Node {
         };
         let (clerk, sender, asked) = (self.clerk.clone(), self.sender.clone(), asked.clone());
         tokio::spawn(async move {
+            let plan = request.plan.sha256;
             let answer = clerk.answer(asked.researcher.clone(), request).await;
+            clerk.note_asked(&asked.from.participant, &plan, &answer);
             send(&sender, &asked, answer).await;
             drop(permit);
         });

@@ -53,8 +53,8 @@ pub enum Error {
     },
     /// Nobody to ask as.
     #[error(
-        "whose experiment is it? name a directory that `fedwasm keys generate --identity` made as \
-         `identity` of [network]; only a federation on this machine takes in whoever asks, and \
+        "whose experiment is it? `fedwasm keys generate DIR --as researcher-NAME` makes a key; name \
+         DIR as `identity` of [network], or with --identity; only a federation on this machine takes in whoever asks, and \
          {repository} is none"
     )]
     NoIdentity {

@@ -10,12 +10,17 @@ use crate::{Error, NetworkArgs};
 
 /// Opens the researcher's key, or makes one where the federation takes in whoever asks.
 pub(crate) async fn enter(network: &NetworkArgs) -> Result<(LinkOptions, ResearcherId), Error> {
-    let (mqtt, repository) = (network.mqtt.parse()?, network.repository.parse()?);
+    let mqtt = network.mqtt.parse()?;
+    let repository: RepositoryUrl = network.repository.parse()?;
     let dir = match &network.identity {
         Some(dir) => dir.clone(),
         None => default_dir(&repository).await?,
     };
-    let identity = Identity::open_or_create(&dir, new_researcher)?;
+    let identity = match repository.security() {
+        // On this machine the first experiment makes the key.
+        Security::Loopback => Identity::open_or_create(&dir, new_researcher)?,
+        _ => Identity::open(&dir)?,
+    };
     let is_new = !identity.is_member();
     let (member, repository) = join(identity, &repository).await?;
     let researcher = member.participant().researcher_id().ok_or_else(|| Error::NoResearcher {

@@ -365,7 +365,11 @@ impl Job {
                 }
                 Answer::Reply(Body::ApprovalReply(reply)) => {
                     let note = if reply.note.is_empty() { "" } else { ": " };
-                    let text = format!("the plan is {} there{note}{}", reply.status, reply.note);
+                    let mut text =
+                        format!("the plan is {} there{note}{}", reply.status, reply.note);
+                    if reply.status == ApprovalStatus::Pending {
+                        text += "; its operator decides (`fedwasm node plan approve`)";
+                    }
                     standing.insert(node.clone(), reply.status);
                     self.drop_node(node, 0, Reason::NotApproved, text, Away::Out, events);
                 }

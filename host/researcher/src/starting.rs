@@ -145,6 +145,13 @@ pub(crate) fn new_history(
 
 /// Whether nodes that come back could make it good.
 pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
+    // Who has not allowed the plan does not do so for being asked again.
+    if let Error::NotEnoughNodes { refused, .. } = error
+        && !refused.is_empty()
+        && refused.iter().all(|(_, reason, _)| *reason == Reason::NotApproved)
+    {
+        return false;
+    }
     matches!(
         error,
         Error::NotEnoughNodes { .. }

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fedwasm_folder::Folder;
-use fedwasm_params::{Params, from_safetensors, to_safetensors};
-use fedwasm_protocol::{Digest, Fields, Mode, NodeId, Participant};
+use fedwasm_params::{Params, from_safetensors, mpk, to_safetensors};
+use fedwasm_protocol::{DataArgs, Digest, Fields, Mode, NodeId, Participant};
 use fedwasm_trust::{Membership, RECEIPT_BYTES_MAX, Receipt, Roster};
 use serde_json::Value;
 
 use crate::aux_vars::transpose;
+use crate::history::{FINISHED, combine};
 use crate::uploads::{MEMBERSHIP, RECEIPTS, UPLOADS, receipt_name, upload_name};
 use crate::{AggregatorArgs, Error, History, RoundRecord, Update, Updates, load_history};
 
+const PARAMS: &str = "params.safetensors";
 /// The largest upload that is read, in bytes.
 const UPLOAD_BYTES_MAX: u64 = 4 << 30;
 /// The largest file of a membership, in bytes.
@@ -30,6 +32,10 @@ pub struct Verified {
     pub without_receipt: u32,
     /// The federation whose roster the receipts were checked with.
     pub federation: Option<String>,
+    /// The plan.
+    pub plan_sha256: Digest,
+    /// The parameters that came of it.
+    pub params_sha256: Digest,
 }
 
 /// Recomputes the experiment whose files are in `dir`.
@@ -46,6 +52,19 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
     };
     let uploads = folder.folder(UPLOADS)?;
     let roster = roster(&folder)?;
+    let names_receipts = history
+        .rounds
+        .iter()
+        .any(|record| record.nodes.values().any(|of_node| of_node.receipt.is_some()));
+    if roster.is_none() && names_receipts {
+        let text = format!("{RECEIPTS}/{MEMBERSHIP} is missing: the history names receipts");
+        return Err(wrong(0, text));
+    }
+    let done = history.rounds.len() as u32;
+    if history.status == FINISHED && done != history.rounds_max {
+        let text = format!("the history is finished with {done} of {} rounds", history.rounds_max);
+        return Err(wrong(0, text));
+    }
     let aggregator = history.arguments.get("aggregator").cloned().unwrap_or_default();
     let aggregator = aggregator_of(&aggregator).map_err(|reason| wrong(0, reason))?;
     let mut aggregator = aggregator.build();
@@ -56,9 +75,14 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
         receipts: 0,
         without_receipt: 0,
         federation: roster.as_ref().map(|roster| roster.federation.to_string()),
+        params_sha256: initial,
+        plan_sha256: history.plan.sha256,
     };
-    for record in &history.rounds {
+    for (number, record) in (1..).zip(&history.rounds) {
         let wrong = |reason: String| wrong(record.round, reason);
+        if record.round != number {
+            return Err(wrong(format!("the history has it in place {number}")));
+        }
         let (mut updates, mut aux) = (Updates::new(), BTreeMap::new());
         for (node, of_node) in &record.nodes {
             let upload = of_node.upload.ok_or_else(|| wrong(format!("{node}: no upload")))?;
@@ -93,9 +117,41 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
             let said = record.params_sha256;
             return Err(wrong(format!("its updates give {before}, the history says {said}")));
         }
+        check_scores(record).map_err(wrong)?;
         verified.rounds += 1;
     }
+    let result = folder.read(PARAMS, UPLOAD_BYTES_MAX)?;
+    if Digest::of(&result) != before {
+        let text = format!("{PARAMS} is not what its rounds give, {before}");
+        return Err(wrong(done, text));
+    }
+    let mpk = folder.read("params.mpk", UPLOAD_BYTES_MAX)?;
+    match mpk::read_params(&mpk) {
+        // Its order is its own.
+        Ok(params) if same_tensors(&params, &global) => {}
+        _ => return Err(wrong(done, "params.mpk is not what its rounds give".into())),
+    }
+    verified.params_sha256 = before;
     Ok(verified)
+}
+
+/// The scores of a round are those of its nodes, put together.
+fn check_scores(record: &RoundRecord) -> Result<(), String> {
+    let scores = record.nodes.values().filter_map(|of_node| of_node.global_evaluation.as_ref());
+    let all: Vec<_> = scores.collect();
+    // Nodes that scored and did not train are not in the history.
+    let missing = record.evaluation.as_ref().is_some_and(|evaluation| {
+        let rows: u64 = all.iter().map(|one| one.n_rows).sum();
+        rows != evaluation.n_rows
+    });
+    match missing || combine(&all) == record.evaluation {
+        true => Ok(()),
+        false => Err("its scores are not those of its nodes".into()),
+    }
+}
+
+fn same_tensors(a: &Params, b: &Params) -> bool {
+    a.iter().count() == b.iter().count() && a.iter().all(|(name, t)| b.tensor(name) == Some(t))
 }
 
 /// What training may not write stays as it was.
@@ -174,12 +230,62 @@ fn check_receipt(
         ("samples", result.n_samples == of_node.n_samples),
         ("steps", result.n_steps == of_node.n_steps),
         ("loss", result.train_loss == of_node.train_loss),
+        ("score", result.evaluation == of_node.evaluation),
+        ("training arguments", same_arguments(history, "training", &request.training)),
+        ("model arguments", same_arguments(history, "model", &request.model)),
+        ("target", same_data(history, &request.data)),
     ] {
         if !same {
-            return Err(format!("its receipt is of another {part}"));
+            return Err(format!("its receipt is of other {part}, or of none"));
         }
     }
+    check_scored(&receipts, roster, history, record, node)?;
     Ok(true)
+}
+
+/// The score of the aggregated model at a node is what the node signed.
+fn check_scored(
+    receipts: &Folder,
+    roster: &Roster,
+    history: &History,
+    record: &RoundRecord,
+    node: &NodeId,
+) -> Result<(), String> {
+    let said = record.nodes.get(node).and_then(|of_node| of_node.global_evaluation.as_ref());
+    let Some(said) = said else { return Ok(()) };
+    let name = receipt_name(record.round, node, Mode::Validate);
+    let signed = receipts.read(&name, RECEIPT_BYTES_MAX).map_err(|error| error.to_string())?;
+    let who = Participant::node(node);
+    let mut keys = roster.entries.iter().filter(|entry| entry.participant == who);
+    let receipt = keys.find_map(|entry| Receipt::verify(&signed, &entry.key).ok());
+    let receipt = receipt.ok_or_else(|| format!("no key of {who} signed {name}"))?;
+    let same = receipt.result.evaluation.as_ref() == Some(said)
+        && receipt.request.params.sha256 == record.params_sha256
+        && receipt.request.experiment_id.as_str() == history.experiment_id;
+    if same { Ok(()) } else { Err(format!("{name} is of another score")) }
+}
+
+/// Whether arguments in a receipt are those of the history; the seed is compared apart.
+fn same_arguments(history: &History, section: &str, asked: &impl serde::Serialize) -> bool {
+    let plain = |value: Option<Value>| {
+        let mut value = value.unwrap_or_default();
+        if let Value::Object(object) = &mut value {
+            object.remove("random_seed");
+        }
+        value
+    };
+    plain(history.arguments.get(section).cloned()) == plain(serde_json::to_value(asked).ok())
+}
+
+/// Whether target and scaling are those of the history, and the columns if it names some.
+fn same_data(history: &History, asked: &DataArgs) -> bool {
+    let said = history.arguments.get("data").cloned();
+    let said: Option<DataArgs> = said.and_then(|said| serde_json::from_value(said).ok());
+    said.is_some_and(|said| {
+        said.target == asked.target
+            && said.standardize == asked.standardize
+            && (said.inputs.is_none() || said.inputs == asked.inputs)
+    })
 }
 
 /// The aggregator that a history names.

@@ -36,8 +36,8 @@ pub enum Error {
     /// Nobody enrolled this participant.
     #[error(
         "{participant} is not in the federation of {url}; give its public key to whoever runs the \
-         federation (`fedwasm network enrol`) and name the file that comes back with \
-         --membership"
+         federation (`fedwasm network enrol`), and run `fedwasm node join` or `fedwasm keys join` \
+         with the file that comes back"
     )]
     NotEnrolled {
         /// Who.

@@ -94,6 +94,20 @@ impl PublicKey {
         Self::from_pem(&pem).map_err(|error| named(error, path))
     }
 
+    /// Reads a PEM file of a public key, and of no private one: that one should not have come here.
+    ///
+    /// # Errors
+    /// [`Error::NoKey`], [`Error::Io`].
+    pub fn read_public(path: &Path) -> Result<Self, Error> {
+        let pem = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
+        let no_key = |reason: String| Error::NoKey { what: path.display().to_string(), reason };
+        if KeyPair::from_pem(&pem).is_ok() {
+            let text = "it is a private key, which its owner keeps; ask for the one in `.pub`";
+            return Err(no_key(text.into()));
+        }
+        Self::from_pem(&pem).map_err(|error| named(error, path))
+    }
+
     /// Reads the PEM of a public key, or of a private one.
     ///
     /// # Errors
@@ -218,6 +232,10 @@ impl KeyPair {
     /// [`Error::OpenKey`] if others may, [`Error::NoKey`], [`Error::Io`].
     pub fn read(path: &Path) -> Result<Self, Error> {
         let (pem, mode) = fedwasm_folder::read_file_and_mode(path, FILE_BYTES_MAX)?;
+        if SubjectPublicKeyInfoDer::from_pem_slice(&pem).is_ok() {
+            let what = path.display().to_string();
+            return Err(Error::NoKey { what, reason: "it is a public key".into() });
+        }
         if mode & 0o077 != 0 {
             let mode = mode & 0o777;
             return Err(Error::OpenKey { path: path.display().to_string(), mode });
@@ -338,7 +356,9 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(matches!(KeyPair::read(&path), Err(Error::OpenKey { mode: 0o640, .. })));
         let error = KeyPair::read(&public).unwrap_err().to_string();
-        assert!(error.contains("0o644") || error.contains("644"), "{error}");
+        assert!(error.contains("it is a public key"), "{error}");
+        let error = PublicKey::read_public(&path).unwrap_err().to_string();
+        assert!(error.contains("it is a private key"), "{error}");
     }
 
     #[test]

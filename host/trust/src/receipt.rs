@@ -168,6 +168,12 @@ impl Receipt {
         }
     }
 
+    /// Which node a receipt says that it is of, whoever signed it. For messages alone.
+    pub fn unverified_node(signed: &[u8]) -> Option<Participant> {
+        let payload = Envelope::from_json("the receipt", signed).ok()?.unverified_payload()?;
+        serde_json::from_slice::<Self>(&payload).ok().map(|receipt| receipt.node)
+    }
+
     /// What a request is in a receipt: without the bytes that rode along.
     pub fn request(request: &RoundRequest) -> RoundRequest {
         let stored = |payload: &Option<Payload>| {

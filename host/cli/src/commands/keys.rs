@@ -65,6 +65,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
         Command::Show { path } => {
             let key = read(&path)?;
             printer.line(key.to_pem().trim_end());
+            printer.line(format!("base64     {}", String::from(key.clone())));
             show_fingerprint(&key, printer);
             Ok(())
         }
@@ -107,5 +108,9 @@ fn read(path: &Path) -> Result<PublicKey, CommandError> {
 fn show_fingerprint(key: &PublicKey, printer: &Printer) {
     let fingerprint = key.fingerprint();
     printer.line(format!("fingerprint {fingerprint}"));
-    printer.event("result", &json!({ "fingerprint": fingerprint, "public": key.to_pem() }));
+    let base64 = String::from(key.clone());
+    printer.event(
+        "result",
+        &json!({ "fingerprint": fingerprint, "public": key.to_pem(), "base64": base64 }),
+    );
 }

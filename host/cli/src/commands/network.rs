@@ -178,7 +178,8 @@ fn init(
     let conf = mosquitto::write(dir, &authority, port)?;
     let (federation, fingerprint) = (authority.federation(), authority.public().fingerprint());
     printer.line(format!("federation {name} ({federation})"));
-    printer.line(format!("authority  {}", home.display()));
+    printer.line(format!("authority  {fingerprint}"));
+    printer.line(format!("keys       {}", home.display()));
     printer.line("           its key is the whole federation's trust: keep it from everybody");
     printer.line(format!("mosquitto  {}", conf.display()));
     printer.line("next       fedwasm network enrol, once for each participant's public key");
@@ -197,7 +198,8 @@ fn enrol(
     printer: &Printer,
 ) -> Result<(), CommandError> {
     let home = dir.join(FEDERATION);
-    let (authority, key) = (Authority::open(&home)?, PublicKey::read(key)?);
+    let authority = Authority::open(&home)?;
+    let key = PublicKey::read_public(key)?;
     let membership = authority.enrol(who, &key)?;
     mosquitto::update(dir, &authority)?;
     let path = output.unwrap_or_else(|| format!("{who}.membership.json").into());
@@ -224,8 +226,10 @@ fn revoke(dir: &Path, who: &Participant, printer: &Printer) -> Result<(), Comman
 }
 
 fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
-    let roster = Authority::open(&dir.join(FEDERATION))?.roster()?;
+    let authority = Authority::open(&dir.join(FEDERATION))?;
+    let (roster, key) = (authority.roster()?, authority.public().fingerprint());
     printer.line(format!("federation {} ({})", roster.name, roster.federation));
+    printer.line(format!("authority  {key}"));
     printer.line(format!("roster     number {}", roster.serial));
     let mut all = Vec::new();
     for Entry { participant, key, revoked_ms } in &roster.entries {
@@ -240,7 +244,7 @@ fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
         "result",
         &json!({
             "federation": roster.federation, "name": roster.name, "serial": roster.serial,
-            "members": all,
+            "authority": key, "members": all,
         }),
     );
     Ok(())

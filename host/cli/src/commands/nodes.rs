@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use fedwasm_researcher::{NetworkArgs, present};
-use fedwasm_transport::discover;
+use fedwasm_transport::{BrokerUrl, Security, discover};
 use serde_json::{Value, json};
 
-use crate::command_error::CommandError;
+use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
 use crate::stop::stop_signal;
 
@@ -36,7 +36,14 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let repository = match args.repository {
         Some(repository) => repository,
-        None => discover(&args.mqtt.parse()?).await?.to_string(),
+        None => {
+            let mqtt: BrokerUrl = args.mqtt.parse()?;
+            if mqtt.security() != Security::Loopback {
+                let text = "only a broker on this machine knows its repository; give --repository";
+                return Err(CommandError::new(USAGE, text));
+            }
+            discover(&mqtt).await?.to_string()
+        }
     };
     let network = NetworkArgs { mqtt: args.mqtt, repository, identity: args.identity };
     let nodes = present(&network, &args.tags, stop_signal(false)?).await?;

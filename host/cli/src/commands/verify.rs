@@ -39,7 +39,9 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             "result",
             &json!({ "verified": false, "part": mismatch.part, "reason": mismatch.reason }),
         );
-        CommandError::new(PLAN_REFUSED, format!("{}: {mismatch}", args.receipt.display()))
+        // The directory is no part of the receipt.
+        let code = if mismatch.part == "site" { USAGE } else { PLAN_REFUSED };
+        CommandError::new(code, format!("{}: {mismatch}", args.receipt.display()))
     };
     let mut signer = None;
     let mut receipt = None;

@@ -50,7 +50,7 @@ pub(crate) enum Command {
         #[arg(long = "bound")]
         bounds: Vec<Bound>,
         /// For this researcher only. May be given again.
-        #[arg(long = "researcher")]
+        #[arg(long = "researcher", value_parser = researcher)]
         researchers: Vec<ResearcherId>,
     },
     /// Refuse a plan.
@@ -85,6 +85,11 @@ pub(crate) struct About {
     /// The operator's private key; the one in the node's directory if none.
     #[arg(long)]
     key: Option<PathBuf>,
+}
+
+/// A researcher's id, with `researcher-` before it or without.
+fn researcher(text: &str) -> Result<ResearcherId, fedwasm_protocol::IdError> {
+    text.strip_prefix("researcher-").unwrap_or(text).parse()
 }
 
 /// The node's rules and its registry.
@@ -235,7 +240,7 @@ fn decide(
     let decision =
         Decision { node, digest, ruling, note, time_ms, expires_ms, bounds, researchers, operator };
     desk.database.decide(&key, &decision)?;
-    printer.line(format!("{:<9} {digest}", ruling.as_str()));
+    printer.line(format!("{:<9} {digest}{}", ruling.as_str(), terms(&decision)));
     printer.event("result", &json!(decision));
     Ok(())
 }
@@ -342,18 +347,35 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
         }
         None => line("before", "no other version was approved"),
     }
-    for (decision, _) in &decisions {
-        let bounds: Vec<String> = decision.bounds.iter().map(ToString::to_string).collect();
-        let bounds =
-            if bounds.is_empty() { String::new() } else { format!(" with {}", bounds.join(", ")) };
-        let note =
-            if decision.note.is_empty() { String::new() } else { format!(": {}", decision.note) };
-        line("decision", &format!("{}{bounds}{note}", decision.ruling.as_str()));
+    for (index, (decision, _)) in decisions.iter().enumerate() {
+        let key = if index == 0 { "decision" } else { "earlier" };
+        let when = crate::printer::utc(decision.time_ms);
+        line(key, &format!("{when} {}{}", decision.ruling.as_str(), terms(decision)));
     }
     if verdict == Verdict::Failed {
         printer.note("warning: a signature of this plan is wrong");
     }
     Ok(())
+}
+
+/// What a decision covers, and why it was made.
+fn terms(decision: &Decision) -> String {
+    let mut terms = String::new();
+    if !decision.bounds.is_empty() {
+        let bounds: Vec<String> = decision.bounds.iter().map(ToString::to_string).collect();
+        terms += &format!(", with {}", bounds.join(", "));
+    }
+    if !decision.researchers.is_empty() {
+        let who: Vec<&str> = decision.researchers.iter().map(ResearcherId::as_str).collect();
+        terms += &format!(", for {}", who.join(", "));
+    }
+    if let Some(end) = decision.expires_ms {
+        terms += &format!(", until {}", crate::printer::utc(end));
+    }
+    if !decision.note.is_empty() {
+        terms += &format!(": {}", decision.note);
+    }
+    terms
 }
 
 fn describe(component: &Component, printer: &Printer) -> Result<Metadata, CommandError> {

@@ -39,11 +39,14 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         bundles.push(fedwasm_folder::read_file(path, BUNDLE_BYTES_MAX)?);
     }
     let (signatures, verdict, said) = judge(&trust, &component, &bundles);
-    show(&component, &paths, &signatures, said.as_ref(), verdict, printer);
+    show(&component, &paths, &signatures, said.as_ref(), (verdict, &trust), printer);
     match verdict {
         Verdict::Trusted => Ok(()),
         verdict => {
-            let text = format!("{} is {verdict}", file.display());
+            let text = match verdict {
+                Verdict::Failed => format!("a signature of {} is wrong", file.display()),
+                verdict => format!("{} is {verdict}", file.display()),
+            };
             Err(CommandError::new(PLAN_REFUSED, text))
         }
     }
@@ -92,7 +95,7 @@ fn show(
     paths: &[PathBuf],
     signatures: &[Signature],
     said: Option<&Statement>,
-    verdict: Verdict,
+    (verdict, trust): (Verdict, &Trust),
     printer: &Printer,
 ) {
     let inspection = component.inspect();
@@ -155,7 +158,26 @@ fn show(
             packages.map(|package| format!("{} {}", package.name, package.version)).collect();
         line("packages", &format!("{}: {}", packages.len(), packages.join(", ")));
     }
-    line("verdict", &verdict.to_string());
+    let why = match verdict {
+        Verdict::Untrusted => {
+            let (got, needed) = (signers(signatures), trust.threshold);
+            format!(": {got} of {needed} trusted signers signed its bytes")
+        }
+        Verdict::Failed => ": a signature or statement is wrong".into(),
+        Verdict::Revoked => ": the trust file revokes it".into(),
+        _ => String::new(),
+    };
+    line("verdict", &format!("{verdict}{why}"));
+}
+
+/// Distinct signers of the bytes.
+fn signers(signatures: &[Signature]) -> usize {
+    let verified = signatures.iter().filter(|signature| !signature.is_statement);
+    let names = verified.filter_map(|signature| match &signature.state {
+        State::Verified(name) => Some(name),
+        _ => None,
+    });
+    names.collect::<std::collections::BTreeSet<_>>().len()
 }
 
 /// What it may use on this machine if nothing else is said.
