@@ -151,6 +151,8 @@ fn receipt(node: &Member, researcher: &Member, request: &RoundRequest) -> Receip
         result: RunResult {
             params: Some(BlobRef::of(b"trained")),
             aux: None,
+            memory_bytes: Some(1 << 20),
+            fuel: None,
             state_out: None,
             n_samples: 100,
             n_steps: 4,

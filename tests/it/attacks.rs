@@ -91,6 +91,20 @@ fn signature_stripped() {
     let stage = stage();
     stage.publish(Sealed { signature: Vec::new(), ..stage.ping(|_| {}) });
     stage.refused("is refused: it is not signed by researcher-mallory");
+    // It is in the node's log, too.
+    let dir = stage.federation.dir.path().join("n0");
+    for _ in 0..200 {
+        let log = fedwasm(&["--json", "node", "log", "--kind", "message-refused"]).arg(&dir).ok();
+        let is_it = |entry: &serde_json::Value| {
+            entry["topic"] == "researcher-mallory"
+                && entry["reason"] == "it is not signed by researcher-mallory"
+        };
+        if log.events().iter().any(is_it) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the log does not say it");
 }
 
 #[test]

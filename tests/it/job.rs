@@ -407,7 +407,11 @@ fn local_parameters_stay_at_their_node_and_go_on_from_round_to_round() {
 fn nodes_that_would_not_run_the_plan_are_left_out_before_the_first_round() {
     let federation = federation(2);
     let standings = [
-        ("p", ApprovalStatus::Pending, "the plan is pending there"),
+        (
+            "p",
+            ApprovalStatus::Pending,
+            "the plan is pending there; its operator decides (`fedwasm node plan approve`)",
+        ),
         ("q", ApprovalStatus::Rejected, "the plan is rejected there"),
         ("r", ApprovalStatus::NotRegistered, "the plan is not registered there"),
     ];

@@ -25,6 +25,7 @@ pub(crate) struct Run<'a> {
     pub(crate) profile: Profile,
     pub(crate) limits: Limits,
     pub(crate) reply: &'a RoundReply,
+    pub(crate) used: (Option<u64>, Option<u64>),
     pub(crate) opening: Opening,
     pub(crate) time_ms: u64,
 }
@@ -63,7 +64,7 @@ impl Receipts {
                 limits: run.limits,
                 dataset: opening.dataset(),
                 state_in: opening.state_in(),
-                result: result(reply, opening.state_out()),
+                result: result(reply, run.used, opening.state_out()),
                 time_ms,
                 previous: previous.and_then(|digest| digest.parse().ok()),
             };
@@ -138,8 +139,14 @@ fn left(reply: &RoundReply) -> serde_json::Value {
 }
 
 /// What a reply gives, as a receipt has it.
-pub(crate) fn result(reply: &RoundReply, state_out: Option<Digest>) -> RunResult {
+pub(crate) fn result(
+    reply: &RoundReply,
+    (memory_bytes, fuel): (Option<u64>, Option<u64>),
+    state_out: Option<Digest>,
+) -> RunResult {
     RunResult {
+        memory_bytes,
+        fuel,
         params: reply.params,
         aux: reply.aux.as_ref().map(|payload| payload.blob),
         state_out,

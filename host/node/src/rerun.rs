@@ -192,6 +192,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     text(blob(&done.params) == given.params, "result.params")?;
     text(blob(&done.aux) == given.aux, "result.aux")?;
     text(done.state_out == opening.state_out, "result.state_out")?;
+    text(done.used == (given.memory_bytes, given.fuel), "result.memory_bytes or fuel")?;
     text(done.n_samples == given.n_samples, "result.n_samples")?;
     text(done.n_steps == given.n_steps, "result.n_steps")?;
     text(done.train_loss == given.train_loss, "result.train_loss")?;

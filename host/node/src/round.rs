@@ -69,6 +69,8 @@ pub(crate) struct Done {
     /// The state that it started from, and the digest of the one that it left.
     pub(crate) state_in: Option<Vec<u8>>,
     pub(crate) state_out: Option<Digest>,
+    /// Memory and fuel of training, each rounded up to a power of two.
+    pub(crate) used: (Option<u64>, Option<u64>),
     pub(crate) optimizer_args: Metrics,
     pub(crate) n_samples: u64,
     pub(crate) n_steps: u64,
@@ -246,6 +248,7 @@ impl Prepared {
                 state_id: None,
                 state_in,
                 state_out: None,
+                used: (None, None),
                 optimizer_args: Metrics::new(),
                 n_samples: self.examples.n_train() as u64,
                 n_steps: 0,
@@ -282,6 +285,11 @@ impl Prepared {
             state_id,
             state_in,
             state_out,
+            used: {
+                let rounded = |n: u64| n.checked_next_power_of_two().unwrap_or(u64::MAX);
+                let usage = trained.usage;
+                (Some(rounded(usage.memory_bytes)), usage.fuel.map(rounded))
+            },
             optimizer_args: trained.optimizer_args,
             n_samples: trained.n_samples,
             n_steps: trained.n_steps,

@@ -153,6 +153,7 @@ impl Worker {
                     profile,
                     limits,
                     reply: &given,
+                    used: done.used,
                     opening,
                     time_ms: now_ms(),
                 };

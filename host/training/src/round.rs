@@ -7,7 +7,7 @@ use fedwasm_params::{Params, SUMMABLE, Tensor};
 use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
 use fedwasm_sandbox::{
     Cancel, DataFacts, Declaration, Described, FaultKind, Level, Outcome, Report, Scope, Session,
-    Start, Task,
+    Start, Task, Usage,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -91,6 +91,8 @@ pub struct Trained {
     pub metrics: Metrics,
     /// What the plan reports of its optimizer, such as `lr`.
     pub optimizer_args: Metrics,
+    /// What the call used.
+    pub usage: Usage,
 }
 
 impl Round {
@@ -182,7 +184,7 @@ impl Round {
         });
         let start = self.start(before, turn.random_seed, cancel)?;
         let seed = seed::plan(turn.random_seed, turn.round, &turn.node);
-        let Outcome { model, aux_out, state, report, rows, .. } =
+        let Outcome { model, aux_out, state, report, rows, usage, .. } =
             self.session.train(start, seed, Box::new(loader), events, cancel)?;
         [&model, &aux_out, &state].into_iter().try_for_each(|params| self.check_finite(params))?;
         let report = check_rows(self.plan(), report, rows)?;
@@ -195,6 +197,7 @@ impl Round {
             aux: aux_out,
             n_samples: examples.n_train() as u64,
             n_steps: report.steps,
+            usage,
             metrics: metrics.into_iter().collect(),
             optimizer_args: optimizer.into_iter().map(short).collect(),
         })

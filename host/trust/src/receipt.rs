@@ -73,6 +73,11 @@ pub struct RunResult {
     pub params: Option<BlobRef>,
     /// Auxiliary variables.
     pub aux: Option<BlobRef>,
+    /// The most memory of training in bytes, and its fuel where it was counted, each rounded up
+    /// to a power of two: exact numbers would be a function of private data.
+    pub memory_bytes: Option<u64>,
+    /// See `memory_bytes`.
+    pub fuel: Option<u64>,
     /// The commitment to the state that stays.
     pub state_out: Option<Digest>,
     /// Rows of the training part.
