@@ -16,6 +16,8 @@ use crate::{Error, readers};
 
 const EXPERIMENTS: &str = "experiments";
 const FINISHED: &str = "finished";
+/// Where blobs lie.
+pub(crate) const BLOBS: &str = "sha256";
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub struct Pruned {
 }
 
 pub(crate) fn blob_path(digest: &Digest) -> ObjectPath {
-    ObjectPath::from(format!("sha256/{digest}"))
+    ObjectPath::from(format!("{BLOBS}/{digest}"))
 }
 
 /// Remembers a blob of an experiment.

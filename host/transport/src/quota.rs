@@ -9,7 +9,9 @@ use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _};
 
+use crate::index::BLOBS;
 use crate::readers::{ANYBODY, OWNERS};
+use crate::server::FILE_BYTES;
 
 /// Bytes of each participant, and how many there may be.
 #[derive(Debug)]
@@ -47,6 +49,11 @@ impl Quota {
             let length = std::str::from_utf8(&length).ok().and_then(|text| text.parse().ok());
             let used = used.entry(owner.as_ref().to_owned()).or_default();
             *used = used.saturating_add(length.unwrap_or(0));
+        }
+        let mut blobs = store.list(Some(&Path::from(BLOBS)));
+        let all = used.entry(ANYBODY.to_owned()).or_default();
+        while let Some(blob) = blobs.try_next().await? {
+            *all = all.saturating_add(blob.size + FILE_BYTES);
         }
         Ok(used)
     }

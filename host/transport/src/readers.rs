@@ -17,12 +17,11 @@ pub(crate) const ANYBODY: &str = "anybody";
 pub(crate) async fn add(
     store: &dyn ObjectStore,
     digest: &Digest,
-    owner: Option<&Participant>,
+    owner: &Participant,
     charged: u64,
     readers: &[Participant],
 ) -> Result<bool, Error> {
-    let name = owner.map_or(ANYBODY.to_owned(), Participant::to_string);
-    let owned = Path::from(format!("{OWNERS}/{name}/{digest}"));
+    let owned = Path::from(format!("{OWNERS}/{owner}/{digest}"));
     let is_new = !exists(store, &owned).await?;
     if is_new {
         store.put(&owned, PutPayload::from(charged.to_string())).await?;

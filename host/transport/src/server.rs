@@ -37,7 +37,7 @@ pub(crate) const RECIPIENTS: &str = "fedwasm-recipients";
 /// The most recipients of a blob.
 const RECIPIENTS_MAX: usize = 1_024;
 /// What a file counts for beside its bytes.
-const FILE_BYTES: u64 = 4 << 10;
+pub(crate) const FILE_BYTES: u64 = 4 << 10;
 /// Bytes of a part on the way to the store.
 const PART_BYTES: usize = 8 << 20;
 /// How long a client may be silent while bytes are due.
@@ -323,6 +323,8 @@ async fn put_blob(
             None => Ok(()),
         }
     };
+    // Where nobody is known, blobs are nobody's: they are counted as they lie.
+    let was_there = who.is_none() && store.head(&blob_path(&digest)).await.is_ok();
     // At once: a prune spares a blob that is newer than it, too.
     let (remembered, stored) = tokio::join!(remember, put_whole(store, body, length, &digest));
     if stored.is_err()
@@ -332,7 +334,11 @@ async fn put_blob(
     }
     let stored = stored?;
     remembered?;
-    if readers::add(store, &digest, who, charged, &readers).await? {
+    let is_new = match who {
+        Some(who) => readers::add(store, &digest, who, charged, &readers).await?,
+        None => !was_there,
+    };
+    if is_new {
         reserved.keep();
     }
     Ok(stored)
