@@ -1,6 +1,8 @@
 //! The receipts of a node: written after every run, each naming the one before, with what
 //! opens its commitments; and, as long as there is room, the inputs that running it again takes.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{Digest, Limits, Participant, Payload, RoundReply, RoundRequest};
 use fedwasm_sandbox::{ENGINE_VERSION, Profile};
@@ -36,11 +38,14 @@ pub(crate) struct Receipts {
     database: Database,
     /// The most bytes of inputs that are kept.
     inputs_bytes_max: u64,
+    /// Bytes of inputs that are kept; none until they were counted. Counting takes longer
+    /// with every run, so it is done once.
+    inputs_bytes: Arc<Mutex<Option<u64>>>,
 }
 
 impl Receipts {
     pub(crate) fn new(database: Database, inputs_bytes_max: u64) -> Self {
-        Self { database, inputs_bytes_max }
+        Self { database, inputs_bytes_max, inputs_bytes: Arc::default() }
     }
 
     /// Signs and writes the receipt of a run, and its entry in the log. Returns the signed
@@ -95,37 +100,46 @@ impl Receipts {
         inputs: impl IntoIterator<Item = &'a [u8]>,
     ) -> std::io::Result<()> {
         let folder = node.folder(INPUTS)?;
-        let mut is_new = false;
+        let mut known = self.inputs_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = known.take();
         for bytes in inputs {
-            let name = Digest::of(bytes).to_string();
-            if bytes.len() as u64 <= self.inputs_bytes_max && !folder.has(&name) {
+            let (name, len) = (Digest::of(bytes).to_string(), bytes.len() as u64);
+            if len <= self.inputs_bytes_max && !folder.has(&name) {
                 folder.write_quickly(&name, bytes)?;
-                is_new = true;
+                total = total.map(|total| total.saturating_add(len));
             }
         }
-        if is_new {
-            self.prune(&folder)?;
-        }
+        *known = Some(match total {
+            Some(total) if total <= self.inputs_bytes_max => total,
+            _ => self.prune(&folder)?,
+        });
         Ok(())
     }
 
-    fn prune(&self, folder: &Folder) -> std::io::Result<()> {
+    /// Removes the oldest inputs if there are too many, and some more, so that it is not
+    /// to do again after the next run. Returns the bytes of those that stay.
+    fn prune(&self, folder: &Folder) -> std::io::Result<u64> {
         let mut files = Vec::new();
-        let mut total = 0;
+        let mut total = 0_u64;
         for name in folder.names()? {
             let (len, modified) = (folder.len(&name)?, folder.modified(&name)?);
-            total += len;
+            total = total.saturating_add(len);
             files.push((modified, len, name));
         }
+        if total <= self.inputs_bytes_max {
+            return Ok(total);
+        }
         files.sort();
+        // The newest is what the last run started from.
+        files.pop();
         for (_, len, name) in files {
-            if total <= self.inputs_bytes_max {
+            if total <= self.inputs_bytes_max / 8 * 7 {
                 break;
             }
             folder.remove(&name)?;
             total -= len;
         }
-        Ok(())
+        Ok(total)
     }
 }
 
@@ -207,5 +221,38 @@ pub(crate) fn input(node: &Folder, digest: &Digest, bytes_max: u64) -> Result<Ve
             let reason = "its bytes are not what its name says".into();
             Err(Error::Damaged { file: format!("{INPUTS}/{name}"), reason })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedwasm_trust::Identity;
+
+    #[test]
+    fn kept_inputs_stay_within_their_room_and_the_newest_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let who = "node-n".parse().unwrap();
+        let identity = Identity::open_or_create(&dir.path().join("identity"), |_| who).unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let database = Database::open(dir.path(), &identity).unwrap();
+        let kept = || -> u64 {
+            let inputs = folder.folder(INPUTS).unwrap();
+            inputs.names().unwrap().iter().map(|name| inputs.len(name).unwrap()).sum()
+        };
+        let input = |n: usize| vec![u8::try_from(n).unwrap(); 100];
+        // A node that starts again counts what is there.
+        for start in [0, 20] {
+            let receipts = Receipts::new(database.clone(), 800);
+            for n in start..start + 20 {
+                receipts.keep_inputs(&folder, [input(n).as_slice()]).unwrap();
+                assert!(kept() <= 800, "{n}: {}", kept());
+                assert!(super::input(&folder, &Digest::of(&input(n)), 100).is_ok(), "{n}");
+            }
+            assert!(kept() >= 700, "{}", kept());
+        }
+        let receipts = Receipts::new(database, 800);
+        receipts.keep_inputs(&folder, [vec![0; 801].as_slice()]).unwrap();
+        assert!(kept() <= 800);
     }
 }
