@@ -141,33 +141,42 @@ impl Fake {
         Self::start(federation, member, |_, _| {})
     }
 
-    /// Waits for a message that `wanted` accepts.
-    pub fn wait_for(&self, wanted: impl Fn(&Message) -> bool) -> Message {
-        wait(|| self.heard.lock().unwrap().iter().find(|message| wanted(message)).cloned())
+    /// Where a node listens: its newest presence that was heard.
+    fn heard_of(&self, node: &Participant) -> Option<Recipient> {
+        let heard = self.heard.lock().unwrap();
+        let online = |message: &&Message| {
+            message.header.sender == *node
+                && matches!(message.body, Body::Presence(presence) if presence.online)
+        };
+        let session = heard.iter().rev().find(online)?.header.session.clone();
+        Some(Recipient { participant: node.clone(), session })
     }
 
-    /// Where a node listens now: its newest presence.
+    /// Waits until the node is there.
     pub fn session_of(&self, node: &str) -> Recipient {
-        let who: Participant = format!("node-{node}").parse().unwrap();
-        let find = || {
-            let heard = self.heard.lock().unwrap();
-            let online = |message: &&Message| {
-                message.header.sender == who
-                    && matches!(message.body, Body::Presence(presence) if presence.online)
-            };
-            heard.iter().rev().find(online).map(|message| message.header.session.clone())
-        };
-        Recipient { participant: who.clone(), session: wait(find) }
+        let node = format!("node-{node}").parse().unwrap();
+        wait(|| self.heard_of(&node))
     }
 
-    /// Asks a node for something and returns what it answers.
+    /// Asks a node for something and returns what it answers. A node that was started anew is
+    /// asked again: the question may have gone to the session that ended.
     pub fn ask(&self, node: &str, body: Body) -> Body {
-        let id = RequestId::random().unwrap();
-        self.say.send(&self.session_of(node), id.clone(), None, body);
-        let is_answer = |message: &Message| {
-            message.header.request_id == id && !matches!(message.body, Body::Progress(_))
-        };
-        self.wait_for(is_answer).body
+        loop {
+            let asked = self.session_of(node);
+            let id = RequestId::random().unwrap();
+            self.say.send(&asked, id.clone(), None, body.clone());
+            let is_answer = |message: &&Message| {
+                message.header.request_id == id && !matches!(message.body, Body::Progress(_))
+            };
+            let outcome = wait(|| {
+                let answer = self.heard.lock().unwrap().iter().find(is_answer).cloned();
+                let moved = || self.heard_of(&asked.participant).as_ref() != Some(&asked);
+                answer.map(Some).or_else(|| moved().then_some(None))
+            });
+            if let Some(answer) = outcome {
+                return answer.body;
+            }
+        }
     }
 
     /// The rounds that it was asked for.
