@@ -1,0 +1,221 @@
+//! The product of two matrices.
+
+#![allow(clippy::needless_range_loop, reason = "rows and vectors of a tile are numbers")]
+
+use crate::Matrix;
+use crate::lanes::{self, Kernel, Lanes};
+use crate::panels::{DEPTH_MAX, Panel, Panels, WIDTH};
+
+/// Adds the product of `a` [m, k] and `b` [k, n] to `c` [m, n], row-major.
+///
+/// Each element of `c` takes its k products one after the other, in ascending k, each rounded
+/// before it is added: `c + a0 b0 + a1 b1 + ...` from left to right. Neither tiles nor lanes
+/// change that, and nothing is fused.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn add_product(c: &mut [f32], a: Matrix, b: Matrix) {
+    add_panels(c, a, &b);
+}
+
+/// As [`add_product`], for whatever can be laid out in panels.
+#[inline(always)]
+pub(crate) fn add_panels<B: Panels>(c: &mut [f32], a: Matrix, b: &B) {
+    assert_eq!(a.columns(), b.rows(), "columns on the left, rows on the right");
+    assert_eq!(Some(c.len()), a.rows().checked_mul(b.columns()), "elements of the product");
+    lanes::run(Product { c, a, b });
+}
+
+struct Product<'a, B> {
+    c: &'a mut [f32],
+    a: Matrix<'a>,
+    b: &'a B,
+}
+
+impl<B: Panels> Kernel for Product<'_, B> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes>(self) {
+        match L::N {
+            // Sixteen registers: twelve of sums, and what is multiplied.
+            8 => self.by_panel::<L, 6, 2>(),
+            4 => self.by_panel::<L, 2, 4>(),
+            _ => self.by_panel::<L, 1, WIDTH>(),
+        }
+    }
+}
+
+impl<B: Panels> Product<'_, B> {
+    #[inline(always)]
+    fn by_panel<L: Lanes, const ROWS: usize, const VECTORS: usize>(self) {
+        let Self { c, a, b } = self;
+        let (rows, columns) = (a.rows(), b.columns());
+        let mut panel = Panel::new();
+        for first in (0..a.columns()).step_by(DEPTH_MAX) {
+            let depths = first..a.columns().min(first + DEPTH_MAX);
+            for column in (0..columns).step_by(WIDTH) {
+                let width = WIDTH.min(columns - column);
+                b.lay_out::<L>(&mut panel, depths.clone(), column..column + width);
+                let mut row = 0;
+                while row + ROWS <= rows {
+                    let to = &mut c[row * columns + column..];
+                    let left = Left::new(&a, row, &depths);
+                    strip::<L, ROWS, VECTORS>(left, panel.rows(), to, columns, width);
+                    row += ROWS;
+                }
+                while row < rows {
+                    let to = &mut c[row * columns + column..];
+                    let left = Left::new(&a, row, &depths);
+                    strip::<L, 1, VECTORS>(left, panel.rows(), to, columns, width);
+                    row += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Some rows of the left side, over the depth of a panel.
+#[derive(Clone, Copy)]
+struct Left<'a> {
+    data: &'a [f32],
+    /// From one row to the next.
+    row: usize,
+    /// From one column to the next; it or `row` is 1.
+    column: usize,
+    depth: usize,
+}
+
+impl<'a> Left<'a> {
+    #[inline(always)]
+    fn new(a: &Matrix<'a>, row: usize, depths: &core::ops::Range<usize>) -> Self {
+        let (row_stride, column) = a.strides();
+        let data = &a.data()[row * row_stride + depths.start * column..];
+        Self { data, row: row_stride, column, depth: depths.len() }
+    }
+}
+
+/// Adds `ROWS` rows of the left side times a panel to `width` columns of as many rows of `c`.
+#[inline(always)]
+fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    left: Left,
+    panel: &[f32],
+    c: &mut [f32],
+    c_row: usize,
+    width: usize,
+) {
+    debug_assert!(VECTORS * L::N == WIDTH, "lanes fill a panel");
+    assert!(left.data.len() > (ROWS - 1) * left.row + (left.depth - 1) * left.column, "the left");
+    assert!(panel.len() >= left.depth * WIDTH, "the panel");
+    assert!(c.len() >= (ROWS - 1) * c_row + width, "the product");
+    if width == WIDTH {
+        // SAFETY: checked above.
+        unsafe { tile::<L, ROWS, VECTORS>(left, panel, c.as_mut_ptr(), c_row) }
+        return;
+    }
+    let mut edge = [[0.0; WIDTH]; ROWS];
+    for (row, edge) in edge.iter_mut().enumerate() {
+        edge[..width].copy_from_slice(&c[row * c_row..][..width]);
+    }
+    // SAFETY: checked above, and the edge is whole.
+    unsafe { tile::<L, ROWS, VECTORS>(left, panel, edge.as_mut_ptr().cast(), WIDTH) }
+    for (row, edge) in edge.iter().enumerate() {
+        c[row * c_row..][..width].copy_from_slice(&edge[..width]);
+    }
+}
+
+/// # Safety
+/// There are `ROWS` rows of `left.depth` elements on the left, `left.depth` rows of the panel, and
+/// `ROWS` rows of [`WIDTH`] elements at `c`.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    left: Left,
+    panel: &[f32],
+    c: *mut f32,
+    c_row: usize,
+) {
+    let (mut a, mut b) = (left.data.as_ptr(), panel.as_ptr());
+    // SAFETY: the caller's; the steps add up to the depth.
+    unsafe {
+        let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
+        for row in 0..ROWS {
+            for vector in 0..VECTORS {
+                sums[row][vector] = L::read(c.add(row * c_row + vector * L::N));
+            }
+        }
+        // The depth is asked for after every step, though it seldom ends in between: a block of
+        // four steps without a branch would have all of its loads first, and no registers left.
+        let mut k = 0;
+        if left.column == 1 {
+            let readable = left.data.len() - (ROWS - 1) * left.row;
+            'fours: while k + 4 <= readable {
+                let mut fours = [L::read_four(a); ROWS];
+                for row in 1..ROWS {
+                    fours[row] = L::read_four(a.add(row * left.row));
+                }
+                for nth in 0..4 {
+                    let mut splats = [L::splat_of(fours[0], nth); ROWS];
+                    for row in 1..ROWS {
+                        splats[row] = L::splat_of(fours[row], nth);
+                    }
+                    step(&mut sums, splats, b.add(nth * WIDTH));
+                    k += 1;
+                    if k == left.depth {
+                        break 'fours;
+                    }
+                }
+                (a, b) = (a.add(4), b.add(4 * WIDTH));
+            }
+            while k < left.depth {
+                let mut splats = [L::read_splat(a); ROWS];
+                for row in 1..ROWS {
+                    splats[row] = L::read_splat(a.add(row * left.row));
+                }
+                step(&mut sums, splats, b);
+                k += 1;
+                (a, b) = (a.add(1), b.add(WIDTH));
+            }
+        } else {
+            'fours: loop {
+                for nth in 0..4 {
+                    step(&mut sums, L::read_splats(a), b.add(nth * WIDTH));
+                    k += 1;
+                    if k == left.depth {
+                        break 'fours;
+                    }
+                    a = a.add(left.column);
+                }
+                b = b.add(4 * WIDTH);
+            }
+        }
+        for row in 0..ROWS {
+            for vector in 0..VECTORS {
+                sums[row][vector].write(c.add(row * c_row + vector * L::N));
+            }
+        }
+    }
+}
+
+/// Adds the products of one step of the depth: a row of splats, a line of the panel at `b`.
+///
+/// # Safety
+/// The line can be read.
+#[inline(always)]
+unsafe fn step<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    sums: &mut [[L; VECTORS]; ROWS],
+    splats: [L; ROWS],
+    b: *const f32,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut line = [L::read(b); VECTORS];
+        for vector in 1..VECTORS {
+            line[vector] = L::read(b.add(vector * L::N));
+        }
+        for row in 0..ROWS {
+            for vector in 0..VECTORS {
+                sums[row][vector] = sums[row][vector].add(splats[row].mul(line[vector]));
+            }
+        }
+    }
+}
