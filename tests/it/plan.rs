@@ -8,7 +8,7 @@ use crate::support::{fedwasm, plan, root};
 /// only the first is slow. Its own build folder stays, too.
 fn copy_of_sources(name: &str) -> PathBuf {
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    for dir in ["wit", "plugins/sdk", "plugins/logistic-regression"] {
+    for dir in ["plugins/sdk", "plugins/logistic-regression"] {
         let _ = std::fs::remove_dir_all(to.join(dir));
         copy(&root().join(dir), &to.join(dir));
     }

@@ -22,17 +22,13 @@ mod scaffold;
 mod session;
 mod tensor;
 
+// Written by plugins/bindgen, which has the test that it follows wit/.
 #[doc(hidden)]
-pub mod bindings {
-    #![allow(missing_docs, clippy::all, unreachable_pub)]
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "training-plan",
-        pub_export_macro: true,
-        export_macro_name: "export_world",
-        default_bindings_module: "fedwasm_sdk::bindings",
-    });
-}
+#[rustfmt::skip]
+#[allow(missing_docs, clippy::all, clippy::unwrap_used, unreachable_pub)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod runtime;
 
 #[doc(hidden)]
 pub use adapter::{Adapter, Package};
