@@ -123,3 +123,46 @@ fn missing_target_names_the_command() {
     assert!(said.contains("running `rustup target add wasm32-unknown-unknown`"), "{said}");
     assert!(error.contains("run `rustup target add wasm32-unknown-unknown` in"), "{error}");
 }
+
+/// A site without rustup: Debian's compiler, the sources of the standard library and lld, in
+/// `FEDWASM_SYSTEM_RUST` or /usr.
+#[test]
+fn a_compiler_without_rustup_builds_plans_offline() {
+    let prefix = std::env::var("FEDWASM_SYSTEM_RUST").unwrap_or_else(|_| "/usr".into());
+    let bin = Path::new(&prefix).join("bin");
+    let needed = [
+        bin.join("rustc"),
+        bin.join("cargo"),
+        bin.join("wasm-ld"),
+        Path::new(&prefix).join("lib/rustlib/src/rust/library/vendor"),
+    ];
+    if let Some(missing) = needed.iter().find(|path| !path.exists()) {
+        eprintln!("SKIPPED: {} is not there", missing.display());
+        return;
+    }
+    let dir = copy_of_sources("system rust");
+    std::fs::remove_file(dir.join("../../rust-toolchain.toml")).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let with_system = |args: &[&str]| {
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        let command = fedwasm(args).env("PATH", &path).env("RUSTC", "rustc").env("CARGO", "cargo");
+        let home = home.path().to_str().unwrap();
+        command.env("CARGO_HOME", home).env("CARGO_NET_OFFLINE", "true")
+    };
+    let found = with_system(&["doctor"]).run().stdout;
+    assert!(found.contains("std from its sources"), "{found}");
+    let file = dir.join("plan.wasm");
+    let built = with_system(&["--json", "plan", "build"]).arg(&dir).arg("-o").arg(&file).ok();
+    assert!(built.stderr.contains("compiled from its sources"), "{}", built.stderr);
+    let shown = fedwasm(&["--json", "plan", "inspect"]).arg(&file).ok().result();
+    assert!(shown["build"]["rustc"].as_str().unwrap().contains("std from its sources"), "{shown}");
+    // It trains to what the shipped plan does: the arithmetic is the plan's, not the compiler's.
+    let trained = |plan: &Path| {
+        let command = fedwasm(&["--json", "local", "--seed", "1", "--target", "benign", "--plan"]);
+        let command =
+            command.arg(plan).arg("--data").arg(crate::support::data("breast_cancer.csv"));
+        let out = tempfile::tempdir().unwrap();
+        command.arg("--out").arg(out.path()).ok().result()["params_sha256"].clone()
+    };
+    assert_eq!(trained(&file), trained(&plan()));
+}

@@ -10,6 +10,7 @@ use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::ComponentEncoder;
 
 use crate::cargo::{self, Package, TARGET};
+use crate::standard_library::StandardLibrary;
 use crate::{AdmissionError, Component, Provenance};
 
 /// The version of wit-component in this build, part of every digest.
@@ -58,7 +59,9 @@ pub enum BuildError {
     },
     /// The compiler cannot emit WebAssembly, and that could not be changed.
     #[error(
-        "the target {TARGET} is missing and could not be installed; run `rustup target add {TARGET}` in {}",
+        "the target {TARGET} is missing and could not be installed; \
+         run `rustup target add {TARGET}` in {}, or install its sources and a linker, on Debian \
+         `apt install rustc-web cargo-web rust-web-src lld`",
         dir.display()
     )]
     MissingTarget {
@@ -118,10 +121,12 @@ pub enum BuildError {
 /// # Errors
 /// [`BuildError`].
 pub fn build(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    cargo::ensure_target(dir, say)?;
+    let standard_library = StandardLibrary::ensure(dir, say)?;
     let package = cargo::package(dir)?;
-    let (rustc, commit, sysroot) = cargo::rustc(dir)?;
-    let library = compile(dir, &package, commit.as_deref(), &sysroot)?;
+    let (mut rustc, commit, sysroot) = cargo::rustc(dir)?;
+    rustc += &standard_library.version();
+    let flags = rust_flags(&package, commit.as_deref(), &sysroot);
+    let library = compile(dir, &package, &standard_library, &flags)?;
     let not_a_plan = |error| BuildError::NotAPlan { reason: format!("{error:#}") };
     let module = read(&library)?;
     let encoder = ComponentEncoder::default().validate(true);
@@ -153,8 +158,8 @@ enum Message {
 fn compile(
     dir: &Path,
     package: &Package,
-    commit: Option<&str>,
-    sysroot: &str,
+    standard_library: &StandardLibrary,
+    flags: &[String],
 ) -> Result<PathBuf, BuildError> {
     let mut command = cargo::cargo(dir);
     command.args(["build", "--release", "--locked", "--lib", "--target", TARGET]);
@@ -165,7 +170,8 @@ fn compile(
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
-    command.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(package, commit, sysroot).join("\x1f"));
+    standard_library.set(&mut command, package.has_remote);
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     let failed = |error: std::io::Error| BuildError::Tool {
         program: "cargo build".into(),
         reason: error.to_string(),

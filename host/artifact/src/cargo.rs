@@ -20,6 +20,8 @@ pub(crate) struct Package {
     pub(crate) workspace_root: PathBuf,
     /// (directory, name-version) of every package outside of the workspace.
     pub(crate) dependencies: Vec<(PathBuf, String)>,
+    /// Whether any package is not a directory of this machine.
+    pub(crate) has_remote: bool,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +81,7 @@ struct MetadataPackage {
     id: String,
     license: Option<String>,
     repository: Option<String>,
+    source: Option<String>,
     manifest_path: PathBuf,
 }
 
@@ -119,6 +122,7 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
         id: own.id.clone(),
         workspace_root: metadata.workspace_root.clone(),
         dependencies,
+        has_remote: metadata.packages.iter().any(|package| package.source.is_some()),
     };
     Ok((package, metadata))
 }
@@ -131,21 +135,6 @@ pub(crate) fn has_target(dir: &Path) -> Result<bool, BuildError> {
     Ok(libdir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
 }
 
-/// Makes sure that the compiler can emit WebAssembly. `say` is told before
-/// anything is installed.
-pub(crate) fn ensure_target(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
-    if has_target(dir)? {
-        return Ok(());
-    }
-    say(&format!("the target {TARGET} is missing; running `rustup target add {TARGET}`"));
-    let added =
-        command("rustup", dir).args(["target", "add", TARGET]).stdin(Stdio::null()).status();
-    match added {
-        Ok(status) if status.success() && has_target(dir)? => Ok(()),
-        _ => Err(BuildError::MissingTarget { dir: dir.to_owned() }),
-    }
-}
-
 /// Returns the output of `rustc --version`, the commit of the compiler and
 /// its system root.
 pub(crate) fn rustc(dir: &Path) -> Result<(String, Option<String>, String), BuildError> {
@@ -156,6 +145,14 @@ pub(crate) fn rustc(dir: &Path) -> Result<(String, Option<String>, String), Buil
     let version = verbose.lines().next().unwrap_or_default().to_owned();
     let sysroot = String::from_utf8_lossy(&sysroot).trim().to_owned();
     Ok((version, commit.map(str::to_owned), sysroot))
+}
+
+/// Returns the target that the compiler runs on.
+pub(crate) fn host(dir: &Path) -> Result<String, BuildError> {
+    let verbose = output(tool("RUSTC", "rustc", dir).arg("-vV"))?;
+    let verbose = String::from_utf8_lossy(&verbose);
+    let host = verbose.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.unwrap_or_default().to_owned())
 }
 
 /// A cargo that no setting of the surroundings can lead astray: the bytes of
@@ -182,7 +179,7 @@ fn tool(variable: &str, name: &str, dir: &Path) -> Command {
     }
 }
 
-fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(dir);
     command

@@ -7,11 +7,14 @@ mod cargo;
 mod inspect;
 mod provenance;
 mod source;
+mod standard_library;
 mod statement;
 mod structure;
 mod world;
 
 use std::path::Path;
+
+use crate::standard_library::StandardLibrary;
 
 pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
@@ -32,9 +35,9 @@ pub use world::Misfit;
 pub fn toolchain() -> Result<String, BuildError> {
     let here = Path::new(".");
     let (version, ..) = cargo::rustc(here)?;
-    match cargo::has_target(here)? {
-        true => Ok(version),
-        false => Err(BuildError::MissingTarget { dir: here.to_owned() }),
+    match StandardLibrary::find(here)? {
+        Some(found) => Ok(version + &found.version()),
+        None => Err(BuildError::MissingTarget { dir: here.to_owned() }),
     }
 }
 
