@@ -19,6 +19,7 @@ mod job;
 mod limits;
 mod local;
 mod plan;
+mod plan_test;
 mod receipts;
 mod resume;
 mod sandbox;

@@ -1,7 +1,8 @@
-//! `fedwasm plan`: build, inspect, sign and verify.
+//! `fedwasm plan`: build, inspect, test, sign and verify.
 
 mod registry;
 mod sign;
+mod test;
 mod verify;
 
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
         #[arg(long)]
         args: Option<PathBuf>,
     },
+    /// Try a plan: what every plan must keep, its gradient, and golden metrics.
+    Test(test::Args),
     /// Sign a plan: its exact bytes, and what is known of it.
     Sign(sign::Args),
     /// Say who signed a plan, what it asks for, and whether it is trusted.
@@ -56,6 +59,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
         Command::Build { dir, reproduce: Some(file), .. } => reproduce(&dir, &file, printer),
         Command::Build { dir, output, reproduce: None } => build(&dir, output, printer),
         Command::Inspect { file, args } => inspect(&file, args, printer),
+        Command::Test(args) => test::run(args, printer),
         Command::Sign(args) => sign::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Push(args) => registry::push(args, printer).await,
