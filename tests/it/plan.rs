@@ -80,9 +80,20 @@ fn inspect_shows_what_a_plan_is_and_asks_for() {
             "aggregator.scaffold",
         ]
     );
+    let sizes = |key: &str| shown["sizes"][key].as_u64().unwrap();
+    let (code, data) = (sizes("code_bytes"), sizes("data_bytes"));
+    assert!(code > 10_000 && data > 1_000 && code + data < sizes("module_bytes"), "{shown}");
+    let parts = sizes("module_bytes") + sizes("custom_bytes");
+    assert!(sizes("module_bytes") < bytes.len() as u64 && parts > bytes.len() as u64 * 9 / 10);
+    assert_eq!(sizes("memory_bytes") % 65_536, 0);
+    let capabilities = shown["capabilities"].as_array().unwrap();
+    assert_eq!(capabilities.len(), imports.len());
+    assert!(capabilities.iter().all(|c| !c["words"].as_str().unwrap().contains("no words")));
     let lock = std::fs::read(root().join("plugins/Cargo.lock")).unwrap();
     assert_eq!(shown["build"]["lock_sha256"], fedwasm_protocol::Digest::of(&lock).to_string());
     let text = fedwasm(&["plan", "inspect"]).arg(plan()).ok().stdout;
+    assert!(text.contains("can         name values of the contract (fedwasm:"), "{text}");
+    assert!(text.contains("draw randomness that follows from the seed"), "{text}");
     assert!(text.contains("optimizer.lr: a real number (default 0.01)"), "{text}");
 }
 

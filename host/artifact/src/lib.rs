@@ -6,6 +6,7 @@ mod build;
 mod cargo;
 mod inspect;
 mod provenance;
+mod sizes;
 mod source;
 mod standard_library;
 mod statement;
@@ -20,6 +21,7 @@ pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
 pub use inspect::Inspection;
 pub use provenance::Provenance;
+pub use sizes::Sizes;
 pub use source::{Package, Source, source};
 pub use statement::{PREDICATE_TYPE, Predicate, Statement, StatementError};
 pub use structure::{
