@@ -9,6 +9,7 @@ mod attacks;
 mod cli;
 mod demo;
 mod docs;
+mod errors;
 mod fake;
 mod faults;
 mod federation;

@@ -49,6 +49,16 @@ pub enum BuildError {
         /// What is wrong.
         reason: String,
     },
+    /// The versions of its dependencies are not fixed.
+    #[error(
+        "{}: there is no Cargo.lock, and the bytes of a plan follow from it\n\
+         help: run `cargo generate-lockfile` there, and keep the file with the sources",
+        dir.display()
+    )]
+    NoLock {
+        /// Where the plan is.
+        dir: PathBuf,
+    },
     /// A tool is absent or failed.
     #[error("`{program}` failed: {reason}")]
     Tool {
@@ -59,9 +69,9 @@ pub enum BuildError {
     },
     /// The compiler cannot emit WebAssembly, and that could not be changed.
     #[error(
-        "the target {TARGET} is missing and could not be installed; \
-         run `rustup target add {TARGET}` in {}, or install its sources and a linker, on Debian \
-         `apt install rustc-web cargo-web rust-web-src lld`",
+        "the target {TARGET} is missing and could not be installed\n\
+         help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
+         `apt install rustc-web cargo-web rust-web-src lld` on Debian",
         dir.display()
     )]
     MissingTarget {
@@ -80,10 +90,16 @@ pub enum BuildError {
         reason: String,
     },
     /// The crate is no plan.
-    #[error("the crate builds no WebAssembly library; set `crate-type = [\"cdylib\"]` under [lib]")]
+    #[error(
+        "the crate builds no WebAssembly library\n\
+         help: set `crate-type = [\"cdylib\"]` under [lib] in Cargo.toml"
+    )]
     NoLibrary,
     /// The library does not implement the contract.
-    #[error("the library is no training plan: {reason}")]
+    #[error(
+        "the library is no training plan: {reason}\n\
+         help: implement `TrainingPlan` and end lib.rs with `export!(MyPlan);`"
+    )]
     NotAPlan {
         /// What wit-component says.
         reason: String,

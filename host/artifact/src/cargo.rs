@@ -98,6 +98,10 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
     let mut command = cargo(dir);
     command.args(["metadata", "--format-version=1", "--locked", "--filter-platform", TARGET]);
     command.arg("--manifest-path").arg(&manifest);
+    let has_lock = dir_and_parents(&manifest).any(|dir| dir.join("Cargo.lock").is_file());
+    if !has_lock {
+        return Err(BuildError::NoLock { dir: dir.to_owned() });
+    }
     let output = output(command.stderr(Stdio::inherit()))?;
     let metadata: Metadata = serde_json::from_slice(&output)
         .map_err(|error| BuildError::Cargo { call: "metadata", reason: error.to_string() })?;
@@ -125,6 +129,11 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
         has_remote: metadata.packages.iter().any(|package| package.source.is_some()),
     };
     Ok((package, metadata))
+}
+
+/// Where cargo may find the workspace of a manifest.
+fn dir_and_parents(manifest: &Path) -> impl Iterator<Item = &Path> {
+    manifest.ancestors().skip(1)
 }
 
 /// Whether the compiler can emit WebAssembly.

@@ -2,6 +2,7 @@
 
 mod command_error;
 mod commands;
+mod diagnosis;
 mod printer;
 mod progress;
 mod stop;

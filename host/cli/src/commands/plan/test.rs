@@ -23,7 +23,7 @@ pub(crate) struct Args {
     file: PathBuf,
     /// A file with [model] and [limits], such as that of an experiment.
     #[arg(long)]
-    args: Option<PathBuf>,
+    pub(super) args: Option<PathBuf>,
     /// Rows to try the plan on: a CSV file with a header. Drawn if none.
     #[arg(long)]
     data: Option<PathBuf>,
