@@ -20,6 +20,7 @@ mod job;
 mod limits;
 mod local;
 mod plan;
+mod plan_new;
 mod plan_test;
 mod receipts;
 mod resume;

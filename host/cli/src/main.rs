@@ -6,6 +6,7 @@ mod diagnosis;
 mod printer;
 mod progress;
 mod stop;
+mod template;
 
 use std::io::Write as _;
 use std::process::ExitCode;

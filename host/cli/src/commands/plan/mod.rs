@@ -1,6 +1,7 @@
-//! `fedwasm plan`: build, inspect, test, sign and verify.
+//! `fedwasm plan`: new, build, inspect, test, sign and verify.
 
 mod inspect;
+mod new;
 mod registry;
 mod sign;
 mod test;
@@ -21,6 +22,8 @@ pub(crate) use verify::judge;
 /// Build and inspect training plans.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make the crate of a new plan, with all that it is built from.
+    New(new::Args),
     /// Compile a plan crate to a component, the same bytes on every machine.
     Build {
         /// The directory of the plan crate.
@@ -55,6 +58,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
+        Command::New(args) => new::run(&args, printer),
         Command::Build { dir, reproduce: Some(file), .. } => reproduce(&dir, &file, printer),
         Command::Build { dir, output, reproduce: None } => build(&dir, output, printer),
         Command::Inspect { file, args } => {
