@@ -177,3 +177,19 @@ fn a_compiler_without_rustup_builds_plans_offline() {
     };
     assert_eq!(trained(&file), trained(&plan()));
 }
+
+#[test]
+fn doctor_says_what_to_install_for_building_plans() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("no-rustc");
+    let doctor = |json: &[&str]| fedwasm(json).arg("doctor").env("RUSTC", none.to_str().unwrap());
+    let ended = doctor(&["--json"]).run();
+    let result = ended.result();
+    let findings = result["findings"].as_array().unwrap();
+    let building = findings.iter().find(|finding| finding["what"] == "building plans").unwrap();
+    assert_eq!(building["ok"], false);
+    assert!(building["help"].as_str().unwrap().contains("apt install rustc-web"), "{building}");
+    let text = doctor(&[]).run().stdout;
+    assert!(text.contains("no-rustc` here, which compiles plans\n"), "{text}");
+    assert!(text.contains("= help: install Rust with rustup (https://rustup.rs)"), "{text}");
+}

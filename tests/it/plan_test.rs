@@ -109,3 +109,27 @@ fn golden_metrics_are_written_compared_and_missed() {
     let ended = run(&[]).run();
     assert!(ended.code == 2 && ended.stderr.contains("unknown field"), "{}", ended.stderr);
 }
+
+/// Whatever a plan does, the suite ends, and says which check it was.
+#[test]
+fn plans_that_misbehave_fail_and_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = dir.path().join("args.toml");
+    for (deed, said) in [
+        ("none", "training left `linear.weight`, `linear.bias` as it was"),
+        ("loop", "exceeded its deadline"),
+        ("hoard", "ran out of memory"),
+        ("recurse", "exhausted its stack"),
+        ("panic", "panicked at misbehaves/src/lib.rs:"),
+        ("divide", "attempt to divide by zero"),
+        ("infinite", "`linear.weight` is not finite"),
+        ("narrow", "predictions"),
+    ] {
+        let limits = "[limits]\nmemory_bytes_max = 33554432\ntime_ms_max = 300\n";
+        std::fs::write(&args, format!("[model]\ndeed = \"{deed}\"\n{limits}")).unwrap();
+        let command = fedwasm(&["plan", "test"]).arg(crate::support::misbehaves());
+        let ended = command.arg("--args").arg(&args).run();
+        assert_eq!(ended.code, 4, "{deed}: {ended:?}");
+        assert!(ended.stdout.contains(said), "{deed}: {}", ended.stdout);
+    }
+}

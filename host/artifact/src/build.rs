@@ -59,7 +59,17 @@ pub enum BuildError {
         /// Where the plan is.
         dir: PathBuf,
     },
-    /// A tool is absent or failed.
+    /// A tool is absent.
+    #[error(
+        "there is no `{program}` here, which compiles plans\n\
+         help: install Rust with rustup (https://rustup.rs), or on Debian \
+         `apt install rustc-web cargo-web rust-web-src lld`"
+    )]
+    NoTool {
+        /// The program.
+        program: String,
+    },
+    /// A tool failed.
     #[error("`{program}` failed: {reason}")]
     Tool {
         /// The program.
@@ -188,10 +198,7 @@ fn compile(
     }
     standard_library.set(&mut command, package.has_remote);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    let failed = |error: std::io::Error| BuildError::Tool {
-        program: "cargo build".into(),
-        reason: error.to_string(),
-    };
+    let failed = |error| cargo::failed("cargo build", &error);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut library = None;
     if let Some(stdout) = child.stdout.take() {

@@ -196,12 +196,20 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Comma
 
 fn output(command: &mut Command) -> Result<Vec<u8>, BuildError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let failed = |reason: String| BuildError::Tool { program: program.clone(), reason };
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(&program, &error))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(format!("{}\n{}", output.status, stderr.trim())));
+        let reason = format!("{}\n{}", output.status, stderr.trim());
+        return Err(BuildError::Tool { program, reason });
     }
     Ok(output.stdout)
+}
+
+/// A program that did not start, or could not be talked to.
+pub(crate) fn failed(program: &str, error: &std::io::Error) -> BuildError {
+    let program = program.to_owned();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => BuildError::NoTool { program },
+        _ => BuildError::Tool { program, reason: error.to_string() },
+    }
 }

@@ -13,8 +13,6 @@ mod statement;
 mod structure;
 mod world;
 
-use std::path::Path;
-
 use crate::standard_library::StandardLibrary;
 
 pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
@@ -35,11 +33,11 @@ pub use world::Misfit;
 /// # Errors
 /// [`BuildError`].
 pub fn toolchain() -> Result<String, BuildError> {
-    let here = Path::new(".");
-    let (version, ..) = cargo::rustc(here)?;
-    match StandardLibrary::find(here)? {
+    let here = std::env::current_dir().unwrap_or_else(|_| ".".into());
+    let (version, ..) = cargo::rustc(&here)?;
+    match StandardLibrary::find(&here)? {
         Some(found) => Ok(version + &found.version()),
-        None => Err(BuildError::MissingTarget { dir: here.to_owned() }),
+        None => Err(BuildError::MissingTarget { dir: here }),
     }
 }
 

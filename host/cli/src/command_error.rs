@@ -68,7 +68,7 @@ impl From<fedwasm_artifact::BuildError> for CommandError {
         use fedwasm_artifact::BuildError as E;
         let code = match &error {
             E::NoPlan { .. } | E::NoLibrary | E::Metadata { .. } | E::MissingTarget { .. } => USAGE,
-            E::OtherLock { .. } | E::NoLock { .. } => USAGE,
+            E::OtherLock { .. } | E::NoLock { .. } | E::NoTool { .. } => USAGE,
             E::NotAPlan { .. } | E::Admission(_) => PLAN_REFUSED,
             _ => FAILED,
         };
