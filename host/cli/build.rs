@@ -76,7 +76,7 @@ fn standalone(mut manifest: Table, workspace: &Table) -> Result<Table, Box<dyn E
             *value = dependency.into();
         }
     }
-    for key in ["lints", "dev-dependencies"] {
+    for key in ["lints", "dev-dependencies", "test", "bench", "example"] {
         manifest.remove(key);
     }
     Ok(manifest)
@@ -91,8 +91,10 @@ fn files(dir: &Path) -> Result<String, Box<dyn Error>> {
         for entry in std::fs::read_dir(&next)? {
             let path = entry?.path();
             let name = path.strip_prefix(dir)?.to_str().ok_or("a name that is not UTF-8")?;
-            // Older contracts lie beside the one that is spoken.
-            let skipped = ["target", "Cargo.toml", "Cargo.lock", "released"].contains(&name);
+            // What builds a plan, and no more; older contracts lie beside the one that is spoken.
+            let skipped =
+                ["target", "Cargo.toml", "Cargo.lock", "tests", "benches", "examples", "released"]
+                    .contains(&name);
             match path.is_dir() {
                 _ if skipped => {}
                 true => left.push(path),
