@@ -1,7 +1,8 @@
 //! The checks, in the order in which they run.
 
 use fedwasm_params::Params;
-use fedwasm_sandbox::{Error, Outcome, Profile, Task, TensorSpec};
+use fedwasm_protocol::{Arguments, Value};
+use fedwasm_sandbox::{Argument, Default, Error, FaultKind, Outcome, Profile, Task, TensorSpec};
 
 use super::Verdict::{Failed, NotApplicable, Passed};
 use super::{Suite, Verdict, gradient, n_classes};
@@ -33,7 +34,7 @@ pub(super) const ALL: &[(&str, Run)] = &[
 ];
 
 fn declares_twice(suite: &Suite) -> Result<Verdict, Error> {
-    let again = suite.other(Profile::Standard, Default::default())?;
+    let again = suite.other(Profile::Standard, Arguments::new())?;
     let (first, second) = (suite.session.declaration(), again.declaration());
     let same = first == second
         && suite.plan().metadata().arguments == again.described().metadata().arguments;
@@ -104,7 +105,7 @@ fn train_twice(suite: &Suite) -> Result<Verdict, Error> {
 }
 
 fn train_strict(suite: &Suite) -> Result<Verdict, Error> {
-    let strict = suite.other(Profile::Strict, Default::default())?;
+    let strict = suite.other(Profile::Strict, Arguments::new())?;
     let seed = suite.options.random_seed;
     let (model, batches) = (suite.init(seed)?, suite.batches());
     let first = suite.train_in(&strict, model, seed, &batches)?;
@@ -142,18 +143,47 @@ fn trains_on(suite: &Suite, batches: &[usize]) -> Result<Verdict, Error> {
     Ok(failed.unwrap_or_else(|| Passed(String::new())))
 }
 
+/// With the arguments as they are, and with each switch of the plan turned on: state and auxiliary
+/// variables often hang on one.
 fn train_writes(suite: &Suite) -> Result<Verdict, Error> {
-    let declared = suite.session.declaration();
-    if declared.state.is_empty() && declared.aux_out.is_empty() {
-        return Ok(NotApplicable("with these arguments the plan declares none".into()));
+    let arguments = suite.plan().metadata().arguments.iter();
+    let off = |argument: &&Argument| argument.default == Default::Value(Value::Boolean(false));
+    let switches = arguments.filter(off).map(|argument| Some(argument.name.as_str()));
+    let (mut n, mut tried) = (0, Vec::new());
+    for switch in [None].into_iter().chain(switches) {
+        let given = switch.map(|name| (name.to_owned(), Value::Boolean(true)));
+        let session = match suite.other(Profile::Standard, given.into_iter().collect()) {
+            // A switch may need other arguments, which only the author knows.
+            Err(Error::Fault(fault))
+                if switch.is_some() && fault.kind == FaultKind::InvalidArgument =>
+            {
+                continue;
+            }
+            session => session?,
+        };
+        let declared = session.declaration();
+        let (state, aux_out) = (declared.state.len(), declared.aux_out.len());
+        if state + aux_out == 0 {
+            continue;
+        }
+        let seed = suite.options.random_seed;
+        let outcome = suite.train_in(&session, suite.init(seed)?, seed, &suite.batches())?;
+        for (name, tensor) in outcome.state.iter().chain(outcome.aux_out.iter()) {
+            if !tensor.is_finite() {
+                return Ok(Failed(format!("`{name}` is not finite")));
+            }
+            if tensor.data().iter().all(|byte| *byte == 0) {
+                let with = switch.map_or(String::new(), |name| format!(" with {name} = true"));
+                return Ok(Failed(format!("`{name}` is still all zeros after training{with}")));
+            }
+        }
+        n += state + aux_out;
+        tried.extend(switch);
     }
-    let outcome = suite.train(suite.options.random_seed, &suite.batches())?;
-    let of_state = outcome.state.iter().chain(outcome.aux_out.iter());
-    let blank = |tensor: &fedwasm_params::Tensor| tensor.data().iter().all(|byte| *byte == 0);
-    let left: Vec<&str> = of_state.filter(|(_, t)| blank(t)).map(|(name, _)| name).collect();
-    Ok(match left[..] {
-        [] => Passed(format!("{} tensors", declared.state.len() + declared.aux_out.len())),
-        _ => Failed(format!("`{}` is still all zeros after training", left.join("`, `"))),
+    Ok(match n {
+        0 => NotApplicable("the plan declares none".into()),
+        _ if tried.is_empty() => Passed(format!("{n} tensors")),
+        _ => Passed(format!("{n} tensors, with {}", tried.join(", "))),
     })
 }
 
