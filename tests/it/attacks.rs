@@ -428,6 +428,8 @@ fn hostile_repository(roster: std::path::PathBuf, how: Hostile) -> (String, Arc<
                 while let Ok(n @ 1..) = stream.read(&mut head) {
                     let head = String::from_utf8_lossy(&head[..n]).into_owned();
                     let ok = "HTTP/1.1 200 OK\r\n";
+                    // As long as the plan that was announced.
+                    let size = std::fs::metadata(crate::support::plan()).unwrap().len();
                     let answer = match how {
                         _ if head.contains("/federation/roster") => {
                             let roster = std::fs::read(&roster).unwrap();
@@ -438,11 +440,11 @@ fn hostile_repository(roster: std::path::PathBuf, how: Hostile) -> (String, Arc<
                         Hostile::Redirects => format!(
                             "HTTP/1.1 302 Found\r\nlocation: http://{place}/\r\ncontent-length: 0\r\n\r\n"
                         ),
-                        Hostile::Endless => format!("{ok}content-length: 153704\r\n\r\n"),
+                        Hostile::Endless => format!("{ok}content-length: {size}\r\n\r\n"),
                         Hostile::EndlessUnannounced => format!("{ok}connection: close\r\n\r\n"),
                         Hostile::Oversized => format!("{ok}content-length: 99999999999\r\n\r\n"),
                         Hostile::Compressed => {
-                            format!("{ok}content-encoding: gzip\r\ncontent-length: 153704\r\n\r\n")
+                            format!("{ok}content-encoding: gzip\r\ncontent-length: {size}\r\n\r\n")
                         }
                     };
                     let _ = stream.write_all(answer.as_bytes());

@@ -80,9 +80,20 @@ fn inspect_shows_what_a_plan_is_and_asks_for() {
             "aggregator.scaffold",
         ]
     );
+    let sizes = |key: &str| shown["sizes"][key].as_u64().unwrap();
+    let (code, data) = (sizes("code_bytes"), sizes("data_bytes"));
+    assert!(code > 10_000 && data > 1_000 && code + data < sizes("module_bytes"), "{shown}");
+    let parts = sizes("module_bytes") + sizes("custom_bytes");
+    assert!(sizes("module_bytes") < bytes.len() as u64 && parts > bytes.len() as u64 * 9 / 10);
+    assert_eq!(sizes("memory_bytes") % 65_536, 0);
+    let capabilities = shown["capabilities"].as_array().unwrap();
+    assert_eq!(capabilities.len(), imports.len());
+    assert!(capabilities.iter().all(|c| !c["words"].as_str().unwrap().contains("no words")));
     let lock = std::fs::read(root().join("plugins/Cargo.lock")).unwrap();
     assert_eq!(shown["build"]["lock_sha256"], fedwasm_protocol::Digest::of(&lock).to_string());
     let text = fedwasm(&["plan", "inspect"]).arg(plan()).ok().stdout;
+    assert!(text.contains("can         name values of the contract (fedwasm:"), "{text}");
+    assert!(text.contains("draw randomness that follows from the seed"), "{text}");
     assert!(text.contains("optimizer.lr: a real number (default 0.01)"), "{text}");
 }
 
@@ -122,4 +133,63 @@ fn missing_target_names_the_command() {
     let (said, error) = ended.stderr.split_once("error: ").unwrap();
     assert!(said.contains("running `rustup target add wasm32-unknown-unknown`"), "{said}");
     assert!(error.contains("run `rustup target add wasm32-unknown-unknown` in"), "{error}");
+}
+
+/// A site without rustup: Debian's compiler, the sources of the standard library and lld, in
+/// `FEDWASM_SYSTEM_RUST` or /usr.
+#[test]
+fn a_compiler_without_rustup_builds_plans_offline() {
+    let prefix = std::env::var("FEDWASM_SYSTEM_RUST").unwrap_or_else(|_| "/usr".into());
+    let bin = Path::new(&prefix).join("bin");
+    let needed = [
+        bin.join("rustc"),
+        bin.join("cargo"),
+        bin.join("wasm-ld"),
+        Path::new(&prefix).join("lib/rustlib/src/rust/library/vendor"),
+    ];
+    if let Some(missing) = needed.iter().find(|path| !path.exists()) {
+        eprintln!("SKIPPED: {} is not there", missing.display());
+        return;
+    }
+    let dir = copy_of_sources("system rust");
+    std::fs::remove_file(dir.join("../../rust-toolchain.toml")).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let with_system = |args: &[&str]| {
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        let command = fedwasm(args).env("PATH", &path).env("RUSTC", "rustc").env("CARGO", "cargo");
+        let home = home.path().to_str().unwrap();
+        command.env("CARGO_HOME", home).env("CARGO_NET_OFFLINE", "true")
+    };
+    let found = with_system(&["doctor"]).run().stdout;
+    assert!(found.contains("std from its sources"), "{found}");
+    let file = dir.join("plan.wasm");
+    let built = with_system(&["--json", "plan", "build"]).arg(&dir).arg("-o").arg(&file).ok();
+    assert!(built.stderr.contains("compiled from its sources"), "{}", built.stderr);
+    let shown = fedwasm(&["--json", "plan", "inspect"]).arg(&file).ok().result();
+    assert!(shown["build"]["rustc"].as_str().unwrap().contains("std from its sources"), "{shown}");
+    // It trains to what the shipped plan does: the arithmetic is the plan's, not the compiler's.
+    let trained = |plan: &Path| {
+        let command = fedwasm(&["--json", "local", "--seed", "1", "--target", "benign", "--plan"]);
+        let command =
+            command.arg(plan).arg("--data").arg(crate::support::data("breast_cancer.csv"));
+        let out = tempfile::tempdir().unwrap();
+        command.arg("--out").arg(out.path()).ok().result()["params_sha256"].clone()
+    };
+    assert_eq!(trained(&file), trained(&plan()));
+}
+
+#[test]
+fn doctor_says_what_to_install_for_building_plans() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("no-rustc");
+    let doctor = |json: &[&str]| fedwasm(json).arg("doctor").env("RUSTC", none.to_str().unwrap());
+    let ended = doctor(&["--json"]).run();
+    let result = ended.result();
+    let findings = result["findings"].as_array().unwrap();
+    let building = findings.iter().find(|finding| finding["what"] == "building plans").unwrap();
+    assert_eq!(building["ok"], false);
+    assert!(building["help"].as_str().unwrap().contains("apt install rustc-web"), "{building}");
+    let text = doctor(&[]).run().stdout;
+    assert!(text.contains("no-rustc` here, which compiles plans\n"), "{text}");
+    assert!(text.contains("= help: install Rust with rustup (https://rustup.rs)"), "{text}");
 }

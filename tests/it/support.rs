@@ -40,7 +40,8 @@ pub fn personal() -> &'static Path {
     PATH.get_or_init(|| guest("personal"))
 }
 
-fn guest(name: &str) -> PathBuf {
+/// Compiles a guest.
+pub fn guest(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.wasm"));
     let dir = root().join("tests/guests").join(name);
     fedwasm(&["plan", "build"]).arg(dir).arg("-o").arg(&path).ok();

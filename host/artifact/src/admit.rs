@@ -90,7 +90,10 @@ pub enum AdmissionError {
         names: Vec<String>,
     },
     /// Exports no plan.
-    #[error("the plan does not export `{CONTRACT}/plan@{CONTRACT_VERSION}`")]
+    #[error(
+        "the plan does not export `{CONTRACT}/plan@{CONTRACT_VERSION}`\n\
+         help: end the plan's lib.rs with `export!(MyPlan);`"
+    )]
     MissingExport,
     /// Its functions are not those of the contract.
     #[error(
@@ -102,7 +105,10 @@ pub enum AdmissionError {
         misfit: Misfit,
     },
     /// Built for another contract.
-    #[error("the plan was built for {CONTRACT}@{got}, this host speaks {CONTRACT_VERSION}")]
+    #[error(
+        "the plan was built for {CONTRACT}@{got}, this host speaks {CONTRACT_VERSION}\n\
+         help: build it again with the SDK of this version: `fedwasm plan build`"
+    )]
     OtherVersion {
         /// The plan's.
         got: String,

@@ -10,6 +10,7 @@ use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::ComponentEncoder;
 
 use crate::cargo::{self, Package, TARGET};
+use crate::standard_library::StandardLibrary;
 use crate::{AdmissionError, Component, Provenance};
 
 /// The version of wit-component in this build, part of every digest.
@@ -48,7 +49,27 @@ pub enum BuildError {
         /// What is wrong.
         reason: String,
     },
-    /// A tool is absent or failed.
+    /// The versions of its dependencies are not fixed.
+    #[error(
+        "{}: there is no Cargo.lock, and the bytes of a plan follow from it\n\
+         help: run `cargo generate-lockfile` there, and keep the file with the sources",
+        dir.display()
+    )]
+    NoLock {
+        /// Where the plan is.
+        dir: PathBuf,
+    },
+    /// A tool is absent.
+    #[error(
+        "there is no `{program}` here, which compiles plans\n\
+         help: install Rust with rustup (https://rustup.rs), or on Debian \
+         `apt install rustc-web cargo-web rust-web-src lld`"
+    )]
+    NoTool {
+        /// The program.
+        program: String,
+    },
+    /// A tool failed.
     #[error("`{program}` failed: {reason}")]
     Tool {
         /// The program.
@@ -58,7 +79,9 @@ pub enum BuildError {
     },
     /// The compiler cannot emit WebAssembly, and that could not be changed.
     #[error(
-        "the target {TARGET} is missing and could not be installed; run `rustup target add {TARGET}` in {}",
+        "the target {TARGET} is missing and could not be installed\n\
+         help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
+         `apt install rustc-web cargo-web rust-web-src lld` on Debian",
         dir.display()
     )]
     MissingTarget {
@@ -77,10 +100,16 @@ pub enum BuildError {
         reason: String,
     },
     /// The crate is no plan.
-    #[error("the crate builds no WebAssembly library; set `crate-type = [\"cdylib\"]` under [lib]")]
+    #[error(
+        "the crate builds no WebAssembly library\n\
+         help: set `crate-type = [\"cdylib\"]` under [lib] in Cargo.toml"
+    )]
     NoLibrary,
     /// The library does not implement the contract.
-    #[error("the library is no training plan: {reason}")]
+    #[error(
+        "the library is no training plan: {reason}\n\
+         help: implement `TrainingPlan` and end lib.rs with `export!(MyPlan);`"
+    )]
     NotAPlan {
         /// What wit-component says.
         reason: String,
@@ -118,10 +147,12 @@ pub enum BuildError {
 /// # Errors
 /// [`BuildError`].
 pub fn build(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
-    cargo::ensure_target(dir, say)?;
+    let standard_library = StandardLibrary::ensure(dir, say)?;
     let package = cargo::package(dir)?;
-    let (rustc, commit, sysroot) = cargo::rustc(dir)?;
-    let library = compile(dir, &package, commit.as_deref(), &sysroot)?;
+    let (mut rustc, commit, sysroot) = cargo::rustc(dir)?;
+    rustc += &standard_library.version();
+    let flags = rust_flags(&package, commit.as_deref(), &sysroot);
+    let library = compile(dir, &package, &standard_library, &flags)?;
     let not_a_plan = |error| BuildError::NotAPlan { reason: format!("{error:#}") };
     let module = read(&library)?;
     let encoder = ComponentEncoder::default().validate(true);
@@ -153,8 +184,8 @@ enum Message {
 fn compile(
     dir: &Path,
     package: &Package,
-    commit: Option<&str>,
-    sysroot: &str,
+    standard_library: &StandardLibrary,
+    flags: &[String],
 ) -> Result<PathBuf, BuildError> {
     let mut command = cargo::cargo(dir);
     command.args(["build", "--release", "--locked", "--lib", "--target", TARGET]);
@@ -165,11 +196,9 @@ fn compile(
     for setting in PROFILE {
         command.args(["--config", setting]);
     }
-    command.env("CARGO_ENCODED_RUSTFLAGS", rust_flags(package, commit, sysroot).join("\x1f"));
-    let failed = |error: std::io::Error| BuildError::Tool {
-        program: "cargo build".into(),
-        reason: error.to_string(),
-    };
+    standard_library.set(&mut command, package.has_remote);
+    command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+    let failed = |error| cargo::failed("cargo build", &error);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut library = None;
     if let Some(stdout) = child.stdout.take() {

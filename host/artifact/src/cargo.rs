@@ -20,6 +20,8 @@ pub(crate) struct Package {
     pub(crate) workspace_root: PathBuf,
     /// (directory, name-version) of every package outside of the workspace.
     pub(crate) dependencies: Vec<(PathBuf, String)>,
+    /// Whether any package is not a directory of this machine.
+    pub(crate) has_remote: bool,
 }
 
 #[derive(Deserialize)]
@@ -79,6 +81,7 @@ struct MetadataPackage {
     id: String,
     license: Option<String>,
     repository: Option<String>,
+    source: Option<String>,
     manifest_path: PathBuf,
 }
 
@@ -95,6 +98,10 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
     let mut command = cargo(dir);
     command.args(["metadata", "--format-version=1", "--locked", "--filter-platform", TARGET]);
     command.arg("--manifest-path").arg(&manifest);
+    let has_lock = dir_and_parents(&manifest).any(|dir| dir.join("Cargo.lock").is_file());
+    if !has_lock {
+        return Err(BuildError::NoLock { dir: dir.to_owned() });
+    }
     let output = output(command.stderr(Stdio::inherit()))?;
     let metadata: Metadata = serde_json::from_slice(&output)
         .map_err(|error| BuildError::Cargo { call: "metadata", reason: error.to_string() })?;
@@ -119,8 +126,14 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
         id: own.id.clone(),
         workspace_root: metadata.workspace_root.clone(),
         dependencies,
+        has_remote: metadata.packages.iter().any(|package| package.source.is_some()),
     };
     Ok((package, metadata))
+}
+
+/// Where cargo may find the workspace of a manifest.
+fn dir_and_parents(manifest: &Path) -> impl Iterator<Item = &Path> {
+    manifest.ancestors().skip(1)
 }
 
 /// Whether the compiler can emit WebAssembly.
@@ -129,21 +142,6 @@ pub(crate) fn has_target(dir: &Path) -> Result<bool, BuildError> {
     let libdir = output(rustc.args(["--print", "target-libdir", "--target", TARGET]))?;
     let libdir = PathBuf::from(String::from_utf8_lossy(&libdir).trim());
     Ok(libdir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
-}
-
-/// Makes sure that the compiler can emit WebAssembly. `say` is told before
-/// anything is installed.
-pub(crate) fn ensure_target(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<(), BuildError> {
-    if has_target(dir)? {
-        return Ok(());
-    }
-    say(&format!("the target {TARGET} is missing; running `rustup target add {TARGET}`"));
-    let added =
-        command("rustup", dir).args(["target", "add", TARGET]).stdin(Stdio::null()).status();
-    match added {
-        Ok(status) if status.success() && has_target(dir)? => Ok(()),
-        _ => Err(BuildError::MissingTarget { dir: dir.to_owned() }),
-    }
 }
 
 /// Returns the output of `rustc --version`, the commit of the compiler and
@@ -156,6 +154,14 @@ pub(crate) fn rustc(dir: &Path) -> Result<(String, Option<String>, String), Buil
     let version = verbose.lines().next().unwrap_or_default().to_owned();
     let sysroot = String::from_utf8_lossy(&sysroot).trim().to_owned();
     Ok((version, commit.map(str::to_owned), sysroot))
+}
+
+/// Returns the target that the compiler runs on.
+pub(crate) fn host(dir: &Path) -> Result<String, BuildError> {
+    let verbose = output(tool("RUSTC", "rustc", dir).arg("-vV"))?;
+    let verbose = String::from_utf8_lossy(&verbose);
+    let host = verbose.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.unwrap_or_default().to_owned())
 }
 
 /// A cargo that no setting of the surroundings can lead astray: the bytes of
@@ -182,7 +188,7 @@ fn tool(variable: &str, name: &str, dir: &Path) -> Command {
     }
 }
 
-fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(dir);
     command
@@ -190,12 +196,20 @@ fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Command {
 
 fn output(command: &mut Command) -> Result<Vec<u8>, BuildError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let failed = |reason: String| BuildError::Tool { program: program.clone(), reason };
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(&program, &error))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        return Err(failed(format!("{}\n{}", output.status, stderr.trim())));
+        let reason = format!("{}\n{}", output.status, stderr.trim());
+        return Err(BuildError::Tool { program, reason });
     }
     Ok(output.stdout)
+}
+
+/// A program that did not start, or could not be talked to.
+pub(crate) fn failed(program: &str, error: &std::io::Error) -> BuildError {
+    let program = program.to_owned();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => BuildError::NoTool { program },
+        _ => BuildError::Tool { program, reason: error.to_string() },
+    }
 }

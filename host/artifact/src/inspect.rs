@@ -3,7 +3,7 @@
 use fedwasm_protocol::printable;
 use serde::Serialize;
 
-use crate::{CONTRACT, Component, Provenance};
+use crate::{CONTRACT, Component, Provenance, Sizes};
 
 /// What is in a component, without running it.
 #[derive(Clone, Debug, Serialize)]
@@ -12,6 +12,8 @@ pub struct Inspection {
     pub plan_sha256: fedwasm_protocol::Digest,
     /// Length in bytes.
     pub size: u64,
+    /// What the bytes are spent on.
+    pub sizes: Sizes,
     /// Package and version of the contract that it was built for.
     pub world: String,
     /// Name in the component's metadata.
@@ -41,6 +43,7 @@ impl Component {
         Inspection {
             plan_sha256: self.digest(),
             size: self.blob().size,
+            sizes: Sizes::of(self.bytes()),
             world: format!("{CONTRACT}@{}", version.map_or("?", |(_, version)| version)),
             name: text(metadata.and_then(|m| m.name.clone())),
             version: text(metadata.and_then(|m| Some(m.version.as_ref()?.to_string()))),

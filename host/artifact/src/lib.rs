@@ -6,17 +6,20 @@ mod build;
 mod cargo;
 mod inspect;
 mod provenance;
+mod sizes;
 mod source;
+mod standard_library;
 mod statement;
 mod structure;
 mod world;
 
-use std::path::Path;
+use crate::standard_library::StandardLibrary;
 
 pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
 pub use inspect::Inspection;
 pub use provenance::Provenance;
+pub use sizes::Sizes;
 pub use source::{Package, Source, source};
 pub use statement::{PREDICATE_TYPE, Predicate, Statement, StatementError};
 pub use structure::{
@@ -30,11 +33,11 @@ pub use world::Misfit;
 /// # Errors
 /// [`BuildError`].
 pub fn toolchain() -> Result<String, BuildError> {
-    let here = Path::new(".");
-    let (version, ..) = cargo::rustc(here)?;
-    match cargo::has_target(here)? {
-        true => Ok(version),
-        false => Err(BuildError::MissingTarget { dir: here.to_owned() }),
+    let here = std::env::current_dir().unwrap_or_else(|_| ".".into());
+    let (version, ..) = cargo::rustc(&here)?;
+    match StandardLibrary::find(&here)? {
+        Some(found) => Ok(version + &found.version()),
+        None => Err(BuildError::MissingTarget { dir: here }),
     }
 }
 

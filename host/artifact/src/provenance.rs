@@ -16,7 +16,8 @@ pub struct Provenance {
     pub sources_sha256: Digest,
     /// SHA-256 of its `Cargo.lock`.
     pub lock_sha256: Digest,
-    /// The compiler, as `rustc --version` prints it.
+    /// The compiler, as `rustc --version` prints it; where it compiled the standard library with
+    /// the plan, that and the linker.
     pub rustc: String,
     /// The version of wit-component.
     pub wit_component: String,

@@ -1,8 +1,12 @@
 //! From errors of the libraries to a message, a hint and an exit code.
 
+use std::path::Path;
+
 use fedwasm_protocol::Reason;
 use fedwasm_researcher::AggregateError;
 use fedwasm_sandbox::FaultKind;
+
+use crate::diagnosis::{self, Diagnosis};
 
 /// The run failed.
 pub(crate) const FAILED: u8 = 1;
@@ -19,12 +23,33 @@ pub(crate) const NODES: u8 = 5;
 #[derive(Debug)]
 pub(crate) struct CommandError {
     pub(crate) code: u8,
+    /// What happened, in one or more lines.
     pub(crate) message: String,
+    /// Where; lines of a source under it.
+    pub(crate) place: Option<String>,
+    /// What to do.
+    pub(crate) help: Option<String>,
+    /// The argument that is wrong.
+    argument: Option<String>,
 }
 
 impl CommandError {
     pub(crate) fn new(code: u8, message: impl std::fmt::Display) -> Self {
-        Self { code, message: message.to_string() }
+        let message = message.to_string();
+        // Errors of libraries may say what to do in a line of its own.
+        let (message, help) = match message.split_once("\nhelp: ") {
+            Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
+            None => (message, None),
+        };
+        Self { code, message, place: None, help, argument: None }
+    }
+
+    /// Shows the line of `file` that gives the wrong argument, if it does.
+    pub(crate) fn in_file(mut self, file: Option<&Path>) -> Self {
+        if let (None, Some(argument), Some(file)) = (&self.place, &self.argument, file) {
+            self.place = diagnosis::in_toml(file, argument);
+        }
+        self
     }
 }
 
@@ -43,7 +68,7 @@ impl From<fedwasm_artifact::BuildError> for CommandError {
         use fedwasm_artifact::BuildError as E;
         let code = match &error {
             E::NoPlan { .. } | E::NoLibrary | E::Metadata { .. } | E::MissingTarget { .. } => USAGE,
-            E::OtherLock { .. } => USAGE,
+            E::OtherLock { .. } | E::NoLock { .. } | E::NoTool { .. } => USAGE,
             E::NotAPlan { .. } | E::Admission(_) => PLAN_REFUSED,
             _ => FAILED,
         };
@@ -53,13 +78,18 @@ impl From<fedwasm_artifact::BuildError> for CommandError {
 
 impl From<fedwasm_sandbox::Error> for CommandError {
     fn from(error: fedwasm_sandbox::Error) -> Self {
-        Self::new(sandbox_code(&error), error)
+        let Diagnosis { place, help, argument } = diagnosis::of(&error);
+        let of_message = Self::new(sandbox_code(&error), error);
+        Self { place, help: of_message.help.or(help), argument, ..of_message }
     }
 }
 
 impl From<fedwasm_training::Error> for CommandError {
     fn from(error: fedwasm_training::Error) -> Self {
-        Self::new(training_code(&error), error)
+        match error {
+            fedwasm_training::Error::Sandbox(error) => error.into(),
+            error => Self::new(USAGE, error),
+        }
     }
 }
 
@@ -147,13 +177,5 @@ fn sandbox_code(error: &fedwasm_sandbox::Error) -> u8 {
         E::Fault(_) => PLAN_FAILED,
         E::Argument(_) | E::Params { .. } => USAGE,
         _ => FAILED,
-    }
-}
-
-fn training_code(error: &fedwasm_training::Error) -> u8 {
-    use fedwasm_training::Error as E;
-    match error {
-        E::Sandbox(error) => sandbox_code(error),
-        _ => USAGE,
     }
 }

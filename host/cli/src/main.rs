@@ -2,9 +2,11 @@
 
 mod command_error;
 mod commands;
+mod diagnosis;
 mod printer;
 mod progress;
 mod stop;
+mod template;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -52,8 +52,21 @@ impl Printer {
 
     /// Writes why the command failed.
     pub(crate) fn error(&self, error: &CommandError) {
-        self.event("error", &json!({ "message": error.message, "exit_code": error.code }));
-        self.note(format!("error: {}", error.message));
+        let CommandError { code, message, place, help, .. } = error;
+        let mut fields = json!({ "message": message, "exit_code": code });
+        for (key, text) in [("place", place), ("help", help)] {
+            if let Some(text) = text {
+                fields[key] = json!(text);
+            }
+        }
+        self.event("error", &fields);
+        self.note(format!("error: {message}"));
+        if let Some(place) = place {
+            self.note(format!(" --> {place}"));
+        }
+        if let Some(help) = help {
+            self.note(format!("  = help: {help}"));
+        }
     }
 }
 

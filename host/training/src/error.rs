@@ -11,7 +11,11 @@ pub enum Error {
     #[error(transparent)]
     Sandbox(#[from] fedwasm_sandbox::Error),
     /// The plan wants other columns than there are.
-    #[error("the plan takes {expected} input columns, the dataset gives {got}")]
+    #[error(
+        "the plan takes {expected} input columns, the dataset gives {got}\n\
+         help: name the columns with `inputs` under [data], or leave out the model argument that \
+         counts them: most plans take it from the data"
+    )]
     Inputs {
         /// Columns that the plan declares.
         expected: u64,

@@ -3,6 +3,7 @@
 //! code that runs a plan on data: nodes, the local job and `evaluate` all call
 //! it, so they cannot differ.
 
+mod contract;
 mod error;
 mod examples;
 mod loader;
@@ -11,6 +12,7 @@ mod preprocessing;
 mod round;
 mod shuffle;
 
+pub use contract::{Check, ROWS_MAX, Suite, SuiteOptions, TestRows, Verdict};
 pub use error::Error;
 pub use examples::{Examples, facts};
 pub use preprocessing::{ColumnScale, Preprocessing};

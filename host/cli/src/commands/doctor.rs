@@ -14,6 +14,8 @@ struct Finding {
     /// What is missing; none if nothing is.
     missing: Option<String>,
     detail: String,
+    /// What to do about it.
+    help: Option<String>,
 }
 
 impl Finding {
@@ -22,7 +24,7 @@ impl Finding {
             Ok(detail) => (detail, None),
             Err(missing) => (String::new(), Some(missing)),
         };
-        Self { what: what.to_owned(), missing, detail }
+        Self { what: what.to_owned(), missing, detail, help: None }
     }
 }
 
@@ -56,18 +58,24 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
         Err(error) => findings.push(Finding::new("worker", Err(error.to_string()))),
     }
     findings.push(Finding::new("compiled plans", cache(options)));
-    let toolchain = fedwasm_artifact::toolchain().map_err(|error| error.to_string());
-    findings.push(Finding::new("building plans", toolchain));
-    for Finding { what, missing, detail } in &findings {
+    let toolchain = fedwasm_artifact::toolchain().map_err(CommandError::from);
+    let help = toolchain.as_ref().err().and_then(|error| error.help.clone());
+    let toolchain = Finding::new("building plans", toolchain.map_err(|error| error.message));
+    findings.push(Finding { help, ..toolchain });
+    for Finding { what, missing, detail, help } in &findings {
         match missing {
             Some(missing) => printer.line(format!("missing  {what:<22} {missing}")),
             None => printer.line(format!("ok       {what:<22} {detail}")),
         }
+        if let Some(help) = help {
+            printer.line(format!("{:<32}= help: {help}", ""));
+        }
     }
     let all: Vec<Value> = findings
         .iter()
-        .map(|Finding { what, missing, detail }| {
-            json!({ "what": what, "ok": missing.is_none(), "detail": missing.as_ref().unwrap_or(detail) })
+        .map(|Finding { what, missing, detail, help }| {
+            let detail = missing.as_ref().unwrap_or(detail);
+            json!({ "what": what, "ok": missing.is_none(), "detail": detail, "help": help })
         })
         .collect();
     printer.event("result", &json!({ "findings": all }));

@@ -48,6 +48,13 @@ pub(crate) struct Args {
     out: Option<PathBuf>,
 }
 
+impl Args {
+    /// The file of --args.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.args.clone()
+    }
+}
+
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let (cancel, bar) = (Cancel::new(), bar());
     let mut options = options(&args, printer)?;

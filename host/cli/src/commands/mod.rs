@@ -72,7 +72,10 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
         match command {
             Command::Demo(args) => demo::run(args, printer).await,
             Command::Plan(command) => plan::run(command, printer).await,
-            Command::Local(args) => local::run(args, printer).await,
+            Command::Local(args) => {
+                let file = args.file();
+                local::run(args, printer).await.map_err(|error| error.in_file(file.as_deref()))
+            }
             Command::Evaluate(args) => evaluate::run(args, printer),
             Command::Network(command) => network::run(command, printer).await,
             Command::Node(command) => node::run(command, printer).await,

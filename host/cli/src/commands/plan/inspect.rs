@@ -1,0 +1,148 @@
+//! `fedwasm plan inspect`.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_artifact::Sizes;
+use fedwasm_researcher::{LocalFile, load_plan};
+use fedwasm_sandbox::{DataFacts, Declaration, Default, Dependency, Limits, Metadata, TensorSpec};
+use serde_json::json;
+
+use crate::command_error::CommandError;
+use crate::commands::sandbox;
+use crate::printer::Printer;
+
+pub(crate) fn run(
+    file: &Path,
+    args: Option<PathBuf>,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let component = load_plan(file)?;
+    let inspection = component.inspect();
+    let args = args.as_deref().map(LocalFile::read).transpose()?.unwrap_or_default();
+    let limits = Limits::default().with(&args.limits);
+    let described = sandbox(args.strict, printer)?.describe(&component, limits)?;
+    let (metadata, model) = (described.metadata(), args.model);
+    // Shapes follow from arguments; what only a dataset knows is an example.
+    let facts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
+    let arguments = metadata.arguments(&model, &facts, &["model.", "optimizer.", "aggregator."]);
+    let arguments = arguments.map_err(fedwasm_sandbox::Error::from)?;
+    let session = described.session(arguments.clone())?;
+    let declaration = session.declaration();
+    let capabilities: Vec<_> = inspection
+        .imports
+        .iter()
+        .map(|name| json!({ "interface": name, "words": words(name) }))
+        .collect();
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": inspection.plan_sha256,
+            "size": inspection.size,
+            "world": inspection.world,
+            "name": metadata.name,
+            "version": metadata.version,
+            "task": metadata.task,
+            "licence": inspection.licence,
+            "source": inspection.source,
+            "sizes": inspection.sizes,
+            "imports": inspection.imports,
+            "capabilities": capabilities,
+            "exports": inspection.exports,
+            "arguments": metadata.arguments,
+            "dependencies": metadata.dependencies,
+            "declared_for": arguments,
+            "declaration": declaration,
+            "build": inspection.build,
+        }),
+    );
+    let unknown = || "unknown".to_owned();
+    let line = |key: &str, value: &str| printer.line(format!("{key:<12}{value}"));
+    line("plan", &format!("{} {}", metadata.name, metadata.version));
+    line("digest", &format!("sha256:{}", inspection.plan_sha256));
+    print_sizes(inspection.size, &inspection.sizes, &line);
+    line("world", &inspection.world);
+    line("task", &format!("{:?}", metadata.task).to_lowercase());
+    line("licence", &inspection.licence.unwrap_or_else(unknown));
+    line("source", &inspection.source.unwrap_or_else(unknown));
+    for (index, name) in inspection.imports.iter().enumerate() {
+        let key = if index == 0 { "can" } else { "" };
+        line(key, &format!("{} ({name})", words(name)));
+    }
+    line("cannot", "reach files, the network, a clock, the environment, or another plan");
+    line("exports", &inspection.exports.join(", "));
+    print_arguments(metadata, &line);
+    let values: Vec<String> =
+        arguments.iter().map(|(key, value)| format!("{key} = {}", json!(value))).collect();
+    print_declaration(declaration, &values.join(", "), &line);
+    if let Some(build) = inspection.build {
+        line("built with", &format!("{}, wit-component {}", build.rustc, build.wit_component));
+        line("sources", &format!("sha256:{}", build.sources_sha256));
+        line("lock file", &format!("sha256:{}", build.lock_sha256));
+    }
+    Ok(())
+}
+
+fn print_sizes(size: u64, sizes: &Sizes, line: &dyn Fn(&str, &str)) {
+    let Sizes { modules, functions, .. } = *sizes;
+    line("size", &format!("{size} bytes"));
+    let modules = if modules == 1 { "module" } else { "modules" };
+    line("", &format!("{} in {} {modules}", sizes.module_bytes, sizes.modules));
+    line("", &format!("  {} code, {functions} functions", sizes.code_bytes));
+    line("", &format!("  {} data", sizes.data_bytes));
+    line("", &format!("{} names and metadata", sizes.custom_bytes));
+    line("memory", &format!("starts with {} KiB", sizes.memory_bytes >> 10));
+}
+
+/// What an interface of the contract lets a plan do, in words.
+fn words(interface: &str) -> &'static str {
+    let name = interface.split_once('/').map_or(interface, |(_, name)| name);
+    match name.split_once('@').map_or(name, |(name, _)| name) {
+        "types" => "name values of the contract",
+        "store" => "read its parameters, auxiliary variables and state; write them while it trains",
+        "loader" => "take the batches that the host hands out",
+        "predictions" => "give scores while it predicts",
+        "monitor" => "write log lines and report numbers, within bounds",
+        "random" => "draw randomness that follows from the seed",
+        _ => "use an interface that this version has no words for",
+    }
+}
+
+fn print_arguments(metadata: &Metadata, line: &dyn Fn(&str, &str)) {
+    for (index, argument) in metadata.arguments.iter().enumerate() {
+        let default = match &argument.default {
+            Default::Required => "required".to_owned(),
+            Default::InputColumns => "default: input columns".to_owned(),
+            Default::TargetClasses => "default: classes of the target, locally".to_owned(),
+            Default::Value(value) => format!("default {}", json!(value)),
+        };
+        let key = if index == 0 { "arguments" } else { "" };
+        line(key, &format!("{}: {} ({default}): {}", argument.name, argument.kind, argument.doc));
+    }
+    let needs: Vec<String> = metadata
+        .dependencies
+        .iter()
+        .map(|dependency| match dependency {
+            Dependency::HostFeature(name) => format!("host feature {name}"),
+            Dependency::DataColumn(name) => format!("column {name}"),
+            Dependency::Runtime(version) => format!("contract {version}"),
+        })
+        .collect();
+    line("needs", if needs.is_empty() { "nothing beyond the contract" } else { "" });
+    needs.iter().for_each(|need| line("", need));
+}
+
+fn print_declaration(declaration: &Declaration, example: &str, line: &dyn Fn(&str, &str)) {
+    line("parameters", &format!("with {example}"));
+    for (what, specs) in [
+        ("", &declaration.model),
+        ("auxiliary in: ", &declaration.aux_in),
+        ("auxiliary out: ", &declaration.aux_out),
+        ("state: ", &declaration.state),
+    ] {
+        for TensorSpec { name, dtype, shape, trainable, scope } in specs {
+            let kind = if *trainable { "trainable" } else { "constant" };
+            let scope = format!("{scope:?}").to_lowercase();
+            line("", &format!("{what}{name}: {dtype} {shape:?}, {kind}, {scope}"));
+        }
+    }
+}

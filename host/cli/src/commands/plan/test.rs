@@ -1,0 +1,172 @@
+//! `fedwasm plan test`.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_protocol::DataArgs;
+use fedwasm_researcher::{Golden, LocalFile, PlanTestOptions, load_plan, plan_suite};
+use fedwasm_sandbox::Cancel;
+use fedwasm_training::{Check, Verdict};
+use serde_json::json;
+
+use crate::command_error::{CommandError, PLAN_FAILED, USAGE};
+use crate::commands::{sandbox, target};
+use crate::printer::Printer;
+
+/// The golden file that is looked for beside a plan.
+const GOLDEN: &str = "golden.toml";
+/// The name of the check of golden metrics.
+const GOLDEN_CHECK: &str = "training on known data gives the golden metrics";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The component.
+    file: PathBuf,
+    /// A file with [model] and [limits], such as that of an experiment.
+    #[arg(long)]
+    pub(super) args: Option<PathBuf>,
+    /// Rows to try the plan on: a CSV file with a header. Drawn if none.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// The column to predict.
+    #[arg(long, requires = "data")]
+    target: Option<String>,
+    /// Where all randomness comes from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What the plan must score; golden.toml beside the plan if none.
+    #[arg(long)]
+    golden: Option<PathBuf>,
+    /// Write what the plan scores now to the golden file; with --data, a new one.
+    #[arg(long)]
+    bless: bool,
+}
+
+pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    let component = load_plan(&args.file)?;
+    let file = args.args.as_deref().map(LocalFile::read).transpose()?.unwrap_or_default();
+    let sandbox = sandbox(file.strict, printer)?;
+    let data = match &args.data {
+        Some(path) => {
+            let target = target(&file, args.target.as_deref())?;
+            let columns = file.data.clone().unwrap_or_else(|| DataArgs {
+                tags: Vec::new(),
+                target: String::new(),
+                inputs: None,
+                standardize: true,
+            });
+            Some((path.clone(), DataArgs { target, ..columns }))
+        }
+        None => None,
+    };
+    let golden = golden(&args, data.as_ref().map(|(_, data)| data.target.as_str()))?;
+    let random_seed = args.seed;
+    let rows = data.as_ref().map_or("drawn".to_owned(), |(path, _)| path.display().to_string());
+    let options = PlanTestOptions { component, sandbox, file, data, random_seed };
+    let (component, sandbox) = (options.component.clone(), options.sandbox.clone());
+    let cancel = Cancel::new();
+    let suite = plan_suite(options, &cancel)?;
+    printer.line(format!(
+        "trying {} {} on {} rows ({rows}), seed {random_seed}\n",
+        suite.plan().plan().name,
+        suite.plan().plan().version,
+        suite.n_rows(),
+    ));
+    let show = |check: &Check| {
+        printer.event("check", &json!(check));
+        let (state, detail) = match &check.verdict {
+            Verdict::Passed(detail) => ("ok", detail),
+            Verdict::Failed(_) => ("FAILED", &String::new()),
+            Verdict::NotApplicable(why) => ("not applicable", why),
+        };
+        let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
+        printer.line(format!("check {} ... {state}{detail}", check.name));
+    };
+    let mut checks = suite.run(show)?;
+    if let Some((path, golden)) = golden {
+        let here = path.parent().unwrap_or(Path::new(""));
+        let metrics = golden.train(&component, &sandbox, here, &cancel)?;
+        let off = golden.deviations(&metrics);
+        let verdict = match args.bless {
+            true => {
+                let n = metrics.len();
+                Golden { metrics, ..golden }.write(&path)?;
+                Verdict::Passed(format!("{n} metrics written to {}", path.display()))
+            }
+            false if off.is_empty() => Verdict::Passed(path.display().to_string()),
+            false => Verdict::Failed(format!("{}: {}", path.display(), off.join("; "))),
+        };
+        let check = Check { name: GOLDEN_CHECK, verdict };
+        show(&check);
+        checks.push(check);
+    }
+    end(&checks, &component, printer)
+}
+
+/// The golden file to compare with or to write, if there is one.
+fn golden(args: &Args, target: Option<&str>) -> Result<Option<(PathBuf, Golden)>, CommandError> {
+    let beside = args.file.parent().unwrap_or(Path::new("")).join(GOLDEN);
+    let path = args.golden.clone().unwrap_or(beside);
+    match (args.bless, &args.data, target) {
+        (true, Some(data), Some(target)) => {
+            // Relative paths in the file are relative to it; these are to the current directory.
+            let absolute = |path: &Path| path.canonicalize().map_err(CommandError::from);
+            let here = absolute(path.parent().filter(|dir| *dir != "").unwrap_or(Path::new(".")))?;
+            let relative = |path: &Path| -> Result<PathBuf, CommandError> {
+                let path = absolute(path)?;
+                Ok(path.strip_prefix(&here).map(Path::to_owned).unwrap_or(path))
+            };
+            let file = args.args.as_deref().map(relative).transpose()?;
+            let golden = Golden::new(relative(data)?, target.to_owned(), file, args.seed);
+            Ok(Some((path, golden)))
+        }
+        _ if path.exists() || args.golden.is_some() => {
+            Ok(Some((path.clone(), Golden::read(&path)?)))
+        }
+        (true, ..) => {
+            let text = format!(
+                "{}: there is no such file; say what to train on with --data and --target",
+                path.display()
+            );
+            Err(CommandError::new(USAGE, text))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn end(
+    checks: &[Check],
+    component: &fedwasm_researcher::Component,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let failed: Vec<(&str, &str)> = checks
+        .iter()
+        .filter_map(|check| match &check.verdict {
+            Verdict::Failed(detail) => Some((check.name, detail.as_str())),
+            _ => None,
+        })
+        .collect();
+    let left = checks.iter().filter(|c| matches!(c.verdict, Verdict::NotApplicable(_))).count();
+    let passed = checks.len() - failed.len() - left;
+    if !failed.is_empty() {
+        printer.line("\nfailures:");
+    }
+    for (name, detail) in &failed {
+        printer.line(format!("  {name}\n    {detail}"));
+    }
+    let state = if failed.is_empty() { "ok" } else { "FAILED" };
+    printer.line(format!(
+        "\nresult: {state}. {passed} passed; {} failed; {left} not applicable",
+        failed.len()
+    ));
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": component.digest(), "passed": passed, "failed": failed.len(),
+            "not_applicable": left,
+        }),
+    );
+    match failed.len() {
+        0 => Ok(()),
+        n => Err(CommandError::new(PLAN_FAILED, format!("{n} of {} checks failed", checks.len()))),
+    }
+}

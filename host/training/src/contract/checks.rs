@@ -1,0 +1,287 @@
+//! The checks, in the order in which they run.
+
+use fedwasm_params::Params;
+use fedwasm_protocol::{Arguments, Value};
+use fedwasm_sandbox::{Argument, Default, Error, FaultKind, Outcome, Profile, Task, TensorSpec};
+
+use super::Verdict::{Failed, NotApplicable, Passed};
+use super::{Suite, Verdict, gradient, n_classes};
+
+/// A check of a plan; a fault of the plan fails it.
+type Run = fn(&Suite) -> Result<Verdict, Error>;
+
+/// How far predictions of a row may differ between batches, relative to the largest.
+const ROW_TOLERANCE: f64 = 1e-5;
+
+/// All checks: what holds if they pass.
+pub(super) const ALL: &[(&str, Run)] = &[
+    ("the same arguments declare the same shapes", declares_twice),
+    ("initial parameters have the declared shapes and are finite", init_is_finite),
+    ("the same seed gives the same initial parameters", init_twice),
+    ("another seed gives other initial parameters", init_of_another_seed),
+    ("training gives finite parameters and counts its rows", train_counts),
+    ("training changes every trainable parameter", train_changes),
+    ("the same seed trains to the same bytes", train_twice),
+    ("the strict profile trains to the same bytes", train_strict),
+    ("training without rows changes nothing", train_without_rows),
+    ("training takes a batch of one row", train_one_row),
+    ("training takes a short last batch", train_short_batch),
+    ("declared state and auxiliary variables are written", train_writes),
+    ("predictions are finite, one line a row", predicts),
+    ("predictions of a row do not depend on its batch", predicts_by_row),
+    ("validation counts its rows and gives the same twice", validates),
+    ("the gradient is that of the loss", gradient::check),
+];
+
+fn declares_twice(suite: &Suite) -> Result<Verdict, Error> {
+    let again = suite.other(Profile::Standard, Arguments::new())?;
+    let (first, second) = (suite.session.declaration(), again.declaration());
+    let same = first == second
+        && suite.plan().metadata().arguments == again.described().metadata().arguments;
+    let n = first.model.len();
+    Ok(match same {
+        true => Passed(format!("{n} parameters, {} bytes", fedwasm_sandbox::n_bytes(&first.model))),
+        false => Failed("two calls of `describe` and `declare` differ; both are pure".into()),
+    })
+}
+
+fn init_is_finite(suite: &Suite) -> Result<Verdict, Error> {
+    let params = suite.init(suite.options.random_seed)?;
+    Ok(finite(&params).unwrap_or_else(|| Passed(String::new())))
+}
+
+fn init_twice(suite: &Suite) -> Result<Verdict, Error> {
+    let [first, second] = [0, 0].map(|more| suite.init(suite.options.random_seed + more));
+    Ok(same(&first?, &second?, "draw from the host's randomness alone"))
+}
+
+fn init_of_another_seed(suite: &Suite) -> Result<Verdict, Error> {
+    let seed = suite.options.random_seed;
+    let other = suite.init(seed.wrapping_add(1))?;
+    Ok(match suite.init(seed)? == other {
+        true => NotApplicable("the initial parameters do not depend on the seed".into()),
+        false => Passed(String::new()),
+    })
+}
+
+fn train_counts(suite: &Suite) -> Result<Verdict, Error> {
+    let outcome = suite.train(suite.options.random_seed, &suite.batches())?;
+    for params in [&outcome.model, &outcome.aux_out, &outcome.state] {
+        if let Some(failed) = finite(params) {
+            return Ok(failed);
+        }
+    }
+    let usage = outcome.usage;
+    let (mib, max) = (usage.memory_bytes >> 20, suite.options.limits.memory_bytes_max >> 20);
+    Ok(counted(&outcome, suite.n_rows()).unwrap_or_else(|| {
+        Passed(format!("{mib} MiB of {max} MiB of memory, {} calls of the host", usage.host_calls))
+    }))
+}
+
+fn train_changes(suite: &Suite) -> Result<Verdict, Error> {
+    let before = suite.init(suite.options.random_seed)?;
+    let after = suite.train(suite.options.random_seed, &suite.batches())?.model;
+    let stays = |spec: &&TensorSpec| before.tensor(&spec.name) == after.tensor(&spec.name);
+    let model = &suite.session.declaration().model;
+    let trainable = || model.iter().filter(|spec| spec.trainable);
+    let left: Vec<&str> = trainable().filter(stays).map(|spec| spec.name.as_str()).collect();
+    Ok(match left[..] {
+        [] => Passed(format!("{} of {}", trainable().count(), model.len())),
+        _ => Failed(format!(
+            "training left `{}` as it was; declare it as not trainable, or let its gradient \
+             reach the optimizer",
+            left.join("`, `")
+        )),
+    })
+}
+
+fn train_twice(suite: &Suite) -> Result<Verdict, Error> {
+    let train = || suite.train(suite.options.random_seed, &suite.batches());
+    let (first, second) = (train()?, train()?);
+    if first.report != second.report {
+        return Ok(Failed("two runs report other metrics; add them up in a fixed order".into()));
+    }
+    Ok(same_outcome(&first, &second, "two runs differ: is the order of a map in it?"))
+}
+
+fn train_strict(suite: &Suite) -> Result<Verdict, Error> {
+    let strict = suite.other(Profile::Strict, Arguments::new())?;
+    let seed = suite.options.random_seed;
+    let (model, batches) = (suite.init(seed)?, suite.batches());
+    let first = suite.train_in(&strict, model, seed, &batches)?;
+    let hint = "NaNs with a payload reach the parameters";
+    Ok(match same_outcome(&first, &suite.train(seed, &batches)?, hint) {
+        Passed(_) => Passed(format!("{} units of fuel", first.usage.fuel.unwrap_or_default())),
+        verdict => verdict,
+    })
+}
+
+fn train_without_rows(suite: &Suite) -> Result<Verdict, Error> {
+    let outcome = suite.train(suite.options.random_seed, &[])?;
+    if let Some(failed) = counted(&outcome, 0) {
+        return Ok(failed);
+    }
+    let before = suite.init(suite.options.random_seed)?;
+    Ok(same(&before, &outcome.model, "nothing was there to learn from"))
+}
+
+fn train_one_row(suite: &Suite) -> Result<Verdict, Error> {
+    trains_on(suite, &[1])
+}
+
+fn train_short_batch(suite: &Suite) -> Result<Verdict, Error> {
+    let n = suite.n_rows();
+    match n {
+        0 | 1 => Ok(NotApplicable("there is one row".into())),
+        _ => trains_on(suite, &[n - 1, 1]),
+    }
+}
+
+fn trains_on(suite: &Suite, batches: &[usize]) -> Result<Verdict, Error> {
+    let outcome = suite.train(suite.options.random_seed, batches)?;
+    let failed = finite(&outcome.model).or_else(|| counted(&outcome, batches.iter().sum()));
+    Ok(failed.unwrap_or_else(|| Passed(String::new())))
+}
+
+/// With the arguments as they are, and with each switch of the plan turned on: state and auxiliary
+/// variables often hang on one.
+fn train_writes(suite: &Suite) -> Result<Verdict, Error> {
+    let arguments = suite.plan().metadata().arguments.iter();
+    let off = |argument: &&Argument| argument.default == Default::Value(Value::Boolean(false));
+    let switches = arguments.filter(off).map(|argument| Some(argument.name.as_str()));
+    let (mut n, mut tried) = (0, Vec::new());
+    for switch in [None].into_iter().chain(switches) {
+        let given = switch.map(|name| (name.to_owned(), Value::Boolean(true)));
+        let session = match suite.other(Profile::Standard, given.into_iter().collect()) {
+            // A switch may need other arguments, which only the author knows.
+            Err(Error::Fault(fault))
+                if switch.is_some() && fault.kind == FaultKind::InvalidArgument =>
+            {
+                continue;
+            }
+            session => session?,
+        };
+        let declared = session.declaration();
+        let (state, aux_out) = (declared.state.len(), declared.aux_out.len());
+        if state + aux_out == 0 {
+            continue;
+        }
+        let seed = suite.options.random_seed;
+        let outcome = suite.train_in(&session, suite.init(seed)?, seed, &suite.batches())?;
+        for (name, tensor) in outcome.state.iter().chain(outcome.aux_out.iter()) {
+            if !tensor.is_finite() {
+                return Ok(Failed(format!("`{name}` is not finite")));
+            }
+            if tensor.data().iter().all(|byte| *byte == 0) {
+                let with = switch.map_or(String::new(), |name| format!(" with {name} = true"));
+                return Ok(Failed(format!("`{name}` is still all zeros after training{with}")));
+            }
+        }
+        n += state + aux_out;
+        tried.extend(switch);
+    }
+    Ok(match n {
+        0 => NotApplicable("the plan declares none".into()),
+        _ if tried.is_empty() => Passed(format!("{n} tensors")),
+        _ => Passed(format!("{n} tensors, with {}", tried.join(", "))),
+    })
+}
+
+fn predicts(suite: &Suite) -> Result<Verdict, Error> {
+    if let Task::Other(task) = &suite.plan().metadata().task {
+        return Ok(NotApplicable(format!("the task is `{task}`: predictions may be anything")));
+    }
+    let trained = suite.train(suite.options.random_seed, &suite.batches())?.model;
+    let scores = suite.predict(trained, &suite.batches())?.predictions;
+    if scores.iter().any(|tensor| !tensor.is_finite()) {
+        return Ok(Failed("a prediction is not finite".into()));
+    }
+    let columns: Vec<u64> =
+        scores.iter().filter_map(|tensor| tensor.shape().get(1).copied()).collect();
+    let Some(first) = columns.first().copied() else {
+        return Ok(Failed("there are no predictions".into()));
+    };
+    if columns.iter().any(|n| *n != first) {
+        return Ok(Failed(format!("batches have {columns:?} columns, not all the same")));
+    }
+    let n_classes = n_classes(&suite.session).filter(|n| *n != first && first != 1);
+    Ok(match (suite.plan().metadata().task == Task::Classification, n_classes) {
+        (true, Some(n)) => Failed(format!("{first} columns, {n} classes; give a score of each")),
+        _ => Passed(format!("[{}, {first}]", suite.n_rows())),
+    })
+}
+
+fn predicts_by_row(suite: &Suite) -> Result<Verdict, Error> {
+    let model = suite.init(suite.options.random_seed)?;
+    let flat = |batches: &[usize]| -> Result<Vec<f64>, Error> {
+        let scores = suite.predict(model.clone(), batches)?.predictions;
+        Ok(scores.iter().filter_map(|tensor| tensor.floats()).flatten().collect())
+    };
+    let (whole, single) = (flat(&[suite.n_rows()])?, flat(&vec![1; suite.n_rows()])?);
+    let most = whole.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+    let apart = whole.iter().zip(&single).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    Ok(match apart <= ROW_TOLERANCE * most.max(1e-30) && whole.len() == single.len() {
+        true if apart == 0.0 => Passed("bit for bit".into()),
+        true => Passed(format!("to {apart:.1e}")),
+        false => Failed(format!(
+            "scores of a row alone and among others differ by {apart:.3e}; predict from the \
+             parameters and the row, not from statistics of its batch"
+        )),
+    })
+}
+
+fn validates(suite: &Suite) -> Result<Verdict, Error> {
+    let model = suite.init(suite.options.random_seed)?;
+    let validate = || suite.validate(model.clone(), &suite.batches());
+    let (first, second) = (validate()?, validate()?);
+    if let Some(failed) = counted(&first, suite.n_rows()) {
+        return Ok(failed);
+    }
+    if first.report != second.report {
+        return Ok(Failed(
+            "two validations of the same rows differ; `validate` is for scores".into(),
+        ));
+    }
+    let metrics = first.report.map(|report| report.metrics).unwrap_or_default();
+    let names: Vec<String> = metrics.keys().cloned().collect();
+    Ok(Passed(if names.is_empty() { "no metrics".into() } else { names.join(", ") }))
+}
+
+fn finite(params: &Params) -> Option<Verdict> {
+    let (name, _) = params.iter().find(|(_, tensor)| !tensor.is_finite())?;
+    Some(Failed(format!("`{name}` is not finite")))
+}
+
+/// The plan must say of as many rows as it was handed that it saw them.
+fn counted(outcome: &Outcome, wanted: usize) -> Option<Verdict> {
+    let wanted = wanted as u64;
+    let said = outcome.report.as_ref().map_or(0, |report| report.rows);
+    match (outcome.rows == wanted, said == wanted) {
+        (true, true) => None,
+        (false, _) => Some(Failed(format!(
+            "it took {} rows of {wanted}; go on until the loader gives none",
+            outcome.rows
+        ))),
+        (true, false) => Some(Failed(format!("it reports {said} rows, and had {wanted}"))),
+    }
+}
+
+fn same(first: &Params, second: &Params, hint: &str) -> Verdict {
+    let differs = |(name, tensor): &(&str, _)| second.tensor(name) != Some(*tensor);
+    match first.iter().find(differs) {
+        None => Passed(String::new()),
+        Some((name, _)) => Failed(format!("`{name}` differs; {hint}")),
+    }
+}
+
+fn same_outcome(first: &Outcome, second: &Outcome, hint: &str) -> Verdict {
+    [
+        (&first.model, &second.model),
+        (&first.aux_out, &second.aux_out),
+        (&first.state, &second.state),
+    ]
+    .into_iter()
+    .map(|(first, second)| same(first, second, hint))
+    .find(|verdict| matches!(verdict, Failed(_)))
+    .unwrap_or_else(|| Passed(String::new()))
+}

@@ -1,0 +1,123 @@
+//! Rows to try a plan on: of a dataset, or drawn for what the plan declares.
+
+use fedwasm_params::{DType, Tensor};
+use fedwasm_sandbox::{Batch, DataSpec, Declaration, Loader};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng};
+
+use crate::loader::TestLoader;
+use crate::{Error, Examples};
+
+/// The most rows that a plan is tried on: two whole batches and a short one.
+pub const ROWS_MAX: usize = 70;
+/// The most bytes of a row that are drawn; a batch must be able to cross.
+const ROW_BYTES_MAX: u64 = (16 << 20) / ROWS_MAX as u64;
+
+/// A few rows, in memory.
+#[derive(Clone, Debug)]
+pub struct TestRows(Batch);
+
+impl TestRows {
+    /// Takes the first rows of the training part, at most [`ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`Error::EmptyPart`] if there are none, and what the dataset says.
+    pub fn of(examples: &Examples) -> Result<Self, Error> {
+        let mut loader = TestLoader::new(std::sync::Arc::clone(&examples.train), ROWS_MAX as u32);
+        let none = Error::EmptyPart { rows: 0, test_ratio: 0.0, part: "try the plan on" };
+        let batch = loader.next().map_err(|reason| fedwasm_sandbox::Error::Loader { reason })?;
+        batch.map(Self).ok_or(none)
+    }
+
+    /// Draws [`ROWS_MAX`] rows: floats from U(-1, 1), integers below `n_classes`.
+    ///
+    /// # Errors
+    /// [`fedwasm_sandbox::Error::Loader`] if a row of what the plan declares is larger than a
+    /// batch may be.
+    pub fn synthetic(declared: &Declaration, n_classes: u64, seed: u64) -> Result<Self, Error> {
+        let mut random = ChaCha20Rng::seed_from_u64(seed);
+        let mut all = |specs: &[DataSpec]| -> Result<Vec<(String, Tensor)>, Error> {
+            let drawn =
+                |spec: &DataSpec| Ok((spec.name.clone(), draw(spec, n_classes, &mut random)?));
+            specs.iter().map(drawn).collect()
+        };
+        let (inputs, targets) = (all(&declared.inputs)?, all(&declared.targets)?);
+        Ok(Self(Batch { rows: ROWS_MAX as u32, inputs, targets }))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.rows as usize
+    }
+
+    /// Batches of so many rows each, as far as there are rows.
+    pub(crate) fn loader(&self, batches: &[usize]) -> SomeRows {
+        let mut batches = batches.to_vec();
+        batches.reverse();
+        SomeRows { rows: self.0.clone(), batches, at: 0 }
+    }
+}
+
+/// Hands out rows in order.
+pub(crate) struct SomeRows {
+    rows: Batch,
+    /// Rows of the batches to come, the next one last.
+    batches: Vec<usize>,
+    at: usize,
+}
+
+impl Loader for SomeRows {
+    fn next(&mut self) -> Result<Option<Batch>, String> {
+        let left = self.rows.rows as usize - self.at;
+        let Some(n) = self.batches.pop().map(|n| n.min(left)).filter(|n| *n > 0) else {
+            return Ok(None);
+        };
+        let (at, rows) = (self.at, self.rows.rows as usize);
+        let part = |(name, tensor): &(String, Tensor)| {
+            let bytes = tensor.data().len() / rows;
+            let data = tensor.data()[at * bytes..(at + n) * bytes].to_vec();
+            let mut shape = tensor.shape().to_vec();
+            if let Some(first) = shape.first_mut() {
+                *first = n as u64;
+            }
+            let tensor = Tensor::new(tensor.dtype(), shape, data);
+            Ok((name.clone(), tensor.map_err(|error| error.to_string())?))
+        };
+        let inputs = self.rows.inputs.iter().map(part).collect::<Result<_, String>>()?;
+        let targets = self.rows.targets.iter().map(part).collect::<Result<_, String>>()?;
+        self.at += n;
+        Ok(Some(Batch { rows: n as u32, inputs, targets }))
+    }
+}
+
+fn draw(spec: &DataSpec, n_classes: u64, random: &mut ChaCha20Rng) -> Result<Tensor, Error> {
+    let of_row = spec.shape.iter().try_fold(1_u64, |product, axis| product.checked_mul(*axis));
+    let bytes = of_row.and_then(|n| n.checked_mul(spec.dtype.size() as u64));
+    let failed = |reason| Error::from(fedwasm_sandbox::Error::Loader { reason });
+    let Some(n) = of_row.filter(|_| bytes.is_some_and(|bytes| bytes <= ROW_BYTES_MAX)) else {
+        let text = format!("a row of `{}` is larger than {ROW_BYTES_MAX} bytes", spec.name);
+        return Err(failed(text + "; give rows with --data"));
+    };
+    let mut data = Vec::new();
+    for _ in 0..n * ROWS_MAX as u64 {
+        let unit = (random.next_u32() >> 8) as f32 / 8_388_608.0 - 1.0;
+        let whole = u64::from(random.next_u32()) % n_classes.max(1);
+        match spec.dtype {
+            DType::Float32 => data.extend(unit.to_le_bytes()),
+            DType::Float64 => data.extend(f64::from(unit).to_le_bytes()),
+            // The upper half of the float32.
+            DType::BFloat16 => data.extend(&unit.to_le_bytes()[2..]),
+            // Plus or minus a half: binary16 has no arithmetic here.
+            DType::Float16 => {
+                data.extend((if unit < 0.0 { 0xb800_u16 } else { 0x3800 }).to_le_bytes());
+            }
+            DType::Boolean => data.push((whole % 2) as u8),
+            // Classes that a byte cannot hold wrap; negative ones there are none.
+            dtype => {
+                let whole = if dtype.size() == 1 { whole % 128 } else { whole };
+                data.extend(&whole.to_le_bytes()[..dtype.size()]);
+            }
+        }
+    }
+    let shape = [&[ROWS_MAX as u64], &spec.shape[..]].concat();
+    Tensor::new(spec.dtype, shape, data).map_err(|error| failed(error.to_string()))
+}

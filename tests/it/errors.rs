@@ -1,0 +1,216 @@
+//! What a plan's author reads when something is wrong: what, where, what to do; word for word.
+
+use std::path::Path;
+
+use crate::support::{data, fedwasm, misbehaves, plan};
+
+/// What `local` says with this file as --args: its last lines, from `error:` on.
+fn local(plan: &Path, args: &str, target: &str) -> (i32, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("args.toml");
+    std::fs::write(&file, args).unwrap();
+    let command = fedwasm(&["local", "--seed", "1", "--target", target, "--plan"]).arg(plan);
+    let command = command.arg("--data").arg(data("breast_cancer.csv"));
+    let ended = command.arg("--args").arg(&file).run();
+    (ended.code, error(&ended.stderr, dir.path()))
+}
+
+/// From `error:` on, with names instead of what differs between machines and builds.
+fn error(stderr: &str, dir: &Path) -> String {
+    let at = stderr.find("error: ").unwrap_or_else(|| panic!("no error in {stderr}"));
+    let text = stderr[at..].replace(&format!("{}/", dir.display()), "");
+    let text = text.replace(&data("").display().to_string(), "");
+    let mut words = Vec::new();
+    for piece in text.split('(') {
+        let is_digest = |c: &str| c.len() == 12 && c.bytes().all(|b| b.is_ascii_hexdigit());
+        match piece.split_once(')') {
+            Some((first, rest)) if is_digest(first) => words.push(format!("DIGEST){rest}")),
+            _ => words.push(piece.to_owned()),
+        }
+    }
+    words.join("(")
+}
+
+#[test]
+fn an_unknown_argument_is_shown_in_its_file() {
+    let (code, text) = local(&plan(), "[model]\nn_feature = 3\n", "benign");
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: argument `model.n_feature` is unknown to plan logistic-regression; \
+         did you mean `model.n_features`?
+ --> args.toml:2:1
+  |
+2 | n_feature = 3
+  | ^^^^^^^^^"
+    );
+}
+
+#[test]
+fn an_argument_of_another_kind_is_shown_in_its_file() {
+    let (code, text) = local(&plan(), "[model]\nn_features = \"x\"\n", "benign");
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: argument `model.n_features` is a text, plan logistic-regression expects a whole \
+         number
+ --> args.toml:2:1
+  |
+2 | n_features = \"x\"
+  | ^^^^^^^^^^
+  = help: `fedwasm plan inspect` lists the arguments of a plan"
+    );
+}
+
+#[test]
+fn an_argument_out_of_range_is_shown_in_its_file() {
+    let args = "[training]\nepochs = 1\ntest_ratio = 0.2\noptimizer_args = { lr = -1.0 }\n";
+    let (code, text) = local(&plan(), args, "benign");
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: plan logistic-regression 0.1.0 (DIGEST) refused its arguments: optimizer.lr is -1, \
+         expected more than 0
+ --> args.toml:4:20
+  |
+4 | optimizer_args = { lr = -1.0 }
+  |                    ^^
+  = help: `fedwasm plan inspect` lists the arguments of a plan"
+    );
+}
+
+#[test]
+fn the_wrong_number_of_features_says_how_many_there_are() {
+    let (code, text) = local(&plan(), "[model]\nn_features = 3\n", "benign");
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: the plan takes 3 input columns, the dataset gives 30
+  = help: name the columns with `inputs` under [data], or leave out the model argument that \
+  counts them: most plans take it from the data"
+    );
+}
+
+#[test]
+fn an_unknown_column_names_the_nearest() {
+    let (code, text) = local(&plan(), "", "benig");
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: breast_cancer.csv: there is no column `benig`; did you mean `benign`?"
+    );
+}
+
+#[test]
+fn a_panic_names_file_and_line() {
+    let (code, text) = local(misbehaves(), "[model]\ndeed = \"panic\"\n", "benign");
+    assert_eq!(code, 4);
+    let (first, rest) = text.split_once('\n').unwrap();
+    let panic = "error: plan misbehaves 0.1.0 (DIGEST) panicked: panicked at ";
+    assert!(first.starts_with(panic), "{text}");
+    let source = crate::support::root().join("tests/guests/misbehaves/src/lib.rs");
+    let source = std::fs::read_to_string(source).unwrap();
+    let line = source.lines().position(|line| line.contains("panic!(")).unwrap() + 1;
+    let place = format!(" --> misbehaves/src/lib.rs:{line}:");
+    assert!(rest.starts_with(&place), "{text}");
+    let help = "\n  = help: the place is in the plan; `fedwasm plan test` tries it on a few rows";
+    assert!(rest.ends_with(help), "{text}");
+}
+
+#[test]
+fn limits_name_the_setting_that_helps() {
+    for (args, expected) in [
+        (
+            "[model]\ndeed = \"hoard\"\n[limits]\nmemory_bytes_max = 16777216\n",
+            "error: plan misbehaves 0.1.0 (DIGEST) ran out of memory: it may have 16777216 bytes \
+             (`memory_bytes_max`)
+  = help: give a larger `memory_bytes_max` under [limits], or smaller batches (`batch_size`)",
+        ),
+        (
+            "[model]\ndeed = \"loop\"\n[limits]\ntime_ms_max = 500\n",
+            "error: plan misbehaves 0.1.0 (DIGEST) exceeded its deadline: `train` took longer \
+             than 500 ms (`time_ms_max`)
+  = help: give a larger `time_ms_max` under [limits], or train for fewer epochs at once",
+        ),
+    ] {
+        let (code, text) = local(misbehaves(), args, "benign");
+        assert_eq!((code, text.as_str()), (4, expected));
+    }
+}
+
+/// Components that do not fit the contract: made from the shipped plan's text.
+#[test]
+fn another_world_is_named_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let inspected = |bytes: &[u8]| {
+        let file = dir.path().join("p.wasm");
+        std::fs::write(&file, bytes).unwrap();
+        let ended = fedwasm(&["plan", "inspect"]).arg(&file).run();
+        assert_eq!(ended.code, 3, "{}", ended.stderr);
+        error(&ended.stderr, dir.path())
+    };
+    let wit = |from: &str, to: &str| {
+        let bytes = std::fs::read(plan()).unwrap();
+        let mut changed = bytes.clone();
+        for at in 0..bytes.len() - from.len() {
+            if bytes[at..].starts_with(from.as_bytes()) {
+                changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+            }
+        }
+        changed
+    };
+    assert_eq!(
+        inspected(&wit("training-plan/plan@0.1.0", "training-plan/plan@0.2.0")),
+        "error: p.wasm: the plan was built for fedwasm:training-plan@0.2.0, this host speaks 0.1.0
+  = help: build it again with the SDK of this version: `fedwasm plan build`"
+    );
+    assert_eq!(
+        inspected(&wat::parse_str("(component)").unwrap()),
+        "error: p.wasm: the plan does not export `fedwasm:training-plan/plan@0.1.0`
+  = help: end the plan's lib.rs with `export!(MyPlan);`"
+    );
+    assert_eq!(
+        inspected(b"# a text"),
+        "error: p.wasm: the plan is something else, not a WebAssembly component; build it with \
+         `fedwasm plan build`"
+    );
+}
+
+#[test]
+fn crates_that_are_no_plans_say_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest =
+        "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
+    let lock = "version = 4\n\n[[package]]\nname = \"x\"\nversion = \"0.1.0\"\n";
+    std::fs::create_dir(dir.path().join("src")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("src/lib.rs", "pub fn nothing() {}\n");
+    write("Cargo.toml", manifest);
+    let build = || {
+        let ended = fedwasm(&["plan", "build"]).arg(dir.path()).run();
+        (ended.code, error(&ended.stderr, dir.path()).replace(dir.path().to_str().unwrap(), "DIR"))
+    };
+    let (code, text) = build();
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: DIR: there is no Cargo.lock, and the bytes of a plan follow from it
+  = help: run `cargo generate-lockfile` there, and keep the file with the sources"
+    );
+    write("Cargo.lock", lock);
+    let (code, text) = build();
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: the crate builds no WebAssembly library
+  = help: set `crate-type = [\"cdylib\"]` under [lib] in Cargo.toml"
+    );
+    write("Cargo.toml", &format!("{manifest}[lib]\ncrate-type = [\"cdylib\"]\n"));
+    let (code, text) = build();
+    assert_eq!(code, 3);
+    assert_eq!(
+        text,
+        "error: the plan does not export `fedwasm:training-plan/plan@0.1.0`
+  = help: end the plan's lib.rs with `export!(MyPlan);`"
+    );
+}

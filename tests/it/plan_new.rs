@@ -1,0 +1,76 @@
+//! `plan new`: what it writes builds without a network, passes `plan test`, and trains.
+
+use std::path::Path;
+
+use crate::support::{Fedwasm, fedwasm, root};
+
+/// A command line that runs in `dir`, with no network and no registry.
+fn offline(dir: &Path, args: &[&str]) -> Fedwasm {
+    let home = dir.join("cargo-home").display().to_string();
+    let command = fedwasm(args).current_dir(dir).env("CARGO_NET_OFFLINE", "true");
+    command.env("CARGO_HOME", &home)
+}
+
+fn templates() -> Vec<String> {
+    let ended = fedwasm(&["plan", "new", "x", "--template", "none-such"]).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    let (_, list) = ended.stderr.split_once("help: there are ").unwrap();
+    list.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_template_builds_offline_and_trains() {
+    let templates = templates();
+    assert!(templates.contains(&"logistic-regression".to_owned()), "{templates:?}");
+    for template in templates {
+        let dir = tempfile::tempdir().unwrap();
+        // The compiler of this repository; a plan has none of its own.
+        let toolchain = root().join("rust-toolchain.toml");
+        std::fs::copy(toolchain, dir.path().join("rust-toolchain.toml")).unwrap();
+        let dir = dir.path();
+        offline(dir, &["plan", "new", "heart-risk", "--template", &template]).ok();
+        offline(dir, &["plan", "build", "heart-risk"]).ok();
+        let tried = offline(dir, &["--json", "plan", "test", "heart-risk.wasm"]).ok().result();
+        assert_eq!(tried["failed"], 0, "{template}: {tried}");
+        let command = offline(dir, &["--json", "local", "--plan", "heart-risk.wasm"]);
+        let command = command.args(&["--data", "heart-risk/data.csv", "--out", "run"]);
+        let trained = command.args(&["--args", "heart-risk/args.toml"]).ok().result();
+        let metrics = &trained["metrics"];
+        assert!(metrics["loss"].as_f64().unwrap().is_finite(), "{template}: {trained}");
+        if let Some(accuracy) = metrics["accuracy"].as_f64() {
+            assert!(accuracy > 0.8, "{template}: {trained}");
+        }
+        assert!(dir.join("run/params.safetensors").is_file(), "{template}");
+        let shown = offline(dir, &["--json", "plan", "inspect", "heart-risk.wasm"]).ok().result();
+        assert_eq!(shown["name"], "heart-risk");
+        // One source of truth: the plan's own file, under another name.
+        let from = root().join("plugins").join(&template).join("src/lib.rs");
+        let (from, to) = (std::fs::read_to_string(from), dir.join("heart-risk/src/lib.rs"));
+        let (from, to) = (from.unwrap(), std::fs::read_to_string(to).unwrap());
+        assert_eq!(from.lines().count(), to.lines().count(), "{template}");
+        assert!(to.contains("export!(HeartRisk);"), "{template}: {to}");
+    }
+}
+
+#[test]
+fn what_is_there_stays_and_bad_names_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("mine")).unwrap();
+    std::fs::write(dir.path().join("mine/file"), "precious").unwrap();
+    for (name, expected) in [
+        ("mine", "mine is already there"),
+        ("2x", "does not start with a letter"),
+        ("../x", "does not start with a letter"),
+        ("a/b", "other characters than"),
+        ("Heart", "does not start with a letter from a to z"),
+        ("match", "Rust keeps it for itself"),
+        ("fedwasm-sdk", "a crate that it depends on"),
+    ] {
+        let ended = offline(dir.path(), &["plan", "new", name]).run();
+        assert!(ended.code == 2 && ended.stderr.contains(expected), "{name}: {}", ended.stderr);
+        assert!(ended.stderr.contains("\n  = help: "), "{name}: {}", ended.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(dir.path().join("mine/file")).unwrap(), "precious");
+    let names = std::fs::read_dir(dir.path()).unwrap();
+    assert_eq!(names.count(), 1, "nothing is left behind");
+}
