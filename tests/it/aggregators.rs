@@ -95,9 +95,9 @@ fn scaffold_beats_fedavg_where_nodes_have_two_labels_each() {
 
 #[test]
 fn momentum_goes_on_at_the_nodes_as_in_pytorch() {
-    let curve = run_like_torch(&federation(), "keep_momentum", |text| {
+    let curve = run_like_torch(&federation(), "keep_state", |text| {
         let text = text.replace("rounds = 2", "rounds = 3");
-        text.replace("lr = 0.05", "lr = 0.05, momentum = 0.9, keep_momentum = true")
+        text.replace("lr = 0.05", "lr = 0.05, momentum = 0.9, keep_state = true")
     });
     assert_eq!(curve.len(), 3);
 }

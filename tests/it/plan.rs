@@ -6,16 +6,20 @@ use crate::support::{fedwasm, plan, root};
 
 /// Copies what a build reads to a directory that stays between runs, so that
 /// only the first is slow. Its own build folder stays, too.
+/// The plans that are shipped.
+const SHIPPED: [&str; 5] = ["cnn", "linear-regression", "linear-svm", "logistic-regression", "mlp"];
+
 fn copy_of_sources(name: &str) -> PathBuf {
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    for dir in ["plugins/sdk", "plugins/logistic-regression"] {
-        let _ = std::fs::remove_dir_all(to.join(dir));
-        copy(&root().join(dir), &to.join(dir));
+    for dir in ["sdk", "kernels"].into_iter().chain(SHIPPED) {
+        let dir = Path::new("plugins").join(dir);
+        let _ = std::fs::remove_dir_all(to.join(&dir));
+        copy(&root().join(&dir), &to.join(dir));
     }
     for file in ["plugins/Cargo.toml", "plugins/Cargo.lock", "rust-toolchain.toml"] {
         std::fs::copy(root().join(file), to.join(file)).unwrap();
     }
-    to.join("plugins/logistic-regression")
+    to.join("plugins")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -34,21 +38,27 @@ fn copy(from: &Path, to: &Path) {
 /// and whatever the surroundings set.
 #[test]
 fn two_directories_give_the_shipped_bytes() {
-    for (name, flags) in [("a", ""), ("another-directory/with a blank", "-Copt-level=0")] {
+    for (name, flags, plans) in [
+        ("a", "", &SHIPPED[..]),
+        ("another-directory/with a blank", "-Copt-level=0", &["logistic-regression"]),
+    ] {
         let dir = copy_of_sources(name);
-        let file = dir.join("plan.wasm");
-        let command = fedwasm(&["--json", "plan", "build"]).env("RUSTFLAGS", flags).arg(&dir);
-        let built = command.arg("-o").arg(&file).ok().result();
-        assert_eq!(built["size"], std::fs::metadata(&file).unwrap().len());
-        assert_eq!(built["name"], "logistic-regression");
-        let (got, shipped) = (std::fs::read(&file).unwrap(), std::fs::read(plan()).unwrap());
-        assert!(
-            got == shipped,
-            "{name}: {} bytes differ from plugins/dist ({} bytes); rebuild it with `cargo run -- \
-             plan build plugins/logistic-regression -o plugins/dist/logistic-regression.wasm`",
-            got.len(),
-            shipped.len(),
-        );
+        for plan in plans {
+            let (dir, file) = (dir.join(plan), dir.join("plan.wasm"));
+            let command = fedwasm(&["--json", "plan", "build"]).env("RUSTFLAGS", flags).arg(&dir);
+            let built = command.arg("-o").arg(&file).ok().result();
+            assert_eq!(built["size"], std::fs::metadata(&file).unwrap().len());
+            assert_eq!(built["name"], *plan);
+            let shipped = root().join("plugins/dist").join(plan).with_extension("wasm");
+            let (got, shipped) = (std::fs::read(&file).unwrap(), std::fs::read(shipped).unwrap());
+            assert!(
+                got == shipped,
+                "{name}: {} bytes differ from plugins/dist ({} bytes); rebuild it with `cargo run \
+                 -- plan build plugins/{plan} -o plugins/dist/{plan}.wasm`",
+                got.len(),
+                shipped.len(),
+            );
+        }
     }
 }
 
@@ -75,7 +85,9 @@ fn inspect_shows_what_a_plan_is_and_asks_for() {
             "model.n_classes",
             "optimizer.lr",
             "optimizer.momentum",
-            "optimizer.keep_momentum",
+            "optimizer.nesterov",
+            "optimizer.weight_decay",
+            "optimizer.keep_state",
             "aggregator.fedprox_mu",
             "aggregator.scaffold",
         ]
@@ -105,11 +117,22 @@ fn what_is_no_plan_crate_is_said() {
     assert!(ended.stderr.contains("no plan crate"), "{}", ended.stderr);
 }
 
-/// The plan's own file is what a researcher reads first.
+/// The plan's own file is what a researcher reads first: lines of code, without comments.
 #[test]
-fn logistic_regression_is_under_40_lines() {
-    let source = root().join("plugins/logistic-regression/src/lib.rs");
-    assert!(std::fs::read_to_string(source).unwrap().lines().count() < 40);
+fn shipped_plans_are_short() {
+    for (plan, lines_max) in [
+        ("logistic-regression", 40),
+        ("linear-regression", 40),
+        ("mlp", 40),
+        ("cnn", 80),
+        ("linear-svm", 80),
+    ] {
+        let source = root().join("plugins").join(plan).join("src/lib.rs");
+        let source = std::fs::read_to_string(source).unwrap();
+        let code = source.lines().map(str::trim);
+        let code = code.filter(|line| !line.is_empty() && !line.starts_with("//")).count();
+        assert!(code <= lines_max, "{plan}: {code} lines");
+    }
 }
 
 /// Where rustup refuses, the error names the command to run.

@@ -20,7 +20,7 @@ fn experiment(federation: &Federation, aggregator: &str) -> std::path::PathBuf {
     federation.experiment(|text| {
         let text = text.replace("rounds = 2", "rounds = 4\nsave_breakpoints = true");
         let text = text.replace("min_nodes = 2", "min_nodes = 3\nretries = 50\nretry_pause_s = 1");
-        let momentum = "lr = 0.05, momentum = 0.9, keep_momentum = true";
+        let momentum = "lr = 0.05, momentum = 0.9, keep_state = true";
         text.replace("lr = 0.1", momentum) + &format!("[aggregator]\n{aggregator}\n")
     })
 }
@@ -143,7 +143,7 @@ fn node_that_lost_its_state_is_refused_by_name() {
     let experiment = federation.experiment(|text| {
         let text = text.replace("rounds = 2", "rounds = 3\nsave_breakpoints = true");
         let text = text.replace("min_nodes = 2", "min_nodes = 1");
-        text.replace("lr = 0.1", "lr = 0.1, momentum = 0.9, keep_momentum = true")
+        text.replace("lr = 0.1", "lr = 0.1, momentum = 0.9, keep_state = true")
     });
     let dir = federation.dir.path();
     end(start(&experiment, &dir.join("out"), &[]));

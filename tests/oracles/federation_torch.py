@@ -155,7 +155,7 @@ if __name__ == "__main__":
         "fedavg": federation(),
         "fedprox": federation(mu=0.1),
         "scaffold": federation(scaffold=True),
-        "keep_momentum": federation(rounds=3, epochs=1, momentum=0.9),
+        "keep_state": federation(rounds=3, epochs=1, momentum=0.9),
     }
     TARGET.write_text(json.dumps(result, indent=1) + "\n")
     print(TARGET)

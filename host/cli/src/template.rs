@@ -304,7 +304,7 @@ fedwasm local --plan {name}.wasm --data {name}/data.csv --args {name}/args.toml 
 These are run from the directory that holds `{name}`.
 - `src/lib.rs`: the model, a training step, a prediction.
 - `args.toml`: how it is trained. `fedwasm plan inspect {name}.wasm` lists what it takes.
-- `data.csv`: {ROWS} made-up rows; put your own in their place.
+- `data.csv`: made-up rows; put your own in their place.
 - `vendor/`: the SDK, what it is made of, and the contract (`wit/`) as this `fedwasm` speaks it.
 - `Cargo.lock`: keep it with the sources; the bytes of the plan follow from both.
 ",

@@ -27,6 +27,7 @@ pub mod reduction;
 mod root;
 #[cfg(test)]
 mod tests;
+mod transpose;
 
 pub use matrix::Matrix;
 pub use product::add_product;

@@ -2,6 +2,7 @@
 
 use crate::Matrix;
 use crate::lanes::Lanes;
+use crate::transpose::transpose;
 
 /// Columns of a panel: what every backend's lanes divide.
 pub(crate) const WIDTH: usize = 16;
@@ -81,22 +82,7 @@ impl Panels for Matrix<'_> {
         if width < WIDTH {
             panel.lines().take(rows.len()).for_each(|line| line.fill(0.0));
         }
-        let (whole_width, whole_depth) = (width - width % L::N, rows.len() - rows.len() % L::N);
-        for column in (0..whole_width).step_by(L::N) {
-            let line = &self.data()[(columns.start + column) * column_stride..];
-            for row in (0..whole_depth).step_by(L::N) {
-                let from = &line[rows.start + row..][..(L::N - 1) * column_stride + L::N];
-                let to = &mut panel.0[row * WIDTH + column..][..(L::N - 1) * WIDTH + L::N];
-                // SAFETY: both slices hold the block.
-                unsafe { L::transpose(from.as_ptr(), column_stride, to.as_mut_ptr(), WIDTH) }
-            }
-        }
-        for column in 0..width {
-            let line = &self.data()[(columns.start + column) * column_stride + rows.start..];
-            let first = if column < whole_width { whole_depth } else { 0 };
-            for (row, element) in line[..rows.len()].iter().enumerate().skip(first) {
-                panel.0[row * WIDTH + column] = *element;
-            }
-        }
+        let from = &self.data()[columns.start * column_stride + rows.start..];
+        transpose::<L>(from, column_stride, [width, rows.len()], &mut panel.0, WIDTH);
     }
 }

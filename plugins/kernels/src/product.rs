@@ -2,9 +2,12 @@
 
 #![allow(clippy::needless_range_loop, reason = "rows and vectors of a tile are numbers")]
 
+use core::ops::Range;
+
 use crate::Matrix;
 use crate::lanes::{self, Kernel, Lanes};
 use crate::panels::{DEPTH_MAX, Panel, Panels, WIDTH};
+use crate::transpose::transpose;
 
 /// Adds the product of `a` [m, k] and `b` [k, n] to `c` [m, n], row-major.
 ///
@@ -38,60 +41,85 @@ impl<B: Panels> Kernel for Product<'_, B> {
     #[inline(always)]
     fn on<L: Lanes>(self) {
         match L::N {
-            // Sixteen registers: twelve of sums, and what is multiplied.
-            8 => self.by_panel::<L, 6, 2>(),
-            4 => self.by_panel::<L, 2, 4>(),
-            _ => self.by_panel::<L, 1, WIDTH>(),
+            // Of sixteen registers: eight lanes sum in twelve, four lanes in eight, so that what
+            // is multiplied has registers, too.
+            8 => self.by_block::<L, 6, 2>(),
+            4 => self.by_block::<L, 2, 4>(),
+            _ => self.by_block::<L, 1, WIDTH>(),
         }
     }
 }
 
+/// Elements of the transposed left side that are copied into lines at a time: 32 KiB.
+const LINES_LEN: usize = 32 * DEPTH_MAX;
+
 impl<B: Panels> Product<'_, B> {
     #[inline(always)]
-    fn by_panel<L: Lanes, const ROWS: usize, const VECTORS: usize>(self) {
-        let Self { c, a, b } = self;
-        let (rows, columns) = (a.rows(), b.columns());
+    fn by_block<L: Lanes, const ROWS: usize, const VECTORS: usize>(mut self) {
+        let (depth, n_rows) = (self.a.columns(), self.a.rows());
+        for first in (0..depth).step_by(DEPTH_MAX) {
+            let depths = first..depth.min(first + DEPTH_MAX);
+            let (row, column) = self.a.strides();
+            if column == 1 {
+                let data = self.a.data().get(first..).unwrap_or_default();
+                let left = Left { data, row, depth: depths.len() };
+                self.panels::<L, ROWS, VECTORS>(left, 0..n_rows, depths);
+                continue;
+            }
+            let mut lines = [0.0; LINES_LEN];
+            let rows_max = LINES_LEN / depths.len();
+            for first_row in (0..n_rows).step_by(rows_max) {
+                let rows = first_row..n_rows.min(first_row + rows_max);
+                let from = &self.a.data()[first * column + first_row..];
+                transpose::<L>(from, column, [depths.len(), rows.len()], &mut lines, depths.len());
+                let left = Left { data: &lines, row: depths.len(), depth: depths.len() };
+                self.panels::<L, ROWS, VECTORS>(left, rows, depths.clone());
+            }
+        }
+    }
+
+    /// Adds to these rows what these depths give; `left` holds the rows from 0 on.
+    #[inline(always)]
+    fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+        &mut self,
+        left: Left,
+        rows: Range<usize>,
+        depths: Range<usize>,
+    ) {
+        let columns = self.b.columns();
+        let c = &mut self.c[rows.start * columns..rows.end * columns];
         let mut panel = Panel::new();
-        for first in (0..a.columns()).step_by(DEPTH_MAX) {
-            let depths = first..a.columns().min(first + DEPTH_MAX);
-            for column in (0..columns).step_by(WIDTH) {
-                let width = WIDTH.min(columns - column);
-                b.lay_out::<L>(&mut panel, depths.clone(), column..column + width);
-                let mut row = 0;
-                while row + ROWS <= rows {
-                    let to = &mut c[row * columns + column..];
-                    let left = Left::new(&a, row, &depths);
-                    strip::<L, ROWS, VECTORS>(left, panel.rows(), to, columns, width);
-                    row += ROWS;
-                }
-                while row < rows {
-                    let to = &mut c[row * columns + column..];
-                    let left = Left::new(&a, row, &depths);
-                    strip::<L, 1, VECTORS>(left, panel.rows(), to, columns, width);
-                    row += 1;
-                }
+        for column in (0..columns).step_by(WIDTH) {
+            let width = WIDTH.min(columns - column);
+            self.b.lay_out::<L>(&mut panel, depths.clone(), column..column + width);
+            let mut row = 0;
+            while row + ROWS <= rows.len() {
+                let to = &mut c[row * columns + column..];
+                strip::<L, ROWS, VECTORS>(left.from(row), panel.rows(), to, columns, width);
+                row += ROWS;
+            }
+            while row < rows.len() {
+                let to = &mut c[row * columns + column..];
+                strip::<L, 1, VECTORS>(left.from(row), panel.rows(), to, columns, width);
+                row += 1;
             }
         }
     }
 }
 
-/// Some rows of the left side, over the depth of a panel.
+/// Rows of the left side, over the depth of a panel.
 #[derive(Clone, Copy)]
 struct Left<'a> {
     data: &'a [f32],
     /// From one row to the next.
     row: usize,
-    /// From one column to the next; it or `row` is 1.
-    column: usize,
     depth: usize,
 }
 
-impl<'a> Left<'a> {
+impl Left<'_> {
     #[inline(always)]
-    fn new(a: &Matrix<'a>, row: usize, depths: &core::ops::Range<usize>) -> Self {
-        let (row_stride, column) = a.strides();
-        let data = &a.data()[row * row_stride + depths.start * column..];
-        Self { data, row: row_stride, column, depth: depths.len() }
+    fn from(self, row: usize) -> Self {
+        Self { data: &self.data[row * self.row..], ..self }
     }
 }
 
@@ -105,7 +133,7 @@ fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     width: usize,
 ) {
     debug_assert!(VECTORS * L::N == WIDTH, "lanes fill a panel");
-    assert!(left.data.len() > (ROWS - 1) * left.row + (left.depth - 1) * left.column, "the left");
+    assert!(left.data.len() >= (ROWS - 1) * left.row + left.depth, "the left");
     assert!(panel.len() >= left.depth * WIDTH, "the panel");
     assert!(c.len() >= (ROWS - 1) * c_row + width, "the product");
     if width == WIDTH {
@@ -135,7 +163,9 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     c_row: usize,
 ) {
     let (mut a, mut b) = (left.data.as_ptr(), panel.as_ptr());
-    // SAFETY: the caller's; the steps add up to the depth.
+    let readable = left.data.len() - (ROWS - 1) * left.row;
+    // SAFETY: the caller's; the steps add up to the depth, and fours are read as far as there are
+    // elements.
     unsafe {
         let mut sums = [[L::splat(0.0); VECTORS]; ROWS];
         for row in 0..ROWS {
@@ -146,47 +176,32 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         // The depth is asked for after every step, though it seldom ends in between: a block of
         // four steps without a branch would have all of its loads first, and no registers left.
         let mut k = 0;
-        if left.column == 1 {
-            let readable = left.data.len() - (ROWS - 1) * left.row;
-            'fours: while k + 4 <= readable {
-                let mut fours = [L::read_four(a); ROWS];
-                for row in 1..ROWS {
-                    fours[row] = L::read_four(a.add(row * left.row));
-                }
-                for nth in 0..4 {
-                    let mut splats = [L::splat_of(fours[0], nth); ROWS];
-                    for row in 1..ROWS {
-                        splats[row] = L::splat_of(fours[row], nth);
-                    }
-                    step(&mut sums, splats, b.add(nth * WIDTH));
-                    k += 1;
-                    if k == left.depth {
-                        break 'fours;
-                    }
-                }
-                (a, b) = (a.add(4), b.add(4 * WIDTH));
+        'fours: while k + 4 <= readable {
+            let mut fours = [L::read_four(a); ROWS];
+            for row in 1..ROWS {
+                fours[row] = L::read_four(a.add(row * left.row));
             }
-            while k < left.depth {
-                let mut splats = [L::read_splat(a); ROWS];
+            for nth in 0..4 {
+                let mut splats = [L::splat_of(fours[0], nth); ROWS];
                 for row in 1..ROWS {
-                    splats[row] = L::read_splat(a.add(row * left.row));
+                    splats[row] = L::splat_of(fours[row], nth);
                 }
-                step(&mut sums, splats, b);
+                step(&mut sums, splats, b.add(nth * WIDTH));
                 k += 1;
-                (a, b) = (a.add(1), b.add(WIDTH));
-            }
-        } else {
-            'fours: loop {
-                for nth in 0..4 {
-                    step(&mut sums, L::read_splats(a), b.add(nth * WIDTH));
-                    k += 1;
-                    if k == left.depth {
-                        break 'fours;
-                    }
-                    a = a.add(left.column);
+                if k == left.depth {
+                    break 'fours;
                 }
-                b = b.add(4 * WIDTH);
             }
+            (a, b) = (a.add(4), b.add(4 * WIDTH));
+        }
+        while k < left.depth {
+            let mut splats = [L::splat(*a); ROWS];
+            for row in 1..ROWS {
+                splats[row] = L::splat(*a.add(row * left.row));
+            }
+            step(&mut sums, splats, b);
+            k += 1;
+            (a, b) = (a.add(1), b.add(WIDTH));
         }
         for row in 0..ROWS {
             for vector in 0..VECTORS {
@@ -196,7 +211,7 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Adds the products of one step of the depth: a row of splats, a line of the panel at `b`.
+/// Adds the products of one step of the depth: a column of the left, a line of the panel at `b`.
 ///
 /// # Safety
 /// The line can be read.
@@ -208,13 +223,10 @@ unsafe fn step<L: Lanes, const ROWS: usize, const VECTORS: usize>(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let mut line = [L::read(b); VECTORS];
-        for vector in 1..VECTORS {
-            line[vector] = L::read(b.add(vector * L::N));
-        }
-        for row in 0..ROWS {
-            for vector in 0..VECTORS {
-                sums[row][vector] = sums[row][vector].add(splats[row].mul(line[vector]));
+        for vector in 0..VECTORS {
+            let right = L::read(b.add(vector * L::N));
+            for row in 0..ROWS {
+                sums[row][vector] = sums[row][vector].add(splats[row].mul(right));
             }
         }
     }

@@ -3,22 +3,45 @@
 use crate::bindings::fedwasm::training_plan::types::{DataSpec, Dtype};
 use crate::{PlanError, Result, Tensor};
 
-/// The name of the only input in this version.
-pub(crate) const INPUTS: &str = "inputs";
-/// The name of the only target in this version.
-pub(crate) const TARGETS: &str = "targets";
+/// What inputs are called that a plan does not name.
+const INPUTS: &str = "inputs";
+/// What targets are called that a plan does not name.
+const TARGETS: &str = "targets";
 
-/// Rows to train or to test on.
+/// Rows to train, to test or to predict on.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Inputs, shape [rows, columns].
-    pub inputs: Inputs,
-    /// Targets, one entry or line a row.
+    /// The first input that the plan declares, shape [rows, ...].
+    pub inputs: Tensor,
+    /// The first target; absent in prediction.
     pub targets: Targets,
+    /// The other inputs, by name.
+    pub other_inputs: Vec<(String, Tensor)>,
+    /// The other targets, by name.
+    pub other_targets: Vec<(String, Targets)>,
 }
 
-/// The inputs of a batch, shape [rows, columns].
-pub type Inputs = Tensor;
+impl Batch {
+    /// Takes another input than the first.
+    ///
+    /// # Errors
+    /// [`PlanError::BadData`] if there is none of this name.
+    pub fn take_input(&mut self, name: &str) -> Result<Tensor> {
+        let found = self.other_inputs.iter().position(|(key, _)| key == name);
+        let missing = || PlanError::BadData(format!("the batch holds no input `{name}`"));
+        found.map(|nth| self.other_inputs.swap_remove(nth).1).ok_or_else(missing)
+    }
+
+    /// Another target than the first.
+    ///
+    /// # Errors
+    /// [`PlanError::BadData`] if there is none of this name.
+    pub fn target(&self, name: &str) -> Result<&Targets> {
+        let found = self.other_targets.iter().find(|(key, _)| key == name);
+        let missing = || PlanError::BadData(format!("the batch holds no target `{name}`"));
+        found.map(|(_, targets)| targets).ok_or_else(missing)
+    }
+}
 
 /// The targets of a batch.
 #[derive(Clone, Debug)]
@@ -27,18 +50,41 @@ pub enum Targets {
     Classes(Vec<i64>),
     /// Real numbers, shape [rows, outputs].
     Reals(Tensor),
+    /// None: predictions never see them.
+    Absent,
 }
 
 impl Targets {
     /// Returns the class indices.
     ///
     /// # Errors
-    /// [`PlanError::BadData`] if the targets are real numbers.
+    /// [`PlanError::BadData`] if the targets are no classes.
     pub fn classes(&self) -> Result<&[i64]> {
         match self {
             Self::Classes(classes) => Ok(classes),
-            Self::Reals(_) => Err(PlanError::BadData("targets are not class indices".into())),
+            _ => Err(PlanError::BadData("targets are not class indices".into())),
         }
+    }
+
+    /// Returns real numbers of this shape. Classes are numbers, too, where the shape is [rows, 1].
+    ///
+    /// # Errors
+    /// [`PlanError::BadData`] if the targets have another shape, or no row.
+    pub fn reals(&self, shape: &[usize]) -> Result<Tensor> {
+        let targets = match self {
+            Self::Reals(targets) => targets.clone(),
+            Self::Classes(classes) => {
+                let data = classes.iter().map(|class| *class as f32).collect();
+                Tensor::new(&[classes.len(), 1], data)?
+            }
+            Self::Absent => return Err(PlanError::BadData("there are no targets".into())),
+        };
+        if targets.shape() != shape || targets.data().is_empty() {
+            let got = targets.shape();
+            let text = format!("targets of shape {got:?} for outputs of shape {shape:?}");
+            return Err(PlanError::BadData(text));
+        }
+        Ok(targets)
     }
 }
 
@@ -50,20 +96,46 @@ pub struct Data {
 }
 
 impl Data {
-    /// `n_inputs` real numbers and one class index a row.
-    pub fn classes(n_inputs: usize) -> Self {
-        Self::new(n_inputs, Dtype::Int64, Vec::new())
+    /// Real numbers of this shape and one class index a row.
+    #[must_use]
+    pub fn classes(inputs: &[usize]) -> Self {
+        Self::new(inputs, Dtype::Int64, &[])
     }
 
-    /// `n_inputs` and `n_outputs` real numbers a row.
-    pub fn reals(n_inputs: usize, n_outputs: usize) -> Self {
-        Self::new(n_inputs, Dtype::Float32, vec![n_outputs as u64])
+    /// Real numbers of this shape, and `n_outputs` real numbers a row.
+    #[must_use]
+    pub fn reals(inputs: &[usize], n_outputs: usize) -> Self {
+        Self::new(inputs, Dtype::Float32, &[n_outputs])
     }
 
-    fn new(n_inputs: usize, target: Dtype, shape: Vec<u64>) -> Self {
-        let inputs =
-            DataSpec { name: INPUTS.into(), dtype: Dtype::Float32, shape: vec![n_inputs as u64] };
-        let targets = DataSpec { name: TARGETS.into(), dtype: target, shape };
-        Self { inputs: vec![inputs], targets: vec![targets] }
+    /// And another input: real numbers of this shape.
+    #[must_use]
+    pub fn and_input(mut self, name: &str, shape: &[usize]) -> Self {
+        self.inputs.push(spec(name, Dtype::Float32, shape));
+        self
     }
+
+    /// And another target: `n_outputs` real numbers a row.
+    #[must_use]
+    pub fn and_reals(mut self, name: &str, n_outputs: usize) -> Self {
+        self.targets.push(spec(name, Dtype::Float32, &[n_outputs]));
+        self
+    }
+
+    /// And another target: one class index a row.
+    #[must_use]
+    pub fn and_classes(mut self, name: &str) -> Self {
+        self.targets.push(spec(name, Dtype::Int64, &[]));
+        self
+    }
+
+    fn new(inputs: &[usize], target: Dtype, shape: &[usize]) -> Self {
+        let inputs = spec(INPUTS, Dtype::Float32, inputs);
+        Self { inputs: vec![inputs], targets: vec![spec(TARGETS, target, shape)] }
+    }
+}
+
+fn spec(name: &str, dtype: Dtype, shape: &[usize]) -> DataSpec {
+    let shape = shape.iter().map(|axis| *axis as u64).collect();
+    DataSpec { name: name.into(), dtype, shape }
 }

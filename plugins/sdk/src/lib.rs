@@ -21,6 +21,7 @@ mod proximal;
 mod scaffold;
 mod session;
 mod tensor;
+mod training;
 
 // Written by plugins/bindgen, which has the test that it follows wit/.
 #[doc(hidden)]
@@ -32,17 +33,22 @@ pub mod runtime;
 
 #[doc(hidden)]
 pub use adapter::{Adapter, Package};
-pub use arguments::{Argument, Arguments};
-pub use batch::{Batch, Data, Inputs, Targets};
+pub use arguments::{Argument, Arguments, FromLiteral, PlanArguments, Value};
+pub use batch::{Batch, Data, Targets};
 pub use bindings::exports::fedwasm::training_plan::plan::{Dependency, Task};
 pub use bindings::fedwasm::training_plan::types::{PlanError, Scope};
-pub use layers::{Layer, Layers, Linear};
-pub use losses::cross_entropy;
-pub use optimizers::Sgd;
+pub use fedwasm_kernels::{Matrix, add_product, elementwise, math, reduction};
+pub use layers::{
+    AvgPool2d, BatchNorm, Conv2d, Dropout, Embedding, Flatten, Layer, Layers, Linear, MaxPool2d,
+    Relu, Sequential, Sigmoid, Tanh,
+};
+pub use losses::{binary_cross_entropy, cross_entropy, huber, mae, mse};
+pub use optimizers::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use parameter::Parameter;
 pub use plan::TrainingPlan;
 pub use session::Random;
 pub use tensor::Tensor;
+pub use training::Training;
 
 /// What the functions of a plan return.
 pub type Result<T> = core::result::Result<T, PlanError>;

@@ -2,13 +2,15 @@
 
 use crate::{Result, Tensor};
 
-/// A trainable tensor and the gradient of the loss with respect to it.
+/// A tensor of the model and the gradient of the loss with respect to it.
 #[derive(Clone, Debug)]
 pub struct Parameter {
     /// The value; any shape.
     pub value: Tensor,
-    /// The gradient; the shape of `value`. Zero at the start of each step.
+    /// The gradient; the shape of `value`, and empty for a buffer. Zero at the start of each step.
     pub gradient: Tensor,
+    /// Whether it stays at the node, whatever [`crate::TrainingPlan::scope`] says.
+    pub is_local: bool,
 }
 
 impl Parameter {
@@ -17,6 +19,20 @@ impl Parameter {
     /// # Errors
     /// As [`Tensor::zeros`].
     pub fn zeros(shape: &[usize]) -> Result<Self> {
-        Ok(Self { value: Tensor::zeros(shape)?, gradient: Tensor::zeros(shape)? })
+        let (value, gradient) = (Tensor::zeros(shape)?, Tensor::zeros(shape)?);
+        Ok(Self { value, gradient, is_local: false })
+    }
+
+    /// Returns a buffer: training changes it, but not along a gradient, such as running means.
+    /// No optimizer, proximal term or control variate applies to it.
+    #[must_use]
+    pub fn buffer(value: Tensor) -> Self {
+        Self { value, gradient: Tensor::empty(), is_local: false }
+    }
+
+    /// Whether it has no gradient.
+    #[must_use]
+    pub fn is_buffer(&self) -> bool {
+        self.gradient.data().len() != self.value.data().len()
     }
 }

@@ -25,7 +25,8 @@ impl Proximal {
     /// Adds the term's gradient, `mu (w - w0)`.
     pub(crate) fn correct(&self, parameters: &mut [&mut Parameter]) {
         for (parameter, start) in parameters.iter_mut().zip(&self.start) {
-            let Parameter { value, gradient } = &mut **parameter;
+            // A buffer has no gradient, and nothing is added to none.
+            let Parameter { value, gradient, .. } = &mut **parameter;
             let from_start = value.data().iter().zip(start).map(|(w, w0)| w - w0);
             for (g, distance) in gradient.data_mut().iter_mut().zip(from_start) {
                 *g += self.mu * distance;

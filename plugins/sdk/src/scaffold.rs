@@ -45,7 +45,8 @@ impl Scaffold {
             return Ok(None);
         }
         let mut variates = Vec::new();
-        let shared = shared.iter().enumerate().filter(|(_, shared)| **shared);
+        let shared = shared.iter().enumerate();
+        let shared = shared.filter(|(nth, shared)| **shared && !parameters[*nth].is_buffer());
         for (nth, (index, _)) in shared.enumerate() {
             let len = parameters[index].value.data().len();
             let global = session::read_aux(2 * nth, len)?;

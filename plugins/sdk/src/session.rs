@@ -1,10 +1,11 @@
 //! The host's side of a session, in this crate's types.
 
-use crate::batch::{INPUTS, TARGETS};
 use crate::bindings::fedwasm::training_plan::loader;
 use crate::bindings::fedwasm::training_plan::store::{self, Slot};
 use crate::bindings::fedwasm::training_plan::types::{self as wit, AccessError, Dtype};
 use crate::bindings::fedwasm::training_plan::{predictions, random};
+use fedwasm_kernels::math;
+
 use crate::{Batch, Parameter, PlanError, Result, Targets, Tensor};
 
 /// The most that the host takes or gives in one call, in bytes.
@@ -31,6 +32,33 @@ impl Random {
                 let bits = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
                 let unit = (bits >> 8) as f32 * (1.0 / 8_388_608.0) - 1.0;
                 *value = unit * bound;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Random {
+    /// Fills `values` with draws from the standard normal distribution by the polar method
+    /// (Marsaglia and Bray 1964): two of each pair of uniform ones inside the unit circle.
+    ///
+    /// # Errors
+    /// [`PlanError::Internal`] if the host gives no randomness here.
+    pub fn fill_normal(&mut self, values: &mut [f32]) -> Result<()> {
+        let mut filled = 0;
+        while filled < values.len() {
+            let mut uniform = vec![0.0; (values.len() - filled).next_multiple_of(2)];
+            self.fill_uniform(&mut uniform, 1.0)?;
+            for pair in uniform.chunks_exact(2) {
+                let square = pair[0] * pair[0] + pair[1] * pair[1];
+                if square >= 1.0 || square == 0.0 {
+                    continue;
+                }
+                let factor = (-2.0 * math::ln(square) / square).sqrt();
+                for (value, uniform) in values[filled..].iter_mut().zip(pair) {
+                    *value = uniform * factor;
+                }
+                filled = values.len().min(filled + 2);
             }
         }
         Ok(())
@@ -65,16 +93,14 @@ pub(crate) fn write_aux(index: usize, values: &[f32]) -> Result<()> {
     write(Slot::AuxOut, index, values)
 }
 
-/// Reads node state.
-pub(crate) fn read_state(state: &mut [Vec<f32>]) -> Result<()> {
-    let mut state = state.iter_mut().enumerate();
-    state.try_for_each(|(index, values)| read(Slot::State, index, values))
+/// Reads a tensor of node state.
+pub(crate) fn read_state(index: usize, values: &mut [f32]) -> Result<()> {
+    read(Slot::State, index, values)
 }
 
-/// Writes node state.
-pub(crate) fn write_state(state: &[Vec<f32>]) -> Result<()> {
-    let mut state = state.iter().enumerate();
-    state.try_for_each(|(index, values)| write(Slot::State, index, values))
+/// Writes a tensor of node state.
+pub(crate) fn write_state(index: usize, values: &[f32]) -> Result<()> {
+    write(Slot::State, index, values)
 }
 
 fn read(slot: Slot, index: usize, into: &mut [f32]) -> Result<()> {
@@ -96,27 +122,27 @@ fn write(slot: Slot, index: usize, from: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// Returns the next batch's index and inputs, for `predict`.
-pub(crate) fn next_inputs() -> Result<Option<(u64, Tensor)>> {
-    let Some(batch) = loader::next().map_err(access("a batch"))? else {
+/// Returns the next batch, its index and its rows. In `predict` it has no targets.
+pub(crate) fn next_batch() -> Result<Option<(Batch, u64, u32)>> {
+    let Some(wit) = loader::next().map_err(access("a batch"))? else {
         return Ok(None);
     };
-    let inputs = floats(named(&batch.inputs, INPUTS)?)?;
-    Ok(Some((batch.index, inputs)))
+    let mut inputs = wit.inputs.iter().map(|(name, tensor)| Ok((name.clone(), floats(tensor)?)));
+    let no_input = || PlanError::BadData("the batch holds no input".into());
+    let (_, first) = inputs.next().ok_or_else(no_input)??;
+    let other_inputs = inputs.collect::<Result<_>>()?;
+    let mut others = wit.targets.iter().map(|(name, tensor)| Ok((name.clone(), targets(tensor)?)));
+    let targets = others.next().transpose()?.map_or(Targets::Absent, |(_, targets)| targets);
+    let other_targets = others.collect::<Result<_>>()?;
+    let batch = Batch { inputs: first, targets, other_inputs, other_targets };
+    Ok(Some((batch, wit.index, wit.rows)))
 }
 
-/// Returns the next batch and its rows.
-pub(crate) fn next_batch() -> Result<Option<(Batch, u32)>> {
-    let Some(batch) = loader::next().map_err(access("a batch"))? else {
-        return Ok(None);
-    };
-    let inputs = floats(named(&batch.inputs, INPUTS)?)?;
-    let target = named(&batch.targets, TARGETS)?;
-    let targets = match target.dtype {
-        Dtype::Int64 => Targets::Classes(integers(&target.data)),
-        _ => Targets::Reals(floats(target)?),
-    };
-    Ok(Some((Batch { inputs, targets }, batch.rows)))
+fn targets(tensor: &wit::Tensor) -> Result<Targets> {
+    Ok(match (tensor.dtype, &tensor.shape[..]) {
+        (Dtype::Int64, [_]) => Targets::Classes(integers(&tensor.data)),
+        _ => Targets::Reals(floats(tensor)?),
+    })
 }
 
 /// Gives the scores of batch `index` to the host.
@@ -132,12 +158,6 @@ fn access(what: &'static str) -> impl Fn(AccessError) -> PlanError {
         AccessError::Cancelled => PlanError::Cancelled,
         other => PlanError::Internal(format!("the host refused {what}: {}", other.name())),
     }
-}
-
-fn named<'a>(tensors: &'a [(String, wit::Tensor)], name: &str) -> Result<&'a wit::Tensor> {
-    let found = tensors.iter().find(|(key, _)| key == name);
-    let missing = || PlanError::BadData(format!("the batch holds no `{name}`"));
-    found.map(|(_, tensor)| tensor).ok_or_else(missing)
 }
 
 fn floats(tensor: &wit::Tensor) -> Result<Tensor> {

@@ -34,12 +34,28 @@ impl Tensor {
         Ok(Self { shape: shape.to_vec(), data })
     }
 
+    /// Returns a tensor of shape [0].
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { shape: vec![0], data: Vec::new() }
+    }
+
+    /// The same elements in another shape.
+    ///
+    /// # Errors
+    /// [`PlanError::BadData`] if they do not fill it.
+    pub fn reshape(self, shape: &[usize]) -> Result<Self> {
+        Self::new(shape, self.data)
+    }
+
     /// Lengths of the axes.
+    #[must_use]
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// The elements, row-major.
+    #[must_use]
     pub fn data(&self) -> &[f32] {
         &self.data
     }
@@ -47,6 +63,12 @@ impl Tensor {
     /// The elements, row-major.
     pub fn data_mut(&mut self) -> &mut [f32] {
         &mut self.data
+    }
+
+    /// The first axis; 0 if there is none.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(0)
     }
 
     /// Returns (rows, columns) of a tensor of two axes.
@@ -57,6 +79,21 @@ impl Tensor {
         match self.shape[..] {
             [rows, columns] => Ok((rows, columns)),
             _ => Err(PlanError::BadData(format!("shape {:?} is not [rows, columns]", self.shape))),
+        }
+    }
+
+    /// Returns the rows of a tensor of shape [rows, `shape`...].
+    ///
+    /// # Errors
+    /// [`PlanError::BadData`] if it has another shape; `what` says whose it is.
+    pub fn rows_of(&self, shape: &[usize], what: &str) -> Result<usize> {
+        match self.shape.split_first() {
+            Some((rows, rest)) if rest == shape => Ok(*rows),
+            _ => Err(PlanError::BadData(format!(
+                "{what} takes shape [rows, {}], not {:?}",
+                shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
+                self.shape
+            ))),
         }
     }
 }

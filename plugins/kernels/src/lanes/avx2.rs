@@ -75,13 +75,7 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn splat_of(four: Self::Four, nth: usize) -> Self {
         // SAFETY: who made it has four to be read.
-        unsafe { Self::read_splat(four.add(nth)) }
-    }
-
-    #[inline(always)]
-    unsafe fn read_splat(at: *const f32) -> Self {
-        // SAFETY: the caller's.
-        Self(unsafe { _mm256_broadcast_ss(&*at) })
+        unsafe { Self(_mm256_broadcast_ss(&*four.add(nth))) }
     }
 
     #[inline(always)]

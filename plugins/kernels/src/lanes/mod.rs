@@ -41,28 +41,6 @@ pub(crate) trait Lanes: Copy {
     /// The `nth` of the four in every lane.
     fn splat_of(four: Self::Four, nth: usize) -> Self;
 
-    /// Elements from `at` on, each in every lane.
-    ///
-    /// # Safety
-    /// `M` elements can be read.
-    #[inline(always)]
-    unsafe fn read_splats<const M: usize>(at: *const f32) -> [Self; M] {
-        // SAFETY: the caller's.
-        unsafe {
-            let mut splats = [Self::read_splat(at); M];
-            for (nth, splat) in splats.iter_mut().enumerate().skip(1) {
-                *splat = Self::read_splat(at.add(nth));
-            }
-            splats
-        }
-    }
-
-    /// The element at `at` in every lane.
-    ///
-    /// # Safety
-    /// It can be read.
-    unsafe fn read_splat(at: *const f32) -> Self;
-
     /// Writes lanes from `at` on.
     ///
     /// # Safety
@@ -92,12 +70,15 @@ pub(crate) trait Kernel {
 /// Runs a kernel on the widest lanes of this machine.
 #[inline(always)]
 pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
+    if is_scalar() {
+        return kernel.on::<Scalar>();
+    }
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     return kernel.on::<simd128::Simd128>();
     #[cfg(target_arch = "aarch64")]
     return kernel.on::<neon::Neon>();
     #[cfg(target_arch = "x86_64")]
-    if avx2::is_here() && !is_scalar() {
+    if avx2::is_here() {
         // SAFETY: it is here.
         return unsafe { avx2::run(kernel) };
     }

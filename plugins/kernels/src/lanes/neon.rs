@@ -45,12 +45,6 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
-    unsafe fn read_splat(at: *const f32) -> Self {
-        // SAFETY: the caller's.
-        Self(unsafe { vld1q_dup_f32(at) })
-    }
-
-    #[inline(always)]
     unsafe fn write(self, at: *mut f32) {
         // SAFETY: the caller's.
         unsafe { vst1q_f32(at, self.0) }

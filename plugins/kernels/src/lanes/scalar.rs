@@ -30,13 +30,7 @@ impl Lanes for Scalar {
     #[inline(always)]
     fn splat_of(four: Self::Four, nth: usize) -> Self {
         // SAFETY: who made it has four to be read.
-        unsafe { Self::read_splat(four.add(nth)) }
-    }
-
-    #[inline(always)]
-    unsafe fn read_splat(at: *const f32) -> Self {
-        // SAFETY: the caller's.
-        Self(unsafe { *at })
+        unsafe { Self(*four.add(nth)) }
     }
 
     #[inline(always)]

@@ -41,31 +41,6 @@ impl Lanes for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn read_splats<const M: usize>(at: *const f32) -> [Self; M] {
-        let mut splats = [Self::splat(0.0); M];
-        // One load for two is cheaper than two that splat.
-        let twos = M - M % 2;
-        // SAFETY: the caller's.
-        unsafe {
-            for nth in (0..twos).step_by(2) {
-                let two = v128_load64_zero(at.add(nth).cast());
-                splats[nth] = Self::splat_of(two, 0);
-                splats[nth + 1] = Self::splat_of(two, 1);
-            }
-            for nth in twos..M {
-                splats[nth] = Self::read_splat(at.add(nth));
-            }
-        }
-        splats
-    }
-
-    #[inline(always)]
-    unsafe fn read_splat(at: *const f32) -> Self {
-        // SAFETY: the caller's.
-        Self(unsafe { v128_load32_splat(at.cast()) })
-    }
-
-    #[inline(always)]
     unsafe fn write(self, at: *mut f32) {
         // SAFETY: the caller's.
         unsafe { v128_store(at.cast(), self.0) }

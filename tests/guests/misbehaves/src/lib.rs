@@ -1,6 +1,15 @@
 //! A plan that does what `model.deed` says, in its first training step.
 use fedwasm_sdk::*;
 
+arguments! {
+    struct Arguments {
+        /// number of input columns
+        n_features: usize = input_columns,
+        /// what to do
+        deed: String = "none",
+    }
+}
+
 struct Misbehaves {
     linear: Linear,
     deed: String,
@@ -8,28 +17,22 @@ struct Misbehaves {
 
 impl TrainingPlan for Misbehaves {
     const TASK: Task = Task::Classification;
-
-    fn arguments() -> Vec<Argument> {
-        vec![
-            Argument::input_columns("model.n_features", "number of input columns"),
-            Argument::text("model.deed", "none", "what to do"),
-        ]
-    }
+    type Arguments = Arguments;
+    type Optimizer = Sgd;
 
     fn dependencies() -> Vec<Dependency> {
         vec![Dependency::Runtime("^0.1".into())]
     }
 
     fn model(args: &Arguments) -> Result<Self> {
-        let linear = Linear::new(args.size("model.n_features")?, 2)?;
-        Ok(Self { linear, deed: args.text("model.deed")?.to_owned() })
+        Ok(Self { linear: Linear::new(args.n_features, 2)?, deed: args.deed.clone() })
     }
 
     fn layers(&mut self) -> Layers<'_> {
         vec![("linear", &mut self.linear)]
     }
 
-    fn training_step(&mut self, batch: &Batch) -> Result<f32> {
+    fn training_step(&mut self, batch: Batch) -> Result<f32> {
         match self.deed.as_str() {
             "loop" => loop {
                 std::hint::black_box(0);
@@ -49,14 +52,14 @@ impl TrainingPlan for Misbehaves {
                 }
                 Ok(1.0)
             }
-            _ => self.linear.forward(&batch.inputs).map(|_| 0.5),
+            _ => self.linear.forward(batch.inputs).map(|_| 0.5),
         }
     }
 
-    fn predict(&mut self, inputs: &Tensor) -> Result<Tensor> {
+    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
         match self.deed.as_str() {
             "narrow" => Tensor::zeros(&[1, 2]),
-            _ => self.linear.forward(inputs),
+            _ => self.linear.forward(batch.inputs),
         }
     }
 }

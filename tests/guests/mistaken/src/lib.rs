@@ -1,6 +1,17 @@
 //! A plan with the mistake that `model.mistake` names: what `plan test` must find.
 use fedwasm_sdk::*;
 
+arguments! {
+    struct Arguments {
+        /// number of input columns
+        n_features: usize = input_columns,
+        /// number of classes
+        n_classes: usize = target_classes,
+        /// which mistake
+        mistake: String = "none",
+    }
+}
+
 struct Mistaken {
     linear: Linear,
     mistake: String,
@@ -8,29 +19,25 @@ struct Mistaken {
 
 impl TrainingPlan for Mistaken {
     const TASK: Task = Task::Classification;
-
-    fn arguments() -> Vec<Argument> {
-        vec![
-            Argument::input_columns("model.n_features", "number of input columns"),
-            Argument::target_classes("model.n_classes", "number of classes"),
-            Argument::text("model.mistake", "none", "which mistake"),
-        ]
-    }
+    type Arguments = Arguments;
+    type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        let (inputs, outputs) = (args.size("model.n_features")?, args.size("model.n_classes")?);
-        let linear = Linear::new(inputs, outputs)?;
-        Ok(Self { linear, mistake: args.text("model.mistake")?.to_owned() })
+        let linear = Linear::new(args.n_features, args.n_classes)?;
+        Ok(Self { linear, mistake: args.mistake.clone() })
     }
 
     fn layers(&mut self) -> Layers<'_> {
         vec![("linear", &mut self.linear)]
     }
 
-    fn training_step(&mut self, batch: &Batch) -> Result<f32> {
-        let scores = self.linear.forward(&batch.inputs)?;
+    fn training_step(&mut self, batch: Batch) -> Result<f32> {
+        if self.mistake == "one-row" {
+            assert!(batch.inputs.rows() > 1, "the variance of one row");
+        }
+        let scores = self.linear.forward(batch.inputs)?;
         let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.linear.backward(&batch.inputs, &gradient)?;
+        self.linear.backward_first(gradient)?;
         for (name, parameter) in self.linear.parameters() {
             let gradient = parameter.gradient.data_mut();
             match (self.mistake.as_str(), name) {
@@ -42,14 +49,11 @@ impl TrainingPlan for Mistaken {
                 _ => {}
             }
         }
-        if self.mistake == "one-row" {
-            assert!(batch.inputs.shape()[0] > 1, "the variance of one row");
-        }
         Ok(loss)
     }
 
-    fn predict(&mut self, inputs: &Tensor) -> Result<Tensor> {
-        let mut scores = self.linear.forward(inputs)?;
+    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
+        let mut scores = self.linear.forward(batch.inputs)?;
         if self.mistake == "batch" {
             let values = scores.data_mut();
             let mean = values.iter().sum::<f32>() / values.len() as f32;

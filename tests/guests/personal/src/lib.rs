@@ -1,19 +1,24 @@
 //! Softmax regression whose bias stays at the node, with a metric of its own.
 use fedwasm_sdk::*;
 
+arguments! {
+    struct Arguments {
+        /// number of input columns
+        n_features: usize = input_columns,
+    }
+}
+
 struct Personal {
     linear: Linear,
 }
 
 impl TrainingPlan for Personal {
     const TASK: Task = Task::Classification;
-
-    fn arguments() -> Vec<Argument> {
-        vec![Argument::input_columns("model.n_features", "number of input columns")]
-    }
+    type Arguments = Arguments;
+    type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        Ok(Self { linear: Linear::new(args.size("model.n_features")?, 2)? })
+        Ok(Self { linear: Linear::new(args.n_features, 2)? })
     }
 
     fn layers(&mut self) -> Layers<'_> {
@@ -24,15 +29,15 @@ impl TrainingPlan for Personal {
         if parameter == "linear.bias" { Scope::Local } else { Scope::Shared }
     }
 
-    fn training_step(&mut self, batch: &Batch) -> Result<f32> {
-        let scores = self.linear.forward(&batch.inputs)?;
+    fn training_step(&mut self, batch: Batch) -> Result<f32> {
+        let scores = self.linear.forward(batch.inputs)?;
         let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.linear.backward(&batch.inputs, &gradient)?;
+        self.linear.backward_first(gradient)?;
         Ok(loss)
     }
 
-    fn predict(&mut self, inputs: &Tensor) -> Result<Tensor> {
-        self.linear.forward(inputs)
+    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
+        self.linear.forward(batch.inputs)
     }
 
     fn metrics(&mut self, batch: &Batch) -> Result<Vec<(&'static str, f32)>> {

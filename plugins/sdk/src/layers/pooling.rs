@@ -1,0 +1,93 @@
+//! Pooling of images.
+
+use fedwasm_kernels::pooling::{self, Pool};
+
+use super::{Layer, check_gradient, kept};
+use crate::{PlanError, Result, Tensor};
+
+/// The pool over planes of inputs, and the shape of its outputs.
+fn pool_of(inputs: &Tensor, window: usize, layer: &str) -> Result<(Pool, [usize; 4])> {
+    let &[rows, channels, height, width] = inputs.shape() else {
+        let text =
+            format!("{layer} takes [rows, channels, height, width], not {:?}", inputs.shape());
+        return Err(PlanError::BadData(text));
+    };
+    let pool = Pool { height, width, window: [window; 2], stride: [window; 2] };
+    let too_small = || {
+        let text = format!("{layer}: images of {height} x {width} have no window of {window}");
+        PlanError::BadData(text)
+    };
+    let [height, width] = pool.output().ok_or_else(too_small)?;
+    Ok((pool, [rows, channels, height, width]))
+}
+
+/// The largest element of each window of `window` x `window`, side by side, as
+/// `torch.nn.MaxPool2d(window)`. Takes [rows, channels, height, width].
+#[derive(Clone, Debug)]
+pub struct MaxPool2d {
+    window: usize,
+    images: Option<(Tensor, Tensor)>,
+}
+
+impl MaxPool2d {
+    /// Returns the layer.
+    #[must_use]
+    pub fn new(window: usize) -> Self {
+        Self { window, images: None }
+    }
+}
+
+impl Layer for MaxPool2d {
+    fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
+        let (pool, shape) = pool_of(&inputs, self.window, "MaxPool2d")?;
+        let mut outputs = Tensor::zeros(&shape)?;
+        pooling::max(outputs.data_mut(), &pool, inputs.data());
+        self.images = Some((inputs, outputs.clone()));
+        Ok(outputs)
+    }
+
+    /// Of equal elements the first of a window takes the gradient.
+    fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
+        let (inputs, outputs) = kept(self.images.take(), "MaxPool2d")?;
+        check_gradient(&gradient, outputs.shape(), "MaxPool2d")?;
+        let (pool, _) = pool_of(&inputs, self.window, "MaxPool2d")?;
+        let mut back = Tensor::zeros(inputs.shape())?;
+        let to = back.data_mut();
+        pooling::add_max_gradient(to, &pool, inputs.data(), outputs.data(), gradient.data());
+        Ok(back)
+    }
+}
+
+/// The mean of each window of `window` x `window`, side by side, as
+/// `torch.nn.AvgPool2d(window)`. Takes [rows, channels, height, width].
+#[derive(Clone, Debug)]
+pub struct AvgPool2d {
+    window: usize,
+    shape: Option<Vec<usize>>,
+}
+
+impl AvgPool2d {
+    /// Returns the layer.
+    #[must_use]
+    pub fn new(window: usize) -> Self {
+        Self { window, shape: None }
+    }
+}
+
+impl Layer for AvgPool2d {
+    fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
+        let (pool, shape) = pool_of(&inputs, self.window, "AvgPool2d")?;
+        let mut outputs = Tensor::zeros(&shape)?;
+        pooling::mean(outputs.data_mut(), &pool, inputs.data());
+        self.shape = Some(inputs.shape().to_vec());
+        Ok(outputs)
+    }
+
+    fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
+        let mut back = Tensor::zeros(&kept(self.shape.take(), "AvgPool2d")?)?;
+        let (pool, shape) = pool_of(&back, self.window, "AvgPool2d")?;
+        check_gradient(&gradient, &shape, "AvgPool2d")?;
+        pooling::add_mean_gradient(back.data_mut(), &pool, gradient.data());
+        Ok(back)
+    }
+}
