@@ -18,6 +18,8 @@
 pub mod convolution;
 pub mod elementwise;
 mod lanes;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod limit;
 pub mod math;
 mod matrix;
 mod panels;

@@ -20,6 +20,12 @@ pub(super) fn is_here() -> bool {
     }
 }
 
+/// Whether this machine, which has AVX2, can fuse multiplication and addition.
+pub(super) fn has_fused() -> bool {
+    const FMA: u32 = 1 << 12;
+    __cpuid(1).ecx & FMA != 0
+}
+
 /// Asks processor and system (Intel SDM, volume 1, 14.3: detection of AVX2).
 #[cold]
 fn ask() -> bool {

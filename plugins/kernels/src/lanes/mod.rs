@@ -86,6 +86,12 @@ pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.on::<Scalar>()
 }
 
+/// Whether there are eight lanes, and multiplication fused with addition.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_fused() -> bool {
+    avx2::is_here() && avx2::has_fused()
+}
+
 /// Tests can ask for plain code.
 #[cfg(not(test))]
 #[inline(always)]

@@ -16,6 +16,14 @@ pub struct Sgd {
     pub(super) weight_decay: f32,
 }
 
+impl Sgd {
+    /// Returns the plain rule `w = w - lr g`.
+    #[must_use]
+    pub fn with_lr(lr: f32) -> Self {
+        Self { lr, momentum: 0.0, is_nesterov: false, weight_decay: 0.0 }
+    }
+}
+
 impl Optimizer for Sgd {
     fn arguments() -> Vec<Argument> {
         vec![
