@@ -8,7 +8,8 @@
 use core::ops::Range;
 
 use crate::Matrix;
-use crate::lanes::Lanes;
+use crate::lanes::{self, Kernel, Lanes};
+use crate::lines;
 use crate::panels::{Panel, Panels, WIDTH};
 use crate::product::{add_panels, add_product};
 
@@ -70,17 +71,7 @@ impl Windows {
     pub fn pad(&self, image: &[f32], to: &mut [f32]) {
         assert_eq!(image.len(), self.channels * self.height * self.width, "elements of an image");
         assert_eq!(Some(to.len()), self.padded_len(), "elements of a padded image");
-        if image.is_empty() {
-            return;
-        }
-        let [height, width] = self.padded();
-        let planes = to.chunks_exact_mut(height * width);
-        for (plane, from) in planes.zip(image.chunks_exact(self.height * self.width)) {
-            let lines = plane.chunks_exact_mut(width).skip(self.padding[0]);
-            for (line, from) in lines.zip(from.chunks_exact(self.width)) {
-                line[self.padding[1]..][..self.width].copy_from_slice(from);
-            }
-        }
+        lanes::run(Pad { windows: self, image, to });
     }
 
     fn padded(&self) -> [usize; 2] {
@@ -93,6 +84,32 @@ impl Windows {
         let (plane, rest) =
             (nth / (self.kernel[0] * self.kernel[1]), nth % (self.kernel[0] * self.kernel[1]));
         plane * height * width + rest / self.kernel[1] * width + rest % self.kernel[1]
+    }
+}
+
+struct Pad<'a> {
+    windows: &'a Windows,
+    image: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for Pad<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes>(self) {
+        let Self { windows, image, to } = self;
+        if image.is_empty() {
+            return;
+        }
+        let [height, width] = windows.padded();
+        let planes = to.chunks_exact_mut(height * width);
+        for (plane, from) in planes.zip(image.chunks_exact(windows.height * windows.width)) {
+            let lines = plane.chunks_exact_mut(width).skip(windows.padding[0]);
+            for (line, from) in lines.zip(from.chunks_exact(windows.width)) {
+                lines::copy::<L>(&mut line[windows.padding[1]..][..windows.width], from);
+            }
+        }
     }
 }
 
@@ -191,19 +208,33 @@ pub fn lay_out_windows(to: &mut [f32], windows: &Windows, padded: &[f32]) {
     let size = windows.output().expect("a kernel that fits");
     let columns = Columns { windows, output: size, padded };
     assert_eq!(to.len(), windows.depth() * size[0] * size[1], "elements of all windows");
-    if to.is_empty() {
-        return;
-    }
-    let across = windows.stride[1];
-    for (row, line) in to.chunks_exact_mut(size[0] * size[1]).enumerate() {
-        let image = &padded[windows.offset(row)..];
-        for (nth, line) in line.chunks_exact_mut(size[1]).enumerate() {
-            let image = &image[columns.start(nth * size[1])..];
-            if across == 1 {
-                line.copy_from_slice(&image[..line.len()]);
-            } else {
-                for (column, element) in line.iter_mut().enumerate() {
-                    *element = image[column * across];
+    lanes::run(LayOut { to, columns });
+}
+
+struct LayOut<'a> {
+    to: &'a mut [f32],
+    columns: Columns<'a>,
+}
+
+impl Kernel for LayOut<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes>(self) {
+        let Columns { windows, output: [height, width], padded } = self.columns;
+        if self.to.is_empty() {
+            return;
+        }
+        let ([down, across], line_len) = (windows.stride, windows.padded()[1]);
+        for (row, lines) in self.to.chunks_exact_mut(height * width).enumerate() {
+            let offset = windows.offset(row);
+            for (nth, line) in lines.chunks_exact_mut(width).enumerate() {
+                let from = &padded[offset + nth * down * line_len..];
+                if across == 1 {
+                    lines::copy::<L>(line, &from[..width]);
+                } else {
+                    let every = from.iter().step_by(across);
+                    line.iter_mut().zip(every).for_each(|(to, from)| *to = *from);
                 }
             }
         }
@@ -238,19 +269,36 @@ pub fn add_windows_back(padded: &mut [f32], windows: &Windows, laid_out: &[f32])
     assert_eq!(Some(padded.len()), windows.padded_len(), "elements of a padded image");
     let size = windows.output().expect("a kernel that fits");
     assert_eq!(laid_out.len(), windows.depth() * size[0] * size[1], "elements of all windows");
-    if laid_out.is_empty() {
-        return;
-    }
-    let ([down, across], line_len) = (windows.stride, windows.padded()[1]);
-    for (row, from) in laid_out.chunks_exact(size[0] * size[1]).enumerate() {
-        let offset = windows.offset(row);
-        for (nth, from) in from.chunks_exact(size[1]).enumerate() {
-            let line = &mut padded[offset + nth * down * line_len..];
-            if across == 1 {
-                line.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-            } else {
-                let every = line.iter_mut().step_by(across);
-                every.zip(from).for_each(|(to, from)| *to += from);
+    lanes::run(AddBack { padded, windows, output: size, laid_out });
+}
+
+struct AddBack<'a> {
+    padded: &'a mut [f32],
+    windows: &'a Windows,
+    output: [usize; 2],
+    laid_out: &'a [f32],
+}
+
+impl Kernel for AddBack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes>(self) {
+        let Self { padded, windows, output: [height, width], laid_out } = self;
+        if laid_out.is_empty() {
+            return;
+        }
+        let ([down, across], line_len) = (windows.stride, windows.padded()[1]);
+        for (row, lines) in laid_out.chunks_exact(height * width).enumerate() {
+            let offset = windows.offset(row);
+            for (nth, from) in lines.chunks_exact(width).enumerate() {
+                let line = &mut padded[offset + nth * down * line_len..];
+                if across == 1 {
+                    lines::add::<L>(&mut line[..width], from);
+                } else {
+                    let every = line.iter_mut().step_by(across);
+                    every.zip(from).for_each(|(to, from)| *to += from);
+                }
             }
         }
     }

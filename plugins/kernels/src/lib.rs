@@ -20,6 +20,7 @@ pub mod elementwise;
 mod lanes;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod limit;
+mod lines;
 pub mod math;
 mod matrix;
 mod panels;

@@ -49,50 +49,70 @@ impl Pool {
     }
 }
 
-/// Writes the largest element of each window of `input` to `output`. NaN is passed over, except
-/// as the first of a window.
+/// Writes the largest element of each window of `input` to `output`, and where it is, as an index
+/// of `input`, to `places`. Of equal ones the first counts, line by line. NaN is passed over,
+/// except as the first of a window.
 ///
 /// # Panics
-/// If there is no [`Pool::output`] or a slice has another length.
-pub fn max(output: &mut [f32], pool: &Pool, input: &[f32]) {
+/// If there is no [`Pool::output`], a slice has another length, or `input` has more elements than
+/// a u32 counts.
+pub fn max(output: &mut [f32], places: &mut [u32], pool: &Pool, input: &[f32]) {
     let n_planes = pool.planes(input.len(), output.len());
-    for (output, start) in output.iter_mut().zip(pool.starts(n_planes)) {
-        let mut max = input[start];
-        for line in 0..pool.window[0] {
-            for element in &input[start + line * pool.width..][..pool.window[1]] {
-                max = if *element > max { *element } else { max };
-            }
+    assert_eq!(places.len(), output.len(), "places of the output");
+    assert!(u32::try_from(input.len()).is_ok(), "elements that a u32 counts");
+    match (pool.window, pool.stride[1]) {
+        // Known sizes leave no loop over the few elements of a window.
+        ([2, 2], 2) => {
+            max_of::<2, 2>(output, places, &Pool { window: [2, 2], ..*pool }, n_planes, input)
         }
-        *output = max;
+        _ => max_of::<0, 0>(output, places, pool, n_planes, input),
     }
 }
 
-/// Adds the gradient of each output of [`max`] to where its value came from: the first of the
-/// window, line by line, that equals it.
-///
-/// # Panics
-/// As [`max`].
-pub fn add_max_gradient(
-    gradient: &mut [f32],
+/// [`max`] for windows of `LINES` x `COLUMNS`; 0 where they are not known before.
+#[inline(always)]
+fn max_of<const LINES: usize, const COLUMNS: usize>(
+    output: &mut [f32],
+    places: &mut [u32],
     pool: &Pool,
+    n_planes: usize,
     input: &[f32],
-    output: &[f32],
-    output_gradient: &[f32],
 ) {
-    assert_eq!(gradient.len(), input.len(), "elements of the input");
-    assert_eq!(output_gradient.len(), output.len(), "elements of the output");
-    let n_planes = pool.planes(input.len(), output.len());
-    let each = output.iter().zip(output_gradient).zip(pool.starts(n_planes));
-    for ((max, output), start) in each {
-        'window: for line in 0..pool.window[0] {
-            let first = start + line * pool.width;
-            for (nth, element) in input[first..][..pool.window[1]].iter().enumerate() {
-                if element == max {
-                    gradient[first + nth] += output;
-                    break 'window;
+    let lines = if LINES == 0 { pool.window[0] } else { LINES };
+    let columns = if COLUMNS == 0 { pool.window[1] } else { COLUMNS };
+    let across = if COLUMNS == 0 { pool.stride[1] } else { COLUMNS };
+    let Some([height, width]) = pool.output() else { return };
+    let outputs = output.chunks_exact_mut(width).zip(places.chunks_exact_mut(width));
+    for (nth, (output, places)) in outputs.enumerate().take(n_planes * height) {
+        let (plane, line) = (nth / height, nth % height);
+        let first = (plane * pool.height + line * pool.stride[0]) * pool.width;
+        // All lines that the windows of this line of the output look at.
+        let input = &input[first..][..(lines - 1) * pool.width + (width - 1) * across + columns];
+        for (nth, (output, place)) in output.iter_mut().zip(places).enumerate() {
+            let start = nth * across;
+            let (mut max, mut at) = (input[start], start);
+            for line in 0..lines {
+                for column in 0..columns {
+                    let here = start + line * pool.width + column;
+                    let is_larger = input[here] > max;
+                    max = if is_larger { input[here] } else { max };
+                    at = if is_larger { here } else { at };
                 }
             }
+            *output = max;
+            *place = (first + at) as u32;
         }
+    }
+}
+
+/// Adds the gradient of each output of [`max`] to where its value came from.
+///
+/// # Panics
+/// If a slice has another length, or a place is none.
+pub fn add_max_gradient(gradient: &mut [f32], places: &[u32], output_gradient: &[f32]) {
+    assert_eq!(places.len(), output_gradient.len(), "places of the output");
+    for (place, output) in places.iter().zip(output_gradient) {
+        gradient[*place as usize] += output;
     }
 }
 

@@ -43,9 +43,9 @@ impl<B: Panels> Kernel for Product<'_, B> {
         match L::N {
             // Of sixteen registers: eight lanes sum in twelve, four lanes in eight, so that what
             // is multiplied has registers, too.
-            8 => self.by_block::<L, 6, 2>(),
-            4 => self.by_block::<L, 2, 4>(),
-            _ => self.by_block::<L, 1, WIDTH>(),
+            8 => self.by_block::<L, 6, 2, 1>(),
+            4 => self.by_block::<L, 2, 4, 2>(),
+            _ => self.by_block::<L, 1, WIDTH, { WIDTH / 2 }>(),
         }
     }
 }
@@ -55,7 +55,7 @@ const LINES_LEN: usize = 32 * DEPTH_MAX;
 
 impl<B: Panels> Product<'_, B> {
     #[inline(always)]
-    fn by_block<L: Lanes, const ROWS: usize, const VECTORS: usize>(mut self) {
+    fn by_block<L: Lanes, const ROWS: usize, const VECTORS: usize, const HALF: usize>(mut self) {
         let (depth, n_rows) = (self.a.columns(), self.a.rows());
         for first in (0..depth).step_by(DEPTH_MAX) {
             let depths = first..depth.min(first + DEPTH_MAX);
@@ -63,7 +63,7 @@ impl<B: Panels> Product<'_, B> {
             if column == 1 {
                 let data = self.a.data().get(first..).unwrap_or_default();
                 let left = Left { data, row, depth: depths.len() };
-                self.panels::<L, ROWS, VECTORS>(left, 0..n_rows, depths);
+                self.panels::<L, ROWS, VECTORS, HALF>(left, 0..n_rows, depths);
                 continue;
             }
             let mut lines = [0.0; LINES_LEN];
@@ -73,14 +73,14 @@ impl<B: Panels> Product<'_, B> {
                 let from = &self.a.data()[first * column + first_row..];
                 transpose::<L>(from, column, [depths.len(), rows.len()], &mut lines, depths.len());
                 let left = Left { data: &lines, row: depths.len(), depth: depths.len() };
-                self.panels::<L, ROWS, VECTORS>(left, rows, depths.clone());
+                self.panels::<L, ROWS, VECTORS, HALF>(left, rows, depths.clone());
             }
         }
     }
 
     /// Adds to these rows what these depths give; `left` holds the rows from 0 on.
     #[inline(always)]
-    fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize, const HALF: usize>(
         &mut self,
         left: Left,
         rows: Range<usize>,
@@ -92,16 +92,11 @@ impl<B: Panels> Product<'_, B> {
         for column in (0..columns).step_by(WIDTH) {
             let width = WIDTH.min(columns - column);
             self.b.lay_out::<L>(&mut panel, depths.clone(), column..column + width);
-            let mut row = 0;
-            while row + ROWS <= rows.len() {
-                let to = &mut c[row * columns + column..];
-                strip::<L, ROWS, VECTORS>(left.from(row), panel.rows(), to, columns, width);
-                row += ROWS;
-            }
-            while row < rows.len() {
-                let to = &mut c[row * columns + column..];
-                strip::<L, 1, VECTORS>(left.from(row), panel.rows(), to, columns, width);
-                row += 1;
+            let c = &mut c[column..];
+            if width <= WIDTH / 2 {
+                strips::<L, ROWS, HALF>(left, &panel, c, columns, width, rows.len());
+            } else {
+                strips::<L, ROWS, VECTORS>(left, &panel, c, columns, width, rows.len());
             }
         }
     }
@@ -123,6 +118,29 @@ impl Left<'_> {
     }
 }
 
+/// Adds rows of the left side times a panel to `width` columns of as many rows of `c`.
+#[inline(always)]
+fn strips<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    left: Left,
+    panel: &Panel,
+    c: &mut [f32],
+    c_row: usize,
+    width: usize,
+    rows: usize,
+) {
+    let mut row = 0;
+    while row + ROWS <= rows {
+        let to = &mut c[row * c_row..];
+        strip::<L, ROWS, VECTORS>(left.from(row), panel.rows(), to, c_row, width);
+        row += ROWS;
+    }
+    while row < rows {
+        let to = &mut c[row * c_row..];
+        strip::<L, 1, VECTORS>(left.from(row), panel.rows(), to, c_row, width);
+        row += 1;
+    }
+}
+
 /// Adds `ROWS` rows of the left side times a panel to `width` columns of as many rows of `c`.
 #[inline(always)]
 fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
@@ -132,11 +150,11 @@ fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     c_row: usize,
     width: usize,
 ) {
-    debug_assert!(VECTORS * L::N == WIDTH, "lanes fill a panel");
+    debug_assert!(width <= VECTORS * L::N && VECTORS * L::N <= WIDTH, "lanes of the columns");
     assert!(left.data.len() >= (ROWS - 1) * left.row + left.depth, "the left");
     assert!(panel.len() >= left.depth * WIDTH, "the panel");
     assert!(c.len() >= (ROWS - 1) * c_row + width, "the product");
-    if width == WIDTH {
+    if width == VECTORS * L::N {
         // SAFETY: checked above.
         unsafe { tile::<L, ROWS, VECTORS>(left, panel, c.as_mut_ptr(), c_row) }
         return;
@@ -154,7 +172,7 @@ fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
 
 /// # Safety
 /// There are `ROWS` rows of `left.depth` elements on the left, `left.depth` rows of the panel, and
-/// `ROWS` rows of [`WIDTH`] elements at `c`.
+/// `ROWS` rows of `VECTORS` times the lanes at `c`.
 #[inline(always)]
 unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     left: Left,

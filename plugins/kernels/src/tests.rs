@@ -216,13 +216,20 @@ fn pools_give_each_gradient_to_where_it_came_from() {
     assert_eq!(pool.output(), Some([2, 2]));
     let input = [1., 3., 2., 2., 9., 3., 0., 1., 2., 9., 4., 1., 7., 0., 9.];
     let mut output = [0.0; 4];
-    pooling::max(&mut output, &pool, &input);
+    let mut places = [0; 4];
+    pooling::max(&mut output, &mut places, &pool, &input);
     assert_eq!(output, [3., 2., 4., 7.]);
     let mut gradient = [0.0; 15];
-    pooling::add_max_gradient(&mut gradient, &pool, &input, &output, &[1., 2., 3., 4.]);
+    pooling::add_max_gradient(&mut gradient, &places, &[1., 2., 3., 4.]);
     // Of equal ones the first takes it.
     let expected = [0., 1., 2., 0., 0., 0., 0., 0., 0., 0., 3., 0., 4., 0., 0.];
     assert_eq!(gradient, expected);
+    // Windows side by side, as the quick way takes them, and one line and column left over.
+    let beside = Pool { stride: [2, 2], ..pool };
+    let mut output = [0.0; 2];
+    pooling::max(&mut output, &mut places[..2], &beside, &input);
+    assert_eq!((output, &places[..2]), ([3., 2.], &[1, 2][..]));
+    let mut output = [0.0; 4];
     pooling::mean(&mut output, &pool, &input);
     assert_eq!(output, [1.75, 1.75, 2., 2.5]);
     let mut gradient = [0.0; 15];

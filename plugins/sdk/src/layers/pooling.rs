@@ -26,14 +26,15 @@ fn pool_of(inputs: &Tensor, window: usize, layer: &str) -> Result<(Pool, [usize;
 #[derive(Clone, Debug)]
 pub struct MaxPool2d {
     window: usize,
-    images: Option<(Tensor, Tensor)>,
+    /// The inputs' shape, and for each output the place of its input.
+    places: Option<(Vec<usize>, Vec<u32>)>,
 }
 
 impl MaxPool2d {
     /// Returns the layer.
     #[must_use]
     pub fn new(window: usize) -> Self {
-        Self { window, images: None }
+        Self { window, places: None }
     }
 }
 
@@ -41,19 +42,22 @@ impl Layer for MaxPool2d {
     fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
         let (pool, shape) = pool_of(&inputs, self.window, "MaxPool2d")?;
         let mut outputs = Tensor::zeros(&shape)?;
-        pooling::max(outputs.data_mut(), &pool, inputs.data());
-        self.images = Some((inputs, outputs.clone()));
+        let mut places = vec![0; outputs.data().len()];
+        if u32::try_from(inputs.data().len()).is_err() {
+            return Err(PlanError::BadData("MaxPool2d: the batch is too large".into()));
+        }
+        pooling::max(outputs.data_mut(), &mut places, &pool, inputs.data());
+        self.places = Some((inputs.shape().to_vec(), places));
         Ok(outputs)
     }
 
     /// Of equal elements the first of a window takes the gradient.
     fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
-        let (inputs, outputs) = kept(self.images.take(), "MaxPool2d")?;
-        check_gradient(&gradient, outputs.shape(), "MaxPool2d")?;
-        let (pool, _) = pool_of(&inputs, self.window, "MaxPool2d")?;
-        let mut back = Tensor::zeros(inputs.shape())?;
-        let to = back.data_mut();
-        pooling::add_max_gradient(to, &pool, inputs.data(), outputs.data(), gradient.data());
+        let (shape, places) = kept(self.places.take(), "MaxPool2d")?;
+        let mut back = Tensor::zeros(&shape)?;
+        let (_, outputs) = pool_of(&back, self.window, "MaxPool2d")?;
+        check_gradient(&gradient, &outputs, "MaxPool2d")?;
+        pooling::add_max_gradient(back.data_mut(), &places, gradient.data());
         Ok(back)
     }
 }
