@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod accuracy;
 mod aggregators;
 mod approval;
 mod attacks;
+mod book;
 mod cli;
 mod demo;
 mod docs;
