@@ -358,6 +358,47 @@ fn scores_are_the_same_whatever_the_batch_size_of_tests() {
     assert_eq!(run("batch_maxnum = 3")["n_steps"], 3);
 }
 
+/// Fed-BioMed's `share_persistent_buffers`.
+#[test]
+fn running_statistics_are_shared_or_stay() {
+    let federation = federation(2);
+    let guest = crate::support::guest("normalised").display().to_string();
+    let run = |change: &str| {
+        let experiment = federation.experiment(|text| {
+            let text = text.replace(&crate::support::plan().display().to_string(), &guest);
+            let text = text.replace("n_classes = 2", "").replace("lr = 0.1", "lr = 0.01");
+            text.replace("epochs = 1", change)
+        });
+        let ended = federation.run(&experiment).run();
+        let params = federation.dir.path().join("out/params.safetensors");
+        let params = std::fs::read(params).ok().map(|bytes| {
+            let params = fedwasm_params::from_safetensors(&bytes).unwrap();
+            params.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+        });
+        let _ = std::fs::remove_dir_all(federation.dir.path().join("out"));
+        (ended, params.unwrap_or_default())
+    };
+    let running = |names: &[String]| names.iter().filter(|name| name.contains("running")).count();
+    let (shared, names) = run("epochs = 3");
+    assert_eq!((running(&names), names.len()), (2, 8), "{names:?}");
+    let (stay, names) = run("epochs = 3\nshare_persistent_buffers = false");
+    assert_eq!((running(&names), names.len()), (0, 6), "{names:?}");
+    for ended in [shared, stay] {
+        let accuracy = ended.result()["metrics"]["accuracy"].as_f64().unwrap();
+        assert!(accuracy > 0.9, "{accuracy} {}", ended.stderr);
+    }
+    // A plan without any does not take it.
+    let experiment = federation.experiment(|text| {
+        text.replace("epochs = 1", "epochs = 1\nshare_persistent_buffers = false")
+    });
+    let ended = federation.run(&experiment).run();
+    assert!(
+        ended.code != 0 && ended.stderr.contains("share_persistent_buffers"),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn local_parameters_stay_at_their_node_and_go_on_from_round_to_round() {
     let federation = federation(2);

@@ -49,6 +49,9 @@ pub struct TrainingArgs {
     /// Whether other rows are held out in every round. Default false: the same
     /// ones in the whole experiment.
     pub shuffle_testing_dataset: bool,
+    /// Whether running statistics, such as those of batch normalisation, go to the researcher.
+    /// Default true; a plan that has some announces `model.share_persistent_buffers`.
+    pub share_persistent_buffers: bool,
     /// Whether the parameters trained at a node are scored there.
     pub test_on_local_updates: bool,
     /// Whether the aggregated parameters are scored at the nodes.
@@ -189,6 +192,7 @@ fn read(fields: &mut Fields) -> TrainingArgs {
             .whole_until("test_batch_size", 0, u64::from(u32::MAX))
             .map(|rows| rows as u32),
         shuffle_testing_dataset: fields.boolean("shuffle_testing_dataset").unwrap_or(false),
+        share_persistent_buffers: fields.boolean("share_persistent_buffers").unwrap_or(true),
         test_on_local_updates: fields.boolean("test_on_local_updates").unwrap_or(false),
         test_on_global_updates: fields.boolean("test_on_global_updates").unwrap_or(false),
         test_metric: fields.one_of("test_metric", &Metric::NAMES).map(|at| Metric::ALL[at]),
@@ -198,12 +202,7 @@ fn read(fields: &mut Fields) -> TrainingArgs {
         let what = "neither `epochs` nor `num_updates` is given; say how long a round trains";
         fields.rule(what);
     }
-    // Keys of the reference that mean something else here.
-    if fields.boolean("share_persistent_buffers") == Some(false) {
-        let what =
-            "is false; which parameters stay at a node is declared by the plan (scope local)";
-        fields.mistake("share_persistent_buffers", what);
-    }
+    // A key of the reference that means nothing here.
     match fields.value("test_metric_args") {
         None => {}
         Some(TomlValue::Table(table)) if table.is_empty() => {}
@@ -357,7 +356,7 @@ mod tests {
             ("epochs = 1\ntest_metric = \"RULE_OF_THUMB\"", "RULE_OF_THUMB"),
             ("epochs = 1\ndp_args = { clip = 1.0 }", "`dp_args.sigma` is missing"),
             ("epochs = 1\ndp_args = { type = \"x\", sigma = 1, clip = 1 }", "`dp_args.type` is"),
-            ("epochs = 1\nshare_persistent_buffers = false", "declared by the plan"),
+            ("epochs = 1\nshare_persistent_buffers = 1", "`share_persistent_buffers` is 1"),
             ("epochs = 1\ntest_metric_args = { a = 1 }", "take no arguments"),
             ("epochs = 1\noptimizer_args = 3", "`optimizer_args` is not a table"),
             ("epochs = 1\noptimizer_args = { a = [1, \"x\"] }", "`optimizer_args.a` is not"),

@@ -113,6 +113,10 @@ impl Round {
         if let Some(mu) = training.fedprox_mu {
             given.insert("aggregator.fedprox_mu".into(), Value::Real(mu));
         }
+        // A plan that does not know it says so: nothing is shared by mistake.
+        if !training.share_persistent_buffers {
+            given.insert("model.share_persistent_buffers".into(), Value::Boolean(false));
+        }
         Ok(Self { session: session(plan, &given, facts)?, training: training.clone() })
     }
 
