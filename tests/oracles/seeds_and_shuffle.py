@@ -49,14 +49,28 @@ def shuffle(items, words):
     return items
 
 
+def folds(n_rows, count, random_seed):
+    """The rows that each fold holds out: consecutive pieces of a permutation."""
+    rows = shuffle(list(range(n_rows)), chacha20_words(seed("folds", random_seed)))
+    held_out, at = [], 0
+    for index in range(count):
+        size = n_rows // count + (1 if index < n_rows % count else 0)
+        held_out.append(sorted(rows[at : at + size]))
+        at += size
+    return held_out
+
+
 if __name__ == "__main__":
     le32 = lambda n: struct.pack("<I", n)
     print("init   ", seed("init", 42)[:8].hex())
     print("split  ", seed("split", 42)[:8].hex())
     print("shuffle", seed("shuffle", 42, le32(1))[:8].hex())
     print("plan   ", seed("plan", 42, le32(3) + b"site-1")[:8].hex())
+    print("resume ", seed("resume", 42, le32(1) + struct.pack("<Q", 30) + b"local")[:8].hex())
+    print("folds  ", seed("folds", 42)[:8].hex())
     words = chacha20_words(seed("split", 42))
     print("0..10 after split 42:", shuffle(list(range(10)), words))
     words = chacha20_words(seed("shuffle", 42, le32(1)))
     print("0..10 after shuffle 42 round 1:", shuffle(list(range(10)), words))
     print("0..10 the epoch after it:      ", shuffle(list(range(10)), words))
+    print("10 rows in 3 folds, seed 42:", folds(10, 3, 42))

@@ -257,7 +257,7 @@ impl Prepared {
             });
         }
         let aux = self.aux(&fetched)?;
-        let before = Before { params, aux, kept };
+        let before = Before { params, aux, kept, batches: 0 };
         let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
         let trained = trained.map_err(failed)?;
         let evaluation = match request.training.test_on_local_updates {
@@ -372,15 +372,7 @@ fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
 
 /// The SHA-256 of a file, however large.
 pub(crate) fn file_digest(path: &std::path::Path) -> std::io::Result<Digest> {
-    use std::io::Read as _;
-    let mut file = std::fs::File::open(path)?;
-    let (mut hasher, mut buffer) = (fedwasm_protocol::Hasher::default(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
+    Digest::of_reader(std::fs::File::open(path)?)
 }
 
 /// Names everything that prepared rows depend on.

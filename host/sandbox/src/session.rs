@@ -54,6 +54,8 @@ pub struct Outcome {
     pub predictions: Vec<Tensor>,
     /// Rows handed out, repetitions counted.
     pub rows: u64,
+    /// Batches that the plan took.
+    pub batches: u64,
     /// What the call used.
     pub usage: Usage,
 }
@@ -272,6 +274,7 @@ impl Session {
             report,
             predictions,
             rows: taken.iter().map(|rows| u64::from(*rows)).sum(),
+            batches: taken.len() as u64,
             usage: answer.usage,
         })
     }

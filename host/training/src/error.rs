@@ -46,6 +46,20 @@ pub enum Error {
         /// What there would be no rows for.
         part: &'static str,
     },
+    /// There is no such fold.
+    #[error(
+        "there is no fold {index} of {count} of {rows} rows; take from 2 to {} folds, and no \
+         more than there are rows",
+        crate::FOLDS_MAX
+    )]
+    Folds {
+        /// Which fold.
+        index: u32,
+        /// How many folds.
+        count: u32,
+        /// Rows of the dataset.
+        rows: usize,
+    },
     /// Nothing is held out.
     #[error("no rows are held out; set `test_ratio` above 0")]
     NothingHeldOut,

@@ -9,6 +9,7 @@ use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Dependency, Des
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::fold::Fold;
 use crate::round::not_offered;
 use crate::shuffle::split;
 use crate::{Error, Preprocessing, Round, Turn};
@@ -99,7 +100,6 @@ impl Examples {
     pub fn read(file: &CsvFile, data: &DataArgs, run: &Round, turn: &Turn) -> Result<Self, Error> {
         let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
         let table = file.table(data.inputs.as_deref(), &data.target)?;
-        let kind = target_kind(run.plan(), run.declaration(), table.input_names())?;
         let seed = match shuffle_testing_dataset {
             true => seed::split_of_round(turn.random_seed, turn.round),
             false => seed::split(turn.random_seed),
@@ -112,12 +112,40 @@ impl Examples {
                 return Err(Error::EmptyPart { rows: table.n_rows(), test_ratio, part });
             }
         }
+        Self::of_parts(&table, data, run, &train, &test)
+    }
+
+    /// Reads the columns of a run and holds out one fold of the rows, whatever
+    /// `test_ratio` says.
+    ///
+    /// # Errors
+    /// As [`Examples::read`], and [`Error::Folds`].
+    pub fn read_fold(
+        file: &CsvFile,
+        data: &DataArgs,
+        run: &Round,
+        turn: &Turn,
+        fold: Fold,
+    ) -> Result<Self, Error> {
+        let table = file.table(data.inputs.as_deref(), &data.target)?;
+        let (train, test) = fold.split(table.n_rows(), turn.random_seed)?;
+        Self::of_parts(&table, data, run, &train, &test)
+    }
+
+    fn of_parts(
+        table: &Table,
+        data: &DataArgs,
+        run: &Round,
+        train: &[usize],
+        test: &[usize],
+    ) -> Result<Self, Error> {
+        let kind = target_kind(run.plan(), run.declaration(), table.input_names())?;
         let preprocessing = match data.standardize {
-            true => Preprocessing::fit(table.input_names(), table.inputs(), &train),
+            true => Preprocessing::fit(table.input_names(), table.inputs(), train),
             false => Preprocessing::identity(table.input_names()),
         };
-        let rows = |which: &[usize]| rows(&table, which, &preprocessing, kind).map(Arc::new);
-        Ok(Self { train: rows(&train)?, test: rows(&test)?, preprocessing })
+        let rows = |which: &[usize]| rows(table, which, &preprocessing, kind).map(Arc::new);
+        Ok(Self { train: rows(train)?, test: rows(test)?, preprocessing })
     }
 
     /// Reads the columns of a run and holds all rows out, scaled as

@@ -6,6 +6,7 @@
 mod contract;
 mod error;
 mod examples;
+mod fold;
 mod loader;
 mod metrics;
 mod preprocessing;
@@ -15,6 +16,7 @@ mod shuffle;
 pub use contract::{Check, ROWS_MAX, Suite, SuiteOptions, TestRows, Verdict};
 pub use error::Error;
 pub use examples::{Examples, facts};
+pub use fold::{FOLDS_MAX, Fold};
 pub use preprocessing::{ColumnScale, Preprocessing};
-pub use round::{Before, Event, Events, Round, Trained, Turn, evaluate};
+pub use round::{Before, Event, Events, Length, Round, Trained, Turn, evaluate};
 pub use shuffle::{permute, split};

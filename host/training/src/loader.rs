@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fedwasm_params::Tensor;
 use fedwasm_protocol::{Budget, LoaderArgs};
-use fedwasm_sandbox::{Batch, Loader};
+use fedwasm_sandbox::{Batch, Cancel, Loader};
 use rand_chacha::ChaCha20Rng;
 
 use crate::examples::{INPUTS, Rows, TARGETS, Targets};
@@ -17,21 +17,36 @@ pub(crate) struct Schedule {
     pub(crate) per_epoch: u64,
     /// Batches of the round.
     pub(crate) total: u64,
+    /// Rows of a full batch.
+    batch_rows: u64,
+    /// Rows of an epoch.
+    epoch_rows: u64,
 }
 
 impl Schedule {
     pub(crate) fn new(n_rows: usize, args: &LoaderArgs, budget: Budget) -> Self {
         let (n_rows, size) = (n_rows as u64, u64::from(args.batch_size));
         let all = if args.drop_last { n_rows / size } else { n_rows.div_ceil(size) };
+        let of = |per_epoch: u64, total: u64| {
+            let epoch_rows = n_rows.min(per_epoch.saturating_mul(size));
+            Self { per_epoch, total, batch_rows: size, epoch_rows }
+        };
         match budget {
             Budget::Epochs { epochs, batches_max } => {
                 let per_epoch = all.min(batches_max);
-                Self { per_epoch, total: per_epoch.saturating_mul(epochs) }
+                of(per_epoch, per_epoch.saturating_mul(epochs))
             }
             // Without a full batch there is nothing to give, however often.
-            Budget::Updates(_) if all == 0 => Self { per_epoch: 0, total: 0 },
-            Budget::Updates(updates) => Self { per_epoch: all, total: updates },
+            Budget::Updates(_) if all == 0 => of(0, 0),
+            Budget::Updates(updates) => of(all, updates),
         }
+    }
+
+    /// Rows of the first `batches`, repetitions counted.
+    pub(crate) fn rows_until(&self, batches: u64) -> u64 {
+        let Some(epochs) = batches.checked_div(self.per_epoch) else { return 0 };
+        let rest = (batches % self.per_epoch).saturating_mul(self.batch_rows);
+        epochs.saturating_mul(self.epoch_rows).saturating_add(rest.min(self.epoch_rows))
     }
 
     /// Whether the loss of this batch, counted from 1, is worth reporting: one
@@ -44,8 +59,9 @@ impl Schedule {
     }
 }
 
-/// Training batches: epoch after epoch until the schedule is done. All epochs
-/// of a round draw from one generator; each permutes the rows anew.
+/// Training batches: epoch after epoch until the schedule is done, or until
+/// somebody wants it to stop. All epochs of a round draw from one generator;
+/// each permutes the rows anew.
 pub(crate) struct TrainLoader {
     rows: Arc<Rows>,
     args: LoaderArgs,
@@ -54,8 +70,9 @@ pub(crate) struct TrainLoader {
     /// The next position in `order`.
     at: usize,
     schedule: Schedule,
-    /// Batches handed out.
+    /// Batches handed out or skipped.
     n: u64,
+    stop: Cancel,
 }
 
 impl TrainLoader {
@@ -66,15 +83,25 @@ impl TrainLoader {
         random: ChaCha20Rng,
     ) -> Self {
         let order = (0..rows.len()).collect();
-        Self { rows, args, random, order, at: 0, schedule, n: 0 }
+        Self { rows, args, random, order, at: 0, schedule, n: 0, stop: Cancel::new() }
     }
-}
 
-impl Loader for TrainLoader {
-    fn next(&mut self) -> Result<Option<Batch>, String> {
-        if self.n == self.schedule.total {
-            return Ok(None);
+    /// Passes over the first `batches`, so that those that follow are the same
+    /// as without a break.
+    pub(crate) fn skip(mut self, batches: u64) -> Self {
+        while self.n < batches.min(self.schedule.total) && !self.stop.is_cancelled() {
+            self.advance();
         }
+        self
+    }
+
+    /// Ends the round once `stop` is used.
+    pub(crate) fn until(self, stop: &Cancel) -> Self {
+        Self { stop: stop.clone(), ..self }
+    }
+
+    /// Returns the positions of the next batch in `order`.
+    fn advance(&mut self) -> std::ops::Range<usize> {
         if self.n.is_multiple_of(self.schedule.per_epoch) {
             // A new epoch starts from file order, so that it depends on the
             // generator alone.
@@ -87,9 +114,17 @@ impl Loader for TrainLoader {
         }
         self.n += 1;
         let end = self.order.len().min(self.at + self.args.batch_size as usize);
-        let batch = batch(&self.rows, &self.order[self.at..end]);
-        self.at = end;
-        batch.map(Some)
+        std::mem::replace(&mut self.at, end)..end
+    }
+}
+
+impl Loader for TrainLoader {
+    fn next(&mut self) -> Result<Option<Batch>, String> {
+        if self.n >= self.schedule.total || self.stop.is_cancelled() {
+            return Ok(None);
+        }
+        let next = self.advance();
+        batch(&self.rows, &self.order[next]).map(Some)
     }
 }
 
@@ -156,6 +191,10 @@ mod tests {
 
     /// The row numbers of every batch of a round over 5 rows.
     fn batches(args: LoaderArgs, budget: Budget) -> Vec<Vec<i64>> {
+        read(loader(args, budget))
+    }
+
+    fn loader(args: LoaderArgs, budget: Budget) -> TrainLoader {
         let rows = Rows {
             n_inputs: 1,
             inputs: vec![0.0; 5],
@@ -163,7 +202,10 @@ mod tests {
         };
         let random = ChaCha20Rng::from_seed(seed::shuffle(1, 1));
         let schedule = Schedule::new(rows.len(), &args, budget);
-        let mut loader = TrainLoader::new(Arc::new(rows), args, schedule, random);
+        TrainLoader::new(Arc::new(rows), args, schedule, random)
+    }
+
+    fn read(mut loader: TrainLoader) -> Vec<Vec<i64>> {
         let mut all = Vec::new();
         while let Some(batch) = loader.next().unwrap() {
             let (chunks, _) = batch.targets[0].1.data().as_chunks();
@@ -200,7 +242,7 @@ mod tests {
 
     #[test]
     fn first_and_last_batch_of_an_epoch_are_logged() {
-        let schedule = Schedule { per_epoch: 12, total: 30 };
+        let schedule = Schedule::new(12, &args(1, true, false), Budget::Updates(30));
         let logged: Vec<u64> = (1..=30).filter(|step| schedule.is_logged(*step, 10)).collect();
         assert_eq!(logged, [1, 10, 12, 13, 20, 24, 25, 30]);
     }
@@ -216,6 +258,37 @@ mod tests {
             assert_eq!(rows, [0, 1, 2, 3, 4]);
         }
         assert_ne!(got[..3], got[3..]);
+    }
+
+    #[test]
+    fn what_follows_a_break_is_what_would_have_followed_anyway() {
+        let whole = batches(args(2, true, false), epochs(3));
+        for done in 0..=9 {
+            let rest = read(loader(args(2, true, false), epochs(3)).skip(done));
+            assert_eq!(rest, whole[done as usize..], "{done}");
+        }
+        assert!(read(loader(args(2, true, false), epochs(3)).skip(u64::MAX)).is_empty());
+        assert!(read(loader(args(6, true, true), Budget::Updates(3)).skip(2)).is_empty());
+    }
+
+    #[test]
+    fn nothing_follows_once_it_is_to_stop() {
+        let stop = Cancel::new();
+        let mut loader = loader(args(2, false, false), epochs(3)).until(&stop);
+        assert!(loader.next().unwrap().is_some());
+        stop.cancel();
+        assert!(loader.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn rows_until_a_batch_are_counted() {
+        let rows = |args: &LoaderArgs, budget, n| Schedule::new(5, args, budget).rows_until(n);
+        let per_batch = [2, 4, 5, 7, 9, 10];
+        for (n, expected) in (1..).zip(per_batch) {
+            assert_eq!(rows(&args(2, true, false), epochs(2), n), expected);
+        }
+        assert_eq!(rows(&args(2, true, true), epochs(2), 3), 6);
+        assert_eq!(rows(&args(6, true, true), epochs(2), 3), 0);
     }
 
     #[test]

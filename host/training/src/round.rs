@@ -49,6 +49,7 @@ pub type Events = Box<dyn FnMut(Event) + Send>;
 pub struct Round {
     session: Session,
     training: TrainingArgs,
+    stop: Cancel,
 }
 
 /// Whose turn it is: what the seeds of a round follow from.
@@ -71,6 +72,25 @@ pub struct Before {
     pub aux: Params,
     /// What an earlier round left at the node ([`Trained::kept`]).
     pub kept: Option<Params>,
+    /// Batches of this round that led here, where it goes on after a break.
+    pub batches: u64,
+}
+
+/// How long a round is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Length {
+    /// Batches of an epoch.
+    pub per_epoch: u64,
+    /// Batches of the round.
+    pub batches: u64,
+    schedule: Schedule,
+}
+
+impl Length {
+    /// Rows of the first `batches`, repetitions counted.
+    pub fn rows_until(&self, batches: u64) -> u64 {
+        self.schedule.rows_until(batches)
+    }
 }
 
 /// What a round of training gives.
@@ -87,6 +107,9 @@ pub struct Trained {
     pub n_samples: u64,
     /// Optimizer steps.
     pub n_steps: u64,
+    /// Batches that the plan took; fewer than those of the round if it was
+    /// stopped, or if it ended the round itself.
+    pub n_batches: u64,
     /// The plan's own metrics, `loss` among them if it has one.
     pub metrics: Metrics,
     /// What the plan reports of its optimizer, such as `lr`.
@@ -117,7 +140,22 @@ impl Round {
         if !training.share_persistent_buffers {
             given.insert("model.share_persistent_buffers".into(), Value::Boolean(false));
         }
-        Ok(Self { session: session(plan, &given, facts)?, training: training.clone() })
+        let (session, training) = (session(plan, &given, facts)?, training.clone());
+        Ok(Self { session, training, stop: Cancel::new() })
+    }
+
+    /// The same, but training ends after the batches on their way once `stop`
+    /// is used. What was reached counts, other than after a [`Cancel`] of the
+    /// call itself.
+    pub fn with_stop(self, stop: &Cancel) -> Self {
+        Self { stop: stop.clone(), ..self }
+    }
+
+    /// How long training on these rows is.
+    pub fn length(&self, examples: &Examples) -> Length {
+        let TrainingArgs { loader_args, .. } = &self.training;
+        let schedule = Schedule::new(examples.n_train(), loader_args, self.training.budget());
+        Length { per_epoch: schedule.per_epoch, batches: schedule.total, schedule }
     }
 
     /// The plan's arguments, those that were not given with their defaults.
@@ -176,19 +214,25 @@ impl Round {
         let TrainingArgs { loader_args, log_interval, .. } = &self.training;
         let (rows, interval) = (Arc::clone(&examples.train), *log_interval);
         check_batch(&rows, loader_args.batch_size)?;
-        let schedule = Schedule::new(rows.len(), loader_args, self.training.budget());
+        let Length { schedule, .. } = self.length(examples);
         let random = ChaCha20Rng::from_seed(seed::shuffle(turn.random_seed, turn.round));
+        let done = before.batches;
         let loader = TrainLoader::new(rows, loader_args.clone(), schedule, random);
+        let loader = loader.until(&self.stop).skip(done);
         let events = Box::new(move |event| match event {
             fedwasm_sandbox::Event::Log(level, line) => events(Event::Log(level, line)),
             fedwasm_sandbox::Event::Scalars { step, values } => {
+                let step = done.saturating_add(step);
                 let is_logged = schedule.is_logged(step, interval);
                 events(Event::Step { step, steps_max: schedule.total, values, is_logged });
             }
         });
         let start = self.start(before, turn.random_seed, cancel)?;
-        let seed = seed::plan(turn.random_seed, turn.round, &turn.node);
-        let Outcome { model, aux_out, state, report, rows, usage, .. } =
+        let seed = match done {
+            0 => seed::plan(turn.random_seed, turn.round, &turn.node),
+            done => seed::resume(turn.random_seed, turn.round, done, &turn.node),
+        };
+        let Outcome { model, aux_out, state, report, rows, batches, usage, .. } =
             self.session.train(start, seed, Box::new(loader), events, cancel)?;
         [&model, &aux_out, &state].into_iter().try_for_each(|params| self.check_finite(params))?;
         let report = check_rows(self.plan(), report, rows)?;
@@ -201,6 +245,7 @@ impl Round {
             aux: aux_out,
             n_samples: examples.n_train() as u64,
             n_steps: report.steps,
+            n_batches: batches,
             usage,
             metrics: metrics.into_iter().collect(),
             optimizer_args: optimizer.into_iter().map(short).collect(),
@@ -220,8 +265,7 @@ impl Round {
         random_seed: u64,
         cancel: &Cancel,
     ) -> Result<Evaluation, Error> {
-        let before = Before { params: params.clone(), aux: Params::default(), kept: kept.cloned() };
-        let (model, _) = self.whole(before.params, before.kept, random_seed, cancel)?;
+        let (model, _) = self.whole(params.clone(), kept.cloned(), random_seed, cancel)?;
         let batch_size = self.training.test_batch_size.unwrap_or(0);
         score(&self.session, examples, model, batch_size, cancel)
     }
