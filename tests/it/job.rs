@@ -681,6 +681,9 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
         params: None,
         out: None,
         random_seed: 3,
+        fold: None,
+        resume: false,
+        stop: fedwasm_researcher::Cancel::new(),
     };
     let job = LocalJob::new(options.clone()).unwrap();
     assert_eq!(job.training_args().epochs, Some(1));

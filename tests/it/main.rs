@@ -7,6 +7,7 @@ mod accuracy;
 mod aggregators;
 mod approval;
 mod attacks;
+mod bench_of_local;
 mod book;
 mod cli;
 mod demo;

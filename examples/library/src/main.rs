@@ -52,6 +52,9 @@ fn local_job() -> Outcome<LocalResult> {
         params: None,
         out: None,
         random_seed: 42,
+        fold: None,
+        resume: false,
+        stop: Cancel::new(),
     })?;
     Ok(job.start_training(drop, &Cancel::new())?)
 }

@@ -34,3 +34,19 @@ pub(crate) async fn stopped(mut signal: watch::Receiver<bool>) {
         std::future::pending::<()>().await;
     }
 }
+
+/// Calls `then` with 1 at the first signal to stop, with 2 at the second, and so on.
+pub(crate) fn on_each_stop(mut then: impl FnMut(u32) + Send + 'static) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        for nth in 1.. {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            then(nth);
+        }
+    });
+    Ok(())
+}

@@ -26,6 +26,17 @@ pub enum Error {
         /// What is wrong with it.
         source: fedwasm_params::Error,
     },
+    /// A local job cannot go on from what a directory holds.
+    #[error("{} cannot be gone on from: {reason}", dir.display())]
+    Resume {
+        /// The directory.
+        dir: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// There is nothing to go on from.
+    #[error("--resume goes on from what --out DIR holds; name the directory")]
+    ResumeWhat,
     /// The plan is not admitted.
     #[error("{}: {source}", path.display())]
     Plan {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::CsvFile;
@@ -12,11 +12,16 @@ use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, LimitArgs, Limits, Profile, Sandbox};
-use fedwasm_training::{Before, Event, Examples, Round, Trained, Turn, facts};
+use fedwasm_training::{Before, Event, Examples, Fold, Round, Trained, Turn, facts};
 use serde_json::Value;
 
+use crate::checkpoint::{self, Checkpoint, Earlier};
 use crate::history::{FINISHED, Steps, WRITTEN_BY};
+use crate::tensorboard::TensorBoard;
 use crate::{Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, output};
+
+/// Where an optimizer of the SDK is told to keep what it has between rounds.
+const KEEP_STATE: &str = "optimizer.keep_state";
 
 /// What a local job does.
 #[derive(Clone, Debug)]
@@ -41,6 +46,12 @@ pub struct LocalOptions {
     pub out: Option<PathBuf>,
     /// The `random_seed` of `training`.
     pub random_seed: u64,
+    /// The fold that is held out, whatever `test_ratio` says.
+    pub fold: Option<Fold>,
+    /// Whether to go on from what `out` holds.
+    pub resume: bool,
+    /// Ends training after the batches on their way; what was reached is scored and written.
+    pub stop: Cancel,
 }
 
 /// What happens during a local job.
@@ -52,6 +63,10 @@ pub enum LocalEvent {
         n_train: usize,
         /// Rows that are held out.
         n_test: usize,
+        /// Batches of an epoch.
+        per_epoch: u64,
+        /// Batches that were trained on before a break.
+        batches: u64,
     },
     /// The plan reported on a batch.
     Step {
@@ -77,6 +92,10 @@ pub struct LocalResult {
     pub evaluation: Option<Evaluation>,
     /// What happened.
     pub history: History,
+    /// Batches that were trained on, those before a break among them.
+    pub batches: u64,
+    /// Batches that were asked for.
+    pub batches_max: u64,
 }
 
 /// A local job that is ready to train (Fed-BioMed `localJob`). Its calls block.
@@ -101,6 +120,9 @@ pub struct LocalResult {
 ///     params: None,
 ///     out: None,
 ///     random_seed: 42,
+///     fold: None,
+///     resume: false,
+///     stop: Cancel::new(),
 /// })?;
 /// let result = job.start_training(|event| println!("{event:?}"), &Cancel::new())?;
 /// println!("{} {:?}", result.params_sha256, result.evaluation);
@@ -113,6 +135,7 @@ pub struct LocalJob {
     round: Round,
     examples: Examples,
     turn: Turn,
+    data: Digest,
     prepare_ms: f64,
     /// Held as long as files are written.
     _lock: Option<Lock>,
@@ -137,15 +160,27 @@ impl LocalJob {
         let plan = options.sandbox.describe(&options.component, limits)?;
         let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let aggregator = Arguments::new();
-        let round = Round::new(&plan, &options.model, &options.training, &aggregator, &facts)?;
+        let mut training = options.training.clone();
+        // What the optimizer keeps belongs to what a run goes on from.
+        let keeps = |argument: &&fedwasm_sandbox::Argument| argument.name == KEEP_STATE;
+        if options.out.is_some() && plan.metadata().arguments.iter().any(|a| keeps(&a)) {
+            let given = training.optimizer_args.entry(KEEP_STATE.into());
+            given.or_insert(fedwasm_protocol::Value::Boolean(true));
+        }
+        let round = Round::new(&plan, &options.model, &training, &aggregator, &facts)?;
+        let round = round.with_stop(&options.stop);
         // The first round of a federation of one: equal seeds, equal bits.
         let node: NodeId = "local".parse().map_err(|error: fedwasm_protocol::IdError| {
             Error::Internal { reason: error.to_string() }
         })?;
         let turn = Turn { random_seed: options.random_seed, round: 1, node };
-        let examples = Examples::read(&file, &options.data, &round, &turn)?;
+        let examples = match options.fold {
+            None => Examples::read(&file, &options.data, &round, &turn)?,
+            Some(fold) => Examples::read_fold(&file, &options.data, &round, &turn, fold)?,
+        };
+        let data = checkpoint::data_digest(&options.path)?;
         let prepare_ms = ms(start);
-        Ok(Self { options, round, examples, turn, prepare_ms, _lock: lock })
+        Ok(Self { options, round, examples, turn, data, prepare_ms, _lock: lock })
     }
 
     /// The plan (Fed-BioMed `localJob.training_plan`).
@@ -174,16 +209,40 @@ impl LocalJob {
         cancel: &Cancel,
     ) -> Result<LocalResult, Error> {
         let start = Instant::now();
-        let Self { options, round, examples, turn, .. } = self;
-        let seed = options.random_seed;
-        let params = match &options.params {
-            Some(params) => params.clone(),
-            None => round.initial_params(seed, cancel)?,
+        let earlier = match (&self.options.out, self.options.resume) {
+            (Some(dir), true) => Some(Earlier::read(dir, &self.checkpoint(0, Digest::of(b"")))?),
+            (None, true) => return Err(Error::ResumeWhat),
+            (_, false) => None,
         };
+        let Self { options, round, examples, turn, .. } = &*self;
+        let seed = options.random_seed;
+        let length = round.length(examples);
+        let before = match &earlier {
+            Some(Earlier { params, kept, checkpoint, .. }) => Before {
+                params: params.clone(),
+                kept: kept.clone(),
+                batches: checkpoint.batches,
+                ..Before::default()
+            },
+            None => Before {
+                params: match &options.params {
+                    Some(params) => params.clone(),
+                    None => round.initial_params(seed, cancel)?,
+                },
+                ..Before::default()
+            },
+        };
+        let done = before.batches;
         let steps = Arc::new(Mutex::new(Steps::new()));
-        events(LocalEvent::Ready { n_train: examples.n_train(), n_test: examples.n_test() });
-        let collect = collect(events, Arc::clone(&steps));
-        let before = Before { params, ..Before::default() };
+        events(LocalEvent::Ready {
+            n_train: examples.n_train(),
+            n_test: examples.n_test(),
+            per_epoch: length.per_epoch,
+            batches: done,
+        });
+        let tensorboard = options.out.as_deref().map(TensorBoard::new);
+        let tensorboard = Arc::new(Mutex::new(tensorboard));
+        let collect = collect(events, Arc::clone(&steps), Arc::clone(&tensorboard), &turn.node);
         let start_train = Instant::now();
         let trained = round.train(examples, before, turn, Box::new(collect), cancel)?;
         let train_ms = ms(start_train);
@@ -194,13 +253,41 @@ impl LocalJob {
         let (params_sha256, _) = output::params_digest(&trained.params)?;
         let steps = steps.lock().unwrap_or_else(PoisonError::into_inner).points().to_vec();
         let timing = NodeTiming { prepare_ms: self.prepare_ms, train_ms, ..NodeTiming::default() };
-        let history = self.history(&trained, steps, timing, ms(start), evaluation.clone())?;
-        if let Some(dir) = &self.options.out {
+        let mut history = self.history(&trained, steps, timing, ms(start), evaluation.clone())?;
+        let batches = done + trained.n_batches;
+        if batches < length.batches {
+            history.status = format!("stopped: after {batches} of {} batches", length.batches);
+        }
+        if let Some(earlier) = earlier {
+            earlier.prepend_to(&mut history, length.rows_until(done), length.rows_until(batches));
+        }
+        if let Some(dir) = &options.out {
+            let mut tensorboard = tensorboard.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (Some(board), Some(evaluation)) = (tensorboard.as_mut(), &evaluation) {
+                let (node, metrics) = (&turn.node, &evaluation.metrics);
+                board.on_local_updates(node, 1, metrics, SystemTime::now())?;
+                board.flush()?;
+            }
             let folder = output::write(dir, "local", &trained.params, &history)?;
             let json = serde_json::to_vec_pretty(self.examples.preprocessing());
             folder.write("preprocessing.json", &json.map_err(std::io::Error::from)?)?;
+            self.checkpoint(batches, params_sha256).write(&folder, trained.kept.as_ref())?;
         }
-        Ok(LocalResult { params: trained.params, params_sha256, evaluation, history })
+        let batches_max = length.batches;
+        let params = trained.params;
+        Ok(LocalResult { params, params_sha256, evaluation, history, batches, batches_max })
+    }
+
+    fn checkpoint(&self, batches: u64, params_sha256: Digest) -> Checkpoint {
+        Checkpoint {
+            plan: self.options.component.digest(),
+            data: self.data,
+            arguments: self.arguments(),
+            random_seed: self.options.random_seed,
+            fold: self.options.fold,
+            batches,
+            params_sha256,
+        }
     }
 
     fn arguments(&self) -> BTreeMap<String, Value> {
@@ -276,17 +363,31 @@ impl LocalJob {
     }
 }
 
-/// Passes events on and keeps the losses.
-fn collect(
-    mut events: impl FnMut(LocalEvent) + Send + 'static,
+/// Passes events on, keeps the losses, and writes those that are worth it for TensorBoard, until
+/// that fails: it is for people, never a result.
+fn collect<E: FnMut(LocalEvent) + Send + 'static>(
+    mut events: E,
     steps: Arc<Mutex<Steps>>,
-) -> impl FnMut(Event) + Send {
+    tensorboard: Arc<Mutex<Option<TensorBoard>>>,
+    node: &NodeId,
+) -> impl FnMut(Event) + Send + use<E> {
+    let node = node.clone();
     move |event| match event {
         Event::Log(level, line) => events(LocalEvent::Log(level, line)),
-        Event::Step { step, steps_max, values, .. } => {
+        Event::Step { step, steps_max, values, is_logged } => {
             let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
             if let Some(loss) = loss {
                 steps.lock().unwrap_or_else(PoisonError::into_inner).push(step, loss);
+            }
+            let mut board = tensorboard.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(open) = board.as_mut().filter(|_| is_logged) {
+                let now = SystemTime::now();
+                let mut written = values
+                    .iter()
+                    .map(|(name, value)| open.training(&node, step, name, *value, now));
+                if written.any(|written| written.is_err()) {
+                    *board = None;
+                }
             }
             events(LocalEvent::Step { step, steps_max, loss });
         }

@@ -279,6 +279,9 @@ identity = "researcher"
                 params: None,
                 out: Some(dir.join("local")),
                 random_seed: SEED,
+                fold: None,
+                resume: false,
+                stop: Cancel::new(),
             };
             let job = move || LocalJob::new(options)?.start_training(drop, &Cancel::new());
             let result = blocking(job).await??;

@@ -2,19 +2,20 @@
 
 use std::path::PathBuf;
 
-use fedwasm_protocol::DataArgs;
+use fedwasm_protocol::{DataArgs, Metrics};
 use fedwasm_researcher::{
-    LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, load_params, load_plan,
-    random_seed, standard_training,
+    LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, Spread, load_params, load_plan,
+    random_seed, standard_training, summarise,
 };
 use fedwasm_sandbox::Cancel;
+use fedwasm_training::Fold;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::{blocking, sandbox, target};
 use crate::printer::Printer;
-use crate::stop::{stop_signal, stopped};
+use crate::stop::on_each_stop;
 
 /// Train on a local file, in the sandbox.
 #[derive(Debug, clap::Args)]
@@ -42,10 +43,19 @@ pub(crate) struct Args {
     /// whatever the plan does, and up to three times slower.
     #[arg(long)]
     strict: bool,
-    /// Where params.mpk, params.safetensors, preprocessing.json, history.json,
-    /// curve.svg and report.html go.
+    /// Where params.mpk, params.safetensors, preprocessing.json, history.json, curve.svg,
+    /// report.html, event files for TensorBoard and a checkpoint go.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Go on from what --out holds: with more epochs, or after an interruption.
+    #[arg(long, requires = "out", conflicts_with_all = ["params", "repeat"])]
+    resume: bool,
+    /// Run this often, with this seed and those that follow it, and show mean and deviation.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=1000), conflicts_with = "folds")]
+    repeat: Option<u32>,
+    /// Cross-validate: run this often, each time with another part of the rows held out.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=100), conflicts_with = "resume")]
+    folds: Option<u32>,
 }
 
 impl Args {
@@ -56,26 +66,80 @@ impl Args {
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
-    let (cancel, bar) = (Cancel::new(), bar());
+    let (cancel, stop, bar) = (Cancel::new(), Cancel::new(), bar());
     let mut options = options(&args, printer)?;
     options.sandbox = options.sandbox.with_cancel(&cancel);
-    let interrupted = stop_signal(false)?;
-    let mut job = {
-        let (options, cancel, printer) = (options.clone(), cancel.clone(), *printer);
-        let bar = bar.clone();
-        let events = move |event| show(event, &bar, &printer);
-        Box::pin(blocking(move || LocalJob::new(options)?.start_training(events, &cancel)))
-    };
-    let result = tokio::select! {
-        result = &mut job => result,
-        () = stopped(interrupted) => {
-            cancel.cancel();
-            job.await
+    options.stop = stop.clone();
+    {
+        let (cancel, stop, bar, printer) = (cancel.clone(), stop.clone(), bar.clone(), *printer);
+        on_each_stop(move |nth| match nth {
+            1 => {
+                stop.cancel();
+                let text = "stopping after this batch; once more to give up what was reached";
+                bar.suspend(|| printer.note(text));
+            }
+            _ => cancel.cancel(),
+        })?;
+    }
+    let runs = runs(&args, &options);
+    if let [only] = &runs[..] {
+        let result = train(only.clone(), &bar, &cancel, printer).await?;
+        print(only, &result, printer);
+        return Ok(());
+    }
+    let mut scores = Vec::new();
+    for (nth, run) in runs.iter().enumerate() {
+        if stop.is_cancelled() {
+            break;
         }
-    };
-    bar.finish_and_clear();
-    print(&options, &result??, printer);
+        let result = train(run.clone(), &bar, &cancel, printer).await?;
+        let metrics = result.evaluation.as_ref().map(|evaluation| evaluation.metrics.clone());
+        let metrics = metrics.unwrap_or_default();
+        print_run(nth, run, &result, &metrics, printer);
+        // Half a run is no sample.
+        if result.batches == result.batches_max {
+            scores.push(metrics);
+        }
+    }
+    print_spread(&options, runs.len(), &scores, printer);
     Ok(())
+}
+
+/// The runs that were asked for; the directories of several are in that of all.
+fn runs(args: &Args, options: &LocalOptions) -> Vec<LocalOptions> {
+    let within = |name: String| options.out.as_ref().map(|out| out.join(name));
+    match (args.repeat, args.folds) {
+        (Some(count), _) => (0..u64::from(count))
+            .map(|nth| {
+                let seed = options.random_seed.wrapping_add(nth) & i64::MAX as u64;
+                let out = within(format!("seed-{seed}"));
+                let mut run = LocalOptions { random_seed: seed, out, ..options.clone() };
+                run.training.random_seed = Some(seed);
+                run
+            })
+            .collect(),
+        (None, Some(count)) => (1..=count)
+            .map(|index| {
+                let (fold, out) = (Some(Fold { index, count }), within(format!("fold-{index}")));
+                LocalOptions { fold, out, ..options.clone() }
+            })
+            .collect(),
+        (None, None) => vec![options.clone()],
+    }
+}
+
+async fn train(
+    options: LocalOptions,
+    bar: &ProgressBar,
+    cancel: &Cancel,
+    printer: &Printer,
+) -> Result<LocalResult, CommandError> {
+    let (cancel, printer, shown) = (cancel.clone(), *printer, bar.clone());
+    let mut per_epoch = 0;
+    let events = move |event| show(event, &shown, &mut per_epoch, &printer);
+    let result = blocking(move || LocalJob::new(options)?.start_training(events, &cancel)).await;
+    bar.finish_and_clear();
+    Ok(result??)
 }
 
 fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError> {
@@ -100,7 +164,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
             standard_training()?
         }
     };
-    if training.test_ratio == 0.0 {
+    if training.test_ratio == 0.0 && args.folds.is_none() {
         printer.note("no rows are held out (test_ratio is 0), so there is nothing to score");
     }
     if training.use_gpu {
@@ -125,28 +189,39 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         params: args.params.as_deref().map(load_params).transpose()?,
         out: args.out.clone(),
         random_seed: seed,
+        fold: None,
+        resume: args.resume,
+        stop: Cancel::new(),
     })
 }
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    let style = "{bar:32} {pos}/{len} steps  {per_sec}  {msg}";
+    let style = "{prefix}{bar:32} {pos}/{len} steps  {per_sec}  {eta}  {msg}";
     bar.set_style(
         ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     bar
 }
 
-fn show(event: LocalEvent, bar: &ProgressBar, printer: &Printer) {
+fn show(event: LocalEvent, bar: &ProgressBar, per_epoch: &mut u64, printer: &Printer) {
     match event {
-        LocalEvent::Ready { n_train, n_test } => {
-            printer.event("ready", &json!({ "n_train": n_train, "n_test": n_test }));
+        LocalEvent::Ready { n_train, n_test, per_epoch: of_epoch, batches } => {
+            bar.reset();
+            *per_epoch = of_epoch;
+            let ready = json!({ "n_train": n_train, "n_test": n_test, "batches": batches });
+            printer.event("ready", &ready);
+            if batches > 0 {
+                printer.note(format!("going on after {batches} batches"));
+            }
         }
         LocalEvent::Step { step, steps_max, loss } => {
             bar.set_length(steps_max);
             bar.set_position(step);
+            let epoch = step.div_ceil((*per_epoch).max(1));
+            let epochs = steps_max.div_ceil((*per_epoch).max(1));
             if let Some(loss) = loss {
-                bar.set_message(format!("loss {loss:.4}"));
+                bar.set_message(format!("epoch {epoch}/{epochs}  loss {loss:.4}"));
             }
         }
         LocalEvent::Log(level, line) => {
@@ -173,6 +248,12 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
     if let Some(dir) = &options.out {
         printer.line(format!("files      {}", dir.display()));
     }
+    let is_stopped = result.batches < result.batches_max;
+    if is_stopped {
+        let (done, all) = (result.batches, result.batches_max);
+        let on = if options.out.is_some() { "; --resume goes on" } else { "" };
+        printer.line(format!("stopped    after {done} of {all} batches{on}"));
+    }
     let metrics = result.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
     printer.event(
         "result",
@@ -185,6 +266,72 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
             "n_train": n_train,
             "n_test": n_test,
             "n_steps": n_steps,
+            "batches": result.batches,
+            "stopped": is_stopped,
+        }),
+    );
+}
+
+/// One line of several runs.
+fn print_run(
+    nth: usize,
+    options: &LocalOptions,
+    result: &LocalResult,
+    metrics: &Metrics,
+    printer: &Printer,
+) {
+    let what = match options.fold {
+        Some(fold) => format!("fold {}/{}", fold.index, fold.count),
+        None => format!("seed {}", options.random_seed),
+    };
+    if nth == 0 {
+        let names: String = metrics.keys().map(|name| format!("  {name:>10}")).collect();
+        printer.line(format!("{:<14}{names}", "run"));
+    }
+    let values: String = metrics
+        .iter()
+        .map(|(name, value)| format!("  {value:>width$.4}", width = name.len().max(10)))
+        .collect();
+    let end = if result.batches < result.batches_max { "  (stopped)" } else { "" };
+    printer.line(format!("{what:<14}{values}{end}"));
+    printer.event(
+        "run",
+        &json!({
+            "seed": options.random_seed,
+            "fold": options.fold.map(|fold| fold.index),
+            "metrics": metrics,
+            "params_sha256": result.params_sha256,
+            "stopped": result.batches < result.batches_max,
+        }),
+    );
+}
+
+/// Mean and standard deviation of the runs that came to their end.
+fn print_spread(options: &LocalOptions, asked: usize, scores: &[Metrics], printer: &Printer) {
+    let spread = summarise(scores);
+    let row = |what: &str, of: &dyn Fn(&Spread) -> Option<f64>| {
+        let values = spread.iter().map(|(name, spread)| {
+            let value = of(spread).map_or("-".into(), |value| format!("{value:.4}"));
+            format!("  {value:>width$}", width = name.len().max(10))
+        });
+        printer.line(format!("{what:<14}{}", values.collect::<String>()));
+    };
+    row("mean", &|spread| Some(spread.mean));
+    row("deviation", &|spread| spread.std);
+    if scores.len() < asked {
+        printer.line(format!("{} of {asked} runs came to their end", scores.len()));
+    }
+    let means: Metrics = spread.iter().map(|(name, of)| (name.clone(), of.mean)).collect();
+    let stds: Metrics =
+        spread.iter().filter_map(|(name, of)| Some((name.clone(), of.std?))).collect();
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": options.component.digest(),
+            "metrics": means,
+            "std": stds,
+            "runs": scores.len(),
+            "stopped": scores.len() < asked,
         }),
     );
 }

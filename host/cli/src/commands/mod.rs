@@ -1,5 +1,6 @@
 //! One module a command; the folder mirrors the command line.
 
+mod compare;
 mod demo;
 mod doctor;
 mod evaluate;
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Plan(plan::Command),
     /// Train on a local file, in the sandbox.
     Local(local::Args),
+    /// Show what two runs have in common and what not, and their scores side by side.
+    Compare(compare::Args),
     /// Score parameters on a file.
     Evaluate(evaluate::Args),
     /// Found a federation, say who takes part, and run its broker and repository.
@@ -76,6 +79,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
                 let file = args.file();
                 local::run(args, printer).await.map_err(|error| error.in_file(file.as_deref()))
             }
+            Command::Compare(args) => compare::run(&args, printer),
             Command::Evaluate(args) => evaluate::run(args, printer),
             Command::Network(command) => network::run(command, printer).await,
             Command::Node(command) => node::run(command, printer).await,

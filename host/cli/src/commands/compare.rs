@@ -1,0 +1,50 @@
+//! `fedwasm compare`.
+
+use std::path::PathBuf;
+
+use fedwasm_researcher::{compare, compare_curves};
+use serde_json::json;
+
+use crate::command_error::CommandError;
+use crate::printer::Printer;
+
+/// Show what two runs have in common and what not, and their scores side by side.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The directory of a run: --out of `local` or of `experiment run`.
+    a: PathBuf,
+    /// That of another.
+    b: PathBuf,
+    /// Where a chart of both losses goes, as SVG.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
+    let found = compare(&args.a, &args.b)?;
+    if found.differences.is_empty() {
+        printer.line("the same plan, seed and arguments");
+    }
+    for difference in &found.differences {
+        printer.line(format!("{:<28} {} | {}", difference.name, difference.a, difference.b));
+    }
+    printer.line(format!("{:<28} {:>12} {:>12} {:>12}", "", "first", "second", "difference"));
+    for metric in &found.metrics {
+        let shown = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.4}"));
+        let difference = metric.a.zip(metric.b).map(|(a, b)| format!("{:+.4}", b - a));
+        printer.line(format!(
+            "{:<28} {:>12} {:>12} {:>12}",
+            metric.name,
+            shown(metric.a),
+            shown(metric.b),
+            difference.unwrap_or_else(|| "-".into()),
+        ));
+    }
+    if let Some(file) = &args.svg {
+        std::fs::write(file, compare_curves(&args.a, &args.b)?).map_err(|error| {
+            CommandError::new(crate::command_error::FAILED, format!("{}: {error}", file.display()))
+        })?;
+    }
+    printer.event("result", &json!({ "differences": found.differences, "metrics": found.metrics }));
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Where a local job stands: what `local --resume` goes on from.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fedwasm_folder::Folder;
+use fedwasm_params::{Params, from_safetensors, to_safetensors};
+use fedwasm_protocol::{Digest, Hasher};
+use fedwasm_training::Fold;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Error, History, load_history, load_params};
+
+const FILE: &str = "checkpoint.json";
+/// What stays between rounds: node state, such as the optimizer's.
+const KEPT: &str = "kept.safetensors";
+const FILE_BYTES_MAX: u64 = 1 << 20;
+const KEPT_BYTES_MAX: u64 = 4 << 30;
+/// Training arguments that may change: how long, and what is shown.
+const OF_LENGTH: [&str; 4] = ["epochs", "num_updates", "batch_maxnum", "log_interval"];
+
+/// What was done, and with what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Checkpoint {
+    /// SHA-256 of the plan.
+    pub(crate) plan: Digest,
+    /// Of the data, see [`data_digest`].
+    pub(crate) data: Digest,
+    /// By section.
+    pub(crate) arguments: BTreeMap<String, Value>,
+    pub(crate) random_seed: u64,
+    pub(crate) fold: Option<Fold>,
+    /// Batches since the start.
+    pub(crate) batches: u64,
+    /// SHA-256 of `params.safetensors`.
+    pub(crate) params_sha256: Digest,
+}
+
+impl Checkpoint {
+    /// Writes it, after what belongs to it.
+    pub(crate) fn write(&self, folder: &Folder, kept: Option<&Params>) -> Result<(), Error> {
+        let kept = to_safetensors(kept.unwrap_or(&Params::default())).map_err(Error::Shapes)?;
+        folder.write(KEPT, &kept)?;
+        let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
+        Ok(folder.write(FILE, &json)?)
+    }
+
+    /// Names the first thing that is not the same here and there.
+    fn difference(&self, now: &Self) -> Option<String> {
+        if self.plan != now.plan {
+            return Some(format!("the plan was sha256:{}, it is sha256:{}", self.plan, now.plan));
+        }
+        if self.data != now.data {
+            return Some("the data have changed".into());
+        }
+        if self.random_seed != now.random_seed {
+            let (was, is) = (self.random_seed, now.random_seed);
+            return Some(format!("the seed was {was}, it is {is}"));
+        }
+        if self.fold != now.fold {
+            return Some("another fold was held out".into());
+        }
+        differences(&self.arguments, &now.arguments)
+            .into_iter()
+            .find(|(name, ..)| OF_LENGTH.iter().all(|length| *name != format!("training.{length}")))
+            .map(|(name, was, is)| format!("`{name}` was {was}, it is {is}"))
+    }
+}
+
+/// What differs between two sets of arguments: dotted name, and both values.
+pub(crate) fn differences(
+    a: &BTreeMap<String, Value>,
+    b: &BTreeMap<String, Value>,
+) -> Vec<(String, String, String)> {
+    let (mut of_a, mut of_b) = (BTreeMap::new(), BTreeMap::new());
+    for (arguments, flat) in [(a, &mut of_a), (b, &mut of_b)] {
+        arguments.iter().for_each(|(section, value)| flatten(section.clone(), value, flat));
+    }
+    let names: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
+    let shown = |value: Option<&String>| value.cloned().unwrap_or_else(|| "not given".into());
+    names
+        .into_iter()
+        .filter(|name| of_a.get(*name) != of_b.get(*name))
+        .map(|name| (name.clone(), shown(of_a.get(name)), shown(of_b.get(name))))
+        .collect()
+}
+
+fn flatten(name: String, value: &Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            // Keys of optimizer and model have their section in front already.
+            let key = key.strip_prefix("optimizer.").or(key.strip_prefix("model.")).unwrap_or(key);
+            flatten(format!("{name}.{key}"), value, into);
+        }),
+        other => drop(into.insert(name, other.to_string())),
+    }
+}
+
+/// What an earlier run left in its directory.
+#[derive(Debug)]
+pub(crate) struct Earlier {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) params: Params,
+    pub(crate) kept: Option<Params>,
+    history: History,
+}
+
+impl Earlier {
+    /// Reads it, if it is what `now` can go on from.
+    pub(crate) fn read(dir: &Path, now: &Checkpoint) -> Result<Self, Error> {
+        let refused = |reason: String| Error::Resume { dir: dir.to_owned(), reason };
+        let path = dir.join(FILE);
+        if !path.is_file() {
+            return Err(refused(format!("it holds no {FILE}; run without --resume first")));
+        }
+        let bytes = fedwasm_folder::read_file(&path, FILE_BYTES_MAX)?;
+        let damaged = |error: serde_json::Error| Error::File {
+            path: path.clone(),
+            reason: format!(" {error}"),
+        };
+        let checkpoint: Checkpoint = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if let Some(difference) = checkpoint.difference(now) {
+            return Err(refused(difference));
+        }
+        let params = load_params(&dir.join("params.safetensors"))?;
+        let (sha256, _) = crate::output::params_digest(&params)?;
+        if sha256 != checkpoint.params_sha256 {
+            return Err(refused("params.safetensors is not of its last run".into()));
+        }
+        let kept = dir.join(KEPT);
+        let bytes = fedwasm_folder::read_file(&kept, KEPT_BYTES_MAX)?;
+        let read = from_safetensors(&bytes);
+        let kept = read.map_err(|source| Error::Params { path: kept, source })?;
+        let is_empty = kept.iter().next().is_none();
+        let kept = (!is_empty).then_some(kept);
+        Ok(Self { checkpoint, params, kept, history: load_history(dir)? })
+    }
+
+    /// Puts what happened before in front of what happened now.
+    pub(crate) fn prepend_to(self, history: &mut History, rows_before: u64, rows: u64) {
+        let mut steps = self.history.steps;
+        steps.append(&mut history.steps);
+        history.steps = steps;
+        let before = self.history.rounds.into_iter().next();
+        let before = before.and_then(|mut round| round.nodes.pop_first());
+        let now = history.rounds.first_mut();
+        let now = now.and_then(|round| round.nodes.values_mut().next());
+        let (Some((_, before)), Some(now)) = (before, now) else { return };
+        now.n_steps = now.n_steps.saturating_add(before.n_steps);
+        if let (Some(was), Some(is)) = (before.train_loss, now.train_loss) {
+            let share = rows_before as f64 / rows.max(1) as f64;
+            now.train_loss =
+                Some(if rows_before == rows { was } else { was * share + is * (1.0 - share) });
+        }
+        now.timing.train_ms += before.timing.train_ms;
+    }
+}
+
+/// The SHA-256 of a file; of a directory, of its files' names and digests in the order of names,
+/// three directories deep at most.
+pub(crate) fn data_digest(path: &Path) -> Result<Digest, Error> {
+    fn of(path: &Path, depth: usize) -> std::io::Result<Digest> {
+        if !path.is_dir() || depth == 0 {
+            return Digest::of_reader(std::fs::File::open(path)?);
+        }
+        let mut names: Vec<_> = std::fs::read_dir(path)?
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<std::io::Result<_>>()?;
+        names.sort();
+        let mut hasher = Hasher::default();
+        for name in names {
+            hasher.update(name.as_encoded_bytes());
+            hasher.update(of(&path.join(&name), depth - 1)?.as_bytes());
+        }
+        Ok(hasher.finish())
+    }
+    Ok(of(path, 3)?)
+}

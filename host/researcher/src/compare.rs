@@ -1,0 +1,111 @@
+//! Two runs side by side.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::checkpoint::differences;
+use crate::curve::{Line, draw};
+use crate::{Error, History, load_history};
+
+/// What two runs, local jobs or experiments, have in common and what not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// What differs: plan, seed and arguments.
+    pub differences: Vec<Difference>,
+    /// Scores after the last round on held-out rows, and the training loss.
+    pub metrics: Vec<MetricPair>,
+}
+
+/// Something that differs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    /// Dotted, such as `training.epochs`.
+    pub name: String,
+    /// In the first run.
+    pub a: String,
+    /// In the second run.
+    pub b: String,
+}
+
+/// A metric of two runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricPair {
+    /// Its name.
+    pub name: String,
+    /// In the first run.
+    pub a: Option<f64>,
+    /// In the second run.
+    pub b: Option<f64>,
+}
+
+/// Compares what two directories hold.
+///
+/// # Errors
+/// Those of [`load_history`].
+pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
+    let (a, b) = (load_history(a)?, load_history(b)?);
+    let mut found = Vec::new();
+    let mut differ = |name: &str, a: String, b: String| {
+        if a != b {
+            found.push(Difference { name: name.to_owned(), a, b });
+        }
+    };
+    let plan = |history: &History| {
+        let plan = &history.plan;
+        format!("{} {} sha256:{}", plan.name, plan.version, plan.sha256)
+    };
+    differ("plan", plan(&a), plan(&b));
+    differ("seed", a.random_seed.to_string(), b.random_seed.to_string());
+    differ("rounds", a.rounds.len().to_string(), b.rounds.len().to_string());
+    differ("status", a.status.clone(), b.status.clone());
+    for (name, a, b) in differences(&a.arguments, &b.arguments) {
+        // It stands above.
+        if name != "training.random_seed" {
+            differ(&name, a, b);
+        }
+    }
+    let (of_a, of_b) = (metrics(&a), metrics(&b));
+    let names: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
+    let pair = |name: &String| MetricPair {
+        name: name.clone(),
+        a: of_a.get(name).copied(),
+        b: of_b.get(name).copied(),
+    };
+    Ok(Comparison { differences: found, metrics: names.into_iter().map(pair).collect() })
+}
+
+/// Draws the losses of two runs in one chart, as SVG: those of training for local jobs, of
+/// held-out rows for experiments.
+///
+/// # Errors
+/// Those of [`load_history`], and [`Error::Curve`].
+pub fn compare_curves(a: &Path, b: &Path) -> Result<String, Error> {
+    let mut lines = Vec::new();
+    let (mut x_label, mut title) = ("round", "held-out loss");
+    for dir in [a, b] {
+        let history = load_history(dir)?;
+        let label = dir.display().to_string();
+        let points: Vec<(f64, f64)> = if history.steps.is_empty() {
+            let loss = |round: &crate::RoundRecord| {
+                Some((f64::from(round.round), *round.evaluation.as_ref()?.metrics.get("loss")?))
+            };
+            history.rounds.iter().filter_map(loss).collect()
+        } else {
+            (x_label, title) = ("step", "training loss");
+            history.steps.iter().map(|point| (point.step as f64, point.loss)).collect()
+        };
+        lines.push(Line { label, points });
+    }
+    draw(title, x_label, "loss", &lines)
+}
+
+fn metrics(history: &History) -> fedwasm_protocol::Metrics {
+    let Some(last) = history.rounds.last() else { return fedwasm_protocol::Metrics::default() };
+    let mut metrics = last.evaluation.as_ref().map_or_else(Default::default, |e| e.metrics.clone());
+    let losses: Vec<f64> = last.nodes.values().filter_map(|node| node.train_loss).collect();
+    if let [loss] = losses[..] {
+        metrics.insert("training loss".into(), loss);
+    }
+    metrics
+}

@@ -1,0 +1,170 @@
+//! `local` as a bench: stopping, going on, repeating, cross-validating, comparing.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Ended, Fedwasm, event, fedwasm, root};
+
+fn local(dir: &Path, plan: &str, training: &str) -> Fedwasm {
+    let args = dir.join("args.toml");
+    let text = format!("[data]\ntarget = \"digit\"\n[training]\ntest_ratio = 0.2\n{training}\n");
+    std::fs::write(&args, text).unwrap();
+    let plan = root().join("plugins/dist").join(plan).with_extension("wasm");
+    let command = fedwasm(&["--json", "local", "--seed", "7", "--plan"]).arg(plan);
+    let command = command.arg("--data").arg(root().join("examples/data/digits.csv"));
+    command.arg("--args").arg(args)
+}
+
+fn of(ended: &Ended) -> (Value, Value) {
+    let result = ended.result();
+    (result["params_sha256"].clone(), result["metrics"].clone())
+}
+
+#[test]
+fn going_on_gives_the_bytes_of_a_run_without_a_break() {
+    for (plan, optimizer) in [
+        ("logistic-regression", "{ lr = 0.1 }"),
+        ("mlp", "{ lr = 0.05, momentum = 0.9, nesterov = true, weight_decay = 0.001 }"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        let training = |epochs: u32| format!("epochs = {epochs}\noptimizer_args = {optimizer}");
+        let whole = local(dir, plan, &training(4)).arg("--out").arg(dir.join("whole")).ok();
+        let first = local(dir, plan, &training(1)).arg("--out").arg(dir.join("run")).ok();
+        assert_ne!(of(&first), of(&whole));
+        let resumed = |epochs| {
+            let command = local(dir, plan, &training(epochs)).arg("--out").arg(dir.join("run"));
+            command.arg("--resume")
+        };
+        resumed(3).ok();
+        let last = resumed(4).ok();
+        assert_eq!(of(&last), of(&whole), "{plan}");
+        assert_eq!(last.result()["batches"], whole.result()["batches"]);
+        let loss = |run: &str| {
+            let history = fedwasm_researcher::load_history(&dir.join(run)).unwrap();
+            let node = history.rounds[0].nodes.values().next().unwrap().clone();
+            (node.train_loss.unwrap(), node.n_steps, history.steps.len())
+        };
+        let ((a, steps_a, points_a), (b, steps_b, points_b)) = (loss("run"), loss("whole"));
+        assert!((a - b).abs() < 1e-6 && steps_a == steps_b && points_a == points_b, "{a} {b}");
+        // There is nothing more to do, and nothing is done.
+        assert_eq!(of(&resumed(4).ok()), of(&whole));
+        for (change, expected) in [
+            ("epochs = 4\noptimizer_args = { lr = 0.2 }", "`training.optimizer_args.lr` was"),
+            ("epochs = 4\nloader_args = { batch_size = 8 }", "was"),
+        ] {
+            let ended = local(dir, plan, change).arg("--out").arg(dir.join("run"));
+            let ended = ended.arg("--resume").run();
+            assert!(ended.code == 2 && ended.stderr.contains(expected), "{}", ended.stderr);
+        }
+        let seed = resumed(4).args(&["--seed", "8"]).run();
+        assert!(seed.code == 2, "{}", seed.stderr);
+        std::fs::copy(dir.join("run/kept.safetensors"), dir.join("run/params.safetensors"))
+            .unwrap();
+        let ended = resumed(4).run();
+        assert!(ended.stderr.contains("is not of its last run"), "{}", ended.stderr);
+        let ended = local(dir, plan, &training(4)).arg("--out").arg(dir.join("none"));
+        let ended = ended.arg("--resume").run();
+        assert!(ended.stderr.contains("holds no checkpoint.json"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn what_was_reached_is_kept_when_it_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let training = "epochs = 100000\noptimizer_args = { lr = 0.05 }";
+    let command = || local(dir, "mlp", training).arg("--out").arg(dir.join("run"));
+    let running = command().start();
+    running.wait_for(event("ready"));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    running.signal("INT");
+    let (code, events) = running.end();
+    let result = events.last().unwrap();
+    assert_eq!(code, 0, "{result}");
+    let batches = result["batches"].as_u64().unwrap();
+    assert!(result["stopped"] == true && batches > 0, "{result}");
+    assert!(result["metrics"]["accuracy"].as_f64().unwrap() > 0.1, "{result}");
+    let history = fedwasm_researcher::load_history(&dir.join("run")).unwrap();
+    assert!(history.status.starts_with(&format!("stopped: after {batches} of")));
+    // Going on to the same number of batches gives what an unbroken run gives.
+    let to = batches + 50;
+    let training = format!("num_updates = {to}\noptimizer_args = {{ lr = 0.05 }}");
+    let resumed = local(dir, "mlp", &training).arg("--out").arg(dir.join("run")).arg("--resume");
+    let whole = local(dir, "mlp", &training).arg("--out").arg(dir.join("whole"));
+    assert_eq!(of(&resumed.ok()), of(&whole.ok()));
+    // Who says it twice means it.
+    let running = command().start();
+    running.wait_for(event("ready"));
+    running.signal("INT");
+    running.wait_for_log("once more to give up");
+    running.signal("INT");
+    let (code, _) = running.end();
+    assert!(code == 0 || code == 1, "{code}");
+}
+
+#[test]
+fn repeated_runs_are_those_of_the_seeds_and_folds_hold_every_row_out_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let training = "epochs = 2\noptimizer_args = { lr = 0.1 }";
+    let plan = "logistic-regression";
+    let events = local(dir, plan, training).args(&["--repeat", "3"]).ok().events();
+    let runs: Vec<&Value> = events.iter().filter(|event| event["event"] == "run").collect();
+    assert_eq!(runs.len(), 3);
+    let scores: Vec<f64> =
+        runs.iter().map(|run| run["metrics"]["accuracy"].as_f64().unwrap()).collect();
+    let mean = scores.iter().sum::<f64>() / 3.0;
+    let std = (scores.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+    let result = events.last().unwrap();
+    assert!((result["metrics"]["accuracy"].as_f64().unwrap() - mean).abs() < 1e-12);
+    assert!((result["std"]["accuracy"].as_f64().unwrap() - std).abs() < 1e-12);
+    assert_eq!(runs[0]["params_sha256"], of(&local(dir, plan, training).ok()).0);
+
+    let out = dir.join("folds");
+    let command = local(dir, plan, training).args(&["--folds", "5"]).arg("--out").arg(&out);
+    let events = command.ok().events();
+    let runs: Vec<&Value> = events.iter().filter(|event| event["event"] == "run").collect();
+    assert_eq!(runs.len(), 5);
+    let held_out = |index: u32| {
+        let history = fedwasm_researcher::load_history(&out.join(format!("fold-{index}")));
+        history.unwrap().rounds[0].evaluation.as_ref().unwrap().n_rows
+    };
+    assert_eq!((1..=5).map(held_out).sum::<u64>(), 1797);
+    for pair in [["--folds", "--repeat"], ["--folds", "--resume"]] {
+        let mut command = local(dir, plan, training).args(&["--folds", "5", pair[1]]);
+        if pair[1] == "--repeat" {
+            command = command.arg("2");
+        }
+        assert_eq!(command.run().code, 2);
+    }
+}
+
+#[test]
+fn two_runs_are_compared() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (run, lr) in [("a", 0.1), ("b", 0.01)] {
+        let training = format!("epochs = 2\noptimizer_args = {{ lr = {lr} }}");
+        local(dir, "mlp", &training).arg("--out").arg(dir.join(run)).ok();
+    }
+    let compare = |json: bool| {
+        let flags: &[&str] = if json { &["--json", "compare"] } else { &["compare"] };
+        let command = fedwasm(flags).arg(dir.join("a")).arg(dir.join("b"));
+        command.arg("--svg").arg(dir.join("both.svg")).ok()
+    };
+    let result = compare(true).result();
+    let differences = result["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 1, "{differences:?}");
+    assert_eq!(differences[0]["name"], "training.optimizer_args.lr");
+    let names: Vec<&str> =
+        result["metrics"].as_array().unwrap().iter().filter_map(|m| m["name"].as_str()).collect();
+    assert!(names.contains(&"accuracy") && names.contains(&"training loss"), "{names:?}");
+    let text = compare(false).stdout;
+    assert!(text.contains("training.optimizer_args.lr   0.1 | 0.01"), "{text}");
+    let svg = std::fs::read_to_string(dir.join("both.svg")).unwrap();
+    assert!(svg.contains("<svg") && svg.matches("<polyline").count() >= 2);
+    // What TensorBoard reads is there, too.
+    assert!(dir.join("a/tensorboard/local").read_dir().unwrap().next().is_some());
+}
