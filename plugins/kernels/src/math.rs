@@ -92,6 +92,19 @@ pub fn ln(x: f32) -> f32 {
     if x >= 0.0 { result } else { f32::NAN }
 }
 
+/// The natural logarithm of 1 + `x` for `x` from 0 on, at most 3 ulp off also where `x` is lost in
+/// the sum (Goldberg 1991, theorem 4).
+#[inline(always)]
+#[must_use]
+pub fn ln_1p(x: f32) -> f32 {
+    let sum = 1.0 + x;
+    let gained = sum - 1.0;
+    // What the sum lost, the quotient puts right.
+    let result = ln(sum) * (x / gained);
+    let result = if gained == 0.0 { x } else { result };
+    if x == f32::INFINITY { x } else { result }
+}
+
 /// The hyperbolic tangent of `x`, at most 2 ulp off.
 #[inline(always)]
 #[must_use]
@@ -152,6 +165,7 @@ mod tests {
         assert!(worst(exp, f64::exp, both(1e-30, 87.336)) <= 1.0);
         assert!(worst(exp, f64::exp, floats(87.336, 88.7228)) <= 1.0);
         assert!(worst(ln, f64::ln, floats(f32::from_bits(1), f32::MAX)) <= 1.0);
+        assert!(worst(ln_1p, f64::ln_1p, floats(1e-10, 1e3)) <= 3.0);
         assert!(worst(tanh, f64::tanh, both(1e-30, 100.0)) <= 2.0);
         let exact = |x: f64| 1.0 / (1.0 + (-x).exp());
         assert!(worst(sigmoid, exact, both(1e-30, 85.0)) <= 3.0);
@@ -167,11 +181,12 @@ mod tests {
         assert_eq!(ln(1.0), 0.0);
         assert_eq!(ln(0.0), f32::NEG_INFINITY);
         assert_eq!(ln(f32::INFINITY), f32::INFINITY);
+        assert_eq!([0.0, f32::INFINITY].map(ln_1p), [0.0, f32::INFINITY]);
         assert_eq!(tanh(f32::INFINITY), 1.0);
         assert_eq!(tanh(f32::NEG_INFINITY), -1.0);
         assert_eq!(sigmoid(f32::NEG_INFINITY), 0.0);
         assert_eq!(sigmoid(f32::INFINITY), 1.0);
         assert!(ln(-1.0).is_nan());
-        assert!([exp, ln, tanh, sigmoid].iter().all(|f| f(f32::NAN).is_nan()));
+        assert!([exp, ln, ln_1p, tanh, sigmoid].iter().all(|f| f(f32::NAN).is_nan()));
     }
 }

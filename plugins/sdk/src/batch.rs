@@ -79,8 +79,11 @@ impl Targets {
             }
             Self::Absent => return Err(PlanError::BadData("there are no targets".into())),
         };
-        if targets.shape() != shape || targets.data().is_empty() {
-            let got = targets.shape();
+        let got = targets.shape();
+        if got == shape && targets.data().is_empty() {
+            return Err(PlanError::BadData("there are no rows to take a loss of".into()));
+        }
+        if got != shape {
             let text = format!("targets of shape {got:?} for outputs of shape {shape:?}");
             return Err(PlanError::BadData(text));
         }

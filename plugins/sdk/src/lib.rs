@@ -12,6 +12,8 @@ extern crate self as fedwasm_sdk;
 mod adapter;
 mod arguments;
 mod batch;
+#[cfg(test)]
+mod finite_differences;
 mod layers;
 mod losses;
 mod optimizers;
@@ -21,6 +23,8 @@ mod proximal;
 mod scaffold;
 mod session;
 mod tensor;
+#[cfg(test)]
+mod torch_values;
 mod training;
 
 // Written by plugins/bindgen, which has the test that it follows wit/.

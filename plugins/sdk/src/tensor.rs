@@ -2,7 +2,8 @@
 
 use crate::{PlanError, Result};
 
-/// A row-major float32 array. The product of `shape` is the length of `data`.
+/// A row-major float32 array. The product of `shape` is the length of `data`, and the product of
+/// any of its axes does not overflow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     shape: Vec<usize>,
@@ -16,9 +17,7 @@ impl Tensor {
     /// [`PlanError::InvalidArgument`] if the number of elements overflows.
     pub fn zeros(shape: &[usize]) -> Result<Self> {
         let overflow = || PlanError::InvalidArgument(format!("shape {shape:?} is too large"));
-        // Bytes must be countable too, on a 32-bit machine.
-        let bytes = shape.iter().try_fold(4usize, |n, axis| n.checked_mul(*axis));
-        let len = bytes.filter(|n| *n <= isize::MAX as usize).ok_or_else(overflow)? / 4;
+        let len = len_of(shape).ok_or_else(overflow)?;
         Ok(Self { shape: shape.to_vec(), data: vec![0.0; len] })
     }
 
@@ -27,7 +26,7 @@ impl Tensor {
     /// # Errors
     /// [`PlanError::BadData`] if `data` has another length than `shape` says.
     pub fn new(shape: &[usize], data: Vec<f32>) -> Result<Self> {
-        if shape.iter().try_fold(1usize, |n, axis| n.checked_mul(*axis)) != Some(data.len()) {
+        if len_of(shape) != Some(data.len()) {
             let len = data.len();
             return Err(PlanError::BadData(format!("{len} elements do not fill shape {shape:?}")));
         }
@@ -96,4 +95,13 @@ impl Tensor {
             ))),
         }
     }
+}
+
+/// The number of elements; none if their bytes are not countable, or would not be if no axis were
+/// 0, so that nobody who multiplies axes overflows.
+fn len_of(shape: &[usize]) -> Option<usize> {
+    let bytes = shape.iter().try_fold(4usize, |n, axis| n.checked_mul((*axis).max(1)))?;
+    // As many as an allocation may have, also on a 32-bit machine.
+    let is_countable = bytes <= isize::MAX as usize;
+    is_countable.then(|| shape.iter().product())
 }

@@ -37,8 +37,12 @@ impl BatchNorm {
     /// Returns a layer that leaves the inputs as they are.
     ///
     /// # Errors
-    /// As [`Tensor::zeros`].
+    /// [`PlanError::InvalidArgument`] if there are no channels, or too many for memory.
     pub fn new(channels: usize) -> Result<Self> {
+        if channels == 0 {
+            let text = "BatchNorm of 0 channels: there must be at least 1".to_owned();
+            return Err(PlanError::InvalidArgument(text));
+        }
         let mut ones = Tensor::zeros(&[channels])?;
         ones.data_mut().fill(1.0);
         let mut weight = Parameter::zeros(&[channels])?;
@@ -96,7 +100,10 @@ impl Layer for BatchNorm {
         let sizes @ (rows, channels, len) = self.sizes(&inputs)?;
         let count = (rows * len) as f64;
         if self.is_training && count < 2.0 {
-            let text = "BatchNorm cannot train on a batch of one value a channel".to_owned();
+            let text = format!(
+                "BatchNorm trains on at least 2 values a channel, this batch has {count}: choose a \
+                 batch_size that leaves no single row"
+            );
             return Err(PlanError::BadData(text));
         }
         let mut factors = vec![0.0; channels];

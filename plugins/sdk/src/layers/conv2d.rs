@@ -29,7 +29,10 @@ impl Conv2d {
     /// [`PlanError::InvalidArgument`] if a number is 0 or the number of weights overflows.
     pub fn new(channels: usize, filters: usize, kernel: usize) -> Result<Self> {
         if channels == 0 || filters == 0 || kernel == 0 {
-            let text = format!("Conv2d of {channels} channels, {filters} filters, kernel {kernel}");
+            let text = format!(
+                "Conv2d of {channels} channels, {filters} filters, kernel {kernel}: all must be at \
+                 least 1"
+            );
             return Err(PlanError::InvalidArgument(text));
         }
         let weight = Parameter::zeros(&[filters, channels, kernel, kernel])?;
@@ -38,7 +41,7 @@ impl Conv2d {
         Ok(Self { weight, bias, channels, filters, kernel, stride, padding, inputs: None })
     }
 
-    /// From one window to the next, down and across.
+    /// From one window to the next, down and across; at least 1.
     #[must_use]
     pub fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
@@ -52,7 +55,7 @@ impl Conv2d {
 
     /// Rows, the windows of an image, and lines and columns of the output.
     fn windows(&self, inputs: &Tensor) -> Result<(usize, Windows, [usize; 2])> {
-        let wrong = |why: String| PlanError::BadData(format!("Conv2d: {why}"));
+        let wrong = |why: String| PlanError::BadData(format!("Conv2d {why}"));
         let (rows, height, width) = match *inputs.shape() {
             [rows, channels, height, width] if channels == self.channels => (rows, height, width),
             ref shape => {
@@ -68,8 +71,15 @@ impl Conv2d {
             stride: [self.stride; 2],
             padding: [self.padding; 2],
         };
-        let none = || wrong(format!("no window of {} in {height} x {width}", self.kernel));
-        let output = windows.output().ok_or_else(none)?;
+        let none = || {
+            let Self { kernel, stride, padding, .. } = self;
+            wrong(format!(
+                "has no window of {kernel} x {kernel} in images of {height} x {width}, stride \
+                 {stride}, padding {padding}"
+            ))
+        };
+        let is_image = height > 0 && width > 0;
+        let output = windows.output().filter(|_| is_image).ok_or_else(none)?;
         Ok((rows, windows, output))
     }
 
@@ -136,7 +146,7 @@ impl Layer for Conv2d {
         let weight = Matrix::new(self.weight.value.data(), self.filters, windows.depth());
         let image_len = self.channels * windows.height * windows.width;
         let planes = outputs.data_mut().chunks_exact_mut(self.filters * height * width);
-        for (image, planes) in inputs.data().chunks_exact(image_len.max(1)).zip(planes) {
+        for (image, planes) in inputs.data().chunks_exact(image_len).zip(planes) {
             let filters = planes.chunks_exact_mut(height * width);
             filters.zip(self.bias.value.data()).for_each(|(plane, bias)| plane.fill(*bias));
             windows.pad(image, padded.data_mut());

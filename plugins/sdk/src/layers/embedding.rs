@@ -4,7 +4,7 @@ use super::{Layer, check_gradient, kept};
 use crate::{Parameter, PlanError, Random, Result, Tensor};
 
 /// Replaces whole numbers by rows of a table, as `torch.nn.Embedding`: `weight` of shape
-/// [entries, width]. Takes [rows, n], gives [rows, n, width].
+/// [entries, width]. Takes [rows, ...], gives [rows, ..., width].
 #[derive(Clone, Debug)]
 pub struct Embedding {
     weight: Parameter,
@@ -17,8 +17,14 @@ impl Embedding {
     /// Returns a table of zeros.
     ///
     /// # Errors
-    /// [`PlanError::InvalidArgument`] if the number of weights overflows.
+    /// [`PlanError::InvalidArgument`] if a number is 0 or the number of weights overflows.
     pub fn new(n_entries: usize, width: usize) -> Result<Self> {
+        if n_entries == 0 || width == 0 {
+            let text = format!(
+                "Embedding of {n_entries} entries of width {width}: both must be at least 1"
+            );
+            return Err(PlanError::InvalidArgument(text));
+        }
         let weight = Parameter::zeros(&[n_entries, width])?;
         Ok(Self { weight, width, entries: None })
     }
@@ -27,9 +33,17 @@ impl Embedding {
 impl Layer for Embedding {
     fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
         let n_entries = self.weight.value.rows();
+        if inputs.shape().is_empty() {
+            return Err(PlanError::BadData("Embedding takes [rows, ...], not []".into()));
+        }
         let entry = |number: &f32| {
             let is_entry = *number >= 0.0 && number.fract() == 0.0 && *number < n_entries as f32;
-            let wrong = || PlanError::BadData(format!("{number} is none of {n_entries} entries"));
+            let wrong = || {
+                let last = n_entries - 1;
+                let text =
+                    format!("Embedding: {number} is none of the table's entries 0 to {last}");
+                PlanError::BadData(text)
+            };
             is_entry.then_some(*number as usize).ok_or_else(wrong)
         };
         let entries: Vec<usize> = inputs.data().iter().map(entry).collect::<Result<_>>()?;

@@ -1,7 +1,7 @@
 //! Rows of any shape as lines.
 
-use super::{Layer, kept};
-use crate::{Result, Tensor};
+use super::{Layer, check_gradient, kept};
+use crate::{PlanError, Result, Tensor};
 
 /// Makes [rows, columns] of [rows, ...], as `torch.nn.Flatten`.
 #[derive(Clone, Debug, Default)]
@@ -17,14 +17,24 @@ impl Flatten {
     }
 }
 
+/// Rows and columns; a tensor's axes do not overflow.
+fn lines(shape: &[usize]) -> [usize; 2] {
+    [shape.iter().take(1).product(), shape.iter().skip(1).product()]
+}
+
 impl Layer for Flatten {
     fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
+        if inputs.shape().is_empty() {
+            return Err(PlanError::BadData("Flatten takes [rows, ...], not []".into()));
+        }
         self.shape = Some(inputs.shape().to_vec());
-        let (rows, columns) = (inputs.rows(), inputs.shape().iter().skip(1).product());
-        inputs.reshape(&[rows, columns])
+        let lines = lines(inputs.shape());
+        inputs.reshape(&lines)
     }
 
     fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
-        gradient.reshape(&kept(self.shape.take(), "Flatten")?)
+        let shape = kept(self.shape.take(), "Flatten")?;
+        check_gradient(&gradient, &lines(&shape), "Flatten")?;
+        gradient.reshape(&shape)
     }
 }

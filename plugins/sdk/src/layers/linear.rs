@@ -3,7 +3,7 @@
 use fedwasm_kernels::{Matrix, add_product, elementwise, reduction};
 
 use super::{Layer, check_gradient, kept};
-use crate::{Parameter, Random, Result, Tensor};
+use crate::{Parameter, PlanError, Random, Result, Tensor};
 
 /// The affine map `y = b + x Wᵀ`: `weight` of shape [outputs, inputs] and `bias` of shape
 /// [outputs], as `torch.nn.Linear`. Takes [rows, inputs], gives [rows, outputs].
@@ -20,8 +20,14 @@ impl Linear {
     /// Returns a layer of zeros.
     ///
     /// # Errors
-    /// [`crate::PlanError::InvalidArgument`] if the number of weights overflows.
+    /// [`PlanError::InvalidArgument`] if a number is 0 or the number of weights overflows.
     pub fn new(n_inputs: usize, n_outputs: usize) -> Result<Self> {
+        if n_inputs == 0 || n_outputs == 0 {
+            let text = format!(
+                "Linear of {n_inputs} inputs and {n_outputs} outputs: both must be at least 1"
+            );
+            return Err(PlanError::InvalidArgument(text));
+        }
         let weight = Parameter::zeros(&[n_outputs, n_inputs])?;
         let bias = Parameter::zeros(&[n_outputs])?;
         Ok(Self { weight, bias, n_inputs, n_outputs, inputs: None })
@@ -29,9 +35,9 @@ impl Linear {
 
     /// Takes the inputs that were kept and adds the gradients of weights and bias.
     fn parameter_gradients(&mut self, gradient: &Tensor) -> Result<usize> {
-        let inputs = kept(self.inputs.take(), "linear")?;
+        let inputs = kept(self.inputs.take(), "Linear")?;
         let rows = inputs.rows();
-        check_gradient(gradient, &[rows, self.n_outputs], "linear")?;
+        check_gradient(gradient, &[rows, self.n_outputs], "Linear")?;
         let outputs = Matrix::new(gradient.data(), rows, self.n_outputs);
         let inputs = Matrix::new(inputs.data(), rows, self.n_inputs);
         add_product(self.weight.gradient.data_mut(), outputs.transposed(), inputs);
@@ -42,7 +48,7 @@ impl Linear {
 
 impl Layer for Linear {
     fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
-        let rows = inputs.rows_of(&[self.n_inputs], "linear")?;
+        let rows = inputs.rows_of(&[self.n_inputs], "Linear")?;
         let mut outputs = Tensor::zeros(&[rows, self.n_outputs])?;
         elementwise::add_row(outputs.data_mut(), self.bias.value.data());
         let weight = Matrix::new(self.weight.value.data(), self.n_outputs, self.n_inputs);

@@ -1,7 +1,7 @@
 //! Layers one after the other.
 
 use super::{Layer, Layers};
-use crate::{Result, Tensor};
+use crate::{PlanError, Result, Tensor};
 
 /// Layers one after the other, as `torch.nn.Sequential`.
 #[derive(Default)]
@@ -31,7 +31,9 @@ impl Sequential {
     /// # Errors
     /// Those of the layers.
     pub fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
-        self.0.iter_mut().try_fold(inputs, |inputs, (_, layer)| layer.forward(inputs))
+        self.0.iter_mut().try_fold(inputs, |inputs, (name, layer)| {
+            layer.forward(inputs).map_err(|error| in_layer(name, error))
+        })
     }
 
     /// Adds the gradients of all parameters, given that of the last layer's outputs.
@@ -39,8 +41,23 @@ impl Sequential {
     /// # Errors
     /// Those of the layers.
     pub fn backward(&mut self, gradient: Tensor) -> Result<()> {
-        let Some(((_, first), rest)) = self.0.split_first_mut() else { return Ok(()) };
-        let backward = |gradient, (_, layer): &mut (_, Box<dyn Layer>)| layer.backward(gradient);
-        first.backward_first(rest.iter_mut().rev().try_fold(gradient, backward)?)
+        let Some(((name, first), rest)) = self.0.split_first_mut() else { return Ok(()) };
+        let gradient = rest.iter_mut().rev().try_fold(gradient, |gradient, (name, layer)| {
+            layer.backward(gradient).map_err(|error| in_layer(name, error))
+        })?;
+        first.backward_first(gradient).map_err(|error| in_layer(name, error))
+    }
+}
+
+/// Says in which layer it happened: a chain may have many of a kind.
+fn in_layer(name: &str, error: PlanError) -> PlanError {
+    let put = |text: String| format!("layer `{name}`: {text}");
+    match error {
+        PlanError::Cancelled => PlanError::Cancelled,
+        PlanError::InvalidArgument(text) => PlanError::InvalidArgument(put(text)),
+        PlanError::BadData(text) => PlanError::BadData(put(text)),
+        PlanError::NonFinite(text) => PlanError::NonFinite(put(text)),
+        PlanError::Unsupported(text) => PlanError::Unsupported(put(text)),
+        PlanError::Internal(text) => PlanError::Internal(put(text)),
     }
 }

@@ -13,10 +13,19 @@ use crate::{PlanError, Result, Targets, Tensor};
 pub fn cross_entropy(scores: &Tensor, targets: &Targets) -> Result<(f32, Tensor)> {
     let (rows, n_classes) = scores.rows_and_columns()?;
     let classes = targets.classes()?;
-    if classes.len() != rows || rows == 0 {
+    if rows == 0 {
+        return Err(PlanError::BadData("there are no rows to take a loss of".into()));
+    }
+    if classes.len() != rows {
         let text = format!("{rows} rows of scores, {} classes", classes.len());
         return Err(PlanError::BadData(text));
     }
+    let class_of = |class: &i64| {
+        let wrong = || PlanError::BadData(format!("class {class} is not in 0..{n_classes}"));
+        usize::try_from(*class).ok().filter(|class| *class < n_classes).ok_or_else(wrong)
+    };
+    // Before anything else, so that there is at least one score a row.
+    let classes: Vec<usize> = classes.iter().map(class_of).collect::<Result<_>>()?;
     let mut gradient = scores.clone();
     let mut total = 0.0f64;
     let share = 1.0 / rows as f32;
@@ -30,15 +39,11 @@ pub fn cross_entropy(scores: &Tensor, targets: &Targets) -> Result<(f32, Tensor)
     let lines = shifted.data().chunks_exact(n_classes);
     let gradients = gradient.data_mut().chunks_exact_mut(n_classes);
     for ((line, gradient), class) in lines.zip(gradients).zip(classes) {
-        let Some(at_class) = usize::try_from(*class).ok().filter(|class| *class < n_classes) else {
-            let range = format!("class {class} is not in 0..{n_classes}");
-            return Err(PlanError::BadData(range));
-        };
         let sum: f32 = gradient.iter().sum();
-        total += f64::from(math::ln(sum) - line[at_class]);
+        total += f64::from(math::ln(sum) - line[class]);
         let factor = share / sum;
         gradient.iter_mut().for_each(|exp| *exp *= factor);
-        gradient[at_class] -= share;
+        gradient[class] -= share;
     }
     Ok(((total / rows as f64) as f32, gradient))
 }

@@ -1,5 +1,7 @@
 //! Losses that compare each output with a number.
 
+use std::cmp::Ordering;
+
 use fedwasm_kernels::math;
 
 use crate::{PlanError, Result, Targets, Tensor};
@@ -18,7 +20,7 @@ pub fn binary_cross_entropy(scores: &Tensor, targets: &Targets) -> Result<(f32, 
             return Err(PlanError::BadData(text));
         }
         let positive = if score > 0.0 { score } else { 0.0 };
-        let loss = positive - score * target + math::ln(1.0 + math::exp(-score.abs()));
+        let loss = positive - score * target + math::ln_1p(math::exp(-score.abs()));
         Ok((loss, math::sigmoid(score) - target))
     })
 }
@@ -52,8 +54,14 @@ pub fn mae(outputs: &Tensor, targets: &Targets) -> Result<(f32, Tensor)> {
 /// `torch.nn.functional.huber_loss` (Huber 1964).
 ///
 /// # Errors
-/// [`PlanError::BadData`] if targets have another shape.
+/// [`PlanError::InvalidArgument`] if `delta` is not more than 0; [`PlanError::BadData`] if targets
+/// have another shape.
 pub fn huber(outputs: &Tensor, targets: &Targets, delta: f32) -> Result<(f32, Tensor)> {
+    // Also where it is NaN.
+    if delta.partial_cmp(&0.0) != Some(Ordering::Greater) {
+        let text = format!("huber: delta is {delta}, expected more than 0");
+        return Err(PlanError::InvalidArgument(text));
+    }
     mean(outputs, targets, |output, target| {
         let error = output - target;
         let size = error.abs();

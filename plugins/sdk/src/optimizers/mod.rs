@@ -57,27 +57,26 @@ fn lr_argument(default: f64) -> Argument {
 
 /// A finite number more than 0.
 fn positive(args: &Arguments, name: &str) -> Result<f32> {
-    let value = args.real(name)?;
-    in_range(name, value, value > 0.0 && value.is_finite(), "more than 0")
+    in_range(args, name, |value| value > 0.0 && value.is_finite(), "more than 0")
 }
 
 /// A finite number, at least 0.
 fn not_negative(args: &Arguments, name: &str) -> Result<f32> {
-    let value = args.real(name)?;
-    in_range(name, value, value >= 0.0 && value.is_finite(), "at least 0")
+    in_range(args, name, |value| value >= 0.0 && value.is_finite(), "at least 0")
 }
 
 /// A number in [0, 1).
 fn fraction(args: &Arguments, name: &str) -> Result<f32> {
-    let value = args.real(name)?;
-    in_range(name, value, (0.0..1.0).contains(&value), "at least 0 and less than 1")
+    in_range(args, name, |value| (0.0..1.0).contains(&value), "at least 0 and less than 1")
 }
 
-fn in_range(name: &str, value: f64, is_in: bool, range: &str) -> Result<f32> {
-    if is_in {
+/// The number must be in range after it was rounded to float32: 1e-60 is 0 then, 0.99999999 is 1.
+fn in_range(args: &Arguments, name: &str, is_in: fn(f32) -> bool, range: &str) -> Result<f32> {
+    let value = args.real(name)?;
+    if is_in(value as f32) {
         return Ok(value as f32);
     }
-    Err(PlanError::InvalidArgument(format!("{name} is {value}, expected {range}")))
+    Err(PlanError::InvalidArgument(format!("{name} is {value}, expected {range} (float32)")))
 }
 
 /// `base` to the power of `n`, by squaring, in float64.

@@ -10,10 +10,10 @@ use crate::{Argument, Arguments, PlanError, Result};
 /// `g + m b`; `w = w - lr g`.
 #[derive(Clone, Debug)]
 pub struct Sgd {
-    pub(super) lr: f32,
-    pub(super) momentum: f32,
-    pub(super) is_nesterov: bool,
-    pub(super) weight_decay: f32,
+    pub(crate) lr: f32,
+    pub(crate) momentum: f32,
+    pub(crate) is_nesterov: bool,
+    pub(crate) weight_decay: f32,
 }
 
 impl Sgd {

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""Writes plugins/sdk/src/torch_values.txt: what PyTorch computes for every layer, loss and
+optimizer of the SDK, and for a small model with all of them, trained for some steps.
+
+Run by hand, with PyTorch and NumPy: `python3 plugins/sdk/tests/torch_values.py`. The same versions
+give the same file. Everything is computed in float64 from inputs that float32 has exactly, so that
+the SDK's distance from it is the SDK's own rounding.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
+rng = np.random.default_rng(20240519)
+tensors = {}
+
+
+def keep(name, tensor):
+    assert name not in tensors, name
+    tensors[name] = tensor.detach().numpy().copy()
+
+
+def sixteenths(*shape, most=32):
+    """Multiples of 1/16: exact in float32, and with equal ones among them."""
+    return torch.tensor(rng.integers(-most, most + 1, shape) / 16)
+
+
+def parameters_of(module):
+    names = ("weight", "bias", "running_mean", "running_var")
+    found = [(name, getattr(module, name, None)) for name in names]
+    return [(name, tensor) for name, tensor in found if tensor is not None]
+
+
+def fill(module):
+    """Gives a module parameters that float32 has exactly."""
+    for name, parameter in parameters_of(module):
+        if isinstance(parameter, torch.nn.Parameter):
+            parameter.data = sixteenths(*parameter.shape, most=16)
+
+
+def step(name, module, inputs):
+    """One forward and backward of a module, with a gradient of the outputs by chance."""
+    keep(f"{name}.inputs", inputs)
+    if inputs.is_floating_point():
+        inputs.requires_grad_()
+    module.zero_grad()
+    outputs = module(inputs)
+    gradient = sixteenths(*outputs.shape, most=16)
+    outputs.backward(gradient)
+    keep(f"{name}.outputs", outputs)
+    keep(f"{name}.gradient", gradient)
+    if inputs.is_floating_point():
+        keep(f"{name}.inputs_gradient", inputs.grad)
+    for key, parameter in parameters_of(module):
+        if isinstance(parameter, torch.nn.Parameter):
+            keep(f"{name}.{key}_gradient", parameter.grad)
+
+
+def layer(name, module, inputs):
+    fill(module)
+    for key, parameter in parameters_of(module):
+        keep(f"{name}.{key}", parameter)
+    step(name, module, inputs)
+
+
+class Mask(torch.nn.Module):
+    """Dropout by masks: those that draws from U(-1, 1) give."""
+
+    def __init__(self, draws, probability):
+        super().__init__()
+        self.masks = iter([(each >= 2 * probability - 1) / (1 - probability) for each in draws])
+
+    def forward(self, inputs):
+        return inputs * next(self.masks)
+
+
+def layers():
+    nn = torch.nn
+    layer("linear", nn.Linear(7, 5), sixteenths(6, 7))
+    layer("conv2d", nn.Conv2d(2, 3, 3), sixteenths(2, 2, 5, 6))
+    layer("conv2d_stride_2", nn.Conv2d(2, 2, 3, stride=2), sixteenths(2, 2, 8, 7))
+    layer("conv2d_padding_1", nn.Conv2d(1, 3, 3, padding=1), sixteenths(2, 1, 4, 5))
+    layer("conv2d_stride_3_padding_2", nn.Conv2d(2, 2, 4, stride=3, padding=2),
+          sixteenths(2, 2, 6, 5))
+    layer("conv2d_kernel_1", nn.Conv2d(3, 2, 1, stride=2), sixteenths(2, 3, 3, 4))
+    # Whole numbers: most windows have equal elements.
+    layer("max_pool2d_2", nn.MaxPool2d(2), sixteenths(2, 2, 4, 6, most=2))
+    layer("max_pool2d_3", nn.MaxPool2d(3), sixteenths(1, 2, 7, 8))
+    layer("avg_pool2d_2", nn.AvgPool2d(2), sixteenths(2, 2, 4, 6))
+    layer("avg_pool2d_3", nn.AvgPool2d(3), sixteenths(1, 2, 7, 8))
+    layer("relu", nn.ReLU(), sixteenths(4, 6, most=3))
+    layer("sigmoid", nn.Sigmoid(), 4 * sixteenths(4, 6))
+    layer("tanh", nn.Tanh(), 2 * sixteenths(4, 6))
+    layer("flatten", nn.Flatten(), sixteenths(2, 2, 3, 2))
+    layer("embedding", nn.Embedding(5, 3), torch.tensor(rng.integers(0, 5, (4, 3))))
+
+    draws = torch.tensor(rng.integers(-16, 16, (5, 6)) / 16)
+    keep("dropout.draws", draws)
+    layer("dropout", Mask([draws], 0.375), sixteenths(5, 6))
+
+    for name, module, shape in [("batch_norm1d", nn.BatchNorm1d(4), (6, 4)),
+                                ("batch_norm2d", nn.BatchNorm2d(3), (3, 3, 2, 5))]:
+        fill(module)
+        for key, parameter in parameters_of(module):
+            keep(f"{name}.{key}", parameter)
+        for nth in (1, 2):
+            step(f"{name}.{nth}", module, sixteenths(*shape) + nth)
+            keep(f"{name}.{nth}.running_mean", module.running_mean)
+            keep(f"{name}.{nth}.running_var", module.running_var)
+        module.eval()
+        step(f"{name}.prediction", module, sixteenths(*shape))
+
+
+def loss(name, function, scores, targets):
+    keep(f"{name}.scores", scores)
+    keep(f"{name}.targets", targets)
+    scores.requires_grad_()
+    value = function(scores, targets)
+    value.backward()
+    keep(f"{name}.loss", value.reshape(1))
+    keep(f"{name}.gradient", scores.grad)
+
+
+def losses():
+    classes = lambda n, rows: torch.tensor(rng.integers(0, n, rows))
+    loss("cross_entropy", F.cross_entropy, 2 * sixteenths(6, 4), classes(4, 6))
+    loss("cross_entropy_large", F.cross_entropy, 64 * sixteenths(5, 3), classes(3, 5))
+    binary = lambda scores, targets: F.binary_cross_entropy_with_logits(
+        scores, targets.to(scores).reshape(scores.shape))
+    loss("binary_cross_entropy_classes", binary, 4 * sixteenths(8, 1), classes(2, 8))
+    loss("binary_cross_entropy_reals", binary, 4 * sixteenths(4, 3),
+         torch.tensor(rng.integers(0, 17, (4, 3)) / 16))
+    # Right by far: what is left of the loss is log(1 + exp(-|s|)).
+    sure = torch.tensor([[18.0], [-20.0], [25.0], [-40.0]])
+    loss("binary_cross_entropy_sure", binary, sure, torch.tensor([1, 0, 1, 0]))
+    # Equal ones among them.
+    for name, function in [("mse", F.mse_loss), ("mae", F.l1_loss),
+                           ("huber", lambda x, y: F.huber_loss(x, y, delta=0.75))]:
+        targets = sixteenths(5, 2)
+        outputs = targets + sixteenths(5, 2) * torch.tensor(rng.integers(0, 4, (5, 2)) > 0)
+        loss(name, function, outputs, targets)
+
+
+OPTIMIZERS = {
+    "sgd": (torch.optim.SGD, dict(lr=0.1)),
+    "sgd_weight_decay": (torch.optim.SGD, dict(lr=0.1, weight_decay=0.25)),
+    "sgd_momentum": (torch.optim.SGD, dict(lr=0.1, momentum=0.75, weight_decay=0.125)),
+    "sgd_nesterov": (torch.optim.SGD,
+                     dict(lr=0.1, momentum=0.75, nesterov=True, weight_decay=0.125)),
+    "adam": (torch.optim.Adam, {}),
+    "adam_options": (torch.optim.Adam,
+                     dict(lr=0.05, betas=(0.5, 0.75), eps=0.125, weight_decay=0.25)),
+    "adamw": (torch.optim.AdamW, {}),
+    "adamw_options": (torch.optim.AdamW,
+                      dict(lr=0.05, betas=(0.5, 0.75), eps=0.125, weight_decay=0.25)),
+    "adagrad": (torch.optim.Adagrad, {}),
+    "adagrad_options": (torch.optim.Adagrad,
+                        dict(lr=0.05, lr_decay=0.5, eps=0.125, weight_decay=0.25)),
+    "rms_prop": (torch.optim.RMSprop, {}),
+    "rms_prop_options": (torch.optim.RMSprop,
+                         dict(lr=0.05, alpha=0.5, eps=0.125, weight_decay=0.25)),
+    "rms_prop_momentum": (torch.optim.RMSprop,
+                          dict(lr=0.05, alpha=0.5, momentum=0.75, weight_decay=0.125)),
+}
+STEPS = 6
+
+
+def optimizers():
+    start, gradients = sixteenths(5), sixteenths(STEPS, 5)
+    # A weight without a gradient: only decay moves it.
+    gradients[:, 0] = 0
+    keep("optimizers.start", start)
+    keep("optimizers.gradients", gradients)
+    for name, (rule, options) in OPTIMIZERS.items():
+        value = start.clone().requires_grad_()
+        optimizer = rule([value], **options)
+        after = []
+        for gradient in gradients:
+            value.grad = gradient.clone()
+            optimizer.step()
+            after.append(value.detach().clone())
+        keep(f"optimizers.{name}", torch.stack(after))
+
+
+def model():
+    nn, rows, n_classes = torch.nn, 8, 3
+    inputs = torch.tensor(rng.integers(0, 6, (STEPS, rows, 6)))
+    targets = torch.tensor(rng.integers(0, n_classes, (STEPS, rows)))
+    draws = torch.tensor(rng.integers(-16, 16, (STEPS, rows, 5)) / 16)
+    layers = {
+        "embedding": nn.Embedding(6, 6),
+        "images": nn.Unflatten(1, (1, 6)),
+        "conv1": nn.Conv2d(1, 3, 3, padding=1),
+        "norm1": nn.BatchNorm2d(3),
+        "relu": nn.ReLU(),
+        "max_pool": nn.MaxPool2d(2),
+        "conv2": nn.Conv2d(3, 4, 2),
+        "tanh": nn.Tanh(),
+        "avg_pool": nn.AvgPool2d(2),
+        "flatten": nn.Flatten(),
+        "linear1": nn.Linear(4, 5),
+        "norm2": nn.BatchNorm1d(5),
+        "sigmoid": nn.Sigmoid(),
+        "dropout": Mask(draws, 0.25),
+        "linear2": nn.Linear(5, n_classes),
+    }
+    network = nn.Sequential()
+    for name, module in layers.items():
+        fill(module)
+        network.add_module(name, module)
+        for key, parameter in parameters_of(module):
+            keep(f"model.start.{name}.{key}", parameter)
+    keep("model.inputs", inputs)
+    keep("model.targets", targets)
+    keep("model.draws", draws)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.5, weight_decay=0.01)
+    losses = []
+    for batch, classes in zip(inputs, targets):
+        optimizer.zero_grad()
+        value = F.cross_entropy(network(batch), classes)
+        value.backward()
+        optimizer.step()
+        losses.append(value.detach())
+    keep("model.losses", torch.stack(losses))
+    for name, module in layers.items():
+        for key, parameter in parameters_of(module):
+            keep(f"model.end.{name}.{key}", parameter)
+
+
+def write(path):
+    """One tensor after the other: a line with name and shape, and lines of elements."""
+    lines = [f"# Written by tests/torch_values.py with PyTorch {torch.__version__.split('+')[0]}."]
+    for name, array in tensors.items():
+        lines.append(" ".join([name, *map(str, array.shape)]))
+        line = ""
+        for element in array.ravel():
+            text = f"{element:.9g}"
+            if len(line) + len(text) > 98:
+                lines.append(line)
+                line = ""
+            line += " " + text
+        lines.append(line)
+    path.write_text("\n".join(lines) + "\n")
+
+
+layers()
+losses()
+optimizers()
+model()
+write(Path(__file__).parent.parent / "src/torch_values.txt")
