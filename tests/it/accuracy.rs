@@ -47,3 +47,54 @@ fn one_epoch_of_tables_gives_the_weights_of_pytorch() {
     let args = format!("{batch} = {{ lr = 0.05 }}");
     is_like_torch("linear-svm", "breast_cancer.csv", "benign", &args);
 }
+
+/// Mean scores over five folds.
+fn five_folds(plan: &str, data: &str, target: &str, args: &str) -> (Value, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("args.toml");
+    std::fs::write(&file, args).unwrap();
+    let component = root().join("plugins/dist").join(plan).with_extension("wasm");
+    let command = fedwasm(&["--json", "local", "--target", target]).arg("--plan").arg(component);
+    let command = command.arg("--data").arg(root().join("examples/data").join(data));
+    let command = command.args(&["--seed", "1", "--folds", "5"]).arg("--args").arg(&file);
+    let result = command.arg("--out").arg(dir.path().join("out")).ok().result();
+    (result["metrics"].clone(), dir)
+}
+
+#[test]
+fn tables_are_learned_as_well_as_scikit_learn_does() {
+    // scikit-learn 1.9: 0.979 with its own folds.
+    let args = "[training]\nepochs = 30\noptimizer_args = { lr = 0.1 }";
+    let (scores, _) = five_folds("logistic-regression", "breast_cancer.csv", "benign", args);
+    assert!(scores["accuracy"].as_f64().unwrap() >= 0.96, "{scores}");
+    let args = "[training]\nepochs = 20\noptimizer_args = { lr = 0.05, momentum = 0.9 }\n\
+                [model]\nhidden = 32";
+    let (scores, _) = five_folds("mlp", "digits.csv", "digit", args);
+    assert!(scores["accuracy"].as_f64().unwrap() >= 0.95, "{scores}");
+    let args = "[training]\nepochs = 30\noptimizer_args = { lr = 0.02 }";
+    let (scores, _) = five_folds("linear-svm", "breast_cancer.csv", "benign", args);
+    assert!(scores["accuracy"].as_f64().unwrap() >= 0.96, "{scores}");
+}
+
+#[test]
+fn diabetes_is_explained_as_far_as_a_line_can() {
+    let args = "[training]\nepochs = 60\noptimizer_args = { lr = 0.01 }";
+    let (_, dir) = five_folds("linear-regression", "diabetes.csv", "progression", args);
+    let text = std::fs::read_to_string(root().join("examples/data/diabetes.csv")).unwrap();
+    let last = |line: &str| line.rsplit(',').next().unwrap().parse::<f64>().unwrap();
+    let targets: Vec<f64> = text.lines().skip(1).map(last).collect();
+    let mut sum = 0.0;
+    for index in 1..=5 {
+        let fold = fedwasm_training::Fold { index, count: 5 };
+        let (_, held_out) = fold.split(targets.len(), 1).unwrap();
+        let values: Vec<f64> = held_out.iter().map(|row| targets[*row]).collect();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let variance = values.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        let out = dir.path().join(format!("out/fold-{index}"));
+        let history = fedwasm_researcher::load_history(&out).unwrap();
+        let metrics = &history.rounds[0].evaluation.as_ref().unwrap().metrics;
+        sum += 1.0 - metrics["mean_square_error"] / variance;
+    }
+    // scikit-learn 1.9, ordinary least squares: 0.48 with its own folds.
+    assert!(sum / 5.0 >= 0.45, "{}", sum / 5.0);
+}
