@@ -7,6 +7,7 @@ mod aggregators;
 mod approval;
 mod attacks;
 mod cli;
+mod datasets;
 mod demo;
 mod docs;
 mod errors;
