@@ -2,7 +2,7 @@
 //! which it does not; an ordinary test runs it on those that were found.
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::{Dataset, Kind};
 use fedwasm_params::{from_safetensors, mpk, to_safetensors};
 use fedwasm_protocol::{Message, Sealed};
 
@@ -86,19 +86,20 @@ pub fn messages(bytes: &[u8]) {
 pub fn csv(bytes: &[u8]) {
     let path = std::env::temp_dir().join(format!("fedwasm-fuzz-{}.csv", std::process::id()));
     std::fs::write(&path, bytes).expect("a scratch file");
-    if let Ok(file) = CsvFile::open(&path)
-        && let Some(target) = file.columns().last().cloned()
+    if let Ok(file) = Dataset::open_as(&path, Kind::Csv)
+        && let Some(target) = file.fields().last().map(|field| field.name.clone())
     {
         let counted = file.count_rows();
-        if let Ok(table) = file.table(None, &target) {
+        if let Ok(table) = file.table(None, &[target]) {
             assert_eq!(counted.ok(), Some(table.n_rows() as u64));
-            let width = table.input_names().len();
-            assert_eq!(table.inputs().len(), width * table.n_rows());
-            assert_eq!(table.targets().len(), table.n_rows());
-            let numbers = table.inputs().iter().chain(table.targets());
-            assert!(numbers.copied().all(f64::is_finite));
-            if let Ok(classes) = table.classes() {
-                assert_eq!(classes.len(), table.n_rows());
+            let mut numbers = Vec::new();
+            for row in 0..table.n_rows() {
+                numbers.clear();
+                table.input_row(row, &mut numbers);
+                assert_eq!(numbers.len(), table.n_inputs());
+                table.target_row(row, &mut numbers);
+                assert_eq!(numbers.len(), table.n_inputs() + 1);
+                assert!(numbers.iter().copied().all(f64::is_finite));
             }
         }
     }

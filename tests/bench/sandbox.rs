@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Dataset;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
 use fedwasm_sandbox::{
     Cancel, DataFacts, InProcessOptions, Limits, Profile, Sandbox, WorkerOptions,
@@ -89,7 +89,7 @@ fn epoch(sandbox: &Sandbox, plan: &Component, data: &Path) -> impl FnMut() -> f6
     let turn = Turn { random_seed: 1, round: 1, node: "n".parse().unwrap() };
     let columns =
         DataArgs { tags: Vec::new(), target: "digit".into(), inputs: None, standardize: true };
-    let file = CsvFile::open(data).unwrap();
+    let file = Dataset::open(data).unwrap();
     let examples = Examples::read(&file, &columns, &round, &turn).unwrap();
     let params = round.initial_params(1, &Cancel::new()).unwrap();
     move || {

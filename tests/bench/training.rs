@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Dataset;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, Value};
 use fedwasm_sandbox::{Cancel, Described, Limits, Sandbox, WorkerOptions};
 use fedwasm_sdk::{
@@ -207,7 +207,7 @@ fn guest(sandbox: &Sandbox, case: &Case, file: &Path) -> impl FnMut() -> f64 {
         DataArgs { tags: Vec::new(), target: "class".into(), inputs: None, standardize: false };
     let model: Arguments =
         case.model.iter().map(|(key, n)| ((*key).to_owned(), Value::Integer(*n))).collect();
-    let file = CsvFile::open(file).unwrap();
+    let file = Dataset::open(file).unwrap();
     let node: fedwasm_protocol::NodeId = "bench".parse().unwrap();
     let turn = Turn { random_seed: 1, round: 1, node };
     let facts = facts(&file, &data, plan.metadata(), &model).unwrap();

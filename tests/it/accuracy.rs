@@ -98,3 +98,43 @@ fn diabetes_is_explained_as_far_as_a_line_can() {
     // scikit-learn 1.9, ordinary least squares: 0.48 with its own folds.
     assert!(sum / 5.0 >= 0.45, "{}", sum / 5.0);
 }
+
+const MNIST: &str = "mnist10k/train-images-idx3-ubyte.gz";
+
+#[test]
+fn one_epoch_of_images_gives_the_weights_of_pytorch() {
+    let batch = "loader_args = { batch_size = 64 }\noptimizer_args";
+    let more = "momentum = 0.5, nesterov = true, weight_decay = 0.0001";
+    is_like_torch("mlp", MNIST, "label", &format!("{batch} = {{ lr = 0.1, {more} }}"));
+    is_like_torch("cnn", MNIST, "label", &format!("{batch} = {{ lr = 0.05 }}"));
+}
+
+/// Trains on the 8,000 images and scores on the 2,000 others.
+fn mnist(plan: &str, epochs: u32, lr: f64) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("args.toml"), dir.path().join("out"));
+    let text = format!(
+        "[training]\nepochs = {epochs}\ntest_ratio = 0.0\nloader_args = {{ batch_size = 64 }}\n\
+         optimizer_args = {{ lr = {lr} }}"
+    );
+    std::fs::write(&file, text).unwrap();
+    let component = root().join("plugins/dist").join(plan).with_extension("wasm");
+    let images = root().join("examples/data").join(MNIST);
+    let command = fedwasm(&["local", "--target", "label", "--seed", "1"]).arg("--plan");
+    let command = command.arg(&component).arg("--data").arg(images);
+    command.arg("--args").arg(&file).arg("--out").arg(&out).ok();
+    let command = fedwasm(&["--json", "evaluate", "--target", "label", "--plan"]).arg(component);
+    let others = root().join("examples/data/mnist10k/t10k-images-idx3-ubyte.gz");
+    let command = command.arg("--data").arg(others).arg("--params");
+    let command = command.arg(out.join("params.safetensors")).arg("--preprocessing");
+    let result = command.arg(out.join("preprocessing.json")).ok().result();
+    result["metrics"]["accuracy"].as_f64().unwrap()
+}
+
+#[test]
+fn images_are_learned() {
+    let accuracy = mnist("mlp", 5, 0.1);
+    assert!(accuracy >= 0.91, "{accuracy}");
+    let accuracy = mnist("cnn", 10, 0.05);
+    assert!(accuracy >= 0.95, "{accuracy}");
+}

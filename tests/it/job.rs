@@ -624,6 +624,7 @@ fn huge_announced_rows_are_not_believed() {
             tags: vec!["t".into()],
             n_rows,
             columns: columns(),
+            shapes: [].into(),
         };
         Body::SearchReply(fedwasm_protocol::SearchReply { datasets: vec![dataset] })
     };

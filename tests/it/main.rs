@@ -10,6 +10,7 @@ mod attacks;
 mod bench_of_local;
 mod book;
 mod cli;
+mod datasets;
 mod demo;
 mod docs;
 mod errors;

@@ -258,7 +258,17 @@ impl Federation {
         self.node_with_repository(id, file, &repository);
     }
 
+    /// Adds a node that offers data of this kind.
+    pub fn node_of(&mut self, id: &str, data: &Path, kind: &str) {
+        let repository = self.repository.clone();
+        self.node_that(id, data, kind, &repository);
+    }
+
     pub fn node_with_repository(&mut self, id: &str, file: &Path, repository: &str) {
+        self.node_that(id, file, "csv", repository);
+    }
+
+    fn node_that(&mut self, id: &str, file: &Path, kind: &str, repository: &str) {
         let dir = self.dir.path().join(id);
         // It enrols with the real one.
         let own = &self.repository;
@@ -270,7 +280,7 @@ impl Federation {
         let config = config.replace(own, repository);
         let config = config.replace("roster_refresh_s = 30", "roster_refresh_s = 1");
         std::fs::write(dir.join("node.toml"), config).unwrap();
-        fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u", "--type", "csv"])
+        fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u", "--type", kind])
             .arg(&dir)
             .arg("--path")
             .arg(file)

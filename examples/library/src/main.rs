@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedwasm_folder::Folder;
-use fedwasm_node::{Datasets, NodeConfig, Policy};
+use fedwasm_node::{Datasets, Kind, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
     LocalFile, LocalJob, LocalOptions, LocalResult, Sandbox, WorkerOptions, load_plan,
@@ -139,7 +139,7 @@ fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> 
     let folder = Folder::open(dir)?;
     let data = root().join("examples/data/breast_cancer.csv");
     let tags = vec!["breast-cancer".to_owned()];
-    Datasets::load(&folder)?.add(&folder, "breast-cancer".parse()?, &data, tags)?;
+    Datasets::load(&folder)?.add(&folder, "breast-cancer".parse()?, &data, Kind::Csv, tags)?;
     Ok(dir.to_owned())
 }
 

@@ -5,7 +5,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Table};
+use fedwasm_params::DType;
+
+use crate::table::Part;
+use crate::{Error, Field, Place, Table};
 
 /// The most columns that are read.
 pub const COLUMNS_MAX: usize = 65_536;
@@ -19,7 +22,7 @@ const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 /// A CSV file with a header, in UTF-8. The delimiter is the one of comma,
 /// semicolon, tab and bar that the header holds most often.
 #[derive(Clone, Debug)]
-pub struct CsvFile {
+pub(crate) struct CsvFile {
     path: PathBuf,
     delimiter: u8,
     columns: Vec<String>,
@@ -31,7 +34,7 @@ impl CsvFile {
     /// # Errors
     /// [`Error::Read`], [`Error::Empty`], [`Error::TooManyColumns`],
     /// [`Error::BadName`], [`Error::Malformed`].
-    pub fn open(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
         let mut header = Vec::new();
         let mut file = BufReader::new(File::open(path).map_err(read)?).take(HEADER_BYTES_MAX);
@@ -62,16 +65,16 @@ impl CsvFile {
         Ok(this)
     }
 
-    /// Names of the columns in order.
-    pub fn columns(&self) -> &[String] {
-        &self.columns
+    /// The columns in order, each a number.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        self.columns.iter().map(|name| Field::scalar(name, DType::Float64)).collect()
     }
 
     /// Counts the rows; every one must have as many cells as the header.
     ///
     /// # Errors
     /// [`Error::Ragged`], [`Error::NoRows`], [`Error::Malformed`], [`Error::Read`].
-    pub fn count_rows(&self) -> Result<u64, Error> {
+    pub(crate) fn count_rows(&self) -> Result<u64, Error> {
         let mut reader = self.reader()?;
         let mut record = csv::ByteRecord::new();
         let mut n_rows = 0;
@@ -81,45 +84,35 @@ impl CsvFile {
         if n_rows == 0 { Err(Error::NoRows { path: self.path.clone() }) } else { Ok(n_rows) }
     }
 
-    /// Reads the columns of a run. `inputs` none means all but the target;
-    /// what is in other columns does not matter then.
+    /// Reads the columns at these positions; what is in others does not
+    /// matter.
     ///
     /// # Errors
     /// Any [`Error`].
-    pub fn table(&self, inputs: Option<&[String]>, target: &str) -> Result<Table, Error> {
-        let target_at = self.position(target)?;
-        let inputs_at: Vec<usize> = match inputs {
-            Some(names) => {
-                names.iter().map(|name| self.position(name)).collect::<Result<_, _>>()?
-            }
-            None => (0..self.columns.len()).filter(|at| *at != target_at).collect(),
+    pub(crate) fn table(&self, inputs: &[usize], targets: &[usize]) -> Result<Table, Error> {
+        let part = |columns: &[usize]| {
+            let field = |at: &usize| Field::scalar(&self.name(*at), DType::Float64);
+            Part::new(columns.iter().map(field).collect())
         };
-        if inputs_at.is_empty() {
-            return Err(Error::NoInputs { path: self.path.clone() });
-        }
-        let mut used = BTreeSet::from([target_at]);
-        if let Some(at) = inputs_at.iter().find(|at| !used.insert(**at)) {
-            return Err(Error::UsedTwice { path: self.path.clone(), column: self.name(*at) });
-        }
         let mut table = Table {
             path: self.path.clone(),
-            input_names: inputs_at.iter().map(|at| self.name(*at)).collect(),
-            target_name: target.to_owned(),
-            inputs: Vec::new(),
-            targets: Vec::new(),
+            inputs: vec![part(inputs)],
+            targets: vec![part(targets)],
             lines: Vec::new(),
         };
         let mut reader = self.reader()?;
         let mut record = csv::ByteRecord::new();
         while reader.read_byte_record(&mut record).map_err(|error| self.csv_error(&error))? {
             let line = record.position().map_or(0, csv::Position::line);
-            for at in &inputs_at {
-                table.inputs.push(self.number(&record, *at, line)?);
+            for (part, columns) in [(&mut table.inputs, inputs), (&mut table.targets, targets)] {
+                for at in columns {
+                    let number = self.number(&record, *at, line)?;
+                    part.iter_mut().for_each(|part| part.values.push(number));
+                }
             }
-            table.targets.push(self.number(&record, target_at, line)?);
             table.lines.push(line);
         }
-        if table.targets.is_empty() {
+        if table.lines.is_empty() {
             return Err(Error::NoRows { path: self.path.clone() });
         }
         Ok(table)
@@ -135,37 +128,17 @@ impl CsvFile {
         self.columns.get(at).cloned().unwrap_or_default()
     }
 
-    fn position(&self, column: &str) -> Result<usize, Error> {
-        let position = self.columns.iter().position(|name| name == column);
-        position.ok_or_else(|| Error::MissingColumn {
-            path: self.path.clone(),
-            column: cut(column),
-            hint: self.hint(column),
-        })
-    }
-
-    /// The nearest column if it is near, otherwise the first ones.
-    fn hint(&self, column: &str) -> String {
-        let distance = |name: &&String| strsim::damerau_levenshtein(name, column);
-        let nearest = self.columns.iter().min_by_key(distance);
-        if let Some(name) = nearest.filter(|name| distance(name) <= 2 && column.len() > 3) {
-            return format!("did you mean `{name}`?");
-        }
-        let known: Vec<&str> = self.columns.iter().take(20).map(String::as_str).collect();
-        let more = if self.columns.len() > known.len() { ", ..." } else { "" };
-        format!("the columns are {}{more}", known.join(", "))
-    }
-
     fn number(&self, record: &csv::ByteRecord, at: usize, line: u64) -> Result<f64, Error> {
         let cell = String::from_utf8_lossy(record.get(at).unwrap_or_default());
         let (path, column, got) = (|| self.path.clone(), || self.name(at), || cut(&cell));
+        let place = Place::Line(line);
         if cell.is_empty() {
-            return Err(Error::EmptyCell { path: path(), line, column: column() });
+            return Err(Error::EmptyCell { path: path(), place, column: column() });
         }
         match cell.parse::<f64>() {
             Ok(value) if (value as f32).is_finite() => Ok(value),
-            Ok(_) => Err(Error::NotFinite { path: path(), line, column: column(), got: got() }),
-            Err(_) => Err(Error::NotANumber { path: path(), line, column: column(), got: got() }),
+            Ok(_) => Err(Error::NotFinite { path: path(), place, column: column(), got: got() }),
+            Err(_) => Err(Error::NotANumber { path: path(), place, column: column(), got: got() }),
         }
     }
 
@@ -204,20 +177,35 @@ fn delimiter(header: &[u8]) -> u8 {
     DELIMITERS[best]
 }
 
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(CELL_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Dataset;
+
+    fn names(table: &Table) -> Vec<String> {
+        table.inputs().map(|field| field.name.clone()).collect()
+    }
+
+    /// All inputs, and all targets.
+    fn numbers(table: &Table) -> (Vec<f64>, Vec<f64>) {
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        for row in 0..table.n_rows() {
+            table.input_row(row, &mut inputs);
+            table.target_row(row, &mut targets);
+        }
+        (inputs, targets)
+    }
 
     /// Writes `content` to a file and reads the table of target `y`.
     fn table(content: &[u8]) -> Result<Table, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d.csv");
         std::fs::write(&path, content).unwrap();
-        let result = CsvFile::open(&path).and_then(|file| file.table(None, "y"));
+        let result = Dataset::open(&path).and_then(|file| file.table(None, &["y".into()]));
         let shown = path.display().to_string();
         result.map_err(|error| error.to_string().replace(&shown, "d.csv"))
     }
@@ -225,9 +213,9 @@ mod tests {
     #[test]
     fn rows_are_read_in_order() {
         let table = table(b"a,y,b\n1,0,2.5\n-3e2,1,4\n").unwrap();
-        assert_eq!(table.input_names(), ["a", "b"]);
-        assert_eq!(table.inputs(), [1.0, 2.5, -300.0, 4.0]);
-        assert_eq!(table.classes().unwrap(), [0, 1]);
+        assert_eq!(names(&table), ["a", "b"]);
+        assert_eq!(numbers(&table), (vec![1.0, 2.5, -300.0, 4.0], vec![0.0, 1.0]));
+        assert_eq!(table.class(1, 0).unwrap(), 1);
         assert_eq!(table.n_classes().unwrap(), 2);
     }
 
@@ -235,15 +223,15 @@ mod tests {
     fn delimiter_is_detected() {
         for delimiter in [",", ";", "\t", "|"] {
             let text = format!("a{delimiter}y\n1{delimiter}0\n");
-            assert_eq!(table(text.as_bytes()).unwrap().inputs(), [1.0], "{delimiter:?}");
+            assert_eq!(numbers(&table(text.as_bytes()).unwrap()).0, [1.0], "{delimiter:?}");
         }
     }
 
     #[test]
     fn quotes_blanks_and_a_byte_order_mark_are_understood() {
         let table = table(b"\xef\xbb\xbf\"a; b\" ; y\r\n 1 ;\"2\"\r\n").unwrap();
-        assert_eq!((table.inputs(), table.targets()), (&[1.0][..], &[2.0][..]));
-        assert_eq!(table.input_names(), ["a; b"]);
+        assert_eq!(numbers(&table), (vec![1.0], vec![2.0]));
+        assert_eq!(names(&table), ["a; b"]);
     }
 
     #[test]
@@ -275,7 +263,7 @@ mod tests {
         for (content, line) in
             [(&b"a,y\n1,0\n1,0.5\n"[..], 3), (b"a,y\n1,-1\n", 2), (b"a,y\n1,1e9\n", 2)]
         {
-            let error = table(content).unwrap().classes().unwrap_err().to_string();
+            let error = table(content).unwrap().n_classes().unwrap_err().to_string();
             assert!(error.contains(&format!("line {line}, column `y`")), "{error}");
         }
     }

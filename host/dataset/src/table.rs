@@ -2,70 +2,125 @@
 
 use std::path::PathBuf;
 
-use crate::Error;
+use crate::values::Values;
+use crate::{Error, Field, Place, Scale};
 
-/// Inputs and one target, row by row.
-#[derive(Clone, Debug, PartialEq)]
+/// Inputs and targets, row by row.
+#[derive(Clone, Debug)]
 pub struct Table {
     pub(crate) path: PathBuf,
-    pub(crate) input_names: Vec<String>,
-    pub(crate) target_name: String,
-    /// Row-major, rows × inputs.
-    pub(crate) inputs: Vec<f64>,
-    pub(crate) targets: Vec<f64>,
-    /// The line that each row came from, for messages.
+    pub(crate) inputs: Vec<Part>,
+    pub(crate) targets: Vec<Part>,
+    /// The line that each row came from, for messages; none where a file has
+    /// no lines.
     pub(crate) lines: Vec<u64>,
 }
 
+/// Some fields, read together.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) fields: Vec<Field>,
+    pub(crate) values: Values,
+}
+
+impl Part {
+    pub(crate) fn new(fields: Vec<Field>) -> Self {
+        let width = fields.iter().map(Field::n_values).sum();
+        Self { fields, values: Values::new(width) }
+    }
+
+    fn row(&self, row: usize, into: &mut Vec<f64>) {
+        let from = into.len();
+        self.values.row(row, into);
+        // Fields that are read together are columns of a table, or one array.
+        let unit = self.fields.first().map_or(1.0, Field::unit);
+        if unit != 1.0 {
+            into[from..].iter_mut().for_each(|value| *value /= unit);
+        }
+    }
+}
+
 impl Table {
-    /// Rows.
+    /// Rows; at least one.
     pub fn n_rows(&self) -> usize {
-        self.targets.len()
+        // Either may be left out.
+        let parts = self.targets.iter().chain(&self.inputs);
+        parts.map(|part| part.values.n_rows()).max().unwrap_or_default()
     }
 
-    /// Names of the input columns in order; at least one.
-    pub fn input_names(&self) -> &[String] {
-        &self.input_names
+    /// The input fields in order.
+    pub fn inputs(&self) -> impl Iterator<Item = &Field> {
+        self.inputs.iter().flat_map(|part| &part.fields)
     }
 
-    /// Inputs, float64, row-major, shape [rows, inputs]; finite as float32 too.
-    pub fn inputs(&self) -> &[f64] {
-        &self.inputs
+    /// The target fields in order.
+    pub fn targets(&self) -> impl Iterator<Item = &Field> {
+        self.targets.iter().flat_map(|part| &part.fields)
     }
 
-    /// Targets, float64, shape [rows]; finite as float32 too.
-    pub fn targets(&self) -> &[f64] {
-        &self.targets
+    /// Numbers of a row of inputs.
+    pub fn n_inputs(&self) -> usize {
+        self.inputs().map(Field::n_values).sum()
     }
 
-    /// Returns the targets as class indices from 0 on.
+    /// Runs of the numbers of a row that share mean and standard deviation.
+    pub fn scales(&self) -> Vec<Scale> {
+        self.inputs().flat_map(Field::scales).collect()
+    }
+
+    /// Appends the inputs of a row to `into`: float64, the fields in order,
+    /// each flattened; finite as float32 too. uint8 pixels of images are
+    /// divided by 255.
+    pub fn input_row(&self, row: usize, into: &mut Vec<f64>) {
+        self.inputs.iter().for_each(|part| part.row(row, into));
+    }
+
+    /// Appends the targets of a row to `into`, as they are in the file.
+    pub fn target_row(&self, row: usize, into: &mut Vec<f64>) {
+        self.targets.iter().for_each(|part| part.values.row(row, into));
+    }
+
+    /// Returns the target at position `at` of a row of targets as a class
+    /// index from 0 on.
     ///
     /// # Errors
-    /// [`Error::NotAClass`] for the first row whose target is none.
-    pub fn classes(&self) -> Result<Vec<i64>, Error> {
+    /// [`Error::NotAClass`].
+    pub fn class(&self, row: usize, at: usize) -> Result<i64, Error> {
         // Beyond 2^24 float32 does not hold every whole number any more.
         let class_max = f64::from(1 << 24);
-        let classes = self.targets.iter().zip(&self.lines).map(|(target, line)| {
-            match target.fract() == 0.0 && (0.0..=class_max).contains(target) {
-                true => Ok(*target as i64),
-                false => Err(Error::NotAClass {
-                    path: self.path.clone(),
-                    line: *line,
-                    column: self.target_name.clone(),
-                    got: *target,
-                }),
-            }
-        });
-        classes.collect()
+        let mut values = Vec::with_capacity(self.targets().count());
+        self.target_row(row, &mut values);
+        let target = values.get(at).copied().unwrap_or(f64::NAN);
+        match target.fract() == 0.0 && (0.0..=class_max).contains(&target) {
+            true => Ok(target as i64),
+            false => Err(Error::NotAClass {
+                path: self.path.clone(),
+                place: self.place(row),
+                column: self.target_name(at),
+                got: target,
+            }),
+        }
     }
 
-    /// Returns the number of classes: the largest index plus one, and at least
-    /// two, since one class alone is nothing to learn.
+    /// Returns the number of classes of the first target: the largest index
+    /// plus one, and at least two, since one class alone is nothing to learn.
     ///
     /// # Errors
-    /// As [`Table::classes`].
+    /// As [`Table::class`].
     pub fn n_classes(&self) -> Result<usize, Error> {
-        let largest = self.classes()?.into_iter().max().unwrap_or_default();
-        Ok((largest as usize + 1).max(2))
+        let mut largest = 1;
+        for row in 0..self.n_rows() {
+            largest = largest.max(self.class(row, 0)?);
+        }
+        Ok(largest as usize + 1)
+    }
+
+    fn target_name(&self, at: usize) -> String {
+        let mut names = self.targets().flat_map(|field| vec![&field.name; field.n_values()]);
+        names.nth(at).cloned().unwrap_or_default()
+    }
+
+    fn place(&self, row: usize) -> Place {
+        self.lines.get(row).map_or(Place::Row(row as u64 + 1), |line| Place::Line(*line))
     }
 }

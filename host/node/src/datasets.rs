@@ -1,8 +1,9 @@
 //! The datasets that a node offers, `datasets.json` in its directory.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Kind;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{DatasetEntry, DatasetId};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,22 @@ pub struct Dataset {
     pub n_rows: u64,
     /// Its columns when it was registered.
     pub columns: Vec<String>,
+    /// Lengths of the axes of a row, of columns that are not one number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shapes: BTreeMap<String, Vec<u64>>,
+}
+
+impl Dataset {
+    /// What researchers may know of it.
+    pub fn entry(&self) -> DatasetEntry {
+        DatasetEntry {
+            dataset_id: self.name.clone(),
+            tags: self.tags.clone(),
+            n_rows: self.n_rows,
+            columns: self.columns.clone(),
+            shapes: self.shapes.clone(),
+        }
+    }
 }
 
 /// The datasets that a node offers.
@@ -48,7 +65,7 @@ impl Datasets {
         serde_json::from_slice(&text).map(Self).map_err(|error| damaged(error.to_string()))
     }
 
-    /// Registers a CSV file after reading it through.
+    /// Registers a file or a folder after reading it through.
     ///
     /// # Errors
     /// [`Error::DatasetExists`], [`Error::Tags`], [`Error::TooManyDatasets`],
@@ -58,6 +75,7 @@ impl Datasets {
         folder: &Folder,
         name: DatasetId,
         path: &Path,
+        kind: Kind,
         tags: Vec<String>,
     ) -> Result<&Dataset, Error> {
         if self.find(&name).is_some() {
@@ -70,10 +88,16 @@ impl Datasets {
         if self.0.len() >= DATASETS_MAX {
             return Err(Error::TooManyDatasets { max: DATASETS_MAX });
         }
-        let file = CsvFile::open(path)?;
-        let n_rows = file.count_rows()?;
+        let data = fedwasm_dataset::Dataset::open_as(path, kind)?;
+        let n_rows = data.count_rows()?;
         let path = path.canonicalize()?;
-        self.0.push(Dataset { name, path, tags, n_rows, columns: file.columns().to_vec() });
+        let columns = data.fields().iter().map(|field| field.name.clone()).collect();
+        let arrays = data.fields().iter().filter(|field| !field.shape.is_empty());
+        let shapes = arrays.map(|field| {
+            (field.name.clone(), field.shape.iter().map(|axis| *axis as u64).collect())
+        });
+        let shapes = shapes.collect();
+        self.0.push(Dataset { name, path, tags, n_rows, columns, shapes });
         self.store(folder)?;
         Ok(&self.0[self.0.len() - 1])
     }
@@ -103,13 +127,7 @@ impl Datasets {
     /// Returns what researchers may know of the datasets that have all `tags`.
     pub fn search(&self, tags: &[String]) -> Vec<DatasetEntry> {
         let has_all = |dataset: &&Dataset| tags.iter().all(|tag| dataset.tags.contains(tag));
-        let entry = |dataset: &Dataset| DatasetEntry {
-            dataset_id: dataset.name.clone(),
-            tags: dataset.tags.clone(),
-            n_rows: dataset.n_rows,
-            columns: dataset.columns.clone(),
-        };
-        self.0.iter().filter(has_all).map(entry).collect()
+        self.0.iter().filter(has_all).map(Dataset::entry).collect()
     }
 
     fn store(&self, folder: &Folder) -> Result<(), Error> {
@@ -133,7 +151,7 @@ mod tests {
         std::fs::write(&path, "a,y\n1,0\n2,1\n").unwrap();
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         let folder = Folder::open(dir).unwrap();
-        let added = datasets.add(&folder, name.parse().unwrap(), &path, tags);
+        let added = datasets.add(&folder, name.parse().unwrap(), &path, Kind::Csv, tags);
         added.cloned().map_err(|error| error.to_string())
     }
 
@@ -172,7 +190,7 @@ mod tests {
         }
         let absent = dir.path().join("absent.csv");
         let two = "two".parse().unwrap();
-        assert!(datasets.add(&folder, two, &absent, vec!["x".into()]).is_err());
+        assert!(datasets.add(&folder, two, &absent, Kind::Csv, vec!["x".into()]).is_err());
         assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
         assert!(datasets.remove(&folder, &"two".parse().unwrap()).is_err());
         datasets.remove(&folder, &"one".parse().unwrap()).unwrap();

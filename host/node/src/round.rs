@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{
@@ -174,7 +173,8 @@ impl Workshop {
         let whose = (researcher, dataset, cancel);
         let (plan_of, _) = plan;
         let plan = self.plan(request, plan, whose)?.with_limits(&request.limits);
-        let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
+        let n_inputs = usize::try_from(dataset.entry().n_values(inputs)).ok();
+        let facts = DataFacts { n_inputs, n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
         let round = Round::new(&plan, model, training, aggregator, &facts);
         let round = round.map_err(|error| training_refusal(&error))?;
@@ -357,17 +357,36 @@ fn read(
         }
         error => training_refusal(&error),
     };
-    let file = CsvFile::open(&dataset.path).map_err(|error| hide(error.into()))?;
+    let file = fedwasm_dataset::Dataset::open(&dataset.path).map_err(|error| hide(error.into()))?;
     Examples::read(&file, &request.data, round, turn).map_err(hide)
 }
 
 fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
-    file_digest(&dataset.path).map_err(|error| {
+    dataset_digest(&dataset.path).map_err(|error| {
         tracing::warn!("{}: {error}", dataset.path.display());
         let name = &dataset.name;
         let message = format!("dataset {name} cannot be read; the node's log says more");
         refusal(Reason::Dataset, message)
     })
+}
+
+/// The SHA-256 of a data set: that of its file, or of the list of its files in
+/// their order, each with its digest and its quoted path in the folder.
+pub(crate) fn dataset_digest(path: &std::path::Path) -> std::io::Result<Digest> {
+    let data = fedwasm_dataset::Dataset::open(path).map_err(std::io::Error::other)?;
+    match &data.files()[..] {
+        [file] if file == path => file_digest(path),
+        files => {
+            let folder = if path.is_dir() { Some(path) } else { path.parent() };
+            let mut hasher = fedwasm_protocol::Hasher::default();
+            for file in files {
+                let name = folder.and_then(|folder| file.strip_prefix(folder).ok());
+                let name = name.unwrap_or(file);
+                hasher.update(format!("{} {name:?}\n", file_digest(file)?).as_bytes());
+            }
+            Ok(hasher.finish())
+        }
+    }
 }
 
 /// The SHA-256 of a file, however large.
@@ -381,8 +400,12 @@ fn examples_key(
     dataset: &Dataset,
     round: &Round,
 ) -> Result<Digest, Refusal> {
-    let file = std::fs::metadata(&dataset.path).ok();
-    let changed = file.and_then(|file| Some((file.len(), file.modified().ok()?)));
+    let data = fedwasm_dataset::Dataset::open(&dataset.path).ok();
+    let state = |path: &std::path::PathBuf| {
+        let file = std::fs::metadata(path).ok()?;
+        Some((file.len(), file.modified().ok()?))
+    };
+    let changed = data.map(|data| data.files().iter().map(state).collect::<Vec<_>>());
     let declaration = round.declaration();
     let split_of = request.training.shuffle_testing_dataset.then_some(request.round);
     let key = format!(

@@ -54,6 +54,18 @@ pub struct DatasetEntry {
     pub n_rows: u64,
     /// Its columns in order.
     pub columns: Vec<String>,
+    /// Lengths of the axes of a row, of those columns that are not one number: images, arrays.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shapes: BTreeMap<String, Vec<u64>>,
+}
+
+impl DatasetEntry {
+    /// Numbers in a row of these columns.
+    pub fn n_values(&self, columns: &[String]) -> u64 {
+        let shape = |column: &String| self.shapes.get(column).map_or(&[][..], Vec::as_slice);
+        let product = |shape: &[u64]| shape.iter().fold(1_u64, |n, axis| n.saturating_mul(*axis));
+        columns.iter().fold(0, |n, column| n.saturating_add(product(shape(column))))
+    }
 }
 
 /// What a round does.

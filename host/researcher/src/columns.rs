@@ -23,6 +23,8 @@ pub struct Member {
 pub(crate) struct Chosen {
     /// The input columns that all members have.
     pub(crate) inputs: Vec<String>,
+    /// Numbers that they have in a row.
+    pub(crate) n_inputs: u64,
     pub(crate) members: BTreeMap<NodeId, Member>,
     pub(crate) refused: Vec<(NodeId, Reason, String)>,
 }
@@ -46,23 +48,30 @@ pub(crate) fn choose(
             Err(reason) => refused.push((node, Reason::Dataset, reason)),
         }
     }
-    let mut votes: Vec<(&Vec<String>, usize)> = Vec::new();
-    for (_, inputs) in candidates.values() {
-        match votes.iter_mut().find(|(known, _)| *known == inputs) {
+    // Images of other sizes are other inputs, too.
+    let mut votes: Vec<((&Vec<String>, u64), usize)> = Vec::new();
+    for (dataset, inputs) in candidates.values() {
+        let own = (inputs, dataset.n_values(inputs));
+        match votes.iter_mut().find(|(known, _)| *known == own) {
             Some((_, n)) => *n += 1,
-            None => votes.push((inputs, 1)),
+            None => votes.push((own, 1)),
         }
     }
     // Of equals, the first: max_by_key would return the last.
     let inputs = votes.iter().rev().max_by_key(|(_, n)| *n);
-    let inputs = inputs.map(|(inputs, _)| (*inputs).clone()).unwrap_or_default();
+    let (inputs, n_values) =
+        inputs.map(|((inputs, n), _)| ((*inputs).clone(), *n)).unwrap_or_default();
     let mut members = BTreeMap::new();
     for (node, (dataset, own)) in candidates {
-        if own != inputs {
+        let n_own = dataset.n_values(&own);
+        if own != inputs || n_own != n_values {
             let name = &dataset.dataset_id;
             let reason = match own.iter().zip(&inputs).find(|(own, other)| own != other) {
                 Some((own, other)) => {
                     format!("dataset {name} has the column `{own}` where others have `{other}`")
+                }
+                None if own == inputs => {
+                    format!("dataset {name} has {n_own} numbers a row where others have {n_values}")
                 }
                 None => {
                     let (own, other) = (own.len(), inputs.len());
@@ -75,7 +84,7 @@ pub(crate) fn choose(
         members.insert(node, Member { dataset_id: dataset.dataset_id, n_rows: dataset.n_rows });
     }
     refused.sort_by(|a, b| a.0.cmp(&b.0));
-    Chosen { inputs, members, refused }
+    Chosen { inputs, n_inputs: n_values, members, refused }
 }
 
 fn candidate(
@@ -108,9 +117,9 @@ fn candidate(
     let inputs = data.inputs.clone().unwrap_or_else(|| {
         dataset.columns.iter().filter(|column| **column != data.target).cloned().collect()
     });
-    let expected = n_inputs(inputs.len())?;
-    if expected != inputs.len() as u64 {
-        let got = inputs.len();
+    let got = dataset.n_values(&inputs);
+    let expected = n_inputs(usize::try_from(got).unwrap_or(usize::MAX))?;
+    if expected != got {
         return Err(format!("dataset {name} has {got} input columns, the plan takes {expected}"));
     }
     Ok((dataset, inputs))
@@ -126,6 +135,7 @@ mod tests {
             tags: vec!["t".into()],
             n_rows: 5,
             columns: columns.split(' ').map(str::to_owned).collect(),
+            shapes: BTreeMap::new(),
         }]
     }
 
@@ -142,7 +152,7 @@ mod tests {
 
     #[test]
     fn nodes_with_other_columns_are_refused_by_name_and_reason() {
-        let Chosen { inputs, members, refused } = chosen(&[
+        let Chosen { inputs, members, refused, .. } = chosen(&[
             ("n1", dataset("a c y")),
             ("n2", dataset("a b y")),
             ("n3", dataset("a b y")),
@@ -163,6 +173,22 @@ mod tests {
                 "n6: no dataset has the tags t",
             ]
         );
+    }
+
+    #[test]
+    fn images_of_another_size_are_refused() {
+        let images = |side: u64| {
+            let mut found = dataset("image y");
+            found[0].shapes = [("image".to_owned(), vec![1, side, side])].into();
+            found
+        };
+        let found = [("n1", images(4)), ("n2", images(5)), ("n3", images(5))];
+        let found = found.map(|(id, found)| (id.parse().unwrap(), found)).into();
+        let target = "y".to_owned();
+        let data = DataArgs { tags: vec!["t".into()], target, inputs: None, standardize: true };
+        let Chosen { members, refused, .. } = choose(found, &data, |n| Ok(n as u64));
+        assert_eq!(members.len(), 2);
+        assert_eq!(refused[0].2, "dataset d has 16 numbers a row where others have 25");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Dataset;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Evaluation};
 use fedwasm_sandbox::{Cancel, LimitArgs, Limits, Sandbox};
@@ -40,7 +40,7 @@ pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation
     let plan = options.sandbox.with_cancel(cancel).describe(&options.component, limits)?;
     let mut evaluations = Vec::new();
     for (path, preprocessing) in &options.parts {
-        let file = CsvFile::open(path)?;
+        let file = Dataset::open(path)?;
         let facts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let evaluation = fedwasm_training::evaluate(
             &plan,

@@ -78,6 +78,8 @@ pub struct JobState {
     pub researcher_id: ResearcherId,
     /// The input columns.
     pub inputs: Vec<String>,
+    /// Numbers that they have in a row.
+    pub n_inputs: u64,
     /// The nodes that take part, those that are away for a while among them.
     pub nodes: BTreeMap<NodeId, Member>,
     /// The state that each node goes on from.
@@ -109,6 +111,7 @@ pub struct Job {
     plan: BlobRef,
     round: Round,
     inputs: Vec<String>,
+    n_inputs: u64,
     nodes: Membership,
     /// What nodes do otherwise than asked for, told once.
     warned: BTreeSet<String>,
@@ -166,7 +169,9 @@ impl Job {
         }
         let nodes = Membership::found(chosen.members, chosen.refused);
         let at = (requests, repository, nodes);
-        let mut job = Self::with(options, (plan, &link), at, id, chosen.inputs, None).await?;
+        let mut job =
+            Self::with(options, (plan, &link), at, id, (chosen.inputs, chosen.n_inputs), None)
+                .await?;
         job.check_approval(events).await?;
         let (got, when) = (job.nodes().len(), "may run the plan");
         if got < min {
@@ -192,8 +197,8 @@ impl Job {
         let link = Link::new(&cancelled);
         let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
-        let JobState { experiment_id, researcher_id, inputs, nodes, node_states, saved, params } =
-            state;
+        let JobState { experiment_id, researcher_id, inputs, n_inputs, nodes, .. } = state;
+        let JobState { node_states, saved, params, .. } = state;
         let saved = VecDeque::from(saved);
         let (requests, repository) = connect(&options, cancelled).await?;
         if *requests.researcher() != researcher_id {
@@ -207,7 +212,7 @@ impl Job {
         }
         let (plan, params) = ((plan, &link), Some(params));
         let at = (requests, repository, nodes);
-        let job = Self::with(options, plan, at, experiment_id, inputs, params).await?;
+        let job = Self::with(options, plan, at, experiment_id, (inputs, n_inputs), params).await?;
         let mut job = Self { states: node_states, saved, ..job };
         job.check_approval(events).await?;
         Ok(job)
@@ -218,14 +223,14 @@ impl Job {
         (plan, link): (Described, &Link),
         (requests, repository, nodes): (Requests, Repository, Membership),
         id: ExperimentId,
-        inputs: Vec<String>,
+        (inputs, n_inputs): (Vec<String>, u64),
         params: Option<Params>,
     ) -> Result<Self, Error> {
         options.training.random_seed = Some(options.random_seed);
         // Those that are away for a while may come back.
         let readers = nodes.known().keys().map(Participant::node).collect();
         let repository = repository.of_experiment(&id).for_recipients(readers);
-        let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
+        let facts = DataFacts { n_inputs: usize::try_from(n_inputs).ok(), n_classes: None };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
             let cancel = link.cancel.clone();
@@ -250,6 +255,7 @@ impl Job {
             repository,
             round,
             inputs,
+            n_inputs,
             nodes,
             warned: BTreeSet::new(),
             states: NodeStates::default(),
@@ -331,6 +337,7 @@ impl Job {
             experiment_id: self.id.clone(),
             researcher_id: self.researcher_id().clone(),
             inputs: self.inputs.clone(),
+            n_inputs: self.n_inputs,
             nodes: self.nodes.known(),
             node_states: self.states.clone(),
             saved: self.saved.iter().cloned().collect(),

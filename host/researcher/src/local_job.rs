@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Dataset;
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
@@ -153,7 +153,7 @@ impl LocalJob {
             return Err(Error::DpArgs);
         }
         let lock = options.out.as_deref().map(output::prepare).transpose()?;
-        let file = CsvFile::open(&options.path)?;
+        let file = Dataset::open(&options.path)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
         let limits = limits.with(&options.limits);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Dataset;
 use fedwasm_protocol::{Arguments, DataArgs, Metrics, NodeId, TrainingArgs};
 use fedwasm_sandbox::{Cancel, DataFacts, Limits, Sandbox};
 use fedwasm_training::{Examples, Round, Suite, SuiteOptions, TestRows, Turn, facts};
@@ -54,7 +54,7 @@ pub fn plan_suite(options: PlanTestOptions, cancel: &Cancel) -> Result<Suite, Er
         suite.arguments.extend(training.optimizer_args.clone());
     }
     let rows = data.map(|(path, data)| -> Result<TestRows, Error> {
-        let table = CsvFile::open(&path)?;
+        let table = Dataset::open(&path)?;
         let plan = suite.sandbox.describe(&suite.component, suite.limits.clone())?;
         suite.facts = facts(&table, &data, plan.metadata(), &suite.arguments)?;
         let training = TrainingArgs { test_ratio: 0.0, ..standard_training()? };
@@ -72,7 +72,7 @@ pub fn plan_suite(options: PlanTestOptions, cancel: &Cancel) -> Result<Suite, Er
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Golden {
-    /// The data: a CSV file with a header.
+    /// The data, as a local job takes them.
     pub data: PathBuf,
     /// The column to predict.
     pub target: String,

@@ -91,8 +91,8 @@ fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u6
     let facts = DataFacts { n_inputs: Some(n), n_classes: None };
     let JobOptions { model, training, aggregator, .. } = options;
     let round = Round::new(plan, model, training, aggregator, &facts)?;
-    let inputs = round.declaration().inputs.first();
-    Ok(inputs.and_then(|inputs| inputs.shape.first().copied()).unwrap_or_default())
+    let product = |shape: &[u64]| shape.iter().fold(1_u64, |n, axis| n.saturating_mul(*axis));
+    Ok(round.declaration().inputs.first().map_or(0, |input| product(&input.shape)))
 }
 
 /// Compiles the plan and asks what it is.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fedwasm_dataset::{CsvFile, Table};
+use fedwasm_dataset::{Dataset, Selection, Table};
 use fedwasm_params::DType;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, seed};
 use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Dependency, Described, Metadata};
@@ -33,6 +33,8 @@ pub struct Examples {
 #[derive(Debug, std::default::Default)]
 pub(crate) struct Rows {
     pub(crate) n_inputs: usize,
+    /// Axes of a row of inputs, as the plan declares them.
+    pub(crate) shape: Vec<u64>,
     /// float32, row-major.
     pub(crate) inputs: Vec<f32>,
     pub(crate) targets: Targets,
@@ -73,20 +75,24 @@ pub(crate) enum TargetKind {
 /// # Errors
 /// [`Error::Dataset`], also if classes are asked for and the target has none.
 pub fn facts(
-    file: &CsvFile,
+    file: &Dataset,
     data: &DataArgs,
     metadata: &Metadata,
     given: &Arguments,
 ) -> Result<DataFacts, Error> {
-    let table = file.table(data.inputs.as_deref(), &data.target)?;
+    let selection = select(file, data)?;
     let asks = |argument: &Argument| {
         argument.default == Default::TargetClasses && !given.contains_key(&argument.name)
     };
     let n_classes = match metadata.arguments.iter().any(asks) {
-        true => Some(table.n_classes()?),
+        true => Some(selection.n_classes()?),
         false => None,
     };
-    Ok(DataFacts { n_inputs: Some(table.input_names().len()), n_classes })
+    Ok(DataFacts { n_inputs: Some(selection.n_inputs()), n_classes })
+}
+
+fn select<'a>(file: &'a Dataset, data: &DataArgs) -> Result<Selection<'a>, Error> {
+    Ok(file.select(data.inputs.as_deref(), std::slice::from_ref(&data.target))?)
 }
 
 impl Examples {
@@ -97,9 +103,11 @@ impl Examples {
     /// # Errors
     /// [`Error::Dataset`], [`Error::EmptyPart`], and those of a plan that
     /// wants other columns.
-    pub fn read(file: &CsvFile, data: &DataArgs, run: &Round, turn: &Turn) -> Result<Self, Error> {
+    pub fn read(file: &Dataset, data: &DataArgs, run: &Round, turn: &Turn) -> Result<Self, Error> {
         let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
-        let table = file.table(data.inputs.as_deref(), &data.target)?;
+        let selection = select(file, data)?;
+        let kind = target_kind(run.plan(), run.declaration(), &selection)?;
+        let table = selection.table()?;
         let seed = match shuffle_testing_dataset {
             true => seed::split_of_round(turn.random_seed, turn.round),
             false => seed::split(turn.random_seed),
@@ -112,7 +120,7 @@ impl Examples {
                 return Err(Error::EmptyPart { rows: table.n_rows(), test_ratio, part });
             }
         }
-        Self::of_parts(&table, data, run, &train, &test)
+        Self::of_parts(&table, kind, data, run, [&train, &test])
     }
 
     /// Reads the columns of a run and holds out one fold of the rows, whatever
@@ -121,30 +129,32 @@ impl Examples {
     /// # Errors
     /// As [`Examples::read`], and [`Error::Folds`].
     pub fn read_fold(
-        file: &CsvFile,
+        file: &Dataset,
         data: &DataArgs,
         run: &Round,
         turn: &Turn,
         fold: Fold,
     ) -> Result<Self, Error> {
-        let table = file.table(data.inputs.as_deref(), &data.target)?;
+        let selection = select(file, data)?;
+        let kind = target_kind(run.plan(), run.declaration(), &selection)?;
+        let table = selection.table()?;
         let (train, test) = fold.split(table.n_rows(), turn.random_seed)?;
-        Self::of_parts(&table, data, run, &train, &test)
+        Self::of_parts(&table, kind, data, run, [&train, &test])
     }
 
     fn of_parts(
         table: &Table,
+        kind: TargetKind,
         data: &DataArgs,
         run: &Round,
-        train: &[usize],
-        test: &[usize],
+        [train, test]: [&[usize]; 2],
     ) -> Result<Self, Error> {
-        let kind = target_kind(run.plan(), run.declaration(), table.input_names())?;
         let preprocessing = match data.standardize {
-            true => Preprocessing::fit(table.input_names(), table.inputs(), train),
-            false => Preprocessing::identity(table.input_names()),
+            true => fit(table, train),
+            false => Preprocessing::identity(&table.scales()),
         };
-        let rows = |which: &[usize]| rows(table, which, &preprocessing, kind).map(Arc::new);
+        let shape = shape(run.declaration());
+        let rows = |which: &[usize]| rows(table, which, &preprocessing, shape, kind).map(Arc::new);
         Ok(Self { train: rows(train)?, test: rows(test)?, preprocessing })
     }
 
@@ -154,20 +164,22 @@ impl Examples {
     /// # Errors
     /// As [`Examples::read`], and [`Error::Preprocessing`].
     pub fn read_held_out(
-        file: &CsvFile,
+        file: &Dataset,
         data: &DataArgs,
         plan: &Described,
         declaration: &Declaration,
         preprocessing: Option<&Preprocessing>,
     ) -> Result<Self, Error> {
-        let table = file.table(data.inputs.as_deref(), &data.target)?;
-        let kind = target_kind(plan, declaration, table.input_names())?;
+        let selection = select(file, data)?;
+        let kind = target_kind(plan, declaration, &selection)?;
+        let table = selection.table()?;
         let preprocessing = match preprocessing {
-            Some(preprocessing) => preprocessing.arranged(table.input_names())?,
-            None => Preprocessing::identity(table.input_names()),
+            Some(preprocessing) => preprocessing.arranged(&table.scales())?,
+            None => Preprocessing::identity(&table.scales()),
         };
+        let shape = shape(declaration);
         let all: Vec<usize> = (0..table.n_rows()).collect();
-        let test = Arc::new(rows(&table, &all, &preprocessing, kind)?);
+        let test = Arc::new(rows(&table, &all, &preprocessing, shape, kind)?);
         Ok(Self { train: Arc::default(), test, preprocessing })
     }
 
@@ -187,41 +199,67 @@ impl Examples {
     }
 }
 
+fn fit(table: &Table, which: &[usize]) -> Preprocessing {
+    let mut values = Vec::new();
+    let rows = |take: &mut dyn FnMut(&[f64])| -> Result<(), std::convert::Infallible> {
+        for row in which {
+            values.clear();
+            table.input_row(*row, &mut values);
+            take(&values);
+        }
+        Ok(())
+    };
+    match Preprocessing::fit(&table.scales(), rows) {
+        Ok(fitted) => fitted,
+    }
+}
+
 fn rows(
     table: &Table,
     which: &[usize],
     preprocessing: &Preprocessing,
+    shape: &[u64],
     kind: TargetKind,
 ) -> Result<Rows, Error> {
-    let n_inputs = table.input_names().len();
+    let (n_inputs, scales) = (table.n_inputs(), table.scales());
     let mut inputs = Vec::with_capacity(which.len() * n_inputs);
+    let mut values = Vec::new();
     for row in which {
-        preprocessing.apply(&table.inputs()[row * n_inputs..(row + 1) * n_inputs], &mut inputs);
+        values.clear();
+        table.input_row(*row, &mut values);
+        preprocessing.apply(&scales, &values, &mut inputs);
     }
     let targets = match kind {
         TargetKind::Class => {
-            let classes = table.classes()?;
-            Targets::Classes(which.iter().map(|row| classes[*row]).collect())
+            let classes = which.iter().map(|row| Ok(table.class(*row, 0)?));
+            Targets::Classes(classes.collect::<Result<_, Error>>()?)
         }
         TargetKind::Real => {
-            Targets::Reals(which.iter().map(|row| table.targets()[*row] as f32).collect())
+            let mut values = Vec::with_capacity(which.len());
+            which.iter().for_each(|row| table.target_row(*row, &mut values));
+            Targets::Reals(values.into_iter().map(|value| value as f32).collect())
         }
     };
-    Ok(Rows { n_inputs, inputs, targets })
+    Ok(Rows { n_inputs, shape: shape.to_vec(), inputs, targets })
 }
 
-/// Checks that the plan takes these columns, and says what it takes for a
-/// target. A table gives one input, float32 [columns], and one target,
-/// int64 [] or float32 [1].
+/// Axes of a row of the only input.
+fn shape(declaration: &Declaration) -> &[u64] {
+    declaration.inputs.first().map_or(&[], |input| &input.shape)
+}
+
+/// Checks that the plan takes these fields, and says what it takes for a
+/// target. A data set gives one input, float32 of as many numbers as there are
+/// in a row, whatever its axes, and one target, int64 [] or float32 [1].
 fn target_kind(
     plan: &Described,
     declaration: &Declaration,
-    columns: &[String],
+    selection: &Selection<'_>,
 ) -> Result<TargetKind, Error> {
     let not_offered = |what: String| not_offered(plan, what);
     for dependency in &plan.metadata().dependencies {
         if let Dependency::DataColumn(column) = dependency
-            && !columns.contains(column)
+            && !selection.inputs().any(|field| field.name == *column)
         {
             return Err(Error::MissingColumn { column: column.clone() });
         }
@@ -233,9 +271,12 @@ fn target_kind(
         _ => return Err(not_offered(format!("other data than `{INPUTS}` and `{TARGETS}`"))),
     };
     match (inputs.dtype, &inputs.shape[..]) {
-        (DType::Float32, [n]) if *n == columns.len() as u64 => {}
-        (DType::Float32, [n]) => {
-            return Err(Error::Inputs { expected: *n, got: columns.len() });
+        (DType::Float32, shape) if !shape.is_empty() => {
+            let n = shape.iter().try_fold(1_u64, |n, axis| n.checked_mul(*axis));
+            let (expected, got) = (n.unwrap_or(u64::MAX), selection.n_inputs());
+            if expected != got as u64 {
+                return Err(Error::Inputs { expected, got });
+            }
         }
         (dtype, shape) => return Err(not_offered(format!("inputs of {dtype} {shape:?}"))),
     }

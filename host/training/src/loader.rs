@@ -175,7 +175,8 @@ fn batch(rows: &Rows, which: &[usize]) -> Result<Batch, String> {
         }
     };
     let text = |error: fedwasm_params::Error| error.to_string();
-    let inputs = Tensor::from_f32(vec![len, n as u64], &inputs).map_err(text)?;
+    let shape = [&[len], &rows.shape[..]].concat();
+    let inputs = Tensor::from_f32(shape, &inputs).map_err(text)?;
     Ok(Batch {
         rows: which.len() as u32,
         inputs: vec![(INPUTS.to_owned(), inputs)],
@@ -197,6 +198,7 @@ mod tests {
     fn loader(args: LoaderArgs, budget: Budget) -> TrainLoader {
         let rows = Rows {
             n_inputs: 1,
+            shape: vec![1],
             inputs: vec![0.0; 5],
             targets: Targets::Classes(vec![0, 1, 2, 3, 4]),
         };

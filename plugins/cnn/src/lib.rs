@@ -25,14 +25,6 @@ struct Cnn {
 const KERNEL: usize = 5;
 const POOL: usize = 2;
 
-impl Cnn {
-    fn scores(&mut self, pixels: Tensor) -> Result<Tensor> {
-        let [channels, height, width] = self.image;
-        let images = [pixels.rows(), channels, height, width];
-        self.network.forward(pixels.reshape(&images)?)
-    }
-}
-
 impl TrainingPlan for Cnn {
     const TASK: Task = Task::Classification;
     type Arguments = Arguments;
@@ -59,18 +51,18 @@ impl TrainingPlan for Cnn {
     }
 
     fn data(&mut self) -> Data {
-        Data::classes(&[self.image.iter().product()])
+        Data::classes(&self.image)
     }
 
     fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let scores = self.scores(batch.inputs)?;
+        let scores = self.network.forward(batch.inputs)?;
         let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
         self.network.backward(gradient)?;
         Ok(loss)
     }
 
     fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.scores(batch.inputs)
+        self.network.forward(batch.inputs)
     }
 }
 

@@ -203,7 +203,13 @@ impl Demo {
         let (_, folder) = NodeConfig::open(&node)?;
         let name = "breast-cancer".parse().map_err(|error| CommandError::new(FAILED, error))?;
         let tags = vec!["breast-cancer".to_owned()];
-        Datasets::load(&folder)?.add(&folder, name, &dir.join("train.csv"), tags)?;
+        Datasets::load(&folder)?.add(
+            &folder,
+            name,
+            &dir.join("train.csv"),
+            fedwasm_dataset::Kind::Csv,
+            tags,
+        )?;
         let log = self.dir.join(format!("{id}.log"));
         Process::start(&["node", "start"], &[node.as_os_str()], &log)
     }

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The parameters (.mpk or .safetensors).
     #[arg(long)]
     params: PathBuf,
-    /// The data: a CSV file with a header; all of its rows are scored.
+    /// The data, as `fedwasm local` takes them; all of the rows are scored.
     #[arg(long)]
     data: PathBuf,
     /// The column to predict; the one in --args if none.
@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         Some(path) => LocalFile::read(path)?,
         None => LocalFile::default(),
     };
-    let target = target(&file, args.target.as_deref())?;
+    let target = target(&file, args.target.as_deref(), &args.data)?;
     let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize);
     let inputs = file.data.and_then(|data| data.inputs);
     let component = load_plan(&args.plan)?;

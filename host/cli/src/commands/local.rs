@@ -23,7 +23,7 @@ pub(crate) struct Args {
     /// The component.
     #[arg(long)]
     plan: PathBuf,
-    /// The data: a CSV file with a header.
+    /// The data: a CSV, .npy or .npz file, IDX files such as MNIST's, or a folder of images.
     #[arg(long)]
     data: PathBuf,
     /// The column to predict; the one in --args if none.
@@ -151,7 +151,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         let unused = file.unused.join(", ");
         printer.note(format!("a local job is one round; not used: {unused}"));
     }
-    let target = target(&file, args.target.as_deref())?;
+    let target = target(&file, args.target.as_deref(), &args.data)?;
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
         None => DataArgs { tags: Vec::new(), target, inputs: None, standardize: true },

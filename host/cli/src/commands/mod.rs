@@ -110,12 +110,18 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
     Ok(sandbox?.with_profile(profile))
 }
 
-/// The column to predict, from the flag or from the file.
+/// The column to predict, from the flag or from the file; the only one that the
+/// data can mean if there is none.
 fn target(
     file: &fedwasm_researcher::LocalFile,
     flag: Option<&str>,
+    data: &std::path::Path,
 ) -> Result<String, CommandError> {
-    file.target(flag).ok_or_else(|| {
+    if let Some(target) = file.target(flag) {
+        return Ok(target);
+    }
+    let data = fedwasm_dataset::Dataset::open(data).map_err(fedwasm_researcher::Error::from)?;
+    data.default_target().map(str::to_owned).ok_or_else(|| {
         CommandError::new(USAGE, "no target; name the column to predict with --target")
     })
 }

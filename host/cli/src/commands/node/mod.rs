@@ -104,14 +104,14 @@ impl From<ApproveArg> for Policy {
 /// Register data sets for researchers to train on.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
-    /// Register a file. It stays where it is.
+    /// Register a file or a folder. It stays where it is.
     Add {
         /// The node's directory.
         dir: PathBuf,
         /// The name by which researchers know it.
         #[arg(long)]
         name: DatasetId,
-        /// The file.
+        /// The file or folder.
         #[arg(long)]
         path: PathBuf,
         /// What researchers search for, separated by commas.
@@ -141,6 +141,26 @@ pub(crate) enum DatasetCommand {
 pub(crate) enum Kind {
     /// Comma-separated values with a header.
     Csv,
+    /// Images and labels as MNIST has them, compressed or not: a folder or the file of images.
+    Idx,
+    /// A table of NumPy; its columns are called 0, 1, ...
+    Npy,
+    /// Arrays of NumPy by name.
+    Npz,
+    /// A folder with a folder of PNG or JPEG files for each class.
+    Images,
+}
+
+impl From<Kind> for fedwasm_dataset::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Csv => Self::Csv,
+            Kind::Idx => Self::Idx,
+            Kind::Npy => Self::Npy,
+            Kind::Npz => Self::Npz,
+            Kind::Images => Self::Images,
+        }
+    }
 }
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
@@ -230,10 +250,10 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 
 fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        DatasetCommand::Add { dir, name, path, tags, kind: Kind::Csv } => {
+        DatasetCommand::Add { dir, name, path, tags, kind } => {
             let (_, folder) = NodeConfig::open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
-            let dataset = datasets.add(&folder, name, &path, tags)?;
+            let dataset = datasets.add(&folder, name, &path, kind.into(), tags)?;
             printer.line(row(dataset));
             printer.event("result", &fields(dataset));
         }
@@ -255,7 +275,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
 }
 
 fn row(dataset: &Dataset) -> String {
-    let Dataset { name, path, tags, n_rows, columns } = dataset;
+    let Dataset { name, path, tags, n_rows, columns, .. } = dataset;
     let (tags, n_columns) = (tags.join(","), columns.len());
     format!("{name}  [{tags}]  {n_rows} rows, {n_columns} columns  {}", path.display())
 }
@@ -267,5 +287,6 @@ fn fields(dataset: &Dataset) -> Value {
         "tags": dataset.tags,
         "rows": dataset.n_rows,
         "columns": dataset.columns,
+        "shapes": dataset.shapes,
     })
 }

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// A file with [model] and [limits], such as that of an experiment.
     #[arg(long)]
     pub(super) args: Option<PathBuf>,
-    /// Rows to try the plan on: a CSV file with a header. Drawn if none.
+    /// Rows to try the plan on: data as `fedwasm local` takes them. Drawn if none.
     #[arg(long)]
     data: Option<PathBuf>,
     /// The column to predict.
@@ -47,7 +47,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let sandbox = sandbox(file.strict, printer)?;
     let data = match &args.data {
         Some(path) => {
-            let target = target(&file, args.target.as_deref())?;
+            let target = target(&file, args.target.as_deref(), path)?;
             let columns = file.data.clone().unwrap_or_else(|| DataArgs {
                 tags: Vec::new(),
                 target: String::new(),
