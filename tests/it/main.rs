@@ -5,6 +5,7 @@
 
 mod aggregators;
 mod approval;
+mod arithmetic;
 mod attacks;
 mod cli;
 mod demo;
