@@ -6,6 +6,7 @@
 mod accuracy;
 mod aggregators;
 mod approval;
+mod arithmetic;
 mod attacks;
 mod bench_of_local;
 mod book;

@@ -487,3 +487,22 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_cells_stay_at_the_node() {
+        let path = std::path::Path::new("/secret/patients.csv");
+        let dataset = fedwasm_dataset::Dataset::open(path).unwrap_err();
+        let reason = dataset.to_string();
+        assert!(reason.contains("secret"), "{reason}");
+        let loader = fedwasm_sandbox::Error::Loader { reason };
+        for error in [fedwasm_training::Error::from(dataset), loader.into()] {
+            let refusal = training_refusal(&error);
+            assert_eq!(refusal.reason, Reason::Dataset);
+            assert!(!refusal.message.contains("secret"), "{}", refusal.message);
+        }
+    }
+}

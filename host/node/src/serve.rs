@@ -306,8 +306,12 @@ impl Node {
         match datasets {
             Ok(datasets) => {
                 let columns = datasets.iter().flat_map(|dataset| &dataset.columns);
+                let columns: usize = columns.map(|column| column.len() + 5).sum();
+                let shapes = datasets.iter().flat_map(|dataset| &dataset.shapes);
+                let shapes: usize =
+                    shapes.map(|(name, axes)| name.len() + 10 + 9 * axes.len()).sum();
                 // Half of a message is room for everything else.
-                if columns.map(|column| column.len() + 5).sum::<usize>() > MESSAGE_BYTES_MAX / 2 {
+                if columns + shapes > MESSAGE_BYTES_MAX / 2 {
                     let text = "the names of its columns do not fit into a message";
                     return Body::Refused(refusal(Reason::Dataset, text.into()));
                 }

@@ -73,10 +73,15 @@ fn fraction(args: &Arguments, name: &str) -> Result<f32> {
 /// The number must be in range after it was rounded to float32: 1e-60 is 0 then, 0.99999999 is 1.
 fn in_range(args: &Arguments, name: &str, is_in: fn(f32) -> bool, range: &str) -> Result<f32> {
     let value = args.real(name)?;
-    if is_in(value as f32) {
-        return Ok(value as f32);
+    let rounded = value as f32;
+    if is_in(rounded) {
+        return Ok(rounded);
     }
-    Err(PlanError::InvalidArgument(format!("{name} is {value}, expected {range} (float32)")))
+    let mut text = format!("{name} is {value}, ");
+    if rounded.to_string() != value.to_string() {
+        text += &format!("{rounded} in float32, ");
+    }
+    Err(PlanError::InvalidArgument(format!("{text}expected {range}")))
 }
 
 /// `base` to the power of `n`, by squaring, in float64.

@@ -105,6 +105,12 @@ fn arguments_out_of_range_are_refused_by_name() {
     assert_refused::<Adam>(("eps", 0.0), "more than 0");
     assert_refused::<RmsProp>(("eps", 1e-60), "more than 0");
     assert_refused::<Adagrad>(("lr_decay", -1.0), "at least 0");
+    let error = optimizer::<Sgd>(&[("momentum", 0.999_999_99)]).unwrap_err().to_string();
+    let text =
+        "optimizer.momentum is 0.99999999, 1 in float32, expected at least 0 and less than 1";
+    assert!(error.contains(text), "{error}");
+    let error = optimizer::<Sgd>(&[("lr", -0.1)]).unwrap_err().to_string();
+    assert!(error.contains("optimizer.lr is -0.1, expected more than 0"), "{error}");
     let error = optimizer::<Sgd>(&[("nesterov", 1.0)]).unwrap_err().to_string();
     assert!(error.contains("set optimizer.momentum, such as 0.9"), "{error}");
 }
