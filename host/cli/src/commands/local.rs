@@ -1,6 +1,8 @@
 //! `fedwasm local`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fedwasm_protocol::{DataArgs, Metrics};
 use fedwasm_researcher::{
@@ -67,13 +69,16 @@ impl Args {
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let (cancel, stop, bar) = (Cancel::new(), Cancel::new(), bar());
+    // Before training nothing was reached that could be kept.
+    let is_training = Arc::new(AtomicBool::new(false));
     let mut options = options(&args, printer)?;
     options.sandbox = options.sandbox.with_cancel(&cancel);
     options.stop = stop.clone();
     {
         let (cancel, stop, bar, printer) = (cancel.clone(), stop.clone(), bar.clone(), *printer);
+        let is_training = Arc::clone(&is_training);
         on_each_stop(move |nth| match nth {
-            1 => {
+            1 if is_training.load(Ordering::Relaxed) => {
                 stop.cancel();
                 let text = "stopping after this batch; once more to give up what was reached";
                 bar.suspend(|| printer.note(text));
@@ -83,7 +88,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     }
     let runs = runs(&args, &options);
     if let [only] = &runs[..] {
-        let result = train(only.clone(), &bar, &cancel, printer).await?;
+        let result = train(only.clone(), &bar, &cancel, &is_training, printer).await?;
         print(only, &result, printer);
         return Ok(());
     }
@@ -92,7 +97,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         if stop.is_cancelled() {
             break;
         }
-        let result = train(run.clone(), &bar, &cancel, printer).await?;
+        let result = train(run.clone(), &bar, &cancel, &is_training, printer).await?;
         let metrics = result.evaluation.as_ref().map(|evaluation| evaluation.metrics.clone());
         let metrics = metrics.unwrap_or_default();
         print_run(nth, run, &result, &metrics, printer);
@@ -132,11 +137,16 @@ async fn train(
     options: LocalOptions,
     bar: &ProgressBar,
     cancel: &Cancel,
+    is_training: &Arc<AtomicBool>,
     printer: &Printer,
 ) -> Result<LocalResult, CommandError> {
     let (cancel, printer, shown) = (cancel.clone(), *printer, bar.clone());
     let mut per_epoch = 0;
-    let events = move |event| show(event, &shown, &mut per_epoch, &printer);
+    let is_training = Arc::clone(is_training);
+    let events = move |event| {
+        is_training.store(true, Ordering::Relaxed);
+        show(event, &shown, &mut per_epoch, &printer);
+    };
     let result = blocking(move || LocalJob::new(options)?.start_training(events, &cancel)).await;
     bar.finish_and_clear();
     Ok(result??)
