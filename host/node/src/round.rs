@@ -454,10 +454,17 @@ fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
     use fedwasm_training::Error as E;
     let reason = match error {
         E::Sandbox(error) => return sandbox_refusal(error),
+        E::Dataset(error) => return unreadable(error),
         E::BatchTooLarge { .. } | E::Tensors { .. } => Reason::BadRequest,
         _ => Reason::Dataset,
     };
     refusal(reason, error.to_string())
+}
+
+/// A file can fail while it is read: its path and its cells stay in the node's log.
+fn unreadable(error: &dyn std::fmt::Display) -> Refusal {
+    tracing::warn!("{error}");
+    refusal(Reason::Dataset, "the dataset cannot be read; the node's log says more".into())
 }
 
 /// A fault's kind leaves the node; its detail, which a plan wrote and which
@@ -480,7 +487,7 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
             refusal(reason, message)
         }
         E::Argument(_) | E::Params { .. } => refusal(Reason::BadRequest, error.to_string()),
-        E::Loader { .. } => refusal(Reason::Dataset, error.to_string()),
+        E::Loader { .. } => unreadable(error),
         _ => {
             tracing::error!("{error}");
             refusal(Reason::Internal, "the node cannot run plans; its log says more".into())
