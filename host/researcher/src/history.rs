@@ -39,6 +39,13 @@ pub struct History {
     pub steps: Vec<StepRecord>,
 }
 
+impl History {
+    /// Whether a local job wrote it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.experiment_id.is_empty()
+    }
+}
+
 /// The plan that ran.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanRecord {
