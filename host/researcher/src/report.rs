@@ -513,7 +513,7 @@ fn metric(evaluation: Option<&Evaluation>, name: &str) -> Option<f64> {
 
 /// Returns the mean training loss of the nodes that report one, weighted by
 /// their rows: `Σ n_k loss_k / Σ n_k`.
-fn train_loss(round: &RoundRecord) -> Option<f64> {
+pub(crate) fn train_loss(round: &RoundRecord) -> Option<f64> {
     let losses = round.nodes.values().filter_map(|node| Some((node.n_samples, node.train_loss?)));
     let add = |(n, sum), (n_k, loss)| (n + n_k as f64, sum + n_k as f64 * loss);
     let (n, sum) = losses.fold((0.0, 0.0), add);
