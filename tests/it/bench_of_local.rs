@@ -51,10 +51,15 @@ fn going_on_gives_the_bytes_of_a_run_without_a_break() {
         // There is nothing more to do, and nothing is done.
         assert_eq!(of(&resumed(4).ok()), of(&whole));
         for (change, expected) in [
-            ("epochs = 4\noptimizer_args = { lr = 0.2 }", "`training.optimizer_args.lr` was"),
-            ("epochs = 4\nloader_args = { batch_size = 8 }", "was"),
+            (training(4).replace("lr = 0.", "lr = 0.7"), "`training.optimizer_args.lr` was"),
+            (
+                training(4) + "\nloader_args = { batch_size = 8 }",
+                "`training.loader_args.batch_size` was 32, it is 8",
+            ),
+            // Batches of another epoch are other batches.
+            (training(4) + "\nbatch_maxnum = 3", "`training.batch_maxnum` was not given, it is 3"),
         ] {
-            let ended = local(dir, plan, change).arg("--out").arg(dir.join("run"));
+            let ended = local(dir, plan, &change).arg("--out").arg(dir.join("run"));
             let ended = ended.arg("--resume").run();
             assert!(ended.code == 2 && ended.stderr.contains(expected), "{}", ended.stderr);
         }
@@ -132,6 +137,10 @@ fn repeated_runs_are_those_of_the_seeds_and_folds_hold_every_row_out_once() {
         history.unwrap().rounds[0].evaluation.as_ref().unwrap().n_rows
     };
     assert_eq!((1..=5).map(held_out).sum::<u64>(), 1797);
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(out.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["table"].as_array().unwrap().len(), 5);
+    assert_eq!(summary["metrics"], events.last().unwrap()["metrics"]);
     for pair in [["--folds", "--repeat"], ["--folds", "--resume"]] {
         let mut command = local(dir, plan, training).args(&["--folds", "5", pair[1]]);
         if pair[1] == "--repeat" {
@@ -139,6 +148,57 @@ fn repeated_runs_are_those_of_the_seeds_and_folds_hold_every_row_out_once() {
         }
         assert_eq!(command.run().code, 2);
     }
+}
+
+/// Whoever goes on without a seed means the seed of the run.
+#[test]
+fn going_on_knows_the_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let command = |epochs: u32| {
+        let args = dir.join("args.toml");
+        let text = format!("[training]\ntest_ratio = 0.2\nepochs = {epochs}\n");
+        std::fs::write(&args, text).unwrap();
+        let plan = root().join("plugins/dist/logistic-regression.wasm");
+        let command = fedwasm(&["--json", "local", "--target", "digit", "--plan"]).arg(plan);
+        let command = command.arg("--data").arg(root().join("examples/data/digits.csv"));
+        command.arg("--args").arg(args).arg("--out").arg(dir.join("run"))
+    };
+    let first = command(1).ok().result();
+    let last = command(2).arg("--resume").ok().result();
+    assert_eq!(last["random_seed"], first["random_seed"]);
+    assert_eq!(last["batches"], 90);
+}
+
+/// Steps go on, a run anew starts them anew, and what cannot be written costs no result.
+#[test]
+fn event_files_are_of_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let run = |epochs: u32, flags: &[&str]| {
+        let training = format!("epochs = {epochs}\nlog_interval = 1");
+        let command = local(dir, "logistic-regression", &training);
+        command.arg("--out").arg(dir.join("run")).args(flags).ok()
+    };
+    let events = dir.join("run/tensorboard/local");
+    let sizes = || {
+        let mut files: Vec<_> = std::fs::read_dir(&events).unwrap().map(Result::unwrap).collect();
+        files.sort_by_key(std::fs::DirEntry::file_name);
+        let sizes: Vec<u64> = files.iter().map(|file| file.metadata().unwrap().len()).collect();
+        sizes
+    };
+    run(1, &[]);
+    let first = sizes();
+    assert_eq!(first.len(), 1);
+    // 45 losses and five scores, each in a record of at least 30 bytes.
+    assert!(first[0] > 50 * 30, "{first:?}");
+    run(2, &["--resume"]);
+    assert_eq!((sizes().len(), sizes()[0]), (2, first[0]));
+    run(1, &[]);
+    assert_eq!(sizes(), first);
+    std::fs::remove_dir_all(dir.join("run/tensorboard")).unwrap();
+    std::fs::write(dir.join("run/tensorboard"), b"in the way").unwrap();
+    run(1, &[]);
 }
 
 #[test]

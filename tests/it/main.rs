@@ -29,6 +29,7 @@ mod plan_new;
 mod plan_test;
 mod receipts;
 mod resume;
+mod rounds;
 mod sandbox;
 mod signing;
 mod support;

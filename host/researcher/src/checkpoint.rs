@@ -10,6 +10,7 @@ use fedwasm_training::Fold;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::history::bounded;
 use crate::{Error, History, load_history, load_params};
 
 const FILE: &str = "checkpoint.json";
@@ -18,7 +19,9 @@ const KEPT: &str = "kept.safetensors";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const KEPT_BYTES_MAX: u64 = 4 << 30;
 /// Training arguments that may change: how long, and what is shown.
-const OF_LENGTH: [&str; 4] = ["epochs", "num_updates", "batch_maxnum", "log_interval"];
+///
+/// `batch_maxnum` is none of them: batches of another epoch are other batches.
+const OF_LENGTH: [&str; 3] = ["epochs", "num_updates", "log_interval"];
 
 /// What was done, and with what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,8 @@ pub(crate) struct Checkpoint {
     pub(crate) arguments: BTreeMap<String, Value>,
     pub(crate) random_seed: u64,
     pub(crate) fold: Option<Fold>,
+    /// Batches of an epoch.
+    pub(crate) per_epoch: u64,
     /// Batches since the start.
     pub(crate) batches: u64,
     /// SHA-256 of `params.safetensors`.
@@ -62,6 +67,14 @@ impl Checkpoint {
         if self.fold != now.fold {
             return Some("another fold was held out".into());
         }
+        if let Some(difference) = self.difference_of_arguments(now) {
+            return Some(difference);
+        }
+        let (was, is) = (self.per_epoch, now.per_epoch);
+        (was != is).then(|| format!("an epoch had {was} batches, it has {is}"))
+    }
+
+    fn difference_of_arguments(&self, now: &Self) -> Option<String> {
         differences(&self.arguments, &now.arguments)
             .into_iter()
             .find(|(name, ..)| OF_LENGTH.iter().all(|length| *name != format!("training.{length}")))
@@ -107,20 +120,35 @@ pub(crate) struct Earlier {
     history: History,
 }
 
+/// The seed of the run that a directory holds; none if it holds none that can be read, which
+/// going on from it will say.
+#[must_use]
+pub fn resumed_seed(dir: &Path) -> Option<u64> {
+    Some(read(dir).ok()??.random_seed)
+}
+
+/// The SHA-256 of the data of a local run, if it is known.
+pub(crate) fn data_of(dir: &Path) -> Option<Digest> {
+    Some(read(dir).ok()??.data)
+}
+
+fn read(dir: &Path) -> Result<Option<Checkpoint>, Error> {
+    let path = dir.join(FILE);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let bytes = fedwasm_folder::read_file(&path, FILE_BYTES_MAX)?;
+    let damaged = |error: serde_json::Error| Error::File { path, reason: format!(" {error}") };
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
 impl Earlier {
     /// Reads it, if it is what `now` can go on from.
     pub(crate) fn read(dir: &Path, now: &Checkpoint) -> Result<Self, Error> {
         let refused = |reason: String| Error::Resume { dir: dir.to_owned(), reason };
-        let path = dir.join(FILE);
-        if !path.is_file() {
+        let Some(checkpoint) = read(dir)? else {
             return Err(refused(format!("it holds no {FILE}; run without --resume first")));
-        }
-        let bytes = fedwasm_folder::read_file(&path, FILE_BYTES_MAX)?;
-        let damaged = |error: serde_json::Error| Error::File {
-            path: path.clone(),
-            reason: format!(" {error}"),
         };
-        let checkpoint: Checkpoint = serde_json::from_slice(&bytes).map_err(damaged)?;
         if let Some(difference) = checkpoint.difference(now) {
             return Err(refused(difference));
         }
@@ -142,7 +170,7 @@ impl Earlier {
     pub(crate) fn prepend_to(self, history: &mut History, rows_before: u64, rows: u64) {
         let mut steps = self.history.steps;
         steps.append(&mut history.steps);
-        history.steps = steps;
+        history.steps = bounded(steps);
         let before = self.history.rounds.into_iter().next();
         let before = before.and_then(|mut round| round.nodes.pop_first());
         let now = history.rounds.first_mut();

@@ -18,6 +18,9 @@ const COLOURS: [(u8, u8, u8); 7] = [
     (0, 0, 0),
 ];
 
+/// What lies behind the others: neither white nor black, so that it shows on both.
+const BEHIND: RGBColor = RGBColor(170, 170, 170);
+
 /// A line of a chart.
 pub(crate) struct Line {
     pub(crate) label: String,
@@ -31,21 +34,33 @@ pub(crate) fn draw(
     y_label: &str,
     lines: &[Line],
 ) -> Result<String, Error> {
+    draw_over(title, x_label, y_label, None, lines)
+}
+
+/// The same, over a thin grey line.
+pub(crate) fn draw_over(
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    behind: Option<&Line>,
+    lines: &[Line],
+) -> Result<String, Error> {
     let mut svg = String::new();
     let failed = |error: &dyn std::fmt::Display| Error::Curve { reason: error.to_string() };
-    paint(&mut svg, title, x_label, y_label, lines).map_err(|error| failed(&error))?;
+    paint(&mut svg, title, [x_label, y_label], behind, lines).map_err(|error| failed(&error))?;
     Ok(svg)
 }
 
 fn paint(
     svg: &mut String,
     title: &str,
-    x_label: &str,
-    y_label: &str,
+    [x_label, y_label]: [&str; 2],
+    behind: Option<&Line>,
     lines: &[Line],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let lines: Vec<&Line> = lines.iter().filter(|line| !line.points.is_empty()).collect();
-    let points = || lines.iter().flat_map(|line| &line.points);
+    let behind = behind.filter(|line| !line.points.is_empty());
+    let points = || lines.iter().copied().chain(behind).flat_map(|line| &line.points);
     let (x, y) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
     // Whole numbers only: between 2 and 3 there is no round.
     let n_labels = ((x.end - x.start) as usize + 1).clamp(2, 11);
@@ -71,15 +86,20 @@ fn paint(
         })
         .label_style(("sans-serif", 13))
         .draw()?;
+    let legend = |color: RGBColor, width: u32| {
+        move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(width))
+    };
+    if let Some(line) = behind {
+        let points = line.points.iter().copied().filter(|point| is_drawable(&point.1));
+        let series = LineSeries::new(points, BEHIND.stroke_width(1));
+        chart.draw_series(series)?.label(&line.label).legend(legend(BEHIND, 1));
+    }
     for (index, line) in lines.iter().enumerate() {
         let (red, green, blue) = COLOURS[index % COLOURS.len()];
         let color = RGBColor(red, green, blue);
         let points = || line.points.iter().copied().filter(|point| is_drawable(&point.1));
         let series = LineSeries::new(points(), color.stroke_width(2));
-        chart
-            .draw_series(series)?
-            .label(&line.label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+        chart.draw_series(series)?.label(&line.label).legend(legend(color, 2));
         // A line of few points shows them; one point alone would not show at all.
         if line.points.len() <= 50 {
             let dots = points().map(|point| Circle::new(point, 3, color.filled()));

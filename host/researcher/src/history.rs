@@ -39,6 +39,13 @@ pub struct History {
     pub steps: Vec<StepRecord>,
 }
 
+impl History {
+    /// Whether a local job wrote it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.experiment_id.is_empty()
+    }
+}
+
 /// The plan that ran.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanRecord {
@@ -169,11 +176,7 @@ impl Steps {
         self.points.push(StepRecord { step, loss: self.sum / self.n as f64 });
         (self.sum, self.n) = (0.0, 0);
         if self.points.len() == STEPS_MAX {
-            let halved = self.points.chunks_exact(2).map(|pair| StepRecord {
-                step: pair[1].step,
-                loss: (pair[0].loss + pair[1].loss) / 2.0,
-            });
-            self.points = halved.collect();
+            self.points = halved(&self.points);
             self.stride *= 2;
         }
     }
@@ -181,6 +184,22 @@ impl Steps {
     pub(crate) fn points(&self) -> &[StepRecord] {
         &self.points
     }
+}
+
+fn halved(points: &[StepRecord]) -> Vec<StepRecord> {
+    let of_pair = |pair: &[StepRecord]| StepRecord {
+        step: pair[pair.len() - 1].step,
+        loss: pair.iter().map(|point| point.loss).sum::<f64>() / pair.len() as f64,
+    };
+    points.chunks(2).map(of_pair).collect()
+}
+
+/// Keeps the points of several legs of a run within the bound.
+pub(crate) fn bounded(mut points: Vec<StepRecord>) -> Vec<StepRecord> {
+    while points.len() > STEPS_MAX {
+        points = halved(&points);
+    }
+    points
 }
 
 /// Combines scores of several nodes: means weighted by rows, in the order of
@@ -234,6 +253,16 @@ pub(crate) mod tests {
         assert!(points.len() < STEPS_MAX && points.len() >= STEPS_MAX / 2 - 1);
         // Each point is the mean of the steps that it stands for.
         assert_eq!(points[0].loss, (1 + points[0].step) as f64 / 2.0);
+    }
+
+    #[test]
+    fn legs_of_a_run_stay_bounded_and_keep_the_last_step() {
+        let points = |n| (1..=n).map(|step| StepRecord { step, loss: step as f64 }).collect();
+        let bounded_2001 = bounded(points(2_001));
+        assert_eq!(bounded_2001.len(), 501);
+        assert_eq!(bounded_2001[0], StepRecord { step: 4, loss: 2.5 });
+        assert_eq!(bounded_2001[500], StepRecord { step: 2_001, loss: 2_001.0 });
+        assert_eq!(bounded(points(1_000)).len(), 1_000);
     }
 
     #[test]

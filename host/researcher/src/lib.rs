@@ -39,6 +39,7 @@ mod verify;
 pub use aggregate::{AggregateError, Aggregator, AggregatorArgs, Moments, Update, Updates};
 pub use aux_vars::{AuxVars, ReceivedAuxVars, transpose};
 pub use breakpoint::Breakpoint;
+pub use checkpoint::resumed_seed;
 pub use columns::Member;
 pub use compare::{Comparison, Difference, MetricPair, compare, compare_curves};
 pub use error::Error;

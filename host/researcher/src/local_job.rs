@@ -162,7 +162,9 @@ impl LocalJob {
         let aggregator = Arguments::new();
         let mut training = options.training.clone();
         // What the optimizer keeps belongs to what a run goes on from.
-        let keeps = |argument: &&fedwasm_sandbox::Argument| argument.name == KEEP_STATE;
+        let keeps = |argument: &&fedwasm_sandbox::Argument| {
+            argument.name == KEEP_STATE && argument.kind == fedwasm_protocol::ValueKind::Boolean
+        };
         if options.out.is_some() && plan.metadata().arguments.iter().any(|a| keeps(&a)) {
             let given = training.optimizer_args.entry(KEEP_STATE.into());
             given.or_insert(fedwasm_protocol::Value::Boolean(true));
@@ -209,8 +211,9 @@ impl LocalJob {
         cancel: &Cancel,
     ) -> Result<LocalResult, Error> {
         let start = Instant::now();
+        let now = self.checkpoint(0, Digest::of(b""));
         let earlier = match (&self.options.out, self.options.resume) {
-            (Some(dir), true) => Some(Earlier::read(dir, &self.checkpoint(0, Digest::of(b"")))?),
+            (Some(dir), true) => Some(Earlier::read(dir, &now)?),
             (None, true) => return Err(Error::ResumeWhat),
             (_, false) => None,
         };
@@ -240,7 +243,11 @@ impl LocalJob {
             per_epoch: length.per_epoch,
             batches: done,
         });
-        let tensorboard = options.out.as_deref().map(TensorBoard::new);
+        let tensorboard = match (&options.out, &earlier) {
+            (Some(dir), None) => TensorBoard::anew(dir, &turn.node).ok(),
+            (Some(dir), Some(_)) => Some(TensorBoard::new(dir)),
+            (None, _) => None,
+        };
         let tensorboard = Arc::new(Mutex::new(tensorboard));
         let collect = collect(events, Arc::clone(&steps), Arc::clone(&tensorboard), &turn.node);
         let start_train = Instant::now();
@@ -262,16 +269,19 @@ impl LocalJob {
             earlier.prepend_to(&mut history, length.rows_until(done), length.rows_until(batches));
         }
         if let Some(dir) = &options.out {
-            let mut tensorboard = tensorboard.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (Some(board), Some(evaluation)) = (tensorboard.as_mut(), &evaluation) {
-                let (node, metrics) = (&turn.node, &evaluation.metrics);
-                board.on_local_updates(node, 1, metrics, SystemTime::now())?;
-                board.flush()?;
-            }
             let folder = output::write(dir, "local", &trained.params, &history)?;
             let json = serde_json::to_vec_pretty(self.examples.preprocessing());
             folder.write("preprocessing.json", &json.map_err(std::io::Error::from)?)?;
             self.checkpoint(batches, params_sha256).write(&folder, trained.kept.as_ref())?;
+            let mut tensorboard = tensorboard.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(board) = tensorboard.as_mut() {
+                // For people: what cannot be written costs no result.
+                let at = u32::try_from(batches).unwrap_or(u32::MAX);
+                if let Some(Evaluation { metrics, .. }) = &evaluation {
+                    let _ = board.on_local_updates(&turn.node, at, metrics, SystemTime::now());
+                }
+                let _ = board.flush();
+            }
         }
         let batches_max = length.batches;
         let params = trained.params;
@@ -285,6 +295,7 @@ impl LocalJob {
             arguments: self.arguments(),
             random_seed: self.options.random_seed,
             fold: self.options.fold,
+            per_epoch: self.round.length(&self.examples).per_epoch,
             batches,
             params_sha256,
         }

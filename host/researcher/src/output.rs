@@ -7,13 +7,16 @@ use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::{Params, mpk, to_safetensors};
 use fedwasm_protocol::{Digest, Evaluation, NodeId};
 
-use crate::curve::{Line, draw};
+use crate::curve::{Line, draw, draw_over};
 use crate::report::{self, Report};
 use crate::{Error, History, RoundRecord};
 
 const HISTORY: &str = "history.json";
 /// The largest history that is read, in bytes.
 const HISTORY_BYTES_MAX: u64 = 1 << 30;
+/// A training loss of fewer points is drawn as it is, one of more over a mean of the last
+/// twentieth of them: losses of single batches scatter.
+const SCATTER_POINTS: usize = 40;
 /// The most nodes of a chart, and the most charts of metrics.
 const NODES_MAX: usize = 8;
 const METRICS_MAX: usize = 8;
@@ -82,9 +85,12 @@ pub fn report(history: &History) -> Result<String, Error> {
 }
 
 /// A chart for every metric of held-out rows but the loss, in ascending order
-/// of names: of all rows, and of each node.
+/// of names: of all rows, and of each node. One round makes no curve.
 fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
     let scored = history.rounds.iter().filter_map(|round| round.evaluation.as_ref());
+    if scored.clone().count() < 2 {
+        return Vec::new();
+    }
     let names: BTreeSet<&String> = scored.flat_map(|e| e.metrics.keys()).collect();
     let names = names.into_iter().filter(|name| *name != "loss").take(METRICS_MAX);
     let chart = |name: &String| {
@@ -114,15 +120,24 @@ fn nodes(history: &History) -> impl Iterator<Item = &NodeId> {
 fn curve(history: &History) -> Result<String, Error> {
     let title = format!("{}: {} {}", history.name, history.plan.name, history.plan.version);
     if !history.steps.is_empty() {
-        let points = history.steps.iter().map(|point| (point.step as f64, point.loss)).collect();
-        let mut lines = vec![Line { label: "training loss".into(), points }];
+        let points: Vec<_> =
+            history.steps.iter().map(|point| (point.step as f64, point.loss)).collect();
+        let all = Line { label: "training loss".into(), points };
+        let (behind, first) = match all.points.len() {
+            ..SCATTER_POINTS => (None, all),
+            n => {
+                let mean = moving_mean(&all.points, n / 20);
+                (Some(all), mean)
+            }
+        };
+        let mut lines = vec![first];
         let last = history.steps.last().map_or(0, |point| point.step) as f64;
         let held_out = history.rounds.last().and_then(|round| round.evaluation.as_ref());
         if let Some(loss) = held_out.and_then(|evaluation| evaluation.metrics.get("loss")) {
             let points = vec![(last, *loss)];
             lines.push(Line { label: "held-out loss".into(), points });
         }
-        return draw(&title, "step", "loss", &lines);
+        return draw_over(&title, "step", "loss", behind.as_ref(), &lines);
     }
     let line = |label: &str, value: &dyn Fn(&RoundRecord) -> Option<f64>| {
         let points = history.rounds.iter();
@@ -137,4 +152,28 @@ fn curve(history: &History) -> Result<String, Error> {
         lines.push(line(&format!("training loss, {node}"), &loss));
     }
     draw(&title, "round", "loss", &lines)
+}
+
+/// At each point the mean of the last `n` points, of fewer at the beginning.
+fn moving_mean(points: &[(f64, f64)], n: usize) -> Line {
+    let mean = |(at, point): (usize, &(f64, f64))| {
+        let last = &points[(at + 1).saturating_sub(n.max(1))..=at];
+        (point.0, last.iter().map(|point| point.1).sum::<f64>() / last.len() as f64)
+    };
+    let label = format!("mean of the last {n} points");
+    Line { label, points: points.iter().enumerate().map(mean).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moving_mean_looks_back() {
+        let points: Vec<(f64, f64)> = (1..=4).map(|n| (f64::from(n), f64::from(n * n))).collect();
+        let Line { points: got, .. } = moving_mean(&points, 2);
+        assert_eq!(got, [(1.0, 1.0), (2.0, 2.5), (3.0, 6.5), (4.0, 12.5)]);
+        assert_eq!(moving_mean(&points, 0).points, points);
+        assert!(moving_mean(&[], 3).points.is_empty());
+    }
 }

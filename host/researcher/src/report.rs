@@ -3,6 +3,8 @@
 //! of its texts, so every text passes through [`escape`]; the page forbids
 //! itself scripts all the same.
 
+mod local;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -49,11 +51,18 @@ pub(crate) struct Report<'a> {
 /// Returns the page.
 pub(crate) fn html(report: &Report<'_>) -> String {
     let history = report.history;
-    let mut page = head(history) + &header(history, report.status) + &summary(history);
+    let mut page = head(history) + &header(history, report.status);
+    page += &match history.is_local() {
+        true => local::summary(history),
+        false => summary(history),
+    };
     page += &curves(&report.curves);
     page += &arguments(history);
     if !history.rounds.is_empty() {
-        page += &(rounds(history) + &nodes(history) + &times(history));
+        page += &match history.is_local() {
+            true => local::times(history),
+            false => rounds(history) + &nodes(history) + &times(history),
+        };
     }
     page + "<footer><p>Made by fedwasm; <code>history.json</code> holds the same and more.</p>\
             </footer>\n</main>\n</body>\n</html>\n"
@@ -121,20 +130,26 @@ fn head(history: &History) -> String {
          style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{} – experiment report</title>\n<style>\n{STYLE}</style>\n</head>\n\
+         <title>{} – {}</title>\n<style>\n{STYLE}</style>\n</head>\n\
          <body>\n<main>\n",
-        escape(&history.name)
+        escape(&history.name),
+        kind(history).to_lowercase(),
     )
+}
+
+fn kind(history: &History) -> &'static str {
+    if history.is_local() { "Local run report" } else { "Experiment report" }
 }
 
 fn header(history: &History, status: &str) -> String {
     let plan = &history.plan;
     let class = if status.starts_with("failed") { " class=\"bad\"" } else { "" };
     format!(
-        "<header>\n<p class=\"kind\">Experiment report</p>\n<h1>{}</h1>\n<dl class=\"facts\">\n\
+        "<header>\n<p class=\"kind\">{}</p>\n<h1>{}</h1>\n<dl class=\"facts\">\n\
          <dt>Status</dt><dd{class}>{}</dd>\n<dt>Training plan</dt><dd>{} {}</dd>\n\
          <dt>Plan SHA-256</dt><dd><code>{}</code></dd>\n\
          <dt>Random seed</dt><dd>{}</dd>\n</dl>\n</header>\n",
+        kind(history),
         escape(&history.name),
         escape(status),
         escape(&plan.name),
@@ -361,8 +376,7 @@ fn further_nodes(lives: &BTreeMap<&NodeId, Life<'_>>) -> String {
 }
 
 fn times(history: &History) -> String {
-    let wall_ms = sum(history, |timing| timing.wall_ms);
-    let mut parts = vec![
+    let parts = vec![
         ("Storing parameters, sending requests", sum(history, |timing| timing.send_ms)),
         ("Nodes: compiling the plan, reading data", sum(history, |timing| timing.prepare_ms)),
         ("Nodes: training", sum(history, |timing| timing.train_ms)),
@@ -371,8 +385,21 @@ fn times(history: &History) -> String {
         ("Aggregating", sum(history, |timing| timing.aggregate_ms)),
         ("Scoring the aggregated model at the nodes", sum(history, |timing| timing.validate_ms)),
     ];
+    let notes = "Sums over all rounds. Of what nodes do at the same time, the slowest node \
+                 counts; such parts may overlap, so shares need not add up to 100 %.";
+    time_table(history, parts, "Everything else, such as waiting for messages", notes)
+}
+
+/// Shares of the whole time; `rest` is what is in none of the parts.
+fn time_table(
+    history: &History,
+    mut parts: Vec<(&str, f64)>,
+    rest: &'static str,
+    notes: &str,
+) -> String {
+    let wall_ms = sum(history, |timing| timing.wall_ms);
     let known_ms: f64 = parts.iter().map(|part| part.1).sum();
-    parts.push(("Everything else, such as waiting for messages", wall_ms - known_ms));
+    parts.push((rest, wall_ms - known_ms));
     let row = |(name, part_ms): &(&str, f64)| {
         let share = (100.0 * part_ms / wall_ms).clamp(0.0, 100.0);
         // Drawn, not a background: printers leave those out.
@@ -395,8 +422,6 @@ fn times(history: &History) -> String {
         Column::Number("Share"),
         Column::Text(""),
     ];
-    let notes = "Sums over all rounds. Of what nodes do at the same time, the slowest node \
-                 counts; such parts may overlap, so shares need not add up to 100 %.";
     section("Where time went", notes, &columns, &rows)
 }
 
@@ -488,7 +513,7 @@ fn metric(evaluation: Option<&Evaluation>, name: &str) -> Option<f64> {
 
 /// Returns the mean training loss of the nodes that report one, weighted by
 /// their rows: `Σ n_k loss_k / Σ n_k`.
-fn train_loss(round: &RoundRecord) -> Option<f64> {
+pub(crate) fn train_loss(round: &RoundRecord) -> Option<f64> {
     let losses = round.nodes.values().filter_map(|node| Some((node.n_samples, node.train_loss?)));
     let add = |(n, sum), (n_k, loss)| (n + n_k as f64, sum + n_k as f64 * loss);
     let (n, sum) = losses.fold((0.0, 0.0), add);
@@ -614,6 +639,29 @@ mod tests {
             rounds,
             steps: Vec::new(),
         }
+    }
+
+    #[test]
+    fn local_run_is_no_federation() {
+        let mut round = round_record(1, "accuracy", "");
+        round.nodes.retain(|node, _| node.as_str() == "site-2");
+        round.dropped.clear();
+        let local = History { experiment_id: String::new(), ..history("local", vec![round]) };
+        let page = page(&local, "finished");
+        for text in [
+            "<p class=\"kind\">Local run report</p>",
+            "<dt>Steps</dt><dd>4</dd>",
+            "<dt>Training rows</dt><dd>2</dd><dd class=\"note\">10 held out</dd>",
+            "<dt>Training loss</dt><dd>0.5000</dd>",
+            "<dt>Held-out accuracy</dt><dd>1.0000</dd>",
+            "<th scope=\"row\">Training</th><td class=\"n\">1,500.0</td>",
+        ] {
+            assert!(page.contains(text), "{text}");
+        }
+        for text in ["Rounds", "Nodes", "node", "a round"] {
+            assert!(!page.contains(text), "{text}");
+        }
+        tags(&page);
     }
 
     fn page(history: &History, status: &str) -> String {

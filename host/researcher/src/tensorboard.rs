@@ -53,6 +53,24 @@ impl TensorBoard {
         Self { dir: dir.to_owned(), runs: BTreeMap::new() }
     }
 
+    /// The same, without the event files that an earlier run of `node` left there.
+    pub(crate) fn anew(dir: &Path, node: &NodeId) -> io::Result<Self> {
+        let of_node = dir.join("tensorboard").join(node.as_str());
+        match fs::read_dir(&of_node) {
+            Ok(entries) => {
+                for entry in entries {
+                    let path = entry?.path();
+                    if is_ours(&path) {
+                        fs::remove_file(&path).map_err(|error| named(&error, &path))?;
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(named(&error, &of_node)),
+        }
+        Ok(Self::new(dir))
+    }
+
     /// Writes a number that the plan reported at a batch.
     ///
     /// * `step` — batches of the node since the first round, from 1.
@@ -188,6 +206,11 @@ impl EventFile {
         // who follows the file sees whole ones.
         self.file.write_all(&record(event)).map_err(|error| named(&error, &self.path))
     }
+}
+
+fn is_ours(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|n| n.starts_with("events.out.tfevents.") && n.ends_with(".fedwasm"))
 }
 
 /// Returns one more than the largest number of an event file of ours.
@@ -383,6 +406,26 @@ mod tests {
             ("events.out.tfevents.0000000001.fedwasm".to_owned(), expected(2)),
         ];
         assert_eq!(files(&dir.path().join("tensorboard/site-1")), expected);
+    }
+
+    #[test]
+    fn run_anew_leaves_the_files_of_others_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut board = TensorBoard::anew(dir.path(), &node("local")).unwrap();
+        board.training(&node("local"), 1, "loss", 0.5, at()).unwrap();
+        board.flush().unwrap();
+        let of_node = dir.path().join("tensorboard/local");
+        fs::write(of_node.join("events.out.tfevents.1.other"), b"theirs").unwrap();
+        let mut board = TensorBoard::anew(dir.path(), &node("local")).unwrap();
+        board.training(&node("local"), 2, "loss", 0.25, at()).unwrap();
+        board.flush().unwrap();
+        let names: Vec<String> = files(&of_node).into_iter().map(|file| file.0).collect();
+        assert_eq!(
+            names,
+            ["events.out.tfevents.0000000000.fedwasm", "events.out.tfevents.1.other"]
+        );
+        let event = scalar_event("TRAINING/loss", 2, 0.25, at());
+        assert!(files(&of_node)[0].1.ends_with(&record(&event)));
     }
 
     #[test]

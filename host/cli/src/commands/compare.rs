@@ -41,9 +41,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
         ));
     }
     if let Some(file) = &args.svg {
-        std::fs::write(file, compare_curves(&args.a, &args.b)?).map_err(|error| {
-            CommandError::new(crate::command_error::FAILED, format!("{}: {error}", file.display()))
-        })?;
+        fedwasm_folder::write_file(file, compare_curves(&args.a, &args.b)?.as_bytes())?;
     }
     printer.event("result", &json!({ "differences": found.differences, "metrics": found.metrics }));
     Ok(())

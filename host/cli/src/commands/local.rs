@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use fedwasm_protocol::{DataArgs, Metrics};
 use fedwasm_researcher::{
     LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, Spread, load_params, load_plan,
-    random_seed, standard_training, summarise,
+    random_seed, resumed_seed, standard_training, summarise,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_training::Fold;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::{blocking, sandbox, target};
@@ -92,7 +92,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         print(only, &result, printer);
         return Ok(());
     }
-    let mut scores = Vec::new();
+    let (mut scores, mut table) = (Vec::new(), Vec::new());
     for (nth, run) in runs.iter().enumerate() {
         if stop.is_cancelled() {
             break;
@@ -100,13 +100,20 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         let result = train(run.clone(), &bar, &cancel, &is_training, printer).await?;
         let metrics = result.evaluation.as_ref().map(|evaluation| evaluation.metrics.clone());
         let metrics = metrics.unwrap_or_default();
-        print_run(nth, run, &result, &metrics, printer);
+        table.push(print_run(nth, run, &result, &metrics, printer));
         // Half a run is no sample.
         if result.batches == result.batches_max {
             scores.push(metrics);
         }
     }
-    print_spread(&options, runs.len(), &scores, printer);
+    let mut summary = print_spread(&options, runs.len(), &scores, printer);
+    if let Some(out) = &options.out {
+        summary["table"] = json!(table);
+        let json = serde_json::to_vec_pretty(&summary).map_err(std::io::Error::from)?;
+        fedwasm_folder::write_file(&out.join("summary.json"), &json)?;
+        printer.line(format!("files      {}", out.display()));
+    }
+    printer.event("result", &summary);
     Ok(())
 }
 
@@ -141,11 +148,11 @@ async fn train(
     printer: &Printer,
 ) -> Result<LocalResult, CommandError> {
     let (cancel, printer, shown) = (cancel.clone(), *printer, bar.clone());
-    let mut per_epoch = 0;
+    let mut told = Told::default();
     let is_training = Arc::clone(is_training);
     let events = move |event| {
         is_training.store(true, Ordering::Relaxed);
-        show(event, &shown, &mut per_epoch, &printer);
+        show(event, &shown, &mut told, &printer);
     };
     let result = blocking(move || LocalJob::new(options)?.start_training(events, &cancel)).await;
     bar.finish_and_clear();
@@ -185,7 +192,10 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
             return Err(CommandError::new(USAGE, format!("--seed {seed} is more than 2^63 - 1")));
         }
         Some(seed) => seed,
-        None => random_seed()?,
+        None => match args.out.as_deref().filter(|_| args.resume).and_then(resumed_seed) {
+            Some(seed) => seed,
+            None => random_seed()?,
+        },
     };
     training.random_seed = Some(seed);
     Ok(LocalOptions {
@@ -214,11 +224,19 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn show(event: LocalEvent, bar: &ProgressBar, per_epoch: &mut u64, printer: &Printer) {
+/// What was shown already.
+#[derive(Debug, Default)]
+struct Told {
+    per_epoch: u64,
+    /// Tenths of the way.
+    tenths: u64,
+}
+
+fn show(event: LocalEvent, bar: &ProgressBar, told: &mut Told, printer: &Printer) {
     match event {
         LocalEvent::Ready { n_train, n_test, per_epoch: of_epoch, batches } => {
             bar.reset();
-            *per_epoch = of_epoch;
+            told.per_epoch = of_epoch;
             let ready = json!({ "n_train": n_train, "n_test": n_test, "batches": batches });
             printer.event("ready", &ready);
             if batches > 0 {
@@ -228,11 +246,17 @@ fn show(event: LocalEvent, bar: &ProgressBar, per_epoch: &mut u64, printer: &Pri
         LocalEvent::Step { step, steps_max, loss } => {
             bar.set_length(steps_max);
             bar.set_position(step);
-            let epoch = step.div_ceil((*per_epoch).max(1));
-            let epochs = steps_max.div_ceil((*per_epoch).max(1));
-            if let Some(loss) = loss {
-                bar.set_message(format!("epoch {epoch}/{epochs}  loss {loss:.4}"));
+            let epoch = step.div_ceil(told.per_epoch.max(1));
+            let epochs = steps_max.div_ceil(told.per_epoch.max(1));
+            let loss = loss.map_or(String::new(), |loss| format!("  loss {loss:.4}"));
+            let text = format!("epoch {epoch}/{epochs}{loss}");
+            // Where there is no terminal, a line at every tenth of the way.
+            let tenths = (10 * u128::from(step) / u128::from(steps_max.max(1))) as u64;
+            if bar.is_hidden() && tenths > told.tenths {
+                told.tenths = tenths;
+                printer.note(format!("step {step}/{steps_max}  {text}"));
             }
+            bar.set_message(text);
         }
         LocalEvent::Log(level, line) => {
             bar.suspend(|| printer.note(format!("plan ({level:?}): {line}")))
@@ -282,14 +306,14 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
     );
 }
 
-/// One line of several runs.
+/// One line of several runs; returns it for programs.
 fn print_run(
     nth: usize,
     options: &LocalOptions,
     result: &LocalResult,
     metrics: &Metrics,
     printer: &Printer,
-) {
+) -> Value {
     let what = match options.fold {
         Some(fold) => format!("fold {}/{}", fold.index, fold.count),
         None => format!("seed {}", options.random_seed),
@@ -304,20 +328,24 @@ fn print_run(
         .collect();
     let end = if result.batches < result.batches_max { "  (stopped)" } else { "" };
     printer.line(format!("{what:<14}{values}{end}"));
-    printer.event(
-        "run",
-        &json!({
-            "seed": options.random_seed,
-            "fold": options.fold.map(|fold| fold.index),
-            "metrics": metrics,
-            "params_sha256": result.params_sha256,
-            "stopped": result.batches < result.batches_max,
-        }),
-    );
+    let fields = json!({
+        "seed": options.random_seed,
+        "fold": options.fold.map(|fold| fold.index),
+        "metrics": metrics,
+        "params_sha256": result.params_sha256,
+        "stopped": result.batches < result.batches_max,
+    });
+    printer.event("run", &fields);
+    fields
 }
 
 /// Mean and standard deviation of the runs that came to their end.
-fn print_spread(options: &LocalOptions, asked: usize, scores: &[Metrics], printer: &Printer) {
+fn print_spread(
+    options: &LocalOptions,
+    asked: usize,
+    scores: &[Metrics],
+    printer: &Printer,
+) -> Value {
     let spread = summarise(scores);
     let row = |what: &str, of: &dyn Fn(&Spread) -> Option<f64>| {
         let values = spread.iter().map(|(name, spread)| {
@@ -334,14 +362,11 @@ fn print_spread(options: &LocalOptions, asked: usize, scores: &[Metrics], printe
     let means: Metrics = spread.iter().map(|(name, of)| (name.clone(), of.mean)).collect();
     let stds: Metrics =
         spread.iter().filter_map(|(name, of)| Some((name.clone(), of.std?))).collect();
-    printer.event(
-        "result",
-        &json!({
-            "plan_sha256": options.component.digest(),
-            "metrics": means,
-            "std": stds,
-            "runs": scores.len(),
-            "stopped": scores.len() < asked,
-        }),
-    );
+    json!({
+        "plan_sha256": options.component.digest(),
+        "metrics": means,
+        "std": stds,
+        "runs": scores.len(),
+        "stopped": scores.len() < asked,
+    })
 }
