@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Dataset;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
 use fedwasm_sandbox::{
     Cancel, DataFacts, InProcessOptions, Limits, Profile, Sandbox, WorkerOptions,
@@ -87,9 +87,8 @@ fn epoch(sandbox: &Sandbox, plan: &Component, data: &Path) -> impl FnMut() -> f6
     let none = Arguments::new();
     let round = Round::new(&described, &none, &training, &none, &facts).unwrap();
     let turn = Turn { random_seed: 1, round: 1, node: "n".parse().unwrap() };
-    let columns =
-        DataArgs { tags: Vec::new(), target: "digit".into(), inputs: None, standardize: true };
-    let file = CsvFile::open(data).unwrap();
+    let columns = DataArgs::of("digit");
+    let file = Dataset::open(data, None).unwrap();
     let examples = Examples::read(&file, &columns, &round, &turn).unwrap();
     let params = round.initial_params(1, &Cancel::new()).unwrap();
     move || {

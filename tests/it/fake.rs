@@ -75,6 +75,7 @@ impl Fake {
                         tags: vec!["t".into()],
                         n_rows: 100,
                         columns: columns.clone(),
+                        shapes: [].into(),
                     };
                     vec![Body::SearchReply(SearchReply { datasets: vec![dataset] })]
                 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::Dataset;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Error, Limits, Sandbox};
 use fedwasm_training::{Before, Examples, Round, Turn};
@@ -141,7 +141,7 @@ fn lists(text: &str) -> Vec<&str> {
 /// What all guests run on.
 struct Host {
     sandbox: Sandbox,
-    file: CsvFile,
+    file: Dataset,
     data: DataArgs,
     training: TrainingArgs,
     good: Component,
@@ -161,13 +161,8 @@ impl Host {
         let training = "epochs = 2\ntest_ratio = 0.5\nrandom_seed = 1\ntest_batch_size = 8\nloader_args = { batch_size = 4 }";
         Self {
             sandbox: workers(),
-            file: CsvFile::open(&path).unwrap(),
-            data: DataArgs {
-                tags: Vec::new(),
-                target: "y".into(),
-                inputs: None,
-                standardize: true,
-            },
+            file: Dataset::open(&path, None).unwrap(),
+            data: DataArgs::of("y"),
             training: TrainingArgs::parse(training.parse().unwrap()).unwrap(),
             good: Component::admit(component(skeleton, "(data $nothing \"\")")).unwrap(),
             _dir: dir,

@@ -583,6 +583,7 @@ fn huge_announced_rows_are_not_believed() {
             tags: vec!["t".into()],
             n_rows,
             columns: columns(),
+            shapes: [].into(),
         };
         Body::SearchReply(fedwasm_protocol::SearchReply { datasets: vec![dataset] })
     };
@@ -634,6 +635,7 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
         sandbox: workers(),
         limits: file.limits,
         path: data("breast_cancer.csv"),
+        format: None,
         data: file.data.unwrap(),
         training: file.training.unwrap(),
         model: file.model,

@@ -46,6 +46,7 @@ fn local_job() -> Outcome<LocalResult> {
         sandbox: Sandbox::new(WorkerOptions::default())?,
         limits: file.limits,
         path: root().join("examples/data/breast_cancer.csv"),
+        format: None,
         data: file.data.ok_or("no data")?,
         training: file.training.ok_or("no training arguments")?,
         model: file.model,
@@ -136,7 +137,7 @@ fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> 
     let folder = Folder::open(dir)?;
     let data = root().join("examples/data/breast_cancer.csv");
     let tags = vec!["breast-cancer".to_owned()];
-    Datasets::load(&folder)?.add(&folder, "breast-cancer".parse()?, &data, tags)?;
+    Datasets::load(&folder)?.add(&folder, "breast-cancer".parse()?, (&data, None), tags)?;
     Ok(dir.to_owned())
 }
 

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-/// What can be wrong with a data set. Every message names the file, and line
-/// and column where there are some.
+use crate::Place;
+
+/// What can be wrong with a data set. Every message names the file, and line or
+/// row and column where there are some.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -47,7 +49,7 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// No column has this name.
+    /// No column, array or image field has this name.
     #[error("{}: there is no column `{column}`; {hint}", path.display())]
     MissingColumn {
         /// The file.
@@ -84,12 +86,12 @@ pub enum Error {
         got: u64,
     },
     /// A cell is empty.
-    #[error("{}: line {line}, column `{column}`: the cell is empty", path.display())]
+    #[error("{}: {place}, column `{column}`: the cell is empty", path.display())]
     EmptyCell {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: u64,
+        /// Its row.
+        place: Place,
         /// The column.
         column: String,
     },
@@ -106,12 +108,12 @@ pub enum Error {
         got: String,
     },
     /// A cell is NaN, infinite, or too large for float32.
-    #[error("{}: line {line}, column `{column}`: `{got}` is not a finite float32", path.display())]
+    #[error("{}: {place}, column `{column}`: `{got}` is not a finite float32", path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: u64,
+        /// Its row.
+        place: Place,
         /// The column.
         column: String,
         /// The cell, cut.
@@ -119,20 +121,95 @@ pub enum Error {
     },
     /// A target is no class index.
     #[error(
-        "{}: line {line}, column `{column}`: {got} is not a class; classes are whole numbers from 0 on",
+        "{}: {place}, column `{column}`: {got} is not a class; classes are whole numbers from 0 on",
         path.display()
     )]
     NotAClass {
         /// The file.
         path: PathBuf,
-        /// The line, from 1.
-        line: u64,
+        /// Its row.
+        place: Place,
         /// The column.
         column: String,
         /// The value.
         got: f64,
     },
-    /// The file is no CSV in UTF-8.
+    /// A whole number that float64 does not hold.
+    #[error("{}: {place}, column `{column}`: {got} is beyond 2^53 and not exact", path.display())]
+    NotExact {
+        /// The file.
+        path: PathBuf,
+        /// Its row.
+        place: Place,
+        /// The column.
+        column: String,
+        /// The value.
+        got: String,
+    },
+    /// More than is read.
+    #[error("{}: {what}: {got}, at most {max} are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        what: String,
+        /// How much the file has, or says that it has.
+        got: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// The file is shorter or longer than it says.
+    #[error("{}: {what} says {expected} bytes, there are {got}", path.display())]
+    WrongLength {
+        /// The file.
+        path: PathBuf,
+        /// What says it.
+        what: String,
+        /// The bytes that it says.
+        expected: u64,
+        /// The bytes that there are.
+        got: u64,
+    },
+    /// Parts of a dataset have different numbers of rows.
+    #[error("{}: `{name}` has {got} rows, `{other}` has {expected}", path.display())]
+    RowsDiffer {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        name: String,
+        /// Its rows.
+        got: u64,
+        /// The first field.
+        other: String,
+        /// Its rows.
+        expected: u64,
+    },
+    /// An image is not like the others.
+    #[error("{}: an image of shape {got:?}, the first one has {expected:?}; all must be alike",
+        path.display())]
+    ImageShape {
+        /// The file.
+        path: PathBuf,
+        /// Its channels, height and width.
+        got: Vec<u64>,
+        /// Those of the first image.
+        expected: Vec<u64>,
+    },
+    /// The file was written to while it was in use.
+    #[error("{}: the file changed while it was read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is well-formed and not offered.
+    #[error("{}: {what}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it has, and what to do.
+        what: String,
+    },
+    /// The file is not what its format asks for.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.

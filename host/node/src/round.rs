@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{
@@ -174,7 +173,9 @@ impl Workshop {
         let whose = (researcher, dataset, cancel);
         let (plan_of, _) = plan;
         let plan = self.plan(request, plan, whose)?.with_limits(&request.limits);
-        let facts = DataFacts { n_inputs: Some(inputs.len()), n_classes: None };
+        let inputs: Vec<String> = inputs.names().into_iter().cloned().collect();
+        let n_inputs = usize::try_from(dataset.entry().n_values(&inputs)).ok();
+        let facts = DataFacts { n_inputs, n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
         let round = Round::new(&plan, model, training, aggregator, &facts);
         let round = round.map_err(|error| training_refusal(&error))?;
@@ -357,12 +358,12 @@ fn read(
         }
         error => training_refusal(&error),
     };
-    let file = CsvFile::open(&dataset.path).map_err(|error| hide(error.into()))?;
+    let file = dataset.open().map_err(|error| hide(error.into()))?;
     Examples::read(&file, &request.data, round, turn).map_err(hide)
 }
 
 fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
-    file_digest(&dataset.path).map_err(|error| {
+    dataset_digest(dataset).map_err(|error| {
         tracing::warn!("{}: {error}", dataset.path.display());
         let name = &dataset.name;
         let message = format!("dataset {name} cannot be read; the node's log says more");
@@ -370,8 +371,27 @@ fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
     })
 }
 
+/// The SHA-256 of a dataset: of its bytes if it is one file, otherwise of a text
+/// with the digest and the path of each file, from the dataset's folder on.
+pub(crate) fn dataset_digest(dataset: &Dataset) -> std::io::Result<Digest> {
+    let files = dataset.format.files(&dataset.path).map_err(std::io::Error::other)?;
+    if let [file] = &files[..] {
+        return file_digest(file);
+    }
+    let mut hasher = fedwasm_protocol::Hasher::default();
+    let folder = dataset.path.parent().filter(|_| !dataset.path.is_dir());
+    for file in files {
+        let name = file.strip_prefix(folder.unwrap_or(&dataset.path)).unwrap_or(&file);
+        hasher.update(file_digest(&file)?.to_string().as_bytes());
+        hasher.update(b"  ");
+        hasher.update(name.as_os_str().as_encoded_bytes());
+        hasher.update(b"\n");
+    }
+    Ok(hasher.finish())
+}
+
 /// The SHA-256 of a file, however large.
-pub(crate) fn file_digest(path: &std::path::Path) -> std::io::Result<Digest> {
+fn file_digest(path: &std::path::Path) -> std::io::Result<Digest> {
     use std::io::Read as _;
     let mut file = std::fs::File::open(path)?;
     let (mut hasher, mut buffer) = (fedwasm_protocol::Hasher::default(), vec![0; 1 << 20]);
@@ -389,8 +409,12 @@ fn examples_key(
     dataset: &Dataset,
     round: &Round,
 ) -> Result<Digest, Refusal> {
-    let file = std::fs::metadata(&dataset.path).ok();
-    let changed = file.and_then(|file| Some((file.len(), file.modified().ok()?)));
+    let stamp = |file: &std::path::PathBuf| {
+        let file = std::fs::metadata(file).ok()?;
+        Some((file.len(), file.modified().ok()?))
+    };
+    let files = dataset.format.files(&dataset.path).unwrap_or_default();
+    let changed: Vec<_> = files.iter().map(|file| (file, stamp(file))).collect();
     let declaration = round.declaration();
     let split_of = request.training.shuffle_testing_dataset.then_some(request.round);
     let key = format!(

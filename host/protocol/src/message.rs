@@ -52,8 +52,22 @@ pub struct DatasetEntry {
     pub tags: Vec<String>,
     /// Its rows.
     pub n_rows: u64,
-    /// Its columns in order.
+    /// Its columns, arrays or image fields, in order.
     pub columns: Vec<String>,
+    /// The shapes of those whose rows are no single numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shapes: BTreeMap<String, Vec<u64>>,
+}
+
+impl DatasetEntry {
+    /// Values of a row in these columns; at most 2^64 - 1, whatever was sent.
+    pub fn n_values(&self, columns: &[String]) -> u64 {
+        let width = |column: &String| match self.shapes.get(column) {
+            Some(shape) => shape.iter().fold(1u64, |product, n| product.saturating_mul(*n)),
+            None => 1,
+        };
+        columns.iter().fold(0, |sum, column| sum.saturating_add(width(column)))
+    }
 }
 
 /// What a round does.

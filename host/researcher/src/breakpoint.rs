@@ -62,6 +62,9 @@ struct Main {
     experiment_id: ExperimentId,
     researcher_id: ResearcherId,
     inputs: Vec<String>,
+    /// Values of a row in the inputs, if not one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n_inputs: Option<usize>,
     nodes: BTreeMap<NodeId, Member>,
     node_states: NodeStates,
     arguments: BTreeMap<String, Value>,
@@ -102,7 +105,7 @@ impl Breakpoint {
             inner.write(name, &bytes)?;
             files.insert(name.to_owned(), Digest::of(&bytes));
         }
-        let JobState { experiment_id, researcher_id, inputs, nodes, node_states, .. } =
+        let JobState { experiment_id, researcher_id, inputs, n_inputs, nodes, node_states, .. } =
             self.job.clone();
         let main = Main {
             format: FORMAT,
@@ -112,6 +115,7 @@ impl Breakpoint {
             plan_sha256: self.plan_sha256,
             experiment_id,
             researcher_id,
+            n_inputs: (n_inputs != inputs.len()).then_some(n_inputs),
             inputs,
             nodes,
             node_states,
@@ -213,6 +217,7 @@ impl Breakpoint {
             job: JobState {
                 experiment_id: main.experiment_id,
                 researcher_id: main.researcher_id,
+                n_inputs: main.n_inputs.unwrap_or(main.inputs.len()),
                 inputs: main.inputs,
                 nodes: main.nodes,
                 saved: vec![main.node_states.clone()],
@@ -278,6 +283,7 @@ mod tests {
                 experiment_id: "e".parse().unwrap(),
                 researcher_id: "r".parse().unwrap(),
                 inputs: vec!["x".into()],
+                n_inputs: 1,
                 nodes: [(node, Member { dataset_id: "d".parse().unwrap(), n_rows: 3 })].into(),
                 saved: vec![node_states.clone()],
                 node_states,

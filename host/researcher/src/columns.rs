@@ -18,11 +18,16 @@ pub struct Member {
     pub n_rows: u64,
 }
 
+/// Input columns, and the values of a row in them.
+type Inputs = (Vec<String>, usize);
+
 /// What a search comes to.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Chosen {
     /// The input columns that all members have.
     pub(crate) inputs: Vec<String>,
+    /// Values of a row in them.
+    pub(crate) n_inputs: usize,
     pub(crate) members: BTreeMap<NodeId, Member>,
     pub(crate) refused: Vec<(NodeId, Reason, String)>,
 }
@@ -39,14 +44,14 @@ pub(crate) fn choose(
     mut n_inputs: impl FnMut(usize) -> Result<u64, String>,
 ) -> Chosen {
     let mut refused = Vec::new();
-    let mut candidates: BTreeMap<NodeId, (DatasetEntry, Vec<String>)> = BTreeMap::new();
+    let mut candidates: BTreeMap<NodeId, (DatasetEntry, Inputs)> = BTreeMap::new();
     for (node, datasets) in found {
         match candidate(datasets, data, &mut n_inputs) {
             Ok(candidate) => drop(candidates.insert(node, candidate)),
             Err(reason) => refused.push((node, Reason::Dataset, reason)),
         }
     }
-    let mut votes: Vec<(&Vec<String>, usize)> = Vec::new();
+    let mut votes: Vec<(&Inputs, usize)> = Vec::new();
     for (_, inputs) in candidates.values() {
         match votes.iter_mut().find(|(known, _)| *known == inputs) {
             Some((_, n)) => *n += 1,
@@ -56,17 +61,17 @@ pub(crate) fn choose(
     // Of equals, the first: max_by_key would return the last.
     let inputs = votes.iter().rev().max_by_key(|(_, n)| *n);
     let inputs = inputs.map(|(inputs, _)| (*inputs).clone()).unwrap_or_default();
+    let (inputs, n_inputs) = inputs;
     let mut members = BTreeMap::new();
-    for (node, (dataset, own)) in candidates {
-        if own != inputs {
+    for (node, (dataset, (own, n_own))) in candidates {
+        if own != inputs || n_own != n_inputs {
             let name = &dataset.dataset_id;
             let reason = match own.iter().zip(&inputs).find(|(own, other)| own != other) {
                 Some((own, other)) => {
                     format!("dataset {name} has the column `{own}` where others have `{other}`")
                 }
                 None => {
-                    let (own, other) = (own.len(), inputs.len());
-                    format!("dataset {name} has {own} input columns where others have {other}")
+                    format!("dataset {name} has {n_own} input columns where others have {n_inputs}")
                 }
             };
             refused.push((node, Reason::Dataset, reason));
@@ -75,14 +80,14 @@ pub(crate) fn choose(
         members.insert(node, Member { dataset_id: dataset.dataset_id, n_rows: dataset.n_rows });
     }
     refused.sort_by(|a, b| a.0.cmp(&b.0));
-    Chosen { inputs, members, refused }
+    Chosen { inputs, n_inputs, members, refused }
 }
 
 fn candidate(
     datasets: Vec<DatasetEntry>,
     data: &DataArgs,
     n_inputs: &mut impl FnMut(usize) -> Result<u64, String>,
-) -> Result<(DatasetEntry, Vec<String>), String> {
+) -> Result<(DatasetEntry, Inputs), String> {
     let tags = data.tags.join(", ");
     let names: Vec<&str> = datasets.iter().map(|dataset| dataset.dataset_id.as_str()).collect();
     let names = names.join(", ");
@@ -98,22 +103,24 @@ fn candidate(
         return Err(format!("dataset {names} has {} rows, no dataset has", dataset.n_rows));
     }
     let name = &dataset.dataset_id;
-    let wanted = data.inputs.iter().flatten().chain([&data.target]);
-    if let Some(column) = wanted.into_iter().find(|column| !dataset.columns.contains(column)) {
+    if let Some(column) = data.names().into_iter().find(|column| !dataset.columns.contains(column))
+    {
         let columns: Vec<&str> = dataset.columns.iter().map(String::as_str).collect();
         let hint = suggestion(&columns, column);
         let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
         return Err(format!("dataset {name} has no column `{column}`{hint}"));
     }
-    let inputs = data.inputs.clone().unwrap_or_else(|| {
-        dataset.columns.iter().filter(|column| **column != data.target).cloned().collect()
-    });
-    let expected = n_inputs(inputs.len())?;
-    if expected != inputs.len() as u64 {
-        let got = inputs.len();
+    let targets = data.target.names();
+    let inputs: Vec<String> = match &data.inputs {
+        Some(inputs) => inputs.names().into_iter().cloned().collect(),
+        None => dataset.columns.iter().filter(|name| !targets.contains(name)).cloned().collect(),
+    };
+    let got = usize::try_from(dataset.n_values(&inputs)).unwrap_or(usize::MAX);
+    let expected = n_inputs(got)?;
+    if expected != got as u64 {
         return Err(format!("dataset {name} has {got} input columns, the plan takes {expected}"));
     }
-    Ok((dataset, inputs))
+    Ok((dataset, (inputs, got)))
 }
 
 #[cfg(test)]
@@ -126,23 +133,19 @@ mod tests {
             tags: vec!["t".into()],
             n_rows: 5,
             columns: columns.split(' ').map(str::to_owned).collect(),
+            shapes: BTreeMap::new(),
         }]
     }
 
     fn chosen(found: &[(&str, Vec<DatasetEntry>)]) -> Chosen {
         let found = found.iter().map(|(id, found)| (id.parse().unwrap(), found.clone())).collect();
-        let data = DataArgs {
-            tags: vec!["t".into()],
-            target: "y".into(),
-            inputs: None,
-            standardize: true,
-        };
+        let data = DataArgs { tags: vec!["t".into()], ..DataArgs::of("y") };
         choose(found, &data, |_| Ok(2))
     }
 
     #[test]
     fn nodes_with_other_columns_are_refused_by_name_and_reason() {
-        let Chosen { inputs, members, refused } = chosen(&[
+        let Chosen { inputs, members, refused, .. } = chosen(&[
             ("n1", dataset("a c y")),
             ("n2", dataset("a b y")),
             ("n3", dataset("a b y")),

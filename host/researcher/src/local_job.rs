@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::CsvFile;
+use fedwasm_dataset::{Dataset, Format};
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
@@ -27,8 +27,10 @@ pub struct LocalOptions {
     pub sandbox: Sandbox,
     /// Limits instead of the standard ones; of time, a day a call.
     pub limits: LimitArgs,
-    /// The data file.
+    /// The data file or folder.
     pub path: PathBuf,
+    /// Its format; found by its content if none.
+    pub format: Option<Format>,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How to train; `random_seed` is given.
@@ -95,6 +97,7 @@ pub struct LocalResult {
 ///     sandbox: Sandbox::new(WorkerOptions::of_user())?,
 ///     limits: file.limits,
 ///     path: "breast_cancer.csv".into(),
+///     format: None,
 ///     data: file.data.expect("the file says which columns"),
 ///     training: standard_training()?,
 ///     model: file.model,
@@ -130,7 +133,7 @@ impl LocalJob {
             return Err(Error::DpArgs);
         }
         let lock = options.out.as_deref().map(output::prepare).transpose()?;
-        let file = CsvFile::open(&options.path)?;
+        let file = Dataset::open(&options.path, options.format)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
         let limits = limits.with(&options.limits);

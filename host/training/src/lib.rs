@@ -3,12 +3,15 @@
 //! code that runs a plan on data: nodes, the local job and `evaluate` all call
 //! it, so they cannot differ.
 
+mod blocks;
 mod error;
 mod examples;
+mod layout;
 mod loader;
 mod metrics;
 mod preprocessing;
 mod round;
+mod rows;
 mod shuffle;
 
 pub use error::Error;

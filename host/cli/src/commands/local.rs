@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fedwasm_dataset::Format;
 use fedwasm_protocol::DataArgs;
 use fedwasm_researcher::{
     LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, load_params, load_plan,
@@ -22,9 +23,13 @@ pub(crate) struct Args {
     /// The component.
     #[arg(long)]
     plan: PathBuf,
-    /// The data: a CSV file with a header.
+    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images.
     #[arg(long)]
     data: PathBuf,
+    /// The format of the data: csv, parquet, idx, npy, npz or images; found by
+    /// its content if none.
+    #[arg(long = "type")]
+    format: Option<Format>,
     /// The column to predict; the one in --args if none.
     #[arg(long)]
     target: Option<String>,
@@ -83,7 +88,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
     let target = target(&file, args.target.as_deref())?;
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
-        None => DataArgs { tags: Vec::new(), target, inputs: None, standardize: true },
+        None => DataArgs::of(target),
     };
     let mut training = match file.training {
         Some(training) => training,
@@ -112,6 +117,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         sandbox: sandbox(args.strict || file.strict, printer)?,
         limits: file.limits,
         path: args.data.clone(),
+        format: args.format,
         data,
         training,
         model: file.model,

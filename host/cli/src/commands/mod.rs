@@ -14,6 +14,7 @@ mod plan;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use fedwasm_protocol::Selection;
 use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
 
 use crate::command_error::{CommandError, FAILED, USAGE};
@@ -107,7 +108,7 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
 fn target(
     file: &fedwasm_researcher::LocalFile,
     flag: Option<&str>,
-) -> Result<String, CommandError> {
+) -> Result<Selection, CommandError> {
     file.target(flag).ok_or_else(|| {
         CommandError::new(USAGE, "no target; name the column to predict with --target")
     })

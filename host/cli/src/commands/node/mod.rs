@@ -6,6 +6,7 @@ mod plan;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use fedwasm_dataset::Format;
 use fedwasm_node::{Database, Dataset, Datasets, NodeConfig, Policy, serve};
 use fedwasm_protocol::{DatasetId, Digest, NodeId};
 use fedwasm_transport::{RepositoryUrl, Security, join};
@@ -104,22 +105,23 @@ impl From<ApproveArg> for Policy {
 /// Register data sets for researchers to train on.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
-    /// Register a file. It stays where it is.
+    /// Register a file or folder. It stays where it is.
     Add {
         /// The node's directory.
         dir: PathBuf,
         /// The name by which researchers know it.
         #[arg(long)]
         name: DatasetId,
-        /// The file.
+        /// The file or folder.
         #[arg(long)]
         path: PathBuf,
         /// What researchers search for, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         tags: Vec<String>,
-        /// The kind of file.
-        #[arg(long = "type", value_enum)]
-        kind: Kind,
+        /// Its format: csv, parquet, idx, npy, npz or images; found by its
+        /// content if none.
+        #[arg(long = "type")]
+        format: Option<Format>,
     },
     /// List what is registered.
     List {
@@ -134,13 +136,6 @@ pub(crate) enum DatasetCommand {
         #[arg(long)]
         name: DatasetId,
     },
-}
-
-/// The kind of a data file.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Kind {
-    /// Comma-separated values with a header.
-    Csv,
 }
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
@@ -230,10 +225,10 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 
 fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        DatasetCommand::Add { dir, name, path, tags, kind: Kind::Csv } => {
+        DatasetCommand::Add { dir, name, path, tags, format } => {
             let (_, folder) = NodeConfig::open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
-            let dataset = datasets.add(&folder, name, &path, tags)?;
+            let dataset = datasets.add(&folder, name, (&path, format), tags)?;
             printer.line(row(dataset));
             printer.event("result", &fields(dataset));
         }
@@ -255,7 +250,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
 }
 
 fn row(dataset: &Dataset) -> String {
-    let Dataset { name, path, tags, n_rows, columns } = dataset;
+    let Dataset { name, path, tags, n_rows, columns, .. } = dataset;
     let (tags, n_columns) = (tags.join(","), columns.len());
     format!("{name}  [{tags}]  {n_rows} rows, {n_columns} columns  {}", path.display())
 }
@@ -267,5 +262,6 @@ fn fields(dataset: &Dataset) -> Value {
         "tags": dataset.tags,
         "rows": dataset.n_rows,
         "columns": dataset.columns,
+        "type": dataset.format,
     })
 }

@@ -1,0 +1,225 @@
+//! A dataset, whatever its format.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::array::Array;
+use crate::bounds::{COLUMNS_MAX, ROW_VALUES_MAX, block_rows};
+use crate::csv_file::CsvFile;
+use crate::images::ImageFolder;
+use crate::parquet_file::ParquetFile;
+use crate::{Block, Element, Error, Field, Format, cut, idx, npy, npz};
+
+/// Rows with the same fields each, in blocks. Cheap to clone; nothing is kept
+/// of what was read.
+#[derive(Clone, Debug)]
+pub struct Dataset(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    format: Format,
+    source: Source,
+    fields: Vec<Field>,
+    n_rows: u64,
+    /// The first row of each block.
+    starts: Vec<u64>,
+    /// Length and time of each file when it was opened.
+    stamps: Vec<(PathBuf, Stamp)>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Csv(CsvFile),
+    Parquet(ParquetFile),
+    Arrays(Vec<Array>),
+    Images(ImageFolder),
+}
+
+type Stamp = Option<(u64, SystemTime)>;
+
+impl Dataset {
+    /// Opens a file or folder; the format is found by its content if none is
+    /// given. Headers are checked, and the rows of a text are counted.
+    ///
+    /// # Errors
+    /// Any [`Error`] but those about single values.
+    pub fn open(path: &Path, format: Option<Format>) -> Result<Self, Error> {
+        let format = match format {
+            Some(format) => format,
+            None => Format::detect(path)?,
+        };
+        let (source, fields, n_rows) = match format {
+            Format::Csv => {
+                let file = CsvFile::open(path)?;
+                let field = |name: &String| Field {
+                    name: name.clone(),
+                    element: Element::Float64,
+                    shape: vec![],
+                };
+                let (fields, n_rows) = (file.columns().iter().map(field).collect(), file.n_rows());
+                (Source::Csv(file), fields, n_rows)
+            }
+            Format::Parquet => {
+                let file = ParquetFile::open(path)?;
+                let (fields, n_rows) = (file.fields(), file.n_rows());
+                (Source::Parquet(file), fields, n_rows)
+            }
+            Format::Idx => arrays(path, idx::open(path)?)?,
+            Format::Npy => arrays(path, vec![npy::open(path)?])?,
+            Format::Npz => arrays(path, npz::open(path)?)?,
+            Format::Images => {
+                let folder = ImageFolder::open(path)?;
+                let (fields, n_rows) = (folder.fields(), folder.n_rows());
+                (Source::Images(folder), fields, n_rows)
+            }
+        };
+        check_names(path, &fields)?;
+        let starts = starts(&source, &fields, n_rows);
+        let files = match format {
+            // Each is decoded and checked by itself.
+            Format::Images => vec![],
+            format => format.files(path)?,
+        };
+        let stamps = files.into_iter().map(|path| (path.clone(), stamp(&path))).collect();
+        let path = path.to_owned();
+        Ok(Self(Arc::new(Inner { path, format, source, fields, n_rows, starts, stamps })))
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Its format.
+    pub fn format(&self) -> Format {
+        self.0.format
+    }
+
+    /// Its fields in order, with names that differ.
+    pub fn fields(&self) -> &[Field] {
+        &self.0.fields
+    }
+
+    /// Rows, at least 1.
+    pub fn n_rows(&self) -> u64 {
+        self.0.n_rows
+    }
+
+    /// Blocks, at least 1. They follow from the file alone.
+    pub fn n_blocks(&self) -> usize {
+        self.0.starts.len()
+    }
+
+    /// The rows of a block; none beyond the last one.
+    pub fn rows(&self, block: usize) -> Range<u64> {
+        let start = |block: usize| self.0.starts.get(block).copied().unwrap_or(self.0.n_rows);
+        start(block)..start(block.saturating_add(1))
+    }
+
+    /// Returns the place of a field.
+    ///
+    /// # Errors
+    /// [`Error::MissingColumn`].
+    pub fn position(&self, name: &str) -> Result<usize, Error> {
+        let position = self.0.fields.iter().position(|field| field.name == name);
+        position.ok_or_else(|| Error::MissingColumn {
+            path: self.0.path.clone(),
+            column: cut(name),
+            hint: self.hint(name),
+        })
+    }
+
+    /// Reads some fields of a block.
+    ///
+    /// # Errors
+    /// Any [`Error`]; [`Error::Changed`] if the file is not what it was.
+    pub fn read(&self, block: usize, fields: &[usize]) -> Result<Block, Error> {
+        let Inner { source, stamps, .. } = &*self.0;
+        if let Some((path, _)) = stamps.iter().find(|(path, known)| stamp(path) != *known) {
+            return Err(Error::Changed { path: path.clone() });
+        }
+        let rows = self.rows(block);
+        match source {
+            Source::Csv(file) => file.read(block, rows, fields),
+            Source::Parquet(file) => file.read(block, rows.start, fields),
+            Source::Images(folder) => folder.read(rows, fields),
+            Source::Arrays(arrays) => {
+                let n_rows = (rows.end - rows.start) as usize;
+                let column = |field: &usize| arrays[*field].read(rows.clone());
+                let columns = fields.iter().map(column).collect::<Result<_, _>>()?;
+                Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
+            }
+        }
+    }
+
+    /// The nearest field if it is near, otherwise the first ones.
+    fn hint(&self, name: &str) -> String {
+        let fields = &self.0.fields;
+        let distance = |field: &&Field| strsim::damerau_levenshtein(&field.name, name);
+        let nearest = fields.iter().min_by_key(distance);
+        if let Some(field) = nearest.filter(|field| distance(field) <= 2 && name.len() > 3) {
+            return format!("did you mean `{}`?", field.name);
+        }
+        let known: Vec<&str> = fields.iter().take(20).map(|field| field.name.as_str()).collect();
+        let more = if fields.len() > known.len() { ", ..." } else { "" };
+        format!("the columns are {}{more}", known.join(", "))
+    }
+}
+
+fn arrays(path: &Path, arrays: Vec<Array>) -> Result<(Source, Vec<Field>, u64), Error> {
+    let Some(first) = arrays.first() else {
+        return Err(Error::NoRows { path: path.to_owned() });
+    };
+    if let Some(other) = arrays.iter().find(|array| array.n_rows != first.n_rows) {
+        return Err(Error::RowsDiffer {
+            path: other.path.clone(),
+            name: other.field.name.clone(),
+            got: other.n_rows,
+            other: first.field.name.clone(),
+            expected: first.n_rows,
+        });
+    }
+    let fields: Vec<Field> = arrays.iter().map(|array| array.field.clone()).collect();
+    let n_rows = first.n_rows;
+    Ok((Source::Arrays(arrays), fields, n_rows))
+}
+
+fn check_names(path: &Path, fields: &[Field]) -> Result<(), Error> {
+    if fields.len() > COLUMNS_MAX {
+        let (path, got) = (path.to_owned(), fields.len());
+        return Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX });
+    }
+    let mut seen = BTreeSet::new();
+    for (index, field) in fields.iter().enumerate() {
+        if field.name.is_empty() || !seen.insert(&field.name) {
+            let (path, name) = (path.to_owned(), cut(&field.name));
+            return Err(Error::BadName { path, number: index + 1, name });
+        }
+    }
+    let width = fields.iter().fold(0u64, |sum, field| sum.saturating_add(field.width() as u64));
+    match width > ROW_VALUES_MAX {
+        true => {
+            let (path, what) = (path.to_owned(), "values of a row".to_owned());
+            Err(Error::TooLarge { path, what, got: width, max: ROW_VALUES_MAX })
+        }
+        false => Ok(()),
+    }
+}
+
+fn starts(source: &Source, fields: &[Field], n_rows: u64) -> Vec<u64> {
+    if let Source::Parquet(file) = source {
+        let next = |end: &mut u64, len: u64| Some(std::mem::replace(end, *end + len));
+        return file.block_lens().scan(0, next).collect();
+    }
+    let row_bytes = fields.iter().map(|field| field.width() as u64 * field.element.size()).sum();
+    (0..n_rows).step_by(block_rows(row_bytes) as usize).collect()
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
+}

@@ -1,0 +1,126 @@
+//! NPY files: one array of NumPy (NumPy Enhancement Proposal 1, versions 1.0,
+//! 2.0 and 3.0). Arrays of objects are pickles, programs in disguise, and are
+//! refused.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::array::{Array, Elements, Header, Order, Stored};
+use crate::{Error, cut};
+
+/// What NPY files begin with.
+pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
+/// The longest header, in bytes. Those of plain arrays have 118.
+const HEADER_BYTES_MAX: u64 = 64 << 10;
+
+/// Opens a file as one array called `values`.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Malformed`], [`Error::WrongLength`],
+/// [`Error::TooLarge`], [`Error::Unsupported`].
+pub(crate) fn open(path: &Path) -> Result<Array, Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(read)?;
+    let n_bytes = file.metadata().map_err(read)?.len();
+    let (header, offset) = header(path, &mut file)?;
+    let (expected, got) = (header.n_bytes(path)?, n_bytes.saturating_sub(offset));
+    if expected != got {
+        let (path, what) = (path.to_owned(), "the NPY header".to_owned());
+        return Err(Error::WrongLength { path, what, expected, got });
+    }
+    Ok(Array::new(path, "values", header, Elements::File(offset)))
+}
+
+/// Reads a header, and says how long it is.
+///
+/// # Errors
+/// [`Error::Malformed`], [`Error::TooLarge`], [`Error::Unsupported`].
+pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
+    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let truncated = |error: std::io::Error| malformed(format!("the NPY header: {error}"));
+    let mut start = [0; 8];
+    from.read_exact(&mut start).map_err(truncated)?;
+    if !start.starts_with(MAGIC) {
+        return Err(malformed("it does not begin as NPY files do".into()));
+    }
+    let (len, before) = match start[6] {
+        1 => {
+            let mut len = [0; 2];
+            from.read_exact(&mut len).map_err(truncated)?;
+            (u64::from(u16::from_le_bytes(len)), 10)
+        }
+        2 | 3 => {
+            let mut len = [0; 4];
+            from.read_exact(&mut len).map_err(truncated)?;
+            (u64::from(u32::from_le_bytes(len)), 12)
+        }
+        version => return Err(malformed(format!("version {version} of NPY is unknown"))),
+    };
+    if len > HEADER_BYTES_MAX {
+        let (path, what) = (path.to_owned(), "bytes of the NPY header".to_owned());
+        return Err(Error::TooLarge { path, what, got: len, max: HEADER_BYTES_MAX });
+    }
+    let mut text = vec![0; len as usize];
+    from.read_exact(&mut text).map_err(truncated)?;
+    let text = String::from_utf8_lossy(&text);
+    let unsupported = |what: String| Error::Unsupported { path: path.to_owned(), what };
+    match text.split_once("'fortran_order':").map(|(_, rest)| rest.trim_start()) {
+        Some(rest) if rest.starts_with("False") => {}
+        Some(_) => {
+            let what = "a column-major array; save `numpy.ascontiguousarray` of it";
+            return Err(unsupported(what.into()));
+        }
+        None => return Err(malformed("the NPY header does not name `fortran_order`".into())),
+    }
+    let descr = text.split_once("'descr':").map(|(_, rest)| rest.trim_start());
+    let descr = descr.and_then(|rest| rest.strip_prefix('\''));
+    let descr = descr.and_then(|rest| Some(rest.split_once('\'')?.0));
+    let Some(descr) = descr else {
+        return Err(unsupported("an array of records; save one array a field".into()));
+    };
+    let (order, stored) = element(descr).ok_or_else(|| {
+        unsupported(match descr.contains('O') {
+            true => "an array of objects (a pickle), which could run code; save numbers".into(),
+            false => format!("elements of type `{}`; save numbers of 8 to 64 bits", cut(descr)),
+        })
+    })?;
+    let shape = shape(&text).ok_or_else(|| malformed("the NPY header names no shape".into()))?;
+    Ok((Header { stored, order, shape }, before + len))
+}
+
+/// NumPy's name of an element type, such as `<f4`.
+fn element(descr: &str) -> Option<(Order, Stored)> {
+    let order = match descr.get(..1)? {
+        ">" => Order::Big,
+        // A single byte has no order.
+        "<" | "|" => Order::Little,
+        _ => return None,
+    };
+    let stored = match descr.get(1..)? {
+        "b1" => Stored::Bool,
+        "u1" => Stored::UInt8,
+        "i1" => Stored::Int8,
+        "u2" => Stored::UInt16,
+        "i2" => Stored::Int16,
+        "u4" => Stored::UInt32,
+        "i4" => Stored::Int32,
+        "u8" => Stored::UInt64,
+        "i8" => Stored::Int64,
+        "f4" => Stored::Float32,
+        "f8" => Stored::Float64,
+        _ => return None,
+    };
+    Some((order, stored))
+}
+
+/// The numbers of `'shape': (3, 4)`.
+fn shape(header: &str) -> Option<Vec<u64>> {
+    let (_, rest) = header.split_once("'shape':")?;
+    let (numbers, _) = rest.trim_start().strip_prefix('(')?.split_once(')')?;
+    let numbers = numbers.trim().trim_end_matches(',');
+    if numbers.is_empty() {
+        return Some(Vec::new());
+    }
+    numbers.split(',').map(|number| number.trim().parse().ok()).collect()
+}

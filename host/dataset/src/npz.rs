@@ -1,0 +1,91 @@
+//! NPZ archives: arrays of NumPy in a ZIP file, one NPY file each
+//! (`numpy.savez`, `numpy.savez_compressed`).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use zip::{CompressionMethod, ZipArchive};
+
+use crate::array::{Array, Elements, decompress};
+use crate::bounds::DECOMPRESSED_BYTES_MAX;
+use crate::{Error, cut, npy};
+
+/// What ZIP files begin with.
+pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
+/// The most arrays.
+const ARRAYS_MAX: usize = 1_024;
+
+/// Opens all arrays of an archive, in its order.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Malformed`], [`Error::WrongLength`],
+/// [`Error::TooLarge`], [`Error::Unsupported`].
+pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    let n_bytes = file.metadata().map_err(read)?.len();
+    let malformed = |error: zip::result::ZipError| Error::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut archive = ZipArchive::new(file).map_err(malformed)?;
+    if archive.len() > ARRAYS_MAX {
+        let (path, what) = (path.to_owned(), "arrays".to_owned());
+        let (got, max) = (archive.len() as u64, ARRAYS_MAX as u64);
+        return Err(Error::TooLarge { path, what, got, max });
+    }
+    // What is decompressed is bounded for all arrays together.
+    let mut left = DECOMPRESSED_BYTES_MAX;
+    let mut arrays = Vec::with_capacity(archive.len());
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(malformed)?;
+        let full = entry.name().map_err(malformed)?.into_owned();
+        let name = cut(full.trim_end_matches(".npy"));
+        let wrong = |what: &str| Error::Malformed {
+            path: path.to_owned(),
+            reason: format!("array `{name}`: {what}"),
+        };
+        if !full.ends_with(".npy") {
+            return Err(wrong("its name does not end in .npy"));
+        }
+        let start = entry.data_start().ok_or_else(|| wrong("its data are nowhere"))?;
+        let (method, says) = (entry.compression(), entry.size());
+        let (header, offset) = npy::header(path, &mut entry)?;
+        let expected = header.n_bytes(path)?;
+        let what = format!("the header of array `{name}`");
+        if says.saturating_sub(offset) != expected {
+            let (path, got) = (path.to_owned(), says.saturating_sub(offset));
+            return Err(Error::WrongLength { path, what, expected, got });
+        }
+        let elements = match method {
+            CompressionMethod::Stored => {
+                let end = start.saturating_add(says);
+                if end > n_bytes {
+                    let (path, got) = (path.to_owned(), n_bytes.saturating_sub(start));
+                    return Err(Error::WrongLength { path, what, expected: says, got });
+                }
+                Elements::File(start + offset)
+            }
+            CompressionMethod::Deflated => {
+                let Some(rest) = left.checked_sub(expected) else {
+                    let what = "bytes of its arrays, decompressed (use `numpy.savez`)".into();
+                    let got = (DECOMPRESSED_BYTES_MAX - left).saturating_add(expected);
+                    let (path, max) = (path.to_owned(), DECOMPRESSED_BYTES_MAX);
+                    return Err(Error::TooLarge { path, what, got, max });
+                };
+                left = rest;
+                Elements::Memory(decompress(path, &what, entry.by_ref(), expected)?)
+            }
+            _ => return Err(wrong("its compression is neither none nor deflate")),
+        };
+        arrays.push(Array::new(path, &name, header, elements));
+    }
+    match arrays.is_empty() {
+        true => {
+            let what = "an archive without arrays".to_owned();
+            Err(Error::Unsupported { path: path.to_owned(), what })
+        }
+        false => Ok(arrays),
+    }
+}

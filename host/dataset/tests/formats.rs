@@ -1,0 +1,164 @@
+//! Files that NumPy, pyarrow and Pillow wrote (tests/oracles/datasets.py) give
+//! the numbers that they hold there.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fedwasm_dataset::{Dataset, Element, Format};
+
+#[derive(serde::Deserialize)]
+struct Rows {
+    pixels: Vec<f64>,
+    label: Vec<f64>,
+    columns: BTreeMap<String, Vec<f64>>,
+    jpeg: BTreeMap<String, Jpeg>,
+}
+
+#[derive(serde::Deserialize)]
+struct Jpeg {
+    shape: Vec<u64>,
+    pixels: Vec<f64>,
+}
+
+fn dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/datasets")
+}
+
+fn rows() -> Rows {
+    serde_json::from_slice(&std::fs::read(dir().join("rows.json")).unwrap()).unwrap()
+}
+
+/// All values of a field.
+fn field(dataset: &Dataset, name: &str) -> Vec<f64> {
+    let at = dataset.position(name).unwrap();
+    let mut all = Vec::new();
+    for block in 0..dataset.n_blocks() {
+        let block = dataset.read(block, &[at]).unwrap();
+        block.columns[0].each(0..block.columns[0].len(), |value| all.push(value));
+    }
+    all
+}
+
+fn open(name: &str, format: Format) -> Dataset {
+    let path = dir().join(name);
+    let dataset = Dataset::open(&path, None).unwrap();
+    assert_eq!(dataset.format(), format, "{name}");
+    dataset
+}
+
+#[test]
+fn idx_files_plain_and_packed() {
+    let expected = rows();
+    for name in ["train-images-idx3-ubyte", "packed-images-idx3-ubyte.gz"] {
+        let dataset = open(name, Format::Idx);
+        let shapes: Vec<_> = dataset.fields().iter().map(|field| &field.shape[..]).collect();
+        assert_eq!(shapes, [&[3, 4][..], &[]]);
+        assert_eq!(field(&dataset, "image"), expected.pixels);
+        assert_eq!(field(&dataset, "label"), expected.label);
+        assert_eq!(Format::Idx.files(dataset.path()).unwrap().len(), 2);
+    }
+    let reals = field(&open("reals-idx2", Format::Idx), "values");
+    let columns = [&expected.columns["f64"], &expected.columns["i16"]];
+    let both: Vec<f64> = (0..8).flat_map(|row| columns.map(|column| column[row])).collect();
+    assert_eq!(reals, both);
+    // Two pairs in one folder: which one is meant?
+    let error = Dataset::open(&dir(), Some(Format::Idx)).unwrap_err().to_string();
+    let names = "packed-images-idx3-ubyte.gz, train-images-idx3-ubyte; name one of them";
+    assert!(error.ends_with(names), "{error}");
+}
+
+#[test]
+fn arrays_of_numpy() {
+    let expected = rows();
+    let little = open("little.npy", Format::Npy);
+    assert_eq!(little.fields()[0].element, Element::Float32);
+    let f32s = &expected.columns["f32"];
+    let twice: Vec<f64> = f32s.iter().flat_map(|value| [*value, 2.0 * value]).collect();
+    assert_eq!(field(&little, "values"), twice);
+    assert_eq!(field(&open("big.npy", Format::Npy), "values"), expected.columns["i32"]);
+    for name in ["stored.npz", "deflated.npz"] {
+        let dataset = open(name, Format::Npz);
+        assert_eq!(field(&dataset, "image"), expected.pixels);
+        for (column, values) in &expected.columns {
+            assert_eq!(&field(&dataset, column), values, "{name} {column}");
+        }
+    }
+    for (name, words) in [
+        ("fortran.npy", "a column-major array; save `numpy.ascontiguousarray` of it"),
+        ("objects.npy", "an array of objects (a pickle), which could run code; save numbers"),
+        ("records.npy", "an array of records; save one array a field"),
+        ("halves.npy", "elements of type `<f2`; save numbers of 8 to 64 bits"),
+    ] {
+        let error = Dataset::open(&dir().join(name), None).unwrap_err().to_string();
+        assert!(error.ends_with(words), "{error}");
+    }
+}
+
+#[test]
+fn parquet_files_of_pyarrow() {
+    let expected = rows();
+    for (name, n_blocks) in [("none", 3), ("snappy", 3), ("gzip", 3), ("pages_v2", 1)] {
+        let dataset = open(&format!("{name}.parquet"), Format::Parquet);
+        assert_eq!((dataset.n_rows(), dataset.n_blocks()), (8, n_blocks), "{name}");
+        for (column, values) in &expected.columns {
+            assert_eq!(&field(&dataset, column), values, "{name} {column}");
+        }
+        assert_eq!(field(&dataset, "label"), expected.label);
+    }
+    let nulls = open("nulls.parquet", Format::Parquet);
+    let error = nulls.read(0, &[0]).unwrap_err().to_string();
+    assert!(error.ends_with("row 1, column `a`: the cell is empty"), "{error}");
+    let error = nulls.read(0, &[1]).unwrap_err().to_string();
+    assert!(error.contains("column `b`: dates, decimals and texts are not read"), "{error}");
+    let zstd = open("zstd.parquet", Format::Parquet).read(0, &[0]).unwrap_err().to_string();
+    assert!(zstd.contains("zstd"), "{zstd}");
+}
+
+#[test]
+fn folders_of_images() {
+    let expected = rows();
+    let dataset = open("images", Format::Images);
+    assert_eq!(dataset.fields()[0].shape, [1, 3, 4]);
+    // Class by class: rows 0, 3, 6; 1, 4, 7; 2, 5.
+    let order = [0, 3, 6, 1, 4, 7, 2, 5];
+    let pixels: Vec<f64> =
+        order.iter().flat_map(|row| expected.pixels[row * 12..(row + 1) * 12].to_vec()).collect();
+    assert_eq!(field(&dataset, "image"), pixels);
+    assert_eq!(field(&dataset, "label"), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
+    for (name, jpeg) in &expected.jpeg {
+        let dataset = open(&format!("jpeg_{name}"), Format::Images);
+        assert_eq!(dataset.fields()[0].shape, jpeg.shape);
+        // Decoders may round differently (ITU-T T.83 allows it): by a step or two.
+        let got = field(&dataset, "image");
+        assert_eq!(got.len(), jpeg.pixels.len());
+        let far = got.iter().zip(&jpeg.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(far <= 2.0, "{name}: {far}");
+    }
+}
+
+#[test]
+fn images_that_are_not_alike_or_not_offered_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let class = root.path().join("a");
+    std::fs::create_dir(&class).unwrap();
+    for (name, words) in [
+        ("alpha.png", "an image with an alpha channel"),
+        ("deep.png", "an image with 16 bits a channel"),
+    ] {
+        std::fs::copy(dir().join("odd").join(name), class.join("0.png")).unwrap();
+        let error = Dataset::open(root.path(), None).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("0.png"), "{error}");
+    }
+    std::fs::copy(dir().join("images/a/0.png"), class.join("0.png")).unwrap();
+    for (name, words) in [
+        ("small.png", "shape [1, 2, 4], the first one has [1, 3, 4]"),
+        ("palette.png", "shape [3, 3, 4], the first one has [1, 3, 4]"),
+    ] {
+        std::fs::copy(dir().join("odd").join(name), class.join("1.png")).unwrap();
+        let dataset = Dataset::open(root.path(), None).unwrap();
+        let error = dataset.read(0, &[0]).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("1.png"), "{error}");
+    }
+}

@@ -1,0 +1,167 @@
+//! Datasets that are larger than memory: which rows are held out, and in which
+//! order blocks and rows come. docs/data.md has the rule for people;
+//! tests/oracles/seeds_and_shuffle.py is an independent implementation.
+//!
+//! Held out: of a block with the rows `start..end`, `floor(end * test_ratio) -
+//! floor(start * test_ratio)` rows, the first of a permutation of the block's
+//! rows. Its generator is that of the split with the block's number as nonce.
+//! So every block is split by itself, and all of them together as the whole.
+//!
+//! Order: an epoch permutes the blocks and takes [`GROUP_BLOCKS`] of them at a
+//! time. The training rows of such a group, block after block and ascending in
+//! each, are permuted with the same generator.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::Error;
+use crate::rows::{Converter, Rows};
+use crate::shuffle::permute;
+
+/// Blocks that are shuffled together: 64 MiB as they are read.
+pub(crate) const GROUP_BLOCKS: usize = 16;
+
+/// Which rows of each block belong to a part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Which {
+    /// Those to train on.
+    Train,
+    /// Those held out.
+    Test,
+}
+
+/// How blocks are split.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BlockSplit {
+    pub(crate) seed: [u8; 32],
+    /// From 0 to 1; 1 holds all rows out.
+    pub(crate) test_ratio: f64,
+}
+
+impl BlockSplit {
+    /// Rows held out of the first `n_rows`.
+    pub(crate) fn n_test(&self, n_rows: u64) -> u64 {
+        ((n_rows as f64 * self.test_ratio).floor() as u64).min(n_rows)
+    }
+
+    /// For each row of a block, whether it is held out.
+    pub(crate) fn held_out(&self, block: usize, rows: Range<u64>) -> Vec<bool> {
+        let n_rows = (rows.end - rows.start) as usize;
+        let n_test = (self.n_test(rows.end) - self.n_test(rows.start)) as usize;
+        let mut held_out = vec![false; n_rows];
+        let mut order: Vec<usize> = (0..n_rows).collect();
+        let mut random = ChaCha20Rng::from_seed(self.seed);
+        random.set_stream(block as u64);
+        permute(&mut order, &mut random);
+        order.iter().take(n_test).for_each(|row| held_out[*row] = true);
+        held_out
+    }
+}
+
+/// One part of a dataset that is read block by block.
+#[derive(Clone, Debug)]
+pub(crate) struct Blocks {
+    pub(crate) converter: Arc<Converter>,
+    pub(crate) split: BlockSplit,
+    pub(crate) which: Which,
+    /// Those of the dataset's blocks that it is about.
+    pub(crate) blocks: Range<usize>,
+}
+
+impl Blocks {
+    /// All blocks of a dataset.
+    pub(crate) fn new(converter: Arc<Converter>, split: BlockSplit, which: Which) -> Self {
+        let blocks = 0..converter.dataset.n_blocks();
+        Self { converter, split, which, blocks }
+    }
+
+    /// Cuts it into pieces of at most `n_rows` rows, and of at least one block.
+    pub(crate) fn pieces(&self, n_rows: u64) -> Vec<Self> {
+        let (mut pieces, mut start) = (Vec::new(), self.blocks.start);
+        for block in self.blocks.clone() {
+            let with = Self { blocks: start..block + 1, ..self.clone() };
+            if block > start && with.n_rows() > n_rows {
+                pieces.push(Self { blocks: start..block, ..self.clone() });
+                start = block;
+            }
+        }
+        pieces.push(Self { blocks: start..self.blocks.end, ..self.clone() });
+        pieces
+    }
+
+    pub(crate) fn n_rows(&self) -> u64 {
+        let row = |block| self.converter.dataset.rows(block).start;
+        self.n_rows_of(row(self.blocks.start)..row(self.blocks.end))
+    }
+
+    fn n_rows_of(&self, rows: Range<u64>) -> u64 {
+        let n_test = self.split.n_test(rows.end) - self.split.n_test(rows.start);
+        match self.which {
+            Which::Test => n_test,
+            Which::Train => (rows.end - rows.start).saturating_sub(n_test),
+        }
+    }
+
+    /// Reads the rows of this part from some blocks, one after the other.
+    pub(crate) fn read(&self, blocks: &[usize]) -> Result<Rows, Error> {
+        let Converter { dataset, layout, .. } = &*self.converter;
+        let n_rows = blocks.iter().map(|block| self.n_rows_of(dataset.rows(*block)));
+        let mut rows = self.converter.rows(n_rows.sum::<u64>() as usize);
+        for block in blocks {
+            let held_out = self.split.held_out(*block, dataset.rows(*block));
+            let read = dataset.read(*block, &layout.fields)?;
+            for (row, held_out) in held_out.into_iter().enumerate() {
+                if held_out == (self.which == Which::Test) {
+                    self.converter.push(&read, row, &mut rows)?;
+                }
+            }
+        }
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fedwasm_protocol::seed;
+
+    // tests/oracles/seeds_and_shuffle.py prints these.
+    #[test]
+    fn held_out_rows_equal_the_python_twin() {
+        let split = BlockSplit { seed: seed::split(42), test_ratio: 0.25 };
+        let held_out = |block: usize, rows: Range<u64>| {
+            let start = rows.start;
+            let all = split.held_out(block, rows).into_iter().enumerate();
+            all.filter(|(_, held_out)| *held_out).map(|(row, _)| start + row as u64).collect()
+        };
+        let got: Vec<Vec<u64>> = vec![held_out(0, 0..10), held_out(1, 10..20), held_out(2, 20..23)];
+        assert_eq!(got, HELD_OUT);
+        assert_eq!(got.concat().len() as u64, split.n_test(23));
+    }
+
+    #[test]
+    fn orders_equal_the_python_twin() {
+        let mut random = ChaCha20Rng::from_seed(seed::shuffle(42, 1));
+        let mut blocks: Vec<usize> = (0..20).collect();
+        permute(&mut blocks, &mut random);
+        let expected = [3, 19, 18, 4, 16, 17, 8, 6, 14, 10, 9, 1, 12, 13, 2, 5, 0, 7, 11, 15];
+        assert_eq!(blocks, expected);
+        let mut rows: Vec<usize> = (0..10).collect();
+        permute(&mut rows, &mut random);
+        assert_eq!(rows, [3, 6, 4, 5, 2, 7, 1, 9, 8, 0]);
+    }
+
+    const HELD_OUT: [&[u64]; 3] = [&[5, 7], &[13, 14, 18], &[]];
+
+    #[test]
+    fn all_or_none_are_held_out() {
+        for (test_ratio, expected) in [(0.0, 0), (1.0, 7)] {
+            let split = BlockSplit { seed: [7; 32], test_ratio };
+            let held_out = split.held_out(3, 21..28);
+            assert_eq!(held_out.iter().filter(|held_out| **held_out).count(), expected);
+        }
+    }
+}
