@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use fedwasm_dataset::{Dataset, Format};
@@ -30,7 +30,7 @@ fn read(bytes: &[u8], format: Format) -> Result<(), String> {
     })
 }
 
-fn read_path(path: &PathBuf, format: Format) -> Result<(), String> {
+fn read_path(path: &Path, format: Format) -> Result<(), String> {
     let dataset = Dataset::open(path, Some(format)).map_err(|error| error.to_string())?;
     let fields: Vec<usize> = (0..dataset.fields().len()).collect();
     for block in 0..dataset.n_blocks() {
@@ -161,7 +161,7 @@ fn images_say_their_size_before_they_get_memory() {
         };
         png[29..33].copy_from_slice(&crc.to_be_bytes());
         std::fs::write(&path, png).unwrap();
-        let error = read_path(&root.path().to_owned(), Format::Images).unwrap_err();
+        let error = read_path(root.path(), Format::Images).unwrap_err();
         assert!(error.contains("0.png"), "{error}");
     }
     // A JPEG that says 65,500 x 65,500.
@@ -169,10 +169,10 @@ fn images_say_their_size_before_they_get_memory() {
     let at = jpeg.windows(2).position(|bytes| bytes == [0xff, 0xc0]).unwrap();
     jpeg[at + 5..at + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
     std::fs::write(&path, jpeg).unwrap();
-    let error = read_path(&root.path().to_owned(), Format::Images).unwrap_err();
+    let error = read_path(root.path(), Format::Images).unwrap_err();
     assert!(error.contains("0.png"), "{error}");
     std::fs::write(&path, "no image").unwrap();
-    let error = read_path(&root.path().to_owned(), Format::Images).unwrap_err();
+    let error = read_path(root.path(), Format::Images).unwrap_err();
     assert!(error.contains("neither PNG nor JPEG"), "{error}");
 }
 
