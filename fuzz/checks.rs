@@ -2,7 +2,7 @@
 //! which it does not; an ordinary test runs it on those that were found.
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Dataset, Kind};
+use fedwasm_dataset::{Dataset, Format};
 use fedwasm_params::{from_safetensors, mpk, to_safetensors};
 use fedwasm_protocol::{Message, Sealed};
 
@@ -86,20 +86,15 @@ pub fn messages(bytes: &[u8]) {
 pub fn csv(bytes: &[u8]) {
     let path = std::env::temp_dir().join(format!("fedwasm-fuzz-{}.csv", std::process::id()));
     std::fs::write(&path, bytes).expect("a scratch file");
-    if let Ok(file) = Dataset::open_as(&path, Kind::Csv)
-        && let Some(target) = file.fields().last().map(|field| field.name.clone())
-    {
-        let counted = file.count_rows();
-        if let Ok(table) = file.table(None, &[target]) {
-            assert_eq!(counted.ok(), Some(table.n_rows() as u64));
-            let mut numbers = Vec::new();
-            for row in 0..table.n_rows() {
-                numbers.clear();
-                table.input_row(row, &mut numbers);
-                assert_eq!(numbers.len(), table.n_inputs());
-                table.target_row(row, &mut numbers);
-                assert_eq!(numbers.len(), table.n_inputs() + 1);
-                assert!(numbers.iter().copied().all(f64::is_finite));
+    if let Ok(dataset) = Dataset::open(&path, Some(Format::Csv)) {
+        let fields: Vec<usize> = (0..dataset.fields().len()).collect();
+        for block in 0..dataset.n_blocks() {
+            let rows = dataset.rows(block);
+            let Ok(read) = dataset.read(block, &fields) else { break };
+            assert_eq!(read.n_rows as u64, rows.end - rows.start);
+            for (values, field) in read.columns.iter().zip(dataset.fields()) {
+                assert_eq!(values.len(), read.n_rows * field.width());
+                values.each(0..values.len(), |value| assert!((value as f32).is_finite()));
             }
         }
     }

@@ -87,9 +87,8 @@ fn epoch(sandbox: &Sandbox, plan: &Component, data: &Path) -> impl FnMut() -> f6
     let none = Arguments::new();
     let round = Round::new(&described, &none, &training, &none, &facts).unwrap();
     let turn = Turn { random_seed: 1, round: 1, node: "n".parse().unwrap() };
-    let columns =
-        DataArgs { tags: Vec::new(), target: "digit".into(), inputs: None, standardize: true };
-    let file = Dataset::open(data).unwrap();
+    let columns = DataArgs::of("digit");
+    let file = Dataset::open(data, None).unwrap();
     let examples = Examples::read(&file, &columns, &round, &turn).unwrap();
     let params = round.initial_params(1, &Cancel::new()).unwrap();
     move || {

@@ -203,11 +203,10 @@ fn guest(sandbox: &Sandbox, case: &Case, file: &Path) -> impl FnMut() -> f64 {
     let plan = root.join("plugins/dist").join(case.plan).with_extension("wasm");
     let plan = Component::admit(std::fs::read(plan).unwrap()).unwrap();
     let plan: Described = sandbox.describe(&plan, Limits::default()).unwrap();
-    let data =
-        DataArgs { tags: Vec::new(), target: "class".into(), inputs: None, standardize: false };
+    let data = DataArgs { standardize: false, ..DataArgs::of("class") };
     let model: Arguments =
         case.model.iter().map(|(key, n)| ((*key).to_owned(), Value::Integer(*n))).collect();
-    let file = Dataset::open(file).unwrap();
+    let file = Dataset::open(file, None).unwrap();
     let node: fedwasm_protocol::NodeId = "bench".parse().unwrap();
     let turn = Turn { random_seed: 1, round: 1, node };
     let facts = facts(&file, &data, plan.metadata(), &model).unwrap();

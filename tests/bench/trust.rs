@@ -89,7 +89,8 @@ fn median(mut times: Vec<f64>) -> f64 {
 fn request() -> RoundRequest {
     let training = "epochs = 1\ntest_ratio = 0.2\nrandom_seed = 42\n";
     let training = TrainingArgs::parse(toml::from_str(training).unwrap()).unwrap();
-    let inputs = Some((0..30).map(|n| format!("column_{n}")).collect());
+    let inputs: Vec<String> = (0..30).map(|n| format!("column_{n}")).collect();
+    let inputs = Some(inputs.into());
     RoundRequest {
         mode: Mode::Train,
         experiment_id: "e".parse().unwrap(),
@@ -97,7 +98,7 @@ fn request() -> RoundRequest {
         dataset_id: "d".parse().unwrap(),
         plan: BlobRef::of(b"plan"),
         params: BlobRef::of(b"params"),
-        data: DataArgs { tags: Vec::new(), target: "y".into(), inputs, standardize: true },
+        data: DataArgs { inputs, ..DataArgs::of("y") },
         training,
         model: [].into(),
         aggregator: [].into(),

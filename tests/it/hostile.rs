@@ -161,13 +161,8 @@ impl Host {
         let training = "epochs = 2\ntest_ratio = 0.5\nrandom_seed = 1\ntest_batch_size = 8\nloader_args = { batch_size = 4 }";
         Self {
             sandbox: workers(),
-            file: Dataset::open(&path).unwrap(),
-            data: DataArgs {
-                tags: Vec::new(),
-                target: "y".into(),
-                inputs: None,
-                standardize: true,
-            },
+            file: Dataset::open(&path, None).unwrap(),
+            data: DataArgs::of("y"),
             training: TrainingArgs::parse(training.parse().unwrap()).unwrap(),
             good: Component::admit(component(skeleton, "(data $nothing \"\")")).unwrap(),
             _dir: dir,

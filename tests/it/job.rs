@@ -676,6 +676,7 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
         sandbox: workers(),
         limits: file.limits,
         path: data("breast_cancer.csv"),
+        format: None,
         data: file.data.unwrap(),
         training: file.training.unwrap(),
         model: file.model,

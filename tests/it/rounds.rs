@@ -33,13 +33,8 @@ impl Bench {
         let none = Arguments::new();
         Self {
             round: Round::new(&described, &none, &training, &none, &facts).unwrap(),
-            file: Dataset::open(&data("breast_cancer.csv")).unwrap(),
-            data: DataArgs {
-                tags: Vec::new(),
-                target: "benign".into(),
-                inputs: None,
-                standardize: true,
-            },
+            file: Dataset::open(&data("breast_cancer.csv"), None).unwrap(),
+            data: DataArgs::of("benign"),
             turn: Turn { random_seed: 42, round: 1, node: "local".parse().unwrap() },
         }
     }

@@ -1,7 +1,7 @@
 """Prints the seeds and shuffles that the host's tests expect.
 
 An independent implementation of host/protocol/src/seed.rs and
-host/training/src/shuffle.rs; ChaCha20 is written out after RFC 8439.
+host/training/src/{shuffle,blocks}.rs; ChaCha20 is written out after RFC 8439.
 Needs nothing but Python 3.
 """
 import hashlib
@@ -13,13 +13,13 @@ def seed(purpose, random_seed, rest=b""):
     return hashlib.sha256(text).digest()
 
 
-def chacha20_words(key):
-    """The key stream as 32-bit words: nonce 0, 64-bit block counter from 0."""
+def chacha20_words(key, nonce=0):
+    """The key stream as 32-bit words: 64-bit nonce, 64-bit block counter from 0."""
     constant = struct.unpack("<4I", b"expand 32-byte k")
     counter = 0
     rotate = lambda v, n: ((v << n) | (v >> (32 - n))) & 0xFFFFFFFF
     while True:
-        start = list(constant + struct.unpack("<8I", key) + struct.unpack("<2I", struct.pack("<Q", counter)) + (0, 0))
+        start = list(constant + struct.unpack("<8I", key) + struct.unpack("<4I", struct.pack("<QQ", counter, nonce)))
         s = start[:]
         def quarter(a, b, c, d):
             for x, y, z, n in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
@@ -74,3 +74,16 @@ if __name__ == "__main__":
     print("0..10 after shuffle 42 round 1:", shuffle(list(range(10)), words))
     print("0..10 the epoch after it:      ", shuffle(list(range(10)), words))
     print("10 rows in 3 folds, seed 42:", folds(10, 3, 42))
+    # A dataset of 23 rows in blocks of 10, a quarter held out; 20 blocks, and 10 rows of the first
+    # group of blocks.
+    for block, (start, end) in enumerate([(0, 10), (10, 20), (20, 23)]):
+        n_test = int(end * 0.25) - int(start * 0.25)
+        words = chacha20_words(seed("split", 42), block)
+        print(f"held out of {start}..{end}:", sorted(shuffle(list(range(start, end)), words)[:n_test]))
+    words = chacha20_words(seed("shuffle", 42, le32(1)))
+    print("20 blocks after shuffle 42 round 1:", shuffle(list(range(20)), words))
+    print("10 rows of its first group:        ", shuffle(list(range(10)), words))
+    for block, (start, end) in enumerate([(0, 10), (10, 20), (20, 23)]):
+        order = shuffle(list(range(start, end)), chacha20_words(seed("folds", 42), block))
+        held_out = sorted(row for place, row in enumerate(order) if (start + place) % 3 == 1)
+        print(f"fold 2 of 3 of {start}..{end}:", held_out)

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedwasm_folder::Folder;
-use fedwasm_node::{Datasets, Kind, NodeConfig, Policy};
+use fedwasm_node::{Datasets, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
     LocalFile, LocalJob, LocalOptions, LocalResult, Sandbox, WorkerOptions, load_plan,
@@ -46,6 +46,7 @@ fn local_job() -> Outcome<LocalResult> {
         sandbox: Sandbox::new(WorkerOptions::default())?,
         limits: file.limits,
         path: root().join("examples/data/breast_cancer.csv"),
+        format: None,
         data: file.data.ok_or("no data")?,
         training: file.training.ok_or("no training arguments")?,
         model: file.model,
@@ -139,7 +140,7 @@ fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> 
     let folder = Folder::open(dir)?;
     let data = root().join("examples/data/breast_cancer.csv");
     let tags = vec!["breast-cancer".to_owned()];
-    Datasets::load(&folder)?.add(&folder, "breast-cancer".parse()?, &data, Kind::Csv, tags)?;
+    Datasets::load(&folder)?.add(&folder, "breast-cancer".parse()?, (&data, None), tags)?;
     Ok(dir.to_owned())
 }
 

@@ -1,171 +1,288 @@
-//! Arrays of numbers as bytes: what IDX, NPY and NPZ have in common.
+//! Arrays of numbers as they lie in IDX files, NPY files and NPZ archives:
+//! elements of one type, row-major, one after the other.
 
-use std::io::Read;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use fedwasm_params::DType;
+use crate::bounds::{AXES_MAX, ROW_VALUES_MAX, ROWS_MAX};
+use crate::{Element, Error, Field, Place, Values};
 
-use crate::values::Values;
-use crate::{Error, Place};
+/// Beyond it float64 does not hold every whole number.
+const EXACT_MAX: u64 = 1 << 53;
 
-/// The most numbers of a row: as float32 they must fit into one batch.
-pub(crate) const ROW_VALUES_MAX: usize = (16 << 20) / 4;
-/// The most numbers of an array: 1 GiB of float32.
-pub(crate) const ARRAY_VALUES_MAX: u64 = 1 << 28;
-/// Bytes that are read at once.
-const CHUNK_BYTES: usize = 1 << 16;
-
-/// Numbers of an array, as a header describes them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    pub(crate) dtype: DType,
-    pub(crate) order: ByteOrder,
-    /// Rows first.
-    pub(crate) shape: Vec<u64>,
-    /// Whether the first axis varies fastest (Fortran), not the last.
-    pub(crate) columns_first: bool,
+/// Element type of an array as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    Bool,
+    UInt8,
+    Int8,
+    UInt16,
+    Int16,
+    UInt32,
+    Int32,
+    UInt64,
+    Int64,
+    Float32,
+    Float64,
 }
 
+impl Stored {
+    /// Bytes of one element.
+    pub(crate) fn size(self) -> u64 {
+        match self {
+            Self::Bool | Self::UInt8 | Self::Int8 => 1,
+            Self::UInt16 | Self::Int16 => 2,
+            Self::UInt32 | Self::Int32 | Self::Float32 => 4,
+            Self::UInt64 | Self::Int64 | Self::Float64 => 8,
+        }
+    }
+
+    fn element(self) -> Element {
+        match self {
+            Self::UInt8 => Element::UInt8,
+            Self::Float32 => Element::Float32,
+            _ => Element::Float64,
+        }
+    }
+}
+
+/// Byte order of an array's elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ByteOrder {
+pub(crate) enum Order {
     Little,
     Big,
 }
 
-impl Layout {
-    /// Checks what a header says before anything is allocated.
-    pub(crate) fn check(&self, path: &Path) -> Result<(), Error> {
-        let Some((n_rows, row)) = self.shape.split_first() else {
-            let reason = "the array has no axis, so there are no rows".to_owned();
-            return Err(Error::Malformed { path: path.to_owned(), reason });
+/// Where the elements are.
+#[derive(Clone, Debug)]
+pub(crate) enum Elements {
+    /// In a file, from this offset on.
+    File(u64),
+    /// In memory, since they were compressed.
+    Memory(Vec<u8>),
+}
+
+/// An array with at least one row.
+#[derive(Clone, Debug)]
+pub(crate) struct Array {
+    /// The file that it is in, for reading and for messages.
+    pub(crate) path: PathBuf,
+    pub(crate) field: Field,
+    pub(crate) n_rows: u64,
+    stored: Stored,
+    order: Order,
+    elements: Elements,
+    /// Whether rows are those of a table, see [`Array::columns`].
+    is_table: bool,
+}
+
+/// What a header says, checked against the bounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Header {
+    pub(crate) stored: Stored,
+    pub(crate) order: Order,
+    /// That of the rows first.
+    pub(crate) shape: Vec<u64>,
+    /// Whether the first axis changes fastest, not the last one.
+    pub(crate) by_column: bool,
+}
+
+impl Header {
+    /// Bytes of all elements.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::Unsupported`] without an axis or elements.
+    pub(crate) fn n_bytes(&self, path: &Path) -> Result<u64, Error> {
+        let too_large = |what: &str, got, max| {
+            Err(Error::TooLarge { path: path.to_owned(), what: what.to_owned(), got, max })
         };
-        let too_large = |what, max| Error::TooLarge { path: path.to_owned(), what, max };
-        let product = |axes: &[u64]| axes.iter().try_fold(1_u64, |n, axis| n.checked_mul(*axis));
-        let (row, all) = (product(row), product(&self.shape));
-        if row.is_none_or(|n| n > ROW_VALUES_MAX as u64) {
-            return Err(too_large("numbers in a row", ROW_VALUES_MAX as u64));
+        let Some((n_rows, shape)) = self.shape.split_first() else {
+            let what = "an array without axes; the first axis must be that of the rows";
+            return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
+        };
+        if self.shape.len() > AXES_MAX {
+            return too_large("axes", self.shape.len() as u64, AXES_MAX as u64);
         }
-        if all.is_none_or(|n| n > ARRAY_VALUES_MAX) {
-            return Err(too_large("numbers in an array", ARRAY_VALUES_MAX));
+        if *n_rows > ROWS_MAX {
+            return too_large("rows", *n_rows, ROWS_MAX);
         }
-        if *n_rows == 0 || row == Some(0) {
-            return Err(Error::NoRows { path: path.to_owned() });
+        let width = shape.iter().fold(1u64, |product, n| product.saturating_mul(*n));
+        if width > ROW_VALUES_MAX {
+            return too_large("values of a row", width, ROW_VALUES_MAX);
         }
-        Ok(())
+        if *n_rows == 0 || width == 0 {
+            let what = format!("an array of shape {:?} has no values", self.shape);
+            return Err(Error::Unsupported { path: path.to_owned(), what });
+        }
+        // At most 2^48 x 2^22 x 8: it saturates and is no file's length.
+        Ok(n_rows.saturating_mul(width).saturating_mul(self.stored.size()))
+    }
+}
+
+impl Array {
+    /// Puts an array together from a header whose [`Header::n_bytes`] is the
+    /// length of `elements`.
+    pub(crate) fn new(path: &Path, name: &str, header: Header, elements: Elements) -> Self {
+        let mut shape = header.shape;
+        let n_rows = if shape.is_empty() { 0 } else { shape.remove(0) };
+        let field = Field { name: name.to_owned(), element: header.stored.element(), shape };
+        let Header { stored, order, .. } = header;
+        Self { path: path.to_owned(), field, n_rows, stored, order, elements, is_table: false }
     }
 
-    pub(crate) fn n_rows(&self) -> u64 {
-        self.shape.first().copied().unwrap_or_default()
+    /// The same as the rows of a table.
+    pub(crate) fn into_table(self) -> Self {
+        Self { is_table: true, ..self }
     }
 
-    /// Lengths of the axes of a row.
-    pub(crate) fn row_shape(&self) -> Vec<usize> {
-        self.shape.iter().skip(1).map(|axis| *axis as usize).collect()
+    /// The fields of a table whose rows this is: a number a column, called by its place.
+    pub(crate) fn columns(&self) -> Vec<Field> {
+        let element = self.field.element;
+        let field = |at: usize| Field { name: at.to_string(), element, shape: vec![] };
+        (0..self.field.width()).map(field).collect()
     }
 
-    /// Bytes of the array; the layout was checked.
-    pub(crate) fn n_bytes(&self) -> u64 {
-        self.shape.iter().product::<u64>() * self.dtype.size() as u64
-    }
-
-    /// Reads the numbers, and that nothing comes after them.
-    pub(crate) fn read(
+    /// Reads some rows of some columns, see [`Array::columns`].
+    ///
+    /// # Errors
+    /// As [`Array::read`].
+    pub(crate) fn read_columns(
         &self,
-        mut file: impl Read,
-        path: &Path,
-        name: &str,
-        into: &mut Values,
-    ) -> Result<(), Error> {
-        let error = |source| Error::Read { path: path.to_owned(), source };
-        let width = (self.shape.iter().skip(1).product::<u64>() as usize).max(1);
-        let mut values = Vec::new();
-        let (mut row, mut at) = (0_u64, 0);
-        let mut push = |value: f64| -> Result<(), Error> {
-            if !(value as f32).is_finite() {
-                let (path, column, got) = (path.to_owned(), name.to_owned(), value.to_string());
-                return Err(Error::NotFinite { path, place: Place::Row(row + 1), column, got });
-            }
-            into.push(value);
-            at += 1;
-            if at == width {
-                (row, at) = (row + 1, 0);
-            }
-            Ok(())
+        rows: Range<u64>,
+        columns: &[usize],
+    ) -> Result<Vec<Values>, Error> {
+        let (read, width) = (self.read(rows)?, self.field.width());
+        let column = |at: &usize| match &read {
+            Values::UInt8(all) => Values::UInt8(column(all, *at, width)),
+            Values::Float32(all) => Values::Float32(column(all, *at, width)),
+            Values::Float64(all) => Values::Float64(column(all, *at, width)),
         };
-        let size = self.dtype.size();
-        let (mut left, mut buffer) = (self.n_bytes(), Vec::new());
-        let truncated = |left| Error::Truncated {
-            path: path.to_owned(),
-            expected: self.n_bytes(),
-            got: self.n_bytes() - left,
-        };
-        while left > 0 {
-            // Whole numbers at a time: the length of a chunk is a multiple of 8.
-            let n = left.min(CHUNK_BYTES as u64);
-            buffer.clear();
-            let got = file.by_ref().take(n).read_to_end(&mut buffer).map_err(error)?;
-            if (got as u64) < n {
-                return Err(truncated(left - got as u64));
+        Ok(columns.iter().map(column).collect())
+    }
+
+    /// Reads some rows.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::NotFinite`], [`Error::NotExact`], and
+    /// [`Error::Changed`] if the file is shorter now.
+    pub(crate) fn read(&self, rows: Range<u64>) -> Result<Values, Error> {
+        let row_bytes = self.field.width() as u64 * self.stored.size();
+        let (start, len) = (rows.start * row_bytes, (rows.end - rows.start) * row_bytes);
+        let mut buffer = Vec::new();
+        let bytes = match &self.elements {
+            Elements::Memory(bytes) => {
+                let found = bytes.get(start as usize..(start + len) as usize);
+                found.ok_or_else(|| Error::Changed { path: self.path.clone() })?
             }
-            left -= n;
-            for bytes in buffer.chunks_exact(size) {
-                let value = number(self.dtype, self.order, bytes);
-                match self.columns_first && self.shape.len() > 1 {
-                    true => values.push(value),
-                    false => push(value)?,
+            Elements::File(offset) => {
+                let read = |source| Error::Read { path: self.path.clone(), source };
+                let mut file = File::open(&self.path).map_err(read)?;
+                file.seek(SeekFrom::Start(offset + start)).map_err(read)?;
+                buffer.reserve_exact(len as usize);
+                file.take(len).read_to_end(&mut buffer).map_err(read)?;
+                if buffer.len() as u64 != len {
+                    return Err(Error::Changed { path: self.path.clone() });
                 }
+                &buffer
             }
-        }
-        // Also lets a decompressor check its sum.
-        if file.read(&mut [0]).map_err(error)? != 0 {
-            let reason = "there are more bytes than the header says".to_owned();
-            return Err(Error::Malformed { path: path.to_owned(), reason });
-        }
-        if !values.is_empty() {
-            let shape: Vec<usize> = self.shape.iter().map(|axis| *axis as usize).collect();
-            row_major(&shape, |at| push(values.get(at).copied().unwrap_or_default()))?;
-        }
-        Ok(())
-    }
-}
-
-/// Calls `take` with the position of each number of an array that is stored
-/// with its first axis fastest, in the order of its last axis fastest.
-fn row_major(
-    shape: &[usize],
-    mut take: impl FnMut(usize) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let steps: Vec<usize> = (0..shape.len()).map(|axis| shape[..axis].iter().product()).collect();
-    let mut index = vec![0; shape.len()];
-    loop {
-        take(index.iter().zip(&steps).map(|(index, step)| index * step).sum())?;
-        let Some(axis) = (0..shape.len()).rev().find(|axis| index[*axis] + 1 < shape[*axis]) else {
-            return Ok(());
         };
-        index[axis] += 1;
-        index[axis + 1..].fill(0);
+        self.values(bytes, rows.start)
+    }
+
+    fn values(&self, bytes: &[u8], first_row: u64) -> Result<Values, Error> {
+        /// Takes the elements of one type apart.
+        macro_rules! each {
+            ($type:ty, $convert:expr) => {{
+                let (chunks, _) = bytes.as_chunks();
+                let convert = $convert;
+                match self.order {
+                    Order::Little => chunks
+                        .iter()
+                        .enumerate()
+                        .map(|(at, bytes)| convert(at, <$type>::from_le_bytes(*bytes)))
+                        .collect::<Result<Vec<_>, Error>>()?,
+                    Order::Big => chunks
+                        .iter()
+                        .enumerate()
+                        .map(|(at, bytes)| convert(at, <$type>::from_be_bytes(*bytes)))
+                        .collect::<Result<Vec<_>, Error>>()?,
+                }
+            }};
+        }
+        let width = self.field.width();
+        let place = |at: usize| Place::Row(first_row + (at / width) as u64);
+        let name = |at: usize| match self.is_table {
+            true => (at % width).to_string(),
+            false => self.field.name.clone(),
+        };
+        let named = |at, got: String| (self.path.clone(), place(at), name(at), got);
+        let not_finite = |at, got| {
+            let (path, place, column, got) = named(at, got);
+            Error::NotFinite { path, place, column, got }
+        };
+        let not_exact = |at, got| {
+            let (path, place, column, got) = named(at, got);
+            Error::NotExact { path, place, column, got }
+        };
+        Ok(match self.stored {
+            Stored::UInt8 => Values::UInt8(bytes.to_vec()),
+            Stored::Bool => {
+                Values::Float64(bytes.iter().map(|byte| f64::from(u8::from(*byte != 0))).collect())
+            }
+            Stored::Int8 => Values::Float64(each!(i8, |_, v| Ok(f64::from(v)))),
+            Stored::UInt16 => Values::Float64(each!(u16, |_, v| Ok(f64::from(v)))),
+            Stored::Int16 => Values::Float64(each!(i16, |_, v| Ok(f64::from(v)))),
+            Stored::UInt32 => Values::Float64(each!(u32, |_, v| Ok(f64::from(v)))),
+            Stored::Int32 => Values::Float64(each!(i32, |_, v| Ok(f64::from(v)))),
+            Stored::UInt64 => Values::Float64(each!(u64, |at, v: u64| match v <= EXACT_MAX {
+                true => Ok(v as f64),
+                false => Err(not_exact(at, v.to_string())),
+            })),
+            Stored::Int64 => {
+                Values::Float64(each!(i64, |at, v: i64| match v.unsigned_abs() <= EXACT_MAX {
+                    true => Ok(v as f64),
+                    false => Err(not_exact(at, v.to_string())),
+                }))
+            }
+            Stored::Float32 => Values::Float32(each!(f32, |at, v: f32| match v.is_finite() {
+                true => Ok(v),
+                false => Err(not_finite(at, v.to_string())),
+            })),
+            Stored::Float64 => {
+                Values::Float64(each!(f64, |at, v: f64| match (v as f32).is_finite() {
+                    true => Ok(v),
+                    false => Err(not_finite(at, v.to_string())),
+                }))
+            }
+        })
     }
 }
 
-/// One number; `bytes` has the size of the type. What the types of files do
-/// not have is refused when their headers are read.
-fn number(dtype: DType, order: ByteOrder, bytes: &[u8]) -> f64 {
-    let mut wide = [0; 8];
-    let len = bytes.len().min(8);
-    wide[..len].copy_from_slice(&bytes[..len]);
-    if order == ByteOrder::Big {
-        wide[..len].reverse();
+fn column<T: Copy>(all: &[T], at: usize, width: usize) -> Vec<T> {
+    all.iter().skip(at).step_by(width).copied().collect()
+}
+
+/// Reads exactly `expected` bytes of something that was compressed. Memory
+/// grows with what comes out, never with what a header says.
+///
+/// # Errors
+/// [`Error::WrongLength`] if fewer or more come out, [`Error::Read`].
+pub(crate) fn decompress(
+    path: &Path,
+    what: &str,
+    from: impl Read,
+    expected: u64,
+) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let read = from.take(expected.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let got = bytes.len() as u64;
+    if got != expected {
+        let (path, what) = (path.to_owned(), what.to_owned());
+        return Err(Error::WrongLength { path, what, expected, got });
     }
-    let bits = u64::from_le_bytes(wide);
-    match dtype {
-        DType::Boolean => f64::from(u8::from(bits != 0)),
-        DType::UInt8 => f64::from(bits as u8),
-        DType::Int8 => f64::from(bits as i8),
-        DType::Int16 => f64::from(bits as i16),
-        DType::Int32 => f64::from(bits as i32),
-        DType::Int64 => bits as i64 as f64,
-        DType::Float32 => f64::from(f32::from_bits(bits as u32)),
-        DType::Float64 => f64::from_bits(bits),
-        DType::Float16 | DType::BFloat16 => f64::NAN,
-    }
+    bytes.shrink_to_fit();
+    Ok(bytes)
 }

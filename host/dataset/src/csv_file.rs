@@ -2,20 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fedwasm_params::DType;
+use crate::bounds::{COLUMNS_MAX, ROW_BYTES_MAX, block_rows};
+use crate::{Block, Error, Place, Values, cut};
 
-use crate::table::Part;
-use crate::{Error, Field, Place, Table};
-
-/// The most columns that are read.
-pub const COLUMNS_MAX: usize = 65_536;
 /// The longest header, in bytes.
 const HEADER_BYTES_MAX: u64 = 8 << 20;
-/// The most of a cell that a message repeats, in characters.
-const CELL_CHARS_MAX: usize = 40;
 /// Delimiters in order of preference.
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
@@ -26,14 +21,45 @@ pub(crate) struct CsvFile {
     path: PathBuf,
     delimiter: u8,
     columns: Vec<String>,
+    /// Where each block begins.
+    blocks: Vec<csv::Position>,
+    n_rows: u64,
+}
+
+/// A file of which one row has a bound: a quote that is never closed makes the
+/// rest of the file one row.
+struct Bounded {
+    file: File,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let text =
+                format!("a row is longer than {ROW_BYTES_MAX} bytes; is a quote not closed?");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        let n = self.file.read(into)?;
+        self.left = self.left.saturating_sub(n as u64);
+        Ok(n)
+    }
+}
+
+impl Seek for Bounded {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
 }
 
 impl CsvFile {
-    /// Opens a file and reads its header.
+    /// Opens a file, reads its header, counts its rows and remembers where
+    /// blocks of them begin; every row must have as many cells as the header.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Empty`], [`Error::TooManyColumns`],
-    /// [`Error::BadName`], [`Error::Malformed`].
+    /// [`Error::BadName`], [`Error::Malformed`], [`Error::Ragged`],
+    /// [`Error::NoRows`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
         let mut header = Vec::new();
@@ -46,8 +72,13 @@ impl CsvFile {
             let reason = format!("the header is longer than {HEADER_BYTES_MAX} bytes");
             return Err(Error::Malformed { path: path.to_owned(), reason });
         }
-        let mut this =
-            Self { path: path.to_owned(), delimiter: delimiter(&header), columns: vec![] };
+        let mut this = Self {
+            path: path.to_owned(),
+            delimiter: delimiter(&header),
+            columns: vec![],
+            blocks: vec![],
+            n_rows: 0,
+        };
         let mut reader = this.reader()?;
         let names = reader.headers().map_err(|error| this.csv_error(&error))?;
         if names.len() > COLUMNS_MAX {
@@ -62,66 +93,83 @@ impl CsvFile {
             }
         }
         this.columns = names.iter().map(str::to_owned).collect();
+        this.index()?;
         Ok(this)
     }
 
-    /// The columns in order, each a number.
-    pub(crate) fn fields(&self) -> Vec<Field> {
-        self.columns.iter().map(|name| Field::scalar(name, DType::Float64)).collect()
+    /// Names of the columns in order.
+    pub(crate) fn columns(&self) -> &[String] {
+        &self.columns
     }
 
-    /// Counts the rows; every one must have as many cells as the header.
+    /// Rows, at least 1.
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.n_rows
+    }
+
+    /// Reads some columns of a block, which has the rows `rows`.
     ///
     /// # Errors
-    /// [`Error::Ragged`], [`Error::NoRows`], [`Error::Malformed`], [`Error::Read`].
-    pub(crate) fn count_rows(&self) -> Result<u64, Error> {
+    /// [`Error::EmptyCell`], [`Error::NotANumber`], [`Error::NotFinite`],
+    /// [`Error::Read`], and [`Error::Changed`] if the file has fewer rows now.
+    pub(crate) fn read(
+        &self,
+        block: usize,
+        rows: Range<u64>,
+        columns: &[usize],
+    ) -> Result<Block, Error> {
+        let n_rows = (rows.end - rows.start) as usize;
+        let mut values = vec![Vec::with_capacity(n_rows); columns.len()];
+        let mut lines = Vec::with_capacity(n_rows);
         let mut reader = self.reader()?;
-        let mut record = csv::ByteRecord::new();
-        let mut n_rows = 0;
-        while reader.read_byte_record(&mut record).map_err(|error| self.csv_error(&error))? {
-            n_rows += 1;
+        if let Some(at) = self.blocks.get(block) {
+            reader.seek(at.clone()).map_err(|error| self.csv_error(&error))?;
         }
-        if n_rows == 0 { Err(Error::NoRows { path: self.path.clone() }) } else { Ok(n_rows) }
-    }
-
-    /// Reads the columns at these positions; what is in others does not
-    /// matter.
-    ///
-    /// # Errors
-    /// Any [`Error`].
-    pub(crate) fn table(&self, inputs: &[usize], targets: &[usize]) -> Result<Table, Error> {
-        let part = |columns: &[usize]| {
-            let field = |at: &usize| Field::scalar(&self.name(*at), DType::Float64);
-            Part::new(columns.iter().map(field).collect())
-        };
-        let mut table = Table {
-            path: self.path.clone(),
-            inputs: vec![part(inputs)],
-            targets: vec![part(targets)],
-            lines: Vec::new(),
-        };
-        let mut reader = self.reader()?;
         let mut record = csv::ByteRecord::new();
-        while reader.read_byte_record(&mut record).map_err(|error| self.csv_error(&error))? {
-            let line = record.position().map_or(0, csv::Position::line);
-            for (part, columns) in [(&mut table.inputs, inputs), (&mut table.targets, targets)] {
-                for at in columns {
-                    let number = self.number(&record, *at, line)?;
-                    part.iter_mut().for_each(|part| part.values.push(number));
-                }
+        for _ in 0..n_rows {
+            if !self.next(&mut reader, &mut record)? {
+                return Err(Error::Changed { path: self.path.clone() });
             }
-            table.lines.push(line);
+            let line = record.position().map_or(0, csv::Position::line);
+            for (values, at) in values.iter_mut().zip(columns) {
+                values.push(self.number(&record, *at, line)?);
+            }
+            lines.push(line);
         }
-        if table.lines.is_empty() {
-            return Err(Error::NoRows { path: self.path.clone() });
-        }
-        Ok(table)
+        let columns = values.into_iter().map(Values::Float64).collect();
+        Ok(Block { first_row: rows.start, n_rows, columns, lines })
     }
 
-    fn reader(&self) -> Result<csv::Reader<File>, Error> {
+    fn index(&mut self) -> Result<(), Error> {
+        let in_block = block_rows(8 * self.columns.len() as u64);
+        let mut reader = self.reader()?;
+        let mut record = csv::ByteRecord::new();
+        while self.next(&mut reader, &mut record)? {
+            if self.n_rows.is_multiple_of(in_block)
+                && let Some(at) = record.position()
+            {
+                self.blocks.push(at.clone());
+            }
+            self.n_rows += 1;
+        }
+        if self.n_rows == 0 { Err(Error::NoRows { path: self.path.clone() }) } else { Ok(()) }
+    }
+
+    fn next(
+        &self,
+        reader: &mut csv::Reader<Bounded>,
+        record: &mut csv::ByteRecord,
+    ) -> Result<bool, Error> {
+        reader.get_mut().left = ROW_BYTES_MAX;
+        reader.read_byte_record(record).map_err(|error| self.csv_error(&error))
+    }
+
+    fn reader(&self) -> Result<csv::Reader<Bounded>, Error> {
         let mut builder = csv::ReaderBuilder::new();
-        builder.delimiter(self.delimiter).trim(csv::Trim::All);
-        builder.from_path(&self.path).map_err(|error| self.csv_error(&error))
+        builder.delimiter(self.delimiter).trim(csv::Trim::All).buffer_capacity(1 << 18);
+        let file = File::open(&self.path);
+        let file = file.map_err(|source| Error::Read { path: self.path.clone(), source })?;
+        Ok(builder.from_reader(Bounded { file, left: ROW_BYTES_MAX }))
     }
 
     fn name(&self, at: usize) -> String {
@@ -129,17 +177,20 @@ impl CsvFile {
     }
 
     fn number(&self, record: &csv::ByteRecord, at: usize, line: u64) -> Result<f64, Error> {
-        let cell = String::from_utf8_lossy(record.get(at).unwrap_or_default());
-        let (path, column, got) = (|| self.path.clone(), || self.name(at), || cut(&cell));
-        let place = Place::Line(line);
-        if cell.is_empty() {
-            return Err(Error::EmptyCell { path: path(), place, column: column() });
+        let bytes = record.get(at).unwrap_or_default();
+        let number = std::str::from_utf8(bytes).ok().and_then(|cell| cell.parse::<f64>().ok());
+        if let Some(value) = number
+            && (value as f32).is_finite()
+        {
+            return Ok(value);
         }
-        match cell.parse::<f64>() {
-            Ok(value) if (value as f32).is_finite() => Ok(value),
-            Ok(_) => Err(Error::NotFinite { path: path(), place, column: column(), got: got() }),
-            Err(_) => Err(Error::NotANumber { path: path(), place, column: column(), got: got() }),
-        }
+        let got = cut(&String::from_utf8_lossy(bytes));
+        let (path, column, place) = (self.path.clone(), self.name(at), Place::Line(line));
+        Err(match number {
+            Some(_) => Error::NotFinite { path, place, column, got },
+            None if bytes.is_empty() => Error::EmptyCell { path, place, column },
+            None => Error::NotANumber { path, line, column, got },
+        })
     }
 
     fn csv_error(&self, error: &csv::Error) -> Error {
@@ -175,96 +226,4 @@ fn delimiter(header: &[u8]) -> u8 {
     // Of equals, the first in order of preference.
     let best = (0..DELIMITERS.len()).rev().max_by_key(|at| counts[*at]).unwrap_or(0);
     DELIMITERS[best]
-}
-
-pub(crate) fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(CELL_CHARS_MAX).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Dataset;
-
-    fn names(table: &Table) -> Vec<String> {
-        table.inputs().map(|field| field.name.clone()).collect()
-    }
-
-    /// All inputs, and all targets.
-    fn numbers(table: &Table) -> (Vec<f64>, Vec<f64>) {
-        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        for row in 0..table.n_rows() {
-            table.input_row(row, &mut inputs);
-            table.target_row(row, &mut targets);
-        }
-        (inputs, targets)
-    }
-
-    /// Writes `content` to a file and reads the table of target `y`.
-    fn table(content: &[u8]) -> Result<Table, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("d.csv");
-        std::fs::write(&path, content).unwrap();
-        let result = Dataset::open(&path).and_then(|file| file.table(None, &["y".into()]));
-        let shown = path.display().to_string();
-        result.map_err(|error| error.to_string().replace(&shown, "d.csv"))
-    }
-
-    #[test]
-    fn rows_are_read_in_order() {
-        let table = table(b"a,y,b\n1,0,2.5\n-3e2,1,4\n").unwrap();
-        assert_eq!(names(&table), ["a", "b"]);
-        assert_eq!(numbers(&table), (vec![1.0, 2.5, -300.0, 4.0], vec![0.0, 1.0]));
-        assert_eq!(table.class(1, 0).unwrap(), 1);
-        assert_eq!(table.n_classes().unwrap(), 2);
-    }
-
-    #[test]
-    fn delimiter_is_detected() {
-        for delimiter in [",", ";", "\t", "|"] {
-            let text = format!("a{delimiter}y\n1{delimiter}0\n");
-            assert_eq!(numbers(&table(text.as_bytes()).unwrap()).0, [1.0], "{delimiter:?}");
-        }
-    }
-
-    #[test]
-    fn quotes_blanks_and_a_byte_order_mark_are_understood() {
-        let table = table(b"\xef\xbb\xbf\"a; b\" ; y\r\n 1 ;\"2\"\r\n").unwrap();
-        assert_eq!(numbers(&table), (vec![1.0], vec![2.0]));
-        assert_eq!(names(&table), ["a; b"]);
-    }
-
-    #[test]
-    fn every_mistake_names_file_line_and_column() {
-        for (content, expected) in [
-            (&b""[..], "d.csv: the file is empty; the first line must name the columns"),
-            (b"\n", "d.csv: the file is empty; the first line must name the columns"),
-            (b"a,y\n", "d.csv: there are no rows after the header"),
-            (b"a,b\n1,2\n", "d.csv: there is no column `y`; the columns are a, b"),
-            (b"y\n1\n", "d.csv: there are no input columns beside the target"),
-            (b"a,a,y\n1,2,3\n", "d.csv: column 2 is called `a`; names must be there and differ"),
-            (b"a,,y\n1,2,3\n", "d.csv: column 2 is called ``; names must be there and differ"),
-            (b"a,y\n1,0\n1\n", "d.csv: line 3 has 1 cells, the header has 2"),
-            (b"a,y\n1,0\n1,0,5\n", "d.csv: line 3 has 3 cells, the header has 2"),
-            (b"a,y\n1,0\nx,0\n", "d.csv: line 3, column `a`: `x` is not a number"),
-            (b"a,y\n1,0\n,0\n", "d.csv: line 3, column `a`: the cell is empty"),
-            (b"a,y\n1,0\n2,NaN\n", "d.csv: line 3, column `y`: `NaN` is not a finite float32"),
-            (b"a,y\ninf,0\n", "d.csv: line 2, column `a`: `inf` is not a finite float32"),
-            (b"a,y\n1e39,0\n", "d.csv: line 2, column `a`: `1e39` is not a finite float32"),
-            (b"a,y\n\xff,0\n", "d.csv: line 2, column `a`: `\u{fffd}` is not a number"),
-        ] {
-            let error = table(content).unwrap_err();
-            assert_eq!(error, expected, "{}", String::from_utf8_lossy(content));
-        }
-    }
-
-    #[test]
-    fn classes_are_whole_numbers_from_0_on() {
-        for (content, line) in
-            [(&b"a,y\n1,0\n1,0.5\n"[..], 3), (b"a,y\n1,-1\n", 2), (b"a,y\n1,1e9\n", 2)]
-        {
-            let error = table(content).unwrap().n_classes().unwrap_err().to_string();
-            assert!(error.contains(&format!("line {line}, column `y`")), "{error}");
-        }
-    }
 }

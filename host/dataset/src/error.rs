@@ -2,26 +2,10 @@
 
 use std::path::PathBuf;
 
-/// Where in a file something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// The line of a text, from 1.
-    Line(u64),
-    /// The row of a file without lines, from 1.
-    Row(u64),
-}
+use crate::Place;
 
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Line(line) => write!(f, "line {line}"),
-            Self::Row(row) => write!(f, "row {row}"),
-        }
-    }
-}
-
-/// What can be wrong with a data set. Every message names the file, and line
-/// or row and column where there are some.
+/// What can be wrong with a data set. Every message names the file, and line or
+/// row and column where there are some.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -65,7 +49,7 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// No column has this name.
+    /// No column, array or image field has this name.
     #[error("{}: there is no column `{column}`; {hint}", path.display())]
     MissingColumn {
         /// The file.
@@ -106,18 +90,18 @@ pub enum Error {
     EmptyCell {
         /// The file.
         path: PathBuf,
-        /// The line or row.
+        /// Its row.
         place: Place,
         /// The column.
         column: String,
     },
     /// A cell is no number.
-    #[error("{}: {place}, column `{column}`: `{got}` is not a number", path.display())]
+    #[error("{}: line {line}, column `{column}`: `{got}` is not a number", path.display())]
     NotANumber {
         /// The file.
         path: PathBuf,
-        /// The line or row.
-        place: Place,
+        /// The line, from 1.
+        line: u64,
         /// The column.
         column: String,
         /// The cell, cut.
@@ -128,7 +112,7 @@ pub enum Error {
     NotFinite {
         /// The file.
         path: PathBuf,
-        /// The line or row.
+        /// Its row.
         place: Place,
         /// The column.
         column: String,
@@ -143,69 +127,94 @@ pub enum Error {
     NotAClass {
         /// The file.
         path: PathBuf,
-        /// The line or row.
+        /// Its row.
         place: Place,
         /// The column.
         column: String,
         /// The value.
         got: f64,
     },
-    /// The file is not what it should be.
+    /// A whole number that float64 does not hold.
+    #[error("{}: {place}, column `{column}`: {got} is beyond 2^53 and not exact", path.display())]
+    NotExact {
+        /// The file.
+        path: PathBuf,
+        /// Its row.
+        place: Place,
+        /// The column.
+        column: String,
+        /// The value.
+        got: String,
+    },
+    /// More than is read.
+    #[error("{}: {what}: {got}, at most {max} are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
+        what: String,
+        /// How much the file has, or says that it has.
+        got: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// The file is shorter or longer than it says.
+    #[error("{}: {what} says {expected} bytes, there are {got}", path.display())]
+    WrongLength {
+        /// The file.
+        path: PathBuf,
+        /// What says it.
+        what: String,
+        /// The bytes that it says.
+        expected: u64,
+        /// The bytes that there are.
+        got: u64,
+    },
+    /// Parts of a dataset have different numbers of rows.
+    #[error("{}: `{name}` has {got} rows, `{other}` has {expected}", path.display())]
+    RowsDiffer {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        name: String,
+        /// Its rows.
+        got: u64,
+        /// The first field.
+        other: String,
+        /// Its rows.
+        expected: u64,
+    },
+    /// An image is not like the others.
+    #[error("{}: an image of shape {got:?}, the first one has {expected:?}; all must be alike",
+        path.display())]
+    ImageShape {
+        /// The file.
+        path: PathBuf,
+        /// Its channels, height and width.
+        got: Vec<u64>,
+        /// Those of the first image.
+        expected: Vec<u64>,
+    },
+    /// The file was written to while it was in use.
+    #[error("{}: the file changed while it was read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is well-formed and not offered.
+    #[error("{}: {what}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it has, and what to do.
+        what: String,
+    },
+    /// The file is not what its format asks for.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         reason: String,
-    },
-    /// There are fewer bytes, or more, than the header says.
-    #[error("{}: {got} bytes, its header says {expected}", path.display())]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-        /// Bytes that the header asks for.
-        expected: u64,
-        /// Bytes that there are.
-        got: u64,
-    },
-    /// A header or a folder announces more than is read.
-    #[error("{}: more than {max} {what}", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// What there is too much of.
-        what: &'static str,
-        /// The bound.
-        max: u64,
-    },
-    /// Arrays of one data set differ in their rows.
-    #[error("{}: `{name}` has {got} rows where `{other}` has {expected}", path.display())]
-    Rows {
-        /// The file.
-        path: PathBuf,
-        /// The array.
-        name: String,
-        /// Its rows.
-        got: u64,
-        /// The first array.
-        other: String,
-        /// The rows of that one.
-        expected: u64,
-    },
-    /// An image has another size than the first one.
-    #[error("{}: an image of shape {got:?}, the first one has {expected:?}", path.display())]
-    OtherShape {
-        /// The image.
-        path: PathBuf,
-        /// Channels, lines, columns.
-        got: Vec<usize>,
-        /// Those of the first image.
-        expected: Vec<usize>,
-    },
-    /// The file is not what it was when it was opened.
-    #[error("{}: it has changed since it was opened", path.display())]
-    Changed {
-        /// The file.
-        path: PathBuf,
     },
 }

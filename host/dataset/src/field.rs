@@ -1,63 +1,147 @@
-//! What a data set has in every row.
+//! What a dataset has, and values read from it.
 
-use fedwasm_params::DType;
+use std::fmt;
+use std::ops::Range;
 
-/// What a data set has in every row: a column of a table, the pixels of an
-/// image, a class.
+/// Element type of values as they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// 8-bit unsigned integers.
+    UInt8,
+    /// IEEE 754 binary32.
+    Float32,
+    /// IEEE 754 binary64: all numbers of tables, and all integers but uint8,
+    /// which must be exact in it.
+    Float64,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub fn size(self) -> u64 {
+        match self {
+            Self::UInt8 => 1,
+            Self::Float32 => 4,
+            Self::Float64 => 8,
+        }
+    }
+}
+
+/// A column, an array or the images of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its name, unique in the data set.
+    /// Its name, unique in the dataset.
     pub name: String,
-    /// What the file stores.
-    pub dtype: DType,
-    /// Lengths of the axes of one row, none for a single number.
-    pub shape: Vec<usize>,
+    /// Element type.
+    pub element: Element,
+    /// Lengths of the axes of one row; empty for a number.
+    pub shape: Vec<u64>,
 }
 
 impl Field {
-    /// A field of one number a row.
-    pub(crate) fn scalar(name: &str, dtype: DType) -> Self {
-        Self { name: name.to_owned(), dtype, shape: Vec::new() }
+    /// Values of one row, at least 1.
+    pub fn width(&self) -> usize {
+        self.shape.iter().product::<u64>() as usize
     }
 
-    /// Numbers in a row.
-    pub fn n_values(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether a row is an image: a field of two or more axes, `[h, w]` or
-    /// `[channels, h, w]`.
+    /// Whether values are pixels from 0 to 255: uint8 with two or three axes a
+    /// row.
     pub fn is_image(&self) -> bool {
-        self.shape.len() > 1
+        self.element == Element::UInt8 && matches!(self.shape.len(), 2 | 3)
     }
 
-    /// What pixels are divided by: 255 where an image has uint8, else 1.
-    pub(crate) fn unit(&self) -> f64 {
-        if self.is_image() && self.dtype == DType::UInt8 { 255.0 } else { 1.0 }
-    }
-
-    /// Runs of numbers that share mean and standard deviation, in order: each
-    /// number of a table or vector, each channel of an image.
-    pub(crate) fn scales(&self) -> Vec<Scale> {
-        let (n, each) = match &self.shape[..] {
-            [] => (1, 1),
-            [n] => (*n, 1),
-            [height, width] => (1, height * width),
-            [channels, rest @ ..] => (*channels, rest.iter().product()),
-        };
-        let name = |nth| match n {
-            1 => self.name.clone(),
-            _ => format!("{}[{nth}]", self.name),
-        };
-        (0..n).map(|nth| Scale { name: name(nth), n_values: each }).collect()
+    /// Channels of a row with two axes (one) or three (as many as the first
+    /// axis has), otherwise none.
+    pub fn n_channels(&self) -> Option<usize> {
+        match &self.shape[..] {
+            [_, _] => Some(1),
+            [channels, _, _] => Some(*channels as usize),
+            _ => None,
+        }
     }
 }
 
-/// Numbers of a row, side by side, that share mean and standard deviation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scale {
-    /// The column, or the field and its channel.
-    pub name: String,
-    /// How many numbers.
-    pub n_values: usize,
+/// Where a row lies, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a line of a text, from 1.
+    Line(u64),
+    /// The row, from 0.
+    Row(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
+/// Values of one field for some rows, row-major; finite as float32, too.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Of [`Element::UInt8`].
+    UInt8(Vec<u8>),
+    /// Of [`Element::Float32`].
+    Float32(Vec<f32>),
+    /// Of [`Element::Float64`].
+    Float64(Vec<f64>),
+}
+
+impl Values {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::UInt8(values) => values.len(),
+            Self::Float32(values) => values.len(),
+            Self::Float64(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `take` with each value of a range, in float64 and as it is: pixels
+    /// are not divided here.
+    ///
+    /// # Panics
+    /// If the range is not within [`Values::len`].
+    pub fn each(&self, range: Range<usize>, mut take: impl FnMut(f64)) {
+        match self {
+            Self::UInt8(values) => values[range].iter().for_each(|v| take(f64::from(*v))),
+            Self::Float32(values) => values[range].iter().for_each(|v| take(f64::from(*v))),
+            Self::Float64(values) => values[range].iter().for_each(|v| take(*v)),
+        }
+    }
+}
+
+/// Rows that were read together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block {
+    /// The first row, from 0.
+    pub first_row: u64,
+    /// Rows.
+    pub n_rows: usize,
+    /// Values of the fields that were asked for, in that order.
+    pub columns: Vec<Values>,
+    /// The lines of the rows in a text; empty for other files.
+    pub(crate) lines: Vec<u64>,
+}
+
+impl Block {
+    /// Puts rows together that are known by their number.
+    pub fn new(first_row: u64, n_rows: usize, columns: Vec<Values>) -> Self {
+        Self { first_row, n_rows, columns, lines: Vec::new() }
+    }
+
+    /// Where the row `index` of this block lies.
+    pub fn place(&self, index: usize) -> Place {
+        match self.lines.get(index) {
+            Some(line) => Place::Line(*line),
+            None => Place::Row(self.first_row + index as u64),
+        }
+    }
 }

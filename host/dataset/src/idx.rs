@@ -1,175 +1,158 @@
-//! IDX files, the format of MNIST: images and labels side by side
-//! (<http://yann.lecun.com/exdb/mnist/>), compressed with gzip or not.
+//! IDX files, the format of MNIST: a magic number, the lengths of the axes,
+//! big-endian elements (yann.lecun.com/exdb/mnist). Images and labels are two
+//! files; either may be compressed with gzip.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use fedwasm_params::DType;
 use flate2::read::MultiGzDecoder;
 
-use crate::array::{ByteOrder, Layout};
-use crate::dataset::{IMAGE, LABEL};
-use crate::values::Values;
-use crate::{Error, Field};
+use crate::Error;
+use crate::array::{Array, Elements, Header, Order, Stored, decompress};
+use crate::bounds::{AXES_MAX, DECOMPRESSED_BYTES_MAX};
 
-/// The most axes of an array.
-const AXES_MAX: u8 = 8;
+/// What gzip files begin with (RFC 1952, 2.3.1).
+pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// Images and their labels.
-#[derive(Clone, Debug)]
-pub(crate) struct IdxPair {
-    images: IdxFile,
-    labels: IdxFile,
+/// Opens images and, if they are there, their labels: `image` and `label`. An
+/// array of numbers is called `values`, one of single numbers `label`.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Malformed`], [`Error::WrongLength`],
+/// [`Error::TooLarge`], [`Error::Unsupported`].
+pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
+    files(path)?.iter().map(|path| array(path)).collect()
 }
 
-#[derive(Clone, Debug)]
-struct IdxFile {
-    path: PathBuf,
-    layout: Layout,
+/// The file of images and, if it is there, that of their labels. Of several pairs in a
+/// folder, the one whose name begins with `train`.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Unsupported`] for a folder without one such pair.
+pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    let images = match path.is_dir() {
+        true => images_in(path)?,
+        false => path.to_owned(),
+    };
+    let labels = labels_of(&images);
+    Ok([images].into_iter().chain(labels).collect())
 }
 
-impl IdxPair {
-    /// Whether the folder has a file with images.
-    pub(crate) fn is_in(folder: &Path) -> Result<bool, Error> {
-        Ok(!images_in(folder)?.is_empty())
-    }
+/// Whether a folder has IDX files, by their names.
+pub(crate) fn is_folder(path: &Path) -> bool {
+    candidates(path).is_ok_and(|found| !found.is_empty())
+}
 
-    /// Opens the pair of a folder, `train-*` if there are several, or the one
-    /// that a file with images belongs to. The labels are the file beside it
-    /// with `labels` and `idx1` in its name.
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let images = if path.is_dir() { choose(path)? } else { path.to_owned() };
-        let malformed = |reason: String| Error::Malformed { path: images.clone(), reason };
-        let name = images.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if !name.contains("images") {
-            let reason = "the name of a file of images has `images` in it, as in \
-                          train-images-idx3-ubyte.gz, and its labels are beside it";
-            return Err(malformed(reason.into()));
+/// The files of a folder that hold images and have labels, in byte order.
+fn candidates(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let read = |source| Error::Read { path: folder.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)?.take(1_000) {
+        let path = entry.map_err(read)?.path();
+        if labels_of(&path).is_some() {
+            found.push(path);
         }
-        let wanted = name.replace("images", "labels").replace("idx3", "idx1");
-        let wanted = wanted.strip_suffix(".gz").unwrap_or(&wanted);
-        let beside = [wanted.to_owned(), format!("{wanted}.gz")];
-        let found = beside.iter().map(|name| images.with_file_name(name));
-        let Some(labels) = found.into_iter().find(|path| path.is_file()) else {
-            return Err(malformed(format!("there is no {wanted} or {wanted}.gz beside it")));
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn images_in(folder: &Path) -> Result<PathBuf, Error> {
+    let mut found = candidates(folder)?;
+    if found.len() > 1 {
+        // MNIST's folder has what is trained on, and what is scored.
+        let is_train = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with("train"))
         };
-        let (images, labels) = (IdxFile::open(&images)?, IdxFile::open(&labels)?);
-        let (n_images, n_labels) = (images.layout.n_rows(), labels.layout.n_rows());
-        if labels.layout.shape.len() != 1 || n_images != n_labels {
-            let shape = &labels.layout.shape;
-            let reason = format!("labels of shape {shape:?} for {n_images} images");
-            return Err(Error::Malformed { path: labels.path, reason });
-        }
-        Ok(Self { images, labels })
-    }
-
-    pub(crate) fn fields(&self) -> Vec<Field> {
-        let Layout { dtype, .. } = self.images.layout;
-        let shape = self.images.layout.row_shape();
-        vec![
-            Field { name: IMAGE.into(), dtype, shape },
-            Field::scalar(LABEL, self.labels.layout.dtype),
-        ]
-    }
-
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        vec![self.images.path.clone(), self.labels.path.clone()]
-    }
-
-    pub(crate) fn read(&self, at: usize, into: &mut Values) -> Result<(), Error> {
-        match at {
-            0 => self.images.read(IMAGE, into),
-            _ => self.labels.read(LABEL, into),
+        if found.iter().filter(|path| is_train(path)).count() == 1 {
+            found.retain(is_train);
         }
     }
+    let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+    let what = match &names[..] {
+        [_] => return Ok(found.remove(0)),
+        [] => "no pair of files such as `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`"
+            .to_owned(),
+        names => format!("several files of images: {}; name one of them", names.join(", ")),
+    };
+    Err(Error::Unsupported { path: folder.to_owned(), what })
 }
 
-impl IdxFile {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let (layout, _, is_plain) = header(path)?;
-        layout.check(path)?;
-        let len = std::fs::metadata(path)
-            .map_err(|source| Error::Read { path: path.to_owned(), source })?
-            .len();
-        let expected = 4 + 4 * layout.shape.len() as u64 + layout.n_bytes();
-        if is_plain && len != expected {
-            return Err(Error::Truncated { path: path.to_owned(), expected, got: len });
-        }
-        Ok(Self { path: path.to_owned(), layout })
+/// The labels that belong to a file of images, by its name.
+fn labels_of(images: &Path) -> Option<PathBuf> {
+    let name = images.file_name()?.to_str()?;
+    if !name.contains("images") {
+        return None;
     }
-
-    fn read(&self, name: &str, into: &mut Values) -> Result<(), Error> {
-        let (layout, file, _) = header(&self.path)?;
-        if layout != self.layout {
-            return Err(Error::Changed { path: self.path.clone() });
-        }
-        layout.read(file, &self.path, name, into)
-    }
+    let name = name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1");
+    let (plain, packed) = (name.trim_end_matches(".gz"), format!("{name}.gz"));
+    let names = [name.as_str(), plain, &packed];
+    names.into_iter().map(|name| images.with_file_name(name)).find(|path| path.is_file())
 }
 
-/// Reads the header; the file stands behind it. True if it is not compressed.
-fn header(path: &Path) -> Result<(Layout, Box<dyn Read>, bool), Error> {
+fn array(path: &Path) -> Result<Array, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
-    let mut magic = [0; 2];
     let mut file = File::open(path).map_err(read)?;
-    file.read_exact(&mut magic).map_err(read)?;
-    let file = BufReader::new(File::open(path).map_err(read)?);
-    let is_plain = magic != [0x1f, 0x8b];
-    let mut file: Box<dyn Read> =
-        if is_plain { Box::new(file) } else { Box::new(MultiGzDecoder::new(file)) };
+    let n_bytes = file.metadata().map_err(read)?.len();
+    let mut first = Vec::new();
+    (&mut file).take(2).read_to_end(&mut first).map_err(read)?;
+    // Begun again from the first byte.
+    let mut file = File::open(path).map_err(read)?;
+    let (header, elements) = if first == GZIP {
+        let mut file = MultiGzDecoder::new(file);
+        let (header, _) = header(path, &mut file)?;
+        let expected = header.n_bytes(path)?;
+        if expected > DECOMPRESSED_BYTES_MAX {
+            let what = "bytes of a gzip file, decompressed (unpack it first)".into();
+            let (got, max) = (expected, DECOMPRESSED_BYTES_MAX);
+            return Err(Error::TooLarge { path: path.to_owned(), what, got, max });
+        }
+        let bytes = decompress(path, "the IDX header", file, expected)?;
+        (header, Elements::Memory(bytes))
+    } else {
+        let (header, offset) = header(path, &mut file)?;
+        let (expected, got) = (header.n_bytes(path)?, n_bytes.saturating_sub(offset));
+        if expected != got {
+            let (path, what) = (path.to_owned(), "the IDX header".to_owned());
+            return Err(Error::WrongLength { path, what, expected, got });
+        }
+        (header, Elements::File(offset))
+    };
+    let name = match header.shape.len() {
+        1 => "label",
+        2 => "values",
+        _ => "image",
+    };
+    Ok(Array::new(path, name, header, elements))
+}
+
+/// Reads a header, and says how long it is.
+fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
+    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let truncated = |error: std::io::Error| malformed(format!("the IDX header: {error}"));
     let mut magic = [0; 4];
-    file.read_exact(&mut magic).map_err(read)?;
-    let [0, 0, kind, n_axes] = magic else {
-        return Err(malformed(format!("no IDX file: it starts with {magic:02x?}")));
+    from.read_exact(&mut magic).map_err(truncated)?;
+    let stored = match magic {
+        [0, 0, 0x08, _] => Stored::UInt8,
+        [0, 0, 0x09, _] => Stored::Int8,
+        [0, 0, 0x0b, _] => Stored::Int16,
+        [0, 0, 0x0c, _] => Stored::Int32,
+        [0, 0, 0x0d, _] => Stored::Float32,
+        [0, 0, 0x0e, _] => Stored::Float64,
+        _ => return Err(malformed(format!("{magic:02x?} begins no IDX file"))),
     };
-    let dtype = match kind {
-        0x08 => DType::UInt8,
-        0x09 => DType::Int8,
-        0x0b => DType::Int16,
-        0x0c => DType::Int32,
-        0x0d => DType::Float32,
-        0x0e => DType::Float64,
-        _ => return Err(malformed(format!("the type of its numbers, {kind:#04x}, is unknown"))),
-    };
+    let n_axes = usize::from(magic[3]);
     if n_axes > AXES_MAX {
-        return Err(malformed(format!("{n_axes} axes, at most {AXES_MAX} are read")));
+        let (path, what) = (path.to_owned(), "axes".to_owned());
+        return Err(Error::TooLarge { path, what, got: n_axes as u64, max: AXES_MAX as u64 });
     }
-    let mut shape = Vec::new();
+    let mut shape = Vec::with_capacity(n_axes);
     for _ in 0..n_axes {
         let mut axis = [0; 4];
-        file.read_exact(&mut axis).map_err(read)?;
+        from.read_exact(&mut axis).map_err(truncated)?;
         shape.push(u64::from(u32::from_be_bytes(axis)));
     }
-    Ok((Layout { dtype, order: ByteOrder::Big, shape, columns_first: false }, file, is_plain))
-}
-
-/// Names of files with images, in byte order.
-fn images_in(folder: &Path) -> Result<Vec<String>, Error> {
-    let read = |source| Error::Read { path: folder.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let name = entry.map_err(read)?.file_name();
-        let name = name.to_str().unwrap_or_default();
-        if name.contains("images") && name.contains("idx") {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
-}
-
-fn choose(folder: &Path) -> Result<PathBuf, Error> {
-    let names = images_in(folder)?;
-    let train: Vec<&String> = names.iter().filter(|name| name.starts_with("train")).collect();
-    match (&names[..], &train[..]) {
-        ([name], _) => Ok(folder.join(name)),
-        (_, [name]) => Ok(folder.join(name)),
-        _ => {
-            let names = names.join(", ");
-            let reason = format!("name one of its files of images: {names}");
-            Err(Error::Malformed { path: folder.to_owned(), reason })
-        }
-    }
+    Ok((Header { stored, order: Order::Big, shape, by_column: false }, 4 + 4 * n_axes as u64))
 }

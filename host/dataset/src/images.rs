@@ -1,246 +1,275 @@
-//! Folders of images: one folder inside for each class.
+//! Folders of images, one folder a class: `DIR/CLASS/NAME.png` or `.jpg`.
+//! Classes and files are in byte order of their names.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{Cursor, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fedwasm_params::DType;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
-use crate::array::{ARRAY_VALUES_MAX, ROW_VALUES_MAX};
-use crate::dataset::{IMAGE, LABEL};
-use crate::values::Values;
-use crate::{COLUMNS_MAX, Error, Field};
+use crate::bounds::{COLUMNS_MAX, FILES_MAX, IMAGE_FILE_BYTES_MAX, ROW_VALUES_MAX};
+use crate::{Block, Element, Error, Field, Values};
 
-/// The largest file, in bytes.
-const FILE_BYTES_MAX: u64 = 64 << 20;
-/// The most lines or columns of an image.
-const SIDE_MAX: usize = 16_384;
-/// What a decoder may hold besides an image, in bytes.
+/// What a decoder may use beyond the image itself, in bytes.
 const DECODER_BYTES_MAX: usize = 64 << 20;
-/// The most images of a folder.
-const IMAGES_MAX: u64 = 1 << 24;
+/// What PNG files begin with.
+const PNG: &[u8] = b"\x89PNG";
+/// What JPEG files begin with.
+const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
 
-/// Images of one size. The classes are the folders in byte order of their
-/// names, from 0 on; the rows are their files in byte order.
+/// A folder of images, all of one shape. Its fields are `image`, uint8
+/// [channels, height, width], and `label`, the place of the class.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageFolder {
     path: PathBuf,
-    classes: Vec<(String, Vec<String>)>,
-    /// Channels, lines, columns.
-    shape: Vec<usize>,
+    classes: Vec<OsString>,
+    /// Class and name of each image.
+    files: Vec<(u32, OsString)>,
+    shape: Vec<u64>,
+}
+
+/// A decoded image: channels, height, width; pixels channel by channel.
+struct Image {
+    shape: Vec<u64>,
+    pixels: Vec<u8>,
 }
 
 impl ImageFolder {
+    /// Lists a folder, and decodes its first image.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::TooLarge`], [`Error::Unsupported`],
+    /// [`Error::Malformed`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let mut classes = Vec::new();
-        let mut n_images = 0;
-        for class in names(path)? {
-            let folder = path.join(&class);
-            if !folder.is_dir() {
-                let reason = "expected a folder for each class, with its images".to_owned();
-                return Err(Error::Malformed { path: folder, reason });
-            }
-            let files = names(&folder)?;
-            if let Some(file) = files.iter().find(|name| format(name).is_none()) {
-                let reason = "neither .png nor .jpg nor .jpeg".to_owned();
-                return Err(Error::Malformed { path: folder.join(file), reason });
-            }
-            n_images += files.len() as u64;
-            classes.push((class, files));
-            if classes.len() > COLUMNS_MAX || n_images > IMAGES_MAX {
-                let (path, what) = (path.to_owned(), "images");
-                return Err(Error::TooLarge { path, what, max: IMAGES_MAX });
-            }
+        let mut this = Self::list(path)?;
+        this.shape = decode(&this.file(0), None)?.shape;
+        Ok(this)
+    }
+
+    /// Lists a folder. The shape of the images is not known then.
+    ///
+    /// # Errors
+    /// As [`ImageFolder::open`], but none about an image.
+    pub(crate) fn list(path: &Path) -> Result<Self, Error> {
+        let mut classes = names(path, |kind| kind.is_dir(), COLUMNS_MAX)?;
+        classes.sort();
+        let mut files = Vec::new();
+        for (class, name) in classes.iter().enumerate() {
+            let left = FILES_MAX - files.len();
+            let mut found = names(&path.join(name), |kind| kind.is_file(), left)?;
+            found.retain(is_image);
+            found.sort();
+            files.extend(found.into_iter().map(|name| (class as u32, name)));
         }
-        let mut this = Self { path: path.to_owned(), classes, shape: Vec::new() };
-        let Some(first) = this.files().into_iter().next() else {
-            return Err(Error::NoRows { path: path.to_owned() });
-        };
-        this.shape = decode(&first)?.shape;
-        let n_values = this.shape.iter().product::<usize>() as u64;
-        if n_values.saturating_mul(n_images) > ARRAY_VALUES_MAX {
-            let (path, what) = (path.to_owned(), "pixels in all images together");
-            return Err(Error::TooLarge { path, what, max: ARRAY_VALUES_MAX });
+        let this = Self { path: path.to_owned(), classes, files, shape: vec![] };
+        if this.files.is_empty() {
+            let what = "no images; expected folders, one a class, with .png, .jpg or .jpeg files";
+            return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
         }
         Ok(this)
     }
 
+    /// Whether a folder has folders with images.
+    pub(crate) fn is_folder(path: &Path) -> bool {
+        let classes = names(path, |kind| kind.is_dir(), COLUMNS_MAX).unwrap_or_default();
+        classes.iter().any(|class| {
+            names(&path.join(class), |kind| kind.is_file(), FILES_MAX)
+                .is_ok_and(|files| files.iter().any(is_image))
+        })
+    }
+
+    /// The two fields.
     pub(crate) fn fields(&self) -> Vec<Field> {
+        let field = |name: &str, element, shape| Field { name: name.to_owned(), element, shape };
         vec![
-            Field { name: IMAGE.into(), dtype: DType::UInt8, shape: self.shape.clone() },
-            Field::scalar(LABEL, DType::Int64),
+            field("image", Element::UInt8, self.shape.clone()),
+            field("label", Element::Float64, vec![]),
         ]
     }
 
+    /// Images, at least 1.
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.files.len() as u64
+    }
+
+    /// The files of the images, in order.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let of_class = |(class, files): &(String, Vec<String>)| {
-            let folder = self.path.join(class);
-            files.iter().map(|file| folder.join(file)).collect::<Vec<_>>()
-        };
-        self.classes.iter().flat_map(of_class).collect()
+        (0..self.files.len()).map(|index| self.file(index)).collect()
     }
 
-    pub(crate) fn read(&self, at: usize, into: &mut Values) -> Result<(), Error> {
-        if at > 0 {
-            for (class, (_, files)) in self.classes.iter().enumerate() {
-                files.iter().for_each(|_| into.push(class as f64));
-            }
-            return Ok(());
-        }
-        for path in self.files() {
-            let Image { shape, pixels } = decode(&path)?;
-            if shape != self.shape {
-                return Err(Error::OtherShape { path, got: shape, expected: self.shape.clone() });
-            }
-            // Files have the channels of a pixel side by side, plans take one channel after
-            // the other.
-            let channels = shape.first().copied().unwrap_or(1).max(1);
-            for channel in 0..channels {
-                for pixel in pixels.chunks_exact(channels) {
-                    into.push(f64::from(pixel[channel]));
+    /// Decodes some images; field 0 is `image`, field 1 is `label`.
+    ///
+    /// # Errors
+    /// [`Error::ImageShape`], and those of [`ImageFolder::open`].
+    pub(crate) fn read(&self, rows: Range<u64>, fields: &[usize]) -> Result<Block, Error> {
+        let n_rows = (rows.end - rows.start) as usize;
+        let indices = rows.start as usize..rows.end as usize;
+        let mut columns = Vec::with_capacity(fields.len());
+        for field in fields {
+            columns.push(if *field == 0 {
+                let width = self.shape.iter().product::<u64>() as usize;
+                let mut pixels = Vec::with_capacity(n_rows * width);
+                for index in indices.clone() {
+                    pixels.extend(decode(&self.file(index), Some(&self.shape))?.pixels);
                 }
-            }
+                Values::UInt8(pixels)
+            } else {
+                let labels = self.files.iter().skip(indices.start).take(n_rows);
+                Values::Float64(labels.map(|(class, _)| f64::from(*class)).collect())
+            });
         }
-        Ok(())
+        Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
+    }
+
+    fn file(&self, index: usize) -> PathBuf {
+        let (class, name) = &self.files[index];
+        self.path.join(&self.classes[*class as usize]).join(name)
     }
 }
 
-#[derive(Clone, Copy)]
-enum Format {
-    Png,
-    Jpeg,
-}
-
-fn format(name: &str) -> Option<Format> {
-    match Path::new(name).extension()?.to_str()?.to_ascii_lowercase().as_str() {
-        "png" => Some(Format::Png),
-        "jpg" | "jpeg" => Some(Format::Jpeg),
-        _ => None,
-    }
-}
-
-/// Names of what is in a folder, in byte order; hidden ones are left out.
-fn names(folder: &Path) -> Result<Vec<String>, Error> {
+/// Names in a folder, at most `max`; links count as what they lead to.
+fn names(
+    folder: &Path,
+    wanted: impl Fn(&fs::Metadata) -> bool,
+    max: usize,
+) -> Result<Vec<OsString>, Error> {
     let read = |source| Error::Read { path: folder.to_owned(), source };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let name = entry.map_err(read)?.file_name();
-        let Some(name) = name.to_str() else {
-            let reason = "its name is not UTF-8".to_owned();
-            return Err(Error::Malformed { path: folder.join(name), reason });
-        };
-        if name.starts_with('.') {
+    for entry in fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        if !wanted(&fs::metadata(entry.path()).map_err(read)?) {
             continue;
         }
-        names.push(name.to_owned());
-        if names.len() as u64 > IMAGES_MAX {
-            let (path, what) = (folder.to_owned(), "files");
-            return Err(Error::TooLarge { path, what, max: IMAGES_MAX });
+        if names.len() == max {
+            let (path, what) = (folder.to_owned(), "files or folders".to_owned());
+            return Err(Error::TooLarge { path, what, got: max as u64 + 1, max: max as u64 });
         }
+        names.push(entry.file_name());
     }
-    names.sort_unstable();
     Ok(names)
 }
 
-struct Image {
-    /// Channels, lines, columns.
-    shape: Vec<usize>,
-    /// Line by line, the channels of a pixel side by side.
-    pixels: Vec<u8>,
+fn is_image(name: &OsString) -> bool {
+    let name = Path::new(name).extension().and_then(|name| name.to_str());
+    name.is_some_and(|name| {
+        ["png", "jpg", "jpeg"].iter().any(|known| known.eq_ignore_ascii_case(name))
+    })
 }
 
-impl Image {
-    /// Checks a size before anything of it is allocated.
-    fn shape(
-        path: &Path,
-        channels: usize,
-        height: usize,
-        width: usize,
-    ) -> Result<Vec<usize>, Error> {
-        let fits =
-            height <= SIDE_MAX && width <= SIDE_MAX && height * width * channels <= ROW_VALUES_MAX;
-        let (path, what) = (path.to_owned(), "pixels in an image");
-        match fits {
-            true => Ok(vec![channels, height, width]),
-            false => Err(Error::TooLarge { path, what, max: ROW_VALUES_MAX as u64 }),
-        }
-    }
-}
-
-fn decode(path: &Path) -> Result<Image, Error> {
+/// Decodes an image. With `expected`, one of another shape is refused before
+/// there is memory for its pixels.
+fn decode(path: &Path, expected: Option<&[u64]>) -> Result<Image, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
-    let metadata = std::fs::metadata(path).map_err(read)?;
-    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
-        let (path, what) = (path.to_owned(), "bytes in a file, or no file");
-        return Err(Error::TooLarge { path, what, max: FILE_BYTES_MAX });
-    }
+    let file = File::open(path).map_err(read)?;
     let mut bytes = Vec::new();
-    let file = BufReader::new(File::open(path).map_err(read)?);
-    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(read)?;
-    match path.file_name().and_then(|name| format(name.to_str()?)) {
-        Some(Format::Jpeg) => jpeg(path, bytes),
-        _ => png(path, &bytes),
+    file.take(IMAGE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(read)?;
+    if bytes.len() as u64 > IMAGE_FILE_BYTES_MAX {
+        let (path, what) = (path.to_owned(), "bytes of an image file".to_owned());
+        let got = bytes.len() as u64;
+        return Err(Error::TooLarge { path, what, got, max: IMAGE_FILE_BYTES_MAX });
+    }
+    let check = |shape: &[u64]| {
+        let got = shape.iter().product();
+        if got > ROW_VALUES_MAX || got == 0 {
+            let (path, what) = (path.to_owned(), "values of an image".to_owned());
+            return Err(Error::TooLarge { path, what, got, max: ROW_VALUES_MAX });
+        }
+        match expected {
+            Some(expected) if expected != shape => Err(Error::ImageShape {
+                path: path.to_owned(),
+                got: shape.to_vec(),
+                expected: expected.to_vec(),
+            }),
+            _ => Ok(()),
+        }
+    };
+    // By its first bytes: names say less than they seem to.
+    if bytes.starts_with(PNG) {
+        decode_png(path, &bytes, check)
+    } else if bytes.starts_with(JPEG) {
+        decode_jpeg(path, &bytes, check)
+    } else {
+        let reason = "neither PNG nor JPEG, whatever its name says".into();
+        Err(Error::Malformed { path: path.to_owned(), reason })
     }
 }
 
-/// Grey or colours at 8 bits; palettes are looked up, 16 bits are cut to their
-/// upper 8, transparency is left out.
-fn png(path: &Path, bytes: &[u8]) -> Result<Image, Error> {
-    let malformed = |error: png::DecodingError| {
-        let reason = error.to_string();
-        Error::Malformed { path: path.to_owned(), reason }
+fn decode_png(
+    path: &Path,
+    bytes: &[u8],
+    check: impl Fn(&[u64]) -> Result<(), Error>,
+) -> Result<Image, Error> {
+    let malformed = |error: png::DecodingError| Error::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
     };
     let limits = png::Limits { bytes: DECODER_BYTES_MAX };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
-    decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
-    decoder.set_ignore_text_chunk(true);
+    // Palettes become colours, and fewer than 8 bits become 8.
+    decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(malformed)?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let (colours, _) = reader.output_color_type();
-    let stored = colours.samples();
-    let channels = if stored < 3 { 1 } else { 3 };
-    let shape = Image::shape(path, channels, height, width)?;
-    let mut all = vec![0; height * width * stored];
-    reader.next_frame(&mut all).map_err(malformed)?;
-    reader.finish().map_err(malformed)?;
-    let pixels = match stored == channels {
-        true => all,
-        false => all.chunks_exact(stored).flat_map(|pixel| &pixel[..channels]).copied().collect(),
+    let (color, depth) = reader.output_color_type();
+    let n_channels = match (color, depth) {
+        (png::ColorType::Grayscale, png::BitDepth::Eight) => 1,
+        (png::ColorType::Rgb, png::BitDepth::Eight) => 3,
+        (_, png::BitDepth::Sixteen) => return Err(not_offered(path, "16 bits a channel")),
+        _ => return Err(not_offered(path, "an alpha channel")),
     };
-    Ok(Image { shape, pixels })
+    let (width, height) = reader.info().size();
+    let shape = vec![n_channels, u64::from(height), u64::from(width)];
+    check(&shape)?;
+    let mut pixels = vec![0; shape.iter().product::<u64>() as usize];
+    reader.next_frame(&mut pixels).map_err(malformed)?;
+    Ok(Image { pixels: planes(pixels, n_channels as usize), shape })
 }
 
-/// Grey or colours. The decoder runs without vector code, whose rounding would
-/// depend on the machine.
-fn jpeg(path: &Path, bytes: Vec<u8>) -> Result<Image, Error> {
-    let malformed = |error: zune_jpeg::errors::DecodeErrors| {
-        let reason = error.to_string();
-        Error::Malformed { path: path.to_owned(), reason }
-    };
-    let options = DecoderOptions::new_safe()
-        .set_max_width(SIDE_MAX)
-        .set_max_height(SIDE_MAX)
-        .set_strict_mode(true);
-    let mut decoder = JpegDecoder::new_with_options(Cursor::new(&bytes), options);
-    decoder.decode_headers().map_err(malformed)?;
-    let grey = decoder.input_colorspace() == Some(ColorSpace::Luma);
-    let info = decoder.info().ok_or_else(|| Error::Malformed {
+fn decode_jpeg(
+    path: &Path,
+    bytes: &[u8],
+    check: impl Fn(&[u64]) -> Result<(), Error>,
+) -> Result<Image, Error> {
+    let malformed = |error: zune_jpeg::errors::DecodeErrors| Error::Malformed {
         path: path.to_owned(),
-        reason: "there is no image in it".into(),
-    })?;
-    let channels = if grey { 1 } else { 3 };
-    let shape = Image::shape(path, channels, info.height.into(), info.width.into())?;
-    let colours = if grey { ColorSpace::Luma } else { ColorSpace::RGB };
-    let options = options.jpeg_set_out_colorspace(colours);
-    let mut decoder = JpegDecoder::new_with_options(Cursor::new(&bytes), options);
+        reason: error.to_string(),
+    };
+    let options = DecoderOptions::default().set_strict_mode(true).set_use_unsafe(false);
+    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
+    decoder.decode_headers().map_err(malformed)?;
+    let (n_channels, out) = match decoder.input_colorspace() {
+        Some(ColorSpace::Luma) => (1, ColorSpace::Luma),
+        Some(ColorSpace::YCbCr | ColorSpace::RGB) => (3, ColorSpace::RGB),
+        _ => return Err(not_offered(path, "colours other than grey and RGB")),
+    };
+    let info = decoder.info();
+    let (height, width) = info.map_or((0, 0), |info| (info.height, info.width));
+    let shape = vec![n_channels, u64::from(height), u64::from(width)];
+    check(&shape)?;
+    decoder.set_options(options.jpeg_set_out_colorspace(out));
     let pixels = decoder.decode().map_err(malformed)?;
-    let expected: usize = shape.iter().product();
-    if pixels.len() != expected {
-        let (expected, got) = (expected as u64, pixels.len() as u64);
-        return Err(Error::Truncated { path: path.to_owned(), expected, got });
+    let (expected, got) = (shape.iter().product::<u64>(), pixels.len() as u64);
+    if expected != got {
+        let (path, what) = (path.to_owned(), "the JPEG header".to_owned());
+        return Err(Error::WrongLength { path, what, expected, got });
     }
-    Ok(Image { shape, pixels })
+    Ok(Image { pixels: planes(pixels, n_channels as usize), shape })
+}
+
+fn not_offered(path: &Path, what: &str) -> Error {
+    let what = format!("an image with {what}; save it as 8-bit grey or RGB");
+    Error::Unsupported { path: path.to_owned(), what }
+}
+
+/// Turns pixels of interleaved channels into one plane a channel.
+fn planes(pixels: Vec<u8>, n_channels: usize) -> Vec<u8> {
+    match n_channels {
+        1 => pixels,
+        _ => {
+            let plane = |channel| pixels.iter().skip(channel).step_by(n_channels).copied();
+            (0..n_channels).flat_map(plane).collect()
+        }
+    }
 }

@@ -1,21 +1,30 @@
-//! Reads data sets - tables, arrays, images - as rows of numbers and says what
-//! fields they have. Knows nothing of plans, splits or seeds, and hands out no
-//! files.
+//! Reads data sets as named fields of numbers, block by block: CSV, Parquet,
+//! IDX, NPY, NPZ and folders of images. Knows nothing of plans, splits or
+//! seeds, and hands out no files.
 
 mod array;
+pub mod bounds;
 mod csv_file;
 mod dataset;
 mod error;
 mod field;
+mod format;
 mod idx;
 mod images;
 mod npy;
 mod npz;
-mod table;
-mod values;
+mod parquet_file;
+mod parquet_pages;
 
-pub use csv_file::COLUMNS_MAX;
-pub use dataset::{Dataset, Kind, Selection};
-pub use error::{Error, Place};
-pub use field::{Field, Scale};
-pub use table::Table;
+pub use dataset::Dataset;
+pub use error::Error;
+pub use field::{Block, Element, Field, Place, Values};
+pub use format::Format;
+
+/// The most of a cell or name that a message repeats, in characters.
+const CELL_CHARS_MAX: usize = 40;
+
+/// Makes a text of a file fit for a message.
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(CELL_CHARS_MAX).collect()
+}

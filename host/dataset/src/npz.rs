@@ -1,119 +1,92 @@
-//! NumPy's archives: a zip file of arrays.
+//! NPZ archives: arrays of NumPy in a ZIP file, one NPY file each
+//! (`numpy.savez`, `numpy.savez_compressed`).
 
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
-use zip::ZipArchive;
-use zip::read::ZipFile;
+use zip::{CompressionMethod, ZipArchive};
 
-use crate::array::{ARRAY_VALUES_MAX, Layout};
-use crate::csv_file::cut;
-use crate::npy::header;
-use crate::values::Values;
-use crate::{COLUMNS_MAX, Error, Field};
+use crate::array::{Array, Elements, decompress};
+use crate::bounds::DECOMPRESSED_BYTES_MAX;
+use crate::{Error, cut, npy};
 
-/// What the name of every entry ends with.
-const ENDING: &str = ".npy";
+/// What ZIP files begin with.
+pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
+/// The most arrays.
+const ARRAYS_MAX: usize = 1_024;
 
-/// Arrays by name, all with as many rows. Their order is that of the archive.
-#[derive(Clone, Debug)]
-pub(crate) struct NpzFile {
-    path: PathBuf,
-    arrays: Vec<(String, Layout)>,
-}
-
-impl NpzFile {
-    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let mut archive = open(path)?;
-        let n_arrays = archive.len();
-        if n_arrays > COLUMNS_MAX {
-            let max = COLUMNS_MAX;
-            return Err(Error::TooManyColumns { path: path.to_owned(), got: n_arrays, max });
-        }
-        if n_arrays == 0 {
-            return Err(Error::NoRows { path: path.to_owned() });
-        }
-        let mut arrays: Vec<(String, Layout)> = Vec::new();
-        let (mut seen, mut n_values) = (BTreeSet::new(), 0_u64);
-        for number in 0..n_arrays {
-            let mut entry = entry(&mut archive, number, path)?;
-            let file = entry.name().map_err(|error| zip_error(&error, path))?.into_owned();
-            let name = file.strip_suffix(ENDING).unwrap_or_default().to_owned();
-            if name.is_empty() || !seen.insert(name.clone()) {
-                let (number, name) = (number + 1, cut(&file));
-                return Err(Error::BadName { path: path.to_owned(), number, name });
-            }
-            let (layout, header_bytes) =
-                header(&mut entry, path).map_err(|error| of_array(error, &name))?;
-            layout.check(path).map_err(|error| of_array(error, &name))?;
-            let (expected, got) = (header_bytes + layout.n_bytes(), entry.size());
-            if expected != got {
-                return Err(Error::Truncated { path: path.to_owned(), expected, got });
-            }
-            n_values = n_values.saturating_add(layout.shape.iter().product());
-            if n_values > ARRAY_VALUES_MAX {
-                let max = ARRAY_VALUES_MAX;
-                let what = "numbers in all arrays together";
-                return Err(Error::TooLarge { path: path.to_owned(), what, max });
-            }
-            if let Some((other, first)) = arrays.first()
-                && first.n_rows() != layout.n_rows()
-            {
-                let (got, expected) = (layout.n_rows(), first.n_rows());
-                let (path, other) = (path.to_owned(), cut(other));
-                return Err(Error::Rows { path, name: cut(&name), got, other, expected });
-            }
-            arrays.push((name, layout));
-        }
-        Ok(Self { path: path.to_owned(), arrays })
+/// Opens all arrays of an archive, in its order.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::Malformed`], [`Error::WrongLength`],
+/// [`Error::TooLarge`], [`Error::Unsupported`].
+pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(read)?;
+    let n_bytes = file.metadata().map_err(read)?.len();
+    let malformed = |error: zip::result::ZipError| Error::Malformed {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut archive = ZipArchive::new(file).map_err(malformed)?;
+    if archive.len() > ARRAYS_MAX {
+        let (path, what) = (path.to_owned(), "arrays".to_owned());
+        let (got, max) = (archive.len() as u64, ARRAYS_MAX as u64);
+        return Err(Error::TooLarge { path, what, got, max });
     }
-
-    pub(crate) fn fields(&self) -> Vec<Field> {
-        let field = |(name, layout): &(String, Layout)| Field {
-            name: name.clone(),
-            dtype: layout.dtype,
-            shape: layout.row_shape(),
+    // What is decompressed is bounded for all arrays together.
+    let mut left = DECOMPRESSED_BYTES_MAX;
+    let mut arrays = Vec::with_capacity(archive.len());
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(malformed)?;
+        let full = entry.name().map_err(malformed)?.into_owned();
+        let name = cut(full.trim_end_matches(".npy"));
+        let wrong = |what: &str| Error::Malformed {
+            path: path.to_owned(),
+            reason: format!("array `{name}`: {what}"),
         };
-        self.arrays.iter().map(field).collect()
-    }
-
-    pub(crate) fn read(&self, at: usize, into: &mut Values) -> Result<(), Error> {
-        let changed = || Error::Changed { path: self.path.clone() };
-        let (name, layout) = self.arrays.get(at).ok_or_else(changed)?;
-        let mut archive = open(&self.path)?;
-        let mut entry = entry(&mut archive, at, &self.path)?;
-        if header(&mut entry, &self.path)?.0 != *layout {
-            return Err(changed());
+        if !full.ends_with(".npy") {
+            return Err(wrong("its name does not end in .npy"));
         }
-        layout.read(entry, &self.path, name, into)
-    }
-}
-
-fn open(path: &Path) -> Result<ZipArchive<BufReader<File>>, Error> {
-    let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    ZipArchive::new(BufReader::new(file)).map_err(|error| zip_error(&error, path))
-}
-
-fn entry<'a>(
-    archive: &'a mut ZipArchive<BufReader<File>>,
-    number: usize,
-    path: &Path,
-) -> Result<ZipFile<'a, BufReader<File>>, Error> {
-    archive.by_index(number).map_err(|error| zip_error(&error, path))
-}
-
-fn zip_error(error: &zip::result::ZipError, path: &Path) -> Error {
-    Error::Malformed { path: path.to_owned(), reason: cut(&error.to_string()) }
-}
-
-/// Says which array is meant.
-fn of_array(error: Error, name: &str) -> Error {
-    match error {
-        Error::Malformed { path, reason } => {
-            Error::Malformed { path, reason: format!("`{}`: {reason}", cut(name)) }
+        let start = entry.data_start().ok_or_else(|| wrong("its data are nowhere"))?;
+        let (method, says) = (entry.compression(), entry.size());
+        let (header, offset) = npy::header(path, &mut entry)?;
+        npy::row_major(path, &header)?;
+        let expected = header.n_bytes(path)?;
+        let what = format!("the header of array `{name}`");
+        if says.saturating_sub(offset) != expected {
+            let (path, got) = (path.to_owned(), says.saturating_sub(offset));
+            return Err(Error::WrongLength { path, what, expected, got });
         }
-        error => error,
+        let elements = match method {
+            CompressionMethod::Stored => {
+                let end = start.saturating_add(says);
+                if end > n_bytes {
+                    let (path, got) = (path.to_owned(), n_bytes.saturating_sub(start));
+                    return Err(Error::WrongLength { path, what, expected: says, got });
+                }
+                Elements::File(start + offset)
+            }
+            CompressionMethod::Deflated => {
+                let Some(rest) = left.checked_sub(expected) else {
+                    let what = "bytes of its arrays, decompressed (use `numpy.savez`)".into();
+                    let got = (DECOMPRESSED_BYTES_MAX - left).saturating_add(expected);
+                    let (path, max) = (path.to_owned(), DECOMPRESSED_BYTES_MAX);
+                    return Err(Error::TooLarge { path, what, got, max });
+                };
+                left = rest;
+                Elements::Memory(decompress(path, &what, entry.by_ref(), expected)?)
+            }
+            _ => return Err(wrong("its compression is neither none nor deflate")),
+        };
+        arrays.push(Array::new(path, &name, header, elements));
+    }
+    match arrays.is_empty() {
+        true => {
+            let what = "an archive without arrays".to_owned();
+            Err(Error::Unsupported { path: path.to_owned(), what })
+        }
+        false => Ok(arrays),
     }
 }

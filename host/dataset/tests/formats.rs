@@ -1,120 +1,175 @@
-//! Files that NumPy and Pillow wrote (tests/oracles/datasets.py) are read as they meant them.
+//! Files that NumPy, pyarrow and Pillow wrote (tests/oracles/datasets.py) give
+//! the numbers that they hold there.
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::{Dataset, Scale, Table};
+use fedwasm_dataset::{Dataset, Element, Format};
 
-fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/datasets").join(name)
+#[derive(serde::Deserialize)]
+struct Rows {
+    pixels: Vec<f64>,
+    label: Vec<f64>,
+    columns: BTreeMap<String, Vec<f64>>,
+    jpeg: BTreeMap<String, Jpeg>,
 }
 
-fn table(name: &str, inputs: Option<&[&str]>, targets: &[&str]) -> Table {
-    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let dataset = Dataset::open(&path(name)).unwrap();
-    dataset.table(inputs.map(names).as_deref(), &names(targets)).unwrap()
+#[derive(serde::Deserialize)]
+struct Jpeg {
+    shape: Vec<u64>,
+    pixels: Vec<f64>,
 }
 
-fn inputs(table: &Table) -> Vec<f64> {
+fn dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/datasets")
+}
+
+fn rows() -> Rows {
+    serde_json::from_slice(&std::fs::read(dir().join("rows.json")).unwrap()).unwrap()
+}
+
+/// All values of a field.
+fn field(dataset: &Dataset, name: &str) -> Vec<f64> {
+    let at = dataset.position(name).unwrap();
     let mut all = Vec::new();
-    (0..table.n_rows()).for_each(|row| table.input_row(row, &mut all));
+    for block in 0..dataset.n_blocks() {
+        let block = dataset.read(block, &[at]).unwrap();
+        block.columns[0].each(0..block.columns[0].len(), |value| all.push(value));
+    }
     all
 }
 
-fn classes(table: &Table) -> Vec<i64> {
-    (0..table.n_rows()).map(|row| table.class(row, 0).unwrap()).collect()
-}
-
-fn counting(n: usize) -> Vec<f64> {
-    (0..n).map(|n| n as f64).collect()
+fn open(name: &str, format: Format) -> Dataset {
+    let path = dir().join(name);
+    let dataset = Dataset::open(&path, None).unwrap();
+    assert_eq!(dataset.format(), format, "{name}");
+    dataset
 }
 
 #[test]
-fn tables_of_numpy_are_read_whatever_their_type_and_order() {
-    for kind in ["f8", "f4-big-endian", "i2", "fortran"] {
-        let table = table(&format!("table-{kind}.npy"), Some(&["0", "1", "2"]), &[]);
-        assert_eq!(inputs(&table), counting(15), "{kind}");
+fn idx_files_plain_and_packed() {
+    let expected = rows();
+    for name in ["train-images-idx3-ubyte", "packed-images-idx3-ubyte.gz"] {
+        let dataset = open(name, Format::Idx);
+        let shapes: Vec<_> = dataset.fields().iter().map(|field| &field.shape[..]).collect();
+        assert_eq!(shapes, [&[3, 4][..], &[]]);
+        assert_eq!(field(&dataset, "image"), expected.pixels);
+        assert_eq!(field(&dataset, "label"), expected.label);
+        assert_eq!(Format::Idx.files(dataset.path()).unwrap().len(), 2);
     }
-    let booleans = table("table-bool.npy", Some(&["0", "2"]), &["1"]);
-    assert_eq!(inputs(&booleans), [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
-    assert_eq!(classes(&booleans), [1, 1, 1, 1, 1]);
-}
-
-#[test]
-fn arrays_of_numpy_are_found_by_name() {
-    for name in ["arrays.npz", "arrays-compressed.npz"] {
-        let one = table(name, Some(&["age", "colours"]), &["label"]);
-        assert_eq!(classes(&one), [0, 1, 2, 1]);
-        let (mut row, age) = (Vec::new(), 3.0);
-        one.input_row(3, &mut row);
-        assert_eq!(row[..3], [age, 36.0, 37.0]);
-        let scale = |name: &str, n_values| Scale { name: name.into(), n_values };
-        let colours = (0..3).map(|nth| scale(&format!("colours[{nth}]"), 4));
-        assert_eq!(one.scales(), [vec![scale("age", 1)], colours.collect()].concat());
-        // Pixels of one byte are shares of 255, other numbers are not.
-        let pixels: Vec<f64> = counting(24).iter().map(|pixel| pixel / 255.0).collect();
-        let one = table(name, Some(&["pixels"]), &["score"]);
-        assert_eq!(inputs(&one), pixels);
-        assert_eq!(one.scales(), [scale("pixels", 6)]);
-        let mut scores = Vec::new();
-        one.target_row(1, &mut scores);
-        assert_eq!(scores, [2.0, 3.0]);
-    }
-}
-
-#[test]
-fn folder_of_idx_files_is_its_training_part() {
-    let train = table("idx", None, &["label"]);
-    let pixels: Vec<f64> = counting(24).iter().map(|pixel| pixel / 255.0).collect();
-    assert_eq!((inputs(&train), classes(&train)), (pixels, vec![0, 1, 2, 1]));
-    let test = table("idx/t10k-images-idx3-ubyte", None, &["label"]);
-    assert_eq!((inputs(&test), classes(&test)), (counting(12), vec![2, 0]));
-    assert_eq!(Dataset::open(&path("idx")).unwrap().count_rows().unwrap(), 4);
-}
-
-#[test]
-fn classes_of_image_folders_are_numbered_in_the_order_of_names() {
-    let folder = Dataset::open(&path("colours")).unwrap();
-    assert_eq!(folder.fields()[0].shape, [3, 16, 24]);
-    assert_eq!(folder.default_target(), Some("label"));
-    let table = folder.table(None, &["label".into()]).unwrap();
-    assert_eq!(classes(&table), [0, 0, 1, 1, 1]);
-}
-
-#[test]
-fn images_are_those_that_pillow_wrote() {
-    let grey = inputs(&table("grey.npy", Some(&columns()), &[]));
-    let images = table("grey", None, &["label"]);
-    let difference = |row: usize, expected: &dyn Fn(usize) -> f64| {
-        let mut pixels = Vec::new();
-        images.input_row(row, &mut pixels);
-        let apart = |(nth, pixel): (usize, &f64)| (pixel * 255.0 - expected(nth)).abs();
-        pixels.iter().enumerate().map(apart).fold(0.0, f64::max)
-    };
-    assert!(difference(0, &|nth| grey[nth]) < 1e-9);
-    assert!(difference(2, &|nth| 255.0 - grey[nth]) < 1e-9);
-    // JPEG loses a little.
-    let lost = difference(1, &|nth| grey[nth]);
-    assert!(lost > 0.0 && lost <= 4.0, "{lost}");
-    let colours = table("colours", None, &["label"]);
-    for (row, tolerance) in [(0, 1e-9), (1, 5.0), (2, 1e-9), (3, 24.0), (4, 8.0)] {
-        let mut pixels = Vec::new();
-        colours.input_row(row, &mut pixels);
-        // Red is the grey image, green its complement, blue half of it, one after the other.
-        for (nth, grey) in grey.iter().enumerate() {
-            let expected = [*grey, 255.0 - grey, (grey / 2.0).floor()];
-            for (channel, expected) in expected.iter().enumerate() {
-                let got = pixels[channel * 16 * 24 + nth] * 255.0;
-                assert!((got - expected).abs() <= tolerance, "{row}, {nth}: {got} {expected}");
-            }
+    let reals = field(&open("reals-idx2", Format::Idx), "values");
+    let columns = [&expected.columns["f64"], &expected.columns["i16"]];
+    let both: Vec<f64> = (0..8).flat_map(|row| columns.map(|column| column[row])).collect();
+    assert_eq!(reals, both);
+    let files = Format::Idx.files(&dir()).unwrap();
+    assert!(files[0].ends_with("train-images-idx3-ubyte"), "{files:?}");
+    // Two pairs in one folder: which one is meant?
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["a-images-idx3-ubyte", "b-images-idx3-ubyte"] {
+        let labels = name.replace("images", "labels").replace("idx3", "idx1");
+        for (name, from) in [(name, &files[0]), (&labels, &files[1])] {
+            std::fs::copy(from, folder.path().join(name)).unwrap();
         }
     }
+    let error = Dataset::open(folder.path(), Some(Format::Idx)).unwrap_err().to_string();
+    let names = "a-images-idx3-ubyte, b-images-idx3-ubyte; name one of them";
+    assert!(error.ends_with(names), "{error}");
 }
 
-fn columns() -> Vec<&'static str> {
-    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"]
-        .into_iter()
-        .chain(["17", "18", "19", "20", "21", "22", "23"])
-        .collect()
+#[test]
+fn arrays_of_numpy() {
+    let expected = rows();
+    let little = open("little.npy", Format::Npy);
+    assert_eq!(little.fields()[0].element, Element::Float32);
+    let f32s = &expected.columns["f32"];
+    let twice: Vec<f64> = f32s.iter().map(|value| 2.0 * value).collect();
+    assert_eq!((&field(&little, "0"), field(&little, "1")), (f32s, twice.clone()));
+    let by_column = open("columns.npy", Format::Npy);
+    assert_eq!((&field(&by_column, "0"), field(&by_column, "1")), (f32s, twice));
+    assert_eq!(field(&open("big.npy", Format::Npy), "values"), expected.columns["i32"]);
+    for name in ["stored.npz", "deflated.npz"] {
+        let dataset = open(name, Format::Npz);
+        assert_eq!(field(&dataset, "image"), expected.pixels);
+        for (column, values) in &expected.columns {
+            assert_eq!(&field(&dataset, column), values, "{name} {column}");
+        }
+    }
+    for (name, words) in [
+        ("fortran.npy", "a column-major array; save `numpy.ascontiguousarray` of it"),
+        ("objects.npy", "an array of objects (a pickle), which could run code; save numbers"),
+        ("records.npy", "an array of records; save one array a field"),
+        ("halves.npy", "elements of type `<f2`; save numbers of 8 to 64 bits"),
+    ] {
+        let error = Dataset::open(&dir().join(name), None).unwrap_err().to_string();
+        assert!(error.ends_with(words), "{error}");
+    }
+}
+
+#[test]
+fn parquet_files_of_pyarrow() {
+    let expected = rows();
+    for (name, n_blocks) in [("none", 3), ("snappy", 3), ("gzip", 3), ("pages_v2", 1)] {
+        let dataset = open(&format!("{name}.parquet"), Format::Parquet);
+        assert_eq!((dataset.n_rows(), dataset.n_blocks()), (8, n_blocks), "{name}");
+        for (column, values) in &expected.columns {
+            assert_eq!(&field(&dataset, column), values, "{name} {column}");
+        }
+        assert_eq!(field(&dataset, "label"), expected.label);
+    }
+    let nulls = open("nulls.parquet", Format::Parquet);
+    let error = nulls.read(0, &[0]).unwrap_err().to_string();
+    assert!(error.ends_with("row 1, column `a`: the cell is empty"), "{error}");
+    let error = nulls.read(0, &[1]).unwrap_err().to_string();
+    assert!(error.contains("column `b`: dates, decimals and texts are not read"), "{error}");
+    let zstd = open("zstd.parquet", Format::Parquet).read(0, &[0]).unwrap_err().to_string();
+    assert!(zstd.contains("zstd"), "{zstd}");
+}
+
+#[test]
+fn folders_of_images() {
+    let expected = rows();
+    let dataset = open("images", Format::Images);
+    assert_eq!(dataset.fields()[0].shape, [1, 3, 4]);
+    // Class by class: rows 0, 3, 6; 1, 4, 7; 2, 5.
+    let order = [0, 3, 6, 1, 4, 7, 2, 5];
+    let pixels: Vec<f64> =
+        order.iter().flat_map(|row| expected.pixels[row * 12..(row + 1) * 12].to_vec()).collect();
+    assert_eq!(field(&dataset, "image"), pixels);
+    assert_eq!(field(&dataset, "label"), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
+    for (name, jpeg) in &expected.jpeg {
+        let dataset = open(&format!("jpeg_{name}"), Format::Images);
+        assert_eq!(dataset.fields()[0].shape, jpeg.shape);
+        // Decoders may round differently (ITU-T T.83 allows it): by a step or two.
+        let got = field(&dataset, "image");
+        assert_eq!(got.len(), jpeg.pixels.len());
+        let far = got.iter().zip(&jpeg.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(far <= 2.0, "{name}: {far}");
+    }
+}
+
+#[test]
+fn images_that_are_not_alike_or_not_offered_are_named() {
+    let root = tempfile::tempdir().unwrap();
+    let class = root.path().join("a");
+    std::fs::create_dir(&class).unwrap();
+    for (name, words) in [
+        ("alpha.png", "an image with an alpha channel"),
+        ("deep.png", "an image with 16 bits a channel"),
+    ] {
+        std::fs::copy(dir().join("odd").join(name), class.join("0.png")).unwrap();
+        let error = Dataset::open(root.path(), None).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("0.png"), "{error}");
+    }
+    std::fs::copy(dir().join("images/a/0.png"), class.join("0.png")).unwrap();
+    for (name, words) in [
+        ("small.png", "shape [1, 2, 4], the first one has [1, 3, 4]"),
+        ("palette.png", "shape [3, 3, 4], the first one has [1, 3, 4]"),
+    ] {
+        std::fs::copy(dir().join("odd").join(name), class.join("1.png")).unwrap();
+        let dataset = Dataset::open(root.path(), None).unwrap();
+        let error = dataset.read(0, &[0]).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("1.png"), "{error}");
+    }
 }

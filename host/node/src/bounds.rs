@@ -138,12 +138,8 @@ impl Bound {
     pub fn is_about<'a>(&self, announced: impl IntoIterator<Item = &'a str>) -> bool {
         let training = toml::from_str(EVERY_TRAINING_ARG).map(TrainingArgs::parse);
         let training = training.ok().and_then(Result::ok);
-        let data = DataArgs {
-            tags: Vec::new(),
-            target: String::new(),
-            inputs: Some(Vec::new()),
-            standardize: true,
-        };
+        let data =
+            DataArgs { inputs: Some(Vec::new().into()), memory_mib: Some(1), ..DataArgs::of("") };
         let training = serde_json::to_value(&training).unwrap_or_default();
         let data = serde_json::to_value(&data).unwrap_or_default();
         let tables = [("training", training), ("data", data)];

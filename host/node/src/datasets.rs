@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::Kind;
+use fedwasm_dataset::{Field, Format};
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{DatasetEntry, DatasetId};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ const DATASETS_MAX: usize = 1_000;
 pub struct Dataset {
     /// Its name here, which is its id for researchers.
     pub name: DatasetId,
-    /// The file; never leaves the node.
+    /// The file or folder; never leaves the node.
     pub path: PathBuf,
     /// What researchers search for.
     pub tags: Vec<String>,
@@ -29,12 +29,31 @@ pub struct Dataset {
     pub n_rows: u64,
     /// Its columns when it was registered.
     pub columns: Vec<String>,
-    /// Lengths of the axes of a row, of columns that are not one number.
+    /// Its format; CSV if none is named.
+    #[serde(rename = "type", default = "csv", skip_serializing_if = "is_csv")]
+    pub format: Format,
+    /// The shapes of the columns whose rows are no single numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shapes: BTreeMap<String, Vec<u64>>,
 }
 
+fn csv() -> Format {
+    Format::Csv
+}
+
+fn is_csv(format: &Format) -> bool {
+    *format == Format::Csv
+}
+
 impl Dataset {
+    /// Opens the file or folder.
+    ///
+    /// # Errors
+    /// Any [`fedwasm_dataset::Error`] but those about single values.
+    pub fn open(&self) -> Result<fedwasm_dataset::Dataset, fedwasm_dataset::Error> {
+        fedwasm_dataset::Dataset::open(&self.path, Some(self.format))
+    }
+
     /// What researchers may know of it.
     pub fn entry(&self) -> DatasetEntry {
         DatasetEntry {
@@ -65,7 +84,8 @@ impl Datasets {
         serde_json::from_slice(&text).map(Self).map_err(|error| damaged(error.to_string()))
     }
 
-    /// Registers a file or a folder after reading it through.
+    /// Registers a file or folder after looking at its headers and counting its
+    /// rows; its format is found by its content if none is given.
     ///
     /// # Errors
     /// [`Error::DatasetExists`], [`Error::Tags`], [`Error::TooManyDatasets`],
@@ -74,8 +94,7 @@ impl Datasets {
         &mut self,
         folder: &Folder,
         name: DatasetId,
-        path: &Path,
-        kind: Kind,
+        (path, format): (&Path, Option<Format>),
         tags: Vec<String>,
     ) -> Result<&Dataset, Error> {
         if self.find(&name).is_some() {
@@ -88,16 +107,13 @@ impl Datasets {
         if self.0.len() >= DATASETS_MAX {
             return Err(Error::TooManyDatasets { max: DATASETS_MAX });
         }
-        let data = fedwasm_dataset::Dataset::open_as(path, kind)?;
-        let n_rows = data.count_rows()?;
-        let path = path.canonicalize()?;
-        let columns = data.fields().iter().map(|field| field.name.clone()).collect();
-        let arrays = data.fields().iter().filter(|field| !field.shape.is_empty());
-        let shapes = arrays.map(|field| {
-            (field.name.clone(), field.shape.iter().map(|axis| *axis as u64).collect())
-        });
-        let shapes = shapes.collect();
-        self.0.push(Dataset { name, path, tags, n_rows, columns, shapes });
+        let dataset = fedwasm_dataset::Dataset::open(path, format)?;
+        let (n_rows, format, path) = (dataset.n_rows(), dataset.format(), path.canonicalize()?);
+        let columns = dataset.fields().iter().map(|field| field.name.clone()).collect();
+        let has_axes = |field: &&Field| !field.shape.is_empty();
+        let shape = |field: &Field| (field.name.clone(), field.shape.clone());
+        let shapes = dataset.fields().iter().filter(has_axes).map(shape).collect();
+        self.0.push(Dataset { name, path, tags, n_rows, columns, format, shapes });
         self.store(folder)?;
         Ok(&self.0[self.0.len() - 1])
     }
@@ -151,7 +167,7 @@ mod tests {
         std::fs::write(&path, "a,y\n1,0\n2,1\n").unwrap();
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         let folder = Folder::open(dir).unwrap();
-        let added = datasets.add(&folder, name.parse().unwrap(), &path, Kind::Csv, tags);
+        let added = datasets.add(&folder, name.parse().unwrap(), (&path, None), tags);
         added.cloned().map_err(|error| error.to_string())
     }
 
@@ -190,7 +206,7 @@ mod tests {
         }
         let absent = dir.path().join("absent.csv");
         let two = "two".parse().unwrap();
-        assert!(datasets.add(&folder, two, &absent, Kind::Csv, vec!["x".into()]).is_err());
+        assert!(datasets.add(&folder, two, (&absent, None), vec!["x".into()]).is_err());
         assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
         assert!(datasets.remove(&folder, &"two".parse().unwrap()).is_err());
         datasets.remove(&folder, &"one".parse().unwrap()).unwrap();

@@ -25,7 +25,7 @@ pub use config::{NodeConfig, OPERATOR_KEY};
 pub use database::Database;
 pub use datasets::{Dataset, Datasets};
 pub use error::Error;
-pub use fedwasm_dataset::Kind;
+pub use fedwasm_dataset::Format;
 pub use log::{Checkpoint, LogEntry, verify_checkpoint};
 pub use rerun::{Mismatch, Rerun, keys_of, read_receipt, read_receipt_of, rerun};
 pub use serve::serve;

@@ -173,7 +173,8 @@ impl Workshop {
         let whose = (researcher, dataset, cancel);
         let (plan_of, _) = plan;
         let plan = self.plan(request, plan, whose)?.with_limits(&request.limits);
-        let n_inputs = usize::try_from(dataset.entry().n_values(inputs)).ok();
+        let inputs: Vec<String> = inputs.names().into_iter().cloned().collect();
+        let n_inputs = usize::try_from(dataset.entry().n_values(&inputs)).ok();
         let facts = DataFacts { n_inputs, n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
         let round = Round::new(&plan, model, training, aggregator, &facts);
@@ -357,12 +358,12 @@ fn read(
         }
         error => training_refusal(&error),
     };
-    let file = fedwasm_dataset::Dataset::open(&dataset.path).map_err(|error| hide(error.into()))?;
+    let file = dataset.open().map_err(|error| hide(error.into()))?;
     Examples::read(&file, &request.data, round, turn).map_err(hide)
 }
 
 fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
-    dataset_digest(&dataset.path).map_err(|error| {
+    dataset_digest(dataset).map_err(|error| {
         tracing::warn!("{}: {error}", dataset.path.display());
         let name = &dataset.name;
         let message = format!("dataset {name} cannot be read; the node's log says more");
@@ -370,23 +371,21 @@ fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
     })
 }
 
-/// The SHA-256 of a data set: that of its file, or of the list of its files in
-/// their order, each with its digest and its quoted path in the folder.
-pub(crate) fn dataset_digest(path: &std::path::Path) -> std::io::Result<Digest> {
-    let data = fedwasm_dataset::Dataset::open(path).map_err(std::io::Error::other)?;
-    match &data.files()[..] {
-        [file] if file == path => file_digest(path),
-        files => {
-            let folder = if path.is_dir() { Some(path) } else { path.parent() };
-            let mut hasher = fedwasm_protocol::Hasher::default();
-            for file in files {
-                let name = folder.and_then(|folder| file.strip_prefix(folder).ok());
-                let name = name.unwrap_or(file);
-                hasher.update(format!("{} {name:?}\n", file_digest(file)?).as_bytes());
-            }
-            Ok(hasher.finish())
-        }
+/// The SHA-256 of a dataset: that of its file, or of a text with a line for each of
+/// its files in their order, which has its digest and its quoted path from the
+/// dataset's folder on.
+pub(crate) fn dataset_digest(dataset: &Dataset) -> std::io::Result<Digest> {
+    let files = dataset.format.files(&dataset.path).map_err(std::io::Error::other)?;
+    if let [file] = &files[..] {
+        return file_digest(file);
     }
+    let mut hasher = fedwasm_protocol::Hasher::default();
+    let folder = dataset.path.parent().filter(|_| !dataset.path.is_dir());
+    for file in files {
+        let name = file.strip_prefix(folder.unwrap_or(&dataset.path)).unwrap_or(&file);
+        hasher.update(format!("{} {name:?}\n", file_digest(&file)?).as_bytes());
+    }
+    Ok(hasher.finish())
 }
 
 /// The SHA-256 of a file, however large.
@@ -400,12 +399,12 @@ fn examples_key(
     dataset: &Dataset,
     round: &Round,
 ) -> Result<Digest, Refusal> {
-    let data = fedwasm_dataset::Dataset::open(&dataset.path).ok();
-    let state = |path: &std::path::PathBuf| {
-        let file = std::fs::metadata(path).ok()?;
+    let stamp = |file: &std::path::PathBuf| {
+        let file = std::fs::metadata(file).ok()?;
         Some((file.len(), file.modified().ok()?))
     };
-    let changed = data.map(|data| data.files().iter().map(state).collect::<Vec<_>>());
+    let files = dataset.format.files(&dataset.path).unwrap_or_default();
+    let changed: Vec<_> = files.iter().map(|file| (file, stamp(file))).collect();
     let declaration = round.declaration();
     let split_of = request.training.shuffle_testing_dataset.then_some(request.round);
     let key = format!(
@@ -502,7 +501,7 @@ mod tests {
     #[test]
     fn paths_and_cells_stay_at_the_node() {
         let path = std::path::Path::new("/secret/patients.csv");
-        let dataset = fedwasm_dataset::Dataset::open(path).unwrap_err();
+        let dataset = fedwasm_dataset::Dataset::open(path, None).unwrap_err();
         let reason = dataset.to_string();
         assert!(reason.contains("secret"), "{reason}");
         let loader = fedwasm_sandbox::Error::Loader { reason };

@@ -306,12 +306,11 @@ impl Node {
         match datasets {
             Ok(datasets) => {
                 let columns = datasets.iter().flat_map(|dataset| &dataset.columns);
-                let columns: usize = columns.map(|column| column.len() + 5).sum();
+                let columns = columns.map(|column| column.len() + 5).sum::<usize>();
                 let shapes = datasets.iter().flat_map(|dataset| &dataset.shapes);
-                let shapes: usize =
-                    shapes.map(|(name, axes)| name.len() + 10 + 9 * axes.len()).sum();
+                let shape = |(name, shape): (&String, &Vec<u64>)| name.len() + 9 * shape.len() + 10;
                 // Half of a message is room for everything else.
-                if columns + shapes > MESSAGE_BYTES_MAX / 2 {
+                if columns + shapes.map(shape).sum::<usize>() > MESSAGE_BYTES_MAX / 2 {
                     let text = "the names of its columns do not fit into a message";
                     return Body::Refused(refusal(Reason::Dataset, text.into()));
                 }
@@ -337,8 +336,7 @@ impl Node {
             let message = format!("there is no dataset `{}`", request.dataset_id);
             return Err(refusal(Reason::Dataset, message));
         };
-        let columns = request.data.inputs.iter().flatten().chain([&request.data.target]);
-        for column in columns {
+        for column in request.data.names() {
             if !dataset.columns.contains(column) {
                 let message = format!("dataset {} has no column `{column}`", dataset.name);
                 return Err(refusal(Reason::Dataset, message));

@@ -15,13 +15,14 @@ mod participant;
 mod payload;
 mod printable;
 pub mod seed;
+mod selection;
 mod training_args;
 
 pub(crate) use body::{decode, malformed};
 
 pub use arguments::{Arguments, Value, ValueKind, flatten_table};
 pub use body::{Body, Kind};
-pub use data_args::DataArgs;
+pub use data_args::{DataArgs, MEMORY_MIB, MEMORY_MIB_MAX};
 pub use digest::{BlobRef, Digest, DigestError, Hasher};
 pub use envelope::{
     EnvelopeError, HEADER_BYTES_MAX, Header, MESSAGE_BYTES_MAX, MESSAGE_DOMAIN, Message,
@@ -42,4 +43,5 @@ pub use metric::Metric;
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::printable;
+pub use selection::Selection;
 pub use training_args::{Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError};

@@ -52,19 +52,21 @@ pub struct DatasetEntry {
     pub tags: Vec<String>,
     /// Its rows.
     pub n_rows: u64,
-    /// Its columns in order.
+    /// Its columns, arrays or image fields, in order.
     pub columns: Vec<String>,
-    /// Lengths of the axes of a row, of those columns that are not one number: images, arrays.
+    /// The shapes of those whose rows are no single numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shapes: BTreeMap<String, Vec<u64>>,
 }
 
 impl DatasetEntry {
-    /// Numbers in a row of these columns.
+    /// Values of a row in these columns; at most 2^64 - 1, whatever was sent.
     pub fn n_values(&self, columns: &[String]) -> u64 {
-        let shape = |column: &String| self.shapes.get(column).map_or(&[][..], Vec::as_slice);
-        let product = |shape: &[u64]| shape.iter().fold(1_u64, |n, axis| n.saturating_mul(*axis));
-        columns.iter().fold(0, |n, column| n.saturating_add(product(shape(column))))
+        let width = |column: &String| match self.shapes.get(column) {
+            Some(shape) => shape.iter().fold(1u64, |product, n| product.saturating_mul(*n)),
+            None => 1,
+        };
+        columns.iter().fold(0, |sum, column| sum.saturating_add(width(column)))
     }
 }
 

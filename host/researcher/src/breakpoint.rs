@@ -62,9 +62,9 @@ struct Main {
     experiment_id: ExperimentId,
     researcher_id: ResearcherId,
     inputs: Vec<String>,
-    /// One for each column where it is absent.
-    #[serde(default)]
-    n_inputs: Option<u64>,
+    /// Values of a row in the inputs, if not one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n_inputs: Option<usize>,
     nodes: BTreeMap<NodeId, Member>,
     node_states: NodeStates,
     arguments: BTreeMap<String, Value>,
@@ -115,8 +115,8 @@ impl Breakpoint {
             plan_sha256: self.plan_sha256,
             experiment_id,
             researcher_id,
+            n_inputs: (n_inputs != inputs.len()).then_some(n_inputs),
             inputs,
-            n_inputs: Some(n_inputs),
             nodes,
             node_states,
             arguments: self.arguments.clone(),
@@ -217,7 +217,7 @@ impl Breakpoint {
             job: JobState {
                 experiment_id: main.experiment_id,
                 researcher_id: main.researcher_id,
-                n_inputs: main.n_inputs.unwrap_or(main.inputs.len() as u64),
+                n_inputs: main.n_inputs.unwrap_or(main.inputs.len()),
                 inputs: main.inputs,
                 nodes: main.nodes,
                 saved: vec![main.node_states.clone()],

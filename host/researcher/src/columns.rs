@@ -18,13 +18,16 @@ pub struct Member {
     pub n_rows: u64,
 }
 
+/// Input columns, and the values of a row in them.
+type Inputs = (Vec<String>, usize);
+
 /// What a search comes to.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Chosen {
     /// The input columns that all members have.
     pub(crate) inputs: Vec<String>,
-    /// Numbers that they have in a row.
-    pub(crate) n_inputs: u64,
+    /// Values of a row in them.
+    pub(crate) n_inputs: usize,
     pub(crate) members: BTreeMap<NodeId, Member>,
     pub(crate) refused: Vec<(NodeId, Reason, String)>,
 }
@@ -41,41 +44,37 @@ pub(crate) fn choose(
     mut n_inputs: impl FnMut(usize) -> Result<u64, String>,
 ) -> Chosen {
     let mut refused = Vec::new();
-    let mut candidates: BTreeMap<NodeId, (DatasetEntry, Vec<String>)> = BTreeMap::new();
+    let mut candidates: BTreeMap<NodeId, (DatasetEntry, Inputs)> = BTreeMap::new();
     for (node, datasets) in found {
         match candidate(datasets, data, &mut n_inputs) {
             Ok(candidate) => drop(candidates.insert(node, candidate)),
             Err(reason) => refused.push((node, Reason::Dataset, reason)),
         }
     }
-    // Images of other sizes are other inputs, too.
-    let mut votes: Vec<((&Vec<String>, u64), usize)> = Vec::new();
-    for (dataset, inputs) in candidates.values() {
-        let own = (inputs, dataset.n_values(inputs));
-        match votes.iter_mut().find(|(known, _)| *known == own) {
+    let mut votes: Vec<(&Inputs, usize)> = Vec::new();
+    for (_, inputs) in candidates.values() {
+        match votes.iter_mut().find(|(known, _)| *known == inputs) {
             Some((_, n)) => *n += 1,
-            None => votes.push((own, 1)),
+            None => votes.push((inputs, 1)),
         }
     }
     // Of equals, the first: max_by_key would return the last.
     let inputs = votes.iter().rev().max_by_key(|(_, n)| *n);
-    let (inputs, n_values) =
-        inputs.map(|((inputs, n), _)| ((*inputs).clone(), *n)).unwrap_or_default();
+    let inputs = inputs.map(|(inputs, _)| (*inputs).clone()).unwrap_or_default();
+    let (inputs, n_inputs) = inputs;
     let mut members = BTreeMap::new();
-    for (node, (dataset, own)) in candidates {
-        let n_own = dataset.n_values(&own);
-        if own != inputs || n_own != n_values {
+    for (node, (dataset, (own, n_own))) in candidates {
+        if own != inputs || n_own != n_inputs {
             let name = &dataset.dataset_id;
             let reason = match own.iter().zip(&inputs).find(|(own, other)| own != other) {
                 Some((own, other)) => {
                     format!("dataset {name} has the column `{own}` where others have `{other}`")
                 }
                 None if own == inputs => {
-                    format!("dataset {name} has {n_own} numbers a row where others have {n_values}")
+                    format!("dataset {name} has {n_own} values a row where others have {n_inputs}")
                 }
                 None => {
-                    let (own, other) = (own.len(), inputs.len());
-                    format!("dataset {name} has {own} input columns where others have {other}")
+                    format!("dataset {name} has {n_own} input columns where others have {n_inputs}")
                 }
             };
             refused.push((node, Reason::Dataset, reason));
@@ -84,14 +83,14 @@ pub(crate) fn choose(
         members.insert(node, Member { dataset_id: dataset.dataset_id, n_rows: dataset.n_rows });
     }
     refused.sort_by(|a, b| a.0.cmp(&b.0));
-    Chosen { inputs, n_inputs: n_values, members, refused }
+    Chosen { inputs, n_inputs, members, refused }
 }
 
 fn candidate(
     datasets: Vec<DatasetEntry>,
     data: &DataArgs,
     n_inputs: &mut impl FnMut(usize) -> Result<u64, String>,
-) -> Result<(DatasetEntry, Vec<String>), String> {
+) -> Result<(DatasetEntry, Inputs), String> {
     let tags = data.tags.join(", ");
     let names: Vec<&str> = datasets.iter().map(|dataset| dataset.dataset_id.as_str()).collect();
     let names = names.join(", ");
@@ -107,22 +106,24 @@ fn candidate(
         return Err(format!("dataset {names} has {} rows, no dataset has", dataset.n_rows));
     }
     let name = &dataset.dataset_id;
-    let wanted = data.inputs.iter().flatten().chain([&data.target]);
-    if let Some(column) = wanted.into_iter().find(|column| !dataset.columns.contains(column)) {
+    if let Some(column) = data.names().into_iter().find(|column| !dataset.columns.contains(column))
+    {
         let columns: Vec<&str> = dataset.columns.iter().map(String::as_str).collect();
         let hint = suggestion(&columns, column);
         let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
         return Err(format!("dataset {name} has no column `{column}`{hint}"));
     }
-    let inputs = data.inputs.clone().unwrap_or_else(|| {
-        dataset.columns.iter().filter(|column| **column != data.target).cloned().collect()
-    });
-    let got = dataset.n_values(&inputs);
-    let expected = n_inputs(usize::try_from(got).unwrap_or(usize::MAX))?;
-    if expected != got {
+    let targets = data.target.names();
+    let inputs: Vec<String> = match &data.inputs {
+        Some(inputs) => inputs.names().into_iter().cloned().collect(),
+        None => dataset.columns.iter().filter(|name| !targets.contains(name)).cloned().collect(),
+    };
+    let got = usize::try_from(dataset.n_values(&inputs)).unwrap_or(usize::MAX);
+    let expected = n_inputs(got)?;
+    if expected != got as u64 {
         return Err(format!("dataset {name} has {got} input columns, the plan takes {expected}"));
     }
-    Ok((dataset, inputs))
+    Ok((dataset, (inputs, got)))
 }
 
 #[cfg(test)]
@@ -141,12 +142,7 @@ mod tests {
 
     fn chosen(found: &[(&str, Vec<DatasetEntry>)]) -> Chosen {
         let found = found.iter().map(|(id, found)| (id.parse().unwrap(), found.clone())).collect();
-        let data = DataArgs {
-            tags: vec!["t".into()],
-            target: "y".into(),
-            inputs: None,
-            standardize: true,
-        };
+        let data = DataArgs { tags: vec!["t".into()], ..DataArgs::of("y") };
         choose(found, &data, |_| Ok(2))
     }
 
@@ -184,11 +180,10 @@ mod tests {
         };
         let found = [("n1", images(4)), ("n2", images(5)), ("n3", images(5))];
         let found = found.map(|(id, found)| (id.parse().unwrap(), found)).into();
-        let target = "y".to_owned();
-        let data = DataArgs { tags: vec!["t".into()], target, inputs: None, standardize: true };
+        let data = DataArgs { tags: vec!["t".into()], ..DataArgs::of("y") };
         let Chosen { members, refused, .. } = choose(found, &data, |n| Ok(n as u64));
         assert_eq!(members.len(), 2);
-        assert_eq!(refused[0].2, "dataset d has 16 numbers a row where others have 25");
+        assert_eq!(refused[0].2, "dataset d has 16 values a row where others have 25");
     }
 
     #[test]

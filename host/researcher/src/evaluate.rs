@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::Dataset;
+use fedwasm_dataset::{Dataset, Format};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Evaluation};
 use fedwasm_sandbox::{Cancel, LimitArgs, Limits, Sandbox};
@@ -27,6 +27,8 @@ pub struct EvaluateOptions {
     pub data: DataArgs,
     /// Model arguments.
     pub model: Arguments,
+    /// The format of the files; found by their content if none.
+    pub format: Option<Format>,
     /// The files, each with the scales of its columns. All rows are scored.
     pub parts: Vec<(PathBuf, Option<Preprocessing>)>,
 }
@@ -40,7 +42,7 @@ pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation
     let plan = options.sandbox.with_cancel(cancel).describe(&options.component, limits)?;
     let mut evaluations = Vec::new();
     for (path, preprocessing) in &options.parts {
-        let file = Dataset::open(path)?;
+        let file = Dataset::open(path, options.format)?;
         let facts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let evaluation = fedwasm_training::evaluate(
             &plan,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_protocol::{
-    Arguments, DataArgs, Fields, KEPT_STATES_MAX, LimitArgs, SecaggArgs, TrainingArgs,
+    Arguments, DataArgs, Fields, KEPT_STATES_MAX, LimitArgs, SecaggArgs, Selection, TrainingArgs,
     TrainingArgsError, flatten_table,
 };
 use toml::{Table, Value};
@@ -202,8 +202,8 @@ impl LocalFile {
     }
 
     /// The column to predict: `given`, or that of `[data]`.
-    pub fn target(&self, given: Option<&str>) -> Option<String> {
-        given.or_else(|| Some(&self.data.as_ref()?.target)).map(str::to_owned)
+    pub fn target(&self, given: Option<&str>) -> Option<Selection> {
+        given.map(Selection::from).or_else(|| Some(self.data.as_ref()?.target.clone()))
     }
 }
 

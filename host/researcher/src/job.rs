@@ -11,7 +11,7 @@ use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
     INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Progress, Reason, ResearcherId,
-    RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, TrainingArgs, printable, seed,
+    RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, Selection, TrainingArgs, printable, seed,
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
@@ -78,8 +78,8 @@ pub struct JobState {
     pub researcher_id: ResearcherId,
     /// The input columns.
     pub inputs: Vec<String>,
-    /// Numbers that they have in a row.
-    pub n_inputs: u64,
+    /// Values of a row in them.
+    pub n_inputs: usize,
     /// The nodes that take part, those that are away for a while among them.
     pub nodes: BTreeMap<NodeId, Member>,
     /// The state that each node goes on from.
@@ -111,7 +111,7 @@ pub struct Job {
     plan: BlobRef,
     round: Round,
     inputs: Vec<String>,
-    n_inputs: u64,
+    n_inputs: usize,
     nodes: Membership,
     /// What nodes do otherwise than asked for, told once.
     warned: BTreeSet<String>,
@@ -169,9 +169,8 @@ impl Job {
         }
         let nodes = Membership::found(chosen.members, chosen.refused);
         let at = (requests, repository, nodes);
-        let mut job =
-            Self::with(options, (plan, &link), at, id, (chosen.inputs, chosen.n_inputs), None)
-                .await?;
+        let inputs = (chosen.inputs, chosen.n_inputs);
+        let mut job = Self::with(options, (plan, &link), at, id, inputs, None).await?;
         job.check_approval(events).await?;
         let (got, when) = (job.nodes().len(), "may run the plan");
         if got < min {
@@ -197,8 +196,9 @@ impl Job {
         let link = Link::new(&cancelled);
         let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
-        let JobState { experiment_id, researcher_id, inputs, n_inputs, nodes, .. } = state;
-        let JobState { node_states, saved, params, .. } = state;
+        let JobState { experiment_id, researcher_id, nodes, node_states, saved, params, .. } =
+            state;
+        let inputs = (state.inputs, state.n_inputs);
         let saved = VecDeque::from(saved);
         let (requests, repository) = connect(&options, cancelled).await?;
         if *requests.researcher() != researcher_id {
@@ -212,7 +212,7 @@ impl Job {
         }
         let (plan, params) = ((plan, &link), Some(params));
         let at = (requests, repository, nodes);
-        let job = Self::with(options, plan, at, experiment_id, (inputs, n_inputs), params).await?;
+        let job = Self::with(options, plan, at, experiment_id, inputs, params).await?;
         let mut job = Self { states: node_states, saved, ..job };
         job.check_approval(events).await?;
         Ok(job)
@@ -223,14 +223,14 @@ impl Job {
         (plan, link): (Described, &Link),
         (requests, repository, nodes): (Requests, Repository, Membership),
         id: ExperimentId,
-        (inputs, n_inputs): (Vec<String>, u64),
+        (inputs, n_inputs): (Vec<String>, usize),
         params: Option<Params>,
     ) -> Result<Self, Error> {
         options.training.random_seed = Some(options.random_seed);
         // Those that are away for a while may come back.
         let readers = nodes.known().keys().map(Participant::node).collect();
         let repository = repository.of_experiment(&id).for_recipients(readers);
-        let facts = DataFacts { n_inputs: usize::try_from(n_inputs).ok(), n_classes: None };
+        let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: None };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
             let cancel = link.cancel.clone();
@@ -665,7 +665,10 @@ impl Job {
             plan: self.plan,
             params: self.params_blob,
             data: DataArgs {
-                inputs: Some(self.inputs.clone()),
+                inputs: Some(match &self.options.data.inputs {
+                    Some(table @ Selection::Table(_)) => table.clone(),
+                    _ => self.inputs.clone().into(),
+                }),
                 tags: Vec::new(),
                 ..self.options.data.clone()
             },

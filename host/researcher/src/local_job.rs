@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::Dataset;
+use fedwasm_dataset::{Dataset, Format};
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
@@ -32,8 +32,10 @@ pub struct LocalOptions {
     pub sandbox: Sandbox,
     /// Limits instead of the standard ones; of time, a day a call.
     pub limits: LimitArgs,
-    /// The data file.
+    /// The data file or folder.
     pub path: PathBuf,
+    /// Its format; found by its content if none.
+    pub format: Option<Format>,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How to train; `random_seed` is given.
@@ -114,6 +116,7 @@ pub struct LocalResult {
 ///     sandbox: Sandbox::new(WorkerOptions::of_user())?,
 ///     limits: file.limits,
 ///     path: "breast_cancer.csv".into(),
+///     format: None,
 ///     data: file.data.expect("the file says which columns"),
 ///     training: standard_training()?,
 ///     model: file.model,
@@ -153,7 +156,7 @@ impl LocalJob {
             return Err(Error::DpArgs);
         }
         let lock = options.out.as_deref().map(output::prepare).transpose()?;
-        let file = Dataset::open(&options.path)?;
+        let file = Dataset::open(&options.path, options.format)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
         let limits = limits.with(&options.limits);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Dataset;
-use fedwasm_protocol::{Arguments, DataArgs, Metrics, NodeId, TrainingArgs};
+use fedwasm_protocol::{Arguments, DataArgs, Metrics, NodeId, Selection, TrainingArgs};
 use fedwasm_sandbox::{Cancel, DataFacts, Limits, Sandbox};
 use fedwasm_training::{Examples, Round, Suite, SuiteOptions, TestRows, Turn, facts};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub fn plan_suite(options: PlanTestOptions, cancel: &Cancel) -> Result<Suite, Er
         suite.arguments.extend(training.optimizer_args.clone());
     }
     let rows = data.map(|(path, data)| -> Result<TestRows, Error> {
-        let table = Dataset::open(&path)?;
+        let table = Dataset::open(&path, None)?;
         let plan = suite.sandbox.describe(&suite.component, suite.limits.clone())?;
         suite.facts = facts(&table, &data, plan.metadata(), &suite.arguments)?;
         let training = TrainingArgs { test_ratio: 0.0, ..standard_training()? };
@@ -75,7 +75,7 @@ pub struct Golden {
     /// The data, as a local job takes them.
     pub data: PathBuf,
     /// The column to predict.
-    pub target: String,
+    pub target: Selection,
     /// A file with `[data]`, `[training]` and `[model]`, as `local --args` takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<PathBuf>,
@@ -95,7 +95,7 @@ fn tolerance() -> f64 {
 
 impl Golden {
     /// A file that says nothing of metrics yet.
-    pub fn new(data: PathBuf, target: String, args: Option<PathBuf>, seed: u64) -> Self {
+    pub fn new(data: PathBuf, target: Selection, args: Option<PathBuf>, seed: u64) -> Self {
         Self { data, target, args, seed, tolerance: TOLERANCE, metrics: BTreeMap::new() }
     }
 
@@ -143,19 +143,19 @@ impl Golden {
             Some(args) => LocalFile::read(&here.join(args))?,
             None => LocalFile::default(),
         };
-        let columns = file.data.unwrap_or_else(|| DataArgs {
-            tags: Vec::new(),
-            target: String::new(),
-            inputs: None,
-            standardize: true,
-        });
+        let target = self.target.clone();
+        let data = match file.data {
+            Some(data) => DataArgs { target, ..data },
+            None => DataArgs::of(target),
+        };
         let training = file.training.map_or_else(standard_training, Ok)?;
         let mut job = LocalJob::new(LocalOptions {
             component: component.clone(),
             sandbox: sandbox.clone(),
             limits: file.limits,
             path: here.join(&self.data),
-            data: DataArgs { target: self.target.clone(), ..columns },
+            data,
+            format: None,
             training: TrainingArgs { random_seed: Some(self.seed), ..training },
             fold: None,
             resume: false,

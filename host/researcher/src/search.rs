@@ -86,13 +86,16 @@ pub(crate) fn check_arguments(plan: &Described, options: &JobOptions) -> Result<
     checked.map(drop).map_err(|error| fedwasm_sandbox::Error::from(error).into())
 }
 
-/// Returns the input columns that the plan takes if the data have `n`.
+/// Returns how many input values of a row the plan takes if the data have `n`.
 fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u64, Error> {
     let facts = DataFacts { n_inputs: Some(n), n_classes: None };
     let JobOptions { model, training, aggregator, .. } = options;
     let round = Round::new(plan, model, training, aggregator, &facts)?;
-    let product = |shape: &[u64]| shape.iter().fold(1_u64, |n, axis| n.saturating_mul(*axis));
-    Ok(round.declaration().inputs.first().map_or(0, |input| product(&input.shape)))
+    match &round.declaration().inputs[..] {
+        [input] => Ok(input.shape.iter().fold(1, |product, n| product.saturating_mul(*n))),
+        // Which field is which input is the node's to check.
+        _ => Ok(n as u64),
+    }
 }
 
 /// Compiles the plan and asks what it is.

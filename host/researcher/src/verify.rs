@@ -282,9 +282,15 @@ fn same_data(history: &History, asked: &DataArgs) -> bool {
     let said = history.arguments.get("data").cloned();
     let said: Option<DataArgs> = said.and_then(|said| serde_json::from_value(said).ok());
     said.is_some_and(|said| {
+        let same_inputs = match (&said.inputs, &asked.inputs) {
+            (None, _) => true,
+            (Some(said), Some(asked)) => said.names() == asked.names(),
+            (Some(_), None) => false,
+        };
         said.target == asked.target
+            && same_inputs
+            && said.memory_bytes() == asked.memory_bytes()
             && said.standardize == asked.standardize
-            && (said.inputs.is_none() || said.inputs == asked.inputs)
     })
 }
 

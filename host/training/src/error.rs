@@ -22,6 +22,37 @@ pub enum Error {
         /// Columns of the run.
         got: usize,
     },
+    /// The plan wants other targets than there are.
+    #[error("the plan takes {expected} values as target `{name}`, the dataset gives {got}")]
+    Targets {
+        /// The target.
+        name: String,
+        /// Values that the plan declares.
+        expected: u64,
+        /// Values of the run.
+        got: usize,
+    },
+    /// An image of one shape where the plan takes another.
+    #[error("the plan takes `{name}` as {expected:?}, the dataset's `{field}` is {got:?}")]
+    Shape {
+        /// The input or target.
+        name: String,
+        /// The shape that the plan declares.
+        expected: Vec<u64>,
+        /// The field.
+        field: String,
+        /// Its shape.
+        got: Vec<u64>,
+    },
+    /// One of several inputs or targets has no field.
+    #[error(
+        "the plan takes `{name}`, and no field is meant for it; call one so, or say \
+         `{name} = [\"COLUMN\"]` in the table `inputs` or `target` of [data]"
+    )]
+    NoField {
+        /// The input or target.
+        name: String,
+    },
     /// A column that the plan depends on is absent.
     #[error("the plan needs the column `{column}`, which is not among the inputs")]
     MissingColumn {
@@ -40,7 +71,7 @@ pub enum Error {
     #[error("{rows} rows with test_ratio {test_ratio} leave no rows to {part}")]
     EmptyPart {
         /// Rows of the dataset.
-        rows: usize,
+        rows: u64,
         /// The share that is held out.
         test_ratio: f64,
         /// What there would be no rows for.
@@ -58,7 +89,7 @@ pub enum Error {
         /// How many folds.
         count: u32,
         /// Rows of the dataset.
-        rows: usize,
+        rows: u64,
     },
     /// Nothing is held out.
     #[error("no rows are held out; set `test_ratio` above 0")]

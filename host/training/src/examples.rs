@@ -2,97 +2,76 @@
 
 use std::sync::Arc;
 
-use fedwasm_dataset::{Dataset, Selection, Table};
-use fedwasm_params::DType;
+use fedwasm_dataset::{Block, Dataset, Error as DataError};
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, seed};
-use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Dependency, Described, Metadata};
+use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Described, Metadata};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::blocks::{BlockSplit, Blocks, Held, Which};
 use crate::fold::Fold;
-use crate::round::not_offered;
+use crate::layout::{Chosen, Layout};
+use crate::loader::Source;
+use crate::preprocessing::{Fit, scale_names};
+use crate::rows::{CLASS_MAX, Converter, Rows};
 use crate::shuffle::split;
 use crate::{Error, Preprocessing, Round, Turn};
 
-/// The name of the only input of a batch in this version.
-pub(crate) const INPUTS: &str = "inputs";
-/// The name of the only target of a batch in this version.
-pub(crate) const TARGETS: &str = "targets";
-
-/// Rows made ready for a plan.
+/// Rows made ready for a plan. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Examples {
     /// The training part.
-    pub(crate) train: Arc<Rows>,
+    pub(crate) train: Source,
     /// The held-out part; may be empty.
-    pub(crate) test: Arc<Rows>,
+    pub(crate) test: Source,
     preprocessing: Preprocessing,
 }
 
-/// Inputs and targets of some rows.
-#[derive(Debug, std::default::Default)]
-pub(crate) struct Rows {
-    pub(crate) n_inputs: usize,
-    /// Axes of a row of inputs, as the plan declares them.
-    pub(crate) shape: Vec<u64>,
-    /// float32, row-major.
-    pub(crate) inputs: Vec<f32>,
-    pub(crate) targets: Targets,
-}
-
-/// Targets of some rows.
-#[derive(Debug)]
-pub(crate) enum Targets {
-    Classes(Vec<i64>),
-    Reals(Vec<f32>),
-}
-
-impl std::default::Default for Targets {
-    fn default() -> Self {
-        Self::Reals(Vec::new())
-    }
-}
-
-impl Rows {
-    pub(crate) fn len(&self) -> usize {
-        match &self.targets {
-            Targets::Classes(classes) => classes.len(),
-            Targets::Reals(reals) => reals.len(),
-        }
-    }
-}
-
-/// What a target is to a plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TargetKind {
-    Class,
-    Real,
-}
-
 /// Returns what a plan derives the arguments from that are not `given`. Classes
-/// are counted only for a plan that asks for them.
+/// are counted only for a plan that asks for them: the largest class of the
+/// first target plus one, and at least two, since one class alone is nothing to
+/// learn.
 ///
 /// # Errors
 /// [`Error::Dataset`], also if classes are asked for and the target has none.
 pub fn facts(
-    file: &Dataset,
+    dataset: &Dataset,
     data: &DataArgs,
     metadata: &Metadata,
     given: &Arguments,
 ) -> Result<DataFacts, Error> {
-    let selection = select(file, data)?;
+    let chosen = Chosen::new(dataset, data)?;
     let asks = |argument: &Argument| {
         argument.default == Default::TargetClasses && !given.contains_key(&argument.name)
     };
-    let n_classes = match metadata.arguments.iter().any(asks) {
-        true => Some(selection.n_classes()?),
-        false => None,
+    let n_classes = match (metadata.arguments.iter().any(asks), chosen.targets.first()) {
+        (true, Some(target)) => Some(n_classes(dataset, *target)?),
+        _ => None,
     };
-    Ok(DataFacts { n_inputs: Some(selection.n_inputs()), n_classes })
+    Ok(DataFacts { n_inputs: Some(chosen.n_inputs(dataset)), n_classes })
 }
 
-fn select<'a>(file: &'a Dataset, data: &DataArgs) -> Result<Selection<'a>, Error> {
-    Ok(file.select(data.inputs.as_deref(), std::slice::from_ref(&data.target))?)
+fn n_classes(dataset: &Dataset, target: usize) -> Result<usize, Error> {
+    let (mut largest, field) = (0.0f64, &dataset.fields()[target]);
+    for block in 0..dataset.n_blocks() {
+        let block = dataset.read(block, &[target])?;
+        let width = field.width();
+        for row in 0..block.n_rows {
+            let mut wrong = None;
+            block.columns[0].each(row * width..(row + 1) * width, |class| {
+                if class.fract() != 0.0 || !(0.0..=CLASS_MAX).contains(&class) {
+                    wrong = Some(class);
+                }
+                largest = largest.max(class);
+            });
+            if let Some(got) = wrong {
+                let (path, place) = (dataset.path().to_owned(), block.place(row));
+                let column = field.name.clone();
+                return Err(DataError::NotAClass { path, place, column, got }.into());
+            }
+        }
+    }
+    Ok((largest as usize + 1).max(2))
 }
 
 impl Examples {
@@ -100,27 +79,37 @@ impl Examples {
     /// the scales on the rest. The same rows are held out in every round,
     /// unless `shuffle_testing_dataset` wants others.
     ///
+    /// A dataset whose fields of this run take more than `data.memory_mib` as
+    /// they are read is read once for the scales, and then when its rows are
+    /// wanted.
+    ///
     /// # Errors
     /// [`Error::Dataset`], [`Error::EmptyPart`], and those of a plan that
     /// wants other columns.
-    pub fn read(file: &Dataset, data: &DataArgs, run: &Round, turn: &Turn) -> Result<Self, Error> {
+    pub fn read(
+        dataset: &Dataset,
+        data: &DataArgs,
+        run: &Round,
+        turn: &Turn,
+    ) -> Result<Self, Error> {
         let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
-        let selection = select(file, data)?;
-        let kind = target_kind(run.plan(), run.declaration(), &selection)?;
-        let table = selection.table()?;
+        let layout = Layout::new(run.plan(), run.declaration(), dataset, data)?;
         let seed = match shuffle_testing_dataset {
             true => seed::split_of_round(turn.random_seed, turn.round),
             false => seed::split(turn.random_seed),
         };
-        let mut random = ChaCha20Rng::from_seed(seed);
-        let (train, test) = split(table.n_rows(), test_ratio, &mut random);
-        for (part, rows, wanted) in [("train on", &train, true), ("score", &test, test_ratio > 0.0)]
+        let by_block = BlockSplit { seed, held: Held::Share(test_ratio) };
+        let n_rows = dataset.n_rows();
+        let n_test = by_block.n_test(n_rows);
+        for (part, left, wanted) in
+            [("train on", n_rows - n_test, true), ("score", n_test, test_ratio > 0.0)]
         {
-            if wanted && rows.is_empty() {
-                return Err(Error::EmptyPart { rows: table.n_rows(), test_ratio, part });
+            if wanted && left == 0 {
+                return Err(Error::EmptyPart { rows: n_rows, test_ratio, part });
             }
         }
-        Self::of_parts(&table, kind, data, run, [&train, &test])
+        let test = || Ok(split(n_rows as usize, test_ratio, &mut ChaCha20Rng::from_seed(seed)).1);
+        Self::of_parts(dataset, data, layout, test, by_block)
     }
 
     /// Reads the columns of a run and holds out one fold of the rows, whatever
@@ -129,33 +118,45 @@ impl Examples {
     /// # Errors
     /// As [`Examples::read`], and [`Error::Folds`].
     pub fn read_fold(
-        file: &Dataset,
+        dataset: &Dataset,
         data: &DataArgs,
         run: &Round,
         turn: &Turn,
         fold: Fold,
     ) -> Result<Self, Error> {
-        let selection = select(file, data)?;
-        let kind = target_kind(run.plan(), run.declaration(), &selection)?;
-        let table = selection.table()?;
-        let (train, test) = fold.split(table.n_rows(), turn.random_seed)?;
-        Self::of_parts(&table, kind, data, run, [&train, &test])
+        let layout = Layout::new(run.plan(), run.declaration(), dataset, data)?;
+        fold.check(dataset.n_rows())?;
+        let seed = seed::folds(turn.random_seed);
+        let test = || Ok(fold.split(dataset.n_rows() as usize, turn.random_seed)?.1);
+        Self::of_parts(dataset, data, layout, test, BlockSplit { seed, held: Held::Fold(fold) })
     }
 
+    /// Holds out the rows `test` of a dataset that fits into memory, or those of `by_block`.
     fn of_parts(
-        table: &Table,
-        kind: TargetKind,
+        dataset: &Dataset,
         data: &DataArgs,
-        run: &Round,
-        [train, test]: [&[usize]; 2],
+        layout: Layout,
+        test: impl FnOnce() -> Result<Vec<usize>, Error>,
+        by_block: BlockSplit,
     ) -> Result<Self, Error> {
-        let preprocessing = match data.standardize {
-            true => fit(table, train),
-            false => Preprocessing::identity(&table.scales()),
-        };
-        let shape = shape(run.declaration());
-        let rows = |which: &[usize]| rows(table, which, &preprocessing, shape, kind).map(Arc::new);
-        Ok(Self { train: rows(train)?, test: rows(test)?, preprocessing })
+        let fit = data.standardize;
+        if !fits_into_memory(dataset, &layout, data) {
+            let preprocessing = match fit {
+                true => fit_by_block(dataset, &layout, by_block)?,
+                false => identity(dataset, &layout),
+            };
+            return Ok(Self::in_blocks(dataset, layout, preprocessing, by_block));
+        }
+        let mut held_out = vec![false; dataset.n_rows() as usize];
+        test()?.into_iter().for_each(|row| held_out[row] = true);
+        Self::in_memory(dataset, layout, &held_out, |blocks, layout| {
+            if !fit {
+                return Ok(identity(dataset, layout));
+            }
+            let mut fit = Fit::new(inputs(dataset, layout));
+            fit.add(blocks, |row| !held_out[row as usize]);
+            Ok(fit.finish())
+        })
     }
 
     /// Reads the columns of a run and holds all rows out, scaled as
@@ -164,23 +165,64 @@ impl Examples {
     /// # Errors
     /// As [`Examples::read`], and [`Error::Preprocessing`].
     pub fn read_held_out(
-        file: &Dataset,
+        dataset: &Dataset,
         data: &DataArgs,
         plan: &Described,
         declaration: &Declaration,
         preprocessing: Option<&Preprocessing>,
     ) -> Result<Self, Error> {
-        let selection = select(file, data)?;
-        let kind = target_kind(plan, declaration, &selection)?;
-        let table = selection.table()?;
-        let preprocessing = match preprocessing {
-            Some(preprocessing) => preprocessing.arranged(&table.scales())?,
-            None => Preprocessing::identity(&table.scales()),
+        let layout = Layout::new(plan, declaration, dataset, data)?;
+        let scales = |layout: &Layout| match preprocessing {
+            Some(preprocessing) => preprocessing.arranged(&scale_names(inputs(dataset, layout))),
+            None => Ok(identity(dataset, layout)),
         };
-        let shape = shape(declaration);
-        let all: Vec<usize> = (0..table.n_rows()).collect();
-        let test = Arc::new(rows(&table, &all, &preprocessing, shape, kind)?);
-        Ok(Self { train: Arc::default(), test, preprocessing })
+        match fits_into_memory(dataset, &layout, data) {
+            true => {
+                let held_out = vec![true; dataset.n_rows() as usize];
+                Self::in_memory(dataset, layout, &held_out, |_, layout| scales(layout))
+            }
+            false => {
+                let scales = scales(&layout)?;
+                let all = BlockSplit { seed: [0; 32], held: Held::Share(1.0) };
+                Ok(Self::in_blocks(dataset, layout, scales, all))
+            }
+        }
+    }
+
+    fn in_memory(
+        dataset: &Dataset,
+        layout: Layout,
+        held_out: &[bool],
+        scales: impl FnOnce(&[Block], &Layout) -> Result<Preprocessing, Error>,
+    ) -> Result<Self, Error> {
+        let read = |block| dataset.read(block, &layout.fields);
+        let blocks = (0..dataset.n_blocks()).map(read).collect::<Result<Vec<_>, _>>()?;
+        let preprocessing = scales(&blocks, &layout)?;
+        let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
+        let n_test = held_out.iter().filter(|held_out| **held_out).count();
+        let mut test = converter.rows(n_test);
+        let mut train = converter.rows(held_out.len() - n_test);
+        let mut held_out = held_out.iter();
+        // Each block is dropped once its rows are converted.
+        for block in blocks {
+            for (row, held_out) in (0..block.n_rows).zip(&mut held_out) {
+                let part = if *held_out { &mut test } else { &mut train };
+                converter.push(&block, row, part)?;
+            }
+        }
+        let source = |rows: Rows| Source::Memory(Arc::new(rows), Arc::clone(&converter));
+        Ok(Self { train: source(train), test: source(test), preprocessing })
+    }
+
+    fn in_blocks(
+        dataset: &Dataset,
+        layout: Layout,
+        preprocessing: Preprocessing,
+        split: BlockSplit,
+    ) -> Self {
+        let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
+        let blocks = |which| Source::Blocks(Blocks::new(Arc::clone(&converter), split, which));
+        Self { train: blocks(Which::Train), test: blocks(Which::Test), preprocessing }
     }
 
     /// How the inputs were scaled.
@@ -190,99 +232,43 @@ impl Examples {
 
     /// Rows of the training part.
     pub fn n_train(&self) -> usize {
-        self.train.len()
+        self.train.n_rows() as usize
     }
 
     /// Rows of the held-out part.
     pub fn n_test(&self) -> usize {
-        self.test.len()
+        self.test.n_rows() as usize
     }
 }
 
-fn fit(table: &Table, which: &[usize]) -> Preprocessing {
-    let mut values = Vec::new();
-    let rows = |take: &mut dyn FnMut(&[f64])| -> Result<(), std::convert::Infallible> {
-        for row in which {
-            values.clear();
-            table.input_row(*row, &mut values);
-            take(&values);
-        }
-        Ok(())
-    };
-    match Preprocessing::fit(&table.scales(), rows) {
-        Ok(fitted) => fitted,
-    }
+fn inputs<'a>(
+    dataset: &'a Dataset,
+    layout: &'a Layout,
+) -> impl Iterator<Item = &'a fedwasm_dataset::Field> + Clone {
+    layout.fields.iter().take(layout.n_input_fields).map(|at| &dataset.fields()[*at])
 }
 
-fn rows(
-    table: &Table,
-    which: &[usize],
-    preprocessing: &Preprocessing,
-    shape: &[u64],
-    kind: TargetKind,
-) -> Result<Rows, Error> {
-    let (n_inputs, scales) = (table.n_inputs(), table.scales());
-    let mut inputs = Vec::with_capacity(which.len() * n_inputs);
-    let mut values = Vec::new();
-    for row in which {
-        values.clear();
-        table.input_row(*row, &mut values);
-        preprocessing.apply(&scales, &values, &mut inputs);
-    }
-    let targets = match kind {
-        TargetKind::Class => {
-            let classes = which.iter().map(|row| Ok(table.class(*row, 0)?));
-            Targets::Classes(classes.collect::<Result<_, Error>>()?)
-        }
-        TargetKind::Real => {
-            let mut values = Vec::with_capacity(which.len());
-            which.iter().for_each(|row| table.target_row(*row, &mut values));
-            Targets::Reals(values.into_iter().map(|value| value as f32).collect())
-        }
-    };
-    Ok(Rows { n_inputs, shape: shape.to_vec(), inputs, targets })
+fn identity(dataset: &Dataset, layout: &Layout) -> Preprocessing {
+    Preprocessing::identity(&scale_names(inputs(dataset, layout)))
 }
 
-/// Axes of a row of the only input.
-fn shape(declaration: &Declaration) -> &[u64] {
-    declaration.inputs.first().map_or(&[], |input| &input.shape)
+fn fits_into_memory(dataset: &Dataset, layout: &Layout, data: &DataArgs) -> bool {
+    let fields = layout.fields.iter().map(|at| &dataset.fields()[*at]);
+    let row_bytes: u64 = fields.map(|field| field.width() as u64 * field.element.size()).sum();
+    dataset.n_rows().saturating_mul(row_bytes) <= data.memory_bytes()
 }
 
-/// Checks that the plan takes these fields, and says what it takes for a
-/// target. A data set gives one input, float32 of as many numbers as there are
-/// in a row, whatever its axes, and one target, int64 [] or float32 [1].
-fn target_kind(
-    plan: &Described,
-    declaration: &Declaration,
-    selection: &Selection<'_>,
-) -> Result<TargetKind, Error> {
-    let not_offered = |what: String| not_offered(plan, what);
-    for dependency in &plan.metadata().dependencies {
-        if let Dependency::DataColumn(column) = dependency
-            && !selection.inputs().any(|field| field.name == *column)
-        {
-            return Err(Error::MissingColumn { column: column.clone() });
-        }
+fn fit_by_block(
+    dataset: &Dataset,
+    layout: &Layout,
+    split: BlockSplit,
+) -> Result<Preprocessing, Error> {
+    let mut fit = Fit::new(inputs(dataset, layout));
+    for index in 0..dataset.n_blocks() {
+        let held_out = split.held_out(index, dataset.rows(index));
+        let block = [dataset.read(index, &layout.fields)?];
+        let start = block[0].first_row;
+        fit.add(&block, |row| !held_out[(row - start) as usize]);
     }
-    let (inputs, targets) = match (&declaration.inputs[..], &declaration.targets[..]) {
-        ([inputs], [targets]) if inputs.name == INPUTS && targets.name == TARGETS => {
-            (inputs, targets)
-        }
-        _ => return Err(not_offered(format!("other data than `{INPUTS}` and `{TARGETS}`"))),
-    };
-    match (inputs.dtype, &inputs.shape[..]) {
-        (DType::Float32, shape) if !shape.is_empty() => {
-            let n = shape.iter().try_fold(1_u64, |n, axis| n.checked_mul(*axis));
-            let (expected, got) = (n.unwrap_or(u64::MAX), selection.n_inputs());
-            if expected != got as u64 {
-                return Err(Error::Inputs { expected, got });
-            }
-        }
-        (dtype, shape) => return Err(not_offered(format!("inputs of {dtype} {shape:?}"))),
-    }
-    match (targets.dtype, &targets.shape[..]) {
-        (DType::Int64, []) => Ok(TargetKind::Class),
-        (DType::Float32, [1]) => Ok(TargetKind::Real),
-        (dtype, shape) => Err(not_offered(format!("targets of {dtype} {shape:?}"))),
-    }
+    Ok(fit.finish())
 }

@@ -17,7 +17,8 @@ pub const FOLDS_MAX: u32 = 100;
 /// as [`crate::permute`] does it, and cut into `count` pieces one after the
 /// other; the first `n mod count` of them are one row longer than the others
 /// (as scikit-learn's `KFold`). Fold `index` holds out the piece of its number.
-/// So every row is held out once. tests/oracles/seeds_and_shuffle.py is an
+/// So every row is held out once. Of a dataset that is read block by block, each block
+/// is split by itself, see docs/data.md. tests/oracles/seeds_and_shuffle.py is an
 /// independent implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,18 +30,24 @@ pub struct Fold {
 }
 
 impl Fold {
+    /// Checks that there is such a fold of so many rows.
+    pub(crate) fn check(self, n_rows: u64) -> Result<(), Error> {
+        let Self { index, count } = self;
+        let is_there = (2..=FOLDS_MAX).contains(&count) && (1..=count).contains(&index);
+        match is_there && n_rows >= u64::from(count) {
+            true => Ok(()),
+            false => Err(Error::Folds { index, count, rows: n_rows }),
+        }
+    }
+
     /// Splits row indices into those to train on and those that are held out,
     /// both ascending.
     ///
     /// # Errors
     /// [`Error::Folds`] if there is no such fold, or if it would be empty.
     pub fn split(self, n_rows: usize, random_seed: u64) -> Result<(Vec<usize>, Vec<usize>), Error> {
-        let Self { index, count } = self;
-        let is_there = (2..=FOLDS_MAX).contains(&count) && (1..=count).contains(&index);
-        let (count, before) = (count as usize, index.saturating_sub(1) as usize);
-        if !is_there || n_rows < count {
-            return Err(Error::Folds { index, count: self.count, rows: n_rows });
-        }
+        self.check(n_rows as u64)?;
+        let (count, before) = (self.count as usize, self.index as usize - 1);
         let mut rows: Vec<usize> = (0..n_rows).collect();
         permute(&mut rows, &mut ChaCha20Rng::from_seed(seed::folds(random_seed)));
         let (size, longer) = (n_rows / count, n_rows % count);

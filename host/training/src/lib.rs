@@ -3,14 +3,17 @@
 //! code that runs a plan on data: nodes, the local job and `evaluate` all call
 //! it, so they cannot differ.
 
+mod blocks;
 mod contract;
 mod error;
 mod examples;
 mod fold;
+mod layout;
 mod loader;
 mod metrics;
 mod preprocessing;
 mod round;
+mod rows;
 mod shuffle;
 
 pub use contract::{Check, ROWS_MAX, Suite, SuiteOptions, TestRows, Verdict};

@@ -1,13 +1,16 @@
 //! Batches of a plan's rows.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_params::Tensor;
 use fedwasm_protocol::{Budget, LoaderArgs};
 use fedwasm_sandbox::{Batch, Cancel, Loader};
 use rand_chacha::ChaCha20Rng;
 
-use crate::examples::{INPUTS, Rows, TARGETS, Targets};
+use crate::blocks::{Blocks, GROUP_BLOCKS};
+use crate::metrics::Targets;
+use crate::rows::{Converter, Rows};
 use crate::shuffle::permute;
 
 /// How many batches a round has (Fed-BioMed's iteration accountant).
@@ -24,8 +27,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(n_rows: usize, args: &LoaderArgs, budget: Budget) -> Self {
-        let (n_rows, size) = (n_rows as u64, u64::from(args.batch_size));
+    pub(crate) fn new(n_rows: u64, args: &LoaderArgs, budget: Budget) -> Self {
+        let size = u64::from(args.batch_size);
         let all = if args.drop_last { n_rows / size } else { n_rows.div_ceil(size) };
         let of = |per_epoch: u64, total: u64| {
             let epoch_rows = n_rows.min(per_epoch.saturating_mul(size));
@@ -59,16 +62,161 @@ impl Schedule {
     }
 }
 
+/// Rows of a part, in memory or not.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// All of them.
+    Memory(Arc<Rows>, Arc<Converter>),
+    /// Read when their turn comes.
+    Blocks(Blocks),
+}
+
+impl Source {
+    pub(crate) fn n_rows(&self) -> u64 {
+        match self {
+            Self::Memory(rows, _) => rows.n_rows as u64,
+            Self::Blocks(blocks) => blocks.n_rows(),
+        }
+    }
+
+    /// Cuts what is not in memory into pieces of about `n_rows` rows.
+    pub(crate) fn pieces(&self, n_rows: u64) -> Vec<Self> {
+        match self {
+            Self::Memory(..) => vec![self.clone()],
+            Self::Blocks(blocks) => blocks.pieces(n_rows).into_iter().map(Self::Blocks).collect(),
+        }
+    }
+
+    pub(crate) fn converter(&self) -> &Arc<Converter> {
+        match self {
+            Self::Memory(_, converter) | Self::Blocks(Blocks { converter, .. }) => converter,
+        }
+    }
+}
+
+/// A walk through all rows of a part, once.
+struct Walk {
+    source: Source,
+    /// Blocks whose turn is still to come, the next one last.
+    blocks: Vec<usize>,
+    /// Those whose turn it is, and their rows once one of them is wanted.
+    group: Vec<usize>,
+    rows: Option<Arc<Rows>>,
+    /// The rows of the group by place, and how many of them were passed.
+    order: Vec<usize>,
+    at: usize,
+}
+
+impl Walk {
+    /// A walk that is over.
+    fn over(source: Source) -> Self {
+        Self { source, blocks: vec![], group: vec![], rows: None, order: vec![], at: 0 }
+    }
+
+    /// Begins anew: in order of the file, or in an order that is drawn. It
+    /// depends on the generator alone, not on walks before.
+    fn begin(&mut self, random: Option<&mut ChaCha20Rng>) {
+        self.at = 0;
+        self.order.clear();
+        match &self.source {
+            Source::Memory(rows, _) => {
+                self.rows = Some(Arc::clone(rows));
+                self.order.extend(0..rows.n_rows);
+                if let Some(random) = random {
+                    permute(&mut self.order, random);
+                }
+            }
+            Source::Blocks(blocks) => {
+                self.rows = None;
+                self.blocks = blocks.blocks.clone().collect();
+                if let Some(random) = random {
+                    permute(&mut self.blocks, random);
+                }
+                self.blocks.reverse();
+            }
+        }
+    }
+
+    /// Returns the next `n_rows` rows, or those that are left; none at the end.
+    fn next(
+        &mut self,
+        n_rows: usize,
+        mut random: Option<&mut ChaCha20Rng>,
+    ) -> Result<Option<Batch>, String> {
+        let converter = Arc::clone(self.source.converter());
+        let mut batch = converter.batch(n_rows);
+        loop {
+            let next = self.pass(n_rows - batch.n_rows, random.as_deref_mut());
+            if next.is_empty() {
+                break;
+            }
+            let rows = self.rows()?;
+            batch.extend(&rows, &self.order[next], &converter.layout);
+        }
+        if batch.n_rows == 0 { Ok(None) } else { converter.finish(batch).map(Some) }
+    }
+
+    /// Passes over the next `n_rows` rows without reading them.
+    fn skip(&mut self, mut n_rows: usize, mut random: Option<&mut ChaCha20Rng>) {
+        loop {
+            let passed = self.pass(n_rows, random.as_deref_mut()).len();
+            if passed == 0 {
+                break;
+            }
+            n_rows -= passed;
+        }
+    }
+
+    /// Passes over at most `n_rows` rows of one group, and returns their places in `order`; none
+    /// if none are wanted or left.
+    fn pass(&mut self, n_rows: usize, mut random: Option<&mut ChaCha20Rng>) -> Range<usize> {
+        // A group may have no rows of this part.
+        while self.at == self.order.len() && n_rows > 0 {
+            if !self.next_group(random.as_deref_mut()) {
+                break;
+            }
+        }
+        let end = self.order.len().min(self.at + n_rows);
+        std::mem::replace(&mut self.at, end)..end
+    }
+
+    /// Goes on to the next group of blocks; false if there is none.
+    fn next_group(&mut self, random: Option<&mut ChaCha20Rng>) -> bool {
+        let Source::Blocks(blocks) = &self.source else { return false };
+        let left = self.blocks.len().saturating_sub(GROUP_BLOCKS);
+        self.group = self.blocks.split_off(left);
+        self.group.reverse();
+        self.rows = None;
+        self.at = 0;
+        self.order.clear();
+        let n_rows = self.group.iter().map(|block| blocks.n_rows_of(*block)).sum::<u64>();
+        self.order.extend(0..n_rows as usize);
+        if let Some(random) = random {
+            permute(&mut self.order, random);
+        }
+        !self.group.is_empty()
+    }
+
+    /// The rows of the group. There is never more than one group in memory.
+    fn rows(&mut self) -> Result<Arc<Rows>, String> {
+        let rows = match (&self.rows, &self.source) {
+            (Some(rows), _) | (None, Source::Memory(rows, _)) => Arc::clone(rows),
+            (None, Source::Blocks(blocks)) => {
+                Arc::new(blocks.read(&self.group).map_err(|error| error.to_string())?)
+            }
+        };
+        self.rows = Some(Arc::clone(&rows));
+        Ok(rows)
+    }
+}
+
 /// Training batches: epoch after epoch until the schedule is done, or until
 /// somebody wants it to stop. All epochs of a round draw from one generator;
 /// each permutes the rows anew.
 pub(crate) struct TrainLoader {
-    rows: Arc<Rows>,
+    walk: Walk,
     args: LoaderArgs,
     random: ChaCha20Rng,
-    order: Vec<usize>,
-    /// The next position in `order`.
-    at: usize,
     schedule: Schedule,
     /// Batches handed out or skipped.
     n: u64,
@@ -77,20 +225,21 @@ pub(crate) struct TrainLoader {
 
 impl TrainLoader {
     pub(crate) fn new(
-        rows: Arc<Rows>,
+        source: Source,
         args: LoaderArgs,
         schedule: Schedule,
         random: ChaCha20Rng,
     ) -> Self {
-        let order = (0..rows.len()).collect();
-        Self { rows, args, random, order, at: 0, schedule, n: 0, stop: Cancel::new() }
+        Self { walk: Walk::over(source), args, random, schedule, n: 0, stop: Cancel::new() }
     }
 
     /// Passes over the first `batches`, so that those that follow are the same
     /// as without a break.
     pub(crate) fn skip(mut self, batches: u64) -> Self {
         while self.n < batches.min(self.schedule.total) && !self.stop.is_cancelled() {
-            self.advance();
+            self.begin();
+            let random = self.args.shuffle.then_some(&mut self.random);
+            self.walk.skip(self.args.batch_size as usize, random);
         }
         self
     }
@@ -100,21 +249,12 @@ impl TrainLoader {
         Self { stop: stop.clone(), ..self }
     }
 
-    /// Returns the positions of the next batch in `order`.
-    fn advance(&mut self) -> std::ops::Range<usize> {
+    /// Counts a batch, which may begin an epoch.
+    fn begin(&mut self) {
         if self.n.is_multiple_of(self.schedule.per_epoch) {
-            // A new epoch starts from file order, so that it depends on the
-            // generator alone.
-            self.order.clear();
-            self.order.extend(0..self.rows.len());
-            if self.args.shuffle {
-                permute(&mut self.order, &mut self.random);
-            }
-            self.at = 0;
+            self.walk.begin(self.args.shuffle.then_some(&mut self.random));
         }
         self.n += 1;
-        let end = self.order.len().min(self.at + self.args.batch_size as usize);
-        std::mem::replace(&mut self.at, end)..end
     }
 }
 
@@ -123,88 +263,143 @@ impl Loader for TrainLoader {
         if self.n >= self.schedule.total || self.stop.is_cancelled() {
             return Ok(None);
         }
-        let next = self.advance();
-        batch(&self.rows, &self.order[next]).map(Some)
+        self.begin();
+        let random = self.args.shuffle.then_some(&mut self.random);
+        self.walk.next(self.args.batch_size as usize, random)
     }
 }
 
 /// All rows once, in order.
 pub(crate) struct TestLoader {
-    rows: Arc<Rows>,
+    walk: Walk,
     batch_rows: usize,
-    at: usize,
 }
 
 impl TestLoader {
     /// Batches of at most 1,024 rows, or of `batch_size` if that is above 0,
     /// and of a quarter of what may cross at once.
-    pub(crate) fn new(rows: Arc<Rows>, batch_size: u32) -> Self {
-        let most = (4 << 20) / (4 * rows.n_inputs.max(1));
+    pub(crate) fn new(source: Source, batch_size: u32) -> Self {
+        let most = (4 << 20) / (4 * source.converter().layout.n_inputs().max(1));
         let wanted = if batch_size == 0 { 1_024 } else { batch_size as usize };
-        Self { rows, batch_rows: most.clamp(1, wanted), at: 0 }
+        let mut walk = Walk::over(source);
+        walk.begin(None);
+        Self { walk, batch_rows: most.clamp(1, wanted) }
     }
 }
 
 impl Loader for TestLoader {
     fn next(&mut self) -> Result<Option<Batch>, String> {
-        let end = self.rows.len().min(self.at + self.batch_rows);
-        if self.at == end {
-            return Ok(None);
-        }
-        let which: Vec<usize> = (self.at..end).collect();
-        self.at = end;
-        batch(&self.rows, &which).map(Some)
+        self.walk.next(self.batch_rows, None)
     }
 }
 
-fn batch(rows: &Rows, which: &[usize]) -> Result<Batch, String> {
-    let n = rows.n_inputs;
-    let mut inputs = Vec::with_capacity(which.len() * n);
-    for row in which {
-        inputs.extend_from_slice(&rows.inputs[row * n..(row + 1) * n]);
+/// Keeps the targets of the batches that another loader gives.
+pub(crate) struct Recorder {
+    inner: TestLoader,
+    targets: Recorded,
+}
+
+/// The targets that a [`Recorder`] keeps, batch by batch.
+#[derive(Clone, Default)]
+pub(crate) struct Recorded(Arc<Mutex<Vec<Vec<Tensor>>>>);
+
+impl Recorder {
+    pub(crate) fn new(inner: TestLoader) -> (Self, Recorded) {
+        let targets = Recorded::default();
+        (Self { inner, targets: targets.clone() }, targets)
     }
-    let len = which.len() as u64;
-    let targets = match &rows.targets {
-        Targets::Classes(classes) => {
-            let classes: Vec<i64> = which.iter().map(|row| classes[*row]).collect();
-            Tensor::from_i64(vec![len], &classes)
+}
+
+impl Loader for Recorder {
+    fn next(&mut self) -> Result<Option<Batch>, String> {
+        let batch = self.inner.next()?;
+        if let Some(batch) = &batch {
+            let targets = batch.targets.iter().map(|(_, target)| target.clone()).collect();
+            self.targets.0.lock().unwrap_or_else(PoisonError::into_inner).push(targets);
         }
-        Targets::Reals(reals) => {
-            let reals: Vec<f32> = which.iter().map(|row| reals[*row]).collect();
-            Tensor::from_f32(vec![len, 1], &reals)
+        Ok(batch)
+    }
+}
+
+impl Recorded {
+    /// Takes the targets: the classes of the only one, or the reals of all of
+    /// them, row by row.
+    pub(crate) fn take(&self, are_classes: bool) -> Targets {
+        let batches = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let (mut classes, mut reals) = (Vec::new(), Vec::new());
+        for batch in &batches {
+            if are_classes {
+                let (values, _) = batch.first().map_or(&[][..], Tensor::data).as_chunks();
+                classes.extend(values.iter().map(|bytes| i64::from_le_bytes(*bytes)));
+                continue;
+            }
+            let n_rows = batch.first().and_then(|target| target.shape().first()).copied();
+            for row in 0..n_rows.unwrap_or_default() as usize {
+                for target in batch {
+                    let width = target.shape().iter().skip(1).product::<u64>() as usize;
+                    let (values, _) = target.data().as_chunks();
+                    let values = values[row * width..(row + 1) * width].iter();
+                    reals.extend(values.map(|bytes| f32::from_le_bytes(*bytes)));
+                }
+            }
         }
-    };
-    let text = |error: fedwasm_params::Error| error.to_string();
-    let shape = [&[len], &rows.shape[..]].concat();
-    let inputs = Tensor::from_f32(shape, &inputs).map_err(text)?;
-    Ok(Batch {
-        rows: which.len() as u32,
-        inputs: vec![(INPUTS.to_owned(), inputs)],
-        targets: vec![(TARGETS.to_owned(), targets.map_err(text)?)],
-    })
+        if are_classes { Targets::Classes(classes) } else { Targets::Reals(reals) }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Preprocessing;
+    use crate::blocks::{BlockSplit, Held, Which};
+    use crate::layout::{Layout, Part, PartKind};
+    use fedwasm_dataset::Dataset;
     use fedwasm_protocol::seed;
     use rand_chacha::rand_core::SeedableRng;
 
-    /// The row numbers of every batch of a round over 5 rows.
-    fn batches(args: LoaderArgs, budget: Budget) -> Vec<Vec<i64>> {
-        read(loader(args, budget))
+    /// A dataset of one class a row, 0 and on.
+    fn source(n_rows: usize, memory: bool) -> (Source, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d.csv");
+        let rows: String = (0..n_rows).map(|row| format!("0,{row}\n")).collect();
+        std::fs::write(&path, "x,y\n".to_owned() + &rows).unwrap();
+        let dataset = Dataset::open(&path, None).unwrap();
+        let part = |name: &str, kind, column, shape: &[u64]| Part {
+            name: name.into(),
+            shape: shape.to_vec(),
+            kind,
+            columns: vec![column],
+            width: 1,
+        };
+        let layout = Layout {
+            fields: vec![0, 1],
+            n_input_fields: 1,
+            inputs: vec![part("inputs", PartKind::Real, 0, &[1])],
+            targets: vec![part("targets", PartKind::Class, 1, &[])],
+        };
+        let scales = Preprocessing::identity(&["x".to_owned()]);
+        let converter = Arc::new(Converter::new(layout, &dataset, &scales));
+        let split = BlockSplit { seed: seed::split(1), held: Held::Share(0.0) };
+        let blocks = Blocks::new(Arc::clone(&converter), split, Which::Train);
+        let source = match memory {
+            true => {
+                let all: Vec<usize> = (0..dataset.n_blocks()).collect();
+                Source::Memory(Arc::new(blocks.read(&all).unwrap()), converter)
+            }
+            false => Source::Blocks(blocks),
+        };
+        (source, dir)
     }
 
-    fn loader(args: LoaderArgs, budget: Budget) -> TrainLoader {
-        let rows = Rows {
-            n_inputs: 1,
-            shape: vec![1],
-            inputs: vec![0.0; 5],
-            targets: Targets::Classes(vec![0, 1, 2, 3, 4]),
-        };
+    /// The row numbers of every batch of a round.
+    fn batches_of(source: Source, args: LoaderArgs, budget: Budget) -> Vec<Vec<i64>> {
+        read(loader(source, args, budget))
+    }
+
+    fn loader(source: Source, args: LoaderArgs, budget: Budget) -> TrainLoader {
         let random = ChaCha20Rng::from_seed(seed::shuffle(1, 1));
-        let schedule = Schedule::new(rows.len(), &args, budget);
-        TrainLoader::new(Arc::new(rows), args, schedule, random)
+        let schedule = Schedule::new(source.n_rows(), &args, budget);
+        TrainLoader::new(source, args, schedule, random)
     }
 
     fn read(mut loader: TrainLoader) -> Vec<Vec<i64>> {
@@ -214,6 +409,34 @@ mod tests {
             all.push(chunks.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect());
         }
         all
+    }
+
+    /// The row numbers of every batch of a round over 5 rows.
+    fn batches(args: LoaderArgs, budget: Budget) -> Vec<Vec<i64>> {
+        let (source, _dir) = source(5, true);
+        batches_of(source, args, budget)
+    }
+
+    // Five blocks of 65,536 rows but the last.
+    #[test]
+    fn blocks_give_every_row_once_and_in_the_order_of_the_rule() {
+        let n_rows = 4 * 65_536 + 10;
+        let (source, _dir) = source(n_rows, false);
+        let in_order = batches_of(source.clone(), args(10_000, false, false), epochs(1)).concat();
+        assert_eq!(in_order, (0..n_rows as i64).collect::<Vec<_>>());
+        let got = batches_of(source, args(10_000, true, false), epochs(2));
+        assert_eq!(got.len(), 2 * n_rows.div_ceil(10_000));
+        let (first, second) = got.split_at(got.len() / 2);
+        let mut random = ChaCha20Rng::from_seed(seed::shuffle(1, 1));
+        for epoch in [first, second] {
+            let mut blocks: Vec<i64> = (0..5).collect();
+            permute(&mut blocks, &mut random);
+            let rows = |block: &i64| block * 65_536..((block + 1) * 65_536).min(n_rows as i64);
+            let mut expected: Vec<i64> = blocks.iter().flat_map(rows).collect();
+            permute(&mut expected, &mut random);
+            assert!(epoch.concat() == expected);
+        }
+        assert_ne!(first, second);
     }
 
     fn args(batch_size: u32, shuffle: bool, drop_last: bool) -> LoaderArgs {
@@ -265,18 +488,32 @@ mod tests {
     #[test]
     fn what_follows_a_break_is_what_would_have_followed_anyway() {
         let whole = batches(args(2, true, false), epochs(3));
+        let (source, _dir) = source(5, true);
+        let rest = |args, budget, done| read(loader(source.clone(), args, budget).skip(done));
         for done in 0..=9 {
-            let rest = read(loader(args(2, true, false), epochs(3)).skip(done));
+            let rest = rest(args(2, true, false), epochs(3), done);
             assert_eq!(rest, whole[done as usize..], "{done}");
         }
-        assert!(read(loader(args(2, true, false), epochs(3)).skip(u64::MAX)).is_empty());
-        assert!(read(loader(args(6, true, true), Budget::Updates(3)).skip(2)).is_empty());
+        assert!(rest(args(2, true, false), epochs(3), u64::MAX).is_empty());
+        assert!(rest(args(6, true, true), Budget::Updates(3), 2).is_empty());
+    }
+
+    #[test]
+    fn breaks_change_no_batch_of_blocks() {
+        let (source, _dir) = source(17 * 65_536, false);
+        let args = args(300_000, true, false);
+        let whole = batches_of(source.clone(), args.clone(), epochs(2));
+        for done in [1, 5] {
+            let rest = read(loader(source.clone(), args.clone(), epochs(2)).skip(done));
+            assert!(rest == whole[done as usize..], "{done}");
+        }
     }
 
     #[test]
     fn nothing_follows_once_it_is_to_stop() {
         let stop = Cancel::new();
-        let mut loader = loader(args(2, false, false), epochs(3)).until(&stop);
+        let (source, _dir) = source(5, true);
+        let mut loader = loader(source, args(2, false, false), epochs(3)).until(&stop);
         assert!(loader.next().unwrap().is_some());
         stop.cancel();
         assert!(loader.next().unwrap().is_none());

@@ -1,13 +1,12 @@
 //! Metrics on held-out rows, from scores and targets that the plan never saw
 //! together. They are scikit-learn's: sums run in float64 in ascending row, and
-//! a number that is not finite is left out.
+//! a number that is not finite is left out. Rows may come in several chunks:
+//! classes are counted; sums of reals are added up chunk by chunk.
 
 use std::collections::BTreeMap;
 
 use fedwasm_params::Tensor;
 use fedwasm_protocol::{Metric, Metrics};
-
-use crate::examples::Targets;
 
 /// The class that precision, recall and F1 are of when at most two occur
 /// (scikit-learn's `pos_label`).
@@ -25,8 +24,16 @@ pub(crate) enum BadScores {
     NoColumn { columns: usize, class: i64 },
 }
 
-/// Computes the standard metrics of `predictions`, float32 [rows, columns]
-/// batch after batch, in the order of `targets`.
+/// Targets of some rows.
+#[derive(Clone, Debug)]
+pub(crate) enum Targets {
+    /// A class a row.
+    Classes(Vec<i64>),
+    /// Some reals a row, row-major.
+    Reals(Vec<f32>),
+}
+
+/// What the standard metrics are computed from.
 ///
 /// Classes: `accuracy`, `precision`, `recall` and `f1_score`. A row is said to
 /// be of the class with the largest score, the first of equals; with one
@@ -38,25 +45,68 @@ pub(crate) enum BadScores {
 /// Fed-BioMed 6 looks at the targets alone, and takes the smaller of two
 /// classes, 0 of 0 and 1, where scikit-learn and this take 1.
 ///
-/// Reals: `mean_square_error`, `mean_absolute_error` and `explained_variance`.
-///
-/// # Errors
-/// [`BadScores`].
-pub(crate) fn standard(predictions: &[Tensor], targets: &Targets) -> Result<Metrics, BadScores> {
-    match targets {
-        Targets::Classes(classes) => Ok(classification(&labels(predictions, classes)?)),
-        Targets::Reals(reals) => {
-            let outputs = outputs(predictions, 1)?;
-            check_rows(outputs.len(), reals.len())?;
-            let reals: Vec<f64> = reals.iter().copied().map(f64::from).collect();
-            Ok(regression(&outputs, &reals, 1))
+/// Reals: `mean_square_error`, `mean_absolute_error` and `explained_variance`
+/// of every output by itself. The names of several outputs end in `_1`, `_2`
+/// and so on, as with Fed-BioMed.
+#[derive(Clone, Debug)]
+pub(crate) enum Scores {
+    /// Rows by class.
+    Classes(BTreeMap<i64, Label>),
+    /// Sums by output.
+    Reals(Vec<Output>),
+}
+
+impl Scores {
+    /// No rows of `n_outputs` reals each.
+    pub(crate) fn reals(n_outputs: usize) -> Self {
+        Self::Reals(vec![Output::default(); n_outputs])
+    }
+
+    /// Adds `predictions`, float32 [rows, columns] batch after batch, in the
+    /// order of `targets`.
+    ///
+    /// # Errors
+    /// [`BadScores`].
+    pub(crate) fn add(
+        &mut self,
+        predictions: &[Tensor],
+        targets: &Targets,
+    ) -> Result<(), BadScores> {
+        match (self, targets) {
+            (Self::Classes(all), Targets::Classes(classes)) => {
+                for (class, label) in labels(predictions, classes)? {
+                    let all = all.entry(class).or_default();
+                    all.are += label.are;
+                    all.said += label.said;
+                    all.both += label.both;
+                }
+            }
+            (Self::Reals(all), Targets::Reals(reals)) => {
+                let n = all.len().max(1);
+                let said = outputs(predictions, n)?;
+                check_rows(said.len() / n, reals.len() / n)?;
+                for (at, output) in all.iter_mut().enumerate() {
+                    let targets = reals.iter().skip(at).step_by(n).map(|real| f64::from(*real));
+                    output.add(targets, said.iter().skip(at).step_by(n).copied());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The metrics of all rows.
+    pub(crate) fn finish(&self) -> Metrics {
+        match self {
+            Self::Classes(labels) => classification(labels),
+            Self::Reals(outputs) => regression(outputs),
         }
     }
 }
 
 /// Rows of one class.
 #[derive(Clone, Copy, Debug, Default)]
-struct Label {
+pub(crate) struct Label {
     /// Rows of the class.
     are: u64,
     /// Rows said to be of the class.
@@ -166,24 +216,44 @@ fn outputs(predictions: &[Tensor], n_outputs: usize) -> Result<Vec<f64>, BadScor
     Ok(outputs)
 }
 
-/// Scores every output by itself; `predictions` and `targets` are row-major of
-/// equal length. The names of several outputs end in `_1`, `_2` and so on, as
-/// with Fed-BioMed.
-fn regression(predictions: &[f64], targets: &[f64], n_outputs: usize) -> Metrics {
+/// Sums over the rows of one output.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Output {
+    n: u64,
+    squares: f64,
+    absolutes: f64,
+    differences: Spread,
+    targets: Spread,
+}
+
+impl Output {
+    fn add(
+        &mut self,
+        targets: impl Iterator<Item = f64> + Clone,
+        said: impl Iterator<Item = f64> + Clone,
+    ) {
+        let differences = targets.clone().zip(said).map(|(target, said)| target - said);
+        self.n += targets.clone().count() as u64;
+        self.squares += differences.clone().map(|value| value * value).sum::<f64>();
+        self.absolutes += differences.clone().map(f64::abs).sum::<f64>();
+        self.differences.join(Spread::of(differences));
+        self.targets.join(Spread::of(targets));
+    }
+}
+
+fn regression(outputs: &[Output]) -> Metrics {
     let mut metrics = Metrics::new();
-    for output in 0..n_outputs {
-        let targets = targets.iter().copied().skip(output).step_by(n_outputs);
-        let predictions = predictions.iter().copied().skip(output).step_by(n_outputs);
-        let differences = targets.clone().zip(predictions).map(|(target, said)| target - said);
-        let explained = explained_variance(variance(differences.clone()), variance(targets));
+    for (at, output) in outputs.iter().enumerate() {
+        let n = output.n as f64;
+        let (left, total) = (output.differences.variance(), output.targets.variance());
         for (metric, value) in [
-            (Metric::MeanSquareError, mean(differences.clone().map(|value| value * value))),
-            (Metric::MeanAbsoluteError, mean(differences.map(f64::abs))),
-            (Metric::ExplainedVariance, explained),
+            (Metric::MeanSquareError, output.squares / n),
+            (Metric::MeanAbsoluteError, output.absolutes / n),
+            (Metric::ExplainedVariance, explained_variance(left, total)),
         ] {
-            let name = match n_outputs {
+            let name = match outputs.len() {
                 1 => metric.key().to_owned(),
-                _ => format!("{}_{}", metric.key(), output + 1),
+                _ => format!("{}_{}", metric.key(), at + 1),
             };
             metrics.insert(name, value);
         }
@@ -205,20 +275,45 @@ fn explained_variance(left: f64, total: f64) -> f64 {
     }
 }
 
-/// Returns the mean square of the distances from the mean (divisor n).
-fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    // Counted from the first value, so that equal values have variance zero,
-    // however their sum is rounded.
-    let first = values.clone().next().unwrap_or_default();
-    let from_first = values.map(|value| value - first);
-    let middle = mean(from_first.clone());
-    mean(from_first.map(|value| (value - middle) * (value - middle)))
+/// Mean of some values and their squared distances from it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread {
+    n: f64,
+    mean: f64,
+    squares: f64,
 }
 
-/// Returns the mean, NaN of no values.
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, n) = values.fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
-    sum / n as f64
+impl Spread {
+    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
+        // Counted from the first value, so that equal values have variance zero,
+        // however their sum is rounded.
+        let first = values.clone().next().unwrap_or_default();
+        let from_first = values.map(|value| value - first);
+        let (sum, n) = from_first.clone().fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
+        let middle = sum / n as f64;
+        let squares = from_first.map(|value| (value - middle) * (value - middle)).sum();
+        Self { n: n as f64, mean: first + middle, squares }
+    }
+
+    /// Adds other values by the rule of Chan, Golub and LeVeque 1979.
+    fn join(&mut self, other: Self) {
+        if other.n == 0.0 {
+            return;
+        }
+        if self.n == 0.0 {
+            *self = other;
+            return;
+        }
+        let (n, distance) = (self.n + other.n, other.mean - self.mean);
+        self.squares += other.squares + distance * distance * (self.n * other.n / n);
+        self.mean += distance * (other.n / n);
+        self.n = n;
+    }
+
+    /// The mean square of the distances from the mean (divisor n).
+    fn variance(&self) -> f64 {
+        self.squares / self.n
+    }
 }
 
 fn n_columns(scores: &Tensor) -> usize {
@@ -272,6 +367,27 @@ mod tests {
         }
     }
 
+    /// The metrics of all rows at once; reals have as many outputs as columns.
+    fn standard(predictions: &[Tensor], targets: &Targets) -> Result<Metrics, BadScores> {
+        let mut scores = match targets {
+            Targets::Classes(_) => Scores::Classes(BTreeMap::new()),
+            Targets::Reals(_) => Scores::reals(1),
+        };
+        scores.add(predictions, targets)?;
+        Ok(scores.finish())
+    }
+
+    fn regression(said: &[f64], targets: &[f64], n_outputs: usize) -> Metrics {
+        let mut outputs = vec![Output::default(); n_outputs];
+        for (at, output) in outputs.iter_mut().enumerate() {
+            let of = |values: &[f64]| {
+                values.iter().skip(at).step_by(n_outputs).copied().collect::<Vec<_>>()
+            };
+            output.add(of(targets).into_iter(), of(said).into_iter());
+        }
+        super::regression(&outputs)
+    }
+
     fn oracle() -> Oracle {
         serde_json::from_str(SKLEARN).unwrap()
     }
@@ -292,6 +408,13 @@ mod tests {
         for case in cases {
             let classes = case.targets.iter().map(|class| *class as i64).collect();
             case.check(&standard(&case.batches(), &Targets::Classes(classes)).unwrap());
+            let mut scores = Scores::Classes(BTreeMap::new());
+            let batches = case.batches();
+            for (batch, targets) in batches.iter().zip(case.targets.chunks(7)) {
+                let classes = targets.iter().map(|class| *class as i64).collect();
+                scores.add(std::slice::from_ref(batch), &Targets::Classes(classes)).unwrap();
+            }
+            case.check(&scores.finish());
         }
     }
 
@@ -301,10 +424,14 @@ mod tests {
         assert_eq!(cases.len(), 15);
         for case in cases {
             case.check(&regression(&case.scores, &case.targets, case.columns));
-            if case.columns == 1 {
-                let reals = case.targets.iter().map(|real| *real as f32).collect();
-                case.check(&standard(&case.batches(), &Targets::Reals(reals)).unwrap());
+            // In chunks of one batch each, too.
+            let mut scores = Scores::reals(case.columns);
+            let batches = case.batches();
+            for (batch, targets) in batches.iter().zip(case.targets.chunks(7 * case.columns)) {
+                let reals = targets.iter().map(|real| *real as f32).collect();
+                scores.add(std::slice::from_ref(batch), &Targets::Reals(reals)).unwrap();
             }
+            case.check(&scores.finish());
         }
     }
 

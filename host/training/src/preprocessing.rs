@@ -1,17 +1,17 @@
 //! Scaling of inputs, and the file that tells how.
 
-use fedwasm_dataset::Scale;
+use fedwasm_dataset::{Block, Field, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How inputs were scaled before a plan saw them, column by column, an image
-/// channel by channel;
-/// `preprocessing.json`. Without it the parameters cannot be used.
+/// How inputs were scaled before a plan saw them, column by column and channel
+/// by channel; `preprocessing.json`. Without it the parameters cannot be used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// The input columns in order.
+    /// The input columns in order; a field of images has one a channel, any
+    /// other array one a value.
     pub columns: Vec<ColumnScale>,
 }
 
@@ -29,142 +29,264 @@ pub struct ColumnScale {
 
 impl Preprocessing {
     /// Scales that change nothing.
-    pub fn identity(scales: &[Scale]) -> Self {
-        let column = |scale: &Scale| ColumnScale { name: scale.name.clone(), mean: 0.0, std: 1.0 };
-        Self { columns: scales.iter().map(column).collect() }
-    }
-
-    /// Fits mean and standard deviation (divisor n, as scikit-learn's
-    /// `StandardScaler`) of each column over rows of float64; the numbers of an
-    /// image's channel count as one column. `rows` hands every row to what it
-    /// is given, in the same order each time. Two passes in float64 in
-    /// ascending row; a constant column has std 1.
-    ///
-    /// # Errors
-    /// Those of `rows`.
-    pub fn fit<E>(
-        scales: &[Scale],
-        mut rows: impl FnMut(&mut dyn FnMut(&[f64])) -> Result<(), E>,
-    ) -> Result<Self, E> {
-        // Sums start where an empty sum of floats does.
-        let mut sums = vec![-0.0; scales.len()];
-        let mut first: Vec<Option<f64>> = vec![None; scales.len()];
-        let mut constant = vec![true; scales.len()];
-        let mut n_rows = 0_u64;
-        rows(&mut |row| {
-            n_rows += 1;
-            for (column, values) in of_columns(scales, row).enumerate() {
-                let first = *first[column].get_or_insert(values.first().copied().unwrap_or(0.0));
-                for value in values {
-                    sums[column] += value;
-                    constant[column] &= *value == first;
-                }
-            }
-        })?;
-        let n = |column: usize| n_rows as f64 * scales[column].n_values as f64;
-        let means: Vec<f64> = sums.iter().enumerate().map(|(at, sum)| sum / n(at)).collect();
-        sums.fill(-0.0);
-        rows(&mut |row| {
-            for (column, values) in of_columns(scales, row).enumerate() {
-                let mean = means[column];
-                values.iter().for_each(|x| sums[column] += (x - mean) * (x - mean));
-            }
-        })?;
-        let columns = scales.iter().enumerate().map(|(at, scale)| {
-            let std = (sums[at] / n(at)).sqrt();
-            // Rounding can leave a trace of spread in a constant column.
-            let std = if constant[at] || !std.is_normal() { 1.0 } else { std };
-            ColumnScale { name: scale.name.clone(), mean: means[at], std }
-        });
-        Ok(Self { columns: columns.collect() })
+    pub fn identity(names: &[String]) -> Self {
+        let scale = |name: &String| ColumnScale { name: name.clone(), mean: 0.0, std: 1.0 };
+        Self { columns: names.iter().map(scale).collect() }
     }
 
     /// Returns the scales of these columns, in this order.
     ///
     /// # Errors
     /// [`Error::Preprocessing`] if one is absent or cannot be divided by.
-    pub fn arranged(&self, scales: &[Scale]) -> Result<Self, Error> {
-        let scale = |Scale { name, .. }: &Scale| {
+    pub fn arranged(&self, names: &[String]) -> Result<Self, Error> {
+        let scale = |name: &String| {
             let usable = |scale: &&ColumnScale| {
                 scale.name == *name && scale.mean.is_finite() && scale.std.is_normal()
             };
             let found = self.columns.iter().find(usable).cloned();
             found.ok_or_else(|| Error::Preprocessing { column: name.clone() })
         };
-        Ok(Self { columns: scales.iter().map(scale).collect::<Result<_, _>>()? })
-    }
-
-    /// Scales one row in float64 and rounds once to float32.
-    pub(crate) fn apply(&self, scales: &[Scale], row: &[f64], into: &mut Vec<f32>) {
-        for (values, ColumnScale { mean, std, .. }) in of_columns(scales, row).zip(&self.columns) {
-            into.extend(values.iter().map(|x| ((x - mean) / std) as f32));
-        }
+        Ok(Self { columns: names.iter().map(scale).collect::<Result<_, _>>()? })
     }
 }
 
-/// The numbers of a row, column by column.
-fn of_columns<'a>(scales: &'a [Scale], row: &'a [f64]) -> impl Iterator<Item = &'a [f64]> {
-    let mut rest = row;
-    scales.iter().map(move |scale| {
-        let (values, others) = rest.split_at(scale.n_values.min(rest.len()));
-        rest = others;
-        values
-    })
+/// Scales of a field: one a channel if it has two or three axes, otherwise one
+/// a value.
+pub(crate) fn n_scales(field: &Field) -> usize {
+    field.n_channels().unwrap_or_else(|| field.width())
+}
+
+/// Names of the scales of some fields: `age`, or `image[0]` where there are
+/// several.
+pub(crate) fn scale_names<'a>(fields: impl IntoIterator<Item = &'a Field>) -> Vec<String> {
+    let names = |field: &Field| match n_scales(field) {
+        1 => vec![field.name.clone()],
+        n => (0..n).map(|at| format!("{}[{at}]", field.name)).collect(),
+    };
+    fields.into_iter().flat_map(names).collect()
+}
+
+/// Mean and standard deviation (divisor n, as scikit-learn's `StandardScaler`)
+/// of each scale, chunk of rows by chunk of rows.
+///
+/// A chunk is summed up in two passes in float64 in ascending row. Chunks are
+/// put together in their order by the rule of Chan, Golub and LeVeque 1979. A
+/// dataset in memory is one chunk. Pixels are counted by their 256 values
+/// instead, which gives the same however rows are cut.
+pub(crate) struct Fit {
+    names: Vec<String>,
+    /// Of each field.
+    fields: Vec<FieldFit>,
+}
+
+struct FieldFit {
+    width: usize,
+    scales: Vec<Sums>,
+}
+
+enum Sums {
+    Reals(Moments),
+    Pixels(Box<[u64; 256]>),
+}
+
+/// What is known of the values of one scale.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    n: f64,
+    mean: f64,
+    /// Sum of the squared distances from the mean.
+    squares: f64,
+    first: Option<f64>,
+    /// Whether a value differs from the first.
+    varies: bool,
+}
+
+impl Fit {
+    /// Begins with the input fields, in their order.
+    pub(crate) fn new<'a>(fields: impl Iterator<Item = &'a Field> + Clone) -> Self {
+        let of = |field: &Field| FieldFit {
+            width: field.width(),
+            scales: (0..n_scales(field))
+                .map(|_| match field.is_image() {
+                    true => Sums::Pixels(Box::new([0; 256])),
+                    false => Sums::Reals(Moments::default()),
+                })
+                .collect(),
+        };
+        Self { names: scale_names(fields.clone()), fields: fields.map(of).collect() }
+    }
+
+    /// Adds the rows of one chunk, which may be cut into blocks, that are
+    /// `wanted`: numbers of rows of the dataset.
+    pub(crate) fn add(&mut self, chunk: &[Block], wanted: impl Fn(u64) -> bool) {
+        for (at, field) in self.fields.iter_mut().enumerate() {
+            let plane = (field.width / field.scales.len().max(1)).max(1);
+            for (index, sums) in field.scales.iter_mut().enumerate() {
+                let start = index * plane;
+                let rows = || {
+                    chunk.iter().flat_map(|block| {
+                        let rows = 0..block.n_rows;
+                        let rows = rows.filter(|row| wanted(block.first_row + *row as u64));
+                        rows.map(|row| (&block.columns[at], row * field.width + start))
+                    })
+                };
+                match sums {
+                    Sums::Pixels(counts) => rows().for_each(|(values, from)| {
+                        if let Values::UInt8(pixels) = values {
+                            for pixel in &pixels[from..from + plane] {
+                                counts[usize::from(*pixel)] += 1;
+                            }
+                        }
+                    }),
+                    Sums::Reals(moments) => {
+                        let of_chunk = Moments::of(|take| {
+                            rows().for_each(|(values, from)| {
+                                values.each(from..from + plane, &mut *take);
+                            });
+                        });
+                        moments.join(of_chunk);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The scales. A constant column has std 1.
+    pub(crate) fn finish(self) -> Preprocessing {
+        let all = self.fields.iter().flat_map(|field| &field.scales);
+        let scale = |(name, sums): (String, &Sums)| {
+            let (mean, std) = match sums {
+                Sums::Reals(moments) => moments.scale(),
+                Sums::Pixels(counts) => pixels(counts),
+            };
+            ColumnScale { name, mean, std }
+        };
+        Preprocessing { columns: self.names.into_iter().zip(all).map(scale).collect() }
+    }
+}
+
+impl Moments {
+    /// Sums up values, which `each` gives twice.
+    fn of(each: impl Fn(&mut dyn FnMut(f64))) -> Self {
+        // Minus zero, as the sum of no floats: it leaves the sign of zeros alone.
+        let (mut sum, mut n, mut first, mut varies) = (-0.0, 0u64, None, false);
+        each(&mut |value| {
+            sum += value;
+            n += 1;
+            varies |= *first.get_or_insert(value) != value;
+        });
+        let n = n as f64;
+        let mean: f64 = sum / n;
+        let mut squares = -0.0;
+        each(&mut |value| squares += (value - mean) * (value - mean));
+        Self { n, mean, squares, first, varies }
+    }
+
+    fn join(&mut self, other: Self) {
+        if other.n == 0.0 {
+            return;
+        }
+        if self.n == 0.0 {
+            *self = other;
+            return;
+        }
+        let (n, distance) = (self.n + other.n, other.mean - self.mean);
+        self.squares += other.squares + distance * distance * (self.n * other.n / n);
+        self.mean += distance * (other.n / n);
+        self.n = n;
+        self.varies |= other.varies || self.first != other.first;
+    }
+
+    fn scale(&self) -> (f64, f64) {
+        let std = (self.squares / self.n).sqrt();
+        // Rounding can leave a trace of spread in a constant column.
+        (self.mean, if !self.varies || !std.is_normal() { 1.0 } else { std })
+    }
+}
+
+/// Mean and standard deviation of pixels, each value / 255.
+fn pixels(counts: &[u64; 256]) -> (f64, f64) {
+    let of = |term: &dyn Fn(f64) -> f64| {
+        let terms = counts.iter().enumerate();
+        terms.map(|(pixel, n)| *n as f64 * term(pixel as f64 / 255.0)).sum::<f64>()
+    };
+    let n = counts.iter().sum::<u64>() as f64;
+    let mean = of(&|value| value) / n;
+    let std = (of(&|value| (value - mean) * (value - mean)) / n).sqrt();
+    let constant = counts.iter().filter(|n| **n > 0).count() <= 1;
+    (mean, if constant || !std.is_normal() { 1.0 } else { std })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fedwasm_dataset::Element;
 
-    fn columns(names: &[&str]) -> Vec<Scale> {
-        names.iter().map(|name| Scale { name: (*name).into(), n_values: 1 }).collect()
+    fn field(name: &str, element: Element, shape: &[u64]) -> Field {
+        Field { name: name.into(), element, shape: shape.to_vec() }
     }
 
-    fn fit(scales: &[Scale], rows: &[&[f64]]) -> Preprocessing {
-        let each = |take: &mut dyn FnMut(&[f64])| {
-            rows.iter().for_each(|row| take(row));
-            Ok::<(), std::convert::Infallible>(())
-        };
-        Preprocessing::fit(scales, each).unwrap()
+    fn block(first_row: u64, n_rows: usize, columns: Vec<Values>) -> Block {
+        Block::new(first_row, n_rows, columns)
+    }
+
+    fn fit(fields: &[Field], chunks: &[Vec<Block>], n_wanted: u64) -> Vec<ColumnScale> {
+        let mut fit = Fit::new(fields.iter());
+        chunks.iter().for_each(|chunk| fit.add(chunk, |row| row < n_wanted));
+        fit.finish().columns
     }
 
     // sklearn.preprocessing.StandardScaler().fit([[1., 5.], [2., 5.], [4., 5.]])
     // mean_ [2.33333333, 5.], scale_ [1.24721913, 1.]
     #[test]
     fn fit_equals_scikit_learn() {
-        let fitted = fit(&columns(&["a", "b"]), &[&[1.0, 5.0], &[2.0, 5.0], &[4.0, 5.0]]);
-        let [a, b] = &fitted.columns[..] else { panic!("two columns") };
-        assert!((a.mean - 2.333_333_333_333).abs() < 1e-12, "{}", a.mean);
-        assert!((a.std - 1.247_219_128_924_6).abs() < 1e-12, "{}", a.std);
-        assert_eq!((b.mean, b.std), (5.0, 1.0));
+        let fields = [field("a", Element::Float64, &[]), field("b", Element::Float64, &[])];
+        let cells =
+            |a: &[f64], b: &[f64]| vec![Values::Float64(a.to_vec()), Values::Float64(b.to_vec())];
+        let whole = block(0, 4, cells(&[1.0, 2.0, 4.0, 1e9], &[5.0, 5.0, 5.0, 1e9]));
+        let cut = |at: usize| {
+            let (a, b) = ([1.0, 2.0, 4.0], [5.0, 5.0, 5.0]);
+            let first = block(0, at, cells(&a[..at], &b[..at]));
+            vec![vec![first], vec![block(at as u64, 3 - at, cells(&a[at..], &b[at..]))]]
+        };
+        for chunks in [vec![vec![whole]], cut(1), cut(2), cut(3)] {
+            let [a, b] = &fit(&fields, &chunks, 3)[..] else { panic!("two columns") };
+            assert!((a.mean - 2.333_333_333_333).abs() < 1e-12, "{}", a.mean);
+            assert!((a.std - 1.247_219_128_924_6).abs() < 1e-12, "{}", a.std);
+            assert_eq!((b.mean, b.std), (5.0, 1.0));
+        }
     }
 
+    // numpy: x = [[[0, 255]], [[51, 102]]] / 255 of two channels; mean and std by channel.
     #[test]
-    fn pixels_of_a_channel_share_mean_and_std() {
-        let channel = |name: &str| Scale { name: name.into(), n_values: 2 };
-        let scales = [channel("x[0]"), channel("x[1]")];
-        let rows: [&[f64]; 2] = [&[1.0, 2.0, 7.0, 7.0], &[3.0, 6.0, 7.0, 7.0]];
-        let fitted = fit(&scales, &rows);
-        assert_eq!((fitted.columns[0].mean, fitted.columns[0].std), (3.0, 3.5_f64.sqrt()));
-        assert_eq!((fitted.columns[1].mean, fitted.columns[1].std), (7.0, 1.0));
-        let mut scaled = Vec::new();
-        fitted.apply(&scales, rows[1], &mut scaled);
-        assert_eq!(scaled, [0.0, (3.0 / 3.5_f64.sqrt()) as f32, 0.0, 0.0]);
+    fn images_are_scaled_by_channel() {
+        let fields = [field("image", Element::UInt8, &[2, 1, 2])];
+        let pixels = |values: &[u8]| vec![Values::UInt8(values.to_vec())];
+        let chunks =
+            [vec![block(0, 1, pixels(&[0, 255, 7, 7])), block(1, 1, pixels(&[51, 102, 7, 7]))]];
+        let [a, b] = &fit(&fields, &chunks, 2)[..] else { panic!("two channels") };
+        assert_eq!((a.name.as_str(), b.name.as_str()), ("image[0]", "image[1]"));
+        assert!((a.mean - 0.4).abs() < 1e-15, "{}", a.mean);
+        assert!((a.std - 0.374_165_738_677_394_14).abs() < 1e-15, "{}", a.std);
+        assert_eq!((b.mean, b.std), (7.0 / 255.0, 1.0));
     }
 
     #[test]
     fn constant_column_that_rounds_badly_has_std_1() {
-        let fitted = fit(&columns(&["a"]), &[&[0.1][..]; 7]);
-        assert_eq!(fitted.columns[0].std, 1.0);
+        let fields = [field("a", Element::Float64, &[])];
+        let chunk = vec![block(0, 7, vec![Values::Float64(vec![0.1; 7])])];
+        assert_eq!(fit(&fields, &[chunk], 7)[0].std, 1.0);
     }
 
     #[test]
     fn scales_follow_the_names() {
-        let fitted = fit(&columns(&["a", "b"]), &[&[1.0, 2.0], &[3.0, 6.0]]);
-        let swapped = fitted.arranged(&columns(&["b", "a"])).unwrap();
+        let names = ["a".to_owned(), "b".to_owned()];
+        let mut fitted = Preprocessing::identity(&names);
+        fitted.columns[1].mean = 4.0;
+        let swapped = fitted.arranged(&["b".to_owned(), "a".to_owned()]).unwrap();
         assert_eq!(swapped.columns[0].mean, 4.0);
         assert!(matches!(
-            fitted.arranged(&columns(&["c"])),
+            fitted.arranged(&["c".to_owned()]),
             Err(Error::Preprocessing { column }) if column == "c"
         ));
     }

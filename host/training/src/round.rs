@@ -1,7 +1,6 @@
 //! One round, or one evaluation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use fedwasm_params::{Params, SUMMABLE, Tensor};
 use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
@@ -12,11 +11,16 @@ use fedwasm_sandbox::{
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::examples::{Examples, Rows};
-use crate::loader::{Schedule, TestLoader, TrainLoader};
-use crate::{Error, metrics};
+use crate::Error;
+use crate::examples::Examples;
+use crate::layout::{Layout, PartKind};
+use crate::loader::{Recorder, Schedule, Source, TestLoader, TrainLoader};
+use crate::metrics::Scores;
 
-/// The most bytes of a batch's inputs, what the contract lets cross at once.
+/// The most rows of a dataset that is not in memory whose predictions are kept
+/// at once.
+const PREDICTED_ROWS_MAX: u64 = 1 << 18;
+/// The most bytes of an input or target of a batch, what the contract lets cross at once.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
 /// What the names of metrics start with that tell of the optimizer.
 const OPTIMIZER: &str = "optimizer.";
@@ -154,7 +158,8 @@ impl Round {
     /// How long training on these rows is.
     pub fn length(&self, examples: &Examples) -> Length {
         let TrainingArgs { loader_args, .. } = &self.training;
-        let schedule = Schedule::new(examples.n_train(), loader_args, self.training.budget());
+        let schedule =
+            Schedule::new(examples.n_train() as u64, loader_args, self.training.budget());
         Length { per_epoch: schedule.per_epoch, batches: schedule.total, schedule }
     }
 
@@ -212,12 +217,12 @@ impl Round {
         cancel: &Cancel,
     ) -> Result<Trained, Error> {
         let TrainingArgs { loader_args, log_interval, .. } = &self.training;
-        let (rows, interval) = (Arc::clone(&examples.train), *log_interval);
-        check_batch(&rows, loader_args.batch_size)?;
+        let (source, interval) = (examples.train.clone(), *log_interval);
+        check_batch(&source, loader_args.batch_size)?;
         let Length { schedule, .. } = self.length(examples);
         let random = ChaCha20Rng::from_seed(seed::shuffle(turn.random_seed, turn.round));
         let done = before.batches;
-        let loader = TrainLoader::new(rows, loader_args.clone(), schedule, random);
+        let loader = TrainLoader::new(source, loader_args.clone(), schedule, random);
         let loader = loader.until(&self.stop).skip(done);
         let events = Box::new(move |event| match event {
             fedwasm_sandbox::Event::Log(level, line) => events(Event::Log(level, line)),
@@ -369,30 +374,51 @@ fn score(
     batch_size: u32,
     cancel: &Cancel,
 ) -> Result<Evaluation, Error> {
-    let rows = &examples.test;
-    if rows.len() == 0 {
+    let source = &examples.test;
+    let n_rows = source.n_rows();
+    if n_rows == 0 {
         return Err(Error::NothingHeldOut);
     }
     // Scores are the same whoever asks and whenever: one seed for all.
     let seed = [0; 32];
-    let loader = || Box::new(TestLoader::new(Arc::clone(rows), batch_size));
     let plan = session.described();
-    let all = |seen: u64| match seen == rows.len() as u64 {
+    let all = |seen: u64, given: u64| match seen == given {
         true => Ok(()),
         // A plan must not choose the rows that it is scored on.
-        false => Err(bad(plan, format!("it looked at {seen} rows of {}", rows.len()))),
+        false => Err(bad(plan, format!("it looked at {seen} rows of {given}"))),
     };
-    let own = session.validate(params.clone(), seed, loader(), cancel)?;
-    all(own.rows)?;
+    let loader = Box::new(TestLoader::new(source.clone(), batch_size));
+    let own = session.validate(params.clone(), seed, loader, cancel)?;
+    all(own.rows, n_rows)?;
     let mut metrics = check_rows(plan, own.report, own.rows)?.metrics;
-    if !matches!(plan.metadata().task, Task::Other(_)) {
-        let scores = session.predict(params, seed, loader(), cancel)?;
-        all(scores.rows)?;
-        let standard = metrics::standard(&scores.predictions, &rows.targets);
+    let wanted = standard(&source.converter().layout);
+    if let (false, Some(mut scores)) = (matches!(plan.metadata().task, Task::Other(_)), wanted) {
+        for piece in source.pieces(PREDICTED_ROWS_MAX) {
+            let given = piece.n_rows();
+            if given == 0 {
+                continue;
+            }
+            let (loader, targets) = Recorder::new(TestLoader::new(piece, batch_size));
+            let said = session.predict(params.clone(), seed, Box::new(loader), cancel)?;
+            all(said.rows, given)?;
+            let targets = targets.take(matches!(scores, Scores::Classes(_)));
+            scores.add(&said.predictions, &targets).map_err(|error| bad(plan, error))?;
+        }
         // The host's own numbers win over a plan that uses their names.
-        metrics.extend(standard.map_err(|error| bad(plan, error))?);
+        metrics.extend(scores.finish());
     }
-    Ok(Evaluation { n_rows: rows.len() as u64, metrics })
+    Ok(Evaluation { n_rows, metrics })
+}
+
+/// What the targets of a plan can be scored by: one class, or reals that are
+/// joined in the order of the plan's targets. Others have no standard metrics.
+fn standard(layout: &Layout) -> Option<Scores> {
+    match &layout.targets[..] {
+        [target] if target.kind == PartKind::Class => Some(Scores::Classes(BTreeMap::new())),
+        targets if targets.iter().any(|target| target.kind != PartKind::Real) => None,
+        [] => None,
+        targets => Some(Scores::reals(targets.iter().map(|target| target.width).sum())),
+    }
 }
 
 /// Asks the plan for its shapes and checks that this version offers them.
@@ -414,9 +440,11 @@ fn tensors(what: &'static str, source: fedwasm_params::Error) -> Error {
     Error::Tensors { what, source }
 }
 
-fn check_batch(rows: &Rows, batch_size: u32) -> Result<(), Error> {
-    let in_batch = u64::from(batch_size).min(rows.len() as u64);
-    let bytes = in_batch.saturating_mul(4 * rows.n_inputs as u64);
+fn check_batch(source: &Source, batch_size: u32) -> Result<(), Error> {
+    let in_batch = u64::from(batch_size).min(source.n_rows());
+    let Layout { inputs, targets, .. } = &source.converter().layout;
+    let bytes = inputs.iter().chain(targets).map(|part| part.kind.size() * part.width as u64);
+    let bytes = in_batch.saturating_mul(bytes.max().unwrap_or_default());
     match bytes > BATCH_BYTES_MAX {
         true => Err(Error::BatchTooLarge { rows: batch_size, bytes, max: BATCH_BYTES_MAX }),
         false => Ok(()),

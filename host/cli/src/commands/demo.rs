@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fedwasm_artifact::Component;
+use fedwasm_dataset::Format;
 use fedwasm_node::{Datasets, NodeConfig, Policy};
 use fedwasm_params::Params;
 use fedwasm_protocol::{DataArgs, Evaluation};
@@ -203,13 +204,7 @@ impl Demo {
         let (_, folder) = NodeConfig::open(&node)?;
         let name = "breast-cancer".parse().map_err(|error| CommandError::new(FAILED, error))?;
         let tags = vec!["breast-cancer".to_owned()];
-        Datasets::load(&folder)?.add(
-            &folder,
-            name,
-            &dir.join("train.csv"),
-            fedwasm_dataset::Kind::Csv,
-            tags,
-        )?;
+        Datasets::load(&folder)?.add(&folder, name, (&dir.join("train.csv"), None), tags)?;
         let log = self.dir.join(format!("{id}.log"));
         Process::start(&["node", "start"], &[node.as_os_str()], &log)
     }
@@ -279,6 +274,7 @@ identity = "researcher"
                 sandbox: sandbox(false, &self.printer)?,
                 limits: LimitArgs::default(),
                 path: dir.join("train.csv"),
+                format: Some(Format::Csv),
                 data: file.data.clone(),
                 training,
                 model: file.model.clone(),
@@ -319,6 +315,7 @@ identity = "researcher"
             params: params.clone(),
             data: DataArgs { tags: Vec::new(), ..file.data.clone() },
             model: file.model.clone(),
+            format: Some(Format::Csv),
             parts,
         };
         Ok(blocking(move || evaluate(&options, &Cancel::new())).await??)

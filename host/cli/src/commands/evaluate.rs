@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fedwasm_dataset::Format;
 use fedwasm_protocol::DataArgs;
 use fedwasm_researcher::{EvaluateOptions, LocalFile, evaluate, load_params, load_plan};
 use fedwasm_sandbox::Cancel;
@@ -24,9 +25,14 @@ pub(crate) struct Args {
     /// The parameters (.mpk or .safetensors).
     #[arg(long)]
     params: PathBuf,
-    /// The data, as `fedwasm local` takes them; all of the rows are scored.
+    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images; all of
+    /// its rows are scored.
     #[arg(long)]
     data: PathBuf,
+    /// The format of the data: csv, parquet, idx, npy, npz or images; found by
+    /// its content if none.
+    #[arg(long = "type")]
+    format: Option<Format>,
     /// The column to predict; the one in --args if none.
     #[arg(long)]
     target: Option<String>,
@@ -43,9 +49,12 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         Some(path) => LocalFile::read(path)?,
         None => LocalFile::default(),
     };
-    let target = target(&file, args.target.as_deref(), &args.data)?;
+    let target = target(&file, args.target.as_deref(), (&args.data, args.format))?;
     let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize);
-    let inputs = file.data.and_then(|data| data.inputs);
+    let data = match file.data {
+        Some(data) => DataArgs { target, ..data },
+        None => DataArgs::of(target),
+    };
     let component = load_plan(&args.plan)?;
     let beside = args.params.with_file_name("preprocessing.json");
     let preprocessing = match &args.preprocessing {
@@ -71,7 +80,8 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         sandbox: sandbox(file.strict, printer)?,
         limits: file.limits,
         params: load_params(&args.params)?,
-        data: DataArgs { tags: Vec::new(), target, inputs, standardize: false },
+        data: DataArgs { tags: Vec::new(), standardize: false, ..data },
+        format: args.format,
         model: file.model,
         parts: vec![(args.data, preprocessing)],
     };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use fedwasm_dataset::Format;
 use fedwasm_protocol::{DataArgs, Metrics};
 use fedwasm_researcher::{
     LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, Spread, load_params, load_plan,
@@ -25,9 +26,14 @@ pub(crate) struct Args {
     /// The component.
     #[arg(long)]
     plan: PathBuf,
-    /// The data: a CSV, .npy or .npz file, IDX files such as MNIST's, or a folder of images.
+    /// The data: a CSV, Parquet, .npy or .npz file, IDX files such as MNIST's, or a folder of
+    /// images.
     #[arg(long)]
     data: PathBuf,
+    /// The format of the data: csv, parquet, idx, npy, npz or images; found by
+    /// its content if none.
+    #[arg(long = "type")]
+    format: Option<Format>,
     /// The column to predict; the one in --args if none.
     #[arg(long)]
     target: Option<String>,
@@ -168,10 +174,10 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         let unused = file.unused.join(", ");
         printer.note(format!("a local job is one round; not used: {unused}"));
     }
-    let target = target(&file, args.target.as_deref(), &args.data)?;
+    let target = target(&file, args.target.as_deref(), (&args.data, args.format))?;
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
-        None => DataArgs { tags: Vec::new(), target, inputs: None, standardize: true },
+        None => DataArgs::of(target),
     };
     let mut training = match file.training {
         Some(training) => training,
@@ -203,6 +209,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         sandbox: sandbox(args.strict || file.strict, printer)?,
         limits: file.limits,
         path: args.data.clone(),
+        format: args.format,
         data,
         training,
         model: file.model,

@@ -15,6 +15,7 @@ mod plan;
 mod verify;
 
 use clap::{Parser, Subcommand};
+use fedwasm_protocol::Selection;
 use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
 
 use crate::command_error::{CommandError, FAILED, USAGE};
@@ -115,13 +116,14 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
 fn target(
     file: &fedwasm_researcher::LocalFile,
     flag: Option<&str>,
-    data: &std::path::Path,
-) -> Result<String, CommandError> {
+    (data, format): (&std::path::Path, Option<fedwasm_dataset::Format>),
+) -> Result<Selection, CommandError> {
     if let Some(target) = file.target(flag) {
         return Ok(target);
     }
-    let data = fedwasm_dataset::Dataset::open(data).map_err(fedwasm_researcher::Error::from)?;
-    data.default_target().map(str::to_owned).ok_or_else(|| {
+    let data = fedwasm_dataset::Dataset::open(data, format);
+    let data = data.map_err(fedwasm_researcher::Error::from)?;
+    data.default_target().map(Selection::from).ok_or_else(|| {
         CommandError::new(USAGE, "no target; name the column to predict with --target")
     })
 }

@@ -23,7 +23,7 @@ impl TestRows {
     /// # Errors
     /// [`Error::EmptyPart`] if there are none, and what the dataset says.
     pub fn of(examples: &Examples) -> Result<Self, Error> {
-        let mut loader = TestLoader::new(std::sync::Arc::clone(&examples.train), ROWS_MAX as u32);
+        let mut loader = TestLoader::new(examples.train.clone(), ROWS_MAX as u32);
         let none = Error::EmptyPart { rows: 0, test_ratio: 0.0, part: "try the plan on" };
         let batch = loader.next().map_err(|reason| fedwasm_sandbox::Error::Loader { reason })?;
         batch.map(Self).ok_or(none)

@@ -6,6 +6,7 @@ mod plan;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use fedwasm_dataset::Format;
 use fedwasm_node::{Database, Dataset, Datasets, NodeConfig, Policy, serve};
 use fedwasm_protocol::{DatasetId, Digest, NodeId};
 use fedwasm_transport::{RepositoryUrl, Security, join};
@@ -104,7 +105,7 @@ impl From<ApproveArg> for Policy {
 /// Register data sets for researchers to train on.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
-    /// Register a file or a folder. It stays where it is.
+    /// Register a file or folder. It stays where it is.
     Add {
         /// The node's directory.
         dir: PathBuf,
@@ -117,9 +118,10 @@ pub(crate) enum DatasetCommand {
         /// What researchers search for, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         tags: Vec<String>,
-        /// The kind of file.
-        #[arg(long = "type", value_enum)]
-        kind: Kind,
+        /// Its format: csv, parquet, idx, npy, npz or images; found by its
+        /// content if none.
+        #[arg(long = "type")]
+        format: Option<Format>,
     },
     /// List what is registered.
     List {
@@ -134,33 +136,6 @@ pub(crate) enum DatasetCommand {
         #[arg(long)]
         name: DatasetId,
     },
-}
-
-/// The kind of a data file.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Kind {
-    /// Comma-separated values with a header.
-    Csv,
-    /// Images and labels as MNIST has them, compressed or not: a folder or the file of images.
-    Idx,
-    /// A table of NumPy; its columns are called 0, 1, ...
-    Npy,
-    /// Arrays of NumPy by name.
-    Npz,
-    /// A folder with a folder of PNG or JPEG files for each class.
-    Images,
-}
-
-impl From<Kind> for fedwasm_dataset::Kind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Csv => Self::Csv,
-            Kind::Idx => Self::Idx,
-            Kind::Npy => Self::Npy,
-            Kind::Npz => Self::Npz,
-            Kind::Images => Self::Images,
-        }
-    }
 }
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
@@ -250,10 +225,10 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 
 fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        DatasetCommand::Add { dir, name, path, tags, kind } => {
+        DatasetCommand::Add { dir, name, path, tags, format } => {
             let (_, folder) = NodeConfig::open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
-            let dataset = datasets.add(&folder, name, &path, kind.into(), tags)?;
+            let dataset = datasets.add(&folder, name, (&path, format), tags)?;
             printer.line(row(dataset));
             printer.event("result", &fields(dataset));
         }
@@ -287,6 +262,6 @@ fn fields(dataset: &Dataset) -> Value {
         "tags": dataset.tags,
         "rows": dataset.n_rows,
         "columns": dataset.columns,
-        "shapes": dataset.shapes,
+        "type": dataset.format,
     })
 }

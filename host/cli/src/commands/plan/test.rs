@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fedwasm_protocol::DataArgs;
+use fedwasm_protocol::{DataArgs, Selection};
 use fedwasm_researcher::{Golden, LocalFile, PlanTestOptions, load_plan, plan_suite};
 use fedwasm_sandbox::Cancel;
 use fedwasm_training::{Check, Verdict};
@@ -47,18 +47,16 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let sandbox = sandbox(file.strict, printer)?;
     let data = match &args.data {
         Some(path) => {
-            let target = target(&file, args.target.as_deref(), path)?;
-            let columns = file.data.clone().unwrap_or_else(|| DataArgs {
-                tags: Vec::new(),
-                target: String::new(),
-                inputs: None,
-                standardize: true,
-            });
-            Some((path.clone(), DataArgs { target, ..columns }))
+            let target = target(&file, args.target.as_deref(), (path, None))?;
+            let data = match file.data.clone() {
+                Some(data) => DataArgs { target, ..data },
+                None => DataArgs::of(target),
+            };
+            Some((path.clone(), data))
         }
         None => None,
     };
-    let golden = golden(&args, data.as_ref().map(|(_, data)| data.target.as_str()))?;
+    let golden = golden(&args, data.as_ref().map(|(_, data)| &data.target))?;
     let random_seed = args.seed;
     let rows = data.as_ref().map_or("drawn".to_owned(), |(path, _)| path.display().to_string());
     let options = PlanTestOptions { component, sandbox, file, data, random_seed };
@@ -103,7 +101,10 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
 }
 
 /// The golden file to compare with or to write, if there is one.
-fn golden(args: &Args, target: Option<&str>) -> Result<Option<(PathBuf, Golden)>, CommandError> {
+fn golden(
+    args: &Args,
+    target: Option<&Selection>,
+) -> Result<Option<(PathBuf, Golden)>, CommandError> {
     let beside = args.file.parent().unwrap_or(Path::new("")).join(GOLDEN);
     let path = args.golden.clone().unwrap_or(beside);
     match (args.bless, &args.data, target) {
@@ -116,7 +117,7 @@ fn golden(args: &Args, target: Option<&str>) -> Result<Option<(PathBuf, Golden)>
                 Ok(path.strip_prefix(&here).map(Path::to_owned).unwrap_or(path))
             };
             let file = args.args.as_deref().map(relative).transpose()?;
-            let golden = Golden::new(relative(data)?, target.to_owned(), file, args.seed);
+            let golden = Golden::new(relative(data)?, target.clone(), file, args.seed);
             Ok(Some((path, golden)))
         }
         _ if path.exists() || args.golden.is_some() => {

@@ -1,0 +1,37 @@
+//! What is read at most. Files say how large they are, and files lie: every
+//! number of a header is held against these bounds and against the length of
+//! the file before memory is asked for.
+
+/// The most columns, arrays or fields of a dataset.
+pub const COLUMNS_MAX: usize = 65_536;
+/// The most values of a row, all fields together: as float32, what the contract
+/// lets cross at once (16 MiB).
+pub const ROW_VALUES_MAX: u64 = 1 << 22;
+/// The most rows of a dataset.
+pub const ROWS_MAX: u64 = 1 << 48;
+/// The most axes of an array, that of the rows among them.
+pub const AXES_MAX: usize = 8;
+/// The most bytes that a compressed file or array may become. They are kept in
+/// memory, since nothing can be read from the middle of them.
+pub const DECOMPRESSED_BYTES_MAX: u64 = 1 << 30;
+/// The longest row of a CSV file, in bytes, line breaks within quotes included.
+pub const ROW_BYTES_MAX: u64 = 64 << 20;
+/// The largest image file, in bytes.
+pub const IMAGE_FILE_BYTES_MAX: u64 = 64 << 20;
+/// The most files of an image folder; their names are kept in memory.
+pub const FILES_MAX: usize = 4_000_000;
+/// The most that a page or column chunk of a Parquet file may become, in bytes.
+pub const PAGE_BYTES_MAX: u64 = 64 << 20;
+/// The largest footer of a Parquet file, in bytes.
+pub const FOOTER_BYTES_MAX: u64 = 64 << 20;
+
+/// How large the rows of a block are at most, as they are read, in bytes.
+pub const BLOCK_BYTES: u64 = 4 << 20;
+/// The most rows of a block.
+pub const BLOCK_ROWS_MAX: u64 = 65_536;
+
+/// Rows of a block in a dataset with rows of `row_bytes`, at least 1. It follows
+/// from the file alone, since the order of rows depends on it.
+pub(crate) fn block_rows(row_bytes: u64) -> u64 {
+    (BLOCK_BYTES / row_bytes.max(1)).clamp(1, BLOCK_ROWS_MAX)
+}

@@ -1,0 +1,106 @@
+//! Formats of datasets.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, idx, images, npy, npz, parquet_file};
+
+/// A format of datasets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Comma-separated values with a header.
+    Csv,
+    /// Apache Parquet.
+    Parquet,
+    /// Images and labels as in MNIST, with or without gzip.
+    Idx,
+    /// An array of NumPy.
+    Npy,
+    /// Arrays of NumPy.
+    Npz,
+    /// A folder a class, with PNG and JPEG files.
+    Images,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 6] =
+        [Self::Csv, Self::Parquet, Self::Idx, Self::Npy, Self::Npz, Self::Images];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Parquet => "parquet",
+            Self::Idx => "idx",
+            Self::Npy => "npy",
+            Self::Npz => "npz",
+            Self::Images => "images",
+        }
+    }
+
+    /// The files that a dataset consists of: the one that is named, images and
+    /// labels of IDX, or all images in the order of their rows.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Unsupported`], [`Error::TooLarge`].
+    pub fn files(self, path: &Path) -> Result<Vec<PathBuf>, Error> {
+        match self {
+            Self::Idx => idx::files(path),
+            Self::Images => Ok(images::ImageFolder::list(path)?.files()),
+            _ => Ok(vec![path.to_owned()]),
+        }
+    }
+
+    /// Finds the format of a file by its first bytes, that of a folder by what
+    /// is in it. What is nothing else is CSV.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Unsupported`] for a folder of neither kind.
+    pub fn detect(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            if idx::is_folder(path) {
+                return Ok(Self::Idx);
+            }
+            if images::ImageFolder::is_folder(path) {
+                return Ok(Self::Images);
+            }
+            let what = "a folder with neither IDX files nor folders of images, one a class";
+            return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
+        }
+        let read = |source| Error::Read { path: path.to_owned(), source };
+        let mut first = Vec::new();
+        File::open(path).map_err(read)?.take(6).read_to_end(&mut first).map_err(read)?;
+        Ok(match &first[..] {
+            first if first.starts_with(npy::MAGIC) => Self::Npy,
+            first if first.starts_with(npz::MAGIC) => Self::Npz,
+            first if first.starts_with(parquet_file::MAGIC) => Self::Parquet,
+            first if first.starts_with(&idx::GZIP) || first.starts_with(&[0, 0]) => Self::Idx,
+            _ => Self::Csv,
+        })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|format| format.name() == name);
+        found.ok_or_else(|| {
+            let known = Self::ALL.map(Self::name).join(", ");
+            format!("`{name}` is no format; the formats are {known}")
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! What of a dataset becomes which input or target of a plan.
+
+use fedwasm_dataset::{Dataset, Field};
+use fedwasm_params::DType;
+use fedwasm_protocol::{DataArgs, Selection};
+use fedwasm_sandbox::{DataSpec, Declaration, Dependency, Described};
+
+use crate::Error;
+use crate::round::not_offered;
+
+/// What of a dataset becomes which input or target of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// Places of the fields that are read; inputs first.
+    pub(crate) fields: Vec<usize>,
+    /// How many of the fields are inputs.
+    pub(crate) n_input_fields: usize,
+    /// The inputs that the plan declares, in its order.
+    pub(crate) inputs: Vec<Part>,
+    /// The targets that the plan declares, in its order.
+    pub(crate) targets: Vec<Part>,
+}
+
+/// One input or target: the values of some fields, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// Its name and shape, as the plan declares them.
+    pub(crate) name: String,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) kind: PartKind,
+    /// Where its fields are in [`Layout::fields`].
+    pub(crate) columns: Vec<usize>,
+    /// Values of a row.
+    pub(crate) width: usize,
+}
+
+/// What values are to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartKind {
+    /// float32.
+    Real,
+    /// int64: classes, from 0 on.
+    Class,
+    /// int64: any whole numbers.
+    Whole,
+}
+
+impl PartKind {
+    /// Bytes of one value.
+    pub(crate) fn size(self) -> u64 {
+        match self {
+            Self::Real => 4,
+            Self::Class | Self::Whole => 8,
+        }
+    }
+}
+
+/// The fields of a run before it is known what the plan declares.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) targets: Vec<usize>,
+}
+
+impl Chosen {
+    /// Finds the fields of a run by name. No inputs mean all but the targets.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`]: a field is not there, is used twice, or none is left.
+    pub(crate) fn new(dataset: &Dataset, data: &DataArgs) -> Result<Self, Error> {
+        let position = |name: &String| dataset.position(name);
+        let targets: Vec<usize> =
+            data.target.names().into_iter().map(position).collect::<Result<_, _>>()?;
+        let inputs: Vec<usize> = match &data.inputs {
+            Some(inputs) => inputs.names().into_iter().map(position).collect::<Result<_, _>>()?,
+            None => (0..dataset.fields().len()).filter(|at| !targets.contains(at)).collect(),
+        };
+        let path = dataset.path().to_owned();
+        if inputs.is_empty() {
+            return Err(fedwasm_dataset::Error::NoInputs { path }.into());
+        }
+        let mut used = std::collections::BTreeSet::new();
+        if let Some(at) = targets.iter().chain(&inputs).find(|at| !used.insert(**at)) {
+            let column = dataset.fields()[*at].name.clone();
+            return Err(fedwasm_dataset::Error::UsedTwice { path, column }.into());
+        }
+        Ok(Self { inputs, targets })
+    }
+
+    /// Values of all inputs of a row.
+    pub(crate) fn n_inputs(&self, dataset: &Dataset) -> usize {
+        self.inputs.iter().map(|at| dataset.fields()[*at].width()).sum()
+    }
+}
+
+impl Layout {
+    /// Checks that the plan takes what was chosen.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`], [`Error::MissingColumn`], [`Error::Inputs`],
+    /// [`Error::Shape`], [`Error::NoField`], and a fault if the plan declares
+    /// what this version does not offer.
+    pub(crate) fn new(
+        plan: &Described,
+        declaration: &Declaration,
+        dataset: &Dataset,
+        data: &DataArgs,
+    ) -> Result<Self, Error> {
+        let chosen = Chosen::new(dataset, data)?;
+        let all = dataset.fields();
+        for dependency in &plan.metadata().dependencies {
+            if let Dependency::DataColumn(column) = dependency
+                && !chosen.inputs.iter().any(|at| all[*at].name == *column)
+            {
+                return Err(Error::MissingColumn { column: column.clone() });
+            }
+        }
+        let fields: Vec<usize> = chosen.inputs.iter().chain(&chosen.targets).copied().collect();
+        let n_inputs = chosen.inputs.len();
+        let parts =
+            |specs: &[DataSpec], selection: Option<&Selection>, offset: usize, of: &[usize]| {
+                let names: Vec<&str> = of.iter().map(|at| all[*at].name.as_str()).collect();
+                let part = |spec: &DataSpec| -> Result<Part, Error> {
+                    let columns = match selection {
+                        Some(Selection::Table(table)) => {
+                            let no_field = || Error::NoField { name: spec.name.clone() };
+                            named(&names, table.get(&spec.name).ok_or_else(no_field)?)
+                        }
+                        _ if specs.len() == 1 => (0..names.len()).collect(),
+                        _ => named(&names, std::slice::from_ref(&spec.name)),
+                    };
+                    if columns.is_empty() {
+                        return Err(Error::NoField { name: spec.name.clone() });
+                    }
+                    let found: Vec<&Field> = columns.iter().map(|at| &all[of[*at]]).collect();
+                    let (kind, width) = fits(plan, spec, &found, offset == 0)?;
+                    let columns = columns.into_iter().map(|at| at + offset).collect();
+                    let (name, shape) = (spec.name.clone(), spec.shape.clone());
+                    Ok(Part { name, shape, kind, columns, width })
+                };
+                specs.iter().map(part).collect::<Result<Vec<_>, _>>()
+            };
+        let inputs = parts(&declaration.inputs, data.inputs.as_ref(), 0, &chosen.inputs)?;
+        if inputs.is_empty() {
+            return Err(not_offered(plan, "no inputs"));
+        }
+        let targets = (&declaration.targets, Some(&data.target));
+        let targets = parts(targets.0, targets.1, n_inputs, &chosen.targets)?;
+        Ok(Self { fields, n_input_fields: n_inputs, inputs, targets })
+    }
+
+    /// Values of all inputs of a row.
+    pub(crate) fn n_inputs(&self) -> usize {
+        self.inputs.iter().map(|part| part.width).sum()
+    }
+}
+
+/// Places of some names; empty if one is not there.
+fn named(all: &[&str], wanted: &[String]) -> Vec<usize> {
+    let position = |name: &String| all.iter().position(|known| known == name);
+    wanted.iter().map(position).collect::<Option<_>>().unwrap_or_default()
+}
+
+/// Checks element type and shape of an input or target against its fields.
+fn fits(
+    plan: &Described,
+    spec: &DataSpec,
+    fields: &[&Field],
+    is_input: bool,
+) -> Result<(PartKind, usize), Error> {
+    let DataSpec { name, dtype, shape } = spec;
+    let kind = match (dtype, is_input, &shape[..]) {
+        (DType::Float32, _, _) => PartKind::Real,
+        (DType::Int64, false, []) => PartKind::Class,
+        (DType::Int64, false, _) => PartKind::Whole,
+        (dtype, true, shape) => {
+            return Err(not_offered(plan, format!("inputs of {dtype} {shape:?}")));
+        }
+        (dtype, false, shape) => {
+            return Err(not_offered(plan, format!("targets of {dtype} {shape:?}")));
+        }
+    };
+    let width: usize = fields.iter().map(|field| field.width()).sum();
+    let expected = shape.iter().fold(1u64, |product, n| product.saturating_mul(*n));
+    if expected != width as u64 {
+        return Err(match is_input {
+            true => Error::Inputs { expected, got: width },
+            false => Error::Targets { name: name.clone(), expected, got: width },
+        });
+    }
+    // Axes must agree where both have some; one of length 1 says nothing.
+    let long = |shape: &[u64]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
+    if let [field] = fields
+        && field.shape.len() > 1
+        && shape.len() > 1
+        && long(&field.shape) != long(shape)
+    {
+        let (name, field) = (name.clone(), (*field).clone());
+        let (expected, got) = (shape.clone(), field.shape);
+        return Err(Error::Shape { name, expected, field: field.name, got });
+    }
+    Ok((kind, width))
+}
