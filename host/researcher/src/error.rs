@@ -34,6 +34,17 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A directory holds a run that was interrupted, which would be lost.
+    #[error(
+        "{} holds a run that was stopped {when}; --resume goes on with it; otherwise name another directory, or delete it",
+        dir.display()
+    )]
+    Interrupted {
+        /// The directory.
+        dir: PathBuf,
+        /// When it was stopped.
+        when: String,
+    },
     /// There is nothing to go on from.
     #[error("--resume goes on from what --out DIR holds; name the directory")]
     ResumeWhat,

@@ -18,10 +18,16 @@ use serde_json::Value;
 use crate::checkpoint::{self, Checkpoint, Earlier};
 use crate::history::{FINISHED, Steps, WRITTEN_BY};
 use crate::tensorboard::TensorBoard;
-use crate::{Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, output};
+use crate::{
+    Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, load_history,
+    output,
+};
 
 /// Where an optimizer of the SDK is told to keep what it has between rounds.
 const KEEP_STATE: &str = "optimizer.keep_state";
+
+/// What the status of a run begins with that ended before its last batch.
+const STOPPED: &str = "stopped: ";
 
 /// What a local job does.
 #[derive(Clone, Debug)]
@@ -138,7 +144,8 @@ pub struct LocalJob {
     round: Round,
     examples: Examples,
     turn: Turn,
-    data: Digest,
+    /// Of the data, if a later run may go on from this one.
+    data: Option<Digest>,
     prepare_ms: f64,
     /// Held as long as files are written.
     _lock: Option<Lock>,
@@ -156,6 +163,9 @@ impl LocalJob {
             return Err(Error::DpArgs);
         }
         let lock = options.out.as_deref().map(output::prepare).transpose()?;
+        if let Some(dir) = options.out.as_ref().filter(|_| !options.resume) {
+            keep_interrupted(dir)?;
+        }
         let file = Dataset::open(&options.path, options.format)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
@@ -183,7 +193,8 @@ impl LocalJob {
             None => Examples::read(&file, &options.data, &round, &turn)?,
             Some(fold) => Examples::read_fold(&file, &options.data, &round, &turn, fold)?,
         };
-        let data = checkpoint::data_digest(&options.path)?;
+        let data =
+            options.out.as_ref().map(|_| checkpoint::data_digest(&options.path)).transpose()?;
         let prepare_ms = ms(start);
         Ok(Self { options, round, examples, turn, data, prepare_ms, _lock: lock })
     }
@@ -214,11 +225,11 @@ impl LocalJob {
         cancel: &Cancel,
     ) -> Result<LocalResult, Error> {
         let start = Instant::now();
-        let now = self.checkpoint(0, Digest::of(b""));
-        let earlier = match (&self.options.out, self.options.resume) {
-            (Some(dir), true) => Some(Earlier::read(dir, &now)?),
-            (None, true) => return Err(Error::ResumeWhat),
-            (_, false) => None,
+        let now = self.data.map(|data| self.checkpoint(data, 0, Digest::of(b"")));
+        let earlier = match (&self.options.out, now, self.options.resume) {
+            (Some(dir), Some(now), true) => Some(Earlier::read(dir, &now)?),
+            (_, _, true) => return Err(Error::ResumeWhat),
+            (_, _, false) => None,
         };
         let Self { options, round, examples, turn, .. } = &*self;
         let seed = options.random_seed;
@@ -266,7 +277,7 @@ impl LocalJob {
         let mut history = self.history(&trained, steps, timing, ms(start), evaluation.clone())?;
         let batches = done + trained.n_batches;
         if batches < length.batches {
-            history.status = format!("stopped: after {batches} of {} batches", length.batches);
+            history.status = format!("{STOPPED}after {batches} of {} batches", length.batches);
         }
         if let Some(earlier) = earlier {
             earlier.prepend_to(&mut history, length.rows_until(done), length.rows_until(batches));
@@ -275,7 +286,10 @@ impl LocalJob {
             let folder = output::write(dir, "local", &trained.params, &history)?;
             let json = serde_json::to_vec_pretty(self.examples.preprocessing());
             folder.write("preprocessing.json", &json.map_err(std::io::Error::from)?)?;
-            self.checkpoint(batches, params_sha256).write(&folder, trained.kept.as_ref())?;
+            if let Some(data) = self.data {
+                let checkpoint = self.checkpoint(data, batches, params_sha256);
+                checkpoint.write(&folder, trained.kept.as_ref())?;
+            }
             let mut tensorboard = tensorboard.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(board) = tensorboard.as_mut() {
                 // For people: what cannot be written costs no result.
@@ -291,10 +305,10 @@ impl LocalJob {
         Ok(LocalResult { params, params_sha256, evaluation, history, batches, batches_max })
     }
 
-    fn checkpoint(&self, batches: u64, params_sha256: Digest) -> Checkpoint {
+    fn checkpoint(&self, data: Digest, batches: u64, params_sha256: Digest) -> Checkpoint {
         Checkpoint {
             plan: self.options.component.digest(),
-            data: self.data,
+            data,
             arguments: self.arguments(),
             random_seed: self.options.random_seed,
             fold: self.options.fold,
@@ -374,6 +388,15 @@ impl LocalJob {
             rounds: vec![round],
             steps,
         })
+    }
+}
+
+/// Refuses to write over a run that can be gone on with.
+fn keep_interrupted(dir: &std::path::Path) -> Result<(), Error> {
+    let history = load_history(dir).ok();
+    match history.as_ref().and_then(|history| history.status.strip_prefix(STOPPED)) {
+        Some(when) => Err(Error::Interrupted { dir: dir.to_owned(), when: when.to_owned() }),
+        None => Ok(()),
     }
 }
 
