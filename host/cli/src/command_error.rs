@@ -105,7 +105,11 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::NoIdentity { .. } | E::NoResearcher { .. } | E::OtherResearcher { .. } => USAGE,
             E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
             E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs | E::EarlyStopping(_) => USAGE,
-            E::NoOut { .. } | E::Busy { .. } | E::Resume { .. } | E::ResumeWhat | E::Interrupted { .. } => USAGE,
+            E::NoOut { .. }
+            | E::Busy { .. }
+            | E::Resume { .. }
+            | E::ResumeWhat
+            | E::Interrupted { .. } => USAGE,
             // Plan and aggregator do not go together.
             E::AuxVars { .. } => PLAN_REFUSED,
             E::NotEnoughSamples { .. } => NODES,

@@ -13,6 +13,7 @@ mod idx;
 mod images;
 mod npy;
 mod npz;
+mod packed;
 mod parquet_file;
 mod parquet_pages;
 
@@ -20,6 +21,7 @@ pub use dataset::Dataset;
 pub use error::Error;
 pub use field::{Block, Element, Field, Place, Values};
 pub use format::Format;
+pub use packed::Packed;
 
 /// The most of a cell or name that a message repeats, in characters.
 const CELL_CHARS_MAX: usize = 40;

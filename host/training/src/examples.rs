@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fedwasm_dataset::{Block, Dataset, Error as DataError};
+use fedwasm_dataset::{Block, Dataset, Error as DataError, Packed};
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, seed};
 use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Described, Metadata};
 use rand_chacha::ChaCha20Rng;
@@ -154,7 +154,10 @@ impl Examples {
                 return Ok(identity(dataset, layout));
             }
             let mut fit = Fit::new(inputs(dataset, layout));
-            fit.add(blocks, |row| !held_out[row as usize]);
+            let each = |take: &mut dyn FnMut(&Block)| {
+                blocks.iter().for_each(|block| take(&block.unpack()));
+            };
+            fit.add(each, |row| !held_out[row as usize]);
             Ok(fit.finish())
         })
     }
@@ -193,9 +196,9 @@ impl Examples {
         dataset: &Dataset,
         layout: Layout,
         held_out: &[bool],
-        scales: impl FnOnce(&[Block], &Layout) -> Result<Preprocessing, Error>,
+        scales: impl FnOnce(&[Packed], &Layout) -> Result<Preprocessing, Error>,
     ) -> Result<Self, Error> {
-        let read = |block| dataset.read(block, &layout.fields);
+        let read = |block| Ok::<_, Error>(dataset.read(block, &layout.fields)?.pack());
         let blocks = (0..dataset.n_blocks()).map(read).collect::<Result<Vec<_>, _>>()?;
         let preprocessing = scales(&blocks, &layout)?;
         let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
@@ -205,6 +208,7 @@ impl Examples {
         let mut held_out = held_out.iter();
         // Each block is dropped once its rows are converted.
         for block in blocks {
+            let block = block.unpack();
             for (row, held_out) in (0..block.n_rows).zip(&mut held_out) {
                 let part = if *held_out { &mut test } else { &mut train };
                 converter.push(&block, row, part)?;
@@ -266,9 +270,9 @@ fn fit_by_block(
     let mut fit = Fit::new(inputs(dataset, layout));
     for index in 0..dataset.n_blocks() {
         let held_out = split.held_out(index, dataset.rows(index));
-        let block = [dataset.read(index, &layout.fields)?];
-        let start = block[0].first_row;
-        fit.add(&block, |row| !held_out[(row - start) as usize]);
+        let block = dataset.read(index, &layout.fields)?;
+        let start = block.first_row;
+        fit.add(|take| take(&block), |row| !held_out[(row - start) as usize]);
     }
     Ok(fit.finish())
 }

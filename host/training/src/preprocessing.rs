@@ -1,5 +1,7 @@
 //! Scaling of inputs, and the file that tells how.
 
+use std::ops::Range;
+
 use fedwasm_dataset::{Block, Field, Values};
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +92,7 @@ enum Sums {
 }
 
 /// What is known of the values of one scale.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Moments {
     n: f64,
     mean: f64,
@@ -116,36 +118,57 @@ impl Fit {
         Self { names: scale_names(fields.clone()), fields: fields.map(of).collect() }
     }
 
-    /// Adds the rows of one chunk, which may be cut into blocks, that are
-    /// `wanted`: numbers of rows of the dataset.
-    pub(crate) fn add(&mut self, chunk: &[Block], wanted: impl Fn(u64) -> bool) {
-        for (at, field) in self.fields.iter_mut().enumerate() {
-            let plane = (field.width / field.scales.len().max(1)).max(1);
-            for (index, sums) in field.scales.iter_mut().enumerate() {
-                let start = index * plane;
-                let rows = || {
-                    chunk.iter().flat_map(|block| {
-                        let rows = 0..block.n_rows;
-                        let rows = rows.filter(|row| wanted(block.first_row + *row as u64));
-                        rows.map(|row| (&block.columns[at], row * field.width + start))
-                    })
-                };
-                match sums {
-                    Sums::Pixels(counts) => rows().for_each(|(values, from)| {
-                        if let Values::UInt8(pixels) = values {
-                            for pixel in &pixels[from..from + plane] {
-                                counts[usize::from(*pixel)] += 1;
-                            }
-                        }
-                    }),
-                    Sums::Reals(moments) => {
-                        let of_chunk = Moments::of(|take| {
-                            rows().for_each(|(values, from)| {
-                                values.each(from..from + plane, &mut *take);
-                            });
-                        });
-                        moments.join(of_chunk);
+    /// Adds the rows of one chunk that are `wanted`: numbers of rows of the dataset. `each`
+    /// hands over the blocks of the chunk, twice in the same order.
+    pub(crate) fn add(
+        &mut self,
+        each: impl Fn(&mut dyn FnMut(&Block)),
+        wanted: impl Fn(u64) -> bool,
+    ) {
+        let of_chunk = |field: &FieldFit| vec![Moments::default(); field.scales.len()];
+        let mut chunk: Vec<Vec<Moments>> = self.fields.iter().map(of_chunk).collect();
+        each(&mut |block| {
+            self.each_row(block, &wanted, &mut chunk, |sums, moments, values, range| {
+                match (sums, values) {
+                    (Sums::Pixels(counts), Values::UInt8(pixels)) => {
+                        pixels[range].iter().for_each(|pixel| counts[usize::from(*pixel)] += 1);
                     }
+                    _ => values.each(range, |value| moments.sum(value)),
+                }
+            });
+        });
+        chunk.iter_mut().flatten().for_each(Moments::divide);
+        each(&mut |block| {
+            self.each_row(block, &wanted, &mut chunk, |sums, moments, values, range| match sums {
+                Sums::Pixels(_) => {}
+                Sums::Reals(_) => values.each(range, |value| moments.square(value)),
+            });
+        });
+        for (field, chunk) in self.fields.iter_mut().zip(chunk) {
+            for (sums, moments) in field.scales.iter_mut().zip(chunk) {
+                if let Sums::Reals(all) = sums {
+                    all.join(moments);
+                }
+            }
+        }
+    }
+
+    /// Calls `take` with the values of each scale in each wanted row of a block.
+    fn each_row(
+        &mut self,
+        block: &Block,
+        wanted: impl Fn(u64) -> bool,
+        chunk: &mut [Vec<Moments>],
+        take: impl Fn(&mut Sums, &mut Moments, &Values, Range<usize>),
+    ) {
+        let rows: Vec<usize> =
+            (0..block.n_rows).filter(|row| wanted(block.first_row + *row as u64)).collect();
+        for ((field, values), chunk) in self.fields.iter_mut().zip(&block.columns).zip(chunk) {
+            let plane = (field.width / field.scales.len().max(1)).max(1);
+            for (at, (sums, moments)) in field.scales.iter_mut().zip(chunk).enumerate() {
+                for row in &rows {
+                    let start = row * field.width + at * plane;
+                    take(sums, moments, values, start..start + plane);
                 }
             }
         }
@@ -165,21 +188,28 @@ impl Fit {
     }
 }
 
-impl Moments {
-    /// Sums up values, which `each` gives twice.
-    fn of(each: impl Fn(&mut dyn FnMut(f64))) -> Self {
+impl Default for Moments {
+    fn default() -> Self {
         // Minus zero, as the sum of no floats: it leaves the sign of zeros alone.
-        let (mut sum, mut n, mut first, mut varies) = (-0.0, 0u64, None, false);
-        each(&mut |value| {
-            sum += value;
-            n += 1;
-            varies |= *first.get_or_insert(value) != value;
-        });
-        let n = n as f64;
-        let mean: f64 = sum / n;
-        let mut squares = -0.0;
-        each(&mut |value| squares += (value - mean) * (value - mean));
-        Self { n, mean, squares, first, varies }
+        Self { n: 0.0, mean: -0.0, squares: -0.0, first: None, varies: false }
+    }
+}
+
+impl Moments {
+    /// Counts and sums up one value; `mean` is the sum until [`Moments::divide`].
+    fn sum(&mut self, value: f64) {
+        self.mean += value;
+        self.n += 1.0;
+        self.varies |= *self.first.get_or_insert(value) != value;
+    }
+
+    fn divide(&mut self) {
+        self.mean /= self.n;
+    }
+
+    /// Adds the squared distance of a value that was summed up.
+    fn square(&mut self, value: f64) {
+        self.squares += (value - self.mean) * (value - self.mean);
     }
 
     fn join(&mut self, other: Self) {
@@ -232,7 +262,9 @@ mod tests {
 
     fn fit(fields: &[Field], chunks: &[Vec<Block>], n_wanted: u64) -> Vec<ColumnScale> {
         let mut fit = Fit::new(fields.iter());
-        chunks.iter().for_each(|chunk| fit.add(chunk, |row| row < n_wanted));
+        for chunk in chunks {
+            fit.add(|take| chunk.iter().for_each(&mut *take), |row| row < n_wanted);
+        }
         fit.finish().columns
     }
 
