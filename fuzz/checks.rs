@@ -13,6 +13,7 @@ pub fn check(name: &str, bytes: &[u8]) {
         "mpk" => parameters(bytes),
         "messages" => messages(bytes),
         "csv" => csv(bytes),
+        "data" => data(bytes),
         other => panic!("no check is called {other}"),
     }
 }
@@ -81,12 +82,35 @@ pub fn messages(bytes: &[u8]) {
     }
 }
 
-/// A table is read or refused; it has as many rows as are counted, and only
-/// finite numbers.
+/// A table is read or refused.
 pub fn csv(bytes: &[u8]) {
-    let path = std::env::temp_dir().join(format!("fedwasm-fuzz-{}.csv", std::process::id()));
-    std::fs::write(&path, bytes).expect("a scratch file");
-    if let Ok(dataset) = Dataset::open(&path, Some(Format::Csv)) {
+    dataset(Format::Csv, "d.csv", bytes);
+}
+
+/// Any other data are read or refused; the first byte says what they are.
+pub fn data(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let (format, name) = match kind % 8 {
+        0 => (Format::Parquet, "d.parquet"),
+        1 => (Format::Idx, "images-idx3-ubyte"),
+        2 => (Format::Idx, "images-idx3-ubyte.gz"),
+        3 => (Format::Npy, "d.npy"),
+        4 => (Format::Npz, "d.npz"),
+        5 => (Format::Images, "a/0.png"),
+        6 => (Format::Images, "a/0.jpg"),
+        _ => return csv(bytes),
+    };
+    dataset(format, name, bytes);
+}
+
+/// Rows are as many as were counted, and only finite numbers; packing changes nothing.
+fn dataset(format: Format, name: &str, bytes: &[u8]) {
+    let folder = std::env::temp_dir().join(format!("fedwasm-fuzz-{}", std::process::id()));
+    let file = folder.join(name);
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a scratch folder");
+    std::fs::write(&file, bytes).expect("a scratch file");
+    let path = if format == Format::Images { &folder } else { &file };
+    if let Ok(dataset) = Dataset::open(path, Some(format)) {
         let fields: Vec<usize> = (0..dataset.fields().len()).collect();
         for block in 0..dataset.n_blocks() {
             let rows = dataset.rows(block);
@@ -96,9 +120,11 @@ pub fn csv(bytes: &[u8]) {
                 assert_eq!(values.len(), read.n_rows * field.width());
                 values.each(0..values.len(), |value| assert!((value as f32).is_finite()));
             }
+            let unpacked = read.pack().unpack();
+            assert_eq!(unpacked.columns, read.columns);
         }
     }
-    std::fs::remove_file(&path).expect("a scratch file");
+    std::fs::remove_dir_all(&folder).expect("a scratch folder");
 }
 
 /// No byte of a stranger commands the terminal of whoever reads an error.

@@ -43,6 +43,10 @@ pub struct NodeConfig {
     /// The most bytes of inputs of earlier runs that are kept to run them again. Default 4 GiB.
     #[serde(default = "four_gib")]
     pub inputs_bytes_max: u64,
+    /// The most MiB of a dataset that are kept in memory: what `memory_mib` of an experiment
+    /// may say. Data of two rounds are kept at once. Default 1,024.
+    #[serde(default = "one_gib")]
+    pub memory_mib_max: u64,
     /// Which plans may run here.
     pub approval: ApprovalConfig,
     /// What plans may use here.
@@ -52,6 +56,10 @@ pub struct NodeConfig {
 
 fn four_gib() -> u64 {
     4 << 30
+}
+
+fn one_gib() -> u64 {
+    1_024
 }
 
 fn thirty() -> u64 {
@@ -70,6 +78,7 @@ impl NodeConfig {
             worker: None,
             roster_refresh_s: thirty(),
             inputs_bytes_max: four_gib(),
+            memory_mib_max: one_gib(),
             approval: ApprovalConfig::default(),
             limits: Limits::default(),
         }

@@ -1,13 +1,18 @@
 //! What a request may demand of a node beyond training, and what the node
 //! does about what it cannot enforce: it refuses by name, and never does less.
 
-use fedwasm_protocol::{Reason, Refusal, RoundRequest, SecaggArgs};
+use fedwasm_protocol::{DataArgs, Reason, Refusal, RoundRequest, SecaggArgs};
 
 use crate::round::refusal;
 
 /// Checks the demands of a request.
-pub(crate) fn check(request: &RoundRequest, force_secagg: bool) -> Result<(), Refusal> {
+pub(crate) fn check(
+    request: &RoundRequest,
+    force_secagg: bool,
+    memory_mib_max: u64,
+) -> Result<(), Refusal> {
     secagg(request.secagg.as_ref(), force_secagg)?;
+    memory(&request.data, memory_mib_max)?;
     match request.training.dp_args {
         Some(dp) => {
             let message = format!(
@@ -17,6 +22,21 @@ pub(crate) fn check(request: &RoundRequest, force_secagg: bool) -> Result<(), Re
             Err(refusal(Reason::Unsupported, message))
         }
         None => Ok(()),
+    }
+}
+
+/// Rows would come in another order if the node kept less than it is asked to.
+fn memory(data: &DataArgs, max: u64) -> Result<(), Refusal> {
+    let asked = data.memory_mib();
+    match asked <= max {
+        true => Ok(()),
+        false => {
+            let text = format!(
+                "`data.memory_mib` is {asked}: this node keeps at most {max} MiB of a dataset in \
+                 memory; with `memory_mib = {max}` larger ones are read block by block"
+            );
+            Err(refusal(Reason::Unsupported, text))
+        }
     }
 }
 
@@ -88,6 +108,19 @@ mod tests {
         assert!(text.contains("under secure aggregation only"), "{text}");
         assert_eq!(refused(None, None, None, false), None);
         assert!(secagg(None, true).is_err() && secagg(None, false).is_ok());
+    }
+
+    #[test]
+    fn datasets_take_no_more_memory_than_the_node_gives() {
+        let asks = |memory_mib| DataArgs { memory_mib, ..DataArgs::of("y") };
+        for (memory_mib, max) in [(None, 256), (Some(100), 100), (Some(1), 1_024)] {
+            assert!(memory(&asks(memory_mib), max).is_ok(), "{memory_mib:?} {max}");
+        }
+        for (memory_mib, max) in [(None, 255), (Some(101), 100), (Some(u64::MAX), 1_024)] {
+            let refusal = memory(&asks(memory_mib), max).unwrap_err();
+            let expected = format!("with `memory_mib = {max}`");
+            assert!(refusal.message.contains(&expected), "{}", refusal.message);
+        }
     }
 
     #[test]

@@ -125,6 +125,7 @@ pub async fn serve(
         refused: (0, 0),
         sender: link.sender(),
         force_secagg: config.force_secure_aggregation,
+        memory_mib_max: config.memory_mib_max,
     };
     let mut stop = std::pin::pin!(stop);
     let result = loop {
@@ -205,6 +206,7 @@ struct Node {
     refused: (u64, u64),
     sender: Sender,
     force_secagg: bool,
+    memory_mib_max: u64,
 }
 
 impl Node {
@@ -329,7 +331,7 @@ impl Node {
         request: RoundRequest,
         deadline: Duration,
     ) -> Result<(), Refusal> {
-        demands::check(&request, self.force_secagg)?;
+        demands::check(&request, self.force_secagg, self.memory_mib_max)?;
         let internal = |_| refusal(Reason::Internal, "the registry cannot be read".into());
         let datasets = Datasets::load(&self.folder).map_err(internal)?;
         let Some(dataset) = datasets.find(&request.dataset_id).cloned() else {

@@ -46,7 +46,12 @@ impl DataArgs {
 
     /// Up to how many bytes a dataset is kept in memory.
     pub fn memory_bytes(&self) -> u64 {
-        self.memory_mib.unwrap_or(MEMORY_MIB).min(MEMORY_MIB_MAX) << 20
+        self.memory_mib().min(MEMORY_MIB_MAX) << 20
+    }
+
+    /// `memory_mib`, or what it is if nothing is said.
+    pub fn memory_mib(&self) -> u64 {
+        self.memory_mib.unwrap_or(MEMORY_MIB)
     }
 
     /// The names of all columns that are asked for.

@@ -315,15 +315,31 @@ pub fn unpad(image: &mut [f32], windows: &Windows, padded: &[f32]) {
         "elements of an image"
     );
     assert_eq!(Some(padded.len()), windows.padded_len(), "elements of a padded image");
-    if image.is_empty() {
-        return;
-    }
-    let [height, width] = windows.padded();
-    let planes = padded.chunks_exact(height * width);
-    for (plane, to) in planes.zip(image.chunks_exact_mut(windows.height * windows.width)) {
-        let lines = plane.chunks_exact(width).skip(windows.padding[0]);
-        for (line, to) in lines.zip(to.chunks_exact_mut(windows.width)) {
-            to.copy_from_slice(&line[windows.padding[1]..][..windows.width]);
+    lanes::run(Unpad { image, windows, padded });
+}
+
+struct Unpad<'a> {
+    image: &'a mut [f32],
+    windows: &'a Windows,
+    padded: &'a [f32],
+}
+
+impl Kernel for Unpad<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes>(self) {
+        let Self { image, windows, padded } = self;
+        if image.is_empty() {
+            return;
+        }
+        let [height, width] = windows.padded();
+        let planes = padded.chunks_exact(height * width);
+        for (plane, to) in planes.zip(image.chunks_exact_mut(windows.height * windows.width)) {
+            let lines = plane.chunks_exact(width).skip(windows.padding[0]);
+            for (line, to) in lines.zip(to.chunks_exact_mut(windows.width)) {
+                lines::copy::<L>(to, &line[windows.padding[1]..][..windows.width]);
+            }
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Planes [height, width] one after the other; windows that do not overlap the edge, without
 //! padding (`torch.nn.MaxPool2d` and `AvgPool2d` with their defaults).
 
+use crate::lanes::{self, Kernel, Lanes};
+
 /// What is pooled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -60,47 +62,91 @@ pub fn max(output: &mut [f32], places: &mut [u32], pool: &Pool, input: &[f32]) {
     let n_planes = pool.planes(input.len(), output.len());
     assert_eq!(places.len(), output.len(), "places of the output");
     assert!(u32::try_from(input.len()).is_ok(), "elements that a u32 counts");
-    match (pool.window, pool.stride[1]) {
-        // Known sizes leave no loop over the few elements of a window.
-        ([2, 2], 2) => {
-            max_of::<2, 2>(output, places, &Pool { window: [2, 2], ..*pool }, n_planes, input)
+    lanes::run(Max { output, places, pool, n_planes, input });
+}
+
+struct Max<'a> {
+    output: &'a mut [f32],
+    places: &'a mut [u32],
+    pool: &'a Pool,
+    n_planes: usize,
+    input: &'a [f32],
+}
+
+impl Kernel for Max<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes>(self) {
+        let Self { output, places, pool, n_planes, input } = self;
+        let Some([height, width]) = pool.output() else { return };
+        let Pool { window: [lines, columns], stride: [down, across], .. } = *pool;
+        let is_square = pool.window == [2, 2] && across == 2;
+        let outputs = output.chunks_exact_mut(width).zip(places.chunks_exact_mut(width));
+        for (nth, (output, places)) in outputs.enumerate().take(n_planes * height) {
+            let (plane, line) = (nth / height, nth % height);
+            let first = (plane * pool.height + line * down) * pool.width;
+            // All lines that the windows of this line of the output look at.
+            let input =
+                &input[first..][..(lines - 1) * pool.width + (width - 1) * across + columns];
+            if is_square && width >= L::N {
+                max_of_squares::<L>(output, places, input, pool.width);
+            } else {
+                max_of_line(output, places, input, pool);
+            }
+            places.iter_mut().for_each(|place| *place += first as u32);
         }
-        _ => max_of::<0, 0>(output, places, pool, n_planes, input),
     }
 }
 
-/// [`max`] for windows of `LINES` x `COLUMNS`; 0 where they are not known before.
+/// The largest of each window of one line of the output, and where it is in `input`.
 #[inline(always)]
-fn max_of<const LINES: usize, const COLUMNS: usize>(
-    output: &mut [f32],
-    places: &mut [u32],
-    pool: &Pool,
-    n_planes: usize,
-    input: &[f32],
-) {
-    let lines = if LINES == 0 { pool.window[0] } else { LINES };
-    let columns = if COLUMNS == 0 { pool.window[1] } else { COLUMNS };
-    let across = if COLUMNS == 0 { pool.stride[1] } else { COLUMNS };
-    let Some([height, width]) = pool.output() else { return };
-    let outputs = output.chunks_exact_mut(width).zip(places.chunks_exact_mut(width));
-    for (nth, (output, places)) in outputs.enumerate().take(n_planes * height) {
-        let (plane, line) = (nth / height, nth % height);
-        let first = (plane * pool.height + line * pool.stride[0]) * pool.width;
-        // All lines that the windows of this line of the output look at.
-        let input = &input[first..][..(lines - 1) * pool.width + (width - 1) * across + columns];
-        for (nth, (output, place)) in output.iter_mut().zip(places).enumerate() {
-            let start = nth * across;
-            let (mut max, mut at) = (input[start], start);
-            for line in 0..lines {
-                for column in 0..columns {
-                    let here = start + line * pool.width + column;
-                    let is_larger = input[here] > max;
-                    max = if is_larger { input[here] } else { max };
-                    at = if is_larger { here } else { at };
-                }
+fn max_of_line(output: &mut [f32], places: &mut [u32], input: &[f32], pool: &Pool) {
+    for (nth, (output, place)) in output.iter_mut().zip(places).enumerate() {
+        let start = nth * pool.stride[1];
+        let (mut max, mut at) = (input[start], start);
+        for line in 0..pool.window[0] {
+            for column in 0..pool.window[1] {
+                let here = start + line * pool.width + column;
+                let is_larger = input[here] > max;
+                max = if is_larger { input[here] } else { max };
+                at = if is_larger { here } else { at };
             }
-            *output = max;
-            *place = (first + at) as u32;
+        }
+        *output = max;
+        *place = at as u32;
+    }
+}
+
+/// [`max_of_line`] for windows of 2 x 2, side by side, at least as many as there are lanes.
+#[inline(always)]
+fn max_of_squares<L: Lanes>(output: &mut [f32], places: &mut [u32], input: &[f32], below: usize) {
+    let width = output.len();
+    assert!(width >= L::N && places.len() == width, "windows side by side");
+    assert!(input.len() >= below + 2 * width, "two lines of elements");
+    // Which element of its window it is, as bits.
+    let which = [0, 1, below, below + 1].map(|place| L::splat(f32::from_bits(place as u32)));
+    let mut nth = 0;
+    loop {
+        // The last vector lies over others if there is no whole number of them.
+        let at = nth.min(width - L::N);
+        // SAFETY: checked above: `at` and as many windows as there are lanes are within.
+        unsafe {
+            let (a, b) = L::read_pairs(input.as_ptr().add(2 * at));
+            let (c, d) = L::read_pairs(input.as_ptr().add(below + 2 * at));
+            let mut max = (a, which[0]);
+            for (value, which) in [b, c, d].into_iter().zip(&which[1..]) {
+                max = L::larger(max, (value, *which));
+            }
+            max.0.write(output.as_mut_ptr().add(at));
+            max.1.write(places.as_mut_ptr().add(at).cast());
+        }
+        for (lane, place) in places[at..at + L::N].iter_mut().enumerate() {
+            *place += 2 * (at + lane) as u32;
+        }
+        nth += L::N;
+        if nth >= width {
+            break;
         }
     }
 }

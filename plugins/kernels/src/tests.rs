@@ -240,3 +240,41 @@ fn pools_give_each_gradient_to_where_it_came_from() {
     assert_eq!(too_large.output(), None);
     assert_eq!(Pool { stride: [0, 1], ..pool }.output(), None);
 }
+
+/// What [`pooling::max`] says, one element after the other.
+fn largest(pool: &Pool, plane: &[f32]) -> Vec<(u32, u32)> {
+    let [height, width] = pool.output().expect("a window that fits");
+    let mut all = Vec::new();
+    for (line, column) in (0..height).flat_map(|line| (0..width).map(move |at| (line, at))) {
+        let start = line * pool.stride[0] * pool.width + column * pool.stride[1];
+        let mut at = start;
+        for (down, across) in
+            (0..pool.window[0]).flat_map(|d| (0..pool.window[1]).map(move |a| (d, a)))
+        {
+            let here = start + down * pool.width + across;
+            if plane[here] > plane[at] {
+                at = here;
+            }
+        }
+        all.push((plane[at].to_bits(), at as u32));
+    }
+    all
+}
+
+#[test]
+fn pools_of_any_width_find_the_first_of_the_largest() {
+    let some = [0.0, -0.0, 1.0, 2.0, f32::NAN, f32::INFINITY, -3.0];
+    for (width, stride) in (2..40).flat_map(|width| [(width, 1), (width, 2), (width, 3)]) {
+        let pool = Pool { height: 5, width, window: [2, 2], stride: [2, stride] };
+        let plane: Vec<f32> = (0..5 * width).map(|nth| some[nth * nth * 31 % 7]).collect();
+        let expected = largest(&pool, &plane);
+        let found = || {
+            let (mut output, mut places) =
+                (std::vec![7.0; expected.len()], std::vec![7; expected.len()]);
+            pooling::max(&mut output, &mut places, &pool, &plane);
+            output.iter().map(|value| value.to_bits()).zip(places).collect::<Vec<_>>()
+        };
+        assert_eq!(found(), expected, "{width} {stride}");
+        assert_eq!(on_scalar(found), expected, "{width} {stride}");
+    }
+}

@@ -108,6 +108,29 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn read_pairs(at: *const f32) -> (Self, Self) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (a, b) = (_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8)));
+            // The halves in their order first, since shuffles stay within halves.
+            let (low, high) =
+                (_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            let even = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
+            (Self(even), Self(_mm256_shuffle_ps::<0b11_01_11_01>(low, high)))
+        }
+    }
+
+    #[inline(always)]
+    fn larger(first: (Self, Self), second: (Self, Self)) -> (Self, Self) {
+        // SAFETY: lanes of this kind exist only where its instructions do.
+        unsafe {
+            let is_second = _mm256_cmp_ps::<_CMP_GT_OQ>(second.0.0, first.0.0);
+            let value = _mm256_blendv_ps(first.0.0, second.0.0, is_second);
+            (Self(value), Self(_mm256_blendv_ps(first.1.0, second.1.0, is_second)))
+        }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: lanes of this kind exist only where its instructions do.
         Self(unsafe { _mm256_add_ps(self.0, other.0) })

@@ -54,6 +54,16 @@ pub(crate) trait Lanes: Copy {
     /// All of the block can be read, and written.
     unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize);
 
+    /// Reads twice as many elements from `at` on: those at even places, and those at odd ones.
+    ///
+    /// # Safety
+    /// `2 N` elements can be read from `at`.
+    unsafe fn read_pairs(at: *const f32) -> (Self, Self);
+
+    /// Lane by lane the larger of two values, with the bits that belong to it; the first one where
+    /// they are equal or cannot be compared.
+    fn larger(first: (Self, Self), second: (Self, Self)) -> (Self, Self);
+
     fn add(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
     fn sqrt(self) -> Self;

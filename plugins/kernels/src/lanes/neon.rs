@@ -66,6 +66,25 @@ impl Lanes for Neon {
     }
 
     #[inline(always)]
+    unsafe fn read_pairs(at: *const f32) -> (Self, Self) {
+        // SAFETY: the caller's.
+        unsafe {
+            let (a, b) = (vld1q_f32(at), vld1q_f32(at.add(4)));
+            (Self(vuzp1q_f32(a, b)), Self(vuzp2q_f32(a, b)))
+        }
+    }
+
+    #[inline(always)]
+    fn larger(first: (Self, Self), second: (Self, Self)) -> (Self, Self) {
+        // SAFETY: lanes of this kind exist only where its instructions do.
+        unsafe {
+            let is_second = vcgtq_f32(second.0.0, first.0.0);
+            let value = vbslq_f32(is_second, second.0.0, first.0.0);
+            (Self(value), Self(vbslq_f32(is_second, second.1.0, first.1.0)))
+        }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: lanes of this kind exist only where its instructions do.
         Self(unsafe { vaddq_f32(self.0, other.0) })

@@ -46,6 +46,17 @@ impl Lanes for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn read_pairs(at: *const f32) -> (Self, Self) {
+        // SAFETY: the caller's.
+        unsafe { (Self(*at), Self(*at.add(1))) }
+    }
+
+    #[inline(always)]
+    fn larger(first: (Self, Self), second: (Self, Self)) -> (Self, Self) {
+        if second.0.0 > first.0.0 { second } else { first }
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }

@@ -67,6 +67,20 @@ impl Lanes for Simd128 {
     }
 
     #[inline(always)]
+    unsafe fn read_pairs(at: *const f32) -> (Self, Self) {
+        // SAFETY: the caller's.
+        let (a, b) = unsafe { (v128_load(at.cast()), v128_load(at.add(4).cast())) };
+        (Self(i32x4_shuffle::<0, 2, 4, 6>(a, b)), Self(i32x4_shuffle::<1, 3, 5, 7>(a, b)))
+    }
+
+    #[inline(always)]
+    fn larger(first: (Self, Self), second: (Self, Self)) -> (Self, Self) {
+        let is_second = f32x4_gt(second.0.0, first.0.0);
+        let pick = |first: Self, second: Self| Self(v128_bitselect(second.0, first.0, is_second));
+        (pick(first.0, second.0), pick(first.1, second.1))
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         Self(f32x4_add(self.0, other.0))
     }
