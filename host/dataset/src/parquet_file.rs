@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use parquet::basic::{ConvertedType, LogicalType, Type as Physical};
+use parquet::basic::{Compression, ConvertedType, LogicalType, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{BoolType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
@@ -80,7 +80,7 @@ impl ParquetFile {
             let (path, got) = (path.to_owned(), schema.num_columns());
             return Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX });
         }
-        let columns: Vec<Column> = schema.columns().iter().map(|of| Column::new(of)).collect();
+        let mut columns: Vec<Column> = schema.columns().iter().map(|of| Column::new(of)).collect();
         let mut seen = std::collections::BTreeSet::new();
         for (index, column) in columns.iter().enumerate() {
             if column.name.is_empty() || !seen.insert(&column.name) {
@@ -94,8 +94,11 @@ impl ParquetFile {
         for (index, group) in metadata.row_groups().iter().enumerate() {
             let rows = group_rows(path, group)?;
             n_rows = n_rows.saturating_add(rows);
-            for column in group.columns() {
-                check_pages(path, &mut pages, column, n_bytes)?;
+            for (nth, chunk) in group.columns().iter().enumerate() {
+                check_pages(path, &mut pages, chunk, n_bytes)?;
+                if let (Some(column), Err(reason)) = (columns.get_mut(nth), codec(chunk)) {
+                    column.kind = Err(reason);
+                }
             }
             let starts = (0..rows).step_by(in_block as usize);
             blocks.extend(starts.map(|at| (index, at..rows.min(at + in_block))));
@@ -272,6 +275,19 @@ impl Column {
 
     fn element(&self) -> Element {
         if self.kind == Ok(Kind::Float) { Element::Float32 } else { Element::Float64 }
+    }
+}
+
+/// Whether the compression of a column in one row group is read, or why not.
+fn codec(chunk: &ColumnChunkMetaData) -> Result<(), String> {
+    match chunk.compression() {
+        Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) => Ok(()),
+        // As `ZSTD(ZstdLevel(1))`: the level says nothing to a reader.
+        other => {
+            let name = other.to_string();
+            let name = name.split('(').next().unwrap_or_default();
+            Err(format!("compression with {name} is not read; write it with Snappy or gzip"))
+        }
     }
 }
 
