@@ -95,7 +95,7 @@ fn what_was_reached_is_kept_when_it_is_stopped() {
     assert!(history.status.starts_with(&format!("stopped: after {batches} of")));
     let ended = command().run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("--resume goes on with it"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--resume` goes on with it"), "{}", ended.stderr);
     // Going on to the same number of batches gives what an unbroken run gives.
     let to = batches + 50;
     let training = format!("num_updates = {to}\noptimizer_args = {{ lr = 0.05 }}");

@@ -139,8 +139,13 @@ fn plans_get_several_inputs_and_targets() {
         assert!(scored["metrics"][metric].is_number(), "{scored}");
     }
     for (from, to, words) in [
-        ("picture = 'image'", "image = 'image'", "`picture`"),
-        ("['i8', 'u8']", "['i8']", "takes 2"),
+        (
+            "picture = 'image'",
+            "image = 'image'",
+            "the input `image`; the plan takes the inputs `inputs`, `picture`",
+        ),
+        (", picture = 'image'", "", "no field is meant for `picture`"),
+        ("['i8', 'u8']", "['i8']", "takes 2 values as input `inputs`, the dataset gives 1"),
         ("second = 'f64'", "second = ['f64', 'i8']", "i8"),
     ] {
         std::fs::write(&args, data.replace(from, to) + training).unwrap();

@@ -93,7 +93,7 @@ fn golden_metrics_are_written_compared_and_missed() {
     assert!(ended.code == 2 && ended.stderr.contains("--data and --target"), "{}", ended.stderr);
     let rows = file("data.csv");
     run(&["--bless", "--target", "benign", "--data"]).arg(&rows).ok();
-    let text = std::fs::read_to_string(file("golden.toml")).unwrap();
+    let text = std::fs::read_to_string(file("plan.golden.toml")).unwrap();
     assert!(text.contains("data = \"data.csv\"") && text.contains("accuracy = 0.9"), "{text}");
     let passed = |ended: &Ended| {
         let events = ended.events();
@@ -101,11 +101,12 @@ fn golden_metrics_are_written_compared_and_missed() {
         events.iter().find(golden).unwrap()["outcome"] == "passed"
     };
     assert!(passed(&run(&[]).ok()));
-    std::fs::write(file("golden.toml"), text.replace("accuracy = 0.9", "accuracy = 0.8")).unwrap();
+    std::fs::write(file("plan.golden.toml"), text.replace("accuracy = 0.9", "accuracy = 0.8"))
+        .unwrap();
     let ended = run(&[]).run();
     assert!(ended.code == 4 && !passed(&ended), "{}", ended.stdout);
     assert!(ended.stdout.contains("accuracy is 0.9"), "{}", ended.stdout);
-    std::fs::write(file("golden.toml"), text + "[more]\n").unwrap();
+    std::fs::write(file("plan.golden.toml"), text + "[more]\n").unwrap();
     let ended = run(&[]).run();
     assert!(ended.code == 2 && ended.stderr.contains("unknown field"), "{}", ended.stderr);
 }

@@ -58,12 +58,24 @@ pub(crate) fn of(error: &Error) -> Diagnosis {
 
 fn of_fault(fault: &Fault) -> Diagnosis {
     match fault.kind {
-        FaultKind::Panicked => Diagnosis {
-            place: source_place(&fault.detail),
-            ..Diagnosis::help(
-                "the place is in the plan; `fedwasm plan test` tries it on a few rows",
-            )
-        },
+        FaultKind::Panicked => {
+            let place = source_place(&fault.detail);
+            let help = match place.as_deref().is_some_and(|place| place.starts_with("/rustc/")) {
+                true => {
+                    "the place is in Rust's library: the plan asks it for what plans cannot reach, such \
+                     as a clock, a file or a thread"
+                }
+                false => "the place is in the plan; `fedwasm plan test` tries it on a few rows",
+            };
+            Diagnosis { place, ..Diagnosis::help(help) }
+        }
+        FaultKind::BadData if fault.detail.contains("layer `") => Diagnosis::help(
+            "what a layer gives must be what the next one takes; `fedwasm plan inspect` lists the \
+             arguments that sizes follow from",
+        ),
+        FaultKind::BadData if fault.detail.contains("class ") => Diagnosis::help(
+            "classes count from 0; their number is an argument under [model], such as `n_classes`",
+        ),
         FaultKind::OutOfMemory => Diagnosis::help(
             "give a larger `memory_bytes_max` under [limits], or smaller batches (`batch_size`)",
         ),

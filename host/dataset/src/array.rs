@@ -1,7 +1,6 @@
 //! Arrays of numbers as they lie in IDX files, NPY files and NPZ archives:
 //! elements of one type, row-major, one after the other.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -178,7 +177,7 @@ impl Array {
             }
             Elements::File(offset) => {
                 let read = |source| Error::Read { path: self.path.clone(), source };
-                let mut file = File::open(&self.path).map_err(read)?;
+                let mut file = crate::open(&self.path).map_err(read)?;
                 file.seek(SeekFrom::Start(offset + start)).map_err(read)?;
                 buffer.reserve_exact(len as usize);
                 file.take(len).read_to_end(&mut buffer).map_err(read)?;

@@ -22,6 +22,12 @@ pub const IMAGE_FILE_BYTES_MAX: u64 = 64 << 20;
 pub const FILES_MAX: usize = 4_000_000;
 /// The most that a page or column chunk of a Parquet file may become, in bytes.
 pub const PAGE_BYTES_MAX: u64 = 64 << 20;
+/// The deepest nesting of columns in a Parquet file; nested ones are not read.
+pub const PARQUET_DEPTH_MAX: usize = 8;
+/// The most entries of a list in the footer of a Parquet file, and the most blocks of its rows.
+pub const PARQUET_LIST_MAX: u64 = 1 << 20;
+/// The most channels of an image.
+pub const CHANNELS_MAX: u64 = 1_024;
 /// The largest footer of a Parquet file, in bytes.
 pub const FOOTER_BYTES_MAX: u64 = 64 << 20;
 

@@ -52,6 +52,9 @@ impl Seek for Bounded {
     }
 }
 
+/// Beyond it float64 does not hold every whole number.
+const EXACT_MAX: f64 = (1u64 << 53) as f64;
+
 impl CsvFile {
     /// Opens a file, reads its header, counts its rows and remembers where
     /// blocks of them begin; every row must have as many cells as the header.
@@ -63,7 +66,7 @@ impl CsvFile {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
         let mut header = Vec::new();
-        let mut file = BufReader::new(File::open(path).map_err(read)?).take(HEADER_BYTES_MAX);
+        let mut file = BufReader::new(crate::open(path).map_err(read)?).take(HEADER_BYTES_MAX);
         file.read_until(b'\n', &mut header).map_err(read)?;
         if header.trim_ascii().is_empty() {
             return Err(Error::Empty { path: path.to_owned() });
@@ -110,7 +113,7 @@ impl CsvFile {
     /// Reads some columns of a block, which has the rows `rows`.
     ///
     /// # Errors
-    /// [`Error::EmptyCell`], [`Error::NotANumber`], [`Error::NotFinite`],
+    /// [`Error::EmptyCell`], [`Error::NotANumber`], [`Error::NotFinite`], [`Error::NotExact`],
     /// [`Error::Read`], and [`Error::Changed`] if the file has fewer rows now.
     pub(crate) fn read(
         &self,
@@ -167,7 +170,7 @@ impl CsvFile {
     fn reader(&self) -> Result<csv::Reader<Bounded>, Error> {
         let mut builder = csv::ReaderBuilder::new();
         builder.delimiter(self.delimiter).trim(csv::Trim::All).buffer_capacity(1 << 18);
-        let file = File::open(&self.path);
+        let file = crate::open(&self.path);
         let file = file.map_err(|source| Error::Read { path: self.path.clone(), source })?;
         Ok(builder.from_reader(Bounded { file, left: ROW_BYTES_MAX }))
     }
@@ -179,14 +182,22 @@ impl CsvFile {
     fn number(&self, record: &csv::ByteRecord, at: usize, line: u64) -> Result<f64, Error> {
         let bytes = record.get(at).unwrap_or_default();
         let number = std::str::from_utf8(bytes).ok().and_then(|cell| cell.parse::<f64>().ok());
+        // A whole number of many digits may be another one as float64.
+        let is_exact = |value: f64| {
+            value.abs() < EXACT_MAX || bytes.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+        };
         if let Some(value) = number
             && (value as f32).is_finite()
+            && is_exact(value)
         {
             return Ok(value);
         }
         let got = cut(&String::from_utf8_lossy(bytes));
         let (path, column, place) = (self.path.clone(), self.name(at), Place::Line(line));
         Err(match number {
+            Some(value) if (value as f32).is_finite() => {
+                Error::NotExact { path, place, column, got }
+            }
             Some(_) => Error::NotFinite { path, place, column, got },
             None if bytes.is_empty() => Error::EmptyCell { path, place, column },
             None => Error::NotANumber { path, line, column, got },

@@ -1,18 +1,23 @@
 //! A dataset, whatever its format.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::array::Array;
-use crate::bounds::{COLUMNS_MAX, ROW_VALUES_MAX, block_rows};
+use crate::bounds::{CHANNELS_MAX, COLUMNS_MAX, ROW_VALUES_MAX, block_rows};
 use crate::csv_file::CsvFile;
 use crate::images::ImageFolder;
 use crate::npy::Npy;
 use crate::parquet_file::ParquetFile;
 use crate::{Block, Element, Error, Field, Format, cut, idx, npy, npz};
+
+/// The longest name that a misspelt one is compared with, in bytes.
+const HINT_BYTES_MAX: usize = 100;
+/// How many fields it is compared with.
+const HINT_FIELDS_MAX: usize = 1_000;
 
 /// What the labels of images are called.
 pub(crate) const LABEL: &str = "label";
@@ -28,6 +33,8 @@ struct Inner {
     format: Format,
     source: Source,
     fields: Vec<Field>,
+    /// The place of each field.
+    places: HashMap<String, usize>,
     n_rows: u64,
     /// The first row of each block.
     starts: Vec<u64>,
@@ -97,7 +104,9 @@ impl Dataset {
         };
         let stamps = files.into_iter().map(|path| (path.clone(), stamp(&path))).collect();
         let path = path.to_owned();
-        Ok(Self(Arc::new(Inner { path, format, source, fields, n_rows, starts, stamps })))
+        let places =
+            fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();
+        Ok(Self(Arc::new(Inner { path, format, source, fields, places, n_rows, starts, stamps })))
     }
 
     /// The file or folder.
@@ -144,8 +153,7 @@ impl Dataset {
     /// # Errors
     /// [`Error::MissingColumn`].
     pub fn position(&self, name: &str) -> Result<usize, Error> {
-        let position = self.0.fields.iter().position(|field| field.name == name);
-        position.ok_or_else(|| Error::MissingColumn {
+        self.0.places.get(name).copied().ok_or_else(|| Error::MissingColumn {
             path: self.0.path.clone(),
             column: cut(name),
             hint: self.hint(name),
@@ -184,7 +192,10 @@ impl Dataset {
     fn hint(&self, name: &str) -> String {
         let fields = &self.0.fields;
         let distance = |field: &&Field| strsim::damerau_levenshtein(&field.name, name);
-        let nearest = fields.iter().min_by_key(distance);
+        // Distances of long names take long, and nobody misspells those.
+        let short = |field: &&Field| field.name.len() <= HINT_BYTES_MAX;
+        let tried = if name.len() <= HINT_BYTES_MAX { HINT_FIELDS_MAX } else { 0 };
+        let nearest = fields.iter().filter(short).take(tried).min_by_key(distance);
         if let Some(field) = nearest.filter(|field| distance(field) <= 2 && name.len() > 3) {
             return format!("did you mean `{}`?", field.name);
         }
@@ -223,6 +234,15 @@ fn check_names(path: &Path, fields: &[Field]) -> Result<(), Error> {
             let (path, name) = (path.to_owned(), cut(&field.name));
             return Err(Error::BadName { path, number: index + 1, name });
         }
+    }
+    let channels = |field: &&Field| match (field.element, &field.shape[..]) {
+        (Element::UInt8, [channels, _, _]) => *channels > CHANNELS_MAX,
+        _ => false,
+    };
+    if let Some(field) = fields.iter().find(channels) {
+        let what = format!("channels of `{}` (axes are channels, height, width)", cut(&field.name));
+        let (path, got) = (path.to_owned(), field.shape[0]);
+        return Err(Error::TooLarge { path, what, got, max: CHANNELS_MAX });
     }
     let width = fields.iter().fold(0u64, |sum, field| sum.saturating_add(field.width() as u64));
     match width > ROW_VALUES_MAX {

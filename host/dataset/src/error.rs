@@ -40,7 +40,12 @@ pub enum Error {
         max: usize,
     },
     /// A column has no name, or one that another column has.
-    #[error("{}: column {number} is called `{name}`; names must be there and differ", path.display())]
+    #[error(
+        "{}: column {number} is called `{name}`; names must be there and differ{}",
+        path.display(),
+        // As pandas writes its index.
+        if name.is_empty() { " (in pandas: `to_csv(..., index=False)`)" } else { "" }
+    )]
     BadName {
         /// The file.
         path: PathBuf,

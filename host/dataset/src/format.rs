@@ -1,7 +1,6 @@
 //! Formats of datasets.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -76,7 +75,7 @@ impl Format {
         }
         let read = |source| Error::Read { path: path.to_owned(), source };
         let mut first = Vec::new();
-        File::open(path).map_err(read)?.take(6).read_to_end(&mut first).map_err(read)?;
+        crate::open(path).map_err(read)?.take(6).read_to_end(&mut first).map_err(read)?;
         Ok(match &first[..] {
             first if first.starts_with(npy::MAGIC) => Self::Npy,
             first if first.starts_with(npz::MAGIC) => Self::Npz,

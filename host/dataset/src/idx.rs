@@ -2,7 +2,6 @@
 //! big-endian elements (yann.lecun.com/exdb/mnist). Images and labels are two
 //! files; either may be compressed with gzip.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::Error;
 use crate::array::{Array, Elements, Header, Order, Stored, decompress};
-use crate::bounds::{AXES_MAX, DECOMPRESSED_BYTES_MAX};
+use crate::bounds::{AXES_MAX, DECOMPRESSED_BYTES_MAX, FILES_MAX};
 
 /// What gzip files begin with (RFC 1952, 2.3.1).
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -48,7 +47,12 @@ pub(crate) fn is_folder(path: &Path) -> bool {
 fn candidates(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let read = |source| Error::Read { path: folder.to_owned(), source };
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(read)?.take(1_000) {
+    for (nth, entry) in std::fs::read_dir(folder).map_err(read)?.enumerate() {
+        if nth >= FILES_MAX {
+            let (path, what) = (folder.to_owned(), "files".to_owned());
+            let (got, max) = (nth as u64 + 1, FILES_MAX as u64);
+            return Err(Error::TooLarge { path, what, got, max });
+        }
         let path = entry.map_err(read)?.path();
         if labels_of(&path).is_some() {
             found.push(path);
@@ -94,12 +98,12 @@ fn labels_of(images: &Path) -> Option<PathBuf> {
 
 fn array(path: &Path) -> Result<Array, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(read)?;
+    let mut file = crate::open(path).map_err(read)?;
     let n_bytes = file.metadata().map_err(read)?.len();
     let mut first = Vec::new();
     (&mut file).take(2).read_to_end(&mut first).map_err(read)?;
     // Begun again from the first byte.
-    let mut file = File::open(path).map_err(read)?;
+    let mut file = crate::open(path).map_err(read)?;
     let (header, elements) = if first == GZIP {
         let mut file = MultiGzDecoder::new(file);
         let (header, _) = header(path, &mut file)?;

@@ -1,11 +1,12 @@
 //! Folders of images, one folder a class: `DIR/CLASS/NAME.png` or `.jpg`.
 //! Classes and files are in byte order of their names.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -27,8 +28,8 @@ const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
 pub(crate) struct ImageFolder {
     path: PathBuf,
     classes: Vec<OsString>,
-    /// Class and name of each image.
-    files: Vec<(u32, OsString)>,
+    /// Class, name, and length and time of each image.
+    files: Vec<(u32, OsString, Stamp)>,
     shape: Vec<u64>,
 }
 
@@ -46,7 +47,7 @@ impl ImageFolder {
     /// [`Error::Malformed`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let mut this = Self::list(path)?;
-        this.shape = decode(&this.file(0), None)?.shape;
+        this.shape = decode(&this.file(0), this.files[0].2, None)?.shape;
         Ok(this)
     }
 
@@ -55,15 +56,25 @@ impl ImageFolder {
     /// # Errors
     /// As [`ImageFolder::open`], but none about an image.
     pub(crate) fn list(path: &Path) -> Result<Self, Error> {
-        let mut classes = names(path, |kind| kind.is_dir(), COLUMNS_MAX)?;
+        let classes = names(path, |kind| kind.is_dir(), COLUMNS_MAX)?;
+        // Names that begin with a dot are those of programs, not of people.
+        let mut classes: Vec<OsString> = classes
+            .into_iter()
+            .map(|(name, _)| name)
+            .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
+            .collect();
         classes.sort();
         let mut files = Vec::new();
         for (class, name) in classes.iter().enumerate() {
             let left = FILES_MAX - files.len();
             let mut found = names(&path.join(name), |kind| kind.is_file(), left)?;
-            found.retain(is_image);
+            found.retain(|(name, _)| is_image(name));
+            if found.is_empty() {
+                let what = "a class without images; remove the folder";
+                return Err(Error::Unsupported { path: path.join(name), what: what.into() });
+            }
             found.sort();
-            files.extend(found.into_iter().map(|name| (class as u32, name)));
+            files.extend(found.into_iter().map(|(name, stamp)| (class as u32, name, stamp)));
         }
         let this = Self { path: path.to_owned(), classes, files, shape: vec![] };
         if this.files.is_empty() {
@@ -76,9 +87,9 @@ impl ImageFolder {
     /// Whether a folder has folders with images.
     pub(crate) fn is_folder(path: &Path) -> bool {
         let classes = names(path, |kind| kind.is_dir(), COLUMNS_MAX).unwrap_or_default();
-        classes.iter().any(|class| {
+        classes.iter().any(|(class, _)| {
             names(&path.join(class), |kind| kind.is_file(), FILES_MAX)
-                .is_ok_and(|files| files.iter().any(is_image))
+                .is_ok_and(|files| files.iter().any(|(name, _)| is_image(name)))
         })
     }
 
@@ -114,57 +125,69 @@ impl ImageFolder {
                 let width = self.shape.iter().product::<u64>() as usize;
                 let mut pixels = Vec::with_capacity(n_rows * width);
                 for index in indices.clone() {
-                    pixels.extend(decode(&self.file(index), Some(&self.shape))?.pixels);
+                    let (path, stamp) = (self.file(index), self.files[index].2);
+                    pixels.extend(decode(&path, stamp, Some(&self.shape))?.pixels);
                 }
                 Values::UInt8(pixels)
             } else {
                 let labels = self.files.iter().skip(indices.start).take(n_rows);
-                Values::Float64(labels.map(|(class, _)| f64::from(*class)).collect())
+                Values::Float64(labels.map(|(class, ..)| f64::from(*class)).collect())
             });
         }
         Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
     }
 
     fn file(&self, index: usize) -> PathBuf {
-        let (class, name) = &self.files[index];
+        let (class, name, _) = &self.files[index];
         self.path.join(&self.classes[*class as usize]).join(name)
     }
 }
 
-/// Names in a folder, at most `max`; links count as what they lead to.
+/// Length and time of change of a file.
+type Stamp = (u64, Option<SystemTime>);
+
+fn stamp(metadata: &fs::Metadata) -> Stamp {
+    (metadata.len(), metadata.modified().ok())
+}
+
+/// Names and stamps in a folder, at most `max`; links count as what they lead to.
 fn names(
     folder: &Path,
     wanted: impl Fn(&fs::Metadata) -> bool,
     max: usize,
-) -> Result<Vec<OsString>, Error> {
+) -> Result<Vec<(OsString, Stamp)>, Error> {
     let read = |source| Error::Read { path: folder.to_owned(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {
         let entry = entry.map_err(read)?;
-        if !wanted(&fs::metadata(entry.path()).map_err(read)?) {
+        let metadata = fs::metadata(entry.path()).map_err(read)?;
+        if !wanted(&metadata) {
             continue;
         }
         if names.len() == max {
             let (path, what) = (folder.to_owned(), "files or folders".to_owned());
             return Err(Error::TooLarge { path, what, got: max as u64 + 1, max: max as u64 });
         }
-        names.push(entry.file_name());
+        names.push((entry.file_name(), stamp(&metadata)));
     }
     Ok(names)
 }
 
-fn is_image(name: &OsString) -> bool {
+fn is_image(name: &OsStr) -> bool {
     let name = Path::new(name).extension().and_then(|name| name.to_str());
     name.is_some_and(|name| {
         ["png", "jpg", "jpeg"].iter().any(|known| known.eq_ignore_ascii_case(name))
     })
 }
 
-/// Decodes an image. With `expected`, one of another shape is refused before
+/// Decodes an image that has not changed since it was listed. With `expected`, one of another shape is refused before
 /// there is memory for its pixels.
-fn decode(path: &Path, expected: Option<&[u64]>) -> Result<Image, Error> {
+fn decode(path: &Path, known: Stamp, expected: Option<&[u64]>) -> Result<Image, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read)?;
+    let file = crate::open(path).map_err(read)?;
+    if stamp(&file.metadata().map_err(read)?) != known {
+        return Err(Error::Changed { path: path.to_owned() });
+    }
     let mut bytes = Vec::new();
     file.take(IMAGE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(read)?;
     if bytes.len() as u64 > IMAGE_FILE_BYTES_MAX {

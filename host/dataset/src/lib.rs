@@ -26,6 +26,14 @@ pub use packed::Packed;
 /// The most of a cell or name that a message repeats, in characters.
 const CELL_CHARS_MAX: usize = 40;
 
+/// Opens a regular file. Whatever else there is may keep a reader waiting, or never end.
+fn open(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::File::open(path),
+        false => Err(std::io::Error::other("it is no regular file")),
+    }
+}
+
 /// Makes a text of a file fit for a message.
 fn cut(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(CELL_CHARS_MAX).collect()

@@ -2,7 +2,6 @@
 //! 2.0 and 3.0). Arrays of objects are pickles, programs in disguise, and are
 //! refused.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -23,7 +22,7 @@ const HEADER_BYTES_MAX: u64 = 64 << 10;
 /// [`Error::TooLarge`], [`Error::Unsupported`].
 pub(crate) fn open(path: &Path) -> Result<Npy, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(read)?;
+    let mut file = crate::open(path).map_err(read)?;
     let n_bytes = file.metadata().map_err(read)?.len();
     let (header, offset) = header(path, &mut file)?;
     let (expected, got) = (header.n_bytes(path)?, n_bytes.saturating_sub(offset));

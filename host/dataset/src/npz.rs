@@ -1,7 +1,6 @@
 //! NPZ archives: arrays of NumPy in a ZIP file, one NPY file each
 //! (`numpy.savez`, `numpy.savez_compressed`).
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -23,7 +22,7 @@ const ARRAYS_MAX: usize = 1_024;
 /// [`Error::TooLarge`], [`Error::Unsupported`].
 pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read)?;
+    let file = crate::open(path).map_err(read)?;
     let n_bytes = file.metadata().map_err(read)?.len();
     let malformed = |error: zip::result::ZipError| Error::Malformed {
         path: path.to_owned(),

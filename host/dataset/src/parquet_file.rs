@@ -15,8 +15,8 @@ use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
-use crate::bounds::{COLUMNS_MAX, FOOTER_BYTES_MAX, ROWS_MAX, block_rows};
-use crate::parquet_pages::check_pages;
+use crate::bounds::{COLUMNS_MAX, FOOTER_BYTES_MAX, PARQUET_LIST_MAX, ROWS_MAX, block_rows};
+use crate::parquet_pages::{check_pages, check_schema};
 use crate::{Block, Element, Error, Field, Place, Values, cut};
 
 /// What Parquet files begin and end with.
@@ -69,9 +69,11 @@ impl ParquetFile {
     /// [`Error::TooManyColumns`], [`Error::BadName`], [`Error::NoRows`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(read)?;
+        let mut file = crate::open(path).map_err(read)?;
         let n_bytes = file.metadata().map_err(read)?.len();
-        check_footer(path, &mut file, n_bytes).map_err(read)??;
+        let footer_bytes = check_footer(path, &mut file, n_bytes).map_err(read)??;
+        file.seek(SeekFrom::Start(n_bytes - 8 - footer_bytes)).map_err(read)?;
+        check_schema(path, &file, footer_bytes)?;
         let mut pages = file.try_clone().map_err(read)?;
         let reader = guarded(path, || SerializedFileReader::new(file))?;
         let metadata = reader.metadata();
@@ -90,15 +92,29 @@ impl ParquetFile {
         }
         let row_bytes = columns.iter().map(|column| column.element().size()).sum();
         let in_block = block_rows(row_bytes);
-        let (mut blocks, mut n_rows) = (Vec::new(), 0u64);
+        let (mut blocks, mut n_rows, mut chunk_bytes) = (Vec::new(), 0u64, 0u64);
         for (index, group) in metadata.row_groups().iter().enumerate() {
             let rows = group_rows(path, group)?;
             n_rows = n_rows.saturating_add(rows);
             for (nth, chunk) in group.columns().iter().enumerate() {
+                // Pages are walked through once: chunks on the same bytes would be many walks.
+                let bytes = u64::try_from(chunk.compressed_size()).unwrap_or(u64::MAX);
+                chunk_bytes = chunk_bytes.saturating_add(bytes);
+                if chunk_bytes > n_bytes {
+                    let (path, what) = (path.to_owned(), "all columns together".to_owned());
+                    let (expected, got) = (chunk_bytes, n_bytes);
+                    return Err(Error::WrongLength { path, what, expected, got });
+                }
                 check_pages(path, &mut pages, chunk, n_bytes)?;
                 if let (Some(column), Err(reason)) = (columns.get_mut(nth), codec(chunk)) {
                     column.kind = Err(reason);
                 }
+            }
+            let n_blocks = rows.div_ceil(in_block).saturating_add(blocks.len() as u64);
+            if n_blocks > PARQUET_LIST_MAX {
+                let (path, what) = (path.to_owned(), "blocks of rows".to_owned());
+                let (got, max) = (n_blocks, PARQUET_LIST_MAX);
+                return Err(Error::TooLarge { path, what, got, max });
             }
             let starts = (0..rows).step_by(in_block as usize);
             blocks.extend(starts.map(|at| (index, at..rows.min(at + in_block))));
@@ -323,8 +339,8 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     }
 }
 
-/// Checks what the last eight bytes say of the footer's length.
-fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<Result<(), Error>> {
+/// Checks what the last eight bytes say of the footer's length, and returns it.
+fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<Result<u64, Error>> {
     let malformed = |reason: &str| {
         Ok(Err(Error::Malformed { path: path.to_owned(), reason: reason.to_owned() }))
     };
@@ -347,7 +363,7 @@ fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<R
         let (path, what) = (path.to_owned(), "bytes of the Parquet footer".to_owned());
         return Ok(Err(Error::TooLarge { path, what, got: len, max: FOOTER_BYTES_MAX }));
     }
-    Ok(Ok(()))
+    Ok(Ok(len))
 }
 
 /// The rows of a row group, which all of its columns must have.

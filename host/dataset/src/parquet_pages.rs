@@ -2,21 +2,66 @@
 //! that a page's header names; here the headers are read before it does.
 //!
 //! A header is a struct in Thrift's compact protocol whose first fields are 1,
-//! the type, 2, the size after decompression, and 3, the size in the file.
+//! the type, 2, the size after decompression, and 3, the size in the file; 7 is what is said of a
+//! dictionary, whose first field is how many values it has.
+//!
+//! It also asks for what lists and trees of the footer say that they hold.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use parquet::basic::Type as Physical;
 use parquet::file::metadata::ColumnChunkMetaData;
 
-use crate::bounds::PAGE_BYTES_MAX;
+use crate::bounds::{COLUMNS_MAX, PAGE_BYTES_MAX, PARQUET_DEPTH_MAX, PARQUET_LIST_MAX};
 use crate::{Error, cut};
 
 /// The deepest nesting of a header; that of the format is 3.
 const DEPTH_MAX: usize = 8;
 /// The longest header of a page, in bytes: it may hold two values as statistics.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
+
+/// The most bytes of all columns' names together, each from the root of the schema on.
+const PATH_BYTES_MAX: u64 = 64 << 20;
+
+/// What the header of a page says.
+struct PageSizes {
+    /// After decompression, in bytes.
+    unpacked: i64,
+    /// In the file, in bytes.
+    packed: i64,
+    /// Values of a dictionary; 0 for other pages.
+    dictionary: i64,
+}
+
+/// Walks through the `len` bytes of a footer, which `from` is about to give: the library asks for
+/// the memory that lists and trees in it say that they need.
+///
+/// # Errors
+/// [`Error::Malformed`].
+pub(crate) fn check_schema(path: &Path, from: impl Read, len: u64) -> Result<(), Error> {
+    let mut footer = Compact { bytes: BufReader::new(from.take(len)), n: 0 };
+    let mut walk = || {
+        let mut id = 0;
+        while let Some((next, kind)) = footer.field(id)? {
+            id = next;
+            match (id, kind) {
+                (2, LIST) => footer.schema()?,
+                (2, _) => return None,
+                _ => footer.skip(kind, 0)?,
+            }
+        }
+        Some(())
+    };
+    walk().ok_or_else(|| Error::Malformed {
+        path: path.to_owned(),
+        reason: format!(
+            "its footer is none, or has columns within columns deeper than {PARQUET_DEPTH_MAX}, or \
+             more of something than is read"
+        ),
+    })
+}
 
 /// Walks through the pages of a column chunk.
 ///
@@ -51,9 +96,20 @@ pub(crate) fn check_pages(
         let bytes = BufReader::with_capacity(128, (&*file).take(HEADER_BYTES_MAX.min(end - at)));
         let mut header = Compact { bytes, n: 0 };
         let sizes = header.page_sizes().ok_or_else(|| malformed("a page has no header"))?;
-        let (Ok(unpacked), Ok(packed)) = (u64::try_from(sizes.0), u64::try_from(sizes.1)) else {
+        let (Ok(unpacked), Ok(packed)) =
+            (u64::try_from(sizes.unpacked), u64::try_from(sizes.packed))
+        else {
             return Err(malformed("the size of a page is negative"));
         };
+        let value_bytes = match column.column_type() {
+            Physical::INT32 | Physical::FLOAT => 4,
+            Physical::INT64 | Physical::DOUBLE => 8,
+            _ => 1,
+        };
+        let n_values = u64::try_from(sizes.dictionary).unwrap_or(u64::MAX);
+        if n_values > unpacked / value_bytes {
+            return Err(malformed("a dictionary says that it has more values than bytes for them"));
+        }
         if unpacked > PAGE_BYTES_MAX {
             let (path, what) = (path.to_owned(), format!("bytes of a page of column `{name}`"));
             return Err(Error::TooLarge { path, what, got: unpacked, max: PAGE_BYTES_MAX });
@@ -77,13 +133,16 @@ struct Compact<R> {
 }
 
 impl<R: Read> Compact<R> {
-    /// Reads a page header to its end, and returns its two sizes.
-    fn page_sizes(&mut self) -> Option<(i64, i64)> {
-        let (mut sizes, mut id) = ([None; 2], 0);
+    /// Reads a page header to its end.
+    fn page_sizes(&mut self) -> Option<PageSizes> {
+        let (mut sizes, mut dictionary, mut id) = ([None; 2], 0, 0);
         loop {
             let (next, kind) = match self.field(id)? {
                 Some(field) => field,
-                None => return Some((sizes[0]?, sizes[1]?)),
+                None => {
+                    let [unpacked, packed] = sizes;
+                    return Some(PageSizes { unpacked: unpacked?, packed: packed?, dictionary });
+                }
             };
             id = next;
             match (id, kind) {
@@ -96,9 +155,73 @@ impl<R: Read> Compact<R> {
                     *size = Some(zigzag(self.varint()?));
                 }
                 (2 | 3, _) => return None,
+                (7, STRUCT) => dictionary = self.number_of(1)?.max(dictionary),
                 _ => self.skip(kind, 0)?,
             }
         }
+    }
+
+    /// Reads a struct to its end, and returns the largest number that its field `wanted` has.
+    fn number_of(&mut self, wanted: i64) -> Option<i64> {
+        let (mut found, mut id) = (0, 0);
+        while let Some((next, kind)) = self.field(id)? {
+            id = next;
+            match (id == wanted, kind) {
+                (true, I32) => found = zigzag(self.varint()?).max(found),
+                (true, _) => return None,
+                _ => self.skip(kind, 0)?,
+            }
+        }
+        Some(found)
+    }
+
+    /// Reads the elements of a schema, which are a tree in the order of its nodes, each before its
+    /// children: field 4 is the name, field 5 how many children there are.
+    fn schema(&mut self) -> Option<()> {
+        let n = self.list(STRUCT)?;
+        if n > 2 * COLUMNS_MAX as u64 {
+            return None;
+        }
+        // Children that are still to come, of each node on the way.
+        let (mut open, mut path_bytes) = (Vec::<(u64, u64)>::new(), 0u64);
+        for nth in 0..n {
+            let (mut name, mut children, mut id) = (0, 0, 0);
+            while let Some((next, kind)) = self.field(id)? {
+                id = next;
+                match (id, kind) {
+                    (4, BINARY) => {
+                        name = self.varint()?;
+                        self.pass(name)?;
+                    }
+                    (5, I32) => children = u64::try_from(zigzag(self.varint()?)).ok()?,
+                    _ => self.skip(kind, 0)?,
+                }
+            }
+            while open.last().is_some_and(|(left, _)| *left == 0) {
+                open.pop();
+            }
+            if nth > 0 {
+                open.last_mut()?.0 -= 1;
+            }
+            // What all names from the root on have: leaves are known by these.
+            let above = open.last().map_or(0, |(_, bytes)| *bytes) + name;
+            path_bytes += above;
+            if children > 0 {
+                open.push((children, above));
+            }
+            if children >= n - nth || open.len() > PARQUET_DEPTH_MAX || path_bytes > PATH_BYTES_MAX
+            {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Reads the beginning of a list of such elements, and returns how many there are.
+    fn list(&mut self, kind: u8) -> Option<u64> {
+        let byte = self.byte()?;
+        let n = if byte >> 4 == 15 { self.varint()? } else { u64::from(byte >> 4) };
+        (byte & 0x0f == kind && n <= PARQUET_LIST_MAX).then_some(n)
     }
 
     /// Reads the beginning of a field: id and type, or the end of the struct.
@@ -124,13 +247,16 @@ impl<R: Read> Compact<R> {
             3 => drop(self.byte()?),
             4 | I32 | 6 => drop(self.varint()?),
             7 => self.pass(8)?,
-            8 => {
+            BINARY => {
                 let len = self.varint()?;
                 self.pass(len)?;
             }
             9 | 10 => {
                 let byte = self.byte()?;
                 let n = if byte >> 4 == 15 { self.varint()? } else { u64::from(byte >> 4) };
+                if n > PARQUET_LIST_MAX {
+                    return None;
+                }
                 for _ in 0..n {
                     // Elements of a list have a byte even if they are truth values.
                     match byte & 0x0f {
@@ -139,7 +265,7 @@ impl<R: Read> Compact<R> {
                     }
                 }
             }
-            12 => {
+            STRUCT => {
                 let mut id = 0;
                 while let Some((next, kind)) = self.field(id)? {
                     id = next;
@@ -179,6 +305,12 @@ impl<R: Read> Compact<R> {
 
 /// The type of 32-bit integers.
 const I32: u8 = 5;
+/// The type of bytes and texts.
+const BINARY: u8 = 8;
+/// The type of lists.
+const LIST: u8 = 9;
+/// The type of structs.
+const STRUCT: u8 = 12;
 
 fn zigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)

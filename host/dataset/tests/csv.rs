@@ -56,7 +56,10 @@ fn every_mistake_names_file_line_and_column() {
         (b"a,y\n", "d.csv: there are no rows after the header"),
         (b"a,b\n1,2\n", "d.csv: there is no column `y`; the columns are a, b"),
         (b"a,a,y\n1,2,3\n", "d.csv: column 2 is called `a`; names must be there and differ"),
-        (b"a,,y\n1,2,3\n", "d.csv: column 2 is called ``; names must be there and differ"),
+        (
+            b"a,,y\n1,2,3\n",
+            "d.csv: column 2 is called ``; names must be there and differ (in pandas: `to_csv(..., index=False)`)",
+        ),
         (b"a,y\n1,0\n1\n", "d.csv: line 3 has 1 cells, the header has 2"),
         (b"a,y\n1,0\n1,0,5\n", "d.csv: line 3 has 3 cells, the header has 2"),
         (b"a,y\n1,0\nx,0\n", "d.csv: line 3, column `a`: `x` is not a number"),

@@ -173,3 +173,24 @@ fn images_that_are_not_alike_or_not_offered_are_named() {
         assert!(error.contains(words) && error.contains("1.png"), "{error}");
     }
 }
+
+#[test]
+fn classes_have_images_and_images_stay_what_they_are() {
+    let root = tempfile::tempdir().unwrap();
+    let from = dir().join("images");
+    for (class, name) in [("a", "0.png"), ("a", "3.png"), ("b", "1.png")] {
+        std::fs::create_dir_all(root.path().join(class)).unwrap();
+        std::fs::copy(from.join(class).join(name), root.path().join(class).join(name)).unwrap();
+    }
+    // Of a program, not of a class.
+    std::fs::create_dir(root.path().join(".ipynb_checkpoints")).unwrap();
+    let dataset = Dataset::open(root.path(), None).unwrap();
+    assert_eq!(field(&dataset, "label"), [0.0, 0.0, 1.0]);
+    std::fs::copy(from.join("c/2.png"), root.path().join("a/new.png")).unwrap();
+    std::fs::rename(root.path().join("a/new.png"), root.path().join("a/3.png")).unwrap();
+    let error = dataset.read(0, &[0]).unwrap_err().to_string();
+    assert!(error.contains("3.png") && error.contains("changed"), "{error}");
+    std::fs::create_dir(root.path().join("c")).unwrap();
+    let error = Dataset::open(root.path(), None).unwrap_err().to_string();
+    assert!(error.contains("a class without images"), "{error}");
+}

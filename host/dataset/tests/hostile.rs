@@ -231,3 +231,56 @@ fn page_that_says_too_much_is_refused_before_it_is_read() {
     let swollen = sample("swollen.parquet");
     refused(&swollen, Format::Parquet, "bytes of a page of column `a`: 1073741824, at most");
 }
+
+// tests/oracles/hostile_parquet.py writes them.
+#[test]
+fn lies_of_parquet_are_found_before_there_is_memory_for_them() {
+    let file = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../tests/data/datasets/hostile")
+            .join(name)
+            .with_extension("parquet")
+    };
+    read_path(&file("honest"), Format::Parquet).unwrap();
+    let before = peak_kib();
+    for (name, words) in [
+        ("rows", "blocks of rows: 4294967296, at most 1048576 are read"),
+        ("dictionary", "more values than bytes for them"),
+        ("children", "its footer is none"),
+        ("deep", "columns within columns deeper than 8"),
+        ("overlapping", "all columns together"),
+    ] {
+        let error = read_path(&file(name), Format::Parquet).unwrap_err();
+        assert!(error.contains(words), "{name}: {error}");
+    }
+    assert!(peak_kib() - before < 64 << 10, "{} KiB", peak_kib() - before);
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("train-images-idx3-ubyte");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    for format in [None].into_iter().chain(Format::ALL.map(Some)) {
+        let error = Dataset::open(&path, format).unwrap_err().to_string();
+        let is_folder = format == Some(Format::Images);
+        assert!(is_folder || error.contains("it is no regular file"), "{format:?}: {error}");
+    }
+}
+
+#[test]
+fn images_with_too_many_channels_are_no_images() {
+    let header = |channels: u32| {
+        format!("{{'descr': '|u1', 'fortran_order': False, 'shape': (1, {channels}, 1, 1), }}\n")
+    };
+    read(&npy(&header(1_024), &[1; 1_024]), Format::Npy).unwrap();
+    refused(&npy(&header(1_025), &[1; 1_025]), Format::Npy, "1025, at most 1024 are read");
+}
+
+#[test]
+fn whole_numbers_that_float64_does_not_hold_are_refused() {
+    read(b"x,y\n9007199254740991,1\n-9.1e15,2\n", Format::Csv).unwrap();
+    let error = read(b"x,y\n1,1\n9007199254740993,2\n", Format::Csv).unwrap_err();
+    assert!(error.contains("line 3") && error.contains("9007199254740993"), "{error}");
+}

@@ -158,7 +158,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let dataset = dataset.ok_or_else(|| {
         mismatch("dataset", &format!("`{}` is not registered", request.dataset_id))
     })?;
-    let found = crate::round::dataset_digest(dataset);
+    let found = crate::round::dataset_digest(dataset, &Cancel::new());
     let found = found.map_err(|error| mismatch("dataset", &error))?;
     if found != opening.dataset {
         return Err(mismatch("dataset", &"the file has other bytes than when it ran"));

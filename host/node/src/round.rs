@@ -186,7 +186,8 @@ impl Workshop {
         let (examples, file) = match known {
             Some((_, known)) => known.clone(),
             None => {
-                let read = (read(request, dataset, &round, &turn)?, data_digest(dataset)?);
+                let examples = read(request, dataset, &round, &turn)?;
+                let read = (examples, data_digest(dataset, cancel)?);
                 keep(&mut self.examples, key, read.clone(), EXAMPLES_MAX);
                 read
             }
@@ -362,8 +363,8 @@ fn read(
     Examples::read(&file, &request.data, round, turn).map_err(hide)
 }
 
-fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
-    dataset_digest(dataset).map_err(|error| {
+fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, Refusal> {
+    dataset_digest(dataset, cancel).map_err(|error| {
         tracing::warn!("{}: {error}", dataset.path.display());
         let name = &dataset.name;
         let message = format!("dataset {name} cannot be read; the node's log says more");
@@ -374,23 +375,32 @@ fn data_digest(dataset: &Dataset) -> Result<Digest, Refusal> {
 /// The SHA-256 of a dataset: that of its file, or of a text with a line for each of
 /// its files in their order, which has its digest and its quoted path from the
 /// dataset's folder on.
-pub(crate) fn dataset_digest(dataset: &Dataset) -> std::io::Result<Digest> {
+pub(crate) fn dataset_digest(dataset: &Dataset, cancel: &Cancel) -> std::io::Result<Digest> {
     let files = dataset.format.files(&dataset.path).map_err(std::io::Error::other)?;
     if let [file] = &files[..] {
-        return file_digest(file);
+        return file_digest(file, cancel);
     }
     let mut hasher = fedwasm_protocol::Hasher::default();
     let folder = dataset.path.parent().filter(|_| !dataset.path.is_dir());
     for file in files {
         let name = file.strip_prefix(folder.unwrap_or(&dataset.path)).unwrap_or(&file);
-        hasher.update(format!("{} {name:?}\n", file_digest(&file)?).as_bytes());
+        hasher.update(format!("{} {name:?}\n", file_digest(&file, cancel)?).as_bytes());
     }
     Ok(hasher.finish())
 }
 
-/// The SHA-256 of a file, however large.
-pub(crate) fn file_digest(path: &std::path::Path) -> std::io::Result<Digest> {
-    Digest::of_reader(std::fs::File::open(path)?)
+/// The SHA-256 of a file, however large, unless it is called off.
+fn file_digest(path: &std::path::Path, cancel: &Cancel) -> std::io::Result<Digest> {
+    struct Until<'a>(std::fs::File, &'a Cancel);
+    impl std::io::Read for Until<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.1.is_cancelled() {
+                true => Err(std::io::Error::other("it was called off")),
+                false => self.0.read(buffer),
+            }
+        }
+    }
+    Digest::of_reader(Until(std::fs::File::open(path)?, cancel))
 }
 
 /// Names everything that prepared rows depend on.

@@ -107,6 +107,8 @@ fn flatten(name: String, value: &Value, into: &mut BTreeMap<String, String>) {
             let key = key.strip_prefix("optimizer.").or(key.strip_prefix("model.")).unwrap_or(key);
             flatten(format!("{name}.{key}"), value, into);
         }),
+        // As if it were not there.
+        Value::Null => {}
         other => drop(into.insert(name, other.to_string())),
     }
 }
@@ -118,6 +120,13 @@ pub(crate) struct Earlier {
     pub(crate) params: Params,
     pub(crate) kept: Option<Params>,
     history: History,
+}
+
+impl Earlier {
+    /// Parameters that the first run started from.
+    pub(crate) fn initial_sha256(&self) -> Option<Digest> {
+        self.history.initial_sha256
+    }
 }
 
 /// The seed of the run that a directory holds; none if it holds none that can be read, which

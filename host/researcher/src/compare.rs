@@ -12,7 +12,7 @@ use crate::{Error, History, RoundRecord, load_history};
 /// What two runs, local jobs or experiments, have in common and what not.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// What differs: plan, seed and arguments.
+    /// What differs: plan, data, the parameters that it started from, seed and arguments.
     pub differences: Vec<Difference>,
     /// Scores after the last round on held-out rows, and the training loss.
     pub metrics: Vec<MetricPair>,
@@ -61,6 +61,9 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
     // Experiments do not know the data of their nodes.
     if let [Some(a), Some(b)] = data {
         differ("data", format!("sha256:{a}"), format!("sha256:{b}"));
+    }
+    if let (Some(a), Some(b)) = (a.initial_sha256, b.initial_sha256) {
+        differ("start", format!("parameters sha256:{a}"), format!("parameters sha256:{b}"));
     }
     differ("seed", a.random_seed.to_string(), b.random_seed.to_string());
     differ("rounds", a.rounds.len().to_string(), b.rounds.len().to_string());

@@ -36,7 +36,8 @@ pub enum Error {
     },
     /// A directory holds a run that was interrupted, which would be lost.
     #[error(
-        "{} holds a run that was stopped {when}; --resume goes on with it; otherwise name another directory, or delete it",
+        "{} holds a run that was stopped {when}; `--out {} --resume` goes on with it; otherwise name another directory, or delete it",
+        dir.display(),
         dir.display()
     )]
     Interrupted {

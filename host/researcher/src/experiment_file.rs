@@ -9,6 +9,8 @@ use fedwasm_protocol::{
 use toml::{Table, Value};
 
 use crate::aggregate::AggregatorArgs;
+use fedwasm_artifact::Component;
+
 use crate::{Error, StrategyArgs};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -204,6 +206,17 @@ impl LocalFile {
     /// The column to predict: `given`, or that of `[data]`.
     pub fn target(&self, given: Option<&str>) -> Option<Selection> {
         given.map(Selection::from).or_else(|| Some(self.data.as_ref()?.target.clone()))
+    }
+
+    /// `[data]` and `[model]` of the run whose files are in `dir`; none if no run of this plan is
+    /// there.
+    pub fn of_run(dir: &Path, plan: &Component) -> Option<Self> {
+        let history = crate::load_history(dir).ok()?;
+        let section = |name: &str| history.arguments.get(name).cloned().unwrap_or_default();
+        let data = serde_json::from_value(section("data")).ok()?;
+        let model = serde_json::from_value(section("model")).ok()?;
+        let is_of_plan = history.plan.sha256 == plan.digest();
+        is_of_plan.then(|| Self { data: Some(data), model, ..Self::default() })
     }
 }
 

@@ -250,6 +250,17 @@ impl LocalJob {
             },
         };
         let done = before.batches;
+        if let (Some(dir), true) = (&options.out, done > length.batches) {
+            let reason = format!(
+                "{done} batches are done, and {} are asked for (`epochs` or `num_updates`)",
+                length.batches
+            );
+            return Err(Error::Resume { dir: dir.clone(), reason });
+        }
+        let initial_sha256 = match &earlier {
+            Some(earlier) => earlier.initial_sha256(),
+            None => Some(output::params_digest(&before.params)?.0),
+        };
         let steps = Arc::new(Mutex::new(Steps::new()));
         events(LocalEvent::Ready {
             n_train: examples.n_train(),
@@ -275,6 +286,7 @@ impl LocalJob {
         let steps = steps.lock().unwrap_or_else(PoisonError::into_inner).points().to_vec();
         let timing = NodeTiming { prepare_ms: self.prepare_ms, train_ms, ..NodeTiming::default() };
         let mut history = self.history(&trained, steps, timing, ms(start), evaluation.clone())?;
+        history.initial_sha256 = initial_sha256;
         let batches = done + trained.n_batches;
         if batches < length.batches {
             history.status = format!("{STOPPED}after {batches} of {} batches", length.batches);

@@ -48,6 +48,10 @@ pub(crate) fn write_history(dir: &Path, history: &History) -> Result<(), Error> 
 /// [`Error::Io`], [`Error::File`].
 pub fn load_history(dir: &Path) -> Result<History, Error> {
     let path = dir.join(HISTORY);
+    if !path.is_file() && dir.join("summary.json").is_file() {
+        let reason = " is not there: the directory holds several runs; name one of them".into();
+        return Err(Error::File { path, reason });
+    }
     let bytes = fedwasm_folder::read_file(&path, HISTORY_BYTES_MAX)?;
     let damaged = |error: serde_json::Error| Error::File { path, reason: format!(" {error}") };
     serde_json::from_slice(&bytes).map_err(damaged)

@@ -15,6 +15,11 @@ const PARAMS_BYTES_MAX: u64 = 4 << 30;
 /// # Errors
 /// [`Error::Io`], [`Error::Plan`].
 pub fn load_plan(path: &Path) -> Result<Component, Error> {
+    if path.is_dir() {
+        let reason =
+            format!(" is a directory; `fedwasm plan build {}` makes the component", path.display());
+        return Err(Error::File { path: path.to_owned(), reason });
+    }
     // One byte more than is admitted, so that admission says so.
     let bytes = fedwasm_folder::read_file(path, COMPONENT_BYTES_MAX + 1)?;
     Component::admit(bytes).map_err(|source| Error::Plan { path: path.to_owned(), source })

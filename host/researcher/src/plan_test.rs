@@ -66,7 +66,7 @@ pub fn plan_suite(options: PlanTestOptions, cancel: &Cancel) -> Result<Suite, Er
     Ok(Suite::new(suite, rows.transpose()?, cancel)?)
 }
 
-/// What a plan must score when it is trained on known data: `golden.toml`.
+/// What a plan must score when it is trained on known data: `PLAN.golden.toml`.
 ///
 /// Paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

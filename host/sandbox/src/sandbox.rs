@@ -284,6 +284,11 @@ impl Described {
         Self { cancel: cancel.clone(), ..self.clone() }
     }
 
+    /// What there is to say if the calls of this plan are to end.
+    pub fn cancelled(&self) -> Option<Fault> {
+        self.cancel.is_cancelled().then(|| self.fault(FaultKind::Cancelled, "before it began"))
+    }
+
     /// The same plan within lower limits.
     pub fn with_limits(&self, asked: &LimitArgs) -> Self {
         Self { limits: self.limits.lowered(asked), ..self.clone() }

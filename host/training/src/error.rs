@@ -22,10 +22,12 @@ pub enum Error {
         /// Columns of the run.
         got: usize,
     },
-    /// The plan wants other targets than there are.
-    #[error("the plan takes {expected} values as target `{name}`, the dataset gives {got}")]
-    Targets {
-        /// The target.
+    /// The plan wants other values for a target, or for one of several inputs.
+    #[error("the plan takes {expected} values as {what} `{name}`, the dataset gives {got}")]
+    Part {
+        /// `input` or `target`.
+        what: &'static str,
+        /// Its name.
         name: String,
         /// Values that the plan declares.
         expected: u64,
@@ -46,12 +48,31 @@ pub enum Error {
     },
     /// One of several inputs or targets has no field.
     #[error(
-        "the plan takes `{name}`, and no field is meant for it; call one so, or say \
-         `{name} = [\"COLUMN\"]` in the table `inputs` or `target` of [data]"
+        "the plan takes the {what}s {}, and no field is meant for `{name}`; call one so, or say \
+         `{name} = [\"COLUMN\"]` in the table `{}` of [data]",
+        quoted(all),
+        if *what == "input" { "inputs" } else { "target" }
     )]
     NoField {
-        /// The input or target.
+        /// `input` or `target`.
+        what: &'static str,
+        /// Its name.
         name: String,
+        /// All that the plan takes.
+        all: Vec<String>,
+    },
+    /// Fields are meant for an input or target that the plan does not take.
+    #[error(
+        "[data] has fields for the {what} `{name}`; the plan takes the {what}s {}",
+        quoted(all)
+    )]
+    NotTaken {
+        /// `input` or `target`.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// All that the plan takes.
+        all: Vec<String>,
     },
     /// A column that the plan depends on is absent.
     #[error("the plan needs the column `{column}`, which is not among the inputs")]
@@ -110,4 +131,8 @@ pub enum Error {
         /// The column.
         column: String,
     },
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

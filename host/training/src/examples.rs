@@ -79,8 +79,8 @@ impl Examples {
     /// the scales on the rest. The same rows are held out in every round,
     /// unless `shuffle_testing_dataset` wants others.
     ///
-    /// A dataset whose fields of this run take more than `data.memory_mib` as
-    /// they are read is read once for the scales, and then when its rows are
+    /// A dataset whose fields of this run take more than `data.memory_mib`, as
+    /// they are read and as they are kept, is read once for the scales, and then when its rows are
     /// wanted.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Examples {
             }
         }
         let test = || Ok(split(n_rows as usize, test_ratio, &mut ChaCha20Rng::from_seed(seed)).1);
-        Self::of_parts(dataset, data, layout, test, by_block)
+        Self::of_parts(run.plan(), dataset, data, layout, test, by_block)
     }
 
     /// Reads the columns of a run and holds out one fold of the rows, whatever
@@ -128,11 +128,19 @@ impl Examples {
         fold.check(dataset.n_rows())?;
         let seed = seed::folds(turn.random_seed);
         let test = || Ok(fold.split(dataset.n_rows() as usize, turn.random_seed)?.1);
-        Self::of_parts(dataset, data, layout, test, BlockSplit { seed, held: Held::Fold(fold) })
+        Self::of_parts(
+            run.plan(),
+            dataset,
+            data,
+            layout,
+            test,
+            BlockSplit { seed, held: Held::Fold(fold) },
+        )
     }
 
     /// Holds out the rows `test` of a dataset that fits into memory, or those of `by_block`.
     fn of_parts(
+        plan: &Described,
         dataset: &Dataset,
         data: &DataArgs,
         layout: Layout,
@@ -142,14 +150,14 @@ impl Examples {
         let fit = data.standardize;
         if !fits_into_memory(dataset, &layout, data) {
             let preprocessing = match fit {
-                true => fit_by_block(dataset, &layout, by_block)?,
+                true => fit_by_block(plan, dataset, &layout, by_block)?,
                 false => identity(dataset, &layout),
             };
             return Ok(Self::in_blocks(dataset, layout, preprocessing, by_block));
         }
         let mut held_out = vec![false; dataset.n_rows() as usize];
         test()?.into_iter().for_each(|row| held_out[row] = true);
-        Self::in_memory(dataset, layout, &held_out, |blocks, layout| {
+        Self::in_memory(plan, dataset, layout, &held_out, |blocks, layout| {
             if !fit {
                 return Ok(identity(dataset, layout));
             }
@@ -182,7 +190,7 @@ impl Examples {
         match fits_into_memory(dataset, &layout, data) {
             true => {
                 let held_out = vec![true; dataset.n_rows() as usize];
-                Self::in_memory(dataset, layout, &held_out, |_, layout| scales(layout))
+                Self::in_memory(plan, dataset, layout, &held_out, |_, layout| scales(layout))
             }
             false => {
                 let scales = scales(&layout)?;
@@ -193,12 +201,13 @@ impl Examples {
     }
 
     fn in_memory(
+        plan: &Described,
         dataset: &Dataset,
         layout: Layout,
         held_out: &[bool],
         scales: impl FnOnce(&[Packed], &Layout) -> Result<Preprocessing, Error>,
     ) -> Result<Self, Error> {
-        let read = |block| Ok::<_, Error>(dataset.read(block, &layout.fields)?.pack());
+        let read = |block| Ok::<_, Error>(read(plan, dataset, block, &layout.fields)?.pack());
         let blocks = (0..dataset.n_blocks()).map(read).collect::<Result<Vec<_>, _>>()?;
         let preprocessing = scales(&blocks, &layout)?;
         let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
@@ -256,13 +265,30 @@ fn identity(dataset: &Dataset, layout: &Layout) -> Preprocessing {
     Preprocessing::identity(&scale_names(inputs(dataset, layout)))
 }
 
+/// Counts values as they are read and as they are kept, and 16 bytes a row for orders.
 fn fits_into_memory(dataset: &Dataset, layout: &Layout, data: &DataArgs) -> bool {
     let fields = layout.fields.iter().map(|at| &dataset.fields()[*at]);
-    let row_bytes: u64 = fields.map(|field| field.width() as u64 * field.element.size()).sum();
-    dataset.n_rows().saturating_mul(row_bytes) <= data.memory_bytes()
+    let read: u64 = fields.map(|field| field.width() as u64 * field.element.size()).sum();
+    let parts = layout.inputs.iter().chain(&layout.targets);
+    let kept: u64 = parts.map(|part| part.width as u64 * part.kept_bytes(dataset, layout)).sum();
+    dataset.n_rows().saturating_mul(read + kept + 16) <= data.memory_bytes()
+}
+
+/// Reads a block, unless the plan's calls are to end: a large dataset takes long.
+fn read(
+    plan: &Described,
+    dataset: &Dataset,
+    block: usize,
+    fields: &[usize],
+) -> Result<Block, Error> {
+    match plan.cancelled() {
+        Some(fault) => Err(fedwasm_sandbox::Error::from(fault).into()),
+        None => Ok(dataset.read(block, fields)?),
+    }
 }
 
 fn fit_by_block(
+    plan: &Described,
     dataset: &Dataset,
     layout: &Layout,
     split: BlockSplit,
@@ -270,7 +296,7 @@ fn fit_by_block(
     let mut fit = Fit::new(inputs(dataset, layout));
     for index in 0..dataset.n_blocks() {
         let held_out = split.held_out(index, dataset.rows(index));
-        let block = dataset.read(index, &layout.fields)?;
+        let block = read(plan, dataset, index, &layout.fields)?;
         let start = block.first_row;
         fit.add(|take| take(&block), |row| !held_out[(row - start) as usize]);
     }

@@ -1,11 +1,14 @@
 //! What of a dataset becomes which input or target of a plan.
 
+use std::collections::{HashMap, HashSet};
+
 use fedwasm_dataset::{Dataset, Field};
 use fedwasm_params::DType;
 use fedwasm_protocol::{DataArgs, Selection};
 use fedwasm_sandbox::{DataSpec, Declaration, Dependency, Described};
 
 use crate::Error;
+use crate::preprocessing::scale_names;
 use crate::round::not_offered;
 
 /// What of a dataset becomes which input or target of a plan.
@@ -45,6 +48,16 @@ pub(crate) enum PartKind {
     Whole,
 }
 
+impl Part {
+    /// Bytes of a value that is kept: images keep their pixels.
+    pub(crate) fn kept_bytes(&self, dataset: &Dataset, layout: &Layout) -> u64 {
+        match (self.kind, &self.columns[..]) {
+            (PartKind::Real, [at]) if dataset.fields()[layout.fields[*at]].is_image() => 1,
+            (kind, _) => kind.size(),
+        }
+    }
+}
+
 impl PartKind {
     /// Bytes of one value.
     pub(crate) fn size(self) -> u64 {
@@ -79,6 +92,13 @@ impl Chosen {
         if inputs.is_empty() {
             return Err(fedwasm_dataset::Error::NoInputs { path }.into());
         }
+        let scales = scale_names(inputs.iter().map(|at| &dataset.fields()[*at]));
+        let mut known = HashSet::new();
+        if let Some(column) = scales.iter().find(|name| !known.insert(name.as_str())) {
+            // As the first number of `a` and a field called `a[0]`.
+            let (path, column) = (path, column.clone());
+            return Err(fedwasm_dataset::Error::UsedTwice { path, column }.into());
+        }
         let mut used = std::collections::BTreeSet::new();
         if let Some(at) = targets.iter().chain(&inputs).find(|at| !used.insert(**at)) {
             let column = dataset.fields()[*at].name.clone();
@@ -98,7 +118,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`Error::Dataset`], [`Error::MissingColumn`], [`Error::Inputs`],
-    /// [`Error::Shape`], [`Error::NoField`], and a fault if the plan declares
+    /// [`Error::Part`], [`Error::Shape`], [`Error::NoField`], [`Error::NotTaken`], and a fault if the plan declares
     /// what this version does not offer.
     pub(crate) fn new(
         plan: &Described,
@@ -119,21 +139,30 @@ impl Layout {
         let n_inputs = chosen.inputs.len();
         let parts =
             |specs: &[DataSpec], selection: Option<&Selection>, offset: usize, of: &[usize]| {
-                let names: Vec<&str> = of.iter().map(|at| all[*at].name.as_str()).collect();
+                let names = of.iter().enumerate().map(|(at, of)| (all[*of].name.as_str(), at));
+                let names: HashMap<&str, usize> = names.collect();
+                let what = if offset == 0 { "input" } else { "target" };
+                let known = || specs.iter().map(|spec| spec.name.clone()).collect();
+                if let Some(Selection::Table(table)) = selection {
+                    let is_known = |name: &&String| specs.iter().any(|spec| spec.name == **name);
+                    if let Some(name) = table.keys().find(|name| !is_known(name)) {
+                        return Err(Error::NotTaken { what, name: name.clone(), all: known() });
+                    }
+                }
                 let part = |spec: &DataSpec| -> Result<Part, Error> {
                     let columns = match selection {
                         Some(Selection::Table(table)) => {
-                            let no_field = || Error::NoField { name: spec.name.clone() };
-                            named(&names, table.get(&spec.name).ok_or_else(no_field)?)
+                            table.get(&spec.name).map(|own| named(&names, own)).unwrap_or_default()
                         }
                         _ if specs.len() == 1 => (0..names.len()).collect(),
                         _ => named(&names, std::slice::from_ref(&spec.name)),
                     };
                     if columns.is_empty() {
-                        return Err(Error::NoField { name: spec.name.clone() });
+                        let name = spec.name.clone();
+                        return Err(Error::NoField { what, name, all: known() });
                     }
                     let found: Vec<&Field> = columns.iter().map(|at| &all[of[*at]]).collect();
-                    let (kind, width) = fits(plan, spec, &found, offset == 0)?;
+                    let (kind, width) = fits(plan, spec, &found, (what, specs.len()))?;
                     let columns = columns.into_iter().map(|at| at + offset).collect();
                     let (name, shape) = (spec.name.clone(), spec.shape.clone());
                     Ok(Part { name, shape, kind, columns, width })
@@ -156,9 +185,9 @@ impl Layout {
 }
 
 /// Places of some names; empty if one is not there.
-fn named(all: &[&str], wanted: &[String]) -> Vec<usize> {
-    let position = |name: &String| all.iter().position(|known| known == name);
-    wanted.iter().map(position).collect::<Option<_>>().unwrap_or_default()
+fn named(all: &HashMap<&str, usize>, wanted: &[String]) -> Vec<usize> {
+    let place = |name: &String| all.get(name.as_str()).copied();
+    wanted.iter().map(place).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// Checks element type and shape of an input or target against its fields.
@@ -166,8 +195,9 @@ fn fits(
     plan: &Described,
     spec: &DataSpec,
     fields: &[&Field],
-    is_input: bool,
+    (what, n_parts): (&'static str, usize),
 ) -> Result<(PartKind, usize), Error> {
+    let is_input = what == "input";
     let DataSpec { name, dtype, shape } = spec;
     let kind = match (dtype, is_input, &shape[..]) {
         (DType::Float32, _, _) => PartKind::Real,
@@ -183,9 +213,9 @@ fn fits(
     let width: usize = fields.iter().map(|field| field.width()).sum();
     let expected = shape.iter().fold(1u64, |product, n| product.saturating_mul(*n));
     if expected != width as u64 {
-        return Err(match is_input {
+        return Err(match is_input && n_parts == 1 {
             true => Error::Inputs { expected, got: width },
-            false => Error::Targets { name: name.clone(), expected, got: width },
+            false => Error::Part { what, name: name.clone(), expected, got: width },
         });
     }
     // Axes must agree where both have some; one of length 1 says nothing.

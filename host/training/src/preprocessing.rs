@@ -1,5 +1,6 @@
 //! Scaling of inputs, and the file that tells how.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use fedwasm_dataset::{Block, Field, Values};
@@ -41,11 +42,11 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::Preprocessing`] if one is absent or cannot be divided by.
     pub fn arranged(&self, names: &[String]) -> Result<Self, Error> {
+        let usable = |scale: &&ColumnScale| scale.mean.is_finite() && scale.std.is_normal();
+        let known: HashMap<&str, &ColumnScale> =
+            self.columns.iter().filter(usable).map(|scale| (scale.name.as_str(), scale)).collect();
         let scale = |name: &String| {
-            let usable = |scale: &&ColumnScale| {
-                scale.name == *name && scale.mean.is_finite() && scale.std.is_normal()
-            };
-            let found = self.columns.iter().find(usable).cloned();
+            let found = known.get(name.as_str()).map(|scale| (*scale).clone());
             found.ok_or_else(|| Error::Preprocessing { column: name.clone() })
         };
         Ok(Self { columns: names.iter().map(scale).collect::<Result<_, _>>()? })

@@ -139,13 +139,23 @@ impl Converter {
                 }
             }
             (How::Scaled(scales), Column::Reals(reals)) => {
-                let mut scales = scales.iter();
+                let (mut scales, mut wrong) = (scales.iter(), None);
                 for column in &part.columns {
                     let unit = if field(*column).is_image() { 255.0 } else { 1.0 };
                     block.columns[*column].each(range(*column), |value| {
                         let (mean, std) = scales.next().copied().unwrap_or((0.0, 1.0));
-                        reals.push(((value / unit - mean) / std) as f32);
+                        let scaled = ((value / unit - mean) / std) as f32;
+                        if !scaled.is_finite() {
+                            wrong.get_or_insert((*column, value, scaled));
+                        }
+                        reals.push(scaled);
                     });
+                }
+                if let Some((column, value, scaled)) = wrong {
+                    let (path, place) = (self.dataset.path().to_owned(), block.place(row));
+                    let column = field(column).name.clone();
+                    let got = format!("{value:e}, scaled {scaled},");
+                    return Err(DataError::NotFinite { path, place, column, got }.into());
                 }
             }
             (_, Column::Classes(classes)) => {

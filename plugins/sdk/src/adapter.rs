@@ -12,8 +12,8 @@ use crate::scaffold::{GLOBAL, LOCAL, SCAFFOLD};
 use crate::session::{self, Random};
 use crate::training::Totals;
 use crate::{
-    Argument, Arguments, Data, Optimizer, Parameter, PlanArguments, Result, Scope, Training,
-    TrainingPlan,
+    Argument, Arguments, Data, Optimizer, Parameter, PlanArguments, PlanError, Result, Scope,
+    Training, TrainingPlan,
 };
 
 /// The crate that a plan is made from; implemented by [`crate::export!`].
@@ -113,6 +113,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         let mut totals = Totals::default();
         while let Some((batch, _, rows)) = session::next_batch()? {
             for (name, value) in plan.metrics(&batch)? {
+                check_metric(name)?;
                 totals.add(name, value, rows);
             }
             totals.add("loss", plan.testing_step(batch)?, rows);
@@ -132,6 +133,29 @@ fn common() -> Vec<Argument> {
         Argument::with_default::<f64, _>(MU, 0.0, mu),
         Argument::with_default::<bool, _>(SCAFFOLD, false, scaffold),
     ]
+}
+
+/// What the host reports by itself, and the SDK's mean loss.
+const METRICS: [&str; 8] = [
+    "loss",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1_score",
+    "mean_square_error",
+    "mean_absolute_error",
+    "explained_variance",
+];
+
+/// Refuses a metric that would be mistaken for another one.
+fn check_metric(name: &str) -> Result<()> {
+    match METRICS.contains(&name) {
+        false => Ok(()),
+        true => {
+            let text = format!("the metric `{name}` is reported anyway; give yours another name");
+            Err(PlanError::Unsupported(text))
+        }
+    }
 }
 
 fn model<P: TrainingPlan>(arguments: &Arguments) -> Result<P> {

@@ -119,6 +119,10 @@ fn other_kind(name: &str, expected: &str, got: &Given) -> PlanError {
 
 /// A kind of argument: `bool`, `i64`, `usize` (at least 1), `f64`, `String`, and lists of `i64`,
 /// `f64` and `String`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no type of an argument",
+    note = "types are bool, i64, usize, f64, String, Vec<i64>, Vec<f64> and Vec<String>"
+)]
 pub trait Value: Sized {
     #[doc(hidden)]
     const KIND: ValueKind;
@@ -236,7 +240,7 @@ impl PlanArguments for () {
 }
 
 /// Declares the model arguments of a plan: a struct with their types, what each is for, and what
-/// it is when nobody gives it.
+/// it is when nobody gives it. The comment is what `fedwasm plan inspect` says of an argument.
 ///
 /// Types are those of [`Value`]. A default is a literal, `required`, or what the host sees in the
 /// dataset: `input_columns` and `target_classes`. Field `hidden` is the argument `model.hidden`.
@@ -258,18 +262,18 @@ impl PlanArguments for () {
 #[macro_export]
 macro_rules! arguments {
     ($(#[$meta:meta])* $visibility:vis struct $name:ident {
-        $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:tt),* $(,)?
+        $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:tt),* $(,)?
     }) => {
         $(#[$meta])*
         $visibility struct $name {
-            $($(#[doc = $doc])+ pub $field: $type,)*
+            $($(#[doc = $doc])* pub $field: $type,)*
         }
 
         impl $crate::PlanArguments for $name {
             fn announced() -> ::std::vec::Vec<$crate::Argument> {
                 ::std::vec![$({
                     let name = ::core::concat!("model.", ::core::stringify!($field));
-                    let doc = ::core::concat!($($doc),+).trim();
+                    let doc = ::core::concat!($($doc),*).trim();
                     $crate::arguments!(@argument name, doc, $type, $default)
                 }),*]
             }
@@ -315,6 +319,7 @@ mod tests {
             name: String = "x",
             /// lengths
             lengths: Vec<i64> = [1, 2],
+            unsaid: bool = true,
             /// where
             place: String = required,
         }
@@ -324,14 +329,14 @@ mod tests {
     fn fields_are_announced_and_read() {
         let announced: Vec<_> = Example::announced().into_iter().map(|a| a.0).collect();
         let names: Vec<&str> = announced.iter().map(|a| a.name.as_str()).collect();
-        let all = ["n_features", "hidden", "share", "name", "lengths", "place"];
+        let all = ["n_features", "hidden", "share", "name", "lengths", "unsaid", "place"];
         assert_eq!(names, all.map(|name| format!("model.{name}")));
         assert_eq!(announced[0].doc, "number of columns");
         assert!(matches!(announced[0].default, wit::Default::InputColumns));
         assert!(matches!(&announced[3].default, wit::Default::Value(Given::Text(x)) if x == "x"));
-        assert!(matches!(announced[5].default, wit::Default::Required));
+        assert!(matches!(announced[6].default, wit::Default::Required));
         let mut given = vec![("model.n_features".to_owned(), Given::Integer(3))];
-        for argument in &announced[1..5] {
+        for argument in &announced[1..6] {
             let wit::Default::Value(value) = &argument.default else { panic!("no default") };
             given.push((argument.name.clone(), value.clone()));
         }
@@ -344,6 +349,7 @@ mod tests {
             (args.name.as_str(), &args.lengths[..], args.place.as_str()),
             ("x", &[1, 2][..], "here")
         );
+        assert!(args.unsaid && announced[5].doc.is_empty());
         given[0].1 = Given::Integer(0);
         let zero = Example::read(&Arguments::new(given)).map(drop).unwrap_err();
         assert!(zero.to_string().contains("expected at least 1"), "{zero}");

@@ -15,6 +15,7 @@ mod batch;
 #[cfg(test)]
 mod finite_differences;
 mod layers;
+mod log;
 mod losses;
 mod optimizers;
 mod parameter;
@@ -46,6 +47,7 @@ pub use layers::{
     AvgPool2d, BatchNorm, Conv2d, Dropout, Embedding, Flatten, Layer, Layers, Linear, MaxPool2d,
     Relu, Sequential, Sigmoid, Tanh,
 };
+pub use log::{Level, log};
 pub use losses::{binary_cross_entropy, cross_entropy, huber, mae, mse};
 pub use optimizers::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use parameter::Parameter;

@@ -118,7 +118,8 @@ pub trait TrainingPlan: Sized + 'static {
     }
 
     /// Computes the plan's own metrics of one held-out batch, such as ("calibration error",
-    /// 0.02). The SDK takes their mean over all rows.
+    /// 0.02). The SDK takes their mean over all rows. `loss` and the metrics of the host, such as
+    /// `accuracy`, have their names already.
     ///
     /// # Errors
     /// As [`training_step`].

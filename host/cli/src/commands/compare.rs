@@ -23,7 +23,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
     let found = compare(&args.a, &args.b)?;
     if found.differences.is_empty() {
-        printer.line("the same plan, seed and arguments");
+        printer.line("the same plan, data, start, seed and arguments");
     }
     for difference in &found.differences {
         printer.line(format!("{:<28} {} | {}", difference.name, difference.a, difference.b));

@@ -10,7 +10,7 @@ use fedwasm_training::Preprocessing;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{sandbox, target};
+use crate::commands::{column_width, sandbox, target};
 use crate::printer::Printer;
 
 /// The largest `preprocessing.json`, in bytes.
@@ -39,15 +39,23 @@ pub(crate) struct Args {
     /// How inputs are scaled; preprocessing.json beside the parameters if that is there.
     #[arg(long)]
     preprocessing: Option<PathBuf>,
-    /// A file with [data] and [model], such as that of an experiment.
+    /// A file with [data] and [model], such as that of an experiment; if none, what history.json
+    /// beside the parameters says.
     #[arg(long)]
     args: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
-    let file = match &args.args {
-        Some(path) => LocalFile::read(path)?,
-        None => LocalFile::default(),
+    let component = load_plan(&args.plan)?;
+    let run = args.params.parent().unwrap_or(Path::new(""));
+    let file = match (&args.args, LocalFile::of_run(run, &component)) {
+        (Some(path), _) => LocalFile::read(path)?,
+        (None, Some(of_run)) => {
+            let history = run.join("history.json");
+            printer.note(format!("[data] and [model] are those of {}", history.display()));
+            of_run
+        }
+        (None, None) => LocalFile::default(),
     };
     let target = target(&file, args.target.as_deref(), (&args.data, args.format))?;
     let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize);
@@ -55,7 +63,6 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         Some(data) => DataArgs { target, ..data },
         None => DataArgs::of(target),
     };
-    let component = load_plan(&args.plan)?;
     let beside = args.params.with_file_name("preprocessing.json");
     let preprocessing = match &args.preprocessing {
         Some(path) => Some(load_preprocessing(path)?),
@@ -87,8 +94,9 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     };
     let evaluation = evaluate(&options, &Cancel::new())?;
     printer.line(format!("rows       {}", evaluation.n_rows));
+    let width = column_width(&evaluation.metrics);
     for (name, value) in &evaluation.metrics {
-        printer.line(format!("{name:<10} {value:.4}"));
+        printer.line(format!("{name:<width$} {value:.4}"));
     }
     printer.event(
         "result",

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{blocking, sandbox, target};
+use crate::commands::{blocking, column_width, sandbox, target};
 use crate::printer::Printer;
 use crate::stop::on_each_stop;
 
@@ -282,8 +282,11 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
     if let Some(loss) = record.and_then(|node| node.train_loss) {
         printer.line(format!("loss       {loss:.4} (mean over training)"));
     }
-    for (name, value) in result.evaluation.iter().flat_map(|evaluation| &evaluation.metrics) {
-        printer.line(format!("{name:<10} {value:.4} (held-out rows)"));
+    if let Some(evaluation) = &result.evaluation {
+        let width = column_width(&evaluation.metrics);
+        for (name, value) in &evaluation.metrics {
+            printer.line(format!("{name:<width$} {value:.4} (held-out rows)"));
+        }
     }
     printer.line(format!("parameters sha256:{}", result.params_sha256));
     if let Some(dir) = &options.out {

@@ -111,6 +111,11 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
     Ok(sandbox?.with_profile(profile))
 }
 
+/// Characters of the longest name, those of the headings at least.
+fn column_width(metrics: &fedwasm_protocol::Metrics) -> usize {
+    metrics.keys().map(String::len).fold("parameters".len(), usize::max)
+}
+
 /// The column to predict, from the flag or from the file; the only one that the
 /// data can mean if there is none.
 fn target(

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Sizes;
 use fedwasm_researcher::{LocalFile, load_plan};
-use fedwasm_sandbox::{DataFacts, Declaration, Default, Dependency, Limits, Metadata, TensorSpec};
+use fedwasm_sandbox::{
+    DataFacts, DataSpec, Declaration, Default, Dependency, Limits, Metadata, TensorSpec,
+};
 use serde_json::json;
 
 use crate::command_error::CommandError;
@@ -132,7 +134,12 @@ fn print_arguments(metadata: &Metadata, line: &dyn Fn(&str, &str)) {
 }
 
 fn print_declaration(declaration: &Declaration, example: &str, line: &dyn Fn(&str, &str)) {
-    line("parameters", &format!("with {example}"));
+    line("shapes", &format!("with {example}"));
+    for (what, specs) in [("input", &declaration.inputs), ("target", &declaration.targets)] {
+        for DataSpec { name, dtype, shape } in specs {
+            line("", &format!("{what} {name}: {dtype} {shape:?} a row"));
+        }
+    }
     for (what, specs) in [
         ("", &declaration.model),
         ("auxiliary in: ", &declaration.aux_in),

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Where all randomness comes from.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What the plan must score; golden.toml beside the plan if none.
+    /// What the plan must score; PLAN.golden.toml beside PLAN.wasm if none.
     #[arg(long)]
     golden: Option<PathBuf>,
     /// Write what the plan scores now to the golden file; with --data, a new one.
@@ -105,7 +105,7 @@ fn golden(
     args: &Args,
     target: Option<&Selection>,
 ) -> Result<Option<(PathBuf, Golden)>, CommandError> {
-    let beside = args.file.parent().unwrap_or(Path::new("")).join(GOLDEN);
+    let beside = args.file.with_extension(GOLDEN);
     let path = args.golden.clone().unwrap_or(beside);
     match (args.bless, &args.data, target) {
         (true, Some(data), Some(target)) => {
