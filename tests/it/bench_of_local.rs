@@ -51,6 +51,7 @@ fn going_on_gives_the_bytes_of_a_run_without_a_break() {
         // There is nothing more to do, and nothing is done.
         assert_eq!(of(&resumed(4).ok()), of(&whole));
         for (change, expected) in [
+            (training(2), "batches are done, and"),
             (training(4).replace("lr = 0.", "lr = 0.7"), "`training.optimizer_args.lr` was"),
             (
                 training(4) + "\nloader_args = { batch_size = 8 }",
@@ -73,6 +74,24 @@ fn going_on_gives_the_bytes_of_a_run_without_a_break() {
         let ended = ended.arg("--resume").run();
         assert!(ended.stderr.contains("holds no checkpoint.json"), "{}", ended.stderr);
     }
+}
+
+/// What a run was started with is asked for again neither by `evaluate` nor hidden by `compare`.
+#[test]
+fn a_run_knows_what_it_was_started_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let training = "epochs = 2\noptimizer_args = { lr = 0.1 }\n[model]\nhidden = 24";
+    local(dir, "mlp", training).arg("--out").arg(dir.join("a")).ok();
+    let start = dir.join("a/params.mpk");
+    local(dir, "mlp", training).arg("--out").arg(dir.join("b")).arg("--params").arg(&start).ok();
+    let compared = fedwasm(&["compare"]).arg(dir.join("a")).arg(dir.join("b")).ok();
+    assert!(compared.stdout.contains("start "), "{}", compared.stdout);
+    let scored = fedwasm(&["--json", "evaluate", "--plan"]);
+    let scored = scored.arg(root().join("plugins/dist/mlp.wasm")).arg("--params").arg(&start);
+    let scored = scored.arg("--data").arg(root().join("examples/data/digits.csv")).ok();
+    assert!(scored.stderr.contains("[data] and [model] are those of"), "{}", scored.stderr);
+    assert!(scored.result()["metrics"]["accuracy"].as_f64().unwrap() > 0.8, "{}", scored.stdout);
 }
 
 #[test]

@@ -61,6 +61,10 @@ impl TrainingPlan for Mistaken {
         }
         Ok(scores)
     }
+
+    fn metrics(&mut self, _: &Batch) -> Result<Vec<(&'static str, f32)>> {
+        if self.mistake == "metric" { Ok(vec![("loss", 1.0)]) } else { Ok(Vec::new()) }
+    }
 }
 
 export!(Mistaken);
