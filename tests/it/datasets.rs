@@ -104,9 +104,18 @@ fn plans_get_several_inputs_and_targets() {
     let (args, out) = (dir.path().join("args.toml"), dir.path().join("out"));
     let data = "[data]\nstandardize = false\ninputs = { inputs = ['i8', 'u8'], picture = 'image' }\n\
                 target = { targets = ['f32'], second = 'f64' }\n";
-    let training = "[training]\nepochs = 1\ntest_ratio = 0.0\noptimizer_args = { lr = 0.001 }\n";
+    let training = "[training]\nepochs = 1\ntest_ratio = 0.0\noptimizer_args = { lr = 0.001 }\n\
+                    [model]\nn_numbers = 2\n";
     std::fs::write(&args, data.to_owned() + training).unwrap();
     let plan = guest("several");
+    // What the plan takes can be looked up, as far as it is known.
+    let inspect = || fedwasm(&["plan", "inspect"]).arg(&plan);
+    let unknown = inspect().ok().stdout;
+    assert!(unknown.contains("`model.n_numbers` is missing") && unknown.contains("arguments"));
+    let known = inspect().arg("--args").arg(&args).ok().stdout;
+    for line in ["input inputs: float32 [2] a row", "target second: float32 [1] a row"] {
+        assert!(known.contains(line), "{known}");
+    }
     let run = |out: &Path| {
         local(&plan, &written("stored.npz")).arg("--args").arg(&args).arg("--out").arg(out)
     };

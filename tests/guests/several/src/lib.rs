@@ -3,6 +3,8 @@ use fedwasm_sdk::*;
 
 arguments! {
     struct Arguments {
+        /// how many numbers there are beside the picture
+        n_numbers: usize = required,
     }
 }
 
@@ -19,9 +21,9 @@ impl TrainingPlan for Several {
     type Arguments = Arguments;
     type Optimizer = Sgd;
 
-    fn model(_: &Arguments) -> Result<Self> {
-        let (of_numbers, of_picture) = (Parameter::zeros(&[2])?, Parameter::zeros(&[12])?);
-        Ok(Self { of_numbers, of_picture })
+    fn model(args: &Arguments) -> Result<Self> {
+        let (n, pixels) = (args.n_numbers, PICTURE.iter().product());
+        Ok(Self { of_numbers: Parameter::zeros(&[n])?, of_picture: Parameter::zeros(&[pixels])? })
     }
 
     fn parameters(&mut self) -> Vec<(String, &mut Parameter)> {
@@ -30,7 +32,9 @@ impl TrainingPlan for Several {
     }
 
     fn data(&mut self) -> Data {
-        Data::reals(&[2], 1).and_input("picture", &PICTURE).and_reals("second", 1)
+        Data::reals(self.of_numbers.value.shape(), 1)
+            .and_input("picture", &PICTURE)
+            .and_reals("second", 1)
     }
 
     /// Squared differences of both targets, half of the mean over the rows.
@@ -54,7 +58,8 @@ impl TrainingPlan for Several {
 
     fn predict(&mut self, mut batch: Batch) -> Result<Tensor> {
         let picture = batch.take_input("picture")?;
-        let (numbers, rows) = (batch.inputs.data().chunks_exact(2), batch.inputs.rows());
+        let (n, rows) = (self.of_numbers.value.data().len(), batch.inputs.rows());
+        let numbers = batch.inputs.data().chunks_exact(n);
         let said = numbers.zip(picture.data().chunks_exact(12)).flat_map(|(numbers, picture)| {
             let of_picture = reduction::dot(picture, self.of_picture.value.data());
             [reduction::dot(numbers, self.of_numbers.value.data()), of_picture]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use fedwasm_artifact::Sizes;
 use fedwasm_researcher::{LocalFile, load_plan};
 use fedwasm_sandbox::{
-    DataFacts, DataSpec, Declaration, Default, Dependency, Limits, Metadata, TensorSpec,
+    ArgumentError, DataFacts, DataSpec, Declaration, Default, Dependency, Limits, Metadata,
+    TensorSpec,
 };
 use serde_json::json;
 
@@ -27,9 +28,15 @@ pub(crate) fn run(
     // Shapes follow from arguments; what only a dataset knows is an example.
     let facts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
     let arguments = metadata.arguments(&model, &facts, &["model.", "optimizer.", "aggregator."]);
-    let arguments = arguments.map_err(fedwasm_sandbox::Error::from)?;
-    let session = described.session(arguments.clone())?;
-    let declaration = session.declaration();
+    let arguments = match arguments {
+        Ok(arguments) => Ok(arguments),
+        // Everything but shapes can be told without it.
+        Err(missing @ ArgumentError::Missing { .. }) => Err(missing),
+        Err(error) => return Err(fedwasm_sandbox::Error::from(error).into()),
+    };
+    let session = arguments.as_ref().ok().map(|given| described.session(given.clone()));
+    let session = session.transpose()?;
+    let declaration = session.as_ref().map(|session| session.declaration());
     let capabilities: Vec<_> = inspection
         .imports
         .iter()
@@ -52,7 +59,7 @@ pub(crate) fn run(
             "exports": inspection.exports,
             "arguments": metadata.arguments,
             "dependencies": metadata.dependencies,
-            "declared_for": arguments,
+            "declared_for": arguments.as_ref().ok(),
             "declaration": declaration,
             "build": inspection.build,
         }),
@@ -73,9 +80,15 @@ pub(crate) fn run(
     line("cannot", "reach files, the network, a clock, the environment, or another plan");
     line("exports", &inspection.exports.join(", "));
     print_arguments(metadata, &line);
-    let values: Vec<String> =
-        arguments.iter().map(|(key, value)| format!("{key} = {}", json!(value))).collect();
-    print_declaration(declaration, &values.join(", "), &line);
+    match (&arguments, declaration) {
+        (Ok(given), Some(declaration)) => {
+            let value = |(key, value)| format!("{key} = {}", json!(value));
+            let values: Vec<String> = given.iter().map(value).collect();
+            print_declaration(declaration, &values.join(", "), &line);
+        }
+        (Err(missing), _) => line("shapes", &format!("{missing}; --args FILE gives it")),
+        (Ok(_), None) => {}
+    }
     if let Some(build) = inspection.build {
         line("built with", &format!("{}, wit-component {}", build.rustc, build.wit_component));
         line("sources", &format!("sha256:{}", build.sources_sha256));
