@@ -160,6 +160,15 @@ impl Fields {
         self.mistakes.push(format!("`{}{key}`{space}{what}", self.prefix));
     }
 
+    /// Adds a mistake for each of these keys that is there: it belongs into another table.
+    pub fn belongs(&mut self, keys: &[&str], table: &str) {
+        for key in keys {
+            if self.table.remove(*key).is_some() {
+                self.mistake(key, format!("is unknown here; it belongs into `{table}`"));
+            }
+        }
+    }
+
     /// Adds a mistake about the table as a whole.
     pub fn rule(&mut self, what: &str) {
         self.mistakes.push(format!("{}{what}", self.prefix.replace('.', ": ")));

@@ -149,6 +149,8 @@ impl TrainingArgs {
     pub fn parse_named(name: &str, table: Table) -> Result<Self, TrainingArgsError> {
         let mut fields = Fields::new(name, table);
         let args = read(&mut fields);
+        fields.belongs(&["batch_size", "shuffle", "drop_last"], "loader_args");
+        fields.belongs(&["lr", "momentum", "weight_decay"], "optimizer_args");
         match fields.finish() {
             mistakes if mistakes.is_empty() => Ok(args),
             mistakes => Err(TrainingArgsError { mistakes }),
@@ -360,6 +362,11 @@ mod tests {
             ("epochs = 1\ntest_metric_args = { a = 1 }", "take no arguments"),
             ("epochs = 1\noptimizer_args = 3", "`optimizer_args` is not a table"),
             ("epochs = 1\noptimizer_args = { a = [1, \"x\"] }", "`optimizer_args.a` is not"),
+            (
+                "epochs = 1\nbatch_size = 8",
+                "`batch_size` is unknown here; it belongs into `loader_args`",
+            ),
+            ("epochs = 1\nlr = 0.1", "`lr` is unknown here; it belongs into `optimizer_args`"),
             ("epoch = 1", "`epoch` is unknown; did you mean `epochs`?"),
         ] {
             let error = parse(text).unwrap_err();
