@@ -193,7 +193,11 @@ impl<R: Read> Compact<R> {
                         name = self.varint()?;
                         self.pass(name)?;
                     }
-                    (5, I32) => children = u64::try_from(zigzag(self.varint()?)).ok()?,
+                    (5, I32) => {
+                        // Of a number that is named twice, the larger one counts.
+                        let n = u64::try_from(zigzag(self.varint()?)).ok()?;
+                        children = n.max(children);
+                    }
                     _ => self.skip(kind, 0)?,
                 }
             }

@@ -15,6 +15,7 @@ mod preprocessing;
 mod round;
 mod rows;
 mod shuffle;
+mod spread;
 
 pub use contract::{Check, ROWS_MAX, Suite, SuiteOptions, TestRows, Verdict};
 pub use error::Error;

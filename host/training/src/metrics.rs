@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use fedwasm_params::Tensor;
 use fedwasm_protocol::{Metric, Metrics};
 
+use crate::spread::Spread;
+
 /// The class that precision, recall and F1 are of when at most two occur
 /// (scikit-learn's `pos_label`).
 const POSITIVE: i64 = 1;
@@ -236,8 +238,8 @@ impl Output {
         self.n += targets.clone().count() as u64;
         self.squares += differences.clone().map(|value| value * value).sum::<f64>();
         self.absolutes += differences.clone().map(f64::abs).sum::<f64>();
-        self.differences.join(Spread::of(differences));
-        self.targets.join(Spread::of(targets));
+        self.differences.join(spread(differences));
+        self.targets.join(spread(targets));
     }
 }
 
@@ -275,45 +277,16 @@ fn explained_variance(left: f64, total: f64) -> f64 {
     }
 }
 
-/// Mean of some values and their squared distances from it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Spread {
-    n: f64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64> + Clone) -> Self {
-        // Counted from the first value, so that equal values have variance zero,
-        // however their sum is rounded.
-        let first = values.clone().next().unwrap_or_default();
-        let from_first = values.map(|value| value - first);
-        let (sum, n) = from_first.clone().fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
-        let middle = sum / n as f64;
-        let squares = from_first.map(|value| (value - middle) * (value - middle)).sum();
-        Self { n: n as f64, mean: first + middle, squares }
-    }
-
-    /// Adds other values by the rule of Chan, Golub and LeVeque 1979.
-    fn join(&mut self, other: Self) {
-        if other.n == 0.0 {
-            return;
-        }
-        if self.n == 0.0 {
-            *self = other;
-            return;
-        }
-        let (n, distance) = (self.n + other.n, other.mean - self.mean);
-        self.squares += other.squares + distance * distance * (self.n * other.n / n);
-        self.mean += distance * (other.n / n);
-        self.n = n;
-    }
-
-    /// The mean square of the distances from the mean (divisor n).
-    fn variance(&self) -> f64 {
-        self.squares / self.n
-    }
+/// Sums up some values.
+fn spread(values: impl Iterator<Item = f64> + Clone) -> Spread {
+    // Counted from the first value, so that equal values have variance zero,
+    // however their sum is rounded.
+    let first = values.clone().next().unwrap_or_default();
+    let from_first = values.map(|value| value - first);
+    let (sum, n) = from_first.clone().fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
+    let middle = sum / n as f64;
+    let squares = from_first.map(|value| (value - middle) * (value - middle)).sum();
+    Spread { n: n as f64, mean: first + middle, squares }
 }
 
 fn n_columns(scores: &Tensor) -> usize {

@@ -7,6 +7,7 @@ use fedwasm_dataset::{Block, Field, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::spread::Spread;
 
 /// How inputs were scaled before a plan saw them, column by column and channel
 /// by channel; `preprocessing.json`. Without it the parameters cannot be used.
@@ -93,12 +94,9 @@ enum Sums {
 }
 
 /// What is known of the values of one scale.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Moments {
-    n: f64,
-    mean: f64,
-    /// Sum of the squared distances from the mean.
-    squares: f64,
+    spread: Spread,
     first: Option<f64>,
     /// Whether a value differs from the first.
     varies: bool,
@@ -189,49 +187,37 @@ impl Fit {
     }
 }
 
-impl Default for Moments {
-    fn default() -> Self {
-        // Minus zero, as the sum of no floats: it leaves the sign of zeros alone.
-        Self { n: 0.0, mean: -0.0, squares: -0.0, first: None, varies: false }
-    }
-}
-
 impl Moments {
-    /// Counts and sums up one value; `mean` is the sum until [`Moments::divide`].
+    /// Counts and sums up one value; the mean is the sum until [`Moments::divide`].
     fn sum(&mut self, value: f64) {
-        self.mean += value;
-        self.n += 1.0;
+        self.spread.mean += value;
+        self.spread.n += 1.0;
         self.varies |= *self.first.get_or_insert(value) != value;
     }
 
     fn divide(&mut self) {
-        self.mean /= self.n;
+        self.spread.mean /= self.spread.n;
     }
 
     /// Adds the squared distance of a value that was summed up.
     fn square(&mut self, value: f64) {
-        self.squares += (value - self.mean) * (value - self.mean);
+        let distance = value - self.spread.mean;
+        self.spread.squares += distance * distance;
     }
 
     fn join(&mut self, other: Self) {
-        if other.n == 0.0 {
+        if other.first.is_none() {
             return;
         }
-        if self.n == 0.0 {
-            *self = other;
-            return;
-        }
-        let (n, distance) = (self.n + other.n, other.mean - self.mean);
-        self.squares += other.squares + distance * distance * (self.n * other.n / n);
-        self.mean += distance * (other.n / n);
-        self.n = n;
-        self.varies |= other.varies || self.first != other.first;
+        let first = *self.first.get_or_insert(other.first.unwrap_or_default());
+        self.varies |= other.varies || other.first != Some(first);
+        self.spread.join(other.spread);
     }
 
     fn scale(&self) -> (f64, f64) {
-        let std = (self.squares / self.n).sqrt();
+        let std = self.spread.variance().sqrt();
         // Rounding can leave a trace of spread in a constant column.
-        (self.mean, if !self.varies || !std.is_normal() { 1.0 } else { std })
+        (self.spread.mean, if !self.varies || !std.is_normal() { 1.0 } else { std })
     }
 }
 
