@@ -175,6 +175,34 @@ fn approvals_cover_arguments_researchers_and_time() {
     // Saying it otherwise is no way around.
     let updates = experiment(&federation, |text| text.replace("epochs = 1", "num_updates = 5"));
     refused(&federation.run(&updates).run(), "not without training.epochs");
+    let both = experiment(&federation, |text| {
+        text.replace("epochs = 1", "epochs = 1\nnum_updates = 1000000")
+    });
+    let ended = federation.run(&both).run();
+    assert!(ended.code == 2 && ended.stderr.contains("both given"), "{}", ended.stderr);
+    let spy = Spy::start(&federation);
+    assert_eq!(run(&federation).code, 0);
+    let mut round = spy.rounds().swap_remove(0);
+    round.experiment_id = "other".parse().unwrap();
+    // Nor is it for a client that is not ours: a request that says both is not read.
+    let mut said = serde_json::to_value(Body::Round(Box::new(round))).unwrap();
+    said["round"]["training"]["num_updates"] = json!(1_000_000);
+    let said = rmp_serde::to_vec_named(&said).unwrap();
+    let error = Body::decode(&said).unwrap_err().to_string();
+    assert!(error.contains("both given"), "{error}");
+    // What training comes to, however it is asked for.
+    approve(&["--bound", "training.steps<=9", "--bound", "training.rows<=285"]);
+    assert_eq!(run(&federation).code, 0);
+    let steps = |steps: &str| {
+        federation.run(&experiment(&federation, |text| text.replace("epochs = 1", steps))).run()
+    };
+    assert_eq!(steps("num_updates = 8").code, 0);
+    refused(&steps("num_updates = 10"), "approved here with training.steps<=9 only, not with 10");
+    let small = experiment(&federation, |text| text.replace("batch_size = 32", "batch_size = 8"));
+    refused(&federation.run(&small).run(), "training.steps<=9 only, not with 29");
+    approve(&["--bound", "training.rows<=228"]);
+    refused(&steps("epochs = 2"), "training.rows<=228 only, not with 456");
+    approve(&["--bound", "training.epochs<=3", "--bound", "optimizer.lr<=0.5"]);
     let fast = experiment(&federation, |text| text.replace("lr = 0.1", "lr = 0.6"));
     refused(&federation.run(&fast).run(), "not with optimizer.lr = 0.6");
     let ended = decide(&federation, "approve", plan, &["--bound", "training.epoch<=3"]);

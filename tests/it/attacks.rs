@@ -10,7 +10,7 @@ use fedwasm_protocol::{
 };
 use fedwasm_transport::now_ms;
 use fedwasm_trust::{KeyPair, Member};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fake::{Fake, Spy, columns, enrol, enrol_in, usual};
 use crate::support::{Federation, event, fedwasm, part};
@@ -484,4 +484,111 @@ fn repositories_that_redirect_compress_or_send_without_end() {
         let honest = Fake::researcher(&federation, "honest");
         assert_eq!(honest.ask("n0", Body::Ping), Body::Pong);
     }
+}
+
+/// The places of all numbers in a message.
+fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Number(_) => found.push(path.to_owned()),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| numbers(value, &format!("{path}/{key}"), found));
+        }
+        Value::Array(values) => {
+            let each = values.iter().enumerate();
+            each.for_each(|(at, value)| numbers(value, &format!("{path}/{at}"), found));
+        }
+        _ => {}
+    }
+}
+
+/// Every number of every request, one by one, at its ends and beyond: the node answers or
+/// refuses, and trains all the same afterwards.
+#[test]
+fn every_number_at_its_ends() {
+    let stage = stage();
+    let experiment = stage.federation.experiment(|text| {
+        let text =
+            text.replace("min_nodes = 2", "min_nodes = 1").replace("rounds = 2", "rounds = 1");
+        text.replace("epochs = 1", "epochs = 1\nbatch_maxnum = 9\ntest_batch_size = 64")
+    });
+    stage.federation.run(&experiment).ok();
+    let mut round = stage.spy.rounds().swap_remove(0);
+    round.experiment_id = "mallory".parse().unwrap();
+    let limits = serde_json::to_value(fedwasm_protocol::Limits::default()).unwrap();
+    round.limits = serde_json::from_value(limits).unwrap();
+    round.secagg = Some(fedwasm_protocol::SecaggArgs {
+        random: Some(0.5),
+        clipping_range: Some(3),
+        ..Default::default()
+    });
+    let mut updates = round.clone();
+    updates.training.budget = fedwasm_protocol::Budget::Updates { num_updates: 3 };
+    let approval = fedwasm_protocol::ApprovalRequest {
+        plan: round.plan,
+        signatures: vec![round.plan, round.params],
+    };
+    let mut validate = round.clone();
+    validate.mode = fedwasm_protocol::Mode::Validate;
+    let bodies = [
+        Body::Round(Box::new(round.clone())),
+        Body::Round(Box::new(updates)),
+        Body::Round(Box::new(validate)),
+        Body::Approval(approval),
+    ];
+    let whole = [0, 1, 11, u64::from(u32::MAX), 1 << 32, 1 << 53, i64::MAX as u64, u64::MAX];
+    let ends = || {
+        let whole = whole.into_iter().map(Value::from);
+        whole.chain([json!(-1), json!(i64::MIN), json!(1e308), json!(-0.5)])
+    };
+    let (session, mut sequence, mut n) = (SessionId::random().unwrap(), 0, 0);
+    let mut tell = |kind, body: Vec<u8>, deadline_ms| {
+        sequence += 1;
+        let header = stage.header(&body, |header| {
+            header.kind = kind;
+            header.session = session.clone();
+            header.sequence = sequence;
+            header.deadline_ms = deadline_ms;
+            if let Ok(body) = Body::decode(&body) {
+                header.refers = body.refers();
+            }
+        });
+        let id = header.request_id.clone();
+        let header = header.encode().unwrap();
+        let signature = stage.mallory.key().sign(&Sealed::signed_bytes(&header)).unwrap();
+        stage.publish(Sealed { header, body, signature });
+        id
+    };
+    let answered = |id: &RequestId| {
+        stage.spy.wait_for(|message| {
+            message.header.request_id == *id
+                && message.header.in_reply_to.is_some()
+                && !matches!(message.body, Body::Progress(_))
+        });
+    };
+    for body in &bodies {
+        let good = serde_json::to_value(body).unwrap();
+        let mut places = Vec::new();
+        numbers(&good, "", &mut places);
+        assert!(places.len() > 2, "{good}");
+        for place in places {
+            for end in ends() {
+                let mut changed = good.clone();
+                *changed.pointer_mut(&place).unwrap() = end;
+                let bytes = rmp_serde::to_vec_named(&changed).unwrap();
+                let is_read = Body::decode(&bytes).is_ok();
+                let id = tell(body.kind(), bytes, 250);
+                if is_read {
+                    answered(&id);
+                } else {
+                    // Refused unread: what is said next is heard all the same.
+                    let ping = tell(Kind::Ping, Body::Ping.encode().unwrap(), 1_000);
+                    answered(&ping);
+                }
+                stage.spy.clear();
+                n += 1;
+            }
+        }
+    }
+    assert!(n > 1_000, "{n}");
+    stage.federation.run(&experiment).ok();
 }

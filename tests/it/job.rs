@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fedwasm_protocol::{ApprovalStatus, Body, Mode, Reason, RoundRequest};
+use fedwasm_protocol::{ApprovalStatus, Body, Budget, Mode, Reason, RoundRequest};
+
+const ONE_EPOCH: Budget = Budget::Epochs { epochs: 1, batch_maxnum: None };
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Spy, columns, enrol_in, stranger, usual};
@@ -505,7 +507,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         let (_stop, stopped) = tokio::sync::watch::channel(false);
         let mut job = Job::start(options, stopped, &mut drop).await.unwrap();
         let initial = job.params_sha256();
-        assert_eq!(job.training_args().epochs, Some(1));
+        assert_eq!(job.training_args().budget, ONE_EPOCH);
         assert_eq!(job.training_plan().metadata().name, "logistic-regression");
         assert_eq!(job.n_rows().values().sum::<u64>(), 285);
         let mpk = out.join("params.mpk");
@@ -688,7 +690,7 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
         stop: fedwasm_researcher::Cancel::new(),
     };
     let job = LocalJob::new(options.clone()).unwrap();
-    assert_eq!(job.training_args().epochs, Some(1));
+    assert_eq!(job.training_args().budget, ONE_EPOCH);
     assert_eq!(job.training_plan().metadata().name, "logistic-regression");
     assert_eq!(job.model_args().len(), 1);
     let mut private = options;

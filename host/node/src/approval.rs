@@ -11,12 +11,13 @@ use fedwasm_protocol::{
     ApprovalReply, ApprovalStatus, Arguments, Digest, NodeId, Participant, Reason, Refusal,
     ResearcherId, RoundRequest, SIGNATURES_MAX, printable,
 };
+use fedwasm_training::Length;
 use fedwasm_trust::{Envelope, Fingerprint, KeyPair, PublicKey, State, Trust, Verdict};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::bounds::exceeded;
+use crate::bounds::{exceeded, exceeded_by_length};
 use crate::log::append;
 use crate::round::refusal;
 use crate::{Bound, Database, Error};
@@ -174,19 +175,25 @@ impl ApprovedPlan {
         request: &RoundRequest,
         arguments: &Arguments,
     ) -> Result<(), Refusal> {
-        match exceeded(&self.bounds, request, arguments) {
-            Some((bound, how)) => {
-                let text = format!("the plan is approved here with {bound} only, not {how}");
-                Err(refusal(Reason::NotApproved, text))
-            }
-            None => Ok(()),
-        }
+        covered(exceeded(&self.bounds, request, arguments))
+    }
+
+    /// Refuses training that is longer than the approval covers.
+    pub(crate) fn check_length(&self, length: &Length) -> Result<(), Refusal> {
+        covered(exceeded_by_length(&self.bounds, length))
     }
 
     /// The bytes that may run.
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest
     }
+}
+
+/// Refuses what a bound forbids.
+fn covered(exceeded: Option<(&Bound, String)>) -> Result<(), Refusal> {
+    let Some((bound, how)) = exceeded else { return Ok(()) };
+    let text = format!("the plan is approved here with {bound} only, not {how}");
+    Err(refusal(Reason::NotApproved, text))
 }
 
 /// Decides which plans may run.

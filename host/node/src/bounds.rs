@@ -4,12 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use fedwasm_protocol::{Arguments, DataArgs, RoundRequest, TrainingArgs};
+use fedwasm_training::Length;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A bound on one argument, written `training.epochs<=10`, `optimizer.lr>=0.01`
 /// or `model.hidden=16,32`. An argument that is not given has the plan's own
-/// default, which whoever approved it has seen.
+/// default, which whoever approved it has seen. `training.steps` and `training.rows` are
+/// what training comes to on the rows of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bound {
@@ -24,10 +26,17 @@ enum Limit {
     OneOf(Vec<String>),
 }
 
-/// All keys of training arguments that could be bounded.
-const EVERY_TRAINING_ARG: &str = "epochs = 1\nnum_updates = 1\nbatch_maxnum = 1\nfedprox_mu = 0.1\n\
-     test_ratio = 0.1\ntest_metric = \"ACCURACY\"\nrandom_seed = 1\n\
-     dp_args = { type = \"local\", sigma = 1.0, clip = 1.0 }";
+/// All keys of training arguments that could be bounded, for either way to say how long.
+const EVERY_TRAINING_ARG: [&str; 2] = [
+    "num_updates = 1",
+    "epochs = 1\nbatch_maxnum = 1\nfedprox_mu = 0.1\ntest_ratio = 0.1\ntest_batch_size = 1\n\
+     test_metric = \"ACCURACY\"\nrandom_seed = 1\n\
+     dp_args = { type = \"local\", sigma = 1.0, clip = 1.0 }",
+];
+/// What a round comes to on the rows of the node, however it was asked for: optimizer
+/// steps, and rows with their repetitions.
+const STEPS: &str = "training.steps";
+const ROWS: &str = "training.rows";
 
 /// A text that is no bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +129,8 @@ pub(crate) fn exceeded<'a>(
     arguments: &Arguments,
 ) -> Option<(&'a Bound, String)> {
     let tables = tables(&request.training, &request.data);
-    bounds.iter().find_map(|bound| {
+    let of_arguments = bounds.iter().filter(|bound| ![STEPS, ROWS].contains(&&*bound.key));
+    of_arguments.into_iter().find_map(|bound| {
         let value = match table_value(&tables, &bound.key) {
             Some(value) => value.filter(|value| !value.is_null()),
             None => arguments.get(&bound.key).and_then(|v| serde_json::to_value(v).ok()),
@@ -133,18 +143,41 @@ pub(crate) fn exceeded<'a>(
     })
 }
 
+/// Names the first bound that training of this length does not keep.
+pub(crate) fn exceeded_by_length<'a>(
+    bounds: &'a [Bound],
+    length: &Length,
+) -> Option<(&'a Bound, String)> {
+    let (steps, rows) = (length.batches, length.rows_until(length.batches));
+    bounds.iter().find_map(|bound| {
+        let n = match &*bound.key {
+            STEPS => steps,
+            ROWS => rows,
+            _ => return None,
+        };
+        (!bound.holds(&n.into())).then(|| (bound, format!("with {n}")))
+    })
+}
+
 impl Bound {
     /// Whether there is such an argument: of training or data, or one that the plan announces.
     pub fn is_about<'a>(&self, announced: impl IntoIterator<Item = &'a str>) -> bool {
-        let training = toml::from_str(EVERY_TRAINING_ARG).map(TrainingArgs::parse);
-        let training = training.ok().and_then(Result::ok);
+        if [STEPS, ROWS].contains(&&*self.key) {
+            return true;
+        }
         let data =
             DataArgs { inputs: Some(Vec::new().into()), memory_mib: Some(1), ..DataArgs::of("") };
-        let training = serde_json::to_value(&training).unwrap_or_default();
-        let data = serde_json::to_value(&data).unwrap_or_default();
-        let tables = [("training", training), ("data", data)];
-        match table_value(&tables, &self.key) {
-            Some(value) => value.is_some(),
+        let args = EVERY_TRAINING_ARG.iter().filter_map(|text| toml::from_str(text).ok());
+        let args: Vec<_> = args.filter_map(|table| TrainingArgs::parse(table).ok()).collect();
+        let mut found = None;
+        for args in &args {
+            match table_value(&tables(args, &data), &self.key) {
+                Some(value) => found = Some(found.unwrap_or(false) || value.is_some()),
+                None => {}
+            }
+        }
+        match found {
+            Some(is_there) => is_there,
             None => announced.into_iter().any(|name| name == self.key),
         }
     }
@@ -174,6 +207,11 @@ mod tests {
         for (text, is_about) in [
             ("training.epochs<=1", true),
             ("training.num_updates<=1", true),
+            ("training.batch_maxnum<=1", true),
+            ("training.test_batch_size<=1", true),
+            ("training.log_interval>=10", true),
+            ("training.steps<=1", true),
+            ("training.rows<=1", true),
             ("training.loader_args.batch_size<=1", true),
             ("training.fedprox_mu<=1", true),
             ("training.dp_args.sigma>=1", true),

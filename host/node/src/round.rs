@@ -192,6 +192,9 @@ impl Workshop {
                 read
             }
         };
+        if request.mode == Mode::Train {
+            plan_of.check_length(&round.length(&examples))?;
+        }
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
         let owner = Owner { researcher, plan, dataset };
         let written = Some((request.experiment_id.clone(), format!("{researcher} {plan} {key}")));

@@ -44,4 +44,6 @@ pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::printable;
 pub use selection::Selection;
-pub use training_args::{Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError};
+pub use training_args::{
+    BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,
+};

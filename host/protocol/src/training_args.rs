@@ -12,15 +12,9 @@ use crate::{Arguments, Metric};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Table")]
 pub struct TrainingArgs {
-    /// Passes over the training rows; `num_updates` wins over it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<u64>,
-    /// Optimizer steps in all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub num_updates: Option<u64>,
-    /// The most batches of an epoch; ignored where `num_updates` is given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch_maxnum: Option<u64>,
+    /// How long training is: `epochs`, with `batch_maxnum` or without, or `num_updates`.
+    #[serde(flatten)]
+    pub budget: Budget,
     /// Whether training stops after one batch. Default false.
     pub dry_run: bool,
     /// How batches are made.
@@ -104,34 +98,34 @@ pub enum DpKind {
     Local,
 }
 
-/// When a round ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The most rows of a batch: each has at least one float32, and a tensor of at most 16 MiB
+/// crosses to a plan at once.
+pub const BATCH_ROWS_MAX: u32 = 1 << 22;
+
+/// When a round ends: after passes or after steps, so that a bound on one cannot be
+/// passed by giving the other beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Budget {
-    /// After so many passes over the training rows, each of at most
-    /// `batches_max` batches.
+    /// After so many passes over the training rows.
     Epochs {
         /// Passes.
         epochs: u64,
-        /// The most batches of a pass.
-        batches_max: u64,
+        /// The most batches of a pass; all if none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        batch_maxnum: Option<u64>,
     },
     /// After so many optimizer steps.
-    Updates(u64),
+    Updates {
+        /// Steps.
+        num_updates: u64,
+    },
 }
 
 impl TrainingArgs {
-    /// When a round ends (Fed-BioMed's iteration accountant): `dry_run` before
-    /// `num_updates` before `epochs`; `batch_maxnum` counts with epochs only.
-    pub fn budget(&self) -> Budget {
-        let epochs = Budget::Epochs {
-            epochs: self.epochs.unwrap_or(0),
-            batches_max: self.batch_maxnum.unwrap_or(u64::MAX),
-        };
-        match (self.dry_run, self.num_updates) {
-            (true, _) => Budget::Updates(1),
-            (false, Some(updates)) => Budget::Updates(updates),
-            (false, None) => epochs,
-        }
+    /// When a round ends: after one step with `dry_run`, else as `budget` says.
+    pub fn effective_budget(&self) -> Budget {
+        if self.dry_run { Budget::Updates { num_updates: 1 } } else { self.budget }
     }
 
     /// Reads training arguments.
@@ -176,12 +170,10 @@ impl TryFrom<Table> for TrainingArgs {
 
 /// Takes all keys; what is wrong is in `fields` afterwards.
 fn read(fields: &mut Fields) -> TrainingArgs {
-    let given = fields.has("epochs") || fields.has("num_updates");
+    let budget = budget(fields);
     let optimizer_args = optimizer_args(fields);
     let args = TrainingArgs {
-        epochs: fields.whole("epochs", 0),
-        num_updates: fields.whole("num_updates", 0),
-        batch_maxnum: fields.whole("batch_maxnum", 0),
+        budget,
         dry_run: fields.boolean("dry_run").unwrap_or(false),
         loader_args: loader_args(fields),
         optimizer_args,
@@ -191,7 +183,7 @@ fn read(fields: &mut Fields) -> TrainingArgs {
         log_interval: fields.whole("log_interval", 1).unwrap_or(10),
         test_ratio: test_ratio(fields),
         test_batch_size: fields
-            .whole_until("test_batch_size", 0, u64::from(u32::MAX))
+            .whole_until("test_batch_size", 0, u64::from(BATCH_ROWS_MAX))
             .map(|rows| rows as u32),
         shuffle_testing_dataset: fields.boolean("shuffle_testing_dataset").unwrap_or(false),
         share_persistent_buffers: fields.boolean("share_persistent_buffers").unwrap_or(true),
@@ -200,10 +192,6 @@ fn read(fields: &mut Fields) -> TrainingArgs {
         test_metric: fields.one_of("test_metric", &Metric::NAMES).map(|at| Metric::ALL[at]),
         random_seed: fields.whole("random_seed", 0),
     };
-    if !given {
-        let what = "neither `epochs` nor `num_updates` is given; say how long a round trains";
-        fields.rule(what);
-    }
     // A key of the reference that means nothing here.
     match fields.value("test_metric_args") {
         None => {}
@@ -214,6 +202,30 @@ fn read(fields: &mut Fields) -> TrainingArgs {
         }
     }
     args
+}
+
+/// Takes what says how long training is; of two answers neither counts.
+fn budget(fields: &mut Fields) -> Budget {
+    match (fields.has("epochs"), fields.has("num_updates")) {
+        (false, false) => {
+            fields.rule("neither `epochs` nor `num_updates` is given; say how long a round trains");
+        }
+        (true, true) => {
+            fields.rule("`epochs` and `num_updates` are both given; leave one of them out");
+        }
+        (false, true) if fields.has("batch_maxnum") => {
+            let what =
+                "is given with `num_updates`; it bounds the batches of an epoch, leave it out";
+            fields.mistake("batch_maxnum", what);
+        }
+        _ => {}
+    }
+    let (epochs, num_updates) = (fields.whole("epochs", 0), fields.whole("num_updates", 0));
+    let batch_maxnum = fields.whole("batch_maxnum", 0);
+    match (epochs, num_updates) {
+        (None, Some(num_updates)) => Budget::Updates { num_updates },
+        (epochs, _) => Budget::Epochs { epochs: epochs.unwrap_or(0), batch_maxnum },
+    }
 }
 
 fn test_ratio(fields: &mut Fields) -> f64 {
@@ -236,7 +248,7 @@ fn loader_args(fields: &mut Fields) -> LoaderArgs {
     let default = LoaderArgs::default();
     let args = LoaderArgs {
         batch_size: table
-            .whole_until("batch_size", 1, u64::from(u32::MAX))
+            .whole_until("batch_size", 1, u64::from(BATCH_ROWS_MAX))
             .map_or(default.batch_size, |rows| rows as u32),
         shuffle: table.boolean("shuffle").unwrap_or(default.shuffle),
         drop_last: table.boolean("drop_last").unwrap_or(default.drop_last),
@@ -309,18 +321,41 @@ mod tests {
         assert!(!args.test_on_local_updates && !args.test_on_global_updates);
         assert!(!args.dry_run && !args.use_gpu && !args.shuffle_testing_dataset);
         assert_eq!((args.log_interval, args.fedprox_mu, args.dp_args), (10, None, None));
-        assert_eq!((args.batch_maxnum, args.num_updates, args.test_metric), (None, None, None));
+        assert_eq!(args.budget, Budget::Epochs { epochs: 1, batch_maxnum: None });
+        assert_eq!(args.test_metric, None);
     }
 
     #[test]
-    fn num_updates_wins_over_epochs_and_batch_maxnum() {
-        let budget = |text| parse(text).unwrap().budget();
-        assert_eq!(budget("epochs = 3\nnum_updates = 7\nbatch_maxnum = 2"), Budget::Updates(7));
+    fn a_round_ends_after_epochs_or_after_steps_and_never_both() {
+        let budget = |text| parse(text).unwrap().effective_budget();
+        assert_eq!(budget("num_updates = 7"), Budget::Updates { num_updates: 7 });
         assert_eq!(
             budget("epochs = 4\nbatch_maxnum = 3"),
-            Budget::Epochs { epochs: 4, batches_max: 3 }
+            Budget::Epochs { epochs: 4, batch_maxnum: Some(3) }
         );
-        assert_eq!(budget("epochs = 4\ndry_run = true"), Budget::Updates(1));
+        let one = Budget::Updates { num_updates: 1 };
+        assert_eq!(budget("epochs = 4\ndry_run = true"), one);
+        for (text, expected) in [
+            ("epochs = 3\nnum_updates = 7", "`epochs` and `num_updates` are both given"),
+            ("num_updates = 7\nbatch_maxnum = 2", "`batch_maxnum` is given with `num_updates`"),
+        ] {
+            let mistakes = parse(text).unwrap_err();
+            assert!(mistakes.contains(expected) && mistakes.lines().count() == 1, "{mistakes}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_written_as_they_are_read() {
+        for text in ["epochs = 4\nbatch_maxnum = 3", "num_updates = 7\ndry_run = true"] {
+            let args = parse(text).unwrap();
+            let bytes = rmp_serde::to_vec_named(&args).unwrap();
+            assert_eq!(rmp_serde::from_slice::<TrainingArgs>(&bytes).unwrap(), args);
+            let json = serde_json::to_value(&args).unwrap();
+            for line in text.lines() {
+                let (key, value) = line.split_once(" = ").unwrap();
+                assert_eq!(json[key].to_string(), value);
+            }
+        }
     }
 
     #[test]
@@ -353,6 +388,11 @@ mod tests {
             ("epochs = 1\nfedprox_mu = -0.1", "`fedprox_mu` is -0.1"),
             ("epochs = 1\nrandom_seed = -3", "`random_seed` is -3"),
             ("epochs = 1\nloader_args = { batch_size = 0 }", "`loader_args.batch_size` is 0"),
+            (
+                "epochs = 1\nloader_args = { batch_size = 4194305 }",
+                "`loader_args.batch_size` is 4194305, expected a whole number from 1 to 4194304",
+            ),
+            ("epochs = 1\ntest_batch_size = 4294967295", "`test_batch_size` is 4294967295"),
             ("epochs = 1\nloader_args = { bach_size = 1 }", "did you mean `batch_size`?"),
             ("epochs = 1\ntest_on_local_updates = true", "`test_on_local_updates` is set"),
             ("epochs = 1\ntest_metric = \"RULE_OF_THUMB\"", "RULE_OF_THUMB"),

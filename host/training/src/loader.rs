@@ -35,13 +35,13 @@ impl Schedule {
             Self { per_epoch, total, batch_rows: size, epoch_rows }
         };
         match budget {
-            Budget::Epochs { epochs, batches_max } => {
-                let per_epoch = all.min(batches_max);
+            Budget::Epochs { epochs, batch_maxnum } => {
+                let per_epoch = batch_maxnum.map_or(all, |max| all.min(max));
                 of(per_epoch, per_epoch.saturating_mul(epochs))
             }
             // Without a full batch there is nothing to give, however often.
-            Budget::Updates(_) if all == 0 => of(0, 0),
-            Budget::Updates(updates) => of(all, updates),
+            Budget::Updates { .. } if all == 0 => of(0, 0),
+            Budget::Updates { num_updates } => of(all, num_updates),
         }
     }
 
@@ -144,7 +144,10 @@ impl Walk {
         mut random: Option<&mut ChaCha20Rng>,
     ) -> Result<Option<Batch>, String> {
         let converter = Arc::clone(self.source.converter());
-        let mut batch = converter.batch(n_rows);
+        // A researcher may ask for batches of more rows than there are: nothing is
+        // reserved for those.
+        let n_rows = n_rows.min(usize::try_from(self.source.n_rows()).unwrap_or(usize::MAX));
+        let mut batch = converter.batch(n_rows)?;
         loop {
             let next = self.pass(n_rows - batch.n_rows, random.as_deref_mut());
             if next.is_empty() {
@@ -444,30 +447,32 @@ mod tests {
     }
 
     fn epochs(epochs: u64) -> Budget {
-        Budget::Epochs { epochs, batches_max: u64::MAX }
+        Budget::Epochs { epochs, batch_maxnum: None }
     }
 
     // Fed-BioMed's test_training_iterations.py, with L = 3 batches an epoch.
     #[test]
     fn budgets_are_those_of_the_reference() {
         let total = |budget| Schedule::new(5, &args(2, true, false), budget).total;
-        assert_eq!(total(Budget::Updates(2 * 3 + 3)), 9);
-        assert_eq!(total(Budget::Updates(3 - 3)), 0);
-        assert_eq!(total(Budget::Epochs { epochs: 4, batches_max: 2 }), 8);
+        assert_eq!(total(Budget::Updates { num_updates: 2 * 3 + 3 }), 9);
+        assert_eq!(total(Budget::Updates { num_updates: 3 - 3 }), 0);
+        assert_eq!(total(Budget::Epochs { epochs: 4, batch_maxnum: Some(2) }), 8);
         // More than there are is no mistake.
-        assert_eq!(total(Budget::Epochs { epochs: 4, batches_max: 4_242 }), 12);
-        assert_eq!(total(Budget::Epochs { epochs: 4, batches_max: 0 }), 0);
+        assert_eq!(total(Budget::Epochs { epochs: 4, batch_maxnum: Some(4_242) }), 12);
+        assert_eq!(total(Budget::Epochs { epochs: 4, batch_maxnum: Some(0) }), 0);
     }
 
     #[test]
     fn batch_maxnum_cuts_every_epoch_short() {
-        let got = batches(args(2, false, false), Budget::Epochs { epochs: 2, batches_max: 2 });
+        let got =
+            batches(args(2, false, false), Budget::Epochs { epochs: 2, batch_maxnum: Some(2) });
         assert_eq!(got, [[0, 1], [2, 3], [0, 1], [2, 3]]);
     }
 
     #[test]
     fn first_and_last_batch_of_an_epoch_are_logged() {
-        let schedule = Schedule::new(12, &args(1, true, false), Budget::Updates(30));
+        let schedule =
+            Schedule::new(12, &args(1, true, false), Budget::Updates { num_updates: 30 });
         let logged: Vec<u64> = (1..=30).filter(|step| schedule.is_logged(*step, 10)).collect();
         assert_eq!(logged, [1, 10, 12, 13, 20, 24, 25, 30]);
     }
@@ -495,7 +500,7 @@ mod tests {
             assert_eq!(rest, whole[done as usize..], "{done}");
         }
         assert!(rest(args(2, true, false), epochs(3), u64::MAX).is_empty());
-        assert!(rest(args(6, true, true), Budget::Updates(3), 2).is_empty());
+        assert!(rest(args(6, true, true), Budget::Updates { num_updates: 3 }, 2).is_empty());
     }
 
     #[test]
@@ -531,15 +536,25 @@ mod tests {
     }
 
     #[test]
+    fn no_memory_is_reserved_for_rows_that_are_not_there() {
+        let args = args(u32::MAX, true, false);
+        assert_eq!(batches(args.clone(), epochs(1))[0].len(), 5);
+        let (source, _dir) = source(70_000, false);
+        assert_eq!(batches_of(source.clone(), args, epochs(1))[0].len(), 70_000);
+        let all = TestLoader::new(source, u32::MAX).next().unwrap().unwrap();
+        assert_eq!(all.rows, 70_000);
+    }
+
+    #[test]
     fn drop_last_drops_the_incomplete_batch() {
         let got = batches(args(2, false, true), epochs(2));
         assert_eq!(got, [[0, 1], [2, 3], [0, 1], [2, 3]]);
-        assert!(batches(args(6, false, true), Budget::Updates(3)).is_empty());
+        assert!(batches(args(6, false, true), Budget::Updates { num_updates: 3 }).is_empty());
     }
 
     #[test]
     fn updates_go_on_over_epochs() {
-        let got = batches(args(3, false, false), Budget::Updates(3));
+        let got = batches(args(3, false, false), Budget::Updates { num_updates: 3 });
         assert_eq!(got, [vec![0, 1, 2], vec![3, 4], vec![0, 1, 2]]);
     }
 }

@@ -159,7 +159,7 @@ impl Round {
     pub fn length(&self, examples: &Examples) -> Length {
         let TrainingArgs { loader_args, .. } = &self.training;
         let schedule =
-            Schedule::new(examples.n_train() as u64, loader_args, self.training.budget());
+            Schedule::new(examples.n_train() as u64, loader_args, self.training.effective_budget());
         Length { per_epoch: schedule.per_epoch, batches: schedule.total, schedule }
     }
 

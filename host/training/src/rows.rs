@@ -182,14 +182,20 @@ impl Converter {
     }
 
     /// No bytes, with room for a batch.
-    pub(crate) fn batch(&self, n_rows: usize) -> Building {
-        let buffer =
-            |part: &Part| Vec::with_capacity(n_rows * part.width * part.kind.size() as usize);
-        Building {
-            n_rows: 0,
-            inputs: self.layout.inputs.iter().map(buffer).collect(),
-            targets: self.layout.targets.iter().map(buffer).collect(),
-        }
+    ///
+    /// # Errors
+    /// A text, if there is not so much memory.
+    pub(crate) fn batch(&self, n_rows: usize) -> Result<Building, String> {
+        let buffer = |part: &Part| {
+            let row = part.width.saturating_mul(part.kind.size() as usize);
+            let (bytes, mut buffer) = (n_rows.saturating_mul(row), Vec::new());
+            let reserved = buffer.try_reserve_exact(bytes);
+            reserved.map_err(|_| format!("there is no memory for a batch of {bytes} bytes"))?;
+            Ok(buffer)
+        };
+        let buffers = |parts: &[Part]| parts.iter().map(buffer).collect::<Result<Vec<_>, String>>();
+        let Layout { inputs, targets, .. } = &self.layout;
+        Ok(Building { n_rows: 0, inputs: buffers(inputs)?, targets: buffers(targets)? })
     }
 
     /// Ends a batch.

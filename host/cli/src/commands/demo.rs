@@ -9,7 +9,7 @@ use fedwasm_artifact::Component;
 use fedwasm_dataset::Format;
 use fedwasm_node::{Datasets, NodeConfig, Policy};
 use fedwasm_params::Params;
-use fedwasm_protocol::{DataArgs, Evaluation};
+use fedwasm_protocol::{Budget, DataArgs, Evaluation};
 use fedwasm_researcher::{
     EvaluateOptions, ExperimentFile, ExperimentOptions, LocalJob, LocalOptions, evaluate,
 };
@@ -268,7 +268,7 @@ identity = "researcher"
         let mut models = Vec::new();
         for (label, dir) in dirs {
             let mut training = file.training.clone();
-            training.epochs = Some(u64::from(self.rounds));
+            training.budget = Budget::Epochs { epochs: u64::from(self.rounds), batch_maxnum: None };
             let options = LocalOptions {
                 component: component.clone(),
                 sandbox: sandbox(false, &self.printer)?,
