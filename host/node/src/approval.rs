@@ -146,6 +146,9 @@ pub struct Decision {
     /// The arguments that it covers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<Bound>,
+    /// The fewest rows that an approval lets be told about, instead of the node's `min_rows`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_rows: Option<u64>,
     /// The researchers that it is for; all if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub researchers: Vec<ResearcherId>,
@@ -161,12 +164,15 @@ pub(crate) struct ApprovedPlan {
     pub(crate) by: String,
     /// The arguments that this covers; they are looked at when the plan has said what it takes.
     bounds: Vec<Bound>,
+    /// The fewest rows that may be told about, if the decision says it.
+    pub(crate) min_rows: Option<u64>,
 }
 
 impl ApprovedPlan {
-    /// A plan that is run again: what allowed it then is in its receipt.
-    pub(crate) fn of_receipt(digest: Digest, by: String) -> Self {
-        Self { digest, by, bounds: Vec::new() }
+    /// A plan that the node's policy lets run, or that is run again from its receipt, which
+    /// says what allowed it then: without bounds of its own.
+    pub(crate) fn by_rule(digest: Digest, by: String) -> Self {
+        Self { digest, by, bounds: Vec::new(), min_rows: None }
     }
 
     /// Refuses arguments that the approval does not cover.
@@ -347,7 +353,8 @@ impl Database {
             )?;
             let fields = json!({
                 "plan": digest, "note": decision.note, "expires_ms": decision.expires_ms,
-                "bounds": decision.bounds, "researchers": decision.researchers,
+                "bounds": decision.bounds, "min_rows": decision.min_rows,
+                "researchers": decision.researchers,
                 "operator": decision.operator, "decision_sha256": Digest::of(&signed),
             });
             append(self, write, decision.time_ms, decision.ruling.as_str(), &fields)?;
@@ -546,13 +553,13 @@ impl Approvals {
                 return no(with_note(&format!("the plan is {status} here"), &note));
             }
             let (by, bounds) = (signed.to_string(), decision.bounds);
-            return Ok(ApprovedPlan { digest, by, bounds });
+            return Ok(ApprovedPlan { digest, by, bounds, min_rows: decision.min_rows });
         }
         if self.config.policy == Policy::Any {
-            return Ok(ApprovedPlan { digest, by: "policy any".into(), bounds: Vec::new() });
+            return Ok(ApprovedPlan::by_rule(digest, "policy any".into()));
         }
         match self.by_policy(&digest).map_err(internal)? {
-            Ok(by) => Ok(ApprovedPlan { digest, by, bounds: Vec::new() }),
+            Ok(by) => Ok(ApprovedPlan::by_rule(digest, by)),
             Err(Some(why)) => no(with_note("the plan is pending here", &why)),
             Err(None) => no("the plan is not registered here".into()),
         }

@@ -8,7 +8,7 @@ use fedwasm_sandbox::Limits;
 use fedwasm_trust::{Identity, KeyPair};
 use serde::{Deserialize, Serialize};
 
-use crate::{ApprovalConfig, Error};
+use crate::{ApprovalConfig, Error, Privacy};
 
 const FILE: &str = "node.toml";
 /// The key with which the node's operator decides on plans, unless it is elsewhere.
@@ -49,6 +49,9 @@ pub struct NodeConfig {
     pub memory_mib_max: u64,
     /// Which plans may run here.
     pub approval: ApprovalConfig,
+    /// How few rows may stand behind what leaves this node.
+    #[serde(default)]
+    pub privacy: Privacy,
     /// What plans may use here.
     #[serde(default)]
     pub limits: Limits,
@@ -80,6 +83,7 @@ impl NodeConfig {
             inputs_bytes_max: four_gib(),
             memory_mib_max: one_gib(),
             approval: ApprovalConfig::default(),
+            privacy: Privacy::default(),
             limits: Limits::default(),
         }
     }

@@ -1,11 +1,16 @@
 //! What a researcher hears while a round runs: at most five messages a second,
-//! each of bounded size.
+//! each of bounded size, and no number about fewer rows than the node tells of.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use std::sync::Arc;
+
 use fedwasm_protocol::{Point, Progress, RequestId};
 use fedwasm_training::Event;
+
+use crate::privacy::Privacy;
+use crate::trace::Trace;
 
 /// How often a researcher hears of progress, at most.
 const PROGRESS_PAUSE: Duration = Duration::from_millis(200);
@@ -20,6 +25,8 @@ const NAMES_MAX: usize = 16;
 /// Turns a plan's events into log lines and, now and then, into progress.
 pub(crate) struct Teller<S> {
     request_id: RequestId,
+    privacy: Privacy,
+    trace: Arc<Trace>,
     say: S,
     said: Option<Instant>,
     said_all: bool,
@@ -31,18 +38,37 @@ pub(crate) struct Teller<S> {
 }
 
 impl<S: Fn(Progress)> Teller<S> {
-    pub(crate) fn new(request_id: RequestId, say: S) -> Self {
+    /// What `say` gets is counted in `trace` first.
+    pub(crate) fn new(request_id: RequestId, privacy: Privacy, trace: Arc<Trace>, say: S) -> Self {
         let (said, points, names) = (None, Vec::new(), BTreeSet::new());
-        Self { request_id, say, said, said_all: false, points, names, stride: 1, picked: 0 }
+        Self {
+            request_id,
+            privacy,
+            trace,
+            say,
+            said,
+            said_all: false,
+            points,
+            names,
+            stride: 1,
+            picked: 0,
+        }
     }
 
     pub(crate) fn take(&mut self, event: Event) {
-        let (step, steps_max, values, is_logged) = match event {
+        let (step, steps_max, rows, mut values, is_logged) = match event {
             Event::Log(level, line) => return tracing::info!("plan ({level:?}): {line}"),
-            Event::Step { step, steps_max, values, is_logged } => {
-                (step, steps_max, values, is_logged)
+            Event::Step { step, steps_max, rows, values, is_logged } => {
+                (step, steps_max, rows, values, is_logged)
             }
         };
+        if !self.privacy.progress {
+            return;
+        }
+        // A number about few rows tells them; that the round goes on may be said.
+        if rows < self.privacy.min_rows {
+            values.clear();
+        }
         let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
         if is_logged {
             self.keep(step, values);
@@ -55,7 +81,10 @@ impl<S: Fn(Progress)> Teller<S> {
         self.said = Some(Instant::now());
         let (request_id, points) = (self.request_id.clone(), std::mem::take(&mut self.points));
         self.stride = 1;
-        (self.say)(Progress { request_id, steps: step, steps_max, loss, points });
+        let progress = Progress { request_id, steps: step, steps_max, loss, points };
+        if self.trace.tell(&progress) {
+            (self.say)(progress);
+        }
     }
 
     fn keep(&mut self, step: u64, values: Vec<(String, f64)>) {
@@ -86,16 +115,74 @@ impl<S: Fn(Progress)> Teller<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fedwasm_protocol::{
+        Arguments, BlobRef, DataArgs, Digest, LimitArgs, Mode, RoundRequest, TrainingArgs,
+    };
+    use fedwasm_trust::Identity;
     use std::cell::RefCell;
+
+    fn trace() -> (tempfile::TempDir, Arc<Trace>) {
+        let dir = tempfile::tempdir().unwrap();
+        let node: fedwasm_protocol::Participant = "node-n".parse().unwrap();
+        let identity =
+            Identity::open_or_create(&dir.path().join("identity"), |_| node.clone()).unwrap();
+        let database = crate::Database::open(dir.path(), &identity).unwrap();
+        let request = RoundRequest {
+            mode: Mode::Train,
+            experiment_id: "e".parse().unwrap(),
+            round: 1,
+            dataset_id: "d".parse().unwrap(),
+            plan: BlobRef::of(b"plan"),
+            params: BlobRef::of(b"params"),
+            data: DataArgs::of("y"),
+            training: TrainingArgs::parse(toml::from_str("epochs = 1").unwrap()).unwrap(),
+            model: Arguments::new(),
+            aggregator: Arguments::new(),
+            state_id: None,
+            kept_state_ids: Vec::new(),
+            aux_shared: None,
+            aux_own: None,
+            secagg: None,
+            strict: false,
+            limits: LimitArgs::default(),
+        };
+        let trace = Trace::new(database, &node, &Digest::of(b"request"), &request);
+        (dir, Arc::new(trace))
+    }
+
+    /// What is told, for a trace that still counts and for one that is closed.
+    #[test]
+    fn numbers_of_few_rows_and_numbers_that_nobody_counts_are_not_told() {
+        let (_dir, trace) = trace();
+        let told = |rows: u64, privacy: Privacy| {
+            let said = RefCell::new(Vec::new());
+            let id = "r".parse().unwrap();
+            let say = |progress| said.borrow_mut().push(progress);
+            let mut teller = Teller::new(id, privacy, Arc::clone(&trace), say);
+            let values = vec![("loss".to_owned(), 0.5)];
+            teller.take(Event::Step { step: 1, steps_max: 1, rows, values, is_logged: true });
+            let said: Vec<Progress> = said.into_inner();
+            said.iter().map(|p| (p.loss, p.points.len())).collect::<Vec<_>>()
+        };
+        let privacy = Privacy::default();
+        assert_eq!(told(10, privacy), [(Some(0.5), 1)]);
+        assert_eq!(told(9, privacy), [(None, 0)]);
+        assert_eq!(told(1, Privacy { min_rows: 1, ..privacy }), [(Some(0.5), 1)]);
+        assert_eq!(told(10, Privacy { progress: false, ..privacy }), []);
+        let counted = trace.close();
+        assert_eq!((&counted["messages"], &counted["numbers"]), (&3.into(), &4.into()));
+        assert_eq!(told(10, privacy), []);
+    }
 
     #[test]
     fn a_plan_has_few_words() {
+        let (_dir, trace) = trace();
         let said = RefCell::new(BTreeSet::new());
         let say = |p: Progress| said.borrow_mut().extend(p.points.into_iter().map(|p| p.name));
-        let mut teller = Teller::new("r".parse().unwrap(), say);
+        let mut teller = Teller::new("r".parse().unwrap(), Privacy::default(), trace, say);
         for step in 1..=1_000 {
             let values = vec![(format!("row {step}"), 1.0)];
-            teller.take(Event::Step { step, steps_max: 1_000, values, is_logged: true });
+            teller.take(Event::Step { step, steps_max: 1_000, rows: 10, values, is_logged: true });
         }
         assert!(said.borrow().len() <= NAMES_MAX);
     }
@@ -103,11 +190,14 @@ mod tests {
     #[test]
     fn messages_are_few_and_small_however_much_a_plan_says() {
         let said = RefCell::new(Vec::new());
-        let mut teller = Teller::new("r".parse().unwrap(), |p| said.borrow_mut().push(p));
+        let (_dir, trace) = trace();
+        let id = "r".parse().unwrap();
+        let (privacy, say) = (Privacy::default(), |p| said.borrow_mut().push(p));
+        let mut teller = Teller::new(id, privacy, trace, say);
         let steps_max = 50_000;
         for step in 1..=steps_max {
             let values = vec![("loss".into(), step as f64), ("x".repeat(65), 1.0)];
-            teller.take(Event::Step { step, steps_max, values, is_logged: true });
+            teller.take(Event::Step { step, steps_max, rows: 10, values, is_logged: true });
         }
         drop(teller);
         let said = said.into_inner();

@@ -148,7 +148,9 @@ fn left(reply: &RoundReply) -> serde_json::Value {
     let blob = |payload: &Option<Payload>| payload.as_ref().map(|payload| payload.blob);
     json!({
         "params": reply.params, "aux": blob(&reply.aux), "train_loss": reply.train_loss,
-        "n_samples": reply.n_samples, "metrics": reply.evaluation.as_ref().map(|e| &e.metrics),
+        "n_samples": reply.n_samples, "n_steps": reply.n_steps,
+        "metrics": reply.evaluation.as_ref().map(|e| &e.metrics),
+        "optimizer_args": reply.optimizer_args,
     })
 }
 

@@ -175,7 +175,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let refused = |refusal: Refusal| mismatch("run", &refusal.message);
     let strict = receipt.engine.profile == "strict";
     let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone());
-    let approved = ApprovedPlan::of_receipt(request.plan.sha256, receipt.approved_by.clone());
+    let approved = ApprovedPlan::by_rule(request.plan.sha256, receipt.approved_by.clone());
     let researcher = receipt.researcher.researcher_id();
     let researcher = researcher.ok_or_else(|| mismatch("researcher", &"it is none"))?;
     let cancel = Cancel::new();

@@ -16,7 +16,7 @@ use fedwasm_sandbox::{
     Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Profile, Sandbox, Scope,
     TensorSpec,
 };
-use fedwasm_training::{Before, Events, Examples, Round, Turn};
+use fedwasm_training::{Before, Events, Examples, Length, Round, Turn};
 
 use crate::Dataset;
 use crate::approval::ApprovedPlan;
@@ -220,6 +220,16 @@ impl Workshop {
 }
 
 impl Prepared {
+    /// Rows of the training part, and rows held out.
+    pub(crate) fn n_rows(&self) -> (u64, u64) {
+        (self.examples.n_train() as u64, self.examples.n_test() as u64)
+    }
+
+    /// How long training is.
+    pub(crate) fn length(&self) -> Length {
+        self.round.length(&self.examples)
+    }
+
     /// Processor time of the plan so far, in milliseconds.
     pub(crate) fn processor_ms(&self) -> f64 {
         self.round.plan().processor_ms()

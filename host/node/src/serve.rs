@@ -13,13 +13,14 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
 use fedwasm_trust::{Member, Outgoing};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
 use crate::receipt::Receipts;
 use crate::round::{Workshop, refusal};
+use crate::trace::{End, Trace};
 use crate::worker::Worker;
 use crate::{Database, Datasets, Error, NodeConfig, demands};
 
@@ -94,6 +95,7 @@ pub async fn serve(
     let rules = json!({
         "approval": approvals.rules(), "limits": config.limits, "strict": config.strict,
         "force_secure_aggregation": config.force_secure_aggregation,
+        "privacy": config.privacy,
     });
     database.record_policy(&rules, now_ms())?;
     let mut link = Link::connect(options).await?;
@@ -108,6 +110,7 @@ pub async fn serve(
         approvals: approvals.clone(),
         receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
         federation: member.membership().federation.clone(),
+        privacy: config.privacy,
     };
     let repository_of = repository.clone();
     let clerk = Clerk { approvals, database, repository: repository_of, noted: Arc::default() };
@@ -282,7 +285,7 @@ impl Node {
             _ => return tracing::warn!("a {} is ignored", header.kind),
         };
         if let Some(body) = reply {
-            send(&self.sender, &asked, body).await;
+            let _ = send(&self.sender, &asked, body).await;
         }
     }
 
@@ -297,7 +300,7 @@ impl Node {
             let plan = request.plan.sha256;
             let answer = clerk.answer(asked.researcher.clone(), request).await;
             clerk.note_asked(&asked.from.participant, &plan, &answer);
-            send(&sender, &asked, answer).await;
+            let _ = send(&sender, &asked, answer).await;
             drop(permit);
         });
         None
@@ -396,48 +399,47 @@ async fn work(
             }
         };
         let round = request.round;
-        let about = json!({
-            "experiment": request.experiment_id, "round": round, "mode": request.mode,
-            "plan": request.plan.sha256, "dataset": request.dataset_id,
-        });
+        let who = &asked.from.participant;
+        let trace = Arc::new(Trace::new(database.clone(), who, &asked.digest, &request));
         let (id, who) = ((asked.request_id.clone(), asked.digest), asked.researcher.clone());
-        let run = worker.run(id, who, request, dataset, cancel.clone(), say);
-        let body = match tokio::time::timeout(left, run).await {
-            Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
+        let run = worker.run(id, who, request, dataset, (cancel.clone(), Arc::clone(&trace)), say);
+        let (end, reason, body) = match tokio::time::timeout(left, run).await {
             // It may have been asked for again, under the same id: an answer
             // to the first asking would be taken for one to the second.
             Ok(_) if cancel.is_cancelled() => {
                 tracing::info!("the researcher no longer waits for round {round}");
-                continue;
+                (End::CalledOff, None, None)
             }
+            Ok(Ok(reply)) => (End::Delivered, None, Some(Body::RoundReply(Box::new(reply)))),
             Ok(Err(refused)) => {
                 tracing::warn!("refused ({}): {}", refused.reason, refused.message);
-                note_refused_round(&database, &asked, &about, &refused);
-                Body::Refused(refused)
+                let reason = refused.message.clone();
+                (trace.end_of(&refused), Some(reason), Some(Body::Refused(refused)))
             }
             Err(_) => {
                 cancel.cancel();
                 let message = "the deadline passed before the round was done".to_owned();
                 tracing::warn!("{message}");
-                Body::Refused(refusal(Reason::Expired, message))
+                let refused = refusal(Reason::Expired, message.clone());
+                (End::Expired, Some(message), Some(Body::Refused(refused)))
             }
         };
-        send(&sender, &asked, body).await;
-    }
-}
-
-/// Writes down that a round was asked for and did not run.
-fn note_refused_round(database: &Database, asked: &Asked, about: &Value, refused: &Refusal) {
-    let mut fields = about.clone();
-    fields["researcher"] = json!(asked.from.participant);
-    fields["reason"] = json!(refused.reason);
-    fields["message"] = json!(refused.message);
-    let database = database.clone();
-    tokio::task::spawn_blocking(move || {
-        if let Err(error) = database.record(now_ms(), "refused", &fields) {
+        // What is told from now on would be in no entry.
+        trace.close();
+        let sent = match body {
+            Some(body) => send(&sender, &asked, body).await,
+            None => Ok(()),
+        };
+        let (end, reason) = match (end, sent) {
+            (End::Delivered, Err(error)) => (End::NotDelivered, Some(error.to_string())),
+            (end, _) => (end, reason),
+        };
+        // Before the next round: entries are in the order in which things happened.
+        let ended = tokio::task::spawn_blocking(move || trace.end(end, reason.as_deref())).await;
+        if let Ok(Err(error)) = ended {
             tracing::error!("the log: {error}");
         }
-    });
+    }
 }
 
 fn answer<'a>(asked: &Asked, body: &'a Body) -> Outgoing<'a> {
@@ -450,16 +452,19 @@ fn answer<'a>(asked: &Asked, body: &'a Body) -> Outgoing<'a> {
     }
 }
 
-async fn send(sender: &Sender, asked: &Asked, body: Body) {
+async fn send(sender: &Sender, asked: &Asked, body: Body) -> Result<(), fedwasm_transport::Error> {
     let sent = match sender.send(&asked.from, answer(asked, &body)).await {
         // Too large: whoever waits must learn that nothing else comes.
         Err(fedwasm_transport::Error::Trust(error)) => {
-            let body = Body::Refused(refusal(Reason::Internal, format!("its reply: {error}")));
-            sender.send(&asked.from, answer(asked, &body)).await
+            let text = format!("its reply: {error}");
+            let body = Body::Refused(refusal(Reason::Internal, text.clone()));
+            let sent = sender.send(&asked.from, answer(asked, &body)).await;
+            sent.and(Err(fedwasm_transport::Error::Trust(error)))
         }
         sent => sent,
     };
-    if let Err(error) = sent {
+    if let Err(error) = &sent {
         tracing::warn!("a reply is lost: {error}");
     }
+    sent.map(drop)
 }

@@ -15,9 +15,11 @@ use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::Opening;
 
 use crate::approval::Approvals;
+use crate::privacy::{self, Privacy};
 use crate::progress::Teller;
 use crate::receipt::{Receipts, Run};
-use crate::round::{Fetched, Workshop, refusal};
+use crate::round::{Done, Fetched, Workshop, refusal};
+use crate::trace::Trace;
 use crate::{Dataset, demands};
 
 /// What plans run on.
@@ -38,6 +40,8 @@ pub(crate) struct Worker {
     /// What is written down of runs.
     pub(crate) receipts: Receipts,
     pub(crate) federation: FederationId,
+    /// How few rows may stand behind what leaves.
+    pub(crate) privacy: Privacy,
 }
 
 impl Worker {
@@ -48,7 +52,7 @@ impl Worker {
         researcher: ResearcherId,
         request: RoundRequest,
         dataset: Dataset,
-        cancel: Cancel,
+        (cancel, trace): (Cancel, Arc<Trace>),
         say: impl Fn(Progress) + Send + 'static,
     ) -> Result<RoundReply, Refusal> {
         let mut timing = NodeTiming::default();
@@ -65,6 +69,8 @@ impl Worker {
         };
         let plan = self.fetch_plan(&request.plan).await?;
         let approved_by = approved.by.clone();
+        let min_rows = approved.min_rows.unwrap_or(self.privacy.min_rows);
+        let privacy = Privacy { min_rows, ..self.privacy };
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
@@ -86,37 +92,33 @@ impl Worker {
             .await?
         };
         timing.prepare_ms = ms(start);
+        privacy::check(&prepared, &request, min_rows)?;
 
         let start = Instant::now();
-        let warnings = demands::warnings(&request);
+        let mut warnings = demands::warnings(&request);
+        warnings.extend(privacy::warning(&request, privacy));
         let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
         let inputs = fetched.clone();
         let again = Arc::clone(&request);
-        let (done, process_ms) = blocking(move || {
-            let start = prepared.processor_ms();
-            let mut teller = Teller::new(request_id, say);
+        let teller = Teller::new(request_id, privacy, Arc::clone(&trace), say);
+        let (began, stop) = (Arc::clone(&trace), cancel.clone());
+        let (mut done, process_ms) = blocking(move || {
+            began.start()?;
+            let (start, mut teller) = (prepared.processor_ms(), teller);
             let events = move |event| teller.take(event);
-            let done = prepared.run(&again, fetched, Box::new(events), &cancel)?;
+            let done = prepared.run(&again, fetched, Box::new(events), &stop)?;
             Ok((done, prepared.processor_ms() - start))
         })
         .await?;
         (timing.train_ms, timing.process_ms) = (ms(start), process_ms);
 
         let start = Instant::now();
-        let params = match done.params {
-            Some(bytes) => Some(repository.put(bytes).await.map_err(blob_refusal)?),
-            None => None,
-        };
-        let aux = match done.aux {
-            Some(bytes) => {
-                let mut room = INLINE_BYTES_MAX / 2;
-                Some(repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?)
-            }
-            None => None,
-        };
+        let Done { params, aux, .. } = &mut done;
+        let (params, aux) = (params.take(), aux.take());
         let mut reply = RoundReply {
-            params,
-            aux,
+            params: params.as_deref().map(BlobRef::of),
+            // What the receipt has of it does not depend on how it travels.
+            aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             state_id: done.state_id,
             optimizer_args: done.optimizer_args,
             encryption_factor: None,
@@ -167,6 +169,19 @@ impl Worker {
             })
         })
         .await?;
+        trace.ran(Digest::of(&signed));
+        if cancel.is_cancelled() {
+            return Err(refusal(Reason::Expired, "the round was called off".into()));
+        }
+        // Only now: what left without a receipt would have left without a trace.
+        if let Some(bytes) = params {
+            repository.put(bytes).await.map_err(blob_refusal)?;
+        }
+        if let Some(bytes) = aux {
+            let mut room = INLINE_BYTES_MAX / 2;
+            let aux = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
+            reply.aux = Some(aux);
+        }
         let mut room = INLINE_BYTES_MAX / 2;
         let receipt = repository.put_payload(signed, &mut room).await.map_err(blob_refusal)?;
         reply.receipt = Some(receipt);

@@ -319,6 +319,8 @@ pub enum Reason {
     PlanFailed,
     /// The node state that the request names is not here.
     State,
+    /// It would tell about too few rows.
+    Privacy,
     /// The node cannot do what the request wants, and does not do less.
     Unsupported,
     /// Something at the node itself.
@@ -337,6 +339,7 @@ impl std::fmt::Display for Reason {
             Self::PlanRefused => "plan refused",
             Self::PlanFailed => "plan failed",
             Self::State => "state",
+            Self::Privacy => "privacy",
             Self::Unsupported => "unsupported",
             Self::Internal => "internal",
         })

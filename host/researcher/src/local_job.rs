@@ -423,7 +423,7 @@ fn collect<E: FnMut(LocalEvent) + Send + 'static>(
     let node = node.clone();
     move |event| match event {
         Event::Log(level, line) => events(LocalEvent::Log(level, line)),
-        Event::Step { step, steps_max, values, is_logged } => {
+        Event::Step { step, steps_max, values, is_logged, .. } => {
             let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
             if let Some(loss) = loss {
                 steps.lock().unwrap_or_else(PoisonError::into_inner).push(step, loss);

@@ -38,6 +38,8 @@ pub enum Event {
         step: u64,
         /// Batches of the whole round.
         steps_max: u64,
+        /// Rows of this batch.
+        rows: u64,
         /// What the plan reports, all finite.
         values: Vec<(String, f64)>,
         /// Whether `log_interval` picks this batch.
@@ -94,6 +96,12 @@ impl Length {
     /// Rows of the first `batches`, repetitions counted.
     pub fn rows_until(&self, batches: u64) -> u64 {
         self.schedule.rows_until(batches)
+    }
+
+    /// Different rows that are trained on for certain: those of the first epoch, or of as much
+    /// of it as there is. Later epochs may pass over the same ones.
+    pub fn rows_of_first_epoch(&self) -> u64 {
+        self.rows_until(self.batches.min(self.per_epoch))
     }
 }
 
@@ -229,7 +237,9 @@ impl Round {
             fedwasm_sandbox::Event::Scalars { step, values } => {
                 let step = done.saturating_add(step);
                 let is_logged = schedule.is_logged(step, interval);
-                events(Event::Step { step, steps_max: schedule.total, values, is_logged });
+                let before = schedule.rows_until(step.saturating_sub(1));
+                let rows = schedule.rows_until(step).saturating_sub(before);
+                events(Event::Step { step, steps_max: schedule.total, rows, values, is_logged });
             }
         });
         let start = self.start(before, turn.random_seed, cancel)?;

@@ -49,6 +49,9 @@ pub(crate) enum Command {
         /// or `model.hidden=16,32`. May be given again.
         #[arg(long = "bound")]
         bounds: Vec<Bound>,
+        /// Let it tell about as few rows as this, instead of `min_rows` of the node.
+        #[arg(long)]
+        min_rows: Option<u64>,
         /// For this researcher only. May be given again.
         #[arg(long = "researcher", value_parser = researcher)]
         researchers: Vec<ResearcherId>,
@@ -87,6 +90,15 @@ pub(crate) struct About {
     key: Option<PathBuf>,
 }
 
+/// What an approval covers.
+#[derive(Default)]
+struct Terms {
+    expires_ms: Option<u64>,
+    bounds: Vec<Bound>,
+    min_rows: Option<u64>,
+    researchers: Vec<ResearcherId>,
+}
+
 /// A researcher's id, with `researcher-` before it or without.
 fn researcher(text: &str) -> Result<ResearcherId, fedwasm_protocol::IdError> {
     text.strip_prefix("researcher-").unwrap_or(text).parse()
@@ -116,20 +128,17 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             printer.event("result", &json!({ "plan": digest }));
             Ok(())
         }
-        Command::Approve { about, days, bounds, researchers } => {
+        Command::Approve { about, days, bounds, min_rows, researchers } => {
             let now = now_ms();
             let expires_ms = days.map(|days| {
                 let life = Duration::from_secs(days.saturating_mul(24 * 3_600));
                 now.saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX))
             });
-            decide(about, Ruling::Approved, (expires_ms, bounds, researchers), printer)
+            let terms = Terms { expires_ms, bounds, min_rows, researchers };
+            decide(about, Ruling::Approved, terms, printer)
         }
-        Command::Reject { about } => {
-            decide(about, Ruling::Rejected, (None, Vec::new(), Vec::new()), printer)
-        }
-        Command::Revoke { about } => {
-            decide(about, Ruling::Revoked, (None, Vec::new(), Vec::new()), printer)
-        }
+        Command::Reject { about } => decide(about, Ruling::Rejected, Terms::default(), printer),
+        Command::Revoke { about } => decide(about, Ruling::Revoked, Terms::default(), printer),
     }
 }
 
@@ -201,7 +210,7 @@ fn list(desk: &Desk, printer: &Printer) -> Result<(), CommandError> {
 fn decide(
     about: About,
     ruling: Ruling,
-    (expires_ms, bounds, researchers): (Option<u64>, Vec<Bound>, Vec<ResearcherId>),
+    Terms { expires_ms, bounds, min_rows, researchers }: Terms,
     printer: &Printer,
 ) -> Result<(), CommandError> {
     let About { dir, plan, note, key } = about;
@@ -237,8 +246,18 @@ fn decide(
     let operator = key.public().fingerprint();
     let time_ms = now_ms();
     let node = desk.node.clone();
-    let decision =
-        Decision { node, digest, ruling, note, time_ms, expires_ms, bounds, researchers, operator };
+    let decision = Decision {
+        node,
+        digest,
+        ruling,
+        note,
+        time_ms,
+        expires_ms,
+        bounds,
+        min_rows,
+        researchers,
+        operator,
+    };
     desk.database.decide(&key, &decision)?;
     printer.line(format!("{:<9} {digest}{}", ruling.as_str(), terms(&decision)));
     printer.event("result", &json!(decision));
@@ -364,6 +383,9 @@ fn terms(decision: &Decision) -> String {
     if !decision.bounds.is_empty() {
         let bounds: Vec<String> = decision.bounds.iter().map(ToString::to_string).collect();
         terms += &format!(", with {}", bounds.join(", "));
+    }
+    if let Some(min_rows) = decision.min_rows {
+        terms += &format!(", about {min_rows} rows or more");
     }
     if !decision.researchers.is_empty() {
         let who: Vec<&str> = decision.researchers.iter().map(ResearcherId::as_str).collect();

@@ -1,0 +1,151 @@
+//! What a round leaves in the node's log, whatever becomes of it: an entry before a plan
+//! sees a row, one with the receipt before anything is uploaded, and one at the end. The last
+//! one counts all that was told while the round ran.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fedwasm_protocol::{
+    Body, Digest, Hasher, Participant, Progress, Reason, Refusal, RoundRequest,
+};
+use fedwasm_transport::now_ms;
+use serde_json::{Value, json};
+
+use crate::round::refusal;
+use crate::{Database, Error};
+
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The researcher was sent the reply.
+    Delivered,
+    /// There is a receipt, but the reply could not be sent, or not all that it names.
+    NotDelivered,
+    /// Nobody waits for it any more.
+    CalledOff,
+    /// Its deadline passed.
+    Expired,
+    /// The plan or the node failed after the plan began to run.
+    Failed,
+    /// It never began.
+    Refused,
+}
+
+impl End {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::NotDelivered => "not-delivered",
+            Self::CalledOff => "called-off",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What a round leaves in the log.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    database: Database,
+    about: Value,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    started: bool,
+    receipt: Option<Digest>,
+    /// Nothing may be told any more: it would not be counted.
+    over: bool,
+    messages: u64,
+    numbers: u64,
+    bytes: u64,
+    told: Hasher,
+}
+
+impl Trace {
+    pub(crate) fn new(
+        database: Database,
+        researcher: &Participant,
+        request_sha256: &Digest,
+        request: &RoundRequest,
+    ) -> Self {
+        let about = json!({
+            "researcher": researcher, "request": request_sha256,
+            "experiment": request.experiment_id, "round": request.round, "mode": request.mode,
+            "plan": request.plan.sha256, "dataset": request.dataset_id,
+        });
+        Self { database, about, state: Mutex::default() }
+    }
+
+    /// Writes down that the plan begins to run. Nothing runs unless this is on the disk.
+    pub(crate) fn start(&self) -> Result<(), Refusal> {
+        self.record("started", &self.about).map_err(|error| {
+            tracing::error!("the log: {error}");
+            let text = "the node cannot write its log; its log on the console says more";
+            refusal(Reason::Internal, text.into())
+        })?;
+        self.state().started = true;
+        Ok(())
+    }
+
+    /// Counts what is told; false if it must not be.
+    pub(crate) fn tell(&self, progress: &Progress) -> bool {
+        let Ok(bytes) = Body::Progress(progress.clone()).encode() else { return false };
+        let mut state = self.state();
+        if state.over {
+            return false;
+        }
+        state.messages += 1;
+        state.numbers += progress.points.len() as u64 + u64::from(progress.loss.is_some());
+        state.bytes += bytes.len() as u64;
+        state.told.update(&bytes);
+        true
+    }
+
+    /// The receipt is written.
+    pub(crate) fn ran(&self, receipt: Digest) {
+        self.state().receipt = Some(receipt);
+    }
+
+    /// How a round ended that gave this refusal.
+    pub(crate) fn end_of(&self, refused: &Refusal) -> End {
+        let state = self.state();
+        match (state.started, state.receipt) {
+            (_, Some(_)) => End::NotDelivered,
+            (true, None) if refused.reason == Reason::Expired => End::CalledOff,
+            (true, None) => End::Failed,
+            (false, None) => End::Refused,
+        }
+    }
+
+    /// Nothing is told from now on; returns what was.
+    pub(crate) fn close(&self) -> Value {
+        let mut state = self.state();
+        state.over = true;
+        let told = state.told.clone().finish();
+        let (messages, numbers, bytes) = (state.messages, state.numbers, state.bytes);
+        json!({ "messages": messages, "numbers": numbers, "bytes": bytes, "sha256": told })
+    }
+
+    /// Writes down how it ended.
+    pub(crate) fn end(&self, end: End, reason: Option<&str>) -> Result<u64, Error> {
+        let told = self.close();
+        let mut fields = self.about.clone();
+        let State { started, receipt, .. } = &*self.state();
+        if *started {
+            fields["told"] = told;
+        }
+        fields["receipt"] = json!(receipt);
+        fields["reason"] = json!(reason);
+        self.record(end.as_str(), &fields)
+    }
+
+    fn record(&self, kind: &str, fields: &Value) -> Result<u64, Error> {
+        self.database.record(now_ms(), kind, fields)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
