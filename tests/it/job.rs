@@ -566,6 +566,20 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
     let answer = thief.ask("n0", Body::Round(Box::new(theft)));
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
     assert!(refusal.message.contains("of another plan"), "{}", refusal.message);
+    // A state that is not what a round left is not gone on from.
+    let again = || Body::Round(Box::new(round.clone()));
+    assert!(matches!(thief.ask("n0", again()), Body::RoundReply(_)));
+    let states = federation.dir.path().join("n0/experiments");
+    let states = states.join(round.experiment_id.as_str()).join("state");
+    for state in std::fs::read_dir(states).unwrap() {
+        let path = state.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    let answer = thief.ask("n0", again());
+    let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
+    assert_eq!(refusal.reason, Reason::State);
 }
 
 #[test]

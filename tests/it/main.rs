@@ -16,6 +16,7 @@ mod demo;
 mod disclosure;
 mod docs;
 mod errors;
+mod fairness;
 mod fake;
 mod faults;
 mod federation;

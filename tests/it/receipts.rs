@@ -138,6 +138,14 @@ fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fai
         let ended = verify(&receipt, &copied, &[]);
         assert_eq!((ended.code, &result(&ended)["part"]), (3, &json!(part)), "{}", ended.stderr);
     }
+    // One that the node's key signed, and that is in no entry of its log.
+    let key = fedwasm_trust::KeyPair::read(&node.join("identity/key.pem")).unwrap();
+    let mut forged = fedwasm_trust::Receipt::verify(&signed, key.public()).unwrap();
+    forged.previous = None;
+    let path = federation.dir.path().join("forged.json");
+    std::fs::write(&path, forged.sign(&key).unwrap()).unwrap();
+    let ended = verify(&path, &node, &[]);
+    assert_eq!((ended.code, &result(&ended)["part"]), (3, &json!("receipt")), "{}", ended.stderr);
     let exported = federation.dir.path().join("exported.json");
     let export = fedwasm(&["node", "receipt"]).arg(&node).arg(digest.to_string());
     export.arg("-o").arg(&exported).ok();

@@ -121,6 +121,24 @@ impl Folder {
         write().map_err(|error| named(&error, &self.path.join(name)))
     }
 
+    /// Whether something of this name is a directory.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn is_folder(&self, name: &str) -> io::Result<bool> {
+        Ok(self.dir.symlink_metadata(name)?.is_dir())
+    }
+
+    /// Bytes that may still be written on the disk of this directory.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the path.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let found = rustix::fs::fstatvfs(&self.dir);
+        let found = found.map_err(|error| named(&error.into(), &self.path))?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Bytes of a file.
     ///
     /// # Errors

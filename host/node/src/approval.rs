@@ -27,6 +27,9 @@ const TYPE: &str = "application/vnd.fedwasm.decision+json";
 /// The most plans that wait for a decision: all, and of one researcher.
 const PENDING_MAX: u64 = 256;
 const PENDING_OF_ONE_MAX: u64 = 16;
+/// The most bytes of plans that wait: all, and of one researcher.
+const PENDING_BYTES_MAX: u64 = 1 << 30;
+const PENDING_BYTES_OF_ONE_MAX: u64 = 128 << 20;
 /// The longest note, in characters.
 const NOTE_CHARS_MAX: usize = 500;
 
@@ -306,7 +309,7 @@ impl Database {
                 return Ok(false);
             }
             if let (Some(who), false) = (&who, is_trusted) {
-                check_room(write, who)?;
+                check_room(write, who, component.bytes().len() as u64)?;
             }
             write.execute(
                 "INSERT INTO plan (digest, component, signatures, name, version, requested_by,
@@ -437,15 +440,34 @@ fn is_known(connection: &Connection, digest: &str) -> Result<bool, Error> {
 }
 
 /// Plans that strangers ask for must not fill the disk.
-fn check_room(connection: &Connection, who: &str) -> Result<(), Error> {
-    let query = "SELECT count(*), coalesce(sum(requested_by = ?1), 0) FROM plan
-                 WHERE NOT trusted
+fn check_room(connection: &Connection, who: &str, bytes: u64) -> Result<(), Error> {
+    let query = "SELECT count(*), coalesce(sum(length(component)), 0) FROM plan
+                 WHERE NOT trusted AND (?1 IS NULL OR requested_by = ?1)
                  AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.digest = plan.digest)";
-    let (all, own): (i64, i64) =
-        connection.query_row(query, [who], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    match all as u64 >= PENDING_MAX || own as u64 >= PENDING_OF_ONE_MAX {
-        true => Err(Error::TooManyPlans { max: PENDING_OF_ONE_MAX }),
-        false => Ok(()),
+    for (whose, of, plans_max, bytes_max) in [
+        ("of this researcher", Some(who), PENDING_OF_ONE_MAX, PENDING_BYTES_OF_ONE_MAX),
+        ("in all", None, PENDING_MAX, PENDING_BYTES_MAX),
+    ] {
+        let (plans, waiting): (i64, i64) =
+            connection.query_row(query, [of], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let is_full =
+            plans as u64 >= plans_max || (waiting as u64).saturating_add(bytes) > bytes_max;
+        if is_full {
+            let mib_max = bytes_max >> 20;
+            return Err(Error::TooManyPlans { whose, max: plans_max, mib_max });
+        }
+    }
+    Ok(())
+}
+
+impl Database {
+    /// Whether a plan of so many bytes that nobody decided on may wait here: looked at before
+    /// it is fetched.
+    ///
+    /// # Errors
+    /// [`Error::TooManyPlans`], [`Error::Database`].
+    pub(crate) fn check_room(&self, who: &Participant, bytes: u64) -> Result<(), Error> {
+        self.read(|connection| check_room(connection, &who.to_string(), bytes))
     }
 }
 
@@ -468,6 +490,17 @@ impl Approvals {
     /// Whether plans must be known before they run.
     pub(crate) fn needs_plans(&self) -> bool {
         self.config.policy != Policy::Any
+    }
+
+    /// Whether a plan with so many signatures would wait for the operator, as far as that can be
+    /// said without its bytes.
+    pub(crate) fn would_wait(&self, digest: &Digest, signatures: usize) -> bool {
+        match self.config.policy {
+            Policy::Any => false,
+            Policy::Hand => true,
+            Policy::List => !self.config.list.contains(digest),
+            Policy::Signer => signatures == 0,
+        }
     }
 
     /// The signatures that the policy counts, and whether they are enough; under other policies

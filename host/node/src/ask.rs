@@ -105,6 +105,11 @@ impl Clerk {
 
     async fn register(&self, who: &ResearcherId, request: &ApprovalRequest) -> Result<(), Refusal> {
         check_size("plan", &request.plan, COMPONENT_BYTES_MAX)?;
+        let (plan, signed) = (request.plan, request.signatures.len());
+        if self.approvals.would_wait(&plan.sha256, signed) {
+            let (database, who) = (self.database.clone(), Participant::researcher(who));
+            blocking(move || database.check_room(&who, plan.size).map_err(no_room)).await?;
+        }
         let bytes = self.repository.get(&request.plan).await.map_err(blob_refusal)?;
         if request.signatures.len() > SIGNATURES_MAX {
             let text = format!("more than {SIGNATURES_MAX} signatures");
@@ -129,13 +134,17 @@ impl Clerk {
                     Ok(())
                 }
                 Ok(false) => Ok(()),
-                Err(error @ Error::TooManyPlans { .. }) => {
-                    Err(refusal(Reason::Busy, error.to_string()))
-                }
-                Err(error) => Err(internal(error)),
+                Err(error) => Err(no_room(error)),
             }
         })
         .await
+    }
+}
+
+fn no_room(error: Error) -> Refusal {
+    match error {
+        Error::TooManyPlans { .. } => refusal(Reason::Busy, error.to_string()),
+        error => internal(error),
     }
 }
 

@@ -171,9 +171,8 @@ impl Bound {
         let args: Vec<_> = args.filter_map(|table| TrainingArgs::parse(table).ok()).collect();
         let mut found = None;
         for args in &args {
-            match table_value(&tables(args, &data), &self.key) {
-                Some(value) => found = Some(found.unwrap_or(false) || value.is_some()),
-                None => {}
+            if let Some(value) = table_value(&tables(args, &data), &self.key) {
+                found = Some(found.unwrap_or(false) || value.is_some());
             }
         }
         match found {

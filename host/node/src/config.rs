@@ -43,6 +43,20 @@ pub struct NodeConfig {
     /// The most bytes of inputs of earlier runs that are kept to run them again. Default 4 GiB.
     #[serde(default = "four_gib")]
     pub inputs_bytes_max: u64,
+    /// The most bytes that are kept of experiments: node states and scales. One researcher may
+    /// have a quarter; the oldest experiments go first. Default 8 GiB.
+    #[serde(default = "eight_gib")]
+    pub experiments_bytes_max: u64,
+    /// Bytes of the disk that rounds leave free, so that the log can always be written. Default
+    /// 256 MiB.
+    #[serde(default = "quarter_gib")]
+    pub free_bytes_min: u64,
+    /// Seconds that a round is worked for without a sign of life from its researcher. Default 120.
+    #[serde(default = "two_minutes")]
+    pub lease_s: u64,
+    /// The most seconds of a whole round, whatever its deadline. Default three hours.
+    #[serde(default = "three_hours")]
+    pub round_s_max: u64,
     /// The most MiB of a dataset that are kept in memory: what `memory_mib` of an experiment
     /// may say. Data of two rounds are kept at once. Default 1,024.
     #[serde(default = "one_gib")]
@@ -59,6 +73,22 @@ pub struct NodeConfig {
 
 fn four_gib() -> u64 {
     4 << 30
+}
+
+fn eight_gib() -> u64 {
+    8 << 30
+}
+
+fn quarter_gib() -> u64 {
+    256 << 20
+}
+
+fn two_minutes() -> u64 {
+    120
+}
+
+fn three_hours() -> u64 {
+    10_800
 }
 
 fn one_gib() -> u64 {
@@ -81,6 +111,10 @@ impl NodeConfig {
             worker: None,
             roster_refresh_s: thirty(),
             inputs_bytes_max: four_gib(),
+            experiments_bytes_max: eight_gib(),
+            free_bytes_min: quarter_gib(),
+            lease_s: two_minutes(),
+            round_s_max: three_hours(),
             memory_mib_max: one_gib(),
             approval: ApprovalConfig::default(),
             privacy: Privacy::default(),

@@ -11,6 +11,7 @@ use fedwasm_trust::{Identity, KeyPair, Member};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
+use crate::receipt::STATE_OUT;
 
 const FILE: &str = "registry.db";
 /// How long one program waits for another that writes.
@@ -104,6 +105,9 @@ impl Database {
                 return Err(Error::Damaged { file: FILE.into(), reason });
             }
         }
+        // An index changes no table: a registry that was made without it gets it.
+        let index = format!("CREATE INDEX IF NOT EXISTS receipt_of_state ON receipt ({STATE_OUT})");
+        start.execute_batch(&index)?;
         start.commit()?;
         let connection = Arc::new(Mutex::new(connection));
         Ok(Self { connection, key: Arc::clone(key), node })

@@ -88,10 +88,14 @@ pub enum Error {
         digest: String,
     },
     /// Too many plans wait for a decision.
-    #[error("{max} plans of this researcher wait for a decision already")]
+    #[error("{max} plans {whose}, or {mib_max} MiB of them, wait for a decision already")]
     TooManyPlans {
-        /// The bound.
+        /// Of this researcher or in all.
+        whose: &'static str,
+        /// The most plans.
         max: u64,
+        /// The most MiB.
+        mib_max: u64,
     },
     /// The registry.
     #[error("registry.db: {0}")]

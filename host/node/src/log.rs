@@ -2,6 +2,8 @@
 //! left. Entries are only ever added; a Merkle tree over them (RFC 6962) with a
 //! signed checkpoint shows if one was changed or taken out.
 
+use std::collections::BTreeSet;
+
 use fedwasm_protocol::Digest;
 use fedwasm_trust::merkle::{self, Hash, Tree};
 use fedwasm_trust::{Envelope, PublicKey};
@@ -152,6 +154,55 @@ impl Database {
                 return Err(wrong("the newest checkpoint is of another tree".into()));
             }
             Ok(Some(checkpoint))
+        })
+    }
+
+    /// Checks that the registry has each decision that the log has, and no other: one that is
+    /// gone might be a revocation.
+    ///
+    /// # Errors
+    /// [`Error::Log`] naming a decision; [`Error::Database`].
+    pub fn check_decisions(&self) -> Result<(), Error> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("SELECT signed FROM decision")?;
+            let signed = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            let mut kept = BTreeSet::new();
+            for signed in signed {
+                kept.insert(Digest::of(&signed?).to_string());
+            }
+            let mut statement = connection.prepare(
+                "SELECT number, json_extract(entry, '$.kind'), json_extract(entry, '$.plan'),
+                 json_extract(entry, '$.decision_sha256') FROM log
+                 WHERE json_extract(entry, '$.decision_sha256') IS NOT NULL ORDER BY number",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let (number, kind): (i64, String) = (row.get(0)?, row.get(1)?);
+                let (plan, digest): (String, String) = (row.get(2)?, row.get(3)?);
+                if !kept.remove(&digest) {
+                    let reason = format!(
+                        "the decision of entry {number} (plan {plan} {kind}) is not in the registry"
+                    );
+                    return Err(Error::Log { reason });
+                }
+            }
+            match kept.first() {
+                None => Ok(()),
+                Some(digest) => {
+                    let reason = format!("decision {digest} is in the registry and in no entry");
+                    Err(Error::Log { reason })
+                }
+            }
+        })
+    }
+
+    /// Whether an entry of a run names this receipt.
+    pub(crate) fn has_run(&self, receipt: &Digest) -> Result<bool, Error> {
+        self.read(|connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM log WHERE
+                         json_extract(entry, '$.kind') = 'run'
+                         AND json_extract(entry, '$.receipt') = ?1)";
+            Ok(connection.query_row(query, [receipt.to_string()], |row| row.get(0))?)
         })
     }
 

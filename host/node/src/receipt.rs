@@ -14,6 +14,8 @@ use crate::log::append;
 use crate::{Database, Error};
 
 const INPUTS: &str = "inputs";
+/// The digest of the state that a round left, in SQL: the expression of an index.
+pub(crate) const STATE_OUT: &str = "json_extract(CAST(opening AS TEXT), '$.state_out')";
 
 /// Everything about a run that its receipt says.
 #[derive(Debug)]
@@ -116,6 +118,19 @@ impl Receipts {
         Ok(())
     }
 
+    /// Removes all inputs: there is no room on the disk.
+    pub(crate) fn forget_inputs(&self, node: &Folder) -> std::io::Result<()> {
+        let folder = node.folder(INPUTS)?;
+        let mut known = self.inputs_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = folder.names()?;
+        if !names.is_empty() {
+            tracing::warn!("the disk is full: the inputs of earlier runs are removed");
+        }
+        names.iter().try_for_each(|name| folder.remove(name))?;
+        *known = Some(0);
+        Ok(())
+    }
+
     /// Removes the oldest inputs if there are too many, and some more, so that it is not
     /// to do again after the next run. Returns the bytes of those that stay.
     fn prune(&self, folder: &Folder) -> std::io::Result<u64> {
@@ -201,6 +216,14 @@ impl Database {
         serde_json::from_slice(&json).map_err(|error| Error::Damaged {
             file: format!("the opening of receipt {digest}"),
             reason: error.to_string(),
+        })
+    }
+
+    /// Whether a receipt says that a round left a state of this digest.
+    pub(crate) fn left_state(&self, state: &Digest) -> Result<bool, Error> {
+        self.read(|connection| {
+            let query = format!("SELECT EXISTS (SELECT 1 FROM receipt WHERE {STATE_OUT} = ?1)");
+            Ok(connection.query_row(&query, [state.to_string()], |row| row.get(0))?)
         })
     }
 

@@ -123,6 +123,10 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
         })?;
     let digest = Digest::of(signed);
     let database = Database::open(dir, &identity).map_err(|error| site(&error))?;
+    let is_logged = database.has_run(&digest).map_err(|error| site(&error))?;
+    if !is_logged {
+        return Err(mismatch("receipt", &"no entry of the node's log names it"));
+    }
     let chain = chain(&database, &receipt, &keys)?;
     let opening = database.opening(&digest);
     let opening = opening.map_err(|error| mismatch("opening", &error))?;
@@ -174,7 +178,8 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     }
     let refused = |refusal: Refusal| mismatch("run", &refusal.message);
     let strict = receipt.engine.profile == "strict";
-    let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone());
+    // What one round leaves is little, and gone with the scratch directory.
+    let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone(), u64::MAX, None);
     let approved = ApprovedPlan::by_rule(request.plan.sha256, receipt.approved_by.clone());
     let researcher = receipt.researcher.researcher_id();
     let researcher = researcher.ok_or_else(|| mismatch("researcher", &"it is none"))?;

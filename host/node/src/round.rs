@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
@@ -18,9 +18,10 @@ use fedwasm_sandbox::{
 };
 use fedwasm_training::{Before, Events, Examples, Length, Round, Turn};
 
-use crate::Dataset;
 use crate::approval::ApprovedPlan;
-use crate::state::{Owner, States, claim};
+use crate::experiments::{Owner, Room, check_owner, claim, unwritable};
+use crate::state::States;
+use crate::{Database, Dataset};
 
 /// Compiled plans that are kept.
 const PLANS_MAX: usize = 4;
@@ -41,9 +42,15 @@ pub(crate) struct Workshop {
     plans: VecDeque<(PlanKey, Described)>,
     /// With the digests of the files that they were read from.
     examples: VecDeque<(Digest, (Examples, Digest))>,
+    room: Arc<Room>,
+    /// What knows the states that rounds left.
+    receipts: Option<Database>,
     /// Whose scales were written last, and what they follow from.
-    written: Option<(ExperimentId, String)>,
+    written: Written,
 }
+
+/// An experiment, and what its scales follow from.
+type Written = Arc<Mutex<Option<(ExperimentId, String)>>>;
 
 /// What a compiled plan and its worker belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +98,10 @@ pub(crate) struct Prepared {
     folder: Arc<Folder>,
     researcher: ResearcherId,
     state_bytes_max: u64,
+    room: Arc<Room>,
+    receipts: Option<Database>,
+    /// What its scales are of, and of which they were written last.
+    written: ((ExperimentId, String), Written),
 }
 
 /// What was fetched for a round; digests were checked.
@@ -102,9 +113,16 @@ pub(crate) struct Fetched {
 }
 
 impl Workshop {
-    pub(crate) fn new(sandbox: Sandbox, strict: bool, limits: Limits) -> Self {
+    pub(crate) fn new(
+        sandbox: Sandbox,
+        strict: bool,
+        limits: Limits,
+        experiments_bytes_max: u64,
+        receipts: Option<Database>,
+    ) -> Self {
         let (plans, examples) = (VecDeque::new(), VecDeque::new());
-        Self { sandbox, strict, limits, plans, examples, written: None }
+        let (room, written) = (Arc::new(Room::new(experiments_bytes_max)), Written::default());
+        Self { sandbox, strict, limits, plans, examples, room, written, receipts }
     }
 
     /// Whether the plan need not be fetched.
@@ -197,11 +215,8 @@ impl Workshop {
         }
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
         let owner = Owner { researcher, plan, dataset };
-        let written = Some((request.experiment_id.clone(), format!("{researcher} {plan} {key}")));
-        if self.written != written {
-            store_preprocessing(&claim(folder, &request.experiment_id, &owner)?, &examples)?;
-            self.written = written;
-        }
+        check_owner(folder, &request.experiment_id, &owner)?;
+        let written = (request.experiment_id.clone(), format!("{researcher} {plan} {key}"));
         let state_bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
         let (folder, researcher) = (Arc::clone(folder), researcher.clone());
         let strict = self.strict || request.strict;
@@ -215,6 +230,9 @@ impl Workshop {
             folder,
             researcher,
             state_bytes_max,
+            room: Arc::clone(&self.room),
+            receipts: self.receipts.clone(),
+            written: (written, Arc::clone(&self.written)),
         })
     }
 }
@@ -257,6 +275,8 @@ impl Prepared {
             self.round.evaluate(&self.examples, params, kept, seed, cancel).map_err(failed)
         };
         if request.mode == Mode::Validate {
+            let evaluation = evaluate(&params, kept.as_ref())?;
+            self.store_preprocessing(request)?;
             return Ok(Done {
                 params: None,
                 aux: None,
@@ -268,7 +288,7 @@ impl Prepared {
                 n_samples: self.examples.n_train() as u64,
                 n_steps: 0,
                 train_loss: None,
-                evaluation: Some(evaluate(&params, kept.as_ref())?),
+                evaluation: Some(evaluation),
             });
         }
         let aux = self.aux(&fetched)?;
@@ -286,10 +306,12 @@ impl Prepared {
             // The next round may run already: what is kept for it must stay.
             return Err(refusal(Reason::Expired, "the round was called off".into()));
         }
+        self.store_preprocessing(request)?;
         let (state_id, state_out) = match &trained.kept {
             Some(kept) => {
                 let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
-                let (id, digest) = self.states(request)?.store(kept, from, needed)?;
+                let (id, digest, bytes) = self.states(request)?.store(kept, from, needed)?;
+                self.wrote(request, bytes)?;
                 (Some(id), Some(digest))
             }
             None => (None, None),
@@ -313,11 +335,35 @@ impl Prepared {
         })
     }
 
+    fn owner<'a>(&'a self, request: &'a RoundRequest) -> Owner<'a> {
+        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
+        Owner { researcher: &self.researcher, plan, dataset }
+    }
+
     /// The states of the experiment; nothing is made for plans without one.
     fn states(&self, request: &RoundRequest) -> Result<States, Refusal> {
-        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
-        let owner = Owner { researcher: &self.researcher, plan, dataset };
-        States::open(&self.folder, &request.experiment_id, &owner, self.state_bytes_max)
+        let owner = self.owner(request);
+        let (bytes_max, receipts) = (self.state_bytes_max, self.receipts.clone());
+        States::open(&self.folder, &request.experiment_id, &owner, bytes_max, receipts)
+    }
+
+    /// Counts what was written for the experiment.
+    fn wrote(&self, request: &RoundRequest, bytes: u64) -> Result<(), Refusal> {
+        let experiment = &request.experiment_id;
+        self.room.wrote(&self.folder, &self.researcher, experiment, bytes).map_err(unwritable)
+    }
+
+    /// Writes the scales of the round, unless they were written last: without them the
+    /// parameters could not be used here. Nothing is written for a round that gave nothing.
+    fn store_preprocessing(&self, request: &RoundRequest) -> Result<(), Refusal> {
+        let (of, last) = &self.written;
+        if last.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(of) {
+            return Ok(());
+        }
+        let folder = claim(&self.folder, &request.experiment_id, &self.owner(request))?;
+        let bytes = store_preprocessing(&folder, &self.examples)?;
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(of.clone());
+        self.wrote(request, bytes)
     }
 
     /// Puts the auxiliary variables together: shared ones are those that the
@@ -443,21 +489,17 @@ fn examples_key(
     Ok(Digest::of(key.as_bytes()))
 }
 
-/// Writes `experiments/ID/preprocessing.json`: without it the parameters could
-/// not be used here.
-fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<(), Refusal> {
-    let store = || -> std::io::Result<()> {
+/// Writes `experiments/ID/preprocessing.json`; returns its length.
+fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<u64, Refusal> {
+    let store = || -> std::io::Result<u64> {
         let json = serde_json::to_vec_pretty(examples.preprocessing())?;
         let known = experiment.read(PREPROCESSING, json.len() as u64);
-        match known.is_ok_and(|known| known == json) {
-            true => Ok(()),
-            false => experiment.write(PREPROCESSING, &json),
+        if !known.is_ok_and(|known| known == json) {
+            experiment.write(PREPROCESSING, &json)?;
         }
+        Ok(json.len() as u64)
     };
-    store().map_err(|error| {
-        tracing::error!("{PREPROCESSING}: {error}");
-        refusal(Reason::Internal, "the node cannot write its files".into())
-    })
+    store().map_err(unwritable)
 }
 
 fn keep<K: PartialEq, T>(kept: &mut VecDeque<(K, T)>, key: K, value: T, max: usize) {

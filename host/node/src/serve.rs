@@ -1,23 +1,25 @@
 //! The loop that owns the node's connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    ApprovalRequest, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Presence, Reason, Recipient,
-    Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
+    ApprovalRequest, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Participant, Presence,
+    Reason, Recipient, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply, SessionId,
 };
 use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
 use fedwasm_trust::{Member, Outgoing};
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore};
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
+use crate::queue::Queue;
+use crate::rate::{Rate, Turn};
 use crate::receipt::Receipts;
 use crate::round::{Workshop, refusal};
 use crate::trace::{End, Trace};
@@ -26,10 +28,8 @@ use crate::{Database, Datasets, Error, NodeConfig, demands};
 
 /// Compiled plans, in the node's directory.
 const CACHE: &str = "compiled";
-/// Rounds that wait for the one that runs.
-const QUEUE_MAX: usize = 8;
-/// Refused messages that are written down in a minute.
-const REFUSED_A_MINUTE_MAX: u64 = 20;
+/// How often leases are looked at while one lasts.
+const LEASE_LOOKS: u32 = 8;
 /// Questions about plans that are answered at once.
 const QUESTIONS_MAX: usize = 8;
 /// The longest time that a researcher may ask for.
@@ -50,6 +50,10 @@ struct Asked {
 }
 
 impl Asked {
+    fn session(&self) -> (Participant, SessionId) {
+        (self.from.participant.clone(), self.from.session.clone())
+    }
+
     fn of(header: &Header, digest: Digest) -> Option<Self> {
         let Header { sender, session, connection, request_id, .. } = header;
         let from = Recipient { participant: sender.clone(), session: session.clone() };
@@ -91,6 +95,7 @@ pub async fn serve(
         repository: repository.clone(),
     };
     let database = Database::of_member(dir, &member)?;
+    database.check_decisions()?;
     let approvals = Approvals::new(dir, config.approval.clone(), database.clone())?;
     let rules = json!({
         "approval": approvals.rules(), "limits": config.limits, "strict": config.strict,
@@ -99,7 +104,8 @@ pub async fn serve(
     });
     database.record_policy(&rules, now_ms())?;
     let mut link = Link::connect(options).await?;
-    let workshop = Workshop::new(sandbox, config.strict, config.limits.clone());
+    let (limits, room) = (config.limits.clone(), config.experiments_bytes_max);
+    let workshop = Workshop::new(sandbox, config.strict, limits, room, Some(database.clone()));
     let worker = Worker {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
@@ -110,14 +116,26 @@ pub async fn serve(
         approvals: approvals.clone(),
         receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
         federation: member.membership().federation.clone(),
+        free_bytes_min: config.free_bytes_min,
         privacy: config.privacy,
     };
     let repository_of = repository.clone();
     let clerk = Clerk { approvals, database, repository: repository_of, noted: Arc::default() };
-    let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-    let work = tokio::spawn(work(worker, queue, link.sender(), clerk.database.clone()));
+    let jobs = Arc::new(Queue::new());
+    let round_time_max = Duration::from_secs(config.round_s_max);
+    let work = Work {
+        worker,
+        queue: Arc::clone(&jobs),
+        sender: link.sender(),
+        database: clerk.database.clone(),
+        refused: Rate::default(),
+        round_time_max,
+    };
+    let work = tokio::spawn(work.run());
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
-    let refresh = tokio::spawn(refresh_roster(repository, member, pause));
+    let revoked = Arc::new(Notify::new());
+    let refresh =
+        tokio::spawn(refresh_roster(repository, Arc::clone(&member), pause, Arc::clone(&revoked)));
     ready(&config);
     let mut node = Node {
         folder,
@@ -125,15 +143,28 @@ pub async fn serve(
         cancels: HashMap::new(),
         clerk,
         questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
-        refused: (0, 0),
+        refused: Rate::default(),
+        member,
+        heard: HashMap::new(),
+        lease: Duration::from_secs(config.lease_s.max(1)),
         sender: link.sender(),
         force_secagg: config.force_secure_aggregation,
         memory_mib_max: config.memory_mib_max,
     };
     let mut stop = std::pin::pin!(stop);
+    let mut leases = tokio::time::interval(node.lease / LEASE_LOOKS);
+    leases.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let result = loop {
         let incoming = tokio::select! {
             () = &mut stop => break Ok(()),
+            _ = leases.tick() => {
+                node.end_leases();
+                continue;
+            }
+            () = revoked.notified() => {
+                node.call_off_revoked();
+                continue;
+            }
             incoming = link.next() => incoming,
         };
         match incoming {
@@ -176,13 +207,19 @@ async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
 }
 
 /// Learns who was revoked.
-async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Duration) {
+async fn refresh_roster(
+    repository: Repository,
+    member: Arc<Member>,
+    pause: Duration,
+    changed: Arc<Notify>,
+) {
     loop {
         tokio::time::sleep(pause).await;
         match repository.refresh_roster(&member).await {
             Ok(true) => {
                 let roster = member.roster();
                 tracing::info!("the roster is now number {}", roster.serial);
+                changed.notify_one();
                 if roster.key(member.participant()) != Some(member.key().public()) {
                     tracing::error!(
                         "the key of this node was revoked: nobody believes it any more; the \
@@ -199,14 +236,20 @@ async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Dura
 /// Looks at messages; never waits for a round.
 struct Node {
     folder: Arc<Folder>,
-    jobs: mpsc::Sender<Job>,
+    jobs: Arc<Queue<Job>>,
     /// Who waits for each round, and how it is called off.
     cancels: HashMap<RequestId, (Asked, Cancel)>,
     clerk: Clerk,
     /// Questions about plans that may be under way.
     questions: Arc<Semaphore>,
-    /// The minute, and the messages that were refused in it.
-    refused: (u64, u64),
+    /// Messages that were refused, by topic.
+    refused: Rate,
+    /// Who is believed.
+    member: Arc<Member>,
+    /// When each session that waits for a round was last heard.
+    heard: HashMap<(Participant, SessionId), Instant>,
+    /// How long a round is worked for without a sign of life from who asked for it.
+    lease: Duration,
     sender: Sender,
     force_secagg: bool,
     memory_mib_max: u64,
@@ -215,22 +258,49 @@ struct Node {
 impl Node {
     /// Writes down that a message was refused; a flood is counted and does not fill the log.
     fn note_refused(&mut self, who: &str, why: &str) {
-        let minute = now_ms() / 60_000;
-        if self.refused.0 != minute {
-            self.refused = (minute, 0);
+        let Turn::Write { is_last, left_out } = self.refused.take(who, now_ms() / 60_000) else {
+            return;
+        };
+        tracing::warn!("a message over the topic of {who} is refused: {why}");
+        let database = self.clerk.database.clone();
+        let fields = json!({
+            "topic": who, "reason": why, "more_are_not_recorded": is_last, "left_out": left_out,
+        });
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = database.record(now_ms(), "message-refused", &fields) {
+                tracing::error!("the log: {error}");
+            }
+        });
+    }
+
+    /// Calls rounds off whose researchers were not heard for too long: they left without a
+    /// word, and others wait.
+    fn end_leases(&mut self) {
+        self.cancels.retain(|_, (_, cancel)| !cancel.is_unused());
+        for (asked, cancel) in self.cancels.values().filter(|(_, cancel)| !cancel.is_cancelled()) {
+            let heard = self.heard.get(&asked.session());
+            if heard.is_none_or(|heard| heard.elapsed() > self.lease) {
+                let (who, s) = (&asked.from.participant, self.lease.as_secs());
+                tracing::warn!("{who} was not heard for {s} s: its round is called off");
+                cancel.cancel();
+            }
         }
-        self.refused.1 += 1;
-        if self.refused.1 <= REFUSED_A_MINUTE_MAX {
-            tracing::warn!("a message over the topic of {who} is refused: {why}");
-            let database = self.clerk.database.clone();
-            let last = self.refused.1 == REFUSED_A_MINUTE_MAX;
-            let fields = json!({ "topic": who, "reason": why, "more_are_not_recorded": last });
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = database.record(now_ms(), "message-refused", &fields) {
-                    tracing::error!("the log: {error}");
-                }
-            });
+        let waits: HashSet<_> = self.cancels.values().map(|(asked, _)| asked.session()).collect();
+        self.heard.retain(|session, _| waits.contains(session));
+        self.jobs.retain(|job| !job.cancel.is_cancelled());
+    }
+
+    /// Calls rounds off whose researchers' keys count no longer: nothing more is sent to them.
+    fn call_off_revoked(&self) {
+        let roster = self.member.roster();
+        for (asked, cancel) in self.cancels.values() {
+            if roster.key(&asked.from.participant).is_none() && !cancel.is_cancelled() {
+                let who = &asked.from.participant;
+                tracing::warn!("the key of {who} was revoked: its round is called off");
+                cancel.cancel();
+            }
         }
+        self.jobs.retain(|job| !job.cancel.is_cancelled());
     }
 
     fn cancel_all(&self) {
@@ -262,6 +332,9 @@ impl Node {
             Body::Presence(_) => return,
             Body::Farewell => return self.call_off(&header),
             _ => {}
+        }
+        if let Some(heard) = self.heard.get_mut(&(header.sender.clone(), header.session.clone())) {
+            *heard = Instant::now();
         }
         let Some(asked) = Asked::of(&header, digest) else {
             return tracing::warn!("a {} of {} is ignored", header.kind, header.sender);
@@ -357,31 +430,39 @@ impl Node {
         }
         let deadline = Instant::now() + deadline;
         let job = Job { asked: asked.clone(), request, dataset, deadline, cancel: cancel.clone() };
-        match self.jobs.try_send(job) {
-            Ok(()) => {
-                self.cancels.insert(asked.request_id.clone(), (asked, cancel));
-                Ok(())
-            }
-            Err(_) => {
-                let message = format!("{QUEUE_MAX} rounds wait already; try again later");
-                Err(refusal(Reason::Busy, message))
-            }
-        }
+        let pushed = self.jobs.push(&asked.researcher, job);
+        pushed.map_err(|full| refusal(Reason::Busy, full.to_string()))?;
+        self.heard.insert(asked.session(), Instant::now());
+        self.cancels.insert(asked.request_id.clone(), (asked, cancel));
+        Ok(())
     }
 }
 
-/// Runs jobs one after the other.
-async fn work(
-    mut worker: Worker,
-    mut queue: mpsc::Receiver<Job>,
+/// Runs rounds one after the other.
+struct Work {
+    worker: Worker,
+    queue: Arc<Queue<Job>>,
     sender: Sender,
     database: Database,
-) {
-    while let Some(job) = queue.recv().await {
+    /// Rounds that never began, by researcher.
+    refused: Rate,
+    /// The most time of a round, whatever its deadline.
+    round_time_max: Duration,
+}
+
+impl Work {
+    async fn run(mut self) {
+        loop {
+            let job = self.queue.pop().await;
+            self.round(job).await;
+        }
+    }
+
+    async fn round(&mut self, job: Job) {
         let Job { asked, request, dataset, deadline, cancel } = job;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(Instant::now()).min(self.round_time_max);
         if left.is_zero() || cancel.is_cancelled() {
-            continue;
+            return;
         }
         tracing::info!(
             "{:?} of round {} of experiment {} for {}, plan {}",
@@ -392,7 +473,7 @@ async fn work(
             request.plan.sha256,
         );
         let say = {
-            let (sender, asked) = (sender.clone(), asked.clone());
+            let (sender, asked) = (self.sender.clone(), asked.clone());
             move |progress: fedwasm_protocol::Progress| {
                 let body = Body::Progress(progress);
                 sender.try_send(&asked.from, answer(&asked, &body));
@@ -400,9 +481,10 @@ async fn work(
         };
         let round = request.round;
         let who = &asked.from.participant;
-        let trace = Arc::new(Trace::new(database.clone(), who, &asked.digest, &request));
+        let trace = Arc::new(Trace::new(self.database.clone(), who, &asked.digest, &request));
         let (id, who) = ((asked.request_id.clone(), asked.digest), asked.researcher.clone());
-        let run = worker.run(id, who, request, dataset, (cancel.clone(), Arc::clone(&trace)), say);
+        let run =
+            self.worker.run(id, who, request, dataset, (cancel.clone(), Arc::clone(&trace)), say);
         let (end, reason, body) = match tokio::time::timeout(left, run).await {
             // It may have been asked for again, under the same id: an answer
             // to the first asking would be taken for one to the second.
@@ -427,15 +509,24 @@ async fn work(
         // What is told from now on would be in no entry.
         trace.close();
         let sent = match body {
-            Some(body) => send(&sender, &asked, body).await,
+            Some(body) => send(&self.sender, &asked, body).await,
             None => Ok(()),
         };
         let (end, reason) = match (end, sent) {
             (End::Delivered, Err(error)) => (End::NotDelivered, Some(error.to_string())),
             (end, _) => (end, reason),
         };
+        let mut left_out = 0;
+        if end == End::Refused {
+            let who = asked.researcher.as_str();
+            match self.refused.take(who, now_ms() / 60_000) {
+                Turn::Write { left_out: n, .. } => left_out = n,
+                Turn::Count => return,
+            }
+        }
         // Before the next round: entries are in the order in which things happened.
-        let ended = tokio::task::spawn_blocking(move || trace.end(end, reason.as_deref())).await;
+        let ended =
+            tokio::task::spawn_blocking(move || trace.end(end, reason.as_deref(), left_out)).await;
         if let Ok(Err(error)) = ended {
             tracing::error!("the log: {error}");
         }

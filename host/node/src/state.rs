@@ -5,39 +5,27 @@
 //! round leaves a new one, so that a researcher that goes on from an earlier
 //! round finds the one that belongs to it. The one that a round started from
 //! and the one that it left are kept, and those that the researcher's
-//! breakpoints name. `experiments/ID/owner` says whose they are: one
-//! researcher's, of one plan on one dataset. Another plan could declare as
-//! shared what this one keeps local.
+//! breakpoints name.
 
 use std::io;
 
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
-use fedwasm_protocol::{
-    DatasetId, Digest, ExperimentId, KEPT_STATES_MAX, Reason, Refusal, ResearcherId, StateId,
-};
+use fedwasm_protocol::{Digest, ExperimentId, KEPT_STATES_MAX, Reason, Refusal, StateId};
 
+use crate::Database;
+use crate::experiments::{self, Owner, claim, unwritable};
 use crate::round::refusal;
 
-const EXPERIMENTS: &str = "experiments";
 const STATE: &str = "state";
-const OWNER: &str = "owner";
-/// Two ids and a digest.
-const OWNER_BYTES_MAX: u64 = 256;
-
-/// Whose the states of an experiment are.
-#[derive(Debug)]
-pub(crate) struct Owner<'a> {
-    pub(crate) researcher: &'a ResearcherId,
-    pub(crate) plan: &'a Digest,
-    pub(crate) dataset: &'a DatasetId,
-}
 
 /// The states of one experiment.
 #[derive(Debug)]
 pub(crate) struct States {
     folder: Folder,
     bytes_max: u64,
+    /// The receipts of the rounds that left them, unless they were put there to run one again.
+    receipts: Option<Database>,
 }
 
 impl States {
@@ -47,12 +35,13 @@ impl States {
         experiment: &ExperimentId,
         owner: &Owner,
         bytes_max: u64,
+        receipts: Option<Database>,
     ) -> Result<Self, Refusal> {
         let folder = claim(node, experiment, owner)?.folder(STATE).map_err(unwritable)?;
-        Ok(Self { folder, bytes_max })
+        Ok(Self { folder, bytes_max, receipts })
     }
 
-    /// Reads a state.
+    /// Reads a state, which has the very bytes that a round left.
     pub(crate) fn load(&self, id: &StateId) -> Result<(Params, Vec<u8>), Refusal> {
         let name = file_name(id);
         if !self.folder.has(&name) {
@@ -64,18 +53,23 @@ impl States {
             refusal(Reason::State, format!("the node state {id} cannot be read"))
         };
         let bytes = self.folder.read(&name, self.bytes_max).map_err(|error| damaged(&error))?;
+        if let Some(receipts) = &self.receipts
+            && !receipts.left_state(&Digest::of(&bytes)).map_err(|error| damaged(&error))?
+        {
+            return Err(damaged(&"no round of this node left these bytes"));
+        }
         let params = from_safetensors(&bytes).map_err(|error| damaged(&error))?;
         Ok((params, bytes))
     }
 
     /// Writes what a round left, and forgets all states but this one, the one
-    /// that the round started from, and those that are `needed`.
+    /// that the round started from, and those that are `needed`. Returns its id, digest and length.
     pub(crate) fn store(
         &self,
         kept: &Params,
         from: Option<&StateId>,
         needed: &[StateId],
-    ) -> Result<(StateId, Digest), Refusal> {
+    ) -> Result<(StateId, Digest, u64), Refusal> {
         let id = StateId::random().map_err(|error| unwritable(io::Error::other(error)))?;
         let bytes = to_safetensors(kept);
         let bytes = bytes.map_err(|error| refusal(Reason::Internal, error.to_string()))?;
@@ -89,35 +83,7 @@ impl States {
             old.try_for_each(|name| self.folder.remove(&name))
         };
         store().map_err(unwritable)?;
-        Ok((id, Digest::of(&bytes)))
-    }
-}
-
-/// Opens the directory of an experiment; makes it if need be. Nobody but its
-/// `owner` may go on with it, or change or delete what it needs.
-pub(crate) fn claim(
-    node: &Folder,
-    experiment: &ExperimentId,
-    owner: &Owner<'_>,
-) -> Result<Folder, Refusal> {
-    let Owner { researcher, plan, dataset } = owner;
-    let text = format!("{researcher} {plan} {dataset}");
-    let open = || {
-        let folder = node.folder(EXPERIMENTS)?.folder(experiment.as_str())?;
-        if !folder.has(OWNER) {
-            folder.write(OWNER, text.as_bytes())?;
-        }
-        let known = folder.read(OWNER, OWNER_BYTES_MAX)?;
-        Ok((known == text.as_bytes(), folder))
-    };
-    match open().map_err(unwritable)? {
-        (true, folder) => Ok(folder),
-        (false, _) => {
-            let message = format!(
-                "experiment {experiment} is another researcher's, or of another plan or dataset"
-            );
-            Err(refusal(Reason::BadRequest, message))
-        }
+        Ok((id, Digest::of(&bytes), bytes.len() as u64))
     }
 }
 
@@ -128,17 +94,12 @@ pub(crate) fn place(
     id: &StateId,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let folder = node.folder(EXPERIMENTS)?.folder(experiment.as_str())?.folder(STATE)?;
+    let folder = experiments::open(node, experiment)?.folder(STATE)?;
     folder.write(&file_name(id), bytes)
 }
 
 fn file_name(id: &StateId) -> String {
     format!("{id}.safetensors")
-}
-
-fn unwritable(error: io::Error) -> Refusal {
-    tracing::error!("node state: {error}");
-    refusal(Reason::Internal, "the node cannot write its files".into())
 }
 
 #[cfg(test)]
@@ -154,7 +115,7 @@ mod tests {
     fn states_of(node: &Folder, researcher: &str, plan: &[u8]) -> Result<States, Refusal> {
         let (researcher, plan) = (&researcher.parse().unwrap(), &Digest::of(plan));
         let owner = Owner { researcher, plan, dataset: &"d".parse().unwrap() };
-        States::open(node, &"e".parse().unwrap(), &owner, 1 << 20)
+        States::open(node, &"e".parse().unwrap(), &owner, 1 << 20, None)
     }
 
     fn states(node: &Folder) -> States {
@@ -165,11 +126,11 @@ mod tests {
     fn what_a_round_or_a_breakpoint_needs_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let states = states(&Folder::open(dir.path()).unwrap());
-        let (first, _) = states.store(&params(1.0), None, &[]).unwrap();
-        let (second, _) = states.store(&params(2.0), Some(&first), &[]).unwrap();
+        let (first, ..) = states.store(&params(1.0), None, &[]).unwrap();
+        let (second, ..) = states.store(&params(2.0), Some(&first), &[]).unwrap();
         assert_eq!(states.load(&first).unwrap().0, params(1.0));
         // The researcher went back to the first: the second is not needed any more.
-        let (other, _) = states.store(&params(3.0), Some(&first), &[]).unwrap();
+        let (other, ..) = states.store(&params(3.0), Some(&first), &[]).unwrap();
         assert_eq!(states.load(&second).unwrap_err().reason, Reason::State);
         assert_eq!(states.load(&other).unwrap().0, params(3.0));
         // A breakpoint still names the first.
@@ -182,7 +143,7 @@ mod tests {
     fn states_of_another_researcher_or_plan_are_neither_read_nor_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let node = Folder::open(dir.path()).unwrap();
-        let (id, _) = states(&node).store(&params(1.0), None, &[]).unwrap();
+        let (id, ..) = states(&node).store(&params(1.0), None, &[]).unwrap();
         for (researcher, plan) in [("other", b"plan"), ("r", b"plum")] {
             let refused = states_of(&node, researcher, plan).unwrap_err();
             assert!(refused.message.contains("another researcher's"), "{}", refused.message);
@@ -194,7 +155,7 @@ mod tests {
     fn damaged_state_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let states = states(&Folder::open(dir.path()).unwrap());
-        let (id, _) = states.store(&params(1.0), None, &[]).unwrap();
+        let (id, ..) = states.store(&params(1.0), None, &[]).unwrap();
         states.folder.write(&file_name(&id), b"no").unwrap();
         assert_eq!(states.load(&id).unwrap_err().reason, Reason::State);
     }

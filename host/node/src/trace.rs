@@ -128,8 +128,8 @@ impl Trace {
         json!({ "messages": messages, "numbers": numbers, "bytes": bytes, "sha256": told })
     }
 
-    /// Writes down how it ended.
-    pub(crate) fn end(&self, end: End, reason: Option<&str>) -> Result<u64, Error> {
+    /// Writes down how it ended, and how many entries like it were left out before.
+    pub(crate) fn end(&self, end: End, reason: Option<&str>, left_out: u64) -> Result<u64, Error> {
         let told = self.close();
         let mut fields = self.about.clone();
         let State { started, receipt, .. } = &*self.state();
@@ -138,6 +138,9 @@ impl Trace {
         }
         fields["receipt"] = json!(receipt);
         fields["reason"] = json!(reason);
+        if left_out > 0 {
+            fields["left_out"] = json!(left_out);
+        }
         self.record(end.as_str(), &fields)
     }
 

@@ -15,6 +15,7 @@ use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::Opening;
 
 use crate::approval::Approvals;
+use crate::experiments::unwritable;
 use crate::privacy::{self, Privacy};
 use crate::progress::Teller;
 use crate::receipt::{Receipts, Run};
@@ -40,6 +41,8 @@ pub(crate) struct Worker {
     /// What is written down of runs.
     pub(crate) receipts: Receipts,
     pub(crate) federation: FederationId,
+    /// Bytes of the disk that stay free.
+    pub(crate) free_bytes_min: u64,
     /// How few rows may stand behind what leaves.
     pub(crate) privacy: Privacy,
 }
@@ -56,6 +59,7 @@ impl Worker {
         say: impl Fn(Progress) + Send + 'static,
     ) -> Result<RoundReply, Refusal> {
         let mut timing = NodeTiming::default();
+        self.make_room().await?;
         let repository = self
             .repository
             .of_experiment(&request.experiment_id)
@@ -188,6 +192,31 @@ impl Worker {
         timing.upload_ms = ms(start);
         reply.timing = timing;
         Ok(reply)
+    }
+
+    /// Keeps so much of the disk free that the log can be written: what earlier runs started
+    /// from goes first, then rounds are refused before anything is fetched.
+    async fn make_room(&self) -> Result<(), Refusal> {
+        let (folder, receipts) = (Arc::clone(&self.folder), self.receipts.clone());
+        let min = self.free_bytes_min;
+        blocking(move || {
+            let free = || folder.free_bytes().map_err(unwritable);
+            if free()? < min {
+                receipts.forget_inputs(&folder).map_err(unwritable)?;
+            }
+            match free()? {
+                bytes if bytes < min => {
+                    let (free, min) = (bytes >> 20, min >> 20);
+                    let text = format!(
+                        "the node's disk is full: {free} MiB are free and rounds leave {min}; its                          operator must make room (`free_bytes_min` of node.toml)"
+                    );
+                    tracing::error!("{text}");
+                    Err(refusal(Reason::Internal, text))
+                }
+                _ => Ok(()),
+            }
+        })
+        .await
     }
 
     async fn fetch_aux(&self, aux: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {

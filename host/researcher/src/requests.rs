@@ -19,6 +19,9 @@ use crate::Error;
 const PRESENCE_TIME_MAX: Duration = Duration::from_secs(5);
 /// The most nodes that are kept in mind; presence of further ones is ignored.
 const NODES_MAX: usize = 4_096;
+/// How often nodes that are waited for hear that somebody waits: a sixth of what they wait for
+/// a sign of life unless their operators say otherwise.
+const SIGN_OF_LIFE_PAUSE: Duration = Duration::from_secs(20);
 /// After our own message came back, what was retained before may still be on
 /// its way: brokers promise no order between topics.
 const PRESENCE_GRACE: Duration = Duration::from_millis(100);
@@ -164,8 +167,9 @@ impl Requests {
             }
         }
         sent();
+        let mut sign_at = Instant::now() + SIGN_OF_LIFE_PAUSE;
         while !pending.is_empty() {
-            match self.next(end).await? {
+            match self.next(end.min(sign_at)).await? {
                 Next::Presence(node, Change::Gone) if pending.remove(&node).is_some() => {
                     seen(&node, Seen::Gone);
                     answers.insert(node, (Answer::Gone, start.elapsed()));
@@ -202,6 +206,12 @@ impl Requests {
                             );
                             answers.insert(node, (Answer::Reply(body), start.elapsed()));
                         }
+                    }
+                }
+                Next::Deadline if Instant::now() < end => {
+                    sign_at = Instant::now() + SIGN_OF_LIFE_PAUSE;
+                    for node in pending.keys().filter(|_| self.lost.is_none()) {
+                        self.send(node, &random()?, SIGN_OF_LIFE_PAUSE, &Body::Ping).await?;
                     }
                 }
                 Next::Deadline => {

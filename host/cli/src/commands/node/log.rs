@@ -40,6 +40,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let (mut checked, mut held) = (None, None);
     if args.check || args.since.is_some() {
         checked = database.check_log(&keys)?;
+        database.check_decisions()?;
     }
     if let Some(since) = &args.since {
         let earlier = fedwasm_folder::read_file(since, 1 << 20)?;

@@ -1,0 +1,77 @@
+//! How many entries of one kind a sender may cause in a minute: a flood is counted and does
+//! not fill the log, and nobody's flood hides what others do.
+
+use std::collections::HashMap;
+
+/// Entries of one sender in a minute.
+const A_MINUTE_MAX: u64 = 20;
+/// Senders that are told apart; further ones count as one.
+const SENDERS_MAX: usize = 1_024;
+const OTHERS: &str = "others";
+
+/// What to do about an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It is written.
+    Write {
+        /// Whether it is the last one of this minute.
+        is_last: bool,
+        /// Entries of earlier minutes that were not written.
+        left_out: u64,
+    },
+    /// It is counted only.
+    Count,
+}
+
+/// Counts entries by sender.
+#[derive(Debug, Default)]
+pub(crate) struct Rate {
+    senders: HashMap<String, (u64, u64)>,
+}
+
+impl Rate {
+    /// Counts one of `sender` in a minute of Unix time.
+    pub(crate) fn take(&mut self, sender: &str, minute: u64) -> Turn {
+        if !self.senders.contains_key(sender) && self.senders.len() >= SENDERS_MAX {
+            // Whoever was quiet since is forgotten, unless something is left to say of it.
+            self.senders.retain(|_, (at, n)| *at == minute || *n > A_MINUTE_MAX);
+        }
+        let is_room = self.senders.contains_key(sender) || self.senders.len() < SENDERS_MAX;
+        let sender = if is_room { sender } else { OTHERS };
+        let (at, n) = self.senders.entry(sender.to_owned()).or_insert((minute, 0));
+        let mut left_out = 0;
+        if *at != minute {
+            left_out = n.saturating_sub(A_MINUTE_MAX);
+            (*at, *n) = (minute, 0);
+        }
+        *n += 1;
+        match *n <= A_MINUTE_MAX {
+            true => Turn::Write { is_last: *n == A_MINUTE_MAX, left_out },
+            false => Turn::Count,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_counted_and_hides_nobody() {
+        let mut rate = Rate::default();
+        let written = |rate: &mut Rate, n: u64, minute| {
+            (0..n).filter(|_| rate.take("flood", minute) != Turn::Count).count() as u64
+        };
+        assert_eq!(written(&mut rate, 1_000, 1), A_MINUTE_MAX);
+        let first = Turn::Write { is_last: false, left_out: 0 };
+        assert_eq!(rate.take("quiet", 1), first);
+        assert_eq!(rate.take("flood", 2), Turn::Write { is_last: false, left_out: 980 });
+        assert_eq!(written(&mut rate, 1_000, 2), A_MINUTE_MAX - 1);
+        // Any number of names takes little memory, and is written down all the same.
+        for n in 0..10 * SENDERS_MAX {
+            rate.take(&format!("s{n}"), 3);
+        }
+        assert!(rate.senders.len() <= SENDERS_MAX + 1);
+        assert_eq!(rate.take("quiet", 3), first);
+    }
+}
