@@ -23,6 +23,8 @@ const NOW: u64 = 1_800_000_000_000;
 fn main() {
     let dir = tempfile::tempdir().unwrap();
     let authority = Authority::create(&dir.path().join("net"), "bench").unwrap();
+    // Whatever time it is.
+    authority.renew(Some(Duration::from_secs(1_000_000_000))).unwrap();
     let member = |who: &str| -> Arc<Member> {
         let identity = Identity::create(&dir.path().join(who), who.parse().unwrap()).unwrap();
         let membership = authority.enrol(&identity.participant, identity.key.public()).unwrap();

@@ -1,6 +1,6 @@
 //! The exit-code contract, where no other test covers it.
 
-use crate::support::{Federation, fedwasm, plan};
+use crate::support::{Federation, event, fedwasm, plan};
 
 #[test]
 fn usage_is_exit_code_2_and_help_0() {
@@ -61,4 +61,29 @@ fn other_machines_are_refused_in_plain_text() {
         .run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     assert!(ended.stderr.contains("in the clear"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_network_is_served_by_one_program_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = || {
+        fedwasm(&["network", "start", "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0", "--dir"])
+            .arg(dir.path().join("network"))
+    };
+    let first = start().start();
+    first.wait_for(event("ready"));
+    // As many files as it may: the usual 1,024 are too few.
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", first.child.id())).unwrap();
+    let files: Vec<&str> = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(files[0], files[1], "{limits}");
+    let ended = start().run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("another `fedwasm network start` serves it"), "{}", ended.stderr);
+    drop(first);
+    start().start().wait_for(event("ready"));
 }

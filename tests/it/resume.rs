@@ -110,6 +110,46 @@ fn killed_researcher_goes_on_to_the_same_bytes() {
     }
 }
 
+/// Whoever gave up says so, and the repository's disk is free; whoever was killed is named by hand.
+/// Both go on all the same.
+#[test]
+fn what_was_given_up_is_pruned_and_goes_on_to_the_same_bytes() {
+    let federation = federation();
+    let experiment = experiment(&federation, "name = \"scaffold\"");
+    let dir = federation.dir.path();
+    let prune = |flags: &[&str]| {
+        let prune = fedwasm(&["--json", "network", "prune", "--dir"]).arg(dir.join("network"));
+        prune.args(flags).ok().result()
+    };
+    let whole = end(start(&experiment, &dir.join("whole"), &[]));
+    assert_eq!(prune(&[])["experiments"], 1);
+    let cancelled = dir.join("cancelled");
+    let landed = (0..20).any(|_| {
+        let _ = std::fs::remove_dir_all(&cancelled);
+        let running = start(&experiment, &cancelled, &[]);
+        running.wait_for_log("round 2: aggregated");
+        running.signal("INT");
+        let is_cancelled = running.end().0 == 1;
+        let pruned = prune(&[]);
+        assert_eq!(pruned["experiments"], 1);
+        assert!(pruned["blobs"].as_u64().unwrap() > 0);
+        is_cancelled
+    });
+    assert!(landed, "no Ctrl-C lands after round 2");
+    let resumed = end(start(&experiment, &cancelled, &["--resume"]));
+    assert_eq!(resumed["params_sha256"], whole["params_sha256"]);
+    assert_eq!(prune(&[])["experiments"], 1);
+    let killed = dir.join("killed");
+    kill_after(&experiment, &killed, "round 2: parameters stored", 1);
+    assert_eq!(prune(&["--idle-days", "1"])["blobs"], 0);
+    let newest = fedwasm_researcher::Breakpoint::newest(&killed, |_| {}).unwrap().unwrap();
+    let pruned = prune(&["--experiment", newest.job.experiment_id.as_str()]);
+    assert_eq!(pruned["experiments"], 1);
+    assert!(pruned["blobs"].as_u64().unwrap() > 0);
+    let resumed = end(start(&experiment, &killed, &["--resume"]));
+    assert_eq!(resumed["params_sha256"], whole["params_sha256"]);
+}
+
 #[test]
 fn node_that_dies_between_rounds_goes_on_from_its_state() {
     let mut federation = federation();

@@ -127,6 +127,44 @@ fn a_statement_says_where_a_plan_is_from_and_about_no_other() {
     assert!(ended.code == 2 && ended.stderr.contains("not the lock file"), "{}", ended.stderr);
 }
 
+/// A statement of another kind about this plan, such as where it was built (SLSA), is named and
+/// decides nothing; one about other bytes is wrong all the same.
+#[test]
+fn statements_of_other_kinds_are_named_and_left_aside() {
+    let bench = bench();
+    bench.sign("a.pem", "p.wasm.sigstore.json");
+    let digest = bench.verify("a.pem.pub").1["plan_sha256"].clone();
+    let key = fedwasm_trust::KeyPair::read(&bench.path("a.pem")).unwrap();
+    let attest = |digest: &Value| {
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{ "name": "p.wasm", "digest": { "sha256": digest } }],
+            "predicateType": "https://slsa.dev/provenance/v1",
+            "predicate": { "buildDefinition": {} },
+        });
+        let statement = statement.to_string();
+        let bundle = fedwasm_trust::Bundle::sign_statement(statement.as_bytes(), &key).unwrap();
+        std::fs::write(bench.path("p.wasm.slsa.sigstore.json"), bundle.to_json()).unwrap();
+    };
+    attest(&digest);
+    let (code, result) = bench.verify("a.pem.pub");
+    assert_eq!((code, &result["verdict"]), (0, &json!("trusted")));
+    let listed = result["signatures"].as_array().unwrap();
+    let aside = listed.iter().find(|one| one["state"] == "aside").unwrap();
+    assert_eq!(aside["detail"], "https://slsa.dev/provenance/v1");
+    // Our own statement is still what is said.
+    assert_eq!(result["statement"]["description"]["name"], "logistic-regression");
+    // It counts for nothing by itself.
+    for name in ["p.wasm.sigstore.json", "p.wasm.statement.sigstore.json"] {
+        std::fs::remove_file(bench.path(name)).unwrap();
+    }
+    let (code, result) = bench.verify("a.pem.pub");
+    assert_eq!((code, &result["verdict"]), (3, &json!("untrusted")));
+    attest(&json!("00".repeat(32)));
+    let (code, result) = bench.verify("a.pem.pub");
+    assert_eq!((code, &result["verdict"]), (3, &json!("failed")));
+}
+
 #[test]
 fn openssl_accepts_our_signatures() {
     use base64::Engine as _;
@@ -233,6 +271,103 @@ fn plans_go_to_a_registry_and_come_back_with_their_signatures() {
     let ended = pull();
     assert_ne!(ended.code, 0, "{}", ended.stdout);
     assert!(!back.exists());
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Asks a registry on this machine; the status, and where it sends to.
+fn ask(port: u16, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\
+         content-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    let location = answer.lines().find_map(|line| line.strip_prefix("Location: "));
+    let location = location.unwrap_or_default().trim();
+    let host = format!("http://127.0.0.1:{port}");
+    (status, location.strip_prefix(&host).unwrap_or(location).to_owned())
+}
+
+#[test]
+fn each_signer_pushes_and_the_signatures_of_others_stay() {
+    let bench = bench();
+    let Some((mut child, port)) = registry(bench.dir.path()) else { return };
+    let reference = format!("127.0.0.1:{port}/plans/mine:1.0");
+    // Each has the plan and a signature of its own, and knows nothing of the other one's.
+    for (key, name) in [("a.pem", "of-a"), ("b.pem", "of-b")] {
+        let dir = bench.path(name);
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::copy(bench.path("p.wasm"), dir.join("p.wasm")).unwrap();
+        let sign = fedwasm(&["plan", "sign"]).arg(dir.join("p.wasm")).arg("--key");
+        sign.arg(bench.path(key)).ok();
+        fedwasm(&["plan", "push"]).arg(dir.join("p.wasm")).arg(&reference).ok();
+    }
+    let trust = "threshold = 2\n[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"\n\
+                 [[signer]]\nname = \"b\"\nkey = \"b.pem.pub\"\n";
+    std::fs::write(bench.path("trust.toml"), trust).unwrap();
+    let back = bench.path("back/q.wasm");
+    let pulled = fedwasm(&["--json", "plan", "pull"]).arg(&reference).arg("-o").arg(&back).ok();
+    assert_eq!(pulled.result()["signatures"].as_array().unwrap().len(), 4);
+    fedwasm(&["plan", "verify"]).arg(&back).arg("--trust").arg(bench.path("trust.toml")).ok();
+    let _ = child.kill();
+    let _ = child.wait();
+    // A registry that fails has not said that there are none.
+    let ended =
+        fedwasm(&["plan", "pull"]).arg(&reference).arg("-o").arg(bench.path("r.wasm")).run();
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+}
+
+#[test]
+fn plans_that_others_pushed_are_pulled_by_their_layer() {
+    let bench = bench();
+    let Some((mut child, port)) = registry(bench.dir.path()) else { return };
+    let plan = std::fs::read(bench.path("p.wasm")).unwrap();
+    let digest_of = |bytes: &[u8]| format!("sha256:{}", fedwasm_protocol::Digest::of(bytes));
+    let put_blob = |bytes: &[u8]| {
+        let (status, to) = ask(port, "POST", "/v2/plans/theirs/blobs/uploads/", "a/b", b"");
+        assert_eq!(status, 202);
+        let to = format!("{to}&digest={}", digest_of(bytes));
+        assert_eq!(ask(port, "PUT", &to, "application/octet-stream", bytes).0, 201);
+        json!({ "digest": digest_of(bytes), "size": bytes.len() })
+    };
+    let layer = |kind: &str, bytes: &[u8]| {
+        let mut layer = put_blob(bytes);
+        layer["mediaType"] = json!(kind);
+        layer
+    };
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let push = |tag: &str, layers: &[Value]| {
+        // As oras writes it if nobody says anything else.
+        let config = layer("application/vnd.unknown.config.v1+json", b"{}");
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers,
+        });
+        let path = format!("/v2/plans/theirs/manifests/{tag}");
+        assert_eq!(ask(port, "PUT", &path, kind, manifest.to_string().as_bytes()).0, 201);
+    };
+    let component = layer("application/wasm", &plan);
+    let readme = layer("text/markdown", b"# read me");
+    push("one", &[readme.clone(), component.clone()]);
+    push("none", std::slice::from_ref(&readme));
+    push("two", &[component.clone(), component]);
+    let pull = |tag: &str| {
+        let reference = format!("127.0.0.1:{port}/plans/theirs:{tag}");
+        let to = bench.path(&format!("{tag}.wasm"));
+        fedwasm(&["plan", "pull"]).arg(reference).arg("-o").arg(to).run()
+    };
+    assert_eq!(pull("one").code, 0);
+    assert_eq!(std::fs::read(bench.path("one.wasm")).unwrap(), plan);
+    for (tag, expected) in [("none", "no WebAssembly component"), ("two", "2 WebAssembly")] {
+        let ended = pull(tag);
+        assert!(ended.code != 0 && ended.stderr.contains(expected), "{}", ended.stderr);
+    }
     let _ = child.kill();
     let _ = child.wait();
 }

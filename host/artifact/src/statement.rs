@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::{Component, Provenance, Source};
 
 const TYPE: &str = "https://in-toto.io/Statement/v1";
+/// Versions that statements of other kinds may have.
+const TYPES: [&str; 2] = [TYPE, "https://in-toto.io/Statement/v0.1"];
 /// What the predicate of a plan is called.
 pub const PREDICATE_TYPE: &str = "urn:fedwasm:plan:v1";
 
@@ -50,10 +52,36 @@ pub struct Predicate {
 
 /// Why a statement is not one about a component.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the statement is not about this plan: {reason}")]
-pub struct StatementError {
-    /// What is wrong.
-    pub reason: String,
+#[non_exhaustive]
+pub enum StatementError {
+    /// It is about these bytes, and says something of another kind, such as where they were built.
+    #[error("a statement of another kind: {predicate}")]
+    Other {
+        /// Its predicate's type.
+        predicate: String,
+    },
+    /// It is wrong.
+    #[error("the statement is not about this plan: {reason}")]
+    Wrong {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// What statements of every kind have.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Head {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<HeadSubject>,
+    predicate_type: String,
+}
+
+#[derive(Deserialize)]
+struct HeadSubject {
+    #[serde(default)]
+    digest: BTreeMap<String, String>,
 }
 
 impl Statement {
@@ -93,20 +121,30 @@ impl Statement {
     /// # Errors
     /// [`StatementError`].
     pub fn about(json: &[u8], component: &Component) -> Result<Self, StatementError> {
-        let wrong = |reason: String| Err(StatementError { reason });
+        let wrong = |reason: String| Err(StatementError::Wrong { reason });
+        let head: Head = match serde_json::from_slice(json) {
+            Ok(head) => head,
+            Err(error) => return wrong(error.to_string()),
+        };
+        if !TYPES.contains(&head.kind.as_str()) {
+            return wrong(format!("another type than {TYPE}"));
+        }
+        let is_it = |subject: &HeadSubject| {
+            let digest = subject.digest.get("sha256").and_then(|text| text.parse::<Digest>().ok());
+            digest == Some(component.digest())
+        };
+        if !head.subject.iter().any(is_it) {
+            return wrong("it names other bytes".into());
+        }
+        if head.predicate_type != PREDICATE_TYPE {
+            return Err(StatementError::Other { predicate: head.predicate_type });
+        }
         let this: Self = match serde_json::from_slice(json) {
             Ok(this) => this,
             Err(error) => return wrong(error.to_string()),
         };
-        if this.kind != TYPE || this.predicate_type != PREDICATE_TYPE {
-            return wrong(format!("another type than {PREDICATE_TYPE}"));
-        }
-        let is_it = |subject: &Subject| {
-            let digest = subject.digest.get("sha256").and_then(|text| text.parse::<Digest>().ok());
-            digest == Some(component.digest())
-        };
-        if !this.subject.iter().any(is_it) {
-            return wrong("it names other bytes".into());
+        if this.kind != TYPE {
+            return wrong(format!("another type than {TYPE}"));
         }
         let own = component.inspect();
         let said = &this.predicate;

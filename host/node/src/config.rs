@@ -40,6 +40,10 @@ pub struct NodeConfig {
     /// a revoked key may still count. Default 30.
     #[serde(default = "thirty")]
     pub roster_refresh_s: u64,
+    /// The oldest roster, in seconds since its authority signed it, by which anybody is believed;
+    /// if none, as old as the authority says that it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roster_age_max_s: Option<u64>,
     /// The most bytes of inputs of earlier runs that are kept to run them again. Default 4 GiB.
     #[serde(default = "four_gib")]
     pub inputs_bytes_max: u64,
@@ -110,6 +114,7 @@ impl NodeConfig {
             strict: false,
             worker: None,
             roster_refresh_s: thirty(),
+            roster_age_max_s: None,
             inputs_bytes_max: four_gib(),
             experiments_bytes_max: eight_gib(),
             free_bytes_min: quarter_gib(),

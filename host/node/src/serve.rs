@@ -12,7 +12,7 @@ use fedwasm_protocol::{
 };
 use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
-use fedwasm_trust::{Member, Outgoing};
+use fedwasm_trust::{Member, Outgoing, Standing};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 
@@ -89,6 +89,9 @@ pub async fn serve(
     Datasets::load(&folder)?;
     let sandbox = sandbox(&config, dir).await?;
     let (member, repository) = join(config.identity(dir)?, &config.repository.parse()?).await?;
+    if let Some(age) = config.roster_age_max_s {
+        member.set_roster_age_max(Duration::from_secs(age));
+    }
     let options = LinkOptions {
         url: config.mqtt.parse()?,
         member: Arc::clone(&member),
@@ -229,6 +232,19 @@ async fn refresh_roster(
             }
             Ok(false) => {}
             Err(error) => tracing::warn!("the roster stays as it is: {error}"),
+        }
+        // Whoever serves the roster may hold a newer one back, and with it who was revoked.
+        match member.standing(now_ms()) {
+            Standing::Fresh => {}
+            Standing::Ageing { age } => tracing::warn!(
+                "the roster was signed {} hours ago; its authority or the repository gives no \
+                 newer one",
+                age.as_secs() / 3_600
+            ),
+            Standing::Expired { age } => {
+                let error = fedwasm_trust::Error::ExpiredRoster { age };
+                tracing::error!("{error}; until then nobody is believed");
+            }
         }
     }
 }

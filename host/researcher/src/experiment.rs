@@ -25,6 +25,8 @@ use crate::{
 
 /// How often `history.json` is brought up to date while rounds go on.
 const HISTORY_PAUSE: Duration = Duration::from_secs(1);
+/// How long it may take to say that an experiment is over that failed.
+const ABANDON_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// What an experiment needs beside its file.
 #[derive(Clone, Debug)]
@@ -349,6 +351,11 @@ impl Experiment {
         };
         if let Err(error) = self.write_results() {
             tracing::warn!("what was reached cannot be written: {error}");
+        }
+        // Its blobs are for nobody any more; a resume stores again what it needs.
+        let finish = tokio::time::timeout(ABANDON_TIME_MAX, self.job.finish()).await;
+        if !matches!(finish, Ok(Ok(()))) {
+            tracing::warn!("the repository does not know that the experiment is over");
         }
         self.job.close().await;
     }

@@ -15,8 +15,8 @@ use fedwasm_protocol::{
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
-use fedwasm_transport::Repository;
-use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt};
+use fedwasm_transport::{Repository, now_ms};
+use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
@@ -265,6 +265,8 @@ impl Job {
             refreshed: Instant::now(),
             receipts: BTreeMap::new(),
         };
+        // One that goes on may have been over.
+        job.within_deadline(job.repository.reopen()).await?;
         job.plan = job.store(job.options.component.bytes().to_vec()).await?;
         job.update_parameters(None, None).await?;
         Ok(job)
@@ -533,7 +535,7 @@ impl Job {
         events: Events<'_>,
     ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
         let at = Instant::now();
-        self.refresh_roster().await;
+        self.refresh_roster().await?;
         let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
@@ -606,9 +608,12 @@ impl Job {
     }
 
     /// Learns which keys were revoked since the last time, at most every few seconds.
-    async fn refresh_roster(&mut self) {
+    ///
+    /// # Errors
+    /// [`Error::Transport`] if the roster is so old that nobody can be believed by it.
+    async fn refresh_roster(&mut self) -> Result<(), Error> {
         if self.refreshed.elapsed() < ROSTER_PAUSE {
-            return;
+            return Ok(());
         }
         self.refreshed = Instant::now();
         let fetch = self.repository.refresh_roster(self.requests.member());
@@ -616,6 +621,20 @@ impl Job {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!("the roster stays as it is: {error}"),
             Err(_) => tracing::warn!("the roster stays as it is: no answer"),
+        }
+        match self.requests.member().standing(now_ms()) {
+            Standing::Fresh => Ok(()),
+            Standing::Ageing { age } => {
+                let hours = age.as_secs() / 3_600;
+                tracing::warn!(
+                    "the roster was signed {hours} hours ago, and no newer one is given"
+                );
+                Ok(())
+            }
+            Standing::Expired { age } => {
+                let expired = fedwasm_trust::Error::ExpiredRoster { age };
+                Err(fedwasm_transport::Error::from(expired).into())
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{MESSAGE_BYTES_MAX, Participant};
 use fedwasm_trust::{Authority, PublicKey};
@@ -17,11 +17,11 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::tls::Front;
-use crate::{Error, Topics, address};
+use crate::front::{Bounds, Connection, Front};
+use crate::{Error, Topics, address, descriptors};
 
 /// The most programs at once.
-const CLIENTS_MAX: usize = 1_024;
+pub const CLIENTS_MAX: usize = 1_024;
 /// The most retained messages: one presence a node.
 const RETAINED_MAX: usize = 4_096;
 
@@ -49,9 +49,7 @@ type Visitors = Arc<Mutex<HashMap<SocketAddr, Visitor>>>;
 struct Visitor {
     participant: Participant,
     key: PublicKey,
-    /// Addresses come again.
-    number: u64,
-    is_gone: bool,
+    gone: Option<Instant>,
 }
 
 impl Broker {
@@ -62,7 +60,8 @@ impl Broker {
     /// [`Error::NotLoopback`], [`Error::Serve`], [`Error::Tls`].
     pub async fn start(address: SocketAddr, authority: &Arc<Authority>) -> Result<Self, Error> {
         if !authority.has_tls() {
-            let (bound, shutdown, task) = run(address::loopback(address)?, None).await?;
+            let config = config(address::loopback(address)?, CLIENTS_MAX);
+            let (bound, shutdown, task) = run(config, None).await?;
             return Ok(Self { address: bound, shutdown, task, door: None });
         }
         let topics = Topics::new(&authority.federation());
@@ -71,8 +70,14 @@ impl Broker {
         let rules = Rules { authority: authority_of, topics, visitors: visitors_of };
         // Decrypted bytes stay on this machine, and nobody but the door gets in.
         let inside = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (inside, shutdown, task) = run(inside, Some(Arc::new(rules))).await?;
-        let front = Front::start(address, authority).await?;
+        // A connection that is gone outside is so inside a little later.
+        let config = config(inside, 2 * CLIENTS_MAX);
+        let (inside, shutdown, task) = run(config, Some(Arc::new(rules))).await?;
+        // One to the client, and both ends of the one inside.
+        let all = descriptors::share(4, 3, CLIENTS_MAX);
+        let front =
+            Front::start(address, authority, Bounds { all, of_one: CONNECTIONS_OF_ONE_MAX });
+        let front = front.await?;
         let address = front.address();
         let door = Some(tokio::spawn(open_door(front, inside, visitors)));
         Ok(Self { address, shutdown, task, door })
@@ -95,11 +100,12 @@ impl Broker {
 
 /// Starts the broker itself.
 async fn run(
-    address: SocketAddr,
+    config: BrokerConfig,
     rules: Option<Arc<dyn AuthProvider>>,
 ) -> Result<(SocketAddr, BrokerShutdownHandle, JoinHandle<()>), Error> {
-    let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
-    let broker = MqttBroker::with_config(config(address)).await;
+    let address: Vec<String> = config.bind_addresses.iter().map(SocketAddr::to_string).collect();
+    let failed = |reason: String| Error::Serve { address: address.join(", "), reason };
+    let broker = MqttBroker::with_config(config).await;
     let mut broker = broker.map_err(|error| failed(error.to_string()))?;
     if let Some(rules) = rules {
         broker = broker.with_auth_provider(rules);
@@ -123,42 +129,31 @@ async fn run(
 /// Brings everybody whose handshake was good to the broker.
 async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
     let mut open = JoinSet::new();
-    for number in 0u64.. {
-        let (mut stream, peer) = front.next().await;
+    loop {
+        let Connection { mut stream, peer, place } = front.next().await;
         while open.try_join_next().is_some() {}
         let Some((participant, key)) = peer.who else { continue };
-        let own = {
-            let visitors = visitors.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_own =
-                |visitor: &&Visitor| visitor.participant == participant && !visitor.is_gone;
-            visitors.values().filter(is_own).count()
-        };
-        if own >= CONNECTIONS_OF_ONE_MAX {
-            tracing::warn!("{participant} is refused: {own} connections of it are open");
-            continue;
-        }
-        if open.len() >= CLIENTS_MAX {
-            tracing::warn!("{participant} is refused: {CLIENTS_MAX} are connected already");
-            continue;
-        }
         let visitors = Arc::clone(&visitors);
         open.spawn(async move {
             let lock = || visitors.lock().unwrap_or_else(PoisonError::into_inner);
             let Ok(mut broker) = TcpStream::connect(inside).await else { return };
             let _ = broker.set_nodelay(true);
             let Ok(address) = broker.local_addr() else { return };
-            // Before a byte of it arrives there.
-            lock().insert(address, Visitor { participant, key, number, is_gone: false });
-            let _ = tokio::io::copy_bidirectional(&mut stream, &mut broker).await;
-            if let Some(visitor) = lock().get_mut(&address) {
-                visitor.is_gone = true;
+            {
+                let mut visitors = lock();
+                visitors.retain(|_, visitor| {
+                    visitor.gone.is_none_or(|gone| gone.elapsed() < WILL_TIME_MAX)
+                });
+                // Before a byte of it arrives there. Whose address this was before is gone.
+                visitors.insert(address, Visitor { participant, key, gone: None });
             }
-            drop(broker);
-            // Its last words and its last will are still looked at.
-            tokio::time::sleep(WILL_TIME_MAX).await;
-            let mut visitors = lock();
-            if visitors.get(&address).is_some_and(|visitor| visitor.number == number) {
-                visitors.remove(&address);
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut stream, &mut broker) => {}
+                () = place.revoked() => {}
+            }
+            // Its last words and its last will are still looked at; it counts no more.
+            if let Some(visitor) = lock().get_mut(&address) {
+                visitor.gone = Some(Instant::now());
             }
         });
     }
@@ -233,14 +228,14 @@ impl std::fmt::Debug for Broker {
     }
 }
 
-fn config(address: SocketAddr) -> BrokerConfig {
+fn config(address: SocketAddr, clients_max: usize) -> BrokerConfig {
     let packet_bytes_max = MESSAGE_BYTES_MAX + (1 << 10);
     let mut storage = StorageConfig::new().with_backend(StorageBackend::Memory);
     storage.enable_persistence = false;
     storage.max_queued_messages_per_client = 1_024;
     let mut config = BrokerConfig::new()
         .with_bind_addresses(vec![address])
-        .with_max_clients(CLIENTS_MAX)
+        .with_max_clients(clients_max)
         .with_max_packet_size(packet_bytes_max)
         .with_maximum_qos(1)
         .with_max_subscriptions_per_client(16)

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fedwasm_protocol::Participant;
-use fedwasm_trust::{Identity, Member, PublicKey};
+use fedwasm_trust::{Identity, Member, PublicKey, Standing};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Repository, RepositoryUrl, Security};
+use crate::{Error, Repository, RepositoryUrl, Security, now_ms};
 
 /// Opens the federation that a participant has joined. One on this machine takes in
 /// whoever asks; elsewhere its authority must have enrolled the participant.
@@ -34,7 +34,10 @@ pub async fn join(
     };
     let repository = Repository::new(url.clone(), Some(&member))?;
     match repository.refresh_roster(&member).await {
-        Ok(_) => Ok((Arc::new(member), repository)),
+        Ok(_) => match member.standing(now_ms()) {
+            Standing::Expired { age } => Err(fedwasm_trust::Error::ExpiredRoster { age }.into()),
+            _ => Ok((Arc::new(member), repository)),
+        },
         Err(Error::Trust(error)) => {
             let (url, reason) = (url.to_string(), error.to_string());
             Err(Error::OtherFederation { url, reason })

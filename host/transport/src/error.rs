@@ -61,6 +61,15 @@ pub enum Error {
         /// What the operating system or the broker says.
         reason: String,
     },
+    /// The broker speaks an older protocol alone.
+    #[error(
+        "the broker {url} answers to MQTT 3.1.1 and not to MQTT 5, which is needed: mosquitto 2, \
+         EMQX, or the broker of `fedwasm network start`"
+    )]
+    OldBroker {
+        /// Its address.
+        url: String,
+    },
     /// Another program takes the connection over.
     #[error("{url} hung up again and again; is another program connected as `{client_id}`?")]
     TakenOver {

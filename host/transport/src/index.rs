@@ -1,10 +1,11 @@
 //! Which blobs were stored in the name of which experiment, so that those of
 //! finished ones can be deleted. Empty objects beside the blobs:
-//! `experiments/ID/DIGEST` and, once it is over, `experiments/ID/finished`.
+//! `experiments/ID/DIGEST` and, once it is over, `experiments/ID/finished`; `kept/DIGEST` for
+//! blobs of none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fedwasm_protocol::{Digest, ExperimentId};
 use futures_util::TryStreamExt as _;
@@ -16,19 +17,34 @@ use crate::{Error, readers};
 
 const EXPERIMENTS: &str = "experiments";
 const FINISHED: &str = "finished";
+/// Blobs that were stored in no experiment's name, and stay.
+const KEPT: &str = "kept";
+/// Blobs that are about to be deleted.
+const DOOMED: &str = "doomed";
 /// Where blobs lie.
 pub(crate) const BLOBS: &str = "sha256";
+/// An upload that nothing was written to for so long is nobody's: slower ones are refused.
+const PARTIAL_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// Which experiments are over beside those that say so.
+#[derive(Clone, Debug, Default)]
+pub struct PruneOptions {
+    /// Those in whose name nothing was stored for so long: their researcher was killed.
+    pub idle: Option<Duration>,
+    /// These, by name.
+    pub experiments: Vec<ExperimentId>,
+}
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Finished experiments.
+    /// Experiments that are over.
     pub experiments: u64,
     /// Blobs.
     pub blobs: u64,
-    /// Their bytes.
+    /// Their bytes, and those of uploads that broke off.
     pub bytes: u64,
-    /// Experiments that are not finished, whose blobs stay.
+    /// Experiments that are not over, whose blobs stay.
     pub unfinished: u64,
 }
 
@@ -36,38 +52,33 @@ pub(crate) fn blob_path(digest: &Digest) -> ObjectPath {
     ObjectPath::from(format!("{BLOBS}/{digest}"))
 }
 
-/// Remembers a blob of an experiment.
-pub(crate) async fn add(
-    store: &dyn ObjectStore,
-    experiment: &ExperimentId,
-    digest: &Digest,
-) -> Result<(), object_store::Error> {
-    let path = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{digest}"));
-    // An experiment that was over goes on.
-    let mark = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{FINISHED}"));
-    let (added, unmarked) = tokio::join!(store.put(&path, PutPayload::new()), store.delete(&mark));
-    added?;
-    match unmarked {
-        Err(object_store::Error::NotFound { .. }) => Ok(()),
-        unmarked => unmarked,
-    }
+fn entry(experiment: &str, name: &str) -> ObjectPath {
+    ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{name}"))
 }
 
-/// Forgets a blob that was announced and did not come, unless it was there before.
-pub(crate) async fn forget(
+/// Remembers a blob of an experiment, or of none. Before it gets its name: a prune that finds
+/// the name looks here again.
+pub(crate) async fn add(
     store: &dyn ObjectStore,
-    experiment: &ExperimentId,
+    experiment: Option<&ExperimentId>,
     digest: &Digest,
 ) -> Result<(), object_store::Error> {
-    match store.head(&blob_path(digest)).await {
-        Err(object_store::Error::NotFound { .. }) => {
-            let path = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{digest}"));
-            match store.delete(&path).await {
-                Err(object_store::Error::NotFound { .. }) => Ok(()),
-                deleted => deleted,
-            }
-        }
-        found => found.map(drop),
+    let path = match experiment {
+        Some(experiment) => entry(experiment.as_str(), &digest.to_string()),
+        None => ObjectPath::from(format!("{KEPT}/{digest}")),
+    };
+    store.put(&path, PutPayload::new()).await.map(drop)
+}
+
+/// Whether an experiment is over.
+pub(crate) async fn is_finished(
+    store: &dyn ObjectStore,
+    experiment: &ExperimentId,
+) -> Result<bool, object_store::Error> {
+    match store.head(&entry(experiment.as_str(), FINISHED)).await {
+        Ok(_) => Ok(true),
+        Err(object_store::Error::NotFound { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -76,74 +87,170 @@ pub(crate) async fn finish(
     store: &dyn ObjectStore,
     experiment: &ExperimentId,
 ) -> Result<(), object_store::Error> {
-    let path = ObjectPath::from(format!("{EXPERIMENTS}/{experiment}/{FINISHED}"));
-    store.put(&path, PutPayload::new()).await.map(drop)
+    store.put(&entry(experiment.as_str(), FINISHED), PutPayload::new()).await.map(drop)
 }
 
-/// Deletes the blobs of finished experiments from the repository in `dir`,
-/// unless an unfinished one has them, too. A repository that serves `dir`
+/// An experiment that was over goes on.
+pub(crate) async fn reopen(
+    store: &dyn ObjectStore,
+    experiment: &ExperimentId,
+) -> Result<(), object_store::Error> {
+    delete(store, &entry(experiment.as_str(), FINISHED)).await
+}
+
+/// Deletes what may be gone already.
+async fn delete(store: &dyn ObjectStore, path: &ObjectPath) -> Result<(), object_store::Error> {
+    match store.delete(path).await {
+        Err(object_store::Error::NotFound { .. }) => Ok(()),
+        deleted => deleted,
+    }
+}
+
+/// Deletes the blobs of experiments that are over from the repository in `dir`, unless another
+/// one has them, too, and what is left of uploads that broke off. A repository that serves `dir`
 /// meanwhile is not disturbed.
 ///
 /// # Errors
 /// [`Error::Serve`] if the directory cannot be read or changed.
-pub async fn prune(dir: &Path) -> Result<Pruned, Error> {
-    let failed = |error: object_store::Error| Error::Serve {
-        address: dir.display().to_string(),
-        reason: error.to_string(),
-    };
-    let store = LocalFileSystem::new_with_prefix(dir).map_err(failed)?;
-    prune_store(&store).await.map_err(failed)
+pub async fn prune(dir: &Path, options: &PruneOptions) -> Result<Pruned, Error> {
+    let failed = |reason: String| Error::Serve { address: dir.display().to_string(), reason };
+    let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(error.to_string()))?;
+    let store = store.with_automatic_cleanup(true);
+    let pruned = prune_store(&store, options, SystemTime::now()).await;
+    let mut pruned = pruned.map_err(|error| failed(error.to_string()))?;
+    let partial = remove_partial(dir, PARTIAL_TIME_MAX);
+    pruned.bytes += partial.map_err(|error| failed(error.to_string()))?;
+    Ok(pruned)
 }
 
-async fn prune_store(store: &dyn ObjectStore) -> Result<Pruned, object_store::Error> {
-    let start = SystemTime::now();
+/// Deletes what is left of uploads that nothing was written to for `idle`; their bytes. The store
+/// writes a blob to `DIGEST#N` until it is whole.
+pub(crate) fn remove_partial(dir: &Path, idle: Duration) -> std::io::Result<u64> {
+    let found = match std::fs::read_dir(dir.join(BLOBS)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        found => found?,
+    };
+    let mut bytes = 0;
+    for found in found {
+        let found = found?;
+        // Gone meanwhile: it got its name.
+        let Ok(about) = found.metadata() else { continue };
+        let age = about.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
+        if found.file_name().to_string_lossy().contains('#')
+            && age >= idle
+            && std::fs::remove_file(found.path()).is_ok()
+        {
+            bytes += about.len();
+        }
+    }
+    Ok(bytes)
+}
+
+async fn prune_store(
+    store: &dyn ObjectStore,
+    options: &PruneOptions,
+    now: SystemTime,
+) -> Result<Pruned, object_store::Error> {
     let mut pruned = Pruned::default();
-    // Entries first: whatever stores a blob from here on makes a new one.
-    let mut candidates = BTreeSet::new();
-    for (id, (finished, digests)) in list(store).await? {
-        if !finished {
+    let mut doomed = doomed(store).await?;
+    for (id, found) in list(store).await? {
+        let idle = now.duration_since(found.newest).unwrap_or_default();
+        let is_named = options.experiments.iter().any(|named| named.as_str() == id);
+        if !(found.finished || is_named || options.idle.is_some_and(|max| idle > max)) {
             pruned.unfinished += 1;
             continue;
         }
         pruned.experiments += 1;
-        for digest in digests {
-            let entry = ObjectPath::from(format!("{EXPERIMENTS}/{id}/{digest}"));
-            store.delete(&entry).await?;
-            candidates.insert(digest);
+        // What comes late finds it closed. Last to go, so that a prune that breaks off is gone
+        // on with by the next.
+        store.put(&entry(&id, FINISHED), PutPayload::new()).await?;
+        for digest in found.digests {
+            delete(store, &entry(&id, &digest.to_string())).await?;
+            doomed.insert(digest);
         }
-        // Last, so that a prune that breaks off is gone on with by the next.
-        store.delete(&ObjectPath::from(format!("{EXPERIMENTS}/{id}/{FINISHED}"))).await?;
+        readers::disown(store, &id).await?;
+        delete(store, &entry(&id, FINISHED)).await?;
     }
-    let needed: BTreeSet<Digest> =
-        list(store).await?.into_values().flat_map(|(_, digests)| digests).collect();
-    for digest in candidates.difference(&needed) {
-        let path = blob_path(digest);
-        // What was stored meanwhile is somebody's.
-        if let Ok(blob) = store.head(&path).await
-            && SystemTime::from(blob.last_modified) < start
-        {
-            store.delete(&path).await?;
+    // Moved aside and looked for again before they go: whoever stores one of them meanwhile says
+    // so first, and gives it its name afterwards.
+    let needed = needed(store).await?;
+    let mut moved = BTreeSet::new();
+    for digest in doomed.difference(&needed) {
+        match store.rename(&blob_path(digest), &doomed_path(digest)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => moved.insert(*digest),
+            Err(error) => return Err(error),
+        };
+    }
+    let needed = self::needed(store).await?;
+    for digest in doomed.union(&moved) {
+        let path = doomed_path(digest);
+        let Ok(blob) = store.head(&path).await else { continue };
+        if needed.contains(digest) {
+            match store.rename_if_not_exists(&path, &blob_path(digest)).await {
+                Ok(()) => continue,
+                Err(object_store::Error::AlreadyExists { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        } else {
             readers::remove(store, digest).await?;
             pruned.blobs += 1;
             pruned.bytes += blob.size;
         }
+        delete(store, &path).await?;
     }
     Ok(pruned)
 }
 
-/// Whether each experiment is finished, and its blobs.
-async fn list(
+fn doomed_path(digest: &Digest) -> ObjectPath {
+    ObjectPath::from(format!("{DOOMED}/{digest}"))
+}
+
+/// What a prune that broke off left.
+async fn doomed(store: &dyn ObjectStore) -> Result<BTreeSet<Digest>, object_store::Error> {
+    digests(store, DOOMED).await
+}
+
+/// Blobs that an experiment has, or that are of none.
+async fn needed(store: &dyn ObjectStore) -> Result<BTreeSet<Digest>, object_store::Error> {
+    let mut needed = digests(store, KEPT).await?;
+    needed.extend(list(store).await?.into_values().flat_map(|found| found.digests));
+    Ok(needed)
+}
+
+async fn digests(
     store: &dyn ObjectStore,
-) -> Result<BTreeMap<String, (bool, Vec<Digest>)>, object_store::Error> {
-    let mut experiments: BTreeMap<String, (bool, Vec<Digest>)> = BTreeMap::new();
+    name: &str,
+) -> Result<BTreeSet<Digest>, object_store::Error> {
+    let mut listed = store.list(Some(&ObjectPath::from(name)));
+    let mut found = BTreeSet::new();
+    while let Some(object) = listed.try_next().await? {
+        found.extend(object.location.filename().and_then(|name| name.parse::<Digest>().ok()));
+    }
+    Ok(found)
+}
+
+/// What is known of an experiment.
+struct Found {
+    finished: bool,
+    digests: Vec<Digest>,
+    /// When something was stored in its name last.
+    newest: SystemTime,
+}
+
+/// All experiments, and their blobs.
+async fn list(store: &dyn ObjectStore) -> Result<BTreeMap<String, Found>, object_store::Error> {
+    let mut experiments: BTreeMap<String, Found> = BTreeMap::new();
     let mut listed = store.list(Some(&ObjectPath::from(EXPERIMENTS)));
     while let Some(object) = listed.try_next().await? {
         let mut parts = object.location.parts().skip(1).map(|part| part.as_ref().to_owned());
         let (Some(id), Some(name)) = (parts.next(), parts.next()) else { continue };
-        let (finished, digests) = experiments.entry(id).or_default();
+        let nothing =
+            || Found { finished: false, digests: Vec::new(), newest: SystemTime::UNIX_EPOCH };
+        let found = experiments.entry(id).or_insert_with(nothing);
+        found.newest = found.newest.max(object.last_modified.into());
         match name.parse() {
-            Ok(digest) => digests.push(digest),
-            Err(_) => *finished |= name == FINISHED,
+            Ok(digest) => found.digests.push(digest),
+            Err(_) => found.finished |= name == FINISHED,
         }
     }
     Ok(experiments)
@@ -153,35 +260,114 @@ async fn list(
 mod tests {
     use super::*;
 
+    fn store(dir: &tempfile::TempDir) -> LocalFileSystem {
+        LocalFileSystem::new_with_prefix(dir.path()).unwrap()
+    }
+
+    async fn put(store: &LocalFileSystem, experiments: &[&ExperimentId], bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        for experiment in experiments {
+            add(store, Some(experiment), &digest).await.unwrap();
+        }
+        store.put(&blob_path(&digest), PutPayload::from_static(b"x")).await.unwrap();
+        digest
+    }
+
+    async fn is_there(store: &LocalFileSystem, digest: &Digest) -> bool {
+        store.head(&blob_path(digest)).await.is_ok()
+    }
+
     #[tokio::test]
     async fn only_blobs_that_no_unfinished_experiment_has_are_deleted() {
         let dir = tempfile::tempdir().unwrap();
-        let store = LocalFileSystem::new_with_prefix(dir.path()).unwrap();
+        let store = store(&dir);
         let (done, runs): (ExperimentId, ExperimentId) =
             ("done".parse().unwrap(), "runs".parse().unwrap());
-        let digests = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
-        for digest in &digests {
-            store.put(&blob_path(digest), PutPayload::from_static(b"x")).await.unwrap();
-        }
-        // The first is of both, the second of the finished one, the third of none.
-        for (experiment, digest) in
-            [(&done, &digests[0]), (&done, &digests[1]), (&runs, &digests[0])]
-        {
-            add(&store, experiment, digest).await.unwrap();
-        }
+        let shared = put(&store, &[&done, &runs], b"a").await;
+        let own = put(&store, &[&done], b"b").await;
+        let nobody_s = put(&store, &[], b"c").await;
+        // Stored in no experiment's name, and in that of a finished one.
+        let kept = put(&store, &[&done], b"d").await;
+        add(&store, None, &kept).await.unwrap();
+        let options = PruneOptions::default();
         let none = Pruned { unfinished: 2, ..Pruned::default() };
-        assert_eq!(prune(dir.path()).await.unwrap(), none);
+        assert_eq!(prune(dir.path(), &options).await.unwrap(), none);
         finish(&store, &done).await.unwrap();
-        let pruned = prune(dir.path()).await.unwrap();
+        assert!(is_finished(&store, &done).await.unwrap());
+        let pruned = prune(dir.path(), &options).await.unwrap();
         assert_eq!(pruned, Pruned { experiments: 1, blobs: 1, bytes: 1, unfinished: 1 });
-        for (digest, is_there) in digests.iter().zip([true, false, true]) {
-            assert_eq!(store.head(&blob_path(digest)).await.is_ok(), is_there);
+        for (digest, expected) in [(shared, true), (own, false), (nobody_s, true), (kept, true)] {
+            assert_eq!(is_there(&store, &digest).await, expected);
         }
         let rest = Pruned { unfinished: 1, ..Pruned::default() };
-        assert_eq!(prune(dir.path()).await.unwrap(), rest);
+        assert_eq!(prune(dir.path(), &options).await.unwrap(), rest);
         // An experiment that goes on is not finished any more.
         finish(&store, &runs).await.unwrap();
-        add(&store, &runs, &digests[0]).await.unwrap();
-        assert_eq!(prune(dir.path()).await.unwrap(), rest);
+        reopen(&store, &runs).await.unwrap();
+        assert_eq!(prune(dir.path(), &options).await.unwrap(), rest);
+        assert!(is_there(&store, &shared).await);
+        // Nothing is left of what is over.
+        assert!(!dir.path().join(EXPERIMENTS).join("done").exists());
+        assert!(!dir.path().join(DOOMED).exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_stored_while_a_prune_moves_it_aside_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let (done, runs): (ExperimentId, ExperimentId) =
+            ("done".parse().unwrap(), "runs".parse().unwrap());
+        let [early, late, old] = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
+        // As a prune that broke off leaves them: moved aside, their experiment forgotten. One
+        // was announced since, one was announced and got its name, one is nobody's.
+        for digest in [&early, &late, &old] {
+            store.put(&doomed_path(digest), PutPayload::from_static(b"x")).await.unwrap();
+        }
+        for digest in [&early, &late] {
+            add(&store, Some(&runs), digest).await.unwrap();
+        }
+        store.put(&blob_path(&late), PutPayload::from_static(b"new")).await.unwrap();
+        finish(&store, &done).await.unwrap();
+        let pruned = prune(dir.path(), &PruneOptions::default()).await.unwrap();
+        assert_eq!(pruned, Pruned { experiments: 1, blobs: 1, bytes: 1, unfinished: 1 });
+        assert!(is_there(&store, &early).await && !is_there(&store, &old).await);
+        let blob = store.get(&blob_path(&late)).await.unwrap().bytes().await.unwrap();
+        assert_eq!(&blob[..], b"new");
+    }
+
+    #[tokio::test]
+    async fn experiments_that_nobody_ends_are_over_by_name_or_by_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir);
+        let [killed, runs] = ["killed", "runs"].map(|id| id.parse::<ExperimentId>().unwrap());
+        let of_killed = put(&store, &[&killed], b"a").await;
+        let of_runs = put(&store, &[&runs], b"b").await;
+        let hour = Duration::from_secs(60 * 60);
+        let idle = PruneOptions { idle: Some(hour), ..PruneOptions::default() };
+        let later = |time| prune_store(&store, &idle, SystemTime::now() + time);
+        assert_eq!(later(hour / 2).await.unwrap().experiments, 0);
+        let named = PruneOptions { experiments: vec![killed.clone()], ..PruneOptions::default() };
+        let pruned = prune(dir.path(), &named).await.unwrap();
+        assert_eq!(pruned, Pruned { experiments: 1, blobs: 1, bytes: 1, unfinished: 1 });
+        assert!(!is_there(&store, &of_killed).await && is_there(&store, &of_runs).await);
+        assert_eq!(later(hour * 2).await.unwrap().experiments, 1);
+        assert!(!is_there(&store, &of_runs).await);
+    }
+
+    #[tokio::test]
+    async fn uploads_that_broke_off_are_deleted_and_those_under_way_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = dir.path().join(BLOBS);
+        std::fs::create_dir(&blobs).unwrap();
+        let [old, new] = ["ab#1", "ab#2"].map(|name| blobs.join(name));
+        std::fs::write(&old, [0; 10]).unwrap();
+        std::fs::write(&new, [0; 10]).unwrap();
+        let file = std::fs::File::options().write(true).open(&old).unwrap();
+        file.set_modified(SystemTime::now() - PARTIAL_TIME_MAX).unwrap();
+        let pruned = prune(dir.path(), &PruneOptions::default()).await.unwrap();
+        assert_eq!((pruned.bytes, old.exists(), new.exists()), (10, false, true));
+        // A server that starts is the only one.
+        assert_eq!(remove_partial(dir.path(), Duration::ZERO).unwrap(), 10);
+        assert!(!new.exists());
     }
 }

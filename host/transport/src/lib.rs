@@ -3,25 +3,32 @@
 
 mod address;
 mod broker;
+mod descriptors;
 mod enrolment;
 mod error;
+mod front;
 mod here;
 mod index;
 mod link;
 pub mod oci;
+mod older;
+mod pace;
 mod quota;
 mod readers;
+mod registry;
 mod repository;
 mod server;
 mod tls;
 mod topic;
+mod upload;
 
 pub use address::{BrokerUrl, RepositoryUrl, Security, loopback};
-pub use broker::Broker;
+pub use broker::{Broker, CLIENTS_MAX};
+pub use descriptors::raise_open_files;
 pub use enrolment::join;
 pub use error::Error;
 pub use here::{announce, discover};
-pub use index::{Pruned, prune};
+pub use index::{PruneOptions, Pruned, prune};
 pub use link::{Incoming, Link, LinkOptions, Sender, now_ms};
 pub use repository::Repository;
 pub use server::{BLOB_BYTES_MAX, QUOTA_BYTES, RepositoryOptions, RepositoryServer};

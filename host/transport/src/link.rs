@@ -17,7 +17,7 @@ use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::{BrokerUrl, Error, Repository, Security, Topics, tls};
+use crate::{BrokerUrl, Error, Repository, Security, Topics, older, tls};
 
 /// A message and what MQTT puts around it.
 const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (1 << 10);
@@ -96,7 +96,7 @@ pub struct Link {
     farewell: watch::Receiver<Option<Publication>>,
     guard: Guard,
     repository: Repository,
-    /// A stranger's message, until a newer roster is here.
+    /// A message that only a newer roster may let in, until one is here.
     held: Option<(Option<Participant>, Bytes)>,
     /// When a newer roster was last asked for.
     asked: Option<Instant>,
@@ -145,10 +145,16 @@ impl Link {
         let unreachable =
             |reason: String| Error::BrokerUnreachable { url: url.to_string(), reason };
         let ready = tokio::time::timeout(CONNECT_TIME_MAX, driver.until_subscribed(&mut events));
-        match ready.await {
-            Err(_) => return Err(unreachable(format!("no answer within {CONNECT_TIME_MAX:?}"))),
-            Ok(Err(reason)) => return Err(unreachable(reason)),
-            Ok(Ok(())) => {}
+        let reason = match ready.await {
+            Err(_) => Some(format!("no answer within {CONNECT_TIME_MAX:?}")),
+            Ok(Err(reason)) => Some(reason),
+            Ok(Ok(())) => None,
+        };
+        if let Some(reason) = reason {
+            return Err(match older::speaks_mqtt_3(&url, member.as_ref()).await {
+                true => Error::OldBroker { url: url.to_string() },
+                false => unreachable(reason),
+            });
         }
         let guard = Guard::new(member, seal.session().clone());
         let driver = tokio::spawn(driver.run(events));
@@ -174,10 +180,11 @@ impl Link {
                 Raw::Closed(error) => return Some(Incoming::Closed(error)),
             };
             match self.open(topic, &payload) {
-                // Somebody new may have come since the roster was fetched.
-                Incoming::Refused { topic, refused: Refused::Unknown(_) }
-                    if self.asked.is_none_or(|at| at.elapsed() > ROSTER_PAUSE) =>
-                {
+                // Somebody new may have come since the roster was fetched, or it is too old.
+                Incoming::Refused {
+                    topic,
+                    refused: Refused::Unknown(_) | Refused::ExpiredRoster { .. },
+                } if self.asked.is_none_or(|at| at.elapsed() > ROSTER_PAUSE) => {
                     self.held = Some((topic, payload));
                 }
                 opened => return Some(opened),
@@ -542,6 +549,10 @@ mod tests {
     }
 
     async fn net(tls: bool) -> Net {
+        net_with(tls, QUOTA_BYTES).await
+    }
+
+    async fn net_with(tls: bool, quota_bytes: u64) -> Net {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("net");
         let hosts = ["127.0.0.1".to_owned()];
@@ -557,7 +568,7 @@ mod tests {
             address,
             dir: dir.path(),
             authority: authority_of_repository,
-            quota_bytes: QUOTA_BYTES,
+            quota_bytes,
         });
         let repository = repository.await.unwrap();
         let s = if tls { "s" } else { "" };
@@ -667,6 +678,114 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_broker_that_only_knows_mqtt_3_is_told_by_name() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let net = net(false).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut packet = [0; 1_024];
+                let n = stream.read(&mut packet).await.unwrap();
+                // CONNECT, "MQTT", and the version; the answer is that of MQTT 3.1.1 (3.2.2).
+                let at = packet[..n].windows(4).position(|name| name == b"MQTT").unwrap();
+                let code = if packet[at + 4] == 4 { 0 } else { 1 };
+                stream.write_all(&[0x20, 2, 0, code]).await.unwrap();
+            }
+        });
+        let member = net.member("node-a");
+        let repository = Repository::new(net.repository_url.parse().unwrap(), Some(&member));
+        let (url, repository) = (format!("mqtt://{address}").parse().unwrap(), repository.unwrap());
+        let told = Link::connect(LinkOptions { url, member, repository }).await.unwrap_err();
+        assert!(matches!(told, Error::OldBroker { .. }), "{told}");
+        net.stop().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_is_revoked_is_hung_up_on() {
+        use tokio::io::AsyncReadExt as _;
+        let net = net(true).await;
+        let (mut stays, mut goes) =
+            (net.link("node-a").await.unwrap(), net.link("node-b").await.unwrap());
+        // A connection to the repository that would be good for half a minute more.
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(
+            tls::client_config(&net.member("node-b")).unwrap(),
+        ));
+        let stream = tokio::net::TcpStream::connect(net.repository.address()).await.unwrap();
+        let host = rustls::pki_types::ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+        let mut open = tls.connect(host, stream).await.unwrap();
+        net.authority.revoke(&"node-b".parse().unwrap()).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(10), open.read(&mut [0; 16])).await;
+        assert!(!matches!(ended.unwrap(), Ok(1..)));
+        let lost = async {
+            loop {
+                match goes.next().await {
+                    Some(Incoming::Lost { .. }) => return,
+                    Some(_) => {}
+                    None => panic!("closed"),
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), lost).await.unwrap();
+        let other = tokio::time::timeout(Duration::from_secs(2), async {
+            loop {
+                if let Some(Incoming::Lost { reason }) = stays.next().await {
+                    return reason;
+                }
+            }
+        });
+        assert!(other.await.is_err(), "whoever stays is hung up on");
+        net.stop().await;
+    }
+
+    #[tokio::test]
+    async fn one_member_s_connections_shut_nobody_else_out() {
+        let net = net(true).await;
+        let member = net.member("node-flood");
+        let tls = tokio_rustls::TlsConnector::from(Arc::new(tls::client_config(&member).unwrap()));
+        let host = rustls::pki_types::ServerName::from(std::net::IpAddr::from([127, 0, 0, 1]));
+        // Idle ones at both, as many as it may and more; and of a stranger without a word.
+        let mut held = Vec::new();
+        for address in [net.broker.address(), net.repository.address()] {
+            for _ in 0..80 {
+                let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                held.extend(tls.connect(host.clone(), stream).await.ok());
+            }
+            for _ in 0..100 {
+                held_silent(address).await;
+            }
+        }
+        // It comes and goes all the time.
+        let (broker, flood) = (net.broker.address(), tls.clone());
+        let flood = tokio::spawn(async move {
+            loop {
+                let Ok(stream) = tokio::net::TcpStream::connect(broker).await else { continue };
+                drop(flood.connect(host.clone(), stream).await);
+            }
+        });
+        for n in 0..5 {
+            let link = net.link(&format!("node-good-{n}")).await.unwrap();
+            let good = net.member(&format!("node-good-{n}"));
+            let repository = Repository::new(net.repository_url.parse().unwrap(), Some(&good));
+            repository.unwrap().put(vec![n; 10]).await.unwrap();
+            link.close().await;
+        }
+        flood.abort();
+        drop(held);
+        net.stop().await;
+    }
+
+    /// Connects and says nothing, for as long as the test runs.
+    async fn held_silent(address: std::net::SocketAddr) {
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        tokio::spawn(async move {
+            let _stream = stream;
+            std::future::pending::<()>().await;
+        });
+    }
+
+    #[tokio::test]
     async fn the_same_node_twice_closes_the_first() {
         let net = net(false).await;
         let mut first = net.link("node-a").await.unwrap();
@@ -719,7 +838,7 @@ mod tests {
 
     #[tokio::test]
     async fn blobs_are_for_their_recipients_and_within_the_quota() {
-        let net = net(true).await;
+        let net = net_with(true, 4 << 20).await;
         let repository = |who: &str| {
             let member = net.member(who);
             Repository::new(net.repository_url.parse().unwrap(), Some(&member)).unwrap()
@@ -735,6 +854,13 @@ mod tests {
         assert!(matches!(error, Error::Repository { status: 404, .. }), "{error}");
         let error = c.of_experiment(&experiment).finish().await.unwrap_err();
         assert!(matches!(error, Error::Repository { status: 403, .. }), "{error}");
+        // Nothing is anybody's before something is there: an upload that fails claims nothing.
+        let many = c.of_experiment(&experiment).put(vec![0; 5 << 20]).await.unwrap_err();
+        assert!(matches!(many, Error::Repository { status: 507, .. }), "{many}");
+        for name in ["starters", "experiments"] {
+            let left = std::fs::read_dir(net.dir.path().join(name));
+            assert_eq!(left.map_or(0, Iterator::count), 0, "{name}");
+        }
         c.of_experiment(&experiment).put(vec![8]).await.unwrap();
         // Nobody else stores in its name or ends it, but for what is for its researcher.
         for other in [&a, &d, &for_b] {
@@ -746,6 +872,19 @@ mod tests {
         let blob_of_c = for_c.put(vec![9]).await.unwrap();
         assert_eq!(c.get(&blob_of_c).await.unwrap(), [9]);
         c.of_experiment(&experiment).finish().await.unwrap();
+        // What comes late reopens nothing, and nobody but its researcher does.
+        let late = for_c.put(vec![10]).await.unwrap_err();
+        assert!(matches!(late, Error::Repository { status: 409, .. }), "{late}");
+        for other in [&a, &d] {
+            let refused = other.of_experiment(&experiment).reopen().await.unwrap_err();
+            assert!(matches!(refused, Error::Repository { status: 403, .. }), "{refused}");
+        }
+        let pruned = crate::prune(net.dir.path(), &crate::PruneOptions::default()).await.unwrap();
+        assert_eq!((pruned.experiments, pruned.blobs, pruned.unfinished), (1, 2, 0));
+        assert!(c.get(&blob_of_c).await.is_err());
+        c.of_experiment(&experiment).reopen().await.unwrap();
+        c.of_experiment(&experiment).put(vec![8]).await.unwrap();
+        for_c.put(vec![10]).await.unwrap();
         net.authority.revoke(&"node-b".parse().unwrap()).unwrap();
         assert!(b.get(&blob).await.is_err());
         net.stop().await;

@@ -5,16 +5,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fedwasm_protocol::{Digest, SIGNATURES_MAX};
-use futures_util::StreamExt as _;
+use fedwasm_protocol::SIGNATURES_MAX;
+use oci_client::Reference;
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Reference, RegistryOperation};
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::registry::{Http, digest_of};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -23,11 +22,15 @@ const LAYER: &str = "application/wasm";
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// The largest manifest, in bytes.
-const MANIFEST_BYTES_MAX: usize = 4 << 20;
+const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 /// The largest signature, in bytes.
 const BUNDLE_BYTES_MAX: u64 = 1 << 20;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The file name of a layer.
+const TITLE: &str = "org.opencontainers.image.title";
+/// How often signatures are listed again, should another signer do it at the same time.
+const LISTINGS_MAX: usize = 3;
 
 /// What is pushed.
 #[derive(Clone, Debug)]
@@ -62,9 +65,11 @@ pub struct Login {
     pub user: String,
     /// Its password or token.
     pub password: String,
+    /// Another host to which the registry may have it sent, such as `auth.docker.io`.
+    pub at: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
     media_type: String,
@@ -72,24 +77,26 @@ struct Descriptor {
     size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     artifact_type: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Manifest {
-    config: Descriptor,
     layers: Vec<Descriptor>,
 }
 
-#[derive(Debug, Deserialize)]
+/// What refers to a manifest. Entries of others are kept as they are.
+#[derive(Debug, Default, Deserialize)]
 struct Index {
-    manifests: Vec<Descriptor>,
+    manifests: Vec<Value>,
 }
 
 /// A connection to the registry of one reference.
 struct Registry {
     client: Client,
-    auth: RegistryAuth,
+    http: Http,
     reference: Reference,
 }
 
@@ -103,9 +110,10 @@ pub async fn push(
     artifact: Artifact,
     login: Option<Login>,
 ) -> Result<String, Error> {
-    let registry = Registry::open(reference, login)?;
-    registry.authenticate(RegistryOperation::Push).await?;
-    let layer = registry.push_blob(LAYER, artifact.component).await?;
+    let registry = Registry::open(reference, "pull,push", login).await?;
+    let mut layer = registry.push_blob(LAYER, artifact.component).await?;
+    let name = artifact.annotations.get(TITLE).map_or("plan", String::as_str);
+    layer.annotations.insert(TITLE.into(), format!("{name}.wasm"));
     let config = json!({
         // Nothing that could differ from one machine to the next.
         "created": "1970-01-01T00:00:00Z",
@@ -133,11 +141,7 @@ pub async fn push(
         let pushed = registry.push_manifest(&at, MANIFEST, &manifest).await?;
         signatures.push(Descriptor { artifact_type: Some(BUNDLE.into()), ..pushed });
     }
-    if !signatures.is_empty() {
-        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": signatures });
-        let at = registry.at_tag(&referrers_tag(&own.digest));
-        registry.push_manifest(&at, INDEX, &index).await?;
-    }
+    registry.list(&own.digest, signatures).await?;
     Ok(own.digest)
 }
 
@@ -146,33 +150,41 @@ pub async fn push(
 /// # Errors
 /// [`Error::Registry`].
 pub async fn pull(reference: &str, bytes_max: u64, login: Option<Login>) -> Result<Pulled, Error> {
-    let registry = Registry::open(reference, login)?;
-    let (manifest, digest) = registry.manifest(&registry.reference, MANIFEST).await?;
-    let manifest: Manifest = registry.parse(&manifest)?;
-    let layer = match manifest.layers.as_slice() {
-        [layer] if layer.media_type == LAYER && manifest.config.media_type == CONFIG => layer,
-        _ => return Err(registry.failed("it holds no WebAssembly component")),
+    let registry = Registry::open(reference, "pull", login).await?;
+    let named = &registry.reference;
+    let named = named.digest().or(named.tag()).unwrap_or("latest");
+    let (manifest, digest) = registry.manifest(named).await?;
+    // A registry may hold other artifacts with a component in them, under other configurations.
+    let layers: Vec<&Descriptor> =
+        manifest.layers.iter().filter(|layer| layer.media_type == LAYER).collect();
+    let layer = match layers.as_slice() {
+        [layer] => layer,
+        [] => return Err(registry.failed("it holds no WebAssembly component")),
+        layers => {
+            let text = format!("it holds {} WebAssembly components, not one", layers.len());
+            return Err(registry.failed(text));
+        }
     };
     let component = registry.blob(layer, bytes_max).await?;
     let mut signatures = Vec::new();
-    let at = registry.at_tag(&referrers_tag(&digest));
-    if let Ok((index, _)) = registry.manifest(&at, INDEX).await {
-        let index: Index = registry.parse(&index)?;
-        let is_bundle = |entry: &&Descriptor| entry.artifact_type.as_deref() == Some(BUNDLE);
-        for entry in index.manifests.iter().filter(is_bundle).take(SIGNATURES_MAX) {
-            let at = registry.at_digest(&entry.digest);
-            let (manifest, _) = registry.manifest(&at, MANIFEST).await?;
-            let manifest: Manifest = registry.parse(&manifest)?;
-            if let [layer] = manifest.layers.as_slice() {
-                signatures.push(registry.blob(layer, BUNDLE_BYTES_MAX).await?);
-            }
+    let referrers = registry.referrers(&digest).await?;
+    for entry in referrers.iter().filter(|entry| is_bundle(entry)).take(SIGNATURES_MAX) {
+        let digest = entry["digest"].as_str().unwrap_or_default();
+        let (manifest, _) = registry.manifest(digest).await?;
+        if let [layer] = manifest.layers.as_slice() {
+            signatures.push(registry.blob(layer, BUNDLE_BYTES_MAX).await?);
         }
     }
     Ok(Pulled { component, signatures, manifest: digest })
 }
 
+fn is_bundle(entry: &Value) -> bool {
+    entry["artifactType"] == BUNDLE
+        && entry["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:"))
+}
+
 impl Registry {
-    fn open(reference: &str, login: Option<Login>) -> Result<Self, Error> {
+    async fn open(reference: &str, actions: &str, login: Option<Login>) -> Result<Self, Error> {
         let failed = |reason: String| Error::Registry { reference: reference.to_owned(), reason };
         let parsed: Reference =
             reference.parse().map_err(|error| failed(format!("no reference: {error}")))?;
@@ -181,8 +193,6 @@ impl Registry {
         let name = name.trim_matches(['[', ']']);
         let ip: Result<std::net::IpAddr, _> = name.parse();
         let is_here = name == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
-        // Only the first call does anything.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let config = ClientConfig {
             protocol: if is_here { ClientProtocol::Http } else { ClientProtocol::Https },
             connect_timeout: Some(CONNECT_TIME_MAX),
@@ -190,17 +200,56 @@ impl Registry {
             user_agent: concat!("fedwasm/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
+        let http = Http::open((host, is_here), parsed.repository(), actions, login.as_ref());
+        let http = http.await.map_err(failed)?;
         let client = Client::try_from(config).map_err(|error| failed(error.to_string()))?;
-        let auth = match login {
-            Some(Login { user, password }) => RegistryAuth::Basic(user, password),
-            None => RegistryAuth::Anonymous,
-        };
-        Ok(Self { client, auth, reference: parsed })
+        client.store_auth_if_needed(host, http.auth()).await;
+        Ok(Self { client, http, reference: parsed })
     }
 
-    async fn authenticate(&self, operation: RegistryOperation) -> Result<(), Error> {
-        let done = self.client.auth(&self.reference, &self.auth, operation).await;
-        done.map(drop).map_err(|error| self.failed(error))
+    /// Adds signatures to those that are listed at a manifest: others' stay.
+    async fn list(&self, digest: &str, signatures: Vec<Descriptor>) -> Result<(), Error> {
+        let at = self.at_tag(&referrers_tag(digest));
+        for _ in 0..LISTINGS_MAX {
+            let mut listed = self.listed(digest).await?;
+            let is_listed = |listed: &[Value], own: &Descriptor| {
+                listed.iter().any(|entry| entry["digest"] == own.digest)
+            };
+            let new: Vec<&Descriptor> =
+                signatures.iter().filter(|own| !is_listed(&listed, own)).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            listed.extend(new.iter().map(|own| json!(own)));
+            let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
+            if index.to_string().len() as u64 > MANIFEST_BYTES_MAX {
+                return Err(self.failed("it lists as many signatures as can be read"));
+            }
+            // Whether it is still there is seen in the next turn.
+            self.push_manifest(&at, INDEX, &index).await?;
+        }
+        Err(self.failed("others list signatures of it at the same time; push again"))
+    }
+
+    /// What refers to a manifest.
+    async fn referrers(&self, digest: &str) -> Result<Vec<Value>, Error> {
+        let path = format!("referrers/{digest}");
+        let found = self.http.get(&path, INDEX, MANIFEST_BYTES_MAX).await;
+        match found.map_err(|error| self.failed(error))? {
+            Some(index) => Ok(self.parse::<Index>(&index)?.manifests),
+            None => self.listed(digest).await,
+        }
+    }
+
+    /// What is listed at the tag of a manifest.
+    async fn listed(&self, digest: &str) -> Result<Vec<Value>, Error> {
+        let tag = referrers_tag(digest);
+        let found = self.http.manifest(&tag, INDEX, MANIFEST_BYTES_MAX).await;
+        // Nothing is listed only if the registry says so: a failure is one.
+        match found.map_err(|error| self.failed(error))? {
+            Some(index) => Ok(self.parse::<Index>(&index)?.manifests),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn at_tag(&self, tag: &str) -> Reference {
@@ -217,7 +266,7 @@ impl Registry {
         let (digest, size) = (digest_of(&bytes), bytes.len() as u64);
         let pushed = self.client.push_blob(&self.reference, bytes, &digest).await;
         pushed.map_err(|error| self.failed(error))?;
-        Ok(Descriptor { media_type: media_type.into(), digest, size, artifact_type: None })
+        Ok(Descriptor { media_type: media_type.into(), digest, size, ..Descriptor::default() })
     }
 
     async fn push_manifest(
@@ -231,23 +280,20 @@ impl Registry {
         let kind = HeaderValue::from_static(media_type);
         let pushed = self.client.push_manifest_raw(at, bytes, kind).await;
         pushed.map_err(|error| self.failed(error))?;
-        Ok(Descriptor { media_type: media_type.into(), digest, size, artifact_type: None })
+        Ok(Descriptor { media_type: media_type.into(), digest, size, ..Descriptor::default() })
     }
 
-    async fn manifest(&self, at: &Reference, media_type: &str) -> Result<(Vec<u8>, String), Error> {
-        let pulled = self.client.pull_manifest_raw(at, &self.auth, &[media_type]).await;
-        let (bytes, _) = pulled.map_err(|error| self.failed(error))?;
-        if bytes.len() > MANIFEST_BYTES_MAX {
-            return Err(self.failed("its manifest is too large"));
-        }
+    /// A manifest and its digest, by tag or digest.
+    async fn manifest(&self, named: &str) -> Result<(Manifest, String), Error> {
+        let found = self.http.manifest(named, MANIFEST, MANIFEST_BYTES_MAX).await;
+        let found = found.map_err(|error| self.failed(error))?;
+        let bytes = found.ok_or_else(|| self.failed(format!("manifest {named} is not there")))?;
         // The registry's word for a digest is no digest.
         let digest = digest_of(&bytes);
-        match at.digest() {
-            Some(asked) if asked != digest => {
-                Err(self.failed(format!("manifest {asked} has other bytes")))
-            }
-            _ => Ok((bytes.to_vec(), digest)),
+        if named.starts_with("sha256:") && named != digest {
+            return Err(self.failed(format!("manifest {named} has other bytes")));
         }
+        Ok((self.parse(&bytes)?, digest))
     }
 
     async fn blob(&self, layer: &Descriptor, bytes_max: u64) -> Result<Vec<u8>, Error> {
@@ -255,15 +301,8 @@ impl Registry {
             let text = format!("a layer of {} bytes, at most {bytes_max} are read", layer.size);
             return Err(self.failed(text));
         }
-        let pulled = self.client.pull_blob_stream(&self.reference, layer.digest.as_str()).await;
-        let mut stream = pulled.map_err(|error| self.failed(error))?.stream;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = stream.next().await {
-            bytes.extend_from_slice(&chunk.map_err(|error| self.failed(error))?);
-            if bytes.len() as u64 > layer.size {
-                return Err(self.failed("a layer is longer than announced"));
-            }
-        }
+        let bytes = self.http.blob(&layer.digest, layer.size).await;
+        let bytes = bytes.map_err(|error| self.failed(error))?;
         match digest_of(&bytes) == layer.digest {
             true => Ok(bytes),
             false => Err(self.failed(format!("layer {} has other bytes", layer.digest))),
@@ -278,10 +317,6 @@ impl Registry {
         let reason = reason.to_string().chars().take(500).collect();
         Error::Registry { reference: self.reference.whole(), reason }
     }
-}
-
-fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", Digest::of(bytes))
 }
 
 /// Where what refers to a manifest is found without the referrers API.

@@ -9,6 +9,8 @@ use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload}
 
 const READERS: &str = "readers";
 pub(crate) const OWNERS: &str = "owners";
+/// Whose an experiment is: `starters/EXPERIMENT` holds its researcher.
+pub(crate) const STARTERS: &str = "starters";
 /// Who stores where nobody is known.
 pub(crate) const ANYBODY: &str = "anybody";
 
@@ -91,8 +93,16 @@ pub(crate) async fn remove(store: &dyn ObjectStore, digest: &Digest) -> Result<(
     Ok(())
 }
 
+/// Nobody's it is from then on.
+pub(crate) async fn disown(store: &dyn ObjectStore, experiment: &str) -> Result<(), Error> {
+    match store.delete(&Path::from(format!("{STARTERS}/{experiment}"))).await {
+        Err(Error::NotFound { .. }) => Ok(()),
+        deleted => deleted,
+    }
+}
+
 fn starter(experiment: &ExperimentId) -> Path {
-    Path::from(format!("starters/{experiment}"))
+    Path::from(format!("{STARTERS}/{experiment}"))
 }
 
 async fn exists(store: &dyn ObjectStore, path: &Path) -> Result<bool, Error> {

@@ -1,29 +1,46 @@
 //! The client of the HTTP repository.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fedwasm_protocol::{BlobRef, Digest, ExperimentId, FederationId, Participant, Payload};
 use fedwasm_trust::{Identity, Member, Membership, ROSTER_BYTES_MAX};
+use reqwest::header::CONTENT_LENGTH;
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response};
+use reqwest::{Body, Client, RequestBuilder, Response, StatusCode};
+use tokio::sync::Semaphore;
 
 use crate::enrolment::{ANSWER_BYTES_MAX, Enrolment};
-use crate::server::RECIPIENTS;
+use crate::pace::{Pace, Progress};
+use crate::server::{IDLE_MAX, RECIPIENTS};
 use crate::{Error, RepositoryUrl, Security, tls};
 
 /// How long a connection may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a repository may be silent while bytes are due.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long a connection is kept for the next request: less than the repository keeps it.
+const POOL_TIME_MAX: Duration = Duration::from_secs(IDLE_MAX.as_secs() / 2);
+/// The most requests at once: a repository takes so many connections of a participant.
+const REQUESTS_MAX: usize = 8;
+/// Bytes of a part of a body: progress is seen in these.
+const PART_BYTES: usize = 64 << 10;
+/// How often and after which pause an upload is offered again to a repository that has its hands
+/// full; it waits itself, too.
+const TURNS_MAX: u32 = 30;
+const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// The most of an error answer that is repeated, in characters.
 const ERROR_CHARS_MAX: usize = 200;
 
 /// The client of the HTTP repository, which keeps blobs by their SHA-256. No
-/// proxies, no redirects: only this one origin is ever contacted.
+/// proxies, no redirects: only this one origin is ever contacted. A transfer ends when nothing
+/// moves any more, however long it takes; whoever has a deadline drops it.
 #[derive(Clone, Debug)]
 pub struct Repository {
     url: RepositoryUrl,
     client: Client,
+    pace: Pace,
+    /// Of all that were made from one.
+    requests: Arc<Semaphore>,
     /// In whose name blobs are stored.
     experiment: Option<ExperimentId>,
     /// Who may fetch what is stored.
@@ -41,7 +58,7 @@ impl Repository {
             .no_proxy()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIME_MAX)
-            .read_timeout(SILENCE_MAX)
+            .pool_idle_timeout(POOL_TIME_MAX)
             .tcp_nodelay(true);
         let builder = match (url.security, member) {
             (Security::Tls, Some(member)) => {
@@ -55,7 +72,9 @@ impl Repository {
             _ => builder.tls_backend_preconfigured(tls::no_tls()?),
         };
         let client = builder.build().map_err(|error| unreachable(&url, &error))?;
-        Ok(Self { url, client, experiment: None, recipients: Vec::new() })
+        let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
+        let (experiment, recipients) = (None, Vec::new());
+        Ok(Self { url, client, pace: Pace::USUAL, requests, experiment, recipients })
     }
 
     /// Asks a federation on this machine to take somebody in.
@@ -66,8 +85,7 @@ impl Repository {
     pub async fn enrol(&self, identity: &Identity) -> Result<Membership, Error> {
         let body = Enrolment::sign(identity)?.to_json();
         let request = self.client.post(format!("{}/federation/members", self.base())).body(body);
-        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
-        let response = self.check_status(response).await?;
+        let response = self.ask(request).await?;
         let json = self.read(response, ANSWER_BYTES_MAX).await?;
         serde_json::from_slice(&json).map_err(|error| {
             let (what, reason) = ("the membership".into(), error.to_string());
@@ -82,8 +100,7 @@ impl Repository {
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`], [`Error::Trust`].
     pub async fn federation(&self) -> Result<FederationId, Error> {
         let request = self.client.get(format!("{}/federation/id", self.base()));
-        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
-        let response = self.check_status(response).await?;
+        let response = self.ask(request).await?;
         let id = self.read(response, 256).await?;
         String::from_utf8_lossy(&id).parse().map_err(|error: fedwasm_protocol::IdError| {
             let (what, reason) = ("the federation's id".into(), error.to_string());
@@ -98,8 +115,7 @@ impl Repository {
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`], [`Error::Trust`].
     pub async fn refresh_roster(&self, member: &Member) -> Result<bool, Error> {
         let request = self.client.get(format!("{}/federation/roster", self.base()));
-        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
-        let response = self.check_status(response).await?;
+        let response = self.ask(request).await?;
         let bytes = self.read(response, ROSTER_BYTES_MAX).await?;
         Ok(member.take_roster(&bytes)?)
     }
@@ -110,18 +126,44 @@ impl Repository {
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
     pub async fn put(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
         let blob = BlobRef::of(&bytes);
+        let bytes = Bytes::from(bytes);
+        for _ in 0..TURNS_MAX {
+            match self.put_once(&blob, bytes.clone()).await {
+                Err(Error::Repository { status, .. })
+                    if status == StatusCode::TOO_MANY_REQUESTS =>
+                {
+                    tokio::time::sleep(TURN_PAUSE).await;
+                }
+                put => return put.map(|()| blob),
+            }
+        }
+        self.put_once(&blob, bytes).await.map(|()| blob)
+    }
+
+    async fn put_once(&self, blob: &BlobRef, mut bytes: Bytes) -> Result<(), Error> {
         let mut url = self.blob_url(&blob.sha256);
         if let Some(experiment) = &self.experiment {
             url += &format!("?experiment={experiment}");
         }
-        let mut request = self.client.put(url).body(bytes);
+        let progress = Progress::new(self.pace);
+        let mut request = self.client.put(url).header(CONTENT_LENGTH, bytes.len());
+        if !bytes.is_empty() {
+            let progress = progress.clone();
+            // The next part is asked for once the connection took the one before.
+            let parts = std::iter::from_fn(move || {
+                let part = bytes.split_to(bytes.len().min(PART_BYTES));
+                progress.note(part.len());
+                (!part.is_empty()).then_some(Ok::<_, std::io::Error>(part))
+            });
+            request = request.body(Body::wrap_stream(futures_util::stream::iter(parts)));
+        }
         if !self.recipients.is_empty() {
             let recipients: Vec<String> = self.recipients.iter().map(|p| p.to_string()).collect();
             request = request.header(RECIPIENTS, recipients.join(","));
         }
-        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
-        self.check_status(response).await?;
-        Ok(blob)
+        let _turn = self.requests.acquire().await;
+        let sent = progress.watch(request.send()).await.map_err(|time| self.stalled(time))?;
+        self.check_status(sent.map_err(|error| unreachable(&self.url, &error))?).await.map(drop)
     }
 
     /// Fetches a blob; at most its announced size is read, and it is returned
@@ -132,16 +174,14 @@ impl Repository {
     /// [`Error::WrongSize`], [`Error::WrongDigest`].
     pub async fn get(&self, blob: &BlobRef) -> Result<Vec<u8>, Error> {
         let request = self.client.get(self.blob_url(&blob.sha256));
-        let response = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
-        let mut response = self.check_status(response).await?;
+        let _turn = self.requests.acquire().await;
+        let mut response = self.ask(request).await?;
         let wrong_size = |got| Error::WrongSize { digest: blob.sha256, expected: blob.size, got };
         if let Some(got) = response.content_length().filter(|got| *got != blob.size) {
             return Err(wrong_size(got));
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| unreachable(&self.url, &error))?
-        {
+        while let Some(chunk) = self.chunk(&mut response).await? {
             let got = bytes.len() as u64 + chunk.len() as u64;
             if got > blob.size {
                 return Err(wrong_size(got));
@@ -180,9 +220,18 @@ impl Repository {
     pub async fn finish(&self) -> Result<(), Error> {
         let Some(experiment) = &self.experiment else { return Ok(()) };
         let url = format!("{}/experiments/{experiment}/finished", self.base());
-        let response = self.client.put(url).send().await;
-        let response = response.map_err(|error| unreachable(&self.url, &error))?;
-        self.check_status(response).await.map(drop)
+        self.ask(self.client.put(url)).await.map(drop)
+    }
+
+    /// Tells the repository that the experiment of this client goes on, should it have been
+    /// finished: nothing is stored in the name of one that is.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
+    pub async fn reopen(&self) -> Result<(), Error> {
+        let Some(experiment) = &self.experiment else { return Ok(()) };
+        let url = format!("{}/experiments/{experiment}/finished", self.base());
+        self.ask(self.client.delete(url)).await.map(drop)
     }
 
     /// Returns bytes as they go into a message: in it if they fit into `room`,
@@ -219,12 +268,31 @@ impl Repository {
         self.url.url.as_str().trim_end_matches('/')
     }
 
+    /// Sends a request with a small body or none.
+    async fn ask(&self, request: RequestBuilder) -> Result<Response, Error> {
+        let silence = self.pace.silence;
+        let sent = tokio::time::timeout(silence, request.send()).await;
+        let sent = sent.map_err(|_| self.stalled(silence))?;
+        self.check_status(sent.map_err(|error| unreachable(&self.url, &error))?).await
+    }
+
+    /// The next part of an answer.
+    async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, Error> {
+        let silence = self.pace.silence;
+        let chunk = tokio::time::timeout(silence, response.chunk()).await;
+        let chunk = chunk.map_err(|_| self.stalled(silence))?;
+        chunk.map_err(|error| unreachable(&self.url, &error))
+    }
+
+    fn stalled(&self, time: Duration) -> Error {
+        let reason = format!("nothing moved for {} s", time.as_secs_f64());
+        Error::RepositoryUnreachable { url: self.url.to_string(), reason }
+    }
+
     /// Reads an answer of at most `bytes_max` bytes.
     async fn read(&self, mut response: Response, bytes_max: u64) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| unreachable(&self.url, &error))?
-        {
+        while let Some(chunk) = self.chunk(&mut response).await? {
             if (bytes.len() + chunk.len()) as u64 > bytes_max {
                 let reason = format!("its answer is larger than {bytes_max} bytes");
                 return Err(Error::RepositoryUnreachable { url: self.url.to_string(), reason });
@@ -239,7 +307,7 @@ impl Repository {
         if status.is_success() {
             return Ok(response);
         }
-        let first = response.chunk().await.ok().flatten().unwrap_or_default();
+        let first = self.chunk(&mut response).await.ok().flatten().unwrap_or_default();
         let text = String::from_utf8_lossy(&first);
         let text = text.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
         Err(Error::Repository { url: self.url.to_string(), status: status.as_u16(), text })
@@ -253,4 +321,125 @@ fn unreachable(url: &RepositoryUrl, error: &reqwest::Error) -> Error {
         cause = source;
     }
     Error::RepositoryUnreachable { url: url.to_string(), reason: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Instant;
+
+    use fedwasm_trust::Authority;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+
+    const SILENCE: Duration = Duration::from_millis(1_500);
+
+    async fn server(dir: &Path) -> RepositoryServer {
+        let authority = Arc::new(Authority::create(&dir.join("net"), "test").unwrap());
+        std::fs::create_dir(dir.join("blobs")).unwrap();
+        let options = RepositoryOptions {
+            address: ([127, 0, 0, 1], 0).into(),
+            dir: &dir.join("blobs"),
+            authority,
+            quota_bytes: QUOTA_BYTES,
+        };
+        RepositoryServer::start(options).await.unwrap()
+    }
+
+    /// A client that allows so much silence, by way of this address.
+    fn client(address: SocketAddr) -> Repository {
+        let url = format!("http://{address}").parse().unwrap();
+        let pace = Pace { silence: SILENCE, rate_min: 1 << 20 };
+        Repository { pace, ..Repository::new(url, None).unwrap() }
+    }
+
+    /// A line to `server` that carries `rate` bytes a second each way, and `bytes_max` at most.
+    async fn slow_line(server: SocketAddr, rate: u64, bytes_max: u64) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let far = TcpStream::connect(server).await.unwrap();
+                let left = Arc::new(AtomicU64::new(bytes_max));
+                let (near_read, near_write) = near.into_split();
+                let (far_read, far_write) = far.into_split();
+                tokio::spawn(carry(near_read, far_write, rate, Arc::clone(&left)));
+                tokio::spawn(carry(far_read, near_write, rate, left));
+            }
+        });
+        address
+    }
+
+    async fn carry(
+        mut from: tokio::net::tcp::OwnedReadHalf,
+        mut to: tokio::net::tcp::OwnedWriteHalf,
+        rate: u64,
+        left: Arc<AtomicU64>,
+    ) {
+        let mut bytes = vec![0; 16 << 10];
+        while let Ok(n @ 1..) = from.read(&mut bytes).await {
+            if left.load(Ordering::Relaxed) < n as u64 {
+                std::future::pending::<()>().await;
+            }
+            left.fetch_sub(n as u64, Ordering::Relaxed);
+            if to.write_all(&bytes[..n]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(n as u64 * 1_000 / rate)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transfer_that_moves_may_take_as_long_as_it_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = server(dir.path()).await;
+        // More than what sockets hold, or it would only wait for an answer.
+        let bytes: Vec<u8> = (0..12u32 << 20).map(|n| (n >> 7) as u8).collect();
+        let line = slow_line(server.address(), 3 << 19, u64::MAX).await;
+        let client = client(line);
+        let at = Instant::now();
+        let blob = client.put(bytes.clone()).await.unwrap();
+        assert!(at.elapsed() > 3 * SILENCE, "{:?}", at.elapsed());
+        let at = Instant::now();
+        assert!(client.get(&blob).await.unwrap() == bytes);
+        assert!(at.elapsed() > 3 * SILENCE, "{:?}", at.elapsed());
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_transfer_that_stands_still_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = server(dir.path()).await;
+        let line = slow_line(server.address(), 1 << 30, 1 << 20).await;
+        let error = client(line).put(vec![7; 12 << 20]).await.unwrap_err().to_string();
+        assert!(error.contains("nothing moved for "), "{error}");
+        let blob = client(server.address()).put(vec![7; 8 << 20]).await.unwrap();
+        let line = slow_line(server.address(), 1 << 30, 1 << 20).await;
+        let error = client(line).get(&blob).await.unwrap_err().to_string();
+        assert!(error.contains("nothing moved for "), "{error}");
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_upload_waits_for_its_turn() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let busy = tokio::spawn(async move {
+            for answer in ["429 Too Many Requests", "201 Created"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 1_024];
+                let _ = stream.read(&mut head).await.unwrap();
+                let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let url = format!("http://{address}").parse().unwrap();
+        Repository::new(url, None).unwrap().put(Vec::new()).await.unwrap();
+        busy.await.unwrap();
+    }
 }

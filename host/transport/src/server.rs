@@ -1,32 +1,34 @@
 //! The server of the HTTP repository.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Path as UrlPath, RawQuery, State};
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Path as UrlPath, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use axum::serve::{IncomingStream, Listener};
+use axum::{Extension, Router};
 use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
 use fedwasm_trust::{Authority, PublicKey};
-use futures_util::StreamExt as _;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use object_store::local::LocalFileSystem;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
-use sha2::Digest as _;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
-use crate::index::blob_path;
-use crate::quota::Quota;
-use crate::tls::{Front, Peer, Stream};
-use crate::{Error, address, index, readers};
+use crate::front::{Bounds, Connection, Front, Peer};
+use crate::index::{BLOBS, blob_path};
+use crate::pace::Pace;
+use crate::quota::{FILE_BYTES, Quota};
+use crate::upload::{Turns, receive};
+use crate::{Error, address, descriptors, index, readers};
 
 /// The largest blob, in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
@@ -36,12 +38,17 @@ pub const QUOTA_BYTES: u64 = 256 << 30;
 pub(crate) const RECIPIENTS: &str = "fedwasm-recipients";
 /// The most recipients of a blob.
 const RECIPIENTS_MAX: usize = 1_024;
-/// What a file counts for beside its bytes.
-pub(crate) const FILE_BYTES: u64 = 4 << 10;
-/// Bytes of a part on the way to the store.
-const PART_BYTES: usize = 8 << 20;
-/// How long a client may be silent while bytes are due.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The most connections, and of one participant: a program of ours has a handful.
+const CONNECTIONS_MAX: usize = 4_096;
+const CONNECTIONS_OF_ONE_MAX: usize = 64;
+/// What is buffered of a connection, in bytes.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// How long a request's head may take, and how long a connection may wait for the next one.
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long a request of a few bytes may take.
+const SMALL_BODY_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long requests may go on after a stop.
+const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What a repository serves, and to whom.
 #[derive(Debug)]
@@ -69,59 +76,54 @@ pub struct RepositoryServer {
 /// What all requests share.
 #[derive(Debug)]
 struct Shelf {
+    dir: PathBuf,
     store: Arc<dyn ObjectStore>,
     authority: Arc<Authority>,
     quota: Quota,
-}
-
-impl Listener for Front {
-    type Io = Box<dyn Stream>;
-    type Addr = Peer;
-
-    async fn accept(&mut self) -> (Self::Io, Peer) {
-        self.next().await
-    }
-
-    fn local_addr(&self) -> std::io::Result<Peer> {
-        Ok(Peer { who: None })
-    }
-}
-
-impl Connected<IncomingStream<'_, Front>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Front>) -> Self {
-        stream.remote_addr().clone()
-    }
+    turns: Turns,
+    pace: Pace,
 }
 
 impl RepositoryServer {
-    /// Serves the blobs of a directory.
+    /// Serves the blobs of a directory, which no other server does.
     ///
     /// # Errors
     /// [`Error::NotLoopback`], [`Error::Serve`], [`Error::Tls`].
     pub async fn start(options: RepositoryOptions<'_>) -> Result<Self, Error> {
+        Self::start_with(options, Pace::USUAL, IDLE_MAX).await
+    }
+
+    pub(crate) async fn start_with(
+        options: RepositoryOptions<'_>,
+        pace: Pace,
+        idle: Duration,
+    ) -> Result<Self, Error> {
         let RepositoryOptions { address, dir, authority, quota_bytes } = options;
         let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
         if !authority.has_tls() {
             address::loopback(address)?;
+        }
+        check_links(dir).map_err(failed)?;
+        let partial = index::remove_partial(dir, Duration::ZERO);
+        let partial = partial.map_err(|error| failed(error.to_string()))?;
+        if partial > 0 {
+            tracing::info!("{partial} bytes of uploads that broke off are deleted");
         }
         let store = LocalFileSystem::new_with_prefix(dir);
         let store: Arc<dyn ObjectStore> =
             Arc::new(store.map_err(|error| failed(error.to_string()))?);
         let quota = Quota::load(&*store, quota_bytes).await;
         let quota = quota.map_err(|error| failed(error.to_string()))?;
-        let front = Front::start(address, &authority).await?;
+        // One to the client, and a file.
+        let all = descriptors::share(3, 2, CONNECTIONS_MAX);
+        let front =
+            Front::start(address, &authority, Bounds { all, of_one: CONNECTIONS_OF_ONE_MAX });
+        let front = front.await?;
         let bound = front.address();
-        let (stop, mut stopped) = watch::channel(false);
-        let app = app(Arc::new(Shelf { store, authority, quota }));
-        let app = app.into_make_service_with_connect_info::<Peer>();
-        let serve = axum::serve(front, app).with_graceful_shutdown(async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        });
-        let task = tokio::spawn(async move {
-            if let Err(error) = serve.await {
-                tracing::error!("the repository stopped: {error}");
-            }
-        });
+        let (stop, stopped) = watch::channel(false);
+        let (dir, turns) = (dir.to_owned(), Turns::new());
+        let app = app(Arc::new(Shelf { dir, store, authority, quota, turns, pace }));
+        let task = tokio::spawn(serve(front, app, idle, stopped));
         Ok(Self { address: bound, stop, task })
     }
 
@@ -134,16 +136,69 @@ impl RepositoryServer {
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         let abort = self.task.abort_handle();
-        if tokio::time::timeout(Duration::from_secs(5), self.task).await.is_err() {
+        if tokio::time::timeout(STOP_TIME_MAX, self.task).await.is_err() {
             abort.abort();
         }
     }
 }
 
+/// Serves everybody who comes, until the stop, and then those who are in the middle of something.
+async fn serve(mut front: Front, app: Router, idle: Duration, stopped: watch::Receiver<bool>) {
+    let mut open = JoinSet::new();
+    let mut stop = stopped.clone();
+    loop {
+        let connection = tokio::select! {
+            connection = front.next() => connection,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        while open.try_join_next().is_some() {}
+        open.spawn(serve_one(connection, app.clone(), idle, stopped.clone()));
+    }
+    drop(front);
+    while open.join_next().await.is_some() {}
+}
+
+async fn serve_one(
+    connection: Connection,
+    app: Router,
+    idle: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let Connection { stream, peer, place } = connection;
+    let service = TowerToHyperService::new(app.layer(Extension(ConnectInfo(peer))));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(BUFFER_BYTES_MAX);
+    let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // Whoever hangs up, keeps silent or sends no HTTP is no news.
+        _ = &mut served => return,
+        () = place.revoked() => return,
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = served.await;
+}
+
+/// Links in the repository's directory would lead out of it.
+fn check_links(dir: &Path) -> Result<(), String> {
+    for entry in std::fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))? {
+        let entry = entry.map_err(|error| format!("{}: {error}", dir.display()))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            let path = entry.path();
+            return Err(format!(
+                "{} is a link, and the repository's files lie in its own directory; to keep them \
+                 on another disk, give that one as --dir, or mount it",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn app(shelf: Arc<Shelf>) -> Router {
     Router::new()
         .route("/blobs/sha256/{digest}", get(get_blob).put(put_blob))
-        .route("/experiments/{experiment}/finished", put(finish))
+        .route("/experiments/{experiment}/finished", put(finish).delete(reopen))
         .route("/federation/id", get(get_id))
         .route("/federation/roster", get(get_roster))
         .route("/federation/members", post(enrol))
@@ -172,7 +227,7 @@ async fn enrol(State(shelf): State<Arc<Shelf>>, body: Body) -> Result<Response, 
         return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
     }
     let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX);
-    let body = tokio::time::timeout(SILENCE_MAX, body).await;
+    let body = tokio::time::timeout(SMALL_BODY_TIME_MAX, body).await;
     let body = body.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
     let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "too large".into()))?;
     let bad = |error: &dyn std::fmt::Display| Refusal(StatusCode::BAD_REQUEST, error.to_string());
@@ -207,7 +262,7 @@ fn check_revoked(shelf: &Shelf, (who, key): &(Participant, PublicKey)) -> Result
 }
 
 /// Why a request is not answered as asked.
-struct Refusal(StatusCode, String);
+pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -221,10 +276,34 @@ impl From<object_store::Error> for Refusal {
             object_store::Error::NotFound { .. } => Self(StatusCode::NOT_FOUND, NO_BLOB.into()),
             error => {
                 tracing::error!("blob store: {error}");
-                Self(StatusCode::INTERNAL_SERVER_ERROR, "the blob store failed".into())
+                let text = match io_kind(&error) {
+                    Some(std::io::ErrorKind::StorageFull) => "no space is left on its disk",
+                    Some(std::io::ErrorKind::QuotaExceeded) => "its disk quota is used up",
+                    Some(std::io::ErrorKind::ReadOnlyFilesystem) => {
+                        let text = "its disk is read-only";
+                        return Self(StatusCode::INTERNAL_SERVER_ERROR, text.into());
+                    }
+                    _ => {
+                        let text = "the blob store failed";
+                        return Self(StatusCode::INTERNAL_SERVER_ERROR, text.into());
+                    }
+                };
+                Self(StatusCode::INSUFFICIENT_STORAGE, text.into())
             }
         }
     }
+}
+
+/// What the operating system says, below what the store says.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn parse(digest: &str) -> Result<Digest, Refusal> {
@@ -245,6 +324,7 @@ async fn get_blob(
             return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
         }
     }
+    check_plain(&shelf, &digest).await?;
     let object = shelf.store.get(&blob_path(&digest)).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
@@ -259,17 +339,53 @@ async fn finish(
     UrlPath(experiment): UrlPath<String>,
 ) -> Result<StatusCode, Refusal> {
     let experiment = parse_experiment(&experiment)?;
-    if let Some(peer) = &peer.who {
-        check_revoked(&shelf, peer)?;
-        let (who, _) = peer;
-        let owner = readers::owner(&*shelf.store, &experiment).await?;
-        if who.role != Role::Researcher || owner.as_ref() != Some(who) {
-            let text = format!("experiment {experiment} is not one of {who}");
-            return Err(Refusal(StatusCode::FORBIDDEN, text));
-        }
-    }
+    let owner = readers::owner(&*shelf.store, &experiment).await?;
+    check_own(&shelf, &experiment, &peer, owner)?;
     index::finish(&*shelf.store, &experiment).await?;
     Ok(StatusCode::CREATED)
+}
+
+/// An experiment that was over goes on: its researcher alone says so. Nothing is stored in the
+/// name of one that is over.
+async fn reopen(
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath(experiment): UrlPath<String>,
+) -> Result<StatusCode, Refusal> {
+    let experiment = parse_experiment(&experiment)?;
+    match readers::owner(&*shelf.store, &experiment).await? {
+        // One that is new.
+        None if peer.who.is_some() => return Ok(StatusCode::NO_CONTENT),
+        owner => check_own(&shelf, &experiment, &peer, owner)?,
+    }
+    index::reopen(&*shelf.store, &experiment).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where it is known who asks, an experiment is its researcher's.
+fn check_own(
+    shelf: &Shelf,
+    experiment: &ExperimentId,
+    peer: &Peer,
+    owner: Option<Participant>,
+) -> Result<(), Refusal> {
+    let Some(peer) = &peer.who else { return Ok(()) };
+    check_revoked(shelf, peer)?;
+    let (who, _) = peer;
+    if who.role == Role::Researcher && owner.as_ref() == Some(who) {
+        return Ok(());
+    }
+    Err(not_one_of(experiment, who))
+}
+
+/// A link in the place of a blob would give somebody else's file.
+async fn check_plain(shelf: &Shelf, digest: &Digest) -> Result<(), Refusal> {
+    let path = shelf.dir.join(BLOBS).join(digest.to_string());
+    let about = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
+    match about {
+        Ok(Ok(about)) if about.is_file() => Ok(()),
+        _ => Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into())),
+    }
 }
 
 fn parse_experiment(id: &str) -> Result<ExperimentId, Refusal> {
@@ -299,70 +415,87 @@ async fn put_blob(
     }
     let who = peer.who.as_ref().map(|(who, _)| who);
     let store = &*shelf.store;
-    let readers: Vec<Participant> = match &peer.who {
-        Some(peer) => {
-            check_revoked(&shelf, peer)?;
-            let recipients = recipients(&headers, &shelf)?;
-            if let Some(experiment) = &experiment {
-                check_owner(store, experiment, &peer.0, &recipients).await?;
-            }
-            recipients.into_iter().chain([peer.0.clone()]).collect()
+    let mut readers: Vec<Participant> = Vec::new();
+    let mut is_first = false;
+    if let Some(peer) = &peer.who {
+        check_revoked(&shelf, peer)?;
+        readers = recipients(&headers, &shelf)?;
+        if let Some(experiment) = &experiment {
+            is_first = check_owner(store, experiment, &peer.0, &readers).await?;
         }
-        None => Vec::new(),
-    };
+        readers.push(peer.0.clone());
+    }
+    if let Some(experiment) = &experiment
+        && index::is_finished(store, experiment).await?
+    {
+        let text = format!("experiment {experiment} is over");
+        return Err(Refusal(StatusCode::CONFLICT, text));
+    }
+    let _turn = shelf.turns.take(who).await?;
     // Every file counts, too.
-    let charged = length.saturating_add(FILE_BYTES * (1 + readers.len() as u64));
+    let files = 1 + readers.len() as u64 + u64::from(is_first);
+    let charged = length.saturating_add(FILE_BYTES * files);
     // It counts as long as it is under way, so that many at once do not get past the quota.
     let reserved = shelf.quota.reserve(store, who, charged).await?.map_err(|left| {
         let text = format!("{length} bytes, and {left} are left of the quota");
         Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
     })?;
-    let remember = async {
-        match &experiment {
-            Some(experiment) => index::add(store, experiment, &digest).await,
-            None => Ok(()),
-        }
-    };
+    let received = receive(store, body, (length, &digest), shelf.pace).await?;
+    // Nothing is written in anybody's name before the bytes are there.
+    let noted = note(store, experiment.as_ref(), &digest, who).await;
+    if let Err(refusal) = noted {
+        received.discard().await;
+        return Err(refusal);
+    }
     // Where nobody is known, blobs are nobody's: they are counted as they lie.
     let was_there = who.is_none() && store.head(&blob_path(&digest)).await.is_ok();
-    // At once: a prune spares a blob that is newer than it, too.
-    let (remembered, stored) = tokio::join!(remember, put_whole(store, body, length, &digest));
-    if stored.is_err()
-        && let Some(experiment) = &experiment
-    {
-        index::forget(store, experiment, &digest).await?;
-    }
-    let stored = stored?;
-    remembered?;
+    received.keep().await?;
     let is_new = match who {
-        Some(who) => readers::add(store, &digest, who, charged, &readers).await?,
+        Some(who) => {
+            let charged = charged - FILE_BYTES * u64::from(is_first);
+            readers::add(store, &digest, who, charged, &readers).await?
+        }
         None => !was_there,
     };
     if is_new {
         reserved.keep();
     }
-    Ok(stored)
+    Ok(StatusCode::CREATED)
+}
+
+/// Remembers in whose name a blob is about to be stored.
+async fn note(
+    store: &dyn ObjectStore,
+    experiment: Option<&ExperimentId>,
+    digest: &Digest,
+    who: Option<&Participant>,
+) -> Result<(), Refusal> {
+    if let (Some(experiment), Some(who)) = (experiment, who)
+        && who.role == Role::Researcher
+        && readers::claim(store, experiment, who).await? != *who
+    {
+        return Err(not_one_of(experiment, who));
+    }
+    Ok(index::add(store, experiment, digest).await?)
 }
 
 /// An experiment is of the researcher that stored something in its name first; nodes store
-/// in it what is for that one.
+/// in it what is for that one. Whether this is the first.
 async fn check_owner(
     store: &dyn ObjectStore,
     experiment: &ExperimentId,
     who: &Participant,
     recipients: &[Participant],
-) -> Result<(), Refusal> {
-    let owner = match who.role {
-        Role::Researcher => Some(readers::claim(store, experiment, who).await?),
-        _ => readers::owner(store, experiment).await?,
-    };
-    match owner {
-        Some(owner) if owner == *who || recipients.contains(&owner) => Ok(()),
-        _ => {
-            let text = format!("experiment {experiment} is not one of {who}");
-            Err(Refusal(StatusCode::FORBIDDEN, text))
-        }
+) -> Result<bool, Refusal> {
+    match readers::owner(store, experiment).await? {
+        Some(owner) if owner == *who || recipients.contains(&owner) => Ok(false),
+        None if who.role == Role::Researcher => Ok(true),
+        _ => Err(not_one_of(experiment, who)),
     }
+}
+
+fn not_one_of(experiment: &ExperimentId, who: &Participant) -> Refusal {
+    Refusal(StatusCode::FORBIDDEN, format!("experiment {experiment} is not one of {who}"))
 }
 
 fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Refusal> {
@@ -382,66 +515,18 @@ fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Re
     Ok(recipients)
 }
 
-async fn put_whole(
-    store: &dyn ObjectStore,
-    body: Body,
-    length: u64,
-    digest: &Digest,
-) -> Result<StatusCode, Refusal> {
-    let mut upload = store.put_multipart(&blob_path(digest)).await?;
-    match receive(body, length, digest, upload.as_mut()).await {
-        // What was there under this digest before, if anything, is replaced:
-        // should it have been damaged, it is whole again.
-        Ok(()) => {
-            upload.complete().await?;
-            Ok(StatusCode::CREATED)
-        }
-        Err(refusal) => {
-            let _ = upload.abort().await;
-            Err(refusal)
-        }
-    }
-}
-
-async fn receive(
-    body: Body,
-    length: u64,
-    digest: &Digest,
-    upload: &mut dyn MultipartUpload,
-) -> Result<(), Refusal> {
-    let bad = |text: &str| Refusal(StatusCode::BAD_REQUEST, text.to_owned());
-    let mut body = body.into_data_stream();
-    let (mut hasher, mut got, mut part) = (sha2::Sha256::new(), 0u64, Vec::new());
-    loop {
-        let chunk = tokio::time::timeout(SILENCE_MAX, body.next()).await;
-        let chunk = chunk.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
-        let Some(chunk) = chunk else { break };
-        let chunk = chunk.map_err(|_| bad("the body broke off"))?;
-        got += chunk.len() as u64;
-        if got > length {
-            return Err(bad("the body is longer than announced"));
-        }
-        hasher.update(&chunk);
-        part.extend_from_slice(&chunk);
-        if part.len() >= PART_BYTES {
-            upload.put_part(PutPayload::from(std::mem::take(&mut part))).await?;
-        }
-    }
-    if got != length {
-        return Err(bad("the body is shorter than announced"));
-    }
-    if <[u8; 32]>::from(hasher.finalize()) != *digest.as_bytes() {
-        return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, "the digest is another one".into()));
-    }
-    upload.put_part(PutPayload::from(part)).await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use crate::Repository;
+    use crate::upload::PART_BYTES;
     use fedwasm_protocol::BlobRef;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    const SILENCE: Duration = Duration::from_secs(2);
 
     struct Fixture {
         dir: tempfile::TempDir,
@@ -460,7 +545,9 @@ mod tests {
             authority,
             quota_bytes: 32 << 20,
         };
-        let server = RepositoryServer::start(options).await.unwrap();
+        // Patience of a test: otherwise as it is.
+        let pace = Pace { silence: SILENCE, ..Pace::USUAL };
+        let server = RepositoryServer::start_with(options, pace, SILENCE).await.unwrap();
         let url = format!("http://{}", server.address()).parse().unwrap();
         Fixture { dir, server, client: Repository::new(url, None).unwrap() }
     }
@@ -515,16 +602,177 @@ mod tests {
         server.stop().await;
     }
 
+    impl Fixture {
+        /// Begins an upload of so many bytes, and sends some.
+        async fn begin(&self, bytes: &[u8], sent: usize) -> TcpStream {
+            let mut stream = TcpStream::connect(self.server.address()).await.unwrap();
+            let head = format!(
+                "PUT /blobs/sha256/{} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n",
+                Digest::of(bytes),
+                bytes.len()
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&bytes[..sent]).await.unwrap();
+            stream
+        }
+
+        /// Files of uploads that are under way, and their bytes.
+        fn partial(&self) -> (usize, u64) {
+            let found = std::fs::read_dir(self.dir.path().join("blobs/sha256"));
+            let partial = found.into_iter().flatten().flatten();
+            let partial = partial.filter(|file| file.file_name().to_string_lossy().contains('#'));
+            let bytes: Vec<u64> = partial.map(|file| file.metadata().unwrap().len()).collect();
+            (bytes.len(), bytes.iter().sum())
+        }
+
+        async fn until(&self, partial: impl Fn((usize, u64)) -> bool) {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while !partial(self.partial()) {
+                assert!(Instant::now() < deadline, "{:?}", self.partial());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
     #[tokio::test]
     async fn more_than_the_quota_is_refused_and_what_broke_off_does_not_count() {
-        let Fixture { server, client, dir: _dir } = fixture().await;
+        let fixture = fixture().await;
+        let client = &fixture.client;
         // A file counts for its bytes and 4 KiB.
         let size = (32 << 20) - 2 * 4_096 - 10;
+        // One that breaks off counts as long as it is under way, and no longer.
+        let half = fixture.begin(&vec![3; size], size / 2).await;
+        fixture.until(|(n, bytes)| n == 1 && bytes > size as u64 / 4).await;
+        let error = client.put(vec![1; size]).await.unwrap_err();
+        assert!(matches!(error, Error::Repository { status: 507, .. }), "{error}");
+        drop(half);
+        fixture.until(|partial| partial == (0, 0)).await;
         client.put(vec![1; size]).await.unwrap();
         // The same bytes again take no more room.
         client.put(vec![1; 10]).await.unwrap();
         let error = client.put(vec![2; 1]).await.unwrap_err();
         assert!(matches!(error, Error::Repository { status: 507, .. }), "{error}");
+        fixture.server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn bodies_go_to_files_as_they_come_and_slow_ones_are_ended() {
+        let fixture = fixture().await;
+        let mut streams = Vec::new();
+        for n in 0..5u8 {
+            streams.push(fixture.begin(&vec![n; 2 << 20], 1 << 20).await);
+        }
+        // Nothing but the last part is in memory.
+        let held = 5 * PART_BYTES as u64;
+        fixture.until(|(n, bytes)| n == 5 && bytes >= 5 * (1 << 20) - held).await;
+        let mut answer = String::new();
+        streams[0].read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert!(answer.contains("too slow"), "{answer}");
+        fixture.until(|partial| partial == (0, 0)).await;
+        fixture.server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_byte_now_and_then_is_no_progress() {
+        let fixture = fixture().await;
+        let mut stream = fixture.begin(&[7; 4 << 10], 1).await;
+        let sent = async {
+            loop {
+                tokio::time::sleep(SILENCE / 4).await;
+                if stream.write_all(&[7]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        fixture.until(|(n, _)| n == 1).await;
+        // All of it would take half an hour.
+        tokio::select! {
+            () = sent => {}
+            () = fixture.until(|(n, _)| n == 0) => {}
+        }
+        fixture.server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn connections_that_ask_for_nothing_are_closed() {
+        let Fixture { server, client, dir: _dir } = fixture().await;
+        let mut silent = TcpStream::connect(server.address()).await.unwrap();
+        let mut slow = TcpStream::connect(server.address()).await.unwrap();
+        slow.write_all(b"GET /federation/id HTTP/1.1\r\n").await.unwrap();
+        // One that asked, and keeps its connection.
+        let mut kept = TcpStream::connect(server.address()).await.unwrap();
+        kept.write_all(b"GET /federation/id HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        for stream in [&mut silent, &mut slow, &mut kept] {
+            let mut answer = Vec::new();
+            let ended = stream.read_to_end(&mut answer);
+            let ended = tokio::time::timeout(Duration::from_secs(30), ended).await;
+            ended.expect("the connection stays open").unwrap();
+        }
+        client.put(vec![1]).await.unwrap();
         server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_experiment_that_is_over_takes_nothing_until_it_is_reopened() {
+        let Fixture { server, client, dir } = fixture().await;
+        let client = client.of_experiment(&"e".parse().unwrap());
+        let blob = client.put(vec![1]).await.unwrap();
+        client.finish().await.unwrap();
+        let error = client.put(vec![2]).await.unwrap_err();
+        assert!(matches!(error, Error::Repository { status: 409, .. }), "{error}");
+        client.reopen().await.unwrap();
+        client.put(vec![2]).await.unwrap();
+        client.finish().await.unwrap();
+        // An upload that fails leaves nothing in its name.
+        let http = format!(
+            "PUT /blobs/sha256/{}?experiment=f HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx",
+            Digest::of(b"other")
+        );
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(http.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 422");
+        assert!(!dir.path().join("blobs/experiments/f").exists());
+        let options = crate::PruneOptions::default();
+        let pruned = crate::prune(&dir.path().join("blobs"), &options).await.unwrap();
+        assert_eq!((pruned.experiments, pruned.blobs, pruned.unfinished), (1, 2, 0));
+        assert!(client.get(&blob).await.is_err());
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn links_in_the_repository_lead_nowhere() {
+        let Fixture { server, client, dir } = fixture().await;
+        client.put(vec![1]).await.unwrap();
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "secret").unwrap();
+        let blob = BlobRef::of(b"secret");
+        let blobs = dir.path().join("blobs");
+        let link = blobs.join(BLOBS).join(blob.sha256.to_string());
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        let error = client.get(&blob).await.unwrap_err();
+        assert!(matches!(error, Error::Repository { status: 404, .. }), "{error}");
+        // An upload takes the place of the link, and leaves what it led to.
+        std::fs::write(&secret, "changed").unwrap();
+        client.put(b"secret".to_vec()).await.unwrap();
+        assert_eq!(client.get(&blob).await.unwrap(), b"secret");
+        assert_eq!(std::fs::read(&secret).unwrap(), b"changed");
+        server.stop().await;
+        std::os::unix::fs::symlink(dir.path(), blobs.join("owners")).unwrap();
+        let authority = Arc::new(Authority::open(&dir.path().join("net")).unwrap());
+        let (address, quota_bytes) = (([127, 0, 0, 1], 0).into(), 1);
+        let options = RepositoryOptions { address, dir: &blobs, authority, quota_bytes };
+        let told = RepositoryServer::start(options).await.unwrap_err().to_string();
+        assert!(told.contains("owners is a link"), "{told}");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_by_name() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = object_store::Error::Generic { store: "x", source: Box::new(full) };
+        let Refusal(status, text) = Refusal::from(error);
+        assert_eq!((status.as_u16(), text.as_str()), (507, "no space is left on its disk"));
     }
 }

@@ -1,19 +1,21 @@
 //! The authority of a federation: says who is who, and issues certificates. Its
 //! directory holds `authority.pem`, which is the whole federation's trust,
 //! `roster.json`, and, for networks with TLS, `ca.pem` and the server's
-//! `server.pem` and `server.key.pem`.
+//! `server.pem` and `server.key.pem`. Without `authority.pem`, and with `authority.pem.pub`, it
+//! serves what was signed elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fedwasm_folder::{Folder, Lock};
 use fedwasm_protocol::{FederationId, Participant};
 
-use crate::roster::{ROSTER_BYTES_MAX, federation_of};
+use crate::roster::{ROSTER_BYTES_MAX, ROSTER_VALIDITY, federation_of};
 use crate::{Error, KeyPair, Membership, PublicKey, Roster, TlsFiles, certificate};
 
 const KEY: &str = "authority.pem";
+const PUBLIC: &str = "authority.pem.pub";
 const ROSTER: &str = "roster.json";
 const LOCK: &str = "lock";
 const CA: &str = "ca.pem";
@@ -26,7 +28,9 @@ const PEM_BYTES_MAX: u64 = 64 << 10;
 pub struct Authority {
     dir: PathBuf,
     folder: Folder,
-    key: KeyPair,
+    public: PublicKey,
+    /// None where it lies on another machine.
+    key: Option<KeyPair>,
     tls: bool,
     /// The roster that was read last, and what its file was then.
     current: Mutex<Option<(FileState, Arc<Roster>)>>,
@@ -62,9 +66,12 @@ impl Authority {
         let folder = Folder::create_private(dir)?;
         let key = KeyPair::create(&dir.join(KEY))?;
         let (federation, name) = (federation_of(key.public()), name.to_owned());
-        let roster = Roster { federation, name, serial: 0, entries: Vec::new() };
+        let (serial, entries) = (0, Vec::new());
+        let mut roster = Roster { federation, name, serial, issued_ms: 0, expires_ms: 0, entries };
+        roster.date(now_ms(), ROSTER_VALIDITY);
         folder.write(ROSTER, &roster.sign(&key)?)?;
-        Ok(Self { dir: dir.to_owned(), folder, key, tls: false, current: Mutex::default() })
+        let (public, current) = (key.public().clone(), Mutex::default());
+        Ok(Self { dir: dir.to_owned(), folder, public, key: Some(key), tls: false, current })
     }
 
     /// Founds a federation whose broker and repository are reached under
@@ -79,38 +86,56 @@ impl Authority {
         certificate::server(&probe, &federation_of(probe.public()), server.public(), hosts)?;
         let this = Self::create(dir, name)?;
         let federation = this.federation();
-        let ca = certificate::authority(&this.key, &federation)?;
-        let certificate = certificate::server(&this.key, &federation, server.public(), hosts)?;
+        let key = this.key()?;
+        let ca = certificate::authority(key, &federation)?;
+        let certificate = certificate::server(key, &federation, server.public(), hosts)?;
         server.write(&dir.join(SERVER_KEY))?;
         this.folder.write(SERVER, certificate.as_bytes())?;
         this.folder.write(CA, ca.as_bytes())?;
         Ok(Self { tls: true, ..this })
     }
 
-    /// Opens the directory of an authority.
+    /// Opens the directory of an authority; without its private key it changes nothing.
     ///
     /// # Errors
     /// [`Error::OpenKey`], [`Error::NoKey`], [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let folder = Folder::create_private(dir)?;
-        let key = KeyPair::read(&dir.join(KEY))?;
-        let tls = folder.has(CA);
-        Ok(Self { dir: dir.to_owned(), folder, key, tls, current: Mutex::default() })
+        let key = match folder.has(KEY) || !folder.has(PUBLIC) {
+            true => Some(KeyPair::read(&dir.join(KEY))?),
+            false => None,
+        };
+        let public = match &key {
+            Some(key) => key.public().clone(),
+            None => PublicKey::read_public(&dir.join(PUBLIC))?,
+        };
+        let (tls, current) = (folder.has(CA), Mutex::default());
+        Ok(Self { dir: dir.to_owned(), folder, public, key, tls, current })
     }
 
     /// Whether there is an authority in `dir`.
     pub fn exists(dir: &Path) -> bool {
-        dir.join(KEY).exists()
+        dir.join(KEY).exists() || dir.join(PUBLIC).exists()
     }
 
     /// The federation.
     pub fn federation(&self) -> FederationId {
-        federation_of(self.key.public())
+        federation_of(&self.public)
     }
 
     /// The authority's public key.
     pub fn public(&self) -> &PublicKey {
-        self.key.public()
+        &self.public
+    }
+
+    /// Whether its private key is here, so that it can sign.
+    pub fn can_sign(&self) -> bool {
+        self.key.is_some()
+    }
+
+    fn key(&self) -> Result<&KeyPair, Error> {
+        let absent = || Error::NoAuthorityKey { path: self.dir.join(KEY).display().to_string() };
+        self.key.as_ref().ok_or_else(absent)
     }
 
     /// Whether its servers speak TLS.
@@ -139,7 +164,7 @@ impl Authority {
         let revoked = roster.entries.iter();
         let revoked = revoked.filter_map(|entry| Some((entry.key.clone(), entry.revoked_ms?)));
         let revoked: Vec<(PublicKey, u64)> = revoked.collect();
-        certificate::revoked(&self.key, &self.federation(), roster.serial, &revoked)
+        certificate::revoked(self.key()?, &self.federation(), roster.serial, &revoked)
     }
 
     /// The signed roster.
@@ -155,7 +180,7 @@ impl Authority {
     /// # Errors
     /// [`Error::Signature`], [`Error::Malformed`], [`Error::Io`].
     pub fn roster(&self) -> Result<Roster, Error> {
-        Roster::verify(&self.signed_roster()?, self.key.public())
+        Roster::verify(&self.signed_roster()?, &self.public)
     }
 
     /// The roster of now; its file is read again only when it was changed.
@@ -187,18 +212,18 @@ impl Authority {
             true => {
                 let federation = self.federation();
                 let certificate =
-                    certificate::participant(&self.key, &federation, participant, key)?;
+                    certificate::participant(self.key()?, &federation, participant, key)?;
                 Some(TlsFiles { ca: self.text(CA)?, certificate })
             }
             false => None,
         };
         if roster.enrol(participant, key)? {
-            self.folder.write(ROSTER, &roster.sign(&self.key)?)?;
+            self.write(&mut roster, None)?;
         }
         let roster = serde_json::from_slice(&self.signed_roster()?);
         let roster = roster
             .map_err(|error| Error::Malformed { what: ROSTER.into(), reason: error.to_string() })?;
-        let authority = self.key.public().clone();
+        let authority = self.public.clone();
         Ok(Membership { federation: self.federation(), authority, tls, roster })
     }
 
@@ -209,10 +234,28 @@ impl Authority {
     pub fn revoke(&self, participant: &Participant) -> Result<PublicKey, Error> {
         let _lock = self.lock()?;
         let mut roster = self.roster()?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let key = roster.revoke(participant, now.as_millis() as u64)?;
-        self.folder.write(ROSTER, &roster.sign(&self.key)?)?;
+        let key = roster.revoke(participant, now_ms())?;
+        self.write(&mut roster, None)?;
         Ok(key)
+    }
+
+    /// Signs the roster again, so that members know that nobody was revoked meanwhile. It counts
+    /// for `validity` from now, or for as long as it did before.
+    ///
+    /// # Errors
+    /// [`Error::NoAuthorityKey`], [`Error::Io`], and as [`Authority::roster`].
+    pub fn renew(&self, validity: Option<Duration>) -> Result<Roster, Error> {
+        let _lock = self.lock()?;
+        let mut roster = self.roster()?;
+        self.write(&mut roster, validity)?;
+        Ok(roster)
+    }
+
+    fn write(&self, roster: &mut Roster, validity: Option<Duration>) -> Result<(), Error> {
+        let key = self.key()?;
+        let validity = validity.or(roster.validity()).unwrap_or(ROSTER_VALIDITY);
+        roster.date(now_ms(), validity);
+        Ok(self.folder.write(ROSTER, &roster.sign(key)?)?)
     }
 
     /// One change at a time: a server and a command line may both be at it.
@@ -236,9 +279,45 @@ impl Authority {
     }
 }
 
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.as_millis() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_roster_is_renewed_by_its_key_alone_and_served_without() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("net");
+        let authority = Authority::create(&dir, "test").unwrap();
+        let first = authority.roster().unwrap();
+        assert_eq!(first.expires_ms - first.issued_ms, ROSTER_VALIDITY.as_millis() as u64);
+        let days = Duration::from_secs(90 * 24 * 60 * 60);
+        authority.renew(Some(days)).unwrap();
+        // It stays what somebody said.
+        let renewed = authority.renew(None).unwrap();
+        assert_eq!(renewed.expires_ms - renewed.issued_ms, days.as_millis() as u64);
+        assert!(renewed.issued_ms >= first.issued_ms && renewed.serial == first.serial);
+        // The key goes to another machine.
+        std::fs::remove_file(dir.join(KEY)).unwrap();
+        let served = Authority::open(&dir).unwrap();
+        assert!(Authority::exists(&dir) && !served.can_sign());
+        assert_eq!(*served.current_roster().unwrap(), renewed);
+        let key = KeyPair::generate().unwrap();
+        let who: Participant = "node-a".parse().unwrap();
+        for refused in [
+            served.renew(None).map(drop),
+            served.enrol(&who, key.public()).map(drop),
+            served.revoke(&who).map(drop),
+        ] {
+            let error = refused.unwrap_err();
+            assert!(matches!(error, Error::NoAuthorityKey { .. } | Error::Unknown { .. }));
+        }
+        assert_eq!(served.roster().unwrap(), renewed);
+    }
 
     #[test]
     fn who_is_revoked_stays_so_and_may_come_back_with_another_key() {

@@ -28,6 +28,13 @@ pub struct Bundle {
     content: Content,
 }
 
+/// What every version of a bundle says first.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Typed {
+    media_type: String,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Material {
@@ -90,15 +97,19 @@ impl Bundle {
     /// Reads a bundle; nothing in it is believed.
     ///
     /// # Errors
-    /// [`Error::Malformed`].
+    /// [`Error::BundleVersion`], [`Error::Malformed`].
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
-        let malformed = |reason: String| Error::Malformed { what: "the bundle".into(), reason };
-        let this: Self =
-            serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;
-        match this.media_type == MEDIA_TYPE {
-            true => Ok(this),
-            false => Err(malformed(format!("another media type than {MEDIA_TYPE}"))),
+        let malformed = |error: serde_json::Error| Error::Malformed {
+            what: "the bundle".into(),
+            reason: error.to_string(),
+        };
+        // First: other versions hold other things.
+        let typed: Typed = serde_json::from_slice(json).map_err(malformed)?;
+        if typed.media_type != MEDIA_TYPE {
+            let got = typed.media_type.chars().filter(|c| !c.is_control()).take(100).collect();
+            return Err(Error::BundleVersion { got, expected: MEDIA_TYPE });
         }
+        serde_json::from_slice(json).map_err(malformed)
     }
 
     /// Writes it as JSON.
@@ -184,6 +195,13 @@ mod tests {
             [(MEDIA_TYPE, "application/x"), ("messageSignature", "signature"), ("{", "[")]
         {
             assert!(Bundle::from_json(good.replace(from, to).as_bytes()).is_err(), "{from}");
+        }
+        // Older versions hold other things, and are named.
+        for old in ["+json;version=0.1", "+json;version=0.2", "+json;version=0.3"] {
+            let old = format!("application/vnd.dev.sigstore.bundle{old}");
+            let json = format!("{{\"mediaType\":\"{old}\",\"verificationMaterial\":7}}");
+            let told = Bundle::from_json(json.as_bytes()).unwrap_err().to_string();
+            assert!(told.contains(&format!("`{old}`")) && told.contains("v0.3+json"), "{told}");
         }
         let other = Bundle::from_json(good.replace("SHA2_256", "SHA2_512").as_bytes()).unwrap();
         assert!(other.verify_bytes(b"plan", key.public()).is_err());

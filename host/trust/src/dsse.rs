@@ -42,7 +42,11 @@ impl Envelope {
         Ok(Self {
             payload: STANDARD.encode(payload),
             payload_type: payload_type.to_owned(),
-            signatures: vec![Signature { keyid: String::new(), sig: STANDARD.encode(sig) }],
+            // Others' tools ask for one.
+            signatures: vec![Signature {
+                keyid: key.public().fingerprint().to_string(),
+                sig: STANDARD.encode(sig),
+            }],
         })
     }
 
@@ -121,6 +125,13 @@ mod tests {
         let envelope = Envelope::sign("a/b", b"payload", &key).unwrap();
         let envelope = Envelope::from_json("it", &envelope.to_json()).unwrap();
         assert_eq!(envelope.verify("it", "a/b", key.public()).unwrap(), b"payload");
+        // The hint is there for tools that need one, and is no more than that.
+        assert_eq!(envelope.signatures[0].keyid, key.public().fingerprint().to_string());
+        let mut hinted = envelope.clone();
+        hinted.signatures[0].keyid = other.public().fingerprint().to_string();
+        assert_eq!(hinted.verify("it", "a/b", key.public()).unwrap(), b"payload");
+        hinted.signatures[0].keyid = String::new();
+        assert_eq!(hinted.verify("it", "a/b", key.public()).unwrap(), b"payload");
         assert!(matches!(envelope.verify("it", "a/c", key.public()), Err(Error::Malformed { .. })));
         let stolen = Envelope { payload_type: "a/c".into(), ..envelope.clone() };
         assert!(matches!(stolen.verify("it", "a/c", key.public()), Err(Error::Signature { .. })));

@@ -30,6 +30,24 @@ pub enum Error {
         /// The file.
         path: String,
     },
+    /// The authority's private key lies elsewhere.
+    #[error(
+        "{path} is not there: rosters are signed where it is, and `roster.json` is copied here"
+    )]
+    NoAuthorityKey {
+        /// Where it would be.
+        path: String,
+    },
+    /// The roster does not count any more.
+    #[error(
+        "the roster was signed {} ago and does not count any more: who was revoked since is not \
+         known; the federation's authority signs it anew (`network start` or `network renew`)",
+        crate::roster::days(*.age)
+    )]
+    ExpiredRoster {
+        /// Since it was signed.
+        age: std::time::Duration,
+    },
     /// Not what its signature is over.
     #[error("the signature of {what} is not one of key {key}")]
     Signature {
@@ -45,6 +63,14 @@ pub enum Error {
         what: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A Sigstore bundle of another version.
+    #[error("a bundle of media type `{got}`; `{expected}` is read")]
+    BundleVersion {
+        /// What it says that it is.
+        got: String,
+        /// What it would have to be.
+        expected: &'static str,
     },
     /// Another federation's.
     #[error("{what} is of federation {got}, not of {expected}")]

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fedwasm_protocol::{
     EnvelopeError, FederationId, Header, Kind, Message, Participant, Recipient, Role, Sealed,
     SessionId,
 };
 
-use crate::{Member, Signer};
+use crate::{Member, Signer, Standing};
 
 /// How far clocks of participants may differ, in milliseconds.
 const SKEW_MS: u64 = 5 * 60_000;
@@ -83,6 +84,15 @@ pub enum Refused {
     /// It was heard before.
     #[error("it was heard before")]
     Replayed,
+    /// The roster is so old that nobody can be believed by it.
+    #[error(
+        "the roster was signed {} ago and does not count any more: who was revoked since is not \
+         known", crate::roster::days(*.age)
+    )]
+    ExpiredRoster {
+        /// Since it was signed.
+        age: Duration,
+    },
     /// Too many runs of one participant.
     #[error("{0} has more than {SESSIONS_MAX} sessions")]
     Sessions(Participant),
@@ -127,6 +137,9 @@ impl Guard {
         let sealed = Sealed::decode(bytes)?;
         let header = sealed.header()?;
         self.check_address(&header, topic)?;
+        if let Standing::Expired { age } = self.member.standing(now_ms) {
+            return Err(Refused::ExpiredRoster { age });
+        }
         let Header { sender, .. } = &header;
         let signed = Sealed::signed_bytes(&sealed.header);
         match self.member.roster().signer(sender, &signed, &sealed.signature) {
@@ -245,7 +258,6 @@ mod tests {
     use super::*;
     use crate::{Authority, Identity, KeyPair, Outgoing, Seal};
     use fedwasm_protocol::{Body, Presence, RequestId, SearchRequest};
-    use std::time::Duration;
 
     const NOW: u64 = 1_800_000_000_000;
 
@@ -260,6 +272,8 @@ mod tests {
     fn fixture() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(&dir.path().join("net"), "test").unwrap();
+        // Whatever time it is when the test runs.
+        authority.renew(Some(Duration::from_secs(1_000_000_000))).unwrap();
         let seal = |who: &str| {
             let who: Participant = who.parse().unwrap();
             let identity = Identity::create(&dir.path().join(who.to_string()), who.clone());
@@ -401,6 +415,25 @@ mod tests {
         f.authority.revoke(&who).unwrap();
         f.node.member().take_roster(&f.authority.signed_roster().unwrap()).unwrap();
         assert_eq!(f.guard.open(&bytes, None, NOW), Err(Refused::Revoked(who)));
+    }
+
+    #[test]
+    fn nobody_is_believed_by_a_roster_that_is_too_old() {
+        let mut f = fixture();
+        let bytes = f.ask(NOW);
+        let presence = said(&f.node, None, &Body::Presence(Presence { online: true }), NOW);
+        let age = Duration::from_millis(NOW - f.node.member().roster().issued_ms);
+        f.node.member().set_roster_age_max(age - Duration::from_millis(1));
+        f.researcher.member().set_roster_age_max(age - Duration::from_millis(1));
+        let refused = f.guard.open(&bytes, None, NOW).unwrap_err();
+        assert!(matches!(refused, Refused::ExpiredRoster { .. }), "{refused}");
+        let mut guard =
+            Guard::new(Arc::clone(f.researcher.member()), f.researcher.session().clone());
+        let refused = guard.open(&presence, None, NOW).unwrap_err();
+        assert!(matches!(refused, Refused::ExpiredRoster { .. }), "{refused}");
+        // It was not heard, so it counts once there is a newer roster.
+        f.node.member().set_roster_age_max(age);
+        assert_eq!(f.guard.open(&bytes, None, NOW).unwrap().body, Body::Ping);
     }
 
     #[test]

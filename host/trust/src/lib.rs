@@ -23,6 +23,8 @@ pub use guard::{Guard, Refused};
 pub use key::{Fingerprint, KeyPair, PublicKey};
 pub use member::{Identity, Member, Membership, TlsFiles};
 pub use receipt::{Engine, Opening, RECEIPT_BYTES_MAX, RECEIPT_VERSION, Receipt, RunResult};
-pub use roster::{ENTRIES_MAX, Entry, ROSTER_BYTES_MAX, Roster, Signer, federation_of};
+pub use roster::{
+    ENTRIES_MAX, Entry, ROSTER_BYTES_MAX, ROSTER_VALIDITY, Roster, Signer, Standing, federation_of,
+};
 pub use seal::{Outgoing, Seal};
 pub use verdict::{BUNDLES_MAX, Signature, State, Trust, Verdict};

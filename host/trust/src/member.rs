@@ -3,14 +3,16 @@
 //! `participant`, `membership.json`, `roster.json`.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{FederationId, Participant};
 use serde::{Deserialize, Serialize};
 
 use crate::roster::{ROSTER_BYTES_MAX, federation_of};
-use crate::{Error, KeyPair, PublicKey, Roster};
+use crate::{Error, KeyPair, PublicKey, Roster, Standing};
 
 const KEY: &str = "key.pem";
 const WHO: &str = "participant";
@@ -61,6 +63,21 @@ pub struct Member {
     identity: Identity,
     membership: Membership,
     roster: RwLock<Arc<Roster>>,
+    /// The oldest roster that it accepts, in milliseconds since it was signed.
+    roster_age_ms_max: AtomicU64,
+    listeners: Listeners,
+}
+
+/// Is told of a roster with other entries.
+type Listener = Box<dyn Fn(&Roster) + Send + Sync>;
+
+#[derive(Default)]
+struct Listeners(Mutex<Vec<Listener>>);
+
+impl std::fmt::Debug for Listeners {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listeners")
+    }
 }
 
 impl Identity {
@@ -142,11 +159,17 @@ impl Identity {
         // A damaged file is what a member can do without; an older one is not taken.
         if let Ok(bytes) = self.folder.read(ROSTER, ROSTER_BYTES_MAX)
             && let Ok(newer) = Roster::verify(&bytes, &membership.authority)
-            && newer.serial > roster.serial
+            && (newer.serial, newer.issued_ms) > (roster.serial, roster.issued_ms)
         {
             roster = newer;
         }
-        Ok(Member { identity: self, membership, roster: RwLock::new(Arc::new(roster)) })
+        Ok(Member {
+            identity: self,
+            membership,
+            roster: RwLock::new(Arc::new(roster)),
+            roster_age_ms_max: AtomicU64::new(u64::MAX),
+            listeners: Listeners::default(),
+        })
     }
 
     fn check(&self, membership: &Membership) -> Result<Roster, Error> {
@@ -207,7 +230,27 @@ impl Member {
         Arc::clone(&self.read())
     }
 
-    /// Takes a roster if it is a newer one. Whether it is.
+    /// Accepts no roster that was signed longer ago than this, however long its authority says
+    /// that it counts.
+    pub fn set_roster_age_max(&self, age: Duration) {
+        self.roster_age_ms_max.store(age.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// How old its roster is at `now_ms`, milliseconds of Unix time.
+    pub fn standing(&self, now_ms: u64) -> Standing {
+        let age_max = Duration::from_millis(self.roster_age_ms_max.load(Ordering::Relaxed));
+        self.read().standing(now_ms, age_max)
+    }
+
+    /// Has `listener` told of every roster with other entries that is taken from now on, by
+    /// whichever way it comes: who is not on it any more was revoked.
+    pub fn on_roster_change(&self, listener: impl Fn(&Roster) + Send + Sync + 'static) {
+        let mut listeners = self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.push(Box::new(listener));
+    }
+
+    /// Takes a roster if it is a newer one. Whether its entries are others; one that was only
+    /// signed again is taken, too.
     ///
     /// # Errors
     /// [`Error::Signature`], [`Error::Malformed`], [`Error::OtherFederation`];
@@ -218,12 +261,19 @@ impl Member {
         if roster.serial < known.serial {
             return Err(Error::OldRoster { got: roster.serial, known: known.serial });
         }
-        if roster.serial == known.serial {
+        let is_changed = roster.serial > known.serial;
+        if !is_changed && roster.issued_ms <= known.issued_ms {
             return Ok(false);
         }
         self.identity.folder.write(ROSTER, bytes)?;
-        *known = Arc::new(roster);
-        Ok(true)
+        let roster = Arc::new(roster);
+        *known = Arc::clone(&roster);
+        drop(known);
+        if is_changed {
+            let listeners = self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
+            listeners.iter().for_each(|listener| listener(&roster));
+        }
+        Ok(is_changed)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Arc<Roster>> {
@@ -262,6 +312,43 @@ mod tests {
         let again = Member::open(&home).unwrap();
         assert_eq!(again.roster(), member.roster());
         assert_eq!(again.roster().entries.len(), 2);
+    }
+
+    #[test]
+    fn a_roster_that_was_signed_again_is_taken_and_a_change_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::create(&dir.path().join("net"), "test").unwrap();
+        let [a, b]: [Participant; 2] = ["node-a", "researcher-b"].map(|who| who.parse().unwrap());
+        let home = dir.path().join("a");
+        let identity = Identity::create(&home, a.clone()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        authority.enrol(&b, key.public()).unwrap();
+        let membership = authority.enrol(&a, identity.key.public()).unwrap();
+        let member = identity.join(&membership).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let (tell, who) = (Arc::clone(&told), b.clone());
+        member.on_roster_change(move |roster| {
+            tell.lock().unwrap().push(roster.key(&who).is_some());
+        });
+        let old = authority.signed_roster().unwrap();
+        std::thread::sleep(Duration::from_millis(2));
+        let renewed = authority.renew(None).unwrap();
+        assert!(!member.take_roster(&authority.signed_roster().unwrap()).unwrap());
+        assert_eq!(*member.roster(), renewed);
+        // The same entries, signed before: what is known stays.
+        assert!(!member.take_roster(&old).unwrap());
+        assert_eq!(*member.roster(), renewed);
+        assert!(told.lock().unwrap().is_empty());
+        authority.revoke(&b).unwrap();
+        assert!(member.take_roster(&authority.signed_roster().unwrap()).unwrap());
+        assert_eq!(*told.lock().unwrap(), [false]);
+        // The newest is there after a restart, and its age counts.
+        let again = Member::open(&home).unwrap();
+        let issued_ms = again.roster().issued_ms;
+        assert!(issued_ms >= renewed.issued_ms);
+        assert_eq!(again.standing(issued_ms + 1_000), Standing::Fresh);
+        again.set_roster_age_max(Duration::from_millis(500));
+        assert!(matches!(again.standing(issued_ms + 1_000), Standing::Expired { .. }));
     }
 
     #[test]

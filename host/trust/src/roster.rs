@@ -2,6 +2,8 @@
 //! federation's authority. Its serial only grows, so that nobody who has seen
 //! a key revoked can be told that it is not.
 
+use std::time::Duration;
+
 use fedwasm_protocol::{FederationId, Participant};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,10 @@ const TYPE: &str = "application/vnd.fedwasm.roster+json";
 pub const ENTRIES_MAX: usize = 4_096;
 /// The largest signed roster, in bytes.
 pub const ROSTER_BYTES_MAX: u64 = 4 << 20;
+/// How long a roster counts after it was signed, unless its authority says something else.
+pub const ROSTER_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The part of its validity after which members warn: a day of a week.
+const WARN_PART: u32 = 7;
 
 /// Who is who in a federation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +30,12 @@ pub struct Roster {
     pub name: String,
     /// Grows with every change.
     pub serial: u64,
+    /// When it was signed, in milliseconds of Unix time; 0 if it does not say.
+    #[serde(default)]
+    pub issued_ms: u64,
+    /// When it stops to count, in milliseconds of Unix time. One that does not say never counted.
+    #[serde(default)]
+    pub expires_ms: u64,
     /// Everybody, in order of enrolment.
     pub entries: Vec<Entry>,
 }
@@ -39,6 +51,23 @@ pub struct Entry {
     /// When the key was taken off, in milliseconds of Unix time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_ms: Option<u64>,
+}
+
+/// How old a roster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was signed lately.
+    Fresh,
+    /// It still counts, but a newer one should be there by now.
+    Ageing {
+        /// Since it was signed.
+        age: Duration,
+    },
+    /// It does not count any more: nobody knows who was revoked since.
+    Expired {
+        /// Since it was signed.
+        age: Duration,
+    },
 }
 
 /// Whose signature one is.
@@ -125,6 +154,32 @@ impl Roster {
         Ok(key)
     }
 
+    /// Says when it is signed and how long it counts.
+    pub(crate) fn date(&mut self, now_ms: u64, validity: Duration) {
+        self.issued_ms = now_ms;
+        self.expires_ms = now_ms.saturating_add(validity.as_millis() as u64);
+    }
+
+    /// How long it counts from when it was signed; none if it does not say.
+    pub(crate) fn validity(&self) -> Option<Duration> {
+        let ms = self.expires_ms.saturating_sub(self.issued_ms);
+        (ms > 0).then(|| Duration::from_millis(ms))
+    }
+
+    /// How old it is at `now_ms`, milliseconds of Unix time, for somebody who accepts one that
+    /// was signed at most `age_max` ago.
+    pub fn standing(&self, now_ms: u64, age_max: Duration) -> Standing {
+        let age = Duration::from_millis(now_ms.saturating_sub(self.issued_ms));
+        let validity = self.validity().unwrap_or_default().min(age_max);
+        if now_ms > self.expires_ms || age > validity {
+            Standing::Expired { age }
+        } else if age > validity / WARN_PART {
+            Standing::Ageing { age }
+        } else {
+            Standing::Fresh
+        }
+    }
+
     /// Signs the roster.
     ///
     /// # Errors
@@ -164,6 +219,16 @@ pub fn federation_of(authority: &PublicKey) -> FederationId {
     id.parse().unwrap_or_else(|_| unreachable!("{id}"))
 }
 
+/// A time as people say it.
+pub(crate) fn days(time: Duration) -> String {
+    match time.as_secs() / 3_600 {
+        hours @ 0..48 => format!("{hours} hours"),
+        // More than a lifetime: it never said when.
+        hours if hours > 876_600 => "an unknown time".into(),
+        hours => format!("{} days", hours / 24),
+    }
+}
+
 fn malformed(error: serde_json::Error) -> Error {
     Error::Malformed { what: "the roster".into(), reason: error.to_string() }
 }
@@ -174,7 +239,38 @@ mod tests {
 
     fn roster(authority: &KeyPair) -> Roster {
         let (name, entries) = ("test".into(), Vec::new());
-        Roster { federation: federation_of(authority.public()), name, serial: 0, entries }
+        let federation = federation_of(authority.public());
+        let mut roster =
+            Roster { federation, name, serial: 0, issued_ms: 0, expires_ms: 0, entries };
+        roster.date(1_000, ROSTER_VALIDITY);
+        roster
+    }
+
+    #[test]
+    fn a_roster_ages_and_expires_and_one_without_a_time_never_counts() {
+        let authority = KeyPair::generate().unwrap();
+        let roster = roster(&authority);
+        let day = 24 * 60 * 60 * 1_000;
+        let standing = |ms: u64| roster.standing(1_000 + ms, Duration::MAX);
+        assert_eq!(standing(0), Standing::Fresh);
+        assert_eq!(standing(day), Standing::Fresh);
+        assert!(matches!(standing(day + 1), Standing::Ageing { .. }));
+        assert!(matches!(standing(7 * day), Standing::Ageing { .. }));
+        assert!(matches!(standing(7 * day + 1), Standing::Expired { .. }));
+        // Somebody's own bound is the lower one.
+        let hour = Duration::from_secs(60 * 60);
+        assert!(matches!(roster.standing(1_001 + day, hour), Standing::Expired { .. }));
+        // A clock that is behind makes none of them old.
+        assert_eq!(roster.standing(0, Duration::MAX), Standing::Fresh);
+        let (issued_ms, expires_ms) = (0, 0);
+        let undated = Roster { issued_ms, expires_ms, ..roster.clone() };
+        assert!(matches!(undated.standing(1_000, Duration::MAX), Standing::Expired { .. }));
+        // It is read all the same, in the form that it had before rosters had a time.
+        let mut json = serde_json::to_value(&undated).unwrap();
+        for key in ["issued_ms", "expires_ms"] {
+            json.as_object_mut().unwrap().remove(key);
+        }
+        assert_eq!(serde_json::from_value::<Roster>(json).unwrap(), undated);
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub enum State {
     Verified(String),
     /// It is of a key that is not in the trust file.
     Unknown,
+    /// It is a trusted signer's, over a statement of another kind than those about plans, which
+    /// it names. It says nothing for or against.
+    Aside(String),
     /// It is wrong.
     Failed(String),
 }
@@ -108,6 +111,10 @@ impl Trust {
         if let Ok(key) = PublicKey::from_pem(&bytes) {
             let name = path.display().to_string();
             return Ok(Self { signers: vec![(name, key)], threshold: 1, revoked: Vec::new() });
+        }
+        if bytes.starts_with(b"-----BEGIN") {
+            // Not one that is read: it says why.
+            return PublicKey::read(path).map(|_| Self::default());
         }
         let malformed =
             |reason: String| Error::Malformed { what: path.display().to_string(), reason };
@@ -239,6 +246,9 @@ mod tests {
         let read = write("[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"").unwrap();
         assert_eq!(read.signers, [("a".to_owned(), key.public().clone())]);
         assert_eq!(Trust::read(&dir.path().join("a.pem.pub")).unwrap().threshold, 1);
+        // A key of another kind is no trust file.
+        let error = write("-----BEGIN PUBLIC KEY-----\nMHYw\n-----END PUBLIC KEY-----\n");
+        assert!(matches!(error.unwrap_err(), Error::NoKey { .. }));
         for (text, expected) in [
             ("", "threshold is 1, with 0 signers"),
             ("threshold = 2\n[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"", "threshold is 2"),

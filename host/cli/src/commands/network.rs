@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
-use fedwasm_protocol::{Participant, ParticipantName, Role};
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{ExperimentId, Participant, ParticipantName, Role};
 use fedwasm_transport::{
-    Broker, Pruned, QUOTA_BYTES, RepositoryOptions, RepositoryServer, announce,
+    Broker, PruneOptions, Pruned, QUOTA_BYTES, RepositoryOptions, RepositoryServer, announce,
+    raise_open_files,
 };
-use fedwasm_trust::{Authority, Entry, PublicKey};
+use fedwasm_trust::{Authority, Entry, PublicKey, Standing};
 use serde_json::{Value, json};
 
 use crate::command_error::{CommandError, USAGE};
@@ -23,6 +26,9 @@ const BLOBS: &str = "blobs";
 const FEDERATION: &str = "federation";
 /// Where a network lies if nothing else is said.
 const DIR: &str = "fedwasm-network";
+/// How often a server signs the roster again, so that members know that it is of now.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Found a federation, say who takes part, and run its broker and repository.
 #[derive(Debug, Subcommand)]
@@ -73,6 +79,16 @@ pub(crate) enum Command {
         #[arg(long)]
         id: ParticipantName,
     },
+    /// Sign the roster again, where `network start` cannot: where the authority's key is kept
+    /// apart. Members refuse a roster that is too old, since they cannot know who was revoked.
+    Renew {
+        /// The network's directory.
+        #[arg(long, default_value = DIR)]
+        dir: PathBuf,
+        /// Days that it counts; as many as before if none are given, at first 7.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: Option<u32>,
+    },
     /// Show who takes part, and with which keys.
     Members {
         /// The network's directory.
@@ -97,11 +113,19 @@ pub(crate) enum Command {
         #[arg(long, hide = true)]
         exit_with_stdin: bool,
     },
-    /// Delete the blobs of finished experiments, while it serves or not.
+    /// Delete the blobs of experiments that are over, and what is left of uploads that broke
+    /// off, while it serves or not.
     Prune {
         /// Where the repository keeps its blobs.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
+        /// Experiments in whose name nothing was stored for so many days are over, too: their
+        /// researcher was killed.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        idle_days: Option<u32>,
+        /// This experiment is over, too, by its id. May be given again.
+        #[arg(long)]
+        experiment: Vec<ExperimentId>,
     },
 }
 
@@ -155,12 +179,16 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
         Command::Revoke { dir, role, id } => {
             revoke(&dir, &Participant::new(role.into(), id), printer)
         }
+        Command::Renew { dir, days } => renew(&dir, days, printer),
         Command::Members { dir } => members(&dir, printer),
         Command::Start { dir, mqtt, http, quota_bytes, exit_with_stdin } => {
             let stop = stopped(stop_signal(exit_with_stdin)?);
             start(&dir, (mqtt, http, quota_bytes), printer, stop).await
         }
-        Command::Prune { dir } => prune(&dir, printer).await,
+        Command::Prune { dir, idle_days, experiment } => {
+            let idle = idle_days.map(|days| DAY * days);
+            prune(&dir, &PruneOptions { idle, experiments: experiment }, printer).await
+        }
     }
 }
 
@@ -225,12 +253,34 @@ fn revoke(dir: &Path, who: &Participant, printer: &Printer) -> Result<(), Comman
     Ok(())
 }
 
+fn renew(dir: &Path, days: Option<u32>, printer: &Printer) -> Result<(), CommandError> {
+    let authority = Authority::open(&dir.join(FEDERATION))?;
+    let roster = authority.renew(days.map(|days| DAY * days))?;
+    let validity = Duration::from_millis(roster.expires_ms.saturating_sub(roster.issued_ms));
+    let days = validity.as_secs() / DAY.as_secs();
+    printer.line(format!("roster     number {}, counts for {days} days from now", roster.serial));
+    printer.line(format!("           {}", dir.join(FEDERATION).join("roster.json").display()));
+    printer.event(
+        "result",
+        &json!({
+            "serial": roster.serial, "issued_ms": roster.issued_ms,
+            "expires_ms": roster.expires_ms,
+        }),
+    );
+    Ok(())
+}
+
 fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
     let authority = Authority::open(&dir.join(FEDERATION))?;
     let (roster, key) = (authority.roster()?, authority.public().fingerprint());
     printer.line(format!("federation {} ({})", roster.name, roster.federation));
     printer.line(format!("authority  {key}"));
-    printer.line(format!("roster     number {}", roster.serial));
+    let standing = match roster.standing(fedwasm_transport::now_ms(), Duration::MAX) {
+        Standing::Fresh => "",
+        Standing::Ageing { .. } => ", which grows old: `fedwasm network renew`",
+        Standing::Expired { .. } => ", too old for members: `fedwasm network renew`",
+    };
+    printer.line(format!("roster     number {}{standing}", roster.serial));
     let mut all = Vec::new();
     for Entry { participant, key, revoked_ms } in &roster.entries {
         let fingerprint = key.fingerprint();
@@ -244,6 +294,7 @@ fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
         "result",
         &json!({
             "federation": roster.federation, "name": roster.name, "serial": roster.serial,
+            "issued_ms": roster.issued_ms, "expires_ms": roster.expires_ms,
             "authority": key, "members": all,
         }),
     );
@@ -256,13 +307,26 @@ async fn start(
     printer: &Printer,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
+    let here = Folder::create(dir)?;
+    let Some(_lock) = here.lock_itself()? else {
+        let text = format!(
+            "{}: another `fedwasm network start` serves it; stop that one, or give a --dir of its \
+             own to this one",
+            dir.display()
+        );
+        return Err(CommandError::new(USAGE, text));
+    };
+    let open_files = raise_open_files();
+    tracing::info!("{open_files} files may be open");
     let home = dir.join(FEDERATION);
     let authority = Arc::new(match Authority::exists(&home) {
         true => Authority::open(&home)?,
         false => Authority::create(&home, "federation")?,
     });
     let blobs = dir.join(BLOBS);
-    std::fs::create_dir_all(&blobs)?;
+    // Better now than when somebody has trained for an hour.
+    Folder::create(&blobs)?.check_writable()?;
+    let renewal = tokio::spawn(renew_again(Arc::clone(&authority)));
     let repository = RepositoryServer::start(RepositoryOptions {
         address: http,
         dir: &blobs,
@@ -291,6 +355,7 @@ async fn start(
     });
     printer.always("ready", &fields);
     stop.await;
+    renewal.abort();
     if let Some(broker) = broker {
         broker.stop().await;
     }
@@ -298,17 +363,47 @@ async fn start(
     Ok(())
 }
 
-async fn prune(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
+/// Signs the roster again and again; where the key is elsewhere, others do.
+async fn renew_again(authority: Arc<Authority>) {
+    loop {
+        if authority.can_sign() {
+            let authority = Arc::clone(&authority);
+            let renewed = tokio::task::spawn_blocking(move || authority.renew(None)).await;
+            match renewed {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::error!("the roster is not signed again: {error}"),
+                Err(error) => tracing::error!("the roster is not signed again: {error}"),
+            }
+        } else if let Ok(roster) = authority.current_roster()
+            && !matches!(
+                roster.standing(fedwasm_transport::now_ms(), Duration::MAX),
+                Standing::Fresh
+            )
+        {
+            tracing::warn!(
+                "the roster grows old: run `fedwasm network renew` where the authority's key is, \
+                 and copy roster.json"
+            );
+        }
+        tokio::time::sleep(RENEWAL_PAUSE).await;
+    }
+}
+
+async fn prune(dir: &Path, options: &PruneOptions, printer: &Printer) -> Result<(), CommandError> {
     let blobs = dir.join(BLOBS);
     if !blobs.is_dir() {
         let message = format!("{} holds no repository", dir.display());
         return Err(CommandError::new(USAGE, message));
     }
-    let Pruned { experiments, blobs, bytes, unfinished } = fedwasm_transport::prune(&blobs).await?;
+    let Pruned { experiments, blobs, bytes, unfinished } =
+        fedwasm_transport::prune(&blobs, options).await?;
     printer.line(format!(
         "{blobs} blobs of {experiments} finished experiments deleted, {bytes} bytes; those of \
          {unfinished} unfinished ones stay"
     ));
+    if unfinished > 0 {
+        printer.line("those that were killed: --idle-days N, or --experiment ID");
+    }
     printer.event("result", &json!({ "experiments": experiments, "blobs": blobs, "bytes": bytes }));
     Ok(())
 }

@@ -341,6 +341,7 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
                 }
                 State::Verified(name) => format!("OK       {name} ({key}), its bytes"),
                 State::Unknown => format!("UNKNOWN  {key}, not in the node's trust.toml"),
+                State::Aside(predicate) => format!("ASIDE    {key}: {predicate}"),
                 State::Failed(reason) => format!("FAILED   {key}: {reason}"),
             },
         );

@@ -19,6 +19,9 @@ pub(crate) struct LoginArgs {
     /// The user at the registry; the password is read from standard input.
     #[arg(long)]
     username: Option<String>,
+    /// Another host to which the registry may have the password sent, such as auth.docker.io.
+    #[arg(long, requires = "username")]
+    login_at: Option<String>,
 }
 
 /// Push a plan and its signatures to an OCI registry.
@@ -49,7 +52,8 @@ impl LoginArgs {
         let Some(user) = self.username else { return Ok(None) };
         let mut password = String::new();
         std::io::stdin().take(64 << 10).read_to_string(&mut password)?;
-        Ok(Some(Login { user, password: password.trim_end_matches(['\r', '\n']).to_owned() }))
+        let password = password.trim_end_matches(['\r', '\n']).to_owned();
+        Ok(Some(Login { user, password, at: self.login_at }))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use fedwasm_artifact::{Component, Statement};
+use fedwasm_artifact::{Component, Statement, StatementError};
+use fedwasm_protocol::printable;
 use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::Limits;
 use fedwasm_trust::{BUNDLE_BYTES_MAX, BUNDLES_MAX, Bundle, Signature, State, Trust, Verdict};
@@ -64,8 +65,12 @@ pub(crate) fn judge(
     for (json, signature) in bundles.iter().zip(&mut signatures) {
         match statement(json, signature, trust, component) {
             Some(Ok(statement)) => said = Some(statement),
-            Some(Err(reason)) => {
-                signature.state = State::Failed(reason);
+            // Where it was built, what it depends on: no matter of trust here.
+            Some(Err(StatementError::Other { predicate })) => {
+                signature.state = State::Aside(printable(&predicate));
+            }
+            Some(Err(error)) => {
+                signature.state = State::Failed(error.to_string());
                 verdict = Verdict::Failed;
             }
             None => {}
@@ -80,14 +85,14 @@ fn statement(
     signature: &Signature,
     trust: &Trust,
     component: &Component,
-) -> Option<Result<Statement, String>> {
+) -> Option<Result<Statement, StatementError>> {
     let State::Verified(name) = &signature.state else { return None };
     if !signature.is_statement {
         return None;
     }
     let key = trust.signers.iter().find(|(known, _)| known == name).map(|(_, key)| key)?;
     let payload = Bundle::from_json(json).and_then(|bundle| bundle.verify_statement(key)).ok()?;
-    Some(Statement::about(&payload, component).map_err(|error| error.to_string()))
+    Some(Statement::about(&payload, component))
 }
 
 fn show(
@@ -131,6 +136,7 @@ fn show(
         let text = match &signature.state {
             State::Verified(name) => format!("OK       {what} by {name} ({key})"),
             State::Unknown => format!("UNKNOWN  {what} by {key}, not in the trust file"),
+            State::Aside(predicate) => format!("ASIDE    {what} by {key}: {predicate}"),
             State::Failed(reason) => format!("FAILED   {what} by {key}: {reason}"),
         };
         line(if index == 0 { "signatures" } else { "" }, &text);

@@ -1,0 +1,171 @@
+//! Bodies on their way to the store: straight to a file, in small parts, few at once, and none
+//! slower than a pace.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, BodyDataStream};
+use axum::http::StatusCode;
+use fedwasm_protocol::{Digest, Participant};
+use futures_util::StreamExt as _;
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use sha2::Digest as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::index::blob_path;
+use crate::pace::Pace;
+use crate::server::Refusal;
+
+/// Bytes of a part on the way to the store: what an upload holds in memory. A store with larger
+/// parts than this has to gather them in a file.
+pub(crate) const PART_BYTES: usize = 256 << 10;
+/// The most uploads at once: in all, and of one participant; further ones wait their turn.
+pub(crate) const UPLOADS_MAX: usize = 256;
+pub(crate) const UPLOADS_OF_ONE_MAX: usize = 4;
+/// How long one waits for its turn.
+const TURN_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// Whose turn it is to upload.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    all: Arc<Semaphore>,
+    /// At most one for each name that ever was on the roster.
+    own: Mutex<HashMap<Participant, Arc<Semaphore>>>,
+    time_max: Duration,
+}
+
+/// One upload that is under way.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _own: Option<OwnedSemaphorePermit>,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Turns {
+    pub(crate) fn new() -> Self {
+        let all = Arc::new(Semaphore::new(UPLOADS_MAX));
+        Self { all, own: Mutex::default(), time_max: TURN_TIME_MAX }
+    }
+
+    /// Waits for a turn; nothing of the body is read meanwhile.
+    pub(crate) async fn take(&self, who: Option<&Participant>) -> Result<Turn, Refusal> {
+        let own = who.map(|who| {
+            let mut all = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Arc::new(Semaphore::new(UPLOADS_OF_ONE_MAX));
+            Arc::clone(all.entry(who.clone()).or_insert_with(new))
+        });
+        let turn = async {
+            // One's own first: whoever waits for that holds nobody up.
+            let own = match own {
+                Some(own) => Some(own.acquire_owned().await.ok()?),
+                None => None,
+            };
+            Some(Turn { _own: own, _all: Arc::clone(&self.all).acquire_owned().await.ok()? })
+        };
+        match tokio::time::timeout(self.time_max, turn).await {
+            Ok(Some(turn)) => Ok(turn),
+            _ => {
+                let text = format!(
+                    "{UPLOADS_OF_ONE_MAX} uploads of one participant, and {UPLOADS_MAX} in all, \
+                     may be under way"
+                );
+                Err(Refusal(StatusCode::TOO_MANY_REQUESTS, text))
+            }
+        }
+    }
+}
+
+/// A blob that came whole, and has not got its name yet.
+pub(crate) struct Received(Box<dyn MultipartUpload>);
+
+impl Received {
+    /// Gives it its name. What was there under this digest before, if anything, is replaced:
+    /// should it have been damaged, it is whole again.
+    pub(crate) async fn keep(mut self) -> Result<(), Refusal> {
+        Ok(self.0.complete().await.map(drop)?)
+    }
+
+    /// Deletes it.
+    pub(crate) async fn discard(mut self) {
+        let _ = self.0.abort().await;
+    }
+}
+
+/// Receives a body of this length and digest; nothing of another one is left.
+pub(crate) async fn receive(
+    store: &dyn ObjectStore,
+    body: Body,
+    (length, digest): (u64, &Digest),
+    pace: Pace,
+) -> Result<Received, Refusal> {
+    let mut upload = store.put_multipart(&blob_path(digest)).await?;
+    match write(body.into_data_stream(), length, digest, pace, upload.as_mut()).await {
+        Ok(()) => Ok(Received(upload)),
+        Err(refusal) => {
+            let _ = upload.abort().await;
+            Err(refusal)
+        }
+    }
+}
+
+async fn write(
+    mut body: BodyDataStream,
+    length: u64,
+    digest: &Digest,
+    pace: Pace,
+    upload: &mut dyn MultipartUpload,
+) -> Result<(), Refusal> {
+    let bad = |text: &str| Refusal(StatusCode::BAD_REQUEST, text.to_owned());
+    let (mut hasher, mut got, mut part) = (sha2::Sha256::new(), 0u64, Vec::new());
+    let start = Instant::now();
+    loop {
+        let due = pace.next_due(start, got, Instant::now());
+        let chunk = tokio::time::timeout_at(due.into(), body.next()).await;
+        let Some(chunk) = chunk.map_err(|_| too_slow(got, length))? else { break };
+        let chunk = chunk.map_err(|_| bad("the body broke off"))?;
+        got += chunk.len() as u64;
+        if got > length {
+            return Err(bad("the body is longer than announced"));
+        }
+        hasher.update(&chunk);
+        part.extend_from_slice(&chunk);
+        if part.len() >= PART_BYTES {
+            upload.put_part(PutPayload::from(std::mem::take(&mut part))).await?;
+        }
+    }
+    if got != length {
+        return Err(bad("the body is shorter than announced"));
+    }
+    if <[u8; 32]>::from(hasher.finalize()) != *digest.as_bytes() {
+        return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, "the digest is another one".into()));
+    }
+    upload.put_part(PutPayload::from(part)).await?;
+    Ok(())
+}
+
+fn too_slow(got: u64, length: u64) -> Refusal {
+    let text = format!("too slow: {got} of {length} bytes came");
+    Refusal(StatusCode::REQUEST_TIMEOUT, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn four_uploads_of_one_and_others_go_on() {
+        let turns = Turns { time_max: Duration::from_millis(50), ..Turns::new() };
+        let [a, b]: [Participant; 2] = ["node-a", "node-b"].map(|who| who.parse().unwrap());
+        let mut held = Vec::new();
+        for _ in 0..UPLOADS_OF_ONE_MAX {
+            held.push(turns.take(Some(&a)).await.ok().unwrap());
+        }
+        let Err(Refusal(status, _)) = turns.take(Some(&a)).await else { panic!("a fifth") };
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+        turns.take(Some(&b)).await.ok().unwrap();
+        turns.take(None).await.ok().unwrap();
+        held.pop();
+        turns.take(Some(&a)).await.ok().unwrap();
+    }
+}
