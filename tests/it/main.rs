@@ -24,6 +24,7 @@ mod hostile;
 mod job;
 mod limits;
 mod local;
+mod models;
 mod plan;
 mod plan_new;
 mod plan_test;
