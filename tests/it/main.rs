@@ -11,6 +11,7 @@ mod attacks;
 mod bench_of_local;
 mod book;
 mod cli;
+mod compiling;
 mod datasets;
 mod demo;
 mod docs;

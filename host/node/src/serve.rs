@@ -10,7 +10,7 @@ use fedwasm_protocol::{
     ApprovalRequest, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Presence, Reason, Recipient,
     Refusal, RequestId, ResearcherId, RoundRequest, SearchReply,
 };
-use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
+use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
 use fedwasm_trust::{Member, Outgoing};
 use serde_json::{Value, json};
@@ -18,13 +18,12 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
+use crate::compiler::{self, Compiler};
 use crate::receipt::Receipts;
 use crate::round::{Workshop, refusal};
 use crate::worker::Worker;
 use crate::{Database, Datasets, Error, NodeConfig, demands};
 
-/// Compiled plans, in the node's directory.
-const CACHE: &str = "compiled";
 /// Rounds that wait for the one that runs.
 const QUEUE_MAX: usize = 8;
 /// Refused messages that are written down in a minute.
@@ -78,6 +77,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (config, folder) = NodeConfig::open(dir)?;
+    // What opens commitments lies in it, and scales and states that follow from rows.
+    folder.check_private()?;
     let running = || Error::Running { id: config.id.clone(), dir: dir.to_owned() };
     let _lock = folder.lock("lock")?.ok_or_else(running)?;
     let folder = Arc::new(folder);
@@ -97,20 +98,27 @@ pub async fn serve(
     });
     database.record_policy(&rules, now_ms())?;
     let mut link = Link::connect(options).await?;
+    let compiler = Compiler::new(sandbox.clone(), config.limits.clone());
     let workshop = Workshop::new(sandbox, config.strict, config.limits.clone());
     let worker = Worker {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
         repository: repository.clone(),
         workshop: Arc::new(Mutex::new(workshop)),
+        compiler: compiler.clone(),
         params: None,
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
         approvals: approvals.clone(),
         receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
         federation: member.membership().federation.clone(),
     };
-    let repository_of = repository.clone();
-    let clerk = Clerk { approvals, database, repository: repository_of, noted: Arc::default() };
+    let clerk = Clerk {
+        approvals,
+        database,
+        repository: repository.clone(),
+        compiler: compiler.clone(),
+        noted: Arc::default(),
+    };
     let (jobs, queue) = mpsc::channel(QUEUE_MAX);
     let work = tokio::spawn(work(worker, queue, link.sender(), clerk.database.clone()));
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
@@ -150,6 +158,7 @@ pub async fn serve(
         }
     };
     node.cancel_all();
+    compiler.stop();
     drop(node);
     link.close().await;
     work.abort();
@@ -160,11 +169,7 @@ pub async fn serve(
 /// Where plans run: in workers, whose protections are looked at once, so that
 /// a node that cannot run plans does not say that it serves.
 async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
-    // A path is taken from where the configuration lies.
-    let program = config.worker.as_ref().map(|program| dir.join(program));
-    let program = program.map(std::path::absolute).transpose()?;
-    let options = WorkerOptions { program, cache: Some(dir.join(CACHE)) };
-    let sandbox = Sandbox::new(options)?;
+    let sandbox = compiler::sandbox(config, dir)?;
     let checked = tokio::task::spawn_blocking(move || {
         sandbox.protections()?;
         Ok(sandbox)
@@ -400,7 +405,8 @@ async fn work(
             "experiment": request.experiment_id, "round": round, "mode": request.mode,
             "plan": request.plan.sha256, "dataset": request.dataset_id,
         });
-        let (id, who) = ((asked.request_id.clone(), asked.digest), asked.researcher.clone());
+        let id = (asked.request_id.clone(), asked.digest, left);
+        let who = asked.researcher.clone();
         let run = worker.run(id, who, request, dataset, cancel.clone(), say);
         let body = match tokio::time::timeout(left, run).await {
             Ok(Ok(reply)) => Body::RoundReply(Box::new(reply)),
