@@ -214,3 +214,46 @@ fn crates_that_are_no_plans_say_what_is_missing() {
   = help: end the plan's lib.rs with `export!(MyPlan);`"
     );
 }
+
+/// Whatever is no regular file could keep the command waiting for ever.
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (shipped, rows) = (plan(), data("breast_cancer.csv"));
+    let local = |plan: &Path, more: &[&str]| {
+        let command = fedwasm(&["local", "--seed", "1", "--target", "benign", "--plan"]).arg(plan);
+        command.arg("--data").arg(&rows).args(more).run()
+    };
+    let path = pipe.to_str().unwrap();
+    let evaluate = fedwasm(&["evaluate", "--target", "benign", "--params", path, "--plan"]);
+    for ended in [
+        local(&pipe, &[]),
+        local(&shipped, &["--args", path]),
+        evaluate.arg(&shipped).arg("--data").arg(&rows).run(),
+        fedwasm(&["experiment", "run", path]).run(),
+    ] {
+        assert!(ended.code > 0, "{ended:?}");
+        assert!(ended.stderr.contains(&format!("{path}: it is no regular file")), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_node_whose_directory_is_open_to_others_does_not_start() {
+    let mut federation = crate::support::Federation::start();
+    federation.node("a", &data("breast_cancer.csv"));
+    drop(federation.nodes.pop());
+    let dir = federation.dir.path().join("a");
+    let mode = |mode: &str| {
+        let done = std::process::Command::new("chmod").arg(mode).arg(&dir).status().unwrap();
+        assert!(done.success());
+    };
+    mode("755");
+    let ended = fedwasm(&["node", "start"]).arg(&dir).run();
+    assert!(ended.code > 0, "{ended:?}");
+    let text = format!("open to others; `chmod go= {}` closes it", dir.display());
+    assert!(ended.stderr.contains(&text), "{}", ended.stderr);
+    mode("go=");
+    fedwasm(&["node", "start"]).arg(&dir).start().wait_for(crate::support::event("ready"));
+}

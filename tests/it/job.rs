@@ -651,6 +651,28 @@ fn huge_announced_rows_are_not_believed() {
     assert!(dropped["reason"].as_str().unwrap().contains("no dataset has"), "{dropped}");
 }
 
+/// `--json` says exactly what a node said, and commands no terminal.
+#[test]
+fn names_of_strangers_in_json_command_no_terminal() {
+    let federation = federation(0);
+    let name = "a\u{9b}2J\u{202e}b\u{200b}\u{7f}";
+    let dataset = fedwasm_protocol::DatasetEntry {
+        dataset_id: "d".parse().unwrap(),
+        tags: vec!["t".into()],
+        n_rows: 8,
+        columns: vec![name.into()],
+        shapes: [].into(),
+    };
+    let reply = fedwasm_protocol::SearchReply { datasets: vec![dataset] };
+    let _fake = Fake::searched(&federation, "x", Body::SearchReply(reply));
+    let nodes = fedwasm(&["--json", "nodes", "--columns", "--mqtt", &federation.mqtt]);
+    let ended = nodes.args(&["--repository", &federation.repository]).ok();
+    let all = |value: &Value| value.to_string().contains('\u{9b}');
+    assert!(ended.events().iter().any(all), "it is not there: {}", ended.stdout);
+    let commands = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{200b}' | '\u{202e}');
+    assert!(!ended.stdout.contains(commands), "{:?}", ended.stdout);
+}
+
 #[test]
 fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
     let federation = federation(1);

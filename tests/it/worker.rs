@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{Running, data, fedwasm, plan, workers};
 
 /// Processes that `pid` started and that are workers.
-fn workers_of(pid: u32) -> Vec<u32> {
+pub fn workers_of(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
         let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
@@ -81,6 +81,10 @@ fn a_worker_has_nothing_but_its_plan() {
         line.split_whitespace().nth(1).unwrap().to_owned()
     };
     assert_eq!((field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()), ("1", "2"));
+    // Of its own user namespace, too.
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+    }
     // Both filters, above whatever this machine sets for everybody.
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
     let filters = |status: &str| -> u32 {
@@ -200,6 +204,11 @@ fn liars(dir: &Path, workers: &[(&[Value], &[Value])]) -> Sandbox {
     let write = |name: String, messages: &[Value]| {
         let mut bytes = Vec::new();
         for message in messages {
+            // What follows a message as it is: the elements of tensors.
+            if let Some(raw) = message.get("Raw").and_then(Value::as_array) {
+                bytes.extend(raw.iter().map(|byte| byte.as_u64().unwrap() as u8));
+                continue;
+            }
             let message = rmp_serde::to_vec_named(message).unwrap();
             bytes.extend((message.len() as u64).to_le_bytes());
             bytes.extend(message);
@@ -253,11 +262,11 @@ fn a_worker_that_lies_holds_nobody_up() {
     let dir = tempfile::tempdir().unwrap();
     let described = done(metadata.clone(), json!([]));
     let declared = done(declaration, json!([]));
-    let trained = done(report, json!([[0, 0, 0, 0]]));
+    let trained = [done(report, json!([4])), json!({ "Raw": [0, 0, 0, 0] })];
     let compiler = [ready.clone(), compiled.clone()];
     let loaded = [ready.clone(), json!("Loaded")];
     let shapes = [&loaded[..], &[described, declared]].concat();
-    let sandbox = liars(dir.path(), &[(&compiler, &[]), (&shapes, &[]), (&loaded, &[trained])]);
+    let sandbox = liars(dir.path(), &[(&compiler, &[]), (&shapes, &[]), (&loaded, &trained)]);
     let limits = Limits { time_ms_max: 60_000, ..Limits::default() };
     let session = sandbox.describe(&component, limits).unwrap().session([].into()).unwrap();
     let model = Tensor::from_f32(vec![1], &[0.0]).unwrap();
@@ -371,6 +380,7 @@ fn doctor_says_what_there_is() {
         "closed descriptors",
         "resource limits",
         "network namespace",
+        "no capabilities",
         "no new privileges",
         "landlock",
         "seccomp",

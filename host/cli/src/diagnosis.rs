@@ -76,12 +76,16 @@ fn of_fault(fault: &Fault) -> Diagnosis {
         FaultKind::BadData if fault.detail.contains("class ") => Diagnosis::help(
             "classes count from 0; their number is an argument under [model], such as `n_classes`",
         ),
-        FaultKind::OutOfMemory => Diagnosis::help(
-            "give a larger `memory_bytes_max` under [limits], or smaller batches (`batch_size`)",
-        ),
-        FaultKind::DeadlineExceeded => Diagnosis::help(
-            "give a larger `time_ms_max` under [limits], or train for fewer epochs at once",
-        ),
+        FaultKind::OutOfMemory | FaultKind::DeadlineExceeded | FaultKind::BadOutput
+            if let Some(setting) = setting(&fault.detail) =>
+        {
+            let or = match setting {
+                "memory_bytes_max" => ", or smaller batches (`batch_size`)",
+                "time_ms_max" => ", or train for fewer epochs at once",
+                _ => "",
+            };
+            Diagnosis::help(format!("give a larger `{setting}` under [limits]{or}"))
+        }
         FaultKind::StackExhausted => Diagnosis::help(
             "replace the recursion by a loop, and large arrays on the stack by a Vec",
         ),
@@ -97,6 +101,11 @@ fn of_fault(fault: &Fault) -> Diagnosis {
         ),
         _ => Diagnosis::default(),
     }
+}
+
+/// The setting that a limit follows from, where raising it would help.
+fn setting(detail: &str) -> Option<&str> {
+    detail.strip_suffix("`)")?.rsplit_once("(`").map(|(_, setting)| setting)
 }
 
 /// Takes `src/lib.rs:44:24` out of what a panic says.
@@ -159,6 +168,26 @@ mod tests {
         for text in ["", "panicked at ", "panicked at a b", "panicked at x.rs:a:1: c", "42"] {
             assert_eq!(place(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_hint_names_the_setting_that_helps_and_none_where_none_does() {
+        let help = |kind, detail: &str| {
+            let digest = fedwasm_protocol::Digest::of(b"");
+            let plan =
+                fedwasm_sandbox::PlanName { name: String::new(), version: String::new(), digest };
+            of_fault(&Fault { plan, kind, detail: detail.into() }).help.unwrap_or_default()
+        };
+        let memory = help(FaultKind::OutOfMemory, "it may have 1 bytes (`memory_bytes_max`)");
+        assert!(memory.starts_with("give a larger `memory_bytes_max` under [limits]"), "{memory}");
+        let slow = "compiling it took longer than 1 ms (`compile_ms_max`)";
+        let compiling = help(FaultKind::DeadlineExceeded, slow);
+        assert_eq!(compiling, "give a larger `compile_ms_max` under [limits]");
+        let large = "it declares more than 1 bytes of tensors (`declared_bytes_max`)";
+        let declared = help(FaultKind::BadOutput, large);
+        assert_eq!(declared, "give a larger `declared_bytes_max` under [limits]");
+        let fixed = "`describe` took longer than 1000 ms (the same for every plan)";
+        assert_eq!(help(FaultKind::DeadlineExceeded, fixed), "");
     }
 
     #[test]

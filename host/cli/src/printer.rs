@@ -3,7 +3,7 @@
 
 use std::io::Write as _;
 
-use fedwasm_protocol::printable;
+use fedwasm_protocol::{printable, printable_json};
 use serde_json::{Value, json};
 
 use crate::command_error::CommandError;
@@ -41,7 +41,8 @@ impl Printer {
             object.extend(fields.clone());
         }
         let mut stdout = std::io::stdout();
-        let _ = writeln!(stdout, "{}", Value::Object(object));
+        let line = printable_json(&Value::Object(object).to_string());
+        let _ = writeln!(stdout, "{line}");
         let _ = stdout.flush();
     }
 

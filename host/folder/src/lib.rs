@@ -48,20 +48,35 @@ impl Folder {
     /// Those of the operating system, with the path, and `PermissionDenied` if
     /// others own it or may use it.
     pub fn create_private(path: &Path) -> io::Result<Self> {
-        use cap_std::fs::MetadataExt as _;
         let mut builder = std::fs::DirBuilder::new();
         std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
         builder.create(path).map_err(|error| named(&error, path))?;
         let folder = Self::open(path)?;
-        let found = folder.dir.dir_metadata().map_err(|error| named(&error, path))?;
-        let refused = |what: &str| {
+        folder.check_private()?;
+        Ok(folder)
+    }
+
+    /// Fails unless the directory is this user's alone.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the path, and `PermissionDenied` if
+    /// others own it or may use it.
+    pub fn check_private(&self) -> io::Result<()> {
+        use cap_std::fs::MetadataExt as _;
+        let Self { dir, path } = self;
+        let found = dir.dir_metadata().map_err(|error| named(&error, path))?;
+        let refused = |what: String| {
             let text = format!("{}: {what}", path.display());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
         };
         match () {
-            () if found.uid() != rustix::process::geteuid().as_raw() => refused("owned by another"),
-            () if found.mode() & 0o077 != 0 => refused("open to others; `chmod go= ` it"),
-            () => Ok(folder),
+            () if found.uid() != rustix::process::geteuid().as_raw() => {
+                refused("owned by another".into())
+            }
+            () if found.mode() & 0o077 != 0 => {
+                refused(format!("open to others; `chmod go= {}` closes it", path.display()))
+            }
+            () => Ok(()),
         }
     }
 
@@ -251,8 +266,26 @@ impl Folder {
 /// # Errors
 /// Those of the operating system, with the path, and `FileTooLarge`.
 pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path).map_err(|error| named(&error, path))?;
-    read_bounded(file, path, bytes_max)
+    read_bounded(open_file(path)?, path, bytes_max)
+}
+
+/// Opens a regular file that a person named. Whatever else there is may keep a
+/// reader waiting, or never end.
+fn open_file(path: &Path) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // A pipe that nobody writes to would keep even the opening waiting.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits();
+    let flags = i32::try_from(flags).map_err(io::Error::other)?;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| named(&error, path))?;
+    match file.metadata().map_err(|error| named(&error, path))? {
+        found if found.is_file() => Ok(file),
+        found => {
+            let what = if found.is_dir() { "a directory" } else { "no regular file" };
+            let text = format!("{}: it is {what}", path.display());
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
+    }
 }
 
 /// Reads a file that a person named, of at most `bytes_max` bytes, and its
@@ -262,7 +295,7 @@ pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 /// Those of the operating system, with the path, and `FileTooLarge`.
 pub fn read_file_and_mode(path: &Path, bytes_max: u64) -> io::Result<(Vec<u8>, u32)> {
     use std::os::unix::fs::PermissionsExt as _;
-    let file = std::fs::File::open(path).map_err(|error| named(&error, path))?;
+    let file = open_file(path)?;
     let mode = file.metadata().map_err(|error| named(&error, path))?.permissions().mode();
     Ok((read_bounded(file, path, bytes_max)?, mode & 0o7777))
 }
@@ -392,7 +425,7 @@ mod tests {
     #[test]
     fn a_private_directory_is_nobody_elses() {
         use std::os::unix::fs::PermissionsExt as _;
-        let dir = tempfile_dir();
+        let dir = tempfile_dir("private");
         let path = dir.join("private");
         Folder::create_private(&path).unwrap().write("a", b"x").unwrap();
         Folder::create_private(&path).unwrap().modified("a").unwrap();
@@ -402,8 +435,9 @@ mod tests {
         std::fs::remove_dir_all(dir).unwrap();
     }
 
-    fn tempfile_dir() -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("fedwasm-folder-{}", std::process::id()));
+    fn tempfile_dir(name: &str) -> PathBuf {
+        let name = format!("fedwasm-folder-{name}-{}", std::process::id());
+        let dir = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&dir).unwrap();
         dir
     }
@@ -418,6 +452,21 @@ mod tests {
         assert!(folder.lock("lock").unwrap().is_some());
         let held = folder.lock_itself().unwrap();
         assert!(held.is_some() && folder.lock_itself().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_and_nobody_waits() {
+        let dir = tempfile_dir("pipe");
+        let pipe = dir.join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for path in [&*pipe, Path::new("/dev/zero"), &*dir] {
+            let error = read_file(path, 10).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
+            assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+            assert!(read_file_and_mode(path, 10).is_err());
+        }
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

@@ -15,6 +15,7 @@ use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::json;
 
 use crate::approval::Approvals;
+use crate::compiler::Compiler;
 use crate::round::refusal;
 use crate::worker::{blob_refusal, blocking, check_size};
 use crate::{Database, Error};
@@ -33,6 +34,7 @@ pub(crate) struct Clerk {
     pub(crate) approvals: Approvals,
     pub(crate) database: Database,
     pub(crate) repository: Repository,
+    pub(crate) compiler: Compiler,
     /// Questions that were written down in this minute.
     pub(crate) noted: Noted,
 }
@@ -89,6 +91,9 @@ impl Clerk {
                 .await
         };
         let reply = standing().await?;
+        if reply.status.may_run() {
+            self.expect(&request.plan);
+        }
         let is_decided = matches!(
             reply.status,
             ApprovalStatus::Rejected | ApprovalStatus::Revoked | ApprovalStatus::Expired
@@ -101,6 +106,21 @@ impl Clerk {
         }
         self.register(&who, &request).await?;
         standing().await
+    }
+
+    /// A round with this plan is going to be asked for: it is compiled until then.
+    fn expect(&self, plan: &BlobRef) {
+        if self.compiler.knows(&plan.sha256) || plan.size > COMPONENT_BYTES_MAX {
+            return;
+        }
+        let (repository, compiler, plan) = (self.repository.clone(), self.compiler.clone(), *plan);
+        tokio::spawn(async move {
+            // What is wrong with it is told to whoever asks for the round.
+            let bytes = tokio::time::timeout(FETCH_TIME_MAX, repository.get(&plan)).await;
+            if let Ok(Ok(bytes)) = bytes {
+                compiler.expect(&bytes, plan.sha256);
+            }
+        });
     }
 
     async fn register(&self, who: &ResearcherId, request: &ApprovalRequest) -> Result<(), Refusal> {

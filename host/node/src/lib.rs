@@ -5,6 +5,7 @@
 mod approval;
 mod ask;
 mod bounds;
+mod compiler;
 mod config;
 mod database;
 mod datasets;
@@ -26,6 +27,7 @@ mod worker;
 
 pub use approval::{ApprovalConfig, Decision, KnownPlan, Policy, Ruling};
 pub use bounds::{Bound, BoundError};
+pub use compiler::compile;
 pub use config::{NodeConfig, OPERATOR_KEY};
 pub use database::Database;
 pub use datasets::{Dataset, Datasets};

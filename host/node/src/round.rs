@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
-use fedwasm_params::{Params, from_safetensors, to_safetensors};
+use fedwasm_params::{Params, from_safetensors, from_shared_safetensors, to_safetensors};
 use fedwasm_protocol::{
     DatasetId, Digest, Evaluation, ExperimentId, Metrics, Mode, NodeId, Reason, Refusal,
     ResearcherId, RoundRequest, StateId, printable,
@@ -262,7 +262,9 @@ impl Prepared {
         cancel: &Cancel,
     ) -> Result<Done, Refusal> {
         let failed = |error: fedwasm_training::Error| training_refusal(&error);
-        let params = parse("the parameters", &fetched.params)?;
+        // What was fetched is kept anyway: the tensors are parts of it.
+        let params = from_shared_safetensors(&fetched.params)
+            .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
         let (kept, state_in) = match &request.state_id {
             Some(id) => {
                 let (params, bytes) = self.states(request)?.load(id)?;

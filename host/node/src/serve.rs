@@ -10,7 +10,7 @@ use fedwasm_protocol::{
     ApprovalRequest, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Participant, Presence,
     Reason, Recipient, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply, SessionId,
 };
-use fedwasm_sandbox::{Cancel, Sandbox, WorkerOptions};
+use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
 use fedwasm_trust::{Member, Outgoing, Standing};
 use serde_json::json;
@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
+use crate::compiler::{self, Compiler};
 use crate::queue::Queue;
 use crate::rate::{Rate, Turn};
 use crate::receipt::Receipts;
@@ -26,8 +27,6 @@ use crate::trace::{End, Trace};
 use crate::worker::Worker;
 use crate::{Database, Datasets, Error, NodeConfig, demands};
 
-/// Compiled plans, in the node's directory.
-const CACHE: &str = "compiled";
 /// How often leases are looked at while one lasts.
 const LEASE_LOOKS: u32 = 8;
 /// Questions about plans that are answered at once.
@@ -83,6 +82,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (config, folder) = NodeConfig::open(dir)?;
+    // What opens commitments lies in it, and scales and states that follow from rows.
+    folder.check_private()?;
     let running = || Error::Running { id: config.id.clone(), dir: dir.to_owned() };
     let _lock = folder.lock("lock")?.ok_or_else(running)?;
     let folder = Arc::new(folder);
@@ -107,6 +108,7 @@ pub async fn serve(
     });
     database.record_policy(&rules, now_ms())?;
     let mut link = Link::connect(options).await?;
+    let compiler = Compiler::new(sandbox.clone(), config.limits.clone());
     let (limits, room) = (config.limits.clone(), config.experiments_bytes_max);
     let workshop = Workshop::new(sandbox, config.strict, limits, room, Some(database.clone()));
     let worker = Worker {
@@ -114,6 +116,7 @@ pub async fn serve(
         folder: Arc::clone(&folder),
         repository: repository.clone(),
         workshop: Arc::new(Mutex::new(workshop)),
+        compiler: compiler.clone(),
         params: None,
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
         approvals: approvals.clone(),
@@ -122,8 +125,13 @@ pub async fn serve(
         free_bytes_min: config.free_bytes_min,
         privacy: config.privacy,
     };
-    let repository_of = repository.clone();
-    let clerk = Clerk { approvals, database, repository: repository_of, noted: Arc::default() };
+    let clerk = Clerk {
+        approvals,
+        database,
+        repository: repository.clone(),
+        compiler: compiler.clone(),
+        noted: Arc::default(),
+    };
     let jobs = Arc::new(Queue::new());
     let round_time_max = Duration::from_secs(config.round_s_max);
     let work = Work {
@@ -187,6 +195,7 @@ pub async fn serve(
         }
     };
     node.cancel_all();
+    compiler.stop();
     drop(node);
     link.close().await;
     work.abort();
@@ -197,11 +206,7 @@ pub async fn serve(
 /// Where plans run: in workers, whose protections are looked at once, so that
 /// a node that cannot run plans does not say that it serves.
 async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
-    // A path is taken from where the configuration lies.
-    let program = config.worker.as_ref().map(|program| dir.join(program));
-    let program = program.map(std::path::absolute).transpose()?;
-    let options = WorkerOptions { program, cache: Some(dir.join(CACHE)) };
-    let sandbox = Sandbox::new(options)?;
+    let sandbox = compiler::sandbox(config, dir)?;
     let checked = tokio::task::spawn_blocking(move || {
         sandbox.protections()?;
         Ok(sandbox)
@@ -498,9 +503,9 @@ impl Work {
         let round = request.round;
         let who = &asked.from.participant;
         let trace = Arc::new(Trace::new(self.database.clone(), who, &asked.digest, &request));
-        let (id, who) = ((asked.request_id.clone(), asked.digest), asked.researcher.clone());
-        let run =
-            self.worker.run(id, who, request, dataset, (cancel.clone(), Arc::clone(&trace)), say);
+        let id = (asked.request_id.clone(), asked.digest, left);
+        let (who, ends) = (asked.researcher.clone(), (cancel.clone(), Arc::clone(&trace)));
+        let run = self.worker.run(id, who, request, dataset, ends, say);
         let (end, reason, body) = match tokio::time::timeout(left, run).await {
             // It may have been asked for again, under the same id: an answer
             // to the first asking would be taken for one to the second.

@@ -2,7 +2,7 @@
 //! gave. One round at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
@@ -15,6 +15,7 @@ use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::Opening;
 
 use crate::approval::Approvals;
+use crate::compiler::Compiler;
 use crate::experiments::unwritable;
 use crate::privacy::{self, Privacy};
 use crate::progress::Teller;
@@ -32,6 +33,7 @@ pub(crate) struct Worker {
     pub(crate) folder: Arc<Folder>,
     pub(crate) repository: Repository,
     pub(crate) workshop: Arc<Mutex<Workshop>>,
+    pub(crate) compiler: Compiler,
     /// The parameters used last: a validated model is the next round's start.
     pub(crate) params: Option<(Digest, Arc<Vec<u8>>)>,
     /// The most bytes of parameters.
@@ -48,10 +50,10 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Runs one round. `say` gets progress.
+    /// Runs one round, which has so much time left. `say` gets progress.
     pub(crate) async fn run(
         &mut self,
-        (request_id, request_sha256): (RequestId, Digest),
+        (request_id, request_sha256, left): (RequestId, Digest, Duration),
         researcher: ResearcherId,
         request: RoundRequest,
         dataset: Dataset,
@@ -82,7 +84,11 @@ impl Worker {
         };
         timing.download_ms = ms(start);
 
+        let left = left.saturating_sub(start.elapsed());
         let start = Instant::now();
+        if let Some(plan) = &plan {
+            self.compiler.ready(plan, &request, left).await?;
+        }
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
             let (request, node) = (Arc::clone(&request), self.node.clone());

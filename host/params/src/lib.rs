@@ -2,6 +2,7 @@
 //! file formats. Opens no file, knows no engine and no network.
 
 mod arith;
+mod buffer;
 mod dtype;
 mod error;
 pub mod mpk;
@@ -13,7 +14,7 @@ pub use arith::{SUMMABLE, from_f64, to_f64, weighted_mean, weighted_mean_f64};
 pub use dtype::DType;
 pub use error::Error;
 pub use named::Params;
-pub use safetensors::{from_safetensors, to_safetensors};
+pub use safetensors::{from_safetensors, from_shared_safetensors, to_safetensors};
 pub use tensor::Tensor;
 
 /// The most elements times bytes that one tensor may have: 4 GiB, what a

@@ -95,6 +95,9 @@ pub fn read_params(bytes: &[u8]) -> Result<Params, Error> {
         return Err(expected("a map of model weights"));
     };
     let is_weights = |key: &Value| matches!(key, Value::Str(key) if key == "model_weights");
+    if entries.iter().filter(|(key, _)| is_weights(key)).count() > 1 {
+        return Err(Error::Mpk { reason: "`model_weights` is there twice".into() });
+    }
     if let Some(at) = entries.iter().position(|(key, _)| is_weights(key)) {
         let Value::Map(weights) = entries.swap_remove(at).1 else {
             return Err(expected("a map under `model_weights`"));
@@ -357,6 +360,20 @@ mod tests {
         let params = Params::new(vec![("w".into(), w.clone())]).unwrap();
         let bare = Value::Map(vec![(Value::Str("w".into()), Value::NumpyArray(w))]);
         assert_eq!(read_params(&encode(&bare).unwrap()).unwrap(), params);
+    }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_refused() {
+        let w = || Value::NumpyArray(Tensor::from_f32(vec![1], &[1.0]).unwrap());
+        let twice = |key: &str, value: &dyn Fn() -> Value| {
+            let entry = || (Value::Str(key.into()), value());
+            encode(&Value::Map(vec![entry(), entry()])).unwrap()
+        };
+        let error = read_params(&twice("w", &w)).unwrap_err();
+        assert!(matches!(&error, Error::Duplicate { name } if name == "w"), "{error}");
+        let weights = || Value::Map(vec![(Value::Str("w".into()), w())]);
+        let error = read_params(&twice("model_weights", &weights)).unwrap_err();
+        assert!(error.to_string().contains("twice"), "{error}");
     }
 
     #[test]

@@ -1,8 +1,14 @@
 //! The safetensors format.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
 use ::safetensors::tensor::TensorView;
 use ::safetensors::{Dtype, SafeTensors, serialize};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use crate::buffer::Buffer;
 use crate::{DType, Error, Params, Tensor};
 
 /// Writes the canonical bytes of a set of parameters: safetensors without
@@ -25,8 +31,27 @@ pub fn to_safetensors(params: &Params) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// [`Error::SafeTensors`] for anything that is not a well-formed file of
-/// known element types, and those of [`Params::new`].
+/// known element types, [`Error::Duplicate`] for a name that is there twice,
+/// and those of [`Params::new`].
 pub fn from_safetensors(bytes: &[u8]) -> Result<Params, Error> {
+    read(bytes, |data| Some(Buffer::new(data.to_vec())))
+}
+
+/// As [`from_safetensors`]; the tensors are parts of `bytes` and take no room
+/// of their own.
+///
+/// # Errors
+/// As [`from_safetensors`].
+pub fn from_shared_safetensors(bytes: &Arc<Vec<u8>>) -> Result<Params, Error> {
+    let start = bytes.as_ptr() as usize;
+    read(bytes, |data| {
+        let from = (data.as_ptr() as usize).checked_sub(start)?;
+        Buffer::part(bytes, from..from.checked_add(data.len())?)
+    })
+}
+
+fn read(bytes: &[u8], hold: impl Fn(&[u8]) -> Option<Buffer>) -> Result<Params, Error> {
+    check_names(bytes)?;
     let file = SafeTensors::deserialize(bytes).map_err(reason)?;
     let mut named: Vec<(String, TensorView<'_>)> = file.tensors();
     // The reader keeps the entries in a hash map; data offsets give the file's order.
@@ -37,9 +62,51 @@ pub fn from_safetensors(bytes: &[u8]) -> Result<Params, Error> {
             reason: format!("tensor `{name}` has the unknown element type {:?}", view.dtype()),
         })?;
         let shape = view.shape().iter().map(|axis| *axis as u64).collect();
-        tensors.push((name, Tensor::new(dtype, shape, view.data().to_vec())?));
+        let data = match view.data() {
+            // An empty part may begin anywhere.
+            [] => Buffer::new(Vec::new()),
+            data => hold(data).ok_or_else(|| reason("a tensor outside of the file"))?,
+        };
+        tensors.push((name, Tensor::of(dtype, shape, data)?));
     }
     Params::new(tensors)
+}
+
+/// Refuses a name that is there twice: the reader would take the later one.
+fn check_names(bytes: &[u8]) -> Result<(), Error> {
+    // What is no header is for the reader to say.
+    let header = bytes
+        .split_first_chunk::<8>()
+        .and_then(|(len, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?));
+    let Some(Ok(Names(twice))) = header.map(serde_json::from_slice) else { return Ok(()) };
+    twice.map_or(Ok(()), |name| Err(Error::Duplicate { name }))
+}
+
+/// The keys of a map: one that is there twice, if there is one.
+struct Names(Option<String>);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keys;
+        impl<'de> Visitor<'de> for Keys {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Names, A::Error> {
+                let (mut seen, mut twice) = (BTreeSet::new(), None);
+                while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+                    if !seen.insert(name.clone()) {
+                        twice.get_or_insert(name);
+                    }
+                }
+                Ok(Names(twice))
+            }
+        }
+        deserializer.deserialize_map(Keys)
+    }
 }
 
 fn reason(error: impl std::fmt::Display) -> Error {
@@ -94,6 +161,32 @@ mod tests {
             assert_eq!(read.tensor(name), Some(tensor));
         }
         assert_eq!(to_safetensors(&read).unwrap(), bytes);
+    }
+
+    #[test]
+    fn tensors_of_a_shared_file_are_parts_of_it() {
+        let bytes = Arc::new(to_safetensors(&params()).unwrap());
+        let shared = from_shared_safetensors(&bytes).unwrap();
+        assert_eq!(shared, from_safetensors(&bytes).unwrap());
+        let range = bytes.as_ptr_range();
+        assert!(shared.iter().all(|(_, tensor)| range.contains(&tensor.data().as_ptr())));
+        assert_eq!(to_safetensors(&shared).unwrap(), *bytes);
+    }
+
+    /// The reader itself takes the later one, whose range is the whole file.
+    #[test]
+    fn a_name_that_is_there_twice_is_refused() {
+        let entry =
+            |name: &str| format!(r#""{name}":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#);
+        for second in ["w", "\\u0077"] {
+            let header = format!("{{{},{}}}", entry("w"), entry(second));
+            let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+            bytes.extend_from_slice(header.as_bytes());
+            bytes.extend_from_slice(&1f32.to_le_bytes());
+            assert!(SafeTensors::deserialize(&bytes).is_ok());
+            let error = from_safetensors(&bytes).unwrap_err();
+            assert!(matches!(&error, Error::Duplicate { name } if name == "w"), "{error}");
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! One tensor.
 
+use crate::buffer::Buffer;
 use crate::{DType, Error, TENSOR_BYTES_MAX};
 
-/// A contiguous, row-major, little-endian tensor.
+/// A contiguous, row-major, little-endian tensor. Cheap to clone: clones share
+/// their elements until one is written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     dtype: DType,
     shape: Vec<u64>,
-    data: Vec<u8>,
+    data: Buffer,
 }
 
 impl Tensor {
@@ -16,8 +18,14 @@ impl Tensor {
     /// # Errors
     /// [`Error::TooLarge`], [`Error::WrongLength`].
     pub fn new(dtype: DType, shape: Vec<u64>, data: Vec<u8>) -> Result<Self, Error> {
-        if byte_len(dtype, &shape)? != data.len() {
-            return Err(Error::WrongLength { dtype, shape, got: data.len() });
+        Self::of(dtype, shape, Buffer::new(data))
+    }
+
+    /// As [`Tensor::new`], over bytes that are shared.
+    pub(crate) fn of(dtype: DType, shape: Vec<u64>, data: Buffer) -> Result<Self, Error> {
+        let got = data.as_slice().len();
+        if byte_len(dtype, &shape)? != got {
+            return Err(Error::WrongLength { dtype, shape, got });
         }
         Ok(Self { dtype, shape, data })
     }
@@ -28,7 +36,7 @@ impl Tensor {
     /// [`Error::TooLarge`].
     pub fn zeros(dtype: DType, shape: Vec<u64>) -> Result<Self, Error> {
         let data = vec![0; byte_len(dtype, &shape)?];
-        Ok(Self { dtype, shape, data })
+        Ok(Self { dtype, shape, data: Buffer::new(data) })
     }
 
     /// Returns a float32 tensor.
@@ -61,28 +69,28 @@ impl Tensor {
 
     /// The elements.
     pub fn data(&self) -> &[u8] {
-        &self.data
+        self.data.as_slice()
     }
 
     /// The elements, of fixed length.
     pub fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.data
+        self.data.as_mut_slice()
     }
 
     /// Takes the tensor apart into element type, shape and elements.
     pub fn into_parts(self) -> (DType, Vec<u64>, Vec<u8>) {
-        (self.dtype, self.shape, self.data)
+        (self.dtype, self.shape, self.data.into_vec())
     }
 
     /// Returns the elements of a float32 or float64 tensor in float64, or none.
     pub fn floats(&self) -> Option<Vec<f64>> {
         match self.dtype {
             DType::Float32 => {
-                let (chunks, _) = self.data.as_chunks();
+                let (chunks, _) = self.data().as_chunks();
                 Some(chunks.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect())
             }
             DType::Float64 => {
-                let (chunks, _) = self.data.as_chunks();
+                let (chunks, _) = self.data().as_chunks();
                 Some(chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
             }
             _ => None,
@@ -92,7 +100,7 @@ impl Tensor {
     /// Whether every element is finite. Integers always are.
     pub fn is_finite(&self) -> bool {
         let halves = |exponent: u16| {
-            let (chunks, _) = self.data.as_chunks();
+            let (chunks, _) = self.data().as_chunks();
             chunks.iter().all(|bytes| u16::from_le_bytes(*bytes) & exponent != exponent)
         };
         match self.dtype {
@@ -100,11 +108,11 @@ impl Tensor {
             DType::Float16 => halves(0x7c00),
             DType::BFloat16 => halves(0x7f80),
             DType::Float32 => {
-                let (chunks, _) = self.data.as_chunks();
+                let (chunks, _) = self.data().as_chunks();
                 chunks.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite())
             }
             DType::Float64 => {
-                let (chunks, _) = self.data.as_chunks();
+                let (chunks, _) = self.data().as_chunks();
                 chunks.iter().all(|bytes| f64::from_le_bytes(*bytes).is_finite())
             }
             _ => true,

@@ -1,5 +1,6 @@
 //! What a message says.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -138,10 +139,17 @@ impl Body {
     }
 }
 
-pub(crate) fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, EnvelopeError> {
-    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+/// Reads one value; bytes after it are an error: nobody would know what they
+/// are for.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeError> {
+    let mut rest = bytes;
+    let mut reader = rmp_serde::Deserializer::new(&mut rest);
     reader.set_max_depth(DEPTH_MAX);
-    T::deserialize(&mut reader).map_err(malformed)
+    let value = T::deserialize(&mut reader).map_err(malformed)?;
+    match rest.len() {
+        0 => Ok(value),
+        left => Err(malformed(format!("{left} bytes follow it"))),
+    }
 }
 
 /// What is wrong may repeat what the sender wrote, and goes into a log.
@@ -153,6 +161,18 @@ pub(crate) fn malformed(error: impl std::fmt::Display) -> EnvelopeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_follow_are_refused() {
+        let search = Body::Search(SearchRequest { tags: vec!["t".into()] });
+        for body in [Body::Ping, search] {
+            let mut bytes = body.encode().unwrap();
+            assert_eq!(Body::decode(&bytes), Ok(body));
+            bytes.push(0xc0);
+            let error = Body::decode(&bytes).unwrap_err();
+            assert!(error.to_string().contains("1 bytes follow it"), "{error}");
+        }
+    }
 
     #[test]
     fn deep_nesting_is_refused() {

@@ -33,7 +33,7 @@ pub use ids::{
     DatasetId, ExperimentId, FederationId, IdError, NodeId, ParticipantName, RequestId,
     ResearcherId, SessionId, StateId,
 };
-pub use limits::{LimitArgs, Limits};
+pub use limits::{DECLARE_MS_MAX, DESCRIBE_BYTES_MAX, DESCRIBE_MS_MAX, LimitArgs, Limits};
 pub use message::{
     ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, KEPT_STATES_MAX,
     Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason, Refusal, RoundReply,
@@ -42,7 +42,7 @@ pub use message::{
 pub use metric::Metric;
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
-pub use printable::printable;
+pub use printable::{printable, printable_json};
 pub use selection::Selection;
 pub use training_args::{
     BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,

@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::Fields;
 
+/// The most time of `describe`, in milliseconds.
+pub const DESCRIBE_MS_MAX: u64 = 1_000;
+/// The most bytes of memory of `describe`.
+pub const DESCRIBE_BYTES_MAX: usize = 64 << 20;
+/// The most time of `declare`, in milliseconds: a plan that computes there
+/// holds everybody up who only asks for its shapes. Making room for a model of
+/// a gigabyte takes about a second.
+pub const DECLARE_MS_MAX: u64 = 30_000;
+
 /// Makes the table of limits, so that each exists once: its name, its
 /// default and its meaning, for the node (all have values) and for an
 /// experiment (which may lower some).
@@ -80,7 +89,9 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Bytes of all its memories together, in one call. Default 1 GiB.
+    /// Bytes of all its memories together, in one call. Default 1 GiB. A plan of
+    /// the SDK takes about four times its parameters to train: values, gradients,
+    /// what the optimizer keeps, and a batch on its way through.
     memory_bytes_max: usize = 1 << 30;
     /// Elements of all its tables together. Default 100,000.
     table_elements_max: usize = 100_000;
@@ -115,14 +126,20 @@ limits! {
 }
 
 impl Limits {
-    /// Limits of the pure calls, `describe` and `declare`, which have nothing
-    /// to compute: one second and 64 MiB, or less.
-    pub fn pure(&self) -> Self {
+    /// Limits of `describe`, which knows no arguments and so has nothing to make
+    /// room for: [`DESCRIBE_MS_MAX`] and [`DESCRIBE_BYTES_MAX`], or less.
+    pub fn of_describe(&self) -> Self {
         Self {
-            memory_bytes_max: self.memory_bytes_max.min(64 << 20),
-            time_ms_max: self.time_ms_max.min(1_000),
+            memory_bytes_max: self.memory_bytes_max.min(DESCRIBE_BYTES_MAX),
+            time_ms_max: self.time_ms_max.min(DESCRIBE_MS_MAX),
             ..self.clone()
         }
+    }
+
+    /// Limits of `declare`, which may make the whole model to know its shapes
+    /// (the SDK does): all the memory of a call, and [`DECLARE_MS_MAX`] or less.
+    pub fn of_declare(&self) -> Self {
+        Self { time_ms_max: self.time_ms_max.min(DECLARE_MS_MAX), ..self.clone() }
     }
 
     /// The wall-clock time of one call, a year at most: a clock can show that.

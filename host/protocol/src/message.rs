@@ -303,6 +303,8 @@ pub struct Refusal {
 pub enum Reason {
     /// Other work fills the node's queue.
     Busy,
+    /// The plan is being compiled; asked again, the node goes on from there.
+    Compiling,
     /// The deadline passed before the work began.
     Expired,
     /// The request is not well formed or contradicts itself.
@@ -331,6 +333,7 @@ impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Busy => "busy",
+            Self::Compiling => "compiling",
             Self::Expired => "expired",
             Self::BadRequest => "bad request",
             Self::Dataset => "dataset",

@@ -490,7 +490,12 @@ impl Experiment {
             let nodes = idle.join(", ");
             format!("{nodes} made no step; look at epochs, num_updates, batch_size and drop_last")
         });
-        for warning in idle.into_iter().chain(self.file.aggregator.warning(replies.len())) {
+        let rows: BTreeMap<&NodeId, u64> =
+            replies.iter().map(|(node, reply)| (node, reply.n_samples)).collect();
+        let aggregator = &self.file.aggregator;
+        let ruling = aggregator.weighs_rows().then(|| ruling(&rows)).flatten();
+        let warnings = [idle, ruling, aggregator.warning(replies.len())];
+        for warning in warnings.into_iter().flatten() {
             if self.warned.insert(warning.clone()) {
                 events(Event::Warning(warning));
             }
@@ -596,6 +601,22 @@ impl Experiment {
     }
 }
 
+/// Says which node has most of the rows, and so of the mean. Of two nodes one
+/// always has half; nine tenths are worth a word.
+fn ruling(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
+    let all: f64 = rows.values().map(|n| *n as f64).sum();
+    let most = if rows.len() == 2 { 0.9 } else { 0.5 };
+    let (node, n) = rows.iter().max_by_key(|(_, n)| **n)?;
+    let part = *n as f64 / all;
+    (rows.len() > 1 && part > most).then(|| {
+        format!(
+            "{node} has {:.0} % of the rows, and so of the mean; a median or a trimmed mean gives \
+             every node the same say",
+            part * 100.0
+        )
+    })
+}
+
 fn record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) -> NodeRecord {
     let reply = reply.clone();
     NodeRecord {
@@ -617,4 +638,22 @@ fn record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) ->
 
 fn ms(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_has_most_of_the_rows_is_named() {
+        let ids: [NodeId; 3] = ["a", "b", "c"].map(|id| id.parse().unwrap());
+        let said = |rows: &[u64]| ruling(&ids.iter().zip(rows.iter().copied()).collect());
+        assert_eq!(said(&[5]), None);
+        assert_eq!(said(&[50, 50]), None);
+        assert_eq!(said(&[90, 10]), None);
+        assert!(said(&[91, 9]).unwrap().starts_with("a has 91 % of the rows"));
+        assert_eq!(said(&[50, 25, 25]), None);
+        assert!(said(&[20, 60, 20]).unwrap().starts_with("b has 60 % of the rows"));
+        assert!(said(&[1 << 48, 1, u64::MAX]).unwrap().starts_with("c has 100 %"));
+    }
 }

@@ -32,6 +32,10 @@ use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params}
 const APPROVAL_TIME_MAX: Duration = Duration::from_secs(60);
 /// How often the roster is looked at while rounds go on.
 const ROSTER_PAUSE: Duration = Duration::from_secs(5);
+/// How long a node may compile the plan before it is left out, and how often it is asked whether
+/// it is done. That is not the round's time: it happens once.
+const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+const COMPILING_PAUSE: Duration = Duration::from_secs(1);
 /// The most warnings that are told.
 const WARNINGS_MAX: usize = 1_000;
 
@@ -551,24 +555,15 @@ impl Job {
             requests.push((node.clone(), Body::Round(Box::new(request))));
         }
         let deadline = self.options.deadline;
-        let seen = |node: &NodeId, seen: Seen| {
-            let node = node.clone();
-            events(match seen {
-                Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
-                    Event::Progress { node, round, steps, steps_max, loss, points }
-                }
-                Seen::Gone => {
-                    Event::Dropped { node, round, reason: crate::replies::GONE.to_owned() }
-                }
-            });
-        };
-        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), seen).await?;
+        let again: BTreeMap<NodeId, Body> = requests.iter().cloned().collect();
+        let see = |node: &NodeId, seen| tell(node, round, seen, events);
+        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), see).await?;
+        let answers = self.ask_those_that_compile(round, answers, &again, events).await?;
         let mut replies = BTreeMap::new();
         for (node, (answer, time)) in answers {
             match answer {
                 Answer::Reply(Body::RoundReply(reply))
-                    if self.options.secagg.is_none()
-                        && self.nodes.member(&node).is_some_and(|m| is_sound(&reply, mode, m)) =>
+                    if self.options.secagg.is_none() && self.is_sound(&node, &reply, mode) =>
                 {
                     for warning in &reply.warnings {
                         let warning = format!("{node}: {}", printable(warning));
@@ -605,6 +600,46 @@ impl Job {
             }
         }
         Ok(replies)
+    }
+
+    /// Asks nodes that are compiling the plan again, until they are done: each time they have the
+    /// whole deadline.
+    async fn ask_those_that_compile(
+        &mut self,
+        round: u32,
+        mut answers: BTreeMap<NodeId, (Answer, Duration)>,
+        requests: &BTreeMap<NodeId, Body>,
+        events: Events<'_>,
+    ) -> Result<BTreeMap<NodeId, (Answer, Duration)>, Error> {
+        let start = Instant::now();
+        while start.elapsed() < COMPILING_TIME_MAX {
+            let mut compiling = Vec::new();
+            for (node, (answer, _)) in &answers {
+                let Answer::Refused(refusal) = answer else { continue };
+                let Some(body) = requests.get(node) else { continue };
+                if refusal.reason != Reason::Compiling {
+                    continue;
+                }
+                if self.warned.insert(format!("{node} compiles")) {
+                    let text = printable(&refusal.message);
+                    events(Event::Warning(format!("{node} is asked again: {text}")));
+                }
+                compiling.push((node.clone(), body.clone()));
+            }
+            if compiling.is_empty() {
+                break;
+            }
+            self.requests.watch(COMPILING_PAUSE, |_| false).await?;
+            let deadline = self.options.deadline;
+            let see = |node: &NodeId, seen| tell(node, round, seen, events);
+            answers.extend(self.requests.ask(compiling, deadline, || {}, see).await?);
+        }
+        Ok(answers)
+    }
+
+    fn is_sound(&self, node: &NodeId, reply: &RoundReply, mode: Mode) -> bool {
+        let (training, member) = (&self.options.training, self.nodes.member(node));
+        member.is_some_and(|member| is_sound(reply, mode, training, member))
     }
 
     /// Learns which keys were revoked since the last time, at most every few seconds.
@@ -799,6 +834,17 @@ impl Job {
         }
         self.nodes.drop_node(node, away, reason, text);
     }
+}
+
+/// Tells what is seen of a node while it works.
+fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
+    let node = node.clone();
+    events(match seen {
+        Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
+            Event::Progress { node, round, steps, steps_max, loss, points }
+        }
+        Seen::Gone => Event::Dropped { node, round, reason: crate::replies::GONE.to_owned() },
+    });
 }
 
 /// Adds what secure aggregation needs, whatever the request is for.

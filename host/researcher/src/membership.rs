@@ -131,7 +131,8 @@ impl Membership {
     /// How long a reason keeps a node away: what a repository or a disk could
     /// not do may work in the next round.
     pub(crate) fn away_because(&self, node: &NodeId, reason: Reason) -> Away {
-        let passing = [Reason::Busy, Reason::Expired, Reason::Blob, Reason::Internal];
+        let passing =
+            [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal];
         match self.members.get(node).cloned() {
             Some(member) if passing.contains(&reason) => Away::Busy(member),
             _ => Away::Out,
@@ -172,7 +173,9 @@ mod tests {
     fn what_passes_is_asked_again_and_what_does_not_is_out() {
         let nodes = three();
         let away = |answer| nodes.away_for(&id("a"), &answer);
-        for reason in [Reason::Busy, Reason::Expired, Reason::Blob, Reason::Internal] {
+        for reason in
+            [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal]
+        {
             assert_eq!(away(refused(reason)), Away::Busy(member()), "{reason}");
         }
         for reason in [Reason::Dataset, Reason::PlanFailed, Reason::State, Reason::Unsupported] {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::{Params, mpk, to_safetensors};
-use fedwasm_protocol::{Digest, Evaluation, NodeId};
+use fedwasm_protocol::{Digest, Evaluation, NodeId, printable_json};
 
 use crate::curve::{Line, draw, draw_over};
 use crate::report::{self, Report};
@@ -38,8 +38,8 @@ pub(crate) fn prepare(dir: &Path) -> Result<Lock, Error> {
 
 /// Writes `history.json`.
 pub(crate) fn write_history(dir: &Path, history: &History) -> Result<(), Error> {
-    let json = serde_json::to_vec_pretty(history).map_err(std::io::Error::from)?;
-    Ok(Folder::create(dir)?.write(HISTORY, &json)?)
+    let json = serde_json::to_string_pretty(history).map_err(std::io::Error::from)?;
+    Ok(Folder::create(dir)?.write(HISTORY, printable_json(&json).as_bytes())?)
 }
 
 /// Reads `history.json` of a finished or running experiment, or of a local job.
@@ -171,6 +171,17 @@ fn moving_mean(points: &[(f64, f64)], n: usize) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_of_strangers_in_history_command_no_terminal() {
+        let dir = tempfile::tempdir().unwrap();
+        let status = "failed: a\u{9b}2J\u{202e}b\u{200b}".to_owned();
+        let history = History { status, ..crate::history::tests::empty_history() };
+        write_history(dir.path(), &history).unwrap();
+        let text = std::fs::read_to_string(dir.path().join(HISTORY)).unwrap();
+        assert!(!text.contains(['\u{9b}', '\u{202e}', '\u{200b}']), "{text}");
+        assert_eq!(load_history(dir.path()).unwrap().status, history.status);
+    }
 
     #[test]
     fn moving_mean_looks_back() {

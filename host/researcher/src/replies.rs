@@ -5,9 +5,10 @@ use std::time::Duration;
 use fedwasm_params::{Params, from_safetensors};
 use fedwasm_protocol::{
     Body, Digest, Evaluation, Metrics, Mode, NodeId, NodeTiming, Reason, RoundReply, StateId,
-    printable,
+    TrainingArgs, printable,
 };
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
+use fedwasm_training::batches_max;
 use fedwasm_transport::Repository;
 
 use crate::columns::Member;
@@ -60,15 +61,21 @@ const HEADER_BYTES_MAX: u64 = 1 << 20;
 pub(crate) const GONE: &str = "it is gone (its last will arrived)";
 
 /// Whether a reply holds what was asked for, in numbers that can be: no more
-/// rows than the node announced, and nothing that is not finite.
-pub(crate) fn is_sound(reply: &RoundReply, mode: Mode, member: &Member) -> bool {
+/// rows than the node announced, no more steps than batches, and nothing that is
+/// not finite.
+pub(crate) fn is_sound(
+    reply: &RoundReply,
+    mode: Mode,
+    training: &TrainingArgs,
+    member: &Member,
+) -> bool {
     let complete = match mode {
         Mode::Train => reply.params.is_some(),
         Mode::Validate => reply.evaluation.is_some(),
     };
     let rows = |n| (1..=member.n_rows).contains(&n);
     let metric = |(name, value): (&String, &f64)| {
-        value.is_finite() && name.len() <= METRIC_BYTES_MAX && !name.chars().any(char::is_control)
+        value.is_finite() && name.len() <= METRIC_BYTES_MAX && printable(name) == *name
     };
     let scores = reply.evaluation.as_ref().is_none_or(|evaluation| {
         let n_metrics = evaluation.metrics.len();
@@ -86,6 +93,7 @@ pub(crate) fn is_sound(reply: &RoundReply, mode: Mode, member: &Member) -> bool 
         // Nobody asked for it: there is no secure aggregation yet.
         && reply.encryption_factor.is_none()
         && rows(reply.n_samples)
+        && reply.n_steps <= batches_max(reply.n_samples, training)
         && scores
         && reply.train_loss.is_none_or(f64::is_finite)
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
@@ -250,7 +258,9 @@ mod tests {
         let mut reply = reply();
         change(&mut reply);
         let member = Member { dataset_id: "d".parse().unwrap(), n_rows: 10 };
-        is_sound(&reply, Mode::Train, &member)
+        let training = "epochs = 2\nloader_args = { batch_size = 3 }\nrandom_seed = 1";
+        let training = TrainingArgs::parse(training.parse().unwrap()).unwrap();
+        is_sound(&reply, Mode::Train, &training, &member)
     }
 
     fn metrics(reply: &mut RoundReply) -> &mut fedwasm_protocol::Metrics {
@@ -263,6 +273,9 @@ mod tests {
         assert!(with(|reply| reply.n_samples = 10));
         assert!(!with(|reply| reply.n_samples = 11));
         assert!(!with(|reply| reply.n_samples = 0));
+        // Eight rows in batches of three, twice.
+        assert!(with(|reply| reply.n_steps = 6));
+        assert!(!with(|reply| reply.n_steps = 7));
         assert!(!with(|reply| reply.params = None));
         assert!(!with(|reply| reply.train_loss = Some(f64::NAN)));
         assert!(!with(|reply| reply.timing.train_ms = f64::INFINITY));
@@ -273,7 +286,9 @@ mod tests {
         assert!(!with(|reply| _ = reply.optimizer_args.insert("lr".into(), f64::NAN)));
         assert!(!with(|reply| reply.evaluation.as_mut().unwrap().n_rows = u64::MAX));
         assert!(!with(|reply| _ = metrics(reply).insert("x".into(), f64::INFINITY)));
-        assert!(!with(|reply| _ = metrics(reply).insert("\x1b[31m".into(), 1.0)));
+        for name in ["\x1b[31m", "\u{9b}2J", "\u{202e}ssol", "lo\u{200b}ss"] {
+            assert!(!with(|reply| _ = metrics(reply).insert(name.into(), 1.0)), "{name:?}");
+        }
     }
 
     #[test]

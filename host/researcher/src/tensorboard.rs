@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fedwasm_protocol::{Metrics, NodeId};
+use fedwasm_protocol::{Metrics, NodeId, printable};
 
 /// The most nodes that are written: each holds a file open, and nobody reads
 /// more lines in one chart.
@@ -142,8 +142,8 @@ impl TensorBoard {
             }
         };
         // Nodes and plans name metrics.
-        let tag = format!("{phase}/{metric}");
-        let tag: String = tag.chars().filter(|c| !c.is_control()).take(TAG_CHARS_MAX).collect();
+        let tag = printable(&format!("{phase}/{metric}"));
+        let tag: String = tag.chars().take(TAG_CHARS_MAX).collect();
         let is_new = !run.tags.contains(&tag);
         if run.n_scalars == SCALARS_MAX || (is_new && run.tags.len() == TAGS_MAX) {
             return Ok(());
@@ -471,6 +471,10 @@ mod tests {
         assert_eq!((run.tags.len(), run.n_scalars), (TAGS_MAX, TAGS_MAX as u64));
         assert!(run.tags.iter().all(|tag| tag.chars().count() <= TAG_CHARS_MAX));
         assert!(!run.tags.iter().any(|tag| tag.contains('\n')));
+        // Names that turn or hide text, or command a terminal.
+        board.training(&node("n1"), 1, "\u{202e}a\u{200b}b\u{9b}c", 1.0, at()).unwrap();
+        let tags: Vec<&String> = board.runs[&node("n1")].tags.iter().collect();
+        assert!(tags.iter().any(|tag| tag.ends_with("/ a b c")), "{tags:?}");
     }
 
     #[test]

@@ -20,6 +20,9 @@ const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 /// How long the key of another process is waited for.
 const LOCK_TIME_MAX: Duration = Duration::from_secs(5);
+/// Counts the changes of the engine's settings within a version: code of other
+/// settings is not loaded, and looked for in vain.
+const SETTINGS: u32 = 2;
 /// How entries end.
 const SUFFIX: &str = ".compiled";
 /// The largest entry: a plan in Python has 33 MB.
@@ -60,10 +63,15 @@ impl Cache {
         Ok(Self { folder, key })
     }
 
+    /// Whether something is here that was compiled of the component of this digest.
+    pub(crate) fn has(&self, digest: &Digest, profile: Profile) -> bool {
+        self.folder.has(&Entry::new(digest, profile).name())
+    }
+
     /// Returns what was compiled of a component, if it is here and authentic.
     /// Anything else is reported and compiled anew.
     pub(crate) fn get(&self, component: &Component, profile: Profile) -> Option<Vec<u8>> {
-        let entry = Entry::new(component, profile);
+        let entry = Entry::new(&component.digest(), profile);
         let name = entry.name();
         if !self.folder.has(&name) {
             return None;
@@ -104,7 +112,7 @@ impl Cache {
         if code.len() as u64 > ENTRY_BYTES_MAX {
             return Ok(());
         }
-        let entry = Entry::new(component, profile);
+        let entry = Entry::new(&component.digest(), profile);
         let mac = self.mac(&entry, code).map_err(io::Error::other)?;
         let mut bytes = mac.finalize().into_bytes().to_vec();
         bytes.extend_from_slice(code);
@@ -157,11 +165,13 @@ fn lock(folder: &Folder) -> io::Result<Lock> {
 struct Entry(String);
 
 impl Entry {
-    fn new(component: &Component, profile: Profile) -> Self {
-        let (engine, digest) = (wasmtime_environ::VERSION, component.digest());
+    fn new(digest: &Digest, profile: Profile) -> Self {
+        let engine = wasmtime_environ::VERSION;
         let (arch, os) = (std::env::consts::ARCH, std::env::consts::OS);
         let own = env!("CARGO_PKG_VERSION");
-        Self(format!("fedwasm {own}|{digest}|wasmtime {engine}|{arch}-{os}|{profile:?}|"))
+        Self(format!(
+            "fedwasm {own} settings {SETTINGS}|{digest}|wasmtime {engine}|{arch}-{os}|{profile:?}|"
+        ))
     }
 
     fn name(&self) -> String {

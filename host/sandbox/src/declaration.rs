@@ -78,7 +78,11 @@ impl Declaration {
                 check_shape(&spec.shape)?;
                 let bytes = byte_len(spec.dtype, &spec.shape);
                 let rest = bytes.and_then(|bytes| left.checked_sub(bytes));
-                left = rest.ok_or(format!("it declares more than {bytes_max} bytes of tensors"))?;
+                left = rest.ok_or_else(|| {
+                    format!(
+                        "it declares more than {bytes_max} bytes of tensors (`declared_bytes_max`)"
+                    )
+                })?;
             }
         }
         let n = self.inputs.len().max(self.targets.len());

@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(10);
 const STACK_BYTES: usize = 512 << 10;
 
 /// How code is made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// Full speed. Results are the same on every machine as long as no NaN
@@ -66,7 +66,9 @@ impl PlanEngine {
 
 /// WebAssembly 2.0 with extended constant expressions, as
 /// [`fedwasm_artifact::FEATURES`] says; everything else is off by name, since
-/// defaults change between versions.
+/// defaults change between versions. But for memories: where parts of a plan call
+/// each other, the engine joins them by modules of its own, which see the memories
+/// of both. A plan's own modules have one each, which admission sees to.
 fn config(options: &EngineOptions) -> Config {
     let is_strict = options.profile == Profile::Strict;
     let mut config = Config::new();
@@ -84,7 +86,7 @@ fn config(options: &EngineOptions) -> Config {
         .wasm_simd(true)
         .wasm_relaxed_simd(false)
         .wasm_tail_call(false)
-        .wasm_multi_memory(false)
+        .wasm_multi_memory(true)
         .wasm_memory64(false)
         .wasm_extended_const(true)
         .wasm_wide_arithmetic(false)
@@ -92,6 +94,19 @@ fn config(options: &EngineOptions) -> Config {
         .shared_memory(false)
         .concurrency_support(false);
     config
+}
+
+/// Does what the compiler may panic over. Nothing that a panic left half done is
+/// used again: what would have been made of it is not there.
+pub(crate) fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, String> {
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    let panic = match result {
+        Ok(result) => return result.map_err(|error| format!("{error:#}")),
+        Err(panic) => panic,
+    };
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    Err(format!("the compiler cannot make anything of it, a mistake of the compiler: {words}"))
 }
 
 /// Advances the engine's epoch until the last user of the engine is gone.
@@ -133,5 +148,22 @@ impl Cancel {
     /// Whether the run is to stop.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_compiler_is_a_refusal() {
+        assert_eq!(caught(|| Ok(7)), Ok(7));
+        let refused = caught::<()>(|| Err(wasmtime::Error::msg("no")));
+        assert_eq!(refused, Err("no".into()));
+        let refused = caught::<()>(|| panic!("multiple memories at {}", 579)).unwrap_err();
+        assert!(
+            refused.contains("a mistake of the compiler: multiple memories at 579"),
+            "{refused}"
+        );
     }
 }

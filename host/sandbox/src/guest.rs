@@ -50,16 +50,13 @@ impl Guest {
         events: Box<dyn FnMut(Event) + Send>,
         watch: Watch,
     ) -> Result<Answer, Trouble> {
-        let bad = |error: fedwasm_params::Error| {
-            Trouble::Plan(FaultKind::BadOutput, format!("a tensor: {error}"))
-        };
         let Request { export, arguments, limits, seed, model, aux_in, aux_out, state } = request;
         let random = ChaCha20Rng::from_seed(seed);
         let mut host = Host::new(export, limits, random, watch, events);
-        host.model = Slot::new(model).map_err(bad)?;
-        host.aux_in = Slot::new(aux_in).map_err(bad)?;
-        host.aux_out = Slot::new(aux_out).map_err(bad)?;
-        host.state = Slot::new(state).map_err(bad)?;
+        host.model = Slot::new(model);
+        host.aux_in = Slot::new(aux_in);
+        host.aux_out = Slot::new(aux_out);
+        host.state = Slot::new(state);
         host.loader = loader;
         let mut store = self.store(host).map_err(|error| crashed(&error))?;
         let (fuel, start) = (store.get_fuel().ok(), processor_us());
@@ -70,8 +67,8 @@ impl Guest {
             .instantiate(&mut store)
             .and_then(|plan| call(&plan, &mut store, export, &arguments));
         let fuel = fuel.zip(store.get_fuel().ok()).map(|(before, after)| before - after);
-        let host = store.into_data();
-        if let Some(reason) = host.loader_error {
+        let mut host = store.into_data();
+        if let Some(reason) = host.loader_error.take() {
             return Err(Trouble::Loader(reason));
         }
         let said = match result {
@@ -84,16 +81,25 @@ impl Guest {
             fuel,
             processor_us: processor_us().saturating_sub(start),
         };
-        let mut predictions = host.predictions;
+        let n_batches = host.n_batches;
+        let mut predictions = std::mem::take(&mut host.predictions);
         predictions.resize(host.batch_rows.len(), None);
-        let is_init = export == Export::Init;
+        // Nobody needs back what the call could not write.
+        let (model, aux_out, state) = match export {
+            Export::Init => (host.model.returned(true), Vec::new(), Vec::new()),
+            Export::Train => {
+                let Host { model, aux_out, state, .. } = host;
+                (model.returned(false), aux_out.returned(false), state.returned(false))
+            }
+            _ => (Vec::new(), Vec::new(), Vec::new()),
+        };
         Ok(Answer {
             said,
-            model: host.model.returned(is_init),
-            aux_out: host.aux_out.returned(false),
-            state: host.state.returned(false),
+            model,
+            aux_out,
+            state,
             predictions: predictions.into_iter().map(|scores| scores.map(Into::into)).collect(),
-            n_batches: host.n_batches,
+            n_batches,
             usage,
         })
     }
@@ -164,7 +170,8 @@ fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
     let out_of_memory = |refused| {
         let detail = match refused {
             Refused::Memory => {
-                format!("it may have {} bytes (`memory_bytes_max`)", limits.memory_bytes_max)
+                let max = limits.memory_bytes_max;
+                format!("it may have {max} bytes ({})", host.export.memory_setting(max))
             }
             Refused::Table => {
                 let max = limits.table_elements_max;
@@ -175,10 +182,10 @@ fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
     };
     let over = |detail: String| (FaultKind::LimitExceeded, detail);
     let (kind, detail) = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
-        (Some(Stop::Deadline), _) => (
-            FaultKind::DeadlineExceeded,
-            format!("it took longer than {} ms (`time_ms_max`)", limits.time_ms_max),
-        ),
+        (Some(Stop::Deadline), _) => (FaultKind::DeadlineExceeded, {
+            let max = limits.time_ms_max;
+            format!("it took longer than {max} ms ({})", host.export.time_setting(max))
+        }),
         (Some(Stop::Cancelled), _) => (FaultKind::Cancelled, "asked to stop".into()),
         (Some(Stop::HostCalls), _) => over(format!(
             "more than {} calls of the host (`host_calls_max`)",

@@ -1,12 +1,15 @@
 //! One call of a plan as plain data: what goes in and what comes out, in this
-//! process or through the pipes of a worker.
+//! process or through the pipes of a worker. On the way through a pipe the
+//! elements of parameters follow their message ([`crate::worker`]), so that
+//! neither end holds them twice.
 
-use fedwasm_params::{DType, Tensor};
-use fedwasm_protocol::{Arguments, Limits};
+use std::io::{self, Read};
 use std::marker::PhantomData;
 
+use fedwasm_params::{DType, Tensor};
+use fedwasm_protocol::{Arguments, DECLARE_MS_MAX, DESCRIBE_BYTES_MAX, DESCRIBE_MS_MAX, Limits};
 use serde::de::{SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::FaultKind;
 use crate::declaration::{Declaration, TensorSpec};
@@ -22,6 +25,29 @@ pub(crate) enum Export {
     Predict,
     Validate,
 }
+
+impl Export {
+    /// Behind the time of a call: the setting that gives it more, if there is
+    /// one.
+    pub(crate) fn time_setting(self, time_ms_max: u64) -> &'static str {
+        let fixed = match self {
+            Self::Describe => DESCRIBE_MS_MAX,
+            Self::Declare => DECLARE_MS_MAX,
+            _ => return "`time_ms_max`",
+        };
+        if time_ms_max == fixed { FIXED } else { "`time_ms_max`" }
+    }
+
+    /// Behind the memory of a call: the setting that gives it more, if there is
+    /// one.
+    pub(crate) fn memory_setting(self, memory_bytes_max: usize) -> &'static str {
+        let is_fixed = self == Self::Describe && memory_bytes_max == DESCRIBE_BYTES_MAX;
+        if is_fixed { FIXED } else { "`memory_bytes_max`" }
+    }
+}
+
+/// What there is to say of a limit that no setting raises.
+const FIXED: &str = "the same for every plan";
 
 /// A tensor on its way; what it says of itself is checked where it arrives.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +76,9 @@ impl TryFrom<PlainTensor> for Tensor {
 /// The tensors of one slot, as `declare` announced them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct PlainSlot {
-    pub(crate) tensors: Vec<PlainTensor>,
+    /// In a message they have shapes; their elements follow.
+    #[serde(with = "hollow")]
+    pub(crate) tensors: Vec<Tensor>,
     /// Whether training may write each.
     pub(crate) trainable: Vec<bool>,
 }
@@ -59,7 +87,30 @@ impl PlainSlot {
     /// Pairs tensors with what was declared of them.
     pub(crate) fn new(specs: &[TensorSpec], tensors: Vec<Tensor>) -> Self {
         let trainable = specs.iter().map(|spec| spec.trainable).collect();
-        Self { tensors: tensors.into_iter().map(PlainTensor::from).collect(), trainable }
+        Self { tensors, trainable }
+    }
+
+    /// Bytes of the tensors that a call can write; `any` if it can write all.
+    fn writable_bytes(&self, any: bool) -> u64 {
+        let writable = self.tensors.iter().zip(&self.trainable);
+        let writable = writable.filter(|(_, trainable)| any || **trainable);
+        writable.map(|(tensor, _)| tensor.data().len() as u64).sum()
+    }
+}
+
+/// Tensors without their elements. Made again they are zeros, which take no
+/// room until they are written.
+mod hollow {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(tensors: &[Tensor], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(tensors.iter().map(|tensor| (tensor.dtype(), tensor.shape())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Tensor>, D::Error> {
+        let shapes = Vec::<(DType, Vec<u64>)>::deserialize(from)?;
+        let zeros = |(dtype, shape)| Tensor::zeros(dtype, shape).map_err(serde::de::Error::custom);
+        shapes.into_iter().map(zeros).collect()
     }
 }
 
@@ -78,17 +129,47 @@ pub(crate) struct Request {
 
 impl Request {
     /// A call that has nothing to compute on.
-    pub(crate) fn pure(export: Export, limits: &Limits, arguments: Arguments) -> Self {
+    pub(crate) fn pure(export: Export, limits: Limits, arguments: Arguments) -> Self {
         Self {
             export,
             arguments,
-            limits: limits.pure(),
+            limits,
             seed: [0; 32],
             model: PlainSlot::default(),
             aux_in: PlainSlot::default(),
             aux_out: PlainSlot::default(),
             state: PlainSlot::default(),
         }
+    }
+}
+
+impl Request {
+    /// The most bytes of what comes back beside a message's own: what the call
+    /// can write.
+    pub(crate) fn answer_bytes_max(&self) -> u64 {
+        match self.export {
+            Export::Describe | Export::Declare | Export::Validate => 0,
+            Export::Predict => self.limits.prediction_bytes_max as u64,
+            Export::Init => self.model.writable_bytes(true),
+            Export::Train => {
+                let slots = [&self.model, &self.aux_out, &self.state];
+                slots.iter().map(|slot| slot.writable_bytes(false)).sum()
+            }
+        }
+    }
+
+    /// What follows the message.
+    pub(crate) fn tail(&self) -> Vec<&[u8]> {
+        let slots = [&self.model, &self.aux_in, &self.aux_out, &self.state];
+        slots.iter().flat_map(|slot| &slot.tensors).map(Tensor::data).collect()
+    }
+
+    /// Takes what follows the message. The host is trusted: what it sends has
+    /// no bound.
+    pub(crate) fn read_tail(&mut self, from: &mut impl Read) -> io::Result<()> {
+        let slots = [&mut self.model, &mut self.aux_in, &mut self.aux_out, &mut self.state];
+        let mut tensors = slots.into_iter().flat_map(|slot| &mut slot.tensors);
+        tensors.try_for_each(|tensor| from.read_exact(tensor.data_mut()))
     }
 }
 
@@ -129,10 +210,65 @@ pub(crate) struct Answer {
     pub(crate) usage: Usage,
 }
 
+impl Answer {
+    /// What follows the message.
+    pub(crate) fn tail(&self) -> Vec<&[u8]> {
+        let lists = [&self.model, &self.aux_out, &self.state];
+        let returned = lists.into_iter().flatten();
+        returned.filter_map(|Returned(bytes)| bytes.as_ref().map(|b| b.bytes.as_slice())).collect()
+    }
+
+    /// Takes what follows the message, at most `bytes_max` bytes.
+    pub(crate) fn read_tail(&mut self, from: &mut impl Read, bytes_max: u64) -> io::Result<()> {
+        let lists = [&mut self.model, &mut self.aux_out, &mut self.state];
+        let elements = lists.into_iter().flatten().filter_map(|Returned(bytes)| bytes.as_mut());
+        let mut left = bytes_max;
+        for Elements { announced, bytes } in elements {
+            left = left.checked_sub(*announced).ok_or_else(|| {
+                let text = format!("more than {bytes_max} bytes of tensors");
+                io::Error::new(io::ErrorKind::FileTooLarge, text)
+            })?;
+            // Room for what was declared, at most; a stranger's word makes none.
+            let len = usize::try_from(*announced).map_err(io::Error::other)?;
+            bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
+            if from.take(*announced).read_to_end(bytes)? != len {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A tensor that comes back: its elements, or none if the call could not
 /// write it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Returned(pub(crate) Option<serde_bytes::ByteBuf>);
+pub(crate) struct Returned(pub(crate) Option<Elements>);
+
+/// The elements of a tensor; in a message their number of bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Elements {
+    /// Bytes that follow the message.
+    announced: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl From<Vec<u8>> for Elements {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { announced: bytes.len() as u64, bytes }
+    }
+}
+
+impl Serialize for Elements {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.announced.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Elements {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Self { announced: u64::deserialize(from)?, bytes: Vec::new() })
+    }
+}
 
 /// What one call used. All but the time is the same on every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

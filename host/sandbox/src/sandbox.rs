@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use fedwasm_artifact::Component;
-use fedwasm_protocol::{Arguments, LimitArgs, Limits};
+use fedwasm_protocol::{Arguments, Digest, LimitArgs, Limits};
 use wasmtime::OptLevel;
 
 use crate::cache::Cache;
-use crate::engine::{EngineOptions, PlanEngine};
+use crate::engine::{EngineOptions, PlanEngine, caught};
 use crate::gate::Gate;
 use crate::guest::Guest;
 use crate::host::{Event, Loader, Watch};
@@ -170,6 +170,42 @@ impl Sandbox {
         *said = missing;
     }
 
+    /// Whether describing the plan of this digest needs no compiling: what that
+    /// gave is kept here.
+    pub fn is_compiled(&self, digest: &Digest, profile: Profile) -> bool {
+        match &*self.place {
+            Place::Workers { cache: Some(cache), .. } => cache.has(digest, profile),
+            _ => false,
+        }
+    }
+
+    /// Compiles a plan and keeps what that gives, so that describing it takes no
+    /// time afterwards. Where nothing is kept, nothing is done. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::Fault`], [`Error::Worker`].
+    pub fn compile(&self, component: &Component, limits: &Limits) -> Result<(), Error> {
+        let Place::Workers { program, cache: Some(cache), .. } = &*self.place else {
+            return Ok(());
+        };
+        let profile = if limits.fuel_max.is_some() { Profile::Strict } else { self.profile };
+        if cache.get(component, profile).is_some() {
+            return Ok(());
+        }
+        let digest = component.digest();
+        let plan = PlanName { name: String::new(), version: String::new(), digest };
+        let compiled =
+            compiled((program, Some(cache)), component, (limits, profile), &plan, &self.cancel)?;
+        compiled.map(drop).map_err(|failure| match failure {
+            Failure::Gone(kind, detail) | Failure::Trouble(Trouble::Plan(kind, detail)) => {
+                Fault { plan, kind, detail }.into()
+            }
+            Failure::Loader(reason) | Failure::Trouble(Trouble::Loader(reason)) => {
+                Error::Loader { reason }
+            }
+        })
+    }
+
     /// Compiles a plan and asks it what it is. All later calls get `limits`.
     /// Takes tens of milliseconds; do not call it on an async thread.
     ///
@@ -183,7 +219,7 @@ impl Sandbox {
         let profile = if limits.fuel_max.is_some() { Profile::Strict } else { self.profile };
         let sandbox = self.with_profile(profile);
         let runner = sandbox.runner(component, &limits, &plan)?;
-        let request = Request::pure(Export::Describe, &limits, Arguments::new());
+        let request = Request::pure(Export::Describe, limits.of_describe(), Arguments::new());
         let answer = runner.run(&plan, request, None, Box::new(drop), &self.cancel)?;
         let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail };
         let Said::Metadata(metadata) = answer.said else {
@@ -223,11 +259,13 @@ impl Sandbox {
             Profile::Standard => standard,
             Profile::Strict => strict,
         };
-        let compiled =
-            wasmtime::component::Component::from_binary(&engine.engine, component.bytes());
-        let guest = compiled.and_then(|compiled| Guest::new(engine, &compiled));
+        let guest = caught(|| {
+            let bytes = component.bytes();
+            let compiled = wasmtime::component::Component::from_binary(&engine.engine, bytes)?;
+            Guest::new(engine, &compiled)
+        });
         guest.map(Runner::Here).map_err(|error| {
-            let detail = fedwasm_protocol::printable(&format!("{error:#}"));
+            let detail = fedwasm_protocol::printable(&error);
             Fault { plan: plan.clone(), kind: FaultKind::Refused, detail }.into()
         })
     }
@@ -299,6 +337,33 @@ impl std::fmt::Debug for Described {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Described").field("plan", &self.plan).finish_non_exhaustive()
     }
+}
+
+/// Has a worker of `program` compile a plan, and keeps what that gives.
+fn compiled(
+    (program, cache): (&Path, Option<&Cache>),
+    component: &Component,
+    (limits, profile): (&Limits, Profile),
+    plan: &PlanName,
+    cancel: &Cancel,
+) -> Result<Result<Vec<u8>, Failure>, Error> {
+    // Whatever the bytes of a plan do to the compiler, they do it in a process that ends here.
+    let mut compiler = Worker::start(program, profile, limits, true)?;
+    let compiled = match compiler.compile(component.bytes(), cancel) {
+        Ok(Ok(compiled)) => compiled,
+        Ok(Err(detail)) => {
+            let plan = plan.clone();
+            return Err(Fault { plan, kind: FaultKind::Refused, detail }.into());
+        }
+        Err(failure) => return Ok(Err(failure)),
+    };
+    // Without it the next host compiles again: slower, not wrong.
+    if let Some(cache) = cache
+        && let Err(error) = cache.put(component, profile, &compiled)
+    {
+        tracing::warn!("a compiled plan is not kept: {error}");
+    }
+    Ok(Ok(compiled))
 }
 
 /// What calls a plan.
@@ -450,23 +515,11 @@ impl Bench {
                 Err(failure) => return Ok(Err(failure)),
             }
         }
-        // Whatever the bytes of a plan do to the compiler, they do it in a process that ends here.
-        let mut compiler = Worker::start(program, profile, limits, true)?;
-        let compiled = match compiler.compile(component.bytes(), cancel) {
-            Ok(Ok(compiled)) => Arc::new(compiled),
-            Ok(Err(detail)) => {
-                let plan = plan.clone();
-                return Err(Fault { plan, kind: FaultKind::Refused, detail }.into());
-            }
+        let place = (&**program, cache.as_ref());
+        let compiled = match compiled(place, component, (limits, profile), plan, cancel)? {
+            Ok(compiled) => Arc::new(compiled),
             Err(failure) => return Ok(Err(failure)),
         };
-        drop(compiler);
-        // Without it the next host compiles again: slower, not wrong.
-        if let Some(cache) = cache
-            && let Err(error) = cache.put(component, profile, &compiled)
-        {
-            tracing::warn!("a compiled plan is not kept: {error}");
-        }
         match start(&compiled)? {
             Ok((worker, None)) => {
                 *code = Some(compiled);

@@ -42,11 +42,12 @@ pub struct Start {
 /// What a call left behind.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Model parameters.
+    /// Model parameters; only after `init` and `train`, other calls write none.
     pub model: Params,
-    /// Auxiliary variables for the researcher; zeros where training wrote none.
+    /// Auxiliary variables for the researcher, zeros where training wrote none;
+    /// only after `train`.
     pub aux_out: Params,
-    /// Node state.
+    /// Node state; only after `train`.
     pub state: Params,
     /// What the plan says that it did; none after `init` and `predict`.
     pub report: Option<Report>,
@@ -76,7 +77,7 @@ impl Described {
     /// # Errors
     /// [`Error::Fault`].
     pub fn session(&self, arguments: Arguments) -> Result<Session, Error> {
-        let request = Request::pure(Export::Declare, &self.limits, arguments.clone());
+        let request = Request::pure(Export::Declare, self.limits.of_declare(), arguments.clone());
         let answer = self.runner.run(&self.plan, request, None, Box::new(drop), &self.cancel)?;
         let Said::Declaration(declaration) = answer.said else {
             return Err(self.bad("it does not declare its shapes".into()).into());
@@ -267,10 +268,16 @@ impl Session {
         };
         let Declaration { model, aux_out, state, .. } = &self.declaration;
         let [of_model, of_aux_out, of_state] = kept;
+        let (in_init, in_train) = (export == Export::Init, export == Export::Train);
+        let whole = |specs, returned: Vec<Returned>, constants, is_written| match is_written {
+            true => whole(specs, returned, constants),
+            false if returned.is_empty() => Ok(Params::default()),
+            false => Err(format!("{} tensors came back that it cannot write", returned.len())),
+        };
         Ok(Outcome {
-            model: whole(model, answer.model, of_model)?,
-            aux_out: whole(aux_out, answer.aux_out, of_aux_out)?,
-            state: whole(state, answer.state, of_state)?,
+            model: whole(model, answer.model, of_model, in_init || in_train)?,
+            aux_out: whole(aux_out, answer.aux_out, of_aux_out, in_train)?,
+            state: whole(state, answer.state, of_state, in_train)?,
             report,
             predictions,
             rows: taken.iter().map(|rows| u64::from(*rows)).sum(),
@@ -340,11 +347,11 @@ fn whole(
         return Err(format!("{} tensors came back, {} were declared", returned.len(), specs.len()));
     }
     let mut tensors = Vec::with_capacity(specs.len());
-    for ((spec, Returned(bytes)), constant) in specs.iter().zip(returned).zip(constants) {
-        let tensor = match (constant, bytes) {
+    for ((spec, Returned(elements)), constant) in specs.iter().zip(returned).zip(constants) {
+        let tensor = match (constant, elements) {
             (Some(constant), _) => constant,
-            (None, Some(bytes)) => {
-                let tensor = Tensor::new(spec.dtype, spec.shape.clone(), bytes.into_vec());
+            (None, Some(elements)) => {
+                let tensor = Tensor::new(spec.dtype, spec.shape.clone(), elements.bytes);
                 tensor.map_err(|error| format!("`{}`: {error}", spec.name))?
             }
             (None, None) => return Err(format!("`{}` did not come back", spec.name)),
@@ -361,7 +368,9 @@ fn check_predictions(
 ) -> Result<Vec<Tensor>, String> {
     let bytes: usize = predictions.iter().flatten().map(|scores| scores.data.len()).sum();
     if bytes > bytes_max {
-        return Err(format!("{bytes} bytes of predictions, at most {bytes_max}"));
+        return Err(format!(
+            "{bytes} bytes of predictions, at most {bytes_max} (`prediction_bytes_max`)"
+        ));
     }
     if predictions.len() != taken.len() {
         return Err(format!("predictions of {} batches, not {}", predictions.len(), taken.len()));
@@ -483,6 +492,17 @@ mod tests {
     }
 
     #[test]
+    fn scoring_writes_nothing_and_nothing_comes_back() {
+        let check = |model| {
+            let kept = [vec![None, None], Vec::new(), Vec::new()];
+            session().check(Export::Validate, Answer { model, ..answer() }, &HANDED, kept)
+        };
+        assert!(check(Vec::new()).unwrap().model.is_empty());
+        let error = check(returned(&[24, 8])).unwrap_err();
+        assert_eq!(error, "2 tensors came back that it cannot write");
+    }
+
+    #[test]
     fn what_a_call_cannot_write_is_never_taken_from_it() {
         let ones = Tensor::from_f32(vec![2], &[1.0, 1.0]).unwrap();
         let kept = [vec![None, Some(ones.clone())], Vec::new(), Vec::new()];
@@ -499,7 +519,8 @@ mod tests {
         };
         let check = |predictions| {
             let kept = [vec![None, None], Vec::new(), Vec::new()];
-            let answer = Answer { said: Said::Nothing, predictions, ..answer() };
+            let model = Vec::new();
+            let answer = Answer { said: Said::Nothing, model, predictions, ..answer() };
             session().check(Export::Predict, answer, &HANDED, kept)
         };
         assert!(check(vec![scores(vec![3, 2], 0.5), scores(vec![2, 2], 0.5)]).is_ok());

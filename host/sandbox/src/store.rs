@@ -17,11 +17,8 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// # Errors
-    /// A tensor whose bytes do not fill its shape.
-    pub(crate) fn new(plain: PlainSlot) -> Result<Self, fedwasm_params::Error> {
-        let tensors = plain.tensors.into_iter().map(Tensor::try_from).collect::<Result<_, _>>()?;
-        Ok(Self { tensors, trainable: plain.trainable })
+    pub(crate) fn new(PlainSlot { tensors, trainable }: PlainSlot) -> Self {
+        Self { tensors, trainable }
     }
 
     /// What goes back: the tensors that the call could write; `any` as for

@@ -105,6 +105,11 @@ impl Length {
     }
 }
 
+/// The batches of a round on so many rows: no plan makes more steps.
+pub fn batches_max(n_rows: u64, training: &TrainingArgs) -> u64 {
+    Schedule::new(n_rows, &training.loader_args, training.budget()).total
+}
+
 /// What a round of training gives.
 #[derive(Clone, Debug)]
 pub struct Trained {
@@ -117,7 +122,7 @@ pub struct Trained {
     pub kept: Option<Params>,
     /// Rows of the training part.
     pub n_samples: u64,
-    /// Optimizer steps.
+    /// Optimizer steps, at most one a batch.
     pub n_steps: u64,
     /// Batches that the plan took; fewer than those of the round if it was
     /// stopped, or if it ended the round itself.
@@ -251,6 +256,10 @@ impl Round {
             self.session.train(start, seed, Box::new(loader), events, cancel)?;
         [&model, &aux_out, &state].into_iter().try_for_each(|params| self.check_finite(params))?;
         let report = check_rows(self.plan(), report, rows)?;
+        if report.steps > batches {
+            let text = format!("it says that it made {} steps on {batches} batches", report.steps);
+            return Err(bad(self.plan(), text));
+        }
         let (optimizer, metrics): (Vec<_>, Vec<_>) =
             report.metrics.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
         let short = |(name, value): (String, f64)| (name[OPTIMIZER.len()..].to_owned(), value);

@@ -202,6 +202,25 @@ impl AggregatorArgs {
         }
     }
 
+    /// Whether a node counts by its rows, and not as one of several.
+    pub fn weighs_rows(&self) -> bool {
+        match self {
+            Self::FedAvg
+            | Self::FedProx { .. }
+            | Self::Scaffold { .. }
+            | Self::FedAvgM { .. }
+            | Self::FedAdagrad { .. }
+            | Self::FedAdam(_)
+            | Self::FedYogi(_)
+            | Self::NormBound { .. } => true,
+            Self::Median
+            | Self::TrimmedMean { .. }
+            | Self::Krum { .. }
+            | Self::MultiKrum { .. }
+            | Self::Bulyan { .. } => false,
+        }
+    }
+
     /// Returns the method, at its start.
     pub fn build(&self) -> Box<dyn Aggregator> {
         match *self {

@@ -12,9 +12,9 @@ use wasmtime::OptLevel;
 use wasmtime::component::Component;
 
 use super::confine::{close_inherited, confine};
-use super::frame::{self, FromWorker, Setup, ToWorker, VERSION};
+use super::frame::{self, FromWorker, Room, Setup, ToWorker, VERSION};
 use crate::Cancel;
-use crate::engine::{EngineOptions, PlanEngine};
+use crate::engine::{EngineOptions, PlanEngine, caught};
 use crate::guest::Guest;
 use crate::host::{Batch, Event, Loader, Watch};
 use crate::request::{Request, Trouble};
@@ -33,7 +33,7 @@ struct Input {
 impl Input {
     fn next(&mut self) -> io::Result<Option<ToWorker>> {
         // The host is trusted: what it sends has no bound.
-        frame::read(&mut self.pipe, u64::MAX, &mut self.buffer)
+        frame::read(&mut self.pipe, Room::BOUNDLESS, &mut self.buffer)
     }
 }
 
@@ -137,14 +137,16 @@ pub fn serve_worker() -> io::Result<()> {
 }
 
 fn compile(engine: &PlanEngine, bytes: &[u8], guest: &mut Option<Guest>) -> FromWorker {
-    let compiled = Component::from_binary(&engine.engine, bytes)
-        .and_then(|component| Ok((Guest::new(engine, &component)?, component.serialize()?)));
+    let compiled = caught(|| {
+        let component = Component::from_binary(&engine.engine, bytes)?;
+        Ok((Guest::new(engine, &component)?, component.serialize()?))
+    });
     match compiled {
         Ok((compiled, bytes)) => {
             *guest = Some(compiled);
             FromWorker::Compiled(ByteBuf::from(bytes))
         }
-        Err(error) => FromWorker::Refused(format!("{error:#}")),
+        Err(reason) => FromWorker::Refused(reason),
     }
 }
 

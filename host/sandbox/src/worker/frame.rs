@@ -1,5 +1,6 @@
 //! What crosses the pipes: eight bytes of length, little-endian, then
-//! MessagePack.
+//! MessagePack, then the elements of parameters as they are: they go from one
+//! end's tensor into the other's without a copy between.
 
 use std::io::{self, Read, Write};
 
@@ -108,10 +109,69 @@ impl TryFrom<PlainBatch> for Batch {
     }
 }
 
-/// Writes one message and flushes it if `flush`. `buffer` is reused.
+/// What follows a message.
+pub(crate) trait Tail {
+    /// Its parts, in order.
+    fn tail(&self) -> Vec<&[u8]>;
+
+    /// Takes it, at most `bytes_max` bytes.
+    fn read_tail(&mut self, from: &mut impl Read, bytes_max: u64) -> io::Result<()>;
+}
+
+impl Tail for ToWorker {
+    fn tail(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Run(request) => request.tail(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn read_tail(&mut self, from: &mut impl Read, _: u64) -> io::Result<()> {
+        match self {
+            Self::Run(request) => request.read_tail(from),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Tail for FromWorker {
+    fn tail(&self) -> Vec<&[u8]> {
+        match self {
+            Self::Done(Ok(answer)) => answer.tail(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn read_tail(&mut self, from: &mut impl Read, bytes_max: u64) -> io::Result<()> {
+        match self {
+            Self::Done(Ok(answer)) => answer.read_tail(from, bytes_max),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The most bytes of a message, and of what follows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) message: u64,
+    pub(crate) tail: u64,
+}
+
+impl Room {
+    /// For whoever is trusted.
+    pub(crate) const BOUNDLESS: Self = Self { message: u64::MAX, tail: u64::MAX };
+
+    /// For a message that nothing follows.
+    pub(crate) fn message(message: u64) -> Self {
+        Self { message, tail: 0 }
+    }
+}
+
+/// Writes one message and what follows it, and flushes it if `flush`. `buffer`
+/// is reused.
 pub(crate) fn write(
     to: &mut impl Write,
-    message: &impl Serialize,
+    message: &(impl Serialize + Tail),
     buffer: &mut Vec<u8>,
     flush: bool,
 ) -> io::Result<()> {
@@ -119,14 +179,17 @@ pub(crate) fn write(
     rmp_serde::encode::write_named(buffer, message).map_err(io::Error::other)?;
     to.write_all(&(buffer.len() as u64).to_le_bytes())?;
     to.write_all(buffer)?;
+    for part in message.tail() {
+        to.write_all(part)?;
+    }
     if flush { to.flush() } else { Ok(()) }
 }
 
-/// Reads one message of at most `bytes_max` bytes; none at the end of the
-/// pipe. `buffer` is reused.
-pub(crate) fn read<T: DeserializeOwned>(
+/// Reads one message and what follows it; none at the end of the pipe. `buffer`
+/// is reused.
+pub(crate) fn read<T: DeserializeOwned + Tail>(
     from: &mut impl Read,
-    bytes_max: u64,
+    room: Room,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Option<T>> {
     let mut len = [0; 8];
@@ -136,19 +199,21 @@ pub(crate) fn read<T: DeserializeOwned>(
         got => from.read_exact(&mut len[got..])?,
     }
     let len = u64::from_le_bytes(len);
-    if len > bytes_max {
-        let text = format!("a message of {len} bytes, at most {bytes_max}");
+    if len > room.message {
+        let text = format!("a message of {len} bytes, at most {}", room.message);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     buffer.clear();
     // What was never sent is never made room for.
-    if from.take(len).read_to_end(buffer)? as u64 != len {
+    if from.by_ref().take(len).read_to_end(buffer)? as u64 != len {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     let mut decoder = rmp_serde::Deserializer::from_read_ref(&buffer[..]);
     decoder.set_max_depth(DEPTH_MAX);
     let message = T::deserialize(&mut decoder);
-    message.map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    let mut message = message.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    message.read_tail(from, room.tail)?;
+    Ok(Some(message))
 }
 
 #[cfg(test)]
@@ -160,15 +225,44 @@ mod tests {
         let (mut pipe, mut buffer) = (Vec::new(), Vec::new());
         let message = FromWorker::Log(Level::Info, "hello".into());
         write(&mut pipe, &message, &mut buffer, true).unwrap();
-        let got = read::<FromWorker>(&mut &pipe[..], 1 << 10, &mut buffer).unwrap();
+        let got = read::<FromWorker>(&mut &pipe[..], Room::message(1 << 10), &mut buffer).unwrap();
         assert!(matches!(got, Some(FromWorker::Log(Level::Info, text)) if text == "hello"));
-        assert!(read::<FromWorker>(&mut &[][..], 9, &mut buffer).unwrap().is_none());
-        assert!(read::<FromWorker>(&mut &pipe[..], 9, &mut buffer).is_err());
+        assert!(read::<FromWorker>(&mut &[][..], Room::message(9), &mut buffer).unwrap().is_none());
+        assert!(read::<FromWorker>(&mut &pipe[..], Room::message(9), &mut buffer).is_err());
         for len in 1..pipe.len() {
-            assert!(read::<FromWorker>(&mut &pipe[..len], 1 << 10, &mut buffer).is_err());
+            let cut = read::<FromWorker>(&mut &pipe[..len], Room::message(1 << 10), &mut buffer);
+            assert!(cut.is_err());
         }
         // A length without bytes makes no room for them.
         let lie = (1u64 << 40).to_le_bytes();
-        assert!(read::<FromWorker>(&mut &lie[..], u64::MAX, &mut buffer).is_err());
+        assert!(read::<FromWorker>(&mut &lie[..], Room::BOUNDLESS, &mut buffer).is_err());
+    }
+
+    #[test]
+    fn parameters_follow_their_message_and_are_bounded_by_what_was_declared() {
+        use crate::request::{Elements, Returned, Said, Usage};
+        let answer = || Answer {
+            said: Said::Nothing,
+            model: vec![Returned(Some(Elements::from(vec![1, 2, 3, 4]))), Returned(None)],
+            aux_out: Vec::new(),
+            state: vec![Returned(Some(Elements::from(vec![5, 6])))],
+            predictions: Vec::new(),
+            n_batches: 0,
+            usage: Usage::default(),
+        };
+        let (mut pipe, mut buffer) = (Vec::new(), Vec::new());
+        write(&mut pipe, &FromWorker::Done(Ok(Box::new(answer()))), &mut buffer, true).unwrap();
+        assert!(pipe.ends_with(&[1, 2, 3, 4, 5, 6]));
+        let mut read = |pipe: &[u8], tail| {
+            let room = Room { message: 1 << 10, tail };
+            read::<FromWorker>(&mut &pipe[..], room, &mut buffer)
+        };
+        let Ok(Some(FromWorker::Done(Ok(got)))) = read(&pipe, 6) else { panic!("no answer") };
+        let bytes = |returned: &Returned| returned.0.as_ref().map(|e| e.bytes.clone());
+        assert_eq!(bytes(&got.model[0]), Some(vec![1, 2, 3, 4]));
+        assert_eq!((bytes(&got.model[1]), bytes(&got.state[0])), (None, Some(vec![5, 6])));
+        assert_eq!(read(&pipe, 5).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let cut = read(&pipe[..pipe.len() - 1], 6).unwrap_err();
+        assert_eq!(cut.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -28,7 +28,7 @@ use crate::gate::Gate;
 use crate::host::Loader;
 use crate::request::{Answer, Export, Request, Trouble};
 use crate::{Cancel, Error, FaultKind};
-use frame::{FromWorker, Setup, ToWorker, VERSION};
+use frame::{FromWorker, Room, Setup, ToWorker, VERSION};
 
 /// How long a worker may take to be ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -123,7 +123,8 @@ impl Worker {
         let (version, limits) = (VERSION.to_owned(), limits.clone());
         let setup = ToWorker::Setup(Setup { version, profile, limits, compile_threads });
         let feed = |say: &mut Say<'_>, _: &AtomicBool| say(&setup);
-        let ready = worker.during(READY_TIME_MAX, &Cancel::new(), drop, feed, MESSAGE_BYTES_MAX);
+        let room = Room::message(MESSAGE_BYTES_MAX);
+        let ready = worker.during(READY_TIME_MAX, &Cancel::new(), drop, feed, room);
         match ready {
             Ok(FromWorker::Ready { version, protections }) if version == VERSION => {
                 worker.protections = protections;
@@ -171,7 +172,7 @@ impl Worker {
     fn hand_over(&mut self, message: &ToWorker, cancel: &Cancel) -> Result<FromWorker, Failure> {
         let time = self.limits.compile_time();
         let feed = |say: &mut Say<'_>, _: &AtomicBool| say(message);
-        let heard = self.during(time, cancel, drop, feed, COMPILED_BYTES_MAX);
+        let heard = self.during(time, cancel, drop, feed, Room::message(COMPILED_BYTES_MAX));
         // Compiling has a share of processor time of its own.
         self.spent = Duration::ZERO;
         heard.map_err(|error| match self.obituary(&error) {
@@ -179,6 +180,11 @@ impl Worker {
                 let max = self.limits.compile_ms_max;
                 let text = format!("compiling it took longer than {max} ms (`compile_ms_max`)");
                 Failure::Gone(FaultKind::DeadlineExceeded, text)
+            }
+            (FaultKind::OutOfMemory, _) => {
+                let max = self.limits.compile_bytes_max;
+                let text = format!("compiling it took more than {max} bytes (`compile_bytes_max`)");
+                Failure::Gone(FaultKind::OutOfMemory, text)
             }
             (FaultKind::Cancelled, text) => Failure::Gone(FaultKind::Cancelled, text),
             (kind, text) => Failure::Gone(kind, format!("compiling it: {text}")),
@@ -196,11 +202,12 @@ impl Worker {
         let limits = &request.limits;
         let (time, time_ms_max) = (limits.time(), limits.time_ms_max);
         let export = request.export;
-        let bytes_max = MESSAGE_BYTES_MAX.saturating_add(match export {
-            Export::Describe | Export::Declare | Export::Validate => 0,
-            Export::Init | Export::Train => limits.declared_bytes_max as u64,
-            Export::Predict => limits.prediction_bytes_max as u64,
-        });
+        let own = request.answer_bytes_max();
+        let room = match export {
+            // Predictions are part of their message.
+            Export::Predict => Room::message(MESSAGE_BYTES_MAX.saturating_add(own)),
+            _ => Room { message: MESSAGE_BYTES_MAX, tail: own },
+        };
         let mut loader_error = None;
         let event = |message| match message {
             FromWorker::Log(level, line) => drop(gate.log(level, &line)),
@@ -210,6 +217,8 @@ impl Worker {
         let message = ToWorker::Run(Box::new(request));
         let feed = |say: &mut Say<'_>, done: &AtomicBool| {
             say(&message)?;
+            // The worker has the parameters now; two need not hold them.
+            drop(message);
             let Some(loader) = loader else { return say(&ToWorker::End) };
             while !done.load(Ordering::Relaxed) {
                 match loader.next() {
@@ -223,7 +232,7 @@ impl Worker {
             }
             say(&ToWorker::End)
         };
-        let heard = self.during(time, cancel, event, feed, bytes_max);
+        let heard = self.during(time, cancel, event, feed, room);
         match heard {
             Ok(FromWorker::Done(Ok(answer))) => Ok(*answer),
             Ok(FromWorker::Done(Err(trouble))) => match (trouble, loader_error) {
@@ -235,8 +244,8 @@ impl Worker {
             Err(error) => match self.obituary(&error) {
                 (FaultKind::DeadlineExceeded, _) => {
                     let call = format!("{export:?}").to_lowercase();
-                    let text =
-                        format!("`{call}` took longer than {time_ms_max} ms (`time_ms_max`)");
+                    let setting = export.time_setting(time_ms_max);
+                    let text = format!("`{call}` took longer than {time_ms_max} ms ({setting})");
                     Err(Failure::Gone(FaultKind::DeadlineExceeded, text))
                 }
                 (kind, text) => Err(Failure::Gone(kind, text)),
@@ -253,7 +262,7 @@ impl Worker {
         cancel: &Cancel,
         mut event: impl FnMut(FromWorker),
         feed: impl FnOnce(&mut Say<'_>, &AtomicBool) -> io::Result<()> + Send,
-        bytes_max: u64,
+        room: Room,
     ) -> io::Result<FromWorker> {
         let start = Instant::now();
         let Self { child, input, output, buffers: (out, back), .. } = self;
@@ -273,7 +282,7 @@ impl Worker {
             let feeder =
                 std::thread::Builder::new().name("worker-feed".into()).spawn_scoped(scope, feed)?;
             let mut listen = || loop {
-                match frame::read(output, bytes_max, back)? {
+                match frame::read(output, room, back)? {
                     Some(message @ (FromWorker::Log(..) | FromWorker::Scalars(..))) => {
                         event(message);
                     }

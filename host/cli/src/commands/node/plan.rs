@@ -107,6 +107,7 @@ fn researcher(text: &str) -> Result<ResearcherId, fedwasm_protocol::IdError> {
 /// The node's rules and its registry.
 struct Desk {
     dir: PathBuf,
+    config: NodeConfig,
     node: NodeId,
     operators: Vec<PublicKey>,
     database: Database,
@@ -147,7 +148,8 @@ impl Desk {
         let (config, _) = NodeConfig::open(dir)?;
         let database = Database::open(dir, &config.identity(dir)?)?;
         let operators = config.approval.operators()?;
-        Ok(Self { dir: dir.to_owned(), node: config.id, operators, database })
+        let node = config.id.clone();
+        Ok(Self { dir: dir.to_owned(), config, node, operators, database })
     }
 
     /// The plan whose digest begins like this.
@@ -260,8 +262,25 @@ fn decide(
     };
     desk.database.decide(&key, &decision)?;
     printer.line(format!("{:<9} {digest}{}", ruling.as_str(), terms(&decision)));
+    if ruling == Ruling::Approved {
+        compile(&desk, &digest, printer);
+    }
     printer.event("result", &json!(decision));
     Ok(())
+}
+
+/// Compiles an approved plan where the node looks for it: its first round need not wait. What goes
+/// wrong is no reason against the decision, which is made.
+fn compile(desk: &Desk, digest: &Digest, printer: &Printer) {
+    let compiled = || -> Result<(), CommandError> {
+        let (bytes, _) = desk.database.plan(digest)?;
+        let component =
+            Component::admit_as(bytes, digest).map_err(|error| CommandError::new(USAGE, error))?;
+        Ok(fedwasm_node::compile(&desk.config, &desk.dir, &component)?)
+    };
+    if let Err(error) = compiled() {
+        printer.note(format!("it is not compiled yet: {}", error.message));
+    }
 }
 
 /// A bound on what there is not would never hold anybody back.

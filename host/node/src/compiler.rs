@@ -1,0 +1,212 @@
+//! Compiles plans beside the rounds. What takes longer than a round's deadline goes on after it and
+//! is kept, so that the researcher who asks again finds it done. One plan at a time; decides
+//! nothing.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use fedwasm_artifact::Component;
+use fedwasm_protocol::{Digest, Reason, Refusal, RoundRequest};
+use fedwasm_sandbox::{Cancel, FaultKind, Limits, Profile, Sandbox, WorkerOptions};
+use tokio::sync::{Semaphore, watch};
+
+use crate::round::refusal;
+use crate::worker::blocking;
+use crate::{Error, NodeConfig};
+
+/// Compiled plans, in the node's directory.
+const CACHE: &str = "compiled";
+/// Plans that are compiled or wait for it.
+const JOBS_MAX: usize = 16;
+/// How long a round waits for its plan before the others have their turn.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Where a node's plans run: in workers, with what was compiled in the node's own directory.
+///
+/// # Errors
+/// [`Error::Sandbox`].
+pub(crate) fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
+    // A path is taken from where the configuration lies.
+    let program = config.worker.as_ref().map(|program| dir.join(program));
+    let program = program.map(std::path::absolute).transpose()?;
+    let profile = if config.strict { Profile::Strict } else { Profile::Standard };
+    let sandbox = Sandbox::new(WorkerOptions { program, cache: Some(dir.join(CACHE)) })?;
+    Ok(sandbox.with_profile(profile))
+}
+
+/// Compiles a plan for the node in `dir` and keeps it there, so that the first round with it need
+/// not wait. Blocks.
+///
+/// # Errors
+/// [`Error::Sandbox`].
+pub fn compile(config: &NodeConfig, dir: &Path, component: &Component) -> Result<(), Error> {
+    Ok(sandbox(config, dir)?.compile(component, &config.limits)?)
+}
+
+/// Compiles plans, each once, whoever asks. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Compiler {
+    sandbox: Sandbox,
+    limits: Limits,
+    jobs: Arc<Mutex<HashMap<Key, Job>>>,
+    /// One compiles, the others wait.
+    turn: Arc<Semaphore>,
+    cancel: Cancel,
+}
+
+type Key = (Digest, Profile);
+
+/// A plan that is compiled, or waits for it.
+#[derive(Clone, Debug)]
+struct Job {
+    /// Since when it is compiled; before, others are.
+    since: Arc<OnceLock<Instant>>,
+    compile_ms_max: u64,
+    done: watch::Receiver<Option<Result<(), Refusal>>>,
+}
+
+impl Compiler {
+    /// Compiles in `sandbox`, of the node's own profile.
+    pub(crate) fn new(sandbox: Sandbox, limits: Limits) -> Self {
+        let cancel = Cancel::new();
+        let sandbox = sandbox.with_cancel(&cancel);
+        let (jobs, turn) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        Self { sandbox, limits, jobs, turn, cancel }
+    }
+
+    /// Waits until the plan of a round, whose bytes these are, is compiled; for a part of what is
+    /// `left` of the round's time.
+    ///
+    /// # Errors
+    /// [`Reason::Compiling`] if it takes longer: it goes on. What the compiler says of the plan.
+    pub(crate) async fn ready(
+        &self,
+        plan: &[u8],
+        request: &RoundRequest,
+        left: Duration,
+    ) -> Result<(), Refusal> {
+        let limits = self.limits.lowered(&request.limits);
+        let counts_fuel = limits.fuel_max.is_some();
+        let profile = if request.strict || counts_fuel { Profile::Strict } else { self.profile() };
+        let digest = request.plan.sha256;
+        let Some(mut job) = self.begin(plan, digest, profile, &limits)? else { return Ok(()) };
+        // The answer has to arrive in time, too.
+        let wait = WAIT_MAX.min(left - left / 4);
+        let done = tokio::time::timeout(wait, job.done.wait_for(Option::is_some)).await;
+        match done.map(|done| done.map(|done| done.clone())) {
+            Ok(Ok(Some(done))) => done,
+            Ok(_) => Err(refusal(Reason::Internal, "compiling it broke off".into())),
+            Err(_) => Err(job.unfinished()),
+        }
+    }
+
+    /// Begins to compile a plan that somebody is going to ask for.
+    pub(crate) fn expect(&self, plan: &[u8], digest: Digest) {
+        // Whoever asks for the round is told what is wrong.
+        let _ = self.begin(plan, digest, self.profile(), &self.limits);
+    }
+
+    /// Whether the plan need not be compiled, or is already.
+    pub(crate) fn knows(&self, digest: &Digest) -> bool {
+        let key = (*digest, self.profile());
+        self.sandbox.is_compiled(digest, key.1) || self.jobs().contains_key(&key)
+    }
+
+    /// Ends what is compiled.
+    pub(crate) fn stop(&self) {
+        self.cancel.cancel();
+    }
+
+    fn profile(&self) -> Profile {
+        match self.limits.fuel_max {
+            Some(_) => Profile::Strict,
+            None => self.sandbox.profile(),
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, HashMap<Key, Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a plan compiled; none if there is nothing to do.
+    fn begin(
+        &self,
+        plan: &[u8],
+        digest: Digest,
+        profile: Profile,
+        limits: &Limits,
+    ) -> Result<Option<Job>, Refusal> {
+        let key = (digest, profile);
+        let mut jobs = self.jobs();
+        // Looked at while nobody can be done and gone from the list in between.
+        if self.sandbox.is_compiled(&digest, profile) {
+            return Ok(None);
+        }
+        if let Some(job) = jobs.get(&key) {
+            return Ok(Some(job.clone()));
+        }
+        if jobs.len() >= JOBS_MAX {
+            let text = format!("{JOBS_MAX} plans wait to be compiled; try again later");
+            return Err(refusal(Reason::Busy, text));
+        }
+        let (say, done) = watch::channel(None);
+        let (since, compile_ms_max) = (Arc::default(), limits.compile_ms_max);
+        let job = Job { since, compile_ms_max, done };
+        jobs.insert(key, job.clone());
+        drop(jobs);
+        let (this, since, limits) = (self.clone(), Arc::clone(&job.since), limits.clone());
+        let plan = plan.to_vec();
+        tokio::spawn(async move {
+            // Nobody closes it.
+            let _turn = this.turn.acquire().await;
+            let _ = since.set(Instant::now());
+            let sandbox = this.sandbox.with_profile(profile);
+            let done = blocking(move || {
+                let component = Component::admit_as(plan, &digest)
+                    .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
+                sandbox.compile(&component, &limits).map_err(|error| of_compiler(&error))
+            });
+            let done = done.await;
+            this.jobs().remove(&key);
+            let _ = say.send(Some(done));
+        });
+        Ok(Some(job))
+    }
+}
+
+impl Job {
+    /// It takes longer than somebody can wait.
+    fn unfinished(&self) -> Refusal {
+        let text = match self.since.get() {
+            Some(since) => format!(
+                "the plan is being compiled, for {} s of at most {} (`compile_ms_max`); that goes on",
+                since.elapsed().as_secs(),
+                self.compile_ms_max / 1_000
+            ),
+            None => "the plan is going to be compiled, after another one".to_owned(),
+        };
+        refusal(Reason::Compiling, text)
+    }
+}
+
+/// No data are near while a plan is compiled: what there is to say of it may leave.
+fn of_compiler(error: &fedwasm_sandbox::Error) -> Refusal {
+    match error {
+        fedwasm_sandbox::Error::Fault(fault) => {
+            tracing::warn!("{fault}");
+            let reason = match fault.kind {
+                FaultKind::Cancelled => Reason::Expired,
+                FaultKind::Refused => Reason::PlanRefused,
+                _ => Reason::PlanFailed,
+            };
+            refusal(reason, fault.to_string())
+        }
+        error => {
+            tracing::error!("{error}");
+            let text = "the node cannot compile plans; its log says more".to_owned();
+            refusal(Reason::Internal, text)
+        }
+    }
+}

@@ -1,0 +1,21 @@
+;; Fields of a plan that has another component do its steps: each step sends the bytes of `w` over
+;; and writes what comes back; after training it asks for something unknown and logs the answer.
+(import "local:composed/helper" "apply"
+  (func $apply (param $name i32) (param $name_len i32) (param $values i32) (param $values_len i32) (param $result i32)))
+(data $texts_1024 (i32.const 1024) "composed")
+(data $step_name (i32.const 1088) "step")
+(data $unknown_name (i32.const 1096) "an unknown name")
+(func $step (param $args i32) (param $n_args i32)
+  (local $len i32)
+  (local $w i32)
+  (local.set $len (call $w_len (local.get $args) (local.get $n_args)))
+  (local.set $w (call $read (i32.const 0) (i32.const 0) (local.get $len)))
+  (call $apply (i32.const 1088) (i32.const 4) (local.get $w) (local.get $len) (i32.const 128))
+  (call $must_be (i32.const 0) (i32.load8_u (i32.const 128)))
+  (call $must_be (i32.const 0)
+    (call $write (i32.const 0) (i32.const 0) (i32.load (i32.const 132)) (i32.load (i32.const 136))))
+  (call $scalars))
+(func $after_training (param $args i32) (param $n_args i32)
+  (call $apply (i32.const 1096) (i32.const 15) (i32.const 0) (i32.const 0) (i32.const 128))
+  (call $must_be (i32.const 1) (i32.load8_u (i32.const 128)))
+  (call $monitor_log (i32.const 1) (i32.load (i32.const 132)) (i32.load (i32.const 136))))
