@@ -213,7 +213,7 @@ fn message_of_a_kind_that_its_sender_cannot_say() {
     let sealed = stage.ping(|_| {});
     let body = Body::Cancel.encode().unwrap();
     stage.publish(Sealed { body, ..sealed });
-    stage.refused("the body has not the digest that its header says");
+    stage.refused("body digest does not match its header");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The book: its code compiles, its commands run, its page of commands is what the program says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::support::{fedwasm, root};
+use crate::support::{Ended, Running, data, event, fedwasm, plan, root, shell};
 
 /// A block of code on a page: what follows the backticks, and its lines.
 struct Block {
@@ -10,8 +10,11 @@ struct Block {
     text: String,
 }
 
+/// The blocks of a page: of the book, or of the repository.
 fn blocks(page: &str) -> Vec<Block> {
-    let text = std::fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let of_book = root().join("docs").join(page);
+    let path = if of_book.exists() { of_book } else { root().join(page) };
+    let text = std::fs::read_to_string(path).unwrap();
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     for line in text.lines() {
@@ -89,22 +92,171 @@ fn code_compiles() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The commands of the first plan, one after the other, with the files that the page shows.
+/// The lines of a page that begin with `$`, without comments, in their order.
+fn commands(page: &str) -> Vec<String> {
+    let mut commands: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in blocks(page).iter().flat_map(|block| block.text.lines()) {
+        let line = match (line.strip_prefix("$ "), goes_on) {
+            (Some(command), _) => {
+                commands.push(String::new());
+                command
+            }
+            (None, true) => line,
+            (None, false) => continue,
+        };
+        let line = line.split(" # ").next().unwrap().trim();
+        let text = line.strip_suffix('\\').unwrap_or(line);
+        goes_on = text != line;
+        let last = commands.last_mut().unwrap();
+        *last = format!("{last} {}", text.trim()).trim().to_owned();
+    }
+    commands
+}
+
+/// The commands of a page, run in a directory; each must be run once, or be left out by name.
+struct Page {
+    name: &'static str,
+    left: Vec<String>,
+    dir: PathBuf,
+    /// What stands for something else here: addresses, files, digests.
+    words: Vec<(String, String)>,
+}
+
+impl Page {
+    fn open(name: &'static str, dir: &Path) -> Self {
+        let left = commands(name);
+        assert!(!left.is_empty(), "{name} has no commands");
+        Self { name, left, dir: dir.to_owned(), words: Vec::new() }
+    }
+
+    fn word(mut self, from: &str, to: impl std::fmt::Display) -> Self {
+        self.words.push((from.to_owned(), to.to_string()));
+        self
+    }
+
+    /// Takes the next command that begins like this.
+    fn take(&mut self, start: &str) -> String {
+        let text = |command: &str| command.split_whitespace().collect::<Vec<_>>().join(" ");
+        let at = self.left.iter().position(|command| text(command).starts_with(&text(start)));
+        let at = at.unwrap_or_else(|| panic!("{}: no `{start}` is left", self.name));
+        let command = self.left.remove(at);
+        // Columns are aligned with blanks.
+        self.words.iter().fold(text(&command), |text, (from, to)| text.replace(from, to))
+    }
+
+    fn shell(&self, command: &str) -> crate::support::Fedwasm {
+        let home = self.dir.join("home").display().to_string();
+        shell(command).current_dir(&self.dir).env("FEDWASM_HOME", &home)
+    }
+
+    /// Runs the next command that begins like this; it must end well.
+    fn run(&mut self, start: &str) -> Ended {
+        let command = self.take(start);
+        let ended = self.shell(&command).run();
+        let (name, Ended { code, stdout, stderr }) = (self.name, &ended);
+        assert_eq!(*code, 0, "{name}: {command}\n{stdout}\n{stderr}");
+        ended
+    }
+
+    /// Starts the next command that begins like this, and waits until it is ready.
+    fn start(&mut self, start: &str) -> (Running, serde_json::Value) {
+        let command = self.take(start);
+        let running = self.shell(&format!("exec {command}")).start();
+        let ready = running.wait_for(event("ready"));
+        (running, ready)
+    }
+
+    /// Starts the network of the page on free ports; from here on, commands find it.
+    fn network(&mut self) -> Running {
+        let at = self.words.len();
+        self.words.push((
+            "fedwasm network start".to_owned(),
+            "fedwasm network start --mqtt 127.0.0.1:0 --http 127.0.0.1:0".to_owned(),
+        ));
+        let (network, ready) = self.start("fedwasm network start");
+        self.words.truncate(at);
+        let address = |key: &str| ready[key].as_str().unwrap().to_owned();
+        let (mqtt, repository) = (address("mqtt"), address("repository"));
+        for command in ["fedwasm node init", "fedwasm nodes"] {
+            let with = format!("{command} --mqtt {mqtt} --repository {repository}");
+            self.words.push((command.to_owned(), with));
+        }
+        self.words.push(("mqtt://127.0.0.1:1883".into(), mqtt));
+        self.words.push(("http://127.0.0.1:8844".into(), repository));
+        network
+    }
+
+    /// An experiment of the page, for the network of the page.
+    fn experiment(&self, text: &str) {
+        let has_network = text.contains("[network]");
+        let text = self.words.iter().fold(text.to_owned(), |text, (from, to)| {
+            if from.contains("://") { text.replace(from, to) } else { text }
+        });
+        let address = |scheme: &str| {
+            let known = self.words.iter().find(|(from, _)| from.starts_with(scheme));
+            known.unwrap().1.clone()
+        };
+        let network = format!(
+            "\n[network]\nmqtt = {:?}\nrepository = {:?}\n",
+            address("mqtt"),
+            address("http")
+        );
+        let text = if has_network { text } else { text + &network };
+        std::fs::write(self.dir.join("experiment.toml"), text).unwrap();
+    }
+
+    /// A command that cannot be run by a test; why.
+    fn not_run(&mut self, start: &str, why: &str) {
+        assert!(why.len() > 20, "{start}: {why}");
+        self.take(start);
+    }
+
+    /// All that is left, in order.
+    fn rest(&mut self) {
+        while let Some(next) = self.left.first().cloned() {
+            self.run(&next);
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.left.is_empty(), "{}: not run: {:#?}", self.name, self.left);
+        }
+    }
+}
+
+/// Every page with commands has a test below.
+#[test]
+fn every_page_with_commands_is_run() {
+    let source = std::fs::read_to_string(root().join("tests/it/book.rs")).unwrap();
+    for page in pages().into_iter().chain(["README.md".to_owned()]) {
+        let is_run = source.contains(&format!("Page::open(\"{page}\""));
+        assert_eq!(is_run, !commands(&page).is_empty(), "{page}");
+    }
+}
+
+/// The first plan, one command after the other, with the files that the page shows.
 #[test]
 fn first_plan_is_as_the_book_says() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    std::fs::copy(root().join("examples/data/digits.csv"), dir.join("digits.csv")).unwrap();
+    std::fs::copy(data("digits.csv"), dir.join("digits.csv")).unwrap();
     std::fs::copy(root().join("rust-toolchain.toml"), dir.join("rust-toolchain.toml")).unwrap();
-    let mut commands = 0;
+    let mut page = Page::open("first-plan.md", dir);
+    let mut running = Vec::new();
     for block in blocks("first-plan.md") {
         match block.language.as_str() {
             "console" => {
                 for line in block.text.lines() {
-                    let words: Vec<&str> = line.split_whitespace().collect();
-                    assert_eq!(words[..2], ["$", "fedwasm"], "{line}");
-                    fedwasm(&words[2..]).current_dir(dir).ok();
-                    commands += 1;
+                    let command = line.strip_prefix("$ ").unwrap();
+                    match command {
+                        "fedwasm network start" => running.push(page.network()),
+                        "fedwasm node start site-1" => running.push(page.start(command).0),
+                        _ => drop(page.run(command)),
+                    }
                 }
             }
             "rust" => {
@@ -114,25 +266,250 @@ fn first_plan_is_as_the_book_says() {
                 assert_eq!(template.unwrap().replace("Mlp", "Digits"), written);
             }
             "rust,plan" => std::fs::write(dir.join("digits/src/lib.rs"), block.text).unwrap(),
-            "toml" if block.text.contains("[model]") => {
-                std::fs::write(dir.join("args.toml"), block.text).unwrap();
-            }
-            "toml" => {
-                std::fs::write(dir.join("experiment.toml"), block.text).unwrap();
-                let file = dir.join("experiment.toml");
-                fedwasm_researcher::ExperimentFile::read(&file).unwrap();
-            }
+            "toml" if block.text.contains("rounds = ") => page.experiment(&block.text),
+            "toml" => std::fs::write(dir.join("args.toml"), block.text).unwrap(),
             other => panic!("a block of {other}"),
         }
     }
-    assert_eq!(commands, 6);
-    for (run, accuracy_min) in [("run", 0.94), ("run2", 0.96)] {
+    for (run, accuracy_min) in [("run", 0.94), ("run2", 0.96), ("federated", 0.90)] {
         let history = std::fs::read_to_string(dir.join(run).join("history.json")).unwrap();
         let history: serde_json::Value = serde_json::from_str(&history).unwrap();
-        let text = history.to_string();
+        let text = history["rounds"].as_array().unwrap().last().unwrap().to_string();
         let (_, after) = text.split_once("\"accuracy\":").unwrap();
         let accuracy: f64 = after.split([',', '}']).next().unwrap().parse().unwrap();
         assert!(accuracy >= accuracy_min, "{run}: {accuracy}");
+    }
+}
+
+/// A directory with what pages take for granted: plans, data, keys.
+fn bench() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::copy(root().join("rust-toolchain.toml"), path("rust-toolchain.toml")).unwrap();
+    std::os::unix::fs::symlink(root().join("examples"), path("examples")).unwrap();
+    for (from, to) in [
+        ("breast_cancer.csv", "bc.csv"),
+        ("breast_cancer.csv", "other.csv"),
+        ("digits.csv", "digits.csv"),
+    ] {
+        std::fs::copy(data(from), path(to)).unwrap();
+    }
+    std::fs::copy(plan(), path("logistic-regression.wasm")).unwrap();
+    for name in ["mlp.wasm", "digits.wasm"] {
+        std::fs::copy(root().join("plugins/dist/mlp.wasm"), path(name)).unwrap();
+    }
+    fedwasm(&["keys", "generate"]).arg(path("alice.pem")).ok();
+    let trust = "threshold = 1\n[[signer]]\nname = \"alice\"\nkey = \"alice.pem.pub\"\n";
+    std::fs::write(path("trust.toml"), trust).unwrap();
+    dir
+}
+
+/// `plans.md` and the README, whose plan is the same; then what the others do with a plan.
+#[test]
+fn commands_of_plans_and_runs_are_as_the_pages_say() {
+    let dir = bench();
+    let dir = dir.path();
+    let path = |name: &str| dir.join(name);
+    Page::open("plans.md", dir).rest();
+    std::fs::copy(path("heart-risk.wasm"), path("plan.wasm")).unwrap();
+    std::fs::copy(path("heart-risk.wasm"), path("my-plan.wasm")).unwrap();
+
+    let mut page = Page::open("README.md", dir)
+        .word("fedwasm plan build plugins/logistic-regression", "fedwasm plan build heart-risk")
+        .word("fedwasm plan new heart-risk", "fedwasm plan new heart-risk-2")
+        .word("plans/mine", "heart-risk")
+        // The network that is started before is a federation, too.
+        .word("fedwasm network init", "fedwasm network init --dir founded")
+        .word("fed.example", "127.0.0.1");
+    page.run("fedwasm plan build");
+    page.run("fedwasm plan inspect");
+    page.run("fedwasm plan new");
+    page.run("fedwasm plan build");
+    page.run("fedwasm plan test");
+    page.run("fedwasm local");
+    page.run("fedwasm local");
+    page.run("fedwasm evaluate");
+    page.run("fedwasm local");
+    let network = page.network();
+    page.run("fedwasm node init");
+    page.run("fedwasm node dataset add");
+    let (mut node, _) = page.start("fedwasm node start");
+    page.run("fedwasm node plan approve");
+    let nodes = page.run("fedwasm nodes");
+    assert!(nodes.stdout.contains("site-1"), "{}", nodes.stdout);
+    let text = blocks("README.md").into_iter().find(|block| block.language == "toml").unwrap().text;
+    let one_site = text.replace("min_nodes = 2", "min_nodes = 1");
+    assert_ne!(one_site, text);
+    page.experiment(&one_site.replace("rounds = 10", "rounds = 3\nkeep_uploads = true"));
+    std::fs::remove_dir_all(path("run")).unwrap();
+    page.run("fedwasm experiment run");
+    page.run("fedwasm experiment show");
+    page.run("fedwasm plan sign");
+    page.run("fedwasm plan verify");
+    page.not_run("fedwasm plan push", "it needs a registry; `it signing::` pushes to one");
+    page.run("fedwasm plan build");
+    page.run("fedwasm network init");
+    page.not_run("fedwasm node plan list|show", "five commands in one line, run below");
+    page.run("fedwasm node log");
+    page.run("fedwasm experiment verify");
+    page.run("fedwasm verify");
+
+    // What an auditor has: the run, the plan with its sources, the node.
+    let mut page = Page::open("auditors-guide.md", dir)
+        .word("SOURCES", "heart-risk")
+        .word(" round-0003", " run/receipts/round-0003");
+    fedwasm(&["node", "log", "--checkpoint"])
+        .arg(path("checkpoint-of-january.json"))
+        .arg(path("site-1"))
+        .ok();
+    page.rest();
+
+    let mut page = Page::open("from-fed-biomed.md", dir).word("my-plan -o", "heart-risk -o");
+    page.words.extend(network_words(dir));
+    page.run("fedwasm plan build");
+    let toml = blocks("from-fed-biomed.md").into_iter().find(|block| block.language == "toml");
+    page.experiment(&toml.unwrap().text);
+    std::fs::remove_dir_all(path("run")).unwrap();
+    fedwasm(&["node", "plan", "approve"]).arg(path("site-1")).arg(path("my-plan.wasm")).ok();
+    page.run("fedwasm experiment run");
+    node.child.kill().unwrap();
+    drop(network);
+
+    std::fs::remove_dir_all(path("run")).unwrap();
+    let other = "fedwasm local --plan digits.wasm --data digits.csv --target digit --out run2";
+    let mut page = Page::open("local.md", dir);
+    page.shell(other).ok();
+    page.rest();
+
+    let mnist = data("mnist10k");
+    Page::open("data.md", dir)
+        .word("mnist/", format!("{}/", mnist.display()))
+        .word("/data/scans --tags scans --type images", format!("{} --tags scans", mnist.display()))
+        .rest();
+}
+
+/// The addresses of the network that the experiment file of this directory names.
+fn network_words(dir: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(dir.join("experiment.toml")).unwrap();
+    let value = |key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split('"').nth(1).unwrap().to_owned()
+    };
+    vec![
+        ("mqtt://127.0.0.1:1883".into(), value("mqtt")),
+        ("http://127.0.0.1:8844".into(), value("repository")),
+    ]
+}
+
+/// A federation with certificates, from its founding to the change of a key.
+#[test]
+fn commands_of_the_operators_guide_are_as_it_says() {
+    let dir = bench();
+    let dir = dir.path();
+    let mut page = Page::open("operators-guide.md", dir)
+        .word("fed.example ", "127.0.0.1 ")
+        .word("--host fed.example", "--host 127.0.0.1")
+        .word("--mqtt off --http 0.0.0.0:8843", "--mqtt 127.0.0.1:0 --http 127.0.0.1:0")
+        .word(" key.pem.pub", " site-1/identity/key.pem.pub")
+        .word("/data/bc.csv", "bc.csv");
+    page.not_run(
+        "chown",
+        "it needs root and mosquitto; `it tls::` runs mosquitto with these files",
+    );
+    page.run("fedwasm network init");
+    let (_network, ready) = page.start("fedwasm network start");
+    for (key, from) in
+        [("mqtt", "mqtts://fed.example:8883"), ("repository", "https://fed.example:8843")]
+    {
+        page.words.push((from.to_owned(), ready[key].as_str().unwrap().to_owned()));
+    }
+    page.run("fedwasm node init");
+    page.run("fedwasm network enrol");
+    page.run("fedwasm node join");
+    page.run("fedwasm node dataset add");
+    let (mut node, _) = page.start("fedwasm node start");
+    page.run("fedwasm keys generate alice");
+    let enrol = "fedwasm network enrol --role researcher --id alice --key alice/key.pem.pub";
+    page.shell(enrol).ok();
+    page.run("fedwasm keys join");
+    let nodes = page.run("fedwasm nodes");
+    assert!(nodes.stdout.contains("site-1"), "{}", nodes.stdout);
+    let experiment = format!(
+        "name = \"bc\"\nplan = \"logistic-regression.wasm\"\nrounds = 1\n\
+         [data]\ntags = [\"breast-cancer\"]\ntarget = \"benign\"\n[training]\nepochs = 1\n\
+         test_ratio = 0.2\noptimizer_args = {{ lr = 0.1 }}\n[model]\nn_classes = 2\n\
+         [network]\nmqtt = {}\nrepository = {}\nidentity = \"alice\"\n",
+        ready["mqtt"], ready["repository"],
+    );
+    std::fs::write(dir.join("experiment.toml"), experiment).unwrap();
+    let run = page.take("fedwasm experiment run");
+    let waits = page.shell(&run).run();
+    assert_eq!(waits.code, 3, "{}", waits.stderr);
+    // What the list shows is what an approval takes.
+    let list = page.run("fedwasm node plan list").stdout;
+    let digits = list.split_whitespace().nth(1).unwrap().to_owned();
+    assert!(list.starts_with("pending") && digits.len() >= 16, "{list}");
+    for (from, to) in
+        [("5554e31000ef5195", &digits[..]), (" 5554e310", &format!(" {}", &digits[..8]))]
+    {
+        page.words.push((from.to_owned(), to.to_owned()));
+    }
+    page.run("fedwasm node plan show");
+    page.run("fedwasm node plan approve");
+    page.shell(&format!("rm -rf run; {run}")).ok();
+    page.run("fedwasm node plan reject");
+    page.run("fedwasm node plan revoke");
+    node.child.kill().unwrap();
+    page.rest();
+}
+
+/// The guide has every key of `node.toml`, and no other.
+#[test]
+fn every_key_of_a_node_is_in_the_operators_guide() {
+    fn keys(prefix: &str, table: &toml::Table, all: &mut Vec<String>) {
+        for (key, value) in table {
+            match value {
+                // Its keys have a table of their own.
+                toml::Value::Table(_) if key == "limits" => all.push("limits".into()),
+                toml::Value::Table(inner) => keys(&format!("{prefix}{key}."), inner, all),
+                _ => all.push(format!("{prefix}{key}")),
+            }
+        }
+    }
+    let id = "n".parse().unwrap();
+    let mut config = fedwasm_node::NodeConfig::new(id, "m".into(), "r".into());
+    // Keys that a file may leave out.
+    config.worker = Some("w".into());
+    config.approval.list = vec![fedwasm_protocol::Digest::of(b"")];
+    let key = fedwasm_trust::PublicKey::read(&{
+        let dir = tempfile::tempdir().unwrap().keep();
+        fedwasm(&["keys", "generate"]).arg(dir.join("k.pem")).ok();
+        dir.join("k.pem.pub")
+    });
+    let key = key.unwrap();
+    config.approval.operator = Some(key.clone());
+    config.approval.former_operators = vec![key];
+    let mut known = Vec::new();
+    keys("", &toml::Table::try_from(&config).unwrap(), &mut known);
+    let guide = std::fs::read_to_string(root().join("docs/operators-guide.md")).unwrap();
+    let (_, table) = guide.split_once("| key of `node.toml` |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut told: Vec<String> = rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
+    known.sort();
+    told.sort();
+    assert_eq!(told, known);
+}
+
+/// What the summary calls a page is the page's own title, and no two have one.
+#[test]
+fn titles_are_those_of_the_summary() {
+    let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let mut titles = std::collections::BTreeSet::new();
+    for page in pages().iter().filter(|page| *page != "SUMMARY.md") {
+        let text = std::fs::read_to_string(root().join("docs").join(page)).unwrap();
+        let title = text.lines().next().unwrap().strip_prefix("# ").unwrap().to_owned();
+        assert!(summary.contains(&format!("[{title}]({page})")), "{page}: {title}");
+        assert!(titles.insert(title.clone()), "{title}");
     }
 }
 

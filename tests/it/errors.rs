@@ -63,6 +63,43 @@ fn an_argument_of_another_kind_is_shown_in_its_file() {
 }
 
 #[test]
+fn all_mistakes_of_the_model_are_shown_in_their_file() {
+    let (code, text) = local(&plan(), "[model]\nfoo = 3\nn_features = \"x\"\n", "benign");
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: 2 arguments are wrong
+  argument `model.foo` is unknown to plan logistic-regression; it knows model.n_features, \
+         model.n_classes, optimizer.lr, optimizer.momentum, optimizer.nesterov, \
+         optimizer.weight_decay, optimizer.keep_state, aggregator.fedprox_mu, aggregator.scaffold
+  argument `model.n_features` is a text, plan logistic-regression expects a whole number
+ --> args.toml:2:1
+  |
+2 | foo = 3
+  | ^^^
+ --> args.toml:3:1
+  |
+3 | n_features = \"x\"
+  | ^^^^^^^^^^
+  = help: `fedwasm plan inspect` lists the arguments of a plan"
+    );
+}
+
+#[test]
+fn mistakes_of_training_have_lines() {
+    let args = "[training]\nepochs = -1\ntest_ratio = 2\nlr = 0.1\n";
+    let (code, text) = local(&plan(), args, "benign");
+    assert_eq!(code, 2);
+    assert_eq!(
+        text,
+        "error: args.toml: 3 mistakes
+  line 2: `training.epochs` is -1, expected a whole number, at least 0
+  line 3: `training.test_ratio` is 2, expected 0 <= test_ratio < 1
+  line 4: `training.lr` is unknown here; it belongs in `optimizer_args`"
+    );
+}
+
+#[test]
 fn an_argument_out_of_range_is_shown_in_its_file() {
     let args = "[training]\nepochs = 1\ntest_ratio = 0.2\noptimizer_args = { lr = -1.0 }\n";
     let (code, text) = local(&plan(), args, "benign");

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{fedwasm, plan, root};
 
-/// Copies what a build reads to a directory that stays between runs, so that
-/// only the first is slow. Its own build folder stays, too.
 /// The plans that are shipped.
 const SHIPPED: [&str; 5] = ["cnn", "linear-regression", "linear-svm", "logistic-regression", "mlp"];
 
+/// Copies what a build reads to a directory that stays between runs, so that
+/// only the first is slow. Its own build folder stays, too.
 fn copy_of_sources(name: &str) -> PathBuf {
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     for dir in ["sdk", "kernels"].into_iter().chain(SHIPPED) {
@@ -138,15 +138,9 @@ fn shipped_plans_are_short() {
 /// Where rustup refuses, the error names the command to run.
 #[test]
 fn missing_target_names_the_command() {
-    use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
-    for (name, script) in
-        [("rustc", "#!/bin/sh\necho /nowhere/lib\n"), ("rustup", "#!/bin/sh\nexit 1\n")]
-    {
-        let path = dir.path().join(name);
-        std::fs::write(&path, script).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    script(dir.path(), "rustc", "echo /nowhere/lib");
+    script(dir.path(), "rustup", "exit 1");
     let plan = root().join("plugins/logistic-regression");
     let rustc = dir.path().join("rustc");
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
@@ -201,6 +195,67 @@ fn a_compiler_without_rustup_builds_plans_offline() {
     assert_eq!(trained(&file), trained(&plan()));
 }
 
+/// What `plan build` does by itself is not missing.
+#[test]
+fn doctor_says_that_a_build_installs_the_target() {
+    let dir = tempfile::tempdir().unwrap();
+    script(dir.path(), "rustc", "echo /nowhere/lib");
+    script(dir.path(), "rustup", "exit 0");
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let rustc = dir.path().join("rustc").display().to_string();
+    let doctor = || fedwasm(&["doctor"]).env("RUSTC", &rustc).env("PATH", &path);
+    let text = doctor().ok().stdout;
+    let line = text.lines().find(|line| line.contains("building plans")).unwrap();
+    assert!(line.starts_with("ok ") && line.contains("has rustup install the target"), "{line}");
+    std::fs::remove_file(dir.path().join("rustup")).unwrap();
+    let text = doctor().env("PATH", &dir.path().display().to_string()).run().stdout;
+    assert!(text.contains("is missing, and there is no rustup that installs it"), "{text}");
+}
+
+/// A crate that was copied and renamed, with the lock file of the other.
+#[test]
+fn a_renamed_crate_says_how_its_lock_file_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let toolchain = root().join("rust-toolchain.toml");
+    std::fs::copy(toolchain, dir.path().join("rust-toolchain.toml")).unwrap();
+    fedwasm(&["plan", "new", "bad"]).current_dir(dir.path()).ok();
+    let manifest = dir.path().join("bad/Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    assert!(text.contains("name = \"bad\""), "{text}");
+    std::fs::write(&manifest, text.replace("name = \"bad\"", "name = \"good\"")).unwrap();
+    let build = || fedwasm(&["plan", "build", "bad"]).current_dir(dir.path());
+    let ended = build().run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("not the lock file of this manifest"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("--locked"), "{}", ended.stderr);
+    let help = "run `cargo update --offline --workspace` in bad";
+    assert!(ended.stderr.contains(help), "{}", ended.stderr);
+    // The advice helps.
+    let mut cargo = std::process::Command::new("cargo");
+    cargo.args(["update", "--offline", "--workspace"]).current_dir(dir.path().join("bad"));
+    assert!(cargo.output().unwrap().status.success());
+    // Tests in a file of their own are no part of the plan; a comment is.
+    let digest =
+        |ended: crate::support::Ended| ended.stdout.split("sha256:").nth(1).unwrap().to_owned();
+    let source = dir.path().join("bad/src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap() + "\n#[cfg(test)]\nmod tests;\n";
+    std::fs::write(&source, &text).unwrap();
+    std::fs::write(dir.path().join("bad/src/tests.rs"), "#[test]\nfn one() {}\n").unwrap();
+    let first = digest(build().ok());
+    std::fs::write(dir.path().join("bad/src/tests.rs"), "#[test]\nfn two() {}\n").unwrap();
+    assert_eq!(digest(build().ok()), first);
+    std::fs::write(&source, format!("// A remark.\n{text}")).unwrap();
+    assert_ne!(digest(build().ok()), first);
+}
+
+/// An executable of one line.
+fn script(dir: &Path, name: &str, line: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = dir.join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{line}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 #[test]
 fn doctor_says_what_to_install_for_building_plans() {
     let dir = tempfile::tempdir().unwrap();
@@ -212,7 +267,10 @@ fn doctor_says_what_to_install_for_building_plans() {
     let building = findings.iter().find(|finding| finding["what"] == "building plans").unwrap();
     assert_eq!(building["ok"], false);
     assert!(building["help"].as_str().unwrap().contains("apt install rustc-web"), "{building}");
-    let text = doctor(&[]).run().stdout;
+    // Plans run without a compiler.
+    let ended = doctor(&[]).ok();
+    let text = ended.stdout;
+    assert!(text.contains("absent   building plans"), "{text}");
     assert!(text.contains("no-rustc` here, which compiles plans\n"), "{text}");
     assert!(text.contains("= help: install Rust with rustup (https://rustup.rs)"), "{text}");
 }

@@ -12,18 +12,39 @@ fn mistaken() -> &'static Path {
     PATH.get_or_init(|| guest("mistaken"))
 }
 
+fn features() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| guest("features"))
+}
+
 /// Tries the guest with a mistake, and returns how it ended and the names of what failed.
 fn tried(mistake: &str) -> (Ended, Vec<String>) {
+    tried_with(mistaken(), &format!("[model]\nmistake = \"{mistake}\"\n"))
+}
+
+fn tried_with(plan: &Path, args: &str) -> (Ended, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
-    let args = dir.path().join("args.toml");
-    std::fs::write(&args, format!("[model]\nmistake = \"{mistake}\"\n")).unwrap();
-    let command = fedwasm(&["--json", "plan", "test"]).arg(mistaken());
-    let ended = command.arg("--args").arg(&args).run();
+    let file = dir.path().join("args.toml");
+    std::fs::write(&file, args).unwrap();
+    let command = fedwasm(&["--json", "plan", "test"]).arg(plan);
+    let ended = command.arg("--args").arg(&file).run();
     let events = ended.events();
     let failed = events.iter().filter(|event| event["outcome"] == "failed");
     let names = failed.map(|event| event["name"].as_str().unwrap().to_owned()).collect();
     (ended, names)
 }
+
+/// What a check said.
+fn check(ended: &Ended, name: &str) -> (String, String) {
+    let events = ended.events();
+    let event = events.iter().find(|event| event["name"] == name);
+    let event = event.unwrap_or_else(|| panic!("no check `{name}`: {}", ended.stdout));
+    let text = |key: &str| event[key].as_str().unwrap().to_owned();
+    (text("outcome"), text("detail"))
+}
+
+const GRADIENT: &str = "the gradient is that of the loss";
+const CHANGES: &str = "training changes every trainable parameter";
 
 #[test]
 fn the_shipped_plan_passes_on_drawn_rows_and_on_real_ones() {
@@ -40,7 +61,6 @@ fn the_shipped_plan_passes_on_drawn_rows_and_on_real_ones() {
 
 #[test]
 fn each_mistake_fails_its_check_and_no_other() {
-    const GRADIENT: &str = "the gradient is that of the loss";
     let (ended, failed) = tried("none");
     assert_eq!((ended.code, failed.len()), (0, 0), "{ended:?}");
     for (mistake, check) in [
@@ -60,7 +80,7 @@ fn each_mistake_fails_its_check_and_no_other() {
         assert_eq!(ended.result()["event"], "error");
     }
     let (_, failed) = tried("frozen");
-    assert!(failed.contains(&"training changes every trainable parameter".into()), "{failed:?}");
+    assert!(failed.contains(&CHANGES.into()), "{failed:?}");
     assert!(failed.contains(&GRADIENT.into()), "{failed:?}");
     let (ended, failed) = tried("metric");
     assert!(failed.contains(&"validation counts its rows and gives the same twice".into()));
@@ -80,6 +100,128 @@ fn failures_say_what_and_where() {
     assert!(text.contains("check training takes a batch of one row ... FAILED"), "{text}");
     assert!(text.contains("the variance of one row"), "{text}");
     assert!(text.contains("result: FAILED. 14 passed; 2 failed; 0 not applicable"), "{text}");
+}
+
+/// Adam and those like it divide a gradient by its size; a plan with one of them is right all the
+/// same, and a mistake in it is found all the same.
+#[test]
+fn gradients_are_checked_under_every_optimizer() {
+    let args = |mistake: &str, rule: &str| {
+        let rule = format!("optimizer_args = {{ rule = \"{rule}\", weight_decay = 0.01 }}");
+        format!("[training]\nepochs = 1\n{rule}\n[model]\nmistake = \"{mistake}\"\n")
+    };
+    for rule in ["sgd", "adam", "adamw", "rms-prop"] {
+        let (ended, failed) = tried_with(mistaken(), &args("none", rule));
+        assert_eq!((ended.code, failed.len()), (0, 0), "{rule}: {ended:?}");
+        let (outcome, detail) = check(&ended, GRADIENT);
+        assert_eq!(outcome, "passed", "{rule}: {detail}");
+        assert!(detail.contains("of the tolerance"), "{rule}: {detail}");
+        for mistake in ["gradient", "sign"] {
+            let (ended, failed) = tried_with(mistaken(), &args(mistake, rule));
+            assert_eq!((ended.code, failed), (4, vec![GRADIENT.to_owned()]), "{rule} {mistake}");
+        }
+    }
+    // One that announces nothing to turn it into a plain step: signs are what is left.
+    let (ended, _) = tried_with(mistaken(), &args("none", "own"));
+    let (outcome, detail) = check(&ended, GRADIENT);
+    assert!(outcome == "passed" && detail.contains("the signs of"), "{outcome} {detail}");
+    let (ended, failed) = tried_with(mistaken(), &args("sign", "own"));
+    assert_eq!((ended.code, failed), (4, vec![GRADIENT.to_owned()]), "{ended:?}");
+}
+
+/// A plan as an author has it: the template, with another optimizer.
+#[test]
+fn the_template_with_adam_passes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let toolchain = crate::support::root().join("rust-toolchain.toml");
+    std::fs::copy(toolchain, dir.join("rust-toolchain.toml")).unwrap();
+    let run = |args: &[&str]| fedwasm(args).current_dir(dir).ok();
+    run(&["plan", "new", "net", "--template", "mlp"]);
+    let source = dir.join("net/src/lib.rs");
+    let text = std::fs::read_to_string(&source).unwrap();
+    assert!(text.contains("type Optimizer = Sgd;"), "{text}");
+    std::fs::write(&source, text.replace("type Optimizer = Sgd;", "type Optimizer = Adam;"))
+        .unwrap();
+    run(&["plan", "build", "net"]);
+    for seed in ["1", "2", "3", "4", "5"] {
+        let ended = run(&["--json", "plan", "test", "net.wasm", "--seed", seed]);
+        assert_eq!(check(&ended, GRADIENT).0, "passed", "{}", ended.stdout);
+    }
+}
+
+/// What is added to all scores, the softmax takes out again: the gradient is 0, and right.
+#[test]
+fn a_parameter_without_influence_is_a_warning() {
+    let (ended, failed) = tried("shift");
+    assert_eq!((ended.code, failed.len()), (0, 0), "{ended:?}");
+    let (outcome, detail) = check(&ended, CHANGES);
+    assert!(outcome == "warned" && detail.contains("`shift`"), "{outcome} {detail}");
+    assert_eq!(ended.result()["warned"], 1, "{}", ended.stdout);
+}
+
+#[test]
+fn frozen_parameters_stay_and_are_not_missed() {
+    let (ended, failed) = tried_with(features(), "[model]\nfreeze = true\n");
+    assert_eq!((ended.code, failed.len()), (0, 0), "{ended:?}");
+    assert_eq!(check(&ended, CHANGES).1, "2 of 8");
+    // The optimizer keeps nothing for what it does not move.
+    let written = check(&ended, "declared state and auxiliary variables are written");
+    assert_eq!(written.0, "passed", "{}", written.1);
+    // Batch normalisation that is frozen computes as in validation, so the gradient can be seen.
+    assert_eq!(check(&ended, GRADIENT).0, "passed", "{}", ended.stdout);
+    // Bits, in a run of its own.
+    let dir = tempfile::tempdir().unwrap();
+    let trained = |epochs: u32| {
+        let args = dir.path().join("args.toml");
+        let text = format!("[training]\nepochs = {epochs}\n[model]\nfreeze = true\n");
+        std::fs::write(&args, text).unwrap();
+        let out = dir.path().join(epochs.to_string());
+        let command = fedwasm(&["local", "--target", "benign", "--seed", "1", "--plan"]);
+        let command = command.arg(features()).arg("--data").arg(data("breast_cancer.csv"));
+        command.arg("--args").arg(args).arg("--out").arg(&out).ok();
+        let bytes = std::fs::read(out.join("params.safetensors")).unwrap();
+        fedwasm_params::from_safetensors(&bytes).unwrap()
+    };
+    let (before, after) = (trained(0), trained(3));
+    let same = |name: &str| before.tensor(name).unwrap() == after.tensor(name).unwrap();
+    for name in ["weight", "bias"] {
+        assert!(same(&format!("features.{name}")) && same(&format!("normal.{name}")), "{name}");
+        assert!(!same(&format!("output.{name}")), "{name}");
+    }
+    assert!(same("normal.running_mean") && same("normal.running_var"));
+}
+
+/// Noise in a training step, as a variational autoencoder draws it: the host's, so that the same
+/// seed trains to the same bytes.
+#[test]
+fn a_training_step_may_draw() {
+    let (ended, failed) = tried_with(features(), "[model]\nnoise = 0.1\nfreeze = true\n");
+    assert_eq!((ended.code, failed.len()), (0, 0), "{ended:?}");
+    assert_eq!(check(&ended, "the same seed trains to the same bytes").0, "passed");
+}
+
+#[test]
+fn a_layer_that_runs_twice_in_a_step_is_told() {
+    let (ended, failed) = tried_with(features(), "[model]\ntwice = true\n");
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let (outcome, detail) = check(&ended, "training gives finite parameters and counts its rows");
+    assert!(outcome == "failed" && failed.len() > 5, "{failed:?}");
+    assert!(detail.contains("layer `features`: Linear ran twice without `backward`"), "{detail}");
+}
+
+/// Eleven checks that fail for one reason are one failure to read.
+#[test]
+fn one_cause_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = dir.path().join("args.toml");
+    std::fs::write(&args, "[model]\nmistake = \"picky\"\n").unwrap();
+    let command = fedwasm(&["plan", "test"]).arg(mistaken());
+    let text = command.arg("--args").arg(&args).run().stdout;
+    assert!(text.matches("FAILED\n").count() > 5, "{text}");
+    assert_eq!(text.matches("an input is no whole number").count(), 1, "{text}");
+    let hint = "the rows are drawn: give real ones with --data and --target";
+    assert!(text.contains(hint), "{text}");
 }
 
 #[test]

@@ -53,6 +53,18 @@ fn private(dir: &Path) {
 }
 
 #[test]
+fn what_cannot_be_verified_says_why_and_is_no_refused_plan() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let command = fedwasm(&["local", "--target", "benign", "--seed", "1", "--plan"]);
+    let command = command.arg(crate::support::plan()).arg("--out").arg(&out);
+    command.arg("--data").arg(crate::support::data("breast_cancer.csv")).ok();
+    let ended = fedwasm(&["experiment", "verify"]).arg(&out).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("a local run: nothing was aggregated"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fail() {
     let federation = finished(|text| text);
     let node = federation.dir.path().join("n0");
@@ -73,6 +85,22 @@ fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fai
         &[],
     );
     assert_eq!(scored.code, 0, "{}", scored.stderr);
+    // Written out by some of its digits.
+    let whole = Digest::of(&std::fs::read(&receipt).unwrap()).to_string();
+    let out_of = |digits: &str| {
+        let file = federation.dir.path().join("written.json");
+        let run = fedwasm(&["node", "receipt"]).arg(&node).arg(digits).arg("-o").arg(&file).run();
+        (run, std::fs::read(file).unwrap_or_default())
+    };
+    let (ended, by_six) = out_of(&whole[..6]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(by_six, out_of(&whole).1);
+    for (digits, said) in
+        [("abc", "too few"), ("zzzzzz", "there is no receipt"), ("%_____", "no receipt")]
+    {
+        let (ended, _) = out_of(digits);
+        assert!(ended.code == 2 && ended.stderr.contains(said), "{}", ended.stderr);
+    }
     // Away from the site: the signature alone, by the roster.
     let run = fedwasm(&["--json", "verify"]).arg(&receipt).arg("--membership");
     let ended = run.arg(receipts.join("membership.json")).ok();

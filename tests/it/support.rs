@@ -83,6 +83,16 @@ pub fn fedwasm(args: &[&str]) -> Fedwasm {
     Fedwasm(command)
 }
 
+/// A line for the shell, in which `fedwasm` is the binary.
+pub fn shell(line: &str) -> Fedwasm {
+    let binary = Path::new(env!("CARGO_BIN_EXE_fedwasm"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", binary.parent().unwrap().display());
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).env("RUST_BACKTRACE", "0").env("PATH", path);
+    Fedwasm(command)
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ended {

@@ -59,6 +59,19 @@ pub enum BuildError {
         /// Where the plan is.
         dir: PathBuf,
     },
+    /// The manifest says something that the lock file does not: the crate was copied, renamed or
+    /// given another dependency.
+    #[error(
+        "{}: not the lock file of this manifest, and the bytes of a plan follow from both\n\
+         help: run `cargo update --offline --workspace` in {}, and keep the file with the sources",
+        lock.display(), dir.display()
+    )]
+    StaleLock {
+        /// The lock file.
+        lock: PathBuf,
+        /// Where the plan is.
+        dir: PathBuf,
+    },
     /// A tool is absent.
     #[error(
         "there is no `{program}` here, which compiles plans\n\
@@ -77,14 +90,25 @@ pub enum BuildError {
         /// What it said.
         reason: String,
     },
-    /// The compiler cannot emit WebAssembly, and that could not be changed.
+    /// The compiler cannot emit WebAssembly, and nothing here can change that.
     #[error(
-        "the target {TARGET} is missing and could not be installed\n\
+        "the target {TARGET} is missing, and there is no rustup that installs it\n\
          help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
          `apt install rustc-web cargo-web rust-web-src lld` on Debian",
         dir.display()
     )]
     MissingTarget {
+        /// Where the plan is.
+        dir: PathBuf,
+    },
+    /// Rustup could not install what the compiler needs to emit WebAssembly; it has said why.
+    #[error(
+        "the target {TARGET} is missing, and rustup could not install it\n\
+         help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
+         `apt install rustc-web cargo-web rust-web-src lld` on Debian",
+        dir.display()
+    )]
+    TargetNotAdded {
         /// Where the plan is.
         dir: PathBuf,
     },

@@ -102,7 +102,15 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
     if !has_lock {
         return Err(BuildError::NoLock { dir: dir.to_owned() });
     }
-    let output = output(command.stderr(Stdio::inherit()))?;
+    let output = match output(&mut command) {
+        // Cargo's advice, to leave `--locked` out, is for who typed it.
+        Err(BuildError::Tool { reason, .. }) if reason.contains("--locked was passed") => {
+            let mut locks = dir_and_parents(&manifest).map(|dir| dir.join("Cargo.lock"));
+            let lock = locks.find(|lock| lock.is_file()).unwrap_or_default();
+            return Err(BuildError::StaleLock { lock, dir: dir.to_owned() });
+        }
+        output => output?,
+    };
     let metadata: Metadata = serde_json::from_slice(&output)
         .map_err(|error| BuildError::Cargo { call: "metadata", reason: error.to_string() })?;
     let (mut own, mut dependencies) = (None, Vec::new());
@@ -142,6 +150,13 @@ pub(crate) fn has_target(dir: &Path) -> Result<bool, BuildError> {
     let libdir = output(rustc.args(["--print", "target-libdir", "--target", TARGET]))?;
     let libdir = PathBuf::from(String::from_utf8_lossy(&libdir).trim());
     Ok(libdir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
+}
+
+/// Whether there is a rustup, which can install what is missing.
+pub(crate) fn has_rustup(dir: &Path) -> bool {
+    let mut rustup = command("rustup", dir);
+    let rustup = rustup.arg("--version").stdin(Stdio::null()).output();
+    rustup.is_ok_and(|output| output.status.success())
 }
 
 /// Returns the output of `rustc --version`, the commit of the compiler and

@@ -37,6 +37,10 @@ pub fn toolchain() -> Result<String, BuildError> {
     let (version, ..) = cargo::rustc(&here)?;
     match StandardLibrary::find(&here)? {
         Some(found) => Ok(version + &found.version()),
+        None if cargo::has_rustup(&here) => {
+            let target = cargo::TARGET;
+            Ok(format!("{version}; `fedwasm plan build` has rustup install the target {target}"))
+        }
         None => Err(BuildError::MissingTarget { dir: here }),
     }
 }

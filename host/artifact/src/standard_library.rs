@@ -44,7 +44,8 @@ impl StandardLibrary {
         let added = rustup.args(["target", "add", TARGET]).stdin(Stdio::null()).status();
         match added {
             Ok(status) if status.success() && cargo::has_target(dir)? => Ok(Self::Compiled),
-            _ => Err(BuildError::MissingTarget { dir: dir.to_owned() }),
+            Ok(_) => Err(BuildError::TargetNotAdded { dir: dir.to_owned() }),
+            Err(_) => Err(BuildError::MissingTarget { dir: dir.to_owned() }),
         }
     }
 

@@ -29,8 +29,8 @@ pub(crate) struct CommandError {
     pub(crate) place: Option<String>,
     /// What to do.
     pub(crate) help: Option<String>,
-    /// The argument that is wrong.
-    argument: Option<String>,
+    /// The arguments that are wrong.
+    arguments: Vec<String>,
 }
 
 impl CommandError {
@@ -41,13 +41,16 @@ impl CommandError {
             Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
             None => (message, None),
         };
-        Self { code, message, place: None, help, argument: None }
+        Self { code, message, place: None, help, arguments: Vec::new() }
     }
 
-    /// Shows the line of `file` that gives the wrong argument, if it does.
+    /// Shows the lines of `file` that give the wrong arguments, if there are any.
     pub(crate) fn in_file(mut self, file: Option<&Path>) -> Self {
-        if let (None, Some(argument), Some(file)) = (&self.place, &self.argument, file) {
-            self.place = diagnosis::in_toml(file, argument);
+        if let (None, Some(file)) = (&self.place, file) {
+            let places = self.arguments.iter();
+            let places = places.filter_map(|argument| diagnosis::in_toml(file, argument));
+            let places: Vec<String> = places.collect();
+            self.place = (!places.is_empty()).then(|| places.join("\n --> "));
         }
         self
     }
@@ -69,6 +72,7 @@ impl From<fedwasm_artifact::BuildError> for CommandError {
         let code = match &error {
             E::NoPlan { .. } | E::NoLibrary | E::Metadata { .. } | E::MissingTarget { .. } => USAGE,
             E::OtherLock { .. } | E::NoLock { .. } | E::NoTool { .. } => USAGE,
+            E::StaleLock { .. } | E::TargetNotAdded { .. } => USAGE,
             E::NotAPlan { .. } | E::Admission(_) => PLAN_REFUSED,
             _ => FAILED,
         };
@@ -78,9 +82,9 @@ impl From<fedwasm_artifact::BuildError> for CommandError {
 
 impl From<fedwasm_sandbox::Error> for CommandError {
     fn from(error: fedwasm_sandbox::Error) -> Self {
-        let Diagnosis { place, help, argument } = diagnosis::of(&error);
+        let Diagnosis { place, help, arguments } = diagnosis::of(&error);
         let of_message = Self::new(sandbox_code(&error), error);
-        Self { place, help: of_message.help.or(help), argument, ..of_message }
+        Self { place, help: of_message.help.or(help), arguments, ..of_message }
     }
 }
 
@@ -102,6 +106,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::Transport(error) => return error.into(),
             E::Trust(error) => return error.into(),
             E::Unverified { .. } => PLAN_REFUSED,
+            E::NoUploads { .. } => USAGE,
             E::NoIdentity { .. } | E::NoResearcher { .. } | E::OtherResearcher { .. } => USAGE,
             E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
             E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs | E::EarlyStopping(_) => USAGE,

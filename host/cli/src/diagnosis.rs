@@ -1,8 +1,8 @@
 //! Where a plan's author should look, and what to do, for the errors that an author meets.
 
-use std::ops::Range;
 use std::path::Path;
 
+use fedwasm_researcher::key_range;
 use fedwasm_sandbox::{ArgumentError, Error, Fault, FaultKind};
 
 /// The largest file whose lines are shown.
@@ -17,8 +17,8 @@ pub(crate) struct Diagnosis {
     pub(crate) place: Option<String>,
     /// What to do.
     pub(crate) help: Option<String>,
-    /// The argument that is wrong, as `model.n_features`.
-    pub(crate) argument: Option<String>,
+    /// The arguments that are wrong, as `model.n_features`.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Diagnosis {
@@ -32,22 +32,24 @@ pub(crate) fn of(error: &Error) -> Diagnosis {
     match error {
         Error::Fault(fault) => of_fault(fault),
         Error::Argument(error) => {
-            let (ArgumentError::Unknown { name, .. }
-            | ArgumentError::Kind { name, .. }
-            | ArgumentError::Missing { name, .. }) = error
-            else {
-                return Diagnosis::default();
-            };
-            let (section, key) = name.split_once('.').unwrap_or(("model", name));
             let help = match error {
                 // Its message names the nearest argument.
                 ArgumentError::Unknown { .. } => None,
-                ArgumentError::Missing { .. } => Some(format!(
-                    "give `{key}` under [{section}] in a file, and the file to --args"
-                )),
+                ArgumentError::Missing { name, .. } => {
+                    let (section, key) = name.split_once('.').unwrap_or(("model", name));
+                    let place = format!("give `{key}` under [{section}]");
+                    Some(place + " of the experiment's file, or of a file for --args")
+                }
                 _ => Some("`fedwasm plan inspect` lists the arguments of a plan".into()),
             };
-            Diagnosis { help, argument: Some(name.clone()), place: None }
+            let name = |error: &ArgumentError| match error {
+                ArgumentError::Unknown { name, .. }
+                | ArgumentError::Kind { name, .. }
+                | ArgumentError::Missing { name, .. } => Some(name.clone()),
+                _ => None,
+            };
+            let arguments = error.each().iter().filter_map(name).collect();
+            Diagnosis { help, arguments, place: None }
         }
         Error::Params { .. } => Diagnosis::help(
             "parameters fit the plan and the model arguments that they were trained with",
@@ -93,7 +95,12 @@ fn of_fault(fault: &Fault) -> Diagnosis {
             Diagnosis::help("give a larger `fuel_max` under [limits], or train less at once")
         }
         FaultKind::InvalidArgument => Diagnosis {
-            argument: fault.detail.split([' ', ':']).next().map(|key| key.trim_matches('`').into()),
+            arguments: fault
+                .detail
+                .split([' ', ':'])
+                .take(1)
+                .map(|key| key.trim_matches('`').into())
+                .collect(),
             ..Diagnosis::help("`fedwasm plan inspect` lists the arguments of a plan")
         },
         FaultKind::BadOutput | FaultKind::GaveUp => Diagnosis::help(
@@ -120,7 +127,7 @@ fn source_place(detail: &str) -> Option<String> {
 /// Shows the line of a TOML file that gives `argument`; none if it does not.
 pub(crate) fn in_toml(path: &Path, argument: &str) -> Option<String> {
     let text = String::from_utf8(fedwasm_folder::read_file(path, FILE_BYTES_MAX).ok()?).ok()?;
-    let range = key_range(&text, argument)?;
+    let range = key_range(&text, &keys(argument))?;
     let before = text.get(..range.start)?;
     let (row, start) =
         (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |at| at + 1));
@@ -133,26 +140,13 @@ pub(crate) fn in_toml(path: &Path, argument: &str) -> Option<String> {
     Some(format!("{place}\n{margin} |\n{row} | {line}\n{margin} | {blank}{carets}"))
 }
 
-/// Bytes of the key that gives an argument: `model.x` is `x` of [model], `optimizer.x` is `x` of
+/// The keys that lead to an argument: `model.x` is `x` of [model], `optimizer.x` is `x` of
 /// `optimizer_args` of [training].
-fn key_range(text: &str, argument: &str) -> Option<Range<usize>> {
-    let optimizer = argument.strip_prefix("optimizer.");
-    let keys: Vec<&str> = match optimizer {
+fn keys(argument: &str) -> Vec<&str> {
+    match argument.strip_prefix("optimizer.") {
         Some(rest) => ["training", "optimizer_args"].into_iter().chain(rest.split('.')).collect(),
         None => argument.split('.').collect(),
-    };
-    let document = toml::de::DeTable::parse(text).ok()?;
-    let (mut table, mut range) = (document.get_ref(), None);
-    for (index, wanted) in keys.iter().enumerate() {
-        let (key, value) = table.iter().find(|(key, _)| key.get_ref() == wanted)?;
-        range = Some(key.span());
-        match value.get_ref() {
-            toml::de::DeValue::Table(inner) => table = inner,
-            _ if index + 1 == keys.len() => {}
-            _ => return None,
-        }
     }
-    range
 }
 
 #[cfg(test)]
@@ -202,7 +196,7 @@ mod tests {
             ("[model", "model.b", None),
             ("", "", None),
         ] {
-            let range = key_range(text, argument);
+            let range = key_range(text, &keys(argument));
             assert_eq!(range.map(|range| &text[range]), expected, "{text}");
         }
     }

@@ -81,6 +81,14 @@ pub enum Error {
         /// The digest.
         digest: String,
     },
+    /// These digits do not name one receipt.
+    #[error("receipt `{digits}`: {reason}")]
+    ReceiptDigits {
+        /// What was given.
+        digits: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Somebody decided on the plan.
     #[error("plan {digest} was decided on, and stays with its decisions")]
     Decided {

@@ -189,6 +189,9 @@ pub(crate) fn result(
     }
 }
 
+/// The fewest digits that name a receipt.
+const RECEIPT_DIGITS_MIN: usize = 6;
+
 fn engine(profile: Profile) -> Engine {
     Engine {
         fedwasm: env!("CARGO_PKG_VERSION").into(),
@@ -208,6 +211,34 @@ impl Database {
     /// [`Error::NoReceipt`], [`Error::Database`].
     pub fn receipt(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         self.column("signed", digest)
+    }
+
+    /// The receipt whose digest begins with these digits, at least 6 of them.
+    ///
+    /// # Errors
+    /// [`Error::NoReceipt`], [`Error::ReceiptDigits`] if they are too few or begin several,
+    /// [`Error::Database`].
+    pub fn find_receipt(&self, digits: &str) -> Result<Digest, Error> {
+        let digits = digits.strip_prefix("sha256:").unwrap_or(digits);
+        let wrong = |reason| Error::ReceiptDigits { digits: digits.to_owned(), reason };
+        let none = || Error::NoReceipt { digest: digits.to_owned() };
+        if digits.len() < RECEIPT_DIGITS_MIN {
+            return Err(wrong("too few; give 6 or more"));
+        }
+        if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(none());
+        }
+        let found: Vec<String> = self.read(|connection| {
+            let query = "SELECT digest FROM receipt WHERE digest LIKE ?1 || '%' LIMIT 2";
+            let mut query = connection.prepare(query)?;
+            let rows = query.query_map([digits], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })?;
+        match &found[..] {
+            [] => Err(none()),
+            [one] => one.parse().map_err(|_| none()),
+            _ => Err(wrong("several receipts begin with them")),
+        }
     }
 
     /// What opens the commitments of a receipt.

@@ -124,7 +124,7 @@ pub enum EnvelopeError {
         ours: u16,
     },
     /// The body is not the one that the header names.
-    #[error("the body has not the digest that its header says")]
+    #[error("body digest does not match its header")]
     OtherBody,
     /// The body is of another kind, or names other blobs, than the header says.
     #[error("the body is not what its header says: {reason}")]

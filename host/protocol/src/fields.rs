@@ -160,11 +160,11 @@ impl Fields {
         self.mistakes.push(format!("`{}{key}`{space}{what}", self.prefix));
     }
 
-    /// Adds a mistake for each of these keys that is there: it belongs into another table.
+    /// Adds a mistake for each of these keys that is there: it belongs in another table.
     pub fn belongs(&mut self, keys: &[&str], table: &str) {
         for key in keys {
             if self.table.remove(*key).is_some() {
-                self.mistake(key, format!("is unknown here; it belongs into `{table}`"));
+                self.mistake(key, format!("is unknown here; it belongs in `{table}`"));
             }
         }
     }

@@ -404,9 +404,9 @@ mod tests {
             ("epochs = 1\noptimizer_args = { a = [1, \"x\"] }", "`optimizer_args.a` is not"),
             (
                 "epochs = 1\nbatch_size = 8",
-                "`batch_size` is unknown here; it belongs into `loader_args`",
+                "`batch_size` is unknown here; it belongs in `loader_args`",
             ),
-            ("epochs = 1\nlr = 0.1", "`lr` is unknown here; it belongs into `optimizer_args`"),
+            ("epochs = 1\nlr = 0.1", "`lr` is unknown here; it belongs in `optimizer_args`"),
             ("epoch = 1", "`epoch` is unknown; did you mean `epochs`?"),
         ] {
             let error = parse(text).unwrap_err();

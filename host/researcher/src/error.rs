@@ -27,7 +27,7 @@ pub enum Error {
         source: fedwasm_params::Error,
     },
     /// A local job cannot go on from what a directory holds.
-    #[error("{} cannot be gone on from: {reason}", dir.display())]
+    #[error("cannot resume from {}: {reason}", dir.display())]
     Resume {
         /// The directory.
         dir: PathBuf,
@@ -74,10 +74,18 @@ pub enum Error {
         /// What does not hold.
         reason: String,
     },
+    /// There is nothing to compute an experiment again from.
+    #[error("{}: {reason}", dir.display())]
+    NoUploads {
+        /// The directory of the run.
+        dir: PathBuf,
+        /// What it is, and what to do.
+        reason: &'static str,
+    },
     /// Nobody to ask as.
     #[error(
         "whose experiment is it? `fedwasm keys generate DIR --as researcher-NAME` makes a key; name \
-         DIR as `identity` of [network], or with --identity; only a federation on this machine takes in whoever asks, and \
+         DIR as `identity` of [network], or with --identity; only a federation on this machine accepts any participant, and \
          {repository} is none"
     )]
     NoIdentity {

@@ -9,6 +9,7 @@ use fedwasm_protocol::{
 use toml::{Table, Value};
 
 use crate::aggregate::AggregatorArgs;
+use crate::places::with_line;
 use fedwasm_artifact::Component;
 
 use crate::{Error, StrategyArgs};
@@ -162,7 +163,7 @@ impl ExperimentFile {
                 network,
             });
         }
-        Err(all(path, mistakes))
+        Err(all(path, text, mistakes))
     }
 }
 
@@ -199,7 +200,7 @@ impl LocalFile {
             mistakes if mistakes.is_empty() => {
                 Ok(Self { data, training, model, strict, limits, unused })
             }
-            mistakes => Err(all(path, mistakes)),
+            mistakes => Err(all(path, text, mistakes)),
         }
     }
 
@@ -332,7 +333,9 @@ fn check_together(
     }
 }
 
-fn all(path: &Path, mistakes: Vec<String>) -> Error {
+fn all(path: &Path, text: &str, mistakes: Vec<String>) -> Error {
+    let mistakes = mistakes.into_iter().map(|mistake| with_line(text, mistake));
+    let mistakes: Vec<String> = mistakes.collect();
     let reason = match &mistakes[..] {
         [one] => format!(" {one}"),
         many => format!(" {} mistakes\n  {}", many.len(), many.join("\n  ")),
@@ -454,6 +457,12 @@ mod tests {
         let text = text.replace("min_nodes", "min_node").replace("\"fedavg\"", "\"krum\"");
         let error = parse(&text).unwrap_err();
         assert!(error.contains("4 mistakes"), "{error}");
+        // Each with its line, and what is not there without.
+        let text = FILE.replace("epochs = 1", "epochs = -1\nloader_args = { batch_sizes = 3 }");
+        let error = parse(&text.replace("rounds = 2\n", "")).unwrap_err();
+        let unknown = "\n  line 9: `training.loader_args.batch_sizes` is unknown";
+        assert!(error.contains("\n  line 8: `training.epochs` is -1"), "{error}");
+        assert!(error.contains(unknown) && error.contains("\n  `rounds` is missing"), "{error}");
     }
 
     #[test]

@@ -41,14 +41,23 @@ pub struct Verified {
 /// Recomputes the experiment whose files are in `dir`.
 ///
 /// # Errors
-/// [`Error::Unverified`] naming the first round and part that does not hold; [`Error::Io`].
+/// [`Error::Unverified`] naming the first round and part that does not hold; [`Error::NoUploads`],
+/// [`Error::Io`].
 pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
     let history = load_history(dir)?;
     let folder = Folder::open(dir)?;
     let wrong = |round: u32, reason: String| Error::Unverified { round, reason };
+    let no_uploads = |reason| Error::NoUploads { dir: dir.to_owned(), reason };
+    if history.is_local() {
+        return Err(no_uploads(
+            "a local run: nothing was aggregated\nhelp: `fedwasm local` with the same plan, data, \
+             arguments and seed gives the same bytes",
+        ));
+    }
     let (Some(initial), true) = (history.initial_sha256, folder.has(UPLOADS)) else {
-        let text = "there are no uploads; run it with `keep_uploads = true`";
-        return Err(wrong(0, text.into()));
+        let reason = "its nodes' uploads were not kept\nhelp: run the experiment with \
+                      `keep_uploads = true`";
+        return Err(no_uploads(reason));
     };
     let uploads = folder.folder(UPLOADS)?;
     let roster = roster(&folder)?;

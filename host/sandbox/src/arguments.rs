@@ -50,6 +50,23 @@ pub enum ArgumentError {
         /// What it is.
         doc: String,
     },
+    /// More than one of these.
+    #[error("{} arguments are wrong\n  {}", .0.len(), lines(.0))]
+    Several(Vec<ArgumentError>),
+}
+
+impl ArgumentError {
+    /// The mistakes by themselves.
+    pub fn each(&self) -> &[Self] {
+        match self {
+            Self::Several(all) => all,
+            one => std::slice::from_ref(one),
+        }
+    }
+}
+
+fn lines(mistakes: &[ArgumentError]) -> String {
+    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
 pub(crate) fn resolve(
@@ -59,12 +76,13 @@ pub(crate) fn resolve(
     prefixes: &[&str],
 ) -> Result<Arguments, ArgumentError> {
     let plan = || metadata.name.clone();
-    for name in given.keys() {
-        if !metadata.arguments.iter().any(|argument| argument.name == *name) {
-            let hint = hint(metadata, name);
-            return Err(ArgumentError::Unknown { name: name.clone(), plan: plan(), hint });
-        }
-    }
+    let is_known = |name: &&String| metadata.arguments.iter().any(|a| a.name == **name);
+    let unknown = given.keys().filter(|name| !is_known(name));
+    let unknown = unknown.map(|name| {
+        let hint = hint(metadata, name);
+        ArgumentError::Unknown { name: name.clone(), plan: plan(), hint }
+    });
+    let mut mistakes: Vec<ArgumentError> = unknown.collect();
     let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
     let mut resolved = Arguments::new();
     for argument in &metadata.arguments {
@@ -79,15 +97,25 @@ pub(crate) fn resolve(
             Default::Value(value) => Some(value.clone()),
         });
         let Some(value) = value else {
-            return Err(ArgumentError::Missing { name, plan: plan(), doc: argument.doc.clone() });
+            let doc = argument.doc.clone();
+            mistakes.push(ArgumentError::Missing { name, plan: plan(), doc });
+            continue;
         };
         let got = value.kind();
         let Some(value) = value.into_kind(expected) else {
-            return Err(ArgumentError::Kind { name, plan: plan(), got, expected });
+            mistakes.push(ArgumentError::Kind { name, plan: plan(), got, expected });
+            continue;
         };
         resolved.insert(name, value);
     }
-    Ok(resolved)
+    match mistakes.pop() {
+        None => Ok(resolved),
+        Some(one) if mistakes.is_empty() => Err(one),
+        Some(last) => {
+            mistakes.push(last);
+            Err(ArgumentError::Several(mistakes))
+        }
+    }
 }
 
 fn hint(metadata: &Metadata, name: &str) -> String {
@@ -160,5 +188,19 @@ mod tests {
             let error = metadata().arguments(&given, &facts, &ALL).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn all_mistakes_come_at_once() {
+        let given = given(&[("x", Value::Real(0.1)), ("optimizer.lr", Value::Boolean(true))]);
+        let error = metadata().arguments(&given, &DataFacts::default(), &ALL).unwrap_err();
+        assert_eq!(error.each().len(), 3);
+        assert_eq!(
+            error.to_string(),
+            "3 arguments are wrong
+  argument `x` is unknown to plan test; it knows model.n_features, optimizer.lr
+  argument `model.n_features` is missing; plan test: what it is
+  argument `optimizer.lr` is a truth value, plan test expects a real number"
+        );
     }
 }

@@ -33,6 +33,11 @@ impl TrainingPlan for Cnn {
     fn model(args: &Arguments) -> Result<Self> {
         let after = |size: usize| size.saturating_sub(KERNEL - 1) / POOL;
         let size = after(after(args.size));
+        if size == 0 {
+            let text = "two convolutions of 5 x 5, each pooled, take images of 16 x 16 and more";
+            let text = format!("model.size is {}: {text}", args.size);
+            return Err(PlanError::InvalidArgument(text));
+        }
         let features = args.filters2 * size * size;
         let network = Sequential::new()
             .then("conv1", Conv2d::new(args.channels, args.filters1, KERNEL)?)

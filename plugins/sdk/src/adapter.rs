@@ -56,10 +56,10 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
             trainable: true,
             scope,
         };
-        let with_gradient = with_gradient(&mut plan);
+        let trained = trained(&mut plan);
         let (mut aux_in, mut aux_out, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         let corrected = |spec: &&TensorSpec| {
-            spec.scope == Scope::Shared && with_gradient.iter().any(|(name, _)| *name == spec.name)
+            spec.scope == Scope::Shared && trained.iter().any(|(name, _)| *name == spec.name)
         };
         if arguments.boolean(SCAFFOLD)? {
             for TensorSpec { name, shape, .. } in model.iter().filter(corrected) {
@@ -71,7 +71,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         }
         let rule = P::Optimizer::from_arguments(&arguments)?;
         if arguments.boolean(KEEP_STATE)? {
-            let specs = state(&rule, &with_gradient).into_iter();
+            let specs = state(&rule, &trained).into_iter();
             kept.extend(specs.map(|(name, shape)| called(name, &shape, Scope::Local)));
         }
         let Data { inputs, targets } = data;
@@ -94,7 +94,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         let mut training = Training::new(&arguments, &mut plan, &shared)?;
         plan.train(&mut training)?;
         plan.postprocess()?;
-        session::write_parameters(&parameters(&mut plan))?;
+        session::write_trained(&parameters(&mut plan))?;
         training.finish()
     }
 
@@ -179,19 +179,19 @@ fn specs<P: TrainingPlan>(plan: &mut P) -> Vec<TensorSpec> {
     let spec = |(name, parameter): (String, &mut Parameter)| TensorSpec {
         dtype: Dtype::Float32,
         shape: parameter.value.shape().iter().map(|axis| *axis as u64).collect(),
-        trainable: true,
+        trainable: !parameter.is_frozen,
         scope: if parameter.is_local { Scope::Local } else { P::scope(&name) },
         name,
     };
     plan.parameters().into_iter().map(spec).collect()
 }
 
-/// Names and shapes of the parameters that have a gradient.
-fn with_gradient<P: TrainingPlan>(plan: &mut P) -> Vec<(String, Vec<u64>)> {
-    let is_buffer: Vec<bool> = parameters(plan).iter().map(|p| p.is_buffer()).collect();
-    let specs = specs(plan).into_iter().zip(is_buffer);
-    let with_gradient = specs.filter(|(_, is_buffer)| !is_buffer);
-    with_gradient.map(|(spec, _)| (spec.name, spec.shape)).collect()
+/// Names and shapes of the parameters that the optimizer moves.
+fn trained<P: TrainingPlan>(plan: &mut P) -> Vec<(String, Vec<u64>)> {
+    let is_trained: Vec<bool> = parameters(plan).iter().map(|p| p.is_trained()).collect();
+    let specs = specs(plan).into_iter().zip(is_trained);
+    let trained = specs.filter(|(_, is_trained)| *is_trained);
+    trained.map(|(spec, _)| (spec.name, spec.shape)).collect()
 }
 
 /// A panic ends in a trap that says nothing; its message goes to the host's

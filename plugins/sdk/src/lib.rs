@@ -44,8 +44,8 @@ pub use bindings::exports::fedwasm::training_plan::plan::{Dependency, Task};
 pub use bindings::fedwasm::training_plan::types::{PlanError, Scope};
 pub use fedwasm_kernels::{Matrix, add_product, elementwise, math, reduction};
 pub use layers::{
-    AvgPool2d, BatchNorm, Conv2d, Dropout, Embedding, Flatten, Layer, Layers, Linear, MaxPool2d,
-    Relu, Sequential, Sigmoid, Tanh,
+    AvgPool2d, BatchNorm, Conv2d, Dropout, Embedding, Flatten, Frozen, Layer, Layers, Linear,
+    MaxPool2d, Relu, Sequential, Sigmoid, Tanh,
 };
 pub use log::{Level, log};
 pub use losses::{binary_cross_entropy, cross_entropy, huber, mae, mse};

@@ -46,7 +46,7 @@ impl Scaffold {
         }
         let mut variates = Vec::new();
         let shared = shared.iter().enumerate();
-        let shared = shared.filter(|(nth, shared)| **shared && !parameters[*nth].is_buffer());
+        let shared = shared.filter(|(nth, shared)| **shared && parameters[*nth].is_trained());
         for (nth, (index, _)) in shared.enumerate() {
             let len = parameters[index].value.data().len();
             let global = session::read_aux(2 * nth, len)?;

@@ -1,5 +1,7 @@
 //! The host's side of a session, in this crate's types.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::bindings::fedwasm::training_plan::loader;
 use crate::bindings::fedwasm::training_plan::store::{self, Slot};
 use crate::bindings::fedwasm::training_plan::types::{self as wit, AccessError, Dtype};
@@ -12,11 +14,14 @@ use crate::{Batch, Parameter, PlanError, Result, Targets, Tensor};
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
 /// Randomness from the host: the same seed gives the same numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Random(());
 
 impl Random {
-    pub(crate) fn new() -> Self {
+    /// Returns the randomness of this call. There is one stream: who draws first gets its first
+    /// numbers. Training draws others in every round and at every node, scoring always the same.
+    #[must_use]
+    pub fn new() -> Self {
         Self(())
     }
 
@@ -81,6 +86,16 @@ pub(crate) fn write_parameters(parameters: &[&mut Parameter]) -> Result<()> {
     Ok(())
 }
 
+/// As [`write_parameters`], without those that are frozen: the host keeps them, and in training
+/// takes no others.
+pub(crate) fn write_trained(parameters: &[&mut Parameter]) -> Result<()> {
+    let all = parameters.iter().enumerate();
+    for (index, parameter) in all.filter(|(_, parameter)| !parameter.is_frozen) {
+        write(Slot::Model, index, parameter.value.data())?;
+    }
+    Ok(())
+}
+
 /// Reads an auxiliary variable of `len` numbers.
 pub(crate) fn read_aux(index: usize, len: usize) -> Result<Vec<f32>> {
     let mut values = vec![0.0; len];
@@ -122,8 +137,17 @@ fn write(slot: Slot, index: usize, from: &[f32]) -> Result<()> {
     Ok(())
 }
 
+/// Batches that were asked for.
+static BATCHES: AtomicU64 = AtomicU64::new(0);
+
+/// The number of the batch that was handed out last.
+pub(crate) fn batch() -> u64 {
+    BATCHES.load(Ordering::Relaxed)
+}
+
 /// Returns the next batch, its index and its rows. In `predict` it has no targets.
 pub(crate) fn next_batch() -> Result<Option<(Batch, u64, u32)>> {
+    BATCHES.fetch_add(1, Ordering::Relaxed);
     let Some(wit) = loader::next().map_err(access("a batch"))? else {
         return Ok(None);
     };

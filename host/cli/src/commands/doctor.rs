@@ -16,6 +16,8 @@ struct Finding {
     detail: String,
     /// What to do about it.
     help: Option<String>,
+    /// Whether plans run without it.
+    is_optional: bool,
 }
 
 impl Finding {
@@ -24,7 +26,7 @@ impl Finding {
             Ok(detail) => (detail, None),
             Err(missing) => (String::new(), Some(missing)),
         };
-        Self { what: what.to_owned(), missing, detail, help: None }
+        Self { what: what.to_owned(), missing, detail, help: None, is_optional: false }
     }
 }
 
@@ -61,9 +63,12 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
     let toolchain = fedwasm_artifact::toolchain().map_err(CommandError::from);
     let help = toolchain.as_ref().err().and_then(|error| error.help.clone());
     let toolchain = Finding::new("building plans", toolchain.map_err(|error| error.message));
-    findings.push(Finding { help, ..toolchain });
-    for Finding { what, missing, detail, help } in &findings {
+    findings.push(Finding { help, is_optional: true, ..toolchain });
+    for Finding { what, missing, detail, help, is_optional } in &findings {
         match missing {
+            Some(missing) if *is_optional => {
+                printer.line(format!("absent   {what:<22} {missing}"));
+            }
             Some(missing) => printer.line(format!("missing  {what:<22} {missing}")),
             None => printer.line(format!("ok       {what:<22} {detail}")),
         }
@@ -73,7 +78,7 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
     }
     let all: Vec<Value> = findings
         .iter()
-        .map(|Finding { what, missing, detail, help }| {
+        .map(|Finding { what, missing, detail, help, .. }| {
             let detail = missing.as_ref().unwrap_or(detail);
             json!({ "what": what, "ok": missing.is_none(), "detail": detail, "help": help })
         })

@@ -41,7 +41,7 @@ pub(crate) struct Args {
     /// experiment.
     #[arg(long)]
     args: Option<PathBuf>,
-    /// Where all randomness comes from; drawn if none is given anywhere.
+    /// Where all randomness comes from; drawn if no file gives one either.
     #[arg(long)]
     seed: Option<u64>,
     /// Parameters to start from (.mpk or .safetensors); drawn by the plan if none.

@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// again gives the same bytes.
     Verify(verify::Args),
     /// Say what this machine gives plans, and what it cannot.
+    ///
+    /// The exit code is 1 if anything is missing that plans run with. What is `absent` is needed
+    /// to build plans only.
     Doctor,
 }
 

@@ -4,7 +4,7 @@ use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, Value};
 use fedwasm_sandbox::{Argument, Default, Error, FaultKind, Outcome, Profile, Task, TensorSpec};
 
-use super::Verdict::{Failed, NotApplicable, Passed};
+use super::Verdict::{Failed, NotApplicable, Passed, Warned};
 use super::{Suite, Verdict, gradient, n_classes};
 
 /// A check of a plan; a fault of the plan fails it.
@@ -12,6 +12,9 @@ type Run = fn(&Suite) -> Result<Verdict, Error>;
 
 /// How far predictions of a row may differ between batches, relative to the largest.
 const ROW_TOLERANCE: f64 = 1e-5;
+
+/// What rounding leaves of a loss in float32, relative to it.
+const LOSS_ROUNDING: f64 = 1e-5;
 
 /// All checks: what holds if they pass.
 pub(super) const ALL: &[(&str, Run)] = &[
@@ -85,14 +88,46 @@ fn train_changes(suite: &Suite) -> Result<Verdict, Error> {
     let model = &suite.session.declaration().model;
     let trainable = || model.iter().filter(|spec| spec.trainable);
     let left: Vec<&str> = trainable().filter(stays).map(|spec| spec.name.as_str()).collect();
-    Ok(match left[..] {
-        [] => Passed(format!("{} of {}", trainable().count(), model.len())),
-        _ => Failed(format!(
-            "training left `{}` as it was; declare it as not trainable, or let its gradient \
-             reach the optimizer",
-            left.join("`, `")
+    let (n, names) = (trainable().count(), left.join("`, `"));
+    if left.is_empty() {
+        return Ok(Passed(format!("{n} of {}", model.len())));
+    }
+    // A plan that moves nothing learns nothing, whatever its loss is.
+    let mut has_no_gradient = left.len() < n;
+    for name in &left {
+        has_no_gradient = has_no_gradient && !loss_depends_on(suite, &before, name)?;
+    }
+    Ok(match has_no_gradient {
+        true => Warned(format!(
+            "training left `{names}` as it was, and the loss of training does not depend on it \
+             here: its gradient is 0"
+        )),
+        false => Failed(format!(
+            "training left `{names}` as it was; declare it as not trainable, or let its gradient \
+             reach the optimizer"
         )),
     })
+}
+
+/// Whether the loss of one batch of training is another one with other values of a parameter.
+/// Some have no influence by mathematics: what is added to all scores before a softmax, or to what
+/// is normalised next. True if the plan reports no loss.
+fn loss_depends_on(suite: &Suite, params: &Params, name: &str) -> Result<bool, Error> {
+    let batch = suite.one_batch();
+    let loss = |params: Params| -> Result<Option<f64>, Error> {
+        let outcome = suite.train_in(&suite.session, params, suite.options.random_seed, &batch)?;
+        Ok(gradient::loss(&outcome))
+    };
+    let Some(at) = loss(params.clone())? else { return Ok(true) };
+    for sign in [1.0, -1.0] {
+        // Each element by another amount, so that nothing cancels.
+        let by = |index: usize| sign * [0.5, -0.25, 0.125, -0.375, 0.25][index % 5];
+        match loss(gradient::shifted(params, name, by)?)? {
+            Some(moved) if (moved - at).abs() <= LOSS_ROUNDING * at.abs().max(1e-3) => {}
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
 }
 
 fn train_twice(suite: &Suite) -> Result<Verdict, Error> {

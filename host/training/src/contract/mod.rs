@@ -12,8 +12,8 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};
 use fedwasm_protocol::{Arguments, NodeId, ValueKind, seed};
 use fedwasm_sandbox::{
-    Argument, Cancel, DataFacts, Default, Described, Error, Limits, Outcome, Profile, Sandbox,
-    Session, Start, TensorSpec,
+    Argument, Cancel, DataFacts, Default, Described, Error, FaultKind, Limits, Outcome, Profile,
+    Sandbox, Session, Start, TensorSpec,
 };
 use serde::Serialize;
 
@@ -47,6 +47,8 @@ pub enum Verdict {
     Passed(String),
     /// Not as it should be; what was seen, and what to do.
     Failed(String),
+    /// As it may be, and worth a look; what was seen.
+    Warned(String),
     /// The plan has nothing to check here; why.
     NotApplicable(String),
 }
@@ -67,6 +69,8 @@ pub struct Suite {
     options: SuiteOptions,
     session: Session,
     rows: TestRows,
+    /// Whether the rows are drawn, of no dataset.
+    is_drawn: bool,
     cancel: Cancel,
 }
 
@@ -82,6 +86,7 @@ impl Suite {
     ) -> Result<Self, crate::Error> {
         let plan = options.sandbox.describe(&options.component, options.limits.clone())?;
         let session = session(&plan, &options, Arguments::new())?;
+        let is_drawn = rows.is_none();
         let rows = match rows {
             Some(rows) => rows,
             None => {
@@ -89,7 +94,7 @@ impl Suite {
                 TestRows::synthetic(session.declaration(), n_classes, options.random_seed)?
             }
         };
-        Ok(Self { options, session, rows, cancel: cancel.clone() })
+        Ok(Self { options, session, rows, is_drawn, cancel: cancel.clone() })
     }
 
     /// The plan.
@@ -112,7 +117,10 @@ impl Suite {
             let verdict = match check(self) {
                 Ok(verdict) => verdict,
                 Err(Error::Fault(fault)) => {
-                    Verdict::Failed(format!("the plan {}: {}", fault.kind, fault.detail))
+                    let what = format!("the plan {}: {}", fault.kind, fault.detail);
+                    let is_of_rows = self.is_drawn && fault.kind == FaultKind::BadData;
+                    let hint = "; the rows are drawn: give real ones with --data and --target";
+                    Verdict::Failed(what + if is_of_rows { hint } else { "" })
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -167,6 +175,11 @@ impl Suite {
     fn batches(&self) -> Vec<usize> {
         let n = self.rows.len();
         (0..n).step_by(BATCH_ROWS).map(|at| BATCH_ROWS.min(n - at)).collect()
+    }
+
+    /// One batch of at most 16 rows: enough for a gradient.
+    fn one_batch(&self) -> [usize; 1] {
+        [gradient::ROWS.min(self.rows.len())]
     }
 
     fn argument(&self, name: &str, kind: ValueKind) -> Option<&Argument> {

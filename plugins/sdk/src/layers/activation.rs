@@ -2,7 +2,7 @@
 
 use fedwasm_kernels::elementwise;
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{Result, Tensor};
 
 /// Declares a layer from its function and its gradient in terms of the outputs.
@@ -11,7 +11,7 @@ macro_rules! activations {
         $(#[$doc])*
         #[derive(Clone, Debug, Default)]
         pub struct $name {
-            outputs: Option<Tensor>,
+            outputs: Kept<Tensor>,
         }
 
         impl $name {
@@ -25,15 +25,19 @@ macro_rules! activations {
         impl Layer for $name {
             fn forward(&mut self, mut inputs: Tensor) -> Result<Tensor> {
                 $forward(inputs.data_mut());
-                self.outputs = Some(inputs.clone());
+                self.outputs.keep(inputs.clone(), stringify!($name))?;
                 Ok(inputs)
             }
 
             fn backward(&mut self, mut gradient: Tensor) -> Result<Tensor> {
-                let outputs = kept(self.outputs.take(), stringify!($name))?;
+                let outputs = self.outputs.take(stringify!($name))?;
                 check_gradient(&gradient, outputs.shape(), stringify!($name))?;
                 $backward(gradient.data_mut(), outputs.data());
                 Ok(gradient)
+            }
+
+            fn set_training(&mut self, is_training: bool) {
+                self.outputs.set_training(is_training);
             }
         }
     )*};

@@ -2,7 +2,7 @@
 
 use fedwasm_kernels::{elementwise, reduction};
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{Parameter, PlanError, Result, Tensor};
 
 /// Normalises each channel over the batch, then scales and shifts it, as `torch.nn.BatchNorm1d`
@@ -18,14 +18,13 @@ pub struct BatchNorm {
     bias: Parameter,
     mean: Parameter,
     variance: Parameter,
-    is_training: bool,
-    kept: Option<Kept>,
+    kept: Kept<Normalised>,
 }
 
 /// What `backward` needs.
 #[derive(Clone, Debug)]
-struct Kept {
-    normalised: Tensor,
+struct Normalised {
+    inputs: Tensor,
     /// 1 / √(variance + epsilon) of each channel.
     factors: Vec<f32>,
 }
@@ -52,8 +51,7 @@ impl BatchNorm {
             bias: Parameter::zeros(&[channels])?,
             mean: Parameter::buffer(Tensor::zeros(&[channels])?),
             variance: Parameter::buffer(ones),
-            is_training: false,
-            kept: None,
+            kept: Kept::default(),
         })
     }
 
@@ -99,7 +97,8 @@ impl Layer for BatchNorm {
     fn forward(&mut self, mut inputs: Tensor) -> Result<Tensor> {
         let sizes @ (rows, channels, len) = self.sizes(&inputs)?;
         let count = (rows * len) as f64;
-        if self.is_training && count < 2.0 {
+        let is_training = self.kept.is_training();
+        if is_training && count < 2.0 {
             let text = format!(
                 "BatchNorm trains on at least 2 values a channel, this batch has {count}: choose a \
                  batch_size that leaves no single row"
@@ -110,7 +109,7 @@ impl Layer for BatchNorm {
         for (nth, factor) in factors.iter_mut().enumerate() {
             let (mut mean, mut variance) =
                 (self.mean.value.data()[nth], self.variance.value.data()[nth]);
-            if self.is_training {
+            if is_training {
                 let elements = channel(inputs.data(), sizes, nth);
                 mean = (total(elements.clone(), reduction::sum) / count) as f32;
                 let squares = |row: &[f32]| reduction::sum_of_squares_from(mean, row);
@@ -134,12 +133,13 @@ impl Layer for BatchNorm {
             let (weight, bias) = (self.weight.value.data()[nth], self.bias.value.data()[nth]);
             elementwise::affine(plane, weight, bias);
         }
-        self.kept = Some(Kept { normalised, factors });
+        self.kept.keep(Normalised { inputs: normalised, factors }, "BatchNorm")?;
         Ok(inputs)
     }
 
     fn backward(&mut self, mut gradient: Tensor) -> Result<Tensor> {
-        let Kept { normalised, factors } = kept(self.kept.take(), "BatchNorm")?;
+        let is_training = self.kept.is_training();
+        let Normalised { inputs: normalised, factors } = self.kept.take("BatchNorm")?;
         check_gradient(&gradient, normalised.shape(), "BatchNorm")?;
         let sizes @ (rows, channels, len) = self.sizes(&normalised)?;
         let count = (rows * len) as f64;
@@ -152,7 +152,7 @@ impl Layer for BatchNorm {
             self.bias.gradient.data_mut()[nth] += shift as f32;
             self.weight.gradient.data_mut()[nth] += scale as f32;
             // Through the batch's mean and variance, if they were used.
-            let through = if self.is_training { 1.0 } else { 0.0 };
+            let through = if is_training { 1.0 } else { 0.0 };
             let (shift, scale) =
                 ((through * shift / count) as f32, (through * scale / count) as f32);
             let factor = self.weight.value.data()[nth] * factor;
@@ -177,6 +177,6 @@ impl Layer for BatchNorm {
     }
 
     fn set_training(&mut self, is_training: bool) {
-        self.is_training = is_training;
+        self.kept.set_training(is_training);
     }
 }

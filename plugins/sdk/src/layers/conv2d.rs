@@ -4,7 +4,7 @@ use fedwasm_kernels::Matrix;
 use fedwasm_kernels::convolution::{self, Windows};
 use fedwasm_kernels::reduction;
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{Parameter, PlanError, Random, Result, Tensor};
 
 /// Cross-correlation of images with a square kernel, as `torch.nn.Conv2d`: `weight` of shape
@@ -19,7 +19,7 @@ pub struct Conv2d {
     kernel: usize,
     stride: usize,
     padding: usize,
-    inputs: Option<Tensor>,
+    inputs: Kept<Tensor>,
 }
 
 impl Conv2d {
@@ -38,7 +38,8 @@ impl Conv2d {
         let weight = Parameter::zeros(&[filters, channels, kernel, kernel])?;
         let bias = Parameter::zeros(&[filters])?;
         let (stride, padding) = (1, 0);
-        Ok(Self { weight, bias, channels, filters, kernel, stride, padding, inputs: None })
+        let inputs = Kept::default();
+        Ok(Self { weight, bias, channels, filters, kernel, stride, padding, inputs })
     }
 
     /// From one window to the next, down and across; at least 1.
@@ -86,7 +87,7 @@ impl Conv2d {
     /// Takes the inputs that were kept, adds the gradients of weights and bias, and those of the
     /// inputs to `back`, if there is one.
     fn gradients(&mut self, gradient: &Tensor, wants_inputs: bool) -> Result<Tensor> {
-        let inputs = kept(self.inputs.take(), "Conv2d")?;
+        let inputs = self.inputs.take("Conv2d")?;
         let (rows, windows, [height, width]) = self.windows(&inputs)?;
         check_gradient(gradient, &[rows, self.filters, height, width], "Conv2d")?;
         let (depth, positions, filters) = (windows.depth(), height * width, self.filters);
@@ -152,7 +153,7 @@ impl Layer for Conv2d {
             windows.pad(image, padded.data_mut());
             convolution::add_convolution(planes, weight, &windows, padded.data());
         }
-        self.inputs = Some(inputs);
+        self.inputs.keep(inputs, "Conv2d")?;
         Ok(outputs)
     }
 
@@ -176,5 +177,9 @@ impl Layer for Conv2d {
             random.fill_uniform(parameter.value.data_mut(), bound)?;
         }
         Ok(())
+    }
+
+    fn set_training(&mut self, is_training: bool) {
+        self.inputs.set_training(is_training);
     }
 }

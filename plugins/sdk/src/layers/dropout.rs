@@ -2,7 +2,7 @@
 
 use fedwasm_kernels::elementwise;
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{PlanError, Random, Result, Tensor};
 
 /// In training sets each element to 0 with a probability and divides the others by 1 minus it, as
@@ -11,9 +11,8 @@ use crate::{PlanError, Random, Result, Tensor};
 #[derive(Clone, Debug)]
 pub struct Dropout {
     probability: f32,
-    is_training: bool,
     /// 0, or what the others are multiplied by. None outside of training.
-    mask: Option<Tensor>,
+    mask: Kept<Tensor>,
 }
 
 impl Dropout {
@@ -26,34 +25,34 @@ impl Dropout {
             let text = format!("dropout of {probability}, expected 0 <= probability < 1");
             return Err(PlanError::InvalidArgument(text));
         }
-        Ok(Self { probability: probability as f32, is_training: false, mask: None })
+        Ok(Self { probability: probability as f32, mask: Kept::default() })
     }
 
     /// Multiplies by the mask that draws from U(-1, 1) give.
-    pub(super) fn apply(&mut self, mut inputs: Tensor, mut draws: Tensor) -> Tensor {
+    pub(super) fn apply(&mut self, mut inputs: Tensor, mut draws: Tensor) -> Result<Tensor> {
         let (threshold, kept) = (2.0 * self.probability - 1.0, 1.0 / (1.0 - self.probability));
         for draw in draws.data_mut() {
             *draw = if *draw < threshold { 0.0 } else { kept };
         }
         elementwise::multiply(inputs.data_mut(), draws.data());
-        self.mask = Some(draws);
-        inputs
+        self.mask.keep(draws, "Dropout")?;
+        Ok(inputs)
     }
 }
 
 impl Layer for Dropout {
     fn forward(&mut self, inputs: Tensor) -> Result<Tensor> {
-        if !self.is_training {
+        if !self.mask.is_training() {
             return Ok(inputs);
         }
         let mut draws = Tensor::zeros(inputs.shape())?;
         Random::new().fill_uniform(draws.data_mut(), 1.0)?;
-        Ok(self.apply(inputs, draws))
+        self.apply(inputs, draws)
     }
 
     fn backward(&mut self, mut gradient: Tensor) -> Result<Tensor> {
-        if self.is_training {
-            let mask = kept(self.mask.take(), "Dropout")?;
+        if self.mask.is_training() {
+            let mask = self.mask.take("Dropout")?;
             check_gradient(&gradient, mask.shape(), "Dropout")?;
             elementwise::multiply(gradient.data_mut(), mask.data());
         }
@@ -61,6 +60,6 @@ impl Layer for Dropout {
     }
 
     fn set_training(&mut self, is_training: bool) {
-        self.is_training = is_training;
+        self.mask.set_training(is_training);
     }
 }

@@ -1,6 +1,6 @@
 //! Rows of a table, looked up by number.
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{Parameter, PlanError, Random, Result, Tensor};
 
 /// Replaces whole numbers by rows of a table, as `torch.nn.Embedding`: `weight` of shape
@@ -10,7 +10,7 @@ pub struct Embedding {
     weight: Parameter,
     width: usize,
     /// The entries that were looked up, and the inputs' shape.
-    entries: Option<(Vec<usize>, Vec<usize>)>,
+    entries: Kept<(Vec<usize>, Vec<usize>)>,
 }
 
 impl Embedding {
@@ -26,7 +26,7 @@ impl Embedding {
             return Err(PlanError::InvalidArgument(text));
         }
         let weight = Parameter::zeros(&[n_entries, width])?;
-        Ok(Self { weight, width, entries: None })
+        Ok(Self { weight, width, entries: Kept::default() })
     }
 }
 
@@ -50,14 +50,14 @@ impl Layer for Embedding {
         let table: Vec<&[f32]> = self.weight.value.data().chunks_exact(self.width).collect();
         let data = entries.iter().flat_map(|entry| table[*entry]).copied().collect();
         let mut shape = inputs.shape().to_vec();
-        self.entries = Some((entries, shape.clone()));
+        self.entries.keep((entries, shape.clone()), "Embedding")?;
         shape.push(self.width);
         Tensor::new(&shape, data)
     }
 
     /// The gradient of the inputs, which are numbers of entries, is zero.
     fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
-        let (entries, shape) = kept(self.entries.take(), "Embedding")?;
+        let (entries, shape) = self.entries.take("Embedding")?;
         check_gradient(&gradient, &[&shape[..], &[self.width]].concat(), "Embedding")?;
         let table = self.weight.gradient.data_mut();
         for (entry, line) in entries.into_iter().zip(gradient.data().chunks_exact(self.width)) {
@@ -74,5 +74,9 @@ impl Layer for Embedding {
     /// Draws from the standard normal distribution, the default of `torch.nn.Embedding`.
     fn init(&mut self, random: &mut Random) -> Result<()> {
         random.fill_normal(self.weight.value.data_mut())
+    }
+
+    fn set_training(&mut self, is_training: bool) {
+        self.entries.set_training(is_training);
     }
 }

@@ -1,12 +1,12 @@
 //! Rows of any shape as lines.
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{PlanError, Result, Tensor};
 
 /// Makes [rows, columns] of [rows, ...], as `torch.nn.Flatten`.
 #[derive(Clone, Debug, Default)]
 pub struct Flatten {
-    shape: Option<Vec<usize>>,
+    shape: Kept<Vec<usize>>,
 }
 
 impl Flatten {
@@ -27,14 +27,18 @@ impl Layer for Flatten {
         if inputs.shape().is_empty() {
             return Err(PlanError::BadData("Flatten takes [rows, ...], not []".into()));
         }
-        self.shape = Some(inputs.shape().to_vec());
+        self.shape.keep(inputs.shape().to_vec(), "Flatten")?;
         let lines = lines(inputs.shape());
         inputs.reshape(&lines)
     }
 
     fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
-        let shape = kept(self.shape.take(), "Flatten")?;
+        let shape = self.shape.take("Flatten")?;
         check_gradient(&gradient, &lines(&shape), "Flatten")?;
         gradient.reshape(&shape)
+    }
+
+    fn set_training(&mut self, is_training: bool) {
+        self.shape.set_training(is_training);
     }
 }

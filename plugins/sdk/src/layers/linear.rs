@@ -2,7 +2,7 @@
 
 use fedwasm_kernels::{Matrix, add_product, elementwise, reduction};
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{Parameter, PlanError, Random, Result, Tensor};
 
 /// The affine map `y = b + x Wᵀ`: `weight` of shape [outputs, inputs] and `bias` of shape
@@ -13,7 +13,7 @@ pub struct Linear {
     bias: Parameter,
     n_inputs: usize,
     n_outputs: usize,
-    inputs: Option<Tensor>,
+    inputs: Kept<Tensor>,
 }
 
 impl Linear {
@@ -30,12 +30,12 @@ impl Linear {
         }
         let weight = Parameter::zeros(&[n_outputs, n_inputs])?;
         let bias = Parameter::zeros(&[n_outputs])?;
-        Ok(Self { weight, bias, n_inputs, n_outputs, inputs: None })
+        Ok(Self { weight, bias, n_inputs, n_outputs, inputs: Kept::default() })
     }
 
     /// Takes the inputs that were kept and adds the gradients of weights and bias.
     fn parameter_gradients(&mut self, gradient: &Tensor) -> Result<usize> {
-        let inputs = kept(self.inputs.take(), "Linear")?;
+        let inputs = self.inputs.take("Linear")?;
         let rows = inputs.rows();
         check_gradient(gradient, &[rows, self.n_outputs], "Linear")?;
         let outputs = Matrix::new(gradient.data(), rows, self.n_outputs);
@@ -54,7 +54,7 @@ impl Layer for Linear {
         let weight = Matrix::new(self.weight.value.data(), self.n_outputs, self.n_inputs);
         let left = Matrix::new(inputs.data(), rows, self.n_inputs);
         add_product(outputs.data_mut(), left, weight.transposed());
-        self.inputs = Some(inputs);
+        self.inputs.keep(inputs, "Linear")?;
         Ok(outputs)
     }
 
@@ -83,6 +83,10 @@ impl Layer for Linear {
             random.fill_uniform(parameter.value.data_mut(), bound)?;
         }
         Ok(())
+    }
+
+    fn set_training(&mut self, is_training: bool) {
+        self.inputs.set_training(is_training);
     }
 
     fn input_shape(&self) -> Option<Vec<usize>> {

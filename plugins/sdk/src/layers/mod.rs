@@ -6,6 +6,8 @@ mod conv2d;
 mod dropout;
 mod embedding;
 mod flatten;
+mod frozen;
+mod kept;
 mod linear;
 mod pooling;
 mod sequential;
@@ -13,6 +15,7 @@ mod sequential;
 mod tests;
 
 use crate::{Parameter, PlanError, Random, Result, Tensor};
+use kept::Kept;
 
 pub use activation::{Relu, Sigmoid, Tanh};
 pub use batch_norm::BatchNorm;
@@ -20,6 +23,7 @@ pub use conv2d::Conv2d;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use flatten::Flatten;
+pub use frozen::Frozen;
 pub use linear::Linear;
 pub use pooling::{AvgPool2d, MaxPool2d};
 pub use sequential::Sequential;
@@ -30,7 +34,10 @@ pub type Layers<'a> = Vec<(&'static str, &'a mut dyn Layer)>;
 /// A function of tensors, with parameters or without.
 ///
 /// The first axis of inputs and outputs counts the rows of a batch. `forward` keeps what
-/// `backward` needs, so each call of `backward` belongs to the `forward` before it.
+/// `backward` needs, so each call of `backward` belongs to the `forward` before it. In training a
+/// layer of this crate refuses a second `forward` of a batch before the `backward` of the first,
+/// whose gradients would be those of the wrong inputs. Call `set_training(false)` around a
+/// `forward` that no `backward` follows.
 pub trait Layer {
     /// Computes the outputs.
     ///
@@ -76,12 +83,15 @@ pub trait Layer {
     fn input_shape(&self) -> Option<Vec<usize>> {
         None
     }
-}
 
-/// What `forward` kept, for `backward`.
-fn kept<T>(of_forward: Option<T>, layer: &str) -> Result<T> {
-    let missing = || PlanError::Internal(format!("{layer}: backward without forward before it"));
-    of_forward.ok_or_else(missing)
+    /// This layer, which training leaves as it is if `is_frozen`, such as the first layers of a
+    /// model that was trained before.
+    fn frozen(self, is_frozen: bool) -> Frozen<Self>
+    where
+        Self: Sized,
+    {
+        Frozen::new(self, is_frozen)
+    }
 }
 
 /// Refuses a gradient of another length than the outputs.

@@ -2,7 +2,7 @@
 
 use fedwasm_kernels::pooling::{self, Pool};
 
-use super::{Layer, check_gradient, kept};
+use super::{Kept, Layer, check_gradient};
 use crate::{PlanError, Result, Tensor};
 
 /// The pool over planes of inputs, and the shape of its outputs.
@@ -27,14 +27,14 @@ fn pool_of(inputs: &Tensor, window: usize, layer: &str) -> Result<(Pool, [usize;
 pub struct MaxPool2d {
     window: usize,
     /// The inputs' shape, and for each output the place of its input.
-    places: Option<(Vec<usize>, Vec<u32>)>,
+    places: Kept<(Vec<usize>, Vec<u32>)>,
 }
 
 impl MaxPool2d {
     /// Returns the layer.
     #[must_use]
     pub fn new(window: usize) -> Self {
-        Self { window, places: None }
+        Self { window, places: Kept::default() }
     }
 }
 
@@ -47,18 +47,22 @@ impl Layer for MaxPool2d {
             return Err(PlanError::BadData("MaxPool2d: the batch is too large".into()));
         }
         pooling::max(outputs.data_mut(), &mut places, &pool, inputs.data());
-        self.places = Some((inputs.shape().to_vec(), places));
+        self.places.keep((inputs.shape().to_vec(), places), "MaxPool2d")?;
         Ok(outputs)
     }
 
     /// Of equal elements the first of a window takes the gradient.
     fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
-        let (shape, places) = kept(self.places.take(), "MaxPool2d")?;
+        let (shape, places) = self.places.take("MaxPool2d")?;
         let mut back = Tensor::zeros(&shape)?;
         let (_, outputs) = pool_of(&back, self.window, "MaxPool2d")?;
         check_gradient(&gradient, &outputs, "MaxPool2d")?;
         pooling::add_max_gradient(back.data_mut(), &places, gradient.data());
         Ok(back)
+    }
+
+    fn set_training(&mut self, is_training: bool) {
+        self.places.set_training(is_training);
     }
 }
 
@@ -67,14 +71,14 @@ impl Layer for MaxPool2d {
 #[derive(Clone, Debug)]
 pub struct AvgPool2d {
     window: usize,
-    shape: Option<Vec<usize>>,
+    shape: Kept<Vec<usize>>,
 }
 
 impl AvgPool2d {
     /// Returns the layer.
     #[must_use]
     pub fn new(window: usize) -> Self {
-        Self { window, shape: None }
+        Self { window, shape: Kept::default() }
     }
 }
 
@@ -83,15 +87,19 @@ impl Layer for AvgPool2d {
         let (pool, shape) = pool_of(&inputs, self.window, "AvgPool2d")?;
         let mut outputs = Tensor::zeros(&shape)?;
         pooling::mean(outputs.data_mut(), &pool, inputs.data());
-        self.shape = Some(inputs.shape().to_vec());
+        self.shape.keep(inputs.shape().to_vec(), "AvgPool2d")?;
         Ok(outputs)
     }
 
     fn backward(&mut self, gradient: Tensor) -> Result<Tensor> {
-        let mut back = Tensor::zeros(&kept(self.shape.take(), "AvgPool2d")?)?;
+        let mut back = Tensor::zeros(&self.shape.take("AvgPool2d")?)?;
         let (pool, shape) = pool_of(&back, self.window, "AvgPool2d")?;
         check_gradient(&gradient, &shape, "AvgPool2d")?;
         pooling::add_mean_gradient(back.data_mut(), &pool, gradient.data());
         Ok(back)
+    }
+
+    fn set_training(&mut self, is_training: bool) {
+        self.shape.set_training(is_training);
     }
 }

@@ -3,11 +3,11 @@
 use super::Optimizer;
 use crate::{Parameter, Result, session};
 
-/// An optimizer, its buffers for each parameter that has a gradient, and the number of steps.
+/// An optimizer, its buffers for each parameter that it moves, and the number of steps.
 #[derive(Debug)]
 pub(crate) struct Stepper<O> {
     rule: O,
-    /// For each parameter with a gradient one vector a buffer.
+    /// For each parameter that is moved one vector a buffer.
     buffers: Vec<Vec<Vec<f32>>>,
     steps: u64,
 }
@@ -21,8 +21,8 @@ const STEPS_MAX: u64 = 1 << 24;
 impl<O: Optimizer> Stepper<O> {
     pub(crate) fn new(rule: O, parameters: &[&mut Parameter]) -> Self {
         let n_buffers = rule.buffers().len();
-        let with_gradient = parameters.iter().filter(|parameter| !parameter.is_buffer());
-        let buffers = with_gradient
+        let trained = parameters.iter().filter(|parameter| parameter.is_trained());
+        let buffers = trained
             .map(|parameter| vec![vec![O::INITIAL; parameter.value.data().len()]; n_buffers])
             .collect();
         Self { rule, buffers, steps: 0 }
@@ -32,11 +32,13 @@ impl<O: Optimizer> Stepper<O> {
     /// same order at every call.
     pub(crate) fn step(&mut self, parameters: &mut [&mut Parameter]) {
         self.steps = STEPS_MAX.min(self.steps + 1);
-        let with_gradient = parameters.iter_mut().filter(|parameter| !parameter.is_buffer());
-        for (parameter, buffers) in with_gradient.zip(&mut self.buffers) {
+        let trained = parameters.iter_mut().filter(|parameter| parameter.is_trained());
+        for (parameter, buffers) in trained.zip(&mut self.buffers) {
             let Parameter { value, gradient, .. } = &mut **parameter;
             self.rule.step(self.steps, value.data_mut(), gradient.data_mut(), buffers);
-            gradient.data_mut().fill(0.0);
+        }
+        for parameter in parameters {
+            parameter.gradient.data_mut().fill(0.0);
         }
     }
 

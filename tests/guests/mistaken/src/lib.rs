@@ -1,4 +1,5 @@
-//! A plan with the mistake that `model.mistake` names: what `plan test` must find.
+//! A plan with the mistake that `model.mistake` names: what `plan test` must find, whatever the
+//! optimizer is.
 use fedwasm_sdk::*;
 
 arguments! {
@@ -14,29 +15,50 @@ arguments! {
 
 struct Mistaken {
     linear: Linear,
+    /// Added to all scores, which the softmax takes out again.
+    shift: Parameter,
     mistake: String,
 }
 
 impl TrainingPlan for Mistaken {
     const TASK: Task = Task::Classification;
     type Arguments = Arguments;
-    type Optimizer = Sgd;
+    type Optimizer = Rule;
 
     fn model(args: &Arguments) -> Result<Self> {
         let linear = Linear::new(args.n_features, args.n_classes)?;
-        Ok(Self { linear, mistake: args.mistake.clone() })
+        Ok(Self { linear, shift: Parameter::zeros(&[1])?, mistake: args.mistake.clone() })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        vec![("linear", &mut self.linear)]
+    fn parameters(&mut self) -> Vec<(String, &mut Parameter)> {
+        let own = self.linear.parameters().into_iter();
+        let mut all: Vec<_> = own.map(|(name, p)| (format!("linear.{name}"), p)).collect();
+        if self.mistake == "shift" {
+            all.push(("shift".into(), &mut self.shift));
+        }
+        all
+    }
+
+    fn init(&mut self, random: &mut Random) -> Result<()> {
+        self.shift.value.data_mut().fill(1.0);
+        self.linear.init(random)
+    }
+
+    fn data(&mut self) -> Data {
+        Data::classes(&self.linear.input_shape().unwrap_or_default())
     }
 
     fn training_step(&mut self, batch: Batch) -> Result<f32> {
         if self.mistake == "one-row" {
             assert!(batch.inputs.rows() > 1, "the variance of one row");
         }
-        let scores = self.linear.forward(batch.inputs)?;
+        if self.mistake == "picky" && batch.inputs.data().iter().any(|x| x.fract() != 0.0) {
+            return Err(PlanError::BadData("an input is no whole number".into()));
+        }
+        let mut scores = self.linear.forward(batch.inputs)?;
+        scores.data_mut().iter_mut().for_each(|score| *score += self.shift.value.data()[0]);
         let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
+        self.shift.gradient.data_mut()[0] += reduction::sum(gradient.data());
         self.linear.backward_first(gradient)?;
         for (name, parameter) in self.linear.parameters() {
             let gradient = parameter.gradient.data_mut();
@@ -64,6 +86,74 @@ impl TrainingPlan for Mistaken {
 
     fn metrics(&mut self, _: &Batch) -> Result<Vec<(&'static str, f32)>> {
         if self.mistake == "metric" { Ok(vec![("loss", 1.0)]) } else { Ok(Vec::new()) }
+    }
+}
+
+/// The optimizer that `optimizer.rule` names: one of the SDK's, or an Adam of the plan's own that
+/// announces nothing that could be turned.
+enum Rule {
+    Sgd(Sgd),
+    Adam(Adam),
+    AdamW(AdamW),
+    RmsProp(RmsProp),
+    Own(f32),
+}
+
+impl Optimizer for Rule {
+    const COUNTS_STEPS: bool = true;
+
+    fn arguments() -> Vec<Argument> {
+        let mut all = Adam::arguments();
+        all.push(Argument::with_default::<String, _>("optimizer.rule", "sgd", "which optimizer"));
+        for (name, default) in [("alpha", 0.99), ("momentum", 0.0)] {
+            all.push(Argument::with_default::<f64, _>(&format!("optimizer.{name}"), default, ""));
+        }
+        all.push(Argument::with_default::<bool, _>("optimizer.nesterov", false, ""));
+        all
+    }
+
+    fn from_arguments(args: &fedwasm_sdk::Arguments) -> Result<Self> {
+        Ok(match args.text("optimizer.rule")? {
+            "sgd" => Self::Sgd(Sgd::from_arguments(args)?),
+            "adam" => Self::Adam(Adam::from_arguments(args)?),
+            "adamw" => Self::AdamW(AdamW::from_arguments(args)?),
+            "rms-prop" => Self::RmsProp(RmsProp::from_arguments(args)?),
+            "own" => Self::Own(args.real("optimizer.lr")? as f32),
+            other => return Err(PlanError::InvalidArgument(format!("optimizer.rule is {other}"))),
+        })
+    }
+
+    fn buffers(&self) -> &'static [&'static str] {
+        match self {
+            Self::Sgd(rule) => rule.buffers(),
+            Self::Adam(rule) => rule.buffers(),
+            Self::AdamW(rule) => rule.buffers(),
+            Self::RmsProp(rule) => rule.buffers(),
+            Self::Own(_) => &[],
+        }
+    }
+
+    fn lr(&self) -> f32 {
+        match self {
+            Self::Sgd(rule) => rule.lr(),
+            Self::Adam(rule) => rule.lr(),
+            Self::AdamW(rule) => rule.lr(),
+            Self::RmsProp(rule) => rule.lr(),
+            Self::Own(lr) => *lr,
+        }
+    }
+
+    fn step(&self, nth: u64, value: &mut [f32], gradient: &mut [f32], buffers: &mut [Vec<f32>]) {
+        match self {
+            Self::Sgd(rule) => rule.step(nth, value, gradient, buffers),
+            Self::Adam(rule) => rule.step(nth, value, gradient, buffers),
+            Self::AdamW(rule) => rule.step(nth, value, gradient, buffers),
+            Self::RmsProp(rule) => rule.step(nth, value, gradient, buffers),
+            Self::Own(lr) => {
+                let steps = gradient.iter().map(|g| lr * g / (g.abs() + 1e-8));
+                value.iter_mut().zip(steps).for_each(|(value, step)| *value -= step);
+            }
+        }
     }
 }
 

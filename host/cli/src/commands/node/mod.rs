@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use fedwasm_dataset::Format;
 use fedwasm_node::{Database, Dataset, Datasets, NodeConfig, Policy, serve};
-use fedwasm_protocol::{DatasetId, Digest, NodeId};
+use fedwasm_protocol::{DatasetId, NodeId};
 use fedwasm_transport::{RepositoryUrl, Security, join};
 use serde_json::{Value, json};
 
@@ -62,8 +62,8 @@ pub(crate) enum Command {
     Receipt {
         /// The node's directory.
         dir: PathBuf,
-        /// The receipt, as the log names it.
-        digest: Digest,
+        /// The receipt, as the log names it: its digest, or the first 6 digits or more.
+        digest: String,
         /// The file.
         #[arg(short)]
         output: PathBuf,
@@ -206,6 +206,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
         Command::Receipt { dir, digest, output } => {
             let (config, _) = NodeConfig::open(&dir)?;
             let database = Database::open(&dir, &config.identity(&dir)?)?;
+            let digest = database.find_receipt(&digest)?;
             fedwasm_folder::write_file(&output, &database.receipt(&digest)?)?;
             printer.line(output.display());
             printer.event("result", &json!({ "receipt": digest, "path": output }));

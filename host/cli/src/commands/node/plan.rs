@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Approve {
         #[command(flatten)]
         about: About,
-        /// For how many days; for ever if none.
+        /// Days that the approval is valid [default: no expiry].
         #[arg(long)]
         days: Option<u64>,
         /// What the approval covers, such as `training.epochs<=10`, `optimizer.lr>=0.01`
@@ -199,7 +199,9 @@ fn list(desk: &Desk, printer: &Printer) -> Result<(), CommandError> {
         let digest = plan.digest.to_string();
         let who = plan.requested_by.as_deref().unwrap_or("nobody");
         let (name, version) = (&plan.name, &plan.version);
-        printer.line(format!("{:<9} {}  {name} {version}  for {who}", standing, &digest[..12]));
+        // As many digits as an approval takes.
+        let digits = &digest[..DIGITS_TO_APPROVE_MIN];
+        printer.line(format!("{standing:<9} {digits}  {name} {version}  for {who}"));
         if let Some(note) = decision.as_ref().map(|d| &d.note).filter(|note| !note.is_empty()) {
             printer.line(format!("          {note}"));
         }

@@ -31,7 +31,11 @@ pub(crate) fn run(
     let arguments = match arguments {
         Ok(arguments) => Ok(arguments),
         // Everything but shapes can be told without it.
-        Err(missing @ ArgumentError::Missing { .. }) => Err(missing),
+        Err(missing)
+            if missing.each().iter().all(|one| matches!(one, ArgumentError::Missing { .. })) =>
+        {
+            Err(missing)
+        }
         Err(error) => return Err(fedwasm_sandbox::Error::from(error).into()),
     };
     let session = arguments.as_ref().ok().map(|given| described.session(given.clone()));

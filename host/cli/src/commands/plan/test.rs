@@ -74,6 +74,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         let (state, detail) = match &check.verdict {
             Verdict::Passed(detail) => ("ok", detail),
             Verdict::Failed(_) => ("FAILED", &String::new()),
+            Verdict::Warned(detail) => ("warning", detail),
             Verdict::NotApplicable(why) => ("not applicable", why),
         };
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
@@ -139,34 +140,42 @@ fn end(
     component: &fedwasm_researcher::Component,
     printer: &Printer,
 ) -> Result<(), CommandError> {
-    let failed: Vec<(&str, &str)> = checks
-        .iter()
-        .filter_map(|check| match &check.verdict {
-            Verdict::Failed(detail) => Some((check.name, detail.as_str())),
-            _ => None,
-        })
-        .collect();
-    let left = checks.iter().filter(|c| matches!(c.verdict, Verdict::NotApplicable(_))).count();
-    let passed = checks.len() - failed.len() - left;
-    if !failed.is_empty() {
+    // Each cause once, with the checks that it failed.
+    let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
+    let (mut passed, mut failed, mut warned, mut left) = (0, 0, 0, 0);
+    for check in checks {
+        match &check.verdict {
+            Verdict::Passed(_) => passed += 1,
+            Verdict::Warned(_) => warned += 1,
+            Verdict::NotApplicable(_) => left += 1,
+            Verdict::Failed(detail) => {
+                failed += 1;
+                match causes.iter_mut().find(|(known, _)| known == detail) {
+                    Some((_, names)) => names.push(check.name),
+                    None => causes.push((detail, vec![check.name])),
+                }
+            }
+        }
+    }
+    if failed > 0 {
         printer.line("\nfailures:");
     }
-    for (name, detail) in &failed {
-        printer.line(format!("  {name}\n    {detail}"));
+    for (detail, names) in &causes {
+        printer.line(format!("  {}\n    {detail}", names.join("\n  ")));
     }
-    let state = if failed.is_empty() { "ok" } else { "FAILED" };
+    let state = if failed == 0 { "ok" } else { "FAILED" };
+    let warnings = if warned == 0 { String::new() } else { format!("; {warned} with a warning") };
     printer.line(format!(
-        "\nresult: {state}. {passed} passed; {} failed; {left} not applicable",
-        failed.len()
+        "\nresult: {state}. {passed} passed{warnings}; {failed} failed; {left} not applicable"
     ));
     printer.event(
         "result",
         &json!({
-            "plan_sha256": component.digest(), "passed": passed, "failed": failed.len(),
-            "not_applicable": left,
+            "plan_sha256": component.digest(), "passed": passed, "warned": warned,
+            "failed": failed, "not_applicable": left,
         }),
     );
-    match failed.len() {
+    match failed {
         0 => Ok(()),
         n => Err(CommandError::new(PLAN_FAILED, format!("{n} of {} checks failed", checks.len()))),
     }

@@ -156,6 +156,28 @@ fn one_value_a_channel_cannot_be_normalised() {
     }
 }
 
+/// Two inputs of one layer, and the gradients of the second only: nobody would notice.
+#[test]
+fn a_layer_that_runs_twice_before_backward_is_refused_in_training_only() {
+    for (mut layer, shape) in layers() {
+        layer.set_training(true);
+        let outputs = layer.forward(zeros(shape)).unwrap();
+        let error = layer.forward(zeros(shape)).unwrap_err().to_string();
+        assert!(error.contains("ran twice without `backward` between"), "{error}");
+        layer.backward(outputs.clone()).unwrap();
+    }
+    // Dropout that is given its draws is always in training.
+    for (mut layer, shape) in layers().into_iter().rev().skip(1) {
+        layer.set_training(false);
+        for _ in 0..2 {
+            layer.forward(zeros(shape)).unwrap();
+        }
+        layer.set_training(true);
+        let outputs = layer.forward(zeros(shape)).unwrap();
+        layer.backward(outputs).unwrap();
+    }
+}
+
 #[test]
 fn an_error_in_a_chain_names_the_layer() {
     let mut network = Sequential::new()
