@@ -107,7 +107,7 @@ impl Length {
 
 /// The batches of a round on so many rows: no plan makes more steps.
 pub fn batches_max(n_rows: u64, training: &TrainingArgs) -> u64 {
-    Schedule::new(n_rows, &training.loader_args, training.budget()).total
+    Schedule::new(n_rows, &training.loader_args, training.effective_budget()).total
 }
 
 /// What a round of training gives.
