@@ -145,8 +145,9 @@ pub async fn serve(
     let work = tokio::spawn(work.run());
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
     let revoked = Arc::new(Notify::new());
-    let refresh =
-        tokio::spawn(refresh_roster(repository, Arc::clone(&member), pause, Arc::clone(&revoked)));
+    let changed = Arc::clone(&revoked);
+    member.on_roster_change(move |_| changed.notify_one());
+    let refresh = tokio::spawn(refresh_roster(repository, Arc::clone(&member), pause));
     ready(&config);
     let mut node = Node {
         folder,
@@ -215,19 +216,13 @@ async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
 }
 
 /// Learns who was revoked.
-async fn refresh_roster(
-    repository: Repository,
-    member: Arc<Member>,
-    pause: Duration,
-    changed: Arc<Notify>,
-) {
+async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
         match repository.refresh_roster(&member).await {
             Ok(true) => {
                 let roster = member.roster();
                 tracing::info!("the roster is now number {}", roster.serial);
-                changed.notify_one();
                 if roster.key(member.participant()) != Some(member.key().public()) {
                     tracing::error!(
                         "the key of this node was revoked: nobody believes it any more; the \
