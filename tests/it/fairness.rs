@@ -151,7 +151,7 @@ fn rounds_that_never_begin_fill_no_disk() {
         let answer = stage.mallory.ask("n0", {
             let mut round = stage.good.clone();
             round.experiment_id = format!("mallory-{n}").parse().unwrap();
-            round.training.test_ratio = 0.001 + 0.999;
+            round.training.test_ratio = 0.9999;
             Body::Round(Box::new(round))
         });
         assert!(matches!(answer, Body::Refused(_)), "{answer:?}");
