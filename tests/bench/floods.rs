@@ -42,7 +42,7 @@ struct Floods {
     network: Child,
     nodes: Vec<Child>,
     stop: Arc<AtomicBool>,
-    /// What was tried and what was let in, by flood.
+    /// What was tried and what was done, by flood; a handshake is done before it is refused.
     counts: Vec<(&'static str, Arc<AtomicU64>, Arc<AtomicU64>)>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -127,7 +127,7 @@ impl Floods {
             ]));
             member
         };
-        for who in ["good", "flood"] {
+        for who in ["good", "flood", "slow", "quota", "claims"] {
             let home = path(who);
             done(fedwasm(&["keys", "generate", "--as", &format!("researcher-{who}"), &home]));
             let member = enrol("researcher", who, &format!("{home}/key.pem.pub"));
@@ -184,8 +184,9 @@ impl Floods {
 
     /// Begins all floods, each in threads of its own.
     fn open(&mut self) {
-        let member = Member::open(&self.dir.join("flood")).unwrap();
-        let tls = Arc::new(client(&member));
+        // One for each, or the first would use up what the others may do.
+        let tls = |who: &str| Arc::new(client(&Member::open(&self.dir.join(who)).unwrap()));
+        let [tls, slow, quota, claims] = ["flood", "slow", "quota", "claims"].map(tls);
         let broker = address(&self.mqtt);
         let http = address(&self.http);
         for (name, to) in [("idle-mqtt", broker), ("idle-http", http)] {
@@ -208,7 +209,6 @@ impl Floods {
                 }
             });
         }
-        let slow = Arc::clone(&tls);
         self.flood("slow-uploads", move |stop, tried, let_in| {
             hold(stop, SLOW, tried, let_in, || {
                 let mut stream = greet(&slow, http).ok()?;
@@ -222,7 +222,7 @@ impl Floods {
             });
         });
         for worker in 0..6u64 {
-            let tls = Arc::clone(&tls);
+            let tls = Arc::clone(&quota);
             self.flood("quota-race", move |stop, tried, let_in| {
                 let mut stream = None;
                 while !stop.load(Ordering::Relaxed) {
@@ -236,7 +236,7 @@ impl Floods {
             });
         }
         for worker in 0..2u64 {
-            let tls = Arc::clone(&tls);
+            let tls = Arc::clone(&claims);
             self.flood("failing-claims", move |stop, tried, let_in| {
                 let mut stream = None;
                 while !stop.load(Ordering::Relaxed) {
@@ -286,7 +286,7 @@ impl Floods {
                 }
             })
         };
-        println!("minute  RSS MiB  files open  stored MiB  of the flood  files   rounds  lost");
+        println!("minute  RSS MiB  files open  stored MiB  quota race  files   rounds  lost");
         let mut minute = 0;
         while Instant::now() < end {
             std::thread::sleep(Duration::from_secs(10).min(end - Instant::now()));
@@ -297,7 +297,7 @@ impl Floods {
             if start.elapsed().as_secs() / 60 > minute || Instant::now() >= end {
                 minute = start.elapsed().as_secs() / 60;
                 println!(
-                    "{minute:>6}  {:>7}  {:>10}  {:>10}  {:>12}  {:>5}  {:>7}  {:>4}",
+                    "{minute:>6}  {:>7}  {:>10}  {:>10}  {:>10}  {:>5}  {:>7}  {:>4}",
                     seen.rss >> 20,
                     seen.descriptors,
                     seen.stored >> 20,
@@ -314,7 +314,7 @@ impl Floods {
             (rounds.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
         for (name, tried, let_in) in &self.counts {
             let (tried, let_in) = (tried.load(Ordering::Relaxed), let_in.load(Ordering::Relaxed));
-            println!("{name}: {tried} tried, {let_in} let in");
+            println!("{name}: {tried} tried, {let_in} done");
         }
         most
     }
@@ -332,7 +332,7 @@ impl Floods {
         walk(&blobs, &mut |_, bytes| (stored, files) = (stored + bytes, files + 1));
         // What its blobs count for is what they and their files take.
         let mut of_flood = 0;
-        walk(&blobs.join("owners/researcher-flood"), &mut |path, _| {
+        walk(&blobs.join("owners/researcher-quota"), &mut |path, _| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             of_flood += text.parse::<u64>().unwrap_or(0);
         });
@@ -367,7 +367,7 @@ impl Most {
 
     fn judge(self) {
         println!(
-            "at most: {} MiB of memory, {} files open, {} MiB stored, {} MiB of the flood (quota \
+            "at most: {} MiB of memory, {} files open, {} MiB stored, {} MiB of the quota race (quota \
              {}), {} files; {} rounds of the good experiment, {} experiments lost",
             self.rss >> 20,
             self.descriptors,
@@ -441,7 +441,8 @@ trait Connected {
 impl Connected for TcpStream {
     fn is_open(&mut self) -> bool {
         let _ = self.set_read_timeout(Some(Duration::from_millis(1)));
-        match self.read(&mut [0]) {
+        // Whatever else is said, such as tickets for later: it is the end that counts.
+        match self.read(&mut [0; 4_096]) {
             Ok(n) => n > 0,
             Err(error) => matches!(
                 error.kind(),
