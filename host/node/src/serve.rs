@@ -130,6 +130,7 @@ pub async fn serve(
         database,
         repository: repository.clone(),
         compiler: compiler.clone(),
+        expecting: Arc::new(Semaphore::new(1)),
         noted: Arc::default(),
     };
     let jobs = Arc::new(Queue::new());

@@ -87,7 +87,7 @@ impl Worker {
         let left = left.saturating_sub(start.elapsed());
         let start = Instant::now();
         if let Some(plan) = &plan {
-            self.compiler.ready(plan, &request, left).await?;
+            self.compiler.ready(plan, (&researcher, request.as_ref()), left).await?;
         }
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
