@@ -93,7 +93,7 @@ pub enum Error {
         repository: String,
     },
     /// The key is a node's, or another's.
-    #[error("{} holds the key of {participant}, which is no researcher", dir.display())]
+    #[error("{} holds the key of {participant}, which is not a researcher", dir.display())]
     NoResearcher {
         /// The directory.
         dir: PathBuf,
