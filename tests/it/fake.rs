@@ -77,7 +77,10 @@ impl Fake {
                         columns: columns.clone(),
                         shapes: [].into(),
                     };
-                    vec![Body::SearchReply(SearchReply { datasets: vec![dataset] })]
+                    vec![Body::SearchReply(SearchReply {
+                        datasets: vec![dataset],
+                        columns: [].into(),
+                    })]
                 }
                 Body::Approval(_) => {
                     vec![Body::ApprovalReply(ApprovalReply { status, note: String::new() })]

@@ -642,7 +642,10 @@ fn huge_announced_rows_are_not_believed() {
             columns: columns(),
             shapes: [].into(),
         };
-        Body::SearchReply(fedwasm_protocol::SearchReply { datasets: vec![dataset] })
+        Body::SearchReply(fedwasm_protocol::SearchReply {
+            datasets: vec![dataset],
+            columns: [].into(),
+        })
     };
     let _fake = Fake::searched(&federation, "x", rows(u64::MAX));
     let ended = federation.run(&federation.experiment(|text| text)).ok();
@@ -663,7 +666,7 @@ fn names_of_strangers_in_json_command_no_terminal() {
         columns: vec![name.into()],
         shapes: [].into(),
     };
-    let reply = fedwasm_protocol::SearchReply { datasets: vec![dataset] };
+    let reply = fedwasm_protocol::SearchReply { datasets: vec![dataset], columns: [].into() };
     let _fake = Fake::searched(&federation, "x", Body::SearchReply(reply));
     let nodes = fedwasm(&["--json", "nodes", "--columns", "--mqtt", &federation.mqtt]);
     let ended = nodes.args(&["--repository", &federation.repository]).ok();
@@ -723,6 +726,7 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
         random_seed: 3,
         fold: None,
         resume: false,
+        force: false,
         stop: fedwasm_researcher::Cancel::new(),
     };
     let job = LocalJob::new(options.clone()).unwrap();

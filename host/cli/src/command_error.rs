@@ -114,7 +114,8 @@ impl From<fedwasm_researcher::Error> for CommandError {
             | E::Busy { .. }
             | E::Resume { .. }
             | E::ResumeWhat
-            | E::Interrupted { .. } => USAGE,
+            | E::Interrupted { .. }
+            | E::Finished { .. } => USAGE,
             // Plan and aggregator do not go together.
             E::AuxVars { .. } => PLAN_REFUSED,
             E::NotEnoughSamples { .. } => NODES,

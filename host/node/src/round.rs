@@ -16,7 +16,7 @@ use fedwasm_sandbox::{
     Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Profile, Sandbox, Scope,
     TensorSpec,
 };
-use fedwasm_training::{Before, Events, Examples, Length, Round, Turn};
+use fedwasm_training::{Before, Classes, Events, Examples, Length, Round, Turn};
 
 use crate::approval::ApprovedPlan;
 use crate::experiments::{Owner, Room, check_owner, claim, unwritable};
@@ -294,7 +294,7 @@ impl Prepared {
             });
         }
         let aux = self.aux(&fetched)?;
-        let before = Before { params, aux, kept, batches: 0 };
+        let before = Before { params, aux, kept, ..Before::default() };
         let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
         let trained = trained.map_err(failed)?;
         let evaluation = match request.training.test_on_local_updates {
@@ -340,6 +340,25 @@ impl Prepared {
     fn owner<'a>(&'a self, request: &'a RoundRequest) -> Owner<'a> {
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
         Owner { researcher: &self.researcher, plan, dataset }
+    }
+
+    /// What a researcher should know of the classes here. No row is told by it, nor that there is
+    /// one: a class of fewer than `min_rows` rows is as one without.
+    pub(crate) fn warnings(&self, min_rows: u64) -> Vec<String> {
+        let Some(classes) = self.examples.classes() else { return Vec::new() };
+        let mut warnings = Vec::new();
+        let few = min_rows.max(1);
+        if classes.n_rows(0) < few {
+            warnings.push(format!(
+                "fewer than {few} rows are of class 0; classes are numbered from 0, and \
+                 labels such as 1, 2 make a class that nothing is learned about"
+            ));
+        }
+        if classes.lacks_positives() {
+            let text = "no held-out row is of class 1: precision, recall and F1 are left out";
+            warnings.push(text.to_owned());
+        }
+        warnings
     }
 
     /// The states of the experiment; nothing is made for plans without one.
@@ -421,7 +440,15 @@ fn read(
         error => training_refusal(&error),
     };
     let file = dataset.open().map_err(|error| hide(error.into()))?;
-    Examples::read(&file, &request.data, round, turn).map_err(hide)
+    if let Some(change) = dataset.change(&file) {
+        tracing::warn!("{change}");
+        return Err(refusal(Reason::Dataset, change));
+    }
+    let examples = Examples::read(&file, &request.data, round, turn).map_err(hide)?;
+    for remark in examples.classes().map(Classes::remarks).unwrap_or_default() {
+        tracing::warn!("dataset {}, target {:?}: {remark}", dataset.name, request.data.target);
+    }
+    Ok(examples)
 }
 
 fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, Refusal> {

@@ -1,14 +1,15 @@
 //! The loop that owns the node's connection.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    ApprovalRequest, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Participant, Presence,
-    Reason, Recipient, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply, SessionId,
+    ApprovalRequest, Body, Columns, DatasetId, Digest, Header, MESSAGE_BYTES_MAX, Message,
+    Participant, Payload, Presence, Reason, Recipient, Refusal, RequestId, ResearcherId,
+    RoundRequest, SearchReply, SessionId,
 };
 use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
@@ -24,13 +25,15 @@ use crate::rate::{Rate, Turn};
 use crate::receipt::Receipts;
 use crate::round::{Workshop, refusal};
 use crate::trace::{End, Trace};
-use crate::worker::Worker;
+use crate::worker::{Worker, blob_refusal};
 use crate::{Database, Datasets, Error, NodeConfig, demands};
 
 /// How often leases are looked at while one lasts.
 const LEASE_LOOKS: u32 = 8;
 /// Questions about plans that are answered at once.
 const QUESTIONS_MAX: usize = 8;
+/// How long names of columns may take to the repository: a search waits no longer.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(8);
 /// The longest time that a researcher may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -357,7 +360,7 @@ impl Node {
             return tracing::warn!("a {} of {} is ignored", header.kind, header.sender);
         };
         let reply = match body {
-            Body::Search(request) => Some(self.search(&request.tags)),
+            Body::Search(request) => self.search(&asked, &request.tags),
             Body::Round(request) => {
                 let deadline = Duration::from_millis(header.deadline_ms).min(DEADLINE_MAX);
                 self.enqueue(asked.clone(), *request, deadline).err().map(Body::Refused)
@@ -396,26 +399,48 @@ impl Node {
         None
     }
 
-    fn search(&self, tags: &[String]) -> Body {
-        let datasets = Datasets::load(&self.folder).map(|datasets| datasets.search(tags));
-        match datasets {
-            Ok(datasets) => {
-                let columns = datasets.iter().flat_map(|dataset| &dataset.columns);
-                let columns = columns.map(|column| column.len() + 5).sum::<usize>();
-                let shapes = datasets.iter().flat_map(|dataset| &dataset.shapes);
-                let shape = |(name, shape): (&String, &Vec<u64>)| name.len() + 9 * shape.len() + 10;
-                // Half of a message is room for everything else.
-                if columns + shapes.map(shape).sum::<usize>() > MESSAGE_BYTES_MAX / 2 {
-                    let text = "the names of its columns do not fit into a message";
-                    return Body::Refused(refusal(Reason::Dataset, text.into()));
-                }
-                Body::SearchReply(SearchReply { datasets })
-            }
+    /// Answers at once, or later if names of columns have to be stored first.
+    fn search(&self, asked: &Asked, tags: &[String]) -> Option<Body> {
+        let mut datasets = match Datasets::load(&self.folder) {
+            Ok(datasets) => datasets.search(tags),
             Err(error) => {
                 tracing::error!("{error}");
-                Body::Refused(refusal(Reason::Internal, "the registry cannot be read".into()))
+                let text = "the registry cannot be read".to_owned();
+                return Some(Body::Refused(refusal(Reason::Internal, text)));
+            }
+        };
+        // Half of a message is room for everything else.
+        let (mut room, mut wide) = (MESSAGE_BYTES_MAX / 2, Vec::new());
+        for dataset in &mut datasets {
+            match room.checked_sub(dataset.columns_bytes()) {
+                Some(left) => room = left,
+                None => wide.push((dataset.dataset_id.clone(), Columns::take(dataset))),
             }
         }
+        if wide.is_empty() {
+            return Some(Body::SearchReply(SearchReply { datasets, columns: [].into() }));
+        }
+        let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
+            let text = format!("{QUESTIONS_MAX} questions wait already");
+            return Some(Body::Refused(refusal(Reason::Busy, text)));
+        };
+        let (sender, asked) = (self.sender.clone(), asked.clone());
+        let reader = Participant::researcher(&asked.researcher);
+        let repository = self.clerk.repository.for_recipients(vec![reader]);
+        tokio::spawn(async move {
+            let stored = tokio::time::timeout(SEARCH_TIME_MAX, store_columns(&repository, wide));
+            let body = match stored.await {
+                Ok(Ok(columns)) => Body::SearchReply(SearchReply { datasets, columns }),
+                Ok(Err(refused)) => Body::Refused(refused),
+                Err(_) => {
+                    let text = "the names of its columns could not be stored in time".to_owned();
+                    Body::Refused(refusal(Reason::Blob, text))
+                }
+            };
+            let _ = send(&sender, &asked, body).await;
+            drop(permit);
+        });
+        None
     }
 
     fn enqueue(
@@ -431,12 +456,7 @@ impl Node {
             let message = format!("there is no dataset `{}`", request.dataset_id);
             return Err(refusal(Reason::Dataset, message));
         };
-        for column in request.data.names() {
-            if !dataset.columns.contains(column) {
-                let message = format!("dataset {} has no column `{column}`", dataset.name);
-                return Err(refusal(Reason::Dataset, message));
-            }
-        }
+        dataset.check_columns(&request.data)?;
         let cancel = Cancel::new();
         // Handles of rounds that are over are held by nobody else.
         self.cancels.retain(|_, (_, cancel)| !cancel.is_unused());
@@ -453,6 +473,20 @@ impl Node {
         self.cancels.insert(asked.request_id.clone(), (asked, cancel));
         Ok(())
     }
+}
+
+/// Stores the columns of datasets that have too many for a message.
+async fn store_columns(
+    repository: &Repository,
+    wide: Vec<(DatasetId, Columns)>,
+) -> Result<BTreeMap<DatasetId, Payload>, Refusal> {
+    let mut stored = BTreeMap::new();
+    for (dataset, columns) in wide {
+        let bytes = columns.encode().map_err(|text| refusal(Reason::Dataset, text))?;
+        let blob = repository.put(bytes).await.map_err(blob_refusal)?;
+        stored.insert(dataset, Payload::stored(blob));
+    }
+    Ok(stored)
 }
 
 /// Runs rounds one after the other.

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, Digest, FederationId, INLINE_BYTES_MAX, NodeId, NodeTiming, Participant, Payload,
-    Progress, Reason, Refusal, RequestId, ResearcherId, RoundReply, RoundRequest,
+    BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, INLINE_BYTES_MAX, NodeId,
+    NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
+    RoundReply, RoundRequest, Selection,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, now_ms};
-use fedwasm_trust::Opening;
+use fedwasm_trust::{Opening, Receipt};
 
 use crate::approval::Approvals;
 use crate::compiler::Compiler;
@@ -67,6 +68,11 @@ impl Worker {
             .of_experiment(&request.experiment_id)
             .for_recipients(vec![Participant::researcher(&researcher)]);
         let start = Instant::now();
+        let names = self.fetch_inputs(&request.wide_inputs).await?;
+        // What was sent is what a receipt is about.
+        let sent = Receipt::request(&request);
+        let request = with_inputs(request, names.as_deref())?;
+        dataset.check_columns(&request.data)?;
         // Looked at for every round, so that revoking stops the next one.
         let (request, approvals) = (Arc::new(request), self.approvals.clone());
         let approved = {
@@ -107,6 +113,7 @@ impl Worker {
         let start = Instant::now();
         let mut warnings = demands::warnings(&request);
         warnings.extend(privacy::warning(&request, privacy));
+        warnings.extend(prepared.warnings(min_rows));
         let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
         let inputs = fetched.clone();
         let again = Arc::clone(&request);
@@ -151,7 +158,7 @@ impl Worker {
                 let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
                 let aux = [inputs.aux_shared.as_deref(), inputs.aux_own.as_deref()];
                 let kept = [Some(inputs.params.as_slice()), state_in, plan.as_deref()];
-                let kept = kept.into_iter().chain(aux).flatten();
+                let kept = kept.into_iter().chain(aux).chain([names.as_deref()]).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
                     tracing::warn!("the inputs of the run are not kept: {error}");
                 }
@@ -160,7 +167,7 @@ impl Worker {
                     researcher: Participant::researcher(&researcher),
                     federation,
                     request_sha256,
-                    request: &request,
+                    request: &sent,
                     approved_by,
                     profile,
                     limits,
@@ -231,6 +238,13 @@ impl Worker {
         self.repository.get_payload(aux).await.map(Some).map_err(blob_refusal)
     }
 
+    /// Fetches the names of inputs that did not fit into the message.
+    async fn fetch_inputs(&self, inputs: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(inputs) = inputs else { return Ok(None) };
+        check_size("names of columns", &inputs.blob, COLUMNS_BYTES_MAX)?;
+        self.repository.get_payload(inputs).await.map(Some).map_err(blob_refusal)
+    }
+
     /// Returns the plan's bytes, or none if it is compiled already.
     async fn fetch_plan(&self, plan: &BlobRef) -> Result<Option<Vec<u8>>, Refusal> {
         // The workshop may be busy with a round that was called off.
@@ -253,6 +267,22 @@ impl Worker {
         let bytes = Arc::new(self.repository.get(params).await.map_err(blob_refusal)?);
         self.params = Some((params.sha256, Arc::clone(&bytes)));
         Ok(bytes)
+    }
+}
+
+/// The request with the names of its inputs, if they came apart from it.
+pub(crate) fn with_inputs(
+    request: RoundRequest,
+    names: Option<&[u8]>,
+) -> Result<RoundRequest, Refusal> {
+    let bad = |text: String| refusal(Reason::BadRequest, text);
+    match (names, &request.data.inputs) {
+        (None, _) => Ok(request),
+        (Some(_), Some(_)) => Err(bad("its inputs are named twice".into())),
+        (Some(names), None) => {
+            let inputs = Some(Selection::decode(names).map_err(bad)?);
+            Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })
+        }
     }
 }
 

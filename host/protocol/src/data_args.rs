@@ -1,5 +1,7 @@
 //! Which columns of a dataset a run uses, and how.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Fields, Selection};
@@ -71,6 +73,38 @@ impl DataArgs {
         let inputs = Selection::take(fields, "inputs");
         let standardize = fields.boolean("standardize").unwrap_or(true);
         let memory_mib = fields.whole_until("memory_mib", 1, MEMORY_MIB_MAX);
+        let targets: BTreeSet<&String> = target.iter().flat_map(Selection::names).collect();
+        let mut seen = BTreeSet::new();
+        for name in inputs.iter().flat_map(Selection::names) {
+            if targets.contains(name) {
+                let what = format!("has `{name}`, which is the target; take it out of one of them");
+                fields.mistake("inputs", what);
+            } else if !seen.insert(name) {
+                fields.mistake("inputs", format!("has `{name}` twice"));
+            }
+        }
         Some(Self { tags, target: target?, inputs, standardize, memory_mib })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_used_once() {
+        for (text, expected) in [
+            ("target = 'y'\ninputs = ['a', 'y']", "`data.inputs` has `y`, which is the target"),
+            (
+                "target = ['y', 'z']\ninputs = { a = ['z'], b = ['c'] }",
+                "`data.inputs` has `z`, which is the target",
+            ),
+            ("target = 'y'\ninputs = ['a', 'b', 'a']", "`data.inputs` has `a` twice"),
+        ] {
+            let mut fields = Fields::new("data", text.parse().unwrap());
+            DataArgs::take(&mut fields);
+            let [mistake] = &fields.finish()[..] else { panic!("one mistake: {text}") };
+            assert!(mistake.starts_with(expected), "{mistake}");
+        }
     }
 }

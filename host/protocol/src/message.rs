@@ -40,6 +40,9 @@ pub struct SearchRequest {
 pub struct SearchReply {
     /// The datasets.
     pub datasets: Vec<DatasetEntry>,
+    /// [`crate::Columns`] of those whose columns do not fit into the message.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<DatasetId, Payload>,
 }
 
 /// What a node tells about a dataset. Never a path, never a value.
@@ -97,8 +100,11 @@ pub struct RoundRequest {
     pub plan: BlobRef,
     /// The model parameters to start from, as safetensors.
     pub params: BlobRef,
-    /// Columns; `inputs` is given.
+    /// Columns; `inputs` is given, here or in `wide_inputs`.
     pub data: DataArgs,
+    /// `data.inputs` where the names do not fit into the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wide_inputs: Option<Payload>,
     /// Training arguments; `random_seed` is given.
     pub training: TrainingArgs,
     /// Model arguments, keys starting with `model.`.

@@ -46,6 +46,16 @@ pub enum Error {
         /// When it was stopped.
         when: String,
     },
+    /// A directory holds a finished run, which would be lost.
+    #[error(
+        "{} holds a finished run; name another directory, go on with `--resume` and more `epochs`, \
+         or write over it with `--force`",
+        dir.display()
+    )]
+    Finished {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// There is nothing to go on from.
     #[error("--resume goes on from what --out DIR holds; name the directory")]
     ResumeWhat,

@@ -10,8 +10,9 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
-    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Progress, Reason, ResearcherId,
-    RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, Selection, TrainingArgs, printable, seed,
+    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Payload, Progress, Reason,
+    ResearcherId, RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, Selection, TrainingArgs,
+    printable, seed,
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
@@ -36,6 +37,8 @@ const ROSTER_PAUSE: Duration = Duration::from_secs(5);
 /// it is done. That is not the round's time: it happens once.
 const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const COMPILING_PAUSE: Duration = Duration::from_secs(1);
+/// The most bytes of names of inputs that ride in a request: a quarter of it.
+const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
 /// The most warnings that are told.
 const WARNINGS_MAX: usize = 1_000;
 
@@ -154,7 +157,7 @@ impl Job {
         let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
         let id = ExperimentId::random().map_err(internal)?;
         let (mut requests, repository) = connect(&options, cancelled).await?;
-        let chosen = match search(&mut requests, &plan, &options).await {
+        let chosen = match search(&mut requests, &repository, &plan, &options).await {
             Ok(chosen) => chosen,
             Err(error) => {
                 requests.close().await;
@@ -543,6 +546,7 @@ impl Job {
         let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
+        let wide_inputs = self.wide_inputs().await?;
         for node in nodes {
             let Some(member) = self.nodes.member(node) else { continue };
             let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
@@ -550,6 +554,14 @@ impl Job {
                 aux_shared: aux_shared.clone(),
                 aux_own,
                 ..self.request(round, mode, node, member)
+            };
+            let request = match &wide_inputs {
+                Some(_) => RoundRequest {
+                    data: DataArgs { inputs: None, ..request.data },
+                    wide_inputs: wide_inputs.clone(),
+                    ..request
+                },
+                None => request,
             };
             asked.insert(node.clone(), Receipt::request(&request));
             requests.push((node.clone(), Body::Round(Box::new(request))));
@@ -710,6 +722,25 @@ impl Job {
         Ok(Some(signed))
     }
 
+    /// The input columns, as the nodes get them.
+    fn inputs(&self) -> Selection {
+        match &self.options.data.inputs {
+            Some(table @ Selection::Table(_)) => table.clone(),
+            _ => self.inputs.clone().into(),
+        }
+    }
+
+    /// Stores the names of the input columns if they are too many for a message.
+    async fn wide_inputs(&self) -> Result<Option<Payload>, Error> {
+        let inputs = self.inputs();
+        if inputs.names().iter().map(|name| name.len() + 5).sum::<usize>() <= NAMES_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = inputs.encode().map_err(|reason| Error::Internal { reason })?;
+        let blob = self.within_deadline(self.repository.put(bytes)).await?;
+        Ok(Some(Payload::stored(blob)))
+    }
+
     fn request(&self, round: u32, mode: Mode, node: &NodeId, member: &Member) -> RoundRequest {
         let request = RoundRequest {
             mode,
@@ -719,10 +750,7 @@ impl Job {
             plan: self.plan,
             params: self.params_blob,
             data: DataArgs {
-                inputs: Some(match &self.options.data.inputs {
-                    Some(table @ Selection::Table(_)) => table.clone(),
-                    _ => self.inputs.clone().into(),
-                }),
+                inputs: Some(self.inputs()),
                 tags: Vec::new(),
                 ..self.options.data.clone()
             },
@@ -731,6 +759,7 @@ impl Job {
             aggregator: self.options.aggregator.clone(),
             state_id: self.states.state(node).cloned(),
             kept_state_ids: self.saved.iter().filter_map(|s| s.state(node).cloned()).collect(),
+            wide_inputs: None,
             aux_shared: None,
             aux_own: None,
             secagg: None,
@@ -740,11 +769,7 @@ impl Job {
         with_secagg(request, &self.options)
     }
 
-    async fn payload(
-        &self,
-        params: &Params,
-        room: &mut usize,
-    ) -> Result<Option<fedwasm_protocol::Payload>, Error> {
+    async fn payload(&self, params: &Params, room: &mut usize) -> Result<Option<Payload>, Error> {
         if params.is_empty() {
             return Ok(None);
         }
@@ -813,7 +838,8 @@ impl Job {
     fn drop_for(&mut self, node: NodeId, round: u32, answer: Answer, events: Events<'_>) {
         let away = self.nodes.away_for(&node, &answer);
         let deadline = if round == 0 { SEARCH_TIME_MAX } else { self.options.deadline };
-        let (reason, text) = why_not(answer, deadline);
+        let n_rows = self.nodes.member(&node).map_or(0, |member| member.n_rows);
+        let (reason, text) = why_not(answer, deadline, n_rows);
         self.drop_node(node, round, reason, text, away, events);
     }
 

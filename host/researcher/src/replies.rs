@@ -99,6 +99,12 @@ pub(crate) fn is_sound(
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
 }
 
+/// The most rows that a reply says anything was computed from.
+fn rows_max(reply: &RoundReply) -> u64 {
+    let scored = reply.evaluation.as_ref().map_or(0, |evaluation| evaluation.n_rows);
+    reply.n_samples.max(scored)
+}
+
 /// Fetches what a reply names and checks that it is exactly what the plan
 /// declares, and finite. An error says what is wrong with the node.
 pub(crate) async fn accept(
@@ -207,7 +213,9 @@ fn arranged(specs: &[&TensorSpec], params: Params) -> Result<Params, fedwasm_par
 }
 
 /// Why an answer is none, for whoever reads it.
-pub(crate) fn why_not(answer: Answer, deadline: Duration) -> (Reason, String) {
+///
+/// `n_rows` are those that the node announced.
+pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reason, String) {
     let seconds = deadline.as_secs();
     match answer {
         Answer::Refused(refusal) => (refusal.reason, refusal.message),
@@ -221,6 +229,14 @@ pub(crate) fn why_not(answer: Answer, deadline: Duration) -> (Reason, String) {
                  raise `strategy.round_deadline_s`"
             );
             (Reason::Expired, text)
+        }
+        Answer::Reply(Body::RoundReply(reply)) if rows_max(&reply) > n_rows => {
+            let text = format!(
+                "it used {} rows and had announced {n_rows}: its dataset was registered again \
+                 since this experiment began; a new one finds the rows that it has now",
+                rows_max(&reply)
+            );
+            (Reason::Dataset, text)
         }
         Answer::Reply(Body::RoundReply(_)) => {
             let text = "its reply lacks something, or holds more rows than it announced or \

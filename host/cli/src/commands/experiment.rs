@@ -323,12 +323,10 @@ impl View {
             "timing": record.timing,
         });
         self.printer.event("round", &fields);
-        let losses: Vec<f64> = record.nodes.values().filter_map(|node| node.train_loss).collect();
         let mut line = format!("round {:>3}/{}", record.round, self.rounds);
         line += &format!("  {:>7.1} ms", record.timing.wall_ms);
-        if !losses.is_empty() {
-            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-            line += &format!("  training loss {mean:.4}");
+        if let Some(loss) = record.train_loss() {
+            line += &format!("  training loss {loss:.4}");
         }
         // The metric that was asked for first, then the others.
         let first = self.metric.map(Metric::key);
