@@ -221,7 +221,7 @@ impl Worker {
                 bytes if bytes < min => {
                     let (free, min) = (bytes >> 20, min >> 20);
                     let text = format!(
-                        "the node's disk is full: {free} MiB are free and rounds leave {min}; its                          operator must make room (`free_bytes_min` of node.toml)"
+                        "the node's disk is full: {free} MiB are free and rounds leave {min}; its operator must make room (`free_bytes_min` of node.toml)"
                     );
                     tracing::error!("{text}");
                     Err(refusal(Reason::Internal, text))
