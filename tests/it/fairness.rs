@@ -115,6 +115,19 @@ fn a_researcher_that_falls_silent_holds_nobody_up() {
     assert_eq!(stage.entries("called-off").len(), 1);
 }
 
+/// Somebody who is there all the time has its turn and no more.
+#[test]
+fn a_round_makes_room_after_its_turn() {
+    let stage = stage("rounds_max = 2\nturn_s = 600", "rounds_max = 1\nturn_s = 3");
+    stage.send(|round| endless(round, 0));
+    stage.wait("its begin", || stage.entries("started").len() == 3);
+    let ended = stage.federation.run(&stage.experiment).run();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let refusals = stage.refusals();
+    assert!(refusals[0].message.contains("took its turn of 3 s"), "{refusals:?}");
+    assert_eq!(stage.entries("called-off").len(), 1);
+}
+
 /// A node stops a round for a researcher whose key is revoked, and tells it nothing more.
 #[test]
 fn a_round_ends_when_its_researcher_is_revoked() {

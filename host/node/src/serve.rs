@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
@@ -16,6 +16,7 @@ use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, n
 use fedwasm_trust::{Member, Outgoing, Standing};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
@@ -120,7 +121,7 @@ pub async fn serve(
         repository: repository.clone(),
         workshop: Arc::new(Mutex::new(workshop)),
         compiler: compiler.clone(),
-        params: None,
+        params: Mutex::default(),
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
         approvals: approvals.clone(),
         receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
@@ -141,12 +142,16 @@ pub async fn serve(
     let work = Work {
         worker,
         queue: Arc::clone(&jobs),
+        running: Mutex::default(),
+        freed: Notify::new(),
         sender: link.sender(),
         database: clerk.database.clone(),
-        refused: Rate::default(),
+        refused: Mutex::default(),
         round_time_max,
+        rounds_max: config.rounds_max.max(1),
+        turn: Duration::from_secs(config.turn_s.max(1)),
     };
-    let work = tokio::spawn(work.run());
+    let work = tokio::spawn(Arc::new(work).run());
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
     let revoked = Arc::new(Notify::new());
     let changed = Arc::clone(&revoked);
@@ -489,27 +494,89 @@ async fn store_columns(
     Ok(stored)
 }
 
-/// Runs rounds one after the other.
+/// Runs rounds: some at once, of each researcher one.
 struct Work {
     worker: Worker,
     queue: Arc<Queue<Job>>,
+    running: Mutex<Vec<Running>>,
+    /// A round ended.
+    freed: Notify,
     sender: Sender,
     database: Database,
     /// Rounds that never began, by researcher.
-    refused: Rate,
+    refused: Mutex<Rate>,
     /// The most time of a round, whatever its deadline.
     round_time_max: Duration,
+    /// Rounds that run at once.
+    rounds_max: usize,
+    /// How long a round runs while nobody else's can.
+    turn: Duration,
+}
+
+/// A round that runs.
+struct Running {
+    researcher: ResearcherId,
+    since: Instant,
+    /// Its turn is over.
+    over: Arc<Notify>,
 }
 
 impl Work {
-    async fn run(mut self) {
+    async fn run(self: Arc<Self>) {
+        let mut rounds = JoinSet::new();
         loop {
-            let job = self.queue.pop().await;
-            self.round(job).await;
+            let (job, over) = self.next().await;
+            // Those that are done are nobody's any more.
+            while rounds.try_join_next().is_some() {}
+            let this = Arc::clone(&self);
+            rounds.spawn(async move {
+                let researcher = job.asked.researcher.clone();
+                this.round(job, &over).await;
+                this.running().retain(|running| running.researcher != researcher);
+                this.freed.notify_one();
+            });
         }
     }
 
-    async fn round(&mut self, job: Job) {
+    /// The next round that may begin, once there is one. A round that took its turn makes room if
+    /// somebody waits who has none.
+    async fn next(&self) -> (Job, Arc<Notify>) {
+        loop {
+            let (arrived, freed) = (self.queue.arrived(), self.freed.notified());
+            let mut wait = Duration::MAX;
+            {
+                let mut running = self.running();
+                let may = |who: &ResearcherId| running.iter().all(|r| r.researcher != *who);
+                if running.len() < self.rounds_max {
+                    if let Some(job) = self.queue.try_pop(may) {
+                        let (since, over) = (Instant::now(), Arc::new(Notify::new()));
+                        let researcher = job.asked.researcher.clone();
+                        running.push(Running { researcher, since, over: Arc::clone(&over) });
+                        return (job, over);
+                    }
+                } else if self.queue.has(may)
+                    && let Some(oldest) = running.iter().min_by_key(|running| running.since)
+                {
+                    wait = self.turn.saturating_sub(oldest.since.elapsed());
+                    if wait.is_zero() {
+                        oldest.over.notify_one();
+                        wait = self.turn;
+                    }
+                }
+            }
+            tokio::select! {
+                () = arrived => {}
+                () = freed => {}
+                () = tokio::time::sleep(wait.min(DEADLINE_MAX)) => {}
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn round(&self, job: Job, over: &Notify) {
         let Job { asked, request, dataset, deadline, cancel } = job;
         let left = deadline.saturating_duration_since(Instant::now()).min(self.round_time_max);
         if left.is_zero() || cancel.is_cancelled() {
@@ -536,15 +603,29 @@ impl Work {
         let id = (asked.request_id.clone(), asked.digest, left);
         let (who, ends) = (asked.researcher.clone(), (cancel.clone(), Arc::clone(&trace)));
         let run = self.worker.run(id, who, request, dataset, ends, say);
+        let run = async {
+            tokio::select! {
+                done = run => Some(done),
+                () = over.notified() => None,
+            }
+        };
         let (end, reason, body) = match tokio::time::timeout(left, run).await {
+            Ok(None) => {
+                cancel.cancel();
+                let s = self.turn.as_secs();
+                let message = format!("the round took its turn of {s} s, and others wait");
+                tracing::warn!("{message}");
+                let refused = refusal(Reason::Busy, message.clone());
+                (End::CalledOff, Some(message), Some(Body::Refused(refused)))
+            }
             // It may have been asked for again, under the same id: an answer
             // to the first asking would be taken for one to the second.
-            Ok(_) if cancel.is_cancelled() => {
+            Ok(Some(_)) if cancel.is_cancelled() => {
                 tracing::info!("the researcher no longer waits for round {round}");
                 (End::CalledOff, None, None)
             }
-            Ok(Ok(reply)) => (End::Delivered, None, Some(Body::RoundReply(Box::new(reply)))),
-            Ok(Err(refused)) => {
+            Ok(Some(Ok(reply))) => (End::Delivered, None, Some(Body::RoundReply(Box::new(reply)))),
+            Ok(Some(Err(refused))) => {
                 tracing::warn!("refused ({}): {}", refused.reason, refused.message);
                 let reason = refused.message.clone();
                 (trace.end_of(&refused), Some(reason), Some(Body::Refused(refused)))
@@ -557,10 +638,22 @@ impl Work {
                 (End::Expired, Some(message), Some(Body::Refused(refused)))
             }
         };
+        self.end(&asked, &trace, end, reason, body).await;
+    }
+
+    /// Says how a round ended, and writes it down.
+    async fn end(
+        &self,
+        asked: &Asked,
+        trace: &Arc<Trace>,
+        end: End,
+        reason: Option<String>,
+        body: Option<Body>,
+    ) {
         // What is told from now on would be in no entry.
         trace.close();
         let sent = match body {
-            Some(body) => send(&self.sender, &asked, body).await,
+            Some(body) => send(&self.sender, asked, body).await,
             None => Ok(()),
         };
         let (end, reason) = match (end, sent) {
@@ -570,11 +663,13 @@ impl Work {
         let mut left_out = 0;
         if end == End::Refused {
             let who = asked.researcher.as_str();
-            match self.refused.take(who, now_ms() / 60_000) {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            match refused.take(who, now_ms() / 60_000) {
                 Turn::Write { left_out: n, .. } => left_out = n,
                 Turn::Count => return,
             }
         }
+        let trace = Arc::clone(trace);
         // Before the next round: entries are in the order in which things happened.
         let ended =
             tokio::task::spawn_blocking(move || trace.end(end, reason.as_deref(), left_out)).await;

@@ -1,5 +1,5 @@
 //! Fetches what a round needs, runs it off the async threads, stores what it
-//! gave. One round at a time.
+//! gave.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(crate) struct Worker {
     pub(crate) workshop: Arc<Mutex<Workshop>>,
     pub(crate) compiler: Compiler,
     /// The parameters used last: a validated model is the next round's start.
-    pub(crate) params: Option<(Digest, Arc<Vec<u8>>)>,
+    pub(crate) params: Mutex<Option<(Digest, Arc<Vec<u8>>)>>,
     /// The most bytes of parameters.
     pub(crate) params_bytes_max: u64,
     /// Which plans may run.
@@ -53,7 +53,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Runs one round, which has so much time left. `say` gets progress.
     pub(crate) async fn run(
-        &mut self,
+        &self,
         (request_id, request_sha256, left): (RequestId, Digest, Duration),
         researcher: ResearcherId,
         request: RoundRequest,
@@ -258,14 +258,14 @@ impl Worker {
         self.repository.get(plan).await.map(Some).map_err(blob_refusal)
     }
 
-    async fn fetch_params(&mut self, params: &BlobRef) -> Result<Arc<Vec<u8>>, Refusal> {
-        if let Some((_, bytes)) = self.params.as_ref().filter(|(known, _)| *known == params.sha256)
-        {
+    async fn fetch_params(&self, params: &BlobRef) -> Result<Arc<Vec<u8>>, Refusal> {
+        let known = || self.params.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = known().as_ref().filter(|(known, _)| *known == params.sha256) {
             return Ok(Arc::clone(bytes));
         }
         check_size("parameters", params, self.params_bytes_max)?;
         let bytes = Arc::new(self.repository.get(params).await.map_err(blob_refusal)?);
-        self.params = Some((params.sha256, Arc::clone(&bytes)));
+        *known() = Some((params.sha256, Arc::clone(&bytes)));
         Ok(bytes)
     }
 }
