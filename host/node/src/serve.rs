@@ -221,13 +221,14 @@ async fn refresh_roster(
     pause: Duration,
     changed: Arc<Notify>,
 ) {
+    // By whichever way a newer one comes: a stranger's message has it fetched, too.
+    member.on_roster_change(move |_| changed.notify_one());
     loop {
         tokio::time::sleep(pause).await;
         match repository.refresh_roster(&member).await {
             Ok(true) => {
                 let roster = member.roster();
                 tracing::info!("the roster is now number {}", roster.serial);
-                changed.notify_one();
                 if roster.key(member.participant()) != Some(member.key().public()) {
                     tracing::error!(
                         "the key of this node was revoked: nobody believes it any more; the \
