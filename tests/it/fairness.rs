@@ -153,6 +153,28 @@ fn a_round_ends_when_its_researcher_is_revoked() {
     assert_eq!(stage.federation.run(&stage.experiment).run().code, 0);
 }
 
+/// A newer roster is fetched for a stranger's message, too, long before the node would look.
+#[test]
+fn a_round_ends_by_whichever_way_a_revocation_comes() {
+    let stage = stage("roster_refresh_s = 1", "roster_refresh_s = 600");
+    stage.send(|round| {
+        endless(round, 0);
+        round.training.log_interval = 1;
+    });
+    let is_told = || {
+        let heard = stage.mallory.heard.lock().unwrap();
+        heard.iter().any(|message| matches!(message.body, Body::Progress(_)))
+    };
+    stage.wait("progress", is_told);
+    let network = stage.federation.dir.path().join("network");
+    fedwasm(&["network", "revoke", "--role", "researcher", "--id", "mallory", "--dir"])
+        .arg(network)
+        .ok();
+    let stranger = Fake::researcher(&stage.federation, "stranger");
+    assert_eq!(stranger.ask("n0", Body::Ping), Body::Pong);
+    stage.wait("its end", || stage.entries("called-off").len() == 1);
+}
+
 /// A flood of rounds that cannot run is counted, and writes few entries and no files.
 #[test]
 fn rounds_that_never_begin_fill_no_disk() {
