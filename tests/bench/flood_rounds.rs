@@ -18,18 +18,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 const DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// What rounds are about.
-pub struct About<'a> {
-    pub root: &'a Path,
+pub(crate) struct About<'a> {
+    pub(crate) root: &'a Path,
     /// Where the researcher's key is.
-    pub home: &'a Path,
-    pub mqtt: &'a str,
-    pub http: &'a str,
+    pub(crate) home: &'a Path,
+    pub(crate) mqtt: &'a str,
+    pub(crate) http: &'a str,
     /// Parameters of the shipped logistic regression on breast cancer.
-    pub params: Vec<u8>,
+    pub(crate) params: Vec<u8>,
 }
 
 /// Asks until `stop`; `done` counts the answers that are no refusals.
-pub fn flood(about: &About<'_>, stop: &AtomicBool, tried: &AtomicU64, done: &AtomicU64) {
+pub(crate) fn flood(about: &About<'_>, stop: &AtomicBool, tried: &AtomicU64, done: &AtomicU64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let member = Arc::new(Member::open(about.home).unwrap());

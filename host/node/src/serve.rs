@@ -12,8 +12,8 @@ use fedwasm_protocol::{
     RoundRequest, SearchReply, SessionId,
 };
 use fedwasm_sandbox::{Cancel, Sandbox};
-use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
-use fedwasm_trust::{Member, Outgoing, Standing};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
+use fedwasm_trust::{Member, Outgoing, Refused, SKEW_MS, Standing};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
@@ -23,6 +23,7 @@ use crate::ask::Clerk;
 use crate::compiler::{self, Compiler};
 use crate::queue::Queue;
 use crate::rate::{Rate, Turn};
+use crate::reach::reach;
 use crate::receipt::Receipts;
 use crate::round::{Workshop, refusal};
 use crate::trace::{End, Trace};
@@ -35,6 +36,14 @@ const LEASE_LOOKS: u32 = 8;
 const QUESTIONS_MAX: usize = 8;
 /// How long names of columns may take to the repository: a search waits no longer.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(8);
+/// How long workers of a plan that nobody asks for stay.
+const UNUSED_TIME_MAX: Duration = Duration::from_secs(300);
+/// How long a transfer is tried again while the repository does not answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between greetings that show the clock.
+const GREETING_PAUSE: Duration = Duration::from_secs(1);
+/// From this difference of clocks on the log says so.
+const CLOCK_WARNING_MS: u64 = 60_000;
 /// The longest time that a researcher may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -93,15 +102,20 @@ pub async fn serve(
     let folder = Arc::new(folder);
     Datasets::load(&folder)?;
     let sandbox = sandbox(&config, dir).await?;
-    let (member, repository) = join(config.identity(dir)?, &config.repository.parse()?).await?;
+    let mqtt: BrokerUrl = config.mqtt.parse()?;
+    let url = config.repository.parse()?;
+    let mut stop = std::pin::pin!(stop);
+    let joined = reach(&mut stop, || {
+        let (identity, url) = (config.identity(dir), &url);
+        async move { Ok(join(identity?, url).await?) }
+    });
+    let Some((member, repository)) = joined.await? else { return Ok(()) };
+    if member.roster().key(member.participant()) != Some(member.key().public()) {
+        return Err(Error::Revoked { id: config.id.clone() });
+    }
     if let Some(age) = config.roster_age_max_s {
         member.set_roster_age_max(Duration::from_secs(age));
     }
-    let options = LinkOptions {
-        url: config.mqtt.parse()?,
-        member: Arc::clone(&member),
-        repository: repository.clone(),
-    };
     let database = Database::of_member(dir, &member)?;
     database.check_decisions()?;
     let approvals = Approvals::new(dir, config.approval.clone(), database.clone())?;
@@ -111,14 +125,24 @@ pub async fn serve(
         "privacy": config.privacy,
     });
     database.record_policy(&rules, now_ms())?;
-    let mut link = Link::connect(options).await?;
+    let options = || LinkOptions {
+        url: mqtt.clone(),
+        member: Arc::clone(&member),
+        repository: repository.clone(),
+    };
+    let connected = reach(&mut stop, || {
+        let options = options();
+        async move { Ok(Link::connect(options).await?) }
+    });
+    let Some(mut link) = connected.await? else { return Ok(()) };
     let compiler = Compiler::new(sandbox.clone(), config.limits.clone());
     let (limits, room) = (config.limits.clone(), config.experiments_bytes_max);
     let workshop = Workshop::new(sandbox, config.strict, limits, room, Some(database.clone()));
     let worker = Worker {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
-        repository: repository.clone(),
+        // A repository that is started anew costs no round.
+        repository: repository.patient(PATIENCE),
         workshop: Arc::new(Mutex::new(workshop)),
         compiler: compiler.clone(),
         params: Mutex::default(),
@@ -168,11 +192,12 @@ pub async fn serve(
         member,
         heard: HashMap::new(),
         lease: Duration::from_secs(config.lease_s.max(1)),
+        greeted: None,
+        started_ms: now_ms(),
         sender: link.sender(),
         force_secagg: config.force_secure_aggregation,
         memory_mib_max: config.memory_mib_max,
     };
-    let mut stop = std::pin::pin!(stop);
     let mut leases = tokio::time::interval(node.lease / LEASE_LOOKS);
     leases.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let result = loop {
@@ -189,8 +214,14 @@ pub async fn serve(
             incoming = link.next() => incoming,
         };
         match incoming {
+            Some(Incoming::Message(message)) if node.is_rival(&message) => {
+                break Err(Error::Copy { id: config.id.clone(), dir: dir.to_owned() });
+            }
             Some(Incoming::Message(message)) => node.handle(*message).await,
             Some(Incoming::Refused { topic, refused }) => {
+                if matches!(refused, Refused::Expired { .. } | Refused::Future { .. }) {
+                    node.show_clock().await;
+                }
                 let who = topic.map_or("somebody".to_owned(), |topic| topic.to_string());
                 node.note_refused(&who, &refused.to_string());
             }
@@ -275,6 +306,10 @@ struct Node {
     heard: HashMap<(Participant, SessionId), Instant>,
     /// How long a round is worked for without a sign of life from who asked for it.
     lease: Duration,
+    /// When it last greeted for the sake of its clock.
+    greeted: Option<Instant>,
+    /// When it began to serve.
+    started_ms: u64,
     sender: Sender,
     force_secagg: bool,
     memory_mib_max: u64,
@@ -328,6 +363,36 @@ impl Node {
         self.jobs.retain(|job| !job.cancel.is_cancelled());
     }
 
+    /// Whether another program with this node's key, of another directory, was here before
+    /// this one. Each throws the other out of the broker, so both have connected anew since
+    /// this one started; the one that came first counts more connections. Anything older than
+    /// this program is no sign of life.
+    fn is_rival(&self, message: &Message) -> bool {
+        let Header { session, connection, issued_ms, .. } = &message.header;
+        let own = self.sender.connection();
+        matches!(message.body, Body::Presence(_))
+            && *session != self.sender.me().session
+            && own > 1
+            && *connection >= own
+            && *issued_ms > self.started_ms
+    }
+
+    /// Greets, so that whoever says what is of another time for this node learns what time it
+    /// is here.
+    async fn show_clock(&mut self) {
+        if self.greeted.is_some_and(|at| at.elapsed() < GREETING_PAUSE) {
+            return;
+        }
+        self.greeted = Some(Instant::now());
+        self.greet().await;
+    }
+
+    async fn greet(&self) {
+        if let Err(error) = self.sender.greet().await {
+            tracing::warn!("no presence: {error}");
+        }
+    }
+
     fn cancel_all(&self) {
         self.cancels.values().for_each(|(_, cancel)| cancel.cancel());
     }
@@ -347,14 +412,14 @@ impl Node {
         let Message { header, digest, body } = message;
         match body {
             // The will of a connection that broke can arrive after the greeting
-            // of the one that followed; then the greeting is said again.
-            Body::Presence(Presence { online: false }) => {
-                if let Err(error) = self.sender.greet().await {
-                    tracing::warn!("no presence: {error}");
+            // of the one that followed, and a presence of long ago can be said again; then the
+            // greeting is.
+            Body::Presence(Presence { online }) => {
+                if !online || header.session != self.sender.me().session {
+                    self.greet().await;
                 }
                 return;
             }
-            Body::Presence(_) => return,
             Body::Farewell => return self.call_off(&header),
             _ => {}
         }
@@ -365,7 +430,18 @@ impl Node {
             return tracing::warn!("a {} of {} is ignored", header.kind, header.sender);
         };
         let reply = match body {
-            Body::Search(request) => self.search(&asked, &request.tags),
+            Body::Search(request) => {
+                let ms = now_ms().abs_diff(header.issued_ms);
+                if ms > CLOCK_WARNING_MS {
+                    let (who, s) = (&header.sender, ms / 1_000);
+                    let side = if header.issued_ms > now_ms() { "ahead of" } else { "behind" };
+                    tracing::warn!(
+                        "the clock of {who} is {s} s {side} this one; beyond {} s nothing is believed",
+                        SKEW_MS / 1_000
+                    );
+                }
+                self.search(&asked, &request.tags)
+            }
             Body::Round(request) => {
                 let deadline = Duration::from_millis(header.deadline_ms).min(DEADLINE_MAX);
                 self.enqueue(asked.clone(), *request, deadline).err().map(Body::Refused)
@@ -465,9 +541,14 @@ impl Node {
         let cancel = Cancel::new();
         // Handles of rounds that are over are held by nobody else.
         self.cancels.retain(|_, (_, cancel)| !cancel.is_unused());
-        let known = self.cancels.get(&asked.request_id);
-        if known.is_some_and(|(_, cancel)| !cancel.is_cancelled()) {
-            // Said again after a broken connection; the answer is on its way.
+        if let Some((known, cancel)) = self.cancels.get_mut(&asked.request_id)
+            && !cancel.is_cancelled()
+        {
+            // Said again after a broken connection, which no longer matters; the answer is on
+            // its way.
+            if known.from == asked.from {
+                known.connection = known.connection.max(asked.connection);
+            }
             return Ok(());
         }
         let deadline = Instant::now() + deadline;
@@ -525,9 +606,13 @@ impl Work {
     async fn run(self: Arc<Self>) {
         let mut rounds = JoinSet::new();
         loop {
-            let (job, over) = self.next().await;
+            let next = tokio::time::timeout(UNUSED_TIME_MAX, self.next()).await;
             // Those that are done are nobody's any more.
             while rounds.try_join_next().is_some() {}
+            let this = Arc::clone(&self);
+            // Beside: a round that reads its data has the workshop for a while.
+            rounds.spawn(async move { this.worker.drop_unused(UNUSED_TIME_MAX).await });
+            let Ok((job, over)) = next else { continue };
             let this = Arc::clone(&self);
             rounds.spawn(async move {
                 let researcher = job.asked.researcher.clone();

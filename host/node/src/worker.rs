@@ -232,6 +232,16 @@ impl Worker {
         .await
     }
 
+    /// Ends workers of plans that nobody asked for lately.
+    pub(crate) async fn drop_unused(&self, time: Duration) {
+        let workshop = Arc::clone(&self.workshop);
+        let drop = move || {
+            workshop.lock().unwrap_or_else(PoisonError::into_inner).drop_unused(time);
+            Ok(())
+        };
+        let _ = blocking(drop).await;
+    }
+
     async fn fetch_aux(&self, aux: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(aux) = aux else { return Ok(None) };
         check_size("auxiliary variables", &aux.blob, self.params_bytes_max)?;

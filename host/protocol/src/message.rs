@@ -325,6 +325,9 @@ pub enum Reason {
     PlanRefused,
     /// The plan failed: panic, limit, bad output.
     PlanFailed,
+    /// The plan's process was killed, or a call that needs no data took longer than it may: a
+    /// machine without memory or time to spare, or a plan that does it every time.
+    PlanKilled,
     /// The node state that the request names is not here.
     State,
     /// It would tell about too few rows.
@@ -347,6 +350,7 @@ impl std::fmt::Display for Reason {
             Self::NotApproved => "not approved",
             Self::PlanRefused => "plan refused",
             Self::PlanFailed => "plan failed",
+            Self::PlanKilled => "plan killed",
             Self::State => "state",
             Self::Privacy => "privacy",
             Self::Unsupported => "unsupported",

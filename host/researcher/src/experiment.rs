@@ -182,11 +182,11 @@ impl Experiment {
         let (job, history, round) = match breakpoint {
             Some(Breakpoint { round, job, aggregator: state, history, .. }) => {
                 aggregator.restore(&state)?;
-                let job = Job::resume(job_options, job, cancelled, events).await?;
+                let job = start_job(&job_options, &file, Some(&job), &cancelled, events).await?;
                 (job, history, round)
             }
             None => {
-                let job = start_job(&job_options, &file, &cancelled, events).await?;
+                let job = start_job(&job_options, &file, None, &cancelled, events).await?;
                 let history = new_history(&file, &component, &job, random_seed);
                 (job, history, 0)
             }
@@ -284,12 +284,9 @@ impl Experiment {
         let mut left = self.file.strategy.retries;
         let mut dropped = BTreeMap::new();
         let (record, failed) = loop {
-            match self.attempt(round, &mut dropped, events).await {
+            match self.attempt(round, &mut dropped, &mut left, events).await {
                 Err(error) if left > 0 && is_worth_a_retry(&error) => {
-                    left -= 1;
-                    events(Event::Retry { round, reason: error.to_string(), left });
-                    let pause = Duration::from_secs(self.file.strategy.retry_pause_s);
-                    self.job.wait_for_nodes(pause).await?;
+                    self.pause(round, &error, &mut left, events).await?;
                 }
                 Err(error) => {
                     self.failed = true;
@@ -360,6 +357,41 @@ impl Experiment {
         self.job.close().await;
     }
 
+    /// Waits before something is tried again.
+    async fn pause(
+        &mut self,
+        round: u32,
+        error: &Error,
+        left: &mut u32,
+        events: Events<'_>,
+    ) -> Result<(), Error> {
+        *left = left.saturating_sub(1);
+        events(Event::Retry { round, reason: error.to_string(), left: *left });
+        let pause = Duration::from_secs(self.file.strategy.retry_pause_s);
+        self.job.wait_for_nodes(pause).await
+    }
+
+    /// Stores the parameters of a round. The aggregator has taken the updates already, so what is
+    /// tried again is this step alone.
+    async fn store_params(
+        &mut self,
+        round: u32,
+        mut params: Params,
+        left: &mut u32,
+        events: Events<'_>,
+    ) -> Result<Digest, Error> {
+        loop {
+            let kept = (*left > 0).then(|| params.clone());
+            match (self.job.update_parameters(Some(params), None).await, kept) {
+                (Err(error), Some(kept)) if is_worth_a_retry(&error) => {
+                    self.pause(round, &error, left, events).await?;
+                    params = kept;
+                }
+                (stored, _) => return stored,
+            }
+        }
+    }
+
     /// Tries a round. Until enough updates are there, nothing has changed and
     /// it can be tried again. An error beside the record is one of the scores:
     /// the round counts without them.
@@ -367,6 +399,7 @@ impl Experiment {
         &mut self,
         round: u32,
         dropped: &mut BTreeMap<NodeId, String>,
+        left: &mut u32,
         events: Events<'_>,
     ) -> Result<(RoundRecord, Option<Error>), Error> {
         let start = Instant::now();
@@ -413,7 +446,7 @@ impl Experiment {
         timing.aggregate_ms = ms(at);
         tracing::debug!("round {round}: aggregated");
         let at = Instant::now();
-        let params_sha256 = self.job.update_parameters(Some(params), None).await?;
+        let params_sha256 = self.store_params(round, params, left, events).await?;
         self.job.count(replies);
         timing.send_ms += ms(at);
         tracing::debug!("round {round}: parameters stored");
@@ -423,9 +456,18 @@ impl Experiment {
         if self.file.training.test_on_global_updates {
             // All that may take part, so that rounds can be compared.
             let nodes = strategy.eligible(&self.job.nodes());
-            match self.job.validate(round, &nodes, events).await {
-                Ok(scored) => scores = scored,
-                Err(error) => failed = Some(error),
+            loop {
+                match self.job.validate(round, &nodes, events).await {
+                    Err(error) if *left > 0 && is_worth_a_retry(&error) => {
+                        match self.pause(round, &error, left, events).await {
+                            Ok(()) => continue,
+                            Err(error) => failed = Some(error),
+                        }
+                    }
+                    Ok(scored) => scores = scored,
+                    Err(error) => failed = Some(error),
+                }
+                break;
             }
             let receipts = self.job.take_receipts();
             self.keep_receipts(round, Mode::Validate, &receipts)?;

@@ -17,13 +17,13 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::Round;
 use fedwasm_transport::{Repository, now_ms};
-use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
+use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::columns::Member;
 use crate::membership::{Away, Membership};
-use crate::replies::{Reply, accept, check_aux_vars, is_sound, shared, why_not};
+use crate::replies::{Reply, accept, check_aux_vars, clock, is_sound, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
@@ -39,6 +39,8 @@ const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const COMPILING_PAUSE: Duration = Duration::from_secs(1);
 /// The most bytes of names of inputs that ride in a request: a quarter of it.
 const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
+/// From this difference on a clock is told of.
+const CLOCK_WARNING_MS: u64 = 60_000;
 /// The most warnings that are told.
 const WARNINGS_MAX: usize = 1_000;
 
@@ -87,8 +89,10 @@ pub struct JobState {
     pub inputs: Vec<String>,
     /// Values of a row in them.
     pub n_inputs: usize,
-    /// The nodes that take part, those that are away for a while among them.
+    /// The nodes that take part, and those that did and are away for a while or for good.
     pub nodes: BTreeMap<NodeId, Member>,
+    /// Why each of them that is away is so. Whoever goes on asks it again.
+    pub away: BTreeMap<NodeId, String>,
     /// The state that each node goes on from.
     pub node_states: NodeStates,
     /// What the breakpoints that are kept name, the newest last: nodes keep
@@ -203,8 +207,9 @@ impl Job {
         let link = Link::new(&cancelled);
         let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
-        let JobState { experiment_id, researcher_id, nodes, node_states, saved, params, .. } =
-            state;
+        let JobState {
+            experiment_id, researcher_id, nodes, away, node_states, saved, params, ..
+        } = state;
         let inputs = (state.inputs, state.n_inputs);
         let saved = VecDeque::from(saved);
         let (requests, repository) = connect(&options, cancelled).await?;
@@ -216,6 +221,12 @@ impl Job {
         let nodes = Membership::resumed(nodes, |node| requests.is_online(node));
         for node in nodes.gone() {
             events(Event::Warning(format!("{node} of the breakpoint is not connected")));
+        }
+        for (node, why) in away.iter().filter(|(node, _)| nodes.member(node).is_some()) {
+            let why = printable(why);
+            events(Event::Warning(format!(
+                "{node} did not take part to the end ({why}); it is asked again"
+            )));
         }
         let (plan, params) = ((plan, &link), Some(params));
         let at = (requests, repository, nodes);
@@ -237,6 +248,8 @@ impl Job {
         // Those that are away for a while may come back.
         let readers = nodes.known().keys().map(Participant::node).collect();
         let repository = repository.of_experiment(&id).for_recipients(readers);
+        // A round's deadline bounds all of it.
+        let repository = repository.patient(options.deadline);
         let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: None };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
@@ -348,6 +361,7 @@ impl Job {
             inputs: self.inputs.clone(),
             n_inputs: self.n_inputs,
             nodes: self.nodes.known(),
+            away: self.nodes.standing(),
             node_states: self.states.clone(),
             saved: self.saved.iter().cloned().collect(),
             params: self.params.clone(),
@@ -387,9 +401,19 @@ impl Job {
                         text += "; its operator decides (`fedwasm node plan approve`)";
                     }
                     standing.insert(node.clone(), reply.status);
-                    self.drop_node(node, 0, Reason::NotApproved, text, Away::Out, events);
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, 0, Reason::NotApproved, text, out, events);
                 }
                 other => self.drop_for(node, 0, other, events),
+            }
+        }
+        for node in self.nodes() {
+            let ahead_ms = self.requests.ahead_ms(&node).unwrap_or_default();
+            if ahead_ms.unsigned_abs() > CLOCK_WARNING_MS {
+                let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
+                let warning =
+                    format!("{node}: its clock is {clock}; beyond {max} s nothing is believed");
+                events(Event::Warning(warning));
             }
         }
         Ok(standing)
@@ -496,25 +520,31 @@ impl Job {
     /// Lets nodes that came back take part again.
     pub fn take_back(&mut self, round: u32, events: Events<'_>) {
         let requests = &mut self.requests;
+        self.nodes.begin_round(round);
+        let silent = self.nodes.silent();
+        let rest: Vec<&NodeId> = silent.iter().filter(|node| self.nodes.rests(node)).collect();
         let back = self.nodes.take_back(|node, away| match away {
             Away::Gone(_) => requests.is_online(node),
-            Away::Silent(_) => requests.take_late(node),
+            Away::Silent(_) => !rest.contains(&node) && requests.take_late(node),
             Away::Busy(_) => true,
-            Away::Out => false,
+            Away::Out(_) => false,
         });
         back.into_iter().for_each(|node| events(Event::Returned { node, round }));
     }
 
-    /// Waits for nodes that are gone, until all are back or `time` is over.
+    /// Waits for nodes that are gone or silent, until all are back or `time` is over.
     ///
     /// # Errors
     /// [`Error::Transport`], [`Error::Cancelled`].
     pub async fn wait_for_nodes(&mut self, time: Duration) -> Result<(), Error> {
-        let gone = self.nodes.gone();
+        let (gone, silent) = (self.nodes.gone(), self.nodes.silent());
+        self.nodes.is_short();
         let all_back = |requests: &Requests| {
-            !gone.is_empty() && gone.iter().all(|node| requests.is_online(node))
+            !(gone.is_empty() && silent.is_empty())
+                && gone.iter().all(|node| requests.is_online(node))
+                && silent.iter().all(|node| requests.has_late(node))
         };
-        self.requests.watch(time, all_back).await
+        self.requests.watch(time, &silent, all_back).await
     }
 
     /// Tells the repository that the experiment is over: its blobs may be
@@ -543,6 +573,8 @@ impl Job {
     ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
         let at = Instant::now();
         self.refresh_roster().await?;
+        // Whoever gives a sign of life meanwhile takes part in the next round.
+        self.requests.ping(&self.nodes.silent()).await?;
         let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
@@ -583,13 +615,15 @@ impl Job {
                             events(Event::Warning(warning));
                         }
                     }
+                    self.nodes.delivered(&node);
                     replies.insert(node, (*reply, time));
                 }
                 // Whoever asked for secure aggregation must not go on without.
                 Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
                     let text = "it answered in the clear, and secure aggregation was asked for";
                     let (reason, text) = (Reason::Unsupported, text.to_owned());
-                    self.drop_node(node, round, reason, text, Away::Out, events);
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, reason, text, out, events);
                 }
                 other => self.drop_for(node, round, other, events),
             }
@@ -607,7 +641,8 @@ impl Job {
                 }
                 Err(text) => {
                     replies.remove(&node);
-                    self.drop_node(node, round, Reason::Internal, text, Away::Out, events);
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, Reason::Internal, text, out, events);
                 }
             }
         }
@@ -641,7 +676,7 @@ impl Job {
             if compiling.is_empty() {
                 break;
             }
-            self.requests.watch(COMPILING_PAUSE, |_| false).await?;
+            self.requests.watch(COMPILING_PAUSE, &[], |_| false).await?;
             let deadline = self.options.deadline;
             let see = |node: &NodeId, seen| tell(node, round, seen, events);
             answers.extend(self.requests.ask(compiling, deadline, || {}, see).await?);

@@ -16,26 +16,35 @@ pub(crate) struct Membership {
     away: BTreeMap<NodeId, Away>,
     /// Why each that is away or out is so.
     reasons: BTreeMap<NodeId, (Reason, String)>,
+    /// How often in a row each was silent, and how many rounds it still sits out for it.
+    silences: BTreeMap<NodeId, (u32, u32)>,
+    /// The newest round that began.
+    round: u32,
 }
+
+/// How often the rounds that a silent node sits out double.
+const DOUBLINGS_MAX: u32 = 3;
 
 /// Why a node is away, and so what brings it back.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Away {
     /// Its will arrived: its presence brings it back.
     Gone(Member),
-    /// It did not answer in time: a sign of life brings it back.
+    /// It did not answer in time: a sign of life brings it back. One that was silent the last
+    /// time, too, sits out 1 round, then 3, then 7, unless the round is short of nodes: it is
+    /// alive and too slow, and costs a deadline each time.
     Silent(Member),
     /// It could not just then: it is asked again in the next round.
     Busy(Member),
-    /// It refused for good.
-    Out,
+    /// It refused for good; none if it never took part.
+    Out(Option<Member>),
 }
 
 impl Away {
     fn member(&self) -> Option<&Member> {
         match self {
             Self::Gone(member) | Self::Silent(member) | Self::Busy(member) => Some(member),
-            Self::Out => None,
+            Self::Out(member) => member.as_ref(),
         }
     }
 }
@@ -48,12 +57,13 @@ impl Membership {
     ) -> Self {
         let mut this = Self { members, ..Self::default() };
         for (node, reason, text) in refused {
-            this.drop_node(node, Away::Out, reason, text);
+            this.drop_node(node, Away::Out(None), reason, text);
         }
         this
     }
 
-    /// After a breakpoint: those that are not online are gone.
+    /// After a breakpoint: those that are not online are gone. Whoever is there is asked,
+    /// whatever went wrong before.
     pub(crate) fn resumed(
         nodes: BTreeMap<NodeId, Member>,
         is_online: impl Fn(&NodeId) -> bool,
@@ -81,17 +91,57 @@ impl Membership {
         self.members.get(node)
     }
 
-    /// The nodes that take part, or will when they are back.
+    /// The nodes that take part, or did until something went wrong.
     pub(crate) fn known(&self) -> BTreeMap<NodeId, Member> {
         let back = self.away.iter();
         let back = back.filter_map(|(node, away)| Some((node.clone(), away.member()?.clone())));
         self.members.clone().into_iter().chain(back).collect()
     }
 
+    /// Why each of them that is away is so.
+    pub(crate) fn standing(&self) -> BTreeMap<NodeId, String> {
+        let away = self.away.iter().filter(|(_, away)| away.member().is_some());
+        let standing = away.filter_map(|(node, _)| {
+            let (_, text) = self.reasons.get(node)?;
+            Some((node.clone(), text.clone()))
+        });
+        standing.collect()
+    }
+
     /// The nodes whose presence would bring them back.
     pub(crate) fn gone(&self) -> Vec<NodeId> {
         let gone = self.away.iter().filter(|(_, away)| matches!(away, Away::Gone(_)));
         gone.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// The nodes that a sign of life would bring back.
+    pub(crate) fn silent(&self) -> Vec<NodeId> {
+        let silent = self.away.iter().filter(|(_, away)| matches!(away, Away::Silent(_)));
+        silent.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Says that a round begins, for the first time or not: who was silent has one fewer to sit
+    /// out.
+    pub(crate) fn begin_round(&mut self, round: u32) {
+        if std::mem::replace(&mut self.round, round) == round {
+            return;
+        }
+        self.silences.values_mut().for_each(|(_, rest)| *rest = rest.saturating_sub(1));
+    }
+
+    /// Says that too few nodes are left: nobody sits out for being slow.
+    pub(crate) fn is_short(&mut self) {
+        self.silences.values_mut().for_each(|(_, rest)| *rest = 0);
+    }
+
+    /// Whether a silent node still sits out.
+    pub(crate) fn rests(&self, node: &NodeId) -> bool {
+        self.silences.get(node).is_some_and(|(_, rest)| *rest > 0)
+    }
+
+    /// Says that a node delivered.
+    pub(crate) fn delivered(&mut self, node: &NodeId) {
+        self.silences.remove(node);
     }
 
     /// The nodes that do not take part, and why.
@@ -122,26 +172,37 @@ impl Membership {
     pub(crate) fn away_for(&self, node: &NodeId, answer: &Answer) -> Away {
         match (answer, self.members.get(node).cloned()) {
             (Answer::Gone, Some(member)) => Away::Gone(member),
-            (Answer::Silent { .. }, Some(member)) => Away::Silent(member),
+            (Answer::Silent { .. } | Answer::Clock { .. }, Some(member)) => Away::Silent(member),
             (Answer::Refused(refusal), _) => self.away_because(node, refusal.reason),
-            _ => Away::Out,
+            (_, member) => Away::Out(member),
         }
     }
 
     /// How long a reason keeps a node away: what a repository or a disk could
-    /// not do may work in the next round.
+    /// not do may work in the next round, and so may what somebody killed.
     pub(crate) fn away_because(&self, node: &NodeId, reason: Reason) -> Away {
-        let passing =
-            [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal];
+        use Reason as R;
+        let passing = [R::Busy, R::Compiling, R::Expired, R::Blob, R::Internal, R::PlanKilled];
         match self.members.get(node).cloned() {
             Some(member) if passing.contains(&reason) => Away::Busy(member),
-            _ => Away::Out,
+            member => Away::Out(member),
         }
+    }
+
+    /// Has a node that takes part refuse for good.
+    pub(crate) fn out(&self, node: &NodeId) -> Away {
+        Away::Out(self.members.get(node).cloned())
     }
 
     /// Lets a node no longer take part.
     pub(crate) fn drop_node(&mut self, node: NodeId, away: Away, reason: Reason, text: String) {
         self.members.remove(&node);
+        if let Away::Silent(_) = away {
+            let (n, rest) = self.silences.entry(node.clone()).or_default();
+            // Counted down at the beginning of the next round already.
+            *rest = 1 << (*n).min(DOUBLINGS_MAX);
+            *n = n.saturating_add(1);
+        }
         self.away.insert(node.clone(), away);
         self.reasons.insert(node, (reason, text));
     }
@@ -173,29 +234,68 @@ mod tests {
     fn what_passes_is_asked_again_and_what_does_not_is_out() {
         let nodes = three();
         let away = |answer| nodes.away_for(&id("a"), &answer);
-        for reason in
-            [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal]
-        {
+        for reason in [
+            Reason::Busy,
+            Reason::Compiling,
+            Reason::Expired,
+            Reason::Blob,
+            Reason::Internal,
+            Reason::PlanKilled,
+        ] {
             assert_eq!(away(refused(reason)), Away::Busy(member()), "{reason}");
         }
         for reason in [Reason::Dataset, Reason::PlanFailed, Reason::State, Reason::Unsupported] {
-            assert_eq!(away(refused(reason)), Away::Out, "{reason}");
+            assert_eq!(away(refused(reason)), Away::Out(Some(member())), "{reason}");
         }
         assert_eq!(away(Answer::Gone), Away::Gone(member()));
         assert_eq!(away(Answer::Silent { progress: None }), Away::Silent(member()));
+        assert_eq!(away(Answer::Clock { ahead_ms: 600_000 }), Away::Silent(member()));
         // Nobody who never took part comes back.
-        assert_eq!(nodes.away_for(&id("x"), &Answer::Gone), Away::Out);
+        assert_eq!(nodes.away_for(&id("x"), &Answer::Gone), Away::Out(None));
+    }
+
+    #[test]
+    fn who_is_silent_again_and_again_sits_out_unless_nodes_are_short() {
+        let mut nodes = three();
+        let a = id("a");
+        // Rounds until it may be asked again, after each silence.
+        let rests = |nodes: &mut Membership| {
+            nodes.drop_node(a.clone(), Away::Silent(member()), Reason::Expired, "why".into());
+            assert_eq!(nodes.silent(), std::slice::from_ref(&a));
+            let first = nodes.round + 1;
+            nodes.begin_round(first);
+            nodes.begin_round(first);
+            let mut n = 0;
+            while nodes.rests(&a) {
+                n += 1;
+                nodes.begin_round(first + n);
+            }
+            let back = nodes.take_back(|_, away| matches!(away, Away::Silent(_)));
+            assert_eq!(back, std::slice::from_ref(&a));
+            n
+        };
+        let rounds: Vec<u32> = (0..5).map(|_| rests(&mut nodes)).collect();
+        assert_eq!(rounds, [0, 1, 3, 7, 7]);
+        nodes.delivered(&a);
+        assert_eq!(rests(&mut nodes), 0);
+        nodes.drop_node(a.clone(), Away::Silent(member()), Reason::Expired, "why".into());
+        nodes.begin_round(nodes.round + 1);
+        assert!(nodes.rests(&a));
+        nodes.is_short();
+        assert!(!nodes.rests(&a));
     }
 
     #[test]
     fn who_is_back_has_no_reason_any_more_and_who_is_out_stays_out() {
         let mut nodes = three();
-        for (node, away) in [("a", Away::Gone(member())), ("b", Away::Out)] {
+        let out = nodes.out(&id("b"));
+        for (node, away) in [("a", Away::Gone(member())), ("b", out)] {
             nodes.drop_node(id(node), away, Reason::Internal, "why".into());
         }
         assert_eq!((nodes.nodes(), nodes.gone()), (vec![id("c")], vec![id("a")]));
-        assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), [id("a"), id("c")]);
-        assert_eq!(nodes.take_back(|_, _| true), [id("a")]);
+        // A breakpoint keeps who is out, too: what was wrong may be mended.
+        assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), ["a", "b", "c"].map(id));
+        assert_eq!(nodes.take_back(|_, away| !matches!(away, Away::Out(_))), [id("a")]);
         assert_eq!(nodes.nodes(), [id("a"), id("c")]);
         let refused = nodes.refused();
         let refused: Vec<&str> = refused.iter().map(|(node, ..)| node.as_str()).collect();

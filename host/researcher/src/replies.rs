@@ -10,6 +10,7 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
 use fedwasm_training::batches_max;
 use fedwasm_transport::Repository;
+use fedwasm_trust::SKEW_MS;
 
 use crate::columns::Member;
 use crate::requests::Answer;
@@ -212,6 +213,13 @@ fn arranged(specs: &[&TensorSpec], params: Params) -> Result<Params, fedwasm_par
     Params::new(specs.iter().map(|spec| spec.name.clone()).zip(tensors).collect())
 }
 
+/// How a node's clock is set.
+pub(crate) fn clock(ahead_ms: i64) -> String {
+    let s = ahead_ms.unsigned_abs().saturating_add(500) / 1_000;
+    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    format!("{s} s {side} this machine's")
+}
+
 /// Why an answer is none, for whoever reads it.
 ///
 /// `n_rows` are those that the node announced.
@@ -220,6 +228,14 @@ pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reaso
     match answer {
         Answer::Refused(refusal) => (refusal.reason, refusal.message),
         Answer::Gone => (Reason::Expired, GONE.to_owned()),
+        Answer::Clock { ahead_ms } => {
+            let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
+            let text = format!(
+                "its clock is {clock}, and nothing is believed if clocks differ by more than \
+                 {max} s; set the wrong one right"
+            );
+            (Reason::Expired, text)
+        }
         Answer::Silent { progress: None } => {
             (Reason::Expired, format!("it did not answer before the deadline of {seconds} s"))
         }

@@ -11,23 +11,28 @@ use crate::history::{RUNNING, WRITTEN_BY};
 use crate::resume::arguments;
 use crate::{
     AggregateError, Aggregator, Error, Event, Events, ExperimentFile, History, Job, JobOptions,
-    PlanRecord, Selection,
+    JobState, PlanRecord, Selection,
 };
 
-/// Starts the job, again and again while the strategy allows it and nodes are
-/// missing.
+/// Starts the job, or goes on from a breakpoint, again and again while the strategy allows it
+/// and nodes are missing or nobody answers.
 pub(crate) async fn start_job(
     options: &JobOptions,
     file: &ExperimentFile,
+    breakpoint: Option<&JobState>,
     cancelled: &watch::Receiver<bool>,
     events: Events<'_>,
 ) -> Result<Job, Error> {
     let mut left = file.strategy.retries;
     loop {
-        let started = Job::start(options.clone(), cancelled.clone(), events).await;
-        let started = match started {
-            Ok(job) => check_first_round(file, job, options.random_seed).await,
-            Err(error) => Err(error),
+        let started = match breakpoint {
+            Some(state) => {
+                Job::resume(options.clone(), state.clone(), cancelled.clone(), events).await
+            }
+            None => match Job::start(options.clone(), cancelled.clone(), events).await {
+                Ok(job) => check_first_round(file, job, options.random_seed).await,
+                Err(error) => Err(error),
+            },
         };
         match started {
             Err(error) if left > 0 && is_worth_a_retry(&error) => {
@@ -143,8 +148,11 @@ pub(crate) fn new_history(
     }
 }
 
-/// Whether nodes that come back could make it good.
+/// Whether nodes that come back, or broker and repository, could make it good.
 pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
+    if let Error::Transport(error) = error {
+        return error.is_passing();
+    }
     // Who has not allowed the plan does not do so for being asked again.
     if let Error::NotEnoughNodes { refused, .. } = error
         && !refused.is_empty()
@@ -154,7 +162,8 @@ pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
     }
     matches!(
         error,
-        Error::NotEnoughNodes { .. }
+        Error::BrokerLost { .. }
+            | Error::NotEnoughNodes { .. }
             | Error::NotEnoughSamples { .. }
             | Error::Aggregation(AggregateError::TooFewNodes { .. })
     )

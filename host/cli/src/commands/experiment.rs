@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use fedwasm_folder::Folder;
 use fedwasm_protocol::Metric;
 use fedwasm_researcher::{
     Event, ExperimentFile, ExperimentOptions, ExperimentResult, RoundRecord, Verified,
@@ -154,7 +155,14 @@ pub(crate) async fn run_and_show(
     }
     let result = run_experiment(options, stop, &mut show).await;
     let rounds = reached.load(std::sync::atomic::Ordering::Relaxed);
-    if let (Err(_), Some(out), 1..) = (&result, &out, rounds) {
+    // A full disk can be why it failed.
+    let is_written = |out: &std::path::Path| {
+        load_history(out).is_ok_and(|history| {
+            history.status != "running" && history.rounds.len() as u64 >= u64::from(rounds)
+        })
+    };
+    if let (Err(_), Some(out), 1..) = (&result, out.as_ref().filter(|out| is_written(out)), rounds)
+    {
         let out = out.display();
         printer.note(format!("the parameters after round {rounds} are in {out}"));
         if saves {
@@ -172,7 +180,12 @@ fn show(
     let history = load_history(dir)?;
     let plan = &history.plan;
     let printable = fedwasm_protocol::printable;
-    let (name, status) = (printable(&history.name), printable(&history.status));
+    let (name, mut status) = (printable(&history.name), printable(&history.status));
+    // Whoever runs it holds the lock of its directory.
+    let is_free = || Ok::<_, std::io::Error>(Folder::open(dir)?.lock_itself()?.is_some());
+    if status == "running" && is_free()? {
+        "interrupted".clone_into(&mut status);
+    }
     printer.line(format!("experiment {name} ({status})"));
     printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
     printer.line(format!("seed       {}", history.random_seed));
@@ -204,7 +217,7 @@ fn show(
         "result",
         &json!({
             "name": history.name,
-            "status": history.status,
+            "status": status,
             "experiment": history.experiment_id,
             "arguments": history.arguments,
             "plan_sha256": plan.sha256,

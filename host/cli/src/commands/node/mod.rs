@@ -69,7 +69,7 @@ pub(crate) enum Command {
         #[arg(short)]
         output: PathBuf,
     },
-    /// Serve until Ctrl-C; prints one line when ready.
+    /// Serve until Ctrl-C; waits for broker and repository, and prints one line when ready.
     Start {
         /// The node's directory.
         dir: PathBuf,
