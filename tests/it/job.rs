@@ -229,7 +229,7 @@ fn node_that_forces_secure_aggregation_trains_nothing_in_the_clear() {
 }
 
 #[test]
-fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
+fn node_runs_one_round_of_each_queues_two_and_is_busy_beyond() {
     let federation = federation(1);
     let experiment = federation.experiment(|text| {
         let text = text.replace("epochs = 1", "num_updates = 100000000");
@@ -239,8 +239,9 @@ fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
     let spy = Spy::start(&federation);
     let running = federation.run(&experiment).start();
     running.wait_for(event("progress"));
-    // Another researcher asks for the same ten times more.
-    let round = spy.rounds().pop().unwrap();
+    // Another researcher asks for the same ten times.
+    let mut round = spy.rounds().pop().unwrap();
+    round.experiment_id = "another".parse().unwrap();
     let node = many.session_of("n0");
     for _ in 0..10 {
         many.say.send(&node, stranger(), None, Body::Round(Box::new(round.clone())));
@@ -252,11 +253,14 @@ fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
         heard.iter().filter(|envelope| is_busy(&envelope.body)).count()
     };
     let deadline = Instant::now() + Duration::from_secs(30);
-    while busy() < 2 && Instant::now() < deadline {
+    while busy() < 7 && Instant::now() < deadline {
         std::thread::yield_now();
     }
-    // One runs, eight wait, and two are told.
-    assert_eq!(busy(), 2);
+    // One runs beside the first researcher's, two wait, and seven are told.
+    assert_eq!(busy(), 7);
+    let dir = federation.dir.path().join("n0");
+    let log = fedwasm(&["--json", "node", "log", "--kind", "started"]).arg(dir).ok().events();
+    assert_eq!(log.iter().filter(|event| event["event"] == "entry").count(), 2);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fedwasm_protocol::{Body, Message, Mode, Presence, Reason, Refusal, RoundRequest};
 use serde_json::{Value, json};
 
-use crate::fake::{Clocked, Fake, Spy, columns, stranger, usual};
+use crate::fake::{Clocked, Fake, Spy, columns, enrol_in, stranger, usual};
 use crate::support::{Federation, Proxy, Running, event, fedwasm, part};
 
 fn federation(n: usize) -> Federation {
@@ -131,15 +131,18 @@ fn retries_cover_a_lost_broker_and_a_start_without_a_hub() {
 #[test]
 fn busy_node_is_waited_for() {
     let federation = federation(1);
-    let fillers = ["a", "b", "c", "d", "e"].map(|id| Fake::researcher(&federation, id));
     let spy = Spy::start(&federation);
     let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
     let long =
         federation.experiment(|text| one(text).replace("epochs = 1", "num_updates = 100000000"));
     let first = federation.run(&long).start();
     first.wait_for(event("progress"));
-    let round = spy.rounds().pop().unwrap();
-    for filler in fillers.iter().chain(&fillers) {
+    // The same researcher's rounds fill what it may have wait.
+    let mut round = spy.rounds().pop().unwrap();
+    let home = federation.dir.path().join("researcher");
+    let filler = Fake::start(&federation, enrol_in(&federation, &home, "-"), |_, _| {});
+    for n in 0..3 {
+        round.experiment_id = format!("filler-{n}").parse().unwrap();
         let node = filler.session_of("n0");
         filler.say.send(&node, stranger(), None, Body::Round(Box::new(round.clone())));
     }
@@ -149,7 +152,7 @@ fn busy_node_is_waited_for() {
     let short = federation.experiment(one);
     let second = fedwasm(&["--json", "experiment", "run"]).arg(&short).start();
     spy.wait_for(is_busy);
-    drop((first, fillers));
+    drop((first, filler));
     let (code, events) = second.end();
     assert_eq!(code, 0, "{events:?}");
     assert!(of(&events, "dropped").is_empty() && of(&events, "retry").is_empty(), "{events:?}");

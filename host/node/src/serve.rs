@@ -664,9 +664,6 @@ impl Work {
     async fn round(&self, job: Job, over: &Notify) {
         let Job { asked, request, dataset, deadline, cancel } = job;
         let left = deadline.saturating_duration_since(Instant::now()).min(self.round_time_max);
-        if left.is_zero() || cancel.is_cancelled() {
-            return;
-        }
         tracing::info!(
             "{:?} of round {} of experiment {} for {}, plan {}",
             request.mode,
@@ -685,6 +682,14 @@ impl Work {
         let round = request.round;
         let who = &asked.from.participant;
         let trace = Arc::new(Trace::new(self.database.clone(), who, &asked.digest, &request));
+        if cancel.is_cancelled() {
+            return self.end(&asked, &trace, End::Refused, None, None).await;
+        }
+        if left.is_zero() {
+            let message = "the deadline passed before the round began".to_owned();
+            let body = Body::Refused(refusal(Reason::Expired, message.clone()));
+            return self.end(&asked, &trace, End::Refused, Some(message), Some(body)).await;
+        }
         let id = (asked.request_id.clone(), asked.digest, left);
         let (who, ends) = (asked.researcher.clone(), (cancel.clone(), Arc::clone(&trace)));
         let run = self.worker.run(id, who, request, dataset, ends, say);
