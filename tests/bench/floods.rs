@@ -34,7 +34,7 @@ const DESCRIPTORS_MAX: usize = 12_000;
 /// memory, its workers among it: its log and receipts grow with what runs.
 const EXPERIMENTS: u64 = 64 << 20;
 const NODE_DISK_MAX: u64 = 1 << 30;
-const NODE_RSS_MAX: u64 = 1 << 30;
+const NODE_MEMORY_MAX: u64 = 1 << 30;
 /// Connections that are held idle at each server, by a member and by a stranger.
 const IDLE: usize = 1_000;
 /// Uploads that are begun and go on a byte at a time.
@@ -339,7 +339,7 @@ impl Floods {
                     seen.stored >> 20,
                     seen.of_flood >> 20,
                     seen.files,
-                    seen.node_rss >> 20,
+                    seen.node_memory >> 20,
                     seen.node_disk >> 20,
                     most.rounds,
                     most.failed,
@@ -375,7 +375,8 @@ impl Floods {
             of_flood += text.parse::<u64>().unwrap_or(0);
         });
         let rss = rss.unwrap_or(0) << 10;
-        let node_rss = self.nodes.iter().map(|node| rss_of_tree(node.id())).max().unwrap_or(0);
+        let node_memory =
+            self.nodes.iter().map(|node| memory_of_tree(node.id())).max().unwrap_or(0);
         let node_disk = ["a", "b"].map(|id| {
             let mut bytes = 0;
             walk(&self.dir.join(id), &mut |_, n| bytes += n);
@@ -383,7 +384,7 @@ impl Floods {
         });
         let node_disk = node_disk.into_iter().max().unwrap_or(0);
         let (rounds, failed) = (0, 0);
-        Most { rss, descriptors, stored, of_flood, files, node_rss, node_disk, rounds, failed }
+        Most { rss, descriptors, stored, of_flood, files, node_memory, node_disk, rounds, failed }
     }
 }
 
@@ -396,7 +397,7 @@ struct Most {
     of_flood: u64,
     files: u64,
     /// Of the larger node: memory with its workers, and bytes on the disk.
-    node_rss: u64,
+    node_memory: u64,
     node_disk: u64,
     rounds: u64,
     failed: u64,
@@ -410,7 +411,7 @@ impl Most {
             stored: self.stored.max(other.stored),
             of_flood: self.of_flood.max(other.of_flood),
             files: self.files.max(other.files),
-            node_rss: self.node_rss.max(other.node_rss),
+            node_memory: self.node_memory.max(other.node_memory),
             node_disk: self.node_disk.max(other.node_disk),
             ..self
         }
@@ -431,10 +432,10 @@ impl Most {
         );
         println!(
             "a node: at most {} MiB of memory with its workers, {} MiB on the disk",
-            self.node_rss >> 20,
+            self.node_memory >> 20,
             self.node_disk >> 20,
         );
-        assert!(self.node_rss <= NODE_RSS_MAX, "a node takes more memory than the bound");
+        assert!(self.node_memory <= NODE_MEMORY_MAX, "a node takes more memory than the bound");
         assert!(self.node_disk <= NODE_DISK_MAX, "a node takes more of the disk than the bound");
         assert!(self.rss <= RSS_MAX, "more memory than the bound");
         assert!(self.descriptors <= DESCRIPTORS_MAX, "more files than the bound");
@@ -443,18 +444,18 @@ impl Most {
     }
 }
 
-/// Resident memory of a process and of all that it started.
-fn rss_of_tree(id: u32) -> u64 {
+/// Memory of a process and of all that it started; what several have counts once.
+fn memory_of_tree(id: u32) -> u64 {
     let read = |name: String| std::fs::read_to_string(name).unwrap_or_default();
-    let status = read(format!("/proc/{id}/status"));
-    let own = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let status = read(format!("/proc/{id}/smaps_rollup"));
+    let own = status.lines().find_map(|line| line.strip_prefix("Pss:"));
     let own = own.and_then(|rss| rss.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0);
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else { return own << 10 };
     let children = tasks.flatten().map(|task| read(format!("{}/children", task.path().display())));
     let children: Vec<u32> = children
         .flat_map(|ids| ids.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
         .collect();
-    (own << 10) + children.into_iter().map(rss_of_tree).sum::<u64>()
+    (own << 10) + children.into_iter().map(memory_of_tree).sum::<u64>()
 }
 
 /// One experiment of the good researcher; afterwards its blobs go.

@@ -32,6 +32,23 @@ impl<K: PartialEq, V: Clone> Kept<K, V> {
         }
     }
 
+    /// The same, but of those that are alike, as this one, at most `max` are kept: nobody's things
+    /// throw out all others.
+    pub(crate) fn insert_within(
+        &mut self,
+        key: K,
+        value: V,
+        max: usize,
+        is_alike: impl Fn(&K) -> bool,
+    ) {
+        self.entries.retain(|(known, ..)| *known != key);
+        while self.entries.iter().filter(|(known, ..)| is_alike(known)).count() >= max.max(1) {
+            let oldest = self.entries.iter().position(|(known, ..)| is_alike(known));
+            oldest.and_then(|at| self.entries.remove(at));
+        }
+        self.insert(key, value);
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, value, _)| (key, value))
     }
@@ -45,6 +62,16 @@ impl<K: PartialEq, V: Clone> Kept<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_of_one_throw_out_nobody_else_s() {
+        let mut kept = Kept::new(3);
+        kept.insert_within("b1", 0, 2, |key| key.starts_with('b'));
+        for (n, key) in ["a1", "a2", "a3", "a4"].into_iter().enumerate() {
+            kept.insert_within(key, n, 2, |key| key.starts_with('a'));
+        }
+        assert_eq!(kept.iter().map(|(key, _)| *key).collect::<Vec<_>>(), ["b1", "a3", "a4"]);
+    }
 
     #[test]
     fn what_was_not_used_for_the_longest_time_goes_first() {

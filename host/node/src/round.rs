@@ -27,6 +27,8 @@ use crate::{Database, Dataset};
 /// Compiled plans that are kept, those used last: more than the queue has room for experiments,
 /// so that experiments that take turns do not throw each other's out.
 const PLANS_MAX: usize = 16;
+/// And of one researcher.
+const PLANS_OF_ONE_MAX: usize = 6;
 /// How inputs were scaled, beside the parameters.
 const PREPROCESSING: &str = "preprocessing.json";
 /// Prepared datasets that are kept.
@@ -178,7 +180,9 @@ impl Workshop {
         let described = sandbox.describe(&component, limits);
         let described = described.map_err(|error| pure_refusal(&error))?;
         // What is kept outlives whoever may call this round off.
-        self.plans.insert(key, described.with_cancel(&Cancel::new()));
+        let kept = described.with_cancel(&Cancel::new());
+        let of_one = |known: &PlanKey| known.researcher == *researcher;
+        self.plans.insert_within(key, kept, PLANS_OF_ONE_MAX, of_one);
         Ok(described)
     }
 
