@@ -423,7 +423,8 @@ fn new_session_by_an_earlier_clock_is_taken_once_it_answers() {
     comes_back(&running, "x");
 }
 
-/// The library that gives a process another clock, if it is installed (Debian's libfaketime).
+/// The library that gives a process another clock, if it is installed (Debian's libfaketime);
+/// it must be where `FEDWASM_REQUIRE_FAKETIME` is set.
 fn faketime() -> Option<PathBuf> {
     let dirs = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
     let paths = dirs.map(|dir| Path::new(dir).join("faketime/libfaketime.so.1"));
@@ -461,7 +462,10 @@ impl Clock {
 
 #[test]
 fn clock_that_jumps_and_comes_back_costs_no_node() {
-    let Some(library) = faketime() else { return println!("skipped: no libfaketime") };
+    let Some(library) = faketime() else {
+        assert!(std::env::var_os("FEDWASM_REQUIRE_FAKETIME").is_none(), "no libfaketime");
+        return println!("skipped: no libfaketime");
+    };
     let mut federation = federation(2);
     let clock = Clock::new(&federation, library);
     federation.nodes.pop();
@@ -485,7 +489,10 @@ fn clock_that_jumps_and_comes_back_costs_no_node() {
 
 #[test]
 fn node_that_starts_anew_by_an_earlier_clock_takes_part_again() {
-    let Some(library) = faketime() else { return println!("skipped: no libfaketime") };
+    let Some(library) = faketime() else {
+        assert!(std::env::var_os("FEDWASM_REQUIRE_FAKETIME").is_none(), "no libfaketime");
+        return println!("skipped: no libfaketime");
+    };
     let mut federation = federation(2);
     let clock = Clock::new(&federation, library);
     federation.nodes.pop();

@@ -311,3 +311,24 @@ fn the_log_of_a_node_says_who_asked_what_ran_and_what_left() {
     assert_eq!(ended.code, 3);
     assert!(ended.stderr.contains("was changed"), "{}", ended.stderr);
 }
+
+/// A node that signs nothing takes part, unless the experiment wants receipts.
+#[test]
+fn nodes_without_receipts_are_left_out_if_the_experiment_wants_them() {
+    let federation = Federation::start();
+    let columns = crate::fake::columns();
+    let _node = crate::fake::Fake::node(&federation, "n0", columns, Box::new(|_| None));
+    let run = |more: &str| {
+        let experiment = federation.experiment(|text| {
+            let text = text.replace("min_nodes = 2", &format!("min_nodes = 1{more}"));
+            text.replace("rounds = 2", "rounds = 1")
+        });
+        let out = federation.dir.path().join(format!("out{}", more.len()));
+        fedwasm(&["--json", "experiment", "run"]).arg(&experiment).arg("--out").arg(out).run()
+    };
+    let ended = run("");
+    assert!(ended.code == 0 && ended.stderr.contains("sends no receipts"), "{}", ended.stderr);
+    let ended = run("\nrequire_receipts = true");
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert!(ended.stderr.contains("`strategy.require_receipts` is true"), "{}", ended.stderr);
+}

@@ -69,6 +69,8 @@ pub struct JobOptions {
     pub secagg: Option<SecaggArgs>,
     /// Where the federation is.
     pub network: NetworkArgs,
+    /// Whether replies without a signed receipt are refused.
+    pub require_receipts: bool,
     /// With fewer nodes it does not start, at least 1.
     pub min_nodes: usize,
     /// How long a round waits for a node, and for the repository.
@@ -633,6 +635,12 @@ impl Job {
             let Some((reply, _)) = replies.get(&node) else { continue };
             match self.receipt(&node, &request, reply).await {
                 Ok(Some(receipt)) => drop(self.receipts.insert(node, receipt)),
+                Ok(None) if self.options.require_receipts => {
+                    replies.remove(&node);
+                    let text = "it sends no receipt, and `strategy.require_receipts` is true";
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, Reason::Internal, text.into(), out, events);
+                }
                 Ok(None) => {
                     let warning = format!("{node} sends no receipts");
                     if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {

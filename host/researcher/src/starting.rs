@@ -110,6 +110,7 @@ pub(crate) fn job_options(
         aggregator: aggregator.arguments(),
         secagg: file.secagg.clone(),
         network: file.network.clone(),
+        require_receipts: file.strategy.require_receipts,
         min_nodes: file.strategy.min_nodes,
         deadline: Duration::from_secs(file.strategy.round_deadline_s),
         random_seed,

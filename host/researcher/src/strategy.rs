@@ -24,6 +24,9 @@ pub struct StrategyArgs {
     /// A round whose updates stem from fewer training rows does not count.
     /// Default 0.
     pub min_samples: u64,
+    /// Whether a node must send a signed receipt of each run for its update and its scores to
+    /// count. Default false: one that sends none is told of once.
+    pub require_receipts: bool,
     /// How long a round waits for a node, in seconds. Default 60.
     pub round_deadline_s: u64,
     /// How often a round that does not count is tried again before the
@@ -76,6 +79,7 @@ impl Default for StrategyArgs {
             selection: Selection::All,
             min_nodes: 1,
             min_samples: 0,
+            require_receipts: false,
             round_deadline_s: 60,
             retries: 0,
             retry_pause_s: 5,
@@ -97,6 +101,7 @@ impl StrategyArgs {
             selection,
             min_nodes: fields.whole("min_nodes", 1).map_or(1, |n| n as usize),
             min_samples: fields.whole("min_samples", 0).unwrap_or(0),
+            require_receipts: fields.boolean("require_receipts").unwrap_or(false),
             round_deadline_s: fields
                 .whole_until("round_deadline_s", 1, ROUND_DEADLINE_S_MAX)
                 .unwrap_or(default.round_deadline_s),
