@@ -25,16 +25,24 @@ pub(crate) enum Away {
     Gone(Member),
     /// It did not answer in time: a sign of life brings it back.
     Silent(Member),
-    /// It could not just then: it is asked again in the next round.
-    Busy(Member),
-    /// It refused for good.
+    /// It could not, or would not: it is asked again in the next round, and may say yes then.
+    Refused(Member),
+    /// What it sent cannot be believed, or it was left out before the first round.
     Out,
+}
+
+/// Whether a node that refuses before the first round may be asked in it: what a repository or a
+/// disk could not do may work then.
+pub(crate) fn may_pass(reason: Reason) -> bool {
+    let passing =
+        [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal];
+    passing.contains(&reason)
 }
 
 impl Away {
     fn member(&self) -> Option<&Member> {
         match self {
-            Self::Gone(member) | Self::Silent(member) | Self::Busy(member) => Some(member),
+            Self::Gone(member) | Self::Silent(member) | Self::Refused(member) => Some(member),
             Self::Out => None,
         }
     }
@@ -123,18 +131,16 @@ impl Membership {
         match (answer, self.members.get(node).cloned()) {
             (Answer::Gone, Some(member)) => Away::Gone(member),
             (Answer::Silent { .. }, Some(member)) => Away::Silent(member),
-            (Answer::Refused(refusal), _) => self.away_because(node, refusal.reason),
+            (Answer::Refused(_), Some(member)) => Away::Refused(member),
             _ => Away::Out,
         }
     }
 
-    /// How long a reason keeps a node away: what a repository or a disk could
-    /// not do may work in the next round.
+    /// How long a reason keeps a node away whose upload could not be taken: what a repository
+    /// could not do may work in the next round.
     pub(crate) fn away_because(&self, node: &NodeId, reason: Reason) -> Away {
-        let passing =
-            [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal];
         match self.members.get(node).cloned() {
-            Some(member) if passing.contains(&reason) => Away::Busy(member),
+            Some(member) if reason == Reason::Blob => Away::Refused(member),
             _ => Away::Out,
         }
     }
@@ -170,17 +176,24 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_asked_again_and_what_does_not_is_out() {
+    fn who_refused_is_asked_again_and_who_cannot_be_believed_is_out() {
         let nodes = three();
         let away = |answer| nodes.away_for(&id("a"), &answer);
-        for reason in
-            [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal]
-        {
-            assert_eq!(away(refused(reason)), Away::Busy(member()), "{reason}");
+        for reason in [
+            Reason::Busy,
+            Reason::Compiling,
+            Reason::Blob,
+            Reason::Internal,
+            Reason::Dataset,
+            Reason::NotApproved,
+            Reason::PlanFailed,
+            Reason::Unsupported,
+        ] {
+            assert_eq!(away(refused(reason)), Away::Refused(member()), "{reason}");
         }
-        for reason in [Reason::Dataset, Reason::PlanFailed, Reason::State, Reason::Unsupported] {
-            assert_eq!(away(refused(reason)), Away::Out, "{reason}");
-        }
+        assert_eq!(away(Answer::Reply(fedwasm_protocol::Body::Pong)), Away::Out);
+        assert_eq!(nodes.away_because(&id("a"), Reason::Blob), Away::Refused(member()));
+        assert_eq!(nodes.away_because(&id("a"), Reason::PlanFailed), Away::Out);
         assert_eq!(away(Answer::Gone), Away::Gone(member()));
         assert_eq!(away(Answer::Silent { progress: None }), Away::Silent(member()));
         // Nobody who never took part comes back.
