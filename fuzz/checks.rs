@@ -110,6 +110,11 @@ fn dataset(format: Format, name: &str, bytes: &[u8]) {
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("a scratch folder");
     std::fs::write(&file, bytes).expect("a scratch file");
     let path = if format == Format::Images { &folder } else { &file };
+    if format == Format::Images {
+        // One class alone is refused.
+        std::fs::create_dir_all(folder.join("b")).expect("a scratch folder");
+        std::fs::write(folder.join("b/1.png"), bytes).expect("a scratch file");
+    }
     if let Ok(dataset) = Dataset::open(path, Some(format)) {
         let fields: Vec<usize> = (0..dataset.fields().len()).collect();
         for block in 0..dataset.n_blocks() {

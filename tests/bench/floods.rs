@@ -1,11 +1,14 @@
-//! The strongest floods of a member and of strangers against `network start`, beside an
-//! experiment that must go on. Prints a line a minute and the largest values at the end; fails if
+//! The strongest floods of a member and of strangers against `network start` and the nodes,
+//! beside an experiment that must go on. Prints a line a minute and the largest values at the end; fails if
 //! a bound of the operator's guide is passed or if a round of the experiment is lost.
 //!
 //! ```text
 //! cargo bench -p fedwasm --bench floods -- --minutes 60
 //! ```
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "this is what a benchmark is for")]
+
+#[path = "flood_rounds.rs"]
+mod flood_rounds;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -27,6 +30,11 @@ const QUOTA: u64 = 64 << 20;
 /// The bounds of the operator's guide: memory and descriptors of `network start`.
 const RSS_MAX: u64 = 512 << 20;
 const DESCRIPTORS_MAX: usize = 12_000;
+/// What the nodes here may keep of experiments, and what a node may take of the disk and of
+/// memory, its workers among it: its log and receipts grow with what runs.
+const EXPERIMENTS: u64 = 64 << 20;
+const NODE_DISK_MAX: u64 = 1 << 30;
+const NODE_RSS_MAX: u64 = 1 << 30;
 /// Connections that are held idle at each server, by a member and by a stranger.
 const IDLE: usize = 1_000;
 /// Uploads that are begun and go on a byte at a time.
@@ -42,7 +50,7 @@ struct Floods {
     network: Child,
     nodes: Vec<Child>,
     stop: Arc<AtomicBool>,
-    /// What was tried and what was let in, by flood.
+    /// What was tried and what was done, by flood; a handshake is done before it is refused.
     counts: Vec<(&'static str, Arc<AtomicU64>, Arc<AtomicU64>)>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -127,7 +135,7 @@ impl Floods {
             ]));
             member
         };
-        for who in ["good", "flood"] {
+        for who in ["good", "flood", "slow", "quota", "claims", "rounds"] {
             let home = path(who);
             done(fedwasm(&["keys", "generate", "--as", &format!("researcher-{who}"), &home]));
             let member = enrol("researcher", who, &format!("{home}/key.pem.pub"));
@@ -165,6 +173,14 @@ impl Floods {
             done(fedwasm(&[
                 "node", "dataset", "add", &home, "--name", "d", "--tags", "t", "--path", &data,
             ]));
+            let file = Path::new(&home).join("node.toml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            let quota = format!("experiments_bytes_max = {EXPERIMENTS}");
+            let text = text.replace("experiments_bytes_max = 8589934592", &quota);
+            // Rounds here take milliseconds: whoever wants an hour has a few seconds.
+            let text = text.replace("turn_s = 600", "turn_s = 5");
+            assert!(text.contains(&quota) && text.contains("turn_s = 5"));
+            std::fs::write(file, text).unwrap();
             let log = dir.join(format!("{id}.log"));
             this.nodes.push(ready(fedwasm(&["node", "start", &home]), &log).0);
         }
@@ -179,13 +195,20 @@ impl Floods {
             this.http,
         );
         std::fs::write(dir.join("experiment.toml"), text).unwrap();
+        let plan = root.join("plugins/dist/logistic-regression.wasm").display().to_string();
+        let local = path("local");
+        done(fedwasm(&[
+            "local", "--plan", &plan, "--data", &data, "--target", "benign", "--seed", "1",
+            "--out", &local,
+        ]));
         this
     }
 
     /// Begins all floods, each in threads of its own.
     fn open(&mut self) {
-        let member = Member::open(&self.dir.join("flood")).unwrap();
-        let tls = Arc::new(client(&member));
+        // One for each, or the first would use up what the others may do.
+        let tls = |who: &str| Arc::new(client(&Member::open(&self.dir.join(who)).unwrap()));
+        let [tls, slow, quota, claims] = ["flood", "slow", "quota", "claims"].map(tls);
         let broker = address(&self.mqtt);
         let http = address(&self.http);
         for (name, to) in [("idle-mqtt", broker), ("idle-http", http)] {
@@ -208,7 +231,6 @@ impl Floods {
                 }
             });
         }
-        let slow = Arc::clone(&tls);
         self.flood("slow-uploads", move |stop, tried, let_in| {
             hold(stop, SLOW, tried, let_in, || {
                 let mut stream = greet(&slow, http).ok()?;
@@ -222,7 +244,7 @@ impl Floods {
             });
         });
         for worker in 0..6u64 {
-            let tls = Arc::clone(&tls);
+            let tls = Arc::clone(&quota);
             self.flood("quota-race", move |stop, tried, let_in| {
                 let mut stream = None;
                 while !stop.load(Ordering::Relaxed) {
@@ -235,8 +257,19 @@ impl Floods {
                 }
             });
         }
+        let (dir, mqtt, url) = (self.dir.clone(), self.mqtt.clone(), self.http.clone());
+        self.flood("rounds", move |stop, tried, let_in| {
+            let about = flood_rounds::About {
+                root: &Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."),
+                home: &dir.join("rounds"),
+                mqtt: &mqtt,
+                http: &url,
+                params: std::fs::read(dir.join("local/params.safetensors")).unwrap(),
+            };
+            flood_rounds::flood(&about, stop, tried, let_in);
+        });
         for worker in 0..2u64 {
-            let tls = Arc::clone(&tls);
+            let tls = Arc::clone(&claims);
             self.flood("failing-claims", move |stop, tried, let_in| {
                 let mut stream = None;
                 while !stop.load(Ordering::Relaxed) {
@@ -286,7 +319,10 @@ impl Floods {
                 }
             })
         };
-        println!("minute  RSS MiB  files open  stored MiB  of the flood  files   rounds  lost");
+        println!(
+            "minute  RSS MiB  files open  stored MiB  quota race  files  node MiB  node disk  \
+             rounds  lost"
+        );
         let mut minute = 0;
         while Instant::now() < end {
             std::thread::sleep(Duration::from_secs(10).min(end - Instant::now()));
@@ -297,12 +333,14 @@ impl Floods {
             if start.elapsed().as_secs() / 60 > minute || Instant::now() >= end {
                 minute = start.elapsed().as_secs() / 60;
                 println!(
-                    "{minute:>6}  {:>7}  {:>10}  {:>10}  {:>12}  {:>5}  {:>7}  {:>4}",
+                    "{minute:>6}  {:>7}  {:>10}  {:>10}  {:>10}  {:>5}  {:>8}  {:>9}  {:>6}  {:>4}",
                     seen.rss >> 20,
                     seen.descriptors,
                     seen.stored >> 20,
                     seen.of_flood >> 20,
                     seen.files,
+                    seen.node_rss >> 20,
+                    seen.node_disk >> 20,
                     most.rounds,
                     most.failed,
                 );
@@ -314,7 +352,7 @@ impl Floods {
             (rounds.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
         for (name, tried, let_in) in &self.counts {
             let (tried, let_in) = (tried.load(Ordering::Relaxed), let_in.load(Ordering::Relaxed));
-            println!("{name}: {tried} tried, {let_in} let in");
+            println!("{name}: {tried} tried, {let_in} done");
         }
         most
     }
@@ -332,12 +370,20 @@ impl Floods {
         walk(&blobs, &mut |_, bytes| (stored, files) = (stored + bytes, files + 1));
         // What its blobs count for is what they and their files take.
         let mut of_flood = 0;
-        walk(&blobs.join("owners/researcher-flood"), &mut |path, _| {
+        walk(&blobs.join("owners/researcher-quota"), &mut |path, _| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
             of_flood += text.parse::<u64>().unwrap_or(0);
         });
         let rss = rss.unwrap_or(0) << 10;
-        Most { rss, descriptors, stored, of_flood, files, rounds: 0, failed: 0 }
+        let node_rss = self.nodes.iter().map(|node| rss_of_tree(node.id())).max().unwrap_or(0);
+        let node_disk = ["a", "b"].map(|id| {
+            let mut bytes = 0;
+            walk(&self.dir.join(id), &mut |_, n| bytes += n);
+            bytes
+        });
+        let node_disk = node_disk.into_iter().max().unwrap_or(0);
+        let (rounds, failed) = (0, 0);
+        Most { rss, descriptors, stored, of_flood, files, node_rss, node_disk, rounds, failed }
     }
 }
 
@@ -349,6 +395,9 @@ struct Most {
     stored: u64,
     of_flood: u64,
     files: u64,
+    /// Of the larger node: memory with its workers, and bytes on the disk.
+    node_rss: u64,
+    node_disk: u64,
     rounds: u64,
     failed: u64,
 }
@@ -361,13 +410,15 @@ impl Most {
             stored: self.stored.max(other.stored),
             of_flood: self.of_flood.max(other.of_flood),
             files: self.files.max(other.files),
+            node_rss: self.node_rss.max(other.node_rss),
+            node_disk: self.node_disk.max(other.node_disk),
             ..self
         }
     }
 
     fn judge(self) {
         println!(
-            "at most: {} MiB of memory, {} files open, {} MiB stored, {} MiB of the flood (quota \
+            "at most: {} MiB of memory, {} files open, {} MiB stored, {} MiB of the quota race (quota \
              {}), {} files; {} rounds of the good experiment, {} experiments lost",
             self.rss >> 20,
             self.descriptors,
@@ -378,11 +429,32 @@ impl Most {
             self.rounds,
             self.failed,
         );
+        println!(
+            "a node: at most {} MiB of memory with its workers, {} MiB on the disk",
+            self.node_rss >> 20,
+            self.node_disk >> 20,
+        );
+        assert!(self.node_rss <= NODE_RSS_MAX, "a node takes more memory than the bound");
+        assert!(self.node_disk <= NODE_DISK_MAX, "a node takes more of the disk than the bound");
         assert!(self.rss <= RSS_MAX, "more memory than the bound");
         assert!(self.descriptors <= DESCRIPTORS_MAX, "more files than the bound");
         assert!(self.of_flood <= QUOTA, "more is stored than the quota");
         assert!(self.rounds > 0 && self.failed == 0, "the good experiment is hurt");
     }
+}
+
+/// Resident memory of a process and of all that it started.
+fn rss_of_tree(id: u32) -> u64 {
+    let read = |name: String| std::fs::read_to_string(name).unwrap_or_default();
+    let status = read(format!("/proc/{id}/status"));
+    let own = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let own = own.and_then(|rss| rss.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0);
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{id}/task")) else { return own << 10 };
+    let children = tasks.flatten().map(|task| read(format!("{}/children", task.path().display())));
+    let children: Vec<u32> = children
+        .flat_map(|ids| ids.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    (own << 10) + children.into_iter().map(rss_of_tree).sum::<u64>()
 }
 
 /// One experiment of the good researcher; afterwards its blobs go.
@@ -441,7 +513,8 @@ trait Connected {
 impl Connected for TcpStream {
     fn is_open(&mut self) -> bool {
         let _ = self.set_read_timeout(Some(Duration::from_millis(1)));
-        match self.read(&mut [0]) {
+        // Whatever else is said, such as tickets for later: it is the end that counts.
+        match self.read(&mut [0; 4_096]) {
             Ok(n) => n > 0,
             Err(error) => matches!(
                 error.kind(),

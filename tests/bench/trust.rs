@@ -107,6 +107,7 @@ fn request() -> RoundRequest {
         aggregator: [].into(),
         state_id: None,
         kept_state_ids: Vec::new(),
+        wide_inputs: None,
         aux_shared: None,
         aux_own: None,
         secagg: None,

@@ -374,6 +374,61 @@ fn wills_that_are_forged_or_old_evict_nobody() {
     assert!(!events.iter().any(|event| event["event"] == "dropped"));
 }
 
+/// A round that was asked for again over a newer connection is that one's: a farewell of the
+/// earlier one that comes late calls nothing off.
+#[test]
+fn farewell_of_an_earlier_connection_leaves_what_was_asked_again() {
+    let stage = stage();
+    let long = stage.federation.experiment(|text| {
+        text.replace("epochs = 1", "num_updates = 100000000")
+            .replace("min_nodes = 2", "min_nodes = 1")
+    });
+    let running = stage.federation.run(&long).start();
+    running.wait_for(event("progress"));
+    let mut round = stage.spy.rounds().pop().unwrap();
+    round.experiment_id = "another".parse().unwrap();
+    let round = Body::Round(Box::new(round));
+    drop(running);
+    stage.federation.nodes[0].wait_for_log("no longer waits");
+    // Mallory asks for the same, twice.
+    let (session, id) = (SessionId::random().unwrap(), RequestId::random().unwrap());
+    let say = |body: &Body, topic: &str, (connection, sequence): (u64, u64)| {
+        let bytes = body.encode().unwrap();
+        let header = stage.header(&bytes, |header| {
+            (header.connection, header.sequence) = (connection, sequence);
+            (header.session, header.request_id) = (session.clone(), id.clone());
+            (header.kind, header.refers) = (body.kind(), body.refers());
+            header.deadline_ms = 120_000;
+            if *body == Body::Farewell {
+                header.recipient = None;
+            }
+        });
+        let header = header.encode().unwrap();
+        let signature = stage.mallory.key().sign(&Sealed::signed_bytes(&header)).unwrap();
+        let sealed = Sealed { header, body: bytes, signature };
+        stage.spy.publish(topic, sealed.encode().unwrap());
+    };
+    let is_progress = |message: &Message| {
+        message.header.request_id == id && matches!(message.body, Body::Progress(_))
+    };
+    let farewell = format!("{}/from/researcher-mallory/farewell", root_of(&stage.topic));
+    say(&round, &stage.topic, (1, 1));
+    stage.spy.wait_for(is_progress);
+    say(&round, &stage.topic, (2, 2));
+    say(&Body::Farewell, &farewell, (1, 3));
+    assert_eq!(stage.honest.ask("n0", Body::Ping), Body::Pong);
+    // Whatever was on its way has arrived by then.
+    std::thread::sleep(Duration::from_millis(500));
+    stage.spy.clear();
+    stage.spy.wait_for(is_progress);
+    say(&Body::Farewell, &farewell, (2, 4));
+    stage.federation.nodes[0].wait_for_log("no longer waits");
+}
+
+fn root_of(topic: &str) -> &str {
+    &topic[..topic.find("/from/").unwrap()]
+}
+
 /// A key of one federation is nothing in another, and a name is taken once.
 #[test]
 fn names_are_taken_once() {
@@ -577,7 +632,9 @@ fn every_number_at_its_ends() {
                 *changed.pointer_mut(&place).unwrap() = end;
                 let bytes = rmp_serde::to_vec_named(&changed).unwrap();
                 let is_read = Body::decode(&bytes).is_ok();
-                let id = tell(body.kind(), bytes, 250);
+                let is_long = ["/epochs", "/num_updates", "/batch_maxnum"];
+                let is_long = is_long.iter().any(|end| place.ends_with(end));
+                let id = tell(body.kind(), bytes, if is_long { 500 } else { 10_000 });
                 if is_read {
                     answered(&id);
                 } else {

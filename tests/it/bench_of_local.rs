@@ -122,7 +122,7 @@ fn what_was_reached_is_kept_when_it_is_stopped() {
     let whole = local(dir, "mlp", &training).arg("--out").arg(dir.join("whole"));
     assert_eq!(of(&resumed.ok()), of(&whole.ok()));
     // Who says it twice means it.
-    let running = command().start();
+    let running = command().arg("--force").start();
     running.wait_for(event("ready"));
     running.signal("INT");
     running.wait_for_log("once more to give up");
@@ -216,11 +216,125 @@ fn event_files_are_of_the_run() {
     assert!(first[0] > 50 * 30, "{first:?}");
     run(2, &["--resume"]);
     assert_eq!((sizes().len(), sizes()[0]), (2, first[0]));
-    run(1, &[]);
+    run(1, &["--force"]);
     assert_eq!(sizes(), first);
     std::fs::remove_dir_all(dir.join("run/tensorboard")).unwrap();
     std::fs::write(dir.join("run/tensorboard"), b"in the way").unwrap();
-    run(1, &[]);
+    run(1, &["--force"]);
+}
+
+#[test]
+fn a_finished_run_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let command = |lr: &str| {
+        let training = format!("epochs = 1\noptimizer_args = {{ lr = {lr} }}");
+        local(dir, "logistic-regression", &training).arg("--out").arg(dir.join("run"))
+    };
+    let first = of(&command("0.1").ok());
+    let again = command("0.2").run();
+    assert_eq!(again.code, 2, "{}", again.stderr);
+    for words in ["run holds a finished run", "`--resume` and more `epochs`", "`--force`"] {
+        assert!(again.stderr.contains(words), "{}", again.stderr);
+    }
+    let params = || std::fs::read(dir.join("run/params.safetensors")).unwrap();
+    assert_eq!(first.0, fedwasm_protocol::Digest::of(&params()).to_string());
+    let verified = fedwasm(&["experiment", "verify"]).arg(dir.join("run")).run();
+    assert!(verified.code == 2 && verified.stderr.contains("a local run"));
+    assert_ne!(of(&command("0.2").arg("--force").ok()), first);
+    // What is gone on with is the new one.
+    assert_eq!(command("0.1").arg("--resume").run().code, 2);
+    command("0.2").arg("--resume").ok();
+    assert_eq!(command("0.2").args(&["--force", "--resume"]).run().code, 2);
+}
+
+/// Killed without a chance to write anything: what was checkpointed is gone on from.
+#[test]
+fn a_killed_run_goes_on_to_the_bytes_of_a_run_without_a_break() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let training = "num_updates = 120000\nloader_args = { batch_size = 8 }\n\
+                    optimizer_args = { lr = 0.001, momentum = 0.9 }\n[model]\nhidden = 16";
+    let command = |run: &str| local(dir, "mlp", training).arg("--out").arg(dir.join(run));
+    let running = command("run").start();
+    let pieces = dir.join("run/checkpoints");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let has_piece = || {
+        let names = std::fs::read_dir(&pieces).into_iter().flatten().filter_map(Result::ok);
+        names.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("batch-"))
+    };
+    while !has_piece() {
+        assert!(std::time::Instant::now() < deadline, "there is no checkpoint");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    running.signal("KILL");
+    drop(running);
+    assert!(!dir.join("run/history.json").exists());
+    let ended = command("run").run();
+    assert!(ended.code == 2 && ended.stderr.contains("stopped by force"), "{}", ended.stderr);
+    let resumed = command("run").arg("--resume").ok();
+    let ready = resumed.events().into_iter().find(|event| event["event"] == "ready").unwrap();
+    let done = ready["batches"].as_u64().unwrap();
+    assert!(done >= 6_000 && done.is_multiple_of(6_000) && done < 120_000, "{ready}");
+    assert!(!pieces.exists());
+    let whole = command("whole").ok();
+    assert_eq!(of(&resumed), of(&whole));
+    // So does one that writes nothing, and is never cut.
+    let uncut = "num_updates = 120000\nloader_args = { batch_size = 8 }\n\
+                 optimizer_args = { lr = 0.001, momentum = 0.9, keep_state = true }\n\
+                 [model]\nhidden = 16";
+    assert_eq!(of(&local(dir, "mlp", uncut).ok()), of(&whole));
+    let history = |run: &str| fedwasm_researcher::load_history(&dir.join(run)).unwrap();
+    let loss = |run: &str| history(run).rounds[0].train_loss().unwrap();
+    assert!((loss("run") - loss("whole")).abs() < 1e-9);
+    assert_eq!(history("run").status, "finished");
+}
+
+/// Three positives of sixty rows: some folds have none, and no F1 either.
+#[test]
+fn folds_without_positives_have_no_f1() {
+    let dir = tempfile::tempdir().unwrap();
+    let csv = dir.path().join("rare.csv");
+    let row = |n: u32| format!("{},{},{}\n", n % 7, n * n % 11, u32::from(n.is_multiple_of(20)));
+    std::fs::write(&csv, "a,b,y\n".to_owned() + &(0..60).map(row).collect::<String>()).unwrap();
+    let command = |json: bool| {
+        let flags: &[&str] = if json { &["--json", "local"] } else { &["local"] };
+        let command = fedwasm(flags).args(&["--seed", "1", "--target", "y", "--folds", "6"]);
+        let plan = root().join("plugins/dist/logistic-regression.wasm");
+        command.arg("--plan").arg(plan).arg("--data").arg(&csv).ok()
+    };
+    let ended = command(true);
+    let runs: Vec<Value> =
+        ended.events().into_iter().filter(|event| event["event"] == "run").collect();
+    let with = runs.iter().filter(|run| run["metrics"]["f1_score"].is_number()).count();
+    // At most three folds hold a positive out.
+    assert!((1..=3).contains(&with) && runs.len() == 6, "{runs:?}");
+    assert!(runs.iter().all(|run| run["metrics"]["accuracy"].is_number()), "{runs:?}");
+    assert_eq!(ended.result()["runs_with"]["f1_score"], with, "{}", ended.stdout);
+    assert_eq!(ended.result()["runs_with"]["accuracy"], 6);
+    let words = "no held-out row is of class 1: precision, recall and F1 are left out";
+    assert!(ended.stderr.contains(words) && ended.stderr.contains("fold "), "{}", ended.stderr);
+    let text = command(false).stdout;
+    let line = format!("f1_score is that of {with} of 6 runs");
+    assert!(text.contains(&line), "{text}");
+}
+
+/// `compare` claims nothing that it did not look at.
+#[test]
+fn folds_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let command = local(dir, "logistic-regression", "epochs = 1").args(&["--folds", "3"]);
+    command.arg("--out").arg(dir.join("folds")).ok();
+    let compare = |a: &str, b: &str| {
+        let of = |fold: &str| dir.join("folds").join(fold);
+        fedwasm(&["compare"]).arg(of(a)).arg(of(b)).ok().stdout
+    };
+    let text = compare("fold-1", "fold-2");
+    assert!(text.contains("1 of 3 | 2 of 3") && !text.contains("the same"), "{text}");
+    let same = compare("fold-1", "fold-1");
+    assert!(same.contains("the same plan, data, start, seed, arguments, rows"), "{same}");
+    assert!(!same.contains("not compared"), "{same}");
 }
 
 #[test]

@@ -480,6 +480,7 @@ fn every_key_of_a_node_is_in_the_operators_guide() {
     let mut config = fedwasm_node::NodeConfig::new(id, "m".into(), "r".into());
     // Keys that a file may leave out.
     config.worker = Some("w".into());
+    config.roster_age_max_s = Some(1);
     config.approval.list = vec![fedwasm_protocol::Digest::of(b"")];
     let key = fedwasm_trust::PublicKey::read(&{
         let dir = tempfile::tempdir().unwrap().keep();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Federation, Fedwasm, data, fedwasm, guest, plan, root};
+use crate::support::{Federation, Fedwasm, data, fedwasm, guest, part, plan, root};
 
 fn written(name: &str) -> std::path::PathBuf {
     root().join("tests/data/datasets").join(name)
@@ -204,6 +204,181 @@ fn what_is_larger_than_memory_is_read_in_blocks() {
     let kept = run().ok().result();
     assert_ne!(digest(&kept), digest(&whole));
     assert_eq!(kept["n_test"], 50_000);
+}
+
+#[test]
+fn labels_and_indices_that_are_slips_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let csv = dir.path().join("d.csv");
+    let rows = |first: u32| (0..60).map(move |n| format!("{},{}\n", n % 13, n % 2 + first));
+    let run = |text: String| {
+        std::fs::write(&csv, text).unwrap();
+        local(&plan(), &csv).args(&["--target", "y"]).run()
+    };
+    let good = run("a,y\n".to_owned() + &rows(0).collect::<String>());
+    assert!(good.code == 0 && !good.stderr.contains("warning"), "{}", good.stderr);
+    let slip = run("a,y\n".to_owned() + &rows(1).collect::<String>());
+    let words = "warning: no row is of class 0, and the largest class is 2";
+    assert!(slip.code == 0 && slip.stderr.contains(words), "{}", slip.stderr);
+    let headless = run(rows(0).collect());
+    assert!(headless.code == 2, "{}", headless.stderr);
+    assert!(headless.stderr.contains("the first line is numbers alone"), "{}", headless.stderr);
+    let indexed = local(&plan(), &written("pandas_index.parquet")).args(&["--target", "y"]);
+    let ended = indexed.run();
+    assert!(ended.code == 2 && ended.stderr.contains("is an index that pandas wrote"));
+    let args = dir.path().join("args.toml");
+    let text = "[data]\ntarget = 'y'\ninputs = ['__index_level_0__', 'i32']\n\
+                [training]\nepochs = 1\ntest_ratio = 0\n";
+    std::fs::write(&args, text).unwrap();
+    local(&plan(), &written("pandas_index.parquet")).arg("--args").arg(&args).ok();
+    let text = "[data]\ntarget = 'y'\ninputs = ['y', 'i32']\n[training]\nepochs = 1\n";
+    std::fs::write(&args, text).unwrap();
+    let twice = local(&plan(), &written("pandas_index.parquet")).arg("--args").arg(&args).run();
+    assert!(twice.code == 2 && twice.stderr.contains("has `y`, which is the target"));
+}
+
+/// The rule is one, with a file and without.
+#[test]
+fn a_fifth_is_held_out_unless_somebody_says_otherwise() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = dir.path().join("args.toml");
+    let file = data("breast_cancer.csv");
+    let rows = |text: Option<&str>| {
+        let command = local(&plan(), &file).args(&["--target", "benign"]);
+        let command = match text {
+            Some(text) => {
+                std::fs::write(&args, text).unwrap();
+                command.arg("--args").arg(&args)
+            }
+            None => command,
+        };
+        let result = command.ok().result();
+        (result["n_train"].as_u64().unwrap(), result["n_test"].as_u64().unwrap())
+    };
+    for text in [None, Some("[training]\nepochs = 1"), Some("[model]\nn_classes = 2")] {
+        assert_eq!(rows(text), (456, 113), "{text:?}");
+    }
+    assert_eq!(rows(Some("[training]\nepochs = 1\ntest_ratio = 0")), (569, 0));
+}
+
+/// A file that grows is named at the next request, and can be registered again.
+#[test]
+fn a_dataset_that_grows_is_told_and_refreshed() {
+    let mut federation = Federation::start();
+    let files: Vec<_> = [0, 1].map(|n| part(federation.dir.path(), n, 2)).into();
+    for (id, file) in ["a", "b"].iter().zip(&files) {
+        federation.node(id, file);
+    }
+    let run = |out: &str| {
+        let experiment =
+            federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+        let command = fedwasm(&["--json", "experiment", "run"]).arg(experiment);
+        command.arg("--out").arg(federation.dir.path().join(out)).ok()
+    };
+    assert_eq!(run("before").result()["nodes"], serde_json::json!(["a", "b"]));
+    let text = std::fs::read_to_string(&files[0]).unwrap();
+    let more: String = text.lines().skip(1).take(3).map(|line| format!("{line}\n")).collect();
+    std::fs::write(&files[0], text + &more).unwrap();
+    let ended = run("grown");
+    let events = ended.events();
+    let dropped = events.iter().find(|event| event["event"] == "dropped").unwrap();
+    let reason = dropped["reason"].as_str().unwrap();
+    let words = "dataset d changed since it was registered: it had 285 rows, and has 288 now";
+    assert!(dropped["node"] == "a" && reason.contains(words), "{dropped}");
+    assert!(reason.contains("`fedwasm node dataset refresh DIR --name d`"), "{dropped}");
+    federation.nodes[0].wait_for_log(words);
+    let dir = federation.dir.path().join("a");
+    let refreshed = fedwasm(&["--json", "node", "dataset", "refresh", "--name", "d"]).arg(&dir);
+    let refreshed = refreshed.ok().result();
+    assert_eq!((&refreshed["rows_before"], &refreshed["rows"]), (&285.into(), &288.into()));
+    let after = run("after");
+    assert_eq!(after.result()["nodes"], serde_json::json!(["a", "b"]), "{}", after.stdout);
+    fedwasm(&["node", "dataset", "remove", "--name", "d"]).arg(&dir).ok();
+    let log = fedwasm(&["--json", "node", "log"]).arg(&dir).ok().stdout;
+    for kind in ["dataset-added", "dataset-refreshed", "dataset-removed", "refused"] {
+        assert!(log.contains(kind), "{kind}: {log}");
+    }
+    assert!(log.contains(words), "{log}");
+    fedwasm(&["node", "log", "--check"]).arg(&dir).ok();
+    // What was compared of experiments is their rows, and that is said.
+    let compare = |a: &str, b: &str| {
+        let of = |out: &str| federation.dir.path().join(out);
+        fedwasm(&["compare"]).arg(of(a)).arg(of(b)).ok().stdout
+    };
+    let text = compare("before", "after");
+    assert!(text.contains("rows of a ") && text.contains("228 trained on, 57 scored"), "{text}");
+    assert!(text.contains("not compared: data"), "{text}");
+    assert!(!text.contains("the same"), "{text}");
+    let same = compare("before", "before");
+    assert!(same.contains("the same plan, start, seed, arguments, rows\n"), "{same}");
+}
+
+/// What the terminal shows of a round is what the report and `compare` show.
+#[test]
+fn training_losses_are_weighted_by_rows_everywhere() {
+    let mut federation = Federation::start();
+    for (id, start, step) in [("a", 0, 8), ("b", 1, 2)] {
+        let file = part(federation.dir.path(), start, step);
+        federation.node(id, &file);
+    }
+    let experiment = federation.experiment(|text| text);
+    let out = federation.dir.path().join("out");
+    let run = fedwasm(&["experiment", "run"]).arg(&experiment).arg("--out").arg(&out).ok().stdout;
+    let shown = fedwasm(&["experiment", "show"]).arg(&out).ok().stdout;
+    for record in &fedwasm_researcher::load_history(&out).unwrap().rounds {
+        let nodes: Vec<_> = record.nodes.values().collect();
+        let (rows, losses) = (
+            nodes.iter().map(|node| node.n_samples as f64).collect::<Vec<_>>(),
+            nodes.iter().map(|node| node.train_loss.unwrap()).collect::<Vec<_>>(),
+        );
+        let weighted = (rows[0] * losses[0] + rows[1] * losses[1]) / (rows[0] + rows[1]);
+        let plain = f64::midpoint(losses[0], losses[1]);
+        assert_ne!(format!("{weighted:.4}"), format!("{plain:.4}"));
+        for text in [&run, &shown] {
+            let expected = format!("training loss {weighted:.4}");
+            assert!(text.contains(&expected), "{expected}: {text}");
+        }
+    }
+}
+
+/// 20,000 columns: their names do not fit into a message, and do not hide other datasets.
+#[test]
+fn wide_tables_are_found_and_trained_on() {
+    let mut federation = Federation::start();
+    let names: Vec<String> = (0..20_000).map(|n| format!("gene_{n}")).collect();
+    let mut text = format!("{},y\n", names.join(","));
+    for row in 0..60u64 {
+        let cells = (0..20_000u64).map(|n| ((row * 7_919 + n * 104_729) % 10).to_string());
+        text += &format!("{},{}\n", cells.collect::<Vec<_>>().join(","), row % 2);
+    }
+    let wide = federation.dir.path().join("wide.csv");
+    std::fs::write(&wide, text).unwrap();
+    for id in ["a", "b"] {
+        federation.node(id, &wide);
+    }
+    let narrow = fedwasm(&["node", "dataset", "add", "--name", "narrow", "--tags", "n", "--path"]);
+    narrow.arg(data("breast_cancer.csv")).arg(federation.dir.path().join("a")).ok();
+    let nodes = fedwasm(&["--json", "nodes", "--mqtt", &federation.mqtt, "--repository"]);
+    let nodes = nodes.arg(&federation.repository).ok().result();
+    let datasets = nodes["nodes"][0]["datasets"].as_array().unwrap();
+    let columns = |at: usize| datasets[at]["columns"].as_array().unwrap().len();
+    assert_eq!((datasets.len(), columns(0), columns(1)), (2, 20_001, 31), "{}", nodes["nodes"][1]);
+    let change = |text: String| {
+        let text = text.replace("\"benign\"", "\"y\"").replace("[model]\nn_classes = 2\n", "");
+        text.replace("rounds = 2", "rounds = 2\nkeep_uploads = true") + "[model]\nn_classes = 2\n"
+    };
+    let ended = federation.run(&federation.experiment(change)).ok();
+    assert_eq!(ended.result()["nodes"], serde_json::json!(["a", "b"]), "{}", ended.stdout);
+    let out = federation.dir.path().join("out");
+    assert_eq!(params(&out, "linear.weight").len(), 40_000);
+    fedwasm(&["experiment", "verify"]).arg(&out).ok();
+    // At the site, the round can be run again: the names are kept with its other inputs.
+    let receipts =
+        std::fs::read_dir(out.join("receipts")).unwrap().map(|entry| entry.unwrap().path());
+    let receipt = receipts.into_iter().find(|path| path.to_string_lossy().contains("-a")).unwrap();
+    let again =
+        fedwasm(&["verify"]).arg(receipt).arg("--data").arg(federation.dir.path().join("a"));
+    again.ok();
 }
 
 #[test]

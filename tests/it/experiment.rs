@@ -131,7 +131,7 @@ fn a_refusal_in_the_first_round_leaves_nothing_to_go_on_from() {
 #[test]
 fn strangers_change_no_exit_code_and_are_left_in_peace() {
     let federation = federation(1);
-    let nothing = Body::SearchReply(SearchReply { datasets: Vec::new() });
+    let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "x", nothing);
     let run = |change: &dyn Fn(String) -> String| {
         let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
@@ -165,7 +165,7 @@ fn strangers_change_no_exit_code_and_are_left_in_peace() {
 #[test]
 fn a_plan_that_is_not_approved_is_exit_code_3_beside_strangers() {
     let federation = Federation::start();
-    let nothing = Body::SearchReply(SearchReply { datasets: Vec::new() });
+    let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "s", nothing);
     let rejected = ApprovalStatus::Rejected;
     let _no = Fake::node_with(&federation, "x", columns(), rejected, Box::new(|_| None));
@@ -625,7 +625,7 @@ fn a_check_says_who_would_run_it_and_asks_for_no_round() {
     let check =
         |experiment: &Path| fedwasm(&["--json", "experiment", "check"]).arg(experiment).run();
     let all = |text: String| text.replace("min_nodes = 2", "");
-    let nothing = Body::SearchReply(SearchReply { datasets: Vec::new() });
+    let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "s", nothing);
     let ended = check(&federation.experiment(all));
     assert_eq!(ended.code, 0, "{}", ended.stderr);

@@ -115,6 +115,19 @@ fn a_researcher_that_falls_silent_holds_nobody_up() {
     assert_eq!(stage.entries("called-off").len(), 1);
 }
 
+/// Somebody who is there all the time has its turn and no more.
+#[test]
+fn a_round_makes_room_after_its_turn() {
+    let stage = stage("rounds_max = 2\nturn_s = 600", "rounds_max = 1\nturn_s = 3");
+    stage.send(|round| endless(round, 0));
+    stage.wait("its begin", || stage.entries("started").len() == 3);
+    let ended = stage.federation.run(&stage.experiment).run();
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let refusals = stage.refusals();
+    assert!(refusals[0].message.contains("took its turn of 3 s"), "{refusals:?}");
+    assert_eq!(stage.entries("called-off").len(), 1);
+}
+
 /// A node stops a round for a researcher whose key is revoked, and tells it nothing more.
 #[test]
 fn a_round_ends_when_its_researcher_is_revoked() {
@@ -140,6 +153,28 @@ fn a_round_ends_when_its_researcher_is_revoked() {
     assert_eq!(stage.federation.run(&stage.experiment).run().code, 0);
 }
 
+/// A newer roster is fetched for a stranger's message, too, long before the node would look.
+#[test]
+fn a_round_ends_by_whichever_way_a_revocation_comes() {
+    let stage = stage("roster_refresh_s = 1", "roster_refresh_s = 600");
+    stage.send(|round| {
+        endless(round, 0);
+        round.training.log_interval = 1;
+    });
+    let is_told = || {
+        let heard = stage.mallory.heard.lock().unwrap();
+        heard.iter().any(|message| matches!(message.body, Body::Progress(_)))
+    };
+    stage.wait("progress", is_told);
+    let network = stage.federation.dir.path().join("network");
+    fedwasm(&["network", "revoke", "--role", "researcher", "--id", "mallory", "--dir"])
+        .arg(network)
+        .ok();
+    let stranger = Fake::researcher(&stage.federation, "stranger");
+    assert_eq!(stranger.ask("n0", Body::Ping), Body::Pong);
+    stage.wait("its end", || stage.entries("called-off").len() == 1);
+}
+
 /// A flood of rounds that cannot run is counted, and writes few entries and no files.
 #[test]
 fn rounds_that_never_begin_fill_no_disk() {
@@ -151,7 +186,7 @@ fn rounds_that_never_begin_fill_no_disk() {
         let answer = stage.mallory.ask("n0", {
             let mut round = stage.good.clone();
             round.experiment_id = format!("mallory-{n}").parse().unwrap();
-            round.training.test_ratio = 0.001 + 0.999;
+            round.training.test_ratio = 0.9999;
             Body::Round(Box::new(round))
         });
         assert!(matches!(answer, Body::Refused(_)), "{answer:?}");

@@ -1,16 +1,17 @@
 //! Participants that say what a test wants them to, over a real broker.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalStatus, Body, DatasetEntry, Digest, Evaluation, Message, Mode,
+    ApprovalReply, ApprovalStatus, Body, DatasetEntry, Digest, Evaluation, Header, Message, Mode,
     NodeTiming, Participant, Recipient, RequestId, Role, RoundReply, RoundRequest, Sealed,
     SearchReply,
 };
-use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Sender, join};
-use fedwasm_trust::{Identity, Member, Outgoing};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Sender, Topics, join, now_ms};
+use fedwasm_trust::{Guard, Identity, Member, Outgoing, Refused, Seal};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -70,14 +71,10 @@ impl Fake {
         Self::start(federation, member, move |message, say| {
             let bodies = match &message.body {
                 Body::Search(_) => {
-                    let dataset = DatasetEntry {
-                        dataset_id: "d".parse().unwrap(),
-                        tags: vec!["t".into()],
-                        n_rows: 100,
-                        columns: columns.clone(),
-                        shapes: [].into(),
-                    };
-                    vec![Body::SearchReply(SearchReply { datasets: vec![dataset] })]
+                    vec![Body::SearchReply(SearchReply {
+                        datasets: vec![dataset(&columns)],
+                        columns: [].into(),
+                    })]
                 }
                 Body::Approval(_) => {
                     vec![Body::ApprovalReply(ApprovalReply { status, note: String::new() })]
@@ -242,6 +239,124 @@ impl Say {
             let message = Outgoing { recipient: None, request_id, in_reply_to, deadline, body };
             sender.send(&to, message).await.unwrap();
         });
+    }
+}
+
+/// A node with a clock of its own: it believes and says what is of its time, and greets when it
+/// hears what is not, as nodes do.
+pub struct Clocked {
+    /// Milliseconds ahead of this machine's clock.
+    pub ahead_ms: Arc<AtomicI64>,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Clocked {
+    pub fn node(federation: &Federation, id: &str, ahead_ms: i64) -> Self {
+        let member = enrol(federation, &format!("node-{id}"));
+        let address = federation.mqtt.strip_prefix("mqtt://").unwrap();
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let client_id = format!("clocked-{}", RequestId::random().unwrap());
+        let (client, mut events) =
+            AsyncClient::new(MqttOptions::new(client_id, host, port.parse().unwrap()), 1_000);
+        let url = federation.repository.parse().unwrap();
+        let repository = fedwasm_transport::Repository::new(url, Some(&member)).unwrap();
+        let ahead_ms = Arc::new(AtomicI64::new(ahead_ms));
+        let (runtime, ahead) = (runtime(), Arc::clone(&ahead_ms));
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let now = move || now_ms().saturating_add_signed(ahead.load(Ordering::SeqCst));
+        runtime.spawn(async move {
+            let topics = Topics::new(&member.membership().federation);
+            let seal = Seal::new(Arc::clone(&member)).unwrap();
+            seal.connect();
+            let me = member.participant().clone();
+            let own = Recipient { participant: me.clone(), session: seal.session().clone() };
+            let say = |topic: String, retain, message: Outgoing<'_>| {
+                let payload = seal.seal(message, now()).unwrap().0;
+                client.try_publish(topic, QoS::AtLeastOnce, retain, payload).unwrap();
+            };
+            let online = Body::Presence(fedwasm_protocol::Presence { online: true });
+            let greet = || say(topics.presence(&me), true, for_everybody(&online));
+            let mut guard = Guard::new(Arc::clone(&member), own.session.clone());
+            client.try_subscribe(topics.inbox(&own), QoS::AtLeastOnce).unwrap();
+            while let Ok(event) = events.poll().await {
+                let said = match event {
+                    Event::Incoming(Packet::SubAck(_)) => {
+                        greet();
+                        let _ = ready.send(());
+                        continue;
+                    }
+                    Event::Incoming(Packet::Publish(said)) => said,
+                    _ => continue,
+                };
+                let from = topics.sender(&String::from_utf8_lossy(&said.topic));
+                let mut opened = guard.open(&said.payload, from.as_ref(), now());
+                if let Err(Refused::Unknown(_)) = opened {
+                    repository.refresh_roster(&member).await.unwrap();
+                    opened = guard.open(&said.payload, from.as_ref(), now());
+                }
+                let asked = match opened {
+                    Ok(asked) => asked,
+                    Err(Refused::Expired { .. } | Refused::Future { .. }) => {
+                        greet();
+                        continue;
+                    }
+                    Err(_) => continue,
+                };
+                let Some(body) = answer(&asked.body, &columns()) else { continue };
+                let Header { sender, session, request_id, .. } = asked.header;
+                let to = Recipient { participant: sender, session };
+                let topic = topics.to(&me, &to);
+                let reply = Outgoing {
+                    recipient: Some(to),
+                    request_id,
+                    in_reply_to: Some(asked.digest),
+                    ..for_everybody(&body)
+                };
+                say(topic, false, reply);
+            }
+        });
+        is_ready.recv_timeout(Duration::from_secs(20)).unwrap();
+        Self { ahead_ms, runtime: Some(runtime) }
+    }
+}
+
+/// A message for everybody.
+fn for_everybody(body: &Body) -> Outgoing<'_> {
+    let request_id = RequestId::random().unwrap();
+    let (recipient, in_reply_to, deadline) = (None, None, Duration::ZERO);
+    Outgoing { recipient, request_id, in_reply_to, deadline, body }
+}
+
+impl Drop for Clocked {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What a node says whose data and plans are in order.
+fn answer(body: &Body, columns: &[String]) -> Option<Body> {
+    let status = ApprovalStatus::NotRequired;
+    Some(match body {
+        Body::Search(_) => {
+            let (datasets, columns) = (vec![dataset(columns)], [].into());
+            Body::SearchReply(SearchReply { datasets, columns })
+        }
+        Body::Approval(_) => Body::ApprovalReply(ApprovalReply { status, note: String::new() }),
+        Body::Ping => Body::Pong,
+        Body::Round(request) => usual(request),
+        _ => return None,
+    })
+}
+
+fn dataset(columns: &[String]) -> DatasetEntry {
+    DatasetEntry {
+        dataset_id: "d".parse().unwrap(),
+        tags: vec!["t".into()],
+        n_rows: 100,
+        columns: columns.to_vec(),
+        shapes: [].into(),
     }
 }
 

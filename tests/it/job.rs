@@ -229,7 +229,7 @@ fn node_that_forces_secure_aggregation_trains_nothing_in_the_clear() {
 }
 
 #[test]
-fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
+fn node_runs_one_round_of_each_queues_two_and_is_busy_beyond() {
     let federation = federation(1);
     let experiment = federation.experiment(|text| {
         let text = text.replace("epochs = 1", "num_updates = 100000000");
@@ -239,8 +239,9 @@ fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
     let spy = Spy::start(&federation);
     let running = federation.run(&experiment).start();
     running.wait_for(event("progress"));
-    // Another researcher asks for the same ten times more.
-    let round = spy.rounds().pop().unwrap();
+    // Another researcher asks for the same ten times.
+    let mut round = spy.rounds().pop().unwrap();
+    round.experiment_id = "another".parse().unwrap();
     let node = many.session_of("n0");
     for _ in 0..10 {
         many.say.send(&node, stranger(), None, Body::Round(Box::new(round.clone())));
@@ -252,11 +253,14 @@ fn node_runs_one_round_queues_eight_and_is_busy_beyond() {
         heard.iter().filter(|envelope| is_busy(&envelope.body)).count()
     };
     let deadline = Instant::now() + Duration::from_secs(30);
-    while busy() < 2 && Instant::now() < deadline {
+    while busy() < 7 && Instant::now() < deadline {
         std::thread::yield_now();
     }
-    // One runs, eight wait, and two are told.
-    assert_eq!(busy(), 2);
+    // One runs beside the first researcher's, two wait, and seven are told.
+    assert_eq!(busy(), 7);
+    let dir = federation.dir.path().join("n0");
+    let log = fedwasm(&["--json", "node", "log", "--kind", "started"]).arg(dir).ok().events();
+    assert_eq!(log.iter().filter(|event| event["event"] == "entry").count(), 2);
 }
 
 #[test]
@@ -645,7 +649,10 @@ fn huge_announced_rows_are_not_believed() {
             columns: columns(),
             shapes: [].into(),
         };
-        Body::SearchReply(fedwasm_protocol::SearchReply { datasets: vec![dataset] })
+        Body::SearchReply(fedwasm_protocol::SearchReply {
+            datasets: vec![dataset],
+            columns: [].into(),
+        })
     };
     let _fake = Fake::searched(&federation, "x", rows(u64::MAX));
     let ended = federation.run(&federation.experiment(|text| text)).ok();
@@ -666,7 +673,7 @@ fn names_of_strangers_in_json_command_no_terminal() {
         columns: vec![name.into()],
         shapes: [].into(),
     };
-    let reply = fedwasm_protocol::SearchReply { datasets: vec![dataset] };
+    let reply = fedwasm_protocol::SearchReply { datasets: vec![dataset], columns: [].into() };
     let _fake = Fake::searched(&federation, "x", Body::SearchReply(reply));
     let nodes = fedwasm(&["--json", "nodes", "--columns", "--mqtt", &federation.mqtt]);
     let ended = nodes.args(&["--repository", &federation.repository]).ok();
@@ -726,6 +733,7 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
         random_seed: 3,
         fold: None,
         resume: false,
+        force: false,
         stop: fedwasm_researcher::Cancel::new(),
     };
     let job = LocalJob::new(options.clone()).unwrap();

@@ -79,7 +79,7 @@ fn one_epoch_equals_numpy_within_1e_5() {
     std::fs::write(&start, mpk::write_params("r", &params.unwrap()).unwrap()).unwrap();
     let args = args(
         dir.path(),
-        "[training]\nepochs = 1\nloader_args = { batch_size = 32, shuffle = false }\n\
+        "[training]\nepochs = 1\ntest_ratio = 0\nloader_args = { batch_size = 32, shuffle = false }\n\
          optimizer_args = { lr = 0.1, momentum = 0.9 }\nrandom_seed = 1",
     );
     let out = dir.path().join("out");
@@ -176,7 +176,7 @@ fn mistakes_are_named_with_exit_code_2() {
         (good, "[modle]\nx = 1", "`modle` is unknown; did you mean `model`?"),
     ] {
         let file = csv(file);
-        let text = format!("[training]\nepochs = 1\n{arguments}");
+        let text = format!("[training]\nepochs = 1\ntest_ratio = 0\n{arguments}");
         let ended = local(&plan(), &file, "y").arg("--args").arg(args(dir.path(), &text)).run();
         assert_eq!(ended.code, 2, "{expected}: {}", ended.stderr);
         assert!(ended.stderr.contains(expected), "{expected}: {}", ended.stderr);

@@ -29,6 +29,7 @@ mod job;
 mod limits;
 mod local;
 mod models;
+mod outages;
 mod plan;
 mod plan_new;
 mod plan_test;

@@ -52,6 +52,37 @@ fn every_template_builds_offline_and_trains() {
     }
 }
 
+/// A plan that draws numbers while it trains draws them as if there had been no break.
+#[test]
+fn dropout_goes_on_after_a_break() {
+    let dir = tempfile::tempdir().unwrap();
+    let toolchain = root().join("rust-toolchain.toml");
+    std::fs::copy(toolchain, dir.path().join("rust-toolchain.toml")).unwrap();
+    let dir = dir.path();
+    offline(dir, &["plan", "new", "drop", "--template", "mlp"]).ok();
+    let source = dir.join("drop/src/lib.rs");
+    let relu = ".then(\"relu\", Relu::new())";
+    let text = std::fs::read_to_string(&source).unwrap();
+    let dropout = format!("{relu}\n            .then(\"dropout\", Dropout::new(0.3)?)");
+    assert!(text.contains(relu));
+    let text =
+        text.replace(relu, &dropout).replace("type Optimizer = Sgd;", "type Optimizer = Adam;");
+    std::fs::write(&source, text).unwrap();
+    offline(dir, &["plan", "build", "drop"]).ok();
+    let run = |epochs: u32, out: &str, more: &[&str]| {
+        let args = format!("[training]\nepochs = {epochs}\nloader_args = {{ batch_size = 7 }}\n");
+        std::fs::write(dir.join("args.toml"), args).unwrap();
+        let command = offline(dir, &["--json", "local", "--plan", "drop.wasm", "--seed", "5"]);
+        let data = root().join("examples/data/digits.csv");
+        let command = command.arg("--data").arg(data).args(&["--target", "digit"]);
+        let result = command.args(&["--args", "args.toml", "--out", out]).args(more).ok().result();
+        (result["params_sha256"].clone(), result["metrics"].clone())
+    };
+    let whole = run(4, "whole", &[]);
+    assert_ne!(run(1, "run", &[]), whole);
+    assert_eq!(run(4, "run", &["--resume"]), whole);
+}
+
 #[test]
 fn what_is_there_stays_and_bad_names_are_refused() {
     let dir = tempfile::tempdir().unwrap();

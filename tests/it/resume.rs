@@ -302,6 +302,42 @@ fn results_are_not_written_over_by_accident() {
     assert!(ended.stderr.contains("`tensorboard` is set"), "{}", ended.stderr);
 }
 
+/// What cannot be written is not said to be there, and a run that died is not called running.
+#[test]
+fn what_is_told_of_a_run_that_broke_off_is_true() {
+    let federation = federation();
+    let experiment = experiment(&federation, "name = \"fedavg\"");
+    let long = std::fs::read_to_string(&experiment).unwrap().replace("rounds = 4", "rounds = 400");
+    std::fs::write(&experiment, long).unwrap();
+    let show = |out: &Path| {
+        let shown = fedwasm(&["--json", "experiment", "show"]).arg(out).ok();
+        shown.result()["status"].clone()
+    };
+    let out = federation.dir.path().join("killed");
+    let running = start(&experiment, &out, &[]);
+    running.wait_for(event("round"));
+    while !out.join("history.json").exists() {
+        std::thread::yield_now();
+    }
+    assert_eq!(show(&out), "running");
+    drop(running);
+    assert_eq!(show(&out), "interrupted");
+    // As on a disk without room: nothing can be written any more.
+    let out = federation.dir.path().join("full");
+    let run = fedwasm(&["experiment", "run"]).arg(&experiment).arg("--out").arg(&out);
+    let ended = std::thread::spawn(move || run.run());
+    while !out.join("breakpoints/round-0002").exists() {
+        assert!(!ended.is_finished());
+        std::thread::yield_now();
+    }
+    let _ = std::fs::remove_file(out.join("history.json"));
+    std::fs::create_dir_all(out.join("history.json/full")).unwrap();
+    let ended = ended.join().unwrap();
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("what was reached cannot be written"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("the parameters after round"), "{}", ended.stderr);
+}
+
 /// Resident memory of a process in KiB.
 fn resident_kib(running: &Running) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -245,21 +246,44 @@ pub struct Federation {
     pub mqtt: String,
     pub repository: String,
     pub nodes: Vec<Running>,
-    _network: Running,
+    network: Option<Running>,
+}
+
+/// Starts a network at these addresses.
+fn network(dir: &Path, mqtt: &str, http: &str) -> Running {
+    let network = fedwasm(&["network", "start", "--mqtt", mqtt, "--http", http]);
+    network.arg("--dir").arg(dir.join("network")).start()
 }
 
 impl Federation {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let network =
-            fedwasm(&["network", "start", "--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-                .arg("--dir")
-                .arg(dir.path().join("network"))
-                .start();
+        let network = network(dir.path(), "127.0.0.1:0", "127.0.0.1:0");
         let ready = network.wait_for(event("ready"));
         let text = |key: &str| ready[key].as_str().unwrap().to_owned();
         let (mqtt, repository) = (text("mqtt"), text("repository"));
-        Self { dir, mqtt, repository, nodes: Vec::new(), _network: network }
+        Self { dir, mqtt, repository, nodes: Vec::new(), network: Some(network) }
+    }
+
+    /// Kills the network.
+    pub fn stop_network(&mut self) {
+        self.network = None;
+    }
+
+    /// Starts it again where it was.
+    pub fn start_network(&mut self) {
+        let mqtt = self.mqtt.trim_start_matches("mqtt://");
+        let http = self.repository.trim_start_matches("http://").trim_end_matches('/');
+        let network = network(self.dir.path(), mqtt, http);
+        network.wait_for(event("ready"));
+        self.network = Some(network);
+    }
+
+    /// Starts a node that was added before.
+    pub fn start_node(&mut self, id: &str) {
+        let node = fedwasm(&["node", "start"]).arg(self.dir.path().join(id)).start();
+        node.wait_for(event("ready"));
+        self.nodes.push(node);
     }
 
     /// Adds a node that offers one file.
@@ -361,6 +385,7 @@ pub fn part(dir: &Path, start: usize, step: usize) -> PathBuf {
 pub struct Proxy {
     pub port: u16,
     open: Arc<Mutex<Vec<TcpStream>>>,
+    shut: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -370,9 +395,14 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let open = Arc::new(Mutex::new(Vec::new()));
         let (all, to) = (Arc::clone(&open), to.to_owned());
+        let shut = Arc::new(AtomicBool::new(false));
+        let is_shut = Arc::clone(&shut);
         std::thread::spawn(move || {
             for here in listener.incoming() {
                 let Ok(here) = here else { return };
+                if is_shut.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(there) = TcpStream::connect(&to) else { continue };
                 all.lock().unwrap().extend([here.try_clone().unwrap(), there.try_clone().unwrap()]);
                 for (mut from, mut to) in
@@ -385,7 +415,17 @@ impl Proxy {
                 }
             }
         });
-        Self { port, open }
+        Self { port, open, shut }
+    }
+
+    /// Cuts all connections and lets nobody through until it is opened.
+    pub fn shut(&self) {
+        self.shut.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    pub fn open(&self) {
+        self.shut.store(false, Ordering::SeqCst);
     }
 
     /// Cuts all connections; new ones are let through.

@@ -7,10 +7,10 @@ in the tree comes from scikit-learn 1.9.1 on numpy 2.4.6. Where fedbiomed can
 be imported (6.4.1 here, which brings scikit-learn 1.9.1), also prints where
 its `Metrics` say something else.
 
-Scores and targets are exact in float32; metrics are computed in float64. At
-most two classes: `average='binary'` with scikit-learn's pos_label=1, or
-'weighted' where that raises because neither of two classes is 1. More:
-'weighted'. zero_division=0 throughout.
+Scores and targets are exact in float32; metrics are computed in float64. With
+one or two columns of scores: those of class 1, left out where no target is 1
+(`labels=[1]`, which is `average='binary'` where that is defined). With more:
+`average='weighted'`, whatever labels occur. zero_division=0 throughout.
 """
 import json
 import pathlib
@@ -55,15 +55,14 @@ def predicted(scores):
 
 def scored(scores, classes):
     said, result = predicted(scores), {"accuracy": metrics.accuracy_score(classes, predicted(scores))}
-    binary = len(np.union1d(classes, said)) <= 2
     for name, score in SCORES.items():
-        try:
-            average = "binary" if binary else "weighted"
-            value = score(classes, said, average=average, zero_division=0)
-        except ValueError as error:
-            assert "pos_label=1 is not a valid label" in str(error)
-            value = score(classes, said, average="weighted", zero_division=0)
-        result[name] = float(value)
+        if scores.shape[1] > 2:
+            result[name] = float(score(classes, said, average="weighted", zero_division=0))
+        elif 1 in classes:
+            value = score(classes, said, labels=[1], average="macro", zero_division=0)
+            if set(classes) | set(said) <= {0, 1}:
+                assert value == score(classes, said, average="binary", zero_division=0)
+            result[name] = float(value)
     return result
 
 
@@ -178,6 +177,7 @@ def compare(parts):
             targets = np.array(case["targets"]).reshape(-1, columns)
             targets = targets.astype(int) if part == "classification" else targets
             names = list(SCORES) if part == "classification" else list(ERRORS)
+            names = [name for name in names if name in case["metrics"] or part == "regression"]
             # Only these three know `pos_label`.
             names += ["accuracy"] if part == "classification" and not arguments else []
             for name in names:

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedwasm_folder::Folder;
-use fedwasm_node::{Datasets, NodeConfig, Policy};
+use fedwasm_node::{Database, Datasets, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
     LocalFile, LocalJob, LocalOptions, LocalResult, Sandbox, WorkerOptions, load_plan,
@@ -55,6 +55,7 @@ fn local_job() -> Outcome<LocalResult> {
         random_seed: 42,
         fold: None,
         resume: false,
+        force: false,
         stop: Cancel::new(),
     })?;
     Ok(job.start_training(drop, &Cancel::new())?)
@@ -138,11 +139,12 @@ fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> 
     let mut config = NodeConfig::new(id.parse()?, mqtt.into(), repository.into());
     // Whoever wrote the plan runs the nodes, too.
     config.approval.policy = Policy::Any;
-    config.create(dir)?;
+    let database = Database::open(dir, &config.create(dir)?)?;
     let folder = Folder::open(dir)?;
     let data = root().join("examples/data/breast_cancer.csv");
     let tags = vec!["breast-cancer".to_owned()];
-    Datasets::load(&folder)?.add(&folder, "breast-cancer".parse()?, (&data, None), tags)?;
+    let name = "breast-cancer".parse()?;
+    Datasets::load(&folder)?.add((&folder, &database), name, (&data, None), tags)?;
     Ok(dir.to_owned())
 }
 

@@ -131,7 +131,7 @@ pub enum BuildError {
     NoLibrary,
     /// The library does not implement the contract.
     #[error(
-        "the library is no training plan: {reason}\n\
+        "the library is not a training plan: {reason}\n\
          help: implement `TrainingPlan` and end lib.rs with `export!(MyPlan);`"
     )]
     NotAPlan {

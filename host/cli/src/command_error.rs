@@ -115,7 +115,8 @@ impl From<fedwasm_researcher::Error> for CommandError {
             | E::Busy { .. }
             | E::Resume { .. }
             | E::ResumeWhat
-            | E::Interrupted { .. } => USAGE,
+            | E::Interrupted { .. }
+            | E::Finished { .. } => USAGE,
             // Plan and aggregator do not go together.
             E::AuxVars { .. } => PLAN_REFUSED,
             E::NotEnoughSamples { .. } => NODES,
@@ -124,8 +125,11 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::NotEnoughNodes { ref refused, .. } => {
                 // If it is the plan at every node, it is the plan.
                 let all = |reason| !refused.is_empty() && refused.iter().all(|r| r.1 == reason);
+                let failed = [Reason::PlanFailed, Reason::PlanKilled];
+                let all_plan_failed =
+                    !refused.is_empty() && refused.iter().all(|r| failed.contains(&r.1));
                 match () {
-                    () if all(Reason::PlanFailed) => PLAN_FAILED,
+                    () if all_plan_failed => PLAN_FAILED,
                     () if all(Reason::PlanRefused) || all(Reason::NotApproved) => PLAN_REFUSED,
                     () if all(Reason::BadRequest) || all(Reason::Unsupported) => USAGE,
                     () => NODES,

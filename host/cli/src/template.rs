@@ -112,7 +112,7 @@ pub(crate) fn template(name: &str) -> Result<&'static Crate, CommandError> {
 /// Checks the name of a plan, which is the name of its crate.
 pub(crate) fn check_name(name: &str) -> Result<(), CommandError> {
     let wrong = |reason: &str| {
-        let text = format!("`{name}` is no name of a plan: {reason}");
+        let text = format!("`{name}` is not a plan name: {reason}");
         Err(CommandError::new(USAGE, text + "\nhelp: take a name like `heart-risk`"))
     };
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';

@@ -36,8 +36,24 @@ pub const BLOCK_BYTES: u64 = 4 << 20;
 /// The most rows of a block.
 pub const BLOCK_ROWS_MAX: u64 = 65_536;
 
-/// Rows of a block in a dataset with rows of `row_bytes`, at least 1. It follows
+/// Rows of a block in a dataset with rows of `row_bytes` as they are read: 1 byte a value of
+/// uint8, 4 of float32, 8 of everything else, all fields counted. It follows
 /// from the file alone, since the order of rows depends on it.
 pub(crate) fn block_rows(row_bytes: u64) -> u64 {
     (BLOCK_BYTES / row_bytes.max(1)).clamp(1, BLOCK_ROWS_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // tests/oracles/seeds_and_shuffle.py prints these.
+    #[test]
+    fn block_rows_equal_the_python_twin() {
+        for (row_bytes, expected) in
+            [(1, 65_536), (64, 65_536), (65, 64_527), (80, 52_428), (785, 5_343), (5 << 20, 1)]
+        {
+            assert_eq!(block_rows(row_bytes), expected, "{row_bytes}");
+        }
+    }
 }

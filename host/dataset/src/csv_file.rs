@@ -61,7 +61,7 @@ impl CsvFile {
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Empty`], [`Error::TooManyColumns`],
-    /// [`Error::BadName`], [`Error::Malformed`], [`Error::Ragged`],
+    /// [`Error::BadName`], [`Error::NoHeader`], [`Error::Malformed`], [`Error::Ragged`],
     /// [`Error::NoRows`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
@@ -74,6 +74,15 @@ impl CsvFile {
         if header.len() as u64 == HEADER_BYTES_MAX {
             let reason = format!("the header is longer than {HEADER_BYTES_MAX} bytes");
             return Err(Error::Malformed { path: path.to_owned(), reason });
+        }
+        let malformed = |reason: &str| {
+            Err(Error::Malformed { path: path.to_owned(), reason: reason.to_owned() })
+        };
+        if header.contains(&0) {
+            return malformed("it is no text in UTF-8; save it as CSV in UTF-8");
+        }
+        if header.trim_ascii().to_ascii_lowercase().starts_with(b"sep=") {
+            return malformed("its first line is a note of Excel's about the delimiter; remove it");
         }
         let mut this = Self {
             path: path.to_owned(),
@@ -88,6 +97,10 @@ impl CsvFile {
             let path = this.path;
             return Err(Error::TooManyColumns { path, got: names.len(), max: COLUMNS_MAX });
         }
+        this.columns = names.iter().map(str::to_owned).collect();
+        if are_cells(&this.columns) {
+            return Err(Error::NoHeader { path: this.path });
+        }
         let mut seen = BTreeSet::new();
         for (index, name) in names.iter().enumerate() {
             if name.is_empty() || !seen.insert(name) {
@@ -95,7 +108,6 @@ impl CsvFile {
                 return Err(Error::BadName { path: this.path, number: index + 1, name });
             }
         }
-        this.columns = names.iter().map(str::to_owned).collect();
         this.index()?;
         Ok(this)
     }
@@ -217,11 +229,19 @@ impl CsvFile {
                 Error::Read { path, source: std::io::Error::new(source.kind(), source.to_string()) }
             }
             csv::ErrorKind::Utf8 { .. } => {
-                Error::Malformed { path, reason: "the header is not UTF-8".into() }
+                let reason = "the header is not UTF-8; save it as CSV in UTF-8";
+                Error::Malformed { path, reason: reason.into() }
             }
             _ => Error::Malformed { path, reason: error.to_string() },
         }
     }
+}
+
+/// Whether a first line is a row and no header: all of it is numbers, other than the 0, 1, 2, ...
+/// or 1, 2, 3, ... with which columns are counted.
+fn are_cells(names: &[String]) -> bool {
+    let counts = |from: usize| names.iter().zip(from..).all(|(name, n)| *name == n.to_string());
+    names.iter().all(|name| name.parse::<f64>().is_ok()) && !counts(0) && !counts(1)
 }
 
 /// The delimiter that the header holds most often outside of quotes.

@@ -12,7 +12,7 @@ use crate::csv_file::CsvFile;
 use crate::images::ImageFolder;
 use crate::npy::Npy;
 use crate::parquet_file::ParquetFile;
-use crate::{Block, Element, Error, Field, Format, cut, idx, npy, npz};
+use crate::{Block, Element, Error, Field, Format, cut, idx, is_index, npy, npz};
 
 /// The longest name that a misspelt one is compared with, in bytes.
 const HINT_BYTES_MAX: usize = 100;
@@ -117,6 +117,22 @@ impl Dataset {
     /// Its format.
     pub fn format(&self) -> Format {
         self.0.format
+    }
+
+    /// What whoever adds it should know: what is there and is not read.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if let Source::Images(folder) = &self.0.source {
+            remarks.extend(folder.remark());
+        }
+        if let Some(index) = self.fields().iter().find(|field| is_index(&field.name)) {
+            let name = cut(&index.name);
+            remarks.push(format!(
+                "`{name}` is an index that pandas wrote: a run has to name its inputs, or the file \
+                 be written with `to_parquet(..., index=False)`"
+            ));
+        }
+        remarks
     }
 
     /// Its fields in order, with names that differ.

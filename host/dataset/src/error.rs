@@ -23,6 +23,28 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The first line of a text is a row.
+    #[error(
+        "{}: the first line is numbers alone; it must name the columns: put a line such as \
+         `age,weight,outcome` before it",
+        path.display()
+    )]
+    NoHeader {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An index of pandas would become an input.
+    #[error(
+        "{}: `{column}` is an index that pandas wrote, not a measurement; write the file with \
+         `to_parquet(..., index=False)`, or name the columns to learn from with `inputs`",
+        path.display()
+    )]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+    },
     /// There is a header and nothing else.
     #[error("{}: there are no rows after the header", path.display())]
     NoRows {

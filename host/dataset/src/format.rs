@@ -9,6 +9,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, idx, images, npy, npz, parquet_file};
 
+/// What files begin with that are sometimes taken for datasets.
+const FOREIGN: [(&[u8], &str); 12] = [
+    (b"ARROW1", "a Feather (Arrow) file"),
+    (b"FEA1", "a Feather file"),
+    (b"PARE", "an encrypted Parquet file"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
+    (b"Obj\x01", "an Avro file"),
+    (b"\x80\x02", "a pickle, which could run code"),
+    (b"\x80\x03", "a pickle, which could run code"),
+    (b"\x80\x04", "a pickle, which could run code"),
+    (b"\x80\x05", "a pickle, which could run code"),
+    (b"\x28\xb5\x2f\xfd", "a file compressed with Zstandard"),
+];
+
 /// A format of datasets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,7 +91,11 @@ impl Format {
         }
         let read = |source| Error::Read { path: path.to_owned(), source };
         let mut first = Vec::new();
-        crate::open(path).map_err(read)?.take(6).read_to_end(&mut first).map_err(read)?;
+        crate::open(path).map_err(read)?.take(16).read_to_end(&mut first).map_err(read)?;
+        if let Some((_, what)) = FOREIGN.iter().find(|(magic, _)| first.starts_with(magic)) {
+            let what = format!("{what}, which is not read; save it as CSV or Parquet");
+            return Err(Error::Unsupported { path: path.to_owned(), what });
+        }
         Ok(match &first[..] {
             first if first.starts_with(npy::MAGIC) => Self::Npy,
             first if first.starts_with(npz::MAGIC) => Self::Npz,

@@ -106,7 +106,14 @@ fn array(path: &Path) -> Result<Array, Error> {
     let mut file = crate::open(path).map_err(read)?;
     let (header, elements) = if first == GZIP {
         let mut file = MultiGzDecoder::new(file);
-        let (header, _) = header(path, &mut file)?;
+        let (header, _) = header(path, &mut file).map_err(|error| match error {
+            Error::Malformed { path, .. } => {
+                let what = "a gzip file that holds no IDX file; unpack it with gunzip, since other \
+                            formats are not read from one";
+                Error::Unsupported { path, what: what.into() }
+            }
+            error => error,
+        })?;
         let expected = header.n_bytes(path)?;
         if expected > DECOMPRESSED_BYTES_MAX {
             let what = "bytes of a gzip file, decompressed (unpack it first)".into();

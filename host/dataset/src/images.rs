@@ -1,6 +1,7 @@
 //! Folders of images, one folder a class: `DIR/CLASS/NAME.png` or `.jpg`.
 //! Classes and files are in byte order of their names.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Cursor, Read};
@@ -13,10 +14,12 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::bounds::{COLUMNS_MAX, FILES_MAX, IMAGE_FILE_BYTES_MAX, ROW_VALUES_MAX};
-use crate::{Block, Element, Error, Field, Values};
+use crate::{Block, Element, Error, Field, Values, cut};
 
 /// What a decoder may use beyond the image itself, in bytes.
 const DECODER_BYTES_MAX: usize = 64 << 20;
+/// The most ends of names that a remark lists.
+const EXTENSIONS_MAX: usize = 8;
 /// What PNG files begin with.
 const PNG: &[u8] = b"\x89PNG";
 /// What JPEG files begin with.
@@ -31,6 +34,8 @@ pub(crate) struct ImageFolder {
     /// Class, name, and length and time of each image.
     files: Vec<(u32, OsString, Stamp)>,
     shape: Vec<u64>,
+    /// Files that are not read, by the ends of their names.
+    left_out: BTreeMap<String, u64>,
 }
 
 /// A decoded image: channels, height, width; pixels channel by channel.
@@ -64,11 +69,24 @@ impl ImageFolder {
             .filter(|name| !name.as_encoded_bytes().starts_with(b"."))
             .collect();
         classes.sort();
+        let mut left_out = BTreeMap::new();
+        let mut leave_out = |name: &OsStr| {
+            if !name.as_encoded_bytes().starts_with(b".") {
+                *left_out.entry(extension(name)).or_default() += 1;
+            }
+        };
+        let beside = names(path, |kind| kind.is_file(), FILES_MAX)?;
+        beside.iter().for_each(|(name, _)| leave_out(name));
         let mut files = Vec::new();
         for (class, name) in classes.iter().enumerate() {
             let left = FILES_MAX - files.len();
             let mut found = names(&path.join(name), |kind| kind.is_file(), left)?;
-            found.retain(|(name, _)| is_image(name));
+            found.retain(|(name, _)| {
+                is_image(name) || {
+                    leave_out(name);
+                    false
+                }
+            });
             if found.is_empty() {
                 let what = "a class without images; remove the folder";
                 return Err(Error::Unsupported { path: path.join(name), what: what.into() });
@@ -76,7 +94,15 @@ impl ImageFolder {
             found.sort();
             files.extend(found.into_iter().map(|(name, stamp)| (class as u32, name, stamp)));
         }
-        let this = Self { path: path.to_owned(), classes, files, shape: vec![] };
+        let this = Self { path: path.to_owned(), classes, files, shape: vec![], left_out };
+        if let [only] = &this.classes[..] {
+            let what = format!(
+                "one class, `{}`: there is nothing to tell it from; each class needs a folder, and \
+                 label files beside the images are not read",
+                cut(&only.to_string_lossy())
+            );
+            return Err(Error::Unsupported { path: path.to_owned(), what });
+        }
         if this.files.is_empty() {
             let what = "no images; expected folders, one a class, with .png, .jpg or .jpeg files";
             return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
@@ -105,6 +131,19 @@ impl ImageFolder {
     /// Images, at least 1.
     pub(crate) fn n_rows(&self) -> u64 {
         self.files.len() as u64
+    }
+
+    /// What was found and is not read, for people.
+    pub(crate) fn remark(&self) -> Option<String> {
+        let n: u64 = self.left_out.values().sum();
+        let shown = self.left_out.iter().take(EXTENSIONS_MAX);
+        let shown = shown.map(|(name, n)| format!("{n} {}", cut(name))).collect::<Vec<_>>();
+        let more = if self.left_out.len() > EXTENSIONS_MAX { ", ..." } else { "" };
+        (n > 0).then(|| {
+            let shown = shown.join(", ");
+            let files = if n == 1 { "file is" } else { "files are" };
+            format!("{n} {files} left out, since only .png, .jpg and .jpeg are read: {shown}{more}")
+        })
     }
 
     /// The files of the images, in order.
@@ -171,6 +210,12 @@ fn names(
         names.push((entry.file_name(), stamp(&metadata)));
     }
     Ok(names)
+}
+
+/// `.bmp`, or `without extension`.
+fn extension(name: &OsStr) -> String {
+    let end = Path::new(name).extension().map(|end| end.to_string_lossy().to_ascii_lowercase());
+    end.map_or("without extension".into(), |end| format!(".{end}"))
 }
 
 fn is_image(name: &OsStr) -> bool {

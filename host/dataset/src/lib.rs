@@ -3,6 +3,7 @@
 //! seeds, and hands out no files.
 
 mod array;
+mod arrow_schema;
 pub mod bounds;
 mod csv_file;
 mod dataset;
@@ -14,6 +15,7 @@ mod images;
 mod npy;
 mod npz;
 mod packed;
+mod pandas;
 mod parquet_file;
 mod parquet_pages;
 
@@ -22,6 +24,7 @@ pub use error::Error;
 pub use field::{Block, Element, Field, Place, Values};
 pub use format::Format;
 pub use packed::Packed;
+pub use pandas::is_index;
 
 /// The most of a cell or name that a message repeats, in characters.
 const CELL_CHARS_MAX: usize = 40;

@@ -15,6 +15,19 @@ pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
 /// The most arrays.
 const ARRAYS_MAX: usize = 1_024;
 
+/// Says which array it is about.
+fn named(name: &str, error: Error) -> Error {
+    match error {
+        Error::Unsupported { path, what } => {
+            Error::Unsupported { path, what: format!("array `{name}`: {what}") }
+        }
+        Error::Malformed { path, reason } => {
+            Error::Malformed { path, reason: format!("array `{name}`: {reason}") }
+        }
+        error => error,
+    }
+}
+
 /// Opens all arrays of an archive, in its order.
 ///
 /// # Errors
@@ -46,12 +59,20 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
             reason: format!("array `{name}`: {what}"),
         };
         if !full.ends_with(".npy") {
-            return Err(wrong("its name does not end in .npy"));
+            let office = ["[Content_Types].xml", "mimetype", "docProps/", "xl/", "META-INF/"];
+            if office.iter().any(|start| full.starts_with(start)) {
+                let what = "a workbook, such as Excel's, which is not read; save it as CSV";
+                return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
+            }
+            return Err(wrong("its name does not end in .npy, as those of NumPy's arrays do"));
         }
         let start = entry.data_start().ok_or_else(|| wrong("its data are nowhere"))?;
         let (method, says) = (entry.compression(), entry.size());
-        let (header, offset) = npy::header(path, &mut entry)?;
-        npy::row_major(path, &header)?;
+        let header = npy::header(path, &mut entry).and_then(|(header, offset)| {
+            npy::row_major(path, &header)?;
+            Ok((header, offset))
+        });
+        let (header, offset) = header.map_err(|error| named(&name, error))?;
         let expected = header.n_bytes(path)?;
         let what = format!("the header of array `{name}`");
         if says.saturating_sub(offset) != expected {

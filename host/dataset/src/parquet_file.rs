@@ -1,5 +1,6 @@
 //! Parquet files: columns of numbers and truth values, in row groups.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -11,13 +12,13 @@ use parquet::basic::{Compression, ConvertedType, LogicalType, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{BoolType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::bounds::{COLUMNS_MAX, FOOTER_BYTES_MAX, PARQUET_LIST_MAX, ROWS_MAX, block_rows};
 use crate::parquet_pages::{check_pages, check_schema};
-use crate::{Block, Element, Error, Field, Place, Values, cut};
+use crate::{Block, Element, Error, Field, Place, Values, arrow_schema, cut};
 
 /// What Parquet files begin and end with.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
@@ -83,7 +84,11 @@ impl ParquetFile {
             return Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX });
         }
         let mut columns: Vec<Column> = schema.columns().iter().map(|of| Column::new(of)).collect();
-        let mut seen = std::collections::BTreeSet::new();
+        let durations = durations(metadata.file_metadata());
+        for column in columns.iter_mut().filter(|column| durations.contains(&column.name)) {
+            column.kind = Err("durations are not read; write numbers of a unit".into());
+        }
+        let mut seen = BTreeSet::new();
         for (index, column) in columns.iter().enumerate() {
             if column.name.is_empty() || !seen.insert(&column.name) {
                 let (path, name) = (path.to_owned(), cut(&column.name));
@@ -294,6 +299,14 @@ impl Column {
     }
 }
 
+/// The columns that Arrow wrote as durations: for Parquet they are plain integers.
+fn durations(metadata: &FileMetaData) -> BTreeSet<String> {
+    let known = metadata.key_value_metadata().into_iter().flatten();
+    let mut schemas = known.filter(|entry| entry.key == arrow_schema::KEY);
+    let schema = schemas.next().and_then(|entry| entry.value.as_deref());
+    schema.map(arrow_schema::durations).unwrap_or_default()
+}
+
 /// Whether the compression of a column in one row group is read, or why not.
 fn codec(chunk: &ColumnChunkMetaData) -> Result<(), String> {
     match chunk.compression() {
@@ -310,8 +323,18 @@ fn codec(chunk: &ColumnChunkMetaData) -> Result<(), String> {
 /// How a column's numbers are stored, or why it has none.
 fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     let is_unsigned = match column.logical_type_ref() {
-        None => false,
+        // Writers such as DuckDB and fastparquet give the older annotation alone.
+        None => matches!(
+            column.converted_type(),
+            ConvertedType::UINT_8
+                | ConvertedType::UINT_16
+                | ConvertedType::UINT_32
+                | ConvertedType::UINT_64
+        ),
         Some(LogicalType::Integer(of)) => !of.is_signed,
+        Some(LogicalType::Float16) => {
+            return Err("reals of 16 bits are not read; write float32".into());
+        }
         Some(_) => return Err("dates, decimals and texts are not read; write numbers".into()),
     };
     let is_number = matches!(

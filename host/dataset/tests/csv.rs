@@ -49,6 +49,21 @@ fn quotes_blanks_and_a_byte_order_mark_are_understood() {
 }
 
 #[test]
+fn a_first_line_of_numbers_is_no_header() {
+    for text in
+        ["5.1,3.5,0\n4.9,3.0,0\n", "1.2e+00;-3\n2;3\n", "1,0\n2,1\n", "7\n8\n", "0,0\n1,0\n"]
+    {
+        let error = read(text.as_bytes(), &[]).unwrap_err();
+        assert!(error.starts_with("d.csv: the first line is numbers alone"), "{text:?}: {error}");
+        assert!(error.contains("put a line such as `age,weight,outcome` before it"), "{error}");
+    }
+    // Counted columns, as pandas writes them, and a header with a number in it.
+    for (text, name) in [("0,1\n5,6\n", "1"), ("1,2\n5,6\n", "2"), ("2001,y\n5,6\n", "y")] {
+        assert_eq!(read(text.as_bytes(), &[name]).unwrap(), [[6.0]], "{text:?}");
+    }
+}
+
+#[test]
 fn every_mistake_names_file_line_and_column() {
     for (content, expected) in [
         (&b""[..], "d.csv: the file is empty; the first line must name the columns"),

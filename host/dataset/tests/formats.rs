@@ -127,6 +127,97 @@ fn parquet_files_of_pyarrow() {
     assert!(zstd.contains("compression with ZSTD is not read; write it with Snappy"), "{zstd}");
 }
 
+/// tests/oracles/foreign_parquet.py made the files.
+#[test]
+fn parquet_files_of_duckdb_fastparquet_and_pandas() {
+    for name in ["duckdb", "fastparquet"] {
+        let dataset = open(&format!("{name}.parquet"), Format::Parquet);
+        for (column, values) in [
+            ("u8", [0.0, 1.0, 127.0, 128.0, 200.0, 255.0]),
+            ("u16", [0.0, 1.0, 32_767.0, 32_768.0, 40_000.0, 65_535.0]),
+            ("u32", [0.0, 1.0, 2_147_483_647.0, 2_147_483_648.0, 3e9, 4_294_967_295.0]),
+            ("u64", [0.0, 1.0, 4_294_967_296.0, 9_007_199_254_740_991.0, 2f64.powi(53), 7.0]),
+            ("i32", [0.0, -1.0, 2_147_483_647.0, -2_147_483_648.0, 5.0, 6.0]),
+        ] {
+            assert_eq!(field(&dataset, column), values, "{name} {column}");
+        }
+        let beyond = dataset.position("beyond").unwrap();
+        let error = dataset.read(0, &[beyond]).unwrap_err().to_string();
+        assert!(error.contains("18446744073709551615 is beyond 2^53"), "{name}: {error}");
+    }
+    let durations = open("durations.parquet", Format::Parquet);
+    assert_eq!(field(&durations, "a"), [1.0, 2.0, 3.0]);
+    for (column, words) in [("wait", "durations are not read"), ("half", "reals of 16 bits")] {
+        let at = durations.position(column).unwrap();
+        let error = durations.read(0, &[at]).unwrap_err().to_string();
+        assert!(error.contains(&format!("column `{column}`: {words}")), "{error}");
+    }
+    let [remark] = &open("pandas_index.parquet", Format::Parquet).remarks()[..] else { panic!() };
+    assert!(remark.starts_with("`__index_level_0__` is an index that pandas wrote"), "{remark}");
+}
+
+#[test]
+fn files_of_others_are_called_by_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let gzip = {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"a,y\n1,0\n").unwrap();
+        gzip.finish().unwrap()
+    };
+    let workbook = {
+        use std::io::Write as _;
+        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file("docProps/app.xml", options).unwrap();
+        zip.write_all(b"<x/>").unwrap();
+        zip.finish().unwrap().into_inner()
+    };
+    for (bytes, words) in [
+        (&gzip[..], "a gzip file that holds no IDX file; unpack it with gunzip"),
+        (&workbook, "a workbook, such as Excel's, which is not read; save it as CSV"),
+        (b"ARROW1\0\0", "a Feather (Arrow) file, which is not read; save it as CSV or Parquet"),
+        (b"PARE0000", "an encrypted Parquet file"),
+        (b"\x80\x04\x95\0", "a pickle, which could run code"),
+        (b"sep=;\na;b\n1;2\n", "a note of Excel's about the delimiter; remove it"),
+        (b"\xff\xfea\0,\0y\0\n\0", "no text in UTF-8; save it as CSV in UTF-8"),
+        (b"gr\xf6\xdfe,y\n1,0\n", "the header is not UTF-8; save it as CSV in UTF-8"),
+    ] {
+        let path = dir.path().join("file");
+        std::fs::write(&path, bytes).unwrap();
+        let error = Dataset::open(&path, None).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn one_class_is_refused_and_files_that_are_left_out_are_told() {
+    let root = tempfile::tempdir().unwrap();
+    let from = dir().join("images");
+    let put = |from: &Path, to: &str| {
+        let to = root.path().join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    };
+    put(&from.join("a/0.png"), "data/0.png");
+    put(&from.join("a/0.png"), "target.csv");
+    let error = Dataset::open(root.path(), None).unwrap_err().to_string();
+    assert!(error.contains("one class, `data`: there is nothing to tell it from"), "{error}");
+    put(&from.join("b/1.png"), "other/1.png");
+    for name in ["other/1.bmp", "other/2.BMP", "data/x.tif", "data/noext", "data/.DS_Store"] {
+        put(&from.join("b/1.png"), name);
+    }
+    let dataset = Dataset::open(root.path(), None).unwrap();
+    assert_eq!(dataset.n_rows(), 2);
+    assert_eq!(
+        dataset.remarks(),
+        [
+            "5 files are left out, since only .png, .jpg and .jpeg are read: 2 .bmp, 1 .csv, 1 .tif, \
+          1 without extension"
+        ]
+    );
+}
+
 #[test]
 fn folders_of_images() {
     let expected = rows();
@@ -139,11 +230,19 @@ fn folders_of_images() {
     assert_eq!(field(&dataset, "image"), pixels);
     assert_eq!(field(&dataset, "label"), [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
     for (name, jpeg) in &expected.jpeg {
-        let dataset = open(&format!("jpeg_{name}"), Format::Images);
+        // One class alone is refused: here the other one is the same image.
+        let root = tempfile::tempdir().unwrap();
+        for class in ["a", "b"] {
+            std::fs::create_dir(root.path().join(class)).unwrap();
+            let from = dir().join(format!("jpeg_{name}/a/0.jpg"));
+            std::fs::copy(from, root.path().join(class).join("0.jpg")).unwrap();
+        }
+        let dataset = Dataset::open(root.path(), None).unwrap();
         assert_eq!(dataset.fields()[0].shape, jpeg.shape);
         // Decoders may round differently (ITU-T T.83 allows it): by a step or two.
         let got = field(&dataset, "image");
-        assert_eq!(got.len(), jpeg.pixels.len());
+        assert_eq!(got.len(), 2 * jpeg.pixels.len());
+        let got = &got[..jpeg.pixels.len()];
         let far = got.iter().zip(&jpeg.pixels).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(far <= 2.0, "{name}: {far}");
     }
@@ -154,6 +253,8 @@ fn images_that_are_not_alike_or_not_offered_are_named() {
     let root = tempfile::tempdir().unwrap();
     let class = root.path().join("a");
     std::fs::create_dir(&class).unwrap();
+    std::fs::create_dir(root.path().join("b")).unwrap();
+    std::fs::copy(dir().join("images/b/1.png"), root.path().join("b/1.png")).unwrap();
     for (name, words) in [
         ("alpha.png", "an image with an alpha channel"),
         ("deep.png", "an image with 16 bits a channel"),

@@ -147,7 +147,10 @@ fn zip_bomb() -> Vec<u8> {
 #[test]
 fn images_say_their_size_before_they_get_memory() {
     let root = tempfile::tempdir().unwrap();
-    std::fs::create_dir(root.path().join("a")).unwrap();
+    for class in ["a", "b"] {
+        std::fs::create_dir(root.path().join(class)).unwrap();
+    }
+    std::fs::write(root.path().join("b/1.png"), sample("images/b/1.png")).unwrap();
     let path = root.path().join("a/0.png");
     // A PNG of 60,000 x 60,000 grey pixels in a few bytes, and one of no height.
     for (width, height) in [(60_000u32, 60_000u32), (u32::MAX, u32::MAX), (1, 0)] {

@@ -13,6 +13,7 @@ use fedwasm_protocol::{
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::approval::Approvals;
 use crate::compiler::Compiler;
@@ -35,6 +36,8 @@ pub(crate) struct Clerk {
     pub(crate) database: Database,
     pub(crate) repository: Repository,
     pub(crate) compiler: Compiler,
+    /// Held while a plan is fetched to be compiled ahead of its round.
+    pub(crate) expecting: Arc<Semaphore>,
     /// Questions that were written down in this minute.
     pub(crate) noted: Noted,
 }
@@ -92,7 +95,7 @@ impl Clerk {
         };
         let reply = standing().await?;
         if reply.status.may_run() {
-            self.expect(&request.plan);
+            self.expect(&who, &request.plan);
         }
         let is_decided = matches!(
             reply.status,
@@ -109,17 +112,21 @@ impl Clerk {
     }
 
     /// A round with this plan is going to be asked for: it is compiled until then.
-    fn expect(&self, plan: &BlobRef) {
+    fn expect(&self, who: &ResearcherId, plan: &BlobRef) {
         if self.compiler.knows(&plan.sha256) || plan.size > COMPONENT_BYTES_MAX {
             return;
         }
-        let (repository, compiler, plan) = (self.repository.clone(), self.compiler.clone(), *plan);
+        // One at a time: a plan that is not compiled now is compiled with its first round.
+        let Ok(permit) = Arc::clone(&self.expecting).try_acquire_owned() else { return };
+        let (repository, compiler) = (self.repository.clone(), self.compiler.clone());
+        let (who, plan) = (who.clone(), *plan);
         tokio::spawn(async move {
             // What is wrong with it is told to whoever asks for the round.
             let bytes = tokio::time::timeout(FETCH_TIME_MAX, repository.get(&plan)).await;
             if let Ok(Ok(bytes)) = bytes {
-                compiler.expect(&bytes, plan.sha256);
+                compiler.expect(&who, &bytes, plan.sha256);
             }
+            drop(permit);
         });
     }
 

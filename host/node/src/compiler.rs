@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
-use fedwasm_protocol::{Digest, Reason, Refusal, RoundRequest};
+use fedwasm_protocol::{Digest, Reason, Refusal, ResearcherId, RoundRequest};
 use fedwasm_sandbox::{Cancel, FaultKind, Limits, Profile, Sandbox, WorkerOptions};
 use tokio::sync::{Semaphore, watch};
 
@@ -18,8 +18,9 @@ use crate::{Error, NodeConfig};
 
 /// Compiled plans, in the node's directory.
 const CACHE: &str = "compiled";
-/// Plans that are compiled or wait for it.
+/// Plans that are compiled or wait for it, and those of one researcher.
 const JOBS_MAX: usize = 16;
+const JOBS_OF_ONE_MAX: usize = 2;
 /// How long a round waits for its plan before the others have their turn.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -56,11 +57,21 @@ pub(crate) struct Compiler {
     cancel: Cancel,
 }
 
-type Key = (Digest, Profile);
+/// What is compiled, and within which time and memory: whoever lowers these lowers them for nobody
+/// else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    plan: Digest,
+    profile: Profile,
+    compile_ms_max: u64,
+    compile_bytes_max: u64,
+}
 
 /// A plan that is compiled, or waits for it.
 #[derive(Clone, Debug)]
 struct Job {
+    /// Who asked first.
+    of: ResearcherId,
     /// Since when it is compiled; before, others are.
     since: Arc<OnceLock<Instant>>,
     compile_ms_max: u64,
@@ -84,14 +95,16 @@ impl Compiler {
     pub(crate) async fn ready(
         &self,
         plan: &[u8],
-        request: &RoundRequest,
+        (researcher, request): (&ResearcherId, &RoundRequest),
         left: Duration,
     ) -> Result<(), Refusal> {
         let limits = self.limits.lowered(&request.limits);
         let counts_fuel = limits.fuel_max.is_some();
         let profile = if request.strict || counts_fuel { Profile::Strict } else { self.profile() };
         let digest = request.plan.sha256;
-        let Some(mut job) = self.begin(plan, digest, profile, &limits)? else { return Ok(()) };
+        let Some(mut job) = self.begin(researcher, plan, (digest, profile), &limits)? else {
+            return Ok(());
+        };
         // The answer has to arrive in time, too.
         let wait = WAIT_MAX.min(left - left / 4);
         let done = tokio::time::timeout(wait, job.done.wait_for(Option::is_some)).await;
@@ -103,15 +116,16 @@ impl Compiler {
     }
 
     /// Begins to compile a plan that somebody is going to ask for.
-    pub(crate) fn expect(&self, plan: &[u8], digest: Digest) {
+    pub(crate) fn expect(&self, researcher: &ResearcherId, plan: &[u8], digest: Digest) {
         // Whoever asks for the round is told what is wrong.
-        let _ = self.begin(plan, digest, self.profile(), &self.limits);
+        let _ = self.begin(researcher, plan, (digest, self.profile()), &self.limits);
     }
 
     /// Whether the plan need not be compiled, or is already.
     pub(crate) fn knows(&self, digest: &Digest) -> bool {
-        let key = (*digest, self.profile());
-        self.sandbox.is_compiled(digest, key.1) || self.jobs().contains_key(&key)
+        let profile = self.profile();
+        let is_it = |key: &Key| key.plan == *digest && key.profile == profile;
+        self.sandbox.is_compiled(digest, profile) || self.jobs().keys().any(is_it)
     }
 
     /// Ends what is compiled.
@@ -133,12 +147,13 @@ impl Compiler {
     /// Has a plan compiled; none if there is nothing to do.
     fn begin(
         &self,
+        researcher: &ResearcherId,
         plan: &[u8],
-        digest: Digest,
-        profile: Profile,
+        (digest, profile): (Digest, Profile),
         limits: &Limits,
     ) -> Result<Option<Job>, Refusal> {
-        let key = (digest, profile);
+        let &Limits { compile_ms_max, compile_bytes_max, .. } = limits;
+        let key = Key { plan: digest, profile, compile_ms_max, compile_bytes_max };
         let mut jobs = self.jobs();
         // Looked at while nobody can be done and gone from the list in between.
         if self.sandbox.is_compiled(&digest, profile) {
@@ -147,14 +162,15 @@ impl Compiler {
         if let Some(job) = jobs.get(&key) {
             return Ok(Some(job.clone()));
         }
-        if jobs.len() >= JOBS_MAX {
-            let text = format!("{JOBS_MAX} plans wait to be compiled; try again later");
-            return Err(refusal(Reason::Busy, text));
+        let own = jobs.values().filter(|job| job.of == *researcher).count();
+        if jobs.len() >= JOBS_MAX || own >= JOBS_OF_ONE_MAX {
+            let text = "too many other plans wait to be compiled; try again later";
+            return Err(refusal(Reason::Busy, text.into()));
         }
         let (say, done) = watch::channel(None);
-        let (since, compile_ms_max) = (Arc::default(), limits.compile_ms_max);
-        let job = Job { since, compile_ms_max, done };
-        jobs.insert(key, job.clone());
+        let (of, since) = (researcher.clone(), Arc::default());
+        let job = Job { of, since, compile_ms_max, done };
+        jobs.insert(key.clone(), job.clone());
         drop(jobs);
         let (this, since, limits) = (self.clone(), Arc::clone(&job.since), limits.clone());
         let plan = plan.to_vec();

@@ -58,6 +58,12 @@ pub struct NodeConfig {
     /// Seconds that a round is worked for without a sign of life from its researcher. Default 120.
     #[serde(default = "two_minutes")]
     pub lease_s: u64,
+    /// Rounds that run at once, each of another researcher. Default 2.
+    #[serde(default = "two")]
+    pub rounds_max: usize,
+    /// Seconds that a round runs at least while another researcher's cannot begin. Default 600.
+    #[serde(default = "ten_minutes")]
+    pub turn_s: u64,
     /// The most seconds of a whole round, whatever its deadline. Default three hours.
     #[serde(default = "three_hours")]
     pub round_s_max: u64,
@@ -91,6 +97,14 @@ fn two_minutes() -> u64 {
     120
 }
 
+fn two() -> usize {
+    2
+}
+
+fn ten_minutes() -> u64 {
+    600
+}
+
 fn three_hours() -> u64 {
     10_800
 }
@@ -119,6 +133,8 @@ impl NodeConfig {
             experiments_bytes_max: eight_gib(),
             free_bytes_min: quarter_gib(),
             lease_s: two_minutes(),
+            rounds_max: two(),
+            turn_s: ten_minutes(),
             round_s_max: three_hours(),
             memory_mib_max: one_gib(),
             approval: ApprovalConfig::default(),

@@ -1,14 +1,17 @@
 //! The datasets that a node offers, `datasets.json` in its directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use fedwasm_dataset::{Field, Format};
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{DatasetEntry, DatasetId};
+use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, Reason, Refusal};
+use fedwasm_transport::now_ms;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::Error;
+use crate::round::refusal;
+use crate::{Database, Error};
 
 const FILE: &str = "datasets.json";
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -37,6 +40,17 @@ pub struct Dataset {
     pub shapes: BTreeMap<String, Vec<u64>>,
 }
 
+fn columns_of(fields: &[Field]) -> Vec<String> {
+    fields.iter().map(|field| field.name.clone()).collect()
+}
+
+/// The shapes of fields whose rows are no single numbers.
+fn shapes_of(fields: &[Field]) -> BTreeMap<String, Vec<u64>> {
+    let has_axes = |field: &&Field| !field.shape.is_empty();
+    let shape = |field: &Field| (field.name.clone(), field.shape.clone());
+    fields.iter().filter(has_axes).map(shape).collect()
+}
+
 fn csv() -> Format {
     Format::Csv
 }
@@ -52,6 +66,45 @@ impl Dataset {
     /// Any [`fedwasm_dataset::Error`] but those about single values.
     pub fn open(&self) -> Result<fedwasm_dataset::Dataset, fedwasm_dataset::Error> {
         fedwasm_dataset::Dataset::open(&self.path, Some(self.format))
+    }
+
+    /// Says how a file is no longer what was registered, and what to do.
+    pub(crate) fn change(&self, file: &fedwasm_dataset::Dataset) -> Option<String> {
+        let Self { name, n_rows, columns, shapes, .. } = self;
+        let (now, fields) = (file.n_rows(), file.fields());
+        let what = if now != *n_rows {
+            format!("it had {n_rows} rows, and has {now} now")
+        } else if !fields.iter().map(|field| &field.name).eq(columns)
+            || shapes_of(fields) != *shapes
+        {
+            "it has other columns".to_owned()
+        } else {
+            return None;
+        };
+        Some(format!(
+            "dataset {name} changed since it was registered: {what}; at the node, `fedwasm node \
+             dataset refresh DIR --name {name}` registers it again"
+        ))
+    }
+
+    /// Checks that it has all columns that are asked for.
+    pub(crate) fn check_columns(&self, data: &DataArgs) -> Result<(), Refusal> {
+        let known: HashSet<&String> = self.columns.iter().collect();
+        match data.names().into_iter().find(|column| !known.contains(column)) {
+            None => Ok(()),
+            Some(column) => {
+                let message = format!("dataset {} has no column `{column}`", self.name);
+                Err(refusal(Reason::Dataset, message))
+            }
+        }
+    }
+
+    /// What is written down of it.
+    fn fields(&self) -> Value {
+        json!({
+            "dataset": self.name, "path": self.path, "type": self.format, "tags": self.tags,
+            "rows": self.n_rows, "columns": self.columns.len(),
+        })
     }
 
     /// What researchers may know of it.
@@ -85,14 +138,15 @@ impl Datasets {
     }
 
     /// Registers a file or folder after looking at its headers and counting its
-    /// rows; its format is found by its content if none is given.
+    /// rows; its format is found by its content if none is given. It is in the
+    /// log of the node before it is offered.
     ///
     /// # Errors
     /// [`Error::DatasetExists`], [`Error::Tags`], [`Error::TooManyDatasets`],
-    /// [`Error::Data`], [`Error::Io`].
+    /// [`Error::Data`], [`Error::Database`], [`Error::Io`].
     pub fn add(
         &mut self,
-        folder: &Folder,
+        (folder, database): (&Folder, &Database),
         name: DatasetId,
         (path, format): (&Path, Option<Format>),
         tags: Vec<String>,
@@ -109,23 +163,52 @@ impl Datasets {
         }
         let dataset = fedwasm_dataset::Dataset::open(path, format)?;
         let (n_rows, format, path) = (dataset.n_rows(), dataset.format(), path.canonicalize()?);
-        let columns = dataset.fields().iter().map(|field| field.name.clone()).collect();
-        let has_axes = |field: &&Field| !field.shape.is_empty();
-        let shape = |field: &Field| (field.name.clone(), field.shape.clone());
-        let shapes = dataset.fields().iter().filter(has_axes).map(shape).collect();
-        self.0.push(Dataset { name, path, tags, n_rows, columns, format, shapes });
+        let columns = columns_of(dataset.fields());
+        let shapes = shapes_of(dataset.fields());
+        let dataset = Dataset { name, path, tags, n_rows, columns, format, shapes };
+        database.record(now_ms(), "dataset-added", &dataset.fields())?;
+        self.0.push(dataset);
         self.store(folder)?;
         Ok(&self.0[self.0.len() - 1])
+    }
+
+    /// Registers a file or folder again that has changed: under the same name, with the same tags.
+    /// Returns what was registered before, and what is now.
+    ///
+    /// # Errors
+    /// [`Error::NoDataset`], [`Error::Data`], [`Error::Database`], [`Error::Io`].
+    pub fn refresh(
+        &mut self,
+        (folder, database): (&Folder, &Database),
+        name: &DatasetId,
+    ) -> Result<(Dataset, Dataset), Error> {
+        let found = self.0.iter_mut().find(|dataset| dataset.name == *name);
+        let found = found.ok_or_else(|| Error::NoDataset { name: name.to_string() })?;
+        let (file, before) = (found.open()?, found.clone());
+        let (columns, shapes) = (columns_of(file.fields()), shapes_of(file.fields()));
+        let now = Dataset { n_rows: file.n_rows(), columns, shapes, ..before.clone() };
+        let mut fields = now.fields();
+        fields["rows_before"] = json!(before.n_rows);
+        fields["columns_before"] = json!(before.columns.len());
+        database.record(now_ms(), "dataset-refreshed", &fields)?;
+        *found = now.clone();
+        self.store(folder)?;
+        Ok((before, now))
     }
 
     /// Takes a dataset off the registry; the file stays.
     ///
     /// # Errors
-    /// [`Error::NoDataset`], [`Error::Io`].
-    pub fn remove(&mut self, folder: &Folder, name: &DatasetId) -> Result<Dataset, Error> {
+    /// [`Error::NoDataset`], [`Error::Database`], [`Error::Io`].
+    pub fn remove(
+        &mut self,
+        (folder, database): (&Folder, &Database),
+        name: &DatasetId,
+    ) -> Result<Dataset, Error> {
         let at = self.0.iter().position(|dataset| dataset.name == *name);
         let at = at.ok_or_else(|| Error::NoDataset { name: name.to_string() })?;
         let removed = self.0.remove(at);
+        database.record(now_ms(), "dataset-removed", &removed.fields())?;
         self.store(folder)?;
         Ok(removed)
     }
@@ -166,9 +249,17 @@ mod tests {
         let path = dir.join("d.csv");
         std::fs::write(&path, "a,y\n1,0\n2,1\n").unwrap();
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
-        let folder = Folder::open(dir).unwrap();
-        let added = datasets.add(&folder, name.parse().unwrap(), (&path, None), tags);
+        let (folder, database) = (Folder::open(dir).unwrap(), database(dir));
+        let name = name.parse().unwrap();
+        let added = datasets.add((&folder, &database), name, (&path, None), tags);
         added.cloned().map_err(|error| error.to_string())
+    }
+
+    fn database(dir: &Path) -> Database {
+        let who = "node-n".parse().unwrap();
+        let identity =
+            fedwasm_trust::Identity::open_or_create(&dir.join("identity"), |_| who).unwrap();
+        Database::open(dir, &identity).unwrap()
     }
 
     #[test]
@@ -206,11 +297,40 @@ mod tests {
         }
         let absent = dir.path().join("absent.csv");
         let two = "two".parse().unwrap();
-        assert!(datasets.add(&folder, two, (&absent, None), vec!["x".into()]).is_err());
+        let database = database(dir.path());
+        let node = (&folder, &database);
+        assert!(datasets.add(node, two, (&absent, None), vec!["x".into()]).is_err());
         assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
-        assert!(datasets.remove(&folder, &"two".parse().unwrap()).is_err());
-        datasets.remove(&folder, &"one".parse().unwrap()).unwrap();
+        assert!(datasets.remove(node, &"two".parse().unwrap()).is_err());
+        assert!(datasets.refresh(node, &"two".parse().unwrap()).is_err());
+        datasets.remove(node, &"one".parse().unwrap()).unwrap();
         assert_eq!(Datasets::load(&folder).unwrap(), Datasets::default());
+    }
+
+    #[test]
+    fn a_file_that_grew_is_named_and_can_be_registered_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let database = database(dir.path());
+        let mut datasets = Datasets::default();
+        let dataset = add(&mut datasets, dir.path(), "one", &["x"]).unwrap();
+        assert_eq!(dataset.change(&dataset.open().unwrap()), None);
+        std::fs::write(&dataset.path, "a,y\n1,0\n2,1\n3,0\n").unwrap();
+        let change = dataset.change(&dataset.open().unwrap()).unwrap();
+        assert!(change.contains("it had 2 rows, and has 3 now"), "{change}");
+        assert!(change.contains("`fedwasm node dataset refresh DIR --name one`"), "{change}");
+        std::fs::write(&dataset.path, "b,y\n1,0\n2,1\n").unwrap();
+        let change = dataset.change(&dataset.open().unwrap()).unwrap();
+        assert!(change.contains("it has other columns"), "{change}");
+        let (before, now) =
+            datasets.refresh((&folder, &database), &"one".parse().unwrap()).unwrap();
+        assert_eq!(before, dataset);
+        assert_eq!((now.tags, now.columns), (dataset.tags, vec!["b".to_owned(), "y".to_owned()]));
+        datasets.remove((&folder, &database), &"one".parse().unwrap()).unwrap();
+        let log = database.log(0, 10).unwrap();
+        let kinds: Vec<&str> = log.iter().map(|entry| entry.kind.as_str()).collect();
+        assert_eq!(kinds, ["dataset-added", "dataset-refreshed", "dataset-removed"]);
+        assert_eq!(log[1].fields["rows_before"], 2);
     }
 
     #[test]

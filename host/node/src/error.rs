@@ -22,6 +22,27 @@ pub enum Error {
         /// Its directory.
         dir: PathBuf,
     },
+    /// The directory is a copy, and the node serves elsewhere.
+    #[error(
+        "another program serves as node {id} and did so before this one: {} is a copy of its \
+         directory; stop the other one first, or make a node of another id with `fedwasm node init`",
+        dir.display()
+    )]
+    Copy {
+        /// The node.
+        id: NodeId,
+        /// Its directory.
+        dir: PathBuf,
+    },
+    /// Nobody believes it any more.
+    #[error(
+        "the key of node {id} was revoked: nobody believes it any more; the operator's guide says \
+         how to make and enrol another one"
+    )]
+    Revoked {
+        /// The node.
+        id: NodeId,
+    },
     /// There is no node.
     #[error("{} holds no node; make one with `fedwasm node init`", dir.display())]
     NoNode {

@@ -162,19 +162,22 @@ impl Room {
             let sums = sums(&kept);
             let own = sums.get(researcher.as_str()).copied().unwrap_or_default();
             let all: u64 = sums.values().sum();
-            let of_whom = match own > enough(self.bytes_max / SHARE) {
-                true => researcher.to_string(),
-                false if all > enough(self.bytes_max) => {
-                    let most = sums.iter().max_by_key(|(_, bytes)| **bytes);
-                    most.map(|(researcher, _)| researcher.clone()).unwrap_or_default()
-                }
-                false => return Ok(sums),
+            let oldest_of = |who: &str| {
+                kept.iter().position(|kept| kept.researcher == who && kept.name != stays.as_str())
             };
-            let goes = |kept: &Kept| kept.researcher == of_whom && kept.name != stays.as_str();
-            let Some(at) = kept.iter().position(goes) else { return Ok(sums) };
-            let Kept { name, bytes, .. } = kept.remove(at);
+            let mut at = None;
+            if own > enough(self.bytes_max / SHARE) {
+                at = oldest_of(researcher.as_str());
+            }
+            if at.is_none() && all > enough(self.bytes_max) {
+                let mut most: Vec<_> = sums.iter().collect();
+                most.sort_by_key(|(_, bytes)| std::cmp::Reverse(**bytes));
+                at = most.into_iter().find_map(|(who, _)| oldest_of(who));
+            }
+            let Some(at) = at else { return Ok(sums) };
+            let Kept { name, researcher: whose, bytes, .. } = kept.remove(at);
             folder.remove_folder(&name)?;
-            tracing::info!("experiment {name} of {of_whom} is forgotten: it had {bytes} bytes");
+            tracing::info!("experiment {name} of {whose} is forgotten: it had {bytes} bytes");
         }
     }
 }

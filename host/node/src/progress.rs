@@ -141,6 +141,7 @@ mod tests {
             aggregator: Arguments::new(),
             state_id: None,
             kept_state_ids: Vec::new(),
+            wide_inputs: None,
             aux_shared: None,
             aux_own: None,
             secagg: None,

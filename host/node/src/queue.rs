@@ -1,4 +1,4 @@
-//! Rounds that wait for the one that runs: a few of each researcher, who take turns.
+//! Rounds that wait for those that run: a few of each researcher, who take turns.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -49,22 +49,22 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// The next round, once there is one: the oldest of the researcher who has waited longest
-    /// since its last turn.
-    pub(crate) async fn pop(&self) -> T {
-        loop {
-            // Registered before the look, so that none is missed.
-            let arrived = self.arrived.notified();
-            if let Some(round) = self.try_pop() {
-                return round;
-            }
-            arrived.await;
-        }
+    /// Resolves when a round arrives after the last look; to be made before the next one.
+    pub(crate) fn arrived(&self) -> impl Future<Output = ()> {
+        self.arrived.notified()
     }
 
-    fn try_pop(&self) -> Option<T> {
+    /// Whether somebody waits of whom `may` holds.
+    pub(crate) fn has(&self, may: impl Fn(&ResearcherId) -> bool) -> bool {
+        self.turns().iter().any(|(researcher, _)| may(researcher))
+    }
+
+    /// The next round of those of whom `may` holds: the oldest of the researcher who has waited
+    /// longest since its last turn.
+    pub(crate) fn try_pop(&self, may: impl Fn(&ResearcherId) -> bool) -> Option<T> {
         let mut turns = self.turns();
-        let (researcher, mut rounds) = turns.pop_front()?;
+        let at = turns.iter().position(|(researcher, _)| may(researcher))?;
+        let (researcher, mut rounds) = turns.remove(at)?;
         let round = rounds.pop_front();
         if !rounds.is_empty() {
             turns.push_back((researcher, rounds));
@@ -92,8 +92,8 @@ mod tests {
         id.parse().unwrap()
     }
 
-    #[tokio::test]
-    async fn researchers_take_turns_and_none_fills_the_queue() {
+    #[test]
+    fn researchers_take_turns_and_none_fills_the_queue() {
         let queue = Queue::new();
         queue.push(&id("a"), 1).unwrap();
         queue.push(&id("a"), 2).unwrap();
@@ -102,18 +102,21 @@ mod tests {
         queue.push(&id("b"), 5).unwrap();
         queue.push(&id("c"), 6).unwrap();
         let mut got = Vec::new();
-        for _ in 0..5 {
-            got.push(queue.pop().await);
+        assert!(queue.has(|who| *who == id("c")) && !queue.has(|who| *who == id("d")));
+        got.extend(queue.try_pop(|_| true));
+        // Who runs already does not begin a second one.
+        got.extend(queue.try_pop(|who| *who != id("b")));
+        for _ in 0..3 {
+            got.extend(queue.try_pop(|_| true));
         }
-        assert_eq!(got, [1, 4, 6, 2, 5]);
+        assert_eq!(got, [1, 6, 4, 2, 5]);
         for n in 0..WAITING_MAX / WAITING_OF_ONE_MAX {
             (0..WAITING_OF_ONE_MAX).for_each(|_| queue.push(&id(&format!("r{n}")), n).unwrap());
         }
         assert_eq!(queue.push(&id("x"), 0), Err(Full::All));
         queue.retain(|n| *n != 0);
         queue.push(&id("x"), 9).unwrap();
-        let next = tokio::time::timeout(std::time::Duration::from_millis(1), queue.pop()).await;
-        assert_eq!(next.unwrap(), 1);
+        assert_eq!(queue.try_pop(|_| true), Some(1));
     }
 
     #[tokio::test]
@@ -121,11 +124,18 @@ mod tests {
         let queue = std::sync::Arc::new(Queue::new());
         let waits = tokio::spawn({
             let queue = std::sync::Arc::clone(&queue);
-            async move { (queue.pop().await, queue.pop().await) }
+            async move {
+                loop {
+                    let arrived = queue.arrived();
+                    if let Some(round) = queue.try_pop(|_| true) {
+                        return round;
+                    }
+                    arrived.await;
+                }
+            }
         });
         tokio::task::yield_now().await;
         queue.push(&id("a"), 1).unwrap();
-        queue.push(&id("a"), 2).unwrap();
-        assert_eq!(waits.await.unwrap(), (1, 2));
+        assert_eq!(waits.await.unwrap(), 1);
     }
 }

@@ -67,11 +67,12 @@ mod tests {
         assert_eq!(rate.take("quiet", 1), first);
         assert_eq!(rate.take("flood", 2), Turn::Write { is_last: false, left_out: 980 });
         assert_eq!(written(&mut rate, 1_000, 2), A_MINUTE_MAX - 1);
-        // Any number of names takes little memory, and is written down all the same.
+        // Any number of names takes little memory; those beyond the bound count as one.
         for n in 0..10 * SENDERS_MAX {
             rate.take(&format!("s{n}"), 3);
         }
         assert!(rate.senders.len() <= SENDERS_MAX + 1);
-        assert_eq!(rate.take("quiet", 3), first);
+        assert_eq!(rate.take("quiet", 3), Turn::Count);
+        assert_eq!(rate.take("quiet", 4), first);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{Digest, Payload, Refusal};
+use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Payload, Refusal};
 use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_trust::{PublicKey, Receipt, Signer};
 
@@ -139,7 +139,11 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
             return Err(mismatch(part, &"what opens the commitment is another one's"));
         }
     }
-    let request = &receipt.request;
+    let wide = receipt.request.wide_inputs.as_ref().map(|payload| payload.blob.sha256);
+    let names = wide.map(|digest| receipt::input(&folder, &digest, COLUMNS_BYTES_MAX)).transpose();
+    let names = names.map_err(|error| mismatch("names of columns", &error))?;
+    let request = crate::worker::with_inputs(receipt.request.clone(), names.as_deref());
+    let request = &request.map_err(|refusal| mismatch("request", &refusal.message))?;
     let plan = database.plan(&request.plan.sha256).map(|(bytes, _)| bytes);
     let plan = plan.or_else(|_| receipt::input(&folder, &request.plan.sha256, INPUT_BYTES_MAX));
     let plan = plan.map_err(|error| mismatch("plan", &error))?;

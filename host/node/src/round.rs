@@ -1,9 +1,9 @@
 //! What a node does when a researcher asks for a round: everything but the
 //! network. Blocks.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
@@ -16,15 +16,17 @@ use fedwasm_sandbox::{
     Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Profile, Sandbox, Scope,
     TensorSpec,
 };
-use fedwasm_training::{Before, Events, Examples, Length, Place, Round, Turn};
+use fedwasm_training::{Before, Classes, Events, Examples, Length, Place, Round, Turn};
 
 use crate::approval::ApprovedPlan;
 use crate::experiments::{Owner, Room, check_owner, claim, unwritable};
+use crate::kept::Kept;
 use crate::state::States;
 use crate::{Database, Dataset};
 
-/// Compiled plans that are kept.
-const PLANS_MAX: usize = 4;
+/// Compiled plans that are kept, those used last: more than the queue has room for experiments,
+/// so that experiments that take turns do not throw each other's out.
+const PLANS_MAX: usize = 16;
 /// How inputs were scaled, beside the parameters.
 const PREPROCESSING: &str = "preprocessing.json";
 /// Prepared datasets that are kept.
@@ -39,9 +41,9 @@ pub(crate) struct Workshop {
     limits: Limits,
     /// Each with workers of its own: one that saw data of one experiment sees no
     /// others.
-    plans: VecDeque<(PlanKey, Described)>,
+    plans: Kept<PlanKey, Described>,
     /// With the digests of the files that they were read from.
-    examples: VecDeque<(Digest, (Examples, Digest))>,
+    examples: Kept<Digest, (Examples, Digest)>,
     room: Arc<Room>,
     /// What knows the states that rounds left.
     receipts: Option<Database>,
@@ -120,7 +122,7 @@ impl Workshop {
         experiments_bytes_max: u64,
         receipts: Option<Database>,
     ) -> Self {
-        let (plans, examples) = (VecDeque::new(), VecDeque::new());
+        let (plans, examples) = (Kept::new(PLANS_MAX), Kept::new(EXAMPLES_MAX));
         let (room, written) = (Arc::new(Room::new(experiments_bytes_max)), Written::default());
         Self { sandbox, strict, limits, plans, examples, room, written, receipts }
     }
@@ -128,6 +130,11 @@ impl Workshop {
     /// Whether the plan need not be fetched.
     pub(crate) fn has_plan(&self, digest: &Digest) -> bool {
         self.plans.iter().any(|(known, _)| known.plan == *digest)
+    }
+
+    /// Ends the workers of plans that were not used for so long.
+    pub(crate) fn drop_unused(&mut self, time: Duration) {
+        self.plans.drop_unused(time);
     }
 
     /// Returns the plan with the worker that belongs to this dataset; `fetched`
@@ -150,7 +157,7 @@ impl Workshop {
             strict,
             counts_fuel,
         };
-        if let Some((_, plan)) = self.plans.iter().find(|(known, _)| *known == key) {
+        if let Some(plan) = self.plans.get(&key) {
             return Ok(plan.with_cancel(cancel));
         }
         let known = self.plans.iter().find(|(known, _)| known.plan == key.plan);
@@ -169,9 +176,9 @@ impl Workshop {
         let limits = Limits { fuel_max, compile_ms_max, compile_bytes_max, ..self.limits.clone() };
         let sandbox = self.sandbox.with_profile(profile).with_cancel(cancel);
         let described = sandbox.describe(&component, limits);
-        let described = described.map_err(|error| sandbox_refusal(&error))?;
+        let described = described.map_err(|error| pure_refusal(&error))?;
         // What is kept outlives whoever may call this round off.
-        keep(&mut self.plans, key, described.with_cancel(&Cancel::new()), PLANS_MAX);
+        self.plans.insert(key, described.with_cancel(&Cancel::new()));
         Ok(described)
     }
 
@@ -197,17 +204,19 @@ impl Workshop {
         let RoundRequest { model, training, aggregator, .. } = request;
         let place = Place { round: request.round, rounds: request.rounds };
         let round = Round::at(place, &plan, (model, training, aggregator), &facts);
-        let round = round.map_err(|error| training_refusal(&error))?;
+        let round = round.map_err(|error| match &error {
+            fedwasm_training::Error::Sandbox(error) => pure_refusal(error),
+            error => training_refusal(error),
+        })?;
         plan_of.check_arguments(request, round.arguments())?;
         let turn = Turn { random_seed, round: request.round, node: node.clone() };
         let key = examples_key(request, dataset, &round)?;
-        let known = self.examples.iter().find(|(known, _)| *known == key);
-        let (examples, file) = match known {
-            Some((_, known)) => known.clone(),
+        let (examples, file) = match self.examples.get(&key) {
+            Some(known) => known,
             None => {
                 let examples = read(request, dataset, &round, &turn)?;
                 let read = (examples, data_digest(dataset, cancel)?);
-                keep(&mut self.examples, key, read.clone(), EXAMPLES_MAX);
+                self.examples.insert(key, read.clone());
                 read
             }
         };
@@ -295,7 +304,7 @@ impl Prepared {
             });
         }
         let aux = self.aux(&fetched)?;
-        let before = Before { params, aux, kept, batches: 0 };
+        let before = Before { params, aux, kept, ..Before::default() };
         let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
         let trained = trained.map_err(failed)?;
         let evaluation = match request.training.test_on_local_updates {
@@ -341,6 +350,25 @@ impl Prepared {
     fn owner<'a>(&'a self, request: &'a RoundRequest) -> Owner<'a> {
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
         Owner { researcher: &self.researcher, plan, dataset }
+    }
+
+    /// What a researcher should know of the classes here. No row is told by it, nor that there is
+    /// one: a class of fewer than `min_rows` rows is as one without.
+    pub(crate) fn warnings(&self, min_rows: u64) -> Vec<String> {
+        let Some(classes) = self.examples.classes() else { return Vec::new() };
+        let mut warnings = Vec::new();
+        let few = min_rows.max(1);
+        if classes.n_rows(0) < few {
+            warnings.push(format!(
+                "fewer than {few} rows are of class 0; classes are numbered from 0, and \
+                 labels such as 1, 2 make a class that nothing is learned about"
+            ));
+        }
+        if classes.lacks_positives() {
+            let text = "no held-out row is of class 1: precision, recall and F1 are left out";
+            warnings.push(text.to_owned());
+        }
+        warnings
     }
 
     /// The states of the experiment; nothing is made for plans without one.
@@ -422,7 +450,15 @@ fn read(
         error => training_refusal(&error),
     };
     let file = dataset.open().map_err(|error| hide(error.into()))?;
-    Examples::read(&file, &request.data, round, turn).map_err(hide)
+    if let Some(change) = dataset.change(&file) {
+        tracing::warn!("{change}");
+        return Err(refusal(Reason::Dataset, change));
+    }
+    let examples = Examples::read(&file, &request.data, round, turn).map_err(hide)?;
+    for remark in examples.classes().map(Classes::remarks).unwrap_or_default() {
+        tracing::warn!("dataset {}, target {:?}: {remark}", dataset.name, request.data.target);
+    }
+    Ok(examples)
 }
 
 fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, Refusal> {
@@ -505,14 +541,6 @@ fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<u64, 
     store().map_err(unwritable)
 }
 
-fn keep<K: PartialEq, T>(kept: &mut VecDeque<(K, T)>, key: K, value: T, max: usize) {
-    kept.retain(|(known, _)| *known != key);
-    kept.push_back((key, value));
-    if kept.len() > max {
-        kept.pop_front();
-    }
-}
-
 pub(crate) fn refusal(reason: Reason, message: String) -> Refusal {
     Refusal { reason, message: printable(&message) }
 }
@@ -534,6 +562,18 @@ fn unreadable(error: &dyn std::fmt::Display) -> Refusal {
     refusal(Reason::Dataset, "the dataset cannot be read; the node's log says more".into())
 }
 
+/// A call that needs no data and takes too long does so on a machine that is busy: it may go
+/// well another time.
+fn pure_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
+    let refusal = sandbox_refusal(error);
+    match error {
+        fedwasm_sandbox::Error::Fault(fault) if fault.kind == FaultKind::DeadlineExceeded => {
+            Refusal { reason: Reason::PlanKilled, ..refusal }
+        }
+        _ => refusal,
+    }
+}
+
 /// A fault's kind leaves the node; its detail, which a plan wrote and which
 /// could carry rows, stays in the node's log.
 fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
@@ -546,6 +586,7 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
             tracing::warn!("{fault}");
             let reason = match fault.kind {
                 FaultKind::InvalidArgument => Reason::BadRequest,
+                FaultKind::Killed => Reason::PlanKilled,
                 // No data was near: these are words about the plan itself.
                 FaultKind::Refused => return refusal(Reason::PlanRefused, fault.to_string()),
                 _ => Reason::PlanFailed,
@@ -565,6 +606,20 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_machine_without_memory_or_time_does_is_no_failure_of_the_plan() {
+        let fault = |kind| {
+            let (name, version) = ("p".to_owned(), "1".to_owned());
+            let plan = fedwasm_sandbox::PlanName { name, version, digest: Digest::of(b"p") };
+            fedwasm_sandbox::Error::from(fedwasm_sandbox::Fault { plan, kind, detail: "x".into() })
+        };
+        let (killed, late) = (fault(FaultKind::Killed), fault(FaultKind::DeadlineExceeded));
+        assert_eq!(sandbox_refusal(&killed).reason, Reason::PlanKilled);
+        assert_eq!(sandbox_refusal(&late).reason, Reason::PlanFailed);
+        assert_eq!(pure_refusal(&late).reason, Reason::PlanKilled);
+        assert_eq!(pure_refusal(&fault(FaultKind::Panicked)).reason, Reason::PlanFailed);
+    }
 
     #[test]
     fn paths_and_cells_stay_at_the_node() {

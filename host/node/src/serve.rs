@@ -1,36 +1,49 @@
 //! The loop that owns the node's connection.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    ApprovalRequest, Body, Digest, Header, MESSAGE_BYTES_MAX, Message, Participant, Presence,
-    Reason, Recipient, Refusal, RequestId, ResearcherId, RoundRequest, SearchReply, SessionId,
+    ApprovalRequest, Body, Columns, DatasetId, Digest, Header, MESSAGE_BYTES_MAX, Message,
+    Participant, Payload, Presence, Reason, Recipient, Refusal, RequestId, ResearcherId,
+    RoundRequest, SearchReply, SessionId,
 };
 use fedwasm_sandbox::{Cancel, Sandbox};
-use fedwasm_transport::{Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
-use fedwasm_trust::{Member, Outgoing, Standing};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
+use fedwasm_trust::{Member, Outgoing, Refused, SKEW_MS, Standing};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
 use crate::compiler::{self, Compiler};
 use crate::queue::Queue;
 use crate::rate::{Rate, Turn};
+use crate::reach::reach;
 use crate::receipt::Receipts;
 use crate::round::{Workshop, refusal};
 use crate::trace::{End, Trace};
-use crate::worker::Worker;
+use crate::worker::{Worker, blob_refusal};
 use crate::{Database, Datasets, Error, NodeConfig, demands};
 
 /// How often leases are looked at while one lasts.
 const LEASE_LOOKS: u32 = 8;
 /// Questions about plans that are answered at once.
 const QUESTIONS_MAX: usize = 8;
+/// How long names of columns may take to the repository: a search waits no longer.
+const SEARCH_TIME_MAX: Duration = Duration::from_secs(8);
+/// How long workers of a plan that nobody asks for stay.
+const UNUSED_TIME_MAX: Duration = Duration::from_secs(300);
+/// How long a transfer is tried again while the repository does not answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between greetings that show the clock.
+const GREETING_PAUSE: Duration = Duration::from_secs(1);
+/// From this difference of clocks on the log says so.
+const CLOCK_WARNING_MS: u64 = 60_000;
 /// The longest time that a researcher may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
@@ -89,15 +102,20 @@ pub async fn serve(
     let folder = Arc::new(folder);
     Datasets::load(&folder)?;
     let sandbox = sandbox(&config, dir).await?;
-    let (member, repository) = join(config.identity(dir)?, &config.repository.parse()?).await?;
+    let mqtt: BrokerUrl = config.mqtt.parse()?;
+    let url = config.repository.parse()?;
+    let mut stop = std::pin::pin!(stop);
+    let joined = reach(&mut stop, || {
+        let (identity, url) = (config.identity(dir), &url);
+        async move { Ok(join(identity?, url).await?) }
+    });
+    let Some((member, repository)) = joined.await? else { return Ok(()) };
+    if member.roster().key(member.participant()) != Some(member.key().public()) {
+        return Err(Error::Revoked { id: config.id.clone() });
+    }
     if let Some(age) = config.roster_age_max_s {
         member.set_roster_age_max(Duration::from_secs(age));
     }
-    let options = LinkOptions {
-        url: config.mqtt.parse()?,
-        member: Arc::clone(&member),
-        repository: repository.clone(),
-    };
     let database = Database::of_member(dir, &member)?;
     database.check_decisions()?;
     let approvals = Approvals::new(dir, config.approval.clone(), database.clone())?;
@@ -107,17 +125,27 @@ pub async fn serve(
         "privacy": config.privacy,
     });
     database.record_policy(&rules, now_ms())?;
-    let mut link = Link::connect(options).await?;
+    let options = || LinkOptions {
+        url: mqtt.clone(),
+        member: Arc::clone(&member),
+        repository: repository.clone(),
+    };
+    let connected = reach(&mut stop, || {
+        let options = options();
+        async move { Ok(Link::connect(options).await?) }
+    });
+    let Some(mut link) = connected.await? else { return Ok(()) };
     let compiler = Compiler::new(sandbox.clone(), config.limits.clone());
     let (limits, room) = (config.limits.clone(), config.experiments_bytes_max);
     let workshop = Workshop::new(sandbox, config.strict, limits, room, Some(database.clone()));
     let worker = Worker {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
-        repository: repository.clone(),
+        // A repository that is started anew costs no round.
+        repository: repository.patient(PATIENCE),
         workshop: Arc::new(Mutex::new(workshop)),
         compiler: compiler.clone(),
-        params: None,
+        params: Mutex::default(),
         params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
         approvals: approvals.clone(),
         receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
@@ -130,6 +158,7 @@ pub async fn serve(
         database,
         repository: repository.clone(),
         compiler: compiler.clone(),
+        expecting: Arc::new(Semaphore::new(1)),
         noted: Arc::default(),
     };
     let jobs = Arc::new(Queue::new());
@@ -137,16 +166,21 @@ pub async fn serve(
     let work = Work {
         worker,
         queue: Arc::clone(&jobs),
+        running: Mutex::default(),
+        freed: Notify::new(),
         sender: link.sender(),
         database: clerk.database.clone(),
-        refused: Rate::default(),
+        refused: Mutex::default(),
         round_time_max,
+        rounds_max: config.rounds_max.max(1),
+        turn: Duration::from_secs(config.turn_s.max(1)),
     };
-    let work = tokio::spawn(work.run());
+    let work = tokio::spawn(Arc::new(work).run());
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
     let revoked = Arc::new(Notify::new());
-    let refresh =
-        tokio::spawn(refresh_roster(repository, Arc::clone(&member), pause, Arc::clone(&revoked)));
+    let changed = Arc::clone(&revoked);
+    member.on_roster_change(move |_| changed.notify_one());
+    let refresh = tokio::spawn(refresh_roster(repository, Arc::clone(&member), pause));
     ready(&config);
     let mut node = Node {
         folder,
@@ -158,11 +192,12 @@ pub async fn serve(
         member,
         heard: HashMap::new(),
         lease: Duration::from_secs(config.lease_s.max(1)),
+        greeted: None,
+        started_ms: now_ms(),
         sender: link.sender(),
         force_secagg: config.force_secure_aggregation,
         memory_mib_max: config.memory_mib_max,
     };
-    let mut stop = std::pin::pin!(stop);
     let mut leases = tokio::time::interval(node.lease / LEASE_LOOKS);
     leases.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let result = loop {
@@ -179,8 +214,14 @@ pub async fn serve(
             incoming = link.next() => incoming,
         };
         match incoming {
+            Some(Incoming::Message(message)) if node.is_rival(&message) => {
+                break Err(Error::Copy { id: config.id.clone(), dir: dir.to_owned() });
+            }
             Some(Incoming::Message(message)) => node.handle(*message).await,
             Some(Incoming::Refused { topic, refused }) => {
+                if matches!(refused, Refused::Expired { .. } | Refused::Future { .. }) {
+                    node.show_clock().await;
+                }
                 let who = topic.map_or("somebody".to_owned(), |topic| topic.to_string());
                 node.note_refused(&who, &refused.to_string());
             }
@@ -215,19 +256,13 @@ async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
 }
 
 /// Learns who was revoked.
-async fn refresh_roster(
-    repository: Repository,
-    member: Arc<Member>,
-    pause: Duration,
-    changed: Arc<Notify>,
-) {
+async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
         match repository.refresh_roster(&member).await {
             Ok(true) => {
                 let roster = member.roster();
                 tracing::info!("the roster is now number {}", roster.serial);
-                changed.notify_one();
                 if roster.key(member.participant()) != Some(member.key().public()) {
                     tracing::error!(
                         "the key of this node was revoked: nobody believes it any more; the \
@@ -271,6 +306,10 @@ struct Node {
     heard: HashMap<(Participant, SessionId), Instant>,
     /// How long a round is worked for without a sign of life from who asked for it.
     lease: Duration,
+    /// When it last greeted for the sake of its clock.
+    greeted: Option<Instant>,
+    /// When it began to serve.
+    started_ms: u64,
     sender: Sender,
     force_secagg: bool,
     memory_mib_max: u64,
@@ -324,6 +363,36 @@ impl Node {
         self.jobs.retain(|job| !job.cancel.is_cancelled());
     }
 
+    /// Whether another program with this node's key, of another directory, was here before
+    /// this one. Each throws the other out of the broker, so both have connected anew since
+    /// this one started; the one that came first counts more connections. Anything older than
+    /// this program is no sign of life.
+    fn is_rival(&self, message: &Message) -> bool {
+        let Header { session, connection, issued_ms, .. } = &message.header;
+        let own = self.sender.connection();
+        matches!(message.body, Body::Presence(_))
+            && *session != self.sender.me().session
+            && own > 1
+            && *connection >= own
+            && *issued_ms > self.started_ms
+    }
+
+    /// Greets, so that whoever says what is of another time for this node learns what time it
+    /// is here.
+    async fn show_clock(&mut self) {
+        if self.greeted.is_some_and(|at| at.elapsed() < GREETING_PAUSE) {
+            return;
+        }
+        self.greeted = Some(Instant::now());
+        self.greet().await;
+    }
+
+    async fn greet(&self) {
+        if let Err(error) = self.sender.greet().await {
+            tracing::warn!("no presence: {error}");
+        }
+    }
+
     fn cancel_all(&self) {
         self.cancels.values().for_each(|(_, cancel)| cancel.cancel());
     }
@@ -343,14 +412,14 @@ impl Node {
         let Message { header, digest, body } = message;
         match body {
             // The will of a connection that broke can arrive after the greeting
-            // of the one that followed; then the greeting is said again.
-            Body::Presence(Presence { online: false }) => {
-                if let Err(error) = self.sender.greet().await {
-                    tracing::warn!("no presence: {error}");
+            // of the one that followed, and a presence of long ago can be said again; then the
+            // greeting is.
+            Body::Presence(Presence { online }) => {
+                if !online || header.session != self.sender.me().session {
+                    self.greet().await;
                 }
                 return;
             }
-            Body::Presence(_) => return,
             Body::Farewell => return self.call_off(&header),
             _ => {}
         }
@@ -361,7 +430,18 @@ impl Node {
             return tracing::warn!("a {} of {} is ignored", header.kind, header.sender);
         };
         let reply = match body {
-            Body::Search(request) => Some(self.search(&request.tags)),
+            Body::Search(request) => {
+                let ms = now_ms().abs_diff(header.issued_ms);
+                if ms > CLOCK_WARNING_MS {
+                    let (who, s) = (&header.sender, ms / 1_000);
+                    let side = if header.issued_ms > now_ms() { "ahead of" } else { "behind" };
+                    tracing::warn!(
+                        "the clock of {who} is {s} s {side} this one; beyond {} s nothing is believed",
+                        SKEW_MS / 1_000
+                    );
+                }
+                self.search(&asked, &request.tags)
+            }
             Body::Round(request) => {
                 let deadline = Duration::from_millis(header.deadline_ms).min(DEADLINE_MAX);
                 self.enqueue(asked.clone(), *request, deadline).err().map(Body::Refused)
@@ -400,26 +480,48 @@ impl Node {
         None
     }
 
-    fn search(&self, tags: &[String]) -> Body {
-        let datasets = Datasets::load(&self.folder).map(|datasets| datasets.search(tags));
-        match datasets {
-            Ok(datasets) => {
-                let columns = datasets.iter().flat_map(|dataset| &dataset.columns);
-                let columns = columns.map(|column| column.len() + 5).sum::<usize>();
-                let shapes = datasets.iter().flat_map(|dataset| &dataset.shapes);
-                let shape = |(name, shape): (&String, &Vec<u64>)| name.len() + 9 * shape.len() + 10;
-                // Half of a message is room for everything else.
-                if columns + shapes.map(shape).sum::<usize>() > MESSAGE_BYTES_MAX / 2 {
-                    let text = "the names of its columns do not fit into a message";
-                    return Body::Refused(refusal(Reason::Dataset, text.into()));
-                }
-                Body::SearchReply(SearchReply { datasets })
-            }
+    /// Answers at once, or later if names of columns have to be stored first.
+    fn search(&self, asked: &Asked, tags: &[String]) -> Option<Body> {
+        let mut datasets = match Datasets::load(&self.folder) {
+            Ok(datasets) => datasets.search(tags),
             Err(error) => {
                 tracing::error!("{error}");
-                Body::Refused(refusal(Reason::Internal, "the registry cannot be read".into()))
+                let text = "the registry cannot be read".to_owned();
+                return Some(Body::Refused(refusal(Reason::Internal, text)));
+            }
+        };
+        // Half of a message is room for everything else.
+        let (mut room, mut wide) = (MESSAGE_BYTES_MAX / 2, Vec::new());
+        for dataset in &mut datasets {
+            match room.checked_sub(dataset.columns_bytes()) {
+                Some(left) => room = left,
+                None => wide.push((dataset.dataset_id.clone(), Columns::take(dataset))),
             }
         }
+        if wide.is_empty() {
+            return Some(Body::SearchReply(SearchReply { datasets, columns: [].into() }));
+        }
+        let Ok(permit) = Arc::clone(&self.questions).try_acquire_owned() else {
+            let text = format!("{QUESTIONS_MAX} questions wait already");
+            return Some(Body::Refused(refusal(Reason::Busy, text)));
+        };
+        let (sender, asked) = (self.sender.clone(), asked.clone());
+        let reader = Participant::researcher(&asked.researcher);
+        let repository = self.clerk.repository.for_recipients(vec![reader]);
+        tokio::spawn(async move {
+            let stored = tokio::time::timeout(SEARCH_TIME_MAX, store_columns(&repository, wide));
+            let body = match stored.await {
+                Ok(Ok(columns)) => Body::SearchReply(SearchReply { datasets, columns }),
+                Ok(Err(refused)) => Body::Refused(refused),
+                Err(_) => {
+                    let text = "the names of its columns could not be stored in time".to_owned();
+                    Body::Refused(refusal(Reason::Blob, text))
+                }
+            };
+            let _ = send(&sender, &asked, body).await;
+            drop(permit);
+        });
+        None
     }
 
     fn enqueue(
@@ -435,18 +537,18 @@ impl Node {
             let message = format!("there is no dataset `{}`", request.dataset_id);
             return Err(refusal(Reason::Dataset, message));
         };
-        for column in request.data.names() {
-            if !dataset.columns.contains(column) {
-                let message = format!("dataset {} has no column `{column}`", dataset.name);
-                return Err(refusal(Reason::Dataset, message));
-            }
-        }
+        dataset.check_columns(&request.data)?;
         let cancel = Cancel::new();
         // Handles of rounds that are over are held by nobody else.
         self.cancels.retain(|_, (_, cancel)| !cancel.is_unused());
-        let known = self.cancels.get(&asked.request_id);
-        if known.is_some_and(|(_, cancel)| !cancel.is_cancelled()) {
-            // Said again after a broken connection; the answer is on its way.
+        if let Some((known, cancel)) = self.cancels.get_mut(&asked.request_id)
+            && !cancel.is_cancelled()
+        {
+            // Said again after a broken connection, which no longer matters; the answer is on
+            // its way.
+            if known.from == asked.from {
+                known.connection = known.connection.max(asked.connection);
+            }
             return Ok(());
         }
         let deadline = Instant::now() + deadline;
@@ -459,32 +561,109 @@ impl Node {
     }
 }
 
-/// Runs rounds one after the other.
+/// Stores the columns of datasets that have too many for a message.
+async fn store_columns(
+    repository: &Repository,
+    wide: Vec<(DatasetId, Columns)>,
+) -> Result<BTreeMap<DatasetId, Payload>, Refusal> {
+    let mut stored = BTreeMap::new();
+    for (dataset, columns) in wide {
+        let bytes = columns.encode().map_err(|text| refusal(Reason::Dataset, text))?;
+        let blob = repository.put(bytes).await.map_err(blob_refusal)?;
+        stored.insert(dataset, Payload::stored(blob));
+    }
+    Ok(stored)
+}
+
+/// Runs rounds: some at once, of each researcher one.
 struct Work {
     worker: Worker,
     queue: Arc<Queue<Job>>,
+    running: Mutex<Vec<Running>>,
+    /// A round ended.
+    freed: Notify,
     sender: Sender,
     database: Database,
     /// Rounds that never began, by researcher.
-    refused: Rate,
+    refused: Mutex<Rate>,
     /// The most time of a round, whatever its deadline.
     round_time_max: Duration,
+    /// Rounds that run at once.
+    rounds_max: usize,
+    /// How long a round runs while nobody else's can.
+    turn: Duration,
+}
+
+/// A round that runs.
+struct Running {
+    researcher: ResearcherId,
+    since: Instant,
+    /// Its turn is over.
+    over: Arc<Notify>,
 }
 
 impl Work {
-    async fn run(mut self) {
+    async fn run(self: Arc<Self>) {
+        let mut rounds = JoinSet::new();
         loop {
-            let job = self.queue.pop().await;
-            self.round(job).await;
+            let next = tokio::time::timeout(UNUSED_TIME_MAX, self.next()).await;
+            // Those that are done are nobody's any more.
+            while rounds.try_join_next().is_some() {}
+            let this = Arc::clone(&self);
+            // Beside: a round that reads its data has the workshop for a while.
+            rounds.spawn(async move { this.worker.drop_unused(UNUSED_TIME_MAX).await });
+            let Ok((job, over)) = next else { continue };
+            let this = Arc::clone(&self);
+            rounds.spawn(async move {
+                let researcher = job.asked.researcher.clone();
+                this.round(job, &over).await;
+                this.running().retain(|running| running.researcher != researcher);
+                this.freed.notify_one();
+            });
         }
     }
 
-    async fn round(&mut self, job: Job) {
+    /// The next round that may begin, once there is one. A round that took its turn makes room if
+    /// somebody waits who has none.
+    async fn next(&self) -> (Job, Arc<Notify>) {
+        loop {
+            let (arrived, freed) = (self.queue.arrived(), self.freed.notified());
+            let mut wait = Duration::MAX;
+            {
+                let mut running = self.running();
+                let may = |who: &ResearcherId| running.iter().all(|r| r.researcher != *who);
+                if running.len() < self.rounds_max {
+                    if let Some(job) = self.queue.try_pop(may) {
+                        let (since, over) = (Instant::now(), Arc::new(Notify::new()));
+                        let researcher = job.asked.researcher.clone();
+                        running.push(Running { researcher, since, over: Arc::clone(&over) });
+                        return (job, over);
+                    }
+                } else if self.queue.has(may)
+                    && let Some(oldest) = running.iter().min_by_key(|running| running.since)
+                {
+                    wait = self.turn.saturating_sub(oldest.since.elapsed());
+                    if wait.is_zero() {
+                        oldest.over.notify_one();
+                        wait = self.turn;
+                    }
+                }
+            }
+            tokio::select! {
+                () = arrived => {}
+                () = freed => {}
+                () = tokio::time::sleep(wait.min(DEADLINE_MAX)) => {}
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn round(&self, job: Job, over: &Notify) {
         let Job { asked, request, dataset, deadline, cancel } = job;
         let left = deadline.saturating_duration_since(Instant::now()).min(self.round_time_max);
-        if left.is_zero() || cancel.is_cancelled() {
-            return;
-        }
         tracing::info!(
             "{:?} of round {} of experiment {} for {}, plan {}",
             request.mode,
@@ -503,18 +682,40 @@ impl Work {
         let round = request.round;
         let who = &asked.from.participant;
         let trace = Arc::new(Trace::new(self.database.clone(), who, &asked.digest, &request));
+        if cancel.is_cancelled() {
+            return self.end(&asked, &trace, End::Refused, None, None).await;
+        }
+        if left.is_zero() {
+            let message = "the deadline passed before the round began".to_owned();
+            let body = Body::Refused(refusal(Reason::Expired, message.clone()));
+            return self.end(&asked, &trace, End::Refused, Some(message), Some(body)).await;
+        }
         let id = (asked.request_id.clone(), asked.digest, left);
         let (who, ends) = (asked.researcher.clone(), (cancel.clone(), Arc::clone(&trace)));
         let run = self.worker.run(id, who, request, dataset, ends, say);
+        let run = async {
+            tokio::select! {
+                done = run => Some(done),
+                () = over.notified() => None,
+            }
+        };
         let (end, reason, body) = match tokio::time::timeout(left, run).await {
+            Ok(None) => {
+                cancel.cancel();
+                let s = self.turn.as_secs();
+                let message = format!("the round took its turn of {s} s, and others wait");
+                tracing::warn!("{message}");
+                let refused = refusal(Reason::Busy, message.clone());
+                (End::CalledOff, Some(message), Some(Body::Refused(refused)))
+            }
             // It may have been asked for again, under the same id: an answer
             // to the first asking would be taken for one to the second.
-            Ok(_) if cancel.is_cancelled() => {
+            Ok(Some(_)) if cancel.is_cancelled() => {
                 tracing::info!("the researcher no longer waits for round {round}");
                 (End::CalledOff, None, None)
             }
-            Ok(Ok(reply)) => (End::Delivered, None, Some(Body::RoundReply(Box::new(reply)))),
-            Ok(Err(refused)) => {
+            Ok(Some(Ok(reply))) => (End::Delivered, None, Some(Body::RoundReply(Box::new(reply)))),
+            Ok(Some(Err(refused))) => {
                 tracing::warn!("refused ({}): {}", refused.reason, refused.message);
                 let reason = refused.message.clone();
                 (trace.end_of(&refused), Some(reason), Some(Body::Refused(refused)))
@@ -527,10 +728,22 @@ impl Work {
                 (End::Expired, Some(message), Some(Body::Refused(refused)))
             }
         };
+        self.end(&asked, &trace, end, reason, body).await;
+    }
+
+    /// Says how a round ended, and writes it down.
+    async fn end(
+        &self,
+        asked: &Asked,
+        trace: &Arc<Trace>,
+        end: End,
+        reason: Option<String>,
+        body: Option<Body>,
+    ) {
         // What is told from now on would be in no entry.
         trace.close();
         let sent = match body {
-            Some(body) => send(&self.sender, &asked, body).await,
+            Some(body) => send(&self.sender, asked, body).await,
             None => Ok(()),
         };
         let (end, reason) = match (end, sent) {
@@ -540,11 +753,13 @@ impl Work {
         let mut left_out = 0;
         if end == End::Refused {
             let who = asked.researcher.as_str();
-            match self.refused.take(who, now_ms() / 60_000) {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            match refused.take(who, now_ms() / 60_000) {
                 Turn::Write { left_out: n, .. } => left_out = n,
                 Turn::Count => return,
             }
         }
+        let trace = Arc::clone(trace);
         // Before the next round: entries are in the order in which things happened.
         let ended =
             tokio::task::spawn_blocking(move || trace.end(end, reason.as_deref(), left_out)).await;

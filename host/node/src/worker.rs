@@ -1,5 +1,5 @@
 //! Fetches what a round needs, runs it off the async threads, stores what it
-//! gave. One round at a time.
+//! gave.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, Digest, FederationId, INLINE_BYTES_MAX, NodeId, NodeTiming, Participant, Payload,
-    Progress, Reason, Refusal, RequestId, ResearcherId, RoundReply, RoundRequest,
+    BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, INLINE_BYTES_MAX, NodeId,
+    NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
+    RoundReply, RoundRequest, Selection,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, now_ms};
-use fedwasm_trust::Opening;
+use fedwasm_trust::{Opening, Receipt};
 
 use crate::approval::Approvals;
 use crate::compiler::Compiler;
@@ -35,7 +36,7 @@ pub(crate) struct Worker {
     pub(crate) workshop: Arc<Mutex<Workshop>>,
     pub(crate) compiler: Compiler,
     /// The parameters used last: a validated model is the next round's start.
-    pub(crate) params: Option<(Digest, Arc<Vec<u8>>)>,
+    pub(crate) params: Mutex<Option<(Digest, Arc<Vec<u8>>)>>,
     /// The most bytes of parameters.
     pub(crate) params_bytes_max: u64,
     /// Which plans may run.
@@ -52,7 +53,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Runs one round, which has so much time left. `say` gets progress.
     pub(crate) async fn run(
-        &mut self,
+        &self,
         (request_id, request_sha256, left): (RequestId, Digest, Duration),
         researcher: ResearcherId,
         request: RoundRequest,
@@ -67,6 +68,11 @@ impl Worker {
             .of_experiment(&request.experiment_id)
             .for_recipients(vec![Participant::researcher(&researcher)]);
         let start = Instant::now();
+        let names = self.fetch_inputs(&request.wide_inputs).await?;
+        // What was sent is what a receipt is about.
+        let sent = Receipt::request(&request);
+        let request = with_inputs(request, names.as_deref())?;
+        dataset.check_columns(&request.data)?;
         // Looked at for every round, so that revoking stops the next one.
         let (request, approvals) = (Arc::new(request), self.approvals.clone());
         let approved = {
@@ -87,7 +93,7 @@ impl Worker {
         let left = left.saturating_sub(start.elapsed());
         let start = Instant::now();
         if let Some(plan) = &plan {
-            self.compiler.ready(plan, &request, left).await?;
+            self.compiler.ready(plan, (&researcher, request.as_ref()), left).await?;
         }
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
@@ -107,6 +113,7 @@ impl Worker {
         let start = Instant::now();
         let mut warnings = demands::warnings(&request);
         warnings.extend(privacy::warning(&request, privacy));
+        warnings.extend(prepared.warnings(min_rows));
         let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
         let inputs = fetched.clone();
         let again = Arc::clone(&request);
@@ -151,7 +158,7 @@ impl Worker {
                 let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
                 let aux = [inputs.aux_shared.as_deref(), inputs.aux_own.as_deref()];
                 let kept = [Some(inputs.params.as_slice()), state_in, plan.as_deref()];
-                let kept = kept.into_iter().chain(aux).flatten();
+                let kept = kept.into_iter().chain(aux).chain([names.as_deref()]).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
                     tracing::warn!("the inputs of the run are not kept: {error}");
                 }
@@ -160,7 +167,7 @@ impl Worker {
                     researcher: Participant::researcher(&researcher),
                     federation,
                     request_sha256,
-                    request: &request,
+                    request: &sent,
                     approved_by,
                     profile,
                     limits,
@@ -214,7 +221,7 @@ impl Worker {
                 bytes if bytes < min => {
                     let (free, min) = (bytes >> 20, min >> 20);
                     let text = format!(
-                        "the node's disk is full: {free} MiB are free and rounds leave {min}; its                          operator must make room (`free_bytes_min` of node.toml)"
+                        "the node's disk is full: {free} MiB are free and rounds leave {min}; its operator must make room (`free_bytes_min` of node.toml)"
                     );
                     tracing::error!("{text}");
                     Err(refusal(Reason::Internal, text))
@@ -225,10 +232,27 @@ impl Worker {
         .await
     }
 
+    /// Ends workers of plans that nobody asked for lately.
+    pub(crate) async fn drop_unused(&self, time: Duration) {
+        let workshop = Arc::clone(&self.workshop);
+        let drop = move || {
+            workshop.lock().unwrap_or_else(PoisonError::into_inner).drop_unused(time);
+            Ok(())
+        };
+        let _ = blocking(drop).await;
+    }
+
     async fn fetch_aux(&self, aux: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(aux) = aux else { return Ok(None) };
         check_size("auxiliary variables", &aux.blob, self.params_bytes_max)?;
         self.repository.get_payload(aux).await.map(Some).map_err(blob_refusal)
+    }
+
+    /// Fetches the names of inputs that did not fit into the message.
+    async fn fetch_inputs(&self, inputs: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(inputs) = inputs else { return Ok(None) };
+        check_size("names of columns", &inputs.blob, COLUMNS_BYTES_MAX)?;
+        self.repository.get_payload(inputs).await.map(Some).map_err(blob_refusal)
     }
 
     /// Returns the plan's bytes, or none if it is compiled already.
@@ -244,15 +268,31 @@ impl Worker {
         self.repository.get(plan).await.map(Some).map_err(blob_refusal)
     }
 
-    async fn fetch_params(&mut self, params: &BlobRef) -> Result<Arc<Vec<u8>>, Refusal> {
-        if let Some((_, bytes)) = self.params.as_ref().filter(|(known, _)| *known == params.sha256)
-        {
+    async fn fetch_params(&self, params: &BlobRef) -> Result<Arc<Vec<u8>>, Refusal> {
+        let known = || self.params.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = known().as_ref().filter(|(known, _)| *known == params.sha256) {
             return Ok(Arc::clone(bytes));
         }
         check_size("parameters", params, self.params_bytes_max)?;
         let bytes = Arc::new(self.repository.get(params).await.map_err(blob_refusal)?);
-        self.params = Some((params.sha256, Arc::clone(&bytes)));
+        *known() = Some((params.sha256, Arc::clone(&bytes)));
         Ok(bytes)
+    }
+}
+
+/// The request with the names of its inputs, if they came apart from it.
+pub(crate) fn with_inputs(
+    request: RoundRequest,
+    names: Option<&[u8]>,
+) -> Result<RoundRequest, Refusal> {
+    let bad = |text: String| refusal(Reason::BadRequest, text);
+    match (names, &request.data.inputs) {
+        (None, _) => Ok(request),
+        (Some(_), Some(_)) => Err(bad("its inputs are named twice".into())),
+        (Some(names), None) => {
+            let inputs = Some(Selection::decode(names).map_err(bad)?);
+            Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which columns of a dataset a run uses, and how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -76,14 +76,18 @@ impl DataArgs {
         let tags = fields.texts("tags").unwrap_or_default();
         let dataset = DatasetChoice::take(fields);
         let inputs = Selection::take(fields, "inputs");
-        let targets = target.iter().flat_map(Selection::names);
-        let mut both =
-            targets.filter(|name| inputs.as_ref().is_some_and(|i| i.names().contains(name)));
-        if let Some(name) = both.next() {
-            fields.mistake("inputs", format!("names `{name}`, which is the target; leave it out"));
-        }
         let standardize = fields.boolean("standardize").unwrap_or(true);
         let memory_mib = fields.whole_until("memory_mib", 1, MEMORY_MIB_MAX);
+        let targets: BTreeSet<&String> = target.iter().flat_map(Selection::names).collect();
+        let mut seen = BTreeSet::new();
+        for name in inputs.iter().flat_map(Selection::names) {
+            if targets.contains(name) {
+                let what = format!("has `{name}`, which is the target; take it out of one of them");
+                fields.mistake("inputs", what);
+            } else if !seen.insert(name) {
+                fields.mistake("inputs", format!("has `{name}` twice"));
+            }
+        }
         Some(Self { tags, dataset, target: target?, inputs, standardize, memory_mib })
     }
 }
@@ -163,14 +167,19 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_no_input() {
-        for text in [
-            "target = \"y\"\ninputs = [\"x\", \"y\"]",
-            "target = [\"z\", \"y\"]\ninputs = { a = [\"x\"], b = [\"y\"] }",
+    fn a_column_is_used_once() {
+        for (text, expected) in [
+            ("target = 'y'\ninputs = ['a', 'y']", "`data.inputs` has `y`, which is the target"),
+            (
+                "target = ['y', 'z']\ninputs = { a = ['z'], b = ['c'] }",
+                "`data.inputs` has `z`, which is the target",
+            ),
+            ("target = 'y'\ninputs = ['a', 'b', 'a']", "`data.inputs` has `a` twice"),
         ] {
-            let error = take(text).unwrap_err();
-            assert!(error.contains("`data.inputs` names `y`, which is the target"), "{error}");
+            let mut fields = Fields::new("data", text.parse().unwrap());
+            DataArgs::take(&mut fields);
+            let [mistake] = &fields.finish()[..] else { panic!("one mistake: {text}") };
+            assert!(mistake.starts_with(expected), "{mistake}");
         }
-        assert!(take("target = \"y\"\ninputs = [\"x\"]").is_ok());
     }
 }

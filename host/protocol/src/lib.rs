@@ -3,6 +3,7 @@
 
 mod arguments;
 mod body;
+mod columns;
 mod data_args;
 mod digest;
 mod envelope;
@@ -22,6 +23,7 @@ pub(crate) use body::{decode, malformed};
 
 pub use arguments::{Arguments, Value, ValueKind, flatten_table};
 pub use body::{Body, Kind};
+pub use columns::{COLUMNS_BYTES_MAX, COLUMNS_MAX, Columns};
 pub use data_args::{DataArgs, DatasetChoice, MEMORY_MIB, MEMORY_MIB_MAX};
 pub use digest::{BlobRef, Digest, DigestError, Hasher};
 pub use envelope::{

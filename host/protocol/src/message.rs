@@ -43,6 +43,9 @@ pub struct SearchRequest {
 pub struct SearchReply {
     /// The datasets.
     pub datasets: Vec<DatasetEntry>,
+    /// [`crate::Columns`] of those whose columns do not fit into the message.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<DatasetId, Payload>,
 }
 
 /// What a node tells about a dataset. Never a path, never a value.
@@ -103,8 +106,11 @@ pub struct RoundRequest {
     pub plan: BlobRef,
     /// The model parameters to start from, as safetensors.
     pub params: BlobRef,
-    /// Columns; `inputs` is given.
+    /// Columns; `inputs` is given, here or in `wide_inputs`.
     pub data: DataArgs,
+    /// `data.inputs` where the names do not fit into the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wide_inputs: Option<Payload>,
     /// Training arguments; `random_seed` is given.
     pub training: TrainingArgs,
     /// Model arguments, keys starting with `model.`.
@@ -329,6 +335,9 @@ pub enum Reason {
     PlanRefused,
     /// The plan failed: panic, limit, bad output.
     PlanFailed,
+    /// The plan's process was killed, or a call that needs no data took longer than it may: a
+    /// machine without memory or time to spare, or a plan that does it every time.
+    PlanKilled,
     /// The node state that the request names is not here.
     State,
     /// It would tell about too few rows.
@@ -351,6 +360,7 @@ impl std::fmt::Display for Reason {
             Self::NotApproved => "not approved",
             Self::PlanRefused => "plan refused",
             Self::PlanFailed => "plan failed",
+            Self::PlanKilled => "plan killed",
             Self::State => "state",
             Self::Privacy => "privacy",
             Self::Unsupported => "unsupported",

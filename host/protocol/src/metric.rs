@@ -46,6 +46,12 @@ impl Metric {
         "EXPLAINED_VARIANCE",
     ];
 
+    /// Whether a result without this key has no row of class 1, about which it would be: means over
+    /// several results are of those that have it.
+    pub fn may_be_absent(key: &str) -> bool {
+        [Self::Precision, Self::Recall, Self::F1Score].iter().any(|metric| metric.key() == key)
+    }
+
     /// The metric's key in results.
     pub fn key(self) -> &'static str {
         match self {

@@ -5,8 +5,8 @@
 //! and `node` as the bytes of the node's id. Rounds count from 1.
 //! The split has neither round nor node: the same rows are held out in every
 //! round, wherever the data lie, unless the researcher wants other rows in
-//! every round (`shuffle_testing_dataset`). Only `plan` and `resume` know the node.
-//! `resume` has the batches so far between round and node, as 8 bytes.
+//! every round (`shuffle_testing_dataset`). Only `plan` knows the node; training that goes on
+//! after a break goes on in its stream, after the bytes that were drawn.
 
 use crate::{Digest, NodeId};
 
@@ -40,15 +40,6 @@ pub fn plan(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
     let mut rest = round.to_le_bytes().to_vec();
     rest.extend_from_slice(node.as_str().as_bytes());
     derive("plan", random_seed, &rest)
-}
-
-/// What the plan draws from `batches` on, where a round goes on after so many:
-/// a plan that is called again must not draw the same numbers again.
-pub fn resume(random_seed: u64, round: u32, batches: u64, node: &NodeId) -> [u8; 32] {
-    let mut rest = round.to_le_bytes().to_vec();
-    rest.extend_from_slice(&batches.to_le_bytes());
-    rest.extend_from_slice(node.as_str().as_bytes());
-    derive("resume", random_seed, &rest)
 }
 
 /// Which rows each fold of a cross-validation holds out.
@@ -87,8 +78,6 @@ mod tests {
         assert_eq!(hex(split(42)), "a22e0ee35f65cb57");
         assert_eq!(hex(shuffle(42, 1)), "bcfb9a23c67bc218");
         assert_eq!(hex(plan(42, 3, &node)), "d745ab5696270949");
-        let local: NodeId = "local".parse().unwrap();
-        assert_eq!(hex(resume(42, 1, 30, &local)), "e1c66ca0d7089fdd");
         assert_eq!(hex(folds(42)), "8c58795a2a921874");
     }
 }

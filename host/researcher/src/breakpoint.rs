@@ -67,6 +67,9 @@ struct Main {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     n_inputs: Option<usize>,
     nodes: BTreeMap<NodeId, Member>,
+    /// Why each of them that was away was so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    away: BTreeMap<NodeId, String>,
     node_states: NodeStates,
     arguments: BTreeMap<String, Value>,
     /// SHA-256 of the files beside this one.
@@ -106,8 +109,16 @@ impl Breakpoint {
             inner.write(name, &bytes)?;
             files.insert(name.to_owned(), Digest::of(&bytes));
         }
-        let JobState { experiment_id, researcher_id, inputs, n_inputs, nodes, node_states, .. } =
-            self.job.clone();
+        let JobState {
+            experiment_id,
+            researcher_id,
+            inputs,
+            n_inputs,
+            nodes,
+            away,
+            node_states,
+            ..
+        } = self.job.clone();
         let main = Main {
             format: FORMAT,
             written_by: WRITTEN_BY.into(),
@@ -119,6 +130,7 @@ impl Breakpoint {
             n_inputs: (n_inputs != inputs.len()).then_some(n_inputs),
             inputs,
             nodes,
+            away,
             node_states,
             arguments: self.arguments.clone(),
             files,
@@ -237,6 +249,7 @@ impl Breakpoint {
                 n_inputs: main.n_inputs.unwrap_or(main.inputs.len()),
                 inputs: main.inputs,
                 nodes: main.nodes,
+                away: main.away,
                 saved: vec![main.node_states.clone()],
                 node_states: main.node_states,
                 params: params(PARAMS)?,
@@ -336,7 +349,9 @@ mod tests {
                 researcher_id: "r".parse().unwrap(),
                 inputs: vec!["x".into()],
                 n_inputs: 1,
-                nodes: [(node, Member { dataset_id: "d".parse().unwrap(), n_rows: 3 })].into(),
+                nodes: [(node.clone(), Member { dataset_id: "d".parse().unwrap(), n_rows: 3 })]
+                    .into(),
+                away: [(node, "it did not answer".to_owned())].into(),
                 saved: vec![node_states.clone()],
                 node_states,
                 params: params.clone(),

@@ -1,7 +1,7 @@
 //! Where a local job stands: what `local --resume` goes on from.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
@@ -16,7 +16,10 @@ use crate::{Error, History, load_history, load_params};
 const FILE: &str = "checkpoint.json";
 /// What stays between rounds: node state, such as the optimizer's.
 const KEPT: &str = "kept.safetensors";
-const FILE_BYTES_MAX: u64 = 1 << 20;
+const PARAMS: &str = "params.safetensors";
+/// Where checkpoints of a run lie that is not over: one at a time, in a directory of its own.
+const PIECES: &str = "checkpoints";
+const FILE_BYTES_MAX: u64 = 64 << 20;
 const KEPT_BYTES_MAX: u64 = 4 << 30;
 /// Training arguments that may change: how long, and what is shown.
 ///
@@ -39,6 +42,8 @@ pub(crate) struct Checkpoint {
     pub(crate) per_epoch: u64,
     /// Batches since the start.
     pub(crate) batches: u64,
+    /// Random bytes that the plan drew in them.
+    pub(crate) drawn: u64,
     /// SHA-256 of `params.safetensors`.
     pub(crate) params_sha256: Digest,
 }
@@ -50,6 +55,32 @@ impl Checkpoint {
         folder.write(KEPT, &kept)?;
         let json = serde_json::to_vec_pretty(self).map_err(std::io::Error::from)?;
         Ok(folder.write(FILE, &json)?)
+    }
+
+    /// Writes where a run stands that goes on: whole or not at all, in the place of the one before.
+    pub(crate) fn write_piece(
+        &self,
+        dir: &Path,
+        params: &[u8],
+        kept: Option<&Params>,
+        history: &History,
+    ) -> Result<(), Error> {
+        let folder = Folder::create(dir)?.folder(PIECES)?;
+        let (name, unfinished) = (format!("batch-{:012}", self.batches), ".unfinished");
+        folder.remove_folder(unfinished)?;
+        let inner = folder.folder(unfinished)?;
+        inner.write(PARAMS, params)?;
+        let json = serde_json::to_vec_pretty(history).map_err(std::io::Error::from)?;
+        inner.write("history.json", &json)?;
+        self.write(&inner, kept)?;
+        inner.sync()?;
+        folder.remove_folder(&name)?;
+        folder.rename(unfinished, &name)?;
+        folder.sync()?;
+        for old in folder.names()?.iter().filter(|old| **old != name) {
+            folder.remove_folder(old)?;
+        }
+        Ok(())
     }
 
     /// Names the first thing that is not the same here and there.
@@ -133,7 +164,47 @@ impl Earlier {
 /// going on from it will say.
 #[must_use]
 pub fn resumed_seed(dir: &Path) -> Option<u64> {
-    Some(read(dir).ok()??.random_seed)
+    Some(newest(dir)?.random_seed)
+}
+
+/// The fold that a local run held out.
+pub(crate) fn fold_of(dir: &Path) -> Option<Fold> {
+    read(dir).ok()??.fold
+}
+
+/// Batches after which a run was checkpointed that never came to its end.
+pub(crate) fn unfinished(dir: &Path) -> Option<u64> {
+    pieces(dir).iter().filter_map(|piece| Some(read(piece).ok()??.batches)).max()
+}
+
+/// Removes what a run left to go on from.
+pub(crate) fn clear(dir: &Path) -> Result<(), Error> {
+    let folder = Folder::open(dir)?;
+    folder.remove(FILE)?;
+    Ok(folder.remove_folder(PIECES)?)
+}
+
+/// Removes the checkpoints of a run that is over.
+pub(crate) fn clear_pieces(folder: &Folder) -> Result<(), Error> {
+    Ok(folder.remove_folder(PIECES)?)
+}
+
+/// Directories that hold a checkpoint of a run that was not over.
+fn pieces(dir: &Path) -> Vec<PathBuf> {
+    let names = Folder::open(&dir.join(PIECES)).and_then(|folder| folder.names());
+    let is_piece = |name: &String| name.starts_with("batch-");
+    names
+        .unwrap_or_default()
+        .iter()
+        .filter(|name| is_piece(name))
+        .map(|name| dir.join(PIECES).join(name))
+        .collect()
+}
+
+/// The checkpoint of the most batches in a directory.
+fn newest(dir: &Path) -> Option<Checkpoint> {
+    let places = pieces(dir).into_iter().chain([dir.to_owned()]);
+    places.filter_map(|place| read(&place).ok()?).max_by_key(|checkpoint| checkpoint.batches)
 }
 
 /// The SHA-256 of the data of a local run, if it is known.
@@ -152,36 +223,51 @@ fn read(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 }
 
 impl Earlier {
-    /// Reads it, if it is what `now` can go on from.
+    /// Reads what has the most batches of all that is whole, if `now` can go on from it. A run
+    /// that was killed has its last checkpoint in a directory of its own.
     pub(crate) fn read(dir: &Path, now: &Checkpoint) -> Result<Self, Error> {
+        let mut best = Self::read_one(dir, dir, now);
+        for piece in pieces(dir) {
+            let found = Self::read_one(&piece, dir, now);
+            best = match (best, found) {
+                (Ok(best), Ok(found)) if found.checkpoint.batches > best.checkpoint.batches => {
+                    Ok(found)
+                }
+                (Err(_), found) => found,
+                (best, _) => best,
+            };
+        }
+        best
+    }
+
+    fn read_one(place: &Path, dir: &Path, now: &Checkpoint) -> Result<Self, Error> {
         let refused = |reason: String| Error::Resume { dir: dir.to_owned(), reason };
-        let Some(checkpoint) = read(dir)? else {
+        let Some(checkpoint) = read(place)? else {
             return Err(refused(format!("it holds no {FILE}; run without --resume first")));
         };
         if let Some(difference) = checkpoint.difference(now) {
             return Err(refused(difference));
         }
-        let params = load_params(&dir.join("params.safetensors"))?;
+        let params = load_params(&place.join(PARAMS))?;
         let (sha256, _) = crate::output::params_digest(&params)?;
         if sha256 != checkpoint.params_sha256 {
             return Err(refused("params.safetensors is not of its last run".into()));
         }
-        let kept = dir.join(KEPT);
+        let kept = place.join(KEPT);
         let bytes = fedwasm_folder::read_file(&kept, KEPT_BYTES_MAX)?;
         let read = from_safetensors(&bytes);
         let kept = read.map_err(|source| Error::Params { path: kept, source })?;
         let is_empty = kept.iter().next().is_none();
         let kept = (!is_empty).then_some(kept);
-        Ok(Self { checkpoint, params, kept, history: load_history(dir)? })
+        Ok(Self { checkpoint, params, kept, history: load_history(place)? })
     }
 
     /// Puts what happened before in front of what happened now.
-    pub(crate) fn prepend_to(self, history: &mut History, rows_before: u64, rows: u64) {
-        let mut steps = self.history.steps;
+    pub(crate) fn prepend_to(&self, history: &mut History, rows_before: u64, rows: u64) {
+        let mut steps = self.history.steps.clone();
         steps.append(&mut history.steps);
         history.steps = bounded(steps);
-        let before = self.history.rounds.into_iter().next();
-        let before = before.and_then(|mut round| round.nodes.pop_first());
+        let before = self.history.rounds.first().and_then(|round| round.nodes.first_key_value());
         let now = history.rounds.first_mut();
         let now = now.and_then(|round| round.nodes.values_mut().next());
         let (Some((_, before)), Some(now)) = (before, now) else { return };

@@ -1,7 +1,8 @@
 //! Which columns an experiment uses, and which nodes have them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use fedwasm_dataset::is_index;
 use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, NodeId, Reason, suggestion};
 use serde::{Deserialize, Serialize};
 
@@ -131,8 +132,8 @@ fn candidate(
         return Err(format!("dataset {names} has {} rows, no dataset has", dataset.n_rows));
     }
     let name = &dataset.dataset_id;
-    if let Some(column) = data.names().into_iter().find(|column| !dataset.columns.contains(column))
-    {
+    let known: HashSet<&String> = dataset.columns.iter().collect();
+    if let Some(column) = data.names().into_iter().find(|column| !known.contains(column)) {
         let columns: Vec<&str> = dataset.columns.iter().map(String::as_str).collect();
         let hint = suggestion(&columns, column);
         let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
@@ -143,6 +144,12 @@ fn candidate(
         Some(inputs) => inputs.names().into_iter().cloned().collect(),
         None => dataset.columns.iter().filter(|name| !targets.contains(name)).cloned().collect(),
     };
+    if let (None, Some(index)) = (&data.inputs, inputs.iter().find(|name| is_index(name))) {
+        return Err(format!(
+            "dataset {name} has `{index}`, an index that pandas wrote; name the columns to learn \
+             from with `inputs` under [data]"
+        ));
+    }
     let got = usize::try_from(dataset.n_values(&inputs)).unwrap_or(usize::MAX);
     let expected = n_inputs(got)?;
     if expected != got as u64 {

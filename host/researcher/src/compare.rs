@@ -1,19 +1,24 @@
 //! Two runs side by side.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use fedwasm_training::Fold;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{data_of, differences};
+use crate::checkpoint::{data_of, differences, fold_of};
 use crate::curve::{Line, draw};
-use crate::report::train_loss;
 use crate::{Error, History, RoundRecord, load_history};
 
 /// What two runs, local jobs or experiments, have in common and what not.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// What differs: plan, data, the parameters that it started from, seed and arguments.
+    /// What differs.
     pub differences: Vec<Difference>,
+    /// What was compared, such as `plan` or `rows`.
+    pub compared: Vec<String>,
+    /// What could not be, and why.
+    pub not_compared: Vec<String>,
     /// Scores after the last round on held-out rows, and the training loss.
     pub metrics: Vec<MetricPair>,
 }
@@ -47,24 +52,52 @@ pub struct MetricPair {
 /// Those of [`load_history`].
 pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
     let data = [a, b].map(data_of);
+    let folds = [a, b].map(fold_of);
     let (a, b) = (load_history(a)?, load_history(b)?);
-    let mut found = Vec::new();
+    let (mut found, mut compared, mut not_compared) = (Vec::new(), Vec::new(), Vec::new());
     let mut differ = |name: &str, a: String, b: String| {
         if a != b {
             found.push(Difference { name: name.to_owned(), a, b });
         }
     };
+    compared.push("plan".to_owned());
     let plan = |history: &History| {
         let plan = &history.plan;
         format!("{} {} sha256:{}", plan.name, plan.version, plan.sha256)
     };
     differ("plan", plan(&a), plan(&b));
-    // Experiments do not know the data of their nodes.
-    if let [Some(a), Some(b)] = data {
-        differ("data", format!("sha256:{a}"), format!("sha256:{b}"));
+    match data {
+        [Some(a), Some(b)] => {
+            compared.push("data".to_owned());
+            differ("data", format!("sha256:{a}"), format!("sha256:{b}"));
+            let fold = |fold: Option<Fold>| match fold {
+                Some(Fold { index, count }) => format!("{index} of {count}"),
+                None => "none".to_owned(),
+            };
+            let [a, b] = folds;
+            differ("fold", fold(a), fold(b));
+        }
+        _ if a.is_local() && b.is_local() => {
+            not_compared.push("data: a directory has no checkpoint.json".to_owned());
+        }
+        _ => not_compared.push("data: nodes tell how many rows they have, not which".to_owned()),
     }
-    if let (Some(a), Some(b)) = (a.initial_sha256, b.initial_sha256) {
-        differ("start", format!("parameters sha256:{a}"), format!("parameters sha256:{b}"));
+    match (a.initial_sha256, b.initial_sha256) {
+        (Some(a), Some(b)) => {
+            compared.push("start".to_owned());
+            differ("start", format!("parameters sha256:{a}"), format!("parameters sha256:{b}"));
+        }
+        _ => not_compared.push("start: a run does not say which parameters it had".to_owned()),
+    }
+    compared.extend(["seed", "arguments", "rows"].map(str::to_owned));
+    let (of_a, of_b) = (rows(&a), rows(&b));
+    let nodes: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
+    for node in nodes {
+        let of = |rows: &BTreeMap<String, String>| {
+            rows.get(node).cloned().unwrap_or_else(|| "not there".into())
+        };
+        let name = if a.is_local() && b.is_local() { "rows" } else { &format!("rows of {node}") };
+        differ(name, of(&of_a), of(&of_b));
     }
     differ("seed", a.random_seed.to_string(), b.random_seed.to_string());
     differ("rounds", a.rounds.len().to_string(), b.rounds.len().to_string());
@@ -82,7 +115,20 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
         a: of_a.get(name).copied(),
         b: of_b.get(name).copied(),
     };
-    Ok(Comparison { differences: found, metrics: names.into_iter().map(pair).collect() })
+    let metrics = names.into_iter().map(pair).collect();
+    Ok(Comparison { differences: found, compared, not_compared, metrics })
+}
+
+/// The rows that each node trained on and held out, when it took part last.
+fn rows(history: &History) -> BTreeMap<String, String> {
+    let mut rows = BTreeMap::new();
+    for (node, record) in history.rounds.iter().flat_map(|round| &round.nodes) {
+        let scored = record.global_evaluation.as_ref().or(record.evaluation.as_ref());
+        let held_out = scored.map_or(0, |evaluation| evaluation.n_rows);
+        let text = format!("{} trained on, {held_out} scored", record.n_samples);
+        rows.insert(node.to_string(), text);
+    }
+    rows
 }
 
 /// Draws the losses of two runs in one chart, as SVG: those of held-out rows for two experiments,
@@ -124,7 +170,7 @@ fn training_losses(history: &History) -> Vec<(f64, f64)> {
     let point = |round: &RoundRecord| {
         let n_steps: u64 = round.nodes.values().map(|node| node.n_steps).sum();
         steps += n_steps as f64 / round.nodes.len().max(1) as f64;
-        Some((steps, train_loss(round)?))
+        Some((steps, round.train_loss()?))
     };
     history.rounds.iter().filter_map(point).collect()
 }
@@ -132,7 +178,7 @@ fn training_losses(history: &History) -> Vec<(f64, f64)> {
 fn metrics(history: &History) -> fedwasm_protocol::Metrics {
     let Some(last) = history.rounds.last() else { return fedwasm_protocol::Metrics::default() };
     let mut metrics = last.evaluation.as_ref().map_or_else(Default::default, |e| e.metrics.clone());
-    if let Some(loss) = train_loss(last) {
+    if let Some(loss) = last.train_loss() {
         metrics.insert("training loss".into(), loss);
     }
     metrics

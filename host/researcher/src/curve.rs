@@ -21,7 +21,7 @@ const COLOURS: [(u8, u8, u8); 7] = [
 /// What lies behind the others: neither white nor black, so that it shows on both.
 const BEHIND: RGBColor = RGBColor(170, 170, 170);
 
-/// A line of a chart.
+/// A line of a chart. It has a gap where a value is no number.
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) points: Vec<(f64, f64)>,
@@ -58,13 +58,15 @@ fn paint(
     behind: Option<&Line>,
     lines: &[Line],
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let lines: Vec<&Line> = lines.iter().filter(|line| !line.points.is_empty()).collect();
+    let is_shown = |line: &&Line| line.points.iter().any(|point| is_drawable(&point.1));
+    let lines: Vec<&Line> = lines.iter().filter(is_shown).collect();
     let behind = behind.filter(|line| !line.points.is_empty());
     let points = || lines.iter().copied().chain(behind).flat_map(|line| &line.points);
     let (x, y) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
     // Whole numbers only: between 2 and 3 there is no round.
     let n_labels = ((x.end - x.start) as usize + 1).clamp(2, 11);
-    let corner = emptier_corner(points().copied(), &x, &y);
+    let shown = points().copied().filter(|point| is_drawable(&point.1));
+    let corner = emptier_corner(shown, &x, &y);
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
@@ -97,13 +99,18 @@ fn paint(
     for (index, line) in lines.iter().enumerate() {
         let (red, green, blue) = COLOURS[index % COLOURS.len()];
         let color = RGBColor(red, green, blue);
-        let points = || line.points.iter().copied().filter(|point| is_drawable(&point.1));
-        let series = LineSeries::new(points(), color.stroke_width(2));
-        chart.draw_series(series)?.label(&line.label).legend(legend(color, 2));
-        // A line of few points shows them; one point alone would not show at all.
-        if line.points.len() <= 50 {
-            let dots = points().map(|point| Circle::new(point, 3, color.filled()));
-            chart.draw_series(dots)?;
+        let pieces = line.points.split(|point| !is_drawable(&point.1));
+        for (nth, piece) in pieces.filter(|piece| !piece.is_empty()).enumerate() {
+            let series = LineSeries::new(piece.iter().copied(), color.stroke_width(2));
+            let series = chart.draw_series(series)?;
+            if nth == 0 {
+                series.label(&line.label).legend(legend(color, 2));
+            }
+            // A line of few points shows them; one point alone would not show at all.
+            if line.points.len() <= 50 || piece.len() == 1 {
+                let dots = piece.iter().map(|point| Circle::new(*point, 3, color.filled()));
+                chart.draw_series(dots)?;
+            }
         }
     }
     chart
@@ -158,6 +165,17 @@ fn range(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_has_gaps_where_nothing_is_known() {
+        let lines = |y: f64| {
+            let points = vec![(1.0, 0.1), (2.0, 0.2), (3.0, y), (4.0, 0.3), (5.0, 0.4)];
+            draw("t", "round", "loss", &[Line { label: "site-1".into(), points }]).unwrap()
+        };
+        let n = |svg: &str| svg.matches("stroke-width=\"2\"").count();
+        assert_eq!(n(&lines(f64::NAN)), n(&lines(0.25)) + 1);
+        assert_eq!(lines(f64::NAN).matches("site-1").count(), 1);
+    }
 
     #[test]
     fn curve_holds_its_labels_and_survives_odd_points() {

@@ -46,6 +46,16 @@ pub enum Error {
         /// When it was stopped.
         when: String,
     },
+    /// A directory holds a finished run, which would be lost.
+    #[error(
+        "{} holds a finished run; name another directory, go on with `--resume` and more `epochs`, \
+         or write over it with `--force`",
+        dir.display()
+    )]
+    Finished {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// There is nothing to go on from.
     #[error("--resume goes on from what --out DIR holds; name the directory")]
     ResumeWhat,
@@ -93,7 +103,7 @@ pub enum Error {
         repository: String,
     },
     /// The key is a node's, or another's.
-    #[error("{} holds the key of {participant}, which is no researcher", dir.display())]
+    #[error("{} holds the key of {participant}, which is not a researcher", dir.display())]
     NoResearcher {
         /// The directory.
         dir: PathBuf,

@@ -221,7 +221,8 @@ impl Experiment {
                 let training = training.unwrap_or_else(|_| file.training.clone());
                 // The breakpoint has parameters of its own.
                 let options = JobOptions { training, params: None, ..job_options };
-                let mut job = Job::resume(options, job, cancelled, events).await?;
+                let of_file = (&file, None);
+                let mut job = start_job(&options, of_file, Some(&job), &cancelled, events).await?;
                 if let Err(error) = job.set_training_args(file.training_in(round + 1)).await {
                     job.close().await;
                     return Err(error);
@@ -236,7 +237,7 @@ impl Experiment {
             }
             None => {
                 let of_file = (!is_own).then_some(&file.aggregator);
-                let job = start_job(&job_options, (&file, of_file), &cancelled, events).await;
+                let job = start_job(&job_options, (&file, of_file), None, &cancelled, events).await;
                 let job = job.map_err(|error| in_file(error, file.params.as_deref()))?;
                 let history = new_history(&file, arguments, &component, &job, random_seed);
                 (job, history, 0)
@@ -342,21 +343,18 @@ impl Experiment {
             return Ok(None);
         }
         let round = self.round + 1;
-        if let Err(error) = self.score_initial(events).await {
+        let mut left = self.file.strategy.retries;
+        if let Err(error) = self.score_initial(&mut left, events).await {
             return Err(self.fail(error));
         }
         if let Err(error) = self.job.set_training_args(self.file.training_in(round)).await {
             return Err(self.fail(error));
         }
-        let mut left = self.file.strategy.retries;
         let mut dropped = BTreeMap::new();
         let (record, failed) = loop {
-            match self.attempt(round, &mut dropped, events).await {
+            match self.attempt(round, &mut dropped, &mut left, events).await {
                 Err(error) if left > 0 && is_worth_a_retry(&error) => {
-                    left -= 1;
-                    events(Event::Retry { round, reason: error.to_string(), left });
-                    let pause = Duration::from_secs(self.file.strategy.retry_pause_s);
-                    self.job.wait_for_nodes(pause).await?;
+                    self.pause(round, &error, &mut left, events).await?;
                 }
                 Err(error) => return Err(self.fail(error)),
                 Ok(done) => break done,
@@ -471,6 +469,41 @@ impl Experiment {
         self.job.close().await;
     }
 
+    /// Waits before something is tried again.
+    async fn pause(
+        &mut self,
+        round: u32,
+        error: &Error,
+        left: &mut u32,
+        events: Events<'_>,
+    ) -> Result<(), Error> {
+        *left = left.saturating_sub(1);
+        events(Event::Retry { round, reason: error.to_string(), left: *left });
+        let pause = Duration::from_secs(self.file.strategy.retry_pause_s);
+        self.job.wait_for_nodes(pause).await
+    }
+
+    /// Stores the parameters of a round. The aggregator has taken the updates already, so what is
+    /// tried again is this step alone.
+    async fn store_params(
+        &mut self,
+        round: u32,
+        mut params: Params,
+        left: &mut u32,
+        events: Events<'_>,
+    ) -> Result<Digest, Error> {
+        loop {
+            let kept = (*left > 0).then(|| params.clone());
+            match (self.job.update_parameters(Some(params), None).await, kept) {
+                (Err(error), Some(kept)) if is_worth_a_retry(&error) => {
+                    self.pause(round, &error, left, events).await?;
+                    params = kept;
+                }
+                (stored, _) => return stored,
+            }
+        }
+    }
+
     /// Tries a round. Until enough updates are there, nothing has changed and
     /// it can be tried again. An error beside the record is one of the scores:
     /// the round counts without them.
@@ -478,6 +511,7 @@ impl Experiment {
         &mut self,
         round: u32,
         dropped: &mut BTreeMap<NodeId, String>,
+        left: &mut u32,
         events: Events<'_>,
     ) -> Result<(RoundRecord, Option<Error>), Error> {
         let start = Instant::now();
@@ -524,7 +558,7 @@ impl Experiment {
         timing.aggregate_ms = ms(at);
         tracing::debug!("round {round}: aggregated");
         let at = Instant::now();
-        let params_sha256 = self.job.update_parameters(Some(params), None).await?;
+        let params_sha256 = self.store_params(round, params, left, events).await?;
         self.job.count(replies);
         timing.send_ms += ms(at);
         tracing::debug!("round {round}: parameters stored");
@@ -534,9 +568,18 @@ impl Experiment {
         if self.file.training.test_on_global_updates {
             // All that may take part, so that rounds can be compared.
             let nodes = strategy.eligible(&self.job.nodes());
-            match self.job.validate(round, &nodes, events).await {
-                Ok(scored) => scores = scored,
-                Err(error) => failed = Some(error),
+            loop {
+                match self.job.validate(round, &nodes, events).await {
+                    Err(error) if *left > 0 && is_worth_a_retry(&error) => {
+                        match self.pause(round, &error, left, events).await {
+                            Ok(()) => continue,
+                            Err(error) => failed = Some(error),
+                        }
+                    }
+                    Ok(scored) => scores = scored,
+                    Err(error) => failed = Some(error),
+                }
+                break;
             }
             let receipts = self.job.take_receipts();
             self.keep_receipts(round, Mode::Validate, &receipts)?;
@@ -566,12 +609,19 @@ impl Experiment {
     }
 
     /// Has the parameters scored that the first round starts from, if asked to.
-    async fn score_initial(&mut self, events: Events<'_>) -> Result<(), Error> {
+    async fn score_initial(&mut self, left: &mut u32, events: Events<'_>) -> Result<(), Error> {
         if !self.file.score_initial || self.round > 0 || self.history.initial.is_some() {
             return Ok(());
         }
         let nodes = self.file.strategy.eligible(&self.job.nodes());
-        let replies = self.job.validate(0, &nodes, events).await?;
+        let replies = loop {
+            match self.job.validate(0, &nodes, events).await {
+                Err(error) if *left > 0 && is_worth_a_retry(&error) => {
+                    self.pause(0, &error, left, events).await?;
+                }
+                replies => break replies?,
+            }
+        };
         let receipts = self.job.take_receipts();
         self.keep_receipts(0, Mode::Validate, &receipts)?;
         let scores = replies.into_iter();

@@ -70,7 +70,8 @@ pub struct ExperimentFile {
 pub struct LocalFile {
     /// Which columns, and how.
     pub data: Option<DataArgs>,
-    /// How to train; [`standard_training`] if none.
+    /// How to train, a fifth of the rows held out unless `test_ratio` says otherwise;
+    /// [`standard_training`] if none.
     pub training: Option<TrainingArgs>,
     /// Model arguments, keys starting with `model.`.
     pub model: Arguments,
@@ -150,7 +151,7 @@ impl ExperimentFile {
         let limits = limits(&mut fields);
         let is_there = fields.has("data");
         let data = is_there.then(|| data(&mut fields, true)).flatten();
-        let (training, lr_schedule) = training(&mut fields);
+        let (training, lr_schedule) = training(&mut fields, None);
         let model = model(&mut fields);
         let mut table = fields.table("aggregator");
         let aggregator = AggregatorArgs::take(&mut table);
@@ -216,7 +217,7 @@ impl LocalFile {
         let mut fields = Fields::new("", table(text, path)?);
         let is_there = fields.has("data");
         let data = is_there.then(|| data(&mut fields, false)).flatten();
-        let (training, lr_schedule) = training(&mut fields);
+        let (training, lr_schedule) = training(&mut fields, Some(TEST_RATIO));
         let model = model(&mut fields);
         let strict = fields.boolean("strict").unwrap_or(false);
         let limits = limits(&mut fields);
@@ -283,7 +284,11 @@ fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
     data
 }
 
-fn training(fields: &mut Fields) -> (Option<TrainingArgs>, Option<LrSchedule>) {
+/// Reads `[training]`, with this `test_ratio` if it has none.
+fn training(
+    fields: &mut Fields,
+    test_ratio: Option<f64>,
+) -> (Option<TrainingArgs>, Option<LrSchedule>) {
     let mut table = match fields.value("training") {
         Some(Value::Table(table)) => table,
         Some(_) => {
@@ -306,6 +311,9 @@ fn training(fields: &mut Fields) -> (Option<TrainingArgs>, Option<LrSchedule>) {
             None
         }
     };
+    if let (Some(ratio), false) = (test_ratio, table.contains_key("test_ratio")) {
+        table.insert("test_ratio".to_owned(), Value::Float(ratio));
+    }
     match TrainingArgs::parse_named("training", table) {
         Ok(training) => (Some(training), schedule),
         Err(TrainingArgsError { mistakes }) => {
@@ -444,6 +452,10 @@ fn all(path: &Path, text: &str, mistakes: Vec<String>) -> Error {
     Error::File { path: path.to_owned(), reason }
 }
 
+/// The share of rows that a local job holds out if nobody says it: without a network there is
+/// nobody else's score.
+const TEST_RATIO: f64 = 0.2;
+
 /// Returns how a local job trains when nobody says it: ten epochs of batches of
 /// 32 rows, a fifth of the rows held out.
 ///
@@ -452,7 +464,7 @@ fn all(path: &Path, text: &str, mistakes: Vec<String>) -> Error {
 pub fn standard_training() -> Result<TrainingArgs, Error> {
     let table = Table::from_iter([
         ("epochs".to_owned(), Value::Integer(10)),
-        ("test_ratio".to_owned(), Value::Float(0.2)),
+        ("test_ratio".to_owned(), Value::Float(TEST_RATIO)),
         ("test_on_local_updates".to_owned(), Value::Boolean(true)),
     ]);
     TrainingArgs::parse(table).map_err(|error| Error::Internal { reason: error.to_string() })
@@ -522,6 +534,11 @@ mod tests {
         assert_eq!(file.model.len(), 1);
         assert!(file.plan.ends_with("p.wasm") && file.plan.is_absolute());
         let local = LocalFile::parse(FILE, Path::new("e.toml")).unwrap();
+        // A local job holds rows out unless it is told otherwise.
+        assert_eq!(file.training.test_ratio, 0.0);
+        assert_eq!(local.training, Some(TrainingArgs { test_ratio: 0.2, ..file.training.clone() }));
+        let told = FILE.replace("[training]", "[training]\ntest_ratio = 0");
+        let local = LocalFile::parse(&told, Path::new("e.toml")).unwrap();
         assert_eq!(local.training, Some(file.training));
     }
 

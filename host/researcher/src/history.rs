@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fedwasm_protocol::{Digest, Evaluation, Metrics, NodeId, NodeTiming};
+use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -200,6 +200,17 @@ pub struct RoundTiming {
     pub validate_ms: f64,
 }
 
+impl RoundRecord {
+    /// The mean training loss of the nodes that tell one, weighted by the rows that they train on.
+    pub fn train_loss(&self) -> Option<f64> {
+        let losses = self.nodes.values();
+        let losses = losses.filter_map(|node| Some((node.n_samples, node.train_loss?)));
+        let add = |(n, sum), (n_k, loss)| (n + n_k as f64, sum + n_k as f64 * loss);
+        let (n, sum) = losses.fold((0.0, 0.0), add);
+        (n > 0.0).then_some(sum / n)
+    }
+}
+
 /// What a node did in a round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -300,19 +311,23 @@ pub(crate) fn bounded(mut points: Vec<StepRecord>) -> Vec<StepRecord> {
 }
 
 /// Combines scores of several nodes: means weighted by rows, in the order of
-/// node ids; a metric must be known to all.
+/// node ids. A metric must be known to all, but for those about a class that some may have
+/// no row of: their mean is over the nodes that have some.
 pub(crate) fn combine(evaluations: &[&Evaluation]) -> Option<Evaluation> {
     let n_rows = evaluations.iter().try_fold(0u64, |n, e| n.checked_add(e.n_rows))?;
-    let first = evaluations.first()?;
     let mean = |name: &String| {
-        let weighted = evaluations.iter().map(|evaluation| {
+        let known = evaluations.iter().filter(|evaluation| evaluation.metrics.contains_key(name));
+        let rows: u64 = known.clone().map(|evaluation| evaluation.n_rows).sum();
+        let weighted = known.clone().filter_map(|evaluation| {
             // The share first: one evaluation alone keeps its bits.
-            let share = evaluation.n_rows as f64 / n_rows as f64;
+            let share = evaluation.n_rows as f64 / rows as f64;
             evaluation.metrics.get(name).map(|value| share * value)
         });
-        weighted.sum::<Option<f64>>().map(|sum| (name.clone(), sum))
+        let is_whole = known.clone().count() == evaluations.len();
+        (is_whole || Metric::may_be_absent(name)).then(|| (name.clone(), weighted.sum::<f64>()))
     };
-    Some(Evaluation { n_rows, metrics: first.metrics.keys().filter_map(mean).collect() })
+    let names: BTreeSet<&String> = evaluations.iter().flat_map(|e| e.metrics.keys()).collect();
+    Some(Evaluation { n_rows, metrics: names.into_iter().filter_map(mean).collect() })
 }
 
 #[cfg(test)]
@@ -432,5 +447,20 @@ pub(crate) mod tests {
         };
         let all = combine(&[&evaluation(1, 0.0), &evaluation(3, 1.0)]).unwrap();
         assert_eq!((all.n_rows, all.metrics["accuracy"]), (4, 0.75));
+    }
+
+    #[test]
+    fn nodes_without_positives_have_no_part_in_f1() {
+        let evaluation = |n_rows, metrics: &[(&str, f64)]| Evaluation {
+            n_rows,
+            metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        };
+        let without = evaluation(5, &[("accuracy", 1.0)]);
+        let with = evaluation(1, &[("accuracy", 0.5), ("f1_score", 0.5), ("own", 1.0)]);
+        let more = evaluation(3, &[("accuracy", 0.5), ("f1_score", 1.0)]);
+        let all = combine(&[&without, &with, &more]).unwrap();
+        assert_eq!((all.n_rows, all.metrics["f1_score"]), (9, 0.875));
+        assert!(!all.metrics.contains_key("own") && all.metrics.contains_key("accuracy"));
+        assert!(!combine(&[&without]).unwrap().metrics.contains_key("f1_score"));
     }
 }

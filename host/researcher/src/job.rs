@@ -10,19 +10,20 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
-    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Progress, Reason, ResearcherId,
-    RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, Selection, TrainingArgs, printable, seed,
+    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Payload, Progress, Reason,
+    ResearcherId, RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, Selection, TrainingArgs,
+    printable, seed,
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::{Place, Round};
 use fedwasm_transport::{Repository, now_ms};
-use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
+use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
 use crate::columns::{Chosen, Member};
-use crate::membership::{Away, Membership, may_pass};
-use crate::replies::{Reply, accept, check_aux_vars, is_sound, kept, shared, why_not};
+use crate::membership::{Away, Membership};
+use crate::replies::{Reply, accept, check_aux_vars, clock, is_sound, kept, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
@@ -36,6 +37,10 @@ const ROSTER_PAUSE: Duration = Duration::from_secs(5);
 /// it is done. That is not the round's time: it happens once.
 const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const COMPILING_PAUSE: Duration = Duration::from_secs(1);
+/// The most bytes of names of inputs that ride in a request: a quarter of it.
+const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
+/// From this difference on a clock is told of.
+const CLOCK_WARNING_MS: u64 = 60_000;
 /// The most warnings that are told.
 const WARNINGS_MAX: usize = 1_000;
 
@@ -95,8 +100,10 @@ pub struct JobState {
     pub inputs: Vec<String>,
     /// Values of a row in them.
     pub n_inputs: usize,
-    /// The nodes that take part, those that are away for a while among them.
+    /// The nodes that take part, and those that did and are away for a while or for good.
     pub nodes: BTreeMap<NodeId, Member>,
+    /// Why each of them that is away is so. Whoever goes on asks it again.
+    pub away: BTreeMap<NodeId, String>,
     /// The state that each node goes on from.
     pub node_states: NodeStates,
     /// What the breakpoints that are kept name, the newest last: nodes keep
@@ -167,6 +174,7 @@ impl Job {
     ) -> Result<Self, Error> {
         let mut job = Self::find(options, cancelled, events).await?;
         job.check_approval(events).await?;
+        job.nodes.leave_out();
         let (got, when) = (job.nodes().len(), "may run the plan");
         let min = job.options.min_nodes.unwrap_or(job.found.len()).max(1);
         if got < min {
@@ -189,7 +197,7 @@ impl Job {
         let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
         let id = ExperimentId::random().map_err(internal)?;
         let (mut requests, repository) = connect(&options, cancelled).await?;
-        let chosen = match search(&mut requests, &plan, &options).await {
+        let chosen = match search(&mut requests, &repository, &plan, &options).await {
             Ok(chosen) => chosen,
             Err(error) => {
                 requests.close().await;
@@ -231,8 +239,17 @@ impl Job {
         let link = Link::new(&cancelled);
         let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
-        let JobState { experiment_id, researcher_id, nodes, node_states, saved, .. } = state;
-        let JobState { params, replies, .. } = state;
+        let JobState {
+            experiment_id,
+            researcher_id,
+            nodes,
+            away,
+            node_states,
+            saved,
+            params,
+            replies,
+            ..
+        } = state;
         let inputs = (state.inputs, state.n_inputs);
         let saved = VecDeque::from(saved);
         let (requests, repository) = connect(&options, cancelled).await?;
@@ -244,6 +261,12 @@ impl Job {
         let nodes = Membership::resumed(nodes, |node| requests.is_online(node));
         for node in nodes.gone() {
             events(Event::Warning(format!("{node} of the breakpoint is not connected")));
+        }
+        for (node, why) in away.iter().filter(|(node, _)| nodes.member(node).is_some()) {
+            let why = printable(why);
+            events(Event::Warning(format!(
+                "{node} did not take part to the end ({why}); it is asked again"
+            )));
         }
         let (plan, params) = ((plan, &link), Some(params));
         let at = (requests, repository, nodes);
@@ -268,6 +291,8 @@ impl Job {
         // Those that are away for a while may come back.
         let readers = nodes.known().keys().map(Participant::node).collect();
         let repository = repository.of_experiment(&id).for_recipients(readers);
+        // A round's deadline bounds all of it.
+        let repository = repository.patient(options.deadline);
         let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: None };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
@@ -408,6 +433,7 @@ impl Job {
             inputs: self.inputs.clone(),
             n_inputs: self.n_inputs,
             nodes: self.nodes.known(),
+            away: self.nodes.standing(),
             node_states: self.states.clone(),
             saved: self.saved.iter().cloned().collect(),
             params: self.params.clone(),
@@ -491,13 +517,19 @@ impl Job {
                         text += "; its operator decides (`fedwasm node plan approve`)";
                     }
                     standing.insert(node.clone(), reply.status);
-                    self.drop_node(node, 0, Reason::NotApproved, text, Away::Out, events);
-                }
-                Answer::Refused(refusal) if !may_pass(refusal.reason) => {
-                    let text = refusal.message;
-                    self.drop_node(node, 0, refusal.reason, text, Away::Out, events);
+                    let away = self.nodes.again(&node);
+                    self.drop_node(node, 0, Reason::NotApproved, text, away, events);
                 }
                 other => self.drop_for(node, 0, other, events),
+            }
+        }
+        for node in self.nodes() {
+            let ahead_ms = self.requests.ahead_ms(&node).unwrap_or_default();
+            if ahead_ms.unsigned_abs() > CLOCK_WARNING_MS {
+                let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
+                let warning =
+                    format!("{node}: its clock is {clock}; beyond {max} s nothing is believed");
+                events(Event::Warning(warning));
             }
         }
         Ok(standing)
@@ -609,30 +641,36 @@ impl Job {
     /// Lets nodes that came back take part again, and those that refused be asked again.
     pub fn take_back(&mut self, round: u32, events: Events<'_>) {
         let (requests, asked_again) = (&mut self.requests, &mut self.asked_again);
+        self.nodes.begin_round(round);
+        let silent = self.nodes.silent();
+        let rest: Vec<&NodeId> = silent.iter().filter(|node| self.nodes.rests(node)).collect();
         let back = self.nodes.take_back(|node, away| match away {
             Away::Gone(_) => requests.is_online(node),
-            Away::Silent(_) => requests.take_late(node),
+            Away::Silent(_) => !rest.contains(&node) && requests.take_late(node),
             Away::Refused(_) => {
                 asked_again.insert(node.clone());
                 true
             }
-            Away::Out => false,
+            Away::Out(_) => false,
         });
         for node in back.into_iter().filter(|node| !self.asked_again.contains(node)) {
             events(Event::Returned { node, round });
         }
     }
 
-    /// Waits for nodes that are gone, until all are back or `time` is over.
+    /// Waits for nodes that are gone or silent, until all are back or `time` is over.
     ///
     /// # Errors
     /// [`Error::Transport`], [`Error::Cancelled`].
     pub async fn wait_for_nodes(&mut self, time: Duration) -> Result<(), Error> {
-        let gone = self.nodes.gone();
+        let (gone, silent) = (self.nodes.gone(), self.nodes.silent());
+        self.nodes.is_short();
         let all_back = |requests: &Requests| {
-            !gone.is_empty() && gone.iter().all(|node| requests.is_online(node))
+            !(gone.is_empty() && silent.is_empty())
+                && gone.iter().all(|node| requests.is_online(node))
+                && silent.iter().all(|node| requests.has_late(node))
         };
-        self.requests.watch(time, all_back).await
+        self.requests.watch(time, &silent, all_back).await
     }
 
     /// Tells the repository that the experiment is over: its blobs may be
@@ -661,9 +699,12 @@ impl Job {
     ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
         let at = Instant::now();
         self.refresh_roster().await?;
+        // Whoever gives a sign of life meanwhile takes part in the next round.
+        self.requests.ping(&self.nodes.silent()).await?;
         let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
+        let wide_inputs = self.wide_inputs().await?;
         for node in nodes {
             let Some(member) = self.nodes.member(node) else { continue };
             let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
@@ -671,6 +712,14 @@ impl Job {
                 aux_shared: aux_shared.clone(),
                 aux_own,
                 ..self.request(round, mode, node, member)
+            };
+            let request = match &wide_inputs {
+                Some(_) => RoundRequest {
+                    data: DataArgs { inputs: None, ..request.data },
+                    wide_inputs: wide_inputs.clone(),
+                    ..request
+                },
+                None => request,
             };
             asked.insert(node.clone(), Receipt::request(&request));
             requests.push((node.clone(), Body::Round(Box::new(request))));
@@ -692,13 +741,15 @@ impl Job {
                             events(Event::Warning(warning));
                         }
                     }
+                    self.nodes.delivered(&node);
                     replies.insert(node, (*reply, time));
                 }
                 // Whoever asked for secure aggregation must not go on without.
                 Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
                     let text = "it answered in the clear, and secure aggregation was asked for";
                     let (reason, text) = (Reason::Unsupported, text.to_owned());
-                    self.drop_node(node, round, reason, text, Away::Out, events);
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, reason, text, out, events);
                 }
                 other => self.drop_for(node, round, other, events),
             }
@@ -716,7 +767,8 @@ impl Job {
                 }
                 Err(text) => {
                     replies.remove(&node);
-                    self.drop_node(node, round, Reason::Internal, text, Away::Out, events);
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, Reason::Internal, text, out, events);
                 }
             }
         }
@@ -750,7 +802,7 @@ impl Job {
             if compiling.is_empty() {
                 break;
             }
-            self.requests.watch(COMPILING_PAUSE, |_| false).await?;
+            self.requests.watch(COMPILING_PAUSE, &[], |_| false).await?;
             let deadline = self.options.deadline;
             let see = |node: &NodeId, seen| tell(node, round, seen, events);
             answers.extend(self.requests.ask(compiling, deadline, || {}, see).await?);
@@ -831,6 +883,25 @@ impl Job {
         Ok(Some(signed))
     }
 
+    /// The input columns, as the nodes get them.
+    fn inputs(&self) -> Selection {
+        match &self.options.data.inputs {
+            Some(table @ Selection::Table(_)) => table.clone(),
+            _ => self.inputs.clone().into(),
+        }
+    }
+
+    /// Stores the names of the input columns if they are too many for a message.
+    async fn wide_inputs(&self) -> Result<Option<Payload>, Error> {
+        let inputs = self.inputs();
+        if inputs.names().iter().map(|name| name.len() + 5).sum::<usize>() <= NAMES_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = inputs.encode().map_err(|reason| Error::Internal { reason })?;
+        let blob = self.within_deadline(self.repository.put(bytes)).await?;
+        Ok(Some(Payload::stored(blob)))
+    }
+
     fn request(&self, round: u32, mode: Mode, node: &NodeId, member: &Member) -> RoundRequest {
         let request = RoundRequest {
             mode,
@@ -841,10 +912,7 @@ impl Job {
             plan: self.plan,
             params: self.params_blob,
             data: DataArgs {
-                inputs: Some(match &self.options.data.inputs {
-                    Some(table @ Selection::Table(_)) => table.clone(),
-                    _ => self.inputs.clone().into(),
-                }),
+                inputs: Some(self.inputs()),
                 tags: Vec::new(),
                 dataset: None,
                 ..self.options.data.clone()
@@ -854,6 +922,7 @@ impl Job {
             aggregator: self.options.aggregator.clone(),
             state_id: self.states.state(node).cloned(),
             kept_state_ids: self.saved.iter().filter_map(|s| s.state(node).cloned()).collect(),
+            wide_inputs: None,
             aux_shared: None,
             aux_own: None,
             secagg: None,
@@ -863,11 +932,7 @@ impl Job {
         with_secagg(request, &self.options)
     }
 
-    async fn payload(
-        &self,
-        params: &Params,
-        room: &mut usize,
-    ) -> Result<Option<fedwasm_protocol::Payload>, Error> {
+    async fn payload(&self, params: &Params, room: &mut usize) -> Result<Option<Payload>, Error> {
         if params.is_empty() {
             return Ok(None);
         }
@@ -936,7 +1001,8 @@ impl Job {
     fn drop_for(&mut self, node: NodeId, round: u32, answer: Answer, events: Events<'_>) {
         let away = self.nodes.away_for(&node, &answer);
         let deadline = if round == 0 { SEARCH_TIME_MAX } else { self.options.deadline };
-        let (reason, text) = why_not(answer, deadline);
+        let n_rows = self.nodes.member(&node).map_or(0, |member| member.n_rows);
+        let (reason, text) = why_not(answer, deadline, n_rows);
         self.drop_node(node, round, reason, text, away, events);
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::{Dataset, Format};
@@ -12,7 +12,7 @@ use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, NodeId, NodeTiming, TrainingArgs};
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, LimitArgs, Limits, Profile, Sandbox};
-use fedwasm_training::{Before, Event, Examples, Fold, Round, Trained, Turn, facts};
+use fedwasm_training::{Before, Classes, Event, Examples, Fold, Round, Trained, Turn, facts};
 use serde_json::Value;
 
 use crate::checkpoint::{self, Checkpoint, Earlier};
@@ -26,6 +26,14 @@ use crate::{
 
 /// Where an optimizer of the SDK is told to keep what it has between rounds.
 const KEEP_STATE: &str = "optimizer.keep_state";
+
+/// Pieces of a run, after each of which a checkpoint is written; fewer if that were fewer batches.
+/// They follow from the arguments and from no clock: a plan may see where they are.
+const PIECES: u64 = 20;
+const PIECE_BATCHES_MIN: u64 = 256;
+/// Checkpoints are further apart than this, and than so many times what writing the last one took.
+const CHECKPOINT_PAUSE: Duration = Duration::from_secs(2);
+const CHECKPOINT_SHARE: u32 = 20;
 
 /// What the status of a run begins with that ended before its last batch.
 const STOPPED: &str = "stopped: ";
@@ -59,6 +67,8 @@ pub struct LocalOptions {
     pub fold: Option<Fold>,
     /// Whether to go on from what `out` holds.
     pub resume: bool,
+    /// Whether to write over a run that `out` holds.
+    pub force: bool,
     /// Ends training after the batches on their way; what was reached is scored and written.
     pub stop: Cancel,
 }
@@ -88,6 +98,8 @@ pub enum LocalEvent {
     },
     /// A line from the plan.
     Log(Level, String),
+    /// Something about the data that should be known before a score is believed.
+    Warning(String),
 }
 
 /// What a local job gives.
@@ -132,6 +144,7 @@ pub struct LocalResult {
 ///     random_seed: 42,
 ///     fold: None,
 ///     resume: false,
+///     force: false,
 ///     stop: Cancel::new(),
 /// })?;
 /// let result = job.start_training(|event| println!("{event:?}"), &Cancel::new())?;
@@ -147,6 +160,8 @@ pub struct LocalJob {
     turn: Turn,
     /// Of the data, if a later run may go on from this one.
     data: Option<Digest>,
+    /// What is odd about the data.
+    warnings: Vec<String>,
     prepare_ms: f64,
     /// Held as long as files are written.
     _lock: Option<Lock>,
@@ -165,7 +180,10 @@ impl LocalJob {
         }
         let lock = options.out.as_deref().map(output::prepare).transpose()?;
         if let Some(dir) = options.out.as_ref().filter(|_| !options.resume) {
-            keep_interrupted(dir)?;
+            if !options.force {
+                keep_earlier(dir)?;
+            }
+            checkpoint::clear(dir)?;
         }
         let file = Dataset::open(&options.path, options.format)?;
         // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
@@ -196,8 +214,10 @@ impl LocalJob {
         };
         let data =
             options.out.as_ref().map(|_| checkpoint::data_digest(&options.path)).transpose()?;
+        let mut warnings = file.remarks();
+        warnings.extend(examples.classes().map(Classes::remarks).unwrap_or_default());
         let prepare_ms = ms(start);
-        Ok(Self { options, round, examples, turn, data, prepare_ms, _lock: lock })
+        Ok(Self { options, round, examples, turn, data, warnings, prepare_ms, _lock: lock })
     }
 
     /// The plan (Fed-BioMed `localJob.training_plan`).
@@ -226,13 +246,14 @@ impl LocalJob {
         cancel: &Cancel,
     ) -> Result<LocalResult, Error> {
         let start = Instant::now();
-        let now = self.data.map(|data| self.checkpoint(data, 0, Digest::of(b"")));
+        let now = self.data.map(|data| self.checkpoint(data, (0, 0), Digest::of(b"")));
         let earlier = match (&self.options.out, now, self.options.resume) {
             (Some(dir), Some(now), true) => Some(Earlier::read(dir, &now)?),
             (_, _, true) => return Err(Error::ResumeWhat),
             (_, _, false) => None,
         };
         let Self { options, round, examples, turn, .. } = &*self;
+        self.warnings.iter().for_each(|text| events(LocalEvent::Warning(text.clone())));
         let seed = options.random_seed;
         let length = round.length(examples);
         let before = match &earlier {
@@ -240,6 +261,7 @@ impl LocalJob {
                 params: params.clone(),
                 kept: kept.clone(),
                 batches: checkpoint.batches,
+                drawn: checkpoint.drawn,
                 ..Before::default()
             },
             None => Before {
@@ -279,33 +301,27 @@ impl LocalJob {
         };
         let tensorboard = Arc::new(Mutex::new(tensorboard));
         let collect = collect(events, Arc::clone(&steps), Arc::clone(&tensorboard), &turn.node);
+        let so_far =
+            SoFar { start, steps: &steps, earlier: earlier.as_ref(), initial_sha256, done };
         let start_train = Instant::now();
-        let trained = round.train(examples, before, turn, Box::new(collect), cancel)?;
+        let trained = self.train(before, collect, &so_far, cancel)?;
         let train_ms = ms(start_train);
         let evaluation = match examples.n_test() {
             0 => None,
             _ => Some(round.evaluate(examples, &trained.params, None, seed, cancel)?),
         };
         let (params_sha256, _) = output::params_digest(&trained.params)?;
-        let steps = steps.lock().unwrap_or_else(PoisonError::into_inner).points().to_vec();
-        let timing = NodeTiming { prepare_ms: self.prepare_ms, train_ms, ..NodeTiming::default() };
-        let mut history = self.history(&trained, steps, timing, ms(start), evaluation.clone())?;
-        history.initial_sha256 = initial_sha256;
+        let history = self.history_of(&trained, &so_far, train_ms, evaluation.clone())?;
         let batches = done + trained.n_batches;
-        if batches < length.batches {
-            history.status = format!("{STOPPED}after {batches} of {} batches", length.batches);
-        }
-        if let Some(earlier) = earlier {
-            earlier.prepend_to(&mut history, length.rows_until(done), length.rows_until(batches));
-        }
         if let Some(dir) = &options.out {
             let folder = output::write(dir, "local", &trained.params, &history)?;
             let json = serde_json::to_vec_pretty(self.examples.preprocessing());
             folder.write("preprocessing.json", &json.map_err(std::io::Error::from)?)?;
             if let Some(data) = self.data {
-                let checkpoint = self.checkpoint(data, batches, params_sha256);
+                let checkpoint = self.checkpoint(data, (batches, trained.drawn), params_sha256);
                 checkpoint.write(&folder, trained.kept.as_ref())?;
             }
+            checkpoint::clear_pieces(&folder)?;
             let mut tensorboard = tensorboard.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(board) = tensorboard.as_mut() {
                 // For people: what cannot be written costs no result.
@@ -321,7 +337,103 @@ impl LocalJob {
         Ok(LocalResult { params, params_sha256, evaluation, history, batches, batches_max })
     }
 
-    fn checkpoint(&self, data: Digest, batches: u64, params_sha256: Digest) -> Checkpoint {
+    /// Trains to the end, piece by piece where what a plan has between batches is known: then a
+    /// checkpoint can be written after each, and the result is the same as in one piece.
+    fn train<E: FnMut(Event) + Send + 'static>(
+        &self,
+        mut before: Before,
+        collect: E,
+        so_far: &SoFar<'_>,
+        cancel: &Cancel,
+    ) -> Result<Trained, Error> {
+        let Self { options, round, examples, turn, .. } = self;
+        let length = round.length(examples);
+        let piece = (options.out.is_some() && self.keeps_state())
+            .then(|| length.batches.div_ceil(PIECES).max(PIECE_BATCHES_MIN));
+        let collect = Arc::new(Mutex::new(collect));
+        let (start_train, mut whole) = (Instant::now(), None);
+        // When the last one was written, and how long that took.
+        let (mut written, mut took) = (Instant::now(), Duration::ZERO);
+        loop {
+            before.until = piece.map(|piece| (before.batches / piece + 1).saturating_mul(piece));
+            let (end, batches) = (before.until, before.batches);
+            let collect = Arc::clone(&collect);
+            let events = Box::new(move |event| {
+                (collect.lock().unwrap_or_else(PoisonError::into_inner))(event);
+            });
+            let trained = round.train(examples, before, turn, events, cancel)?;
+            let at = batches + trained.n_batches;
+            let rows = |until| length.rows_until(until) - length.rows_until(so_far.done);
+            let trained = match whole {
+                Some(whole) => join(whole, trained, rows(batches), rows(at)),
+                None => trained,
+            };
+            let is_over = end.is_none_or(|end| at < end) || at >= length.batches;
+            if is_over || options.stop.is_cancelled() {
+                return Ok(trained);
+            }
+            if written.elapsed() > CHECKPOINT_PAUSE.max(CHECKPOINT_SHARE * took) {
+                let begun = Instant::now();
+                self.write_piece(&trained, so_far, ms(start_train))?;
+                (written, took) = (Instant::now(), begun.elapsed());
+            }
+            let (params, kept, drawn) =
+                (trained.params.clone(), trained.kept.clone(), trained.drawn);
+            before = Before { params, kept, drawn, batches: at, ..Before::default() };
+            whole = Some(trained);
+        }
+    }
+
+    /// Whether what the optimizer has is kept from one piece to the next.
+    fn keeps_state(&self) -> bool {
+        let given = self.round.arguments().get(KEEP_STATE);
+        given == Some(&fedwasm_protocol::Value::Boolean(true))
+    }
+
+    fn write_piece(
+        &self,
+        trained: &Trained,
+        so_far: &SoFar<'_>,
+        train_ms: f64,
+    ) -> Result<(), Error> {
+        let (Some(dir), Some(data)) = (&self.options.out, self.data) else { return Ok(()) };
+        let history = self.history_of(trained, so_far, train_ms, None)?;
+        let (sha256, params) = output::params_digest(&trained.params)?;
+        let batches = so_far.done + trained.n_batches;
+        let checkpoint = self.checkpoint(data, (batches, trained.drawn), sha256);
+        checkpoint.write_piece(dir, &params, trained.kept.as_ref(), &history)
+    }
+
+    /// What happened until now, before a break as well.
+    fn history_of(
+        &self,
+        trained: &Trained,
+        so_far: &SoFar<'_>,
+        train_ms: f64,
+        evaluation: Option<Evaluation>,
+    ) -> Result<History, Error> {
+        let SoFar { start, steps, earlier, initial_sha256, done } = so_far;
+        let length = self.round.length(&self.examples);
+        let steps = steps.lock().unwrap_or_else(PoisonError::into_inner).points().to_vec();
+        let timing = NodeTiming { prepare_ms: self.prepare_ms, train_ms, ..NodeTiming::default() };
+        let mut history = self.history(trained, steps, timing, ms(*start), evaluation)?;
+        history.initial_sha256 = *initial_sha256;
+        let batches = done + trained.n_batches;
+        if batches < length.batches {
+            history.status = format!("{STOPPED}after {batches} of {} batches", length.batches);
+        }
+        if let Some(earlier) = earlier {
+            earlier.prepend_to(&mut history, length.rows_until(*done), length.rows_until(batches));
+        }
+        Ok(history)
+    }
+
+    fn checkpoint(
+        &self,
+        data: Digest,
+        (batches, drawn): (u64, u64),
+        params_sha256: Digest,
+    ) -> Checkpoint {
         Checkpoint {
             plan: self.options.component.digest(),
             data,
@@ -330,6 +442,7 @@ impl LocalJob {
             fold: self.options.fold,
             per_epoch: self.round.length(&self.examples).per_epoch,
             batches,
+            drawn,
             params_sha256,
         }
     }
@@ -366,7 +479,7 @@ impl LocalJob {
             train_loss: trained.metrics.get("loss").copied(),
             optimizer_args: trained.optimizer_args.clone(),
             device: "cpu".into(),
-            warnings: Vec::new(),
+            warnings: self.warnings.clone(),
             evaluation: evaluation.clone(),
             global_evaluation: None,
             timing,
@@ -412,11 +525,45 @@ impl LocalJob {
     }
 }
 
-/// Refuses to write over a run that can be gone on with.
-fn keep_interrupted(dir: &std::path::Path) -> Result<(), Error> {
+/// What was before this call, and what it collects.
+struct SoFar<'a> {
+    start: Instant,
+    steps: &'a Mutex<Steps>,
+    earlier: Option<&'a Earlier>,
+    initial_sha256: Option<Digest>,
+    /// Batches before a break.
+    done: u64,
+}
+
+/// Puts two pieces of one training together, the first of `rows_before` of the `rows` of both.
+fn join(first: Trained, then: Trained, rows_before: u64, rows: u64) -> Trained {
+    let mut metrics = then.metrics;
+    for (name, value) in &mut metrics {
+        if let Some(before) = first.metrics.get(name) {
+            let share = rows_before as f64 / rows.max(1) as f64;
+            *value = before * share + *value * (1.0 - share);
+        }
+    }
+    Trained {
+        n_steps: first.n_steps.saturating_add(then.n_steps),
+        n_batches: first.n_batches + then.n_batches,
+        metrics,
+        ..then
+    }
+}
+
+/// Refuses to write over a run: one that can be gone on with, or one that is finished.
+fn keep_earlier(dir: &std::path::Path) -> Result<(), Error> {
     let history = load_history(dir).ok();
-    match history.as_ref().and_then(|history| history.status.strip_prefix(STOPPED)) {
-        Some(when) => Err(Error::Interrupted { dir: dir.to_owned(), when: when.to_owned() }),
+    if let Some(when) = history.as_ref().and_then(|history| history.status.strip_prefix(STOPPED)) {
+        return Err(Error::Interrupted { dir: dir.to_owned(), when: when.to_owned() });
+    }
+    if let Some(batches) = checkpoint::unfinished(dir) {
+        let when = format!("by force; a checkpoint has its first {batches} batches");
+        return Err(Error::Interrupted { dir: dir.to_owned(), when });
+    }
+    match history {
+        Some(_) => Err(Error::Finished { dir: dir.to_owned() }),
         None => Ok(()),
     }
 }

@@ -16,34 +16,43 @@ pub(crate) struct Membership {
     away: BTreeMap<NodeId, Away>,
     /// Why each that is away or out is so.
     reasons: BTreeMap<NodeId, (Reason, String)>,
+    /// How often in a row each was silent, and how many rounds it still sits out for it.
+    silences: BTreeMap<NodeId, (u32, u32)>,
+    /// The newest round that began.
+    round: u32,
 }
+
+/// How often the rounds that a silent node sits out double.
+const DOUBLINGS_MAX: u32 = 3;
 
 /// Why a node is away, and so what brings it back.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Away {
     /// Its will arrived: its presence brings it back.
     Gone(Member),
-    /// It did not answer in time: a sign of life brings it back.
+    /// It did not answer in time: a sign of life brings it back. One that was silent the last
+    /// time, too, sits out 1 round, then 3, then 7, unless the round is short of nodes: it is
+    /// alive and too slow, and costs a deadline each time.
     Silent(Member),
     /// It could not, or would not: it is asked again in the next round, and may say yes then.
     Refused(Member),
-    /// What it sent cannot be believed, or it was left out before the first round.
-    Out,
+    /// What it sent cannot be believed, or it was left out before the first round, and never took
+    /// part.
+    Out(Option<Member>),
 }
 
 /// Whether a node that refuses before the first round may be asked in it: what a repository or a
-/// disk could not do may work then.
-pub(crate) fn may_pass(reason: Reason) -> bool {
-    let passing =
-        [Reason::Busy, Reason::Compiling, Reason::Expired, Reason::Blob, Reason::Internal];
-    passing.contains(&reason)
+/// disk could not do may work then, and so may what somebody killed.
+fn may_pass(reason: Reason) -> bool {
+    use Reason as R;
+    [R::Busy, R::Compiling, R::Expired, R::Blob, R::Internal, R::PlanKilled].contains(&reason)
 }
 
 impl Away {
     fn member(&self) -> Option<&Member> {
         match self {
             Self::Gone(member) | Self::Silent(member) | Self::Refused(member) => Some(member),
-            Self::Out => None,
+            Self::Out(member) => member.as_ref(),
         }
     }
 }
@@ -56,12 +65,13 @@ impl Membership {
     ) -> Self {
         let mut this = Self { members, ..Self::default() };
         for (node, reason, text) in refused {
-            this.drop_node(node, Away::Out, reason, text);
+            this.drop_node(node, Away::Out(None), reason, text);
         }
         this
     }
 
-    /// After a breakpoint: those that are not online are gone.
+    /// After a breakpoint: those that are not online are gone. Whoever is there is asked,
+    /// whatever went wrong before.
     pub(crate) fn resumed(
         nodes: BTreeMap<NodeId, Member>,
         is_online: impl Fn(&NodeId) -> bool,
@@ -89,17 +99,57 @@ impl Membership {
         self.members.get(node)
     }
 
-    /// The nodes that take part, or will when they are back.
+    /// The nodes that take part, or did until something went wrong.
     pub(crate) fn known(&self) -> BTreeMap<NodeId, Member> {
         let back = self.away.iter();
         let back = back.filter_map(|(node, away)| Some((node.clone(), away.member()?.clone())));
         self.members.clone().into_iter().chain(back).collect()
     }
 
+    /// Why each of them that is away is so.
+    pub(crate) fn standing(&self) -> BTreeMap<NodeId, String> {
+        let away = self.away.iter().filter(|(_, away)| away.member().is_some());
+        let standing = away.filter_map(|(node, _)| {
+            let (_, text) = self.reasons.get(node)?;
+            Some((node.clone(), text.clone()))
+        });
+        standing.collect()
+    }
+
     /// The nodes whose presence would bring them back.
     pub(crate) fn gone(&self) -> Vec<NodeId> {
         let gone = self.away.iter().filter(|(_, away)| matches!(away, Away::Gone(_)));
         gone.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// The nodes that a sign of life would bring back.
+    pub(crate) fn silent(&self) -> Vec<NodeId> {
+        let silent = self.away.iter().filter(|(_, away)| matches!(away, Away::Silent(_)));
+        silent.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// Says that a round begins, for the first time or not: who was silent has one fewer to sit
+    /// out.
+    pub(crate) fn begin_round(&mut self, round: u32) {
+        if std::mem::replace(&mut self.round, round) == round {
+            return;
+        }
+        self.silences.values_mut().for_each(|(_, rest)| *rest = rest.saturating_sub(1));
+    }
+
+    /// Says that too few nodes are left: nobody sits out for being slow.
+    pub(crate) fn is_short(&mut self) {
+        self.silences.values_mut().for_each(|(_, rest)| *rest = 0);
+    }
+
+    /// Whether a silent node still sits out.
+    pub(crate) fn rests(&self, node: &NodeId) -> bool {
+        self.silences.get(node).is_some_and(|(_, rest)| *rest > 0)
+    }
+
+    /// Says that a node delivered.
+    pub(crate) fn delivered(&mut self, node: &NodeId) {
+        self.silences.remove(node);
     }
 
     /// The nodes that do not take part, and why.
@@ -130,9 +180,9 @@ impl Membership {
     pub(crate) fn away_for(&self, node: &NodeId, answer: &Answer) -> Away {
         match (answer, self.members.get(node).cloned()) {
             (Answer::Gone, Some(member)) => Away::Gone(member),
-            (Answer::Silent { .. }, Some(member)) => Away::Silent(member),
-            (Answer::Refused(_), Some(member)) => Away::Refused(member),
-            _ => Away::Out,
+            (Answer::Silent { .. } | Answer::Clock { .. }, Some(member)) => Away::Silent(member),
+            (Answer::Refused(_), _) => self.again(node),
+            (_, member) => Away::Out(member),
         }
     }
 
@@ -141,13 +191,39 @@ impl Membership {
     pub(crate) fn away_because(&self, node: &NodeId, reason: Reason) -> Away {
         match self.members.get(node).cloned() {
             Some(member) if reason == Reason::Blob => Away::Refused(member),
-            _ => Away::Out,
+            member => Away::Out(member),
         }
+    }
+
+    /// Has a node that takes part be asked again in the next round.
+    pub(crate) fn again(&self, node: &NodeId) -> Away {
+        self.members.get(node).cloned().map_or(Away::Out(None), Away::Refused)
+    }
+
+    /// Before the first round: who refused, and not for a reason that may pass, never took part.
+    pub(crate) fn leave_out(&mut self) {
+        for (node, away) in &mut self.away {
+            let passes = self.reasons.get(node).is_some_and(|(reason, _)| may_pass(*reason));
+            if matches!(away, Away::Refused(_)) && !passes {
+                *away = Away::Out(None);
+            }
+        }
+    }
+
+    /// Has a node that takes part be out for good.
+    pub(crate) fn out(&self, node: &NodeId) -> Away {
+        Away::Out(self.members.get(node).cloned())
     }
 
     /// Lets a node no longer take part.
     pub(crate) fn drop_node(&mut self, node: NodeId, away: Away, reason: Reason, text: String) {
         self.members.remove(&node);
+        if let Away::Silent(_) = away {
+            let (n, rest) = self.silences.entry(node.clone()).or_default();
+            // Counted down at the beginning of the next round already.
+            *rest = 1 << (*n).min(DOUBLINGS_MAX);
+            *n = n.saturating_add(1);
+        }
         self.away.insert(node.clone(), away);
         self.reasons.insert(node, (reason, text));
     }
@@ -182,33 +258,85 @@ mod tests {
         for reason in [
             Reason::Busy,
             Reason::Compiling,
+            Reason::Expired,
             Reason::Blob,
             Reason::Internal,
+            Reason::PlanKilled,
             Reason::Dataset,
             Reason::NotApproved,
             Reason::PlanFailed,
+            Reason::State,
             Reason::Unsupported,
         ] {
             assert_eq!(away(refused(reason)), Away::Refused(member()), "{reason}");
         }
-        assert_eq!(away(Answer::Reply(fedwasm_protocol::Body::Pong)), Away::Out);
+        let pong = Answer::Reply(fedwasm_protocol::Body::Pong);
+        assert_eq!(away(pong), Away::Out(Some(member())));
         assert_eq!(nodes.away_because(&id("a"), Reason::Blob), Away::Refused(member()));
-        assert_eq!(nodes.away_because(&id("a"), Reason::PlanFailed), Away::Out);
+        assert_eq!(nodes.away_because(&id("a"), Reason::PlanFailed), Away::Out(Some(member())));
         assert_eq!(away(Answer::Gone), Away::Gone(member()));
         assert_eq!(away(Answer::Silent { progress: None }), Away::Silent(member()));
+        assert_eq!(away(Answer::Clock { ahead_ms: 600_000 }), Away::Silent(member()));
         // Nobody who never took part comes back.
-        assert_eq!(nodes.away_for(&id("x"), &Answer::Gone), Away::Out);
+        assert_eq!(nodes.away_for(&id("x"), &Answer::Gone), Away::Out(None));
+    }
+
+    #[test]
+    fn who_refused_before_the_first_round_is_left_out_unless_it_may_pass() {
+        let mut nodes = three();
+        for (node, reason) in [("a", Reason::NotApproved), ("b", Reason::PlanKilled)] {
+            let away = nodes.away_for(&id(node), &refused(reason));
+            nodes.drop_node(id(node), away, reason, "why".into());
+        }
+        nodes.leave_out();
+        // A breakpoint does not keep who never took part.
+        assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), ["b", "c"].map(id));
+        assert_eq!(nodes.take_back(|_, away| matches!(away, Away::Refused(_))), [id("b")]);
+        assert_eq!(nodes.refused().len(), 2);
+    }
+
+    #[test]
+    fn who_is_silent_again_and_again_sits_out_unless_nodes_are_short() {
+        let mut nodes = three();
+        let a = id("a");
+        // Rounds until it may be asked again, after each silence.
+        let rests = |nodes: &mut Membership| {
+            nodes.drop_node(a.clone(), Away::Silent(member()), Reason::Expired, "why".into());
+            assert_eq!(nodes.silent(), std::slice::from_ref(&a));
+            let first = nodes.round + 1;
+            nodes.begin_round(first);
+            nodes.begin_round(first);
+            let mut n = 0;
+            while nodes.rests(&a) {
+                n += 1;
+                nodes.begin_round(first + n);
+            }
+            let back = nodes.take_back(|_, away| matches!(away, Away::Silent(_)));
+            assert_eq!(back, std::slice::from_ref(&a));
+            n
+        };
+        let rounds: Vec<u32> = (0..5).map(|_| rests(&mut nodes)).collect();
+        assert_eq!(rounds, [0, 1, 3, 7, 7]);
+        nodes.delivered(&a);
+        assert_eq!(rests(&mut nodes), 0);
+        nodes.drop_node(a.clone(), Away::Silent(member()), Reason::Expired, "why".into());
+        nodes.begin_round(nodes.round + 1);
+        assert!(nodes.rests(&a));
+        nodes.is_short();
+        assert!(!nodes.rests(&a));
     }
 
     #[test]
     fn who_is_back_has_no_reason_any_more_and_who_is_out_stays_out() {
         let mut nodes = three();
-        for (node, away) in [("a", Away::Gone(member())), ("b", Away::Out)] {
+        let out = nodes.out(&id("b"));
+        for (node, away) in [("a", Away::Gone(member())), ("b", out)] {
             nodes.drop_node(id(node), away, Reason::Internal, "why".into());
         }
         assert_eq!((nodes.nodes(), nodes.gone()), (vec![id("c")], vec![id("a")]));
-        assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), [id("a"), id("c")]);
-        assert_eq!(nodes.take_back(|_, _| true), [id("a")]);
+        // A breakpoint keeps who is out, too: what was wrong may be mended.
+        assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), ["a", "b", "c"].map(id));
+        assert_eq!(nodes.take_back(|_, away| !matches!(away, Away::Out(_))), [id("a")]);
         assert_eq!(nodes.nodes(), [id("a"), id("c")]);
         let refused = nodes.refused();
         let refused: Vec<&str> = refused.iter().map(|(node, ..)| node.as_str()).collect();

@@ -101,7 +101,7 @@ fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
         let of = |evaluation: Option<&Evaluation>| evaluation?.metrics.get(name).copied();
         let line = |label: String, value: &dyn Fn(&RoundRecord) -> Option<f64>| {
             let points = history.rounds.iter();
-            let points = points.filter_map(|round| Some((f64::from(round.round), value(round)?)));
+            let points = points.map(|round| (f64::from(round.round), gap(value(round))));
             Line { label, points: points.collect() }
         };
         let mut lines = vec![line("all nodes".into(), &|round| of(round.evaluation.as_ref()))];
@@ -121,6 +121,11 @@ fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
         (name.clone(), lines)
     };
     names.map(chart).collect()
+}
+
+/// What a line has where a node was not there, or told nothing.
+fn gap(value: Option<f64>) -> f64 {
+    value.unwrap_or(f64::NAN)
 }
 
 /// The nodes that charts show: more lines than colours would say nothing.
@@ -157,7 +162,7 @@ fn curve(history: &History) -> Result<String, Error> {
     }
     let line = |label: &str, value: &dyn Fn(&RoundRecord) -> Option<f64>| {
         let points = history.rounds.iter();
-        let points = points.filter_map(|round| Some((f64::from(round.round), value(round)?)));
+        let points = points.map(|round| (f64::from(round.round), gap(value(round))));
         Line { label: label.to_owned(), points: points.collect() }
     };
     let mut lines = vec![line("held-out loss", &|round| {

@@ -159,6 +159,7 @@ impl Golden {
             training: TrainingArgs { random_seed: Some(self.seed), ..training },
             fold: None,
             resume: false,
+            force: false,
             stop: Cancel::new(),
             model: file.model,
             params: None,

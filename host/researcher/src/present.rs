@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use fedwasm_protocol::{Body, DatasetEntry, NodeId, SearchRequest};
+use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
 use crate::identity::enter;
 use crate::replies::why_not;
 use crate::requests::{Answer, Requests};
-use crate::search::SEARCH_TIME_MAX;
+use crate::search::{SEARCH_TIME_MAX, datasets};
 use crate::{Error, NetworkArgs};
 
 /// A node that is connected to the broker.
@@ -30,14 +31,16 @@ pub async fn present(
     cancelled: watch::Receiver<bool>,
 ) -> Result<BTreeMap<NodeId, NodePresent>, Error> {
     let (options, researcher) = enter(network).await?;
+    let repository = options.repository.clone();
     let mut requests = Requests::connect(options, researcher, cancelled).await?;
-    let found = ask(&mut requests, tags).await;
+    let found = ask(&mut requests, &repository, tags).await;
     requests.close().await;
     found
 }
 
 async fn ask(
     requests: &mut Requests,
+    repository: &Repository,
     tags: &[String],
 ) -> Result<BTreeMap<NodeId, NodePresent>, Error> {
     let online = requests.online();
@@ -45,16 +48,17 @@ async fn ask(
     let pongs = requests.ask(to_all(&Body::Ping), SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
     let search = Body::Search(SearchRequest { tags: tags.to_vec() });
     let found = requests.ask(to_all(&search), SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
-    let present = found.into_iter().map(|(node, (answer, _))| {
+    let mut present = BTreeMap::new();
+    for (node, (answer, _)) in found {
         let latency_ms = match pongs.get(&node) {
             Some((Answer::Reply(Body::Pong), time)) => Some(time.as_secs_f64() * 1e3),
             _ => None,
         };
         let datasets = match answer {
-            Answer::Reply(Body::SearchReply(reply)) => Ok(reply.datasets),
-            other => Err(fedwasm_protocol::printable(&why_not(other, SEARCH_TIME_MAX).1)),
+            Answer::Reply(Body::SearchReply(reply)) => datasets(reply, repository).await,
+            other => Err(fedwasm_protocol::printable(&why_not(other, SEARCH_TIME_MAX, 0).1)),
         };
-        (node, NodePresent { latency_ms, datasets })
-    });
-    Ok(present.collect())
+        present.insert(node, NodePresent { latency_ms, datasets });
+    }
+    Ok(present)
 }

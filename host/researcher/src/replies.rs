@@ -11,6 +11,7 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
 use fedwasm_training::batches_max;
 use fedwasm_transport::Repository;
+use fedwasm_trust::SKEW_MS;
 
 use crate::columns::Member;
 use crate::requests::Answer;
@@ -98,6 +99,12 @@ pub(crate) fn is_sound(
         && scores
         && reply.train_loss.is_none_or(f64::is_finite)
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
+}
+
+/// The most rows that a reply says anything was computed from.
+fn rows_max(reply: &RoundReply) -> u64 {
+    let scored = reply.evaluation.as_ref().map_or(0, |evaluation| evaluation.n_rows);
+    reply.n_samples.max(scored)
 }
 
 /// Fetches what a reply names and checks that it is exactly what the plan
@@ -241,12 +248,29 @@ fn arranged(specs: &[&TensorSpec], params: Params) -> Result<Params, fedwasm_par
     Params::new(specs.iter().map(|spec| spec.name.clone()).zip(tensors).collect())
 }
 
+/// How a node's clock is set.
+pub(crate) fn clock(ahead_ms: i64) -> String {
+    let s = ahead_ms.unsigned_abs().saturating_add(500) / 1_000;
+    let side = if ahead_ms > 0 { "ahead of" } else { "behind" };
+    format!("{s} s {side} this machine's")
+}
+
 /// Why an answer is none, for whoever reads it.
-pub(crate) fn why_not(answer: Answer, deadline: Duration) -> (Reason, String) {
+///
+/// `n_rows` are those that the node announced.
+pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reason, String) {
     let seconds = deadline.as_secs();
     match answer {
         Answer::Refused(refusal) => (refusal.reason, refusal.message),
         Answer::Gone => (Reason::Expired, GONE.to_owned()),
+        Answer::Clock { ahead_ms } => {
+            let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
+            let text = format!(
+                "its clock is {clock}, and nothing is believed if clocks differ by more than \
+                 {max} s; set the wrong one right"
+            );
+            (Reason::Expired, text)
+        }
         Answer::Silent { progress: None } => {
             (Reason::Expired, format!("it did not answer before the deadline of {seconds} s"))
         }
@@ -256,6 +280,14 @@ pub(crate) fn why_not(answer: Answer, deadline: Duration) -> (Reason, String) {
                  raise `strategy.round_deadline_s`"
             );
             (Reason::Expired, text)
+        }
+        Answer::Reply(Body::RoundReply(reply)) if rows_max(&reply) > n_rows => {
+            let text = format!(
+                "it used {} rows and had announced {n_rows}: its dataset was registered again \
+                 since this experiment began; a new one finds the rows that it has now",
+                rows_max(&reply)
+            );
+            (Reason::Dataset, text)
         }
         Answer::Reply(Body::RoundReply(_)) => {
             let text = "its reply lacks something, or holds more rows than it announced or \

@@ -192,8 +192,8 @@ fn summary(history: &History) -> String {
     let mut tiles = tile("Rounds done", &history.rounds.len().to_string(), "")
         + &tile("Nodes", &n_nodes.to_string(), &in_last)
         + &tile("Time", &duration(wall_ms), &a_round);
-    if let Some(loss) = train_loss(last) {
-        tiles += &tile("Training loss", &number(loss), &before(history, train_loss));
+    if let Some(loss) = last.train_loss() {
+        tiles += &tile("Training loss", &number(loss), &before(history, RoundRecord::train_loss));
     }
     let held_out = last.evaluation.as_ref();
     for name in metrics(held_out).names {
@@ -274,7 +274,7 @@ fn round_row(round: &RoundRecord, chosen: &Chosen<'_>) -> String {
         number_cell(&round.round.to_string()),
         number_cell(&round.nodes.len().to_string()),
         number_cell(&ms(round.timing.wall_ms)),
-        number_cell(&opt(train_loss(round))),
+        number_cell(&opt(round.train_loss())),
         metric_cells(chosen, round.evaluation.as_ref()),
         format!("<td>{}</td>", short(&round.params_sha256)),
         format!("<td class=\"reasons\">{}</td>", dropped(&round.dropped)),
@@ -534,15 +534,6 @@ fn left_out(chosen: &Chosen<'_>) -> String {
 
 fn metric(evaluation: Option<&Evaluation>, name: &str) -> Option<f64> {
     evaluation?.metrics.get(name).copied()
-}
-
-/// Returns the mean training loss of the nodes that report one, weighted by
-/// their rows: `Σ n_k loss_k / Σ n_k`.
-pub(crate) fn train_loss(round: &RoundRecord) -> Option<f64> {
-    let losses = round.nodes.values().filter_map(|node| Some((node.n_samples, node.train_loss?)));
-    let add = |(n, sum), (n_k, loss)| (n + n_k as f64, sum + n_k as f64 * loss);
-    let (n, sum) = losses.fold((0.0, 0.0), add);
-    (n > 0.0).then_some(sum / n)
 }
 
 fn sum(history: &History, part: fn(&RoundTiming) -> f64) -> f64 {

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use fedwasm_protocol::{Body, SearchRequest};
+use fedwasm_protocol::{
+    Body, COLUMNS_BYTES_MAX, Columns, DatasetEntry, Reason, SearchReply, SearchRequest,
+};
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits};
 use fedwasm_training::Round;
 use fedwasm_transport::Repository;
@@ -34,6 +36,7 @@ pub(crate) async fn connect(
 /// Finds the nodes that have the data, and the input columns.
 pub(crate) async fn search(
     requests: &mut Requests,
+    repository: &Repository,
     plan: &Described,
     options: &JobOptions,
 ) -> Result<Chosen, Error> {
@@ -43,11 +46,12 @@ pub(crate) async fn search(
     let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
     for (node, (answer, _)) in answers {
         match answer {
-            Answer::Reply(Body::SearchReply(reply)) => {
-                found.insert(node, reply.datasets);
-            }
+            Answer::Reply(Body::SearchReply(reply)) => match datasets(reply, repository).await {
+                Ok(datasets) => drop(found.insert(node, datasets)),
+                Err(text) => refused.push((node, Reason::Blob, text)),
+            },
             other => {
-                let (reason, text) = why_not(other, SEARCH_TIME_MAX);
+                let (reason, text) = why_not(other, SEARCH_TIME_MAX, 0);
                 refused.push((node, reason, text));
             }
         }
@@ -72,6 +76,28 @@ pub(crate) async fn search(
     .await?;
     chosen.refused.splice(..0, refused);
     Ok(chosen)
+}
+
+/// The datasets of an answer, with the columns that did not fit into it.
+pub(crate) async fn datasets(
+    reply: SearchReply,
+    repository: &Repository,
+) -> Result<Vec<DatasetEntry>, String> {
+    let SearchReply { mut datasets, columns } = reply;
+    for (id, payload) in columns {
+        let Some(dataset) = datasets.iter_mut().find(|dataset| dataset.dataset_id == id) else {
+            continue;
+        };
+        if payload.blob.size > COLUMNS_BYTES_MAX {
+            return Err(format!("dataset {id}: names of columns of {} bytes", payload.blob.size));
+        }
+        let bytes = tokio::time::timeout(SEARCH_TIME_MAX, repository.get_payload(&payload)).await;
+        let bytes =
+            bytes.map_err(|_| format!("dataset {id}: names of its columns did not come"))?;
+        let bytes = bytes.map_err(|error| format!("dataset {id}: {error}"))?;
+        Columns::decode(&bytes)?.put(dataset);
+    }
+    Ok(datasets)
 }
 
 /// Finds mistakes in the arguments before anybody is asked for anything.

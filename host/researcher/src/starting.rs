@@ -12,29 +12,24 @@ use tokio::sync::watch;
 use crate::history::{RUNNING, WRITTEN_BY};
 use crate::{
     AggregateError, Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job,
-    JobOptions, PlanRecord, Selection,
+    JobOptions, JobState, PlanRecord, Selection,
 };
 
-/// Starts the job, again and again while the strategy allows it and nodes are
-/// missing.
+/// Starts the job, or goes on from a breakpoint, again and again while the strategy allows it
+/// and nodes are missing or nobody answers.
 pub(crate) async fn start_job(
     options: &JobOptions,
     (file, aggregator): (&ExperimentFile, Option<&AggregatorArgs>),
+    breakpoint: Option<&JobState>,
     cancelled: &watch::Receiver<bool>,
     events: Events<'_>,
 ) -> Result<Job, Error> {
     let mut left = file.strategy.retries;
     loop {
-        let started = Job::start(options.clone(), cancelled.clone(), events).await;
-        let started = match started {
-            Ok(job) => match check_first_round(file, aggregator, &job, options.random_seed) {
-                Ok(()) => Ok(job),
-                Err(error) => {
-                    job.close().await;
-                    Err(error)
-                }
-            },
-            Err(error) => Err(error),
+        let (options, watch) = (options.clone(), cancelled.clone());
+        let started = match breakpoint {
+            Some(state) => Job::resume(options, state.clone(), watch, events).await,
+            None => start(options, (file, aggregator), watch, events).await,
         };
         match started {
             Err(error) if left > 0 && is_worth_a_retry(&error) => {
@@ -50,6 +45,24 @@ pub(crate) async fn start_job(
                 }
             }
             result => return result,
+        }
+    }
+}
+
+/// Starts the job, with enough nodes for the first round.
+async fn start(
+    options: JobOptions,
+    (file, aggregator): (&ExperimentFile, Option<&AggregatorArgs>),
+    cancelled: watch::Receiver<bool>,
+    events: Events<'_>,
+) -> Result<Job, Error> {
+    let random_seed = options.random_seed;
+    let job = Job::start(options, cancelled, events).await?;
+    match check_first_round(file, aggregator, &job, random_seed) {
+        Ok(()) => Ok(job),
+        Err(error) => {
+            job.close().await;
+            Err(error)
         }
     }
 }
@@ -162,8 +175,11 @@ pub(crate) fn new_history(
     }
 }
 
-/// Whether nodes that come back could make it good.
+/// Whether nodes that come back, or broker and repository, could make it good.
 pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
+    if let Error::Transport(error) = error {
+        return error.is_passing();
+    }
     // Who has not allowed the plan does not do so for being asked again.
     if let Error::NotEnoughNodes { refused, .. } = error
         && !refused.is_empty()
@@ -173,7 +189,8 @@ pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
     }
     matches!(
         error,
-        Error::NotEnoughNodes { .. }
+        Error::BrokerLost { .. }
+            | Error::NotEnoughNodes { .. }
             | Error::NotEnoughSamples { .. }
             | Error::Aggregation(AggregateError::TooFewNodes { .. })
     )

@@ -1,8 +1,8 @@
 //! Several runs as one row of numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fedwasm_protocol::Metrics;
+use fedwasm_protocol::{Metric, Metrics};
 use serde::Serialize;
 
 /// Mean and spread of a metric over runs.
@@ -12,20 +12,25 @@ pub struct Spread {
     pub mean: f64,
     /// The standard deviation of a sample (divided by n - 1); none of one run.
     pub std: Option<f64>,
+    /// Runs that have the metric.
+    pub runs: usize,
 }
 
-/// Mean and spread of each metric that all runs have.
+/// Mean and spread of each metric that all runs have, and of those about a class that some runs
+/// may have no row of: over the runs that have them.
 #[must_use]
 pub fn summarise(runs: &[Metrics]) -> BTreeMap<String, Spread> {
-    let Some((first, rest)) = runs.split_first() else { return BTreeMap::new() };
-    let in_all = first.keys().filter(|name| rest.iter().all(|run| run.contains_key(*name)));
+    let names: BTreeSet<&String> = runs.iter().flat_map(Metrics::keys).collect();
+    let in_all = names.into_iter().filter(|name| {
+        Metric::may_be_absent(name) || runs.iter().all(|run| run.contains_key(*name))
+    });
     let spread = |name: &String| {
         let values: Vec<f64> = runs.iter().filter_map(|run| run.get(name)).copied().collect();
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
         let std = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
-        (name.clone(), Spread { mean, std })
+        (name.clone(), Spread { mean, std, runs: values.len() })
     };
     in_all.map(spread).collect()
 }
@@ -44,9 +49,25 @@ mod tests {
         };
         let all = summarise(&[run(0.9, true), run(0.95, true), run(1.0, false)]);
         assert_eq!(all.len(), 1);
-        let Spread { mean, std } = all["accuracy"];
-        assert!((mean - 0.95).abs() < 1e-12 && (std.unwrap() - 0.05).abs() < 1e-12);
-        assert_eq!(summarise(&[run(0.5, false)])["accuracy"], Spread { mean: 0.5, std: None });
+        let Spread { mean, std, runs } = all["accuracy"];
+        assert!((mean - 0.95).abs() < 1e-12 && (std.unwrap() - 0.05).abs() < 1e-12 && runs == 3);
+        let one = summarise(&[run(0.5, false)])["accuracy"];
+        assert_eq!(one, Spread { mean: 0.5, std: None, runs: 1 });
         assert!(summarise(&[]).is_empty());
+    }
+
+    #[test]
+    fn runs_without_positives_have_no_part_in_f1() {
+        let run = |metrics: &[(&str, f64)]| -> Metrics {
+            metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+        };
+        let runs = [
+            run(&[("accuracy", 1.0)]),
+            run(&[("accuracy", 0.5), ("f1_score", 0.5)]),
+            run(&[("accuracy", 0.5), ("f1_score", 1.0)]),
+        ];
+        let all = summarise(&runs);
+        assert_eq!((all["accuracy"].runs, all["f1_score"].runs), (3, 2));
+        assert_eq!(all["f1_score"].mean, 0.75);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, mpk, to_safetensors};
 use fedwasm_protocol::{
-    DataArgs, Digest, Evaluation, Fields, Mode, NodeId, Participant, TrainingArgs,
+    DataArgs, Digest, Evaluation, Fields, Mode, NodeId, Participant, RoundRequest, TrainingArgs,
 };
 use fedwasm_trust::{Membership, RECEIPT_BYTES_MAX, Receipt, Roster};
 use serde_json::Value;
@@ -321,7 +321,7 @@ fn check_receipt(
         ("score", result.evaluation == of_node.evaluation),
         ("training arguments", same_arguments(training, &request.training)),
         ("model arguments", same_arguments(model, &request.model)),
-        ("target", same_data(history, &request.data)),
+        ("target", same_data(history, request)),
     ] {
         if !same {
             return Err(format!("its receipt is of other {part}, or of none"));
@@ -394,14 +394,17 @@ fn same_arguments(said: Option<Value>, asked: &impl serde::Serialize) -> bool {
 }
 
 /// Whether target and scaling are those of the history, and the columns if it names some.
-fn same_data(history: &History, asked: &DataArgs) -> bool {
+fn same_data(history: &History, request: &RoundRequest) -> bool {
+    let RoundRequest { data: asked, wide_inputs, .. } = request;
     let said = history.arguments.get("data").cloned();
     let said: Option<DataArgs> = said.and_then(|said| serde_json::from_value(said).ok());
     said.is_some_and(|said| {
         let same_inputs = match (&said.inputs, &asked.inputs) {
             (None, _) => true,
             (Some(said), Some(asked)) => said.names() == asked.names(),
-            (Some(_), None) => false,
+            (Some(said), None) => wide_inputs
+                .as_ref()
+                .is_some_and(|wide| said.encode().is_ok_and(|bytes| wide.blob.matches(&bytes))),
         };
         said.target == asked.target
             && same_inputs

@@ -1,8 +1,6 @@
 //! A compiled plan, and one call of it in this process.
 
 use fedwasm_protocol::printable;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
 use wasmtime::component::Component;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
@@ -14,6 +12,7 @@ use crate::host::{Event, Host, Loader, Stop, Watch};
 use crate::meter::Refused;
 use crate::request::{Answer, Export, Request, Said, Trouble, Usage};
 use crate::store::Slot;
+use crate::stream::Stream;
 
 /// How wasmtime says that a plan handed over too many bytes at once; the error
 /// has no type of its own.
@@ -50,8 +49,9 @@ impl Guest {
         events: Box<dyn FnMut(Event) + Send>,
         watch: Watch,
     ) -> Result<Answer, Trouble> {
-        let Request { export, arguments, limits, seed, model, aux_in, aux_out, state } = request;
-        let random = ChaCha20Rng::from_seed(seed);
+        let Request { export, arguments, limits, seed, drawn, model, aux_in, aux_out, state } =
+            request;
+        let random = Stream::new(seed, drawn);
         let mut host = Host::new(export, limits, random, watch, events);
         host.model = Slot::new(model);
         host.aux_in = Slot::new(aux_in);
@@ -79,6 +79,7 @@ impl Guest {
             memory_bytes: host.meter.memory_bytes as u64,
             host_calls: host.calls,
             fuel,
+            random_bytes: host.random.position(),
             processor_us: processor_us().saturating_sub(start),
         };
         let n_batches = host.n_batches;

@@ -4,8 +4,6 @@ use std::time::Instant;
 
 use fedwasm_params::{DType, Tensor};
 use fedwasm_protocol::Limits;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 
@@ -16,6 +14,7 @@ use crate::gate::Gate;
 use crate::meter::Meter;
 use crate::request::Export;
 use crate::store::{CHUNK_BYTES_MAX, Slot};
+use crate::stream::Stream;
 
 /// Rows for a plan.
 #[derive(Clone, Debug)]
@@ -82,7 +81,7 @@ pub(crate) struct Host {
     /// Scores of each batch, by its index.
     pub(crate) predictions: Vec<Option<Tensor>>,
     prediction_bytes: usize,
-    random: ChaCha20Rng,
+    pub(crate) random: Stream,
     gate: Gate,
     /// Calls of the imports.
     pub(crate) calls: u64,
@@ -115,7 +114,7 @@ impl Host {
     pub(crate) fn new(
         export: Export,
         limits: Limits,
-        random: ChaCha20Rng,
+        random: Stream,
         watch: Watch,
         events: Box<dyn FnMut(Event) + Send>,
     ) -> Self {
@@ -309,7 +308,7 @@ impl random::Host for Host {
             return Ok(Err(AccessError::TooLarge));
         }
         let mut bytes = vec![0; len as usize];
-        self.random.fill_bytes(&mut bytes);
+        self.random.fill(&mut bytes);
         Ok(Ok(bytes))
     }
 }

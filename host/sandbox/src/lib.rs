@@ -28,6 +28,7 @@ mod request;
 mod sandbox;
 mod session;
 mod store;
+mod stream;
 mod worker;
 
 pub use arguments::{ArgumentError, DataFacts, OF_HOST};

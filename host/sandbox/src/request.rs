@@ -121,6 +121,8 @@ pub(crate) struct Request {
     pub(crate) arguments: Arguments,
     pub(crate) limits: Limits,
     pub(crate) seed: [u8; 32],
+    /// Bytes of its stream that were drawn before.
+    pub(crate) drawn: u64,
     pub(crate) model: PlainSlot,
     pub(crate) aux_in: PlainSlot,
     pub(crate) aux_out: PlainSlot,
@@ -135,6 +137,7 @@ impl Request {
             arguments,
             limits,
             seed: [0; 32],
+            drawn: 0,
             model: PlainSlot::default(),
             aux_in: PlainSlot::default(),
             aux_out: PlainSlot::default(),
@@ -279,6 +282,8 @@ pub struct Usage {
     pub host_calls: u64,
     /// Fuel; only in the strict profile.
     pub fuel: Option<u64>,
+    /// Bytes of the random stream that were drawn so far, those before a break among them.
+    pub random_bytes: u64,
     /// Processor time in microseconds; never the same twice.
     pub processor_us: u64,
 }

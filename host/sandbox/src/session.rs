@@ -37,6 +37,8 @@ pub struct Start {
     pub aux_in: Params,
     /// Node state; zeros if none.
     pub state: Option<Params>,
+    /// Bytes of the random stream that were drawn before, where training goes on after a break.
+    pub drawn: u64,
 }
 
 /// What a call left behind.
@@ -174,7 +176,7 @@ impl Session {
     /// Zeros for everything that only training sees.
     fn blank(&self) -> Result<Start, Error> {
         let aux_in = zeros(&self.declaration.aux_in).map_err(|error| self.misfit(error))?;
-        Ok(Start { model: Params::default(), aux_in, state: None })
+        Ok(Start { aux_in, ..Start::default() })
     }
 
     fn call(
@@ -213,6 +215,7 @@ impl Session {
             arguments: self.arguments.clone(),
             limits: self.described.limits.clone(),
             seed,
+            drawn: start.drawn,
             model: PlainSlot::new(model, of_model),
             aux_in: PlainSlot::new(aux_in, of_aux_in),
             aux_out: PlainSlot::new(aux_out, of_aux_out),

@@ -9,8 +9,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::blocks::{BlockSplit, Blocks, Held, Which};
+use crate::classes::Classes;
 use crate::fold::Fold;
-use crate::layout::{Chosen, Layout};
+use crate::layout::{Chosen, Layout, PartKind};
 use crate::loader::Source;
 use crate::preprocessing::{Fit, scale_names};
 use crate::rows::{CLASS_MAX, Converter, Rows};
@@ -25,6 +26,8 @@ pub struct Examples {
     /// The held-out part; may be empty.
     pub(crate) test: Source,
     preprocessing: Preprocessing,
+    /// Rows by class, if the only target is one and all rows were read.
+    classes: Option<Classes>,
 }
 
 /// Returns what a plan derives the arguments from that are not `given`. Classes
@@ -149,11 +152,12 @@ impl Examples {
     ) -> Result<Self, Error> {
         let fit = data.standardize;
         if !fits_into_memory(dataset, &layout, data) {
-            let preprocessing = match fit {
+            let (preprocessing, classes) = match fit {
                 true => fit_by_block(plan, dataset, &layout, by_block)?,
-                false => identity(dataset, &layout),
+                false => (identity(dataset, &layout), None),
             };
-            return Ok(Self::in_blocks(dataset, layout, preprocessing, by_block));
+            let examples = Self::in_blocks(dataset, layout, preprocessing, by_block);
+            return Ok(Self { classes, ..examples });
         }
         let mut held_out = vec![false; dataset.n_rows() as usize];
         test()?.into_iter().for_each(|row| held_out[row] = true);
@@ -215,6 +219,7 @@ impl Examples {
         let mut test = converter.rows(n_test);
         let mut train = converter.rows(held_out.len() - n_test);
         let mut held_out = held_out.iter();
+        let mut classes = target_class(&converter.layout).map(|_| Classes::default());
         // Each block is dropped once its rows are converted.
         for block in blocks {
             let block = block.unpack();
@@ -223,8 +228,13 @@ impl Examples {
                 converter.push(&block, row, part)?;
             }
         }
+        if let Some(classes) = &mut classes {
+            for (rows, is_held_out) in [(&train, false), (&test, true)] {
+                rows.target_classes().for_each(|class| classes.add(class, is_held_out));
+            }
+        }
         let source = |rows: Rows| Source::Memory(Arc::new(rows), Arc::clone(&converter));
-        Ok(Self { train: source(train), test: source(test), preprocessing })
+        Ok(Self { train: source(train), test: source(test), preprocessing, classes })
     }
 
     fn in_blocks(
@@ -235,12 +245,19 @@ impl Examples {
     ) -> Self {
         let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
         let blocks = |which| Source::Blocks(Blocks::new(Arc::clone(&converter), split, which));
-        Self { train: blocks(Which::Train), test: blocks(Which::Test), preprocessing }
+        let (train, test) = (blocks(Which::Train), blocks(Which::Test));
+        Self { train, test, preprocessing, classes: None }
     }
 
     /// How the inputs were scaled.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
+    }
+
+    /// Rows by class, where the only target is one. None of a dataset that is read block by block
+    /// without having been read once for its scales.
+    pub fn classes(&self) -> Option<&Classes> {
+        self.classes.as_ref()
     }
 
     /// Rows of the training part.
@@ -259,6 +276,14 @@ fn inputs<'a>(
     layout: &'a Layout,
 ) -> impl Iterator<Item = &'a fedwasm_dataset::Field> + Clone {
     layout.fields.iter().take(layout.n_input_fields).map(|at| &dataset.fields()[*at])
+}
+
+/// Where the only target is among [`Layout::fields`], if it is a class.
+fn target_class(layout: &Layout) -> Option<usize> {
+    match &layout.targets[..] {
+        [target] if target.kind == PartKind::Class => target.columns.first().copied(),
+        _ => None,
+    }
 }
 
 fn identity(dataset: &Dataset, layout: &Layout) -> Preprocessing {
@@ -292,13 +317,26 @@ fn fit_by_block(
     dataset: &Dataset,
     layout: &Layout,
     split: BlockSplit,
-) -> Result<Preprocessing, Error> {
+) -> Result<(Preprocessing, Option<Classes>), Error> {
+    let target = target_class(layout);
+    let mut classes = target.map(|_| Classes::default());
     let mut fit = Fit::new(inputs(dataset, layout));
     for index in 0..dataset.n_blocks() {
         let held_out = split.held_out(index, dataset.rows(index));
         let block = read(plan, dataset, index, &layout.fields)?;
         let start = block.first_row;
         fit.add(|take| take(&block), |row| !held_out[(row - start) as usize]);
+        if let (Some(classes), Some(column)) = (&mut classes, target) {
+            let mut held_out = held_out.iter();
+            block.columns[column].each(0..block.n_rows, |class| {
+                // What is none is found when its row is wanted.
+                let is_class = class.fract() == 0.0 && (0.0..=CLASS_MAX).contains(&class);
+                let is_held_out = held_out.next().is_some_and(|held_out| *held_out);
+                if is_class {
+                    classes.add(class as i64, is_held_out);
+                }
+            });
+        }
     }
-    Ok(fit.finish())
+    Ok((fit.finish(), classes))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fedwasm_dataset::{Dataset, Field};
+use fedwasm_dataset::{Dataset, Field, is_index};
 use fedwasm_params::DType;
 use fedwasm_protocol::{DataArgs, Selection};
 use fedwasm_sandbox::{DataSpec, Declaration, Dependency, Described};
@@ -89,6 +89,11 @@ impl Chosen {
             None => (0..dataset.fields().len()).filter(|at| !targets.contains(at)).collect(),
         };
         let path = dataset.path().to_owned();
+        let index = inputs.iter().find(|at| is_index(&dataset.fields()[**at].name));
+        if let (None, Some(at)) = (&data.inputs, index) {
+            let column = dataset.fields()[*at].name.clone();
+            return Err(fedwasm_dataset::Error::Index { path, column }.into());
+        }
         if inputs.is_empty() {
             return Err(fedwasm_dataset::Error::NoInputs { path }.into());
         }

@@ -4,6 +4,7 @@
 //! it, so they cannot differ.
 
 mod blocks;
+mod classes;
 mod contract;
 mod error;
 mod examples;
@@ -17,6 +18,7 @@ mod rows;
 mod shuffle;
 mod spread;
 
+pub use classes::Classes;
 pub use contract::{Check, ROWS_MAX, Suite, SuiteOptions, TestRows, Verdict};
 pub use error::Error;
 pub use examples::{Examples, facts};

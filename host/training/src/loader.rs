@@ -223,6 +223,8 @@ pub(crate) struct TrainLoader {
     schedule: Schedule,
     /// Batches handed out or skipped.
     n: u64,
+    /// The batch after which there is none.
+    end: u64,
     stop: Cancel,
 }
 
@@ -233,7 +235,8 @@ impl TrainLoader {
         schedule: Schedule,
         random: ChaCha20Rng,
     ) -> Self {
-        Self { walk: Walk::over(source), args, random, schedule, n: 0, stop: Cancel::new() }
+        let (walk, end, stop) = (Walk::over(source), schedule.total, Cancel::new());
+        Self { walk, args, random, schedule, n: 0, end, stop }
     }
 
     /// Passes over the first `batches`, so that those that follow are the same
@@ -245,6 +248,12 @@ impl TrainLoader {
             self.walk.skip(self.args.batch_size as usize, random);
         }
         self
+    }
+
+    /// Ends after this batch of the round, if it has as many.
+    pub(crate) fn up_to(self, batches: Option<u64>) -> Self {
+        let end = batches.map_or(self.end, |batches| self.end.min(batches));
+        Self { end, ..self }
     }
 
     /// Ends the round once `stop` is used.
@@ -263,7 +272,7 @@ impl TrainLoader {
 
 impl Loader for TrainLoader {
     fn next(&mut self) -> Result<Option<Batch>, String> {
-        if self.n >= self.schedule.total || self.stop.is_cancelled() {
+        if self.n >= self.end || self.stop.is_cancelled() {
             return Ok(None);
         }
         self.begin();

@@ -10,9 +10,11 @@ use fedwasm_protocol::{Metric, Metrics};
 
 use crate::spread::Spread;
 
-/// The class that precision, recall and F1 are of when at most two occur
+/// The class that precision, recall and F1 are of where there are two
 /// (scikit-learn's `pos_label`).
 const POSITIVE: i64 = 1;
+/// Columns of scores up to which a plan tells two classes apart.
+const BINARY_COLUMNS_MAX: usize = 2;
 
 /// Why scores fit no targets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,11 +41,13 @@ pub(crate) enum Targets {
 ///
 /// Classes: `accuracy`, `precision`, `recall` and `f1_score`. A row is said to
 /// be of the class with the largest score, the first of equals; with one
-/// column, a score above 0.5 is class 1. If at most two classes occur among
-/// targets and predictions, the last three metrics are those of class 1;
-/// otherwise, and where scikit-learn has no answer because neither of two is
-/// class 1, they are the mean over the classes, weighted with the rows of each
-/// (`average='weighted'`). A share of no rows is 0 (`zero_division=0`).
+/// column, a score above 0.5 is class 1. The plan's columns decide what the
+/// last three metrics are, whatever labels a site happens to have: with one or
+/// two columns they are those of class 1 (`average='binary'`), with more the
+/// mean over the classes, weighted with the rows of each
+/// (`average='weighted'`; a class without rows weighs nothing). A share of no
+/// rows is 0 (`zero_division=0`), but where no row at all is of class 1 the
+/// three say nothing and are left out.
 /// Fed-BioMed 6 looks at the targets alone, and takes the smaller of two
 /// classes, 0 of 0 and 1, where scikit-learn and this take 1.
 ///
@@ -53,7 +57,7 @@ pub(crate) enum Targets {
 #[derive(Clone, Debug)]
 pub(crate) enum Scores {
     /// Rows by class.
-    Classes(BTreeMap<i64, Label>),
+    Classes(Labels),
     /// Sums by output.
     Reals(Vec<Output>),
 }
@@ -76,8 +80,10 @@ impl Scores {
     ) -> Result<(), BadScores> {
         match (self, targets) {
             (Self::Classes(all), Targets::Classes(classes)) => {
+                let columns = predictions.iter().map(n_columns).max().unwrap_or_default();
+                all.columns = all.columns.max(columns);
                 for (class, label) in labels(predictions, classes)? {
-                    let all = all.entry(class).or_default();
+                    let all = all.by_class.entry(class).or_default();
                     all.are += label.are;
                     all.said += label.said;
                     all.both += label.both;
@@ -104,6 +110,13 @@ impl Scores {
             Self::Reals(outputs) => regression(outputs),
         }
     }
+}
+
+/// Rows by class, as a plan with so many columns of scores sees them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Labels {
+    columns: usize,
+    by_class: BTreeMap<i64, Label>,
 }
 
 /// Rows of one class.
@@ -178,31 +191,27 @@ fn predicted_class(scores: &[f64]) -> i64 {
     }
 }
 
-fn classification(labels: &BTreeMap<i64, Label>) -> Metrics {
-    let n: u64 = labels.values().map(|label| label.are).sum();
+fn classification(Labels { columns, by_class }: &Labels) -> Metrics {
+    let n: u64 = by_class.values().map(|label| label.are).sum();
     if n == 0 {
         return Metrics::new();
     }
-    let positive = match (labels.len(), labels.get(&POSITIVE)) {
-        (1 | 2, Some(label)) => Some(*label),
-        // One class, and not the positive one: no row is, or is said to be.
-        (1, None) => Some(Label::default()),
-        _ => None,
-    };
-    let average = |score: fn(&Label) -> f64| match &positive {
-        Some(label) => score(label),
-        None => {
-            labels.values().map(|label| label.are as f64 * score(label)).sum::<f64>() / n as f64
+    let average = |score: fn(&Label) -> f64| match columns {
+        0..=BINARY_COLUMNS_MAX => by_class.get(&POSITIVE).filter(|label| label.are > 0).map(score),
+        _ => {
+            let weighted = by_class.values().map(|label| label.are as f64 * score(label));
+            Some(weighted.sum::<f64>() / n as f64)
         }
     };
-    let right: u64 = labels.values().map(|label| label.both).sum();
+    let right: u64 = by_class.values().map(|label| label.both).sum();
     let metrics = [
-        (Metric::Accuracy, share(right, n)),
+        (Metric::Accuracy, Some(share(right, n))),
         (Metric::Precision, average(Label::precision)),
         (Metric::Recall, average(Label::recall)),
         (Metric::F1Score, average(Label::f1_score)),
     ];
-    metrics.into_iter().map(|(metric, value)| (metric.key().to_owned(), value)).collect()
+    let named = |(metric, value): (Metric, Option<f64>)| Some((metric.key().to_owned(), value?));
+    metrics.into_iter().filter_map(named).collect()
 }
 
 /// Returns all rows of `predictions`, row-major.
@@ -343,7 +352,7 @@ mod tests {
     /// The metrics of all rows at once; reals have as many outputs as columns.
     fn standard(predictions: &[Tensor], targets: &Targets) -> Result<Metrics, BadScores> {
         let mut scores = match targets {
-            Targets::Classes(_) => Scores::Classes(BTreeMap::new()),
+            Targets::Classes(_) => Scores::Classes(Labels::default()),
             Targets::Reals(_) => Scores::reals(1),
         };
         scores.add(predictions, targets)?;
@@ -381,7 +390,7 @@ mod tests {
         for case in cases {
             let classes = case.targets.iter().map(|class| *class as i64).collect();
             case.check(&standard(&case.batches(), &Targets::Classes(classes)).unwrap());
-            let mut scores = Scores::Classes(BTreeMap::new());
+            let mut scores = Scores::Classes(Labels::default());
             let batches = case.batches();
             for (batch, targets) in batches.iter().zip(case.targets.chunks(7)) {
                 let classes = targets.iter().map(|class| *class as i64).collect();
@@ -420,6 +429,27 @@ mod tests {
         let metrics = classes(1, &[0.5, 0.51, -1.0], &[0, 1, 1]).unwrap();
         assert_eq!(metrics["accuracy"], 2.0 / 3.0);
         assert_eq!((metrics["precision"], metrics["recall"]), (1.0, 0.5));
+    }
+
+    /// A site has the labels that it has: what a metric means does not follow from them.
+    #[test]
+    fn labels_of_a_site_do_not_change_what_a_metric_means() {
+        // A plan of three classes, all of the site's rows right.
+        let of_0 = classes(3, &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], &[0, 0]).unwrap();
+        let of_1_and_2 = classes(3, &[0.0, 1.0, 0.0, 0.0, 0.0, 1.0], &[1, 2]).unwrap();
+        for metrics in [of_0, of_1_and_2] {
+            assert!(metrics.len() == 4 && metrics.values().all(|value| *value == 1.0));
+        }
+    }
+
+    #[test]
+    fn without_positives_there_is_no_f1() {
+        for scores in [[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0]] {
+            let metrics = classes(2, &scores, &[0, 0]).unwrap();
+            assert_eq!(metrics.keys().collect::<Vec<_>>(), ["accuracy"]);
+        }
+        let none_said = classes(2, &[1.0, 0.0, 1.0, 0.0], &[0, 1]).unwrap();
+        assert_eq!((none_said["f1_score"], none_said["precision"]), (0.0, 0.0));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::Error;
 use crate::examples::Examples;
 use crate::layout::{Layout, PartKind};
 use crate::loader::{Recorder, Schedule, Source, TestLoader, TrainLoader};
-use crate::metrics::Scores;
+use crate::metrics::{Labels, Scores};
 
 /// The most rows of a dataset that is not in memory whose predictions are kept
 /// at once.
@@ -90,6 +90,10 @@ pub struct Before {
     pub kept: Option<Params>,
     /// Batches of this round that led here, where it goes on after a break.
     pub batches: u64,
+    /// Random bytes that the plan drew in them ([`Trained::drawn`]).
+    pub drawn: u64,
+    /// The batch after which training takes a break; none: after the last one.
+    pub until: Option<u64>,
 }
 
 /// How long a round is.
@@ -141,6 +145,8 @@ pub struct Trained {
     pub metrics: Metrics,
     /// What the plan reports of its optimizer, such as `lr`.
     pub optimizer_args: Metrics,
+    /// Random bytes that the plan drew so far, those before a break among them.
+    pub drawn: u64,
     /// What the call used.
     pub usage: Usage,
 }
@@ -266,7 +272,7 @@ impl Round {
         let random = ChaCha20Rng::from_seed(seed::shuffle(turn.random_seed, turn.round));
         let done = before.batches;
         let loader = TrainLoader::new(source, loader_args.clone(), schedule, random);
-        let loader = loader.until(&self.stop).skip(done);
+        let loader = loader.until(&self.stop).skip(done).up_to(before.until);
         let events = Box::new(move |event| match event {
             fedwasm_sandbox::Event::Log(level, line) => events(Event::Log(level, line)),
             fedwasm_sandbox::Event::Scalars { step, values } => {
@@ -278,10 +284,7 @@ impl Round {
             }
         });
         let start = self.start(before, turn.random_seed, cancel)?;
-        let seed = match done {
-            0 => seed::plan(turn.random_seed, turn.round, &turn.node),
-            done => seed::resume(turn.random_seed, turn.round, done, &turn.node),
-        };
+        let seed = seed::plan(turn.random_seed, turn.round, &turn.node);
         let Outcome { model, aux_out, state, report, rows, batches, usage, .. } =
             self.session.train(start, seed, Box::new(loader), events, cancel)?;
         [&model, &aux_out, &state].into_iter().try_for_each(|params| self.check_finite(params))?;
@@ -300,6 +303,7 @@ impl Round {
             n_samples: examples.n_train() as u64,
             n_steps: report.steps,
             n_batches: batches,
+            drawn: usage.random_bytes,
             usage,
             metrics: metrics.into_iter().collect(),
             optimizer_args: optimizer.into_iter().map(short).collect(),
@@ -334,7 +338,7 @@ impl Round {
 
     fn start(&self, before: Before, random_seed: u64, cancel: &Cancel) -> Result<Start, Error> {
         let (model, state) = self.whole(before.params, before.kept, random_seed, cancel)?;
-        Ok(Start { model, aux_in: before.aux, state })
+        Ok(Start { model, aux_in: before.aux, state, drawn: before.drawn })
     }
 
     /// Puts the model together and takes the state out of what was kept.
@@ -463,7 +467,7 @@ fn score(
 /// joined in the order of the plan's targets. Others have no standard metrics.
 fn standard(layout: &Layout) -> Option<Scores> {
     match &layout.targets[..] {
-        [target] if target.kind == PartKind::Class => Some(Scores::Classes(BTreeMap::new())),
+        [target] if target.kind == PartKind::Class => Some(Scores::Classes(Labels::default())),
         targets if targets.iter().any(|target| target.kind != PartKind::Real) => None,
         [] => None,
         targets => Some(Scores::reals(targets.iter().map(|target| target.width).sum())),

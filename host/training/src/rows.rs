@@ -52,6 +52,17 @@ pub(crate) enum Column {
     Classes(Vec<i64>),
 }
 
+impl Rows {
+    /// The whole numbers of the first target.
+    pub(crate) fn target_classes(&self) -> impl Iterator<Item = i64> {
+        let classes = match self.targets.first() {
+            Some(Column::Classes(classes)) => &classes[..],
+            _ => &[],
+        };
+        classes.iter().copied()
+    }
+}
+
 impl Converter {
     /// Inputs are scaled as `preprocessing` says, which has their columns in
     /// order; targets are not.

@@ -70,6 +70,14 @@ pub enum Error {
         /// Its address.
         url: String,
     },
+    /// The broker does not take us.
+    #[error("the broker {url} refuses us: {reason}")]
+    BrokerRefused {
+        /// Its address.
+        url: String,
+        /// What it says.
+        reason: String,
+    },
     /// Another program takes the connection over.
     #[error("{url} hung up again and again; is another program connected as `{client_id}`?")]
     TakenOver {
@@ -140,4 +148,17 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+}
+
+impl Error {
+    /// Whether it may pass by itself: nobody answers, or the one who does cannot just now.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::BrokerUnreachable { .. } | Self::RepositoryUnreachable { .. } => true,
+            // It took too long to read us, wants it slower, or has trouble of its own, such as a
+            // full disk.
+            Self::Repository { status, .. } => matches!(*status, 408 | 429 | 500..),
+            _ => false,
+        }
+    }
 }

@@ -11,7 +11,9 @@ use fedwasm_protocol::{
 };
 use fedwasm_trust::{Guard, Member, Outgoing, Refused, Seal};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, LastWill, Packet, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, ConnectReturnCode, LastWill, Packet, SubscribeReasonCode,
+};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
 use tokio::sync::{mpsc, watch};
@@ -147,7 +149,10 @@ impl Link {
         let ready = tokio::time::timeout(CONNECT_TIME_MAX, driver.until_subscribed(&mut events));
         let reason = match ready.await {
             Err(_) => Some(format!("no answer within {CONNECT_TIME_MAX:?}")),
-            Ok(Err(reason)) => Some(reason),
+            Ok(Err(NotReady::Unreachable(reason))) => Some(reason),
+            Ok(Err(NotReady::Refused(reason))) => {
+                return Err(Error::BrokerRefused { url: url.to_string(), reason });
+            }
             Ok(Ok(())) => None,
         };
         if let Some(reason) = reason {
@@ -244,6 +249,16 @@ impl Sender {
     pub fn me(&self) -> Recipient {
         let participant = self.seal.member().participant().clone();
         Recipient { participant, session: self.seal.session().clone() }
+    }
+
+    /// Which connection of its session this is, from 1.
+    pub fn connection(&self) -> u64 {
+        self.seal.connection()
+    }
+
+    /// Whether there is a connection at the moment.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
     }
 
     /// The participant whose messages these are.
@@ -398,6 +413,23 @@ struct Driver {
     told: Option<Instant>,
 }
 
+/// Why there is no connection.
+enum NotReady {
+    /// It may be there later.
+    Unreachable(String),
+    /// Whoever we are, we may not.
+    Refused(String),
+}
+
+/// Whether a broker that refuses a connection will do so again.
+fn is_final(code: ConnectReturnCode) -> bool {
+    use ConnectReturnCode as C;
+    matches!(
+        code,
+        C::NotAuthorized | C::BadUserNamePassword | C::Banned | C::BadAuthenticationMethod
+    )
+}
+
 /// Whether the driver goes on.
 enum Next {
     GoOn,
@@ -419,14 +451,21 @@ impl Driver {
         Ok(())
     }
 
-    async fn until_subscribed(&mut self, events: &mut EventLoop) -> Result<(), String> {
+    async fn until_subscribed(&mut self, events: &mut EventLoop) -> Result<(), NotReady> {
         let mut missing = self.subscriptions.len();
         loop {
-            let event = events.poll().await.map_err(|error| error.to_string())?;
+            let event = events.poll().await.map_err(|error| match error {
+                ConnectionError::ConnectionRefused(code) if is_final(code) => {
+                    NotReady::Refused(format!("{code:?}"))
+                }
+                error => NotReady::Unreachable(error.to_string()),
+            })?;
             match self.handle(event) {
                 Next::Subscribed => missing = missing.saturating_sub(1),
                 Next::GoOn => {}
-                Next::Stop => return Err("the broker refuses us or our subscriptions".into()),
+                Next::Stop => {
+                    return Err(NotReady::Refused("it does not let us subscribe".into()));
+                }
             }
             if missing == 0 && self.connected.load(Ordering::Relaxed) {
                 return Ok(());

@@ -1,7 +1,7 @@
 //! The client of the HTTP repository.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fedwasm_protocol::{BlobRef, Digest, ExperimentId, FederationId, Participant, Payload};
@@ -28,6 +28,9 @@ const PART_BYTES: usize = 64 << 10;
 /// full; it waits itself, too.
 const TURNS_MAX: u32 = 30;
 const TURN_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before a transfer is tried again, which doubles, and the longest.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The most of an error answer that is repeated, in characters.
 const ERROR_CHARS_MAX: usize = 200;
 
@@ -45,6 +48,20 @@ pub struct Repository {
     experiment: Option<ExperimentId>,
     /// Who may fetch what is stored.
     recipients: Vec<Participant>,
+    /// How long a transfer is tried again while nobody answers.
+    patience: Duration,
+}
+
+/// Tries of one transfer.
+struct Tries {
+    start: Instant,
+    pause: Duration,
+}
+
+impl Tries {
+    fn new() -> Self {
+        Self { start: Instant::now(), pause: PAUSE }
+    }
 }
 
 impl Repository {
@@ -73,8 +90,9 @@ impl Repository {
         };
         let client = builder.build().map_err(|error| unreachable(&url, &error))?;
         let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
-        let (experiment, recipients) = (None, Vec::new());
-        Ok(Self { url, client, pace: Pace::USUAL, requests, experiment, recipients })
+        let (experiment, recipients, patience) = (None, Vec::new(), Duration::ZERO);
+        let pace = Pace::USUAL;
+        Ok(Self { url, client, pace, requests, experiment, recipients, patience })
     }
 
     /// Asks a federation on this machine to take somebody in.
@@ -125,19 +143,20 @@ impl Repository {
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
     pub async fn put(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
-        let blob = BlobRef::of(&bytes);
-        let bytes = Bytes::from(bytes);
-        for _ in 0..TURNS_MAX {
+        let (blob, bytes) = (BlobRef::of(&bytes), Bytes::from(bytes));
+        let (mut tries, mut turns) = (Tries::new(), 0);
+        loop {
             match self.put_once(&blob, bytes.clone()).await {
                 Err(Error::Repository { status, .. })
-                    if status == StatusCode::TOO_MANY_REQUESTS =>
+                    if status == StatusCode::TOO_MANY_REQUESTS && turns < TURNS_MAX =>
                 {
+                    turns += 1;
                     tokio::time::sleep(TURN_PAUSE).await;
                 }
-                put => return put.map(|()| blob),
+                Err(error) if self.is_worth_waiting(&error, &mut tries).await => {}
+                stored => return stored.map(|()| blob),
             }
         }
-        self.put_once(&blob, bytes).await.map(|()| blob)
     }
 
     async fn put_once(&self, blob: &BlobRef, mut bytes: Bytes) -> Result<(), Error> {
@@ -173,6 +192,32 @@ impl Repository {
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`],
     /// [`Error::WrongSize`], [`Error::WrongDigest`].
     pub async fn get(&self, blob: &BlobRef) -> Result<Vec<u8>, Error> {
+        let mut tries = Tries::new();
+        loop {
+            match self.get_once(blob).await {
+                Err(error) if self.is_worth_waiting(&error, &mut tries).await => {}
+                fetched => return fetched,
+            }
+        }
+    }
+
+    /// Whether to try a transfer again, after a pause: nobody answers, and there is patience
+    /// left. A repository that is started anew costs no round.
+    async fn is_worth_waiting(&self, error: &Error, tries: &mut Tries) -> bool {
+        let is_away = matches!(
+            error,
+            Error::RepositoryUnreachable { .. } | Error::Repository { status: 502..=504, .. }
+        );
+        if !is_away || tries.start.elapsed() + tries.pause >= self.patience {
+            return false;
+        }
+        tracing::debug!("tried again in {:?}: {error}", tries.pause);
+        tokio::time::sleep(tries.pause).await;
+        tries.pause = (tries.pause * 2).min(PAUSE_MAX);
+        true
+    }
+
+    async fn get_once(&self, blob: &BlobRef) -> Result<Vec<u8>, Error> {
         let request = self.client.get(self.blob_url(&blob.sha256));
         let _turn = self.requests.acquire().await;
         let mut response = self.ask(request).await?;
@@ -211,6 +256,12 @@ impl Repository {
     #[must_use]
     pub fn for_recipients(&self, recipients: Vec<Participant>) -> Self {
         Self { recipients, ..self.clone() }
+    }
+
+    /// Returns a client that tries transfers of blobs again while nobody answers, for this long.
+    #[must_use]
+    pub fn patient(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
     }
 
     /// Tells the repository that the experiment of this client is finished.

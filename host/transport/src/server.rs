@@ -41,8 +41,8 @@ const RECIPIENTS_MAX: usize = 1_024;
 /// The most connections, and of one participant: a program of ours has a handful.
 const CONNECTIONS_MAX: usize = 4_096;
 const CONNECTIONS_OF_ONE_MAX: usize = 64;
-/// What is buffered of a connection, in bytes.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// What is buffered of a connection, in bytes: a head with all recipients fits.
+const BUFFER_BYTES_MAX: usize = 96 << 10;
 /// How long a request's head may take, and how long a connection may wait for the next one.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long a request of a few bytes may take.

@@ -13,7 +13,7 @@ use fedwasm_protocol::{
 use crate::{Member, Signer, Standing};
 
 /// How far clocks of participants may differ, in milliseconds.
-const SKEW_MS: u64 = 5 * 60_000;
+pub const SKEW_MS: u64 = 5 * 60_000;
 /// The longest lifetime that a message may claim, in milliseconds.
 const LIFETIME_MS_MAX: u64 = 10 * 60_000;
 /// How far back a message may come after later ones of its sender.
@@ -64,13 +64,13 @@ pub enum Refused {
     #[error("it is not signed by {0}")]
     Signature(Participant),
     /// Too old.
-    #[error("it expired {ms} ms ago; is a clock wrong?")]
+    #[error("it expired {} s ago; is a clock wrong?", ms / 1_000)]
     Expired {
         /// By this machine's clock.
         ms: u64,
     },
     /// Of a time that is not yet.
-    #[error("it was written {ms} ms from now; is a clock wrong?")]
+    #[error("it was written {} s from now; is a clock wrong?", ms / 1_000)]
     Future {
         /// By this machine's clock.
         ms: u64,

@@ -19,7 +19,7 @@ pub use authority::{Authority, ServerFiles};
 pub use bundle::{BUNDLE_BYTES_MAX, Bundle};
 pub use dsse::Envelope;
 pub use error::Error;
-pub use guard::{Guard, Refused};
+pub use guard::{Guard, Refused, SKEW_MS};
 pub use key::{Fingerprint, KeyPair, PublicKey};
 pub use member::{Identity, Member, Membership, TlsFiles};
 pub use receipt::{Engine, Opening, RECEIPT_BYTES_MAX, RECEIPT_VERSION, Receipt, RunResult};

@@ -187,6 +187,7 @@ impl Receipt {
         RoundRequest {
             aux_shared: stored(&request.aux_shared),
             aux_own: stored(&request.aux_own),
+            wide_inputs: stored(&request.wide_inputs),
             ..request.clone()
         }
     }

@@ -58,6 +58,11 @@ impl Seal {
         &self.session
     }
 
+    /// The connection to the broker, from 1.
+    pub fn connection(&self) -> u64 {
+        self.connection.load(Ordering::Relaxed)
+    }
+
     /// Counts a new connection to the broker.
     pub fn connect(&self) {
         self.connection.fetch_add(1, Ordering::Relaxed);
@@ -85,7 +90,7 @@ impl Seal {
             federation: self.member.membership().federation.clone(),
             sender: self.member.participant().clone(),
             session: self.session.clone(),
-            connection: self.connection.load(Ordering::Relaxed),
+            connection: self.connection(),
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
             recipient,
             kind: body.kind(),

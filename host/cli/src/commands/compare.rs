@@ -23,10 +23,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
     let found = compare(&args.a, &args.b)?;
     if found.differences.is_empty() {
-        printer.line("the same plan, data, start, seed and arguments");
+        printer.line(format!("the same {}", found.compared.join(", ")));
     }
     for difference in &found.differences {
         printer.line(format!("{:<28} {} | {}", difference.name, difference.a, difference.b));
+    }
+    for what in &found.not_compared {
+        printer.line(format!("not compared: {what}"));
     }
     printer.line(format!("{:<28} {:>12} {:>12} {:>12}", "", "first", "second", "difference"));
     for metric in &found.metrics {
@@ -43,6 +46,12 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
     if let Some(file) = &args.svg {
         fedwasm_folder::write_file(file, compare_curves(&args.a, &args.b)?.as_bytes())?;
     }
-    printer.event("result", &json!({ "differences": found.differences, "metrics": found.metrics }));
+    printer.event(
+        "result",
+        &json!({
+            "differences": found.differences, "compared": found.compared,
+            "not_compared": found.not_compared, "metrics": found.metrics,
+        }),
+    );
     Ok(())
 }

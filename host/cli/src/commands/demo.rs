@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Format;
-use fedwasm_node::{Datasets, NodeConfig, Policy};
+use fedwasm_node::{Database, Datasets, NodeConfig, Policy};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Budget, DataArgs, Evaluation};
 use fedwasm_researcher::{
@@ -201,12 +201,14 @@ impl Demo {
         let mut config = NodeConfig::new(parsed, mqtt, repository);
         config.approval.policy = Policy::Signer;
         let node = dir.join("node");
-        config.create(&node)?;
+        let identity = config.create(&node)?;
         fedwasm_folder::write_file(&node.join("trust.toml"), trust.to_toml().as_bytes())?;
         let (_, folder) = NodeConfig::open(&node)?;
         let name = "breast-cancer".parse().map_err(|error| CommandError::new(FAILED, error))?;
         let tags = vec!["breast-cancer".to_owned()];
-        Datasets::load(&folder)?.add(&folder, name, (&dir.join("train.csv"), None), tags)?;
+        let database = Database::open(&node, &identity)?;
+        let data = dir.join("train.csv");
+        Datasets::load(&folder)?.add((&folder, &database), name, (&data, None), tags)?;
         let log = self.dir.join(format!("{id}.log"));
         Process::start(&["node", "start"], &[node.as_os_str()], &log)
     }
@@ -285,6 +287,7 @@ identity = "researcher"
                 random_seed: SEED,
                 fold: None,
                 resume: false,
+                force: true,
                 stop: Cancel::new(),
             };
             let job = move || LocalJob::new(options)?.start_training(drop, &Cancel::new());

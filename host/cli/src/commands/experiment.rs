@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use fedwasm_folder::Folder;
 use fedwasm_protocol::{Metric, Metrics, printable};
 use fedwasm_researcher::{
     Checked, Difference, Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult,
@@ -260,7 +261,14 @@ pub(crate) async fn run_and_show(
     }
     let result = run_experiment(options, stop, &mut show).await;
     let rounds = reached.load(std::sync::atomic::Ordering::Relaxed);
-    if let (Err(_), Some(out), 1..) = (&result, &out, rounds) {
+    // A full disk can be why it failed.
+    let is_written = |out: &std::path::Path| {
+        load_history(out).is_ok_and(|history| {
+            history.status != "running" && history.rounds.len() as u64 >= u64::from(rounds)
+        })
+    };
+    if let (Err(_), Some(out), 1..) = (&result, out.as_ref().filter(|out| is_written(out)), rounds)
+    {
         let out = out.display();
         printer.note(format!("the parameters after round {rounds} are in {out}"));
         if saves {
@@ -277,7 +285,12 @@ fn show(
 ) -> Result<(), CommandError> {
     let history = load_history(dir)?;
     let plan = &history.plan;
-    let (name, status) = (printable(&history.name), printable(&history.status));
+    let (name, mut status) = (printable(&history.name), printable(&history.status));
+    // Whoever runs it holds the lock of its directory.
+    let is_free = || Ok::<_, std::io::Error>(Folder::open(dir)?.lock_itself()?.is_some());
+    if status == "running" && is_free()? {
+        "interrupted".clone_into(&mut status);
+    }
     printer.line(format!("experiment {name} ({status})"));
     printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
     printer.line(format!("seed       {}", history.random_seed));
@@ -316,7 +329,7 @@ fn show(
         "result",
         &json!({
             "name": history.name,
-            "status": history.status,
+            "status": status,
             "experiment": history.experiment_id,
             "arguments": history.arguments,
             "changes": history.changes,
@@ -448,12 +461,10 @@ impl View {
             "timing": record.timing,
         });
         self.printer.event("round", &fields);
-        let losses: Vec<f64> = record.nodes.values().filter_map(|node| node.train_loss).collect();
         let mut line = format!("round {:>3}/{}", record.round, self.rounds);
         line += &format!("  {:>7.1} ms", record.timing.wall_ms);
-        if !losses.is_empty() {
-            let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-            line += &format!("  training loss {mean:.4}");
+        if let Some(loss) = record.train_loss() {
+            line += &format!("  training loss {loss:.4}");
         }
         for (name, value) in metrics.map(|metrics| self.in_order(metrics)).unwrap_or_default() {
             line += &format!("  {name} {value:.4}");

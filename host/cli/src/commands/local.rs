@@ -1,11 +1,12 @@
 //! `fedwasm local`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_dataset::Format;
-use fedwasm_protocol::{DataArgs, Metrics};
+use fedwasm_protocol::{DataArgs, Metric, Metrics};
 use fedwasm_researcher::{
     LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, Spread, load_params, load_plan,
     random_seed, resumed_seed, standard_training, summarise,
@@ -58,6 +59,9 @@ pub(crate) struct Args {
     /// Go on from what --out holds: with more epochs, or after an interruption.
     #[arg(long, requires = "out", conflicts_with_all = ["params", "repeat"])]
     resume: bool,
+    /// Write over the run that --out holds.
+    #[arg(long, requires = "out", conflicts_with = "resume")]
+    force: bool,
     /// Run this often, with this seed and those that follow it, and show mean and deviation.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=1000), conflicts_with = "folds")]
     repeat: Option<u32>,
@@ -93,26 +97,32 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         })?;
     }
     let runs = runs(&args, &options);
+    let warned = Warned { several: runs.len() > 1, told: Arc::default() };
     if let [only] = &runs[..] {
-        let result = train(only.clone(), &bar, &cancel, &is_training, printer).await?;
+        let result = train(only.clone(), &bar, &cancel, &is_training, &warned, printer).await?;
         print(only, &result, printer);
         return Ok(());
     }
-    let (mut scores, mut table) = (Vec::new(), Vec::new());
+    let (mut scores, mut table, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (nth, run) in runs.iter().enumerate() {
         if stop.is_cancelled() {
             break;
         }
-        let result = train(run.clone(), &bar, &cancel, &is_training, printer).await?;
+        let result = train(run.clone(), &bar, &cancel, &is_training, &warned, printer).await?;
         let metrics = result.evaluation.as_ref().map(|evaluation| evaluation.metrics.clone());
         let metrics = metrics.unwrap_or_default();
-        table.push(print_run(nth, run, &result, &metrics, printer));
+        if nth == 0 {
+            names = columns(&metrics);
+            let names: String = names.iter().map(|name| format!("  {name:>10}")).collect();
+            printer.line(format!("{:<14}{names}", "run"));
+        }
+        table.push(print_run(&names, run, &result, &metrics, printer));
         // Half a run is no sample.
         if result.batches == result.batches_max {
             scores.push(metrics);
         }
     }
-    let mut summary = print_spread(&options, runs.len(), &scores, printer);
+    let mut summary = print_spread(&names, &options, runs.len(), &scores, printer);
     if let Some(out) = &options.out {
         summary["table"] = json!(table);
         let json = serde_json::to_vec_pretty(&summary).map_err(std::io::Error::from)?;
@@ -151,14 +161,21 @@ async fn train(
     bar: &ProgressBar,
     cancel: &Cancel,
     is_training: &Arc<AtomicBool>,
+    warned: &Warned,
     printer: &Printer,
 ) -> Result<LocalResult, CommandError> {
     let (cancel, printer, shown) = (cancel.clone(), *printer, bar.clone());
     let mut told = Told::default();
-    let is_training = Arc::clone(is_training);
+    if warned.several {
+        bar.set_prefix(format!("{}  ", name_of(&options)));
+    }
+    let (is_training, warned, name) = (Arc::clone(is_training), warned.clone(), name_of(&options));
     let events = move |event| {
         is_training.store(true, Ordering::Relaxed);
-        show(event, &shown, &mut told, &printer);
+        match event {
+            LocalEvent::Warning(text) => warned.show(&text, &name, &shown, &printer),
+            event => show(event, &shown, &mut told, &printer),
+        }
     };
     let result = blocking(move || LocalJob::new(options)?.start_training(events, &cancel)).await;
     bar.finish_and_clear();
@@ -218,6 +235,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         random_seed: seed,
         fold: None,
         resume: args.resume,
+        force: args.force,
         stop: Cancel::new(),
     })
 }
@@ -229,6 +247,25 @@ fn bar() -> ProgressBar {
         ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     bar
+}
+
+/// Warnings that were shown: several runs on the same data have the same.
+#[derive(Clone, Debug)]
+struct Warned {
+    several: bool,
+    told: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Warned {
+    fn show(&self, text: &str, run: &str, bar: &ProgressBar, printer: &Printer) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.insert(text.to_owned()) {
+            return;
+        }
+        printer.event("warning", &json!({ "message": text, "run": run }));
+        let run = if self.several { format!("{run}: ") } else { String::new() };
+        bar.suspend(|| printer.note(format!("warning: {run}{text}")));
+    }
 }
 
 /// What was shown already.
@@ -261,10 +298,11 @@ fn show(event: LocalEvent, bar: &ProgressBar, told: &mut Told, printer: &Printer
             let tenths = (10 * u128::from(step) / u128::from(steps_max.max(1))) as u64;
             if bar.is_hidden() && tenths > told.tenths {
                 told.tenths = tenths;
-                printer.note(format!("step {step}/{steps_max}  {text}"));
+                printer.note(format!("{}step {step}/{steps_max}  {text}", bar.prefix()));
             }
             bar.set_message(text);
         }
+        LocalEvent::Warning(_) => {}
         LocalEvent::Log(level, line) => {
             bar.suspend(|| printer.note(format!("plan ({level:?}): {line}")))
         }
@@ -316,26 +354,36 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
     );
 }
 
+/// The metrics of all runs: those of one, and those that others may have beside its accuracy.
+fn columns(metrics: &Metrics) -> BTreeSet<String> {
+    let is_of_classes = metrics.contains_key(Metric::Accuracy.key());
+    let keys = Metric::ALL.map(Metric::key);
+    let others = keys.into_iter().filter(|key| is_of_classes && Metric::may_be_absent(key));
+    metrics.keys().cloned().chain(others.map(str::to_owned)).collect()
+}
+
+/// What tells one of several runs from the others.
+fn name_of(options: &LocalOptions) -> String {
+    match options.fold {
+        Some(fold) => format!("fold {}/{}", fold.index, fold.count),
+        None => format!("seed {}", options.random_seed),
+    }
+}
+
 /// One line of several runs; returns it for programs.
 fn print_run(
-    nth: usize,
+    names: &BTreeSet<String>,
     options: &LocalOptions,
     result: &LocalResult,
     metrics: &Metrics,
     printer: &Printer,
 ) -> Value {
-    let what = match options.fold {
-        Some(fold) => format!("fold {}/{}", fold.index, fold.count),
-        None => format!("seed {}", options.random_seed),
+    let what = name_of(options);
+    let value = |name: &String| {
+        let value = metrics.get(name).map_or("-".to_owned(), |value| format!("{value:.4}"));
+        format!("  {value:>width$}", width = name.len().max(10))
     };
-    if nth == 0 {
-        let names: String = metrics.keys().map(|name| format!("  {name:>10}")).collect();
-        printer.line(format!("{:<14}{names}", "run"));
-    }
-    let values: String = metrics
-        .iter()
-        .map(|(name, value)| format!("  {value:>width$.4}", width = name.len().max(10)))
-        .collect();
+    let values: String = names.iter().map(value).collect();
     let end = if result.batches < result.batches_max { "  (stopped)" } else { "" };
     printer.line(format!("{what:<14}{values}{end}"));
     let fields = json!({
@@ -351,6 +399,7 @@ fn print_run(
 
 /// Mean and standard deviation of the runs that came to their end.
 fn print_spread(
+    names: &BTreeSet<String>,
     options: &LocalOptions,
     asked: usize,
     scores: &[Metrics],
@@ -358,24 +407,34 @@ fn print_spread(
 ) -> Value {
     let spread = summarise(scores);
     let row = |what: &str, of: &dyn Fn(&Spread) -> Option<f64>| {
-        let values = spread.iter().map(|(name, spread)| {
-            let value = of(spread).map_or("-".into(), |value| format!("{value:.4}"));
+        let values = names.iter().map(|name| {
+            let value = spread.get(name).and_then(of);
+            let value = value.map_or("-".into(), |value| format!("{value:.4}"));
             format!("  {value:>width$}", width = name.len().max(10))
         });
         printer.line(format!("{what:<14}{}", values.collect::<String>()));
     };
     row("mean", &|spread| Some(spread.mean));
     row("deviation", &|spread| spread.std);
+    for (name, of) in spread.iter().filter(|(_, of)| of.runs < scores.len()) {
+        let (runs, all) = (of.runs, scores.len());
+        printer.line(format!(
+            "{name} is that of {runs} of {all} runs: the others hold out no row of class 1"
+        ));
+    }
     if scores.len() < asked {
         printer.line(format!("{} of {asked} runs came to their end", scores.len()));
     }
     let means: Metrics = spread.iter().map(|(name, of)| (name.clone(), of.mean)).collect();
     let stds: Metrics =
         spread.iter().filter_map(|(name, of)| Some((name.clone(), of.std?))).collect();
+    let runs_with: BTreeMap<&String, usize> =
+        spread.iter().map(|(name, of)| (name, of.runs)).collect();
     json!({
         "plan_sha256": options.component.digest(),
         "metrics": means,
         "std": stds,
+        "runs_with": runs_with,
         "runs": scores.len(),
         "stopped": scores.len() < asked,
     })

@@ -1,7 +1,7 @@
 //! The parts of a page that a local run has otherwise than an experiment: there
 //! is one round at one place.
 
-use super::{duration, grouped, metric, metrics, number, opt, sum, tile, time_table, train_loss};
+use super::{duration, grouped, metric, metrics, number, opt, sum, tile, time_table};
 use crate::History;
 
 /// Says what came of it.
@@ -20,7 +20,7 @@ pub(super) fn summary(history: &History) -> String {
     let train_ms = sum(history, |timing| timing.train_ms);
     let wall_ms = sum(history, |timing| timing.wall_ms);
     tiles += &tile("Time", &duration(wall_ms), &format!("{} of training", duration(train_ms)));
-    if let Some(loss) = train_loss(last) {
+    if let Some(loss) = last.train_loss() {
         tiles += &tile("Training loss", &number(loss), "mean over training");
     }
     for name in metrics(held_out).names {

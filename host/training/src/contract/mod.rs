@@ -149,7 +149,7 @@ impl Suite {
         batches: &[usize],
     ) -> Result<Outcome, Error> {
         let aux_in = zeros(&session.declaration().aux_in)?;
-        let start = Start { model, aux_in, state: None };
+        let start = Start { model, aux_in, ..Start::default() };
         let loader = Box::new(self.rows.loader(batches));
         session.train(start, plan_seed(random_seed), loader, Box::new(drop), &self.cancel)
     }

@@ -3,10 +3,11 @@
 mod log;
 mod plan;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use fedwasm_dataset::Format;
+use fedwasm_folder::Folder;
 use fedwasm_node::{Database, Dataset, Datasets, NodeConfig, Policy, serve};
 use fedwasm_protocol::{DatasetId, NodeId};
 use fedwasm_transport::{RepositoryUrl, Security, join};
@@ -68,7 +69,7 @@ pub(crate) enum Command {
         #[arg(short)]
         output: PathBuf,
     },
-    /// Serve until Ctrl-C; prints one line when ready.
+    /// Serve until Ctrl-C; waits for broker and repository, and prints one line when ready.
     Start {
         /// The node's directory.
         dir: PathBuf,
@@ -127,6 +128,14 @@ pub(crate) enum DatasetCommand {
     List {
         /// The node's directory.
         dir: PathBuf,
+    },
+    /// Register a data set again whose file or folder has changed. Its name and tags stay.
+    Refresh {
+        /// The node's directory.
+        dir: PathBuf,
+        /// The name.
+        #[arg(long)]
+        name: DatasetId,
     },
     /// Take a data set off the list. The file stays.
     Remove {
@@ -227,11 +236,27 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandError> {
     match command {
         DatasetCommand::Add { dir, name, path, tags, format } => {
-            let (_, folder) = NodeConfig::open(&dir)?;
+            let (folder, database) = open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
-            let dataset = datasets.add(&folder, name, (&path, format), tags)?;
+            let dataset = datasets.add((&folder, &database), name, (&path, format), tags)?;
             printer.line(row(dataset));
-            printer.event("result", &fields(dataset));
+            let remarks = remarks(dataset, printer)?;
+            let mut fields = fields(dataset);
+            fields["remarks"] = json!(remarks);
+            printer.event("result", &fields);
+        }
+        DatasetCommand::Refresh { dir, name } => {
+            let (folder, database) = open(&dir)?;
+            let mut datasets = Datasets::load(&folder)?;
+            let (before, now) = datasets.refresh((&folder, &database), &name)?;
+            printer.line(row(&now));
+            let was = format!("{} rows, {} columns", before.n_rows, before.columns.len());
+            printer.line(format!("           it was registered with {was}"));
+            let remarks = remarks(&now, printer)?;
+            let mut fields = fields(&now);
+            fields["rows_before"] = json!(before.n_rows);
+            fields["remarks"] = json!(remarks);
+            printer.event("result", &fields);
         }
         DatasetCommand::List { dir } => {
             let (_, folder) = NodeConfig::open(&dir)?;
@@ -241,13 +266,26 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
             printer.event("result", &json!({ "datasets": all }));
         }
         DatasetCommand::Remove { dir, name } => {
-            let (_, folder) = NodeConfig::open(&dir)?;
-            let removed = Datasets::load(&folder)?.remove(&folder, &name)?;
+            let (folder, database) = open(&dir)?;
+            let removed = Datasets::load(&folder)?.remove((&folder, &database), &name)?;
             printer.line(format!("{} is no longer offered; its file stays", removed.name));
             printer.event("result", &fields(&removed));
         }
     }
     Ok(())
+}
+
+/// A node's directory and its log.
+fn open(dir: &Path) -> Result<(Folder, Database), CommandError> {
+    let (config, folder) = NodeConfig::open(dir)?;
+    Ok((folder, Database::open(dir, &config.identity(dir)?)?))
+}
+
+/// Shows what whoever adds a dataset should know.
+fn remarks(dataset: &Dataset, printer: &Printer) -> Result<Vec<String>, CommandError> {
+    let remarks = dataset.open().map_err(fedwasm_node::Error::from)?.remarks();
+    remarks.iter().for_each(|remark| printer.note(format!("warning: {remark}")));
+    Ok(remarks)
 }
 
 fn row(dataset: &Dataset) -> String {
