@@ -99,6 +99,7 @@ fn request(n: u64, plan: BlobRef, params: BlobRef) -> RoundRequest {
         mode,
         experiment_id: format!("flood-{n}").parse().unwrap(),
         round: 1,
+        rounds: 1,
         dataset_id: "d".parse().unwrap(),
         plan,
         params,

@@ -97,6 +97,7 @@ fn request() -> RoundRequest {
         mode: Mode::Train,
         experiment_id: "e".parse().unwrap(),
         round: 1,
+        rounds: 1,
         dataset_id: "d".parse().unwrap(),
         plan: BlobRef::of(b"plan"),
         params: BlobRef::of(b"params"),

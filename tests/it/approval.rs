@@ -94,6 +94,35 @@ fn a_plan_waits_for_a_decision_and_researchers_are_told() {
     assert!(log.result()["checked"]["size"].as_u64().unwrap() >= 6);
 }
 
+/// Fed-BioMed's `training_plan_approve(description)`.
+#[test]
+fn what_a_plan_is_for_is_shown_to_whoever_decides() {
+    let federation = federation("hand");
+    let words = "ethics 2026-17,\u{1b}[2J yes";
+    let file = experiment(&federation, |text| {
+        text.replace("rounds = 2", &format!("rounds = 2\ndescription = {words:?}"))
+            .replace("\\u{1b}", "\\u001b")
+    });
+    // Asking is enough; nothing runs.
+    let ended = fedwasm(&["experiment", "check"]).arg(&file).run();
+    refused(&ended, "the plan is pending there");
+    // A stranger's text commands no terminal.
+    let shown = "ethics 2026-17, [2J yes";
+    assert_eq!(list(&federation)[0]["plan"]["description"], json!(shown));
+    let digest = digest();
+    for command in [&["list"][..], &["show"]] {
+        let run = fedwasm(&["node", "plan"]).args(command).arg(node(&federation));
+        let run = if command == ["show"] { run.arg(&digest[..8]) } else { run };
+        let text = run.ok().stdout;
+        assert!(text.contains(shown), "{text}");
+    }
+    let long = "x".repeat(501);
+    let file = experiment(&federation, |text| format!("description = \"{long}\"\n{text}"));
+    let ended = fedwasm(&["experiment", "check"]).arg(&file).run();
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("`description` has 501 characters"), "{}", ended.stderr);
+}
+
 #[test]
 fn revoking_stops_the_next_round_of_a_running_experiment() {
     let federation = federation("hand");
@@ -279,7 +308,9 @@ fn one_researcher_cannot_fill_the_registry() {
         let bytes = [plan.as_slice(), &[0, 3, 1, b'x', n]].concat();
         let plan = runtime.block_on(repository.put(bytes)).unwrap();
         let signatures = Vec::new();
-        honest.ask("n0", Body::Approval(fedwasm_protocol::ApprovalRequest { plan, signatures }))
+        let description = String::new();
+        let request = fedwasm_protocol::ApprovalRequest { plan, signatures, description };
+        honest.ask("n0", Body::Approval(request))
     };
     for n in 0..16 {
         let answer = ask(n);

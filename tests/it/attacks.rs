@@ -581,6 +581,7 @@ fn every_number_at_its_ends() {
     let approval = fedwasm_protocol::ApprovalRequest {
         plan: round.plan,
         signatures: vec![round.plan, round.params],
+        description: "x".into(),
     };
     let mut validate = round.clone();
     validate.mode = fedwasm_protocol::Mode::Validate;

@@ -45,6 +45,8 @@ fn fault_01_mistakes_are_values_and_nothing_half_built_remains() {
         random_seed: 1,
         out: None,
         resume: false,
+        change: false,
+        params: None,
     };
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let started = runtime.block_on(async {

@@ -499,6 +499,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
     let options = JobOptions {
         component: load_plan(&file.plan).unwrap(),
         signatures: Vec::new(),
+        description: String::new(),
         sandbox: workers(),
         strict: false,
         limits: file.limits.clone(),
@@ -509,9 +510,11 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         secagg: None,
         network: file.network.clone(),
         require_receipts: false,
-        min_nodes: 1,
+        min_nodes: Some(1),
         deadline: Duration::from_secs(20),
         random_seed: 42,
+        rounds: 1,
+        params: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -779,6 +782,10 @@ fn broken_connection_of_the_researcher_changes_nothing() {
 struct First;
 
 impl fedwasm_researcher::Aggregator for First {
+    fn name(&self) -> &str {
+        "first"
+    }
+
     fn aggregate(
         &mut self,
         global: &fedwasm_params::Params,
@@ -803,6 +810,8 @@ fn an_aggregator_of_one_s_own_can_be_used() {
         random_seed: 42,
         out: None,
         resume: false,
+        change: false,
+        params: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (ours, first) = runtime.block_on(async {

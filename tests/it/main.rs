@@ -17,6 +17,7 @@ mod demo;
 mod disclosure;
 mod docs;
 mod errors;
+mod experiment;
 mod fairness;
 mod fake;
 mod faults;

@@ -110,6 +110,8 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
         random_seed: 42,
         out: Some(dir.join("run")),
         resume: false,
+        change: false,
+        params: None,
     };
     let mut events = |event: Event| {
         if let Event::Dropped { node, reason, .. } = event {

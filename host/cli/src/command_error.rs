@@ -111,6 +111,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
             E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs | E::EarlyStopping(_) => USAGE,
             E::NoOut { .. }
+            | E::Change { .. }
             | E::Busy { .. }
             | E::Resume { .. }
             | E::ResumeWhat

@@ -101,6 +101,8 @@ pub struct KnownPlan {
     pub version: String,
     /// Who asked for it first, if anybody did.
     pub requested_by: Option<String>,
+    /// What it is for, in the words of whoever asked.
+    pub description: String,
     /// When it was first seen, in milliseconds of Unix time.
     pub first_seen_ms: u64,
 }
@@ -237,11 +239,15 @@ impl Database {
                     row.get::<_, i64>(4)?,
                 ))
             })?;
+            let mut descriptions = descriptions(connection)?;
             rows.map(|row| {
                 let (digest, name, version, requested_by, first_seen_ms) = row?;
+                let description = descriptions.remove(&digest).unwrap_or_default();
                 let digest = digest.parse().map_err(|_| damaged("a digest"))?;
                 let first_seen_ms = first_seen_ms as u64;
-                Ok(KnownPlan { digest, name, version, requested_by, first_seen_ms })
+                let known =
+                    KnownPlan { digest, name, version, requested_by, description, first_seen_ms };
+                Ok(known)
             })
             .collect()
         })
@@ -277,7 +283,7 @@ impl Database {
         &self,
         component: &Component,
         signatures: &[Vec<u8>],
-        requested_by: Option<&Participant>,
+        requested_by: Option<(&Participant, &str)>,
         is_trusted: bool,
         now_ms: u64,
     ) -> Result<bool, Error> {
@@ -287,7 +293,8 @@ impl Database {
         let texts = serde_json::to_string(&texts).unwrap_or_default();
         let (name, version) = (inspection.name, inspection.version);
         let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
-        let who = requested_by.map(Participant::to_string);
+        let (who, description) = requested_by.unzip();
+        let who = who.map(Participant::to_string);
         self.write(|write| {
             if is_known(write, &digest)? {
                 // Signatures may come later than the bytes, and from several researchers.
@@ -325,10 +332,13 @@ impl Database {
                     is_trusted
                 ],
             )?;
-            let fields = json!({
+            let mut fields = json!({
                 "plan": digest, "name": name, "version": version, "requested_by": who,
                 "signatures": signatures.len(),
             });
+            if let Some(description) = description.filter(|description| !description.is_empty()) {
+                fields["description"] = json!(description);
+            }
             append(self, write, now_ms, "registered", &fields)?;
             Ok(true)
         })
@@ -432,6 +442,17 @@ impl Database {
             Ok(())
         })
     }
+}
+
+/// What plans are for, by digest, as their registrations in the log say.
+fn descriptions(connection: &Connection) -> Result<HashMap<String, String>, Error> {
+    let mut statement = connection.prepare(
+        "SELECT json_extract(entry, '$.plan'), json_extract(entry, '$.description') FROM log
+         WHERE json_extract(entry, '$.kind') = 'registered'
+         AND json_extract(entry, '$.description') IS NOT NULL ORDER BY number",
+    )?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn is_known(connection: &Connection, digest: &str) -> Result<bool, Error> {

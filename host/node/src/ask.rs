@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fedwasm_artifact::{COMPONENT_BYTES_MAX, Component};
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, Body, Digest, Participant, Reason,
-    Refusal, ResearcherId, SIGNATURES_MAX,
+    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, Body, DESCRIPTION_CHARS_MAX, Digest,
+    Participant, Reason, Refusal, ResearcherId, SIGNATURES_MAX, printable,
 };
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::BUNDLE_BYTES_MAX;
@@ -149,13 +149,17 @@ impl Clerk {
             signatures.push(bytes);
         }
         let BlobRef { sha256, .. } = request.plan;
+        let description =
+            request.description.chars().take(DESCRIPTION_CHARS_MAX).collect::<String>();
+        let description = printable(&description);
         let (database, who) = (self.database.clone(), Participant::researcher(who));
         let approvals = self.approvals.clone();
         blocking(move || {
             let component = Component::admit_as(bytes, &sha256)
                 .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
             let (signatures, is_trusted) = approvals.counted(&component, signatures);
-            match database.register(&component, &signatures, Some(&who), is_trusted, now_ms()) {
+            let asked = Some((&who, description.as_str()));
+            match database.register(&component, &signatures, asked, is_trusted, now_ms()) {
                 Ok(true) => {
                     tracing::info!("plan {sha256} of {who} waits for a decision");
                     Ok(())

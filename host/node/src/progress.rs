@@ -131,6 +131,7 @@ mod tests {
             mode: Mode::Train,
             experiment_id: "e".parse().unwrap(),
             round: 1,
+            rounds: 1,
             dataset_id: "d".parse().unwrap(),
             plan: BlobRef::of(b"plan"),
             params: BlobRef::of(b"params"),

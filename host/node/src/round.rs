@@ -16,7 +16,7 @@ use fedwasm_sandbox::{
     Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Profile, Sandbox, Scope,
     TensorSpec,
 };
-use fedwasm_training::{Before, Classes, Events, Examples, Length, Round, Turn};
+use fedwasm_training::{Before, Classes, Events, Examples, Length, Place, Round, Turn};
 
 use crate::approval::ApprovedPlan;
 use crate::experiments::{Owner, Room, check_owner, claim, unwritable};
@@ -206,7 +206,8 @@ impl Workshop {
         let n_inputs = usize::try_from(dataset.entry().n_values(&inputs)).ok();
         let facts = DataFacts { n_inputs, n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
-        let round = Round::new(&plan, model, training, aggregator, &facts);
+        let place = Place { round: request.round, rounds: request.rounds };
+        let round = Round::at(place, &plan, (model, training, aggregator), &facts);
         let round = round.map_err(|error| match &error {
             fedwasm_training::Error::Sandbox(error) => pure_refusal(error),
             error => training_refusal(error),

@@ -66,6 +66,14 @@ pub enum Error {
         /// Shape wanted.
         expected_shape: Vec<u64>,
     },
+    /// A tensor holds a NaN or an infinity, or a number that float32 cannot hold.
+    #[error("tensor `{name}` is not finite in {dtype}")]
+    NotFinite {
+        /// The name.
+        name: String,
+        /// Its element type.
+        dtype: DType,
+    },
     /// This arithmetic is not defined for the element type.
     #[error("tensor `{name}` is {dtype}, which cannot be averaged; float32 and float64 can")]
     NotSummable {

@@ -97,6 +97,18 @@ impl Tensor {
         }
     }
 
+    /// Returns a float64 tensor with its elements rounded to float32, others as they are.
+    pub fn into_float32(self) -> Self {
+        if self.dtype != DType::Float64 {
+            return self;
+        }
+        let (chunks, _) = self.data().as_chunks();
+        let rounded =
+            chunks.iter().flat_map(|bytes| (f64::from_le_bytes(*bytes) as f32).to_le_bytes());
+        let data = Buffer::new(rounded.collect());
+        Self { dtype: DType::Float32, shape: self.shape, data }
+    }
+
     /// Whether every element is finite. Integers always are.
     pub fn is_finite(&self) -> bool {
         let halves = |exponent: u16| {

@@ -1,10 +1,11 @@
 //! Which columns of a dataset a run uses, and how.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fields, Selection};
+use crate::{DatasetId, Fields, IdError, NodeId, Selection};
 
 /// How many MiB a dataset may have before it is read block by block, if nothing
 /// else is said.
@@ -19,6 +20,9 @@ pub struct DataArgs {
     /// Tags that the dataset must have; empty where the dataset is known.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Which dataset it is, where tags alone do not say it; none where the dataset is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<DatasetChoice>,
     /// The column to predict, or several.
     pub target: Selection,
     /// The input columns in order; all columns but the target if none.
@@ -43,7 +47,7 @@ impl DataArgs {
     /// The columns of `target`, all columns but it as inputs, scaled.
     pub fn of(target: impl Into<Selection>) -> Self {
         let (target, tags) = (target.into(), Vec::new());
-        Self { tags, target, inputs: None, standardize: true, memory_mib: None }
+        Self { tags, dataset: None, target, inputs: None, standardize: true, memory_mib: None }
     }
 
     /// Up to how many bytes a dataset is kept in memory.
@@ -70,6 +74,7 @@ impl DataArgs {
         }
         let target = Selection::take(fields, "target");
         let tags = fields.texts("tags").unwrap_or_default();
+        let dataset = DatasetChoice::take(fields);
         let inputs = Selection::take(fields, "inputs");
         let standardize = fields.boolean("standardize").unwrap_or(true);
         let memory_mib = fields.whole_until("memory_mib", 1, MEMORY_MIB_MAX);
@@ -83,13 +88,83 @@ impl DataArgs {
                 fields.mistake("inputs", format!("has `{name}` twice"));
             }
         }
-        Some(Self { tags, target: target?, inputs, standardize, memory_mib })
+        Some(Self { tags, dataset, target: target?, inputs, standardize, memory_mib })
+    }
+}
+
+/// A dataset by its id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum DatasetChoice {
+    /// The one of this id, at every node.
+    One(DatasetId),
+    /// One for each of these nodes; at others the tags decide.
+    ByNode(BTreeMap<NodeId, DatasetId>),
+}
+
+impl DatasetChoice {
+    /// The id at a node, if it is given.
+    pub fn of(&self, node: &NodeId) -> Option<&DatasetId> {
+        match self {
+            Self::One(id) => Some(id),
+            Self::ByNode(ids) => ids.get(node),
+        }
+    }
+
+    /// Takes `dataset`: an id, or a table of ids by node.
+    fn take(fields: &mut Fields) -> Option<Self> {
+        fn id<T: FromStr<Err = IdError>>(text: &str) -> Result<T, String> {
+            text.parse().map_err(|error: IdError| error.to_string())
+        }
+        let taken = match fields.value("dataset")? {
+            toml::Value::String(text) => id(&text).map(Self::One),
+            toml::Value::Table(table) => {
+                let pair = |(node, value): (String, toml::Value)| {
+                    let text = value.as_str().ok_or_else(|| format!("`{node}` is no text"))?;
+                    Ok((id(&node)?, id(text)?))
+                };
+                table.into_iter().map(pair).collect::<Result<_, String>>().map(Self::ByNode)
+            }
+            _ => Err("neither an id, nor a table of ids by node".to_owned()),
+        };
+        match taken {
+            Ok(taken) => Some(taken),
+            Err(error) => {
+                fields.mistake("dataset", format!(": {error}"));
+                None
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn take(text: &str) -> Result<DataArgs, String> {
+        let mut fields = Fields::new("data", toml::from_str(text).unwrap());
+        let data = DataArgs::take(&mut fields);
+        let mistakes = fields.finish();
+        if mistakes.is_empty() { Ok(data.unwrap()) } else { Err(mistakes.join("\n")) }
+    }
+
+    #[test]
+    fn a_dataset_can_be_named_for_all_nodes_or_for_each() {
+        let of = |text: &str, node: &str| {
+            let data = take(&format!("target = \"y\"\n{text}")).unwrap();
+            data.dataset?.of(&node.parse().unwrap()).map(ToString::to_string)
+        };
+        assert_eq!(of("", "a"), None);
+        assert_eq!(of("dataset = \"d-1\"", "a").as_deref(), Some("d-1"));
+        assert_eq!(of("dataset = { a = \"d-2\" }", "a").as_deref(), Some("d-2"));
+        assert_eq!(of("dataset = { a = \"d-2\" }", "b"), None);
+        for wrong in ["dataset = 3", "dataset = \"a b\"", "dataset = { a = 1 }"] {
+            let error = take(&format!("target = \"y\"\n{wrong}")).unwrap_err();
+            assert!(error.contains("`data.dataset`"), "{error}");
+        }
+        // What names no dataset is written as before.
+        assert!(!serde_json::to_string(&DataArgs::of("y")).unwrap().contains("dataset"));
+    }
 
     #[test]
     fn a_column_is_used_once() {

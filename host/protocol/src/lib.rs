@@ -24,7 +24,7 @@ pub(crate) use body::{decode, malformed};
 pub use arguments::{Arguments, Value, ValueKind, flatten_table};
 pub use body::{Body, Kind};
 pub use columns::{COLUMNS_BYTES_MAX, COLUMNS_MAX, Columns};
-pub use data_args::{DataArgs, MEMORY_MIB, MEMORY_MIB_MAX};
+pub use data_args::{DataArgs, DatasetChoice, MEMORY_MIB, MEMORY_MIB_MAX};
 pub use digest::{BlobRef, Digest, DigestError, Hasher};
 pub use envelope::{
     EnvelopeError, HEADER_BYTES_MAX, Header, MESSAGE_BYTES_MAX, MESSAGE_DOMAIN, Message,
@@ -37,9 +37,9 @@ pub use ids::{
 };
 pub use limits::{DECLARE_MS_MAX, DESCRIBE_BYTES_MAX, DESCRIBE_MS_MAX, LimitArgs, Limits};
 pub use message::{
-    ApprovalReply, ApprovalRequest, ApprovalStatus, DatasetEntry, Evaluation, KEPT_STATES_MAX,
-    Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason, Refusal, RoundReply,
-    RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggArgs,
+    ApprovalReply, ApprovalRequest, ApprovalStatus, DESCRIPTION_CHARS_MAX, DatasetEntry,
+    Evaluation, KEPT_STATES_MAX, Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason,
+    Refusal, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggArgs,
 };
 pub use metric::Metric;
 pub use participant::{Participant, Role};

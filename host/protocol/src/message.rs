@@ -15,6 +15,9 @@ pub const KEPT_STATES_MAX: usize = 64;
 /// The most signatures of a plan that a node looks at.
 pub const SIGNATURES_MAX: usize = 8;
 
+/// The most characters of a description of what a plan is for.
+pub const DESCRIPTION_CHARS_MAX: usize = 500;
+
 /// Named numbers, such as `accuracy`.
 pub type Metrics = BTreeMap<String, f64>;
 
@@ -92,8 +95,11 @@ pub struct RoundRequest {
     pub mode: Mode,
     /// The experiment.
     pub experiment_id: ExperimentId,
-    /// The round, from 1.
+    /// The round, from 1; 0 to score what the first one starts from.
     pub round: u32,
+    /// How many rounds there are to be; plans that ask for it are told. 0: not said.
+    #[serde(default)]
+    pub rounds: u32,
     /// The dataset to use.
     pub dataset_id: DatasetId,
     /// The component.
@@ -239,6 +245,10 @@ pub struct ApprovalRequest {
     pub plan: BlobRef,
     /// Its signatures, Sigstore bundles, at most [`SIGNATURES_MAX`].
     pub signatures: Vec<BlobRef>,
+    /// What it is for, in the researcher's words, for whoever decides; may be empty. Nodes keep
+    /// the first [`DESCRIPTION_CHARS_MAX`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
 }
 
 /// Whether the node would run it.

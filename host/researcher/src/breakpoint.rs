@@ -19,7 +19,8 @@ use serde_json::Value;
 use crate::columns::Member;
 use crate::history::WRITTEN_BY;
 use crate::job::JobState;
-use crate::{Error, History, NodeStates};
+use crate::uploads::{UPLOADS, load};
+use crate::{Error, History, NodeRecord, NodeStates, Reply};
 
 /// The format that this program writes, and the only one that it reads.
 const FORMAT: u64 = 1;
@@ -167,6 +168,7 @@ impl Breakpoint {
             match Self::load(&dir.join(BREAKPOINTS).join(name(round))) {
                 Ok(mut breakpoint) => {
                     breakpoint.job.saved = saved(dir, &folder, round)?;
+                    breakpoint.job.replies = replies(dir, &breakpoint);
                     return Ok(Some(breakpoint));
                 }
                 Err(Error::Breakpoint { path, reason }) if !reason.contains(NEWER) => {
@@ -179,6 +181,21 @@ impl Breakpoint {
         match first_error {
             Some(error) => Err(error),
             None => Ok(None),
+        }
+    }
+
+    /// Removes the breakpoint of an experiment whose first round failed, which is of no use:
+    /// nothing was done, and who refused then may not refuse a new one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn discard(dir: &Path) -> Result<(), Error> {
+        let outer = Folder::open(dir)?;
+        let folder = outer.folder(BREAKPOINTS)?;
+        folder.remove_folder(&name(0))?;
+        match folder.names()?.is_empty() {
+            true => Ok(outer.remove_folder(BREAKPOINTS)?),
+            false => Ok(()),
         }
     }
 
@@ -236,6 +253,7 @@ impl Breakpoint {
                 saved: vec![main.node_states.clone()],
                 node_states: main.node_states,
                 params: params(PARAMS)?,
+                replies: BTreeMap::new(),
             },
             round: main.round,
             random_seed: main.random_seed,
@@ -262,6 +280,40 @@ fn rounds(folder: &Folder) -> Result<Vec<u32>, Error> {
     let mut rounds: Vec<u32> = folder.names()?.iter().filter_map(|name| round_of(name)).collect();
     rounds.sort_unstable();
     Ok(rounds)
+}
+
+/// The replies of the last round whose uploads were kept.
+fn replies(dir: &Path, breakpoint: &Breakpoint) -> BTreeMap<NodeId, Reply> {
+    let Some(last) = breakpoint.history.rounds.last() else { return BTreeMap::new() };
+    if !dir.join(UPLOADS).is_dir() {
+        return BTreeMap::new();
+    }
+    let uploads = Folder::open(dir).and_then(|folder| folder.folder(UPLOADS));
+    let Ok(uploads) = uploads else { return BTreeMap::new() };
+    let reply = |(node, record): (&NodeId, &NodeRecord)| {
+        let record = record.clone();
+        let upload = record.upload?;
+        let of_aux = record.upload_aux.map(|digest| (digest, Vec::new()));
+        let aux = record.upload_aux.map(|digest| load(&uploads, &digest));
+        let reply = Reply {
+            params: load(&uploads, &upload).ok()?,
+            aux: aux.transpose().ok()?.unwrap_or_default(),
+            upload: (upload, Vec::new()),
+            upload_aux: of_aux,
+            state_id: breakpoint.job.node_states.state(node).cloned(),
+            n_samples: record.n_samples,
+            n_steps: record.n_steps,
+            train_loss: record.train_loss,
+            evaluation: record.evaluation,
+            optimizer_args: record.optimizer_args,
+            device: record.device,
+            warnings: record.warnings,
+            timing: record.timing,
+            total_ms: record.total_ms,
+        };
+        Some((node.clone(), reply))
+    };
+    last.nodes.iter().filter_map(reply).collect()
 }
 
 /// What the whole breakpoints up to `round` name, the newest last.
@@ -303,6 +355,7 @@ mod tests {
                 saved: vec![node_states.clone()],
                 node_states,
                 params: params.clone(),
+                replies: BTreeMap::new(),
             },
             aggregator: params,
             history: empty_history(),

@@ -1,6 +1,6 @@
 //! Which columns an experiment uses, and which nodes have them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use fedwasm_dataset::is_index;
 use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, NodeId, Reason, suggestion};
@@ -30,7 +30,12 @@ pub(crate) struct Chosen {
     /// Values of a row in them.
     pub(crate) n_inputs: usize,
     pub(crate) members: BTreeMap<NodeId, Member>,
+    /// Those that have data with the tags and cannot take part, and those that did not answer.
     pub(crate) refused: Vec<(NodeId, Reason, String)>,
+    /// All that have data with the tags.
+    pub(crate) found: BTreeSet<NodeId>,
+    /// Those that have none, and what says so: no concern of theirs.
+    pub(crate) strangers: Vec<(NodeId, String)>,
 }
 
 /// Chooses the input columns and the nodes that have them. `n_inputs` is what
@@ -44,9 +49,28 @@ pub(crate) fn choose(
     data: &DataArgs,
     mut n_inputs: impl FnMut(usize) -> Result<u64, String>,
 ) -> Chosen {
-    let mut refused = Vec::new();
+    let (mut refused, mut strangers) = (Vec::new(), Vec::new());
+    let mut with_data = BTreeSet::new();
     let mut candidates: BTreeMap<NodeId, (DatasetEntry, Inputs)> = BTreeMap::new();
-    for (node, datasets) in found {
+    for (node, mut datasets) in found {
+        let wanted = data.dataset.as_ref().map(|choice| choice.of(&node));
+        if let Some(Some(id)) = wanted {
+            datasets.retain(|dataset| dataset.dataset_id == *id);
+        }
+        let tags = data.tags.join(", ");
+        let why = match (datasets.is_empty(), wanted) {
+            // Without tags everything a node has was found.
+            (_, Some(None)) if tags.is_empty() => Some("`data.dataset` does not name it".into()),
+            (false, _) => None,
+            (true, Some(Some(id))) if tags.is_empty() => Some(format!("no dataset is called {id}")),
+            (true, Some(Some(id))) => Some(format!("no dataset {id} has the tags {tags}")),
+            (true, _) => Some(format!("no dataset has the tags {tags}")),
+        };
+        if let Some(why) = why {
+            strangers.push((node, why));
+            continue;
+        }
+        with_data.insert(node.clone());
         match candidate(datasets, data, &mut n_inputs) {
             Ok(candidate) => drop(candidates.insert(node, candidate)),
             Err(reason) => refused.push((node, Reason::Dataset, reason)),
@@ -84,7 +108,7 @@ pub(crate) fn choose(
         members.insert(node, Member { dataset_id: dataset.dataset_id, n_rows: dataset.n_rows });
     }
     refused.sort_by(|a, b| a.0.cmp(&b.0));
-    Chosen { inputs, n_inputs, members, refused }
+    Chosen { inputs, n_inputs, members, refused, found: with_data, strangers }
 }
 
 fn candidate(
@@ -101,7 +125,8 @@ fn candidate(
         return Err(format!("no dataset has the tags {tags}"));
     };
     if others.is_some() {
-        return Err(format!("the datasets {names} all have the tags {tags}; name one more tag"));
+        let all = format!("the datasets {names} all have the tags {tags}");
+        return Err(format!("{all}; name one more tag, or one of them as `dataset` of [data]"));
     }
     if dataset.n_rows > ROWS_MAX {
         return Err(format!("dataset {names} has {} rows, no dataset has", dataset.n_rows));
@@ -155,7 +180,7 @@ mod tests {
 
     #[test]
     fn nodes_with_other_columns_are_refused_by_name_and_reason() {
-        let Chosen { inputs, members, refused, .. } = chosen(&[
+        let Chosen { inputs, members, refused, found, strangers, .. } = chosen(&[
             ("n1", dataset("a c y")),
             ("n2", dataset("a b y")),
             ("n3", dataset("a b y")),
@@ -173,9 +198,46 @@ mod tests {
                 "n1: dataset d has the column `c` where others have `b`",
                 "n4: dataset d has 3 input columns, the plan takes 2",
                 "n5: dataset d has no column `y`",
-                "n6: no dataset has the tags t",
             ]
         );
+        // Whose data are others takes no part in anything, its reasons neither.
+        assert_eq!((found.len(), found.contains(&"n6".parse().unwrap())), (5, false));
+        assert_eq!(strangers, [("n6".parse().unwrap(), "no dataset has the tags t".to_owned())]);
+    }
+
+    #[test]
+    fn a_dataset_that_is_named_is_the_one_that_is_taken() {
+        use fedwasm_protocol::DatasetChoice;
+        let called = |id: &str| DatasetEntry {
+            dataset_id: id.parse().unwrap(),
+            ..dataset("a b y").remove(0)
+        };
+        let found = || {
+            let both = vec![called("old"), called("new")];
+            [("n1", both.clone()), ("n2", vec![called("old")]), ("n3", both)]
+                .map(|(id, found)| (id.parse().unwrap(), found))
+                .into()
+        };
+        let chosen = |tags: &[&str], choice: Option<DatasetChoice>| {
+            let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            let data = DataArgs { tags, dataset: choice, ..DataArgs::of("y") };
+            choose(found(), &data, |_| Ok(2))
+        };
+        let ids = |members: &BTreeMap<NodeId, Member>| -> Vec<String> {
+            members.iter().map(|(node, member)| format!("{node} {}", member.dataset_id)).collect()
+        };
+        let Chosen { members, refused, .. } = chosen(&["t"], None);
+        assert_eq!(ids(&members), ["n2 old"]);
+        assert!(refused[0].2.contains("or one of them as `dataset`"), "{}", refused[0].2);
+        let new = || "new".parse().unwrap();
+        let Chosen { members, strangers, .. } = chosen(&["t"], Some(DatasetChoice::One(new())));
+        assert_eq!(ids(&members), ["n1 new", "n3 new"]);
+        assert_eq!(strangers[0].1, "no dataset new has the tags t");
+        let choice = || Some(DatasetChoice::ByNode([("n1".parse().unwrap(), new())].into()));
+        let Chosen { members, refused, .. } = chosen(&["t"], choice());
+        assert_eq!((ids(&members), refused.len()), (vec!["n1 new".into(), "n2 old".into()], 1));
+        let Chosen { members, strangers, .. } = chosen(&[], choice());
+        assert_eq!((ids(&members), strangers.len()), (vec!["n1 new".into()], 2));
     }
 
     #[test]

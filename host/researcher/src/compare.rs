@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fedwasm_training::Fold;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{data_of, differences, fold_of};
 use crate::curve::{Line, draw};
@@ -24,13 +24,14 @@ pub struct Comparison {
 }
 
 /// Something that differs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Difference {
     /// Dotted, such as `training.epochs`.
     pub name: String,
-    /// In the first run.
+    /// In the first run, or before a change.
     pub a: String,
-    /// In the second run.
+    /// In the second run, or after the change.
     pub b: String,
 }
 

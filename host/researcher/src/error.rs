@@ -121,6 +121,26 @@ pub enum Error {
         /// Of the identity.
         ours: fedwasm_protocol::ResearcherId,
     },
+    /// Arguments cannot be changed between rounds.
+    #[error("these arguments cannot be changed: {reason}")]
+    Change {
+        /// Why not.
+        reason: String,
+    },
+    /// An aggregator that this program does not have.
+    #[error(
+        "{rounds} rounds cannot be computed again: `{name}` is an aggregator of the researcher's \
+         own, which is not in this program; all else holds: the uploads are those that the history \
+         names, {receipts} receipts say the same, and so do the scores"
+    )]
+    OwnAggregator {
+        /// Its name.
+        name: String,
+        /// The rounds that it made.
+        rounds: u32,
+        /// The receipts that were checked.
+        receipts: u32,
+    },
     /// Parameters were given twice.
     #[error("parameters were given and so was the file {}; give one of them", file.display())]
     BothParameters {
@@ -182,16 +202,18 @@ pub enum Error {
         min: u64,
     },
     /// Too few nodes.
-    #[error("{got} of at least {min} nodes {when}{}", refusals(refused, *got))]
+    #[error("{got} of at least {min} nodes {when}{}", refusals(refused, strangers, *got))]
     NotEnoughNodes {
         /// Nodes that are left.
         got: usize,
-        /// `strategy.min_nodes`.
+        /// `strategy.min_nodes`, or how many nodes that means.
         min: usize,
         /// At what point.
         when: &'static str,
         /// The nodes that are not, and why.
         refused: Vec<(NodeId, Reason, String)>,
+        /// The nodes that have no data for it, and what says so.
+        strangers: Vec<(NodeId, String)>,
     },
     /// The directory for results.
     #[error("results cannot be written: {0}")]
@@ -232,12 +254,17 @@ impl From<fedwasm_dataset::Error> for Error {
 }
 
 /// One line for each reason, with the nodes that gave it.
-fn refusals(refused: &[(NodeId, Reason, String)], got: usize) -> String {
-    if refused.is_empty() && got == 0 {
+fn refusals(
+    refused: &[(NodeId, Reason, String)],
+    strangers: &[(NodeId, String)],
+    got: usize,
+) -> String {
+    if refused.is_empty() && strangers.is_empty() && got == 0 {
         return "; no node is connected, is `fedwasm node start` running?".to_owned();
     }
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (node, _, message) in refused {
+    let refused = refused.iter().map(|(node, _, message)| (node, message));
+    for (node, message) in refused.chain(strangers.iter().map(|(node, text)| (node, text))) {
         match reasons.iter_mut().find(|(known, _)| known == message) {
             Some((_, nodes)) => nodes.push(node.as_str()),
             None => reasons.push((message, vec![node.as_str()])),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fedwasm_protocol::{ExperimentId, NodeId, Point};
 
-use crate::RoundRecord;
+use crate::{RoundRecord, ScoreRecord};
 
 /// What happens during an experiment.
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ pub enum Event {
         /// How often it will still be tried.
         left: u32,
     },
+    /// What the first round starts from was scored.
+    Initial(Box<ScoreRecord>),
     /// A round is over.
     Round(Box<RoundRecord>),
     /// No further rounds are needed.

@@ -13,14 +13,20 @@ use fedwasm_sandbox::Sandbox;
 use tokio::sync::watch;
 
 use crate::aux_vars::transpose;
+use crate::check::needs_out;
 use crate::history::{FINISHED, RUNNING, combine};
 use crate::monitor::Monitor;
+use crate::plan::load_params_and_digest;
 use crate::replies::Reply;
-use crate::resume::{arguments, check_same, find_breakpoint};
+use crate::resume::{
+    arguments, check_rounds, check_same, differences, find_breakpoint, may_change, method,
+    sentence, tell_left_out,
+};
 use crate::starting::{is_worth_a_retry, job_options, missing, new_history, start_job};
 use crate::{
-    AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,
-    NodeRecord, Replies, RoundRecord, RoundTiming, Update, Updates, output, uploads,
+    AggregateError, Aggregator, Breakpoint, Difference, Error, Event, Events, ExperimentFile,
+    History, Job, JobOptions, NodeRecord, Replies, RoundRecord, RoundTiming, ScoreRecord, Update,
+    Updates, output, uploads,
 };
 
 /// How often `history.json` is brought up to date while rounds go on.
@@ -45,6 +51,12 @@ pub struct ExperimentOptions {
     pub out: Option<PathBuf>,
     /// Whether to go on from the newest breakpoint in `out`, if there is one.
     pub resume: bool,
+    /// Whether training arguments, aggregator and strategy may be others than those of the
+    /// breakpoint; each that is goes into the history.
+    pub change: bool,
+    /// The parameters that the first round starts from, instead of those in the file that `file`
+    /// names; drawn by the plan if there are neither.
+    pub params: Option<Params>,
 }
 
 /// What an experiment gives.
@@ -74,9 +86,16 @@ pub struct ExperimentResult {
 /// let file = ExperimentFile::read(Path::new("experiment.toml"))?;
 /// let component = load_plan(&file.plan)?;
 /// let sandbox = Sandbox::new(WorkerOptions::of_user())?;
-/// let (signatures, out) = (Vec::new(), None);
 /// let options = ExperimentOptions {
-///     file, component, signatures, sandbox, random_seed: 42, out, resume: false,
+///     file,
+///     component,
+///     signatures: Vec::new(),
+///     sandbox,
+///     random_seed: 42,
+///     out: None,
+///     resume: false,
+///     change: false,
+///     params: None,
 /// };
 /// let (_stop, stopped) = tokio::sync::watch::channel(false);
 /// let mut events = |event: Event| println!("{event:?}");
@@ -95,6 +114,10 @@ pub struct Experiment {
     out: Option<PathBuf>,
     job: Job,
     aggregator: Box<dyn Aggregator>,
+    /// Whether it is the caller's own, and not the file's.
+    is_own: bool,
+    /// The SHA-256 of the parameters that were given to start from.
+    given: Option<Digest>,
     history: History,
     monitor: Monitor,
     random_seed: u64,
@@ -142,55 +165,88 @@ impl Experiment {
         events: Events<'_>,
     ) -> Result<Self, Error> {
         let aggregator = options.file.aggregator.build();
-        Self::start_with(options, aggregator, cancelled, events).await
+        Self::start_as(options, (aggregator, false), cancelled, events).await
     }
 
     /// As [`Experiment::start`], with an aggregator of the caller's own instead
-    /// of the one that the file names.
+    /// of the one that the file names. History and breakpoints record its name.
     ///
     /// # Errors
     /// As [`Experiment::start`].
     pub async fn start_with(
         options: ExperimentOptions,
-        mut aggregator: Box<dyn Aggregator>,
+        aggregator: Box<dyn Aggregator>,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let ExperimentOptions { file, component, signatures, sandbox, random_seed, out, resume } =
+        Self::start_as(options, (aggregator, true), cancelled, events).await
+    }
+
+    async fn start_as(
+        options: ExperimentOptions,
+        (mut aggregator, is_own): (Box<dyn Aggregator>, bool),
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
+        let ExperimentOptions { file, component, signatures, sandbox, random_seed, out, .. } =
             options;
-        for (key, set) in [
-            ("save_breakpoints", file.save_breakpoints),
-            ("tensorboard", file.tensorboard),
-            ("keep_uploads", file.keep_uploads),
-        ] {
-            if set && out.is_none() {
-                return Err(Error::NoOut { key });
-            }
+        let ExperimentOptions { resume, change, params, .. } = options;
+        if let Some(key) = needs_out(&file, out.as_deref()) {
+            return Err(Error::NoOut { key });
         }
         let lock = out.as_deref().map(output::prepare).transpose()?;
         let breakpoint = match &out {
             Some(dir) => find_breakpoint(dir, resume, events)?,
             None => None,
         };
-        if let Some(breakpoint) = &breakpoint {
-            let path = out.as_deref().unwrap_or(Path::new(""));
-            check_same(breakpoint, &file, &component, path)?;
-        }
+        let (params, given) = given_params(params, file.params.as_deref())?;
+        let arguments = arguments(&file, is_own.then(|| aggregator.name()), given.as_ref());
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
+        let plan = (&component, &signatures[..], &sandbox);
         let job_options =
-            job_options(&file, (&component, &signatures, &sandbox), &*aggregator, random_seed);
+            JobOptions { params, ..job_options(&file, plan, &*aggregator, random_seed) };
         let (job, history, round) = match breakpoint {
-            Some(Breakpoint { round, job, aggregator: state, history, .. }) => {
-                aggregator.restore(&state)?;
-                let job = start_job(&job_options, &file, Some(&job), &cancelled, events).await?;
+            Some(breakpoint) => {
+                let dir = out.as_deref().unwrap_or(Path::new(""));
+                let plan = (file.plan.as_path(), component.digest());
+                let differences = check_same(&breakpoint, plan, &arguments, dir, change)?;
+                let theirs = breakpoint.arguments.clone();
+                if method(theirs.get("aggregator")) == method(arguments.get("aggregator")) {
+                    aggregator.restore(&breakpoint.aggregator)?;
+                }
+                let Breakpoint { round, job, history, .. } = breakpoint;
+                // What nodes keep must still fit what they are asked for.
+                let training = theirs.get("training").cloned().unwrap_or_default();
+                let training = serde_json::from_value(training);
+                let training = training.unwrap_or_else(|_| file.training.clone());
+                // The breakpoint has parameters of its own.
+                let options = JobOptions { training, params: None, ..job_options };
+                let of_file = (&file, None);
+                let mut job = start_job(&options, of_file, Some(&job), &cancelled, events).await?;
+                if let Err(error) = job.set_training_args(file.training_in(round + 1)).await {
+                    job.close().await;
+                    return Err(error);
+                }
+                tell_left_out(&history, &job, events);
+                let mut history = history.changed(round, differences, arguments);
+                if history.expected.is_empty() {
+                    // An older program did not write it down.
+                    history.expected = job.known();
+                }
                 (job, history, round)
             }
             None => {
-                let job = start_job(&job_options, &file, None, &cancelled, events).await?;
-                let history = new_history(&file, &component, &job, random_seed);
+                let of_file = (!is_own).then_some(&file.aggregator);
+                let job = start_job(&job_options, (&file, of_file), None, &cancelled, events).await;
+                let job = job.map_err(|error| in_file(error, file.params.as_deref()))?;
+                let history = new_history(&file, arguments, &component, &job, random_seed);
                 (job, history, 0)
             }
         };
+        if let Err(error) = check_rounds(&history, &file, &job, change) {
+            job.close().await;
+            return Err(error);
+        }
         let monitor = match &out {
             Some(dir) if file.tensorboard => {
                 if round == 0 {
@@ -208,6 +264,8 @@ impl Experiment {
             out,
             job,
             aggregator,
+            is_own,
+            given,
             history,
             monitor,
             random_seed,
@@ -224,7 +282,11 @@ impl Experiment {
                 let (digest, bytes) = output::params_digest(experiment.job.params())?;
                 uploads::keep(dir, [(&digest, bytes.as_slice())])?;
             }
+            if round == 0 {
+                uploads::forget_params(dir)?;
+            }
         }
+        experiment.keep_params()?;
         match round {
             0 => experiment.save_breakpoint()?,
             // An earlier run may have had enough already.
@@ -282,21 +344,25 @@ impl Experiment {
         }
         let round = self.round + 1;
         let mut left = self.file.strategy.retries;
+        if let Err(error) = self.score_initial(&mut left, events).await {
+            return Err(self.fail(error));
+        }
+        if let Err(error) = self.job.set_training_args(self.file.training_in(round)).await {
+            return Err(self.fail(error));
+        }
         let mut dropped = BTreeMap::new();
         let (record, failed) = loop {
             match self.attempt(round, &mut dropped, &mut left, events).await {
                 Err(error) if left > 0 && is_worth_a_retry(&error) => {
                     self.pause(round, &error, &mut left, events).await?;
                 }
-                Err(error) => {
-                    self.failed = true;
-                    return Err(error);
-                }
+                Err(error) => return Err(self.fail(error)),
                 Ok(done) => break done,
             }
         };
         self.round = round;
         self.history.rounds.push(record.clone());
+        self.keep_params()?;
         self.save_breakpoint()?;
         self.write_history()?;
         let event = Event::Round(Box::new(record.clone()));
@@ -315,6 +381,52 @@ impl Experiment {
             self.stopped = Some(reason);
         }
         Ok(Some(record))
+    }
+
+    /// Goes on with what another file says from the next round on: other training arguments,
+    /// another aggregator or strategy, other deadlines and numbers of rounds (Fed-BioMed's
+    /// setters). What differs goes into the history. An aggregator of the caller's own stays; the
+    /// state of the file's goes on if the method is the same, otherwise the new one starts afresh.
+    ///
+    /// # Errors
+    /// [`Error::Change`] if something else differs, or if nodes would have to keep other tensors;
+    /// then nothing has changed.
+    pub async fn change(&mut self, file: ExperimentFile) -> Result<(), Error> {
+        let own = self.is_own.then(|| self.aggregator.name());
+        let arguments = arguments(&file, own, self.given.as_ref());
+        let differences = differences(&self.history.arguments, &arguments);
+        let fixed = differences.iter().filter(|difference| !may_change(&difference.name));
+        let fixed: Vec<&Difference> = fixed.collect();
+        if !fixed.is_empty() || file.plan != self.file.plan {
+            let reason = match fixed.is_empty() {
+                true => format!("the plan is {}", self.file.plan.display()),
+                false => sentence(&fixed),
+            };
+            return Err(Error::Change { reason });
+        }
+        let aggregator = match self.is_own || file.aggregator == self.file.aggregator {
+            true => None,
+            false => {
+                let mut new = file.aggregator.build();
+                if new.name() == self.aggregator.name() {
+                    new.restore(&self.aggregator.state()?)?;
+                }
+                Some(new)
+            }
+        };
+        let told =
+            aggregator.as_ref().map_or_else(|| self.aggregator.arguments(), |a| a.arguments());
+        self.job.change(file.training_in(self.round + 1), told).await?;
+        let deadline = Duration::from_secs(file.strategy.round_deadline_s);
+        self.job.set_rounds(file.rounds, deadline);
+        if let Some(aggregator) = aggregator {
+            self.aggregator = aggregator;
+        }
+        let history = self.history.clone().changed(self.round, differences, arguments);
+        self.history = History { rounds_max: file.rounds.max(self.round), ..history };
+        self.file = file;
+        self.stopped = self.is_enough();
+        Ok(())
     }
 
     /// Leaves, and writes the files of a finished experiment.
@@ -407,7 +519,7 @@ impl Experiment {
         let strategy = self.file.strategy.clone();
         let nodes = strategy.sample(&self.job.nodes(), self.random_seed, round);
         self.check_enough("are there", nodes.len())?;
-        self.file.aggregator.check_nodes(nodes.len())?;
+        self.check_nodes(nodes.len())?;
         let aux = self.aggregator.aux_vars(self.job.params(), &nodes)?;
         let mut timing = RoundTiming::default();
         let mut see = |event: Event| {
@@ -428,7 +540,7 @@ impl Experiment {
         }
         self.note_dropped(&nodes, dropped);
         self.check_enough("sent usable parameters", replies.len())?;
-        self.file.aggregator.check_nodes(replies.len())?;
+        self.check_nodes(replies.len())?;
         let n_samples = replies.values().fold(0u64, |n, reply| n.saturating_add(reply.n_samples));
         if n_samples < strategy.min_samples {
             return Err(Error::NotEnoughSamples {
@@ -479,6 +591,9 @@ impl Experiment {
             scores.values().filter_map(|reply| reply.evaluation.as_ref()).collect();
         let evaluation = combine(&evaluations);
         let trained = self.job.training_replies();
+        let scored = scores.iter().filter(|(node, _)| !trained.contains_key(*node));
+        let scored = scored.filter_map(|(n, reply)| Some((n.clone(), reply.evaluation.clone()?)));
+        let scored = scored.collect();
         let nodes: BTreeMap<NodeId, NodeRecord> = trained
             .iter()
             .map(|(node, reply)| {
@@ -488,8 +603,63 @@ impl Experiment {
             .collect();
         timing.wall_ms = ms(start);
         let dropped = std::mem::take(dropped);
-        let record = RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation };
+        let record =
+            RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation, scored };
         Ok((record, failed))
+    }
+
+    /// Has the parameters scored that the first round starts from, if asked to.
+    async fn score_initial(&mut self, left: &mut u32, events: Events<'_>) -> Result<(), Error> {
+        if !self.file.score_initial || self.round > 0 || self.history.initial.is_some() {
+            return Ok(());
+        }
+        let nodes = self.file.strategy.eligible(&self.job.nodes());
+        let replies = loop {
+            match self.job.validate(0, &nodes, events).await {
+                Err(error) if *left > 0 && is_worth_a_retry(&error) => {
+                    self.pause(0, &error, left, events).await?;
+                }
+                replies => break replies?,
+            }
+        };
+        let receipts = self.job.take_receipts();
+        self.keep_receipts(0, Mode::Validate, &receipts)?;
+        let scores = replies.into_iter();
+        let nodes: BTreeMap<NodeId, Evaluation> =
+            scores.filter_map(|(node, reply)| Some((node, reply.evaluation?))).collect();
+        let evaluation = combine(&nodes.values().collect::<Vec<_>>());
+        let record = ScoreRecord { evaluation, nodes };
+        self.history.initial = Some(record.clone());
+        let event = Event::Initial(Box::new(record));
+        if let Some(warning) = self.monitor.see(&event) {
+            events(Event::Warning(warning));
+        }
+        events(event);
+        Ok(())
+    }
+
+    /// Keeps the parameters of this round, if asked to.
+    fn keep_params(&self) -> Result<(), Error> {
+        let (Some(dir), Some(keep)) = (&self.out, self.file.keep_params) else { return Ok(()) };
+        let (_, bytes) = output::params_digest(self.job.params())?;
+        uploads::keep_params(dir, self.round, &bytes, keep)
+    }
+
+    /// Says that it failed. Where no round is done, nothing is there to go on from.
+    fn fail(&mut self, error: Error) -> Error {
+        self.failed = true;
+        let is_start = self.round == 0 && !matches!(error, Error::Cancelled);
+        if let Some(dir) = self.out.as_deref().filter(|_| is_start && self.file.save_breakpoints)
+            && let Err(left) = Breakpoint::discard(dir)
+        {
+            tracing::warn!("what the first round started from stays in {}: {left}", dir.display());
+        }
+        error
+    }
+
+    /// Whether so many nodes are enough for the aggregator of the file.
+    fn check_nodes(&self, got: usize) -> Result<(), AggregateError> {
+        if self.is_own { Ok(()) } else { self.file.aggregator.check_nodes(got) }
     }
 
     fn keep_uploads(&self, replies: &BTreeMap<NodeId, Reply>) -> Result<(), Error> {
@@ -534,10 +704,11 @@ impl Experiment {
         });
         let rows: BTreeMap<&NodeId, u64> =
             replies.iter().map(|(node, reply)| (node, reply.n_samples)).collect();
-        let aggregator = &self.file.aggregator;
-        let ruling = aggregator.weighs_rows().then(|| ruling(&rows)).flatten();
-        let warnings = [idle, ruling, aggregator.warning(replies.len())];
-        for warning in warnings.into_iter().flatten() {
+        // What an aggregator of the caller's own does with rows is not known.
+        let aggregator = (!self.is_own).then_some(&self.file.aggregator);
+        let ruling = aggregator.filter(|a| a.weighs_rows()).and_then(|_| ruling(&rows));
+        let of_aggregator = aggregator.and_then(|aggregator| aggregator.warning(replies.len()));
+        for warning in [idle, ruling, of_aggregator].into_iter().flatten() {
             if self.warned.insert(warning.clone()) {
                 events(Event::Warning(warning));
             }
@@ -570,11 +741,12 @@ impl Experiment {
     }
 
     fn check_enough(&self, when: &'static str, got: usize) -> Result<(), Error> {
-        let min = self.file.strategy.min_nodes;
+        let min = self.file.strategy.needed(self.history.expected.len());
         if got >= min {
             return Ok(());
         }
-        Err(Error::NotEnoughNodes { got, min, when, refused: missing(&self.file, &self.job) })
+        let (refused, strangers) = (missing(&self.file, &self.job), Vec::new());
+        Err(Error::NotEnoughNodes { got, min, when, refused, strangers })
     }
 
     fn is_enough(&self) -> Option<String> {
@@ -608,8 +780,8 @@ impl Experiment {
             round: self.round,
             random_seed: self.random_seed,
             plan_sha256: self.history.plan.sha256,
-            arguments: arguments(&self.file),
-            job: self.job.state(),
+            arguments: self.history.arguments.clone(),
+            job: self.job.position(),
             aggregator: self.aggregator.state()?,
             history: self.history.clone(),
         };
@@ -657,6 +829,34 @@ fn ruling(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
             part * 100.0
         )
     })
+}
+
+/// The parameters to start from, and the SHA-256 of what was given: of the file, or of safetensors
+/// with the same tensors.
+pub(crate) fn given_params(
+    params: Option<Params>,
+    file: Option<&Path>,
+) -> Result<(Option<Params>, Option<Digest>), Error> {
+    match (params, file) {
+        (Some(_), Some(file)) => Err(Error::BothParameters { file: file.to_owned() }),
+        (Some(params), None) => {
+            let (digest, _) = output::params_digest(&params)?;
+            Ok((Some(params), Some(digest)))
+        }
+        (None, Some(file)) => {
+            let (params, digest) = load_params_and_digest(file)?;
+            Ok((Some(params), Some(digest)))
+        }
+        (None, None) => Ok((None, None)),
+    }
+}
+
+/// Names the file of parameters that do not fit.
+pub(crate) fn in_file(error: Error, file: Option<&Path>) -> Error {
+    match (error, file) {
+        (Error::Shapes(source), Some(file)) => Error::Params { path: file.to_owned(), source },
+        (error, _) => error,
+    }
 }
 
 fn record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) -> NodeRecord {

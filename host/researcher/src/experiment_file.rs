@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_protocol::{
-    Arguments, DataArgs, Fields, KEPT_STATES_MAX, LimitArgs, SecaggArgs, Selection, TrainingArgs,
-    TrainingArgsError, flatten_table,
+    Arguments, DESCRIPTION_CHARS_MAX, DataArgs, Fields, KEPT_STATES_MAX, LimitArgs, SecaggArgs,
+    Selection, TrainingArgs, TrainingArgsError, flatten_table,
 };
 use toml::{Table, Value};
 
@@ -12,7 +12,8 @@ use crate::aggregate::AggregatorArgs;
 use crate::places::with_line;
 use fedwasm_artifact::Component;
 
-use crate::{Error, StrategyArgs};
+use crate::schedule::{in_round, lr_of};
+use crate::{Error, LrSchedule, StrategyArgs};
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -21,6 +22,8 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct ExperimentFile {
     /// What people call it.
     pub name: String,
+    /// What it is for; nodes show it to whoever decides on the plan. Default empty.
+    pub description: String,
     /// The component.
     pub plan: PathBuf,
     /// Rounds, at least 1.
@@ -34,17 +37,25 @@ pub struct ExperimentFile {
     /// Whether what nodes upload is kept, so that others can recompute every round.
     /// Default false.
     pub keep_uploads: bool,
+    /// Of how many rounds the parameters are kept, the newest; `usize::MAX` is all. Default none.
+    pub keep_params: Option<usize>,
+    /// The file of the parameters that the first round starts from; drawn by the plan if none.
+    pub params: Option<PathBuf>,
+    /// Whether these are scored before the first round. Default false.
+    pub score_initial: bool,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How a round trains.
     pub training: TrainingArgs,
+    /// How its learning rate changes from round to round.
+    pub lr_schedule: Option<LrSchedule>,
     /// Model arguments, keys starting with `model.`.
     pub model: Arguments,
     /// How updates become one model.
     pub aggregator: AggregatorArgs,
     /// Which nodes take part.
     pub strategy: StrategyArgs,
-    /// Secure aggregation, if it is asked for; `random` is drawn.
+    /// Secure aggregation, if it is asked for; `random` is drawn unless it is given.
     pub secagg: Option<SecaggArgs>,
     /// Whether nodes run the plan in the strict profile. Default false.
     pub strict: bool,
@@ -95,7 +106,12 @@ impl Default for NetworkArgs {
 }
 
 impl ExperimentFile {
-    /// Reads and checks an experiment. The paths of plan and identity are
+    /// How a round trains, with the learning rate of that round.
+    pub fn training_in(&self, round: u32) -> TrainingArgs {
+        in_round(&self.training, self.lr_schedule.as_ref(), round)
+    }
+
+    /// Reads and checks an experiment. The paths of plan, parameters and identity are
     /// relative to the file.
     ///
     /// # Errors
@@ -105,7 +121,8 @@ impl ExperimentFile {
         let here = path.parent().unwrap_or(Path::new(""));
         let identity = file.network.identity.as_ref().map(|identity| here.join(identity));
         let network = NetworkArgs { identity, ..file.network };
-        Ok(Self { plan: here.join(&file.plan), network, ..file })
+        let params = file.params.as_ref().map(|params| here.join(params));
+        Ok(Self { plan: here.join(&file.plan), params, network, ..file })
     }
 
     /// Checks the text of an experiment; messages call it `path`.
@@ -120,17 +137,21 @@ impl ExperimentFile {
             }
         }
         let (name, plan) = (fields.text("name"), fields.text("plan"));
+        let description = description(&mut fields);
         let rounds = fields.whole_until("rounds", 1, u64::from(u32::MAX));
         let save_breakpoints = fields.boolean("save_breakpoints").unwrap_or(false);
         let keep_breakpoints =
             fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
         let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
         let keep_uploads = fields.boolean("keep_uploads").unwrap_or(false);
+        let keep_params = keep_params(&mut fields);
+        let params = fields.text("params").map(PathBuf::from);
+        let score_initial = fields.boolean("score_initial").unwrap_or(false);
         let strict = fields.boolean("strict").unwrap_or(false);
         let limits = limits(&mut fields);
         let is_there = fields.has("data");
         let data = is_there.then(|| data(&mut fields, true)).flatten();
-        let training = training(&mut fields, None);
+        let (training, lr_schedule) = training(&mut fields, None);
         let model = model(&mut fields);
         let mut table = fields.table("aggregator");
         let aggregator = AggregatorArgs::take(&mut table);
@@ -141,20 +162,31 @@ impl ExperimentFile {
         let secagg = secagg(&mut fields);
         let network = network(&mut fields);
         check_together(&mut fields, training.as_ref(), &aggregator, &strategy);
+        check_schedule(&mut fields, training.as_ref(), lr_schedule.as_ref(), rounds);
+        if score_initial && training.as_ref().is_some_and(|training| training.test_ratio == 0.0) {
+            let what =
+                "is set but `training.test_ratio` is 0; hold rows out, such as `test_ratio = 0.2`";
+            fields.mistake("score_initial", what);
+        }
         let mistakes = fields.finish();
         if let ([], Some(name), Some(plan), Some(rounds), Some(data), Some(training)) =
             (&mistakes[..], name, plan, rounds, data, training)
         {
             return Ok(Self {
                 name,
+                description,
                 plan: plan.into(),
                 rounds: rounds as u32,
                 save_breakpoints,
                 keep_breakpoints: keep_breakpoints as usize,
                 tensorboard,
                 keep_uploads,
+                keep_params,
+                params,
+                score_initial,
                 data,
                 training,
+                lr_schedule,
                 model,
                 aggregator,
                 strategy,
@@ -185,18 +217,28 @@ impl LocalFile {
         let mut fields = Fields::new("", table(text, path)?);
         let is_there = fields.has("data");
         let data = is_there.then(|| data(&mut fields, false)).flatten();
-        let is_there = fields.has("training");
-        let training = is_there.then(|| training(&mut fields, Some(TEST_RATIO))).flatten();
+        let (training, lr_schedule) = training(&mut fields, Some(TEST_RATIO));
         let model = model(&mut fields);
         let strict = fields.boolean("strict").unwrap_or(false);
         let limits = limits(&mut fields);
         // The rest of an experiment is not used here, and no mistake.
-        for key in ["name", "plan", "tensorboard", "data", "training", "network"] {
+        for key in ["name", "description", "plan", "tensorboard", "data", "training", "network"] {
             fields.value(key);
         }
-        let experiments =
-            ["rounds", "save_breakpoints", "keep_breakpoints", "aggregator", "strategy", "secagg"];
-        let unused = experiments.into_iter().filter(|key| fields.value(key).is_some()).collect();
+        let experiments = [
+            "rounds",
+            "save_breakpoints",
+            "keep_breakpoints",
+            "keep_uploads",
+            "keep_params",
+            "params",
+            "score_initial",
+            "aggregator",
+            "strategy",
+            "secagg",
+        ];
+        let unused = experiments.into_iter().filter(|key| fields.value(key).is_some());
+        let unused = unused.chain(lr_schedule.map(|_| "training.lr_schedule")).collect();
         match fields.finish() {
             mistakes if mistakes.is_empty() => {
                 Ok(Self { data, training, model, strict, limits, unused })
@@ -226,8 +268,10 @@ fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
     let mut table = fields.table("data");
     let given = table.has("tags");
     let data = DataArgs::take(&mut table);
+    let needs_tags = needs_tags && data.as_ref().is_none_or(|data| data.dataset.is_none());
     if needs_tags && !given {
-        table.mistake("tags", "is missing; name the tags that datasets must have");
+        let what = "is missing; name the tags that datasets must have, or a `dataset`";
+        table.mistake("tags", what);
     }
     if needs_tags && given && data.as_ref().is_some_and(|data| data.tags.is_empty()) {
         let what = "is empty; name the tags that datasets must have";
@@ -241,21 +285,64 @@ fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
 }
 
 /// Reads `[training]`, with this `test_ratio` if it has none.
-fn training(fields: &mut Fields, test_ratio: Option<f64>) -> Option<TrainingArgs> {
-    let mut table = match fields.value("training")? {
-        Value::Table(table) => table,
-        _ => {
+fn training(
+    fields: &mut Fields,
+    test_ratio: Option<f64>,
+) -> (Option<TrainingArgs>, Option<LrSchedule>) {
+    let mut table = match fields.value("training") {
+        Some(Value::Table(table)) => table,
+        Some(_) => {
             fields.mistake("training", "is not a table");
-            return None;
+            return (None, None);
+        }
+        None => return (None, None),
+    };
+    // What a schedule is, a node is never told: it gets the rate of its round.
+    let schedule = match table.remove("lr_schedule") {
+        None => None,
+        Some(Value::Table(table)) => {
+            let mut inner = Fields::new("training.lr_schedule", table);
+            let schedule = LrSchedule::take(&mut inner);
+            fields.absorb(inner);
+            schedule
+        }
+        Some(_) => {
+            fields.mistake("training.lr_schedule", "is not a table");
+            None
         }
     };
     if let (Some(ratio), false) = (test_ratio, table.contains_key("test_ratio")) {
         table.insert("test_ratio".to_owned(), Value::Float(ratio));
     }
     match TrainingArgs::parse_named("training", table) {
-        Ok(training) => Some(training),
+        Ok(training) => (Some(training), schedule),
         Err(TrainingArgsError { mistakes }) => {
             fields.extend(mistakes);
+            (None, schedule)
+        }
+    }
+}
+
+/// At most as long as nodes keep it.
+fn description(fields: &mut Fields) -> String {
+    let description = fields.text("description").unwrap_or_default();
+    let n_chars = description.chars().count();
+    if n_chars > DESCRIPTION_CHARS_MAX {
+        let what = format!("has {n_chars} characters, at most {DESCRIPTION_CHARS_MAX}");
+        fields.mistake("description", what);
+    }
+    description
+}
+
+/// `true`, `false`, or how many.
+fn keep_params(fields: &mut Fields) -> Option<usize> {
+    match fields.value("keep_params")? {
+        Value::Boolean(true) => Some(usize::MAX),
+        Value::Boolean(false) => None,
+        Value::Integer(n) if n >= 1 => Some(usize::try_from(n).unwrap_or(usize::MAX)),
+        other => {
+            let what = format!("is {other}, expected true, false, or how many rounds, at least 1");
+            fields.mistake("keep_params", what);
             None
         }
     }
@@ -285,7 +372,7 @@ fn secagg(fields: &mut Fields) -> Option<SecaggArgs> {
     let args = SecaggArgs {
         servkey_id: table.text("servkey_id"),
         biprime_id: table.text("biprime_id"),
-        random: None,
+        random: table.real("random", "0 <= random < 1", |random| (0.0..1.0).contains(&random)),
         clipping_range: table
             .whole_until("clipping_range", 1, u64::from(u32::MAX))
             .map(|range| range as u32),
@@ -335,6 +422,23 @@ fn check_together(
     if strategy.early_stopping.is_some() && !training.test_on_global_updates {
         let what = "needs `training.test_on_global_updates = true`, or there is nothing to look at";
         fields.mistake("strategy.early_stopping", what);
+    }
+}
+
+fn check_schedule(
+    fields: &mut Fields,
+    training: Option<&TrainingArgs>,
+    schedule: Option<&LrSchedule>,
+    rounds: Option<u64>,
+) {
+    let (Some(training), Some(schedule)) = (training, schedule) else { return };
+    if lr_of(training).is_none() {
+        let what = "changes `training.optimizer_args.lr`, which is not given";
+        fields.mistake("training.lr_schedule", what);
+    }
+    let rounds = rounds.and_then(|rounds| u32::try_from(rounds).ok());
+    if let Some(what) = rounds.and_then(|rounds| schedule.check(rounds)) {
+        fields.mistake("training.lr_schedule", what);
     }
 }
 
@@ -456,6 +560,19 @@ mod tests {
             ("[network]", "[secagg]\nservkey_id = \"a\"\n[network]", "`secagg.biprime_id` is"),
             ("[network]", "[netwrok]", "did you mean `network`?"),
             ("rounds = 2", "rounds = ", "e.toml:\nTOML parse error at line 4"),
+            ("rounds = 2", "rounds = 2\nkeep_params = 0", "expected true, false, or how many"),
+            ("rounds = 2", "rounds = 2\nscore_initial = true", "hold rows out"),
+            ("epochs = 1", "epochs = 1\nlr_schedule = 3", "`training.lr_schedule` is not a table"),
+            (
+                "epochs = 1",
+                "epochs = 1\nlr_schedule = { name = \"exponential\", gamma = 0.5 }",
+                "`training.lr_schedule` changes `training.optimizer_args.lr`, which is not given",
+            ),
+            (
+                "epochs = 1",
+                "epochs = 1\noptimizer_args.lr = 1\nlr_schedule = { name = \"cosine\", rounds = 1 }",
+                "`training.lr_schedule` gives the rate 0 in round 2",
+            ),
         ] {
             let error = parse(&FILE.replace(from, to)).unwrap_err();
             assert!(error.contains(expected) && error.contains("e.toml"), "{error}");
@@ -463,6 +580,20 @@ mod tests {
         let text = FILE.replace("[model]", "[modle]");
         let local = LocalFile::parse(&text, Path::new("e.toml")).unwrap_err();
         assert!(local.to_string().contains("did you mean `model`?"));
+    }
+
+    #[test]
+    fn parameters_to_start_from_and_to_keep_are_read() {
+        let file = parse(FILE).unwrap();
+        assert_eq!((file.params, file.keep_params, file.score_initial), (None, None, false));
+        let text = FILE.replace("rounds = 2", "rounds = 2\nparams = \"a/b.mpk\"\nkeep_params = 3");
+        let file = parse(&text).unwrap();
+        assert!(file.params.is_some_and(|path| path.is_absolute() && path.ends_with("a/b.mpk")));
+        assert_eq!(file.keep_params, Some(3));
+        let all = parse(&text.replace("keep_params = 3", "keep_params = true")).unwrap();
+        assert_eq!(all.keep_params, Some(usize::MAX));
+        let local = LocalFile::parse(&text, Path::new("e.toml")).unwrap();
+        assert_eq!(local.unused, ["rounds", "keep_params", "params", "aggregator", "strategy"]);
     }
 
     #[test]

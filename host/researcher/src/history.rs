@@ -6,6 +6,8 @@ use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Difference;
+
 /// What happened, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
@@ -19,8 +21,12 @@ pub struct History {
     pub written_by: String,
     /// The experiment's id at the nodes; empty for a local job.
     pub experiment_id: String,
-    /// What was asked for, by section, such as `training`.
+    /// What was asked for, by section, such as `training`; after changes, what the newest round
+    /// was asked for.
     pub arguments: BTreeMap<String, Value>,
+    /// What was changed between rounds, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeRecord>,
     /// How far it is: `running`, `finished`, `cancelled`, `stopped: ...` or
     /// `failed: ...`.
     pub status: String,
@@ -29,9 +35,19 @@ pub struct History {
     /// The parameters that the first round started from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_sha256: Option<Digest>,
+    /// The nodes that were to take part from the start: those that had data with the tags, or
+    /// those that the strategy lists.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub expected: BTreeSet<NodeId>,
+    /// Those of them that were left out before the first round, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<NodeId, String>,
     /// The parameters that training does not change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frozen: Vec<String>,
+    /// Scores of the parameters that the first round started from, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<ScoreRecord>,
     /// The rounds in order.
     pub rounds: Vec<RoundRecord>,
     /// The training loss of a local job, at most 1,000 points.
@@ -44,6 +60,68 @@ impl History {
     pub(crate) fn is_local(&self) -> bool {
         self.experiment_id.is_empty()
     }
+
+    /// The same with what differs from the round after `round` on.
+    pub(crate) fn changed(
+        mut self,
+        round: u32,
+        differences: Vec<Difference>,
+        arguments: BTreeMap<String, Value>,
+    ) -> Self {
+        if differences.is_empty() {
+            return Self { arguments, ..self };
+        }
+        let sections: BTreeSet<&String> = self.arguments.keys().chain(arguments.keys()).collect();
+        let was = |section: &String| self.arguments.get(section).cloned().unwrap_or_default();
+        let is = |section: &String| arguments.get(section).cloned().unwrap_or_default();
+        let before = sections.into_iter().filter(|section| was(section) != is(section));
+        let before = before.map(|section| (section.clone(), was(section))).collect();
+        let first = round.saturating_add(1);
+        self.changes.push(ChangeRecord { round: first, differences, before });
+        Self { arguments, ..self }
+    }
+
+    /// What a round was asked for, by section.
+    pub fn arguments_in(&self, round: u32) -> BTreeMap<String, Value> {
+        let mut arguments = self.arguments.clone();
+        for change in self.changes.iter().rev().take_while(|change| change.round > round) {
+            arguments.extend(change.before.clone());
+        }
+        arguments
+    }
+
+    /// The nodes that were to take part and did not in the last round, and why; those that the
+    /// strategy did not draw are none of them.
+    pub fn missing(&self) -> BTreeMap<NodeId, String> {
+        let Some(last) = self.rounds.last() else { return self.left_out.clone() };
+        let mut missing = self.left_out.clone();
+        for round in &self.rounds {
+            missing.retain(|node, _| !round.nodes.contains_key(node));
+            missing.extend(round.dropped.clone());
+        }
+        missing.retain(|node, _| !last.nodes.contains_key(node));
+        missing
+    }
+}
+
+/// What was changed between two rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// The first round with what was changed.
+    pub round: u32,
+    /// Each value that changed.
+    pub differences: Vec<Difference>,
+    /// The sections that changed, as they were before.
+    pub before: BTreeMap<String, Value>,
+}
+
+/// Scores of one model at nodes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScoreRecord {
+    /// On all held-out rows.
+    pub evaluation: Option<Evaluation>,
+    /// On those of each node.
+    pub nodes: BTreeMap<NodeId, Evaluation>,
 }
 
 /// The plan that ran.
@@ -80,6 +158,25 @@ pub struct RoundRecord {
     pub params_sha256: Digest,
     /// Scores of the parameters after the round on all held-out rows.
     pub evaluation: Option<Evaluation>,
+    /// The same at each node that scored them and did not train in this round.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scored: BTreeMap<NodeId, Evaluation>,
+}
+
+impl RoundRecord {
+    /// Scores of the parameters after the round at a node, whether it trained or not.
+    pub fn score_of(&self, node: &NodeId) -> Option<&Evaluation> {
+        let trained = self.nodes.get(node).and_then(|node| node.global_evaluation.as_ref());
+        trained.or_else(|| self.scored.get(node))
+    }
+
+    /// All such scores, in ascending order of nodes.
+    pub fn scores(&self) -> BTreeMap<&NodeId, &Evaluation> {
+        let trained = self.nodes.iter();
+        let trained =
+            trained.filter_map(|(node, own)| Some((node, own.global_evaluation.as_ref()?)));
+        trained.chain(&self.scored).collect()
+    }
 }
 
 /// Where the time of a round went, in milliseconds.
@@ -249,10 +346,14 @@ pub(crate) mod tests {
             written_by: WRITTEN_BY.into(),
             experiment_id: String::new(),
             arguments: BTreeMap::new(),
+            changes: Vec::new(),
             status: RUNNING.into(),
             rounds_max: 3,
             initial_sha256: None,
+            expected: BTreeSet::new(),
+            left_out: BTreeMap::new(),
             frozen: Vec::new(),
+            initial: None,
             rounds: Vec::new(),
             steps: Vec::new(),
         }
@@ -278,6 +379,64 @@ pub(crate) mod tests {
         assert_eq!(bounded_2001[0], StepRecord { step: 4, loss: 2.5 });
         assert_eq!(bounded_2001[500], StepRecord { step: 2_001, loss: 2_001.0 });
         assert_eq!(bounded(points(1_000)).len(), 1_000);
+    }
+
+    #[test]
+    fn every_round_has_the_arguments_that_it_was_asked_for() {
+        let mut history = empty_history();
+        let section = |value: u32| [("training".to_owned(), Value::from(value))].into();
+        history.arguments = section(3);
+        history.arguments.insert("data".into(), Value::from("same"));
+        let change = |round, before| ChangeRecord {
+            round,
+            differences: Vec::new(),
+            before: section(before),
+        };
+        history.changes = vec![change(2, 1), change(5, 2)];
+        let training = |round| history.arguments_in(round)["training"].clone();
+        assert_eq!([1, 2, 4, 5, 9].map(training), [1, 2, 2, 3, 3].map(Value::from));
+        assert_eq!(history.arguments_in(1)["data"], "same");
+    }
+
+    #[test]
+    fn who_is_missing_at_the_end_is_named_with_the_newest_reason() {
+        let mut history = empty_history();
+        let id = |node: &str| -> NodeId { node.parse().unwrap() };
+        let round = |nodes: &[&str], dropped: &[(&str, &str)]| RoundRecord {
+            round: 1,
+            timing: RoundTiming::default(),
+            nodes: nodes.iter().map(|n| (id(n), node())).collect(),
+            dropped: dropped.iter().map(|(node, why)| (id(node), (*why).to_owned())).collect(),
+            params_sha256: Digest::of(b""),
+            evaluation: None,
+            scored: BTreeMap::new(),
+        };
+        history.left_out = [(id("z"), "not approved".to_owned())].into();
+        assert_eq!(history.missing().len(), 1);
+        history.rounds.push(round(&["a", "b"], &[("c", "silent")]));
+        history.rounds.push(round(&["a", "c"], &[("b", "gone")]));
+        history.rounds.push(round(&["a"], &[]));
+        let missing: Vec<(NodeId, String)> = history.missing().into_iter().collect();
+        // The strategy did not draw c in the last round: nothing is wrong with it.
+        assert_eq!(missing, [(id("b"), "gone".into()), (id("z"), "not approved".into())]);
+    }
+
+    fn node() -> NodeRecord {
+        NodeRecord {
+            upload: None,
+            upload_aux: None,
+            receipt: None,
+            n_samples: 1,
+            n_steps: 1,
+            train_loss: None,
+            optimizer_args: Metrics::new(),
+            device: "cpu".into(),
+            warnings: Vec::new(),
+            evaluation: None,
+            global_evaluation: None,
+            timing: NodeTiming::default(),
+            total_ms: 0.0,
+        }
     }
 
     #[test]

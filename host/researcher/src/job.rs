@@ -15,15 +15,15 @@ use fedwasm_protocol::{
     printable, seed,
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
-use fedwasm_training::Round;
+use fedwasm_training::{Place, Round};
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use crate::columns::Member;
+use crate::columns::{Chosen, Member};
 use crate::membership::{Away, Membership};
-use crate::replies::{Reply, accept, check_aux_vars, clock, is_sound, shared, why_not};
+use crate::replies::{Reply, accept, check_aux_vars, clock, is_sound, kept, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
@@ -51,6 +51,9 @@ pub struct JobOptions {
     pub component: Component,
     /// Its signatures, Sigstore bundles as JSON.
     pub signatures: Vec<Vec<u8>>,
+    /// What it is for, for whoever decides at a node whether it may run (Fed-BioMed
+    /// `training_plan_approve(description)`); may be empty.
+    pub description: String,
     /// Where the researcher asks it for its shapes and initial parameters.
     pub sandbox: Sandbox,
     /// Whether nodes run it in the strict profile.
@@ -65,22 +68,30 @@ pub struct JobOptions {
     pub model: Arguments,
     /// Aggregator arguments, keys starting with `aggregator.`.
     pub aggregator: Arguments,
-    /// Secure aggregation, if it is asked for; `random` is drawn in every round.
+    /// Secure aggregation, if it is asked for; `random` is drawn in every round unless it is
+    /// given.
     pub secagg: Option<SecaggArgs>,
     /// Where the federation is.
     pub network: NetworkArgs,
     /// Whether replies without a signed receipt are refused.
     pub require_receipts: bool,
-    /// With fewer nodes it does not start, at least 1.
-    pub min_nodes: usize,
+    /// With fewer nodes it does not start, at least 1; none: with fewer than all that have data
+    /// with the tags.
+    pub min_nodes: Option<usize>,
     /// How long a round waits for a node, and for the repository.
     pub deadline: Duration,
     /// Where all randomness comes from.
     pub random_seed: u64,
+    /// How many rounds there are to be; plans that ask for it are told.
+    pub rounds: u32,
+    /// The parameters to start from; drawn by the plan if none.
+    pub params: Option<Params>,
 }
 
 /// What a job needs to go on where another one, now gone, had arrived
-/// (Fed-BioMed `Job.save_state_breakpoint`).
+/// (Fed-BioMed `Job.save_state_breakpoint`): [`Job::state`] gives it, [`Job::resume`] takes it,
+/// with the same options or others. What may be others: training arguments, aggregator arguments,
+/// deadline and number of nodes. Plan and columns must be the same, or nodes refuse their states.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobState {
     /// The experiment's id at the nodes, which their states belong to.
@@ -102,6 +113,8 @@ pub struct JobState {
     pub saved: Vec<NodeStates>,
     /// The parameters.
     pub params: Params,
+    /// The replies of the newest training round. A breakpoint has those whose uploads were kept.
+    pub replies: BTreeMap<NodeId, Reply>,
 }
 
 /// The replies of the nodes that delivered in a round.
@@ -126,6 +139,10 @@ pub struct Job {
     inputs: Vec<String>,
     n_inputs: usize,
     nodes: Membership,
+    found: BTreeSet<NodeId>,
+    strangers: Vec<(NodeId, String)>,
+    /// Nodes that refused the last time and are asked again.
+    asked_again: BTreeSet<NodeId>,
     /// What nodes do otherwise than asked for, told once.
     warned: BTreeSet<String>,
     states: NodeStates,
@@ -157,6 +174,25 @@ impl Job {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
+        let mut job = Self::find(options, cancelled, events).await?;
+        job.check_approval(events).await?;
+        job.nodes.leave_out();
+        let (got, when) = (job.nodes().len(), "may run the plan");
+        let min = job.options.min_nodes.unwrap_or(job.found.len()).max(1);
+        if got < min {
+            let (refused, strangers) = (job.refused(), Vec::new());
+            job.close().await;
+            return Err(Error::NotEnoughNodes { got, min, when, refused, strangers });
+        }
+        Ok(job)
+    }
+
+    /// The same until nodes are asked whether they would run the plan.
+    pub(crate) async fn find(
+        mut options: JobOptions,
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
         let link = Link::new(&cancelled);
         let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
@@ -174,24 +210,20 @@ impl Job {
             let (node, reason) = (node.clone(), printable(text));
             events(Event::Dropped { node, round: 0, reason });
         }
-        let (got, min) = (chosen.members.len(), options.min_nodes.max(1));
+        let got = chosen.members.len();
+        let min = options.min_nodes.unwrap_or(chosen.found.len()).max(1);
         if got < min {
             requests.close().await;
-            let (when, refused) = ("have the data", chosen.refused);
-            return Err(Error::NotEnoughNodes { got, min, when, refused });
+            let Chosen { refused, strangers, .. } = chosen;
+            let when = "have the data";
+            return Err(Error::NotEnoughNodes { got, min, when, refused, strangers });
         }
         let nodes = Membership::found(chosen.members, chosen.refused);
         let at = (requests, repository, nodes);
         let inputs = (chosen.inputs, chosen.n_inputs);
-        let mut job = Self::with(options, (plan, &link), at, id, inputs, None).await?;
-        job.check_approval(events).await?;
-        let (got, when) = (job.nodes().len(), "may run the plan");
-        if got < min {
-            let refused = job.refused();
-            job.close().await;
-            return Err(Error::NotEnoughNodes { got, min, when, refused });
-        }
-        Ok(job)
+        let params = options.params.take();
+        let job = Self::with(options, (plan, &link), at, id, inputs, params).await?;
+        Ok(Self { found: chosen.found, strangers: chosen.strangers, ..job })
     }
 
     /// Goes on where another job had arrived (Fed-BioMed
@@ -210,7 +242,15 @@ impl Job {
         let plan = describe(&options, &link.cancel).await?;
         check_arguments(&plan, &options)?;
         let JobState {
-            experiment_id, researcher_id, nodes, away, node_states, saved, params, ..
+            experiment_id,
+            researcher_id,
+            nodes,
+            away,
+            node_states,
+            saved,
+            params,
+            replies,
+            ..
         } = state;
         let inputs = (state.inputs, state.n_inputs);
         let saved = VecDeque::from(saved);
@@ -233,7 +273,10 @@ impl Job {
         let (plan, params) = ((plan, &link), Some(params));
         let at = (requests, repository, nodes);
         let job = Self::with(options, plan, at, experiment_id, inputs, params).await?;
-        let mut job = Self { states: node_states, saved, ..job };
+        let replies = replies.into_iter();
+        let replies = replies.filter_map(|(n, reply)| Some((n, kept(job.declaration(), reply)?)));
+        let training_replies = replies.collect();
+        let mut job = Self { states: node_states, saved, training_replies, ..job };
         job.check_approval(events).await?;
         Ok(job)
     }
@@ -257,8 +300,7 @@ impl Job {
             let (options, seed) = (options.clone(), options.random_seed);
             let cancel = link.cancel.clone();
             blocking(move || {
-                let JobOptions { model, training, aggregator, .. } = &options;
-                let round = Round::new(&plan, model, training, aggregator, &facts)?;
+                let round = round_of(&plan, &options, &facts)?;
                 let params = match params {
                     Some(params) => shared(round.declaration(), params)?,
                     None => round.shared(&round.initial_params(seed, &cancel)?)?,
@@ -278,7 +320,10 @@ impl Job {
             round,
             inputs,
             n_inputs,
+            found: nodes.known().into_keys().collect(),
             nodes,
+            strangers: Vec::new(),
+            asked_again: BTreeSet::new(),
             warned: BTreeSet::new(),
             states: NodeStates::default(),
             saved: VecDeque::new(),
@@ -318,6 +363,26 @@ impl Job {
         self.nodes().into_iter().filter_map(rows).collect()
     }
 
+    /// The nodes that had data with the tags when it started, those that take no part among them.
+    pub fn found(&self) -> &BTreeSet<NodeId> {
+        &self.found
+    }
+
+    /// The nodes that have no data for it, and what says so.
+    pub fn strangers(&self) -> &[(NodeId, String)] {
+        &self.strangers
+    }
+
+    /// The nodes that take part, or will when they are back.
+    pub(crate) fn known(&self) -> BTreeSet<NodeId> {
+        self.nodes.known().into_keys().collect()
+    }
+
+    /// What a node takes part with, if it does.
+    pub fn member_of(&self, node: &NodeId) -> Option<&Member> {
+        self.nodes.member(node)
+    }
+
     /// The nodes that do not take part, and why.
     pub fn refused(&self) -> Vec<(NodeId, Reason, String)> {
         self.nodes.refused()
@@ -350,13 +415,20 @@ impl Job {
 
     /// The replies of the newest training round (Fed-BioMed
     /// `Job.training_replies`). Those of earlier rounds are in the history:
-    /// kept whole, they would fill the memory.
+    /// kept whole, they would fill the memory. After [`Job::resume`] from a breakpoint they are
+    /// those whose uploads were kept (`keep_uploads`); without them there are none here, and the
+    /// history has all of them but the parameters.
     pub fn training_replies(&self) -> &BTreeMap<NodeId, Reply> {
         &self.training_replies
     }
 
     /// What another job would need to go on from here.
     pub fn state(&self) -> JobState {
+        JobState { replies: self.training_replies.clone(), ..self.position() }
+    }
+
+    /// The same without replies, which a breakpoint has elsewhere.
+    pub(crate) fn position(&self) -> JobState {
         JobState {
             experiment_id: self.id.clone(),
             researcher_id: self.researcher_id().clone(),
@@ -367,7 +439,50 @@ impl Job {
             node_states: self.states.clone(),
             saved: self.saved.iter().cloned().collect(),
             params: self.params.clone(),
+            replies: BTreeMap::new(),
         }
+    }
+
+    /// Lets the rounds from here on train otherwise (Fed-BioMed's setter of `training_args`). The
+    /// random seed stays.
+    ///
+    /// # Errors
+    /// Those of [`Job::start`] about arguments; [`Error::Change`] if nodes would have to keep
+    /// other tensors. Then nothing has changed.
+    pub async fn set_training_args(&mut self, training: TrainingArgs) -> Result<(), Error> {
+        let aggregator = self.options.aggregator.clone();
+        self.change(training, aggregator).await
+    }
+
+    /// The same, with other arguments of the aggregator, too.
+    pub(crate) async fn change(
+        &mut self,
+        training: TrainingArgs,
+        aggregator: Arguments,
+    ) -> Result<(), Error> {
+        let training = TrainingArgs { random_seed: self.options.training.random_seed, ..training };
+        if (&training, &aggregator) == (&self.options.training, &self.options.aggregator) {
+            return Ok(());
+        }
+        let options = JobOptions { training, aggregator, ..self.options.clone() };
+        let plan = self.training_plan().clone();
+        check_arguments(&plan, &options)?;
+        let facts = DataFacts { n_inputs: Some(self.n_inputs), n_classes: None };
+        let (round, options) =
+            blocking(move || Ok((round_of(&plan, &options, &facts)?, options))).await?;
+        let (old, new) = (self.declaration(), round.declaration());
+        if (&old.model, &old.state) != (&new.model, &new.state) {
+            let reason = "with them the plan has other tensors in its model, or in what nodes keep \
+                          from round to round (such as `keep_state`)";
+            return Err(Error::Change { reason: reason.into() });
+        }
+        (self.round, self.options) = (round, options);
+        Ok(())
+    }
+
+    /// How many rounds there are to be, and how long each waits for a node, from here on.
+    pub(crate) fn set_rounds(&mut self, rounds: u32, deadline: Duration) {
+        (self.options.rounds, self.options.deadline) = (rounds, deadline);
     }
 
     /// Asks all nodes whether they would run the plan, and drops those that
@@ -385,7 +500,8 @@ impl Job {
         }
         let request = || {
             let signatures = signatures.clone();
-            Body::Approval(ApprovalRequest { plan: self.plan, signatures })
+            let description = self.options.description.clone();
+            Body::Approval(ApprovalRequest { plan: self.plan, signatures, description })
         };
         let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
         let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_, _| {}).await?;
@@ -403,8 +519,8 @@ impl Job {
                         text += "; its operator decides (`fedwasm node plan approve`)";
                     }
                     standing.insert(node.clone(), reply.status);
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, 0, Reason::NotApproved, text, out, events);
+                    let away = self.nodes.again(&node);
+                    self.drop_node(node, 0, Reason::NotApproved, text, away, events);
                 }
                 other => self.drop_for(node, 0, other, events),
             }
@@ -466,6 +582,11 @@ impl Job {
         let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
         let at = Instant::now();
         let by_node = self.fetch(round, answers, events).await?;
+        for node in std::mem::take(&mut self.asked_again) {
+            if by_node.contains_key(&node) {
+                events(Event::Returned { node, round });
+            }
+        }
         Ok(Replies { by_node, send_ms, download_ms: ms(at) })
     }
 
@@ -519,19 +640,24 @@ impl Job {
         self.requests.member()
     }
 
-    /// Lets nodes that came back take part again.
+    /// Lets nodes that came back take part again, and those that refused be asked again.
     pub fn take_back(&mut self, round: u32, events: Events<'_>) {
-        let requests = &mut self.requests;
+        let (requests, asked_again) = (&mut self.requests, &mut self.asked_again);
         self.nodes.begin_round(round);
         let silent = self.nodes.silent();
         let rest: Vec<&NodeId> = silent.iter().filter(|node| self.nodes.rests(node)).collect();
         let back = self.nodes.take_back(|node, away| match away {
             Away::Gone(_) => requests.is_online(node),
             Away::Silent(_) => !rest.contains(&node) && requests.take_late(node),
-            Away::Busy(_) => true,
+            Away::Refused(_) => {
+                asked_again.insert(node.clone());
+                true
+            }
             Away::Out(_) => false,
         });
-        back.into_iter().for_each(|node| events(Event::Returned { node, round }));
+        for node in back.into_iter().filter(|node| !self.asked_again.contains(node)) {
+            events(Event::Returned { node, round });
+        }
     }
 
     /// Waits for nodes that are gone or silent, until all are back or `time` is over.
@@ -789,12 +915,14 @@ impl Job {
             mode,
             experiment_id: self.id.clone(),
             round,
+            rounds: self.options.rounds,
             dataset_id: member.dataset_id.clone(),
             plan: self.plan,
             params: self.params_blob,
             data: DataArgs {
                 inputs: Some(self.inputs()),
                 tags: Vec::new(),
+                dataset: None,
                 ..self.options.data.clone()
             },
             training: self.options.training.clone(),
@@ -916,10 +1044,24 @@ fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
     });
 }
 
+/// The plan with its arguments, as the researcher needs it.
+fn round_of(
+    plan: &Described,
+    options: &JobOptions,
+    facts: &DataFacts,
+) -> Result<Round, fedwasm_training::Error> {
+    let JobOptions { model, training, aggregator, .. } = options;
+    let place = Place { round: 1, rounds: options.rounds };
+    Round::at(place, plan, (model, training, aggregator), facts)
+}
+
 /// Adds what secure aggregation needs, whatever the request is for.
 fn with_secagg(request: RoundRequest, options: &JobOptions) -> RoundRequest {
-    let random = Some(seed::secagg_random(options.random_seed, request.round));
-    let secagg = options.secagg.clone().map(|secagg| SecaggArgs { random, ..secagg });
+    let drawn = seed::secagg_random(options.random_seed, request.round);
+    let secagg = options.secagg.clone().map(|secagg| {
+        let random = secagg.random.or(Some(drawn));
+        SecaggArgs { random, ..secagg }
+    });
     RoundRequest { secagg, ..request }
 }
 

@@ -4,6 +4,7 @@
 mod aggregate;
 mod aux_vars;
 mod breakpoint;
+mod check;
 mod checkpoint;
 mod columns;
 mod compare;
@@ -29,6 +30,7 @@ mod replies;
 mod report;
 mod requests;
 mod resume;
+mod schedule;
 mod search;
 mod starting;
 mod strategy;
@@ -40,6 +42,7 @@ mod verify;
 pub use aggregate::{AggregateError, Aggregator, AggregatorArgs, Moments, Update, Updates};
 pub use aux_vars::{AuxVars, ReceivedAuxVars, transpose};
 pub use breakpoint::Breakpoint;
+pub use check::{Checked, NodeChecked, check_experiment, needs_out};
 pub use checkpoint::resumed_seed;
 pub use columns::Member;
 pub use compare::{Comparison, Difference, MetricPair, compare, compare_curves};
@@ -50,7 +53,10 @@ pub use experiment::{Experiment, ExperimentOptions, ExperimentResult, run_experi
 pub use experiment_file::{ExperimentFile, LocalFile, NetworkArgs, random_seed, standard_training};
 pub use fedwasm_artifact::Component;
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
-pub use history::{History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord};
+pub use history::{
+    ChangeRecord, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, ScoreRecord,
+    StepRecord,
+};
 pub use identity::identities_of_user;
 pub use job::{Job, JobOptions, JobState, Replies};
 pub use local_job::{LocalEvent, LocalJob, LocalOptions, LocalResult};
@@ -61,6 +67,7 @@ pub use plan::{load_params, load_plan};
 pub use plan_test::{Golden, PlanTestOptions, plan_suite};
 pub use present::{NodePresent, present};
 pub use replies::Reply;
+pub use schedule::LrSchedule;
 pub use strategy::{EarlyStopping, Selection, StrategyArgs};
 pub use summary::{Spread, summarise};
-pub use verify::{Verified, verify_experiment};
+pub use verify::{Verified, verify_experiment, verify_with};

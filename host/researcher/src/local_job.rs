@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::checkpoint::{self, Checkpoint, Earlier};
 use crate::history::{FINISHED, Steps, WRITTEN_BY};
+use crate::replies::fitted;
 use crate::tensorboard::TensorBoard;
 use crate::{
     Error, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, load_history,
@@ -265,7 +266,10 @@ impl LocalJob {
             },
             None => Before {
                 params: match &options.params {
-                    Some(params) => params.clone(),
+                    Some(params) => {
+                        let params = fitted(round.declaration(), params.clone());
+                        params.map_err(Error::Shapes)?
+                    }
                     None => round.initial_params(seed, cancel)?,
                 },
                 ..Before::default()
@@ -494,6 +498,7 @@ impl LocalJob {
             dropped: [].into(),
             params_sha256: output::params_digest(&trained.params)?.0,
             evaluation,
+            scored: [].into(),
         };
         Ok(History {
             name: "local".into(),
@@ -506,10 +511,14 @@ impl LocalJob {
             written_by: WRITTEN_BY.into(),
             experiment_id: String::new(),
             arguments: self.arguments(),
+            changes: Vec::new(),
             status: FINISHED.into(),
             rounds_max: 1,
             initial_sha256: None,
+            expected: [].into(),
+            left_out: [].into(),
             frozen: Vec::new(),
+            initial: None,
             rounds: vec![round],
             steps,
         })

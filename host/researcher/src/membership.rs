@@ -34,16 +34,24 @@ pub(crate) enum Away {
     /// time, too, sits out 1 round, then 3, then 7, unless the round is short of nodes: it is
     /// alive and too slow, and costs a deadline each time.
     Silent(Member),
-    /// It could not just then: it is asked again in the next round.
-    Busy(Member),
-    /// It refused for good; none if it never took part.
+    /// It could not, or would not: it is asked again in the next round, and may say yes then.
+    Refused(Member),
+    /// What it sent cannot be believed, or it was left out before the first round, and never took
+    /// part.
     Out(Option<Member>),
+}
+
+/// Whether a node that refuses before the first round may be asked in it: what a repository or a
+/// disk could not do may work then, and so may what somebody killed.
+fn may_pass(reason: Reason) -> bool {
+    use Reason as R;
+    [R::Busy, R::Compiling, R::Expired, R::Blob, R::Internal, R::PlanKilled].contains(&reason)
 }
 
 impl Away {
     fn member(&self) -> Option<&Member> {
         match self {
-            Self::Gone(member) | Self::Silent(member) | Self::Busy(member) => Some(member),
+            Self::Gone(member) | Self::Silent(member) | Self::Refused(member) => Some(member),
             Self::Out(member) => member.as_ref(),
         }
     }
@@ -173,23 +181,36 @@ impl Membership {
         match (answer, self.members.get(node).cloned()) {
             (Answer::Gone, Some(member)) => Away::Gone(member),
             (Answer::Silent { .. } | Answer::Clock { .. }, Some(member)) => Away::Silent(member),
-            (Answer::Refused(refusal), _) => self.away_because(node, refusal.reason),
+            (Answer::Refused(_), _) => self.again(node),
             (_, member) => Away::Out(member),
         }
     }
 
-    /// How long a reason keeps a node away: what a repository or a disk could
-    /// not do may work in the next round, and so may what somebody killed.
+    /// How long a reason keeps a node away whose upload could not be taken: what a repository
+    /// could not do may work in the next round.
     pub(crate) fn away_because(&self, node: &NodeId, reason: Reason) -> Away {
-        use Reason as R;
-        let passing = [R::Busy, R::Compiling, R::Expired, R::Blob, R::Internal, R::PlanKilled];
         match self.members.get(node).cloned() {
-            Some(member) if passing.contains(&reason) => Away::Busy(member),
+            Some(member) if reason == Reason::Blob => Away::Refused(member),
             member => Away::Out(member),
         }
     }
 
-    /// Has a node that takes part refuse for good.
+    /// Has a node that takes part be asked again in the next round.
+    pub(crate) fn again(&self, node: &NodeId) -> Away {
+        self.members.get(node).cloned().map_or(Away::Out(None), Away::Refused)
+    }
+
+    /// Before the first round: who refused, and not for a reason that may pass, never took part.
+    pub(crate) fn leave_out(&mut self) {
+        for (node, away) in &mut self.away {
+            let passes = self.reasons.get(node).is_some_and(|(reason, _)| may_pass(*reason));
+            if matches!(away, Away::Refused(_)) && !passes {
+                *away = Away::Out(None);
+            }
+        }
+    }
+
+    /// Has a node that takes part be out for good.
     pub(crate) fn out(&self, node: &NodeId) -> Away {
         Away::Out(self.members.get(node).cloned())
     }
@@ -231,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_asked_again_and_what_does_not_is_out() {
+    fn who_refused_is_asked_again_and_who_cannot_be_believed_is_out() {
         let nodes = three();
         let away = |answer| nodes.away_for(&id("a"), &answer);
         for reason in [
@@ -241,17 +262,37 @@ mod tests {
             Reason::Blob,
             Reason::Internal,
             Reason::PlanKilled,
+            Reason::Dataset,
+            Reason::NotApproved,
+            Reason::PlanFailed,
+            Reason::State,
+            Reason::Unsupported,
         ] {
-            assert_eq!(away(refused(reason)), Away::Busy(member()), "{reason}");
+            assert_eq!(away(refused(reason)), Away::Refused(member()), "{reason}");
         }
-        for reason in [Reason::Dataset, Reason::PlanFailed, Reason::State, Reason::Unsupported] {
-            assert_eq!(away(refused(reason)), Away::Out(Some(member())), "{reason}");
-        }
+        let pong = Answer::Reply(fedwasm_protocol::Body::Pong);
+        assert_eq!(away(pong), Away::Out(Some(member())));
+        assert_eq!(nodes.away_because(&id("a"), Reason::Blob), Away::Refused(member()));
+        assert_eq!(nodes.away_because(&id("a"), Reason::PlanFailed), Away::Out(Some(member())));
         assert_eq!(away(Answer::Gone), Away::Gone(member()));
         assert_eq!(away(Answer::Silent { progress: None }), Away::Silent(member()));
         assert_eq!(away(Answer::Clock { ahead_ms: 600_000 }), Away::Silent(member()));
         // Nobody who never took part comes back.
         assert_eq!(nodes.away_for(&id("x"), &Answer::Gone), Away::Out(None));
+    }
+
+    #[test]
+    fn who_refused_before_the_first_round_is_left_out_unless_it_may_pass() {
+        let mut nodes = three();
+        for (node, reason) in [("a", Reason::NotApproved), ("b", Reason::PlanKilled)] {
+            let away = nodes.away_for(&id(node), &refused(reason));
+            nodes.drop_node(id(node), away, reason, "why".into());
+        }
+        nodes.leave_out();
+        // A breakpoint does not keep who never took part.
+        assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), ["b", "c"].map(id));
+        assert_eq!(nodes.take_back(|_, away| matches!(away, Away::Refused(_))), [id("b")]);
+        assert_eq!(nodes.refused().len(), 2);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
-use fedwasm_protocol::NodeId;
+use fedwasm_protocol::{Evaluation, NodeId};
 
 use crate::tensorboard::TensorBoard;
 use crate::{Event, History, RoundRecord};
@@ -48,6 +48,7 @@ impl Monitor {
                 self.count(record);
                 self.round(record)
             }
+            Event::Initial(record) => self.scores(0, record.nodes.iter()),
             _ => Ok(()),
         };
         let error = written.err()?;
@@ -62,9 +63,20 @@ impl Monitor {
             if let Some(local) = &of_node.evaluation {
                 tensorboard.on_local_updates(node, record.round, &local.metrics, now)?;
             }
-            if let Some(global) = &of_node.global_evaluation {
-                tensorboard.on_global_updates(node, record.round, &global.metrics, now)?;
-            }
+        }
+        self.scores(record.round, record.scores().into_iter())
+    }
+
+    /// Scores of one model at nodes.
+    fn scores<'a>(
+        &mut self,
+        round: u32,
+        scores: impl Iterator<Item = (&'a NodeId, &'a Evaluation)>,
+    ) -> std::io::Result<()> {
+        let Some(tensorboard) = &mut self.tensorboard else { return Ok(()) };
+        let now = SystemTime::now();
+        for (node, evaluation) in scores {
+            tensorboard.on_global_updates(node, round, &evaluation.metrics, now)?;
         }
         tensorboard.flush()
     }

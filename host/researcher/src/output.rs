@@ -106,8 +106,17 @@ fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
         };
         let mut lines = vec![line("all nodes".into(), &|round| of(round.evaluation.as_ref()))];
         for node in nodes(history) {
-            let value = |round: &RoundRecord| of(round.nodes.get(node)?.global_evaluation.as_ref());
-            lines.push(line(node.to_string(), &value));
+            lines.push(line(node.to_string(), &|round: &RoundRecord| of(round.score_of(node))));
+        }
+        if let Some(initial) = &history.initial {
+            let labels = [None].into_iter().chain(nodes(history).map(Some));
+            for (line, node) in lines.iter_mut().zip(labels) {
+                let scores = match node {
+                    None => initial.evaluation.as_ref(),
+                    Some(node) => initial.nodes.get(node),
+                };
+                line.points.splice(..0, of(scores).map(|value| (0.0, value)));
+            }
         }
         (name.clone(), lines)
     };
@@ -121,8 +130,11 @@ fn gap(value: Option<f64>) -> f64 {
 
 /// The nodes that charts show: more lines than colours would say nothing.
 fn nodes(history: &History) -> impl Iterator<Item = &NodeId> {
-    let nodes: BTreeSet<&NodeId> =
-        history.rounds.iter().flat_map(|round| round.nodes.keys()).collect();
+    let nodes: BTreeSet<&NodeId> = history
+        .rounds
+        .iter()
+        .flat_map(|round| round.nodes.keys().chain(round.scored.keys()))
+        .collect();
     nodes.into_iter().take(NODES_MAX)
 }
 
@@ -156,6 +168,9 @@ fn curve(history: &History) -> Result<String, Error> {
     let mut lines = vec![line("held-out loss", &|round| {
         round.evaluation.as_ref()?.metrics.get("loss").copied()
     })];
+    let initial = history.initial.as_ref().and_then(|initial| initial.evaluation.as_ref());
+    let initial = initial.and_then(|evaluation| evaluation.metrics.get("loss"));
+    lines[0].points.splice(..0, initial.map(|loss| (0.0, *loss)));
     for node in nodes(history) {
         let loss = |round: &RoundRecord| round.nodes.get(node)?.train_loss;
         lines.push(line(&format!("training loss, {node}"), &loss));

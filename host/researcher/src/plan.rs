@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fedwasm_artifact::{COMPONENT_BYTES_MAX, Component};
 use fedwasm_params::{Params, from_safetensors, mpk};
+use fedwasm_protocol::Digest;
 
 use crate::Error;
 
@@ -30,10 +31,17 @@ pub fn load_plan(path: &Path) -> Result<Component, Error> {
 /// # Errors
 /// [`Error::Io`], [`Error::Params`].
 pub fn load_params(path: &Path) -> Result<Params, Error> {
+    load_params_and_digest(path).map(|(params, _)| params)
+}
+
+/// The same, with the SHA-256 of the file.
+pub(crate) fn load_params_and_digest(path: &Path) -> Result<(Params, Digest), Error> {
     let bytes = fedwasm_folder::read_file(path, PARAMS_BYTES_MAX)?;
+    let digest = Digest::of(&bytes);
     let params = match path.extension().is_some_and(|ext| ext == "safetensors") {
         true => from_safetensors(&bytes),
         false => mpk::read_params(&bytes),
     };
-    params.map_err(|source| Error::Params { path: path.to_owned(), source })
+    let params = params.map_err(|source| Error::Params { path: path.to_owned(), source })?;
+    Ok((params, digest))
 }

@@ -1,8 +1,9 @@
 //! Replies of nodes: what in them is believed, and what is not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fedwasm_params::{Params, from_safetensors};
+use fedwasm_params::{DType, Params, from_safetensors};
 use fedwasm_protocol::{
     Body, Digest, Evaluation, Metrics, Mode, NodeId, NodeTiming, Reason, RoundReply, StateId,
     TrainingArgs, printable,
@@ -17,7 +18,7 @@ use crate::requests::Answer;
 use crate::{AuxVars, Error};
 
 /// What a node gave in a round, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// Its trained parameters: exactly what the plan declares, all finite.
     pub params: Params,
@@ -163,12 +164,46 @@ pub(crate) async fn accept(
 /// Checks parameters that a person or a file gave; those local to nodes are
 /// left out.
 pub(crate) fn shared(declaration: &Declaration, params: Params) -> Result<Params, Error> {
+    let params = fitted(declaration, params).map_err(Error::Shapes)?;
     let local = of_scope(&declaration.model, Scope::Local);
-    let tensors = params.iter().filter(|(name, _)| !local.iter().any(|spec| spec.name == *name));
+    let local: BTreeSet<&str> = local.iter().map(|spec| spec.name.as_str()).collect();
+    let tensors = params.iter().filter(|(name, _)| !local.contains(name));
     let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
     let params = Params::new(tensors).map_err(Error::Shapes)?;
     let model = of_scope(&declaration.model, Scope::Shared);
     arranged(&model, params).map_err(Error::Shapes)
+}
+
+/// Rounds float64 where the plan declares float32, as other programs write it, and checks that
+/// every number is finite.
+pub(crate) fn fitted(
+    declaration: &Declaration,
+    params: Params,
+) -> Result<Params, fedwasm_params::Error> {
+    let floats = declaration.model.iter().filter(|spec| spec.dtype == DType::Float32);
+    let floats: BTreeSet<&str> = floats.map(|spec| spec.name.as_str()).collect();
+    let mut fitted = Vec::with_capacity(params.len());
+    for (name, tensor) in params.iter() {
+        let tensor = match floats.contains(name) {
+            true => tensor.clone().into_float32(),
+            false => tensor.clone(),
+        };
+        if !tensor.is_finite() {
+            let (name, dtype) = (name.to_owned(), tensor.dtype());
+            return Err(fedwasm_params::Error::NotFinite { name, dtype });
+        }
+        fitted.push((name.to_owned(), tensor));
+    }
+    Params::new(fitted)
+}
+
+/// Checks a reply of an earlier run again: exactly what the plan declares.
+pub(crate) fn kept(declaration: &Declaration, reply: Reply) -> Option<Reply> {
+    let model = of_scope(&declaration.model, Scope::Shared);
+    let params = exactly(&model, reply.params).ok()?;
+    let aux_out: Vec<&TensorSpec> = declaration.aux_out.iter().collect();
+    let aux = exactly(&aux_out, reply.aux).ok()?;
+    Some(Reply { params, aux, ..reply })
 }
 
 /// Checks that the aggregator sends exactly the auxiliary variables that the
@@ -321,6 +356,43 @@ mod tests {
         for name in ["\x1b[31m", "\u{9b}2J", "\u{202e}ssol", "lo\u{200b}ss"] {
             assert!(!with(|reply| _ = metrics(reply).insert(name.into(), 1.0)), "{name:?}");
         }
+    }
+
+    #[test]
+    fn given_parameters_are_rounded_to_what_the_plan_declares_and_must_be_finite() {
+        use fedwasm_params::Tensor;
+        let spec = |name: &str, scope| TensorSpec {
+            name: name.into(),
+            dtype: DType::Float32,
+            shape: vec![2],
+            trainable: true,
+            scope,
+        };
+        let declaration = Declaration {
+            inputs: Vec::new(),
+            targets: Vec::new(),
+            model: vec![spec("w", Scope::Shared), spec("own", Scope::Local)],
+            aux_in: Vec::new(),
+            aux_out: Vec::new(),
+            state: Vec::new(),
+        };
+        let doubles = |values: [f64; 2]| {
+            let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let tensor = Tensor::new(DType::Float64, vec![2], data).unwrap();
+            let own = Tensor::from_f32(vec![2], &[0.0; 2]).unwrap();
+            Params::new(vec![("own".into(), own), ("w".into(), tensor)]).unwrap()
+        };
+        let given = shared(&declaration, doubles([0.1, -3.0])).unwrap();
+        assert_eq!(given.len(), 1);
+        assert_eq!(*given.tensor("w").unwrap(), Tensor::from_f32(vec![2], &[0.1, -3.0]).unwrap());
+        for wrong in [[f64::NAN, 0.0], [0.0, f64::INFINITY], [1e39, 0.0]] {
+            let error = shared(&declaration, doubles(wrong)).unwrap_err().to_string();
+            assert!(error.contains("tensor `w` is not finite in float32"), "{error}");
+        }
+        let longer = Tensor::from_f32(vec![3], &[0.0; 3]).unwrap();
+        let longer = Params::new(vec![("w".into(), longer)]).unwrap();
+        let error = shared(&declaration, longer).unwrap_err().to_string();
+        assert!(error.contains("`w` is float32 [3], expected float32 [2]"), "{error}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use fedwasm_protocol::{Digest, Evaluation, NodeId};
 use serde_json::Value;
 
-use crate::{History, NodeRecord, RoundRecord, RoundTiming};
+use crate::{Difference, History, NodeRecord, RoundRecord, RoundTiming};
 
 /// The rounds that a page shows, and how many of them are the first ones:
 /// readers want the beginning and the end, and no browser 10,000 rows.
@@ -58,6 +58,7 @@ pub(crate) fn html(report: &Report<'_>) -> String {
     };
     page += &curves(&report.curves);
     page += &arguments(history);
+    page += &changes(history);
     if !history.rounds.is_empty() {
         page += &match history.is_local() {
             true => local::times(history),
@@ -82,6 +83,27 @@ fn arguments(history: &History) -> String {
     };
     let rows: String = rows.iter().take(ARGUMENTS_MAX).map(row).collect();
     section("Arguments", "", &[Column::Text("Argument"), Column::Text("Value")], &rows)
+}
+
+/// What was changed between rounds.
+fn changes(history: &History) -> String {
+    let changes = history.changes.iter();
+    let all = changes.flat_map(|change| change.differences.iter().map(|d| (change.round, d)));
+    let row = |(round, Difference { name, a, b }): (u32, &Difference)| {
+        let cells = [name, a, b].map(|text| format!("<td>{}</td>", escape(text)));
+        format!("<tr>{}{}</tr>\n", number_cell(&round.to_string()), cells.concat())
+    };
+    let rows: String = all.take(ARGUMENTS_MAX).map(row).collect();
+    if rows.is_empty() {
+        return rows;
+    }
+    let columns = [
+        Column::Number("From round"),
+        Column::Text("Argument"),
+        Column::Text("Before"),
+        Column::Text("After"),
+    ];
+    section("Changes", "The arguments above are those of the newest round.", &columns, &rows)
 }
 
 /// Nested tables get dotted names; what was not given is left out.
@@ -301,6 +323,9 @@ fn lives(history: &History) -> BTreeMap<&NodeId, Life<'_>> {
             life.train_loss = record.train_loss.or(life.train_loss);
             life.own = record.evaluation.as_ref().or(life.own);
             life.global = record.global_evaluation.as_ref().or(life.global);
+        }
+        for (node, evaluation) in &round.scored {
+            lives.entry(node).or_default().global = Some(evaluation);
         }
         for node in round.dropped.keys() {
             lives.entry(node).or_default().n_dropped += 1;
@@ -609,6 +634,7 @@ mod tests {
             dropped: [("site-3".parse().unwrap(), reason.to_owned())].into(),
             params_sha256: Digest::of(&round.to_le_bytes()),
             evaluation: evaluation(&[("loss", 0.4), (metric, f64::from(round))]),
+            scored: [].into(),
         }
     }
 
@@ -623,13 +649,36 @@ mod tests {
             experiment_id: "e".into(),
             arguments: [("training".to_owned(), serde_json::json!({"lr": 0.1, "a": {"b": [1]}}))]
                 .into(),
+            changes: Vec::new(),
             status: "running".into(),
             rounds_max: 9,
             initial_sha256: None,
+            expected: [].into(),
+            left_out: [].into(),
             frozen: Vec::new(),
+            initial: None,
             rounds,
             steps: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_changed_between_rounds_is_there_and_escaped() {
+        let mut history = history("x", vec![round_record(1, "accuracy", "")]);
+        assert!(!page(&history, "finished").contains("Changes"));
+        let text = |text: &str| text.to_owned();
+        history.changes = vec![crate::ChangeRecord {
+            round: 3,
+            differences: vec![Difference {
+                name: text("training.optimizer_args.lr"),
+                a: text("0.1"),
+                b: text("<b>"),
+            }],
+            before: [].into(),
+        }];
+        let page = page(&history, "finished");
+        assert!(page.contains("<h2>Changes</h2>") && page.contains("From round"), "{page}");
+        assert!(page.contains("<td>training.optimizer_args.lr</td><td>0.1</td><td>&lt;b&gt;</td>"));
     }
 
     #[test]

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use fedwasm_artifact::Component;
-use serde_json::Value;
+use fedwasm_protocol::{Digest, NodeId};
+use serde_json::{Value, json};
 
-use crate::{Breakpoint, Error, Event, Events, ExperimentFile, Selection, load_history};
+use crate::{
+    Breakpoint, Difference, Error, Event, Events, ExperimentFile, History, Job, Selection,
+    load_history,
+};
 
 /// Returns the breakpoint to go on from, if that is wanted and there is one.
 pub(crate) fn find_breakpoint(
@@ -36,21 +39,36 @@ pub(crate) fn find_breakpoint(
     }
 }
 
-/// The arguments that results follow from, by section.
-pub(crate) fn arguments(file: &ExperimentFile) -> BTreeMap<String, Value> {
-    let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
+/// What the section `aggregator` calls an aggregator that is none of the file's.
+pub(crate) const OWN: &str = "own";
+
+/// The arguments that results follow from, by section. `own` is the name of an aggregator of the
+/// caller's own, which takes the place of the file's, `params` the SHA-256 of parameters that were
+/// given to start from.
+pub(crate) fn arguments(
+    file: &ExperimentFile,
+    own: Option<&str>,
+    params: Option<&Digest>,
+) -> BTreeMap<String, Value> {
+    let of = |value: serde_json::Result<Value>| value.unwrap_or_default();
     // Elsewhere it decides whether a round counts, not who takes part.
     let is_random = matches!(file.strategy.selection, Selection::Random { .. });
-    let drawn = is_random.then_some(file.strategy.min_nodes);
+    let drawn = file.strategy.min_nodes.filter(|_| is_random);
+    let aggregator = match own {
+        Some(name) => json!({ OWN: name }),
+        None => of(serde_json::to_value(&file.aggregator)),
+    };
     [
-        ("data", json(serde_json::to_value(&file.data))),
-        ("training", json(serde_json::to_value(&file.training))),
-        ("model", json(serde_json::to_value(&file.model))),
-        ("aggregator", json(serde_json::to_value(&file.aggregator))),
-        ("strategy.name", json(serde_json::to_value(&file.strategy.selection))),
+        ("data", of(serde_json::to_value(&file.data))),
+        ("training", of(serde_json::to_value(&file.training))),
+        ("training.lr_schedule", of(serde_json::to_value(&file.lr_schedule))),
+        ("model", of(serde_json::to_value(&file.model))),
+        ("aggregator", aggregator),
+        ("strategy.name", of(serde_json::to_value(&file.strategy.selection))),
         ("strategy.min_nodes", drawn.map_or(Value::Null, Value::from)),
-        ("secagg", json(serde_json::to_value(&file.secagg))),
+        ("secagg", of(serde_json::to_value(&file.secagg))),
         ("strict", Value::from(file.strict)),
+        ("params", of(serde_json::to_value(params))),
     ]
     .map(|(section, value)| (section.to_owned(), value))
     .into()
@@ -58,47 +76,138 @@ pub(crate) fn arguments(file: &ExperimentFile) -> BTreeMap<String, Value> {
 
 /// Checks that a breakpoint is of this experiment: of the same plan, and of
 /// arguments that give the same results. Rounds, deadlines and addresses may
-/// be others.
+/// be others. Returns what differs, which is nothing unless `change` lets
+/// training arguments, aggregator and strategy be others from here on.
 pub(crate) fn check_same(
     breakpoint: &Breakpoint,
-    file: &ExperimentFile,
-    component: &Component,
+    plan: (&Path, Digest),
+    ours: &BTreeMap<String, Value>,
     dir: &Path,
-) -> Result<(), Error> {
+    change: bool,
+) -> Result<Vec<Difference>, Error> {
     let other = |what: String| {
         let reason = format!("its breakpoint is of another experiment: {what}");
         Err(Error::Breakpoint { path: dir.to_owned(), reason })
     };
-    if breakpoint.plan_sha256 != component.digest() {
-        let (theirs, ours) = (breakpoint.plan_sha256, component.digest());
-        return other(format!("its plan is {theirs}, {} is {ours}", file.plan.display()));
+    let (path, sha256) = plan;
+    if breakpoint.plan_sha256 != sha256 {
+        let theirs = breakpoint.plan_sha256;
+        return other(format!("its plan is {theirs}, {} is {sha256}", path.display()));
     }
-    let ours = arguments(file);
-    for (section, theirs) in &breakpoint.arguments {
-        let ours = ours.get(section).cloned().unwrap_or_default();
-        if let Some(difference) = difference(section, theirs, &ours) {
-            return other(difference);
+    let differences = differences(&breakpoint.arguments, ours);
+    let (may, fixed): (Vec<&Difference>, Vec<&Difference>) =
+        differences.iter().partition(|difference| may_change(&difference.name));
+    match (&fixed[..], &may[..], change) {
+        ([], [], _) | ([], _, true) => Ok(differences),
+        ([], _, false) => {
+            other(sentence(&may) + "\nhelp: --change goes on with what the file says now")
         }
+        (fixed, ..) => other(sentence(fixed)),
     }
-    Ok(())
 }
 
-/// Names the first value that differs.
-fn difference(name: &str, theirs: &Value, ours: &Value) -> Option<String> {
-    if let (Value::Object(theirs), Value::Object(ours)) = (theirs, ours) {
+/// Tells of nodes that were to take part and are not among those that the breakpoint has.
+pub(crate) fn tell_left_out(history: &History, job: &Job, events: Events<'_>) {
+    let known: BTreeSet<NodeId> = job.known();
+    for node in history.expected.iter().filter(|node| !known.contains(*node)) {
+        let why = history.missing().remove(node).unwrap_or_else(|| "nobody knows why".into());
+        let reason = format!(
+            "it takes no part in this experiment any more: {why}; an experiment that is started \
+             again asks it again"
+        );
+        events(Event::Dropped { node: node.clone(), round: 0, reason });
+    }
+}
+
+/// Checks that a plan that asks how many rounds there are is told the same as before.
+pub(crate) fn check_rounds(
+    history: &History,
+    file: &ExperimentFile,
+    job: &Job,
+    change: bool,
+) -> Result<(), Error> {
+    let mut arguments = job.training_plan().metadata().arguments.iter();
+    let asks = arguments.any(|argument| argument.name == "rounds");
+    let (was, is) = (history.rounds_max, file.rounds);
+    if !asks || change || history.rounds.is_empty() || was == is {
+        return Ok(());
+    }
+    let reason = format!(
+        "`rounds` was {was}, now it is {is}, and the plan asks for it\nhelp: --change goes on with \
+         what the file says now"
+    );
+    Err(Error::Change { reason })
+}
+
+/// Whether an argument may be another one from some round on. The seed may not: other rows would
+/// be held out, and those of before be trained on.
+pub(crate) fn may_change(name: &str) -> bool {
+    let section = name.split('.').next().unwrap_or_default();
+    ["training", "aggregator", "strategy"].contains(&section) && name != "training.random_seed"
+}
+
+/// Names what differs, one after the other.
+pub(crate) fn sentence(differences: &[&Difference]) -> String {
+    let all = differences
+        .iter()
+        .map(|Difference { name, a, b }| format!("`{name}` was {a}, now it is {b}"));
+    all.collect::<Vec<_>>().join("; ")
+}
+
+/// The method of a section `aggregator`, without its settings.
+pub(crate) fn method(aggregator: Option<&Value>) -> Option<String> {
+    match aggregator? {
+        Value::String(name) => Some(name.clone()),
+        Value::Object(object) => match object.iter().next()? {
+            (key, Value::String(name)) if key == OWN => Some(format!("{OWN} {name}")),
+            (name, _) => Some(name.clone()),
+        },
+        _ => None,
+    }
+}
+
+/// What differs between two sets of arguments, value by value.
+pub(crate) fn differences(
+    theirs: &BTreeMap<String, Value>,
+    ours: &BTreeMap<String, Value>,
+) -> Vec<Difference> {
+    let sections: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
+    let mut found = Vec::new();
+    for section in sections {
+        let of = |arguments: &BTreeMap<String, Value>| {
+            arguments.get(section).cloned().unwrap_or_default()
+        };
+        collect(section, &of(theirs), &of(ours), &mut found);
+    }
+    found
+}
+
+fn collect(name: &str, theirs: &Value, ours: &Value, found: &mut Vec<Difference>) {
+    if let (Value::Object(theirs), Value::Object(ours)) = (theirs, ours)
+        // Settings of two methods have nothing to do with each other.
+        && (name != "aggregator" || theirs.keys().eq(ours.keys()))
+    {
         let names: BTreeSet<&String> = theirs.keys().chain(ours.keys()).collect();
         let value = |object: &serde_json::Map<String, Value>, key: &str| {
             object.get(key).cloned().unwrap_or_default()
         };
-        let inner = |key: &&String| {
-            let name = if key.contains('.') { (*key).clone() } else { format!("{name}.{key}") };
-            difference(&name, &value(theirs, key), &value(ours, key))
-        };
-        return names.iter().find_map(inner);
+        for key in names {
+            // Arguments of plans have their section in their name.
+            let is_whole = key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+            let name = if is_whole { key.clone() } else { format!("{name}.{key}") };
+            collect(&name, &value(theirs, key), &value(ours, key), found);
+        }
+        return;
     }
     let shown = |value: &Value| match value {
         Value::Null => "not given".to_owned(),
+        Value::Object(object) if name == "aggregator" && object.contains_key(OWN) => {
+            let own = object.get(OWN).map(Value::to_string).unwrap_or_default();
+            format!("{own} of a program of one's own (`Experiment::start_with`)")
+        }
         value => value.to_string(),
     };
-    (theirs != ours).then(|| format!("`{name}` was {}, now it is {}", shown(theirs), shown(ours)))
+    if theirs != ours {
+        found.push(Difference { name: name.to_owned(), a: shown(theirs), b: shown(ours) });
+    }
 }

@@ -1,38 +1,35 @@
 //! How an experiment gets its job, and what it does when nodes are missing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{NodeId, Reason};
 use fedwasm_sandbox::{Sandbox, Scope};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::history::{RUNNING, WRITTEN_BY};
-use crate::resume::arguments;
 use crate::{
-    AggregateError, Aggregator, Error, Event, Events, ExperimentFile, History, Job, JobOptions,
-    JobState, PlanRecord, Selection,
+    AggregateError, Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job,
+    JobOptions, JobState, PlanRecord, Selection,
 };
 
 /// Starts the job, or goes on from a breakpoint, again and again while the strategy allows it
 /// and nodes are missing or nobody answers.
 pub(crate) async fn start_job(
     options: &JobOptions,
-    file: &ExperimentFile,
+    (file, aggregator): (&ExperimentFile, Option<&AggregatorArgs>),
     breakpoint: Option<&JobState>,
     cancelled: &watch::Receiver<bool>,
     events: Events<'_>,
 ) -> Result<Job, Error> {
     let mut left = file.strategy.retries;
     loop {
+        let (options, watch) = (options.clone(), cancelled.clone());
         let started = match breakpoint {
-            Some(state) => {
-                Job::resume(options.clone(), state.clone(), cancelled.clone(), events).await
-            }
-            None => match Job::start(options.clone(), cancelled.clone(), events).await {
-                Ok(job) => check_first_round(file, job, options.random_seed).await,
-                Err(error) => Err(error),
-            },
+            Some(state) => Job::resume(options, state.clone(), watch, events).await,
+            None => start(options, (file, aggregator), watch, events).await,
         };
         match started {
             Err(error) if left > 0 && is_worth_a_retry(&error) => {
@@ -52,26 +49,42 @@ pub(crate) async fn start_job(
     }
 }
 
-/// Checks that the strategy finds enough nodes.
-async fn check_first_round(
-    file: &ExperimentFile,
-    job: Job,
-    random_seed: u64,
+/// Starts the job, with enough nodes for the first round.
+async fn start(
+    options: JobOptions,
+    (file, aggregator): (&ExperimentFile, Option<&AggregatorArgs>),
+    cancelled: watch::Receiver<bool>,
+    events: Events<'_>,
 ) -> Result<Job, Error> {
-    let got = file.strategy.sample(&job.nodes(), random_seed, 1).len();
-    let min = file.strategy.min_nodes;
-    let enough = match got >= min {
-        true => file.aggregator.check_nodes(got).map_err(Error::from),
-        false => {
-            let refused = missing(file, &job);
-            Err(Error::NotEnoughNodes { got, min, when: "can be asked", refused })
-        }
-    };
-    match enough {
+    let random_seed = options.random_seed;
+    let job = Job::start(options, cancelled, events).await?;
+    match check_first_round(file, aggregator, &job, random_seed) {
         Ok(()) => Ok(job),
         Err(error) => {
             job.close().await;
             Err(error)
+        }
+    }
+}
+
+/// Checks that the strategy finds enough nodes, and enough for the aggregator of the file, unless
+/// another one takes its place.
+pub(crate) fn check_first_round(
+    file: &ExperimentFile,
+    aggregator: Option<&AggregatorArgs>,
+    job: &Job,
+    random_seed: u64,
+) -> Result<(), Error> {
+    let got = file.strategy.sample(&job.nodes(), random_seed, 1).len();
+    let min = file.strategy.needed(file.strategy.expected(job.found()).len());
+    match got >= min {
+        true => {
+            let checked = aggregator.map(|aggregator| aggregator.check_nodes(got));
+            checked.transpose().map(drop).map_err(Error::from)
+        }
+        false => {
+            let (refused, strangers) = (missing(file, job), Vec::new());
+            Err(Error::NotEnoughNodes { got, min, when: "can be asked", refused, strangers })
         }
     }
 }
@@ -101,6 +114,7 @@ pub(crate) fn job_options(
     JobOptions {
         component: component.clone(),
         signatures: signatures.to_vec(),
+        description: file.description.clone(),
         sandbox: sandbox.clone(),
         strict: file.strict,
         limits: file.limits.clone(),
@@ -111,20 +125,29 @@ pub(crate) fn job_options(
         secagg: file.secagg.clone(),
         network: file.network.clone(),
         require_receipts: file.strategy.require_receipts,
-        min_nodes: file.strategy.min_nodes,
+        // Of nodes that are drawn or listed, only those count.
+        min_nodes: match file.strategy.selection {
+            Selection::All => file.strategy.min_nodes,
+            Selection::Random { .. } | Selection::List { .. } => Some(1),
+        },
         deadline: Duration::from_secs(file.strategy.round_deadline_s),
         random_seed,
+        rounds: file.rounds,
+        params: None,
     }
 }
 
 /// A history without rounds.
 pub(crate) fn new_history(
     file: &ExperimentFile,
+    arguments: BTreeMap<String, Value>,
     component: &Component,
     job: &Job,
     random_seed: u64,
 ) -> History {
     let metadata = job.training_plan().metadata();
+    let expected = file.strategy.expected(job.found());
+    let left_out = missing(file, job).into_iter().map(|(node, _, reason)| (node, reason));
     History {
         name: file.name.clone(),
         plan: PlanRecord {
@@ -135,15 +158,19 @@ pub(crate) fn new_history(
         random_seed,
         written_by: WRITTEN_BY.into(),
         experiment_id: job.id().to_string(),
-        arguments: arguments(file),
+        arguments,
+        changes: Vec::new(),
         status: RUNNING.into(),
         rounds_max: file.rounds,
         initial_sha256: Some(job.params_sha256()),
+        left_out: left_out.filter(|(node, _)| expected.contains(node)).collect(),
+        expected,
         frozen: {
             let model = job.declaration().model.iter();
             let frozen = model.filter(|spec| !spec.trainable && spec.scope == Scope::Shared);
             frozen.map(|spec| spec.name.clone()).collect()
         },
+        initial: None,
         rounds: Vec::new(),
         steps: Vec::new(),
     }

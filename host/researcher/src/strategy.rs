@@ -19,8 +19,9 @@ const RETRIES_MAX: u64 = 1_000;
 pub struct StrategyArgs {
     /// How nodes are selected. Default: all.
     pub selection: Selection,
-    /// A round with fewer updates does not count. Default 1.
-    pub min_nodes: usize,
+    /// A round with fewer updates does not count. None: all nodes that were found, or listed, or
+    /// the share of those found that is drawn.
+    pub min_nodes: Option<usize>,
     /// A round whose updates stem from fewer training rows does not count.
     /// Default 0.
     pub min_samples: u64,
@@ -77,7 +78,7 @@ impl Default for StrategyArgs {
     fn default() -> Self {
         Self {
             selection: Selection::All,
-            min_nodes: 1,
+            min_nodes: None,
             min_samples: 0,
             require_receipts: false,
             round_deadline_s: 60,
@@ -99,7 +100,7 @@ impl StrategyArgs {
         };
         Self {
             selection,
-            min_nodes: fields.whole("min_nodes", 1).map_or(1, |n| n as usize),
+            min_nodes: fields.whole("min_nodes", 1).map(|n| n as usize),
             min_samples: fields.whole("min_samples", 0).unwrap_or(0),
             require_receipts: fields.boolean("require_receipts").unwrap_or(false),
             round_deadline_s: fields
@@ -110,6 +111,23 @@ impl StrategyArgs {
                 .whole_until("retry_pause_s", 0, ROUND_DEADLINE_S_MAX)
                 .unwrap_or(default.retry_pause_s),
             early_stopping: early_stopping(fields),
+        }
+    }
+
+    /// Returns the updates that a round needs, given how many nodes were found at the start.
+    pub fn needed(&self, n_found: usize) -> usize {
+        self.min_nodes.unwrap_or_else(|| match &self.selection {
+            Selection::All => n_found.max(1),
+            Selection::Random { fraction } => share(n_found, *fraction).max(1),
+            Selection::List { nodes } => nodes.len(),
+        })
+    }
+
+    /// Returns who was to take part from the start, given who was found.
+    pub fn expected(&self, found: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        match &self.selection {
+            Selection::All | Selection::Random { .. } => found.clone(),
+            Selection::List { nodes } => nodes.clone(),
         }
     }
 
@@ -128,17 +146,22 @@ impl StrategyArgs {
         match &self.selection {
             Selection::All | Selection::List { .. } => self.eligible(nodes),
             Selection::Random { fraction } => {
-                // 100 * 0.07 is a little more than 7.
-                let n = (nodes.len() as f64 * fraction - 1e-9).ceil() as usize;
+                let n = share(nodes.len(), *fraction);
                 let mut random = ChaCha20Rng::from_seed(seed::sample(random_seed, round));
                 let mut drawn = nodes.to_vec();
                 permute(&mut drawn, &mut random);
-                drawn.truncate(n.max(self.min_nodes));
+                drawn.truncate(n.max(self.min_nodes.unwrap_or(1)));
                 drawn.sort_unstable();
                 drawn
             }
         }
     }
+}
+
+/// A share of so many nodes, rounded up.
+fn share(n: usize, fraction: f64) -> usize {
+    // 100 * 0.07 is a little more than 7.
+    (n as f64 * fraction - 1e-9).ceil() as usize
 }
 
 fn fraction(fields: &mut Fields) -> f64 {
@@ -248,6 +271,19 @@ mod tests {
         };
         assert_eq!(share.sample(&nodes(100), 42, 1).len(), 7);
         assert_eq!(strategy.sample(&nodes(1), 42, 1).len(), 1);
+    }
+
+    #[test]
+    fn all_that_were_found_are_needed_unless_fewer_are_asked_for() {
+        for (text, needed) in [
+            ("", 7),
+            ("min_nodes = 2", 2),
+            ("name = \"random\"\nfraction = 0.3", 3),
+            ("name = \"random\"\nfraction = 0.3\nmin_nodes = 5", 5),
+            ("name = \"list\"\nnodes = [\"n2\", \"n0\"]", 2),
+        ] {
+            assert_eq!(strategy(text).unwrap().needed(7), needed, "{text}");
+        }
     }
 
     #[test]

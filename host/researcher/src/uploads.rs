@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use fedwasm_folder::Folder;
+use fedwasm_params::{Params, from_safetensors};
 use fedwasm_protocol::{Digest, Mode, NodeId};
 use fedwasm_trust::Member;
 
@@ -11,6 +12,10 @@ use crate::Error;
 
 /// Uploads, each under its digest.
 pub(crate) const UPLOADS: &str = "uploads";
+/// Parameters after each round.
+const PARAMS: &str = "params";
+/// The largest upload that is read, in bytes.
+pub(crate) const UPLOAD_BYTES_MAX: u64 = 4 << 30;
 /// Receipts, by round and node.
 pub(crate) const RECEIPTS: &str = "receipts";
 /// Who is who, beside the receipts.
@@ -41,6 +46,41 @@ pub(crate) fn keep<'a>(
         }
     }
     Ok(())
+}
+
+/// Reads an upload again, and checks that it is what its digest says.
+pub(crate) fn load(uploads: &Folder, digest: &Digest) -> Result<Params, String> {
+    let bytes = uploads.read(&upload_name(digest), UPLOAD_BYTES_MAX);
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    if Digest::of(&bytes) != *digest {
+        return Err(format!("upload {digest} has other bytes"));
+    }
+    from_safetensors(&bytes).map_err(|error| error.to_string())
+}
+
+/// Keeps the parameters after a round, and those of the newest `keep` rounds.
+pub(crate) fn keep_params(dir: &Path, round: u32, bytes: &[u8], keep: usize) -> Result<(), Error> {
+    let folder = Folder::create(dir)?.folder(PARAMS)?;
+    let name = |round: u32| format!("round-{round:04}.safetensors");
+    folder.write(&name(round), bytes)?;
+    let round_of = |known: &String| -> Option<u32> {
+        let round = known.strip_prefix("round-")?.strip_suffix(".safetensors")?.parse().ok()?;
+        (name(round) == *known).then_some(round)
+    };
+    for known in folder.names()? {
+        let Some(other) = round_of(&known) else { continue };
+        // Later ones belong to a future that was given up.
+        let age = usize::try_from(round.saturating_sub(other)).unwrap_or(usize::MAX);
+        if other > round || age >= keep {
+            folder.remove(&known)?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the parameters of an earlier experiment.
+pub(crate) fn forget_params(dir: &Path) -> Result<(), Error> {
+    Ok(Folder::open(dir)?.remove_folder(PARAMS)?)
 }
 
 /// Keeps a node's receipt of a round.

@@ -5,19 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fedwasm_folder::Folder;
-use fedwasm_params::{Params, from_safetensors, mpk, to_safetensors};
-use fedwasm_protocol::{DataArgs, Digest, Fields, Mode, NodeId, Participant, RoundRequest};
+use fedwasm_params::{Params, mpk, to_safetensors};
+use fedwasm_protocol::{
+    DataArgs, Digest, Evaluation, Fields, Mode, NodeId, Participant, RoundRequest, TrainingArgs,
+};
 use fedwasm_trust::{Membership, RECEIPT_BYTES_MAX, Receipt, Roster};
 use serde_json::Value;
 
 use crate::aux_vars::transpose;
 use crate::history::{FINISHED, combine};
-use crate::uploads::{MEMBERSHIP, RECEIPTS, UPLOADS, receipt_name, upload_name};
-use crate::{AggregatorArgs, Error, History, RoundRecord, Update, Updates, load_history};
+use crate::resume::{OWN, method};
+use crate::schedule::in_round;
+use crate::uploads::{MEMBERSHIP, RECEIPTS, UPLOAD_BYTES_MAX, UPLOADS, load, receipt_name};
+use crate::{
+    Aggregator, AggregatorArgs, Error, History, LrSchedule, RoundRecord, ScoreRecord, Update,
+    Updates, load_history,
+};
 
 const PARAMS: &str = "params.safetensors";
-/// The largest upload that is read, in bytes.
-const UPLOAD_BYTES_MAX: u64 = 4 << 30;
 /// The largest file of a membership, in bytes.
 const MEMBERSHIP_BYTES_MAX: u64 = 8 << 20;
 
@@ -44,6 +49,15 @@ pub struct Verified {
 /// [`Error::Unverified`] naming the first round and part that does not hold; [`Error::NoUploads`],
 /// [`Error::Io`].
 pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
+    verify_with(dir, None)
+}
+
+/// The same, with what the researcher's own aggregator was at its start, where the history names
+/// one.
+///
+/// # Errors
+/// As [`verify_experiment`]; [`Error::OwnAggregator`] if the history names one of another name.
+pub fn verify_with(dir: &Path, mut own: Option<Box<dyn Aggregator>>) -> Result<Verified, Error> {
     let history = load_history(dir)?;
     let folder = Folder::open(dir)?;
     let wrong = |round: u32, reason: String| Error::Unverified { round, reason };
@@ -74,9 +88,18 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
         let text = format!("the history is finished with {done} of {} rounds", history.rounds_max);
         return Err(wrong(0, text));
     }
-    let aggregator = history.arguments.get("aggregator").cloned().unwrap_or_default();
-    let aggregator = aggregator_of(&aggregator).map_err(|reason| wrong(0, reason))?;
-    let mut aggregator = aggregator.build();
+    if let Some(ScoreRecord { evaluation, nodes }) = &history.initial {
+        if combine(&nodes.values().collect::<Vec<_>>()) != *evaluation {
+            return Err(wrong(0, "its scores are not those of its nodes".into()));
+        }
+        if let Some(roster) = &roster {
+            check_other_scores(&folder, roster, &history, (0, &initial), nodes)
+                .map_err(|reason| wrong(0, reason))?;
+        }
+    }
+    let mut methods = Methods::default();
+    let mut unknown: Option<String> = None;
+    let mut not_again = 0;
     let mut global = load(&uploads, &initial).map_err(|reason| wrong(0, reason))?;
     let mut before = initial;
     let mut verified = Verified {
@@ -115,6 +138,25 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
                 None => verified.without_receipt += 1,
             }
         }
+        if let Some(roster) = &roster {
+            let of = (record.round, &record.params_sha256);
+            check_other_scores(&folder, roster, &history, of, &record.scored).map_err(wrong)?;
+        }
+        check_scores(record).map_err(wrong)?;
+        let arguments = history.arguments_in(number);
+        let is_known = methods.go_on(arguments.get("aggregator"), &mut own).map_err(wrong)?;
+        if !is_known {
+            unknown = unknown.or_else(|| methods.own_name());
+        }
+        let aggregator = match (&unknown, &mut methods.aggregator) {
+            (None, Some(aggregator)) => aggregator,
+            // What came of this round cannot be made again, and what follows starts from it.
+            _ => {
+                not_again += 1;
+                before = record.params_sha256;
+                continue;
+            }
+        };
         let again = aggregator.aggregate(&global, &updates);
         let again = again.map_err(|error| wrong(error.to_string()))?;
         let received = transpose(&aux).map_err(|error| wrong(error.to_string()))?;
@@ -126,8 +168,11 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
             let said = record.params_sha256;
             return Err(wrong(format!("its updates give {before}, the history says {said}")));
         }
-        check_scores(record).map_err(wrong)?;
         verified.rounds += 1;
+    }
+    if let Some(name) = unknown {
+        let receipts = verified.receipts;
+        return Err(Error::OwnAggregator { name, rounds: not_again, receipts });
     }
     let result = folder.read(PARAMS, UPLOAD_BYTES_MAX)?;
     if Digest::of(&result) != before {
@@ -144,11 +189,51 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
     Ok(verified)
 }
 
+/// The aggregators of an experiment, one after the other.
+#[derive(Default)]
+struct Methods {
+    /// The section of the round before.
+    section: Value,
+    aggregator: Option<Box<dyn Aggregator>>,
+}
+
+impl Methods {
+    /// Takes the aggregator of the next round: the one of the round before, one of the same method
+    /// with other settings that goes on from its state, or a new one. False if it is not known.
+    fn go_on(
+        &mut self,
+        section: Option<&Value>,
+        own: &mut Option<Box<dyn Aggregator>>,
+    ) -> Result<bool, String> {
+        let section = section.cloned().unwrap_or_default();
+        if section == self.section && self.aggregator.is_some() {
+            return Ok(true);
+        }
+        let is_same_method = method(Some(&section)) == method(Some(&self.section));
+        let state = match self.aggregator.as_ref().filter(|_| is_same_method) {
+            Some(old) => Some(old.state().map_err(|error| error.to_string())?),
+            None => None,
+        };
+        self.section = section;
+        self.aggregator = match self.own_name() {
+            Some(name) => own.take_if(|own| own.name() == name),
+            None => Some(aggregator_of(&self.section)?.build()),
+        };
+        if let (Some(state), Some(new)) = (state, &mut self.aggregator) {
+            new.restore(&state).map_err(|error| error.to_string())?;
+        }
+        Ok(self.aggregator.is_some())
+    }
+
+    fn own_name(&self) -> Option<String> {
+        Some(self.section.get(OWN)?.as_str()?.to_owned())
+    }
+}
+
 /// The scores of a round are those of its nodes, put together.
 fn check_scores(record: &RoundRecord) -> Result<(), String> {
-    let scores = record.nodes.values().filter_map(|of_node| of_node.global_evaluation.as_ref());
-    let all: Vec<_> = scores.collect();
-    // Nodes that scored and did not train are not in the history.
+    let all: Vec<_> = record.scores().into_values().collect();
+    // An older history has none of the nodes that scored and did not train.
     let missing = record.evaluation.as_ref().is_some_and(|evaluation| {
         let rows: u64 = all.iter().map(|one| one.n_rows).sum();
         rows != evaluation.n_rows
@@ -175,15 +260,6 @@ pub(crate) fn frozen(
         (name.to_owned(), kept.unwrap_or(tensor).clone())
     });
     Params::new(tensors.collect())
-}
-
-fn load(uploads: &Folder, digest: &Digest) -> Result<Params, String> {
-    let bytes = uploads.read(&upload_name(digest), UPLOAD_BYTES_MAX);
-    let bytes = bytes.map_err(|error| error.to_string())?;
-    if Digest::of(&bytes) != *digest {
-        return Err(format!("upload {digest} has other bytes"));
-    }
-    from_safetensors(&bytes).map_err(|error| error.to_string())
 }
 
 /// Who signed receipts, by the roster of the federation.
@@ -227,6 +303,9 @@ fn check_receipt(
     let receipt = keys.find_map(|entry| Receipt::verify(&signed, &entry.key).ok());
     let receipt = receipt.ok_or_else(|| format!("no key of {who} signed its receipt"))?;
     let Receipt { request, result, .. } = &receipt;
+    let training = training_in(history, record.round);
+    let training = training.and_then(|training| serde_json::to_value(training).ok());
+    let model = history.arguments.get("model").cloned();
     for (part, same) in [
         ("node", receipt.node == who),
         ("plan", request.plan.sha256 == history.plan.sha256),
@@ -240,42 +319,70 @@ fn check_receipt(
         ("steps", result.n_steps == of_node.n_steps),
         ("loss", result.train_loss == of_node.train_loss),
         ("score", result.evaluation == of_node.evaluation),
-        ("training arguments", same_arguments(history, "training", &request.training)),
-        ("model arguments", same_arguments(history, "model", &request.model)),
+        ("training arguments", same_arguments(training, &request.training)),
+        ("model arguments", same_arguments(model, &request.model)),
         ("target", same_data(history, request)),
     ] {
         if !same {
             return Err(format!("its receipt is of other {part}, or of none"));
         }
     }
-    check_scored(&receipts, roster, history, record, node)?;
+    if let Some(said) = record.score_of(node) {
+        let of = (record.round, &record.params_sha256);
+        check_scored(&receipts, roster, history, of, (node, said))?;
+    }
     Ok(true)
 }
 
-/// The score of the aggregated model at a node is what the node signed.
+/// The scores of nodes that did not train are what those signed that sign receipts.
+fn check_other_scores(
+    folder: &Folder,
+    roster: &Roster,
+    history: &History,
+    (round, params): (u32, &Digest),
+    scores: &BTreeMap<NodeId, Evaluation>,
+) -> Result<(), String> {
+    let receipts = folder.folder(RECEIPTS).map_err(|error| error.to_string())?;
+    for (node, said) in scores {
+        if receipts.has(&receipt_name(round, node, Mode::Validate)) {
+            let checked = check_scored(&receipts, roster, history, (round, params), (node, said));
+            checked.map_err(|reason| format!("{node}: {reason}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The score of a model at a node is what the node signed.
 fn check_scored(
     receipts: &Folder,
     roster: &Roster,
     history: &History,
-    record: &RoundRecord,
-    node: &NodeId,
+    (round, params): (u32, &Digest),
+    (node, said): (&NodeId, &Evaluation),
 ) -> Result<(), String> {
-    let said = record.nodes.get(node).and_then(|of_node| of_node.global_evaluation.as_ref());
-    let Some(said) = said else { return Ok(()) };
-    let name = receipt_name(record.round, node, Mode::Validate);
+    let name = receipt_name(round, node, Mode::Validate);
     let signed = receipts.read(&name, RECEIPT_BYTES_MAX).map_err(|error| error.to_string())?;
     let who = Participant::node(node);
     let mut keys = roster.entries.iter().filter(|entry| entry.participant == who);
     let receipt = keys.find_map(|entry| Receipt::verify(&signed, &entry.key).ok());
     let receipt = receipt.ok_or_else(|| format!("no key of {who} signed {name}"))?;
     let same = receipt.result.evaluation.as_ref() == Some(said)
-        && receipt.request.params.sha256 == record.params_sha256
+        && receipt.request.params.sha256 == *params
         && receipt.request.experiment_id.as_str() == history.experiment_id;
     if same { Ok(()) } else { Err(format!("{name} is of another score")) }
 }
 
+/// The training arguments that the history has for a round, with the learning rate of that round.
+fn training_in(history: &History, round: u32) -> Option<TrainingArgs> {
+    let mut arguments = history.arguments_in(round);
+    let training = serde_json::from_value(arguments.remove("training")?).ok()?;
+    let schedule = arguments.remove("training.lr_schedule").unwrap_or_default();
+    let schedule: Option<LrSchedule> = serde_json::from_value(schedule).ok()?;
+    Some(in_round(&training, schedule.as_ref(), round))
+}
+
 /// Whether arguments in a receipt are those of the history; the seed is compared apart.
-fn same_arguments(history: &History, section: &str, asked: &impl serde::Serialize) -> bool {
+fn same_arguments(said: Option<Value>, asked: &impl serde::Serialize) -> bool {
     let plain = |value: Option<Value>| {
         let mut value = value.unwrap_or_default();
         if let Value::Object(object) = &mut value {
@@ -283,7 +390,7 @@ fn same_arguments(history: &History, section: &str, asked: &impl serde::Serializ
         }
         value
     };
-    plain(history.arguments.get(section).cloned()) == plain(serde_json::to_value(asked).ok())
+    plain(said) == plain(serde_json::to_value(asked).ok())
 }
 
 /// Whether target and scaling are those of the history, and the columns if it names some.

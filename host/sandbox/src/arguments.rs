@@ -4,6 +4,11 @@ use fedwasm_protocol::{Arguments, Value, ValueKind};
 
 use crate::metadata::{Default, Metadata};
 
+/// Arguments that the host gives to a plan that announces them, and nobody else: the round, from
+/// 1, and how many there are to be. No table of a file stands before their names, so no file can
+/// give them.
+pub const OF_HOST: [&str; 2] = ["round", "rounds"];
+
 /// What is known about the data, for arguments that follow from them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataFacts {
@@ -39,6 +44,14 @@ pub enum ArgumentError {
         got: ValueKind,
         /// The kind expected.
         expected: ValueKind,
+    },
+    /// It is none of the researcher's.
+    #[error("argument `{name}` is the host's to give; plan {plan} gets it in every round")]
+    OfHost {
+        /// The argument.
+        name: String,
+        /// The plan.
+        plan: String,
     },
     /// It must be given.
     #[error("argument `{name}` is missing; plan {plan}: {doc}")]
@@ -87,10 +100,13 @@ pub(crate) fn resolve(
     let mut resolved = Arguments::new();
     for argument in &metadata.arguments {
         let (name, expected) = (argument.name.clone(), argument.kind);
-        if !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+        let is_of_host = OF_HOST.contains(&name.as_str());
+        if !is_of_host && !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
         let value = given.get(&name).cloned().or_else(|| match &argument.default {
+            // The only round of an experiment, wherever nobody counts.
+            _ if is_of_host => Some(Value::Integer(1)),
             Default::Required => None,
             Default::InputColumns => count(facts.n_inputs),
             Default::TargetClasses => count(facts.n_classes),
@@ -115,6 +131,14 @@ pub(crate) fn resolve(
             mistakes.push(last);
             Err(ArgumentError::Several(mistakes))
         }
+    }
+}
+
+/// Checks that nobody gives what is the host's.
+pub(crate) fn check_given(metadata: &Metadata, given: &Arguments) -> Result<(), ArgumentError> {
+    match OF_HOST.into_iter().find(|name| given.contains_key(*name)) {
+        Some(name) => Err(ArgumentError::OfHost { name: name.into(), plan: metadata.name.clone() }),
+        None => Ok(()),
     }
 }
 
@@ -174,6 +198,29 @@ mod tests {
             given(&[("model.n_features", Value::Integer(1)), ("optimizer.lr", Value::Integer(1))]);
         let all = metadata().arguments(&given, &DataFacts::default(), &ALL).unwrap();
         assert_eq!(all["optimizer.lr"], Value::Real(1.0));
+    }
+
+    #[test]
+    fn the_host_says_which_round_it_is_and_nobody_else() {
+        let mut asks = metadata();
+        asks.arguments.push(Argument {
+            name: "round".into(),
+            kind: ValueKind::Integer,
+            default: Default::Required,
+            doc: "the round".into(),
+        });
+        let facts = DataFacts { n_inputs: Some(1), n_classes: None };
+        let third = given(&[("round", Value::Integer(3))]);
+        let all = asks.arguments(&third, &facts, &ALL).unwrap();
+        assert_eq!(all["round"], Value::Integer(3));
+        let all = asks.arguments(&Arguments::new(), &facts, &ALL).unwrap();
+        assert_eq!(all["round"], Value::Integer(1));
+        let error = asks.check_given(&third).unwrap_err().to_string();
+        assert!(error.contains("`round` is the host's to give"), "{error}");
+        // One that does not ask for it is not told.
+        assert!(
+            !metadata().arguments(&Arguments::new(), &facts, &ALL).unwrap().contains_key("round")
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod store;
 mod stream;
 mod worker;
 
-pub use arguments::{ArgumentError, DataFacts};
+pub use arguments::{ArgumentError, DataFacts, OF_HOST};
 pub use declaration::{DataSpec, Declaration, Scope, TensorSpec};
 pub use engine::{Cancel, Profile};
 pub use fault::{Error, Fault, FaultKind, PlanName};

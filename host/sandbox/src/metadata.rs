@@ -153,6 +153,14 @@ impl Metadata {
     ) -> Result<Arguments, crate::ArgumentError> {
         crate::arguments::resolve(self, given, facts, prefixes)
     }
+
+    /// Checks that nobody gives what is the host's to give.
+    ///
+    /// # Errors
+    /// [`crate::ArgumentError::OfHost`].
+    pub fn check_given(&self, given: &Arguments) -> Result<(), crate::ArgumentError> {
+        crate::arguments::check_given(self, given)
+    }
 }
 
 fn check_argument(argument: &mut Argument) -> Result<(), String> {

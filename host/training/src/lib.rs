@@ -24,5 +24,7 @@ pub use error::Error;
 pub use examples::{Examples, facts};
 pub use fold::{FOLDS_MAX, Fold};
 pub use preprocessing::{ColumnScale, Preprocessing};
-pub use round::{Before, Event, Events, Length, Round, Trained, Turn, batches_max, evaluate};
+pub use round::{
+    Before, Event, Events, Length, Place, Round, Trained, Turn, batches_max, evaluate,
+};
 pub use shuffle::{permute, split};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fedwasm_params::{Params, SUMMABLE, Tensor};
 use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Declaration, Described, FaultKind, Level, Outcome, Report, Scope, Session,
-    Start, Task, Usage,
+    Cancel, DataFacts, Declaration, Described, FaultKind, Level, OF_HOST, Outcome, Report, Scope,
+    Session, Start, Task, Usage,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -26,6 +26,16 @@ const BATCH_BYTES_MAX: u64 = 16 << 20;
 const OPTIMIZER: &str = "optimizer.";
 /// What arguments may start with.
 const PREFIXES: [&str; 3] = ["model.", "optimizer.", "aggregator."];
+
+/// Where a round stands in its experiment. A plan that announces the arguments `round` and
+/// `rounds` is told; nobody else can give them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The round, from 1; 0 before the first.
+    pub round: u32,
+    /// How many there are to be.
+    pub rounds: u32,
+}
 
 /// What happens during a round.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +152,7 @@ pub struct Trained {
 }
 
 impl Round {
-    /// Resolves the arguments and asks the plan for its shapes.
+    /// The only round of an experiment: [`Round::at`] the first place of one.
     ///
     /// # Errors
     /// [`Error::Sandbox`].
@@ -151,6 +161,20 @@ impl Round {
         model: &Arguments,
         training: &TrainingArgs,
         aggregator: &Arguments,
+        facts: &DataFacts,
+    ) -> Result<Self, Error> {
+        let place = Place { round: 1, rounds: 1 };
+        Self::at(place, plan, (model, training, aggregator), facts)
+    }
+
+    /// Resolves the arguments and asks the plan for its shapes.
+    ///
+    /// # Errors
+    /// [`Error::Sandbox`].
+    pub fn at(
+        place: Place,
+        plan: &Described,
+        (model, training, aggregator): (&Arguments, &TrainingArgs, &Arguments),
         facts: &DataFacts,
     ) -> Result<Self, Error> {
         let mut given = model.clone();
@@ -162,6 +186,12 @@ impl Round {
         // A plan that does not know it says so: nothing is shared by mistake.
         if !training.share_persistent_buffers {
             given.insert("model.share_persistent_buffers".into(), Value::Boolean(false));
+        }
+        plan.metadata().check_given(&given).map_err(fedwasm_sandbox::Error::from)?;
+        for (name, value) in OF_HOST.into_iter().zip([place.round, place.rounds]) {
+            if plan.metadata().arguments.iter().any(|argument| argument.name == name) {
+                given.insert(name.into(), Value::Integer(value.into()));
+            }
         }
         let (session, training) = (session(plan, &given, facts)?, training.clone());
         Ok(Self { session, training, stop: Cancel::new() })

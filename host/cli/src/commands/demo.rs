@@ -125,6 +125,8 @@ impl Demo {
             random_seed: SEED,
             out: Some(self.dir.clone()),
             resume: false,
+            change: false,
+            params: None,
         };
         let result = experiment::run_and_show(options, &self.printer, stop);
         let result = result.await?;

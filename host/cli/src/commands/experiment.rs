@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use fedwasm_folder::Folder;
-use fedwasm_protocol::Metric;
+use fedwasm_protocol::{Metric, Metrics, printable};
 use fedwasm_researcher::{
-    Event, ExperimentFile, ExperimentOptions, ExperimentResult, RoundRecord, Verified,
-    load_history, load_plan, random_seed, report, run_experiment, verify_experiment,
+    Checked, Difference, Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult,
+    History, NodeChecked, RoundRecord, StrategyArgs, Verified, check_experiment, load_history,
+    load_plan, needs_out, random_seed, report, run_experiment, verify_experiment,
 };
 use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::{Value, json};
@@ -35,6 +36,16 @@ pub(crate) enum Command {
         /// is none yet.
         #[arg(long, requires = "out")]
         resume: bool,
+        /// With --resume: go on although the file has other training arguments, another
+        /// aggregator or another strategy than before; each change goes into the history.
+        #[arg(long, requires = "resume")]
+        change: bool,
+    },
+    /// Do everything short of running an experiment: is the file right, is the plan admitted, who
+    /// is there, who would run it, and what is missing?
+    Check {
+        /// The file.
+        file: PathBuf,
     },
     /// Show a finished or running experiment.
     Show {
@@ -53,29 +64,17 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        Command::Run { file, out, resume } => {
+        Command::Run { file, out, resume, change } => {
             let file = ExperimentFile::read(&file)?;
             if resume && !out.as_ref().is_some_and(|out| out.is_dir()) {
                 let out = out.unwrap_or_default();
                 let message = format!("{} is no directory; nothing to resume", out.display());
                 return Err(CommandError::new(USAGE, message));
             }
-            let component = load_plan(&file.plan)?;
-            let mut signatures = Vec::new();
-            for bundle in bundles_beside(&file.plan)? {
-                signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
-            }
-            let options = ExperimentOptions {
-                signatures,
-                random_seed: seed(&file)?,
-                sandbox: sandbox(file.strict, printer)?,
-                file,
-                component,
-                out,
-                resume,
-            };
+            let options = ExperimentOptions { out, resume, change, ..options(file, printer)? };
             let stop = stop_signal(false)?;
             let result = run_and_show(options.clone(), printer, stop).await?;
+            show_end(&result.history, printer);
             printer.line(format!("parameters sha256:{}", result.params_sha256));
             if let Some(out) = &options.out {
                 printer.line(format!("files      {}", out.display()));
@@ -85,8 +84,114 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
             printer.event("result", &fields);
             Ok(())
         }
+        Command::Check { file } => check(ExperimentFile::read(&file)?, printer).await,
         Command::Show { dir, html } => show(&dir, html, printer),
         Command::Verify { dir } => verify(&dir, printer),
+    }
+}
+
+/// What the file says, with its plan, and nothing else.
+fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions, CommandError> {
+    let component = load_plan(&file.plan)?;
+    let mut signatures = Vec::new();
+    for bundle in bundles_beside(&file.plan)? {
+        signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
+    }
+    Ok(ExperimentOptions {
+        signatures,
+        random_seed: seed(&file)?,
+        sandbox: sandbox(file.strict, printer)?,
+        file,
+        component,
+        out: None,
+        resume: false,
+        change: false,
+        params: None,
+    })
+}
+
+async fn check(file: ExperimentFile, printer: &Printer) -> Result<(), CommandError> {
+    let (name, rounds, strategy) = (file.name.clone(), file.rounds, file.strategy.clone());
+    let needs_out = needs_out(&file, None);
+    let checked = check_experiment(options(file, printer)?, stop_signal(false)?).await?;
+    let Checked { plan, nodes, strangers, needed, initial_sha256, n_parameters, obstacle } =
+        checked;
+    printer.line(format!("experiment {}, {rounds} rounds", printable(&name)));
+    printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
+    printer.line(format!("starts     from {n_parameters} numbers, sha256:{initial_sha256}"));
+    let mut ready = Vec::new();
+    for (node, checked) in &nodes {
+        let NodeChecked { dataset_id, n_rows, standing, reason } = checked;
+        let data = dataset_id.as_ref().zip(*n_rows);
+        let data = data.map_or(String::new(), |(id, rows)| format!("dataset {id}, {rows} rows; "));
+        let would = match (reason, standing) {
+            (Some(reason), _) => format!("would not: {reason}"),
+            (None, Some(standing)) => format!("would run it ({standing})"),
+            (None, None) => "would run it".to_owned(),
+        };
+        printer.line(printable(&format!("{:<10} {data}{would}", node.as_str())));
+        if reason.is_none() {
+            ready.push(node);
+        }
+        printer.event(
+            "node",
+            &json!({
+                "node": node, "dataset": dataset_id, "rows": n_rows, "standing": standing,
+                "would_run": reason.is_none(), "reason": reason,
+            }),
+        );
+    }
+    for (node, reason) in &strangers {
+        printer.line(printable(&format!("{:<10} takes no part: {reason}", node.as_str())));
+    }
+    if let Some(key) = needs_out {
+        printer.line(format!("needs      --out DIR, since `{key}` is set"));
+    }
+    let (n_ready, n_all) = (ready.len(), nodes.len());
+    printer.line(format!("a round    needs {needed} nodes; {n_ready} of {n_all} would run it"));
+    let strangers =
+        strangers.iter().map(|(node, reason)| json!({ "node": node, "reason": reason }));
+    printer.event(
+        "result",
+        &json!({
+            "would_run": obstacle.is_none(), "rounds": rounds, "plan_sha256": plan.sha256,
+            "initial_sha256": initial_sha256, "parameters": n_parameters, "nodes": ready,
+            "nodes_needed": needed, "strangers": strangers.collect::<Vec<_>>(),
+            "needs_out": needs_out,
+        }),
+    );
+    match obstacle {
+        None => Ok(()),
+        Some(error) => Err(not_enough(error, &strategy)),
+    }
+}
+
+/// Says that fewer nodes can be asked for, where nobody said how many.
+fn not_enough(error: Error, strategy: &StrategyArgs) -> CommandError {
+    let got = match &error {
+        Error::NotEnoughNodes { got, .. } if strategy.min_nodes.is_none() => *got,
+        _ => 0,
+    };
+    let mut error = CommandError::from(error);
+    if got > 0 && error.help.is_none() {
+        error.help = Some(format!(
+            "all nodes that have the data are needed, since `min_nodes` of [strategy] is not given; \
+             `min_nodes = {got}` goes on without the others"
+        ));
+    }
+    error
+}
+
+/// How many of the nodes took part to the end, and why the others did not.
+fn show_end(history: &History, printer: &Printer) {
+    let Some(last) = history.rounds.last() else { return };
+    if history.expected.is_empty() {
+        return;
+    }
+    let (n, all) = (last.nodes.len(), history.expected.len());
+    printer.line(format!("nodes      {n} of {all} in the last round"));
+    for (node, reason) in history.missing() {
+        printer.line(format!("           not {node}: {}", printable(&reason)));
     }
 }
 
@@ -150,6 +255,7 @@ pub(crate) async fn run_and_show(
         view.show(event);
     };
     let (out, saves) = (options.out.clone(), options.file.save_breakpoints);
+    let strategy = options.file.strategy.clone();
     if out.is_none() {
         printer.note("no --out: nothing will be kept but what is shown");
     }
@@ -169,7 +275,7 @@ pub(crate) async fn run_and_show(
             printer.note("go on with the same command and --resume");
         }
     }
-    Ok(result?)
+    result.map_err(|error| not_enough(error, &strategy))
 }
 
 fn show(
@@ -179,7 +285,6 @@ fn show(
 ) -> Result<(), CommandError> {
     let history = load_history(dir)?;
     let plan = &history.plan;
-    let printable = fedwasm_protocol::printable;
     let (name, mut status) = (printable(&history.name), printable(&history.status));
     // Whoever runs it holds the lock of its directory.
     let is_free = || Ok::<_, std::io::Error>(Folder::open(dir)?.lock_itself()?.is_some());
@@ -197,6 +302,13 @@ fn show(
             printer.line(format!("dropped    {node}: {}", printable(reason)));
         }
     }
+    for change in &history.changes {
+        for Difference { name, a, b } in &change.differences {
+            let text = format!("changed    from round {}: {name} from {a} to {b}", change.round);
+            printer.line(printable(&text));
+        }
+    }
+    show_end(&history, printer);
     let last = history.rounds.last();
     if let Some(last) = last {
         for (node, record) in &last.nodes {
@@ -220,6 +332,7 @@ fn show(
             "status": status,
             "experiment": history.experiment_id,
             "arguments": history.arguments,
+            "changes": history.changes,
             "plan_sha256": plan.sha256,
             "params_sha256": last.map(|round| round.params_sha256),
             "metrics": evaluation.map(|e| e.metrics.clone()).unwrap_or_default(),
@@ -240,6 +353,8 @@ pub(crate) fn result_fields(result: &ExperimentResult) -> Value {
         "metrics": metrics.unwrap_or_default(),
         "rounds": result.history.rounds.len(),
         "nodes": result.nodes,
+        "nodes_expected": result.history.expected,
+        "missing": result.history.missing(),
         "status": result.history.status,
         "random_seed": result.history.random_seed,
     })
@@ -315,6 +430,16 @@ impl View {
                 printer.event("stopped", &json!({ "reason": reason }));
                 printer.line(format!("stopped    {reason}"));
             }
+            Event::Initial(record) => {
+                let metrics = record.evaluation.map(|evaluation| evaluation.metrics);
+                let metrics = metrics.unwrap_or_default();
+                printer.event("initial", &json!({ "metrics": metrics, "nodes": record.nodes }));
+                let mut line = format!("round   0/{}", self.rounds);
+                for (name, value) in self.in_order(&metrics) {
+                    line += &format!("  {name} {value:.4}");
+                }
+                printer.line(line);
+            }
             Event::Round(record) => self.show_round(&record),
             _ => {}
         }
@@ -341,13 +466,17 @@ impl View {
         if let Some(loss) = record.train_loss() {
             line += &format!("  training loss {loss:.4}");
         }
-        // The metric that was asked for first, then the others.
-        let first = self.metric.map(Metric::key);
-        let mut all: Vec<(&String, &f64)> = metrics.into_iter().flatten().collect();
-        all.sort_by_key(|(name, _)| Some(name.as_str()) != first);
-        for (name, value) in all {
+        for (name, value) in metrics.map(|metrics| self.in_order(metrics)).unwrap_or_default() {
             line += &format!("  {name} {value:.4}");
         }
         self.printer.line(line);
+    }
+
+    /// The metric that was asked for first, then the others.
+    fn in_order<'a>(&self, metrics: &'a Metrics) -> Vec<(&'a String, &'a f64)> {
+        let first = self.metric.map(Metric::key);
+        let mut all: Vec<(&String, &f64)> = metrics.iter().collect();
+        all.sort_by_key(|(name, _)| Some(name.as_str()) != first);
+        all
     }
 }

@@ -33,6 +33,10 @@ impl Bulyan {
 }
 
 impl Aggregator for Bulyan {
+    fn name(&self) -> &str {
+        NAME
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         let f = self.f;
         let needed = f.saturating_mul(4).saturating_add(3);

@@ -20,6 +20,10 @@ impl FedAdagrad {
 }
 
 impl Aggregator for FedAdagrad {
+    fn name(&self) -> &str {
+        "fedadagrad"
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         self.moments.step(global, updates, self.lr, |v, square| v + square)
     }

@@ -27,6 +27,10 @@ impl FedAdam {
 }
 
 impl Aggregator for FedAdam {
+    fn name(&self) -> &str {
+        "fedadam"
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         let exponent = self.moments.round() + 1.0;
         let bias = |beta: f64| 1.0 - beta.powf(exponent);

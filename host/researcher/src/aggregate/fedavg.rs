@@ -18,6 +18,10 @@ impl FedAvg {
 }
 
 impl Aggregator for FedAvg {
+    fn name(&self) -> &str {
+        "fedavg"
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         at_least("fedavg", 1, ONE, updates)?;
         rounded("fedavg", &mean(global, updates.values())?, global)

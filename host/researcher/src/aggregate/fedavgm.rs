@@ -34,6 +34,10 @@ impl FedAvgM {
 }
 
 impl Aggregator for FedAvgM {
+    fn name(&self) -> &str {
+        NAME
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         at_least(NAME, 1, ONE, updates)?;
         let mut x = to_f64(global, global)?;

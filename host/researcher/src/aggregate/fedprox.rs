@@ -21,6 +21,10 @@ impl FedProx {
 }
 
 impl Aggregator for FedProx {
+    fn name(&self) -> &str {
+        "fedprox"
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         at_least("fedprox", 1, ONE, updates)?;
         rounded("fedprox", &mean(global, updates.values())?, global)

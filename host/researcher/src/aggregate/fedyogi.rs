@@ -22,6 +22,10 @@ impl FedYogi {
 }
 
 impl Aggregator for FedYogi {
+    fn name(&self) -> &str {
+        "fedyogi"
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         let beta_2 = self.beta_2;
         self.moments.step(global, updates, self.lr, |v, square| {

@@ -27,6 +27,10 @@ impl Krum {
 }
 
 impl Aggregator for Krum {
+    fn name(&self) -> &str {
+        if self.m == 1 { NAME } else { "multi_krum" }
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         let Self { f, m } = *self;
         let resisting = f.saturating_mul(2).saturating_add(3);

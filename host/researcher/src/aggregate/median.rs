@@ -18,6 +18,10 @@ impl Median {
 }
 
 impl Aggregator for Median {
+    fn name(&self) -> &str {
+        "median"
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         at_least("median", 1, ONE, updates)?;
         let sets: Vec<&Params> = updates.values().map(|update| &update.params).collect();

@@ -54,6 +54,11 @@ pub type Updates = BTreeMap<NodeId, Update>;
 /// Makes one model of the updates of a round (Fed-BioMed `Aggregator` and
 /// `agg_optimizer`). Whatever it keeps from round to round is in `state`.
 pub trait Aggregator: std::fmt::Debug + Send {
+    /// Its name, which histories and breakpoints record. An experiment with an aggregator of
+    /// one's own goes on only with one of the same name, so the name should change with the
+    /// method and its settings.
+    fn name(&self) -> &str;
+
     /// Returns the parameters after the round, given those before it. All
     /// sums run in float64 in ascending order of node ids.
     ///

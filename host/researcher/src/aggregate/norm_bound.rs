@@ -26,6 +26,10 @@ impl NormBound {
 }
 
 impl Aggregator for NormBound {
+    fn name(&self) -> &str {
+        NAME
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         at_least(NAME, 1, ONE, updates)?;
         let total: f64 = updates.values().map(|update| update.n_samples as f64).sum();

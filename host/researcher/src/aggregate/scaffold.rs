@@ -35,6 +35,10 @@ impl Scaffold {
 }
 
 impl Aggregator for Scaffold {
+    fn name(&self) -> &str {
+        NAME
+    }
+
     /// Returns `x - server_lr / |S| Σ (x - y_i)` over the nodes `S`: the plain
     /// mean, as in the paper and in Fed-BioMed; sample counts do not count.
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {

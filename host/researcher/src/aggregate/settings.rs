@@ -302,7 +302,7 @@ mod tests {
             };
             let args = read(&format!("name = \"{name}\"\n{settings}")).unwrap();
             assert_eq!(args.name(), name);
-            args.build();
+            assert_eq!(args.build().name(), name);
         }
         assert_eq!(read("").unwrap(), AggregatorArgs::FedAvg);
     }

@@ -24,6 +24,10 @@ impl TrimmedMean {
 }
 
 impl Aggregator for TrimmedMean {
+    fn name(&self) -> &str {
+        NAME
+    }
+
     fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
         let n = updates.len();
         let k = (self.beta * n as f64).floor() as usize;

@@ -202,6 +202,9 @@ fn list(desk: &Desk, printer: &Printer) -> Result<(), CommandError> {
         // As many digits as an approval takes.
         let digits = &digest[..DIGITS_TO_APPROVE_MIN];
         printer.line(format!("{standing:<9} {digits}  {name} {version}  for {who}"));
+        if !plan.description.is_empty() {
+            printer.line(format!("          for: {}", plan.description));
+        }
         if let Some(note) = decision.as_ref().map(|d| &d.note).filter(|note| !note.is_empty()) {
             printer.line(format!("          {note}"));
         }
@@ -347,6 +350,9 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
     line("digest", &format!("sha256:{} (the same at every site)", plan.digest));
     line("standing", &standing);
     line("asked for by", plan.requested_by.as_deref().unwrap_or("nobody"));
+    if !plan.description.is_empty() {
+        line("for", &plan.description);
+    }
     line("size", &format!("{} bytes", inspection.size));
     match judged.is_empty() {
         true => line("signers", "none: it is not signed"),
