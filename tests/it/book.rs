@@ -314,6 +314,8 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     std::fs::copy(path("heart-risk.wasm"), path("plan.wasm")).unwrap();
     std::fs::copy(path("heart-risk.wasm"), path("my-plan.wasm")).unwrap();
 
+    // Each page begins in a directory of its own.
+    let _ = std::fs::remove_dir_all(path("run"));
     let mut page = Page::open("README.md", dir)
         .word("fedwasm plan build plugins/logistic-regression", "fedwasm plan build heart-risk")
         .word("fedwasm plan new heart-risk", "fedwasm plan new heart-risk-2")

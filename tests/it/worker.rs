@@ -239,7 +239,7 @@ fn a_worker_that_lies_holds_nobody_up() {
     let done = |said: Value, model: Value| {
         json!({ "Done": { "Ok": {
             "said": said, "model": model, "aux_out": [], "state": [], "predictions": [],
-            "n_batches": 1, "usage": usage,
+            "n_batches": 1, "random_bytes": 0, "usage": usage,
         } } })
     };
     let metadata = json!({ "Metadata": {

@@ -132,7 +132,9 @@ impl Room {
         // What was written since is counted once too often at most.
         let by_researcher = match counted.as_mut() {
             Some(known) => {
-                *known.entry(researcher.to_string()).or_default() += bytes + BLOCK_BYTES;
+                // Its directories and its owner are there, too, if it is new.
+                let most = bytes.next_multiple_of(BLOCK_BYTES) + 4 * BLOCK_BYTES;
+                *known.entry(researcher.to_string()).or_default() += most;
                 known.clone()
             }
             None => sums(&kept(node)?),
