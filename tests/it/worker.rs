@@ -235,11 +235,13 @@ fn liars(dir: &Path, workers: &[(&[Value], &[Value])]) -> Sandbox {
 fn a_worker_that_lies_holds_nobody_up() {
     let ready = json!({ "Ready": { "version": env!("CARGO_PKG_VERSION"), "protections": [] } });
     let compiled = json!({ "Compiled": [1, 2, 3] });
-    let usage = json!({ "memory_bytes": 0, "host_calls": 0, "fuel": null, "processor_us": 0 });
+    let usage = json!({
+        "memory_bytes": 0, "host_calls": 0, "fuel": null, "random_bytes": 0, "processor_us": 0,
+    });
     let done = |said: Value, model: Value| {
         json!({ "Done": { "Ok": {
             "said": said, "model": model, "aux_out": [], "state": [], "predictions": [],
-            "n_batches": 1, "random_bytes": 0, "usage": usage,
+            "n_batches": 1, "usage": usage,
         } } })
     };
     let metadata = json!({ "Metadata": {
