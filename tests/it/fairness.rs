@@ -112,7 +112,7 @@ fn a_researcher_that_falls_silent_holds_nobody_up() {
     let ended = stage.federation.run(&stage.experiment).run();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     stage.federation.nodes[0].wait_for_log("was not heard for 10 s: its round is called off");
-    assert_eq!(stage.entries("called-off").len(), 1);
+    stage.wait("its end", || stage.entries("called-off").len() == 1);
 }
 
 /// Somebody who is there all the time has its turn and no more.
@@ -125,7 +125,7 @@ fn a_round_makes_room_after_its_turn() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let refusals = stage.refusals();
     assert!(refusals[0].message.contains("took its turn of 3 s"), "{refusals:?}");
-    assert_eq!(stage.entries("called-off").len(), 1);
+    stage.wait("its end", || stage.entries("called-off").len() == 1);
 }
 
 /// A node stops a round for a researcher whose key is revoked, and tells it nothing more.
