@@ -594,6 +594,20 @@ struct Work {
     turn: Duration,
 }
 
+/// The place of a round among those that run: given back however the round ends, or its
+/// researcher would have no other one.
+struct Slot {
+    researcher: ResearcherId,
+    work: Arc<Work>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.work.running().retain(|running| running.researcher != self.researcher);
+        self.work.freed.notify_one();
+    }
+}
+
 /// A round that runs.
 struct Running {
     researcher: ResearcherId,
@@ -615,10 +629,8 @@ impl Work {
             let Ok((job, over)) = next else { continue };
             let this = Arc::clone(&self);
             rounds.spawn(async move {
-                let researcher = job.asked.researcher.clone();
-                this.round(job, &over).await;
-                this.running().retain(|running| running.researcher != researcher);
-                this.freed.notify_one();
+                let slot = Slot { researcher: job.asked.researcher.clone(), work: this };
+                slot.work.round(job, &over).await;
             });
         }
     }
