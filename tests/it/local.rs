@@ -26,6 +26,46 @@ fn args(dir: &Path, text: &str) -> std::path::PathBuf {
     path
 }
 
+/// A name made from data would carry it out.
+#[test]
+fn only_announced_metrics_are_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let guests = root().join("tests/guests/hostile");
+    let read = |name: &str| std::fs::read_to_string(guests.join(name)).unwrap();
+    let run = |name: &str| {
+        let path = dir.path().join(format!("{name}.wasm"));
+        let guest = read(&format!("{name}.wat"));
+        let bytes = crate::hostile::component(&read("skeleton.wat"), &guest);
+        std::fs::write(&path, bytes).unwrap();
+        let out = dir.path().join(name);
+        let ended = local(&path, &data("breast_cancer.csv"), "benign").arg("--out").arg(&out).run();
+        (ended, out)
+    };
+    let said = "the metric `row 7` is not announced in `describe`";
+    let (ended, _) = run("report-unannounced-name");
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    let (ended, out) = run("scalar-unannounced-name");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("left out: {said}")), "{}", ended.stderr);
+    let text = |path: std::path::PathBuf| {
+        String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+    };
+    let mut n_files = 0;
+    for entry in walk(&out) {
+        assert!(!text(entry.clone()).contains("row 7"), "{}", entry.display());
+        n_files += 1;
+    }
+    assert!(n_files > 3, "{n_files}");
+}
+
+/// The files below a directory.
+fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files = |path: std::path::PathBuf| if path.is_dir() { walk(&path) } else { vec![path] };
+    entries.flat_map(files).collect()
+}
+
 #[test]
 fn equal_seeds_give_equal_bytes_and_others_do_not() {
     let digest = |seed: &str| {

@@ -82,9 +82,14 @@ fn each_mistake_fails_its_check_and_no_other() {
     let (_, failed) = tried("frozen");
     assert!(failed.contains(&CHANGES.into()), "{failed:?}");
     assert!(failed.contains(&GRADIENT.into()), "{failed:?}");
-    let (ended, failed) = tried("metric");
-    assert!(failed.contains(&"validation counts its rows and gives the same twice".into()));
-    assert!(ended.stdout.contains("the metric `loss` is reported anyway"), "{}", ended.stdout);
+    for (mistake, said) in [
+        ("metric", "the metric `loss` is reported anyway"),
+        ("unannounced", "the metric `surprise` is not announced; add it to `const METRICS`"),
+    ] {
+        let (ended, failed) = tried(mistake);
+        assert!(failed.contains(&"validation counts its rows and gives the same twice".into()));
+        assert!(ended.stdout.contains(said), "{}", ended.stdout);
+    }
     let (ended, failed) = tried("not-finite");
     let first = "training gives finite parameters and counts its rows";
     assert_eq!(failed.first().map(String::as_str), Some(first), "{ended:?}");

@@ -13,6 +13,25 @@ const NAME_BYTES_MAX: usize = 256;
 /// The largest default of an argument, in bytes: it travels with every call.
 const DEFAULT_BYTES_MAX: usize = 4 << 10;
 
+/// What the host features start with that announce a metric: `metric/top3`.
+const METRIC: &str = "metric/";
+/// The most metrics that a plan announces, and the longest name of one, in bytes.
+const METRICS_MAX: usize = 16;
+const METRIC_BYTES_MAX: usize = 64;
+/// The names that every plan may report without announcing them.
+const METRICS: [&str; 2] = ["loss", "optimizer.lr"];
+
+/// The names of the metrics that the host computes of scores; several outputs have `_1`, `_2`.
+const OF_SCORES: [&str; 7] = [
+    "accuracy",
+    "precision",
+    "recall",
+    "f1_score",
+    "mean_square_error",
+    "mean_absolute_error",
+    "explained_variance",
+];
+
 /// What predictions mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -112,13 +131,46 @@ impl Metadata {
             | Dependency::Runtime(name)) = dependency;
             *name = printable(name);
         }
+        if let Some(name) = self.announced().find(|name| !is_metric(name)) {
+            return Err(format!(
+                "it announces the metric `{name}`; expected 1 to {METRIC_BYTES_MAX} of a-z, 0-9, \
+                 `_`, `-` and `.`"
+            ));
+        }
+        let of_host = |name: &&str| OF_SCORES.iter().any(|own| name.starts_with(own));
+        if let (false, Some(name)) =
+            (matches!(self.task, Task::Other(_)), self.announced().find(of_host))
+        {
+            return Err(format!("it announces the metric `{name}`, which the host computes"));
+        }
+        let announced = self.announced().count();
+        if announced > METRICS_MAX {
+            return Err(format!("it announces {announced} metrics, at most {METRICS_MAX}"));
+        }
         Ok(self)
+    }
+
+    /// The names of the metrics that the plan announces as host features
+    /// `metric/NAME`.
+    fn announced(&self) -> impl Iterator<Item = &str> {
+        self.dependencies.iter().filter_map(|dependency| match dependency {
+            Dependency::HostFeature(name) => name.strip_prefix(METRIC),
+            Dependency::DataColumn(_) | Dependency::Runtime(_) => None,
+        })
+    }
+
+    /// Whether the plan may report a number under this name: `loss`,
+    /// `optimizer.lr`, or one that it announces. Whoever approves the plan
+    /// reads the names; a name made from data must not get out.
+    pub fn may_report(&self, name: &str) -> bool {
+        METRICS.contains(&name) || self.announced().any(|announced| announced == name)
     }
 
     /// Checks what this host offers; columns are checked where the data are.
     pub(crate) fn check_dependencies(&self) -> Result<(), String> {
         for dependency in &self.dependencies {
             match dependency {
+                Dependency::HostFeature(name) if name.starts_with(METRIC) => {}
                 Dependency::HostFeature(name) => {
                     return Err(format!(
                         "the host feature `{name}`, which this host does not have"
@@ -163,6 +215,12 @@ impl Metadata {
     }
 }
 
+fn is_metric(name: &str) -> bool {
+    let allowed =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-' | '.');
+    (1..=METRIC_BYTES_MAX).contains(&name.len()) && name.chars().all(allowed)
+}
+
 fn check_argument(argument: &mut Argument) -> Result<(), String> {
     check_name(&argument.name)?;
     argument.doc = printable(&argument.doc);
@@ -197,5 +255,39 @@ fn value_bytes(value: &Value) -> usize {
         Value::Integers(values) => 8 * values.len(),
         Value::Reals(values) => 8 * values.len(),
         Value::Texts(texts) => texts.iter().map(|text| text.len() + 8).sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(task: Task, features: &[&str]) -> Result<Metadata, String> {
+        let feature = |name: &&str| Dependency::HostFeature((*name).into());
+        let dependencies = features.iter().map(feature).collect();
+        let (name, version) = ("p".into(), "0.1.0".into());
+        Metadata { name, version, task, arguments: Vec::new(), dependencies }.checked()
+    }
+
+    #[test]
+    fn a_plan_reports_the_metrics_that_it_announces_and_no_others() {
+        let plan = checked(Task::Classification, &["metric/top3", "metric/optimizer.mu"]).unwrap();
+        plan.check_dependencies().unwrap();
+        let names = ["loss", "optimizer.lr", "top3", "optimizer.mu", "row 7", "top", "metric/top3"];
+        let told: Vec<&str> = names.into_iter().filter(|name| plan.may_report(name)).collect();
+        assert_eq!(told, ["loss", "optimizer.lr", "top3", "optimizer.mu"]);
+        for name in ["metric/", "metric/A", "metric/row 7", &format!("metric/{}", "a".repeat(65))] {
+            assert!(checked(Task::Classification, &[name]).is_err(), "{name}");
+        }
+        let many: Vec<String> = (0..17).map(|n| format!("metric/m{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(checked(Task::Classification, &many[..16]).is_ok());
+        assert!(checked(Task::Classification, &many).is_err());
+        // The host leaves some of its own out on purpose, such as an F1 without positives.
+        let names = ["metric/f1_score"];
+        assert!(checked(Task::Classification, &names).is_err());
+        assert!(checked(Task::Other("rank".into()), &names).is_ok());
+        let error = checked(Task::Classification, &["gpu"]).unwrap().check_dependencies();
+        assert_eq!(error.unwrap_err(), "the host feature `gpu`, which this host does not have");
     }
 }

@@ -273,9 +273,17 @@ impl Round {
         let done = before.batches;
         let loader = TrainLoader::new(source, loader_args.clone(), schedule, random);
         let loader = loader.until(&self.stop).skip(done).up_to(before.until);
+        let metadata = self.plan().metadata().clone();
+        let mut is_warned = false;
         let events = Box::new(move |event| match event {
             fedwasm_sandbox::Event::Log(level, line) => events(Event::Log(level, line)),
-            fedwasm_sandbox::Event::Scalars { step, values } => {
+            fedwasm_sandbox::Event::Scalars { step, mut values } => {
+                let unannounced = values.iter().find(|(name, _)| !metadata.may_report(name));
+                if let (Some((name, _)), false) = (unannounced, is_warned) {
+                    is_warned = true;
+                    events(Event::Log(Level::Warn, format!("left out: {}", not_announced(name))));
+                }
+                values.retain(|(name, _)| metadata.may_report(name));
                 let step = done.saturating_add(step);
                 let is_logged = schedule.is_logged(step, interval);
                 let before = schedule.rows_until(step.saturating_sub(1));
@@ -293,6 +301,7 @@ impl Round {
             let text = format!("it says that it made {} steps on {batches} batches", report.steps);
             return Err(bad(self.plan(), text));
         }
+        check_names(self.plan(), &report)?;
         let (optimizer, metrics): (Vec<_>, Vec<_>) =
             report.metrics.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
         let short = |(name, value): (String, f64)| (name[OPTIMIZER.len()..].to_owned(), value);
@@ -443,7 +452,9 @@ fn score(
     let loader = Box::new(TestLoader::new(source.clone(), batch_size));
     let own = session.validate(params.clone(), seed, loader, cancel)?;
     all(own.rows, n_rows)?;
-    let mut metrics = check_rows(plan, own.report, own.rows)?.metrics;
+    let report = check_rows(plan, own.report, own.rows)?;
+    check_names(plan, &report)?;
+    let mut metrics = report.metrics;
     let wanted = standard(&source.converter().layout);
     if let (false, Some(mut scores)) = (matches!(plan.metadata().task, Task::Other(_)), wanted) {
         for piece in source.pieces(PREDICTED_ROWS_MAX) {
@@ -514,6 +525,22 @@ fn check_rows(plan: &Described, report: Option<Report>, handed: u64) -> Result<R
             Err(bad(plan, text))
         }
     }
+}
+
+/// Checks that a report has no names but those that the plan announces: a name
+/// made from data would tell it.
+fn check_names(plan: &Described, report: &Report) -> Result<(), Error> {
+    match report.metrics.keys().find(|name| !plan.metadata().may_report(name)) {
+        Some(name) => Err(bad(plan, not_announced(name))),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn not_announced(name: &str) -> String {
+    format!(
+        "the metric `{name}` is not announced in `describe`; a plan with the SDK lists it in \
+         `const METRICS`, others depend on the host feature `metric/{name}`"
+    )
 }
 
 fn bad(plan: &Described, what: impl std::fmt::Display) -> Error {

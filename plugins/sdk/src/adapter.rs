@@ -12,8 +12,8 @@ use crate::scaffold::{GLOBAL, LOCAL, SCAFFOLD};
 use crate::session::{self, Random};
 use crate::training::Totals;
 use crate::{
-    Argument, Arguments, Data, Optimizer, Parameter, PlanArguments, PlanError, Result, Scope,
-    Training, TrainingPlan,
+    Argument, Arguments, Data, Dependency, Optimizer, Parameter, PlanArguments, PlanError, Result,
+    Scope, Training, TrainingPlan,
 };
 
 /// The crate that a plan is made from; implemented by [`crate::export!`].
@@ -39,7 +39,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
             version: P::VERSION.into(),
             task: P::TASK,
             arguments: arguments.into_iter().map(Argument::into_wit).collect(),
-            dependencies: P::dependencies(),
+            dependencies: P::dependencies().into_iter().chain(announced::<P>()).collect(),
         }
     }
 
@@ -113,7 +113,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         let mut totals = Totals::default();
         while let Some((batch, _, rows)) = session::next_batch()? {
             for (name, value) in plan.metrics(&batch)? {
-                check_metric(name)?;
+                check_metric::<P>(name)?;
                 totals.add(name, value, rows);
             }
             totals.add("loss", plan.testing_step(batch)?, rows);
@@ -136,7 +136,7 @@ fn common() -> Vec<Argument> {
 }
 
 /// What the host reports by itself, and the SDK's mean loss.
-const METRICS: [&str; 8] = [
+const OF_HOST: [&str; 8] = [
     "loss",
     "accuracy",
     "precision",
@@ -147,15 +147,21 @@ const METRICS: [&str; 8] = [
     "explained_variance",
 ];
 
-/// Refuses a metric that would be mistaken for another one.
-fn check_metric(name: &str) -> Result<()> {
-    match METRICS.contains(&name) {
-        false => Ok(()),
-        true => {
-            let text = format!("the metric `{name}` is reported anyway; give yours another name");
-            Err(PlanError::Unsupported(text))
-        }
-    }
+/// The plan's own metrics, as the contract announces them: the host lets no other name out.
+fn announced<P: TrainingPlan>() -> impl Iterator<Item = Dependency> {
+    P::METRICS.iter().map(|name| Dependency::HostFeature(format!("metric/{name}")))
+}
+
+/// Refuses a metric that would be mistaken for another one, or that the host would leave out.
+fn check_metric<P: TrainingPlan>(name: &str) -> Result<()> {
+    let text = if OF_HOST.contains(&name) {
+        format!("the metric `{name}` is reported anyway; give yours another name")
+    } else if !P::METRICS.contains(&name) {
+        format!("the metric `{name}` is not announced; add it to `const METRICS`")
+    } else {
+        return Ok(());
+    };
+    Err(PlanError::Unsupported(text))
 }
 
 fn model<P: TrainingPlan>(arguments: &Arguments) -> Result<P> {

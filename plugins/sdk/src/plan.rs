@@ -16,6 +16,12 @@ pub trait TrainingPlan: Sized + 'static {
     /// What the predictions mean, and so which standard metrics the host computes.
     const TASK: Task;
 
+    /// The names of the plan's own metrics, which [`metrics`] returns: at most 16, each of `a-z`,
+    /// `0-9`, `_`, `-` and `.`. Whoever approves the plan reads them, and no other name gets out.
+    ///
+    /// [`metrics`]: TrainingPlan::metrics
+    const METRICS: &'static [&'static str] = &[];
+
     /// The model arguments, `()` if there are none: see [`crate::arguments!`].
     type Arguments: PlanArguments;
 
@@ -117,13 +123,15 @@ pub trait TrainingPlan: Sized + 'static {
         self.training_step(batch)
     }
 
-    /// Computes the plan's own metrics of one held-out batch, such as ("calibration error",
-    /// 0.02). The SDK takes their mean over all rows. `loss` and the metrics of the host, such as
+    /// Computes the plan's own metrics of one held-out batch, such as
+    /// ("calibration_error", 0.02), each announced in [`METRICS`]. The SDK takes their mean over
+    /// all rows. `loss` and the metrics of the host, such as
     /// `accuracy`, have their names already.
     ///
     /// # Errors
     /// As [`training_step`].
     ///
+    /// [`METRICS`]: TrainingPlan::METRICS
     /// [`training_step`]: TrainingPlan::training_step
     fn metrics(&mut self, _batch: &Batch) -> Result<Vec<(&'static str, f32)>> {
         Ok(Vec::new())

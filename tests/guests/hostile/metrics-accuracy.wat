@@ -1,6 +1,6 @@
-;; Reports an accuracy of 1 in `validate`, as if it were that of the host. Tolerated: the
-;; host's own numbers win.
-;; ends: nowhere
+;; Reports an accuracy of 1 in `validate`, as if it were that of the host. It is
+;; not announced.
+;; ends: train BadOutput
 (data $metric (i32.const 4096) "accuracy")
 (func $metrics (param $at i32)
   (call $put (i32.const 448) (i32.const 4096) (i32.const 8))

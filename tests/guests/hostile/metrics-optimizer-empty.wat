@@ -1,6 +1,5 @@
-;; Reports `optimizer.`, an argument of the optimizer without a name. Must be bad output,
-;; or tolerated.
-;; ends: nowhere
+;; Reports `optimizer.`, an argument of the optimizer without a name. It is not announced.
+;; ends: train BadOutput
 (data $metric (i32.const 4096) "optimizer.")
 (func $metrics (param $at i32)
   (call $put (i32.const 448) (i32.const 4096) (i32.const 10))

@@ -6,6 +6,7 @@ use fedwasm_sandbox::{Argument, Default, Error, FaultKind, Outcome, Profile, Tas
 
 use super::Verdict::{Failed, NotApplicable, Passed, Warned};
 use super::{Suite, Verdict, gradient, n_classes};
+use crate::round::not_announced;
 
 /// A check of a plan; a fault of the plan fails it.
 type Run = fn(&Suite) -> Result<Verdict, Error>;
@@ -278,7 +279,11 @@ fn validates(suite: &Suite) -> Result<Verdict, Error> {
         ));
     }
     let metrics = first.report.map(|report| report.metrics).unwrap_or_default();
-    let names: Vec<String> = metrics.keys().cloned().collect();
+    let names: Vec<String> = metrics.into_keys().collect();
+    let metadata = suite.session.described().metadata();
+    if let Some(name) = names.iter().find(|name| !metadata.may_report(name)) {
+        return Ok(Failed(not_announced(name)));
+    }
     Ok(Passed(if names.is_empty() { "no metrics".into() } else { names.join(", ") }))
 }
 

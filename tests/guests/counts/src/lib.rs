@@ -27,6 +27,7 @@ struct Counts {
 
 impl TrainingPlan for Counts {
     const TASK: Task = Task::Classification;
+    const METRICS: &[&str] = &["told_round", "told_rounds"];
     type Arguments = Counted;
     type Optimizer = Sgd;
 

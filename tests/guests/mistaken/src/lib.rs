@@ -85,7 +85,11 @@ impl TrainingPlan for Mistaken {
     }
 
     fn metrics(&mut self, _: &Batch) -> Result<Vec<(&'static str, f32)>> {
-        if self.mistake == "metric" { Ok(vec![("loss", 1.0)]) } else { Ok(Vec::new()) }
+        Ok(match self.mistake.as_str() {
+            "metric" => vec![("loss", 1.0)],
+            "unannounced" => vec![("surprise", 1.0)],
+            _ => Vec::new(),
+        })
     }
 }
 

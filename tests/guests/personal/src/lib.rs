@@ -14,6 +14,7 @@ struct Personal {
 
 impl TrainingPlan for Personal {
     const TASK: Task = Task::Classification;
+    const METRICS: &[&str] = &["prevalence"];
     type Arguments = Arguments;
     type Optimizer = Sgd;
 
