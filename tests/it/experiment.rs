@@ -7,9 +7,10 @@ use fedwasm_params::{DType, Params, Tensor, from_safetensors, to_safetensors};
 use fedwasm_protocol::{
     ApprovalStatus, Body, Digest, Mode, Reason, Refusal, SearchReply, Value as V,
 };
+use fedwasm_record::{verify_experiment, verify_with};
 use fedwasm_researcher::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Experiment, ExperimentFile,
-    ExperimentOptions, History, Updates, load_history, load_plan, verify_experiment, verify_with,
+    ExperimentOptions, History, Updates, load_history, load_plan,
 };
 use serde_json::{Value, json};
 
@@ -110,7 +111,10 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(path, bytes).unwrap();
     }
-    assert!(matches!(verify_experiment(&out(&federation)), Err(Error::Unverified { .. })));
+    assert!(matches!(
+        verify_experiment(&out(&federation)),
+        Err(fedwasm_record::Error::Unverified { .. })
+    ));
 }
 
 #[test]

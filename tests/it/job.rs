@@ -723,7 +723,8 @@ fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
 
 #[test]
 fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
-    use fedwasm_researcher::{Error, LocalFile, LocalJob, LocalOptions, load_plan};
+    use fedwasm_local::{LocalFile, LocalJob, LocalOptions};
+    use fedwasm_researcher::load_plan;
     let text = "[data]\ntarget = \"benign\"\n[training]\nepochs = 1\n[model]\nn_classes = 2\n";
     let file = LocalFile::parse(text, Path::new("here")).unwrap();
     let options = LocalOptions {
@@ -751,7 +752,7 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
     let dp =
         fedwasm_protocol::DpArgs { kind: fedwasm_protocol::DpKind::Local, sigma: 1.0, clip: 1.0 };
     private.training.dp_args = Some(dp);
-    assert!(matches!(LocalJob::new(private), Err(Error::DpArgs)));
+    assert!(matches!(LocalJob::new(private), Err(fedwasm_local::Error::DpArgs)));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-"""Learning rates of torch.optim.lr_scheduler, for host/researcher/src/schedule.rs.
+"""Learning rates of torch.optim.lr_scheduler, for host/record/src/schedule.rs.
 
 Run: python3 tests/oracles/lr_schedules_torch.py > tests/data/lr_schedules.json
 Written with PyTorch 2.x, CPU; the rates are Python floats (float64).

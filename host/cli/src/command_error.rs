@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use fedwasm_aggregate::AggregateError;
 use fedwasm_protocol::Reason;
-use fedwasm_researcher::AggregateError;
 use fedwasm_sandbox::FaultKind;
 
 use crate::diagnosis::{self, Diagnosis};
@@ -66,6 +66,12 @@ impl From<std::io::Error> for CommandError {
     }
 }
 
+impl From<getrandom::Error> for CommandError {
+    fn from(error: getrandom::Error) -> Self {
+        Self::new(FAILED, format!("internal error: {error}"))
+    }
+}
+
 impl From<fedwasm_artifact::BuildError> for CommandError {
     fn from(error: fedwasm_artifact::BuildError) -> Self {
         use fedwasm_artifact::BuildError as E;
@@ -97,6 +103,61 @@ impl From<fedwasm_training::Error> for CommandError {
     }
 }
 
+impl From<fedwasm_artifact::LoadError> for CommandError {
+    fn from(error: fedwasm_artifact::LoadError) -> Self {
+        use fedwasm_artifact::LoadError as E;
+        let code = match error {
+            E::Io(error) => return error.into(),
+            E::Refused { .. } => PLAN_REFUSED,
+            _ => USAGE,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<fedwasm_record::Error> for CommandError {
+    fn from(error: fedwasm_record::Error) -> Self {
+        use fedwasm_record::Error as E;
+        let code = match error {
+            E::Io(error) => return error.into(),
+            E::Trust(error) => return error.into(),
+            E::Unverified { .. } => PLAN_REFUSED,
+            E::NoUploads { .. } | E::File { .. } | E::Params { .. } | E::Out(_) => USAGE,
+            E::Shapes(_) | E::Breakpoint { .. } | E::Busy { .. } => USAGE,
+            E::Aggregation(AggregateError::TooFewNodes { .. }) => NODES,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<fedwasm_report::Error> for CommandError {
+    fn from(error: fedwasm_report::Error) -> Self {
+        use fedwasm_report::Error as E;
+        match error {
+            E::Record(error) => error.into(),
+            E::Io(error) => error.into(),
+            error => Self::new(FAILED, error),
+        }
+    }
+}
+
+impl From<fedwasm_local::Error> for CommandError {
+    fn from(error: fedwasm_local::Error) -> Self {
+        use fedwasm_local::Error as E;
+        let code = match error {
+            E::Io(error) => return error.into(),
+            E::Training(error) => return error.into(),
+            E::Record(error) => return error.into(),
+            E::Report(error) => return error.into(),
+            E::Resume { .. } | E::ResumeWhat | E::Interrupted { .. } | E::Finished { .. } => USAGE,
+            E::DpArgs => USAGE,
+            _ => FAILED,
+        };
+        Self::new(code, error)
+    }
+}
+
 impl From<fedwasm_researcher::Error> for CommandError {
     fn from(error: fedwasm_researcher::Error) -> Self {
         use fedwasm_researcher::Error as E;
@@ -105,23 +166,15 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::Training(error) => return error.into(),
             E::Transport(error) => return error.into(),
             E::Trust(error) => return error.into(),
-            E::Unverified { .. } => PLAN_REFUSED,
-            E::NoUploads { .. } => USAGE,
+            E::Record(error) => return error.into(),
+            E::Report(error) => return error.into(),
             E::NoIdentity { .. } | E::NoResearcher { .. } | E::OtherResearcher { .. } => USAGE,
-            E::File { .. } | E::Params { .. } | E::Out { .. } | E::BothParameters { .. } => USAGE,
-            E::Shapes(_) | E::Breakpoint { .. } | E::DpArgs | E::EarlyStopping(_) => USAGE,
-            E::NoOut { .. }
-            | E::Change { .. }
-            | E::Busy { .. }
-            | E::Resume { .. }
-            | E::ResumeWhat
-            | E::Interrupted { .. }
-            | E::Finished { .. } => USAGE,
+            E::BothParameters { .. } | E::EarlyStopping(_) => USAGE,
+            E::NoOut { .. } | E::Change { .. } => USAGE,
             // Plan and aggregator do not go together.
             E::AuxVars { .. } => PLAN_REFUSED,
             E::NotEnoughSamples { .. } => NODES,
             E::Aggregation(AggregateError::TooFewNodes { .. }) => NODES,
-            E::Plan { .. } => PLAN_REFUSED,
             E::NotEnoughNodes { ref refused, .. } => {
                 // If it is the plan at every node, it is the plan.
                 let all = |reason| !refused.is_empty() && refused.iter().all(|r| r.1 == reason);

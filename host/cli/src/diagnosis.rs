@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fedwasm_researcher::key_range;
+use fedwasm_record::sections::key_range;
 use fedwasm_sandbox::{ArgumentError, Error, Fault, FaultKind};
 
 /// The largest file whose lines are shown.

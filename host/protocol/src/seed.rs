@@ -63,6 +63,16 @@ fn derive(purpose: &str, random_seed: u64, rest: &[u8]) -> [u8; 32] {
     *Digest::of(&text).as_bytes()
 }
 
+/// Draws a random seed, short enough to be typed again.
+///
+/// # Errors
+/// If the operating system gives no randomness.
+pub fn random_seed() -> Result<u64, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes) >> 32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,21 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use fedwasm_dataset::is_index;
-use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, NodeId, Reason, suggestion};
-use serde::{Deserialize, Serialize};
+use fedwasm_protocol::{DataArgs, DatasetEntry, NodeId, Reason, suggestion};
+
+use crate::Member;
 
 /// More rows than any dataset has: sums of them must not overflow.
 const ROWS_MAX: u64 = 1 << 48;
-
-/// A node that has the data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Member {
-    /// The dataset that it trains on.
-    pub dataset_id: DatasetId,
-    /// Its rows.
-    pub n_rows: u64,
-}
 
 /// Input columns, and the values of a row in them.
 type Inputs = (Vec<String>, usize);

@@ -1,4 +1,4 @@
-//! Why an experiment or a local job has no result.
+//! Why an experiment has no result.
 
 use std::path::PathBuf;
 
@@ -6,67 +6,10 @@ use fedwasm_protocol::{NodeId, Reason};
 
 use crate::AggregateError;
 
-/// Why an experiment or a local job has no result.
+/// Why an experiment has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The experiment's file.
-    #[error("{}:{reason}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A file of parameters.
-    #[error("{}: {source}", path.display())]
-    Params {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: fedwasm_params::Error,
-    },
-    /// A local job cannot go on from what a directory holds.
-    #[error("cannot resume from {}: {reason}", dir.display())]
-    Resume {
-        /// The directory.
-        dir: PathBuf,
-        /// Why not.
-        reason: String,
-    },
-    /// A directory holds a run that was interrupted, which would be lost.
-    #[error(
-        "{} holds a run that was stopped {when}; `--out {} --resume` goes on with it; otherwise name another directory, or delete it",
-        dir.display(),
-        dir.display()
-    )]
-    Interrupted {
-        /// The directory.
-        dir: PathBuf,
-        /// When it was stopped.
-        when: String,
-    },
-    /// A directory holds a finished run, which would be lost.
-    #[error(
-        "{} holds a finished run; name another directory, go on with `--resume` and more `epochs`, \
-         or write over it with `--force`",
-        dir.display()
-    )]
-    Finished {
-        /// The directory.
-        dir: PathBuf,
-    },
-    /// There is nothing to go on from.
-    #[error("--resume goes on from what --out DIR holds; name the directory")]
-    ResumeWhat,
-    /// The plan is not admitted.
-    #[error("{}: {source}", path.display())]
-    Plan {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: fedwasm_artifact::AdmissionError,
-    },
     /// The plan, its arguments, the data or the round.
     #[error(transparent)]
     Training(#[from] fedwasm_training::Error),
@@ -76,22 +19,6 @@ pub enum Error {
     /// Keys and signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
-    /// An experiment is not what its files say.
-    #[error("round {round}: {reason}")]
-    Unverified {
-        /// The round; 0 for what comes before the first.
-        round: u32,
-        /// What does not hold.
-        reason: String,
-    },
-    /// There is nothing to compute an experiment again from.
-    #[error("{}: {reason}", dir.display())]
-    NoUploads {
-        /// The directory of the run.
-        dir: PathBuf,
-        /// What it is, and what to do.
-        reason: &'static str,
-    },
     /// Nobody to ask as.
     #[error(
         "whose experiment is it? `fedwasm keys generate DIR --as researcher-NAME` makes a key; name \
@@ -127,29 +54,12 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// An aggregator that this program does not have.
-    #[error(
-        "{rounds} rounds cannot be computed again: `{name}` is an aggregator of the researcher's \
-         own, which is not in this program; all else holds: the uploads are those that the history \
-         names, {receipts} receipts say the same, and so do the scores"
-    )]
-    OwnAggregator {
-        /// Its name.
-        name: String,
-        /// The rounds that it made.
-        rounds: u32,
-        /// The receipts that were checked.
-        receipts: u32,
-    },
     /// Parameters were given twice.
     #[error("parameters were given and so was the file {}; give one of them", file.display())]
     BothParameters {
         /// The file.
         file: PathBuf,
     },
-    /// Parameters are not what the plan declares.
-    #[error("the parameters are not those of the plan: {0}")]
-    Shapes(fedwasm_params::Error),
     /// Aggregator and plan do not go together.
     #[error("auxiliary variables: {reason}")]
     AuxVars {
@@ -171,26 +81,9 @@ pub enum Error {
         /// What wants to write.
         key: &'static str,
     },
-    /// The directory for results is in use.
-    #[error("another program writes into {}", dir.display())]
-    Busy {
-        /// The directory.
-        dir: PathBuf,
-    },
     /// An experiment that failed is to go on.
     #[error("the experiment failed before; go on from its newest breakpoint")]
     Failed,
-    /// Differential privacy is asked for.
-    #[error("`dp_args` is given, but a local job enforces no differential privacy; leave it out")]
-    DpArgs,
-    /// A breakpoint.
-    #[error("{}: {reason}", path.display())]
-    Breakpoint {
-        /// Its directory.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// Too few rows.
     #[error("{got} training rows of at least {min} took part in round {round}")]
     NotEnoughSamples {
@@ -215,9 +108,6 @@ pub enum Error {
         /// The nodes that have no data for it, and what says so.
         strangers: Vec<(NodeId, String)>,
     },
-    /// The directory for results.
-    #[error("results cannot be written: {0}")]
-    Out(std::io::Error),
     /// Aggregation.
     #[error("the updates cannot be aggregated: {0}")]
     Aggregation(#[from] AggregateError),
@@ -227,28 +117,22 @@ pub enum Error {
     /// The operating system.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// A curve cannot be drawn.
-    #[error("the curve cannot be drawn: {reason}")]
-    Curve {
-        /// What the plotter says.
-        reason: String,
-    },
     /// A thread of ours broke off.
     #[error("internal error: {reason}")]
     Internal {
         /// What happened.
         reason: String,
     },
+    /// A file of an experiment, or one that it reads.
+    #[error(transparent)]
+    Record(#[from] fedwasm_record::Error),
+    /// A curve or a page.
+    #[error(transparent)]
+    Report(#[from] fedwasm_report::Error),
 }
 
 impl From<fedwasm_sandbox::Error> for Error {
     fn from(error: fedwasm_sandbox::Error) -> Self {
-        Self::Training(error.into())
-    }
-}
-
-impl From<fedwasm_dataset::Error> for Error {
-    fn from(error: fedwasm_dataset::Error) -> Self {
         Self::Training(error.into())
     }
 }

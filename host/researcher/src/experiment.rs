@@ -5,28 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fedwasm_aggregate::transpose;
 use fedwasm_artifact::Component;
 use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, RoundReply};
+use fedwasm_record::{
+    Error as RecordError, FINISHED, RUNNING, combine, load_params_and_digest, method,
+    params_digest, prepare, uploads, write_history,
+};
 use fedwasm_sandbox::Sandbox;
 use tokio::sync::watch;
 
-use crate::aux_vars::transpose;
 use crate::check::needs_out;
-use crate::history::{FINISHED, RUNNING, combine};
 use crate::monitor::Monitor;
-use crate::plan::load_params_and_digest;
-use crate::replies::Reply;
 use crate::resume::{
-    arguments, check_rounds, check_same, differences, find_breakpoint, may_change, method,
-    sentence, tell_left_out,
+    arguments, check_rounds, check_same, differences, find_breakpoint, may_change, sentence,
+    tell_left_out,
 };
 use crate::starting::{is_worth_a_retry, job_options, missing, new_history, start_job};
 use crate::{
     AggregateError, Aggregator, Breakpoint, Difference, Error, Event, Events, ExperimentFile,
-    History, Job, JobOptions, NodeRecord, Replies, RoundRecord, RoundTiming, ScoreRecord, Update,
-    Updates, output, uploads,
+    History, Job, JobOptions, NodeRecord, Replies, Reply, RoundRecord, RoundTiming, ScoreRecord,
+    Update, Updates,
 };
 
 /// How often `history.json` is brought up to date while rounds go on.
@@ -194,7 +195,7 @@ impl Experiment {
         if let Some(key) = needs_out(&file, out.as_deref()) {
             return Err(Error::NoOut { key });
         }
-        let lock = out.as_deref().map(output::prepare).transpose()?;
+        let lock = out.as_deref().map(prepare).transpose()?;
         let breakpoint = match &out {
             Some(dir) => find_breakpoint(dir, resume, events)?,
             None => None,
@@ -277,9 +278,10 @@ impl Experiment {
             _lock: lock,
         };
         if let Some(dir) = &experiment.out {
-            uploads::keep_membership(dir, experiment.job.member())?;
+            let membership = experiment.job.member().current_membership()?;
+            uploads::keep_membership(dir, &membership)?;
             if experiment.file.keep_uploads {
-                let (digest, bytes) = output::params_digest(experiment.job.params())?;
+                let (digest, bytes) = params_digest(experiment.job.params())?;
                 uploads::keep(dir, [(&digest, bytes.as_slice())])?;
             }
             if round == 0 {
@@ -641,8 +643,8 @@ impl Experiment {
     /// Keeps the parameters of this round, if asked to.
     fn keep_params(&self) -> Result<(), Error> {
         let (Some(dir), Some(keep)) = (&self.out, self.file.keep_params) else { return Ok(()) };
-        let (_, bytes) = output::params_digest(self.job.params())?;
-        uploads::keep_params(dir, self.round, &bytes, keep)
+        let (_, bytes) = params_digest(self.job.params())?;
+        Ok(uploads::keep_params(dir, self.round, &bytes, keep)?)
     }
 
     /// Says that it failed. Where no round is done, nothing is there to go on from.
@@ -669,7 +671,7 @@ impl Experiment {
         let all = replies.values().flat_map(|reply| {
             [Some(&reply.upload), reply.upload_aux.as_ref()].into_iter().flatten()
         });
-        uploads::keep(dir, all.map(|(digest, bytes)| (digest, bytes.as_slice())))
+        Ok(uploads::keep(dir, all.map(|(digest, bytes)| (digest, bytes.as_slice())))?)
     }
 
     fn keep_receipts(
@@ -797,7 +799,7 @@ impl Experiment {
         if self.written.is_some_and(|at| at.elapsed() < HISTORY_PAUSE) {
             return Ok(());
         }
-        output::write_history(dir, &self.history)?;
+        write_history(dir, &self.history)?;
         self.written = Some(Instant::now());
         Ok(())
     }
@@ -808,7 +810,8 @@ impl Experiment {
         match &self.out {
             Some(dir) if !self.history.rounds.is_empty() => {
                 let researcher = self.job.researcher_id().as_str();
-                output::write(dir, researcher, self.job.params(), &self.history).map(drop)
+                fedwasm_report::write(dir, researcher, self.job.params(), &self.history)?;
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -840,7 +843,7 @@ pub(crate) fn given_params(
     match (params, file) {
         (Some(_), Some(file)) => Err(Error::BothParameters { file: file.to_owned() }),
         (Some(params), None) => {
-            let (digest, _) = output::params_digest(&params)?;
+            let (digest, _) = params_digest(&params)?;
             Ok((Some(params), Some(digest)))
         }
         (None, Some(file)) => {
@@ -854,7 +857,9 @@ pub(crate) fn given_params(
 /// Names the file of parameters that do not fit.
 pub(crate) fn in_file(error: Error, file: Option<&Path>) -> Error {
     match (error, file) {
-        (Error::Shapes(source), Some(file)) => Error::Params { path: file.to_owned(), source },
+        (Error::Record(RecordError::Shapes(source)), Some(file)) => {
+            RecordError::Params { path: file.to_owned(), source }.into()
+        }
         (error, _) => error,
     }
 }

@@ -1,21 +1,17 @@
-//! `experiment.toml`, the file that an experiment and a local job read.
+//! `experiment.toml`, the file of an experiment.
 
 use std::path::{Path, PathBuf};
 
+use fedwasm_aggregate::AggregatorArgs;
 use fedwasm_protocol::{
     Arguments, DESCRIPTION_CHARS_MAX, DataArgs, Fields, KEPT_STATES_MAX, LimitArgs, SecaggArgs,
-    Selection, TrainingArgs, TrainingArgsError, flatten_table,
+    TrainingArgs,
 };
-use toml::{Table, Value};
+use fedwasm_record::sections::{all, data, limits, model, read, table, training};
+use fedwasm_record::{Error, LrSchedule, in_round, lr_of};
+use toml::Value;
 
-use crate::aggregate::AggregatorArgs;
-use crate::places::with_line;
-use fedwasm_artifact::Component;
-
-use crate::schedule::{in_round, lr_of};
-use crate::{Error, LrSchedule, StrategyArgs};
-
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use crate::StrategyArgs;
 
 /// A whole experiment (Fed-BioMed `Experiment`).
 #[derive(Clone, Debug, PartialEq)]
@@ -63,24 +59,6 @@ pub struct ExperimentFile {
     pub limits: LimitArgs,
     /// Where the federation is.
     pub network: NetworkArgs,
-}
-
-/// What a local job reads of the same file; the rest may be there or not.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LocalFile {
-    /// Which columns, and how.
-    pub data: Option<DataArgs>,
-    /// How to train, a fifth of the rows held out unless `test_ratio` says otherwise;
-    /// [`standard_training`] if none.
-    pub training: Option<TrainingArgs>,
-    /// Model arguments, keys starting with `model.`.
-    pub model: Arguments,
-    /// Whether the plan runs in the strict profile.
-    pub strict: bool,
-    /// Limits below the standard ones.
-    pub limits: LimitArgs,
-    /// What the file says that a local job does not follow, such as `rounds`.
-    pub unused: Vec<&'static str>,
 }
 
 /// Where the federation is.
@@ -200,129 +178,6 @@ impl ExperimentFile {
     }
 }
 
-impl LocalFile {
-    /// Reads what a local job needs.
-    ///
-    /// # Errors
-    /// [`Error::File`] with all mistakes of the file.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        Self::parse(&read(path)?, path)
-    }
-
-    /// Checks the text of a file; messages call it `path`.
-    ///
-    /// # Errors
-    /// [`Error::File`] with all mistakes of the file.
-    pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        let mut fields = Fields::new("", table(text, path)?);
-        let is_there = fields.has("data");
-        let data = is_there.then(|| data(&mut fields, false)).flatten();
-        let (training, lr_schedule) = training(&mut fields, Some(TEST_RATIO));
-        let model = model(&mut fields);
-        let strict = fields.boolean("strict").unwrap_or(false);
-        let limits = limits(&mut fields);
-        // The rest of an experiment is not used here, and no mistake.
-        for key in ["name", "description", "plan", "tensorboard", "data", "training", "network"] {
-            fields.value(key);
-        }
-        let experiments = [
-            "rounds",
-            "save_breakpoints",
-            "keep_breakpoints",
-            "keep_uploads",
-            "keep_params",
-            "params",
-            "score_initial",
-            "aggregator",
-            "strategy",
-            "secagg",
-        ];
-        let unused = experiments.into_iter().filter(|key| fields.value(key).is_some());
-        let unused = unused.chain(lr_schedule.map(|_| "training.lr_schedule")).collect();
-        match fields.finish() {
-            mistakes if mistakes.is_empty() => {
-                Ok(Self { data, training, model, strict, limits, unused })
-            }
-            mistakes => Err(all(path, text, mistakes)),
-        }
-    }
-
-    /// The column to predict: `given`, or that of `[data]`.
-    pub fn target(&self, given: Option<&str>) -> Option<Selection> {
-        given.map(Selection::from).or_else(|| Some(self.data.as_ref()?.target.clone()))
-    }
-
-    /// `[data]` and `[model]` of the run whose files are in `dir`; none if no run of this plan is
-    /// there.
-    pub fn of_run(dir: &Path, plan: &Component) -> Option<Self> {
-        let history = crate::load_history(dir).ok()?;
-        let section = |name: &str| history.arguments.get(name).cloned().unwrap_or_default();
-        let data = serde_json::from_value(section("data")).ok()?;
-        let model = serde_json::from_value(section("model")).ok()?;
-        let is_of_plan = history.plan.sha256 == plan.digest();
-        is_of_plan.then(|| Self { data: Some(data), model, ..Self::default() })
-    }
-}
-
-fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
-    let mut table = fields.table("data");
-    let given = table.has("tags");
-    let data = DataArgs::take(&mut table);
-    let needs_tags = needs_tags && data.as_ref().is_none_or(|data| data.dataset.is_none());
-    if needs_tags && !given {
-        let what = "is missing; name the tags that datasets must have, or a `dataset`";
-        table.mistake("tags", what);
-    }
-    if needs_tags && given && data.as_ref().is_some_and(|data| data.tags.is_empty()) {
-        let what = "is empty; name the tags that datasets must have";
-        // A list that is none was told already.
-        if !table.is_wrong("tags") {
-            table.mistake("tags", what);
-        }
-    }
-    fields.absorb(table);
-    data
-}
-
-/// Reads `[training]`, with this `test_ratio` if it has none.
-fn training(
-    fields: &mut Fields,
-    test_ratio: Option<f64>,
-) -> (Option<TrainingArgs>, Option<LrSchedule>) {
-    let mut table = match fields.value("training") {
-        Some(Value::Table(table)) => table,
-        Some(_) => {
-            fields.mistake("training", "is not a table");
-            return (None, None);
-        }
-        None => return (None, None),
-    };
-    // What a schedule is, a node is never told: it gets the rate of its round.
-    let schedule = match table.remove("lr_schedule") {
-        None => None,
-        Some(Value::Table(table)) => {
-            let mut inner = Fields::new("training.lr_schedule", table);
-            let schedule = LrSchedule::take(&mut inner);
-            fields.absorb(inner);
-            schedule
-        }
-        Some(_) => {
-            fields.mistake("training.lr_schedule", "is not a table");
-            None
-        }
-    };
-    if let (Some(ratio), false) = (test_ratio, table.contains_key("test_ratio")) {
-        table.insert("test_ratio".to_owned(), Value::Float(ratio));
-    }
-    match TrainingArgs::parse_named("training", table) {
-        Ok(training) => (Some(training), schedule),
-        Err(TrainingArgsError { mistakes }) => {
-            fields.extend(mistakes);
-            (None, schedule)
-        }
-    }
-}
-
 /// At most as long as nodes keep it.
 fn description(fields: &mut Fields) -> String {
     let description = fields.text("description").unwrap_or_default();
@@ -348,21 +203,6 @@ fn keep_params(fields: &mut Fields) -> Option<usize> {
     }
 }
 
-fn model(fields: &mut Fields) -> Arguments {
-    let (mut arguments, mut mistakes) = (Arguments::new(), Vec::new());
-    match fields.value("model") {
-        None => {}
-        Some(Value::Table(table)) => {
-            flatten_table("model", table, &mut arguments, &mut mistakes);
-        }
-        Some(_) => fields.mistake("model", "is not a table"),
-    }
-    for key in mistakes {
-        fields.mistake(&key, "is not a truth value, number, text, or list of one of these");
-    }
-    arguments
-}
-
 /// Fed-BioMed's secure aggregation arguments.
 fn secagg(fields: &mut Fields) -> Option<SecaggArgs> {
     if !fields.has("secagg") {
@@ -384,13 +224,6 @@ fn secagg(fields: &mut Fields) -> Option<SecaggArgs> {
     }
     fields.absorb(table);
     Some(args)
-}
-
-fn limits(fields: &mut Fields) -> LimitArgs {
-    let mut table = fields.table("limits");
-    let limits = LimitArgs::read(&mut table);
-    fields.absorb(table);
-    limits
 }
 
 fn network(fields: &mut Fields) -> NetworkArgs {
@@ -442,60 +275,6 @@ fn check_schedule(
     }
 }
 
-fn all(path: &Path, text: &str, mistakes: Vec<String>) -> Error {
-    let mistakes = mistakes.into_iter().map(|mistake| with_line(text, mistake));
-    let mistakes: Vec<String> = mistakes.collect();
-    let reason = match &mistakes[..] {
-        [one] => format!(" {one}"),
-        many => format!(" {} mistakes\n  {}", many.len(), many.join("\n  ")),
-    };
-    Error::File { path: path.to_owned(), reason }
-}
-
-/// The share of rows that a local job holds out if nobody says it: without a network there is
-/// nobody else's score.
-const TEST_RATIO: f64 = 0.2;
-
-/// Returns how a local job trains when nobody says it: ten epochs of batches of
-/// 32 rows, a fifth of the rows held out.
-///
-/// # Errors
-/// Never in practice: the arguments are constants.
-pub fn standard_training() -> Result<TrainingArgs, Error> {
-    let table = Table::from_iter([
-        ("epochs".to_owned(), Value::Integer(10)),
-        ("test_ratio".to_owned(), Value::Float(TEST_RATIO)),
-        ("test_on_local_updates".to_owned(), Value::Boolean(true)),
-    ]);
-    TrainingArgs::parse(table).map_err(|error| Error::Internal { reason: error.to_string() })
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    let text = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
-    let wrong = |_| Error::File { path: path.to_owned(), reason: " not UTF-8".into() };
-    String::from_utf8(text).map_err(wrong)
-}
-
-fn table(text: &str, path: &Path) -> Result<Table, Error> {
-    let wrong = |error: toml::de::Error| {
-        let reason = format!("\n{}", error.to_string().trim_end());
-        Error::File { path: path.to_owned(), reason }
-    };
-    text.parse().map_err(wrong)
-}
-
-/// Draws a random seed.
-///
-/// # Errors
-/// [`Error::Internal`] if the operating system gives no randomness.
-pub fn random_seed() -> Result<u64, Error> {
-    let mut bytes = [0; 8];
-    let failed = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
-    getrandom::fill(&mut bytes).map_err(failed)?;
-    // Short enough to be typed again.
-    Ok(u64::from_le_bytes(bytes) >> 32)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -529,17 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn whole_file_is_read_by_both() {
+    fn whole_file_is_read() {
         let file = parse(FILE).unwrap();
         assert_eq!(file.model.len(), 1);
         assert!(file.plan.ends_with("p.wasm") && file.plan.is_absolute());
-        let local = LocalFile::parse(FILE, Path::new("e.toml")).unwrap();
-        // A local job holds rows out unless it is told otherwise.
         assert_eq!(file.training.test_ratio, 0.0);
-        assert_eq!(local.training, Some(TrainingArgs { test_ratio: 0.2, ..file.training.clone() }));
-        let told = FILE.replace("[training]", "[training]\ntest_ratio = 0");
-        let local = LocalFile::parse(&told, Path::new("e.toml")).unwrap();
-        assert_eq!(local.training, Some(file.training));
     }
 
     #[test]
@@ -577,9 +350,6 @@ mod tests {
             let error = parse(&FILE.replace(from, to)).unwrap_err();
             assert!(error.contains(expected) && error.contains("e.toml"), "{error}");
         }
-        let text = FILE.replace("[model]", "[modle]");
-        let local = LocalFile::parse(&text, Path::new("e.toml")).unwrap_err();
-        assert!(local.to_string().contains("did you mean `model`?"));
     }
 
     #[test]
@@ -592,8 +362,6 @@ mod tests {
         assert_eq!(file.keep_params, Some(3));
         let all = parse(&text.replace("keep_params = 3", "keep_params = true")).unwrap();
         assert_eq!(all.keep_params, Some(usize::MAX));
-        let local = LocalFile::parse(&text, Path::new("e.toml")).unwrap();
-        assert_eq!(local.unused, ["rounds", "keep_params", "params", "aggregator", "strategy"]);
     }
 
     #[test]

@@ -21,12 +21,14 @@ use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use crate::columns::{Chosen, Member};
+use crate::columns::Chosen;
 use crate::membership::{Away, Membership};
-use crate::replies::{Reply, accept, check_aux_vars, clock, is_sound, kept, shared, why_not};
+use crate::replies::{accept, check_aux_vars, clock, is_sound, kept, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
-use crate::{AuxVars, Error, Event, Events, NetworkArgs, NodeStates, load_params};
+use crate::{
+    AuxVars, Error, Event, Events, JobState, Member, NetworkArgs, NodeStates, Reply, load_params,
+};
 
 /// How long nodes may take to say whether they would run a plan: those that do not know it
 /// fetch it first.
@@ -86,35 +88,6 @@ pub struct JobOptions {
     pub rounds: u32,
     /// The parameters to start from; drawn by the plan if none.
     pub params: Option<Params>,
-}
-
-/// What a job needs to go on where another one, now gone, had arrived
-/// (Fed-BioMed `Job.save_state_breakpoint`): [`Job::state`] gives it, [`Job::resume`] takes it,
-/// with the same options or others. What may be others: training arguments, aggregator arguments,
-/// deadline and number of nodes. Plan and columns must be the same, or nodes refuse their states.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobState {
-    /// The experiment's id at the nodes, which their states belong to.
-    pub experiment_id: ExperimentId,
-    /// The researcher's id.
-    pub researcher_id: ResearcherId,
-    /// The input columns.
-    pub inputs: Vec<String>,
-    /// Values of a row in them.
-    pub n_inputs: usize,
-    /// The nodes that take part, and those that did and are away for a while or for good.
-    pub nodes: BTreeMap<NodeId, Member>,
-    /// Why each of them that is away is so. Whoever goes on asks it again.
-    pub away: BTreeMap<NodeId, String>,
-    /// The state that each node goes on from.
-    pub node_states: NodeStates,
-    /// What the breakpoints that are kept name, the newest last: nodes keep
-    /// those states, too.
-    pub saved: Vec<NodeStates>,
-    /// The parameters.
-    pub params: Params,
-    /// The replies of the newest training round. A breakpoint has those whose uploads were kept.
-    pub replies: BTreeMap<NodeId, Reply>,
 }
 
 /// The replies of the nodes that delivered in a round.
@@ -555,7 +528,7 @@ impl Job {
             (None, Some(file)) => shared(self.declaration(), load_params(file)?)?,
             (None, None) => self.params.clone(),
         };
-        let bytes = to_safetensors(&params).map_err(Error::Shapes)?;
+        let bytes = to_safetensors(&params).map_err(fedwasm_record::Error::Shapes)?;
         self.params_blob = self.store(bytes).await?;
         self.params = params;
         Ok(self.params_blob.sha256)
@@ -944,7 +917,7 @@ impl Job {
         if params.is_empty() {
             return Ok(None);
         }
-        let bytes = to_safetensors(params).map_err(Error::Shapes)?;
+        let bytes = to_safetensors(params).map_err(fedwasm_record::Error::Shapes)?;
         let put = self.repository.put_payload(bytes, room);
         self.within_deadline(put).await.map(Some)
     }

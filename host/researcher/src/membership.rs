@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use fedwasm_protocol::{NodeId, Reason};
 
-use crate::columns::Member;
+use crate::Member;
 use crate::requests::Answer;
 
 /// The nodes of an experiment.

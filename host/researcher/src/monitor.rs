@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use fedwasm_protocol::{Evaluation, NodeId};
 
-use crate::tensorboard::TensorBoard;
 use crate::{Event, History, RoundRecord};
+use fedwasm_report::TensorBoard;
 
 /// Watches events.
 #[derive(Debug)]

@@ -3,51 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fedwasm_params::{DType, Params, from_safetensors};
+use fedwasm_params::{Params, from_safetensors};
 use fedwasm_protocol::{
-    Body, Digest, Evaluation, Metrics, Mode, NodeId, NodeTiming, Reason, RoundReply, StateId,
-    TrainingArgs, printable,
+    Body, Digest, Mode, NodeId, NodeTiming, Reason, RoundReply, TrainingArgs, printable,
 };
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
-use fedwasm_training::batches_max;
+use fedwasm_training::{batches_max, fitted};
 use fedwasm_transport::Repository;
 use fedwasm_trust::SKEW_MS;
 
-use crate::columns::Member;
 use crate::requests::Answer;
-use crate::{AuxVars, Error};
-
-/// What a node gave in a round, checked.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
-    /// Its trained parameters: exactly what the plan declares, all finite.
-    pub params: Params,
-    /// Its auxiliary variables: exactly what the plan declares, all finite.
-    pub aux: Params,
-    /// The digests of what it uploaded, and the bytes.
-    pub(crate) upload: (Digest, Vec<u8>),
-    pub(crate) upload_aux: Option<(Digest, Vec<u8>)>,
-    /// The state that it goes on from next time, as it names it.
-    pub state_id: Option<StateId>,
-    /// Rows of its training part (Fed-BioMed `sample_size`).
-    pub n_samples: u64,
-    /// Optimizer steps.
-    pub n_steps: u64,
-    /// Mean training loss, if the plan reports one.
-    pub train_loss: Option<f64>,
-    /// Scores of its own update on its held-out rows, if asked for.
-    pub evaluation: Option<Evaluation>,
-    /// What the plan reports of its optimizer, such as `lr`.
-    pub optimizer_args: Metrics,
-    /// What it ran on.
-    pub device: String,
-    /// What it did otherwise than asked for.
-    pub warnings: Vec<String>,
-    /// Where its time went, as it says.
-    pub timing: NodeTiming,
-    /// From sending the request to its answer, in milliseconds.
-    pub total_ms: f64,
-}
+use crate::{AuxVars, Error, Member, Reply};
 
 /// The most metrics of a node, the plan's and the host's, and the longest name
 /// of one in bytes.
@@ -163,38 +129,18 @@ pub(crate) async fn accept(
 
 /// Checks parameters that a person or a file gave; those local to nodes are
 /// left out.
-pub(crate) fn shared(declaration: &Declaration, params: Params) -> Result<Params, Error> {
-    let params = fitted(declaration, params).map_err(Error::Shapes)?;
+pub(crate) fn shared(
+    declaration: &Declaration,
+    params: Params,
+) -> Result<Params, fedwasm_record::Error> {
+    let params = fitted(declaration, params).map_err(fedwasm_record::Error::Shapes)?;
     let local = of_scope(&declaration.model, Scope::Local);
     let local: BTreeSet<&str> = local.iter().map(|spec| spec.name.as_str()).collect();
     let tensors = params.iter().filter(|(name, _)| !local.contains(name));
     let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
-    let params = Params::new(tensors).map_err(Error::Shapes)?;
+    let params = Params::new(tensors).map_err(fedwasm_record::Error::Shapes)?;
     let model = of_scope(&declaration.model, Scope::Shared);
-    arranged(&model, params).map_err(Error::Shapes)
-}
-
-/// Rounds float64 where the plan declares float32, as other programs write it, and checks that
-/// every number is finite.
-pub(crate) fn fitted(
-    declaration: &Declaration,
-    params: Params,
-) -> Result<Params, fedwasm_params::Error> {
-    let floats = declaration.model.iter().filter(|spec| spec.dtype == DType::Float32);
-    let floats: BTreeSet<&str> = floats.map(|spec| spec.name.as_str()).collect();
-    let mut fitted = Vec::with_capacity(params.len());
-    for (name, tensor) in params.iter() {
-        let tensor = match floats.contains(name) {
-            true => tensor.clone().into_float32(),
-            false => tensor.clone(),
-        };
-        if !tensor.is_finite() {
-            let (name, dtype) = (name.to_owned(), tensor.dtype());
-            return Err(fedwasm_params::Error::NotFinite { name, dtype });
-        }
-        fitted.push((name.to_owned(), tensor));
-    }
-    Params::new(fitted)
+    arranged(&model, params).map_err(fedwasm_record::Error::Shapes)
 }
 
 /// Checks a reply of an earlier run again: exactly what the plan declares.
@@ -360,7 +306,7 @@ mod tests {
 
     #[test]
     fn given_parameters_are_rounded_to_what_the_plan_declares_and_must_be_finite() {
-        use fedwasm_params::Tensor;
+        use fedwasm_params::{DType, Tensor};
         let spec = |name: &str, scope| TensorSpec {
             name: name.into(),
             dtype: DType::Float32,

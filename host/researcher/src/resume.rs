@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fedwasm_protocol::{Digest, NodeId};
+use fedwasm_record::{Error as RecordError, OWN};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,7 +26,7 @@ pub(crate) fn find_breakpoint(
                 "it holds {done} rounds but no breakpoint (`save_breakpoints` was false); choose \
                  another directory, or run without --resume to start again"
             );
-            return Err(Error::Breakpoint { path: dir.to_owned(), reason });
+            return Err(RecordError::Breakpoint { path: dir.to_owned(), reason }.into());
         }
         return Ok(newest);
     }
@@ -33,14 +34,11 @@ pub(crate) fn find_breakpoint(
         true => {
             let reason = "it holds breakpoints of an earlier run; go on with --resume, or choose \
                           another directory";
-            Err(Error::Breakpoint { path: dir.to_owned(), reason: reason.into() })
+            Err(RecordError::Breakpoint { path: dir.to_owned(), reason: reason.into() }.into())
         }
         false => Ok(None),
     }
 }
-
-/// What the section `aggregator` calls an aggregator that is none of the file's.
-pub(crate) const OWN: &str = "own";
 
 /// The arguments that results follow from, by section. `own` is the name of an aggregator of the
 /// caller's own, which takes the place of the file's, `params` the SHA-256 of parameters that were
@@ -87,7 +85,7 @@ pub(crate) fn check_same(
 ) -> Result<Vec<Difference>, Error> {
     let other = |what: String| {
         let reason = format!("its breakpoint is of another experiment: {what}");
-        Err(Error::Breakpoint { path: dir.to_owned(), reason })
+        Err(RecordError::Breakpoint { path: dir.to_owned(), reason }.into())
     };
     let (path, sha256) = plan;
     if breakpoint.plan_sha256 != sha256 {
@@ -152,18 +150,6 @@ pub(crate) fn sentence(differences: &[&Difference]) -> String {
         .iter()
         .map(|Difference { name, a, b }| format!("`{name}` was {a}, now it is {b}"));
     all.collect::<Vec<_>>().join("; ")
-}
-
-/// The method of a section `aggregator`, without its settings.
-pub(crate) fn method(aggregator: Option<&Value>) -> Option<String> {
-    match aggregator? {
-        Value::String(name) => Some(name.clone()),
-        Value::Object(object) => match object.iter().next()? {
-            (key, Value::String(name)) if key == OWN => Some(format!("{OWN} {name}")),
-            (name, _) => Some(name.clone()),
-        },
-        _ => None,
-    }
 }
 
 /// What differs between two sets of arguments, value by value.

@@ -9,11 +9,11 @@ use fedwasm_sandbox::{Sandbox, Scope};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::history::{RUNNING, WRITTEN_BY};
 use crate::{
     AggregateError, Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job,
     JobOptions, JobState, PlanRecord, Selection,
 };
+use fedwasm_record::{RUNNING, WRITTEN_BY};
 
 /// Starts the job, or goes on from a breakpoint, again and again while the strategy allows it
 /// and nodes are missing or nobody answers.

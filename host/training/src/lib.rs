@@ -8,6 +8,7 @@ mod classes;
 mod contract;
 mod error;
 mod examples;
+mod fit;
 mod fold;
 mod layout;
 mod loader;
@@ -22,6 +23,7 @@ pub use classes::Classes;
 pub use contract::{Check, ROWS_MAX, Suite, SuiteOptions, TestRows, Verdict};
 pub use error::Error;
 pub use examples::{Examples, facts};
+pub use fit::fitted;
 pub use fold::{FOLDS_MAX, Fold};
 pub use preprocessing::{ColumnScale, Preprocessing};
 pub use round::{

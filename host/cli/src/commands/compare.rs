@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use fedwasm_researcher::{compare, compare_curves};
+use fedwasm_record::compare;
+use fedwasm_report::compare_curves;
 use serde_json::json;
 
 use crate::command_error::CommandError;

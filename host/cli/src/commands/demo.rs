@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Format;
+use fedwasm_local::{EvaluateOptions, LocalJob, LocalOptions, evaluate};
 use fedwasm_node::{Database, Datasets, NodeConfig, Policy};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Budget, DataArgs, Evaluation};
-use fedwasm_researcher::{
-    EvaluateOptions, ExperimentFile, ExperimentOptions, LocalJob, LocalOptions, evaluate,
-};
+use fedwasm_researcher::{ExperimentFile, ExperimentOptions};
 use fedwasm_sandbox::{Cancel, LimitArgs};
 use fedwasm_training::Preprocessing;
 use fedwasm_trust::{KeyPair, Trust};

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use fedwasm_artifact::load_plan;
 use fedwasm_dataset::Format;
+use fedwasm_local::{EvaluateOptions, LocalFile, evaluate};
 use fedwasm_protocol::DataArgs;
-use fedwasm_researcher::{EvaluateOptions, LocalFile, evaluate, load_params, load_plan};
+use fedwasm_record::load_params;
 use fedwasm_sandbox::Cancel;
 use fedwasm_training::Preprocessing;
 use serde_json::json;

@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use fedwasm_artifact::load_plan;
 use fedwasm_folder::Folder;
+use fedwasm_protocol::seed::random_seed;
 use fedwasm_protocol::{Metric, Metrics, printable};
+use fedwasm_record::{Difference, History, RoundRecord, Verified, load_history, verify_experiment};
+use fedwasm_report::report;
 use fedwasm_researcher::{
-    Checked, Difference, Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult,
-    History, NodeChecked, RoundRecord, StrategyArgs, Verified, check_experiment, load_history,
-    load_plan, needs_out, random_seed, report, run_experiment, verify_experiment,
+    Checked, Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult, NodeChecked,
+    StrategyArgs, check_experiment, needs_out, run_experiment,
 };
 use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::{Value, json};

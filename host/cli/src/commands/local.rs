@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fedwasm_artifact::load_plan;
 use fedwasm_dataset::Format;
-use fedwasm_protocol::{DataArgs, Metric, Metrics};
-use fedwasm_researcher::{
-    LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, Spread, load_params, load_plan,
-    random_seed, resumed_seed, standard_training, summarise,
+use fedwasm_local::{
+    LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, resumed_seed, standard_training,
 };
+use fedwasm_protocol::seed::random_seed;
+use fedwasm_protocol::{DataArgs, Metric, Metrics};
+use fedwasm_record::{Spread, load_params, summarise};
 use fedwasm_sandbox::Cancel;
 use fedwasm_training::Fold;
 use indicatif::{ProgressBar, ProgressStyle};

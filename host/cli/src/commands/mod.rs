@@ -122,7 +122,7 @@ fn column_width(metrics: &fedwasm_protocol::Metrics) -> usize {
 /// The column to predict, from the flag or from the file; the only one that the
 /// data can mean if there is none.
 fn target(
-    file: &fedwasm_researcher::LocalFile,
+    file: &fedwasm_local::LocalFile,
     flag: Option<&str>,
     (data, format): (&std::path::Path, Option<fedwasm_dataset::Format>),
 ) -> Result<Selection, CommandError> {
@@ -130,7 +130,7 @@ fn target(
         return Ok(target);
     }
     let data = fedwasm_dataset::Dataset::open(data, format);
-    let data = data.map_err(fedwasm_researcher::Error::from)?;
+    let data = data.map_err(fedwasm_local::Error::from)?;
     data.default_target().map(Selection::from).ok_or_else(|| {
         CommandError::new(USAGE, "no target; name the column to predict with --target")
     })

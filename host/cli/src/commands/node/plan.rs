@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use fedwasm_artifact::Component;
+use fedwasm_artifact::load_plan;
 use fedwasm_node::{Bound, Database, Decision, KnownPlan, NodeConfig, OPERATOR_KEY, Ruling};
 use fedwasm_protocol::{Digest, NodeId, ResearcherId};
-use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::{Limits, Metadata};
 use fedwasm_transport::now_ms;
 use fedwasm_trust::{BUNDLE_BYTES_MAX, KeyPair, PublicKey, State, Trust, Verdict};

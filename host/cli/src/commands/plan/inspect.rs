@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Sizes;
-use fedwasm_researcher::{LocalFile, load_plan};
+use fedwasm_artifact::load_plan;
+use fedwasm_local::LocalFile;
 use fedwasm_sandbox::{
     ArgumentError, DataFacts, DataSpec, Declaration, Default, Dependency, Limits, Metadata,
     TensorSpec,

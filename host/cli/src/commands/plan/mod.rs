@@ -10,7 +10,7 @@ mod verify;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use fedwasm_researcher::load_plan;
+use fedwasm_artifact::load_plan;
 use serde_json::json;
 
 use crate::command_error::{CommandError, FAILED, USAGE};

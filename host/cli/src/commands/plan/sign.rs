@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use fedwasm_artifact::load_plan;
 use fedwasm_artifact::{Component, Statement, source};
-use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::Limits;
 use fedwasm_trust::{Bundle, KeyPair};
 use serde_json::json;

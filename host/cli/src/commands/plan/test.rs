@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use fedwasm_artifact::load_plan;
+use fedwasm_local::{Golden, LocalFile, PlanTestOptions, plan_suite};
 use fedwasm_protocol::{DataArgs, Selection};
-use fedwasm_researcher::{Golden, LocalFile, PlanTestOptions, load_plan, plan_suite};
 use fedwasm_sandbox::Cancel;
 use fedwasm_training::{Check, Verdict};
 use serde_json::json;
@@ -137,7 +138,7 @@ fn golden(
 
 fn end(
     checks: &[Check],
-    component: &fedwasm_researcher::Component,
+    component: &fedwasm_artifact::Component,
     printer: &Printer,
 ) -> Result<(), CommandError> {
     // Each cause once, with the checks that it failed.

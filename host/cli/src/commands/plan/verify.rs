@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use fedwasm_artifact::load_plan;
 use fedwasm_artifact::{Component, Statement, StatementError};
 use fedwasm_protocol::printable;
-use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::Limits;
 use fedwasm_trust::{BUNDLE_BYTES_MAX, BUNDLES_MAX, Bundle, Signature, State, Trust, Verdict};
 use serde_json::{Value, json};

@@ -1,0 +1,128 @@
+//! Control variates against the drift of nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fedwasm_params::{DType, Params, from_f64, to_f64};
+use fedwasm_protocol::{Arguments, NodeId, Value};
+
+use crate::aux_vars::{AuxVars, ReceivedAuxVars};
+use crate::numbers::{ONE, at_least, groups, in_order_of, misfit, prefixed, rounded, zeros};
+use crate::{AggregateError, Aggregator, Updates};
+
+const NAME: &str = "scaffold";
+
+/// SCAFFOLD with option II for the control variates (Karimireddy et al. 2020,
+/// Algorithm 1; declearn `scaffold-server`). A node trains with its gradients
+/// corrected by `c - c_i` and sends the next `c_i`, the mean of its gradients
+/// before correction. Here `c` is the mean of the latest `c_i` of all nodes
+/// that ever sent one, and zero before.
+///
+/// The paper counts nodes that never took part as zeros in `c`; declearn and
+/// we cannot know of them, so that `c` moves faster in the first rounds.
+#[derive(Clone, Debug)]
+pub(crate) struct Scaffold {
+    server_lr: f64,
+    /// `c_i` in float64.
+    variates: BTreeMap<NodeId, Params>,
+    /// Zeros such as the `c_i` that these nodes owe after `aggregate`.
+    owed: Option<(Params, BTreeSet<NodeId>)>,
+}
+
+impl Scaffold {
+    pub(crate) fn new(server_lr: f64) -> Self {
+        Self { server_lr, variates: BTreeMap::new(), owed: None }
+    }
+}
+
+impl Aggregator for Scaffold {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    /// Returns `x - server_lr / |S| Σ (x - y_i)` over the nodes `S`: the plain
+    /// mean, as in the paper and in Fed-BioMed; sample counts do not count.
+    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
+        at_least(NAME, 1, ONE, updates)?;
+        let x = to_f64(global, global)?;
+        let mut sum = vec![0.0; x.len()];
+        for update in updates.values() {
+            let y = to_f64(&update.params, global)?;
+            sum.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, (x, y))| *sum += x - y);
+        }
+        let step = self.server_lr / updates.len() as f64;
+        let moved: Vec<f64> = x.iter().zip(sum).map(|(x, sum)| x - step * sum).collect();
+        let owed = (zeros(DType::Float32, global)?, updates.keys().cloned().collect());
+        let moved = rounded(NAME, &moved, global)?;
+        self.owed = Some(owed);
+        Ok(moved)
+    }
+
+    fn arguments(&self) -> Arguments {
+        Arguments::from([("aggregator.scaffold".into(), Value::Boolean(true))])
+    }
+
+    fn aux_vars(&self, global: &Params, nodes: &[NodeId]) -> Result<AuxVars, AggregateError> {
+        let like = zeros(DType::Float32, global)?;
+        let mut c = to_f64(&like, &like)?;
+        for variate in self.variates.values() {
+            let variate = in_order_of(variate, global)?;
+            let n = self.variates.len() as f64;
+            c.iter_mut().zip(variate).for_each(|(c, variate)| *c += variate / n);
+        }
+        let named = |kind, values: &[f64]| -> Result<Params, AggregateError> {
+            let variate = rounded(NAME, values, &like)?;
+            Ok(Params::new(prefixed(&format!("{NAME}.{kind}."), &variate))?)
+        };
+        let local = |node: &NodeId| {
+            let variate = self.variates.get(node).cloned().unwrap_or_default();
+            Ok((node.clone(), named("local", &in_order_of(&variate, global)?)?))
+        };
+        let by_node = nodes.iter().map(local).collect::<Result<_, AggregateError>>()?;
+        Ok(AuxVars { shared: named("global", &c)?, by_node })
+    }
+
+    fn take_aux_vars(&mut self, received: &ReceivedAuxVars) -> Result<(), AggregateError> {
+        let wrong = |reason: String| AggregateError::AuxVars { aggregator: NAME, reason };
+        let (like, nodes) =
+            self.owed.as_ref().ok_or_else(|| wrong("no node owes control variates".into()))?;
+        let received = received.get(NAME);
+        let sent = |node: &NodeId| received.and_then(|received| received.get(node));
+        if let Some(node) = received.and_then(|sent| sent.keys().find(|n| !nodes.contains(*n))) {
+            return Err(wrong(format!("node `{node}` sent control variates but no update")));
+        }
+        let (named, kept) = (Params::new(prefixed("local.", like))?, zeros(DType::Float64, like)?);
+        let mut variates = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let sent = sent(node)
+                .ok_or_else(|| wrong(format!("node `{node}` sent no control variates")))?;
+            let values = to_f64(sent, &named)
+                .map_err(|error| wrong(format!("control variates of node `{node}`: {error}")))?;
+            if let Some((name, _)) = sent.iter().find(|(_, tensor)| !tensor.is_finite()) {
+                return Err(wrong(format!("`{name}` of node `{node}` is not finite")));
+            }
+            variates.push((node.clone(), from_f64(&values, &kept)?));
+        }
+        self.variates.extend(variates);
+        self.owed = None;
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Params, AggregateError> {
+        let named = |(node, variate): (&NodeId, &Params)| prefixed(&format!("c.{node}."), variate);
+        Ok(Params::new(self.variates.iter().flat_map(named).collect())?)
+    }
+
+    fn restore(&mut self, state: &Params) -> Result<(), AggregateError> {
+        // Ids have no dots, so the next one ends the id.
+        let nodes = groups(state.iter(), |name| name.strip_prefix("c.")?.split_once('.'))?;
+        let parsed = nodes.into_iter().map(|(node, variate)| {
+            Ok((node.parse().map_err(|error| misfit(format!("{error}")))?, variate))
+        });
+        self.variates = parsed.collect::<Result<_, AggregateError>>()?;
+        self.owed = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

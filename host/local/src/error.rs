@@ -1,0 +1,78 @@
+//! Why a local job has no result.
+
+use std::path::PathBuf;
+
+/// Why a local job has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A local job cannot go on from what a directory holds.
+    #[error("cannot resume from {}: {reason}", dir.display())]
+    Resume {
+        /// The directory.
+        dir: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A directory holds a run that was interrupted, which would be lost.
+    #[error(
+        "{} holds a run that was stopped {when}; `--out {} --resume` goes on with it; otherwise name another directory, or delete it",
+        dir.display(),
+        dir.display()
+    )]
+    Interrupted {
+        /// The directory.
+        dir: PathBuf,
+        /// When it was stopped.
+        when: String,
+    },
+    /// A directory holds a finished run, which would be lost.
+    #[error(
+        "{} holds a finished run; name another directory, go on with `--resume` and more `epochs`, \
+         or write over it with `--force`",
+        dir.display()
+    )]
+    Finished {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is nothing to go on from.
+    #[error("--resume goes on from what --out DIR holds; name the directory")]
+    ResumeWhat,
+    /// The plan, its arguments, the data or the round.
+    #[error(transparent)]
+    Training(#[from] fedwasm_training::Error),
+    /// Differential privacy is asked for.
+    #[error("`dp_args` is given, but a local job enforces no differential privacy; leave it out")]
+    DpArgs,
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The operating system.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A thread of ours broke off.
+    #[error("internal error: {reason}")]
+    Internal {
+        /// What happened.
+        reason: String,
+    },
+    /// A file of a run, or one that it reads.
+    #[error(transparent)]
+    Record(#[from] fedwasm_record::Error),
+    /// A curve or a page.
+    #[error(transparent)]
+    Report(#[from] fedwasm_report::Error),
+}
+
+impl From<fedwasm_sandbox::Error> for Error {
+    fn from(error: fedwasm_sandbox::Error) -> Self {
+        Self::Training(error.into())
+    }
+}
+
+impl From<fedwasm_dataset::Error> for Error {
+    fn from(error: fedwasm_dataset::Error) -> Self {
+        Self::Training(error.into())
+    }
+}

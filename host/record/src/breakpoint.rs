@@ -1,0 +1,468 @@
+//! Breakpoints: all that an experiment needs to go on (Fed-BioMed
+//! `Experiment.breakpoint`, `load_breakpoint`).
+//!
+//! `breakpoints/round-0003/` in the directory of the experiment holds
+//! `breakpoint.json`, `params.safetensors`, `aggregator.safetensors` and
+//! `history.json`. The first names the others by their SHA-256. A breakpoint is
+//! written under another name, brought to disk and renamed, so it is whole or
+//! not there. No path is stored: the directory can be moved.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fedwasm_folder::Folder;
+use fedwasm_params::{Params, from_safetensors, to_safetensors};
+use fedwasm_protocol::{Digest, ExperimentId, NodeId, ResearcherId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::history::WRITTEN_BY;
+use crate::uploads::{UPLOADS, load};
+use crate::{Error, History, JobState, Member, NodeRecord, NodeStates, Reply};
+
+/// The format that this program writes, and the only one that it reads.
+const FORMAT: u64 = 1;
+const BREAKPOINTS: &str = "breakpoints";
+const MAIN: &str = "breakpoint.json";
+const PARAMS: &str = "params.safetensors";
+const AGGREGATOR: &str = "aggregator.safetensors";
+const HISTORY: &str = "history.json";
+/// The largest of its files, in bytes.
+const FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// All that an experiment needs to go on after a round.
+#[derive(Clone, Debug)]
+pub struct Breakpoint {
+    /// The round that is done; 0 before the first.
+    pub round: u32,
+    /// Where all randomness comes from.
+    pub random_seed: u64,
+    /// The plan.
+    pub plan_sha256: Digest,
+    /// The arguments of the experiment by section, such as `training`.
+    pub arguments: BTreeMap<String, Value>,
+    /// Nodes, their states, parameters, ids.
+    pub job: JobState,
+    /// What the aggregator keeps from round to round.
+    pub aggregator: Params,
+    /// What happened so far, with the replies of every round.
+    pub history: History,
+}
+
+/// `breakpoint.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Main {
+    format: u64,
+    written_by: String,
+    round: u32,
+    random_seed: u64,
+    plan_sha256: Digest,
+    experiment_id: ExperimentId,
+    researcher_id: ResearcherId,
+    inputs: Vec<String>,
+    /// Values of a row in the inputs, if not one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n_inputs: Option<usize>,
+    nodes: BTreeMap<NodeId, Member>,
+    /// Why each of them that was away was so.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    away: BTreeMap<NodeId, String>,
+    node_states: NodeStates,
+    arguments: BTreeMap<String, Value>,
+    /// SHA-256 of the files beside this one.
+    files: BTreeMap<String, Digest>,
+}
+
+/// The part that every format has.
+#[derive(Deserialize)]
+struct Versioned {
+    format: u64,
+    #[serde(default)]
+    written_by: String,
+}
+
+impl Breakpoint {
+    /// Writes this breakpoint into the directory of an experiment and keeps the
+    /// newest `keep` of all that are there.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then what was there before is still there.
+    pub fn save(&self, dir: &Path, keep: usize) -> Result<(), Error> {
+        let folder = Folder::create(dir)?.folder(BREAKPOINTS)?;
+        let name = name(self.round);
+        let unfinished = format!("unfinished-{name}");
+        // What a program that died left behind.
+        for left in folder.names()?.iter().filter(|name| name.starts_with("unfinished-")) {
+            folder.remove_folder(left)?;
+        }
+        let inner = folder.folder(&unfinished)?;
+        let safetensors = |params: &Params| to_safetensors(params).map_err(Error::Shapes);
+        let mut files = BTreeMap::new();
+        for (name, bytes) in [
+            (PARAMS, safetensors(&self.job.params)?),
+            (AGGREGATOR, safetensors(&self.aggregator)?),
+            (HISTORY, json(&self.history)?),
+        ] {
+            inner.write(name, &bytes)?;
+            files.insert(name.to_owned(), Digest::of(&bytes));
+        }
+        let JobState {
+            experiment_id,
+            researcher_id,
+            inputs,
+            n_inputs,
+            nodes,
+            away,
+            node_states,
+            ..
+        } = self.job.clone();
+        let main = Main {
+            format: FORMAT,
+            written_by: WRITTEN_BY.into(),
+            round: self.round,
+            random_seed: self.random_seed,
+            plan_sha256: self.plan_sha256,
+            experiment_id,
+            researcher_id,
+            n_inputs: (n_inputs != inputs.len()).then_some(n_inputs),
+            inputs,
+            nodes,
+            away,
+            node_states,
+            arguments: self.arguments.clone(),
+            files,
+        };
+        inner.write(MAIN, &json(&main)?)?;
+        inner.sync()?;
+        // A round that is done again, after a breakpoint further back was taken.
+        folder.remove_folder(&name)?;
+        folder.rename(&unfinished, &name)?;
+        folder.sync()?;
+        let rounds = rounds(&folder)?;
+        // Those of later rounds belong to a future that was given up.
+        let (past, future): (Vec<u32>, Vec<u32>) =
+            rounds.into_iter().partition(|round| *round <= self.round);
+        let old = past.iter().rev().skip(keep.max(1));
+        for round in old.chain(&future) {
+            folder.remove_folder(&self::name(*round))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the newest breakpoint of an experiment that is whole; none if
+    /// there is none at all. What is wrong with newer ones is told to `warn`.
+    ///
+    /// # Errors
+    /// [`Error::Breakpoint`] if none is whole, or if the newest is of a newer
+    /// format; [`Error::Io`].
+    pub fn newest(dir: &Path, mut warn: impl FnMut(String)) -> Result<Option<Self>, Error> {
+        if !Self::exist(dir) {
+            return Ok(None);
+        }
+        let folder = Folder::open(dir)?.folder(BREAKPOINTS)?;
+        let mut first_error = None;
+        for round in rounds(&folder)?.into_iter().rev() {
+            match Self::load(&dir.join(BREAKPOINTS).join(name(round))) {
+                Ok(mut breakpoint) => {
+                    breakpoint.job.saved = saved(dir, &folder, round)?;
+                    breakpoint.job.replies = replies(dir, &breakpoint);
+                    return Ok(Some(breakpoint));
+                }
+                Err(Error::Breakpoint { path, reason }) if !reason.contains(NEWER) => {
+                    warn(format!("{}: {reason}; an earlier one is tried", path.display()));
+                    first_error.get_or_insert(Error::Breakpoint { path, reason });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match first_error {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes the breakpoint of an experiment whose first round failed, which is of no use:
+    /// nothing was done, and who refused then may not refuse a new one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn discard(dir: &Path) -> Result<(), Error> {
+        let outer = Folder::open(dir)?;
+        let folder = outer.folder(BREAKPOINTS)?;
+        folder.remove_folder(&name(0))?;
+        match folder.names()?.is_empty() {
+            true => Ok(outer.remove_folder(BREAKPOINTS)?),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the directory of an experiment holds breakpoints.
+    pub fn exist(dir: &Path) -> bool {
+        let breakpoints = dir.join(BREAKPOINTS);
+        breakpoints.is_dir()
+            && Folder::open(&breakpoints)
+                .and_then(|folder| folder.names())
+                .is_ok_and(|names| names.iter().any(|name| round_of(name).is_some()))
+    }
+
+    /// Reads one breakpoint, given its own directory.
+    ///
+    /// # Errors
+    /// [`Error::Breakpoint`], [`Error::Io`].
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let bad = |reason: String| Error::Breakpoint { path: dir.to_owned(), reason };
+        let folder = Folder::open(dir).map_err(|error| bad(format!("it is damaged: {error}")))?;
+        let bytes = folder.read(MAIN, FILE_BYTES_MAX);
+        let bytes = bytes.map_err(|error| bad(format!("it is damaged: {error}")))?;
+        let damaged = |error: serde_json::Error| bad(format!("{MAIN} is damaged: {error}"));
+        let Versioned { format, written_by } = serde_json::from_slice(&bytes).map_err(damaged)?;
+        if format > FORMAT {
+            let reason = format!(
+                "{NEWER} ({written_by}, format {format}; this one reads {FORMAT}); update fedwasm"
+            );
+            return Err(bad(reason));
+        }
+        if format != FORMAT {
+            return Err(bad(format!("it has the unknown format {format}")));
+        }
+        let main: Main = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let file = |name: &str| {
+            let bytes = folder.read(name, FILE_BYTES_MAX);
+            let bytes = bytes.map_err(|error| bad(format!("it is damaged: {error}")))?;
+            match main.files.get(name) {
+                Some(digest) if *digest == Digest::of(&bytes) => Ok(bytes),
+                _ => Err(bad(format!("{name} is damaged: its digest is another one"))),
+            }
+        };
+        let params = |name: &str| {
+            from_safetensors(&file(name)?).map_err(|error| bad(format!("{name}: {error}")))
+        };
+        Ok(Self {
+            aggregator: params(AGGREGATOR)?,
+            history: serde_json::from_slice(&file(HISTORY)?).map_err(damaged)?,
+            job: JobState {
+                experiment_id: main.experiment_id,
+                researcher_id: main.researcher_id,
+                n_inputs: main.n_inputs.unwrap_or(main.inputs.len()),
+                inputs: main.inputs,
+                nodes: main.nodes,
+                away: main.away,
+                saved: vec![main.node_states.clone()],
+                node_states: main.node_states,
+                params: params(PARAMS)?,
+                replies: BTreeMap::new(),
+            },
+            round: main.round,
+            random_seed: main.random_seed,
+            plan_sha256: main.plan_sha256,
+            arguments: main.arguments,
+        })
+    }
+}
+
+/// What the refusal of a newer format says, and nothing else.
+const NEWER: &str = "it was written by a newer program";
+
+fn name(round: u32) -> String {
+    format!("round-{round:04}")
+}
+
+fn round_of(name: &str) -> Option<u32> {
+    let round = name.strip_prefix("round-")?.parse().ok()?;
+    (self::name(round) == name).then_some(round)
+}
+
+/// The rounds that have breakpoints, in ascending order.
+fn rounds(folder: &Folder) -> Result<Vec<u32>, Error> {
+    let mut rounds: Vec<u32> = folder.names()?.iter().filter_map(|name| round_of(name)).collect();
+    rounds.sort_unstable();
+    Ok(rounds)
+}
+
+/// The replies of the last round whose uploads were kept.
+fn replies(dir: &Path, breakpoint: &Breakpoint) -> BTreeMap<NodeId, Reply> {
+    let Some(last) = breakpoint.history.rounds.last() else { return BTreeMap::new() };
+    if !dir.join(UPLOADS).is_dir() {
+        return BTreeMap::new();
+    }
+    let uploads = Folder::open(dir).and_then(|folder| folder.folder(UPLOADS));
+    let Ok(uploads) = uploads else { return BTreeMap::new() };
+    let reply = |(node, record): (&NodeId, &NodeRecord)| {
+        let record = record.clone();
+        let upload = record.upload?;
+        let of_aux = record.upload_aux.map(|digest| (digest, Vec::new()));
+        let aux = record.upload_aux.map(|digest| load(&uploads, &digest));
+        let reply = Reply {
+            params: load(&uploads, &upload).ok()?,
+            aux: aux.transpose().ok()?.unwrap_or_default(),
+            upload: (upload, Vec::new()),
+            upload_aux: of_aux,
+            state_id: breakpoint.job.node_states.state(node).cloned(),
+            n_samples: record.n_samples,
+            n_steps: record.n_steps,
+            train_loss: record.train_loss,
+            evaluation: record.evaluation,
+            optimizer_args: record.optimizer_args,
+            device: record.device,
+            warnings: record.warnings,
+            timing: record.timing,
+            total_ms: record.total_ms,
+        };
+        Some((node.clone(), reply))
+    };
+    last.nodes.iter().filter_map(reply).collect()
+}
+
+/// What the whole breakpoints up to `round` name, the newest last.
+fn saved(dir: &Path, folder: &Folder, round: u32) -> Result<Vec<NodeStates>, Error> {
+    let until = rounds(folder)?.into_iter().filter(|other| *other <= round);
+    let load = |round: u32| Breakpoint::load(&dir.join(BREAKPOINTS).join(name(round))).ok();
+    Ok(until.filter_map(load).map(|breakpoint| breakpoint.job.node_states).collect())
+}
+
+fn json(value: &impl Serialize) -> std::io::Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(std::io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::empty_history;
+    use fedwasm_params::Tensor;
+
+    fn breakpoint(round: u32) -> Breakpoint {
+        let tensor = Tensor::from_f32(vec![2], &[round as f32, 0.5]).unwrap();
+        let params = Params::new(vec![("w".into(), tensor)]).unwrap();
+        let (node, mut node_states): (NodeId, _) = ("a".parse().unwrap(), NodeStates::default());
+        node_states.sync([&node]);
+        node_states.update(&node, Some("s".parse().unwrap()));
+        Breakpoint {
+            round,
+            random_seed: 42,
+            plan_sha256: Digest::of(b"plan"),
+            arguments: [("training".into(), serde_json::json!({"lr": 0.1}))].into(),
+            job: JobState {
+                experiment_id: "e".parse().unwrap(),
+                researcher_id: "r".parse().unwrap(),
+                inputs: vec!["x".into()],
+                n_inputs: 1,
+                nodes: [(node.clone(), Member { dataset_id: "d".parse().unwrap(), n_rows: 3 })]
+                    .into(),
+                away: [(node, "it did not answer".to_owned())].into(),
+                saved: vec![node_states.clone()],
+                node_states,
+                params: params.clone(),
+                replies: BTreeMap::new(),
+            },
+            aggregator: params,
+            history: empty_history(),
+        }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        Folder::open(&dir.join(BREAKPOINTS)).unwrap().names().unwrap()
+    }
+
+    fn newest(dir: &Path) -> Result<(Option<u32>, Vec<String>), String> {
+        let mut warnings = Vec::new();
+        let newest = Breakpoint::newest(dir, |warning| warnings.push(warning));
+        let newest = newest.map_err(|error| error.to_string())?;
+        Ok((newest.map(|breakpoint| breakpoint.round), warnings))
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_wherever_the_directory_is_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, there) = (dir.path().join("here"), dir.path().join("there"));
+        breakpoint(3).save(&here, 2).unwrap();
+        std::fs::rename(&here, &there).unwrap();
+        let loaded = Breakpoint::newest(&there, |_| {}).unwrap().unwrap();
+        let saved = breakpoint(3);
+        assert_eq!((loaded.job, loaded.aggregator), (saved.job, saved.aggregator));
+        assert_eq!((loaded.round, loaded.arguments), (3, saved.arguments));
+        let text = std::fs::read_to_string(there.join(BREAKPOINTS).join("round-0003").join(MAIN));
+        assert!(!text.unwrap().contains(dir.path().to_str().unwrap()));
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_a_given_up_future_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join(BREAKPOINTS).join("unfinished-round-0007"))
+            .unwrap();
+        for round in 0..=4 {
+            breakpoint(round).save(dir.path(), 2).unwrap();
+        }
+        assert_eq!(names(dir.path()), ["round-0003", "round-0004"]);
+        breakpoint(3).save(dir.path(), 2).unwrap();
+        assert_eq!(names(dir.path()), ["round-0003"]);
+    }
+
+    #[test]
+    fn damage_is_named_and_an_earlier_breakpoint_taken() {
+        for file in [MAIN, PARAMS, AGGREGATOR, HISTORY] {
+            let dir = tempfile::tempdir().unwrap();
+            breakpoint(1).save(dir.path(), 2).unwrap();
+            breakpoint(2).save(dir.path(), 2).unwrap();
+            let damaged = dir.path().join(BREAKPOINTS).join("round-0002").join(file);
+            let mut bytes = std::fs::read(&damaged).unwrap();
+            let last = bytes.len() / 2;
+            bytes.truncate(last);
+            std::fs::write(&damaged, &bytes).unwrap();
+            let (round, warnings) = newest(dir.path()).unwrap();
+            assert_eq!(round, Some(1));
+            assert!(warnings[0].contains("round-0002") && warnings[0].contains("damaged"));
+            std::fs::remove_file(&damaged).unwrap();
+            std::fs::remove_dir_all(dir.path().join(BREAKPOINTS).join("round-0001")).unwrap();
+            assert!(newest(dir.path()).unwrap_err().contains("damaged"));
+        }
+    }
+
+    #[test]
+    fn strangers_in_the_directory_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        breakpoint(1).save(dir.path(), 2).unwrap();
+        let inside = dir.path().join(BREAKPOINTS);
+        std::fs::create_dir(inside.join("round-7")).unwrap();
+        std::fs::write(inside.join("round-0009"), b"").unwrap();
+        let (round, warnings) = newest(dir.path()).unwrap();
+        assert_eq!((round, warnings.len()), (Some(1), 1));
+    }
+
+    #[test]
+    fn numbers_of_the_history_keep_their_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut saved = breakpoint(1);
+        let values: Vec<f64> = (1..2_000).map(|n| 1.0 / f64::from(n).sqrt()).collect();
+        let steps = values.iter().map(|loss| crate::StepRecord { step: 1, loss: *loss });
+        saved.history.steps = steps.collect();
+        saved.save(dir.path(), 1).unwrap();
+        let loaded = Breakpoint::newest(dir.path(), |_| {}).unwrap().unwrap();
+        let same = loaded.history.steps.iter().zip(&values);
+        assert!(same.clone().count() == values.len());
+        assert!(same.into_iter().all(|(step, value)| step.loss.to_bits() == value.to_bits()));
+    }
+
+    #[test]
+    fn newer_format_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        breakpoint(1).save(dir.path(), 2).unwrap();
+        breakpoint(2).save(dir.path(), 2).unwrap();
+        let main = dir.path().join(BREAKPOINTS).join("round-0002").join(MAIN);
+        let text = r#"{"format": 2, "written_by": "fedwasm 9.0", "more": []}"#;
+        std::fs::write(&main, text).unwrap();
+        let error = newest(dir.path()).unwrap_err();
+        assert!(
+            error.contains("newer program (fedwasm 9.0, format 2; this one reads 1)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn no_breakpoint_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(newest(dir.path()).unwrap().0, None);
+        assert_eq!(newest(&dir.path().join("absent")).unwrap().0, None);
+        assert!(!Breakpoint::exist(dir.path()));
+    }
+}

@@ -1,0 +1,151 @@
+//! Two runs side by side.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fedwasm_protocol::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{Difference, Error, History, differences, load_history};
+
+/// The largest checkpoint that is read, in bytes.
+const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
+
+/// What two runs, local jobs or experiments, have in common and what not.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// What differs.
+    pub differences: Vec<Difference>,
+    /// What was compared, such as `plan` or `rows`.
+    pub compared: Vec<String>,
+    /// What could not be, and why.
+    pub not_compared: Vec<String>,
+    /// Scores after the last round on held-out rows, and the training loss.
+    pub metrics: Vec<MetricPair>,
+}
+
+/// A metric of two runs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricPair {
+    /// Its name.
+    pub name: String,
+    /// In the first run.
+    pub a: Option<f64>,
+    /// In the second run.
+    pub b: Option<f64>,
+}
+
+/// What `checkpoint.json` of a local run says of its data.
+#[derive(Deserialize)]
+struct Marks {
+    data: Digest,
+    fold: Option<Fold>,
+}
+
+/// Which of how many folds a local run held out.
+#[derive(Deserialize)]
+struct Fold {
+    index: u32,
+    count: u32,
+}
+
+impl Marks {
+    /// None of an experiment, which does not know the data.
+    fn of(dir: &Path) -> Option<Self> {
+        let path = dir.join("checkpoint.json");
+        let bytes = fedwasm_folder::read_file(&path, CHECKPOINT_BYTES_MAX).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+/// Compares what two directories hold.
+///
+/// # Errors
+/// Those of [`load_history`].
+pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
+    let marks = [a, b].map(Marks::of);
+    let (a, b) = (load_history(a)?, load_history(b)?);
+    let (mut found, mut compared, mut not_compared) = (Vec::new(), Vec::new(), Vec::new());
+    let mut differ = |name: &str, a: String, b: String| {
+        if a != b {
+            found.push(Difference { name: name.to_owned(), a, b });
+        }
+    };
+    compared.push("plan".to_owned());
+    let plan = |history: &History| {
+        let plan = &history.plan;
+        format!("{} {} sha256:{}", plan.name, plan.version, plan.sha256)
+    };
+    differ("plan", plan(&a), plan(&b));
+    match marks {
+        [Some(a), Some(b)] => {
+            compared.push("data".to_owned());
+            differ("data", format!("sha256:{}", a.data), format!("sha256:{}", b.data));
+            let fold = |fold: Option<Fold>| match fold {
+                Some(Fold { index, count }) => format!("{index} of {count}"),
+                None => "none".to_owned(),
+            };
+            differ("fold", fold(a.fold), fold(b.fold));
+        }
+        _ if a.is_local() && b.is_local() => {
+            not_compared.push("data: a directory has no checkpoint.json".to_owned());
+        }
+        _ => not_compared.push("data: nodes tell how many rows they have, not which".to_owned()),
+    }
+    match (a.initial_sha256, b.initial_sha256) {
+        (Some(a), Some(b)) => {
+            compared.push("start".to_owned());
+            differ("start", format!("parameters sha256:{a}"), format!("parameters sha256:{b}"));
+        }
+        _ => not_compared.push("start: a run does not say which parameters it had".to_owned()),
+    }
+    compared.extend(["seed", "arguments", "rows"].map(str::to_owned));
+    let (of_a, of_b) = (rows(&a), rows(&b));
+    let nodes: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
+    for node in nodes {
+        let of = |rows: &BTreeMap<String, String>| {
+            rows.get(node).cloned().unwrap_or_else(|| "not there".into())
+        };
+        let name = if a.is_local() && b.is_local() { "rows" } else { &format!("rows of {node}") };
+        differ(name, of(&of_a), of(&of_b));
+    }
+    differ("seed", a.random_seed.to_string(), b.random_seed.to_string());
+    differ("rounds", a.rounds.len().to_string(), b.rounds.len().to_string());
+    differ("status", a.status.clone(), b.status.clone());
+    for (name, a, b) in differences(&a.arguments, &b.arguments) {
+        // It stands above.
+        if name != "training.random_seed" {
+            differ(&name, a, b);
+        }
+    }
+    let (of_a, of_b) = (metrics(&a), metrics(&b));
+    let names: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
+    let pair = |name: &String| MetricPair {
+        name: name.clone(),
+        a: of_a.get(name).copied(),
+        b: of_b.get(name).copied(),
+    };
+    let metrics = names.into_iter().map(pair).collect();
+    Ok(Comparison { differences: found, compared, not_compared, metrics })
+}
+
+/// The rows that each node trained on and held out, when it took part last.
+fn rows(history: &History) -> BTreeMap<String, String> {
+    let mut rows = BTreeMap::new();
+    for (node, record) in history.rounds.iter().flat_map(|round| &round.nodes) {
+        let scored = record.global_evaluation.as_ref().or(record.evaluation.as_ref());
+        let held_out = scored.map_or(0, |evaluation| evaluation.n_rows);
+        let text = format!("{} trained on, {held_out} scored", record.n_samples);
+        rows.insert(node.to_string(), text);
+    }
+    rows
+}
+
+fn metrics(history: &History) -> fedwasm_protocol::Metrics {
+    let Some(last) = history.rounds.last() else { return fedwasm_protocol::Metrics::default() };
+    let mut metrics = last.evaluation.as_ref().map_or_else(Default::default, |e| e.metrics.clone());
+    if let Some(loss) = last.train_loss() {
+        metrics.insert("training loss".into(), loss);
+    }
+    metrics
+}

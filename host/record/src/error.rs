@@ -1,0 +1,87 @@
+//! Why a record cannot be read, written or believed.
+
+use std::path::PathBuf;
+
+use fedwasm_aggregate::AggregateError;
+
+/// Why a record cannot be read, written or believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The experiment's file.
+    #[error("{}:{reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of parameters.
+    #[error("{}: {source}", path.display())]
+    Params {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: fedwasm_params::Error,
+    },
+    /// An experiment is not what its files say.
+    #[error("round {round}: {reason}")]
+    Unverified {
+        /// The round; 0 for what comes before the first.
+        round: u32,
+        /// What does not hold.
+        reason: String,
+    },
+    /// There is nothing to compute an experiment again from.
+    #[error("{}: {reason}", dir.display())]
+    NoUploads {
+        /// The directory of the run.
+        dir: PathBuf,
+        /// What it is, and what to do.
+        reason: &'static str,
+    },
+    /// An aggregator that this program does not have.
+    #[error(
+        "{rounds} rounds cannot be computed again: `{name}` is an aggregator of the researcher's \
+         own, which is not in this program; all else holds: the uploads are those that the history \
+         names, {receipts} receipts say the same, and so do the scores"
+    )]
+    OwnAggregator {
+        /// Its name.
+        name: String,
+        /// The rounds that it made.
+        rounds: u32,
+        /// The receipts that were checked.
+        receipts: u32,
+    },
+    /// Parameters are not what the plan declares.
+    #[error("the parameters are not those of the plan: {0}")]
+    Shapes(fedwasm_params::Error),
+    /// A breakpoint.
+    #[error("{}: {reason}", path.display())]
+    Breakpoint {
+        /// Its directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The directory for results.
+    #[error("results cannot be written: {0}")]
+    Out(std::io::Error),
+    /// The directory for results is in use.
+    #[error("another program writes into {}", dir.display())]
+    Busy {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Aggregation.
+    #[error("the updates cannot be aggregated: {0}")]
+    Aggregation(#[from] AggregateError),
+    /// Keys and signatures.
+    #[cfg(feature = "verify")]
+    #[error(transparent)]
+    Trust(#[from] fedwasm_trust::Error),
+    /// The operating system.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

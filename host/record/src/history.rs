@@ -1,0 +1,475 @@
+//! What happened, round by round; `history.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Difference;
+
+/// What happened, round by round.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct History {
+    /// What people call it.
+    pub name: String,
+    /// The plan that ran.
+    pub plan: PlanRecord,
+    /// Where all randomness came from.
+    pub random_seed: u64,
+    /// The program that wrote it.
+    pub written_by: String,
+    /// The experiment's id at the nodes; empty for a local job.
+    pub experiment_id: String,
+    /// What was asked for, by section, such as `training`; after changes, what the newest round
+    /// was asked for.
+    pub arguments: BTreeMap<String, Value>,
+    /// What was changed between rounds, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<ChangeRecord>,
+    /// How far it is: `running`, `finished`, `cancelled`, `stopped: ...` or
+    /// `failed: ...`.
+    pub status: String,
+    /// Rounds that were asked for.
+    pub rounds_max: u32,
+    /// The parameters that the first round started from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_sha256: Option<Digest>,
+    /// The nodes that were to take part from the start: those that had data with the tags, or
+    /// those that the strategy lists.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub expected: BTreeSet<NodeId>,
+    /// Those of them that were left out before the first round, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<NodeId, String>,
+    /// The parameters that training does not change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<String>,
+    /// Scores of the parameters that the first round started from, if asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<ScoreRecord>,
+    /// The rounds in order.
+    pub rounds: Vec<RoundRecord>,
+    /// The training loss of a local job, at most 1,000 points.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRecord>,
+}
+
+impl History {
+    /// Whether a local job wrote it.
+    pub fn is_local(&self) -> bool {
+        self.experiment_id.is_empty()
+    }
+
+    /// The same with what differs from the round after `round` on.
+    pub fn changed(
+        mut self,
+        round: u32,
+        differences: Vec<Difference>,
+        arguments: BTreeMap<String, Value>,
+    ) -> Self {
+        if differences.is_empty() {
+            return Self { arguments, ..self };
+        }
+        let sections: BTreeSet<&String> = self.arguments.keys().chain(arguments.keys()).collect();
+        let was = |section: &String| self.arguments.get(section).cloned().unwrap_or_default();
+        let is = |section: &String| arguments.get(section).cloned().unwrap_or_default();
+        let before = sections.into_iter().filter(|section| was(section) != is(section));
+        let before = before.map(|section| (section.clone(), was(section))).collect();
+        let first = round.saturating_add(1);
+        self.changes.push(ChangeRecord { round: first, differences, before });
+        Self { arguments, ..self }
+    }
+
+    /// What a round was asked for, by section.
+    pub fn arguments_in(&self, round: u32) -> BTreeMap<String, Value> {
+        let mut arguments = self.arguments.clone();
+        for change in self.changes.iter().rev().take_while(|change| change.round > round) {
+            arguments.extend(change.before.clone());
+        }
+        arguments
+    }
+
+    /// The nodes that were to take part and did not in the last round, and why; those that the
+    /// strategy did not draw are none of them.
+    pub fn missing(&self) -> BTreeMap<NodeId, String> {
+        let Some(last) = self.rounds.last() else { return self.left_out.clone() };
+        let mut missing = self.left_out.clone();
+        for round in &self.rounds {
+            missing.retain(|node, _| !round.nodes.contains_key(node));
+            missing.extend(round.dropped.clone());
+        }
+        missing.retain(|node, _| !last.nodes.contains_key(node));
+        missing
+    }
+}
+
+/// What was changed between two rounds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChangeRecord {
+    /// The first round with what was changed.
+    pub round: u32,
+    /// Each value that changed.
+    pub differences: Vec<Difference>,
+    /// The sections that changed, as they were before.
+    pub before: BTreeMap<String, Value>,
+}
+
+/// Scores of one model at nodes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ScoreRecord {
+    /// On all held-out rows.
+    pub evaluation: Option<Evaluation>,
+    /// On those of each node.
+    pub nodes: BTreeMap<NodeId, Evaluation>,
+}
+
+/// The plan that ran.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// Who writes files.
+pub const WRITTEN_BY: &str = concat!("fedwasm ", env!("CARGO_PKG_VERSION"));
+
+/// The status of an experiment that goes on.
+pub const RUNNING: &str = "running";
+/// The status of an experiment whose rounds are done.
+pub const FINISHED: &str = "finished";
+
+/// One round.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoundRecord {
+    /// From 1.
+    pub round: u32,
+    /// Where the time went.
+    pub timing: RoundTiming,
+    /// What each node that took part did.
+    pub nodes: BTreeMap<NodeId, NodeRecord>,
+    /// The nodes that dropped out in this round, and why.
+    pub dropped: BTreeMap<NodeId, String>,
+    /// SHA-256 of the parameters after the round, as safetensors.
+    pub params_sha256: Digest,
+    /// Scores of the parameters after the round on all held-out rows.
+    pub evaluation: Option<Evaluation>,
+    /// The same at each node that scored them and did not train in this round.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scored: BTreeMap<NodeId, Evaluation>,
+}
+
+impl RoundRecord {
+    /// Scores of the parameters after the round at a node, whether it trained or not.
+    pub fn score_of(&self, node: &NodeId) -> Option<&Evaluation> {
+        let trained = self.nodes.get(node).and_then(|node| node.global_evaluation.as_ref());
+        trained.or_else(|| self.scored.get(node))
+    }
+
+    /// All such scores, in ascending order of nodes.
+    pub fn scores(&self) -> BTreeMap<&NodeId, &Evaluation> {
+        let trained = self.nodes.iter();
+        let trained =
+            trained.filter_map(|(node, own)| Some((node, own.global_evaluation.as_ref()?)));
+        trained.chain(&self.scored).collect()
+    }
+}
+
+/// Where the time of a round went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct RoundTiming {
+    /// The whole round.
+    pub wall_ms: f64,
+    /// Storing parameters and sending requests.
+    pub send_ms: f64,
+    /// The longest that a node took to compile the plan and to read its data.
+    pub prepare_ms: f64,
+    /// The longest training at a node, its downloads and uploads not counted.
+    pub train_ms: f64,
+    /// The longest upload of a node.
+    pub upload_ms: f64,
+    /// Fetching the updates.
+    pub download_ms: f64,
+    /// Making one model of them.
+    pub aggregate_ms: f64,
+    /// Having the model scored at the nodes.
+    pub validate_ms: f64,
+}
+
+impl RoundRecord {
+    /// The mean training loss of the nodes that tell one, weighted by the rows that they train on.
+    pub fn train_loss(&self) -> Option<f64> {
+        let losses = self.nodes.values();
+        let losses = losses.filter_map(|node| Some((node.n_samples, node.train_loss?)));
+        let add = |(n, sum), (n_k, loss)| (n + n_k as f64, sum + n_k as f64 * loss);
+        let (n, sum) = losses.fold((0.0, 0.0), add);
+        (n > 0.0).then_some(sum / n)
+    }
+}
+
+/// What a node did in a round.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// SHA-256 of the parameters that it uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Digest>,
+    /// SHA-256 of the auxiliary variables that it uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_aux: Option<Digest>,
+    /// SHA-256 of its signed receipt of the round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Digest>,
+    /// Rows of its training part, its weight in the mean.
+    pub n_samples: u64,
+    /// Optimizer steps.
+    pub n_steps: u64,
+    /// Mean training loss of the round.
+    pub train_loss: Option<f64>,
+    /// What the plan reported of its optimizer, such as `lr`.
+    pub optimizer_args: Metrics,
+    /// What it ran on.
+    pub device: String,
+    /// What it did otherwise than asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Scores of its own update on its held-out rows.
+    pub evaluation: Option<Evaluation>,
+    /// Scores of the aggregated model on its held-out rows.
+    pub global_evaluation: Option<Evaluation>,
+    /// Where its time went, as it says.
+    pub timing: NodeTiming,
+    /// From the request to its answer, in milliseconds (Fed-BioMed
+    /// `rtime_total`, without polling).
+    pub total_ms: f64,
+}
+
+/// A point of the training loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The last step of the points that it stands for, from 1.
+    pub step: u64,
+    /// The mean of their losses.
+    pub loss: f64,
+}
+
+/// The most points of a training loss.
+const STEPS_MAX: usize = 1_000;
+
+/// Collects losses in bounded space: when it is full, pairs of neighbours
+/// become one.
+#[derive(Debug)]
+pub struct Steps {
+    points: Vec<StepRecord>,
+    /// Steps that a point stands for.
+    stride: u64,
+    sum: f64,
+    n: u64,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Steps {
+    /// Collects from nothing.
+    pub fn new() -> Self {
+        Self { points: Vec::new(), stride: 1, sum: 0.0, n: 0 }
+    }
+
+    /// Takes the loss of a step.
+    pub fn push(&mut self, step: u64, loss: f64) {
+        self.sum += loss;
+        self.n += 1;
+        if self.n < self.stride {
+            return;
+        }
+        self.points.push(StepRecord { step, loss: self.sum / self.n as f64 });
+        (self.sum, self.n) = (0.0, 0);
+        if self.points.len() == STEPS_MAX {
+            self.points = halved(&self.points);
+            self.stride *= 2;
+        }
+    }
+
+    /// What was collected.
+    pub fn points(&self) -> &[StepRecord] {
+        &self.points
+    }
+}
+
+fn halved(points: &[StepRecord]) -> Vec<StepRecord> {
+    let of_pair = |pair: &[StepRecord]| StepRecord {
+        step: pair[pair.len() - 1].step,
+        loss: pair.iter().map(|point| point.loss).sum::<f64>() / pair.len() as f64,
+    };
+    points.chunks(2).map(of_pair).collect()
+}
+
+/// Keeps the points of several legs of a run within the bound.
+pub fn bounded(mut points: Vec<StepRecord>) -> Vec<StepRecord> {
+    while points.len() > STEPS_MAX {
+        points = halved(&points);
+    }
+    points
+}
+
+/// Combines scores of several nodes: means weighted by rows, in the order of
+/// node ids. A metric must be known to all, but for those about a class that some may have
+/// no row of: their mean is over the nodes that have some.
+pub fn combine(evaluations: &[&Evaluation]) -> Option<Evaluation> {
+    let n_rows = evaluations.iter().try_fold(0u64, |n, e| n.checked_add(e.n_rows))?;
+    let mean = |name: &String| {
+        let known = evaluations.iter().filter(|evaluation| evaluation.metrics.contains_key(name));
+        let rows: u64 = known.clone().map(|evaluation| evaluation.n_rows).sum();
+        let weighted = known.clone().filter_map(|evaluation| {
+            // The share first: one evaluation alone keeps its bits.
+            let share = evaluation.n_rows as f64 / rows as f64;
+            evaluation.metrics.get(name).map(|value| share * value)
+        });
+        let is_whole = known.clone().count() == evaluations.len();
+        (is_whole || Metric::may_be_absent(name)).then(|| (name.clone(), weighted.sum::<f64>()))
+    };
+    let names: BTreeSet<&String> = evaluations.iter().flat_map(|e| e.metrics.keys()).collect();
+    Some(Evaluation { n_rows, metrics: names.into_iter().filter_map(mean).collect() })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn empty_history() -> History {
+        History {
+            name: "t".into(),
+            plan: PlanRecord {
+                name: "p".into(),
+                version: "1.0.0".into(),
+                sha256: Digest::of(b"p"),
+            },
+            random_seed: 42,
+            written_by: WRITTEN_BY.into(),
+            experiment_id: String::new(),
+            arguments: BTreeMap::new(),
+            changes: Vec::new(),
+            status: RUNNING.into(),
+            rounds_max: 3,
+            initial_sha256: None,
+            expected: BTreeSet::new(),
+            left_out: BTreeMap::new(),
+            frozen: Vec::new(),
+            initial: None,
+            rounds: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn steps_stay_bounded_and_keep_the_mean() {
+        let mut steps = Steps::new();
+        for step in 1..=100_000u64 {
+            steps.push(step, step as f64);
+        }
+        let points = steps.points();
+        assert!(points.len() < STEPS_MAX && points.len() >= STEPS_MAX / 2 - 1);
+        // Each point is the mean of the steps that it stands for.
+        assert_eq!(points[0].loss, (1 + points[0].step) as f64 / 2.0);
+    }
+
+    #[test]
+    fn legs_of_a_run_stay_bounded_and_keep_the_last_step() {
+        let points = |n| (1..=n).map(|step| StepRecord { step, loss: step as f64 }).collect();
+        let bounded_2001 = bounded(points(2_001));
+        assert_eq!(bounded_2001.len(), 501);
+        assert_eq!(bounded_2001[0], StepRecord { step: 4, loss: 2.5 });
+        assert_eq!(bounded_2001[500], StepRecord { step: 2_001, loss: 2_001.0 });
+        assert_eq!(bounded(points(1_000)).len(), 1_000);
+    }
+
+    #[test]
+    fn every_round_has_the_arguments_that_it_was_asked_for() {
+        let mut history = empty_history();
+        let section = |value: u32| [("training".to_owned(), Value::from(value))].into();
+        history.arguments = section(3);
+        history.arguments.insert("data".into(), Value::from("same"));
+        let change = |round, before| ChangeRecord {
+            round,
+            differences: Vec::new(),
+            before: section(before),
+        };
+        history.changes = vec![change(2, 1), change(5, 2)];
+        let training = |round| history.arguments_in(round)["training"].clone();
+        assert_eq!([1, 2, 4, 5, 9].map(training), [1, 2, 2, 3, 3].map(Value::from));
+        assert_eq!(history.arguments_in(1)["data"], "same");
+    }
+
+    #[test]
+    fn who_is_missing_at_the_end_is_named_with_the_newest_reason() {
+        let mut history = empty_history();
+        let id = |node: &str| -> NodeId { node.parse().unwrap() };
+        let round = |nodes: &[&str], dropped: &[(&str, &str)]| RoundRecord {
+            round: 1,
+            timing: RoundTiming::default(),
+            nodes: nodes.iter().map(|n| (id(n), node())).collect(),
+            dropped: dropped.iter().map(|(node, why)| (id(node), (*why).to_owned())).collect(),
+            params_sha256: Digest::of(b""),
+            evaluation: None,
+            scored: BTreeMap::new(),
+        };
+        history.left_out = [(id("z"), "not approved".to_owned())].into();
+        assert_eq!(history.missing().len(), 1);
+        history.rounds.push(round(&["a", "b"], &[("c", "silent")]));
+        history.rounds.push(round(&["a", "c"], &[("b", "gone")]));
+        history.rounds.push(round(&["a"], &[]));
+        let missing: Vec<(NodeId, String)> = history.missing().into_iter().collect();
+        // The strategy did not draw c in the last round: nothing is wrong with it.
+        assert_eq!(missing, [(id("b"), "gone".into()), (id("z"), "not approved".into())]);
+    }
+
+    fn node() -> NodeRecord {
+        NodeRecord {
+            upload: None,
+            upload_aux: None,
+            receipt: None,
+            n_samples: 1,
+            n_steps: 1,
+            train_loss: None,
+            optimizer_args: Metrics::new(),
+            device: "cpu".into(),
+            warnings: Vec::new(),
+            evaluation: None,
+            global_evaluation: None,
+            timing: NodeTiming::default(),
+            total_ms: 0.0,
+        }
+    }
+
+    #[test]
+    fn scores_are_weighted_by_rows() {
+        let evaluation = |n_rows, accuracy| Evaluation {
+            n_rows,
+            metrics: [("accuracy".to_owned(), accuracy)].into(),
+        };
+        let all = combine(&[&evaluation(1, 0.0), &evaluation(3, 1.0)]).unwrap();
+        assert_eq!((all.n_rows, all.metrics["accuracy"]), (4, 0.75));
+    }
+
+    #[test]
+    fn nodes_without_positives_have_no_part_in_f1() {
+        let evaluation = |n_rows, metrics: &[(&str, f64)]| Evaluation {
+            n_rows,
+            metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        };
+        let without = evaluation(5, &[("accuracy", 1.0)]);
+        let with = evaluation(1, &[("accuracy", 0.5), ("f1_score", 0.5), ("own", 1.0)]);
+        let more = evaluation(3, &[("accuracy", 0.5), ("f1_score", 1.0)]);
+        let all = combine(&[&without, &with, &more]).unwrap();
+        assert_eq!((all.n_rows, all.metrics["f1_score"]), (9, 0.875));
+        assert!(!all.metrics.contains_key("own") && all.metrics.contains_key("accuracy"));
+        assert!(!combine(&[&without]).unwrap().metrics.contains_key("f1_score"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Where a job stands.
+
+use std::collections::BTreeMap;
+
+use fedwasm_params::Params;
+use fedwasm_protocol::{
+    DatasetId, Digest, Evaluation, ExperimentId, Metrics, NodeId, NodeTiming, ResearcherId, StateId,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::NodeStates;
+
+/// What a job needs to go on where another one, now gone, had arrived
+/// (Fed-BioMed `Job.save_state_breakpoint`): [`Job::state`] gives it, [`Job::resume`] takes it,
+/// with the same options or others. What may be others: training arguments, aggregator arguments,
+/// deadline and number of nodes. Plan and columns must be the same, or nodes refuse their states.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobState {
+    /// The experiment's id at the nodes, which their states belong to.
+    pub experiment_id: ExperimentId,
+    /// The researcher's id.
+    pub researcher_id: ResearcherId,
+    /// The input columns.
+    pub inputs: Vec<String>,
+    /// Values of a row in them.
+    pub n_inputs: usize,
+    /// The nodes that take part, and those that did and are away for a while or for good.
+    pub nodes: BTreeMap<NodeId, Member>,
+    /// Why each of them that is away is so. Whoever goes on asks it again.
+    pub away: BTreeMap<NodeId, String>,
+    /// The state that each node goes on from.
+    pub node_states: NodeStates,
+    /// What the breakpoints that are kept name, the newest last: nodes keep
+    /// those states, too.
+    pub saved: Vec<NodeStates>,
+    /// The parameters.
+    pub params: Params,
+    /// The replies of the newest training round. A breakpoint has those whose uploads were kept.
+    pub replies: BTreeMap<NodeId, Reply>,
+}
+
+/// A node that has the data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// The dataset that it trains on.
+    pub dataset_id: DatasetId,
+    /// Its rows.
+    pub n_rows: u64,
+}
+
+/// What a node gave in a round, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// Its trained parameters: exactly what the plan declares, all finite.
+    pub params: Params,
+    /// Its auxiliary variables: exactly what the plan declares, all finite.
+    pub aux: Params,
+    /// The digests of what it uploaded, and the bytes.
+    pub upload: (Digest, Vec<u8>),
+    /// The same of its auxiliary variables.
+    pub upload_aux: Option<(Digest, Vec<u8>)>,
+    /// The state that it goes on from next time, as it names it.
+    pub state_id: Option<StateId>,
+    /// Rows of its training part (Fed-BioMed `sample_size`).
+    pub n_samples: u64,
+    /// Optimizer steps.
+    pub n_steps: u64,
+    /// Mean training loss, if the plan reports one.
+    pub train_loss: Option<f64>,
+    /// Scores of its own update on its held-out rows, if asked for.
+    pub evaluation: Option<Evaluation>,
+    /// What the plan reports of its optimizer, such as `lr`.
+    pub optimizer_args: Metrics,
+    /// What it ran on.
+    pub device: String,
+    /// What it did otherwise than asked for.
+    pub warnings: Vec<String>,
+    /// Where its time went, as it says.
+    pub timing: NodeTiming,
+    /// From sending the request to its answer, in milliseconds.
+    pub total_ms: f64,
+}

@@ -1,0 +1,35 @@
+//! What runs leave: history, breakpoints, uploads, receipts; how two runs differ, and whether an
+//! experiment is what its files say. Never talks to anybody.
+
+mod arguments;
+mod breakpoint;
+mod compare;
+mod error;
+mod files;
+mod history;
+mod job_state;
+mod node_states;
+mod schedule;
+pub mod sections;
+mod summary;
+pub mod uploads;
+#[cfg(feature = "verify")]
+mod verify;
+
+pub use arguments::{Difference, OWN, differences, method};
+pub use breakpoint::Breakpoint;
+pub use compare::{Comparison, MetricPair, compare};
+pub use error::Error;
+pub use files::{
+    load_history, load_params, load_params_and_digest, params_digest, prepare, write_history,
+};
+pub use history::{
+    ChangeRecord, FINISHED, History, NodeRecord, PlanRecord, RUNNING, RoundRecord, RoundTiming,
+    ScoreRecord, StepRecord, Steps, WRITTEN_BY, bounded, combine,
+};
+pub use job_state::{JobState, Member, Reply};
+pub use node_states::NodeStates;
+pub use schedule::{LrSchedule, in_round, lr_of};
+pub use summary::{Spread, summarise};
+#[cfg(feature = "verify")]
+pub use verify::{Verified, verify_experiment, verify_with};
