@@ -166,6 +166,12 @@ impl From<fedwasm_transport::Error> for CommandError {
     }
 }
 
+impl From<fedwasm_registry::Error> for CommandError {
+    fn from(error: fedwasm_registry::Error) -> Self {
+        Self::new(FAILED, error)
+    }
+}
+
 impl From<fedwasm_node::Error> for CommandError {
     fn from(error: fedwasm_node::Error) -> Self {
         use fedwasm_node::Error as E;

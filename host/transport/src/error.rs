@@ -89,14 +89,6 @@ pub enum Error {
     /// The connection is closed.
     #[error("the connection to the broker is closed")]
     Closed,
-    /// An OCI registry.
-    #[error("{reference}: {reason}")]
-    Registry {
-        /// What was asked for.
-        reference: String,
-        /// What went wrong.
-        reason: String,
-    },
     /// The repository does not answer.
     #[error(
         "the repository {url} cannot be reached: {reason}; is `fedwasm network start` running?"

@@ -4,8 +4,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::{COMPONENT_BYTES_MAX, Component};
+use fedwasm_registry::{Artifact, Login, Pulled, pull as pull_from, push as push_to};
 use fedwasm_researcher::load_plan;
-use fedwasm_transport::oci::{Artifact, Login, Pulled, pull as pull_from, push as push_to};
 use fedwasm_trust::{BUNDLE_BYTES_MAX, Bundle};
 use serde_json::json;
 
