@@ -132,14 +132,6 @@ pub enum Error {
         /// Bytes that came or are about to.
         got: u64,
     },
-    /// A server cannot be started.
-    #[error("cannot serve at {address}: {reason}")]
-    Serve {
-        /// Where.
-        address: String,
-        /// Why not.
-        reason: String,
-    },
 }
 
 impl Error {

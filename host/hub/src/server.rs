@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
+use fedwasm_transport::{ENROLMENT_BYTES_MAX, Enrolment, IDLE_MAX, Pace, RECIPIENTS, loopback};
 use fedwasm_trust::{Authority, PublicKey};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,20 +23,16 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
 use crate::front::{Bounds, Connection, Front, Peer};
 use crate::index::{BLOBS, blob_path};
-use crate::pace::Pace;
 use crate::quota::{FILE_BYTES, Quota};
 use crate::upload::{Turns, receive};
-use crate::{Error, address, descriptors, index, readers};
+use crate::{Error, descriptors, index, readers};
 
 /// The largest blob, in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
 /// What a participant may store if nothing else is said, in bytes.
 pub const QUOTA_BYTES: u64 = 256 << 30;
-/// The header that names who may fetch a blob, separated by commas.
-pub(crate) const RECIPIENTS: &str = "fedwasm-recipients";
 /// The most recipients of a blob.
 const RECIPIENTS_MAX: usize = 1_024;
 /// The most connections, and of one participant: a program of ours has a handful.
@@ -43,8 +40,6 @@ const CONNECTIONS_MAX: usize = 4_096;
 const CONNECTIONS_OF_ONE_MAX: usize = 64;
 /// What is buffered of a connection, in bytes: a head with all recipients fits.
 const BUFFER_BYTES_MAX: usize = 96 << 10;
-/// How long a request's head may take, and how long a connection may wait for the next one.
-pub(crate) const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long a request of a few bytes may take.
 const SMALL_BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long requests may go on after a stop.
@@ -88,7 +83,7 @@ impl RepositoryServer {
     /// Serves the blobs of a directory, which no other server does.
     ///
     /// # Errors
-    /// [`Error::NotLoopback`], [`Error::Serve`], [`Error::Tls`].
+    /// [`Error::Serve`]; [`Error::Transport`] for an address or a certificate.
     pub async fn start(options: RepositoryOptions<'_>) -> Result<Self, Error> {
         Self::start_with(options, Pace::USUAL, IDLE_MAX).await
     }
@@ -101,7 +96,7 @@ impl RepositoryServer {
         let RepositoryOptions { address, dir, authority, quota_bytes } = options;
         let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
         if !authority.has_tls() {
-            address::loopback(address)?;
+            loopback(address)?;
         }
         check_links(dir).map_err(failed)?;
         let partial = index::remove_partial(dir, Duration::ZERO);
@@ -226,7 +221,7 @@ async fn enrol(State(shelf): State<Arc<Shelf>>, body: Body) -> Result<Response, 
         let text = "this federation takes in whom its authority enrols: `fedwasm network enrol`";
         return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
     }
-    let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX);
+    let body = axum::body::to_bytes(body, ENROLMENT_BYTES_MAX);
     let body = tokio::time::timeout(SMALL_BODY_TIME_MAX, body).await;
     let body = body.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
     let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "too large".into()))?;
@@ -520,9 +515,9 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::Repository;
     use crate::upload::PART_BYTES;
     use fedwasm_protocol::BlobRef;
+    use fedwasm_transport::{Error, Repository, tls};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
@@ -588,7 +583,7 @@ mod tests {
     async fn only_what_the_digest_says_is_stored() {
         let Fixture { dir, server, client: _ } = fixture().await;
         let http = reqwest::Client::builder().no_proxy();
-        let http = http.tls_backend_preconfigured(crate::tls::no_tls().unwrap()).build().unwrap();
+        let http = http.tls_backend_preconfigured(tls::no_tls().unwrap()).build().unwrap();
         let url = |name: &str| format!("http://{}/blobs/sha256/{name}", server.address());
         let digest = Digest::of(b"right").to_string();
         for (name, body, status) in
