@@ -18,7 +18,8 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::front::{Bounds, Connection, Front};
+use crate::front::{Connection, Front};
+use crate::places::Bounds;
 use crate::{Error, descriptors};
 
 /// The most programs at once.

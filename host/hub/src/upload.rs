@@ -15,7 +15,7 @@ use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::index::blob_path;
-use crate::server::Refusal;
+use crate::refusal::Refusal;
 
 /// Bytes of a part on the way to the store: what an upload holds in memory. A store with larger
 /// parts than this has to gather them in a file.

@@ -19,5 +19,5 @@ pub use error::Error;
 pub use here::{announce, discover};
 pub use link::{Incoming, Link, LinkOptions, Sender, now_ms};
 pub use pace::Pace;
-pub use repository::{IDLE_MAX, RECIPIENTS, Repository};
+pub use repository::{BLOB_BYTES_MAX, IDLE_MAX, RECIPIENTS, Repository};
 pub use topic::Topics;

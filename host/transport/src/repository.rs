@@ -15,6 +15,8 @@ use crate::enrolment::{ANSWER_BYTES_MAX, Enrolment};
 use crate::pace::{Pace, Progress};
 use crate::{Error, RepositoryUrl, Security, tls};
 
+/// The largest blob, in bytes.
+pub const BLOB_BYTES_MAX: u64 = 4 << 30;
 /// The header that names who may fetch a blob, separated by commas.
 pub const RECIPIENTS: &str = "fedwasm-recipients";
 /// How long the repository keeps a connection that asks for nothing.
