@@ -71,7 +71,7 @@ fn main() {
         println!("floods: SKIPPED, say for how long: `-- --minutes 60`");
         return;
     };
-    fedwasm_transport::raise_open_files();
+    fedwasm_hub::raise_open_files();
     let dir = tempfile::tempdir().unwrap();
     let mut floods = Floods::start(dir.path());
     floods.open();

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use fedwasm_folder::Folder;
 use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult};
+use fedwasm_hub::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
 use fedwasm_node::{Database, Datasets, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
     Sandbox, WorkerOptions, load_plan,
 };
-use fedwasm_transport::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
 use fedwasm_trust::Authority;
 use tokio::sync::watch;
 

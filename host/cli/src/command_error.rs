@@ -219,6 +219,21 @@ impl From<fedwasm_transport::Error> for CommandError {
     }
 }
 
+impl From<fedwasm_hub::Error> for CommandError {
+    fn from(error: fedwasm_hub::Error) -> Self {
+        match error {
+            fedwasm_hub::Error::Transport(error) => error.into(),
+            error => Self::new(FAILED, error),
+        }
+    }
+}
+
+impl From<fedwasm_registry::Error> for CommandError {
+    fn from(error: fedwasm_registry::Error) -> Self {
+        Self::new(FAILED, error)
+    }
+}
+
 impl From<fedwasm_node::Error> for CommandError {
     fn from(error: fedwasm_node::Error) -> Self {
         use fedwasm_node::Error as E;

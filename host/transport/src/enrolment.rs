@@ -46,8 +46,8 @@ pub async fn join(
     }
 }
 
-/// The largest request.
-pub(crate) const REQUEST_BYTES_MAX: usize = 4 << 10;
+/// The largest request of an enrolment, in bytes.
+pub const ENROLMENT_BYTES_MAX: usize = 4 << 10;
 /// The largest answer: it holds the roster.
 pub(crate) const ANSWER_BYTES_MAX: u64 = 8 << 20;
 const DOMAIN: &str = "fedwasm enrolment v1";
@@ -55,22 +55,31 @@ const DOMAIN: &str = "fedwasm enrolment v1";
 /// A wish to take part.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Enrolment {
-    pub(crate) participant: Participant,
-    pub(crate) key: PublicKey,
+pub struct Enrolment {
+    /// Who wants to.
+    pub participant: Participant,
+    /// The key that is to be its.
+    pub key: PublicKey,
     /// Base64 of the signature.
     signature: String,
 }
 
 impl Enrolment {
-    pub(crate) fn sign(identity: &Identity) -> Result<Self, Error> {
+    /// Signs a wish with the key that it names.
+    ///
+    /// # Errors
+    /// [`Error::Trust`].
+    pub fn sign(identity: &Identity) -> Result<Self, Error> {
         let (participant, key) = (identity.participant.clone(), identity.key.public().clone());
         let signature = identity.key.sign(&signed(&participant, &key))?;
         Ok(Self { participant, key, signature: STANDARD.encode(signature) })
     }
 
     /// Reads a wish whose key signed it.
-    pub(crate) fn verify(json: &[u8]) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Trust`].
+    pub fn verify(json: &[u8]) -> Result<Self, Error> {
         let malformed = |reason: String| {
             let what = "the enrolment".to_owned();
             Error::Trust(fedwasm_trust::Error::Malformed { what, reason })
@@ -83,7 +92,8 @@ impl Enrolment {
         Ok(this)
     }
 
-    pub(crate) fn to_json(&self) -> Vec<u8> {
+    /// The wish as it is sent.
+    pub fn to_json(&self) -> Vec<u8> {
         // Texts alone cannot fail.
         serde_json::to_vec(self).unwrap_or_default()
     }

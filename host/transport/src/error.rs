@@ -89,14 +89,6 @@ pub enum Error {
     /// The connection is closed.
     #[error("the connection to the broker is closed")]
     Closed,
-    /// An OCI registry.
-    #[error("{reference}: {reason}")]
-    Registry {
-        /// What was asked for.
-        reference: String,
-        /// What went wrong.
-        reason: String,
-    },
     /// The repository does not answer.
     #[error(
         "the repository {url} cannot be reached: {reason}; is `fedwasm network start` running?"
@@ -139,14 +131,6 @@ pub enum Error {
         expected: u64,
         /// Bytes that came or are about to.
         got: u64,
-    },
-    /// A server cannot be started.
-    #[error("cannot serve at {address}: {reason}")]
-    Serve {
-        /// Where.
-        address: String,
-        /// Why not.
-        reason: String,
     },
 }
 

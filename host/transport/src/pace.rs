@@ -9,25 +9,25 @@ const ON_THE_WAY_MAX: u64 = 5 << 20;
 
 /// How slow a transfer may be.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// How long nothing may move.
-    pub(crate) silence: Duration,
+    pub silence: Duration,
     /// The least bytes a second on the whole.
-    pub(crate) rate_min: u64,
+    pub rate_min: u64,
 }
 
 impl Pace {
     /// 30 seconds, and 8 KiB a second: a sixteenth of a line of 1 Mbit/s.
-    pub(crate) const USUAL: Self = Self { silence: Duration::from_secs(30), rate_min: 8 << 10 };
+    pub const USUAL: Self = Self { silence: Duration::from_secs(30), rate_min: 8 << 10 };
 
     /// How long so many bytes may take.
-    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
+    pub fn time_for(&self, bytes: u64) -> Duration {
         Duration::from_millis(bytes.saturating_mul(1_000) / self.rate_min.max(1))
     }
 
     /// When the next byte must be there, if `got` came since `start`: within a silence, and
     /// within what the rate allows after two silences to begin with.
-    pub(crate) fn next_due(&self, start: Instant, got: u64, now: Instant) -> Instant {
+    pub fn next_due(&self, start: Instant, got: u64, now: Instant) -> Instant {
         let on_the_whole = start + 2 * self.silence + self.time_for(got);
         on_the_whole.min(now + self.silence)
     }

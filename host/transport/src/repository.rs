@@ -13,9 +13,14 @@ use tokio::sync::Semaphore;
 
 use crate::enrolment::{ANSWER_BYTES_MAX, Enrolment};
 use crate::pace::{Pace, Progress};
-use crate::server::{IDLE_MAX, RECIPIENTS};
 use crate::{Error, RepositoryUrl, Security, tls};
 
+/// The largest blob, in bytes.
+pub const BLOB_BYTES_MAX: u64 = 4 << 30;
+/// The header that names who may fetch a blob, separated by commas.
+pub const RECIPIENTS: &str = "fedwasm-recipients";
+/// How long the repository keeps a connection that asks for nothing.
+pub const IDLE_MAX: Duration = Duration::from_secs(30);
 /// How long a connection may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a connection is kept for the next request: less than the repository keeps it.
@@ -264,6 +269,12 @@ impl Repository {
         Self { patience, ..self.clone() }
     }
 
+    /// Returns a client whose transfers may be as slow as this.
+    #[must_use]
+    pub fn at_pace(&self, pace: Pace) -> Self {
+        Self { pace, ..self.clone() }
+    }
+
     /// Tells the repository that the experiment of this client is finished.
     ///
     /// # Errors
@@ -372,125 +383,4 @@ fn unreachable(url: &RepositoryUrl, error: &reqwest::Error) -> Error {
         cause = source;
     }
     Error::RepositoryUnreachable { url: url.to_string(), reason: cause.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-    use std::path::Path;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Instant;
-
-    use fedwasm_trust::Authority;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::{QUOTA_BYTES, RepositoryOptions, RepositoryServer};
-
-    const SILENCE: Duration = Duration::from_millis(1_500);
-
-    async fn server(dir: &Path) -> RepositoryServer {
-        let authority = Arc::new(Authority::create(&dir.join("net"), "test").unwrap());
-        std::fs::create_dir(dir.join("blobs")).unwrap();
-        let options = RepositoryOptions {
-            address: ([127, 0, 0, 1], 0).into(),
-            dir: &dir.join("blobs"),
-            authority,
-            quota_bytes: QUOTA_BYTES,
-        };
-        RepositoryServer::start(options).await.unwrap()
-    }
-
-    /// A client that allows so much silence, by way of this address.
-    fn client(address: SocketAddr) -> Repository {
-        let url = format!("http://{address}").parse().unwrap();
-        let pace = Pace { silence: SILENCE, rate_min: 1 << 20 };
-        Repository { pace, ..Repository::new(url, None).unwrap() }
-    }
-
-    /// A line to `server` that carries `rate` bytes a second each way, and `bytes_max` at most.
-    async fn slow_line(server: SocketAddr, rate: u64, bytes_max: u64) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let far = TcpStream::connect(server).await.unwrap();
-                let left = Arc::new(AtomicU64::new(bytes_max));
-                let (near_read, near_write) = near.into_split();
-                let (far_read, far_write) = far.into_split();
-                tokio::spawn(carry(near_read, far_write, rate, Arc::clone(&left)));
-                tokio::spawn(carry(far_read, near_write, rate, left));
-            }
-        });
-        address
-    }
-
-    async fn carry(
-        mut from: tokio::net::tcp::OwnedReadHalf,
-        mut to: tokio::net::tcp::OwnedWriteHalf,
-        rate: u64,
-        left: Arc<AtomicU64>,
-    ) {
-        let mut bytes = vec![0; 16 << 10];
-        while let Ok(n @ 1..) = from.read(&mut bytes).await {
-            if left.load(Ordering::Relaxed) < n as u64 {
-                std::future::pending::<()>().await;
-            }
-            left.fetch_sub(n as u64, Ordering::Relaxed);
-            if to.write_all(&bytes[..n]).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(n as u64 * 1_000 / rate)).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_transfer_that_moves_may_take_as_long_as_it_takes() {
-        let dir = tempfile::tempdir().unwrap();
-        let server = server(dir.path()).await;
-        // More than what sockets hold, or it would only wait for an answer.
-        let bytes: Vec<u8> = (0..12u32 << 20).map(|n| (n >> 7) as u8).collect();
-        let line = slow_line(server.address(), 3 << 19, u64::MAX).await;
-        let client = client(line);
-        let at = Instant::now();
-        let blob = client.put(bytes.clone()).await.unwrap();
-        assert!(at.elapsed() > 3 * SILENCE, "{:?}", at.elapsed());
-        let at = Instant::now();
-        assert!(client.get(&blob).await.unwrap() == bytes);
-        assert!(at.elapsed() > 3 * SILENCE, "{:?}", at.elapsed());
-        server.stop().await;
-    }
-
-    #[tokio::test]
-    async fn a_transfer_that_stands_still_ends() {
-        let dir = tempfile::tempdir().unwrap();
-        let server = server(dir.path()).await;
-        let line = slow_line(server.address(), 1 << 30, 1 << 20).await;
-        let error = client(line).put(vec![7; 12 << 20]).await.unwrap_err().to_string();
-        assert!(error.contains("nothing moved for "), "{error}");
-        let blob = client(server.address()).put(vec![7; 8 << 20]).await.unwrap();
-        let line = slow_line(server.address(), 1 << 30, 1 << 20).await;
-        let error = client(line).get(&blob).await.unwrap_err().to_string();
-        assert!(error.contains("nothing moved for "), "{error}");
-        server.stop().await;
-    }
-
-    #[tokio::test]
-    async fn an_upload_waits_for_its_turn() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let busy = tokio::spawn(async move {
-            for answer in ["429 Too Many Requests", "201 Created"] {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut head = [0; 1_024];
-                let _ = stream.read(&mut head).await.unwrap();
-                let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\n\r\n");
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        let url = format!("http://{address}").parse().unwrap();
-        Repository::new(url, None).unwrap().put(Vec::new()).await.unwrap();
-        busy.await.unwrap();
-    }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{ExperimentId, Participant, ParticipantName, Role};
-use fedwasm_transport::{
-    Broker, PruneOptions, Pruned, QUOTA_BYTES, RepositoryOptions, RepositoryServer, announce,
+use fedwasm_hub::{
+    Broker, PruneOptions, Pruned, QUOTA_BYTES, RepositoryOptions, RepositoryServer,
     raise_open_files,
 };
+use fedwasm_protocol::{ExperimentId, Participant, ParticipantName, Role};
+use fedwasm_transport::announce;
 use fedwasm_trust::{Authority, Entry, PublicKey, Standing};
 use serde_json::{Value, json};
 
@@ -396,7 +397,7 @@ async fn prune(dir: &Path, options: &PruneOptions, printer: &Printer) -> Result<
         return Err(CommandError::new(USAGE, message));
     }
     let Pruned { experiments, blobs, bytes, unfinished } =
-        fedwasm_transport::prune(&blobs, options).await?;
+        fedwasm_hub::prune(&blobs, options).await?;
     printer.line(format!(
         "{blobs} blobs of {experiments} finished experiments deleted, {bytes} bytes; those of \
          {unfinished} unfinished ones stay"

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::load_plan;
 use fedwasm_artifact::{COMPONENT_BYTES_MAX, Component};
-use fedwasm_transport::oci::{Artifact, Login, Pulled, pull as pull_from, push as push_to};
+use fedwasm_registry::{Artifact, Login, Pulled, pull as pull_from, push as push_to};
 use fedwasm_trust::{BUNDLE_BYTES_MAX, Bundle};
 use serde_json::json;
 

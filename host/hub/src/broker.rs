@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{MESSAGE_BYTES_MAX, Participant};
+use fedwasm_transport::{Topics, loopback};
 use fedwasm_trust::{Authority, PublicKey};
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
@@ -17,8 +18,9 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::front::{Bounds, Connection, Front};
-use crate::{Error, Topics, address, descriptors};
+use crate::front::{Connection, Front};
+use crate::places::Bounds;
+use crate::{Error, descriptors};
 
 /// The most programs at once.
 pub const CLIENTS_MAX: usize = 1_024;
@@ -57,10 +59,10 @@ impl Broker {
     /// federation with certificates.
     ///
     /// # Errors
-    /// [`Error::NotLoopback`], [`Error::Serve`], [`Error::Tls`].
+    /// [`Error::Serve`]; [`Error::Transport`] for an address or a certificate.
     pub async fn start(address: SocketAddr, authority: &Arc<Authority>) -> Result<Self, Error> {
         if !authority.has_tls() {
-            let config = config(address::loopback(address)?, CLIENTS_MAX);
+            let config = config(loopback(address)?, CLIENTS_MAX);
             let (bound, shutdown, task) = run(config, None).await?;
             return Ok(Self { address: bound, shutdown, task, door: None });
         }

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, BodyDataStream};
 use axum::http::StatusCode;
 use fedwasm_protocol::{Digest, Participant};
+use fedwasm_transport::Pace;
 use futures_util::StreamExt as _;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
 use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::index::blob_path;
-use crate::pace::Pace;
-use crate::server::Refusal;
+use crate::refusal::Refusal;
 
 /// Bytes of a part on the way to the store: what an upload holds in memory. A store with larger
 /// parts than this has to gather them in a file.

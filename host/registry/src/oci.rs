@@ -12,8 +12,7 @@ use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::Error;
-use crate::registry::{Http, digest_of};
+use crate::http::{Http, digest_of};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -31,6 +30,17 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 const TITLE: &str = "org.opencontainers.image.title";
 /// How often signatures are listed again, should another signer do it at the same time.
 const LISTINGS_MAX: usize = 3;
+
+/// What a registry does not do, or not right.
+#[derive(Debug, thiserror::Error)]
+#[error("{reference}: {reason}")]
+#[non_exhaustive]
+pub struct Error {
+    /// What was asked for.
+    pub reference: String,
+    /// What went wrong.
+    pub reason: String,
+}
 
 /// What is pushed.
 #[derive(Clone, Debug)]
@@ -104,7 +114,7 @@ struct Registry {
 /// the digest of the manifest. Only a registry on this machine is spoken to in the clear.
 ///
 /// # Errors
-/// [`Error::Registry`].
+/// [`Error`].
 pub async fn push(
     reference: &str,
     artifact: Artifact,
@@ -148,7 +158,7 @@ pub async fn push(
 /// Pulls a component of at most `bytes_max` bytes, and its signatures.
 ///
 /// # Errors
-/// [`Error::Registry`].
+/// [`Error`].
 pub async fn pull(reference: &str, bytes_max: u64, login: Option<Login>) -> Result<Pulled, Error> {
     let registry = Registry::open(reference, "pull", login).await?;
     let named = &registry.reference;
@@ -185,7 +195,7 @@ fn is_bundle(entry: &Value) -> bool {
 
 impl Registry {
     async fn open(reference: &str, actions: &str, login: Option<Login>) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Registry { reference: reference.to_owned(), reason };
+        let failed = |reason: String| Error { reference: reference.to_owned(), reason };
         let parsed: Reference =
             reference.parse().map_err(|error| failed(format!("no reference: {error}")))?;
         let host = parsed.resolve_registry();
@@ -315,7 +325,7 @@ impl Registry {
 
     fn failed(&self, reason: impl std::fmt::Display) -> Error {
         let reason = reason.to_string().chars().take(500).collect();
-        Error::Registry { reference: self.reference.whole(), reason }
+        Error { reference: self.reference.whole(), reason }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::Digest;
+use fedwasm_transport::Pace;
 use oci_client::secrets::RegistryAuth;
 use reqwest::header::{ACCEPT, WWW_AUTHENTICATE};
 use reqwest::redirect::Policy;
@@ -11,7 +12,6 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use crate::oci::Login;
-use crate::pace::Pace;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// The largest answer to a login, in bytes.

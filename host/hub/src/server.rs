@@ -1,52 +1,40 @@
 //! The server of the HTTP repository.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody as _};
 use axum::extract::connect_info::ConnectInfo;
-use axum::extract::{Path as UrlPath, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
-use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
-use fedwasm_trust::{Authority, PublicKey};
+use fedwasm_transport::{IDLE_MAX, Pace, loopback};
+use fedwasm_trust::Authority;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
-use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::enrolment::{Enrolment, REQUEST_BYTES_MAX};
-use crate::front::{Bounds, Connection, Front, Peer};
-use crate::index::{BLOBS, blob_path};
-use crate::pace::Pace;
-use crate::quota::{FILE_BYTES, Quota};
-use crate::upload::{Turns, receive};
-use crate::{Error, address, descriptors, index, readers};
+use crate::blobs::{get_blob, put_blob};
+use crate::experiments::{finish, reopen};
+use crate::federation::{enrol, get_id, get_roster};
+use crate::front::{Connection, Front};
+use crate::places::Bounds;
+use crate::quota::Quota;
+use crate::shelf::Shelf;
+use crate::upload::Turns;
+use crate::{Error, descriptors, index};
 
-/// The largest blob, in bytes.
-pub const BLOB_BYTES_MAX: u64 = 4 << 30;
 /// What a participant may store if nothing else is said, in bytes.
 pub const QUOTA_BYTES: u64 = 256 << 30;
-/// The header that names who may fetch a blob, separated by commas.
-pub(crate) const RECIPIENTS: &str = "fedwasm-recipients";
-/// The most recipients of a blob.
-const RECIPIENTS_MAX: usize = 1_024;
 /// The most connections, and of one participant: a program of ours has a handful.
 const CONNECTIONS_MAX: usize = 4_096;
 const CONNECTIONS_OF_ONE_MAX: usize = 64;
 /// What is buffered of a connection, in bytes: a head with all recipients fits.
 const BUFFER_BYTES_MAX: usize = 96 << 10;
-/// How long a request's head may take, and how long a connection may wait for the next one.
-pub(crate) const IDLE_MAX: Duration = Duration::from_secs(30);
-/// How long a request of a few bytes may take.
-const SMALL_BODY_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long requests may go on after a stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -73,22 +61,11 @@ pub struct RepositoryServer {
     task: JoinHandle<()>,
 }
 
-/// What all requests share.
-#[derive(Debug)]
-struct Shelf {
-    dir: PathBuf,
-    store: Arc<dyn ObjectStore>,
-    authority: Arc<Authority>,
-    quota: Quota,
-    turns: Turns,
-    pace: Pace,
-}
-
 impl RepositoryServer {
     /// Serves the blobs of a directory, which no other server does.
     ///
     /// # Errors
-    /// [`Error::NotLoopback`], [`Error::Serve`], [`Error::Tls`].
+    /// [`Error::Serve`]; [`Error::Transport`] for an address or a certificate.
     pub async fn start(options: RepositoryOptions<'_>) -> Result<Self, Error> {
         Self::start_with(options, Pace::USUAL, IDLE_MAX).await
     }
@@ -101,7 +78,7 @@ impl RepositoryServer {
         let RepositoryOptions { address, dir, authority, quota_bytes } = options;
         let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
         if !authority.has_tls() {
-            address::loopback(address)?;
+            loopback(address)?;
         }
         check_links(dir).map_err(failed)?;
         let partial = index::remove_partial(dir, Duration::ZERO);
@@ -205,324 +182,15 @@ fn app(shelf: Arc<Shelf>) -> Router {
         .with_state(shelf)
 }
 
-async fn get_id(State(shelf): State<Arc<Shelf>>) -> String {
-    shelf.authority.federation().to_string()
-}
-
-async fn get_roster(State(shelf): State<Arc<Shelf>>) -> Result<Response, Refusal> {
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    match shelf.authority.signed_roster() {
-        Ok(roster) => Ok((json, roster).into_response()),
-        Err(error) => {
-            tracing::error!("the roster: {error}");
-            Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the roster cannot be read".into()))
-        }
-    }
-}
-
-/// Takes in whoever asks, on this machine alone.
-async fn enrol(State(shelf): State<Arc<Shelf>>, body: Body) -> Result<Response, Refusal> {
-    if shelf.authority.has_tls() {
-        let text = "this federation takes in whom its authority enrols: `fedwasm network enrol`";
-        return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
-    }
-    let body = axum::body::to_bytes(body, REQUEST_BYTES_MAX);
-    let body = tokio::time::timeout(SMALL_BODY_TIME_MAX, body).await;
-    let body = body.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
-    let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "too large".into()))?;
-    let bad = |error: &dyn std::fmt::Display| Refusal(StatusCode::BAD_REQUEST, error.to_string());
-    let Enrolment { participant, key, .. } = Enrolment::verify(&body).map_err(|e| bad(&e))?;
-    if !matches!(participant.role, Role::Node | Role::Researcher) {
-        return Err(bad(&"only nodes and researchers enrol here"));
-    }
-    let (authority, who) = (Arc::clone(&shelf.authority), participant.clone());
-    let enrolled = tokio::task::spawn_blocking(move || authority.enrol(&who, &key)).await;
-    let membership = match enrolled {
-        Ok(Ok(membership)) => membership,
-        Ok(Err(error @ fedwasm_trust::Error::Taken { .. })) => {
-            return Err(Refusal(StatusCode::CONFLICT, error.to_string()));
-        }
-        Ok(Err(error)) => return Err(bad(&error)),
-        Err(error) => return Err(bad(&error)),
-    };
-    tracing::info!("{participant} is on the roster");
-    let json = serde_json::to_vec(&membership).map_err(|error| bad(&error))?;
-    Ok((StatusCode::CREATED, json).into_response())
-}
-
-const NO_BLOB: &str = "no such blob, or not for you";
-
-/// A connection outlives a revocation.
-fn check_revoked(shelf: &Shelf, (who, key): &(Participant, PublicKey)) -> Result<(), Refusal> {
-    match shelf.authority.current_roster() {
-        // The same key: a name can have another one by now.
-        Ok(roster) if roster.key(who) == Some(key) => Ok(()),
-        _ => Err(Refusal(StatusCode::FORBIDDEN, format!("{who} is not on the roster"))),
-    }
-}
-
-/// Why a request is not answered as asked.
-pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, self.1).into_response()
-    }
-}
-
-impl From<object_store::Error> for Refusal {
-    fn from(error: object_store::Error) -> Self {
-        match error {
-            object_store::Error::NotFound { .. } => Self(StatusCode::NOT_FOUND, NO_BLOB.into()),
-            error => {
-                tracing::error!("blob store: {error}");
-                let text = match io_kind(&error) {
-                    Some(std::io::ErrorKind::StorageFull) => "no space is left on its disk",
-                    Some(std::io::ErrorKind::QuotaExceeded) => "its disk quota is used up",
-                    Some(std::io::ErrorKind::ReadOnlyFilesystem) => {
-                        let text = "its disk is read-only";
-                        return Self(StatusCode::INTERNAL_SERVER_ERROR, text.into());
-                    }
-                    _ => {
-                        let text = "the blob store failed";
-                        return Self(StatusCode::INTERNAL_SERVER_ERROR, text.into());
-                    }
-                };
-                Self(StatusCode::INSUFFICIENT_STORAGE, text.into())
-            }
-        }
-    }
-}
-
-/// What the operating system says, below what the store says.
-fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return Some(error.kind());
-        }
-        cause = error.source();
-    }
-    None
-}
-
-fn parse(digest: &str) -> Result<Digest, Refusal> {
-    digest.parse().map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("{error}")))
-}
-
-async fn get_blob(
-    State(shelf): State<Arc<Shelf>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    UrlPath(digest): UrlPath<String>,
-) -> Result<Response, Refusal> {
-    let digest = parse(&digest)?;
-    if let Some(peer) = &peer.who {
-        check_revoked(&shelf, peer)?;
-        let (who, _) = peer;
-        // Whoever may not have it learns nothing of whether it is there.
-        if !readers::may_read(&*shelf.store, &digest, who).await? {
-            return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
-        }
-    }
-    check_plain(&shelf, &digest).await?;
-    let object = shelf.store.get(&blob_path(&digest)).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, object.meta.size.to_string()),
-    ];
-    Ok((headers, Body::from_stream(object.into_stream())).into_response())
-}
-
-async fn finish(
-    State(shelf): State<Arc<Shelf>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    UrlPath(experiment): UrlPath<String>,
-) -> Result<StatusCode, Refusal> {
-    let experiment = parse_experiment(&experiment)?;
-    let owner = readers::owner(&*shelf.store, &experiment).await?;
-    check_own(&shelf, &experiment, &peer, owner)?;
-    index::finish(&*shelf.store, &experiment).await?;
-    Ok(StatusCode::CREATED)
-}
-
-/// An experiment that was over goes on: its researcher alone says so. Nothing is stored in the
-/// name of one that is over.
-async fn reopen(
-    State(shelf): State<Arc<Shelf>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    UrlPath(experiment): UrlPath<String>,
-) -> Result<StatusCode, Refusal> {
-    let experiment = parse_experiment(&experiment)?;
-    match readers::owner(&*shelf.store, &experiment).await? {
-        // One that is new.
-        None if peer.who.is_some() => return Ok(StatusCode::NO_CONTENT),
-        owner => check_own(&shelf, &experiment, &peer, owner)?,
-    }
-    index::reopen(&*shelf.store, &experiment).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Where it is known who asks, an experiment is its researcher's.
-fn check_own(
-    shelf: &Shelf,
-    experiment: &ExperimentId,
-    peer: &Peer,
-    owner: Option<Participant>,
-) -> Result<(), Refusal> {
-    let Some(peer) = &peer.who else { return Ok(()) };
-    check_revoked(shelf, peer)?;
-    let (who, _) = peer;
-    if who.role == Role::Researcher && owner.as_ref() == Some(who) {
-        return Ok(());
-    }
-    Err(not_one_of(experiment, who))
-}
-
-/// A link in the place of a blob would give somebody else's file.
-async fn check_plain(shelf: &Shelf, digest: &Digest) -> Result<(), Refusal> {
-    let path = shelf.dir.join(BLOBS).join(digest.to_string());
-    let about = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
-    match about {
-        Ok(Ok(about)) if about.is_file() => Ok(()),
-        _ => Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into())),
-    }
-}
-
-fn parse_experiment(id: &str) -> Result<ExperimentId, Refusal> {
-    id.parse().map_err(|error: IdError| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
-}
-
-/// `PUT /blobs/sha256/DIGEST`, or `?experiment=ID` with it: then the blob may
-/// be pruned once that experiment is finished.
-async fn put_blob(
-    State(shelf): State<Arc<Shelf>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    UrlPath(digest): UrlPath<String>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, Refusal> {
-    let digest = parse(&digest)?;
-    let experiment = query.as_deref().and_then(|query| query.strip_prefix("experiment="));
-    let experiment = experiment.map(parse_experiment).transpose()?;
-    let length = body.size_hint().exact();
-    let Some(length) = length else {
-        return Err(Refusal(StatusCode::LENGTH_REQUIRED, "say how long the blob is".into()));
-    };
-    if length > BLOB_BYTES_MAX {
-        let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
-        return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
-    }
-    let who = peer.who.as_ref().map(|(who, _)| who);
-    let store = &*shelf.store;
-    let mut readers: Vec<Participant> = Vec::new();
-    let mut is_first = false;
-    if let Some(peer) = &peer.who {
-        check_revoked(&shelf, peer)?;
-        readers = recipients(&headers, &shelf)?;
-        if let Some(experiment) = &experiment {
-            is_first = check_owner(store, experiment, &peer.0, &readers).await?;
-        }
-        readers.push(peer.0.clone());
-    }
-    if let Some(experiment) = &experiment
-        && index::is_finished(store, experiment).await?
-    {
-        let text = format!("experiment {experiment} is over");
-        return Err(Refusal(StatusCode::CONFLICT, text));
-    }
-    let _turn = shelf.turns.take(who).await?;
-    // Every file counts, too.
-    let files = 1 + readers.len() as u64 + u64::from(is_first);
-    let charged = length.saturating_add(FILE_BYTES * files);
-    // It counts as long as it is under way, so that many at once do not get past the quota.
-    let reserved = shelf.quota.reserve(store, who, charged).await?.map_err(|left| {
-        let text = format!("{length} bytes, and {left} are left of the quota");
-        Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
-    })?;
-    let received = receive(store, body, (length, &digest), shelf.pace).await?;
-    // Nothing is written in anybody's name before the bytes are there.
-    let noted = note(store, experiment.as_ref(), &digest, who).await;
-    if let Err(refusal) = noted {
-        received.discard().await;
-        return Err(refusal);
-    }
-    // Where nobody is known, blobs are nobody's: they are counted as they lie.
-    let was_there = who.is_none() && store.head(&blob_path(&digest)).await.is_ok();
-    received.keep().await?;
-    let is_new = match who {
-        Some(who) => {
-            let charged = charged - FILE_BYTES * u64::from(is_first);
-            readers::add(store, &digest, who, charged, &readers).await?
-        }
-        None => !was_there,
-    };
-    if is_new {
-        reserved.keep();
-    }
-    Ok(StatusCode::CREATED)
-}
-
-/// Remembers in whose name a blob is about to be stored.
-async fn note(
-    store: &dyn ObjectStore,
-    experiment: Option<&ExperimentId>,
-    digest: &Digest,
-    who: Option<&Participant>,
-) -> Result<(), Refusal> {
-    if let (Some(experiment), Some(who)) = (experiment, who)
-        && who.role == Role::Researcher
-        && readers::claim(store, experiment, who).await? != *who
-    {
-        return Err(not_one_of(experiment, who));
-    }
-    Ok(index::add(store, experiment, digest).await?)
-}
-
-/// An experiment is of the researcher that stored something in its name first; nodes store
-/// in it what is for that one. Whether this is the first.
-async fn check_owner(
-    store: &dyn ObjectStore,
-    experiment: &ExperimentId,
-    who: &Participant,
-    recipients: &[Participant],
-) -> Result<bool, Refusal> {
-    match readers::owner(store, experiment).await? {
-        Some(owner) if owner == *who || recipients.contains(&owner) => Ok(false),
-        None if who.role == Role::Researcher => Ok(true),
-        _ => Err(not_one_of(experiment, who)),
-    }
-}
-
-fn not_one_of(experiment: &ExperimentId, who: &Participant) -> Refusal {
-    Refusal(StatusCode::FORBIDDEN, format!("experiment {experiment} is not one of {who}"))
-}
-
-fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Refusal> {
-    let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
-    let Some(value) = headers.get(RECIPIENTS) else { return Ok(Vec::new()) };
-    let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is no text")))?;
-    let names: Vec<&str> = text.split(',').collect();
-    if names.len() > RECIPIENTS_MAX {
-        return Err(bad(format!("more than {RECIPIENTS_MAX} recipients")));
-    }
-    let names = names.into_iter();
-    let parsed = names.map(|name| name.parse().map_err(|e: IdError| bad(e.to_string())));
-    let mut recipients: Vec<Participant> = parsed.collect::<Result<_, _>>()?;
-    let roster = shelf.authority.current_roster().map_err(|error| bad(error.to_string()))?;
-    // Nobody who is not there could fetch it.
-    recipients.retain(|who| roster.key(who).is_some());
-    Ok(recipients)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::Repository;
+    use crate::index::BLOBS;
     use crate::upload::PART_BYTES;
-    use fedwasm_protocol::BlobRef;
+    use fedwasm_protocol::{BlobRef, Digest};
+    use fedwasm_transport::{Error, Repository, tls};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
@@ -588,7 +256,7 @@ mod tests {
     async fn only_what_the_digest_says_is_stored() {
         let Fixture { dir, server, client: _ } = fixture().await;
         let http = reqwest::Client::builder().no_proxy();
-        let http = http.tls_backend_preconfigured(crate::tls::no_tls().unwrap()).build().unwrap();
+        let http = http.tls_backend_preconfigured(tls::no_tls().unwrap()).build().unwrap();
         let url = |name: &str| format!("http://{}/blobs/sha256/{name}", server.address());
         let digest = Digest::of(b"right").to_string();
         for (name, body, status) in
@@ -766,13 +434,5 @@ mod tests {
         let options = RepositoryOptions { address, dir: &blobs, authority, quota_bytes };
         let told = RepositoryServer::start(options).await.unwrap_err().to_string();
         assert!(told.contains("owners is a link"), "{told}");
-    }
-
-    #[test]
-    fn a_full_disk_is_told_by_name() {
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let error = object_store::Error::Generic { store: "x", source: Box::new(full) };
-        let Refusal(status, text) = Refusal::from(error);
-        assert_eq!((status.as_u16(), text.as_str()), (507, "no space is left on its disk"));
     }
 }

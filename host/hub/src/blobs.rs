@@ -1,0 +1,180 @@
+//! `/blobs`: whole or absent, and only ever what the digest says.
+
+use std::sync::Arc;
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Path as UrlPath, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
+use fedwasm_transport::{BLOB_BYTES_MAX, RECIPIENTS};
+use object_store::{ObjectStore, ObjectStoreExt as _};
+
+use crate::experiments::{not_one_of, parse_experiment};
+use crate::index::{self, BLOBS, blob_path};
+use crate::places::Peer;
+use crate::quota::FILE_BYTES;
+use crate::readers;
+use crate::refusal::{NO_BLOB, Refusal};
+use crate::shelf::Shelf;
+use crate::upload::receive;
+
+/// The most recipients of a blob.
+const RECIPIENTS_MAX: usize = 1_024;
+
+pub(crate) async fn get_blob(
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath(digest): UrlPath<String>,
+) -> Result<Response, Refusal> {
+    let digest = parse(&digest)?;
+    if let Some(peer) = &peer.who {
+        shelf.check_revoked(peer)?;
+        let (who, _) = peer;
+        // Whoever may not have it learns nothing of whether it is there.
+        if !readers::may_read(&*shelf.store, &digest, who).await? {
+            return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
+        }
+    }
+    check_plain(&shelf, &digest).await?;
+    let object = shelf.store.get(&blob_path(&digest)).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, object.meta.size.to_string()),
+    ];
+    Ok((headers, Body::from_stream(object.into_stream())).into_response())
+}
+
+/// `PUT /blobs/sha256/DIGEST`, or `?experiment=ID` with it: then the blob may
+/// be pruned once that experiment is finished.
+pub(crate) async fn put_blob(
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath(digest): UrlPath<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    let digest = parse(&digest)?;
+    let experiment = query.as_deref().and_then(|query| query.strip_prefix("experiment="));
+    let experiment = experiment.map(parse_experiment).transpose()?;
+    let length = body.size_hint().exact();
+    let Some(length) = length else {
+        return Err(Refusal(StatusCode::LENGTH_REQUIRED, "say how long the blob is".into()));
+    };
+    if length > BLOB_BYTES_MAX {
+        let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
+        return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
+    }
+    let who = peer.who.as_ref().map(|(who, _)| who);
+    let store = &*shelf.store;
+    let mut readers: Vec<Participant> = Vec::new();
+    let mut is_first = false;
+    if let Some(peer) = &peer.who {
+        shelf.check_revoked(peer)?;
+        readers = recipients(&headers, &shelf)?;
+        if let Some(experiment) = &experiment {
+            is_first = check_owner(store, experiment, &peer.0, &readers).await?;
+        }
+        readers.push(peer.0.clone());
+    }
+    if let Some(experiment) = &experiment
+        && index::is_finished(store, experiment).await?
+    {
+        let text = format!("experiment {experiment} is over");
+        return Err(Refusal(StatusCode::CONFLICT, text));
+    }
+    let _turn = shelf.turns.take(who).await?;
+    // Every file counts, too.
+    let files = 1 + readers.len() as u64 + u64::from(is_first);
+    let charged = length.saturating_add(FILE_BYTES * files);
+    // It counts as long as it is under way, so that many at once do not get past the quota.
+    let reserved = shelf.quota.reserve(store, who, charged).await?.map_err(|left| {
+        let text = format!("{length} bytes, and {left} are left of the quota");
+        Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
+    })?;
+    let received = receive(store, body, (length, &digest), shelf.pace).await?;
+    // Nothing is written in anybody's name before the bytes are there.
+    let noted = note(store, experiment.as_ref(), &digest, who).await;
+    if let Err(refusal) = noted {
+        received.discard().await;
+        return Err(refusal);
+    }
+    // Where nobody is known, blobs are nobody's: they are counted as they lie.
+    let was_there = who.is_none() && store.head(&blob_path(&digest)).await.is_ok();
+    received.keep().await?;
+    let is_new = match who {
+        Some(who) => {
+            let charged = charged - FILE_BYTES * u64::from(is_first);
+            readers::add(store, &digest, who, charged, &readers).await?
+        }
+        None => !was_there,
+    };
+    if is_new {
+        reserved.keep();
+    }
+    Ok(StatusCode::CREATED)
+}
+
+/// A link in the place of a blob would give somebody else's file.
+async fn check_plain(shelf: &Shelf, digest: &Digest) -> Result<(), Refusal> {
+    let path = shelf.dir.join(BLOBS).join(digest.to_string());
+    let about = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
+    match about {
+        Ok(Ok(about)) if about.is_file() => Ok(()),
+        _ => Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into())),
+    }
+}
+
+/// Remembers in whose name a blob is about to be stored.
+async fn note(
+    store: &dyn ObjectStore,
+    experiment: Option<&ExperimentId>,
+    digest: &Digest,
+    who: Option<&Participant>,
+) -> Result<(), Refusal> {
+    if let (Some(experiment), Some(who)) = (experiment, who)
+        && who.role == Role::Researcher
+        && readers::claim(store, experiment, who).await? != *who
+    {
+        return Err(not_one_of(experiment, who));
+    }
+    Ok(index::add(store, experiment, digest).await?)
+}
+
+/// An experiment is of the researcher that stored something in its name first; nodes store
+/// in it what is for that one. Whether this is the first.
+async fn check_owner(
+    store: &dyn ObjectStore,
+    experiment: &ExperimentId,
+    who: &Participant,
+    recipients: &[Participant],
+) -> Result<bool, Refusal> {
+    match readers::owner(store, experiment).await? {
+        Some(owner) if owner == *who || recipients.contains(&owner) => Ok(false),
+        None if who.role == Role::Researcher => Ok(true),
+        _ => Err(not_one_of(experiment, who)),
+    }
+}
+
+fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Refusal> {
+    let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
+    let Some(value) = headers.get(RECIPIENTS) else { return Ok(Vec::new()) };
+    let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is no text")))?;
+    let names: Vec<&str> = text.split(',').collect();
+    if names.len() > RECIPIENTS_MAX {
+        return Err(bad(format!("more than {RECIPIENTS_MAX} recipients")));
+    }
+    let names = names.into_iter();
+    let parsed = names.map(|name| name.parse().map_err(|e: IdError| bad(e.to_string())));
+    let mut recipients: Vec<Participant> = parsed.collect::<Result<_, _>>()?;
+    let roster = shelf.authority.current_roster().map_err(|error| bad(error.to_string()))?;
+    // Nobody who is not there could fetch it.
+    recipients.retain(|who| roster.key(who).is_some());
+    Ok(recipients)
+}
+
+fn parse(digest: &str) -> Result<Digest, Refusal> {
+    digest.parse().map_err(|error| Refusal(StatusCode::BAD_REQUEST, format!("{error}")))
+}

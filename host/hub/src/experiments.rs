@@ -1,0 +1,66 @@
+//! `/experiments`: which are over. Where it is known who asks, an experiment is its researcher's.
+
+use std::sync::Arc;
+
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Path as UrlPath, State};
+use axum::http::StatusCode;
+use fedwasm_protocol::{ExperimentId, IdError, Participant, Role};
+
+use crate::places::Peer;
+use crate::refusal::Refusal;
+use crate::shelf::Shelf;
+use crate::{index, readers};
+
+pub(crate) async fn finish(
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath(experiment): UrlPath<String>,
+) -> Result<StatusCode, Refusal> {
+    let experiment = parse_experiment(&experiment)?;
+    let owner = readers::owner(&*shelf.store, &experiment).await?;
+    check_own(&shelf, &experiment, &peer, owner)?;
+    index::finish(&*shelf.store, &experiment).await?;
+    Ok(StatusCode::CREATED)
+}
+
+/// An experiment that was over goes on: its researcher alone says so. Nothing is stored in the
+/// name of one that is over.
+pub(crate) async fn reopen(
+    State(shelf): State<Arc<Shelf>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath(experiment): UrlPath<String>,
+) -> Result<StatusCode, Refusal> {
+    let experiment = parse_experiment(&experiment)?;
+    match readers::owner(&*shelf.store, &experiment).await? {
+        // One that is new.
+        None if peer.who.is_some() => return Ok(StatusCode::NO_CONTENT),
+        owner => check_own(&shelf, &experiment, &peer, owner)?,
+    }
+    index::reopen(&*shelf.store, &experiment).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where it is known who asks, an experiment is its researcher's.
+fn check_own(
+    shelf: &Shelf,
+    experiment: &ExperimentId,
+    peer: &Peer,
+    owner: Option<Participant>,
+) -> Result<(), Refusal> {
+    let Some(peer) = &peer.who else { return Ok(()) };
+    shelf.check_revoked(peer)?;
+    let (who, _) = peer;
+    if who.role == Role::Researcher && owner.as_ref() == Some(who) {
+        return Ok(());
+    }
+    Err(not_one_of(experiment, who))
+}
+
+pub(crate) fn parse_experiment(id: &str) -> Result<ExperimentId, Refusal> {
+    id.parse().map_err(|error: IdError| Refusal(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+pub(crate) fn not_one_of(experiment: &ExperimentId, who: &Participant) -> Refusal {
+    Refusal(StatusCode::FORBIDDEN, format!("experiment {experiment} is not one of {who}"))
+}

@@ -1,0 +1,65 @@
+//! `/federation`: which one it is, who is who, and how somebody on this machine is taken in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use fedwasm_protocol::Role;
+use fedwasm_transport::{ENROLMENT_BYTES_MAX, Enrolment};
+
+use crate::refusal::Refusal;
+use crate::shelf::Shelf;
+
+/// How long a request of a few bytes may take.
+const SMALL_BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+pub(crate) async fn get_id(State(shelf): State<Arc<Shelf>>) -> String {
+    shelf.authority.federation().to_string()
+}
+
+pub(crate) async fn get_roster(State(shelf): State<Arc<Shelf>>) -> Result<Response, Refusal> {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    match shelf.authority.signed_roster() {
+        Ok(roster) => Ok((json, roster).into_response()),
+        Err(error) => {
+            tracing::error!("the roster: {error}");
+            Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the roster cannot be read".into()))
+        }
+    }
+}
+
+/// Takes in whoever asks, on this machine alone.
+pub(crate) async fn enrol(
+    State(shelf): State<Arc<Shelf>>,
+    body: Body,
+) -> Result<Response, Refusal> {
+    if shelf.authority.has_tls() {
+        let text = "this federation takes in whom its authority enrols: `fedwasm network enrol`";
+        return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
+    }
+    let body = axum::body::to_bytes(body, ENROLMENT_BYTES_MAX);
+    let body = tokio::time::timeout(SMALL_BODY_TIME_MAX, body).await;
+    let body = body.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
+    let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "too large".into()))?;
+    let bad = |error: &dyn std::fmt::Display| Refusal(StatusCode::BAD_REQUEST, error.to_string());
+    let Enrolment { participant, key, .. } = Enrolment::verify(&body).map_err(|e| bad(&e))?;
+    if !matches!(participant.role, Role::Node | Role::Researcher) {
+        return Err(bad(&"only nodes and researchers enrol here"));
+    }
+    let (authority, who) = (Arc::clone(&shelf.authority), participant.clone());
+    let enrolled = tokio::task::spawn_blocking(move || authority.enrol(&who, &key)).await;
+    let membership = match enrolled {
+        Ok(Ok(membership)) => membership,
+        Ok(Err(error @ fedwasm_trust::Error::Taken { .. })) => {
+            return Err(Refusal(StatusCode::CONFLICT, error.to_string()));
+        }
+        Ok(Err(error)) => return Err(bad(&error)),
+        Err(error) => return Err(bad(&error)),
+    };
+    tracing::info!("{participant} is on the roster");
+    let json = serde_json::to_vec(&membership).map_err(|error| bad(&error))?;
+    Ok((StatusCode::CREATED, json).into_response())
+}

@@ -1,0 +1,30 @@
+//! What `fedwasm network start` runs: the embedded MQTT broker and the HTTP repository of a
+//! federation, with one front that shakes hands and bounds what anybody takes of either. Knows
+//! which names may read and write what, and never what a message or a blob means.
+
+mod blobs;
+mod broker;
+mod descriptors;
+mod error;
+mod experiments;
+mod federation;
+mod front;
+mod handshakes;
+mod index;
+mod moving;
+mod places;
+mod quota;
+mod readers;
+mod refusal;
+mod server;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod upload;
+
+pub use broker::{Broker, CLIENTS_MAX};
+pub use descriptors::raise_open_files;
+pub use error::Error;
+pub use index::{PruneOptions, Pruned, prune};
+pub use server::{QUOTA_BYTES, RepositoryOptions, RepositoryServer};

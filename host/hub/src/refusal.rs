@@ -1,0 +1,64 @@
+//! Why a request is not answered as asked.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+pub(crate) const NO_BLOB: &str = "no such blob, or not for you";
+
+/// Why a request is not answered as asked.
+pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<object_store::Error> for Refusal {
+    fn from(error: object_store::Error) -> Self {
+        match error {
+            object_store::Error::NotFound { .. } => Self(StatusCode::NOT_FOUND, NO_BLOB.into()),
+            error => {
+                tracing::error!("blob store: {error}");
+                let text = match io_kind(&error) {
+                    Some(std::io::ErrorKind::StorageFull) => "no space is left on its disk",
+                    Some(std::io::ErrorKind::QuotaExceeded) => "its disk quota is used up",
+                    Some(std::io::ErrorKind::ReadOnlyFilesystem) => {
+                        let text = "its disk is read-only";
+                        return Self(StatusCode::INTERNAL_SERVER_ERROR, text.into());
+                    }
+                    _ => {
+                        let text = "the blob store failed";
+                        return Self(StatusCode::INTERNAL_SERVER_ERROR, text.into());
+                    }
+                };
+                Self(StatusCode::INSUFFICIENT_STORAGE, text.into())
+            }
+        }
+    }
+}
+
+/// What the operating system says, below what the store says.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return Some(error.kind());
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_by_name() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = object_store::Error::Generic { store: "x", source: Box::new(full) };
+        let Refusal(status, text) = Refusal::from(error);
+        assert_eq!((status.as_u16(), text.as_str()), (507, "no space is left on its disk"));
+    }
+}

@@ -1,0 +1,39 @@
+//! What all requests to the repository share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use fedwasm_protocol::Participant;
+use fedwasm_transport::Pace;
+use fedwasm_trust::{Authority, PublicKey};
+use object_store::ObjectStore;
+
+use crate::quota::Quota;
+use crate::refusal::Refusal;
+use crate::upload::Turns;
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub(crate) dir: PathBuf,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) quota: Quota,
+    pub(crate) turns: Turns,
+    pub(crate) pace: Pace,
+}
+
+impl Shelf {
+    /// A connection outlives a revocation.
+    pub(crate) fn check_revoked(
+        &self,
+        (who, key): &(Participant, PublicKey),
+    ) -> Result<(), Refusal> {
+        match self.authority.current_roster() {
+            // The same key: a name can have another one by now.
+            Ok(roster) if roster.key(who) == Some(key) => Ok(()),
+            _ => Err(Refusal(StatusCode::FORBIDDEN, format!("{who} is not on the roster"))),
+        }
+    }
+}
