@@ -5,10 +5,12 @@ use wasmtime::component::Component;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::FaultKind;
+use crate::batch::Loader;
 use crate::bindings::types::{self, PlanError};
 use crate::bindings::{TrainingPlan, TrainingPlanPre};
 use crate::engine::{PlanEngine, Profile};
-use crate::host::{Event, Host, Loader, Stop, Watch};
+use crate::event::Event;
+use crate::host::{Host, Stop, Watch};
 use crate::meter::Refused;
 use crate::request::{Answer, Export, Request, Said, Trouble, Usage};
 use crate::store::Slot;

@@ -4,65 +4,18 @@ use std::time::Instant;
 
 use fedwasm_params::{DType, Tensor};
 use fedwasm_protocol::Limits;
-use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 
 use crate::Cancel;
+use crate::batch::{Batch, Loader};
 use crate::bindings::types::{self, AccessError};
 use crate::bindings::{loader, monitor, predictions, random, store};
+use crate::event::{Event, Level};
 use crate::gate::Gate;
 use crate::meter::Meter;
 use crate::request::Export;
 use crate::store::{CHUNK_BYTES_MAX, Slot};
 use crate::stream::Stream;
-
-/// Rows for a plan.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Rows, at least 1.
-    pub rows: u32,
-    /// Inputs by name; the first axis of each is `rows`.
-    pub inputs: Vec<(String, Tensor)>,
-    /// Targets by name; empty for predictions.
-    pub targets: Vec<(String, Tensor)>,
-}
-
-/// Where batches come from. It alone decides how many there are and in which
-/// order; it reads nothing that a plan chose.
-pub trait Loader: Send {
-    /// Returns the next batch, or none when there are no more.
-    ///
-    /// # Errors
-    /// A text for people. The run then ends without a result.
-    fn next(&mut self) -> std::result::Result<Option<Batch>, String>;
-}
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Level {
-    /// For the plan's author.
-    Debug,
-    /// Worth reading.
-    Info,
-    /// Something may be wrong.
-    Warn,
-    /// Something is wrong.
-    Error,
-}
-
-/// What happens while a plan runs.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A line from the plan, without control characters, cut to the limit.
-    Log(Level, String),
-    /// Numbers from the plan about the batch that it was given last.
-    Scalars {
-        /// Batches handed out so far.
-        step: u64,
-        /// The finite ones among the numbers.
-        values: Vec<(String, f64)>,
-    },
-}
 
 /// The state behind the imports of one call.
 pub(crate) struct Host {

@@ -14,10 +14,12 @@
 //! [`session`], on this side of both.
 
 mod arguments;
+mod batch;
 mod bindings;
 mod cache;
 mod declaration;
 mod engine;
+mod event;
 mod fault;
 mod gate;
 mod guest;
@@ -32,11 +34,12 @@ mod stream;
 mod worker;
 
 pub use arguments::{ArgumentError, DataFacts, OF_HOST};
+pub use batch::{Batch, Loader};
 pub use declaration::{DataSpec, Declaration, Scope, TensorSpec};
 pub use engine::{Cancel, Profile};
+pub use event::{Event, Level};
 pub use fault::{Error, Fault, FaultKind, PlanName};
 pub use fedwasm_protocol::{LimitArgs, Limits};
-pub use host::{Batch, Event, Level, Loader};
 pub use metadata::{Argument, Default, Dependency, Metadata, Task};
 pub use request::Usage;
 pub use sandbox::{Described, InProcessOptions, Sandbox, WorkerOptions};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fedwasm_artifact::CONTRACT_VERSION;
-use fedwasm_protocol::{Arguments, Value, ValueKind, printable};
+use fedwasm_protocol::{Value, ValueKind, printable};
 use serde::{Deserialize, Serialize};
 
 /// The most arguments and dependencies of a plan, and of inputs and targets.
@@ -189,29 +189,6 @@ impl Metadata {
             }
         }
         Ok(())
-    }
-
-    /// Returns the arguments of a call: those given, checked, and the
-    /// defaults of the rest. Only keys that start with one of `prefixes` take
-    /// part.
-    ///
-    /// # Errors
-    /// [`crate::ArgumentError`].
-    pub fn arguments(
-        &self,
-        given: &Arguments,
-        facts: &crate::DataFacts,
-        prefixes: &[&str],
-    ) -> Result<Arguments, crate::ArgumentError> {
-        crate::arguments::resolve(self, given, facts, prefixes)
-    }
-
-    /// Checks that nobody gives what is the host's to give.
-    ///
-    /// # Errors
-    /// [`crate::ArgumentError::OfHost`].
-    pub fn check_given(&self, given: &Arguments) -> Result<(), crate::ArgumentError> {
-        crate::arguments::check_given(self, given)
     }
 }
 

@@ -9,11 +9,13 @@ use fedwasm_artifact::Component;
 use fedwasm_protocol::{Arguments, Digest, LimitArgs, Limits};
 use wasmtime::OptLevel;
 
+use crate::batch::Loader;
 use crate::cache::Cache;
 use crate::engine::{EngineOptions, PlanEngine, caught};
+use crate::event::Event;
 use crate::gate::Gate;
 use crate::guest::Guest;
-use crate::host::{Event, Loader, Watch};
+use crate::host::Watch;
 use crate::metadata::Metadata;
 use crate::request::{Answer, Export, Request, Said, Trouble};
 use crate::worker::{Failure, Protection, Worker, find_program};

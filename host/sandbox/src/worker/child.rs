@@ -14,9 +14,11 @@ use wasmtime::component::Component;
 use super::confine::{close_inherited, confine};
 use super::frame::{self, FromWorker, Room, Setup, ToWorker, VERSION};
 use crate::Cancel;
+use crate::batch::{Batch, Loader};
 use crate::engine::{EngineOptions, PlanEngine, caught};
+use crate::event::Event;
 use crate::guest::Guest;
-use crate::host::{Batch, Event, Loader, Watch};
+use crate::host::Watch;
 use crate::request::{Request, Trouble};
 
 /// Buffers of the pipes.

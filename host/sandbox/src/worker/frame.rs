@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::batch::Batch;
 use crate::engine::Profile;
-use crate::host::{Batch, Level};
+use crate::event::Level;
 use crate::request::{Answer, PlainTensor, Request, Trouble, few};
 
 /// Both ends must be of one version.

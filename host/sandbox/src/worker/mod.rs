@@ -23,9 +23,9 @@ use serde_bytes::ByteBuf;
 pub use child::serve_worker;
 pub use frame::Protection;
 
+use crate::batch::Loader;
 use crate::engine::Profile;
 use crate::gate::Gate;
-use crate::host::Loader;
 use crate::request::{Answer, Export, Request, Trouble};
 use crate::{Cancel, Error, FaultKind};
 use frame::{FromWorker, Room, Setup, ToWorker, VERSION};
