@@ -8,15 +8,15 @@
 //! its shapes and runs. Every call gets a fresh store, which is thrown away
 //! afterwards: a plan keeps nothing, and what trapped is never entered again.
 //!
-//! There are two walls. The inner one is WebAssembly: [`guest`], [`host`]. The
-//! outer one is a process of its own for every plan: [`worker`]. Both see a
+//! There are two walls. The inner one is WebAssembly: [`guest`], [`imports`].
+//! The outer one is a process of its own for every plan: [`worker`]. Both see a
 //! call as the same plain data: [`request`]. What comes back is checked in
 //! [`session`], on this side of both.
 
 mod arguments;
 mod batch;
-mod bindings;
 mod cache;
+mod contract;
 mod declaration;
 mod engine;
 mod event;
@@ -24,12 +24,13 @@ mod fault;
 mod gate;
 mod guest;
 mod host;
+mod imports;
 mod metadata;
 mod meter;
 mod request;
 mod sandbox;
 mod session;
-mod store;
+mod slot;
 mod stream;
 mod worker;
 

@@ -10,7 +10,7 @@ use fedwasm_protocol::{Arguments, Metrics, printable};
 use crate::batch::{Batch, Loader};
 use crate::declaration::{Declaration, TensorSpec};
 use crate::event::Event;
-use crate::host::are_scores;
+use crate::imports::are_scores;
 use crate::request::{Answer, Export, PlainReport, PlainSlot, Request, Returned, Said, Usage};
 use crate::{Cancel, Described, Error, Fault, FaultKind};
 
