@@ -4,6 +4,7 @@
 mod admit;
 mod build;
 mod cargo;
+mod contract;
 mod inspect;
 mod provenance;
 mod sizes;
@@ -17,6 +18,7 @@ use crate::standard_library::StandardLibrary;
 
 pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
+pub use contract::{CONTRACT, Contract};
 pub use inspect::Inspection;
 pub use provenance::Provenance;
 pub use sizes::Sizes;
@@ -44,9 +46,3 @@ pub fn toolchain() -> Result<String, BuildError> {
         None => Err(BuildError::MissingTarget { dir: here }),
     }
 }
-
-/// The package of the contract.
-pub const CONTRACT: &str = "fedwasm:training-plan";
-/// The version of the contract that this host speaks. A plan built for another
-/// patch release of it is the same to this host.
-pub const CONTRACT_VERSION: semver::Version = semver::Version::new(0, 1, 0);

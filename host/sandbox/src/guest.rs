@@ -1,5 +1,6 @@
 //! A compiled plan, and one call of it in this process.
 
+use fedwasm_artifact::Contract;
 use fedwasm_protocol::printable;
 use wasmtime::component::Component;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -35,8 +36,12 @@ impl Guest {
     ///
     /// # Errors
     /// A component that does not fit the contract.
-    pub(crate) fn new(engine: &PlanEngine, component: &Component) -> wasmtime::Result<Self> {
-        let plan = Linked::new(&engine.linker, component)?;
+    pub(crate) fn new(
+        engine: &PlanEngine,
+        contract: Contract,
+        component: &Component,
+    ) -> wasmtime::Result<Self> {
+        let plan = Linked::new(contract, &engine.linker, component)?;
         Ok(Self { engine: engine.clone(), plan })
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fedwasm_artifact::CONTRACT_VERSION;
+use fedwasm_artifact::Contract;
 use fedwasm_protocol::{Value, ValueKind, printable};
 use serde::{Deserialize, Serialize};
 
@@ -177,11 +177,10 @@ impl Metadata {
                     ));
                 }
                 Dependency::Runtime(text) => match semver::VersionReq::parse(text) {
-                    Ok(requirement) if requirement.matches(&CONTRACT_VERSION) => {}
+                    Ok(requirement) if Contract::meets(&requirement) => {}
                     Ok(_) => {
-                        return Err(format!(
-                            "contract {text}, this host speaks {CONTRACT_VERSION}"
-                        ));
+                        let spoken = Contract::spoken();
+                        return Err(format!("contract {text}, this host speaks {spoken}"));
                     }
                     Err(_) => return Err(format!("contract `{text}`, which is no requirement")),
                 },

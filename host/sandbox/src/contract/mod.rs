@@ -4,12 +4,13 @@
 
 mod v0_1;
 
+use fedwasm_artifact::Contract;
+use fedwasm_protocol::Arguments;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Result, Store};
 
 use crate::host::Host;
 use crate::request::{Export, Said};
-use fedwasm_protocol::Arguments;
 
 /// Which list of `declare` an index refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +62,23 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> Result<()> {
 
 /// A compiled plan whose imports are found. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Linked(v0_1::Linked);
+pub(crate) enum Linked {
+    V0_1(v0_1::Linked),
+}
 
 impl Linked {
-    /// Finds the imports of a component.
+    /// Finds the imports of a component that was built for this version.
     ///
     /// # Errors
     /// A component that does not fit the contract.
-    pub(crate) fn new(linker: &Linker<Host>, component: &Component) -> Result<Self> {
-        v0_1::Linked::new(linker, component).map(Self)
+    pub(crate) fn new(
+        contract: Contract,
+        linker: &Linker<Host>,
+        component: &Component,
+    ) -> Result<Self> {
+        match contract {
+            Contract::V0_1 => v0_1::Linked::new(linker, component).map(Self::V0_1),
+        }
     }
 
     /// Instantiates the plan in `store` and calls one export.
@@ -82,6 +91,8 @@ impl Linked {
         export: Export,
         arguments: Arguments,
     ) -> Result<Result<Said, PlanError>> {
-        self.0.call(store, export, arguments)
+        match self {
+            Self::V0_1(linked) => linked.call(store, export, arguments),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Version 0.1 of the contract: its bindings, and what they are in this crate's own
+//! Version 0.1 of the contract, `wit/released/0.1.0`: its bindings, and what they are in this crate's own
 //! types.
 #![allow(missing_docs, unreachable_pub)]
 
@@ -15,7 +15,7 @@ use crate::metadata::{Argument, Default, Dependency, Metadata, Task};
 use crate::request::{Export, PlainReport, Said};
 
 wasmtime::component::bindgen!({
-    path: "../../wit",
+    path: "../../wit/released/0.1.0",
     world: "training-plan",
     imports: { default: trappable },
 });
@@ -30,7 +30,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Host>) -> Result<()> {
 
 /// A compiled plan of this version whose imports are found.
 #[derive(Clone)]
-pub(super) struct Linked(TrainingPlanPre<Host>);
+pub(crate) struct Linked(TrainingPlanPre<Host>);
 
 impl Linked {
     pub(super) fn new(linker: &Linker<Host>, component: &Component) -> Result<Self> {
