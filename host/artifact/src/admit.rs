@@ -7,7 +7,7 @@ use wasmparser::{Validator, WasmFeatures};
 
 use crate::structure::{Structure, invalid};
 use crate::world::{self, Misfit};
-use crate::{CONTRACT, CONTRACT_VERSION};
+use crate::{CONTRACT, Contract};
 
 /// The largest component, in bytes. A Python plan brings its interpreter:
 /// 18 MB.
@@ -28,6 +28,7 @@ pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
 pub struct Component {
     bytes: Arc<[u8]>,
     blob: BlobRef,
+    contract: Contract,
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
 }
@@ -91,23 +92,27 @@ pub enum AdmissionError {
     },
     /// Exports no plan.
     #[error(
-        "the plan does not export `{CONTRACT}/plan@{CONTRACT_VERSION}`\n\
-         help: end the plan's lib.rs with `export!(MyPlan);`"
+        "the plan does not export `{CONTRACT}/plan@{}`\n\
+         help: end the plan's lib.rs with `export!(MyPlan);`",
+        Contract::NEWEST
     )]
     MissingExport,
     /// Its functions are not those of the contract.
     #[error(
-        "the plan does not fit {CONTRACT}@{CONTRACT_VERSION}:{misfit}\n\
+        "the plan does not fit {CONTRACT}@{contract}:{misfit}\n\
          help: build it again with the SDK of this version: `fedwasm plan build`"
     )]
     Misfit {
+        /// The contract that it was built for.
+        contract: Contract,
         /// How it differs.
         misfit: Misfit,
     },
     /// Built for another contract.
     #[error(
-        "the plan was built for {CONTRACT}@{got}, this host speaks {CONTRACT_VERSION}\n\
-         help: build it again with the SDK of this version: `fedwasm plan build`"
+        "the plan was built for {CONTRACT}@{got}, this host speaks {}\n\
+         help: build it again with the SDK of this version: `fedwasm plan build`",
+        Contract::spoken()
     )]
     OtherVersion {
         /// The plan's.
@@ -131,17 +136,14 @@ impl Component {
         let Structure { imports, exports } = Structure::of(&bytes)?;
         let mut validator = Validator::new_with_features(FEATURES);
         let types = validator.validate_all(&bytes).map_err(invalid)?;
-        check_imports(&imports)?;
-        let plan = exports.iter().filter_map(|export| interface(export));
-        let plan = plan.filter(|(name, _)| *name == "plan").map(|(_, version)| version).next();
-        check_version(plan.ok_or(AdmissionError::MissingExport)?)?;
+        let contract = contract(&imports, &exports)?;
         let names = |names: &[String]| -> Vec<String> {
             names.iter().filter(|name| interface(name).is_some()).cloned().collect()
         };
-        let checked = world::check(&types, &names(&imports), &names(&exports));
-        checked.map_err(|misfit| AdmissionError::Misfit { misfit })?;
+        let checked = world::check(contract, &types, &names(&imports), &names(&exports));
+        checked.map_err(|misfit| AdmissionError::Misfit { contract, misfit })?;
         let blob = BlobRef::of(&bytes);
-        Ok(Self { bytes: bytes.into(), blob, imports, exports })
+        Ok(Self { bytes: bytes.into(), blob, contract, imports, exports })
     }
 
     /// Admits `bytes` that must be those of `digest`.
@@ -164,6 +166,11 @@ impl Component {
     /// The component's identity: the SHA-256 of its exact bytes.
     pub fn digest(&self) -> Digest {
         self.blob.sha256
+    }
+
+    /// The version of the contract that it was built for.
+    pub fn contract(&self) -> Contract {
+        self.contract
     }
 
     /// Digest and size.
@@ -195,9 +202,22 @@ fn check_preamble(bytes: &[u8]) -> Result<(), AdmissionError> {
 /// The interfaces that a plan may import; look-alikes are none of them.
 const GRANTED: [&str; 6] = ["types", "store", "loader", "predictions", "monitor", "random"];
 
-/// Checks that a component asks for nothing but the contract, and names all
-/// that it asks for beyond it.
-fn check_imports(imports: &[String]) -> Result<(), AdmissionError> {
+/// Returns the contract that a component was built for: the one of all that it
+/// imports and of the plan that it exports.
+fn contract(imports: &[String], exports: &[String]) -> Result<Contract, AdmissionError> {
+    let imported = versions(imports)?.into_iter().map(spoken).collect::<Result<Vec<_>, _>>()?;
+    let plan = exports.iter().filter_map(|export| interface(export));
+    let plan = plan.filter(|(name, _)| *name == "plan").map(|(_, version)| version).next();
+    let plan = spoken(plan.ok_or(AdmissionError::MissingExport)?)?;
+    match imported.into_iter().find(|imported| *imported != plan) {
+        Some(other) => Err(AdmissionError::OtherVersion { got: other.to_string() }),
+        None => Ok(plan),
+    }
+}
+
+/// Returns the versions of the interfaces that a component imports, and names all that it asks
+/// for beyond the contract.
+fn versions(imports: &[String]) -> Result<Vec<&str>, AdmissionError> {
     let mut forbidden = Vec::new();
     let mut versions = Vec::new();
     for import in imports {
@@ -206,10 +226,11 @@ fn check_imports(imports: &[String]) -> Result<(), AdmissionError> {
             _ => forbidden.push(printable(import)),
         }
     }
-    if !forbidden.is_empty() {
-        return Err(AdmissionError::ForbiddenImport { names: forbidden });
+    if forbidden.is_empty() {
+        Ok(versions)
+    } else {
+        Err(AdmissionError::ForbiddenImport { names: forbidden })
     }
-    versions.into_iter().try_for_each(check_version)
 }
 
 /// The first names of a list, each in quotes.
@@ -226,14 +247,8 @@ fn interface(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(CONTRACT)?.strip_prefix('/')?.split_once('@')
 }
 
-fn check_version(version: &str) -> Result<(), AdmissionError> {
-    let other = || AdmissionError::OtherVersion { got: printable(version) };
-    let got: semver::Version = version.parse().map_err(|_| other())?;
-    // Before 1.0 each minor version is a contract of its own.
-    let same = got.major == CONTRACT_VERSION.major
-        && got.minor == CONTRACT_VERSION.minor
-        && got.pre.is_empty();
-    if same { Ok(()) } else { Err(other()) }
+fn spoken(version: &str) -> Result<Contract, AdmissionError> {
+    Contract::of(version).ok_or_else(|| AdmissionError::OtherVersion { got: printable(version) })
 }
 
 #[cfg(test)]
@@ -289,14 +304,5 @@ mod tests {
     fn one_byte_over_the_limit_is_refused() {
         let bytes = vec![0; COMPONENT_BYTES_MAX as usize + 1];
         assert!(matches!(refusal(&bytes), AdmissionError::TooLarge { .. }));
-    }
-
-    #[test]
-    fn only_this_track_of_the_contract_is_spoken() {
-        for (version, spoken) in
-            [("0.1.0", true), ("0.1.7", true), ("0.2.0", false), ("1.1.0", false), ("x", false)]
-        {
-            assert_eq!(check_version(version).is_ok(), spoken, "{version}");
-        }
     }
 }

@@ -4,6 +4,7 @@
 mod admit;
 mod build;
 mod cargo;
+mod contract;
 mod inspect;
 mod load;
 mod provenance;
@@ -18,6 +19,7 @@ use crate::standard_library::StandardLibrary;
 
 pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
 pub use build::{BuildError, Built, build};
+pub use contract::{CONTRACT, Contract};
 pub use inspect::Inspection;
 pub use load::{LoadError, load_plan};
 pub use provenance::Provenance;
@@ -46,9 +48,3 @@ pub fn toolchain() -> Result<String, BuildError> {
         None => Err(BuildError::MissingTarget { dir: here }),
     }
 }
-
-/// The package of the contract.
-pub const CONTRACT: &str = "fedwasm:training-plan";
-/// The version of the contract that this host speaks. A plan built for another
-/// patch release of it is the same to this host.
-pub const CONTRACT_VERSION: semver::Version = semver::Version::new(0, 1, 0);

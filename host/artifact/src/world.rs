@@ -13,17 +13,8 @@ use wasmparser::component_types::{
 use wasmparser::types::Types;
 use wasmparser::{Validator, WasmFeatures};
 
-use crate::{CONTRACT, CONTRACT_VERSION};
+use crate::{CONTRACT, Contract};
 
-/// The contract, as it is written down.
-const WIT: &str = concat!(
-    include_str!("../../../wit/world.wit"),
-    include_str!("../../../wit/types.wit"),
-    include_str!("../../../wit/store.wit"),
-    include_str!("../../../wit/loader.wit"),
-    include_str!("../../../wit/monitor.wit"),
-    include_str!("../../../wit/plan.wit"),
-);
 /// The world of plans.
 const WORLD: &str = "training-plan";
 /// The most lines that a person is told.
@@ -66,18 +57,24 @@ impl std::fmt::Display for Misfit {
 
 /// The contract's side of a comparison.
 struct World {
+    contract: Contract,
     types: Types,
     component: ComponentTypeId,
 }
 
-/// Compares the component whose types these are with the contract; `imports`
-/// and `exports` are those of the contract's package.
+/// Compares the component whose types these are with the contract that it was built
+/// for; `imports` and `exports` are those of the contract's package.
 ///
 /// # Errors
 /// [`Misfit`], with everything that differs.
-pub(crate) fn check(types: &Types, imports: &[String], exports: &[String]) -> Result<(), Misfit> {
+pub(crate) fn check(
+    contract: Contract,
+    types: &Types,
+    imports: &[String],
+    exports: &[String],
+) -> Result<(), Misfit> {
     let mut misfit = Misfit::default();
-    let Some(world) = world() else {
+    let Some(world) = world(contract) else {
         misfit.differs.push("the contract of this build is broken".into());
         return Err(misfit);
     };
@@ -297,7 +294,7 @@ impl World {
             Side::Import => &component.imports,
             Side::Export => &component.exports,
         };
-        let own = format!("{CONTRACT}/{}@{CONTRACT_VERSION}", short(name));
+        let own = format!("{CONTRACT}/{}@{}", short(name), self.contract);
         match items.get(&own)?.ty {
             ComponentEntityType::Instance(id) => Some(id),
             _ => None,
@@ -312,16 +309,17 @@ fn short(name: &str) -> &str {
 }
 
 /// The contract's types; none if the build is broken, which a test excludes.
-fn world() -> Option<&'static World> {
-    static WORLD_TYPES: OnceLock<Option<World>> = OnceLock::new();
-    WORLD_TYPES.get_or_init(read_world).as_ref()
+fn world(contract: Contract) -> Option<&'static World> {
+    static WORLDS: [OnceLock<Option<World>>; Contract::ALL.len()] =
+        [const { OnceLock::new() }; Contract::ALL.len()];
+    WORLDS.get(contract as usize)?.get_or_init(|| read_world(contract)).as_ref()
 }
 
 /// Reads the contract: a package is a component that exports its worlds as
 /// types, each the type of a component that exports the world itself.
-fn read_world() -> Option<World> {
+fn read_world(contract: Contract) -> Option<World> {
     let mut resolve = wit_parser::Resolve::default();
-    let package = resolve.push_str("training-plan.wit", WIT).ok()?;
+    let package = resolve.push_str("training-plan.wit", contract.wit()).ok()?;
     let bytes = wit_component::encode(&resolve, package).ok()?;
     let types = Validator::new_with_features(WasmFeatures::default()).validate_all(&bytes).ok()?;
     let component = {
@@ -336,7 +334,7 @@ fn read_world() -> Option<World> {
             _ => return None,
         }
     };
-    Some(World { types, component })
+    Some(World { contract, types, component })
 }
 
 #[cfg(test)]
@@ -344,11 +342,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_contract_of_this_build_is_whole() {
-        let world = world().unwrap();
-        for name in ["types", "store", "loader", "predictions", "monitor", "random"] {
-            assert!(world.instance(name, Side::Import).is_some(), "{name}");
+    fn the_contracts_of_this_build_are_whole() {
+        for contract in Contract::ALL {
+            let world = world(contract).unwrap();
+            for name in ["types", "store", "loader", "predictions", "monitor", "random"] {
+                assert!(world.instance(name, Side::Import).is_some(), "{contract}: {name}");
+            }
+            assert!(world.instance("plan", Side::Export).is_some(), "{contract}");
         }
-        assert!(world.instance("plan", Side::Export).is_some());
     }
 }

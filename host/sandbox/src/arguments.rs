@@ -82,63 +82,82 @@ fn lines(mistakes: &[ArgumentError]) -> String {
     mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
-pub(crate) fn resolve(
-    metadata: &Metadata,
-    given: &Arguments,
-    facts: &DataFacts,
-    prefixes: &[&str],
-) -> Result<Arguments, ArgumentError> {
-    let plan = || metadata.name.clone();
-    let is_known = |name: &&String| metadata.arguments.iter().any(|a| a.name == **name);
-    let unknown = given.keys().filter(|name| !is_known(name));
-    let unknown = unknown.map(|name| {
-        let hint = hint(metadata, name);
-        ArgumentError::Unknown { name: name.clone(), plan: plan(), hint }
-    });
-    let mut mistakes: Vec<ArgumentError> = unknown.collect();
-    let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
-    let mut resolved = Arguments::new();
-    for argument in &metadata.arguments {
-        let (name, expected) = (argument.name.clone(), argument.kind);
-        let is_of_host = OF_HOST.contains(&name.as_str());
-        if !is_of_host && !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
-            continue;
-        }
-        let value = given.get(&name).cloned().or_else(|| match &argument.default {
-            // The only round of an experiment, wherever nobody counts.
-            _ if is_of_host => Some(Value::Integer(1)),
-            Default::Required => None,
-            Default::InputColumns => count(facts.n_inputs),
-            Default::TargetClasses => count(facts.n_classes),
-            Default::Value(value) => Some(value.clone()),
+impl Metadata {
+    /// Returns the arguments of a call: those given, checked, and the
+    /// defaults of the rest. Only keys that start with one of `prefixes` take
+    /// part.
+    ///
+    /// # Errors
+    /// [`ArgumentError`].
+    pub fn arguments(
+        &self,
+        given: &Arguments,
+        facts: &DataFacts,
+        prefixes: &[&str],
+    ) -> Result<Arguments, ArgumentError> {
+        let plan = || self.name.clone();
+        let is_known = |name: &&String| self.arguments.iter().any(|a| a.name == **name);
+        let unknown = given.keys().filter(|name| !is_known(name));
+        let unknown = unknown.map(|name| {
+            let hint = hint(self, name);
+            ArgumentError::Unknown { name: name.clone(), plan: plan(), hint }
         });
-        let Some(value) = value else {
-            let doc = argument.doc.clone();
-            mistakes.push(ArgumentError::Missing { name, plan: plan(), doc });
-            continue;
-        };
-        let got = value.kind();
-        let Some(value) = value.into_kind(expected) else {
-            mistakes.push(ArgumentError::Kind { name, plan: plan(), got, expected });
-            continue;
-        };
-        resolved.insert(name, value);
+        let mut mistakes: Vec<ArgumentError> = unknown.collect();
+        let mut resolved = Arguments::new();
+        for argument in &self.arguments {
+            let (name, expected) = (argument.name.clone(), argument.kind);
+            let is_of_host = OF_HOST.contains(&name.as_str());
+            if !is_of_host && !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                continue;
+            }
+            // The only round of an experiment, wherever nobody counts.
+            let absent = || {
+                if is_of_host { Some(Value::Integer(1)) } else { argument.default.value(facts) }
+            };
+            let Some(value) = given.get(&name).cloned().or_else(absent) else {
+                let doc = argument.doc.clone();
+                mistakes.push(ArgumentError::Missing { name, plan: plan(), doc });
+                continue;
+            };
+            let got = value.kind();
+            let Some(value) = value.into_kind(expected) else {
+                mistakes.push(ArgumentError::Kind { name, plan: plan(), got, expected });
+                continue;
+            };
+            resolved.insert(name, value);
+        }
+        match mistakes.pop() {
+            None => Ok(resolved),
+            Some(one) if mistakes.is_empty() => Err(one),
+            Some(last) => {
+                mistakes.push(last);
+                Err(ArgumentError::Several(mistakes))
+            }
+        }
     }
-    match mistakes.pop() {
-        None => Ok(resolved),
-        Some(one) if mistakes.is_empty() => Err(one),
-        Some(last) => {
-            mistakes.push(last);
-            Err(ArgumentError::Several(mistakes))
+
+    /// Checks that nobody gives what is the host's to give.
+    ///
+    /// # Errors
+    /// [`ArgumentError::OfHost`].
+    pub fn check_given(&self, given: &Arguments) -> Result<(), ArgumentError> {
+        match OF_HOST.into_iter().find(|name| given.contains_key(*name)) {
+            Some(name) => Err(ArgumentError::OfHost { name: name.into(), plan: self.name.clone() }),
+            None => Ok(()),
         }
     }
 }
 
-/// Checks that nobody gives what is the host's.
-pub(crate) fn check_given(metadata: &Metadata, given: &Arguments) -> Result<(), ArgumentError> {
-    match OF_HOST.into_iter().find(|name| given.contains_key(*name)) {
-        Some(name) => Err(ArgumentError::OfHost { name: name.into(), plan: metadata.name.clone() }),
-        None => Ok(()),
+impl Default {
+    /// The value that holds when nobody gives one; none if somebody must.
+    fn value(&self, facts: &DataFacts) -> Option<Value> {
+        let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
+        match self {
+            Self::Required => None,
+            Self::InputColumns => count(facts.n_inputs),
+            Self::TargetClasses => count(facts.n_classes),
+            Self::Value(value) => Some(value.clone()),
+        }
     }
 }
 

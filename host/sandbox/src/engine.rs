@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, OptLevel, Strategy};
 
-use crate::bindings::TrainingPlan;
+use crate::contract;
 use crate::host::Host;
 
 /// How often running plans are checked for their deadline and for
@@ -56,7 +56,7 @@ impl PlanEngine {
     pub(crate) fn new(options: EngineOptions) -> wasmtime::Result<Self> {
         let engine = Engine::new(&config(&options))?;
         let mut linker = Linker::new(&engine);
-        TrainingPlan::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+        contract::add_to_linker(&mut linker)?;
         if options.interruptible {
             start_clock(&engine)?;
         }

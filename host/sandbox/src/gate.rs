@@ -2,7 +2,7 @@
 
 use fedwasm_protocol::{Limits, printable};
 
-use crate::host::{Event, Level};
+use crate::event::{Event, Level};
 
 /// Passes events on until their limits are reached. Stands on both sides of a
 /// worker's pipe: the far side may lie.

@@ -1,17 +1,19 @@
 //! A compiled plan, and one call of it in this process.
 
+use fedwasm_artifact::Contract;
 use fedwasm_protocol::printable;
 use wasmtime::component::Component;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::FaultKind;
-use crate::bindings::types::{self, PlanError};
-use crate::bindings::{TrainingPlan, TrainingPlanPre};
+use crate::batch::Loader;
+use crate::contract::{Linked, PlanError};
 use crate::engine::{PlanEngine, Profile};
-use crate::host::{Event, Host, Loader, Stop, Watch};
+use crate::event::Event;
+use crate::host::{Host, Stop, Watch};
 use crate::meter::Refused;
-use crate::request::{Answer, Export, Request, Said, Trouble, Usage};
-use crate::store::Slot;
+use crate::request::{Answer, Export, Request, Trouble, Usage};
+use crate::slot::Slot;
 use crate::stream::Stream;
 
 /// How wasmtime says that a plan handed over too many bytes at once; the error
@@ -26,7 +28,7 @@ const TOO_MANY_INSTANCES: &str = "resource limit exceeded";
 #[derive(Clone)]
 pub(crate) struct Guest {
     engine: PlanEngine,
-    pre: TrainingPlanPre<Host>,
+    plan: Linked,
 }
 
 impl Guest {
@@ -34,9 +36,13 @@ impl Guest {
     ///
     /// # Errors
     /// A component that does not fit the contract.
-    pub(crate) fn new(engine: &PlanEngine, component: &Component) -> wasmtime::Result<Self> {
-        let pre = TrainingPlanPre::new(engine.linker.instantiate_pre(component)?)?;
-        Ok(Self { engine: engine.clone(), pre })
+    pub(crate) fn new(
+        engine: &PlanEngine,
+        contract: Contract,
+        component: &Component,
+    ) -> wasmtime::Result<Self> {
+        let plan = Linked::new(contract, &engine.linker, component)?;
+        Ok(Self { engine: engine.clone(), plan })
     }
 
     /// Instantiates the plan in a fresh store, calls one export, and returns
@@ -60,12 +66,7 @@ impl Guest {
         host.loader = loader;
         let mut store = self.store(host).map_err(|error| crashed(&error))?;
         let (fuel, start) = (store.get_fuel().ok(), processor_us());
-        let arguments: Vec<(String, types::Value)> =
-            arguments.into_iter().map(|(key, value)| (key, value.into())).collect();
-        let result = self
-            .pre
-            .instantiate(&mut store)
-            .and_then(|plan| call(&plan, &mut store, export, &arguments));
+        let result = self.plan.call(&mut store, export, arguments);
         let fuel = fuel.zip(store.get_fuel().ok()).map(|(before, after)| before - after);
         let mut host = store.into_data();
         if let Some(reason) = host.loader_error.take() {
@@ -137,32 +138,6 @@ impl Guest {
 fn processor_us() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
-}
-
-/// Calls one export.
-fn call(
-    plan: &TrainingPlan,
-    store: &mut Store<Host>,
-    export: Export,
-    arguments: &[(String, types::Value)],
-) -> wasmtime::Result<Result<Said, PlanError>> {
-    let plan = plan.fedwasm_training_plan_plan();
-    let nothing = |()| Said::Nothing;
-    let arguments = &arguments.to_vec();
-    Ok(match export {
-        Export::Describe => Ok(Said::Metadata(plan.call_describe(store)?.into())),
-        Export::Declare => {
-            plan.call_declare(store, arguments)?.map(|said| Said::Declaration(said.into()))
-        }
-        Export::Init => plan.call_init(store, arguments)?.map(nothing),
-        Export::Train => {
-            plan.call_train(store, arguments)?.map(|report| Said::Report(report.into()))
-        }
-        Export::Predict => plan.call_predict(store, arguments)?.map(nothing),
-        Export::Validate => {
-            plan.call_validate(store, arguments)?.map(|report| Said::Report(report.into()))
-        }
-    })
 }
 
 /// Names what happened inside the engine.

@@ -1,68 +1,20 @@
-//! The host's side of the contract: every import a plan can call.
+//! The state behind the imports of one call. The functions themselves are in
+//! [`crate::imports`].
 
 use std::time::Instant;
 
-use fedwasm_params::{DType, Tensor};
+use fedwasm_params::Tensor;
 use fedwasm_protocol::Limits;
-use serde::{Deserialize, Serialize};
 use wasmtime::Result;
 
 use crate::Cancel;
-use crate::bindings::types::{self, AccessError};
-use crate::bindings::{loader, monitor, predictions, random, store};
+use crate::batch::Loader;
+use crate::event::Event;
 use crate::gate::Gate;
 use crate::meter::Meter;
 use crate::request::Export;
-use crate::store::{CHUNK_BYTES_MAX, Slot};
+use crate::slot::Slot;
 use crate::stream::Stream;
-
-/// Rows for a plan.
-#[derive(Clone, Debug)]
-pub struct Batch {
-    /// Rows, at least 1.
-    pub rows: u32,
-    /// Inputs by name; the first axis of each is `rows`.
-    pub inputs: Vec<(String, Tensor)>,
-    /// Targets by name; empty for predictions.
-    pub targets: Vec<(String, Tensor)>,
-}
-
-/// Where batches come from. It alone decides how many there are and in which
-/// order; it reads nothing that a plan chose.
-pub trait Loader: Send {
-    /// Returns the next batch, or none when there are no more.
-    ///
-    /// # Errors
-    /// A text for people. The run then ends without a result.
-    fn next(&mut self) -> std::result::Result<Option<Batch>, String>;
-}
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Level {
-    /// For the plan's author.
-    Debug,
-    /// Worth reading.
-    Info,
-    /// Something may be wrong.
-    Warn,
-    /// Something is wrong.
-    Error,
-}
-
-/// What happens while a plan runs.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// A line from the plan, without control characters, cut to the limit.
-    Log(Level, String),
-    /// Numbers from the plan about the batch that it was given last.
-    Scalars {
-        /// Batches handed out so far.
-        step: u64,
-        /// The finite ones among the numbers.
-        values: Vec<(String, f64)>,
-    },
-}
 
 /// The state behind the imports of one call.
 pub(crate) struct Host {
@@ -80,9 +32,9 @@ pub(crate) struct Host {
     pub(crate) batch_rows: Vec<u32>,
     /// Scores of each batch, by its index.
     pub(crate) predictions: Vec<Option<Tensor>>,
-    prediction_bytes: usize,
+    pub(crate) prediction_bytes: usize,
     pub(crate) random: Stream,
-    gate: Gate,
+    pub(crate) gate: Gate,
     /// Calls of the imports.
     pub(crate) calls: u64,
     /// The newest line of level error: the message of a panic.
@@ -141,174 +93,11 @@ impl Host {
     }
 
     /// Counts a call of an import.
-    fn enter(&mut self) -> Result<()> {
+    pub(crate) fn enter(&mut self) -> Result<()> {
         self.calls += 1;
         if self.calls > self.limits.host_calls_max {
             return Err(Stop::HostCalls.into());
         }
         Ok(())
-    }
-
-    fn slot(&mut self, slot: store::Slot) -> &mut Slot {
-        match slot {
-            store::Slot::Model => &mut self.model,
-            store::Slot::AuxIn => &mut self.aux_in,
-            store::Slot::AuxOut => &mut self.aux_out,
-            store::Slot::State => &mut self.state,
-        }
-    }
-
-    fn take_batch(&mut self) -> Result<Option<loader::Batch>, AccessError> {
-        if !matches!(self.export, Export::Train | Export::Predict | Export::Validate) {
-            return Err(AccessError::Closed);
-        }
-        if self.watch.cancel.is_cancelled() {
-            return Err(AccessError::Cancelled);
-        }
-        if self.loader_error.is_some() {
-            return Err(AccessError::Unavailable);
-        }
-        let loader = self.loader.as_mut().ok_or(AccessError::Closed)?;
-        let batch = match loader.next() {
-            Ok(Some(batch)) => batch,
-            Ok(None) => return Ok(None),
-            Err(reason) => {
-                self.loader_error = Some(reason);
-                return Err(AccessError::Unavailable);
-            }
-        };
-        let index = self.n_batches;
-        self.n_batches += 1;
-        let cross = |tensors: Vec<(String, Tensor)>| -> Vec<(String, types::Tensor)> {
-            tensors.into_iter().map(|(name, tensor)| (name, tensor.into())).collect()
-        };
-        if self.export == Export::Predict {
-            self.batch_rows.push(batch.rows);
-        }
-        let Batch { rows, inputs, targets } = batch;
-        Ok(Some(loader::Batch { index, rows, inputs: cross(inputs), targets: cross(targets) }))
-    }
-
-    fn take_scores(&mut self, index: u64, scores: types::Tensor) -> Result<(), AccessError> {
-        if self.export != Export::Predict {
-            return Err(AccessError::Closed);
-        }
-        if scores.data.len() > CHUNK_BYTES_MAX {
-            return Err(AccessError::TooLarge);
-        }
-        let index = usize::try_from(index).map_err(|_| AccessError::Mismatch)?;
-        let rows = *self.batch_rows.get(index).ok_or(AccessError::Mismatch)?;
-        let scores = Tensor::try_from(scores).map_err(|_| AccessError::Mismatch)?;
-        if !are_scores(&scores, rows) {
-            return Err(AccessError::Mismatch);
-        }
-        self.prediction_bytes = self.prediction_bytes.saturating_add(scores.data().len());
-        if self.prediction_bytes > self.limits.prediction_bytes_max {
-            return Err(AccessError::Exhausted);
-        }
-        self.predictions.resize(self.batch_rows.len(), None);
-        let slot = self.predictions.get_mut(index).ok_or(AccessError::Mismatch)?;
-        if slot.is_some() {
-            return Err(AccessError::Mismatch);
-        }
-        *slot = Some(scores);
-        Ok(())
-    }
-}
-
-/// Whether this is what `emit` takes for a batch of `rows` rows.
-pub(crate) fn are_scores(scores: &Tensor, rows: u32) -> bool {
-    let is_table =
-        matches!(scores.shape(), [got, columns] if *got == u64::from(rows) && *columns > 0);
-    scores.dtype() == DType::Float32 && is_table && scores.is_finite()
-}
-
-impl types::Host for Host {}
-
-impl store::Host for Host {
-    fn read(
-        &mut self,
-        slot: store::Slot,
-        index: u32,
-        offset: u64,
-        len: u32,
-    ) -> Result<Result<Vec<u8>, AccessError>> {
-        self.enter()?;
-        let open = match self.export {
-            Export::Train => true,
-            Export::Predict | Export::Validate => slot == store::Slot::Model,
-            Export::Describe | Export::Declare | Export::Init => false,
-        };
-        Ok(if open { self.slot(slot).read(index, offset, len) } else { Err(AccessError::Closed) })
-    }
-
-    fn write(
-        &mut self,
-        slot: store::Slot,
-        index: u32,
-        offset: u64,
-        data: Vec<u8>,
-    ) -> Result<Result<(), AccessError>> {
-        self.enter()?;
-        Ok(match (self.export, slot) {
-            (Export::Init, store::Slot::Model) => self.model.write(index, offset, &data, true),
-            (Export::Train, store::Slot::AuxIn) => Err(AccessError::ReadOnly),
-            (Export::Train, slot) => self.slot(slot).write(index, offset, &data, false),
-            _ => Err(AccessError::Closed),
-        })
-    }
-}
-
-impl loader::Host for Host {
-    fn next(&mut self) -> Result<Result<Option<loader::Batch>, AccessError>> {
-        self.enter()?;
-        Ok(self.take_batch())
-    }
-}
-
-impl predictions::Host for Host {
-    fn emit(&mut self, index: u64, scores: types::Tensor) -> Result<Result<(), AccessError>> {
-        self.enter()?;
-        Ok(self.take_scores(index, scores))
-    }
-}
-
-impl monitor::Host for Host {
-    fn log(&mut self, level: monitor::Level, message: String) -> Result<()> {
-        self.enter()?;
-        let level = match level {
-            monitor::Level::Debug => Level::Debug,
-            monitor::Level::Info => Level::Info,
-            monitor::Level::Warn => Level::Warn,
-            monitor::Level::Error => Level::Error,
-        };
-        let line = self.gate.log(level, &message);
-        if level == Level::Error {
-            self.last_error = Some(line);
-        }
-        Ok(())
-    }
-
-    fn scalars(&mut self, values: Vec<(String, f64)>) -> Result<Result<(), AccessError>> {
-        self.enter()?;
-        if !matches!(self.export, Export::Train | Export::Validate) {
-            return Ok(Err(AccessError::Closed));
-        }
-        Ok(self.gate.scalars(self.n_batches, values).then_some(()).ok_or(AccessError::Exhausted))
-    }
-}
-
-impl random::Host for Host {
-    fn bytes(&mut self, len: u32) -> Result<Result<Vec<u8>, AccessError>> {
-        self.enter()?;
-        if matches!(self.export, Export::Describe | Export::Declare) {
-            return Ok(Err(AccessError::Closed));
-        }
-        if len as usize > CHUNK_BYTES_MAX {
-            return Ok(Err(AccessError::TooLarge));
-        }
-        let mut bytes = vec![0; len as usize];
-        self.random.fill(&mut bytes);
-        Ok(Ok(bytes))
     }
 }

@@ -8,35 +8,39 @@
 //! its shapes and runs. Every call gets a fresh store, which is thrown away
 //! afterwards: a plan keeps nothing, and what trapped is never entered again.
 //!
-//! There are two walls. The inner one is WebAssembly: [`guest`], [`host`]. The
-//! outer one is a process of its own for every plan: [`worker`]. Both see a
+//! There are two walls. The inner one is WebAssembly: [`guest`], [`imports`].
+//! The outer one is a process of its own for every plan: [`worker`]. Both see a
 //! call as the same plain data: [`request`]. What comes back is checked in
 //! [`session`], on this side of both.
 
 mod arguments;
-mod bindings;
+mod batch;
 mod cache;
+mod contract;
 mod declaration;
 mod engine;
+mod event;
 mod fault;
 mod gate;
 mod guest;
 mod host;
+mod imports;
 mod metadata;
 mod meter;
 mod request;
 mod sandbox;
 mod session;
-mod store;
+mod slot;
 mod stream;
 mod worker;
 
 pub use arguments::{ArgumentError, DataFacts, OF_HOST};
+pub use batch::{Batch, Loader};
 pub use declaration::{DataSpec, Declaration, Scope, TensorSpec};
 pub use engine::{Cancel, Profile};
+pub use event::{Event, Level};
 pub use fault::{Error, Fault, FaultKind, PlanName};
 pub use fedwasm_protocol::{LimitArgs, Limits};
-pub use host::{Batch, Event, Level, Loader};
 pub use metadata::{Argument, Default, Dependency, Metadata, Task};
 pub use request::Usage;
 pub use sandbox::{Described, InProcessOptions, Sandbox, WorkerOptions};

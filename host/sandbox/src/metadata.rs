@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use fedwasm_artifact::CONTRACT_VERSION;
-use fedwasm_protocol::{Arguments, Value, ValueKind, printable};
+use fedwasm_artifact::Contract;
+use fedwasm_protocol::{Value, ValueKind, printable};
 use serde::{Deserialize, Serialize};
 
 /// The most arguments and dependencies of a plan, and of inputs and targets.
@@ -177,11 +177,10 @@ impl Metadata {
                     ));
                 }
                 Dependency::Runtime(text) => match semver::VersionReq::parse(text) {
-                    Ok(requirement) if requirement.matches(&CONTRACT_VERSION) => {}
+                    Ok(requirement) if Contract::meets(&requirement) => {}
                     Ok(_) => {
-                        return Err(format!(
-                            "contract {text}, this host speaks {CONTRACT_VERSION}"
-                        ));
+                        let spoken = Contract::spoken();
+                        return Err(format!("contract {text}, this host speaks {spoken}"));
                     }
                     Err(_) => return Err(format!("contract `{text}`, which is no requirement")),
                 },
@@ -189,29 +188,6 @@ impl Metadata {
             }
         }
         Ok(())
-    }
-
-    /// Returns the arguments of a call: those given, checked, and the
-    /// defaults of the rest. Only keys that start with one of `prefixes` take
-    /// part.
-    ///
-    /// # Errors
-    /// [`crate::ArgumentError`].
-    pub fn arguments(
-        &self,
-        given: &Arguments,
-        facts: &crate::DataFacts,
-        prefixes: &[&str],
-    ) -> Result<Arguments, crate::ArgumentError> {
-        crate::arguments::resolve(self, given, facts, prefixes)
-    }
-
-    /// Checks that nobody gives what is the host's to give.
-    ///
-    /// # Errors
-    /// [`crate::ArgumentError::OfHost`].
-    pub fn check_given(&self, given: &Arguments) -> Result<(), crate::ArgumentError> {
-        crate::arguments::check_given(self, given)
     }
 }
 

@@ -9,11 +9,13 @@ use fedwasm_artifact::Component;
 use fedwasm_protocol::{Arguments, Digest, LimitArgs, Limits};
 use wasmtime::OptLevel;
 
+use crate::batch::Loader;
 use crate::cache::Cache;
 use crate::engine::{EngineOptions, PlanEngine, caught};
+use crate::event::Event;
 use crate::gate::Gate;
 use crate::guest::Guest;
-use crate::host::{Event, Loader, Watch};
+use crate::host::Watch;
 use crate::metadata::Metadata;
 use crate::request::{Answer, Export, Request, Said, Trouble};
 use crate::worker::{Failure, Protection, Worker, find_program};
@@ -262,7 +264,7 @@ impl Sandbox {
         let guest = caught(|| {
             let bytes = component.bytes();
             let compiled = wasmtime::component::Component::from_binary(&engine.engine, bytes)?;
-            Guest::new(engine, &compiled)
+            Guest::new(engine, component.contract(), &compiled)
         });
         guest.map(Runner::Here).map_err(|error| {
             let detail = fedwasm_protocol::printable(&error);
@@ -349,7 +351,7 @@ fn compiled(
 ) -> Result<Result<Vec<u8>, Failure>, Error> {
     // Whatever the bytes of a plan do to the compiler, they do it in a process that ends here.
     let mut compiler = Worker::start(program, profile, limits, true)?;
-    let compiled = match compiler.compile(component.bytes(), cancel) {
+    let compiled = match compiler.compile(component, cancel) {
         Ok(Ok(compiled)) => compiled,
         Ok(Err(detail)) => {
             let plan = plan.clone();
@@ -493,7 +495,7 @@ impl Bench {
         let start = |code: &Arc<Vec<u8>>| {
             let mut worker = Worker::start(program, profile, limits, false)?;
             sandbox.say_missing(&worker.protections);
-            let stale = worker.load(code, cancel);
+            let stale = worker.load(component.contract(), code, cancel);
             Ok::<_, Error>(stale.map(|stale| (worker, stale)))
         };
         let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);

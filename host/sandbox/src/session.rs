@@ -7,8 +7,10 @@ use std::time::Instant;
 use fedwasm_params::{DType, Params, Tensor};
 use fedwasm_protocol::{Arguments, Metrics, printable};
 
+use crate::batch::{Batch, Loader};
 use crate::declaration::{Declaration, TensorSpec};
-use crate::host::{Batch, Event, Loader, are_scores};
+use crate::event::Event;
+use crate::imports::are_scores;
 use crate::request::{Answer, Export, PlainReport, PlainSlot, Request, Returned, Said, Usage};
 use crate::{Cancel, Described, Error, Fault, FaultKind};
 

@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fedwasm_artifact::Contract;
 use rustix::event::{PollFd, PollFlags, poll};
 use serde_bytes::ByteBuf;
 use wasmtime::OptLevel;
@@ -14,9 +15,11 @@ use wasmtime::component::Component;
 use super::confine::{close_inherited, confine};
 use super::frame::{self, FromWorker, Room, Setup, ToWorker, VERSION};
 use crate::Cancel;
+use crate::batch::{Batch, Loader};
 use crate::engine::{EngineOptions, PlanEngine, caught};
+use crate::event::Event;
 use crate::guest::Guest;
-use crate::host::{Batch, Event, Loader, Watch};
+use crate::host::Watch;
 use crate::request::{Request, Trouble};
 
 /// Buffers of the pipes.
@@ -124,8 +127,8 @@ pub fn serve_worker() -> io::Result<()> {
     loop {
         let Some(message) = lock(&input).next()? else { return Ok(()) };
         let answer = match message {
-            ToWorker::Compile(bytes) => compile(&engine, &bytes, &mut guest),
-            ToWorker::Load(bytes) => load(&engine, &bytes, &mut guest),
+            ToWorker::Compile(contract, bytes) => compile(&engine, contract, &bytes, &mut guest),
+            ToWorker::Load(contract, bytes) => load(&engine, contract, &bytes, &mut guest),
             ToWorker::Run(request) => match &guest {
                 Some(guest) => run(guest, *request, &input, &output)?,
                 None => FromWorker::Refused("there is no plan yet".into()),
@@ -136,10 +139,15 @@ pub fn serve_worker() -> io::Result<()> {
     }
 }
 
-fn compile(engine: &PlanEngine, bytes: &[u8], guest: &mut Option<Guest>) -> FromWorker {
+fn compile(
+    engine: &PlanEngine,
+    contract: Contract,
+    bytes: &[u8],
+    guest: &mut Option<Guest>,
+) -> FromWorker {
     let compiled = caught(|| {
         let component = Component::from_binary(&engine.engine, bytes)?;
-        Ok((Guest::new(engine, &component)?, component.serialize()?))
+        Ok((Guest::new(engine, contract, &component)?, component.serialize()?))
     });
     match compiled {
         Ok((compiled, bytes)) => {
@@ -150,12 +158,17 @@ fn compile(engine: &PlanEngine, bytes: &[u8], guest: &mut Option<Guest>) -> From
     }
 }
 
-fn load(engine: &PlanEngine, bytes: &[u8], guest: &mut Option<Guest>) -> FromWorker {
+fn load(
+    engine: &PlanEngine,
+    contract: Contract,
+    bytes: &[u8],
+    guest: &mut Option<Guest>,
+) -> FromWorker {
     // SAFETY: the host authenticated these bytes as what a worker of this
     // version compiled; and whatever they do, they do it in here.
     #[expect(unsafe_code, reason = "loading machine code cannot be checked")]
     let component = unsafe { Component::deserialize(&engine.engine, bytes) };
-    match component.and_then(|component| Guest::new(engine, &component)) {
+    match component.and_then(|component| Guest::new(engine, contract, &component)) {
         Ok(loaded) => {
             *guest = Some(loaded);
             FromWorker::Loaded

@@ -4,14 +4,16 @@
 
 use std::io::{self, Read, Write};
 
+use fedwasm_artifact::Contract;
 use fedwasm_params::Tensor;
 use fedwasm_protocol::Limits;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::batch::Batch;
 use crate::engine::Profile;
-use crate::host::{Batch, Level};
+use crate::event::Level;
 use crate::request::{Answer, PlainTensor, Request, Trouble, few};
 
 /// Both ends must be of one version.
@@ -24,10 +26,10 @@ const DEPTH_MAX: usize = 64;
 pub(crate) enum ToWorker {
     /// The first message.
     Setup(Setup),
-    /// The bytes of an admitted component, to be compiled.
-    Compile(ByteBuf),
+    /// The bytes of an admitted component, to be compiled, and what it was built for.
+    Compile(Contract, ByteBuf),
     /// What an earlier worker compiled, authenticated.
-    Load(ByteBuf),
+    Load(Contract, ByteBuf),
     /// Call an export. If it takes batches, they follow until [`ToWorker::End`].
     Run(Box<Request>),
     /// The next batch.

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
+use fedwasm_artifact::{Component, Contract};
 use fedwasm_protocol::{Limits, printable};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_bytes::ByteBuf;
@@ -23,9 +24,9 @@ use serde_bytes::ByteBuf;
 pub use child::serve_worker;
 pub use frame::Protection;
 
+use crate::batch::Loader;
 use crate::engine::Profile;
 use crate::gate::Gate;
-use crate::host::Loader;
 use crate::request::{Answer, Export, Request, Trouble};
 use crate::{Cancel, Error, FaultKind};
 use frame::{FromWorker, Room, Setup, ToWorker, VERSION};
@@ -150,10 +151,11 @@ impl Worker {
     /// Compiles a component; the inner error is the engine's, which refuses it.
     pub(crate) fn compile(
         &mut self,
-        component: &[u8],
+        component: &Component,
         cancel: &Cancel,
     ) -> Result<Result<Vec<u8>, String>, Failure> {
-        match self.hand_over(&ToWorker::Compile(ByteBuf::from(component)), cancel)? {
+        let bytes = ByteBuf::from(component.bytes());
+        match self.hand_over(&ToWorker::Compile(component.contract(), bytes), cancel)? {
             FromWorker::Compiled(code) => Ok(Ok(code.into_vec())),
             FromWorker::Refused(reason) => Ok(Err(printable(&reason))),
             _ => Err(self.confused()),
@@ -161,8 +163,13 @@ impl Worker {
     }
 
     /// Loads what another worker compiled; says why if it is of no use here.
-    pub(crate) fn load(&mut self, code: &[u8], cancel: &Cancel) -> Result<Option<String>, Failure> {
-        match self.hand_over(&ToWorker::Load(ByteBuf::from(code)), cancel)? {
+    pub(crate) fn load(
+        &mut self,
+        contract: Contract,
+        code: &[u8],
+        cancel: &Cancel,
+    ) -> Result<Option<String>, Failure> {
+        match self.hand_over(&ToWorker::Load(contract, ByteBuf::from(code)), cancel)? {
             FromWorker::Loaded => Ok(None),
             FromWorker::Stale(reason) => Ok(Some(printable(&reason))),
             _ => Err(self.confused()),

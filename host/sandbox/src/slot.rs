@@ -2,7 +2,7 @@
 
 use fedwasm_params::Tensor;
 
-use crate::bindings::types::AccessError;
+use crate::contract::AccessError;
 use crate::request::{PlainSlot, Returned};
 
 /// The most bytes of one call (design of the contract, `store.wit`).
