@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedwasm_folder::Folder;
-use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult};
 use fedwasm_hub::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult};
 use fedwasm_node::{Database, Datasets, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
