@@ -10,7 +10,7 @@ use fedwasm_protocol::{
 use fedwasm_record::{verify_experiment, verify_with};
 use fedwasm_researcher::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Experiment, ExperimentFile,
-    ExperimentOptions, History, Updates, load_history, load_plan,
+    ExperimentOptions, History, Samples, load_history, load_plan,
 };
 use serde_json::{Value, json};
 
@@ -58,16 +58,28 @@ fn options(file: ExperimentFile, out: Option<PathBuf>) -> ExperimentOptions {
 }
 
 /// Takes the update of the node with the smallest id.
-#[derive(Debug)]
-struct First;
+#[derive(Debug, Default)]
+struct First {
+    first: Option<Params>,
+}
 
 impl Aggregator for First {
     fn name(&self) -> &str {
         "first"
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        Ok(updates.values().next().map_or_else(|| global.clone(), |update| update.params.clone()))
+    fn begin(&mut self, _: &Params, _: &Samples) -> Result<(), AggregateError> {
+        self.first = None;
+        Ok(())
+    }
+
+    fn add(&mut self, _: &fedwasm_protocol::NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.first.get_or_insert_with(|| update.clone());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        Ok(self.first.take().unwrap_or_default())
     }
 }
 
@@ -83,7 +95,9 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
         let (_stop, stopped) = tokio::sync::watch::channel(false);
         let options = options(file.clone(), Some(out(&federation)));
         let mut experiment =
-            Experiment::start_with(options, Box::new(First), stopped, &mut drop).await.unwrap();
+            Experiment::start_with(options, Box::new(First::default()), stopped, &mut drop)
+                .await
+                .unwrap();
         experiment.run(&mut drop).await.unwrap();
         experiment.finish().await.unwrap();
     });
@@ -94,7 +108,7 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
     for said in ["2 rounds cannot be computed again: `first`", "4 receipts say the same"] {
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
-    let verified = verify_with(&out(&federation), Some(Box::new(First))).unwrap();
+    let verified = verify_with(&out(&federation), Some(Box::new(First::default()))).unwrap();
     assert_eq!((verified.rounds, verified.receipts), (2, 4));
     // The command line has the file's aggregator only.
     let text = std::fs::read_to_string(&experiment).unwrap();

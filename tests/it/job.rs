@@ -779,20 +779,36 @@ fn broken_connection_of_the_researcher_changes_nothing() {
 }
 
 /// Takes the update of the node with the smallest id.
-#[derive(Debug)]
-struct First;
+#[derive(Debug, Default)]
+struct First {
+    first: Option<fedwasm_params::Params>,
+}
 
 impl fedwasm_researcher::Aggregator for First {
     fn name(&self) -> &str {
         "first"
     }
 
-    fn aggregate(
+    fn begin(
         &mut self,
-        global: &fedwasm_params::Params,
-        updates: &fedwasm_researcher::Updates,
-    ) -> Result<fedwasm_params::Params, fedwasm_researcher::AggregateError> {
-        Ok(updates.values().next().map_or_else(|| global.clone(), |update| update.params.clone()))
+        _: &fedwasm_params::Params,
+        _: &fedwasm_researcher::Samples,
+    ) -> Result<(), fedwasm_researcher::AggregateError> {
+        self.first = None;
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        _: &fedwasm_protocol::NodeId,
+        update: &fedwasm_params::Params,
+    ) -> Result<(), fedwasm_researcher::AggregateError> {
+        self.first.get_or_insert_with(|| update.clone());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<fedwasm_params::Params, fedwasm_researcher::AggregateError> {
+        Ok(self.first.take().unwrap_or_default())
     }
 }
 
@@ -818,7 +834,9 @@ fn an_aggregator_of_one_s_own_can_be_used() {
     let (ours, first) = runtime.block_on(async {
         let (_stop, stopped) = tokio::sync::watch::channel(false);
         let mut experiment =
-            Experiment::start_with(options, Box::new(First), stopped, &mut drop).await.unwrap();
+            Experiment::start_with(options, Box::new(First::default()), stopped, &mut drop)
+                .await
+                .unwrap();
         experiment.run(&mut drop).await.unwrap();
         let replies = experiment.job().training_replies();
         let first = replies.values().next().unwrap().params.clone();

@@ -1,11 +1,11 @@
 //! What FedAdagrad, FedAdam and FedYogi share (Reddi et al. 2021, Algorithm 2).
 
 use fedwasm_params::{DType, Params, Tensor, to_f64};
+use fedwasm_protocol::NodeId;
 
-use crate::numbers::{
-    ONE, at_least, groups, in_order_of, mean_step, misfit, prefixed, rounded, zeros,
-};
-use crate::{AggregateError, Updates};
+use crate::fold::{Mean, not_begun};
+use crate::numbers::{ONE, at_least, groups, in_order_of, misfit, prefixed, rounded, zeros};
+use crate::{AggregateError, Samples};
 
 /// Holds the number of rounds done in a state.
 const ROUND: &str = "round";
@@ -31,12 +31,13 @@ pub(crate) struct Adaptive {
     rounds: f64,
     m: Params,
     v: Params,
+    begun: Option<Mean>,
 }
 
 impl Adaptive {
     pub(crate) fn new(aggregator: &'static str, beta_1: f64, tau: f64) -> Self {
         let (m, v) = Default::default();
-        Self { aggregator, beta_1, tau, rounds: 0.0, m, v }
+        Self { aggregator, beta_1, tau, rounds: 0.0, m, v, begun: None }
     }
 
     /// The number of the round that comes next, from 1.
@@ -44,27 +45,41 @@ impl Adaptive {
         self.rounds + 1.0
     }
 
-    /// Returns the parameters after a step of `lr`.
-    pub(crate) fn step(
+    pub(crate) fn begin(
         &mut self,
         global: &Params,
-        updates: &Updates,
+        samples: &Samples,
+    ) -> Result<(), AggregateError> {
+        self.begun = None;
+        at_least(self.aggregator, 1, ONE, samples)?;
+        self.begun = Some(Mean::begin(self.aggregator, global, samples)?);
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.begun.as_mut().ok_or_else(|| not_begun(self.aggregator))?.add(node, update)
+    }
+
+    /// Returns the parameters after a step of `lr`.
+    pub(crate) fn finish(
+        &mut self,
         lr: f64,
         next_v: impl Fn(f64, f64) -> f64,
     ) -> Result<Params, AggregateError> {
-        at_least(self.aggregator, 1, ONE, updates)?;
-        let mut x = to_f64(global, global)?;
-        let delta = mean_step(global, updates)?;
-        let (mut m, mut v) = (in_order_of(&self.m, global)?, in_order_of(&self.v, global)?);
-        for (((x, m), v), delta) in x.iter_mut().zip(&mut m).zip(&mut v).zip(delta) {
+        let begun = self.begun.take().ok_or_else(|| not_begun(self.aggregator))?;
+        let (global, mean) = begun.finish()?;
+        let mut x = to_f64(&global, &global)?;
+        let (mut m, mut v) = (in_order_of(&self.m, &global)?, in_order_of(&self.v, &global)?);
+        for (((x, m), v), mean) in x.iter_mut().zip(&mut m).zip(&mut v).zip(mean) {
+            let delta = mean - *x;
             *m = self.beta_1 * *m + (1.0 - self.beta_1) * delta;
             *v = next_v(*v, delta * delta);
             *x += lr * *m / (v.sqrt() + self.tau);
         }
-        let kept = zeros(DType::Float64, global)?;
+        let kept = zeros(DType::Float64, &global)?;
         let m = rounded(self.aggregator, &m, &kept)?;
         let v = rounded(self.aggregator, &v, &kept)?;
-        let x = rounded(self.aggregator, &x, global)?;
+        let x = rounded(self.aggregator, &x, &global)?;
         (self.rounds, self.m, self.v) = (self.round(), m, v);
         Ok(x)
     }
@@ -117,11 +132,25 @@ fn rounds(state: &Params) -> Result<f64, AggregateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Updates;
     use crate::numbers::testing::{params, start, updates};
+
+    fn step(
+        adaptive: &mut Adaptive,
+        global: &Params,
+        updates: &Updates,
+    ) -> Result<Params, AggregateError> {
+        let samples = updates.iter().map(|(node, update)| (node.clone(), update.n_samples));
+        adaptive.begin(global, &samples.collect())?;
+        for (node, update) in updates {
+            adaptive.add(node, &update.params)?;
+        }
+        adaptive.finish(0.1, |v, square| v + square)
+    }
 
     fn after_a_round() -> Adaptive {
         let mut adaptive = Adaptive::new("fedyogi", 0.9, 1e-3);
-        adaptive.step(&start(), &updates(0, 3), 0.1, |v, square| v + square).unwrap();
+        step(&mut adaptive, &start(), &updates(0, 3)).unwrap();
         adaptive
     }
 
@@ -169,7 +198,7 @@ mod tests {
         });
         let mut adaptive = after_a_round();
         let before = adaptive.state().unwrap();
-        let error = adaptive.step(&other, &one.collect(), 0.1, |v, _| v).unwrap_err();
+        let error = step(&mut adaptive, &other, &one.collect()).unwrap_err();
         assert!(matches!(error, AggregateError::State { .. }), "{error}");
         assert_eq!(adaptive.state().unwrap(), before);
     }

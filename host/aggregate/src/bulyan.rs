@@ -1,10 +1,12 @@
 //! Bulyan over Krum.
 
 use fedwasm_params::Params;
+use fedwasm_protocol::NodeId;
 
+use crate::fold::{All, not_begun};
 use crate::krum::Distances;
 use crate::numbers::{at_least, coordinatewise, median, plain_mean, rounded};
-use crate::{AggregateError, Aggregator, Updates};
+use crate::{AggregateError, Aggregator, Samples};
 
 const NAME: &str = "bulyan";
 
@@ -24,11 +26,12 @@ const NAME: &str = "bulyan";
 #[derive(Clone, Debug)]
 pub(crate) struct Bulyan {
     f: usize,
+    round: Option<All>,
 }
 
 impl Bulyan {
     pub(crate) fn new(f: usize) -> Self {
-        Self { f }
+        Self { f, round: None }
     }
 }
 
@@ -37,13 +40,30 @@ impl Aggregator for Bulyan {
         NAME
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
+    fn needs_all(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.round = None;
         let f = self.f;
         let needed = f.saturating_mul(4).saturating_add(3);
-        at_least(NAME, needed, &format!("4 f + 3 with f = {f}"), updates)?;
-        let sets: Vec<&Params> = updates.values().map(|update| &update.params).collect();
+        at_least(NAME, needed, &format!("4 f + 3 with f = {f}"), samples)?;
+        self.round = Some(All::begin(NAME, global, samples));
+        Ok(())
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.round.as_mut().ok_or_else(|| not_begun(NAME))?.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        let round = self.round.take().ok_or_else(|| not_begun(NAME))?;
+        let (global, updates) = round.finish()?;
+        let f = self.f;
+        let sets: Vec<&Params> = updates.iter().map(|(_, update)| update).collect();
         let theta = sets.len() - 2 * f;
-        let distances = Distances::new(global, &sets)?;
+        let distances = Distances::new(&global, &sets)?;
         let mut left: Vec<usize> = (0..sets.len()).collect();
         for _ in 0..theta {
             let best = distances.ranking(&left, f).first().copied();
@@ -52,7 +72,7 @@ impl Aggregator for Bulyan {
         let selected = sets.into_iter().enumerate().filter(|(index, _)| !left.contains(index));
         let selected: Vec<&Params> = selected.map(|(_, set)| set).collect();
         let central = |ascending: &[f64]| mean_around_median(ascending, theta - 2 * f);
-        rounded(NAME, &coordinatewise(global, &selected, central)?, global)
+        rounded(NAME, &coordinatewise(&global, &selected, central)?, &global)
     }
 }
 

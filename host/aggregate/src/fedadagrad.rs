@@ -1,9 +1,10 @@
 //! Adagrad at the researcher.
 
 use fedwasm_params::Params;
+use fedwasm_protocol::NodeId;
 
 use crate::adaptive::Adaptive;
-use crate::{AggregateError, Aggregator, Updates};
+use crate::{AggregateError, Aggregator, Samples};
 
 /// The step of [`Adaptive`] with `v ← v + Δ²` (Reddi et al. 2021, Algorithm 2,
 /// FedAdagrad). The paper's experiments and flwr have `beta_1` 0.
@@ -24,8 +25,16 @@ impl Aggregator for FedAdagrad {
         "fedadagrad"
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        self.moments.step(global, updates, self.lr, |v, square| v + square)
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.moments.begin(global, samples)
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.moments.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        self.moments.finish(self.lr, |v, square| v + square)
     }
 
     fn state(&self) -> Result<Params, AggregateError> {

@@ -1,9 +1,10 @@
 //! Adam at the researcher.
 
 use fedwasm_params::Params;
+use fedwasm_protocol::NodeId;
 
 use crate::adaptive::Adaptive;
-use crate::{AggregateError, Aggregator, Updates};
+use crate::{AggregateError, Aggregator, Samples};
 
 /// The step of [`Adaptive`] with `v ← beta_2 v + (1 - beta_2) Δ²` (Reddi et al.
 /// 2021, Algorithm 2, FedAdam) and, in round `t` from 1, the learning rate
@@ -31,12 +32,20 @@ impl Aggregator for FedAdam {
         "fedadam"
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.moments.begin(global, samples)
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.moments.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
         let exponent = self.moments.round() + 1.0;
         let bias = |beta: f64| 1.0 - beta.powf(exponent);
         let lr = self.lr * bias(self.beta_2).sqrt() / bias(self.beta_1);
         let beta_2 = self.beta_2;
-        self.moments.step(global, updates, lr, |v, square| beta_2 * v + (1.0 - beta_2) * square)
+        self.moments.finish(lr, |v, square| beta_2 * v + (1.0 - beta_2) * square)
     }
 
     fn state(&self) -> Result<Params, AggregateError> {

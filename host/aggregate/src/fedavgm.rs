@@ -1,11 +1,11 @@
 //! Federated averaging with momentum at the researcher.
 
 use fedwasm_params::{DType, Params, to_f64};
+use fedwasm_protocol::NodeId;
 
-use crate::numbers::{
-    ONE, at_least, groups, in_order_of, mean_step, misfit, prefixed, rounded, zeros,
-};
-use crate::{AggregateError, Aggregator, Updates};
+use crate::fold::{Mean, not_begun};
+use crate::numbers::{ONE, at_least, groups, in_order_of, misfit, prefixed, rounded, zeros};
+use crate::{AggregateError, Aggregator, Samples};
 
 const NAME: &str = "fedavgm";
 
@@ -25,11 +25,12 @@ pub(crate) struct FedAvgM {
     lr: f64,
     momentum: f64,
     m: Params,
+    round: Option<Mean>,
 }
 
 impl FedAvgM {
     pub(crate) fn new(lr: f64, momentum: f64) -> Self {
-        Self { lr, momentum, m: Params::default() }
+        Self { lr, momentum, m: Params::default(), round: None }
     }
 }
 
@@ -38,16 +39,28 @@ impl Aggregator for FedAvgM {
         NAME
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        at_least(NAME, 1, ONE, updates)?;
-        let mut x = to_f64(global, global)?;
-        let mut m = in_order_of(&self.m, global)?;
-        for ((x, m), delta) in x.iter_mut().zip(&mut m).zip(mean_step(global, updates)?) {
-            *m = self.momentum * *m + delta;
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.round = None;
+        at_least(NAME, 1, ONE, samples)?;
+        self.round = Some(Mean::begin(NAME, global, samples)?);
+        Ok(())
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.round.as_mut().ok_or_else(|| not_begun(NAME))?.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        let round = self.round.take().ok_or_else(|| not_begun(NAME))?;
+        let (global, mean) = round.finish()?;
+        let mut x = to_f64(&global, &global)?;
+        let mut m = in_order_of(&self.m, &global)?;
+        for ((x, m), mean) in x.iter_mut().zip(&mut m).zip(mean) {
+            *m = self.momentum * *m + (mean - *x);
             *x += self.lr * *m;
         }
-        let m = rounded(NAME, &m, &zeros(DType::Float64, global)?)?;
-        let x = rounded(NAME, &x, global)?;
+        let m = rounded(NAME, &m, &zeros(DType::Float64, &global)?)?;
+        let x = rounded(NAME, &x, &global)?;
         self.m = m;
         Ok(x)
     }

@@ -1,10 +1,13 @@
 //! Federated averaging with a proximal term at the nodes.
 
 use fedwasm_params::Params;
-use fedwasm_protocol::{Arguments, Value};
+use fedwasm_protocol::{Arguments, NodeId, Value};
 
-use crate::numbers::{ONE, at_least, mean, rounded};
-use crate::{AggregateError, Aggregator, Updates};
+use crate::fold::{Mean, not_begun};
+use crate::numbers::{ONE, at_least, rounded};
+use crate::{AggregateError, Aggregator, Samples};
+
+const NAME: &str = "fedprox";
 
 /// Averages as `FedAvg` does; nodes add `mu / 2 ‖w - x‖²` to their losses,
 /// with `x` the parameters they got (Li et al. 2020, Algorithm 2). The plan is
@@ -12,22 +15,35 @@ use crate::{AggregateError, Aggregator, Updates};
 #[derive(Clone, Debug)]
 pub(crate) struct FedProx {
     mu: f64,
+    round: Option<Mean>,
 }
 
 impl FedProx {
     pub(crate) fn new(mu: f64) -> Self {
-        Self { mu }
+        Self { mu, round: None }
     }
 }
 
 impl Aggregator for FedProx {
     fn name(&self) -> &str {
-        "fedprox"
+        NAME
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        at_least("fedprox", 1, ONE, updates)?;
-        rounded("fedprox", &mean(global, updates.values())?, global)
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.round = None;
+        at_least(NAME, 1, ONE, samples)?;
+        self.round = Some(Mean::begin(NAME, global, samples)?);
+        Ok(())
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.round.as_mut().ok_or_else(|| not_begun(NAME))?.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        let round = self.round.take().ok_or_else(|| not_begun(NAME))?;
+        let (global, mean) = round.finish()?;
+        rounded(NAME, &mean, &global)
     }
 
     fn arguments(&self) -> Arguments {
@@ -38,6 +54,7 @@ impl Aggregator for FedProx {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Updates;
     use crate::numbers::testing::*;
 
     #[test]

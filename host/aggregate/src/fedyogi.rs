@@ -1,9 +1,10 @@
 //! Yogi at the researcher.
 
 use fedwasm_params::Params;
+use fedwasm_protocol::NodeId;
 
 use crate::adaptive::Adaptive;
-use crate::{AggregateError, Aggregator, Updates};
+use crate::{AggregateError, Aggregator, Samples};
 
 /// The step of [`Adaptive`] with `v ← v - (1 - beta_2) Δ² sign(v - Δ²)` (Reddi
 /// et al. 2021, Algorithm 2, FedYogi). No bias is corrected, as in the paper
@@ -26,11 +27,17 @@ impl Aggregator for FedYogi {
         "fedyogi"
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.moments.begin(global, samples)
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.moments.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
         let beta_2 = self.beta_2;
-        self.moments.step(global, updates, self.lr, |v, square| {
-            v - (1.0 - beta_2) * square * sign(v - square)
-        })
+        self.moments.finish(self.lr, |v, square| v - (1.0 - beta_2) * square * sign(v - square))
     }
 
     fn state(&self) -> Result<Params, AggregateError> {

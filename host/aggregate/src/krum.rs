@@ -1,9 +1,11 @@
 //! Krum and Multi-Krum.
 
-use fedwasm_params::{Error, Params};
+use fedwasm_params::{Error, Params, weighted_mean_f64};
+use fedwasm_protocol::NodeId;
 
-use crate::numbers::{at_least, for_columns, mean, rounded};
-use crate::{AggregateError, Aggregator, Updates};
+use crate::fold::{All, not_begun};
+use crate::numbers::{at_least, for_columns, rounded};
+use crate::{AggregateError, Aggregator, Samples};
 
 const NAME: &str = "krum";
 
@@ -18,11 +20,12 @@ const NAME: &str = "krum";
 pub(crate) struct Krum {
     f: usize,
     m: usize,
+    round: Option<All>,
 }
 
 impl Krum {
     pub(crate) fn new(f: usize, m: usize) -> Self {
-        Self { f, m }
+        Self { f, m, round: None }
     }
 }
 
@@ -31,18 +34,36 @@ impl Aggregator for Krum {
         if self.m == 1 { NAME } else { "multi_krum" }
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        let Self { f, m } = *self;
+    fn needs_all(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.round = None;
+        let Self { f, m, .. } = *self;
         let resisting = f.saturating_mul(2).saturating_add(3);
-        at_least(NAME, resisting, &format!("2 f + 3 with f = {f}"), updates)?;
+        at_least(NAME, resisting, &format!("2 f + 3 with f = {f}"), samples)?;
         let scored = f.saturating_add(m).saturating_add(2);
-        at_least(NAME, scored, &format!("f + m + 2 with f = {f} and m = {m}"), updates)?;
-        let sets: Vec<&Params> = updates.values().map(|update| &update.params).collect();
+        at_least(NAME, scored, &format!("f + m + 2 with f = {f} and m = {m}"), samples)?;
+        self.round = Some(All::begin(NAME, global, samples));
+        Ok(())
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.round.as_mut().ok_or_else(|| not_begun(NAME))?.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        let round = self.round.take().ok_or_else(|| not_begun(NAME))?;
+        let (global, updates) = round.finish()?;
+        let sets: Vec<&Params> = updates.iter().map(|(_, update)| update).collect();
         let all: Vec<usize> = (0..sets.len()).collect();
-        let mut best = Distances::new(global, &sets)?.ranking(&all, f);
-        best.truncate(m);
-        let chosen = updates.values().enumerate().filter(|(index, _)| best.contains(index));
-        rounded(NAME, &mean(global, chosen.map(|(_, update)| update))?, global)
+        let mut best = Distances::new(&global, &sets)?.ranking(&all, self.f);
+        best.truncate(self.m);
+        let chosen = updates.iter().enumerate().filter(|(index, _)| best.contains(index));
+        let chosen: Vec<(f64, &Params)> =
+            chosen.map(|(_, (n_samples, update))| (*n_samples as f64, update)).collect();
+        rounded(NAME, &weighted_mean_f64(&chosen, &global)?, &global)
     }
 }
 

@@ -10,6 +10,7 @@ mod fedavg;
 mod fedavgm;
 mod fedprox;
 mod fedyogi;
+mod fold;
 mod krum;
 mod median;
 mod norm_bound;
@@ -52,6 +53,9 @@ pub struct Update {
 /// Updates of a round, in ascending order of node ids.
 pub type Updates = BTreeMap<NodeId, Update>;
 
+/// The rows that each node of a round trained on, in ascending order of ids.
+pub type Samples = BTreeMap<NodeId, u64>;
+
 /// Makes one model of the updates of a round (Fed-BioMed `Aggregator` and
 /// `agg_optimizer`). Whatever it keeps from round to round is in `state`.
 pub trait Aggregator: std::fmt::Debug + Send {
@@ -60,12 +64,46 @@ pub trait Aggregator: std::fmt::Debug + Send {
     /// method and its settings.
     fn name(&self) -> &str;
 
-    /// Returns the parameters after the round, given those before it. All
-    /// sums run in float64 in ascending order of node ids.
+    /// Whether it holds all updates of a round at once, as a median must. The others hold one
+    /// model in float64, whatever the number of nodes.
+    fn needs_all(&self) -> bool {
+        false
+    }
+
+    /// Begins a round from the parameters `global`, with the updates of the nodes that `samples`
+    /// names. A round that was begun before and not finished is forgotten.
     ///
     /// # Errors
-    /// [`AggregateError`]; after one, the aggregator is as it was before.
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError>;
+    /// [`AggregateError::TooFewNodes`], and [`AggregateError::Params`] if `global` or the numbers
+    /// of rows cannot be averaged.
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError>;
+
+    /// Takes the update of one node. They come in ascending order of ids, which is the order of
+    /// all sums; these run in float64.
+    ///
+    /// # Errors
+    /// [`AggregateError`] if names, element types or shapes are not those of the global
+    /// parameters, or if it is not this node's turn.
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError>;
+
+    /// Returns the parameters after the round, once all updates are in.
+    ///
+    /// # Errors
+    /// [`AggregateError`]; after one, what it keeps from round to round is as it was before.
+    fn finish(&mut self) -> Result<Params, AggregateError>;
+
+    /// The three steps at once, for updates that are all here.
+    ///
+    /// # Errors
+    /// Those of the steps.
+    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
+        let samples = updates.iter().map(|(node, update)| (node.clone(), update.n_samples));
+        self.begin(global, &samples.collect())?;
+        for (node, update) in updates {
+            self.add(node, &update.params)?;
+        }
+        self.finish()
+    }
 
     /// Arguments for plans, keys starting with `aggregator.`. A plan that does
     /// not know one of them is refused.
@@ -143,6 +181,14 @@ pub enum AggregateError {
         /// The method.
         aggregator: &'static str,
         /// What is wrong.
+        reason: String,
+    },
+    /// The steps of a round came in another order.
+    #[error("{aggregator}: {reason}")]
+    Order {
+        /// The method.
+        aggregator: &'static str,
+        /// What was expected, and what came.
         reason: String,
     },
     /// A breakpoint holds a state of something else.

@@ -1,9 +1,13 @@
 //! Averaging of updates that are cut to a norm.
 
-use fedwasm_params::{Error, Params, to_f64};
+use std::collections::BTreeMap;
 
+use fedwasm_params::{Error, Params};
+use fedwasm_protocol::NodeId;
+
+use crate::fold::{Steps, not_begun, pairs, shares};
 use crate::numbers::{ONE, at_least, rounded};
-use crate::{AggregateError, Aggregator, Updates};
+use crate::{AggregateError, Aggregator, Samples};
 
 const NAME: &str = "norm_bound";
 
@@ -17,11 +21,13 @@ const NAME: &str = "norm_bound";
 pub(crate) struct NormBound {
     /// Above 0.
     bound: f64,
+    /// The round that was begun, and the weight of each node.
+    round: Option<(Steps, BTreeMap<NodeId, f64>)>,
 }
 
 impl NormBound {
     pub(crate) fn new(bound: f64) -> Self {
-        Self { bound }
+        Self { bound, round: None }
     }
 }
 
@@ -30,40 +36,52 @@ impl Aggregator for NormBound {
         NAME
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        at_least(NAME, 1, ONE, updates)?;
-        let total: f64 = updates.values().map(|update| update.n_samples as f64).sum();
-        if total == 0.0 {
-            return Err(Error::BadWeights.into());
-        }
-        let x = to_f64(global, global)?;
-        let mut sum = vec![0.0; x.len()];
-        for update in updates.values() {
-            let y = to_f64(&update.params, global)?;
-            let delta: Vec<f64> = y.iter().zip(&x).map(|(y, x)| y - x).collect();
-            let scale = update.n_samples as f64 / total * factor(&delta, self.bound);
-            sum.iter_mut().zip(delta).for_each(|(sum, delta)| *sum += scale * delta);
-        }
-        let moved: Vec<f64> = x.iter().zip(sum).map(|(x, sum)| x + sum).collect();
-        rounded(NAME, &moved, global)
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.round = None;
+        at_least(NAME, 1, ONE, samples)?;
+        let shares = shares(samples)?.into_iter().collect();
+        self.round = Some((Steps::begin(NAME, global, samples)?, shares));
+        Ok(())
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        let (steps, shares) = self.round.as_mut().ok_or_else(|| not_begun(NAME))?;
+        let share = shares.get(node).copied().unwrap_or_default();
+        let scale = share * factor(update, &steps.global, self.bound)?;
+        steps.add(node, update, |y, x| scale * (y - x))
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        let (steps, _) = self.round.take().ok_or_else(|| not_begun(NAME))?;
+        let (global, mut sum) = steps.finish()?;
+        let mut moved = sum.iter_mut();
+        pairs(&global, &global, |x, _| {
+            if let Some(sum) = moved.next() {
+                *sum = x + *sum;
+            }
+        })?;
+        rounded(NAME, &sum, &global)
     }
 }
 
-/// Returns what scales `delta` to a norm of at most `bound`. The norm is that
-/// of `delta` over its largest element, times the latter: squares of large
+/// Returns what scales the difference of `update` from `global` to a norm of at most `bound`. The
+/// norm is that of the difference over its largest element, times the latter: squares of large
 /// elements alone would overflow, and a node could zero its factor.
-fn factor(delta: &[f64], bound: f64) -> f64 {
-    let largest = delta.iter().fold(0.0, |largest: f64, delta| largest.max(delta.abs()));
+fn factor(update: &Params, global: &Params, bound: f64) -> Result<f64, Error> {
+    let mut largest: f64 = 0.0;
+    pairs(update, global, |y, x| largest = largest.max((y - x).abs()))?;
     if largest == 0.0 {
-        return 1.0;
+        return Ok(1.0);
     }
-    let relative = delta.iter().map(|delta| (delta / largest).powi(2)).sum::<f64>().sqrt();
-    (bound / relative / largest).min(1.0)
+    let mut squares = 0.0;
+    pairs(update, global, |y, x| squares += ((y - x) / largest).powi(2))?;
+    Ok((bound / squares.sqrt() / largest).min(1.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Updates;
     use crate::numbers::testing::*;
 
     #[test]

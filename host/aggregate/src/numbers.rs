@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_params::{DType, Error, Params, SUMMABLE, Tensor, from_f64, to_f64, weighted_mean_f64};
+use fedwasm_params::{DType, Error, Params, SUMMABLE, Tensor, from_f64, to_f64};
 
-use crate::{AggregateError, Update, Updates};
+use crate::{AggregateError, Samples};
 
 /// Refuses a round with fewer nodes than `needed`, for the reason `rule`.
 pub(crate) fn at_least(
     aggregator: &'static str,
     needed: usize,
     rule: &str,
-    updates: &Updates,
+    samples: &Samples,
 ) -> Result<(), AggregateError> {
-    let (rule, got) = (rule.to_owned(), updates.len());
+    let (rule, got) = (rule.to_owned(), samples.len());
     match got >= needed {
         true => Ok(()),
         false => Err(AggregateError::TooFewNodes { aggregator, needed, rule, got }),
@@ -23,23 +23,6 @@ pub(crate) fn at_least(
 
 /// The rule of the methods that need no more than one update.
 pub(crate) const ONE: &str = "there is nothing to aggregate without one";
-
-/// Returns `Σ (n_k / n) w_k` with the sample counts `n_k` and their sum `n`,
-/// unrounded, in the order of `global`.
-pub(crate) fn mean<'a>(
-    global: &Params,
-    updates: impl IntoIterator<Item = &'a Update>,
-) -> Result<Vec<f64>, Error> {
-    let weighted = |update: &'a Update| (update.n_samples as f64, &update.params);
-    weighted_mean_f64(&updates.into_iter().map(weighted).collect::<Vec<_>>(), global)
-}
-
-/// Returns the pseudo-gradient's opposite `Δ`: the weighted mean of the
-/// updates minus the global parameters.
-pub(crate) fn mean_step(global: &Params, updates: &Updates) -> Result<Vec<f64>, Error> {
-    let (x, mean) = (to_f64(global, global)?, mean(global, updates.values())?);
-    Ok(mean.iter().zip(x).map(|(mean, x)| mean - x).collect())
-}
 
 /// Rounds `values` to parameters such as `like`, all finite.
 pub(crate) fn rounded(
@@ -170,7 +153,7 @@ pub(crate) fn misfit(reason: String) -> AggregateError {
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use crate::Aggregator;
+    use crate::{Aggregator, Update, Updates};
     use fedwasm_protocol::NodeId;
     use serde_json::Value;
 

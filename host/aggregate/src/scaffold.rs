@@ -6,8 +6,9 @@ use fedwasm_params::{DType, Params, from_f64, to_f64};
 use fedwasm_protocol::{Arguments, NodeId, Value};
 
 use crate::aux_vars::{AuxVars, ReceivedAuxVars};
+use crate::fold::{Steps, not_begun, pairs};
 use crate::numbers::{ONE, at_least, groups, in_order_of, misfit, prefixed, rounded, zeros};
-use crate::{AggregateError, Aggregator, Updates};
+use crate::{AggregateError, Aggregator, Samples};
 
 const NAME: &str = "scaffold";
 
@@ -26,11 +27,13 @@ pub(crate) struct Scaffold {
     variates: BTreeMap<NodeId, Params>,
     /// Zeros such as the `c_i` that these nodes owe after `aggregate`.
     owed: Option<(Params, BTreeSet<NodeId>)>,
+    /// The round that was begun, and its nodes.
+    round: Option<(Steps, BTreeSet<NodeId>)>,
 }
 
 impl Scaffold {
     pub(crate) fn new(server_lr: f64) -> Self {
-        Self { server_lr, variates: BTreeMap::new(), owed: None }
+        Self { server_lr, variates: BTreeMap::new(), owed: None, round: None }
     }
 }
 
@@ -39,20 +42,33 @@ impl Aggregator for Scaffold {
         NAME
     }
 
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.round = None;
+        at_least(NAME, 1, ONE, samples)?;
+        let nodes = samples.keys().cloned().collect();
+        self.round = Some((Steps::begin(NAME, global, samples)?, nodes));
+        Ok(())
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        let (steps, _) = self.round.as_mut().ok_or_else(|| not_begun(NAME))?;
+        steps.add(node, update, |y, x| x - y)
+    }
+
     /// Returns `x - server_lr / |S| Σ (x - y_i)` over the nodes `S`: the plain
     /// mean, as in the paper and in Fed-BioMed; sample counts do not count.
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        at_least(NAME, 1, ONE, updates)?;
-        let x = to_f64(global, global)?;
-        let mut sum = vec![0.0; x.len()];
-        for update in updates.values() {
-            let y = to_f64(&update.params, global)?;
-            sum.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, (x, y))| *sum += x - y);
-        }
-        let step = self.server_lr / updates.len() as f64;
-        let moved: Vec<f64> = x.iter().zip(sum).map(|(x, sum)| x - step * sum).collect();
-        let owed = (zeros(DType::Float32, global)?, updates.keys().cloned().collect());
-        let moved = rounded(NAME, &moved, global)?;
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        let (steps, nodes) = self.round.take().ok_or_else(|| not_begun(NAME))?;
+        let (global, mut sum) = steps.finish()?;
+        let step = self.server_lr / nodes.len() as f64;
+        let mut moved = sum.iter_mut();
+        pairs(&global, &global, |x, _| {
+            if let Some(sum) = moved.next() {
+                *sum = x - step * *sum;
+            }
+        })?;
+        let owed = (zeros(DType::Float32, &global)?, nodes);
+        let moved = rounded(NAME, &sum, &global)?;
         self.owed = Some(owed);
         Ok(moved)
     }

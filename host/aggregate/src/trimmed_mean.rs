@@ -2,8 +2,11 @@
 
 use fedwasm_params::Params;
 
+use fedwasm_protocol::NodeId;
+
+use crate::fold::{All, not_begun};
 use crate::numbers::{at_least, coordinatewise, plain_mean, rounded};
-use crate::{AggregateError, Aggregator, Updates};
+use crate::{AggregateError, Aggregator, Samples};
 
 const NAME: &str = "trimmed_mean";
 
@@ -15,11 +18,17 @@ const NAME: &str = "trimmed_mean";
 pub(crate) struct TrimmedMean {
     /// From 0 to less than 1/2.
     beta: f64,
+    round: Option<All>,
 }
 
 impl TrimmedMean {
     pub(crate) fn new(beta: f64) -> Self {
-        Self { beta }
+        Self { beta, round: None }
+    }
+
+    /// How many values go at either end of `n`.
+    fn cut(&self, n: usize) -> usize {
+        (self.beta * n as f64).floor() as usize
     }
 }
 
@@ -28,22 +37,40 @@ impl Aggregator for TrimmedMean {
         NAME
     }
 
-    fn aggregate(&mut self, global: &Params, updates: &Updates) -> Result<Params, AggregateError> {
-        let n = updates.len();
-        let k = (self.beta * n as f64).floor() as usize;
+    fn needs_all(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
+        self.round = None;
+        let n = samples.len();
+        let k = self.cut(n);
         let rule = format!("2 k + 1 with k = {k}, {} of {n}", self.beta);
-        at_least(NAME, k.saturating_mul(2).saturating_add(1), &rule, updates)?;
-        let sets: Vec<&Params> = updates.values().map(|update| &update.params).collect();
+        at_least(NAME, k.saturating_mul(2).saturating_add(1), &rule, samples)?;
+        self.round = Some(All::begin(NAME, global, samples));
+        Ok(())
+    }
+
+    fn add(&mut self, node: &NodeId, update: &Params) -> Result<(), AggregateError> {
+        self.round.as_mut().ok_or_else(|| not_begun(NAME))?.add(node, update)
+    }
+
+    fn finish(&mut self) -> Result<Params, AggregateError> {
+        let round = self.round.take().ok_or_else(|| not_begun(NAME))?;
+        let (global, updates) = round.finish()?;
+        let (n, k) = (updates.len(), self.cut(updates.len()));
+        let sets: Vec<&Params> = updates.iter().map(|(_, update)| update).collect();
         let trimmed = |ascending: &[f64]| {
             plain_mean(ascending.get(k..n.saturating_sub(k)).unwrap_or_default())
         };
-        rounded(NAME, &coordinatewise(global, &sets, trimmed)?, global)
+        rounded(NAME, &coordinatewise(&global, &sets, trimmed)?, &global)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Updates;
     use crate::numbers::testing::*;
 
     #[test]

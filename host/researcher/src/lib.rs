@@ -25,8 +25,8 @@ pub use event::{Event, Events};
 pub use experiment::{Experiment, ExperimentOptions, ExperimentResult, run_experiment};
 pub use experiment_file::{ExperimentFile, NetworkArgs};
 pub use fedwasm_aggregate::{
-    AggregateError, Aggregator, AggregatorArgs, AuxVars, Moments, ReceivedAuxVars, Update, Updates,
-    transpose,
+    AggregateError, Aggregator, AggregatorArgs, AuxVars, Moments, ReceivedAuxVars, Samples, Update,
+    Updates, transpose,
 };
 pub use fedwasm_artifact::{Component, load_plan};
 pub use fedwasm_protocol::seed::random_seed;

@@ -4,6 +4,7 @@ use fedwasm_params::Tensor;
 
 use super::*;
 use crate::Update;
+use crate::Updates;
 use crate::numbers::testing::*;
 
 /// Replies with these `c_i`, in float32.
