@@ -462,7 +462,7 @@ fn training_arguments_and_aggregator_change_between_rounds_and_it_is_noted() {
     assert_eq!(breakpoint.job.replies.len(), 2);
     for (node, reply) in &breakpoint.job.replies {
         let record = &breakpoint.history.rounds[1].nodes[node];
-        let bytes = to_safetensors(&reply.params).unwrap();
+        let bytes = to_safetensors(reply.params.as_ref().unwrap()).unwrap();
         assert_eq!((record.upload, record.n_samples), (Some(Digest::of(&bytes)), reply.n_samples));
     }
     let changed = text(3, "lr = 0.01", "name = \"fedadam\"\nlr = 0.5");

@@ -540,9 +540,10 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         // A round by hand: train, say that it counts, score.
         let nodes = job.nodes();
         let aux = fedwasm_researcher::AuxVars::default();
-        let replies = job.train(1, &nodes, &aux, &mut drop).await.unwrap();
+        let trained = job.train(1, &nodes, &aux, &mut drop).await.unwrap();
+        let replies = job.fetch_all(trained, &mut drop).await.unwrap();
         assert!(job.training_replies().is_empty());
-        job.count(replies.by_node);
+        job.count(replies);
         assert_eq!(job.training_replies().len(), 1);
         let scores = job.validate(1, &nodes, &mut drop).await.unwrap();
         assert!(scores.values().all(|score| score.evaluation.is_some()));
@@ -838,8 +839,8 @@ fn an_aggregator_of_one_s_own_can_be_used() {
                 .await
                 .unwrap();
         experiment.run(&mut drop).await.unwrap();
-        let replies = experiment.job().training_replies();
-        let first = replies.values().next().unwrap().params.clone();
+        let node = experiment.job().training_replies().keys().next().unwrap().clone();
+        let first = experiment.job().fetch_update(&node).await.unwrap();
         (experiment.finish().await.unwrap().params, first)
     });
     assert_eq!(ours, first);

@@ -57,7 +57,7 @@ impl Aggregator for NormBound {
         let mut moved = sum.iter_mut();
         pairs(&global, &global, |x, _| {
             if let Some(sum) = moved.next() {
-                *sum = x + *sum;
+                *sum += x;
             }
         })?;
         rounded(NAME, &sum, &global)

@@ -291,13 +291,12 @@ fn replies(dir: &Path, breakpoint: &Breakpoint) -> BTreeMap<NodeId, Reply> {
     let reply = |(node, record): (&NodeId, &NodeRecord)| {
         let record = record.clone();
         let upload = record.upload?;
-        let of_aux = record.upload_aux.map(|digest| (digest, Vec::new()));
         let aux = record.upload_aux.map(|digest| load(&uploads, &digest));
         let reply = Reply {
-            params: load(&uploads, &upload).ok()?,
+            params: Some(load(&uploads, &upload).ok()?),
             aux: aux.transpose().ok()?.unwrap_or_default(),
-            upload: (upload, Vec::new()),
-            upload_aux: of_aux,
+            upload,
+            upload_aux: record.upload_aux,
             state_id: breakpoint.job.node_states.state(node).cloned(),
             n_samples: record.n_samples,
             n_steps: record.n_steps,

@@ -52,14 +52,15 @@ pub struct Member {
 /// What a node gave in a round, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// Its trained parameters: exactly what the plan declares, all finite.
-    pub params: Params,
+    /// Its trained parameters: exactly what the plan declares, all finite. None where they were
+    /// added to a sum and let go: the repository has them under `upload`.
+    pub params: Option<Params>,
     /// Its auxiliary variables: exactly what the plan declares, all finite.
     pub aux: Params,
-    /// The digests of what it uploaded, and the bytes.
-    pub upload: (Digest, Vec<u8>),
+    /// The digest of the parameters that it uploaded.
+    pub upload: Digest,
     /// The same of its auxiliary variables.
-    pub upload_aux: Option<(Digest, Vec<u8>)>,
+    pub upload_aux: Option<Digest>,
     /// The state that it goes on from next time, as it names it.
     pub state_id: Option<StateId>,
     /// Rows of its training part (Fed-BioMed `sample_size`).

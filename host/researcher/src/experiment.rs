@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::check::needs_out;
 use crate::monitor::Monitor;
+use crate::phases::{Aggregated, Counted, Sampled, Scored, TrainedRound};
 use crate::resume::{
     arguments, check_rounds, check_same, differences, find_breakpoint, may_change, sentence,
     tell_left_out,
@@ -26,8 +27,7 @@ use crate::resume::{
 use crate::starting::{is_worth_a_retry, job_options, missing, new_history, start_job};
 use crate::{
     AggregateError, Aggregator, Breakpoint, Difference, Error, Event, Events, ExperimentFile,
-    History, Job, JobOptions, NodeRecord, Replies, Reply, RoundRecord, RoundTiming, ScoreRecord,
-    Update, Updates,
+    Fetched, History, Job, JobOptions, NodeRecord, Reply, RoundRecord, RoundTiming, ScoreRecord,
 };
 
 /// How often `history.json` is brought up to date while rounds go on.
@@ -517,59 +517,141 @@ impl Experiment {
         events: Events<'_>,
     ) -> Result<(RoundRecord, Option<Error>), Error> {
         let start = Instant::now();
+        let mut timing = RoundTiming::default();
+        let sampled = self.sample(round, events)?;
+        let trained = self.train(round, &sampled, events).await?;
+        tracing::debug!("round {round}: {} nodes trained", trained.n_nodes());
+        let aggregated = self.fold(trained, &sampled, dropped, &mut timing, events).await?;
+        tracing::debug!("round {round}: aggregated");
+        let counted = self.store(round, aggregated, left, &mut timing, events).await?;
+        tracing::debug!("round {round}: parameters stored");
+        let at = Instant::now();
+        let scored = self.score(round, counted, dropped, left, events).await?;
+        timing.validate_ms = ms(at);
+        timing.wall_ms = ms(start);
+        Ok(self.record(round, scored, timing, std::mem::take(dropped)))
+    }
+
+    /// Chooses the nodes of a round.
+    fn sample(&mut self, round: u32, events: Events<'_>) -> Result<Sampled, Error> {
         self.job.take_back(round, events);
-        let strategy = self.file.strategy.clone();
-        let nodes = strategy.sample(&self.job.nodes(), self.random_seed, round);
+        let nodes = self.file.strategy.sample(&self.job.nodes(), self.random_seed, round);
         self.check_enough("are there", nodes.len())?;
         self.check_nodes(nodes.len())?;
         let aux = self.aggregator.aux_vars(self.job.params(), &nodes)?;
-        let mut timing = RoundTiming::default();
+        Ok(Sampled { nodes, aux })
+    }
+
+    async fn train(
+        &mut self,
+        round: u32,
+        Sampled { nodes, aux }: &Sampled,
+        events: Events<'_>,
+    ) -> Result<TrainedRound, Error> {
         let mut see = |event: Event| {
             if let Some(warning) = self.monitor.see(&event) {
                 events(Event::Warning(warning));
             }
             events(event);
         };
-        let Replies { by_node: replies, send_ms, download_ms } =
-            self.job.train(round, &nodes, &aux, &mut see).await?;
+        self.job.train(round, nodes, aux, &mut see).await
+    }
+
+    /// Makes one model of the updates, one after the other. Whoever's is not usable is left out,
+    /// and the sum begins again.
+    async fn fold(
+        &mut self,
+        mut trained: TrainedRound,
+        sampled: &Sampled,
+        dropped: &mut BTreeMap<NodeId, String>,
+        timing: &mut RoundTiming,
+        events: Events<'_>,
+    ) -> Result<Aggregated, Error> {
         let receipts = self.job.take_receipts();
-        tracing::debug!("round {round}: {} nodes trained", replies.len());
-        (timing.send_ms, timing.download_ms) = (send_ms, download_ms);
-        for reply in replies.values() {
+        for (_, reply) in trained.answers() {
             timing.train_ms = timing.train_ms.max(reply.timing.train_ms);
             timing.prepare_ms = timing.prepare_ms.max(reply.timing.prepare_ms);
             timing.upload_ms = timing.upload_ms.max(reply.timing.upload_ms);
         }
-        self.note_dropped(&nodes, dropped);
-        self.check_enough("sent usable parameters", replies.len())?;
-        self.check_nodes(replies.len())?;
-        let n_samples = replies.values().fold(0u64, |n, reply| n.saturating_add(reply.n_samples));
-        if n_samples < strategy.min_samples {
-            return Err(Error::NotEnoughSamples {
-                round,
-                got: n_samples,
-                min: strategy.min_samples,
-            });
+        let uploads = self.out.clone().filter(|_| self.file.keep_uploads);
+        loop {
+            self.note_dropped(&sampled.nodes, dropped);
+            self.check_round(&trained)?;
+            let at = Instant::now();
+            self.aggregator.begin(self.job.params(), &trained.samples())?;
+            timing.aggregate_ms = ms(at);
+            let (aggregator, mut adding) = (&mut self.aggregator, Duration::ZERO);
+            let mut take = |node: &NodeId, fetched: &Fetched| {
+                if let Some(dir) = &uploads {
+                    let Reply { upload, upload_aux, .. } = &fetched.reply;
+                    let aux = upload_aux.as_ref().zip(fetched.upload_aux.as_ref());
+                    let all = [Some((upload, &fetched.upload)), aux].into_iter().flatten();
+                    uploads::keep(dir, all.map(|(digest, bytes)| (digest, bytes.as_slice())))?;
+                }
+                let at = Instant::now();
+                if let Some(params) = &fetched.reply.params {
+                    aggregator.add(node, params)?;
+                }
+                adding += at.elapsed();
+                Ok(())
+            };
+            let is_whole = self.job.fetch(&mut trained, &mut take, events).await?;
+            timing.aggregate_ms += adding.as_secs_f64() * 1e3;
+            if is_whole {
+                break;
+            }
         }
-        self.warn_of_odd_rounds(&replies, events);
-
-        self.keep_uploads(&replies)?;
-        self.keep_receipts(round, Mode::Train, &receipts)?;
+        self.note_dropped(&sampled.nodes, dropped);
+        self.warn_of_odd_rounds(&trained, events);
+        self.keep_receipts(trained.round, Mode::Train, &receipts)?;
         let at = Instant::now();
-        let params = self.aggregate(&replies)?;
-        timing.aggregate_ms = ms(at);
-        tracing::debug!("round {round}: aggregated");
+        let params = self.finish_aggregation(&trained)?;
+        timing.aggregate_ms += ms(at);
+        let replies = trained.into_replies();
+        (timing.send_ms, timing.download_ms) = (replies.send_ms, replies.download_ms);
+        Ok(Aggregated { replies, receipts, params })
+    }
+
+    /// Whether enough nodes and rows are in a round.
+    fn check_round(&self, trained: &TrainedRound) -> Result<(), Error> {
+        self.check_enough("sent usable parameters", trained.n_nodes())?;
+        self.check_nodes(trained.n_nodes())?;
+        let got = trained.samples().values().fold(0u64, |sum, n| sum.saturating_add(*n));
+        match self.file.strategy.min_samples {
+            min if got < min => Err(Error::NotEnoughSamples { round: trained.round, got, min }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores the model of a round, which counts from then on.
+    async fn store(
+        &mut self,
+        round: u32,
+        Aggregated { replies, receipts, params }: Aggregated,
+        left: &mut u32,
+        timing: &mut RoundTiming,
+        events: Events<'_>,
+    ) -> Result<Counted, Error> {
         let at = Instant::now();
         let params_sha256 = self.store_params(round, params, left, events).await?;
         self.job.count(replies);
         timing.send_ms += ms(at);
-        tracing::debug!("round {round}: parameters stored");
+        Ok(Counted { params_sha256, receipts })
+    }
 
-        let at = Instant::now();
+    /// Has the model scored, if asked to, by all nodes that may take part, so that rounds can be
+    /// compared.
+    async fn score(
+        &mut self,
+        round: u32,
+        counted: Counted,
+        dropped: &mut BTreeMap<NodeId, String>,
+        left: &mut u32,
+        events: Events<'_>,
+    ) -> Result<Scored, Error> {
         let (mut scores, mut failed) = (BTreeMap::new(), None);
         if self.file.training.test_on_global_updates {
-            // All that may take part, so that rounds can be compared.
-            let nodes = strategy.eligible(&self.job.nodes());
+            let nodes = self.file.strategy.eligible(&self.job.nodes());
             loop {
                 match self.job.validate(round, &nodes, events).await {
                     Err(error) if *left > 0 && is_worth_a_retry(&error) => {
@@ -588,7 +670,18 @@ impl Experiment {
             self.note_dropped(&nodes, dropped);
             tracing::debug!("round {round}: validated");
         }
-        timing.validate_ms = ms(at);
+        Ok(Scored { counted, scores, failed })
+    }
+
+    /// What is kept of a round, and what went wrong with its scores.
+    fn record(
+        &self,
+        round: u32,
+        Scored { counted, scores, failed }: Scored,
+        timing: RoundTiming,
+        dropped: BTreeMap<NodeId, String>,
+    ) -> (RoundRecord, Option<Error>) {
+        let Counted { params_sha256, receipts } = counted;
         let evaluations: Vec<&Evaluation> =
             scores.values().filter_map(|reply| reply.evaluation.as_ref()).collect();
         let evaluation = combine(&evaluations);
@@ -600,14 +693,12 @@ impl Experiment {
             .iter()
             .map(|(node, reply)| {
                 let receipt = receipts.get(node).map(|signed| Digest::of(signed));
-                (node.clone(), record(reply, scores.get(node), receipt))
+                (node.clone(), node_record(reply, scores.get(node), receipt))
             })
             .collect();
-        timing.wall_ms = ms(start);
-        let dropped = std::mem::take(dropped);
         let record =
             RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation, scored };
-        Ok((record, failed))
+        (record, failed)
     }
 
     /// Has the parameters scored that the first round starts from, if asked to.
@@ -664,16 +755,6 @@ impl Experiment {
         if self.is_own { Ok(()) } else { self.file.aggregator.check_nodes(got) }
     }
 
-    fn keep_uploads(&self, replies: &BTreeMap<NodeId, Reply>) -> Result<(), Error> {
-        let Some(dir) = self.out.as_ref().filter(|_| self.file.keep_uploads) else {
-            return Ok(());
-        };
-        let all = replies.values().flat_map(|reply| {
-            [Some(&reply.upload), reply.upload_aux.as_ref()].into_iter().flatten()
-        });
-        Ok(uploads::keep(dir, all.map(|(digest, bytes)| (digest, bytes.as_slice())))?)
-    }
-
     fn keep_receipts(
         &self,
         round: u32,
@@ -697,19 +778,19 @@ impl Experiment {
     }
 
     /// Tells of what is no error and surely not meant.
-    fn warn_of_odd_rounds(&mut self, replies: &BTreeMap<NodeId, Reply>, events: Events<'_>) {
-        let idle = replies.iter().filter(|(_, reply)| reply.n_steps == 0);
+    fn warn_of_odd_rounds(&mut self, trained: &TrainedRound, events: Events<'_>) {
+        let idle = trained.answers().filter(|(_, reply)| reply.n_steps == 0);
         let idle: Vec<&str> = idle.map(|(node, _)| node.as_str()).collect();
         let idle = (!idle.is_empty()).then(|| {
             let nodes = idle.join(", ");
             format!("{nodes} made no step; look at epochs, num_updates, batch_size and drop_last")
         });
         let rows: BTreeMap<&NodeId, u64> =
-            replies.iter().map(|(node, reply)| (node, reply.n_samples)).collect();
+            trained.answers().map(|(node, reply)| (node, reply.n_samples)).collect();
         // What an aggregator of the caller's own does with rows is not known.
         let aggregator = (!self.is_own).then_some(&self.file.aggregator);
         let ruling = aggregator.filter(|a| a.weighs_rows()).and_then(|_| ruling(&rows));
-        let of_aggregator = aggregator.and_then(|aggregator| aggregator.warning(replies.len()));
+        let of_aggregator = aggregator.and_then(|aggregator| aggregator.warning(trained.n_nodes()));
         for warning in [idle, ruling, of_aggregator].into_iter().flatten() {
             if self.warned.insert(warning.clone()) {
                 events(Event::Warning(warning));
@@ -717,20 +798,15 @@ impl Experiment {
         }
     }
 
-    /// Makes one model of the replies. What training may not write stays as it
-    /// was, whatever nodes send.
-    fn aggregate(&mut self, replies: &BTreeMap<NodeId, Reply>) -> Result<Params, Error> {
-        let updates: Updates = replies
-            .iter()
-            .map(|(node, Reply { n_samples, params, .. })| {
-                (node.clone(), Update { n_samples: *n_samples, params: params.clone() })
-            })
-            .collect();
-        let global = self.job.params();
-        let params = self.aggregator.aggregate(global, &updates)?;
-        let aux = replies.iter().map(|(node, reply)| (node.clone(), reply.aux.clone())).collect();
+    /// Ends a round of the aggregator. What training may not write stays as it was, whatever nodes
+    /// send.
+    fn finish_aggregation(&mut self, trained: &TrainedRound) -> Result<Params, Error> {
+        let params = self.aggregator.finish()?;
+        let aux = trained.replies.iter();
+        let aux = aux.map(|(node, reply)| (node.clone(), reply.aux.clone())).collect();
         let aux = transpose(&aux).map_err(AggregateError::Params)?;
         self.aggregator.take_aux_vars(&aux)?;
+        let global = self.job.params();
         let is_frozen = |name: &str| {
             let mut specs = self.job.declaration().model.iter();
             specs.any(|spec| spec.name == name && !spec.trainable)
@@ -864,11 +940,11 @@ pub(crate) fn in_file(error: Error, file: Option<&Path>) -> Error {
     }
 }
 
-fn record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) -> NodeRecord {
+fn node_record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) -> NodeRecord {
     let reply = reply.clone();
     NodeRecord {
-        upload: Some(reply.upload.0),
-        upload_aux: reply.upload_aux.map(|(digest, _)| digest),
+        upload: Some(reply.upload),
+        upload_aux: reply.upload_aux,
         receipt,
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,

@@ -4,26 +4,28 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
-use fedwasm_params::{Params, to_safetensors};
+use fedwasm_params::{Params, from_shared_safetensors, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
     INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Payload, Progress, Reason,
     ResearcherId, RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, Selection, TrainingArgs,
     printable, seed,
 };
-use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
+use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox, n_bytes};
 use fedwasm_training::{Place, Round};
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
 use crate::columns::Chosen;
 use crate::membership::{Away, Membership};
-use crate::replies::{accept, check_aux_vars, clock, is_sound, kept, shared, why_not};
+use crate::phases::{Replies, TrainedRound};
+use crate::replies::{Fetched, accept, check_aux_vars, clock, is_sound, kept, shared, why_not};
 use crate::requests::{Answer, Requests, Seen};
 use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{
@@ -43,6 +45,10 @@ const COMPILING_PAUSE: Duration = Duration::from_secs(1);
 const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
 /// From this difference on a clock is told of.
 const CLOCK_WARNING_MS: u64 = 60_000;
+/// Updates are fetched ahead of their turn while they are no larger than this together, and at most
+/// so many.
+const AHEAD_BYTES: u64 = 4 << 20;
+const AHEAD_MAX: usize = 8;
 /// The most warnings that are told.
 const WARNINGS_MAX: usize = 1_000;
 
@@ -90,17 +96,6 @@ pub struct JobOptions {
     pub params: Option<Params>,
 }
 
-/// The replies of the nodes that delivered in a round.
-#[derive(Clone, Debug, Default)]
-pub struct Replies {
-    /// By node.
-    pub by_node: BTreeMap<NodeId, Reply>,
-    /// Time that storing and sending took, in milliseconds.
-    pub send_ms: f64,
-    /// Time that fetching took, in milliseconds.
-    pub download_ms: f64,
-}
-
 /// A researcher's side of an experiment: nodes, parameters, rounds.
 pub struct Job {
     options: JobOptions,
@@ -124,6 +119,8 @@ pub struct Job {
     params: Params,
     params_blob: BlobRef,
     training_replies: BTreeMap<NodeId, Reply>,
+    /// How large what they uploaded is.
+    upload_sizes: BTreeMap<NodeId, u64>,
     /// When the roster was fetched last.
     refreshed: Instant,
     /// The receipts of the replies of the newest question.
@@ -302,6 +299,7 @@ impl Job {
             saved: VecDeque::new(),
             params,
             training_replies: BTreeMap::new(),
+            upload_sizes: BTreeMap::new(),
             refreshed: Instant::now(),
             receipts: BTreeMap::new(),
         };
@@ -386,8 +384,9 @@ impl Job {
         self.params_blob.sha256
     }
 
-    /// The replies of the newest training round (Fed-BioMed
-    /// `Job.training_replies`). Those of earlier rounds are in the history:
+    /// The replies of the newest training round that counts (Fed-BioMed
+    /// `Job.training_replies`), in an experiment without their parameters:
+    /// [`Job::fetch_update`] has them. Those of earlier rounds are in the history:
     /// kept whole, they would fill the memory. After [`Job::resume`] from a breakpoint they are
     /// those whose uploads were kept (`keep_uploads`); without them there are none here, and the
     /// history has all of them but the parameters.
@@ -534,10 +533,10 @@ impl Job {
         Ok(self.params_blob.sha256)
     }
 
-    /// Has `nodes` train a round and returns the replies of those that
-    /// delivered (Fed-BioMed `start_nodes_training_round`). A node that did
-    /// not is no longer among [`Job::nodes`]. If the round counts, say so with
-    /// [`Job::count`]; otherwise it can be done again.
+    /// Has `nodes` train a round (Fed-BioMed `start_nodes_training_round`). A node that does not
+    /// deliver is no longer among [`Job::nodes`]. What they uploaded is still in the repository:
+    /// [`Job::fetch`] or [`Job::fetch_all`] brings it. Until the round counts nothing has changed,
+    /// and it can be done again.
     ///
     /// # Errors
     /// [`Error::AuxVars`], [`Error::Transport`], [`Error::Cancelled`].
@@ -547,35 +546,133 @@ impl Job {
         nodes: &[NodeId],
         aux: &AuxVars,
         events: Events<'_>,
-    ) -> Result<Replies, Error> {
+    ) -> Result<TrainedRound, Error> {
         check_aux_vars(self.declaration(), aux, nodes)?;
         let known = self.nodes.known();
         self.states.sync(known.keys());
         let mut send_ms = 0.0;
         let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
+        Ok(TrainedRound::new(round, answers, send_ms))
+    }
+
+    /// Fetches the updates of a round in ascending order of node ids, few at a time, and hands each
+    /// to `take`, which lets it go. A node whose update is not usable is dropped from the round,
+    /// and fetching ends there: false. What was taken counts no more then; begin again with the
+    /// nodes that are left.
+    ///
+    /// # Errors
+    /// Those of `take`, and [`Error::Cancelled`].
+    pub async fn fetch(
+        &mut self,
+        trained: &mut TrainedRound,
+        take: &mut (dyn FnMut(&NodeId, &Fetched) -> Result<(), Error> + Send),
+        events: Events<'_>,
+    ) -> Result<bool, Error> {
         let at = Instant::now();
-        let by_node = self.fetch(round, answers, events).await?;
-        for node in std::mem::take(&mut self.asked_again) {
-            if by_node.contains_key(&node) {
-                events(Event::Returned { node, round });
+        trained.replies.clear();
+        let mut failed = None;
+        {
+            let (declaration, repository) = (self.round.declaration(), &self.repository);
+            let deadline = self.options.deadline;
+            let model_bytes = n_bytes(&declaration.model).max(1);
+            let ahead = usize::try_from(AHEAD_BYTES / model_bytes).unwrap_or(AHEAD_MAX);
+            let answers = trained.answers.clone();
+            let fetch = answers.into_iter().map(async |(node, (reply, time))| {
+                let accepted = accept(reply, time, declaration, repository);
+                let accepted = tokio::time::timeout(deadline, accepted).await;
+                let late =
+                    |_| Err((Reason::Blob, "its parameters did not arrive in time".to_owned()));
+                (node, accepted.unwrap_or_else(late))
+            });
+            let fetch = futures_util::stream::iter(fetch).buffered(ahead.clamp(1, AHEAD_MAX));
+            let mut fetch = std::pin::pin!(fetch);
+            loop {
+                let next = tokio::select! {
+                    next = fetch.next() => next,
+                    () = self.requests.cancelled() => return Err(Error::Cancelled),
+                };
+                match next {
+                    None => break,
+                    Some((node, Err(why))) => {
+                        failed = Some((node, why));
+                        break;
+                    }
+                    Some((node, Ok(fetched))) => {
+                        take(&node, &fetched)?;
+                        let reply = Reply { params: None, ..fetched.reply };
+                        trained.replies.insert(node, reply);
+                    }
+                }
             }
         }
-        Ok(Replies { by_node, send_ms, download_ms: ms(at) })
+        trained.download_ms += ms(at);
+        if let Some((node, (reason, text))) = failed {
+            trained.answers.remove(&node);
+            let away = self.nodes.away_because(&node, reason);
+            self.drop_node(node, trained.round, reason, text, away, events);
+            return Ok(false);
+        }
+        for node in std::mem::take(&mut self.asked_again) {
+            if trained.replies.contains_key(&node) {
+                events(Event::Returned { node, round: trained.round });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fetches all updates of a round and keeps them: as many models as there are nodes.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub async fn fetch_all(
+        &mut self,
+        mut trained: TrainedRound,
+        events: Events<'_>,
+    ) -> Result<Replies, Error> {
+        loop {
+            let mut params = BTreeMap::new();
+            let mut take = |node: &NodeId, fetched: &Fetched| {
+                params.insert(node.clone(), fetched.reply.params.clone());
+                Ok(())
+            };
+            if self.fetch(&mut trained, &mut take, events).await? {
+                let mut replies = trained.into_replies();
+                for (node, reply) in &mut replies.by_node {
+                    reply.params = params.remove(node).flatten();
+                }
+                return Ok(replies);
+            }
+        }
+    }
+
+    /// Fetches a node's update of the newest round again, while the repository has it.
+    ///
+    /// # Errors
+    /// [`Error::Transport`]; [`Error::Internal`] if the node took no part.
+    pub async fn fetch_update(&self, node: &NodeId) -> Result<Params, Error> {
+        let reply = self.training_replies.get(node);
+        let reply = reply.ok_or_else(|| Error::Internal {
+            reason: format!("{node} took no part in the newest round"),
+        })?;
+        if let Some(params) = &reply.params {
+            return Ok(params.clone());
+        }
+        let size = self.upload_sizes.get(node).copied().unwrap_or_default();
+        let blob = BlobRef { sha256: reply.upload, size };
+        let bytes = self.within_deadline(self.repository.get(&blob)).await?;
+        let params = from_shared_safetensors(&Arc::new(bytes));
+        let params = params.map_err(fedwasm_record::Error::Shapes)?;
+        Ok(shared(self.declaration(), params)?)
     }
 
     /// Says that a round counts: nodes go on from the states that these replies
     /// name. After a round that does not, they go on from those before.
-    pub fn count(&mut self, replies: BTreeMap<NodeId, Reply>) {
-        for (node, reply) in &replies {
+    pub fn count(&mut self, replies: Replies) {
+        for (node, reply) in &replies.by_node {
             self.states.update(node, reply.state_id.clone());
         }
-        // What was uploaded is kept in a file, if anywhere.
-        let without_bytes = |(node, mut reply): (NodeId, Reply)| {
-            reply.upload.1 = Vec::new();
-            reply.upload_aux = reply.upload_aux.map(|(digest, _)| (digest, Vec::new()));
-            (node, reply)
-        };
-        self.training_replies = replies.into_iter().map(without_bytes).collect();
+        self.upload_sizes = replies.upload_sizes;
+        self.training_replies = replies.by_node;
     }
 
     /// Says that [`Job::state`] was saved, and that the newest `keep` of what
@@ -920,38 +1017,6 @@ impl Job {
         let bytes = to_safetensors(params).map_err(fedwasm_record::Error::Shapes)?;
         let put = self.repository.put_payload(bytes, room);
         self.within_deadline(put).await.map(Some)
-    }
-
-    /// Fetches and checks what the replies name, all at once.
-    async fn fetch(
-        &mut self,
-        round: u32,
-        answers: BTreeMap<NodeId, (RoundReply, Duration)>,
-        events: Events<'_>,
-    ) -> Result<BTreeMap<NodeId, Reply>, Error> {
-        let (declaration, repository) = (self.round.declaration(), &self.repository);
-        let deadline = self.options.deadline;
-        let fetch = answers.into_iter().map(async |(node, (reply, time))| {
-            let accepted = accept(reply, time, declaration, repository);
-            let accepted = tokio::time::timeout(deadline, accepted).await;
-            let late = |_| Err((Reason::Blob, "its parameters did not arrive in time".to_owned()));
-            (node, accepted.unwrap_or_else(late))
-        });
-        let fetched = tokio::select! {
-            fetched = join_all(fetch) => fetched,
-            () = self.requests.cancelled() => return Err(Error::Cancelled),
-        };
-        let mut replies = BTreeMap::new();
-        for (node, reply) in fetched {
-            match reply {
-                Ok(reply) => drop(replies.insert(node, reply)),
-                Err((reason, text)) => {
-                    let away = self.nodes.away_because(&node, reason);
-                    self.drop_node(node, round, reason, text, away, events);
-                }
-            }
-        }
-        Ok(replies)
     }
 
     async fn store(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {

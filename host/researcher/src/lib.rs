@@ -11,6 +11,7 @@ mod identity;
 mod job;
 mod membership;
 mod monitor;
+mod phases;
 mod present;
 mod replies;
 mod requests;
@@ -37,6 +38,8 @@ pub use fedwasm_record::{
 };
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use identity::identities_of_user;
-pub use job::{Job, JobOptions, Replies};
+pub use job::{Job, JobOptions};
+pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
+pub use replies::Fetched;
 pub use strategy::{EarlyStopping, Selection, StrategyArgs};

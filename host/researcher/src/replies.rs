@@ -1,11 +1,12 @@
 //! Replies of nodes: what in them is believed, and what is not.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use fedwasm_params::{Params, from_safetensors};
+use fedwasm_params::{Params, from_shared_safetensors};
 use fedwasm_protocol::{
-    Body, Digest, Mode, NodeId, NodeTiming, Reason, RoundReply, TrainingArgs, printable,
+    Body, Mode, NodeId, NodeTiming, Reason, RoundReply, TrainingArgs, printable,
 };
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
 use fedwasm_training::{batches_max, fitted};
@@ -73,6 +74,17 @@ fn rows_max(reply: &RoundReply) -> u64 {
     reply.n_samples.max(scored)
 }
 
+/// What a node uploaded, fetched and checked.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Its reply, with the parameters.
+    pub reply: Reply,
+    /// The bytes of the parameters.
+    pub upload: Arc<Vec<u8>>,
+    /// The bytes of the auxiliary variables.
+    pub upload_aux: Option<Arc<Vec<u8>>>,
+}
+
 /// Fetches what a reply names and checks that it is exactly what the plan
 /// declares, and finite. An error says what is wrong with the node.
 pub(crate) async fn accept(
@@ -80,18 +92,18 @@ pub(crate) async fn accept(
     time: Duration,
     declaration: &Declaration,
     repository: &Repository,
-) -> Result<Reply, (Reason, String)> {
+) -> Result<Fetched, (Reason, String)> {
     let wrong = |text: String| (Reason::PlanFailed, text);
     let unreachable = |error: fedwasm_transport::Error| (Reason::Blob, error.to_string());
     let model: Vec<&TensorSpec> = of_scope(&declaration.model, Scope::Shared);
     let bound = |specs: &[TensorSpec]| n_bytes(specs) + HEADER_BYTES_MAX;
     let too_large = |what: &str, size: u64| Err(wrong(format!("its {what} have {size} bytes")));
-    let params = match reply.params {
+    let (digest, upload) = match reply.params {
         None => return Err(wrong("it sent no parameters".into())),
         Some(blob) if blob.size > bound(&declaration.model) => {
             return too_large("parameters", blob.size);
         }
-        Some(blob) => repository.get(&blob).await.map_err(unreachable)?,
+        Some(blob) => (blob.sha256, Arc::new(repository.get(&blob).await.map_err(unreachable)?)),
     };
     let (aux, upload_aux) = match &reply.aux {
         None => (Params::default(), None),
@@ -99,21 +111,21 @@ pub(crate) async fn accept(
             return too_large("auxiliary variables", payload.blob.size);
         }
         Some(payload) => {
-            let bytes = repository.get_payload(payload).await.map_err(unreachable)?;
-            let aux = from_safetensors(&bytes).map_err(|error| wrong(error.to_string()))?;
+            let bytes = Arc::new(repository.get_payload(payload).await.map_err(unreachable)?);
+            let aux = from_shared_safetensors(&bytes).map_err(|error| wrong(error.to_string()))?;
             (aux, Some((payload.blob.sha256, bytes)))
         }
     };
-    let upload = (Digest::of(&params), params);
-    let params = from_safetensors(&upload.1).map_err(|error| wrong(error.to_string()))?;
+    let params = from_shared_safetensors(&upload).map_err(|error| wrong(error.to_string()))?;
     let aux_out: Vec<&TensorSpec> = declaration.aux_out.iter().collect();
-    Ok(Reply {
-        params: exactly(&model, params)
-            .map_err(|error| wrong(format!("its parameters: {error}")))?,
+    let params =
+        exactly(&model, params).map_err(|error| wrong(format!("its parameters: {error}")))?;
+    let reply = Reply {
+        params: Some(params),
         aux: exactly(&aux_out, aux)
             .map_err(|error| wrong(format!("its auxiliary variables: {error}")))?,
-        upload,
-        upload_aux,
+        upload: digest,
+        upload_aux: upload_aux.as_ref().map(|(digest, _)| *digest),
         state_id: reply.state_id,
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,
@@ -124,7 +136,8 @@ pub(crate) async fn accept(
         warnings: reply.warnings.iter().map(|warning| printable(warning)).collect(),
         timing: reply.timing,
         total_ms: time.as_secs_f64() * 1e3,
-    })
+    };
+    Ok(Fetched { reply, upload, upload_aux: upload_aux.map(|(_, bytes)| bytes) })
 }
 
 /// Checks parameters that a person or a file gave; those local to nodes are
@@ -146,7 +159,7 @@ pub(crate) fn shared(
 /// Checks a reply of an earlier run again: exactly what the plan declares.
 pub(crate) fn kept(declaration: &Declaration, reply: Reply) -> Option<Reply> {
     let model = of_scope(&declaration.model, Scope::Shared);
-    let params = exactly(&model, reply.params).ok()?;
+    let params = reply.params.map(|params| exactly(&model, params)).transpose().ok()?;
     let aux_out: Vec<&TensorSpec> = declaration.aux_out.iter().collect();
     let aux = exactly(&aux_out, reply.aux).ok()?;
     Some(Reply { params, aux, ..reply })

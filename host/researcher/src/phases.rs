@@ -1,0 +1,104 @@
+//! The steps of a round as types. Each step takes what the one before gave, so that none can be left
+//! out or done twice: nodes are asked, train, their updates are aggregated, the model is stored
+//! and the round counts, it is scored, and only then there is a record of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fedwasm_aggregate::{AuxVars, Samples};
+use fedwasm_params::Params;
+use fedwasm_protocol::{Digest, NodeId, RoundReply};
+use fedwasm_record::Reply;
+
+/// The nodes of a round, and the auxiliary variables for them.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Sampled {
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) aux: AuxVars,
+}
+
+/// Nodes have trained, and what they uploaded lies in the repository. Nothing has changed yet.
+#[must_use = "a round that nobody fetches and counts did not happen"]
+#[derive(Debug)]
+pub struct TrainedRound {
+    pub(crate) round: u32,
+    pub(crate) answers: BTreeMap<NodeId, (RoundReply, Duration)>,
+    /// Of those whose updates were fetched, without their parameters.
+    pub(crate) replies: BTreeMap<NodeId, Reply>,
+    pub(crate) send_ms: f64,
+    pub(crate) download_ms: f64,
+}
+
+impl TrainedRound {
+    pub(crate) fn new(
+        round: u32,
+        answers: BTreeMap<NodeId, (RoundReply, Duration)>,
+        send_ms: f64,
+    ) -> Self {
+        Self { round, answers, replies: BTreeMap::new(), send_ms, download_ms: 0.0 }
+    }
+
+    /// The rows that each node trained on.
+    pub fn samples(&self) -> Samples {
+        self.answers.iter().map(|(node, (reply, _))| (node.clone(), reply.n_samples)).collect()
+    }
+
+    /// What each node said.
+    pub fn answers(&self) -> impl Iterator<Item = (&NodeId, &RoundReply)> {
+        self.answers.iter().map(|(node, (reply, _))| (node, reply))
+    }
+
+    /// Nodes whose updates are in the round.
+    pub fn n_nodes(&self) -> usize {
+        self.answers.len()
+    }
+
+    pub(crate) fn into_replies(self) -> Replies {
+        let Self { answers, replies: by_node, send_ms, download_ms, .. } = self;
+        let size =
+            |(node, (reply, _)): (NodeId, (RoundReply, Duration))| Some((node, reply.params?.size));
+        let upload_sizes = answers.into_iter().filter_map(size).collect();
+        Replies { by_node, upload_sizes, send_ms, download_ms }
+    }
+}
+
+/// The replies of the nodes whose updates were fetched.
+#[must_use = "`Job::count` has nodes go on from here"]
+#[derive(Clone, Debug, Default)]
+pub struct Replies {
+    /// By node.
+    pub by_node: BTreeMap<NodeId, Reply>,
+    pub(crate) upload_sizes: BTreeMap<NodeId, u64>,
+    /// Time that storing and sending took, in milliseconds.
+    pub send_ms: f64,
+    /// Time that fetching took, in milliseconds.
+    pub download_ms: f64,
+}
+
+/// One model was made of the updates. The aggregator has moved on; nodes and parameters have not.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Aggregated {
+    pub(crate) replies: Replies,
+    pub(crate) receipts: BTreeMap<NodeId, Vec<u8>>,
+    pub(crate) params: Params,
+}
+
+/// The model is stored, and nodes go on from the states of this round.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) params_sha256: Digest,
+    pub(crate) receipts: BTreeMap<NodeId, Vec<u8>>,
+}
+
+/// Nodes have scored the model, or were not asked to, or failed to.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Scored {
+    pub(crate) counted: Counted,
+    pub(crate) scores: BTreeMap<NodeId, RoundReply>,
+    /// The round counts whatever became of its scores.
+    pub(crate) failed: Option<crate::Error>,
+}
