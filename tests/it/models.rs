@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use fedwasm_protocol::ApprovalStatus;
+
+use crate::fake::{Fake, columns};
 use crate::hostile::with_module_field;
 use crate::support::{Federation, data, fedwasm, plan, root};
 
@@ -129,11 +132,20 @@ fn resident(pid: u32) -> u64 {
 
 impl Watched {
     fn start(pid: u32) -> Self {
+        Self::start_with(pid, crate::worker::workers_of)
+    }
+
+    /// Watches a process without its workers.
+    fn start_alone(pid: u32) -> Self {
+        Self::start_with(pid, |_| Vec::new())
+    }
+
+    fn start_with(pid: u32, workers_of: fn(u32) -> Vec<u32>) -> Self {
         let (peak, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
         let (high, stopped) = (Arc::clone(&peak), Arc::clone(&stop));
         let watch = move || {
             while !stopped.load(Ordering::Relaxed) {
-                let workers = crate::worker::workers_of(pid);
+                let workers = workers_of(pid);
                 let all = resident(pid) + workers.into_iter().map(resident).sum::<u64>();
                 high.fetch_max(all, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(1));
@@ -196,4 +208,35 @@ fn a_node_and_its_workers_hold_parameters_three_times_in_all() {
     );
     // Buffers of pipes and of the network, pages that are not given back yet.
     assert!(held < bytes as u64 * 32 / 10, "{held} bytes");
+}
+
+/// A mean holds the global parameters, its sum in float64 (two models) and one update, whatever
+/// the number of nodes.
+#[test]
+fn a_researcher_holds_a_mean_of_sixteen_nodes_in_four_models() {
+    let held = |bytes: usize| {
+        let federation = Federation::start();
+        let node = |n: usize| {
+            let (id, approved) = (format!("n{n:02}"), ApprovalStatus::Approved);
+            Fake::node_with(&federation, &id, columns(), approved, Box::new(|_| None))
+        };
+        let _nodes: Vec<Fake> = (0..16).map(node).collect();
+        let wide = wide(federation.dir.path(), bytes);
+        let experiment = federation.experiment(|text| {
+            let text = text.replace(&plan().display().to_string(), &wide.display().to_string());
+            let text =
+                text.replace("n_classes = 2", "").replace("optimizer_args = { lr = 0.1 }", "");
+            text.replace("min_nodes = 2", "min_nodes = 16")
+        });
+        let running = federation.run(&experiment).start();
+        let watched = Watched::start_alone(running.child.id());
+        let (code, events) = running.end();
+        assert_eq!(code, 0, "{events:?}");
+        watched.end()
+    };
+    let (bytes, idle) = (10 << 20, held(1_000));
+    let held = held(bytes).saturating_sub(idle);
+    eprintln!("16 nodes: {:.2} models above {} MiB", held as f64 / bytes as f64, idle >> 20);
+    // Parts of bodies, and pages of the allocator.
+    assert!(held <= bytes as u64 * 4 + (1 << 20), "{held} bytes");
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use fedwasm_params::{DType, Error, Params, SUMMABLE, Tensor, to_f64};
+use fedwasm_params::{DType, Error, Params, SUMMABLE, Tensor};
 use fedwasm_protocol::NodeId;
 
 use crate::{AggregateError, Samples};
@@ -85,8 +85,8 @@ impl Mean {
         let share = self.shares.pop_front().unwrap_or_default();
         match &mut self.sum {
             None => {
-                let mut sum = to_f64(update, &self.global)?;
-                sum.iter_mut().for_each(|value| *value *= share);
+                let mut sum = Vec::with_capacity(n_elements(&self.global));
+                each(update, &self.global, |value| sum.push(share * value))?;
                 self.sum = Some(sum);
             }
             Some(sum) => {
@@ -122,7 +122,8 @@ impl Steps {
         global: &Params,
         samples: &Samples,
     ) -> Result<Self, AggregateError> {
-        let sum = vec![0.0; to_f64(global, global)?.len()];
+        drop(arranged(global, global)?);
+        let sum = vec![0.0; n_elements(global)];
         Ok(Self { turns: Turns::new(aggregator, samples), global: global.clone(), sum })
     }
 
@@ -178,6 +179,10 @@ impl All {
         self.turns.end()?;
         Ok((self.global, self.updates))
     }
+}
+
+fn n_elements(params: &Params) -> usize {
+    params.iter().map(|(_, tensor)| tensor.data().len() / tensor.dtype().size()).sum()
 }
 
 /// Calls `with` for each element of `params` in the order of `like`, whose names, element types

@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use fedwasm_sandbox::{WORKER_ARGUMENT, serve_worker};
+use fedwasm_sandbox::{WORKER_ARGUMENT, return_large_buffers, serve_worker};
 use serde_json::json;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -21,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
+    return_large_buffers();
     // A worker of ours: nothing else may happen in its process.
     if std::env::args_os().nth(1).is_some_and(|word| word == WORKER_ARGUMENT) {
         return work();

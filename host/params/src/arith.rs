@@ -39,11 +39,13 @@ pub fn from_f64(values: &[f64], like: &Params) -> Result<Params, Error> {
     let mut values = values.iter();
     let rounded = |(name, tensor): (&str, &Tensor)| {
         let (dtype, own) = (tensor.dtype(), values.by_ref().take(n_elements(tensor)));
-        let data = match dtype {
-            DType::Float32 => own.flat_map(|value| (*value as f32).to_le_bytes()).collect(),
-            DType::Float64 => own.flat_map(|value| value.to_le_bytes()).collect(),
+        // Reserved at once: a large model would be held twice while a vector grows.
+        let mut data = Vec::with_capacity(tensor.data().len());
+        match dtype {
+            DType::Float32 => own.for_each(|value| data.extend((*value as f32).to_le_bytes())),
+            DType::Float64 => own.for_each(|value| data.extend(value.to_le_bytes())),
             _ => return Err(Error::NotSummable { name: name.to_owned(), dtype }),
-        };
+        }
         Ok((name.to_owned(), Tensor::new(dtype, tensor.shape().to_vec(), data)?))
     };
     Params::new(like.iter().map(rounded).collect::<Result<_, Error>>()?)

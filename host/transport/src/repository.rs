@@ -230,7 +230,10 @@ impl Repository {
         if let Some(got) = response.content_length().filter(|got| *got != blob.size) {
             return Err(wrong_size(got));
         }
+        // Whoever asks has bounded the size. Reserved at once, so that it is not held twice while a
+        // vector grows; if it cannot be, what comes decides.
         let mut bytes = Vec::new();
+        let _ = bytes.try_reserve_exact(usize::try_from(blob.size).unwrap_or(0));
         while let Some(chunk) = self.chunk(&mut response).await? {
             let got = bytes.len() as u64 + chunk.len() as u64;
             if got > blob.size {
