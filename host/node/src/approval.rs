@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::bounds::{exceeded, exceeded_by_length};
 use crate::log::append;
-use crate::round::refusal;
+use crate::refusal::refusal;
 use crate::{Bound, Database, Error};
 
 /// The media type of a decision.

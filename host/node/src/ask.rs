@@ -16,9 +16,9 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::approval::Approvals;
+use crate::blocking::blocking;
 use crate::compiler::Compiler;
-use crate::round::refusal;
-use crate::worker::{blob_refusal, blocking, check_size};
+use crate::refusal::{blob_refusal, check_size, refusal};
 use crate::{Database, Error};
 
 /// Questions that are written down in a minute.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{Digest, Reason, Refusal, ResearcherId, RoundRequest};
-use fedwasm_sandbox::{Cancel, FaultKind, Limits, Profile, Sandbox, WorkerOptions};
+use fedwasm_sandbox::{Cancel, Limits, Profile, Sandbox, WorkerOptions};
 use tokio::sync::{Semaphore, watch};
 
-use crate::round::refusal;
-use crate::worker::blocking;
+use crate::blocking::blocking;
+use crate::refusal::{compiler_refusal, refusal};
 use crate::{Error, NodeConfig};
 
 /// Compiled plans, in the node's directory.
@@ -182,7 +182,7 @@ impl Compiler {
             let done = blocking(move || {
                 let component = Component::admit_as(plan, &digest)
                     .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
-                sandbox.compile(&component, &limits).map_err(|error| of_compiler(&error))
+                sandbox.compile(&component, &limits).map_err(|error| compiler_refusal(&error))
             });
             let done = done.await;
             this.jobs().remove(&key);
@@ -204,25 +204,5 @@ impl Job {
             None => "the plan is going to be compiled, after another one".to_owned(),
         };
         refusal(Reason::Compiling, text)
-    }
-}
-
-/// No data are near while a plan is compiled: what there is to say of it may leave.
-fn of_compiler(error: &fedwasm_sandbox::Error) -> Refusal {
-    match error {
-        fedwasm_sandbox::Error::Fault(fault) => {
-            tracing::warn!("{fault}");
-            let reason = match fault.kind {
-                FaultKind::Cancelled => Reason::Expired,
-                FaultKind::Refused => Reason::PlanRefused,
-                _ => Reason::PlanFailed,
-            };
-            refusal(reason, fault.to_string())
-        }
-        error => {
-            tracing::error!("{error}");
-            let text = "the node cannot compile plans; its log says more".to_owned();
-            refusal(Reason::Internal, text)
-        }
     }
 }

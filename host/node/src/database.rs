@@ -11,11 +11,12 @@ use fedwasm_trust::{Identity, KeyPair, Member};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
-use crate::receipt::STATE_OUT;
 
 const FILE: &str = "registry.db";
 /// How long one program waits for another that writes.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
+/// The digest of the state that a round left, in SQL: the expression of an index.
+pub(crate) const STATE_OUT: &str = "json_extract(CAST(opening AS TEXT), '$.state_out')";
 /// The layout of the tables.
 const VERSION: i64 = 1;
 

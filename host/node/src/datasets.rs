@@ -10,7 +10,7 @@ use fedwasm_transport::now_ms;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::round::refusal;
+use crate::refusal::refusal;
 use crate::{Database, Error};
 
 const FILE: &str = "datasets.json";

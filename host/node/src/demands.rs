@@ -3,7 +3,7 @@
 
 use fedwasm_protocol::{DataArgs, Reason, Refusal, RoundRequest, SecaggArgs};
 
-use crate::round::refusal;
+use crate::refusal::refusal;
 
 /// Checks the demands of a request.
 pub(crate) fn check(

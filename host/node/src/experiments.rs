@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{DatasetId, Digest, ExperimentId, Reason, Refusal, ResearcherId};
 
-use crate::round::refusal;
+use crate::refusal::{refusal, unwritable};
 
 const EXPERIMENTS: &str = "experiments";
 const OWNER: &str = "owner";
@@ -90,11 +90,6 @@ fn not_yours(experiment: &ExperimentId) -> Refusal {
     let message =
         format!("experiment {experiment} is another researcher's, or of another plan or dataset");
     refusal(Reason::BadRequest, message)
-}
-
-pub(crate) fn unwritable(error: io::Error) -> Refusal {
-    tracing::error!("the files of experiments: {error}");
-    refusal(Reason::Internal, "the node cannot write its files".into())
 }
 
 /// How much room experiments may take.

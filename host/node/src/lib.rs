@@ -4,6 +4,7 @@
 
 mod approval;
 mod ask;
+mod blocking;
 mod bounds;
 mod compiler;
 mod config;
@@ -20,6 +21,7 @@ mod queue;
 mod rate;
 mod reach;
 mod receipt;
+mod refusal;
 mod rerun;
 mod round;
 mod serve;

@@ -10,12 +10,11 @@ use fedwasm_trust::{Engine, Opening, RECEIPT_VERSION, Receipt, RunResult};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::json;
 
+use crate::database::STATE_OUT;
 use crate::log::append;
 use crate::{Database, Error};
 
 const INPUTS: &str = "inputs";
-/// The digest of the state that a round left, in SQL: the expression of an index.
-pub(crate) const STATE_OUT: &str = "json_extract(CAST(opening AS TEXT), '$.state_out')";
 
 /// Everything about a run that its receipt says.
 #[derive(Debug)]

@@ -10,17 +10,17 @@ use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, from_shared_safetensors, to_safetensors};
 use fedwasm_protocol::{
     DatasetId, Digest, Evaluation, ExperimentId, Metrics, Mode, NodeId, Reason, Refusal,
-    ResearcherId, RoundRequest, StateId, printable,
+    ResearcherId, RoundRequest, StateId,
 };
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Declaration, Described, FaultKind, Limits, Profile, Sandbox, Scope,
-    TensorSpec,
+    Cancel, DataFacts, Declaration, Described, Limits, Profile, Sandbox, Scope, TensorSpec,
 };
 use fedwasm_training::{Before, Classes, Events, Examples, Length, Place, Round, Turn};
 
 use crate::approval::ApprovedPlan;
-use crate::experiments::{Owner, Room, check_owner, claim, unwritable};
+use crate::experiments::{Owner, Room, check_owner, claim};
 use crate::kept::Kept;
+use crate::refusal::{pure_refusal, refusal, training_refusal, unwritable};
 use crate::state::States;
 use crate::{Database, Dataset};
 
@@ -543,99 +543,4 @@ fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<u64, 
         Ok(json.len() as u64)
     };
     store().map_err(unwritable)
-}
-
-pub(crate) fn refusal(reason: Reason, message: String) -> Refusal {
-    Refusal { reason, message: printable(&message) }
-}
-
-fn training_refusal(error: &fedwasm_training::Error) -> Refusal {
-    use fedwasm_training::Error as E;
-    let reason = match error {
-        E::Sandbox(error) => return sandbox_refusal(error),
-        E::Dataset(error) => return unreadable(error),
-        E::BatchTooLarge { .. } | E::Tensors { .. } => Reason::BadRequest,
-        _ => Reason::Dataset,
-    };
-    refusal(reason, error.to_string())
-}
-
-/// A file can fail while it is read: its path and its cells stay in the node's log.
-fn unreadable(error: &dyn std::fmt::Display) -> Refusal {
-    tracing::warn!("{error}");
-    refusal(Reason::Dataset, "the dataset cannot be read; the node's log says more".into())
-}
-
-/// A call that needs no data and takes too long does so on a machine that is busy: it may go
-/// well another time.
-fn pure_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
-    let refusal = sandbox_refusal(error);
-    match error {
-        fedwasm_sandbox::Error::Fault(fault) if fault.kind == FaultKind::DeadlineExceeded => {
-            Refusal { reason: Reason::PlanKilled, ..refusal }
-        }
-        _ => refusal,
-    }
-}
-
-/// A fault's kind leaves the node; its detail, which a plan wrote and which
-/// could carry rows, stays in the node's log.
-fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
-    use fedwasm_sandbox::Error as E;
-    match error {
-        E::Fault(fault) => {
-            if fault.kind == FaultKind::Cancelled {
-                return refusal(Reason::Expired, "the round was called off".into());
-            }
-            tracing::warn!("{fault}");
-            let reason = match fault.kind {
-                FaultKind::InvalidArgument => Reason::BadRequest,
-                FaultKind::Killed => Reason::PlanKilled,
-                // No data was near: these are words about the plan itself.
-                FaultKind::Refused => return refusal(Reason::PlanRefused, fault.to_string()),
-                _ => Reason::PlanFailed,
-            };
-            let message = format!("{} {}; the node's log says more", fault.plan, fault.kind);
-            refusal(reason, message)
-        }
-        E::Argument(_) | E::Params { .. } => refusal(Reason::BadRequest, error.to_string()),
-        E::Loader { .. } => unreadable(error),
-        _ => {
-            tracing::error!("{error}");
-            refusal(Reason::Internal, "the node cannot run plans; its log says more".into())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_machine_without_memory_or_time_does_is_no_failure_of_the_plan() {
-        let fault = |kind| {
-            let (name, version) = ("p".to_owned(), "1".to_owned());
-            let plan = fedwasm_sandbox::PlanName { name, version, digest: Digest::of(b"p") };
-            fedwasm_sandbox::Error::from(fedwasm_sandbox::Fault { plan, kind, detail: "x".into() })
-        };
-        let (killed, late) = (fault(FaultKind::Killed), fault(FaultKind::DeadlineExceeded));
-        assert_eq!(sandbox_refusal(&killed).reason, Reason::PlanKilled);
-        assert_eq!(sandbox_refusal(&late).reason, Reason::PlanFailed);
-        assert_eq!(pure_refusal(&late).reason, Reason::PlanKilled);
-        assert_eq!(pure_refusal(&fault(FaultKind::Panicked)).reason, Reason::PlanFailed);
-    }
-
-    #[test]
-    fn paths_and_cells_stay_at_the_node() {
-        let path = std::path::Path::new("/secret/patients.csv");
-        let dataset = fedwasm_dataset::Dataset::open(path, None).unwrap_err();
-        let reason = dataset.to_string();
-        assert!(reason.contains("secret"), "{reason}");
-        let loader = fedwasm_sandbox::Error::Loader { reason };
-        for error in [fedwasm_training::Error::from(dataset), loader.into()] {
-            let refusal = training_refusal(&error);
-            assert_eq!(refusal.reason, Reason::Dataset);
-            assert!(!refusal.message.contains("secret"), "{}", refusal.message);
-        }
-    }
 }

@@ -25,9 +25,10 @@ use crate::queue::Queue;
 use crate::rate::{Rate, Turn};
 use crate::reach::reach;
 use crate::receipt::Receipts;
-use crate::round::{Workshop, refusal};
+use crate::refusal::{blob_refusal, refusal};
+use crate::round::Workshop;
 use crate::trace::{End, Trace};
-use crate::worker::{Worker, blob_refusal};
+use crate::worker::Worker;
 use crate::{Database, Datasets, Error, NodeConfig, demands};
 
 /// How often leases are looked at while one lasts.

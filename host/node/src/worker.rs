@@ -16,12 +16,13 @@ use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::{Opening, Receipt};
 
 use crate::approval::Approvals;
+use crate::blocking::blocking;
 use crate::compiler::Compiler;
-use crate::experiments::unwritable;
 use crate::privacy::{self, Privacy};
 use crate::progress::Teller;
 use crate::receipt::{Receipts, Run};
-use crate::round::{Done, Fetched, Workshop, refusal};
+use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
+use crate::round::{Done, Fetched, Workshop};
 use crate::trace::Trace;
 use crate::{Dataset, demands};
 
@@ -292,32 +293,6 @@ pub(crate) fn with_inputs(
         (Some(names), None) => {
             let inputs = Some(Selection::decode(names).map_err(bad)?);
             Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })
-        }
-    }
-}
-
-pub(crate) fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
-    match blob.size > max {
-        true => {
-            let message = format!("{what} of {} bytes, at most {max} are accepted", blob.size);
-            Err(refusal(Reason::BadRequest, message))
-        }
-        false => Ok(()),
-    }
-}
-
-pub(crate) fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
-    refusal(Reason::Blob, error.to_string())
-}
-
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!("a round broke off: {error}");
-            Err(refusal(Reason::Internal, "the round broke off".into()))
         }
     }
 }
