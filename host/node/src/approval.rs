@@ -402,10 +402,10 @@ impl Database {
                 let json = json?;
                 let decision: Decision =
                     serde_json::from_slice(&json).map_err(|_| damaged("a decision"))?;
-                match decision.digest == *digest && decision.node == *self.node() {
-                    true => Ok((decision, Digest::of(&signed))),
-                    false => Err(damaged("a decision is of another plan or node")),
+                if decision.digest != *digest || decision.node != *self.node() {
+                    return Err(damaged("a decision is of another plan or node"));
                 }
+                Ok((decision, Digest::of(&signed)))
             })
             .collect()
         })

@@ -136,10 +136,9 @@ impl Room {
         };
         let own = by_researcher.get(researcher.as_str()).copied().unwrap_or_default();
         let all: u64 = by_researcher.values().sum();
-        *counted = Some(match own > self.bytes_max / SHARE || all > self.bytes_max {
-            true => self.prune(node, researcher, experiment)?,
-            false => by_researcher,
-        });
+        let is_full = own > self.bytes_max / SHARE || all > self.bytes_max;
+        *counted =
+            Some(if is_full { self.prune(node, researcher, experiment)? } else { by_researcher });
         Ok(())
     }
 
@@ -206,12 +205,11 @@ fn kept(node: &Folder) -> io::Result<Vec<Kept>> {
 fn size(folder: &Folder) -> io::Result<(u64, SystemTime)> {
     let (mut bytes, mut newest) = (BLOCK_BYTES, SystemTime::UNIX_EPOCH);
     for name in folder.names()? {
-        let (inner, modified) = match folder.is_folder(&name)? {
-            true => size(&folder.folder(&name)?)?,
-            false => {
-                let len = folder.len(&name)?;
-                (len.next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES), folder.modified(&name)?)
-            }
+        let (inner, modified) = if folder.is_folder(&name)? {
+            size(&folder.folder(&name)?)?
+        } else {
+            let len = folder.len(&name)?;
+            (len.next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES), folder.modified(&name)?)
         };
         bytes = bytes.saturating_add(inner);
         newest = newest.max(modified);

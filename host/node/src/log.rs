@@ -230,16 +230,12 @@ impl Database {
             for entry in rows {
                 tree.push(merkle::leaf(entry?.as_bytes()));
             }
-            match (tree.size, Digest::from(tree.root())) == (earlier.size, earlier.root) {
-                true => Ok(earlier),
-                false => {
-                    let reason = format!(
-                        "the first {} entries are not those of the checkpoint",
-                        earlier.size
-                    );
-                    Err(Error::Log { reason })
-                }
+            if (tree.size, Digest::from(tree.root())) != (earlier.size, earlier.root) {
+                let n = earlier.size;
+                let reason = format!("the first {n} entries are not those of the checkpoint");
+                return Err(Error::Log { reason });
             }
+            Ok(earlier)
         })
     }
 }

@@ -45,10 +45,10 @@ impl Rate {
             (*at, *n) = (minute, 0);
         }
         *n += 1;
-        match *n <= A_MINUTE_MAX {
-            true => Turn::Write { is_last: *n == A_MINUTE_MAX, left_out },
-            false => Turn::Count,
+        if *n > A_MINUTE_MAX {
+            return Turn::Count;
         }
+        Turn::Write { is_last: *n == A_MINUTE_MAX, left_out }
     }
 }
 

@@ -270,13 +270,11 @@ impl Database {
 pub(crate) fn input(node: &Folder, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Error> {
     let name = digest.to_string();
     let bytes = node.folder(INPUTS)?.read(&name, bytes_max)?;
-    match Digest::of(&bytes) == *digest {
-        true => Ok(bytes),
-        false => {
-            let reason = "its bytes are not what its name says".into();
-            Err(Error::Damaged { file: format!("{INPUTS}/{name}"), reason })
-        }
+    if Digest::of(&bytes) != *digest {
+        let reason = "its bytes are not what its name says".into();
+        return Err(Error::Damaged { file: format!("{INPUTS}/{name}"), reason });
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]

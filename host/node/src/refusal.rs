@@ -102,13 +102,11 @@ pub(crate) fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
 
 /// Refuses a blob that is larger than `max` bytes, before it is fetched.
 pub(crate) fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
-    match blob.size > max {
-        true => {
-            let message = format!("{what} of {} bytes, at most {max} are accepted", blob.size);
-            Err(refusal(Reason::BadRequest, message))
-        }
-        false => Ok(()),
+    if blob.size > max {
+        let message = format!("{what} of {} bytes, at most {max} are accepted", blob.size);
+        return Err(refusal(Reason::BadRequest, message));
     }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -194,9 +194,8 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let done = prepared.run(request, fetched, Box::new(drop), &cancel).map_err(refused)?;
     let given = &receipt.result;
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
-    let text = |same: bool, part: &'static str| match same {
-        true => Ok(()),
-        false => Err(mismatch(part, &"running it again gives something else")),
+    let text = |same: bool, part: &'static str| {
+        if same { Ok(()) } else { Err(mismatch(part, &"running it again gives something else")) }
     };
     text(blob(&done.params) == given.params, "result.params")?;
     text(blob(&done.aux) == given.aux, "result.aux")?;

@@ -311,9 +311,10 @@ impl Prepared {
         let before = Before { params, aux, kept, ..Before::default() };
         let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
         let trained = trained.map_err(failed)?;
-        let evaluation = match request.training.test_on_local_updates {
-            true => Some(evaluate(&trained.params, trained.kept.as_ref())?),
-            false => None,
+        let evaluation = if request.training.test_on_local_updates {
+            Some(evaluate(&trained.params, trained.kept.as_ref())?)
+        } else {
+            None
         };
         let bytes = |params: &Params| {
             to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
@@ -496,10 +497,10 @@ fn file_digest(path: &std::path::Path, cancel: &Cancel) -> std::io::Result<Diges
     struct Until<'a>(std::fs::File, &'a Cancel);
     impl std::io::Read for Until<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-            match self.1.is_cancelled() {
-                true => Err(std::io::Error::other("it was called off")),
-                false => self.0.read(buffer),
+            if self.1.is_cancelled() {
+                return Err(std::io::Error::other("it was called off"));
             }
+            self.0.read(buffer)
         }
     }
     Digest::of_reader(Until(std::fs::File::open(path)?, cancel))
