@@ -40,6 +40,19 @@ pub struct Dataset {
     pub shapes: BTreeMap<String, Vec<u64>>,
 }
 
+/// A dataset that is going to be registered.
+#[derive(Clone, Debug)]
+pub struct NewDataset<'a> {
+    /// Its name here.
+    pub name: DatasetId,
+    /// The file or folder.
+    pub path: &'a Path,
+    /// Its format; found by its content if none is given.
+    pub format: Option<Format>,
+    /// What researchers search for.
+    pub tags: Vec<String>,
+}
+
 fn columns_of(fields: &[Field]) -> Vec<String> {
     fields.iter().map(|field| field.name.clone()).collect()
 }
@@ -138,19 +151,18 @@ impl Datasets {
     }
 
     /// Registers a file or folder after looking at its headers and counting its
-    /// rows; its format is found by its content if none is given. It is in the
-    /// log of the node before it is offered.
+    /// rows. It is in the log of the node before it is offered.
     ///
     /// # Errors
     /// [`Error::DatasetExists`], [`Error::Tags`], [`Error::TooManyDatasets`],
     /// [`Error::Data`], [`Error::Database`], [`Error::Io`].
     pub fn add(
         &mut self,
-        (folder, database): (&Folder, &Database),
-        name: DatasetId,
-        (path, format): (&Path, Option<Format>),
-        tags: Vec<String>,
+        folder: &Folder,
+        database: &Database,
+        new: NewDataset<'_>,
     ) -> Result<&Dataset, Error> {
+        let NewDataset { name, path, format, tags } = new;
         if self.find(&name).is_some() {
             return Err(Error::DatasetExists { name: name.to_string() });
         }
@@ -179,7 +191,8 @@ impl Datasets {
     /// [`Error::NoDataset`], [`Error::Data`], [`Error::Database`], [`Error::Io`].
     pub fn refresh(
         &mut self,
-        (folder, database): (&Folder, &Database),
+        folder: &Folder,
+        database: &Database,
         name: &DatasetId,
     ) -> Result<(Dataset, Dataset), Error> {
         let found = self.0.iter_mut().find(|dataset| dataset.name == *name);
@@ -202,7 +215,8 @@ impl Datasets {
     /// [`Error::NoDataset`], [`Error::Database`], [`Error::Io`].
     pub fn remove(
         &mut self,
-        (folder, database): (&Folder, &Database),
+        folder: &Folder,
+        database: &Database,
         name: &DatasetId,
     ) -> Result<Dataset, Error> {
         let at = self.0.iter().position(|dataset| dataset.name == *name);
@@ -251,7 +265,8 @@ mod tests {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         let (folder, database) = (Folder::open(dir).unwrap(), database(dir));
         let name = name.parse().unwrap();
-        let added = datasets.add((&folder, &database), name, (&path, None), tags);
+        let new = NewDataset { name, path: &path, format: None, tags };
+        let added = datasets.add(&folder, &database, new);
         added.cloned().map_err(|error| error.to_string())
     }
 
@@ -296,14 +311,15 @@ mod tests {
             assert_eq!(error, expected);
         }
         let absent = dir.path().join("absent.csv");
-        let two = "two".parse().unwrap();
+        let two: DatasetId = "two".parse().unwrap();
         let database = database(dir.path());
-        let node = (&folder, &database);
-        assert!(datasets.add(node, two, (&absent, None), vec!["x".into()]).is_err());
+        let (name, tags) = (two.clone(), vec!["x".into()]);
+        let new = NewDataset { name, path: &absent, format: None, tags };
+        assert!(datasets.add(&folder, &database, new).is_err());
         assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
-        assert!(datasets.remove(node, &"two".parse().unwrap()).is_err());
-        assert!(datasets.refresh(node, &"two".parse().unwrap()).is_err());
-        datasets.remove(node, &"one".parse().unwrap()).unwrap();
+        assert!(datasets.remove(&folder, &database, &two).is_err());
+        assert!(datasets.refresh(&folder, &database, &two).is_err());
+        datasets.remove(&folder, &database, &"one".parse().unwrap()).unwrap();
         assert_eq!(Datasets::load(&folder).unwrap(), Datasets::default());
     }
 
@@ -322,11 +338,10 @@ mod tests {
         std::fs::write(&dataset.path, "b,y\n1,0\n2,1\n").unwrap();
         let change = dataset.change(&dataset.open().unwrap()).unwrap();
         assert!(change.contains("it has other columns"), "{change}");
-        let (before, now) =
-            datasets.refresh((&folder, &database), &"one".parse().unwrap()).unwrap();
+        let (before, now) = datasets.refresh(&folder, &database, &"one".parse().unwrap()).unwrap();
         assert_eq!(before, dataset);
         assert_eq!((now.tags, now.columns), (dataset.tags, vec!["b".to_owned(), "y".to_owned()]));
-        datasets.remove((&folder, &database), &"one".parse().unwrap()).unwrap();
+        datasets.remove(&folder, &database, &"one".parse().unwrap()).unwrap();
         let log = database.log(0, 10).unwrap();
         let kinds: Vec<&str> = log.iter().map(|entry| entry.kind.as_str()).collect();
         assert_eq!(kinds, ["dataset-added", "dataset-refreshed", "dataset-removed"]);

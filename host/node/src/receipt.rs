@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::database::STATE_OUT;
 use crate::log::append;
+use crate::round::Used;
 use crate::{Database, Error};
 
 const INPUTS: &str = "inputs";
@@ -28,7 +29,7 @@ pub(crate) struct Run<'a> {
     pub(crate) profile: Profile,
     pub(crate) limits: Limits,
     pub(crate) reply: &'a RoundReply,
-    pub(crate) used: (Option<u64>, Option<u64>),
+    pub(crate) used: Used,
     pub(crate) opening: Opening,
     pub(crate) time_ms: u64,
 }
@@ -169,14 +170,10 @@ fn left(reply: &RoundReply) -> serde_json::Value {
 }
 
 /// What a reply gives, as a receipt has it.
-pub(crate) fn result(
-    reply: &RoundReply,
-    (memory_bytes, fuel): (Option<u64>, Option<u64>),
-    state_out: Option<Digest>,
-) -> RunResult {
+pub(crate) fn result(reply: &RoundReply, used: Used, state_out: Option<Digest>) -> RunResult {
     RunResult {
-        memory_bytes,
-        fuel,
+        memory_bytes: used.memory_bytes,
+        fuel: used.fuel,
         params: reply.params,
         aux: reply.aux.as_ref().map(|payload| payload.blob),
         state_out,

@@ -11,7 +11,7 @@ use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_trust::{PublicKey, Receipt, Signer};
 
 use crate::approval::ApprovedPlan;
-use crate::round::{Fetched, Workshop};
+use crate::round::{Fetched, Preparation, Used, Workshop};
 use crate::{Database, Datasets, Error, NodeConfig, receipt};
 
 /// The largest input, in bytes.
@@ -142,7 +142,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let wide = receipt.request.wide_inputs.as_ref().map(|payload| payload.blob.sha256);
     let names = wide.map(|digest| receipt::input(&folder, &digest, COLUMNS_BYTES_MAX)).transpose();
     let names = names.map_err(|error| mismatch("names of columns", &error))?;
-    let request = crate::worker::with_inputs(receipt.request.clone(), names.as_deref());
+    let request = crate::executor::with_inputs(receipt.request.clone(), names.as_deref());
     let request = &request.map_err(|refusal| mismatch("request", &refusal.message))?;
     let plan = database.plan(&request.plan.sha256).map(|(bytes, _)| bytes);
     let plan = plan.or_else(|_| receipt::input(&folder, &request.plan.sha256, INPUT_BYTES_MAX));
@@ -188,8 +188,16 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let researcher = receipt.researcher.researcher_id();
     let researcher = researcher.ok_or_else(|| mismatch("researcher", &"it is none"))?;
     let cancel = Cancel::new();
-    let whose = (&config.id, &researcher, &cancel);
-    let prepared = workshop.prepare(request, (&approved, Some(plan)), whose, dataset, &copy);
+    let prepared = workshop.prepare(Preparation {
+        request,
+        approved: &approved,
+        plan: Some(plan),
+        node: &config.id,
+        researcher: &researcher,
+        dataset,
+        folder: &copy,
+        cancel: &cancel,
+    });
     let prepared = prepared.map_err(refused)?;
     let done = prepared.run(request, fetched, Box::new(drop), &cancel).map_err(refused)?;
     let given = &receipt.result;
@@ -200,7 +208,8 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     text(blob(&done.params) == given.params, "result.params")?;
     text(blob(&done.aux) == given.aux, "result.aux")?;
     text(done.state_out == opening.state_out, "result.state_out")?;
-    text(done.used == (given.memory_bytes, given.fuel), "result.memory_bytes or fuel")?;
+    let used = Used { memory_bytes: given.memory_bytes, fuel: given.fuel };
+    text(done.used == used, "result.memory_bytes or fuel")?;
     text(done.n_samples == given.n_samples, "result.n_samples")?;
     text(done.n_steps == given.n_steps, "result.n_steps")?;
     text(done.train_loss == given.train_loss, "result.train_loss")?;

@@ -34,6 +34,20 @@ const PREPROCESSING: &str = "preprocessing.json";
 /// Prepared datasets that are kept.
 const EXAMPLES_MAX: usize = 2;
 
+/// What a round is made of.
+#[derive(Debug)]
+pub(crate) struct Preparation<'a> {
+    pub(crate) request: &'a RoundRequest,
+    pub(crate) approved: &'a ApprovedPlan,
+    /// The plan's bytes, if they had to be fetched.
+    pub(crate) plan: Option<Vec<u8>>,
+    pub(crate) node: &'a NodeId,
+    pub(crate) researcher: &'a ResearcherId,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) folder: &'a Arc<Folder>,
+    pub(crate) cancel: &'a Cancel,
+}
+
 /// What is kept from round to round, so that a second round neither compiles
 /// nor reads again. Its contents never change a result.
 #[derive(Debug)]
@@ -79,13 +93,26 @@ pub(crate) struct Done {
     /// The state that it started from, and the digest of the one that it left.
     pub(crate) state_in: Option<Vec<u8>>,
     pub(crate) state_out: Option<Digest>,
-    /// Memory and fuel of training, each rounded up to a power of two.
-    pub(crate) used: (Option<u64>, Option<u64>),
+    pub(crate) used: Used,
     pub(crate) optimizer_args: Metrics,
     pub(crate) n_samples: u64,
     pub(crate) n_steps: u64,
     pub(crate) train_loss: Option<f64>,
     pub(crate) evaluation: Option<Evaluation>,
+}
+
+/// Memory and fuel of training, each rounded up to a power of two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) fuel: Option<u64>,
+}
+
+impl Used {
+    fn rounded(memory_bytes: u64, fuel: Option<u64>) -> Self {
+        let rounded = |n: u64| n.checked_next_power_of_two().unwrap_or(u64::MAX);
+        Self { memory_bytes: Some(rounded(memory_bytes)), fuel: fuel.map(rounded) }
+    }
 }
 
 /// A round whose plan and data are ready.
@@ -139,15 +166,11 @@ impl Workshop {
         self.plans.drop_unused(time);
     }
 
-    /// Returns the plan with the worker that belongs to this dataset; `fetched`
-    /// are its bytes, if they had to be fetched. What is compiled is the very bytes whose
-    /// digest was approved.
-    fn plan(
-        &mut self,
-        request: &RoundRequest,
-        (approved, fetched): (&ApprovedPlan, Option<Vec<u8>>),
-        (researcher, dataset, cancel): (&ResearcherId, &Dataset, &Cancel),
-    ) -> Result<Described, Refusal> {
+    /// Returns the plan with the worker that belongs to this dataset. What is compiled is the
+    /// very bytes whose digest was approved.
+    fn plan(&mut self, preparation: &mut Preparation<'_>) -> Result<Described, Refusal> {
+        let fetched = preparation.plan.take();
+        let &mut Preparation { request, approved, researcher, dataset, cancel, .. } = preparation;
         let strict = self.strict || request.strict;
         let counts_fuel = request.limits.fuel_max.is_some();
         let key = PlanKey {
@@ -189,19 +212,15 @@ impl Workshop {
     /// Makes plan and data ready.
     pub(crate) fn prepare(
         &mut self,
-        request: &RoundRequest,
-        plan: (&ApprovedPlan, Option<Vec<u8>>),
-        (node, researcher, cancel): (&NodeId, &ResearcherId, &Cancel),
-        dataset: &Dataset,
-        folder: &Arc<Folder>,
+        mut preparation: Preparation<'_>,
     ) -> Result<Prepared, Refusal> {
+        let Preparation { request, approved, node, .. } = preparation;
+        let Preparation { researcher, dataset, folder, cancel, .. } = preparation;
         let bad = |text: &str| refusal(Reason::BadRequest, text.to_owned());
         let random_seed = request.training.random_seed;
         let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
         let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
-        let whose = (researcher, dataset, cancel);
-        let (plan_of, _) = plan;
-        let plan = self.plan(request, plan, whose)?.with_limits(&request.limits);
+        let plan = self.plan(&mut preparation)?.with_limits(&request.limits);
         let inputs: Vec<String> = inputs.names().into_iter().cloned().collect();
         let n_inputs = usize::try_from(dataset.entry().n_values(&inputs)).ok();
         let facts = DataFacts { n_inputs, n_classes: None };
@@ -212,7 +231,7 @@ impl Workshop {
             fedwasm_training::Error::Sandbox(error) => pure_refusal(error),
             error => training_refusal(error),
         })?;
-        plan_of.check_arguments(request, round.arguments())?;
+        approved.check_arguments(request, round.arguments())?;
         let turn = Turn { random_seed, round: request.round, node: node.clone() };
         let key = examples_key(request, dataset, &round)?;
         let (examples, file) = match self.examples.get(&key) {
@@ -225,7 +244,7 @@ impl Workshop {
             }
         };
         if request.mode == Mode::Train {
-            plan_of.check_length(&round.length(&examples))?;
+            approved.check_length(&round.length(&examples))?;
         }
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
         let owner = Owner { researcher, plan, dataset };
@@ -299,7 +318,7 @@ impl Prepared {
                 state_id: None,
                 state_in,
                 state_out: None,
-                used: (None, None),
+                used: Used::default(),
                 optimizer_args: Metrics::new(),
                 n_samples: self.examples.n_train() as u64,
                 n_steps: 0,
@@ -339,11 +358,7 @@ impl Prepared {
             state_id,
             state_in,
             state_out,
-            used: {
-                let rounded = |n: u64| n.checked_next_power_of_two().unwrap_or(u64::MAX);
-                let usage = trained.usage;
-                (Some(rounded(usage.memory_bytes)), usage.fuel.map(rounded))
-            },
+            used: Used::rounded(trained.usage.memory_bytes, trained.usage.fuel),
             optimizer_args: trained.optimizer_args,
             n_samples: trained.n_samples,
             n_steps: trained.n_steps,

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::approval::Approvals;
 use crate::ask::Clerk;
 use crate::compiler::{self, Compiler};
+use crate::executor::{Assignment, Executor};
 use crate::queue::Queue;
 use crate::rate::{Rate, Turn};
 use crate::reach::reach;
@@ -28,7 +29,6 @@ use crate::receipt::Receipts;
 use crate::refusal::{blob_refusal, refusal};
 use crate::round::Workshop;
 use crate::trace::{End, Trace};
-use crate::worker::Worker;
 use crate::{Database, Datasets, Error, NodeConfig, demands};
 
 /// How often leases are looked at while one lasts.
@@ -77,7 +77,7 @@ impl Asked {
 }
 
 /// A round that was asked for.
-struct Job {
+struct QueuedRound {
     asked: Asked,
     request: RoundRequest,
     dataset: crate::Dataset,
@@ -139,7 +139,7 @@ pub async fn serve(
     let compiler = Compiler::new(sandbox.clone(), config.limits.clone());
     let (limits, room) = (config.limits.clone(), config.experiments_bytes_max);
     let workshop = Workshop::new(sandbox, config.strict, limits, room, Some(database.clone()));
-    let worker = Worker {
+    let executor = Executor {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
         // A repository that is started anew costs no round.
@@ -162,11 +162,11 @@ pub async fn serve(
         expecting: Arc::new(Semaphore::new(1)),
         noted: Arc::default(),
     };
-    let jobs = Arc::new(Queue::new());
+    let queue = Arc::new(Queue::new());
     let round_time_max = Duration::from_secs(config.round_s_max);
     let work = Work {
-        worker,
-        queue: Arc::clone(&jobs),
+        executor,
+        queue: Arc::clone(&queue),
         running: Mutex::default(),
         freed: Notify::new(),
         sender: link.sender(),
@@ -185,7 +185,7 @@ pub async fn serve(
     ready(&config);
     let mut node = Node {
         folder,
-        jobs,
+        queue,
         cancels: HashMap::new(),
         clerk,
         questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
@@ -293,7 +293,7 @@ async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Dura
 /// Looks at messages; never waits for a round.
 struct Node {
     folder: Arc<Folder>,
-    jobs: Arc<Queue<Job>>,
+    queue: Arc<Queue<QueuedRound>>,
     /// Who waits for each round, and how it is called off.
     cancels: HashMap<RequestId, (Asked, Cancel)>,
     clerk: Clerk,
@@ -348,7 +348,7 @@ impl Node {
         }
         let waits: HashSet<_> = self.cancels.values().map(|(asked, _)| asked.session()).collect();
         self.heard.retain(|session, _| waits.contains(session));
-        self.jobs.retain(|job| !job.cancel.is_cancelled());
+        self.queue.retain(|queued| !queued.cancel.is_cancelled());
     }
 
     /// Calls rounds off whose researchers' keys count no longer: nothing more is sent to them.
@@ -361,7 +361,7 @@ impl Node {
                 cancel.cancel();
             }
         }
-        self.jobs.retain(|job| !job.cancel.is_cancelled());
+        self.queue.retain(|queued| !queued.cancel.is_cancelled());
     }
 
     /// Whether another program with this node's key, of another directory, was here before
@@ -553,8 +553,14 @@ impl Node {
             return Ok(());
         }
         let deadline = Instant::now() + deadline;
-        let job = Job { asked: asked.clone(), request, dataset, deadline, cancel: cancel.clone() };
-        let pushed = self.jobs.push(&asked.researcher, job);
+        let queued = QueuedRound {
+            asked: asked.clone(),
+            request,
+            dataset,
+            deadline,
+            cancel: cancel.clone(),
+        };
+        let pushed = self.queue.push(&asked.researcher, queued);
         pushed.map_err(|full| refusal(Reason::Busy, full.to_string()))?;
         self.heard.insert(asked.session(), Instant::now());
         self.cancels.insert(asked.request_id.clone(), (asked, cancel));
@@ -578,8 +584,8 @@ async fn store_columns(
 
 /// Runs rounds: some at once, of each researcher one.
 struct Work {
-    worker: Worker,
-    queue: Arc<Queue<Job>>,
+    executor: Executor,
+    queue: Arc<Queue<QueuedRound>>,
     running: Mutex<Vec<Running>>,
     /// A round ended.
     freed: Notify,
@@ -626,19 +632,19 @@ impl Work {
             while rounds.try_join_next().is_some() {}
             let this = Arc::clone(&self);
             // Beside: a round that reads its data has the workshop for a while.
-            rounds.spawn(async move { this.worker.drop_unused(UNUSED_TIME_MAX).await });
-            let Ok((job, over)) = next else { continue };
+            rounds.spawn(async move { this.executor.drop_unused(UNUSED_TIME_MAX).await });
+            let Ok((queued, over)) = next else { continue };
             let this = Arc::clone(&self);
             rounds.spawn(async move {
-                let slot = Slot { researcher: job.asked.researcher.clone(), work: this };
-                slot.work.round(job, &over).await;
+                let slot = Slot { researcher: queued.asked.researcher.clone(), work: this };
+                slot.work.round(queued, &over).await;
             });
         }
     }
 
     /// The next round that may begin, once there is one. A round that took its turn makes room if
     /// somebody waits who has none.
-    async fn next(&self) -> (Job, Arc<Notify>) {
+    async fn next(&self) -> (QueuedRound, Arc<Notify>) {
         loop {
             let (arrived, freed) = (self.queue.arrived(), self.freed.notified());
             let mut wait = Duration::MAX;
@@ -646,11 +652,11 @@ impl Work {
                 let mut running = self.running();
                 let may = |who: &ResearcherId| running.iter().all(|r| r.researcher != *who);
                 if running.len() < self.rounds_max {
-                    if let Some(job) = self.queue.try_pop(may) {
+                    if let Some(queued) = self.queue.try_pop(may) {
                         let (since, over) = (Instant::now(), Arc::new(Notify::new()));
-                        let researcher = job.asked.researcher.clone();
+                        let researcher = queued.asked.researcher.clone();
                         running.push(Running { researcher, since, over: Arc::clone(&over) });
-                        return (job, over);
+                        return (queued, over);
                     }
                 } else if self.queue.has(may)
                     && let Some(oldest) = running.iter().min_by_key(|running| running.since)
@@ -674,8 +680,8 @@ impl Work {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn round(&self, job: Job, over: &Notify) {
-        let Job { asked, request, dataset, deadline, cancel } = job;
+    async fn round(&self, queued: QueuedRound, over: &Notify) {
+        let QueuedRound { asked, request, dataset, deadline, cancel } = queued;
         let left = deadline.saturating_duration_since(Instant::now()).min(self.round_time_max);
         tracing::info!(
             "{:?} of round {} of experiment {} for {}, plan {}",
@@ -703,9 +709,17 @@ impl Work {
             let body = Body::Refused(refusal(Reason::Expired, message.clone()));
             return self.end(&asked, &trace, End::Refused, Some(message), Some(body)).await;
         }
-        let id = (asked.request_id.clone(), asked.digest, left);
-        let (who, ends) = (asked.researcher.clone(), (cancel.clone(), Arc::clone(&trace)));
-        let run = self.worker.run(id, who, request, dataset, ends, say);
+        let assignment = Assignment {
+            request_id: asked.request_id.clone(),
+            request_sha256: asked.digest,
+            left,
+            researcher: asked.researcher.clone(),
+            request,
+            dataset,
+            cancel: cancel.clone(),
+            trace: Arc::clone(&trace),
+        };
+        let run = self.executor.run(assignment, say);
         let run = async {
             tokio::select! {
                 done = run => Some(done),

@@ -22,7 +22,7 @@ use crate::privacy::{self, Privacy};
 use crate::progress::Teller;
 use crate::receipt::{Receipts, Run};
 use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
-use crate::round::{Done, Fetched, Workshop};
+use crate::round::{Done, Fetched, Preparation, Workshop};
 use crate::trace::Trace;
 use crate::{Dataset, demands};
 
@@ -30,7 +30,7 @@ use crate::{Dataset, demands};
 const DEVICE: &str = "cpu";
 
 /// Runs rounds.
-pub(crate) struct Worker {
+pub(crate) struct Executor {
     pub(crate) node: NodeId,
     pub(crate) folder: Arc<Folder>,
     pub(crate) repository: Repository,
@@ -51,17 +51,30 @@ pub(crate) struct Worker {
     pub(crate) privacy: Privacy,
 }
 
-impl Worker {
-    /// Runs one round, which has so much time left. `say` gets progress.
+/// A round that may begin.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) request_id: RequestId,
+    /// The digest of the request's header.
+    pub(crate) request_sha256: Digest,
+    /// How much time it has left.
+    pub(crate) left: Duration,
+    pub(crate) researcher: ResearcherId,
+    pub(crate) request: RoundRequest,
+    pub(crate) dataset: Dataset,
+    pub(crate) cancel: Cancel,
+    pub(crate) trace: Arc<Trace>,
+}
+
+impl Executor {
+    /// Runs one round. `say` gets progress.
     pub(crate) async fn run(
         &self,
-        (request_id, request_sha256, left): (RequestId, Digest, Duration),
-        researcher: ResearcherId,
-        request: RoundRequest,
-        dataset: Dataset,
-        (cancel, trace): (Cancel, Arc<Trace>),
+        assignment: Assignment,
         say: impl Fn(Progress) + Send + 'static,
     ) -> Result<RoundReply, Refusal> {
+        let Assignment { request_id, request_sha256, left, .. } = assignment;
+        let Assignment { researcher, request, dataset, cancel, trace, .. } = assignment;
         let mut timing = NodeTiming::default();
         self.make_room().await?;
         let repository = self
@@ -94,7 +107,7 @@ impl Worker {
         let left = left.saturating_sub(start.elapsed());
         let start = Instant::now();
         if let Some(plan) = &plan {
-            self.compiler.ready(plan, (&researcher, request.as_ref()), left).await?;
+            self.compiler.ready(plan, &researcher, &request, left).await?;
         }
         let prepared = {
             let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
@@ -103,8 +116,16 @@ impl Worker {
             let plan = plan.clone();
             blocking(move || {
                 let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
-                let plan = (&approved, plan);
-                workshop.prepare(&request, plan, (&node, &researcher, &cancel), &dataset, &folder)
+                workshop.prepare(Preparation {
+                    request: &request,
+                    approved: &approved,
+                    plan,
+                    node: &node,
+                    researcher: &researcher,
+                    dataset: &dataset,
+                    folder: &folder,
+                    cancel: &cancel,
+                })
             })
             .await?
         };
