@@ -136,6 +136,13 @@ impl Dataset {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Datasets(Vec<Dataset>);
 
+#[cfg(test)]
+impl FromIterator<Dataset> for Datasets {
+    fn from_iter<T: IntoIterator<Item = Dataset>>(datasets: T) -> Self {
+        Self(datasets.into_iter().collect())
+    }
+}
+
 impl Datasets {
     /// Reads the registry of a node.
     ///

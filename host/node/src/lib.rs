@@ -4,6 +4,7 @@
 
 mod approval;
 mod ask;
+mod asked;
 mod blocking;
 mod bounds;
 mod compiler;
@@ -14,8 +15,10 @@ mod demands;
 mod error;
 mod executor;
 mod experiments;
+mod handler;
 mod kept;
 mod log;
+mod perform;
 mod privacy;
 mod progress;
 mod queue;
@@ -25,6 +28,8 @@ mod receipt;
 mod refusal;
 mod rerun;
 mod round;
+#[cfg(test)]
+mod samples;
 mod serve;
 mod state;
 mod trace;

@@ -1,13 +1,16 @@
 //! How many entries of one kind a sender may cause in a minute: a flood is counted and does
 //! not fill the log, and nobody's flood hides what others do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 /// Entries of one sender in a minute.
 const A_MINUTE_MAX: u64 = 20;
 /// Senders that are told apart; further ones count as one.
 const SENDERS_MAX: usize = 1_024;
 const OTHERS: &str = "others";
+/// Things that are written down once in a minute.
+const ONCE_MAX: usize = 64;
 
 /// What to do about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,30 @@ impl Rate {
     }
 }
 
+/// What was written down in this minute, each thing once.
+#[derive(Debug)]
+pub(crate) struct Once<T> {
+    minute: u64,
+    known: HashSet<T>,
+}
+
+impl<T> Default for Once<T> {
+    fn default() -> Self {
+        Self { minute: 0, known: HashSet::new() }
+    }
+}
+
+impl<T: Eq + Hash> Once<T> {
+    /// Whether this is to be written down: it is new in this minute of Unix time, and there is
+    /// room.
+    pub(crate) fn take(&mut self, thing: T, minute: u64) -> bool {
+        if self.minute != minute {
+            (self.minute, self.known) = (minute, HashSet::new());
+        }
+        self.known.len() < ONCE_MAX && self.known.insert(thing)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +101,14 @@ mod tests {
         assert!(rate.senders.len() <= SENDERS_MAX + 1);
         assert_eq!(rate.take("quiet", 3), Turn::Count);
         assert_eq!(rate.take("quiet", 4), first);
+    }
+
+    #[test]
+    fn a_thing_is_written_once_a_minute_and_few_are() {
+        let mut once = Once::default();
+        assert!(once.take(0, 1) && !once.take(0, 1) && once.take(0, 2));
+        let n = (0..10 * ONCE_MAX).filter(|n| once.take(*n, 3)).count();
+        assert_eq!(n, ONCE_MAX);
+        assert!(once.take(0, 4));
     }
 }
