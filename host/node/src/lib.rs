@@ -6,7 +6,6 @@ mod approval;
 mod ask;
 mod asked;
 mod blocking;
-mod bounds;
 mod compiler;
 mod config;
 mod database;
@@ -34,8 +33,7 @@ mod serve;
 mod state;
 mod trace;
 
-pub use approval::{ApprovalConfig, Decision, KnownPlan, Policy, Ruling};
-pub use bounds::{Bound, BoundError};
+pub use approval::{ApprovalConfig, Bound, BoundError, Decision, KnownPlan, Policy, Ruling};
 pub use compiler::compile;
 pub use config::{NodeConfig, OPERATOR_KEY};
 pub use database::Database;
