@@ -1,6 +1,7 @@
 //! The loop that owns the node's connection: what comes goes to the handler, which decides.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,19 +44,9 @@ pub async fn serve(
     Datasets::load(&folder)?;
     let sandbox = sandbox(&config, dir).await?;
     let mqtt: BrokerUrl = config.mqtt.parse()?;
-    let url = config.repository.parse()?;
     let mut stop = std::pin::pin!(stop);
-    let joined = reach(&mut stop, || {
-        let (identity, url) = (config.identity(dir), &url);
-        async move { Ok(join(identity?, url).await?) }
-    });
-    let Some((member, repository)) = joined.await? else { return Ok(()) };
-    if member.roster().key(member.participant()) != Some(member.key().public()) {
-        return Err(Error::Revoked { id: config.id.clone() });
-    }
-    if let Some(age) = config.roster_age_max_s {
-        member.set_roster_age_max(Duration::from_secs(age));
-    }
+    let joined = take_part(&config, dir, &mut stop).await?;
+    let Some((member, repository)) = joined else { return Ok(()) };
     let (database, approvals) = registry(&config, dir, &member)?;
     let options = || LinkOptions {
         url: mqtt.clone(),
@@ -96,24 +87,29 @@ pub async fn serve(
     let handler = Handler::new(Rules::of(&config), link.sender().me().session, now());
     let mut performer = Performer::new(handler, folder, executor, clerk, link.sender());
     let (result, link) = run(&mut performer, link, &member, stop).await;
-    // Rounds end and are written down while the node takes its leave.
+    // Nobody waits for what runs: our farewell says so.
     let _ = performer.feed(Event::Disconnected).await;
     compiler.stop();
-    let mut leave = std::pin::pin!(link.close());
+    leave(&mut performer, link).await;
+    refresh.abort();
+    result.map_err(|end| match end {
+        End::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
+        End::Closed(error) => error.into(),
+    })
+}
+
+/// Closes the connection. Rounds end and are written down meanwhile.
+async fn leave(performer: &mut Performer, link: Link) {
+    let mut close = std::pin::pin!(link.close());
     loop {
         let done = tokio::select! {
-            () = &mut leave => break,
+            () = &mut close => return,
             Some(done) = performer.done() => done,
         };
         if let Some(event) = done {
             let _ = performer.feed(event).await;
         }
     }
-    refresh.abort();
-    result.map_err(|end| match end {
-        End::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
-        End::Closed(error) => error.into(),
-    })
 }
 
 /// Why a node stops to serve.
@@ -172,6 +168,27 @@ async fn run(
         }
     };
     (result, link)
+}
+
+/// Joins the federation; none if `stop` resolves before.
+async fn take_part(
+    config: &NodeConfig,
+    dir: &Path,
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<(Arc<Member>, Repository)>, Error> {
+    let url = config.repository.parse()?;
+    let joined = reach(stop, || {
+        let (identity, url) = (config.identity(dir), &url);
+        async move { Ok(join(identity?, url).await?) }
+    });
+    let Some((member, repository)) = joined.await? else { return Ok(None) };
+    if member.roster().key(member.participant()) != Some(member.key().public()) {
+        return Err(Error::Revoked { id: config.id.clone() });
+    }
+    if let Some(age) = config.roster_age_max_s {
+        member.set_roster_age_max(Duration::from_secs(age));
+    }
+    Ok(Some((member, repository)))
 }
 
 /// The registry of a node, whose rules are written down if they are others than before.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, from_shared_safetensors, to_safetensors};
 use fedwasm_protocol::{
-    Digest, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId, RoundRequest,
+    Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId, RoundRequest,
 };
 use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
 use fedwasm_training::{Before, Events, Examples, Length, Round, Turn};
@@ -64,7 +64,6 @@ impl Prepared {
         events: Events,
         cancel: &Cancel,
     ) -> Result<Done, Refusal> {
-        let failed = |error: fedwasm_training::Error| training_refusal(&error);
         // What was fetched is kept anyway: the tensors are parts of it.
         let params = from_shared_safetensors(&fetched.params)
             .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
@@ -75,12 +74,8 @@ impl Prepared {
             }
             None => (None, None),
         };
-        let evaluate = |params: &Params, kept: Option<&Params>| {
-            let seed = self.turn.random_seed;
-            self.round.evaluate(&self.examples, params, kept, seed, cancel).map_err(failed)
-        };
         if request.mode == Mode::Validate {
-            let evaluation = evaluate(&params, kept.as_ref())?;
+            let evaluation = self.evaluate(&params, kept.as_ref(), cancel)?;
             self.store_preprocessing(request)?;
             return Ok(Done {
                 params: None,
@@ -99,19 +94,41 @@ impl Prepared {
         let aux = self.aux(&fetched)?;
         let before = Before { params, aux, kept, ..Before::default() };
         let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
-        let trained = trained.map_err(failed)?;
+        let trained = trained.map_err(|error| training_refusal(&error))?;
         let evaluation = if request.training.test_on_local_updates {
-            Some(evaluate(&trained.params, trained.kept.as_ref())?)
+            Some(self.evaluate(&trained.params, trained.kept.as_ref(), cancel)?)
         } else {
             None
-        };
-        let bytes = |params: &Params| {
-            to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
         };
         if cancel.is_cancelled() {
             // The next round may run already: what is kept for it must stay.
             return Err(refusal(Reason::Expired, "the round was called off".into()));
         }
+        self.keep(request, trained, state_in, evaluation)
+    }
+
+    fn evaluate(
+        &self,
+        params: &Params,
+        kept: Option<&Params>,
+        cancel: &Cancel,
+    ) -> Result<Evaluation, Refusal> {
+        let seed = self.turn.random_seed;
+        let scores = self.round.evaluate(&self.examples, params, kept, seed, cancel);
+        scores.map_err(|error| training_refusal(&error))
+    }
+
+    /// Keeps what the next round needs of what was trained.
+    fn keep(
+        &self,
+        request: &RoundRequest,
+        trained: Trained,
+        state_in: Option<Vec<u8>>,
+        evaluation: Option<Evaluation>,
+    ) -> Result<Done, Refusal> {
+        let bytes = |params: &Params| {
+            to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
+        };
         self.store_preprocessing(request)?;
         let (state_id, state_out) = match &trained.kept {
             Some(kept) => {
@@ -122,17 +139,19 @@ impl Prepared {
             }
             None => (None, None),
         };
+        let shared = self.round.shared(&trained.params);
+        let shared = shared.map_err(|error| training_refusal(&error))?;
         Ok(Done {
-            params: Some(bytes(&self.round.shared(&trained.params).map_err(failed)?)?),
+            params: Some(bytes(&shared)?),
             aux: (!trained.aux.is_empty()).then(|| bytes(&trained.aux)).transpose()?,
             state_id,
             state_in,
             state_out,
             used: Used::rounded(trained.usage.memory_bytes, trained.usage.fuel),
-            optimizer_args: trained.optimizer_args,
             n_samples: trained.n_samples,
             n_steps: trained.n_steps,
             train_loss: trained.metrics.get("loss").copied(),
+            optimizer_args: trained.optimizer_args,
             evaluation,
         })
     }
