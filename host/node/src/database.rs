@@ -83,9 +83,8 @@ impl Database {
     }
 
     fn with_key(dir: &Path, key: &Arc<KeyPair>, who: &Participant) -> Result<Self, Error> {
-        let node = who.node_id().ok_or_else(|| Error::Damaged {
-            file: "identity".into(),
-            reason: format!("the key of {who}, which is no node"),
+        let node = who.node_id().ok_or_else(|| {
+            Error::damaged("identity", format!("the key of {who}, which is no node"))
         })?;
         let mut connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIME_MAX)?;
@@ -103,7 +102,7 @@ impl Database {
             VERSION => {}
             got => {
                 let reason = format!("its layout is number {got}, this program knows {VERSION}");
-                return Err(Error::Damaged { file: FILE.into(), reason });
+                return Err(Error::damaged(FILE, reason));
             }
         }
         // An index changes no table: a registry that was made without it gets it.

@@ -147,14 +147,13 @@ impl Datasets {
     /// Reads the registry of a node.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Io`].
+    /// [`Error::Malformed`], [`Error::Io`].
     pub fn load(folder: &Folder) -> Result<Self, Error> {
         if !folder.has(FILE) {
             return Ok(Self::default());
         }
         let text = folder.read(FILE, FILE_BYTES_MAX)?;
-        let damaged = |reason: String| Error::Damaged { file: FILE.into(), reason };
-        serde_json::from_slice(&text).map(Self).map_err(|error| damaged(error.to_string()))
+        serde_json::from_slice(&text).map(Self).map_err(malformed)
     }
 
     /// Registers a file or folder after looking at its headers and counting its
@@ -251,10 +250,13 @@ impl Datasets {
     }
 
     fn store(&self, folder: &Folder) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(&self.0)
-            .map_err(|error| Error::Damaged { file: FILE.into(), reason: error.to_string() })?;
+        let text = serde_json::to_vec_pretty(&self.0).map_err(malformed)?;
         Ok(folder.write(FILE, &text)?)
     }
+}
+
+fn malformed(source: serde_json::Error) -> Error {
+    Error::Malformed { file: FILE.into(), source: source.into() }
 }
 
 #[cfg(test)]

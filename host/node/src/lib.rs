@@ -38,7 +38,7 @@ pub use compiler::compile;
 pub use config::{NodeConfig, OPERATOR_KEY};
 pub use database::Database;
 pub use datasets::{Dataset, Datasets, NewDataset};
-pub use error::Error;
+pub use error::{Error, FormError, Tampering};
 pub use fedwasm_dataset::Format;
 pub use log::{Checkpoint, LogEntry, verify_checkpoint};
 pub use privacy::Privacy;

@@ -240,9 +240,9 @@ impl Database {
     /// What opens the commitments of a receipt.
     pub(crate) fn opening(&self, digest: &Digest) -> Result<Opening, Error> {
         let json = self.column("opening", digest)?;
-        serde_json::from_slice(&json).map_err(|error| Error::Damaged {
+        serde_json::from_slice(&json).map_err(|source| Error::Malformed {
             file: format!("the opening of receipt {digest}"),
-            reason: error.to_string(),
+            source: source.into(),
         })
     }
 
@@ -268,8 +268,8 @@ pub(crate) fn input(node: &Folder, digest: &Digest, bytes_max: u64) -> Result<Ve
     let name = digest.to_string();
     let bytes = node.folder(INPUTS)?.read(&name, bytes_max)?;
     if Digest::of(&bytes) != *digest {
-        let reason = "its bytes are not what its name says".into();
-        return Err(Error::Damaged { file: format!("{INPUTS}/{name}"), reason });
+        let reason = "its bytes are not what its name says";
+        return Err(Error::damaged(format!("{INPUTS}/{name}"), reason));
     }
     Ok(bytes)
 }

@@ -17,14 +17,18 @@ use crate::{Database, Datasets, Error, NodeConfig, receipt};
 /// The largest input, in bytes.
 const INPUT_BYTES_MAX: u64 = 4 << 30;
 
+/// An error, or a fact in words.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Which part of a receipt does not hold, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{part}: {reason}")]
+#[derive(Debug, thiserror::Error)]
+#[error("{part}: {cause}")]
 pub struct Mismatch {
     /// The part, such as `dataset` or `result.params`.
     pub part: &'static str,
     /// What is wrong with it.
-    pub reason: String,
+    #[source]
+    pub cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What was checked of a receipt at the site.
@@ -42,11 +46,11 @@ pub struct Rerun {
 /// # Errors
 /// [`Mismatch`] naming the signature.
 pub fn read_receipt(signed: &[u8], keys: &[PublicKey]) -> Result<Receipt, Mismatch> {
-    let mut failed = mismatch("signature", &"there is no key");
+    let mut failed = mismatch("signature", "there is no key");
     for key in keys {
         match Receipt::verify(signed, key) {
             Ok(receipt) => return Ok(receipt),
-            Err(error) => failed = mismatch("signature", &error),
+            Err(error) => failed = mismatch("signature", error),
         }
     }
     Err(failed)
@@ -79,7 +83,7 @@ pub fn read_receipt_of(
     signed: &[u8],
     roster: &fedwasm_trust::Roster,
 ) -> Result<(Receipt, Signer), Mismatch> {
-    let mut failed = mismatch("signature", &"no key of the roster signed it");
+    let mut failed = mismatch("signature", "no key of the roster signed it");
     for entry in &roster.entries {
         match Receipt::verify(signed, &entry.key) {
             Ok(receipt) if receipt.node == entry.participant => {
@@ -91,10 +95,10 @@ pub fn read_receipt_of(
             }
             Ok(receipt) => {
                 let text = format!("of {}, signed by {}", receipt.node, entry.participant);
-                failed = mismatch("node", &text);
+                failed = mismatch("node", text);
             }
             Err(fedwasm_trust::Error::Signature { .. }) => {}
-            Err(error) => failed = mismatch("receipt", &error),
+            Err(error) => failed = mismatch("receipt", error),
         }
     }
     Err(failed)
@@ -112,33 +116,33 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let request = site.request()?;
     let plan = site.plan(&request)?;
     let fetched = site.fetched(&request)?;
-    let datasets = Datasets::load(&site.folder).map_err(|error| mismatch("dataset", &error))?;
+    let datasets = Datasets::load(&site.folder).map_err(|error| mismatch("dataset", error))?;
     let dataset = datasets.find(&request.dataset_id);
     let dataset = dataset.ok_or_else(|| {
-        mismatch("dataset", &format!("`{}` is not registered", request.dataset_id))
+        mismatch("dataset", format!("`{}` is not registered", request.dataset_id))
     })?;
     let found = crate::round::dataset_digest(dataset, &Cancel::new());
-    let found = found.map_err(|error| mismatch("dataset", &error))?;
+    let found = found.map_err(|error| mismatch("dataset", error))?;
     if found != opening.dataset {
-        return Err(mismatch("dataset", &"the file has other bytes than when it ran"));
+        return Err(mismatch("dataset", "the file has other bytes than when it ran"));
     }
 
     // States are written somewhere else than those of the node.
-    let scratch = Scratch::new().map_err(|error| on_site(&error))?;
-    let copy = Arc::new(Folder::open(&scratch.0).map_err(|error| on_site(&error))?);
+    let scratch = Scratch::new().map_err(|error| on_site(error))?;
+    let copy = Arc::new(Folder::open(&scratch.0).map_err(|error| on_site(error))?);
     if let (Some(id), Some(state)) = (&request.state_id, &opening.state_in) {
         let bytes = site.input("state_in", state)?;
         crate::state::place(&copy, &request.experiment_id, id, &bytes)
-            .map_err(|error| on_site(&error))?;
+            .map_err(|error| on_site(error))?;
     }
-    let refused = |refusal: Refusal| mismatch("run", &refusal.message);
+    let refused = |refusal: Refusal| mismatch("run", refusal.message);
     let Site { config, receipt, digest, .. } = &site;
     let strict = receipt.engine.profile == "strict";
     // What one round leaves is little, and gone with the scratch directory.
     let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone(), u64::MAX, None);
     let approved = ApprovedPlan::by_rule(request.plan.sha256, receipt.approved_by.clone());
     let researcher = receipt.researcher.researcher_id();
-    let researcher = researcher.ok_or_else(|| mismatch("researcher", &"it is none"))?;
+    let researcher = researcher.ok_or_else(|| mismatch("researcher", "it is none"))?;
     let cancel = Cancel::new();
     let prepared = workshop.prepare(Preparation {
         request: &request,
@@ -169,9 +173,9 @@ struct Site {
 
 impl Site {
     fn open(dir: &Path, signed: &[u8]) -> Result<Self, Mismatch> {
-        let (config, folder) = NodeConfig::open(dir).map_err(|error| on_site(&error))?;
-        let identity = config.identity(dir).map_err(|error| on_site(&error))?;
-        let keys = keys_of(dir).map_err(|error| on_site(&error))?;
+        let (config, folder) = NodeConfig::open(dir).map_err(|error| on_site(error))?;
+        let identity = config.identity(dir).map_err(|error| on_site(error))?;
+        let keys = keys_of(dir).map_err(|error| on_site(error))?;
         let own = &identity.participant;
         let receipt =
             read_receipt(signed, &keys).map_err(|mismatch| {
@@ -184,9 +188,9 @@ impl Site {
                 }
             })?;
         let digest = Digest::of(signed);
-        let database = Database::open(dir, &identity).map_err(|error| on_site(&error))?;
-        if !database.has_run(&digest).map_err(|error| on_site(&error))? {
-            return Err(mismatch("receipt", &"no entry of the node's log names it"));
+        let database = Database::open(dir, &identity).map_err(|error| on_site(error))?;
+        if !database.has_run(&digest).map_err(|error| on_site(error))? {
+            return Err(mismatch("receipt", "no entry of the node's log names it"));
         }
         Ok(Self { config, folder, database, keys, receipt, digest })
     }
@@ -194,7 +198,7 @@ impl Site {
     /// What opens the receipt's commitments.
     fn opening(&self) -> Result<Opening, Mismatch> {
         let opening = self.database.opening(&self.digest);
-        let opening = opening.map_err(|error| mismatch("opening", &error))?;
+        let opening = opening.map_err(|error| mismatch("opening", error))?;
         let Receipt { dataset, state_in, result, .. } = &self.receipt;
         for (part, known, opened) in [
             ("dataset", Some(*dataset), Some(opening.dataset())),
@@ -202,7 +206,7 @@ impl Site {
             ("result.state_out", result.state_out, opening.state_out()),
         ] {
             if known != opened {
-                return Err(mismatch(part, &"what opens the commitment is another one's"));
+                return Err(mismatch(part, "what opens the commitment is another one's"));
             }
         }
         Ok(opening)
@@ -213,17 +217,17 @@ impl Site {
         let request = &self.receipt.request;
         let wide = request.wide_inputs.as_ref().map(|payload| payload.blob.sha256);
         let names = wide.map(|digest| receipt::input(&self.folder, &digest, COLUMNS_BYTES_MAX));
-        let names = names.transpose().map_err(|error| mismatch("names of columns", &error))?;
+        let names = names.transpose().map_err(|error| mismatch("names of columns", error))?;
         let request = crate::executor::with_inputs(request.clone(), names.as_deref());
-        request.map_err(|refusal| mismatch("request", &refusal.message))
+        request.map_err(|refusal| mismatch("request", refusal.message))
     }
 
     fn plan(&self, request: &RoundRequest) -> Result<Vec<u8>, Mismatch> {
         let digest = &request.plan.sha256;
         let plan = self.database.plan(digest).map(|(bytes, _)| bytes);
         let plan = plan.or_else(|_| receipt::input(&self.folder, digest, INPUT_BYTES_MAX));
-        let plan = plan.map_err(|error| mismatch("plan", &error))?;
-        Component::admit_as(plan.clone(), digest).map_err(|error| mismatch("plan", &error))?;
+        let plan = plan.map_err(|error| mismatch("plan", error))?;
+        Component::admit_as(plan.clone(), digest).map_err(|error| mismatch("plan", error))?;
         Ok(plan)
     }
 
@@ -241,7 +245,7 @@ impl Site {
 
     fn input(&self, part: &'static str, digest: &Digest) -> Result<Vec<u8>, Mismatch> {
         let input = receipt::input(&self.folder, digest, INPUT_BYTES_MAX);
-        input.map_err(|error| mismatch(part, &error))
+        input.map_err(|error| mismatch(part, error))
     }
 }
 
@@ -249,7 +253,7 @@ impl Site {
 fn compare(done: &Done, given: &RunResult, state_out: Option<Digest>) -> Result<(), Mismatch> {
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
     let same = |same: bool, part: &'static str| {
-        if same { Ok(()) } else { Err(mismatch(part, &"running it again gives something else")) }
+        if same { Ok(()) } else { Err(mismatch(part, "running it again gives something else")) }
     };
     same(blob(&done.params) == given.params, "result.params")?;
     same(blob(&done.aux) == given.aux, "result.aux")?;
@@ -268,9 +272,9 @@ fn chain(database: &Database, receipt: &Receipt, keys: &[PublicKey]) -> Result<u
     let (mut n, mut previous) = (0, receipt.previous);
     while let Some(digest) = previous {
         let signed = database.receipt(&digest);
-        let signed = signed.map_err(|error| mismatch("previous", &error))?;
+        let signed = signed.map_err(|error| mismatch("previous", error))?;
         if Digest::of(&signed) != digest {
-            return Err(mismatch("previous", &format!("receipt {digest} was changed")));
+            return Err(mismatch("previous", format!("receipt {digest} was changed")));
         }
         previous = read_receipt(&signed, keys)?.previous;
         n += 1;
@@ -278,12 +282,12 @@ fn chain(database: &Database, receipt: &Receipt, keys: &[PublicKey]) -> Result<u
     Ok(n)
 }
 
-fn on_site(error: &dyn std::fmt::Display) -> Mismatch {
+fn on_site(error: impl Into<Cause>) -> Mismatch {
     mismatch("site", error)
 }
 
-fn mismatch(part: &'static str, reason: &dyn std::fmt::Display) -> Mismatch {
-    Mismatch { part, reason: reason.to_string() }
+fn mismatch(part: &'static str, cause: impl Into<Cause>) -> Mismatch {
+    Mismatch { part, cause: cause.into() }
 }
 
 /// A directory that is gone afterwards.

@@ -55,9 +55,8 @@ impl ApprovalConfig {
     /// # Errors
     /// [`Error::Damaged`] if there is no operator.
     pub fn operators(&self) -> Result<Vec<PublicKey>, Error> {
-        let operator = self.operator.clone().ok_or_else(|| Error::Damaged {
-            file: "node.toml".into(),
-            reason: "approval.operator is missing: whose decisions count?".into(),
+        let operator = self.operator.clone().ok_or_else(|| {
+            Error::damaged("node.toml", "approval.operator is missing: whose decisions count?")
         })?;
         Ok([operator].into_iter().chain(self.former_operators.clone()).collect())
     }

@@ -6,7 +6,7 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::registry::{damaged, is_known};
+use super::registry::{damaged, damaged_by, is_known};
 use crate::log::append;
 use crate::{Bound, Database, Error};
 
@@ -79,7 +79,8 @@ impl Database {
         let operator_id = operator.public().fingerprint();
         let decision =
             Decision { note: printable(&note), operator: operator_id, ..decision.clone() };
-        let json = serde_json::to_vec(&decision).map_err(|_| damaged("a decision"))?;
+        let json =
+            serde_json::to_vec(&decision).map_err(|error| damaged_by("a decision", error))?;
         let signed = Envelope::sign(TYPE, &json, operator)?.to_json();
         let digest = decision.digest.to_string();
         self.write(|write| {
@@ -126,8 +127,8 @@ impl Database {
                     }
                 }
                 let json = json?;
-                let decision: Decision =
-                    serde_json::from_slice(&json).map_err(|_| damaged("a decision"))?;
+                let decision: Decision = serde_json::from_slice(&json)
+                    .map_err(|error| damaged_by("a decision", error))?;
                 if decision.digest != *digest || decision.node != *self.node() {
                     return Err(damaged("a decision is of another plan or node"));
                 }

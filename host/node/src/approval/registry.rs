@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::log::append;
 use crate::{Database, Error};
 
+const FILE: &str = "registry.db";
 /// The most plans that wait for a decision: all, and of one researcher.
 const PENDING_MAX: u64 = 256;
 const PENDING_OF_ONE_MAX: u64 = 16;
@@ -59,7 +60,7 @@ impl Database {
             rows.map(|row| {
                 let (digest, name, version, requested_by, first_seen_ms) = row?;
                 let description = descriptions.remove(&digest).unwrap_or_default();
-                let digest = digest.parse().map_err(|_| damaged("a digest"))?;
+                let digest = digest.parse().map_err(|error| damaged_by("a digest", error))?;
                 let first_seen_ms = first_seen_ms as u64;
                 let known =
                     KnownPlan { digest, name, version, requested_by, description, first_seen_ms };
@@ -87,7 +88,7 @@ impl Database {
             return Err(damaged("the bytes of a plan are not what their digest says"));
         }
         let signatures: Vec<String> =
-            serde_json::from_str(&signatures).map_err(|_| damaged("signatures"))?;
+            serde_json::from_str(&signatures).map_err(|error| damaged_by("signatures", error))?;
         Ok((component, signatures.into_iter().map(String::into_bytes).collect()))
     }
 
@@ -116,8 +117,8 @@ impl Database {
                 // Signatures may come later than the bytes, and from several researchers.
                 let query = "SELECT signatures FROM plan WHERE digest = ?1";
                 let known: String = write.query_row(query, [&digest], |row| row.get(0))?;
-                let mut all: Vec<String> =
-                    serde_json::from_str(&known).map_err(|_| damaged("signatures"))?;
+                let mut all: Vec<String> = serde_json::from_str(&known)
+                    .map_err(|error| damaged_by("signatures", error))?;
                 for signature in signatures {
                     let text = String::from_utf8_lossy(signature).into_owned();
                     if all.len() < SIGNATURES_MAX && !all.contains(&text) {
@@ -242,5 +243,13 @@ impl Database {
 }
 
 pub(super) fn damaged(reason: &str) -> Error {
-    Error::Damaged { file: "registry.db".into(), reason: reason.to_owned() }
+    Error::damaged(FILE, reason)
+}
+
+pub(super) fn damaged_by(
+    reason: &str,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    let (file, reason) = (FILE.to_owned(), reason.to_owned());
+    Error::Damaged { file, reason, source: Some(source.into()) }
 }
