@@ -13,7 +13,7 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, Sender, now_ms};
 use serde_json::Value;
-use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::ask::Clerk;
 use crate::asked::Asked;
@@ -92,22 +92,27 @@ impl Performer {
 
     /// What a task brings, once one is done; none if there is none. Nothing is lost if it is not
     /// waited for to the end.
-    pub(crate) async fn done(&mut self) -> Option<Option<Event>> {
-        let done = self.tasks.join_next_with_id().await?;
-        let said = |id: &Id, this: &mut Self| this.unsaid.remove(id);
-        Some(match done {
-            Ok((id, event)) => {
-                said(&id, self);
-                event
-            }
-            Err(error) => {
-                let event = said(&error.id(), self);
-                if event.is_some() {
-                    told_of_broken(&error);
+    pub(crate) async fn done(&mut self) -> Option<Event> {
+        while let Some(done) = self.tasks.join_next_with_id().await {
+            let event = match done {
+                Ok((id, event)) => {
+                    self.unsaid.remove(&id);
+                    event
                 }
-                event
+                // One that was aborted has nothing left to say.
+                Err(error) => {
+                    let unsaid = self.unsaid.remove(&error.id());
+                    if unsaid.is_some() {
+                        tracing::error!("a task broke off: {error}");
+                    }
+                    unsaid
+                }
+            };
+            if event.is_some() {
+                return event;
             }
-        })
+        }
+        None
     }
 
     /// Lets the handler decide about what happened, and carries it out.
@@ -274,10 +279,6 @@ impl Performer {
             None
         });
     }
-}
-
-fn told_of_broken(error: &JoinError) {
-    tracing::error!("a task broke off: {error}");
 }
 
 /// Stores the columns of datasets that have too many for a message.

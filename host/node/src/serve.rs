@@ -93,8 +93,8 @@ pub async fn serve(
     leave(&mut performer, link).await;
     refresh.abort();
     result.map_err(|end| match end {
-        End::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
-        End::Closed(error) => error.into(),
+        Stopped::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
+        Stopped::Closed(error) => error.into(),
     })
 }
 
@@ -102,24 +102,22 @@ pub async fn serve(
 async fn leave(performer: &mut Performer, link: Link) {
     let mut close = std::pin::pin!(link.close());
     loop {
-        let done = tokio::select! {
+        let event = tokio::select! {
             () = &mut close => return,
-            Some(done) = performer.done() => done,
+            Some(event) = performer.done() => event,
         };
-        if let Some(event) = done {
-            let _ = performer.feed(event).await;
-        }
+        let _ = performer.feed(event).await;
     }
 }
 
 /// Why a node stops to serve.
-enum End {
+enum Stopped {
     /// Another program serves as this node.
     Rival,
     Closed(fedwasm_transport::Error),
 }
 
-impl From<Rival> for End {
+impl From<Rival> for Stopped {
     fn from(_: Rival) -> Self {
         Self::Rival
     }
@@ -131,7 +129,7 @@ async fn run(
     mut link: Link,
     member: &Arc<Member>,
     mut stop: impl Future<Output = ()> + Unpin,
-) -> (Result<(), End>, Link) {
+) -> (Result<(), Stopped>, Link) {
     let changed = Arc::new(Notify::new());
     let change = Arc::clone(&changed);
     member.on_roster_change(move |_| change.notify_one());
@@ -141,10 +139,7 @@ async fn run(
         let event = tokio::select! {
             () = &mut stop => break Ok(()),
             () = changed.notified() => Event::Roster(member.roster()),
-            Some(done) = performer.done() => match done {
-                Some(event) => event,
-                None => continue,
-            },
+            Some(event) = performer.done() => event,
             () = next => Event::Time,
             incoming = link.next() => match incoming {
                 Some(Incoming::Message(message)) => {
@@ -159,8 +154,8 @@ async fn run(
                     tracing::info!("connected to the broker");
                     continue;
                 }
-                Some(Incoming::Closed(error)) => break Err(End::Closed(error)),
-                None => break Err(End::Closed(fedwasm_transport::Error::Closed)),
+                Some(Incoming::Closed(error)) => break Err(Stopped::Closed(error)),
+                None => break Err(Stopped::Closed(fedwasm_transport::Error::Closed)),
             },
         };
         if let Err(rival) = performer.feed(event).await {

@@ -14,6 +14,9 @@ use super::rounds::{Ending, Ran, Start, Ticket};
 use crate::asked::Asked;
 use crate::{Datasets, Error, NodeConfig};
 
+/// The longest lease and turn, a year: times are added to what time it is.
+const SECONDS_MAX: u64 = 365 * 24 * 3_600;
+
 /// What time it is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
@@ -49,10 +52,11 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn of(config: &NodeConfig) -> Self {
+        let seconds = |s: u64| Duration::from_secs(s.clamp(1, SECONDS_MAX));
         Self {
-            lease: Duration::from_secs(config.lease_s.max(1)),
+            lease: seconds(config.lease_s),
             rounds_max: config.rounds_max.max(1),
-            turn: Duration::from_secs(config.turn_s.max(1)),
+            turn: seconds(config.turn_s),
             round_time_max: Duration::from_secs(config.round_s_max),
             force_secagg: config.force_secure_aggregation,
             memory_mib_max: config.memory_mib_max,

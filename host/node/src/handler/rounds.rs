@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
-    Body, Digest, Participant, Reason, Refusal, RequestId, RoundReply, RoundRequest, SessionId,
+    Body, Participant, Reason, Refusal, ResearcherId, RoundReply, RoundRequest, SessionId,
 };
 use fedwasm_trust::Roster;
 
@@ -197,7 +197,8 @@ impl Rounds {
     pub(crate) fn start(&mut self, now: &Now, actions: &mut Vec<Action>) {
         while self.running.len() < self.rules.rounds_max {
             let running = &self.running;
-            let may = |who: &_| running.iter().all(|running| running.asked.researcher != *who);
+            let may =
+                |who: &ResearcherId| running.iter().all(|running| running.asked.researcher != *who);
             let Some(queued) = self.waiting.pop(may) else { return };
             self.start_one(queued, now, actions);
         }
@@ -294,7 +295,9 @@ impl Rounds {
     /// The round whose turn may be over: the oldest one, if no place is free and somebody waits
     /// who has none.
     fn turn_of(&self) -> Option<&Running> {
-        let may = |who: &_| self.running.iter().all(|running| running.asked.researcher != *who);
+        let may = |who: &ResearcherId| {
+            self.running.iter().all(|running| running.asked.researcher != *who)
+        };
         if self.running.len() < self.rules.rounds_max || !self.waiting.has(may) {
             return None;
         }

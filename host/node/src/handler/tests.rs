@@ -162,9 +162,9 @@ impl Node {
 }
 
 const NOTHING: [&str; 0] = [];
-const A: Peer<'_> = Peer("researcher-a", 1);
-const B: Peer<'_> = Peer("researcher-b", 1);
-const C: Peer<'_> = Peer("researcher-c", 1);
+const A: Peer<'static> = Peer("researcher-a", 1);
+const B: Peer<'static> = Peer("researcher-b", 1);
+const C: Peer<'static> = Peer("researcher-c", 1);
 
 fn refused(reason: Reason) -> Ran {
     Ran::Refused(refusal(reason, "no".into()), End::Failed)
