@@ -13,7 +13,7 @@ use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::BUNDLE_BYTES_MAX;
 use tokio::sync::Semaphore;
 
-use crate::approval::Approvals;
+use crate::approval::{Approvals, Registration};
 use crate::blocking::blocking;
 use crate::compiler::Compiler;
 use crate::refusal::{blob_refusal, check_size, refusal};
@@ -124,8 +124,14 @@ impl Clerk {
             let component = Component::admit_as(bytes, &sha256)
                 .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
             let (signatures, is_trusted) = approvals.counted(&component, signatures);
-            let asked = Some((&who, description.as_str()));
-            match database.register(&component, &signatures, asked, is_trusted, now_ms()) {
+            let registration = Registration {
+                component: &component,
+                signatures: &signatures,
+                requested_by: Some(&who),
+                description: &description,
+                is_trusted,
+            };
+            match database.register(&registration, now_ms()) {
                 Ok(true) => {
                     tracing::info!("plan {sha256} of {who} waits for a decision");
                     Ok(())

@@ -33,7 +33,9 @@ mod serve;
 mod state;
 mod trace;
 
-pub use approval::{ApprovalConfig, Bound, BoundError, Decision, KnownPlan, Policy, Ruling};
+pub use approval::{
+    ApprovalConfig, Bound, BoundError, Decision, KnownPlan, Policy, Registration, Ruling,
+};
 pub use compiler::compile;
 pub use config::{NodeConfig, OPERATOR_KEY};
 pub use database::Database;

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 pub use self::bounds::{Bound, BoundError};
 pub use self::config::{ApprovalConfig, Policy};
 pub use self::decision::{Decision, Ruling};
-pub use self::registry::KnownPlan;
+pub use self::registry::{KnownPlan, Registration};
 
 use self::bounds::{exceeded, exceeded_by_length};
 use crate::refusal::refusal;
@@ -72,6 +72,16 @@ fn covered(exceeded: Option<(&Bound, String)>) -> Result<(), Refusal> {
     let Some((bound, how)) = exceeded else { return Ok(()) };
     let text = format!("the plan is approved here with {bound} only, not {how}");
     Err(refusal(Reason::NotApproved, text))
+}
+
+/// What the policy says of a plan that nobody decided on.
+enum ByPolicy {
+    /// It may run, by this rule.
+    Runs(String),
+    /// It waits for the operator, and why if there is a reason.
+    Waits(String),
+    /// Nobody asked for it.
+    Unknown,
 }
 
 /// Decides which plans may run.
@@ -176,9 +186,9 @@ impl Approvals {
             None => {}
         }
         match self.by_policy(digest)? {
-            Ok(by) => reply(ApprovalStatus::Approved, by),
-            Err(Some(why)) => reply(ApprovalStatus::Pending, why),
-            Err(None) => reply(ApprovalStatus::NotRegistered, String::new()),
+            ByPolicy::Runs(by) => reply(ApprovalStatus::Approved, by),
+            ByPolicy::Waits(why) => reply(ApprovalStatus::Pending, why),
+            ByPolicy::Unknown => reply(ApprovalStatus::NotRegistered, String::new()),
         }
     }
 
@@ -207,9 +217,9 @@ impl Approvals {
             return Ok(ApprovedPlan::by_rule(digest, "policy any".into()));
         }
         match self.by_policy(&digest).map_err(internal)? {
-            Ok(by) => Ok(ApprovedPlan::by_rule(digest, by)),
-            Err(Some(why)) => no(with_note("the plan is pending here", &why)),
-            Err(None) => no("the plan is not registered here".into()),
+            ByPolicy::Runs(by) => Ok(ApprovedPlan::by_rule(digest, by)),
+            ByPolicy::Waits(why) => no(with_note("the plan is pending here", &why)),
+            ByPolicy::Unknown => no("the plan is not registered here".into()),
         }
     }
 
@@ -217,36 +227,37 @@ impl Approvals {
         Ok(self.database.decisions(digest, &self.operators)?.into_iter().next())
     }
 
-    /// What the policy says of a plan that nobody decided on: by what it may run, or
-    /// why it waits; none if it is not known.
-    fn by_policy(&self, digest: &Digest) -> Result<Result<String, Option<String>>, Error> {
+    /// What the policy says of a plan that nobody decided on.
+    fn by_policy(&self, digest: &Digest) -> Result<ByPolicy, Error> {
         let known = || self.let_run.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(by) = known().get(digest) {
-            return Ok(Ok(by.clone()));
+            return Ok(ByPolicy::Runs(by.clone()));
         }
         let judged = self.judge_by_policy(digest)?;
-        if let Ok(by) = &judged {
+        if let ByPolicy::Runs(by) = &judged {
             known().insert(*digest, by.clone());
         }
         Ok(judged)
     }
 
-    fn judge_by_policy(&self, digest: &Digest) -> Result<Result<String, Option<String>>, Error> {
+    fn judge_by_policy(&self, digest: &Digest) -> Result<ByPolicy, Error> {
         let (component, signatures) = match self.database.plan(digest) {
             Ok(found) => found,
-            Err(Error::NoPlan { .. }) => return Ok(Err(None)),
+            Err(Error::NoPlan { .. }) => return Ok(ByPolicy::Unknown),
             Err(error) => return Err(error),
         };
+        let runs = |by: &str| ByPolicy::Runs(by.to_owned());
+        let waits = |why: &str| ByPolicy::Waits(why.to_owned());
         Ok(match self.config.policy {
-            Policy::Any => Ok("policy any".into()),
-            Policy::Hand => Err(Some(String::new())),
-            Policy::List if self.config.list.contains(digest) => Ok("policy list".into()),
-            Policy::List => Err(Some("it is not on the node's list".into())),
+            Policy::Any => runs("policy any"),
+            Policy::Hand => waits(""),
+            Policy::List if self.config.list.contains(digest) => runs("policy list"),
+            Policy::List => waits("it is not on the node's list"),
             Policy::Signer => match self.trust.judge(&component, &signatures).1 {
-                Verdict::Trusted => Ok("policy signer".into()),
+                Verdict::Trusted => runs("policy signer"),
                 // Others are not kept: whoever likes could send any number of them.
-                Verdict::NotSigned => Err(Some("no signer that this node trusts signed it".into())),
-                verdict => Err(Some(format!("its signatures: {verdict}"))),
+                Verdict::NotSigned => waits("no signer that this node trusts signed it"),
+                verdict => ByPolicy::Waits(format!("its signatures: {verdict}")),
             },
         })
     }

@@ -36,6 +36,21 @@ pub struct KnownPlan {
     pub first_seen_ms: u64,
 }
 
+/// A plan that is going to be known.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration<'a> {
+    /// Its bytes.
+    pub component: &'a Component,
+    /// Its signatures, Sigstore bundles.
+    pub signatures: &'a [Vec<u8>],
+    /// Who asked for it, if anybody did.
+    pub requested_by: Option<&'a Participant>,
+    /// What it is for, in the words of whoever asked; may be empty.
+    pub description: &'a str,
+    /// Whether it may run without a decision.
+    pub is_trusted: bool,
+}
+
 impl Database {
     /// The plans that are known, the newest first.
     ///
@@ -96,22 +111,16 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Database`]; [`Error::TooManyPlans`] if too many wait for a decision.
-    pub fn register(
-        &self,
-        component: &Component,
-        signatures: &[Vec<u8>],
-        requested_by: Option<(&Participant, &str)>,
-        is_trusted: bool,
-        now_ms: u64,
-    ) -> Result<bool, Error> {
+    pub fn register(&self, registration: &Registration<'_>, now_ms: u64) -> Result<bool, Error> {
+        let &Registration { component, signatures, .. } = registration;
+        let &Registration { requested_by, description, is_trusted, .. } = registration;
         let inspection = component.inspect();
         let digest = component.digest().to_string();
         let texts: Vec<_> = signatures.iter().map(|s| String::from_utf8_lossy(s)).collect();
         let texts = serde_json::to_string(&texts).unwrap_or_default();
         let (name, version) = (inspection.name, inspection.version);
         let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
-        let (who, description) = requested_by.unzip();
-        let who = who.map(Participant::to_string);
+        let who = requested_by.map(Participant::to_string);
         self.write(|write| {
             if is_known(write, &digest)? {
                 // Signatures may come later than the bytes, and from several researchers.
@@ -153,7 +162,7 @@ impl Database {
                 "plan": digest, "name": name, "version": version, "requested_by": who,
                 "signatures": signatures.len(),
             });
-            if let Some(description) = description.filter(|description| !description.is_empty()) {
+            if !description.is_empty() {
                 fields["description"] = json!(description);
             }
             append(self, write, now_ms, "registered", &fields)?;
