@@ -102,7 +102,7 @@ pub(crate) struct Room {
 }
 
 /// An experiment that lies there.
-struct Kept {
+struct OnDisk {
     name: String,
     researcher: String,
     bytes: u64,
@@ -171,23 +171,23 @@ impl Room {
                 at = most.into_iter().find_map(|(who, _)| oldest_of(who));
             }
             let Some(at) = at else { return Ok(sums) };
-            let Kept { name, researcher: whose, bytes, .. } = kept.remove(at);
+            let OnDisk { name, researcher: whose, bytes, .. } = kept.remove(at);
             folder.remove_folder(&name)?;
             tracing::info!("experiment {name} of {whose} is forgotten: it had {bytes} bytes");
         }
     }
 }
 
-fn sums(kept: &[Kept]) -> BTreeMap<String, u64> {
+fn sums(kept: &[OnDisk]) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
-    for Kept { researcher, bytes, .. } in kept {
+    for OnDisk { researcher, bytes, .. } in kept {
         *sums.entry(researcher.clone()).or_default() += bytes;
     }
     sums
 }
 
 /// All experiments that lie there, with what they take.
-fn kept(node: &Folder) -> io::Result<Vec<Kept>> {
+fn kept(node: &Folder) -> io::Result<Vec<OnDisk>> {
     let all = node.folder(EXPERIMENTS)?;
     let mut kept = Vec::new();
     for name in all.names()? {
@@ -196,7 +196,7 @@ fn kept(node: &Folder) -> io::Result<Vec<Kept>> {
         let owner = String::from_utf8_lossy(&owner).into_owned();
         let researcher = owner.split(' ').next().unwrap_or_default().to_owned();
         let (bytes, modified) = size(&folder)?;
-        kept.push(Kept { name, researcher, bytes, modified });
+        kept.push(OnDisk { name, researcher, bytes, modified });
     }
     Ok(kept)
 }

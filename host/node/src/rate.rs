@@ -14,7 +14,7 @@ const ONCE_MAX: usize = 64;
 
 /// What to do about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Note {
     /// It is written.
     Write {
         /// Whether it is the last one of this minute.
@@ -34,7 +34,7 @@ pub(crate) struct Rate {
 
 impl Rate {
     /// Counts one of `sender` in a minute of Unix time.
-    pub(crate) fn take(&mut self, sender: &str, minute: u64) -> Turn {
+    pub(crate) fn take(&mut self, sender: &str, minute: u64) -> Note {
         if !self.senders.contains_key(sender) && self.senders.len() >= SENDERS_MAX {
             // Whoever was quiet since is forgotten, unless something is left to say of it.
             self.senders.retain(|_, (at, n)| *at == minute || *n > A_MINUTE_MAX);
@@ -49,9 +49,9 @@ impl Rate {
         }
         *n += 1;
         if *n > A_MINUTE_MAX {
-            return Turn::Count;
+            return Note::Count;
         }
-        Turn::Write { is_last: *n == A_MINUTE_MAX, left_out }
+        Note::Write { is_last: *n == A_MINUTE_MAX, left_out }
     }
 }
 
@@ -87,19 +87,19 @@ mod tests {
     fn a_flood_is_counted_and_hides_nobody() {
         let mut rate = Rate::default();
         let written = |rate: &mut Rate, n: u64, minute| {
-            (0..n).filter(|_| rate.take("flood", minute) != Turn::Count).count() as u64
+            (0..n).filter(|_| rate.take("flood", minute) != Note::Count).count() as u64
         };
         assert_eq!(written(&mut rate, 1_000, 1), A_MINUTE_MAX);
-        let first = Turn::Write { is_last: false, left_out: 0 };
+        let first = Note::Write { is_last: false, left_out: 0 };
         assert_eq!(rate.take("quiet", 1), first);
-        assert_eq!(rate.take("flood", 2), Turn::Write { is_last: false, left_out: 980 });
+        assert_eq!(rate.take("flood", 2), Note::Write { is_last: false, left_out: 980 });
         assert_eq!(written(&mut rate, 1_000, 2), A_MINUTE_MAX - 1);
         // Any number of names takes little memory; those beyond the bound count as one.
         for n in 0..10 * SENDERS_MAX {
             rate.take(&format!("s{n}"), 3);
         }
         assert!(rate.senders.len() <= SENDERS_MAX + 1);
-        assert_eq!(rate.take("quiet", 3), Turn::Count);
+        assert_eq!(rate.take("quiet", 3), Note::Count);
         assert_eq!(rate.take("quiet", 4), first);
     }
 

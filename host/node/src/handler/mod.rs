@@ -22,7 +22,7 @@ pub(crate) use self::rounds::{Ending, Entry, Ran, Start, Ticket};
 
 use self::rounds::Rounds;
 use crate::asked::Asked;
-use crate::rate::{Once, Rate, Turn};
+use crate::rate::{Note, Once, Rate};
 use crate::refusal::refusal;
 use crate::{Datasets, Error, demands};
 
@@ -245,7 +245,7 @@ impl Handler {
             actions.push(Action::Greet);
         }
         let (who, why) = (topic.map_or("somebody".to_owned(), ToString::to_string), refused);
-        let Turn::Write { is_last, left_out } = self.refused.take(&who, now.minute()) else {
+        let Note::Write { is_last, left_out } = self.refused.take(&who, now.minute()) else {
             return;
         };
         tracing::warn!("a message over the topic of {who} is refused: {why}");

@@ -12,7 +12,7 @@ use super::{Action, Now, Rules};
 use crate::Dataset;
 use crate::asked::Asked;
 use crate::queue::Queue;
-use crate::rate::{Rate, Turn};
+use crate::rate::{Note, Rate};
 use crate::refusal::refusal;
 use crate::trace::End;
 
@@ -343,8 +343,8 @@ impl Rounds {
         let mut entry = Entry::Write { left_out: 0 };
         if end == End::Refused {
             entry = match self.refused.take(running.asked.researcher.as_str(), now.minute()) {
-                Turn::Write { left_out, .. } => Entry::Write { left_out },
-                Turn::Count => Entry::LeaveOut,
+                Note::Write { left_out, .. } => Entry::Write { left_out },
+                Note::Count => Entry::LeaveOut,
             };
         }
         actions.push(Action::End(Ending { ticket, end, reason, reply, entry }));
