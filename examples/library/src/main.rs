@@ -13,7 +13,7 @@ use std::sync::Arc;
 use fedwasm_folder::Folder;
 use fedwasm_hub::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
 use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult};
-use fedwasm_node::{Database, Datasets, NodeConfig, Policy};
+use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
     Sandbox, WorkerOptions, load_plan,
@@ -145,7 +145,8 @@ fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> 
     let data = root().join("examples/data/breast_cancer.csv");
     let tags = vec!["breast-cancer".to_owned()];
     let name = "breast-cancer".parse()?;
-    Datasets::load(&folder)?.add((&folder, &database), name, (&data, None), tags)?;
+    let new = NewDataset { name, path: &data, format: None, tags };
+    Datasets::load(&folder)?.add(&folder, &database, new)?;
     Ok(dir.to_owned())
 }
 

@@ -1,33 +1,26 @@
 //! What a node does when a researcher asks whether it would run a plan: it fetches a
 //! plan that it does not know, so that its operator can look at it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fedwasm_artifact::{COMPONENT_BYTES_MAX, Component};
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, Body, DESCRIPTION_CHARS_MAX, Digest,
+    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, Body, DESCRIPTION_CHARS_MAX,
     Participant, Reason, Refusal, ResearcherId, SIGNATURES_MAX, printable,
 };
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::BUNDLE_BYTES_MAX;
-use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::approval::Approvals;
+use crate::approval::{Approvals, Registration};
+use crate::blocking::blocking;
 use crate::compiler::Compiler;
-use crate::round::refusal;
-use crate::worker::{blob_refusal, blocking, check_size};
+use crate::refusal::{blob_refusal, check_size, refusal};
 use crate::{Database, Error};
 
-/// Questions that are written down in a minute.
-const NOTED_MAX: usize = 64;
 /// How long fetching a plan may take.
 const FETCH_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// Who was told what about which plan, and in which minute.
-type Noted = Arc<Mutex<HashMap<(Participant, Digest, String), u64>>>;
 
 /// Answers questions about plans.
 #[derive(Clone, Debug)]
@@ -38,36 +31,9 @@ pub(crate) struct Clerk {
     pub(crate) compiler: Compiler,
     /// Held while a plan is fetched to be compiled ahead of its round.
     pub(crate) expecting: Arc<Semaphore>,
-    /// Questions that were written down in this minute.
-    pub(crate) noted: Noted,
 }
 
 impl Clerk {
-    /// Writes down who asked for a plan and was told what; the same again within a minute is not.
-    pub(crate) fn note_asked(&self, who: &Participant, plan: &Digest, answer: &Body) {
-        let told = match answer {
-            Body::ApprovalReply(reply) => reply.status.to_string(),
-            Body::Refused(refusal) => refusal.reason.to_string(),
-            _ => return,
-        };
-        let key = (who.clone(), *plan, told.clone());
-        let minute = now_ms() / 60_000;
-        {
-            let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-            noted.retain(|_, at| *at == minute);
-            if noted.len() >= NOTED_MAX || noted.insert(key, minute).is_some() {
-                return;
-            }
-        }
-        let fields = json!({ "researcher": who, "plan": plan, "told": told });
-        let database = self.database.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = database.record(now_ms(), "asked", &fields) {
-                tracing::error!("the log: {error}");
-            }
-        });
-    }
-
     /// The answer to a question.
     pub(crate) async fn answer(&self, who: ResearcherId, request: ApprovalRequest) -> Body {
         let answer = tokio::time::timeout(FETCH_TIME_MAX, self.standing(who, request));
@@ -158,8 +124,14 @@ impl Clerk {
             let component = Component::admit_as(bytes, &sha256)
                 .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
             let (signatures, is_trusted) = approvals.counted(&component, signatures);
-            let asked = Some((&who, description.as_str()));
-            match database.register(&component, &signatures, asked, is_trusted, now_ms()) {
+            let registration = Registration {
+                component: &component,
+                signatures: &signatures,
+                requested_by: Some(&who),
+                description: &description,
+                is_trusted,
+            };
+            match database.register(&registration, now_ms()) {
                 Ok(true) => {
                     tracing::info!("plan {sha256} of {who} waits for a decision");
                     Ok(())

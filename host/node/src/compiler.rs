@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{Digest, Reason, Refusal, ResearcherId, RoundRequest};
-use fedwasm_sandbox::{Cancel, FaultKind, Limits, Profile, Sandbox, WorkerOptions};
+use fedwasm_sandbox::{Cancel, Limits, Profile, Sandbox, WorkerOptions};
 use tokio::sync::{Semaphore, watch};
 
-use crate::round::refusal;
-use crate::worker::blocking;
+use crate::blocking::blocking;
+use crate::refusal::{compiler_refusal, refusal};
 use crate::{Error, NodeConfig};
 
 /// Compiled plans, in the node's directory.
 const CACHE: &str = "compiled";
 /// Plans that are compiled or wait for it, and those of one researcher.
-const JOBS_MAX: usize = 16;
-const JOBS_OF_ONE_MAX: usize = 2;
+const PLANS_MAX: usize = 16;
+const PLANS_OF_ONE_MAX: usize = 2;
 /// How long a round waits for its plan before the others have their turn.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -51,7 +51,7 @@ pub fn compile(config: &NodeConfig, dir: &Path, component: &Component) -> Result
 pub(crate) struct Compiler {
     sandbox: Sandbox,
     limits: Limits,
-    jobs: Arc<Mutex<HashMap<Key, Job>>>,
+    plans: Arc<Mutex<HashMap<Key, Compilation>>>,
     /// One compiles, the others wait.
     turn: Arc<Semaphore>,
     cancel: Cancel,
@@ -69,7 +69,7 @@ struct Key {
 
 /// A plan that is compiled, or waits for it.
 #[derive(Clone, Debug)]
-struct Job {
+struct Compilation {
     /// Who asked first.
     of: ResearcherId,
     /// Since when it is compiled; before, others are.
@@ -83,8 +83,8 @@ impl Compiler {
     pub(crate) fn new(sandbox: Sandbox, limits: Limits) -> Self {
         let cancel = Cancel::new();
         let sandbox = sandbox.with_cancel(&cancel);
-        let (jobs, turn) = (Arc::default(), Arc::new(Semaphore::new(1)));
-        Self { sandbox, limits, jobs, turn, cancel }
+        let (plans, turn) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        Self { sandbox, limits, plans, turn, cancel }
     }
 
     /// Waits until the plan of a round, whose bytes these are, is compiled; for a part of what is
@@ -95,37 +95,38 @@ impl Compiler {
     pub(crate) async fn ready(
         &self,
         plan: &[u8],
-        (researcher, request): (&ResearcherId, &RoundRequest),
+        researcher: &ResearcherId,
+        request: &RoundRequest,
         left: Duration,
     ) -> Result<(), Refusal> {
         let limits = self.limits.lowered(&request.limits);
         let counts_fuel = limits.fuel_max.is_some();
         let profile = if request.strict || counts_fuel { Profile::Strict } else { self.profile() };
         let digest = request.plan.sha256;
-        let Some(mut job) = self.begin(researcher, plan, (digest, profile), &limits)? else {
+        let Some(mut compilation) = self.begin(researcher, plan, digest, profile, &limits)? else {
             return Ok(());
         };
         // The answer has to arrive in time, too.
         let wait = WAIT_MAX.min(left - left / 4);
-        let done = tokio::time::timeout(wait, job.done.wait_for(Option::is_some)).await;
+        let done = tokio::time::timeout(wait, compilation.done.wait_for(Option::is_some)).await;
         match done.map(|done| done.map(|done| done.clone())) {
             Ok(Ok(Some(done))) => done,
             Ok(_) => Err(refusal(Reason::Internal, "compiling it broke off".into())),
-            Err(_) => Err(job.unfinished()),
+            Err(_) => Err(compilation.unfinished()),
         }
     }
 
     /// Begins to compile a plan that somebody is going to ask for.
     pub(crate) fn expect(&self, researcher: &ResearcherId, plan: &[u8], digest: Digest) {
         // Whoever asks for the round is told what is wrong.
-        let _ = self.begin(researcher, plan, (digest, self.profile()), &self.limits);
+        let _ = self.begin(researcher, plan, digest, self.profile(), &self.limits);
     }
 
     /// Whether the plan need not be compiled, or is already.
     pub(crate) fn knows(&self, digest: &Digest) -> bool {
         let profile = self.profile();
         let is_it = |key: &Key| key.plan == *digest && key.profile == profile;
-        self.sandbox.is_compiled(digest, profile) || self.jobs().keys().any(is_it)
+        self.sandbox.is_compiled(digest, profile) || self.plans().keys().any(is_it)
     }
 
     /// Ends what is compiled.
@@ -140,8 +141,8 @@ impl Compiler {
         }
     }
 
-    fn jobs(&self) -> MutexGuard<'_, HashMap<Key, Job>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn plans(&self) -> MutexGuard<'_, HashMap<Key, Compilation>> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has a plan compiled; none if there is nothing to do.
@@ -149,30 +150,31 @@ impl Compiler {
         &self,
         researcher: &ResearcherId,
         plan: &[u8],
-        (digest, profile): (Digest, Profile),
+        digest: Digest,
+        profile: Profile,
         limits: &Limits,
-    ) -> Result<Option<Job>, Refusal> {
+    ) -> Result<Option<Compilation>, Refusal> {
         let &Limits { compile_ms_max, compile_bytes_max, .. } = limits;
         let key = Key { plan: digest, profile, compile_ms_max, compile_bytes_max };
-        let mut jobs = self.jobs();
+        let mut plans = self.plans();
         // Looked at while nobody can be done and gone from the list in between.
         if self.sandbox.is_compiled(&digest, profile) {
             return Ok(None);
         }
-        if let Some(job) = jobs.get(&key) {
-            return Ok(Some(job.clone()));
+        if let Some(compilation) = plans.get(&key) {
+            return Ok(Some(compilation.clone()));
         }
-        let own = jobs.values().filter(|job| job.of == *researcher).count();
-        if jobs.len() >= JOBS_MAX || own >= JOBS_OF_ONE_MAX {
+        let own = plans.values().filter(|compilation| compilation.of == *researcher).count();
+        if plans.len() >= PLANS_MAX || own >= PLANS_OF_ONE_MAX {
             let text = "too many other plans wait to be compiled; try again later";
             return Err(refusal(Reason::Busy, text.into()));
         }
         let (say, done) = watch::channel(None);
         let (of, since) = (researcher.clone(), Arc::default());
-        let job = Job { of, since, compile_ms_max, done };
-        jobs.insert(key.clone(), job.clone());
-        drop(jobs);
-        let (this, since, limits) = (self.clone(), Arc::clone(&job.since), limits.clone());
+        let compilation = Compilation { of, since, compile_ms_max, done };
+        plans.insert(key.clone(), compilation.clone());
+        drop(plans);
+        let (this, since, limits) = (self.clone(), Arc::clone(&compilation.since), limits.clone());
         let plan = plan.to_vec();
         tokio::spawn(async move {
             // Nobody closes it.
@@ -182,17 +184,17 @@ impl Compiler {
             let done = blocking(move || {
                 let component = Component::admit_as(plan, &digest)
                     .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?;
-                sandbox.compile(&component, &limits).map_err(|error| of_compiler(&error))
+                sandbox.compile(&component, &limits).map_err(|error| compiler_refusal(&error))
             });
             let done = done.await;
-            this.jobs().remove(&key);
+            this.plans().remove(&key);
             let _ = say.send(Some(done));
         });
-        Ok(Some(job))
+        Ok(Some(compilation))
     }
 }
 
-impl Job {
+impl Compilation {
     /// It takes longer than somebody can wait.
     fn unfinished(&self) -> Refusal {
         let text = match self.since.get() {
@@ -204,25 +206,5 @@ impl Job {
             None => "the plan is going to be compiled, after another one".to_owned(),
         };
         refusal(Reason::Compiling, text)
-    }
-}
-
-/// No data are near while a plan is compiled: what there is to say of it may leave.
-fn of_compiler(error: &fedwasm_sandbox::Error) -> Refusal {
-    match error {
-        fedwasm_sandbox::Error::Fault(fault) => {
-            tracing::warn!("{fault}");
-            let reason = match fault.kind {
-                FaultKind::Cancelled => Reason::Expired,
-                FaultKind::Refused => Reason::PlanRefused,
-                _ => Reason::PlanFailed,
-            };
-            refusal(reason, fault.to_string())
-        }
-        error => {
-            tracing::error!("{error}");
-            let text = "the node cannot compile plans; its log says more".to_owned();
-            refusal(Reason::Internal, text)
-        }
     }
 }

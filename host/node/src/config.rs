@@ -162,7 +162,7 @@ impl NodeConfig {
             self.approval.operator = Some(operator.public().clone());
         }
         let text = toml::to_string_pretty(self)
-            .map_err(|error| Error::Damaged { file: FILE.into(), reason: error.to_string() })?;
+            .map_err(|source| Error::Malformed { file: FILE.into(), source: source.into() })?;
         let who = Participant::node(&self.id);
         let identity = Identity::open_or_create(&dir.join(IDENTITY), |_| who)?;
         folder.write(FILE, text.as_bytes())?;
@@ -179,9 +179,8 @@ impl NodeConfig {
         // Never made here: a key that nobody enrolled would only hide that one is gone.
         let identity = Identity::open(&dir)?;
         if identity.participant != who {
-            let (file, reason) =
-                (dir.display().to_string(), format!("the key of {}", identity.participant));
-            return Err(Error::Damaged { file, reason });
+            let reason = format!("the key of {}", identity.participant);
+            return Err(Error::damaged(dir.display().to_string(), reason));
         }
         Ok(identity)
     }
@@ -189,7 +188,7 @@ impl NodeConfig {
     /// Opens the directory of a node.
     ///
     /// # Errors
-    /// [`Error::NoNode`], [`Error::Damaged`], [`Error::Io`].
+    /// [`Error::NoNode`], [`Error::Malformed`], [`Error::Damaged`], [`Error::Io`].
     pub fn open(dir: &Path) -> Result<(Self, Folder), Error> {
         let no_node = || Error::NoNode { dir: dir.to_owned() };
         let folder = Folder::open(dir).map_err(|_| no_node())?;
@@ -199,7 +198,7 @@ impl NodeConfig {
         let text = folder.read(FILE, FILE_BYTES_MAX)?;
         let file = || dir.join(FILE).display().to_string();
         let config: Self = toml::from_slice(&text)
-            .map_err(|error| Error::Damaged { file: file(), reason: error.to_string() })?;
+            .map_err(|source| Error::Malformed { file: file(), source: source.into() })?;
         let Limits { memory_bytes_max, time_ms_max, compile_ms_max, .. } = config.limits;
         for (key, value) in [
             ("memory_bytes_max", memory_bytes_max as u64),
@@ -208,7 +207,7 @@ impl NodeConfig {
         ] {
             if value == 0 {
                 let reason = format!("limits.{key} is 0, with which no plan runs");
-                return Err(Error::Damaged { file: file(), reason });
+                return Err(Error::damaged(file(), reason));
             }
         }
         Ok((config, folder))

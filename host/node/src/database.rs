@@ -11,11 +11,12 @@ use fedwasm_trust::{Identity, KeyPair, Member};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
-use crate::receipt::STATE_OUT;
 
 const FILE: &str = "registry.db";
 /// How long one program waits for another that writes.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
+/// The digest of the state that a round left, in SQL: the expression of an index.
+pub(crate) const STATE_OUT: &str = "json_extract(CAST(opening AS TEXT), '$.state_out')";
 /// The layout of the tables.
 const VERSION: i64 = 1;
 
@@ -82,9 +83,8 @@ impl Database {
     }
 
     fn with_key(dir: &Path, key: &Arc<KeyPair>, who: &Participant) -> Result<Self, Error> {
-        let node = who.node_id().ok_or_else(|| Error::Damaged {
-            file: "identity".into(),
-            reason: format!("the key of {who}, which is no node"),
+        let node = who.node_id().ok_or_else(|| {
+            Error::damaged("identity", format!("the key of {who}, which is no node"))
         })?;
         let mut connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIME_MAX)?;
@@ -102,7 +102,7 @@ impl Database {
             VERSION => {}
             got => {
                 let reason = format!("its layout is number {got}, this program knows {VERSION}");
-                return Err(Error::Damaged { file: FILE.into(), reason });
+                return Err(Error::damaged(FILE, reason));
             }
         }
         // An index changes no table: a registry that was made without it gets it.

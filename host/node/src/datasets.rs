@@ -10,7 +10,7 @@ use fedwasm_transport::now_ms;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::round::refusal;
+use crate::refusal::refusal;
 use crate::{Database, Error};
 
 const FILE: &str = "datasets.json";
@@ -38,6 +38,19 @@ pub struct Dataset {
     /// The shapes of the columns whose rows are no single numbers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shapes: BTreeMap<String, Vec<u64>>,
+}
+
+/// A dataset that is going to be registered.
+#[derive(Clone, Debug)]
+pub struct NewDataset<'a> {
+    /// Its name here.
+    pub name: DatasetId,
+    /// The file or folder.
+    pub path: &'a Path,
+    /// Its format; found by its content if none is given.
+    pub format: Option<Format>,
+    /// What researchers search for.
+    pub tags: Vec<String>,
 }
 
 fn columns_of(fields: &[Field]) -> Vec<String> {
@@ -123,34 +136,39 @@ impl Dataset {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Datasets(Vec<Dataset>);
 
+#[cfg(test)]
+impl FromIterator<Dataset> for Datasets {
+    fn from_iter<T: IntoIterator<Item = Dataset>>(datasets: T) -> Self {
+        Self(datasets.into_iter().collect())
+    }
+}
+
 impl Datasets {
     /// Reads the registry of a node.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::Io`].
+    /// [`Error::Malformed`], [`Error::Io`].
     pub fn load(folder: &Folder) -> Result<Self, Error> {
         if !folder.has(FILE) {
             return Ok(Self::default());
         }
         let text = folder.read(FILE, FILE_BYTES_MAX)?;
-        let damaged = |reason: String| Error::Damaged { file: FILE.into(), reason };
-        serde_json::from_slice(&text).map(Self).map_err(|error| damaged(error.to_string()))
+        serde_json::from_slice(&text).map(Self).map_err(malformed)
     }
 
     /// Registers a file or folder after looking at its headers and counting its
-    /// rows; its format is found by its content if none is given. It is in the
-    /// log of the node before it is offered.
+    /// rows. It is in the log of the node before it is offered.
     ///
     /// # Errors
     /// [`Error::DatasetExists`], [`Error::Tags`], [`Error::TooManyDatasets`],
     /// [`Error::Data`], [`Error::Database`], [`Error::Io`].
     pub fn add(
         &mut self,
-        (folder, database): (&Folder, &Database),
-        name: DatasetId,
-        (path, format): (&Path, Option<Format>),
-        tags: Vec<String>,
+        folder: &Folder,
+        database: &Database,
+        new: NewDataset<'_>,
     ) -> Result<&Dataset, Error> {
+        let NewDataset { name, path, format, tags } = new;
         if self.find(&name).is_some() {
             return Err(Error::DatasetExists { name: name.to_string() });
         }
@@ -179,7 +197,8 @@ impl Datasets {
     /// [`Error::NoDataset`], [`Error::Data`], [`Error::Database`], [`Error::Io`].
     pub fn refresh(
         &mut self,
-        (folder, database): (&Folder, &Database),
+        folder: &Folder,
+        database: &Database,
         name: &DatasetId,
     ) -> Result<(Dataset, Dataset), Error> {
         let found = self.0.iter_mut().find(|dataset| dataset.name == *name);
@@ -202,7 +221,8 @@ impl Datasets {
     /// [`Error::NoDataset`], [`Error::Database`], [`Error::Io`].
     pub fn remove(
         &mut self,
-        (folder, database): (&Folder, &Database),
+        folder: &Folder,
+        database: &Database,
         name: &DatasetId,
     ) -> Result<Dataset, Error> {
         let at = self.0.iter().position(|dataset| dataset.name == *name);
@@ -230,10 +250,13 @@ impl Datasets {
     }
 
     fn store(&self, folder: &Folder) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(&self.0)
-            .map_err(|error| Error::Damaged { file: FILE.into(), reason: error.to_string() })?;
+        let text = serde_json::to_vec_pretty(&self.0).map_err(malformed)?;
         Ok(folder.write(FILE, &text)?)
     }
+}
+
+fn malformed(source: serde_json::Error) -> Error {
+    Error::Malformed { file: FILE.into(), source: source.into() }
 }
 
 #[cfg(test)]
@@ -251,7 +274,8 @@ mod tests {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         let (folder, database) = (Folder::open(dir).unwrap(), database(dir));
         let name = name.parse().unwrap();
-        let added = datasets.add((&folder, &database), name, (&path, None), tags);
+        let new = NewDataset { name, path: &path, format: None, tags };
+        let added = datasets.add(&folder, &database, new);
         added.cloned().map_err(|error| error.to_string())
     }
 
@@ -296,14 +320,15 @@ mod tests {
             assert_eq!(error, expected);
         }
         let absent = dir.path().join("absent.csv");
-        let two = "two".parse().unwrap();
+        let two: DatasetId = "two".parse().unwrap();
         let database = database(dir.path());
-        let node = (&folder, &database);
-        assert!(datasets.add(node, two, (&absent, None), vec!["x".into()]).is_err());
+        let (name, tags) = (two.clone(), vec!["x".into()]);
+        let new = NewDataset { name, path: &absent, format: None, tags };
+        assert!(datasets.add(&folder, &database, new).is_err());
         assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
-        assert!(datasets.remove(node, &"two".parse().unwrap()).is_err());
-        assert!(datasets.refresh(node, &"two".parse().unwrap()).is_err());
-        datasets.remove(node, &"one".parse().unwrap()).unwrap();
+        assert!(datasets.remove(&folder, &database, &two).is_err());
+        assert!(datasets.refresh(&folder, &database, &two).is_err());
+        datasets.remove(&folder, &database, &"one".parse().unwrap()).unwrap();
         assert_eq!(Datasets::load(&folder).unwrap(), Datasets::default());
     }
 
@@ -322,11 +347,10 @@ mod tests {
         std::fs::write(&dataset.path, "b,y\n1,0\n2,1\n").unwrap();
         let change = dataset.change(&dataset.open().unwrap()).unwrap();
         assert!(change.contains("it has other columns"), "{change}");
-        let (before, now) =
-            datasets.refresh((&folder, &database), &"one".parse().unwrap()).unwrap();
+        let (before, now) = datasets.refresh(&folder, &database, &"one".parse().unwrap()).unwrap();
         assert_eq!(before, dataset);
         assert_eq!((now.tags, now.columns), (dataset.tags, vec!["b".to_owned(), "y".to_owned()]));
-        datasets.remove((&folder, &database), &"one".parse().unwrap()).unwrap();
+        datasets.remove(&folder, &database, &"one".parse().unwrap()).unwrap();
         let log = database.log(0, 10).unwrap();
         let kinds: Vec<&str> = log.iter().map(|entry| entry.kind.as_str()).collect();
         assert_eq!(kinds, ["dataset-added", "dataset-refreshed", "dataset-removed"]);

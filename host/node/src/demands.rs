@@ -3,7 +3,7 @@
 
 use fedwasm_protocol::{DataArgs, Reason, Refusal, RoundRequest, SecaggArgs};
 
-use crate::round::refusal;
+use crate::refusal::refusal;
 
 /// Checks the demands of a request.
 pub(crate) fn check(
@@ -28,16 +28,14 @@ pub(crate) fn check(
 /// Rows would come in another order if the node kept less than it is asked to.
 fn memory(data: &DataArgs, max: u64) -> Result<(), Refusal> {
     let asked = data.memory_mib();
-    match asked <= max {
-        true => Ok(()),
-        false => {
-            let text = format!(
-                "`data.memory_mib` is {asked}: this node keeps at most {max} MiB of a dataset in \
-                 memory; with `memory_mib = {max}` larger ones are read block by block"
-            );
-            Err(refusal(Reason::Unsupported, text))
-        }
+    if asked <= max {
+        return Ok(());
     }
+    let text = format!(
+        "`data.memory_mib` is {asked}: this node keeps at most {max} MiB of a dataset in memory; \
+         with `memory_mib = {max}` larger ones are read block by block"
+    );
+    Err(refusal(Reason::Unsupported, text))
 }
 
 /// What the node does otherwise than asked for, in words.

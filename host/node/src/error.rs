@@ -49,6 +49,14 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
+    /// A file of the node is not of its form.
+    #[error("{file} is damaged: {source}")]
+    Malformed {
+        /// The file.
+        file: String,
+        /// Where it goes wrong.
+        source: FormError,
+    },
     /// A file of the node is damaged.
     #[error("{file} is damaged: {reason}")]
     Damaged {
@@ -56,6 +64,8 @@ pub enum Error {
         file: String,
         /// What is wrong.
         reason: String,
+        /// What says so, if it is an error itself.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// A dataset of this name is registered already.
     #[error("a dataset called `{name}` is registered already")]
@@ -130,15 +140,99 @@ pub enum Error {
     #[error("registry.db: {0}")]
     Database(#[from] rusqlite::Error),
     /// The log is not what it was.
-    #[error("the log was tampered with: {reason}")]
-    Log {
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("the log was tampered with: {0}")]
+    Log(#[from] Tampering),
     /// Keys and signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
     /// The engine.
     #[error(transparent)]
     Sandbox(#[from] fedwasm_sandbox::Error),
+}
+
+impl Error {
+    pub(crate) fn damaged(file: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Damaged { file: file.into(), reason: reason.into(), source: None }
+    }
+}
+
+/// Where a text is not of its form.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormError {
+    /// TOML that is read.
+    #[error(transparent)]
+    Toml(#[from] toml::de::Error),
+    /// TOML that is written.
+    #[error(transparent)]
+    TomlValue(#[from] toml::ser::Error),
+    /// JSON.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// How a log, or the registry beside it, is not what it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Tampering {
+    /// The tree is gone.
+    #[error("{entries} entries and no tree")]
+    NoTree {
+        /// Entries that there are.
+        entries: i64,
+    },
+    /// An entry is gone.
+    #[error("entry {number} is missing")]
+    Missing {
+        /// Its number.
+        number: u64,
+    },
+    /// An entry has other bytes.
+    #[error("entry {number} was changed")]
+    Changed {
+        /// Its number.
+        number: i64,
+    },
+    /// The tree is of other entries.
+    #[error("its {entries} entries are not those of the tree of {of_tree}")]
+    OtherTree {
+        /// Entries that there are.
+        entries: u64,
+        /// Entries of the tree.
+        of_tree: u64,
+    },
+    /// The checkpoint is of another tree.
+    #[error("the newest checkpoint is of another tree")]
+    OtherCheckpoint,
+    /// The checkpoint is signed by nobody whose key is known.
+    #[error("the checkpoint is not this node's: {source}")]
+    NotSigned {
+        /// What the last key says of it.
+        source: Box<Error>,
+    },
+    /// There is no key to look at the checkpoint with.
+    #[error("there is no key")]
+    NoKey,
+    /// A decision is gone.
+    #[error("the decision of entry {number} (plan {plan} {kind}) is not in the registry")]
+    NoDecision {
+        /// The entry.
+        number: i64,
+        /// The plan.
+        plan: String,
+        /// What was decided.
+        kind: String,
+    },
+    /// A decision came from nowhere.
+    #[error("decision {digest} is in the registry and in no entry")]
+    UnknownDecision {
+        /// Its digest.
+        digest: String,
+    },
+    /// An earlier checkpoint is of other entries.
+    #[error("the first {entries} entries are not those of the checkpoint")]
+    OtherBeginning {
+        /// Entries of the checkpoint.
+        entries: u64,
+    },
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{DatasetId, Digest, ExperimentId, Reason, Refusal, ResearcherId};
 
-use crate::round::refusal;
+use crate::refusal::{refusal, unwritable};
 
 const EXPERIMENTS: &str = "experiments";
 const OWNER: &str = "owner";
@@ -92,11 +92,6 @@ fn not_yours(experiment: &ExperimentId) -> Refusal {
     refusal(Reason::BadRequest, message)
 }
 
-pub(crate) fn unwritable(error: io::Error) -> Refusal {
-    tracing::error!("the files of experiments: {error}");
-    refusal(Reason::Internal, "the node cannot write its files".into())
-}
-
 /// How much room experiments may take.
 #[derive(Debug)]
 pub(crate) struct Room {
@@ -107,7 +102,7 @@ pub(crate) struct Room {
 }
 
 /// An experiment that lies there.
-struct Kept {
+struct OnDisk {
     name: String,
     researcher: String,
     bytes: u64,
@@ -141,10 +136,9 @@ impl Room {
         };
         let own = by_researcher.get(researcher.as_str()).copied().unwrap_or_default();
         let all: u64 = by_researcher.values().sum();
-        *counted = Some(match own > self.bytes_max / SHARE || all > self.bytes_max {
-            true => self.prune(node, researcher, experiment)?,
-            false => by_researcher,
-        });
+        let is_full = own > self.bytes_max / SHARE || all > self.bytes_max;
+        *counted =
+            Some(if is_full { self.prune(node, researcher, experiment)? } else { by_researcher });
         Ok(())
     }
 
@@ -177,23 +171,23 @@ impl Room {
                 at = most.into_iter().find_map(|(who, _)| oldest_of(who));
             }
             let Some(at) = at else { return Ok(sums) };
-            let Kept { name, researcher: whose, bytes, .. } = kept.remove(at);
+            let OnDisk { name, researcher: whose, bytes, .. } = kept.remove(at);
             folder.remove_folder(&name)?;
             tracing::info!("experiment {name} of {whose} is forgotten: it had {bytes} bytes");
         }
     }
 }
 
-fn sums(kept: &[Kept]) -> BTreeMap<String, u64> {
+fn sums(kept: &[OnDisk]) -> BTreeMap<String, u64> {
     let mut sums = BTreeMap::new();
-    for Kept { researcher, bytes, .. } in kept {
+    for OnDisk { researcher, bytes, .. } in kept {
         *sums.entry(researcher.clone()).or_default() += bytes;
     }
     sums
 }
 
 /// All experiments that lie there, with what they take.
-fn kept(node: &Folder) -> io::Result<Vec<Kept>> {
+fn kept(node: &Folder) -> io::Result<Vec<OnDisk>> {
     let all = node.folder(EXPERIMENTS)?;
     let mut kept = Vec::new();
     for name in all.names()? {
@@ -202,7 +196,7 @@ fn kept(node: &Folder) -> io::Result<Vec<Kept>> {
         let owner = String::from_utf8_lossy(&owner).into_owned();
         let researcher = owner.split(' ').next().unwrap_or_default().to_owned();
         let (bytes, modified) = size(&folder)?;
-        kept.push(Kept { name, researcher, bytes, modified });
+        kept.push(OnDisk { name, researcher, bytes, modified });
     }
     Ok(kept)
 }
@@ -211,12 +205,11 @@ fn kept(node: &Folder) -> io::Result<Vec<Kept>> {
 fn size(folder: &Folder) -> io::Result<(u64, SystemTime)> {
     let (mut bytes, mut newest) = (BLOCK_BYTES, SystemTime::UNIX_EPOCH);
     for name in folder.names()? {
-        let (inner, modified) = match folder.is_folder(&name)? {
-            true => size(&folder.folder(&name)?)?,
-            false => {
-                let len = folder.len(&name)?;
-                (len.next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES), folder.modified(&name)?)
-            }
+        let (inner, modified) = if folder.is_folder(&name)? {
+            size(&folder.folder(&name)?)?
+        } else {
+            let len = folder.len(&name)?;
+            (len.next_multiple_of(BLOCK_BYTES).max(BLOCK_BYTES), folder.modified(&name)?)
         };
         bytes = bytes.saturating_add(inner);
         newest = newest.max(modified);

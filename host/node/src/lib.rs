@@ -4,36 +4,43 @@
 
 mod approval;
 mod ask;
-mod bounds;
+mod asked;
+mod blocking;
 mod compiler;
 mod config;
 mod database;
 mod datasets;
 mod demands;
 mod error;
+mod executor;
 mod experiments;
+mod handler;
 mod kept;
 mod log;
+mod perform;
 mod privacy;
 mod progress;
 mod queue;
 mod rate;
 mod reach;
 mod receipt;
+mod refusal;
 mod rerun;
 mod round;
+#[cfg(test)]
+mod samples;
 mod serve;
 mod state;
 mod trace;
-mod worker;
 
-pub use approval::{ApprovalConfig, Decision, KnownPlan, Policy, Ruling};
-pub use bounds::{Bound, BoundError};
+pub use approval::{
+    ApprovalConfig, Bound, BoundError, Decision, KnownPlan, Policy, Registration, Ruling,
+};
 pub use compiler::compile;
 pub use config::{NodeConfig, OPERATOR_KEY};
 pub use database::Database;
-pub use datasets::{Dataset, Datasets};
-pub use error::Error;
+pub use datasets::{Dataset, Datasets, NewDataset};
+pub use error::{Error, FormError, Tampering};
 pub use fedwasm_dataset::Format;
 pub use log::{Checkpoint, LogEntry, verify_checkpoint};
 pub use privacy::Privacy;

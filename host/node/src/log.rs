@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::error::Tampering;
 use crate::{Database, Error};
 
 /// The media type of a checkpoint.
@@ -78,7 +79,7 @@ fn load_tree(connection: &Connection) -> Result<Option<(Tree, Vec<u8>)>, Error> 
         Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
     });
     let Some((tree, checkpoint)) = row.optional()? else { return Ok(None) };
-    let tree = serde_json::from_str(&tree).map_err(|error| damaged(&error))?;
+    let tree = serde_json::from_str(&tree).map_err(malformed)?;
     Ok(Some((tree, checkpoint)))
 }
 
@@ -94,7 +95,7 @@ impl Database {
     /// The entries from number `first` on, at most `max`.
     ///
     /// # Errors
-    /// [`Error::Database`], [`Error::Damaged`].
+    /// [`Error::Database`], [`Error::Malformed`].
     pub fn log(&self, first: u64, max: u64) -> Result<Vec<LogEntry>, Error> {
         self.read(|connection| {
             let mut statement = connection.prepare(
@@ -117,14 +118,13 @@ impl Database {
     /// # Errors
     /// [`Error::Log`] naming the first entry that is wrong; [`Error::Database`].
     pub fn check_log(&self, keys: &[PublicKey]) -> Result<Option<Checkpoint>, Error> {
-        let wrong = |reason: String| Error::Log { reason };
         self.read(|connection| {
             let Some((known, signed)) = load_tree(connection)? else {
                 let query = "SELECT count(*) FROM log";
                 let n: i64 = connection.query_row(query, [], |row| row.get(0))?;
                 return match n {
                     0 => Ok(None),
-                    n => Err(wrong(format!("{n} entries and no tree"))),
+                    entries => Err(Tampering::NoTree { entries }.into()),
                 };
             };
             let mut statement =
@@ -135,23 +135,21 @@ impl Database {
                 let number: i64 = row.get(0)?;
                 let (entry, leaf): (String, Vec<u8>) = (row.get(1)?, row.get(2)?);
                 if number != tree.size as i64 {
-                    return Err(wrong(format!("entry {} is missing", tree.size)));
+                    return Err(Tampering::Missing { number: tree.size }.into());
                 }
                 let own: Hash = merkle::leaf(entry.as_bytes());
                 if leaf != own {
-                    return Err(wrong(format!("entry {number} was changed")));
+                    return Err(Tampering::Changed { number }.into());
                 }
                 tree.push(own);
             }
             if tree != known {
-                return Err(wrong(format!(
-                    "its {} entries are not those of the tree of {}",
-                    tree.size, known.size
-                )));
+                let (entries, of_tree) = (tree.size, known.size);
+                return Err(Tampering::OtherTree { entries, of_tree }.into());
             }
             let checkpoint = verify_by_any(&signed, keys)?;
             if (checkpoint.size, checkpoint.root) != (tree.size, tree.root().into()) {
-                return Err(wrong("the newest checkpoint is of another tree".into()));
+                return Err(Tampering::OtherCheckpoint.into());
             }
             Ok(Some(checkpoint))
         })
@@ -180,18 +178,12 @@ impl Database {
                 let (number, kind): (i64, String) = (row.get(0)?, row.get(1)?);
                 let (plan, digest): (String, String) = (row.get(2)?, row.get(3)?);
                 if !kept.remove(&digest) {
-                    let reason = format!(
-                        "the decision of entry {number} (plan {plan} {kind}) is not in the registry"
-                    );
-                    return Err(Error::Log { reason });
+                    return Err(Tampering::NoDecision { number, plan, kind }.into());
                 }
             }
             match kept.first() {
                 None => Ok(()),
-                Some(digest) => {
-                    let reason = format!("decision {digest} is in the registry and in no entry");
-                    Err(Error::Log { reason })
-                }
+                Some(digest) => Err(Tampering::UnknownDecision { digest: digest.clone() }.into()),
             }
         })
     }
@@ -230,56 +222,46 @@ impl Database {
             for entry in rows {
                 tree.push(merkle::leaf(entry?.as_bytes()));
             }
-            match (tree.size, Digest::from(tree.root())) == (earlier.size, earlier.root) {
-                true => Ok(earlier),
-                false => {
-                    let reason = format!(
-                        "the first {} entries are not those of the checkpoint",
-                        earlier.size
-                    );
-                    Err(Error::Log { reason })
-                }
+            if (tree.size, Digest::from(tree.root())) != (earlier.size, earlier.root) {
+                return Err(Tampering::OtherBeginning { entries: earlier.size }.into());
             }
+            Ok(earlier)
         })
     }
 }
 
 /// Reads a checkpoint that one of a node's keys signed.
 fn verify_by_any(signed: &[u8], keys: &[PublicKey]) -> Result<Checkpoint, Error> {
-    let mut failed = Error::Log { reason: "there is no key".into() };
+    let mut failed = Tampering::NoKey;
     for key in keys {
         match verify_checkpoint(signed, key) {
             Ok(checkpoint) => return Ok(checkpoint),
-            Err(error) => {
-                failed =
-                    Error::Log { reason: format!("the checkpoint is not this node's: {error}") }
-            }
+            Err(error) => failed = Tampering::NotSigned { source: Box::new(error) },
         }
     }
-    Err(failed)
+    Err(failed.into())
 }
 
 /// Reads a checkpoint that this key signed.
 ///
 /// # Errors
-/// [`Error::Trust`], [`Error::Damaged`].
+/// [`Error::Trust`], [`Error::Malformed`].
 pub fn verify_checkpoint(signed: &[u8], key: &PublicKey) -> Result<Checkpoint, Error> {
     let envelope = Envelope::from_json("the checkpoint", signed)?;
     let json = envelope.verify("the checkpoint", TYPE, key)?;
-    serde_json::from_slice(&json).map_err(|error| damaged(&error))
+    serde_json::from_slice(&json).map_err(malformed)
 }
 
 fn parse(number: u64, entry: &str) -> Result<LogEntry, Error> {
-    let mut fields: Map<String, Value> =
-        serde_json::from_str(entry).map_err(|error| damaged(&error))?;
+    let mut fields: Map<String, Value> = serde_json::from_str(entry).map_err(malformed)?;
     let time_ms = fields.remove("time_ms").and_then(|value| value.as_u64()).unwrap_or_default();
     let kind = fields.remove("kind");
     let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(LogEntry { number, time_ms, kind, fields })
 }
 
-fn damaged(error: &serde_json::Error) -> Error {
-    Error::Damaged { file: "registry.db".into(), reason: error.to_string() }
+fn malformed(source: serde_json::Error) -> Error {
+    Error::Malformed { file: "registry.db".into(), source: source.into() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
 use serde::{Deserialize, Serialize};
 
-use crate::round::{Prepared, refusal};
+use crate::refusal::refusal;
+use crate::round::Prepared;
 
 /// `[privacy]` of `node.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

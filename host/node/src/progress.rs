@@ -115,9 +115,8 @@ impl<S: Fn(Progress)> Teller<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedwasm_protocol::{
-        Arguments, BlobRef, DataArgs, Digest, LimitArgs, Mode, RoundRequest, TrainingArgs,
-    };
+    use crate::samples::round_request;
+    use fedwasm_protocol::Digest;
     use fedwasm_trust::Identity;
     use std::cell::RefCell;
 
@@ -127,28 +126,7 @@ mod tests {
         let identity =
             Identity::open_or_create(&dir.path().join("identity"), |_| node.clone()).unwrap();
         let database = crate::Database::open(dir.path(), &identity).unwrap();
-        let request = RoundRequest {
-            mode: Mode::Train,
-            experiment_id: "e".parse().unwrap(),
-            round: 1,
-            rounds: 1,
-            dataset_id: "d".parse().unwrap(),
-            plan: BlobRef::of(b"plan"),
-            params: BlobRef::of(b"params"),
-            data: DataArgs::of("y"),
-            training: TrainingArgs::parse(toml::from_str("epochs = 1").unwrap()).unwrap(),
-            model: Arguments::new(),
-            aggregator: Arguments::new(),
-            state_id: None,
-            kept_state_ids: Vec::new(),
-            wide_inputs: None,
-            aux_shared: None,
-            aux_own: None,
-            secagg: None,
-            strict: false,
-            limits: LimitArgs::default(),
-        };
-        let trace = Trace::new(database, &node, &Digest::of(b"request"), &request);
+        let trace = Trace::new(database, &node, &Digest::of(b"request"), &round_request());
         (dir, Arc::new(trace))
     }
 

@@ -10,12 +10,12 @@ use fedwasm_trust::{Engine, Opening, RECEIPT_VERSION, Receipt, RunResult};
 use rusqlite::{OptionalExtension as _, params};
 use serde_json::json;
 
+use crate::database::STATE_OUT;
 use crate::log::append;
+use crate::round::Used;
 use crate::{Database, Error};
 
 const INPUTS: &str = "inputs";
-/// The digest of the state that a round left, in SQL: the expression of an index.
-pub(crate) const STATE_OUT: &str = "json_extract(CAST(opening AS TEXT), '$.state_out')";
 
 /// Everything about a run that its receipt says.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Run<'a> {
     pub(crate) profile: Profile,
     pub(crate) limits: Limits,
     pub(crate) reply: &'a RoundReply,
-    pub(crate) used: (Option<u64>, Option<u64>),
+    pub(crate) used: Used,
     pub(crate) opening: Opening,
     pub(crate) time_ms: u64,
 }
@@ -170,14 +170,10 @@ fn left(reply: &RoundReply) -> serde_json::Value {
 }
 
 /// What a reply gives, as a receipt has it.
-pub(crate) fn result(
-    reply: &RoundReply,
-    (memory_bytes, fuel): (Option<u64>, Option<u64>),
-    state_out: Option<Digest>,
-) -> RunResult {
+pub(crate) fn result(reply: &RoundReply, used: Used, state_out: Option<Digest>) -> RunResult {
     RunResult {
-        memory_bytes,
-        fuel,
+        memory_bytes: used.memory_bytes,
+        fuel: used.fuel,
         params: reply.params,
         aux: reply.aux.as_ref().map(|payload| payload.blob),
         state_out,
@@ -244,9 +240,9 @@ impl Database {
     /// What opens the commitments of a receipt.
     pub(crate) fn opening(&self, digest: &Digest) -> Result<Opening, Error> {
         let json = self.column("opening", digest)?;
-        serde_json::from_slice(&json).map_err(|error| Error::Damaged {
+        serde_json::from_slice(&json).map_err(|source| Error::Malformed {
             file: format!("the opening of receipt {digest}"),
-            reason: error.to_string(),
+            source: source.into(),
         })
     }
 
@@ -271,13 +267,11 @@ impl Database {
 pub(crate) fn input(node: &Folder, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Error> {
     let name = digest.to_string();
     let bytes = node.folder(INPUTS)?.read(&name, bytes_max)?;
-    match Digest::of(&bytes) == *digest {
-        true => Ok(bytes),
-        false => {
-            let reason = "its bytes are not what its name says".into();
-            Err(Error::Damaged { file: format!("{INPUTS}/{name}"), reason })
-        }
+    if Digest::of(&bytes) != *digest {
+        let reason = "its bytes are not what its name says";
+        return Err(Error::damaged(format!("{INPUTS}/{name}"), reason));
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]

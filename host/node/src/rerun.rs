@@ -6,25 +6,29 @@ use std::sync::Arc;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Payload, Refusal};
+use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Payload, Refusal, RoundRequest};
 use fedwasm_sandbox::{Cancel, Sandbox};
-use fedwasm_trust::{PublicKey, Receipt, Signer};
+use fedwasm_trust::{Opening, PublicKey, Receipt, RunResult, Signer};
 
 use crate::approval::ApprovedPlan;
-use crate::round::{Fetched, Workshop};
+use crate::round::{Done, Fetched, Preparation, Used, Workshop};
 use crate::{Database, Datasets, Error, NodeConfig, receipt};
 
 /// The largest input, in bytes.
 const INPUT_BYTES_MAX: u64 = 4 << 30;
 
+/// An error, or a fact in words.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Which part of a receipt does not hold, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{part}: {reason}")]
+#[derive(Debug, thiserror::Error)]
+#[error("{part}: {cause}")]
 pub struct Mismatch {
     /// The part, such as `dataset` or `result.params`.
     pub part: &'static str,
     /// What is wrong with it.
-    pub reason: String,
+    #[source]
+    pub cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What was checked of a receipt at the site.
@@ -42,11 +46,11 @@ pub struct Rerun {
 /// # Errors
 /// [`Mismatch`] naming the signature.
 pub fn read_receipt(signed: &[u8], keys: &[PublicKey]) -> Result<Receipt, Mismatch> {
-    let mut failed = mismatch("signature", &"there is no key");
+    let mut failed = mismatch("signature", "there is no key");
     for key in keys {
         match Receipt::verify(signed, key) {
             Ok(receipt) => return Ok(receipt),
-            Err(error) => failed = mismatch("signature", &error),
+            Err(error) => failed = mismatch("signature", error),
         }
     }
     Err(failed)
@@ -79,7 +83,7 @@ pub fn read_receipt_of(
     signed: &[u8],
     roster: &fedwasm_trust::Roster,
 ) -> Result<(Receipt, Signer), Mismatch> {
-    let mut failed = mismatch("signature", &"no key of the roster signed it");
+    let mut failed = mismatch("signature", "no key of the roster signed it");
     for entry in &roster.entries {
         match Receipt::verify(signed, &entry.key) {
             Ok(receipt) if receipt.node == entry.participant => {
@@ -91,10 +95,10 @@ pub fn read_receipt_of(
             }
             Ok(receipt) => {
                 let text = format!("of {}, signed by {}", receipt.node, entry.participant);
-                failed = mismatch("node", &text);
+                failed = mismatch("node", text);
             }
             Err(fedwasm_trust::Error::Signature { .. }) => {}
-            Err(error) => failed = mismatch("receipt", &error),
+            Err(error) => failed = mismatch("receipt", error),
         }
     }
     Err(failed)
@@ -106,108 +110,161 @@ pub fn read_receipt_of(
 /// # Errors
 /// [`Mismatch`] naming the first part that does not hold.
 pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Mismatch> {
-    let site = |error: &dyn std::fmt::Display| mismatch("site", error);
-    let (config, folder) = NodeConfig::open(dir).map_err(|error| site(&error))?;
-    let identity = config.identity(dir).map_err(|error| site(&error))?;
-    let keys = keys_of(dir).map_err(|error| site(&error))?;
-    let receipt =
-        read_receipt(signed, &keys).map_err(|mismatch| match Receipt::unverified_node(signed) {
-            Some(node) if node != identity.participant => Mismatch {
-                part: "node",
-                reason: format!(
-                    "the receipt is of {node}, the directory of {}",
-                    identity.participant
-                ),
-            },
-            _ => mismatch,
-        })?;
-    let digest = Digest::of(signed);
-    let database = Database::open(dir, &identity).map_err(|error| site(&error))?;
-    let is_logged = database.has_run(&digest).map_err(|error| site(&error))?;
-    if !is_logged {
-        return Err(mismatch("receipt", &"no entry of the node's log names it"));
-    }
-    let chain = chain(&database, &receipt, &keys)?;
-    let opening = database.opening(&digest);
-    let opening = opening.map_err(|error| mismatch("opening", &error))?;
-    for (part, known, opened) in [
-        ("dataset", Some(receipt.dataset), Some(opening.dataset())),
-        ("state_in", receipt.state_in, opening.state_in()),
-        ("result.state_out", receipt.result.state_out, opening.state_out()),
-    ] {
-        if known != opened {
-            return Err(mismatch(part, &"what opens the commitment is another one's"));
-        }
-    }
-    let wide = receipt.request.wide_inputs.as_ref().map(|payload| payload.blob.sha256);
-    let names = wide.map(|digest| receipt::input(&folder, &digest, COLUMNS_BYTES_MAX)).transpose();
-    let names = names.map_err(|error| mismatch("names of columns", &error))?;
-    let request = crate::worker::with_inputs(receipt.request.clone(), names.as_deref());
-    let request = &request.map_err(|refusal| mismatch("request", &refusal.message))?;
-    let plan = database.plan(&request.plan.sha256).map(|(bytes, _)| bytes);
-    let plan = plan.or_else(|_| receipt::input(&folder, &request.plan.sha256, INPUT_BYTES_MAX));
-    let plan = plan.map_err(|error| mismatch("plan", &error))?;
-    Component::admit_as(plan.clone(), &request.plan.sha256)
-        .map_err(|error| mismatch("plan", &error))?;
-    let input = |part: &'static str, digest: &Digest| {
-        receipt::input(&folder, digest, INPUT_BYTES_MAX).map_err(|error| mismatch(part, &error))
-    };
-    let aux = |payload: &Option<Payload>| {
-        let payload = payload.as_ref().map(|payload| payload.blob.sha256);
-        payload.map(|digest| input("auxiliary variables", &digest)).transpose()
-    };
-    let fetched = Fetched {
-        params: Arc::new(input("parameters", &request.params.sha256)?),
-        aux_shared: aux(&request.aux_shared)?,
-        aux_own: aux(&request.aux_own)?,
-    };
-    let datasets = Datasets::load(&folder).map_err(|error| mismatch("dataset", &error))?;
+    let site = Site::open(dir, signed)?;
+    let chain = chain(&site.database, &site.receipt, &site.keys)?;
+    let opening = site.opening()?;
+    let request = site.request()?;
+    let plan = site.plan(&request)?;
+    let fetched = site.fetched(&request)?;
+    let datasets = Datasets::load(&site.folder).map_err(|error| mismatch("dataset", error))?;
     let dataset = datasets.find(&request.dataset_id);
     let dataset = dataset.ok_or_else(|| {
-        mismatch("dataset", &format!("`{}` is not registered", request.dataset_id))
+        mismatch("dataset", format!("`{}` is not registered", request.dataset_id))
     })?;
     let found = crate::round::dataset_digest(dataset, &Cancel::new());
-    let found = found.map_err(|error| mismatch("dataset", &error))?;
+    let found = found.map_err(|error| mismatch("dataset", error))?;
     if found != opening.dataset {
-        return Err(mismatch("dataset", &"the file has other bytes than when it ran"));
+        return Err(mismatch("dataset", "the file has other bytes than when it ran"));
     }
 
     // States are written somewhere else than those of the node.
-    let scratch = Scratch::new().map_err(|error| site(&error))?;
-    let copy = Arc::new(Folder::open(&scratch.0).map_err(|error| site(&error))?);
+    let scratch = Scratch::new().map_err(|error| on_site(error))?;
+    let copy = Arc::new(Folder::open(&scratch.0).map_err(|error| on_site(error))?);
     if let (Some(id), Some(state)) = (&request.state_id, &opening.state_in) {
-        let bytes = input("state_in", state)?;
+        let bytes = site.input("state_in", state)?;
         crate::state::place(&copy, &request.experiment_id, id, &bytes)
-            .map_err(|error| site(&error))?;
+            .map_err(|error| on_site(error))?;
     }
-    let refused = |refusal: Refusal| mismatch("run", &refusal.message);
+    let refused = |refusal: Refusal| mismatch("run", refusal.message);
+    let Site { config, receipt, digest, .. } = &site;
     let strict = receipt.engine.profile == "strict";
     // What one round leaves is little, and gone with the scratch directory.
     let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone(), u64::MAX, None);
     let approved = ApprovedPlan::by_rule(request.plan.sha256, receipt.approved_by.clone());
     let researcher = receipt.researcher.researcher_id();
-    let researcher = researcher.ok_or_else(|| mismatch("researcher", &"it is none"))?;
+    let researcher = researcher.ok_or_else(|| mismatch("researcher", "it is none"))?;
     let cancel = Cancel::new();
-    let whose = (&config.id, &researcher, &cancel);
-    let prepared = workshop.prepare(request, (&approved, Some(plan)), whose, dataset, &copy);
+    let prepared = workshop.prepare(Preparation {
+        request: &request,
+        approved: &approved,
+        plan: Some(plan),
+        node: &config.id,
+        researcher: &researcher,
+        dataset,
+        folder: &copy,
+        cancel: &cancel,
+    });
     let prepared = prepared.map_err(refused)?;
-    let done = prepared.run(request, fetched, Box::new(drop), &cancel).map_err(refused)?;
-    let given = &receipt.result;
+    let done = prepared.run(&request, fetched, Box::new(drop), &cancel).map_err(refused)?;
+    compare(&done, &receipt.result, opening.state_out)?;
+    Ok(Rerun { digest: *digest, chain })
+}
+
+/// A node, and a receipt of one of its runs.
+struct Site {
+    config: NodeConfig,
+    folder: Folder,
+    database: Database,
+    keys: Vec<PublicKey>,
+    receipt: Receipt,
+    /// The receipt's own digest.
+    digest: Digest,
+}
+
+impl Site {
+    fn open(dir: &Path, signed: &[u8]) -> Result<Self, Mismatch> {
+        let (config, folder) = NodeConfig::open(dir).map_err(|error| on_site(error))?;
+        let identity = config.identity(dir).map_err(|error| on_site(error))?;
+        let keys = keys_of(dir).map_err(|error| on_site(error))?;
+        let own = &identity.participant;
+        let receipt =
+            read_receipt(signed, &keys).map_err(|mismatch| {
+                match Receipt::unverified_node(signed) {
+                    Some(node) if node != *own => Mismatch {
+                        part: "node",
+                        reason: format!("the receipt is of {node}, the directory of {own}"),
+                    },
+                    _ => mismatch,
+                }
+            })?;
+        let digest = Digest::of(signed);
+        let database = Database::open(dir, &identity).map_err(|error| on_site(error))?;
+        if !database.has_run(&digest).map_err(|error| on_site(error))? {
+            return Err(mismatch("receipt", "no entry of the node's log names it"));
+        }
+        Ok(Self { config, folder, database, keys, receipt, digest })
+    }
+
+    /// What opens the receipt's commitments.
+    fn opening(&self) -> Result<Opening, Mismatch> {
+        let opening = self.database.opening(&self.digest);
+        let opening = opening.map_err(|error| mismatch("opening", error))?;
+        let Receipt { dataset, state_in, result, .. } = &self.receipt;
+        for (part, known, opened) in [
+            ("dataset", Some(*dataset), Some(opening.dataset())),
+            ("state_in", *state_in, opening.state_in()),
+            ("result.state_out", result.state_out, opening.state_out()),
+        ] {
+            if known != opened {
+                return Err(mismatch(part, "what opens the commitment is another one's"));
+            }
+        }
+        Ok(opening)
+    }
+
+    /// The request with the names of its inputs.
+    fn request(&self) -> Result<RoundRequest, Mismatch> {
+        let request = &self.receipt.request;
+        let wide = request.wide_inputs.as_ref().map(|payload| payload.blob.sha256);
+        let names = wide.map(|digest| receipt::input(&self.folder, &digest, COLUMNS_BYTES_MAX));
+        let names = names.transpose().map_err(|error| mismatch("names of columns", error))?;
+        let request = crate::executor::with_inputs(request.clone(), names.as_deref());
+        request.map_err(|refusal| mismatch("request", refusal.message))
+    }
+
+    fn plan(&self, request: &RoundRequest) -> Result<Vec<u8>, Mismatch> {
+        let digest = &request.plan.sha256;
+        let plan = self.database.plan(digest).map(|(bytes, _)| bytes);
+        let plan = plan.or_else(|_| receipt::input(&self.folder, digest, INPUT_BYTES_MAX));
+        let plan = plan.map_err(|error| mismatch("plan", error))?;
+        Component::admit_as(plan.clone(), digest).map_err(|error| mismatch("plan", error))?;
+        Ok(plan)
+    }
+
+    fn fetched(&self, request: &RoundRequest) -> Result<Fetched, Mismatch> {
+        let aux = |payload: &Option<Payload>| {
+            let payload = payload.as_ref().map(|payload| payload.blob.sha256);
+            payload.map(|digest| self.input("auxiliary variables", &digest)).transpose()
+        };
+        Ok(Fetched {
+            params: Arc::new(self.input("parameters", &request.params.sha256)?),
+            aux_shared: aux(&request.aux_shared)?,
+            aux_own: aux(&request.aux_own)?,
+        })
+    }
+
+    fn input(&self, part: &'static str, digest: &Digest) -> Result<Vec<u8>, Mismatch> {
+        let input = receipt::input(&self.folder, digest, INPUT_BYTES_MAX);
+        input.map_err(|error| mismatch(part, error))
+    }
+}
+
+/// Compares what a round gave with what its receipt says of it.
+fn compare(done: &Done, given: &RunResult, state_out: Option<Digest>) -> Result<(), Mismatch> {
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
-    let text = |same: bool, part: &'static str| match same {
-        true => Ok(()),
-        false => Err(mismatch(part, &"running it again gives something else")),
+    let same = |same: bool, part: &'static str| {
+        if same { Ok(()) } else { Err(mismatch(part, "running it again gives something else")) }
     };
-    text(blob(&done.params) == given.params, "result.params")?;
-    text(blob(&done.aux) == given.aux, "result.aux")?;
-    text(done.state_out == opening.state_out, "result.state_out")?;
-    text(done.used == (given.memory_bytes, given.fuel), "result.memory_bytes or fuel")?;
-    text(done.n_samples == given.n_samples, "result.n_samples")?;
-    text(done.n_steps == given.n_steps, "result.n_steps")?;
-    text(done.train_loss == given.train_loss, "result.train_loss")?;
-    text(done.evaluation == given.evaluation, "result.evaluation")?;
-    text(done.optimizer_args == given.optimizer_args, "result.optimizer_args")?;
-    Ok(Rerun { digest, chain })
+    same(blob(&done.params) == given.params, "result.params")?;
+    same(blob(&done.aux) == given.aux, "result.aux")?;
+    same(done.state_out == state_out, "result.state_out")?;
+    let used = Used { memory_bytes: given.memory_bytes, fuel: given.fuel };
+    same(done.used == used, "result.memory_bytes or fuel")?;
+    same(done.n_samples == given.n_samples, "result.n_samples")?;
+    same(done.n_steps == given.n_steps, "result.n_steps")?;
+    same(done.train_loss == given.train_loss, "result.train_loss")?;
+    same(done.evaluation == given.evaluation, "result.evaluation")?;
+    same(done.optimizer_args == given.optimizer_args, "result.optimizer_args")
 }
 
 /// Follows the receipts before this one to the first.
@@ -215,9 +272,9 @@ fn chain(database: &Database, receipt: &Receipt, keys: &[PublicKey]) -> Result<u
     let (mut n, mut previous) = (0, receipt.previous);
     while let Some(digest) = previous {
         let signed = database.receipt(&digest);
-        let signed = signed.map_err(|error| mismatch("previous", &error))?;
+        let signed = signed.map_err(|error| mismatch("previous", error))?;
         if Digest::of(&signed) != digest {
-            return Err(mismatch("previous", &format!("receipt {digest} was changed")));
+            return Err(mismatch("previous", format!("receipt {digest} was changed")));
         }
         previous = read_receipt(&signed, keys)?.previous;
         n += 1;
@@ -225,8 +282,12 @@ fn chain(database: &Database, receipt: &Receipt, keys: &[PublicKey]) -> Result<u
     Ok(n)
 }
 
-fn mismatch(part: &'static str, reason: &dyn std::fmt::Display) -> Mismatch {
-    Mismatch { part, reason: reason.to_string() }
+fn on_site(error: impl Into<Cause>) -> Mismatch {
+    mismatch("site", error)
+}
+
+fn mismatch(part: &'static str, cause: impl Into<Cause>) -> Mismatch {
+    Mismatch { part, cause: cause.into() }
 }
 
 /// A directory that is gone afterwards.

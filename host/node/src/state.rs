@@ -14,8 +14,8 @@ use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{Digest, ExperimentId, KEPT_STATES_MAX, Reason, Refusal, StateId};
 
 use crate::Database;
-use crate::experiments::{self, Owner, claim, unwritable};
-use crate::round::refusal;
+use crate::experiments::{self, Owner, claim};
+use crate::refusal::{refusal, unwritable};
 
 const STATE: &str = "state";
 

@@ -10,7 +10,7 @@ use fedwasm_protocol::{
 use fedwasm_transport::now_ms;
 use serde_json::{Value, json};
 
-use crate::round::refusal;
+use crate::refusal::refusal;
 use crate::{Database, Error};
 
 /// How a round ended.

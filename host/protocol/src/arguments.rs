@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Arguments by dotted key, in ascending order of keys.
 pub type Arguments = BTreeMap<String, Value>;
 
+/// The tables of arguments that plans announce, as their keys begin.
+pub const ARGUMENT_TABLES: [&str; 3] = ["model.", "optimizer.", "aggregator."];
+
 /// An argument's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -21,7 +21,7 @@ mod training_args;
 
 pub(crate) use body::{decode, malformed};
 
-pub use arguments::{Arguments, Value, ValueKind, flatten_table};
+pub use arguments::{ARGUMENT_TABLES, Arguments, Value, ValueKind, flatten_table};
 pub use body::{Body, Kind};
 pub use columns::{COLUMNS_BYTES_MAX, COLUMNS_MAX, Columns};
 pub use data_args::{DataArgs, DatasetChoice, MEMORY_MIB, MEMORY_MIB_MAX};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fedwasm_protocol::{
-    Body, COLUMNS_BYTES_MAX, Columns, DatasetEntry, Reason, SearchReply, SearchRequest,
+    ARGUMENT_TABLES, Body, COLUMNS_BYTES_MAX, Columns, DatasetEntry, Reason, SearchReply,
+    SearchRequest,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits};
 use fedwasm_training::Round;
@@ -107,8 +108,7 @@ pub(crate) fn check_arguments(plan: &Described, options: &JobOptions) -> Result<
     given.extend(options.aggregator.clone());
     // How many columns there are does not matter for the kinds of arguments.
     let facts = DataFacts { n_inputs: Some(1), n_classes: None };
-    let prefixes = ["model.", "optimizer.", "aggregator."];
-    let checked = plan.metadata().arguments(&given, &facts, &prefixes);
+    let checked = plan.metadata().arguments(&given, &facts, &ARGUMENT_TABLES);
     checked.map(drop).map_err(|error| fedwasm_sandbox::Error::from(error).into())
 }
 

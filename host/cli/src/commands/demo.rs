@@ -8,7 +8,7 @@ use std::time::Duration;
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Format;
 use fedwasm_local::{EvaluateOptions, LocalJob, LocalOptions, evaluate};
-use fedwasm_node::{Database, Datasets, NodeConfig, Policy};
+use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Budget, DataArgs, Evaluation};
 use fedwasm_researcher::{ExperimentFile, ExperimentOptions};
@@ -207,7 +207,8 @@ impl Demo {
         let tags = vec!["breast-cancer".to_owned()];
         let database = Database::open(&node, &identity)?;
         let data = dir.join("train.csv");
-        Datasets::load(&folder)?.add((&folder, &database), name, (&data, None), tags)?;
+        let new = NewDataset { name, path: &data, format: None, tags };
+        Datasets::load(&folder)?.add(&folder, &database, new)?;
         let log = self.dir.join(format!("{id}.log"));
         Process::start(&["node", "start"], &[node.as_os_str()], &log)
     }

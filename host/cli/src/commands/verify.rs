@@ -37,7 +37,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let failed = |mismatch: Mismatch| {
         printer.event(
             "result",
-            &json!({ "verified": false, "part": mismatch.part, "reason": mismatch.reason }),
+            &json!({ "verified": false, "part": mismatch.part, "reason": mismatch.cause.to_string() }),
         );
         // The directory is no part of the receipt.
         let code = if mismatch.part == "site" { USAGE } else { PLAN_REFUSED };
@@ -54,7 +54,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         let (read, by) = read_receipt_of(&signed, &roster).map_err(failed)?;
         if read.federation != roster.federation {
             let text = format!("of federation {}, not {}", read.federation, roster.federation);
-            return Err(failed(Mismatch { part: "federation", reason: text }));
+            return Err(failed(Mismatch { part: "federation", cause: text.into() }));
         }
         (signer, receipt) = (Some(by), Some(read));
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Subcommand, ValueEnum};
 use fedwasm_dataset::Format;
 use fedwasm_folder::Folder;
-use fedwasm_node::{Database, Dataset, Datasets, NodeConfig, Policy, serve};
+use fedwasm_node::{Database, Dataset, Datasets, NewDataset, NodeConfig, Policy, serve};
 use fedwasm_protocol::{DatasetId, NodeId};
 use fedwasm_transport::{RepositoryUrl, Security, join};
 use serde_json::{Value, json};
@@ -238,7 +238,8 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
         DatasetCommand::Add { dir, name, path, tags, format } => {
             let (folder, database) = open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
-            let dataset = datasets.add((&folder, &database), name, (&path, format), tags)?;
+            let new = NewDataset { name, path: &path, format, tags };
+            let dataset = datasets.add(&folder, &database, new)?;
             printer.line(row(dataset));
             let remarks = remarks(dataset, printer)?;
             let mut fields = fields(dataset);
@@ -248,7 +249,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
         DatasetCommand::Refresh { dir, name } => {
             let (folder, database) = open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
-            let (before, now) = datasets.refresh((&folder, &database), &name)?;
+            let (before, now) = datasets.refresh(&folder, &database, &name)?;
             printer.line(row(&now));
             let was = format!("{} rows, {} columns", before.n_rows, before.columns.len());
             printer.line(format!("           it was registered with {was}"));
@@ -267,7 +268,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
         }
         DatasetCommand::Remove { dir, name } => {
             let (folder, database) = open(&dir)?;
-            let removed = Datasets::load(&folder)?.remove((&folder, &database), &name)?;
+            let removed = Datasets::load(&folder)?.remove(&folder, &database, &name)?;
             printer.line(format!("{} is no longer offered; its file stays", removed.name));
             printer.event("result", &fields(&removed));
         }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::Subcommand;
 use fedwasm_artifact::Component;
 use fedwasm_artifact::load_plan;
-use fedwasm_node::{Bound, Database, Decision, KnownPlan, NodeConfig, OPERATOR_KEY, Ruling};
+use fedwasm_node::{
+    Bound, Database, Decision, KnownPlan, NodeConfig, OPERATOR_KEY, Registration, Ruling,
+};
 use fedwasm_protocol::{Digest, NodeId, ResearcherId};
 use fedwasm_sandbox::{Limits, Metadata};
 use fedwasm_transport::now_ms;
@@ -237,7 +239,14 @@ fn decide(
             for bundle in bundles_beside(file)? {
                 signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
             }
-            desk.database.register(&component, &signatures, None, false, now_ms())?;
+            let registration = Registration {
+                component: &component,
+                signatures: &signatures,
+                requested_by: None,
+                description: "",
+                is_trusted: false,
+            };
+            desk.database.register(&registration, now_ms())?;
             component.digest()
         }
         false => desk.find(&plan)?.digest,

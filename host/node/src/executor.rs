@@ -11,17 +11,18 @@ use fedwasm_protocol::{
     NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
     RoundReply, RoundRequest, Selection,
 };
-use fedwasm_sandbox::Cancel;
+use fedwasm_sandbox::{Cancel, Limits, Profile};
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::{Opening, Receipt};
 
-use crate::approval::Approvals;
+use crate::approval::{Approvals, ApprovedPlan};
+use crate::blocking::blocking;
 use crate::compiler::Compiler;
-use crate::experiments::unwritable;
 use crate::privacy::{self, Privacy};
 use crate::progress::Teller;
 use crate::receipt::{Receipts, Run};
-use crate::round::{Done, Fetched, Workshop, refusal};
+use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
+use crate::round::{Done, Fetched, Preparation, Prepared, Workshop};
 use crate::trace::Trace;
 use crate::{Dataset, demands};
 
@@ -29,7 +30,7 @@ use crate::{Dataset, demands};
 const DEVICE: &str = "cpu";
 
 /// Runs rounds.
-pub(crate) struct Worker {
+pub(crate) struct Executor {
     pub(crate) node: NodeId,
     pub(crate) folder: Arc<Folder>,
     pub(crate) repository: Repository,
@@ -50,28 +51,102 @@ pub(crate) struct Worker {
     pub(crate) privacy: Privacy,
 }
 
-impl Worker {
-    /// Runs one round, which has so much time left. `say` gets progress.
+/// A round that may begin.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    pub(crate) request_id: RequestId,
+    /// The digest of the request's header.
+    pub(crate) request_sha256: Digest,
+    /// How much time it has left.
+    pub(crate) left: Duration,
+    pub(crate) researcher: ResearcherId,
+    pub(crate) request: RoundRequest,
+    pub(crate) dataset: Dataset,
+    pub(crate) cancel: Cancel,
+    pub(crate) trace: Arc<Trace>,
+}
+
+/// What a round starts from. Its plan may run.
+struct Inputs {
+    /// The request as a receipt has it.
+    sent: RoundRequest,
+    /// The request with the names of its inputs.
+    request: Arc<RoundRequest>,
+    /// These names, if they came apart from it.
+    names: Option<Vec<u8>>,
+    approved: Arc<ApprovedPlan>,
+    /// The plan's bytes; none if it is compiled already.
+    plan: Option<Vec<u8>>,
+    fetched: Fetched,
+    privacy: Privacy,
+}
+
+/// A round that ran.
+struct Outcome {
+    done: Done,
+    /// The digest of the dataset.
+    data: Digest,
+    profile: Profile,
+    limits: Limits,
+    warnings: Vec<String>,
+    process_ms: f64,
+}
+
+/// A round whose receipt is written: it may leave.
+struct Written {
+    /// As it was signed.
+    receipt: Vec<u8>,
+    reply: RoundReply,
+    params: Option<Vec<u8>>,
+    aux: Option<Vec<u8>>,
+}
+
+impl Executor {
+    /// Runs one round. `say` gets progress.
     pub(crate) async fn run(
         &self,
-        (request_id, request_sha256, left): (RequestId, Digest, Duration),
-        researcher: ResearcherId,
-        request: RoundRequest,
-        dataset: Dataset,
-        (cancel, trace): (Cancel, Arc<Trace>),
+        assignment: Assignment,
         say: impl Fn(Progress) + Send + 'static,
     ) -> Result<RoundReply, Refusal> {
         let mut timing = NodeTiming::default();
         self.make_room().await?;
-        let repository = self
-            .repository
-            .of_experiment(&request.experiment_id)
-            .for_recipients(vec![Participant::researcher(&researcher)]);
         let start = Instant::now();
+        let inputs = self.fetch(&assignment).await?;
+        timing.download_ms = ms(start);
+
+        let left = assignment.left.saturating_sub(start.elapsed());
+        let start = Instant::now();
+        let Assignment { researcher, .. } = &assignment;
+        if let Some(plan) = &inputs.plan {
+            self.compiler.ready(plan, researcher, &inputs.request, left).await?;
+        }
+        let prepared = self.prepare(&assignment, &inputs).await?;
+        timing.prepare_ms = ms(start);
+        privacy::check(&prepared, &inputs.request, inputs.privacy.min_rows)?;
+
+        let start = Instant::now();
+        let outcome = train(&assignment, &inputs, prepared, say).await?;
+        (timing.train_ms, timing.process_ms) = (ms(start), outcome.process_ms);
+
+        let start = Instant::now();
+        let written = self.write_receipt(&assignment, inputs, outcome).await?;
+        assignment.trace.ran(Digest::of(&written.receipt));
+        if assignment.cancel.is_cancelled() {
+            return Err(refusal(Reason::Expired, "the round was called off".into()));
+        }
+        let mut reply = self.upload(&assignment, written).await?;
+        timing.upload_ms = ms(start);
+        reply.timing = timing;
+        Ok(reply)
+    }
+
+    /// Fetches what the round names, once it is known that its plan may run.
+    async fn fetch(&self, assignment: &Assignment) -> Result<Inputs, Refusal> {
+        let Assignment { researcher, request, dataset, .. } = assignment;
         let names = self.fetch_inputs(&request.wide_inputs).await?;
         // What was sent is what a receipt is about.
-        let sent = Receipt::request(&request);
-        let request = with_inputs(request, names.as_deref())?;
+        let sent = Receipt::request(request);
+        let request = with_inputs(request.clone(), names.as_deref())?;
         dataset.check_columns(&request.data)?;
         // Looked at for every round, so that revoking stops the next one.
         let (request, approvals) = (Arc::new(request), self.approvals.clone());
@@ -80,7 +155,6 @@ impl Worker {
             blocking(move || approvals.approve(&request, &researcher, now_ms())).await?
         };
         let plan = self.fetch_plan(&request.plan).await?;
-        let approved_by = approved.by.clone();
         let min_rows = approved.min_rows.unwrap_or(self.privacy.min_rows);
         let privacy = Privacy { min_rows, ..self.privacy };
         let fetched = Fetched {
@@ -88,51 +162,43 @@ impl Worker {
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
             aux_own: self.fetch_aux(&request.aux_own).await?,
         };
-        timing.download_ms = ms(start);
+        let approved = Arc::new(approved);
+        Ok(Inputs { sent, request, names, approved, plan, fetched, privacy })
+    }
 
-        let left = left.saturating_sub(start.elapsed());
-        let start = Instant::now();
-        if let Some(plan) = &plan {
-            self.compiler.ready(plan, (&researcher, request.as_ref()), left).await?;
-        }
-        let prepared = {
-            let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
-            let (request, node) = (Arc::clone(&request), self.node.clone());
-            let (cancel, researcher) = (cancel.clone(), researcher.clone());
-            let plan = plan.clone();
-            blocking(move || {
-                let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
-                let plan = (&approved, plan);
-                workshop.prepare(&request, plan, (&node, &researcher, &cancel), &dataset, &folder)
+    /// Makes plan and rows ready.
+    async fn prepare(&self, assignment: &Assignment, inputs: &Inputs) -> Result<Prepared, Refusal> {
+        let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
+        let (request, node) = (Arc::clone(&inputs.request), self.node.clone());
+        let (approved, plan) = (Arc::clone(&inputs.approved), inputs.plan.clone());
+        let Assignment { cancel, researcher, dataset, .. } = assignment;
+        let (cancel, researcher, dataset) = (cancel.clone(), researcher.clone(), dataset.clone());
+        blocking(move || {
+            let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
+            workshop.prepare(Preparation {
+                request: &request,
+                approved: &approved,
+                plan,
+                node: &node,
+                researcher: &researcher,
+                dataset: &dataset,
+                folder: &folder,
+                cancel: &cancel,
             })
-            .await?
-        };
-        timing.prepare_ms = ms(start);
-        privacy::check(&prepared, &request, min_rows)?;
-
-        let start = Instant::now();
-        let mut warnings = demands::warnings(&request);
-        warnings.extend(privacy::warning(&request, privacy));
-        warnings.extend(prepared.warnings(min_rows));
-        let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
-        let inputs = fetched.clone();
-        let again = Arc::clone(&request);
-        let teller = Teller::new(request_id, privacy, Arc::clone(&trace), say);
-        let (began, stop) = (Arc::clone(&trace), cancel.clone());
-        let (mut done, process_ms) = blocking(move || {
-            began.start()?;
-            let (start, mut teller) = (prepared.processor_ms(), teller);
-            let events = move |event| teller.take(event);
-            let done = prepared.run(&again, fetched, Box::new(events), &stop)?;
-            Ok((done, prepared.processor_ms() - start))
         })
-        .await?;
-        (timing.train_ms, timing.process_ms) = (ms(start), process_ms);
+        .await
+    }
 
-        let start = Instant::now();
-        let Done { params, aux, .. } = &mut done;
-        let (params, aux) = (params.take(), aux.take());
-        let mut reply = RoundReply {
+    /// Writes the receipt of a round that ran. Without one nothing leaves.
+    async fn write_receipt(
+        &self,
+        assignment: &Assignment,
+        inputs: Inputs,
+        outcome: Outcome,
+    ) -> Result<Written, Refusal> {
+        let Outcome { mut done, data, profile, limits, warnings, .. } = outcome;
+        let (params, aux) = (done.params.take(), done.aux.take());
+        let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
             // What the receipt has of it does not depend on how it travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
@@ -146,51 +212,55 @@ impl Worker {
             train_loss: done.train_loss,
             evaluation: done.evaluation,
             receipt: None,
-            timing,
+            timing: NodeTiming::default(),
         };
         let receipts = self.receipts.clone();
         let (node, folder) = (Participant::node(&self.node), Arc::clone(&self.folder));
-        let federation = self.federation.clone();
-        let given = reply.clone();
-        let signed = blocking(move || {
+        let (federation, researcher) = (self.federation.clone(), assignment.researcher.clone());
+        let (given, request_sha256) = (reply.clone(), assignment.request_sha256);
+        let Inputs { sent, names, approved, plan, fetched, .. } = inputs;
+        let receipt = blocking(move || {
             let write = || -> Result<Vec<u8>, crate::Error> {
                 let state_in = done.state_in.as_deref();
                 let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
-                let aux = [inputs.aux_shared.as_deref(), inputs.aux_own.as_deref()];
-                let kept = [Some(inputs.params.as_slice()), state_in, plan.as_deref()];
+                let aux = [fetched.aux_shared.as_deref(), fetched.aux_own.as_deref()];
+                let kept = [Some(fetched.params.as_slice()), state_in, plan.as_deref()];
                 let kept = kept.into_iter().chain(aux).chain([names.as_deref()]).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
                     tracing::warn!("the inputs of the run are not kept: {error}");
                 }
-                let run = Run {
+                receipts.write(Run {
                     node: &node,
                     researcher: Participant::researcher(&researcher),
                     federation,
                     request_sha256,
                     request: &sent,
-                    approved_by,
+                    approved_by: approved.by.clone(),
                     profile,
                     limits,
                     reply: &given,
                     used: done.used,
                     opening,
                     time_ms: now_ms(),
-                };
-                receipts.write(run)
+                })
             };
-            // Without a receipt nothing leaves.
             write().map_err(|error| {
                 tracing::error!("no receipt: {error}");
                 let text = "the node cannot write its receipt; its log says more".to_owned();
                 refusal(Reason::Internal, text)
             })
-        })
-        .await?;
-        trace.ran(Digest::of(&signed));
-        if cancel.is_cancelled() {
-            return Err(refusal(Reason::Expired, "the round was called off".into()));
-        }
-        // Only now: what left without a receipt would have left without a trace.
+        });
+        Ok(Written { receipt: receipt.await?, reply, params, aux })
+    }
+
+    /// Stores what a round gave. Only with its receipt written: what left without would have left
+    /// without a trace.
+    async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
+        let Written { receipt, mut reply, params, aux } = written;
+        let repository = self
+            .repository
+            .of_experiment(&of.request.experiment_id)
+            .for_recipients(vec![Participant::researcher(&of.researcher)]);
         if let Some(bytes) = params {
             repository.put(bytes).await.map_err(blob_refusal)?;
         }
@@ -200,10 +270,8 @@ impl Worker {
             reply.aux = Some(aux);
         }
         let mut room = INLINE_BYTES_MAX / 2;
-        let receipt = repository.put_payload(signed, &mut room).await.map_err(blob_refusal)?;
+        let receipt = repository.put_payload(receipt, &mut room).await.map_err(blob_refusal)?;
         reply.receipt = Some(receipt);
-        timing.upload_ms = ms(start);
-        reply.timing = timing;
         Ok(reply)
     }
 
@@ -280,6 +348,33 @@ impl Worker {
     }
 }
 
+/// Runs the plan, from the entry that it begins to what it gives.
+async fn train(
+    assignment: &Assignment,
+    inputs: &Inputs,
+    prepared: Prepared,
+    say: impl Fn(Progress) + Send + 'static,
+) -> Result<Outcome, Refusal> {
+    let Inputs { request, privacy, .. } = inputs;
+    let mut warnings = demands::warnings(request);
+    warnings.extend(privacy::warning(request, *privacy));
+    warnings.extend(prepared.warnings(privacy.min_rows));
+    let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
+    let (request, fetched) = (Arc::clone(request), inputs.fetched.clone());
+    let (trace, cancel) = (Arc::clone(&assignment.trace), assignment.cancel.clone());
+    let id = assignment.request_id.clone();
+    let mut teller = Teller::new(id, *privacy, Arc::clone(&trace), say);
+    let (done, process_ms) = blocking(move || {
+        trace.start()?;
+        let start = prepared.processor_ms();
+        let events = move |event| teller.take(event);
+        let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
+        Ok((done, prepared.processor_ms() - start))
+    })
+    .await?;
+    Ok(Outcome { done, data, profile, limits, warnings, process_ms })
+}
+
 /// The request with the names of its inputs, if they came apart from it.
 pub(crate) fn with_inputs(
     request: RoundRequest,
@@ -292,32 +387,6 @@ pub(crate) fn with_inputs(
         (Some(names), None) => {
             let inputs = Some(Selection::decode(names).map_err(bad)?);
             Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })
-        }
-    }
-}
-
-pub(crate) fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
-    match blob.size > max {
-        true => {
-            let message = format!("{what} of {} bytes, at most {max} are accepted", blob.size);
-            Err(refusal(Reason::BadRequest, message))
-        }
-        false => Ok(()),
-    }
-}
-
-pub(crate) fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
-    refusal(Reason::Blob, error.to_string())
-}
-
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, Refusal> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!("a round broke off: {error}");
-            Err(refusal(Reason::Internal, "the round broke off".into()))
         }
     }
 }

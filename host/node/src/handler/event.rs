@@ -1,0 +1,143 @@
+//! What happens to a node, and what it does about it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fedwasm_protocol::{
+    ApprovalRequest, Body, Columns, DatasetEntry, DatasetId, Digest, Message, Participant,
+    RoundRequest,
+};
+use fedwasm_trust::{Refused, Roster};
+use serde_json::Value;
+
+use super::rounds::{Ending, Ran, Start, Ticket};
+use crate::asked::Asked;
+use crate::{Datasets, Error, NodeConfig};
+
+/// The longest lease and turn, a year: times are added to what time it is.
+const SECONDS_MAX: u64 = 365 * 24 * 3_600;
+
+/// What time it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    pub(crate) at: Instant,
+    pub(crate) unix_ms: u64,
+}
+
+impl Now {
+    pub(super) fn since(&self, earlier: Instant) -> Duration {
+        self.at.saturating_duration_since(earlier)
+    }
+
+    /// The minute of Unix time.
+    pub(super) fn minute(&self) -> u64 {
+        self.unix_ms / 60_000
+    }
+}
+
+/// What a node goes by, from its configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// How long a round is worked for without a sign of life from its researcher.
+    pub(crate) lease: Duration,
+    /// Rounds that run at once.
+    pub(crate) rounds_max: usize,
+    /// How long a round runs while nobody else's can.
+    pub(crate) turn: Duration,
+    /// The most time of a round, whatever its deadline.
+    pub(crate) round_time_max: Duration,
+    pub(crate) force_secagg: bool,
+    pub(crate) memory_mib_max: u64,
+}
+
+impl Rules {
+    pub(crate) fn of(config: &NodeConfig) -> Self {
+        let seconds = |s: u64| Duration::from_secs(s.clamp(1, SECONDS_MAX));
+        Self {
+            lease: seconds(config.lease_s),
+            rounds_max: config.rounds_max.max(1),
+            turn: seconds(config.turn_s),
+            round_time_max: Duration::from_secs(config.round_s_max),
+            force_secagg: config.force_secure_aggregation,
+            memory_mib_max: config.memory_mib_max,
+        }
+    }
+}
+
+/// What happens to a node.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A message came whose sender, recipient, time and novelty were checked.
+    Message {
+        message: Box<Message>,
+        /// The number of the node's own connection.
+        connection: u64,
+    },
+    /// A message came that is not believed.
+    Refused { topic: Option<Participant>, refused: Refused },
+    /// The registry of datasets was read.
+    Datasets { inquiry: Inquiry, datasets: Result<Datasets, Error> },
+    /// A question has its answer.
+    Answered { asked: Asked, about: About, answer: Body },
+    /// A question has none: what was to answer it broke off.
+    Unanswered,
+    /// Somebody's key was put on the roster or revoked.
+    Roster(Arc<Roster>),
+    /// A round ran, well or not.
+    Ran { ticket: Ticket, ran: Ran },
+    /// The end of a round is told and written down, or what ran it broke off.
+    Ended(Ticket),
+    /// The connection to the broker was lost, or the program ends.
+    Disconnected,
+    /// Time passed.
+    Time,
+}
+
+/// What is to be done about it. Each is carried out in its order.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Say to everybody that the node is there.
+    Greet,
+    /// Send an answer.
+    Send { asked: Asked, body: Body },
+    /// Read the registry of datasets: [`Event::Datasets`].
+    ReadDatasets(Inquiry),
+    /// Answer a question about a plan: [`Event::Answered`].
+    AnswerApproval { asked: Asked, request: ApprovalRequest },
+    /// Store names of columns, then answer a search: [`Event::Answered`].
+    StoreColumns(WideSearch),
+    /// Run a round if it has time left: [`Event::Ran`].
+    Start(Start),
+    /// Tell a round that nobody waits for it.
+    CallOff(Ticket),
+    /// Stop to wait for a round if it runs, send its end and write it down: [`Event::Ended`].
+    End(Ending),
+    /// Write an entry into the log.
+    Record { kind: &'static str, fields: Value },
+    /// End workers that nobody used for [`super::UNUSED_TIME_MAX`].
+    DropUnused,
+    /// End the program: another one serves as this node, and its directory is the older one.
+    GiveWay,
+}
+
+/// What the registry of datasets is read for.
+#[derive(Debug)]
+pub(crate) enum Inquiry {
+    Search { asked: Asked, tags: Vec<String> },
+    Round { asked: Asked, request: Box<RoundRequest>, deadline: Instant },
+}
+
+/// A search whose datasets have too many columns for a message.
+#[derive(Debug)]
+pub(crate) struct WideSearch {
+    pub(crate) asked: Asked,
+    pub(crate) datasets: Vec<DatasetEntry>,
+    pub(crate) wide: Vec<(DatasetId, Columns)>,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Plan(Digest),
+    Datasets,
+}

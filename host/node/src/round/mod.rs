@@ -1,0 +1,55 @@
+//! What a node does when a researcher asks for a round: everything but the
+//! network. Blocks.
+
+mod data;
+mod prepared;
+mod workshop;
+
+use std::sync::Arc;
+
+use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
+
+pub(crate) use self::data::dataset_digest;
+pub(crate) use self::prepared::Prepared;
+pub(crate) use self::workshop::{Preparation, Workshop};
+
+/// What a round gives, before it is sent.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// The trained parameters as safetensors.
+    pub(crate) params: Option<Vec<u8>>,
+    /// Auxiliary variables for the researcher as safetensors.
+    pub(crate) aux: Option<Vec<u8>>,
+    pub(crate) state_id: Option<StateId>,
+    /// The state that it started from, and the digest of the one that it left.
+    pub(crate) state_in: Option<Vec<u8>>,
+    pub(crate) state_out: Option<Digest>,
+    pub(crate) used: Used,
+    pub(crate) optimizer_args: Metrics,
+    pub(crate) n_samples: u64,
+    pub(crate) n_steps: u64,
+    pub(crate) train_loss: Option<f64>,
+    pub(crate) evaluation: Option<Evaluation>,
+}
+
+/// Memory and fuel of training, each rounded up to a power of two.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) memory_bytes: Option<u64>,
+    pub(crate) fuel: Option<u64>,
+}
+
+impl Used {
+    fn rounded(memory_bytes: u64, fuel: Option<u64>) -> Self {
+        let rounded = |n: u64| n.checked_next_power_of_two().unwrap_or(u64::MAX);
+        Self { memory_bytes: Some(rounded(memory_bytes)), fuel: fuel.map(rounded) }
+    }
+}
+
+/// What was fetched for a round; digests were checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    pub(crate) params: Arc<Vec<u8>>,
+    pub(crate) aux_shared: Option<Vec<u8>>,
+    pub(crate) aux_own: Option<Vec<u8>>,
+}

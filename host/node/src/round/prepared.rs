@@ -1,0 +1,255 @@
+//! A round whose plan and data are ready: it trains or scores, and keeps what the next round needs.
+
+use std::sync::{Arc, PoisonError};
+
+use fedwasm_folder::Folder;
+use fedwasm_params::{Params, from_safetensors, from_shared_safetensors, to_safetensors};
+use fedwasm_protocol::{
+    Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId, RoundRequest,
+};
+use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
+use fedwasm_training::{Before, Events, Examples, Length, Round, Turn};
+
+use super::workshop::Written;
+use super::{Done, Fetched, Used};
+use crate::Database;
+use crate::experiments::{Owner, Room, claim};
+use crate::refusal::{refusal, training_refusal, unwritable};
+use crate::state::States;
+
+/// How inputs were scaled, beside the parameters.
+const PREPROCESSING: &str = "preprocessing.json";
+
+/// A round whose plan and data are ready.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// SHA-256 of the data file.
+    pub(crate) dataset: Digest,
+    pub(crate) profile: Profile,
+    /// The limits that hold in this round.
+    pub(crate) limits: Limits,
+    pub(super) round: Round,
+    pub(super) examples: Examples,
+    pub(super) turn: Turn,
+    pub(super) folder: Arc<Folder>,
+    pub(super) researcher: ResearcherId,
+    pub(super) state_bytes_max: u64,
+    pub(super) room: Arc<Room>,
+    pub(super) receipts: Option<Database>,
+    /// What its scales are of, and of which they were written last.
+    pub(super) written: ((ExperimentId, String), Written),
+}
+
+impl Prepared {
+    /// Rows of the training part, and rows held out.
+    pub(crate) fn n_rows(&self) -> (u64, u64) {
+        (self.examples.n_train() as u64, self.examples.n_test() as u64)
+    }
+
+    /// How long training is.
+    pub(crate) fn length(&self) -> Length {
+        self.round.length(&self.examples)
+    }
+
+    /// Processor time of the plan so far, in milliseconds.
+    pub(crate) fn processor_ms(&self) -> f64 {
+        self.round.plan().processor_ms()
+    }
+
+    /// Runs the round.
+    pub(crate) fn run(
+        &self,
+        request: &RoundRequest,
+        fetched: Fetched,
+        events: Events,
+        cancel: &Cancel,
+    ) -> Result<Done, Refusal> {
+        // What was fetched is kept anyway: the tensors are parts of it.
+        let params = from_shared_safetensors(&fetched.params)
+            .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
+        let (kept, state_in) = match &request.state_id {
+            Some(id) => {
+                let (params, bytes) = self.states(request)?.load(id)?;
+                (Some(params), Some(bytes))
+            }
+            None => (None, None),
+        };
+        if request.mode == Mode::Validate {
+            let evaluation = self.evaluate(&params, kept.as_ref(), cancel)?;
+            self.store_preprocessing(request)?;
+            return Ok(Done {
+                params: None,
+                aux: None,
+                state_id: None,
+                state_in,
+                state_out: None,
+                used: Used::default(),
+                optimizer_args: Metrics::new(),
+                n_samples: self.examples.n_train() as u64,
+                n_steps: 0,
+                train_loss: None,
+                evaluation: Some(evaluation),
+            });
+        }
+        let aux = self.aux(&fetched)?;
+        let before = Before { params, aux, kept, ..Before::default() };
+        let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
+        let trained = trained.map_err(|error| training_refusal(&error))?;
+        let evaluation = if request.training.test_on_local_updates {
+            Some(self.evaluate(&trained.params, trained.kept.as_ref(), cancel)?)
+        } else {
+            None
+        };
+        if cancel.is_cancelled() {
+            // The next round may run already: what is kept for it must stay.
+            return Err(refusal(Reason::Expired, "the round was called off".into()));
+        }
+        self.keep(request, trained, state_in, evaluation)
+    }
+
+    fn evaluate(
+        &self,
+        params: &Params,
+        kept: Option<&Params>,
+        cancel: &Cancel,
+    ) -> Result<Evaluation, Refusal> {
+        let seed = self.turn.random_seed;
+        let scores = self.round.evaluate(&self.examples, params, kept, seed, cancel);
+        scores.map_err(|error| training_refusal(&error))
+    }
+
+    /// Keeps what the next round needs of what was trained.
+    fn keep(
+        &self,
+        request: &RoundRequest,
+        trained: Trained,
+        state_in: Option<Vec<u8>>,
+        evaluation: Option<Evaluation>,
+    ) -> Result<Done, Refusal> {
+        let bytes = |params: &Params| {
+            to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
+        };
+        self.store_preprocessing(request)?;
+        let (state_id, state_out) = match &trained.kept {
+            Some(kept) => {
+                let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
+                let (id, digest, bytes) = self.states(request)?.store(kept, from, needed)?;
+                self.wrote(request, bytes)?;
+                (Some(id), Some(digest))
+            }
+            None => (None, None),
+        };
+        let shared = self.round.shared(&trained.params);
+        let shared = shared.map_err(|error| training_refusal(&error))?;
+        Ok(Done {
+            params: Some(bytes(&shared)?),
+            aux: (!trained.aux.is_empty()).then(|| bytes(&trained.aux)).transpose()?,
+            state_id,
+            state_in,
+            state_out,
+            used: Used::rounded(trained.usage.memory_bytes, trained.usage.fuel),
+            n_samples: trained.n_samples,
+            n_steps: trained.n_steps,
+            train_loss: trained.metrics.get("loss").copied(),
+            optimizer_args: trained.optimizer_args,
+            evaluation,
+        })
+    }
+
+    fn owner<'a>(&'a self, request: &'a RoundRequest) -> Owner<'a> {
+        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
+        Owner { researcher: &self.researcher, plan, dataset }
+    }
+
+    /// What a researcher should know of the classes here. No row is told by it, nor that there is
+    /// one: a class of fewer than `min_rows` rows is as one without.
+    pub(crate) fn warnings(&self, min_rows: u64) -> Vec<String> {
+        let Some(classes) = self.examples.classes() else { return Vec::new() };
+        let mut warnings = Vec::new();
+        let few = min_rows.max(1);
+        if classes.n_rows(0) < few {
+            warnings.push(format!(
+                "fewer than {few} rows are of class 0; classes are numbered from 0, and \
+                 labels such as 1, 2 make a class that nothing is learned about"
+            ));
+        }
+        if classes.lacks_positives() {
+            let text = "no held-out row is of class 1: precision, recall and F1 are left out";
+            warnings.push(text.to_owned());
+        }
+        warnings
+    }
+
+    /// The states of the experiment; nothing is made for plans without one.
+    fn states(&self, request: &RoundRequest) -> Result<States, Refusal> {
+        let owner = self.owner(request);
+        let (bytes_max, receipts) = (self.state_bytes_max, self.receipts.clone());
+        States::open(&self.folder, &request.experiment_id, &owner, bytes_max, receipts)
+    }
+
+    /// Counts what was written for the experiment.
+    fn wrote(&self, request: &RoundRequest, bytes: u64) -> Result<(), Refusal> {
+        let experiment = &request.experiment_id;
+        self.room.wrote(&self.folder, &self.researcher, experiment, bytes).map_err(unwritable)
+    }
+
+    /// Writes the scales of the round, unless they were written last: without them the
+    /// parameters could not be used here. Nothing is written for a round that gave nothing.
+    fn store_preprocessing(&self, request: &RoundRequest) -> Result<(), Refusal> {
+        let (of, last) = &self.written;
+        if last.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(of) {
+            return Ok(());
+        }
+        let folder = claim(&self.folder, &request.experiment_id, &self.owner(request))?;
+        let bytes = store_preprocessing(&folder, &self.examples)?;
+        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(of.clone());
+        self.wrote(request, bytes)
+    }
+
+    /// Puts the auxiliary variables together: shared ones are those that the
+    /// plan declares as such, and so are the node's own.
+    fn aux(&self, fetched: &Fetched) -> Result<Params, Refusal> {
+        let Declaration { aux_in, .. } = self.round.declaration();
+        let bad = |error: fedwasm_params::Error| {
+            refusal(Reason::BadRequest, format!("the auxiliary variables: {error}"))
+        };
+        let part = |bytes: &Option<Vec<u8>>, scope| {
+            let specs: Vec<&TensorSpec> =
+                aux_in.iter().filter(|spec| spec.scope == scope).collect();
+            let params = match bytes {
+                Some(bytes) => parse("the auxiliary variables", bytes)?,
+                None => Params::default(),
+            };
+            let wanted = specs.iter();
+            let wanted = wanted.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
+            let tensors = params.arrange(wanted).map_err(bad)?;
+            let names = specs.into_iter().map(|spec| spec.name.clone());
+            Ok::<_, Refusal>(names.zip(tensors))
+        };
+        let shared = part(&fetched.aux_shared, Scope::Shared)?;
+        let own = part(&fetched.aux_own, Scope::Local)?;
+        let aux = Params::new(shared.chain(own).collect()).map_err(bad)?;
+        if let Some((name, _)) = aux.iter().find(|(_, tensor)| !tensor.is_finite()) {
+            let message = format!("the auxiliary variable `{name}` is not finite");
+            return Err(refusal(Reason::BadRequest, message));
+        }
+        Ok(aux)
+    }
+}
+
+fn parse(what: &str, bytes: &[u8]) -> Result<Params, Refusal> {
+    from_safetensors(bytes).map_err(|error| refusal(Reason::BadRequest, format!("{what}: {error}")))
+}
+
+/// Writes `experiments/ID/preprocessing.json`; returns its length.
+fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<u64, Refusal> {
+    let store = || -> std::io::Result<u64> {
+        let json = serde_json::to_vec_pretty(examples.preprocessing())?;
+        let known = experiment.read(PREPROCESSING, json.len() as u64);
+        if !known.is_ok_and(|known| known == json) {
+            experiment.write(PREPROCESSING, &json)?;
+        }
+        Ok(json.len() as u64)
+    };
+    store().map_err(unwritable)
+}

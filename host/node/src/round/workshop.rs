@@ -1,0 +1,204 @@
+//! What is kept from round to round, and the way to a round that is ready.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fedwasm_artifact::Component;
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{
+    DatasetId, Digest, ExperimentId, Mode, NodeId, Reason, Refusal, ResearcherId, RoundRequest,
+};
+use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Profile, Sandbox};
+use fedwasm_training::{Examples, Place, Round, Turn};
+
+use super::data::{data_digest, examples_key, read};
+use super::prepared::Prepared;
+use crate::approval::ApprovedPlan;
+use crate::experiments::{Owner, Room, check_owner};
+use crate::kept::Kept;
+use crate::refusal::{pure_refusal, refusal, training_refusal};
+use crate::{Database, Dataset};
+
+/// Compiled plans that are kept, those used last: more than the queue has room for experiments,
+/// so that experiments that take turns do not throw each other's out.
+const PLANS_MAX: usize = 16;
+/// And of one researcher.
+const PLANS_OF_ONE_MAX: usize = 6;
+/// Prepared datasets that are kept.
+const EXAMPLES_MAX: usize = 2;
+
+/// What a round is made of.
+#[derive(Debug)]
+pub(crate) struct Preparation<'a> {
+    pub(crate) request: &'a RoundRequest,
+    pub(crate) approved: &'a ApprovedPlan,
+    /// The plan's bytes, if they had to be fetched.
+    pub(crate) plan: Option<Vec<u8>>,
+    pub(crate) node: &'a NodeId,
+    pub(crate) researcher: &'a ResearcherId,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) folder: &'a Arc<Folder>,
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// An experiment, and what its scales follow from.
+pub(super) type Written = Arc<Mutex<Option<(ExperimentId, String)>>>;
+
+/// What is kept from round to round, so that a second round neither compiles
+/// nor reads again. Its contents never change a result.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    sandbox: Sandbox,
+    strict: bool,
+    limits: Limits,
+    /// Each with workers of its own: one that saw data of one experiment sees no
+    /// others.
+    plans: Kept<PlanKey, Described>,
+    /// With the digests of the files that they were read from.
+    examples: Kept<Digest, (Examples, Digest)>,
+    room: Arc<Room>,
+    /// What knows the states that rounds left.
+    receipts: Option<Database>,
+    /// Whose scales were written last, and what they follow from.
+    written: Written,
+}
+
+/// What a compiled plan and its worker belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PlanKey {
+    researcher: ResearcherId,
+    experiment: ExperimentId,
+    plan: Digest,
+    dataset: DatasetId,
+    path: PathBuf,
+    strict: bool,
+    counts_fuel: bool,
+}
+
+impl Workshop {
+    pub(crate) fn new(
+        sandbox: Sandbox,
+        strict: bool,
+        limits: Limits,
+        experiments_bytes_max: u64,
+        receipts: Option<Database>,
+    ) -> Self {
+        let (plans, examples) = (Kept::new(PLANS_MAX), Kept::new(EXAMPLES_MAX));
+        let (room, written) = (Arc::new(Room::new(experiments_bytes_max)), Written::default());
+        Self { sandbox, strict, limits, plans, examples, room, written, receipts }
+    }
+
+    /// Whether the plan need not be fetched.
+    pub(crate) fn has_plan(&self, digest: &Digest) -> bool {
+        self.plans.iter().any(|(known, _)| known.plan == *digest)
+    }
+
+    /// Ends the workers of plans that were not used for so long.
+    pub(crate) fn drop_unused(&mut self, time: Duration) {
+        self.plans.drop_unused(time);
+    }
+
+    /// Returns the plan with the worker that belongs to this dataset. What is compiled is the
+    /// very bytes whose digest was approved.
+    fn plan(&mut self, preparation: &mut Preparation<'_>) -> Result<Described, Refusal> {
+        let fetched = preparation.plan.take();
+        let &mut Preparation { request, approved, researcher, dataset, cancel, .. } = preparation;
+        let strict = self.strict || request.strict;
+        let counts_fuel = request.limits.fuel_max.is_some();
+        let key = PlanKey {
+            researcher: researcher.clone(),
+            experiment: request.experiment_id.clone(),
+            plan: *approved.digest(),
+            dataset: request.dataset_id.clone(),
+            path: dataset.path.clone(),
+            strict,
+            counts_fuel,
+        };
+        if let Some(plan) = self.plans.get(&key) {
+            return Ok(plan.with_cancel(cancel));
+        }
+        let known = self.plans.iter().find(|(known, _)| known.plan == key.plan);
+        let component = match (fetched, known) {
+            (Some(bytes), _) => Component::admit_as(bytes, approved.digest())
+                .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?,
+            (None, Some((_, known))) => known.component().clone(),
+            (None, None) => {
+                return Err(refusal(Reason::Internal, "the plan is not at hand".into()));
+            }
+        };
+        let profile = if strict { Profile::Strict } else { Profile::Standard };
+        // Whether fuel is counted is a matter of how the plan is compiled.
+        let fuel_max = self.limits.fuel_max.or(counts_fuel.then_some(u64::MAX));
+        let Limits { compile_ms_max, compile_bytes_max, .. } = self.limits.lowered(&request.limits);
+        let limits = Limits { fuel_max, compile_ms_max, compile_bytes_max, ..self.limits.clone() };
+        let sandbox = self.sandbox.with_profile(profile).with_cancel(cancel);
+        let described = sandbox.describe(&component, limits);
+        let described = described.map_err(|error| pure_refusal(&error))?;
+        // What is kept outlives whoever may call this round off.
+        let kept = described.with_cancel(&Cancel::new());
+        let of_one = |known: &PlanKey| known.researcher == *researcher;
+        self.plans.insert_within(key, kept, PLANS_OF_ONE_MAX, of_one);
+        Ok(described)
+    }
+
+    /// Makes plan and data ready.
+    pub(crate) fn prepare(
+        &mut self,
+        mut preparation: Preparation<'_>,
+    ) -> Result<Prepared, Refusal> {
+        let Preparation { request, approved, node, .. } = preparation;
+        let Preparation { researcher, dataset, folder, cancel, .. } = preparation;
+        let bad = |text: &str| refusal(Reason::BadRequest, text.to_owned());
+        let random_seed = request.training.random_seed;
+        let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
+        let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
+        let plan = self.plan(&mut preparation)?.with_limits(&request.limits);
+        let inputs: Vec<String> = inputs.names().into_iter().cloned().collect();
+        let n_inputs = usize::try_from(dataset.entry().n_values(&inputs)).ok();
+        let facts = DataFacts { n_inputs, n_classes: None };
+        let RoundRequest { model, training, aggregator, .. } = request;
+        let place = Place { round: request.round, rounds: request.rounds };
+        let round = Round::at(place, &plan, (model, training, aggregator), &facts);
+        let round = round.map_err(|error| match &error {
+            fedwasm_training::Error::Sandbox(error) => pure_refusal(error),
+            error => training_refusal(error),
+        })?;
+        approved.check_arguments(request, round.arguments())?;
+        let turn = Turn { random_seed, round: request.round, node: node.clone() };
+        let key = examples_key(request, dataset, &round)?;
+        let (examples, file) = match self.examples.get(&key) {
+            Some(known) => known,
+            None => {
+                let examples = read(request, dataset, &round, &turn)?;
+                let read = (examples, data_digest(dataset, cancel)?);
+                self.examples.insert(key, read.clone());
+                read
+            }
+        };
+        if request.mode == Mode::Train {
+            approved.check_length(&round.length(&examples))?;
+        }
+        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
+        let owner = Owner { researcher, plan, dataset };
+        check_owner(folder, &request.experiment_id, &owner)?;
+        let written = (request.experiment_id.clone(), format!("{researcher} {plan} {key}"));
+        let state_bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
+        let (folder, researcher) = (Arc::clone(folder), researcher.clone());
+        let strict = self.strict || request.strict;
+        Ok(Prepared {
+            dataset: file,
+            profile: if strict { Profile::Strict } else { Profile::Standard },
+            limits: self.limits.lowered(&request.limits),
+            round,
+            examples,
+            turn,
+            folder,
+            researcher,
+            state_bytes_max,
+            room: Arc::clone(&self.room),
+            receipts: self.receipts.clone(),
+            written: (written, Arc::clone(&self.written)),
+        })
+    }
+}
