@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedwasm_dataset::Format;
-use fedwasm_protocol::{ApprovalReply, ApprovalStatus, BlobRef, PROTOCOL_VERSION, SearchRequest};
+use fedwasm_protocol::{
+    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, PROTOCOL_VERSION, SearchRequest,
+};
 use fedwasm_trust::{KeyPair, Roster};
 
 use super::*;
