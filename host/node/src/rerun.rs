@@ -128,12 +128,11 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     }
 
     // States are written somewhere else than those of the node.
-    let scratch = Scratch::new().map_err(|error| on_site(error))?;
-    let copy = Arc::new(Folder::open(&scratch.0).map_err(|error| on_site(error))?);
+    let scratch = Scratch::new().map_err(on_site)?;
+    let copy = Arc::new(Folder::open(&scratch.0).map_err(on_site)?);
     if let (Some(id), Some(state)) = (&request.state_id, &opening.state_in) {
         let bytes = site.input("state_in", state)?;
-        crate::state::place(&copy, &request.experiment_id, id, &bytes)
-            .map_err(|error| on_site(error))?;
+        crate::state::place(&copy, &request.experiment_id, id, &bytes).map_err(on_site)?;
     }
     let refused = |refusal: Refusal| mismatch("run", refusal.message);
     let Site { config, receipt, digest, .. } = &site;
@@ -173,23 +172,23 @@ struct Site {
 
 impl Site {
     fn open(dir: &Path, signed: &[u8]) -> Result<Self, Mismatch> {
-        let (config, folder) = NodeConfig::open(dir).map_err(|error| on_site(error))?;
-        let identity = config.identity(dir).map_err(|error| on_site(error))?;
-        let keys = keys_of(dir).map_err(|error| on_site(error))?;
+        let (config, folder) = NodeConfig::open(dir).map_err(on_site)?;
+        let identity = config.identity(dir).map_err(on_site)?;
+        let keys = keys_of(dir).map_err(on_site)?;
         let own = &identity.participant;
         let receipt =
             read_receipt(signed, &keys).map_err(|mismatch| {
                 match Receipt::unverified_node(signed) {
-                    Some(node) if node != *own => Mismatch {
-                        part: "node",
-                        reason: format!("the receipt is of {node}, the directory of {own}"),
-                    },
+                    Some(node) if node != *own => {
+                        let text = format!("the receipt is of {node}, the directory of {own}");
+                        self::mismatch("node", text)
+                    }
                     _ => mismatch,
                 }
             })?;
         let digest = Digest::of(signed);
-        let database = Database::open(dir, &identity).map_err(|error| on_site(error))?;
-        if !database.has_run(&digest).map_err(|error| on_site(error))? {
+        let database = Database::open(dir, &identity).map_err(on_site)?;
+        if !database.has_run(&digest).map_err(on_site)? {
             return Err(mismatch("receipt", "no entry of the node's log names it"));
         }
         Ok(Self { config, folder, database, keys, receipt, digest })

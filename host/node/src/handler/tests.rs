@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fedwasm_dataset::Format;
-use fedwasm_protocol::{ApprovalReply, ApprovalStatus, BlobRef, PROTOCOL_VERSION, SearchRequest};
+use fedwasm_protocol::{
+    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, PROTOCOL_VERSION, SearchRequest,
+};
 use fedwasm_trust::{KeyPair, Roster};
 
 use super::*;
@@ -438,12 +440,12 @@ fn questions_are_bounded_and_noted_once_a_minute() {
         Event::Answered { asked, about: About::Plan(BlobRef::of(b"plan").sha256), answer }
     };
     let event = answer(&node, "q0");
-    assert_eq!(node.texts(event), ["record asked", "send q0: approval reply"]);
+    assert_eq!(node.texts(event), ["record asked", "send q0: approval-reply"]);
     let event = answer(&node, "q1");
-    assert_eq!(node.texts(event), ["send q1: approval reply"]);
+    assert_eq!(node.texts(event), ["send q1: approval-reply"]);
     node.pass(60_000);
     let event = answer(&node, "q2");
-    assert_eq!(node.texts(event), ["record asked", "send q2: approval reply"]);
+    assert_eq!(node.texts(event), ["record asked", "send q2: approval-reply"]);
     assert_eq!(node.texts(Event::Unanswered), NOTHING);
     for id in ["n1", "n2", "n3", "n4"] {
         assert_eq!(node.says(A, id, question()), [format!("answer {id}")]);
@@ -455,7 +457,7 @@ fn questions_are_bounded_and_noted_once_a_minute() {
 fn a_search_is_answered_at_once_unless_names_have_to_be_stored() {
     let mut node = Node::new(RULES);
     let search = || Body::Search(SearchRequest { tags: vec!["t".into()] });
-    assert_eq!(node.says(A, "s1", search()), ["send s1: search reply"]);
+    assert_eq!(node.says(A, "s1", search()), ["send s1: search-reply"]);
     node.columns = 100_000;
     assert_eq!(node.says(A, "s2", search()), ["store for s2"]);
 }

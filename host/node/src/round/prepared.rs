@@ -8,7 +8,7 @@ use fedwasm_protocol::{
     Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId, RoundRequest,
 };
 use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
-use fedwasm_training::{Before, Events, Examples, Length, Round, Turn};
+use fedwasm_training::{Before, Events, Examples, Length, Round, Trained, Turn};
 
 use super::workshop::Written;
 use super::{Done, Fetched, Used};
