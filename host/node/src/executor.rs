@@ -22,7 +22,7 @@ use crate::privacy::{self, Privacy};
 use crate::progress::Teller;
 use crate::receipt::{Receipts, Run};
 use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
-use crate::round::{Done, Fetched, Preparation, Prepared, Workshop};
+use crate::round::{Done, Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::trace::Trace;
 use crate::{Dataset, demands};
 
@@ -75,8 +75,7 @@ struct Inputs {
     /// These names, if they came apart from it.
     names: Option<Vec<u8>>,
     approved: Arc<ApprovedPlan>,
-    /// The plan's bytes; none if it is compiled already.
-    plan: Option<Vec<u8>>,
+    plan: PlanSource,
     fetched: Fetched,
     privacy: Privacy,
 }
@@ -117,7 +116,7 @@ impl Executor {
         let left = assignment.left.saturating_sub(start.elapsed());
         let start = Instant::now();
         let Assignment { researcher, .. } = &assignment;
-        if let Some(plan) = &inputs.plan {
+        if let Some(plan) = inputs.plan.fetched() {
             self.compiler.ready(plan, researcher, &inputs.request, left).await?;
         }
         let prepared = self.prepare(&assignment, &inputs).await?;
@@ -224,7 +223,7 @@ impl Executor {
                 let state_in = done.state_in.as_deref();
                 let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
                 let aux = [fetched.aux_shared.as_deref(), fetched.aux_own.as_deref()];
-                let kept = [Some(fetched.params.as_slice()), state_in, plan.as_deref()];
+                let kept = [Some(fetched.params.as_slice()), state_in, plan.fetched()];
                 let kept = kept.into_iter().chain(aux).chain([names.as_deref()]).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
                     tracing::warn!("the inputs of the run are not kept: {error}");
@@ -323,17 +322,17 @@ impl Executor {
         self.repository.get_payload(inputs).await.map(Some).map_err(blob_refusal)
     }
 
-    /// Returns the plan's bytes, or none if it is compiled already.
-    async fn fetch_plan(&self, plan: &BlobRef) -> Result<Option<Vec<u8>>, Refusal> {
+    /// Returns the plan, from the repository unless it is compiled already.
+    async fn fetch_plan(&self, plan: &BlobRef) -> Result<PlanSource, Refusal> {
         // The workshop may be busy with a round that was called off.
         let (workshop, digest) = (Arc::clone(&self.workshop), plan.sha256);
-        let has_plan =
-            move || Ok(workshop.lock().unwrap_or_else(PoisonError::into_inner).has_plan(&digest));
-        if blocking(has_plan).await? {
-            return Ok(None);
+        let known =
+            move || Ok(workshop.lock().unwrap_or_else(PoisonError::into_inner).component(&digest));
+        if let Some(component) = blocking(known).await? {
+            return Ok(PlanSource::Known(component));
         }
         check_size("plan", plan, COMPONENT_BYTES_MAX)?;
-        self.repository.get(plan).await.map(Some).map_err(blob_refusal)
+        self.repository.get(plan).await.map(PlanSource::Fetched).map_err(blob_refusal)
     }
 
     async fn fetch_params(&self, params: &BlobRef) -> Result<Arc<Vec<u8>>, Refusal> {

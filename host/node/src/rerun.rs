@@ -11,7 +11,7 @@ use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_trust::{Opening, PublicKey, Receipt, RunResult, Signer};
 
 use crate::approval::ApprovedPlan;
-use crate::round::{Done, Fetched, Preparation, Used, Workshop};
+use crate::round::{Done, Fetched, PlanSource, Preparation, Used, Workshop};
 use crate::{Database, Datasets, Error, NodeConfig, receipt};
 
 /// The largest input, in bytes.
@@ -146,7 +146,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let prepared = workshop.prepare(Preparation {
         request: &request,
         approved: &approved,
-        plan: Some(plan),
+        plan: PlanSource::Fetched(plan),
         node: &config.id,
         researcher: &researcher,
         dataset,

@@ -11,7 +11,7 @@ use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
 
 pub(crate) use self::data::dataset_digest;
 pub(crate) use self::prepared::Prepared;
-pub(crate) use self::workshop::{Preparation, Workshop};
+pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 
 /// What a round gives, before it is sent.
 #[derive(Debug)]

@@ -33,13 +33,32 @@ const EXAMPLES_MAX: usize = 2;
 pub(crate) struct Preparation<'a> {
     pub(crate) request: &'a RoundRequest,
     pub(crate) approved: &'a ApprovedPlan,
-    /// The plan's bytes, if they had to be fetched.
-    pub(crate) plan: Option<Vec<u8>>,
+    pub(crate) plan: PlanSource,
     pub(crate) node: &'a NodeId,
     pub(crate) researcher: &'a ResearcherId,
     pub(crate) dataset: &'a Dataset,
     pub(crate) folder: &'a Arc<Folder>,
     pub(crate) cancel: &'a Cancel,
+}
+
+/// Where a round's plan comes from. One that is known is held from here on: workers of plans that
+/// nobody used for a while are let go at any time.
+#[derive(Clone, Debug)]
+pub(crate) enum PlanSource {
+    /// Its bytes; digests were checked.
+    Fetched(Vec<u8>),
+    /// It was compiled for an earlier round.
+    Known(Component),
+}
+
+impl PlanSource {
+    /// The bytes that were fetched.
+    pub(crate) fn fetched(&self) -> Option<&[u8]> {
+        match self {
+            Self::Fetched(bytes) => Some(bytes),
+            Self::Known(_) => None,
+        }
+    }
 }
 
 /// An experiment, and what its scales follow from.
@@ -89,9 +108,10 @@ impl Workshop {
         Self { sandbox, strict, limits, plans, examples, room, written, receipts }
     }
 
-    /// Whether the plan need not be fetched.
-    pub(crate) fn has_plan(&self, digest: &Digest) -> bool {
-        self.plans.iter().any(|(known, _)| known.plan == *digest)
+    /// The plan, if it need not be fetched.
+    pub(crate) fn component(&self, digest: &Digest) -> Option<Component> {
+        let (_, known) = self.plans.iter().find(|(known, _)| known.plan == *digest)?;
+        Some(known.component().clone())
     }
 
     /// Ends the workers of plans that were not used for so long.
@@ -101,9 +121,8 @@ impl Workshop {
 
     /// Returns the plan with the worker that belongs to this dataset. What is compiled is the
     /// very bytes whose digest was approved.
-    fn plan(&mut self, preparation: &mut Preparation<'_>) -> Result<Described, Refusal> {
-        let fetched = preparation.plan.take();
-        let &mut Preparation { request, approved, researcher, dataset, cancel, .. } = preparation;
+    fn plan(&mut self, preparation: &Preparation<'_>) -> Result<Described, Refusal> {
+        let &Preparation { request, approved, researcher, dataset, cancel, .. } = preparation;
         let strict = self.strict || request.strict;
         let counts_fuel = request.limits.fuel_max.is_some();
         let key = PlanKey {
@@ -118,14 +137,10 @@ impl Workshop {
         if let Some(plan) = self.plans.get(&key) {
             return Ok(plan.with_cancel(cancel));
         }
-        let known = self.plans.iter().find(|(known, _)| known.plan == key.plan);
-        let component = match (fetched, known) {
-            (Some(bytes), _) => Component::admit_as(bytes, approved.digest())
+        let component = match &preparation.plan {
+            PlanSource::Fetched(bytes) => Component::admit_as(bytes.clone(), approved.digest())
                 .map_err(|error| refusal(Reason::PlanRefused, error.to_string()))?,
-            (None, Some((_, known))) => known.component().clone(),
-            (None, None) => {
-                return Err(refusal(Reason::Internal, "the plan is not at hand".into()));
-            }
+            PlanSource::Known(component) => component.clone(),
         };
         let profile = if strict { Profile::Strict } else { Profile::Standard };
         // Whether fuel is counted is a matter of how the plan is compiled.
@@ -143,17 +158,14 @@ impl Workshop {
     }
 
     /// Makes plan and data ready.
-    pub(crate) fn prepare(
-        &mut self,
-        mut preparation: Preparation<'_>,
-    ) -> Result<Prepared, Refusal> {
+    pub(crate) fn prepare(&mut self, preparation: Preparation<'_>) -> Result<Prepared, Refusal> {
         let Preparation { request, approved, node, .. } = preparation;
         let Preparation { researcher, dataset, folder, cancel, .. } = preparation;
         let bad = |text: &str| refusal(Reason::BadRequest, text.to_owned());
         let random_seed = request.training.random_seed;
         let random_seed = random_seed.ok_or_else(|| bad("random_seed is missing"))?;
         let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
-        let plan = self.plan(&mut preparation)?.with_limits(&request.limits);
+        let plan = self.plan(&preparation)?.with_limits(&request.limits);
         let inputs: Vec<String> = inputs.names().into_iter().cloned().collect();
         let n_inputs = usize::try_from(dataset.entry().n_values(&inputs)).ok();
         let facts = DataFacts { n_inputs, n_classes: None };
