@@ -30,10 +30,7 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
 /// # Errors
 /// [`Error::Read`], [`Error::Unsupported`] for a folder without one such pair.
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let images = match path.is_dir() {
-        true => images_in(path)?,
-        false => path.to_owned(),
-    };
+    let images = if path.is_dir() { images_in(path)? } else { path.to_owned() };
     let labels = labels_of(&images);
     Ok([images].into_iter().chain(labels).collect())
 }

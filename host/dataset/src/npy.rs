@@ -63,12 +63,11 @@ pub(crate) enum Npy {
 }
 
 fn check_columns(path: &Path, n_columns: u64) -> Result<(), Error> {
-    match n_columns <= COLUMNS_MAX as u64 {
-        true => Ok(()),
-        false => {
-            let (path, got) = (path.to_owned(), n_columns as usize);
-            Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX })
-        }
+    if n_columns <= COLUMNS_MAX as u64 {
+        Ok(())
+    } else {
+        let (path, got) = (path.to_owned(), n_columns as usize);
+        Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX })
     }
 }
 
@@ -77,12 +76,11 @@ fn check_columns(path: &Path, n_columns: u64) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unsupported`].
 pub(crate) fn row_major(path: &Path, header: &Header) -> Result<(), Error> {
-    match header.by_column && header.shape.len() > 1 {
-        true => {
-            let what = "a column-major array; save `numpy.ascontiguousarray` of it";
-            Err(Error::Unsupported { path: path.to_owned(), what: what.into() })
-        }
-        false => Ok(()),
+    if header.by_column && header.shape.len() > 1 {
+        let what = "a column-major array; save `numpy.ascontiguousarray` of it";
+        Err(Error::Unsupported { path: path.to_owned(), what: what.into() })
+    } else {
+        Ok(())
     }
 }
 
@@ -131,9 +129,10 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64),
         return Err(unsupported("an array of records; save one array a field".into()));
     };
     let (order, stored) = element(descr).ok_or_else(|| {
-        unsupported(match descr.contains('O') {
-            true => "an array of objects (a pickle), which could run code; save numbers".into(),
-            false => format!("elements of type `{}`; save numbers of 8 to 64 bits", cut(descr)),
+        unsupported(if descr.contains('O') {
+            "an array of objects (a pickle), which could run code; save numbers".into()
+        } else {
+            format!("elements of type `{}`; save numbers of 8 to 64 bits", cut(descr))
         })
     })?;
     let shape = shape(&text).ok_or_else(|| malformed("the NPY header names no shape".into()))?;

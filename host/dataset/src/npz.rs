@@ -102,11 +102,10 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
         };
         arrays.push(Array::new(path, &name, header, elements));
     }
-    match arrays.is_empty() {
-        true => {
-            let what = "an archive without arrays".to_owned();
-            Err(Error::Unsupported { path: path.to_owned(), what })
-        }
-        false => Ok(arrays),
+    if arrays.is_empty() {
+        let what = "an archive without arrays".to_owned();
+        Err(Error::Unsupported { path: path.to_owned(), what })
+    } else {
+        Ok(arrays)
     }
 }

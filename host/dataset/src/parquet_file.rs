@@ -204,9 +204,8 @@ impl Cells<'_> {
         rows: Range<u64>,
     ) -> Result<Values, Error> {
         let source = (reader, is_optional, rows);
-        let exact = |is_exact: bool, value: f64, text: &dyn ToString| match is_exact {
-            true => Ok(value),
-            false => Err(Wrong::NotExact(text.to_string())),
+        let exact = |is_exact: bool, value: f64, text: &dyn ToString| {
+            if is_exact { Ok(value) } else { Err(Wrong::NotExact(text.to_string())) }
         };
         Ok(match kind {
             Kind::Bool => Values::Float64(
@@ -287,9 +286,10 @@ impl Column {
     fn new(of: &ColumnDescriptor) -> Self {
         let name = of.path().string();
         let is_flat = of.max_rep_level() == 0 && of.max_def_level() <= 1;
-        let kind = match is_flat {
-            true => kind(of),
-            false => Err("nested values are not read; write one column a value".into()),
+        let kind = if is_flat {
+            kind(of)
+        } else {
+            Err("nested values are not read; write one column a value".into())
         };
         Self { name, kind, is_optional: of.max_def_level() > 0 }
     }

@@ -130,9 +130,10 @@ impl Selection {
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     let bytes = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
     let n_bytes = bytes.len();
-    match n_bytes as u64 > COLUMNS_BYTES_MAX {
-        true => Err(format!("names of columns of {n_bytes} bytes, at most {COLUMNS_BYTES_MAX}")),
-        false => Ok(bytes),
+    if n_bytes as u64 > COLUMNS_BYTES_MAX {
+        Err(format!("names of columns of {n_bytes} bytes, at most {COLUMNS_BYTES_MAX}"))
+    } else {
+        Ok(bytes)
     }
 }
 

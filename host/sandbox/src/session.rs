@@ -383,9 +383,10 @@ fn check_predictions(
     let scores = |(scores, rows): (Option<crate::request::PlainTensor>, &u32)| {
         let scores = scores.ok_or("a batch has no predictions")?;
         let scores = Tensor::try_from(scores).map_err(|error| error.to_string())?;
-        match are_scores(&scores, *rows) {
-            true => Ok(scores),
-            false => Err("predictions that are no scores".to_owned()),
+        if are_scores(&scores, *rows) {
+            Ok(scores)
+        } else {
+            Err("predictions that are no scores".to_owned())
         }
     };
     predictions.into_iter().zip(taken).map(scores).collect()

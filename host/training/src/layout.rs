@@ -218,9 +218,10 @@ fn fits(
     let width: usize = fields.iter().map(|field| field.width()).sum();
     let expected = shape.iter().fold(1u64, |product, n| product.saturating_mul(*n));
     if expected != width as u64 {
-        return Err(match is_input && n_parts == 1 {
-            true => Error::Inputs { expected, got: width },
-            false => Error::Part { what, name: name.clone(), expected, got: width },
+        return Err(if is_input && n_parts == 1 {
+            Error::Inputs { expected, got: width }
+        } else {
+            Error::Part { what, name: name.clone(), expected, got: width }
         });
     }
     // Axes must agree where both have some; one of length 1 says nothing.

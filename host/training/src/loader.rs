@@ -393,12 +393,11 @@ mod tests {
         let converter = Arc::new(Converter::new(layout, &dataset, &scales));
         let split = BlockSplit { seed: seed::split(1), held: Held::Share(0.0) };
         let blocks = Blocks::new(Arc::clone(&converter), split, Which::Train);
-        let source = match memory {
-            true => {
-                let all: Vec<usize> = (0..dataset.n_blocks()).collect();
-                Source::Memory(Arc::new(blocks.read(&all).unwrap()), converter)
-            }
-            false => Source::Blocks(blocks),
+        let source = if memory {
+            let all: Vec<usize> = (0..dataset.n_blocks()).collect();
+            Source::Memory(Arc::new(blocks.read(&all).unwrap()), converter)
+        } else {
+            Source::Blocks(blocks)
         };
         (source, dir)
     }

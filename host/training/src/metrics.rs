@@ -303,10 +303,7 @@ fn n_columns(scores: &Tensor) -> usize {
 }
 
 fn check_rows(got: usize, given: usize) -> Result<(), BadScores> {
-    match got == given {
-        true => Ok(()),
-        false => Err(BadScores::Rows { got, given }),
-    }
+    if got == given { Ok(()) } else { Err(BadScores::Rows { got, given }) }
 }
 
 #[cfg(test)]

@@ -108,9 +108,12 @@ impl Fit {
         let of = |field: &Field| FieldFit {
             width: field.width(),
             scales: (0..n_scales(field))
-                .map(|_| match field.is_image() {
-                    true => Sums::Pixels(Box::new([0; 256])),
-                    false => Sums::Reals(Moments::default()),
+                .map(|_| {
+                    if field.is_image() {
+                        Sums::Pixels(Box::new([0; 256]))
+                    } else {
+                        Sums::Reals(Moments::default())
+                    }
                 })
                 .collect(),
         };

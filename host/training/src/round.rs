@@ -444,10 +444,13 @@ fn score(
     // Scores are the same whoever asks and whenever: one seed for all.
     let seed = [0; 32];
     let plan = session.described();
-    let all = |seen: u64, given: u64| match seen == given {
-        true => Ok(()),
-        // A plan must not choose the rows that it is scored on.
-        false => Err(bad(plan, format!("it looked at {seen} rows of {given}"))),
+    let all = |seen: u64, given: u64| {
+        if seen == given {
+            Ok(())
+        } else {
+            // A plan must not choose the rows that it is scored on.
+            Err(bad(plan, format!("it looked at {seen} rows of {given}")))
+        }
     };
     let loader = Box::new(TestLoader::new(source.clone(), batch_size));
     let own = session.validate(params.clone(), seed, loader, cancel)?;
@@ -509,21 +512,21 @@ fn check_batch(source: &Source, batch_size: u32) -> Result<(), Error> {
     let Layout { inputs, targets, .. } = &source.converter().layout;
     let bytes = inputs.iter().chain(targets).map(|part| part.kind.size() * part.width as u64);
     let bytes = in_batch.saturating_mul(bytes.max().unwrap_or_default());
-    match bytes > BATCH_BYTES_MAX {
-        true => Err(Error::BatchTooLarge { rows: batch_size, bytes, max: BATCH_BYTES_MAX }),
-        false => Ok(()),
+    if bytes > BATCH_BYTES_MAX {
+        Err(Error::BatchTooLarge { rows: batch_size, bytes, max: BATCH_BYTES_MAX })
+    } else {
+        Ok(())
     }
 }
 
 /// Checks that the plan says it saw the rows that it was handed.
 fn check_rows(plan: &Described, report: Option<Report>, handed: u64) -> Result<Report, Error> {
     let report = report.ok_or_else(|| bad(plan, "it gave no report"))?;
-    match report.rows == handed {
-        true => Ok(report),
-        false => {
-            let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
-            Err(bad(plan, text))
-        }
+    if report.rows == handed {
+        Ok(report)
+    } else {
+        let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
+        Err(bad(plan, text))
     }
 }
 

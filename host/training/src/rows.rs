@@ -70,11 +70,13 @@ impl Converter {
         let fields: Vec<&Field> = layout.fields.iter().map(|at| &dataset.fields()[*at]).collect();
         let mut known = preprocessing.columns.iter().map(|scale| (scale.mean, scale.std));
         // The scales of each field: those of targets change nothing.
-        let scales =
-            fields.iter().enumerate().map(|(at, field)| match at < layout.n_input_fields {
-                true => known.by_ref().take(n_scales(field)).collect(),
-                false => vec![(0.0, 1.0); n_scales(field)],
-            });
+        let scales = fields.iter().enumerate().map(|(at, field)| {
+            if at < layout.n_input_fields {
+                known.by_ref().take(n_scales(field)).collect()
+            } else {
+                vec![(0.0, 1.0); n_scales(field)]
+            }
+        });
         let scales: Vec<Vec<(f64, f64)>> = scales.collect();
         let each = |column: &usize| {
             let (scales, width) = (&scales[*column], fields[*column].width());

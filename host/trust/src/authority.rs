@@ -101,9 +101,10 @@ impl Authority {
     /// [`Error::OpenKey`], [`Error::NoKey`], [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let folder = Folder::create_private(dir)?;
-        let key = match folder.has(KEY) || !folder.has(PUBLIC) {
-            true => Some(KeyPair::read(&dir.join(KEY))?),
-            false => None,
+        let key = if folder.has(KEY) || !folder.has(PUBLIC) {
+            Some(KeyPair::read(&dir.join(KEY))?)
+        } else {
+            None
         };
         let public = match &key {
             Some(key) => key.public().clone(),
@@ -208,14 +209,12 @@ impl Authority {
     pub fn enrol(&self, participant: &Participant, key: &PublicKey) -> Result<Membership, Error> {
         let _lock = self.lock()?;
         let mut roster = self.roster()?;
-        let tls = match self.tls {
-            true => {
-                let federation = self.federation();
-                let certificate =
-                    certificate::participant(self.key()?, &federation, participant, key)?;
-                Some(TlsFiles { ca: self.text(CA)?, certificate })
-            }
-            false => None,
+        let tls = if self.tls {
+            let federation = self.federation();
+            let certificate = certificate::participant(self.key()?, &federation, participant, key)?;
+            Some(TlsFiles { ca: self.text(CA)?, certificate })
+        } else {
+            None
         };
         if roster.enrol(participant, key)? {
             self.write(&mut roster, None)?;

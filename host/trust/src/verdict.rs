@@ -189,9 +189,10 @@ impl Trust {
         let is_asked = |public: &PublicKey| key.is_none_or(|key| key == public.fingerprint());
         let mut state = State::Unknown;
         for (name, public) in self.signers.iter().filter(|(_, public)| is_asked(public)) {
-            let checked = match is_statement {
-                true => bundle.verify_statement(public).map(drop),
-                false => bundle.verify_bytes(plan, public),
+            let checked = if is_statement {
+                bundle.verify_statement(public).map(drop)
+            } else {
+                bundle.verify_bytes(plan, public)
             };
             state = match checked {
                 Ok(()) => State::Verified(name.clone()),

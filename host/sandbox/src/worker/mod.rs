@@ -301,9 +301,12 @@ impl Worker {
             };
             let heard = listen();
             done.store(true, Ordering::Relaxed);
-            let heard = heard.and_then(|answer| match taken(&feeder, DRAIN_TIME_MAX) {
-                true => Ok(answer),
-                false => Err(io::Error::other("it leaves its batches lying")),
+            let heard = heard.and_then(|answer| {
+                if taken(&feeder, DRAIN_TIME_MAX) {
+                    Ok(answer)
+                } else {
+                    Err(io::Error::other("it leaves its batches lying"))
+                }
             });
             if heard.is_err() {
                 // Now the feeder cannot wait for it any longer, either.

@@ -43,9 +43,10 @@ fn declares_twice(suite: &Suite) -> Result<Verdict, Error> {
     let same = first == second
         && suite.plan().metadata().arguments == again.described().metadata().arguments;
     let n = first.model.len();
-    Ok(match same {
-        true => Passed(format!("{n} parameters, {} bytes", fedwasm_sandbox::n_bytes(&first.model))),
-        false => Failed("two calls of `describe` and `declare` differ; both are pure".into()),
+    Ok(if same {
+        Passed(format!("{n} parameters, {} bytes", fedwasm_sandbox::n_bytes(&first.model)))
+    } else {
+        Failed("two calls of `describe` and `declare` differ; both are pure".into())
     })
 }
 
@@ -62,9 +63,10 @@ fn init_twice(suite: &Suite) -> Result<Verdict, Error> {
 fn init_of_another_seed(suite: &Suite) -> Result<Verdict, Error> {
     let seed = suite.options.random_seed;
     let other = suite.init(seed.wrapping_add(1))?;
-    Ok(match suite.init(seed)? == other {
-        true => NotApplicable("the initial parameters do not depend on the seed".into()),
-        false => Passed(String::new()),
+    Ok(if suite.init(seed)? == other {
+        NotApplicable("the initial parameters do not depend on the seed".into())
+    } else {
+        Passed(String::new())
     })
 }
 
@@ -98,15 +100,16 @@ fn train_changes(suite: &Suite) -> Result<Verdict, Error> {
     for name in &left {
         has_no_gradient = has_no_gradient && !loss_depends_on(suite, &before, name)?;
     }
-    Ok(match has_no_gradient {
-        true => Warned(format!(
+    Ok(if has_no_gradient {
+        Warned(format!(
             "training left `{names}` as it was, and the loss of training does not depend on it \
              here: its gradient is 0"
-        )),
-        false => Failed(format!(
+        ))
+    } else {
+        Failed(format!(
             "training left `{names}` as it was; declare it as not trainable, or let its gradient \
              reach the optimizer"
-        )),
+        ))
     })
 }
 

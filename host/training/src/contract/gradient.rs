@@ -221,10 +221,7 @@ fn kind_of_step(gradients: &Elements, halves: &Elements) -> Step {
     // small gradients, and weight decay is added to all.
     let moved = || all().filter(|value| **value != 0.0);
     let of_one_size = moved().filter(|value| value.abs() >= (1.0 - ONE_SIZE) * most).count();
-    match of_one_size > 1 && 2 * of_one_size > moved().count() {
-        true => Step::OneSize,
-        false => Step::Plain,
-    }
+    if of_one_size > 1 && 2 * of_one_size > moved().count() { Step::OneSize } else { Step::Plain }
 }
 
 /// The loss of a report.
