@@ -426,8 +426,11 @@ mod tests {
         let described = Sandbox::in_process().unwrap().describe(&component, Limits::default());
         let described = described.unwrap();
         let facts = DataFacts { n_inputs: Some(3), n_classes: Some(2) };
-        let all = ["model.", "optimizer.", "aggregator."];
-        let arguments = described.metadata().arguments(&Arguments::new(), &facts, &all);
+        let arguments = described.metadata().arguments(
+            &Arguments::new(),
+            &facts,
+            &fedwasm_protocol::prefix::ALL,
+        );
         described.session(arguments.unwrap()).unwrap()
     }
 

@@ -8,8 +8,8 @@ use fedwasm_protocol::{DataArgs, Selection};
 use fedwasm_sandbox::{DataSpec, Declaration, Dependency, Described};
 
 use crate::Error;
+use crate::error::not_offered;
 use crate::preprocessing::scale_names;
-use crate::round::not_offered;
 
 /// What of a dataset becomes which input or target of a plan.
 #[derive(Clone, Debug)]

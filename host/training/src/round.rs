@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fedwasm_params::{Params, SUMMABLE, Tensor};
-use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
+use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, prefix, seed};
 use fedwasm_sandbox::{
     Cancel, DataFacts, Declaration, Described, FaultKind, Level, OF_HOST, Outcome, Report, Scope,
     Session, Start, Task, Usage,
@@ -12,6 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::Error;
+use crate::error::{not_announced, not_offered};
 use crate::examples::Examples;
 use crate::layout::{Layout, PartKind};
 use crate::loader::{Recorder, Schedule, Source, TestLoader, TrainLoader};
@@ -22,10 +23,6 @@ use crate::metrics::{Labels, Scores};
 const PREDICTED_ROWS_MAX: u64 = 1 << 18;
 /// The most bytes of an input or target of a batch, what the contract lets cross at once.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
-/// What the names of metrics start with that tell of the optimizer.
-const OPTIMIZER: &str = "optimizer.";
-/// What arguments may start with.
-const PREFIXES: [&str; 3] = ["model.", "optimizer.", "aggregator."];
 
 /// Where a round stands in its experiment. A plan that announces the arguments `round` and
 /// `rounds` is told; nobody else can give them.
@@ -303,8 +300,9 @@ impl Round {
         }
         check_names(self.plan(), &report)?;
         let (optimizer, metrics): (Vec<_>, Vec<_>) =
-            report.metrics.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
-        let short = |(name, value): (String, f64)| (name[OPTIMIZER.len()..].to_owned(), value);
+            report.metrics.into_iter().partition(|(name, _)| name.starts_with(prefix::OPTIMIZER));
+        let short =
+            |(name, value): (String, f64)| (name[prefix::OPTIMIZER.len()..].to_owned(), value);
         Ok(Trained {
             kept: self.keep(&model, state)?,
             params: model,
@@ -490,7 +488,7 @@ fn standard(layout: &Layout) -> Option<Scores> {
 
 /// Asks the plan for its shapes and checks that this version offers them.
 fn session(plan: &Described, given: &Arguments, facts: &DataFacts) -> Result<Session, Error> {
-    let arguments = plan.metadata().arguments(given, facts, &PREFIXES);
+    let arguments = plan.metadata().arguments(given, facts, &prefix::ALL);
     let session = plan.session(arguments.map_err(fedwasm_sandbox::Error::from)?)?;
     let declaration = session.declaration();
     let shared = declaration.model.iter().filter(|spec| spec.scope == Scope::Shared);
@@ -539,19 +537,6 @@ fn check_names(plan: &Described, report: &Report) -> Result<(), Error> {
     }
 }
 
-pub(crate) fn not_announced(name: &str) -> String {
-    format!(
-        "the metric `{name}` is not announced in `describe`; a plan with the SDK lists it in \
-         `const METRICS`, others depend on the host feature `metric/{name}`"
-    )
-}
-
 fn bad(plan: &Described, what: impl std::fmt::Display) -> Error {
     fedwasm_sandbox::Error::from(plan.fault(FaultKind::BadOutput, what)).into()
-}
-
-/// The plan declares something that this version does not offer.
-pub(crate) fn not_offered(plan: &Described, what: impl std::fmt::Display) -> Error {
-    let text = format!("it declares {what}, which this version does not offer");
-    fedwasm_sandbox::Error::from(plan.fault(FaultKind::Refused, text)).into()
 }

@@ -106,7 +106,7 @@ impl Bundle {
         // First: other versions hold other things.
         let typed: Typed = serde_json::from_slice(json).map_err(malformed)?;
         if typed.media_type != MEDIA_TYPE {
-            let got = typed.media_type.chars().filter(|c| !c.is_control()).take(100).collect();
+            let got = fedwasm_protocol::plain(&typed.media_type, 100);
             return Err(Error::BundleVersion { got, expected: MEDIA_TYPE });
         }
         serde_json::from_slice(json).map_err(malformed)

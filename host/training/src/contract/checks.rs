@@ -6,7 +6,7 @@ use fedwasm_sandbox::{Argument, Default, Error, FaultKind, Outcome, Profile, Tas
 
 use super::Verdict::{Failed, NotApplicable, Passed, Warned};
 use super::{Suite, Verdict, gradient, n_classes};
-use crate::round::not_announced;
+use crate::error::not_announced;
 
 /// A check of a plan; a fault of the plan fails it.
 type Run = fn(&Suite) -> Result<Verdict, Error>;

@@ -10,7 +10,7 @@ mod rows;
 
 use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};
-use fedwasm_protocol::{Arguments, NodeId, ValueKind, seed};
+use fedwasm_protocol::{Arguments, NodeId, ValueKind, prefix, seed};
 use fedwasm_sandbox::{
     Argument, Cancel, DataFacts, Default, Described, Error, FaultKind, Limits, Outcome, Profile,
     Sandbox, Session, Start, TensorSpec,
@@ -191,8 +191,7 @@ impl Suite {
 fn session(plan: &Described, options: &SuiteOptions, more: Arguments) -> Result<Session, Error> {
     let mut given = options.arguments.clone();
     given.extend(more);
-    let prefixes = ["model.", "optimizer.", "aggregator."];
-    plan.session(plan.metadata().arguments(&given, &options.facts, &prefixes)?)
+    plan.session(plan.metadata().arguments(&given, &options.facts, &prefix::ALL)?)
 }
 
 /// The number of classes, where the plan has an argument for it.
