@@ -15,6 +15,7 @@
 
 mod arguments;
 mod batch;
+mod bench;
 mod cache;
 mod contract;
 mod declaration;
