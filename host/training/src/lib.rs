@@ -14,8 +14,10 @@ mod layout;
 mod loader;
 mod metrics;
 mod preprocessing;
+mod report;
 mod round;
 mod rows;
+mod score;
 mod shuffle;
 mod spread;
 
@@ -26,7 +28,6 @@ pub use examples::{Examples, facts};
 pub use fit::fitted;
 pub use fold::{FOLDS_MAX, Fold};
 pub use preprocessing::{ColumnScale, Preprocessing};
-pub use round::{
-    Before, Event, Events, Length, Place, Round, Trained, Turn, batches_max, evaluate,
-};
+pub use round::{Before, Event, Events, Length, Place, Round, Trained, Turn, batches_max};
+pub use score::evaluate;
 pub use shuffle::{permute, split};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fedwasm_params::{Params, SUMMABLE, Tensor};
 use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, prefix, seed};
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Declaration, Described, FaultKind, Level, OF_HOST, Outcome, Report, Scope,
-    Session, Start, Task, Usage,
+    Cancel, DataFacts, Declaration, Described, FaultKind, Level, OF_HOST, Outcome, Scope, Session,
+    Start, Usage,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -14,13 +14,11 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::Error;
 use crate::error::{not_announced, not_offered};
 use crate::examples::Examples;
-use crate::layout::{Layout, PartKind};
-use crate::loader::{Recorder, Schedule, Source, TestLoader, TrainLoader};
-use crate::metrics::{Labels, Scores};
+use crate::layout::Layout;
+use crate::loader::{Schedule, Source, TrainLoader};
+use crate::report::{bad, check_names, check_rows};
+use crate::score::score;
 
-/// The most rows of a dataset that is not in memory whose predictions are kept
-/// at once.
-const PREDICTED_ROWS_MAX: u64 = 1 << 18;
 /// The most bytes of an input or target of a batch, what the contract lets cross at once.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
 
@@ -410,84 +408,12 @@ impl Round {
     }
 }
 
-/// Scores parameters on the held-out part, without training arguments.
-///
-/// # Errors
-/// Any [`Error`].
-pub fn evaluate(
-    plan: &Described,
-    model: &Arguments,
-    facts: &DataFacts,
-    params: &Params,
-    read: impl FnOnce(&Declaration) -> Result<Examples, Error>,
-    cancel: &Cancel,
-) -> Result<Evaluation, Error> {
-    let session = session(plan, model, facts)?;
-    let examples = read(session.declaration())?;
-    score(&session, &examples, params.clone(), 0, cancel)
-}
-
-fn score(
-    session: &Session,
-    examples: &Examples,
-    params: Params,
-    batch_size: u32,
-    cancel: &Cancel,
-) -> Result<Evaluation, Error> {
-    let source = &examples.test;
-    let n_rows = source.n_rows();
-    if n_rows == 0 {
-        return Err(Error::NothingHeldOut);
-    }
-    // Scores are the same whoever asks and whenever: one seed for all.
-    let seed = [0; 32];
-    let plan = session.described();
-    let all = |seen: u64, given: u64| {
-        if seen == given {
-            Ok(())
-        } else {
-            // A plan must not choose the rows that it is scored on.
-            Err(bad(plan, format!("it looked at {seen} rows of {given}")))
-        }
-    };
-    let loader = Box::new(TestLoader::new(source.clone(), batch_size));
-    let own = session.validate(params.clone(), seed, loader, cancel)?;
-    all(own.rows, n_rows)?;
-    let report = check_rows(plan, own.report, own.rows)?;
-    check_names(plan, &report)?;
-    let mut metrics = report.metrics;
-    let wanted = standard(&source.converter().layout);
-    if let (false, Some(mut scores)) = (matches!(plan.metadata().task, Task::Other(_)), wanted) {
-        for piece in source.pieces(PREDICTED_ROWS_MAX) {
-            let given = piece.n_rows();
-            if given == 0 {
-                continue;
-            }
-            let (loader, targets) = Recorder::new(TestLoader::new(piece, batch_size));
-            let said = session.predict(params.clone(), seed, Box::new(loader), cancel)?;
-            all(said.rows, given)?;
-            let targets = targets.take(matches!(scores, Scores::Classes(_)));
-            scores.add(&said.predictions, &targets).map_err(|error| bad(plan, error))?;
-        }
-        // The host's own numbers win over a plan that uses their names.
-        metrics.extend(scores.finish());
-    }
-    Ok(Evaluation { n_rows, metrics })
-}
-
-/// What the targets of a plan can be scored by: one class, or reals that are
-/// joined in the order of the plan's targets. Others have no standard metrics.
-fn standard(layout: &Layout) -> Option<Scores> {
-    match &layout.targets[..] {
-        [target] if target.kind == PartKind::Class => Some(Scores::Classes(Labels::default())),
-        targets if targets.iter().any(|target| target.kind != PartKind::Real) => None,
-        [] => None,
-        targets => Some(Scores::reals(targets.iter().map(|target| target.width).sum())),
-    }
-}
-
 /// Asks the plan for its shapes and checks that this version offers them.
-fn session(plan: &Described, given: &Arguments, facts: &DataFacts) -> Result<Session, Error> {
+pub(crate) fn session(
+    plan: &Described,
+    given: &Arguments,
+    facts: &DataFacts,
+) -> Result<Session, Error> {
     let arguments = plan.metadata().arguments(given, facts, &prefix::ALL);
     let session = plan.session(arguments.map_err(fedwasm_sandbox::Error::from)?)?;
     let declaration = session.declaration();
@@ -515,28 +441,4 @@ fn check_batch(source: &Source, batch_size: u32) -> Result<(), Error> {
     } else {
         Ok(())
     }
-}
-
-/// Checks that the plan says it saw the rows that it was handed.
-fn check_rows(plan: &Described, report: Option<Report>, handed: u64) -> Result<Report, Error> {
-    let report = report.ok_or_else(|| bad(plan, "it gave no report"))?;
-    if report.rows == handed {
-        Ok(report)
-    } else {
-        let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
-        Err(bad(plan, text))
-    }
-}
-
-/// Checks that a report has no names but those that the plan announces: a name
-/// made from data would tell it.
-fn check_names(plan: &Described, report: &Report) -> Result<(), Error> {
-    match report.metrics.keys().find(|name| !plan.metadata().may_report(name)) {
-        Some(name) => Err(bad(plan, not_announced(name))),
-        None => Ok(()),
-    }
-}
-
-fn bad(plan: &Described, what: impl std::fmt::Display) -> Error {
-    fedwasm_sandbox::Error::from(plan.fault(FaultKind::BadOutput, what)).into()
 }
