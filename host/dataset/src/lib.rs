@@ -12,6 +12,7 @@ mod field;
 mod format;
 mod idx;
 mod images;
+mod literal;
 mod npy;
 mod npz;
 mod packed;
