@@ -167,12 +167,16 @@ impl Trust {
                 _ => None,
             })
             .collect();
-        let verdict = match () {
-            () if self.revoked.contains(&Digest::of(plan)) => Verdict::Revoked,
-            () if failed => Verdict::Failed,
-            () if signatures.is_empty() => Verdict::NotSigned,
-            () if signers.len() >= self.threshold.max(1) => Verdict::Trusted,
-            () => Verdict::Untrusted,
+        let verdict = if self.revoked.contains(&Digest::of(plan)) {
+            Verdict::Revoked
+        } else if failed {
+            Verdict::Failed
+        } else if signatures.is_empty() {
+            Verdict::NotSigned
+        } else if signers.len() >= self.threshold.max(1) {
+            Verdict::Trusted
+        } else {
+            Verdict::Untrusted
         };
         (signatures, verdict)
     }
