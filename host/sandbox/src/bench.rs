@@ -10,11 +10,11 @@ use fedwasm_protocol::Limits;
 
 use crate::batch::Loader;
 use crate::cache::Cache;
-use crate::event::Event;
+use crate::event::PlanEvent;
 use crate::gate::Gate;
 use crate::guest::Guest;
 use crate::host::Watch;
-use crate::request::{Answer, Export, Request, Trouble};
+use crate::request::{Export, Request, Response, Trouble};
 use crate::sandbox::{Place, Sandbox};
 use crate::worker::{Failure, Worker};
 use crate::{Cancel, Error, Fault, FaultKind, PlanName, Profile};
@@ -113,9 +113,9 @@ impl Runner {
         plan: &PlanName,
         request: Request,
         loader: Option<Box<dyn Loader>>,
-        events: Box<dyn FnMut(Event) + Send>,
+        events: Box<dyn FnMut(PlanEvent) + Send>,
         cancel: &Cancel,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail }.into();
         let trouble = |trouble| match trouble {
             Trouble::Plan(FaultKind::Cancelled, _) if !cancel.is_cancelled() => {
@@ -160,7 +160,7 @@ impl Bench {
         mut loader: Option<Box<dyn Loader>>,
         gate: &mut Gate,
         cancel: &Cancel,
-    ) -> Result<Result<Answer, Failure>, Error> {
+    ) -> Result<Result<Response, Failure>, Error> {
         let seat = self.seats.get(seat(request.export)).ok_or(Error::NoProgram)?;
         let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
         let mut worker = match seat.take().and_then(|mut worker| worker.is_fit().then_some(worker))

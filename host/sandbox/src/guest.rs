@@ -9,10 +9,10 @@ use crate::FaultKind;
 use crate::batch::Loader;
 use crate::contract::{Linked, PlanError};
 use crate::engine::{PlanEngine, Profile};
-use crate::event::Event;
+use crate::event::PlanEvent;
 use crate::host::{Host, Stop, Watch};
 use crate::meter::Refused;
-use crate::request::{Answer, Export, Request, Trouble, Usage};
+use crate::request::{Export, Request, Response, Trouble, Usage};
 use crate::slot::Slot;
 use crate::stream::Stream;
 
@@ -70,9 +70,9 @@ impl Guest {
         &self,
         request: Request,
         loader: Option<Box<dyn Loader>>,
-        events: Box<dyn FnMut(Event) + Send>,
+        events: Box<dyn FnMut(PlanEvent) + Send>,
         watch: Watch,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Response, Trouble> {
         let Request { export, arguments, limits, seed, drawn, model, aux_in, aux_out, state } =
             request;
         let random = Stream::new(seed, drawn);
@@ -113,7 +113,7 @@ impl Guest {
             }
             _ => (Vec::new(), Vec::new(), Vec::new()),
         };
-        Ok(Answer {
+        Ok(Response {
             said,
             model,
             aux_out,

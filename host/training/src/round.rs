@@ -32,9 +32,20 @@ pub struct Place {
     pub rounds: u32,
 }
 
+/// The arguments that a round is given.
+#[derive(Clone, Copy, Debug)]
+pub struct RoundArgs<'a> {
+    /// Those of the model.
+    pub model: &'a Arguments,
+    /// How it trains, the optimizer's arguments among it.
+    pub training: &'a TrainingArgs,
+    /// Those that the aggregator gives.
+    pub aggregator: &'a Arguments,
+}
+
 /// What happens during a round.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub enum RoundEvent {
     /// A line from the plan.
     Log(Level, String),
     /// The plan reported on a batch.
@@ -53,7 +64,7 @@ pub enum Event {
 }
 
 /// Takes events while a round runs.
-pub type Events = Box<dyn FnMut(Event) + Send>;
+pub type Events = Box<dyn FnMut(RoundEvent) + Send>;
 
 /// A plan with its arguments, ready to train. Cheap to clone. Its calls block.
 #[derive(Clone, Debug)]
@@ -159,7 +170,7 @@ impl Round {
         facts: &DataFacts,
     ) -> Result<Self, Error> {
         let place = Place { round: 1, rounds: 1 };
-        Self::at(place, plan, (model, training, aggregator), facts)
+        Self::at(place, plan, RoundArgs { model, training, aggregator }, facts)
     }
 
     /// Resolves the arguments and asks the plan for its shapes.
@@ -169,9 +180,10 @@ impl Round {
     pub fn at(
         place: Place,
         plan: &Described,
-        (model, training, aggregator): (&Arguments, &TrainingArgs, &Arguments),
+        args: RoundArgs<'_>,
         facts: &DataFacts,
     ) -> Result<Self, Error> {
+        let RoundArgs { model, training, aggregator } = args;
         let mut given = model.clone();
         given.extend(training.optimizer_args.clone());
         given.extend(aggregator.clone());
@@ -271,19 +283,28 @@ impl Round {
         let metadata = self.plan().metadata().clone();
         let mut is_warned = false;
         let events = Box::new(move |event| match event {
-            fedwasm_sandbox::Event::Log(level, line) => events(Event::Log(level, line)),
-            fedwasm_sandbox::Event::Scalars { step, mut values } => {
+            fedwasm_sandbox::PlanEvent::Log(level, line) => events(RoundEvent::Log(level, line)),
+            fedwasm_sandbox::PlanEvent::Scalars { step, mut values } => {
                 let unannounced = values.iter().find(|(name, _)| !metadata.may_report(name));
                 if let (Some((name, _)), false) = (unannounced, is_warned) {
                     is_warned = true;
-                    events(Event::Log(Level::Warn, format!("left out: {}", not_announced(name))));
+                    events(RoundEvent::Log(
+                        Level::Warn,
+                        format!("left out: {}", not_announced(name)),
+                    ));
                 }
                 values.retain(|(name, _)| metadata.may_report(name));
                 let step = done.saturating_add(step);
                 let is_logged = schedule.is_logged(step, interval);
                 let before = schedule.rows_until(step.saturating_sub(1));
                 let rows = schedule.rows_until(step).saturating_sub(before);
-                events(Event::Step { step, steps_max: schedule.total, rows, values, is_logged });
+                events(RoundEvent::Step {
+                    step,
+                    steps_max: schedule.total,
+                    rows,
+                    values,
+                    is_logged,
+                });
             }
         });
         let start = self.start(before, turn.random_seed, cancel)?;

@@ -19,12 +19,12 @@ pub struct Envelope {
     payload: String,
     /// Its media type, part of what is signed.
     payload_type: String,
-    signatures: Vec<Signature>,
+    signatures: Vec<EnvelopeSignature>,
 }
 
 /// One signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Signature {
+struct EnvelopeSignature {
     /// A hint only: never trusted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     keyid: String,
@@ -43,7 +43,7 @@ impl Envelope {
             payload: STANDARD.encode(payload),
             payload_type: payload_type.to_owned(),
             // Others' tools ask for one.
-            signatures: vec![Signature {
+            signatures: vec![EnvelopeSignature {
                 keyid: key.public().fingerprint().to_string(),
                 sig: STANDARD.encode(sig),
             }],
@@ -134,11 +134,20 @@ mod tests {
         assert_eq!(hinted.verify("it", "a/b", key.public()).unwrap(), b"payload");
         assert!(matches!(envelope.verify("it", "a/c", key.public()), Err(Error::Malformed { .. })));
         let stolen = Envelope { payload_type: "a/c".into(), ..envelope.clone() };
-        assert!(matches!(stolen.verify("it", "a/c", key.public()), Err(Error::Signature { .. })));
+        assert!(matches!(
+            stolen.verify("it", "a/c", key.public()),
+            Err(Error::Signature { .. })
+        ));
         let changed = Envelope { payload: STANDARD.encode("other"), ..envelope.clone() };
-        assert!(matches!(changed.verify("it", "a/b", key.public()), Err(Error::Signature { .. })));
+        assert!(matches!(
+            changed.verify("it", "a/b", key.public()),
+            Err(Error::Signature { .. })
+        ));
         let none = Envelope { signatures: Vec::new(), ..envelope.clone() };
-        assert!(matches!(none.verify("it", "a/b", key.public()), Err(Error::Signature { .. })));
+        assert!(matches!(
+            none.verify("it", "a/b", key.public()),
+            Err(Error::Signature { .. })
+        ));
         assert!(matches!(
             envelope.verify("it", "a/b", other.public()),
             Err(Error::Signature { .. })

@@ -28,7 +28,7 @@ pub(crate) use program::find_program;
 use crate::batch::Loader;
 use crate::engine::Profile;
 use crate::gate::Gate;
-use crate::request::{Answer, Export, Request, Trouble};
+use crate::request::{Export, Request, Response, Trouble};
 use crate::{Cancel, Error, FaultKind};
 use frame::{FromWorker, Room, Setup, ToWorker, VERSION};
 use pipe::{Deadlined, Ended};
@@ -203,7 +203,7 @@ impl Worker {
         loader: Option<&mut dyn Loader>,
         gate: &mut Gate,
         cancel: &Cancel,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Failure> {
         let limits = &request.limits;
         let (time, time_ms_max) = (limits.time(), limits.time_ms_max);
         let export = request.export;
