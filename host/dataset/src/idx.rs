@@ -138,7 +138,8 @@ fn array(path: &Path) -> Result<Array, Error> {
 
 /// Reads a header, and says how long it is.
 fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed =
+        |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };
     let truncated = |error: std::io::Error| malformed(format!("the IDX header: {error}"));
     let mut magic = [0; 4];
     from.read_exact(&mut magic).map_err(truncated)?;

@@ -90,7 +90,8 @@ pub(crate) fn row_major(path: &Path, header: &Header) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Malformed`], [`Error::TooLarge`], [`Error::Unsupported`].
 pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed =
+        |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };
     let truncated = |error: std::io::Error| malformed(format!("the NPY header: {error}"));
     let mut start = [0; 8];
     from.read_exact(&mut start).map_err(truncated)?;

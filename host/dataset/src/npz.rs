@@ -24,7 +24,7 @@ fn named(name: &str, error: Error) -> Error {
             Error::Unsupported { path, what: format!("array `{name}`: {what}") }
         }
         Error::Malformed { path, reason } => {
-            Error::Malformed { path, reason: format!("array `{name}`: {reason}") }
+            Error::Malformed { path, reason: format!("array `{name}`: {reason}").into() }
         }
         error => error,
     }
@@ -39,7 +39,7 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     let file = crate::open(path).map_err(read)?;
     let n_bytes = file.metadata().map_err(read)?.len();
-    let mut archive = ZipArchive::new(file).map_err(|error| malformed(path, &error))?;
+    let mut archive = ZipArchive::new(file).map_err(|error| malformed(path, error))?;
     if archive.len() > ARRAYS_MAX {
         let (path, what) = (path.to_owned(), "arrays".to_owned());
         let (got, max) = (archive.len() as u64, ARRAYS_MAX as u64);
@@ -49,7 +49,7 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
     let mut left = DECOMPRESSED_BYTES_MAX;
     let mut arrays = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(|error| malformed(path, &error))?;
+        let entry = archive.by_index(index).map_err(|error| malformed(path, error))?;
         arrays.push(array(path, n_bytes, entry, &mut left)?);
     }
     if arrays.is_empty() {
@@ -60,8 +60,8 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
     }
 }
 
-fn malformed(path: &Path, error: &ZipError) -> Error {
-    Error::Malformed { path: path.to_owned(), reason: error.to_string() }
+fn malformed(path: &Path, error: ZipError) -> Error {
+    Error::Malformed { path: path.to_owned(), reason: error.into() }
 }
 
 /// Opens one array of an archive of `n_bytes` bytes; `left` are the bytes that may still be
@@ -72,11 +72,11 @@ fn array(
     mut entry: ZipFile<'_, impl Read>,
     left: &mut u64,
 ) -> Result<Array, Error> {
-    let full = entry.name().map_err(|error| malformed(path, &error))?.into_owned();
+    let full = entry.name().map_err(|error| malformed(path, error))?.into_owned();
     let name = cut(full.trim_end_matches(".npy"));
     let wrong = |what: &str| Error::Malformed {
         path: path.to_owned(),
-        reason: format!("array `{name}`: {what}"),
+        reason: format!("array `{name}`: {what}").into(),
     };
     if !full.ends_with(".npy") {
         let office = ["[Content_Types].xml", "mimetype", "docProps/", "xl/", "META-INF/"];

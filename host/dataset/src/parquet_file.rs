@@ -264,7 +264,7 @@ impl Cells<'_> {
         if found.len() != n_rows {
             let reason =
                 format!("column `{}` has {} values, not {n_rows}", cut(&column), found.len());
-            return Err(Error::Malformed { path, reason });
+            return Err(Error::Malformed { path, reason: reason.into() });
         }
         let mut values = Vec::with_capacity(n_rows);
         for (at, value) in found.into_iter().enumerate() {
@@ -364,9 +364,8 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
 
 /// Checks what the last eight bytes say of the footer's length, and returns it.
 fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<Result<u64, Error>> {
-    let malformed = |reason: &str| {
-        Ok(Err(Error::Malformed { path: path.to_owned(), reason: reason.to_owned() }))
-    };
+    let malformed =
+        |reason: &str| Ok(Err(Error::Malformed { path: path.to_owned(), reason: reason.into() }));
     if n_bytes < 12 {
         return malformed("too short for a Parquet file");
     }
@@ -391,7 +390,8 @@ fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<R
 
 /// The rows of a row group, which all of its columns must have.
 fn group_rows(path: &Path, group: &RowGroupMetaData) -> Result<u64, Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed =
+        |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };
     let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
     if rows > ROWS_MAX {
         let (path, what) = (path.to_owned(), "rows of a row group".to_owned());
@@ -413,9 +413,9 @@ fn group_rows(path: &Path, group: &RowGroupMetaData) -> Result<u64, Error> {
 /// Calls the library. Its errors, and a panic over a file that it did not
 /// foresee, become errors about the file.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed = |reason| Error::Malformed { path: path.to_owned(), reason };
     match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| malformed(error.to_string())),
+        Ok(result) => result.map_err(|error| malformed(error.into())),
         Err(_) => Err(malformed("the Parquet reader cannot make sense of it".into())),
     }
 }

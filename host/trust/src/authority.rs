@@ -221,7 +221,7 @@ impl Authority {
         }
         let roster = serde_json::from_slice(&self.signed_roster()?);
         let roster = roster
-            .map_err(|error| Error::Malformed { what: ROSTER.into(), reason: error.to_string() })?;
+            .map_err(|error| Error::Malformed { what: ROSTER.into(), reason: error.into() })?;
         let authority = self.public.clone();
         Ok(Membership { federation: self.federation(), authority, tls, roster })
     }
@@ -273,7 +273,7 @@ impl Authority {
         let bytes = self.folder.read(name, PEM_BYTES_MAX)?;
         String::from_utf8(bytes).map_err(|error| Error::Malformed {
             what: self.dir.join(name).display().to_string(),
-            reason: error.to_string(),
+            reason: error.into(),
         })
     }
 }

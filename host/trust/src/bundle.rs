@@ -101,7 +101,7 @@ impl Bundle {
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         let malformed = |error: serde_json::Error| Error::Malformed {
             what: "the bundle".into(),
-            reason: error.to_string(),
+            reason: error.into(),
         };
         // First: other versions hold other things.
         let typed: Typed = serde_json::from_slice(json).map_err(malformed)?;
@@ -133,10 +133,8 @@ impl Bundle {
     /// # Errors
     /// [`Error::Signature`], [`Error::Malformed`].
     pub fn verify_bytes(&self, bytes: &[u8], key: &PublicKey) -> Result<(), Error> {
-        let malformed = |reason: &str| Error::Malformed {
-            what: "the bundle".into(),
-            reason: reason.to_owned(),
-        };
+        let malformed =
+            |reason: &str| Error::Malformed { what: "the bundle".into(), reason: reason.into() };
         let Content::MessageSignature { message_digest, signature } = &self.content else {
             return Err(malformed("it holds a statement"));
         };

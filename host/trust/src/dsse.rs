@@ -60,7 +60,8 @@ impl Envelope {
         payload_type: &str,
         key: &PublicKey,
     ) -> Result<Vec<u8>, Error> {
-        let malformed = |reason: String| Error::Malformed { what: what.to_owned(), reason };
+        let malformed =
+            |reason: String| Error::Malformed { what: what.to_owned(), reason: reason.into() };
         if self.payload_type != payload_type {
             return Err(malformed(format!("another type than {payload_type}")));
         }
@@ -68,7 +69,8 @@ impl Envelope {
             return Err(malformed(format!("more than {SIGNATURES_MAX} signatures")));
         }
         let payload = STANDARD.decode(&self.payload);
-        let payload = payload.map_err(|error| malformed(error.to_string()))?;
+        let payload = payload
+            .map_err(|error| Error::Malformed { what: what.to_owned(), reason: error.into() })?;
         let signed = pre_authentication_encoding(payload_type, &payload);
         let mut failed = Error::Signature { what, key: key.fingerprint() };
         for signature in &self.signatures {
@@ -92,7 +94,7 @@ impl Envelope {
     /// [`Error::Malformed`], naming `what`.
     pub fn from_json(what: &str, json: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(json)
-            .map_err(|error| Error::Malformed { what: what.to_owned(), reason: error.to_string() })
+            .map_err(|error| Error::Malformed { what: what.to_owned(), reason: error.into() })
     }
 
     /// Writes it as JSON.
@@ -134,20 +136,11 @@ mod tests {
         assert_eq!(hinted.verify("it", "a/b", key.public()).unwrap(), b"payload");
         assert!(matches!(envelope.verify("it", "a/c", key.public()), Err(Error::Malformed { .. })));
         let stolen = Envelope { payload_type: "a/c".into(), ..envelope.clone() };
-        assert!(matches!(
-            stolen.verify("it", "a/c", key.public()),
-            Err(Error::Signature { .. })
-        ));
+        assert!(matches!(stolen.verify("it", "a/c", key.public()), Err(Error::Signature { .. })));
         let changed = Envelope { payload: STANDARD.encode("other"), ..envelope.clone() };
-        assert!(matches!(
-            changed.verify("it", "a/b", key.public()),
-            Err(Error::Signature { .. })
-        ));
+        assert!(matches!(changed.verify("it", "a/b", key.public()), Err(Error::Signature { .. })));
         let none = Envelope { signatures: Vec::new(), ..envelope.clone() };
-        assert!(matches!(
-            none.verify("it", "a/b", key.public()),
-            Err(Error::Signature { .. })
-        ));
+        assert!(matches!(none.verify("it", "a/b", key.public()), Err(Error::Signature { .. })));
         assert!(matches!(
             envelope.verify("it", "a/b", other.public()),
             Err(Error::Signature { .. })

@@ -229,7 +229,7 @@ pub(crate) fn days(time: Duration) -> String {
 }
 
 fn malformed(error: serde_json::Error) -> Error {
-    Error::Malformed { what: "the roster".into(), reason: error.to_string() }
+    Error::Malformed { what: "the roster".into(), reason: error.into() }
 }
 
 #[cfg(test)]

@@ -116,9 +116,8 @@ impl Trust {
             // Not one that is read: it says why.
             return PublicKey::read(path).map(|_| Self::default());
         }
-        let malformed =
-            |reason: String| Error::Malformed { what: path.display().to_string(), reason };
-        let file: File = toml::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+        let malformed = |reason| Error::Malformed { what: path.display().to_string(), reason };
+        let file: File = toml::from_slice(&bytes).map_err(|error| malformed(error.into()))?;
         let here = path.parent().unwrap_or(Path::new(""));
         let mut signers: Vec<(String, PublicKey)> = Vec::new();
         for Signer { name, key } in file.signer {
@@ -128,14 +127,14 @@ impl Trust {
             };
             // The threshold counts people: one key under two names is one.
             if signers.iter().any(|(known, k)| *known == name || *k == key) {
-                return Err(malformed(format!("signer `{name}` or its key is there twice")));
+                return Err(malformed(format!("signer `{name}` or its key is there twice").into()));
             }
             signers.push((name, key));
         }
         let threshold = file.threshold;
         if threshold == 0 || threshold > signers.len() {
             let n = signers.len();
-            return Err(malformed(format!("threshold is {threshold}, with {n} signers")));
+            return Err(malformed(format!("threshold is {threshold}, with {n} signers").into()));
         }
         Ok(Self { signers, threshold, revoked: file.revoked })
     }

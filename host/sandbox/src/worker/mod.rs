@@ -93,12 +93,12 @@ impl Worker {
         limits: &Limits,
         compiles: bool,
     ) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Worker { program: program.to_owned(), reason };
+        let failed = |reason| Error::Worker { program: program.to_owned(), reason };
         let mut command = Command::new(program);
         // A group of its own: what a terminal tells the host, the host tells its workers.
         command.arg(WORKER_ARGUMENT).env_clear().current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        let mut child = command.spawn().map_err(|error| failed(error.into()))?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -130,12 +130,12 @@ impl Worker {
                 Ok(worker)
             }
             Ok(FromWorker::Ready { version, .. }) => {
-                Err(failed(format!("it is fedwasm {version}, this is {VERSION}")))
+                Err(failed(format!("it is fedwasm {version}, this is {VERSION}").into()))
             }
             Ok(_) => Err(failed("it does not say that it is ready".into())),
             Err(error) => {
                 let (_, reason) = worker.obituary(&error);
-                Err(failed(reason))
+                Err(failed(reason.into()))
             }
         }
     }
