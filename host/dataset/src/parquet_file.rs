@@ -173,10 +173,16 @@ impl ParquetFile {
                 path: self.path.clone(),
                 what: format!("column `{}`: {what}", cut(&column.name)),
             })?;
-            let cells = Cells { path: &self.path, column: &column.name, first_row };
+            let cells = Cells {
+                path: &self.path,
+                column: &column.name,
+                is_optional: column.is_optional,
+                first_row,
+                rows: rows.clone(),
+            };
             let reader =
                 guarded(&self.path, || reader.get_row_group(group)?.get_column_reader(*at));
-            all.push(cells.read(kind, reader?, column.is_optional, rows.clone())?);
+            all.push(cells.read(kind, reader?)?);
         }
         Ok(Block { first_row, n_rows, columns: all, lines: vec![] })
     }
@@ -186,7 +192,11 @@ impl ParquetFile {
 struct Cells<'a> {
     path: &'a Path,
     column: &'a str,
+    is_optional: bool,
+    /// The row of the file that the first of `rows` is.
     first_row: u64,
+    /// Rows of the row group.
+    rows: Range<u64>,
 }
 
 /// Why a value is refused.
@@ -196,38 +206,31 @@ enum Wrong {
 }
 
 impl Cells<'_> {
-    fn read(
-        &self,
-        kind: Kind,
-        reader: ColumnReader,
-        is_optional: bool,
-        rows: Range<u64>,
-    ) -> Result<Values, Error> {
-        let source = (reader, is_optional, rows);
+    fn read(&self, kind: Kind, reader: ColumnReader) -> Result<Values, Error> {
         let exact = |is_exact: bool, value: f64, text: &dyn ToString| {
             if is_exact { Ok(value) } else { Err(Wrong::NotExact(text.to_string())) }
         };
         Ok(match kind {
             Kind::Bool => Values::Float64(
-                self.numbers::<BoolType, _>(source, |v| Ok(f64::from(u8::from(v))))?,
+                self.numbers::<BoolType, _>(reader, |v| Ok(f64::from(u8::from(v))))?,
             ),
             Kind::Int32 => {
-                Values::Float64(self.numbers::<Int32Type, _>(source, |v| Ok(f64::from(v)))?)
+                Values::Float64(self.numbers::<Int32Type, _>(reader, |v| Ok(f64::from(v)))?)
             }
             Kind::UInt32 => Values::Float64(
-                self.numbers::<Int32Type, _>(source, |v| Ok(f64::from(v.cast_unsigned())))?,
+                self.numbers::<Int32Type, _>(reader, |v| Ok(f64::from(v.cast_unsigned())))?,
             ),
-            Kind::Int64 => Values::Float64(self.numbers::<Int64Type, _>(source, |v| {
+            Kind::Int64 => Values::Float64(self.numbers::<Int64Type, _>(reader, |v| {
                 exact(v.unsigned_abs() <= EXACT_MAX, v as f64, &v)
             })?),
-            Kind::UInt64 => Values::Float64(self.numbers::<Int64Type, _>(source, |v| {
+            Kind::UInt64 => Values::Float64(self.numbers::<Int64Type, _>(reader, |v| {
                 let v = v.cast_unsigned();
                 exact(v <= EXACT_MAX, v as f64, &v)
             })?),
-            Kind::Float => Values::Float32(self.numbers::<FloatType, _>(source, |v| {
+            Kind::Float => Values::Float32(self.numbers::<FloatType, _>(reader, |v| {
                 if v.is_finite() { Ok(v) } else { Err(Wrong::NotFinite(v.to_string())) }
             })?),
-            Kind::Double => Values::Float64(self.numbers::<DoubleType, _>(source, |v| {
+            Kind::Double => Values::Float64(self.numbers::<DoubleType, _>(reader, |v| {
                 let is_finite = (v as f32).is_finite();
                 if is_finite { Ok(v) } else { Err(Wrong::NotFinite(v.to_string())) }
             })?),
@@ -237,9 +240,10 @@ impl Cells<'_> {
     /// Reads the rows of a column chunk, none of them empty, and converts them.
     fn numbers<T: DataType, V>(
         &self,
-        (reader, is_optional, rows): (ColumnReader, bool, Range<u64>),
+        reader: ColumnReader,
         convert: impl Fn(T::T) -> Result<V, Wrong>,
     ) -> Result<Vec<V>, Error> {
+        let Self { rows, is_optional, .. } = self;
         let n_rows = (rows.end - rows.start) as usize;
         let (found, levels) = guarded(self.path, || {
             let mut reader: ColumnReaderImpl<T> = get_typed_column_reader(reader);

@@ -169,7 +169,7 @@ impl Layout {
                     return Err(Error::NoField { what, name, all: known() });
                 }
                 let found: Vec<&Field> = columns.iter().map(|at| &all[of[*at]]).collect();
-                let (kind, width) = fits(plan, spec, &found, (what, specs.len()))?;
+                let (kind, width) = fits(plan, spec, &found, what, specs.len())?;
                 let columns = columns.into_iter().map(|at| at + offset).collect();
                 let (name, shape) = (spec.name.clone(), spec.shape.clone());
                 Ok(Part { name, shape, kind, columns, width })
@@ -202,7 +202,8 @@ fn fits(
     plan: &Described,
     spec: &DataSpec,
     fields: &[&Field],
-    (what, n_parts): (&'static str, usize),
+    what: &'static str,
+    n_parts: usize,
 ) -> Result<(PartKind, usize), Error> {
     let is_input = what == "input";
     let DataSpec { name, dtype, shape } = spec;

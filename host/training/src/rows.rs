@@ -126,10 +126,10 @@ impl Converter {
     pub(crate) fn push(&self, block: &Block, row: usize, into: &mut Rows) -> Result<(), Error> {
         let Layout { inputs, targets, .. } = &self.layout;
         for ((part, how), column) in inputs.iter().zip(&self.inputs).zip(&mut into.inputs) {
-            self.push_part(block, row, (part, how), column)?;
+            self.push_part(block, row, part, how, column)?;
         }
         for ((part, how), column) in targets.iter().zip(&self.targets).zip(&mut into.targets) {
-            self.push_part(block, row, (part, how), column)?;
+            self.push_part(block, row, part, how, column)?;
         }
         into.n_rows += 1;
         Ok(())
@@ -139,7 +139,8 @@ impl Converter {
         &self,
         block: &Block,
         row: usize,
-        (part, how): (&Part, &How),
+        part: &Part,
+        how: &How,
         into: &mut PartValues,
     ) -> Result<(), Error> {
         let field = |column: usize| &self.dataset.fields()[self.layout.fields[column]];
