@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::Arguments;
-use fedwasm_sandbox::{Cancel, DataFacts, Event, Limits, Sandbox, Start};
+use fedwasm_sandbox::{Cancel, DataFacts, Limits, PlanEvent, Sandbox, Start};
 use serde_json::Value;
 
 use crate::hostile::with_module_field;
@@ -129,7 +129,7 @@ fn a_plan_of_two_components_that_call_each_other_runs() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&lines);
         let events = move |event| {
-            if let Event::Log(_, line) = event {
+            if let PlanEvent::Log(_, line) = event {
                 heard.lock().unwrap().push(line);
             }
         };

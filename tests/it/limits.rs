@@ -7,7 +7,7 @@ use fedwasm_artifact::Component;
 use fedwasm_params::Params;
 use fedwasm_protocol::Arguments;
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Error, Event, FaultKind, InProcessOptions, Limits, Outcome, Profile,
+    Cancel, DataFacts, Error, FaultKind, InProcessOptions, Limits, Outcome, PlanEvent, Profile,
     Sandbox, Session, Start,
 };
 
@@ -30,7 +30,7 @@ fn train_with(
     sandbox: &Sandbox,
     component: &Component,
     limits: Limits,
-    events: impl FnMut(Event) + Send + 'static,
+    events: impl FnMut(PlanEvent) + Send + 'static,
 ) -> Result<Outcome, Error> {
     let session = session(sandbox, component, limits)?;
     let cancel = Cancel::new();
@@ -141,7 +141,7 @@ fn lines_and_numbers_are_dropped_above_their_limits_and_training_goes_on() {
         let seen = Arc::new(Mutex::new(0));
         let count = Arc::clone(&seen);
         let events = move |event| {
-            if let Event::Scalars { .. } = event {
+            if let PlanEvent::Scalars { .. } = event {
                 *count.lock().unwrap() += 1;
             }
         };

@@ -34,6 +34,7 @@ mod plan;
 mod plan_new;
 mod plan_test;
 mod receipts;
+mod released;
 mod resume;
 mod rounds;
 mod sandbox;

@@ -7,7 +7,7 @@ use fedwasm_params::{Params, Tensor, to_safetensors};
 use fedwasm_protocol::{Arguments, DataArgs, Evaluation, TrainingArgs, Value};
 use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::{Cancel, DataFacts, Limits};
-use fedwasm_training::{Before, Event, Events, Examples, Fold, Round, Trained, Turn};
+use fedwasm_training::{Before, Events, Examples, Fold, Round, RoundEvent, Trained, Turn};
 
 use crate::support::{data, plan, root, workers};
 
@@ -117,7 +117,7 @@ fn a_round_with_breaks_gives_the_bytes_of_one_without() {
             let first_step = Arc::new(Mutex::new(None));
             let seen = Arc::clone(&first_step);
             let events = Box::new(move |event| {
-                if let Event::Step { step, steps_max, .. } = event {
+                if let RoundEvent::Step { step, steps_max, .. } = event {
                     seen.lock().unwrap().get_or_insert((step, steps_max));
                 }
             });
@@ -139,7 +139,7 @@ fn a_round_that_is_stopped_is_a_shorter_round() {
     bench.round = bench.round.with_stop(&stop);
     let examples = bench.examples();
     let events = Box::new(move |event| {
-        if matches!(event, Event::Step { step: 20.., .. }) {
+        if matches!(event, RoundEvent::Step { step: 20.., .. }) {
             stop.cancel();
         }
     });

@@ -7,7 +7,7 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};
 use fedwasm_protocol::{Arguments, Value};
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Error, Event, FaultKind, Limits, Outcome, Session, Start,
+    Cancel, DataFacts, Error, FaultKind, Limits, Outcome, PlanEvent, Session, Start,
 };
 
 use crate::support::{Rows, misbehaves, workers};
@@ -26,7 +26,7 @@ fn train(
     deed: &str,
     limits: Limits,
     n_batches: u32,
-    events: impl FnMut(Event) + Send + 'static,
+    events: impl FnMut(PlanEvent) + Send + 'static,
 ) -> Result<Outcome, Error> {
     let session = session(deed, limits);
     let cancel = Cancel::new();
@@ -73,7 +73,7 @@ fn scalars_above_the_limit_are_dropped_and_training_goes_on() {
     let count = Arc::clone(&seen);
     let limits = Limits { scalars_max: 3, ..Limits::default() };
     let events = move |event| {
-        if let Event::Scalars { .. } = event {
+        if let PlanEvent::Scalars { .. } = event {
             *count.lock().unwrap() += 1;
         }
     };
@@ -88,7 +88,7 @@ fn log_lines_are_cut_and_cleaned() {
     let collect = Arc::clone(&lines);
     let limits = Limits { log_line_bytes_max: 20, ..Limits::default() };
     let events = move |event| {
-        if let Event::Log(_, line) = event {
+        if let PlanEvent::Log(_, line) = event {
             collect.lock().unwrap().push(line);
         }
     };

@@ -47,7 +47,8 @@ pub enum BuildError {
         /// Its manifest.
         path: PathBuf,
         /// What is wrong.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The versions of its dependencies are not fixed.
     #[error(
@@ -90,6 +91,14 @@ pub enum BuildError {
         /// What it said.
         reason: String,
     },
+    /// A tool did not start, or could not be talked to.
+    #[error("`{program}` failed: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
     /// The compiler cannot emit WebAssembly, and nothing here can change that.
     #[error(
         "the target {TARGET} is missing, and there is no rustup that installs it\n\
@@ -116,12 +125,12 @@ pub enum BuildError {
     #[error("cargo could not compile the plan")]
     Compile,
     /// Cargo said something unexpected.
-    #[error("`cargo {call}`: {reason}")]
+    #[error("`cargo {call}`: {source}")]
     Cargo {
         /// Its subcommand.
         call: &'static str,
         /// What is wrong.
-        reason: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The crate is no plan.
     #[error(
@@ -144,7 +153,8 @@ pub enum BuildError {
         /// The field.
         field: &'static str,
         /// What is wrong.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file could not be read.
     #[error("{}: {source}", path.display())]
@@ -222,7 +232,7 @@ fn compile(
     }
     standard_library.set(&mut command, package.has_remote);
     command.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    let failed = |error| cargo::failed("cargo build", &error);
+    let failed = |error| cargo::failed("cargo build", error);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut library = None;
     if let Some(stdout) = child.stdout.take() {
@@ -258,20 +268,19 @@ fn rust_flags(package: &Package, commit: Option<&str>, sysroot: &str) -> Vec<Str
 }
 
 fn metadata(package: &Package, rustc: &str) -> Result<AddMetadata, BuildError> {
-    let bad = |field, error: &dyn std::fmt::Display| BuildError::Metadata {
-        field,
-        reason: error.to_string(),
-    };
+    let bad = |field, reason| BuildError::Metadata { field, reason };
     let mut metadata = AddMetadata::default();
     metadata.name = AddMetadataField::Set(package.name.clone());
     metadata.processed_by.push(("rustc".into(), rustc.trim_start_matches("rustc ").to_owned()));
     metadata.version = AddMetadataField::Set(wasm_metadata::Version::new(package.version.clone()));
     if let Some(license) = &package.license {
-        let license = wasm_metadata::Licenses::new(license).map_err(|e| bad("license", &e))?;
+        let license =
+            wasm_metadata::Licenses::new(license).map_err(|e| bad("license", e.into()))?;
         metadata.licenses = AddMetadataField::Set(license);
     }
     if let Some(repository) = &package.repository {
-        let source = wasm_metadata::Source::new(repository).map_err(|e| bad("repository", &e))?;
+        let source =
+            wasm_metadata::Source::new(repository).map_err(|e| bad("repository", e.into()))?;
         metadata.source = AddMetadataField::Set(source);
     }
     Ok(metadata)

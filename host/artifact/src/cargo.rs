@@ -94,7 +94,7 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
     let manifest = dir.join("Cargo.toml");
     let manifest = manifest
         .canonicalize()
-        .map_err(|error| BuildError::NoPlan { path: manifest, reason: error.to_string() })?;
+        .map_err(|error| BuildError::NoPlan { path: manifest, reason: error.into() })?;
     let mut command = cargo(dir);
     command.args(["metadata", "--format-version=1", "--locked", "--filter-platform", TARGET]);
     command.arg("--manifest-path").arg(&manifest);
@@ -112,7 +112,7 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
         output => output?,
     };
     let metadata: Metadata = serde_json::from_slice(&output)
-        .map_err(|error| BuildError::Cargo { call: "metadata", reason: error.to_string() })?;
+        .map_err(|source| BuildError::Cargo { call: "metadata", source: source.into() })?;
     let (mut own, mut dependencies) = (None, Vec::new());
     for package in &metadata.packages {
         let Some(dir) = package.manifest_path.parent() else { continue };
@@ -211,7 +211,7 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, dir: &Path) -> Comma
 
 fn output(command: &mut Command) -> Result<Vec<u8>, BuildError> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(&program, &error))?;
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failed(&program, error))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let reason = format!("{}\n{}", output.status, stderr.trim());
@@ -221,10 +221,10 @@ fn output(command: &mut Command) -> Result<Vec<u8>, BuildError> {
 }
 
 /// A program that did not start, or could not be talked to.
-pub(crate) fn failed(program: &str, error: &std::io::Error) -> BuildError {
+pub(crate) fn failed(program: &str, source: std::io::Error) -> BuildError {
     let program = program.to_owned();
-    match error.kind() {
+    match source.kind() {
         std::io::ErrorKind::NotFound => BuildError::NoTool { program },
-        _ => BuildError::Tool { program, reason: error.to_string() },
+        _ => BuildError::Start { program, source },
     }
 }

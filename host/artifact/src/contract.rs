@@ -47,10 +47,11 @@ impl Contract {
     /// version; none if this host does not speak it.
     pub fn of(version: &str) -> Option<Self> {
         let wanted: semver::Version = version.parse().ok()?;
-        // Before 1.0 each minor version is a contract of its own.
+        // Before 1.0 each minor version is a contract of its own; from then on a later one has all
+        // that an earlier one has.
         let is_same = |own: semver::Version| match own.major {
             0 => (wanted.major, wanted.minor) == (0, own.minor),
-            major => wanted.major == major,
+            major => wanted.major == major && wanted.minor <= own.minor,
         };
         Self::ALL.into_iter().find(|own| wanted.pre.is_empty() && is_same(own.version()))
     }

@@ -52,7 +52,7 @@ pub fn source(dir: &Path, component: &Component) -> Result<Source, BuildError> {
         return Err(BuildError::OtherLock { path });
     }
     let lock: Lock = toml::from_slice(&lock)
-        .map_err(|error| BuildError::Cargo { call: "Cargo.lock", reason: error.to_string() })?;
+        .map_err(|error| BuildError::Cargo { call: "Cargo.lock", source: error.into() })?;
     let locked: BTreeMap<(&str, &str), &Package> =
         lock.package.iter().map(|p| ((p.name.as_str(), p.version.as_str()), p)).collect();
     let mut dependencies: Vec<Package> = ids

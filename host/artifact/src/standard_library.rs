@@ -51,10 +51,7 @@ impl StandardLibrary {
 
     /// Finds the standard library without changing anything.
     pub(crate) fn find(dir: &Path) -> Result<Option<Self>, BuildError> {
-        match cargo::has_target(dir)? {
-            true => Ok(Some(Self::Compiled)),
-            false => Self::sources(dir),
-        }
+        if cargo::has_target(dir)? { Ok(Some(Self::Compiled)) } else { Self::sources(dir) }
     }
 
     /// Finds the sources with all that they depend on, and a linker.
@@ -66,14 +63,15 @@ impl StandardLibrary {
             return Ok(None);
         }
         let own = rustlib.join(cargo::host(dir)?).join("bin/rust-lld").is_file();
-        let linker = match own {
-            true => None,
-            false => match Command::new(LINKER).arg("--version").stdin(Stdio::null()).output() {
+        let linker = if own {
+            None
+        } else {
+            match Command::new(LINKER).arg("--version").stdin(Stdio::null()).output() {
                 Ok(output) if output.status.success() => {
                     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
                 }
                 _ => return Ok(None),
-            },
+            }
         };
         Ok(Some(Self::Sources { library, linker }))
     }

@@ -194,13 +194,14 @@ fn bound(what: &'static str, got: u64, max: u64) -> Result<(), AdmissionError> {
 }
 
 fn name(name: ComponentExternName<'_>) -> Result<&str, AdmissionError> {
-    match name.name.len() > NAME_BYTES_MAX {
-        true => Err(AdmissionError::TooMany {
+    if name.name.len() > NAME_BYTES_MAX {
+        Err(AdmissionError::TooMany {
             what: "bytes of a name",
             got: name.name.len() as u64,
             max: NAME_BYTES_MAX as u64,
-        }),
-        false => Ok(name.name),
+        })
+    } else {
+        Ok(name.name)
     }
 }
 

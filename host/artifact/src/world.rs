@@ -227,22 +227,20 @@ impl Both<'_> {
             (T::Record(plan), T::Record(host)) if plan.fields.len() == host.fields.len() => {
                 let mut pairs = plan.fields.iter().zip(&host.fields);
                 pairs.find_map(|((plan_name, plan), (host_name, host))| {
-                    match plan_name == host_name {
-                        true => {
-                            self.values(*plan, *host).map(|d| format!("field `{host_name}`: {d}"))
-                        }
-                        false => Some(named(plan_name, host_name)),
+                    if plan_name == host_name {
+                        self.values(*plan, *host).map(|d| format!("field `{host_name}`: {d}"))
+                    } else {
+                        Some(named(plan_name, host_name))
                     }
                 })
             }
             (T::Variant(plan), T::Variant(host)) if plan.cases.len() == host.cases.len() => {
                 let mut pairs = plan.cases.iter().zip(&host.cases);
                 pairs.find_map(|((plan_name, plan), (host_name, host))| {
-                    match plan_name == host_name {
-                        true => self
-                            .optional(plan.ty, host.ty)
-                            .map(|d| format!("case `{host_name}`: {d}")),
-                        false => Some(named(plan_name, host_name)),
+                    if plan_name == host_name {
+                        self.optional(plan.ty, host.ty).map(|d| format!("case `{host_name}`: {d}"))
+                    } else {
+                        Some(named(plan_name, host_name))
                     }
                 })
             }

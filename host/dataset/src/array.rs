@@ -212,9 +212,8 @@ impl Array {
         }
         let width = self.field.width();
         let place = |at: usize| Place::Row(first_row + (at / width) as u64);
-        let name = |at: usize| match self.is_table {
-            true => (at % width).to_string(),
-            false => self.field.name.clone(),
+        let name = |at: usize| {
+            if self.is_table { (at % width).to_string() } else { self.field.name.clone() }
         };
         let named = |at, got: String| (self.path.clone(), place(at), name(at), got);
         let not_finite = |at, got| {
@@ -235,24 +234,28 @@ impl Array {
             Stored::Int16 => Values::Float64(each!(i16, |_, v| Ok(f64::from(v)))),
             Stored::UInt32 => Values::Float64(each!(u32, |_, v| Ok(f64::from(v)))),
             Stored::Int32 => Values::Float64(each!(i32, |_, v| Ok(f64::from(v)))),
-            Stored::UInt64 => Values::Float64(each!(u64, |at, v: u64| match v <= EXACT_MAX {
-                true => Ok(v as f64),
-                false => Err(not_exact(at, v.to_string())),
+            Stored::UInt64 => Values::Float64(each!(u64, |at, v: u64| if v <= EXACT_MAX {
+                Ok(v as f64)
+            } else {
+                Err(not_exact(at, v.to_string()))
             })),
             Stored::Int64 => {
-                Values::Float64(each!(i64, |at, v: i64| match v.unsigned_abs() <= EXACT_MAX {
-                    true => Ok(v as f64),
-                    false => Err(not_exact(at, v.to_string())),
+                Values::Float64(each!(i64, |at, v: i64| if v.unsigned_abs() <= EXACT_MAX {
+                    Ok(v as f64)
+                } else {
+                    Err(not_exact(at, v.to_string()))
                 }))
             }
-            Stored::Float32 => Values::Float32(each!(f32, |at, v: f32| match v.is_finite() {
-                true => Ok(v),
-                false => Err(not_finite(at, v.to_string())),
+            Stored::Float32 => Values::Float32(each!(f32, |at, v: f32| if v.is_finite() {
+                Ok(v)
+            } else {
+                Err(not_finite(at, v.to_string()))
             })),
             Stored::Float64 => {
-                Values::Float64(each!(f64, |at, v: f64| match (v as f32).is_finite() {
-                    true => Ok(v),
-                    false => Err(not_finite(at, v.to_string())),
+                Values::Float64(each!(f64, |at, v: f64| if (v as f32).is_finite() {
+                    Ok(v)
+                } else {
+                    Err(not_finite(at, v.to_string()))
                 }))
             }
         })

@@ -73,11 +73,10 @@ impl CsvFile {
         }
         if header.len() as u64 == HEADER_BYTES_MAX {
             let reason = format!("the header is longer than {HEADER_BYTES_MAX} bytes");
-            return Err(Error::Malformed { path: path.to_owned(), reason });
+            return Err(Error::Malformed { path: path.to_owned(), reason: reason.into() });
         }
-        let malformed = |reason: &str| {
-            Err(Error::Malformed { path: path.to_owned(), reason: reason.to_owned() })
-        };
+        let malformed =
+            |reason: &str| Err(Error::Malformed { path: path.to_owned(), reason: reason.into() });
         if header.contains(&0) {
             return malformed("it is no text in UTF-8; save it as CSV in UTF-8");
         }
@@ -92,7 +91,7 @@ impl CsvFile {
             n_rows: 0,
         };
         let mut reader = this.reader()?;
-        let names = reader.headers().map_err(|error| this.csv_error(&error))?;
+        let names = reader.headers().map_err(|error| this.csv_error(error))?;
         if names.len() > COLUMNS_MAX {
             let path = this.path;
             return Err(Error::TooManyColumns { path, got: names.len(), max: COLUMNS_MAX });
@@ -138,7 +137,7 @@ impl CsvFile {
         let mut lines = Vec::with_capacity(n_rows);
         let mut reader = self.reader()?;
         if let Some(at) = self.blocks.get(block) {
-            reader.seek(at.clone()).map_err(|error| self.csv_error(&error))?;
+            reader.seek(at.clone()).map_err(|error| self.csv_error(error))?;
         }
         let mut record = csv::ByteRecord::new();
         for _ in 0..n_rows {
@@ -176,7 +175,7 @@ impl CsvFile {
         record: &mut csv::ByteRecord,
     ) -> Result<bool, Error> {
         reader.get_mut().left = ROW_BYTES_MAX;
-        reader.read_byte_record(record).map_err(|error| self.csv_error(&error))
+        reader.read_byte_record(record).map_err(|error| self.csv_error(error))
     }
 
     fn reader(&self) -> Result<csv::Reader<Bounded>, Error> {
@@ -216,7 +215,7 @@ impl CsvFile {
         })
     }
 
-    fn csv_error(&self, error: &csv::Error) -> Error {
+    fn csv_error(&self, error: csv::Error) -> Error {
         let path = self.path.clone();
         match error.kind() {
             csv::ErrorKind::UnequalLengths { pos, expected_len, len } => Error::Ragged {
@@ -232,7 +231,7 @@ impl CsvFile {
                 let reason = "the header is not UTF-8; save it as CSV in UTF-8";
                 Error::Malformed { path, reason: reason.into() }
             }
-            _ => Error::Malformed { path, reason: error.to_string() },
+            _ => Error::Malformed { path, reason: error.into() },
         }
     }
 }

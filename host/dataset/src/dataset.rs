@@ -261,12 +261,11 @@ fn check_names(path: &Path, fields: &[Field]) -> Result<(), Error> {
         return Err(Error::TooLarge { path, what, got, max: CHANNELS_MAX });
     }
     let width = fields.iter().fold(0u64, |sum, field| sum.saturating_add(field.width() as u64));
-    match width > ROW_VALUES_MAX {
-        true => {
-            let (path, what) = (path.to_owned(), "values of a row".to_owned());
-            Err(Error::TooLarge { path, what, got: width, max: ROW_VALUES_MAX })
-        }
-        false => Ok(()),
+    if width > ROW_VALUES_MAX {
+        let (path, what) = (path.to_owned(), "values of a row".to_owned());
+        Err(Error::TooLarge { path, what, got: width, max: ROW_VALUES_MAX })
+    } else {
+        Ok(())
     }
 }
 

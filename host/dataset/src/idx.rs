@@ -30,10 +30,7 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
 /// # Errors
 /// [`Error::Read`], [`Error::Unsupported`] for a folder without one such pair.
 pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let images = match path.is_dir() {
-        true => images_in(path)?,
-        false => path.to_owned(),
-    };
+    let images = if path.is_dir() { images_in(path)? } else { path.to_owned() };
     let labels = labels_of(&images);
     Ok([images].into_iter().chain(labels).collect())
 }
@@ -141,7 +138,8 @@ fn array(path: &Path) -> Result<Array, Error> {
 
 /// Reads a header, and says how long it is.
 fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed =
+        |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };
     let truncated = |error: std::io::Error| malformed(format!("the IDX header: {error}"));
     let mut magic = [0; 4];
     from.read_exact(&mut magic).map_err(truncated)?;

@@ -273,7 +273,7 @@ fn decode_png(
 ) -> Result<Image, Error> {
     let malformed = |error: png::DecodingError| Error::Malformed {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: error.into(),
     };
     let limits = png::Limits { bytes: DECODER_BYTES_MAX };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
@@ -302,7 +302,7 @@ fn decode_jpeg(
 ) -> Result<Image, Error> {
     let malformed = |error: zune_jpeg::errors::DecodeErrors| Error::Malformed {
         path: path.to_owned(),
-        reason: error.to_string(),
+        reason: error.into(),
     };
     let options = DecoderOptions::default().set_strict_mode(true).set_use_unsafe(false);
     let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);

@@ -12,6 +12,7 @@ mod field;
 mod format;
 mod idx;
 mod images;
+mod literal;
 mod npy;
 mod npz;
 mod packed;
@@ -31,9 +32,10 @@ const CELL_CHARS_MAX: usize = 40;
 
 /// Opens a regular file. Whatever else there is may keep a reader waiting, or never end.
 fn open(path: &std::path::Path) -> std::io::Result<std::fs::File> {
-    match std::fs::metadata(path)?.is_file() {
-        true => std::fs::File::open(path),
-        false => Err(std::io::Error::other("it is no regular file")),
+    if std::fs::metadata(path)?.is_file() {
+        std::fs::File::open(path)
+    } else {
+        Err(std::io::Error::other("it is no regular file"))
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::array::{Array, Elements, Header, Order, Stored};
 use crate::bounds::COLUMNS_MAX;
+use crate::literal::Literal;
 use crate::{Error, cut};
 
 /// What NPY files begin with.
@@ -63,12 +64,11 @@ pub(crate) enum Npy {
 }
 
 fn check_columns(path: &Path, n_columns: u64) -> Result<(), Error> {
-    match n_columns <= COLUMNS_MAX as u64 {
-        true => Ok(()),
-        false => {
-            let (path, got) = (path.to_owned(), n_columns as usize);
-            Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX })
-        }
+    if n_columns <= COLUMNS_MAX as u64 {
+        Ok(())
+    } else {
+        let (path, got) = (path.to_owned(), n_columns as usize);
+        Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX })
     }
 }
 
@@ -77,12 +77,11 @@ fn check_columns(path: &Path, n_columns: u64) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Unsupported`].
 pub(crate) fn row_major(path: &Path, header: &Header) -> Result<(), Error> {
-    match header.by_column && header.shape.len() > 1 {
-        true => {
-            let what = "a column-major array; save `numpy.ascontiguousarray` of it";
-            Err(Error::Unsupported { path: path.to_owned(), what: what.into() })
-        }
-        false => Ok(()),
+    if header.by_column && header.shape.len() > 1 {
+        let what = "a column-major array; save `numpy.ascontiguousarray` of it";
+        Err(Error::Unsupported { path: path.to_owned(), what: what.into() })
+    } else {
+        Ok(())
     }
 }
 
@@ -91,7 +90,8 @@ pub(crate) fn row_major(path: &Path, header: &Header) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Malformed`], [`Error::TooLarge`], [`Error::Unsupported`].
 pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed =
+        |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };
     let truncated = |error: std::io::Error| malformed(format!("the NPY header: {error}"));
     let mut start = [0; 8];
     from.read_exact(&mut start).map_err(truncated)?;
@@ -119,25 +119,25 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64),
     from.read_exact(&mut text).map_err(truncated)?;
     let text = String::from_utf8_lossy(&text);
     let unsupported = |what: String| Error::Unsupported { path: path.to_owned(), what };
-    let by_column = match text.split_once("'fortran_order':").map(|(_, rest)| rest.trim_start()) {
-        Some(rest) if rest.starts_with("False") => false,
-        Some(rest) if rest.starts_with("True") => true,
-        _ => return Err(malformed("the NPY header does not name `fortran_order`".into())),
+    // What is no literal names nothing.
+    let literal = Literal::parse(&text);
+    let value = |key| literal.as_ref().and_then(|literal| literal.get(key));
+    let Some(Literal::Boolean(by_column)) = value("fortran_order") else {
+        return Err(malformed("the NPY header does not name `fortran_order`".into()));
     };
-    let descr = text.split_once("'descr':").map(|(_, rest)| rest.trim_start());
-    let descr = descr.and_then(|rest| rest.strip_prefix('\''));
-    let descr = descr.and_then(|rest| Some(rest.split_once('\'')?.0));
-    let Some(descr) = descr else {
+    let Some(Literal::Text(descr)) = value("descr") else {
         return Err(unsupported("an array of records; save one array a field".into()));
     };
     let (order, stored) = element(descr).ok_or_else(|| {
-        unsupported(match descr.contains('O') {
-            true => "an array of objects (a pickle), which could run code; save numbers".into(),
-            false => format!("elements of type `{}`; save numbers of 8 to 64 bits", cut(descr)),
+        unsupported(if descr.contains('O') {
+            "an array of objects (a pickle), which could run code; save numbers".into()
+        } else {
+            format!("elements of type `{}`; save numbers of 8 to 64 bits", cut(descr))
         })
     })?;
-    let shape = shape(&text).ok_or_else(|| malformed("the NPY header names no shape".into()))?;
-    Ok((Header { stored, order, shape, by_column }, before + len))
+    let shape = value("shape").and_then(shape);
+    let shape = shape.ok_or_else(|| malformed("the NPY header names no shape".into()))?;
+    Ok((Header { stored, order, shape, by_column: *by_column }, before + len))
 }
 
 /// NumPy's name of an element type, such as `<f4`.
@@ -165,13 +165,12 @@ fn element(descr: &str) -> Option<(Order, Stored)> {
     Some((order, stored))
 }
 
-/// The numbers of `'shape': (3, 4)`.
-fn shape(header: &str) -> Option<Vec<u64>> {
-    let (_, rest) = header.split_once("'shape':")?;
-    let (numbers, _) = rest.trim_start().strip_prefix('(')?.split_once(')')?;
-    let numbers = numbers.trim().trim_end_matches(',');
-    if numbers.is_empty() {
-        return Some(Vec::new());
-    }
-    numbers.split(',').map(|number| number.trim().parse().ok()).collect()
+/// The numbers of `(3, 4)`.
+fn shape(literal: &Literal) -> Option<Vec<u64>> {
+    let Literal::Sequence(axes) = literal else { return None };
+    let axis = |axis: &Literal| match axis {
+        Literal::Number(length) => *length,
+        _ => None,
+    };
+    axes.iter().map(axis).collect()
 }

@@ -11,12 +11,12 @@ pub struct Packed {
     n_rows: usize,
     /// As in [`Block`], but only the first of lines that follow one another.
     lines: Vec<u64>,
-    columns: Vec<Column>,
+    columns: Vec<PackedColumn>,
     bytes: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Column {
+struct PackedColumn {
     element: Element,
     /// What its values are kept as.
     kept: Element,
@@ -30,9 +30,9 @@ impl Block {
         let n_lines = if self.lines.windows(2).all(follow) { 1 } else { self.lines.len() };
         let column = |values: &Values| {
             let (element, kept) = narrowest(values);
-            Column { element, kept, n_values: values.len() }
+            PackedColumn { element, kept, n_values: values.len() }
         };
-        let columns: Vec<Column> = self.columns.iter().map(column).collect();
+        let columns: Vec<PackedColumn> = self.columns.iter().map(column).collect();
         let sizes = columns.iter().map(|column| column.n_values * column.kept.size() as usize);
         let mut bytes = Vec::with_capacity(sizes.sum());
         for (values, column) in self.columns.iter().zip(&columns) {
@@ -51,7 +51,7 @@ impl Packed {
     /// The block that was packed.
     pub fn unpack(&self) -> Block {
         let mut rest = &self.bytes[..];
-        let column = |column: &Column| {
+        let column = |column: &PackedColumn| {
             let (own, others) = rest.split_at(column.n_values * column.kept.size() as usize);
             rest = others;
             match (column.element, column.kept) {

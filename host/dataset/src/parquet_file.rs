@@ -173,10 +173,16 @@ impl ParquetFile {
                 path: self.path.clone(),
                 what: format!("column `{}`: {what}", cut(&column.name)),
             })?;
-            let cells = Cells { path: &self.path, column: &column.name, first_row };
+            let cells = Cells {
+                path: &self.path,
+                column: &column.name,
+                is_optional: column.is_optional,
+                first_row,
+                rows: rows.clone(),
+            };
             let reader =
                 guarded(&self.path, || reader.get_row_group(group)?.get_column_reader(*at));
-            all.push(cells.read(kind, reader?, column.is_optional, rows.clone())?);
+            all.push(cells.read(kind, reader?)?);
         }
         Ok(Block { first_row, n_rows, columns: all, lines: vec![] })
     }
@@ -186,7 +192,11 @@ impl ParquetFile {
 struct Cells<'a> {
     path: &'a Path,
     column: &'a str,
+    is_optional: bool,
+    /// The row of the file that the first of `rows` is.
     first_row: u64,
+    /// Rows of the row group.
+    rows: Range<u64>,
 }
 
 /// Why a value is refused.
@@ -196,39 +206,31 @@ enum Wrong {
 }
 
 impl Cells<'_> {
-    fn read(
-        &self,
-        kind: Kind,
-        reader: ColumnReader,
-        is_optional: bool,
-        rows: Range<u64>,
-    ) -> Result<Values, Error> {
-        let source = (reader, is_optional, rows);
-        let exact = |is_exact: bool, value: f64, text: &dyn ToString| match is_exact {
-            true => Ok(value),
-            false => Err(Wrong::NotExact(text.to_string())),
+    fn read(&self, kind: Kind, reader: ColumnReader) -> Result<Values, Error> {
+        let exact = |is_exact: bool, value: f64, text: &dyn ToString| {
+            if is_exact { Ok(value) } else { Err(Wrong::NotExact(text.to_string())) }
         };
         Ok(match kind {
             Kind::Bool => Values::Float64(
-                self.numbers::<BoolType, _>(source, |v| Ok(f64::from(u8::from(v))))?,
+                self.numbers::<BoolType, _>(reader, |v| Ok(f64::from(u8::from(v))))?,
             ),
             Kind::Int32 => {
-                Values::Float64(self.numbers::<Int32Type, _>(source, |v| Ok(f64::from(v)))?)
+                Values::Float64(self.numbers::<Int32Type, _>(reader, |v| Ok(f64::from(v)))?)
             }
             Kind::UInt32 => Values::Float64(
-                self.numbers::<Int32Type, _>(source, |v| Ok(f64::from(v.cast_unsigned())))?,
+                self.numbers::<Int32Type, _>(reader, |v| Ok(f64::from(v.cast_unsigned())))?,
             ),
-            Kind::Int64 => Values::Float64(self.numbers::<Int64Type, _>(source, |v| {
+            Kind::Int64 => Values::Float64(self.numbers::<Int64Type, _>(reader, |v| {
                 exact(v.unsigned_abs() <= EXACT_MAX, v as f64, &v)
             })?),
-            Kind::UInt64 => Values::Float64(self.numbers::<Int64Type, _>(source, |v| {
+            Kind::UInt64 => Values::Float64(self.numbers::<Int64Type, _>(reader, |v| {
                 let v = v.cast_unsigned();
                 exact(v <= EXACT_MAX, v as f64, &v)
             })?),
-            Kind::Float => Values::Float32(self.numbers::<FloatType, _>(source, |v| {
+            Kind::Float => Values::Float32(self.numbers::<FloatType, _>(reader, |v| {
                 if v.is_finite() { Ok(v) } else { Err(Wrong::NotFinite(v.to_string())) }
             })?),
-            Kind::Double => Values::Float64(self.numbers::<DoubleType, _>(source, |v| {
+            Kind::Double => Values::Float64(self.numbers::<DoubleType, _>(reader, |v| {
                 let is_finite = (v as f32).is_finite();
                 if is_finite { Ok(v) } else { Err(Wrong::NotFinite(v.to_string())) }
             })?),
@@ -238,9 +240,10 @@ impl Cells<'_> {
     /// Reads the rows of a column chunk, none of them empty, and converts them.
     fn numbers<T: DataType, V>(
         &self,
-        (reader, is_optional, rows): (ColumnReader, bool, Range<u64>),
+        reader: ColumnReader,
         convert: impl Fn(T::T) -> Result<V, Wrong>,
     ) -> Result<Vec<V>, Error> {
+        let Self { rows, is_optional, .. } = self;
         let n_rows = (rows.end - rows.start) as usize;
         let (found, levels) = guarded(self.path, || {
             let mut reader: ColumnReaderImpl<T> = get_typed_column_reader(reader);
@@ -265,7 +268,7 @@ impl Cells<'_> {
         if found.len() != n_rows {
             let reason =
                 format!("column `{}` has {} values, not {n_rows}", cut(&column), found.len());
-            return Err(Error::Malformed { path, reason });
+            return Err(Error::Malformed { path, reason: reason.into() });
         }
         let mut values = Vec::with_capacity(n_rows);
         for (at, value) in found.into_iter().enumerate() {
@@ -287,9 +290,10 @@ impl Column {
     fn new(of: &ColumnDescriptor) -> Self {
         let name = of.path().string();
         let is_flat = of.max_rep_level() == 0 && of.max_def_level() <= 1;
-        let kind = match is_flat {
-            true => kind(of),
-            false => Err("nested values are not read; write one column a value".into()),
+        let kind = if is_flat {
+            kind(of)
+        } else {
+            Err("nested values are not read; write one column a value".into())
         };
         Self { name, kind, is_optional: of.max_def_level() > 0 }
     }
@@ -364,9 +368,8 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
 
 /// Checks what the last eight bytes say of the footer's length, and returns it.
 fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<Result<u64, Error>> {
-    let malformed = |reason: &str| {
-        Ok(Err(Error::Malformed { path: path.to_owned(), reason: reason.to_owned() }))
-    };
+    let malformed =
+        |reason: &str| Ok(Err(Error::Malformed { path: path.to_owned(), reason: reason.into() }));
     if n_bytes < 12 {
         return malformed("too short for a Parquet file");
     }
@@ -391,7 +394,8 @@ fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<R
 
 /// The rows of a row group, which all of its columns must have.
 fn group_rows(path: &Path, group: &RowGroupMetaData) -> Result<u64, Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed =
+        |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };
     let rows = u64::try_from(group.num_rows()).unwrap_or(u64::MAX);
     if rows > ROWS_MAX {
         let (path, what) = (path.to_owned(), "rows of a row group".to_owned());
@@ -413,9 +417,9 @@ fn group_rows(path: &Path, group: &RowGroupMetaData) -> Result<u64, Error> {
 /// Calls the library. Its errors, and a panic over a file that it did not
 /// foresee, become errors about the file.
 fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Error> {
-    let malformed = |reason: String| Error::Malformed { path: path.to_owned(), reason };
+    let malformed = |reason| Error::Malformed { path: path.to_owned(), reason };
     match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(|error| malformed(error.to_string())),
+        Ok(result) => result.map_err(|error| malformed(error.into())),
         Err(_) => Err(malformed("the Parquet reader cannot make sense of it".into())),
     }
 }

@@ -59,7 +59,8 @@ pub(crate) fn check_schema(path: &Path, from: impl Read, len: u64) -> Result<(),
         reason: format!(
             "its footer is none, or has columns within columns deeper than {PARQUET_DEPTH_MAX}, or \
              more of something than is read"
-        ),
+        )
+        .into(),
     })
 }
 
@@ -77,7 +78,7 @@ pub(crate) fn check_pages(
     let name = cut(&column.column_path().string());
     let malformed = |reason: &str| Error::Malformed {
         path: path.to_owned(),
-        reason: format!("column `{name}`: {reason}"),
+        reason: format!("column `{name}`: {reason}").into(),
     };
     let read = |source| Error::Read { path: path.to_owned(), source };
     let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());

@@ -69,14 +69,12 @@ impl Folder {
             let text = format!("{}: {what}", path.display());
             Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
         };
-        match () {
-            () if found.uid() != rustix::process::geteuid().as_raw() => {
-                refused("owned by another".into())
-            }
-            () if found.mode() & 0o077 != 0 => {
-                refused(format!("open to others; `chmod go= {}` closes it", path.display()))
-            }
-            () => Ok(()),
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            refused("owned by another".into())
+        } else if found.mode() & 0o077 != 0 {
+            refused(format!("open to others; `chmod go= {}` closes it", path.display()))
+        } else {
+            Ok(())
         }
     }
 

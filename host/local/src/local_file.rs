@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fedwasm_artifact::Component;
-use fedwasm_protocol::{Arguments, DataArgs, Fields, LimitArgs, Selection, TrainingArgs};
+use fedwasm_protocol::{Arguments, DataArgs, FieldSelection, Fields, LimitArgs, TrainingArgs};
 use fedwasm_record::load_history;
 use fedwasm_record::sections::{all, data, limits, model, read, table, training};
 use toml::{Table, Value};
@@ -76,8 +76,8 @@ impl LocalFile {
     }
 
     /// The column to predict: `given`, or that of `[data]`.
-    pub fn target(&self, given: Option<&str>) -> Option<Selection> {
-        given.map(Selection::from).or_else(|| Some(self.data.as_ref()?.target.clone()))
+    pub fn target(&self, given: Option<&str>) -> Option<FieldSelection> {
+        given.map(FieldSelection::from).or_else(|| Some(self.data.as_ref()?.target.clone()))
     }
 
     /// `[data]` and `[model]` of the run whose files are in `dir`; none if no run of this plan is

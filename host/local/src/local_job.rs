@@ -18,7 +18,7 @@ use fedwasm_record::{
 use fedwasm_report::TensorBoard;
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Level, LimitArgs, Limits, Profile, Sandbox};
 use fedwasm_training::{
-    Before, Classes, Event, Examples, Fold, Round, Trained, Turn, facts, fitted,
+    Before, Classes, Examples, Fold, Round, RoundEvent, Trained, Turn, facts, fitted,
 };
 use serde_json::Value;
 
@@ -340,7 +340,7 @@ impl LocalJob {
 
     /// Trains to the end, piece by piece where what a plan has between batches is known: then a
     /// checkpoint can be written after each, and the result is the same as in one piece.
-    fn train<E: FnMut(Event) + Send + 'static>(
+    fn train<E: FnMut(RoundEvent) + Send + 'static>(
         &self,
         mut before: Before,
         collect: E,
@@ -576,11 +576,11 @@ fn collect<E: FnMut(LocalEvent) + Send + 'static>(
     steps: Arc<Mutex<Steps>>,
     tensorboard: Arc<Mutex<Option<TensorBoard>>>,
     node: &NodeId,
-) -> impl FnMut(Event) + Send + use<E> {
+) -> impl FnMut(RoundEvent) + Send + use<E> {
     let node = node.clone();
     move |event| match event {
-        Event::Log(level, line) => events(LocalEvent::Log(level, line)),
-        Event::Step { step, steps_max, values, is_logged, .. } => {
+        RoundEvent::Log(level, line) => events(LocalEvent::Log(level, line)),
+        RoundEvent::Step { step, steps_max, values, is_logged, .. } => {
             let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
             if let Some(loss) = loss {
                 steps.lock().unwrap_or_else(PoisonError::into_inner).push(step, loss);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Dataset;
-use fedwasm_protocol::{Arguments, DataArgs, Metrics, NodeId, Selection, TrainingArgs};
+use fedwasm_protocol::{Arguments, DataArgs, FieldSelection, Metrics, NodeId, TrainingArgs};
 use fedwasm_record::Error as RecordError;
 use fedwasm_sandbox::{Cancel, DataFacts, Limits, Sandbox};
 use fedwasm_training::{Examples, Round, Suite, SuiteOptions, TestRows, Turn, facts};
@@ -76,7 +76,7 @@ pub struct Golden {
     /// The data, as a local job takes them.
     pub data: PathBuf,
     /// The column to predict.
-    pub target: Selection,
+    pub target: FieldSelection,
     /// A file with `[data]`, `[training]` and `[model]`, as `local --args` takes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub args: Option<PathBuf>,
@@ -96,7 +96,7 @@ fn tolerance() -> f64 {
 
 impl Golden {
     /// A file that says nothing of metrics yet.
-    pub fn new(data: PathBuf, target: Selection, args: Option<PathBuf>, seed: u64) -> Self {
+    pub fn new(data: PathBuf, target: FieldSelection, args: Option<PathBuf>, seed: u64) -> Self {
         Self { data, target, args, seed, tolerance: TOLERANCE, metrics: BTreeMap::new() }
     }
 

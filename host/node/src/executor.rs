@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, INLINE_BYTES_MAX, NodeId,
-    NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
-    RoundReply, RoundRequest, Selection,
+    BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, FieldSelection, INLINE_BYTES_MAX,
+    NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
+    RoundReply, RoundRequest,
 };
 use fedwasm_sandbox::{Cancel, Limits, Profile};
 use fedwasm_transport::{Repository, now_ms};
@@ -384,7 +384,7 @@ pub(crate) fn with_inputs(
         (None, _) => Ok(request),
         (Some(_), Some(_)) => Err(bad("its inputs are named twice".into())),
         (Some(names), None) => {
-            let inputs = Some(Selection::decode(names).map_err(bad)?);
+            let inputs = Some(FieldSelection::decode(names).map_err(bad)?);
             Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })
         }
     }

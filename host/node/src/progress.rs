@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::sync::Arc;
 
 use fedwasm_protocol::{Point, Progress, RequestId};
-use fedwasm_training::Event;
+use fedwasm_training::RoundEvent;
 
 use crate::privacy::Privacy;
 use crate::trace::Trace;
@@ -55,10 +55,10 @@ impl<S: Fn(Progress)> Teller<S> {
         }
     }
 
-    pub(crate) fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: RoundEvent) {
         let (step, steps_max, rows, mut values, is_logged) = match event {
-            Event::Log(level, line) => return tracing::info!("plan ({level:?}): {line}"),
-            Event::Step { step, steps_max, rows, values, is_logged } => {
+            RoundEvent::Log(level, line) => return tracing::info!("plan ({level:?}): {line}"),
+            RoundEvent::Step { step, steps_max, rows, values, is_logged } => {
                 (step, steps_max, rows, values, is_logged)
             }
         };
@@ -140,7 +140,7 @@ mod tests {
             let say = |progress| said.borrow_mut().push(progress);
             let mut teller = Teller::new(id, privacy, Arc::clone(&trace), say);
             let values = vec![("loss".to_owned(), 0.5)];
-            teller.take(Event::Step { step: 1, steps_max: 1, rows, values, is_logged: true });
+            teller.take(RoundEvent::Step { step: 1, steps_max: 1, rows, values, is_logged: true });
             let said: Vec<Progress> = said.into_inner();
             said.iter().map(|p| (p.loss, p.points.len())).collect::<Vec<_>>()
         };
@@ -162,7 +162,13 @@ mod tests {
         let mut teller = Teller::new("r".parse().unwrap(), Privacy::default(), trace, say);
         for step in 1..=1_000 {
             let values = vec![(format!("row {step}"), 1.0)];
-            teller.take(Event::Step { step, steps_max: 1_000, rows: 10, values, is_logged: true });
+            teller.take(RoundEvent::Step {
+                step,
+                steps_max: 1_000,
+                rows: 10,
+                values,
+                is_logged: true,
+            });
         }
         assert!(said.borrow().len() <= NAMES_MAX);
     }
@@ -177,7 +183,7 @@ mod tests {
         let steps_max = 50_000;
         for step in 1..=steps_max {
             let values = vec![("loss".into(), step as f64), ("x".repeat(65), 1.0)];
-            teller.take(Event::Step { step, steps_max, rows: 10, values, is_logged: true });
+            teller.take(RoundEvent::Step { step, steps_max, rows: 10, values, is_logged: true });
         }
         drop(teller);
         let said = said.into_inner();

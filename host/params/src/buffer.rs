@@ -37,9 +37,10 @@ impl Buffer {
     }
 
     pub(crate) fn into_vec(self) -> Vec<u8> {
-        match self.range == (0..self.bytes.len()) {
-            true => Arc::unwrap_or_clone(self.bytes),
-            false => self.as_slice().to_vec(),
+        if self.range == (0..self.bytes.len()) {
+            Arc::unwrap_or_clone(self.bytes)
+        } else {
+            self.as_slice().to_vec()
         }
     }
 }

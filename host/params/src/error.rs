@@ -92,12 +92,14 @@ pub enum Error {
     #[error("not a parameter file in MessagePack: {reason}")]
     Mpk {
         /// What is wrong.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Not safetensors.
     #[error("not a safetensors file: {reason}")]
     SafeTensors {
         /// What is wrong.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
 }

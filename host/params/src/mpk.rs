@@ -66,7 +66,7 @@ pub fn decode(bytes: &[u8]) -> Result<Value, Error> {
     let value = Value::deserialize(&mut reader).map_err(reason)?;
     match bytes.len() as u64 - reader.position() {
         0 => Ok(value),
-        left => Err(Error::Mpk { reason: format!("{left} bytes follow the value") }),
+        left => Err(Error::Mpk { reason: format!("{left} bytes follow the value").into() }),
     }
 }
 
@@ -90,7 +90,7 @@ pub fn write_params(researcher_id: &str, params: &Params) -> Result<Vec<u8>, Err
 /// # Errors
 /// [`Error::Mpk`] if the file holds something else, and those of [`Params::new`].
 pub fn read_params(bytes: &[u8]) -> Result<Params, Error> {
-    let expected = |what: &str| Error::Mpk { reason: format!("expected {what}") };
+    let expected = |what: &str| Error::Mpk { reason: format!("expected {what}").into() };
     let Value::Map(mut entries) = decode(bytes)? else {
         return Err(expected("a map of model weights"));
     };
@@ -113,8 +113,8 @@ pub fn read_params(bytes: &[u8]) -> Result<Params, Error> {
     Params::new(tensors.collect::<Result<_, _>>()?)
 }
 
-fn reason(error: impl std::fmt::Display) -> Error {
-    Error::Mpk { reason: error.to_string() }
+fn reason(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::Mpk { reason: error.into() }
 }
 
 impl Serialize for Value {
@@ -280,7 +280,7 @@ fn tensor(value: Value, n_parts: usize) -> Result<Tensor, Error> {
     };
     let dtype = DType::from_name(&name)
         .filter(|dtype| *dtype != DType::BFloat16)
-        .ok_or_else(|| Error::Mpk { reason: format!("unknown dtype `{name}`") })?;
+        .ok_or_else(|| Error::Mpk { reason: format!("unknown dtype `{name}`").into() })?;
     let shape = match parts.next() {
         None => Vec::new(),
         Some(Value::List(axes)) => {

@@ -59,7 +59,8 @@ fn read(bytes: &[u8], hold: impl Fn(&[u8]) -> Option<Buffer>) -> Result<Params, 
     let mut tensors = Vec::with_capacity(named.len());
     for (name, view) in named {
         let dtype = from_format(view.dtype()).ok_or_else(|| Error::SafeTensors {
-            reason: format!("tensor `{name}` has the unknown element type {:?}", view.dtype()),
+            reason: format!("tensor `{name}` has the unknown element type {:?}", view.dtype())
+                .into(),
         })?;
         let shape = view.shape().iter().map(|axis| *axis as u64).collect();
         let data = match view.data() {
@@ -109,8 +110,8 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-fn reason(error: impl std::fmt::Display) -> Error {
-    Error::SafeTensors { reason: error.to_string() }
+fn reason(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::SafeTensors { reason: error.into() }
 }
 
 const NAMES: [(DType, Dtype); 10] = [

@@ -7,8 +7,17 @@ use serde::{Deserialize, Serialize};
 /// Arguments by dotted key, in ascending order of keys.
 pub type Arguments = BTreeMap<String, Value>;
 
-/// The tables of arguments that plans announce, as their keys begin.
-pub const ARGUMENT_TABLES: [&str; 3] = ["model.", "optimizer.", "aggregator."];
+/// What the keys of arguments start with, after the table that they are given in.
+pub mod prefix {
+    /// Arguments that shape the model, `[model]`.
+    pub const MODEL: &str = "model.";
+    /// Arguments of the optimizer, `optimizer_args` of `[training]`; metrics that tell of it, too.
+    pub const OPTIMIZER: &str = "optimizer.";
+    /// Arguments that the aggregator gives.
+    pub const AGGREGATOR: &str = "aggregator.";
+    /// All of them.
+    pub const ALL: [&str; 3] = [MODEL, OPTIMIZER, AGGREGATOR];
+}
 
 /// An argument's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,8 +104,8 @@ impl std::fmt::Display for ValueKind {
     }
 }
 
-/// Flattens nested tables: `{a = {b = 1}}` becomes `prefix.a.b = 1`. Keys
-/// whose values are no arguments go to `mistakes`.
+/// Flattens nested tables: with the prefix `model.`, `{a = {b = 1}}` becomes `model.a.b = 1`.
+/// Keys whose values are no arguments go to `mistakes`.
 pub fn flatten_table(
     prefix: &str,
     table: toml::Table,
@@ -104,9 +113,11 @@ pub fn flatten_table(
     mistakes: &mut Vec<String>,
 ) {
     for (key, value) in table {
-        let key = format!("{prefix}.{key}");
+        let key = format!("{prefix}{key}");
         match value {
-            toml::Value::Table(table) => flatten_table(&key, table, into, mistakes),
+            toml::Value::Table(table) => {
+                flatten_table(&format!("{key}."), table, into, mistakes);
+            }
             value => match Value::deserialize(value) {
                 Ok(value) => drop(into.insert(key, value)),
                 Err(_) => mistakes.push(key),

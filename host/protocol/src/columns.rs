@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{DatasetEntry, Selection};
+use crate::{DatasetEntry, FieldSelection};
 
 /// The most bytes of names and shapes of a dataset, encoded.
 pub const COLUMNS_BYTES_MAX: u64 = 16 << 20;
@@ -88,7 +88,7 @@ impl DatasetEntry {
     }
 }
 
-impl Selection {
+impl FieldSelection {
     /// Encodes names of inputs as they lie in the repository.
     ///
     /// # Errors
@@ -104,7 +104,7 @@ impl Selection {
         encode(&Inputs { names, inputs, lens })
     }
 
-    /// Decodes what [`Selection::encode`] gave; one name comes back as a list.
+    /// Decodes what [`FieldSelection::encode`] gave; one name comes back as a list.
     ///
     /// # Errors
     /// A text about what else the bytes are.
@@ -130,9 +130,10 @@ impl Selection {
 fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     let bytes = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
     let n_bytes = bytes.len();
-    match n_bytes as u64 > COLUMNS_BYTES_MAX {
-        true => Err(format!("names of columns of {n_bytes} bytes, at most {COLUMNS_BYTES_MAX}")),
-        false => Ok(bytes),
+    if n_bytes as u64 > COLUMNS_BYTES_MAX {
+        Err(format!("names of columns of {n_bytes} bytes, at most {COLUMNS_BYTES_MAX}"))
+    } else {
+        Ok(bytes)
     }
 }
 
@@ -187,19 +188,20 @@ mod tests {
         assert_eq!(entry, whole);
         let (first, last) = whole.columns.split_at(7_000);
         let table = [("b".to_owned(), first.to_vec()), ("a".to_owned(), last.to_vec())].into();
-        for selection in [Selection::List(whole.columns.clone()), Selection::Table(table)] {
-            assert_eq!(Selection::decode(&selection.encode().unwrap()).unwrap(), selection);
+        for selection in [FieldSelection::List(whole.columns.clone()), FieldSelection::Table(table)]
+        {
+            assert_eq!(FieldSelection::decode(&selection.encode().unwrap()).unwrap(), selection);
         }
     }
 
     #[test]
     fn what_is_something_else_or_too_much_is_an_error() {
-        assert!(Columns::decode(b"x").is_err() && Selection::decode(&[]).is_err());
+        assert!(Columns::decode(b"x").is_err() && FieldSelection::decode(&[]).is_err());
         let inputs = |names: usize, inputs: &[&str], lens: &[u32]| {
             let names = (0..names).map(|n| n.to_string()).collect();
             let inputs = inputs.iter().map(|name| (*name).to_owned()).collect();
             let bytes = encode(&Inputs { names, inputs, lens: lens.to_vec() }).unwrap();
-            Selection::decode(&bytes)
+            FieldSelection::decode(&bytes)
         };
         assert!(inputs(COLUMNS_MAX, &[], &[]).is_ok());
         for wrong in [
@@ -212,7 +214,7 @@ mod tests {
         ] {
             assert!(wrong.is_err(), "{wrong:?}");
         }
-        let long = Selection::List(vec!["x".repeat(1 << 20); 17]);
+        let long = FieldSelection::List(vec!["x".repeat(1 << 20); 17]);
         assert!(long.encode().is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, Fields, IdError, NodeId, Selection};
+use crate::{DatasetId, FieldSelection, Fields, IdError, NodeId};
 
 /// How many MiB a dataset may have before it is read block by block, if nothing
 /// else is said.
@@ -24,10 +24,10 @@ pub struct DataArgs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<DatasetChoice>,
     /// The column to predict, or several.
-    pub target: Selection,
+    pub target: FieldSelection,
     /// The input columns in order; all columns but the target if none.
     #[serde(default)]
-    pub inputs: Option<Selection>,
+    pub inputs: Option<FieldSelection>,
     /// Whether inputs are scaled to mean 0 and standard deviation 1, fitted
     /// on the training part of each node's data. Default true.
     #[serde(default = "yes")]
@@ -45,7 +45,7 @@ fn yes() -> bool {
 
 impl DataArgs {
     /// The columns of `target`, all columns but it as inputs, scaled.
-    pub fn of(target: impl Into<Selection>) -> Self {
+    pub fn of(target: impl Into<FieldSelection>) -> Self {
         let (target, tags) = (target.into(), Vec::new());
         Self { tags, dataset: None, target, inputs: None, standardize: true, memory_mib: None }
     }
@@ -62,7 +62,7 @@ impl DataArgs {
 
     /// The names of all columns that are asked for.
     pub fn names(&self) -> Vec<&String> {
-        let inputs = self.inputs.iter().flat_map(Selection::names);
+        let inputs = self.inputs.iter().flat_map(FieldSelection::names);
         inputs.chain(self.target.names()).collect()
     }
 
@@ -72,15 +72,15 @@ impl DataArgs {
         if !fields.has("target") {
             fields.mistake("target", "is missing; name the column to predict");
         }
-        let target = Selection::take(fields, "target");
+        let target = FieldSelection::take(fields, "target");
         let tags = fields.texts("tags").unwrap_or_default();
         let dataset = DatasetChoice::take(fields);
-        let inputs = Selection::take(fields, "inputs");
+        let inputs = FieldSelection::take(fields, "inputs");
         let standardize = fields.boolean("standardize").unwrap_or(true);
         let memory_mib = fields.whole_until("memory_mib", 1, MEMORY_MIB_MAX);
-        let targets: BTreeSet<&String> = target.iter().flat_map(Selection::names).collect();
+        let targets: BTreeSet<&String> = target.iter().flat_map(FieldSelection::names).collect();
         let mut seen = BTreeSet::new();
-        for name in inputs.iter().flat_map(Selection::names) {
+        for name in inputs.iter().flat_map(FieldSelection::names) {
             if targets.contains(name) {
                 let what = format!("has `{name}`, which is the target; take it out of one of them");
                 fields.mistake("inputs", what);

@@ -13,11 +13,18 @@ pub struct IdError {
     pub got: String,
 }
 
+impl IdError {
+    pub(crate) fn of(text: &str) -> Self {
+        Self { got: crate::plain(text, 80) }
+    }
+}
+
 fn check(id: &str) -> Result<(), IdError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    match !id.is_empty() && id.len() <= ID_LEN_MAX && id.bytes().all(allowed) {
-        true => Ok(()),
-        false => Err(IdError { got: id.chars().filter(|c| !c.is_control()).take(80).collect() }),
+    if !id.is_empty() && id.len() <= ID_LEN_MAX && id.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(IdError::of(id))
     }
 }
 

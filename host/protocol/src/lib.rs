@@ -21,7 +21,7 @@ mod training_args;
 
 pub(crate) use body::{decode, malformed};
 
-pub use arguments::{ARGUMENT_TABLES, Arguments, Value, ValueKind, flatten_table};
+pub use arguments::{Arguments, Value, ValueKind, flatten_table, prefix};
 pub use body::{Body, Kind};
 pub use columns::{COLUMNS_BYTES_MAX, COLUMNS_MAX, Columns};
 pub use data_args::{DataArgs, DatasetChoice, MEMORY_MIB, MEMORY_MIB_MAX};
@@ -44,8 +44,8 @@ pub use message::{
 pub use metric::Metric;
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
-pub use printable::{printable, printable_json};
-pub use selection::Selection;
+pub use printable::{plain, printable, printable_json};
+pub use selection::FieldSelection;
 pub use training_args::{
     BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,
 };

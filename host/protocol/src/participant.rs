@@ -99,7 +99,7 @@ impl FromStr for Participant {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let wrong = || IdError { got: text.chars().filter(|c| !c.is_control()).take(80).collect() };
+        let wrong = || IdError::of(text);
         let (role, name) = text.split_once('-').ok_or_else(wrong)?;
         Ok(Self { role: role.parse()?, name: name.parse()? })
     }

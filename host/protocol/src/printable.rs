@@ -19,6 +19,12 @@ pub fn printable(text: &str) -> String {
     text.chars().map(clean).take(CHARS_MAX).collect()
 }
 
+/// Leaves control characters out and cuts to `chars_max` characters: what an error repeats of
+/// a name that is not one.
+pub fn plain(text: &str, chars_max: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
+}
+
 /// Writes such characters in a JSON text as JSON's own escapes: a program reads
 /// the same, a terminal that it is shown on is not commanded.
 pub fn printable_json(json: &str) -> String {

@@ -10,7 +10,7 @@ use crate::Fields;
 /// Names of columns, arrays or other fields of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Selection {
+pub enum FieldSelection {
     /// One field.
     One(String),
     /// Fields in order.
@@ -19,7 +19,7 @@ pub enum Selection {
     Table(BTreeMap<String, Vec<String>>),
 }
 
-impl Selection {
+impl FieldSelection {
     /// All names; those of a table in ascending order of its keys.
     pub fn names(&self) -> Vec<&String> {
         match self {
@@ -63,19 +63,19 @@ impl Selection {
     }
 }
 
-impl From<&str> for Selection {
+impl From<&str> for FieldSelection {
     fn from(name: &str) -> Self {
         Self::One(name.to_owned())
     }
 }
 
-impl From<String> for Selection {
+impl From<String> for FieldSelection {
     fn from(name: String) -> Self {
         Self::One(name)
     }
 }
 
-impl From<Vec<String>> for Selection {
+impl From<Vec<String>> for FieldSelection {
     fn from(names: Vec<String>) -> Self {
         Self::List(names)
     }
@@ -85,9 +85,9 @@ impl From<Vec<String>> for Selection {
 mod tests {
     use super::*;
 
-    fn take(text: &str) -> (Option<Selection>, Vec<String>) {
+    fn take(text: &str) -> (Option<FieldSelection>, Vec<String>) {
         let mut fields = Fields::new("data", text.parse().unwrap());
-        (Selection::take(&mut fields, "target"), fields.finish())
+        (FieldSelection::take(&mut fields, "target"), fields.finish())
     }
 
     #[test]
@@ -102,9 +102,9 @@ mod tests {
             assert!(mistakes.is_empty());
             assert_eq!(taken.names(), names.split(' ').collect::<Vec<_>>());
             let json = serde_json::to_string(&taken).unwrap();
-            assert_eq!(serde_json::from_str::<Selection>(&json).unwrap(), taken);
+            assert_eq!(serde_json::from_str::<FieldSelection>(&json).unwrap(), taken);
             let packed = rmp_serde::to_vec_named(&taken).unwrap();
-            assert_eq!(rmp_serde::from_slice::<Selection>(&packed).unwrap(), taken);
+            assert_eq!(rmp_serde::from_slice::<FieldSelection>(&packed).unwrap(), taken);
         }
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value as TomlValue};
 
 use crate::arguments::flatten_table;
+use crate::arguments::prefix::OPTIMIZER;
 use crate::fields::Fields;
 use crate::{Arguments, Metric};
 
@@ -277,20 +278,18 @@ fn dp_args(fields: &mut Fields) -> Option<DpArgs> {
     Some(DpArgs { kind, sigma: sigma?, clip: clip? })
 }
 
-const PREFIX: &str = "optimizer";
-
 fn optimizer_args(fields: &mut Fields) -> Arguments {
     let mut arguments = Arguments::new();
     let mut mistakes = Vec::new();
     match fields.value("optimizer_args") {
         None => {}
         Some(TomlValue::Table(table)) => {
-            flatten_table(PREFIX, table, &mut arguments, &mut mistakes);
+            flatten_table(OPTIMIZER, table, &mut arguments, &mut mistakes);
         }
         Some(_) => fields.mistake("optimizer_args", "is not a table"),
     }
     for key in mistakes {
-        let key = key.replacen(PREFIX, "optimizer_args", 1);
+        let key = key.replacen(OPTIMIZER, "optimizer_args.", 1);
         fields.mistake(&key, "is not a truth value, number, text, or list of one of these");
     }
     arguments
@@ -300,8 +299,8 @@ fn without_prefix<S: serde::Serializer>(
     args: &Arguments,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let strip = |key: &str| key.trim_start_matches(PREFIX).trim_start_matches('.').to_owned();
-    serializer.collect_map(args.iter().map(|(key, value)| (strip(key), value)))
+    let short = |key: &str| key.strip_prefix(OPTIMIZER).unwrap_or(key).to_owned();
+    serializer.collect_map(args.iter().map(|(key, value)| (short(key), value)))
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub fn model(fields: &mut Fields) -> Arguments {
     match fields.value("model") {
         None => {}
         Some(Value::Table(table)) => {
-            flatten_table("model", table, &mut arguments, &mut mistakes);
+            flatten_table(fedwasm_protocol::prefix::MODEL, table, &mut arguments, &mut mistakes);
         }
         Some(_) => fields.mistake("model", "is not a table"),
     }

@@ -11,12 +11,12 @@ use fedwasm_artifact::Component;
 use fedwasm_params::{Params, from_shared_safetensors, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
-    INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Payload, Progress, Reason,
-    ResearcherId, RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs, Selection, TrainingArgs,
-    printable, seed,
+    FieldSelection, INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Payload,
+    Progress, Reason, ResearcherId, RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs,
+    TrainingArgs, printable, seed,
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox, n_bytes};
-use fedwasm_training::{Place, Round};
+use fedwasm_training::{Place, Round, RoundArgs};
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
 use futures_util::StreamExt as _;
@@ -962,9 +962,9 @@ impl Job {
     }
 
     /// The input columns, as the nodes get them.
-    fn inputs(&self) -> Selection {
+    fn inputs(&self) -> FieldSelection {
         match &self.options.data.inputs {
-            Some(table @ Selection::Table(_)) => table.clone(),
+            Some(table @ FieldSelection::Table(_)) => table.clone(),
             _ => self.inputs.clone().into(),
         }
     }
@@ -1090,7 +1090,7 @@ fn round_of(
 ) -> Result<Round, fedwasm_training::Error> {
     let JobOptions { model, training, aggregator, .. } = options;
     let place = Place { round: 1, rounds: options.rounds };
-    Round::at(place, plan, (model, training, aggregator), facts)
+    Round::at(place, plan, RoundArgs { model, training, aggregator }, facts)
 }
 
 /// Adds what secure aggregation needs, whatever the request is for.

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fedwasm_protocol::{
-    ARGUMENT_TABLES, Body, COLUMNS_BYTES_MAX, Columns, DatasetEntry, Reason, SearchReply,
-    SearchRequest,
+    Body, COLUMNS_BYTES_MAX, Columns, DatasetEntry, Reason, SearchReply, SearchRequest, prefix,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits};
 use fedwasm_training::Round;
@@ -108,7 +107,7 @@ pub(crate) fn check_arguments(plan: &Described, options: &JobOptions) -> Result<
     given.extend(options.aggregator.clone());
     // How many columns there are does not matter for the kinds of arguments.
     let facts = DataFacts { n_inputs: Some(1), n_classes: None };
-    let checked = plan.metadata().arguments(&given, &facts, &ARGUMENT_TABLES);
+    let checked = plan.metadata().arguments(&given, &facts, &prefix::ALL);
     checked.map(drop).map_err(|error| fedwasm_sandbox::Error::from(error).into())
 }
 

@@ -17,7 +17,7 @@ pub enum Level {
 
 /// What happens while a plan runs.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub enum PlanEvent {
     /// A line from the plan, without control characters, cut to the limit.
     Log(Level, String),
     /// Numbers from the plan about the batch that it was given last.

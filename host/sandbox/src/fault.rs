@@ -136,7 +136,8 @@ pub enum Error {
         /// The program.
         program: std::path::PathBuf,
         /// What happened.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The cache of compiled plans cannot be used.
     #[error("the cache of compiled plans: {0}")]

@@ -2,12 +2,12 @@
 
 use fedwasm_protocol::{Limits, printable};
 
-use crate::event::{Event, Level};
+use crate::event::{Level, PlanEvent};
 
 /// Passes events on until their limits are reached. Stands on both sides of a
 /// worker's pipe: the far side may lie.
 pub(crate) struct Gate {
-    events: Box<dyn FnMut(Event) + Send>,
+    events: Box<dyn FnMut(PlanEvent) + Send>,
     limits: Limits,
     log_lines: u64,
     log_bytes: usize,
@@ -15,7 +15,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(limits: Limits, events: Box<dyn FnMut(Event) + Send>) -> Self {
+    pub(crate) fn new(limits: Limits, events: Box<dyn FnMut(PlanEvent) + Send>) -> Self {
         Self { events, limits, log_lines: 0, log_bytes: 0, scalars: 0 }
     }
 
@@ -28,7 +28,7 @@ impl Gate {
         let has_room = self.log_lines <= self.limits.log_lines_max
             && self.log_bytes <= self.limits.log_bytes_max;
         if has_room {
-            (self.events)(Event::Log(level, line.clone()));
+            (self.events)(PlanEvent::Log(level, line.clone()));
         }
         line
     }
@@ -43,7 +43,7 @@ impl Gate {
         }
         let finite = values.into_iter().filter(|(_, value)| value.is_finite());
         let values = finite.map(|(name, value)| (printable(&name), value)).collect();
-        (self.events)(Event::Scalars { step, values });
+        (self.events)(PlanEvent::Scalars { step, values });
         true
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     /// What is passed on of what `say` says.
-    fn heard(limits: Limits, say: impl FnOnce(&mut Gate)) -> Vec<Event> {
+    fn heard(limits: Limits, say: impl FnOnce(&mut Gate)) -> Vec<PlanEvent> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let collect = Arc::clone(&heard);
         let mut gate =
@@ -77,12 +77,12 @@ mod tests {
         for (log_line_bytes_max, expected) in [(4, "abcd"), (3, "abc")] {
             let limits = Limits { log_line_bytes_max, ..Limits::default() };
             let heard = heard(limits, |gate| drop(gate.log(Level::Info, "abcd")));
-            assert_eq!(heard, [Event::Log(Level::Info, expected.into())]);
+            assert_eq!(heard, [PlanEvent::Log(Level::Info, expected.into())]);
         }
         // A character is not cut in two.
         let limits = Limits { log_line_bytes_max: 1, ..Limits::default() };
         let heard = heard(limits, |gate| drop(gate.log(Level::Info, "ä")));
-        assert_eq!(heard, [Event::Log(Level::Info, String::new())]);
+        assert_eq!(heard, [PlanEvent::Log(Level::Info, String::new())]);
     }
 
     #[test]
@@ -95,6 +95,6 @@ mod tests {
             assert!(!gate.scalars(3, Vec::new()));
         };
         let values = vec![("a".to_owned(), 1.0), ("c".to_owned(), 2.0)];
-        assert_eq!(heard(limits, say), [Event::Scalars { step: 1, values }]);
+        assert_eq!(heard(limits, say), [PlanEvent::Scalars { step: 1, values }]);
     }
 }

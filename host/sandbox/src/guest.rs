@@ -9,20 +9,38 @@ use crate::FaultKind;
 use crate::batch::Loader;
 use crate::contract::{Linked, PlanError};
 use crate::engine::{PlanEngine, Profile};
-use crate::event::Event;
+use crate::event::PlanEvent;
 use crate::host::{Host, Stop, Watch};
 use crate::meter::Refused;
-use crate::request::{Answer, Export, Request, Trouble, Usage};
+use crate::request::{Export, Request, Response, Trouble, Usage};
 use crate::slot::Slot;
 use crate::stream::Stream;
 
-/// How wasmtime says that a plan handed over too many bytes at once; the error
-/// has no type of its own.
-const TOO_MANY_BYTES: &str = "fuel allocated for hostcalls";
-/// How wasmtime says that a plan holds too many handles.
-const TOO_MANY_HANDLES: &str = "handle limit exceeded";
-/// How wasmtime says that a plan has too many instances, memories or tables.
-const TOO_MANY_INSTANCES: &str = "resource limit exceeded";
+/// A bound of the engine that a plan has reached. The engine's errors of these have no type
+/// that can be named, so the words are told apart here, and nowhere else; the guests of
+/// `tests/guests/hostile` reach each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    /// Bytes that are handed over at once.
+    HostCallBytes,
+    /// Handles.
+    Handles,
+    /// Instances, memories or tables.
+    Instances,
+}
+
+impl Bound {
+    /// How wasmtime words them.
+    const WORDS: [(&str, Self); 3] = [
+        ("fuel allocated for hostcalls", Self::HostCallBytes),
+        ("handle limit exceeded", Self::Handles),
+        ("resource limit exceeded", Self::Instances),
+    ];
+
+    fn of(text: &str) -> Option<Self> {
+        Self::WORDS.into_iter().find(|(words, _)| text.contains(words)).map(|(_, bound)| bound)
+    }
+}
 
 /// A compiled plan. Cheap to clone.
 #[derive(Clone)]
@@ -52,9 +70,9 @@ impl Guest {
         &self,
         request: Request,
         loader: Option<Box<dyn Loader>>,
-        events: Box<dyn FnMut(Event) + Send>,
+        events: Box<dyn FnMut(PlanEvent) + Send>,
         watch: Watch,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<Response, Trouble> {
         let Request { export, arguments, limits, seed, drawn, model, aux_in, aux_out, state } =
             request;
         let random = Stream::new(seed, drawn);
@@ -95,7 +113,7 @@ impl Guest {
             }
             _ => (Vec::new(), Vec::new(), Vec::new()),
         };
-        Ok(Answer {
+        Ok(Response {
             said,
             model,
             aux_out,
@@ -142,65 +160,81 @@ fn processor_us() -> u64 {
 
 /// Names what happened inside the engine.
 fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
-    let limits = &host.limits;
-    let out_of_memory = |refused| {
-        let detail = match refused {
-            Refused::Memory => {
-                let max = limits.memory_bytes_max;
-                format!("it may have {max} bytes ({})", host.export.memory_setting(max))
-            }
-            Refused::Table => {
-                let max = limits.table_elements_max;
-                format!("it may have {max} table elements (`table_elements_max`)")
-            }
-        };
-        (FaultKind::OutOfMemory, detail)
-    };
-    let over = |detail: String| (FaultKind::LimitExceeded, detail);
     let (kind, detail) = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
-        (Some(Stop::Deadline), _) => (FaultKind::DeadlineExceeded, {
-            let max = limits.time_ms_max;
-            format!("it took longer than {max} ms ({})", host.export.time_setting(max))
-        }),
-        (Some(Stop::Cancelled), _) => (FaultKind::Cancelled, "asked to stop".into()),
-        (Some(Stop::HostCalls), _) => over(format!(
-            "more than {} calls of the host (`host_calls_max`)",
-            limits.host_calls_max
-        )),
-        (None, Some(Trap::OutOfFuel)) => {
-            let budget = limits.fuel_max.unwrap_or_default();
-            (FaultKind::OutOfFuel, format!("its budget is {budget} (`fuel_max`)"))
-        }
-        (None, Some(Trap::StackOverflow)) => {
-            (FaultKind::StackExhausted, "recursion without end?".into())
-        }
-        (None, Some(Trap::UnreachableCodeReached)) => match host.meter.refused {
-            Some(refused) => out_of_memory(refused),
-            None => {
-                let message = host.last_error.clone();
-                (FaultKind::Panicked, message.unwrap_or_else(|| "without a message".into()))
-            }
-        },
-        (None, Some(trap)) => (FaultKind::Crashed, trap.to_string()),
-        (None, None) => {
-            let text = error.root_cause().to_string();
-            match () {
-                () if text.contains(TOO_MANY_BYTES) => {
-                    let max = limits.host_call_bytes_max;
-                    over(format!("more than {max} bytes at once (`host_call_bytes_max`)"))
-                }
-                () if text.contains(TOO_MANY_HANDLES) => {
-                    over(format!("more than {} handles (`handles_max`)", limits.handles_max))
-                }
-                () if text.contains(TOO_MANY_INSTANCES) => over(printable(&text)),
-                () => match host.meter.refused {
-                    Some(refused) => out_of_memory(refused),
-                    None => (FaultKind::Crashed, printable(&text)),
-                },
-            }
-        }
+        (Some(stop), _) => stopped(host, *stop),
+        (None, Some(trap)) => trapped(host, *trap),
+        (None, None) => failed(host, &error.root_cause().to_string()),
     };
     Trouble::Plan(kind, detail)
+}
+
+/// The host ended the call.
+fn stopped(host: &Host, stop: Stop) -> (FaultKind, String) {
+    match stop {
+        Stop::Deadline => {
+            let max = host.limits.time_ms_max;
+            let setting = host.export.time_setting(max);
+            (FaultKind::DeadlineExceeded, format!("it took longer than {max} ms ({setting})"))
+        }
+        Stop::Cancelled => (FaultKind::Cancelled, "asked to stop".into()),
+        Stop::HostCalls => {
+            let max = host.limits.host_calls_max;
+            (
+                FaultKind::LimitExceeded,
+                format!("more than {max} calls of the host (`host_calls_max`)"),
+            )
+        }
+    }
+}
+
+/// The plan trapped.
+fn trapped(host: &Host, trap: Trap) -> (FaultKind, String) {
+    match trap {
+        Trap::OutOfFuel => {
+            let budget = host.limits.fuel_max.unwrap_or_default();
+            (FaultKind::OutOfFuel, format!("its budget is {budget} (`fuel_max`)"))
+        }
+        Trap::StackOverflow => (FaultKind::StackExhausted, "recursion without end?".into()),
+        // A plan that got no memory panics, and a panic is this trap.
+        Trap::UnreachableCodeReached => out_of_memory(host).unwrap_or_else(|| {
+            let message = host.last_error.clone();
+            (FaultKind::Panicked, message.unwrap_or_else(|| "without a message".into()))
+        }),
+        trap => (FaultKind::Crashed, trap.to_string()),
+    }
+}
+
+/// The engine gave up.
+fn failed(host: &Host, text: &str) -> (FaultKind, String) {
+    let limits = &host.limits;
+    let detail = match Bound::of(text) {
+        Some(Bound::HostCallBytes) => {
+            let max = limits.host_call_bytes_max;
+            format!("more than {max} bytes at once (`host_call_bytes_max`)")
+        }
+        Some(Bound::Handles) => format!("more than {} handles (`handles_max`)", limits.handles_max),
+        Some(Bound::Instances) => printable(text),
+        None => {
+            let crashed = || (FaultKind::Crashed, printable(text));
+            return out_of_memory(host).unwrap_or_else(crashed);
+        }
+    };
+    (FaultKind::LimitExceeded, detail)
+}
+
+/// What there is to say if something was refused to grow.
+fn out_of_memory(host: &Host) -> Option<(FaultKind, String)> {
+    let detail = match host.meter.refused? {
+        Refused::Memory => {
+            let max = host.limits.memory_bytes_max;
+            format!("it may have {max} bytes ({})", host.export.memory_setting(max))
+        }
+        Refused::Table => {
+            let max = host.limits.table_elements_max;
+            format!("it may have {max} table elements (`table_elements_max`)")
+        }
+    };
+    Some((FaultKind::OutOfMemory, detail))
 }
 
 fn crashed(error: &wasmtime::Error) -> Trouble {

@@ -9,7 +9,7 @@ use wasmtime::Result;
 
 use crate::Cancel;
 use crate::batch::Loader;
-use crate::event::Event;
+use crate::event::PlanEvent;
 use crate::gate::Gate;
 use crate::meter::Meter;
 use crate::request::Export;
@@ -68,7 +68,7 @@ impl Host {
         limits: Limits,
         random: Stream,
         watch: Watch,
-        events: Box<dyn FnMut(Event) + Send>,
+        events: Box<dyn FnMut(PlanEvent) + Send>,
     ) -> Self {
         Self {
             export,

@@ -15,6 +15,7 @@
 
 mod arguments;
 mod batch;
+mod bench;
 mod cache;
 mod contract;
 mod declaration;
@@ -39,7 +40,7 @@ pub use arguments::{ArgumentError, DataFacts, OF_HOST};
 pub use batch::{Batch, Loader};
 pub use declaration::{DataSpec, Declaration, Scope, TensorSpec};
 pub use engine::{Cancel, Profile};
-pub use event::{Event, Level};
+pub use event::{Level, PlanEvent};
 pub use fault::{Error, Fault, FaultKind, PlanName};
 pub use fedwasm_protocol::{LimitArgs, Limits};
 pub use memory::return_large_buffers;

@@ -217,9 +217,10 @@ fn check_argument(argument: &mut Argument) -> Result<(), String> {
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     // What people would read otherwise than it is, and what safetensors keeps for itself.
     let is_plain = printable(name) == name && name != "__metadata__";
-    match !name.is_empty() && name.len() <= NAME_BYTES_MAX && is_plain {
-        true => Ok(()),
-        false => Err(format!("`{}` is not a name", printable(name))),
+    if !name.is_empty() && name.len() <= NAME_BYTES_MAX && is_plain {
+        Ok(())
+    } else {
+        Err(format!("`{}` is not a name", printable(name)))
     }
 }
 

@@ -196,7 +196,7 @@ pub(crate) struct PlainReport {
 
 /// What a call that ended well left behind. Nothing of it was checked.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) said: Said,
     #[serde(deserialize_with = "few")]
     pub(crate) model: Vec<Returned>,
@@ -213,7 +213,7 @@ pub(crate) struct Answer {
     pub(crate) usage: Usage,
 }
 
-impl Answer {
+impl Response {
     /// What follows the message.
     pub(crate) fn tail(&self) -> Vec<&[u8]> {
         let lists = [&self.model, &self.aux_out, &self.state];

@@ -3,21 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{Arguments, Digest, LimitArgs, Limits};
 use wasmtime::OptLevel;
 
-use crate::batch::Loader;
+use crate::bench::{Bench, Compiler, Runner};
 use crate::cache::Cache;
 use crate::engine::{EngineOptions, PlanEngine, caught};
-use crate::event::Event;
-use crate::gate::Gate;
 use crate::guest::Guest;
-use crate::host::Watch;
 use crate::metadata::Metadata;
-use crate::request::{Answer, Export, Request, Said, Trouble};
+use crate::request::{Export, Request, Said, Trouble};
 use crate::worker::{Failure, Protection, Worker, find_program};
 use crate::{Cancel, Error, Fault, FaultKind, PlanName, Profile};
 
@@ -63,14 +59,14 @@ impl Default for InProcessOptions {
 /// Runs plans. Cheap to clone.
 #[derive(Clone)]
 pub struct Sandbox {
-    place: Arc<Place>,
+    pub(crate) place: Arc<Place>,
     profile: Profile,
     /// Ends describing and declaring.
     cancel: Cancel,
 }
 
 /// Where plans run.
-enum Place {
+pub(crate) enum Place {
     /// In workers of this program.
     Workers { program: PathBuf, cache: Option<Cache>, said: Mutex<Vec<Protection>> },
     /// In this process, as fast or as strict.
@@ -157,7 +153,7 @@ impl Sandbox {
 
     /// Says what the machine could not provide, once for each time that it
     /// changes.
-    fn say_missing(&self, protections: &[Protection]) {
+    pub(crate) fn say_missing(&self, protections: &[Protection]) {
         let Place::Workers { said, .. } = &*self.place else { return };
         let missing = protections.iter().filter(|protection| protection.missing.is_some());
         let missing: Vec<Protection> = missing.cloned().collect();
@@ -196,8 +192,8 @@ impl Sandbox {
         }
         let digest = component.digest();
         let plan = PlanName { name: String::new(), version: String::new(), digest };
-        let compiled =
-            compiled((program, Some(cache)), component, (limits, profile), &plan, &self.cancel)?;
+        let compiler = Compiler { program, cache: Some(cache), limits, profile };
+        let compiled = compiler.compile(component, &plan, &self.cancel)?;
         compiled.map(drop).map_err(|failure| match failure {
             Failure::Gone(kind, detail) | Failure::Trouble(Trouble::Plan(kind, detail)) => {
                 Fault { plan, kind, detail }.into()
@@ -248,13 +244,8 @@ impl Sandbox {
         plan: &PlanName,
     ) -> Result<Runner, Error> {
         let Place::Here { standard, strict } = &*self.place else {
-            let bench = Bench {
-                sandbox: self.with_cancel(&Cancel::new()),
-                component: component.clone(),
-                limits: limits.clone(),
-                code: Mutex::new(None),
-                seats: Default::default(),
-            };
+            let sandbox = self.with_cancel(&Cancel::new());
+            let bench = Bench::new(sandbox, component.clone(), limits.clone());
             return Ok(Runner::Worker(Box::new(bench)));
         };
         let engine = match self.profile {
@@ -338,198 +329,5 @@ impl Described {
 impl std::fmt::Debug for Described {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Described").field("plan", &self.plan).finish_non_exhaustive()
-    }
-}
-
-/// Has a worker of `program` compile a plan, and keeps what that gives.
-fn compiled(
-    (program, cache): (&Path, Option<&Cache>),
-    component: &Component,
-    (limits, profile): (&Limits, Profile),
-    plan: &PlanName,
-    cancel: &Cancel,
-) -> Result<Result<Vec<u8>, Failure>, Error> {
-    // Whatever the bytes of a plan do to the compiler, they do it in a process that ends here.
-    let mut compiler = Worker::start(program, profile, limits, true)?;
-    let compiled = match compiler.compile(component, cancel) {
-        Ok(Ok(compiled)) => compiled,
-        Ok(Err(detail)) => {
-            let plan = plan.clone();
-            return Err(Fault { plan, kind: FaultKind::Refused, detail }.into());
-        }
-        Err(failure) => return Ok(Err(failure)),
-    };
-    // Without it the next host compiles again: slower, not wrong.
-    if let Some(cache) = cache
-        && let Err(error) = cache.put(component, profile, &compiled)
-    {
-        tracing::warn!("a compiled plan is not kept: {error}");
-    }
-    Ok(Ok(compiled))
-}
-
-/// What calls a plan.
-pub(crate) enum Runner {
-    Here(Guest),
-    Worker(Box<Bench>),
-}
-
-/// Where a plan's workers sit; a new one comes when one is gone.
-pub(crate) struct Bench {
-    sandbox: Sandbox,
-    component: Component,
-    limits: Limits,
-    /// What was compiled, by a worker that did nothing else.
-    code: Mutex<Option<Arc<Vec<u8>>>>,
-    /// A worker for what is said before any data is there, one that sees
-    /// targets, and one that does not: whatever a plan makes of its process,
-    /// shapes know nothing of rows, and predictions nothing of targets.
-    seats: [Mutex<Option<Worker>>; 3],
-}
-
-/// Who sits where.
-fn seat(export: Export) -> usize {
-    match export {
-        Export::Describe | Export::Declare | Export::Init => 0,
-        Export::Train | Export::Validate => 1,
-        Export::Predict => 2,
-    }
-}
-
-/// Whether a call inside a worker can end like this. Other kinds are the
-/// host's own findings, and told with more of their words.
-fn is_of_a_call(kind: FaultKind) -> bool {
-    use FaultKind as K;
-    matches!(
-        kind,
-        K::Panicked
-            | K::OutOfMemory
-            | K::StackExhausted
-            | K::Crashed
-            | K::BadOutput
-            | K::InvalidArgument
-            | K::BadData
-            | K::NotFinite
-            | K::GaveUp
-            | K::Cancelled
-            | K::LimitExceeded
-            | K::OutOfFuel
-    )
-}
-
-impl Runner {
-    /// Calls an export. `events` hears what the plan tells, within its limits.
-    pub(crate) fn run(
-        &self,
-        plan: &PlanName,
-        request: Request,
-        loader: Option<Box<dyn Loader>>,
-        events: Box<dyn FnMut(Event) + Send>,
-        cancel: &Cancel,
-    ) -> Result<Answer, Error> {
-        let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail }.into();
-        let trouble = |trouble| match trouble {
-            Trouble::Plan(FaultKind::Cancelled, _) if !cancel.is_cancelled() => {
-                fault(FaultKind::GaveUp, "it says that it was asked to stop; nobody asked".into())
-            }
-            Trouble::Plan(kind, detail) => fault(kind, fedwasm_protocol::printable(&detail)),
-            Trouble::Loader(reason) => Error::Loader { reason },
-        };
-        match self {
-            Self::Here(guest) => {
-                let deadline = Instant::now().checked_add(request.limits.time());
-                let watch = Watch { cancel: cancel.clone(), deadline };
-                guest.run(request, loader, events, watch).map_err(trouble)
-            }
-            Self::Worker(bench) => {
-                let mut gate = Gate::new(request.limits.clone(), events);
-                match bench.run(plan, request, loader, &mut gate, cancel)? {
-                    Ok(answer) => Ok(answer),
-                    Err(Failure::Trouble(Trouble::Plan(kind, detail))) if !is_of_a_call(kind) => {
-                        Err(fault(FaultKind::BadOutput, format!("{kind:?}? {detail}")))
-                    }
-                    Err(Failure::Trouble(what)) => Err(trouble(what)),
-                    Err(Failure::Gone(kind, detail)) => Err(fault(kind, detail)),
-                    Err(Failure::Loader(reason)) => Err(Error::Loader { reason }),
-                }
-            }
-        }
-    }
-}
-
-impl Bench {
-    fn run(
-        &self,
-        plan: &PlanName,
-        request: Request,
-        mut loader: Option<Box<dyn Loader>>,
-        gate: &mut Gate,
-        cancel: &Cancel,
-    ) -> Result<Result<Answer, Failure>, Error> {
-        let seat = self.seats.get(seat(request.export)).ok_or(Error::NoProgram)?;
-        let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut worker = match seat.take().and_then(|mut worker| worker.is_fit().then_some(worker))
-        {
-            Some(worker) => worker,
-            None => match self.start(plan, cancel)? {
-                Ok(worker) => worker,
-                Err(failure) => return Ok(Err(failure)),
-            },
-        };
-        let loader = loader.as_deref_mut().map(|loader| loader as &mut dyn Loader);
-        let result = worker.run(request, loader, gate, cancel);
-        // A worker in which something went wrong has no second chance.
-        if result.is_ok() {
-            *seat = Some(worker);
-        }
-        Ok(result)
-    }
-
-    /// Starts a worker with the plan in it.
-    fn start(&self, plan: &PlanName, cancel: &Cancel) -> Result<Result<Worker, Failure>, Error> {
-        let Self { sandbox, component, limits, .. } = self;
-        let Place::Workers { program, cache, .. } = &*sandbox.place else {
-            return Err(Error::NoProgram);
-        };
-        let profile = sandbox.profile;
-        let start = |code: &Arc<Vec<u8>>| {
-            let mut worker = Worker::start(program, profile, limits, false)?;
-            sandbox.say_missing(&worker.protections);
-            let stale = worker.load(component.contract(), code, cancel);
-            Ok::<_, Error>(stale.map(|stale| (worker, stale)))
-        };
-        let mut code = self.code.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match &*code {
-            Some(code) => Some(Arc::clone(code)),
-            None => cache.as_ref().and_then(|cache| cache.get(component, profile)).map(Arc::new),
-        };
-        if let Some(kept) = kept {
-            match start(&kept)? {
-                Ok((worker, None)) => {
-                    *code = Some(kept);
-                    return Ok(Ok(worker));
-                }
-                Ok((_, Some(reason))) => {
-                    if let Some(cache) = cache {
-                        cache.report(component, &reason);
-                    }
-                }
-                Err(failure) => return Ok(Err(failure)),
-            }
-        }
-        let place = (&**program, cache.as_ref());
-        let compiled = match compiled(place, component, (limits, profile), plan, cancel)? {
-            Ok(compiled) => Arc::new(compiled),
-            Err(failure) => return Ok(Err(failure)),
-        };
-        match start(&compiled)? {
-            Ok((worker, None)) => {
-                *code = Some(compiled);
-                Ok(Ok(worker))
-            }
-            // More code than its limits leave room for.
-            Ok((_, Some(reason))) => Ok(Err(Failure::Gone(FaultKind::OutOfMemory, reason))),
-            Err(failure) => Ok(Err(failure)),
-        }
     }
 }

@@ -9,9 +9,9 @@ use fedwasm_protocol::{Arguments, Metrics, printable};
 
 use crate::batch::{Batch, Loader};
 use crate::declaration::{Declaration, TensorSpec};
-use crate::event::Event;
+use crate::event::PlanEvent;
 use crate::imports::are_scores;
-use crate::request::{Answer, Export, PlainReport, PlainSlot, Request, Returned, Said, Usage};
+use crate::request::{Export, PlainReport, PlainSlot, Request, Response, Returned, Said, Usage};
 use crate::{Cancel, Described, Error, Fault, FaultKind};
 
 /// The most metrics of a report, which has to fit into a message.
@@ -137,7 +137,7 @@ impl Session {
         start: Start,
         seed: [u8; 32],
         loader: Box<dyn Loader>,
-        events: Box<dyn FnMut(Event) + Send>,
+        events: Box<dyn FnMut(PlanEvent) + Send>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
         self.call(Export::Train, start, seed, Some(loader), events, cancel)
@@ -156,8 +156,7 @@ impl Session {
         loader: Box<dyn Loader>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
-        let start = Start { model, ..self.blank()? };
-        self.call(Export::Predict, start, seed, Some(loader), Box::new(drop), cancel)
+        self.score(Export::Predict, model, seed, loader, cancel)
     }
 
     /// Runs `validate` on the batches of `loader`.
@@ -171,8 +170,20 @@ impl Session {
         loader: Box<dyn Loader>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
+        self.score(Export::Validate, model, seed, loader, cancel)
+    }
+
+    /// Runs an export that writes no tensor, and whose events nobody hears.
+    fn score(
+        &self,
+        export: Export,
+        model: Params,
+        seed: [u8; 32],
+        loader: Box<dyn Loader>,
+        cancel: &Cancel,
+    ) -> Result<Outcome, Error> {
         let start = Start { model, ..self.blank()? };
-        self.call(Export::Validate, start, seed, Some(loader), Box::new(drop), cancel)
+        self.call(export, start, seed, Some(loader), Box::new(drop), cancel)
     }
 
     /// Zeros for everything that only training sees.
@@ -187,7 +198,7 @@ impl Session {
         start: Start,
         seed: [u8; 32],
         loader: Option<Box<dyn Loader>>,
-        mut events: Box<dyn FnMut(Event) + Send>,
+        mut events: Box<dyn FnMut(PlanEvent) + Send>,
         cancel: &Cancel,
     ) -> Result<Outcome, Error> {
         let Declaration { model, aux_in, aux_out, state, .. } = &self.declaration;
@@ -232,9 +243,9 @@ impl Session {
         let steps = Arc::clone(&handed);
         let events = Box::new(move |event| match event {
             // There are no more steps than batches, whoever counts.
-            Event::Scalars { step, values } => {
+            PlanEvent::Scalars { step, values } => {
                 let n = steps.lock().unwrap_or_else(PoisonError::into_inner).len();
-                events(Event::Scalars { step: step.min(n as u64), values });
+                events(PlanEvent::Scalars { step: step.min(n as u64), values });
             }
             log => events(log),
         });
@@ -253,7 +264,7 @@ impl Session {
     fn check(
         &self,
         export: Export,
-        answer: Answer,
+        answer: Response,
         handed: &[u32],
         kept: [Vec<Option<Tensor>>; 3],
     ) -> Result<Outcome, String> {
@@ -274,10 +285,14 @@ impl Session {
         let Declaration { model, aux_out, state, .. } = &self.declaration;
         let [of_model, of_aux_out, of_state] = kept;
         let (in_init, in_train) = (export == Export::Init, export == Export::Train);
-        let whole = |specs, returned: Vec<Returned>, constants, is_written| match is_written {
-            true => whole(specs, returned, constants),
-            false if returned.is_empty() => Ok(Params::default()),
-            false => Err(format!("{} tensors came back that it cannot write", returned.len())),
+        let whole = |specs, returned: Vec<Returned>, constants, is_written| {
+            if is_written {
+                whole(specs, returned, constants)
+            } else if returned.is_empty() {
+                Ok(Params::default())
+            } else {
+                Err(format!("{} tensors came back that it cannot write", returned.len()))
+            }
         };
         Ok(Outcome {
             model: whole(model, answer.model, of_model, in_init || in_train)?,
@@ -383,9 +398,10 @@ fn check_predictions(
     let scores = |(scores, rows): (Option<crate::request::PlainTensor>, &u32)| {
         let scores = scores.ok_or("a batch has no predictions")?;
         let scores = Tensor::try_from(scores).map_err(|error| error.to_string())?;
-        match are_scores(&scores, *rows) {
-            true => Ok(scores),
-            false => Err("predictions that are no scores".to_owned()),
+        if are_scores(&scores, *rows) {
+            Ok(scores)
+        } else {
+            Err("predictions that are no scores".to_owned())
         }
     };
     predictions.into_iter().zip(taken).map(scores).collect()
@@ -425,8 +441,11 @@ mod tests {
         let described = Sandbox::in_process().unwrap().describe(&component, Limits::default());
         let described = described.unwrap();
         let facts = DataFacts { n_inputs: Some(3), n_classes: Some(2) };
-        let all = ["model.", "optimizer.", "aggregator."];
-        let arguments = described.metadata().arguments(&Arguments::new(), &facts, &all);
+        let arguments = described.metadata().arguments(
+            &Arguments::new(),
+            &facts,
+            &fedwasm_protocol::prefix::ALL,
+        );
         described.session(arguments.unwrap()).unwrap()
     }
 
@@ -435,9 +454,9 @@ mod tests {
     }
 
     /// What training returns when nothing is wrong with it.
-    fn answer() -> Answer {
+    fn answer() -> Response {
         let report = PlainReport { steps: 2, rows: 5, metrics: vec![("loss".into(), 0.5)] };
-        Answer {
+        Response {
             said: Said::Report(report),
             model: returned(&[24, 8]),
             aux_out: Vec::new(),
@@ -451,7 +470,7 @@ mod tests {
     /// Two batches were handed out, of three rows and of two.
     const HANDED: [u32; 2] = [3, 2];
 
-    fn check(answer: Answer) -> Result<Outcome, String> {
+    fn check(answer: Response) -> Result<Outcome, String> {
         let kept = [vec![None, None], Vec::new(), Vec::new()];
         session().check(Export::Train, answer, &HANDED, kept)
     }
@@ -460,7 +479,7 @@ mod tests {
     fn a_good_answer_is_taken() {
         let outcome = check(answer()).unwrap();
         assert_eq!((outcome.rows, outcome.model.len()), (5, 2));
-        assert_eq!(check(Answer { n_batches: 1, ..answer() }).unwrap().rows, 3);
+        assert_eq!(check(Response { n_batches: 1, ..answer() }).unwrap().rows, 3);
     }
 
     /// What a process could answer that a plan has taken over.
@@ -473,23 +492,26 @@ mod tests {
         let many = (0..=METRICS_MAX).map(|n| (n.to_string(), 0.0)).collect();
         let many = Said::Report(PlainReport { steps: 1, rows: 5, metrics: many });
         for (lie, answer) in [
-            ("more batches than there are", Answer { n_batches: 3, ..answer() }),
-            ("more batches than there are", Answer { n_batches: u64::MAX, ..answer() }),
-            ("3 tensors came back", Answer { model: returned(&[24, 8, 8]), ..answer() }),
-            ("1 tensors came back", Answer { model: returned(&[24]), ..answer() }),
-            ("do not fill", Answer { model: returned(&[24, 9]), ..answer() }),
-            ("do not fill", Answer { model: returned(&[0, 8]), ..answer() }),
+            ("more batches than there are", Response { n_batches: 3, ..answer() }),
+            ("more batches than there are", Response { n_batches: u64::MAX, ..answer() }),
+            ("3 tensors came back", Response { model: returned(&[24, 8, 8]), ..answer() }),
+            ("1 tensors came back", Response { model: returned(&[24]), ..answer() }),
+            ("do not fill", Response { model: returned(&[24, 9]), ..answer() }),
+            ("do not fill", Response { model: returned(&[0, 8]), ..answer() }),
             (
                 "did not come back",
-                Answer { model: vec![Returned(None), Returned(None)], ..answer() },
+                Response { model: vec![Returned(None), Returned(None)], ..answer() },
             ),
-            ("1 tensors came back, 0", Answer { state: returned(&[4]), ..answer() }),
-            ("1 tensors came back, 0", Answer { aux_out: returned(&[4]), ..answer() }),
-            ("something else", Answer { said: Said::Nothing, ..answer() }),
-            ("is NaN", Answer { said: metric("loss", f64::NAN), ..answer() }),
-            ("not the name of a metric", Answer { said: metric("\u{202e}", 0.0), ..answer() }),
-            ("not the name of a metric", Answer { said: metric(&"m".repeat(65), 0.0), ..answer() }),
-            ("65 metrics", Answer { said: many, ..answer() }),
+            ("1 tensors came back, 0", Response { state: returned(&[4]), ..answer() }),
+            ("1 tensors came back, 0", Response { aux_out: returned(&[4]), ..answer() }),
+            ("something else", Response { said: Said::Nothing, ..answer() }),
+            ("is NaN", Response { said: metric("loss", f64::NAN), ..answer() }),
+            ("not the name of a metric", Response { said: metric("\u{202e}", 0.0), ..answer() }),
+            (
+                "not the name of a metric",
+                Response { said: metric(&"m".repeat(65), 0.0), ..answer() },
+            ),
+            ("65 metrics", Response { said: many, ..answer() }),
         ] {
             let error = check(answer).unwrap_err();
             assert!(error.contains(lie), "{lie}: {error}");
@@ -500,7 +522,7 @@ mod tests {
     fn scoring_writes_nothing_and_nothing_comes_back() {
         let check = |model| {
             let kept = [vec![None, None], Vec::new(), Vec::new()];
-            session().check(Export::Validate, Answer { model, ..answer() }, &HANDED, kept)
+            session().check(Export::Validate, Response { model, ..answer() }, &HANDED, kept)
         };
         assert!(check(Vec::new()).unwrap().model.is_empty());
         let error = check(returned(&[24, 8])).unwrap_err();
@@ -511,7 +533,7 @@ mod tests {
     fn what_a_call_cannot_write_is_never_taken_from_it() {
         let ones = Tensor::from_f32(vec![2], &[1.0, 1.0]).unwrap();
         let kept = [vec![None, Some(ones.clone())], Vec::new(), Vec::new()];
-        let answer = Answer { model: returned(&[24, 8]), ..answer() };
+        let answer = Response { model: returned(&[24, 8]), ..answer() };
         let outcome = session().check(Export::Train, answer, &HANDED, kept).unwrap();
         assert_eq!(outcome.model.tensor("linear.bias"), Some(&ones));
     }
@@ -525,7 +547,7 @@ mod tests {
         let check = |predictions| {
             let kept = [vec![None, None], Vec::new(), Vec::new()];
             let model = Vec::new();
-            let answer = Answer { said: Said::Nothing, model, predictions, ..answer() };
+            let answer = Response { said: Said::Nothing, model, predictions, ..answer() };
             session().check(Export::Predict, answer, &HANDED, kept)
         };
         assert!(check(vec![scores(vec![3, 2], 0.5), scores(vec![2, 2], 0.5)]).is_ok());

@@ -1,5 +1,7 @@
 //! Why a round has no result.
 
+use fedwasm_sandbox::{Described, FaultKind};
+
 /// Why a round has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -135,4 +137,18 @@ pub enum Error {
 
 fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// A metric that the plan does not announce, and how a plan would.
+pub(crate) fn not_announced(name: &str) -> String {
+    format!(
+        "the metric `{name}` is not announced in `describe`; a plan with the SDK lists it in \
+         `const METRICS`, others depend on the host feature `metric/{name}`"
+    )
+}
+
+/// The plan declares something that this version does not offer.
+pub(crate) fn not_offered(plan: &Described, what: impl std::fmt::Display) -> Error {
+    let text = format!("it declares {what}, which this version does not offer");
+    fedwasm_sandbox::Error::from(plan.fault(FaultKind::Refused, text)).into()
 }

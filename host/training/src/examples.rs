@@ -97,9 +97,10 @@ impl Examples {
     ) -> Result<Self, Error> {
         let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
         let layout = Layout::new(run.plan(), run.declaration(), dataset, data)?;
-        let seed = match shuffle_testing_dataset {
-            true => seed::split_of_round(turn.random_seed, turn.round),
-            false => seed::split(turn.random_seed),
+        let seed = if shuffle_testing_dataset {
+            seed::split_of_round(turn.random_seed, turn.round)
+        } else {
+            seed::split(turn.random_seed)
         };
         let by_block = BlockSplit { seed, held: Held::Share(test_ratio) };
         let n_rows = dataset.n_rows();
@@ -152,9 +153,10 @@ impl Examples {
     ) -> Result<Self, Error> {
         let fit = data.standardize;
         if !fits_into_memory(dataset, &layout, data) {
-            let (preprocessing, classes) = match fit {
-                true => fit_by_block(plan, dataset, &layout, by_block)?,
-                false => (identity(dataset, &layout), None),
+            let (preprocessing, classes) = if fit {
+                fit_by_block(plan, dataset, &layout, by_block)?
+            } else {
+                (identity(dataset, &layout), None)
             };
             let examples = Self::in_blocks(dataset, layout, preprocessing, by_block);
             return Ok(Self { classes, ..examples });
@@ -191,16 +193,13 @@ impl Examples {
             Some(preprocessing) => preprocessing.arranged(&scale_names(inputs(dataset, layout))),
             None => Ok(identity(dataset, layout)),
         };
-        match fits_into_memory(dataset, &layout, data) {
-            true => {
-                let held_out = vec![true; dataset.n_rows() as usize];
-                Self::in_memory(plan, dataset, layout, &held_out, |_, layout| scales(layout))
-            }
-            false => {
-                let scales = scales(&layout)?;
-                let all = BlockSplit { seed: [0; 32], held: Held::Share(1.0) };
-                Ok(Self::in_blocks(dataset, layout, scales, all))
-            }
+        if fits_into_memory(dataset, &layout, data) {
+            let held_out = vec![true; dataset.n_rows() as usize];
+            Self::in_memory(plan, dataset, layout, &held_out, |_, layout| scales(layout))
+        } else {
+            let scales = scales(&layout)?;
+            let all = BlockSplit { seed: [0; 32], held: Held::Share(1.0) };
+            Ok(Self::in_blocks(dataset, layout, scales, all))
         }
     }
 

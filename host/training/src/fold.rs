@@ -34,9 +34,10 @@ impl Fold {
     pub(crate) fn check(self, n_rows: u64) -> Result<(), Error> {
         let Self { index, count } = self;
         let is_there = (2..=FOLDS_MAX).contains(&count) && (1..=count).contains(&index);
-        match is_there && n_rows >= u64::from(count) {
-            true => Ok(()),
-            false => Err(Error::Folds { index, count, rows: n_rows }),
+        if is_there && n_rows >= u64::from(count) {
+            Ok(())
+        } else {
+            Err(Error::Folds { index, count, rows: n_rows })
         }
     }
 

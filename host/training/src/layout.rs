@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use fedwasm_dataset::{Dataset, Field, is_index};
 use fedwasm_params::DType;
-use fedwasm_protocol::{DataArgs, Selection};
+use fedwasm_protocol::{DataArgs, FieldSelection};
 use fedwasm_sandbox::{DataSpec, Declaration, Dependency, Described};
 
 use crate::Error;
+use crate::error::not_offered;
 use crate::preprocessing::scale_names;
-use crate::round::not_offered;
 
 /// What of a dataset becomes which input or target of a plan.
 #[derive(Clone, Debug)]
@@ -142,38 +142,40 @@ impl Layout {
         }
         let fields: Vec<usize> = chosen.inputs.iter().chain(&chosen.targets).copied().collect();
         let n_inputs = chosen.inputs.len();
-        let parts =
-            |specs: &[DataSpec], selection: Option<&Selection>, offset: usize, of: &[usize]| {
-                let names = of.iter().enumerate().map(|(at, of)| (all[*of].name.as_str(), at));
-                let names: HashMap<&str, usize> = names.collect();
-                let what = if offset == 0 { "input" } else { "target" };
-                let known = || specs.iter().map(|spec| spec.name.clone()).collect();
-                if let Some(Selection::Table(table)) = selection {
-                    let is_known = |name: &&String| specs.iter().any(|spec| spec.name == **name);
-                    if let Some(name) = table.keys().find(|name| !is_known(name)) {
-                        return Err(Error::NotTaken { what, name: name.clone(), all: known() });
-                    }
+        let parts = |specs: &[DataSpec],
+                     selection: Option<&FieldSelection>,
+                     offset: usize,
+                     of: &[usize]| {
+            let names = of.iter().enumerate().map(|(at, of)| (all[*of].name.as_str(), at));
+            let names: HashMap<&str, usize> = names.collect();
+            let what = if offset == 0 { "input" } else { "target" };
+            let known = || specs.iter().map(|spec| spec.name.clone()).collect();
+            if let Some(FieldSelection::Table(table)) = selection {
+                let is_known = |name: &&String| specs.iter().any(|spec| spec.name == **name);
+                if let Some(name) = table.keys().find(|name| !is_known(name)) {
+                    return Err(Error::NotTaken { what, name: name.clone(), all: known() });
                 }
-                let part = |spec: &DataSpec| -> Result<Part, Error> {
-                    let columns = match selection {
-                        Some(Selection::Table(table)) => {
-                            table.get(&spec.name).map(|own| named(&names, own)).unwrap_or_default()
-                        }
-                        _ if specs.len() == 1 => (0..names.len()).collect(),
-                        _ => named(&names, std::slice::from_ref(&spec.name)),
-                    };
-                    if columns.is_empty() {
-                        let name = spec.name.clone();
-                        return Err(Error::NoField { what, name, all: known() });
+            }
+            let part = |spec: &DataSpec| -> Result<Part, Error> {
+                let columns = match selection {
+                    Some(FieldSelection::Table(table)) => {
+                        table.get(&spec.name).map(|own| named(&names, own)).unwrap_or_default()
                     }
-                    let found: Vec<&Field> = columns.iter().map(|at| &all[of[*at]]).collect();
-                    let (kind, width) = fits(plan, spec, &found, (what, specs.len()))?;
-                    let columns = columns.into_iter().map(|at| at + offset).collect();
-                    let (name, shape) = (spec.name.clone(), spec.shape.clone());
-                    Ok(Part { name, shape, kind, columns, width })
+                    _ if specs.len() == 1 => (0..names.len()).collect(),
+                    _ => named(&names, std::slice::from_ref(&spec.name)),
                 };
-                specs.iter().map(part).collect::<Result<Vec<_>, _>>()
+                if columns.is_empty() {
+                    let name = spec.name.clone();
+                    return Err(Error::NoField { what, name, all: known() });
+                }
+                let found: Vec<&Field> = columns.iter().map(|at| &all[of[*at]]).collect();
+                let (kind, width) = fits(plan, spec, &found, what, specs.len())?;
+                let columns = columns.into_iter().map(|at| at + offset).collect();
+                let (name, shape) = (spec.name.clone(), spec.shape.clone());
+                Ok(Part { name, shape, kind, columns, width })
             };
+            specs.iter().map(part).collect::<Result<Vec<_>, _>>()
+        };
         let inputs = parts(&declaration.inputs, data.inputs.as_ref(), 0, &chosen.inputs)?;
         if inputs.is_empty() {
             return Err(not_offered(plan, "no inputs"));
@@ -200,7 +202,8 @@ fn fits(
     plan: &Described,
     spec: &DataSpec,
     fields: &[&Field],
-    (what, n_parts): (&'static str, usize),
+    what: &'static str,
+    n_parts: usize,
 ) -> Result<(PartKind, usize), Error> {
     let is_input = what == "input";
     let DataSpec { name, dtype, shape } = spec;
@@ -218,9 +221,10 @@ fn fits(
     let width: usize = fields.iter().map(|field| field.width()).sum();
     let expected = shape.iter().fold(1u64, |product, n| product.saturating_mul(*n));
     if expected != width as u64 {
-        return Err(match is_input && n_parts == 1 {
-            true => Error::Inputs { expected, got: width },
-            false => Error::Part { what, name: name.clone(), expected, got: width },
+        return Err(if is_input && n_parts == 1 {
+            Error::Inputs { expected, got: width }
+        } else {
+            Error::Part { what, name: name.clone(), expected, got: width }
         });
     }
     // Axes must agree where both have some; one of length 1 says nothing.

@@ -14,19 +14,22 @@ mod layout;
 mod loader;
 mod metrics;
 mod preprocessing;
+mod report;
 mod round;
 mod rows;
+mod score;
 mod shuffle;
-mod spread;
+mod variance;
 
 pub use classes::Classes;
-pub use contract::{Check, ROWS_MAX, Suite, SuiteOptions, TestRows, Verdict};
+pub use contract::{Check, CheckVerdict, ROWS_MAX, Suite, SuiteOptions, TestRows};
 pub use error::Error;
 pub use examples::{Examples, facts};
 pub use fit::fitted;
 pub use fold::{FOLDS_MAX, Fold};
 pub use preprocessing::{ColumnScale, Preprocessing};
 pub use round::{
-    Before, Event, Events, Length, Place, Round, Trained, Turn, batches_max, evaluate,
+    Before, Events, Length, Place, Round, RoundArgs, RoundEvent, Trained, Turn, batches_max,
 };
+pub use score::evaluate;
 pub use shuffle::{permute, split};

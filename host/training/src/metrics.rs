@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fedwasm_params::Tensor;
 use fedwasm_protocol::{Metric, Metrics};
 
-use crate::spread::Spread;
+use crate::variance::RunningVariance;
 
 /// The class that precision, recall and F1 are of where there are two
 /// (scikit-learn's `pos_label`).
@@ -233,8 +233,8 @@ pub(crate) struct Output {
     n: u64,
     squares: f64,
     absolutes: f64,
-    differences: Spread,
-    targets: Spread,
+    differences: RunningVariance,
+    targets: RunningVariance,
 }
 
 impl Output {
@@ -287,7 +287,7 @@ fn explained_variance(left: f64, total: f64) -> f64 {
 }
 
 /// Sums up some values.
-fn spread(values: impl Iterator<Item = f64> + Clone) -> Spread {
+fn spread(values: impl Iterator<Item = f64> + Clone) -> RunningVariance {
     // Counted from the first value, so that equal values have variance zero,
     // however their sum is rounded.
     let first = values.clone().next().unwrap_or_default();
@@ -295,7 +295,7 @@ fn spread(values: impl Iterator<Item = f64> + Clone) -> Spread {
     let (sum, n) = from_first.clone().fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
     let middle = sum / n as f64;
     let squares = from_first.map(|value| (value - middle) * (value - middle)).sum();
-    Spread { n: n as f64, mean: first + middle, squares }
+    RunningVariance { n: n as f64, mean: first + middle, squares }
 }
 
 fn n_columns(scores: &Tensor) -> usize {
@@ -303,10 +303,7 @@ fn n_columns(scores: &Tensor) -> usize {
 }
 
 fn check_rows(got: usize, given: usize) -> Result<(), BadScores> {
-    match got == given {
-        true => Ok(()),
-        false => Err(BadScores::Rows { got, given }),
-    }
+    if got == given { Ok(()) } else { Err(BadScores::Rows { got, given }) }
 }
 
 #[cfg(test)]

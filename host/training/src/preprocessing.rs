@@ -7,7 +7,7 @@ use fedwasm_dataset::{Block, Field, Values};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::spread::Spread;
+use crate::variance::RunningVariance;
 
 /// How inputs were scaled before a plan saw them, column by column and channel
 /// by channel; `preprocessing.json`. Without it the parameters cannot be used.
@@ -96,7 +96,7 @@ enum Sums {
 /// What is known of the values of one scale.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moments {
-    spread: Spread,
+    spread: RunningVariance,
     first: Option<f64>,
     /// Whether a value differs from the first.
     varies: bool,
@@ -108,9 +108,12 @@ impl Fit {
         let of = |field: &Field| FieldFit {
             width: field.width(),
             scales: (0..n_scales(field))
-                .map(|_| match field.is_image() {
-                    true => Sums::Pixels(Box::new([0; 256])),
-                    false => Sums::Reals(Moments::default()),
+                .map(|_| {
+                    if field.is_image() {
+                        Sums::Pixels(Box::new([0; 256]))
+                    } else {
+                        Sums::Reals(Moments::default())
+                    }
                 })
                 .collect(),
         };

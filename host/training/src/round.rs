@@ -3,29 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fedwasm_params::{Params, SUMMABLE, Tensor};
-use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, seed};
+use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, prefix, seed};
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Declaration, Described, FaultKind, Level, OF_HOST, Outcome, Report, Scope,
-    Session, Start, Task, Usage,
+    Cancel, DataFacts, Declaration, Described, FaultKind, Level, OF_HOST, Outcome, Scope, Session,
+    Start, Usage,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::Error;
+use crate::error::{not_announced, not_offered};
 use crate::examples::Examples;
-use crate::layout::{Layout, PartKind};
-use crate::loader::{Recorder, Schedule, Source, TestLoader, TrainLoader};
-use crate::metrics::{Labels, Scores};
+use crate::layout::Layout;
+use crate::loader::{Schedule, Source, TrainLoader};
+use crate::report::{bad, check_names, check_rows};
+use crate::score::score;
 
-/// The most rows of a dataset that is not in memory whose predictions are kept
-/// at once.
-const PREDICTED_ROWS_MAX: u64 = 1 << 18;
 /// The most bytes of an input or target of a batch, what the contract lets cross at once.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
-/// What the names of metrics start with that tell of the optimizer.
-const OPTIMIZER: &str = "optimizer.";
-/// What arguments may start with.
-const PREFIXES: [&str; 3] = ["model.", "optimizer.", "aggregator."];
 
 /// Where a round stands in its experiment. A plan that announces the arguments `round` and
 /// `rounds` is told; nobody else can give them.
@@ -37,9 +32,20 @@ pub struct Place {
     pub rounds: u32,
 }
 
+/// The arguments that a round is given.
+#[derive(Clone, Copy, Debug)]
+pub struct RoundArgs<'a> {
+    /// Those of the model.
+    pub model: &'a Arguments,
+    /// How it trains, the optimizer's arguments among it.
+    pub training: &'a TrainingArgs,
+    /// Those that the aggregator gives.
+    pub aggregator: &'a Arguments,
+}
+
 /// What happens during a round.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Event {
+pub enum RoundEvent {
     /// A line from the plan.
     Log(Level, String),
     /// The plan reported on a batch.
@@ -58,7 +64,7 @@ pub enum Event {
 }
 
 /// Takes events while a round runs.
-pub type Events = Box<dyn FnMut(Event) + Send>;
+pub type Events = Box<dyn FnMut(RoundEvent) + Send>;
 
 /// A plan with its arguments, ready to train. Cheap to clone. Its calls block.
 #[derive(Clone, Debug)]
@@ -164,7 +170,7 @@ impl Round {
         facts: &DataFacts,
     ) -> Result<Self, Error> {
         let place = Place { round: 1, rounds: 1 };
-        Self::at(place, plan, (model, training, aggregator), facts)
+        Self::at(place, plan, RoundArgs { model, training, aggregator }, facts)
     }
 
     /// Resolves the arguments and asks the plan for its shapes.
@@ -174,9 +180,10 @@ impl Round {
     pub fn at(
         place: Place,
         plan: &Described,
-        (model, training, aggregator): (&Arguments, &TrainingArgs, &Arguments),
+        args: RoundArgs<'_>,
         facts: &DataFacts,
     ) -> Result<Self, Error> {
+        let RoundArgs { model, training, aggregator } = args;
         let mut given = model.clone();
         given.extend(training.optimizer_args.clone());
         given.extend(aggregator.clone());
@@ -276,19 +283,28 @@ impl Round {
         let metadata = self.plan().metadata().clone();
         let mut is_warned = false;
         let events = Box::new(move |event| match event {
-            fedwasm_sandbox::Event::Log(level, line) => events(Event::Log(level, line)),
-            fedwasm_sandbox::Event::Scalars { step, mut values } => {
+            fedwasm_sandbox::PlanEvent::Log(level, line) => events(RoundEvent::Log(level, line)),
+            fedwasm_sandbox::PlanEvent::Scalars { step, mut values } => {
                 let unannounced = values.iter().find(|(name, _)| !metadata.may_report(name));
                 if let (Some((name, _)), false) = (unannounced, is_warned) {
                     is_warned = true;
-                    events(Event::Log(Level::Warn, format!("left out: {}", not_announced(name))));
+                    events(RoundEvent::Log(
+                        Level::Warn,
+                        format!("left out: {}", not_announced(name)),
+                    ));
                 }
                 values.retain(|(name, _)| metadata.may_report(name));
                 let step = done.saturating_add(step);
                 let is_logged = schedule.is_logged(step, interval);
                 let before = schedule.rows_until(step.saturating_sub(1));
                 let rows = schedule.rows_until(step).saturating_sub(before);
-                events(Event::Step { step, steps_max: schedule.total, rows, values, is_logged });
+                events(RoundEvent::Step {
+                    step,
+                    steps_max: schedule.total,
+                    rows,
+                    values,
+                    is_logged,
+                });
             }
         });
         let start = self.start(before, turn.random_seed, cancel)?;
@@ -303,8 +319,9 @@ impl Round {
         }
         check_names(self.plan(), &report)?;
         let (optimizer, metrics): (Vec<_>, Vec<_>) =
-            report.metrics.into_iter().partition(|(name, _)| name.starts_with(OPTIMIZER));
-        let short = |(name, value): (String, f64)| (name[OPTIMIZER.len()..].to_owned(), value);
+            report.metrics.into_iter().partition(|(name, _)| name.starts_with(prefix::OPTIMIZER));
+        let short =
+            |(name, value): (String, f64)| (name[prefix::OPTIMIZER.len()..].to_owned(), value);
         Ok(Trained {
             kept: self.keep(&model, state)?,
             params: model,
@@ -412,82 +429,13 @@ impl Round {
     }
 }
 
-/// Scores parameters on the held-out part, without training arguments.
-///
-/// # Errors
-/// Any [`Error`].
-pub fn evaluate(
-    plan: &Described,
-    model: &Arguments,
-    facts: &DataFacts,
-    params: &Params,
-    read: impl FnOnce(&Declaration) -> Result<Examples, Error>,
-    cancel: &Cancel,
-) -> Result<Evaluation, Error> {
-    let session = session(plan, model, facts)?;
-    let examples = read(session.declaration())?;
-    score(&session, &examples, params.clone(), 0, cancel)
-}
-
-fn score(
-    session: &Session,
-    examples: &Examples,
-    params: Params,
-    batch_size: u32,
-    cancel: &Cancel,
-) -> Result<Evaluation, Error> {
-    let source = &examples.test;
-    let n_rows = source.n_rows();
-    if n_rows == 0 {
-        return Err(Error::NothingHeldOut);
-    }
-    // Scores are the same whoever asks and whenever: one seed for all.
-    let seed = [0; 32];
-    let plan = session.described();
-    let all = |seen: u64, given: u64| match seen == given {
-        true => Ok(()),
-        // A plan must not choose the rows that it is scored on.
-        false => Err(bad(plan, format!("it looked at {seen} rows of {given}"))),
-    };
-    let loader = Box::new(TestLoader::new(source.clone(), batch_size));
-    let own = session.validate(params.clone(), seed, loader, cancel)?;
-    all(own.rows, n_rows)?;
-    let report = check_rows(plan, own.report, own.rows)?;
-    check_names(plan, &report)?;
-    let mut metrics = report.metrics;
-    let wanted = standard(&source.converter().layout);
-    if let (false, Some(mut scores)) = (matches!(plan.metadata().task, Task::Other(_)), wanted) {
-        for piece in source.pieces(PREDICTED_ROWS_MAX) {
-            let given = piece.n_rows();
-            if given == 0 {
-                continue;
-            }
-            let (loader, targets) = Recorder::new(TestLoader::new(piece, batch_size));
-            let said = session.predict(params.clone(), seed, Box::new(loader), cancel)?;
-            all(said.rows, given)?;
-            let targets = targets.take(matches!(scores, Scores::Classes(_)));
-            scores.add(&said.predictions, &targets).map_err(|error| bad(plan, error))?;
-        }
-        // The host's own numbers win over a plan that uses their names.
-        metrics.extend(scores.finish());
-    }
-    Ok(Evaluation { n_rows, metrics })
-}
-
-/// What the targets of a plan can be scored by: one class, or reals that are
-/// joined in the order of the plan's targets. Others have no standard metrics.
-fn standard(layout: &Layout) -> Option<Scores> {
-    match &layout.targets[..] {
-        [target] if target.kind == PartKind::Class => Some(Scores::Classes(Labels::default())),
-        targets if targets.iter().any(|target| target.kind != PartKind::Real) => None,
-        [] => None,
-        targets => Some(Scores::reals(targets.iter().map(|target| target.width).sum())),
-    }
-}
-
 /// Asks the plan for its shapes and checks that this version offers them.
-fn session(plan: &Described, given: &Arguments, facts: &DataFacts) -> Result<Session, Error> {
-    let arguments = plan.metadata().arguments(given, facts, &PREFIXES);
+pub(crate) fn session(
+    plan: &Described,
+    given: &Arguments,
+    facts: &DataFacts,
+) -> Result<Session, Error> {
+    let arguments = plan.metadata().arguments(given, facts, &prefix::ALL);
     let session = plan.session(arguments.map_err(fedwasm_sandbox::Error::from)?)?;
     let declaration = session.declaration();
     let shared = declaration.model.iter().filter(|spec| spec.scope == Scope::Shared);
@@ -509,46 +457,9 @@ fn check_batch(source: &Source, batch_size: u32) -> Result<(), Error> {
     let Layout { inputs, targets, .. } = &source.converter().layout;
     let bytes = inputs.iter().chain(targets).map(|part| part.kind.size() * part.width as u64);
     let bytes = in_batch.saturating_mul(bytes.max().unwrap_or_default());
-    match bytes > BATCH_BYTES_MAX {
-        true => Err(Error::BatchTooLarge { rows: batch_size, bytes, max: BATCH_BYTES_MAX }),
-        false => Ok(()),
+    if bytes > BATCH_BYTES_MAX {
+        Err(Error::BatchTooLarge { rows: batch_size, bytes, max: BATCH_BYTES_MAX })
+    } else {
+        Ok(())
     }
-}
-
-/// Checks that the plan says it saw the rows that it was handed.
-fn check_rows(plan: &Described, report: Option<Report>, handed: u64) -> Result<Report, Error> {
-    let report = report.ok_or_else(|| bad(plan, "it gave no report"))?;
-    match report.rows == handed {
-        true => Ok(report),
-        false => {
-            let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
-            Err(bad(plan, text))
-        }
-    }
-}
-
-/// Checks that a report has no names but those that the plan announces: a name
-/// made from data would tell it.
-fn check_names(plan: &Described, report: &Report) -> Result<(), Error> {
-    match report.metrics.keys().find(|name| !plan.metadata().may_report(name)) {
-        Some(name) => Err(bad(plan, not_announced(name))),
-        None => Ok(()),
-    }
-}
-
-pub(crate) fn not_announced(name: &str) -> String {
-    format!(
-        "the metric `{name}` is not announced in `describe`; a plan with the SDK lists it in \
-         `const METRICS`, others depend on the host feature `metric/{name}`"
-    )
-}
-
-fn bad(plan: &Described, what: impl std::fmt::Display) -> Error {
-    fedwasm_sandbox::Error::from(plan.fault(FaultKind::BadOutput, what)).into()
-}
-
-/// The plan declares something that this version does not offer.
-pub(crate) fn not_offered(plan: &Described, what: impl std::fmt::Display) -> Error {
-    let text = format!("it declares {what}, which this version does not offer");
-    fedwasm_sandbox::Error::from(plan.fault(FaultKind::Refused, text)).into()
 }

@@ -37,13 +37,13 @@ enum How {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
     pub(crate) n_rows: usize,
-    pub(crate) inputs: Vec<Column>,
-    pub(crate) targets: Vec<Column>,
+    pub(crate) inputs: Vec<PartValues>,
+    pub(crate) targets: Vec<PartValues>,
 }
 
 /// Values of a part, row-major.
 #[derive(Clone, Debug)]
-pub(crate) enum Column {
+pub(crate) enum PartValues {
     /// float32.
     Reals(Vec<f32>),
     /// uint8, looked up when a batch is made: a quarter of the memory.
@@ -56,7 +56,7 @@ impl Rows {
     /// The whole numbers of the first target.
     pub(crate) fn target_classes(&self) -> impl Iterator<Item = i64> {
         let classes = match self.targets.first() {
-            Some(Column::Classes(classes)) => &classes[..],
+            Some(PartValues::Classes(classes)) => &classes[..],
             _ => &[],
         };
         classes.iter().copied()
@@ -70,11 +70,13 @@ impl Converter {
         let fields: Vec<&Field> = layout.fields.iter().map(|at| &dataset.fields()[*at]).collect();
         let mut known = preprocessing.columns.iter().map(|scale| (scale.mean, scale.std));
         // The scales of each field: those of targets change nothing.
-        let scales =
-            fields.iter().enumerate().map(|(at, field)| match at < layout.n_input_fields {
-                true => known.by_ref().take(n_scales(field)).collect(),
-                false => vec![(0.0, 1.0); n_scales(field)],
-            });
+        let scales = fields.iter().enumerate().map(|(at, field)| {
+            if at < layout.n_input_fields {
+                known.by_ref().take(n_scales(field)).collect()
+            } else {
+                vec![(0.0, 1.0); n_scales(field)]
+            }
+        });
         let scales: Vec<Vec<(f64, f64)>> = scales.collect();
         let each = |column: &usize| {
             let (scales, width) = (&scales[*column], fields[*column].width());
@@ -102,9 +104,11 @@ impl Converter {
         let column = |(part, how): (&Part, &How)| {
             let n = n_rows.saturating_mul(part.width);
             match how {
-                How::Scaled(_) => Column::Reals(Vec::with_capacity(n)),
-                How::Pixels(tables) => Column::Pixels(Vec::with_capacity(n), Arc::clone(tables)),
-                How::Class | How::Whole => Column::Classes(Vec::with_capacity(n)),
+                How::Scaled(_) => PartValues::Reals(Vec::with_capacity(n)),
+                How::Pixels(tables) => {
+                    PartValues::Pixels(Vec::with_capacity(n), Arc::clone(tables))
+                }
+                How::Class | How::Whole => PartValues::Classes(Vec::with_capacity(n)),
             }
         };
         let Layout { inputs, targets, .. } = &self.layout;
@@ -122,10 +126,10 @@ impl Converter {
     pub(crate) fn push(&self, block: &Block, row: usize, into: &mut Rows) -> Result<(), Error> {
         let Layout { inputs, targets, .. } = &self.layout;
         for ((part, how), column) in inputs.iter().zip(&self.inputs).zip(&mut into.inputs) {
-            self.push_part(block, row, (part, how), column)?;
+            self.push_part(block, row, part, how, column)?;
         }
         for ((part, how), column) in targets.iter().zip(&self.targets).zip(&mut into.targets) {
-            self.push_part(block, row, (part, how), column)?;
+            self.push_part(block, row, part, how, column)?;
         }
         into.n_rows += 1;
         Ok(())
@@ -135,8 +139,9 @@ impl Converter {
         &self,
         block: &Block,
         row: usize,
-        (part, how): (&Part, &How),
-        into: &mut Column,
+        part: &Part,
+        how: &How,
+        into: &mut PartValues,
     ) -> Result<(), Error> {
         let field = |column: usize| &self.dataset.fields()[self.layout.fields[column]];
         let range = |column: usize| {
@@ -144,12 +149,12 @@ impl Converter {
             row * width..(row + 1) * width
         };
         match (how, into) {
-            (How::Pixels(_), Column::Pixels(pixels, _)) => {
+            (How::Pixels(_), PartValues::Pixels(pixels, _)) => {
                 if let Values::UInt8(values) = &block.columns[part.columns[0]] {
                     pixels.extend_from_slice(&values[range(part.columns[0])]);
                 }
             }
-            (How::Scaled(scales), Column::Reals(reals)) => {
+            (How::Scaled(scales), PartValues::Reals(reals)) => {
                 let (mut scales, mut wrong) = (scales.iter(), None);
                 for column in &part.columns {
                     let unit = if field(*column).is_image() { 255.0 } else { 1.0 };
@@ -169,7 +174,7 @@ impl Converter {
                     return Err(DataError::NotFinite { path, place, column, got }.into());
                 }
             }
-            (_, Column::Classes(classes)) => {
+            (_, PartValues::Classes(classes)) => {
                 let max = if part.kind == PartKind::Class { CLASS_MAX } else { 2f64.powi(53) };
                 let min = if part.kind == PartKind::Class { 0.0 } else { -max };
                 let mut wrong = None;
@@ -259,7 +264,7 @@ impl Building {
     }
 }
 
-impl Column {
+impl PartValues {
     /// Appends some rows as little-endian bytes.
     fn gather(&self, which: &[usize], width: usize, into: &mut Vec<u8>) {
         let range = |row: &usize| row * width..(row + 1) * width;

@@ -82,7 +82,7 @@ impl Enrolment {
     pub fn verify(json: &[u8]) -> Result<Self, Error> {
         let malformed = |reason: String| {
             let what = "the enrolment".to_owned();
-            Error::Trust(fedwasm_trust::Error::Malformed { what, reason })
+            Error::Trust(fedwasm_trust::Error::Malformed { what, reason: reason.into() })
         };
         let this: Self =
             serde_json::from_slice(json).map_err(|error| malformed(error.to_string()))?;

@@ -111,7 +111,7 @@ impl Repository {
         let response = self.ask(request).await?;
         let json = self.read(response, ANSWER_BYTES_MAX).await?;
         serde_json::from_slice(&json).map_err(|error| {
-            let (what, reason) = ("the membership".into(), error.to_string());
+            let (what, reason) = ("the membership".into(), error.into());
             fedwasm_trust::Error::Malformed { what, reason }.into()
         })
     }
@@ -126,7 +126,7 @@ impl Repository {
         let response = self.ask(request).await?;
         let id = self.read(response, 256).await?;
         String::from_utf8_lossy(&id).parse().map_err(|error: fedwasm_protocol::IdError| {
-            let (what, reason) = ("the federation's id".into(), error.to_string());
+            let (what, reason) = ("the federation's id".into(), error.into());
             fedwasm_trust::Error::Malformed { what, reason }.into()
         })
     }

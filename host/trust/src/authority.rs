@@ -101,9 +101,10 @@ impl Authority {
     /// [`Error::OpenKey`], [`Error::NoKey`], [`Error::Io`].
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let folder = Folder::create_private(dir)?;
-        let key = match folder.has(KEY) || !folder.has(PUBLIC) {
-            true => Some(KeyPair::read(&dir.join(KEY))?),
-            false => None,
+        let key = if folder.has(KEY) || !folder.has(PUBLIC) {
+            Some(KeyPair::read(&dir.join(KEY))?)
+        } else {
+            None
         };
         let public = match &key {
             Some(key) => key.public().clone(),
@@ -208,21 +209,19 @@ impl Authority {
     pub fn enrol(&self, participant: &Participant, key: &PublicKey) -> Result<Membership, Error> {
         let _lock = self.lock()?;
         let mut roster = self.roster()?;
-        let tls = match self.tls {
-            true => {
-                let federation = self.federation();
-                let certificate =
-                    certificate::participant(self.key()?, &federation, participant, key)?;
-                Some(TlsFiles { ca: self.text(CA)?, certificate })
-            }
-            false => None,
+        let tls = if self.tls {
+            let federation = self.federation();
+            let certificate = certificate::participant(self.key()?, &federation, participant, key)?;
+            Some(TlsFiles { ca: self.text(CA)?, certificate })
+        } else {
+            None
         };
         if roster.enrol(participant, key)? {
             self.write(&mut roster, None)?;
         }
         let roster = serde_json::from_slice(&self.signed_roster()?);
         let roster = roster
-            .map_err(|error| Error::Malformed { what: ROSTER.into(), reason: error.to_string() })?;
+            .map_err(|error| Error::Malformed { what: ROSTER.into(), reason: error.into() })?;
         let authority = self.public.clone();
         Ok(Membership { federation: self.federation(), authority, tls, roster })
     }
@@ -274,7 +273,7 @@ impl Authority {
         let bytes = self.folder.read(name, PEM_BYTES_MAX)?;
         String::from_utf8(bytes).map_err(|error| Error::Malformed {
             what: self.dir.join(name).display().to_string(),
-            reason: error.to_string(),
+            reason: error.into(),
         })
     }
 }

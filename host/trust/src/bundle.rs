@@ -101,12 +101,12 @@ impl Bundle {
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         let malformed = |error: serde_json::Error| Error::Malformed {
             what: "the bundle".into(),
-            reason: error.to_string(),
+            reason: error.into(),
         };
         // First: other versions hold other things.
         let typed: Typed = serde_json::from_slice(json).map_err(malformed)?;
         if typed.media_type != MEDIA_TYPE {
-            let got = typed.media_type.chars().filter(|c| !c.is_control()).take(100).collect();
+            let got = fedwasm_protocol::plain(&typed.media_type, 100);
             return Err(Error::BundleVersion { got, expected: MEDIA_TYPE });
         }
         serde_json::from_slice(json).map_err(malformed)
@@ -133,10 +133,8 @@ impl Bundle {
     /// # Errors
     /// [`Error::Signature`], [`Error::Malformed`].
     pub fn verify_bytes(&self, bytes: &[u8], key: &PublicKey) -> Result<(), Error> {
-        let malformed = |reason: &str| Error::Malformed {
-            what: "the bundle".into(),
-            reason: reason.to_owned(),
-        };
+        let malformed =
+            |reason: &str| Error::Malformed { what: "the bundle".into(), reason: reason.into() };
         let Content::MessageSignature { message_digest, signature } = &self.content else {
             return Err(malformed("it holds a statement"));
         };

@@ -58,8 +58,9 @@ pub(crate) fn server(
     key: &PublicKey,
     hosts: &[String],
 ) -> Result<String, Error> {
-    let mut params = CertificateParams::new(hosts)
-        .map_err(|error| Error::Certificate { reason: format!("{}: {error}", hosts.join(", ")) })?;
+    let mut params = CertificateParams::new(hosts).map_err(|error| Error::Certificate {
+        reason: format!("{}: {error}", hosts.join(", ")).into(),
+    })?;
     named(&mut params, "fedwasm network");
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     issue(params, authority, federation, key)
@@ -146,7 +147,7 @@ fn named(params: &mut CertificateParams, name: &str) {
 }
 
 fn failed(error: rcgen::Error) -> Error {
-    Error::Certificate { reason: error.to_string() }
+    Error::Certificate { reason: error.into() }
 }
 
 #[cfg(test)]

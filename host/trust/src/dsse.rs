@@ -19,12 +19,12 @@ pub struct Envelope {
     payload: String,
     /// Its media type, part of what is signed.
     payload_type: String,
-    signatures: Vec<Signature>,
+    signatures: Vec<EnvelopeSignature>,
 }
 
 /// One signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Signature {
+struct EnvelopeSignature {
     /// A hint only: never trusted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     keyid: String,
@@ -43,7 +43,7 @@ impl Envelope {
             payload: STANDARD.encode(payload),
             payload_type: payload_type.to_owned(),
             // Others' tools ask for one.
-            signatures: vec![Signature {
+            signatures: vec![EnvelopeSignature {
                 keyid: key.public().fingerprint().to_string(),
                 sig: STANDARD.encode(sig),
             }],
@@ -60,7 +60,8 @@ impl Envelope {
         payload_type: &str,
         key: &PublicKey,
     ) -> Result<Vec<u8>, Error> {
-        let malformed = |reason: String| Error::Malformed { what: what.to_owned(), reason };
+        let malformed =
+            |reason: String| Error::Malformed { what: what.to_owned(), reason: reason.into() };
         if self.payload_type != payload_type {
             return Err(malformed(format!("another type than {payload_type}")));
         }
@@ -68,7 +69,8 @@ impl Envelope {
             return Err(malformed(format!("more than {SIGNATURES_MAX} signatures")));
         }
         let payload = STANDARD.decode(&self.payload);
-        let payload = payload.map_err(|error| malformed(error.to_string()))?;
+        let payload = payload
+            .map_err(|error| Error::Malformed { what: what.to_owned(), reason: error.into() })?;
         let signed = pre_authentication_encoding(payload_type, &payload);
         let mut failed = Error::Signature { what, key: key.fingerprint() };
         for signature in &self.signatures {
@@ -92,7 +94,7 @@ impl Envelope {
     /// [`Error::Malformed`], naming `what`.
     pub fn from_json(what: &str, json: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(json)
-            .map_err(|error| Error::Malformed { what: what.to_owned(), reason: error.to_string() })
+            .map_err(|error| Error::Malformed { what: what.to_owned(), reason: error.into() })
     }
 
     /// Writes it as JSON.

@@ -14,7 +14,8 @@ pub enum Error {
         /// Which file or field.
         what: String,
         /// Why not.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Others may read a private key.
     #[error("{path}: a private key that others may read (mode {mode:o}); `chmod 600` it")]
@@ -62,7 +63,8 @@ pub enum Error {
         /// What.
         what: String,
         /// What is wrong with it.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A Sigstore bundle of another version.
     #[error("a bundle of media type `{got}`; `{expected}` is read")]
@@ -123,7 +125,8 @@ pub enum Error {
     #[error("no certificate can be made: {reason}")]
     Certificate {
         /// Why not.
-        reason: String,
+        #[source]
+        reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The operating system gives no randomness.
     #[error("the operating system gives no randomness")]

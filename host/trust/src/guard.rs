@@ -199,10 +199,7 @@ impl Guard {
         }
         let window = sessions.entry(header.session.clone()).or_default();
         window.until_ms = window.until_ms.max(header.expires_ms);
-        match window.take(header.sequence) {
-            true => Ok(()),
-            false => Err(Refused::Replayed),
-        }
+        if window.take(header.sequence) { Ok(()) } else { Err(Refused::Replayed) }
     }
 }
 

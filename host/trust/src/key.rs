@@ -73,10 +73,8 @@ impl PublicKey {
     /// # Errors
     /// [`Error::NoKey`] unless it is a P-256 key, uncompressed.
     pub fn from_der(der: &[u8]) -> Result<Self, Error> {
-        let no_key = |reason: &str| Error::NoKey {
-            what: "the public key".into(),
-            reason: reason.to_owned(),
-        };
+        let no_key =
+            |reason: &str| Error::NoKey { what: "the public key".into(), reason: reason.into() };
         let point = der.strip_prefix(&SPKI_PREFIX);
         let point = point.ok_or_else(|| no_key("another kind of key, or damaged"))?;
         match <[u8; POINT_BYTES]>::try_from(point) {
@@ -100,10 +98,9 @@ impl PublicKey {
     /// [`Error::NoKey`], [`Error::Io`].
     pub fn read_public(path: &Path) -> Result<Self, Error> {
         let pem = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
-        let no_key = |reason: String| Error::NoKey { what: path.display().to_string(), reason };
         if KeyPair::from_pem(&pem).is_ok() {
             let text = "it is a private key, which its owner keeps; ask for the one in `.pub`";
-            return Err(no_key(text.into()));
+            return Err(Error::NoKey { what: path.display().to_string(), reason: text.into() });
         }
         Self::from_pem(&pem).map_err(|error| named(error, path))
     }
@@ -167,7 +164,7 @@ impl TryFrom<String> for PublicKey {
     fn try_from(text: String) -> Result<Self, Error> {
         let der = STANDARD.decode(text).map_err(|error| Error::NoKey {
             what: "the public key".into(),
-            reason: error.to_string(),
+            reason: error.into(),
         })?;
         Self::from_der(&der)
     }
@@ -251,16 +248,16 @@ impl KeyPair {
                 }
                 _ => format!("{error:?}"),
             };
-            Error::NoKey { what: "the private key".into(), reason }
+            Error::NoKey { what: "the private key".into(), reason: reason.into() }
         })?;
         Self::from_pkcs8(der.secret_pkcs8_der())
     }
 
     fn from_pkcs8(der: &[u8]) -> Result<Self, Error> {
-        let no_key = |reason: String| Error::NoKey { what: "the private key".into(), reason };
+        let no_key = |reason| Error::NoKey { what: "the private key".into(), reason };
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der, &random);
-        let pair = pair.map_err(|error| no_key(error.to_string()))?;
+        let pair = pair.map_err(|error| no_key(error.to_string().into()))?;
         let point: [u8; POINT_BYTES] = pair
             .public_key()
             .as_ref()

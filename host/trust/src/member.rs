@@ -103,7 +103,7 @@ impl Identity {
         let text = String::from_utf8_lossy(&text).trim().to_owned();
         let damaged = |error: fedwasm_protocol::IdError| Error::Malformed {
             what: dir.join(WHO).display().to_string(),
-            reason: error.to_string(),
+            reason: error.into(),
         };
         Ok(Self { folder, participant: text.parse().map_err(damaged)?, key })
     }
@@ -141,7 +141,7 @@ impl Identity {
     /// [`Error::OtherFederation`], [`Error::Signature`], [`Error::Malformed`];
     /// [`Error::Unknown`] if its roster does not have this participant with this key.
     pub fn join(self, membership: &Membership) -> Result<Member, Error> {
-        let json = serde_json::to_vec_pretty(membership).map_err(|error| malformed(&error))?;
+        let json = serde_json::to_vec_pretty(membership).map_err(malformed)?;
         self.check(membership)?;
         self.folder.write(MEMBERSHIP, &json)?;
         self.member()
@@ -153,8 +153,7 @@ impl Identity {
     /// [`Error::Io`] if it has joined none; otherwise as [`Identity::join`].
     pub fn member(self) -> Result<Member, Error> {
         let json = self.folder.read(MEMBERSHIP, MEMBERSHIP_BYTES_MAX)?;
-        let membership: Membership =
-            serde_json::from_slice(&json).map_err(|error| malformed(&error))?;
+        let membership: Membership = serde_json::from_slice(&json).map_err(malformed)?;
         let mut roster = self.check(&membership)?;
         // A damaged file is what a member can do without; an older one is not taken.
         if let Ok(bytes) = self.folder.read(ROSTER, ROSTER_BYTES_MAX)
@@ -178,7 +177,7 @@ impl Identity {
             let (what, got) = ("the membership", membership.federation.clone());
             return Err(Error::OtherFederation { what, got, expected });
         }
-        let bytes = serde_json::to_vec(&membership.roster).map_err(|error| malformed(&error))?;
+        let bytes = serde_json::to_vec(&membership.roster).map_err(malformed)?;
         let roster = Roster::verify(&bytes, &membership.authority)?;
         match roster.key(&self.participant) {
             Some(key) if key == self.key.public() => Ok(roster),
@@ -281,8 +280,8 @@ impl Member {
     }
 }
 
-fn malformed(error: &serde_json::Error) -> Error {
-    Error::Malformed { what: MEMBERSHIP.into(), reason: error.to_string() }
+fn malformed(error: serde_json::Error) -> Error {
+    Error::Malformed { what: MEMBERSHIP.into(), reason: error.into() }
 }
 
 #[cfg(test)]

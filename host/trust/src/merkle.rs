@@ -70,9 +70,10 @@ pub fn inclusion(leaves: &[Hash], index: usize) -> Vec<Hash> {
     }
     let (left, right) = leaves.split_at(split(leaves.len()));
     let root = |leaves: &[Hash]| Tree::of(leaves.iter().copied()).root();
-    let (mut path, sibling) = match index < left.len() {
-        true => (inclusion(left, index), root(right)),
-        false => (inclusion(right, index - left.len()), root(left)),
+    let (mut path, sibling) = if index < left.len() {
+        (inclusion(left, index), root(right))
+    } else {
+        (inclusion(right, index - left.len()), root(left))
     };
     path.push(sibling);
     path

@@ -168,7 +168,7 @@ impl Receipt {
             RECEIPT_VERSION => Ok(receipt),
             got => Err(Error::Malformed {
                 what: "the receipt".into(),
-                reason: format!("version {got}, this program reads {RECEIPT_VERSION}"),
+                reason: format!("version {got}, this program reads {RECEIPT_VERSION}").into(),
             }),
         }
     }
@@ -194,7 +194,7 @@ impl Receipt {
 }
 
 fn malformed(error: serde_json::Error) -> Error {
-    Error::Malformed { what: "the receipt".into(), reason: error.to_string() }
+    Error::Malformed { what: "the receipt".into(), reason: error.into() }
 }
 
 #[cfg(test)]

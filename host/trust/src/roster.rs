@@ -202,12 +202,11 @@ impl Roster {
             return Err(Error::Full { max: ENTRIES_MAX });
         }
         let expected = federation_of(authority);
-        match roster.federation == expected {
-            true => Ok(roster),
-            false => {
-                let (what, got) = ("the roster", roster.federation);
-                Err(Error::OtherFederation { what, got, expected })
-            }
+        if roster.federation == expected {
+            Ok(roster)
+        } else {
+            let (what, got) = ("the roster", roster.federation);
+            Err(Error::OtherFederation { what, got, expected })
         }
     }
 }
@@ -230,7 +229,7 @@ pub(crate) fn days(time: Duration) -> String {
 }
 
 fn malformed(error: serde_json::Error) -> Error {
-    Error::Malformed { what: "the roster".into(), reason: error.to_string() }
+    Error::Malformed { what: "the roster".into(), reason: error.into() }
 }
 
 #[cfg(test)]

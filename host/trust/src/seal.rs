@@ -77,7 +77,7 @@ impl Seal {
         let Outgoing { recipient, request_id, in_reply_to, deadline, body } = message;
         let malformed = |error: fedwasm_protocol::EnvelopeError| Error::Malformed {
             what: "a message".into(),
-            reason: error.to_string(),
+            reason: error.into(),
         };
         let bytes = body.encode().map_err(malformed)?;
         let expires_ms = match body.kind() {

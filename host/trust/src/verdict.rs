@@ -116,9 +116,8 @@ impl Trust {
             // Not one that is read: it says why.
             return PublicKey::read(path).map(|_| Self::default());
         }
-        let malformed =
-            |reason: String| Error::Malformed { what: path.display().to_string(), reason };
-        let file: File = toml::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
+        let malformed = |reason| Error::Malformed { what: path.display().to_string(), reason };
+        let file: File = toml::from_slice(&bytes).map_err(|error| malformed(error.into()))?;
         let here = path.parent().unwrap_or(Path::new(""));
         let mut signers: Vec<(String, PublicKey)> = Vec::new();
         for Signer { name, key } in file.signer {
@@ -128,14 +127,14 @@ impl Trust {
             };
             // The threshold counts people: one key under two names is one.
             if signers.iter().any(|(known, k)| *known == name || *k == key) {
-                return Err(malformed(format!("signer `{name}` or its key is there twice")));
+                return Err(malformed(format!("signer `{name}` or its key is there twice").into()));
             }
             signers.push((name, key));
         }
         let threshold = file.threshold;
         if threshold == 0 || threshold > signers.len() {
             let n = signers.len();
-            return Err(malformed(format!("threshold is {threshold}, with {n} signers")));
+            return Err(malformed(format!("threshold is {threshold}, with {n} signers").into()));
         }
         Ok(Self { signers, threshold, revoked: file.revoked })
     }
@@ -167,12 +166,16 @@ impl Trust {
                 _ => None,
             })
             .collect();
-        let verdict = match () {
-            () if self.revoked.contains(&Digest::of(plan)) => Verdict::Revoked,
-            () if failed => Verdict::Failed,
-            () if signatures.is_empty() => Verdict::NotSigned,
-            () if signers.len() >= self.threshold.max(1) => Verdict::Trusted,
-            () => Verdict::Untrusted,
+        let verdict = if self.revoked.contains(&Digest::of(plan)) {
+            Verdict::Revoked
+        } else if failed {
+            Verdict::Failed
+        } else if signatures.is_empty() {
+            Verdict::NotSigned
+        } else if signers.len() >= self.threshold.max(1) {
+            Verdict::Trusted
+        } else {
+            Verdict::Untrusted
         };
         (signatures, verdict)
     }
@@ -189,9 +192,10 @@ impl Trust {
         let is_asked = |public: &PublicKey| key.is_none_or(|key| key == public.fingerprint());
         let mut state = State::Unknown;
         for (name, public) in self.signers.iter().filter(|(_, public)| is_asked(public)) {
-            let checked = match is_statement {
-                true => bundle.verify_statement(public).map(drop),
-                false => bundle.verify_bytes(plan, public),
+            let checked = if is_statement {
+                bundle.verify_statement(public).map(drop)
+            } else {
+                bundle.verify_bytes(plan, public)
             };
             state = match checked {
                 Ok(()) => State::Verified(name.clone()),

@@ -15,7 +15,7 @@ mod plan;
 mod verify;
 
 use clap::{Parser, Subcommand};
-use fedwasm_protocol::Selection;
+use fedwasm_protocol::FieldSelection;
 use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
 
 use crate::command_error::{CommandError, FAILED, USAGE};
@@ -125,13 +125,13 @@ fn target(
     file: &fedwasm_local::LocalFile,
     flag: Option<&str>,
     (data, format): (&std::path::Path, Option<fedwasm_dataset::Format>),
-) -> Result<Selection, CommandError> {
+) -> Result<FieldSelection, CommandError> {
     if let Some(target) = file.target(flag) {
         return Ok(target);
     }
     let data = fedwasm_dataset::Dataset::open(data, format);
     let data = data.map_err(fedwasm_local::Error::from)?;
-    data.default_target().map(Selection::from).ok_or_else(|| {
+    data.default_target().map(FieldSelection::from).ok_or_else(|| {
         CommandError::new(USAGE, "no target; name the column to predict with --target")
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fedwasm_protocol::{ARGUMENT_TABLES, Arguments, DataArgs, RoundRequest, TrainingArgs};
+use fedwasm_protocol::{Arguments, DataArgs, RoundRequest, TrainingArgs, prefix};
 use fedwasm_training::Length;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,7 +65,7 @@ impl FromStr for Bound {
             }
         };
         let key = key.trim();
-        let mut tables = ARGUMENT_TABLES.into_iter().chain(["training.", "data."]);
+        let mut tables = prefix::ALL.into_iter().chain(["training.", "data."]);
         if !tables.any(|table| key.len() > table.len() && key.starts_with(table)) {
             return Err(wrong());
         }

@@ -10,7 +10,7 @@ use fedwasm_protocol::{
     DatasetId, Digest, ExperimentId, Mode, NodeId, Reason, Refusal, ResearcherId, RoundRequest,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Profile, Sandbox};
-use fedwasm_training::{Examples, Place, Round, Turn};
+use fedwasm_training::{Examples, Place, Round, RoundArgs, Turn};
 
 use super::data::{data_digest, examples_key, read};
 use super::prepared::Prepared;
@@ -171,7 +171,7 @@ impl Workshop {
         let facts = DataFacts { n_inputs, n_classes: None };
         let RoundRequest { model, training, aggregator, .. } = request;
         let place = Place { round: request.round, rounds: request.rounds };
-        let round = Round::at(place, &plan, (model, training, aggregator), &facts);
+        let round = Round::at(place, &plan, RoundArgs { model, training, aggregator }, &facts);
         let round = round.map_err(|error| match &error {
             fedwasm_training::Error::Sandbox(error) => pure_refusal(error),
             error => training_refusal(error),

@@ -17,7 +17,7 @@ use super::frame::{self, FromWorker, Room, Setup, ToWorker, VERSION};
 use crate::Cancel;
 use crate::batch::{Batch, Loader};
 use crate::engine::{EngineOptions, PlanEngine, caught};
-use crate::event::Event;
+use crate::event::PlanEvent;
 use crate::guest::Guest;
 use crate::host::Watch;
 use crate::request::{Request, Trouble};
@@ -191,8 +191,10 @@ fn run(
             // A host that is gone hears nothing; the thread below ends this process.
             let _ = match event {
                 // The line before a plan hangs is the one that matters.
-                Event::Log(level, line) => lock(&output).say(&FromWorker::Log(level, line), true),
-                Event::Scalars { step, values } => {
+                PlanEvent::Log(level, line) => {
+                    lock(&output).say(&FromWorker::Log(level, line), true)
+                }
+                PlanEvent::Scalars { step, values } => {
                     lock(&output).say(&FromWorker::Scalars(step, values), false)
                 }
             };

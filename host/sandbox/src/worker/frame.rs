@@ -14,7 +14,7 @@ use serde_bytes::ByteBuf;
 use crate::batch::Batch;
 use crate::engine::Profile;
 use crate::event::Level;
-use crate::request::{Answer, PlainTensor, Request, Trouble, few};
+use crate::request::{PlainTensor, Request, Response, Trouble, few};
 
 /// Both ends must be of one version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -70,7 +70,7 @@ pub(crate) enum FromWorker {
     /// The plan wants no further batch.
     Enough,
     /// The call is over.
-    Done(Result<Box<Answer>, Trouble>),
+    Done(Result<Box<Response>, Trouble>),
 }
 
 /// One thing that keeps a worker from the rest of the machine.
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn parameters_follow_their_message_and_are_bounded_by_what_was_declared() {
         use crate::request::{Elements, Returned, Said, Usage};
-        let answer = || Answer {
+        let answer = || Response {
             said: Said::Nothing,
             model: vec![Returned(Some(Elements::from(vec![1, 2, 3, 4]))), Returned(None)],
             aux_out: Vec::new(),

@@ -6,11 +6,12 @@
 mod child;
 mod confine;
 mod frame;
+mod pipe;
+mod program;
 
 use std::io::{self, BufReader, BufWriter, Read};
-use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
@@ -18,18 +19,19 @@ use std::time::{Duration, Instant};
 
 use fedwasm_artifact::{Component, Contract};
 use fedwasm_protocol::{Limits, printable};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_bytes::ByteBuf;
 
 pub use child::serve_worker;
 pub use frame::Protection;
+pub(crate) use program::find_program;
 
 use crate::batch::Loader;
 use crate::engine::Profile;
 use crate::gate::Gate;
-use crate::request::{Answer, Export, Request, Trouble};
+use crate::request::{Export, Request, Response, Trouble};
 use crate::{Cancel, Error, FaultKind};
 use frame::{FromWorker, Room, Setup, ToWorker, VERSION};
+use pipe::{Deadlined, Ended};
 
 /// How long a worker may take to be ready.
 const READY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -37,8 +39,6 @@ const READY_TIME_MAX: Duration = Duration::from_secs(30);
 const END_TIME_MAX: Duration = Duration::from_millis(200);
 /// How long a worker may take to read what it did not take during a call.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often the end of a call is looked for.
-const TICK: Duration = Duration::from_millis(10);
 /// Beside tensors: the most of a message.
 const MESSAGE_BYTES_MAX: u64 = 8 << 20;
 /// What a worker at rest keeps of a buffer.
@@ -52,8 +52,6 @@ const PIPE_BYTES: usize = 1 << 20;
 /// The most threads that compile.
 const COMPILE_THREADS_MAX: usize = 8;
 
-/// The name of the program, and its word for being a worker.
-const PROGRAM: &str = "fedwasm";
 /// The argument that makes the program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";
 
@@ -95,12 +93,12 @@ impl Worker {
         limits: &Limits,
         compiles: bool,
     ) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Worker { program: program.to_owned(), reason };
+        let failed = |reason| Error::Worker { program: program.to_owned(), reason };
         let mut command = Command::new(program);
         // A group of its own: what a terminal tells the host, the host tells its workers.
         command.arg(WORKER_ARGUMENT).env_clear().current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        let mut child = command.spawn().map_err(|error| failed(error.into()))?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
@@ -132,12 +130,12 @@ impl Worker {
                 Ok(worker)
             }
             Ok(FromWorker::Ready { version, .. }) => {
-                Err(failed(format!("it is fedwasm {version}, this is {VERSION}")))
+                Err(failed(format!("it is fedwasm {version}, this is {VERSION}").into()))
             }
             Ok(_) => Err(failed("it does not say that it is ready".into())),
             Err(error) => {
                 let (_, reason) = worker.obituary(&error);
-                Err(failed(reason))
+                Err(failed(reason.into()))
             }
         }
     }
@@ -205,7 +203,7 @@ impl Worker {
         loader: Option<&mut dyn Loader>,
         gate: &mut Gate,
         cancel: &Cancel,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Response, Failure> {
         let limits = &request.limits;
         let (time, time_ms_max) = (limits.time(), limits.time_ms_max);
         let export = request.export;
@@ -301,9 +299,12 @@ impl Worker {
             };
             let heard = listen();
             done.store(true, Ordering::Relaxed);
-            let heard = heard.and_then(|answer| match taken(&feeder, DRAIN_TIME_MAX) {
-                true => Ok(answer),
-                false => Err(io::Error::other("it leaves its batches lying")),
+            let heard = heard.and_then(|answer| {
+                if taken(&feeder, DRAIN_TIME_MAX) {
+                    Ok(answer)
+                } else {
+                    Err(io::Error::other("it leaves its batches lying"))
+                }
             });
             if heard.is_err() {
                 // Now the feeder cannot wait for it any longer, either.
@@ -406,55 +407,6 @@ fn taken<T>(feeder: &ScopedJoinHandle<'_, T>, time: Duration) -> bool {
 /// Says one message.
 type Say<'a> = dyn FnMut(&ToWorker) -> io::Result<()> + 'a;
 
-/// A pipe that is waited for only so long.
-struct Deadlined<P> {
-    pipe: P,
-    deadline: Option<Instant>,
-    cancel: Cancel,
-}
-
-/// Why waiting ended.
-#[derive(Debug, thiserror::Error)]
-enum Ended {
-    #[error("the deadline passed")]
-    Deadline,
-    #[error("cancelled")]
-    Cancelled,
-}
-
-impl<P> Deadlined<P> {
-    fn new(pipe: P) -> Self {
-        Self { pipe, deadline: None, cancel: Cancel::new() }
-    }
-
-    /// From now on, waits for `time`.
-    fn until(&mut self, time: Duration, cancel: &Cancel) {
-        (self.deadline, self.cancel) = (Instant::now().checked_add(time), cancel.clone());
-    }
-}
-
-impl<P: Read + AsFd> Read for Deadlined<P> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.cancel.is_cancelled() {
-                return Err(io::Error::other(Ended::Cancelled));
-            }
-            let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left.is_some_and(|left| left.is_zero()) {
-                return Err(io::Error::other(Ended::Deadline));
-            }
-            let tick = left.map_or(TICK, |left| left.min(TICK));
-            let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(tick.subsec_nanos()) };
-            let mut pipes = [PollFd::new(&self.pipe, PollFlags::IN)];
-            match poll(&mut pipes, Some(&tick)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return self.pipe.read(buffer),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-}
-
 const ABRT: i32 = rustix::process::Signal::ABORT.as_raw();
 const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
 
@@ -471,26 +423,4 @@ fn signal_name(signal: i32) -> String {
         _ => return format!("signal {signal}"),
     };
     name.to_owned()
-}
-
-/// Finds the program that workers run: this one if it is `fedwasm`, else the
-/// one beside it, else the one on `PATH`.
-pub(crate) fn find_program() -> Option<PathBuf> {
-    let own = std::env::current_exe().ok();
-    if own.as_deref().and_then(Path::file_stem).is_some_and(|name| name == PROGRAM) {
-        // Stays the same program when its file is replaced.
-        let itself = Path::new("/proc/self/exe");
-        return if itself.exists() { Some(itself.to_owned()) } else { own };
-    }
-    // Tests lie one below what cargo builds.
-    let beside = own.as_deref().and_then(Path::parent).into_iter().flat_map(|dir| {
-        let above = dir.parent().filter(|_| dir.ends_with("deps"));
-        above.into_iter().chain([dir]).map(|dir| dir.join(PROGRAM))
-    });
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&on_path)
-        .filter(|dir| dir.is_absolute())
-        .map(|dir| dir.join(PROGRAM))
-        .collect::<Vec<_>>();
-    beside.chain(on_path).find(|path| path.is_file())
 }

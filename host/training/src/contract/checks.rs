@@ -4,12 +4,12 @@ use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, Value};
 use fedwasm_sandbox::{Argument, Default, Error, FaultKind, Outcome, Profile, Task, TensorSpec};
 
-use super::Verdict::{Failed, NotApplicable, Passed, Warned};
-use super::{Suite, Verdict, gradient, n_classes};
-use crate::round::not_announced;
+use super::CheckVerdict::{Failed, NotApplicable, Passed, Warned};
+use super::{CheckVerdict, Suite, gradient, n_classes};
+use crate::error::not_announced;
 
 /// A check of a plan; a fault of the plan fails it.
-type Run = fn(&Suite) -> Result<Verdict, Error>;
+type Run = fn(&Suite) -> Result<CheckVerdict, Error>;
 
 /// How far predictions of a row may differ between batches, relative to the largest.
 const ROW_TOLERANCE: f64 = 1e-5;
@@ -37,38 +37,40 @@ pub(super) const ALL: &[(&str, Run)] = &[
     ("the gradient is that of the loss", gradient::check),
 ];
 
-fn declares_twice(suite: &Suite) -> Result<Verdict, Error> {
+fn declares_twice(suite: &Suite) -> Result<CheckVerdict, Error> {
     let again = suite.other(Profile::Standard, Arguments::new())?;
     let (first, second) = (suite.session.declaration(), again.declaration());
     let same = first == second
         && suite.plan().metadata().arguments == again.described().metadata().arguments;
     let n = first.model.len();
-    Ok(match same {
-        true => Passed(format!("{n} parameters, {} bytes", fedwasm_sandbox::n_bytes(&first.model))),
-        false => Failed("two calls of `describe` and `declare` differ; both are pure".into()),
+    Ok(if same {
+        Passed(format!("{n} parameters, {} bytes", fedwasm_sandbox::n_bytes(&first.model)))
+    } else {
+        Failed("two calls of `describe` and `declare` differ; both are pure".into())
     })
 }
 
-fn init_is_finite(suite: &Suite) -> Result<Verdict, Error> {
+fn init_is_finite(suite: &Suite) -> Result<CheckVerdict, Error> {
     let params = suite.init(suite.options.random_seed)?;
     Ok(finite(&params).unwrap_or_else(|| Passed(String::new())))
 }
 
-fn init_twice(suite: &Suite) -> Result<Verdict, Error> {
+fn init_twice(suite: &Suite) -> Result<CheckVerdict, Error> {
     let [first, second] = [0, 0].map(|more| suite.init(suite.options.random_seed + more));
     Ok(same(&first?, &second?, "draw from the host's randomness alone"))
 }
 
-fn init_of_another_seed(suite: &Suite) -> Result<Verdict, Error> {
+fn init_of_another_seed(suite: &Suite) -> Result<CheckVerdict, Error> {
     let seed = suite.options.random_seed;
     let other = suite.init(seed.wrapping_add(1))?;
-    Ok(match suite.init(seed)? == other {
-        true => NotApplicable("the initial parameters do not depend on the seed".into()),
-        false => Passed(String::new()),
+    Ok(if suite.init(seed)? == other {
+        NotApplicable("the initial parameters do not depend on the seed".into())
+    } else {
+        Passed(String::new())
     })
 }
 
-fn train_counts(suite: &Suite) -> Result<Verdict, Error> {
+fn train_counts(suite: &Suite) -> Result<CheckVerdict, Error> {
     let outcome = suite.train(suite.options.random_seed, &suite.batches())?;
     for params in [&outcome.model, &outcome.aux_out, &outcome.state] {
         if let Some(failed) = finite(params) {
@@ -82,7 +84,7 @@ fn train_counts(suite: &Suite) -> Result<Verdict, Error> {
     }))
 }
 
-fn train_changes(suite: &Suite) -> Result<Verdict, Error> {
+fn train_changes(suite: &Suite) -> Result<CheckVerdict, Error> {
     let before = suite.init(suite.options.random_seed)?;
     let after = suite.train(suite.options.random_seed, &suite.batches())?.model;
     let stays = |spec: &&TensorSpec| before.tensor(&spec.name) == after.tensor(&spec.name);
@@ -98,15 +100,16 @@ fn train_changes(suite: &Suite) -> Result<Verdict, Error> {
     for name in &left {
         has_no_gradient = has_no_gradient && !loss_depends_on(suite, &before, name)?;
     }
-    Ok(match has_no_gradient {
-        true => Warned(format!(
+    Ok(if has_no_gradient {
+        Warned(format!(
             "training left `{names}` as it was, and the loss of training does not depend on it \
              here: its gradient is 0"
-        )),
-        false => Failed(format!(
+        ))
+    } else {
+        Failed(format!(
             "training left `{names}` as it was; declare it as not trainable, or let its gradient \
              reach the optimizer"
-        )),
+        ))
     })
 }
 
@@ -131,7 +134,7 @@ fn loss_depends_on(suite: &Suite, params: &Params, name: &str) -> Result<bool, E
     Ok(false)
 }
 
-fn train_twice(suite: &Suite) -> Result<Verdict, Error> {
+fn train_twice(suite: &Suite) -> Result<CheckVerdict, Error> {
     let train = || suite.train(suite.options.random_seed, &suite.batches());
     let (first, second) = (train()?, train()?);
     if first.report != second.report {
@@ -140,7 +143,7 @@ fn train_twice(suite: &Suite) -> Result<Verdict, Error> {
     Ok(same_outcome(&first, &second, "two runs differ: is the order of a map in it?"))
 }
 
-fn train_strict(suite: &Suite) -> Result<Verdict, Error> {
+fn train_strict(suite: &Suite) -> Result<CheckVerdict, Error> {
     let strict = suite.other(Profile::Strict, Arguments::new())?;
     let seed = suite.options.random_seed;
     let (model, batches) = (suite.init(seed)?, suite.batches());
@@ -152,7 +155,7 @@ fn train_strict(suite: &Suite) -> Result<Verdict, Error> {
     })
 }
 
-fn train_without_rows(suite: &Suite) -> Result<Verdict, Error> {
+fn train_without_rows(suite: &Suite) -> Result<CheckVerdict, Error> {
     let outcome = suite.train(suite.options.random_seed, &[])?;
     if let Some(failed) = counted(&outcome, 0) {
         return Ok(failed);
@@ -161,11 +164,11 @@ fn train_without_rows(suite: &Suite) -> Result<Verdict, Error> {
     Ok(same(&before, &outcome.model, "nothing was there to learn from"))
 }
 
-fn train_one_row(suite: &Suite) -> Result<Verdict, Error> {
+fn train_one_row(suite: &Suite) -> Result<CheckVerdict, Error> {
     trains_on(suite, &[1])
 }
 
-fn train_short_batch(suite: &Suite) -> Result<Verdict, Error> {
+fn train_short_batch(suite: &Suite) -> Result<CheckVerdict, Error> {
     let n = suite.n_rows();
     match n {
         0 | 1 => Ok(NotApplicable("there is one row".into())),
@@ -173,7 +176,7 @@ fn train_short_batch(suite: &Suite) -> Result<Verdict, Error> {
     }
 }
 
-fn trains_on(suite: &Suite, batches: &[usize]) -> Result<Verdict, Error> {
+fn trains_on(suite: &Suite, batches: &[usize]) -> Result<CheckVerdict, Error> {
     let outcome = suite.train(suite.options.random_seed, batches)?;
     let failed = finite(&outcome.model).or_else(|| counted(&outcome, batches.iter().sum()));
     Ok(failed.unwrap_or_else(|| Passed(String::new())))
@@ -181,7 +184,7 @@ fn trains_on(suite: &Suite, batches: &[usize]) -> Result<Verdict, Error> {
 
 /// With the arguments as they are, and with each switch of the plan turned on: state and auxiliary
 /// variables often hang on one.
-fn train_writes(suite: &Suite) -> Result<Verdict, Error> {
+fn train_writes(suite: &Suite) -> Result<CheckVerdict, Error> {
     let arguments = suite.plan().metadata().arguments.iter();
     let off = |argument: &&Argument| argument.default == Default::Value(Value::Boolean(false));
     let switches = arguments.filter(off).map(|argument| Some(argument.name.as_str()));
@@ -223,7 +226,7 @@ fn train_writes(suite: &Suite) -> Result<Verdict, Error> {
     })
 }
 
-fn predicts(suite: &Suite) -> Result<Verdict, Error> {
+fn predicts(suite: &Suite) -> Result<CheckVerdict, Error> {
     if let Task::Other(task) = &suite.plan().metadata().task {
         return Ok(NotApplicable(format!("the task is `{task}`: predictions may be anything")));
     }
@@ -247,7 +250,7 @@ fn predicts(suite: &Suite) -> Result<Verdict, Error> {
     })
 }
 
-fn predicts_by_row(suite: &Suite) -> Result<Verdict, Error> {
+fn predicts_by_row(suite: &Suite) -> Result<CheckVerdict, Error> {
     let model = suite.init(suite.options.random_seed)?;
     let flat = |batches: &[usize]| -> Result<Vec<f64>, Error> {
         let scores = suite.predict(model.clone(), batches)?.predictions;
@@ -256,17 +259,20 @@ fn predicts_by_row(suite: &Suite) -> Result<Verdict, Error> {
     let (whole, single) = (flat(&[suite.n_rows()])?, flat(&vec![1; suite.n_rows()])?);
     let most = whole.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let apart = whole.iter().zip(&single).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    Ok(match apart <= ROW_TOLERANCE * most.max(1e-30) && whole.len() == single.len() {
-        true if apart == 0.0 => Passed("bit for bit".into()),
-        true => Passed(format!("to {apart:.1e}")),
-        false => Failed(format!(
+    let is_same = apart <= ROW_TOLERANCE * most.max(1e-30) && whole.len() == single.len();
+    Ok(if !is_same {
+        Failed(format!(
             "scores of a row alone and among others differ by {apart:.3e}; predict from the \
              parameters and the row, not from statistics of its batch"
-        )),
+        ))
+    } else if apart == 0.0 {
+        Passed("bit for bit".into())
+    } else {
+        Passed(format!("to {apart:.1e}"))
     })
 }
 
-fn validates(suite: &Suite) -> Result<Verdict, Error> {
+fn validates(suite: &Suite) -> Result<CheckVerdict, Error> {
     let model = suite.init(suite.options.random_seed)?;
     let validate = || suite.validate(model.clone(), &suite.batches());
     let (first, second) = (validate()?, validate()?);
@@ -287,13 +293,13 @@ fn validates(suite: &Suite) -> Result<Verdict, Error> {
     Ok(Passed(if names.is_empty() { "no metrics".into() } else { names.join(", ") }))
 }
 
-fn finite(params: &Params) -> Option<Verdict> {
+fn finite(params: &Params) -> Option<CheckVerdict> {
     let (name, _) = params.iter().find(|(_, tensor)| !tensor.is_finite())?;
     Some(Failed(format!("`{name}` is not finite")))
 }
 
 /// The plan must say of as many rows as it was handed that it saw them.
-fn counted(outcome: &Outcome, wanted: usize) -> Option<Verdict> {
+fn counted(outcome: &Outcome, wanted: usize) -> Option<CheckVerdict> {
     let wanted = wanted as u64;
     let said = outcome.report.as_ref().map_or(0, |report| report.rows);
     match (outcome.rows == wanted, said == wanted) {
@@ -306,7 +312,7 @@ fn counted(outcome: &Outcome, wanted: usize) -> Option<Verdict> {
     }
 }
 
-fn same(first: &Params, second: &Params, hint: &str) -> Verdict {
+fn same(first: &Params, second: &Params, hint: &str) -> CheckVerdict {
     let differs = |(name, tensor): &(&str, _)| second.tensor(name) != Some(*tensor);
     match first.iter().find(differs) {
         None => Passed(String::new()),
@@ -314,7 +320,7 @@ fn same(first: &Params, second: &Params, hint: &str) -> Verdict {
     }
 }
 
-fn same_outcome(first: &Outcome, second: &Outcome, hint: &str) -> Verdict {
+fn same_outcome(first: &Outcome, second: &Outcome, hint: &str) -> CheckVerdict {
     [
         (&first.model, &second.model),
         (&first.aux_out, &second.aux_out),

@@ -13,8 +13,8 @@ use fedwasm_params::{DType, Params, Tensor};
 use fedwasm_protocol::{Arguments, Value, ValueKind};
 use fedwasm_sandbox::{Error, FaultKind, Outcome, Profile, TensorSpec};
 
-use super::Verdict::{Failed, NotApplicable, Passed};
-use super::{Suite, Verdict};
+use super::CheckVerdict::{Failed, NotApplicable, Passed};
+use super::{CheckVerdict, Suite};
 
 /// The argument of the learning rate.
 const LR: &str = "optimizer.lr";
@@ -41,7 +41,7 @@ pub(super) const ROWS: usize = 16;
 /// Tensors by name, each with one number an element.
 type Elements = Vec<(String, Vec<f64>)>;
 
-pub(super) fn check(suite: &Suite) -> Result<Verdict, Error> {
+pub(super) fn check(suite: &Suite) -> Result<CheckVerdict, Error> {
     if suite.argument(LR, ValueKind::Real).is_none() {
         return Ok(NotApplicable(format!("the plan has no argument `{LR}`")));
     }
@@ -109,7 +109,7 @@ impl Point<'_> {
     }
 
     /// Compares a step with the loss; where all steps have one size, their signs if `by_signs`.
-    fn judge(&self, at: f64, is_huge: bool, by_signs: bool) -> Result<Verdict, Error> {
+    fn judge(&self, at: f64, is_huge: bool, by_signs: bool) -> Result<CheckVerdict, Error> {
         let (one, half) = (self.step(1.0, is_huge)?, self.step(0.5, is_huge)?);
         match loss(&one) {
             Some(trained) if (trained - at).abs() <= 1e-4 * at.abs().max(1e-3) => {}
@@ -140,7 +140,7 @@ impl Point<'_> {
         Ok(up.zip(down).map(|(up, down)| (up - down) / (2.0 * h)))
     }
 
-    fn compare(&self, gradients: &Elements, at: f64) -> Result<Verdict, Error> {
+    fn compare(&self, gradients: &Elements, at: f64) -> Result<CheckVerdict, Error> {
         let (mut n, mut worst) = (0, 0.0_f64);
         for (name, gradient) in gradients {
             for index in largest(gradient) {
@@ -167,7 +167,7 @@ impl Point<'_> {
     }
 
     /// Where the loss clearly rises or falls, a step must go the other way.
-    fn compare_signs(&self, steps: &Elements, at: f64) -> Result<Verdict, Error> {
+    fn compare_signs(&self, steps: &Elements, at: f64) -> Result<CheckVerdict, Error> {
         let h = STEPS[0];
         let clear = 10.0 * ROUNDING * at.abs() / h;
         let mut n = 0;
@@ -221,10 +221,7 @@ fn kind_of_step(gradients: &Elements, halves: &Elements) -> Step {
     // small gradients, and weight decay is added to all.
     let moved = || all().filter(|value| **value != 0.0);
     let of_one_size = moved().filter(|value| value.abs() >= (1.0 - ONE_SIZE) * most).count();
-    match of_one_size > 1 && 2 * of_one_size > moved().count() {
-        true => Step::OneSize,
-        false => Step::Plain,
-    }
+    if of_one_size > 1 && 2 * of_one_size > moved().count() { Step::OneSize } else { Step::Plain }
 }
 
 /// The loss of a report.

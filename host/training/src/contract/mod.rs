@@ -10,7 +10,7 @@ mod rows;
 
 use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};
-use fedwasm_protocol::{Arguments, NodeId, ValueKind, seed};
+use fedwasm_protocol::{Arguments, NodeId, ValueKind, prefix, seed};
 use fedwasm_sandbox::{
     Argument, Cancel, DataFacts, Default, Described, Error, FaultKind, Limits, Outcome, Profile,
     Sandbox, Session, Start, TensorSpec,
@@ -42,7 +42,7 @@ pub struct SuiteOptions {
 /// How a check ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum CheckVerdict {
     /// As it should be; what was seen.
     Passed(String),
     /// Not as it should be; what was seen, and what to do.
@@ -60,7 +60,7 @@ pub struct Check {
     pub name: &'static str,
     /// How it ended.
     #[serde(flatten)]
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
 }
 
 /// A plan and the rows that it is tried on. Its calls block.
@@ -120,7 +120,7 @@ impl Suite {
                     let what = format!("the plan {}: {}", fault.kind, fault.detail);
                     let is_of_rows = self.is_drawn && fault.kind == FaultKind::BadData;
                     let hint = "; the rows are drawn: give real ones with --data and --target";
-                    Verdict::Failed(what + if is_of_rows { hint } else { "" })
+                    CheckVerdict::Failed(what + if is_of_rows { hint } else { "" })
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -191,8 +191,7 @@ impl Suite {
 fn session(plan: &Described, options: &SuiteOptions, more: Arguments) -> Result<Session, Error> {
     let mut given = options.arguments.clone();
     given.extend(more);
-    let prefixes = ["model.", "optimizer.", "aggregator."];
-    plan.session(plan.metadata().arguments(&given, &options.facts, &prefixes)?)
+    plan.session(plan.metadata().arguments(&given, &options.facts, &prefix::ALL)?)
 }
 
 /// The number of classes, where the plan has an argument for it.

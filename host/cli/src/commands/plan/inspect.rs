@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fedwasm_artifact::Sizes;
 use fedwasm_artifact::load_plan;
 use fedwasm_local::LocalFile;
-use fedwasm_protocol::ARGUMENT_TABLES;
+use fedwasm_protocol::prefix;
 use fedwasm_sandbox::{
     ArgumentError, DataFacts, DataSpec, Declaration, Default, Dependency, Limits, Metadata,
     TensorSpec,
@@ -29,7 +29,7 @@ pub(crate) fn run(
     let (metadata, model) = (described.metadata(), args.model);
     // Shapes follow from arguments; what only a dataset knows is an example.
     let facts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
-    let arguments = metadata.arguments(&model, &facts, &ARGUMENT_TABLES);
+    let arguments = metadata.arguments(&model, &facts, &prefix::ALL);
     let arguments = match arguments {
         Ok(arguments) => Ok(arguments),
         // Everything but shapes can be told without it.

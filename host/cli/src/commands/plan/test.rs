@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::load_plan;
 use fedwasm_local::{Golden, LocalFile, PlanTestOptions, plan_suite};
-use fedwasm_protocol::{DataArgs, Selection};
+use fedwasm_protocol::{DataArgs, FieldSelection};
 use fedwasm_sandbox::Cancel;
-use fedwasm_training::{Check, Verdict};
+use fedwasm_training::{Check, CheckVerdict};
 use serde_json::json;
 
 use crate::command_error::{CommandError, PLAN_FAILED, USAGE};
@@ -73,10 +73,10 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let show = |check: &Check| {
         printer.event("check", &json!(check));
         let (state, detail) = match &check.verdict {
-            Verdict::Passed(detail) => ("ok", detail),
-            Verdict::Failed(_) => ("FAILED", &String::new()),
-            Verdict::Warned(detail) => ("warning", detail),
-            Verdict::NotApplicable(why) => ("not applicable", why),
+            CheckVerdict::Passed(detail) => ("ok", detail),
+            CheckVerdict::Failed(_) => ("FAILED", &String::new()),
+            CheckVerdict::Warned(detail) => ("warning", detail),
+            CheckVerdict::NotApplicable(why) => ("not applicable", why),
         };
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
         printer.line(format!("check {} ... {state}{detail}", check.name));
@@ -90,10 +90,10 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             true => {
                 let n = metrics.len();
                 Golden { metrics, ..golden }.write(&path)?;
-                Verdict::Passed(format!("{n} metrics written to {}", path.display()))
+                CheckVerdict::Passed(format!("{n} metrics written to {}", path.display()))
             }
-            false if off.is_empty() => Verdict::Passed(path.display().to_string()),
-            false => Verdict::Failed(format!("{}: {}", path.display(), off.join("; "))),
+            false if off.is_empty() => CheckVerdict::Passed(path.display().to_string()),
+            false => CheckVerdict::Failed(format!("{}: {}", path.display(), off.join("; "))),
         };
         let check = Check { name: GOLDEN_CHECK, verdict };
         show(&check);
@@ -105,7 +105,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
 /// The golden file to compare with or to write, if there is one.
 fn golden(
     args: &Args,
-    target: Option<&Selection>,
+    target: Option<&FieldSelection>,
 ) -> Result<Option<(PathBuf, Golden)>, CommandError> {
     let beside = args.file.with_extension(GOLDEN);
     let path = args.golden.clone().unwrap_or(beside);
@@ -146,10 +146,10 @@ fn end(
     let (mut passed, mut failed, mut warned, mut left) = (0, 0, 0, 0);
     for check in checks {
         match &check.verdict {
-            Verdict::Passed(_) => passed += 1,
-            Verdict::Warned(_) => warned += 1,
-            Verdict::NotApplicable(_) => left += 1,
-            Verdict::Failed(detail) => {
+            CheckVerdict::Passed(_) => passed += 1,
+            CheckVerdict::Warned(_) => warned += 1,
+            CheckVerdict::NotApplicable(_) => left += 1,
+            CheckVerdict::Failed(detail) => {
                 failed += 1;
                 match causes.iter_mut().find(|(known, _)| known == detail) {
                     Some((_, names)) => names.push(check.name),

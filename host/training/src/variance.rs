@@ -2,20 +2,20 @@
 
 /// How many values there are, their mean, and the sum of their squared distances from it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spread {
+pub(crate) struct RunningVariance {
     pub(crate) n: f64,
     pub(crate) mean: f64,
     pub(crate) squares: f64,
 }
 
-impl Default for Spread {
+impl Default for RunningVariance {
     fn default() -> Self {
         // Minus zero, as the sum of no floats: it leaves the sign of zeros alone.
         Self { n: 0.0, mean: -0.0, squares: -0.0 }
     }
 }
 
-impl Spread {
+impl RunningVariance {
     /// Adds other values by the rule of Chan, Golub and LeVeque 1979.
     pub(crate) fn join(&mut self, other: Self) {
         if other.n == 0.0 {

@@ -1,217 +1,20 @@
 //! Batches of a plan's rows.
 
-use std::ops::Range;
+mod schedule;
+mod walk;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_params::Tensor;
-use fedwasm_protocol::{Budget, LoaderArgs};
+use fedwasm_protocol::LoaderArgs;
 use fedwasm_sandbox::{Batch, Cancel, Loader};
 use rand_chacha::ChaCha20Rng;
 
-use crate::blocks::{Blocks, GROUP_BLOCKS};
 use crate::metrics::Targets;
-use crate::rows::{Converter, Rows};
-use crate::shuffle::permute;
 
-/// How many batches a round has (Fed-BioMed's iteration accountant).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Schedule {
-    /// Batches of an epoch.
-    pub(crate) per_epoch: u64,
-    /// Batches of the round.
-    pub(crate) total: u64,
-    /// Rows of a full batch.
-    batch_rows: u64,
-    /// Rows of an epoch.
-    epoch_rows: u64,
-}
-
-impl Schedule {
-    pub(crate) fn new(n_rows: u64, args: &LoaderArgs, budget: Budget) -> Self {
-        let size = u64::from(args.batch_size);
-        let all = if args.drop_last { n_rows / size } else { n_rows.div_ceil(size) };
-        let of = |per_epoch: u64, total: u64| {
-            let epoch_rows = n_rows.min(per_epoch.saturating_mul(size));
-            Self { per_epoch, total, batch_rows: size, epoch_rows }
-        };
-        match budget {
-            Budget::Epochs { epochs, batch_maxnum } => {
-                let per_epoch = batch_maxnum.map_or(all, |max| all.min(max));
-                of(per_epoch, per_epoch.saturating_mul(epochs))
-            }
-            // Without a full batch there is nothing to give, however often.
-            Budget::Updates { .. } if all == 0 => of(0, 0),
-            Budget::Updates { num_updates } => of(all, num_updates),
-        }
-    }
-
-    /// Rows of the first `batches`, repetitions counted.
-    pub(crate) fn rows_until(&self, batches: u64) -> u64 {
-        let Some(epochs) = batches.checked_div(self.per_epoch) else { return 0 };
-        let rest = (batches % self.per_epoch).saturating_mul(self.batch_rows);
-        epochs.saturating_mul(self.epoch_rows).saturating_add(rest.min(self.epoch_rows))
-    }
-
-    /// Whether the loss of this batch, counted from 1, is worth reporting: one
-    /// in `interval`, the first and the last of an epoch, and the last of all.
-    pub(crate) fn is_logged(&self, step: u64, interval: u64) -> bool {
-        let in_epoch = step.checked_rem(self.per_epoch);
-        step.is_multiple_of(interval.max(1))
-            || matches!(in_epoch, Some(0 | 1))
-            || step >= self.total
-    }
-}
-
-/// Rows of a part, in memory or not.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// All of them.
-    Memory(Arc<Rows>, Arc<Converter>),
-    /// Read when their turn comes.
-    Blocks(Blocks),
-}
-
-impl Source {
-    pub(crate) fn n_rows(&self) -> u64 {
-        match self {
-            Self::Memory(rows, _) => rows.n_rows as u64,
-            Self::Blocks(blocks) => blocks.n_rows(),
-        }
-    }
-
-    /// Cuts what is not in memory into pieces of about `n_rows` rows.
-    pub(crate) fn pieces(&self, n_rows: u64) -> Vec<Self> {
-        match self {
-            Self::Memory(..) => vec![self.clone()],
-            Self::Blocks(blocks) => blocks.pieces(n_rows).into_iter().map(Self::Blocks).collect(),
-        }
-    }
-
-    pub(crate) fn converter(&self) -> &Arc<Converter> {
-        match self {
-            Self::Memory(_, converter) | Self::Blocks(Blocks { converter, .. }) => converter,
-        }
-    }
-}
-
-/// A walk through all rows of a part, once.
-struct Walk {
-    source: Source,
-    /// Blocks whose turn is still to come, the next one last.
-    blocks: Vec<usize>,
-    /// Those whose turn it is, and their rows once one of them is wanted.
-    group: Vec<usize>,
-    rows: Option<Arc<Rows>>,
-    /// The rows of the group by place, and how many of them were passed.
-    order: Vec<usize>,
-    at: usize,
-}
-
-impl Walk {
-    /// A walk that is over.
-    fn over(source: Source) -> Self {
-        Self { source, blocks: vec![], group: vec![], rows: None, order: vec![], at: 0 }
-    }
-
-    /// Begins anew: in order of the file, or in an order that is drawn. It
-    /// depends on the generator alone, not on walks before.
-    fn begin(&mut self, random: Option<&mut ChaCha20Rng>) {
-        self.at = 0;
-        self.order.clear();
-        match &self.source {
-            Source::Memory(rows, _) => {
-                self.rows = Some(Arc::clone(rows));
-                self.order.extend(0..rows.n_rows);
-                if let Some(random) = random {
-                    permute(&mut self.order, random);
-                }
-            }
-            Source::Blocks(blocks) => {
-                self.rows = None;
-                self.blocks = blocks.blocks.clone().collect();
-                if let Some(random) = random {
-                    permute(&mut self.blocks, random);
-                }
-                self.blocks.reverse();
-            }
-        }
-    }
-
-    /// Returns the next `n_rows` rows, or those that are left; none at the end.
-    fn next(
-        &mut self,
-        n_rows: usize,
-        mut random: Option<&mut ChaCha20Rng>,
-    ) -> Result<Option<Batch>, String> {
-        let converter = Arc::clone(self.source.converter());
-        // A researcher may ask for batches of more rows than there are: nothing is
-        // reserved for those.
-        let n_rows = n_rows.min(usize::try_from(self.source.n_rows()).unwrap_or(usize::MAX));
-        let mut batch = converter.batch(n_rows)?;
-        loop {
-            let next = self.pass(n_rows - batch.n_rows, random.as_deref_mut());
-            if next.is_empty() {
-                break;
-            }
-            let rows = self.rows()?;
-            batch.extend(&rows, &self.order[next], &converter.layout);
-        }
-        if batch.n_rows == 0 { Ok(None) } else { converter.finish(batch).map(Some) }
-    }
-
-    /// Passes over the next `n_rows` rows without reading them.
-    fn skip(&mut self, mut n_rows: usize, mut random: Option<&mut ChaCha20Rng>) {
-        loop {
-            let passed = self.pass(n_rows, random.as_deref_mut()).len();
-            if passed == 0 {
-                break;
-            }
-            n_rows -= passed;
-        }
-    }
-
-    /// Passes over at most `n_rows` rows of one group, and returns their places in `order`; none
-    /// if none are wanted or left.
-    fn pass(&mut self, n_rows: usize, mut random: Option<&mut ChaCha20Rng>) -> Range<usize> {
-        // A group may have no rows of this part.
-        while self.at == self.order.len() && n_rows > 0 {
-            if !self.next_group(random.as_deref_mut()) {
-                break;
-            }
-        }
-        let end = self.order.len().min(self.at + n_rows);
-        std::mem::replace(&mut self.at, end)..end
-    }
-
-    /// Goes on to the next group of blocks; false if there is none.
-    fn next_group(&mut self, random: Option<&mut ChaCha20Rng>) -> bool {
-        let Source::Blocks(blocks) = &self.source else { return false };
-        let left = self.blocks.len().saturating_sub(GROUP_BLOCKS);
-        self.group = self.blocks.split_off(left);
-        self.group.reverse();
-        self.rows = None;
-        self.at = 0;
-        self.order.clear();
-        let n_rows = self.group.iter().map(|block| blocks.n_rows_of(*block)).sum::<u64>();
-        self.order.extend(0..n_rows as usize);
-        if let Some(random) = random {
-            permute(&mut self.order, random);
-        }
-        !self.group.is_empty()
-    }
-
-    /// The rows of the group. There is never more than one group in memory.
-    fn rows(&mut self) -> Result<Arc<Rows>, String> {
-        let rows = match (&self.rows, &self.source) {
-            (Some(rows), _) | (None, Source::Memory(rows, _)) => Arc::clone(rows),
-            (None, Source::Blocks(blocks)) => {
-                Arc::new(blocks.read(&self.group).map_err(|error| error.to_string())?)
-            }
-        };
-        self.rows = Some(Arc::clone(&rows));
-        Ok(rows)
-    }
-}
+pub(crate) use schedule::Schedule;
+pub(crate) use walk::Source;
+use walk::Walk;
 
 /// Training batches: epoch after epoch until the schedule is done, or until
 /// somebody wants it to stop. All epochs of a round draw from one generator;
@@ -363,10 +166,12 @@ impl Recorded {
 mod tests {
     use super::*;
     use crate::Preprocessing;
-    use crate::blocks::{BlockSplit, Held, Which};
+    use crate::blocks::{BlockSplit, Blocks, Held, Which};
     use crate::layout::{Layout, Part, PartKind};
+    use crate::rows::Converter;
+    use crate::shuffle::permute;
     use fedwasm_dataset::Dataset;
-    use fedwasm_protocol::seed;
+    use fedwasm_protocol::{Budget, seed};
     use rand_chacha::rand_core::SeedableRng;
 
     /// A dataset of one class a row, 0 and on.
@@ -393,12 +198,11 @@ mod tests {
         let converter = Arc::new(Converter::new(layout, &dataset, &scales));
         let split = BlockSplit { seed: seed::split(1), held: Held::Share(0.0) };
         let blocks = Blocks::new(Arc::clone(&converter), split, Which::Train);
-        let source = match memory {
-            true => {
-                let all: Vec<usize> = (0..dataset.n_blocks()).collect();
-                Source::Memory(Arc::new(blocks.read(&all).unwrap()), converter)
-            }
-            false => Source::Blocks(blocks),
+        let source = if memory {
+            let all: Vec<usize> = (0..dataset.n_blocks()).collect();
+            Source::Memory(Arc::new(blocks.read(&all).unwrap()), converter)
+        } else {
+            Source::Blocks(blocks)
         };
         (source, dir)
     }

@@ -1,0 +1,35 @@
+//! Checks on what a plan says that it did.
+
+use fedwasm_sandbox::{Described, FaultKind, Report};
+
+use crate::Error;
+use crate::error::not_announced;
+
+/// Checks that the plan says it saw the rows that it was handed.
+pub(crate) fn check_rows(
+    plan: &Described,
+    report: Option<Report>,
+    handed: u64,
+) -> Result<Report, Error> {
+    let report = report.ok_or_else(|| bad(plan, "it gave no report"))?;
+    if report.rows == handed {
+        Ok(report)
+    } else {
+        let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
+        Err(bad(plan, text))
+    }
+}
+
+/// Checks that a report has no names but those that the plan announces: a name
+/// made from data would tell it.
+pub(crate) fn check_names(plan: &Described, report: &Report) -> Result<(), Error> {
+    match report.metrics.keys().find(|name| !plan.metadata().may_report(name)) {
+        Some(name) => Err(bad(plan, not_announced(name))),
+        None => Ok(()),
+    }
+}
+
+/// The plan gave something back that is not what it was asked for.
+pub(crate) fn bad(plan: &Described, what: impl std::fmt::Display) -> Error {
+    fedwasm_sandbox::Error::from(plan.fault(FaultKind::BadOutput, what)).into()
+}
