@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Fedwasm, event, fedwasm, root};
+use crate::support::{Edit, Ended, Fedwasm, event, fedwasm, root, wait_until};
 
 fn local(dir: &Path, plan: &str, training: &str) -> Fedwasm {
     let args = dir.join("args.toml");
@@ -52,7 +52,7 @@ fn going_on_gives_the_bytes_of_a_run_without_a_break() {
         assert_eq!(of(&resumed(4).ok()), of(&whole));
         for (change, expected) in [
             (training(2), "batches are done, and"),
-            (training(4).replace("lr = 0.", "lr = 0.7"), "`training.optimizer_args.lr` was"),
+            (training(4).edit("lr = 0.", "lr = 0.7"), "`training.optimizer_args.lr` was"),
             (
                 training(4) + "\nloader_args = { batch_size = 8 }",
                 "`training.loader_args.batch_size` was 32, it is 8",
@@ -102,7 +102,10 @@ fn what_was_reached_is_kept_when_it_is_stopped() {
     let command = || local(dir, "mlp", training).arg("--out").arg(dir.join("run"));
     let running = command().start();
     running.wait_for(event("ready"));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    wait_until("losses of some hundred batches", || {
+        let files = std::fs::read_dir(dir.join("run/tensorboard/local"));
+        files.into_iter().flatten().any(|file| file.unwrap().metadata().unwrap().len() > 4 << 10)
+    });
     running.signal("INT");
     let (code, events) = running.end();
     let result = events.last().unwrap();
@@ -258,15 +261,10 @@ fn a_killed_run_goes_on_to_the_bytes_of_a_run_without_a_break() {
     let command = |run: &str| local(dir, "mlp", training).arg("--out").arg(dir.join(run));
     let running = command("run").start();
     let pieces = dir.join("run/checkpoints");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
-    let has_piece = || {
+    wait_until("a checkpoint", || {
         let names = std::fs::read_dir(&pieces).into_iter().flatten().filter_map(Result::ok);
         names.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("batch-"))
-    };
-    while !has_piece() {
-        assert!(std::time::Instant::now() < deadline, "there is no checkpoint");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    });
     running.signal("KILL");
     drop(running);
     assert!(!dir.join("run/history.json").exists());

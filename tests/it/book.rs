@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Ended, Running, data, event, fedwasm, plan, root, shell};
+use crate::support::{Edit, Ended, Running, data, event, fedwasm, plan, root, shell};
 
 /// A block of code on a page: what follows the backticks, and its lines.
 struct Block {
@@ -340,9 +340,9 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     let nodes = page.run("fedwasm nodes");
     assert!(nodes.stdout.contains("site-1"), "{}", nodes.stdout);
     let text = blocks("README.md").into_iter().find(|block| block.language == "toml").unwrap().text;
-    let one_site = text.replace("min_nodes = 2", "min_nodes = 1");
+    let one_site = text.edit("min_nodes = 2", "min_nodes = 1");
     assert_ne!(one_site, text);
-    page.experiment(&one_site.replace("rounds = 10", "rounds = 3\nkeep_uploads = true"));
+    page.experiment(&one_site.edit("rounds = 10", "rounds = 3\nkeep_uploads = true"));
     std::fs::remove_dir_all(path("run")).unwrap();
     page.run("fedwasm experiment run");
     page.run("fedwasm experiment show");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Federation, Fedwasm, data, fedwasm, guest, part, plan, root};
+use crate::support::{Edit, Federation, Fedwasm, data, fedwasm, guest, part, plan, root};
 
 fn written(name: &str) -> std::path::PathBuf {
     root().join("tests/data/datasets").join(name)
@@ -157,7 +157,7 @@ fn plans_get_several_inputs_and_targets() {
         ("['i8', 'u8']", "['i8']", "takes 2 values as input `inputs`, the dataset gives 1"),
         ("second = 'f64'", "second = ['f64', 'i8']", "i8"),
     ] {
-        std::fs::write(&args, data.replace(from, to) + training).unwrap();
+        std::fs::write(&args, data.edit(from, to) + training).unwrap();
         let ended = run(&dir.path().join("bad")).run();
         assert!(ended.code != 0 && ended.stderr.contains(words), "{to}: {}", ended.stderr);
     }
@@ -270,8 +270,7 @@ fn a_dataset_that_grows_is_told_and_refreshed() {
         federation.node(id, file);
     }
     let run = |out: &str| {
-        let experiment =
-            federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+        let experiment = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
         let command = fedwasm(&["--json", "experiment", "run"]).arg(experiment);
         command.arg("--out").arg(federation.dir.path().join(out)).ok()
     };
@@ -364,8 +363,8 @@ fn wide_tables_are_found_and_trained_on() {
     let columns = |at: usize| datasets[at]["columns"].as_array().unwrap().len();
     assert_eq!((datasets.len(), columns(0), columns(1)), (2, 20_001, 31), "{}", nodes["nodes"][1]);
     let change = |text: String| {
-        let text = text.replace("\"benign\"", "\"y\"").replace("[model]\nn_classes = 2\n", "");
-        text.replace("rounds = 2", "rounds = 2\nkeep_uploads = true") + "[model]\nn_classes = 2\n"
+        let text = text.edit("\"benign\"", "\"y\"").edit("[model]\nn_classes = 2\n", "");
+        text.edit("rounds = 2", "rounds = 2\nkeep_uploads = true") + "[model]\nn_classes = 2\n"
     };
     let ended = federation.run(&federation.experiment(change)).ok();
     assert_eq!(ended.result()["nodes"], serde_json::json!(["a", "b"]), "{}", ended.stdout);
@@ -387,9 +386,8 @@ fn federation_trains_on_images() {
     for id in ["a", "b"] {
         federation.node_of(id, &data("mnist10k"), "idx");
     }
-    let change = |text: String| {
-        text.replace("\"benign\"", "\"label\"").replace("n_classes = 2", "n_classes = 10")
-    };
+    let change =
+        |text: String| text.edit("\"benign\"", "\"label\"").edit("n_classes = 2", "n_classes = 10");
     let result = federation.run(&federation.experiment(change)).ok().result();
     assert!(result["metrics"]["accuracy"].as_f64().unwrap() > 0.85, "{result}");
 }

@@ -2,14 +2,14 @@
 //! has nothing of it any more.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fedwasm_protocol::{Body, Budget, Reason, Refusal, RequestId, RoundRequest};
 use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::fake::{Fake, Spy, enrol};
-use crate::support::{Federation, event, fedwasm, part};
+use crate::support::{Edit, Federation, event, fedwasm, part, wait_until};
 
 struct Stage {
     federation: Federation,
@@ -28,7 +28,7 @@ fn restart(federation: &mut Federation, from: &str, to: &str) {
     let file = node(federation).join("node.toml");
     let config = std::fs::read_to_string(&file).unwrap();
     assert!(config.contains(from), "{config}");
-    std::fs::write(file, config.replace(from, to)).unwrap();
+    std::fs::write(file, config.edit(from, to)).unwrap();
     let running = fedwasm(&["node", "start"]).arg(node(federation)).start();
     running.wait_for(event("ready"));
     federation.nodes.push(running);
@@ -41,7 +41,7 @@ fn stage(from: &str, to: &str) -> Stage {
     restart(&mut federation, from, to);
     let spy = Spy::start(&federation);
     let experiment = federation.experiment(|text| {
-        text.replace("min_nodes = 2", "min_nodes = 1").replace("rounds = 2", "rounds = 1")
+        text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1")
     });
     federation.run(&experiment).ok();
     let good = spy.rounds().swap_remove(0);
@@ -68,11 +68,7 @@ impl Stage {
     }
 
     fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while !is_there() {
-            assert!(Instant::now() < end, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until(what, is_there);
     }
 
     fn entries(&self, kind: &str) -> Vec<Value> {
@@ -148,6 +144,7 @@ fn a_round_ends_when_its_researcher_is_revoked() {
     stage.federation.nodes[0].wait_for_log("the key of researcher-mallory was revoked");
     stage.wait("its end", || stage.entries("called-off").len() == 1);
     let before = told();
+    // Silence has no message to wait for; while it ran, the round told of each batch.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(told(), before);
     assert_eq!(stage.federation.run(&stage.experiment).run().code, 0);

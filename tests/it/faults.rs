@@ -9,7 +9,7 @@ use fedwasm_protocol::{Body, Message, Mode, NodeId, Reason, Refusal, RoundReques
 use serde_json::json;
 
 use crate::fake::{Fake, Spy, columns, enrol, usual};
-use crate::support::{Federation, fedwasm, part, plan};
+use crate::support::{Edit, Federation, fedwasm, part, plan};
 
 /// A federation with `n` nodes that hold parts of breast_cancer.csv.
 fn federation(n: usize) -> Federation {
@@ -88,6 +88,7 @@ fn fault_03_errors_of_other_experiments_evict_nobody() {
                 say.answer(message, refusal(Reason::Internal));
             }
             n = asked.len();
+            // Two thousand looks are ten seconds, longer than the experiment takes.
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     });
@@ -105,12 +106,12 @@ fn fault_03_errors_of_other_experiments_evict_nobody() {
 fn fault_04_resumed_under_the_same_id_replies_arrive() {
     let federation = federation(2);
     let experiment = federation
-        .experiment(|text| text.replace("rounds = 2", "rounds = 1\nsave_breakpoints = true"));
+        .experiment(|text| text.edit("rounds = 2", "rounds = 1\nsave_breakpoints = true"));
     federation.run(&experiment).ok();
     let mpk = || std::fs::read(federation.dir.path().join("out/params.mpk")).unwrap();
     let id = |bytes: &[u8]| fedwasm_params::mpk::decode(bytes).unwrap();
     let before = id(&mpk());
-    let text = std::fs::read_to_string(&experiment).unwrap().replace("rounds = 1", "rounds = 2");
+    let text = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 1", "rounds = 2");
     std::fs::write(&experiment, text).unwrap();
     federation.run(&experiment).arg("--resume").ok();
     let researcher = |value: &fedwasm_params::mpk::Value| format!("{value:?}")[..120].to_owned();
@@ -239,14 +240,14 @@ fn fault_09_messages_are_each_their_own_and_hold_no_path() {
 fn fault_10_a_breakpoint_is_saved_again_after_it_was_loaded() {
     let federation = federation(2);
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 1\nsave_breakpoints = true");
+        let text = text.edit("rounds = 2", "rounds = 1\nsave_breakpoints = true");
         text + "[aggregator]\nname = \"scaffold\"\n"
     });
     let out = federation.dir.path().join("out");
     federation.run(&experiment).ok();
     for rounds in 2..4 {
         let text = std::fs::read_to_string(&experiment).unwrap();
-        let text = text.replace(&format!("rounds = {}", rounds - 1), &format!("rounds = {rounds}"));
+        let text = text.edit(&format!("rounds = {}", rounds - 1), &format!("rounds = {rounds}"));
         std::fs::write(&experiment, text).unwrap();
         let result = federation.run(&experiment).arg("--resume").ok().result();
         assert_eq!(result["rounds"], rounds);
@@ -282,7 +283,7 @@ fn fault_12_every_request_carries_secure_aggregation_and_is_answered_once() {
     let federation = federation(1);
     let fake = Fake::node(&federation, "x", columns(), Box::new(|_| None));
     let experiment = federation.experiment(|text| {
-        let text = text.replace("min_nodes = 2", "min_nodes = 1");
+        let text = text.edit("min_nodes = 2", "min_nodes = 1");
         text + "[secagg]\nservkey_id = \"k\"\nbiprime_id = \"b\"\nclipping_range = 3\n"
     });
     let spy = Spy::start(&federation);
@@ -309,11 +310,11 @@ fn fault_12_every_request_carries_secure_aggregation_and_is_answered_once() {
     assert_eq!(answers.count(), 1);
     // More batches at most than there are is no mistake; sigma must be given.
     let ok = |text: String| {
-        let text = text.replace("min_nodes = 2", "min_nodes = 1");
-        text.replace("epochs = 1", "epochs = 1\nbatch_maxnum = 4242")
+        let text = text.edit("min_nodes = 2", "min_nodes = 1");
+        text.edit("epochs = 1", "epochs = 1\nbatch_maxnum = 4242")
     };
     federation.run(&federation.experiment(ok)).ok();
-    let missing = |text: String| text.replace("epochs = 1", "epochs = 1\ndp_args = { clip = 1 }");
+    let missing = |text: String| text.edit("epochs = 1", "epochs = 1\ndp_args = { clip = 1 }");
     let ended = federation.run(&federation.experiment(missing)).run();
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("`training.dp_args.sigma` is missing"), "{}", ended.stderr);

@@ -241,6 +241,7 @@ impl Watcher {
                     });
                     high.fetch_max(kib.unwrap_or(0_u64) << 10, Ordering::Relaxed);
                 }
+                // Often enough to see the peak, seldom enough to leave the processor to the guests.
                 std::thread::sleep(Duration::from_millis(3));
             }
         };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{fedwasm, plan, root};
+use crate::support::{Edit, fedwasm, plan, root};
 
 /// The plans that are shipped.
 const SHIPPED: [&str; 5] = ["cnn", "linear-regression", "linear-svm", "logistic-regression", "mlp"];
@@ -222,7 +222,7 @@ fn a_renamed_crate_says_how_its_lock_file_is_made_anew() {
     let manifest = dir.path().join("bad/Cargo.toml");
     let text = std::fs::read_to_string(&manifest).unwrap();
     assert!(text.contains("name = \"bad\""), "{text}");
-    std::fs::write(&manifest, text.replace("name = \"bad\"", "name = \"good\"")).unwrap();
+    std::fs::write(&manifest, text.edit("name = \"bad\"", "name = \"good\"")).unwrap();
     let build = || fedwasm(&["plan", "build", "bad"]).current_dir(dir.path());
     let ended = build().run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);

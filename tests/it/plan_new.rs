@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Fedwasm, fedwasm, root};
+use crate::support::{Edit, Fedwasm, fedwasm, root};
 
 /// A command line that runs in `dir`, with no network and no registry.
 fn offline(dir: &Path, args: &[&str]) -> Fedwasm {
@@ -65,8 +65,7 @@ fn dropout_goes_on_after_a_break() {
     let text = std::fs::read_to_string(&source).unwrap();
     let dropout = format!("{relu}\n            .then(\"dropout\", Dropout::new(0.3)?)");
     assert!(text.contains(relu));
-    let text =
-        text.replace(relu, &dropout).replace("type Optimizer = Sgd;", "type Optimizer = Adam;");
+    let text = text.edit(relu, &dropout).edit("type Optimizer = Sgd;", "type Optimizer = Adam;");
     std::fs::write(&source, text).unwrap();
     offline(dir, &["plan", "build", "drop"]).ok();
     let run = |epochs: u32, out: &str, more: &[&str]| {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::support::{Ended, data, fedwasm, guest, plan};
+use crate::support::{Edit, Ended, data, fedwasm, guest, plan};
 
 fn mistaken() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -146,8 +146,7 @@ fn the_template_with_adam_passes() {
     let source = dir.join("net/src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
     assert!(text.contains("type Optimizer = Sgd;"), "{text}");
-    std::fs::write(&source, text.replace("type Optimizer = Sgd;", "type Optimizer = Adam;"))
-        .unwrap();
+    std::fs::write(&source, text.edit("type Optimizer = Sgd;", "type Optimizer = Adam;")).unwrap();
     run(&["plan", "build", "net"]);
     for seed in ["1", "2", "3", "4", "5"] {
         let ended = run(&["--json", "plan", "test", "net.wasm", "--seed", seed]);
@@ -251,7 +250,7 @@ fn golden_metrics_are_written_compared_and_missed() {
         events.iter().find(golden).unwrap()["outcome"] == "passed"
     };
     assert!(passed(&run(&[]).ok()));
-    std::fs::write(file("plan.golden.toml"), text.replace("accuracy = 0.9", "accuracy = 0.8"))
+    std::fs::write(file("plan.golden.toml"), text.edit("accuracy = 0.9", "accuracy = 0.8"))
         .unwrap();
     let ended = run(&[]).run();
     assert!(ended.code == 4 && !passed(&ended), "{}", ended.stdout);

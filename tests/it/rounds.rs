@@ -9,7 +9,7 @@ use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::{Cancel, DataFacts, Limits};
 use fedwasm_training::{Before, Event, Events, Examples, Fold, Round, Trained, Turn};
 
-use crate::support::{data, plan, root, workers};
+use crate::support::{Edit, data, plan, root, workers};
 
 /// The shipped plan on breast cancer data.
 struct Bench {
@@ -146,8 +146,7 @@ fn a_round_that_is_stopped_is_a_shorter_round() {
     let stopped = bench.train(&examples, from(start()), events);
     assert!((20..1_000_000).contains(&stopped.n_batches), "{}", stopped.n_batches);
     assert_eq!(stopped.n_steps, stopped.n_batches);
-    let training =
-        training.replace("epochs = 1000000", &format!("num_updates = {}", stopped.n_steps));
+    let training = training.edit("epochs = 1000000", &format!("num_updates = {}", stopped.n_steps));
     let asked = Bench::new(&training, false).train(&examples, from(start()), Box::new(drop));
     assert_eq!(stopped.params, asked.params);
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Ended, fedwasm, root};
+use crate::support::{Ended, fedwasm, listening, root};
 
 /// A plan in a directory of its own, and keys.
 struct Bench {
@@ -213,26 +213,21 @@ fn registry(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
         eprintln!("SKIPPED: docker-registry is not installed");
         return None;
     }
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let config = format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-         http:\n  addr: 127.0.0.1:{port}\n",
-        dir.join("registry").display()
-    );
-    std::fs::write(dir.join("registry.yml"), config).unwrap();
-    let child = Command::new("/usr/bin/docker-registry")
-        .arg("serve")
-        .arg(dir.join("registry.yml"))
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(std::time::Instant::now() < deadline, "the registry does not listen");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    Some((child, port))
+    Some(listening("docker-registry", |port| {
+        let config = format!(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+             http:\n  addr: 127.0.0.1:{port}\n",
+            dir.join("registry").display()
+        );
+        std::fs::write(dir.join("registry.yml"), config).unwrap();
+        Command::new("/usr/bin/docker-registry")
+            .arg("serve")
+            .arg(dir.join("registry.yml"))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    }))
 }
 
 #[test]

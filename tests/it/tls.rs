@@ -1,7 +1,6 @@
 //! Federations over TLS, with certificates on both sides: the embedded broker, and mosquitto as
 //! `fedwasm network init` configures it.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use crate::support::{Running, event, fedwasm, part};
+use crate::support::{Edit, Running, event, fedwasm, listening, part, wait_until};
 
 /// A federation with certificates; its nodes and its researcher have enrolled.
 struct Tls {
@@ -51,27 +50,22 @@ fn has_mosquitto() -> bool {
 }
 
 fn mosquitto(network: &Path) -> (Child, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let conf = network.join("broker/mosquitto.conf");
     let text = std::fs::read_to_string(&conf).unwrap();
     // As a service it would run as a user of its own, to whom the key is given.
-    let text = text.replace("listener 8883", &format!("user root\nlistener {port} 127.0.0.1"));
-    std::fs::write(&conf, text).unwrap();
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
-    let child = Command::new("mosquitto")
-        .env("PATH", path)
-        .arg("-c")
-        .arg(&conf)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "mosquitto does not listen");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    (child, port)
+    listening("mosquitto", |port| {
+        let listener = format!("user root\nlistener {port} 127.0.0.1");
+        std::fs::write(&conf, text.edit("listener 8883", &listener)).unwrap();
+        Command::new("mosquitto")
+            .env("PATH", &path)
+            .arg("-c")
+            .arg(&conf)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    })
 }
 
 impl Tls {
@@ -189,10 +183,10 @@ fn whole_experiment(with_mosquitto: bool) -> Value {
     let root = format!("fedwasm/{}", old.membership().federation);
     let filter = format!("{root}/from/+/to/researcher-alice/s");
     // Mosquitto reads its list of revoked certificates in its own time.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while runtime.block_on(subscribe(&tls.mqtt, &old, &filter)) {
-        assert!(with_mosquitto && Instant::now() < deadline, "an old certificate opens something");
-        std::thread::sleep(Duration::from_millis(20));
+    let is_shut = || !runtime.block_on(subscribe(&tls.mqtt, &old, &filter));
+    match with_mosquitto {
+        true => wait_until("the end of an old certificate", is_shut),
+        false => assert!(is_shut(), "an old certificate opens something"),
     }
     fedwasm(&["keys", "join"]).arg(tls.path("again")).arg(tls.path("alice.json")).ok();
     let new = Member::open(&tls.path("again")).unwrap();
@@ -283,8 +277,7 @@ fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
     let config = dir.join("node.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     let with = "roster_refresh_s = 1\nroster_age_max_s = 5";
-    assert!(text.contains("roster_refresh_s = 30"));
-    std::fs::write(&config, text.replace("roster_refresh_s = 30", with)).unwrap();
+    std::fs::write(&config, text.edit("roster_refresh_s = 30", with)).unwrap();
     let network = tls.path("network");
     let renew = || {
         let renew = fedwasm(&["--json", "network", "renew", "--days", "90", "--dir"]);

@@ -10,7 +10,7 @@ use fedwasm_params::{Params, Tensor};
 use fedwasm_sandbox::{Batch, Cancel, FaultKind, Limits, Loader, Sandbox, Start, WorkerOptions};
 use serde_json::{Value, json};
 
-use crate::support::{Running, data, fedwasm, plan, workers};
+use crate::support::{Running, data, fedwasm, plan, wait_for, wait_until, workers};
 
 /// Processes that `pid` started and that are workers.
 pub fn workers_of(pid: u32) -> Vec<u32> {
@@ -29,19 +29,14 @@ pub fn workers_of(pid: u32) -> Vec<u32> {
 
 /// Waits for a worker of `pid` that computes.
 fn busy_worker(pid: u32) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        for worker in workers_of(pid) {
+    wait_for("a worker that computes", || {
+        workers_of(pid).into_iter().find(|worker| {
             let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
             // User time in ticks, the 14th field.
             let ticks = stat.split_whitespace().nth(13).and_then(|ticks| ticks.parse().ok());
-            if ticks.unwrap_or(0) > 30 {
-                return worker;
-            }
-        }
-        assert!(Instant::now() < deadline, "no worker computes");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+            ticks.unwrap_or(0) > 30
+        })
+    })
 }
 
 fn is_there(pid: u32) -> bool {
@@ -132,11 +127,7 @@ fn a_worker_that_dies_is_a_fault_and_one_without_a_host_dies() {
     let job = looping(dir.path());
     let worker = busy_worker(job.child.id());
     job.signal("KILL");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while is_there(worker) {
-        assert!(Instant::now() < deadline, "a plan runs on without a host");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the end of a plan without a host", || !is_there(worker));
 }
 
 #[test]
