@@ -14,6 +14,7 @@ mod cli;
 mod compiling;
 mod datasets;
 mod demo;
+mod dependencies;
 mod disclosure;
 mod docs;
 mod errors;
