@@ -40,6 +40,7 @@ mod rounds;
 mod sandbox;
 mod signing;
 mod support;
+mod tidy;
 mod tls;
 mod trace;
 mod worker;
