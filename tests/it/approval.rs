@@ -64,7 +64,7 @@ fn refused(ended: &Ended, why: &str) {
 }
 
 #[test]
-fn a_plan_waits_for_a_decision_and_researchers_are_told() {
+fn decisions_on_a_plan_take_effect_and_are_reported() {
     let federation = federation("hand");
     assert!(list(&federation).is_empty());
     refused(&run(&federation), "the plan is pending there");
@@ -96,7 +96,7 @@ fn a_plan_waits_for_a_decision_and_researchers_are_told() {
 
 /// Fed-BioMed's `training_plan_approve(description)`.
 #[test]
-fn what_a_plan_is_for_is_shown_to_whoever_decides() {
+fn the_description_of_a_plan_is_shown_with_its_request() {
     let federation = federation("hand");
     let words = "ethics 2026-17,\u{1b}[2J yes";
     let file = experiment(&federation, |text| {
@@ -142,7 +142,7 @@ fn revoking_stops_the_next_round_of_a_running_experiment() {
 }
 
 #[test]
-fn an_older_version_that_was_approved_is_no_way_around_a_revocation() {
+fn an_older_approved_version_does_not_bypass_a_revocation() {
     let federation = federation("hand");
     let (old, new) = (crate::support::personal().to_owned(), crate::support::plan());
     let with = |plan: &Path| {
@@ -200,7 +200,7 @@ fn approvals_cover_arguments_researchers_and_time() {
     let epochs = experiment(&federation, |text| text.edit("epochs = 1", "epochs = 4"));
     let ended = federation.run(&epochs).run();
     refused(&ended, "approved here with training.epochs<=3 only, not with training.epochs = 4");
-    // Saying it otherwise is no way around.
+    // The same amount of training in other words does not pass either.
     let updates = experiment(&federation, |text| text.edit("epochs = 1", "num_updates = 5"));
     refused(&federation.run(&updates).run(), "not without training.epochs");
     let both = experiment(&federation, |text| {
@@ -218,7 +218,7 @@ fn approvals_cover_arguments_researchers_and_time() {
     let said = rmp_serde::to_vec_named(&said).unwrap();
     let error = Body::decode(&said).unwrap_err().to_string();
     assert!(error.contains("both given"), "{error}");
-    // What training comes to, however it is asked for.
+    // Bounds on steps and rows hold for every way to ask for them.
     approve(&["--bound", "training.steps<=9", "--bound", "training.rows<=285"]);
     assert_eq!(run(&federation).code, 0);
     let steps = |steps: &str| {
@@ -243,7 +243,7 @@ fn approvals_cover_arguments_researchers_and_time() {
     assert_eq!(run(&federation).code, 0);
     let ended = decide(&federation, "approve", plan, &["--bound", "epochs<3"]);
     assert!(ended.code == 2 && ended.stderr.contains("is no bound"), "{}", ended.stderr);
-    // A decision that nobody signed, or that was changed, is none: nothing runs.
+    // A decision without a good signature does not count: nothing runs.
     let database = Connection::open(node(&federation).join("registry.db")).unwrap();
     let change = "UPDATE decision SET signed =
                   CAST(replace(CAST(signed AS TEXT), 'sig\":\"', 'sig\":\"A') AS BLOB)";
@@ -254,7 +254,7 @@ fn approvals_cover_arguments_researchers_and_time() {
 }
 
 #[test]
-fn policies_by_signer_and_by_list() {
+fn plans_are_admitted_by_signer_or_by_list() {
     let mut federation = Federation::start();
     let dir = federation.dir.path().to_owned();
     let file = part(&dir, 0, 2);

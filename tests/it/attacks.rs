@@ -154,7 +154,7 @@ fn message_that_expired_and_message_of_the_future() {
 }
 
 #[test]
-fn request_that_is_said_again_and_after_a_restart() {
+fn request_replayed_before_and_after_a_restart() {
     let mut stage = stage();
     let sealed = stage.ping(|_| {});
     stage.publish(sealed.clone());
@@ -194,7 +194,7 @@ fn message_for_another_recipient() {
 }
 
 #[test]
-fn message_of_a_kind_that_its_sender_cannot_say() {
+fn message_of_a_kind_that_its_sender_may_not_send() {
     let stage = stage();
     stage.publish(stage.ping(|header| header.kind = Kind::RoundReply));
     stage.refused("a round-reply of a researcher");
@@ -232,7 +232,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_that_are_no_message() {
+fn bytes_that_are_not_a_message() {
     let stage = stage();
     stage.spy.publish(&stage.topic, vec![0x91; 60_000]);
     stage.refused("not a message");
@@ -255,15 +255,15 @@ fn bytes_that_are_no_message() {
     assert_eq!(stage.honest.ask("n0", Body::Ping), Body::Pong);
 }
 
-/// What a node said in one round, said again in the next, and what another
-/// node says in its name.
+/// Replies of one round, replayed in the next, and replies that another node
+/// forges.
 #[test]
-fn replies_that_are_said_again_forged_or_for_another_round() {
+fn replies_replayed_forged_or_for_another_round() {
     let mut federation = Federation::start();
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
     let spy = Arc::new(Spy::start(&federation));
-    // A second node answers only when all has been said again in its name and in that of the first.
+    // A second node answers only after two turns of replayed and forged replies.
     let n_turns = Arc::new(AtomicUsize::new(0));
     let turns = Arc::clone(&n_turns);
     let patient = Box::new(move |request: &fedwasm_protocol::RoundRequest| {
@@ -341,9 +341,9 @@ fn forge(spy: &Spy, root: &str, other: &Member, request: &Message) {
     spy.publish(&topic, sealed.encode().unwrap());
 }
 
-/// A node's will of an earlier connection, and unsigned ones, evict nobody.
+/// A node's will of an earlier connection, and unsigned ones, evict no node.
 #[test]
-fn wills_that_are_forged_or_old_evict_nobody() {
+fn forged_and_stale_wills_evict_no_node() {
     let mut federation = Federation::start();
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
@@ -373,7 +373,7 @@ fn wills_that_are_forged_or_old_evict_nobody() {
 /// A round that was asked for again over a newer connection is that one's: a farewell of the
 /// earlier one that comes late calls nothing off.
 #[test]
-fn farewell_of_an_earlier_connection_leaves_what_was_asked_again() {
+fn farewell_of_an_earlier_connection_does_not_cancel_a_repeated_request() {
     let stage = stage();
     let long = stage.federation.experiment(|text| {
         text.edit("epochs = 1", "num_updates = 100000000").edit("min_nodes = 2", "min_nodes = 1")
@@ -446,7 +446,7 @@ fn names_are_taken_once() {
     assert_eq!(again.participant().to_string(), "node-a");
 }
 
-/// What a hostile repository says to whoever asks for a blob.
+/// The answers of a hostile repository to a request for a blob.
 #[derive(Clone, Copy, Debug)]
 enum Hostile {
     /// Asks to look elsewhere.
@@ -558,7 +558,7 @@ fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
 /// Every number of every request, one by one, at its ends and beyond: the node answers or
 /// refuses, and trains all the same afterwards.
 #[test]
-fn every_number_at_its_ends() {
+fn every_number_of_a_request_at_its_limits() {
     let stage = stage();
     let experiment = stage.federation.experiment(|text| {
         let text = text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1");

@@ -15,7 +15,7 @@ use crate::support::{Edit, Federation, Rows, data, event, fedwasm, plan, root, w
 /// Blocks of the function below: compiling it takes some ten seconds of one processor.
 const SLOW_BLOCKS: usize = 14_000;
 
-/// A good plan with a function that nobody calls, and that takes long to compile, on one thread:
+/// A good plan with a function that is never called and takes long to compile, on one thread:
 /// its values live to the end of a web of branches.
 fn slow_to_compile(dir: &Path) -> PathBuf {
     let mut field = String::from("(func $slow (param i32) (result i32)\n");
@@ -90,7 +90,7 @@ fn approving_a_plan_compiles_it_for_the_node() {
 /// A plan that cannot be compiled within the node's limits is refused by name, and not for ever
 /// said to be compiling.
 #[test]
-fn what_cannot_be_compiled_is_told_with_the_setting() {
+fn a_limit_of_compiling_names_its_setting() {
     let mut federation = Federation::start();
     federation.node("a", &data("breast_cancer.csv"));
     let experiment = federation.experiment(|text| {

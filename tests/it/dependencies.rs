@@ -1,4 +1,4 @@
-//! What is linked: licences, sources and versions as deny.toml allows them. `cargo deny check
+//! The packages that are linked have licences, sources and versions as deny.toml allows them. `cargo deny check
 //! licenses bans sources` checks the same; this needs no tool and no network.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,7 @@ struct Package {
     is_ours: bool,
 }
 
-/// What `cargo tree` lists, on this platform: the metadata have edges of features that are off.
+/// The packages that `cargo tree` lists on this platform: the metadata have edges of features that are off.
 fn tree(args: &[&str]) -> Vec<Package> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--prefix=none", "--format={p}|{l}"])
@@ -53,7 +53,7 @@ pub fn linked_by(package: &str) -> BTreeSet<String> {
     tree(&["-e=normal", "-p", package]).into_iter().map(|package| package.name).collect()
 }
 
-/// What the workspace links or builds with; its own packages are left out.
+/// The packages that the workspace links or builds with, without its own.
 fn foreign() -> Vec<Package> {
     let mut all = tree(&["-e=normal,build", "--workspace"]);
     all.retain(|package| !package.is_ours);
@@ -107,7 +107,7 @@ fn is_met(words: &[String], at: &mut usize, allowed: &BTreeSet<&str>) -> bool {
 }
 
 #[test]
-fn licences_are_met_by_those_that_are_needed() {
+fn licence_expressions_are_evaluated() {
     let allowed = BTreeSet::from(["MIT", "Apache-2.0 WITH LLVM-exception"]);
     for (expression, expected) in [
         ("MIT", true),
@@ -123,7 +123,7 @@ fn licences_are_met_by_those_that_are_needed() {
 }
 
 #[test]
-fn licences_are_those_of_the_list() {
+fn every_licence_is_allowed() {
     let deny = deny();
     let texts = |key| list(&deny, "licenses", key).into_iter();
     let allowed: BTreeSet<&str> = texts("allow").filter_map(toml::Value::as_str).collect();
@@ -178,7 +178,7 @@ fn a_second_version_of_a_package_has_a_reason() {
 }
 
 #[test]
-fn what_is_banned_is_not_linked() {
+fn banned_packages_are_not_linked() {
     let deny = deny();
     let banned = list(&deny, "bans", "deny").into_iter().map(|entry| entry["crate"].as_str());
     let banned: BTreeSet<&str> = banned.map(Option::unwrap).collect();

@@ -99,7 +99,7 @@ impl Stage {
         }
     }
 
-    /// What was told while the newest round ran.
+    /// The numbers that were told while the newest round ran.
     fn told(&self) -> Vec<Progress> {
         let heard = self.mallory.heard.lock().unwrap();
         let progress = heard.iter().filter_map(|message| match &message.body {
@@ -197,7 +197,7 @@ fn losses_of_single_rows_while_a_round_runs() {
 
 /// An operator decides otherwise, for one plan by name or for all progress.
 #[test]
-fn floors_are_the_operators() {
+fn floors_are_set_by_the_operator() {
     let mut stage = stage();
     approve(&stage.federation, &["--min-rows", "2"]);
     let one = |round: &mut RoundRequest| round.training.test_ratio = ratio(1);

@@ -1,4 +1,4 @@
-//! What the documentation says of this repository is there.
+//! The files and tests that the documentation names exist.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ fn quoted(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_test_that_the_page_for_fed_biomed_names_is_there() {
+fn every_test_of_the_page_for_fed_biomed_exists() {
     let mut n = 0;
     for quoted in quoted("docs/from-fed-biomed.md") {
         let Some((path, name)) = quoted.split_once(".rs: ") else { continue };
@@ -57,14 +57,14 @@ fn assert_is_there(quoted: &str) -> bool {
 
 /// The attacks of the threat model, each with its test.
 #[test]
-fn every_test_that_the_threat_model_names_is_there() {
+fn every_test_of_the_threat_model_exists() {
     let n = quoted("docs/threat-model.md").iter().filter(|text| assert_is_there(text)).count();
     assert!(n >= 50, "{n}");
 }
 
 /// The tests, guests and limits that the page on security names.
 #[test]
-fn what_the_page_on_security_names_is_there() {
+fn every_test_guest_and_limit_of_the_security_page_exists() {
     let (mut tests, mut guests, mut limits) = (0, 0, 0);
     let known = std::fs::read_to_string(root().join("host/protocol/src/limits.rs")).unwrap();
     for quoted in quoted("SECURITY.md") {

@@ -42,7 +42,7 @@ fn verify(federation: &Federation) -> Ended {
     fedwasm(&["experiment", "verify"]).arg(out(federation)).run()
 }
 
-/// What a program of one's own gives to an experiment.
+/// The options of an experiment that a program starts.
 fn options(file: ExperimentFile, out: Option<PathBuf>) -> ExperimentOptions {
     ExperimentOptions {
         component: load_plan(&file.plan).unwrap(),
@@ -84,7 +84,7 @@ impl Aggregator for First {
 }
 
 #[test]
-fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
+fn a_custom_aggregator_is_recorded_by_its_name() {
     let federation = federation(2);
     let experiment = federation.experiment(|text| {
         text.edit("rounds = 2", "rounds = 2\nsave_breakpoints = true\nkeep_uploads = true")
@@ -102,7 +102,7 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
         experiment.finish().await.unwrap();
     });
     assert_eq!(history(&federation).arguments["aggregator"], json!({ "own": "first" }));
-    // Whoever does not have it accuses nobody, and does not call it verified either.
+    // A program without the aggregator neither accuses nor verifies.
     let ended = verify(&federation);
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     for said in ["2 rounds cannot be computed again: `first`", "4 receipts say the same"] {
@@ -132,7 +132,7 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
 }
 
 #[test]
-fn a_refusal_in_the_first_round_leaves_nothing_to_go_on_from() {
+fn a_refusal_in_the_first_round_leaves_no_breakpoint() {
     let federation = federation(2);
     let saves = |text: String| text.edit("rounds = 2", "rounds = 2\nsave_breakpoints = true");
     let refused = federation.experiment(|text| {
@@ -147,7 +147,7 @@ fn a_refusal_in_the_first_round_leaves_nothing_to_go_on_from() {
 }
 
 #[test]
-fn strangers_change_no_exit_code_and_are_left_in_peace() {
+fn nodes_without_the_data_do_not_change_the_exit_code() {
     let federation = federation(1);
     let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "x", nothing);
@@ -173,14 +173,14 @@ fn strangers_change_no_exit_code_and_are_left_in_peace() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(!ended.events().iter().any(|event| event["event"] == "dropped"), "{}", ended.stdout);
     assert_eq!(ended.result()["nodes_expected"], json!(["n0"]));
-    // Where nobody has the data, that is what is said.
+    // Without any node that has the data, the error says so.
     let ended = run(&|text| text.edit("tags = [\"t\"]", "tags = [\"absent\"]"));
     assert_eq!(ended.code, 5);
     assert!(ended.stderr.contains("n0, x: no dataset has the tags absent"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_plan_that_is_not_approved_is_exit_code_3_beside_strangers() {
+fn an_unapproved_plan_is_exit_code_3() {
     let federation = Federation::start();
     let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "s", nothing);
@@ -192,7 +192,7 @@ fn a_plan_that_is_not_approved_is_exit_code_3_beside_strangers() {
 }
 
 #[test]
-fn all_nodes_that_were_found_are_needed_unless_fewer_are_asked_for() {
+fn all_found_nodes_are_required_unless_min_nodes_is_lower() {
     let mut federation = federation(2);
     let pending = ApprovalStatus::Pending;
     let fake = Fake::node_with(&federation, "x", columns(), pending, Box::new(|_| None));
@@ -202,7 +202,7 @@ fn all_nodes_that_were_found_are_needed_unless_fewer_are_asked_for() {
     for said in ["2 of at least 3 nodes may run the plan", "`min_nodes = 2` goes on without"] {
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
-    // Whoever asks for fewer gets them, and is told at the end.
+    // An experiment that asks for fewer runs with them, and its end says so.
     let experiment = federation.experiment(|text| text);
     let ended = federation.run(&experiment).ok();
     assert_eq!(ended.result()["nodes_expected"], json!(["n0", "n1", "x"]));
@@ -222,7 +222,7 @@ fn all_nodes_that_were_found_are_needed_unless_fewer_are_asked_for() {
 }
 
 #[test]
-fn who_refused_is_asked_again_in_the_next_round() {
+fn a_node_that_refused_is_asked_again_in_the_next_round() {
     let federation = federation(1);
     let behaviour = |request: &fedwasm_protocol::RoundRequest| {
         let reason = Reason::PlanFailed;
@@ -318,7 +318,7 @@ fn an_experiment_starts_from_parameters_that_are_given() {
         std::fs::remove_dir_all(out(&federation)).unwrap();
     }
     assert_eq!(results[0], results[1]);
-    // What does not fit is told with the file and the tensor, before anybody trains.
+    // Parameters that do not fit are refused before training, with the file and the tensor.
     let other = Tensor::from_f32(vec![3], &[0.0; 3]).unwrap();
     let weight = params.tensor("linear.weight").unwrap().clone();
     for (tensors, expected) in [
@@ -365,7 +365,7 @@ fn a_learning_rate_follows_its_schedule_and_receipts_say_so() {
     federation.run(&experiment).ok();
     let rate = |round, lr| (round, V::Real(lr));
     assert_eq!(rates(&spy), [rate(1, 0.1), rate(2, 0.1), rate(3, 0.05), rate(4, 0.05)]);
-    // What the plan reports is what it trained with.
+    // The plan reports the number that it trained with.
     for record in &history(&federation).rounds {
         let lr = record.nodes.values().next().unwrap().optimizer_args["lr"];
         let expected = if record.round < 3 { 0.1 } else { 0.05 };
@@ -382,7 +382,7 @@ fn a_learning_rate_follows_its_schedule_and_receipts_say_so() {
 }
 
 #[test]
-fn a_plan_that_asks_is_told_which_round_it_is() {
+fn a_plan_that_declares_round_receives_its_number() {
     let federation = federation(1);
     let guest = crate::support::guest("counts");
     let counts = |head: &str| {
@@ -425,7 +425,7 @@ fn a_plan_that_asks_is_told_which_round_it_is() {
 }
 
 #[test]
-fn another_round_in_a_request_s_arguments_is_refused_by_the_node() {
+fn a_node_refuses_arguments_of_another_round() {
     let federation = federation(1);
     let guest = crate::support::guest("counts");
     let spy = Spy::start(&federation);
@@ -445,7 +445,7 @@ fn another_round_in_a_request_s_arguments_is_refused_by_the_node() {
 }
 
 #[test]
-fn training_arguments_and_aggregator_change_between_rounds_and_it_is_noted() {
+fn changes_between_rounds_are_recorded() {
     let federation = federation(2);
     let spy = Spy::start(&federation);
     let saves = "save_breakpoints = true\nkeep_uploads = true";
@@ -536,7 +536,7 @@ fn a_program_changes_a_running_experiment_between_rounds() {
         let mut experiment =
             Experiment::start(options(file, None), stopped, &mut drop).await.unwrap();
         experiment.run(&mut drop).await.unwrap();
-        // What was done by hand for one job is there for the next: state, replies, all.
+        // The job has the replies and the state of the experiment.
         let state = experiment.job().state();
         assert_eq!(state.replies.len(), 2);
         let refused = experiment.change(other("n_classes = 2", "n_classes = 3")).await;
@@ -637,7 +637,7 @@ fn scores_of_nodes_that_did_not_train_are_in_the_history() {
 }
 
 #[test]
-fn a_check_says_who_would_run_it_and_asks_for_no_round() {
+fn a_check_lists_the_nodes_and_starts_no_round() {
     let federation = federation(2);
     let check =
         |experiment: &Path| fedwasm(&["--json", "experiment", "check"]).arg(experiment).run();
@@ -678,7 +678,7 @@ fn a_check_says_who_would_run_it_and_asks_for_no_round() {
 }
 
 #[test]
-fn a_dataset_is_taken_by_its_name_and_who_was_left_out_stays_so() {
+fn a_dataset_is_selected_by_name_and_excluded_nodes_stay_excluded() {
     let mut federation = federation(2);
     // A second dataset of the same tags at one node.
     let dir = federation.dir.path().join("n1");
@@ -703,7 +703,7 @@ fn a_dataset_is_taken_by_its_name_and_who_was_left_out_stays_so() {
     assert_eq!(ended.result()["nodes"], json!(["n0"]));
     let reason = &ended.result()["missing"]["n1"];
     assert!(reason.as_str().unwrap().contains("the datasets d, e all have the tags t"), "{reason}");
-    // It is told again by whoever goes on.
+    // A resumed experiment tells it again.
     let ended = resume(&federation, &run(2, ""), &[]);
     let dropped = ended.events().into_iter().find(|event| event["event"] == "dropped").unwrap();
     assert_eq!(dropped["node"], "n1");
@@ -716,7 +716,7 @@ fn a_dataset_is_taken_by_its_name_and_who_was_left_out_stays_so() {
 }
 
 #[test]
-fn events_of_a_program_say_what_the_first_model_scores() {
+fn library_events_have_the_scores_of_the_initial_model() {
     let federation = federation(1);
     let path = federation.experiment(|text| {
         text.edit("rounds = 2", "rounds = 1\nscore_initial = true").edit("min_nodes = 2", "")

@@ -96,7 +96,7 @@ fn size(dir: &Path) -> u64 {
 /// Nine endless rounds, then silence: two wait beside the one that runs, and none is worked for
 /// once the lease is over.
 #[test]
-fn a_researcher_that_falls_silent_holds_nobody_up() {
+fn a_silent_researcher_does_not_block_others() {
     let stage = stage("lease_s = 120", "lease_s = 10");
     (0..9).for_each(|n| drop(stage.send(|round| endless(round, n))));
     stage.wait("six refusals", || stage.refusals().len() == 6);
@@ -113,7 +113,7 @@ fn a_researcher_that_falls_silent_holds_nobody_up() {
 
 /// Somebody who is there all the time has its turn and no more.
 #[test]
-fn a_round_makes_room_after_its_turn() {
+fn a_round_yields_after_its_turn() {
     let stage = stage("rounds_max = 2\nturn_s = 600", "rounds_max = 1\nturn_s = 3");
     stage.send(|round| endless(round, 0));
     stage.wait("its begin", || stage.entries("started").len() == 3);
@@ -152,7 +152,7 @@ fn a_round_ends_when_its_researcher_is_revoked() {
 
 /// A newer roster is fetched for a stranger's message, too, long before the node would look.
 #[test]
-fn a_round_ends_by_whichever_way_a_revocation_comes() {
+fn a_round_ends_however_its_revocation_arrives() {
     let stage = stage("roster_refresh_s = 1", "roster_refresh_s = 600");
     stage.send(|round| {
         endless(round, 0);
@@ -174,12 +174,12 @@ fn a_round_ends_by_whichever_way_a_revocation_comes() {
 
 /// A flood of rounds that cannot run is counted, and writes few entries and no files.
 #[test]
-fn rounds_that_never_begin_fill_no_disk() {
+fn rounds_that_never_start_do_not_fill_the_disk() {
     let stage = stage("roster_refresh_s = 1", "roster_refresh_s = 1");
     let experiments = node(&stage.federation).join("experiments");
     let before = std::fs::read_dir(&experiments).unwrap().count();
     for n in 0..50 {
-        // What is wrong is seen when plan and data are there.
+        // The mistake is seen only once plan and data are there.
         let answer = stage.mallory.ask("n0", {
             let mut round = stage.good.clone();
             round.experiment_id = format!("mallory-{n}").parse().unwrap();
@@ -196,7 +196,7 @@ fn rounds_that_never_begin_fill_no_disk() {
 
 /// Rounds of ever new experiments take a bounded part of the disk.
 #[test]
-fn experiments_take_the_room_that_they_may() {
+fn experiments_stay_within_their_quota() {
     let stage = stage("experiments_bytes_max = 8589934592", "experiments_bytes_max = 400000");
     let experiments = node(&stage.federation).join("experiments");
     let honest = stage.good.experiment_id.to_string();
@@ -226,7 +226,7 @@ fn a_full_disk_ends_rounds_and_not_the_log() {
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
     assert!(refusal.message.contains("the node's disk is full"), "{}", refusal.message);
     assert_eq!(stage.entries("refused").len(), 1);
-    // What can be done without went first.
+    // Dispensable files went first.
     assert_eq!(std::fs::read_dir(&inputs).unwrap().count(), 0);
 }
 

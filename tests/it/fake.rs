@@ -18,7 +18,7 @@ use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 
 use crate::support::{Federation, wait_for};
 
-/// What the node says to a round; none: the usual.
+/// The node's answer to a round; none: the usual.
 pub type Behaviour = Box<dyn Fn(&RoundRequest) -> Option<Vec<Body>> + Send>;
 
 /// Takes a participant in, or finds the one that was taken in before.
@@ -324,7 +324,7 @@ impl Drop for Clocked {
     }
 }
 
-/// What a node says whose data and plans are in order.
+/// The answers of a node whose data and plans are in order.
 fn answer(body: &Body, columns: &[String]) -> Option<Body> {
     let status = ApprovalStatus::NotRequired;
     Some(match body {
@@ -397,7 +397,7 @@ impl Spy {
         self.heard.lock().unwrap().clone()
     }
 
-    /// All messages so far, whoever they are from.
+    /// All messages so far, of all senders.
     pub fn heard(&self) -> Vec<Message> {
         let read = |(_, payload): &(String, Vec<u8>)| {
             let sealed = Sealed::decode(payload).ok()?;
@@ -478,7 +478,7 @@ pub fn columns() -> Vec<String> {
     text.lines().next().unwrap().split(',').map(str::to_owned).collect()
 }
 
-/// A request id that nobody made.
+/// A request id of no request.
 pub fn stranger() -> RequestId {
     RequestId::random().unwrap()
 }

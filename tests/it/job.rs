@@ -1,4 +1,4 @@
-//! What a researcher sees of nodes and rounds, and decides about them.
+//! Nodes and rounds as a researcher sees them and decides about them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn nodes_lists_ids_data_and_latency() {
 }
 
 #[test]
-fn finished_and_running_experiments_can_be_looked_at() {
+fn finished_and_running_experiments_are_shown() {
     let federation = federation(2);
     let out = federation.dir.path().join("out");
     let show = || fedwasm(&["--json", "experiment", "show"]).arg(&out).ok().result();
@@ -86,7 +86,7 @@ fn finished_and_running_experiments_can_be_looked_at() {
 }
 
 #[test]
-fn strategies_choose_nodes_and_early_stopping_ends_it() {
+fn strategies_select_nodes_and_early_stopping_ends_the_run() {
     let federation = federation(3);
     let run = |strategy: &str| {
         let experiment = federation.experiment(|text| {
@@ -126,7 +126,7 @@ fn strategies_choose_nodes_and_early_stopping_ends_it() {
 }
 
 #[test]
-fn too_few_rows_or_nodes_end_it_with_code_5_after_the_retries() {
+fn too_few_rows_or_nodes_are_exit_code_5_after_the_retries() {
     let federation = federation(2);
     let run = |strategy: &str| {
         let experiment = federation.experiment(|text| text.edit("min_nodes = 2", strategy));
@@ -167,7 +167,7 @@ fn robust_aggregators_name_the_nodes_that_they_need() {
 }
 
 #[test]
-fn straggler_s_late_reply_changes_nothing_but_it_takes_part_again() {
+fn late_reply_of_a_straggler_is_ignored_and_it_rejoins() {
     let mut federation = Federation::start();
     for n in 0..2 {
         let file = part(federation.dir.path(), n, 2);
@@ -264,7 +264,7 @@ fn node_runs_one_round_of_each_queues_two_and_is_busy_beyond() {
 }
 
 #[test]
-fn researcher_that_dies_is_worked_for_no_longer() {
+fn work_for_a_dead_researcher_is_cancelled() {
     let federation = federation(1);
     let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
     let long =
@@ -320,7 +320,7 @@ fn state_ids_are_given_back_to_the_node_that_named_them() {
 }
 
 #[test]
-fn mistakes_of_a_whole_file_are_told_at_once() {
+fn all_mistakes_of_a_file_are_reported_at_once() {
     let federation = Federation::start();
     let experiment = federation.experiment(|text| {
         let text = text.edit("epochs = 1", "epoch = 1").edit("rounds = 2", "rounds = 0");
@@ -545,7 +545,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
 }
 
 #[test]
-fn another_plan_cannot_read_what_this_one_keeps_local() {
+fn another_plan_cannot_read_local_parameters() {
     let federation = federation(1);
     let spy = Spy::start(&federation);
     let run = |plan: &Path| {
@@ -574,7 +574,7 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
     let answer = thief.ask("n0", Body::Round(Box::new(theft)));
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
     assert!(refusal.message.contains("of another plan"), "{}", refusal.message);
-    // A state that is not what a round left is not gone on from.
+    // A state that no round left is refused.
     let again = || Body::Round(Box::new(round.clone()));
     assert!(matches!(thief.ask("n0", again()), Body::RoundReply(_)));
     let states = federation.dir.path().join("n0/experiments");
@@ -591,7 +591,7 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
 }
 
 #[test]
-fn silent_node_that_is_started_anew_takes_part_again() {
+fn restarted_silent_node_rejoins() {
     let mut federation = federation(2);
     let experiment = federation.experiment(|text| {
         let text = text.edit("epochs = 1", "num_updates = 3000").edit("rounds = 2", "rounds = 8");
@@ -612,7 +612,7 @@ fn silent_node_that_is_started_anew_takes_part_again() {
 }
 
 #[test]
-fn a_round_counts_even_if_its_scores_are_called_off() {
+fn a_round_counts_even_if_its_scoring_is_cancelled() {
     let federation = federation(1);
     let behaviour = |request: &RoundRequest| match request.mode {
         Mode::Train => None,
@@ -662,7 +662,7 @@ fn huge_announced_rows_are_not_believed() {
 
 /// `--json` says exactly what a node said, and commands no terminal.
 #[test]
-fn names_of_strangers_in_json_command_no_terminal() {
+fn names_from_peers_carry_no_terminal_codes_in_json() {
     let federation = federation(0);
     let name = "a\u{9b}2J\u{202e}b\u{200b}\u{7f}";
     let dataset = fedwasm_protocol::DatasetEntry {
@@ -714,7 +714,7 @@ fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
 }
 
 #[test]
-fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
+fn local_job_works_as_a_library_and_refuses_unsupported_options() {
     use fedwasm_local::{LocalFile, LocalJob, LocalOptions};
     use fedwasm_researcher::load_plan;
     let text = "[data]\ntarget = \"benign\"\n[training]\nepochs = 1\n[model]\nn_classes = 2\n";
@@ -748,7 +748,7 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
 }
 
 #[test]
-fn broken_connection_of_the_researcher_changes_nothing() {
+fn lost_connection_of_the_researcher_does_not_change_the_result() {
     let federation = federation(2);
     let change = |text: String| text.edit("epochs = 1", "num_updates = 8000");
     let whole = federation.run(&federation.experiment(change)).ok().result();
@@ -805,7 +805,7 @@ impl fedwasm_researcher::Aggregator for First {
 }
 
 #[test]
-fn an_aggregator_of_one_s_own_can_be_used() {
+fn a_custom_aggregator_can_be_used() {
     use fedwasm_researcher::{Experiment, ExperimentFile, ExperimentOptions, load_plan};
     let federation = federation(2);
     let file = ExperimentFile::read(&federation.experiment(|text| text)).unwrap();

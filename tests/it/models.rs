@@ -89,9 +89,9 @@ fn a_model_of_20_mb_is_trained_and_scored_by_a_node() {
     }
 }
 
-/// What a model may be is told by the limit that is in the way.
+/// The error names the limit that is in the way of a larger model.
 #[test]
-fn a_model_that_is_too_large_is_told_which_limit_to_raise() {
+fn a_model_that_is_too_large_names_the_limit_to_raise() {
     let dir = tempfile::tempdir().unwrap();
     let run = |limits: &str| {
         let args = dir.path().join("args.toml");

@@ -33,13 +33,13 @@ fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
 }
 
 /// Broker and repository die in round 2 and are back at once: nodes and researcher come back one
-/// after the other, and whoever comes first must not speak into the void.
+/// after the other, and the first one must not speak into the void.
 fn race(federation: &mut Federation) {
     let experiment = experiment(federation, "min_nodes = 1\nround_deadline_s = 60");
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["round"] == 2);
     federation.stop_network();
-    // The outage itself: long enough for everybody to notice, short enough for nobody to give up.
+    // The outage itself: long enough to be noticed, too short for anybody to give up.
     std::thread::sleep(Duration::from_millis(300));
     federation.start_network();
     let (code, events) = running.end();
@@ -71,7 +71,7 @@ fn restart_race_eight_times() {
 /// A repository that is away for a while costs neither a node nor a retry, and the result is
 /// what it would have been.
 #[test]
-fn repository_that_is_away_for_seconds_is_waited_for() {
+fn repository_outage_of_seconds_is_waited_out() {
     let federation = federation(2);
     let whole = experiment(&federation, "min_nodes = 2\nround_deadline_s = 60");
     let whole = federation.run(&whole).ok().result();
@@ -93,7 +93,7 @@ fn repository_that_is_away_for_seconds_is_waited_for() {
     assert_eq!(events.last().unwrap()["params_sha256"], whole["params_sha256"]);
 }
 
-/// What the deadline does not cover, `retries` do: at the start and in a round.
+/// `retries` cover failures beyond the deadline: at the start and in a round.
 #[test]
 fn retries_cover_a_lost_broker_and_a_start_without_a_hub() {
     let federation = federation(2);
@@ -340,9 +340,9 @@ fn copy_of_a_node_leaves_and_the_node_stays() {
     assert_eq!(federation.run(&one).ok().result()["nodes"], json!(["n0"]));
 }
 
-/// Whoever says again what a node said in an earlier run hides it from nobody: the node greets.
+/// A replayed presence of an earlier run does not hide a node: it greets again.
 #[test]
-fn node_greets_again_when_its_presence_is_another_one() {
+fn node_republishes_its_presence_after_another_replaced_it() {
     let mut federation = federation(1);
     let spy = Spy::start(&federation);
     let presence = |online: bool| Body::Presence(Presence { online });
@@ -386,7 +386,7 @@ fn comes_back(running: &Running, node: &str) {
 }
 
 #[test]
-fn clock_that_is_off_is_told_by_name_and_costs_nothing_once_it_is_right() {
+fn wrong_clock_is_reported_and_forgiven_once_it_is_right() {
     let federation = federation(1);
     let node = Clocked::node(&federation, "x", 0);
     let set = |seconds: i64| node.ahead_ms.store(seconds * 1_000, Ordering::SeqCst);
@@ -414,7 +414,7 @@ fn clock_that_is_off_is_told_by_name_and_costs_nothing_once_it_is_right() {
 }
 
 #[test]
-fn new_session_by_an_earlier_clock_is_taken_once_it_answers() {
+fn session_from_an_earlier_clock_counts_once_it_answers_a_ping() {
     let federation = federation(1);
     let first = Clocked::node(&federation, "x", 240_000);
     let running = endless(&federation);
@@ -463,7 +463,7 @@ impl Clock {
 }
 
 #[test]
-fn clock_that_jumps_and_comes_back_costs_no_node() {
+fn clock_that_jumps_and_returns_costs_no_node() {
     let Some(library) = faketime() else {
         assert!(std::env::var_os("FEDWASM_REQUIRE_FAKETIME").is_none(), "no libfaketime");
         return println!("skipped: no libfaketime");
@@ -482,7 +482,7 @@ fn clock_that_jumps_and_comes_back_costs_no_node() {
     clock.set(0);
     comes_back(&running, "n1");
     drop(running);
-    // What is believed still, but not by much, is in its log.
+    // A clock that is off by less than the bound is in the log.
     let short = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
     clock.set(240);
     federation.run(&short).ok();
@@ -490,7 +490,7 @@ fn clock_that_jumps_and_comes_back_costs_no_node() {
 }
 
 #[test]
-fn node_that_starts_anew_by_an_earlier_clock_takes_part_again() {
+fn node_restarted_with_an_earlier_clock_rejoins() {
     let Some(library) = faketime() else {
         assert!(std::env::var_os("FEDWASM_REQUIRE_FAKETIME").is_none(), "no libfaketime");
         return println!("skipped: no libfaketime");

@@ -53,7 +53,7 @@ fn private(dir: &Path) {
 }
 
 #[test]
-fn what_cannot_be_verified_says_why_and_is_no_refused_plan() {
+fn unverifiable_runs_are_usage_errors() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let command = fedwasm(&["local", "--target", "benign", "--seed", "1", "--plan"]);
@@ -243,7 +243,7 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
             assert!(ended.stderr.contains(why), "{why}: {}", ended.stderr);
         }
         std::fs::write(&history, &good).unwrap();
-        // What is shown and what comes of it are looked at, too.
+        // Numbers that are shown and their consequences are checked, too.
         let mut changed = parsed.clone();
         changed["rounds"][1]["evaluation"]["metrics"]["accuracy"] = json!(0.9999);
         std::fs::write(&history, changed.to_string()).unwrap();
@@ -285,7 +285,7 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
 }
 
 #[test]
-fn the_log_of_a_node_says_who_asked_what_ran_and_what_left() {
+fn the_log_of_a_node_records_requests_runs_and_results() {
     let federation = finished(|text| text);
     let node = federation.dir.path().join("n0");
     let checkpoint = federation.dir.path().join("checkpoint.json");
@@ -314,7 +314,7 @@ fn the_log_of_a_node_says_who_asked_what_ran_and_what_left() {
 
 /// A node that signs nothing takes part, unless the experiment wants receipts.
 #[test]
-fn nodes_without_receipts_are_left_out_if_the_experiment_wants_them() {
+fn require_receipts_leaves_out_nodes_without_them() {
     let federation = Federation::start();
     let columns = crate::fake::columns();
     let _node = crate::fake::Fake::node(&federation, "n0", columns, Box::new(|_| None));

@@ -37,7 +37,7 @@ fn end(running: Running) -> Value {
     events.last().cloned().unwrap()
 }
 
-/// What is left in a directory, but for the files that belong there.
+/// The files of a directory that do not belong there.
 fn litter(out: &Path) -> Vec<String> {
     let known = [
         "breakpoints",
@@ -78,7 +78,7 @@ fn kill_after(experiment: &Path, out: &Path, step: &str, newest: u32) {
 }
 
 #[test]
-fn killed_researcher_goes_on_to_the_same_bytes() {
+fn killed_researcher_resumes_to_the_same_bytes() {
     let federation = federation();
     for aggregator in ["name = \"fedavg\"", "name = \"fedadam\"", "name = \"scaffold\""] {
         let experiment = experiment(&federation, aggregator);
@@ -110,10 +110,10 @@ fn killed_researcher_goes_on_to_the_same_bytes() {
     }
 }
 
-/// Whoever gave up says so, and the repository's disk is free; whoever was killed is named by hand.
+/// An experiment that gave up is pruned by itself; one that was killed is named by hand.
 /// Both go on all the same.
 #[test]
-fn what_was_given_up_is_pruned_and_goes_on_to_the_same_bytes() {
+fn abandoned_experiments_are_pruned_and_resume_to_the_same_bytes() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"scaffold\"");
     let dir = federation.dir.path();
@@ -151,7 +151,7 @@ fn what_was_given_up_is_pruned_and_goes_on_to_the_same_bytes() {
 }
 
 #[test]
-fn node_that_dies_between_rounds_goes_on_from_its_state() {
+fn node_killed_between_rounds_resumes_from_its_state() {
     let mut federation = federation();
     let experiment = experiment(&federation, "name = \"scaffold\"");
     let dir = federation.dir.path().to_owned();
@@ -199,7 +199,7 @@ fn node_that_lost_its_state_is_refused_by_name() {
 }
 
 #[test]
-fn finished_experiment_goes_on_when_more_rounds_are_asked_for() {
+fn finished_experiment_resumes_for_more_rounds() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"fedadam\"");
     let dir = federation.dir.path();
@@ -218,7 +218,7 @@ fn finished_experiment_goes_on_when_more_rounds_are_asked_for() {
 }
 
 #[test]
-fn damaged_breakpoint_is_named_and_the_one_before_gone_on_from() {
+fn damaged_breakpoint_is_named_and_the_previous_one_is_used() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"fedadam\"");
     let out = federation.dir.path().join("out");
@@ -233,7 +233,7 @@ fn damaged_breakpoint_is_named_and_the_one_before_gone_on_from() {
 }
 
 #[test]
-fn experiment_that_had_enough_does_nothing_more_when_it_is_resumed() {
+fn early_stopped_experiment_stays_stopped_when_resumed() {
     let federation = federation();
     let experiment = federation.experiment(|text| {
         let text = text.edit("rounds = 2", "rounds = 9\nsave_breakpoints = true");
@@ -276,10 +276,10 @@ fn breakpoint_of_another_experiment_is_refused_by_the_section_that_differs() {
 }
 
 #[test]
-fn results_are_not_written_over_by_accident() {
+fn results_are_not_overwritten_by_accident() {
     let federation = federation();
     let out = federation.dir.path().join("out");
-    // Rounds without a breakpoint cannot be gone on from.
+    // Rounds without a breakpoint cannot be resumed.
     let plain = federation.experiment(|text| text);
     end(start(&plain, &out, &[]));
     let ended =
@@ -294,7 +294,7 @@ fn results_are_not_written_over_by_accident() {
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("another program writes into"), "{}", ended.stderr);
     drop(running);
-    // What is to be written needs a place.
+    // Files that are to be written need a place.
     let saves =
         federation.experiment(|text| text.edit("rounds = 2", "rounds = 2\ntensorboard = true"));
     let ended = fedwasm(&["experiment", "run"]).arg(&saves).run();
@@ -302,9 +302,9 @@ fn results_are_not_written_over_by_accident() {
     assert!(ended.stderr.contains("`tensorboard` is set"), "{}", ended.stderr);
 }
 
-/// What cannot be written is not said to be there, and a run that died is not called running.
+/// The status names no file that could not be written, and does not call a dead run running.
 #[test]
-fn what_is_told_of_a_run_that_broke_off_is_true() {
+fn the_status_of_an_interrupted_run_is_accurate() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"fedavg\"");
     let long = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 4", "rounds = 400");

@@ -103,7 +103,7 @@ fn one_byte_of_plan_signature_or_statement_is_enough_to_fail() {
 }
 
 #[test]
-fn a_statement_says_where_a_plan_is_from_and_about_no_other() {
+fn a_statement_covers_its_own_plan_alone() {
     let bench = bench();
     let source = root().join("plugins/logistic-regression");
     let run = fedwasm(&["plan", "sign"]).arg(bench.path("p.wasm")).arg("--key");
@@ -186,7 +186,7 @@ fn openssl_accepts_our_signatures() {
 }
 
 #[test]
-fn plans_are_built_again_and_compared() {
+fn plans_are_rebuilt_and_compared() {
     let source = root().join("plugins/logistic-regression");
     let reproduce = |plan: PathBuf| {
         fedwasm(&["--json", "plan", "build"]).arg(&source).arg("--reproduce").arg(plan).run()
@@ -253,7 +253,7 @@ fn plans_go_to_a_registry_and_come_back_with_their_signatures() {
         fedwasm(&["plan", "verify"]).arg(&back).arg("--trust").arg(bench.path(key)).run().code
     };
     assert_eq!((verify("a.pem.pub"), verify("b.pem.pub")), (0, 0));
-    // What is there is not overwritten.
+    // Existing files are not overwritten.
     assert_eq!(pull().code, 2);
     // A registry whose bytes are others than their digest says.
     let digest = pushed["plan_sha256"].as_str().unwrap();
@@ -320,7 +320,7 @@ fn each_signer_pushes_and_the_signatures_of_others_stay() {
 }
 
 #[test]
-fn plans_that_others_pushed_are_pulled_by_their_layer() {
+fn plans_pushed_by_other_tools_are_pulled() {
     let bench = bench();
     let Some((mut child, port)) = registry(bench.dir.path()) else { return };
     let plan = std::fs::read(bench.path("p.wasm")).unwrap();
@@ -339,7 +339,7 @@ fn plans_that_others_pushed_are_pulled_by_their_layer() {
     };
     let kind = "application/vnd.oci.image.manifest.v1+json";
     let push = |tag: &str, layers: &[Value]| {
-        // As oras writes it if nobody says anything else.
+        // As oras writes it by default.
         let config = layer("application/vnd.unknown.config.v1+json", b"{}");
         let manifest = json!({
             "schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers,

@@ -1,4 +1,4 @@
-//! What the tests share: running the binary, federations on free ports, files.
+//! Shared by the tests: running the binary, federations on free ports, files.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -477,7 +477,7 @@ impl Proxy {
         Self { port, open, shut }
     }
 
-    /// Cuts all connections and lets nobody through until it is opened.
+    /// Cuts all connections and refuses new ones until it is opened.
     pub fn shut(&self) {
         self.shut.store(true, Ordering::SeqCst);
         self.cut();

@@ -13,7 +13,7 @@ const FILE_LINES_MAX: usize = 400;
 /// Lines of code of a function, with its head.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// What is longer than that, with the size that it had when it was listed.
+/// The files and functions that are longer, each with its length when it was listed.
 const LONG: &str = "tests/it/long.txt";
 
 fn read(path: &Path) -> String {
@@ -217,7 +217,7 @@ fn files_and_functions_fit_on_a_screen_or_say_why_not() {
         }
     }
     assert!(mistakes.is_empty(), "{}", mistakes.join("\n"));
-    // What became shorter stays shorter: written with FEDWASM_BLESS=1.
+    // FEDWASM_BLESS=1 writes lengths that became shorter.
     let text = head.map(str::to_owned).chain(long.iter().map(|(name, n)| format!("{name} {n}")));
     let text = text.collect::<Vec<_>>().join("\n") + "\n";
     if std::env::var_os("FEDWASM_BLESS").is_some() {

@@ -169,7 +169,7 @@ fn whole_experiment(with_mosquitto: bool) -> Value {
     let result = tls.run();
     assert_eq!(result["nodes"], json!(["site-0", "site-1", "site-2"]));
     assert_eq!(result["rounds"], json!(3));
-    // Who is revoked is nobody from then on: to the repository, to the broker, to nodes.
+    // A revoked participant is refused from then on, by the repository, the broker and the nodes.
     fedwasm(&["network", "revoke", "--role", "researcher", "--id", "alice", "--dir"])
         .arg(tls.path("network"))
         .ok();
@@ -208,7 +208,7 @@ fn three_nodes_over_mosquitto_with_tls_certificates_and_access_list() {
     }
 }
 
-/// What a participant's own certificate opens at a broker, and what not.
+/// The topics that a participant's own certificate opens at a broker, and those that it does not.
 fn certificate_opens_its_own_only(with_mosquitto: bool) {
     let mut tls = Tls::start(with_mosquitto);
     let file = part(tls.dir.path(), 0, 3);
@@ -255,20 +255,20 @@ fn certificate_opens_its_own_only(with_mosquitto: bool) {
     let is_public = |topic: &String| topic.ends_with("/presence") || topic.ends_with("/farewell");
     assert!(overheard.iter().all(is_public), "{overheard:?}");
     assert_eq!(with_mosquitto, !overheard.is_empty());
-    // What it publishes as another arrives nowhere: the victim's presence stays what it is.
+    // A message that it publishes as another arrives nowhere: the victim's presence stays.
     let topic = format!("{root}/from/node-victim/presence");
     runtime.block_on(publish(&tls.mqtt, &member, &topic));
     let heard = runtime.block_on(retained(&tls, &topic));
     assert!(heard.is_some_and(|payload| payload.len() > 100));
-    // In the clear nobody gets in.
+    // Without TLS no client gets in.
     let url = tls.mqtt.replace("mqtts", "mqtt").parse().unwrap();
     let told = runtime.block_on(fedwasm_transport::discover(&url)).unwrap_err().to_string();
     assert!(told.contains("cannot be reached"), "{told}");
 }
 
-/// Whoever serves the roster may go on giving an old one: after a while nobody is believed by it.
+/// The server of the roster may go on giving an old one: after a while members believe no one by it.
 #[test]
-fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
+fn a_withheld_roster_expires() {
     let mut tls = Tls::start(false);
     let file = part(tls.dir.path(), 0, 3);
     tls.node("careful", &file);
@@ -286,7 +286,7 @@ fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
     let ask = || {
         let nodes = fedwasm(&["--json", "nodes", "--mqtt", &tls.mqtt, "--repository"]);
         let nodes = nodes.arg(&tls.repository).arg("--identity").arg(tls.path("researcher"));
-        // A node that believes nobody is seen, and says nothing.
+        // A node that believes no one is present, and does not answer.
         nodes.ok().result()["nodes"][0]["datasets"][0]["rows"].is_number()
     };
     let renewed = renew();
@@ -311,12 +311,12 @@ fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
 }
 
 #[test]
-fn a_certificate_opens_its_own_at_the_embedded_broker() {
+fn a_certificate_grants_its_own_topics_at_the_embedded_broker() {
     certificate_opens_its_own_only(false);
 }
 
 #[test]
-fn a_certificate_opens_its_own_at_mosquitto() {
+fn a_certificate_grants_its_own_topics_at_mosquitto() {
     if has_mosquitto() {
         certificate_opens_its_own_only(true);
     }

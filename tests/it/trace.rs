@@ -95,7 +95,7 @@ fn uploads_come_after_their_receipt() {
 
 /// All numbers that were told are counted, with their digest, though nothing was delivered.
 #[test]
-fn rounds_without_a_result_leave_what_was_told() {
+fn rounds_without_a_result_record_their_progress() {
     let mut federation = Federation::start();
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
