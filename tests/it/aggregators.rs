@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Federation, data, root};
+use crate::support::{Edit, Federation, data, root};
 
 /// Writes the rows of digits.csv whose label is `2 n` or `2 n + 1`.
 fn two_labels(dir: &Path, n: usize) -> PathBuf {
@@ -38,10 +38,8 @@ fn run_like_torch(
     change: impl Fn(String) -> String,
 ) -> Vec<f64> {
     let experiment = federation.experiment(|text| {
-        let text =
-            text.replace("\"benign\"", "\"digit\"").replace("n_classes = 2", "n_classes = 10");
-        let text =
-            text.replace("lr = 0.1", "lr = 0.05").replace("test_ratio = 0.2", "test_ratio = 0.25");
+        let text = text.edit("\"benign\"", "\"digit\"").edit("n_classes = 2", "n_classes = 10");
+        let text = text.edit("lr = 0.1", "lr = 0.05").edit("test_ratio = 0.2", "test_ratio = 0.25");
         change(text)
     });
     let ended = federation.run(&experiment).ok();
@@ -78,8 +76,7 @@ fn scaffold_beats_fedavg_where_nodes_have_two_labels_each() {
     let federation = federation();
     let curve = |case: &str, aggregator: &str| {
         run_like_torch(&federation, case, |text| {
-            let text =
-                text.replace("rounds = 2", "rounds = 20").replace("epochs = 1", "epochs = 5");
+            let text = text.edit("rounds = 2", "rounds = 20").edit("epochs = 1", "epochs = 5");
             text + &format!("[aggregator]\n{aggregator}\n")
         })
     };
@@ -96,8 +93,8 @@ fn scaffold_beats_fedavg_where_nodes_have_two_labels_each() {
 #[test]
 fn momentum_goes_on_at_the_nodes_as_in_pytorch() {
     let curve = run_like_torch(&federation(), "keep_state", |text| {
-        let text = text.replace("rounds = 2", "rounds = 3");
-        text.replace("lr = 0.05", "lr = 0.05, momentum = 0.9, keep_state = true")
+        let text = text.edit("rounds = 2", "rounds = 3");
+        text.edit("lr = 0.05", "lr = 0.05, momentum = 0.9, keep_state = true")
     });
     assert_eq!(curve.len(), 3);
 }

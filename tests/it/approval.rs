@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Spy};
-use crate::support::{Ended, Federation, event, fedwasm, part};
+use crate::support::{Edit, Ended, Federation, event, fedwasm, part, wait_for};
 
 /// A federation whose one node has this policy.
 fn federation(policy: &str) -> Federation {
@@ -15,7 +15,7 @@ fn federation(policy: &str) -> Federation {
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
     restart(&mut federation, |config| {
-        config.replace("policy = \"any\"", &format!("policy = \"{policy}\""))
+        config.edit("policy = \"any\"", &format!("policy = \"{policy}\""))
     });
     federation
 }
@@ -36,7 +36,7 @@ fn node(federation: &Federation) -> PathBuf {
 }
 
 fn experiment(federation: &Federation, change: impl Fn(String) -> String) -> PathBuf {
-    federation.experiment(|text| change(text.replace("min_nodes = 2", "min_nodes = 1")))
+    federation.experiment(|text| change(text.edit("min_nodes = 2", "min_nodes = 1")))
 }
 
 fn run(federation: &Federation) -> Ended {
@@ -64,7 +64,7 @@ fn refused(ended: &Ended, why: &str) {
 }
 
 #[test]
-fn a_plan_waits_for_a_decision_and_researchers_are_told() {
+fn decisions_on_a_plan_take_effect_and_are_reported() {
     let federation = federation("hand");
     assert!(list(&federation).is_empty());
     refused(&run(&federation), "the plan is pending there");
@@ -96,12 +96,12 @@ fn a_plan_waits_for_a_decision_and_researchers_are_told() {
 
 /// Fed-BioMed's `training_plan_approve(description)`.
 #[test]
-fn what_a_plan_is_for_is_shown_to_whoever_decides() {
+fn the_description_of_a_plan_is_shown_with_its_request() {
     let federation = federation("hand");
     let words = "ethics 2026-17,\u{1b}[2J yes";
     let file = experiment(&federation, |text| {
-        text.replace("rounds = 2", &format!("rounds = 2\ndescription = {words:?}"))
-            .replace("\\u{1b}", "\\u001b")
+        text.edit("rounds = 2", &format!("rounds = 2\ndescription = {words:?}"))
+            .edit("\\u{1b}", "\\u001b")
     });
     // Asking is enough; nothing runs.
     let ended = fedwasm(&["experiment", "check"]).arg(&file).run();
@@ -131,7 +131,7 @@ fn revoking_stops_the_next_round_of_a_running_experiment() {
         0
     );
     let running = federation
-        .run(&experiment(&federation, |text| text.replace("rounds = 2", "rounds = 1000000")))
+        .run(&experiment(&federation, |text| text.edit("rounds = 2", "rounds = 1000000")))
         .start();
     running.wait_for(event("round"));
     decide(&federation, "revoke", &digest(), &["--note", "stop"]);
@@ -142,14 +142,13 @@ fn revoking_stops_the_next_round_of_a_running_experiment() {
 }
 
 #[test]
-fn an_older_version_that_was_approved_is_no_way_around_a_revocation() {
+fn an_older_approved_version_does_not_bypass_a_revocation() {
     let federation = federation("hand");
     let (old, new) = (crate::support::personal().to_owned(), crate::support::plan());
     let with = |plan: &Path| {
         let path = crate::support::plan().display().to_string();
-        let text = move |text: String| {
-            text.replace(&path, plan.to_str().unwrap()).replace("n_classes = 2", "")
-        };
+        let text =
+            move |text: String| text.edit(&path, plan.to_str().unwrap()).edit("n_classes = 2", "");
         federation.run(&experiment(&federation, text)).run()
     };
     for plan in [&old, &new] {
@@ -172,12 +171,12 @@ fn an_older_version_that_was_approved_is_no_way_around_a_revocation() {
     restart(&mut federation, |config| config);
     std::fs::write(&blob, std::fs::read(&old).unwrap()).unwrap();
     let first = spy.to_nodes().len();
-    let answer = loop {
+    let answer = wait_for("an answer while it is compiled", || {
         let answer = honest.ask("n0", Body::Round(Box::new(round.clone())));
-        if !matches!(&answer, Body::Refused(refusal) if refusal.reason == Reason::Expired) {
-            break answer;
-        }
-    };
+        let is_late =
+            matches!(&answer, Body::Refused(refusal) if refusal.reason == Reason::Expired);
+        (!is_late).then_some(answer)
+    });
     assert!(first > 0);
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
     assert_eq!(refusal.reason, Reason::Blob, "{}", refusal.message);
@@ -198,14 +197,14 @@ fn approvals_cover_arguments_researchers_and_time() {
     let approve = |rest: &[&str]| assert_eq!(decide(&federation, "approve", plan, rest).code, 0);
     approve(&["--bound", "training.epochs<=3", "--bound", "optimizer.lr<=0.5"]);
     assert_eq!(run(&federation).code, 0);
-    let epochs = experiment(&federation, |text| text.replace("epochs = 1", "epochs = 4"));
+    let epochs = experiment(&federation, |text| text.edit("epochs = 1", "epochs = 4"));
     let ended = federation.run(&epochs).run();
     refused(&ended, "approved here with training.epochs<=3 only, not with training.epochs = 4");
-    // Saying it otherwise is no way around.
-    let updates = experiment(&federation, |text| text.replace("epochs = 1", "num_updates = 5"));
+    // The same amount of training in other words does not pass either.
+    let updates = experiment(&federation, |text| text.edit("epochs = 1", "num_updates = 5"));
     refused(&federation.run(&updates).run(), "not without training.epochs");
     let both = experiment(&federation, |text| {
-        text.replace("epochs = 1", "epochs = 1\nnum_updates = 1000000")
+        text.edit("epochs = 1", "epochs = 1\nnum_updates = 1000000")
     });
     let ended = federation.run(&both).run();
     assert!(ended.code == 2 && ended.stderr.contains("both given"), "{}", ended.stderr);
@@ -219,20 +218,20 @@ fn approvals_cover_arguments_researchers_and_time() {
     let said = rmp_serde::to_vec_named(&said).unwrap();
     let error = Body::decode(&said).unwrap_err().to_string();
     assert!(error.contains("both given"), "{error}");
-    // What training comes to, however it is asked for.
+    // Bounds on steps and rows hold for every way to ask for them.
     approve(&["--bound", "training.steps<=9", "--bound", "training.rows<=285"]);
     assert_eq!(run(&federation).code, 0);
     let steps = |steps: &str| {
-        federation.run(&experiment(&federation, |text| text.replace("epochs = 1", steps))).run()
+        federation.run(&experiment(&federation, |text| text.edit("epochs = 1", steps))).run()
     };
     assert_eq!(steps("num_updates = 8").code, 0);
     refused(&steps("num_updates = 10"), "approved here with training.steps<=9 only, not with 10");
-    let small = experiment(&federation, |text| text.replace("batch_size = 32", "batch_size = 8"));
+    let small = experiment(&federation, |text| text.edit("batch_size = 32", "batch_size = 8"));
     refused(&federation.run(&small).run(), "training.steps<=9 only, not with 29");
     approve(&["--bound", "training.rows<=228"]);
     refused(&steps("epochs = 2"), "training.rows<=228 only, not with 456");
     approve(&["--bound", "training.epochs<=3", "--bound", "optimizer.lr<=0.5"]);
-    let fast = experiment(&federation, |text| text.replace("lr = 0.1", "lr = 0.6"));
+    let fast = experiment(&federation, |text| text.edit("lr = 0.1", "lr = 0.6"));
     refused(&federation.run(&fast).run(), "not with optimizer.lr = 0.6");
     let ended = decide(&federation, "approve", plan, &["--bound", "training.epoch<=3"]);
     assert!(ended.code == 2 && ended.stderr.contains("such an argument"), "{}", ended.stderr);
@@ -244,7 +243,7 @@ fn approvals_cover_arguments_researchers_and_time() {
     assert_eq!(run(&federation).code, 0);
     let ended = decide(&federation, "approve", plan, &["--bound", "epochs<3"]);
     assert!(ended.code == 2 && ended.stderr.contains("is no bound"), "{}", ended.stderr);
-    // A decision that nobody signed, or that was changed, is none: nothing runs.
+    // A decision without a good signature does not count: nothing runs.
     let database = Connection::open(node(&federation).join("registry.db")).unwrap();
     let change = "UPDATE decision SET signed =
                   CAST(replace(CAST(signed AS TEXT), 'sig\":\"', 'sig\":\"A') AS BLOB)";
@@ -255,7 +254,7 @@ fn approvals_cover_arguments_researchers_and_time() {
 }
 
 #[test]
-fn policies_by_signer_and_by_list() {
+fn plans_are_admitted_by_signer_or_by_list() {
     let mut federation = Federation::start();
     let dir = federation.dir.path().to_owned();
     let file = part(&dir, 0, 2);
@@ -265,12 +264,12 @@ fn policies_by_signer_and_by_list() {
     }
     std::fs::write(dir.join("n0/trust.toml"), "[[signer]]\nname = \"a\"\nkey = \"../a.pem.pub\"\n")
         .unwrap();
-    restart(&mut federation, |config| config.replace("\"any\"", "\"signer\""));
+    restart(&mut federation, |config| config.edit("\"any\"", "\"signer\""));
     let plan = dir.join("plan.wasm");
     std::fs::copy(crate::support::plan(), &plan).unwrap();
     let with = |federation: &Federation| {
         let path = crate::support::plan().display().to_string();
-        let text = |text: String| text.replace(&path, plan.to_str().unwrap());
+        let text = |text: String| text.edit(&path, plan.to_str().unwrap());
         federation.run(&experiment(federation, text)).run()
     };
     let sign = |key: &str| {
@@ -291,7 +290,7 @@ fn policies_by_signer_and_by_list() {
     let mut federation = self::federation("list");
     refused(&run(&federation), "it is not on the node's list");
     let list = format!("policy = \"list\"\nlist = [\"{}\"]", digest());
-    restart(&mut federation, |config| config.replace("policy = \"list\"", &list));
+    restart(&mut federation, |config| config.edit("policy = \"list\"", &list));
     assert_eq!(run(&federation).code, 0);
 }
 

@@ -9,7 +9,7 @@ use fedwasm_sandbox::{Cancel, DataFacts, Described, InProcessOptions, Limits, Pr
 
 use crate::support::{guest, workers};
 
-/// What the guest computes, compiled for this machine.
+/// The arithmetic of the guest, compiled for this machine.
 #[path = "../guests/arithmetic/src/kernels.rs"]
 mod kernels;
 

@@ -13,7 +13,7 @@ use fedwasm_trust::{KeyPair, Member};
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Spy, columns, enrol, enrol_in, usual};
-use crate::support::{Federation, event, fedwasm, part};
+use crate::support::{Edit, Federation, event, fedwasm, part, wait_for, wait_until};
 
 /// A federation with one node, a researcher that is honest, and one that is not but has a key.
 struct Stage {
@@ -93,18 +93,13 @@ fn signature_stripped() {
     stage.refused("is refused: it is not signed by researcher-mallory");
     // It is in the node's log, too.
     let dir = stage.federation.dir.path().join("n0");
-    for _ in 0..200 {
+    wait_until("the refusal in the node's log", || {
         let log = fedwasm(&["--json", "node", "log", "--kind", "message-refused"]).arg(&dir).ok();
-        let is_it = |entry: &serde_json::Value| {
+        log.events().iter().any(|entry| {
             entry["topic"] == "researcher-mallory"
                 && entry["reason"] == "it is not signed by researcher-mallory"
-        };
-        if log.events().iter().any(is_it) {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("the log does not say it");
+        })
+    });
 }
 
 #[test]
@@ -159,7 +154,7 @@ fn message_that_expired_and_message_of_the_future() {
 }
 
 #[test]
-fn request_that_is_said_again_and_after_a_restart() {
+fn request_replayed_before_and_after_a_restart() {
     let mut stage = stage();
     let sealed = stage.ping(|_| {});
     stage.publish(sealed.clone());
@@ -179,14 +174,10 @@ fn request_that_is_said_again_and_after_a_restart() {
 }
 
 fn wait_for_new_session(stage: &Stage) -> Recipient {
-    for _ in 0..1_000 {
+    wait_for("a new session", || {
         let to = stage.honest.session_of("n0");
-        if to.session != stage.to.session {
-            return to;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("no new session")
+        (to.session != stage.to.session).then_some(to)
+    })
 }
 
 #[test]
@@ -203,7 +194,7 @@ fn message_for_another_recipient() {
 }
 
 #[test]
-fn message_of_a_kind_that_its_sender_cannot_say() {
+fn message_of_a_kind_that_its_sender_may_not_send() {
     let stage = stage();
     stage.publish(stage.ping(|header| header.kind = Kind::RoundReply));
     stage.refused("a round-reply of a researcher");
@@ -241,7 +232,7 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_that_are_no_message() {
+fn bytes_that_are_not_a_message() {
     let stage = stage();
     stage.spy.publish(&stage.topic, vec![0x91; 60_000]);
     stage.refused("not a message");
@@ -264,17 +255,20 @@ fn bytes_that_are_no_message() {
     assert_eq!(stage.honest.ask("n0", Body::Ping), Body::Pong);
 }
 
-/// What a node said in one round, said again in the next, and what another
-/// node says in its name.
+/// Replies of one round, replayed in the next, and replies that another node
+/// forges.
 #[test]
-fn replies_that_are_said_again_forged_or_for_another_round() {
+fn replies_replayed_forged_or_for_another_round() {
     let mut federation = Federation::start();
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
     let spy = Arc::new(Spy::start(&federation));
-    // A second node that first lets everything else arrive.
-    let patient = Box::new(|request: &fedwasm_protocol::RoundRequest| {
-        std::thread::sleep(Duration::from_millis(400));
+    // A second node answers only after two turns of replayed and forged replies.
+    let n_turns = Arc::new(AtomicUsize::new(0));
+    let turns = Arc::clone(&n_turns);
+    let patient = Box::new(move |request: &fedwasm_protocol::RoundRequest| {
+        let before = turns.load(Ordering::SeqCst);
+        wait_until("two turns", || turns.load(Ordering::SeqCst) >= before + 2);
         Some(vec![usual(request)])
     });
     let _slow = Fake::node(&federation, "x", columns(), patient);
@@ -297,6 +291,8 @@ fn replies_that_are_said_again_forged_or_for_another_round() {
             for message in ears.to_nodes() {
                 forge(&ears, &root, &other, &message);
             }
+            n_turns.fetch_add(1, Ordering::SeqCst);
+            // A flood without a pause would be another attack.
             std::thread::sleep(Duration::from_millis(100));
         }
     });
@@ -345,9 +341,9 @@ fn forge(spy: &Spy, root: &str, other: &Member, request: &Message) {
     spy.publish(&topic, sealed.encode().unwrap());
 }
 
-/// A node's will of an earlier connection, and unsigned ones, evict nobody.
+/// A node's will of an earlier connection, and unsigned ones, evict no node.
 #[test]
-fn wills_that_are_forged_or_old_evict_nobody() {
+fn forged_and_stale_wills_evict_no_node() {
     let mut federation = Federation::start();
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
@@ -362,7 +358,7 @@ fn wills_that_are_forged_or_old_evict_nobody() {
     node.wait_for(event("ready"));
     federation.nodes.push(node);
     let experiment = federation.experiment(|text| {
-        text.replace("epochs = 1", "num_updates = 4000").replace("min_nodes = 2", "min_nodes = 1")
+        text.edit("epochs = 1", "num_updates = 4000").edit("min_nodes = 2", "min_nodes = 1")
     });
     let running = federation.run(&experiment).start();
     running.wait_for(event("progress"));
@@ -377,11 +373,10 @@ fn wills_that_are_forged_or_old_evict_nobody() {
 /// A round that was asked for again over a newer connection is that one's: a farewell of the
 /// earlier one that comes late calls nothing off.
 #[test]
-fn farewell_of_an_earlier_connection_leaves_what_was_asked_again() {
+fn farewell_of_an_earlier_connection_does_not_cancel_a_repeated_request() {
     let stage = stage();
     let long = stage.federation.experiment(|text| {
-        text.replace("epochs = 1", "num_updates = 100000000")
-            .replace("min_nodes = 2", "min_nodes = 1")
+        text.edit("epochs = 1", "num_updates = 100000000").edit("min_nodes = 2", "min_nodes = 1")
     });
     let running = stage.federation.run(&long).start();
     running.wait_for(event("progress"));
@@ -416,12 +411,16 @@ fn farewell_of_an_earlier_connection_leaves_what_was_asked_again() {
     stage.spy.wait_for(is_progress);
     say(&round, &stage.topic, (2, 2));
     say(&Body::Farewell, &farewell, (1, 3));
-    assert_eq!(stage.honest.ask("n0", Body::Ping), Body::Pong);
-    // Whatever was on its way has arrived by then.
-    std::thread::sleep(Duration::from_millis(500));
+    // The node hears in order and answers in order: after this answer it has heard the farewell,
+    // and of the progress that it tells now, one message at most was under way.
     stage.spy.clear();
-    stage.spy.wait_for(is_progress);
-    say(&Body::Farewell, &farewell, (2, 4));
+    say(&Body::Ping, &stage.topic, (2, 4));
+    stage.spy.wait_for(|message| message.body == Body::Pong);
+    for _ in 0..3 {
+        stage.spy.clear();
+        stage.spy.wait_for(is_progress);
+    }
+    say(&Body::Farewell, &farewell, (2, 5));
     stage.federation.nodes[0].wait_for_log("no longer waits");
 }
 
@@ -447,7 +446,7 @@ fn names_are_taken_once() {
     assert_eq!(again.participant().to_string(), "node-a");
 }
 
-/// What a hostile repository says to whoever asks for a blob.
+/// The answers of a hostile repository to a request for a blob.
 #[derive(Clone, Copy, Debug)]
 enum Hostile {
     /// Asks to look elsewhere.
@@ -531,7 +530,7 @@ fn repositories_that_redirect_compress_or_send_without_end() {
         let (url, visits) = hostile_repository(roster, how);
         let file = part(federation.dir.path(), 0, 2);
         federation.node_with_repository("n0", &file, &url);
-        let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+        let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
         let ended = federation.run(&federation.experiment(one)).run();
         assert_eq!(ended.code, 5, "{how:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(why), "{how:?}: {}", ended.stderr);
@@ -559,12 +558,11 @@ fn numbers(value: &Value, path: &str, found: &mut Vec<String>) {
 /// Every number of every request, one by one, at its ends and beyond: the node answers or
 /// refuses, and trains all the same afterwards.
 #[test]
-fn every_number_at_its_ends() {
+fn every_number_of_a_request_at_its_limits() {
     let stage = stage();
     let experiment = stage.federation.experiment(|text| {
-        let text =
-            text.replace("min_nodes = 2", "min_nodes = 1").replace("rounds = 2", "rounds = 1");
-        text.replace("epochs = 1", "epochs = 1\nbatch_maxnum = 9\ntest_batch_size = 64")
+        let text = text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1");
+        text.edit("epochs = 1", "epochs = 1\nbatch_maxnum = 9\ntest_batch_size = 64")
     });
     stage.federation.run(&experiment).ok();
     let mut round = stage.spy.rounds().swap_remove(0);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Ended, Fedwasm, event, fedwasm, root};
+use crate::support::{Edit, Ended, Fedwasm, event, fedwasm, root, wait_until};
 
 fn local(dir: &Path, plan: &str, training: &str) -> Fedwasm {
     let args = dir.join("args.toml");
@@ -22,7 +22,7 @@ fn of(ended: &Ended) -> (Value, Value) {
 }
 
 #[test]
-fn going_on_gives_the_bytes_of_a_run_without_a_break() {
+fn a_resumed_run_equals_an_uninterrupted_one() {
     for (plan, optimizer) in [
         ("logistic-regression", "{ lr = 0.1 }"),
         ("mlp", "{ lr = 0.05, momentum = 0.9, nesterov = true, weight_decay = 0.001 }"),
@@ -52,7 +52,7 @@ fn going_on_gives_the_bytes_of_a_run_without_a_break() {
         assert_eq!(of(&resumed(4).ok()), of(&whole));
         for (change, expected) in [
             (training(2), "batches are done, and"),
-            (training(4).replace("lr = 0.", "lr = 0.7"), "`training.optimizer_args.lr` was"),
+            (training(4).edit("lr = 0.", "lr = 0.7"), "`training.optimizer_args.lr` was"),
             (
                 training(4) + "\nloader_args = { batch_size = 8 }",
                 "`training.loader_args.batch_size` was 32, it is 8",
@@ -76,9 +76,9 @@ fn going_on_gives_the_bytes_of_a_run_without_a_break() {
     }
 }
 
-/// What a run was started with is asked for again neither by `evaluate` nor hidden by `compare`.
+/// `evaluate` takes the arguments of a run from the run, and `compare` shows them.
 #[test]
-fn a_run_knows_what_it_was_started_with() {
+fn evaluate_and_compare_read_the_arguments_of_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let training = "epochs = 2\noptimizer_args = { lr = 0.1 }\n[model]\nhidden = 24";
@@ -95,14 +95,17 @@ fn a_run_knows_what_it_was_started_with() {
 }
 
 #[test]
-fn what_was_reached_is_kept_when_it_is_stopped() {
+fn an_interrupted_run_keeps_its_progress() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let training = "epochs = 100000\noptimizer_args = { lr = 0.05 }";
     let command = || local(dir, "mlp", training).arg("--out").arg(dir.join("run"));
     let running = command().start();
     running.wait_for(event("ready"));
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    wait_until("losses of some hundred batches", || {
+        let files = std::fs::read_dir(dir.join("run/tensorboard/local"));
+        files.into_iter().flatten().any(|file| file.unwrap().metadata().unwrap().len() > 4 << 10)
+    });
     running.signal("INT");
     let (code, events) = running.end();
     let result = events.last().unwrap();
@@ -121,7 +124,7 @@ fn what_was_reached_is_kept_when_it_is_stopped() {
     let resumed = local(dir, "mlp", &training).arg("--out").arg(dir.join("run")).arg("--resume");
     let whole = local(dir, "mlp", &training).arg("--out").arg(dir.join("whole"));
     assert_eq!(of(&resumed.ok()), of(&whole.ok()));
-    // Who says it twice means it.
+    // A second interrupt ends the run at once.
     let running = command().arg("--force").start();
     running.wait_for(event("ready"));
     running.signal("INT");
@@ -132,7 +135,7 @@ fn what_was_reached_is_kept_when_it_is_stopped() {
 }
 
 #[test]
-fn repeated_runs_are_those_of_the_seeds_and_folds_hold_every_row_out_once() {
+fn repeats_follow_their_seeds_and_folds_hold_out_each_row_once() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let training = "epochs = 2\noptimizer_args = { lr = 0.1 }";
@@ -172,9 +175,9 @@ fn repeated_runs_are_those_of_the_seeds_and_folds_hold_every_row_out_once() {
     }
 }
 
-/// Whoever goes on without a seed means the seed of the run.
+/// Without a seed, `--resume` takes that of the run.
 #[test]
-fn going_on_knows_the_seed() {
+fn a_resumed_run_keeps_its_seed() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let command = |epochs: u32| {
@@ -194,7 +197,7 @@ fn going_on_knows_the_seed() {
 
 /// Steps go on, a run anew starts them anew, and what cannot be written costs no result.
 #[test]
-fn event_files_are_of_the_run() {
+fn event_files_belong_to_their_run() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let run = |epochs: u32, flags: &[&str]| {
@@ -224,7 +227,7 @@ fn event_files_are_of_the_run() {
 }
 
 #[test]
-fn a_finished_run_is_not_written_over() {
+fn a_finished_run_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let command = |lr: &str| {
@@ -242,15 +245,15 @@ fn a_finished_run_is_not_written_over() {
     let verified = fedwasm(&["experiment", "verify"]).arg(dir.join("run")).run();
     assert!(verified.code == 2 && verified.stderr.contains("a local run"));
     assert_ne!(of(&command("0.2").arg("--force").ok()), first);
-    // What is gone on with is the new one.
+    // The new run is the one that is resumed.
     assert_eq!(command("0.1").arg("--resume").run().code, 2);
     command("0.2").arg("--resume").ok();
     assert_eq!(command("0.2").args(&["--force", "--resume"]).run().code, 2);
 }
 
-/// Killed without a chance to write anything: what was checkpointed is gone on from.
+/// Killed without a chance to write anything: the run resumes from its checkpoint.
 #[test]
-fn a_killed_run_goes_on_to_the_bytes_of_a_run_without_a_break() {
+fn a_killed_run_resumes_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let training = "num_updates = 120000\nloader_args = { batch_size = 8 }\n\
@@ -258,15 +261,10 @@ fn a_killed_run_goes_on_to_the_bytes_of_a_run_without_a_break() {
     let command = |run: &str| local(dir, "mlp", training).arg("--out").arg(dir.join(run));
     let running = command("run").start();
     let pieces = dir.join("run/checkpoints");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
-    let has_piece = || {
+    wait_until("a checkpoint", || {
         let names = std::fs::read_dir(&pieces).into_iter().flatten().filter_map(Result::ok);
         names.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("batch-"))
-    };
-    while !has_piece() {
-        assert!(std::time::Instant::now() < deadline, "there is no checkpoint");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    });
     running.signal("KILL");
     drop(running);
     assert!(!dir.join("run/history.json").exists());
@@ -321,7 +319,7 @@ fn folds_without_positives_have_no_f1() {
 
 /// `compare` claims nothing that it did not look at.
 #[test]
-fn folds_are_told_apart() {
+fn compare_distinguishes_folds() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let command = local(dir, "logistic-regression", "epochs = 1").args(&["--folds", "3"]);
@@ -361,6 +359,6 @@ fn two_runs_are_compared() {
     assert!(text.contains("training.optimizer_args.lr   0.1 | 0.01"), "{text}");
     let svg = std::fs::read_to_string(dir.join("both.svg")).unwrap();
     assert!(svg.contains("<svg") && svg.matches("<polyline").count() >= 2);
-    // What TensorBoard reads is there, too.
+    // Event files for TensorBoard are there, too.
     assert!(dir.join("a/tensorboard/local").read_dir().unwrap().next().is_some());
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Ended, Running, data, event, fedwasm, plan, root, shell};
+use crate::support::{Edit, Ended, Running, data, event, fedwasm, plan, root, shell};
 
 /// A block of code on a page: what follows the backticks, and its lines.
 struct Block {
@@ -119,7 +119,7 @@ struct Page {
     name: &'static str,
     left: Vec<String>,
     dir: PathBuf,
-    /// What stands for something else here: addresses, files, digests.
+    /// Words of the page and their values here: addresses, files, digests.
     words: Vec<(String, String)>,
 }
 
@@ -260,7 +260,7 @@ fn first_plan_is_as_the_book_says() {
                 }
             }
             "rust" => {
-                // What the page includes is what the command wrote, but for the name.
+                // The page includes the file that the command wrote, but for the name.
                 let template = std::fs::read_to_string(root().join("plugins/mlp/src/lib.rs"));
                 let written = std::fs::read_to_string(dir.join("digits/src/lib.rs")).unwrap();
                 assert_eq!(template.unwrap().replace("Mlp", "Digits"), written);
@@ -340,9 +340,9 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     let nodes = page.run("fedwasm nodes");
     assert!(nodes.stdout.contains("site-1"), "{}", nodes.stdout);
     let text = blocks("README.md").into_iter().find(|block| block.language == "toml").unwrap().text;
-    let one_site = text.replace("min_nodes = 2", "min_nodes = 1");
+    let one_site = text.edit("min_nodes = 2", "min_nodes = 1");
     assert_ne!(one_site, text);
-    page.experiment(&one_site.replace("rounds = 10", "rounds = 3\nkeep_uploads = true"));
+    page.experiment(&one_site.edit("rounds = 10", "rounds = 3\nkeep_uploads = true"));
     std::fs::remove_dir_all(path("run")).unwrap();
     page.run("fedwasm experiment run");
     page.run("fedwasm experiment show");
@@ -356,7 +356,7 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     page.run("fedwasm experiment verify");
     page.run("fedwasm verify");
 
-    // What an auditor has: the run, the plan with its sources, the node.
+    // An auditor has the run, the plan with its sources, and the node.
     let mut page = Page::open("auditors-guide.md", dir)
         .word("SOURCES", "heart-risk")
         .word(" round-0003", " run/receipts/round-0003");
@@ -447,7 +447,7 @@ fn commands_of_the_operators_guide_are_as_it_says() {
     let run = page.take("fedwasm experiment run");
     let waits = page.shell(&run).run();
     assert_eq!(waits.code, 3, "{}", waits.stderr);
-    // What the list shows is what an approval takes.
+    // An approval takes the digits that the list shows.
     let list = page.run("fedwasm node plan list").stdout;
     let digits = list.split_whitespace().nth(1).unwrap().to_owned();
     assert!(list.starts_with("pending") && digits.len() >= 16, "{list}");
@@ -503,7 +503,7 @@ fn every_key_of_a_node_is_in_the_operators_guide() {
     assert_eq!(told, known);
 }
 
-/// What the summary calls a page is the page's own title, and no two have one.
+/// The summary has each page under its own title, and no title twice.
 #[test]
 fn titles_are_those_of_the_summary() {
     let summary = std::fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();

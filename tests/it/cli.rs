@@ -11,7 +11,7 @@ fn usage_is_exit_code_2_and_help_0() {
 }
 
 #[test]
-fn what_is_not_admitted_is_exit_code_3() {
+fn a_refused_component_is_exit_code_3() {
     let dir = tempfile::tempdir().unwrap();
     for (bytes, expected) in [
         (&b"\0asm\x01\0\0\0"[..], "a core module"),
@@ -31,7 +31,7 @@ fn what_is_not_admitted_is_exit_code_3() {
 }
 
 #[test]
-fn broker_that_is_not_there_is_exit_code_1() {
+fn unreachable_broker_is_exit_code_1() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("e.toml");
     let text = format!(
@@ -54,7 +54,7 @@ fn federation_without_nodes_is_exit_code_5() {
 }
 
 #[test]
-fn other_machines_are_refused_in_plain_text() {
+fn plain_text_to_another_machine_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let ended = fedwasm(&["network", "start", "--http", "0.0.0.0:0", "--mqtt", "127.0.0.1:0"])
         .current_dir(dir.path())

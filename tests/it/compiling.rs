@@ -10,12 +10,12 @@ use fedwasm_sandbox::{Cancel, DataFacts, Limits, PlanEvent, Sandbox, Start};
 use serde_json::Value;
 
 use crate::hostile::with_module_field;
-use crate::support::{Federation, Rows, data, event, fedwasm, plan, root, workers};
+use crate::support::{Edit, Federation, Rows, data, event, fedwasm, plan, root, workers};
 
 /// Blocks of the function below: compiling it takes some ten seconds of one processor.
 const SLOW_BLOCKS: usize = 14_000;
 
-/// A good plan with a function that nobody calls, and that takes long to compile, on one thread:
+/// A good plan with a function that is never called and takes long to compile, on one thread:
 /// its values live to the end of a web of branches.
 fn slow_to_compile(dir: &Path) -> PathBuf {
     let mut field = String::from("(func $slow (param i32) (result i32)\n");
@@ -41,10 +41,10 @@ fn a_plan_that_compiles_longer_than_a_round_runs() {
     federation.node("a", &file);
     let slow = slow_to_compile(federation.dir.path());
     let experiment = federation.experiment(|text| {
-        let text = text.replace(&plan().display().to_string(), &slow.display().to_string());
-        let text = text.replace("n_classes = 2", "").replace("optimizer_args = { lr = 0.1 }", "");
-        let text = text.replace("round_deadline_s = 120", "round_deadline_s = 4");
-        text.replace("rounds = 2", "rounds = 1").replace("min_nodes = 2", "min_nodes = 1")
+        let text = text.edit(&plan().display().to_string(), &slow.display().to_string());
+        let text = text.edit("n_classes = 2", "").edit("optimizer_args = { lr = 0.1 }", "");
+        let text = text.edit("round_deadline_s = 120", "round_deadline_s = 4");
+        text.edit("rounds = 2", "rounds = 1").edit("min_nodes = 2", "min_nodes = 1")
     });
     let ended = federation.run(&experiment).ok();
     let warning = |event: &&Value| event["event"] == "warning";
@@ -81,7 +81,7 @@ fn approving_a_plan_compiles_it_for_the_node() {
     node.wait_for(event("ready"));
     federation.nodes.push(node);
     let experiment = federation.experiment(|text| {
-        text.replace("rounds = 2", "rounds = 1").replace("min_nodes = 2", "min_nodes = 1")
+        text.edit("rounds = 2", "rounds = 1").edit("min_nodes = 2", "min_nodes = 1")
     });
     federation.run(&experiment).ok();
     assert_eq!(kept(), 1);
@@ -90,17 +90,17 @@ fn approving_a_plan_compiles_it_for_the_node() {
 /// A plan that cannot be compiled within the node's limits is refused by name, and not for ever
 /// said to be compiling.
 #[test]
-fn what_cannot_be_compiled_is_told_with_the_setting() {
+fn a_limit_of_compiling_names_its_setting() {
     let mut federation = Federation::start();
     federation.node("a", &data("breast_cancer.csv"));
     let experiment = federation.experiment(|text| {
-        text.replace("rounds = 2", "rounds = 1").replace("min_nodes = 2", "min_nodes = 1")
+        text.edit("rounds = 2", "rounds = 1").edit("min_nodes = 2", "min_nodes = 1")
     });
     // The node's own, which an experiment can only lower.
     drop(federation.nodes.pop());
     let config = federation.dir.path().join("a/node.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let limited = text.replace("compile_ms_max = 120000", "compile_ms_max = 1");
+    let limited = text.edit("compile_ms_max = 120000", "compile_ms_max = 1");
     assert_ne!(text, limited);
     std::fs::write(&config, limited).unwrap();
     let node = fedwasm(&["node", "start"]).arg(federation.dir.path().join("a")).start();

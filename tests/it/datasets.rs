@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Federation, Fedwasm, data, fedwasm, guest, part, plan, root};
+use crate::support::{Edit, Federation, Fedwasm, data, fedwasm, guest, part, plan, root};
 
 fn written(name: &str) -> std::path::PathBuf {
     root().join("tests/data/datasets").join(name)
@@ -108,7 +108,7 @@ fn plans_get_several_inputs_and_targets() {
                     [model]\nn_numbers = 2\n";
     std::fs::write(&args, data.to_owned() + training).unwrap();
     let plan = guest("several");
-    // What the plan takes can be looked up, as far as it is known.
+    // `plan inspect` lists the inputs of the plan, as far as they are known.
     let inspect = || fedwasm(&["plan", "inspect"]).arg(&plan);
     let unknown = inspect().ok().stdout;
     assert!(unknown.contains("`model.n_numbers` is missing") && unknown.contains("arguments"));
@@ -157,7 +157,7 @@ fn plans_get_several_inputs_and_targets() {
         ("['i8', 'u8']", "['i8']", "takes 2 values as input `inputs`, the dataset gives 1"),
         ("second = 'f64'", "second = ['f64', 'i8']", "i8"),
     ] {
-        std::fs::write(&args, data.replace(from, to) + training).unwrap();
+        std::fs::write(&args, data.edit(from, to) + training).unwrap();
         let ended = run(&dir.path().join("bad")).run();
         assert!(ended.code != 0 && ended.stderr.contains(words), "{to}: {}", ended.stderr);
     }
@@ -165,7 +165,7 @@ fn plans_get_several_inputs_and_targets() {
 
 /// A table of three whole blocks and a part of one, as a node and a local run read it.
 #[test]
-fn what_is_larger_than_memory_is_read_in_blocks() {
+fn data_larger_than_memory_are_read_in_blocks() {
     let dir = tempfile::tempdir().unwrap();
     let (csv, args) = (dir.path().join("big.csv"), dir.path().join("args.toml"));
     let mut text = "a,b,y\n".to_owned();
@@ -207,7 +207,7 @@ fn what_is_larger_than_memory_is_read_in_blocks() {
 }
 
 #[test]
-fn labels_and_indices_that_are_slips_are_told() {
+fn suspicious_labels_and_index_columns_are_reported() {
     let dir = tempfile::tempdir().unwrap();
     let csv = dir.path().join("d.csv");
     let rows = |first: u32| (0..60).map(move |n| format!("{},{}\n", n % 13, n % 2 + first));
@@ -239,7 +239,7 @@ fn labels_and_indices_that_are_slips_are_told() {
 
 /// The rule is one, with a file and without.
 #[test]
-fn a_fifth_is_held_out_unless_somebody_says_otherwise() {
+fn a_fifth_of_the_rows_is_held_out_by_default() {
     let dir = tempfile::tempdir().unwrap();
     let args = dir.path().join("args.toml");
     let file = data("breast_cancer.csv");
@@ -263,15 +263,14 @@ fn a_fifth_is_held_out_unless_somebody_says_otherwise() {
 
 /// A file that grows is named at the next request, and can be registered again.
 #[test]
-fn a_dataset_that_grows_is_told_and_refreshed() {
+fn a_changed_dataset_is_reported_and_refreshed() {
     let mut federation = Federation::start();
     let files: Vec<_> = [0, 1].map(|n| part(federation.dir.path(), n, 2)).into();
     for (id, file) in ["a", "b"].iter().zip(&files) {
         federation.node(id, file);
     }
     let run = |out: &str| {
-        let experiment =
-            federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+        let experiment = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
         let command = fedwasm(&["--json", "experiment", "run"]).arg(experiment);
         command.arg("--out").arg(federation.dir.path().join(out)).ok()
     };
@@ -300,7 +299,7 @@ fn a_dataset_that_grows_is_told_and_refreshed() {
     }
     assert!(log.contains(words), "{log}");
     fedwasm(&["node", "log", "--check"]).arg(&dir).ok();
-    // What was compared of experiments is their rows, and that is said.
+    // Of experiments only rows are compared, and the output says so.
     let compare = |a: &str, b: &str| {
         let of = |out: &str| federation.dir.path().join(out);
         fedwasm(&["compare"]).arg(of(a)).arg(of(b)).ok().stdout
@@ -313,7 +312,7 @@ fn a_dataset_that_grows_is_told_and_refreshed() {
     assert!(same.contains("the same plan, start, seed, arguments, rows\n"), "{same}");
 }
 
-/// What the terminal shows of a round is what the report and `compare` show.
+/// Terminal, report and `compare` show the same numbers of a round.
 #[test]
 fn training_losses_are_weighted_by_rows_everywhere() {
     let mut federation = Federation::start();
@@ -364,8 +363,8 @@ fn wide_tables_are_found_and_trained_on() {
     let columns = |at: usize| datasets[at]["columns"].as_array().unwrap().len();
     assert_eq!((datasets.len(), columns(0), columns(1)), (2, 20_001, 31), "{}", nodes["nodes"][1]);
     let change = |text: String| {
-        let text = text.replace("\"benign\"", "\"y\"").replace("[model]\nn_classes = 2\n", "");
-        text.replace("rounds = 2", "rounds = 2\nkeep_uploads = true") + "[model]\nn_classes = 2\n"
+        let text = text.edit("\"benign\"", "\"y\"").edit("[model]\nn_classes = 2\n", "");
+        text.edit("rounds = 2", "rounds = 2\nkeep_uploads = true") + "[model]\nn_classes = 2\n"
     };
     let ended = federation.run(&federation.experiment(change)).ok();
     assert_eq!(ended.result()["nodes"], serde_json::json!(["a", "b"]), "{}", ended.stdout);
@@ -387,9 +386,8 @@ fn federation_trains_on_images() {
     for id in ["a", "b"] {
         federation.node_of(id, &data("mnist10k"), "idx");
     }
-    let change = |text: String| {
-        text.replace("\"benign\"", "\"label\"").replace("n_classes = 2", "n_classes = 10")
-    };
+    let change =
+        |text: String| text.edit("\"benign\"", "\"label\"").edit("n_classes = 2", "n_classes = 10");
     let result = federation.run(&federation.experiment(change)).ok().result();
     assert!(result["metrics"]["accuracy"].as_f64().unwrap() > 0.85, "{result}");
 }

@@ -1,9 +1,8 @@
 //! `demo`.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use crate::support::{event, fedwasm};
+use crate::support::{event, fedwasm, wait_until};
 
 #[test]
 fn demo_trains_compares_and_leaves_its_files() {
@@ -45,7 +44,6 @@ fn processes_end_with_the_demo_however_it_ends() {
 
 /// Waits until no process names `dir` on its command line.
 fn assert_no_process_of(dir: &Path) {
-    let deadline = Instant::now() + Duration::from_secs(20);
     let named = || {
         let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         let lines = processes.filter_map(|process| {
@@ -54,8 +52,5 @@ fn assert_no_process_of(dir: &Path) {
         });
         lines.filter(|line| line.contains(&*dir.to_string_lossy())).collect::<Vec<_>>()
     };
-    while !named().is_empty() {
-        assert!(Instant::now() < deadline, "still there: {:?}", named());
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until("the end of all processes", || named().is_empty());
 }

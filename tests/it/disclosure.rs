@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use fedwasm_protocol::{Body, Budget, Mode, Progress, Reason, RoundReply, RoundRequest, Value};
 
 use crate::fake::{Fake, Spy, enrol};
-use crate::support::{Federation, data, event, fedwasm, part, root};
+use crate::support::{Edit, Federation, data, event, fedwasm, part, root};
 
 /// Rows of the node's file.
 const N_ROWS: f64 = 285.0;
@@ -50,15 +50,14 @@ fn stage() -> Stage {
     let mut federation = Federation::start();
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
-    restart(&mut federation, |config| config.replace("policy = \"any\"", "policy = \"hand\""));
+    restart(&mut federation, |config| config.edit("policy = \"any\"", "policy = \"hand\""));
     approve(&federation, &[]);
     let spy = Spy::start(&federation);
     let experiment = federation.experiment(|text| {
         let plan = crate::support::plan().display().to_string();
-        let text = text.replace(&plan, linear_regression().to_str().unwrap());
-        let text =
-            text.replace("min_nodes = 2", "min_nodes = 1").replace("rounds = 2", "rounds = 1");
-        text.replace("[model]\nn_classes = 2\n", "")
+        let text = text.edit(&plan, linear_regression().to_str().unwrap());
+        let text = text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1");
+        text.edit("[model]\nn_classes = 2\n", "")
     });
     federation.run(&experiment).ok();
     let mut good = spy.rounds().swap_remove(0);
@@ -100,7 +99,7 @@ impl Stage {
         }
     }
 
-    /// What was told while the newest round ran.
+    /// The numbers that were told while the newest round ran.
     fn told(&self) -> Vec<Progress> {
         let heard = self.mallory.heard.lock().unwrap();
         let progress = heard.iter().filter_map(|message| match &message.body {
@@ -198,7 +197,7 @@ fn losses_of_single_rows_while_a_round_runs() {
 
 /// An operator decides otherwise, for one plan by name or for all progress.
 #[test]
-fn floors_are_the_operators() {
+fn floors_are_set_by_the_operator() {
     let mut stage = stage();
     approve(&stage.federation, &["--min-rows", "2"]);
     let one = |round: &mut RoundRequest| round.training.test_ratio = ratio(1);
@@ -210,9 +209,7 @@ fn floors_are_the_operators() {
     approve(&stage.federation, &[]);
     stage.refused(2, |round| round.training.test_ratio = ratio(2));
     restart(&mut stage.federation, |config| {
-        config
-            .replace("min_rows = 10", "min_rows = 30")
-            .replace("progress = true", "progress = false")
+        config.edit("min_rows = 10", "min_rows = 30").edit("progress = true", "progress = false")
     });
     match stage.ask(|round| round.training.test_ratio = ratio(29)) {
         Body::Refused(refusal) => assert!(refusal.message.contains("fewer than 30"), "{refusal:?}"),

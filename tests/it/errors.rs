@@ -1,10 +1,10 @@
-//! What a plan's author reads when something is wrong: what, where, what to do; word for word.
+//! The errors that a plan's author reads, word for word: the mistake, its place, its remedy.
 
 use std::path::Path;
 
 use crate::support::{data, fedwasm, misbehaves, plan};
 
-/// What `local` says with this file as --args: its last lines, from `error:` on.
+/// The error of `local` with this file as --args: its last lines, from `error:` on.
 fn local(plan: &Path, args: &str, target: &str) -> (i32, String) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("args.toml");
@@ -177,7 +177,7 @@ fn limits_name_the_setting_that_helps() {
 
 /// Components that do not fit the contract: made from the shipped plan's text.
 #[test]
-fn another_world_is_named_with_what_to_do() {
+fn another_world_is_named_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let inspected = |bytes: &[u8]| {
         let file = dir.path().join("p.wasm");
@@ -214,7 +214,7 @@ fn another_world_is_named_with_what_to_do() {
 }
 
 #[test]
-fn crates_that_are_no_plans_say_what_is_missing() {
+fn a_crate_that_is_not_a_plan_names_the_missing_part() {
     let dir = tempfile::tempdir().unwrap();
     let manifest =
         "[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
@@ -252,7 +252,7 @@ fn crates_that_are_no_plans_say_what_is_missing() {
     );
 }
 
-/// Whatever is no regular file could keep the command waiting for ever.
+/// A file that is not regular could keep the command waiting for ever.
 #[test]
 fn a_pipe_in_place_of_a_file_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,7 +15,7 @@ use fedwasm_researcher::{
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Spy, columns, usual};
-use crate::support::{Ended, Federation, data, event, fedwasm, part, plan, root, workers};
+use crate::support::{Edit, Ended, Federation, data, event, fedwasm, part, plan, root, workers};
 
 fn federation(n: usize) -> Federation {
     let mut federation = Federation::start();
@@ -42,7 +42,7 @@ fn verify(federation: &Federation) -> Ended {
     fedwasm(&["experiment", "verify"]).arg(out(federation)).run()
 }
 
-/// What a program of one's own gives to an experiment.
+/// The options of an experiment that a program starts.
 fn options(file: ExperimentFile, out: Option<PathBuf>) -> ExperimentOptions {
     ExperimentOptions {
         component: load_plan(&file.plan).unwrap(),
@@ -84,10 +84,10 @@ impl Aggregator for First {
 }
 
 #[test]
-fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
+fn a_custom_aggregator_is_recorded_by_its_name() {
     let federation = federation(2);
     let experiment = federation.experiment(|text| {
-        text.replace("rounds = 2", "rounds = 2\nsave_breakpoints = true\nkeep_uploads = true")
+        text.edit("rounds = 2", "rounds = 2\nsave_breakpoints = true\nkeep_uploads = true")
     });
     let file = ExperimentFile::read(&experiment).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -102,7 +102,7 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
         experiment.finish().await.unwrap();
     });
     assert_eq!(history(&federation).arguments["aggregator"], json!({ "own": "first" }));
-    // Whoever does not have it accuses nobody, and does not call it verified either.
+    // A program without the aggregator neither accuses nor verifies.
     let ended = verify(&federation);
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     for said in ["2 rounds cannot be computed again: `first`", "4 receipts say the same"] {
@@ -112,7 +112,7 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
     assert_eq!((verified.rounds, verified.receipts), (2, 4));
     // The command line has the file's aggregator only.
     let text = std::fs::read_to_string(&experiment).unwrap();
-    std::fs::write(&experiment, text.replace("rounds = 2", "rounds = 3")).unwrap();
+    std::fs::write(&experiment, text.edit("rounds = 2", "rounds = 3")).unwrap();
     let ended = resume(&federation, &experiment, &[]);
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     let said = "`aggregator` was \"first\" of a program of one's own";
@@ -132,12 +132,12 @@ fn an_aggregator_of_one_s_own_is_recorded_by_its_name() {
 }
 
 #[test]
-fn a_refusal_in_the_first_round_leaves_nothing_to_go_on_from() {
+fn a_refusal_in_the_first_round_leaves_no_breakpoint() {
     let federation = federation(2);
-    let saves = |text: String| text.replace("rounds = 2", "rounds = 2\nsave_breakpoints = true");
+    let saves = |text: String| text.edit("rounds = 2", "rounds = 2\nsave_breakpoints = true");
     let refused = federation.experiment(|text| {
         let private = "epochs = 1\ndp_args = { sigma = 0.5, clip = 1.0 }";
-        saves(text).replace("epochs = 1", private)
+        saves(text).edit("epochs = 1", private)
     });
     assert_eq!(federation.run(&refused).run().code, 2);
     assert!(!out(&federation).join("breakpoints").exists());
@@ -147,17 +147,16 @@ fn a_refusal_in_the_first_round_leaves_nothing_to_go_on_from() {
 }
 
 #[test]
-fn strangers_change_no_exit_code_and_are_left_in_peace() {
+fn nodes_without_the_data_do_not_change_the_exit_code() {
     let federation = federation(1);
     let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "x", nothing);
     let run = |change: &dyn Fn(String) -> String| {
-        let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+        let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
         federation.run(&federation.experiment(|text| change(one(text)))).run()
     };
-    let ended = run(&|text| {
-        text.replace("epochs = 1", "epochs = 1\ndp_args = { sigma = 0.5, clip = 1.0 }")
-    });
+    let ended =
+        run(&|text| text.edit("epochs = 1", "epochs = 1\ndp_args = { sigma = 0.5, clip = 1.0 }"));
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     // A plan that fails everywhere is the plan.
     let skeleton = std::fs::read_to_string(root().join("tests/guests/hostile/skeleton.wat"));
@@ -166,44 +165,44 @@ fn strangers_change_no_exit_code_and_are_left_in_peace() {
     let bytes = crate::hostile::component(&skeleton.unwrap(), &guest.unwrap());
     std::fs::write(&failing, bytes).unwrap();
     let ended = run(&|text| {
-        let text = text.replace(&plan().display().to_string(), failing.to_str().unwrap());
-        text.replace("n_classes = 2", "").replace("{ lr = 0.1 }", "{}")
+        let text = text.edit(&plan().display().to_string(), failing.to_str().unwrap());
+        text.edit("n_classes = 2", "").edit("{ lr = 0.1 }", "{}")
     });
     assert_eq!(ended.code, 4, "{}", ended.stderr);
     let ended = run(&|text| text);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(!ended.events().iter().any(|event| event["event"] == "dropped"), "{}", ended.stdout);
     assert_eq!(ended.result()["nodes_expected"], json!(["n0"]));
-    // Where nobody has the data, that is what is said.
-    let ended = run(&|text| text.replace("tags = [\"t\"]", "tags = [\"absent\"]"));
+    // Without any node that has the data, the error says so.
+    let ended = run(&|text| text.edit("tags = [\"t\"]", "tags = [\"absent\"]"));
     assert_eq!(ended.code, 5);
     assert!(ended.stderr.contains("n0, x: no dataset has the tags absent"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_plan_that_is_not_approved_is_exit_code_3_beside_strangers() {
+fn an_unapproved_plan_is_exit_code_3() {
     let federation = Federation::start();
     let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "s", nothing);
     let rejected = ApprovalStatus::Rejected;
     let _no = Fake::node_with(&federation, "x", columns(), rejected, Box::new(|_| None));
-    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", ""));
+    let experiment = federation.experiment(|text| text.edit("min_nodes = 2", ""));
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 3, "{}", ended.stderr);
 }
 
 #[test]
-fn all_nodes_that_were_found_are_needed_unless_fewer_are_asked_for() {
+fn all_found_nodes_are_required_unless_min_nodes_is_lower() {
     let mut federation = federation(2);
     let pending = ApprovalStatus::Pending;
     let fake = Fake::node_with(&federation, "x", columns(), pending, Box::new(|_| None));
-    let all = |text: String| text.replace("min_nodes = 2", "");
+    let all = |text: String| text.edit("min_nodes = 2", "");
     let ended = federation.run(&federation.experiment(all)).run();
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     for said in ["2 of at least 3 nodes may run the plan", "`min_nodes = 2` goes on without"] {
         assert!(ended.stderr.contains(said), "{}", ended.stderr);
     }
-    // Whoever asks for fewer gets them, and is told at the end.
+    // An experiment that asks for fewer runs with them, and its end says so.
     let experiment = federation.experiment(|text| text);
     let ended = federation.run(&experiment).ok();
     assert_eq!(ended.result()["nodes_expected"], json!(["n0", "n1", "x"]));
@@ -213,7 +212,7 @@ fn all_nodes_that_were_found_are_needed_unless_fewer_are_asked_for() {
     drop(fake);
     // A node that is lost ends it: the other alone is not what was begun.
     let long = federation.experiment(|text| {
-        all(text).replace("rounds = 2", "rounds = 50").replace("epochs = 1", "num_updates = 2000")
+        all(text).edit("rounds = 2", "rounds = 50").edit("epochs = 1", "num_updates = 2000")
     });
     let running = federation.run(&long).start();
     running.wait_for(event("round"));
@@ -223,7 +222,7 @@ fn all_nodes_that_were_found_are_needed_unless_fewer_are_asked_for() {
 }
 
 #[test]
-fn who_refused_is_asked_again_in_the_next_round() {
+fn a_node_that_refused_is_asked_again_in_the_next_round() {
     let federation = federation(1);
     let behaviour = |request: &fedwasm_protocol::RoundRequest| {
         let reason = Reason::PlanFailed;
@@ -235,7 +234,7 @@ fn who_refused_is_asked_again_in_the_next_round() {
     };
     let fake = Fake::node(&federation, "x", columns(), Box::new(behaviour));
     let experiment = federation.experiment(|text| {
-        text.replace("rounds = 2", "rounds = 4").replace("min_nodes = 2", "min_nodes = 1")
+        text.edit("rounds = 2", "rounds = 4").edit("min_nodes = 2", "min_nodes = 1")
     });
     let ended = federation.run(&experiment).ok();
     let events = ended.events();
@@ -259,7 +258,7 @@ fn the_random_number_of_secure_aggregation_is_carried_as_it_is_given() {
     let run = |random: &str| {
         spy.clear();
         let experiment = federation.experiment(|text| {
-            let text = text.replace("min_nodes = 2", "");
+            let text = text.edit("min_nodes = 2", "");
             text + &format!("[secagg]\nservkey_id = \"k\"\nbiprime_id = \"b\"\n{random}")
         });
         assert_eq!(federation.run(&experiment).run().code, 2);
@@ -295,7 +294,7 @@ fn an_experiment_starts_from_parameters_that_are_given() {
     std::fs::remove_dir_all(out(&federation)).unwrap();
     let from = |file: &str| {
         let head = format!("rounds = 1\nsave_breakpoints = true\nparams = \"{file}\"");
-        federation.experiment(|text| text.replace("rounds = 2", &head))
+        federation.experiment(|text| text.edit("rounds = 2", &head))
     };
     let spy = Spy::start(&federation);
     let mut results = Vec::new();
@@ -310,7 +309,7 @@ fn an_experiment_starts_from_parameters_that_are_given() {
         // Another file is another experiment.
         if file == "doubled.safetensors" {
             let more = std::fs::read_to_string(&experiment).unwrap();
-            let more = more.replace("rounds = 1", "rounds = 2").replace(file, "given.mpk");
+            let more = more.edit("rounds = 1", "rounds = 2").edit(file, "given.mpk");
             std::fs::write(&experiment, more).unwrap();
             let ended = resume(&federation, &experiment, &["--change"]);
             assert_eq!(ended.code, 2, "{}", ended.stderr);
@@ -319,7 +318,7 @@ fn an_experiment_starts_from_parameters_that_are_given() {
         std::fs::remove_dir_all(out(&federation)).unwrap();
     }
     assert_eq!(results[0], results[1]);
-    // What does not fit is told with the file and the tensor, before anybody trains.
+    // Parameters that do not fit are refused before training, with the file and the tensor.
     let other = Tensor::from_f32(vec![3], &[0.0; 3]).unwrap();
     let weight = params.tensor("linear.weight").unwrap().clone();
     for (tensors, expected) in [
@@ -360,13 +359,13 @@ fn a_learning_rate_follows_its_schedule_and_receipts_say_so() {
     let spy = Spy::start(&federation);
     let experiment = federation.experiment(|text| {
         let schedule = "lr_schedule = { name = \"step\", step_size = 2, gamma = 0.5 }";
-        let text = text.replace("epochs = 1", &format!("epochs = 1\n{schedule}"));
-        text.replace("rounds = 2", "rounds = 4\nkeep_uploads = true").replace("min_nodes = 2", "")
+        let text = text.edit("epochs = 1", &format!("epochs = 1\n{schedule}"));
+        text.edit("rounds = 2", "rounds = 4\nkeep_uploads = true").edit("min_nodes = 2", "")
     });
     federation.run(&experiment).ok();
     let rate = |round, lr| (round, V::Real(lr));
     assert_eq!(rates(&spy), [rate(1, 0.1), rate(2, 0.1), rate(3, 0.05), rate(4, 0.05)]);
-    // What the plan reports is what it trained with.
+    // The plan reports the number that it trained with.
     for record in &history(&federation).rounds {
         let lr = record.nodes.values().next().unwrap().optimizer_args["lr"];
         let expected = if record.round < 3 { 0.1 } else { 0.05 };
@@ -376,21 +375,21 @@ fn a_learning_rate_follows_its_schedule_and_receipts_say_so() {
     // A history that claims another schedule is not that of the receipts.
     let path = out(&federation).join("history.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("\"step_size\": 2", "\"step_size\": 3")).unwrap();
+    std::fs::write(&path, text.edit("\"step_size\": 2", "\"step_size\": 3")).unwrap();
     let ended = verify(&federation);
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     assert!(ended.stderr.contains("of other training arguments"), "{}", ended.stderr);
 }
 
 #[test]
-fn a_plan_that_asks_is_told_which_round_it_is() {
+fn a_plan_that_declares_round_receives_its_number() {
     let federation = federation(1);
     let guest = crate::support::guest("counts");
     let counts = |head: &str| {
         federation.experiment(|text| {
-            let text = text.replace(&plan().display().to_string(), guest.to_str().unwrap());
-            let text = text.replace("n_classes = 2", "").replace("min_nodes = 2", "");
-            text.replace("rounds = 2", head)
+            let text = text.edit(&plan().display().to_string(), guest.to_str().unwrap());
+            let text = text.edit("n_classes = 2", "").edit("min_nodes = 2", "");
+            text.edit("rounds = 2", head)
         })
     };
     let head = "rounds = 3\nsave_breakpoints = true\nscore_initial = true";
@@ -414,8 +413,8 @@ fn a_plan_that_asks_is_told_which_round_it_is() {
     // Nobody says it in its place.
     std::fs::remove_dir_all(out(&federation)).unwrap();
     let by_hand = federation.experiment(|text| {
-        let text = text.replace(&plan().display().to_string(), guest.to_str().unwrap());
-        text.replace("n_classes = 2", "round = 7").replace("min_nodes = 2", "")
+        let text = text.edit(&plan().display().to_string(), guest.to_str().unwrap());
+        text.edit("n_classes = 2", "round = 7").edit("min_nodes = 2", "")
     });
     let ended = federation.run(&by_hand).run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
@@ -426,14 +425,14 @@ fn a_plan_that_asks_is_told_which_round_it_is() {
 }
 
 #[test]
-fn another_round_in_a_request_s_arguments_is_refused_by_the_node() {
+fn a_node_refuses_arguments_of_another_round() {
     let federation = federation(1);
     let guest = crate::support::guest("counts");
     let spy = Spy::start(&federation);
     let experiment = federation.experiment(|text| {
-        let text = text.replace(&plan().display().to_string(), guest.to_str().unwrap());
-        let text = text.replace("n_classes = 2", "").replace("min_nodes = 2", "");
-        text.replace("rounds = 2", "rounds = 1")
+        let text = text.edit(&plan().display().to_string(), guest.to_str().unwrap());
+        let text = text.edit("n_classes = 2", "").edit("min_nodes = 2", "");
+        text.edit("rounds = 2", "rounds = 1")
     });
     federation.run(&experiment).ok();
     let mut round = spy.rounds().remove(0);
@@ -446,14 +445,14 @@ fn another_round_in_a_request_s_arguments_is_refused_by_the_node() {
 }
 
 #[test]
-fn training_arguments_and_aggregator_change_between_rounds_and_it_is_noted() {
+fn changes_between_rounds_are_recorded() {
     let federation = federation(2);
     let spy = Spy::start(&federation);
     let saves = "save_breakpoints = true\nkeep_uploads = true";
     let text = |rounds: u32, lr: &str, aggregator: &str| {
         federation.experiment(|text| {
-            let text = text.replace("rounds = 2", &format!("rounds = {rounds}\n{saves}"));
-            text.replace("lr = 0.1", lr) + &format!("[aggregator]\n{aggregator}\n")
+            let text = text.edit("rounds = 2", &format!("rounds = {rounds}\n{saves}"));
+            text.edit("lr = 0.1", lr) + &format!("[aggregator]\n{aggregator}\n")
         })
     };
     federation.run(&text(2, "lr = 0.1", "name = \"fedadam\"")).ok();
@@ -511,7 +510,7 @@ fn training_arguments_and_aggregator_change_between_rounds_and_it_is_noted() {
         ("lr = 0.01", "lr = 0.01, momentum = 0.9, keep_state = true", "from round to round"),
     ] {
         let experiment = text(5, "lr = 0.01", "name = \"median\"");
-        let changed = std::fs::read_to_string(&experiment).unwrap().replace(from, to);
+        let changed = std::fs::read_to_string(&experiment).unwrap().edit(from, to);
         std::fs::write(&experiment, changed).unwrap();
         let ended = resume(&federation, &experiment, &["--change"]);
         assert_eq!(ended.code, 2, "{}", ended.stderr);
@@ -523,11 +522,11 @@ fn training_arguments_and_aggregator_change_between_rounds_and_it_is_noted() {
 fn a_program_changes_a_running_experiment_between_rounds() {
     let federation = federation(2);
     let spy = Spy::start(&federation);
-    let path = federation.experiment(|text| text.replace("rounds = 2", "rounds = 1"));
+    let path = federation.experiment(|text| text.edit("rounds = 2", "rounds = 1"));
     let file = ExperimentFile::read(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     let other = |from: &str, to: &str| {
-        let text = text.replace("rounds = 1", "rounds = 3").replace(from, to);
+        let text = text.edit("rounds = 1", "rounds = 3").edit(from, to);
         std::fs::write(&path, text).unwrap();
         ExperimentFile::read(&path).unwrap()
     };
@@ -537,7 +536,7 @@ fn a_program_changes_a_running_experiment_between_rounds() {
         let mut experiment =
             Experiment::start(options(file, None), stopped, &mut drop).await.unwrap();
         experiment.run(&mut drop).await.unwrap();
-        // What was done by hand for one job is there for the next: state, replies, all.
+        // The job has the replies and the state of the experiment.
         let state = experiment.job().state();
         assert_eq!(state.replies.len(), 2);
         let refused = experiment.change(other("n_classes = 2", "n_classes = 3")).await;
@@ -567,7 +566,7 @@ fn models_of_rounds_are_kept_and_the_first_one_is_scored() {
     let run = |keep: &str| {
         let head =
             format!("rounds = 4\nscore_initial = true\nkeep_uploads = true\nkeep_params = {keep}");
-        let experiment = federation.experiment(|text| text.replace("rounds = 2", &head));
+        let experiment = federation.experiment(|text| text.edit("rounds = 2", &head));
         federation.run(&experiment).ok()
     };
     let names = || {
@@ -615,8 +614,8 @@ fn models_of_rounds_are_kept_and_the_first_one_is_scored() {
 fn scores_of_nodes_that_did_not_train_are_in_the_history() {
     let federation = federation(3);
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 2\nkeep_uploads = true");
-        text.replace("min_nodes = 2", "name = \"random\"\nfraction = 0.3")
+        let text = text.edit("rounds = 2", "rounds = 2\nkeep_uploads = true");
+        text.edit("min_nodes = 2", "name = \"random\"\nfraction = 0.3")
     });
     federation.run(&experiment).ok();
     let history = history(&federation);
@@ -638,11 +637,11 @@ fn scores_of_nodes_that_did_not_train_are_in_the_history() {
 }
 
 #[test]
-fn a_check_says_who_would_run_it_and_asks_for_no_round() {
+fn a_check_lists_the_nodes_and_starts_no_round() {
     let federation = federation(2);
     let check =
         |experiment: &Path| fedwasm(&["--json", "experiment", "check"]).arg(experiment).run();
-    let all = |text: String| text.replace("min_nodes = 2", "");
+    let all = |text: String| text.edit("min_nodes = 2", "");
     let nothing = Body::SearchReply(SearchReply { datasets: Vec::new(), columns: [].into() });
     let _stranger = Fake::searched(&federation, "s", nothing);
     let ended = check(&federation.experiment(all));
@@ -661,9 +660,8 @@ fn a_check_says_who_would_run_it_and_asks_for_no_round() {
     assert!(of_fake["reason"].as_str().unwrap().contains("pending"), "{of_fake}");
     assert!(events.iter().any(|event| event["would_run"] == json!(false)));
     // A node that is listed and not there.
-    let listed = federation.experiment(|text| {
-        text.replace("min_nodes = 2", "name = \"list\"\nnodes = [\"n0\", \"n9\"]")
-    });
+    let listed = federation
+        .experiment(|text| text.edit("min_nodes = 2", "name = \"list\"\nnodes = [\"n0\", \"n9\"]"));
     let ended = check(&listed);
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     assert!(ended.stderr.contains("n9: it is not connected"), "{}", ended.stderr);
@@ -671,16 +669,16 @@ fn a_check_says_who_would_run_it_and_asks_for_no_round() {
     assert!(told.contains("n9         would not: it is not connected"), "{told}");
     assert!(told.contains("n1         dataset d, 284 rows; would not: `strategy.nodes`"), "{told}");
     // Mistakes of the file, and of arguments, come without anybody being asked.
-    let wrong = federation.experiment(|text| text.replace("epochs = 1", "epoch = 1"));
+    let wrong = federation.experiment(|text| text.edit("epochs = 1", "epoch = 1"));
     assert_eq!(check(&wrong).code, 2);
-    let wrong = federation.experiment(|text| text.replace("n_classes = 2", "n_clases = 2"));
+    let wrong = federation.experiment(|text| text.edit("n_classes = 2", "n_clases = 2"));
     assert_eq!(check(&wrong).code, 2);
     assert!(fake.rounds().is_empty());
     assert!(!out(&federation).exists());
 }
 
 #[test]
-fn a_dataset_is_taken_by_its_name_and_who_was_left_out_stays_so() {
+fn a_dataset_is_selected_by_name_and_excluded_nodes_stay_excluded() {
     let mut federation = federation(2);
     // A second dataset of the same tags at one node.
     let dir = federation.dir.path().join("n1");
@@ -697,15 +695,15 @@ fn a_dataset_is_taken_by_its_name_and_who_was_left_out_stays_so() {
     let run = |rounds: u32, extra: &str| {
         let head = format!("rounds = {rounds}\nsave_breakpoints = true");
         federation.experiment(|text| {
-            let text = text.replace("rounds = 2", &head).replace("min_nodes = 2", "min_nodes = 1");
-            text.replace("target =", &format!("{extra}\ntarget ="))
+            let text = text.edit("rounds = 2", &head).edit("min_nodes = 2", "min_nodes = 1");
+            text.edit("target =", &format!("{extra}\ntarget ="))
         })
     };
     let ended = federation.run(&run(1, "")).ok();
     assert_eq!(ended.result()["nodes"], json!(["n0"]));
     let reason = &ended.result()["missing"]["n1"];
     assert!(reason.as_str().unwrap().contains("the datasets d, e all have the tags t"), "{reason}");
-    // It is told again by whoever goes on.
+    // A resumed experiment tells it again.
     let ended = resume(&federation, &run(2, ""), &[]);
     let dropped = ended.events().into_iter().find(|event| event["event"] == "dropped").unwrap();
     assert_eq!(dropped["node"], "n1");
@@ -718,10 +716,10 @@ fn a_dataset_is_taken_by_its_name_and_who_was_left_out_stays_so() {
 }
 
 #[test]
-fn events_of_a_program_say_what_the_first_model_scores() {
+fn library_events_have_the_scores_of_the_initial_model() {
     let federation = federation(1);
     let path = federation.experiment(|text| {
-        text.replace("rounds = 2", "rounds = 1\nscore_initial = true").replace("min_nodes = 2", "")
+        text.edit("rounds = 2", "rounds = 1\nscore_initial = true").edit("min_nodes = 2", "")
     });
     let file = ExperimentFile::read(&path).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();

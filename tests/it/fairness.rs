@@ -2,14 +2,14 @@
 //! has nothing of it any more.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fedwasm_protocol::{Body, Budget, Reason, Refusal, RequestId, RoundRequest};
 use rusqlite::Connection;
 use serde_json::Value;
 
 use crate::fake::{Fake, Spy, enrol};
-use crate::support::{Federation, event, fedwasm, part};
+use crate::support::{Edit, Federation, event, fedwasm, part, wait_until};
 
 struct Stage {
     federation: Federation,
@@ -28,7 +28,7 @@ fn restart(federation: &mut Federation, from: &str, to: &str) {
     let file = node(federation).join("node.toml");
     let config = std::fs::read_to_string(&file).unwrap();
     assert!(config.contains(from), "{config}");
-    std::fs::write(file, config.replace(from, to)).unwrap();
+    std::fs::write(file, config.edit(from, to)).unwrap();
     let running = fedwasm(&["node", "start"]).arg(node(federation)).start();
     running.wait_for(event("ready"));
     federation.nodes.push(running);
@@ -41,7 +41,7 @@ fn stage(from: &str, to: &str) -> Stage {
     restart(&mut federation, from, to);
     let spy = Spy::start(&federation);
     let experiment = federation.experiment(|text| {
-        text.replace("min_nodes = 2", "min_nodes = 1").replace("rounds = 2", "rounds = 1")
+        text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1")
     });
     federation.run(&experiment).ok();
     let good = spy.rounds().swap_remove(0);
@@ -68,11 +68,7 @@ impl Stage {
     }
 
     fn wait(&self, what: &str, is_there: impl Fn() -> bool) {
-        let end = Instant::now() + Duration::from_secs(60);
-        while !is_there() {
-            assert!(Instant::now() < end, "{what}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until(what, is_there);
     }
 
     fn entries(&self, kind: &str) -> Vec<Value> {
@@ -100,7 +96,7 @@ fn size(dir: &Path) -> u64 {
 /// Nine endless rounds, then silence: two wait beside the one that runs, and none is worked for
 /// once the lease is over.
 #[test]
-fn a_researcher_that_falls_silent_holds_nobody_up() {
+fn a_silent_researcher_does_not_block_others() {
     let stage = stage("lease_s = 120", "lease_s = 10");
     (0..9).for_each(|n| drop(stage.send(|round| endless(round, n))));
     stage.wait("six refusals", || stage.refusals().len() == 6);
@@ -117,7 +113,7 @@ fn a_researcher_that_falls_silent_holds_nobody_up() {
 
 /// Somebody who is there all the time has its turn and no more.
 #[test]
-fn a_round_makes_room_after_its_turn() {
+fn a_round_yields_after_its_turn() {
     let stage = stage("rounds_max = 2\nturn_s = 600", "rounds_max = 1\nturn_s = 3");
     stage.send(|round| endless(round, 0));
     stage.wait("its begin", || stage.entries("started").len() == 3);
@@ -148,6 +144,7 @@ fn a_round_ends_when_its_researcher_is_revoked() {
     stage.federation.nodes[0].wait_for_log("the key of researcher-mallory was revoked");
     stage.wait("its end", || stage.entries("called-off").len() == 1);
     let before = told();
+    // Silence has no message to wait for; while it ran, the round told of each batch.
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(told(), before);
     assert_eq!(stage.federation.run(&stage.experiment).run().code, 0);
@@ -155,7 +152,7 @@ fn a_round_ends_when_its_researcher_is_revoked() {
 
 /// A newer roster is fetched for a stranger's message, too, long before the node would look.
 #[test]
-fn a_round_ends_by_whichever_way_a_revocation_comes() {
+fn a_round_ends_however_its_revocation_arrives() {
     let stage = stage("roster_refresh_s = 1", "roster_refresh_s = 600");
     stage.send(|round| {
         endless(round, 0);
@@ -177,12 +174,12 @@ fn a_round_ends_by_whichever_way_a_revocation_comes() {
 
 /// A flood of rounds that cannot run is counted, and writes few entries and no files.
 #[test]
-fn rounds_that_never_begin_fill_no_disk() {
+fn rounds_that_never_start_do_not_fill_the_disk() {
     let stage = stage("roster_refresh_s = 1", "roster_refresh_s = 1");
     let experiments = node(&stage.federation).join("experiments");
     let before = std::fs::read_dir(&experiments).unwrap().count();
     for n in 0..50 {
-        // What is wrong is seen when plan and data are there.
+        // The mistake is seen only once plan and data are there.
         let answer = stage.mallory.ask("n0", {
             let mut round = stage.good.clone();
             round.experiment_id = format!("mallory-{n}").parse().unwrap();
@@ -199,7 +196,7 @@ fn rounds_that_never_begin_fill_no_disk() {
 
 /// Rounds of ever new experiments take a bounded part of the disk.
 #[test]
-fn experiments_take_the_room_that_they_may() {
+fn experiments_stay_within_their_quota() {
     let stage = stage("experiments_bytes_max = 8589934592", "experiments_bytes_max = 400000");
     let experiments = node(&stage.federation).join("experiments");
     let honest = stage.good.experiment_id.to_string();
@@ -229,7 +226,7 @@ fn a_full_disk_ends_rounds_and_not_the_log() {
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
     assert!(refusal.message.contains("the node's disk is full"), "{}", refusal.message);
     assert_eq!(stage.entries("refused").len(), 1);
-    // What can be done without went first.
+    // Dispensable files went first.
     assert_eq!(std::fs::read_dir(&inputs).unwrap().count(), 0);
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fedwasm_protocol::{
     ApprovalReply, ApprovalStatus, Body, DatasetEntry, Digest, Evaluation, Header, Message, Mode,
@@ -16,9 +16,9 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
 
-use crate::support::Federation;
+use crate::support::{Federation, wait_for};
 
-/// What the node says to a round; none: the usual.
+/// The node's answer to a round; none: the usual.
 pub type Behaviour = Box<dyn Fn(&RoundRequest) -> Option<Vec<Body>> + Send>;
 
 /// Takes a participant in, or finds the one that was taken in before.
@@ -153,7 +153,7 @@ impl Fake {
     /// Waits until the node is there.
     pub fn session_of(&self, node: &str) -> Recipient {
         let node = format!("node-{node}").parse().unwrap();
-        wait(|| self.heard_of(&node))
+        wait_for("a message", || self.heard_of(&node))
     }
 
     /// Asks a node for something and returns what it answers. A node that was started anew is
@@ -166,7 +166,7 @@ impl Fake {
             let is_answer = |message: &&Message| {
                 message.header.request_id == id && !matches!(message.body, Body::Progress(_))
             };
-            let outcome = wait(|| {
+            let outcome = wait_for("a message", || {
                 let answer = self.heard.lock().unwrap().iter().find(is_answer).cloned();
                 let moved = || self.heard_of(&asked.participant).as_ref() != Some(&asked);
                 answer.map(Some).or_else(|| moved().then_some(None))
@@ -180,17 +180,6 @@ impl Fake {
     /// The rounds that it was asked for.
     pub fn rounds(&self) -> Vec<RoundRequest> {
         rounds(self.heard.lock().unwrap().iter())
-    }
-}
-
-fn wait<T>(found: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "it does not come");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -335,7 +324,7 @@ impl Drop for Clocked {
     }
 }
 
-/// What a node says whose data and plans are in order.
+/// The answers of a node whose data and plans are in order.
 fn answer(body: &Body, columns: &[String]) -> Option<Body> {
     let status = ApprovalStatus::NotRequired;
     Some(match body {
@@ -408,7 +397,7 @@ impl Spy {
         self.heard.lock().unwrap().clone()
     }
 
-    /// All messages so far, whoever they are from.
+    /// All messages so far, of all senders.
     pub fn heard(&self) -> Vec<Message> {
         let read = |(_, payload): &(String, Vec<u8>)| {
             let sealed = Sealed::decode(payload).ok()?;
@@ -439,7 +428,7 @@ impl Spy {
 
     /// Waits for something that `wanted` accepts.
     pub fn wait_for(&self, wanted: impl Fn(&Message) -> bool) -> (String, Vec<u8>) {
-        wait(|| {
+        wait_for("a message", || {
             let is_it = |(_, payload): &&(String, Vec<u8>)| {
                 let Ok(sealed) = Sealed::decode(payload) else { return false };
                 let Ok(header) = sealed.header() else { return false };
@@ -489,7 +478,7 @@ pub fn columns() -> Vec<String> {
     text.lines().next().unwrap().split(',').map(str::to_owned).collect()
 }
 
-/// A request id that nobody made.
+/// A request id of no request.
 pub fn stranger() -> RequestId {
     RequestId::random().unwrap()
 }

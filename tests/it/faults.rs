@@ -9,7 +9,7 @@ use fedwasm_protocol::{Body, Message, Mode, NodeId, Reason, Refusal, RoundReques
 use serde_json::json;
 
 use crate::fake::{Fake, Spy, columns, enrol, usual};
-use crate::support::{Federation, fedwasm, part, plan};
+use crate::support::{Edit, Federation, fedwasm, part, plan};
 
 /// A federation with `n` nodes that hold parts of breast_cancer.csv.
 fn federation(n: usize) -> Federation {
@@ -73,7 +73,7 @@ fn fault_02_a_reply_that_an_error_follows_ends_the_wait() {
 
 /// 3: errors carry no job, so one of another experiment evicts a node.
 #[test]
-fn fault_03_errors_of_other_experiments_evict_nobody() {
+fn fault_03_errors_of_other_experiments_evict_no_node() {
     let federation = federation(2);
     // Another node, a participant as good as any, errs whenever one is asked for anything,
     // with the very id and digest of the request.
@@ -88,6 +88,7 @@ fn fault_03_errors_of_other_experiments_evict_nobody() {
                 say.answer(message, refusal(Reason::Internal));
             }
             n = asked.len();
+            // Two thousand looks are ten seconds, longer than the experiment takes.
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     });
@@ -105,12 +106,12 @@ fn fault_03_errors_of_other_experiments_evict_nobody() {
 fn fault_04_resumed_under_the_same_id_replies_arrive() {
     let federation = federation(2);
     let experiment = federation
-        .experiment(|text| text.replace("rounds = 2", "rounds = 1\nsave_breakpoints = true"));
+        .experiment(|text| text.edit("rounds = 2", "rounds = 1\nsave_breakpoints = true"));
     federation.run(&experiment).ok();
     let mpk = || std::fs::read(federation.dir.path().join("out/params.mpk")).unwrap();
     let id = |bytes: &[u8]| fedwasm_params::mpk::decode(bytes).unwrap();
     let before = id(&mpk());
-    let text = std::fs::read_to_string(&experiment).unwrap().replace("rounds = 1", "rounds = 2");
+    let text = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 1", "rounds = 2");
     std::fs::write(&experiment, text).unwrap();
     federation.run(&experiment).arg("--resume").ok();
     let researcher = |value: &fedwasm_params::mpk::Value| format!("{value:?}")[..120].to_owned();
@@ -146,7 +147,7 @@ fn fault_06_one_failed_download_keeps_the_other_replies() {
     let federation = federation(2);
     let behaviour = |request: &RoundRequest| {
         let Body::RoundReply(mut reply) = usual(request) else { return None };
-        // Parameters that nobody stored.
+        // Parameters that are not in the repository.
         let absent = fedwasm_protocol::BlobRef::of(b"absent");
         reply.params = reply.params.map(|_| absent);
         Some(vec![Body::RoundReply(reply)])
@@ -175,7 +176,7 @@ fn fault_07_a_node_gets_its_own_auxiliary_variables_only() {
     let read = |payload: &Option<fedwasm_protocol::Payload>| {
         named(&from_safetensors(payload.as_ref().unwrap().bytes().unwrap().unwrap()).unwrap())
     };
-    // What each node said in the first round, and what each request held in the second.
+    // The replies of the first round, and the requests of the second.
     let mut said: BTreeMap<String, BTreeMap<String, Tensor>> = BTreeMap::new();
     let mut asked = Vec::new();
     for envelope in heard.iter() {
@@ -205,7 +206,7 @@ fn fault_07_a_node_gets_its_own_auxiliary_variables_only() {
 
 /// 8: without model arguments nothing can train, and `test_ratio = 0` fails.
 #[test]
-fn fault_08_arguments_that_are_left_out_have_defaults() {
+fn fault_08_omitted_arguments_have_defaults() {
     let dir = tempfile::tempdir().unwrap();
     let args = dir.path().join("args.toml");
     std::fs::write(&args, "[training]\nepochs = 1\ntest_ratio = 0\n").unwrap();
@@ -217,7 +218,7 @@ fn fault_08_arguments_that_are_left_out_have_defaults() {
 
 /// 9: one message is changed and sent again, with paths of the researcher in it.
 #[test]
-fn fault_09_messages_are_each_their_own_and_hold_no_path() {
+fn fault_09_each_message_is_distinct_and_holds_no_path() {
     let federation = federation(2);
     let spy = Spy::start(&federation);
     federation.run(&federation.experiment(|text| text)).ok();
@@ -239,14 +240,14 @@ fn fault_09_messages_are_each_their_own_and_hold_no_path() {
 fn fault_10_a_breakpoint_is_saved_again_after_it_was_loaded() {
     let federation = federation(2);
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 1\nsave_breakpoints = true");
+        let text = text.edit("rounds = 2", "rounds = 1\nsave_breakpoints = true");
         text + "[aggregator]\nname = \"scaffold\"\n"
     });
     let out = federation.dir.path().join("out");
     federation.run(&experiment).ok();
     for rounds in 2..4 {
         let text = std::fs::read_to_string(&experiment).unwrap();
-        let text = text.replace(&format!("rounds = {}", rounds - 1), &format!("rounds = {rounds}"));
+        let text = text.edit(&format!("rounds = {}", rounds - 1), &format!("rounds = {rounds}"));
         std::fs::write(&experiment, text).unwrap();
         let result = federation.run(&experiment).arg("--resume").ok().result();
         assert_eq!(result["rounds"], rounds);
@@ -260,7 +261,7 @@ fn fault_10_a_breakpoint_is_saved_again_after_it_was_loaded() {
 
 /// 11: the time of a node holds the pauses of a poll.
 #[test]
-fn fault_11_times_hold_no_pauses() {
+fn fault_11_timings_exclude_pauses() {
     let federation = federation(2);
     federation.run(&federation.experiment(|text| text)).ok();
     let history = fedwasm_researcher::load_history(&federation.dir.path().join("out")).unwrap();
@@ -282,7 +283,7 @@ fn fault_12_every_request_carries_secure_aggregation_and_is_answered_once() {
     let federation = federation(1);
     let fake = Fake::node(&federation, "x", columns(), Box::new(|_| None));
     let experiment = federation.experiment(|text| {
-        let text = text.replace("min_nodes = 2", "min_nodes = 1");
+        let text = text.edit("min_nodes = 2", "min_nodes = 1");
         text + "[secagg]\nservkey_id = \"k\"\nbiprime_id = \"b\"\nclipping_range = 3\n"
     });
     let spy = Spy::start(&federation);
@@ -307,13 +308,13 @@ fn fault_12_every_request_carries_secure_aggregation_and_is_answered_once() {
     let of_n0 = heard.iter().filter(|message| message.header.sender == n0);
     let answers = of_n0.filter(|e| matches!(e.body, Body::Refused(_) | Body::RoundReply(_)));
     assert_eq!(answers.count(), 1);
-    // More batches at most than there are is no mistake; sigma must be given.
+    // A maximum above the number of batches is allowed; sigma must be given.
     let ok = |text: String| {
-        let text = text.replace("min_nodes = 2", "min_nodes = 1");
-        text.replace("epochs = 1", "epochs = 1\nbatch_maxnum = 4242")
+        let text = text.edit("min_nodes = 2", "min_nodes = 1");
+        text.edit("epochs = 1", "epochs = 1\nbatch_maxnum = 4242")
     };
     federation.run(&federation.experiment(ok)).ok();
-    let missing = |text: String| text.replace("epochs = 1", "epochs = 1\ndp_args = { clip = 1 }");
+    let missing = |text: String| text.edit("epochs = 1", "epochs = 1\ndp_args = { clip = 1 }");
     let ended = federation.run(&federation.experiment(missing)).run();
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("`training.dp_args.sigma` is missing"), "{}", ended.stderr);

@@ -3,24 +3,23 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
 use axum::routing::get;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Federation, data, event, fedwasm, part, plan};
+use crate::support::{Edit, Federation, data, event, fedwasm, part, plan};
 
 #[test]
 fn one_node_with_all_rows_equals_one_local_run_bit_for_bit() {
     let mut federation = Federation::start();
     federation.node("all", &data("breast_cancer.csv"));
     let one = |text: String| {
-        let text = text.replace("rounds = 2", "rounds = 1");
-        text.replace("min_nodes = 2", "min_nodes = 1")
+        let text = text.edit("rounds = 2", "rounds = 1");
+        text.edit("min_nodes = 2", "min_nodes = 1")
     };
     let experiment = federation.experiment(one);
     let result = federation.run(&experiment).ok().result();
@@ -30,7 +29,7 @@ fn one_node_with_all_rows_equals_one_local_run_bit_for_bit() {
         args.iter().fold(command, |command, arg| command.arg(arg)).ok().result()
     };
     // No epoch at all: the initial parameters.
-    let none = std::fs::read_to_string(&experiment).unwrap().replace("epochs = 1", "epochs = 0");
+    let none = std::fs::read_to_string(&experiment).unwrap().edit("epochs = 1", "epochs = 0");
     let (none_file, out) =
         (federation.dir.path().join("none.toml"), federation.dir.path().join("i"));
     std::fs::write(&none_file, none).unwrap();
@@ -70,12 +69,12 @@ fn hostile_plans_leave_nothing_at_a_node_and_it_goes_on() {
     federation.node("n", &part(federation.dir.path(), 0, 4));
     let experiment = |plan: &std::path::Path| {
         federation.experiment(|text| {
-            let text = text.replace("min_nodes = 2", "min_nodes = 1");
-            let text = text.replace("n_classes = 2", "").replace("{ lr = 0.1 }", "{}");
-            let text = text.replace("rounds = 2", "rounds = 1");
+            let text = text.edit("min_nodes = 2", "min_nodes = 1");
+            let text = text.edit("n_classes = 2", "").edit("{ lr = 0.1 }", "{}");
+            let text = text.edit("rounds = 2", "rounds = 1");
             let plan = format!("{:?}", plan.display().to_string());
             let own = format!("{:?}", crate::support::plan().display().to_string());
-            text.replace(&own, &plan) + "[limits]\ntime_ms_max = 1000\nhost_calls_max = 10000\n"
+            text.edit(&own, &plan) + "[limits]\ntime_ms_max = 1000\nhost_calls_max = 10000\n"
         })
     };
     let run = |name: &str| {
@@ -125,7 +124,7 @@ fn a_strict_experiment_gives_the_same_bytes() {
     federation.node("n", &part(federation.dir.path(), 0, 4));
     let run = |head: &str| {
         let experiment = federation
-            .experiment(|text| head.to_owned() + &text.replace("min_nodes = 2", "min_nodes = 1"));
+            .experiment(|text| head.to_owned() + &text.edit("min_nodes = 2", "min_nodes = 1"));
         federation.run(&experiment).ok().result()["params_sha256"].clone()
     };
     assert_eq!(run(""), run("strict = true\n"));
@@ -157,7 +156,7 @@ fn node_with_other_columns_is_refused_by_name_before_training() {
     }
     let text = std::fs::read_to_string(part(federation.dir.path(), 2, 3)).unwrap();
     let other = federation.dir.path().join("other.csv");
-    std::fs::write(&other, text.replace("mean_texture", "texture")).unwrap();
+    std::fs::write(&other, text.edit("mean_texture", "texture")).unwrap();
     federation.node("odd", &other);
     let ended = federation.run(&federation.experiment(|text| text)).ok();
     assert_eq!(ended.result()["nodes"], json!(["n0", "n1"]));
@@ -170,7 +169,7 @@ fn node_with_other_columns_is_refused_by_name_before_training() {
 
 /// Long enough to be interrupted.
 fn long(text: String) -> String {
-    text.replace("epochs = 1", "num_updates = 60000")
+    text.edit("epochs = 1", "num_updates = 60000")
 }
 
 #[test]
@@ -182,11 +181,10 @@ fn killed_node_ends_the_wait_at_once_and_the_run_goes_on() {
     }
     let running = federation.run(&federation.experiment(long)).start();
     running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
-    let killed = Instant::now();
     federation.nodes[1].signal("KILL");
     let dropped = running.wait_for(event("dropped"));
-    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
     assert_eq!(dropped["node"], "n1");
+    // The will ended the wait, not the deadline.
     assert!(dropped["reason"].as_str().unwrap().contains("last will"), "{dropped}");
     let (code, events) = running.end();
     assert_eq!(code, 0);
@@ -203,8 +201,8 @@ fn stopped_node_costs_one_deadline_once() {
         federation.node(&format!("n{n}"), &file);
     }
     let experiment = federation.experiment(|text| {
-        let text = text.replace("epochs = 1", "num_updates = 2000");
-        text.replace("rounds = 2", "rounds = 3").replace("deadline_s = 120", "deadline_s = 8")
+        let text = text.edit("epochs = 1", "num_updates = 2000");
+        text.edit("rounds = 2", "rounds = 3").edit("deadline_s = 120", "deadline_s = 8")
     });
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
@@ -214,10 +212,15 @@ fn stopped_node_costs_one_deadline_once() {
     let (code, events) = running.end();
     federation.nodes[1].signal("CONT");
     assert_eq!(code, 0);
-    let walls = events.iter().filter(|event| event["event"] == "round");
-    let walls: Vec<f64> = walls.map(|e| e["timing"]["wall_ms"].as_f64().unwrap()).collect();
-    assert_eq!(walls.len(), 3);
-    assert!(walls[0] >= 8_000.0 && walls[1..].iter().all(|wall| *wall < 8_000.0), "{walls:?}");
+    // Only the first round waited for it; the others did not ask it.
+    let rounds: Vec<&Value> = events.iter().filter(|event| event["event"] == "round").collect();
+    assert_eq!(rounds.len(), 3);
+    assert!(rounds[0]["timing"]["wall_ms"].as_f64().unwrap() >= 8_000.0, "{rounds:?}");
+    assert!(rounds.iter().all(|round| round["nodes"] == json!(["n0", "n2"])), "{rounds:?}");
+    let is_late = |event: &Value| {
+        event["event"] == "dropped" && event["reason"].as_str().unwrap().contains("deadline")
+    };
+    assert!(!events.iter().any(is_late), "{events:?}");
 }
 
 /// A repository that flips one byte of what it hands out while it is armed.
@@ -285,8 +288,8 @@ fn plan_that_fails_everywhere_is_exit_code_4_and_nodes_serve_on() {
         federation.node(&format!("n{n}"), &file);
     }
     let experiment = federation.experiment(|text| {
-        let text = text.replace(&plan().display().to_string(), &guest());
-        text.replace("n_classes = 2", "deed = \"panic\"")
+        let text = text.edit(&plan().display().to_string(), &guest());
+        text.edit("n_classes = 2", "deed = \"panic\"")
     });
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 4, "{}", ended.stderr);
@@ -309,7 +312,7 @@ fn cells_of_a_dataset_stay_at_the_node() {
     let (_, rest) = rows.split_once(',').unwrap();
     std::fs::write(&file, format!("{header}\nJane Doe,{rest}")).unwrap();
     federation.node("n0", &file);
-    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    let experiment = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     assert!(ended.stderr.contains("dataset d cannot be read"), "{}", ended.stderr);

@@ -7,7 +7,7 @@ mod checks;
 use crate::support::root;
 
 #[test]
-fn what_fuzzing_found_stays_found() {
+fn inputs_found_by_fuzzing_end_in_a_value_or_an_error() {
     let mut n = 0;
     for target in std::fs::read_dir(root().join("tests/data/fuzz")).unwrap() {
         let target = target.unwrap();

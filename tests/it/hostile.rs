@@ -21,10 +21,10 @@ use crate::support::{root, workers};
 const GUESTS: usize = 262;
 /// Time of one call. Loops take all of it.
 const TIME_MS_MAX: u64 = 2_000;
-/// What a guest may take in all: its calls that end well, one that does not,
+/// The time of a guest in all: its calls that end well, one that does not,
 /// and a machine with other things to do.
 const WALL_MAX: Duration = Duration::from_secs(20);
-/// What the process of a guest may hold: its memory, its tensors, the engine.
+/// The memory of the process of a guest: its memory, its tensors, the engine.
 const PEAK_BYTES_MAX: u64 = 192 << 20;
 
 /// Small enough that every limit is reached at once.
@@ -140,7 +140,7 @@ fn lists(text: &str) -> Vec<&str> {
     found
 }
 
-/// What all guests run on.
+/// The sandbox of all guests.
 struct Host {
     sandbox: Sandbox,
     file: Dataset,
@@ -241,6 +241,7 @@ impl Watcher {
                     });
                     high.fetch_max(kib.unwrap_or(0_u64) << 10, Ordering::Relaxed);
                 }
+                // Often enough to see the peak, seldom enough to leave the processor to the guests.
                 std::thread::sleep(Duration::from_millis(3));
             }
         };

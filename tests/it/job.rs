@@ -1,7 +1,7 @@
-//! What a researcher sees of nodes and rounds, and decides about them.
+//! Nodes and rounds as a researcher sees them and decides about them.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fedwasm_protocol::{ApprovalStatus, Body, Budget, Mode, Reason, RoundRequest};
 
@@ -9,7 +9,7 @@ const ONE_EPOCH: Budget = Budget::Epochs { epochs: 1, batch_maxnum: None };
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Spy, columns, enrol_in, stranger, usual};
-use crate::support::{Federation, Proxy, data, event, fedwasm, part, workers};
+use crate::support::{Edit, Federation, Proxy, data, event, fedwasm, part, wait_until, workers};
 
 fn federation(n: usize) -> Federation {
     let mut federation = Federation::start();
@@ -42,14 +42,14 @@ fn nodes_lists_ids_data_and_latency() {
 }
 
 #[test]
-fn finished_and_running_experiments_can_be_looked_at() {
+fn finished_and_running_experiments_are_shown() {
     let federation = federation(2);
     let out = federation.dir.path().join("out");
     let show = || fedwasm(&["--json", "experiment", "show"]).arg(&out).ok().result();
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 4\ntensorboard = true");
-        let text = text.replace("test_on_global", "test_on_local_updates = true\ntest_on_global");
-        text.replace("epochs = 1", "num_updates = 3000")
+        let text = text.edit("rounds = 2", "rounds = 4\ntensorboard = true");
+        let text = text.edit("test_on_global", "test_on_local_updates = true\ntest_on_global");
+        text.edit("epochs = 1", "num_updates = 3000")
     });
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "round" && event["round"] == 2);
@@ -86,12 +86,12 @@ fn finished_and_running_experiments_can_be_looked_at() {
 }
 
 #[test]
-fn strategies_choose_nodes_and_early_stopping_ends_it() {
+fn strategies_select_nodes_and_early_stopping_ends_the_run() {
     let federation = federation(3);
     let run = |strategy: &str| {
         let experiment = federation.experiment(|text| {
-            let text = text.replace("rounds = 2", "rounds = 6");
-            text.replace("min_nodes = 2", strategy)
+            let text = text.edit("rounds = 2", "rounds = 6");
+            text.edit("min_nodes = 2", strategy)
         });
         federation.run(&experiment).ok()
     };
@@ -111,14 +111,14 @@ fn strategies_choose_nodes_and_early_stopping_ends_it() {
     assert_eq!(ended.result()["rounds"], 2);
     // A metric that there is not would never stop it.
     let experiment = federation.experiment(|text| {
-        text.replace("min_nodes = 2", "early_stopping = { metric = \"accurracy\" }")
+        text.edit("min_nodes = 2", "early_stopping = { metric = \"accurracy\" }")
     });
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("did you mean `accuracy`?"), "{}", ended.stderr);
     // Neither would a node that is not there.
     let experiment = federation.experiment(|text| {
-        text.replace("min_nodes = 2", "name = \"list\"\nnodes = [\"n0\", \"n9\"]\nmin_nodes = 2")
+        text.edit("min_nodes = 2", "name = \"list\"\nnodes = [\"n0\", \"n9\"]\nmin_nodes = 2")
     });
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 5);
@@ -126,10 +126,10 @@ fn strategies_choose_nodes_and_early_stopping_ends_it() {
 }
 
 #[test]
-fn too_few_rows_or_nodes_end_it_with_code_5_after_the_retries() {
+fn too_few_rows_or_nodes_are_exit_code_5_after_the_retries() {
     let federation = federation(2);
     let run = |strategy: &str| {
-        let experiment = federation.experiment(|text| text.replace("min_nodes = 2", strategy));
+        let experiment = federation.experiment(|text| text.edit("min_nodes = 2", strategy));
         federation.run(&experiment).run()
     };
     let ended = run("min_samples = 457\nretries = 2\nretry_pause_s = 0");
@@ -167,16 +167,15 @@ fn robust_aggregators_name_the_nodes_that_they_need() {
 }
 
 #[test]
-fn straggler_s_late_reply_changes_nothing_but_it_takes_part_again() {
+fn late_reply_of_a_straggler_is_ignored_and_it_rejoins() {
     let mut federation = Federation::start();
     for n in 0..2 {
         let file = part(federation.dir.path(), n, 2);
         federation.node(&format!("n{n}"), &file);
     }
     let experiment = federation.experiment(|text| {
-        let text =
-            text.replace("epochs = 1", "num_updates = 2000").replace("rounds = 2", "rounds = 4");
-        text.replace("min_nodes = 2", "min_nodes = 1").replace("deadline_s = 120", "deadline_s = 8")
+        let text = text.edit("epochs = 1", "num_updates = 2000").edit("rounds = 2", "rounds = 4");
+        text.edit("min_nodes = 2", "min_nodes = 1").edit("deadline_s = 120", "deadline_s = 8")
     });
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
@@ -196,7 +195,7 @@ fn demands_that_a_node_cannot_meet_are_refused_by_name() {
     let federation = federation(2);
     let run = |training: &str| {
         let experiment = federation
-            .experiment(|text| text.replace("epochs = 1", &format!("epochs = 1\n{training}")));
+            .experiment(|text| text.edit("epochs = 1", &format!("epochs = 1\n{training}")));
         federation.run(&experiment).run()
     };
     let ended = run("dp_args = { sigma = 0.5, clip = 1.0 }");
@@ -218,11 +217,11 @@ fn node_that_forces_secure_aggregation_trains_nothing_in_the_clear() {
     federation.nodes.clear();
     let config = federation.dir.path().join("n0/node.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let text = text.replace("force_secure_aggregation = false", "force_secure_aggregation = true");
+    let text = text.edit("force_secure_aggregation = false", "force_secure_aggregation = true");
     std::fs::write(&config, text).unwrap();
     let node = fedwasm(&["node", "start"]).arg(federation.dir.path().join("n0")).start();
     node.wait_for(event("ready"));
-    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    let experiment = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     assert!(ended.stderr.contains("under secure aggregation only"), "{}", ended.stderr);
@@ -232,8 +231,8 @@ fn node_that_forces_secure_aggregation_trains_nothing_in_the_clear() {
 fn node_runs_one_round_of_each_queues_two_and_is_busy_beyond() {
     let federation = federation(1);
     let experiment = federation.experiment(|text| {
-        let text = text.replace("epochs = 1", "num_updates = 100000000");
-        text.replace("min_nodes = 2", "min_nodes = 1")
+        let text = text.edit("epochs = 1", "num_updates = 100000000");
+        text.edit("min_nodes = 2", "min_nodes = 1")
     });
     let many = Fake::researcher(&federation, "many");
     let spy = Spy::start(&federation);
@@ -252,29 +251,24 @@ fn node_runs_one_round_of_each_queues_two_and_is_busy_beyond() {
             |body: &Body| matches!(body, Body::Refused(refusal) if refusal.reason == Reason::Busy);
         heard.iter().filter(|envelope| is_busy(&envelope.body)).count()
     };
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while busy() < 7 && Instant::now() < deadline {
-        std::thread::yield_now();
-    }
     // One runs beside the first researcher's, two wait, and seven are told.
+    wait_until("seven refusals", || busy() >= 7);
     assert_eq!(busy(), 7);
     let dir = federation.dir.path().join("n0");
     let began = || {
         let log = fedwasm(&["--json", "node", "log", "--kind", "started"]).arg(&dir).ok().events();
         log.iter().filter(|event| event["event"] == "entry").count()
     };
-    while began() < 2 && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_until("two rounds that began", || began() >= 2);
     assert_eq!(began(), 2);
 }
 
 #[test]
-fn researcher_that_dies_is_worked_for_no_longer() {
+fn work_for_a_dead_researcher_is_cancelled() {
     let federation = federation(1);
-    let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+    let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
     let long =
-        federation.experiment(|text| one(text).replace("epochs = 1", "num_updates = 100000000"));
+        federation.experiment(|text| one(text).edit("epochs = 1", "num_updates = 100000000"));
     let running = federation.run(&long).start();
     running.wait_for(event("progress"));
     running.signal("KILL");
@@ -285,7 +279,7 @@ fn researcher_that_dies_is_worked_for_no_longer() {
     federation.run(&short).ok();
     // The same after Ctrl-C.
     let long =
-        federation.experiment(|text| one(text).replace("epochs = 1", "num_updates = 100000000"));
+        federation.experiment(|text| one(text).edit("epochs = 1", "num_updates = 100000000"));
     let running = federation.run(&long).start();
     running.wait_for(event("progress"));
     running.signal("INT");
@@ -304,7 +298,7 @@ fn state_ids_are_given_back_to_the_node_that_named_them() {
         Some(vec![Body::RoundReply(reply)])
     };
     let fake = Fake::node(&federation, "x", columns(), Box::new(behaviour));
-    let experiment = federation.experiment(|text| text.replace("rounds = 2", "rounds = 3"));
+    let experiment = federation.experiment(|text| text.edit("rounds = 2", "rounds = 3"));
     federation.run(&experiment).ok();
     let states: Vec<_> = fake
         .rounds()
@@ -326,11 +320,11 @@ fn state_ids_are_given_back_to_the_node_that_named_them() {
 }
 
 #[test]
-fn mistakes_of_a_whole_file_are_told_at_once() {
+fn all_mistakes_of_a_file_are_reported_at_once() {
     let federation = Federation::start();
     let experiment = federation.experiment(|text| {
-        let text = text.replace("epochs = 1", "epoch = 1").replace("rounds = 2", "rounds = 0");
-        text.replace("min_nodes", "min_node") + "[aggregator]\nname = \"fedavgg\"\n"
+        let text = text.edit("epochs = 1", "epoch = 1").edit("rounds = 2", "rounds = 0");
+        text.edit("min_nodes", "min_node") + "[aggregator]\nname = \"fedavgg\"\n"
     });
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 2);
@@ -377,9 +371,9 @@ fn running_statistics_are_shared_or_stay() {
     let guest = crate::support::guest("normalised").display().to_string();
     let run = |change: &str| {
         let experiment = federation.experiment(|text| {
-            let text = text.replace(&crate::support::plan().display().to_string(), &guest);
-            let text = text.replace("n_classes = 2", "").replace("lr = 0.1", "lr = 0.01");
-            text.replace("epochs = 1", change)
+            let text = text.edit(&crate::support::plan().display().to_string(), &guest);
+            let text = text.edit("n_classes = 2", "").edit("lr = 0.1", "lr = 0.01");
+            text.edit("epochs = 1", change)
         });
         let ended = federation.run(&experiment).run();
         let params = federation.dir.path().join("out/params.safetensors");
@@ -400,9 +394,8 @@ fn running_statistics_are_shared_or_stay() {
         assert!(accuracy > 0.9, "{accuracy} {}", ended.stderr);
     }
     // A plan without any does not take it.
-    let experiment = federation.experiment(|text| {
-        text.replace("epochs = 1", "epochs = 1\nshare_persistent_buffers = false")
-    });
+    let experiment = federation
+        .experiment(|text| text.edit("epochs = 1", "epochs = 1\nshare_persistent_buffers = false"));
     let ended = federation.run(&experiment).run();
     assert!(
         ended.code != 0 && ended.stderr.contains("share_persistent_buffers"),
@@ -417,8 +410,8 @@ fn local_parameters_stay_at_their_node_and_go_on_from_round_to_round() {
     let spy = Spy::start(&federation);
     let experiment = federation.experiment(|text| {
         let plan = crate::support::personal().display().to_string();
-        let text = text.replace(&crate::support::plan().display().to_string(), &plan);
-        let text = text.replace("n_classes = 2", "").replace("rounds = 2", "rounds = 3");
+        let text = text.edit(&crate::support::plan().display().to_string(), &plan);
+        let text = text.edit("n_classes = 2", "").edit("rounds = 2", "rounds = 3");
         text + "[aggregator]\nname = \"scaffold\"\n"
     });
     let result = federation.run(&experiment).ok().result();
@@ -484,7 +477,7 @@ fn nodes_that_would_not_run_the_plan_are_left_out_before_the_first_round() {
     let alone = Federation::start();
     let rejected = ApprovalStatus::Rejected;
     let _no = Fake::node_with(&alone, "x", columns(), rejected, Box::new(|_| None));
-    let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+    let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
     assert_eq!(alone.run(&alone.experiment(one)).run().code, 3);
 }
 
@@ -492,7 +485,7 @@ fn nodes_that_would_not_run_the_plan_are_left_out_before_the_first_round() {
 fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
     use fedwasm_researcher::{Error, ExperimentFile, Job, JobOptions, load_params, load_plan};
     let federation = federation(1);
-    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    let experiment = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
     federation.run(&experiment).ok();
     let out = federation.dir.path().join("out");
     let file = ExperimentFile::read(&experiment).unwrap();
@@ -552,14 +545,14 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
 }
 
 #[test]
-fn another_plan_cannot_read_what_this_one_keeps_local() {
+fn another_plan_cannot_read_local_parameters() {
     let federation = federation(1);
     let spy = Spy::start(&federation);
     let run = |plan: &Path| {
         let experiment = federation.experiment(|text| {
             let text =
-                text.replace(&crate::support::plan().display().to_string(), plan.to_str().unwrap());
-            text.replace("n_classes = 2", "").replace("min_nodes = 2", "min_nodes = 1")
+                text.edit(&crate::support::plan().display().to_string(), plan.to_str().unwrap());
+            text.edit("n_classes = 2", "").edit("min_nodes = 2", "min_nodes = 1")
         });
         federation.run(&experiment).ok();
     };
@@ -573,7 +566,7 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
     theft.plan = fedwasm_protocol::BlobRef { sha256: other, size };
     theft.model.insert("model.n_classes".into(), fedwasm_protocol::Value::Integer(2));
     // The repository has both plans.
-    let experiment = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    let experiment = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
     federation.run(&experiment).ok();
     // The very same researcher asks.
     let dir = federation.dir.path().join("researcher");
@@ -581,7 +574,7 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
     let answer = thief.ask("n0", Body::Round(Box::new(theft)));
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
     assert!(refusal.message.contains("of another plan"), "{}", refusal.message);
-    // A state that is not what a round left is not gone on from.
+    // A state that no round left is refused.
     let again = || Body::Round(Box::new(round.clone()));
     assert!(matches!(thief.ask("n0", again()), Body::RoundReply(_)));
     let states = federation.dir.path().join("n0/experiments");
@@ -598,13 +591,11 @@ fn another_plan_cannot_read_what_this_one_keeps_local() {
 }
 
 #[test]
-fn silent_node_that_is_started_anew_takes_part_again() {
+fn restarted_silent_node_rejoins() {
     let mut federation = federation(2);
     let experiment = federation.experiment(|text| {
-        let text =
-            text.replace("epochs = 1", "num_updates = 3000").replace("rounds = 2", "rounds = 8");
-        text.replace("min_nodes = 2", "min_nodes = 1")
-            .replace("deadline_s = 120", "deadline_s = 12")
+        let text = text.edit("epochs = 1", "num_updates = 3000").edit("rounds = 2", "rounds = 8");
+        text.edit("min_nodes = 2", "min_nodes = 1").edit("deadline_s = 120", "deadline_s = 12")
     });
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["node"] == "n1");
@@ -621,7 +612,7 @@ fn silent_node_that_is_started_anew_takes_part_again() {
 }
 
 #[test]
-fn a_round_counts_even_if_its_scores_are_called_off() {
+fn a_round_counts_even_if_its_scoring_is_cancelled() {
     let federation = federation(1);
     let behaviour = |request: &RoundRequest| match request.mode {
         Mode::Train => None,
@@ -671,7 +662,7 @@ fn huge_announced_rows_are_not_believed() {
 
 /// `--json` says exactly what a node said, and commands no terminal.
 #[test]
-fn names_of_strangers_in_json_command_no_terminal() {
+fn names_from_peers_carry_no_terminal_codes_in_json() {
     let federation = federation(0);
     let name = "a\u{9b}2J\u{202e}b\u{200b}\u{7f}";
     let dataset = fedwasm_protocol::DatasetEntry {
@@ -698,8 +689,8 @@ fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
     let run = |n_classes: u32| {
         spy.clear();
         let experiment = federation.experiment(|text| {
-            let text = text.replace("min_nodes = 2", "min_nodes = 1");
-            let text = text.replace("n_classes = 2", &format!("n_classes = {n_classes}"));
+            let text = text.edit("min_nodes = 2", "min_nodes = 1");
+            let text = text.edit("n_classes = 2", &format!("n_classes = {n_classes}"));
             text + "[aggregator]\nname = \"scaffold\"\n"
         });
         federation.run(&experiment).ok();
@@ -723,7 +714,7 @@ fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
 }
 
 #[test]
-fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
+fn local_job_works_as_a_library_and_refuses_unsupported_options() {
     use fedwasm_local::{LocalFile, LocalJob, LocalOptions};
     use fedwasm_researcher::load_plan;
     let text = "[data]\ntarget = \"benign\"\n[training]\nepochs = 1\n[model]\nn_classes = 2\n";
@@ -757,13 +748,13 @@ fn local_job_is_a_library_of_its_own_and_refuses_what_it_cannot_do() {
 }
 
 #[test]
-fn broken_connection_of_the_researcher_changes_nothing() {
+fn lost_connection_of_the_researcher_does_not_change_the_result() {
     let federation = federation(2);
-    let change = |text: String| text.replace("epochs = 1", "num_updates = 8000");
+    let change = |text: String| text.edit("epochs = 1", "num_updates = 8000");
     let whole = federation.run(&federation.experiment(change)).ok().result();
     let proxy = Proxy::start(federation.mqtt.trim_start_matches("mqtt://"));
     let experiment = federation.experiment(|text| {
-        change(text).replace(&federation.mqtt, &format!("mqtt://127.0.0.1:{}", proxy.port))
+        change(text).edit(&federation.mqtt, &format!("mqtt://127.0.0.1:{}", proxy.port))
     });
     let running = federation.run(&experiment).start();
     for round in 1..=2 {
@@ -814,7 +805,7 @@ impl fedwasm_researcher::Aggregator for First {
 }
 
 #[test]
-fn an_aggregator_of_one_s_own_can_be_used() {
+fn a_custom_aggregator_can_be_used() {
     use fedwasm_researcher::{Experiment, ExperimentFile, ExperimentOptions, load_plan};
     let federation = federation(2);
     let file = ExperimentFile::read(&federation.experiment(|text| text)).unwrap();

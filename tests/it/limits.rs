@@ -58,7 +58,7 @@ fn kind(result: Result<Outcome, Error>) -> FaultKind {
 }
 
 #[test]
-fn memory_calls_and_fuel_end_at_what_a_call_used() {
+fn memory_calls_and_fuel_are_bounded_exactly() {
     // Training is what takes most.
     let good = guest(
         "(func $before_training (param $args i32) (param $n_args i32) (local $n i32)
@@ -103,7 +103,7 @@ fn bytes_of_tensors_predictions_and_calls_end_at_their_limits() {
     let error = predict(&good, at(5 * 2 * 2 * 4 - 1));
     assert!(matches!(error, Err(Error::Fault(_))), "{error:?}");
 
-    // What a plan hands over in one call: `n` bytes of a log line.
+    // The bytes that a plan hands over in one call: `n` of a log line.
     let line = |n: usize| {
         guest(&format!(
             "(func $before_training (param $args i32) (param $n_args i32)

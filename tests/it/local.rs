@@ -159,7 +159,7 @@ fn ten_classes_are_learned() {
 
 /// Each deed of the guest ends in a fault of its own, with exit code 4.
 #[test]
-fn deeds_of_a_plan_end_in_named_faults() {
+fn misbehaving_plans_end_in_named_faults() {
     let dir = tempfile::tempdir().unwrap();
     for (deed, expected) in [
         ("hoard", "ran out of memory"),

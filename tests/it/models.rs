@@ -10,7 +10,7 @@ use fedwasm_protocol::ApprovalStatus;
 
 use crate::fake::{Fake, columns};
 use crate::hostile::with_module_field;
-use crate::support::{Federation, data, fedwasm, plan, root};
+use crate::support::{Edit, Federation, data, fedwasm, plan, root};
 
 /// Bytes of a hidden unit of `mlp` with 30 columns and two classes.
 const UNIT_BYTES: usize = 4 * (30 + 1 + 2);
@@ -69,15 +69,12 @@ fn a_model_of_20_mb_is_trained_and_scored_by_a_node() {
     federation.node("a", &rows);
     let mlp = root().join("plugins/dist/mlp.wasm");
     let experiment = federation.experiment(|text| {
-        let text = text.replace(&plan().display().to_string(), &mlp.display().to_string());
-        let text = text.replace(
-            "test_on_global_updates",
-            "test_on_local_updates = true\ntest_on_global_updates",
-        );
-        let text =
-            text.replace("rounds = 2", "rounds = 1").replace("min_nodes = 2", "min_nodes = 1");
+        let text = text.edit(&plan().display().to_string(), &mlp.display().to_string());
+        let text = text
+            .edit("test_on_global_updates", "test_on_local_updates = true\ntest_on_global_updates");
+        let text = text.edit("rounds = 2", "rounds = 1").edit("min_nodes = 2", "min_nodes = 1");
         let hidden = 20_000_000 / UNIT_BYTES;
-        text.replace("n_classes = 2", &format!("n_classes = 2\nhidden = {hidden}"))
+        text.edit("n_classes = 2", &format!("n_classes = 2\nhidden = {hidden}"))
     });
     let ended = federation.run(&experiment).ok();
     let rounds = ended.events();
@@ -92,9 +89,9 @@ fn a_model_of_20_mb_is_trained_and_scored_by_a_node() {
     }
 }
 
-/// What a model may be is told by the limit that is in the way.
+/// The error names the limit that is in the way of a larger model.
 #[test]
-fn a_model_that_is_too_large_is_told_which_limit_to_raise() {
+fn a_model_that_is_too_large_names_the_limit_to_raise() {
     let dir = tempfile::tempdir().unwrap();
     let run = |limits: &str| {
         let args = dir.path().join("args.toml");
@@ -148,6 +145,7 @@ impl Watched {
                 let workers = workers_of(pid);
                 let all = resident(pid) + workers.into_iter().map(resident).sum::<u64>();
                 high.fetch_max(all, Ordering::Relaxed);
+                // Often enough to see the peak.
                 std::thread::sleep(Duration::from_millis(1));
             }
         };
@@ -186,14 +184,13 @@ fn a_node_and_its_workers_hold_parameters_three_times_in_all() {
         federation.node("a", &data("breast_cancer.csv"));
         let wide = wide(federation.dir.path(), bytes);
         let experiment = federation.experiment(|text| {
-            let text = text.replace(&plan().display().to_string(), &wide.display().to_string());
-            let text =
-                text.replace("n_classes = 2", "").replace("optimizer_args = { lr = 0.1 }", "");
-            let text = text.replace(
+            let text = text.edit(&plan().display().to_string(), &wide.display().to_string());
+            let text = text.edit("n_classes = 2", "").edit("optimizer_args = { lr = 0.1 }", "");
+            let text = text.edit(
                 "test_on_global_updates",
                 "test_on_local_updates = true\ntest_on_global_updates",
             );
-            text.replace("min_nodes = 2", "min_nodes = 1")
+            text.edit("min_nodes = 2", "min_nodes = 1")
         });
         let watched = Watched::start(federation.nodes[0].child.id());
         federation.run(&experiment).ok();
@@ -223,10 +220,9 @@ fn a_researcher_holds_a_mean_of_sixteen_nodes_in_four_models() {
         let _nodes: Vec<Fake> = (0..16).map(node).collect();
         let wide = wide(federation.dir.path(), bytes);
         let experiment = federation.experiment(|text| {
-            let text = text.replace(&plan().display().to_string(), &wide.display().to_string());
-            let text =
-                text.replace("n_classes = 2", "").replace("optimizer_args = { lr = 0.1 }", "");
-            text.replace("min_nodes = 2", "min_nodes = 16")
+            let text = text.edit(&plan().display().to_string(), &wide.display().to_string());
+            let text = text.edit("n_classes = 2", "").edit("optimizer_args = { lr = 0.1 }", "");
+            text.edit("min_nodes = 2", "min_nodes = 16")
         });
         let running = federation.run(&experiment).start();
         let watched = Watched::start_alone(running.child.id());

@@ -8,7 +8,7 @@ use fedwasm_protocol::{Body, Message, Mode, Presence, Reason, Refusal, RoundRequ
 use serde_json::{Value, json};
 
 use crate::fake::{Clocked, Fake, Spy, columns, enrol_in, stranger, usual};
-use crate::support::{Federation, Proxy, Running, event, fedwasm, part};
+use crate::support::{Edit, Federation, Proxy, Running, event, fedwasm, part};
 
 fn federation(n: usize) -> Federation {
     let mut federation = Federation::start();
@@ -22,9 +22,9 @@ fn federation(n: usize) -> Federation {
 /// An experiment of a few long rounds that counts with one node.
 fn experiment(federation: &Federation, strategy: &str) -> PathBuf {
     federation.experiment(|text| {
-        let text = text.replace("epochs = 1", "num_updates = 6000");
-        let text = text.replace("rounds = 2", "rounds = 3");
-        text.replace("min_nodes = 2\nround_deadline_s = 120", strategy)
+        let text = text.edit("epochs = 1", "num_updates = 6000");
+        let text = text.edit("rounds = 2", "rounds = 3");
+        text.edit("min_nodes = 2\nround_deadline_s = 120", strategy)
     })
 }
 
@@ -33,12 +33,13 @@ fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
 }
 
 /// Broker and repository die in round 2 and are back at once: nodes and researcher come back one
-/// after the other, and whoever comes first must not speak into the void.
+/// after the other, and the first one must not speak into the void.
 fn race(federation: &mut Federation) {
     let experiment = experiment(federation, "min_nodes = 1\nround_deadline_s = 60");
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["round"] == 2);
     federation.stop_network();
+    // The outage itself: long enough to be noticed, too short for anybody to give up.
     std::thread::sleep(Duration::from_millis(300));
     federation.start_network();
     let (code, events) = running.end();
@@ -70,7 +71,7 @@ fn restart_race_eight_times() {
 /// A repository that is away for a while costs neither a node nor a retry, and the result is
 /// what it would have been.
 #[test]
-fn repository_that_is_away_for_seconds_is_waited_for() {
+fn repository_outage_of_seconds_is_waited_out() {
     let federation = federation(2);
     let whole = experiment(&federation, "min_nodes = 2\nround_deadline_s = 60");
     let whole = federation.run(&whole).ok().result();
@@ -78,11 +79,12 @@ fn repository_that_is_away_for_seconds_is_waited_for() {
     let experiment = experiment(&federation, "min_nodes = 2\nround_deadline_s = 60");
     let text = std::fs::read_to_string(&experiment).unwrap();
     let ours = format!("http://127.0.0.1:{}", proxy.port);
-    std::fs::write(&experiment, text.replace(&federation.repository, &ours)).unwrap();
+    std::fs::write(&experiment, text.edit(&federation.repository, &ours)).unwrap();
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "progress" && event["round"] == 1);
     proxy.shut();
-    // Both nodes are done long before, and their parameters wait in the repository.
+    // The outage itself; both nodes are done long before its end, and their parameters wait in the
+    // repository.
     std::thread::sleep(Duration::from_secs(6));
     proxy.open();
     let (code, events) = running.end();
@@ -91,7 +93,7 @@ fn repository_that_is_away_for_seconds_is_waited_for() {
     assert_eq!(events.last().unwrap()["params_sha256"], whole["params_sha256"]);
 }
 
-/// What the deadline does not cover, `retries` do: at the start and in a round.
+/// `retries` cover failures beyond the deadline: at the start and in a round.
 #[test]
 fn retries_cover_a_lost_broker_and_a_start_without_a_hub() {
     let federation = federation(2);
@@ -99,9 +101,9 @@ fn retries_cover_a_lost_broker_and_a_start_without_a_hub() {
     let strategy = "min_nodes = 2\nround_deadline_s = 4\nretries = 30\nretry_pause_s = 1";
     let experiment = experiment(&federation, strategy);
     let text = std::fs::read_to_string(&experiment).unwrap();
-    let text = text.replace("num_updates = 6000", "num_updates = 2000");
+    let text = text.edit("num_updates = 6000", "num_updates = 2000");
     let ours = format!("mqtt://127.0.0.1:{}", proxy.port);
-    std::fs::write(&experiment, text.replace(&federation.mqtt, &ours)).unwrap();
+    std::fs::write(&experiment, text.edit(&federation.mqtt, &ours)).unwrap();
     proxy.shut();
     let running = federation.run(&experiment).start();
     let retry = running.wait_for(event("retry"));
@@ -120,7 +122,7 @@ fn retries_cover_a_lost_broker_and_a_start_without_a_hub() {
     assert_eq!(code, 0, "{events:?}");
     assert_eq!(events.last().unwrap()["nodes"], json!(["n0", "n1"]));
     // Without retries the start fails at once, as somebody who forgot the hub expects.
-    std::fs::write(&experiment, text.replace(&federation.mqtt, &ours).replace("retries = 30", ""))
+    std::fs::write(&experiment, text.edit(&federation.mqtt, &ours).edit("retries = 30", ""))
         .unwrap();
     proxy.shut();
     let ended = federation.run(&experiment).run();
@@ -132,9 +134,9 @@ fn retries_cover_a_lost_broker_and_a_start_without_a_hub() {
 fn busy_node_is_waited_for() {
     let federation = federation(1);
     let spy = Spy::start(&federation);
-    let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+    let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
     let long =
-        federation.experiment(|text| one(text).replace("epochs = 1", "num_updates = 100000000"));
+        federation.experiment(|text| one(text).edit("epochs = 1", "num_updates = 100000000"));
     let first = federation.run(&long).start();
     first.wait_for(event("progress"));
     // The same researcher's rounds fill what it may have wait.
@@ -185,7 +187,7 @@ fn worker_that_is_killed_costs_its_node_one_round() {
     let federation = federation(2);
     let experiment = experiment(&federation, "min_nodes = 1\nround_deadline_s = 60");
     let text = std::fs::read_to_string(&experiment).unwrap();
-    std::fs::write(&experiment, text.replace("rounds = 3", "rounds = 4")).unwrap();
+    std::fs::write(&experiment, text.edit("rounds = 3", "rounds = 4")).unwrap();
     let running = federation.run(&experiment).start();
     running.wait_for(|event| {
         event["event"] == "progress" && event["round"] == 2 && event["node"] == "n1"
@@ -206,8 +208,8 @@ fn worker_that_is_killed_while_it_scores_is_in_the_breakpoint() {
     let federation = federation(2);
     let experiment = federation.experiment(|text| {
         let head = "rounds = 30\nsave_breakpoints = true\nkeep_breakpoints = 64";
-        let text = text.replace("epochs = 1", "num_updates = 2000").replace("rounds = 2", head);
-        text.replace("min_nodes = 2", "min_nodes = 2\nretries = 50\nretry_pause_s = 0")
+        let text = text.edit("epochs = 1", "num_updates = 2000").edit("rounds = 2", head);
+        text.edit("min_nodes = 2", "min_nodes = 2\nretries = 50\nretry_pause_s = 0")
     });
     let breakpoints = federation.dir.path().join("out/breakpoints");
     let running = federation.run(&experiment).env("FEDWASM_LOG", "debug").start();
@@ -219,6 +221,7 @@ fn worker_that_is_killed_while_it_scores_is_in_the_breakpoint() {
         running.wait_for_log(&format!("round {round}: 2 nodes trained"));
         // They stand still, whatever they are asked for, and then they die.
         kill("-STOP", &before);
+        // Nothing says that a request has reached a process that stands still.
         std::thread::sleep(Duration::from_millis(200));
         let still = workers(node);
         kill("-KILL", &before);
@@ -258,11 +261,11 @@ fn breakpoint_keeps_a_node_that_failed_while_it_scored() {
     };
     let fake = start();
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 2\nsave_breakpoints = true");
+        let text = text.edit("rounds = 2", "rounds = 2\nsave_breakpoints = true");
         text + "[aggregator]\nname = \"fedavg\"\n"
     });
     federation.run(&experiment).ok();
-    let text = std::fs::read_to_string(&experiment).unwrap().replace("rounds = 2", "rounds = 4");
+    let text = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 2", "rounds = 4");
     std::fs::write(&experiment, text).unwrap();
     drop(fake);
     let ended = federation.run(&experiment).arg("--resume").run();
@@ -329,18 +332,17 @@ fn copy_of_a_node_leaves_and_the_node_stays() {
     assert!(ended.stderr.contains("did so before this one"), "{}", ended.stderr);
     assert!(ended.stderr.contains("backup"), "{}", ended.stderr);
     assert!(federation.nodes[0].child.try_wait().unwrap().is_none());
-    let one = |text: String| text.replace("min_nodes = 2", "min_nodes = 1");
+    let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
     let one = federation.experiment(|text| one(text) + "\n");
     let strategy = std::fs::read_to_string(&one).unwrap();
-    let strategy =
-        strategy.replace("min_nodes = 1", "min_nodes = 1\nretries = 20\nretry_pause_s = 1");
+    let strategy = strategy.edit("min_nodes = 1", "min_nodes = 1\nretries = 20\nretry_pause_s = 1");
     std::fs::write(&one, strategy).unwrap();
     assert_eq!(federation.run(&one).ok().result()["nodes"], json!(["n0"]));
 }
 
-/// Whoever says again what a node said in an earlier run hides it from nobody: the node greets.
+/// A replayed presence of an earlier run does not hide a node: it greets again.
 #[test]
-fn node_greets_again_when_its_presence_is_another_one() {
+fn node_republishes_its_presence_after_another_replaced_it() {
     let mut federation = federation(1);
     let spy = Spy::start(&federation);
     let presence = |online: bool| Body::Presence(Presence { online });
@@ -369,8 +371,8 @@ fn node_greets_again_when_its_presence_is_another_one() {
 fn endless(federation: &Federation) -> Running {
     let experiment = experiment(federation, "min_nodes = 1\nround_deadline_s = 10");
     let text = std::fs::read_to_string(&experiment).unwrap();
-    let text = text.replace("num_updates = 6000", "num_updates = 2000");
-    std::fs::write(&experiment, text.replace("rounds = 3", "rounds = 500")).unwrap();
+    let text = text.edit("num_updates = 6000", "num_updates = 2000");
+    std::fs::write(&experiment, text.edit("rounds = 3", "rounds = 500")).unwrap();
     let running = federation.run(&experiment).start();
     running.wait_for(|event| event["event"] == "round" && event["round"] == 1);
     running
@@ -384,7 +386,7 @@ fn comes_back(running: &Running, node: &str) {
 }
 
 #[test]
-fn clock_that_is_off_is_told_by_name_and_costs_nothing_once_it_is_right() {
+fn wrong_clock_is_reported_and_forgiven_once_it_is_right() {
     let federation = federation(1);
     let node = Clocked::node(&federation, "x", 0);
     let set = |seconds: i64| node.ahead_ms.store(seconds * 1_000, Ordering::SeqCst);
@@ -399,7 +401,7 @@ fn clock_that_is_off_is_told_by_name_and_costs_nothing_once_it_is_right() {
     }
     drop(running);
     // At the search, too, and what is still believed is warned of.
-    let short = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    let short = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
     set(-900);
     let ended = federation.run(&short).ok();
     let events = ended.events();
@@ -412,7 +414,7 @@ fn clock_that_is_off_is_told_by_name_and_costs_nothing_once_it_is_right() {
 }
 
 #[test]
-fn new_session_by_an_earlier_clock_is_taken_once_it_answers() {
+fn session_from_an_earlier_clock_counts_once_it_answers_a_ping() {
     let federation = federation(1);
     let first = Clocked::node(&federation, "x", 240_000);
     let running = endless(&federation);
@@ -461,7 +463,7 @@ impl Clock {
 }
 
 #[test]
-fn clock_that_jumps_and_comes_back_costs_no_node() {
+fn clock_that_jumps_and_returns_costs_no_node() {
     let Some(library) = faketime() else {
         assert!(std::env::var_os("FEDWASM_REQUIRE_FAKETIME").is_none(), "no libfaketime");
         return println!("skipped: no libfaketime");
@@ -480,15 +482,15 @@ fn clock_that_jumps_and_comes_back_costs_no_node() {
     clock.set(0);
     comes_back(&running, "n1");
     drop(running);
-    // What is believed still, but not by much, is in its log.
-    let short = federation.experiment(|text| text.replace("min_nodes = 2", "min_nodes = 1"));
+    // A clock that is off by less than the bound is in the log.
+    let short = federation.experiment(|text| text.edit("min_nodes = 2", "min_nodes = 1"));
     clock.set(240);
     federation.run(&short).ok();
     federation.nodes[1].wait_for_log("is 240 s behind this one; beyond 300 s");
 }
 
 #[test]
-fn node_that_starts_anew_by_an_earlier_clock_takes_part_again() {
+fn node_restarted_with_an_earlier_clock_rejoins() {
     let Some(library) = faketime() else {
         assert!(std::env::var_os("FEDWASM_REQUIRE_FAKETIME").is_none(), "no libfaketime");
         return println!("skipped: no libfaketime");

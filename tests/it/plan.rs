@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{fedwasm, plan, root};
+use crate::support::{Edit, fedwasm, plan, root};
 
 /// The plans that are shipped.
 const SHIPPED: [&str; 5] = ["cnn", "linear-regression", "linear-svm", "logistic-regression", "mlp"];
@@ -34,7 +34,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What is embedded in the binary is what the sources give, in any directory
+/// The sources give the embedded bytes, in any directory
 /// and whatever the surroundings set.
 #[test]
 fn two_directories_give_the_shipped_bytes() {
@@ -110,7 +110,7 @@ fn inspect_shows_what_a_plan_is_and_asks_for() {
 }
 
 #[test]
-fn what_is_no_plan_crate_is_said() {
+fn a_directory_that_is_not_a_plan_crate_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let ended = fedwasm(&["plan", "build"]).arg(dir.path()).run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
@@ -195,7 +195,7 @@ fn a_compiler_without_rustup_builds_plans_offline() {
     assert_eq!(trained(&file), trained(&plan()));
 }
 
-/// What `plan build` does by itself is not missing.
+/// Steps that `plan build` does by itself are not missing.
 #[test]
 fn doctor_says_that_a_build_installs_the_target() {
     let dir = tempfile::tempdir().unwrap();
@@ -214,7 +214,7 @@ fn doctor_says_that_a_build_installs_the_target() {
 
 /// A crate that was copied and renamed, with the lock file of the other.
 #[test]
-fn a_renamed_crate_says_how_its_lock_file_is_made_anew() {
+fn a_renamed_crate_explains_how_to_update_its_lock_file() {
     let dir = tempfile::tempdir().unwrap();
     let toolchain = root().join("rust-toolchain.toml");
     std::fs::copy(toolchain, dir.path().join("rust-toolchain.toml")).unwrap();
@@ -222,7 +222,7 @@ fn a_renamed_crate_says_how_its_lock_file_is_made_anew() {
     let manifest = dir.path().join("bad/Cargo.toml");
     let text = std::fs::read_to_string(&manifest).unwrap();
     assert!(text.contains("name = \"bad\""), "{text}");
-    std::fs::write(&manifest, text.replace("name = \"bad\"", "name = \"good\"")).unwrap();
+    std::fs::write(&manifest, text.edit("name = \"bad\"", "name = \"good\"")).unwrap();
     let build = || fedwasm(&["plan", "build", "bad"]).current_dir(dir.path());
     let ended = build().run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
@@ -234,7 +234,7 @@ fn a_renamed_crate_says_how_its_lock_file_is_made_anew() {
     let mut cargo = std::process::Command::new("cargo");
     cargo.args(["update", "--offline", "--workspace"]).current_dir(dir.path().join("bad"));
     assert!(cargo.output().unwrap().status.success());
-    // Tests in a file of their own are no part of the plan; a comment is.
+    // Tests in a file of their own do not belong to the plan; a comment does.
     let digest =
         |ended: crate::support::Ended| ended.stdout.split("sha256:").nth(1).unwrap().to_owned();
     let source = dir.path().join("bad/src/lib.rs");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Fedwasm, fedwasm, root};
+use crate::support::{Edit, Fedwasm, fedwasm, root};
 
 /// A command line that runs in `dir`, with no network and no registry.
 fn offline(dir: &Path, args: &[&str]) -> Fedwasm {
@@ -54,7 +54,7 @@ fn every_template_builds_offline_and_trains() {
 
 /// A plan that draws numbers while it trains draws them as if there had been no break.
 #[test]
-fn dropout_goes_on_after_a_break() {
+fn dropout_resumes_to_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let toolchain = root().join("rust-toolchain.toml");
     std::fs::copy(toolchain, dir.path().join("rust-toolchain.toml")).unwrap();
@@ -65,8 +65,7 @@ fn dropout_goes_on_after_a_break() {
     let text = std::fs::read_to_string(&source).unwrap();
     let dropout = format!("{relu}\n            .then(\"dropout\", Dropout::new(0.3)?)");
     assert!(text.contains(relu));
-    let text =
-        text.replace(relu, &dropout).replace("type Optimizer = Sgd;", "type Optimizer = Adam;");
+    let text = text.edit(relu, &dropout).edit("type Optimizer = Sgd;", "type Optimizer = Adam;");
     std::fs::write(&source, text).unwrap();
     offline(dir, &["plan", "build", "drop"]).ok();
     let run = |epochs: u32, out: &str, more: &[&str]| {
@@ -84,7 +83,7 @@ fn dropout_goes_on_after_a_break() {
 }
 
 #[test]
-fn what_is_there_stays_and_bad_names_are_refused() {
+fn existing_files_stay_and_bad_names_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("mine")).unwrap();
     std::fs::write(dir.path().join("mine/file"), "precious").unwrap();

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::support::{Ended, data, fedwasm, guest, plan};
+use crate::support::{Edit, Ended, data, fedwasm, guest, plan};
 
 fn mistaken() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
@@ -34,7 +34,7 @@ fn tried_with(plan: &Path, args: &str) -> (Ended, Vec<String>) {
     (ended, names)
 }
 
-/// What a check said.
+/// The result of a check.
 fn check(ended: &Ended, name: &str) -> (String, String) {
     let events = ended.events();
     let event = events.iter().find(|event| event["name"] == name);
@@ -96,7 +96,7 @@ fn each_mistake_fails_its_check_and_no_other() {
 }
 
 #[test]
-fn failures_say_what_and_where() {
+fn failures_name_their_cause_and_place() {
     let dir = tempfile::tempdir().unwrap();
     let args = dir.path().join("args.toml");
     std::fs::write(&args, "[model]\nmistake = \"one-row\"\n").unwrap();
@@ -146,8 +146,7 @@ fn the_template_with_adam_passes() {
     let source = dir.join("net/src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
     assert!(text.contains("type Optimizer = Sgd;"), "{text}");
-    std::fs::write(&source, text.replace("type Optimizer = Sgd;", "type Optimizer = Adam;"))
-        .unwrap();
+    std::fs::write(&source, text.edit("type Optimizer = Sgd;", "type Optimizer = Adam;")).unwrap();
     run(&["plan", "build", "net"]);
     for seed in ["1", "2", "3", "4", "5"] {
         let ended = run(&["--json", "plan", "test", "net.wasm", "--seed", seed]);
@@ -155,7 +154,7 @@ fn the_template_with_adam_passes() {
     }
 }
 
-/// What is added to all scores, the softmax takes out again: the gradient is 0, and right.
+/// The softmax takes out a constant that is added to all scores: the gradient is 0, and right.
 #[test]
 fn a_parameter_without_influence_is_a_warning() {
     let (ended, failed) = tried("shift");
@@ -166,7 +165,7 @@ fn a_parameter_without_influence_is_a_warning() {
 }
 
 #[test]
-fn frozen_parameters_stay_and_are_not_missed() {
+fn frozen_parameters_stay_and_pass_the_checks() {
     let (ended, failed) = tried_with(features(), "[model]\nfreeze = true\n");
     assert_eq!((ended.code, failed.len()), (0, 0), "{ended:?}");
     assert_eq!(check(&ended, CHANGES).1, "2 of 8");
@@ -200,14 +199,14 @@ fn frozen_parameters_stay_and_are_not_missed() {
 /// Noise in a training step, as a variational autoencoder draws it: the host's, so that the same
 /// seed trains to the same bytes.
 #[test]
-fn a_training_step_may_draw() {
+fn a_training_step_may_draw_random_numbers() {
     let (ended, failed) = tried_with(features(), "[model]\nnoise = 0.1\nfreeze = true\n");
     assert_eq!((ended.code, failed.len()), (0, 0), "{ended:?}");
     assert_eq!(check(&ended, "the same seed trains to the same bytes").0, "passed");
 }
 
 #[test]
-fn a_layer_that_runs_twice_in_a_step_is_told() {
+fn a_layer_that_runs_twice_in_a_step_is_reported() {
     let (ended, failed) = tried_with(features(), "[model]\ntwice = true\n");
     assert_eq!(ended.code, 4, "{ended:?}");
     let (outcome, detail) = check(&ended, "training gives finite parameters and counts its rows");
@@ -217,7 +216,7 @@ fn a_layer_that_runs_twice_in_a_step_is_told() {
 
 /// Eleven checks that fail for one reason are one failure to read.
 #[test]
-fn one_cause_is_told_once() {
+fn one_cause_is_reported_once() {
     let dir = tempfile::tempdir().unwrap();
     let args = dir.path().join("args.toml");
     std::fs::write(&args, "[model]\nmistake = \"picky\"\n").unwrap();
@@ -251,7 +250,7 @@ fn golden_metrics_are_written_compared_and_missed() {
         events.iter().find(golden).unwrap()["outcome"] == "passed"
     };
     assert!(passed(&run(&[]).ok()));
-    std::fs::write(file("plan.golden.toml"), text.replace("accuracy = 0.9", "accuracy = 0.8"))
+    std::fs::write(file("plan.golden.toml"), text.edit("accuracy = 0.9", "accuracy = 0.8"))
         .unwrap();
     let ended = run(&[]).run();
     assert!(ended.code == 4 && !passed(&ended), "{}", ended.stdout);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fedwasm_protocol::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Ended, Federation, fedwasm, part};
+use crate::support::{Edit, Ended, Federation, fedwasm, part};
 
 /// A finished experiment of two nodes.
 fn finished(change: impl Fn(String) -> String) -> Federation {
@@ -15,7 +15,7 @@ fn finished(change: impl Fn(String) -> String) -> Federation {
         federation.node(&format!("n{n}"), &file);
     }
     let experiment = federation
-        .experiment(|text| change(text.replace("rounds = 2", "rounds = 2\nkeep_uploads = true")));
+        .experiment(|text| change(text.edit("rounds = 2", "rounds = 2\nkeep_uploads = true")));
     federation.run(&experiment).ok();
     federation
 }
@@ -53,7 +53,7 @@ fn private(dir: &Path) {
 }
 
 #[test]
-fn what_cannot_be_verified_says_why_and_is_no_refused_plan() {
+fn unverifiable_runs_are_usage_errors() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let command = fedwasm(&["local", "--target", "benign", "--seed", "1", "--plan"]);
@@ -195,8 +195,8 @@ fn a_run_is_repeated_from_its_receipt_byte_for_byte_and_one_bit_is_enough_to_fai
 fn runs_with_state_and_auxiliary_variables_are_repeated() {
     let federation = finished(|text| {
         let plan = crate::support::personal().display().to_string();
-        let text = text.replace(&crate::support::plan().display().to_string(), &plan);
-        text.replace("n_classes = 2", "") + "[aggregator]\nname = \"scaffold\"\n"
+        let text = text.edit(&crate::support::plan().display().to_string(), &plan);
+        text.edit("n_classes = 2", "") + "[aggregator]\nname = \"scaffold\"\n"
     });
     let receipts = out(&federation).join("receipts");
     for round in 1..=2 {
@@ -237,13 +237,13 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
             (upload.as_str(), &"1".repeat(64), "n1: "),
         ] {
             assert!(good.contains(from), "{from}");
-            std::fs::write(&history, good.replace(from, to)).unwrap();
+            std::fs::write(&history, good.edit(from, to)).unwrap();
             let ended = verify();
             assert_eq!(ended.code, 3, "{from}: {}", ended.stderr);
             assert!(ended.stderr.contains(why), "{why}: {}", ended.stderr);
         }
         std::fs::write(&history, &good).unwrap();
-        // What is shown and what comes of it are looked at, too.
+        // Numbers that are shown and their consequences are checked, too.
         let mut changed = parsed.clone();
         changed["rounds"][1]["evaluation"]["metrics"]["accuracy"] = json!(0.9999);
         std::fs::write(&history, changed.to_string()).unwrap();
@@ -285,7 +285,7 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
 }
 
 #[test]
-fn the_log_of_a_node_says_who_asked_what_ran_and_what_left() {
+fn the_log_of_a_node_records_requests_runs_and_results() {
     let federation = finished(|text| text);
     let node = federation.dir.path().join("n0");
     let checkpoint = federation.dir.path().join("checkpoint.json");
@@ -314,14 +314,14 @@ fn the_log_of_a_node_says_who_asked_what_ran_and_what_left() {
 
 /// A node that signs nothing takes part, unless the experiment wants receipts.
 #[test]
-fn nodes_without_receipts_are_left_out_if_the_experiment_wants_them() {
+fn require_receipts_leaves_out_nodes_without_them() {
     let federation = Federation::start();
     let columns = crate::fake::columns();
     let _node = crate::fake::Fake::node(&federation, "n0", columns, Box::new(|_| None));
     let run = |more: &str| {
         let experiment = federation.experiment(|text| {
-            let text = text.replace("min_nodes = 2", &format!("min_nodes = 1{more}"));
-            text.replace("rounds = 2", "rounds = 1")
+            let text = text.edit("min_nodes = 2", &format!("min_nodes = 1{more}"));
+            text.edit("rounds = 2", "rounds = 1")
         });
         let out = federation.dir.path().join(format!("out{}", more.len()));
         fedwasm(&["--json", "experiment", "run"]).arg(&experiment).arg("--out").arg(out).run()

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Federation, Running, event, fedwasm, part};
+use crate::support::{Edit, Federation, Running, event, fedwasm, part};
 
 fn federation() -> Federation {
     let mut federation = Federation::start();
@@ -18,10 +18,10 @@ fn federation() -> Federation {
 /// Four rounds of all three nodes, with breakpoints.
 fn experiment(federation: &Federation, aggregator: &str) -> std::path::PathBuf {
     federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 4\nsave_breakpoints = true");
-        let text = text.replace("min_nodes = 2", "min_nodes = 3\nretries = 50\nretry_pause_s = 1");
+        let text = text.edit("rounds = 2", "rounds = 4\nsave_breakpoints = true");
+        let text = text.edit("min_nodes = 2", "min_nodes = 3\nretries = 50\nretry_pause_s = 1");
         let momentum = "lr = 0.05, momentum = 0.9, keep_state = true";
-        text.replace("lr = 0.1", momentum) + &format!("[aggregator]\n{aggregator}\n")
+        text.edit("lr = 0.1", momentum) + &format!("[aggregator]\n{aggregator}\n")
     })
 }
 
@@ -37,7 +37,7 @@ fn end(running: Running) -> Value {
     events.last().cloned().unwrap()
 }
 
-/// What is left in a directory, but for the files that belong there.
+/// The files of a directory that do not belong there.
 fn litter(out: &Path) -> Vec<String> {
     let known = [
         "breakpoints",
@@ -78,7 +78,7 @@ fn kill_after(experiment: &Path, out: &Path, step: &str, newest: u32) {
 }
 
 #[test]
-fn killed_researcher_goes_on_to_the_same_bytes() {
+fn killed_researcher_resumes_to_the_same_bytes() {
     let federation = federation();
     for aggregator in ["name = \"fedavg\"", "name = \"fedadam\"", "name = \"scaffold\""] {
         let experiment = experiment(&federation, aggregator);
@@ -110,10 +110,10 @@ fn killed_researcher_goes_on_to_the_same_bytes() {
     }
 }
 
-/// Whoever gave up says so, and the repository's disk is free; whoever was killed is named by hand.
+/// An experiment that gave up is pruned by itself; one that was killed is named by hand.
 /// Both go on all the same.
 #[test]
-fn what_was_given_up_is_pruned_and_goes_on_to_the_same_bytes() {
+fn abandoned_experiments_are_pruned_and_resume_to_the_same_bytes() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"scaffold\"");
     let dir = federation.dir.path();
@@ -151,7 +151,7 @@ fn what_was_given_up_is_pruned_and_goes_on_to_the_same_bytes() {
 }
 
 #[test]
-fn node_that_dies_between_rounds_goes_on_from_its_state() {
+fn node_killed_between_rounds_resumes_from_its_state() {
     let mut federation = federation();
     let experiment = experiment(&federation, "name = \"scaffold\"");
     let dir = federation.dir.path().to_owned();
@@ -181,16 +181,16 @@ fn node_that_lost_its_state_is_refused_by_name() {
     let file = part(federation.dir.path(), 0, 3);
     federation.node("n0", &file);
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 3\nsave_breakpoints = true");
-        let text = text.replace("min_nodes = 2", "min_nodes = 1");
-        text.replace("lr = 0.1", "lr = 0.1, momentum = 0.9, keep_state = true")
+        let text = text.edit("rounds = 2", "rounds = 3\nsave_breakpoints = true");
+        let text = text.edit("min_nodes = 2", "min_nodes = 1");
+        text.edit("lr = 0.1", "lr = 0.1, momentum = 0.9, keep_state = true")
     });
     let dir = federation.dir.path();
     end(start(&experiment, &dir.join("out"), &[]));
     for experiment in std::fs::read_dir(dir.join("n0/experiments")).unwrap() {
         std::fs::remove_dir_all(experiment.unwrap().path().join("state")).unwrap();
     }
-    let more = std::fs::read_to_string(&experiment).unwrap().replace("rounds = 3", "rounds = 4");
+    let more = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 3", "rounds = 4");
     std::fs::write(&experiment, more).unwrap();
     let (code, events) = start(&experiment, &dir.join("out"), &["--resume"]).end();
     assert_eq!(code, 5);
@@ -199,13 +199,13 @@ fn node_that_lost_its_state_is_refused_by_name() {
 }
 
 #[test]
-fn finished_experiment_goes_on_when_more_rounds_are_asked_for() {
+fn finished_experiment_resumes_for_more_rounds() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"fedadam\"");
     let dir = federation.dir.path();
     let whole = end(start(&experiment, &dir.join("whole"), &[]));
     let text = std::fs::read_to_string(&experiment).unwrap();
-    std::fs::write(&experiment, text.replace("rounds = 4", "rounds = 2")).unwrap();
+    std::fs::write(&experiment, text.edit("rounds = 4", "rounds = 2")).unwrap();
     end(start(&experiment, &dir.join("parts"), &[]));
     std::fs::write(&experiment, &text).unwrap();
     // Moved, it is still the same experiment.
@@ -218,7 +218,7 @@ fn finished_experiment_goes_on_when_more_rounds_are_asked_for() {
 }
 
 #[test]
-fn damaged_breakpoint_is_named_and_the_one_before_gone_on_from() {
+fn damaged_breakpoint_is_named_and_the_previous_one_is_used() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"fedadam\"");
     let out = federation.dir.path().join("out");
@@ -233,12 +233,12 @@ fn damaged_breakpoint_is_named_and_the_one_before_gone_on_from() {
 }
 
 #[test]
-fn experiment_that_had_enough_does_nothing_more_when_it_is_resumed() {
+fn early_stopped_experiment_stays_stopped_when_resumed() {
     let federation = federation();
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 9\nsave_breakpoints = true");
+        let text = text.edit("rounds = 2", "rounds = 9\nsave_breakpoints = true");
         let stopping = "early_stopping = { metric = \"accuracy\", min_delta = 0.5 }";
-        text.replace("min_nodes = 2", stopping)
+        text.edit("min_nodes = 2", stopping)
     });
     let out = federation.dir.path().join("out");
     let first = end(start(&experiment, &out, &[]));
@@ -259,7 +259,7 @@ fn breakpoint_of_another_experiment_is_refused_by_the_section_that_differs() {
         ("\"fedavg\"", "\"median\"", "`aggregator` was \"fedavg\", now it is \"median\""),
         ("random_seed = 42", "random_seed = 43", "`training.random_seed` was 42, now it is 43"),
     ] {
-        std::fs::write(&experiment, text.replace(from, to)).unwrap();
+        std::fs::write(&experiment, text.edit(from, to)).unwrap();
         let ended = fedwasm(&["experiment", "run", "--resume"]).arg(&experiment).arg("--out");
         let ended = ended.arg(&out).run();
         assert_eq!(ended.code, 2, "{}", ended.stderr);
@@ -276,10 +276,10 @@ fn breakpoint_of_another_experiment_is_refused_by_the_section_that_differs() {
 }
 
 #[test]
-fn results_are_not_written_over_by_accident() {
+fn results_are_not_overwritten_by_accident() {
     let federation = federation();
     let out = federation.dir.path().join("out");
-    // Rounds without a breakpoint cannot be gone on from.
+    // Rounds without a breakpoint cannot be resumed.
     let plain = federation.experiment(|text| text);
     end(start(&plain, &out, &[]));
     let ended =
@@ -287,27 +287,27 @@ fn results_are_not_written_over_by_accident() {
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("2 rounds but no breakpoint"), "{}", ended.stderr);
     // Two programs in one directory would mix their files.
-    let long = federation.experiment(|text| text.replace("epochs = 1", "num_updates = 100000000"));
+    let long = federation.experiment(|text| text.edit("epochs = 1", "num_updates = 100000000"));
     let running = start(&long, &out, &[]);
     running.wait_for(event("progress"));
     let ended = fedwasm(&["experiment", "run"]).arg(&plain).arg("--out").arg(&out).run();
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("another program writes into"), "{}", ended.stderr);
     drop(running);
-    // What is to be written needs a place.
+    // Files that are to be written need a place.
     let saves =
-        federation.experiment(|text| text.replace("rounds = 2", "rounds = 2\ntensorboard = true"));
+        federation.experiment(|text| text.edit("rounds = 2", "rounds = 2\ntensorboard = true"));
     let ended = fedwasm(&["experiment", "run"]).arg(&saves).run();
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("`tensorboard` is set"), "{}", ended.stderr);
 }
 
-/// What cannot be written is not said to be there, and a run that died is not called running.
+/// The status names no file that could not be written, and does not call a dead run running.
 #[test]
-fn what_is_told_of_a_run_that_broke_off_is_true() {
+fn the_status_of_an_interrupted_run_is_accurate() {
     let federation = federation();
     let experiment = experiment(&federation, "name = \"fedavg\"");
-    let long = std::fs::read_to_string(&experiment).unwrap().replace("rounds = 4", "rounds = 400");
+    let long = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 4", "rounds = 400");
     std::fs::write(&experiment, long).unwrap();
     let show = |out: &Path| {
         let shown = fedwasm(&["--json", "experiment", "show"]).arg(out).ok();
@@ -349,7 +349,7 @@ fn resident_kib(running: &Running) -> u64 {
 fn fifty_rounds_leave_no_litter_and_do_not_grow() {
     let federation = federation();
     let experiment = federation.experiment(|text| {
-        let text = text.replace("rounds = 2", "rounds = 50\nsave_breakpoints = true");
+        let text = text.edit("rounds = 2", "rounds = 50\nsave_breakpoints = true");
         text + "[aggregator]\nname = \"scaffold\"\n"
     });
     let out = federation.dir.path().join("out");

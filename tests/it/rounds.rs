@@ -1,4 +1,4 @@
-//! Rounds that hold out folds, and rounds that are stopped and gone on with.
+//! Rounds that hold out folds, and rounds that are stopped and resumed.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use fedwasm_researcher::load_plan;
 use fedwasm_sandbox::{Cancel, DataFacts, Limits};
 use fedwasm_training::{Before, Events, Examples, Fold, Round, RoundEvent, Trained, Turn};
 
-use crate::support::{data, plan, root, workers};
+use crate::support::{Edit, data, plan, root, workers};
 
 /// The shipped plan on breast cancer data.
 struct Bench {
@@ -94,7 +94,7 @@ fn a_cross_validation_equals_numpy() {
 
 /// Wherever the break is, in the middle of an epoch too.
 #[test]
-fn a_round_with_breaks_gives_the_bytes_of_one_without() {
+fn an_interrupted_round_equals_an_uninterrupted_one() {
     for (optimizer, keeps_state) in [("lr = 0.1", false), ("lr = 0.05, momentum = 0.9", true)] {
         let training = |length: &str| {
             format!("{length}\ntest_ratio = 0.2\noptimizer_args = {{ {optimizer} }}")
@@ -130,7 +130,7 @@ fn a_round_with_breaks_gives_the_bytes_of_one_without() {
     }
 }
 
-/// What was reached is what so many batches give without any stop.
+/// A stopped round has the parameters of as many batches without a stop.
 #[test]
 fn a_round_that_is_stopped_is_a_shorter_round() {
     let stop = Cancel::new();
@@ -146,8 +146,7 @@ fn a_round_that_is_stopped_is_a_shorter_round() {
     let stopped = bench.train(&examples, from(start()), events);
     assert!((20..1_000_000).contains(&stopped.n_batches), "{}", stopped.n_batches);
     assert_eq!(stopped.n_steps, stopped.n_batches);
-    let training =
-        training.replace("epochs = 1000000", &format!("num_updates = {}", stopped.n_steps));
+    let training = training.edit("epochs = 1000000", &format!("num_updates = {}", stopped.n_steps));
     let asked = Bench::new(&training, false).train(&examples, from(start()), Box::new(drop));
     assert_eq!(stopped.params, asked.params);
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Ended, fedwasm, root};
+use crate::support::{Ended, fedwasm, listening, root};
 
 /// A plan in a directory of its own, and keys.
 struct Bench {
@@ -103,7 +103,7 @@ fn one_byte_of_plan_signature_or_statement_is_enough_to_fail() {
 }
 
 #[test]
-fn a_statement_says_where_a_plan_is_from_and_about_no_other() {
+fn a_statement_covers_its_own_plan_alone() {
     let bench = bench();
     let source = root().join("plugins/logistic-regression");
     let run = fedwasm(&["plan", "sign"]).arg(bench.path("p.wasm")).arg("--key");
@@ -186,7 +186,7 @@ fn openssl_accepts_our_signatures() {
 }
 
 #[test]
-fn plans_are_built_again_and_compared() {
+fn plans_are_rebuilt_and_compared() {
     let source = root().join("plugins/logistic-regression");
     let reproduce = |plan: PathBuf| {
         fedwasm(&["--json", "plan", "build"]).arg(&source).arg("--reproduce").arg(plan).run()
@@ -213,26 +213,21 @@ fn registry(dir: &std::path::Path) -> Option<(std::process::Child, u16)> {
         eprintln!("SKIPPED: docker-registry is not installed");
         return None;
     }
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let config = format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-         http:\n  addr: 127.0.0.1:{port}\n",
-        dir.join("registry").display()
-    );
-    std::fs::write(dir.join("registry.yml"), config).unwrap();
-    let child = Command::new("/usr/bin/docker-registry")
-        .arg("serve")
-        .arg(dir.join("registry.yml"))
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(std::time::Instant::now() < deadline, "the registry does not listen");
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    Some((child, port))
+    Some(listening("docker-registry", |port| {
+        let config = format!(
+            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+             http:\n  addr: 127.0.0.1:{port}\n",
+            dir.join("registry").display()
+        );
+        std::fs::write(dir.join("registry.yml"), config).unwrap();
+        Command::new("/usr/bin/docker-registry")
+            .arg("serve")
+            .arg(dir.join("registry.yml"))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap()
+    }))
 }
 
 #[test]
@@ -258,7 +253,7 @@ fn plans_go_to_a_registry_and_come_back_with_their_signatures() {
         fedwasm(&["plan", "verify"]).arg(&back).arg("--trust").arg(bench.path(key)).run().code
     };
     assert_eq!((verify("a.pem.pub"), verify("b.pem.pub")), (0, 0));
-    // What is there is not overwritten.
+    // Existing files are not overwritten.
     assert_eq!(pull().code, 2);
     // A registry whose bytes are others than their digest says.
     let digest = pushed["plan_sha256"].as_str().unwrap();
@@ -325,7 +320,7 @@ fn each_signer_pushes_and_the_signatures_of_others_stay() {
 }
 
 #[test]
-fn plans_that_others_pushed_are_pulled_by_their_layer() {
+fn plans_pushed_by_other_tools_are_pulled() {
     let bench = bench();
     let Some((mut child, port)) = registry(bench.dir.path()) else { return };
     let plan = std::fs::read(bench.path("p.wasm")).unwrap();
@@ -344,7 +339,7 @@ fn plans_that_others_pushed_are_pulled_by_their_layer() {
     };
     let kind = "application/vnd.oci.image.manifest.v1+json";
     let push = |tag: &str, layers: &[Value]| {
-        // As oras writes it if nobody says anything else.
+        // As oras writes it by default.
         let config = layer("application/vnd.unknown.config.v1+json", b"{}");
         let manifest = json!({
             "schemaVersion": 2, "mediaType": kind, "config": config, "layers": layers,

@@ -1,4 +1,4 @@
-//! What the tests share: running the binary, federations on free ports, files.
+//! Shared by the tests: running the binary, federations on free ports, files.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
@@ -15,6 +15,9 @@ use serde_json::Value;
 
 /// Longer than any test should take, so that a hang is a failure.
 const TIME_MAX: Duration = Duration::from_secs(180);
+
+/// Between two looks at something that is waited for.
+const POLL_PAUSE: Duration = Duration::from_millis(5);
 
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -141,7 +144,7 @@ impl Fedwasm {
         let deadline = Instant::now() + TIME_MAX;
         while running.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "the command does not end");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(POLL_PAUSE);
         }
         let code = running.child.wait().unwrap().code().unwrap_or(-1);
         let lines = |receiver: &Receiver<String>| receiver.iter().collect::<Vec<_>>().join("\n");
@@ -216,7 +219,7 @@ impl Running {
         let deadline = Instant::now() + TIME_MAX;
         while self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "the command does not end");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(POLL_PAUSE);
         }
         let code = self.child.wait().unwrap().code().unwrap_or(-1);
         let events = self.stdout.iter().filter_map(|line| serde_json::from_str(&line).ok());
@@ -234,6 +237,46 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Waits for something to be found, for as long as any test may take.
+#[track_caller]
+pub fn wait_for<T>(what: &str, found: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + TIME_MAX;
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited for {what}, in vain");
+        std::thread::sleep(POLL_PAUSE);
+    }
+}
+
+/// Waits until something holds.
+#[track_caller]
+pub fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    wait_for(what, || holds().then_some(()));
+}
+
+/// Starts a server that cannot choose a free port itself. Another program may take the port before
+/// the server does; then the server ends, and another port is tried.
+pub fn listening(name: &str, start: impl Fn(u16) -> Child) -> (Child, u16) {
+    for _ in 0..8 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = std::cell::RefCell::new(start(port));
+        let listens = wait_for(name, || {
+            if child.borrow_mut().try_wait().unwrap().is_some() {
+                return Some(false);
+            }
+            TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(true)
+        });
+        let mut child = child.into_inner();
+        // If it ended by now, somebody else answered.
+        if listens && child.try_wait().unwrap().is_none() {
+            return (child, port);
+        }
+    }
+    panic!("{name} does not start");
 }
 
 pub fn event(name: &'static str) -> impl Fn(&Value) -> bool {
@@ -311,8 +354,8 @@ impl Federation {
             .arg(&dir)
             .ok();
         let config = std::fs::read_to_string(dir.join("node.toml")).unwrap();
-        let config = config.replace(own, repository);
-        let config = config.replace("roster_refresh_s = 30", "roster_refresh_s = 1");
+        let config = config.edit(own, repository);
+        let config = config.edit("roster_refresh_s = 30", "roster_refresh_s = 1");
         std::fs::write(dir.join("node.toml"), config).unwrap();
         fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u", "--type", kind])
             .arg(&dir)
@@ -369,6 +412,22 @@ identity = "researcher"
     }
 }
 
+/// A text with one part exchanged.
+pub trait Edit {
+    /// Exchanges `from`, which must be there exactly once: an edit that misses its template would
+    /// leave a test that passes for another reason.
+    fn edit(&self, from: &str, to: &str) -> String;
+}
+
+impl Edit for str {
+    #[track_caller]
+    fn edit(&self, from: &str, to: &str) -> String {
+        let n = self.matches(from).count();
+        assert!(n == 1, "`{from}` is in the text {n} times, not once:\n{self}");
+        self.replacen(from, to, 1)
+    }
+}
+
 /// Writes the rows `start, start + step, ...` of breast_cancer.csv to a file.
 pub fn part(dir: &Path, start: usize, step: usize) -> PathBuf {
     let text = std::fs::read_to_string(data("breast_cancer.csv")).unwrap();
@@ -418,7 +477,7 @@ impl Proxy {
         Self { port, open, shut }
     }
 
-    /// Cuts all connections and lets nobody through until it is opened.
+    /// Cuts all connections and refuses new ones until it is opened.
     pub fn shut(&self) {
         self.shut.store(true, Ordering::SeqCst);
         self.cut();

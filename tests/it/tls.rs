@@ -1,7 +1,6 @@
 //! Federations over TLS, with certificates on both sides: the embedded broker, and mosquitto as
 //! `fedwasm network init` configures it.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use crate::support::{Running, event, fedwasm, part};
+use crate::support::{Edit, Running, event, fedwasm, listening, part, wait_until};
 
 /// A federation with certificates; its nodes and its researcher have enrolled.
 struct Tls {
@@ -51,27 +50,22 @@ fn has_mosquitto() -> bool {
 }
 
 fn mosquitto(network: &Path) -> (Child, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let conf = network.join("broker/mosquitto.conf");
     let text = std::fs::read_to_string(&conf).unwrap();
     // As a service it would run as a user of its own, to whom the key is given.
-    let text = text.replace("listener 8883", &format!("user root\nlistener {port} 127.0.0.1"));
-    std::fs::write(&conf, text).unwrap();
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
-    let child = Command::new("mosquitto")
-        .env("PATH", path)
-        .arg("-c")
-        .arg(&conf)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "mosquitto does not listen");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    (child, port)
+    listening("mosquitto", |port| {
+        let listener = format!("user root\nlistener {port} 127.0.0.1");
+        std::fs::write(&conf, text.edit("listener 8883", &listener)).unwrap();
+        Command::new("mosquitto")
+            .env("PATH", &path)
+            .arg("-c")
+            .arg(&conf)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    })
 }
 
 impl Tls {
@@ -175,7 +169,7 @@ fn whole_experiment(with_mosquitto: bool) -> Value {
     let result = tls.run();
     assert_eq!(result["nodes"], json!(["site-0", "site-1", "site-2"]));
     assert_eq!(result["rounds"], json!(3));
-    // Who is revoked is nobody from then on: to the repository, to the broker, to nodes.
+    // A revoked participant is refused from then on, by the repository, the broker and the nodes.
     fedwasm(&["network", "revoke", "--role", "researcher", "--id", "alice", "--dir"])
         .arg(tls.path("network"))
         .ok();
@@ -189,10 +183,10 @@ fn whole_experiment(with_mosquitto: bool) -> Value {
     let root = format!("fedwasm/{}", old.membership().federation);
     let filter = format!("{root}/from/+/to/researcher-alice/s");
     // Mosquitto reads its list of revoked certificates in its own time.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while runtime.block_on(subscribe(&tls.mqtt, &old, &filter)) {
-        assert!(with_mosquitto && Instant::now() < deadline, "an old certificate opens something");
-        std::thread::sleep(Duration::from_millis(20));
+    let is_shut = || !runtime.block_on(subscribe(&tls.mqtt, &old, &filter));
+    match with_mosquitto {
+        true => wait_until("the end of an old certificate", is_shut),
+        false => assert!(is_shut(), "an old certificate opens something"),
     }
     fedwasm(&["keys", "join"]).arg(tls.path("again")).arg(tls.path("alice.json")).ok();
     let new = Member::open(&tls.path("again")).unwrap();
@@ -214,7 +208,7 @@ fn three_nodes_over_mosquitto_with_tls_certificates_and_access_list() {
     }
 }
 
-/// What a participant's own certificate opens at a broker, and what not.
+/// The topics that a participant's own certificate opens at a broker, and those that it does not.
 fn certificate_opens_its_own_only(with_mosquitto: bool) {
     let mut tls = Tls::start(with_mosquitto);
     let file = part(tls.dir.path(), 0, 3);
@@ -261,20 +255,20 @@ fn certificate_opens_its_own_only(with_mosquitto: bool) {
     let is_public = |topic: &String| topic.ends_with("/presence") || topic.ends_with("/farewell");
     assert!(overheard.iter().all(is_public), "{overheard:?}");
     assert_eq!(with_mosquitto, !overheard.is_empty());
-    // What it publishes as another arrives nowhere: the victim's presence stays what it is.
+    // A message that it publishes as another arrives nowhere: the victim's presence stays.
     let topic = format!("{root}/from/node-victim/presence");
     runtime.block_on(publish(&tls.mqtt, &member, &topic));
     let heard = runtime.block_on(retained(&tls, &topic));
     assert!(heard.is_some_and(|payload| payload.len() > 100));
-    // In the clear nobody gets in.
+    // Without TLS no client gets in.
     let url = tls.mqtt.replace("mqtts", "mqtt").parse().unwrap();
     let told = runtime.block_on(fedwasm_transport::discover(&url)).unwrap_err().to_string();
     assert!(told.contains("cannot be reached"), "{told}");
 }
 
-/// Whoever serves the roster may go on giving an old one: after a while nobody is believed by it.
+/// The server of the roster may go on giving an old one: after a while members believe no one by it.
 #[test]
-fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
+fn a_withheld_roster_expires() {
     let mut tls = Tls::start(false);
     let file = part(tls.dir.path(), 0, 3);
     tls.node("careful", &file);
@@ -283,8 +277,7 @@ fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
     let config = dir.join("node.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     let with = "roster_refresh_s = 1\nroster_age_max_s = 5";
-    assert!(text.contains("roster_refresh_s = 30"));
-    std::fs::write(&config, text.replace("roster_refresh_s = 30", with)).unwrap();
+    std::fs::write(&config, text.edit("roster_refresh_s = 30", with)).unwrap();
     let network = tls.path("network");
     let renew = || {
         let renew = fedwasm(&["--json", "network", "renew", "--days", "90", "--dir"]);
@@ -293,7 +286,7 @@ fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
     let ask = || {
         let nodes = fedwasm(&["--json", "nodes", "--mqtt", &tls.mqtt, "--repository"]);
         let nodes = nodes.arg(&tls.repository).arg("--identity").arg(tls.path("researcher"));
-        // A node that believes nobody is seen, and says nothing.
+        // A node that believes no one is present, and does not answer.
         nodes.ok().result()["nodes"][0]["datasets"][0]["rows"].is_number()
     };
     let renewed = renew();
@@ -318,12 +311,12 @@ fn a_roster_that_is_held_back_is_believed_for_a_while_only() {
 }
 
 #[test]
-fn a_certificate_opens_its_own_at_the_embedded_broker() {
+fn a_certificate_grants_its_own_topics_at_the_embedded_broker() {
     certificate_opens_its_own_only(false);
 }
 
 #[test]
-fn a_certificate_opens_its_own_at_mosquitto() {
+fn a_certificate_grants_its_own_topics_at_mosquitto() {
     if has_mosquitto() {
         certificate_opens_its_own_only(true);
     }

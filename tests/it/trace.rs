@@ -4,27 +4,21 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{Body, Budget, Hasher, Reason, RequestId, RoundRequest, Value as Argument};
 use serde_json::Value;
 
 use crate::fake::{Fake, Spy, enrol};
-use crate::support::{Federation, fedwasm, part};
+use crate::support::{Edit, Federation, fedwasm, part, wait_for, wait_until};
 
 /// The entries of the node's log, once `is_enough` holds.
 fn log(federation: &Federation, is_enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
+    wait_for("entries of the node's log", || {
         let dir = federation.dir.path().join("n0");
         let mut entries = fedwasm(&["--json", "node", "log"]).arg(dir).ok().events();
         entries.retain(|event| event["event"] == "entry");
-        if is_enough(&entries) {
-            return entries;
-        }
-        assert!(Instant::now() < end, "{entries:#?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+        is_enough(&entries).then_some(entries)
+    })
 }
 
 fn kinds(entries: &[Value]) -> Vec<&str> {
@@ -65,7 +59,7 @@ fn repository_that_hangs(to: &str, hangs: Arc<AtomicBool>) -> String {
 }
 
 fn one_round(text: String) -> String {
-    text.replace("min_nodes = 2", "min_nodes = 1").replace("rounds = 2", "rounds = 1")
+    text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1")
 }
 
 /// A repository that takes the parameters and never answers has them: the receipt and its
@@ -85,9 +79,8 @@ fn uploads_come_after_their_receipt() {
     let lr = left["optimizer_args"]["lr"].as_f64().unwrap();
     assert!((lr - 0.1).abs() < 1e-6, "{left}");
     hangs.store(true, Ordering::SeqCst);
-    let short = federation.experiment(|text| {
-        one_round(text).replace("round_deadline_s = 120", "round_deadline_s = 3")
-    });
+    let short = federation
+        .experiment(|text| one_round(text).edit("round_deadline_s = 120", "round_deadline_s = 3"));
     let ended = federation.run(&short).run();
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     let entries = log(&federation, |entries| kinds(entries).len() == 9);
@@ -102,7 +95,7 @@ fn uploads_come_after_their_receipt() {
 
 /// All numbers that were told are counted, with their digest, though nothing was delivered.
 #[test]
-fn rounds_without_a_result_leave_what_was_told() {
+fn rounds_without_a_result_record_their_progress() {
     let mut federation = Federation::start();
     let file = part(federation.dir.path(), 0, 2);
     federation.node("n0", &file);
@@ -137,13 +130,7 @@ fn rounds_without_a_result_leave_what_was_told() {
         assert_eq!(end["experiment"], "mallory");
         mallory.heard.lock().unwrap().retain(|m| !matches!(m.body, Body::Progress(_)));
     };
-    let progress = |enough: usize| {
-        let end = Instant::now() + Duration::from_secs(60);
-        while told().0 < enough {
-            assert!(Instant::now() < end);
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    };
+    let progress = |enough: usize| wait_until("progress", || told().0 >= enough);
     let before = kinds(&log(&federation, |entries| kinds(entries).len() == 6)).len();
 
     // Called off by the researcher.

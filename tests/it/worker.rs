@@ -10,7 +10,7 @@ use fedwasm_params::{Params, Tensor};
 use fedwasm_sandbox::{Batch, Cancel, FaultKind, Limits, Loader, Sandbox, Start, WorkerOptions};
 use serde_json::{Value, json};
 
-use crate::support::{Running, data, fedwasm, plan, workers};
+use crate::support::{Running, data, fedwasm, plan, wait_for, wait_until, workers};
 
 /// Processes that `pid` started and that are workers.
 pub fn workers_of(pid: u32) -> Vec<u32> {
@@ -29,23 +29,18 @@ pub fn workers_of(pid: u32) -> Vec<u32> {
 
 /// Waits for a worker of `pid` that computes.
 fn busy_worker(pid: u32) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        for worker in workers_of(pid) {
+    wait_for("a worker that computes", || {
+        workers_of(pid).into_iter().find(|worker| {
             let stat = std::fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
             // User time in ticks, the 14th field.
             let ticks = stat.split_whitespace().nth(13).and_then(|ticks| ticks.parse().ok());
-            if ticks.unwrap_or(0) > 30 {
-                return worker;
-            }
-        }
-        assert!(Instant::now() < deadline, "no worker computes");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+            ticks.unwrap_or(0) > 30
+        })
+    })
 }
 
 fn is_there(pid: u32) -> bool {
-    // A dead child that nobody looked after yet is there no more.
+    // A dead child that was not waited for counts as gone.
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit(')')
         .next()
@@ -132,15 +127,11 @@ fn a_worker_that_dies_is_a_fault_and_one_without_a_host_dies() {
     let job = looping(dir.path());
     let worker = busy_worker(job.child.id());
     job.signal("KILL");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while is_there(worker) {
-        assert!(Instant::now() < deadline, "a plan runs on without a host");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the end of a plan without a host", || !is_there(worker));
 }
 
 #[test]
-fn a_plan_that_compiles_for_ever_can_be_called_off() {
+fn endless_compiling_can_be_cancelled() {
     let dir = tempfile::tempdir().unwrap();
     let guests = crate::support::root().join("tests/guests/hostile");
     let read = |name: &str| std::fs::read_to_string(guests.join(name)).unwrap();
@@ -163,7 +154,7 @@ fn a_plan_that_compiles_for_ever_can_be_called_off() {
 }
 
 #[test]
-fn a_worker_is_reused_until_something_goes_wrong_in_it() {
+fn a_worker_is_reused_until_a_fault() {
     let component = Component::admit(std::fs::read(plan()).unwrap()).unwrap();
     let described = workers().describe(&component, Limits::default()).unwrap();
     let own = || {
@@ -204,7 +195,7 @@ fn liars(dir: &Path, workers: &[(&[Value], &[Value])]) -> Sandbox {
     let write = |name: String, messages: &[Value]| {
         let mut bytes = Vec::new();
         for message in messages {
-            // What follows a message as it is: the elements of tensors.
+            // The elements of tensors follow their message as they are.
             if let Some(raw) = message.get("Raw").and_then(Value::as_array) {
                 bytes.extend(raw.iter().map(|byte| byte.as_u64().unwrap() as u8));
                 continue;
@@ -232,7 +223,7 @@ fn liars(dir: &Path, workers: &[(&[Value], &[Value])]) -> Sandbox {
 }
 
 #[test]
-fn a_worker_that_lies_holds_nobody_up() {
+fn a_lying_worker_does_not_block_its_host() {
     let ready = json!({ "Ready": { "version": env!("CARGO_PKG_VERSION"), "protections": [] } });
     let compiled = json!({ "Compiled": [1, 2, 3] });
     let usage = json!({
@@ -306,7 +297,7 @@ fn a_worker_that_lies_holds_nobody_up() {
     let refused = json!({ "Done": { "Err": { "Plan": ["refused", "row 17"] } } });
     assert_eq!(describe(&[refused]).0, FaultKind::BadOutput);
 
-    // What does not belong to the step ends it: no worker compiles for ever.
+    // An answer to another step ends the step: no worker compiles for ever.
     let dir = tempfile::tempdir().unwrap();
     let stale = [ready, json!({ "Stale": "again" })];
     let sandbox = liars(dir.path(), &[(&stale, &[])]);
@@ -317,7 +308,7 @@ fn a_worker_that_lies_holds_nobody_up() {
 /// Everything that can be wrong with an entry of the cache: it is compiled
 /// anew and said, and the next time it is used again.
 #[test]
-fn compiled_plans_are_kept_and_never_believed() {
+fn compiled_plans_are_cached_and_authenticated() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().join("home");
     let compiled = home.join("fedwasm/compiled");
@@ -373,7 +364,7 @@ fn compiled_plans_are_kept_and_never_believed() {
 }
 
 #[test]
-fn doctor_says_what_there_is() {
+fn doctor_lists_the_protections() {
     let ended = fedwasm(&["--json", "doctor"]).ok();
     let findings = ended.result()["findings"].as_array().unwrap().clone();
     let names: Vec<&str> = findings.iter().map(|f| f["what"].as_str().unwrap()).collect();
@@ -394,7 +385,7 @@ fn doctor_says_what_there_is() {
 }
 
 #[test]
-fn without_a_program_there_is_no_worker() {
+fn a_missing_worker_program_is_an_error() {
     let program = Some("/nowhere/fedwasm".into());
     let sandbox = Sandbox::new(WorkerOptions { program, cache: None }).unwrap();
     let component = Component::admit(std::fs::read(plan()).unwrap()).unwrap();
