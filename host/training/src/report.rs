@@ -1,9 +1,10 @@
 //! Checks on what a plan says that it did.
 
-use fedwasm_sandbox::{Described, FaultKind, Report};
+use fedwasm_sandbox::{Described, FaultKind, Level, Metadata, Report};
 
 use crate::Error;
 use crate::error::not_announced;
+use crate::round::{Events, RoundEvent};
 
 /// Checks that the plan says it saw the rows that it was handed.
 pub(crate) fn check_rows(
@@ -26,6 +27,29 @@ pub(crate) fn check_names(plan: &Described, report: &Report) -> Result<(), Error
     match report.metrics.keys().find(|name| !plan.metadata().may_report(name)) {
         Some(name) => Err(bad(plan, not_announced(name))),
         None => Ok(()),
+    }
+}
+
+/// Lets only scalars through whose names the plan announces, and says once that others are left
+/// out.
+pub(crate) struct Announced {
+    metadata: Metadata,
+    is_warned: bool,
+}
+
+impl Announced {
+    pub(crate) fn of(plan: &Described) -> Self {
+        Self { metadata: plan.metadata().clone(), is_warned: false }
+    }
+
+    pub(crate) fn retain(&mut self, values: &mut Vec<(String, f64)>, events: &mut Events) {
+        let unannounced = values.iter().find(|(name, _)| !self.metadata.may_report(name));
+        if let (Some((name, _)), false) = (unannounced, self.is_warned) {
+            self.is_warned = true;
+            let line = format!("left out: {}", not_announced(name));
+            events(RoundEvent::Log(Level::Warn, line));
+        }
+        values.retain(|(name, _)| self.metadata.may_report(name));
     }
 }
 

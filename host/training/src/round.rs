@@ -12,11 +12,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::Error;
-use crate::error::{not_announced, not_offered};
+use crate::error::not_offered;
 use crate::examples::Examples;
 use crate::layout::Layout;
 use crate::loader::{Schedule, Source, TrainLoader};
-use crate::report::{bad, check_names, check_rows};
+use crate::report::{Announced, bad, check_names, check_rows};
 use crate::score::score;
 
 /// The most bytes of an input or target of a batch, what the contract lets cross at once.
@@ -280,20 +280,11 @@ impl Round {
         let done = before.batches;
         let loader = TrainLoader::new(source, loader_args.clone(), schedule, random);
         let loader = loader.until(&self.stop).skip(done).up_to(before.until);
-        let metadata = self.plan().metadata().clone();
-        let mut is_warned = false;
+        let mut announced = Announced::of(self.plan());
         let events = Box::new(move |event| match event {
             fedwasm_sandbox::PlanEvent::Log(level, line) => events(RoundEvent::Log(level, line)),
             fedwasm_sandbox::PlanEvent::Scalars { step, mut values } => {
-                let unannounced = values.iter().find(|(name, _)| !metadata.may_report(name));
-                if let (Some((name, _)), false) = (unannounced, is_warned) {
-                    is_warned = true;
-                    events(RoundEvent::Log(
-                        Level::Warn,
-                        format!("left out: {}", not_announced(name)),
-                    ));
-                }
-                values.retain(|(name, _)| metadata.may_report(name));
+                announced.retain(&mut values, &mut events);
                 let step = done.saturating_add(step);
                 let is_logged = schedule.is_logged(step, interval);
                 let before = schedule.rows_until(step.saturating_sub(1));
