@@ -12,7 +12,9 @@ use fedwasm_protocol::{
     RoundRequest, SearchReply, SessionId,
 };
 use fedwasm_sandbox::{Cancel, Sandbox};
-use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Repository, Sender, join, now_ms};
+use fedwasm_transport::{
+    BrokerUrl, Incoming, Link, LinkOptions, Mqtt, Repository, Sender, join, now_ms,
+};
 use fedwasm_trust::{Member, Outgoing, Refused, SKEW_MS, Standing};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
@@ -125,13 +127,10 @@ pub async fn serve(
         "privacy": config.privacy,
     });
     database.record_policy(&rules, now_ms())?;
-    let options = || LinkOptions {
-        url: mqtt.clone(),
-        member: Arc::clone(&member),
-        repository: repository.clone(),
-    };
+    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
+    let options = LinkOptions::new(messages, Arc::clone(&member), repository.clone());
     let connected = reach(&mut stop, || {
-        let options = options();
+        let options = options.clone();
         async move { Ok(Link::connect(options).await?) }
     });
     let Some(mut link) = connected.await? else { return Ok(()) };

@@ -1,9 +1,10 @@
 //! Who the researcher is.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fedwasm_protocol::{Participant, ResearcherId, Role};
-use fedwasm_transport::{LinkOptions, Repository, RepositoryUrl, Security, join};
+use fedwasm_transport::{LinkOptions, Mqtt, Repository, RepositoryUrl, Security, join};
 use fedwasm_trust::{Identity, KeyPair};
 
 use crate::{Error, NetworkArgs};
@@ -31,7 +32,8 @@ pub(crate) async fn enter(network: &NetworkArgs) -> Result<(LinkOptions, Researc
         let fingerprint = member.key().public().fingerprint();
         tracing::info!("enrolled as {}, key {fingerprint}", member.participant());
     }
-    Ok((LinkOptions { url: mqtt, member, repository }, researcher))
+    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
+    Ok((LinkOptions::new(messages, member, repository), researcher))
 }
 
 /// The directory of this user for the federation that the repository is of.
