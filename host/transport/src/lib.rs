@@ -5,11 +5,14 @@
 
 mod address;
 mod clock;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod enrolment;
 mod error;
 mod http;
 mod introduction;
 mod link;
+mod memory;
 mod mqtt;
 mod pace;
 pub mod port;
@@ -23,6 +26,7 @@ pub use enrolment::{ENROLMENT_BYTES_MAX, Enrolment, join};
 pub use error::Error;
 pub use http::{Http, IDLE_MAX, RECIPIENTS};
 pub use link::{Incoming, Link, LinkOptions, Sender};
+pub use memory::{MemoryBlobs, MemoryHub, MemoryMessages};
 pub use mqtt::{Mqtt, announce, discover};
 pub use pace::Pace;
 pub use port::BLOB_BYTES_MAX;

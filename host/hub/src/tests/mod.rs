@@ -1,5 +1,7 @@
 //! Both ends: what transport's clients and these servers promise each other.
 
+mod conformance;
+mod line;
 mod link;
 mod repository;
 
