@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
-use crate::compiler::{self, Compiler};
+use crate::compiler::{self, Compiler, profile};
 use crate::queue::Queue;
 use crate::rate::{Rate, Turn};
 use crate::reach::reach;
@@ -96,6 +97,29 @@ pub async fn serve(
     ready: impl FnOnce(&NodeConfig),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    serve_in(None, dir, ready, stop).await
+}
+
+/// As [`serve`], over a connection and in a sandbox of the caller's own instead of those that the
+/// configuration names: another network, such as one in memory.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_on(
+    (link, sandbox): (LinkOptions, Sandbox),
+    dir: &Path,
+    ready: impl FnOnce(&NodeConfig),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    serve_in(Some((link, sandbox)), dir, ready, stop).await
+}
+
+async fn serve_in(
+    given: Option<(LinkOptions, Sandbox)>,
+    dir: &Path,
+    ready: impl FnOnce(&NodeConfig),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let (config, folder) = NodeConfig::open(dir)?;
     // What opens commitments lies in it, and scales and states that follow from rows.
     folder.check_private()?;
@@ -103,15 +127,16 @@ pub async fn serve(
     let _lock = folder.lock("lock")?.ok_or_else(running)?;
     let folder = Arc::new(folder);
     Datasets::load(&folder)?;
-    let sandbox = sandbox(&config, dir).await?;
-    let mqtt: BrokerUrl = config.mqtt.parse()?;
-    let url = config.repository.parse()?;
     let mut stop = std::pin::pin!(stop);
-    let joined = reach(&mut stop, || {
-        let (identity, url) = (config.identity(dir), &url);
-        async move { Ok(join(identity?, url).await?) }
-    });
-    let Some((member, repository)) = joined.await? else { return Ok(()) };
+    let (options, sandbox) = match given {
+        Some((options, sandbox)) => (Some(options), sandbox.with_profile(profile(&config))),
+        None => {
+            let sandbox = sandbox(&config, dir).await?;
+            (take_part(&config, dir, &mut stop).await?, sandbox)
+        }
+    };
+    let Some(options) = options else { return Ok(()) };
+    let LinkOptions { member, repository, .. } = options.clone();
     if member.roster().key(member.participant()) != Some(member.key().public()) {
         return Err(Error::Revoked { id: config.id.clone() });
     }
@@ -127,8 +152,6 @@ pub async fn serve(
         "privacy": config.privacy,
     });
     database.record_policy(&rules, now_ms())?;
-    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
-    let options = LinkOptions::new(messages, Arc::clone(&member), repository.clone());
     let connected = reach(&mut stop, || {
         let options = options.clone();
         async move { Ok(Link::connect(options).await?) }
@@ -241,6 +264,23 @@ pub async fn serve(
     work.abort();
     refresh.abort();
     result
+}
+
+/// Joins the federation that the configuration names; none if `stop` resolves before.
+async fn take_part(
+    config: &NodeConfig,
+    dir: &Path,
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+) -> Result<Option<LinkOptions>, Error> {
+    let mqtt: BrokerUrl = config.mqtt.parse()?;
+    let url = config.repository.parse()?;
+    let joined = reach(stop, || {
+        let (identity, url) = (config.identity(dir), &url);
+        async move { Ok(join(identity?, url).await?) }
+    });
+    let Some((member, repository)) = joined.await? else { return Ok(None) };
+    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
+    Ok(Some(LinkOptions::new(messages, member, repository)))
 }
 
 /// Where plans run: in workers, whose protections are looked at once, so that

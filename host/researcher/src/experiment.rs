@@ -10,6 +10,7 @@ use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, RoundReply};
 use fedwasm_sandbox::Sandbox;
+use fedwasm_transport::LinkOptions;
 use tokio::sync::watch;
 
 use crate::aux_vars::transpose;
@@ -165,7 +166,22 @@ impl Experiment {
         events: Events<'_>,
     ) -> Result<Self, Error> {
         let aggregator = options.file.aggregator.build();
-        Self::start_as(options, (aggregator, false), cancelled, events).await
+        Self::start_as(options, (aggregator, false), None, cancelled, events).await
+    }
+
+    /// As [`Experiment::start`], over a connection of the caller's own instead of one to the
+    /// addresses in the file: another network, such as one in memory.
+    ///
+    /// # Errors
+    /// As [`Experiment::start`].
+    pub async fn start_on(
+        link: LinkOptions,
+        options: ExperimentOptions,
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
+        let aggregator = options.file.aggregator.build();
+        Self::start_as(options, (aggregator, false), Some(link), cancelled, events).await
     }
 
     /// As [`Experiment::start`], with an aggregator of the caller's own instead
@@ -179,12 +195,13 @@ impl Experiment {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        Self::start_as(options, (aggregator, true), cancelled, events).await
+        Self::start_as(options, (aggregator, true), None, cancelled, events).await
     }
 
     async fn start_as(
         options: ExperimentOptions,
         (mut aggregator, is_own): (Box<dyn Aggregator>, bool),
+        link: Option<LinkOptions>,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
@@ -204,7 +221,7 @@ impl Experiment {
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
         let plan = (&component, &signatures[..], &sandbox);
         let job_options =
-            JobOptions { params, ..job_options(&file, plan, &*aggregator, random_seed) };
+            JobOptions { params, link, ..job_options(&file, plan, &*aggregator, random_seed) };
         let (job, history, round) = match breakpoint {
             Some(breakpoint) => {
                 let dir = out.as_deref().unwrap_or(Path::new(""));
