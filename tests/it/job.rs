@@ -494,6 +494,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         signatures: Vec::new(),
         description: String::new(),
         sandbox: workers(),
+        link: None,
         strict: false,
         limits: file.limits.clone(),
         data: file.data.clone(),

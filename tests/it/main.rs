@@ -29,6 +29,7 @@ mod hostile;
 mod job;
 mod limits;
 mod local;
+mod memory;
 mod models;
 mod outages;
 mod plan;

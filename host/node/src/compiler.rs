@@ -32,9 +32,13 @@ pub(crate) fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error>
     // A path is taken from where the configuration lies.
     let program = config.worker.as_ref().map(|program| dir.join(program));
     let program = program.map(std::path::absolute).transpose()?;
-    let profile = if config.strict { Profile::Strict } else { Profile::Standard };
     let sandbox = Sandbox::new(WorkerOptions { program, cache: Some(dir.join(CACHE)) })?;
-    Ok(sandbox.with_profile(profile))
+    Ok(sandbox.with_profile(profile(config)))
+}
+
+/// The profile of a node's plans.
+pub(crate) fn profile(config: &NodeConfig) -> Profile {
+    if config.strict { Profile::Strict } else { Profile::Standard }
 }
 
 /// Compiles a plan for the node in `dir` and keeps it there, so that the first round with it need

@@ -45,4 +45,4 @@ pub use fedwasm_dataset::Format;
 pub use log::{Checkpoint, LogEntry, verify_checkpoint};
 pub use privacy::Privacy;
 pub use rerun::{Mismatch, Rerun, keys_of, read_receipt, read_receipt_of, rerun};
-pub use serve::serve;
+pub use serve::{serve, serve_on};

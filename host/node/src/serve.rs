@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fedwasm_sandbox::Sandbox;
-use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Repository, join, now_ms};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Mqtt, Repository, join, now_ms};
 use fedwasm_trust::{Member, Standing};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::approval::Approvals;
 use crate::ask::Clerk;
-use crate::compiler::{self, Compiler};
+use crate::compiler::{self, Compiler, profile};
 use crate::executor::Executor;
 use crate::handler::{Event, Handler, Rules};
 use crate::perform::{Performer, Rival, now};
@@ -35,6 +35,29 @@ pub async fn serve(
     ready: impl FnOnce(&NodeConfig),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    serve_in(None, dir, ready, stop).await
+}
+
+/// As [`serve`], over a connection and in a sandbox of the caller's own instead of those that the
+/// configuration names: another network, such as one in memory.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_on(
+    (link, sandbox): (LinkOptions, Sandbox),
+    dir: &Path,
+    ready: impl FnOnce(&NodeConfig),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    serve_in(Some((link, sandbox)), dir, ready, stop).await
+}
+
+async fn serve_in(
+    given: Option<(LinkOptions, Sandbox)>,
+    dir: &Path,
+    ready: impl FnOnce(&NodeConfig),
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
     let (config, folder) = NodeConfig::open(dir)?;
     // What opens commitments lies in it, and scales and states that follow from rows.
     folder.check_private()?;
@@ -42,19 +65,20 @@ pub async fn serve(
     let _lock = folder.lock("lock")?.ok_or_else(running)?;
     let folder = Arc::new(folder);
     Datasets::load(&folder)?;
-    let sandbox = sandbox(&config, dir).await?;
-    let mqtt: BrokerUrl = config.mqtt.parse()?;
     let mut stop = std::pin::pin!(stop);
-    let joined = take_part(&config, dir, &mut stop).await?;
-    let Some((member, repository)) = joined else { return Ok(()) };
-    let (database, approvals) = registry(&config, dir, &member)?;
-    let options = || LinkOptions {
-        url: mqtt.clone(),
-        member: Arc::clone(&member),
-        repository: repository.clone(),
+    let (options, sandbox) = match given {
+        Some((options, sandbox)) => (Some(options), sandbox.with_profile(profile(&config))),
+        None => {
+            let sandbox = sandbox(&config, dir).await?;
+            (take_part(&config, dir, &mut stop).await?, sandbox)
+        }
     };
+    let Some(options) = options else { return Ok(()) };
+    let LinkOptions { member, repository, .. } = options.clone();
+    check_member(&config, &member)?;
+    let (database, approvals) = registry(&config, dir, &member)?;
     let connected = reach(&mut stop, || {
-        let options = options();
+        let options = options.clone();
         async move { Ok(Link::connect(options).await?) }
     });
     let Some(link) = connected.await? else { return Ok(()) };
@@ -170,20 +194,27 @@ async fn take_part(
     config: &NodeConfig,
     dir: &Path,
     stop: &mut Pin<&mut impl Future<Output = ()>>,
-) -> Result<Option<(Arc<Member>, Repository)>, Error> {
+) -> Result<Option<LinkOptions>, Error> {
+    let mqtt: BrokerUrl = config.mqtt.parse()?;
     let url = config.repository.parse()?;
     let joined = reach(stop, || {
         let (identity, url) = (config.identity(dir), &url);
         async move { Ok(join(identity?, url).await?) }
     });
     let Some((member, repository)) = joined.await? else { return Ok(None) };
+    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
+    Ok(Some(LinkOptions::new(messages, member, repository)))
+}
+
+/// A node that was revoked does not serve; the age of its roster is the operator's to bound.
+fn check_member(config: &NodeConfig, member: &Member) -> Result<(), Error> {
     if member.roster().key(member.participant()) != Some(member.key().public()) {
         return Err(Error::Revoked { id: config.id.clone() });
     }
     if let Some(age) = config.roster_age_max_s {
         member.set_roster_age_max(Duration::from_secs(age));
     }
-    Ok(Some((member, repository)))
+    Ok(())
 }
 
 /// The registry of a node, whose rules are written down if they are others than before.

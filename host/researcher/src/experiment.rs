@@ -15,6 +15,7 @@ use fedwasm_record::{
     params_digest, prepare, uploads, write_history,
 };
 use fedwasm_sandbox::Sandbox;
+use fedwasm_transport::LinkOptions;
 use tokio::sync::watch;
 
 use crate::check::needs_out;
@@ -166,7 +167,22 @@ impl Experiment {
         events: Events<'_>,
     ) -> Result<Self, Error> {
         let aggregator = options.file.aggregator.build();
-        Self::start_as(options, (aggregator, false), cancelled, events).await
+        Self::start_as(options, (aggregator, false), None, cancelled, events).await
+    }
+
+    /// As [`Experiment::start`], over a connection of the caller's own instead of one to the
+    /// addresses in the file: another network, such as one in memory.
+    ///
+    /// # Errors
+    /// As [`Experiment::start`].
+    pub async fn start_on(
+        link: LinkOptions,
+        options: ExperimentOptions,
+        cancelled: watch::Receiver<bool>,
+        events: Events<'_>,
+    ) -> Result<Self, Error> {
+        let aggregator = options.file.aggregator.build();
+        Self::start_as(options, (aggregator, false), Some(link), cancelled, events).await
     }
 
     /// As [`Experiment::start`], with an aggregator of the caller's own instead
@@ -180,12 +196,13 @@ impl Experiment {
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        Self::start_as(options, (aggregator, true), cancelled, events).await
+        Self::start_as(options, (aggregator, true), None, cancelled, events).await
     }
 
     async fn start_as(
         options: ExperimentOptions,
         (mut aggregator, is_own): (Box<dyn Aggregator>, bool),
+        link: Option<LinkOptions>,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
@@ -205,7 +222,7 @@ impl Experiment {
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
         let plan = (&component, &signatures[..], &sandbox);
         let job_options =
-            JobOptions { params, ..job_options(&file, plan, &*aggregator, random_seed) };
+            JobOptions { params, link, ..job_options(&file, plan, &*aggregator, random_seed) };
         let (job, history, round) = match breakpoint {
             Some(breakpoint) => {
                 let dir = out.as_deref().unwrap_or(Path::new(""));

@@ -1,10 +1,11 @@
 //! Who the researcher is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fedwasm_protocol::{Participant, ResearcherId, Role};
-use fedwasm_transport::{LinkOptions, Repository, RepositoryUrl, Security, join};
-use fedwasm_trust::{Identity, KeyPair};
+use fedwasm_transport::{LinkOptions, Mqtt, Repository, RepositoryUrl, Security, join};
+use fedwasm_trust::{Identity, KeyPair, Member};
 
 use crate::{Error, NetworkArgs};
 
@@ -23,15 +24,21 @@ pub(crate) async fn enter(network: &NetworkArgs) -> Result<(LinkOptions, Researc
     };
     let is_new = !identity.is_member();
     let (member, repository) = join(identity, &repository).await?;
-    let researcher = member.participant().researcher_id().ok_or_else(|| Error::NoResearcher {
-        dir: dir.clone(),
-        participant: member.participant().clone(),
-    })?;
+    let researcher = researcher_of(&member, &dir)?;
     if is_new {
         let fingerprint = member.key().public().fingerprint();
         tracing::info!("enrolled as {}, key {fingerprint}", member.participant());
     }
-    Ok((LinkOptions { url: mqtt, member, repository }, researcher))
+    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
+    Ok((LinkOptions::new(messages, member, repository), researcher))
+}
+
+/// The researcher that a member is; its key lies in `dir`.
+pub(crate) fn researcher_of(member: &Member, dir: &Path) -> Result<ResearcherId, Error> {
+    member.participant().researcher_id().ok_or_else(|| Error::NoResearcher {
+        dir: dir.to_owned(),
+        participant: member.participant().clone(),
+    })
 }
 
 /// The directory of this user for the federation that the repository is of.

@@ -17,7 +17,7 @@ use fedwasm_protocol::{
 };
 use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox, n_bytes};
 use fedwasm_training::{Place, Round, RoundArgs};
-use fedwasm_transport::{Repository, now_ms};
+use fedwasm_transport::{LinkOptions, Repository, now_ms};
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
@@ -81,6 +81,8 @@ pub struct JobOptions {
     pub secagg: Option<SecaggArgs>,
     /// Where the federation is.
     pub network: NetworkArgs,
+    /// A connection of the caller's own, instead of one to the addresses in `network`.
+    pub link: Option<LinkOptions>,
     /// Whether replies without a signed receipt are refused.
     pub require_receipts: bool,
     /// With fewer nodes it does not start, at least 1; none: with fewer than all that have data

@@ -2,6 +2,7 @@
 //! data (Fed-BioMed `Requests.search`).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use fedwasm_protocol::{
@@ -13,7 +14,7 @@ use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
 use crate::columns::{Chosen, choose};
-use crate::identity::enter;
+use crate::identity::{enter, researcher_of};
 use crate::job::blocking;
 use crate::replies::why_not;
 use crate::requests::{Answer, Requests};
@@ -28,7 +29,10 @@ pub(crate) async fn connect(
     options: &JobOptions,
     cancelled: watch::Receiver<bool>,
 ) -> Result<(Requests, Repository), Error> {
-    let (options, researcher) = enter(&options.network).await?;
+    let (options, researcher) = match &options.link {
+        Some(link) => (link.clone(), researcher_of(&link.member, Path::new("(given)"))?),
+        None => enter(&options.network).await?,
+    };
     let repository = options.repository.clone();
     Ok((Requests::connect(options, researcher, cancelled).await?, repository))
 }

@@ -124,6 +124,7 @@ pub(crate) fn job_options(
         aggregator: aggregator.arguments(),
         secagg: file.secagg.clone(),
         network: file.network.clone(),
+        link: None,
         require_receipts: file.strategy.require_receipts,
         // Of nodes that are drawn or listed, only those count.
         min_nodes: match file.strategy.selection {

@@ -86,6 +86,12 @@ pub enum Error {
         /// The id.
         client_id: String,
     },
+    /// More bytes than a message may have.
+    #[error("a message of {bytes} bytes, at most {} are sent", fedwasm_protocol::MESSAGE_BYTES_MAX)]
+    MessageTooLarge {
+        /// Its payload.
+        bytes: usize,
+    },
     /// The connection is closed.
     #[error("the connection to the broker is closed")]
     Closed,

@@ -1,23 +1,34 @@
-//! How a participant reaches its federation: messages over MQTT and blobs over HTTP by digest,
-//! signed, and encrypted wherever they leave this machine. Knows what neither means, and serves
-//! nobody: no listener, no engine, no roles.
+//! How a participant reaches its federation: a [`Link`] for signed messages and a [`Repository`] for
+//! blobs by digest, over any network that keeps the promises of [`port`]: MQTT and HTTP, encrypted
+//! wherever they leave this machine, or memory. Knows what neither means, and serves nobody: no
+//! listener, no engine, no roles.
 
 mod address;
+mod clock;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod enrolment;
 mod error;
-mod here;
+mod http;
+mod introduction;
 mod link;
-mod older;
+mod memory;
+mod mqtt;
 mod pace;
+pub mod port;
 mod repository;
 pub mod tls;
 mod topic;
 
 pub use address::{BrokerUrl, RepositoryUrl, Security, loopback};
+pub use clock::{Clock, now_ms};
 pub use enrolment::{ENROLMENT_BYTES_MAX, Enrolment, join};
 pub use error::Error;
-pub use here::{announce, discover};
-pub use link::{Incoming, Link, LinkOptions, Sender, now_ms};
+pub use http::{Http, IDLE_MAX, RECIPIENTS};
+pub use link::{Incoming, Link, LinkOptions, Sender};
+pub use memory::{MemoryBlobs, MemoryHub, MemoryMessages};
+pub use mqtt::{Mqtt, announce, discover};
 pub use pace::Pace;
-pub use repository::{BLOB_BYTES_MAX, IDLE_MAX, RECIPIENTS, Repository};
+pub use port::BLOB_BYTES_MAX;
+pub use repository::Repository;
 pub use topic::Topics;

@@ -1,34 +1,16 @@
-//! The client of the HTTP repository.
+//! Blobs of experiments, and the roster, from whatever network keeps them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use fedwasm_protocol::{BlobRef, Digest, ExperimentId, FederationId, Participant, Payload};
-use fedwasm_trust::{Identity, Member, Membership, ROSTER_BYTES_MAX};
-use reqwest::header::CONTENT_LENGTH;
-use reqwest::redirect::Policy;
-use reqwest::{Body, Client, RequestBuilder, Response, StatusCode};
-use tokio::sync::Semaphore;
+use fedwasm_protocol::{BlobRef, ExperimentId, FederationId, Participant, Payload};
+use fedwasm_trust::{Identity, Member, Membership};
 
-use crate::enrolment::{ANSWER_BYTES_MAX, Enrolment};
-use crate::pace::{Pace, Progress};
-use crate::{Error, RepositoryUrl, Security, tls};
+use crate::http::Http;
+use crate::port::{Blobs, Label};
+use crate::{Clock, Error, RepositoryUrl};
 
-/// The largest blob, in bytes.
-pub const BLOB_BYTES_MAX: u64 = 4 << 30;
-/// The header that names who may fetch a blob, separated by commas.
-pub const RECIPIENTS: &str = "fedwasm-recipients";
-/// How long the repository keeps a connection that asks for nothing.
-pub const IDLE_MAX: Duration = Duration::from_secs(30);
-/// How long a connection may take.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a connection is kept for the next request: less than the repository keeps it.
-const POOL_TIME_MAX: Duration = Duration::from_secs(IDLE_MAX.as_secs() / 2);
-/// The most requests at once: a repository takes so many connections of a participant.
-const REQUESTS_MAX: usize = 8;
-/// Bytes of a part of a body: progress is seen in these.
-const PART_BYTES: usize = 64 << 10;
 /// How often and after which pause an upload is offered again to a repository that has its hands
 /// full; it waits itself, too.
 const TURNS_MAX: u32 = 30;
@@ -36,19 +18,17 @@ const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before a transfer is tried again, which doubles, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// The most of an error answer that is repeated, in characters.
-const ERROR_CHARS_MAX: usize = 200;
+/// The statuses of a repository that has its hands full, and of one that is away.
+const WAIT_FOR_TURN: u16 = 429;
+const AWAY: std::ops::RangeInclusive<u16> = 502..=504;
 
-/// The client of the HTTP repository, which keeps blobs by their SHA-256. No
-/// proxies, no redirects: only this one origin is ever contacted. A transfer ends when nothing
-/// moves any more, however long it takes; whoever has a deadline drops it.
+/// A client of what keeps blobs by their SHA-256. It checks digests, tries again, and puts small
+/// payloads into messages. A transfer ends when nothing moves any more, however long it takes;
+/// a caller that has a deadline drops it.
 #[derive(Clone, Debug)]
 pub struct Repository {
-    url: RepositoryUrl,
-    client: Client,
-    pace: Pace,
-    /// Of all that were made from one.
-    requests: Arc<Semaphore>,
+    blobs: Arc<dyn Blobs>,
+    clock: Clock,
     /// In whose name blobs are stored.
     experiment: Option<ExperimentId>,
     /// Who may fetch what is stored.
@@ -59,45 +39,30 @@ pub struct Repository {
 
 /// Tries of one transfer.
 struct Tries {
-    start: Instant,
+    start: Duration,
     pause: Duration,
 }
 
-impl Tries {
-    fn new() -> Self {
-        Self { start: Instant::now(), pause: PAUSE }
-    }
-}
-
 impl Repository {
-    /// Returns a client; nothing is sent yet. With TLS it shows the certificate
-    /// of `member`.
+    /// Returns a client of the HTTP repository at `url`; nothing is sent yet. With TLS it shows
+    /// the certificate of `member`.
     ///
     /// # Errors
     /// [`Error::RepositoryUnreachable`] if HTTP cannot be set up, [`Error::Tls`].
     pub fn new(url: RepositoryUrl, member: Option<&Member>) -> Result<Self, Error> {
-        let builder = Client::builder()
-            .no_proxy()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_TIME_MAX)
-            .pool_idle_timeout(POOL_TIME_MAX)
-            .tcp_nodelay(true);
-        let builder = match (url.security, member) {
-            (Security::Tls, Some(member)) => {
-                builder.https_only(true).tls_backend_preconfigured(tls::client_config(member)?)
-            }
-            (Security::Tls, None) => {
-                let reason =
-                    format!("{url} needs a certificate; `fedwasm network enrol` issues it");
-                return Err(Error::Tls { reason });
-            }
-            _ => builder.tls_backend_preconfigured(tls::no_tls()?),
-        };
-        let client = builder.build().map_err(|error| unreachable(&url, &error))?;
-        let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
+        Ok(Self::over(Arc::new(Http::new(url, member)?)))
+    }
+
+    /// Returns a client of any network that keeps blobs.
+    pub fn over(blobs: Arc<dyn Blobs>) -> Self {
         let (experiment, recipients, patience) = (None, Vec::new(), Duration::ZERO);
-        let pace = Pace::USUAL;
-        Ok(Self { url, client, pace, requests, experiment, recipients, patience })
+        Self { blobs, clock: Clock::real(), experiment, recipients, patience }
+    }
+
+    /// Returns a client that waits by another clock.
+    #[must_use]
+    pub fn by_clock(&self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self.clone() }
     }
 
     /// Asks a federation on this machine to take somebody in.
@@ -106,14 +71,7 @@ impl Repository {
     /// [`Error::Repository`] if it does not, [`Error::RepositoryUnreachable`],
     /// [`Error::Trust`].
     pub async fn enrol(&self, identity: &Identity) -> Result<Membership, Error> {
-        let body = Enrolment::sign(identity)?.to_json();
-        let request = self.client.post(format!("{}/federation/members", self.base())).body(body);
-        let response = self.ask(request).await?;
-        let json = self.read(response, ANSWER_BYTES_MAX).await?;
-        serde_json::from_slice(&json).map_err(|error| {
-            let (what, reason) = ("the membership".into(), error.into());
-            fedwasm_trust::Error::Malformed { what, reason }.into()
-        })
+        self.blobs.enrol(identity).await
     }
 
     /// Asks which federation this is the repository of. Nobody's word for it
@@ -122,13 +80,7 @@ impl Repository {
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`], [`Error::Trust`].
     pub async fn federation(&self) -> Result<FederationId, Error> {
-        let request = self.client.get(format!("{}/federation/id", self.base()));
-        let response = self.ask(request).await?;
-        let id = self.read(response, 256).await?;
-        String::from_utf8_lossy(&id).parse().map_err(|error: fedwasm_protocol::IdError| {
-            let (what, reason) = ("the federation's id".into(), error.into());
-            fedwasm_trust::Error::Malformed { what, reason }.into()
-        })
+        self.blobs.federation().await
     }
 
     /// Fetches the roster, and has `member` take it if it is a newer one.
@@ -137,9 +89,7 @@ impl Repository {
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`], [`Error::Trust`].
     pub async fn refresh_roster(&self, member: &Member) -> Result<bool, Error> {
-        let request = self.client.get(format!("{}/federation/roster", self.base()));
-        let response = self.ask(request).await?;
-        let bytes = self.read(response, ROSTER_BYTES_MAX).await?;
+        let bytes = self.blobs.roster().await?;
         Ok(member.take_roster(&bytes)?)
     }
 
@@ -149,45 +99,18 @@ impl Repository {
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
     pub async fn put(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
         let (blob, bytes) = (BlobRef::of(&bytes), Bytes::from(bytes));
-        let (mut tries, mut turns) = (Tries::new(), 0);
+        let label = Label { experiment: self.experiment.as_ref(), recipients: &self.recipients };
+        let (mut tries, mut turns) = (self.tries(), 0);
         loop {
-            match self.put_once(&blob, bytes.clone()).await {
-                Err(Error::Repository { status, .. })
-                    if status == StatusCode::TOO_MANY_REQUESTS && turns < TURNS_MAX =>
-                {
+            match self.blobs.put(&blob, bytes.clone(), label).await {
+                Err(Error::Repository { status: WAIT_FOR_TURN, .. }) if turns < TURNS_MAX => {
                     turns += 1;
-                    tokio::time::sleep(TURN_PAUSE).await;
+                    self.clock.sleep(TURN_PAUSE).await;
                 }
                 Err(error) if self.is_worth_waiting(&error, &mut tries).await => {}
                 stored => return stored.map(|()| blob),
             }
         }
-    }
-
-    async fn put_once(&self, blob: &BlobRef, mut bytes: Bytes) -> Result<(), Error> {
-        let mut url = self.blob_url(&blob.sha256);
-        if let Some(experiment) = &self.experiment {
-            url += &format!("?experiment={experiment}");
-        }
-        let progress = Progress::new(self.pace);
-        let mut request = self.client.put(url).header(CONTENT_LENGTH, bytes.len());
-        if !bytes.is_empty() {
-            let progress = progress.clone();
-            // The next part is asked for once the connection took the one before.
-            let parts = std::iter::from_fn(move || {
-                let part = bytes.split_to(bytes.len().min(PART_BYTES));
-                progress.note(part.len());
-                (!part.is_empty()).then_some(Ok::<_, std::io::Error>(part))
-            });
-            request = request.body(Body::wrap_stream(futures_util::stream::iter(parts)));
-        }
-        if !self.recipients.is_empty() {
-            let recipients: Vec<String> = self.recipients.iter().map(|p| p.to_string()).collect();
-            request = request.header(RECIPIENTS, recipients.join(","));
-        }
-        let _turn = self.requests.acquire().await;
-        let sent = progress.watch(request.send()).await.map_err(|time| self.stalled(time))?;
-        self.check_status(sent.map_err(|error| unreachable(&self.url, &error))?).await.map(drop)
     }
 
     /// Fetches a blob; at most its announced size is read, and it is returned
@@ -197,59 +120,46 @@ impl Repository {
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`],
     /// [`Error::WrongSize`], [`Error::WrongDigest`].
     pub async fn get(&self, blob: &BlobRef) -> Result<Vec<u8>, Error> {
-        let mut tries = Tries::new();
-        loop {
-            match self.get_once(blob).await {
+        let mut tries = self.tries();
+        let bytes = loop {
+            match self.blobs.get(blob).await {
                 Err(error) if self.is_worth_waiting(&error, &mut tries).await => {}
-                fetched => return fetched,
+                fetched => break fetched?,
             }
-        }
-    }
-
-    /// Whether to try a transfer again, after a pause: nobody answers, and there is patience
-    /// left. A repository that is started anew costs no round.
-    async fn is_worth_waiting(&self, error: &Error, tries: &mut Tries) -> bool {
-        let is_away = matches!(
-            error,
-            Error::RepositoryUnreachable { .. } | Error::Repository { status: 502..=504, .. }
-        );
-        if !is_away || tries.start.elapsed() + tries.pause >= self.patience {
-            return false;
-        }
-        tracing::debug!("tried again in {:?}: {error}", tries.pause);
-        tokio::time::sleep(tries.pause).await;
-        tries.pause = (tries.pause * 2).min(PAUSE_MAX);
-        true
-    }
-
-    async fn get_once(&self, blob: &BlobRef) -> Result<Vec<u8>, Error> {
-        let request = self.client.get(self.blob_url(&blob.sha256));
-        let _turn = self.requests.acquire().await;
-        let mut response = self.ask(request).await?;
-        let wrong_size = |got| Error::WrongSize { digest: blob.sha256, expected: blob.size, got };
-        if let Some(got) = response.content_length().filter(|got| *got != blob.size) {
-            return Err(wrong_size(got));
-        }
-        // Whoever asks has bounded the size. Reserved at once, so that it is not held twice while a
-        // vector grows; if it cannot be, what comes decides.
-        let mut bytes = Vec::new();
-        let _ = bytes.try_reserve_exact(usize::try_from(blob.size).unwrap_or(0));
-        while let Some(chunk) = self.chunk(&mut response).await? {
-            let got = bytes.len() as u64 + chunk.len() as u64;
-            if got > blob.size {
-                return Err(wrong_size(got));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        };
         let got = BlobRef::of(&bytes);
         if got.size != blob.size {
-            return Err(wrong_size(got.size));
+            let (digest, expected, got) = (blob.sha256, blob.size, got.size);
+            return Err(Error::WrongSize { digest, expected, got });
         }
         if got.sha256 != blob.sha256 {
             let (expected, got, size) = (blob.sha256, got.sha256, got.size);
             return Err(Error::WrongDigest { expected, got, size });
         }
-        Ok(bytes)
+        // Without a copy where nobody else has them.
+        Ok(bytes.into())
+    }
+
+    fn tries(&self) -> Tries {
+        Tries { start: self.clock.elapsed(), pause: PAUSE }
+    }
+
+    /// Whether to try a transfer again, after a pause: nobody answers, and there is patience
+    /// left. A repository that is started anew costs no round.
+    async fn is_worth_waiting(&self, error: &Error, tries: &mut Tries) -> bool {
+        let is_away = match error {
+            Error::RepositoryUnreachable { .. } => true,
+            Error::Repository { status, .. } => AWAY.contains(status),
+            _ => false,
+        };
+        let elapsed = self.clock.elapsed().saturating_sub(tries.start);
+        if !is_away || elapsed + tries.pause >= self.patience {
+            return false;
+        }
+        tracing::debug!("tried again in {:?}: {error}", tries.pause);
+        self.clock.sleep(tries.pause).await;
+        tries.pause = (tries.pause * 2).min(PAUSE_MAX);
+        true
     }
 
     /// Returns a client that stores blobs in the name of an experiment: they
@@ -272,20 +182,15 @@ impl Repository {
         Self { patience, ..self.clone() }
     }
 
-    /// Returns a client whose transfers may be as slow as this.
-    #[must_use]
-    pub fn at_pace(&self, pace: Pace) -> Self {
-        Self { pace, ..self.clone() }
-    }
-
     /// Tells the repository that the experiment of this client is finished.
     ///
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
     pub async fn finish(&self) -> Result<(), Error> {
-        let Some(experiment) = &self.experiment else { return Ok(()) };
-        let url = format!("{}/experiments/{experiment}/finished", self.base());
-        self.ask(self.client.put(url)).await.map(drop)
+        match &self.experiment {
+            Some(experiment) => self.blobs.finish(experiment).await,
+            None => Ok(()),
+        }
     }
 
     /// Tells the repository that the experiment of this client goes on, should it have been
@@ -294,9 +199,10 @@ impl Repository {
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
     pub async fn reopen(&self) -> Result<(), Error> {
-        let Some(experiment) = &self.experiment else { return Ok(()) };
-        let url = format!("{}/experiments/{experiment}/finished", self.base());
-        self.ask(self.client.delete(url)).await.map(drop)
+        match &self.experiment {
+            Some(experiment) => self.blobs.reopen(experiment).await,
+            None => Ok(()),
+        }
     }
 
     /// Returns bytes as they go into a message: in it if they fit into `room`,
@@ -324,66 +230,4 @@ impl Repository {
             None => self.get(&payload.blob).await,
         }
     }
-
-    fn blob_url(&self, digest: &Digest) -> String {
-        format!("{}/blobs/sha256/{digest}", self.base())
-    }
-
-    fn base(&self) -> &str {
-        self.url.url.as_str().trim_end_matches('/')
-    }
-
-    /// Sends a request with a small body or none.
-    async fn ask(&self, request: RequestBuilder) -> Result<Response, Error> {
-        let silence = self.pace.silence;
-        let sent = tokio::time::timeout(silence, request.send()).await;
-        let sent = sent.map_err(|_| self.stalled(silence))?;
-        self.check_status(sent.map_err(|error| unreachable(&self.url, &error))?).await
-    }
-
-    /// The next part of an answer.
-    async fn chunk(&self, response: &mut Response) -> Result<Option<Bytes>, Error> {
-        let silence = self.pace.silence;
-        let chunk = tokio::time::timeout(silence, response.chunk()).await;
-        let chunk = chunk.map_err(|_| self.stalled(silence))?;
-        chunk.map_err(|error| unreachable(&self.url, &error))
-    }
-
-    fn stalled(&self, time: Duration) -> Error {
-        let reason = format!("nothing moved for {} s", time.as_secs_f64());
-        Error::RepositoryUnreachable { url: self.url.to_string(), reason }
-    }
-
-    /// Reads an answer of at most `bytes_max` bytes.
-    async fn read(&self, mut response: Response, bytes_max: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = self.chunk(&mut response).await? {
-            if (bytes.len() + chunk.len()) as u64 > bytes_max {
-                let reason = format!("its answer is larger than {bytes_max} bytes");
-                return Err(Error::RepositoryUnreachable { url: self.url.to_string(), reason });
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
-    }
-
-    async fn check_status(&self, mut response: Response) -> Result<Response, Error> {
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let first = self.chunk(&mut response).await.ok().flatten().unwrap_or_default();
-        let text = String::from_utf8_lossy(&first);
-        let text = text.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
-        Err(Error::Repository { url: self.url.to_string(), status: status.as_u16(), text })
-    }
-}
-
-/// Names the innermost cause: what the operating system says.
-fn unreachable(url: &RepositoryUrl, error: &reqwest::Error) -> Error {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    Error::RepositoryUnreachable { url: url.to_string(), reason: cause.to_string() }
 }

@@ -4,73 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedwasm_protocol::{Body, Message, Presence, Recipient, RequestId};
-use fedwasm_transport::{BrokerUrl, Error, Incoming, Link, LinkOptions, Repository, tls};
-use fedwasm_trust::{Authority, Identity, Member, Outgoing};
+use fedwasm_transport::{Error, Incoming, Link, Repository, tls};
+use fedwasm_trust::{Authority, Identity, Outgoing};
 
-use crate::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
-
-/// A federation with or without certificates.
-struct Net {
-    dir: tempfile::TempDir,
-    authority: Arc<Authority>,
-    broker: Broker,
-    url: BrokerUrl,
-    repository: RepositoryServer,
-    repository_url: String,
-}
-
-async fn net(tls: bool) -> Net {
-    net_with(tls, QUOTA_BYTES).await
-}
-
-async fn net_with(tls: bool, quota_bytes: u64) -> Net {
-    let dir = tempfile::tempdir().unwrap();
-    let home = dir.path().join("net");
-    let hosts = ["127.0.0.1".to_owned()];
-    let authority = match tls {
-        true => Authority::create_with_tls(&home, "test", &hosts),
-        false => Authority::create(&home, "test"),
-    };
-    let authority = Arc::new(authority.unwrap());
-    let address = ([127, 0, 0, 1], 0).into();
-    let broker = Broker::start(address, &authority).await.unwrap();
-    let authority_of_repository = Arc::clone(&authority);
-    let repository = RepositoryServer::start(RepositoryOptions {
-        address,
-        dir: dir.path(),
-        authority: authority_of_repository,
-        quota_bytes,
-    });
-    let repository = repository.await.unwrap();
-    let s = if tls { "s" } else { "" };
-    let url = format!("mqtt{s}://{}", broker.address()).parse().unwrap();
-    let repository_url = format!("http{s}://{}", repository.address());
-    Net { dir, authority, broker, url, repository, repository_url }
-}
-
-impl Net {
-    fn member(&self, who: &str) -> Arc<Member> {
-        let dir = self.dir.path().join(who);
-        if dir.exists() {
-            return Arc::new(Member::open(&dir).unwrap());
-        }
-        let identity = Identity::create(&dir, who.parse().unwrap()).unwrap();
-        let membership = self.authority.enrol(&identity.participant, identity.key.public());
-        Arc::new(identity.join(&membership.unwrap()).unwrap())
-    }
-
-    async fn link(&self, who: &str) -> Result<Link, Error> {
-        let (url, member) = (self.url.clone(), self.member(who));
-        let repository = self.repository_url.parse().unwrap();
-        let repository = Repository::new(repository, Some(&member)).unwrap();
-        Link::connect(LinkOptions { url, member, repository }).await
-    }
-
-    async fn stop(self) {
-        self.broker.stop().await;
-        self.repository.stop().await;
-    }
-}
+use super::{Net, net, net_with, options};
+use crate::Broker;
 
 async fn message(link: &mut Link, wanted: &Body) -> Message {
     let next = async {
@@ -167,7 +105,7 @@ async fn a_broker_that_only_knows_mqtt_3_is_told_by_name() {
     let member = net.member("node-a");
     let repository = Repository::new(net.repository_url.parse().unwrap(), Some(&member));
     let (url, repository) = (format!("mqtt://{address}").parse().unwrap(), repository.unwrap());
-    let told = Link::connect(LinkOptions { url, member, repository }).await.unwrap_err();
+    let told = Link::connect(options(url, member, repository)).await.unwrap_err();
     assert!(matches!(told, Error::OldBroker { .. }), "{told}");
     net.stop().await;
 }
@@ -293,7 +231,7 @@ async fn nobody_gets_in_without_a_certificate_of_the_roster() {
         let error = repository.put(vec![1]).await.unwrap_err();
         assert!(matches!(error, Error::RepositoryUnreachable { .. }), "{error}");
         let url = net.url.clone();
-        let error = Link::connect(LinkOptions { url, member, repository }).await.unwrap_err();
+        let error = Link::connect(options(url, member, repository)).await.unwrap_err();
         assert!(matches!(error, Error::BrokerUnreachable { .. }), "{error}");
     }
     // In the clear, nobody at all.

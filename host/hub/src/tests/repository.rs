@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fedwasm_transport::{Pace, Repository};
+use fedwasm_transport::{Http, Pace, Repository};
 use fedwasm_trust::Authority;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +31,7 @@ async fn server(dir: &Path) -> RepositoryServer {
 fn client(address: SocketAddr) -> Repository {
     let url = format!("http://{address}").parse().unwrap();
     let pace = Pace { silence: SILENCE, rate_min: 1 << 20 };
-    Repository::new(url, None).unwrap().at_pace(pace)
+    Repository::over(Arc::new(Http::new(url, None).unwrap().at_pace(pace)))
 }
 
 /// A line to `server` that carries `rate` bytes a second each way, and `bytes_max` at most.
