@@ -275,6 +275,15 @@ fn a_changed_dataset_is_reported_and_refreshed() {
         command.arg("--out").arg(federation.dir.path().join(out)).ok()
     };
     assert_eq!(run("before").result()["nodes"], serde_json::json!(["a", "b"]));
+    let begun = |rounds: u32, rest: &[&str]| {
+        let experiment = federation.experiment(|text| {
+            text.edit("min_nodes = 2", "min_nodes = 1")
+                .edit("rounds = 2", &format!("rounds = {rounds}\nsave_breakpoints = true"))
+        });
+        let command = fedwasm(&["--json", "experiment", "run"]).arg(experiment).args(rest);
+        command.arg("--out").arg(federation.dir.path().join("begun")).ok()
+    };
+    begun(1, &[]);
     let text = std::fs::read_to_string(&files[0]).unwrap();
     let more: String = text.lines().skip(1).take(3).map(|line| format!("{line}\n")).collect();
     std::fs::write(&files[0], text + &more).unwrap();
@@ -290,6 +299,10 @@ fn a_changed_dataset_is_reported_and_refreshed() {
     let refreshed = fedwasm(&["--json", "node", "dataset", "refresh", "--name", "d"]).arg(&dir);
     let refreshed = refreshed.ok().result();
     assert_eq!((&refreshed["rows_before"], &refreshed["rows"]), (&285.into(), &288.into()));
+    // An experiment that had begun goes on without it: other rows would be held out.
+    let ended = begun(2, &["--resume"]);
+    assert_eq!(ended.result()["nodes"], serde_json::json!(["b"]), "{}", ended.stdout);
+    assert!(ended.stdout.contains("its data changed since experiment"), "{}", ended.stdout);
     let after = run("after");
     assert_eq!(after.result()["nodes"], serde_json::json!(["a", "b"]), "{}", after.stdout);
     fedwasm(&["node", "dataset", "remove", "--name", "d"]).arg(&dir).ok();

@@ -164,6 +164,16 @@ fn a_parameter_without_influence_is_a_warning() {
     assert_eq!(ended.result()["warned"], 1, "{}", ended.stdout);
 }
 
+/// As PyTorch does, batch normalisation refuses to train on a single row.
+#[test]
+fn a_plan_may_refuse_a_batch_of_one_row() {
+    let (ended, failed) = tried_with(&guest("normalised"), "");
+    assert_eq!((ended.code, failed), (0, Vec::new()), "{}", ended.stdout);
+    let (verdict, detail) = check(&ended, "training takes a batch of one row");
+    assert_eq!(verdict, "warned", "{detail}");
+    assert!(detail.contains("`loader_args = { drop_last = true }`"), "{detail}");
+}
+
 #[test]
 fn frozen_parameters_stay_and_pass_the_checks() {
     let (ended, failed) = tried_with(features(), "[model]\nfreeze = true\n");

@@ -14,6 +14,8 @@ use crate::refusal::{refusal, unwritable};
 
 const EXPERIMENTS: &str = "experiments";
 const OWNER: &str = "owner";
+/// The SHA-256 of the data that an experiment has trained on.
+const DATA: &str = "data";
 /// Two ids and a digest.
 const OWNER_BYTES_MAX: u64 = 256;
 /// What a file takes at least, and a directory beside its files.
@@ -79,6 +81,41 @@ pub(crate) fn check_owner(
         Some(known) if known != owner.text().as_bytes() => Err(not_yours(experiment)),
         _ => Ok(()),
     }
+}
+
+/// Refuses an experiment whose data changed since it began: other rows are split otherwise, and
+/// some that were held out would be trained on.
+pub(crate) fn check_data(
+    node: &Folder,
+    experiment: &ExperimentId,
+    data: &Digest,
+) -> Result<(), Refusal> {
+    let read = || {
+        let all = node.folder(EXPERIMENTS)?;
+        if !all.has(experiment.as_str()) {
+            return Ok(None);
+        }
+        let folder = all.folder(experiment.as_str())?;
+        if folder.has(DATA) { folder.read(DATA, OWNER_BYTES_MAX).map(Some) } else { Ok(None) }
+    };
+    match read().map_err(unwritable)? {
+        Some(known) if known != data.to_string().as_bytes() => {
+            let text = format!(
+                "its data changed since experiment {experiment} began; a new experiment trains on \
+                 what is there now"
+            );
+            Err(refusal(Reason::Dataset, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes down which data an experiment has trained on.
+pub(crate) fn note_data(folder: &Folder, data: &Digest) -> Result<(), Refusal> {
+    if folder.has(DATA) {
+        return Ok(());
+    }
+    folder.write(DATA, data.to_string().as_bytes()).map_err(unwritable)
 }
 
 /// Opens the directory of an experiment, whosever it is.

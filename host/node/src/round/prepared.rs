@@ -13,7 +13,7 @@ use fedwasm_training::{Before, Events, Examples, Length, Round, Trained, Turn};
 use super::workshop::Written;
 use super::{Done, Fetched, Used};
 use crate::Database;
-use crate::experiments::{Owner, Room, claim};
+use crate::experiments::{Owner, Room, claim, note_data};
 use crate::refusal::{refusal, training_refusal, unwritable};
 use crate::state::States;
 
@@ -201,6 +201,7 @@ impl Prepared {
             return Ok(());
         }
         let folder = claim(&self.folder, &request.experiment_id, &self.owner(request))?;
+        note_data(&folder, &self.dataset)?;
         let bytes = store_preprocessing(&folder, &self.examples)?;
         *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(of.clone());
         self.wrote(request, bytes)

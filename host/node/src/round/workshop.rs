@@ -15,7 +15,7 @@ use fedwasm_training::{Examples, Place, Round, RoundArgs, Turn};
 use super::data::{data_digest, examples_key, read};
 use super::prepared::Prepared;
 use crate::approval::ApprovedPlan;
-use crate::experiments::{Owner, Room, check_owner};
+use crate::experiments::{Owner, Room, check_data, check_owner};
 use crate::kept::Kept;
 use crate::refusal::{pure_refusal, refusal, training_refusal};
 use crate::{Database, Dataset};
@@ -194,6 +194,7 @@ impl Workshop {
         let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
         let owner = Owner { researcher, plan, dataset };
         check_owner(folder, &request.experiment_id, &owner)?;
+        check_data(folder, &request.experiment_id, &file)?;
         let written = (request.experiment_id.clone(), format!("{researcher} {plan} {key}"));
         let state_bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
         let (folder, researcher) = (Arc::clone(folder), researcher.clone());

@@ -165,13 +165,30 @@ fn train_without_rows(suite: &Suite) -> Result<CheckVerdict, Error> {
 }
 
 fn train_one_row(suite: &Suite) -> Result<CheckVerdict, Error> {
+    if refuses_one_row(suite)? {
+        let text = "it refuses a batch of one row, as batch normalisation must; where rows leave \
+                    a last batch of one, set `loader_args = { drop_last = true }`";
+        return Ok(Warned(text.into()));
+    }
     trains_on(suite, &[1])
+}
+
+/// Whether the plan says of a batch of one row that it cannot be used, and trains on more.
+fn refuses_one_row(suite: &Suite) -> Result<bool, Error> {
+    let seed = suite.options.random_seed;
+    match suite.train(seed, &[1]) {
+        Err(Error::Fault(fault)) if fault.kind == FaultKind::BadData => {
+            Ok(suite.train(seed, &suite.batches()).is_ok())
+        }
+        outcome => outcome.map(|_| false),
+    }
 }
 
 fn train_short_batch(suite: &Suite) -> Result<CheckVerdict, Error> {
     let n = suite.n_rows();
     match n {
         0 | 1 => Ok(NotApplicable("there is one row".into())),
+        4.. if refuses_one_row(suite)? => trains_on(suite, &[n - 2, 2]),
         _ => trains_on(suite, &[n - 1, 1]),
     }
 }
