@@ -10,7 +10,7 @@ use fedwasm_protocol::{
     BlobRef, Body, Budget, DataArgs, Digest, LimitArgs, Mode, Participant, Recipient, RequestId,
     RoundRequest, TrainingArgs, Value,
 };
-use fedwasm_transport::{Incoming, Link, LinkOptions, Mqtt, Repository};
+use fedwasm_transport::{Incoming, Link, LinkOptions, Repository};
 use fedwasm_trust::{Member, Outgoing};
 
 /// Between two requests to each node.
@@ -41,9 +41,7 @@ pub(crate) fn flood(about: &About<'_>, stop: &AtomicBool, tried: &AtomicU64, don
         let plan = mine.put(plan).await.unwrap();
         let params = mine.put(about.params.clone()).await.unwrap();
         let url = about.mqtt.parse().unwrap();
-        let messages = Arc::new(Mqtt::new(url, Arc::clone(&member)));
-        let options = LinkOptions::new(messages, member, repository);
-        let mut link = Link::connect(options).await.unwrap();
+        let mut link = Link::connect(LinkOptions::mqtt(url, member, repository)).await.unwrap();
         let sender = link.sender();
         let (mut there, mut n): (Vec<Recipient>, u64) = (Vec::new(), 0);
         let mut pause = tokio::time::interval(PAUSE);

@@ -10,9 +10,7 @@ use fedwasm_protocol::{
     NodeTiming, Participant, Recipient, RequestId, Role, RoundReply, RoundRequest, Sealed,
     SearchReply,
 };
-use fedwasm_transport::{
-    BrokerUrl, Incoming, Link, LinkOptions, Mqtt, Sender, Topics, join, now_ms,
-};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Sender, Topics, join, now_ms};
 use fedwasm_trust::{Guard, Identity, Member, Outgoing, Refused, Seal};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
@@ -115,9 +113,7 @@ impl Fake {
                 let url = repository.parse().unwrap();
                 let repository = fedwasm_transport::Repository::new(url, Some(&member)).unwrap();
                 let url = mqtt.parse().unwrap();
-                let messages = Arc::new(Mqtt::new(url, Arc::clone(&member)));
-                let options = LinkOptions::new(messages, member, repository);
-                let link = Link::connect(options).await;
+                let link = Link::connect(LinkOptions::mqtt(url, member, repository)).await;
                 let mut link = link.unwrap();
                 let say = Say { sender: link.sender(), runtime: tokio::runtime::Handle::current() };
                 ready.send(say.clone()).unwrap();

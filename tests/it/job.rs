@@ -527,8 +527,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         assert_eq!(*job.params(), trained);
         assert_eq!(job.update_parameters(Some(trained), None).await.unwrap(), from_file);
         assert_eq!(job.update_parameters(None, None).await.unwrap(), from_file);
-        let other = fedwasm_params::Params::default();
-        let other = job.update_parameters(Some(other), None).await.unwrap_err();
+        let other = job.update_parameters(Some(Default::default()), None).await.unwrap_err();
         assert!(other.to_string().contains("not those of the plan"), "{other}");
         assert!(job.update_parameters(None, Some(&out.join("absent.mpk"))).await.is_err());
         // A round by hand: train, say that it counts, score.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fedwasm_sandbox::Sandbox;
-use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Mqtt, Repository, join, now_ms};
+use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Repository, join, now_ms};
 use fedwasm_trust::{Member, Standing};
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
@@ -202,8 +202,7 @@ async fn take_part(
         async move { Ok(join(identity?, url).await?) }
     });
     let Some((member, repository)) = joined.await? else { return Ok(None) };
-    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
-    Ok(Some(LinkOptions::new(messages, member, repository)))
+    Ok(Some(LinkOptions::mqtt(mqtt, member, repository)))
 }
 
 /// A node that was revoked does not serve; the age of its roster is the operator's to bound.

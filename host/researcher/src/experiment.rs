@@ -15,7 +15,6 @@ use fedwasm_record::{
     params_digest, prepare, uploads, write_history,
 };
 use fedwasm_sandbox::Sandbox;
-use fedwasm_transport::LinkOptions;
 use tokio::sync::watch;
 
 use crate::check::needs_out;
@@ -170,21 +169,6 @@ impl Experiment {
         Self::start_as(options, (aggregator, false), None, cancelled, events).await
     }
 
-    /// As [`Experiment::start`], over a connection of the caller's own instead of one to the
-    /// addresses in the file: another network, such as one in memory.
-    ///
-    /// # Errors
-    /// As [`Experiment::start`].
-    pub async fn start_on(
-        link: LinkOptions,
-        options: ExperimentOptions,
-        cancelled: watch::Receiver<bool>,
-        events: Events<'_>,
-    ) -> Result<Self, Error> {
-        let aggregator = options.file.aggregator.build();
-        Self::start_as(options, (aggregator, false), Some(link), cancelled, events).await
-    }
-
     /// As [`Experiment::start`], with an aggregator of the caller's own instead
     /// of the one that the file names. History and breakpoints record its name.
     ///
@@ -199,16 +183,15 @@ impl Experiment {
         Self::start_as(options, (aggregator, true), None, cancelled, events).await
     }
 
-    async fn start_as(
+    pub(crate) async fn start_as(
         options: ExperimentOptions,
         (mut aggregator, is_own): (Box<dyn Aggregator>, bool),
-        link: Option<LinkOptions>,
+        link: Option<fedwasm_transport::LinkOptions>,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
-        let ExperimentOptions { file, component, signatures, sandbox, random_seed, out, .. } =
-            options;
-        let ExperimentOptions { resume, change, params, .. } = options;
+        let ExperimentOptions { file, component, signatures, sandbox, random_seed, .. } = options;
+        let ExperimentOptions { out, resume, change, params, .. } = options;
         if let Some(key) = needs_out(&file, out.as_deref()) {
             return Err(Error::NoOut { key });
         }

@@ -1,10 +1,9 @@
 //! Who the researcher is.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use fedwasm_protocol::{Participant, ResearcherId, Role};
-use fedwasm_transport::{LinkOptions, Mqtt, Repository, RepositoryUrl, Security, join};
+use fedwasm_transport::{LinkOptions, Repository, RepositoryUrl, Security, join};
 use fedwasm_trust::{Identity, KeyPair, Member};
 
 use crate::{Error, NetworkArgs};
@@ -29,8 +28,7 @@ pub(crate) async fn enter(network: &NetworkArgs) -> Result<(LinkOptions, Researc
         let fingerprint = member.key().public().fingerprint();
         tracing::info!("enrolled as {}, key {fingerprint}", member.participant());
     }
-    let messages = Arc::new(Mqtt::new(mqtt, Arc::clone(&member)));
-    Ok((LinkOptions::new(messages, member, repository), researcher))
+    Ok((LinkOptions::mqtt(mqtt, member, repository), researcher))
 }
 
 /// The researcher that a member is; its key lies in `dir`.

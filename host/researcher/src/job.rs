@@ -224,8 +224,7 @@ impl Job {
             replies,
             ..
         } = state;
-        let inputs = (state.inputs, state.n_inputs);
-        let saved = VecDeque::from(saved);
+        let (inputs, saved) = ((state.inputs, state.n_inputs), VecDeque::from(saved));
         let (requests, repository) = connect(&options, cancelled).await?;
         if *requests.researcher() != researcher_id {
             let (theirs, ours) = (researcher_id, requests.researcher().clone());

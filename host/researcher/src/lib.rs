@@ -7,6 +7,7 @@ mod error;
 mod event;
 mod experiment;
 mod experiment_file;
+mod given;
 mod identity;
 mod job;
 mod membership;

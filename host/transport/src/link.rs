@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use crate::introduction::Introducer;
 use crate::port::{Connection, Event, Messages, Outbox, Publication};
-use crate::{Clock, Error, Repository, Topics};
+use crate::{BrokerUrl, Clock, Error, Mqtt, Repository, Topics};
 
 /// How long strangers are refused after a newer roster was asked for in vain, and how long
 /// asking may take.
@@ -34,6 +34,12 @@ impl LinkOptions {
     /// A member of a federation at its network, by the machine's clock.
     pub fn new(messages: Arc<dyn Messages>, member: Arc<Member>, repository: Repository) -> Self {
         Self { messages, member, repository, clock: Clock::real() }
+    }
+
+    /// A member of a federation at a broker, by the machine's clock.
+    pub fn mqtt(url: BrokerUrl, member: Arc<Member>, repository: Repository) -> Self {
+        let messages = Arc::new(Mqtt::new(url, Arc::clone(&member)));
+        Self::new(messages, member, repository)
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fedwasm_protocol::{Body, Message, Presence, Recipient, RequestId};
-use fedwasm_transport::{Error, Incoming, Link, Repository, tls};
+use fedwasm_transport::{Error, Incoming, Link, LinkOptions, Repository, tls};
 use fedwasm_trust::{Authority, Identity, Outgoing};
 
-use super::{Net, net, net_with, options};
+use super::{Net, net, net_with};
 use crate::Broker;
 
 async fn message(link: &mut Link, wanted: &Body) -> Message {
@@ -105,7 +105,7 @@ async fn a_broker_that_only_knows_mqtt_3_is_told_by_name() {
     let member = net.member("node-a");
     let repository = Repository::new(net.repository_url.parse().unwrap(), Some(&member));
     let (url, repository) = (format!("mqtt://{address}").parse().unwrap(), repository.unwrap());
-    let told = Link::connect(options(url, member, repository)).await.unwrap_err();
+    let told = Link::connect(LinkOptions::mqtt(url, member, repository)).await.unwrap_err();
     assert!(matches!(told, Error::OldBroker { .. }), "{told}");
     net.stop().await;
 }
@@ -231,7 +231,7 @@ async fn nobody_gets_in_without_a_certificate_of_the_roster() {
         let error = repository.put(vec![1]).await.unwrap_err();
         assert!(matches!(error, Error::RepositoryUnreachable { .. }), "{error}");
         let url = net.url.clone();
-        let error = Link::connect(options(url, member, repository)).await.unwrap_err();
+        let error = Link::connect(LinkOptions::mqtt(url, member, repository)).await.unwrap_err();
         assert!(matches!(error, Error::BrokerUnreachable { .. }), "{error}");
     }
     // In the clear, nobody at all.

@@ -7,7 +7,7 @@ mod repository;
 
 use std::sync::Arc;
 
-use fedwasm_transport::{BrokerUrl, Error, Link, LinkOptions, Mqtt, Repository};
+use fedwasm_transport::{BrokerUrl, Error, Link, LinkOptions, Repository};
 use fedwasm_trust::{Authority, Identity, Member};
 
 use crate::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
@@ -20,10 +20,6 @@ struct Net {
     url: BrokerUrl,
     repository: RepositoryServer,
     repository_url: String,
-}
-
-fn options(url: BrokerUrl, member: Arc<Member>, repository: Repository) -> LinkOptions {
-    LinkOptions::new(Arc::new(Mqtt::new(url, Arc::clone(&member))), member, repository)
 }
 
 async fn net(tls: bool) -> Net {
@@ -70,7 +66,7 @@ impl Net {
         let (url, member) = (self.url.clone(), self.member(who));
         let repository = self.repository_url.parse().unwrap();
         let repository = Repository::new(repository, Some(&member)).unwrap();
-        Link::connect(options(url, member, repository)).await
+        Link::connect(LinkOptions::mqtt(url, member, repository)).await
     }
 
     async fn stop(self) {
