@@ -160,7 +160,7 @@ async fn over_mqtt(dir: &Path) -> ExperimentResult {
 }
 
 #[test]
-fn an_experiment_in_memory_gives_the_same_bytes_as_over_mqtt_in_under_a_second() {
+fn an_experiment_in_memory_gives_the_same_bytes_as_over_mqtt() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let (here, took) = runtime.block_on(in_memory(dirs[0].path()));
@@ -169,5 +169,6 @@ fn an_experiment_in_memory_gives_the_same_bytes_as_over_mqtt_in_under_a_second()
     assert_eq!(here.history.rounds.len(), 3);
     assert_eq!(here.params_sha256, there.params_sha256);
     assert_eq!(here.evaluation, there.evaluation);
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // How long it took depends on the machine, and is for people.
+    println!("three nodes and three rounds in memory: {took:?}");
 }
