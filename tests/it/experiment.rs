@@ -375,7 +375,7 @@ fn a_learning_rate_follows_its_schedule_and_receipts_say_so() {
     // A history that claims another schedule is not that of the receipts.
     let path = out(&federation).join("history.json");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.edit("\"step_size\": 2", "\"step_size\": 3")).unwrap();
+    std::fs::write(&path, text.edit_all("\"step_size\": 2", "\"step_size\": 3")).unwrap();
     let ended = verify(&federation);
     assert_eq!(ended.code, 3, "{}", ended.stderr);
     assert!(ended.stderr.contains("of other training arguments"), "{}", ended.stderr);

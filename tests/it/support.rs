@@ -417,6 +417,9 @@ pub trait Edit {
     /// Exchanges `from`, which must be there exactly once: an edit that misses its template would
     /// leave a test that passes for another reason.
     fn edit(&self, from: &str, to: &str) -> String;
+
+    /// Exchanges `from` wherever it is, which must be somewhere: for what a program wrote.
+    fn edit_all(&self, from: &str, to: &str) -> String;
 }
 
 impl Edit for str {
@@ -425,6 +428,12 @@ impl Edit for str {
         let n = self.matches(from).count();
         assert!(n == 1, "`{from}` is in the text {n} times, not once:\n{self}");
         self.replacen(from, to, 1)
+    }
+
+    #[track_caller]
+    fn edit_all(&self, from: &str, to: &str) -> String {
+        assert!(self.contains(from), "`{from}` is not in the text:\n{self}");
+        self.replace(from, to)
     }
 }
 
