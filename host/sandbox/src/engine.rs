@@ -140,11 +140,6 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nobody else holds this handle any more: the run is over.
-    pub fn is_unused(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
-    }
-
     /// Whether the run is to stop.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
