@@ -1,25 +1,26 @@
 //! An experiment: round after round, with a strategy, an aggregator, and the
 //! files that it leaves (Fed-BioMed `Experiment`).
 
+mod files;
+mod round;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use fedwasm_aggregate::transpose;
 use fedwasm_artifact::Component;
 use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, RoundReply};
+use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId};
 use fedwasm_record::{
     Error as RecordError, FINISHED, RUNNING, combine, load_params_and_digest, method,
-    params_digest, prepare, uploads, write_history,
+    params_digest, prepare, uploads,
 };
 use fedwasm_sandbox::Sandbox;
 use tokio::sync::watch;
 
 use crate::check::needs_out;
 use crate::monitor::Monitor;
-use crate::phases::{Aggregated, Counted, Sampled, Scored, TrainedRound};
 use crate::resume::{
     arguments, check_rounds, check_same, differences, find_breakpoint, may_change, sentence,
     tell_left_out,
@@ -27,11 +28,9 @@ use crate::resume::{
 use crate::starting::{is_worth_a_retry, job_options, missing, new_history, start_job};
 use crate::{
     AggregateError, Aggregator, Breakpoint, Difference, Error, Event, Events, ExperimentFile,
-    Fetched, History, Job, JobOptions, NodeRecord, Reply, RoundRecord, RoundTiming, ScoreRecord,
+    History, Job, JobOptions, RoundRecord, ScoreRecord,
 };
 
-/// How often `history.json` is brought up to date while rounds go on.
-const HISTORY_PAUSE: Duration = Duration::from_secs(1);
 /// How long it may take to say that an experiment is over that failed.
 const ABANDON_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -506,201 +505,6 @@ impl Experiment {
         }
     }
 
-    /// Tries a round. Until enough updates are there, nothing has changed and
-    /// it can be tried again. An error beside the record is one of the scores:
-    /// the round counts without them.
-    async fn attempt(
-        &mut self,
-        round: u32,
-        dropped: &mut BTreeMap<NodeId, String>,
-        left: &mut u32,
-        events: Events<'_>,
-    ) -> Result<(RoundRecord, Option<Error>), Error> {
-        let start = Instant::now();
-        let mut timing = RoundTiming::default();
-        let sampled = self.sample(round, events)?;
-        let trained = self.train(round, &sampled, events).await?;
-        tracing::debug!("round {round}: {} nodes trained", trained.n_nodes());
-        let aggregated = self.fold(trained, &sampled, dropped, &mut timing, events).await?;
-        tracing::debug!("round {round}: aggregated");
-        let counted = self.store(round, aggregated, left, &mut timing, events).await?;
-        tracing::debug!("round {round}: parameters stored");
-        let at = Instant::now();
-        let scored = self.score(round, counted, dropped, left, events).await?;
-        timing.validate_ms = ms(at);
-        timing.wall_ms = ms(start);
-        Ok(self.record(round, scored, timing, std::mem::take(dropped)))
-    }
-
-    /// Chooses the nodes of a round.
-    fn sample(&mut self, round: u32, events: Events<'_>) -> Result<Sampled, Error> {
-        self.job.take_back(round, events);
-        let nodes = self.file.strategy.sample(&self.job.nodes(), self.random_seed, round);
-        self.check_enough("are there", nodes.len())?;
-        self.check_nodes(nodes.len())?;
-        let aux = self.aggregator.aux_vars(self.job.params(), &nodes)?;
-        Ok(Sampled { nodes, aux })
-    }
-
-    async fn train(
-        &mut self,
-        round: u32,
-        Sampled { nodes, aux }: &Sampled,
-        events: Events<'_>,
-    ) -> Result<TrainedRound, Error> {
-        let mut see = |event: Event| {
-            if let Some(warning) = self.monitor.see(&event) {
-                events(Event::Warning(warning));
-            }
-            events(event);
-        };
-        self.job.train(round, nodes, aux, &mut see).await
-    }
-
-    /// Makes one model of the updates, one after the other. Whoever's is not usable is left out,
-    /// and the sum begins again.
-    async fn fold(
-        &mut self,
-        mut trained: TrainedRound,
-        sampled: &Sampled,
-        dropped: &mut BTreeMap<NodeId, String>,
-        timing: &mut RoundTiming,
-        events: Events<'_>,
-    ) -> Result<Aggregated, Error> {
-        let receipts = self.job.take_receipts();
-        for (_, reply) in trained.answers() {
-            timing.train_ms = timing.train_ms.max(reply.timing.train_ms);
-            timing.prepare_ms = timing.prepare_ms.max(reply.timing.prepare_ms);
-            timing.upload_ms = timing.upload_ms.max(reply.timing.upload_ms);
-        }
-        let uploads = self.out.clone().filter(|_| self.file.keep_uploads);
-        loop {
-            self.note_dropped(&sampled.nodes, dropped);
-            self.check_round(&trained)?;
-            let at = Instant::now();
-            self.aggregator.begin(self.job.params(), &trained.samples())?;
-            timing.aggregate_ms = ms(at);
-            let (aggregator, mut adding) = (&mut self.aggregator, Duration::ZERO);
-            let mut take = |node: &NodeId, fetched: &Fetched| {
-                if let Some(dir) = &uploads {
-                    let Reply { upload, upload_aux, .. } = &fetched.reply;
-                    let aux = upload_aux.as_ref().zip(fetched.upload_aux.as_ref());
-                    let all = [Some((upload, &fetched.upload)), aux].into_iter().flatten();
-                    uploads::keep(dir, all.map(|(digest, bytes)| (digest, bytes.as_slice())))?;
-                }
-                let at = Instant::now();
-                if let Some(params) = &fetched.reply.params {
-                    aggregator.add(node, params)?;
-                }
-                adding += at.elapsed();
-                Ok(())
-            };
-            let is_whole = self.job.fetch(&mut trained, &mut take, events).await?;
-            timing.aggregate_ms += adding.as_secs_f64() * 1e3;
-            if is_whole {
-                break;
-            }
-        }
-        self.note_dropped(&sampled.nodes, dropped);
-        self.warn_of_odd_rounds(&trained, events);
-        self.keep_receipts(trained.round, Mode::Train, &receipts)?;
-        let at = Instant::now();
-        let params = self.finish_aggregation(&trained)?;
-        timing.aggregate_ms += ms(at);
-        let replies = trained.into_replies();
-        (timing.send_ms, timing.download_ms) = (replies.send_ms, replies.download_ms);
-        Ok(Aggregated { replies, receipts, params })
-    }
-
-    /// Whether enough nodes and rows are in a round.
-    fn check_round(&self, trained: &TrainedRound) -> Result<(), Error> {
-        self.check_enough("sent usable parameters", trained.n_nodes())?;
-        self.check_nodes(trained.n_nodes())?;
-        let got = trained.samples().values().fold(0u64, |sum, n| sum.saturating_add(*n));
-        match self.file.strategy.min_samples {
-            min if got < min => Err(Error::NotEnoughSamples { round: trained.round, got, min }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Stores the model of a round, which counts from then on.
-    async fn store(
-        &mut self,
-        round: u32,
-        Aggregated { replies, receipts, params }: Aggregated,
-        left: &mut u32,
-        timing: &mut RoundTiming,
-        events: Events<'_>,
-    ) -> Result<Counted, Error> {
-        let at = Instant::now();
-        let params_sha256 = self.store_params(round, params, left, events).await?;
-        self.job.count(replies);
-        timing.send_ms += ms(at);
-        Ok(Counted { params_sha256, receipts })
-    }
-
-    /// Has the model scored, if asked to, by all nodes that may take part, so that rounds can be
-    /// compared.
-    async fn score(
-        &mut self,
-        round: u32,
-        counted: Counted,
-        dropped: &mut BTreeMap<NodeId, String>,
-        left: &mut u32,
-        events: Events<'_>,
-    ) -> Result<Scored, Error> {
-        let (mut scores, mut failed) = (BTreeMap::new(), None);
-        if self.file.training.test_on_global_updates {
-            let nodes = self.file.strategy.eligible(&self.job.nodes());
-            loop {
-                match self.job.validate(round, &nodes, events).await {
-                    Err(error) if *left > 0 && is_worth_a_retry(&error) => {
-                        match self.pause(round, &error, left, events).await {
-                            Ok(()) => continue,
-                            Err(error) => failed = Some(error),
-                        }
-                    }
-                    Ok(scored) => scores = scored,
-                    Err(error) => failed = Some(error),
-                }
-                break;
-            }
-            let receipts = self.job.take_receipts();
-            self.keep_receipts(round, Mode::Validate, &receipts)?;
-            self.note_dropped(&nodes, dropped);
-            tracing::debug!("round {round}: validated");
-        }
-        Ok(Scored { counted, scores, failed })
-    }
-
-    /// What is kept of a round, and what went wrong with its scores.
-    fn record(
-        &self,
-        round: u32,
-        Scored { counted, scores, failed }: Scored,
-        timing: RoundTiming,
-        dropped: BTreeMap<NodeId, String>,
-    ) -> (RoundRecord, Option<Error>) {
-        let Counted { params_sha256, receipts } = counted;
-        let evaluations: Vec<&Evaluation> =
-            scores.values().filter_map(|reply| reply.evaluation.as_ref()).collect();
-        let evaluation = combine(&evaluations);
-        let trained = self.job.training_replies();
-        let scored = scores.iter().filter(|(node, _)| !trained.contains_key(*node));
-        let scored = scored.filter_map(|(n, reply)| Some((n.clone(), reply.evaluation.clone()?)));
-        let scored = scored.collect();
-        let nodes: BTreeMap<NodeId, NodeRecord> = trained
-            .iter()
-            .map(|(node, reply)| {
-                let receipt = receipts.get(node).map(|signed| Digest::of(signed));
-                (node.clone(), node_record(reply, scores.get(node), receipt))
-            })
-            .collect();
-        let record =
-            RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation, scored };
-        (record, failed)
-    }
-
     /// Has the parameters scored that the first round starts from, if asked to.
     async fn score_initial(&mut self, left: &mut u32, events: Events<'_>) -> Result<(), Error> {
         if !self.file.score_initial || self.round > 0 || self.history.initial.is_some() {
@@ -731,13 +535,6 @@ impl Experiment {
         Ok(())
     }
 
-    /// Keeps the parameters of this round, if asked to.
-    fn keep_params(&self) -> Result<(), Error> {
-        let (Some(dir), Some(keep)) = (&self.out, self.file.keep_params) else { return Ok(()) };
-        let (_, bytes) = params_digest(self.job.params())?;
-        Ok(uploads::keep_params(dir, self.round, &bytes, keep)?)
-    }
-
     /// Says that it failed. Where no round is done, nothing is there to go on from.
     fn fail(&mut self, error: Error) -> Error {
         self.failed = true;
@@ -753,69 +550,6 @@ impl Experiment {
     /// Whether so many nodes are enough for the aggregator of the file.
     fn check_nodes(&self, got: usize) -> Result<(), AggregateError> {
         if self.is_own { Ok(()) } else { self.file.aggregator.check_nodes(got) }
-    }
-
-    fn keep_receipts(
-        &self,
-        round: u32,
-        mode: Mode,
-        receipts: &BTreeMap<NodeId, Vec<u8>>,
-    ) -> Result<(), Error> {
-        let Some(dir) = &self.out else { return Ok(()) };
-        for (node, signed) in receipts {
-            uploads::keep_receipt(dir, (round, node, mode), signed)?;
-        }
-        Ok(())
-    }
-
-    /// Notes which of the nodes that were asked are gone, and why.
-    fn note_dropped(&self, asked: &[NodeId], dropped: &mut BTreeMap<NodeId, String>) {
-        for (node, _, text) in self.job.refused() {
-            if asked.contains(&node) {
-                dropped.insert(node, text);
-            }
-        }
-    }
-
-    /// Tells of what is no error and surely not meant.
-    fn warn_of_odd_rounds(&mut self, trained: &TrainedRound, events: Events<'_>) {
-        let idle = trained.answers().filter(|(_, reply)| reply.n_steps == 0);
-        let idle: Vec<&str> = idle.map(|(node, _)| node.as_str()).collect();
-        let idle = (!idle.is_empty()).then(|| {
-            let nodes = idle.join(", ");
-            format!("{nodes} made no step; look at epochs, num_updates, batch_size and drop_last")
-        });
-        let rows: BTreeMap<&NodeId, u64> =
-            trained.answers().map(|(node, reply)| (node, reply.n_samples)).collect();
-        // What an aggregator of the caller's own does with rows is not known.
-        let aggregator = (!self.is_own).then_some(&self.file.aggregator);
-        let ruling = aggregator.filter(|a| a.weighs_rows()).and_then(|_| ruling(&rows));
-        let of_aggregator = aggregator.and_then(|aggregator| aggregator.warning(trained.n_nodes()));
-        for warning in [idle, ruling, of_aggregator].into_iter().flatten() {
-            if self.warned.insert(warning.clone()) {
-                events(Event::Warning(warning));
-            }
-        }
-    }
-
-    /// Ends a round of the aggregator. What training may not write stays as it was, whatever nodes
-    /// send.
-    fn finish_aggregation(&mut self, trained: &TrainedRound) -> Result<Params, Error> {
-        let params = self.aggregator.finish()?;
-        let aux = trained.replies.iter();
-        let aux = aux.map(|(node, reply)| (node.clone(), reply.aux.clone())).collect();
-        let aux = transpose(&aux).map_err(AggregateError::Params)?;
-        self.aggregator.take_aux_vars(&aux)?;
-        let global = self.job.params();
-        let is_frozen = |name: &str| {
-            let mut specs = self.job.declaration().model.iter();
-            specs.any(|spec| spec.name == name && !spec.trainable)
-        };
-        let tensors = params.iter().map(|(name, tensor)| {
-            let kept = global.tensor(name).filter(|_| is_frozen(name));
-            (name.to_owned(), kept.unwrap_or(tensor).clone())
-        });
-        Ok(Params::new(tensors.collect()).map_err(AggregateError::Params)?)
     }
 
     fn check_enough(&self, when: &'static str, got: usize) -> Result<(), Error> {
@@ -848,66 +582,6 @@ impl Experiment {
             None => Ok(()),
         }
     }
-
-    /// Writes a breakpoint if asked to.
-    fn save_breakpoint(&mut self) -> Result<(), Error> {
-        let Some(dir) = self.out.clone().filter(|_| self.file.save_breakpoints) else {
-            return Ok(());
-        };
-        let breakpoint = Breakpoint {
-            round: self.round,
-            random_seed: self.random_seed,
-            plan_sha256: self.history.plan.sha256,
-            arguments: self.history.arguments.clone(),
-            job: self.job.position(),
-            aggregator: self.aggregator.state()?,
-            history: self.history.clone(),
-        };
-        breakpoint.save(&dir, self.file.keep_breakpoints)?;
-        self.job.saved(self.file.keep_breakpoints);
-        tracing::debug!("round {}: breakpoint written", self.round);
-        Ok(())
-    }
-
-    /// Writes `history.json`, unless it was written a moment ago.
-    fn write_history(&mut self) -> Result<(), Error> {
-        let Some(dir) = &self.out else { return Ok(()) };
-        if self.written.is_some_and(|at| at.elapsed() < HISTORY_PAUSE) {
-            return Ok(());
-        }
-        write_history(dir, &self.history)?;
-        self.written = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Writes what was reached. Without a round that is nothing, and what the
-    /// directory holds of an earlier experiment stays together.
-    fn write_results(&mut self) -> Result<(), Error> {
-        match &self.out {
-            Some(dir) if !self.history.rounds.is_empty() => {
-                let researcher = self.job.researcher_id().as_str();
-                fedwasm_report::write(dir, researcher, self.job.params(), &self.history)?;
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Says which node has most of the rows, and so of the mean. Of two nodes one
-/// always has half; nine tenths are worth a word.
-fn ruling(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
-    let all: f64 = rows.values().map(|n| *n as f64).sum();
-    let most = if rows.len() == 2 { 0.9 } else { 0.5 };
-    let (node, n) = rows.iter().max_by_key(|(_, n)| **n)?;
-    let part = *n as f64 / all;
-    (rows.len() > 1 && part > most).then(|| {
-        format!(
-            "{node} has {:.0} % of the rows, and so of the mean; a median or a trimmed mean gives \
-             every node the same say",
-            part * 100.0
-        )
-    })
 }
 
 /// The parameters to start from, and the SHA-256 of what was given: of the file, or of safetensors
@@ -940,43 +614,6 @@ pub(crate) fn in_file(error: Error, file: Option<&Path>) -> Error {
     }
 }
 
-fn node_record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) -> NodeRecord {
-    let reply = reply.clone();
-    NodeRecord {
-        upload: Some(reply.upload),
-        upload_aux: reply.upload_aux,
-        receipt,
-        n_samples: reply.n_samples,
-        n_steps: reply.n_steps,
-        train_loss: reply.train_loss,
-        optimizer_args: reply.optimizer_args,
-        device: reply.device,
-        warnings: reply.warnings,
-        evaluation: reply.evaluation,
-        global_evaluation: score.and_then(|score| score.evaluation.clone()),
-        timing: reply.timing,
-        total_ms: reply.total_ms,
-    }
-}
-
 fn ms(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_that_has_most_of_the_rows_is_named() {
-        let ids: [NodeId; 3] = ["a", "b", "c"].map(|id| id.parse().unwrap());
-        let said = |rows: &[u64]| ruling(&ids.iter().zip(rows.iter().copied()).collect());
-        assert_eq!(said(&[5]), None);
-        assert_eq!(said(&[50, 50]), None);
-        assert_eq!(said(&[90, 10]), None);
-        assert!(said(&[91, 9]).unwrap().starts_with("a has 91 % of the rows"));
-        assert_eq!(said(&[50, 25, 25]), None);
-        assert!(said(&[20, 60, 20]).unwrap().starts_with("b has 60 % of the rows"));
-        assert!(said(&[1 << 48, 1, u64::MAX]).unwrap().starts_with("c has 100 %"));
-    }
 }

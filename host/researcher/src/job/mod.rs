@@ -2,31 +2,30 @@
 //! (Fed-BioMed `Job`). It finds the nodes, holds the parameters, sends rounds
 //! and collects replies; what becomes of the replies is the experiment's.
 
+mod ask;
+mod fetch;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedwasm_artifact::Component;
-use fedwasm_params::{Params, from_shared_safetensors, to_safetensors};
+use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
-    FieldSelection, INLINE_BYTES_MAX, KEPT_STATES_MAX, Mode, NodeId, Participant, Payload,
-    Progress, Reason, ResearcherId, RoundReply, RoundRequest, SIGNATURES_MAX, SecaggArgs,
-    TrainingArgs, printable, seed,
+    KEPT_STATES_MAX, Mode, NodeId, Participant, Reason, ResearcherId, RoundReply, SIGNATURES_MAX,
+    SecaggArgs, TrainingArgs, printable,
 };
-use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox, n_bytes};
+use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
 use fedwasm_training::{Place, Round, RoundArgs};
-use fedwasm_transport::{LinkOptions, Repository, now_ms};
-use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, SKEW_MS, Standing};
-use futures_util::StreamExt as _;
+use fedwasm_transport::{LinkOptions, Repository};
+use fedwasm_trust::SKEW_MS;
 use tokio::sync::watch;
 
 use crate::columns::Chosen;
 use crate::membership::{Away, Membership};
-use crate::phases::{Replies, TrainedRound};
-use crate::replies::{Fetched, accept, check_aux_vars, clock, is_sound, kept, shared, why_not};
-use crate::requests::{Answer, Requests, Seen};
+use crate::replies::{clock, kept, shared, why_not};
+use crate::requests::{Answer, Requests};
 use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
 use crate::{
     AuxVars, Error, Event, Events, JobState, Member, NetworkArgs, NodeStates, Reply, load_params,
@@ -35,22 +34,8 @@ use crate::{
 /// How long nodes may take to say whether they would run a plan: those that do not know it
 /// fetch it first.
 const APPROVAL_TIME_MAX: Duration = Duration::from_secs(60);
-/// How often the roster is looked at while rounds go on.
-const ROSTER_PAUSE: Duration = Duration::from_secs(5);
-/// How long a node may compile the plan before it is left out, and how often it is asked whether
-/// it is done. That is not the round's time: it happens once.
-const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
-const COMPILING_PAUSE: Duration = Duration::from_secs(1);
-/// The most bytes of names of inputs that ride in a request: a quarter of it.
-const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
 /// From this difference on a clock is told of.
 const CLOCK_WARNING_MS: u64 = 60_000;
-/// Updates are fetched ahead of their turn while they are no larger than this together, and at most
-/// so many.
-const AHEAD_BYTES: u64 = 4 << 20;
-const AHEAD_MAX: usize = 8;
-/// The most warnings that are told.
-const WARNINGS_MAX: usize = 1_000;
 
 /// What a job is about.
 #[derive(Clone, Debug)]
@@ -534,148 +519,6 @@ impl Job {
         Ok(self.params_blob.sha256)
     }
 
-    /// Has `nodes` train a round (Fed-BioMed `start_nodes_training_round`). A node that does not
-    /// deliver is no longer among [`Job::nodes`]. What they uploaded is still in the repository:
-    /// [`Job::fetch`] or [`Job::fetch_all`] brings it. Until the round counts nothing has changed,
-    /// and it can be done again.
-    ///
-    /// # Errors
-    /// [`Error::AuxVars`], [`Error::Transport`], [`Error::Cancelled`].
-    pub async fn train(
-        &mut self,
-        round: u32,
-        nodes: &[NodeId],
-        aux: &AuxVars,
-        events: Events<'_>,
-    ) -> Result<TrainedRound, Error> {
-        check_aux_vars(self.declaration(), aux, nodes)?;
-        let known = self.nodes.known();
-        self.states.sync(known.keys());
-        let mut send_ms = 0.0;
-        let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
-        Ok(TrainedRound::new(round, answers, send_ms))
-    }
-
-    /// Fetches the updates of a round in ascending order of node ids, few at a time, and hands each
-    /// to `take`, which lets it go. A node whose update is not usable is dropped from the round,
-    /// and fetching ends there: false. What was taken counts no more then; begin again with the
-    /// nodes that are left.
-    ///
-    /// # Errors
-    /// Those of `take`, and [`Error::Cancelled`].
-    pub async fn fetch(
-        &mut self,
-        trained: &mut TrainedRound,
-        take: &mut (dyn FnMut(&NodeId, &Fetched) -> Result<(), Error> + Send),
-        events: Events<'_>,
-    ) -> Result<bool, Error> {
-        let at = Instant::now();
-        trained.replies.clear();
-        let mut failed = None;
-        {
-            let (declaration, repository) = (self.round.declaration(), &self.repository);
-            let deadline = self.options.deadline;
-            let model_bytes = n_bytes(&declaration.model).max(1);
-            let ahead = usize::try_from(AHEAD_BYTES / model_bytes).unwrap_or(AHEAD_MAX);
-            let answers = trained.answers.clone();
-            let fetch = answers.into_iter().map(async |(node, (reply, time))| {
-                let accepted = accept(reply, time, declaration, repository);
-                let accepted = tokio::time::timeout(deadline, accepted).await;
-                let late =
-                    |_| Err((Reason::Blob, "its parameters did not arrive in time".to_owned()));
-                (node, accepted.unwrap_or_else(late))
-            });
-            let fetch = futures_util::stream::iter(fetch).buffered(ahead.clamp(1, AHEAD_MAX));
-            let mut fetch = std::pin::pin!(fetch);
-            loop {
-                let next = tokio::select! {
-                    next = fetch.next() => next,
-                    () = self.requests.cancelled() => return Err(Error::Cancelled),
-                };
-                match next {
-                    None => break,
-                    Some((node, Err(why))) => {
-                        failed = Some((node, why));
-                        break;
-                    }
-                    Some((node, Ok(fetched))) => {
-                        take(&node, &fetched)?;
-                        let reply = Reply { params: None, ..fetched.reply };
-                        trained.replies.insert(node, reply);
-                    }
-                }
-            }
-        }
-        trained.download_ms += ms(at);
-        if let Some((node, (reason, text))) = failed {
-            trained.answers.remove(&node);
-            let away = self.nodes.away_because(&node, reason);
-            self.drop_node(node, trained.round, reason, text, away, events);
-            return Ok(false);
-        }
-        for node in std::mem::take(&mut self.asked_again) {
-            if trained.replies.contains_key(&node) {
-                events(Event::Returned { node, round: trained.round });
-            }
-        }
-        Ok(true)
-    }
-
-    /// Fetches all updates of a round and keeps them: as many models as there are nodes.
-    ///
-    /// # Errors
-    /// [`Error::Cancelled`].
-    pub async fn fetch_all(
-        &mut self,
-        mut trained: TrainedRound,
-        events: Events<'_>,
-    ) -> Result<Replies, Error> {
-        loop {
-            let mut params = BTreeMap::new();
-            let mut take = |node: &NodeId, fetched: &Fetched| {
-                params.insert(node.clone(), fetched.reply.params.clone());
-                Ok(())
-            };
-            if self.fetch(&mut trained, &mut take, events).await? {
-                let mut replies = trained.into_replies();
-                for (node, reply) in &mut replies.by_node {
-                    reply.params = params.remove(node).flatten();
-                }
-                return Ok(replies);
-            }
-        }
-    }
-
-    /// Fetches a node's update of the newest round again, while the repository has it.
-    ///
-    /// # Errors
-    /// [`Error::Transport`]; [`Error::Internal`] if the node took no part.
-    pub async fn fetch_update(&self, node: &NodeId) -> Result<Params, Error> {
-        let reply = self.training_replies.get(node);
-        let reply = reply.ok_or_else(|| Error::Internal {
-            reason: format!("{node} took no part in the newest round"),
-        })?;
-        if let Some(params) = &reply.params {
-            return Ok(params.clone());
-        }
-        let size = self.upload_sizes.get(node).copied().unwrap_or_default();
-        let blob = BlobRef { sha256: reply.upload, size };
-        let bytes = self.within_deadline(self.repository.get(&blob)).await?;
-        let params = from_shared_safetensors(&Arc::new(bytes));
-        let params = params.map_err(fedwasm_record::Error::Shapes)?;
-        Ok(shared(self.declaration(), params)?)
-    }
-
-    /// Says that a round counts: nodes go on from the states that these replies
-    /// name. After a round that does not, they go on from those before.
-    pub fn count(&mut self, replies: Replies) {
-        for (node, reply) in &replies.by_node {
-            self.states.update(node, reply.state_id.clone());
-        }
-        self.upload_sizes = replies.upload_sizes;
-        self.training_replies = replies.by_node;
-    }
-
     /// Says that [`Job::state`] was saved, and that the newest `keep` of what
     /// was saved may still be gone on from: nodes keep the states for it.
     pub fn saved(&mut self, keep: usize) {
@@ -760,266 +603,6 @@ impl Job {
         self.requests.close().await;
     }
 
-    /// Asks nodes for a round and drops those that do not deliver.
-    async fn ask(
-        &mut self,
-        round: u32,
-        mode: Mode,
-        nodes: &[NodeId],
-        aux: &AuxVars,
-        send_ms: &mut f64,
-        events: Events<'_>,
-    ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
-        let at = Instant::now();
-        self.refresh_roster().await?;
-        // Whoever gives a sign of life meanwhile takes part in the next round.
-        self.requests.ping(&self.nodes.silent()).await?;
-        let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
-        let mut room = INLINE_BYTES_MAX;
-        let aux_shared = self.payload(&aux.shared, &mut room).await?;
-        let wide_inputs = self.wide_inputs().await?;
-        for node in nodes {
-            let Some(member) = self.nodes.member(node) else { continue };
-            let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
-            let request = RoundRequest {
-                aux_shared: aux_shared.clone(),
-                aux_own,
-                ..self.request(round, mode, node, member)
-            };
-            let request = match &wide_inputs {
-                Some(_) => RoundRequest {
-                    data: DataArgs { inputs: None, ..request.data },
-                    wide_inputs: wide_inputs.clone(),
-                    ..request
-                },
-                None => request,
-            };
-            asked.insert(node.clone(), Receipt::request(&request));
-            requests.push((node.clone(), Body::Round(Box::new(request))));
-        }
-        let deadline = self.options.deadline;
-        let again: BTreeMap<NodeId, Body> = requests.iter().cloned().collect();
-        let see = |node: &NodeId, seen| tell(node, round, seen, events);
-        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), see).await?;
-        let answers = self.ask_those_that_compile(round, answers, &again, events).await?;
-        let mut replies = BTreeMap::new();
-        for (node, (answer, time)) in answers {
-            match answer {
-                Answer::Reply(Body::RoundReply(reply))
-                    if self.options.secagg.is_none() && self.is_sound(&node, &reply, mode) =>
-                {
-                    for warning in &reply.warnings {
-                        let warning = format!("{node}: {}", printable(warning));
-                        if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
-                            events(Event::Warning(warning));
-                        }
-                    }
-                    self.nodes.delivered(&node);
-                    replies.insert(node, (*reply, time));
-                }
-                // Whoever asked for secure aggregation must not go on without.
-                Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
-                    let text = "it answered in the clear, and secure aggregation was asked for";
-                    let (reason, text) = (Reason::Unsupported, text.to_owned());
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, round, reason, text, out, events);
-                }
-                other => self.drop_for(node, round, other, events),
-            }
-        }
-        self.receipts.clear();
-        for (node, request) in asked {
-            let Some((reply, _)) = replies.get(&node) else { continue };
-            match self.receipt(&node, &request, reply).await {
-                Ok(Some(receipt)) => drop(self.receipts.insert(node, receipt)),
-                Ok(None) if self.options.require_receipts => {
-                    replies.remove(&node);
-                    let text = "it sends no receipt, and `strategy.require_receipts` is true";
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, round, Reason::Internal, text.into(), out, events);
-                }
-                Ok(None) => {
-                    let warning = format!("{node} sends no receipts");
-                    if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
-                        events(Event::Warning(warning));
-                    }
-                }
-                Err(text) => {
-                    replies.remove(&node);
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, round, Reason::Internal, text, out, events);
-                }
-            }
-        }
-        Ok(replies)
-    }
-
-    /// Asks nodes that are compiling the plan again, until they are done: each time they have the
-    /// whole deadline.
-    async fn ask_those_that_compile(
-        &mut self,
-        round: u32,
-        mut answers: BTreeMap<NodeId, (Answer, Duration)>,
-        requests: &BTreeMap<NodeId, Body>,
-        events: Events<'_>,
-    ) -> Result<BTreeMap<NodeId, (Answer, Duration)>, Error> {
-        let start = Instant::now();
-        while start.elapsed() < COMPILING_TIME_MAX {
-            let mut compiling = Vec::new();
-            for (node, (answer, _)) in &answers {
-                let Answer::Refused(refusal) = answer else { continue };
-                let Some(body) = requests.get(node) else { continue };
-                if refusal.reason != Reason::Compiling {
-                    continue;
-                }
-                if self.warned.insert(format!("{node} compiles")) {
-                    let text = printable(&refusal.message);
-                    events(Event::Warning(format!("{node} is asked again: {text}")));
-                }
-                compiling.push((node.clone(), body.clone()));
-            }
-            if compiling.is_empty() {
-                break;
-            }
-            self.requests.watch(COMPILING_PAUSE, &[], |_| false).await?;
-            let deadline = self.options.deadline;
-            let see = |node: &NodeId, seen| tell(node, round, seen, events);
-            answers.extend(self.requests.ask(compiling, deadline, || {}, see).await?);
-        }
-        Ok(answers)
-    }
-
-    fn is_sound(&self, node: &NodeId, reply: &RoundReply, mode: Mode) -> bool {
-        let (training, member) = (&self.options.training, self.nodes.member(node));
-        member.is_some_and(|member| is_sound(reply, mode, training, member))
-    }
-
-    /// Learns which keys were revoked since the last time, at most every few seconds.
-    ///
-    /// # Errors
-    /// [`Error::Transport`] if the roster is so old that nobody can be believed by it.
-    async fn refresh_roster(&mut self) -> Result<(), Error> {
-        if self.refreshed.elapsed() < ROSTER_PAUSE {
-            return Ok(());
-        }
-        self.refreshed = Instant::now();
-        let fetch = self.repository.refresh_roster(self.requests.member());
-        match tokio::time::timeout(ROSTER_PAUSE, fetch).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!("the roster stays as it is: {error}"),
-            Err(_) => tracing::warn!("the roster stays as it is: no answer"),
-        }
-        match self.requests.member().standing(now_ms()) {
-            Standing::Fresh => Ok(()),
-            Standing::Ageing { age } => {
-                let hours = age.as_secs() / 3_600;
-                tracing::warn!(
-                    "the roster was signed {hours} hours ago, and no newer one is given"
-                );
-                Ok(())
-            }
-            Standing::Expired { age } => {
-                let expired = fedwasm_trust::Error::ExpiredRoster { age };
-                Err(fedwasm_transport::Error::from(expired).into())
-            }
-        }
-    }
-
-    /// Fetches a node's receipt and checks that it is the node's, of what was asked and of
-    /// what came.
-    async fn receipt(
-        &self,
-        node: &NodeId,
-        request: &RoundRequest,
-        reply: &RoundReply,
-    ) -> Result<Option<Vec<u8>>, String> {
-        let Some(payload) = &reply.receipt else { return Ok(None) };
-        if payload.blob.size > RECEIPT_BYTES_MAX {
-            return Err(format!("its receipt has {} bytes", payload.blob.size));
-        }
-        let signed = self.within_deadline(self.repository.get_payload(payload)).await;
-        let signed = signed.map_err(|error| format!("its receipt: {error}"))?;
-        let who = Participant::node(node);
-        let roster = self.requests.member().roster();
-        let key = roster.key(&who).ok_or_else(|| format!("{who} is not on the roster"))?;
-        let receipt = Receipt::verify(&signed, key).map_err(|error| error.to_string())?;
-        let Receipt { result, .. } = &receipt;
-        let aux = reply.aux.as_ref().map(|payload| payload.blob);
-        for (part, same) in [
-            ("node", receipt.node == who),
-            ("researcher", receipt.researcher == Participant::researcher(self.researcher_id())),
-            ("request", Some(receipt.request_sha256) == self.requests.answered(node)),
-            ("question", receipt.request == *request),
-            ("upload", result.params == reply.params && result.aux == aux),
-            ("result", (result.n_samples, result.n_steps) == (reply.n_samples, reply.n_steps)),
-            ("score", result.evaluation == reply.evaluation),
-            ("loss", result.train_loss == reply.train_loss),
-        ] {
-            if !same {
-                return Err(format!("its receipt is of another {part}"));
-            }
-        }
-        Ok(Some(signed))
-    }
-
-    /// The input columns, as the nodes get them.
-    fn inputs(&self) -> FieldSelection {
-        match &self.options.data.inputs {
-            Some(table @ FieldSelection::Table(_)) => table.clone(),
-            _ => self.inputs.clone().into(),
-        }
-    }
-
-    /// Stores the names of the input columns if they are too many for a message.
-    async fn wide_inputs(&self) -> Result<Option<Payload>, Error> {
-        let inputs = self.inputs();
-        if inputs.names().iter().map(|name| name.len() + 5).sum::<usize>() <= NAMES_BYTES_MAX {
-            return Ok(None);
-        }
-        let bytes = inputs.encode().map_err(|reason| Error::Internal { reason })?;
-        let blob = self.within_deadline(self.repository.put(bytes)).await?;
-        Ok(Some(Payload::stored(blob)))
-    }
-
-    fn request(&self, round: u32, mode: Mode, node: &NodeId, member: &Member) -> RoundRequest {
-        let request = RoundRequest {
-            mode,
-            experiment_id: self.id.clone(),
-            round,
-            rounds: self.options.rounds,
-            dataset_id: member.dataset_id.clone(),
-            plan: self.plan,
-            params: self.params_blob,
-            data: DataArgs {
-                inputs: Some(self.inputs()),
-                tags: Vec::new(),
-                dataset: None,
-                ..self.options.data.clone()
-            },
-            training: self.options.training.clone(),
-            model: self.options.model.clone(),
-            aggregator: self.options.aggregator.clone(),
-            state_id: self.states.state(node).cloned(),
-            kept_state_ids: self.saved.iter().filter_map(|s| s.state(node).cloned()).collect(),
-            wide_inputs: None,
-            aux_shared: None,
-            aux_own: None,
-            secagg: None,
-            strict: self.options.strict,
-            limits: self.options.limits.clone(),
-        };
-        with_secagg(request, &self.options)
-    }
-
-    async fn payload(&self, params: &Params, room: &mut usize) -> Result<Option<Payload>, Error> {
-        if params.is_empty() {
-            return Ok(None);
-        }
-        let bytes = to_safetensors(params).map_err(fedwasm_record::Error::Shapes)?;
-        let put = self.repository.put_payload(bytes, room);
-        self.within_deadline(put).await.map(Some)
-    }
-
     async fn store(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
         self.within_deadline(self.repository.put(bytes)).await
     }
@@ -1072,17 +655,6 @@ impl Job {
     }
 }
 
-/// Tells what is seen of a node while it works.
-fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
-    let node = node.clone();
-    events(match seen {
-        Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
-            Event::Progress { node, round, steps, steps_max, loss, points }
-        }
-        Seen::Gone => Event::Dropped { node, round, reason: crate::replies::GONE.to_owned() },
-    });
-}
-
 /// The plan with its arguments, as the researcher needs it.
 fn round_of(
     plan: &Described,
@@ -1092,16 +664,6 @@ fn round_of(
     let JobOptions { model, training, aggregator, .. } = options;
     let place = Place { round: 1, rounds: options.rounds };
     Round::at(place, plan, RoundArgs { model, training, aggregator }, facts)
-}
-
-/// Adds what secure aggregation needs, whatever the request is for.
-fn with_secagg(request: RoundRequest, options: &JobOptions) -> RoundRequest {
-    let drawn = seed::secagg_random(options.random_seed, request.round);
-    let secagg = options.secagg.clone().map(|secagg| {
-        let random = secagg.random.or(Some(drawn));
-        SecaggArgs { random, ..secagg }
-    });
-    RoundRequest { secagg, ..request }
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(

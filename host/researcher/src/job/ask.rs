@@ -1,0 +1,322 @@
+//! Asking nodes for a round or for scores, and the checks on their answers and receipts.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fedwasm_params::{Params, to_safetensors};
+use fedwasm_protocol::{
+    Body, DataArgs, FieldSelection, INLINE_BYTES_MAX, Mode, NodeId, Participant, Payload, Progress,
+    Reason, RoundReply, RoundRequest, SecaggArgs, printable, seed,
+};
+use fedwasm_transport::now_ms;
+use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
+
+use crate::replies::is_sound;
+use crate::requests::{Answer, Seen};
+use crate::{AuxVars, Error, Event, Events, Member};
+
+use super::{Job, JobOptions, ms};
+
+/// The most bytes of names of inputs that ride in a request: a quarter of it.
+const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
+/// How long a node may compile the plan before it is left out, and how often it is asked whether
+/// it is done. That is not the round's time: it happens once.
+const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+const COMPILING_PAUSE: Duration = Duration::from_secs(1);
+/// How often the roster is looked at while rounds go on.
+const ROSTER_PAUSE: Duration = Duration::from_secs(5);
+/// The most warnings that are told.
+const WARNINGS_MAX: usize = 1_000;
+
+impl Job {
+    /// Asks nodes for a round and drops those that do not deliver.
+    pub(super) async fn ask(
+        &mut self,
+        round: u32,
+        mode: Mode,
+        nodes: &[NodeId],
+        aux: &AuxVars,
+        send_ms: &mut f64,
+        events: Events<'_>,
+    ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
+        let at = Instant::now();
+        self.refresh_roster().await?;
+        // Whoever gives a sign of life meanwhile takes part in the next round.
+        self.requests.ping(&self.nodes.silent()).await?;
+        let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
+        let mut room = INLINE_BYTES_MAX;
+        let aux_shared = self.payload(&aux.shared, &mut room).await?;
+        let wide_inputs = self.wide_inputs().await?;
+        for node in nodes {
+            let Some(member) = self.nodes.member(node) else { continue };
+            let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
+            let request = RoundRequest {
+                aux_shared: aux_shared.clone(),
+                aux_own,
+                ..self.request(round, mode, node, member)
+            };
+            let request = match &wide_inputs {
+                Some(_) => RoundRequest {
+                    data: DataArgs { inputs: None, ..request.data },
+                    wide_inputs: wide_inputs.clone(),
+                    ..request
+                },
+                None => request,
+            };
+            asked.insert(node.clone(), Receipt::request(&request));
+            requests.push((node.clone(), Body::Round(Box::new(request))));
+        }
+        let deadline = self.options.deadline;
+        let again: BTreeMap<NodeId, Body> = requests.iter().cloned().collect();
+        let see = |node: &NodeId, seen| tell(node, round, seen, events);
+        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), see).await?;
+        let answers = self.ask_those_that_compile(round, answers, &again, events).await?;
+        let mut replies = BTreeMap::new();
+        for (node, (answer, time)) in answers {
+            match answer {
+                Answer::Reply(Body::RoundReply(reply))
+                    if self.options.secagg.is_none() && self.is_sound(&node, &reply, mode) =>
+                {
+                    for warning in &reply.warnings {
+                        let warning = format!("{node}: {}", printable(warning));
+                        if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
+                            events(Event::Warning(warning));
+                        }
+                    }
+                    self.nodes.delivered(&node);
+                    replies.insert(node, (*reply, time));
+                }
+                // Whoever asked for secure aggregation must not go on without.
+                Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
+                    let text = "it answered in the clear, and secure aggregation was asked for";
+                    let (reason, text) = (Reason::Unsupported, text.to_owned());
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, reason, text, out, events);
+                }
+                other => self.drop_for(node, round, other, events),
+            }
+        }
+        self.receipts.clear();
+        for (node, request) in asked {
+            let Some((reply, _)) = replies.get(&node) else { continue };
+            match self.receipt(&node, &request, reply).await {
+                Ok(Some(receipt)) => drop(self.receipts.insert(node, receipt)),
+                Ok(None) if self.options.require_receipts => {
+                    replies.remove(&node);
+                    let text = "it sends no receipt, and `strategy.require_receipts` is true";
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, Reason::Internal, text.into(), out, events);
+                }
+                Ok(None) => {
+                    let warning = format!("{node} sends no receipts");
+                    if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
+                        events(Event::Warning(warning));
+                    }
+                }
+                Err(text) => {
+                    replies.remove(&node);
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, round, Reason::Internal, text, out, events);
+                }
+            }
+        }
+        Ok(replies)
+    }
+
+    /// Asks nodes that are compiling the plan again, until they are done: each time they have the
+    /// whole deadline.
+    pub(super) async fn ask_those_that_compile(
+        &mut self,
+        round: u32,
+        mut answers: BTreeMap<NodeId, (Answer, Duration)>,
+        requests: &BTreeMap<NodeId, Body>,
+        events: Events<'_>,
+    ) -> Result<BTreeMap<NodeId, (Answer, Duration)>, Error> {
+        let start = Instant::now();
+        while start.elapsed() < COMPILING_TIME_MAX {
+            let mut compiling = Vec::new();
+            for (node, (answer, _)) in &answers {
+                let Answer::Refused(refusal) = answer else { continue };
+                let Some(body) = requests.get(node) else { continue };
+                if refusal.reason != Reason::Compiling {
+                    continue;
+                }
+                if self.warned.insert(format!("{node} compiles")) {
+                    let text = printable(&refusal.message);
+                    events(Event::Warning(format!("{node} is asked again: {text}")));
+                }
+                compiling.push((node.clone(), body.clone()));
+            }
+            if compiling.is_empty() {
+                break;
+            }
+            self.requests.watch(COMPILING_PAUSE, &[], |_| false).await?;
+            let deadline = self.options.deadline;
+            let see = |node: &NodeId, seen| tell(node, round, seen, events);
+            answers.extend(self.requests.ask(compiling, deadline, || {}, see).await?);
+        }
+        Ok(answers)
+    }
+
+    pub(super) fn is_sound(&self, node: &NodeId, reply: &RoundReply, mode: Mode) -> bool {
+        let (training, member) = (&self.options.training, self.nodes.member(node));
+        member.is_some_and(|member| is_sound(reply, mode, training, member))
+    }
+
+    /// Learns which keys were revoked since the last time, at most every few seconds.
+    ///
+    /// # Errors
+    /// [`Error::Transport`] if the roster is so old that nobody can be believed by it.
+    pub(super) async fn refresh_roster(&mut self) -> Result<(), Error> {
+        if self.refreshed.elapsed() < ROSTER_PAUSE {
+            return Ok(());
+        }
+        self.refreshed = Instant::now();
+        let fetch = self.repository.refresh_roster(self.requests.member());
+        match tokio::time::timeout(ROSTER_PAUSE, fetch).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("the roster stays as it is: {error}"),
+            Err(_) => tracing::warn!("the roster stays as it is: no answer"),
+        }
+        match self.requests.member().standing(now_ms()) {
+            Standing::Fresh => Ok(()),
+            Standing::Ageing { age } => {
+                let hours = age.as_secs() / 3_600;
+                tracing::warn!(
+                    "the roster was signed {hours} hours ago, and no newer one is given"
+                );
+                Ok(())
+            }
+            Standing::Expired { age } => {
+                let expired = fedwasm_trust::Error::ExpiredRoster { age };
+                Err(fedwasm_transport::Error::from(expired).into())
+            }
+        }
+    }
+
+    /// Fetches a node's receipt and checks that it is the node's, of what was asked and of
+    /// what came.
+    pub(super) async fn receipt(
+        &self,
+        node: &NodeId,
+        request: &RoundRequest,
+        reply: &RoundReply,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let Some(payload) = &reply.receipt else { return Ok(None) };
+        if payload.blob.size > RECEIPT_BYTES_MAX {
+            return Err(format!("its receipt has {} bytes", payload.blob.size));
+        }
+        let signed = self.within_deadline(self.repository.get_payload(payload)).await;
+        let signed = signed.map_err(|error| format!("its receipt: {error}"))?;
+        let who = Participant::node(node);
+        let roster = self.requests.member().roster();
+        let key = roster.key(&who).ok_or_else(|| format!("{who} is not on the roster"))?;
+        let receipt = Receipt::verify(&signed, key).map_err(|error| error.to_string())?;
+        let Receipt { result, .. } = &receipt;
+        let aux = reply.aux.as_ref().map(|payload| payload.blob);
+        for (part, same) in [
+            ("node", receipt.node == who),
+            ("researcher", receipt.researcher == Participant::researcher(self.researcher_id())),
+            ("request", Some(receipt.request_sha256) == self.requests.answered(node)),
+            ("question", receipt.request == *request),
+            ("upload", result.params == reply.params && result.aux == aux),
+            ("result", (result.n_samples, result.n_steps) == (reply.n_samples, reply.n_steps)),
+            ("score", result.evaluation == reply.evaluation),
+            ("loss", result.train_loss == reply.train_loss),
+        ] {
+            if !same {
+                return Err(format!("its receipt is of another {part}"));
+            }
+        }
+        Ok(Some(signed))
+    }
+
+    /// The input columns, as the nodes get them.
+    pub(super) fn inputs(&self) -> FieldSelection {
+        match &self.options.data.inputs {
+            Some(table @ FieldSelection::Table(_)) => table.clone(),
+            _ => self.inputs.clone().into(),
+        }
+    }
+
+    /// Stores the names of the input columns if they are too many for a message.
+    pub(super) async fn wide_inputs(&self) -> Result<Option<Payload>, Error> {
+        let inputs = self.inputs();
+        if inputs.names().iter().map(|name| name.len() + 5).sum::<usize>() <= NAMES_BYTES_MAX {
+            return Ok(None);
+        }
+        let bytes = inputs.encode().map_err(|reason| Error::Internal { reason })?;
+        let blob = self.within_deadline(self.repository.put(bytes)).await?;
+        Ok(Some(Payload::stored(blob)))
+    }
+
+    pub(super) fn request(
+        &self,
+        round: u32,
+        mode: Mode,
+        node: &NodeId,
+        member: &Member,
+    ) -> RoundRequest {
+        let request = RoundRequest {
+            mode,
+            experiment_id: self.id.clone(),
+            round,
+            rounds: self.options.rounds,
+            dataset_id: member.dataset_id.clone(),
+            plan: self.plan,
+            params: self.params_blob,
+            data: DataArgs {
+                inputs: Some(self.inputs()),
+                tags: Vec::new(),
+                dataset: None,
+                ..self.options.data.clone()
+            },
+            training: self.options.training.clone(),
+            model: self.options.model.clone(),
+            aggregator: self.options.aggregator.clone(),
+            state_id: self.states.state(node).cloned(),
+            kept_state_ids: self.saved.iter().filter_map(|s| s.state(node).cloned()).collect(),
+            wide_inputs: None,
+            aux_shared: None,
+            aux_own: None,
+            secagg: None,
+            strict: self.options.strict,
+            limits: self.options.limits.clone(),
+        };
+        with_secagg(request, &self.options)
+    }
+
+    pub(super) async fn payload(
+        &self,
+        params: &Params,
+        room: &mut usize,
+    ) -> Result<Option<Payload>, Error> {
+        if params.is_empty() {
+            return Ok(None);
+        }
+        let bytes = to_safetensors(params).map_err(fedwasm_record::Error::Shapes)?;
+        let put = self.repository.put_payload(bytes, room);
+        self.within_deadline(put).await.map(Some)
+    }
+}
+
+/// Tells what is seen of a node while it works.
+fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
+    let node = node.clone();
+    events(match seen {
+        Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
+            Event::Progress { node, round, steps, steps_max, loss, points }
+        }
+        Seen::Gone => Event::Dropped { node, round, reason: crate::replies::GONE.to_owned() },
+    });
+}
+
+/// Adds what secure aggregation needs, whatever the request is for.
+fn with_secagg(request: RoundRequest, options: &JobOptions) -> RoundRequest {
+    let drawn = seed::secagg_random(options.random_seed, request.round);
+    let secagg = options.secagg.clone().map(|secagg| {
+        let random = secagg.random.or(Some(drawn));
+        SecaggArgs { random, ..secagg }
+    });
+    RoundRequest { secagg, ..request }
+}

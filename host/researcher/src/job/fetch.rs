@@ -1,0 +1,165 @@
+//! Training, and the updates that nodes uploaded: fetched one after the other, or all at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use fedwasm_params::{Params, from_shared_safetensors};
+use fedwasm_protocol::{BlobRef, Mode, NodeId, Reason};
+use fedwasm_sandbox::n_bytes;
+use futures_util::StreamExt as _;
+
+use crate::phases::{Replies, TrainedRound};
+use crate::replies::{Fetched, accept, check_aux_vars, shared};
+use crate::{AuxVars, Error, Event, Events, Reply};
+
+use super::{Job, ms};
+
+/// Updates are fetched ahead of their turn while they are no larger than this together, and at most
+/// so many.
+const AHEAD_BYTES: u64 = 4 << 20;
+const AHEAD_MAX: usize = 8;
+
+impl Job {
+    /// Has `nodes` train a round (Fed-BioMed `start_nodes_training_round`). A node that does not
+    /// deliver is no longer among [`Job::nodes`]. What they uploaded is still in the repository:
+    /// [`Job::fetch`] or [`Job::fetch_all`] brings it. Until the round counts nothing has changed,
+    /// and it can be done again.
+    ///
+    /// # Errors
+    /// [`Error::AuxVars`], [`Error::Transport`], [`Error::Cancelled`].
+    pub async fn train(
+        &mut self,
+        round: u32,
+        nodes: &[NodeId],
+        aux: &AuxVars,
+        events: Events<'_>,
+    ) -> Result<TrainedRound, Error> {
+        check_aux_vars(self.declaration(), aux, nodes)?;
+        let known = self.nodes.known();
+        self.states.sync(known.keys());
+        let mut send_ms = 0.0;
+        let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
+        Ok(TrainedRound::new(round, answers, send_ms))
+    }
+
+    /// Fetches the updates of a round in ascending order of node ids, few at a time, and hands each
+    /// to `take`, which lets it go. A node whose update is not usable is dropped from the round,
+    /// and fetching ends there: false. What was taken counts no more then; begin again with the
+    /// nodes that are left.
+    ///
+    /// # Errors
+    /// Those of `take`, and [`Error::Cancelled`].
+    pub async fn fetch(
+        &mut self,
+        trained: &mut TrainedRound,
+        take: &mut (dyn FnMut(&NodeId, &Fetched) -> Result<(), Error> + Send),
+        events: Events<'_>,
+    ) -> Result<bool, Error> {
+        let at = Instant::now();
+        trained.replies.clear();
+        let mut failed = None;
+        {
+            let (declaration, repository) = (self.round.declaration(), &self.repository);
+            let deadline = self.options.deadline;
+            let model_bytes = n_bytes(&declaration.model).max(1);
+            let ahead = usize::try_from(AHEAD_BYTES / model_bytes).unwrap_or(AHEAD_MAX);
+            let answers = trained.answers.clone();
+            let fetch = answers.into_iter().map(async |(node, (reply, time))| {
+                let accepted = accept(reply, time, declaration, repository);
+                let accepted = tokio::time::timeout(deadline, accepted).await;
+                let late =
+                    |_| Err((Reason::Blob, "its parameters did not arrive in time".to_owned()));
+                (node, accepted.unwrap_or_else(late))
+            });
+            let fetch = futures_util::stream::iter(fetch).buffered(ahead.clamp(1, AHEAD_MAX));
+            let mut fetch = std::pin::pin!(fetch);
+            loop {
+                let next = tokio::select! {
+                    next = fetch.next() => next,
+                    () = self.requests.cancelled() => return Err(Error::Cancelled),
+                };
+                match next {
+                    None => break,
+                    Some((node, Err(why))) => {
+                        failed = Some((node, why));
+                        break;
+                    }
+                    Some((node, Ok(fetched))) => {
+                        take(&node, &fetched)?;
+                        let reply = Reply { params: None, ..fetched.reply };
+                        trained.replies.insert(node, reply);
+                    }
+                }
+            }
+        }
+        trained.download_ms += ms(at);
+        if let Some((node, (reason, text))) = failed {
+            trained.answers.remove(&node);
+            let away = self.nodes.away_because(&node, reason);
+            self.drop_node(node, trained.round, reason, text, away, events);
+            return Ok(false);
+        }
+        for node in std::mem::take(&mut self.asked_again) {
+            if trained.replies.contains_key(&node) {
+                events(Event::Returned { node, round: trained.round });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fetches all updates of a round and keeps them: as many models as there are nodes.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub async fn fetch_all(
+        &mut self,
+        mut trained: TrainedRound,
+        events: Events<'_>,
+    ) -> Result<Replies, Error> {
+        loop {
+            let mut params = BTreeMap::new();
+            let mut take = |node: &NodeId, fetched: &Fetched| {
+                params.insert(node.clone(), fetched.reply.params.clone());
+                Ok(())
+            };
+            if self.fetch(&mut trained, &mut take, events).await? {
+                let mut replies = trained.into_replies();
+                for (node, reply) in &mut replies.by_node {
+                    reply.params = params.remove(node).flatten();
+                }
+                return Ok(replies);
+            }
+        }
+    }
+
+    /// Fetches a node's update of the newest round again, while the repository has it.
+    ///
+    /// # Errors
+    /// [`Error::Transport`]; [`Error::Internal`] if the node took no part.
+    pub async fn fetch_update(&self, node: &NodeId) -> Result<Params, Error> {
+        let reply = self.training_replies.get(node);
+        let reply = reply.ok_or_else(|| Error::Internal {
+            reason: format!("{node} took no part in the newest round"),
+        })?;
+        if let Some(params) = &reply.params {
+            return Ok(params.clone());
+        }
+        let size = self.upload_sizes.get(node).copied().unwrap_or_default();
+        let blob = BlobRef { sha256: reply.upload, size };
+        let bytes = self.within_deadline(self.repository.get(&blob)).await?;
+        let params = from_shared_safetensors(&Arc::new(bytes));
+        let params = params.map_err(fedwasm_record::Error::Shapes)?;
+        Ok(shared(self.declaration(), params)?)
+    }
+
+    /// Says that a round counts: nodes go on from the states that these replies
+    /// name. After a round that does not, they go on from those before.
+    pub fn count(&mut self, replies: Replies) {
+        for (node, reply) in &replies.by_node {
+            self.states.update(node, reply.state_id.clone());
+        }
+        self.upload_sizes = replies.upload_sizes;
+        self.training_replies = replies.by_node;
+    }
+}
