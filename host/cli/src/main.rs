@@ -1,5 +1,10 @@
 //! The command `fedwasm`: parse, call, render, exit code. No rules of its own.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "help texts name tables of files, such as [data]"
+)]
+
 mod command_error;
 mod commands;
 mod diagnosis;

@@ -157,7 +157,7 @@ impl Experiment {
     /// the one after the newest breakpoint.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::Breakpoint`] if a breakpoint is of another
+    /// [`Error`]; [`Error::Record`] if a breakpoint is of another
     /// experiment, or if there are some and nobody wants to go on from them.
     pub async fn start(
         options: ExperimentOptions,

@@ -500,8 +500,8 @@ impl Job {
     /// `.safetensors`), or, if neither is given, by what they are.
     ///
     /// # Errors
-    /// [`Error::BothParameters`]; [`Error::Shapes`] unless they are exactly
-    /// what the plan declares; [`Error::Params`], [`Error::Transport`].
+    /// [`Error::BothParameters`]; [`Error::Record`] unless they are exactly
+    /// what the plan declares; [`Error::Transport`].
     pub async fn update_parameters(
         &mut self,
         params: Option<Params>,
