@@ -154,7 +154,7 @@ fn tagged<S: Serializer>(
     map.end()
 }
 
-/// [bytes, dtype, [axes]]
+/// `[bytes, dtype, [axes]]`
 struct Array<'a>(&'a Tensor);
 
 impl Serialize for Array<'_> {

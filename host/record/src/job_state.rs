@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::NodeStates;
 
 /// What a job needs to go on where another one, now gone, had arrived
-/// (Fed-BioMed `Job.save_state_breakpoint`): [`Job::state`] gives it, [`Job::resume`] takes it,
+/// (Fed-BioMed `Job.save_state_breakpoint`): `Job::state` gives it, `Job::resume` takes it,
 /// with the same options or others. What may be others: training arguments, aggregator arguments,
 /// deadline and number of nodes. Plan and columns must be the same, or nodes refuse their states.
 #[derive(Clone, Debug, PartialEq)]

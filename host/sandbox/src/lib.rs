@@ -8,10 +8,10 @@
 //! its shapes and runs. Every call gets a fresh store, which is thrown away
 //! afterwards: a plan keeps nothing, and what trapped is never entered again.
 //!
-//! There are two walls. The inner one is WebAssembly: [`guest`], [`imports`].
-//! The outer one is a process of its own for every plan: [`worker`]. Both see a
-//! call as the same plain data: [`request`]. What comes back is checked in
-//! [`session`], on this side of both.
+//! There are two walls. The inner one is WebAssembly: `guest`, `imports`.
+//! The outer one is a process of its own for every plan: `worker`. Both see a
+//! call as the same plain data: `request`. What comes back is checked in
+//! `session`, on this side of both.
 
 mod arguments;
 mod batch;
