@@ -390,7 +390,10 @@ fn wide_tables_are_found_and_trained_on() {
     let receipt = receipts.into_iter().find(|path| path.to_string_lossy().contains("-a")).unwrap();
     let again =
         fedwasm(&["verify"]).arg(receipt).arg("--data").arg(federation.dir.path().join("a"));
-    again.ok();
+    let text = again.ok().stdout;
+    for line in ["\nended      20", "\nseed       42\n", "\ntraining   {", "\nmodel      {"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
 }
 
 #[test]

@@ -394,7 +394,7 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
     assert_eq!(names(temporary.path()), [""; 0]);
     for entry in std::fs::read_dir(federation.dir.path().join("n0/experiments")).unwrap() {
         // SCAFFOLD keeps nothing at a node.
-        assert_eq!(names(&entry.unwrap().path()), ["owner", "preprocessing.json"]);
+        assert_eq!(names(&entry.unwrap().path()), ["data", "owner", "preprocessing.json"]);
     }
     // Pruning takes the blobs of the finished experiment and nothing else.
     let network = federation.dir.path().join("network");

@@ -1,6 +1,7 @@
 ;; Predicts 16 MiB for the same batch again and again, until the host has enough. The host
-;; must answer mismatch or exhausted, and keep the first.
-;; ends: evaluate DeadlineExceeded | evaluate LimitExceeded
+;; must answer mismatch or exhausted, and keep the first. A quick machine is through before the
+;; deadline, and then a batch has no predictions: the limit of bytes refused the first.
+;; ends: evaluate DeadlineExceeded | evaluate LimitExceeded | evaluate BadOutput
 (func $predict_batch
   (local $at i32)
   (local $n i32)

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use fedwasm_node::{Mismatch, read_receipt_of, rerun};
+use fedwasm_protocol::{Evaluation, printable};
 use fedwasm_sandbox::{InProcessOptions, Sandbox};
 use fedwasm_trust::{Membership, RECEIPT_BYTES_MAX, Receipt, Roster, Signer};
 use serde_json::json;
 
 use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
 use crate::commands::sandbox;
-use crate::printer::Printer;
+use crate::printer::{Printer, utc};
 
 /// The largest file of a membership, in bytes.
 const MEMBERSHIP_BYTES_MAX: u64 = 8 << 20;
@@ -112,15 +113,34 @@ fn show(receipt: &Receipt, signer: Option<Signer>, printer: &Printer) {
     line("for", researcher.to_string());
     let mode = format!("{:?}", request.mode).to_lowercase();
     line("run", format!("{mode}, round {} of {}", request.round, request.experiment_id));
+    line("ended", utc(receipt.time_ms));
     line("plan", format!("sha256:{}", request.plan.sha256));
     line("allowed by", receipt.approved_by.clone());
     line("from", format!("parameters sha256:{}", request.params.sha256));
     line("data", format!("{}, commitment {}", request.dataset_id, receipt.dataset));
+    let seed = request.training.random_seed.map_or_else(|| "none".to_owned(), |n| n.to_string());
+    line("seed", seed);
+    for (table, arguments) in [
+        ("training", serde_json::to_string(&request.training)),
+        ("model", serde_json::to_string(&request.model)),
+        ("aggregator", serde_json::to_string(&request.aggregator)),
+    ] {
+        let arguments = arguments.unwrap_or_default();
+        if arguments != "{}" {
+            line(table, printable(&arguments));
+        }
+    }
     let fedwasm_trust::Engine { fedwasm, wasmtime, profile, target } = engine;
     line("engine", format!("fedwasm {fedwasm}, wasmtime {wasmtime}, {profile}, {target}"));
     match result.params {
         Some(params) => line("gave", format!("parameters sha256:{}", params.sha256)),
         None => line("gave", "scores alone".into()),
     }
-    line("", format!("{} samples, {} steps", result.n_samples, result.n_steps));
+    let loss = result.train_loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
+    line("", format!("{} samples, {} steps{loss}", result.n_samples, result.n_steps));
+    if let Some(Evaluation { n_rows, metrics }) = &result.evaluation {
+        let score = |(name, value): (&String, &f64)| format!("{} {value:.4}", printable(name));
+        let scores: Vec<String> = metrics.iter().map(score).collect();
+        line("scores", format!("{} of {n_rows} held-out rows", scores.join(", ")));
+    }
 }
