@@ -124,12 +124,12 @@ pub struct LocalResult {
 ///
 /// ```no_run
 /// use std::path::Path;
-/// use fedwasm_researcher::{
+/// use fedwasm_local::{
 ///     Cancel, LocalFile, LocalJob, LocalOptions, Sandbox, WorkerOptions, load_plan,
 ///     standard_training,
 /// };
 ///
-/// # fn main() -> Result<(), fedwasm_researcher::Error> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let file = LocalFile::read(Path::new("experiment.toml"))?;
 /// let mut job = LocalJob::new(LocalOptions {
 ///     component: load_plan(Path::new("logistic-regression.wasm"))?,

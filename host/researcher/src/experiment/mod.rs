@@ -77,7 +77,7 @@ pub struct ExperimentResult {
 /// A running experiment.
 ///
 /// ```no_run
-/// # async fn f() -> Result<(), fedwasm_researcher::Error> {
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::path::Path;
 /// use fedwasm_researcher::{
 ///     Event, Experiment, ExperimentFile, ExperimentOptions, Sandbox, WorkerOptions, load_plan,
