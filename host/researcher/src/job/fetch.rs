@@ -44,9 +44,11 @@ impl Job {
     }
 
     /// Fetches the updates of a round in ascending order of node ids, few at a time, and hands each
-    /// to `take`, which lets it go. A node whose update is not usable is dropped from the round,
-    /// and fetching ends there: false. What was taken counts no more then; begin again with the
-    /// nodes that are left.
+    /// to `take`, which lets it go. A node whose update is not usable is dropped from the round;
+    /// from the first one on `take` gets no more, the rest is looked at, so that all such nodes are
+    /// found at once, and the answer is false. What was taken counts no more then; begin again
+    /// with the nodes that are left. All of it takes two deadlines of a round at most: one update
+    /// that does not come leaves the others their time.
     ///
     /// # Errors
     /// Those of `take`, and [`Error::Cancelled`].
@@ -58,16 +60,19 @@ impl Job {
     ) -> Result<bool, Error> {
         let at = Instant::now();
         trained.replies.clear();
-        let mut failed = None;
+        let mut failed = Vec::new();
         {
             let (declaration, repository) = (self.round.declaration(), &self.repository);
             let deadline = self.options.deadline;
+            let end = at.checked_add(deadline.saturating_mul(2));
             let model_bytes = n_bytes(&declaration.model).max(1);
             let ahead = usize::try_from(AHEAD_BYTES / model_bytes).unwrap_or(AHEAD_MAX);
             let answers = trained.answers.clone();
             let fetch = answers.into_iter().map(async |(node, (reply, time))| {
                 let accepted = accept(reply, time, declaration, repository);
-                let accepted = tokio::time::timeout(deadline, accepted).await;
+                let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+                let time_max = left.map_or(deadline, |left| left.min(deadline));
+                let accepted = tokio::time::timeout(time_max, accepted).await;
                 let late =
                     |_| Err((Reason::Blob, "its parameters did not arrive in time".to_owned()));
                 (node, accepted.unwrap_or_else(late))
@@ -81,10 +86,8 @@ impl Job {
                 };
                 match next {
                     None => break,
-                    Some((node, Err(why))) => {
-                        failed = Some((node, why));
-                        break;
-                    }
+                    Some((node, Err(why))) => failed.push((node, why)),
+                    Some(_) if !failed.is_empty() => {}
                     Some((node, Ok(fetched))) => {
                         take(&node, &fetched)?;
                         let reply = Reply { params: None, ..fetched.reply };
@@ -94,10 +97,13 @@ impl Job {
             }
         }
         trained.download_ms += ms(at);
-        if let Some((node, (reason, text))) = failed {
+        let is_whole = failed.is_empty();
+        for (node, (reason, text)) in failed {
             trained.answers.remove(&node);
             let away = self.nodes.away_because(&node, reason);
             self.drop_node(node, trained.round, reason, text, away, events);
+        }
+        if !is_whole {
             return Ok(false);
         }
         for node in std::mem::take(&mut self.asked_again) {
