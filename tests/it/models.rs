@@ -120,9 +120,10 @@ struct Watched {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// What a process holds of its own, in bytes: pages of the program's file come and go as it runs.
 fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or(0) << 10
 }

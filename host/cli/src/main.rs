@@ -26,11 +26,12 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
-    return_large_buffers();
     // A worker of ours: nothing else may happen in its process.
     if std::env::args_os().nth(1).is_some_and(|word| word == WORKER_ARGUMENT) {
         return work();
     }
+    // Not in workers: batches come and go there, and returning them costs time.
+    return_large_buffers();
     let cli = match commands::Cli::try_parse() {
         Ok(cli) => cli,
         // Help goes to standard output with code 0, mistakes to standard error with code 2.
