@@ -1,8 +1,12 @@
 //! The parts of a page that a local run has otherwise than an experiment: there
 //! is one round at one place.
 
-use super::{duration, grouped, metric, metrics, number, opt, sum, tile, time_table};
 use fedwasm_record::History;
+
+use super::metrics::{metric, metrics};
+use super::numbers::{duration, grouped, number, opt};
+use super::summary::tile;
+use super::times::{sum, time_table};
 
 /// Says what came of it.
 pub(super) fn summary(history: &History) -> String {

@@ -1,0 +1,61 @@
+//! Where the time went.
+
+use fedwasm_record::{History, RoundTiming};
+
+use super::escape::escape;
+use super::numbers::ms;
+use super::table::{Column, number_cell, section};
+
+pub(super) fn times(history: &History) -> String {
+    let parts = vec![
+        ("Storing parameters, sending requests", sum(history, |timing| timing.send_ms)),
+        ("Nodes: compiling the plan, reading data", sum(history, |timing| timing.prepare_ms)),
+        ("Nodes: training", sum(history, |timing| timing.train_ms)),
+        ("Nodes: uploading", sum(history, |timing| timing.upload_ms)),
+        ("Fetching updates", sum(history, |timing| timing.download_ms)),
+        ("Aggregating", sum(history, |timing| timing.aggregate_ms)),
+        ("Scoring the aggregated model at the nodes", sum(history, |timing| timing.validate_ms)),
+    ];
+    let notes = "Sums over all rounds. Of what nodes do at the same time, the slowest node \
+                 counts; such parts may overlap, so shares need not add up to 100 %.";
+    time_table(history, parts, "Everything else, such as waiting for messages", notes)
+}
+
+/// Shares of the whole time; `rest` is what is in none of the parts.
+pub(super) fn time_table(
+    history: &History,
+    mut parts: Vec<(&str, f64)>,
+    rest: &'static str,
+    notes: &str,
+) -> String {
+    let wall_ms = sum(history, |timing| timing.wall_ms);
+    let known_ms: f64 = parts.iter().map(|part| part.1).sum();
+    parts.push((rest, wall_ms - known_ms));
+    let row = |(name, part_ms): &(&str, f64)| {
+        let share = (100.0 * part_ms / wall_ms).clamp(0.0, 100.0);
+        // Drawn, not a background: printers leave those out.
+        let bar = format!(
+            "<svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" \
+             aria-hidden=\"true\"><rect width=\"{share:.1}\" height=\"10\" fill=\"#0072b2\"/></svg>"
+        );
+        let cells = [
+            format!("<th scope=\"row\">{}</th>", escape(name)),
+            number_cell(&ms(*part_ms)),
+            number_cell(&format!("{share:.1} %")),
+            format!("<td class=\"wide\">{bar}</td>"),
+        ];
+        format!("<tr>{}</tr>\n", cells.concat())
+    };
+    let rows: String = parts.iter().filter(|part| part.1 > 0.0).map(row).collect();
+    let columns = [
+        Column::Text("Part"),
+        Column::Number("ms in all"),
+        Column::Number("Share"),
+        Column::Text(""),
+    ];
+    section("Where time went", notes, &columns, &rows)
+}
+
+pub(super) fn sum(history: &History, part: fn(&RoundTiming) -> f64) -> f64 {
+    history.rounds.iter().map(|round| part(&round.timing)).sum()
+}
