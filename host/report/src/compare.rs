@@ -26,10 +26,11 @@ pub fn compare_curves(a: &Path, b: &Path) -> Result<String, Error> {
         Line { label: dir.display().to_string(), points }
     };
     let lines: Vec<Line> = [a, b].into_iter().zip(&histories).map(line).collect();
-    match is_over_rounds {
-        true => draw("held-out loss", "round", "loss", &lines),
-        false => draw("training loss", "step", "loss", &lines),
-    }
+    let chart = match is_over_rounds {
+        true => draw("held-out loss", "round", "loss", &lines)?,
+        false => draw("training loss", "step", "loss", &lines)?,
+    };
+    Ok(chart.into_svg())
 }
 
 fn held_out_losses(history: &History) -> Vec<(f64, f64)> {

@@ -1,5 +1,6 @@
 //! Learning curves as SVG.
 
+use fedwasm_protocol::printable;
 use plotters::prelude::*;
 
 use crate::Error;
@@ -21,6 +22,21 @@ const COLOURS: [(u8, u8, u8); 7] = [
 /// What lies behind the others: neither white nor black, so that it shows on both.
 const BEHIND: RGBColor = RGBColor(170, 170, 170);
 
+/// A chart as SVG. `draw` alone makes one, so that its elements and attributes are those of the
+/// plotter, whatever the texts in it say.
+#[derive(Debug)]
+pub(crate) struct Chart(String);
+
+impl Chart {
+    pub(crate) fn as_svg(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn into_svg(self) -> String {
+        self.0
+    }
+}
+
 /// A line of a chart. It has a gap where a value is no number.
 pub(crate) struct Line {
     pub(crate) label: String,
@@ -33,7 +49,7 @@ pub(crate) fn draw(
     x_label: &str,
     y_label: &str,
     lines: &[Line],
-) -> Result<String, Error> {
+) -> Result<Chart, Error> {
     draw_over(title, x_label, y_label, None, lines)
 }
 
@@ -44,11 +60,17 @@ pub(crate) fn draw_over(
     y_label: &str,
     behind: Option<&Line>,
     lines: &[Line],
-) -> Result<String, Error> {
+) -> Result<Chart, Error> {
     let mut svg = String::new();
     let failed = |error: &dyn std::fmt::Display| Error::Curve { reason: error.to_string() };
     paint(&mut svg, title, [x_label, y_label], behind, lines).map_err(|error| failed(&error))?;
-    Ok(svg)
+    Ok(Chart(svg))
+}
+
+/// The plotter escapes what would be markup, and leaves characters that no XML may hold, escaped
+/// or not (XML 1.0, 2.2).
+fn drawable(text: &str) -> String {
+    printable(text).replace(['\u{fffe}', '\u{ffff}'], " ")
 }
 
 fn paint(
@@ -70,7 +92,7 @@ fn paint(
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 18))
+        .caption(drawable(title), ("sans-serif", 18))
         .margin(14)
         .x_label_area_size(42)
         .y_label_area_size(58)
@@ -79,8 +101,8 @@ fn paint(
         .configure_mesh()
         .light_line_style(WHITE)
         .bold_line_style(RGBColor(225, 225, 225))
-        .x_desc(x_label)
-        .y_desc(y_label)
+        .x_desc(drawable(x_label))
+        .y_desc(drawable(y_label))
         .x_labels(n_labels)
         .x_label_formatter(&|x| match (x - x.round()).abs() < 1e-9 {
             true => format!("{x:.0}"),
@@ -94,7 +116,7 @@ fn paint(
     if let Some(line) = behind {
         let points = line.points.iter().copied().filter(|point| is_drawable(&point.1));
         let series = LineSeries::new(points, BEHIND.stroke_width(1));
-        chart.draw_series(series)?.label(&line.label).legend(legend(BEHIND, 1));
+        chart.draw_series(series)?.label(drawable(&line.label)).legend(legend(BEHIND, 1));
     }
     for (index, line) in lines.iter().enumerate() {
         let (red, green, blue) = COLOURS[index % COLOURS.len()];
@@ -104,7 +126,7 @@ fn paint(
             let series = LineSeries::new(piece.iter().copied(), color.stroke_width(2));
             let series = chart.draw_series(series)?;
             if nth == 0 {
-                series.label(&line.label).legend(legend(color, 2));
+                series.label(drawable(&line.label)).legend(legend(color, 2));
             }
             // A line of few points shows them; one point alone would not show at all.
             if line.points.len() <= 50 || piece.len() == 1 {
@@ -170,7 +192,8 @@ mod tests {
     fn a_line_has_gaps_where_nothing_is_known() {
         let lines = |y: f64| {
             let points = vec![(1.0, 0.1), (2.0, 0.2), (3.0, y), (4.0, 0.3), (5.0, 0.4)];
-            draw("t", "round", "loss", &[Line { label: "site-1".into(), points }]).unwrap()
+            let lines = [Line { label: "site-1".into(), points }];
+            draw("t", "round", "loss", &lines).unwrap().into_svg()
         };
         let n = |svg: &str| svg.matches("stroke-width=\"2\"").count();
         assert_eq!(n(&lines(f64::NAN)), n(&lines(0.25)) + 1);
@@ -186,8 +209,22 @@ mod tests {
             vec![(1.0, f64::MAX), (2.0, f64::MIN)],
         ] {
             let lines = [Line { label: "site-1".into(), points }];
-            let svg = draw("t", "round", "loss", &lines).unwrap();
+            let svg = draw("t", "round", "loss", &lines).unwrap().into_svg();
             assert!(svg.starts_with("<svg") && svg.contains("round"), "{svg}");
         }
+    }
+
+    #[test]
+    fn chart_is_xml_whatever_its_texts_hold() {
+        let evil = "</text><script>\"'&\0\u{1b}[2J\u{7f}\u{202e}\u{ffff}\t\n";
+        let points = vec![(1.0, 0.5), (2.0, 0.25)];
+        let line = |label: &str| [Line { label: label.into(), points: points.clone() }];
+        let hostile = draw_over(evil, evil, evil, Some(&line(evil)[0]), &line(evil)).unwrap();
+        let plain = draw_over("a", "a", "a", Some(&line("a")[0]), &line("a")).unwrap();
+        let n_tags = |chart: &Chart| chart.as_svg().matches('<').count();
+        assert_eq!(n_tags(&hostile), n_tags(&plain));
+        assert_eq!(hostile.as_svg().matches("&lt;/text&gt;&lt;script&gt;").count(), 5);
+        let is_xml = |c: char| c == '\n' || !c.is_control() && c != '\u{ffff}' && c != '\u{202e}';
+        assert!(hostile.as_svg().chars().all(is_xml), "{:?}", hostile.as_svg());
     }
 }

@@ -9,7 +9,7 @@ use fedwasm_protocol::{Evaluation, NodeId};
 use fedwasm_record::{Error as RecordError, History, RoundRecord, params_digest, write_history};
 
 use crate::Error;
-use crate::curve::{Line, draw, draw_over};
+use crate::curve::{Chart, Line, draw, draw_over};
 use crate::page::{self, Report};
 
 /// A training loss of fewer points is drawn as it is, one of more over a mean of the last
@@ -32,7 +32,7 @@ pub fn write(
     folder.write("params.mpk", &mpk)?;
     folder.write("params.safetensors", &params_digest(params)?.1)?;
     write_history(dir, history)?;
-    folder.write("curve.svg", curve(history)?.as_bytes())?;
+    folder.write("curve.svg", curve(history)?.as_svg().as_bytes())?;
     folder.write("report.html", report(history)?.as_bytes())?;
     Ok(folder)
 }
@@ -100,7 +100,7 @@ fn nodes(history: &History) -> impl Iterator<Item = &NodeId> {
     nodes.into_iter().take(NODES_MAX)
 }
 
-fn curve(history: &History) -> Result<String, Error> {
+fn curve(history: &History) -> Result<Chart, Error> {
     let title = format!("{}: {} {}", history.name, history.plan.name, history.plan.version);
     if !history.steps.is_empty() {
         let points: Vec<_> =

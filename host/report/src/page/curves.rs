@@ -1,14 +1,14 @@
 //! Charts.
 
 use super::escape::escape;
+use crate::curve::Chart;
 
-pub(super) fn curves(curves: &[(String, String)]) -> String {
+pub(super) fn curves(curves: &[(String, Chart)]) -> String {
     let mut figures = String::new();
-    for (heading, svg) in curves {
+    for (heading, chart) in curves {
         figures +=
             &format!("<figure class=\"curve\">\n<figcaption>{}</figcaption>\n", escape(heading));
-        // `draw` escapes what would be a tag, but keeps control characters.
-        figures.extend(svg.chars().filter(|c| !c.is_control() || *c == '\n'));
+        figures += chart.as_svg();
         figures += "</figure>\n";
     }
     match curves.is_empty() {

@@ -20,14 +20,16 @@ mod times;
 
 use fedwasm_record::History;
 
+use crate::curve::Chart;
+
 /// What a page shows.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) history: &'a History,
     /// Such as `running`, `finished`, `failed: 1 node, at least 2 are needed`.
     pub(crate) status: &'a str,
-    /// Headings with charts of `curve::draw`, which escapes what it is given.
-    pub(crate) curves: Vec<(String, String)>,
+    /// Headings with charts.
+    pub(crate) curves: Vec<(String, Chart)>,
 }
 
 /// Returns the page.
