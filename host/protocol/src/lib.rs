@@ -44,7 +44,7 @@ pub use message::{
 pub use metric::Metric;
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
-pub use printable::{plain, printable, printable_json};
+pub use printable::{is_unprintable, plain, printable, printable_json};
 pub use selection::FieldSelection;
 pub use training_args::{
     BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,

@@ -1,49 +1,42 @@
 //! What was asked for, and what of it was changed between rounds.
 
 use fedwasm_record::{Difference, History};
+use maud::{Markup, html};
 use serde_json::Value;
 
-use super::escape::escape;
-use super::table::{Column, number_cell, section};
+use super::table::{self, Column};
 
 /// The most arguments that are shown.
 const ARGUMENTS_MAX: usize = 500;
 
 /// What was asked for, a row a value.
-pub(super) fn arguments(history: &History) -> String {
-    let mut rows = Vec::new();
+pub(super) fn section(history: &History) -> Markup {
+    let mut all = Vec::new();
     for (section, value) in &history.arguments {
-        flatten(section, value, &mut rows);
+        flatten(section, value, &mut all);
     }
-    if rows.is_empty() {
-        return String::new();
-    }
-    let row = |(name, value): &(String, String)| {
-        format!("<tr><td>{}</td><td>{}</td></tr>\n", escape(name), escape(value))
-    };
-    let rows: String = rows.iter().take(ARGUMENTS_MAX).map(row).collect();
-    section("Arguments", "", &[Column::Text("Argument"), Column::Text("Value")], &rows)
+    let row = |(name, value): &(String, String)| html! { tr { td { (name) } td { (value) } } };
+    let rows: Vec<Markup> = all.iter().take(ARGUMENTS_MAX).map(row).collect();
+    let columns = [Column::Text("Argument"), Column::Text("Value")];
+    html! { @if !rows.is_empty() { (table::section("Arguments", "", &columns, &rows)) } }
 }
 
 /// What was changed between rounds.
-pub(super) fn changes(history: &History) -> String {
+pub(super) fn changes(history: &History) -> Markup {
     let changes = history.changes.iter();
     let all = changes.flat_map(|change| change.differences.iter().map(|d| (change.round, d)));
     let row = |(round, Difference { name, a, b }): (u32, &Difference)| {
-        let cells = [name, a, b].map(|text| format!("<td>{}</td>", escape(text)));
-        format!("<tr>{}{}</tr>\n", number_cell(&round.to_string()), cells.concat())
+        html! { tr { td.n { (round) } @for text in [name, a, b] { td { (text) } } } }
     };
-    let rows: String = all.take(ARGUMENTS_MAX).map(row).collect();
-    if rows.is_empty() {
-        return rows;
-    }
+    let rows: Vec<Markup> = all.take(ARGUMENTS_MAX).map(row).collect();
+    let notes = "The arguments above are those of the newest round.";
     let columns = [
         Column::Number("From round"),
         Column::Text("Argument"),
         Column::Text("Before"),
         Column::Text("After"),
     ];
-    section("Changes", "The arguments above are those of the newest round.", &columns, &rows)
+    html! { @if !rows.is_empty() { (table::section("Changes", notes, &columns, &rows)) } }
 }
 
 /// Nested tables get dotted names; what was not given is left out.

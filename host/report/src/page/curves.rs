@@ -1,18 +1,23 @@
-//! Charts.
+//! Charts under their headings.
 
-use super::escape::escape;
+use maud::{Markup, PreEscaped, html};
+
 use crate::curve::Chart;
 
-pub(super) fn curves(curves: &[(String, Chart)]) -> String {
-    let mut figures = String::new();
-    for (heading, chart) in curves {
-        figures +=
-            &format!("<figure class=\"curve\">\n<figcaption>{}</figcaption>\n", escape(heading));
-        figures += chart.as_svg();
-        figures += "</figure>\n";
-    }
-    match curves.is_empty() {
-        true => figures,
-        false => format!("<section>\n<h2>Curves</h2>\n{figures}</section>\n"),
+pub(super) fn section(curves: &[(String, Chart)]) -> Markup {
+    html! {
+        @if !curves.is_empty() {
+            section {
+                h2 { "Curves" }
+                @for (heading, chart) in curves {
+                    figure.curve {
+                        figcaption { (heading) }
+                        // The plotter made it and escaped the texts in it: `curve::Chart`.
+                        (PreEscaped(chart.as_svg()))
+                    }
+                }
+            }
+            "\n"
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! is one round at one place.
 
 use fedwasm_record::History;
+use maud::{Markup, html};
 
 use super::metrics::{metric, metrics};
 use super::numbers::{duration, grouped, number, opt};
@@ -9,33 +10,34 @@ use super::summary::tile;
 use super::times::{sum, time_table};
 
 /// Says what came of it.
-pub(super) fn summary(history: &History) -> String {
+pub(super) fn tiles(history: &History) -> Markup {
     let Some(last) = history.rounds.last() else {
-        return "<p>Nothing is trained yet.</p>\n".to_owned();
+        return html! { p { "Nothing is trained yet." } "\n" };
     };
     let held_out = last.evaluation.as_ref();
-    let n_held_out = held_out.map_or(0, |evaluation| evaluation.n_rows);
-    let mut tiles = String::new();
-    for node in last.nodes.values() {
-        let rows = grouped(node.n_samples);
-        tiles += &tile("Steps", &grouped(node.n_steps), "");
-        tiles += &tile("Training rows", &rows, &format!("{} held out", grouped(n_held_out)));
-    }
+    let n_held_out = grouped(held_out.map_or(0, |evaluation| evaluation.n_rows));
     let train_ms = sum(history, |timing| timing.train_ms);
     let wall_ms = sum(history, |timing| timing.wall_ms);
-    tiles += &tile("Time", &duration(wall_ms), &format!("{} of training", duration(train_ms)));
-    if let Some(loss) = last.train_loss() {
-        tiles += &tile("Training loss", &number(loss), "mean over training");
+    html! {
+        dl.tiles {
+            @for node in last.nodes.values() {
+                (tile("Steps", &grouped(node.n_steps), ""))
+                (tile("Training rows", &grouped(node.n_samples), &format!("{n_held_out} held out")))
+            }
+            (tile("Time", &duration(wall_ms), &format!("{} of training", duration(train_ms))))
+            @if let Some(loss) = last.train_loss() {
+                (tile("Training loss", &number(loss), "mean over training"))
+            }
+            @for name in metrics(held_out).names {
+                (tile(&format!("Held-out {name}"), &opt(metric(held_out, name)), ""))
+            }
+        }
+        "\n"
     }
-    for name in metrics(held_out).names {
-        let value = metric(held_out, name);
-        tiles += &tile(&format!("Held-out {name}"), &opt(value), "");
-    }
-    format!("<dl class=\"tiles\">\n{tiles}</dl>\n")
 }
 
 /// Says where the time went.
-pub(super) fn times(history: &History) -> String {
+pub(super) fn times(history: &History) -> Markup {
     let parts = vec![
         ("Compiling the plan, reading data", sum(history, |timing| timing.prepare_ms)),
         ("Training", sum(history, |timing| timing.train_ms)),

@@ -1,11 +1,10 @@
 //! `report.html`: a history as one page that needs nothing else, on a screen
 //! and on paper. Equal histories give equal bytes. Nodes and plans wrote some
-//! of its texts, so every text passes through [`escape::escape`]; the page forbids
-//! itself scripts all the same.
+//! of its texts: templates escape them by type, and what is `PreEscaped` says
+//! why. The page forbids itself scripts all the same.
 
 mod arguments;
 mod curves;
-mod escape;
 mod local;
 mod metrics;
 mod nodes;
@@ -19,6 +18,7 @@ mod tests;
 mod times;
 
 use fedwasm_record::History;
+use maud::html;
 
 use crate::curve::Chart;
 
@@ -35,20 +35,21 @@ pub(crate) struct Report<'a> {
 /// Returns the page.
 pub(crate) fn html(report: &Report<'_>) -> String {
     let history = report.history;
-    let mut page = shell::head(history) + &summary::header(history, report.status);
-    page += &match history.is_local() {
-        true => local::summary(history),
-        false => summary::summary(history),
+    let is_local = history.is_local();
+    let body = html! {
+        (summary::header(history, report.status))
+        @if is_local { (local::tiles(history)) } @else { (summary::tiles(history)) }
+        (curves::section(&report.curves))
+        (arguments::section(history))
+        (arguments::changes(history))
+        @if history.rounds.is_empty() {
+        } @else if is_local {
+            (local::times(history))
+        } @else {
+            (rounds::section(history))
+            (nodes::sections(history))
+            (times::section(history))
+        }
     };
-    page += &curves::curves(&report.curves);
-    page += &arguments::arguments(history);
-    page += &arguments::changes(history);
-    if !history.rounds.is_empty() {
-        page += &match history.is_local() {
-            true => local::times(history),
-            false => rounds::rounds(history) + &nodes::nodes(history) + &times::times(history),
-        };
-    }
-    page + "<footer><p>Made by fedwasm; <code>history.json</code> holds the same and more.</p>\
-            </footer>\n</main>\n</body>\n</html>\n"
+    shell::page(history, &body)
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use fedwasm_protocol::{Evaluation, NodeId};
 use fedwasm_record::{History, NodeRecord};
+use maud::{Markup, html};
 
-use super::escape::escape;
 use super::metrics::{left_out, metrics};
 use super::numbers::{NONE, grouped, ms, opt};
-use super::table::{Column, metric_cells, number_cell, section};
+use super::table::{self, Column, metric_cells};
 
 /// The most rows of the table of nodes.
 const NODES_MAX: usize = 200;
@@ -50,23 +50,24 @@ pub(super) fn lives(history: &History) -> BTreeMap<&NodeId, Life<'_>> {
     lives
 }
 
-pub(super) fn nodes(history: &History) -> String {
+pub(super) fn sections(history: &History) -> Markup {
     let lives = lives(history);
     let row = |(node, life): (&&NodeId, &Life<'_>)| {
         let n_samples = life.last.map_or(NONE.to_owned(), |last| grouped(last.n_samples));
         let mean_ms = (life.n_rounds > 0).then(|| ms(life.train_ms / life.n_rounds as f64));
-        let cells = [
-            format!("<th scope=\"row\">{}</th>", escape(node.as_str())),
-            number_cell(&life.n_rounds.to_string()),
-            number_cell(&life.n_dropped.to_string()),
-            number_cell(&n_samples),
-            number_cell(&grouped(life.n_steps)),
-            number_cell(mean_ms.as_deref().unwrap_or(NONE)),
-            number_cell(&opt(life.train_loss)),
-        ];
-        format!("<tr>{}</tr>\n", cells.concat())
+        html! {
+            tr {
+                th scope="row" { (node) }
+                td.n { (life.n_rounds) }
+                td.n { (life.n_dropped) }
+                td.n { (n_samples) }
+                td.n { (grouped(life.n_steps)) }
+                td.n { (mean_ms.as_deref().unwrap_or(NONE)) }
+                td.n { (opt(life.train_loss)) }
+            }
+        }
     };
-    let rows: String = lives.iter().take(NODES_MAX).map(row).collect();
+    let rows: Vec<Markup> = lives.iter().take(NODES_MAX).map(row).collect();
     let mut notes = further_nodes(&lives);
     notes += "Training rows and loss are those of the last round that has them.";
     let columns = [
@@ -78,35 +79,41 @@ pub(super) fn nodes(history: &History) -> String {
         Column::Number("Training ms a round"),
         Column::Number("Training loss"),
     ];
-    section("Nodes", &notes, &columns, &rows) + &scores(&lives)
+    html! {
+        (table::section("Nodes", notes, &columns, &rows))
+        (scores(&lives))
+    }
 }
 
 /// A node's own update above the aggregated model, to be compared.
-fn scores(lives: &BTreeMap<&NodeId, Life<'_>>) -> String {
+fn scores(lives: &BTreeMap<&NodeId, Life<'_>>) -> Markup {
     let scored = lives.iter().take(NODES_MAX);
     let scored = scored.filter(|(_, life)| life.own.is_some() || life.global.is_some());
     let chosen =
         metrics(scored.clone().flat_map(|(_, life)| life.own.into_iter().chain(life.global)));
-    let row = |(node, life): (&&NodeId, &Life<'_>)| {
+    let rows = |(node, life): (&&NodeId, &Life<'_>)| {
         let models = [("own update", life.own), ("aggregated", life.global)];
         let models = models.into_iter().filter_map(|(model, scores)| Some((model, scores?)));
-        let cells = |(model, scores): (&str, &Evaluation)| {
-            let n_rows = number_cell(&grouped(scores.n_rows));
-            format!("<td>{model}</td>{n_rows}{}", metric_cells(&chosen, Some(scores)))
-        };
-        let lines: Vec<String> = models.map(cells).collect();
-        let (node, n, lines) = (escape(node.as_str()), lines.len(), lines.join("</tr>\n<tr>"));
-        format!("<tr><th scope=\"rowgroup\" rowspan=\"{n}\">{node}</th>{lines}</tr>\n")
+        let models: Vec<(&str, &Evaluation)> = models.collect();
+        html! {
+            @for (nth, (model, scores)) in models.iter().enumerate() {
+                tr {
+                    @if nth == 0 { th scope="rowgroup" rowspan=(models.len()) { (node) } }
+                    td { (model) }
+                    td.n { (grouped(scores.n_rows)) }
+                    (metric_cells(&chosen, Some(scores)))
+                }
+            }
+        }
     };
-    let rows: String = scored.map(row).collect();
-    if rows.is_empty() {
-        return rows;
-    }
+    let rows: Vec<Markup> = scored.map(rows).collect();
     let mut notes = further_nodes(lives) + &left_out(&chosen);
     notes += "Of the last round that has them, on the rows that each node holds out.";
     let mut columns = vec![Column::Text("Node"), Column::Text("Model"), Column::Number("Rows")];
     columns.extend(chosen.names.iter().map(|name| Column::Number(name)));
-    section("Scores at the nodes", &notes, &columns, &rows)
+    html! {
+        @if !rows.is_empty() { (table::section("Scores at the nodes", notes, &columns, &rows)) }
+    }
 }
 
 fn further_nodes(lives: &BTreeMap<&NodeId, Life<'_>>) -> String {

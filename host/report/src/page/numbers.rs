@@ -51,3 +51,36 @@ pub(super) fn grouped(n: u64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0) + " " + &grouped(999) + " " + &grouped(1_234_567), "0 999 1,234,567");
+        for (value, expected) in [
+            (0.0, "0.0000"),
+            (-0.5, "-0.5000"),
+            (12_345.0, "12345.0000"),
+            (1e-7, "1.000e-7"),
+            (-0.0, "0.0000"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(number(value), expected);
+        }
+        for (value, expected) in
+            [(0.04, "0.0"), (999.96, "1,000.0"), (1e300, NONE), (f64::NAN, NONE)]
+        {
+            assert_eq!(ms(value), expected);
+        }
+        for (value, expected) in [
+            (43.4, "43 ms"),
+            (1_234.0, "1.2 s"),
+            (59_600.0, "1 min 00 s"),
+            (3_725_000.0, "1 h 02 min"),
+        ] {
+            assert_eq!(duration(value), expected);
+        }
+    }
+}

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use fedwasm_protocol::{Digest, NodeId};
 use fedwasm_record::{History, RoundRecord};
+use maud::{Markup, html};
 
-use super::escape::escape;
 use super::metrics::{Chosen, left_out, metrics};
 use super::numbers::{ms, opt};
-use super::table::{Column, metric_cells, number_cell, section};
+use super::table::{self, Column, metric_cells};
 
 /// The rounds that a page shows, and how many of them are the first ones:
 /// readers want the beginning and the end, and no browser 10,000 rows.
@@ -23,7 +23,7 @@ pub(super) const REASON_CHARS_MAX: usize = 300;
 /// Hexadecimal digits of a digest in a table; a tooltip has them all.
 const DIGEST_CHARS: usize = 12;
 
-pub(super) fn rounds(history: &History) -> String {
+pub(super) fn section(history: &History) -> Markup {
     let all = &history.rounds;
     let (first, hidden, last) = match all.len().checked_sub(ROUNDS_MAX) {
         None | Some(0) => (&all[..], &[][..], &[][..]),
@@ -34,17 +34,12 @@ pub(super) fn rounds(history: &History) -> String {
         }
     };
     let chosen = metrics(first.iter().chain(last).filter_map(|round| round.evaluation.as_ref()));
-    let mut notes = left_out(&chosen);
-    let mut rows: String = first.iter().map(|round| round_row(round, &chosen)).collect();
-    if let [from, ..] = hidden
-        && let [.., to] = hidden
-    {
-        let text = format!("Rounds {} to {} are not shown", from.round, to.round);
-        notes += &format!("{text}; <code>history.json</code> has them. ");
-        let n_columns = 6 + chosen.names.len();
-        rows += &format!("<tr class=\"hidden\"><td colspan=\"{n_columns}\">{text}</td></tr>\n");
-        rows.extend(last.iter().map(|round| round_row(round, &chosen)));
-    }
+    let gap = match hidden {
+        [] => None,
+        [from, ..] => {
+            hidden.last().map(|to| format!("Rounds {} to {} are not shown", from.round, to.round))
+        }
+    };
     let columns = [
         Column::Number("Round"),
         Column::Number("Nodes"),
@@ -54,40 +49,59 @@ pub(super) fn rounds(history: &History) -> String {
         Column::Text("Parameters"),
         Column::Text("Dropped"),
     ];
-    notes += "Training loss: the mean over the nodes, weighted by their rows. Parameters: \
-              SHA-256 of the aggregated ones.";
-    section("Rounds", &notes, &columns, &rows)
-}
-
-fn round_row(round: &RoundRecord, chosen: &Chosen<'_>) -> String {
-    let cells = [
-        number_cell(&round.round.to_string()),
-        number_cell(&round.nodes.len().to_string()),
-        number_cell(&ms(round.timing.wall_ms)),
-        number_cell(&opt(round.train_loss())),
-        metric_cells(chosen, round.evaluation.as_ref()),
-        format!("<td>{}</td>", short(&round.params_sha256)),
-        format!("<td class=\"reasons\">{}</td>", dropped(&round.dropped)),
-    ];
-    format!("<tr>{}</tr>\n", cells.concat())
-}
-
-pub(super) fn dropped(dropped: &BTreeMap<NodeId, String>) -> String {
-    let line = |(node, reason): (&NodeId, &String)| {
-        let mut cut: String = reason.chars().take(REASON_CHARS_MAX).collect();
-        if cut.len() < reason.len() {
-            cut.push('…');
-        }
-        format!("<li><b>{}</b>: {}</li>", escape(node.as_str()), escape(&cut))
+    let n_columns = columns.len() - 1 + chosen.names.len();
+    let mut rows: Vec<Markup> = first.iter().map(|round| row(round, &chosen)).collect();
+    rows.extend(gap.iter().map(|text| {
+        html! { tr.hidden { td colspan=(n_columns) { (text) } } }
+    }));
+    rows.extend(last.iter().map(|round| row(round, &chosen)));
+    let notes = html! {
+        (left_out(&chosen))
+        @if let Some(text) = gap { (text) "; " code { "history.json" } " has them. " }
+        "Training loss: the mean over the nodes, weighted by their rows. "
+        "Parameters: SHA-256 of the aggregated ones."
     };
-    let mut lines: String = dropped.iter().take(DROPPED_MAX).map(line).collect();
-    if dropped.len() > DROPPED_MAX {
-        lines += &format!("<li>and {} more</li>", dropped.len() - DROPPED_MAX);
-    }
-    if lines.is_empty() { lines } else { format!("<ul>{lines}</ul>") }
+    table::section("Rounds", notes, &columns, &rows)
 }
 
-fn short(digest: &Digest) -> String {
+fn row(round: &RoundRecord, chosen: &Chosen<'_>) -> Markup {
+    html! {
+        tr {
+            td.n { (round.round) }
+            td.n { (round.nodes.len()) }
+            td.n { (ms(round.timing.wall_ms)) }
+            td.n { (opt(round.train_loss())) }
+            (metric_cells(chosen, round.evaluation.as_ref()))
+            td { (short(&round.params_sha256)) }
+            td.reasons { (dropped(&round.dropped)) }
+        }
+    }
+}
+
+pub(super) fn dropped(dropped: &BTreeMap<NodeId, String>) -> Markup {
+    html! {
+        @if !dropped.is_empty() {
+            ul {
+                @for (node, reason) in dropped.iter().take(DROPPED_MAX) {
+                    li { b { (node) } ": " (cut(reason)) }
+                }
+                @if dropped.len() > DROPPED_MAX {
+                    li { "and " (dropped.len() - DROPPED_MAX) " more" }
+                }
+            }
+        }
+    }
+}
+
+fn cut(reason: &str) -> String {
+    let mut cut: String = reason.chars().take(REASON_CHARS_MAX).collect();
+    if cut.len() < reason.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+fn short(digest: &Digest) -> Markup {
     let digest = digest.to_string();
-    format!("<code title=\"{digest}\">{}…</code>", &digest[..DIGEST_CHARS])
+    html! { code title=(digest) { (digest[..DIGEST_CHARS]) "…" } }
 }

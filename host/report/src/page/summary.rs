@@ -1,53 +1,58 @@
-//! The beginning of what a page tells: the plan, how it went, the last numbers.
+//! The beginning of an experiment's page: the plan, how it went, the last
+//! numbers.
 
 use fedwasm_record::{History, RoundRecord};
+use maud::{Markup, html};
 
-use super::escape::escape;
 use super::metrics::{metric, metrics};
 use super::nodes::lives;
 use super::numbers::{duration, number, opt};
 use super::shell::kind;
 use super::times::sum;
 
-pub(super) fn header(history: &History, status: &str) -> String {
+pub(super) fn header(history: &History, status: &str) -> Markup {
     let plan = &history.plan;
-    let class = if status.starts_with("failed") { " class=\"bad\"" } else { "" };
-    format!(
-        "<header>\n<p class=\"kind\">{}</p>\n<h1>{}</h1>\n<dl class=\"facts\">\n\
-         <dt>Status</dt><dd{class}>{}</dd>\n<dt>Training plan</dt><dd>{} {}</dd>\n\
-         <dt>Plan SHA-256</dt><dd><code>{}</code></dd>\n\
-         <dt>Random seed</dt><dd>{}</dd>\n</dl>\n</header>\n",
-        kind(history),
-        escape(&history.name),
-        escape(status),
-        escape(&plan.name),
-        escape(&plan.version),
-        plan.sha256,
-        history.random_seed,
-    )
+    let class = status.starts_with("failed").then_some("bad");
+    html! {
+        header {
+            p.kind { (kind(history)) }
+            h1 { (history.name) }
+            dl.facts {
+                dt { "Status" } dd class=[class] { (status) }
+                dt { "Training plan" } dd { (plan.name) " " (plan.version) }
+                dt { "Plan SHA-256" } dd { code { (plan.sha256) } }
+                dt { "Random seed" } dd { (history.random_seed) }
+            }
+        }
+        "\n"
+    }
 }
 
-pub(super) fn summary(history: &History) -> String {
+pub(super) fn tiles(history: &History) -> Markup {
     let Some(last) = history.rounds.last() else {
-        return "<p>No round is done yet.</p>\n".to_owned();
+        return html! { p { "No round is done yet." } "\n" };
     };
     let wall_ms = sum(history, |timing| timing.wall_ms);
     let a_round = format!("{} a round", duration(wall_ms / history.rounds.len() as f64));
     let in_last = format!("{} in round {}", last.nodes.len(), last.round);
     let n_nodes = lives(history).values().filter(|life| life.n_rounds > 0).count();
-    let mut tiles = tile("Rounds done", &history.rounds.len().to_string(), "")
-        + &tile("Nodes", &n_nodes.to_string(), &in_last)
-        + &tile("Time", &duration(wall_ms), &a_round);
-    if let Some(loss) = last.train_loss() {
-        tiles += &tile("Training loss", &number(loss), &before(history, RoundRecord::train_loss));
-    }
     let held_out = last.evaluation.as_ref();
-    for name in metrics(held_out).names {
+    let score = |name: &str| {
         let value = |round: &RoundRecord| metric(round.evaluation.as_ref(), name);
-        let label = format!("Held-out {name}");
-        tiles += &tile(&label, &opt(value(last)), &before(history, value));
+        tile(&format!("Held-out {name}"), &opt(value(last)), &before(history, value))
+    };
+    html! {
+        dl.tiles {
+            (tile("Rounds done", &history.rounds.len().to_string(), ""))
+            (tile("Nodes", &n_nodes.to_string(), &in_last))
+            (tile("Time", &duration(wall_ms), &a_round))
+            @if let Some(loss) = last.train_loss() {
+                (tile("Training loss", &number(loss), &before(history, RoundRecord::train_loss)))
+            }
+            @for name in metrics(held_out).names { (score(name)) }
+        }
+        "\n"
     }
-    format!("<dl class=\"tiles\">\n{tiles}</dl>\n")
 }
 
 /// Says what a number was in the first round that has it, unless that is the
@@ -58,8 +63,13 @@ fn before(history: &History, value: impl Fn(&RoundRecord) -> Option<f64>) -> Str
     first.map_or(String::new(), |(round, value)| format!("{} in round {round}", number(value)))
 }
 
-pub(super) fn tile(label: &str, value: &str, note: &str) -> String {
-    let (label, value, note) = (escape(label), escape(value), escape(note));
-    let note = if note.is_empty() { note } else { format!("<dd class=\"note\">{note}</dd>") };
-    format!("<div><dt>{label}</dt><dd>{value}</dd>{note}</div>\n")
+pub(super) fn tile(label: &str, value: &str, note: &str) -> Markup {
+    html! {
+        div {
+            dt { (label) }
+            dd { (value) }
+            @if !note.is_empty() { dd.note { (note) } }
+        }
+        "\n"
+    }
 }

@@ -1,8 +1,8 @@
 //! A table under its heading.
 
 use fedwasm_protocol::Evaluation;
+use maud::{Markup, Render, html};
 
-use super::escape::escape;
 use super::metrics::{Chosen, metric};
 use super::numbers::opt;
 
@@ -13,45 +13,60 @@ pub(super) enum Column<'a> {
     Group(&'a str, &'a [&'a str]),
 }
 
-/// `notes` and `rows` are HTML.
-pub(super) fn section(heading: &str, notes: &str, columns: &[Column<'_>], rows: &str) -> String {
-    let is_group = |c: &Column<'_>| matches!(c, Column::Group(_, names) if !names.is_empty());
-    let has_groups = columns.iter().any(is_group);
-    let span = if has_groups { " rowspan=\"2\"" } else { "" };
-    let (mut first, mut second) = (String::new(), String::new());
-    for column in columns {
-        match column {
-            Column::Text(name) => first += &heading_cell(span, name),
-            Column::Number(name) => first += &heading_cell(&format!("{span} class=\"n\""), name),
-            Column::Group(_, []) => {}
+pub(super) fn section(
+    heading: &str,
+    notes: impl Render,
+    columns: &[Column<'_>],
+    rows: &[Markup],
+) -> Markup {
+    let in_groups: Vec<&str> = columns
+        .iter()
+        .flat_map(|column| match column {
+            Column::Group(_, names) => *names,
+            Column::Text(_) | Column::Number(_) => &[],
+        })
+        .copied()
+        .collect();
+    html! {
+        section {
+            h2 { (heading) }
+            p.note { (notes) }
+            div.scroll tabindex="0" role="region" aria-label=(heading) {
+                table {
+                    thead {
+                        tr { @for column in columns { (head(column, !in_groups.is_empty())) } }
+                        @if !in_groups.is_empty() {
+                            tr { @for name in in_groups { th.n scope="col" { (breakable(name)) } } }
+                        }
+                    }
+                    tbody { "\n" @for row in rows { (row) "\n" } }
+                }
+            }
+        }
+        "\n"
+    }
+}
+
+/// The cell of a column in the first line of a head, which has a second one if any has a group.
+fn head(column: &Column<'_>, has_groups: bool) -> Markup {
+    let n_lines = has_groups.then_some(2);
+    html! {
+        @match column {
+            Column::Text(name) => th scope="col" rowspan=[n_lines] { (breakable(name)) },
+            Column::Number(name) => th.n scope="col" rowspan=[n_lines] { (breakable(name)) },
+            Column::Group(_, []) => {},
             Column::Group(name, names) => {
-                let (name, n) = (escape(name), names.len());
-                first +=
-                    &format!("<th scope=\"colgroup\" class=\"group\" colspan=\"{n}\">{name}</th>");
-                second.extend(names.iter().map(|name| heading_cell(" class=\"n\"", name)));
+                th.group scope="colgroup" colspan=(names.len()) { (name) }
             }
         }
     }
-    if has_groups {
-        first += &format!("</tr>\n<tr>{second}");
-    }
-    format!(
-        "<section>\n<h2>{heading}</h2>\n<p class=\"note\">{notes}</p>\n\
-         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{heading}\">\n\
-         <table>\n<thead>\n<tr>{first}</tr>\n</thead>\n<tbody>\n{rows}</tbody>\n</table>\n\
-         </div>\n</section>\n"
-    )
 }
 
 /// Long names of metrics may break on paper.
-fn heading_cell(attributes: &str, name: &str) -> String {
-    format!("<th scope=\"col\"{attributes}>{}</th>", escape(name).replace('_', "_<wbr>"))
+fn breakable(name: &str) -> Markup {
+    html! { @for (nth, part) in name.split('_').enumerate() { @if nth > 0 { "_" wbr; } (part) } }
 }
 
-pub(super) fn number_cell(number: &str) -> String {
-    format!("<td class=\"n\">{}</td>", escape(number))
-}
-
-pub(super) fn metric_cells(chosen: &Chosen<'_>, evaluation: Option<&Evaluation>) -> String {
-    chosen.names.iter().map(|name| number_cell(&opt(metric(evaluation, name)))).collect()
+pub(super) fn metric_cells(chosen: &Chosen<'_>, evaluation: Option<&Evaluation>) -> Markup {
+    html! { @for name in &chosen.names { td.n { (opt(metric(evaluation, name))) } } }
 }

@@ -1,12 +1,12 @@
 //! Where the time went.
 
 use fedwasm_record::{History, RoundTiming};
+use maud::{Markup, html};
 
-use super::escape::escape;
 use super::numbers::ms;
-use super::table::{Column, number_cell, section};
+use super::table::{self, Column};
 
-pub(super) fn times(history: &History) -> String {
+pub(super) fn section(history: &History) -> Markup {
     let parts = vec![
         ("Storing parameters, sending requests", sum(history, |timing| timing.send_ms)),
         ("Nodes: compiling the plan, reading data", sum(history, |timing| timing.prepare_ms)),
@@ -27,33 +27,38 @@ pub(super) fn time_table(
     mut parts: Vec<(&str, f64)>,
     rest: &'static str,
     notes: &str,
-) -> String {
+) -> Markup {
     let wall_ms = sum(history, |timing| timing.wall_ms);
     let known_ms: f64 = parts.iter().map(|part| part.1).sum();
     parts.push((rest, wall_ms - known_ms));
     let row = |(name, part_ms): &(&str, f64)| {
-        let share = (100.0 * part_ms / wall_ms).clamp(0.0, 100.0);
-        // Drawn, not a background: printers leave those out.
-        let bar = format!(
-            "<svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" \
-             aria-hidden=\"true\"><rect width=\"{share:.1}\" height=\"10\" fill=\"#0072b2\"/></svg>"
-        );
-        let cells = [
-            format!("<th scope=\"row\">{}</th>", escape(name)),
-            number_cell(&ms(*part_ms)),
-            number_cell(&format!("{share:.1} %")),
-            format!("<td class=\"wide\">{bar}</td>"),
-        ];
-        format!("<tr>{}</tr>\n", cells.concat())
+        let share = format!("{:.1}", (100.0 * part_ms / wall_ms).clamp(0.0, 100.0));
+        html! {
+            tr {
+                th scope="row" { (name) }
+                td.n { (ms(*part_ms)) }
+                td.n { (share) " %" }
+                td.wide { (bar(&share)) }
+            }
+        }
     };
-    let rows: String = parts.iter().filter(|part| part.1 > 0.0).map(row).collect();
+    let rows: Vec<Markup> = parts.iter().filter(|part| part.1 > 0.0).map(row).collect();
     let columns = [
         Column::Text("Part"),
         Column::Number("ms in all"),
         Column::Number("Share"),
         Column::Text(""),
     ];
-    section("Where time went", notes, &columns, &rows)
+    table::section("Where time went", notes, &columns, &rows)
+}
+
+/// Drawn, not a background: printers leave those out.
+fn bar(share: &str) -> Markup {
+    html! {
+        svg.bar viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true" {
+            rect width=(share) height="10" fill="#0072b2" {}
+        }
+    }
 }
 
 pub(super) fn sum(history: &History, part: fn(&RoundTiming) -> f64) -> f64 {
