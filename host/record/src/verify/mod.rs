@@ -1,0 +1,282 @@
+//! Recomputing a finished experiment from what its nodes uploaded: every aggregation again, and
+//! every upload against the receipt that its node signed.
+
+mod methods;
+mod receipts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use fedwasm_aggregate::{AggregateError, Aggregator, Update, Updates, transpose};
+use fedwasm_folder::Folder;
+use fedwasm_params::{Params, mpk, to_safetensors};
+use fedwasm_protocol::{Digest, NodeId};
+use fedwasm_trust::Roster;
+
+use crate::history::{FINISHED, combine};
+use crate::uploads::{MEMBERSHIP, RECEIPTS, UPLOAD_BYTES_MAX, UPLOADS, load};
+use crate::{Error, History, RoundRecord, ScoreRecord, load_history};
+
+use self::methods::Methods;
+use self::receipts::{check_other_scores, check_receipt, roster};
+
+const PARAMS: &str = "params.safetensors";
+const SCORES_DIFFER: &str = "its scores are not those of its nodes";
+
+/// Parameters of each node, by its id.
+type NodeParams = BTreeMap<NodeId, Params>;
+
+/// What was found of an experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Rounds whose aggregation was computed again, with the same bytes.
+    pub rounds: u32,
+    /// Receipts that nodes signed, and that say what the history says.
+    pub receipts: u32,
+    /// Updates without a receipt.
+    pub without_receipt: u32,
+    /// The federation whose roster the receipts were checked with.
+    pub federation: Option<String>,
+    /// The plan.
+    pub plan_sha256: Digest,
+    /// The parameters that came of it.
+    pub params_sha256: Digest,
+}
+
+/// Recomputes the experiment whose files are in `dir`.
+///
+/// # Errors
+/// [`Error::Unverified`] naming the first round and part that does not hold; [`Error::NoUploads`],
+/// [`Error::Io`].
+pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
+    verify_with(dir, None)
+}
+
+/// The same, with what the researcher's own aggregator was at its start, where the history names
+/// one.
+///
+/// # Errors
+/// As [`verify_experiment`]; [`Error::OwnAggregator`] if the history names one of another name.
+pub fn verify_with(dir: &Path, own: Option<Box<dyn Aggregator>>) -> Result<Verified, Error> {
+    let again = Again::of(dir)?;
+    again.check_start()?;
+    let mut walk = Walk::from_start(&again, own)?;
+    for (number, record) in (1..).zip(&again.history.rounds) {
+        let done = walk.round(number, record);
+        done.map_err(|reason| Error::Unverified { round: record.round, reason })?;
+    }
+    walk.end()
+}
+
+/// What an experiment is computed again from.
+struct Again {
+    history: History,
+    folder: Folder,
+    uploads: Folder,
+    /// Who signs receipts; none if no node of it does.
+    roster: Option<Roster>,
+    /// The SHA-256 of the parameters that the first round started from.
+    initial: Digest,
+}
+
+impl Again {
+    fn of(dir: &Path) -> Result<Self, Error> {
+        let history = load_history(dir)?;
+        let folder = Folder::open(dir)?;
+        let no_uploads = |reason| Error::NoUploads { dir: dir.to_owned(), reason };
+        if history.is_local() {
+            return Err(no_uploads(
+                "a local run: nothing was aggregated\nhelp: `fedwasm local` with the same plan, \
+                 data, arguments and seed gives the same bytes",
+            ));
+        }
+        let (Some(initial), true) = (history.initial_sha256, folder.has(UPLOADS)) else {
+            let reason = "its nodes' uploads were not kept\nhelp: run the experiment with \
+                          `keep_uploads = true`";
+            return Err(no_uploads(reason));
+        };
+        let uploads = folder.folder(UPLOADS)?;
+        let roster = roster(&folder)?;
+        Ok(Self { history, folder, uploads, roster, initial })
+    }
+
+    /// What holds before the first round.
+    fn check_start(&self) -> Result<(), Error> {
+        let Self { history, folder, roster, .. } = self;
+        let wrong = |reason: String| Error::Unverified { round: 0, reason };
+        let mut of_nodes = history.rounds.iter().flat_map(|record| record.nodes.values());
+        if roster.is_none() && of_nodes.any(|of_node| of_node.receipt.is_some()) {
+            let text = format!("{RECEIPTS}/{MEMBERSHIP} is missing: the history names receipts");
+            return Err(wrong(text));
+        }
+        let (done, rounds) = (history.rounds.len(), history.rounds_max);
+        if history.status == FINISHED && done as u64 != u64::from(rounds) {
+            return Err(wrong(format!("the history is finished with {done} of {rounds} rounds")));
+        }
+        let Some(ScoreRecord { evaluation, nodes }) = &history.initial else { return Ok(()) };
+        if combine(&nodes.values().collect::<Vec<_>>()) != *evaluation {
+            return Err(wrong(SCORES_DIFFER.into()));
+        }
+        let Some(roster) = roster else { return Ok(()) };
+        let of = (0, &self.initial);
+        check_other_scores(folder, roster, history, of, nodes).map_err(wrong)
+    }
+}
+
+/// An experiment that is computed again, round after round.
+struct Walk<'a> {
+    again: &'a Again,
+    own: Option<Box<dyn Aggregator>>,
+    methods: Methods,
+    /// The aggregator that is not known, and the rounds since it came.
+    unknown: Option<(String, u32)>,
+    /// What the next round starts from, unless an aggregator was not known.
+    global: Params,
+    found: Verified,
+}
+
+impl<'a> Walk<'a> {
+    fn from_start(again: &'a Again, own: Option<Box<dyn Aggregator>>) -> Result<Self, Error> {
+        let global = load(&again.uploads, &again.initial);
+        let global = global.map_err(|reason| Error::Unverified { round: 0, reason })?;
+        let found = Verified {
+            rounds: 0,
+            receipts: 0,
+            without_receipt: 0,
+            federation: again.roster.as_ref().map(|roster| roster.federation.to_string()),
+            params_sha256: again.initial,
+            plan_sha256: again.history.plan.sha256,
+        };
+        Ok(Self { again, own, methods: Methods::default(), unknown: None, global, found })
+    }
+
+    /// Checks the round in place `number`, and computes it again.
+    fn round(&mut self, number: u32, record: &RoundRecord) -> Result<(), String> {
+        let Again { history, folder, roster, .. } = self.again;
+        if record.round != number {
+            return Err(format!("the history has it in place {number}"));
+        }
+        let (updates, aux) = self.updates(record)?;
+        if let Some(roster) = roster {
+            let of = (record.round, &record.params_sha256);
+            check_other_scores(folder, roster, history, of, &record.scored)?;
+        }
+        check_scores(record)?;
+        let arguments = history.arguments_in(number);
+        let is_known = self.methods.go_on(arguments.get("aggregator"), &mut self.own)?;
+        if let (false, None, Some(name)) = (is_known, &self.unknown, self.methods.own_name()) {
+            self.unknown = Some((name, 0));
+        }
+        match (&mut self.unknown, &mut self.methods.aggregator) {
+            (None, Some(aggregator)) => {
+                self.global = aggregated(&mut **aggregator, history, &self.global, &updates, &aux)
+                    .map_err(|error| error.to_string())?;
+                let bytes = to_safetensors(&self.global).map_err(|error| error.to_string())?;
+                let (again, said) = (Digest::of(&bytes), record.params_sha256);
+                if again != said {
+                    return Err(format!("its updates give {again}, the history says {said}"));
+                }
+                self.found.rounds += 1;
+            }
+            // What came of this round cannot be made again, and what follows starts from it.
+            (Some((_, rounds)), _) => *rounds += 1,
+            (None, None) => return Err("the history names no aggregator".into()),
+        }
+        self.found.params_sha256 = record.params_sha256;
+        Ok(())
+    }
+
+    /// The updates of a round, and their auxiliary variables; receipts are checked beside them.
+    fn updates(&mut self, record: &RoundRecord) -> Result<(Updates, NodeParams), String> {
+        let Again { history, folder, uploads, roster, .. } = self.again;
+        let (mut updates, mut aux) = (Updates::new(), BTreeMap::new());
+        for (node, of_node) in &record.nodes {
+            let of = |reason: String| format!("{node}: {reason}");
+            let upload = of_node.upload.ok_or_else(|| of("no upload".into()))?;
+            let params = load(uploads, &upload).map_err(of)?;
+            let of_aux = of_node.upload_aux.map(|digest| load(uploads, &digest).map_err(of));
+            updates.insert(node.clone(), Update { n_samples: of_node.n_samples, params });
+            aux.insert(node.clone(), of_aux.transpose()?.unwrap_or_default());
+            let before = &self.found.params_sha256;
+            let has_receipt = match roster {
+                Some(roster) => {
+                    check_receipt(folder, roster, history, record, node, before).map_err(of)?
+                }
+                None => false,
+            };
+            match has_receipt {
+                true => self.found.receipts += 1,
+                false => self.found.without_receipt += 1,
+            }
+        }
+        Ok((updates, aux))
+    }
+
+    /// The files of the result are what the last round gave.
+    fn end(self) -> Result<Verified, Error> {
+        let Self { again, unknown, global, found, .. } = self;
+        let wrong = |reason: String| {
+            let round = again.history.rounds.last().map_or(0, |record| record.round);
+            Error::Unverified { round, reason }
+        };
+        if let Some((name, rounds)) = unknown {
+            return Err(Error::OwnAggregator { name, rounds, receipts: found.receipts });
+        }
+        let result = again.folder.read(PARAMS, UPLOAD_BYTES_MAX)?;
+        let last = found.params_sha256;
+        if Digest::of(&result) != last {
+            return Err(wrong(format!("{PARAMS} is not what its rounds give, {last}")));
+        }
+        let mpk = again.folder.read("params.mpk", UPLOAD_BYTES_MAX)?;
+        match mpk::read_params(&mpk) {
+            // Its order is its own.
+            Ok(params) if same_tensors(&params, &global) => Ok(found),
+            _ => Err(wrong("params.mpk is not what its rounds give".into())),
+        }
+    }
+}
+
+/// What the aggregator makes of a round.
+fn aggregated(
+    aggregator: &mut dyn Aggregator,
+    history: &History,
+    global: &Params,
+    updates: &Updates,
+    aux: &NodeParams,
+) -> Result<Params, AggregateError> {
+    let again = aggregator.aggregate(global, updates)?;
+    aggregator.take_aux_vars(&transpose(aux)?)?;
+    Ok(frozen(history, global, &again)?)
+}
+
+/// The scores of a round are those of its nodes, put together.
+fn check_scores(record: &RoundRecord) -> Result<(), String> {
+    let all: Vec<_> = record.scores().into_values().collect();
+    // An older history has none of the nodes that scored and did not train.
+    let missing = record.evaluation.as_ref().is_some_and(|evaluation| {
+        let rows: u64 = all.iter().map(|one| one.n_rows).sum();
+        rows != evaluation.n_rows
+    });
+    match missing || combine(&all) == record.evaluation {
+        true => Ok(()),
+        false => Err(SCORES_DIFFER.into()),
+    }
+}
+
+fn same_tensors(a: &Params, b: &Params) -> bool {
+    a.iter().count() == b.iter().count() && a.iter().all(|(name, t)| b.tensor(name) == Some(t))
+}
+
+/// What training may not write stays as it was.
+pub(crate) fn frozen(
+    history: &History,
+    global: &Params,
+    again: &Params,
+) -> Result<Params, fedwasm_params::Error> {
+    let names: BTreeSet<&str> = history.frozen.iter().map(String::as_str).collect();
+    let tensors = again.iter().map(|(name, tensor)| {
+        let kept = global.tensor(name).filter(|_| names.contains(name));
+        (name.to_owned(), kept.unwrap_or(tensor).clone())
+    });
+    Params::new(tensors.collect())
+}
