@@ -7,7 +7,7 @@ use std::path::Path;
 use fedwasm_protocol::{ApprovalStatus, DatasetId, Digest, NodeId};
 use tokio::sync::watch;
 
-use crate::experiment::{given_params, in_file};
+use crate::experiment::params::{given_params, in_file};
 use crate::starting::{check_first_round, job_options, missing};
 use crate::{Error, Event, ExperimentOptions, Job, JobOptions, PlanRecord};
 

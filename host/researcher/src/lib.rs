@@ -7,7 +7,6 @@ mod error;
 mod event;
 mod experiment;
 mod experiment_file;
-mod given;
 mod identity;
 mod job;
 mod membership;

@@ -25,8 +25,6 @@ const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const COMPILING_PAUSE: Duration = Duration::from_secs(1);
 /// How often the roster is looked at while rounds go on.
 const ROSTER_PAUSE: Duration = Duration::from_secs(5);
-/// The most warnings that are told.
-const WARNINGS_MAX: usize = 1_000;
 
 impl Job {
     /// Asks nodes for a round and drops those that do not deliver.
@@ -43,34 +41,62 @@ impl Job {
         self.refresh_roster().await?;
         // Whoever gives a sign of life meanwhile takes part in the next round.
         self.requests.ping(&self.nodes.silent()).await?;
-        let (mut requests, mut asked) = (Vec::new(), BTreeMap::new());
+        let requests = self.requests_of(round, mode, nodes, aux).await?;
+        let asked: BTreeMap<NodeId, RoundRequest> = requests
+            .iter()
+            .map(|(node, request)| (node.clone(), Receipt::request(request)))
+            .collect();
+        let bodies: BTreeMap<NodeId, Body> = requests
+            .into_iter()
+            .map(|(node, request)| (node, Body::Round(Box::new(request))))
+            .collect();
+        let deadline = self.options.deadline;
+        let see = |node: &NodeId, seen| tell(node, round, seen, events);
+        let first = bodies.clone().into_iter().collect();
+        let answers = self.requests.ask(first, deadline, || *send_ms += ms(at), see).await?;
+        let answers = self.ask_those_that_compile(round, answers, &bodies, events).await?;
+        let mut replies = self.take_answers(round, mode, answers, events);
+        self.take_receipts_of(round, asked, &mut replies, events).await;
+        Ok(replies)
+    }
+
+    /// What each node is asked for.
+    async fn requests_of(
+        &self,
+        round: u32,
+        mode: Mode,
+        nodes: &[NodeId],
+        aux: &AuxVars,
+    ) -> Result<Vec<(NodeId, RoundRequest)>, Error> {
+        let mut requests = Vec::new();
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
         let wide_inputs = self.wide_inputs().await?;
         for node in nodes {
             let Some(member) = self.nodes.member(node) else { continue };
             let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
-            let request = RoundRequest {
+            let mut request = RoundRequest {
                 aux_shared: aux_shared.clone(),
                 aux_own,
                 ..self.request(round, mode, node, member)
             };
-            let request = match &wide_inputs {
-                Some(_) => RoundRequest {
-                    data: DataArgs { inputs: None, ..request.data },
-                    wide_inputs: wide_inputs.clone(),
-                    ..request
-                },
-                None => request,
-            };
-            asked.insert(node.clone(), Receipt::request(&request));
-            requests.push((node.clone(), Body::Round(Box::new(request))));
+            if wide_inputs.is_some() {
+                request.data.inputs = None;
+                request.wide_inputs.clone_from(&wide_inputs);
+            }
+            requests.push((node.clone(), request));
         }
-        let deadline = self.options.deadline;
-        let again: BTreeMap<NodeId, Body> = requests.iter().cloned().collect();
-        let see = |node: &NodeId, seen| tell(node, round, seen, events);
-        let answers = self.requests.ask(requests, deadline, || *send_ms += ms(at), see).await?;
-        let answers = self.ask_those_that_compile(round, answers, &again, events).await?;
+        Ok(requests)
+    }
+
+    /// Takes what nodes delivered, and drops those that did not.
+    fn take_answers(
+        &mut self,
+        round: u32,
+        mode: Mode,
+        answers: BTreeMap<NodeId, (Answer, Duration)>,
+        events: Events<'_>,
+    ) -> BTreeMap<NodeId, (RoundReply, Duration)> {
         let mut replies = BTreeMap::new();
         for (node, (answer, time)) in answers {
             match answer {
@@ -78,10 +104,7 @@ impl Job {
                     if self.options.secagg.is_none() && self.is_sound(&node, &reply, mode) =>
                 {
                     for warning in &reply.warnings {
-                        let warning = format!("{node}: {}", printable(warning));
-                        if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
-                            events(Event::Warning(warning));
-                        }
+                        self.warn_once(format!("{node}: {}", printable(warning)), events);
                     }
                     self.nodes.delivered(&node);
                     replies.insert(node, (*reply, time));
@@ -96,31 +119,38 @@ impl Job {
                 other => self.drop_for(node, round, other, events),
             }
         }
+        replies
+    }
+
+    /// Takes the receipts of replies, and drops nodes whose receipt is missing or says otherwise.
+    async fn take_receipts_of(
+        &mut self,
+        round: u32,
+        asked: BTreeMap<NodeId, RoundRequest>,
+        replies: &mut BTreeMap<NodeId, (RoundReply, Duration)>,
+        events: Events<'_>,
+    ) {
         self.receipts.clear();
         for (node, request) in asked {
             let Some((reply, _)) = replies.get(&node) else { continue };
-            match self.receipt(&node, &request, reply).await {
-                Ok(Some(receipt)) => drop(self.receipts.insert(node, receipt)),
+            let wrong = match self.receipt(&node, &request, reply).await {
+                Ok(Some(receipt)) => {
+                    self.receipts.insert(node, receipt);
+                    continue;
+                }
                 Ok(None) if self.options.require_receipts => {
-                    replies.remove(&node);
-                    let text = "it sends no receipt, and `strategy.require_receipts` is true";
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, round, Reason::Internal, text.into(), out, events);
+                    "it sends no receipt, and `strategy.require_receipts` is true".into()
                 }
                 Ok(None) => {
-                    let warning = format!("{node} sends no receipts");
-                    if self.warned.len() < WARNINGS_MAX && self.warned.insert(warning.clone()) {
-                        events(Event::Warning(warning));
-                    }
+                    self.warn_once(format!("{node} sends no receipts"), events);
+                    continue;
                 }
-                Err(text) => {
-                    replies.remove(&node);
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, round, Reason::Internal, text, out, events);
-                }
-            }
+                Err(text) => text,
+            };
+            replies.remove(&node);
+            let out = self.nodes.out(&node);
+            self.drop_node(node, round, Reason::Internal, wrong, out, events);
         }
-        Ok(replies)
     }
 
     /// Asks nodes that are compiling the plan again, until they are done: each time they have the

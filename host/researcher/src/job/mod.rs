@@ -4,84 +4,30 @@
 
 mod ask;
 mod fetch;
+mod nodes;
+mod options;
+mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use fedwasm_artifact::Component;
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
-    ApprovalRequest, ApprovalStatus, Arguments, BlobRef, Body, DataArgs, Digest, ExperimentId,
-    KEPT_STATES_MAX, Mode, NodeId, Participant, Reason, ResearcherId, RoundReply, SIGNATURES_MAX,
-    SecaggArgs, TrainingArgs, printable,
+    Arguments, BlobRef, Digest, ExperimentId, KEPT_STATES_MAX, Mode, NodeId, Reason, ResearcherId,
+    RoundReply, TrainingArgs,
 };
-use fedwasm_sandbox::{DataFacts, Declaration, Described, LimitArgs, Sandbox};
+use fedwasm_sandbox::{DataFacts, Declaration, Described};
 use fedwasm_training::{Place, Round, RoundArgs};
-use fedwasm_transport::{LinkOptions, Repository};
-use fedwasm_trust::SKEW_MS;
-use tokio::sync::watch;
+use fedwasm_transport::Repository;
 
-use crate::columns::Chosen;
-use crate::membership::{Away, Membership};
-use crate::replies::{clock, kept, shared, why_not};
-use crate::requests::{Answer, Requests};
-use crate::search::{Link, SEARCH_TIME_MAX, check_arguments, connect, describe, search};
-use crate::{
-    AuxVars, Error, Event, Events, JobState, Member, NetworkArgs, NodeStates, Reply, load_params,
-};
+use crate::membership::Membership;
+use crate::replies::shared;
+use crate::requests::Requests;
+use crate::search::check_arguments;
+use crate::{AuxVars, Error, Events, JobState, Member, NodeStates, Reply, load_params};
 
-/// How long nodes may take to say whether they would run a plan: those that do not know it
-/// fetch it first.
-const APPROVAL_TIME_MAX: Duration = Duration::from_secs(60);
-/// From this difference on a clock is told of.
-const CLOCK_WARNING_MS: u64 = 60_000;
-
-/// What a job is about.
-#[derive(Clone, Debug)]
-pub struct JobOptions {
-    /// The plan.
-    pub component: Component,
-    /// Its signatures, Sigstore bundles as JSON.
-    pub signatures: Vec<Vec<u8>>,
-    /// What it is for, for whoever decides at a node whether it may run (Fed-BioMed
-    /// `training_plan_approve(description)`); may be empty.
-    pub description: String,
-    /// Where the researcher asks it for its shapes and initial parameters.
-    pub sandbox: Sandbox,
-    /// Whether nodes run it in the strict profile.
-    pub strict: bool,
-    /// Limits that nodes are asked to keep, below their own.
-    pub limits: LimitArgs,
-    /// Which columns of which datasets, and how.
-    pub data: DataArgs,
-    /// How a round trains.
-    pub training: TrainingArgs,
-    /// Model arguments, keys starting with `model.`.
-    pub model: Arguments,
-    /// Aggregator arguments, keys starting with `aggregator.`.
-    pub aggregator: Arguments,
-    /// Secure aggregation, if it is asked for; `random` is drawn in every round unless it is
-    /// given.
-    pub secagg: Option<SecaggArgs>,
-    /// Where the federation is.
-    pub network: NetworkArgs,
-    /// A connection of the caller's own, instead of one to the addresses in `network`.
-    pub link: Option<LinkOptions>,
-    /// Whether replies without a signed receipt are refused.
-    pub require_receipts: bool,
-    /// With fewer nodes it does not start, at least 1; none: with fewer than all that have data
-    /// with the tags.
-    pub min_nodes: Option<usize>,
-    /// How long a round waits for a node, and for the repository.
-    pub deadline: Duration,
-    /// Where all randomness comes from.
-    pub random_seed: u64,
-    /// How many rounds there are to be; plans that ask for it are told.
-    pub rounds: u32,
-    /// The parameters to start from; drawn by the plan if none.
-    pub params: Option<Params>,
-}
+pub use self::options::JobOptions;
 
 /// A researcher's side of an experiment: nodes, parameters, rounds.
 pub struct Job {
@@ -121,181 +67,6 @@ impl std::fmt::Debug for Job {
 }
 
 impl Job {
-    /// Connects, finds the nodes that have the data and may run the plan, draws
-    /// the initial parameters, and stores plan and parameters.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn start(
-        options: JobOptions,
-        cancelled: watch::Receiver<bool>,
-        events: Events<'_>,
-    ) -> Result<Self, Error> {
-        let mut job = Self::find(options, cancelled, events).await?;
-        job.check_approval(events).await?;
-        job.nodes.leave_out();
-        let (got, when) = (job.nodes().len(), "may run the plan");
-        let min = job.options.min_nodes.unwrap_or(job.found.len()).max(1);
-        if got < min {
-            let (refused, strangers) = (job.refused(), Vec::new());
-            job.close().await;
-            return Err(Error::NotEnoughNodes { got, min, when, refused, strangers });
-        }
-        Ok(job)
-    }
-
-    /// The same until nodes are asked whether they would run the plan.
-    pub(crate) async fn find(
-        mut options: JobOptions,
-        cancelled: watch::Receiver<bool>,
-        events: Events<'_>,
-    ) -> Result<Self, Error> {
-        let link = Link::new(&cancelled);
-        let plan = describe(&options, &link.cancel).await?;
-        check_arguments(&plan, &options)?;
-        let internal = |error: getrandom::Error| Error::Internal { reason: error.to_string() };
-        let id = ExperimentId::random().map_err(internal)?;
-        let (mut requests, repository) = connect(&options, cancelled).await?;
-        let chosen = match search(&mut requests, &repository, &plan, &options).await {
-            Ok(chosen) => chosen,
-            Err(error) => {
-                requests.close().await;
-                return Err(error);
-            }
-        };
-        for (node, _, text) in &chosen.refused {
-            let (node, reason) = (node.clone(), printable(text));
-            events(Event::Dropped { node, round: 0, reason });
-        }
-        let got = chosen.members.len();
-        let min = options.min_nodes.unwrap_or(chosen.found.len()).max(1);
-        if got < min {
-            requests.close().await;
-            let Chosen { refused, strangers, .. } = chosen;
-            let when = "have the data";
-            return Err(Error::NotEnoughNodes { got, min, when, refused, strangers });
-        }
-        let nodes = Membership::found(chosen.members, chosen.refused);
-        let at = (requests, repository, nodes);
-        let inputs = (chosen.inputs, chosen.n_inputs);
-        let params = options.params.take();
-        let job = Self::with(options, (plan, &link), at, id, inputs, params).await?;
-        Ok(Self { found: chosen.found, strangers: chosen.strangers, ..job })
-    }
-
-    /// Goes on where another job had arrived (Fed-BioMed
-    /// `Job.load_state_breakpoint`). Nodes that are not present are waited for
-    /// as the experiment's strategy says.
-    ///
-    /// # Errors
-    /// [`Error`].
-    pub async fn resume(
-        options: JobOptions,
-        state: JobState,
-        cancelled: watch::Receiver<bool>,
-        events: Events<'_>,
-    ) -> Result<Self, Error> {
-        let link = Link::new(&cancelled);
-        let plan = describe(&options, &link.cancel).await?;
-        check_arguments(&plan, &options)?;
-        let JobState {
-            experiment_id,
-            researcher_id,
-            nodes,
-            away,
-            node_states,
-            saved,
-            params,
-            replies,
-            ..
-        } = state;
-        let (inputs, saved) = ((state.inputs, state.n_inputs), VecDeque::from(saved));
-        let (requests, repository) = connect(&options, cancelled).await?;
-        if *requests.researcher() != researcher_id {
-            let (theirs, ours) = (researcher_id, requests.researcher().clone());
-            requests.close().await;
-            return Err(Error::OtherResearcher { theirs, ours });
-        }
-        let nodes = Membership::resumed(nodes, |node| requests.is_online(node));
-        for node in nodes.gone() {
-            events(Event::Warning(format!("{node} of the breakpoint is not connected")));
-        }
-        for (node, why) in away.iter().filter(|(node, _)| nodes.member(node).is_some()) {
-            let why = printable(why);
-            events(Event::Warning(format!(
-                "{node} did not take part to the end ({why}); it is asked again"
-            )));
-        }
-        let (plan, params) = ((plan, &link), Some(params));
-        let at = (requests, repository, nodes);
-        let job = Self::with(options, plan, at, experiment_id, inputs, params).await?;
-        let replies = replies.into_iter();
-        let replies = replies.filter_map(|(n, reply)| Some((n, kept(job.declaration(), reply)?)));
-        let training_replies = replies.collect();
-        let mut job = Self { states: node_states, saved, training_replies, ..job };
-        job.check_approval(events).await?;
-        Ok(job)
-    }
-
-    async fn with(
-        mut options: JobOptions,
-        (plan, link): (Described, &Link),
-        (requests, repository, nodes): (Requests, Repository, Membership),
-        id: ExperimentId,
-        (inputs, n_inputs): (Vec<String>, usize),
-        params: Option<Params>,
-    ) -> Result<Self, Error> {
-        options.training.random_seed = Some(options.random_seed);
-        // Those that are away for a while may come back.
-        let readers = nodes.known().keys().map(Participant::node).collect();
-        let repository = repository.of_experiment(&id).for_recipients(readers);
-        // A round's deadline bounds all of it.
-        let repository = repository.patient(options.deadline);
-        let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: None };
-        let (round, params) = {
-            let (options, seed) = (options.clone(), options.random_seed);
-            let cancel = link.cancel.clone();
-            blocking(move || {
-                let round = round_of(&plan, &options, &facts)?;
-                let params = match params {
-                    Some(params) => shared(round.declaration(), params)?,
-                    None => round.shared(&round.initial_params(seed, &cancel)?)?,
-                };
-                Ok((round, params))
-            })
-            .await?
-        };
-        let nothing = BlobRef::of(&[]);
-        let mut job = Self {
-            plan: nothing,
-            params_blob: nothing,
-            options,
-            id,
-            requests,
-            repository,
-            round,
-            inputs,
-            n_inputs,
-            found: nodes.known().into_keys().collect(),
-            nodes,
-            strangers: Vec::new(),
-            asked_again: BTreeSet::new(),
-            warned: BTreeSet::new(),
-            states: NodeStates::default(),
-            saved: VecDeque::new(),
-            params,
-            training_replies: BTreeMap::new(),
-            upload_sizes: BTreeMap::new(),
-            refreshed: Instant::now(),
-            receipts: BTreeMap::new(),
-        };
-        // One that goes on may have been over.
-        job.within_deadline(job.repository.reopen()).await?;
-        job.plan = job.store(job.options.component.bytes().to_vec()).await?;
-        job.update_parameters(None, None).await?;
-        Ok(job)
-    }
-
     /// Its id, at the nodes that of the experiment (Fed-BioMed `Job.id`).
     pub fn id(&self) -> &ExperimentId {
         &self.id
@@ -443,58 +214,6 @@ impl Job {
         (self.options.rounds, self.options.deadline) = (rounds, deadline);
     }
 
-    /// Asks all nodes whether they would run the plan, and drops those that
-    /// would not (Fed-BioMed `check_training_plan_is_approved_by_nodes`).
-    ///
-    /// # Errors
-    /// [`Error::Transport`], [`Error::Cancelled`].
-    pub async fn check_approval(
-        &mut self,
-        events: Events<'_>,
-    ) -> Result<BTreeMap<NodeId, ApprovalStatus>, Error> {
-        let mut signatures = Vec::new();
-        for signature in self.options.signatures.iter().take(SIGNATURES_MAX) {
-            signatures.push(self.store(signature.clone()).await?);
-        }
-        let request = || {
-            let signatures = signatures.clone();
-            let description = self.options.description.clone();
-            Body::Approval(ApprovalRequest { plan: self.plan, signatures, description })
-        };
-        let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
-        let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_, _| {}).await?;
-        let mut standing = BTreeMap::new();
-        for (node, (answer, _)) in answers {
-            match answer {
-                Answer::Reply(Body::ApprovalReply(reply)) if reply.status.may_run() => {
-                    standing.insert(node, reply.status);
-                }
-                Answer::Reply(Body::ApprovalReply(reply)) => {
-                    let note = if reply.note.is_empty() { "" } else { ": " };
-                    let mut text =
-                        format!("the plan is {} there{note}{}", reply.status, reply.note);
-                    if reply.status == ApprovalStatus::Pending {
-                        text += "; its operator decides (`fedwasm node plan approve`)";
-                    }
-                    standing.insert(node.clone(), reply.status);
-                    let away = self.nodes.again(&node);
-                    self.drop_node(node, 0, Reason::NotApproved, text, away, events);
-                }
-                other => self.drop_for(node, 0, other, events),
-            }
-        }
-        for node in self.nodes() {
-            let ahead_ms = self.requests.ahead_ms(&node).unwrap_or_default();
-            if ahead_ms.unsigned_abs() > CLOCK_WARNING_MS {
-                let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
-                let warning =
-                    format!("{node}: its clock is {clock}; beyond {max} s nothing is believed");
-                events(Event::Warning(warning));
-            }
-        }
-        Ok(standing)
-    }
-
     /// Replaces the parameters and stores them for the nodes (Fed-BioMed
     /// `Job.update_parameters`): by `params`, by those of a file (`.mpk` or
     /// `.safetensors`), or, if neither is given, by what they are.
@@ -554,41 +273,6 @@ impl Job {
         self.requests.member()
     }
 
-    /// Lets nodes that came back take part again, and those that refused be asked again.
-    pub fn take_back(&mut self, round: u32, events: Events<'_>) {
-        let (requests, asked_again) = (&mut self.requests, &mut self.asked_again);
-        self.nodes.begin_round(round);
-        let silent = self.nodes.silent();
-        let rest: Vec<&NodeId> = silent.iter().filter(|node| self.nodes.rests(node)).collect();
-        let back = self.nodes.take_back(|node, away| match away {
-            Away::Gone(_) => requests.is_online(node),
-            Away::Silent(_) => !rest.contains(&node) && requests.take_late(node),
-            Away::Refused(_) => {
-                asked_again.insert(node.clone());
-                true
-            }
-            Away::Out(_) => false,
-        });
-        for node in back.into_iter().filter(|node| !self.asked_again.contains(node)) {
-            events(Event::Returned { node, round });
-        }
-    }
-
-    /// Waits for nodes that are gone or silent, until all are back or `time` is over.
-    ///
-    /// # Errors
-    /// [`Error::Transport`], [`Error::Cancelled`].
-    pub async fn wait_for_nodes(&mut self, time: Duration) -> Result<(), Error> {
-        let (gone, silent) = (self.nodes.gone(), self.nodes.silent());
-        self.nodes.is_short();
-        let all_back = |requests: &Requests| {
-            !(gone.is_empty() && silent.is_empty())
-                && gone.iter().all(|node| requests.is_online(node))
-                && silent.iter().all(|node| requests.has_late(node))
-        };
-        self.requests.watch(time, &silent, all_back).await
-    }
-
     /// Tells the repository that the experiment is over: its blobs may be
     /// pruned.
     ///
@@ -621,37 +305,10 @@ impl Job {
             Ok(done) => Ok(done?),
             Err(_) => Err(fedwasm_transport::Error::RepositoryUnreachable {
                 url: self.options.network.repository.clone(),
-                reason: format!("a blob was not stored within {deadline:?}"),
+                reason: format!("a blob was not stored within {deadline:?}").into(),
             }
             .into()),
         }
-    }
-
-    /// Drops a node for an answer that is no delivery.
-    fn drop_for(&mut self, node: NodeId, round: u32, answer: Answer, events: Events<'_>) {
-        let away = self.nodes.away_for(&node, &answer);
-        let deadline = if round == 0 { SEARCH_TIME_MAX } else { self.options.deadline };
-        let n_rows = self.nodes.member(&node).map_or(0, |member| member.n_rows);
-        let (reason, text) = why_not(answer, deadline, n_rows);
-        self.drop_node(node, round, reason, text, away, events);
-    }
-
-    fn drop_node(
-        &mut self,
-        node: NodeId,
-        round: u32,
-        reason: Reason,
-        text: String,
-        away: Away,
-        events: Events<'_>,
-    ) {
-        // Nodes wrote parts of this.
-        let text = printable(&text);
-        // A node that is gone was announced when its will arrived.
-        if !matches!(away, Away::Gone(_)) || round == 0 {
-            events(Event::Dropped { node: node.clone(), round, reason: text.clone() });
-        }
-        self.nodes.drop_node(node, away, reason, text);
     }
 }
 

@@ -1,0 +1,52 @@
+//! How an experiment ends: with a result, or without one.
+
+use std::time::Duration;
+
+use fedwasm_record::FINISHED;
+
+use crate::{Error, Experiment, ExperimentResult};
+
+/// How long it may take to say that an experiment is over that failed.
+const ABANDON_TIME_MAX: Duration = Duration::from_secs(1);
+
+impl Experiment {
+    /// Leaves, and writes the files of a finished experiment.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub async fn finish(mut self) -> Result<ExperimentResult, Error> {
+        self.history.status = match &self.stopped {
+            Some(reason) => format!("stopped: {reason}"),
+            None => FINISHED.into(),
+        };
+        if let Err(error) = self.job.finish().await {
+            tracing::warn!("the repository does not know that the experiment is over: {error}");
+        }
+        let written = self.write_results();
+        let Self { job, history, .. } = self;
+        let (params, params_sha256) = (job.params().clone(), job.params_sha256());
+        job.close().await;
+        written?;
+        let last = history.rounds.last();
+        let nodes = last.map(|round| round.nodes.keys().cloned().collect()).unwrap_or_default();
+        let evaluation = last.and_then(|round| round.evaluation.clone());
+        Ok(ExperimentResult { params, params_sha256, nodes, evaluation, history })
+    }
+
+    /// Leaves without a result; what was reached is written all the same.
+    pub async fn abandon(mut self, error: &Error) {
+        self.history.status = match error {
+            Error::Cancelled => "cancelled".into(),
+            error => format!("failed: {error}"),
+        };
+        if let Err(error) = self.write_results() {
+            tracing::warn!("what was reached cannot be written: {error}");
+        }
+        // Its blobs are for nobody any more; a resume stores again what it needs.
+        let finish = tokio::time::timeout(ABANDON_TIME_MAX, self.job.finish()).await;
+        if !matches!(finish, Ok(Ok(()))) {
+            tracing::warn!("the repository does not know that the experiment is over");
+        }
+        self.job.close().await;
+    }
+}

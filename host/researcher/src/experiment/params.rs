@@ -1,0 +1,39 @@
+//! The parameters that an experiment starts from.
+
+use std::path::Path;
+
+use fedwasm_params::Params;
+use fedwasm_protocol::Digest;
+use fedwasm_record::{Error as RecordError, load_params_and_digest, params_digest};
+
+use crate::Error;
+
+/// The parameters to start from, and the SHA-256 of what was given: of the file, or of safetensors
+/// with the same tensors.
+pub(crate) fn given_params(
+    params: Option<Params>,
+    file: Option<&Path>,
+) -> Result<(Option<Params>, Option<Digest>), Error> {
+    match (params, file) {
+        (Some(_), Some(file)) => Err(Error::BothParameters { file: file.to_owned() }),
+        (Some(params), None) => {
+            let (digest, _) = params_digest(&params)?;
+            Ok((Some(params), Some(digest)))
+        }
+        (None, Some(file)) => {
+            let (params, digest) = load_params_and_digest(file)?;
+            Ok((Some(params), Some(digest)))
+        }
+        (None, None) => Ok((None, None)),
+    }
+}
+
+/// Names the file of parameters that do not fit.
+pub(crate) fn in_file(error: Error, file: Option<&Path>) -> Error {
+    match (error, file) {
+        (Error::Record(RecordError::Shapes(source)), Some(file)) => {
+            RecordError::Params { path: file.to_owned(), source }.into()
+        }
+        (error, _) => error,
+    }
+}

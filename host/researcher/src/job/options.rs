@@ -1,0 +1,57 @@
+//! What a job is about.
+
+use std::time::Duration;
+
+use fedwasm_artifact::Component;
+use fedwasm_params::Params;
+use fedwasm_protocol::{Arguments, DataArgs, SecaggArgs, TrainingArgs};
+use fedwasm_sandbox::{LimitArgs, Sandbox};
+use fedwasm_transport::LinkOptions;
+
+use crate::NetworkArgs;
+
+/// What a job is about.
+#[derive(Clone, Debug)]
+pub struct JobOptions {
+    /// The plan.
+    pub component: Component,
+    /// Its signatures, Sigstore bundles as JSON.
+    pub signatures: Vec<Vec<u8>>,
+    /// What it is for, for whoever decides at a node whether it may run (Fed-BioMed
+    /// `training_plan_approve(description)`); may be empty.
+    pub description: String,
+    /// Where the researcher asks it for its shapes and initial parameters.
+    pub sandbox: Sandbox,
+    /// Whether nodes run it in the strict profile.
+    pub strict: bool,
+    /// Limits that nodes are asked to keep, below their own.
+    pub limits: LimitArgs,
+    /// Which columns of which datasets, and how.
+    pub data: DataArgs,
+    /// How a round trains.
+    pub training: TrainingArgs,
+    /// Model arguments, keys starting with `model.`.
+    pub model: Arguments,
+    /// Aggregator arguments, keys starting with `aggregator.`.
+    pub aggregator: Arguments,
+    /// Secure aggregation, if it is asked for; `random` is drawn in every round unless it is
+    /// given.
+    pub secagg: Option<SecaggArgs>,
+    /// Where the federation is.
+    pub network: NetworkArgs,
+    /// A connection of the caller's own, instead of one to the addresses in `network`.
+    pub link: Option<LinkOptions>,
+    /// Whether replies without a signed receipt are refused.
+    pub require_receipts: bool,
+    /// With fewer nodes it does not start, at least 1; none: with fewer than all that have data
+    /// with the tags.
+    pub min_nodes: Option<usize>,
+    /// How long a round waits for a node, and for the repository.
+    pub deadline: Duration,
+    /// Where all randomness comes from.
+    pub random_seed: u64,
+    /// How many rounds there are to be; plans that ask for it are told.
+    pub rounds: u32,
+    /// The parameters to start from; drawn by the plan if none.
+    pub params: Option<Params>,
+}
