@@ -1,0 +1,92 @@
+//! What a local job is asked for, what it tells, and what it gives.
+
+use std::path::PathBuf;
+
+use fedwasm_artifact::Component;
+use fedwasm_dataset::Format;
+use fedwasm_params::Params;
+use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, TrainingArgs};
+use fedwasm_record::History;
+use fedwasm_sandbox::{Cancel, Level, LimitArgs, Sandbox};
+use fedwasm_training::Fold;
+
+/// What a local job does.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// The plan.
+    pub component: Component,
+    /// Where it runs.
+    pub sandbox: Sandbox,
+    /// Limits instead of the standard ones; of time, a day a call.
+    pub limits: LimitArgs,
+    /// The data file or folder.
+    pub path: PathBuf,
+    /// Its format; found by its content if none.
+    pub format: Option<Format>,
+    /// Which columns, and how.
+    pub data: DataArgs,
+    /// How to train; `random_seed` is given.
+    pub training: TrainingArgs,
+    /// Model arguments.
+    pub model: Arguments,
+    /// Parameters to start from; drawn by the plan if none.
+    pub params: Option<Params>,
+    /// Where the files go; none are written if none.
+    pub out: Option<PathBuf>,
+    /// The `random_seed` of `training`.
+    pub random_seed: u64,
+    /// The fold that is held out, whatever `test_ratio` says.
+    pub fold: Option<Fold>,
+    /// Whether to go on from what `out` holds.
+    pub resume: bool,
+    /// Whether to write over a run that `out` holds.
+    pub force: bool,
+    /// Ends training after the batches on their way; what was reached is scored and written.
+    pub stop: Cancel,
+}
+
+/// What happens during a local job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LocalEvent {
+    /// Plan and data are ready.
+    Ready {
+        /// Rows of the training part.
+        n_train: usize,
+        /// Rows that are held out.
+        n_test: usize,
+        /// Batches of an epoch.
+        per_epoch: u64,
+        /// Batches that were trained on before a break.
+        batches: u64,
+    },
+    /// The plan reported on a batch.
+    Step {
+        /// Batches so far, from 1.
+        step: u64,
+        /// Batches in all.
+        steps_max: u64,
+        /// The loss, if the plan reports one.
+        loss: Option<f64>,
+    },
+    /// A line from the plan.
+    Log(Level, String),
+    /// Something about the data that should be known before a score is believed.
+    Warning(String),
+}
+
+/// What a local job gives.
+#[derive(Clone, Debug)]
+pub struct LocalResult {
+    /// The trained parameters.
+    pub params: Params,
+    /// The SHA-256 of their safetensors bytes.
+    pub params_sha256: Digest,
+    /// Scores on the held-out rows, if there are some.
+    pub evaluation: Option<Evaluation>,
+    /// What happened.
+    pub history: History,
+    /// Batches that were trained on, those before a break among them.
+    pub batches: u64,
+    /// Batches that were asked for.
+    pub batches_max: u64,
+}
