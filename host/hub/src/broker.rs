@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{MESSAGE_BYTES_MAX, Participant};
-use fedwasm_transport::{Topics, loopback};
+use fedwasm_transport::{Cause, Topics, loopback};
 use fedwasm_trust::{Authority, PublicKey};
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::config::{BrokerConfig, StorageBackend, StorageConfig};
@@ -106,9 +106,9 @@ async fn run(
     rules: Option<Arc<dyn AuthProvider>>,
 ) -> Result<(SocketAddr, BrokerShutdownHandle, JoinHandle<()>), Error> {
     let address: Vec<String> = config.bind_addresses.iter().map(SocketAddr::to_string).collect();
-    let failed = |reason: String| Error::Serve { address: address.join(", "), reason };
+    let failed = |reason: Cause| Error::Serve { address: address.join(", "), reason };
     let broker = MqttBroker::with_config(config).await;
-    let mut broker = broker.map_err(|error| failed(error.to_string()))?;
+    let mut broker = broker.map_err(|error| failed(error.into()))?;
     if let Some(rules) = rules {
         broker = broker.with_auth_provider(rules);
     }
@@ -124,7 +124,7 @@ async fn run(
     let ready = tokio::time::timeout(START_TIME_MAX, ready.wait_for(|ready| *ready)).await;
     match ready {
         Ok(Ok(_)) => Ok((bound, shutdown, task)),
-        _ => Err(failed(format!("not ready within {START_TIME_MAX:?}"))),
+        _ => Err(failed(format!("not ready within {START_TIME_MAX:?}").into())),
     }
 }
 

@@ -13,6 +13,7 @@ pub enum Error {
         /// Where.
         address: String,
         /// Why not.
-        reason: String,
+        #[source]
+        reason: fedwasm_transport::Cause,
     },
 }

@@ -17,6 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::handshakes::Handshakes;
 use crate::moving::{Moving, Stream};
 use crate::places::{Bounds, Peer, Place, Places, show_out};
+use fedwasm_transport::Cause;
+
 use crate::{Error, descriptors, tls};
 
 /// How long a handshake may take.
@@ -52,15 +54,15 @@ impl Front {
         authority: &Arc<Authority>,
         bounds: Bounds,
     ) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
-        let files = authority.server_files().map_err(|error| failed(error.to_string()))?;
+        let failed = |reason: Cause| Error::Serve { address: address.to_string(), reason };
+        let files = authority.server_files().map_err(|error| failed(error.into()))?;
         let tls = match files {
             Some(files) => Some(TlsAcceptor::from(Arc::new(tls::server_config(&files)?))),
             None => None,
         };
         let listener = TcpListener::bind(address).await;
-        let listener = listener.map_err(|error| failed(error.to_string()))?;
-        let bound = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+        let listener = listener.map_err(|error| failed(error.into()))?;
+        let bound = listener.local_addr().map_err(|error| failed(error.into()))?;
         let (sender, connections) = mpsc::channel(WAITING_MAX);
         let places = Arc::new(Places::new(bounds));
         let watch = tokio::spawn(show_out(Arc::clone(&places), Arc::clone(authority)));

@@ -13,6 +13,8 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
 
+use fedwasm_transport::Cause;
+
 use crate::{Error, readers};
 
 const EXPERIMENTS: &str = "experiments";
@@ -113,13 +115,13 @@ async fn delete(store: &dyn ObjectStore, path: &ObjectPath) -> Result<(), object
 /// # Errors
 /// [`Error::Serve`] if the directory cannot be read or changed.
 pub async fn prune(dir: &Path, options: &PruneOptions) -> Result<Pruned, Error> {
-    let failed = |reason: String| Error::Serve { address: dir.display().to_string(), reason };
-    let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(error.to_string()))?;
+    let failed = |reason: Cause| Error::Serve { address: dir.display().to_string(), reason };
+    let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(error.into()))?;
     let store = store.with_automatic_cleanup(true);
     let pruned = prune_store(&store, options, SystemTime::now()).await;
-    let mut pruned = pruned.map_err(|error| failed(error.to_string()))?;
+    let mut pruned = pruned.map_err(|error| failed(error.into()))?;
     let partial = remove_partial(dir, PARTIAL_TIME_MAX);
-    pruned.bytes += partial.map_err(|error| failed(error.to_string()))?;
+    pruned.bytes += partial.map_err(|error| failed(error.into()))?;
     Ok(pruned)
 }
 

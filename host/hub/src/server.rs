@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::extract::connect_info::ConnectInfo;
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
-use fedwasm_transport::{IDLE_MAX, Pace, loopback};
+use fedwasm_transport::{Cause, IDLE_MAX, Pace, loopback};
 use fedwasm_trust::Authority;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -76,21 +76,20 @@ impl RepositoryServer {
         idle: Duration,
     ) -> Result<Self, Error> {
         let RepositoryOptions { address, dir, authority, quota_bytes } = options;
-        let failed = |reason: String| Error::Serve { address: address.to_string(), reason };
+        let failed = |reason: Cause| Error::Serve { address: address.to_string(), reason };
         if !authority.has_tls() {
             loopback(address)?;
         }
-        check_links(dir).map_err(failed)?;
+        check_links(dir).map_err(|reason| failed(reason.into()))?;
         let partial = index::remove_partial(dir, Duration::ZERO);
-        let partial = partial.map_err(|error| failed(error.to_string()))?;
+        let partial = partial.map_err(|error| failed(error.into()))?;
         if partial > 0 {
             tracing::info!("{partial} bytes of uploads that broke off are deleted");
         }
         let store = LocalFileSystem::new_with_prefix(dir);
-        let store: Arc<dyn ObjectStore> =
-            Arc::new(store.map_err(|error| failed(error.to_string()))?);
+        let store: Arc<dyn ObjectStore> = Arc::new(store.map_err(|error| failed(error.into()))?);
         let quota = Quota::load(&*store, quota_bytes).await;
-        let quota = quota.map_err(|error| failed(error.to_string()))?;
+        let quota = quota.map_err(|error| failed(error.into()))?;
         // One to the client, and a file.
         let all = descriptors::share(3, 2, CONNECTIONS_MAX);
         let front =

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use fedwasm_transport::Error;
-use fedwasm_transport::tls::{certificates, provider, roots};
+use fedwasm_transport::tls::{certificates, failed, provider, roots};
 use fedwasm_trust::ServerFiles;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -12,15 +12,14 @@ use rustls::{ServerConfig, version};
 
 /// What a server shows, and what it demands of whoever connects.
 pub(crate) fn server_config(files: &ServerFiles) -> Result<ServerConfig, Error> {
-    let failed = |reason: String| Error::Tls { reason };
     let roots = Arc::new(roots(&files.ca)?);
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
-    let verifier = verifier.map_err(|error| failed(error.to_string()))?;
+    let verifier = verifier.map_err(failed)?;
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder.with_protocol_versions(&[&version::TLS13]);
-    let builder = builder.map_err(|error| failed(error.to_string()))?;
+    let builder = builder.map_err(failed)?;
     let builder = builder.with_client_cert_verifier(verifier);
     let key = PrivateKeyDer::from(files.key.to_pkcs8());
     let config = builder.with_single_cert(certificates(&files.certificate)?, key);
-    config.map_err(|error| failed(error.to_string()))
+    config.map_err(failed)
 }

@@ -48,7 +48,7 @@ mod tests {
     use std::pin::pin;
 
     fn away() -> Error {
-        let (url, reason) = ("http://x".to_owned(), "refused".to_owned());
+        let (url, reason) = ("http://x".to_owned(), "refused".into());
         fedwasm_transport::Error::RepositoryUnreachable { url, reason }.into()
     }
 

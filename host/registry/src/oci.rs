@@ -31,15 +31,27 @@ const TITLE: &str = "org.opencontainers.image.title";
 /// How often signatures are listed again, should another signer do it at the same time.
 const LISTINGS_MAX: usize = 3;
 
+/// The most characters of what a registry says that are told.
+const REASON_CHARS_MAX: usize = 500;
+
+/// An error of a library below, or words of our own.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What a registry does not do, or not right.
 #[derive(Debug, thiserror::Error)]
-#[error("{reference}: {reason}")]
+#[error("{reference}: {}", cut(reason))]
 #[non_exhaustive]
 pub struct Error {
     /// What was asked for.
     pub reference: String,
     /// What went wrong.
-    pub reason: String,
+    #[source]
+    pub reason: Cause,
+}
+
+/// The beginning of what a registry says.
+fn cut(reason: &Cause) -> String {
+    reason.to_string().chars().take(REASON_CHARS_MAX).collect()
 }
 
 /// What is pushed.
@@ -195,7 +207,8 @@ fn is_bundle(entry: &Value) -> bool {
 
 impl Registry {
     async fn open(reference: &str, actions: &str, login: Option<Login>) -> Result<Self, Error> {
-        let failed = |reason: String| Error { reference: reference.to_owned(), reason };
+        let failed =
+            |reason: String| Error { reference: reference.to_owned(), reason: reason.into() };
         let parsed: Reference =
             reference.parse().map_err(|error| failed(format!("no reference: {error}")))?;
         let host = parsed.resolve_registry();
@@ -323,9 +336,8 @@ impl Registry {
         serde_json::from_slice(json).map_err(|error| self.failed(error))
     }
 
-    fn failed(&self, reason: impl std::fmt::Display) -> Error {
-        let reason = reason.to_string().chars().take(500).collect();
-        Error { reference: self.reference.whole(), reason }
+    fn failed(&self, reason: impl Into<Cause>) -> Error {
+        Error { reference: self.reference.whole(), reason: reason.into() }
     }
 }
 

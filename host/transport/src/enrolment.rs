@@ -39,7 +39,7 @@ pub async fn join(
             _ => Ok((Arc::new(member), repository)),
         },
         Err(Error::Trust(error)) => {
-            let (url, reason) = (url.to_string(), error.to_string());
+            let (url, reason) = (url.to_string(), error.into());
             Err(Error::OtherFederation { url, reason })
         }
         Err(error) => Err(error),

@@ -2,6 +2,18 @@
 
 use fedwasm_protocol::Digest;
 
+/// An error of a library below, or words of our own.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// The innermost cause: what the operating system says.
+fn innermost(cause: &Cause) -> &dyn std::error::Error {
+    let mut cause: &dyn std::error::Error = &**cause;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
+}
+
 /// What can go wrong between two programs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -28,7 +40,8 @@ pub enum Error {
     #[error("TLS cannot be set up: {reason}")]
     Tls {
         /// Why not.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// Keys, rosters, signatures.
     #[error(transparent)]
@@ -51,7 +64,8 @@ pub enum Error {
         /// The repository.
         url: String,
         /// What is wrong with its roster.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The broker does not answer.
     #[error("the broker {url} cannot be reached: {reason}; is `fedwasm network start` running?")]
@@ -59,7 +73,8 @@ pub enum Error {
         /// Its address.
         url: String,
         /// What the operating system or the broker says.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The broker speaks an older protocol alone.
     #[error(
@@ -97,13 +112,15 @@ pub enum Error {
     Closed,
     /// The repository does not answer.
     #[error(
-        "the repository {url} cannot be reached: {reason}; is `fedwasm network start` running?"
+        "the repository {url} cannot be reached: {}; is `fedwasm network start` running?",
+        innermost(reason)
     )]
     RepositoryUnreachable {
         /// Its address.
         url: String,
         /// What went wrong.
-        reason: String,
+        #[source]
+        reason: Cause,
     },
     /// The repository refuses.
     #[error("the repository {url} answered {status}: {text}")]

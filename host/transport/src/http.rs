@@ -62,11 +62,11 @@ impl Http {
             (Security::Tls, None) => {
                 let reason =
                     format!("{url} needs a certificate; `fedwasm network enrol` issues it");
-                return Err(Error::Tls { reason });
+                return Err(Error::Tls { reason: reason.into() });
             }
             _ => builder.tls_backend_preconfigured(tls::no_tls()?),
         };
-        let client = builder.build().map_err(|error| unreachable(&url, &error))?;
+        let client = builder.build().map_err(|error| unreachable(&url, error))?;
         let requests = Arc::new(Semaphore::new(REQUESTS_MAX));
         Ok(Self { url, client, pace: Pace::USUAL, requests })
     }
@@ -132,7 +132,7 @@ impl Http {
         }
         let _turn = self.requests.acquire().await;
         let sent = progress.watch(request.send()).await.map_err(|time| self.stalled(time))?;
-        self.check_status(sent.map_err(|error| unreachable(&self.url, &error))?).await.map(drop)
+        self.check_status(sent.map_err(|error| unreachable(&self.url, error))?).await.map(drop)
     }
 
     async fn download(&self, blob: &BlobRef) -> Result<Bytes, Error> {
@@ -174,7 +174,7 @@ impl Http {
         let silence = self.pace.silence;
         let sent = tokio::time::timeout(silence, request.send()).await;
         let sent = sent.map_err(|_| self.stalled(silence))?;
-        self.check_status(sent.map_err(|error| unreachable(&self.url, &error))?).await
+        self.check_status(sent.map_err(|error| unreachable(&self.url, error))?).await
     }
 
     /// The next part of an answer.
@@ -182,11 +182,11 @@ impl Http {
         let silence = self.pace.silence;
         let chunk = tokio::time::timeout(silence, response.chunk()).await;
         let chunk = chunk.map_err(|_| self.stalled(silence))?;
-        chunk.map_err(|error| unreachable(&self.url, &error))
+        chunk.map_err(|error| unreachable(&self.url, error))
     }
 
     fn stalled(&self, time: Duration) -> Error {
-        let reason = format!("nothing moved for {} s", time.as_secs_f64());
+        let reason = format!("nothing moved for {} s", time.as_secs_f64()).into();
         Error::RepositoryUnreachable { url: self.url.to_string(), reason }
     }
 
@@ -195,7 +195,7 @@ impl Http {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.chunk(&mut response).await? {
             if (bytes.len() + chunk.len()) as u64 > bytes_max {
-                let reason = format!("its answer is larger than {bytes_max} bytes");
+                let reason = format!("its answer is larger than {bytes_max} bytes").into();
                 return Err(Error::RepositoryUnreachable { url: self.url.to_string(), reason });
             }
             bytes.extend_from_slice(&chunk);
@@ -252,11 +252,6 @@ impl Blobs for Http {
     }
 }
 
-/// Names the innermost cause: what the operating system says.
-fn unreachable(url: &RepositoryUrl, error: &reqwest::Error) -> Error {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    Error::RepositoryUnreachable { url: url.to_string(), reason: cause.to_string() }
+fn unreachable(url: &RepositoryUrl, error: reqwest::Error) -> Error {
+    Error::RepositoryUnreachable { url: url.to_string(), reason: error.into() }
 }

@@ -23,7 +23,7 @@ mod topic;
 pub use address::{BrokerUrl, RepositoryUrl, Security, loopback};
 pub use clock::{Clock, now_ms};
 pub use enrolment::{ENROLMENT_BYTES_MAX, Enrolment, join};
-pub use error::Error;
+pub use error::{Cause, Error};
 pub use http::{Http, IDLE_MAX, RECIPIENTS};
 pub use link::{Incoming, Link, LinkOptions, Sender};
 pub use memory::{MemoryBlobs, MemoryHub, MemoryMessages};

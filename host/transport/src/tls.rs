@@ -10,23 +10,22 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, version};
 
-use crate::Error;
+use crate::{Cause, Error};
 
 /// What a member shows to a server, and what it demands of it.
 ///
 /// # Errors
 /// [`Error::Tls`].
 pub fn client_config(member: &Member) -> Result<ClientConfig, Error> {
-    let failed = |reason: String| Error::Tls { reason };
     let files = member.membership().tls.as_ref();
-    let files = files.ok_or_else(|| failed("this member has no certificate".into()))?;
+    let files = files.ok_or_else(|| failed("this member has no certificate"))?;
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_protocol_versions(&[&version::TLS13]);
-    let builder = builder.map_err(|error| failed(error.to_string()))?;
+    let builder = builder.map_err(failed)?;
     let builder = builder.with_root_certificates(roots(&files.ca)?);
     let key = PrivateKeyDer::from(member.key().to_pkcs8());
     let config = builder.with_client_auth_cert(certificates(&files.certificate)?, key);
-    config.map_err(|error| failed(error.to_string()))
+    config.map_err(failed)
 }
 
 /// What a client without TLS carries: no root at all, so that nothing answers to it.
@@ -36,7 +35,7 @@ pub fn client_config(member: &Member) -> Result<ClientConfig, Error> {
 pub fn no_tls() -> Result<ClientConfig, Error> {
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_protocol_versions(&[&version::TLS13]);
-    let builder = builder.map_err(|error| Error::Tls { reason: error.to_string() })?;
+    let builder = builder.map_err(failed)?;
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
@@ -52,7 +51,7 @@ pub fn provider() -> Arc<CryptoProvider> {
 pub fn roots(pem: &str) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
-        roots.add(certificate).map_err(|error| Error::Tls { reason: error.to_string() })?;
+        roots.add(certificate).map_err(failed)?;
     }
     Ok(roots)
 }
@@ -63,5 +62,10 @@ pub fn roots(pem: &str) -> Result<RootCertStore, Error> {
 /// [`Error::Tls`].
 pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    read.map_err(|error| Error::Tls { reason: error.to_string() })
+    read.map_err(failed)
+}
+
+/// TLS that cannot be set up.
+pub fn failed(reason: impl Into<Cause>) -> Error {
+    Error::Tls { reason: reason.into() }
 }

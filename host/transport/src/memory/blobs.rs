@@ -153,7 +153,7 @@ impl MemoryBlobs {
 
     fn check_line(&self) -> Result<(), Error> {
         if self.hub.lines.is_cut(&self.me.to_string()) {
-            let (url, reason) = (NAME.to_owned(), "its line is cut".to_owned());
+            let (url, reason) = (NAME.to_owned(), "its line is cut".into());
             return Err(Error::RepositoryUnreachable { url, reason });
         }
         Ok(())

@@ -60,7 +60,7 @@ impl MemoryMessages {
 
     fn open(&self, client: Client) -> Result<Connection, Error> {
         if self.hub.lines.is_cut(client.name()) {
-            let (url, reason) = (NAME.to_owned(), "its line is cut".to_owned());
+            let (url, reason) = (NAME.to_owned(), "its line is cut".into());
             return Err(Error::BrokerUnreachable { url, reason });
         }
         let (sender, events) = mpsc::channel(INCOMING_MAX);

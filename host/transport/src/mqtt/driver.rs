@@ -11,7 +11,7 @@ use rumqttc::v5::{AsyncClient, ClientError, ConnectionError, Event as MqttEvent,
 use tokio::sync::{mpsc, watch};
 
 use crate::port::{Client, Event, INCOMING_MAX, Publication};
-use crate::{BrokerUrl, Error};
+use crate::{BrokerUrl, Cause, Error};
 
 /// The pause between attempts to connect again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
@@ -43,7 +43,7 @@ pub(crate) struct Driver {
 /// Why there is no connection.
 pub(crate) enum NotReady {
     /// It may be there later.
-    Unreachable(String),
+    Unreachable(Cause),
     /// The broker does not let this client in.
     Refused(String),
 }
@@ -113,7 +113,7 @@ impl Driver {
                 ConnectionError::ConnectionRefused(code) if is_final(code) => {
                     NotReady::Refused(format!("{code:?}"))
                 }
-                error => NotReady::Unreachable(error.to_string()),
+                error => NotReady::Unreachable(error.into()),
             })?;
             match self.handle(event) {
                 Next::Subscribed => missing = missing.saturating_sub(1),

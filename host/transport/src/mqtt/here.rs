@@ -7,7 +7,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 
-use crate::{BrokerUrl, Error, RepositoryUrl, Security};
+use crate::{BrokerUrl, Cause, Error, RepositoryUrl, Security};
 
 const TOPIC: &str = "fedwasm/here";
 /// How long either may take.
@@ -62,7 +62,7 @@ async fn wait<T>(
     mut events: EventLoop,
     wanted: impl Fn(Packet) -> Option<T>,
 ) -> Result<T, Error> {
-    let unreachable = |reason: String| Error::BrokerUnreachable { url: broker.to_string(), reason };
+    let unreachable = |reason: Cause| Error::BrokerUnreachable { url: broker.to_string(), reason };
     let found = async {
         loop {
             match events.poll().await {
@@ -72,10 +72,10 @@ async fn wait<T>(
                     }
                 }
                 Ok(Event::Outgoing(_)) => {}
-                Err(error) => return Err(unreachable(error.to_string())),
+                Err(error) => return Err(unreachable(error.into())),
             }
         }
     };
-    let late = |_| unreachable(format!("no word of its repository within {TIME_MAX:?}"));
+    let late = |_| unreachable(format!("no word of its repository within {TIME_MAX:?}").into());
     tokio::time::timeout(TIME_MAX, found).await.map_err(late)?
 }

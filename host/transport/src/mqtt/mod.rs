@@ -79,7 +79,7 @@ impl Mqtt {
         let url = self.url.to_string();
         let ready = driver.until_subscribed(&mut eventloop);
         let reason = match tokio::time::timeout(CONNECT_TIME_MAX, ready).await {
-            Err(_) => format!("no answer within {CONNECT_TIME_MAX:?}"),
+            Err(_) => format!("no answer within {CONNECT_TIME_MAX:?}").into(),
             Ok(Err(NotReady::Unreachable(reason))) => reason,
             Ok(Err(NotReady::Refused(reason))) => {
                 return Err(Error::BrokerRefused { url, reason });
