@@ -2,22 +2,16 @@
 //! happens as events.
 
 mod check;
-mod columns;
 mod error;
 mod event;
 mod experiment;
 mod experiment_file;
 mod identity;
 mod job;
-mod membership;
 mod monitor;
 mod phases;
 mod present;
-mod replies;
 mod requests;
-mod resume;
-mod search;
-mod starting;
 mod strategy;
 
 pub use check::{Checked, NodeChecked, check_experiment, needs_out};
@@ -38,8 +32,7 @@ pub use fedwasm_record::{
 };
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use identity::identities_of_user;
-pub use job::{Job, JobOptions};
+pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
-pub use replies::Fetched;
 pub use strategy::{EarlyStopping, Selection, StrategyArgs};

@@ -7,9 +7,9 @@ use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
 use crate::identity::enter;
-use crate::replies::why_not;
+use crate::job::replies::why_not;
+use crate::job::search::{SEARCH_TIME_MAX, datasets};
 use crate::requests::{Answer, Requests};
-use crate::search::{SEARCH_TIME_MAX, datasets};
 use crate::{Error, NetworkArgs};
 
 /// A node that is connected to the broker.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::resume::{arguments, differences, may_change, sentence};
+use crate::experiment::resume::{arguments, differences, may_change, sentence};
 use crate::{Difference, Error, Experiment, ExperimentFile, History};
 
 impl Experiment {

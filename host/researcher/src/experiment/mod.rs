@@ -4,8 +4,10 @@
 mod change;
 mod end;
 mod files;
+pub(crate) mod job;
 mod options;
 pub(crate) mod params;
+pub(crate) mod resume;
 mod round;
 mod start;
 
@@ -20,8 +22,8 @@ use fedwasm_record::combine;
 use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
+use crate::experiment::job::{is_worth_a_retry, missing};
 use crate::monitor::Monitor;
-use crate::starting::{is_worth_a_retry, missing};
 
 use crate::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,

@@ -12,9 +12,11 @@ use tokio::sync::watch;
 
 use super::params::{given_params, in_file};
 use crate::check::needs_out;
+use crate::experiment::job::{job_options, new_history, start_job};
+use crate::experiment::resume::{
+    arguments, check_rounds, check_same, find_breakpoint, tell_left_out,
+};
 use crate::monitor::Monitor;
-use crate::resume::{arguments, check_rounds, check_same, find_breakpoint, tell_left_out};
-use crate::starting::{job_options, new_history, start_job};
 use crate::{
     Aggregator, Breakpoint, Error, Event, Events, Experiment, ExperimentFile, ExperimentOptions,
     History, Job, JobOptions,

@@ -11,7 +11,7 @@ use fedwasm_protocol::{
 use fedwasm_transport::now_ms;
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
 
-use crate::replies::is_sound;
+use crate::job::replies::is_sound;
 use crate::requests::{Answer, Seen};
 use crate::{AuxVars, Error, Event, Events, Member};
 
@@ -337,7 +337,7 @@ fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
         Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
             Event::Progress { node, round, steps, steps_max, loss, points }
         }
-        Seen::Gone => Event::Dropped { node, round, reason: crate::replies::GONE.to_owned() },
+        Seen::Gone => Event::Dropped { node, round, reason: crate::job::replies::GONE.to_owned() },
     });
 }
 

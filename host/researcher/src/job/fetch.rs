@@ -9,8 +9,8 @@ use fedwasm_protocol::{BlobRef, Mode, NodeId, Reason};
 use fedwasm_sandbox::n_bytes;
 use futures_util::StreamExt as _;
 
+use crate::job::replies::{Fetched, accept, check_aux_vars, shared};
 use crate::phases::{Replies, TrainedRound};
-use crate::replies::{Fetched, accept, check_aux_vars, shared};
 use crate::{AuxVars, Error, Event, Events, Reply};
 
 use super::{Job, ms};

@@ -3,9 +3,13 @@
 //! and collects replies; what becomes of the replies is the experiment's.
 
 mod ask;
+mod columns;
 mod fetch;
+pub(crate) mod membership;
 mod nodes;
 mod options;
+pub(crate) mod replies;
+pub(crate) mod search;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,13 +25,14 @@ use fedwasm_sandbox::{DataFacts, Declaration, Described};
 use fedwasm_training::{Place, Round, RoundArgs};
 use fedwasm_transport::Repository;
 
-use crate::membership::Membership;
-use crate::replies::shared;
+use crate::job::membership::Membership;
+use crate::job::replies::shared;
+use crate::job::search::check_arguments;
 use crate::requests::Requests;
-use crate::search::check_arguments;
 use crate::{AuxVars, Error, Events, JobState, Member, NodeStates, Reply, load_params};
 
 pub use self::options::JobOptions;
+pub use self::replies::Fetched;
 
 /// A researcher's side of an experiment: nodes, parameters, rounds.
 pub struct Job {

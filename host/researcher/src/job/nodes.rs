@@ -8,10 +8,10 @@ use fedwasm_protocol::{
 };
 use fedwasm_trust::SKEW_MS;
 
-use crate::membership::Away;
-use crate::replies::{clock, why_not};
+use crate::job::membership::Away;
+use crate::job::replies::{clock, why_not};
+use crate::job::search::SEARCH_TIME_MAX;
 use crate::requests::{Answer, Requests};
-use crate::search::SEARCH_TIME_MAX;
 use crate::{Error, Event, Events};
 
 use super::Job;

@@ -9,11 +9,11 @@ use fedwasm_sandbox::{DataFacts, Described};
 use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
-use crate::columns::Chosen;
-use crate::membership::Membership;
-use crate::replies::{kept, shared};
+use crate::job::columns::Chosen;
+use crate::job::membership::Membership;
+use crate::job::replies::{kept, shared};
+use crate::job::search::{Link, check_arguments, connect, describe, search};
 use crate::requests::Requests;
-use crate::search::{Link, check_arguments, connect, describe, search};
 use crate::{Error, Event, Events, JobState, NodeStates};
 
 use super::{Job, JobOptions, blocking, round_of};

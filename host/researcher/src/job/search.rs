@@ -13,10 +13,10 @@ use fedwasm_training::Round;
 use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
-use crate::columns::{Chosen, choose};
 use crate::identity::{enter, researcher_of};
 use crate::job::blocking;
-use crate::replies::why_not;
+use crate::job::columns::{Chosen, choose};
+use crate::job::replies::why_not;
 use crate::requests::{Answer, Requests};
 use crate::{Error, JobOptions};
 
