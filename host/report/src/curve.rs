@@ -92,10 +92,10 @@ fn paint(
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(drawable(title), ("sans-serif", 18))
+        .caption(drawable(title), ("sans-serif", 20))
         .margin(14)
-        .x_label_area_size(42)
-        .y_label_area_size(58)
+        .x_label_area_size(46)
+        .y_label_area_size(64)
         .build_cartesian_2d(x, y)?;
     chart
         .configure_mesh()
@@ -108,7 +108,7 @@ fn paint(
             true => format!("{x:.0}"),
             false => String::new(),
         })
-        .label_style(("sans-serif", 13))
+        .label_style(("sans-serif", 15))
         .draw()?;
     let legend = |color: RGBColor, width: u32| {
         move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(width))
@@ -140,7 +140,7 @@ fn paint(
         .position(corner)
         .background_style(WHITE.mix(0.85))
         .border_style(RGBColor(200, 200, 200))
-        .label_font(("sans-serif", 13))
+        .label_font(("sans-serif", 15))
         .draw()?;
     root.present()?;
     Ok(())

@@ -15,7 +15,7 @@ pub(super) fn section(history: &History) -> Markup {
     for (section, value) in &history.arguments {
         flatten(section, value, &mut all);
     }
-    let row = |(name, value): &(String, String)| html! { tr { td { (name) } td { (value) } } };
+    let row = |(name, value): &(String, String)| html! { tr { th scope="row" { (name) } td.words { (value) } } };
     let rows: Vec<Markup> = all.iter().take(ARGUMENTS_MAX).map(row).collect();
     let columns = [Column::Text("Argument"), Column::Text("Value")];
     html! { @if !rows.is_empty() { (table::section("Arguments", "", &columns, &rows)) } }
@@ -26,7 +26,13 @@ pub(super) fn changes(history: &History) -> Markup {
     let changes = history.changes.iter();
     let all = changes.flat_map(|change| change.differences.iter().map(|d| (change.round, d)));
     let row = |(round, Difference { name, a, b }): (u32, &Difference)| {
-        html! { tr { td.n { (round) } @for text in [name, a, b] { td { (text) } } } }
+        html! {
+            tr {
+                th.n scope="row" { (round) }
+                td { (name) }
+                @for text in [a, b] { td.words { (text) } }
+            }
+        }
     };
     let rows: Vec<Markup> = all.take(ARGUMENTS_MAX).map(row).collect();
     let notes = "The arguments above are those of the newest round.";

@@ -9,11 +9,15 @@ pub(super) fn section(curves: &[(String, Chart)]) -> Markup {
         @if !curves.is_empty() {
             section {
                 h2 { "Curves" }
-                @for (heading, chart) in curves {
-                    figure.curve {
-                        figcaption { (heading) }
-                        // The plotter made it and escaped the texts in it: `curve::Chart`.
-                        (PreEscaped(chart.as_svg()))
+                div.curves {
+                    @for (heading, chart) in curves {
+                        figure.curve {
+                            figcaption { (heading) }
+                            div.scroll tabindex="0" role="group" aria-label="Chart" {
+                                // The plotter made it and escaped the texts in it: `curve::Chart`.
+                                (PreEscaped(chart.as_svg()))
+                            }
+                        }
                     }
                 }
             }

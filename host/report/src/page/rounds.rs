@@ -67,13 +67,13 @@ pub(super) fn section(history: &History) -> Markup {
 fn row(round: &RoundRecord, chosen: &Chosen<'_>) -> Markup {
     html! {
         tr {
-            td.n { (round.round) }
+            th.n scope="row" { (round.round) }
             td.n { (round.nodes.len()) }
             td.n { (ms(round.timing.wall_ms)) }
             td.n { (opt(round.train_loss())) }
             (metric_cells(chosen, round.evaluation.as_ref()))
             td { (short(&round.params_sha256)) }
-            td.reasons { (dropped(&round.dropped)) }
+            td.words { (dropped(&round.dropped)) }
         }
     }
 }

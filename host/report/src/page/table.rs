@@ -11,6 +11,8 @@ pub(super) enum Column<'a> {
     Text(&'a str),
     Number(&'a str),
     Group(&'a str, &'a [&'a str]),
+    /// Says in a picture what the column before says, and has no name.
+    Drawn,
 }
 
 pub(super) fn section(
@@ -23,14 +25,15 @@ pub(super) fn section(
         .iter()
         .flat_map(|column| match column {
             Column::Group(_, names) => *names,
-            Column::Text(_) | Column::Number(_) => &[],
+            Column::Text(_) | Column::Number(_) | Column::Drawn => &[],
         })
         .copied()
         .collect();
+    let notes = notes.render();
     html! {
         section {
             h2 { (heading) }
-            p.note { (notes) }
+            @if !notes.0.is_empty() { p.note { (notes) } }
             div.scroll tabindex="0" role="region" aria-label=(heading) {
                 table {
                     thead {
@@ -57,7 +60,8 @@ fn head(column: &Column<'_>, has_groups: bool) -> Markup {
             Column::Group(_, []) => {},
             Column::Group(name, names) => {
                 th.group scope="colgroup" colspan=(names.len()) { (name) }
-            }
+            },
+            Column::Drawn => td rowspan=[n_lines] {},
         }
     }
 }

@@ -91,7 +91,7 @@ fn what_changed_between_rounds_is_there_and_escaped() {
     }];
     let page = page(&history, "finished");
     assert!(page.contains("<h2>Changes</h2>") && page.contains("From round"), "{page}");
-    assert!(page.contains("<td>training.optimizer_args.lr</td><td>0.1</td><td>&lt;b&gt;</td>"));
+    assert!(page.contains("<td>training.optimizer_args.lr</td><td class=\"words\">0.1</td><td class=\"words\">&lt;b&gt;</td>"));
 }
 
 #[test]
@@ -129,7 +129,8 @@ fn all_rounds_and_nodes_are_there_and_tags_balance() {
     let history = history("demo", rounds.collect());
     let page = page(&history, "finished");
     for round in &history.rounds {
-        let row = format!("<tr><td class=\"n\">{}</td><td class=\"n\">2</td>", round.round);
+        let row =
+            format!("<tr><th class=\"n\" scope=\"row\">{}</th><td class=\"n\">2</td>", round.round);
         assert_eq!(page.matches(&row).count(), 1, "{row}");
         assert!(page.contains(&format!("title=\"{}\"", round.params_sha256)));
     }
@@ -154,7 +155,7 @@ fn one_round_too_many_hides_one_and_says_so() {
     let page = page(&history("demo", rounds.collect()), "running");
     assert_eq!(page.matches("Rounds 21 to 21 are not shown").count(), 2);
     assert_eq!(page.matches("it is gone").count(), ROUNDS_MAX);
-    assert!(!page.contains("<tr><td class=\"n\">21</td>"));
+    assert!(!page.contains("<tr><th class=\"n\" scope=\"row\">21</th>"));
     parse(&page);
 }
 

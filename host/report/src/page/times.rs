@@ -43,12 +43,8 @@ pub(super) fn time_table(
         }
     };
     let rows: Vec<Markup> = parts.iter().filter(|part| part.1 > 0.0).map(row).collect();
-    let columns = [
-        Column::Text("Part"),
-        Column::Number("ms in all"),
-        Column::Number("Share"),
-        Column::Text(""),
-    ];
+    let columns =
+        [Column::Text("Part"), Column::Number("ms in all"), Column::Number("Share"), Column::Drawn];
     table::section("Where time went", notes, &columns, &rows)
 }
 
