@@ -19,6 +19,9 @@ const COLOURS: [(u8, u8, u8); 7] = [
     (0, 0, 0),
 ];
 
+/// More lines than colours would say nothing.
+pub(crate) const LINES_MAX: usize = COLOURS.len();
+
 /// What lies behind the others: neither white nor black, so that it shows on both.
 const BEHIND: RGBColor = RGBColor(170, 170, 170);
 

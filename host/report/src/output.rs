@@ -9,14 +9,15 @@ use fedwasm_protocol::{Evaluation, NodeId};
 use fedwasm_record::{Error as RecordError, History, RoundRecord, params_digest, write_history};
 
 use crate::Error;
-use crate::curve::{Chart, Line, draw, draw_over};
+use crate::curve::{Chart, LINES_MAX, Line, draw, draw_over};
 use crate::page::{self, Report};
 
 /// A training loss of fewer points is drawn as it is, one of more over a mean of the last
 /// twentieth of them: losses of single batches scatter.
 const SCATTER_POINTS: usize = 40;
-/// The most nodes of a chart, and the most charts of metrics.
-const NODES_MAX: usize = 8;
+/// The most nodes of a chart, which has a line of all nodes beside them.
+const NODES_MAX: usize = LINES_MAX - 1;
+/// The most charts of metrics.
 const METRICS_MAX: usize = 8;
 
 /// Writes `params.mpk`, `params.safetensors`, `history.json`, `curve.svg` and
@@ -47,7 +48,8 @@ pub fn report(history: &History) -> Result<String, Error> {
     for (heading, lines) in metric_curves(history) {
         curves.push((heading.clone(), draw(&heading, "round", &heading, &lines)?));
     }
-    Ok(page::html(&Report { history, status: &history.status, curves }))
+    let n_not_drawn = all_nodes(history).len().saturating_sub(NODES_MAX);
+    Ok(page::html(&Report { history, status: &history.status, curves, n_not_drawn }))
 }
 
 /// A chart for every metric of held-out rows but the loss, in ascending order
@@ -90,14 +92,15 @@ fn gap(value: Option<f64>) -> f64 {
     value.unwrap_or(f64::NAN)
 }
 
-/// The nodes that charts show: more lines than colours would say nothing.
+/// The nodes that trained or scored.
+fn all_nodes(history: &History) -> BTreeSet<&NodeId> {
+    let rounds = history.rounds.iter();
+    rounds.flat_map(|round| round.nodes.keys().chain(round.scored.keys())).collect()
+}
+
+/// The nodes that charts show.
 fn nodes(history: &History) -> impl Iterator<Item = &NodeId> {
-    let nodes: BTreeSet<&NodeId> = history
-        .rounds
-        .iter()
-        .flat_map(|round| round.nodes.keys().chain(round.scored.keys()))
-        .collect();
-    nodes.into_iter().take(NODES_MAX)
+    all_nodes(history).into_iter().take(NODES_MAX)
 }
 
 fn curve(history: &History) -> Result<Chart, Error> {

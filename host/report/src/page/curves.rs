@@ -2,15 +2,18 @@
 
 use maud::{Markup, PreEscaped, html};
 
-use crate::curve::Chart;
+use super::Report;
 
-pub(super) fn section(curves: &[(String, Chart)]) -> Markup {
+pub(super) fn section(report: &Report<'_>) -> Markup {
     html! {
-        @if !curves.is_empty() {
+        @if !report.curves.is_empty() {
             section {
                 h2 { "Curves" }
+                @if report.n_not_drawn > 0 {
+                    p.note { (report.n_not_drawn) " further nodes are not drawn." }
+                }
                 div.curves {
-                    @for (heading, chart) in curves {
+                    @for (heading, chart) in &report.curves {
                         figure.curve {
                             figcaption { (heading) }
                             div.scroll tabindex="0" role="group" aria-label="Chart" {

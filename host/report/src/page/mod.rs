@@ -30,6 +30,8 @@ pub(crate) struct Report<'a> {
     pub(crate) status: &'a str,
     /// Headings with charts.
     pub(crate) curves: Vec<(String, Chart)>,
+    /// Nodes that have no line in the charts.
+    pub(crate) n_not_drawn: usize,
 }
 
 /// Returns the page.
@@ -39,9 +41,10 @@ pub(crate) fn html(report: &Report<'_>) -> String {
     let body = html! {
         (summary::header(history, report.status))
         @if is_local { (local::tiles(history)) } @else { (summary::tiles(history)) }
-        (curves::section(&report.curves))
+        (curves::section(report))
         (arguments::section(history))
         (arguments::changes(history))
+        (nodes::left_out(history))
         @if history.rounds.is_empty() {
         } @else if is_local {
             (local::times(history))

@@ -6,8 +6,9 @@ use fedwasm_protocol::{Evaluation, NodeId};
 use fedwasm_record::{History, NodeRecord};
 use maud::{Markup, html};
 
-use super::metrics::{left_out, metrics};
+use super::metrics::{self, metrics};
 use super::numbers::{NONE, grouped, ms, opt};
+use super::rounds::cut;
 use super::table::{self, Column, metric_cells};
 
 /// The most rows of the table of nodes.
@@ -107,13 +108,24 @@ fn scores(lives: &BTreeMap<&NodeId, Life<'_>>) -> Markup {
         }
     };
     let rows: Vec<Markup> = scored.map(rows).collect();
-    let mut notes = further_nodes(lives) + &left_out(&chosen);
+    let mut notes = further_nodes(lives) + &metrics::left_out(&chosen);
     notes += "Of the last round that has them, on the rows that each node holds out.";
     let mut columns = vec![Column::Text("Node"), Column::Text("Model"), Column::Number("Rows")];
     columns.extend(chosen.names.iter().map(|name| Column::Number(name)));
     html! {
         @if !rows.is_empty() { (table::section("Scores at the nodes", notes, &columns, &rows)) }
     }
+}
+
+/// The nodes that took no part from the start, and why.
+pub(super) fn left_out(history: &History) -> Markup {
+    let row = |(node, reason): (&NodeId, &String)| {
+        html! { tr { th scope="row" { (node) } td.words { (cut(reason)) } } }
+    };
+    let rows: Vec<Markup> = history.left_out.iter().take(NODES_MAX).map(row).collect();
+    let notes = "Nodes that were to take part and were left out before the first round.";
+    let columns = [Column::Text("Node"), Column::Text("Why")];
+    html! { @if !rows.is_empty() { (table::section("Left out", notes, &columns, &rows)) } }
 }
 
 fn further_nodes(lives: &BTreeMap<&NodeId, Life<'_>>) -> String {

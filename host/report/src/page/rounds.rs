@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use fedwasm_protocol::{Digest, NodeId};
-use fedwasm_record::{History, RoundRecord};
+use fedwasm_record::{History, RoundRecord, ScoreRecord};
 use maud::{Markup, html};
 
 use super::metrics::{Chosen, left_out, metrics};
-use super::numbers::{ms, opt};
+use super::numbers::{NONE, ms, opt};
 use super::table::{self, Column, metric_cells};
 
 /// The rounds that a page shows, and how many of them are the first ones:
@@ -50,7 +50,10 @@ pub(super) fn section(history: &History) -> Markup {
         Column::Text("Dropped"),
     ];
     let n_columns = columns.len() - 1 + chosen.names.len();
-    let mut rows: Vec<Markup> = first.iter().map(|round| row(round, &chosen)).collect();
+    let initial = history.initial.iter();
+    let mut rows: Vec<Markup> =
+        initial.map(|initial| row_0(initial, history.initial_sha256.as_ref(), &chosen)).collect();
+    rows.extend(first.iter().map(|round| row(round, &chosen)));
     rows.extend(gap.iter().map(|text| {
         html! { tr.hidden { td colspan=(n_columns) { (text) } } }
     }));
@@ -78,6 +81,19 @@ fn row(round: &RoundRecord, chosen: &Chosen<'_>) -> Markup {
     }
 }
 
+/// Scores before the first round, which is round 0 in charts, too.
+fn row_0(initial: &ScoreRecord, params: Option<&Digest>, chosen: &Chosen<'_>) -> Markup {
+    html! {
+        tr {
+            th.n scope="row" { "0" }
+            @for _ in ["nodes", "wall ms", "training loss"] { td.n { (NONE) } }
+            (metric_cells(chosen, initial.evaluation.as_ref()))
+            td { @if let Some(params) = params { (short(params)) } @else { (NONE) } }
+            td.words {}
+        }
+    }
+}
+
 pub(super) fn dropped(dropped: &BTreeMap<NodeId, String>) -> Markup {
     html! {
         @if !dropped.is_empty() {
@@ -93,7 +109,7 @@ pub(super) fn dropped(dropped: &BTreeMap<NodeId, String>) -> Markup {
     }
 }
 
-fn cut(reason: &str) -> String {
+pub(super) fn cut(reason: &str) -> String {
     let mut cut: String = reason.chars().take(REASON_CHARS_MAX).collect();
     if cut.len() < reason.len() {
         cut.push('…');

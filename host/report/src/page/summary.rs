@@ -41,9 +41,14 @@ pub(super) fn tiles(history: &History) -> Markup {
         let value = |round: &RoundRecord| metric(round.evaluation.as_ref(), name);
         tile(&format!("Held-out {name}"), &opt(value(last)), &before(history, value))
     };
+    let n_rounds = history.rounds.len();
+    let of = match n_rounds < history.rounds_max as usize {
+        true => format!("of {}", history.rounds_max),
+        false => String::new(),
+    };
     html! {
         dl.tiles {
-            (tile("Rounds done", &history.rounds.len().to_string(), ""))
+            (tile("Rounds done", &n_rounds.to_string(), &of))
             (tile("Nodes", &n_nodes.to_string(), &in_last))
             (tile("Time", &duration(wall_ms), &a_round))
             @if let Some(loss) = last.train_loss() {

@@ -6,7 +6,7 @@ mod parsed;
 use std::collections::BTreeMap;
 
 use fedwasm_protocol::{Digest, Evaluation, NodeId, NodeTiming};
-use fedwasm_record::{Difference, NodeRecord, PlanRecord, RoundRecord, RoundTiming};
+use fedwasm_record::{Difference, NodeRecord, PlanRecord, RoundRecord, RoundTiming, ScoreRecord};
 
 use self::parsed::parse;
 use super::metrics::{METRICS_MAX, metrics};
@@ -14,6 +14,7 @@ use super::rounds::{DROPPED_MAX, REASON_CHARS_MAX, ROUNDS_MAX, dropped};
 use super::shell::STYLE;
 use super::*;
 use crate::curve::{Line, draw};
+use crate::output::report;
 
 fn evaluation(metrics: &[(&str, f64)]) -> Option<Evaluation> {
     let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value));
@@ -120,7 +121,8 @@ fn local_run_is_no_federation() {
 fn page(history: &History, status: &str) -> String {
     let lines = [Line { label: history.name.clone(), points: vec![(1.0, 2.0), (2.0, 1.0)] }];
     let svg = draw(&history.name, &history.name, "loss", &lines).unwrap();
-    html(&Report { history, status, curves: vec![(history.name.clone(), svg)] })
+    let curves = vec![(history.name.clone(), svg)];
+    html(&Report { history, status, curves, n_not_drawn: 0 })
 }
 
 #[test]
@@ -161,7 +163,8 @@ fn one_round_too_many_hides_one_and_says_so() {
 
 #[test]
 fn empty_history_is_a_page() {
-    let page = html(&Report { history: &history("", vec![]), status: "", curves: vec![] });
+    let history = history("", vec![]);
+    let page = html(&Report { history: &history, status: "", curves: vec![], n_not_drawn: 0 });
     assert!(page.contains("No round is done yet"));
     parse(&page);
 }
@@ -210,5 +213,53 @@ fn dark_rules_are_for_the_colours_of_charts() {
     for rule in rules {
         let colour = rule.split_once(']').unwrap().0.replace('\'', "\"");
         assert!(page.contains(&colour), "{colour}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    let mut history = history("demo", vec![]);
+    let node = |name: &str| name.parse::<NodeId>().unwrap();
+    history.left_out = [(node("site-9"), "it has no such data".to_owned())].into();
+    let told = "<th scope=\"row\">site-9</th><td class=\"words\">it has no such data</td>";
+    assert!(page(&history, "failed: no node is left").contains(told));
+    history.rounds = vec![round_record(1, "accuracy", "")];
+    let scores = evaluation(&[("loss", 0.9), ("accuracy", 0.125)]);
+    history.initial = Some(ScoreRecord { evaluation: scores, nodes: [].into() });
+    let page = page(&history, "running");
+    for text in [
+        told,
+        "<dt>Rounds done</dt><dd>1</dd><dd class=\"note\">of 9</dd>",
+        "<th class=\"n\" scope=\"row\">0</th><td class=\"n\">–</td>",
+        "<td class=\"n\">0.9000</td><td class=\"n\">0.1250</td>",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    parse(&page);
+}
+
+#[test]
+fn no_two_lines_of_a_chart_have_one_colour() {
+    let mut history = history("demo", vec![round_record(1, "a", ""), round_record(2, "a", "")]);
+    for round in &mut history.rounds {
+        for n in 1..=9 {
+            let node = format!("site-{n}").parse().unwrap();
+            round.nodes.insert(node, node_record(0.1 * f64::from(n), 10, "a"));
+        }
+    }
+    let page = report(&history).unwrap();
+    assert!(page.contains("3 further nodes are not drawn."));
+    let charts: Vec<&str> = page.split("<figure").skip(1).collect();
+    assert_eq!(charts.len(), 2);
+    for chart in charts {
+        let lines = chart.split("<polyline").skip(1).filter(|line| line.contains("width=\"2\""));
+        let colour = |line: &str| line.split("stroke=\"").nth(1).unwrap()[..7].to_owned();
+        let mut n_lines: BTreeMap<String, u32> = BTreeMap::new();
+        for line in lines {
+            *n_lines.entry(colour(line)).or_default() += 1;
+        }
+        // Each is in the chart and in its legend.
+        assert_eq!(n_lines.len(), 7, "{n_lines:?}");
+        assert!(n_lines.values().all(|n| *n == 2), "{n_lines:?}");
     }
 }

@@ -2,12 +2,11 @@
 //! of the page, or turns or hides a text of it.
 
 use fedwasm_protocol::{is_unprintable, printable};
-use fedwasm_record::{ChangeRecord, ScoreRecord};
+use fedwasm_record::ChangeRecord;
 use serde_json::Value;
 
 use super::parsed::{Element, parse};
 use super::*;
-use crate::output::report;
 
 const EVIL: [&str; 12] = [
     "<script>alert(1)</script>",
