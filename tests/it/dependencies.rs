@@ -187,3 +187,20 @@ fn banned_packages_are_not_linked() {
         foreign.iter().map(|p| &p.name).filter(|name| banned.contains(name.as_str())).collect();
     assert!(!banned.is_empty() && found.is_empty(), "{found:?}");
 }
+
+/// Whoever reads the manifest learns why each package is there.
+#[test]
+fn every_dependency_has_its_reason() {
+    let text = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let table = text.split_once("[workspace.dependencies]\n").unwrap().1;
+    let lines: Vec<&str> = table.lines().take_while(|line| !line.starts_with('[')).collect();
+    let mut checked = 0;
+    for pair in lines.windows(2) {
+        let [above, line] = pair else { panic!("{pair:?}") };
+        if line.contains(" = ") && !line.starts_with("fedwasm-") && !line.starts_with('#') {
+            assert!(above.starts_with("# "), "{line}: no comment above it says why");
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}

@@ -1,7 +1,11 @@
 //! Tests of the whole system through the binary: real components in the real
 //! engine, a real broker, real files.
 
-#![allow(clippy::unwrap_used, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test ends where something is missing; its modules are one program"
+)]
 
 mod accuracy;
 mod aggregators;

@@ -1,7 +1,7 @@
 //! Files that NumPy, pyarrow and Pillow wrote (tests/oracles/datasets.py) give
 //! the numbers that they hold there.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
