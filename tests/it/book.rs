@@ -70,12 +70,12 @@ fn code_compiles() {
     );
     std::fs::write(dir.join("Cargo.toml"), manifest).unwrap();
     let mut modules = String::new();
-    for page in pages() {
+    for page in pages().into_iter().chain([String::from("plugins/sdk/README.md")]) {
         for (nth, block) in blocks(&page).into_iter().enumerate() {
             if !block.language.starts_with("rust") || block.text.contains("{{#include") {
                 continue;
             }
-            let name = format!("{}_{nth}", page.trim_end_matches(".md").replace('-', "_"));
+            let name = format!("{}_{nth}", page.trim_end_matches(".md").replace(['-', '/'], "_"));
             let import = match block.text.contains("use fedwasm_sdk") {
                 true => "",
                 false => "use fedwasm_sdk::*;\n",

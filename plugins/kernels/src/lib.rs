@@ -16,20 +16,31 @@
 //! Slices whose lengths do not fit the shapes are mistakes of the caller and panic.
 
 pub mod convolution;
+#[expect(unsafe_code, reason = "reads and writes whole vectors")]
 pub mod elementwise;
+#[expect(unsafe_code, reason = "vectors of the processor, and what it says of having them")]
 mod lanes;
 #[cfg(not(target_arch = "wasm32"))]
+#[expect(unsafe_code, reason = "runs the lanes that the processor has")]
 pub mod limit;
+#[expect(unsafe_code, reason = "reads and writes whole vectors")]
 mod lines;
 pub mod math;
 mod matrix;
 mod panels;
+#[expect(unsafe_code, reason = "reads and writes whole vectors")]
 pub mod pooling;
+#[expect(unsafe_code, reason = "reads and writes whole vectors of checked panels")]
 mod product;
 pub mod reduction;
+#[cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "the square root of the processor, without the standard library")
+)]
 mod root;
 #[cfg(test)]
 mod tests;
+#[expect(unsafe_code, reason = "reads and writes whole vectors")]
 mod transpose;
 
 pub use matrix::Matrix;

@@ -1,10 +1,4 @@
-//! What the author of a training plan depends on: one trait, tensors, layers,
-//! losses, optimizers and [`export!`].
-//!
-//! A plan implements [`TrainingPlan`] and ends with `export!(MyPlan);`. It is
-//! compiled for `wasm32-unknown-unknown` by `fedwasm plan build`. Nothing here
-//! knows the host's crates; the two meet in the WIT package
-//! `fedwasm:training-plan` only.
+#![doc = include_str!("../README.md")]
 
 // The generated export macro names this crate by its public name.
 extern crate self as fedwasm_sdk;
@@ -31,9 +25,14 @@ mod training;
 // Written by plugins/bindgen, which has the test that it follows wit/.
 #[doc(hidden)]
 #[rustfmt::skip]
-#[allow(missing_docs, clippy::all, clippy::unwrap_used, unreachable_pub)]
+#[allow(
+    missing_docs, unreachable_pub, unsafe_code,
+    clippy::all, clippy::unwrap_used, clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 pub mod bindings;
 #[doc(hidden)]
+#[expect(unsafe_code, reason = "the canonical ABI's allocator and the constructors of a module")]
 pub mod runtime;
 
 #[doc(hidden)]
