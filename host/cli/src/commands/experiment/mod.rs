@@ -8,9 +8,9 @@ mod view;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use fedwasm_artifact::load_plan;
-use fedwasm_protocol::printable;
+use fedwasm_artifact::{LoadError, load_plan};
 use fedwasm_protocol::seed::random_seed;
+use fedwasm_protocol::{Place, printable};
 use fedwasm_record::{History, load_history};
 use fedwasm_researcher::{
     Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult, StrategyArgs, run_experiment,
@@ -68,6 +68,16 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// The experiment's file.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Run { file, .. } | Self::Check { file } => Some(file.clone()),
+            Self::Show { .. } | Self::Verify { .. } => None,
+        }
+    }
+}
+
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
         Command::Run { file, out, resume, change } => {
@@ -98,7 +108,10 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 
 /// What the file says, with its plan, and nothing else.
 fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions, CommandError> {
-    let component = load_plan(&file.plan)?;
+    let component = load_plan(&file.plan).map_err(|error| match error {
+        error @ LoadError::Io(_) => CommandError::from(error).about(Place::Value("plan".into())),
+        error => error.into(),
+    })?;
     let mut signatures = Vec::new();
     for bundle in bundles_beside(&file.plan)? {
         signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
