@@ -54,10 +54,11 @@ fn an_argument_of_another_kind_is_shown_in_its_file() {
         text,
         "error: argument `model.n_features` is a text, plan logistic-regression expects a whole \
          number
- --> args.toml:2:1
+ --> args.toml:2:14
   |
 2 | n_features = \"x\"
-  | ^^^^^^^^^^
+  |              ^^^
+  |
   = help: `fedwasm plan inspect` lists the arguments of a plan"
     );
 }
@@ -68,34 +69,48 @@ fn all_mistakes_of_the_model_are_shown_in_their_file() {
     assert_eq!(code, 2);
     assert_eq!(
         text,
-        "error: 2 arguments are wrong
-  argument `model.foo` is unknown to plan logistic-regression; it knows model.n_features, \
+        "error: argument `model.foo` is unknown to plan logistic-regression; it knows model.n_features, \
          model.n_classes, optimizer.lr, optimizer.momentum, optimizer.nesterov, \
          optimizer.weight_decay, optimizer.keep_state, aggregator.fedprox_mu, aggregator.scaffold
-  argument `model.n_features` is a text, plan logistic-regression expects a whole number
  --> args.toml:2:1
   |
 2 | foo = 3
   | ^^^
- --> args.toml:3:1
+
+error: argument `model.n_features` is a text, plan logistic-regression expects a whole number
+ --> args.toml:3:14
   |
 3 | n_features = \"x\"
-  | ^^^^^^^^^^
+  |              ^^^
+  |
   = help: `fedwasm plan inspect` lists the arguments of a plan"
     );
 }
 
 #[test]
-fn mistakes_of_training_have_lines() {
+fn mistakes_of_training_are_shown_in_their_file() {
     let args = "[training]\nepochs = -1\ntest_ratio = 2\nlr = 0.1\n";
     let (code, text) = local(&plan(), args, "benign");
     assert_eq!(code, 2);
     assert_eq!(
         text,
-        "error: args.toml: 3 mistakes
-  line 2: `training.epochs` is -1, expected a whole number, at least 0
-  line 3: `training.test_ratio` is 2, expected 0 <= test_ratio < 1
-  line 4: `training.lr` is unknown here; it belongs in `optimizer_args`"
+        "error: `training.epochs` is -1, expected a whole number, at least 0
+ --> args.toml:2:10
+  |
+2 | epochs = -1
+  |          ^^
+
+error: `training.test_ratio` is 2, expected 0 <= test_ratio < 1
+ --> args.toml:3:14
+  |
+3 | test_ratio = 2
+  |              ^
+
+error: `training.lr` is unknown here; it belongs in `optimizer_args`
+ --> args.toml:4:1
+  |
+4 | lr = 0.1
+  | ^^"
     );
 }
 
@@ -108,10 +123,11 @@ fn an_argument_out_of_range_is_shown_in_its_file() {
         text,
         "error: plan logistic-regression 0.1.0 (DIGEST) refused its arguments: optimizer.lr is -1, \
          expected more than 0
- --> args.toml:4:20
+ --> args.toml:4:25
   |
 4 | optimizer_args = { lr = -1.0 }
-  |                    ^^
+  |                         ^^^^
+  |
   = help: `fedwasm plan inspect` lists the arguments of a plan"
     );
 }
@@ -136,6 +152,88 @@ fn an_unknown_column_names_the_nearest() {
         text,
         "error: breast_cancer.csv: there is no column `benig`; did you mean `benign`?"
     );
+}
+
+#[test]
+fn a_column_that_the_file_names_is_shown_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("args.toml");
+    std::fs::write(&file, "[data]\ntarget = \"benign\"\ninputs = [\"mean_radius\", \"x\"]\n")
+        .unwrap();
+    let run = |json: &[&str]| {
+        let command = fedwasm(&["local", "--seed", "1", "--plan"]).arg(plan()).args(json);
+        let command = command.arg("--data").arg(data("breast_cancer.csv"));
+        command.arg("--args").arg(&file).run()
+    };
+    let ended = run(&[]);
+    let text = error(&ended.stderr, dir.path());
+    assert_eq!(ended.code, 2);
+    assert!(text.starts_with("error: breast_cancer.csv: there is no column `x`; "), "{text}");
+    let place = "
+ --> args.toml:3:26
+  |
+3 | inputs = [\"mean_radius\", \"x\"]
+  |                          ^^^";
+    assert!(text.ends_with(place), "{text}");
+    let told = run(&["--json"]);
+    let last: serde_json::Value =
+        serde_json::from_str(told.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&last["line"], &last["column"]), (&3.into(), &26.into()));
+    assert_eq!(last["place"], format!("{}:3:26", file.display()));
+    assert!(last["message"].as_str().is_some_and(|text| text.contains("no column `x`")), "{last}");
+}
+
+#[test]
+fn all_mistakes_of_an_experiment_and_of_a_node_are_shown_in_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let shown = |name: &str, text: &str, command: &[&str]| {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let target = if name == "node.toml" { dir.path() } else { &file };
+        let ended = fedwasm(command).arg(target).run();
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        error(&ended.stderr, dir.path())
+    };
+    let text = "name = \"t\"\r\nround = 2\r\n\r\n[data]\r\ntarget = \"y\"\r\n\
+                [training]\r\nepochs = 1\r\nloader_args.batch_sizes = 8\r\n";
+    assert_eq!(
+        shown("e.toml", text, &["experiment", "check"]),
+        "error: `plan` is missing
+--> e.toml
+
+error: `rounds` is missing
+--> e.toml
+
+error: `data.tags` is missing; name the tags that datasets must have, or a `dataset`
+ --> e.toml:4:1
+  |
+4 | [data]
+  | ^^^^^^
+
+error: `training.loader_args.batch_sizes` is unknown; did you mean `batch_size`?
+ --> e.toml:8:13
+  |
+8 | loader_args.batch_sizes = 8
+  |             ^^^^^^^^^^^
+
+error: `round` is unknown; did you mean `rounds`?
+ --> e.toml:2:1
+  |
+2 | round = 2
+  | ^^^^^"
+    );
+    assert_eq!(
+        shown("e.toml", "name = \"t\"\nrounds = many\n", &["experiment", "run"]),
+        "error: string values must be quoted, expected literal string
+ --> e.toml:2:10
+  |
+2 | rounds = many
+  |          ^^^^"
+    );
+    let node = "id = \"a\"\nmqtt = \"mqtt://127.0.0.1:1883\"\nroster_refresh = 3\n";
+    let text = shown("node.toml", node, &["node", "start"]);
+    assert!(text.starts_with("error: unknown field `roster_refresh`, expected one of "), "{text}");
+    assert!(text.ends_with("\n3 | roster_refresh = 3\n  | ^^^^^^^^^^^^^^"), "{text}");
 }
 
 #[test]

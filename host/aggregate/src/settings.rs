@@ -287,7 +287,11 @@ mod tests {
         let mut fields = Fields::new("aggregator", toml::from_str(text).unwrap());
         let args = AggregatorArgs::take(&mut fields);
         let mistakes = fields.finish();
-        if mistakes.is_empty() { Ok(args) } else { Err(mistakes.join("\n")) }
+        if mistakes.is_empty() {
+            Ok(args)
+        } else {
+            Err(fedwasm_protocol::sentences(&mistakes, "\n"))
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fedwasm_aggregate::AggregateError;
-use fedwasm_protocol::Reason;
+use fedwasm_protocol::{FileMistakes, Mistake, Place, Reason};
 use fedwasm_sandbox::FaultKind;
 
 use crate::diagnosis::{self, Diagnosis};
@@ -19,6 +19,9 @@ pub(crate) const PLAN_FAILED: u8 = 4;
 /// Not enough nodes, or a deadline passed.
 pub(crate) const NODES: u8 = 5;
 
+/// The largest file whose lines are shown.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
 /// What a command ends with if not with success.
 #[derive(Debug)]
 pub(crate) struct CommandError {
@@ -29,8 +32,10 @@ pub(crate) struct CommandError {
     pub(crate) place: Option<String>,
     /// What to do.
     pub(crate) help: Option<String>,
-    /// The arguments that are wrong.
-    arguments: Vec<String>,
+    /// The mistakes of a file, which the message names all.
+    pub(crate) file: Option<FileMistakes>,
+    /// The arguments that are wrong, for a file that gives them.
+    arguments: Vec<Mistake>,
 }
 
 impl CommandError {
@@ -41,18 +46,29 @@ impl CommandError {
             Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
             None => (message, None),
         };
-        Self { code, message, place: None, help, arguments: Vec::new() }
+        Self { code, message, place: None, help, file: None, arguments: Vec::new() }
     }
 
-    /// Shows the lines of `file` that give the wrong arguments, if there are any.
-    pub(crate) fn in_file(mut self, file: Option<&Path>) -> Self {
-        if let (None, Some(file)) = (&self.place, file) {
-            let places = self.arguments.iter();
-            let places = places.filter_map(|argument| diagnosis::in_toml(file, argument));
-            let places: Vec<String> = places.collect();
-            self.place = (!places.is_empty()).then(|| places.join("\n --> "));
+    /// It is about what a file may give at this place.
+    pub(crate) fn about(mut self, place: Place) -> Self {
+        self.arguments.push(Mistake { place, message: self.message.clone() });
+        self
+    }
+
+    /// Shows the lines of `path` that give the wrong arguments, if there are any.
+    pub(crate) fn in_file(mut self, path: Option<&Path>) -> Self {
+        if let (None, Some(path), false) = (&self.file, path, self.arguments.is_empty()) {
+            let bytes = fedwasm_folder::read_file(path, FILE_BYTES_MAX).ok();
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            let given = |text| FileMistakes::of_arguments(path, text, &self.arguments);
+            self.file = text.and_then(given);
         }
         self
+    }
+
+    /// All mistakes of a file.
+    fn of_file(file: FileMistakes) -> Self {
+        Self { file: Some(file.clone()), ..Self::new(USAGE, file) }
     }
 }
 
@@ -96,10 +112,11 @@ impl From<fedwasm_sandbox::Error> for CommandError {
 
 impl From<fedwasm_training::Error> for CommandError {
     fn from(error: fedwasm_training::Error) -> Self {
-        match error {
-            fedwasm_training::Error::Sandbox(error) => error.into(),
-            error => Self::new(USAGE, error),
-        }
+        let places = match error {
+            fedwasm_training::Error::Sandbox(error) => return error.into(),
+            ref error => diagnosis::places(error),
+        };
+        places.into_iter().fold(Self::new(USAGE, error), Self::about)
     }
 }
 
@@ -120,6 +137,7 @@ impl From<fedwasm_record::Error> for CommandError {
         use fedwasm_record::Error as E;
         let code = match error {
             E::Io(error) => return error.into(),
+            E::Toml(file) => return Self::of_file(file),
             E::Trust(error) => return error.into(),
             E::Unverified { .. } => PLAN_REFUSED,
             E::NoUploads { .. } | E::File { .. } | E::Params { .. } | E::Out(_) => USAGE,
@@ -151,7 +169,9 @@ impl From<fedwasm_local::Error> for CommandError {
             E::Record(error) => return error.into(),
             E::Report(error) => return error.into(),
             E::Resume { .. } | E::ResumeWhat | E::Interrupted { .. } | E::Finished { .. } => USAGE,
-            E::DpArgs => USAGE,
+            E::DpArgs => {
+                return Self::new(USAGE, error).about(Place::Value("training.dp_args".into()));
+            }
             _ => FAILED,
         };
         Self::new(code, error)
@@ -161,6 +181,11 @@ impl From<fedwasm_local::Error> for CommandError {
 impl From<fedwasm_researcher::Error> for CommandError {
     fn from(error: fedwasm_researcher::Error) -> Self {
         use fedwasm_researcher::Error as E;
+        let place = match &error {
+            E::EarlyStopping(_) => Some("strategy.early_stopping.metric"),
+            E::NoOut { key } => Some(*key),
+            _ => None,
+        };
         let code = match error {
             E::Io(error) => return error.into(),
             E::Training(error) => return error.into(),
@@ -190,7 +215,10 @@ impl From<fedwasm_researcher::Error> for CommandError {
             }
             _ => FAILED,
         };
-        Self::new(code, error)
+        match place {
+            Some(field) => Self::new(code, error).about(Place::Value(field.into())),
+            None => Self::new(code, error),
+        }
     }
 }
 
@@ -199,6 +227,7 @@ impl From<fedwasm_trust::Error> for CommandError {
         use fedwasm_trust::Error as E;
         let code = match error {
             E::Io(error) => return error.into(),
+            E::File(file) => return Self::of_file(file),
             E::Randomness => FAILED,
             _ => USAGE,
         };
@@ -239,6 +268,7 @@ impl From<fedwasm_node::Error> for CommandError {
         use fedwasm_node::Error as E;
         let code = match error {
             E::Io(error) => return error.into(),
+            E::File(file) => return Self::of_file(file),
             E::Transport(error) => return error.into(),
             E::Sandbox(error) => return error.into(),
             E::Trust(error) => return error.into(),

@@ -1,14 +1,7 @@
 //! Where a plan's author should look, and what to do, for the errors that an author meets.
 
-use std::path::Path;
-
-use fedwasm_record::sections::key_range;
+use fedwasm_protocol::{Mistake, Place};
 use fedwasm_sandbox::{ArgumentError, Error, Fault, FaultKind};
-
-/// The largest file whose lines are shown.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-/// The longest line that is shown, in characters.
-const LINE_CHARS_MAX: usize = 120;
 
 /// What there is to say beyond the message.
 #[derive(Debug, Default)]
@@ -17,8 +10,8 @@ pub(crate) struct Diagnosis {
     pub(crate) place: Option<String>,
     /// What to do.
     pub(crate) help: Option<String>,
-    /// The arguments that are wrong, as `model.n_features`.
-    pub(crate) arguments: Vec<String>,
+    /// The arguments that are wrong.
+    pub(crate) arguments: Vec<Mistake>,
 }
 
 impl Diagnosis {
@@ -30,7 +23,12 @@ impl Diagnosis {
 /// Looks at an error of the sandbox.
 pub(crate) fn of(error: &Error) -> Diagnosis {
     match error {
-        Error::Fault(fault) => of_fault(fault),
+        Error::Fault(fault) => {
+            let message = error.to_string();
+            let places = refused(fault).into_iter();
+            let arguments = places.map(|place| Mistake { place, message: message.clone() });
+            Diagnosis { arguments: arguments.collect(), ..of_fault(fault) }
+        }
         Error::Argument(error) => {
             let help = match error {
                 // Its message names the nearest argument.
@@ -42,13 +40,19 @@ pub(crate) fn of(error: &Error) -> Diagnosis {
                 }
                 _ => Some("`fedwasm plan inspect` lists the arguments of a plan".into()),
             };
-            let name = |error: &ArgumentError| match error {
-                ArgumentError::Unknown { name, .. }
-                | ArgumentError::Kind { name, .. }
-                | ArgumentError::Missing { name, .. } => Some(name.clone()),
-                _ => None,
+            let mistake = |error: &ArgumentError| {
+                let place = match error {
+                    ArgumentError::Unknown { name, .. } => Place::Key(field(name)),
+                    ArgumentError::Missing { name, .. } => {
+                        let field = field(name);
+                        Place::Value(field.split_once('.').map_or("", |(table, _)| table).into())
+                    }
+                    ArgumentError::Kind { name, .. } => Place::Value(field(name)),
+                    _ => Place::File,
+                };
+                Mistake { place, message: error.to_string() }
             };
-            let arguments = error.each().iter().filter_map(name).collect();
+            let arguments = error.each().iter().map(mistake).collect();
             Diagnosis { help, arguments, place: None }
         }
         Error::Params { .. } => Diagnosis::help(
@@ -94,15 +98,9 @@ fn of_fault(fault: &Fault) -> Diagnosis {
         FaultKind::OutOfFuel => {
             Diagnosis::help("give a larger `fuel_max` under [limits], or train less at once")
         }
-        FaultKind::InvalidArgument => Diagnosis {
-            arguments: fault
-                .detail
-                .split([' ', ':'])
-                .take(1)
-                .map(|key| key.trim_matches('`').into())
-                .collect(),
-            ..Diagnosis::help("`fedwasm plan inspect` lists the arguments of a plan")
-        },
+        FaultKind::InvalidArgument => {
+            Diagnosis::help("`fedwasm plan inspect` lists the arguments of a plan")
+        }
         FaultKind::BadOutput | FaultKind::GaveUp => Diagnosis::help(
             "`fedwasm plan test` says which part of the contract a plan does not keep",
         ),
@@ -124,28 +122,35 @@ fn source_place(detail: &str) -> Option<String> {
     (place.contains(".rs:") && numbers.into_iter().all(all_digits)).then(|| place.to_owned())
 }
 
-/// Shows the line of a TOML file that gives `argument`; none if it does not.
-pub(crate) fn in_toml(path: &Path, argument: &str) -> Option<String> {
-    let text = String::from_utf8(fedwasm_folder::read_file(path, FILE_BYTES_MAX).ok()?).ok()?;
-    let range = key_range(&text, &keys(argument))?;
-    let before = text.get(..range.start)?;
-    let (row, start) =
-        (before.matches('\n').count() + 1, before.rfind('\n').map_or(0, |at| at + 1));
-    let line: String = text.get(start..)?.lines().next()?.chars().take(LINE_CHARS_MAX).collect();
-    let column = before.get(start..)?.chars().count();
-    let width = text.get(range)?.chars().count().max(1);
-    let margin = " ".repeat(row.to_string().len());
-    let (blank, carets) = (" ".repeat(column), "^".repeat(width));
-    let place = format!("{}:{row}:{}", path.display(), column + 1);
-    Some(format!("{place}\n{margin} |\n{row} | {line}\n{margin} | {blank}{carets}"))
+/// What of a file the data do not go together with.
+pub(crate) fn places(error: &fedwasm_training::Error) -> Vec<Place> {
+    use fedwasm_dataset::Error as D;
+    use fedwasm_training::Error as E;
+    match error {
+        E::Dataset(D::MissingColumn { column, .. } | D::UsedTwice { column, .. })
+        | E::MissingColumn { column } => {
+            vec![Place::Text { below: "data".into(), text: column.clone() }]
+        }
+        E::EmptyPart { .. } | E::NothingHeldOut => {
+            vec![Place::Value("training.test_ratio".into())]
+        }
+        E::BatchTooLarge { .. } => vec![Place::Value("training.loader_args.batch_size".into())],
+        _ => Vec::new(),
+    }
 }
 
-/// The keys that lead to an argument: `model.x` is `x` of [model], `optimizer.x` is `x` of
+/// The argument that a plan refuses: the first word of what it says.
+fn refused(fault: &Fault) -> Option<Place> {
+    let name = fault.detail.split([' ', ':']).next()?.trim_matches('`');
+    (fault.kind == FaultKind::InvalidArgument).then(|| Place::Value(field(name)))
+}
+
+/// The field that gives an argument: `model.x` is `x` of [model], `optimizer.x` is `x` of
 /// `optimizer_args` of [training].
-fn keys(argument: &str) -> Vec<&str> {
+fn field(argument: &str) -> String {
     match argument.strip_prefix("optimizer.") {
-        Some(rest) => ["training", "optimizer_args"].into_iter().chain(rest.split('.')).collect(),
-        None => argument.split('.').collect(),
+        Some(rest) => format!("training.optimizer_args.{rest}"),
+        None => argument.to_owned(),
     }
 }
 
@@ -182,22 +187,5 @@ mod tests {
         assert_eq!(declared, "give a larger `declared_bytes_max` under [limits]");
         let fixed = "`describe` took longer than 1000 ms (the same for every plan)";
         assert_eq!(help(FaultKind::DeadlineExceeded, fixed), "");
-    }
-
-    #[test]
-    fn arguments_are_found_wherever_a_file_gives_them() {
-        for (text, argument, expected) in [
-            ("[model]\na = 1\nn_x = 2\n", "model.n_x", Some("n_x")),
-            ("model = { \"é\" = 1, b = 2 }", "model.b", Some("b")),
-            ("[model.deep]\nx = 1", "model.deep.x", Some("x")),
-            ("[training]\noptimizer_args = { lr = -1.0 }", "optimizer.lr", Some("lr")),
-            ("[training.optimizer_args]\nlr = -1.0", "optimizer.lr", Some("lr")),
-            ("[model]\na = 1", "model.b", None),
-            ("[model", "model.b", None),
-            ("", "", None),
-        ] {
-            let range = key_range(text, &keys(argument));
-            assert_eq!(range.map(|range| &text[range]), expected, "{text}");
-        }
     }
 }

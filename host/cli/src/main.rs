@@ -8,6 +8,7 @@
 mod command_error;
 mod commands;
 mod diagnosis;
+mod drawing;
 mod printer;
 mod progress;
 mod stop;

@@ -1,12 +1,13 @@
 //! What people and programs read: results on standard output, everything else
 //! on standard error.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use fedwasm_protocol::{printable, printable_json};
 use serde_json::{Value, json};
 
 use crate::command_error::CommandError;
+use crate::drawing;
 
 /// Writes results, as text or as JSON Lines. A reader that is gone is no
 /// reason to stop.
@@ -53,14 +54,28 @@ impl Printer {
 
     /// Writes why the command failed.
     pub(crate) fn error(&self, error: &CommandError) {
-        let CommandError { code, message, place, help, .. } = error;
+        let CommandError { code, message, place, help, file, .. } = error;
         let mut fields = json!({ "message": message, "exit_code": code });
         for (key, text) in [("place", place), ("help", help)] {
             if let Some(text) = text {
                 fields[key] = json!(text);
             }
         }
+        let first = file.as_ref().and_then(|file| {
+            let range = file.found().iter().find_map(|found| found.range.as_ref())?;
+            Some((drawing::place(file, range), file.line_and_column(range.start)))
+        });
+        if let Some((place, (line, column))) = first {
+            fields["place"] = json!(place);
+            fields["line"] = json!(line);
+            fields["column"] = json!(column);
+        }
         self.event("error", &fields);
+        if let Some(file) = file {
+            let drawn = drawing::draw(file, help.as_deref(), is_coloured());
+            let _ = writeln!(std::io::stderr(), "{drawn}");
+            return;
+        }
         self.note(format!("error: {message}"));
         if let Some(place) = place {
             self.note(format!(" --> {place}"));
@@ -71,9 +86,15 @@ impl Printer {
     }
 }
 
+/// Whether somebody sees standard error, and wants colours (<https://no-color.org>).
+fn is_coloured() -> bool {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !is_unwanted
+}
+
 /// Whatever strangers' words are in a text, it commands no terminal: line by
 /// line as [`printable`] has it, but for its length.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let pieces = |line: &str| {
         let chars: Vec<char> = line.chars().collect();
         let pieces = chars.chunks(1_000).map(|piece| printable(&String::from_iter(piece)));

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use fedwasm_artifact::Component;
-use fedwasm_protocol::{Arguments, DataArgs, FieldSelection, Fields, LimitArgs, TrainingArgs};
+use fedwasm_protocol::{
+    Arguments, DataArgs, FieldSelection, Fields, FileMistakes, LimitArgs, TrainingArgs,
+};
 use fedwasm_record::load_history;
-use fedwasm_record::sections::{all, data, limits, model, read, table, training};
+use fedwasm_record::sections::{data, limits, model, read, table, training};
 use toml::{Table, Value};
 
 use crate::Error;
@@ -71,7 +73,10 @@ impl LocalFile {
             mistakes if mistakes.is_empty() => {
                 Ok(Self { data, training, model, strict, limits, unused })
             }
-            mistakes => Err(all(path, text, mistakes).into()),
+            mistakes => {
+                Err(fedwasm_record::Error::from(FileMistakes::new(path, text.into(), mistakes))
+                    .into())
+            }
         }
     }
 

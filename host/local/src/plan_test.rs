@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Dataset;
-use fedwasm_protocol::{Arguments, DataArgs, FieldSelection, Metrics, NodeId, TrainingArgs};
+use fedwasm_protocol::{
+    Arguments, DataArgs, FieldSelection, FileMistakes, Metrics, Mistake, NodeId, Place,
+    TrainingArgs,
+};
 use fedwasm_record::Error as RecordError;
 use fedwasm_sandbox::{Cancel, DataFacts, Limits, Sandbox};
 use fedwasm_training::{Examples, Round, Suite, SuiteOptions, TestRows, Turn, facts};
@@ -103,20 +106,21 @@ impl Golden {
     /// Reads a golden file.
     ///
     /// # Errors
-    /// [`RecordError::File`], [`Error::Io`].
+    /// [`RecordError::Toml`], [`Error::Io`].
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = fedwasm_folder::read_file(path, GOLDEN_BYTES_MAX)?;
-        let wrong = |reason| RecordError::File { path: path.to_owned(), reason };
-        let text = String::from_utf8(bytes).map_err(|_| wrong(" not UTF-8".into()))?;
-        let golden: Self = toml::from_str(&text)
-            .map_err(|error| wrong(format!("\n{}", error.to_string().trim_end())))?;
-        match golden.tolerance >= 0.0 && golden.tolerance.is_finite() {
-            true => Ok(golden),
-            false => {
-                let text = format!(" tolerance is {}, expected 0 or more", golden.tolerance);
-                Err(wrong(text).into())
-            }
+        let wrong = |mistakes: FileMistakes| Error::from(RecordError::from(mistakes));
+        let text = String::from_utf8(bytes).map_err(|_| wrong(FileMistakes::not_utf8(path)))?;
+        let golden: Self = match toml::from_str(&text) {
+            Ok(golden) => golden,
+            Err(error) => return Err(wrong(FileMistakes::of_toml(path, text, &error))),
+        };
+        if golden.tolerance >= 0.0 && golden.tolerance.is_finite() {
+            return Ok(golden);
         }
+        let message = format!("tolerance is {}, expected 0 or more", golden.tolerance);
+        let mistake = Mistake { place: Place::Value("tolerance".into()), message };
+        Err(wrong(FileMistakes::new(path, text, vec![mistake])))
     }
 
     /// Writes it, whole or not at all.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{NodeId, Participant};
+use fedwasm_protocol::{FileMistakes, Mistake, NodeId, Participant, Place};
 use fedwasm_sandbox::Limits;
 use fedwasm_trust::{Identity, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -188,28 +188,34 @@ impl NodeConfig {
     /// Opens the directory of a node.
     ///
     /// # Errors
-    /// [`Error::NoNode`], [`Error::Malformed`], [`Error::Damaged`], [`Error::Io`].
+    /// [`Error::NoNode`], [`Error::File`] with what is wrong in it, [`Error::Io`].
     pub fn open(dir: &Path) -> Result<(Self, Folder), Error> {
         let no_node = || Error::NoNode { dir: dir.to_owned() };
         let folder = Folder::open(dir).map_err(|_| no_node())?;
         if !folder.has(FILE) {
             return Err(no_node());
         }
-        let text = folder.read(FILE, FILE_BYTES_MAX)?;
-        let file = || dir.join(FILE).display().to_string();
-        let config: Self = toml::from_slice(&text)
-            .map_err(|source| Error::Malformed { file: file(), source: source.into() })?;
+        let path = dir.join(FILE);
+        let text = String::from_utf8(folder.read(FILE, FILE_BYTES_MAX)?);
+        let text = text.map_err(|_| FileMistakes::not_utf8(&path))?;
+        let config: Self = match toml::from_str(&text) {
+            Ok(config) => config,
+            Err(error) => return Err(FileMistakes::of_toml(&path, text, &error).into()),
+        };
         let Limits { memory_bytes_max, time_ms_max, compile_ms_max, .. } = config.limits;
-        for (key, value) in [
-            ("memory_bytes_max", memory_bytes_max as u64),
-            ("time_ms_max", time_ms_max),
-            ("compile_ms_max", compile_ms_max),
-        ] {
-            if value == 0 {
-                let reason = format!("limits.{key} is 0, with which no plan runs");
-                return Err(Error::damaged(file(), reason));
-            }
+        let limits = [
+            ("limits.memory_bytes_max", memory_bytes_max as u64),
+            ("limits.time_ms_max", time_ms_max),
+            ("limits.compile_ms_max", compile_ms_max),
+        ];
+        let zeros = limits.into_iter().filter(|(_, value)| *value == 0);
+        let mistakes = zeros.map(|(field, _)| Mistake {
+            place: Place::Value(field.into()),
+            message: format!("{field} is 0, with which no plan runs"),
+        });
+        match mistakes.collect::<Vec<_>>() {
+            mistakes if mistakes.is_empty() => Ok((config, folder)),
+            mistakes => Err(FileMistakes::new(&path, text, mistakes).into()),
         }
-        Ok((config, folder))
     }
 }

@@ -57,6 +57,9 @@ pub enum Error {
         /// Where it goes wrong.
         source: FormError,
     },
+    /// `node.toml`.
+    #[error(transparent)]
+    File(#[from] fedwasm_protocol::FileMistakes),
     /// A file of the node is damaged.
     #[error("{file} is damaged: {reason}")]
     Damaged {
@@ -160,9 +163,6 @@ impl Error {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormError {
-    /// TOML that is read.
-    #[error(transparent)]
-    Toml(#[from] toml::de::Error),
     /// TOML that is written.
     #[error(transparent)]
     TomlValue(#[from] toml::ser::Error),

@@ -83,9 +83,9 @@ impl DataArgs {
         for name in inputs.iter().flat_map(FieldSelection::names) {
             if targets.contains(name) {
                 let what = format!("has `{name}`, which is the target; take it out of one of them");
-                fields.mistake("inputs", what);
+                fields.mistake_in("inputs", name, what);
             } else if !seen.insert(name) {
-                fields.mistake("inputs", format!("has `{name}` twice"));
+                fields.mistake_in("inputs", name, format!("has `{name}` twice"));
             }
         }
         Some(Self { tags, dataset, target: target?, inputs, standardize, memory_mib })
@@ -145,7 +145,7 @@ mod tests {
         let mut fields = Fields::new("data", toml::from_str(text).unwrap());
         let data = DataArgs::take(&mut fields);
         let mistakes = fields.finish();
-        if mistakes.is_empty() { Ok(data.unwrap()) } else { Err(mistakes.join("\n")) }
+        if mistakes.is_empty() { Ok(data.unwrap()) } else { Err(crate::sentences(&mistakes, "\n")) }
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             let mut fields = Fields::new("data", text.parse().unwrap());
             DataArgs::take(&mut fields);
             let [mistake] = &fields.finish()[..] else { panic!("one mistake: {text}") };
-            assert!(mistake.starts_with(expected), "{mistake}");
+            assert!(mistake.message.starts_with(expected), "{mistake}");
         }
     }
 }

@@ -4,6 +4,8 @@
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use crate::mistakes::{Mistake, Place};
+
 /// A table that is read key by key. Each read takes its key out; what is left
 /// at the end is unknown.
 #[derive(Debug)]
@@ -12,7 +14,7 @@ pub struct Fields {
     prefix: String,
     table: Table,
     known: Vec<&'static str>,
-    mistakes: Vec<String>,
+    mistakes: Vec<Mistake>,
 }
 
 impl Fields {
@@ -153,35 +155,51 @@ impl Fields {
         }
     }
 
-    /// Adds a mistake about a key.
+    /// Adds a mistake about the value of a key, or about its absence.
     pub fn mistake(&mut self, key: &str, what: impl std::fmt::Display) {
+        let field = format!("{}{key}", self.prefix);
         let what = what.to_string();
         let space = if what.starts_with(':') { "" } else { " " };
-        self.mistakes.push(format!("`{}{key}`{space}{what}", self.prefix));
+        let message = format!("`{field}`{space}{what}");
+        self.mistakes.push(Mistake { place: Place::Value(field), message });
+    }
+
+    /// Adds a mistake about a text that a key's value holds.
+    pub fn mistake_in(&mut self, key: &str, text: &str, what: impl std::fmt::Display) {
+        let below = format!("{}{key}", self.prefix);
+        let message = format!("`{below}` {what}");
+        self.mistakes.push(Mistake { place: Place::Text { below, text: text.into() }, message });
     }
 
     /// Adds a mistake for each of these keys that is there: it belongs in another table.
     pub fn belongs(&mut self, keys: &[&str], table: &str) {
         for key in keys {
             if self.table.remove(*key).is_some() {
-                self.mistake(key, format!("is unknown here; it belongs in `{table}`"));
+                let field = format!("{}{key}", self.prefix);
+                let message = format!("`{field}` is unknown here; it belongs in `{table}`");
+                self.mistakes.push(Mistake { place: Place::Key(field), message });
             }
         }
     }
 
     /// Adds a mistake about the table as a whole.
     pub fn rule(&mut self, what: &str) {
-        self.mistakes.push(format!("{}{what}", self.prefix.replace('.', ": ")));
+        let place = match self.prefix.strip_suffix('.') {
+            Some(table) => Place::Value(table.to_owned()),
+            None => Place::File,
+        };
+        let message = format!("{}{what}", self.prefix.replace('.', ": "));
+        self.mistakes.push(Mistake { place, message });
     }
 
     /// Whether a mistake about a key was found.
     pub fn is_wrong(&self, key: &str) -> bool {
-        let start = format!("`{}{key}`", self.prefix);
-        self.mistakes.iter().any(|mistake| mistake.starts_with(&start))
+        let place = Place::Value(format!("{}{key}", self.prefix));
+        self.mistakes.iter().any(|mistake| mistake.place == place)
     }
 
     /// Adds mistakes that somebody else found.
-    pub fn extend(&mut self, mistakes: Vec<String>) {
+    pub fn extend(&mut self, mistakes: Vec<Mistake>) {
         self.mistakes.extend(mistakes);
     }
 
@@ -191,10 +209,12 @@ impl Fields {
     }
 
     /// Ends the reading: all mistakes, those about unknown keys among them.
-    pub fn finish(mut self) -> Vec<String> {
+    pub fn finish(mut self) -> Vec<Mistake> {
         for key in self.table.keys() {
             let hint = hint(&self.known, key);
-            self.mistakes.push(format!("`{}{}` is unknown; {hint}", self.prefix, cut(key)));
+            let message = format!("`{}{}` is unknown; {hint}", self.prefix, cut(key));
+            let place = Place::Key(format!("{}{key}", self.prefix));
+            self.mistakes.push(Mistake { place, message });
         }
         self.mistakes
     }
@@ -241,6 +261,7 @@ fn hint(names: &[&str], got: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sentences;
 
     fn fields(text: &str) -> Fields {
         Fields::new("t", toml::from_str(text).unwrap())
@@ -257,7 +278,7 @@ mod tests {
         assert_eq!(fields.one_of("k", &["fedavg", "median"]), None);
         assert_eq!(fields.real("r", "a number", |_| true), None);
         assert_eq!(
-            fields.finish(),
+            sentences(&fields.finish(), "\n").lines().collect::<Vec<_>>(),
             [
                 "`t.tags` is \"x\", expected a list: [\"x\"]",
                 "`t.a` is -1, expected a whole number, at least 0",

@@ -12,6 +12,7 @@ mod ids;
 mod limits;
 mod message;
 mod metric;
+mod mistakes;
 mod participant;
 mod payload;
 mod printable;
@@ -42,6 +43,7 @@ pub use message::{
     Refusal, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggArgs,
 };
 pub use metric::Metric;
+pub use mistakes::{FileMistakes, Found, Mistake, Place, sentences};
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::{is_unprintable, plain, printable, printable_json};

@@ -85,7 +85,7 @@ impl From<Vec<String>> for FieldSelection {
 mod tests {
     use super::*;
 
-    fn take(text: &str) -> (Option<FieldSelection>, Vec<String>) {
+    fn take(text: &str) -> (Option<FieldSelection>, Vec<crate::Mistake>) {
         let mut fields = Fields::new("data", text.parse().unwrap());
         (FieldSelection::take(&mut fields, "target"), fields.finish())
     }
@@ -118,7 +118,7 @@ mod tests {
             ("target = {}", "is empty"),
         ] {
             let (taken, mistakes) = take(text);
-            assert!(taken.is_none() && mistakes[0].contains(words), "{mistakes:?}");
+            assert!(taken.is_none() && mistakes[0].message.contains(words), "{mistakes:?}");
         }
     }
 }

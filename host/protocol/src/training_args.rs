@@ -6,6 +6,7 @@ use toml::{Table, Value as TomlValue};
 use crate::arguments::flatten_table;
 use crate::arguments::prefix::OPTIMIZER;
 use crate::fields::Fields;
+use crate::mistakes::{Mistake, sentences};
 use crate::{Arguments, Metric};
 
 /// How a round trains (Fed-BioMed `TrainingArgs`). Exists only if every rule
@@ -155,10 +156,10 @@ impl TrainingArgs {
 
 /// Training arguments that break rules.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", mistakes.join("\n"))]
+#[error("{}", sentences(mistakes, "\n"))]
 pub struct TrainingArgsError {
     /// One line for each mistake: the key, what it is, what was expected.
-    pub mistakes: Vec<String>,
+    pub mistakes: Vec<Mistake>,
 }
 
 impl TryFrom<Table> for TrainingArgs {

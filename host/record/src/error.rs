@@ -8,7 +8,10 @@ use fedwasm_aggregate::AggregateError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The experiment's file.
+    /// A TOML file, such as the experiment's.
+    #[error(transparent)]
+    Toml(#[from] fedwasm_protocol::FileMistakes),
+    /// Another file of a run.
     #[error("{}:{reason}", path.display())]
     File {
         /// The file.

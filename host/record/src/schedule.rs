@@ -215,7 +215,11 @@ mod tests {
         let mut fields = Fields::new("training.lr_schedule", toml::from_str(text).unwrap());
         let schedule = LrSchedule::take(&mut fields);
         let mistakes = fields.finish();
-        if mistakes.is_empty() { Ok(schedule.unwrap()) } else { Err(mistakes.join("\n")) }
+        if mistakes.is_empty() {
+            Ok(schedule.unwrap())
+        } else {
+            Err(fedwasm_protocol::sentences(&mistakes, "\n"))
+        }
     }
 
     /// What tests/oracles/lr_schedules_torch.py wrote.

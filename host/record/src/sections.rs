@@ -1,10 +1,10 @@
-//! The sections of `experiment.toml` that an experiment and a local job share, and its mistakes.
+//! The sections of `experiment.toml` that an experiment and a local job share.
 
-use std::ops::Range;
 use std::path::Path;
 
 use fedwasm_protocol::{
-    Arguments, DataArgs, Fields, LimitArgs, TrainingArgs, TrainingArgsError, flatten_table,
+    Arguments, DataArgs, Fields, FileMistakes, LimitArgs, TrainingArgs, TrainingArgsError,
+    flatten_table,
 };
 use toml::{Table, Value};
 
@@ -97,61 +97,20 @@ pub fn limits(fields: &mut Fields) -> LimitArgs {
     limits
 }
 
-/// All mistakes of a file as one error, each with its line.
-pub fn all(path: &Path, text: &str, mistakes: Vec<String>) -> Error {
-    let mistakes = mistakes.into_iter().map(|mistake| with_line(text, mistake));
-    let mistakes: Vec<String> = mistakes.collect();
-    let reason = match &mistakes[..] {
-        [one] => format!(" {one}"),
-        many => format!(" {} mistakes\n  {}", many.len(), many.join("\n  ")),
-    };
-    Error::File { path: path.to_owned(), reason }
-}
-
 /// Reads the text of a file.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::File`].
+/// [`Error::Io`], [`Error::Toml`].
 pub fn read(path: &Path) -> Result<String, Error> {
     let text = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
-    let wrong = |_| Error::File { path: path.to_owned(), reason: " not UTF-8".into() };
-    String::from_utf8(text).map_err(wrong)
+    Ok(String::from_utf8(text).map_err(|_| FileMistakes::not_utf8(path))?)
 }
 
 /// Parses the text of a file.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`Error::Toml`].
 pub fn table(text: &str, path: &Path) -> Result<Table, Error> {
-    let wrong = |error: toml::de::Error| {
-        let reason = format!("\n{}", error.to_string().trim_end());
-        Error::File { path: path.to_owned(), reason }
-    };
-    text.parse().map_err(wrong)
-}
-
-/// The bytes of the key that `keys` lead to, table after table; none if the text does not give it.
-pub fn key_range(text: &str, keys: &[&str]) -> Option<Range<usize>> {
-    let document = toml::de::DeTable::parse(text).ok()?;
-    let (mut table, mut range) = (document.get_ref(), None);
-    for (index, wanted) in keys.iter().enumerate() {
-        let (key, value) = table.iter().find(|(key, _)| key.get_ref() == wanted)?;
-        range = Some(key.span());
-        match value.get_ref() {
-            toml::de::DeValue::Table(inner) => table = inner,
-            _ if index + 1 == keys.len() => {}
-            _ => return None,
-        }
-    }
-    range
-}
-
-/// The mistake, after the line of the key that it begins with, such as `` `training.epochs` ``.
-fn with_line(text: &str, mistake: String) -> String {
-    let key = mistake.strip_prefix('`').and_then(|rest| rest.split('`').next());
-    let range = key.and_then(|key| key_range(text, &key.split('.').collect::<Vec<_>>()));
-    match range.and_then(|range| text.get(..range.start)) {
-        Some(before) => format!("line {}: {mistake}", before.matches('\n').count() + 1),
-        None => mistake,
-    }
+    let wrong = |error: toml::de::Error| FileMistakes::of_toml(path, text.into(), &error);
+    Ok(text.parse().map_err(wrong)?)
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_aggregate::AggregatorArgs;
 use fedwasm_protocol::{
-    Arguments, DESCRIPTION_CHARS_MAX, DataArgs, Fields, KEPT_STATES_MAX, LimitArgs, SecaggArgs,
-    TrainingArgs,
+    Arguments, DESCRIPTION_CHARS_MAX, DataArgs, Fields, FileMistakes, KEPT_STATES_MAX, LimitArgs,
+    SecaggArgs, TrainingArgs,
 };
-use fedwasm_record::sections::{all, data, limits, model, read, table, training};
+use fedwasm_record::sections::{data, limits, model, read, table, training};
 use fedwasm_record::{Error, LrSchedule, in_round, lr_of};
 use toml::Value;
 
@@ -93,7 +93,7 @@ impl ExperimentFile {
     /// relative to the file.
     ///
     /// # Errors
-    /// [`Error::File`] with all mistakes of the file.
+    /// [`Error::Toml`] with all mistakes of the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let file = Self::parse(&read(path)?, path)?;
         let here = path.parent().unwrap_or(Path::new(""));
@@ -106,7 +106,7 @@ impl ExperimentFile {
     /// Checks the text of an experiment; messages call it `path`.
     ///
     /// # Errors
-    /// [`Error::File`] with all mistakes of the file.
+    /// [`Error::Toml`] with all mistakes of the file.
     pub fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let mut fields = Fields::new("", table(text, path)?);
         for key in ["name", "plan", "rounds", "data", "training"] {
@@ -174,7 +174,7 @@ impl ExperimentFile {
                 network,
             });
         }
-        Err(all(path, text, mistakes))
+        Err(FileMistakes::new(path, text.to_owned(), mistakes).into())
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
             ("min_nodes = 2", "early_stopping = { metric = \"loss\" }", "test_on_global_updates"),
             ("[network]", "[secagg]\nservkey_id = \"a\"\n[network]", "`secagg.biprime_id` is"),
             ("[network]", "[netwrok]", "did you mean `network`?"),
-            ("rounds = 2", "rounds = ", "e.toml:\nTOML parse error at line 4"),
+            ("rounds = 2", "rounds = ", "e.toml: line 4: string values must be quoted"),
             ("rounds = 2", "rounds = 2\nkeep_params = 0", "expected true, false, or how many"),
             ("rounds = 2", "rounds = 2\nscore_initial = true", "hold rows out"),
             ("epochs = 1", "epochs = 1\nlr_schedule = 3", "`training.lr_schedule` is not a table"),

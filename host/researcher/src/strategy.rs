@@ -239,13 +239,15 @@ impl EarlyStopping {
 
 #[cfg(test)]
 mod tests {
+    use fedwasm_protocol::sentences;
+
     use super::*;
 
-    fn strategy(text: &str) -> Result<StrategyArgs, Vec<String>> {
+    fn strategy(text: &str) -> Result<StrategyArgs, String> {
         let mut fields = Fields::new("strategy", toml::from_str(text).unwrap());
         let strategy = StrategyArgs::take(&mut fields);
         let mistakes = fields.finish();
-        if mistakes.is_empty() { Ok(strategy) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(strategy) } else { Err(sentences(&mistakes, "\n")) }
     }
 
     fn nodes(n: usize) -> Vec<NodeId> {
@@ -299,7 +301,7 @@ mod tests {
             "name = \"random\"\nmin_nodes = 0\nround_deadline_s = 604801\nretires = 2\n\
              early_stopping = { patience = 0 }",
         );
-        let mistakes = mistakes.unwrap_err().join("\n");
+        let mistakes = mistakes.unwrap_err();
         for expected in [
             "`strategy.fraction` is missing",
             "`strategy.min_nodes` is 0",

@@ -57,6 +57,9 @@ pub enum Error {
         /// The key that was to have made it.
         key: Fingerprint,
     },
+    /// A trust file.
+    #[error(transparent)]
+    File(#[from] fedwasm_protocol::FileMistakes),
     /// Not of the form that it should have.
     #[error("{what} is damaged: {reason}")]
     Malformed {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use fedwasm_protocol::Digest;
+use fedwasm_protocol::{Digest, FileMistakes, Mistake, Place};
 use serde::{Deserialize, Serialize};
 
 use crate::{Bundle, Error, Fingerprint, PublicKey};
@@ -105,7 +105,7 @@ impl Trust {
     /// Reads a trust file, or a public key, which is then the only one trusted.
     ///
     /// # Errors
-    /// [`Error::Malformed`], [`Error::NoKey`], [`Error::Io`].
+    /// [`Error::File`] with what is wrong in it, [`Error::NoKey`], [`Error::Io`].
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
         if let Ok(key) = PublicKey::from_pem(&bytes) {
@@ -116,8 +116,14 @@ impl Trust {
             // Not one that is read: it says why.
             return PublicKey::read(path).map(|_| Self::default());
         }
-        let malformed = |reason| Error::Malformed { what: path.display().to_string(), reason };
-        let file: File = toml::from_slice(&bytes).map_err(|error| malformed(error.into()))?;
+        let text = String::from_utf8(bytes).map_err(|_| FileMistakes::not_utf8(path))?;
+        let file: File = match toml::from_str(&text) {
+            Ok(file) => file,
+            Err(error) => return Err(FileMistakes::of_toml(path, text, &error).into()),
+        };
+        let wrong = |place, message| {
+            FileMistakes::new(path, text.clone(), vec![Mistake { place, message }])
+        };
         let here = path.parent().unwrap_or(Path::new(""));
         let mut signers: Vec<(String, PublicKey)> = Vec::new();
         for Signer { name, key } in file.signer {
@@ -127,14 +133,17 @@ impl Trust {
             };
             // The threshold counts people: one key under two names is one.
             if signers.iter().any(|(known, k)| *known == name || *k == key) {
-                return Err(malformed(format!("signer `{name}` or its key is there twice").into()));
+                let message = format!("signer `{name}` or its key is there twice");
+                let place = Place::Text { below: "signer".into(), text: name };
+                return Err(wrong(place, message).into());
             }
             signers.push((name, key));
         }
         let threshold = file.threshold;
         if threshold == 0 || threshold > signers.len() {
             let n = signers.len();
-            return Err(malformed(format!("threshold is {threshold}, with {n} signers").into()));
+            let message = format!("threshold is {threshold}, with {n} signers");
+            return Err(wrong(Place::Value("threshold".into()), message).into());
         }
         Ok(Self { signers, threshold, revoked: file.revoked })
     }

@@ -47,6 +47,13 @@ pub(crate) struct Args {
     args: Option<PathBuf>,
 }
 
+impl Args {
+    /// The file of --args.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.args.clone()
+    }
+}
+
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let component = load_plan(&args.plan)?;
     let run = args.params.parent().unwrap_or(Path::new(""));

@@ -14,6 +14,8 @@ mod nodes;
 mod plan;
 mod verify;
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 use fedwasm_protocol::FieldSelection;
 use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
@@ -70,8 +72,22 @@ pub(crate) enum Command {
     Doctor,
 }
 
+impl Command {
+    /// The file that gives arguments, if there is one.
+    fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Plan(command) => command.file(),
+            Self::Local(args) => args.file(),
+            Self::Evaluate(args) => args.file(),
+            Self::Experiment(command) => command.file(),
+            _ => None,
+        }
+    }
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+    let file = command.file();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::new(FAILED, error))?;
@@ -79,10 +95,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
         match command {
             Command::Demo(args) => demo::run(args, printer).await,
             Command::Plan(command) => plan::run(command, printer).await,
-            Command::Local(args) => {
-                let file = args.file();
-                local::run(args, printer).await.map_err(|error| error.in_file(file.as_deref()))
-            }
+            Command::Local(args) => local::run(args, printer).await,
             Command::Compare(args) => compare::run(&args, printer),
             Command::Evaluate(args) => evaluate::run(args, printer),
             Command::Network(command) => network::run(command, printer).await,
@@ -96,7 +109,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
     });
     // A plan that was told to stop does so within a tick; nothing else is waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    result
+    result.map_err(|error| error.in_file(file.as_deref()))
 }
 
 /// Where plans run: in workers of this program. Without a cache they start

@@ -71,6 +71,9 @@ fn aggregator_of(value: &Value) -> Result<AggregatorArgs, String> {
     let mistakes = fields.finish();
     match mistakes.is_empty() {
         true => Ok(aggregator),
-        false => Err(format!("the history's aggregator: {}", mistakes.join(", "))),
+        false => Err(format!(
+            "the history's aggregator: {}",
+            fedwasm_protocol::sentences(&mistakes, ", ")
+        )),
     }
 }

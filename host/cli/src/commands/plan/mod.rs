@@ -56,19 +56,24 @@ pub(crate) enum Command {
     Pull(registry::PullArgs),
 }
 
+impl Command {
+    /// The file of --args.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Inspect { args, .. } => args.clone(),
+            Self::Test(args) => args.args.clone(),
+            _ => None,
+        }
+    }
+}
+
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
         Command::New(args) => new::run(&args, printer),
         Command::Build { dir, reproduce: Some(file), .. } => reproduce(&dir, &file, printer),
         Command::Build { dir, output, reproduce: None } => build(&dir, output, printer),
-        Command::Inspect { file, args } => {
-            let given = args.clone();
-            inspect::run(&file, args, printer).map_err(|error| error.in_file(given.as_deref()))
-        }
-        Command::Test(args) => {
-            let given = args.args.clone();
-            test::run(args, printer).map_err(|error| error.in_file(given.as_deref()))
-        }
+        Command::Inspect { file, args } => inspect::run(&file, args, printer),
+        Command::Test(args) => test::run(args, printer),
         Command::Sign(args) => sign::run(args, printer),
         Command::Verify(args) => verify::run(args, printer),
         Command::Push(args) => registry::push(args, printer).await,

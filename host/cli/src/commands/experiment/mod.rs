@@ -1,0 +1,226 @@
+//! `fedwasm experiment`.
+
+mod check;
+mod show;
+mod verify;
+mod view;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use fedwasm_artifact::{LoadError, load_plan};
+use fedwasm_protocol::seed::random_seed;
+use fedwasm_protocol::{Place, printable};
+use fedwasm_record::{History, load_history};
+use fedwasm_researcher::{
+    Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult, StrategyArgs, run_experiment,
+};
+use fedwasm_trust::BUNDLE_BYTES_MAX;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::command_error::{CommandError, USAGE};
+use crate::commands::plan::bundles_beside;
+use crate::commands::sandbox;
+use crate::printer::Printer;
+use crate::progress::Bars;
+use crate::stop::stop_signal;
+use view::View;
+
+/// Run an experiment on a federation, and look at it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the experiment that a file describes.
+    Run {
+        /// The file.
+        file: PathBuf,
+        /// Where params.mpk, params.safetensors, history.json, curve.svg,
+        /// report.html and breakpoints go.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Go on from the newest breakpoint in --out; from the start if there
+        /// is none yet.
+        #[arg(long, requires = "out")]
+        resume: bool,
+        /// With --resume: go on although the file has other training arguments, another
+        /// aggregator or another strategy than before; each change goes into the history.
+        #[arg(long, requires = "resume")]
+        change: bool,
+    },
+    /// Do everything short of running an experiment: is the file right, is the plan admitted, who
+    /// is there, who would run it, and what is missing?
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Show a finished or running experiment.
+    Show {
+        /// The directory that was --out.
+        dir: PathBuf,
+        /// Write an HTML report to this file.
+        #[arg(long)]
+        html: Option<PathBuf>,
+    },
+    /// Compute every round of a finished experiment again from what its nodes uploaded.
+    Verify {
+        /// The directory that was --out, of a run with `keep_uploads = true`.
+        dir: PathBuf,
+    },
+}
+
+impl Command {
+    /// The experiment's file.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Run { file, .. } | Self::Check { file } => Some(file.clone()),
+            Self::Show { .. } | Self::Verify { .. } => None,
+        }
+    }
+}
+
+pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+    match command {
+        Command::Run { file, out, resume, change } => {
+            let file = ExperimentFile::read(&file)?;
+            if resume && !out.as_ref().is_some_and(|out| out.is_dir()) {
+                let out = out.unwrap_or_default();
+                let message = format!("{} is no directory; nothing to resume", out.display());
+                return Err(CommandError::new(USAGE, message));
+            }
+            let options = ExperimentOptions { out, resume, change, ..options(file, printer)? };
+            let stop = stop_signal(false)?;
+            let result = run_and_show(options.clone(), printer, stop).await?;
+            show_end(&result.history, printer);
+            printer.line(format!("parameters sha256:{}", result.params_sha256));
+            if let Some(out) = &options.out {
+                printer.line(format!("files      {}", out.display()));
+            }
+            let mut fields = result_fields(&result);
+            fields["plan_sha256"] = json!(options.component.digest());
+            printer.event("result", &fields);
+            Ok(())
+        }
+        Command::Check { file } => check::check(ExperimentFile::read(&file)?, printer).await,
+        Command::Show { dir, html } => show::show(&dir, html, printer),
+        Command::Verify { dir } => verify::verify(&dir, printer),
+    }
+}
+
+/// What the file says, with its plan, and nothing else.
+fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions, CommandError> {
+    let component = load_plan(&file.plan).map_err(|error| match error {
+        error @ LoadError::Io(_) => CommandError::from(error).about(Place::Value("plan".into())),
+        error => error.into(),
+    })?;
+    let mut signatures = Vec::new();
+    for bundle in bundles_beside(&file.plan)? {
+        signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
+    }
+    Ok(ExperimentOptions {
+        signatures,
+        random_seed: seed(&file)?,
+        sandbox: sandbox(file.strict, printer)?,
+        file,
+        component,
+        out: None,
+        resume: false,
+        change: false,
+        params: None,
+    })
+}
+
+/// Says that fewer nodes can be asked for, where nobody said how many.
+fn not_enough(error: Error, strategy: &StrategyArgs) -> CommandError {
+    let got = match &error {
+        Error::NotEnoughNodes { got, .. } if strategy.min_nodes.is_none() => *got,
+        _ => 0,
+    };
+    let mut error = CommandError::from(error);
+    if got > 0 && error.help.is_none() {
+        error.help = Some(format!(
+            "all nodes that have the data are needed, since `min_nodes` of [strategy] is not given; \
+             `min_nodes = {got}` goes on without the others"
+        ));
+    }
+    error
+}
+
+/// How many of the nodes took part to the end, and why the others did not.
+fn show_end(history: &History, printer: &Printer) {
+    let Some(last) = history.rounds.last() else { return };
+    if history.expected.is_empty() {
+        return;
+    }
+    let (n, all) = (last.nodes.len(), history.expected.len());
+    printer.line(format!("nodes      {n} of {all} in the last round"));
+    for (node, reason) in history.missing() {
+        printer.line(format!("           not {node}: {}", printable(&reason)));
+    }
+}
+
+/// The seed of the file, or one drawn.
+pub(crate) fn seed(file: &ExperimentFile) -> Result<u64, CommandError> {
+    Ok(match file.training.random_seed {
+        Some(seed) => seed,
+        None => random_seed()?,
+    })
+}
+
+/// Runs an experiment and shows what happens.
+pub(crate) async fn run_and_show(
+    options: ExperimentOptions,
+    printer: &Printer,
+    stop: watch::Receiver<bool>,
+) -> Result<ExperimentResult, CommandError> {
+    let reached = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let mut view = View {
+        printer: *printer,
+        metric: options.file.training.test_metric,
+        rounds: options.file.rounds,
+        bars: Bars::default(),
+    };
+    let count = std::sync::Arc::clone(&reached);
+    let mut show = move |event: Event| {
+        if let Event::Round(record) = &event {
+            count.store(record.round, std::sync::atomic::Ordering::Relaxed);
+        }
+        view.show(event);
+    };
+    let (out, saves) = (options.out.clone(), options.file.save_breakpoints);
+    let strategy = options.file.strategy.clone();
+    if out.is_none() {
+        printer.note("no --out: nothing will be kept but what is shown");
+    }
+    let result = run_experiment(options, stop, &mut show).await;
+    let rounds = reached.load(std::sync::atomic::Ordering::Relaxed);
+    // A full disk can be why it failed.
+    let is_written = |out: &std::path::Path| {
+        load_history(out).is_ok_and(|history| {
+            history.status != "running" && history.rounds.len() as u64 >= u64::from(rounds)
+        })
+    };
+    if let (Err(_), Some(out), 1..) = (&result, out.as_ref().filter(|out| is_written(out)), rounds)
+    {
+        let out = out.display();
+        printer.note(format!("the parameters after round {rounds} are in {out}"));
+        if saves {
+            printer.note("go on with the same command and --resume");
+        }
+    }
+    result.map_err(|error| not_enough(error, &strategy))
+}
+
+/// The fields that a result has in JSON.
+pub(crate) fn result_fields(result: &ExperimentResult) -> Value {
+    let metrics = result.evaluation.as_ref().map(|evaluation| evaluation.metrics.clone());
+    json!({
+        "params_sha256": result.params_sha256,
+        "metrics": metrics.unwrap_or_default(),
+        "rounds": result.history.rounds.len(),
+        "nodes": result.nodes,
+        "nodes_expected": result.history.expected,
+        "missing": result.history.missing(),
+        "status": result.history.status,
+        "random_seed": result.history.random_seed,
+    })
+}

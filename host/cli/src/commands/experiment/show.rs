@@ -1,0 +1,82 @@
+//! `fedwasm experiment show`: what a run left.
+
+use std::path::{Path, PathBuf};
+
+use fedwasm_folder::Folder;
+use fedwasm_protocol::printable;
+use fedwasm_record::{Difference, load_history};
+use fedwasm_report::report;
+use serde_json::json;
+
+use super::show_end;
+use super::view::View;
+use crate::command_error::CommandError;
+use crate::printer::Printer;
+use crate::progress::Bars;
+
+pub(super) fn show(
+    dir: &Path,
+    html: Option<PathBuf>,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let history = load_history(dir)?;
+    let plan = &history.plan;
+    let (name, mut status) = (printable(&history.name), printable(&history.status));
+    // Whoever runs it holds the lock of its directory.
+    let is_free = || Ok::<_, std::io::Error>(Folder::open(dir)?.lock_itself()?.is_some());
+    if status == "running" && is_free()? {
+        "interrupted".clone_into(&mut status);
+    }
+    printer.line(format!("experiment {name} ({status})"));
+    printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
+    printer.line(format!("seed       {}", history.random_seed));
+    let view =
+        View { printer: *printer, metric: None, rounds: history.rounds_max, bars: Bars::default() };
+    for record in &history.rounds {
+        view.show_round(record);
+        for (node, reason) in &record.dropped {
+            printer.line(format!("dropped    {node}: {}", printable(reason)));
+        }
+    }
+    for change in &history.changes {
+        for Difference { name, a, b } in &change.differences {
+            let text = format!("changed    from round {}: {name} from {a} to {b}", change.round);
+            printer.line(printable(&text));
+        }
+    }
+    show_end(&history, printer);
+    let last = history.rounds.last();
+    if let Some(last) = last {
+        for (node, record) in &last.nodes {
+            let loss = record.train_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
+            printer.line(format!(
+                "{node:<10} {} samples, {} steps, training loss {loss}, {:.1} ms of training, {:.1} ms in all",
+                record.n_samples, record.n_steps, record.timing.train_ms, record.total_ms,
+            ));
+        }
+        printer.line(format!("parameters sha256:{}", last.params_sha256));
+    }
+    if let Some(file) = &html {
+        fedwasm_folder::write_file(file, report(&history)?.as_bytes())?;
+        printer.line(format!("report     {}", file.display()));
+    }
+    let evaluation = last.and_then(|round| round.evaluation.as_ref());
+    printer.event(
+        "result",
+        &json!({
+            "name": history.name,
+            "status": status,
+            "experiment": history.experiment_id,
+            "arguments": history.arguments,
+            "changes": history.changes,
+            "plan_sha256": plan.sha256,
+            "params_sha256": last.map(|round| round.params_sha256),
+            "metrics": evaluation.map(|e| e.metrics.clone()).unwrap_or_default(),
+            "rounds": history.rounds.len(),
+            "rounds_max": history.rounds_max,
+            "nodes": last.map(|round| round.nodes.keys().collect::<Vec<_>>()).unwrap_or_default(),
+            "random_seed": history.random_seed,
+        }),
+    );
+    Ok(())
+}

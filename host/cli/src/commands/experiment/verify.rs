@@ -1,0 +1,40 @@
+//! `fedwasm experiment verify`: every round once more.
+
+use std::path::Path;
+
+use fedwasm_record::{Verified, verify_experiment};
+use serde_json::json;
+
+use crate::command_error::CommandError;
+use crate::printer::Printer;
+
+pub(super) fn verify(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
+    let verified = verify_experiment(dir)?;
+    let Verified { rounds, receipts, without_receipt, federation, .. } = &verified;
+    printer.line(format!("rounds     {rounds} computed again, each with the same bytes"));
+    match federation {
+        Some(federation) => {
+            printer
+                .line(format!("receipts   {receipts} signed by nodes of federation {federation}"));
+        }
+        None => printer.line("receipts   none: who is who is not known"),
+    }
+    if *without_receipt > 0 {
+        printer.line(format!("           {without_receipt} updates have none"));
+    }
+    printer.line("");
+    printer.line(
+        "It proves that the result follows from these uploads, and that nodes signed for those",
+    );
+    printer.line("that have a receipt: for arguments, samples, losses and scores, too. Whether an upload follows from a node's data is shown at that node, with");
+    printer.line("`fedwasm verify RECEIPT --data DIR`.");
+    printer.event(
+        "result",
+        &json!({
+            "verified": true, "rounds": rounds, "receipts": receipts,
+            "without_receipt": without_receipt, "federation": federation,
+            "plan_sha256": verified.plan_sha256, "params_sha256": verified.params_sha256,
+        }),
+    );
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! What people and programs see of a running experiment.
+
+use fedwasm_protocol::{Metric, Metrics};
+use fedwasm_record::RoundRecord;
+use fedwasm_researcher::Event;
+use serde_json::json;
+
+use crate::printer::Printer;
+use crate::progress::Bars;
+
+/// Shows events, as lines and as bars.
+pub(super) struct View {
+    pub(super) printer: Printer,
+    /// The metric that is shown first.
+    pub(super) metric: Option<Metric>,
+    /// How many rounds there are to be.
+    pub(super) rounds: u32,
+    pub(super) bars: Bars,
+}
+
+impl View {
+    pub(super) fn show(&mut self, event: Event) {
+        match &event {
+            Event::Progress { node, steps, steps_max, loss, .. } => {
+                self.bars.show(node, *steps, *steps_max, *loss);
+            }
+            Event::Round(_) | Event::Retry { .. } => self.bars.clear(),
+            _ => {}
+        }
+        self.bars.suspend(|| self.write(event));
+    }
+
+    fn write(&self, event: Event) {
+        let printer = &self.printer;
+        match event {
+            Event::Started { experiment_id, nodes, random_seed, rounds_done } => {
+                let fields = json!({
+                    "experiment": experiment_id, "nodes": nodes, "random_seed": random_seed,
+                    "rounds_done": rounds_done,
+                });
+                printer.event("started", &fields);
+                let nodes = nodes.iter().map(|(node, rows)| format!("{node} ({rows} rows)"));
+                let nodes = nodes.collect::<Vec<_>>().join(", ");
+                printer.line(format!("experiment {experiment_id}, seed {random_seed}"));
+                printer.line(format!("nodes      {nodes}"));
+                if rounds_done > 0 {
+                    printer.line(format!("resumed    after round {rounds_done}"));
+                }
+                if rounds_done >= self.rounds {
+                    printer.line("nothing to do; `rounds` says how many there are to be");
+                }
+            }
+            Event::Dropped { node, round, reason } => {
+                let fields = json!({ "node": node, "round": round, "reason": reason });
+                printer.event("dropped", &fields);
+                let what = if round == 0 { "left out" } else { "dropped" };
+                printer.line(format!("{what:<10} {node}: {reason}"));
+            }
+            Event::Returned { node, round } => {
+                printer.event("returned", &json!({ "node": node, "round": round }));
+                printer.line(format!("returned   {node}"));
+            }
+            Event::Progress { node, round, steps, steps_max, loss, points } => {
+                let points = points.iter().map(|p| json!([p.step, p.name, p.value]));
+                let fields = json!({
+                    "node": node, "round": round, "steps": steps, "steps_max": steps_max,
+                    "loss": loss, "points": points.collect::<Vec<_>>(),
+                });
+                printer.event("progress", &fields);
+            }
+            Event::Warning(message) => {
+                printer.event("warning", &json!({ "message": message }));
+                printer.note(format!("warning: {message}"));
+            }
+            Event::Retry { round, reason, left } => {
+                let fields = json!({ "round": round, "reason": reason, "left": left });
+                printer.event("retry", &fields);
+                printer.line(format!("again      {reason}; {left} tries are left after this one"));
+            }
+            Event::Stopped { reason } => {
+                printer.event("stopped", &json!({ "reason": reason }));
+                printer.line(format!("stopped    {reason}"));
+            }
+            Event::Initial(record) => {
+                let metrics = record.evaluation.map(|evaluation| evaluation.metrics);
+                let metrics = metrics.unwrap_or_default();
+                printer.event("initial", &json!({ "metrics": metrics, "nodes": record.nodes }));
+                let mut line = format!("round   0/{}", self.rounds);
+                for (name, value) in self.in_order(&metrics) {
+                    line += &format!("  {name} {value:.4}");
+                }
+                printer.line(line);
+            }
+            Event::Round(record) => self.show_round(&record),
+            _ => {}
+        }
+    }
+
+    pub(super) fn show_round(&self, record: &RoundRecord) {
+        let metrics = record.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
+        let fields = json!({
+            "round": record.round,
+            "nodes": record.nodes.keys().collect::<Vec<_>>(),
+            "dropped": record.dropped,
+            "train_loss": record
+                .nodes
+                .iter()
+                .map(|(node, of_node)| (node.to_string(), json!(of_node.train_loss)))
+                .collect::<serde_json::Map<_, _>>(),
+            "metrics": metrics.cloned().unwrap_or_default(),
+            "params_sha256": record.params_sha256,
+            "timing": record.timing,
+        });
+        self.printer.event("round", &fields);
+        let mut line = format!("round {:>3}/{}", record.round, self.rounds);
+        line += &format!("  {:>7.1} ms", record.timing.wall_ms);
+        if let Some(loss) = record.train_loss() {
+            line += &format!("  training loss {loss:.4}");
+        }
+        for (name, value) in metrics.map(|metrics| self.in_order(metrics)).unwrap_or_default() {
+            line += &format!("  {name} {value:.4}");
+        }
+        self.printer.line(line);
+    }
+
+    /// The metric that was asked for first, then the others.
+    fn in_order<'a>(&self, metrics: &'a Metrics) -> Vec<(&'a String, &'a f64)> {
+        let first = self.metric.map(Metric::key);
+        let mut all: Vec<(&String, &f64)> = metrics.iter().collect();
+        all.sort_by_key(|(name, _)| Some(name.as_str()) != first);
+        all
+    }
+}
