@@ -1,0 +1,10 @@
+//! What an update goes through before it leaves a node. Takes values, gives values: randomness is
+//! passed in, and there is no clock, no file and no socket. Secrets are wiped and never printed.
+
+mod adaptive_clip;
+mod clip;
+mod error;
+
+pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
+pub use clip::{Clip, Clipped, clamp_each, update};
+pub use error::{Cause, Error};
