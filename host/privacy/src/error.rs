@@ -1,5 +1,9 @@
 //! Why something does not leave a node, or does not count at the researcher.
 
+use fedwasm_protocol::NodeId;
+
+use crate::Stream;
+
 /// An error of another room, kept as the source of one of this room.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -77,6 +81,103 @@ pub enum Error {
         /// Position of the lane, from 0.
         at: usize,
     },
+    /// Too few or too many nodes for a sum.
+    #[error("{got} nodes, a sum needs {min} to {max}: of two, each learns the other's part")]
+    Parties {
+        /// Nodes that there are.
+        got: usize,
+        /// The fewest.
+        min: usize,
+        /// The most.
+        max: usize,
+    },
+    /// A node is not one of those that were agreed upon.
+    #[error("node `{node}` is not one of this sum")]
+    NotAParty {
+        /// The node.
+        node: NodeId,
+    },
+    /// A node is named twice, or sent something twice.
+    #[error("{what} of node `{node}` twice")]
+    Twice {
+        /// The node.
+        node: NodeId,
+        /// What there is two of.
+        what: &'static str,
+    },
+    /// Nodes have not sent something.
+    #[error("{what} of {} missing", names(nodes))]
+    Missing {
+        /// What there is none of.
+        what: &'static str,
+        /// The nodes.
+        nodes: Vec<NodeId>,
+    },
+    /// A vector is missing, or was not asked for.
+    #[error("the vector {stream:?} {fault}")]
+    Stream {
+        /// What the vector is for.
+        stream: Stream,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// The vectors are to have another layout than masks are bound to.
+    #[error("the layout of vectors is not the one that masks are bound to")]
+    Layout,
+    /// A signature is not the node's, or of something else: another context, roster, set of nodes,
+    /// scheme or round.
+    #[error("the signature of `{node}` on its {what} does not fit this round")]
+    Signature {
+        /// The node.
+        node: NodeId,
+        /// What is signed.
+        what: &'static str,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+    /// The node's identity does not sign.
+    #[error("cannot sign")]
+    CannotSign {
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+    /// Two nodes have one key.
+    #[error("nodes `{node}` and `{other}` have the same key")]
+    SameKey {
+        /// A node.
+        node: NodeId,
+        /// The one whose key was seen first.
+        other: NodeId,
+    },
+    /// What is passed on as this node's keys is something else.
+    #[error("this node's own keys are missing or altered")]
+    OwnKeys,
+    /// A key gives the same secret to everybody.
+    #[error("the key of node `{node}` is of small order")]
+    WeakKey {
+        /// The node.
+        node: NodeId,
+    },
+    /// The pads of a round are used up.
+    #[error("the pads of round {round} have been used: they serve once")]
+    PadUsed {
+        /// The round.
+        round: u64,
+    },
+    /// The use of a pad was not written down, so it is not used.
+    #[error("the use of a pad is not on disk")]
+    Journal {
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+}
+
+/// Nodes, for a sentence.
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(|node| format!("`{node}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl Error {

@@ -3,14 +3,27 @@
 
 mod adaptive_clip;
 mod clip;
+mod context;
 mod counts;
 mod error;
+mod keys;
 mod lane;
+mod mask;
+pub mod masking;
+mod pad;
 mod quantise;
+mod secret;
+mod sum;
 
 pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
 pub use clip::{Clip, Clipped, clamp_each, update};
+pub use context::{Binding, Layout, PARTIES_MAX, PARTIES_MIN, Parties, Stream, Vectors};
 pub use counts::Counts;
 pub use error::{Cause, Error};
+pub use keys::{Scheme, SignStatement, SignedKeys, VerifyStatement};
 pub use lane::{Lane, Sign, lanes_from_bytes, lanes_to_bytes};
+pub use pad::{Journal, PadUse, Pads};
 pub use quantise::{CHECK_LANES, Quantiser};
+pub use sum::Sum;
+
+use secret::secret;
