@@ -160,6 +160,22 @@ pub enum Error {
         /// The node.
         node: NodeId,
     },
+    /// Fewer shares than give the secret.
+    #[error("{got} shares, {needed} are needed")]
+    TooFewShares {
+        /// Shares that there are.
+        got: usize,
+        /// The threshold.
+        needed: usize,
+    },
+    /// A share does not fit the others.
+    #[error("the share at point {point} {fault}")]
+    SharePoint {
+        /// Its point.
+        point: u8,
+        /// What is wrong.
+        fault: &'static str,
+    },
     /// The pads of a round are used up.
     #[error("the pads of round {round} have been used: they serve once")]
     PadUsed {

@@ -6,6 +6,7 @@ mod clip;
 mod context;
 mod counts;
 mod error;
+mod gf256;
 mod keys;
 mod lane;
 mod mask;
@@ -13,6 +14,7 @@ pub mod masking;
 mod pad;
 mod quantise;
 mod secret;
+mod share;
 mod sum;
 
 pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
@@ -24,6 +26,7 @@ pub use keys::{Scheme, SignStatement, SignedKeys, VerifyStatement};
 pub use lane::{Lane, Sign, lanes_from_bytes, lanes_to_bytes};
 pub use pad::{Journal, PadUse, Pads};
 pub use quantise::{CHECK_LANES, Quantiser};
+pub use share::{Share, combine, split};
 pub use sum::Sum;
 
 use secret::secret;
