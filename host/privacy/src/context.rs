@@ -107,7 +107,7 @@ pub enum Stream {
 
 impl Stream {
     /// Its byte in what keys are derived from; never changes.
-    fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Params => 0,
             Self::AuxVars => 1,
@@ -230,6 +230,15 @@ impl Binding {
             info.extend(digest.as_bytes());
         }
         info
+    }
+
+    /// The whole as bytes.
+    pub(crate) fn encoding(&self) -> Vec<u8> {
+        let mut bytes = self.round.to_be_bytes().to_vec();
+        for digest in [self.plan, self.params, self.arguments, self.layout] {
+            bytes.extend(digest.as_bytes());
+        }
+        bytes
     }
 }
 

@@ -176,6 +176,64 @@ pub enum Error {
         /// What is wrong.
         fault: &'static str,
     },
+    /// So low a threshold lets a researcher unmask single updates.
+    #[error("a threshold of {got} of {n} nodes, at least {min} are needed")]
+    Threshold {
+        /// The threshold.
+        got: usize,
+        /// The least.
+        min: usize,
+        /// How many nodes there are.
+        n: usize,
+    },
+    /// Too few nodes are left.
+    #[error("{step} of {got} nodes, {needed} are needed; lost: {}", names(lost))]
+    TooFewLeft {
+        /// What is there of those that are left.
+        step: &'static str,
+        /// How many are left.
+        got: usize,
+        /// The threshold.
+        needed: usize,
+        /// The others.
+        lost: Vec<NodeId>,
+    },
+    /// The shares of a node are not one for each other node, or do not open: they are altered, of
+    /// another sender, for another node, or of another round.
+    #[error("the shares of `{node}` are missing, altered, or of something else")]
+    SharesOf {
+        /// The node that they should be of.
+        node: NodeId,
+    },
+    /// A node is said to have survived and to be lost: both its secrets would be revealed.
+    #[error("node `{node}` is listed as alive and as dropped")]
+    AliveAndDropped {
+        /// The node.
+        node: NodeId,
+    },
+    /// This node sent its vectors and is said to be lost.
+    #[error("this node is listed as dropped")]
+    DroppedMyself,
+    /// A node does not reveal one share of each other node, of the right secret.
+    #[error("`{node}` does not reveal the shares that are asked for")]
+    Revealed {
+        /// Who held the shares.
+        node: NodeId,
+    },
+    /// A revealed share is not the one that its owner committed to.
+    #[error("`{holder}` reveals another share of `{owner}` than it was given")]
+    ShareAltered {
+        /// Whose secret it is of.
+        owner: NodeId,
+        /// Who held it.
+        holder: NodeId,
+    },
+    /// Shares that are as their owner gave them out are not of the secret that it committed to.
+    #[error("`{node}` gave out shares of something else than its secret")]
+    SecretAltered {
+        /// The owner.
+        node: NodeId,
+    },
     /// The pads of a round are used up.
     #[error("the pads of round {round} have been used: they serve once")]
     PadUsed {

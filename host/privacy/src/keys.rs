@@ -7,9 +7,10 @@ use fedwasm_protocol::{Digest, NodeId};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use x25519_dalek::{PublicKey, StaticSecret};
+use zeroize::Zeroizing;
 
 use crate::context::{Parties, put_id};
-use crate::mask::PairSecret;
+use crate::mask::{Key, PairSecret};
 use crate::{Cause, Error};
 
 /// Signs a statement with the node's identity.
@@ -29,8 +30,17 @@ impl FreshKey {
         Self(StaticSecret::random_from_rng(rng))
     }
 
+    /// The pair of a secret that was put together from shares.
+    pub(crate) fn from_secret(secret: &[u8; 32]) -> Self {
+        Self(StaticSecret::from(*secret))
+    }
+
     pub(crate) fn public(&self) -> [u8; 32] {
         PublicKey::from(&self.0).to_bytes()
+    }
+
+    pub(crate) fn secret(&self) -> Key {
+        Zeroizing::new(self.0.to_bytes())
     }
 
     /// What this pair and the peer's key give.

@@ -1,5 +1,6 @@
 //! Lanes: the integers modulo 2^32 or 2^64 in which vectors are masked and summed.
 
+use fedwasm_protocol::NodeId;
 use zeroize::Zeroize;
 
 use crate::Error;
@@ -43,6 +44,13 @@ pub enum Sign {
     Plus,
     /// Subtracted.
     Minus,
+}
+
+impl Sign {
+    /// How `node` uses the mask that it has with `peer`: the one of the smaller id subtracts it.
+    pub(crate) fn between(node: &NodeId, peer: &NodeId) -> Self {
+        if peer < node { Self::Plus } else { Self::Minus }
+    }
 }
 
 macro_rules! lane {

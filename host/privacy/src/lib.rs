@@ -5,6 +5,7 @@ mod adaptive_clip;
 mod clip;
 mod context;
 mod counts;
+pub mod double_masking;
 mod error;
 mod gf256;
 mod keys;

@@ -114,7 +114,7 @@ impl Agreed {
         let parties = self.context.parties.digest();
         PadUse::new(self.context.id, parties, binding).write(journal)?;
         let pair = |(peer, secret): (&NodeId, &PairSecret)| {
-            let sign = if *peer < self.node { lane::Sign::Plus } else { lane::Sign::Minus };
+            let sign = lane::Sign::between(&self.node, peer);
             let key = |stream| secret.key(&binding.info(&self.node, peer, stream, parties));
             Vec::from_iter(STREAMS.map(|stream| (stream, key(stream), sign)))
         };

@@ -61,4 +61,9 @@ impl<L: Lane> Sum<L> {
             false => Err(Error::Missing { what: "masked vectors", nodes: missing }),
         }
     }
+
+    /// The sums as they are, masks that have not cancelled among them.
+    pub(crate) fn into_sums(self) -> Vectors<L> {
+        self.sums
+    }
 }
