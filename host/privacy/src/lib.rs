@@ -1,6 +1,7 @@
 //! What an update goes through before it leaves a node. Takes values, gives values: randomness is
 //! passed in, and there is no clock, no file and no socket. Secrets are wiped and never printed.
 
+pub mod account;
 mod adaptive_clip;
 mod clip;
 mod context;
