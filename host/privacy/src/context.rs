@@ -106,6 +106,17 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Its name, as messages have it too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Params => "params",
+            Self::AuxVars => "aux_vars",
+            Self::Counts => "counts",
+            Self::Metrics => "metrics",
+            Self::Check => "check",
+        }
+    }
+
     /// Its byte in what keys are derived from; never changes.
     pub(crate) fn code(self) -> u8 {
         match self {

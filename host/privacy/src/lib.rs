@@ -19,6 +19,7 @@ mod quantise;
 mod secret;
 mod share;
 mod sum;
+mod upload;
 
 pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
 pub use clip::{Clip, Clipped, clamp_each, update};
@@ -32,5 +33,6 @@ pub use pad::{Journal, PadUse, Pads};
 pub use quantise::{CHECK_LANES, Quantiser};
 pub use share::{Share, combine, split};
 pub use sum::Sum;
+pub use upload::{vectors_from_params, vectors_to_params};
 
 use secret::secret;
