@@ -72,6 +72,12 @@ pub enum Error {
         /// The most there can be.
         max: u64,
     },
+    /// Noise is to be added to an update of a weight that tells of the data.
+    #[error("noise is for updates of weight 1, this one has {got}")]
+    NoisyWeight {
+        /// The weight.
+        got: u64,
+    },
     /// No node has any weight.
     #[error("all weights are 0, so there is no mean")]
     NoWeight,

@@ -6,7 +6,9 @@
 //! -c + (c / M) S / W with S the sum of lanes and W that of weights. Two lanes follow the values: the
 //! weight, and 1 for the node itself, so that the sum says whose parts are in it.
 
-use crate::{Error, Lane};
+use rand_core::CryptoRng;
+
+use crate::{Error, Lane, Variance, add_noise};
 
 /// The largest sum of a 64-bit lane, noise left out. A mask that is missing or wrong leaves a lane
 /// anywhere in 2^64: it passes the range check with a chance of at most 2^-12 a lane.
@@ -94,11 +96,13 @@ impl Quantiser {
     }
 
     /// The largest L2 norm, in steps, of the lanes of an update of weight 1, M left out: the
-    /// sensitivity that noise is measured by. Rounding moves each of `n` values by half a step.
+    /// sensitivity that noise is measured by when a node is added or removed (twice that when it is
+    /// replaced). Rounding moves each of `n` values by half a step; the clip ends a little off.
     ///
     /// * `norm_max` — the clip of the update, in its own unit.
     pub fn norm_max(&self, norm_max: f64, n: usize) -> f64 {
-        norm_max / self.step() + (n as f64).sqrt() / 2.0
+        let clipped = norm_max * (1.0 + n as f64 * f64::EPSILON);
+        clipped / self.step() + (n as f64).sqrt() / 2.0
     }
 
     /// The settings as bytes, for the digest that masks are bound to.
@@ -139,6 +143,39 @@ impl Quantiser {
         lanes.push(L::wrapped(weight));
         lanes.push(L::wrapped(1));
         Ok(lanes)
+    }
+
+    /// Adds this node's noise to the values of an encoded vector, and leaves its check lanes as they are.
+    ///
+    /// * `lanes` — of an update with weight 1: another weight would scale the sensitivity, and tell how
+    ///   many samples there are.
+    /// * `share` — the variance of this node's part ([`Variance::share`]).
+    /// * `nodes` — how many nodes add such a part at most.
+    ///
+    /// # Errors
+    /// [`Error::Length`] without check lanes, [`Error::NoisyWeight`] for another weight, and
+    /// [`Error::Setting`] if the noise of all nodes may pass what this quantiser was told; `lanes` are
+    /// as before then.
+    pub fn add_noise<L: Lane>(
+        &self,
+        lanes: &mut [L],
+        share: Variance,
+        nodes: u32,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<(), Error> {
+        let n = lanes.len();
+        let Some((values, [weight, _])) = lanes.split_last_chunk_mut::<CHECK_LANES>() else {
+            return Err(Error::Length { what: "lanes", got: n, expected: CHECK_LANES });
+        };
+        if weight.value() != 1 {
+            return Err(Error::NoisyWeight { got: weight.value() });
+        }
+        if share.noise_max(nodes) > self.noise_max {
+            let rule = "at least 12 standard deviations of the noise of all nodes";
+            return Err(Error::setting("noise_max", self.noise_max, rule));
+        }
+        add_noise(values, share, rng);
+        Ok(())
     }
 
     /// Returns the weighted mean from the sums of lanes, and the sum of weights.
@@ -185,6 +222,8 @@ impl Quantiser {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng as _;
 
     use super::*;
 
@@ -274,6 +313,40 @@ mod tests {
         assert!(matches!(noisy.decode(&lanes, 1), Err(Error::Sum { at: 1 })));
     }
 
+    /// Seven nodes, noise of the honest minimum of five: what is decoded is the mean and noise.
+    #[test]
+    fn noise_sums_to_the_noise_that_was_asked_for() {
+        let sigma = 3_000.0;
+        let share = Variance::at_least(sigma).unwrap().share(5).unwrap();
+        let quantiser = Quantiser::new::<u64>(1.0, 16, 1, 7, share.noise_max(7)).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let mut noisy = || {
+            let mut lanes = quantiser.encode::<u64>(&[0.25; 4_000], 1).unwrap();
+            quantiser.add_noise(&mut lanes, share, 7, &mut rng).unwrap();
+            lanes
+        };
+        let sums = sum(&(0..7).map(|_| noisy()).collect::<Vec<_>>());
+        let (mean, _) = quantiser.decode(&sums, 7).unwrap();
+        let noise = mean.iter().map(|value| (value - 0.25) * 7.0 / quantiser.step());
+        let variance = noise.map(|x| x * x).sum::<f64>() / 4_000.0;
+        let expected = sigma * sigma * 7.0 / 5.0;
+        assert!((variance / expected - 1.0).abs() < 0.1, "{variance}, {expected}");
+    }
+
+    #[test]
+    fn noise_wants_weight_one_and_room() {
+        let quantiser = Quantiser::new::<u64>(1.0, 16, 9, 7, 100).unwrap();
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        let mut noisy = |weight, variance| {
+            let mut lanes = quantiser.encode::<u64>(&[0.5], weight).unwrap();
+            let share = Variance::new(variance, 1).unwrap();
+            quantiser.add_noise(&mut lanes, share, 7, &mut rng)
+        };
+        assert!(noisy(1, 9).is_ok());
+        assert!(matches!(noisy(9, 9), Err(Error::NoisyWeight { got: 9 })));
+        assert!(matches!(noisy(1, 10), Err(Error::Setting { name: "noise_max", .. })));
+    }
+
     #[test]
     fn rounding_is_part_of_the_sensitivity() {
         let quantiser = Quantiser::new::<u64>(1.0, 8, 1, 3, 0).unwrap();
@@ -281,7 +354,7 @@ mod tests {
         let lanes: Vec<u64> = quantiser.encode(&values, 1).unwrap();
         let centred = lanes[..4].iter().map(|lane| (*lane as f64 - 127.0).powi(2));
         assert!(centred.sum::<f64>().sqrt() <= quantiser.norm_max(1.0 + 1e-6, 4));
-        assert_eq!(quantiser.norm_max(1.0, 4), 128.0);
+        assert!((quantiser.norm_max(1.0, 4) - 128.0).abs() < 1e-9);
     }
 
     fn nodes() -> impl Strategy<Value = Vec<(u64, Vec<f64>)>> {
