@@ -1,0 +1,129 @@
+//! `masking`: pairwise masks, all nodes or none (Kursawe et al. 2011; Taiello et al. 2024, arXiv
+//! 2409.00974). Keys are agreed upon once a context; a round costs no further message. If one part is
+//! missing the round has no sum, and its update must not be sent to a smaller set of nodes: a part
+//! that was only late would then tell a single node's. A node that lost its keys needs a new context.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fedwasm_protocol::{Digest, NodeId};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+
+use crate::context::{Binding, Parties};
+use crate::keys::{FreshKey, Scheme, SignStatement, SignedKeys, VerifyStatement, check_keys};
+use crate::mask::{Mask, PairSecret};
+use crate::pad::{Journal, PadUse, Pads, STREAMS};
+use crate::{Error, lane, secret};
+
+/// What keys are agreed upon for: the same at all nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// Names the context; drawn anew for each, and never used again.
+    pub id: Digest,
+    /// The roster that signatures are checked by.
+    pub roster: Digest,
+    /// The nodes.
+    pub parties: Parties,
+}
+
+impl Context {
+    fn digest(&self) -> Digest {
+        let mut bytes = b"fedwasm/context/v1".to_vec();
+        for digest in [self.id, self.roster, self.parties.digest()] {
+            bytes.extend(digest.as_bytes());
+        }
+        Digest::of(&bytes)
+    }
+}
+
+/// A node that has drawn its key.
+pub struct Advertised {
+    context: Context,
+    key: FreshKey,
+    own: SignedKeys,
+}
+
+impl Advertised {
+    /// Draws a key and signs it. [`Advertised::keys`] is the message to all.
+    ///
+    /// # Errors
+    /// [`Error::NotAParty`] unless `node` is one of the context's; [`Error::CannotSign`].
+    pub fn new(
+        context: Context,
+        node: &NodeId,
+        rng: &mut dyn CryptoRng,
+        sign: SignStatement<'_>,
+    ) -> Result<Self, Error> {
+        if !context.parties.contains(node) {
+            return Err(Error::NotAParty { node: node.clone() });
+        }
+        let key = FreshKey::draw(rng);
+        let keys = vec![key.public()];
+        let own = SignedKeys::sign(Scheme::Masking, context.digest(), node, keys, sign)?;
+        Ok(Self { context, key, own })
+    }
+
+    /// The message: this node's key.
+    pub fn keys(&self) -> &SignedKeys {
+        &self.own
+    }
+
+    /// Takes the keys of all nodes, one's own among them.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], and each thing that can be wrong with a key by its name:
+    /// [`Error::NotAParty`], [`Error::Twice`], [`Error::Signature`] (also for a key of another context,
+    /// roster or set of nodes), [`Error::SameKey`], [`Error::OwnKeys`], [`Error::WeakKey`].
+    pub fn agree(self, all: &[SignedKeys], verify: VerifyStatement<'_>) -> Result<Agreed, Error> {
+        let Self { context, key, own } = self;
+        let setup = context.digest();
+        let keys = check_keys(all, &own, Scheme::Masking, setup, &context.parties, verify)?;
+        let missing = context.parties.iter().filter(|node| !keys.contains_key(node));
+        let missing: Vec<NodeId> = missing.cloned().collect();
+        if !missing.is_empty() {
+            return Err(Error::Missing { what: "keys", nodes: missing });
+        }
+        let mut secrets = BTreeMap::new();
+        for (peer, keys) in keys.iter().filter(|(peer, _)| **peer != own.node) {
+            secrets.insert(peer.clone(), key.agree(peer, &keys[0], &context.id)?);
+        }
+        Ok(Agreed { context, node: own.node, secrets, used: BTreeSet::new() })
+    }
+}
+
+/// A node that shares a secret with every other one.
+pub struct Agreed {
+    context: Context,
+    node: NodeId,
+    secrets: BTreeMap<NodeId, PairSecret>,
+    used: BTreeSet<u64>,
+}
+
+impl Agreed {
+    /// Takes the pads of a round, which can be taken once: `journal` writes that down first.
+    ///
+    /// # Errors
+    /// [`Error::PadUsed`] for a round whose pads were taken, and [`Error::Journal`] if the use could
+    /// not be written, or is known to the journal. The pads are gone in either case.
+    pub fn pads(&mut self, binding: &Binding, journal: Journal<'_>) -> Result<Pads, Error> {
+        let round = binding.round;
+        if !self.used.insert(round) {
+            return Err(Error::PadUsed { round });
+        }
+        let parties = self.context.parties.digest();
+        PadUse::new(self.context.id, parties, binding).write(journal)?;
+        let pair = |(peer, secret): (&NodeId, &PairSecret)| {
+            let sign = lane::Sign::between(&self.node, peer);
+            let key = |stream| secret.key(&binding.info(&self.node, peer, stream, parties));
+            Vec::from_iter(STREAMS.map(|stream| (stream, key(stream), sign)))
+        };
+        let mut masks = BTreeMap::new();
+        for (stream, key, sign) in self.secrets.iter().flat_map(pair) {
+            masks.entry(stream).or_insert_with(Vec::new).push(Mask::new(key, sign));
+        }
+        Ok(Pads::new(binding.layout, masks))
+    }
+}
+
+secret!(Advertised Agreed);
