@@ -1,6 +1,6 @@
 //! An update, and the bound on its length.
 
-use fedwasm_params::{Params, to_f64};
+use fedwasm_params::{Params, from_f64, to_f64};
 
 use crate::Error;
 
@@ -19,6 +19,29 @@ pub fn update(trained: &Params, received: &Params) -> Result<Vec<f64>, Error> {
     update.iter_mut().zip(&before).for_each(|(after, before)| *after -= before);
     match update.iter().position(|value| !value.is_finite()) {
         None => Ok(update),
+        Some(at) => Err(not_finite(received, at)),
+    }
+}
+
+/// Returns the parameters `received` moved by a mean update: what [`update`] undoes. Elements are
+/// rounded once; one whose mean is 0 keeps its bits.
+///
+/// * `mean` — one value for each element of `received`, in its order ([`crate::Quantiser::decode`]).
+///
+/// # Errors
+/// [`Error::Length`]; [`Error::Params`] for other tensors than float32 and float64; [`Error::NotFinite`]
+/// if an element leaves the range of its type.
+pub fn moved(received: &Params, mean: &[f64]) -> Result<Params, Error> {
+    let mut values = to_f64(received, received)?;
+    if values.len() != mean.len() {
+        return Err(Error::Length { what: "values", got: mean.len(), expected: values.len() });
+    }
+    let moves = values.iter_mut().zip(mean).filter(|(_, step)| **step != 0.0);
+    moves.for_each(|(value, step)| *value += step);
+    let moved = from_f64(&values, received)?;
+    let rounded = to_f64(&moved, received)?;
+    match rounded.iter().position(|value| !value.is_finite()) {
+        None => Ok(moved),
         Some(at) => Err(not_finite(received, at)),
     }
 }
@@ -163,6 +186,17 @@ mod tests {
             Params::new(vec![("w".into(), tensor)]).unwrap()
         };
         assert!(matches!(update(&huge(1e308), &huge(-1e308)), Err(Error::NotFinite { .. })));
+    }
+
+    #[test]
+    fn moving_by_an_update_gives_what_was_trained() {
+        let received = of(&[("w", &[1.0, -0.0]), ("b", &[0.5])]);
+        let trained = of(&[("w", &[1.5, -0.0]), ("b", &[0.25])]);
+        let update = update(&trained, &received).unwrap();
+        assert_eq!(moved(&received, &update).unwrap(), trained);
+        assert!(matches!(moved(&received, &update[1..]), Err(Error::Length { got: 2, .. })));
+        let error = moved(&received, &[0.0, 0.0, 1e300]).unwrap_err();
+        assert_eq!(error.to_string(), "value 0 of the update of `b` is not finite");
     }
 
     #[test]

@@ -1,5 +1,21 @@
 //! What an update goes through before it leaves a node. Takes values, gives values: randomness is
 //! passed in, and there is no clock, no file and no socket. Secrets are wiped and never printed.
+//!
+//! # A round
+//! A node computes the [`update`], clips it ([`Clip`]), makes lanes of it ([`Quantiser::encode`]), adds noise if
+//! there is to be some ([`Quantiser::add_noise`]), masks them ([`masking`], [`double_masking`]), and
+//! uploads [`vectors_to_params`]. The researcher adds what it reads ([`Sum`],
+//! [`double_masking::TakesVectors`]), decodes the sums ([`Quantiser::decode`]), and moves the parameters
+//! by the mean ([`moved`]).
+//!
+//! # What the caller keeps
+//! * A [`PadUse`] is on disk before [`Journal`] returns. The journal refuses a use of a context and round
+//!   that it has, and one whose [`PadUse::run`] it has with other [`PadUse::parties`]: a run that is
+//!   masked for two sets of nodes is told by the difference of two sums.
+//! * The masked bytes are on disk before they leave: a request that is said again gets the same bytes.
+//! * Everything else lives in memory and dies with the process. A node that restarts has no keys, so it
+//!   can neither mask nor reveal again; `masking` then needs a new [`masking::Context`].
+//! * Floors are the caller's: the fewest parties, schemes, clip, noise. [`Parties::new`] takes the first.
 
 pub mod account;
 mod adaptive_clip;
@@ -22,7 +38,7 @@ mod sum;
 mod upload;
 
 pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
-pub use clip::{Clip, Clipped, clamp_each, update};
+pub use clip::{Clip, Clipped, clamp_each, moved, update};
 pub use context::{Binding, Layout, PARTIES_MAX, PARTIES_MIN, Parties, Stream, Vectors};
 pub use counts::Counts;
 pub use error::{Cause, Error};

@@ -11,7 +11,7 @@ fn dtype<L: Lane>() -> DType {
     if L::BITS == 32 { DType::Int32 } else { DType::Int64 }
 }
 
-/// Returns one tensor a vector, int32 or int64 of shape [n], named by its stream.
+/// Returns one tensor a vector, int32 or int64 with one axis, named by its stream.
 ///
 /// # Errors
 /// [`Error::Params`] beyond the largest tensor.
