@@ -41,7 +41,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             &json!({ "verified": false, "part": mismatch.part, "reason": mismatch.cause.to_string() }),
         );
         // The directory is no part of the receipt.
-        let code = if mismatch.part == "site" { USAGE } else { PLAN_REFUSED };
+        let code = if mismatch.is_of_site() { USAGE } else { PLAN_REFUSED };
         CommandError::new(code, format!("{}: {mismatch}", args.receipt.display()))
     };
     let mut signer = None;
