@@ -1,70 +1,117 @@
 //! What a reviewer needs to know of a plan.
 
-use fedwasm_artifact::Component;
-use fedwasm_node::{KnownPlan, Ruling};
+use fedwasm_artifact::{Component, Inspection};
+use fedwasm_node::{Decision, KnownPlan, Ruling};
 use fedwasm_protocol::Digest;
 use fedwasm_sandbox::Metadata;
-use fedwasm_trust::{State, Trust, Verdict};
+use fedwasm_trust::{Signature, State, Trust, Verdict};
 use serde_json::{Value, json};
 
 use super::decide::terms;
 use super::{Desk, describe};
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::plan::judge;
-use crate::printer::Printer;
+use crate::printer::{Printer, utc};
+
+/// Lines of a page: a word, or none below the last one's, and what there is to say.
+type Lines = Vec<(&'static str, String)>;
+
+/// What is known of a plan.
+struct Review<'a> {
+    plan: &'a KnownPlan,
+    metadata: Metadata,
+    inspection: Inspection,
+    standing: String,
+    signatures: Vec<Signature>,
+    verdict: Verdict,
+    decisions: Vec<Decision>,
+    /// The version that was approved last, and what is new against it.
+    before: Option<(KnownPlan, Vec<String>)>,
+}
 
 pub(super) fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandError> {
-    let (bytes, signatures) = desk.database.plan(&plan.digest)?;
-    let component = Component::admit_as(bytes, &plan.digest)
-        .map_err(|error| CommandError::new(USAGE, error))?;
-    let metadata = describe(&component, printer)?;
-    let inspection = component.inspect();
-    let trust = Trust::read(&desk.dir.join("trust.toml"));
-    let trust = trust.unwrap_or(Trust { threshold: 1, ..Trust::default() });
-    let (judged, verdict, _) = judge(&trust, &component, &signatures);
-    let standing = desk.standing(&plan.digest)?;
-    let decisions = desk.database.decisions(&plan.digest, &desk.operators)?;
-    let before = approved_before(desk, plan)?;
-    let differences = match &before {
-        Some(before) => {
-            let (bytes, _) = desk.database.plan(&before.digest)?;
-            let old = Component::admit_as(bytes, &before.digest)
-                .map_err(|error| CommandError::new(USAGE, error))?;
-            let old_metadata = describe(&old, printer)?;
-            differences((&old, &old_metadata), (&component, &metadata))
+    let review = Review::of(desk, plan, printer)?;
+    review.event(printer);
+    for lines in [review.who(), review.signers(), review.abilities(), review.past()] {
+        for (key, value) in lines {
+            printer.line(format!("{key:<14}{value}"));
         }
-        None => Vec::new(),
-    };
-    printer.event(
-        "result",
-        &json!({
-            "plan": plan, "standing": standing, "size": inspection.size,
-            "world": inspection.world, "imports": inspection.imports,
-            "arguments": metadata.arguments, "dependencies": metadata.dependencies,
-            "signatures": judged, "verdict": verdict, "build": inspection.build,
-            "decisions": decisions.iter().map(|(decision, _)| decision).collect::<Vec<_>>(),
-            "approved_before": before.as_ref().map(|before| &before.digest),
-            "differences": differences,
-        }),
-    );
-    let line = |key: &str, value: &str| printer.line(format!("{key:<14}{value}"));
-    line("plan", &format!("{} {}", metadata.name, metadata.version));
-    line("digest", &format!("sha256:{} (the same at every site)", plan.digest));
-    line("standing", &standing);
-    line("asked for by", plan.requested_by.as_deref().unwrap_or("nobody"));
-    if !plan.description.is_empty() {
-        line("for", &plan.description);
     }
-    line("size", &format!("{} bytes", inspection.size));
-    match judged.is_empty() {
-        true => line("signers", "none: it is not signed"),
-        false => line("signers", &format!("{verdict}")),
+    if review.verdict == Verdict::Failed {
+        printer.note("warning: a signature of this plan is wrong");
     }
-    for signature in &judged {
-        let key = signature.key.map_or("a key without a name".to_owned(), |key| key.short());
-        line(
-            "",
-            &match &signature.state {
+    Ok(())
+}
+
+impl<'a> Review<'a> {
+    fn of(desk: &Desk, plan: &'a KnownPlan, printer: &Printer) -> Result<Self, CommandError> {
+        let (component, signatures) = admitted(desk, &plan.digest)?;
+        let metadata = describe(&component, printer)?;
+        let trust = Trust::read(&desk.dir.join("trust.toml"));
+        let trust = trust.unwrap_or(Trust { threshold: 1, ..Trust::default() });
+        let (signatures, verdict, _) = judge(&trust, &component, &signatures);
+        let decisions = desk.database.decisions(&plan.digest, &desk.operators)?;
+        let before = match approved_before(desk, plan)? {
+            Some(before) => {
+                let (old, _) = admitted(desk, &before.digest)?;
+                let old_metadata = describe(&old, printer)?;
+                let differences = differences((&old, &old_metadata), (&component, &metadata));
+                Some((before, differences))
+            }
+            None => None,
+        };
+        Ok(Self {
+            plan,
+            metadata,
+            inspection: component.inspect(),
+            standing: desk.standing(&plan.digest)?,
+            signatures,
+            verdict,
+            decisions: decisions.into_iter().map(|(decision, _)| decision).collect(),
+            before,
+        })
+    }
+
+    fn event(&self, printer: &Printer) {
+        let Self { plan, metadata, inspection, standing, .. } = self;
+        let before = self.before.as_ref();
+        printer.event(
+            "result",
+            &json!({
+                "plan": plan, "standing": standing, "size": inspection.size,
+                "world": inspection.world, "imports": inspection.imports,
+                "arguments": metadata.arguments, "dependencies": metadata.dependencies,
+                "signatures": self.signatures, "verdict": self.verdict, "build": inspection.build,
+                "decisions": self.decisions,
+                "approved_before": before.map(|(before, _)| &before.digest),
+                "differences": before.map_or(&[][..], |(_, differences)| differences),
+            }),
+        );
+    }
+
+    fn who(&self) -> Lines {
+        let Self { plan, metadata, .. } = self;
+        let asked_by = plan.requested_by.clone().unwrap_or_else(|| "nobody".into());
+        let mut lines = vec![
+            ("plan", format!("{} {}", metadata.name, metadata.version)),
+            ("digest", format!("sha256:{} (the same at every site)", plan.digest)),
+            ("standing", self.standing.clone()),
+            ("asked for by", asked_by),
+        ];
+        if !plan.description.is_empty() {
+            lines.push(("for", plan.description.clone()));
+        }
+        lines.push(("size", format!("{} bytes", self.inspection.size)));
+        lines
+    }
+
+    fn signers(&self) -> Lines {
+        if self.signatures.is_empty() {
+            return vec![("signers", "none: it is not signed".into())];
+        }
+        let line = |signature: &Signature| {
+            let key = signature.key.map_or("a key without a name".to_owned(), |key| key.short());
+            match &signature.state {
                 State::Verified(name) if signature.is_statement => {
                     format!("OK       {name} ({key}), a statement about it")
                 }
@@ -72,39 +119,56 @@ pub(super) fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(
                 State::Unknown => format!("UNKNOWN  {key}, not in the node's trust.toml"),
                 State::Aside(predicate) => format!("ASIDE    {key}: {predicate}"),
                 State::Failed(reason) => format!("FAILED   {key}: {reason}"),
-            },
-        );
-    }
-    line("imports", &inspection.imports.join(", "));
-    line("can", "compute on the batches it is handed, report numbers and log lines, draw from");
-    line("", "the seed; no file, clock, network, environment or other plan");
-    for (index, argument) in metadata.arguments.iter().enumerate() {
-        let key = if index == 0 { "arguments" } else { "" };
-        line(key, &format!("{}: {}: {}", argument.name, argument.kind, argument.doc));
-    }
-    if let Some(build) = &inspection.build {
-        line("built with", &format!("{} (by its own word)", build.rustc));
-        line("sources", &format!("sha256:{}", build.sources_sha256));
-    }
-    match &before {
-        Some(before) => {
-            let digest = before.digest.to_string();
-            line("before", &format!("{} {} was approved", &digest[..12], before.version));
-            for difference in &differences {
-                line("", difference);
             }
+        };
+        let lines = self.signatures.iter().map(|signature| ("", line(signature)));
+        [("signers", self.verdict.to_string())].into_iter().chain(lines).collect()
+    }
+
+    fn abilities(&self) -> Lines {
+        let can = "compute on the batches it is handed, report numbers and log lines, draw from";
+        let mut lines = vec![
+            ("imports", self.inspection.imports.join(", ")),
+            ("can", can.to_owned()),
+            ("", "the seed; no file, clock, network, environment or other plan".to_owned()),
+        ];
+        for (index, argument) in self.metadata.arguments.iter().enumerate() {
+            let key = if index == 0 { "arguments" } else { "" };
+            lines.push((key, format!("{}: {}: {}", argument.name, argument.kind, argument.doc)));
         }
-        None => line("before", "no other version was approved"),
+        if let Some(build) = &self.inspection.build {
+            lines.push(("built with", format!("{} (by its own word)", build.rustc)));
+            lines.push(("sources", format!("sha256:{}", build.sources_sha256)));
+        }
+        lines
     }
-    for (index, (decision, _)) in decisions.iter().enumerate() {
-        let key = if index == 0 { "decision" } else { "earlier" };
-        let when = crate::printer::utc(decision.time_ms);
-        line(key, &format!("{when} {}{}", decision.ruling.as_str(), terms(decision)));
+
+    /// What was approved before, and what was decided.
+    fn past(&self) -> Lines {
+        let mut lines = match &self.before {
+            Some((before, differences)) => {
+                let digest = before.digest.to_string();
+                let text = format!("{} {} was approved", &digest[..12], before.version);
+                let new = differences.iter().map(|difference| ("", difference.clone()));
+                [("before", text)].into_iter().chain(new).collect()
+            }
+            None => vec![("before", "no other version was approved".to_owned())],
+        };
+        for (index, decision) in self.decisions.iter().enumerate() {
+            let key = if index == 0 { "decision" } else { "earlier" };
+            let when = utc(decision.time_ms);
+            let text = format!("{when} {}{}", decision.ruling.as_str(), terms(decision));
+            lines.push((key, text));
+        }
+        lines
     }
-    if verdict == Verdict::Failed {
-        printer.note("warning: a signature of this plan is wrong");
-    }
-    Ok(())
+}
+
+/// A plan that the node knows, with its signatures.
+fn admitted(desk: &Desk, digest: &Digest) -> Result<(Component, Vec<Vec<u8>>), CommandError> {
+    let (bytes, signatures) = desk.database.plan(digest)?;
+    let component = Component::admit_as(bytes, digest);
+    Ok((component.map_err(|error| CommandError::new(USAGE, error))?, signatures))
 }
 
 /// The plan of the same name that was approved last.
