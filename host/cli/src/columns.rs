@@ -4,6 +4,9 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::printer::{Printer, clean};
 
+/// The most that a column is widened for its cells: a stranger's long name moves no other line.
+const WIDTH_MAX: usize = 64;
+
 /// Columns with their sides and least widths, and what is between them.
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
@@ -35,11 +38,11 @@ impl Columns {
         self
     }
 
-    /// As wide as these rows need; what is at the end of a row may be longer.
+    /// As wide as these rows need, up to a bound.
     pub(crate) fn fit<C: AsRef<str>>(mut self, rows: &[Vec<C>]) -> Self {
         for row in rows {
             for ((_, width), cell) in self.columns.iter_mut().zip(row) {
-                *width = (*width).max(shown(cell.as_ref()).width());
+                *width = (*width).max(shown(cell.as_ref()).width().min(WIDTH_MAX));
             }
         }
         self
@@ -106,5 +109,7 @@ mod tests {
         assert_eq!(columns.line(&["too long", "x"]), "too long x");
         assert_eq!(columns.line(&["", "x"]), "     x");
         assert_eq!(columns.line(&["a", ""]), "a");
+        let columns = columns.fit(&[vec!["x".repeat(1_000)]]);
+        assert_eq!(columns.line(&["a", "b"]), format!("{:<64} b", "a"));
     }
 }

@@ -13,6 +13,7 @@ use fedwasm_node::{Database, Dataset, Datasets, NewDataset, NodeConfig, serve};
 use fedwasm_protocol::DatasetId;
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::commands::keys;
 use crate::printer::Printer;
@@ -140,7 +141,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
             let mut datasets = Datasets::load(&folder)?;
             let new = NewDataset { name, path: &path, format, tags };
             let dataset = datasets.add(&folder, &database, new)?;
-            printer.line(row(dataset));
+            print_rows([dataset], printer);
             let remarks = remarks(dataset, printer)?;
             let mut fields = fields(dataset);
             fields["remarks"] = json!(remarks);
@@ -150,7 +151,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
             let (folder, database) = open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
             let (before, now) = datasets.refresh(&folder, &database, &name)?;
-            printer.line(row(&now));
+            print_rows([&now], printer);
             let was = format!("{} rows, {} columns", before.n_rows, before.columns.len());
             printer.line(format!("           it was registered with {was}"));
             let remarks = remarks(&now, printer)?;
@@ -162,7 +163,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
         DatasetCommand::List { dir } => {
             let (_, folder) = NodeConfig::open(&dir)?;
             let datasets = Datasets::load(&folder)?;
-            datasets.iter().for_each(|dataset| printer.line(row(dataset)));
+            print_rows(datasets.iter(), printer);
             let all: Vec<Value> = datasets.iter().map(fields).collect();
             printer.event("result", &json!({ "datasets": all }));
         }
@@ -189,10 +190,14 @@ fn remarks(dataset: &Dataset, printer: &Printer) -> Result<Vec<String>, CommandE
     Ok(remarks)
 }
 
-fn row(dataset: &Dataset) -> String {
-    let Dataset { name, path, tags, n_rows, columns, .. } = dataset;
-    let (tags, n_columns) = (tags.join(","), columns.len());
-    format!("{name}  [{tags}]  {n_rows} rows, {n_columns} columns  {}", path.display())
+fn print_rows<'a>(datasets: impl IntoIterator<Item = &'a Dataset>, printer: &Printer) {
+    let row = |dataset: &Dataset| {
+        let Dataset { name, path, tags, n_rows, columns, .. } = dataset;
+        let size = format!("{n_rows} rows, {} columns", columns.len());
+        vec![name.to_string(), format!("[{}]", tags.join(",")), size, path.display().to_string()]
+    };
+    let rows: Vec<Vec<String>> = datasets.into_iter().map(row).collect();
+    Columns::new(2).left(0).left(0).right(0).left(0).print(&rows, printer);
 }
 
 fn fields(dataset: &Dataset) -> Value {

@@ -11,6 +11,7 @@ use fedwasm_sandbox::{
 };
 use serde_json::json;
 
+use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::commands::sandbox;
 use crate::printer::Printer;
@@ -87,7 +88,8 @@ fn event(inspection: &Inspection, metadata: &Metadata, shapes: &Shapes<'_>, prin
 
 fn print(inspection: Inspection, metadata: &Metadata, shapes: &Shapes<'_>, printer: &Printer) {
     let unknown = || "unknown".to_owned();
-    let line = |key: &str, value: &str| printer.line(format!("{key:<12}{value}"));
+    let columns = Columns::new(0).left(12).left(0);
+    let line = |key: &str, value: &str| printer.line(columns.line(&[key, value]));
     line("plan", &format!("{} {}", metadata.name, metadata.version));
     line("digest", &format!("sha256:{}", inspection.plan_sha256));
     print_sizes(inspection.size, &inspection.sizes, &line);

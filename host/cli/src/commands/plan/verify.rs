@@ -8,6 +8,7 @@ use fedwasm_sandbox::Limits;
 use fedwasm_trust::{BUNDLE_BYTES_MAX, BUNDLES_MAX, Bundle, Signature, State, Trust, Verdict};
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
 use crate::commands::plan::sign::bundles_beside;
 use crate::printer::Printer;
@@ -119,7 +120,8 @@ fn show(
             "verdict": verdict,
         }),
     );
-    let line = |key: &str, value: &str| printer.line(format!("{key:<12}{value}"));
+    let columns = Columns::new(0).left(12).left(0);
+    let line = |key: &str, value: &str| printer.line(columns.line(&[key, value]));
     print_signed(&inspection, component, signatures, &line);
     line("limits", &shown(&limits));
     print_said(said, &line);

@@ -10,6 +10,7 @@ use fedwasm_trust::{BUNDLE_BYTES_MAX, KeyPair};
 use serde_json::json;
 
 use super::{DIGITS_TO_APPROVE_MIN, Desk, describe};
+use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::plan::bundles_beside;
 use crate::printer::Printer;
@@ -97,7 +98,8 @@ pub(super) fn decide(
         operator,
     };
     desk.database.decide(&key, &decision)?;
-    printer.line(format!("{:<9} {digest}{}", ruling.as_str(), terms(&decision)));
+    let row = [ruling.as_str(), &format!("{digest}{}", terms(&decision))];
+    printer.line(Columns::new(1).left(9).left(0).line(&row));
     if ruling == Ruling::Approved {
         compile(&desk, &digest, printer);
     }

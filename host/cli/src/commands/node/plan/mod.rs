@@ -17,6 +17,7 @@ use serde_json::json;
 
 use self::decide::{About, Terms, decide};
 use self::show::show;
+use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::sandbox;
 use crate::printer::Printer;
@@ -171,23 +172,25 @@ fn list(desk: &Desk, printer: &Printer) -> Result<(), CommandError> {
     if plans.is_empty() {
         printer.line("nobody asked for a plan yet");
     }
-    let mut all = Vec::new();
-    for plan in plans {
-        let standing = desk.standing(&plan.digest)?;
-        let decision = desk.newest(&plan.digest)?;
-        let digest = plan.digest.to_string();
+    let (mut rows, mut all) = (Vec::new(), Vec::new());
+    for plan in &plans {
         let who = plan.requested_by.as_deref().unwrap_or("nobody");
-        let (name, version) = (&plan.name, &plan.version);
         // As many digits as an approval takes.
-        let digits = &digest[..DIGITS_TO_APPROVE_MIN];
-        printer.line(format!("{standing:<9} {digits}  {name} {version}  for {who}"));
+        let digits = plan.digest.to_string().chars().take(DIGITS_TO_APPROVE_MIN).collect();
+        let name = format!("{} {}", plan.name, plan.version);
+        rows.push(vec![desk.standing(&plan.digest)?, digits, name, format!("for {who}")]);
+    }
+    let columns = Columns::new(2).left(8).left(0).left(0).left(0).fit(&rows);
+    for (plan, row) in plans.iter().zip(&rows) {
+        let decision = desk.newest(&plan.digest)?;
+        printer.line(columns.line(row));
         if !plan.description.is_empty() {
             printer.line(format!("          for: {}", plan.description));
         }
         if let Some(note) = decision.as_ref().map(|d| &d.note).filter(|note| !note.is_empty()) {
             printer.line(format!("          {note}"));
         }
-        all.push(json!({ "plan": plan, "standing": standing, "decision": decision }));
+        all.push(json!({ "plan": plan, "standing": row[0], "decision": decision }));
     }
     printer.event("result", &json!({ "plans": all }));
     Ok(())

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::decide::terms;
 use super::{Desk, describe};
+use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::plan::judge;
 use crate::printer::{Printer, utc};
@@ -32,9 +33,10 @@ struct Review<'a> {
 pub(super) fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandError> {
     let review = Review::of(desk, plan, printer)?;
     review.event(printer);
+    let columns = Columns::new(0).left(14).left(0);
     for lines in [review.who(), review.signers(), review.abilities(), review.past()] {
         for (key, value) in lines {
-            printer.line(format!("{key:<14}{value}"));
+            printer.line(columns.line(&[key, &value]));
         }
     }
     if review.verdict == Verdict::Failed {
