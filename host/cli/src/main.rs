@@ -5,6 +5,7 @@
     reason = "help texts name tables of files, such as [data]"
 )]
 
+mod columns;
 mod command_error;
 mod commands;
 mod diagnosis;

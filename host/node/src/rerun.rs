@@ -31,6 +31,16 @@ pub struct Mismatch {
     pub cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
+/// The part that is no receipt's: the node's directory.
+const SITE: &str = "site";
+
+impl Mismatch {
+    /// Whether it is not about the receipt, but about the directory that it is checked in.
+    pub fn is_of_site(&self) -> bool {
+        self.part == SITE
+    }
+}
+
 /// What was checked of a receipt at the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rerun {
@@ -282,7 +292,7 @@ fn chain(database: &Database, receipt: &Receipt, keys: &[PublicKey]) -> Result<u
 }
 
 fn on_site(error: impl Into<Cause>) -> Mismatch {
-    mismatch("site", error)
+    mismatch(SITE, error)
 }
 
 fn mismatch(part: &'static str, cause: impl Into<Cause>) -> Mismatch {

@@ -20,6 +20,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED};
 use crate::commands::evaluate::load_preprocessing;
 use crate::commands::plan::sign;
@@ -337,18 +338,18 @@ identity = "researcher"
         let metric = |evaluation: &Evaluation, name: &str| evaluation.metrics.get(name).copied();
         let n_held_out = rows.first().map_or(0, |(_, _, evaluation)| evaluation.n_rows);
         printer.line("");
-        printer
-            .line(format!("{:<14} {:>10} {:>10} {:>8}", "model", "trained on", "accuracy", "loss"));
-        let mut table = Vec::new();
+        let headings = ["model", "trained on", "accuracy", "loss"].map(str::to_owned);
+        let (mut lines, mut table) = (vec![headings.to_vec()], Vec::new());
         for (label, n_train, evaluation) in rows {
             let (accuracy, loss) = (metric(evaluation, "accuracy"), metric(evaluation, "loss"));
             let shown = |value: Option<f64>| value.map_or("-".to_owned(), |v| format!("{v:.4}"));
             let (a, l) = (shown(accuracy), shown(loss));
-            printer.line(format!("{label:<14} {n_train:>10} {a:>10} {l:>8}"));
+            lines.push(vec![label.clone(), n_train.to_string(), a, l]);
             let row =
                 json!({ "model": label, "n_train": n_train, "accuracy": accuracy, "loss": loss });
             table.push(row);
         }
+        Columns::new(1).left(14).right(10).right(10).right(8).print(&lines, printer);
         printer.line(format!(
             "\nscored on the same {n_held_out} held-out rows; {} rounds at {} sites in {seconds:.2} s",
             result.history.rounds.len(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use fedwasm_sandbox::{Protection, Sandbox, WorkerOptions};
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED};
 use crate::printer::Printer;
 
@@ -64,18 +65,18 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
     let help = toolchain.as_ref().err().and_then(|error| error.help.clone());
     let toolchain = Finding::new("building plans", toolchain.map_err(|error| error.message));
     findings.push(Finding { help, is_optional: true, ..toolchain });
+    let mut rows = Vec::new();
     for Finding { what, missing, detail, help, is_optional } in &findings {
-        match missing {
-            Some(missing) if *is_optional => {
-                printer.line(format!("absent   {what:<22} {missing}"));
-            }
-            Some(missing) => printer.line(format!("missing  {what:<22} {missing}")),
-            None => printer.line(format!("ok       {what:<22} {detail}")),
-        }
+        rows.push(match missing {
+            Some(missing) if *is_optional => ["absent", what, missing].map(str::to_owned).to_vec(),
+            Some(missing) => ["missing", what, missing].map(str::to_owned).to_vec(),
+            None => ["ok", what, detail].map(str::to_owned).to_vec(),
+        });
         if let Some(help) = help {
-            printer.line(format!("{:<32}= help: {help}", ""));
+            rows.push(vec![String::new(), String::new(), format!("= help: {help}")]);
         }
     }
+    Columns::new(1).left(8).left(22).left(0).print(&rows, printer);
     let all: Vec<Value> = findings
         .iter()
         .map(|Finding { what, missing, detail, help, .. }| {

@@ -12,7 +12,7 @@ use fedwasm_training::Preprocessing;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{column_width, sandbox, target};
+use crate::commands::{print_metrics, sandbox, target};
 use crate::printer::Printer;
 
 /// The largest `preprocessing.json`, in bytes.
@@ -103,10 +103,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     };
     let evaluation = evaluate(&options, &Cancel::new())?;
     printer.line(format!("rows       {}", evaluation.n_rows));
-    let width = column_width(&evaluation.metrics);
-    for (name, value) in &evaluation.metrics {
-        printer.line(format!("{name:<width$} {value:.4}"));
-    }
+    print_metrics(&evaluation.metrics, "", printer);
     printer.event(
         "result",
         &json!({

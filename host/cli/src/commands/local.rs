@@ -18,8 +18,9 @@ use fedwasm_training::Fold;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{blocking, column_width, sandbox, target};
+use crate::commands::{blocking, print_metrics, sandbox, target};
 use crate::printer::Printer;
 use crate::stop::on_each_stop;
 
@@ -115,8 +116,9 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         let metrics = metrics.unwrap_or_default();
         if nth == 0 {
             names = columns(&metrics);
-            let names: String = names.iter().map(|name| format!("  {name:>10}")).collect();
-            printer.line(format!("{:<14}{names}", "run"));
+            let headings: Vec<&str> =
+                ["run"].into_iter().chain(names.iter().map(String::as_str)).collect();
+            printer.line(columns_of(&names).line(&headings));
         }
         table.push(print_run(&names, run, &result, &metrics, printer));
         // Half a run is no sample.
@@ -323,10 +325,7 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
         printer.line(format!("loss       {loss:.4} (mean over training)"));
     }
     if let Some(evaluation) = &result.evaluation {
-        let width = column_width(&evaluation.metrics);
-        for (name, value) in &evaluation.metrics {
-            printer.line(format!("{name:<width$} {value:.4} (held-out rows)"));
-        }
+        print_metrics(&evaluation.metrics, " (held-out rows)", printer);
     }
     printer.line(format!("parameters sha256:{}", result.params_sha256));
     if let Some(dir) = &options.out {
@@ -364,6 +363,14 @@ fn columns(metrics: &Metrics) -> BTreeSet<String> {
     metrics.keys().cloned().chain(others.map(str::to_owned)).collect()
 }
 
+/// A line of one of several runs: what tells it from the others, its metrics, a remark.
+fn columns_of(names: &BTreeSet<String>) -> Columns {
+    let metrics = names
+        .iter()
+        .fold(Columns::new(2).left(14), |columns, name| columns.right(name.len().max(10)));
+    metrics.left(0)
+}
+
 /// What tells one of several runs from the others.
 fn name_of(options: &LocalOptions) -> String {
     match options.fold {
@@ -381,13 +388,11 @@ fn print_run(
     printer: &Printer,
 ) -> Value {
     let what = name_of(options);
-    let value = |name: &String| {
-        let value = metrics.get(name).map_or("-".to_owned(), |value| format!("{value:.4}"));
-        format!("  {value:>width$}", width = name.len().max(10))
-    };
-    let values: String = names.iter().map(value).collect();
-    let end = if result.batches < result.batches_max { "  (stopped)" } else { "" };
-    printer.line(format!("{what:<14}{values}{end}"));
+    let value =
+        |name| metrics.get(name).map_or("-".to_owned(), |value: &f64| format!("{value:.4}"));
+    let end = if result.batches < result.batches_max { "(stopped)" } else { "" };
+    let row = [what].into_iter().chain(names.iter().map(value)).chain([end.to_owned()]);
+    printer.line(columns_of(names).line(&row.collect::<Vec<_>>()));
     let fields = json!({
         "seed": options.random_seed,
         "fold": options.fold.map(|fold| fold.index),
@@ -411,10 +416,10 @@ fn print_spread(
     let row = |what: &str, of: &dyn Fn(&Spread) -> Option<f64>| {
         let values = names.iter().map(|name| {
             let value = spread.get(name).and_then(of);
-            let value = value.map_or("-".into(), |value| format!("{value:.4}"));
-            format!("  {value:>width$}", width = name.len().max(10))
+            value.map_or("-".into(), |value| format!("{value:.4}"))
         });
-        printer.line(format!("{what:<14}{}", values.collect::<String>()));
+        let row: Vec<String> = [what.to_owned()].into_iter().chain(values).collect();
+        printer.line(columns_of(names).line(&row));
     };
     row("mean", &|spread| Some(spread.mean));
     row("deviation", &|spread| spread.std);

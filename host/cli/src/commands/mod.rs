@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 use fedwasm_protocol::FieldSelection;
 use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::printer::Printer;
 
@@ -127,9 +128,11 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
     Ok(sandbox?.with_profile(profile))
 }
 
-/// Characters of the longest name, those of the headings at least.
-fn column_width(metrics: &fedwasm_protocol::Metrics) -> usize {
-    metrics.keys().map(String::len).fold("parameters".len(), usize::max)
+/// Shows metrics below the other lines of a result, each with `remark`.
+fn print_metrics(metrics: &fedwasm_protocol::Metrics, remark: &str, printer: &Printer) {
+    let row = |(name, value): (&String, &f64)| vec![name.clone(), format!("{value:.4}{remark}")];
+    let rows: Vec<Vec<String>> = metrics.iter().map(row).collect();
+    Columns::new(1).left("parameters".len()).left(0).print(&rows, printer);
 }
 
 /// The column to predict, from the flag or from the file; the only one that the

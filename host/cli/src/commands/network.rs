@@ -16,6 +16,7 @@ use fedwasm_transport::announce;
 use fedwasm_trust::{Authority, Entry, PublicKey, Standing};
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::mosquitto;
 use crate::printer::Printer;
@@ -282,15 +283,16 @@ fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
         Standing::Expired { .. } => ", too old for members: `fedwasm network renew`",
     };
     printer.line(format!("roster     number {}{standing}", roster.serial));
-    let mut all = Vec::new();
+    let (mut rows, mut all) = (Vec::new(), Vec::new());
     for Entry { participant, key, revoked_ms } in &roster.entries {
         let fingerprint = key.fingerprint();
-        let standing = if revoked_ms.is_some() { "  revoked" } else { "" };
-        printer.line(format!("{participant:<24} {fingerprint}{standing}"));
+        let standing = if revoked_ms.is_some() { " revoked" } else { "" };
+        rows.push(vec![participant.to_string(), fingerprint.to_string(), standing.to_owned()]);
         all.push(json!({
             "participant": participant, "fingerprint": fingerprint, "revoked_ms": revoked_ms,
         }));
     }
+    Columns::new(1).left(24).left(0).left(0).print(&rows, printer);
     printer.event(
         "result",
         &json!({

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use fedwasm_protocol::{DatasetEntry, printable};
 use fedwasm_researcher::{NetworkArgs, present};
 use fedwasm_transport::{BrokerUrl, Security, discover};
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
 use crate::stop::stop_signal;
@@ -50,6 +52,9 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     if nodes.is_empty() {
         printer.line("no node is connected; `fedwasm node start` connects one");
     }
+    let datasets = nodes.values().flat_map(|present| present.datasets.iter().flatten());
+    let rows: Vec<Vec<String>> = datasets.map(row).collect();
+    let columns = Columns::new(2).left(0).left(0).right(0).fit(&rows);
     let mut all = Vec::new();
     for (node, present) in &nodes {
         let latency =
@@ -57,14 +62,12 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         printer.line(format!("{node}  {latency}"));
         let mut datasets: Vec<Value> = Vec::new();
         for dataset in present.datasets.iter().flatten() {
-            let (tags, n_columns) = (dataset.tags.join(","), dataset.columns.len());
-            let (id, n_rows) = (&dataset.dataset_id, dataset.n_rows);
-            let line = format!("  {id}  [{tags}]  {n_rows} rows, {n_columns} columns");
-            printer.line(fedwasm_protocol::printable(&line));
+            printer.line(format!("  {}", columns.line(&row(dataset))));
             let columns = shown(&dataset.columns, args.columns);
-            printer.line(format!("    {}", fedwasm_protocol::printable(&columns)));
+            printer.line(format!("    {}", printable(&columns)));
             datasets.push(json!({
-                "name": id, "tags": dataset.tags, "rows": n_rows, "columns": dataset.columns,
+                "name": dataset.dataset_id, "tags": dataset.tags, "rows": dataset.n_rows,
+                "columns": dataset.columns,
             }));
         }
         match &present.datasets {
@@ -84,6 +87,12 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     }
     printer.event("result", &json!({ "nodes": all }));
     Ok(())
+}
+
+fn row(dataset: &DatasetEntry) -> Vec<String> {
+    let (tags, n_columns) = (dataset.tags.join(","), dataset.columns.len());
+    let size = format!("{} rows, {n_columns} columns", dataset.n_rows);
+    vec![dataset.dataset_id.to_string(), format!("[{}]", printable(&tags)), size]
 }
 
 /// The first few columns, or all.

@@ -8,6 +8,7 @@ use fedwasm_sandbox::{InProcessOptions, Sandbox};
 use fedwasm_trust::{Membership, RECEIPT_BYTES_MAX, Receipt, Roster, Signer};
 use serde_json::json;
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
 use crate::commands::sandbox;
 use crate::printer::{Printer, utc};
@@ -41,7 +42,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             &json!({ "verified": false, "part": mismatch.part, "reason": mismatch.cause.to_string() }),
         );
         // The directory is no part of the receipt.
-        let code = if mismatch.part == "site" { USAGE } else { PLAN_REFUSED };
+        let code = if mismatch.is_of_site() { USAGE } else { PLAN_REFUSED };
         CommandError::new(code, format!("{}: {mismatch}", args.receipt.display()))
     };
     let mut signer = None;
@@ -104,7 +105,8 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
 
 fn show(receipt: &Receipt, signer: Option<Signer>, printer: &Printer) {
     let Receipt { node, researcher, request, result, engine, .. } = receipt;
-    let line = |key: &str, value: String| printer.line(format!("{key:<11}{value}"));
+    let columns = Columns::new(0).left(11).left(0);
+    let line = |key: &str, value: String| printer.line(columns.line(&[key, &value]));
     let revoked = match signer {
         Some(Signer::Revoked) => ", with a key that was revoked since",
         _ => "",

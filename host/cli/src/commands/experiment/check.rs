@@ -5,6 +5,7 @@ use fedwasm_researcher::{Checked, ExperimentFile, NodeChecked, check_experiment,
 use serde_json::json;
 
 use super::{not_enough, options};
+use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::printer::Printer;
 use crate::stop::stop_signal;
@@ -18,6 +19,9 @@ pub(super) async fn check(file: ExperimentFile, printer: &Printer) -> Result<(),
     printer.line(format!("experiment {}, {rounds} rounds", printable(&name)));
     printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
     printer.line(format!("starts     from {n_parameters} numbers, sha256:{initial_sha256}"));
+    let names = nodes.keys().chain(strangers.iter().map(|(node, _)| node));
+    let names: Vec<Vec<&str>> = names.map(|node| vec![node.as_str()]).collect();
+    let columns = Columns::new(1).left(10).left(0).fit(&names);
     let mut ready = Vec::new();
     for (node, checked) in &nodes {
         let NodeChecked { dataset_id, n_rows, standing, reason } = checked;
@@ -28,7 +32,7 @@ pub(super) async fn check(file: ExperimentFile, printer: &Printer) -> Result<(),
             (None, Some(standing)) => format!("would run it ({standing})"),
             (None, None) => "would run it".to_owned(),
         };
-        printer.line(printable(&format!("{:<10} {data}{would}", node.as_str())));
+        printer.line(columns.line(&[node.as_str(), &printable(&format!("{data}{would}"))]));
         if reason.is_none() {
             ready.push(node);
         }
@@ -41,7 +45,8 @@ pub(super) async fn check(file: ExperimentFile, printer: &Printer) -> Result<(),
         );
     }
     for (node, reason) in &strangers {
-        printer.line(printable(&format!("{:<10} takes no part: {reason}", node.as_str())));
+        let text = printable(&format!("takes no part: {reason}"));
+        printer.line(columns.line(&[node.as_str(), &text]));
     }
     if let Some(key) = needs_out {
         printer.line(format!("needs      --out DIR, since `{key}` is set"));

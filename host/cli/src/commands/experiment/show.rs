@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_folder::Folder;
-use fedwasm_protocol::printable;
-use fedwasm_record::{Difference, load_history};
+use fedwasm_protocol::{NodeId, printable};
+use fedwasm_record::{Difference, NodeRecord, RoundRecord, load_history};
 use fedwasm_report::report;
 use serde_json::json;
 
 use super::show_end;
 use super::view::View;
+use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::printer::Printer;
 use crate::progress::Bars;
@@ -47,13 +48,7 @@ pub(super) fn show(
     show_end(&history, printer);
     let last = history.rounds.last();
     if let Some(last) = last {
-        for (node, record) in &last.nodes {
-            let loss = record.train_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
-            printer.line(format!(
-                "{node:<10} {} samples, {} steps, training loss {loss}, {:.1} ms of training, {:.1} ms in all",
-                record.n_samples, record.n_steps, record.timing.train_ms, record.total_ms,
-            ));
-        }
+        print_nodes(last, printer);
         printer.line(format!("parameters sha256:{}", last.params_sha256));
     }
     if let Some(file) = &html {
@@ -79,4 +74,22 @@ pub(super) fn show(
         }),
     );
     Ok(())
+}
+
+/// What each node did in a round.
+fn print_nodes(round: &RoundRecord, printer: &Printer) {
+    let row = |(node, record): (&NodeId, &NodeRecord)| {
+        let loss = record.train_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
+        vec![
+            node.to_string(),
+            format!("{} samples,", record.n_samples),
+            format!("{} steps,", record.n_steps),
+            format!("training loss {loss},"),
+            format!("{:.1} ms of training,", record.timing.train_ms),
+            format!("{:.1} ms in all", record.total_ms),
+        ]
+    };
+    let rows: Vec<Vec<String>> = round.nodes.iter().map(row).collect();
+    let columns = Columns::new(1).left(10).right(0).right(0).right(0).right(0).right(0);
+    columns.print(&rows, printer);
 }

@@ -5,6 +5,7 @@ use fedwasm_record::RoundRecord;
 use fedwasm_researcher::Event;
 use serde_json::json;
 
+use crate::columns::Columns;
 use crate::printer::Printer;
 use crate::progress::Bars;
 
@@ -85,11 +86,8 @@ impl View {
                 let metrics = record.evaluation.map(|evaluation| evaluation.metrics);
                 let metrics = metrics.unwrap_or_default();
                 printer.event("initial", &json!({ "metrics": metrics, "nodes": record.nodes }));
-                let mut line = format!("round   0/{}", self.rounds);
-                for (name, value) in self.in_order(&metrics) {
-                    line += &format!("  {name} {value:.4}");
-                }
-                printer.line(line);
+                let scores = self.scores(&metrics).join("  ");
+                printer.line(Columns::new(2).left(0).left(0).line(&[self.nth(0), scores]));
             }
             Event::Round(record) => self.show_round(&record),
             _ => {}
@@ -112,22 +110,23 @@ impl View {
             "timing": record.timing,
         });
         self.printer.event("round", &fields);
-        let mut line = format!("round {:>3}/{}", record.round, self.rounds);
-        line += &format!("  {:>7.1} ms", record.timing.wall_ms);
-        if let Some(loss) = record.train_loss() {
-            line += &format!("  training loss {loss:.4}");
-        }
-        for (name, value) in metrics.map(|metrics| self.in_order(metrics)).unwrap_or_default() {
-            line += &format!("  {name} {value:.4}");
-        }
-        self.printer.line(line);
+        let loss = record.train_loss().map(|loss| format!("training loss {loss:.4}"));
+        let time = format!("{:.1} ms", record.timing.wall_ms);
+        let text =
+            loss.into_iter().chain(metrics.into_iter().flat_map(|metrics| self.scores(metrics)));
+        let row = [self.nth(record.round), time, text.collect::<Vec<_>>().join("  ")];
+        self.printer.line(Columns::new(2).left(0).right(10).left(0).line(&row));
+    }
+
+    fn nth(&self, round: u32) -> String {
+        format!("round {}/{}", Columns::new(0).right(3).line(&[round.to_string()]), self.rounds)
     }
 
     /// The metric that was asked for first, then the others.
-    fn in_order<'a>(&self, metrics: &'a Metrics) -> Vec<(&'a String, &'a f64)> {
+    fn scores(&self, metrics: &Metrics) -> Vec<String> {
         let first = self.metric.map(Metric::key);
         let mut all: Vec<(&String, &f64)> = metrics.iter().collect();
         all.sort_by_key(|(name, _)| Some(name.as_str()) != first);
-        all
+        all.into_iter().map(|(name, value)| format!("{name} {value:.4}")).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use fedwasm_node::{Database, LogEntry, NodeConfig};
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::printer::Printer;
 
@@ -92,9 +93,8 @@ fn show(entry: &LogEntry, printer: &Printer) {
     };
     let shown = fields.iter().filter(|(_, value)| !value.is_null());
     let shown: Vec<String> = shown.map(|(key, value)| format!("{key}={}", text(value))).collect();
-    printer.line(format!(
-        "{number:>6} {} {kind:<11} {}",
-        crate::printer::utc(*time_ms),
-        shown.join(" ")
-    ));
+    // An entry is shown as it comes, whatever follows.
+    let columns = Columns::new(1).right(6).left(19).left(11).left(0);
+    let (number, time) = (number.to_string(), crate::printer::utc(*time_ms));
+    printer.line(columns.line(&[number, time, kind.clone(), shown.join(" ")]));
 }

@@ -1,19 +1,20 @@
 //! `fedwasm node`.
 
+mod init;
 mod log;
 mod plan;
 
 use std::path::{Path, PathBuf};
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use fedwasm_dataset::Format;
 use fedwasm_folder::Folder;
-use fedwasm_node::{Database, Dataset, Datasets, NewDataset, NodeConfig, Policy, serve};
-use fedwasm_protocol::{DatasetId, NodeId};
-use fedwasm_transport::{RepositoryUrl, Security, join};
+use fedwasm_node::{Database, Dataset, Datasets, NewDataset, NodeConfig, serve};
+use fedwasm_protocol::DatasetId;
 use serde_json::{Value, json};
 
-use crate::command_error::{CommandError, USAGE};
+use crate::columns::Columns;
+use crate::command_error::CommandError;
 use crate::commands::keys;
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
@@ -22,28 +23,7 @@ use crate::stop::{stop_signal, stopped};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make the directory of a new node.
-    Init {
-        /// The directory.
-        dir: PathBuf,
-        /// The node's id: A-Z, a-z, 0-9, `_` and `-`, unique in the federation.
-        #[arg(long)]
-        id: NodeId,
-        /// The broker.
-        #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
-        mqtt: String,
-        /// The repository.
-        #[arg(long, default_value = "http://127.0.0.1:8844")]
-        repository: String,
-        /// Which plans may run without a decision of the operator.
-        #[arg(long, value_enum, default_value = "hand")]
-        approve: ApproveArg,
-        /// With `--approve signer`: whose signatures, a trust file or a public key.
-        #[arg(long)]
-        trust: Option<PathBuf>,
-        /// The public key of the node's operator; one is made if none.
-        #[arg(long)]
-        operator: Option<PathBuf>,
-    },
+    Init(init::Args),
     /// Join the federation that enrolled this node.
     Join {
         /// The node's directory.
@@ -77,30 +57,6 @@ pub(crate) enum Command {
         #[arg(long, hide = true)]
         exit_with_stdin: bool,
     },
-}
-
-/// Which plans may run without a decision.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ApproveArg {
-    /// None: the operator decides on each.
-    Hand,
-    /// Those that enough of the trusted signers signed.
-    Signer,
-    /// Those on the list in `node.toml`.
-    List,
-    /// All that fit the contract.
-    Any,
-}
-
-impl From<ApproveArg> for Policy {
-    fn from(approve: ApproveArg) -> Self {
-        match approve {
-            ApproveArg::Hand => Self::Hand,
-            ApproveArg::Signer => Self::Signer,
-            ApproveArg::List => Self::List,
-            ApproveArg::Any => Self::Any,
-        }
-    }
 }
 
 /// Register data sets for researchers to train on.
@@ -149,62 +105,7 @@ pub(crate) enum DatasetCommand {
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        Command::Init { dir, id, mqtt, repository, approve, trust, operator } => {
-            let mut config = NodeConfig::new(id, mqtt, repository);
-            config.approval.policy = approve.into();
-            config.approval.operator =
-                operator.as_deref().map(fedwasm_trust::PublicKey::read).transpose()?;
-            let trust = match (config.approval.policy, trust) {
-                (Policy::Signer, Some(trust)) => Some(fedwasm_trust::Trust::read(&trust)?),
-                (Policy::Signer, None) => {
-                    let text = "`--approve signer` needs `--trust FILE`: whose signatures?";
-                    return Err(CommandError::new(USAGE, text));
-                }
-                _ => None,
-            };
-            let key = config.create(&dir)?.key.public().clone();
-            if let Some(trust) = trust {
-                fedwasm_folder::write_file(&dir.join("trust.toml"), trust.to_toml().as_bytes())?;
-            }
-            let fingerprint = key.fingerprint();
-            printer.line(format!("node       {} in {}", config.id, dir.display()));
-            printer.line(format!("key        {fingerprint}"));
-            printer.line(format!("approval   {}", config.approval.policy));
-            let url: RepositoryUrl = config.repository.parse()?;
-            let enrolled = match url.security() {
-                Security::Loopback => join(config.identity(&dir)?, &url).await.map(|_| true),
-                _ => Ok(false),
-            };
-            match &enrolled {
-                Ok(true) => printer.line(format!("enrolled   with {url}")),
-                Ok(false) => {
-                    let public = dir.join("identity/key.pem.pub");
-                    let public = public.display();
-                    printer.line(format!("next       give {public} to who runs the federation"));
-                    printer.line("           and `fedwasm node join` with what comes back");
-                }
-                // It tries again when it starts.
-                Err(fedwasm_transport::Error::RepositoryUnreachable { .. }) => {
-                    printer
-                        .line("           not enrolled yet: nothing answers; `node start` does it");
-                }
-                Err(_) => {}
-            }
-            let enrolled = match enrolled {
-                Err(error @ fedwasm_transport::Error::Repository { .. }) => {
-                    return Err(error.into());
-                }
-                enrolled => enrolled.unwrap_or(false),
-            };
-            printer.event(
-                "result",
-                &json!({
-                    "node": config.id, "dir": dir, "fingerprint": fingerprint,
-                    "enrolled": enrolled,
-                }),
-            );
-            Ok(())
-        }
+        Command::Init(args) => init::run(args, printer).await,
         Command::Join { dir, membership } => {
             let (config, _) = NodeConfig::open(&dir)?;
             keys::join(config.identity(&dir)?, &membership, printer)
@@ -240,7 +141,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
             let mut datasets = Datasets::load(&folder)?;
             let new = NewDataset { name, path: &path, format, tags };
             let dataset = datasets.add(&folder, &database, new)?;
-            printer.line(row(dataset));
+            print_rows([dataset], printer);
             let remarks = remarks(dataset, printer)?;
             let mut fields = fields(dataset);
             fields["remarks"] = json!(remarks);
@@ -250,7 +151,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
             let (folder, database) = open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
             let (before, now) = datasets.refresh(&folder, &database, &name)?;
-            printer.line(row(&now));
+            print_rows([&now], printer);
             let was = format!("{} rows, {} columns", before.n_rows, before.columns.len());
             printer.line(format!("           it was registered with {was}"));
             let remarks = remarks(&now, printer)?;
@@ -262,7 +163,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
         DatasetCommand::List { dir } => {
             let (_, folder) = NodeConfig::open(&dir)?;
             let datasets = Datasets::load(&folder)?;
-            datasets.iter().for_each(|dataset| printer.line(row(dataset)));
+            print_rows(datasets.iter(), printer);
             let all: Vec<Value> = datasets.iter().map(fields).collect();
             printer.event("result", &json!({ "datasets": all }));
         }
@@ -289,10 +190,14 @@ fn remarks(dataset: &Dataset, printer: &Printer) -> Result<Vec<String>, CommandE
     Ok(remarks)
 }
 
-fn row(dataset: &Dataset) -> String {
-    let Dataset { name, path, tags, n_rows, columns, .. } = dataset;
-    let (tags, n_columns) = (tags.join(","), columns.len());
-    format!("{name}  [{tags}]  {n_rows} rows, {n_columns} columns  {}", path.display())
+fn print_rows<'a>(datasets: impl IntoIterator<Item = &'a Dataset>, printer: &Printer) {
+    let row = |dataset: &Dataset| {
+        let Dataset { name, path, tags, n_rows, columns, .. } = dataset;
+        let size = format!("{n_rows} rows, {} columns", columns.len());
+        vec![name.to_string(), format!("[{}]", tags.join(",")), size, path.display().to_string()]
+    };
+    let rows: Vec<Vec<String>> = datasets.into_iter().map(row).collect();
+    Columns::new(2).left(0).left(0).right(0).left(0).print(&rows, printer);
 }
 
 fn fields(dataset: &Dataset) -> Value {

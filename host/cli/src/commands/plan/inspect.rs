@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use fedwasm_artifact::Sizes;
-use fedwasm_artifact::load_plan;
+use fedwasm_artifact::{Inspection, Sizes, load_plan};
 use fedwasm_local::LocalFile;
-use fedwasm_protocol::prefix;
+use fedwasm_protocol::{Arguments, prefix};
 use fedwasm_sandbox::{
     ArgumentError, DataFacts, DataSpec, Declaration, Default, Dependency, Limits, Metadata,
     TensorSpec,
 };
 use serde_json::json;
 
+use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::commands::sandbox;
 use crate::printer::Printer;
@@ -43,6 +43,20 @@ pub(crate) fn run(
     let session = arguments.as_ref().ok().map(|given| described.session(given.clone()));
     let session = session.transpose()?;
     let declaration = session.as_ref().map(|session| session.declaration());
+    let shapes = Shapes { arguments: &arguments, declaration };
+    event(&inspection, metadata, &shapes, printer);
+    print(inspection, metadata, &shapes, printer);
+    Ok(())
+}
+
+/// The arguments that shapes follow from, or those that are missing, and the shapes.
+struct Shapes<'a> {
+    arguments: &'a Result<Arguments, ArgumentError>,
+    declaration: Option<&'a Declaration>,
+}
+
+fn event(inspection: &Inspection, metadata: &Metadata, shapes: &Shapes<'_>, printer: &Printer) {
+    let Shapes { arguments, declaration } = shapes;
     let capabilities: Vec<_> = inspection
         .imports
         .iter()
@@ -70,8 +84,12 @@ pub(crate) fn run(
             "build": inspection.build,
         }),
     );
+}
+
+fn print(inspection: Inspection, metadata: &Metadata, shapes: &Shapes<'_>, printer: &Printer) {
     let unknown = || "unknown".to_owned();
-    let line = |key: &str, value: &str| printer.line(format!("{key:<12}{value}"));
+    let columns = Columns::new(0).left(12).left(0);
+    let line = |key: &str, value: &str| printer.line(columns.line(&[key, value]));
     line("plan", &format!("{} {}", metadata.name, metadata.version));
     line("digest", &format!("sha256:{}", inspection.plan_sha256));
     print_sizes(inspection.size, &inspection.sizes, &line);
@@ -86,7 +104,7 @@ pub(crate) fn run(
     line("cannot", "reach files, the network, a clock, the environment, or another plan");
     line("exports", &inspection.exports.join(", "));
     print_arguments(metadata, &line);
-    match (&arguments, declaration) {
+    match (shapes.arguments, shapes.declaration) {
         (Ok(given), Some(declaration)) => {
             let value = |(key, value)| format!("{key} = {}", json!(value));
             let values: Vec<String> = given.iter().map(value).collect();
@@ -100,7 +118,6 @@ pub(crate) fn run(
         line("sources", &format!("sha256:{}", build.sources_sha256));
         line("lock file", &format!("sha256:{}", build.lock_sha256));
     }
-    Ok(())
 }
 
 fn print_sizes(size: u64, sizes: &Sizes, line: &dyn Fn(&str, &str)) {

@@ -13,6 +13,7 @@ use clap::Subcommand;
 use fedwasm_artifact::load_plan;
 use serde_json::json;
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::printer::Printer;
 
@@ -142,12 +143,8 @@ fn reproduce(
     printer.line(format!("built here  sha256:{}", built.digest()));
     for difference in &differences {
         let text = |key: &str| difference[key].as_str().unwrap_or_default().to_owned();
-        printer.line(format!(
-            "{:<12}{} there, {} here",
-            text("what"),
-            text("known"),
-            text("built")
-        ));
+        let both = format!("{} there, {} here", text("known"), text("built"));
+        printer.line(Columns::new(0).left(12).left(0).line(&[text("what"), both]));
     }
     let text = match differences.is_empty() {
         true => "the same sources, lock file and tools give other bytes here",

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use fedwasm_artifact::load_plan;
-use fedwasm_artifact::{Component, Statement, StatementError};
+use fedwasm_artifact::{Component, Inspection, Statement, StatementError, load_plan};
 use fedwasm_protocol::printable;
 use fedwasm_sandbox::Limits;
 use fedwasm_trust::{BUNDLE_BYTES_MAX, BUNDLES_MAX, Bundle, Signature, State, Trust, Verdict};
 use serde_json::{Value, json};
 
+use crate::columns::Columns;
 use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
 use crate::commands::plan::sign::bundles_beside;
 use crate::printer::Printer;
@@ -105,7 +105,6 @@ fn show(
 ) {
     let inspection = component.inspect();
     let limits = Limits::default();
-    let source = said.and_then(|said| said.predicate.source.as_ref());
     let mut listed: Vec<Value> = Vec::new();
     for (path, signature) in paths.iter().zip(signatures) {
         let mut fields = json!(signature);
@@ -121,9 +120,31 @@ fn show(
             "verdict": verdict,
         }),
     );
-    let line = |key: &str, value: &str| printer.line(format!("{key:<12}{value}"));
-    let name = inspection.name.unwrap_or_else(|| "unnamed".into());
-    let version = inspection.version.unwrap_or_default();
+    let columns = Columns::new(0).left(12).left(0);
+    let line = |key: &str, value: &str| printer.line(columns.line(&[key, value]));
+    print_signed(&inspection, component, signatures, &line);
+    line("limits", &shown(&limits));
+    print_said(said, &line);
+    let why = match verdict {
+        Verdict::Untrusted => {
+            let (got, needed) = (signers(signatures), trust.threshold);
+            format!(": {got} of {needed} trusted signers signed its bytes")
+        }
+        Verdict::Failed => ": a signature or statement is wrong".into(),
+        Verdict::Revoked => ": the trust file revokes it".into(),
+        _ => String::new(),
+    };
+    line("verdict", &format!("{verdict}{why}"));
+}
+
+fn print_signed(
+    inspection: &Inspection,
+    component: &Component,
+    signatures: &[Signature],
+    line: &dyn Fn(&str, &str),
+) {
+    let name = inspection.name.as_deref().unwrap_or("unnamed");
+    let version = inspection.version.as_deref().unwrap_or_default();
     line("plan", &format!("{name} {version}"));
     line("digest", &format!("sha256:{}, {} bytes", component.digest(), inspection.size));
     line("world", &inspection.world);
@@ -141,9 +162,12 @@ fn show(
         };
         line(if index == 0 { "signatures" } else { "" }, &text);
     }
-    let imports = inspection.imports;
+    let imports = &inspection.imports;
     line("imports", &format!("{} allowed, 0 denied: {}", imports.len(), imports.join(", ")));
-    line("limits", &shown(&limits));
+}
+
+/// What a trusted signer says of it, and where it comes from by that word.
+fn print_said(said: Option<&Statement>, line: &dyn Fn(&str, &str)) {
     match said.map(|said| &said.predicate) {
         Some(said) => {
             let arguments = said.description["arguments"].as_array().map_or(0, Vec::len);
@@ -155,7 +179,7 @@ fn show(
         }
         None => line("statement", "none of a trusted signer"),
     }
-    if let Some(source) = source {
+    if let Some(source) = said.and_then(|said| said.predicate.source.as_ref()) {
         let modified = if source.modified { ", files changed since" } else { "" };
         let revision = source.revision.as_deref().unwrap_or("not under git");
         line("revision", &format!("{revision}{modified}"));
@@ -164,16 +188,6 @@ fn show(
             packages.map(|package| format!("{} {}", package.name, package.version)).collect();
         line("packages", &format!("{}: {}", packages.len(), packages.join(", ")));
     }
-    let why = match verdict {
-        Verdict::Untrusted => {
-            let (got, needed) = (signers(signatures), trust.threshold);
-            format!(": {got} of {needed} trusted signers signed its bytes")
-        }
-        Verdict::Failed => ": a signature or statement is wrong".into(),
-        Verdict::Revoked => ": the trust file revokes it".into(),
-        _ => String::new(),
-    };
-    line("verdict", &format!("{verdict}{why}"));
 }
 
 /// Distinct signers of the bytes.
