@@ -143,7 +143,9 @@ pub trait Aggregator: std::fmt::Debug + Send {
     fn restore(&mut self, state: &Params) -> Result<(), AggregateError> {
         match state.is_empty() {
             true => Ok(()),
-            false => Err(AggregateError::State { reason: "this aggregator has none".into() }),
+            false => Err(AggregateError::State {
+                reason: "this aggregator uses no auxiliary variables".into(),
+            }),
         }
     }
 }
@@ -153,7 +155,10 @@ pub trait Aggregator: std::fmt::Debug + Send {
 #[non_exhaustive]
 pub enum AggregateError {
     /// Fewer nodes than the method needs.
-    #[error("{aggregator} needs at least {needed} nodes ({rule}), {got} took part")]
+    #[error(
+        "{aggregator} needs at least {needed} {} ({rule}), {got} took part",
+        if *needed == 1 { "node" } else { "nodes" }
+    )]
     TooFewNodes {
         /// The method.
         aggregator: &'static str,

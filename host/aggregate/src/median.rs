@@ -87,6 +87,6 @@ mod tests {
     #[test]
     fn no_node_is_refused() {
         let error = Median::new().aggregate(&start(), &Updates::new()).unwrap_err();
-        assert!(error.to_string().starts_with("median needs at least 1 nodes"), "{error}");
+        assert!(error.to_string().starts_with("median needs at least 1 node"), "{error}");
     }
 }

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn no_node_and_no_sample_are_refused() {
         let error = NormBound::new(1.0).aggregate(&start(), &Updates::new()).unwrap_err();
-        assert!(error.to_string().starts_with("norm_bound needs at least 1 nodes"), "{error}");
+        assert!(error.to_string().starts_with("norm_bound needs at least 1 node"), "{error}");
         let empty = updates_of(&[("a", 0, &[1.0])]);
         let error = NormBound::new(1.0).aggregate(&params(&[1.0]), &empty).unwrap_err();
         assert!(matches!(error, AggregateError::Params(Error::BadWeights)), "{error}");

@@ -105,7 +105,7 @@ mod tests {
         let error = TrimmedMean::new(0.2).aggregate(&start(), &Updates::new()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "trimmed_mean needs at least 1 nodes (2 k + 1 with k = 0, 0.2 of 0), 0 took part"
+            "trimmed_mean needs at least 1 node (2 k + 1 with k = 0, 0.2 of 0), 0 took part"
         );
         let error = TrimmedMean::new(0.5).aggregate(&start(), &updates(0, 4)).unwrap_err();
         assert_eq!(

@@ -46,7 +46,7 @@ pub enum AdmissionError {
         max: u64,
     },
     /// Not the bytes that were named.
-    #[error("the plan has sha256 {got}, {expected} was announced")]
+    #[error("the plan has sha256 {got}, expected {expected}")]
     OtherDigest {
         /// The digest that was announced.
         expected: Digest,
@@ -76,7 +76,7 @@ pub enum AdmissionError {
         max: u64,
     },
     /// Uses something that no plan needs.
-    #[error("the plan uses {what}, which is not admitted")]
+    #[error("the plan uses {what}, which no plan may use")]
     Unwanted {
         /// What it uses.
         what: &'static str,

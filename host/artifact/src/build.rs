@@ -42,7 +42,7 @@ pub struct Built {
 #[non_exhaustive]
 pub enum BuildError {
     /// There is no plan crate.
-    #[error("{}: no plan crate: {reason}", path.display())]
+    #[error("{} is not a plan crate: {reason}", path.display())]
     NoPlan {
         /// Its manifest.
         path: PathBuf,
@@ -52,8 +52,8 @@ pub enum BuildError {
     },
     /// The versions of its dependencies are not fixed.
     #[error(
-        "{}: there is no Cargo.lock, and the bytes of a plan follow from it\n\
-         help: run `cargo generate-lockfile` there, and keep the file with the sources",
+        "{}: Cargo.lock is missing, and the bytes of a plan follow from it\nhelp: run `cargo \
+         generate-lockfile` there, and keep the file with the sources",
         dir.display()
     )]
     NoLock {
@@ -63,8 +63,8 @@ pub enum BuildError {
     /// The manifest says something that the lock file does not: the crate was copied, renamed or
     /// given another dependency.
     #[error(
-        "{}: not the lock file of this manifest, and the bytes of a plan follow from both\n\
-         help: run `cargo update --offline --workspace` in {}, and keep the file with the sources",
+        "{} does not match its Cargo.toml, and the bytes of a plan follow from both\nhelp: run \
+         `cargo update --offline --workspace` in {}, and keep the file with the sources",
         lock.display(), dir.display()
     )]
     StaleLock {
@@ -75,9 +75,9 @@ pub enum BuildError {
     },
     /// A tool is absent.
     #[error(
-        "there is no `{program}` here, which compiles plans\n\
-         help: install Rust with rustup (https://rustup.rs), or on Debian \
-         `apt install rustc-web cargo-web rust-web-src lld`"
+        "the program `{program}`, which compiles plans, was not found\nhelp: install Rust with \
+         rustup (https://rustup.rs), or on Debian `apt install rustc-web cargo-web rust-web-src \
+         lld`"
     )]
     NoTool {
         /// The program.
@@ -101,9 +101,9 @@ pub enum BuildError {
     },
     /// The compiler cannot emit WebAssembly, and nothing here can change that.
     #[error(
-        "the target {TARGET} is missing, and there is no rustup that installs it\n\
-         help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
-         `apt install rustc-web cargo-web rust-web-src lld` on Debian",
+        "the target {TARGET} is missing, and rustup, which installs it, was not found\nhelp: run \
+         `rustup target add {TARGET}` in {}, or install its sources and a linker: `apt install \
+         rustc-web cargo-web rust-web-src lld` on Debian",
         dir.display()
     )]
     MissingTarget {
@@ -134,8 +134,8 @@ pub enum BuildError {
     },
     /// The crate is no plan.
     #[error(
-        "the crate builds no WebAssembly library\n\
-         help: set `crate-type = [\"cdylib\"]` under [lib] in Cargo.toml"
+        "the crate does not build a WebAssembly library\nhelp: set `crate-type = [\"cdylib\"]` \
+         under [lib] in Cargo.toml"
     )]
     NoLibrary,
     /// The library does not implement the contract.
@@ -165,7 +165,7 @@ pub enum BuildError {
         source: std::io::Error,
     },
     /// The sources are not those of the component.
-    #[error("{}: not the lock file that the plan was built with", path.display())]
+    #[error("{} is not the lock file that the plan was built with", path.display())]
     OtherLock {
         /// The lock file.
         path: PathBuf,

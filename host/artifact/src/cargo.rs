@@ -124,7 +124,7 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
             own = Some(package);
         }
     }
-    let no_package = "it is a workspace; name the directory of one plan";
+    let no_package = "the manifest is that of a workspace; name the directory of one plan";
     let own = own.ok_or(BuildError::NoPlan { path: manifest, reason: no_package.into() })?;
     let package = Package {
         name: own.name.clone(),

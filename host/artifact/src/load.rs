@@ -10,7 +10,7 @@ use crate::{AdmissionError, COMPONENT_BYTES_MAX, Component};
 pub enum LoadError {
     /// It names a directory.
     #[error(
-        "{}: is a directory; `fedwasm plan build {}` makes the component",
+        "{} is a directory; build the component with `fedwasm plan build {}`",
         path.display(),
         path.display()
     )]

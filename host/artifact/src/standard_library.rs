@@ -36,7 +36,10 @@ impl StandardLibrary {
         // Sources that are there say that the operator chose to do without rustup; a network that
         // is not there should not be waited for.
         if let Some(found) = Self::sources(dir)? {
-            say(&format!("the target {TARGET} is compiled from its sources, once; about a minute"));
+            say(&format!(
+                "compiling the target {TARGET} from its sources; this happens once and takes about \
+                 a minute"
+            ));
             return Ok(found);
         }
         say(&format!("the target {TARGET} is missing; running `rustup target add {TARGET}`"));

@@ -55,7 +55,7 @@ pub struct Predicate {
 #[non_exhaustive]
 pub enum StatementError {
     /// It is about these bytes, and says something of another kind, such as where they were built.
-    #[error("a statement of another kind: {predicate}")]
+    #[error("the statement has another predicate type: {predicate}")]
     Other {
         /// Its predicate's type.
         predicate: String,
@@ -127,14 +127,14 @@ impl Statement {
             Err(error) => return wrong(error.to_string()),
         };
         if !TYPES.contains(&head.kind.as_str()) {
-            return wrong(format!("another type than {TYPE}"));
+            return wrong(format!("the type is not {TYPE}"));
         }
         let is_it = |subject: &HeadSubject| {
             let digest = subject.digest.get("sha256").and_then(|text| text.parse::<Digest>().ok());
             digest == Some(component.digest())
         };
         if !head.subject.iter().any(is_it) {
-            return wrong("it names other bytes".into());
+            return wrong("it names the digest of other bytes".into());
         }
         if head.predicate_type != PREDICATE_TYPE {
             return Err(StatementError::Other { predicate: head.predicate_type });
@@ -144,14 +144,14 @@ impl Statement {
             Err(error) => return wrong(error.to_string()),
         };
         if this.kind != TYPE {
-            return wrong(format!("another type than {TYPE}"));
+            return wrong(format!("the type is not {TYPE}"));
         }
         let own = component.inspect();
         let said = &this.predicate;
         if (&said.world, &said.imports, &said.exports, &said.build)
             != (&own.world, &own.imports, &own.exports, &own.build)
         {
-            return wrong("world, imports, exports or build are not those of the bytes".into());
+            return wrong("world, imports, exports or build do not match the bytes".into());
         }
         Ok(this)
     }

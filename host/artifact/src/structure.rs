@@ -65,7 +65,7 @@ impl Structure {
             match &payload {
                 Payload::Version { encoding, .. } => {
                     depth += 1;
-                    bound("components inside of each other", depth as u64, DEPTH_MAX as u64)?;
+                    bound("nested components", depth as u64, DEPTH_MAX as u64)?;
                     match encoding {
                         Encoding::Module => counts.modules += 1,
                         Encoding::Component => counts.components += 1,
@@ -92,7 +92,7 @@ impl Structure {
                 }
                 Payload::ComponentTypeSection(section) => {
                     let raw = bytes.get(section.range()).unwrap_or_default();
-                    bound("types inside of each other", nested_at_most(raw), NESTED_TYPES_MAX)?;
+                    bound("nested types", nested_at_most(raw), NESTED_TYPES_MAX)?;
                     for declared in section.clone() {
                         counts.types += declarations(&declared.map_err(invalid)?);
                         bound("types", counts.types, TYPES_MAX)?;
@@ -229,7 +229,7 @@ pub(crate) fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
 mod tests {
     use super::*;
 
-    /// A component with component or instance types inside of each other.
+    /// A component with component or instance nested types.
     fn nested(kind: u8, depth: usize) -> Vec<u8> {
         let body = [vec![1], [kind, 1, 1].repeat(depth), vec![0x7f]].concat();
         let mut len = Vec::new();

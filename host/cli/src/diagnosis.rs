@@ -177,7 +177,8 @@ mod tests {
                 fedwasm_sandbox::PlanName { name: String::new(), version: String::new(), digest };
             of_fault(&Fault { plan, kind, detail: detail.into() }).help.unwrap_or_default()
         };
-        let memory = help(FaultKind::OutOfMemory, "it may have 1 bytes (`memory_bytes_max`)");
+        let memory =
+            help(FaultKind::OutOfMemory, "its memory may have 1 bytes (`memory_bytes_max`)");
         assert!(memory.starts_with("give a larger `memory_bytes_max` under [limits]"), "{memory}");
         let slow = "compiling it took longer than 1 ms (`compile_ms_max`)";
         let compiling = help(FaultKind::DeadlineExceeded, slow);

@@ -128,8 +128,8 @@ impl Dataset {
         if let Some(index) = self.fields().iter().find(|field| is_index(&field.name)) {
             let name = cut(&index.name);
             remarks.push(format!(
-                "`{name}` is an index that pandas wrote: a run has to name its inputs, or the file \
-                 be written with `to_parquet(..., index=False)`"
+                "`{name}` is an index that pandas wrote; name the inputs in each run, or write the \
+                 file with `to_parquet(..., index=False)`"
             ));
         }
         remarks

@@ -25,7 +25,7 @@ pub enum Error {
     },
     /// The first line of a text is a row.
     #[error(
-        "{}: the first line is numbers alone; it must name the columns: put a line such as \
+        "{}: the first line holds only numbers, but it must name the columns; put a line such as \
          `age,weight,outcome` before it",
         path.display()
     )]
@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// A column has no name, or one that another column has.
     #[error(
-        "{}: column {number} is called `{name}`; names must be there and differ{}",
+        "{}: column {number} is called `{name}`; names must be present and differ{}",
         path.display(),
         // As pandas writes its index.
         if name.is_empty() { " (in pandas: `to_csv(..., index=False)`)" } else { "" }
@@ -95,7 +95,7 @@ pub enum Error {
         column: String,
     },
     /// Nothing is left to learn from.
-    #[error("{}: there are no input columns beside the target", path.display())]
+    #[error("{}: the target is the only column, so no inputs are left", path.display())]
     NoInputs {
         /// The file.
         path: PathBuf,
@@ -148,7 +148,8 @@ pub enum Error {
     },
     /// A target is no class index.
     #[error(
-        "{}: {place}, column `{column}`: {got} is not a class; classes are whole numbers from 0 on",
+        "{}: {place}, column `{column}`: {got} is not a class; classes are whole numbers, counted \
+         from 0",
         path.display()
     )]
     NotAClass {
@@ -162,7 +163,8 @@ pub enum Error {
         got: f64,
     },
     /// A whole number that float64 does not hold.
-    #[error("{}: {place}, column `{column}`: {got} is beyond 2^53 and not exact", path.display())]
+    #[error("{}: {place}, column `{column}`: {got} is larger than 2^53, so it has no exact \
+             representation", path.display())]
     NotExact {
         /// The file.
         path: PathBuf,
@@ -186,7 +188,7 @@ pub enum Error {
         max: u64,
     },
     /// The file is shorter or longer than it says.
-    #[error("{}: {what} says {expected} bytes, there are {got}", path.display())]
+    #[error("{}: {what} announces {expected} bytes, the file has {got}", path.display())]
     WrongLength {
         /// The file.
         path: PathBuf,
@@ -212,7 +214,8 @@ pub enum Error {
         expected: u64,
     },
     /// An image is not like the others.
-    #[error("{}: an image of shape {got:?}, the first one has {expected:?}; all must be alike",
+    #[error("{}: the image has shape {got:?}, the first one has {expected:?}; all images must have \
+             one shape",
         path.display())]
     ImageShape {
         /// The file.

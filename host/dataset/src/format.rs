@@ -86,7 +86,7 @@ impl Format {
             if images::ImageFolder::is_folder(path) {
                 return Ok(Self::Images);
             }
-            let what = "a folder with neither IDX files nor folders of images, one a class";
+            let what = "a folder without IDX files and without one folder of images for each class";
             return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
         }
         let read = |source| Error::Read { path: path.to_owned(), source };
@@ -119,7 +119,7 @@ impl FromStr for Format {
         let found = Self::ALL.into_iter().find(|format| format.name() == name);
         found.ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            format!("`{name}` is no format; the formats are {known}")
+            format!("`{name}` is not a format; the formats are {known}")
         })
     }
 }

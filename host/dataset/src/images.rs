@@ -97,14 +97,15 @@ impl ImageFolder {
         let this = Self { path: path.to_owned(), classes, files, shape: vec![], left_out };
         if let [only] = &this.classes[..] {
             let what = format!(
-                "one class, `{}`: there is nothing to tell it from; each class needs a folder, and \
-                 label files beside the images are not read",
+                "the folder has one class only, `{}`; each class needs a folder, and label files \
+                 beside the images are not read",
                 cut(&only.to_string_lossy())
             );
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
         if this.files.is_empty() {
-            let what = "no images; expected folders, one a class, with .png, .jpg or .jpeg files";
+            let what = "it has no images; expected one folder for each class, with .png, .jpg or \
+                        .jpeg files";
             return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
         }
         Ok(this)
@@ -225,8 +226,8 @@ fn is_image(name: &OsStr) -> bool {
     })
 }
 
-/// Decodes an image that has not changed since it was listed. With `expected`, one of another shape is refused before
-/// there is memory for its pixels.
+/// Decodes an image that has not changed since it was listed. With `expected`, one of another shape
+/// is refused before there is memory for its pixels.
 fn decode(path: &Path, known: Stamp, expected: Option<&[u64]>) -> Result<Image, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     let file = crate::open(path).map_err(read)?;
@@ -261,7 +262,7 @@ fn decode(path: &Path, known: Stamp, expected: Option<&[u64]>) -> Result<Image, 
     } else if bytes.starts_with(JPEG) {
         decode_jpeg(path, &bytes, check)
     } else {
-        let reason = "neither PNG nor JPEG, whatever its name says".into();
+        let reason = "the content is neither PNG nor JPEG".into();
         Err(Error::Malformed { path: path.to_owned(), reason })
     }
 }

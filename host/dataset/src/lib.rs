@@ -35,7 +35,7 @@ fn open(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     if std::fs::metadata(path)?.is_file() {
         std::fs::File::open(path)
     } else {
-        Err(std::io::Error::other("it is no regular file"))
+        Err(std::io::Error::other("it is not a regular file"))
     }
 }
 

@@ -96,7 +96,7 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64),
     let mut start = [0; 8];
     from.read_exact(&mut start).map_err(truncated)?;
     if !start.starts_with(MAGIC) {
-        return Err(malformed("it does not begin as NPY files do".into()));
+        return Err(malformed("the file does not begin with the magic bytes of NPY".into()));
     }
     let (len, before) = match start[6] {
         1 => {
@@ -126,7 +126,7 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64),
         return Err(malformed("the NPY header does not name `fortran_order`".into()));
     };
     let Some(Literal::Text(descr)) = value("descr") else {
-        return Err(unsupported("an array of records; save one array a field".into()));
+        return Err(unsupported("an array of records; save one array for each field".into()));
     };
     let (order, stored) = element(descr).ok_or_else(|| {
         unsupported(if descr.contains('O') {

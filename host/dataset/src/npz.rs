@@ -86,7 +86,8 @@ fn array(
         }
         return Err(wrong("its name does not end in .npy, as those of NumPy's arrays do"));
     }
-    let start = entry.data_start().ok_or_else(|| wrong("its data are nowhere"))?;
+    let start =
+        entry.data_start().ok_or_else(|| wrong("the archive does not say where its data begin"))?;
     let (method, says) = (entry.compression(), entry.size());
     let header = npy::header(path, &mut entry).and_then(|(header, offset)| {
         npy::row_major(path, &header)?;

@@ -57,8 +57,8 @@ pub(crate) fn check_schema(path: &Path, from: impl Read, len: u64) -> Result<(),
     walk().ok_or_else(|| Error::Malformed {
         path: path.to_owned(),
         reason: format!(
-            "its footer is none, or has columns within columns deeper than {PARQUET_DEPTH_MAX}, or \
-             more of something than is read"
+            "its footer is malformed, has columns nested deeper than {PARQUET_DEPTH_MAX}, or \
+             exceeds a limit of the reader"
         )
         .into(),
     })
@@ -84,7 +84,7 @@ pub(crate) fn check_pages(
     let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
     let (start, len) = (u64::try_from(start), u64::try_from(column.compressed_size()));
     let (Ok(start), Ok(len)) = (start, len) else {
-        return Err(malformed("its place in the file is negative"));
+        return Err(malformed("its offset in the file is negative"));
     };
     let end = start.saturating_add(len);
     if end > n_bytes {
@@ -109,7 +109,7 @@ pub(crate) fn check_pages(
         };
         let n_values = u64::try_from(sizes.dictionary).unwrap_or(u64::MAX);
         if n_values > unpacked / value_bytes {
-            return Err(malformed("a dictionary says that it has more values than bytes for them"));
+            return Err(malformed("a dictionary announces more values than its bytes can hold"));
         }
         if unpacked > PAGE_BYTES_MAX {
             let (path, what) = (path.to_owned(), format!("bytes of a page of column `{name}`"));

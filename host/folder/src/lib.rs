@@ -70,9 +70,9 @@ impl Folder {
             Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
         };
         if found.uid() != rustix::process::geteuid().as_raw() {
-            refused("owned by another".into())
+            refused("owned by another user".into())
         } else if found.mode() & 0o077 != 0 {
-            refused(format!("open to others; `chmod go= {}` closes it", path.display()))
+            refused(format!("accessible to other users; run `chmod go= {}`", path.display()))
         } else {
             Ok(())
         }
@@ -120,8 +120,8 @@ impl Folder {
         write().map_err(|error| named(&error, &self.path.join(name)))
     }
 
-    /// Writes a file that may be lost in a power cut: for what can be made again, and is checked when
-    /// it is read.
+    /// Writes a file that may be lost in a power cut: for what can be made again, and is checked
+    /// when it is read.
     ///
     /// # Errors
     /// Those of the operating system, with the name.
@@ -279,7 +279,7 @@ fn open_file(path: &Path) -> io::Result<std::fs::File> {
     match file.metadata().map_err(|error| named(&error, path))? {
         found if found.is_file() => Ok(file),
         found => {
-            let what = if found.is_dir() { "a directory" } else { "no regular file" };
+            let what = if found.is_dir() { "a directory" } else { "not a regular file" };
             let text = format!("{}: it is {what}", path.display());
             Err(io::Error::new(io::ErrorKind::InvalidInput, text))
         }
@@ -341,7 +341,10 @@ fn ticket() -> u64 {
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{}: not a file name", path.display()))
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is not a file name", path.display()),
+        )
     })?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     Folder::create(parent.unwrap_or(Path::new(".")))?.write(name, bytes)
@@ -351,7 +354,7 @@ fn read_bounded(file: impl Read, name: &Path, bytes_max: u64) -> io::Result<Vec<
     let mut bytes = Vec::new();
     let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     if read.map_err(|error| named(&error, name))? as u64 > bytes_max {
-        let message = format!("{}: larger than {bytes_max} bytes", name.display());
+        let message = format!("{} is larger than {bytes_max} bytes", name.display());
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)

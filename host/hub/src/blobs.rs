@@ -61,10 +61,13 @@ pub(crate) async fn put_blob(
     let experiment = experiment.map(parse_experiment).transpose()?;
     let length = body.size_hint().exact();
     let Some(length) = length else {
-        return Err(Refusal(StatusCode::LENGTH_REQUIRED, "say how long the blob is".into()));
+        return Err(Refusal(
+            StatusCode::LENGTH_REQUIRED,
+            "the content-length of the blob is missing".into(),
+        ));
     };
     if length > BLOB_BYTES_MAX {
-        let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
+        let text = format!("the blob has {length} bytes, at most {BLOB_BYTES_MAX} are stored");
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let who = peer.who.as_ref().map(|(who, _)| who);
@@ -91,7 +94,8 @@ pub(crate) async fn put_blob(
     let charged = length.saturating_add(FILE_BYTES * files);
     // It counts as long as it is under way, so that many at once do not get past the quota.
     let reserved = shelf.quota.reserve(store, who, charged).await?.map_err(|left| {
-        let text = format!("{length} bytes, and {left} are left of the quota");
+        let text =
+            format!("the blob has {length} bytes, but only {left} bytes of the quota are left");
         Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
     })?;
     let received = receive(store, body, (length, &digest), shelf.pace).await?;
@@ -161,7 +165,7 @@ async fn check_owner(
 fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Refusal> {
     let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
     let Some(value) = headers.get(RECIPIENTS) else { return Ok(Vec::new()) };
-    let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is no text")))?;
+    let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is not text")))?;
     let names: Vec<&str> = text.split(',').collect();
     if names.len() > RECIPIENTS_MAX {
         return Err(bad(format!("more than {RECIPIENTS_MAX} recipients")));

@@ -15,7 +15,7 @@ pub fn raise_open_files() -> u64 {
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, ..limit };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!("the limit of open files stays as it is: {error}");
+            tracing::warn!("the limit of open files could not be raised: {error}");
         }
     }
     open_files_max()

@@ -62,5 +62,5 @@ pub(crate) fn parse_experiment(id: &str) -> Result<ExperimentId, Refusal> {
 }
 
 pub(crate) fn not_one_of(experiment: &ExperimentId, who: &Participant) -> Refusal {
-    Refusal(StatusCode::FORBIDDEN, format!("experiment {experiment} is not one of {who}"))
+    Refusal(StatusCode::FORBIDDEN, format!("experiment {experiment} does not belong to {who}"))
 }

@@ -136,7 +136,7 @@ impl Accept {
             let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!("no connection: {error}");
+                    tracing::warn!("a connection could not be accepted: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -159,12 +159,12 @@ impl Accept {
                     return;
                 }
                 Err(why) => {
-                    let who = peer.who.map_or("somebody".to_owned(), |(who, _)| who.to_string());
+                    let who = peer.who.map_or("a client".to_owned(), |(who, _)| who.to_string());
                     format!("{who} at {address} is refused: {why}")
                 }
             },
             Ok(Err(error)) => format!("{address} is refused: {error}"),
-            Err(_) => format!("{address} is refused: no handshake in time"),
+            Err(_) => format!("{address} is refused: it sent no handshake in time"),
         };
         Told::tell(&self.told, &refused);
     }
@@ -191,7 +191,7 @@ impl Accept {
         let parsed = webpki::EndEntityCert::try_from(certificate);
         let parsed = parsed.map_err(|_| refused("a damaged certificate"))?;
         let key = PublicKey::from_der(&parsed.subject_public_key_info());
-        let key = key.map_err(|_| refused("a certificate of another kind of key"))?;
+        let key = key.map_err(|_| refused("the certificate has another kind of key"))?;
         let roster = self.authority.current_roster().map_err(io::Error::other)?;
         let owner = roster.owner(&key).map(|owner| (owner.clone(), key));
         owner.ok_or_else(|| refused("the key of its certificate is not on the roster, or revoked"))

@@ -112,11 +112,11 @@ impl Places {
             // Each attempt is one, or those that are refused would cost nothing.
             account.allowance -= 1.0;
             if account.open >= of_one {
-                return Err(format!("{of_one} connections of it are open"));
+                return Err(format!("it already has {of_one} open connections"));
             }
         }
         if inner.open.len() >= all {
-            return Err(format!("{all} connections are open"));
+            return Err(format!("all {all} connections are open"));
         }
         if let Some((who, _)) = &peer.who
             && let Some(account) = inner.accounts.get_mut(who)
@@ -141,7 +141,7 @@ pub(crate) async fn show_out(places: Arc<Places>, authority: Arc<Authority>) {
             if let Some((who, key)) = &guest.who
                 && keys.get(who) != Some(&key)
             {
-                tracing::info!("a connection of {who} is ended: its key is revoked");
+                tracing::info!("a connection of {who} is closed: its key is revoked");
                 guest.end.notify_one();
             }
         }
@@ -167,9 +167,9 @@ mod tests {
         let (places, now) = (places(6, 4), Instant::now());
         let (a, b) = (peer("node-a"), peer("node-b"));
         let held: Vec<Place> = (0..4).map(|_| places.take(&a, now).unwrap()).collect();
-        assert!(places.take(&a, now).unwrap_err().contains("4 connections of it"));
+        assert!(places.take(&a, now).unwrap_err().contains("it already has 4 open connections"));
         let of_b = [(); 2].map(|()| places.take(&b, now).unwrap());
-        assert!(places.take(&b, now).unwrap_err().contains("6 connections are open"));
+        assert!(places.take(&b, now).unwrap_err().contains("all 6 connections are open"));
         drop(held);
         assert_eq!(places.lock().open.len(), 2);
         drop(places.take(&b, now).unwrap());

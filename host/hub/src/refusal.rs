@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-pub(crate) const NO_BLOB: &str = "no such blob, or not for you";
+pub(crate) const NO_BLOB: &str = "the blob does not exist, or is not for this participant";
 
 /// Why a request is not answered as asked.
 pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);

@@ -84,7 +84,7 @@ impl RepositoryServer {
         let partial = index::remove_partial(dir, Duration::ZERO);
         let partial = partial.map_err(|error| failed(error.into()))?;
         if partial > 0 {
-            tracing::info!("{partial} bytes of uploads that broke off are deleted");
+            tracing::info!("{partial} bytes of interrupted uploads are deleted");
         }
         let store = LocalFileSystem::new_with_prefix(dir);
         let store: Arc<dyn ObjectStore> = Arc::new(store.map_err(|error| failed(error.into()))?);
@@ -162,8 +162,8 @@ fn check_links(dir: &Path) -> Result<(), String> {
         if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
             let path = entry.path();
             return Err(format!(
-                "{} is a link, and the repository's files lie in its own directory; to keep them \
-                 on another disk, give that one as --dir, or mount it",
+                "{} is a link, but the repository's files must lie in its own directory; to keep \
+                 them on another disk, give a directory there as --dir, or mount it",
                 path.display()
             ));
         }

@@ -67,8 +67,8 @@ impl Turns {
             Ok(Some(turn)) => Ok(turn),
             _ => {
                 let text = format!(
-                    "{UPLOADS_OF_ONE_MAX} uploads of one participant, and {UPLOADS_MAX} in all, \
-                     may be under way"
+                    "at most {UPLOADS_OF_ONE_MAX} uploads of one participant, and {UPLOADS_MAX} in \
+                     all, may run at once"
                 );
                 Err(Refusal(StatusCode::TOO_MANY_REQUESTS, text))
             }
@@ -123,7 +123,7 @@ async fn write(
         let due = pace.next_due(start, got, Instant::now());
         let chunk = tokio::time::timeout_at(due.into(), body.next()).await;
         let Some(chunk) = chunk.map_err(|_| too_slow(got, length))? else { break };
-        let chunk = chunk.map_err(|_| bad("the body broke off"))?;
+        let chunk = chunk.map_err(|_| bad("the body ended early"))?;
         got += chunk.len() as u64;
         if got > length {
             return Err(bad("the body is longer than announced"));
@@ -138,14 +138,17 @@ async fn write(
         return Err(bad("the body is shorter than announced"));
     }
     if <[u8; 32]>::from(hasher.finalize()) != *digest.as_bytes() {
-        return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, "the digest is another one".into()));
+        return Err(Refusal(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the bytes do not match the digest".into(),
+        ));
     }
     upload.put_part(PutPayload::from(part)).await?;
     Ok(())
 }
 
 fn too_slow(got: u64, length: u64) -> Refusal {
-    let text = format!("too slow: {got} of {length} bytes came");
+    let text = format!("too slow: {got} of {length} bytes arrived");
     Refusal(StatusCode::REQUEST_TIMEOUT, text)
 }
 

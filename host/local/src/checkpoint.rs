@@ -100,7 +100,7 @@ impl Checkpoint {
             return Some(format!("the seed was {was}, it is {is}"));
         }
         if self.fold != now.fold {
-            return Some("another fold was held out".into());
+            return Some("another fold was held out before".into());
         }
         if let Some(difference) = self.difference_of_arguments(now) {
             return Some(difference);
@@ -207,7 +207,7 @@ impl Earlier {
     fn read_one(place: &Path, dir: &Path, now: &Checkpoint) -> Result<Self, Error> {
         let refused = |reason: String| Error::Resume { dir: dir.to_owned(), reason };
         let Some(checkpoint) = read(place)? else {
-            return Err(refused(format!("it holds no {FILE}; run without --resume first")));
+            return Err(refused(format!("it has no {FILE}; run without --resume first")));
         };
         if let Some(difference) = checkpoint.difference(now) {
             return Err(refused(difference));
@@ -215,7 +215,7 @@ impl Earlier {
         let params = load_params(&place.join(PARAMS))?;
         let (sha256, _) = params_digest(&params)?;
         if sha256 != checkpoint.params_sha256 {
-            return Err(refused("params.safetensors is not of its last run".into()));
+            return Err(refused("params.safetensors does not belong to its last run".into()));
         }
         let kept = place.join(KEPT);
         let bytes = fedwasm_folder::read_file(&kept, KEPT_BYTES_MAX)?;

@@ -16,7 +16,8 @@ pub enum Error {
     },
     /// A directory holds a run that was interrupted, which would be lost.
     #[error(
-        "{} holds a run that was stopped {when}; `--out {} --resume` goes on with it; otherwise name another directory, or delete it",
+        "{} holds a run that was stopped {when}; continue it with `--out {} --resume`, name \
+         another directory, or delete this one",
         dir.display(),
         dir.display()
     )]
@@ -28,8 +29,8 @@ pub enum Error {
     },
     /// A directory holds a finished run, which would be lost.
     #[error(
-        "{} holds a finished run; name another directory, go on with `--resume` and more `epochs`, \
-         or write over it with `--force`",
+        "{} holds a finished run; name another directory, continue with `--resume` and more \
+         `epochs`, or overwrite it with `--force`",
         dir.display()
     )]
     Finished {
@@ -37,13 +38,15 @@ pub enum Error {
         dir: PathBuf,
     },
     /// There is nothing to go on from.
-    #[error("--resume goes on from what --out DIR holds; name the directory")]
+    #[error("--resume continues the run in --out DIR; name the directory")]
     ResumeWhat,
     /// The plan, its arguments, the data or the round.
     #[error(transparent)]
     Training(#[from] fedwasm_training::Error),
     /// Differential privacy is asked for.
-    #[error("`dp_args` is given, but a local job enforces no differential privacy; leave it out")]
+    #[error(
+        "`dp_args` is given, but a local job does not enforce differential privacy; leave it out"
+    )]
     DpArgs,
     /// Somebody asked to stop.
     #[error("cancelled")]

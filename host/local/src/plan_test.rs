@@ -130,8 +130,9 @@ impl Golden {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = toml::to_string(self);
         let text = text.map_err(|error| Error::Internal { reason: error.to_string() })?;
-        let text =
-            format!("# What the plan scores; `fedwasm plan test --bless` writes it.\n{text}");
+        let text = format!(
+            "# The golden metrics of the plan; `fedwasm plan test --bless` writes them.\n{text}"
+        );
         Ok(fedwasm_folder::write_file(path, text.as_bytes())?)
     }
 
@@ -188,7 +189,7 @@ impl Golden {
                     let tolerance = self.tolerance;
                     found.push(format!("{name} is {value}, expected {wanted} to {tolerance:e}"));
                 }
-                None => found.push(format!("there is no metric `{name}`")),
+                None => found.push(format!("the plan has no metric `{name}`")),
             }
         }
         if self.metrics.is_empty() {

@@ -105,7 +105,7 @@ impl Clerk {
         }
         let bytes = self.repository.get(&request.plan).await.map_err(blob_refusal)?;
         if request.signatures.len() > SIGNATURES_MAX {
-            let text = format!("more than {SIGNATURES_MAX} signatures");
+            let text = format!("the plan has more than {SIGNATURES_MAX} signatures");
             return Err(refusal(Reason::BadRequest, text));
         }
         let mut signatures = Vec::new();

@@ -115,7 +115,7 @@ impl Compiler {
         let done = tokio::time::timeout(wait, compilation.done.wait_for(Option::is_some)).await;
         match done.map(|done| done.map(|done| done.clone())) {
             Ok(Ok(Some(done))) => done,
-            Ok(_) => Err(refusal(Reason::Internal, "compiling it broke off".into())),
+            Ok(_) => Err(refusal(Reason::Internal, "compiling the plan ended early".into())),
             Err(_) => Err(compilation.unfinished()),
         }
     }
@@ -170,7 +170,7 @@ impl Compiler {
         }
         let own = plans.values().filter(|compilation| compilation.of == *researcher).count();
         if plans.len() >= PLANS_MAX || own >= PLANS_OF_ONE_MAX {
-            let text = "too many other plans wait to be compiled; try again later";
+            let text = "too many other plans are waiting to be compiled; try again later";
             return Err(refusal(Reason::Busy, text.into()));
         }
         let (say, done) = watch::channel(None);
@@ -203,11 +203,12 @@ impl Compilation {
     fn unfinished(&self) -> Refusal {
         let text = match self.since.get() {
             Some(since) => format!(
-                "the plan is being compiled, for {} s of at most {} (`compile_ms_max`); that goes on",
+                "the plan is still being compiled, for {} s so far of at most {} \
+                 (`compile_ms_max`)",
                 since.elapsed().as_secs(),
                 self.compile_ms_max / 1_000
             ),
-            None => "the plan is going to be compiled, after another one".to_owned(),
+            None => "the plan waits to be compiled after another one".to_owned(),
         };
         refusal(Reason::Compiling, text)
     }

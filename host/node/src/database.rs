@@ -84,7 +84,7 @@ impl Database {
 
     fn with_key(dir: &Path, key: &Arc<KeyPair>, who: &Participant) -> Result<Self, Error> {
         let node = who.node_id().ok_or_else(|| {
-            Error::damaged("identity", format!("the key of {who}, which is no node"))
+            Error::damaged("identity", format!("the key is that of {who}, which is not a node"))
         })?;
         let mut connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIME_MAX)?;
@@ -101,7 +101,8 @@ impl Database {
             }
             VERSION => {}
             got => {
-                let reason = format!("its layout is number {got}, this program knows {VERSION}");
+                let reason =
+                    format!("its schema has version {got}, this program reads version {VERSION}");
                 return Err(Error::damaged(FILE, reason));
             }
         }

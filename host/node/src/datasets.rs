@@ -86,11 +86,11 @@ impl Dataset {
         let Self { name, n_rows, columns, shapes, .. } = self;
         let (now, fields) = (file.n_rows(), file.fields());
         let what = if now != *n_rows {
-            format!("it had {n_rows} rows, and has {now} now")
+            format!("it had {n_rows} rows and now has {now}")
         } else if !fields.iter().map(|field| &field.name).eq(columns)
             || shapes_of(fields) != *shapes
         {
-            "it has other columns".to_owned()
+            "its columns are different now".to_owned()
         } else {
             return None;
         };
@@ -312,7 +312,7 @@ mod tests {
         let mut datasets = Datasets::default();
         add(&mut datasets, dir.path(), "one", &["x"]).unwrap();
         for (name, tags, expected) in [
-            ("one", vec!["x"], "a dataset called `one` is registered already"),
+            ("one", vec!["x"], "a dataset called `one` is already registered"),
             ("two", vec![], "a dataset needs tags, none of them empty"),
             ("two", vec![""], "a dataset needs tags, none of them empty"),
         ] {
@@ -342,11 +342,11 @@ mod tests {
         assert_eq!(dataset.change(&dataset.open().unwrap()), None);
         std::fs::write(&dataset.path, "a,y\n1,0\n2,1\n3,0\n").unwrap();
         let change = dataset.change(&dataset.open().unwrap()).unwrap();
-        assert!(change.contains("it had 2 rows, and has 3 now"), "{change}");
+        assert!(change.contains("it had 2 rows and now has 3"), "{change}");
         assert!(change.contains("`fedwasm node dataset refresh DIR --name one`"), "{change}");
         std::fs::write(&dataset.path, "b,y\n1,0\n2,1\n").unwrap();
         let change = dataset.change(&dataset.open().unwrap()).unwrap();
-        assert!(change.contains("it has other columns"), "{change}");
+        assert!(change.contains("its columns are different now"), "{change}");
         let (before, now) = datasets.refresh(&folder, &database, &"one".parse().unwrap()).unwrap();
         assert_eq!(before, dataset);
         assert_eq!((now.tags, now.columns), (dataset.tags, vec!["b".to_owned(), "y".to_owned()]));

@@ -131,7 +131,7 @@ impl Executor {
         let written = self.write_receipt(&assignment, inputs, outcome).await?;
         assignment.trace.ran(Digest::of(&written.receipt));
         if assignment.cancel.is_cancelled() {
-            return Err(refusal(Reason::Expired, "the round was called off".into()));
+            return Err(refusal(Reason::Expired, "the round was cancelled".into()));
         }
         let mut reply = self.upload(&assignment, written).await?;
         timing.upload_ms = ms(start);
@@ -226,7 +226,7 @@ impl Executor {
                 let kept = [Some(fetched.params.as_slice()), state_in, plan.fetched()];
                 let kept = kept.into_iter().chain(aux).chain([names.as_deref()]).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
-                    tracing::warn!("the inputs of the run are not kept: {error}");
+                    tracing::warn!("the inputs of the run could not be kept: {error}");
                 }
                 receipts.write(Run {
                     node: &node,
@@ -244,7 +244,7 @@ impl Executor {
                 })
             };
             write().map_err(|error| {
-                tracing::error!("no receipt: {error}");
+                tracing::error!("the receipt could not be written: {error}");
                 let text = "the node cannot write its receipt; its log says more".to_owned();
                 refusal(Reason::Internal, text)
             })
@@ -288,7 +288,8 @@ impl Executor {
                 bytes if bytes < min => {
                     let (free, min) = (bytes >> 20, min >> 20);
                     let text = format!(
-                        "the node's disk is full: {free} MiB are free and rounds leave {min}; its operator must make room (`free_bytes_min` of node.toml)"
+                        "the node's disk is full: {free} MiB are free and rounds must leave {min} \
+                         free; its operator must free some space (`free_bytes_min` in node.toml)"
                     );
                     tracing::error!("{text}");
                     Err(refusal(Reason::Internal, text))
@@ -318,7 +319,7 @@ impl Executor {
     /// Fetches the names of inputs that did not fit into the message.
     async fn fetch_inputs(&self, inputs: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(inputs) = inputs else { return Ok(None) };
-        check_size("names of columns", &inputs.blob, COLUMNS_BYTES_MAX)?;
+        check_size("the column names", &inputs.blob, COLUMNS_BYTES_MAX)?;
         self.repository.get_payload(inputs).await.map(Some).map_err(blob_refusal)
     }
 
@@ -382,7 +383,7 @@ pub(crate) fn with_inputs(
     let bad = |text: String| refusal(Reason::BadRequest, text);
     match (names, &request.data.inputs) {
         (None, _) => Ok(request),
-        (Some(_), Some(_)) => Err(bad("its inputs are named twice".into())),
+        (Some(_), Some(_)) => Err(bad("an input is named twice".into())),
         (Some(names), None) => {
             let inputs = Some(FieldSelection::decode(names).map_err(bad)?);
             Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })

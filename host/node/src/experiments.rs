@@ -101,8 +101,8 @@ pub(crate) fn check_data(
     match read().map_err(unwritable)? {
         Some(known) if known != data.to_string().as_bytes() => {
             let text = format!(
-                "its data changed since experiment {experiment} began; a new experiment trains on \
-                 what is there now"
+                "its data changed since experiment {experiment} began; start a new experiment to \
+                 train on the data that it has now"
             );
             Err(refusal(Reason::Dataset, text))
         }
@@ -124,8 +124,7 @@ pub(crate) fn open(node: &Folder, experiment: &ExperimentId) -> io::Result<Folde
 }
 
 fn not_yours(experiment: &ExperimentId) -> Refusal {
-    let message =
-        format!("experiment {experiment} is another researcher's, or of another plan or dataset");
+    let message = format!("experiment {experiment} belongs to another researcher, plan or dataset");
     refusal(Reason::BadRequest, message)
 }
 
@@ -210,7 +209,7 @@ impl Room {
             let Some(at) = at else { return Ok(sums) };
             let OnDisk { name, researcher: whose, bytes, .. } = kept.remove(at);
             folder.remove_folder(&name)?;
-            tracing::info!("experiment {name} of {whose} is forgotten: it had {bytes} bytes");
+            tracing::info!("experiment {name} of {whose} is deleted to free {bytes} bytes");
         }
     }
 }
@@ -309,6 +308,6 @@ mod tests {
         claim(&node, &e, &owner(&a)).unwrap();
         check_owner(&node, &e, &owner(&a)).unwrap();
         let refused = check_owner(&node, &e, &owner(&b)).unwrap_err();
-        assert!(refused.message.contains("another researcher's"), "{}", refused.message);
+        assert!(refused.message.contains("belongs to another researcher"), "{}", refused.message);
     }
 }

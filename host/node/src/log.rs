@@ -289,11 +289,11 @@ mod tests {
         for (sql, expected) in [
             ("UPDATE log SET entry = replace(entry, 'two', 'too')", "entry 1 was changed"),
             ("DELETE FROM log WHERE number = 1", "entry 1 is missing"),
-            ("DELETE FROM log WHERE number = 2", "entries are not those of the tree"),
-            ("DELETE FROM tree", "3 entries and no tree"),
+            ("DELETE FROM log WHERE number = 2", "entries do not match the tree"),
+            ("DELETE FROM tree", "there are 3 entries, but the tree is missing"),
             (
                 "INSERT INTO log SELECT number + 1, entry, leaf FROM log WHERE number = 2",
-                "entries are not those of the tree",
+                "entries do not match the tree",
             ),
         ] {
             let dir = tempfile::tempdir().unwrap();
@@ -326,6 +326,6 @@ mod tests {
         database.record(1, "said", &json!({ "what": "other" })).unwrap();
         database.check_log(&keys(&database)).unwrap();
         let error = database.check_since(&earlier, &keys(&database)).unwrap_err().to_string();
-        assert!(error.contains("the first 1 entries are not those"), "{error}");
+        assert!(error.contains("the first 1 entries do not match"), "{error}");
     }
 }

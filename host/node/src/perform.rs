@@ -103,7 +103,7 @@ impl Performer {
                 Err(error) => {
                     let unsaid = self.unsaid.remove(&error.id());
                     if unsaid.is_some() {
-                        tracing::error!("a task broke off: {error}");
+                        tracing::error!("a task ended early: {error}");
                     }
                     unsaid
                 }
@@ -161,7 +161,7 @@ impl Performer {
 
     async fn greet(&self) {
         if let Err(error) = self.sender.greet().await {
-            tracing::warn!("no presence: {error}");
+            tracing::warn!("the presence could not be sent: {error}");
         }
     }
 
@@ -189,7 +189,7 @@ impl Performer {
                 Ok(Ok(columns)) => Body::SearchReply(SearchReply { datasets, columns }),
                 Ok(Err(refused)) => Body::Refused(refused),
                 Err(_) => {
-                    let text = "the names of its columns could not be stored in time".to_owned();
+                    let text = "the column names could not be stored in time".to_owned();
                     Body::Refused(refusal(Reason::Blob, text))
                 }
             };
@@ -255,7 +255,7 @@ impl Performer {
                 // Before the next round: entries are in the order in which things happened.
                 let write = move || trace.end(end, reason.as_deref(), left_out);
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
-                    tracing::error!("the log: {error}");
+                    tracing::error!("the log could not be written: {error}");
                 }
             }
             Some(Event::Ended(ticket))
@@ -266,7 +266,7 @@ impl Performer {
         let database = self.database.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = database.record(now_ms(), kind, &fields) {
-                tracing::error!("the log: {error}");
+                tracing::error!("the log could not be written: {error}");
             }
         });
     }
@@ -299,7 +299,7 @@ async fn send(sender: &Sender, asked: &Asked, body: Body) -> Result<(), fedwasm_
     let sent = match sender.send(&asked.from, asked.answer(&body)).await {
         // Too large: whoever waits must learn that nothing else comes.
         Err(fedwasm_transport::Error::Trust(error)) => {
-            let text = format!("its reply: {error}");
+            let text = format!("the reply could not be sent: {error}");
             let body = Body::Refused(refusal(Reason::Internal, text));
             let sent = sender.send(&asked.from, asked.answer(&body)).await;
             sent.and(Err(fedwasm_transport::Error::Trust(error)))
@@ -307,7 +307,7 @@ async fn send(sender: &Sender, asked: &Asked, body: Body) -> Result<(), fedwasm_
         sent => sent,
     };
     if let Err(error) = &sent {
-        tracing::warn!("a reply is lost: {error}");
+        tracing::warn!("a reply could not be sent: {error}");
     }
     sent.map(drop)
 }

@@ -33,7 +33,7 @@ pub(crate) fn check(
     let few = |rows: u64, what: &str, cure: &str| {
         let unit = if rows == 1 { "row" } else { "rows" };
         let text = format!(
-            "the round would {what} {rows} {unit}, and this node tells nothing about fewer than \
+            "the round would {what} {rows} {unit}, and this node releases nothing about fewer than \
              {min_rows} (`min_rows` under [privacy] of its node.toml): {cure}"
         );
         Err(refusal(Reason::Privacy, text))
@@ -48,7 +48,7 @@ pub(crate) fn check(
         return few(held_out, "hold out", "hold out more rows with `test_ratio`, or none");
     }
     if request.mode == Mode::Train && (1..min_rows).contains(&length.rows_of_first_epoch()) {
-        let cure = "larger batches, or more of them";
+        let cure = "use larger batches, or more of them";
         return few(length.rows_of_first_epoch(), "train on", cure);
     }
     Ok(())
@@ -61,8 +61,8 @@ pub(crate) fn warning(request: &RoundRequest, privacy: Privacy) -> Option<String
         return None;
     }
     Some(format!(
-        "losses of single batches are not told: batches have {batch_rows} rows, fewer than the \
-         {} of this node",
+        "losses of single batches are withheld: batches have {batch_rows} rows, fewer than the \
+         minimum of {} at this node",
         privacy.min_rows
     ))
 }

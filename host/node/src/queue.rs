@@ -19,9 +19,9 @@ pub(crate) struct Queue<T> {
 /// There is no room for another round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
-    #[error("{WAITING_OF_ONE_MAX} of your rounds wait already; try again later")]
+    #[error("{WAITING_OF_ONE_MAX} of your rounds are already waiting; try again later")]
     OfOne,
-    #[error("{WAITING_MAX} rounds wait already; try again later")]
+    #[error("{WAITING_MAX} rounds are already waiting; try again later")]
     All,
 }
 

@@ -219,7 +219,7 @@ impl Database {
         let wrong = |reason| Error::ReceiptDigits { digits: digits.to_owned(), reason };
         let none = || Error::NoReceipt { digest: digits.to_owned() };
         if digits.len() < RECEIPT_DIGITS_MIN {
-            return Err(wrong("too few; give 6 or more"));
+            return Err(wrong("too few digits; give 6 or more"));
         }
         if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(none());
@@ -233,7 +233,7 @@ impl Database {
         match &found[..] {
             [] => Err(none()),
             [one] => one.parse().map_err(|_| none()),
-            _ => Err(wrong("several receipts begin with them")),
+            _ => Err(wrong("several receipts begin with these digits")),
         }
     }
 
@@ -268,7 +268,7 @@ pub(crate) fn input(node: &Folder, digest: &Digest, bytes_max: u64) -> Result<Ve
     let name = digest.to_string();
     let bytes = node.folder(INPUTS)?.read(&name, bytes_max)?;
     if Digest::of(&bytes) != *digest {
-        let reason = "its bytes are not what its name says";
+        let reason = "its bytes do not match its digest";
         return Err(Error::damaged(format!("{INPUTS}/{name}"), reason));
     }
     Ok(bytes)

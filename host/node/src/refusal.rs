@@ -47,7 +47,7 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     match error {
         E::Fault(fault) => {
             if fault.kind == FaultKind::Cancelled {
-                return refusal(Reason::Expired, "the round was called off".into());
+                return refusal(Reason::Expired, "the round was cancelled".into());
             }
             tracing::warn!("{fault}");
             let reason = match fault.kind {
@@ -91,7 +91,7 @@ pub(crate) fn compiler_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
 
 /// The node's own files cannot be written.
 pub(crate) fn unwritable(error: io::Error) -> Refusal {
-    tracing::error!("the files of experiments: {error}");
+    tracing::error!("the files of experiments could not be written: {error}");
     refusal(Reason::Internal, "the node cannot write its files".into())
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
 /// Refuses a blob that is larger than `max` bytes, before it is fetched.
 pub(crate) fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
     if blob.size > max {
-        let message = format!("{what} of {} bytes, at most {max} are accepted", blob.size);
+        let message = format!("{what}: {} bytes, at most {max} are accepted", blob.size);
         return Err(refusal(Reason::BadRequest, message));
     }
     Ok(())

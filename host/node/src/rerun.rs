@@ -46,7 +46,7 @@ pub struct Rerun {
 /// # Errors
 /// [`Mismatch`] naming the signature.
 pub fn read_receipt(signed: &[u8], keys: &[PublicKey]) -> Result<Receipt, Mismatch> {
-    let mut failed = mismatch("signature", "there is no key");
+    let mut failed = mismatch("signature", "the key is missing");
     for key in keys {
         match Receipt::verify(signed, key) {
             Ok(receipt) => return Ok(receipt),
@@ -83,7 +83,7 @@ pub fn read_receipt_of(
     signed: &[u8],
     roster: &fedwasm_trust::Roster,
 ) -> Result<(Receipt, Signer), Mismatch> {
-    let mut failed = mismatch("signature", "no key of the roster signed it");
+    let mut failed = mismatch("signature", "no key on the roster signed it");
     for entry in &roster.entries {
         match Receipt::verify(signed, &entry.key) {
             Ok(receipt) if receipt.node == entry.participant => {
@@ -124,7 +124,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let found = crate::round::dataset_digest(dataset, &Cancel::new());
     let found = found.map_err(|error| mismatch("dataset", error))?;
     if found != opening.dataset {
-        return Err(mismatch("dataset", "the file has other bytes than when it ran"));
+        return Err(mismatch("dataset", "the file changed since the run"));
     }
 
     // States are written somewhere else than those of the node.
@@ -141,7 +141,8 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone(), u64::MAX, None);
     let approved = ApprovedPlan::by_rule(request.plan.sha256, receipt.approved_by.clone());
     let researcher = receipt.researcher.researcher_id();
-    let researcher = researcher.ok_or_else(|| mismatch("researcher", "it is none"))?;
+    let researcher =
+        researcher.ok_or_else(|| mismatch("researcher", "the participant is not a researcher"))?;
     let cancel = Cancel::new();
     let prepared = workshop.prepare(Preparation {
         request: &request,
@@ -189,7 +190,7 @@ impl Site {
         let digest = Digest::of(signed);
         let database = Database::open(dir, &identity).map_err(on_site)?;
         if !database.has_run(&digest).map_err(on_site)? {
-            return Err(mismatch("receipt", "no entry of the node's log names it"));
+            return Err(mismatch("receipt", "no entry of the node's log names the receipt"));
         }
         Ok(Self { config, folder, database, keys, receipt, digest })
     }
@@ -205,7 +206,7 @@ impl Site {
             ("result.state_out", result.state_out, opening.state_out()),
         ] {
             if known != opened {
-                return Err(mismatch(part, "what opens the commitment is another one's"));
+                return Err(mismatch(part, "the opening belongs to another receipt"));
             }
         }
         Ok(opening)
@@ -216,7 +217,7 @@ impl Site {
         let request = &self.receipt.request;
         let wide = request.wide_inputs.as_ref().map(|payload| payload.blob.sha256);
         let names = wide.map(|digest| receipt::input(&self.folder, &digest, COLUMNS_BYTES_MAX));
-        let names = names.transpose().map_err(|error| mismatch("names of columns", error))?;
+        let names = names.transpose().map_err(|error| mismatch("column names", error))?;
         let request = crate::executor::with_inputs(request.clone(), names.as_deref());
         request.map_err(|refusal| mismatch("request", refusal.message))
     }
@@ -252,7 +253,7 @@ impl Site {
 fn compare(done: &Done, given: &RunResult, state_out: Option<Digest>) -> Result<(), Mismatch> {
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
     let same = |same: bool, part: &'static str| {
-        if same { Ok(()) } else { Err(mismatch(part, "running it again gives something else")) }
+        if same { Ok(()) } else { Err(mismatch(part, "running it again gives a different result")) }
     };
     same(blob(&done.params) == given.params, "result.params")?;
     same(blob(&done.aux) == given.aux, "result.aux")?;

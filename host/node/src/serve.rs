@@ -171,7 +171,7 @@ async fn run(
                 }
                 Some(Incoming::Refused { topic, refused }) => Event::Refused { topic, refused },
                 Some(Incoming::Lost { reason }) => {
-                    tracing::warn!("the broker is gone: {reason}");
+                    tracing::warn!("the connection to the broker is lost: {reason}");
                     Event::Disconnected
                 }
                 Some(Incoming::Restored) => {
@@ -257,28 +257,28 @@ async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Dura
         match repository.refresh_roster(&member).await {
             Ok(true) => {
                 let roster = member.roster();
-                tracing::info!("the roster is now number {}", roster.serial);
+                tracing::info!("the roster was replaced by number {}", roster.serial);
                 if roster.key(member.participant()) != Some(member.key().public()) {
                     tracing::error!(
-                        "the key of this node was revoked: nobody believes it any more; the \
-                         operator's guide says how to make and enrol another one"
+                        "the key of this node was revoked and no participant accepts it any more; \
+                         the operator's guide explains how to create and enrol a new key"
                     );
                 }
             }
             Ok(false) => {}
-            Err(error) => tracing::warn!("the roster stays as it is: {error}"),
+            Err(error) => tracing::warn!("the roster could not be refreshed: {error}"),
         }
         // Whoever serves the roster may hold a newer one back, and with it who was revoked.
         match member.standing(now_ms()) {
             Standing::Fresh => {}
             Standing::Ageing { age } => tracing::warn!(
-                "the roster was signed {} hours ago; its authority or the repository gives no \
-                 newer one",
+                "the roster was signed {} hours ago, and neither its authority nor the repository \
+                 offers a newer one",
                 age.as_secs() / 3_600
             ),
             Standing::Expired { age } => {
                 let error = fedwasm_trust::Error::ExpiredRoster { age };
-                tracing::error!("{error}; until then nobody is believed");
+                tracing::error!("{error}; until then every message is refused");
             }
         }
     }

@@ -45,7 +45,8 @@ impl States {
     pub(crate) fn load(&self, id: &StateId) -> Result<(Params, Vec<u8>), Refusal> {
         let name = file_name(id);
         if !self.folder.has(&name) {
-            let message = format!("the node state {id} is not here; start a new experiment");
+            let message =
+                format!("this node does not have the node state {id}; start a new experiment");
             return Err(refusal(Reason::State, message));
         }
         let damaged = |error: &dyn std::fmt::Display| {
@@ -56,7 +57,7 @@ impl States {
         if let Some(receipts) = &self.receipts
             && !receipts.left_state(&Digest::of(&bytes)).map_err(|error| damaged(&error))?
         {
-            return Err(damaged(&"no round of this node left these bytes"));
+            return Err(damaged(&"no round of this node wrote these bytes"));
         }
         let params = from_safetensors(&bytes).map_err(|error| damaged(&error))?;
         Ok((params, bytes))
@@ -146,7 +147,11 @@ mod tests {
         let (id, ..) = states(&node).store(&params(1.0), None, &[]).unwrap();
         for (researcher, plan) in [("other", b"plan"), ("r", b"plum")] {
             let refused = states_of(&node, researcher, plan).unwrap_err();
-            assert!(refused.message.contains("another researcher's"), "{}", refused.message);
+            assert!(
+                refused.message.contains("belongs to another researcher"),
+                "{}",
+                refused.message
+            );
         }
         assert_eq!(states(&node).load(&id).unwrap().0, params(1.0));
     }

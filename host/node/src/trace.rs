@@ -81,8 +81,8 @@ impl Trace {
     /// Writes down that the plan begins to run. Nothing runs unless this is on the disk.
     pub(crate) fn start(&self) -> Result<(), Refusal> {
         self.record("started", &self.about).map_err(|error| {
-            tracing::error!("the log: {error}");
-            let text = "the node cannot write its log; its log on the console says more";
+            tracing::error!("the log could not be written: {error}");
+            let text = "the node cannot write its log; the messages on its console say more";
             refusal(Reason::Internal, text.into())
         })?;
         self.state().started = true;

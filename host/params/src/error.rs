@@ -27,7 +27,7 @@ pub enum Error {
         max: usize,
     },
     /// Too many tensors.
-    #[error("{got} tensors, at most {max} are allowed")]
+    #[error("{got} tensors are given, at most {max} are allowed")]
     TooMany {
         /// Tensors that were given.
         got: usize,

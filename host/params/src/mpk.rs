@@ -96,7 +96,7 @@ pub fn read_params(bytes: &[u8]) -> Result<Params, Error> {
     };
     let is_weights = |key: &Value| matches!(key, Value::Str(key) if key == "model_weights");
     if entries.iter().filter(|(key, _)| is_weights(key)).count() > 1 {
-        return Err(Error::Mpk { reason: "`model_weights` is there twice".into() });
+        return Err(Error::Mpk { reason: "`model_weights` appears twice".into() });
     }
     if let Some(at) = entries.iter().position(|(key, _)| is_weights(key)) {
         let Value::Map(weights) = entries.swap_remove(at).1 else {

@@ -66,7 +66,7 @@ fn read(bytes: &[u8], hold: impl Fn(&[u8]) -> Option<Buffer>) -> Result<Params, 
         let data = match view.data() {
             // An empty part may begin anywhere.
             [] => Buffer::new(Vec::new()),
-            data => hold(data).ok_or_else(|| reason("a tensor outside of the file"))?,
+            data => hold(data).ok_or_else(|| reason("a tensor lies outside of the file"))?,
         };
         tensors.push((name, Tensor::of(dtype, shape, data)?));
     }

@@ -122,7 +122,7 @@ impl FieldSelection {
                     inputs.into_iter().zip(lens).map(of).collect();
                 Ok(Self::Table(table))
             }
-            _ => Err("names of columns: they belong to no input".into()),
+            _ => Err("the column names belong to no input".into()),
         }
     }
 }
@@ -131,14 +131,17 @@ fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     let bytes = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
     let n_bytes = bytes.len();
     if n_bytes as u64 > COLUMNS_BYTES_MAX {
-        Err(format!("names of columns of {n_bytes} bytes, at most {COLUMNS_BYTES_MAX}"))
+        Err(format!(
+            "the column names have {n_bytes} bytes, at most {COLUMNS_BYTES_MAX} are allowed"
+        ))
     } else {
         Ok(bytes)
     }
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    rmp_serde::from_slice(bytes).map_err(|error| format!("names of columns: {error}"))
+    rmp_serde::from_slice(bytes)
+        .map_err(|error| format!("the column names cannot be read: {error}"))
 }
 
 /// Reads a list of at most so many: elements take more room here than they took on their way.

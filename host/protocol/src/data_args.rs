@@ -120,12 +120,12 @@ impl DatasetChoice {
             toml::Value::String(text) => id(&text).map(Self::One),
             toml::Value::Table(table) => {
                 let pair = |(node, value): (String, toml::Value)| {
-                    let text = value.as_str().ok_or_else(|| format!("`{node}` is no text"))?;
+                    let text = value.as_str().ok_or_else(|| format!("`{node}` is not a text"))?;
                     Ok((id(&node)?, id(text)?))
                 };
                 table.into_iter().map(pair).collect::<Result<_, String>>().map(Self::ByNode)
             }
-            _ => Err("neither an id, nor a table of ids by node".to_owned()),
+            _ => Err("is neither an id nor a table of ids by node".to_owned()),
         };
         match taken {
             Ok(taken) => Some(taken),

@@ -116,7 +116,7 @@ pub enum EnvelopeError {
         reason: String,
     },
     /// Another protocol version.
-    #[error("the message speaks protocol version {got}, this program speaks {ours}")]
+    #[error("the message has protocol version {got}, this program implements {ours}")]
     Version {
         /// Theirs.
         got: u16,
@@ -127,7 +127,7 @@ pub enum EnvelopeError {
     #[error("body digest does not match its header")]
     OtherBody,
     /// The body is of another kind, or names other blobs, than the header says.
-    #[error("the body is not what its header says: {reason}")]
+    #[error("the body does not match its header: {reason}")]
     Contradiction {
         /// What contradicts.
         reason: String,
@@ -198,7 +198,7 @@ impl Sealed {
             return contradiction(format!("a {} in a {}", body.kind(), header.kind));
         }
         if body.refers() != header.refers {
-            return contradiction("it names other blobs".into());
+            return contradiction("it names other blobs than the header".into());
         }
         Ok(Message { digest: Digest::of(&self.header), header, body })
     }

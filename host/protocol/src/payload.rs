@@ -46,7 +46,10 @@ impl Payload {
 
 /// Bytes in a message that are not what the digest beside them says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a payload in a message is not {}, as it says", expected.sha256)]
+#[error(
+    "a payload in a message does not have the digest {} that the message names",
+    expected.sha256
+)]
 pub struct WrongPayload {
     /// What the message says.
     pub expected: BlobRef,

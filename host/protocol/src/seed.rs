@@ -66,7 +66,7 @@ fn derive(purpose: &str, random_seed: u64, rest: &[u8]) -> [u8; 32] {
 /// Draws a random seed, short enough to be typed again.
 ///
 /// # Errors
-/// If the operating system gives no randomness.
+/// If the operating system did not provide random bytes.
 pub fn random_seed() -> Result<u64, getrandom::Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;

@@ -170,7 +170,7 @@ impl Breakpoint {
                     return Ok(Some(breakpoint));
                 }
                 Err(Error::Breakpoint { path, reason }) if !reason.contains(NEWER) => {
-                    warn(format!("{}: {reason}; an earlier one is tried", path.display()));
+                    warn(format!("{}: {reason}; trying an earlier one", path.display()));
                     first_error.get_or_insert(Error::Breakpoint { path, reason });
                 }
                 Err(error) => return Err(error),
@@ -232,7 +232,7 @@ impl Breakpoint {
             let bytes = bytes.map_err(|error| bad(format!("it is damaged: {error}")))?;
             match main.files.get(name) {
                 Some(digest) if *digest == Digest::of(&bytes) => Ok(bytes),
-                _ => Err(bad(format!("{name} is damaged: its digest is another one"))),
+                _ => Err(bad(format!("{name} is damaged: its bytes do not match its digest"))),
             }
         };
         let params = |name: &str| {

@@ -90,14 +90,14 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
         _ if a.is_local() && b.is_local() => {
             not_compared.push("data: a directory has no checkpoint.json".to_owned());
         }
-        _ => not_compared.push("data: nodes tell how many rows they have, not which".to_owned()),
+        _ => not_compared.push("data: nodes report their number of rows, not the rows".to_owned()),
     }
     match (a.initial_sha256, b.initial_sha256) {
         (Some(a), Some(b)) => {
             compared.push("start".to_owned());
             differ("start", format!("parameters sha256:{a}"), format!("parameters sha256:{b}"));
         }
-        _ => not_compared.push("start: a run does not say which parameters it had".to_owned()),
+        _ => not_compared.push("start: a run does not name its initial parameters".to_owned()),
     }
     compared.extend(["seed", "arguments", "rows"].map(str::to_owned));
     let (of_a, of_b) = (rows(&a), rows(&b));

@@ -46,8 +46,8 @@ pub enum Error {
     /// An aggregator that this program does not have.
     #[error(
         "{rounds} rounds cannot be computed again: `{name}` is an aggregator of the researcher's \
-         own, which is not in this program; all else holds: the uploads are those that the history \
-         names, {receipts} receipts say the same, and so do the scores"
+         own, which this program does not have; everything else matches: the uploads are those \
+         that the history names, and {receipts} receipts and the scores agree"
     )]
     OwnAggregator {
         /// Its name.
@@ -58,7 +58,7 @@ pub enum Error {
         receipts: u32,
     },
     /// Parameters are not what the plan declares.
-    #[error("the parameters are not those of the plan: {0}")]
+    #[error("the parameters do not fit the plan: {0}")]
     Shapes(fedwasm_params::Error),
     /// A breakpoint.
     #[error("{}: {reason}", path.display())]
@@ -72,7 +72,7 @@ pub enum Error {
     #[error("results cannot be written: {0}")]
     Out(std::io::Error),
     /// The directory for results is in use.
-    #[error("another program writes into {}", dir.display())]
+    #[error("another program is writing into {}", dir.display())]
     Busy {
         /// The directory.
         dir: PathBuf,

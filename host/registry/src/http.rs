@@ -78,7 +78,7 @@ impl Http {
     ) -> Result<RegistryAuth, String> {
         let response = self.send(self.client.get(self.origin.clone())).await?;
         if response.url().host_str() != self.origin.host_str() {
-            return Err(format!("it sends whoever asks to {}", response.url()));
+            return Err(format!("it redirects the client to {}", response.url()));
         }
         let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|it| it.to_str().ok());
         match (challenge.and_then(Challenge::parse), login) {
@@ -88,7 +88,7 @@ impl Http {
             }
             (Some(Challenge::Bearer { realm, service }), login) => {
                 let mut realm = Url::parse(&realm).map_err(|_| {
-                    format!("it sends logins to {realm:?}, which is not an address")
+                    format!("it asks for a login at {realm:?}, which is not an address")
                 })?;
                 realm
                     .query_pairs_mut()
@@ -129,10 +129,12 @@ impl Http {
         let host = host(realm);
         Err(match realm.scheme() {
             "https" => format!(
-                "it wants the password sent to {host}; if that is right, say so with \
+                "it asks for the password to be sent to {host}; if that is right, allow it with \
                  `--login-at {host}`"
             ),
-            scheme => format!("it wants the password sent to {host} over {scheme}, in the clear"),
+            scheme => {
+                format!("it asks for the password to be sent to {host} over {scheme}, in the clear")
+            }
         })
     }
 
@@ -149,7 +151,7 @@ impl Http {
     /// A blob.
     pub(crate) async fn blob(&self, digest: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
         let found = self.get(&format!("blobs/{digest}"), "*/*", bytes_max).await?;
-        found.ok_or_else(|| format!("layer {digest} is not there"))
+        found.ok_or_else(|| format!("layer {digest} is missing"))
     }
 
     /// What a path holds; none if the registry has none.
@@ -173,7 +175,7 @@ impl Http {
                 bytes.map(Some).map_err(|reason| format!("{path}: {reason}"))
             }
             StatusCode::NOT_FOUND => Ok(None),
-            status => Err(format!("{path}: it answered {status}")),
+            status => Err(format!("{path}: the registry answered {status}")),
         }
     }
 

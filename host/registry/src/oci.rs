@@ -1,6 +1,6 @@
-//! Plans in OCI registries, in the layout of the CNCF for WebAssembly: an image manifest whose one layer is the
-//! component, with signatures beside it that name it as their subject (OCI distribution 1.1,
-//! found by the tag `sha256-DIGEST` where a registry has no referrers).
+//! Plans in OCI registries, in the layout of the CNCF for WebAssembly: an image manifest whose one
+//! layer is the component, with signatures beside it that name it as their subject (OCI
+//! distribution 1.1, found by the tag `sha256-DIGEST` where a registry has no referrers).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -181,9 +181,9 @@ pub async fn pull(reference: &str, bytes_max: u64, login: Option<Login>) -> Resu
         manifest.layers.iter().filter(|layer| layer.media_type == LAYER).collect();
     let layer = match layers.as_slice() {
         [layer] => layer,
-        [] => return Err(registry.failed("it holds no WebAssembly component")),
+        [] => return Err(registry.failed("it does not hold a WebAssembly component")),
         layers => {
-            let text = format!("it holds {} WebAssembly components, not one", layers.len());
+            let text = format!("it holds {} WebAssembly components, expected one", layers.len());
             return Err(registry.failed(text));
         }
     };
@@ -210,7 +210,7 @@ impl Registry {
         let failed =
             |reason: String| Error { reference: reference.to_owned(), reason: reason.into() };
         let parsed: Reference =
-            reference.parse().map_err(|error| failed(format!("no reference: {error}")))?;
+            reference.parse().map_err(|error| failed(format!("it is not a reference: {error}")))?;
         let host = parsed.resolve_registry();
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let name = name.trim_matches(['[', ']']);
@@ -246,12 +246,12 @@ impl Registry {
             listed.extend(new.iter().map(|own| json!(own)));
             let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
             if index.to_string().len() as u64 > MANIFEST_BYTES_MAX {
-                return Err(self.failed("it lists as many signatures as can be read"));
+                return Err(self.failed("it already lists the maximum number of signatures"));
             }
             // Whether it is still there is seen in the next turn.
             self.push_manifest(&at, INDEX, &index).await?;
         }
-        Err(self.failed("others list signatures of it at the same time; push again"))
+        Err(self.failed("another client is listing signatures of it at the same time; push again"))
     }
 
     /// What refers to a manifest.
@@ -310,7 +310,7 @@ impl Registry {
     async fn manifest(&self, named: &str) -> Result<(Manifest, String), Error> {
         let found = self.http.manifest(named, MANIFEST, MANIFEST_BYTES_MAX).await;
         let found = found.map_err(|error| self.failed(error))?;
-        let bytes = found.ok_or_else(|| self.failed(format!("manifest {named} is not there")))?;
+        let bytes = found.ok_or_else(|| self.failed(format!("manifest {named} is missing")))?;
         // The registry's word for a digest is no digest.
         let digest = digest_of(&bytes);
         if named.starts_with("sha256:") && named != digest {
@@ -321,7 +321,7 @@ impl Registry {
 
     async fn blob(&self, layer: &Descriptor, bytes_max: u64) -> Result<Vec<u8>, Error> {
         if layer.size > bytes_max {
-            let text = format!("a layer of {} bytes, at most {bytes_max} are read", layer.size);
+            let text = format!("a layer has {} bytes, at most {bytes_max} are read", layer.size);
             return Err(self.failed(text));
         }
         let bytes = self.http.blob(&layer.digest, layer.size).await;

@@ -112,7 +112,9 @@ pub async fn check_experiment(
         obstacle,
     };
     if let Err(error) = job.finish().await {
-        tracing::warn!("the repository does not know that nobody needs these blobs: {error}");
+        tracing::warn!(
+            "the repository could not be told that these blobs are no longer needed: {error}"
+        );
     }
     job.close().await;
     Ok(checked)

@@ -21,9 +21,10 @@ pub enum Error {
     Trust(#[from] fedwasm_trust::Error),
     /// Nobody to ask as.
     #[error(
-        "whose experiment is it? `fedwasm keys generate DIR --as researcher-NAME` makes a key; name \
-         DIR as `identity` of [network], or with --identity; only a federation on this machine accepts any participant, and \
-         {repository} is none"
+        "the researcher's key is missing; create one with `fedwasm keys generate DIR --as \
+         researcher-NAME`, and name DIR as `identity` of [network] or with --identity; only a \
+         federation on this machine accepts any participant, and {repository} is not on this \
+         machine"
     )]
     NoIdentity {
         /// The repository.
@@ -39,8 +40,8 @@ pub enum Error {
     },
     /// A breakpoint of somebody else.
     #[error(
-        "the breakpoint is of researcher {theirs}, and this is {ours}: nodes give their states to \
-         the researcher alone whose they are; set `identity` of [network] to that one's"
+        "the breakpoint belongs to researcher {theirs}, and this is {ours}: nodes give a state \
+         only to its own researcher; set `identity` of [network] to that researcher's key"
     )]
     OtherResearcher {
         /// Of the breakpoint.
@@ -55,7 +56,7 @@ pub enum Error {
         reason: String,
     },
     /// Parameters were given twice.
-    #[error("parameters were given and so was the file {}; give one of them", file.display())]
+    #[error("parameters were given beside the file {}; give only one of them", file.display())]
     BothParameters {
         /// The file.
         file: PathBuf,
@@ -67,7 +68,7 @@ pub enum Error {
         reason: String,
     },
     /// The broker was gone when a deadline passed.
-    #[error("the connection to the broker is lost, and nothing can be waited for: {reason}")]
+    #[error("the connection to the broker is lost, so no reply can arrive: {reason}")]
     BrokerLost {
         /// What the connection said last.
         reason: String,
@@ -76,13 +77,13 @@ pub enum Error {
     #[error("{0}")]
     EarlyStopping(String),
     /// Something is to be written, and nobody said where.
-    #[error("`{key}` is set, but there is no directory for it; give one with --out")]
+    #[error("`{key}` is set, but its files need a directory; give one with --out")]
     NoOut {
         /// What wants to write.
         key: &'static str,
     },
     /// An experiment that failed is to go on.
-    #[error("the experiment failed before; go on from its newest breakpoint")]
+    #[error("the experiment failed before; resume it from its newest breakpoint")]
     Failed,
     /// Too few rows.
     #[error("{got} training rows of at least {min} took part in round {round}")]
@@ -144,7 +145,7 @@ fn refusals(
     got: usize,
 ) -> String {
     if refused.is_empty() && strangers.is_empty() && got == 0 {
-        return "; no node is connected, is `fedwasm node start` running?".to_owned();
+        return "; no node is connected: check that `fedwasm node start` is running".to_owned();
     }
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     let refused = refused.iter().map(|(node, _, message)| (node, message));

@@ -53,7 +53,7 @@ impl Monitor {
         };
         let error = written.err()?;
         self.tensorboard = None;
-        Some(format!("no more event files for TensorBoard: {error}"))
+        Some(format!("event files for TensorBoard are no longer written: {error}"))
     }
 
     fn round(&mut self, record: &RoundRecord) -> std::io::Result<()> {

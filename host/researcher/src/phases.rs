@@ -1,6 +1,6 @@
-//! The steps of a round as types. Each step takes what the one before gave, so that none can be left
-//! out or done twice: nodes are asked, train, their updates are aggregated, the model is stored
-//! and the round counts, it is scored, and only then there is a record of it.
+//! The steps of a round as types. Each step takes what the one before gave, so that none can be
+//! left out or done twice: nodes are asked, train, their updates are aggregated, the model is
+//! stored and the round counts, it is scored, and only then there is a record of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct Sampled {
 }
 
 /// Nodes have trained, and what they uploaded lies in the repository. Nothing has changed yet.
-#[must_use = "a round that nobody fetches and counts did not happen"]
+#[must_use = "a round that is not fetched and counted did not happen"]
 #[derive(Debug)]
 pub struct TrainedRound {
     pub(crate) round: u32,

@@ -216,8 +216,8 @@ impl EarlyStopping {
         (since >= self.patience).then(|| {
             let Self { metric, patience, min_delta, .. } = self;
             format!(
-                "{metric} was {best:.4} after round {round}, and not better by more than \
-                 {min_delta} in the {patience} after it"
+                "{metric} was {best:.4} after round {round}, with no improvement above {min_delta} \
+                 since then (patience {patience})"
             )
         })
     }
@@ -324,8 +324,8 @@ mod tests {
         };
         assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605]), None);
         let reason = decide(&stopping, &[0.5, 0.6, 0.605, 0.6]).unwrap();
-        let expected = "accuracy was 0.6000 after round 2, and not better by more than 0.01 in the 2 \
-                        after it";
+        let expected = "accuracy was 0.6000 after round 2, with no improvement above 0.01 since \
+                        then (patience 2)";
         assert_eq!(reason, expected);
         assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605, 0.62]), None);
         let metrics = [("accuracy".to_owned(), 0.5)].into();

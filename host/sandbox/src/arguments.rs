@@ -46,7 +46,7 @@ pub enum ArgumentError {
         expected: ValueKind,
     },
     /// It is none of the researcher's.
-    #[error("argument `{name}` is the host's to give; plan {plan} gets it in every round")]
+    #[error("argument `{name}` is set by the host; plan {plan} gets it in every round")]
     OfHost {
         /// The argument.
         name: String,
@@ -235,7 +235,7 @@ mod tests {
         let all = asks.arguments(&Arguments::new(), &facts, &ALL).unwrap();
         assert_eq!(all["round"], Value::Integer(1));
         let error = asks.check_given(&third).unwrap_err().to_string();
-        assert!(error.contains("`round` is the host's to give"), "{error}");
+        assert!(error.contains("`round` is set by the host"), "{error}");
         // One that does not ask for it is not told.
         assert!(
             !metadata().arguments(&Arguments::new(), &facts, &ALL).unwrap().contains_key("round")

@@ -51,7 +51,7 @@ impl Compiler<'_> {
         if let Some(cache) = cache
             && let Err(error) = cache.put(component, profile, &compiled)
         {
-            tracing::warn!("a compiled plan is not kept: {error}");
+            tracing::warn!("a compiled plan could not be cached: {error}");
         }
         Ok(Ok(compiled))
     }
@@ -118,9 +118,10 @@ impl Runner {
     ) -> Result<Response, Error> {
         let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail }.into();
         let trouble = |trouble| match trouble {
-            Trouble::Plan(FaultKind::Cancelled, _) if !cancel.is_cancelled() => {
-                fault(FaultKind::GaveUp, "it says that it was asked to stop; nobody asked".into())
-            }
+            Trouble::Plan(FaultKind::Cancelled, _) if !cancel.is_cancelled() => fault(
+                FaultKind::GaveUp,
+                "it reports that it was asked to stop, but nothing asked it to".into(),
+            ),
             Trouble::Plan(kind, detail) => fault(kind, fedwasm_protocol::printable(&detail)),
             Trouble::Loader(reason) => Error::Loader { reason },
         };

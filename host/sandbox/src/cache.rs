@@ -57,7 +57,8 @@ impl Cache {
         }
         let key = folder.read(KEY, KEY_BYTES as u64)?;
         if key.len() != KEY_BYTES {
-            let text = format!("{}: not a key; remove the directory", dir.join(KEY).display());
+            let text =
+                format!("{} does not hold a key; remove its directory", dir.join(KEY).display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(Self { folder, key })
@@ -78,10 +79,11 @@ impl Cache {
         }
         let read = self.folder.read(&name, ENTRY_BYTES_MAX + MAC_BYTES as u64);
         let authentic = read.map_err(|error| error.to_string()).and_then(|mut bytes| {
-            let (tag, code) =
-                bytes.split_at_checked(MAC_BYTES).ok_or_else(|| "it is cut short".to_owned())?;
+            let (tag, code) = bytes
+                .split_at_checked(MAC_BYTES)
+                .ok_or_else(|| "the file is truncated".to_owned())?;
             let mac = self.mac(&entry, code)?;
-            mac.verify_slice(tag).map_err(|_| "it was not written here".to_owned())?;
+            mac.verify_slice(tag).map_err(|_| "it was not written by this cache".to_owned())?;
             Ok(bytes.split_off(MAC_BYTES))
         });
         match authentic {
@@ -96,7 +98,7 @@ impl Cache {
     /// Says why an entry is of no use; it is going to be replaced.
     pub(crate) fn report(&self, component: &Component, reason: &str) {
         let digest = component.digest();
-        tracing::warn!("compiled plan {digest} in the cache is not used: {reason}");
+        tracing::warn!("compiled plan {digest} in the cache is ignored: {reason}");
     }
 
     /// Keeps what was compiled of a component.
@@ -154,7 +156,7 @@ fn lock(folder: &Folder) -> io::Result<Lock> {
         if start.elapsed() > LOCK_TIME_MAX {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "its key is being made for too long",
+                "another process takes too long to create its key",
             ));
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -71,7 +71,7 @@ impl Declaration {
         for specs in [&self.model, &self.aux_in, &self.aux_out, &self.state] {
             let names: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
             if names.len() != specs.len() || specs.len() > TENSORS_MAX {
-                return Err("a store declares a name twice, or too many tensors".into());
+                return Err("a store has a duplicate name or too many tensors".into());
             }
             for spec in specs {
                 check_name(&spec.name)?;

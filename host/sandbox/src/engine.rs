@@ -106,7 +106,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> Result<T,
     };
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
-    Err(format!("the compiler cannot make anything of it, a mistake of the compiler: {words}"))
+    Err(format!("the compiler panicked, which is a bug in the compiler: {words}"))
 }
 
 /// Advances the engine's epoch until the last user of the engine is gone.
@@ -156,9 +156,6 @@ mod tests {
         let refused = caught::<()>(|| Err(wasmtime::Error::msg("no")));
         assert_eq!(refused, Err("no".into()));
         let refused = caught::<()>(|| panic!("multiple memories at {}", 579)).unwrap_err();
-        assert!(
-            refused.contains("a mistake of the compiler: multiple memories at 579"),
-            "{refused}"
-        );
+        assert!(refused.contains("a bug in the compiler: multiple memories at 579"), "{refused}");
     }
 }

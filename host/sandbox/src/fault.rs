@@ -126,12 +126,12 @@ pub enum Error {
     },
     /// There is no program to run workers with.
     #[error(
-        "plans run in a process of their own, and there is no program `fedwasm` for it: \
-         none beside this one and none on PATH; name one, or run plans in this process"
+        "plans run in a process of their own, which needs the program `fedwasm`: it is neither \
+         beside this program nor on PATH; name one, or run plans in this process"
     )]
     NoProgram,
     /// A worker does not start.
-    #[error("a worker of {} does not start: {reason}", program.display())]
+    #[error("a worker of {} could not be started: {reason}", program.display())]
     Worker {
         /// The program.
         program: std::path::PathBuf,

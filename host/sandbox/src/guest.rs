@@ -174,14 +174,14 @@ fn stopped(host: &Host, stop: Stop) -> (FaultKind, String) {
         Stop::Deadline => {
             let max = host.limits.time_ms_max;
             let setting = host.export.time_setting(max);
-            (FaultKind::DeadlineExceeded, format!("it took longer than {max} ms ({setting})"))
+            (FaultKind::DeadlineExceeded, format!("the call took longer than {max} ms ({setting})"))
         }
         Stop::Cancelled => (FaultKind::Cancelled, "asked to stop".into()),
         Stop::HostCalls => {
             let max = host.limits.host_calls_max;
             (
                 FaultKind::LimitExceeded,
-                format!("more than {max} calls of the host (`host_calls_max`)"),
+                format!("it made more than {max} calls to the host (`host_calls_max`)"),
             )
         }
     }
@@ -194,7 +194,7 @@ fn trapped(host: &Host, trap: Trap) -> (FaultKind, String) {
             let budget = host.limits.fuel_max.unwrap_or_default();
             (FaultKind::OutOfFuel, format!("its budget is {budget} (`fuel_max`)"))
         }
-        Trap::StackOverflow => (FaultKind::StackExhausted, "recursion without end?".into()),
+        Trap::StackOverflow => (FaultKind::StackExhausted, "it may recurse without end".into()),
         // A plan that got no memory panics, and a panic is this trap.
         Trap::UnreachableCodeReached => out_of_memory(host).unwrap_or_else(|| {
             let message = host.last_error.clone();
@@ -210,9 +210,11 @@ fn failed(host: &Host, text: &str) -> (FaultKind, String) {
     let detail = match Bound::of(text) {
         Some(Bound::HostCallBytes) => {
             let max = limits.host_call_bytes_max;
-            format!("more than {max} bytes at once (`host_call_bytes_max`)")
+            format!("it passed more than {max} bytes at once (`host_call_bytes_max`)")
         }
-        Some(Bound::Handles) => format!("more than {} handles (`handles_max`)", limits.handles_max),
+        Some(Bound::Handles) => {
+            format!("it holds more than {} handles (`handles_max`)", limits.handles_max)
+        }
         Some(Bound::Instances) => printable(text),
         None => {
             let crashed = || (FaultKind::Crashed, printable(text));
@@ -227,11 +229,11 @@ fn out_of_memory(host: &Host) -> Option<(FaultKind, String)> {
     let detail = match host.meter.refused? {
         Refused::Memory => {
             let max = host.limits.memory_bytes_max;
-            format!("it may have {max} bytes ({})", host.export.memory_setting(max))
+            format!("its memory may have {max} bytes ({})", host.export.memory_setting(max))
         }
         Refused::Table => {
             let max = host.limits.table_elements_max;
-            format!("it may have {max} table elements (`table_elements_max`)")
+            format!("its tables may have {max} elements (`table_elements_max`)")
         }
     };
     Some((FaultKind::OutOfMemory, detail))

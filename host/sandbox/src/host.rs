@@ -58,7 +58,7 @@ pub(crate) enum Stop {
     Deadline,
     #[error("cancelled")]
     Cancelled,
-    #[error("too many calls of the host")]
+    #[error("too many calls to the host")]
     HostCalls,
 }
 

@@ -105,15 +105,23 @@ impl Metadata {
         let allowed =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(allowed) {
-            return Err(format!("its name is `{}`", printable(&self.name)));
+            return Err(format!(
+                "its name `{}` is invalid; expected 1 to 64 of a-z, 0-9, `_` and `-`",
+                printable(&self.name)
+            ));
         }
         let is_version = self.version.parse::<semver::Version>().is_ok();
         if !is_version || self.version.len() > NAME_BYTES_MAX {
-            return Err(format!("its version is `{}`", printable(&self.version)));
+            return Err(format!(
+                "its version `{}` is not a semantic version such as 1.0.0",
+                printable(&self.version)
+            ));
         }
         let longest = self.arguments.len().max(self.dependencies.len());
         if longest > LIST_LEN_MAX {
-            return Err(format!("{longest} arguments or dependencies, at most {LIST_LEN_MAX}"));
+            return Err(format!(
+                "it lists {longest} arguments or dependencies, at most {LIST_LEN_MAX} are allowed"
+            ));
         }
         if let Task::Other(task) = &mut self.task {
             *task = printable(task);
@@ -180,9 +188,13 @@ impl Metadata {
                     Ok(requirement) if Contract::meets(&requirement) => {}
                     Ok(_) => {
                         let spoken = Contract::spoken();
-                        return Err(format!("contract {text}, this host speaks {spoken}"));
+                        return Err(format!("contract {text}, and this host implements {spoken}"));
                     }
-                    Err(_) => return Err(format!("contract `{text}`, which is no requirement")),
+                    Err(_) => {
+                        return Err(format!(
+                            "contract `{text}`, which is not a version requirement"
+                        ));
+                    }
                 },
                 Dependency::DataColumn(_) => {}
             }

@@ -269,7 +269,7 @@ impl Session {
         kept: [Vec<Option<Tensor>>; 3],
     ) -> Result<Outcome, String> {
         let n_taken = usize::try_from(answer.n_batches).ok().and_then(|n| handed.get(..n));
-        let taken = n_taken.ok_or("it took more batches than there are")?;
+        let taken = n_taken.ok_or("it took more batches than the loader has")?;
         let predictions = match export {
             Export::Predict => {
                 let max = self.described.limits.prediction_bytes_max;
@@ -280,7 +280,7 @@ impl Session {
         let report = match (export, answer.said) {
             (Export::Train | Export::Validate, Said::Report(report)) => Some(check_report(report)?),
             (Export::Init | Export::Predict, Said::Nothing) => None,
-            _ => return Err("it returned something else than its export does".into()),
+            _ => return Err("its result belongs to another export than the one called".into()),
         };
         let Declaration { model, aux_out, state, .. } = &self.declaration;
         let [of_model, of_aux_out, of_state] = kept;
@@ -291,7 +291,7 @@ impl Session {
             } else if returned.is_empty() {
                 Ok(Params::default())
             } else {
-                Err(format!("{} tensors came back that it cannot write", returned.len()))
+                Err(format!("it returned {} tensors that it may not write", returned.len()))
             }
         };
         Ok(Outcome {
@@ -364,7 +364,11 @@ fn whole(
     constants: Vec<Option<Tensor>>,
 ) -> Result<Params, String> {
     if returned.len() != specs.len() {
-        return Err(format!("{} tensors came back, {} were declared", returned.len(), specs.len()));
+        return Err(format!(
+            "it returned {} tensors, {} were declared",
+            returned.len(),
+            specs.len()
+        ));
     }
     let mut tensors = Vec::with_capacity(specs.len());
     for ((spec, Returned(elements)), constant) in specs.iter().zip(returned).zip(constants) {
@@ -374,7 +378,7 @@ fn whole(
                 let tensor = Tensor::new(spec.dtype, spec.shape.clone(), elements.bytes);
                 tensor.map_err(|error| format!("`{}`: {error}", spec.name))?
             }
-            (None, None) => return Err(format!("`{}` did not come back", spec.name)),
+            (None, None) => return Err(format!("it did not return `{}`", spec.name)),
         };
         tensors.push((spec.name.clone(), tensor));
     }
@@ -393,7 +397,11 @@ fn check_predictions(
         ));
     }
     if predictions.len() != taken.len() {
-        return Err(format!("predictions of {} batches, not {}", predictions.len(), taken.len()));
+        return Err(format!(
+            "it returned predictions for {} batches, expected {}",
+            predictions.len(),
+            taken.len()
+        ));
     }
     let scores = |(scores, rows): (Option<crate::request::PlainTensor>, &u32)| {
         let scores = scores.ok_or("a batch has no predictions")?;
@@ -401,7 +409,7 @@ fn check_predictions(
         if are_scores(&scores, *rows) {
             Ok(scores)
         } else {
-            Err("predictions that are no scores".to_owned())
+            Err("its predictions are not scores".to_owned())
         }
     };
     predictions.into_iter().zip(taken).map(scores).collect()
@@ -492,19 +500,19 @@ mod tests {
         let many = (0..=METRICS_MAX).map(|n| (n.to_string(), 0.0)).collect();
         let many = Said::Report(PlainReport { steps: 1, rows: 5, metrics: many });
         for (lie, answer) in [
-            ("more batches than there are", Response { n_batches: 3, ..answer() }),
-            ("more batches than there are", Response { n_batches: u64::MAX, ..answer() }),
-            ("3 tensors came back", Response { model: returned(&[24, 8, 8]), ..answer() }),
-            ("1 tensors came back", Response { model: returned(&[24]), ..answer() }),
+            ("more batches than the loader has", Response { n_batches: 3, ..answer() }),
+            ("more batches than the loader has", Response { n_batches: u64::MAX, ..answer() }),
+            ("it returned 3 tensors", Response { model: returned(&[24, 8, 8]), ..answer() }),
+            ("it returned 1 tensors", Response { model: returned(&[24]), ..answer() }),
             ("do not fill", Response { model: returned(&[24, 9]), ..answer() }),
             ("do not fill", Response { model: returned(&[0, 8]), ..answer() }),
             (
-                "did not come back",
+                "did not return",
                 Response { model: vec![Returned(None), Returned(None)], ..answer() },
             ),
-            ("1 tensors came back, 0", Response { state: returned(&[4]), ..answer() }),
-            ("1 tensors came back, 0", Response { aux_out: returned(&[4]), ..answer() }),
-            ("something else", Response { said: Said::Nothing, ..answer() }),
+            ("it returned 1 tensors, 0", Response { state: returned(&[4]), ..answer() }),
+            ("it returned 1 tensors, 0", Response { aux_out: returned(&[4]), ..answer() }),
+            ("another export", Response { said: Said::Nothing, ..answer() }),
             ("is NaN", Response { said: metric("loss", f64::NAN), ..answer() }),
             ("not the name of a metric", Response { said: metric("\u{202e}", 0.0), ..answer() }),
             (
@@ -526,7 +534,7 @@ mod tests {
         };
         assert!(check(Vec::new()).unwrap().model.is_empty());
         let error = check(returned(&[24, 8])).unwrap_err();
-        assert_eq!(error, "2 tensors came back that it cannot write");
+        assert_eq!(error, "it returned 2 tensors that it may not write");
     }
 
     #[test]

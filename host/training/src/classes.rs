@@ -46,7 +46,9 @@ impl Classes {
         let mut remarks = Vec::new();
         let largest = self.largest().unwrap_or_default();
         if largest == 0 && !self.rows.is_empty() {
-            remarks.push("all rows are of class 0: there is nothing to tell apart".to_owned());
+            remarks.push(
+                "all rows are of class 0: a classifier needs at least two classes".to_owned(),
+            );
         }
         // Larger gaps are no slip of the hand, and walking through them takes long.
         let missing = (0..largest.min(CLASSES_MAX as i64)).filter(|class| self.n_rows(*class) == 0);

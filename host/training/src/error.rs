@@ -25,7 +25,7 @@ pub enum Error {
         got: usize,
     },
     /// The plan wants other values for a target, or for one of several inputs.
-    #[error("the plan takes {expected} values as {what} `{name}`, the dataset gives {got}")]
+    #[error("the plan takes {expected} values a row as {what} `{name}`, the dataset gives {got}")]
     Part {
         /// `input` or `target`.
         what: &'static str,
@@ -50,8 +50,8 @@ pub enum Error {
     },
     /// One of several inputs or targets has no field.
     #[error(
-        "the plan takes the {what}s {}, and no field is meant for `{name}`; call one so, or say \
-         `{name} = [\"COLUMN\"]` in the table `{}` of [data]",
+        "the plan takes the {what}s {}, and no field is selected for `{name}`; give a field that \
+         name, or write `{name} = [\"COLUMN\"]` in the table `{}` of [data]",
         quoted(all),
         if *what == "input" { "inputs" } else { "target" }
     )]
@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// Fields are meant for an input or target that the plan does not take.
     #[error(
-        "[data] has fields for the {what} `{name}`; the plan takes the {what}s {}",
+        "[data] selects fields for the {what} `{name}`, but the plan takes the {what}s {}",
         quoted(all)
     )]
     NotTaken {
@@ -102,8 +102,8 @@ pub enum Error {
     },
     /// There is no such fold.
     #[error(
-        "there is no fold {index} of {count} of {rows} rows; take from 2 to {} folds, and no \
-         more than there are rows",
+        "fold {index} of {count} does not exist for {rows} rows; use 2 to {} folds, and no more \
+         folds than rows",
         crate::FOLDS_MAX
     )]
     Folds {
@@ -118,7 +118,10 @@ pub enum Error {
     #[error("no rows are held out; set `test_ratio` above 0")]
     NothingHeldOut,
     /// A batch is larger than a plan can be handed.
-    #[error("a batch of {rows} rows has {bytes} bytes, at most {max} cross; lower batch_size")]
+    #[error(
+        "a batch of {rows} rows has {bytes} bytes, at most {max} can be passed to the plan; lower \
+         batch_size"
+    )]
     BatchTooLarge {
         /// Rows of a batch.
         rows: u32,

@@ -19,12 +19,12 @@ const BINARY_COLUMNS_MAX: usize = 2;
 /// Why scores fit no targets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadScores {
-    #[error("scores of {got} rows, there are {given}")]
+    #[error("it returned scores for {got} rows, expected {given}")]
     Rows { got: usize, given: usize },
-    #[error("it predicts {got} numbers a row, there are {expected} targets")]
+    #[error("it predicts {got} numbers a row, expected one for each of {expected} targets")]
     Outputs { got: usize, expected: usize },
     /// The class is that of a row: this text stays at the node.
-    #[error("its scores have {columns} columns, for a target with class {class}")]
+    #[error("its scores have {columns} columns, but the target has class {class}")]
     NoColumn { columns: usize, class: i64 },
 }
 

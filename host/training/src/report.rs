@@ -12,11 +12,11 @@ pub(crate) fn check_rows(
     report: Option<Report>,
     handed: u64,
 ) -> Result<Report, Error> {
-    let report = report.ok_or_else(|| bad(plan, "it gave no report"))?;
+    let report = report.ok_or_else(|| bad(plan, "it returned no report"))?;
     if report.rows == handed {
         Ok(report)
     } else {
-        let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
+        let text = format!("it reports {} rows, but it was given {handed}", report.rows);
         Err(bad(plan, text))
     }
 }

@@ -305,7 +305,7 @@ impl Round {
         [&model, &aux_out, &state].into_iter().try_for_each(|params| self.check_finite(params))?;
         let report = check_rows(self.plan(), report, rows)?;
         if report.steps > batches {
-            let text = format!("it says that it made {} steps on {batches} batches", report.steps);
+            let text = format!("it reports {} steps on {batches} batches", report.steps);
             return Err(bad(self.plan(), text));
         }
         check_names(self.plan(), &report)?;

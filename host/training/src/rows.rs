@@ -206,7 +206,7 @@ impl Converter {
             let row = part.width.saturating_mul(part.kind.size() as usize);
             let (bytes, mut buffer) = (n_rows.saturating_mul(row), Vec::new());
             let reserved = buffer.try_reserve_exact(bytes);
-            reserved.map_err(|_| format!("there is no memory for a batch of {bytes} bytes"))?;
+            reserved.map_err(|_| format!("no memory is left for a batch of {bytes} bytes"))?;
             Ok(buffer)
         };
         let buffers = |parts: &[Part]| parts.iter().map(buffer).collect::<Result<Vec<_>, String>>();

@@ -54,7 +54,7 @@ pub(crate) fn score(
             Ok(())
         } else {
             // A plan must not choose the rows that it is scored on.
-            Err(bad(plan, format!("it looked at {seen} rows of {given}")))
+            Err(bad(plan, format!("it read {seen} rows of {given}")))
         }
     };
     let loader = Box::new(TestLoader::new(source.clone(), batch_size));

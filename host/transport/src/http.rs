@@ -186,7 +186,7 @@ impl Http {
     }
 
     fn stalled(&self, time: Duration) -> Error {
-        let reason = format!("nothing moved for {} s", time.as_secs_f64()).into();
+        let reason = format!("no bytes moved for {} s", time.as_secs_f64()).into();
         Error::RepositoryUnreachable { url: self.url.to_string(), reason }
     }
 

@@ -130,11 +130,11 @@ impl Link {
         let is_newer = match tokio::time::timeout(ROSTER_TIME_MAX, fetch).await {
             Ok(Ok(is_newer)) => is_newer,
             Ok(Err(error)) => {
-                tracing::warn!("no newer roster: {error}");
+                tracing::warn!("the roster could not be refreshed: {error}");
                 false
             }
             Err(_) => {
-                tracing::warn!("no newer roster within {ROSTER_TIME_MAX:?}");
+                tracing::warn!("the roster could not be refreshed within {ROSTER_TIME_MAX:?}");
                 false
             }
         };

@@ -156,7 +156,7 @@ impl Repository {
         if !is_away || elapsed + tries.pause >= self.patience {
             return false;
         }
-        tracing::debug!("tried again in {:?}: {error}", tries.pause);
+        tracing::debug!("trying again in {:?}: {error}", tries.pause);
         self.clock.sleep(tries.pause).await;
         tries.pause = (tries.pause * 2).min(PAUSE_MAX);
         true

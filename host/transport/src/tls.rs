@@ -18,7 +18,7 @@ use crate::{Cause, Error};
 /// [`Error::Tls`].
 pub fn client_config(member: &Member) -> Result<ClientConfig, Error> {
     let files = member.membership().tls.as_ref();
-    let files = files.ok_or_else(|| failed("this member has no certificate"))?;
+    let files = files.ok_or_else(|| failed("this participant has no certificate"))?;
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_protocol_versions(&[&version::TLS13]);
     let builder = builder.map_err(failed)?;

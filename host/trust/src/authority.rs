@@ -265,7 +265,7 @@ impl Authority {
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        let text = format!("{}: another program changes the roster", self.dir.display());
+        let text = format!("{}: another program is changing the roster", self.dir.display());
         Err(std::io::Error::new(std::io::ErrorKind::WouldBlock, text).into())
     }
 

@@ -63,10 +63,10 @@ impl Envelope {
         let malformed =
             |reason: String| Error::Malformed { what: what.to_owned(), reason: reason.into() };
         if self.payload_type != payload_type {
-            return Err(malformed(format!("another type than {payload_type}")));
+            return Err(malformed(format!("its payload type is not {payload_type}")));
         }
         if self.signatures.len() > SIGNATURES_MAX {
-            return Err(malformed(format!("more than {SIGNATURES_MAX} signatures")));
+            return Err(malformed(format!("it has more than {SIGNATURES_MAX} signatures")));
         }
         let payload = STANDARD.decode(&self.payload);
         let payload = payload

@@ -30,10 +30,10 @@ pub enum Refused {
     #[error(transparent)]
     Form(#[from] EnvelopeError),
     /// Another federation's.
-    #[error("it is of federation {0}")]
+    #[error("it belongs to federation {0}")]
     Federation(FederationId),
     /// On the way of somebody else.
-    #[error("it names {sender} as its sender and came over the topic of {topic}")]
+    #[error("it names {sender} as its sender, but it came over the topic of {topic}")]
     Topic {
         /// What the header says.
         sender: Participant,
@@ -44,10 +44,10 @@ pub enum Refused {
     #[error("it is for {0}")]
     Recipient(String),
     /// Meant for an earlier run of this program.
-    #[error("it is for an earlier session of this program")]
+    #[error("it is for another session of this program")]
     Session,
     /// What its sender cannot say.
-    #[error("a {kind} of a {role}")]
+    #[error("a {role} may not send a {kind}")]
     Kind {
         /// What is said.
         kind: Kind,
@@ -64,30 +64,30 @@ pub enum Refused {
     #[error("it is not signed by {0}")]
     Signature(Participant),
     /// Too old.
-    #[error("it expired {} s ago; is a clock wrong?", ms / 1_000)]
+    #[error("it expired {} s ago; a clock may be wrong", ms / 1_000)]
     Expired {
         /// By this machine's clock.
         ms: u64,
     },
     /// Of a time that is not yet.
-    #[error("it was written {} s from now; is a clock wrong?", ms / 1_000)]
+    #[error("it was written {} s in the future; a clock may be wrong", ms / 1_000)]
     Future {
         /// By this machine's clock.
         ms: u64,
     },
     /// It claims to live for too long.
-    #[error("it claims to be good for {ms} ms")]
+    #[error("it claims to be valid for {ms} ms")]
     Lifetime {
         /// From its writing to its end.
         ms: u64,
     },
     /// It was heard before.
-    #[error("it was heard before")]
+    #[error("it was received before")]
     Replayed,
     /// The roster is so old that nobody can be believed by it.
     #[error(
-        "the roster was signed {} ago and does not count any more: who was revoked since is not \
-         known", crate::roster::days(*.age)
+        "the roster was signed {} ago and is too old: later revocations are unknown",
+        crate::roster::days(*.age)
     )]
     ExpiredRoster {
         /// Since it was signed.

@@ -76,10 +76,10 @@ impl PublicKey {
         let no_key =
             |reason: &str| Error::NoKey { what: "the public key".into(), reason: reason.into() };
         let point = der.strip_prefix(&SPKI_PREFIX);
-        let point = point.ok_or_else(|| no_key("another kind of key, or damaged"))?;
+        let point = point.ok_or_else(|| no_key("it is another kind of key, or damaged"))?;
         match <[u8; POINT_BYTES]>::try_from(point) {
             Ok(point @ [4, ..]) => Ok(Self(point)),
-            _ => Err(no_key("the point is not an uncompressed one")),
+            _ => Err(no_key("the point is compressed")),
         }
     }
 
@@ -99,7 +99,8 @@ impl PublicKey {
     pub fn read_public(path: &Path) -> Result<Self, Error> {
         let pem = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
         if KeyPair::from_pem(&pem).is_ok() {
-            let text = "it is a private key, which its owner keeps; ask for the one in `.pub`";
+            let text = "it is a private key, which must stay with its owner; use the public key in \
+                        the `.pub` file";
             return Err(Error::NoKey { what: path.display().to_string(), reason: text.into() });
         }
         Self::from_pem(&pem).map_err(|error| named(error, path))
@@ -244,7 +245,7 @@ impl KeyPair {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|error| {
             let reason = match <(SectionKind, Vec<u8>)>::from_pem_slice(pem) {
                 Ok((SectionKind::EcPrivateKey, _)) => {
-                    "not PKCS#8; `openssl pkcs8 -topk8 -nocrypt` makes it so".to_owned()
+                    "it is not PKCS#8; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned()
                 }
                 _ => format!("{error:?}"),
             };
@@ -262,7 +263,7 @@ impl KeyPair {
             .public_key()
             .as_ref()
             .try_into()
-            .map_err(|_| no_key("its public half is another kind".into()))?;
+            .map_err(|_| no_key("its public half has another form".into()))?;
         let pkcs8 = PrivatePkcs8KeyDer::from(der.to_vec());
         Ok(Self { pair, public: PublicKey(point), random, pkcs8 })
     }

@@ -168,7 +168,8 @@ impl Receipt {
             RECEIPT_VERSION => Ok(receipt),
             got => Err(Error::Malformed {
                 what: "the receipt".into(),
-                reason: format!("version {got}, this program reads {RECEIPT_VERSION}").into(),
+                reason: format!("it has version {got}, this program reads {RECEIPT_VERSION}")
+                    .into(),
             }),
         }
     }

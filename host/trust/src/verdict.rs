@@ -133,7 +133,7 @@ impl Trust {
             };
             // The threshold counts people: one key under two names is one.
             if signers.iter().any(|(known, k)| *known == name || *k == key) {
-                let message = format!("signer `{name}` or its key is there twice");
+                let message = format!("signer `{name}` or its key appears twice");
                 let place = Place::Text { below: "signer".into(), text: name };
                 return Err(wrong(place, message).into());
             }
@@ -142,7 +142,7 @@ impl Trust {
         let threshold = file.threshold;
         if threshold == 0 || threshold > signers.len() {
             let n = signers.len();
-            let message = format!("threshold is {threshold}, with {n} signers");
+            let message = format!("threshold is {threshold}, but there are {n} signers");
             return Err(wrong(Place::Value("threshold".into()), message).into());
         }
         Ok(Self { signers, threshold, revoked: file.revoked })
@@ -263,13 +263,13 @@ mod tests {
         let error = write("-----BEGIN PUBLIC KEY-----\nMHYw\n-----END PUBLIC KEY-----\n");
         assert!(matches!(error.unwrap_err(), Error::NoKey { .. }));
         for (text, expected) in [
-            ("", "threshold is 1, with 0 signers"),
+            ("", "threshold is 1, but there are 0 signers"),
             ("threshold = 2\n[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"", "threshold is 2"),
             ("treshold = 2", "unknown field"),
             (
                 "[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"\n[[signer]]\nname = \"b\"\nkey = \
                  \"a.pem.pub\"",
-                "there twice",
+                "appears twice",
             ),
         ] {
             let error = write(text).unwrap_err().to_string();

@@ -93,7 +93,7 @@ fn replies_that_do_not_fit_are_refused_and_change_nothing() {
     let before = scaffold.state().unwrap();
     let fine = |k| (node(k), start());
     let none_owed = scaffold.take_aux_vars(&received(&[fine(0)])).unwrap_err();
-    assert_eq!(none_owed.to_string(), "scaffold: no node owes control variates");
+    assert_eq!(none_owed.to_string(), "scaffold: no control variates are expected");
     scaffold.aggregate(&start(), &updates(1, 2)).unwrap();
     let mut refused = |replies: &ReceivedAuxVars| {
         let error = scaffold.take_aux_vars(replies).unwrap_err();
@@ -156,7 +156,7 @@ fn states_that_do_not_fit_are_refused() {
 fn overflow_is_refused_and_changes_nothing() {
     overflow_changes_nothing(&mut Scaffold::new(1e300), NAME);
     let no_node = Scaffold::new(1.0).aggregate(&start(), &Updates::new()).unwrap_err();
-    assert!(no_node.to_string().starts_with("scaffold needs at least 1 nodes"), "{no_node}");
+    assert!(no_node.to_string().starts_with("scaffold needs at least 1 node"), "{no_node}");
 }
 
 #[test]

@@ -172,7 +172,7 @@ impl LocalJob {
         let done = before.batches;
         if let (Some(dir), true) = (&options.out, done > length.batches) {
             let reason = format!(
-                "{done} batches are done, and {} are asked for (`epochs` or `num_updates`)",
+                "{done} batches are done, and only {} are asked for (`epochs` or `num_updates`)",
                 length.batches
             );
             return Err(Error::Resume { dir: dir.clone(), reason });
@@ -285,7 +285,7 @@ fn keep_earlier(dir: &Path) -> Result<(), Error> {
         return Err(Error::Interrupted { dir: dir.to_owned(), when: when.to_owned() });
     }
     if let Some(batches) = checkpoint::unfinished(dir) {
-        let when = format!("by force; a checkpoint has its first {batches} batches");
+        let when = format!("by force; its checkpoint has the first {batches} batches");
         return Err(Error::Interrupted { dir: dir.to_owned(), when });
     }
     match history {

@@ -40,7 +40,7 @@ const ROWS: &str = "training.rows";
 
 /// A text that is no bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no bound: KEY<=NUMBER, KEY>=NUMBER or KEY=VALUE,VALUE")]
+#[error("invalid bound `{0}`: expected KEY<=NUMBER, KEY>=NUMBER or KEY=VALUE,VALUE")]
 pub struct BoundError(String);
 
 impl FromStr for Bound {

@@ -56,7 +56,11 @@ impl ApprovalConfig {
     /// [`Error::Damaged`] if there is no operator.
     pub fn operators(&self) -> Result<Vec<PublicKey>, Error> {
         let operator = self.operator.clone().ok_or_else(|| {
-            Error::damaged("node.toml", "approval.operator is missing: whose decisions count?")
+            Error::damaged(
+                "node.toml",
+                "approval.operator is missing; name the public key of the \
+                                         operator, whose decisions count",
+            )
         })?;
         Ok([operator].into_iter().chain(self.former_operators.clone()).collect())
     }

@@ -119,7 +119,7 @@ impl Database {
             rows.map(|signed| {
                 let signed = signed?;
                 let envelope = Envelope::from_json("a decision", &signed)?;
-                let mut json = Err(damaged("nobody decides"));
+                let mut json = Err(damaged("no operator is configured"));
                 for operator in operators {
                     json = envelope.verify("a decision", TYPE, operator).map_err(Error::from);
                     if json.is_ok() {
@@ -130,7 +130,7 @@ impl Database {
                 let decision: Decision = serde_json::from_slice(&json)
                     .map_err(|error| damaged_by("a decision", error))?;
                 if decision.digest != *digest || decision.node != *self.node() {
-                    return Err(damaged("a decision is of another plan or node"));
+                    return Err(damaged("a decision belongs to another plan or node"));
                 }
                 Ok((decision, Digest::of(&signed)))
             })

@@ -256,7 +256,7 @@ impl Approvals {
             Policy::Signer => match self.trust.judge(&component, &signatures).1 {
                 Verdict::Trusted => runs("policy signer"),
                 // Others are not kept: whoever likes could send any number of them.
-                Verdict::NotSigned => waits("no signer that this node trusts signed it"),
+                Verdict::NotSigned => waits("none of the signers that this node trusts signed it"),
                 verdict => ByPolicy::Waits(format!("its signatures: {verdict}")),
             },
         })
@@ -275,7 +275,7 @@ fn judge(decision: &Decision, researcher: &ResearcherId, now_ms: u64) -> (Approv
             (ApprovalStatus::Expired, note)
         }
         Ruling::Approved if !is_for(&decision.researchers) => {
-            (ApprovalStatus::Pending, "it is approved for other researchers".into())
+            (ApprovalStatus::Pending, "it is approved for other researchers only".into())
         }
         Ruling::Approved => (ApprovalStatus::Approved, note),
     }

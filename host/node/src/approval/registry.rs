@@ -100,7 +100,7 @@ impl Database {
         let no_plan = || Error::NoPlan { digest: digest.to_string() };
         let (component, signatures) = found.ok_or_else(no_plan)?;
         if Digest::of(&component) != *digest {
-            return Err(damaged("the bytes of a plan are not what their digest says"));
+            return Err(damaged("the bytes of a plan do not match their digest"));
         }
         let signatures: Vec<String> =
             serde_json::from_str(&signatures).map_err(|error| damaged_by("signatures", error))?;

@@ -244,7 +244,7 @@ impl Handler {
             self.greeted = Some(now.at);
             actions.push(Action::Greet);
         }
-        let (who, why) = (topic.map_or("somebody".to_owned(), ToString::to_string), refused);
+        let (who, why) = (topic.map_or("no participant".to_owned(), ToString::to_string), refused);
         let Note::Write { is_last, left_out } = self.refused.take(&who, now.minute()) else {
             return;
         };
@@ -259,7 +259,7 @@ impl Handler {
     /// Takes up a question if not too many are.
     fn question(&mut self, questions: &str) -> Result<(), Refusal> {
         if self.questions >= QUESTIONS_MAX {
-            let text = format!("{QUESTIONS_MAX} {questions} wait already");
+            let text = format!("{QUESTIONS_MAX} {questions} are already waiting");
             return Err(refusal(Reason::Busy, text));
         }
         self.questions += 1;
@@ -311,7 +311,7 @@ impl Handler {
         let internal = |_| refusal(Reason::Internal, "the registry cannot be read".into());
         let datasets = datasets.map_err(internal)?;
         let Some(dataset) = datasets.find(&request.dataset_id).cloned() else {
-            let message = format!("there is no dataset `{}`", request.dataset_id);
+            let message = format!("this node has no dataset `{}`", request.dataset_id);
             return Err(refusal(Reason::Dataset, message));
         };
         dataset.check_columns(&request.data)?;
@@ -348,7 +348,7 @@ fn warn_of_clock(header: &Header, now: &Now) {
     let (who, s) = (&header.sender, ms / 1_000);
     let side = if header.issued_ms > now.unix_ms { "ahead of" } else { "behind" };
     tracing::warn!(
-        "the clock of {who} is {s} s {side} this one; beyond {} s nothing is believed",
+        "the clock of {who} is {s} s {side} this one; messages are refused beyond {} s",
         SKEW_MS / 1_000
     );
 }

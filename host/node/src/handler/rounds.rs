@@ -168,7 +168,7 @@ impl Rounds {
             let is_over = heard.is_none_or(|heard| now.since(*heard) > lease);
             if is_over {
                 let (who, s) = (&asked.from.participant, lease.as_secs());
-                tracing::warn!("{who} was not heard for {s} s: its round is called off");
+                tracing::warn!("{who} has not been heard for {s} s: its round is cancelled");
             }
             is_over
         };
@@ -184,7 +184,7 @@ impl Rounds {
             let who = &asked.from.participant;
             let is_over = roster.key(who).is_none();
             if is_over {
-                tracing::warn!("the key of {who} was revoked: its round is called off");
+                tracing::warn!("the key of {who} was revoked: its round is cancelled");
             }
             is_over
         };
@@ -204,7 +204,7 @@ impl Rounds {
         }
         if let Some(oldest) = self.turn_of().filter(|oldest| now.at >= self.turn_end(oldest)) {
             let (ticket, s) = (oldest.ticket, self.rules.turn.as_secs());
-            let message = format!("the round took its turn of {s} s, and others wait");
+            let message = format!("the round used its turn of {s} s, and others are waiting");
             tracing::warn!("{message}");
             self.break_off(ticket, End::CalledOff, Reason::Busy, message, now, actions);
         }
@@ -247,7 +247,7 @@ impl Rounds {
         let is_late = |running: &&Running| !running.is_ending && now.at >= running.deadline;
         let late: Vec<_> = self.running.iter().filter(is_late).map(|late| late.ticket).collect();
         for ticket in late {
-            let message = "the deadline passed before the round was done".to_owned();
+            let message = "the deadline passed before the round finished".to_owned();
             tracing::warn!("{message}");
             self.break_off(ticket, End::Expired, Reason::Expired, message, now, actions);
         }

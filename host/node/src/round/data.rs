@@ -68,7 +68,7 @@ fn file_digest(path: &std::path::Path, cancel: &Cancel) -> std::io::Result<Diges
     impl std::io::Read for Until<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             if self.1.is_cancelled() {
-                return Err(std::io::Error::other("it was called off"));
+                return Err(std::io::Error::other("the round was cancelled"));
             }
             self.0.read(buffer)
         }

@@ -102,7 +102,7 @@ impl Prepared {
         };
         if cancel.is_cancelled() {
             // The next round may run already: what is kept for it must stay.
-            return Err(refusal(Reason::Expired, "the round was called off".into()));
+            return Err(refusal(Reason::Expired, "the round was cancelled".into()));
         }
         self.keep(request, trained, state_in, evaluation)
     }
@@ -169,8 +169,8 @@ impl Prepared {
         let few = min_rows.max(1);
         if classes.n_rows(0) < few {
             warnings.push(format!(
-                "fewer than {few} rows are of class 0; classes are numbered from 0, and \
-                 labels such as 1, 2 make a class that nothing is learned about"
+                "fewer than {few} rows are of class 0; classes are numbered from 0, and labels \
+                 such as 1, 2 leave class 0 without rows to learn from"
             ));
         }
         if classes.lacks_positives() {

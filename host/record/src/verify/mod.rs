@@ -21,7 +21,7 @@ use self::methods::Methods;
 use self::receipts::{check_other_scores, check_receipt, roster};
 
 const PARAMS: &str = "params.safetensors";
-const SCORES_DIFFER: &str = "its scores are not those of its nodes";
+const SCORES_DIFFER: &str = "its scores do not match those of its nodes";
 
 /// Parameters of each node, by its id.
 type NodeParams = BTreeMap<NodeId, Params>;
@@ -86,12 +86,12 @@ impl Again {
         let no_uploads = |reason| Error::NoUploads { dir: dir.to_owned(), reason };
         if history.is_local() {
             return Err(no_uploads(
-                "a local run: nothing was aggregated\nhelp: `fedwasm local` with the same plan, \
-                 data, arguments and seed gives the same bytes",
+                "this is a local run, which aggregates nothing\nhelp: `fedwasm local` with the \
+                 same plan, data, arguments and seed gives the same bytes",
             ));
         }
         let (Some(initial), true) = (history.initial_sha256, folder.has(UPLOADS)) else {
-            let reason = "its nodes' uploads were not kept\nhelp: run the experiment with \
+            let reason = "the uploads of its nodes were not kept\nhelp: run the experiment with \
                           `keep_uploads = true`";
             return Err(no_uploads(reason));
         };
@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
     fn round(&mut self, number: u32, record: &RoundRecord) -> Result<(), String> {
         let Again { history, folder, roster, .. } = self.again;
         if record.round != number {
-            return Err(format!("the history has it in place {number}"));
+            return Err(format!("the history has it at position {number}"));
         }
         let (updates, aux) = self.updates(record)?;
         if let Some(roster) = roster {
@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
                 let bytes = to_safetensors(&self.global).map_err(|error| error.to_string())?;
                 let (again, said) = (Digest::of(&bytes), record.params_sha256);
                 if again != said {
-                    return Err(format!("its updates give {again}, the history says {said}"));
+                    return Err(format!("its updates give {again}, the history names {said}"));
                 }
                 self.found.rounds += 1;
             }
@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
         let (mut updates, mut aux) = (Updates::new(), BTreeMap::new());
         for (node, of_node) in &record.nodes {
             let of = |reason: String| format!("{node}: {reason}");
-            let upload = of_node.upload.ok_or_else(|| of("no upload".into()))?;
+            let upload = of_node.upload.ok_or_else(|| of("the upload is missing".into()))?;
             let params = load(uploads, &upload).map_err(of)?;
             let of_aux = of_node.upload_aux.map(|digest| load(uploads, &digest).map_err(of));
             updates.insert(node.clone(), Update { n_samples: of_node.n_samples, params });
@@ -225,13 +225,13 @@ impl<'a> Walk<'a> {
         let result = again.folder.read(PARAMS, UPLOAD_BYTES_MAX)?;
         let last = found.params_sha256;
         if Digest::of(&result) != last {
-            return Err(wrong(format!("{PARAMS} is not what its rounds give, {last}")));
+            return Err(wrong(format!("{PARAMS} does not match the result of its rounds, {last}")));
         }
         let mpk = again.folder.read("params.mpk", UPLOAD_BYTES_MAX)?;
         match mpk::read_params(&mpk) {
             // Its order is its own.
             Ok(params) if same_tensors(&params, &global) => Ok(found),
-            _ => Err(wrong("params.mpk is not what its rounds give".into())),
+            _ => Err(wrong("params.mpk does not match the result of its rounds".into())),
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn check_receipt(
     }
     let signed = receipts.read(&name, RECEIPT_BYTES_MAX).map_err(|error| error.to_string())?;
     if of_node.receipt != Some(Digest::of(&signed)) {
-        return Err("its receipt is not the one that the history names".into());
+        return Err("its receipt does not have the digest that the history names".into());
     }
     let who = Participant::node(node);
     let mut keys = roster.entries.iter().filter(|entry| entry.participant == who);
@@ -77,7 +77,7 @@ pub(super) fn check_receipt(
         ("target", same_data(history, request)),
     ] {
         if !same {
-            return Err(format!("its receipt is of other {part}, or of none"));
+            return Err(format!("its receipt has another value for {part}, or none"));
         }
     }
     if let Some(said) = record.score_of(node) {
@@ -122,7 +122,7 @@ fn check_scored(
     let same = receipt.result.evaluation.as_ref() == Some(said)
         && receipt.request.params.sha256 == *params
         && receipt.request.experiment_id.as_str() == history.experiment_id;
-    if same { Ok(()) } else { Err(format!("{name} is of another score")) }
+    if same { Ok(()) } else { Err(format!("{name} belongs to another score")) }
 }
 
 /// The training arguments that the history has for a round, with the learning rate of that round.

@@ -16,7 +16,7 @@ pub(super) fn section(history: &History) -> Markup {
         ("Aggregating", sum(history, |timing| timing.aggregate_ms)),
         ("Scoring the aggregated model at the nodes", sum(history, |timing| timing.validate_ms)),
     ];
-    let notes = "Sums over all rounds. Of what nodes do at the same time, the slowest node \
+    let notes = "Sums over all rounds. For work that nodes do at the same time, the slowest node \
                  counts; such parts may overlap, so shares need not add up to 100 %.";
     time_table(history, parts, "Everything else, such as waiting for messages", notes)
 }

@@ -20,7 +20,7 @@ impl Experiment {
             None => FINISHED.into(),
         };
         if let Err(error) = self.job.finish().await {
-            tracing::warn!("the repository does not know that the experiment is over: {error}");
+            tracing::warn!("the repository could not be told that the experiment is over: {error}");
         }
         let written = self.write_results();
         let Self { job, history, .. } = self;
@@ -40,12 +40,12 @@ impl Experiment {
             error => format!("failed: {error}"),
         };
         if let Err(error) = self.write_results() {
-            tracing::warn!("what was reached cannot be written: {error}");
+            tracing::warn!("the results so far cannot be written: {error}");
         }
         // Its blobs are for nobody any more; a resume stores again what it needs.
         let finish = tokio::time::timeout(ABANDON_TIME_MAX, self.job.finish()).await;
         if !matches!(finish, Ok(Ok(()))) {
-            tracing::warn!("the repository does not know that the experiment is over");
+            tracing::warn!("the repository could not be told that the experiment is over");
         }
         self.job.close().await;
     }

@@ -278,7 +278,7 @@ impl Experiment {
         if let Some(dir) = self.out.as_deref().filter(|_| is_start && self.file.save_breakpoints)
             && let Err(left) = Breakpoint::discard(dir)
         {
-            tracing::warn!("what the first round started from stays in {}: {left}", dir.display());
+            tracing::warn!("the start of the first round stays in {}: {left}", dir.display());
         }
         error
     }

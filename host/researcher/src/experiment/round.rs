@@ -228,7 +228,7 @@ impl Experiment {
         let idle: Vec<&str> = idle.map(|(node, _)| node.as_str()).collect();
         let idle = (!idle.is_empty()).then(|| {
             let nodes = idle.join(", ");
-            format!("{nodes} made no step; look at epochs, num_updates, batch_size and drop_last")
+            format!("{nodes} made no step; check epochs, num_updates, batch_size and drop_last")
         });
         let rows: BTreeMap<&NodeId, u64> =
             trained.answers().map(|(node, reply)| (node, reply.n_samples)).collect();
@@ -273,8 +273,8 @@ fn ruling(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
     let part = *n as f64 / all;
     (rows.len() > 1 && part > most).then(|| {
         format!(
-            "{node} has {:.0} % of the rows, and so of the mean; a median or a trimmed mean gives \
-             every node the same say",
+            "{node} has {:.0} % of the rows, and the same weight in the mean; a median or a \
+             trimmed mean gives all nodes equal weight",
             part * 100.0
         )
     })

@@ -111,7 +111,7 @@ impl Job {
                 }
                 // Whoever asked for secure aggregation must not go on without.
                 Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
-                    let text = "it answered in the clear, and secure aggregation was asked for";
+                    let text = "it answered in the clear, but secure aggregation was asked for";
                     let (reason, text) = (Reason::Unsupported, text.to_owned());
                     let out = self.nodes.out(&node);
                     self.drop_node(node, round, reason, text, out, events);
@@ -139,7 +139,7 @@ impl Job {
                     continue;
                 }
                 Ok(None) if self.options.require_receipts => {
-                    "it sends no receipt, and `strategy.require_receipts` is true".into()
+                    "it sent no receipt, but `strategy.require_receipts` is true".into()
                 }
                 Ok(None) => {
                     self.warn_once(format!("{node} sends no receipts"), events);
@@ -205,15 +205,15 @@ impl Job {
         let fetch = self.repository.refresh_roster(self.requests.member());
         match tokio::time::timeout(ROSTER_PAUSE, fetch).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!("the roster stays as it is: {error}"),
-            Err(_) => tracing::warn!("the roster stays as it is: no answer"),
+            Ok(Err(error)) => tracing::warn!("the roster could not be refreshed: {error}"),
+            Err(_) => tracing::warn!("the roster could not be refreshed: no answer arrived"),
         }
         match self.requests.member().standing(now_ms()) {
             Standing::Fresh => Ok(()),
             Standing::Ageing { age } => {
                 let hours = age.as_secs() / 3_600;
                 tracing::warn!(
-                    "the roster was signed {hours} hours ago, and no newer one is given"
+                    "the roster was signed {hours} hours ago, and no newer one is offered"
                 );
                 Ok(())
             }
@@ -255,7 +255,7 @@ impl Job {
             ("loss", result.train_loss == reply.train_loss),
         ] {
             if !same {
-                return Err(format!("its receipt is of another {part}"));
+                return Err(format!("its receipt has another value for {part}"));
             }
         }
         Ok(Some(signed))

@@ -206,8 +206,8 @@ impl Job {
             blocking(move || Ok((round_of(&plan, &options, &facts)?, options))).await?;
         let (old, new) = (self.declaration(), round.declaration());
         if (&old.model, &old.state) != (&new.model, &new.state) {
-            let reason = "with them the plan has other tensors in its model, or in what nodes keep \
-                          from round to round (such as `keep_state`)";
+            let reason = "with them the plan has other tensors in its model or node state (such as \
+                          `keep_state`)";
             return Err(Error::Change { reason: reason.into() });
         }
         (self.round, self.options) = (round, options);

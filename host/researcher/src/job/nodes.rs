@@ -1,4 +1,5 @@
-//! Which nodes take part: those that may run the plan, those that come back, those that are dropped.
+//! Which nodes take part: those that may run the plan, those that come back, those that are
+//! dropped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -76,7 +77,7 @@ impl Job {
             if ahead_ms.unsigned_abs() > CLOCK_WARNING_MS {
                 let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
                 let warning =
-                    format!("{node}: its clock is {clock}; beyond {max} s nothing is believed");
+                    format!("{node}: its clock is {clock}; messages are refused beyond {max} s");
                 events(Event::Warning(warning));
             }
         }

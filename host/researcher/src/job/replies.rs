@@ -27,7 +27,7 @@ const WARNING_BYTES_MAX: usize = 512;
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 
 /// Why a node whose will arrived is dropped.
-pub(crate) const GONE: &str = "it is gone (its last will arrived)";
+pub(crate) const GONE: &str = "its connection is lost (its last will arrived)";
 
 /// Whether a reply holds what was asked for, in numbers that can be: no more
 /// rows than the node announced, no more steps than batches, and nothing that is
@@ -97,7 +97,9 @@ pub(crate) async fn accept(
     let unreachable = |error: fedwasm_transport::Error| (Reason::Blob, error.to_string());
     let model: Vec<&TensorSpec> = of_scope(&declaration.model, Scope::Shared);
     let bound = |specs: &[TensorSpec]| n_bytes(specs) + HEADER_BYTES_MAX;
-    let too_large = |what: &str, size: u64| Err(wrong(format!("its {what} have {size} bytes")));
+    let too_large = |what: &str, size: u64| {
+        Err(wrong(format!("its {what} have {size} bytes, which is too large")))
+    };
     let (digest, upload) = match reply.params {
         None => return Err(wrong("it sent no parameters".into())),
         Some(blob) if blob.size > bound(&declaration.model) => {
@@ -176,7 +178,7 @@ pub(crate) fn check_aux_vars(
         let specs = of_scope(&declaration.aux_in, scope);
         arranged(&specs, params).map(drop).map_err(|error| Error::AuxVars {
             reason: format!(
-                "{error}: the plan declares {}, the aggregator sends others",
+                "{error}: the plan declares {}, but the aggregator sends other variables",
                 match specs.is_empty() {
                     true => "none".to_owned(),
                     false => specs.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", "),
@@ -225,8 +227,8 @@ pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reaso
         Answer::Clock { ahead_ms } => {
             let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
             let text = format!(
-                "its clock is {clock}, and nothing is believed if clocks differ by more than \
-                 {max} s; set the wrong one right"
+                "its clock is {clock}, and messages are refused if clocks differ by more than \
+                 {max} s; correct the wrong clock"
             );
             (Reason::Expired, text)
         }
@@ -242,18 +244,19 @@ pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reaso
         }
         Answer::Reply(Body::RoundReply(reply)) if rows_max(&reply) > n_rows => {
             let text = format!(
-                "it used {} rows and had announced {n_rows}: its dataset was registered again \
-                 since this experiment began; a new one finds the rows that it has now",
+                "it used {} rows but had announced {n_rows}, because its dataset was registered \
+                 again since this experiment began; start a new experiment to use the rows that it \
+                 has now",
                 rows_max(&reply)
             );
             (Reason::Dataset, text)
         }
         Answer::Reply(Body::RoundReply(_)) => {
-            let text = "its reply lacks something, or holds more rows than it announced or \
-                        numbers that are not finite";
+            let text = "its reply lacks a part, or has more rows than it announced, or numbers \
+                        that are not finite";
             (Reason::Internal, text.into())
         }
-        Answer::Reply(_) => (Reason::Internal, "it answered something else".into()),
+        Answer::Reply(_) => (Reason::Internal, "its answer does not fit the request".into()),
     }
 }
 

@@ -93,11 +93,13 @@ pub(crate) async fn datasets(
             continue;
         };
         if payload.blob.size > COLUMNS_BYTES_MAX {
-            return Err(format!("dataset {id}: names of columns of {} bytes", payload.blob.size));
+            return Err(format!(
+                "dataset {id}: the column names have {} bytes, which is too large",
+                payload.blob.size
+            ));
         }
         let bytes = tokio::time::timeout(SEARCH_TIME_MAX, repository.get_payload(&payload)).await;
-        let bytes =
-            bytes.map_err(|_| format!("dataset {id}: names of its columns did not come"))?;
+        let bytes = bytes.map_err(|_| format!("dataset {id}: its column names did not arrive"))?;
         let bytes = bytes.map_err(|error| format!("dataset {id}: {error}"))?;
         Columns::decode(&bytes)?.put(dataset);
     }

@@ -121,7 +121,7 @@ impl Job {
         for (node, why) in away.iter().filter(|(node, _)| nodes.member(node).is_some()) {
             let why = printable(why);
             events(Event::Warning(format!(
-                "{node} did not take part to the end ({why}); it is asked again"
+                "{node} had stopped taking part ({why}); it is asked again"
             )));
         }
         let (plan, params) = ((plan, &link), Some(params));

@@ -280,15 +280,14 @@ impl Requests {
             let message = match incoming {
                 Some(Incoming::Message(message)) => message,
                 Some(Incoming::Refused { topic, refused }) => {
-                    let who = topic.as_ref().map_or("somebody".to_owned(), |who| who.to_string());
+                    let who =
+                        topic.as_ref().map_or("no participant".to_owned(), |who| who.to_string());
                     tracing::warn!("a message over the topic of {who} is refused: {refused}");
                     self.directory.note_future(topic.as_ref(), &refused);
                     continue;
                 }
                 Some(Incoming::Lost { reason }) => {
-                    tracing::warn!(
-                        "the connection to the broker is lost ({reason}); waiting for it"
-                    );
+                    tracing::warn!("the connection to the broker is lost ({reason}); reconnecting");
                     self.lost = Some(reason);
                     continue;
                 }

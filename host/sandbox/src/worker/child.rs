@@ -109,7 +109,7 @@ pub fn serve_worker() -> io::Result<()> {
             let text = format!("the host is fedwasm {version}, this worker {VERSION}");
             return Err(io::Error::other(text));
         }
-        Some(_) => return Err(io::Error::other("the first message is no setup")),
+        Some(_) => return Err(io::Error::other("the first message is not a setup")),
         None => return Ok(()),
     };
     let mut threads = Ok(());
@@ -131,9 +131,9 @@ pub fn serve_worker() -> io::Result<()> {
             ToWorker::Load(contract, bytes) => load(&engine, contract, &bytes, &mut guest),
             ToWorker::Run(request) => match &guest {
                 Some(guest) => run(guest, *request, &input, &output)?,
-                None => FromWorker::Refused("there is no plan yet".into()),
+                None => FromWorker::Refused("a call came before its plan".into()),
             },
-            _ => return Err(io::Error::other("a message that nobody waits for")),
+            _ => return Err(io::Error::other("the message is not expected here")),
         };
         lock(&output).say(&answer, true)?;
     }
@@ -212,7 +212,7 @@ fn run(
                 result = Err(Trouble::Loader("the loader failed".into()));
                 break;
             }
-            _ => return Err(io::Error::other("batches without an end")),
+            _ => return Err(io::Error::other("the batches do not end")),
         }
     }
     Ok(FromWorker::Done(result.map(Box::new)))

@@ -49,7 +49,7 @@ pub(super) fn confine(
         for name in
             ["network namespace", "no capabilities", "no new privileges", "landlock", "seccomp"]
         {
-            held(name, Err("only Linux has it".into()));
+            held(name, Err("only Linux supports it".into()));
         }
     }
     Ok(protections)
@@ -62,7 +62,7 @@ pub(super) fn close_inherited() -> Result<(), String> {
         linux::close_from(3)
     }
     #[cfg(not(target_os = "linux"))]
-    Err("only Linux has it".into())
+    Err("only Linux supports it".into())
 }
 
 /// What a worker may hold: all memories, every tensor once (it comes, is used
@@ -126,7 +126,7 @@ mod linux {
     /// Closes all descriptors from `first` on.
     pub(super) fn close_from(first: libc::c_uint) -> Result<(), String> {
         // SAFETY: nothing of this process is open yet but the standard streams.
-        #[expect(unsafe_code, reason = "descriptors of others have no owner here")]
+        #[expect(unsafe_code, reason = "file descriptors of the parent have no owner here")]
         let code = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
         match code {
             0 => Ok(()),
@@ -177,9 +177,9 @@ mod linux {
         match restrict().map_err(|error: landlock::RulesetError| error.to_string())?.ruleset {
             RulesetStatus::FullyEnforced => Ok(()),
             RulesetStatus::PartiallyEnforced => {
-                Err("in part: the kernel is older than 6.12, files are closed to it".into())
+                Err("partly: the kernel is older than 6.12, so only files are closed to it".into())
             }
-            RulesetStatus::NotEnforced => Err("the kernel does not have it".into()),
+            RulesetStatus::NotEnforced => Err("the kernel does not support it".into()),
         }
     }
 
@@ -349,7 +349,7 @@ mod tests {
         if let Err(missing) = linux::landlock() {
             // A kernel before 6.12 closes files, which is what is tried below; one without
             // landlock has nothing to try.
-            assert!(missing.starts_with("in part"), "{missing}");
+            assert!(missing.starts_with("partly"), "{missing}");
         }
         let before_seccomp = |path: &str| std::fs::read(path).unwrap_err().kind();
         match deed.as_str() {

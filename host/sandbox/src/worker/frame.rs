@@ -202,7 +202,7 @@ pub(crate) fn read<T: DeserializeOwned + Tail>(
     }
     let len = u64::from_le_bytes(len);
     if len > room.message {
-        let text = format!("a message of {len} bytes, at most {}", room.message);
+        let text = format!("a message has {len} bytes, at most {} are allowed", room.message);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     buffer.clear();

@@ -129,10 +129,10 @@ impl Worker {
                 worker.protections = protections;
                 Ok(worker)
             }
-            Ok(FromWorker::Ready { version, .. }) => {
-                Err(failed(format!("it is fedwasm {version}, this is {VERSION}").into()))
-            }
-            Ok(_) => Err(failed("it does not say that it is ready".into())),
+            Ok(FromWorker::Ready { version, .. }) => Err(failed(
+                format!("the worker is fedwasm {version}, this program is {VERSION}").into(),
+            )),
+            Ok(_) => Err(failed("its first message does not report that it is ready".into())),
             Err(error) => {
                 let (_, reason) = worker.obituary(&error);
                 Err(failed(reason.into()))
@@ -303,7 +303,7 @@ impl Worker {
                 if taken(&feeder, DRAIN_TIME_MAX) {
                     Ok(answer)
                 } else {
-                    Err(io::Error::other("it leaves its batches lying"))
+                    Err(io::Error::other("it stopped reading its batches"))
                 }
             });
             if heard.is_err() {
@@ -324,7 +324,7 @@ impl Worker {
     /// It said something that is no answer to what it was asked.
     fn confused(&mut self) -> Failure {
         let _ = self.child.kill();
-        Failure::Gone(FaultKind::Killed, "it gave no answer to what it was asked".into())
+        Failure::Gone(FaultKind::Killed, "its answer does not fit the request".into())
     }
 
     /// Why a worker is gone: our own doing, or its death.
@@ -341,12 +341,12 @@ impl Worker {
             return (FaultKind::Killed, error.to_string());
         }
         if error.kind() == io::ErrorKind::FileTooLarge {
-            return (FaultKind::BadOutput, format!("it says too much: {error}"));
+            return (FaultKind::BadOutput, format!("its answer is too large: {error}"));
         }
         if error.kind() == io::ErrorKind::InvalidData {
             return (
                 FaultKind::Killed,
-                format!("it sent nonsense: {}", printable(&error.to_string())),
+                format!("it sent an unreadable message: {}", printable(&error.to_string())),
             );
         }
         let status = self.child.wait();
@@ -365,7 +365,7 @@ impl Worker {
             }
             // How Rust says that the process's own limit was reached.
             Some((Some(ABRT), _)) if words.contains("memory allocation of") => {
-                (FaultKind::OutOfMemory, format!("its process could not get more{words}"))
+                (FaultKind::OutOfMemory, format!("its process could not get more memory{words}"))
             }
             Some((Some(signal), _)) => {
                 (FaultKind::Killed, format!("its process died of {}{words}", signal_name(signal)))
@@ -413,7 +413,9 @@ const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
 fn signal_name(signal: i32) -> String {
     use rustix::process::Signal;
     let name = match Signal::from_named_raw(signal) {
-        Some(Signal::KILL) => "SIGKILL (by hand, or since the machine ran out of memory)",
+        Some(Signal::KILL) => {
+            "SIGKILL (sent by a person, or by the kernel because the machine ran out of memory)"
+        }
         Some(Signal::ABORT) => "SIGABRT",
         Some(Signal::SEGV) => "SIGSEGV",
         Some(Signal::BUS) => "SIGBUS",

@@ -43,7 +43,7 @@ type Elements = Vec<(String, Vec<f64>)>;
 
 pub(super) fn check(suite: &Suite) -> Result<CheckVerdict, Error> {
     if suite.argument(LR, ValueKind::Real).is_none() {
-        return Ok(NotApplicable(format!("the plan has no argument `{LR}`")));
+        return Ok(NotApplicable(format!("the plan does not take the argument `{LR}`")));
     }
     let model = &suite.session.declaration().model;
     if !model.iter().all(|spec| spec.dtype == DType::Float32) {
@@ -125,7 +125,7 @@ impl Point<'_> {
         match kind_of_step(&gradients, &difference(self.start, &half.model, &names)) {
             Step::Plain => self.compare(&gradients, at),
             Step::OneSize if by_signs => self.compare_signs(&gradients, at),
-            Step::OneSize => Ok(NotApplicable("all steps have one size".into())),
+            Step::OneSize => Ok(NotApplicable("all steps have the same size".into())),
             Step::Other(why) => Ok(NotApplicable(why.into())),
         }
     }
@@ -155,8 +155,8 @@ impl Point<'_> {
                 if near.0 > 1.0 {
                     return Ok(Failed(format!(
                         "element {index} of `{name}`: training steps along {got:.6}, the loss of \
-                         `validate` changes by {:.6}; look at the backward pass, and at a mean \
-                         where there should be a sum",
+                         `validate` changes by {:.6}; check the backward pass, and whether a mean \
+                         stands where a sum belongs",
                         near.1
                     )));
                 }
@@ -180,7 +180,7 @@ impl Point<'_> {
                 if step[index] * wanted <= 0.0 {
                     return Ok(Failed(format!(
                         "element {index} of `{name}`: training steps along {:.6}, the loss of \
-                         `validate` changes by {wanted:.6}; look at the backward pass",
+                         `validate` changes by {wanted:.6}; check the backward pass",
                         step[index]
                     )));
                 }
@@ -190,7 +190,7 @@ impl Point<'_> {
         match n {
             0 => Ok(NotApplicable("the loss of `validate` is flat here".into())),
             n => Ok(Passed(format!(
-                "the signs of {n} elements; all steps of the optimizer have one size"
+                "only the signs of {n} elements; all steps of the optimizer have the same size"
             ))),
         }
     }

@@ -119,7 +119,7 @@ impl Suite {
                 Err(Error::Fault(fault)) => {
                     let what = format!("the plan {}: {}", fault.kind, fault.detail);
                     let is_of_rows = self.is_drawn && fault.kind == FaultKind::BadData;
-                    let hint = "; the rows are drawn: give real ones with --data and --target";
+                    let hint = "; the rows are random; give real rows with --data and --target";
                     CheckVerdict::Failed(what + if is_of_rows { hint } else { "" })
                 }
                 Err(error) => return Err(error.into()),

@@ -111,7 +111,10 @@ impl Attached {
         match self.events.try_send(event) {
             Err(mpsc::error::TrySendError::Full(_)) if !self.told => {
                 self.told = true;
-                tracing::warn!("more than {INCOMING_MAX} messages wait for {:?}", self.client);
+                tracing::warn!(
+                    "more than {INCOMING_MAX} messages are waiting for {:?}",
+                    self.client
+                );
             }
             Err(_) => {}
             Ok(()) => self.told = false,

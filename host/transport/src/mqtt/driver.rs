@@ -119,7 +119,7 @@ impl Driver {
                 Next::Subscribed => missing = missing.saturating_sub(1),
                 Next::GoOn => {}
                 Next::Stop => {
-                    return Err(NotReady::Refused("it does not let us subscribe".into()));
+                    return Err(NotReady::Refused("it refuses the subscription".into()));
                 }
             }
             if missing == 0 && self.connected.load(Ordering::Relaxed) {
@@ -221,7 +221,7 @@ impl Driver {
             // A flood must not fill the log, too.
             if self.told.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
                 let n = std::mem::take(&mut self.n_dropped);
-                tracing::warn!("more than {INCOMING_MAX} messages wait; {n} were dropped");
+                tracing::warn!("more than {INCOMING_MAX} messages are waiting; {n} were dropped");
                 self.told = Some(Instant::now());
             }
         }

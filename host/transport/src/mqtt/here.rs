@@ -76,6 +76,7 @@ async fn wait<T>(
             }
         }
     };
-    let late = |_| unreachable(format!("no word of its repository within {TIME_MAX:?}").into());
+    let late =
+        |_| unreachable(format!("it did not announce its repository within {TIME_MAX:?}").into());
     tokio::time::timeout(TIME_MAX, found).await.map_err(late)?
 }

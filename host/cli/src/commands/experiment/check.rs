@@ -41,7 +41,7 @@ pub(super) async fn check(file: ExperimentFile, printer: &Printer) -> Result<(),
         );
     }
     for (node, reason) in &strangers {
-        printer.line(printable(&format!("{:<10} takes no part: {reason}", node.as_str())));
+        printer.line(printable(&format!("{:<10} does not take part: {reason}", node.as_str())));
     }
     if let Some(key) = needs_out {
         printer.line(format!("needs      --out DIR, since `{key}` is set"));

@@ -21,7 +21,7 @@ use crate::stop::{stop_signal, stopped};
 /// Set up and run a node.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make the directory of a new node.
+    /// Create the directory of a new node.
     Init {
         /// The directory.
         dir: PathBuf,
@@ -37,10 +37,10 @@ pub(crate) enum Command {
         /// Which plans may run without a decision of the operator.
         #[arg(long, value_enum, default_value = "hand")]
         approve: ApproveArg,
-        /// With `--approve signer`: whose signatures, a trust file or a public key.
+        /// With `--approve signer`: the trusted signers, a trust file or a public key.
         #[arg(long)]
         trust: Option<PathBuf>,
-        /// The public key of the node's operator; one is made if none.
+        /// The public key of the node's operator [default: a new key].
         #[arg(long)]
         operator: Option<PathBuf>,
     },
@@ -48,16 +48,16 @@ pub(crate) enum Command {
     Join {
         /// The node's directory.
         dir: PathBuf,
-        /// What `fedwasm network enrol` wrote for it.
+        /// The membership file that `fedwasm network enrol` wrote for it.
         membership: PathBuf,
     },
-    /// Register data sets for researchers to train on.
+    /// Register datasets for researchers to train on.
     #[command(subcommand)]
     Dataset(DatasetCommand),
     /// Decide which plans may run here.
     #[command(subcommand)]
     Plan(plan::Command),
-    /// Show who asked for what, what was decided, what ran and what left.
+    /// Show the log: requests, decisions, runs and results that left.
     Log(log::Args),
     /// Write a receipt to a file, for an auditor.
     Receipt {
@@ -103,7 +103,7 @@ impl From<ApproveArg> for Policy {
     }
 }
 
-/// Register data sets for researchers to train on.
+/// Register datasets for researchers to train on.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
     /// Register a file or folder. It stays where it is.
@@ -116,20 +116,19 @@ pub(crate) enum DatasetCommand {
         /// The file or folder.
         #[arg(long)]
         path: PathBuf,
-        /// What researchers search for, separated by commas.
+        /// The tags that researchers search for, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         tags: Vec<String>,
-        /// Its format: csv, parquet, idx, npy, npz or images; found by its
-        /// content if none.
+        /// Its format: csv, parquet, idx, npy, npz or images [default: found by the content].
         #[arg(long = "type")]
         format: Option<Format>,
     },
-    /// List what is registered.
+    /// List the registered datasets.
     List {
         /// The node's directory.
         dir: PathBuf,
     },
-    /// Register a data set again whose file or folder has changed. Its name and tags stay.
+    /// Register a dataset again after its file or folder changed. Its name and tags stay.
     Refresh {
         /// The node's directory.
         dir: PathBuf,
@@ -137,7 +136,7 @@ pub(crate) enum DatasetCommand {
         #[arg(long)]
         name: DatasetId,
     },
-    /// Take a data set off the list. The file stays.
+    /// Take a dataset off the list. The file stays.
     Remove {
         /// The node's directory.
         dir: PathBuf,
@@ -157,7 +156,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
             let trust = match (config.approval.policy, trust) {
                 (Policy::Signer, Some(trust)) => Some(fedwasm_trust::Trust::read(&trust)?),
                 (Policy::Signer, None) => {
-                    let text = "`--approve signer` needs `--trust FILE`: whose signatures?";
+                    let text = "`--approve signer` needs `--trust FILE`, which names the signers";
                     return Err(CommandError::new(USAGE, text));
                 }
                 _ => None,
@@ -180,13 +179,12 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
                 Ok(false) => {
                     let public = dir.join("identity/key.pem.pub");
                     let public = public.display();
-                    printer.line(format!("next       give {public} to who runs the federation"));
-                    printer.line("           and `fedwasm node join` with what comes back");
+                    printer.line(format!("next       give {public} to the federation's operator"));
+                    printer.line("           and run `fedwasm node join` with the returned file");
                 }
-                // It tries again when it starts.
+                // The node tries again when it starts.
                 Err(fedwasm_transport::Error::RepositoryUnreachable { .. }) => {
-                    printer
-                        .line("           not enrolled yet: nothing answers; `node start` does it");
+                    printer.line("           not enrolled yet: no answer; `node start` enrols it");
                 }
                 Err(_) => {}
             }
@@ -269,7 +267,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
         DatasetCommand::Remove { dir, name } => {
             let (folder, database) = open(&dir)?;
             let removed = Datasets::load(&folder)?.remove(&folder, &database, &name)?;
-            printer.line(format!("{} is no longer offered; its file stays", removed.name));
+            printer.line(format!("{} is no longer offered; its file is kept", removed.name));
             printer.event("result", &fields(&removed));
         }
     }
@@ -282,7 +280,7 @@ fn open(dir: &Path) -> Result<(Folder, Database), CommandError> {
     Ok((folder, Database::open(dir, &config.identity(dir)?)?))
 }
 
-/// Shows what whoever adds a dataset should know.
+/// Shows the remarks about a new dataset.
 fn remarks(dataset: &Dataset, printer: &Printer) -> Result<Vec<String>, CommandError> {
     let remarks = dataset.open().map_err(fedwasm_node::Error::from)?.remarks();
     remarks.iter().for_each(|remark| printer.note(format!("warning: {remark}")));

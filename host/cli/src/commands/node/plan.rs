@@ -28,71 +28,71 @@ const DIGITS_MIN: usize = 6;
 /// Decide which plans may run here.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the plans that were asked for, and what was decided.
+    /// List the plans that were asked for, and the decisions about them.
     List {
         /// The node's directory.
         dir: PathBuf,
     },
-    /// Show what a reviewer needs to know of a plan.
+    /// Show the facts about a plan for its review.
     Show {
         /// The node's directory.
         dir: PathBuf,
         /// The plan: the first digits of its digest.
         plan: String,
     },
-    /// Let a plan run.
+    /// Approve a plan.
     Approve {
         #[command(flatten)]
         about: About,
         /// Days that the approval is valid [default: no expiry].
         #[arg(long)]
         days: Option<u64>,
-        /// What the approval covers, such as `training.epochs<=10`, `optimizer.lr>=0.01`
-        /// or `model.hidden=16,32`. May be given again.
+        /// A bound of the approval, such as `training.epochs<=10`, `optimizer.lr>=0.01` or
+        /// `model.hidden=16,32`. May be repeated.
         #[arg(long = "bound")]
         bounds: Vec<Bound>,
-        /// Let it tell about as few rows as this, instead of `min_rows` of the node.
+        /// The fewest rows behind a released number, instead of the node's `min_rows`.
         #[arg(long)]
         min_rows: Option<u64>,
-        /// For this researcher only. May be given again.
+        /// Approve the plan for this researcher only. May be repeated.
         #[arg(long = "researcher", value_parser = researcher)]
         researchers: Vec<ResearcherId>,
     },
-    /// Refuse a plan.
+    /// Reject a plan.
     Reject {
         #[command(flatten)]
         about: About,
     },
-    /// Forget a plan that nobody decided on.
+    /// Delete a plan without decisions.
     Forget {
         /// The node's directory.
         dir: PathBuf,
         /// The plan: the first digits of its digest.
         plan: String,
     },
-    /// Take an approval back: the next round does not run.
+    /// Revoke an approval: the next round does not run.
     Revoke {
         #[command(flatten)]
         about: About,
     },
 }
 
-/// What is decided on, and by whom.
+/// The subject of a decision, and the operator.
 #[derive(Debug, clap::Args)]
 pub(crate) struct About {
     /// The node's directory.
     dir: PathBuf,
-    /// The plan: the first digits of its digest, or its file if nobody asked for it yet.
+    /// The plan: the first digits of its digest, or its file if no researcher asked for it yet.
     plan: String,
-    /// Why; researchers are told.
+    /// The reason, which researchers see.
     #[arg(long, default_value = "")]
     note: String,
-    /// The operator's private key; the one in the node's directory if none.
+    /// The operator's private key [default: the key in the node's directory].
     #[arg(long)]
     key: Option<PathBuf>,
 }
 
-/// What an approval covers.
+/// The scope of an approval.
 #[derive(Default)]
 struct Terms {
     expires_ms: Option<u64>,
@@ -192,14 +192,14 @@ impl Desk {
 fn list(desk: &Desk, printer: &Printer) -> Result<(), CommandError> {
     let plans = desk.database.plans()?;
     if plans.is_empty() {
-        printer.line("nobody asked for a plan yet");
+        printer.line("no plan was asked for yet");
     }
     let mut all = Vec::new();
     for plan in plans {
         let standing = desk.standing(&plan.digest)?;
         let decision = desk.newest(&plan.digest)?;
         let digest = plan.digest.to_string();
-        let who = plan.requested_by.as_deref().unwrap_or("nobody");
+        let who = plan.requested_by.as_deref().unwrap_or("no researcher");
         let (name, version) = (&plan.name, &plan.version);
         // As many digits as an approval takes.
         let digits = &digest[..DIGITS_TO_APPROVE_MIN];
@@ -227,13 +227,13 @@ fn decide(
     let path = key.unwrap_or_else(|| dir.join(OPERATOR_KEY));
     let key = KeyPair::read(&path)?;
     if desk.operators.first() != Some(key.public()) {
-        let text = format!("{} is not the key that node.toml names as operator", path.display());
+        let text = format!("{} is not the operator's key that node.toml names", path.display());
         return Err(CommandError::new(USAGE, text));
     }
     let file = Path::new(&plan);
     let digest = match file.is_file() {
         true => {
-            // From the operator's own hand, before anybody asks for it.
+            // The operator registers it before any researcher asks for it.
             let component = load_plan(file)?;
             let mut signatures = Vec::new();
             for bundle in bundles_beside(file)? {
@@ -252,7 +252,7 @@ fn decide(
         false => desk.find(&plan)?.digest,
     };
     if ruling == Ruling::Approved {
-        // A short piece of a digest can be made to fit.
+        // A short piece of a digest can be forged.
         if !file.is_file() && plan.trim_start_matches("sha256:").len() < DIGITS_TO_APPROVE_MIN {
             let text = format!("approve with {DIGITS_TO_APPROVE_MIN} digits or more: {digest}");
             return Err(CommandError::new(USAGE, text));
@@ -283,8 +283,8 @@ fn decide(
     Ok(())
 }
 
-/// Compiles an approved plan where the node looks for it: its first round need not wait. What goes
-/// wrong is no reason against the decision, which is made.
+/// Compiles an approved plan into the node's cache, so that its first round need not wait. A
+/// failure does not undo the decision.
 fn compile(desk: &Desk, digest: &Digest, printer: &Printer) {
     let compiled = || -> Result<(), CommandError> {
         let (bytes, _) = desk.database.plan(digest)?;
@@ -293,11 +293,11 @@ fn compile(desk: &Desk, digest: &Digest, printer: &Printer) {
         Ok(fedwasm_node::compile(&desk.config, &desk.dir, &component)?)
     };
     if let Err(error) = compiled() {
-        printer.note(format!("it is not compiled yet: {}", error.message));
+        printer.note(format!("the plan is not compiled yet: {}", error.message));
     }
 }
 
-/// A bound on what there is not would never hold anybody back.
+/// A bound on an argument that does not exist would never hold a plan back.
 fn check_bounds(
     desk: &Desk,
     digest: &Digest,
@@ -313,7 +313,7 @@ fn check_bounds(
     let metadata = describe(&component, printer)?;
     for bound in bounds {
         if !bound.is_about(metadata.arguments.iter().map(|a| a.name.as_str())) {
-            let text = format!("`{bound}`: neither training nor this plan has such an argument");
+            let text = format!("`{bound}`: neither training nor this plan has this argument");
             return Err(CommandError::new(USAGE, text));
         }
     }
@@ -358,13 +358,13 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
     line("plan", &format!("{} {}", metadata.name, metadata.version));
     line("digest", &format!("sha256:{} (the same at every site)", plan.digest));
     line("standing", &standing);
-    line("asked for by", plan.requested_by.as_deref().unwrap_or("nobody"));
+    line("asked for by", plan.requested_by.as_deref().unwrap_or("no researcher"));
     if !plan.description.is_empty() {
         line("for", &plan.description);
     }
     line("size", &format!("{} bytes", inspection.size));
     match judged.is_empty() {
-        true => line("signers", "none: it is not signed"),
+        true => line("signers", "none: the plan is not signed"),
         false => line("signers", &format!("{verdict}")),
     }
     for signature in &judged {
@@ -390,7 +390,7 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
         line(key, &format!("{}: {}: {}", argument.name, argument.kind, argument.doc));
     }
     if let Some(build) = &inspection.build {
-        line("built with", &format!("{} (by its own word)", build.rustc));
+        line("built with", &format!("{} (as it states itself)", build.rustc));
         line("sources", &format!("sha256:{}", build.sources_sha256));
     }
     match &before {
@@ -409,12 +409,12 @@ fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(), CommandE
         line(key, &format!("{when} {}{}", decision.ruling.as_str(), terms(decision)));
     }
     if verdict == Verdict::Failed {
-        printer.note("warning: a signature of this plan is wrong");
+        printer.note("warning: a signature of this plan is invalid");
     }
     Ok(())
 }
 
-/// What a decision covers, and why it was made.
+/// The scope of a decision, and its reason.
 fn terms(decision: &Decision) -> String {
     let mut terms = String::new();
     if !decision.bounds.is_empty() {
@@ -460,7 +460,7 @@ fn approved_before(desk: &Desk, plan: &KnownPlan) -> Result<Option<KnownPlan>, C
     Ok(newest.map(|(_, plan)| plan))
 }
 
-/// What is new against another version, in words.
+/// The changes against another version, in words.
 fn differences(old: (&Component, &Metadata), new: (&Component, &Metadata)) -> Vec<String> {
     let (before, after) = (old.0.inspect(), new.0.inspect());
     let mut found = Vec::new();
@@ -489,11 +489,11 @@ fn differences(old: (&Component, &Metadata), new: (&Component, &Metadata)) -> Ve
     for (name, argument) in &after {
         match before.get(name) {
             None => found.push(format!("argument {name} is new")),
-            Some(known) if known != argument => found.push(format!("argument {name} is another")),
+            Some(known) if known != argument => found.push(format!("argument {name} has changed")),
             Some(_) => {}
         }
     }
     let gone = before.keys().filter(|name| !after.contains_key(*name));
-    found.extend(gone.map(|name| format!("argument {name} is gone")));
+    found.extend(gone.map(|name| format!("argument {name} was removed")));
     found
 }
