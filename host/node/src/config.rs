@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::{ApprovalConfig, Error, Privacy};
 
 const FILE: &str = "node.toml";
-/// The key with which the node's operator decides on plans, unless it is elsewhere.
+/// The key of the node's operator for decisions on plans, unless it is stored elsewhere.
 pub const OPERATOR_KEY: &str = "operator.pem";
-/// The node's key and what it knows of its federation.
+/// The node's key and its membership.
 const IDENTITY: &str = "identity";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 

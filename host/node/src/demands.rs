@@ -1,5 +1,5 @@
-//! What a request may demand of a node beyond training, and what the node
-//! does about what it cannot enforce: it refuses by name, and never does less.
+//! Demands of a request beyond training. The node refuses by name those that it cannot enforce, and
+//! never does less.
 
 use fedwasm_protocol::{DataArgs, Reason, Refusal, RoundRequest, SecaggArgs};
 
@@ -39,7 +39,7 @@ fn memory(data: &DataArgs, max: u64) -> Result<(), Refusal> {
     Err(refusal(Reason::Unsupported, text))
 }
 
-/// What the node does otherwise than asked for, in words.
+/// The ways in which the node departs from the request, in words.
 pub(crate) fn warnings(request: &RoundRequest) -> Vec<String> {
     let gpu = "`use_gpu` is true, but plans run on the CPU";
     request.training.use_gpu.then(|| gpu.to_owned()).into_iter().collect()

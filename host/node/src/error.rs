@@ -8,7 +8,7 @@ use fedwasm_protocol::NodeId;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is a node already.
+    /// The directory already holds a node.
     #[error("{} already holds a node", dir.display())]
     Exists {
         /// The node's directory.
@@ -34,7 +34,7 @@ pub enum Error {
         /// Its directory.
         dir: PathBuf,
     },
-    /// Nobody believes it any more.
+    /// The node's key was revoked.
     #[error(
         "the key of node {id} was revoked and no participant accepts it any more; the operator's \
          guide explains how to create and enrol a new key"
@@ -43,18 +43,18 @@ pub enum Error {
         /// The node.
         id: NodeId,
     },
-    /// There is no node.
+    /// The directory does not hold a node.
     #[error("{} does not hold a node; create one with `fedwasm node init`", dir.display())]
     NoNode {
         /// The directory.
         dir: PathBuf,
     },
-    /// A file of the node is not of its form.
+    /// A file of the node is malformed.
     #[error("{file} is damaged: {source}")]
     Malformed {
         /// The file.
         file: String,
-        /// Where it goes wrong.
+        /// The place of the mistake.
         source: FormError,
     },
     /// `node.toml`.
@@ -65,9 +65,9 @@ pub enum Error {
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
-        /// What says so, if it is an error itself.
+        /// The error behind it, if there is one.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// A dataset of this name is registered already.
@@ -88,7 +88,7 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
-    /// A tag is empty, or there are none.
+    /// A tag is empty, or the list of tags is.
     #[error("a dataset needs tags, none of them empty")]
     Tags,
     /// An id.
@@ -118,12 +118,12 @@ pub enum Error {
     /// These digits do not name one receipt.
     #[error("receipt `{digits}`: {reason}")]
     ReceiptDigits {
-        /// What was given.
+        /// The digits that were given.
         digits: String,
         /// Why not.
         reason: &'static str,
     },
-    /// Somebody decided on the plan.
+    /// The plan has decisions.
     #[error("plan {digest} has decisions, so it cannot be removed")]
     Decided {
         /// The digest.
@@ -142,7 +142,7 @@ pub enum Error {
     /// The registry.
     #[error("registry.db: {0}")]
     Database(#[from] rusqlite::Error),
-    /// The log is not what it was.
+    /// The log was tampered with.
     #[error("the log was tampered with: {0}")]
     Log(#[from] Tampering),
     /// Keys and signatures.
@@ -171,7 +171,7 @@ pub enum FormError {
     Json(#[from] serde_json::Error),
 }
 
-/// How a log, or the registry beside it, is not what it was.
+/// The kind of tampering with a log, or with the registry beside it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Tampering {
@@ -204,13 +204,13 @@ pub enum Tampering {
     /// The checkpoint is of another tree.
     #[error("the newest checkpoint belongs to another tree")]
     OtherCheckpoint,
-    /// The checkpoint is signed by nobody whose key is known.
+    /// The checkpoint is not signed by a known key.
     #[error("the checkpoint is not this node's: {source}")]
     NotSigned {
-        /// What the last key says of it.
+        /// The error of the last key that was tried.
         source: Box<Error>,
     },
-    /// There is no key to look at the checkpoint with.
+    /// The key to verify the checkpoint is missing.
     #[error("the key is missing")]
     NoKey,
     /// A decision is gone.
@@ -220,10 +220,10 @@ pub enum Tampering {
         number: i64,
         /// The plan.
         plan: String,
-        /// What was decided.
+        /// The ruling.
         kind: String,
     },
-    /// A decision came from nowhere.
+    /// A decision has no entry in the log.
     #[error("decision {digest} is in the registry, but no entry of the log names it")]
     UnknownDecision {
         /// Its digest.

@@ -1,5 +1,4 @@
-//! Fetches what a round needs, runs it off the async threads, stores what it
-//! gave.
+//! Fetches the inputs of a round, runs it off the async threads, stores its results.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use crate::round::{Done, Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::trace::Trace;
 use crate::{Dataset, demands};
 
-/// What plans run on.
+/// The sandbox and caches that rounds run with.
 const DEVICE: &str = "cpu";
 
 /// Runs rounds.
@@ -42,12 +41,12 @@ pub(crate) struct Executor {
     pub(crate) params_bytes_max: u64,
     /// Which plans may run.
     pub(crate) approvals: Approvals,
-    /// What is written down of runs.
+    /// The receipts of runs.
     pub(crate) receipts: Receipts,
     pub(crate) federation: FederationId,
     /// Bytes of the disk that stay free.
     pub(crate) free_bytes_min: u64,
-    /// How few rows may stand behind what leaves.
+    /// The fewest rows behind any result that leaves.
     pub(crate) privacy: Privacy,
 }
 
@@ -66,13 +65,13 @@ pub(crate) struct Assignment {
     pub(crate) trace: Arc<Trace>,
 }
 
-/// What a round starts from. Its plan may run.
+/// The inputs of a round whose plan may run.
 struct Inputs {
     /// The request as a receipt has it.
     sent: RoundRequest,
     /// The request with the names of its inputs.
     request: Arc<RoundRequest>,
-    /// These names, if they came apart from it.
+    /// These names, if they came as a blob.
     names: Option<Vec<u8>>,
     approved: Arc<ApprovedPlan>,
     plan: PlanSource,
@@ -139,11 +138,11 @@ impl Executor {
         Ok(reply)
     }
 
-    /// Fetches what the round names, once it is known that its plan may run.
+    /// Fetches the blobs that the round names, once its plan may run.
     async fn fetch(&self, assignment: &Assignment) -> Result<Inputs, Refusal> {
         let Assignment { researcher, request, dataset, .. } = assignment;
         let names = self.fetch_inputs(&request.wide_inputs).await?;
-        // What was sent is what a receipt is about.
+        // A receipt is about the request as it was sent.
         let sent = Receipt::request(request);
         let request = with_inputs(request.clone(), names.as_deref())?;
         dataset.check_columns(&request.data)?;
@@ -199,7 +198,7 @@ impl Executor {
         let (params, aux) = (done.params.take(), done.aux.take());
         let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
-            // What the receipt has of it does not depend on how it travels.
+            // The receipt does not depend on how the result travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             state_id: done.state_id,
             optimizer_args: done.optimizer_args,
@@ -252,7 +251,7 @@ impl Executor {
         Ok(Written { receipt: receipt.await?, reply, params, aux })
     }
 
-    /// Stores what a round gave. Only with its receipt written: what left without would have left
+    /// Stores the results of a round, only after its receipt is written: otherwise they would leave
     /// without a trace.
     async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
         let Written { receipt, mut reply, params, aux } = written;
@@ -274,8 +273,8 @@ impl Executor {
         Ok(reply)
     }
 
-    /// Keeps so much of the disk free that the log can be written: what earlier runs started
-    /// from goes first, then rounds are refused before anything is fetched.
+    /// Keeps enough of the disk free for the log: the inputs of earlier runs go first, then rounds
+    /// are refused before anything is fetched.
     async fn make_room(&self) -> Result<(), Refusal> {
         let (folder, receipts) = (Arc::clone(&self.folder), self.receipts.clone());
         let min = self.free_bytes_min;
@@ -300,7 +299,7 @@ impl Executor {
         .await
     }
 
-    /// Ends workers of plans that nobody asked for lately.
+    /// Ends workers of plans that no recent round used.
     pub(crate) async fn drop_unused(&self, time: Duration) {
         let workshop = Arc::clone(&self.workshop);
         let drop = move || {
@@ -325,7 +324,7 @@ impl Executor {
 
     /// Returns the plan, from the repository unless it is compiled already.
     async fn fetch_plan(&self, plan: &BlobRef) -> Result<PlanSource, Refusal> {
-        // The workshop may be busy with a round that was called off.
+        // The workshop may be busy with a round that was cancelled.
         let (workshop, digest) = (Arc::clone(&self.workshop), plan.sha256);
         let known =
             move || Ok(workshop.lock().unwrap_or_else(PoisonError::into_inner).component(&digest));
@@ -348,7 +347,7 @@ impl Executor {
     }
 }
 
-/// Runs the plan, from the entry that it begins to what it gives.
+/// Runs the plan, from its entry in the log to its result.
 async fn train(
     assignment: &Assignment,
     inputs: &Inputs,

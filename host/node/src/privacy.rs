@@ -1,4 +1,4 @@
-//! How few rows may stand behind what leaves a node: a loss of one row is that row. The
+//! The fewest rows behind any number that leaves a node: a loss of one row reveals that row. The
 //! floors hold for every plan and every request; arguments make a harmless plan tell single cells.
 
 use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
@@ -43,7 +43,7 @@ pub(crate) fn check(
     if train < min_rows {
         return few(train, "train on or scale by", "hold out fewer rows with `test_ratio`");
     }
-    // One row held out tells that row as well when it is missing from what is trained on.
+    // One held-out row is revealed as well by its absence from the training rows.
     if (1..min_rows).contains(&held_out) {
         return few(held_out, "hold out", "hold out more rows with `test_ratio`, or none");
     }
@@ -54,7 +54,7 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// What is withheld while a round runs, in words.
+/// The progress that is withheld while a round runs, in words.
 pub(crate) fn warning(request: &RoundRequest, privacy: Privacy) -> Option<String> {
     let batch_rows = u64::from(request.training.loader_args.batch_size);
     if request.mode == Mode::Validate || batch_rows >= privacy.min_rows || !privacy.progress {

@@ -1,5 +1,5 @@
-//! What a researcher is told when a round is refused. Paths, cells and words of a plan stay in the
-//! node's log; what leaves is a reason and facts about the request.
+//! The texts of refusals that researchers get. Paths, cells and words of a plan stay in the node's
+//! log; only a reason and facts about the request leave.
 
 use std::io;
 
@@ -28,8 +28,7 @@ fn unreadable(error: &dyn std::fmt::Display) -> Refusal {
     refusal(Reason::Dataset, "the dataset cannot be read; the node's log says more".into())
 }
 
-/// A call that needs no data and takes too long does so on a machine that is busy: it may go
-/// well another time.
+/// A call that needs no data takes too long only on a busy machine: it may succeed another time.
 pub(crate) fn pure_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     let refusal = sandbox_refusal(error);
     match error {
@@ -53,7 +52,7 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
             let reason = match fault.kind {
                 FaultKind::InvalidArgument => Reason::BadRequest,
                 FaultKind::Killed => Reason::PlanKilled,
-                // No data was near: these are words about the plan itself.
+                // No data were involved: these are words about the plan itself.
                 FaultKind::Refused => return refusal(Reason::PlanRefused, fault.to_string()),
                 _ => Reason::PlanFailed,
             };
@@ -69,7 +68,7 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     }
 }
 
-/// No data are near while a plan is compiled: what there is to say of it may leave.
+/// A plan is compiled without any data, so the compiler's words may leave.
 pub(crate) fn compiler_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     match error {
         fedwasm_sandbox::Error::Fault(fault) => {

@@ -26,12 +26,12 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub struct Mismatch {
     /// The part, such as `dataset` or `result.params`.
     pub part: &'static str,
-    /// What is wrong with it.
+    /// The difference.
     #[source]
     pub cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// What was checked of a receipt at the site.
+/// The checks of a receipt at the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rerun {
     /// The receipt's own digest.
@@ -104,8 +104,7 @@ pub fn read_receipt_of(
     Err(failed)
 }
 
-/// Runs a round again at the node in `dir`, in `sandbox`, and compares every byte with what
-/// the receipt says.
+/// Runs a round again at the node in `dir`, in `sandbox`, and compares every byte with the receipt.
 ///
 /// # Errors
 /// [`Mismatch`] naming the first part that does not hold.
@@ -127,7 +126,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
         return Err(mismatch("dataset", "the file changed since the run"));
     }
 
-    // States are written somewhere else than those of the node.
+    // States are written into a scratch directory, not into the node's.
     let scratch = Scratch::new().map_err(on_site)?;
     let copy = Arc::new(Folder::open(&scratch.0).map_err(on_site)?);
     if let (Some(id), Some(state)) = (&request.state_id, &opening.state_in) {
@@ -137,7 +136,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let refused = |refusal: Refusal| mismatch("run", refusal.message);
     let Site { config, receipt, digest, .. } = &site;
     let strict = receipt.engine.profile == "strict";
-    // What one round leaves is little, and gone with the scratch directory.
+    // The files of one round are few, and deleted with the scratch directory.
     let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone(), u64::MAX, None);
     let approved = ApprovedPlan::by_rule(request.plan.sha256, receipt.approved_by.clone());
     let researcher = receipt.researcher.researcher_id();
@@ -195,7 +194,7 @@ impl Site {
         Ok(Self { config, folder, database, keys, receipt, digest })
     }
 
-    /// What opens the receipt's commitments.
+    /// The opening of the receipt's commitments.
     fn opening(&self) -> Result<Opening, Mismatch> {
         let opening = self.database.opening(&self.digest);
         let opening = opening.map_err(|error| mismatch("opening", error))?;
@@ -249,7 +248,7 @@ impl Site {
     }
 }
 
-/// Compares what a round gave with what its receipt says of it.
+/// Compares the result of a round with its receipt.
 fn compare(done: &Done, given: &RunResult, state_out: Option<Digest>) -> Result<(), Mismatch> {
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
     let same = |same: bool, part: &'static str| {
@@ -290,7 +289,7 @@ fn mismatch(part: &'static str, cause: impl Into<Cause>) -> Mismatch {
     Mismatch { part, cause: cause.into() }
 }
 
-/// A directory that is gone afterwards.
+/// A directory that is deleted on drop.
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {

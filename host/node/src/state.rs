@@ -1,11 +1,10 @@
-//! What a node keeps from one round of an experiment to the next: the state of
+//! The node state that stays from one round of an experiment to the next: the state of
 //! the plan and the parameters local to the node (Fed-BioMed `node_state`).
 //!
 //! `experiments/ID/state/STATE.safetensors`. A state is never changed: each
-//! round leaves a new one, so that a researcher that goes on from an earlier
-//! round finds the one that belongs to it. The one that a round started from
-//! and the one that it left are kept, and those that the researcher's
-//! breakpoints name.
+//! round leaves a new one, so that a researcher that resumes from an earlier round finds the one
+//! that belongs to it. The one that a round started from and the one that it left are kept, and
+//! those that the researcher's breakpoints name.
 
 use std::io;
 
@@ -29,7 +28,7 @@ pub(crate) struct States {
 }
 
 impl States {
-    /// Opens the states of an experiment; makes its directory if need be.
+    /// Opens the states of an experiment, and creates its directory if it is absent.
     pub(crate) fn open(
         node: &Folder,
         experiment: &ExperimentId,
@@ -63,7 +62,7 @@ impl States {
         Ok((params, bytes))
     }
 
-    /// Writes what a round left, and forgets all states but this one, the one
+    /// Writes the state that a round left, and deletes all states but this one, the one
     /// that the round started from, and those that are `needed`. Returns its id, digest and length.
     pub(crate) fn store(
         &self,
