@@ -16,12 +16,12 @@ use crate::request::{Export, Request, Response, Trouble, Usage};
 use crate::slot::Slot;
 use crate::stream::Stream;
 
-/// A bound of the engine that a plan has reached. The engine's errors of these have no type
-/// that can be named, so the words are told apart here, and nowhere else; the guests of
+/// A bound of the engine that a plan has reached. The engine's errors for these have no public
+/// type, so they are told apart by their words, here and nowhere else; the guests of
 /// `tests/guests/hostile` reach each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bound {
-    /// Bytes that are handed over at once.
+    /// Bytes that are passed at once.
     HostCallBytes,
     /// Handles.
     Handles,
@@ -63,9 +63,8 @@ impl Guest {
         Ok(Self { engine: engine.clone(), plan })
     }
 
-    /// Instantiates the plan in a fresh store, calls one export, and returns
-    /// what it left. The store is gone afterwards: a plan keeps nothing, and
-    /// what trapped is never entered again.
+    /// Instantiates the plan in a fresh store, calls one export, and returns its result. The store
+    /// is dropped afterwards: a plan keeps nothing, and a trapped instance is never entered again.
     pub(crate) fn run(
         &self,
         request: Request,
@@ -104,7 +103,7 @@ impl Guest {
         let n_batches = host.n_batches;
         let mut predictions = std::mem::take(&mut host.predictions);
         predictions.resize(host.batch_rows.len(), None);
-        // Nobody needs back what the call could not write.
+        // Tensors that the call could not write need not come back.
         let (model, aux_out, state) = match export {
             Export::Init => (host.model.returned(true), Vec::new(), Vec::new()),
             Export::Train => {
@@ -158,7 +157,7 @@ fn processor_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
-/// Names what happened inside the engine.
+/// Names the error of the engine.
 fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
     let (kind, detail) = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
         (Some(stop), _) => stopped(host, *stop),
@@ -224,7 +223,7 @@ fn failed(host: &Host, text: &str) -> (FaultKind, String) {
     (FaultKind::LimitExceeded, detail)
 }
 
-/// What there is to say if something was refused to grow.
+/// The fault if a memory or table was refused to grow.
 fn out_of_memory(host: &Host) -> Option<(FaultKind, String)> {
     let detail = match host.meter.refused? {
         Refused::Memory => {

@@ -1,4 +1,4 @@
-//! A plan that runs, and the checks on what a call leaves behind.
+//! A running plan, and the checks on the results of its calls.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ const METRICS_MAX: usize = 64;
 /// The longest name of a metric, in bytes.
 const METRIC_BYTES_MAX: usize = 64;
 
-/// What a plan says that it did.
+/// A plan's own report of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Optimizer steps.
@@ -30,7 +30,7 @@ pub struct Report {
     pub metrics: Metrics,
 }
 
-/// What training starts from.
+/// The tensors that training starts from.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
     /// Model parameters.
@@ -39,11 +39,11 @@ pub struct Start {
     pub aux_in: Params,
     /// Node state; zeros if none.
     pub state: Option<Params>,
-    /// Bytes of the random stream that were drawn before, where training goes on after a break.
+    /// Bytes of the random stream that were drawn before, where training resumes after a break.
     pub drawn: u64,
 }
 
-/// What a call left behind.
+/// The results of a call.
 #[derive(Debug)]
 pub struct Outcome {
     /// Model parameters; only after `init` and `train`, other calls write none.
@@ -53,15 +53,15 @@ pub struct Outcome {
     pub aux_out: Params,
     /// Node state; only after `train`.
     pub state: Params,
-    /// What the plan says that it did; none after `init` and `predict`.
+    /// The plan's own report; none after `init` and `predict`.
     pub report: Option<Report>,
     /// Scores of each batch, float32 [rows, columns]; only after `predict`.
     pub predictions: Vec<Tensor>,
-    /// Rows handed out, repetitions counted.
+    /// Rows given, repetitions counted.
     pub rows: u64,
     /// Batches that the plan took.
     pub batches: u64,
-    /// What the call used.
+    /// The resources that the call used.
     pub usage: Usage,
 }
 
@@ -95,7 +95,7 @@ impl Described {
         Fault { plan: self.plan.clone(), kind, detail: printable(&detail.to_string()) }
     }
 
-    /// The plan gave something back that is not what it announced.
+    /// The plan's result differs from its announcement.
     fn bad(&self, detail: String) -> Fault {
         self.fault(FaultKind::BadOutput, detail)
     }
@@ -173,7 +173,7 @@ impl Session {
         self.score(Export::Validate, model, seed, loader, cancel)
     }
 
-    /// Runs an export that writes no tensor, and whose events nobody hears.
+    /// Runs an export that writes no tensor, and drops its events.
     fn score(
         &self,
         export: Export,
@@ -216,7 +216,7 @@ impl Session {
         };
         let [of_model, of_aux_in, of_aux_out, of_state] =
             tensors().map_err(|error| self.misfit(error))?;
-        // What a call may not write is taken from here, whatever comes back.
+        // Tensors that a call may not write are taken from here, not from the response.
         let is_init = export == Export::Init;
         let kept = [
             constants(model, &of_model, is_init),
@@ -242,7 +242,7 @@ impl Session {
         let Described { runner, plan, processor_us, .. } = &self.described;
         let steps = Arc::clone(&handed);
         let events = Box::new(move |event| match event {
-            // There are no more steps than batches, whoever counts.
+            // The number of steps cannot exceed that of batches, even if the plan counts more.
             PlanEvent::Scalars { step, values } => {
                 let n = steps.lock().unwrap_or_else(PoisonError::into_inner).len();
                 events(PlanEvent::Scalars { step: step.min(n as u64), values });
@@ -259,8 +259,7 @@ impl Session {
         checked.map_err(|detail| self.described.bad(detail).into())
     }
 
-    /// Checks what a call left behind: it may come from a process that the
-    /// plan has taken over.
+    /// Checks the results of a call: they may come from a process that the plan has taken over.
     fn check(
         &self,
         export: Export,
@@ -311,7 +310,7 @@ impl Session {
     }
 }
 
-/// A loader that remembers the rows of each batch it handed out.
+/// A loader that remembers the rows of each batch that it gave.
 struct Counted {
     loader: Box<dyn Loader>,
     handed: Arc<Mutex<Vec<u32>>>,
@@ -357,7 +356,7 @@ fn constants(specs: &[TensorSpec], tensors: &[Tensor], any: bool) -> Vec<Option<
     pairs.map(|(tensor, writable)| (!writable).then(|| tensor.clone())).collect()
 }
 
-/// Puts a slot together: what came back, and what a call cannot write.
+/// Assembles a slot from the returned tensors and those that a call cannot write.
 fn whole(
     specs: &[TensorSpec],
     returned: Vec<Returned>,
@@ -461,7 +460,7 @@ mod tests {
         lens.iter().map(|len| Returned(Some(vec![0; *len].into()))).collect()
     }
 
-    /// What training returns when nothing is wrong with it.
+    /// A correct result of training.
     fn answer() -> Response {
         let report = PlainReport { steps: 2, rows: 5, metrics: vec![("loss".into(), 0.5)] };
         Response {
@@ -475,7 +474,7 @@ mod tests {
         }
     }
 
-    /// Two batches were handed out, of three rows and of two.
+    /// Two batches were given, of three rows and of two.
     const HANDED: [u32; 2] = [3, 2];
 
     fn check(answer: Response) -> Result<Outcome, String> {
@@ -490,7 +489,7 @@ mod tests {
         assert_eq!(check(Response { n_batches: 1, ..answer() }).unwrap().rows, 3);
     }
 
-    /// What a process could answer that a plan has taken over.
+    /// Answers that a process could give which a plan has taken over.
     #[test]
     fn an_answer_that_lies_is_bad_output() {
         let metric = |name: &str, value| {

@@ -35,7 +35,7 @@ struct Input {
 
 impl Input {
     fn next(&mut self) -> io::Result<Option<ToWorker>> {
-        // The host is trusted: what it sends has no bound.
+        // The host is trusted, so its messages have no bound.
         frame::read(&mut self.pipe, Room::BOUNDLESS, &mut self.buffer)
     }
 }
@@ -164,8 +164,8 @@ fn load(
     bytes: &[u8],
     guest: &mut Option<Guest>,
 ) -> FromWorker {
-    // SAFETY: the host authenticated these bytes as what a worker of this
-    // version compiled; and whatever they do, they do it in here.
+    // SAFETY: the host authenticated these bytes as the output of a worker of this version,
+    // and their effects stay in this process.
     #[expect(unsafe_code, reason = "loading machine code cannot be checked")]
     let component = unsafe { Component::deserialize(&engine.engine, bytes) };
     match component.and_then(|component| Guest::new(engine, contract, &component)) {
@@ -203,7 +203,7 @@ fn run(
     let watch = Watch { cancel: Cancel::new(), deadline: None };
     let mut result = guest.run(request, Some(Box::new(loader)), Box::new(events), watch);
     lock(output).say(&FromWorker::Enough, true)?;
-    // What the plan did not take is in the way of the next request.
+    // Batches that the plan did not take precede the next request.
     while !*lock(&ended) {
         match lock(input).next()? {
             Some(ToWorker::Batch(_)) => {}
