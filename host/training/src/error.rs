@@ -12,7 +12,7 @@ pub enum Error {
     /// The plan, its arguments or the parameters.
     #[error(transparent)]
     Sandbox(#[from] fedwasm_sandbox::Error),
-    /// The plan wants other columns than there are.
+    /// The number of columns differs from the plan's.
     #[error(
         "the plan takes {expected} input columns, the dataset gives {got}\n\
          help: name the columns with `inputs` under [data], or leave out the model argument that \
@@ -24,7 +24,7 @@ pub enum Error {
         /// Columns of the run.
         got: usize,
     },
-    /// The plan wants other values for a target, or for one of several inputs.
+    /// The number of values differs for a target, or for one of several inputs.
     #[error("the plan takes {expected} values a row as {what} `{name}`, the dataset gives {got}")]
     Part {
         /// `input` or `target`.
@@ -36,7 +36,7 @@ pub enum Error {
         /// Values of the run.
         got: usize,
     },
-    /// An image of one shape where the plan takes another.
+    /// An image has another shape than the plan takes.
     #[error("the plan takes `{name}` as {expected:?}, the dataset's `{field}` is {got:?}")]
     Shape {
         /// The input or target.
@@ -63,7 +63,7 @@ pub enum Error {
         /// All that the plan takes.
         all: Vec<String>,
     },
-    /// Fields are meant for an input or target that the plan does not take.
+    /// Fields are selected for an input or target that the plan does not take.
     #[error(
         "[data] selects fields for the {what} `{name}`, but the plan takes the {what}s {}",
         quoted(all)
@@ -82,12 +82,12 @@ pub enum Error {
         /// The column.
         column: String,
     },
-    /// What a node kept, or what a researcher sent, is not what the plan declares.
+    /// Tensors that a node kept, or that a researcher sent, differ from the plan's declaration.
     #[error("{what}: {source}")]
     Tensors {
         /// Which tensors.
         what: &'static str,
-        /// What is wrong.
+        /// The difference.
         source: fedwasm_params::Error,
     },
     /// The split leaves a part empty.
@@ -97,10 +97,10 @@ pub enum Error {
         rows: u64,
         /// The share that is held out.
         test_ratio: f64,
-        /// What there would be no rows for.
+        /// The part that would be empty.
         part: &'static str,
     },
-    /// There is no such fold.
+    /// The fold does not exist.
     #[error(
         "fold {index} of {count} does not exist for {rows} rows; use 2 to {} folds, and no more \
          folds than rows",
@@ -117,7 +117,7 @@ pub enum Error {
     /// Nothing is held out.
     #[error("no rows are held out; set `test_ratio` above 0")]
     NothingHeldOut,
-    /// A batch is larger than a plan can be handed.
+    /// A batch is larger than a plan can take.
     #[error(
         "a batch of {rows} rows has {bytes} bytes, at most {max} can be passed to the plan; lower \
          batch_size"

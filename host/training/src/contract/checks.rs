@@ -14,10 +14,10 @@ type Run = fn(&Suite) -> Result<CheckVerdict, Error>;
 /// How far predictions of a row may differ between batches, relative to the largest.
 const ROW_TOLERANCE: f64 = 1e-5;
 
-/// What rounding leaves of a loss in float32, relative to it.
+/// The rounding error of a loss in float32, relative to it.
 const LOSS_ROUNDING: f64 = 1e-5;
 
-/// All checks: what holds if they pass.
+/// All checks, each with the promise that it tests.
 pub(super) const ALL: &[(&str, Run)] = &[
     ("the same arguments declare the same shapes", declares_twice),
     ("initial parameters have the declared shapes and are finite", init_is_finite),
@@ -95,7 +95,7 @@ fn train_changes(suite: &Suite) -> Result<CheckVerdict, Error> {
     if left.is_empty() {
         return Ok(Passed(format!("{n} of {}", model.len())));
     }
-    // A plan that moves nothing learns nothing, whatever its loss is.
+    // A plan that changes no parameter learns nothing, regardless of its loss.
     let mut has_no_gradient = left.len() < n;
     for name in &left {
         has_no_gradient = has_no_gradient && !loss_depends_on(suite, &before, name)?;
@@ -114,8 +114,8 @@ fn train_changes(suite: &Suite) -> Result<CheckVerdict, Error> {
 }
 
 /// Whether the loss of one batch of training is another one with other values of a parameter.
-/// Some have no influence by mathematics: what is added to all scores before a softmax, or to what
-/// is normalised next. True if the plan reports no loss.
+/// Some have no influence by mathematics: a bias before a softmax or before a normalisation. True
+/// if the plan reports no loss.
 fn loss_depends_on(suite: &Suite, params: &Params, name: &str) -> Result<bool, Error> {
     let batch = suite.one_batch();
     let loss = |params: Params| -> Result<Option<f64>, Error> {
@@ -175,7 +175,7 @@ fn train_one_row(suite: &Suite) -> Result<CheckVerdict, Error> {
     trains_on(suite, &[1])
 }
 
-/// Whether the plan says of a batch of one row that it cannot be used, and trains on more.
+/// Whether the plan refuses a batch of one row, and trains on larger ones.
 fn refuses_one_row(suite: &Suite) -> Result<bool, Error> {
     let seed = suite.options.random_seed;
     match suite.train(seed, &[1]) {
@@ -321,7 +321,7 @@ fn finite(params: &Params) -> Option<CheckVerdict> {
     Some(Failed(format!("`{name}` is not finite")))
 }
 
-/// The plan must say of as many rows as it was handed that it saw them.
+/// The plan must report as many rows as it was given.
 fn counted(outcome: &Outcome, wanted: usize) -> Option<CheckVerdict> {
     let wanted = wanted as u64;
     let said = outcome.report.as_ref().map_or(0, |report| report.rows);
