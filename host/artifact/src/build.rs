@@ -16,7 +16,7 @@ use crate::{AdmissionError, Component, Provenance};
 /// The version of wit-component in this build, part of every digest.
 const WIT_COMPONENT: &str = "0.254.2";
 
-/// How every plan is compiled, whatever its manifest says.
+/// The profile of every plan, regardless of its manifest.
 const PROFILE: [&str; 8] = [
     "profile.release.opt-level=3",
     "profile.release.lto=\"fat\"",
@@ -41,12 +41,12 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is no plan crate.
+    /// The directory does not hold a plan crate.
     #[error("{} is not a plan crate: {reason}", path.display())]
     NoPlan {
         /// Its manifest.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -60,7 +60,7 @@ pub enum BuildError {
         /// Where the plan is.
         dir: PathBuf,
     },
-    /// The manifest says something that the lock file does not: the crate was copied, renamed or
+    /// The manifest contradicts the lock file: the crate was copied, renamed or
     /// given another dependency.
     #[error(
         "{} does not match its Cargo.toml, and the bytes of a plan follow from both\nhelp: run \
@@ -88,7 +88,7 @@ pub enum BuildError {
     Tool {
         /// The program.
         program: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// A tool did not start, or could not be talked to.
@@ -96,7 +96,7 @@ pub enum BuildError {
     Start {
         /// The program.
         program: String,
-        /// What the operating system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The compiler cannot emit WebAssembly, and nothing here can change that.
@@ -110,7 +110,7 @@ pub enum BuildError {
         /// Where the plan is.
         dir: PathBuf,
     },
-    /// Rustup could not install what the compiler needs to emit WebAssembly; it has said why.
+    /// Rustup could not install the compiler's WebAssembly target; it has printed the reason.
     #[error(
         "the target {TARGET} is missing, and rustup could not install it\n\
          help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
@@ -129,10 +129,10 @@ pub enum BuildError {
     Cargo {
         /// Its subcommand.
         call: &'static str,
-        /// What is wrong.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The crate is no plan.
+    /// The library is not a plan.
     #[error(
         "the crate does not build a WebAssembly library\nhelp: set `crate-type = [\"cdylib\"]` \
          under [lib] in Cargo.toml"
@@ -144,7 +144,7 @@ pub enum BuildError {
          help: implement `TrainingPlan` and end lib.rs with `export!(MyPlan);`"
     )]
     NotAPlan {
-        /// What wit-component says.
+        /// The message of wit-component.
         reason: String,
     },
     /// A field of the manifest cannot be put into the component.
@@ -152,7 +152,7 @@ pub enum BuildError {
     Metadata {
         /// The field.
         field: &'static str,
-        /// What is wrong.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -161,7 +161,7 @@ pub enum BuildError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The sources are not those of the component.

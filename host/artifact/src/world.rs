@@ -258,7 +258,7 @@ fn named(plan: impl std::fmt::Display, host: impl std::fmt::Display) -> String {
     format!("`{plan}` in the plan, `{host}` in the contract")
 }
 
-/// What a type is, without what is in it.
+/// The kind of a type, without its contents.
 fn kind(types: &Types, value: ComponentValType) -> String {
     use ComponentDefinedType as T;
     let counted = |what: &str, n: usize| format!("a {what} of {n}");
@@ -285,7 +285,7 @@ enum Side {
 }
 
 impl World {
-    /// The contract's interface of this name, whatever its patch version.
+    /// The contract's interface of this name, in any patch version.
     fn instance(&self, name: &str, side: Side) -> Option<ComponentInstanceTypeId> {
         let component = &self.types[self.component];
         let items = match side {
