@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, idx, images, npy, npz, parquet_file};
 
-/// What files begin with that are sometimes taken for datasets.
+/// Magic bytes of files that are sometimes taken for datasets.
 const FOREIGN: [(&[u8], &str); 12] = [
     (b"ARROW1", "a Feather (Arrow) file"),
     (b"FEA1", "a Feather file"),
@@ -73,8 +73,8 @@ impl Format {
         }
     }
 
-    /// Finds the format of a file by its first bytes, that of a folder by what
-    /// is in it. What is nothing else is CSV.
+    /// Finds the format of a file by its first bytes, that of a folder by its contents. All other
+    /// files are CSV.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Unsupported`] for a folder of neither kind.

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::array::{Array, Elements, Header, Order, Stored, decompress};
 use crate::bounds::{AXES_MAX, DECOMPRESSED_BYTES_MAX, FILES_MAX};
 
-/// What gzip files begin with (RFC 1952, 2.3.1).
+/// The magic bytes of gzip files (RFC 1952, 2.3.1).
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Opens images and, if they are there, their labels: `image` and `label`. An
@@ -62,7 +62,7 @@ fn candidates(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 fn images_in(folder: &Path) -> Result<PathBuf, Error> {
     let mut found = candidates(folder)?;
     if found.len() > 1 {
-        // MNIST's folder has what is trained on, and what is scored.
+        // MNIST's folder has one pair of files for training and one for scoring.
         let is_train = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str());
             name.is_some_and(|name| name.starts_with("train"))
@@ -137,7 +137,7 @@ fn array(path: &Path) -> Result<Array, Error> {
     Ok(Array::new(path, name, header, elements))
 }
 
-/// Reads a header, and says how long it is.
+/// Reads a header, and returns its length.
 fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
     let malformed =
         |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };

@@ -16,13 +16,13 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::bounds::{COLUMNS_MAX, FILES_MAX, IMAGE_FILE_BYTES_MAX, ROW_VALUES_MAX};
 use crate::{Block, Element, Error, Field, Values, cut};
 
-/// What a decoder may use beyond the image itself, in bytes.
+/// The memory that a decoder may use beyond the image itself, in bytes.
 const DECODER_BYTES_MAX: usize = 64 << 20;
 /// The most ends of names that a remark lists.
 const EXTENSIONS_MAX: usize = 8;
-/// What PNG files begin with.
+/// The magic bytes of PNG files.
 const PNG: &[u8] = b"\x89PNG";
-/// What JPEG files begin with.
+/// The magic bytes of JPEG files.
 const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
 
 /// A folder of images, all of one shape. Its fields are `image`, uint8
@@ -134,7 +134,7 @@ impl ImageFolder {
         self.files.len() as u64
     }
 
-    /// What was found and is not read, for people.
+    /// The files that are not read, for people.
     pub(crate) fn remark(&self) -> Option<String> {
         let n: u64 = self.left_out.values().sum();
         let shown = self.left_out.iter().take(EXTENSIONS_MAX);
@@ -190,7 +190,7 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
     (metadata.len(), metadata.modified().ok())
 }
 
-/// Names and stamps in a folder, at most `max`; links count as what they lead to.
+/// Names and stamps in a folder, at most `max`; links count as their targets.
 fn names(
     folder: &Path,
     wanted: impl Fn(&fs::Metadata) -> bool,

@@ -10,7 +10,7 @@ use crate::bounds::COLUMNS_MAX;
 use crate::literal::Literal;
 use crate::{Error, cut};
 
-/// What NPY files begin with.
+/// The magic bytes of NPY files.
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header, in bytes. Those of plain arrays have 118.
 const HEADER_BYTES_MAX: u64 = 64 << 10;
@@ -54,7 +54,7 @@ pub(crate) fn open(path: &Path) -> Result<Npy, Error> {
     }
 }
 
-/// What a file has.
+/// The facts of a file's header.
 #[derive(Debug)]
 pub(crate) enum Npy {
     /// Rows of numbers, one a column.
@@ -85,7 +85,7 @@ pub(crate) fn row_major(path: &Path, header: &Header) -> Result<(), Error> {
     }
 }
 
-/// Reads a header, and says how long it is.
+/// Reads a header, and returns its length.
 ///
 /// # Errors
 /// [`Error::Malformed`], [`Error::TooLarge`], [`Error::Unsupported`].
@@ -119,7 +119,7 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64),
     from.read_exact(&mut text).map_err(truncated)?;
     let text = String::from_utf8_lossy(&text);
     let unsupported = |what: String| Error::Unsupported { path: path.to_owned(), what };
-    // What is no literal names nothing.
+    // A header that is not a literal names nothing.
     let literal = Literal::parse(&text);
     let value = |key| literal.as_ref().and_then(|literal| literal.get(key));
     let Some(Literal::Boolean(by_column)) = value("fortran_order") else {

@@ -20,7 +20,7 @@ use crate::bounds::{COLUMNS_MAX, FOOTER_BYTES_MAX, PARQUET_LIST_MAX, ROWS_MAX, b
 use crate::parquet_pages::{check_pages, check_schema};
 use crate::{Block, Element, Error, Field, Place, Values, arrow_schema, cut};
 
-/// What Parquet files begin and end with.
+/// The magic bytes at both ends of Parquet files.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
 /// Beyond it float64 does not hold every whole number.
 const EXACT_MAX: u64 = 1 << 53;
@@ -319,7 +319,7 @@ fn durations(metadata: &FileMetaData) -> BTreeSet<String> {
 fn codec(chunk: &ColumnChunkMetaData) -> Result<(), String> {
     match chunk.compression() {
         Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) => Ok(()),
-        // As `ZSTD(ZstdLevel(1))`: the level says nothing to a reader.
+        // As `ZSTD(ZstdLevel(1))`: a reader does not need the level.
         other => {
             let name = other.to_string();
             let name = name.split('(').next().unwrap_or_default();
@@ -370,7 +370,7 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     }
 }
 
-/// Checks what the last eight bytes say of the footer's length, and returns it.
+/// Checks the footer's length in the last eight bytes, and returns it.
 fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<Result<u64, Error>> {
     let malformed =
         |reason: &str| Ok(Err(Error::Malformed { path: path.to_owned(), reason: reason.into() }));

@@ -2,10 +2,10 @@
 //! that a page's header names; here the headers are read before it does.
 //!
 //! A header is a struct in Thrift's compact protocol whose first fields are 1,
-//! the type, 2, the size after decompression, and 3, the size in the file; 7 is what is said of a
+//! the type, 2, the size after decompression, and 3, the size in the file; 7 is the header of a
 //! dictionary, whose first field is how many values it has.
 //!
-//! It also asks for what lists and trees of the footer say that they hold.
+//! It also checks the announced lengths of the footer's lists and trees.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -25,7 +25,7 @@ const HEADER_BYTES_MAX: u64 = 1 << 20;
 /// The most bytes of all columns' names together, each from the root of the schema on.
 const PATH_BYTES_MAX: u64 = 64 << 20;
 
-/// What the header of a page says.
+/// The header of a page.
 struct PageSizes {
     /// After decompression, in bytes.
     unpacked: i64,
@@ -126,7 +126,7 @@ pub(crate) fn check_pages(
 }
 
 /// Thrift's compact protocol, as far as needed to find the end of a struct.
-/// None means that it is none.
+/// None if it is malformed.
 struct Compact<R> {
     bytes: R,
     /// Bytes read.
@@ -208,7 +208,7 @@ impl<R: Read> Compact<R> {
             if nth > 0 {
                 open.last_mut()?.0 -= 1;
             }
-            // What all names from the root on have: leaves are known by these.
+            // The path from the root: leaves are identified by it.
             let above = open.last().map_or(0, |(_, bytes)| *bytes) + name;
             path_bytes += above;
             if children > 0 {

@@ -1,4 +1,4 @@
-//! CSV files: what is read, and every mistake by file, line and column.
+//! CSV files: their values, and every mistake by file, line and column.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 

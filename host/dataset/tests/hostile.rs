@@ -127,10 +127,10 @@ fn bombs_stop_where_the_header_does() {
     }
     let bomb = bomb.finish().unwrap();
     refused(&bomb, Format::Idx, "the IDX header announces 784 bytes, the file has 785");
-    // What it says itself is more than anybody wants.
+    // The announced size is larger than any bound.
     let bomb = gzip(&idx(&[1 << 30, 28, 28], &[0; 64]));
     refused(&bomb, Format::Idx, "bytes of a gzip file, decompressed (unpack it first)");
-    // What it says is allowed, and not there.
+    // The announced size is allowed, but the bytes are missing.
     let bomb = gzip(&idx(&[1 << 20, 28, 28], &[0; 64]));
     refused(&bomb, Format::Idx, "the IDX header announces 822083584 bytes, the file has 64");
     refused(&zip_bomb(), Format::Npz, "the header of array `a` announces 8 bytes, the file has");
@@ -138,7 +138,7 @@ fn bombs_stop_where_the_header_does() {
     assert!(after < before + (16 << 10), "{before} KiB became {after} KiB");
 }
 
-/// An archive whose array goes on for 64 MiB after what its header says.
+/// An archive whose array continues for 64 MiB beyond the size in its header.
 fn zip_bomb() -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default()
@@ -175,7 +175,7 @@ fn images_say_their_size_before_they_get_memory() {
         let error = read_path(root.path(), Format::Images).unwrap_err();
         assert!(error.contains("0.png"), "{error}");
     }
-    // A JPEG that says 65,500 x 65,500.
+    // A JPEG that announces 65,500 x 65,500.
     let mut jpeg = sample("jpeg_colour/a/0.jpg");
     let at = jpeg.windows(2).position(|bytes| bytes == [0xff, 0xc0]).unwrap();
     jpeg[at + 5..at + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
