@@ -1,7 +1,7 @@
 //! `.mpk`, the file format of Fed-BioMed: MessagePack as its `Serializer`
 //! writes it, byte for byte, checked against PyPI `fedbiomed` 6.4.1.
 //!
-//! What MessagePack has no type for becomes a map of two entries, `__type__`
+//! A value without a type in MessagePack becomes a map of two entries, `__type__`
 //! and `value`, in this order. An aggregated-parameters file is the map
 //! `{researcher_id, model_weights: {name: np.ndarray}}`.
 
@@ -247,7 +247,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
-/// Turns a map with `__type__` and `value` into what it stands for. A map
+/// Turns a map with `__type__` and `value` into the value that it encodes. A map
 /// with an unknown `__type__` stays a map, as in Fed-BioMed.
 fn untag(mut entries: Vec<(Value, Value)>) -> Result<Value, Error> {
     let key = |name: &str| Value::Str(name.to_owned());
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(read_params(&bytes).unwrap(), params);
     }
 
-    // What Fed-BioMed's local job writes: a map of arrays, without a wrapper.
+    // Fed-BioMed's local job writes a map of arrays, without a wrapper.
     #[test]
     fn bare_parameters_are_read_too() {
         let w = Tensor::from_f32(vec![2], &[1.0, 2.0]).unwrap();

@@ -21,7 +21,7 @@ const AXES_MAX: usize = 8;
 pub struct Columns {
     #[serde(deserialize_with = "at_most::<COLUMNS_MAX, _, _>")]
     columns: Vec<String>,
-    /// Of those whose rows are no single numbers.
+    /// The shapes of columns with more than one number a row.
     #[serde(deserialize_with = "at_most::<COLUMNS_MAX, _, _>")]
     shapes: Vec<Shape>,
 }
@@ -70,10 +70,10 @@ impl Columns {
         encode(self)
     }
 
-    /// Decodes what [`Columns::encode`] gave.
+    /// Decodes the output of [`Columns::encode`].
     ///
     /// # Errors
-    /// A text about what else the bytes are.
+    /// A text about the mistake in the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         decode(bytes)
     }
@@ -104,10 +104,10 @@ impl FieldSelection {
         encode(&Inputs { names, inputs, lens })
     }
 
-    /// Decodes what [`FieldSelection::encode`] gave; one name comes back as a list.
+    /// Decodes the output of [`FieldSelection::encode`]; one name comes back as a list.
     ///
     /// # Errors
-    /// A text about what else the bytes are.
+    /// A text about the mistake in the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let Inputs { names, inputs, lens } = decode(bytes)?;
         let total: u64 = lens.iter().map(|len| u64::from(*len)).sum();

@@ -28,7 +28,7 @@ pub struct Bundle {
     content: Content,
 }
 
-/// What every version of a bundle says first.
+/// The field that every version of a bundle has first.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Typed {
@@ -118,7 +118,7 @@ impl Bundle {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 
-    /// The key that it says it is of. A hint, and no more.
+    /// The key that it names as its own. Only a hint.
     pub fn hint(&self) -> Option<Fingerprint> {
         self.verification_material.public_key.as_ref()?.hint.parse().ok()
     }

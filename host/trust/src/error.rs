@@ -1,10 +1,10 @@
-//! What can be wrong with keys, rosters and signatures.
+//! Errors of keys, rosters and signatures.
 
 use fedwasm_protocol::{FederationId, Participant};
 
 use crate::Fingerprint;
 
-/// What can be wrong with keys, rosters and signatures.
+/// An error of keys, rosters or signatures.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -50,10 +50,10 @@ pub enum Error {
         /// Since it was signed.
         age: std::time::Duration,
     },
-    /// Not what its signature is over.
+    /// The signature is over other bytes.
     #[error("the signature of {what} was not made by key {key}")]
     Signature {
-        /// What is signed.
+        /// The name of the signed object.
         what: &'static str,
         /// The key that was to have made it.
         key: Fingerprint,
@@ -64,31 +64,31 @@ pub enum Error {
     /// Not of the form that it should have.
     #[error("{what} is damaged: {reason}")]
     Malformed {
-        /// What.
+        /// The name of the object.
         what: String,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A Sigstore bundle of another version.
     #[error("the bundle has media type `{got}`, expected `{expected}`")]
     BundleVersion {
-        /// What it says that it is.
+        /// The media type that it has.
         got: String,
-        /// What it would have to be.
+        /// The media type that is read.
         expected: &'static str,
     },
     /// Another federation's.
     #[error("{what} belongs to federation {got}, not to {expected}")]
     OtherFederation {
-        /// What.
+        /// The name of the object.
         what: &'static str,
-        /// Whose it is.
+        /// The participant that holds it.
         got: FederationId,
         /// Ours.
         expected: FederationId,
     },
-    /// Older than what is known.
+    /// The roster is older than the known one.
     #[error(
         "the roster with serial {got} is refused: it is older than the known one with serial \
          {known}"
@@ -105,7 +105,7 @@ pub enum Error {
          revoke`, or choose another id"
     )]
     Taken {
-        /// Who.
+        /// The participant.
         participant: Participant,
         /// The key that the roster has.
         known: Fingerprint,
@@ -122,10 +122,10 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
-    /// Nobody of this name.
+    /// The participant is not on the roster.
     #[error("{participant} does not take part in the federation")]
     Unknown {
-        /// Who.
+        /// The participant.
         participant: Participant,
     },
     /// A certificate cannot be made.

@@ -21,7 +21,7 @@ use crate::Error;
 
 /// The largest key file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 10;
-/// What comes before the point in the SubjectPublicKeyInfo of a P-256 key (RFC
+/// The bytes before the point in the SubjectPublicKeyInfo of a P-256 key (RFC
 /// 5480, 2.1.1): id-ecPublicKey, secp256r1, a bit string of 65 bytes.
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
@@ -197,7 +197,7 @@ impl KeyPair {
         Self::from_pkcs8(pkcs8.map_err(|_| Error::Randomness)?.as_ref())
     }
 
-    /// Draws a key and writes it to a new file that nobody else may read, with
+    /// Draws a key and writes it to a new file that only its owner may read, with
     /// the public key beside it under the same name and `.pub`.
     ///
     /// # Errors
@@ -211,7 +211,7 @@ impl KeyPair {
         Ok(key)
     }
 
-    /// Writes the private key to a new file that nobody else may read.
+    /// Writes the private key to a new file that only its owner may read.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Io`].
@@ -224,7 +224,7 @@ impl KeyPair {
         }
     }
 
-    /// Reads a private key that nobody else may read.
+    /// Reads a private key that only its owner may read.
     ///
     /// # Errors
     /// [`Error::OpenKey`] if others may, [`Error::NoKey`], [`Error::Io`].
@@ -273,7 +273,7 @@ impl KeyPair {
         &self.public
     }
 
-    /// A name that is always the same and that nobody can guess without the key.
+    /// A name that is always the same and cannot be guessed without the key.
     pub fn secret_name(&self) -> String {
         let secret = [b"fedwasm secret name\0", self.pkcs8.secret_pkcs8_der()].concat();
         Digest::of(&secret).to_string().chars().take(32).collect()
@@ -288,7 +288,7 @@ impl KeyPair {
         pem("PRIVATE KEY", self.pkcs8.secret_pkcs8_der())
     }
 
-    /// Signs a message: ECDSA, as DER. What is signed must begin with its
+    /// Signs a message: ECDSA, as DER. The signed bytes must begin with their
     /// domain.
     ///
     /// # Errors
