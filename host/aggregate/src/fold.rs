@@ -127,7 +127,7 @@ impl Steps {
         Ok(Self { turns: Turns::new(aggregator, samples), global: global.clone(), sum })
     }
 
-    /// Adds what `term` makes of each element of the update and of the global parameters.
+    /// Adds the result of `term` for each element of the update and of the global parameters.
     pub(crate) fn add(
         &mut self,
         node: &NodeId,
@@ -301,7 +301,7 @@ mod tests {
             (0..2).for_each(|n| add(&mut it, n).unwrap());
             let error = it.finish().unwrap_err().to_string();
             assert!(error.ends_with("the update of `node-2` is missing"), "{error}");
-            // What was begun and left changes nothing.
+            // A round that was begun and abandoned changes nothing.
             let begun_again = it.aggregate(&start(), &all).unwrap();
             assert_eq!(begun_again, aggregator(name).aggregate(&start(), &all).unwrap());
             assert_eq!(it.needs_all(), ["median", "trimmed_mean"].contains(&name), "{name}");

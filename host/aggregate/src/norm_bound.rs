@@ -64,9 +64,9 @@ impl Aggregator for NormBound {
     }
 }
 
-/// Returns what scales the difference of `update` from `global` to a norm of at most `bound`. The
-/// norm is that of the difference over its largest element, times the latter: squares of large
-/// elements alone would overflow, and a node could zero its factor.
+/// Returns the factor that scales the difference of `update` from `global` to a norm of at most
+/// `bound`. The norm is that of the difference over its largest element, times the latter: squares
+/// of large elements alone would overflow, and a node could zero its factor.
 fn factor(update: &Params, global: &Params, bound: f64) -> Result<f64, Error> {
     let mut largest: f64 = 0.0;
     pairs(update, global, |y, x| largest = largest.max((y - x).abs()))?;

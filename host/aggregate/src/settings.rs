@@ -267,7 +267,7 @@ fn count(fields: &mut Fields, key: &'static str, min: u64) -> usize {
     required(fields, key, |fields| fields.whole_until(key, min, 1 << 20).map(|n| n as f64)) as usize
 }
 
-/// Takes what has no default.
+/// Takes a setting without a default.
 fn required(
     fields: &mut Fields,
     key: &'static str,

@@ -11,7 +11,7 @@ use crate::{AggregateError, Aggregator, Samples};
 const NAME: &str = "trimmed_mean";
 
 /// Gives, of the `n` values of each element, the mean without the `k` smallest
-/// and the `k` largest, `k = floor(beta n)`, whatever the sample counts (Yin et
+/// and the `k` largest, `k = floor(beta n)`, regardless of sample counts (Yin et
 /// al. 2018, Definition 2; flwr `FedTrimmedAvg`). The product is a float64, so
 /// that 0.29 of 100 nodes are 28 as in flwr and SciPy.
 #[derive(Clone, Debug)]

@@ -64,7 +64,7 @@ fn rounds_equal_declearn() {
 fn vectors_of_fedbiomed_hold() {
     let fedbiomed = &vectors()["fedbiomed"]["scaffold"];
     let (lr, n_updates) = (f64_of(&fedbiomed["server_lr"]), f64_of(&fedbiomed["n_updates"]));
-    // From zero the plain mean times the learning rate, whatever the sample counts.
+    // From zero the plain mean times the learning rate, regardless of sample counts.
     let updates = updates_of(&[("a", 1, &[1.0, 3.0]), ("b", 99, &[2.0, -5.0])]);
     let x = Scaffold::new(lr).aggregate(&params(&[0.0; 2]), &updates).unwrap();
     assert_close(&x, &[lr * 1.5, -lr]);
