@@ -1,4 +1,4 @@
-//! `/federation`: which one it is, who is who, and how somebody on this machine is taken in.
+//! `/federation`: its id, its roster, and enrolment on this machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(crate) async fn get_roster(State(shelf): State<Arc<Shelf>>) -> Result<Respon
     }
 }
 
-/// Takes in whoever asks, on this machine alone.
+/// Enrols any participant, on this machine alone.
 pub(crate) async fn enrol(
     State(shelf): State<Arc<Shelf>>,
     body: Body,

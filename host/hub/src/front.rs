@@ -1,5 +1,5 @@
-//! The door of a server: accepts connections, shakes hands, says who came, and bounds how many
-//! come (`handshakes`) and stay (`places`).
+//! The front of a server: accepts connections, shakes hands, identifies clients, and bounds how
+//! many come (`handshakes`) and stay (`places`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,10 +29,10 @@ const HANDSHAKES_MAX: usize = 1_024;
 const WAITING_MAX: usize = 64;
 /// How long to wait after the operating system gives no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long somebody may take nothing of what is said to it.
+/// How long a client may read none of the bytes sent to it.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
-/// Somebody at the door.
+/// A client that connects.
 pub(crate) struct Connection {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) peer: Peer,
@@ -83,7 +83,7 @@ impl Front {
         self.address
     }
 
-    /// The next who connected; waits for ever once the front is closed.
+    /// The next client; waits for ever once the front is closed.
     pub(crate) async fn next(&mut self) -> Connection {
         match self.connections.recv().await {
             Some(connection) => connection,
@@ -98,7 +98,7 @@ impl Drop for Front {
     }
 }
 
-/// What was refused since that was last told: a flood must not fill the log, too.
+/// The refusals since the last log line: a flood must not also fill the log.
 #[derive(Debug, Default)]
 struct Told {
     at: Option<Instant>,
@@ -181,7 +181,7 @@ impl Accept {
         Ok((Box::new(stream), Peer { who: Some(who) }))
     }
 
-    /// Whom the roster of now says that the certificate's key belongs to.
+    /// The participant of the certificate's key, by the current roster.
     fn owner(
         &self,
         certificate: Option<&CertificateDer<'_>>,

@@ -38,7 +38,7 @@ impl From<object_store::Error> for Refusal {
     }
 }
 
-/// What the operating system says, below what the store says.
+/// The operating system's error, below the store's.
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {

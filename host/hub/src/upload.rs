@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::index::blob_path;
 use crate::refusal::Refusal;
 
-/// Bytes of a part on the way to the store: what an upload holds in memory. A store with larger
+/// Bytes of a part in transit to the store, which an upload holds in memory. A store with larger
 /// parts than this has to gather them in a file.
 pub(crate) const PART_BYTES: usize = 256 << 10;
 /// The most uploads at once: in all, and of one participant; further ones wait their turn.
@@ -26,7 +26,7 @@ pub(crate) const UPLOADS_OF_ONE_MAX: usize = 4;
 /// How long one waits for its turn.
 const TURN_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Whose turn it is to upload.
+/// A turn to upload.
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
@@ -56,7 +56,7 @@ impl Turns {
             Arc::clone(all.entry(who.clone()).or_insert_with(new))
         });
         let turn = async {
-            // One's own first: whoever waits for that holds nobody up.
+            // The participant's own bound first: waiting for it delays no other participant.
             let own = match own {
                 Some(own) => Some(own.acquire_owned().await.ok()?),
                 None => None,
@@ -80,7 +80,7 @@ impl Turns {
 pub(crate) struct Received(Box<dyn MultipartUpload>);
 
 impl Received {
-    /// Gives it its name. What was there under this digest before, if anything, is replaced:
+    /// Gives it its name. An earlier object under this digest is replaced:
     /// should it have been damaged, it is whole again.
     pub(crate) async fn keep(mut self) -> Result<(), Refusal> {
         Ok(self.0.complete().await.map(drop)?)

@@ -37,14 +37,14 @@ const REASON_CHARS_MAX: usize = 500;
 /// An error of a library below, or words of our own.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a registry does not do, or not right.
+/// A failure of a registry.
 #[derive(Debug, thiserror::Error)]
 #[error("{reference}: {}", cut(reason))]
 #[non_exhaustive]
 pub struct Error {
-    /// What was asked for.
+    /// The requested object.
     pub reference: String,
-    /// What went wrong.
+    /// The reason.
     #[source]
     pub reason: Cause,
 }
@@ -54,7 +54,7 @@ fn cut(reason: &Cause) -> String {
     reason.to_string().chars().take(REASON_CHARS_MAX).collect()
 }
 
-/// What is pushed.
+/// The plan to push.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     /// The component.
@@ -69,7 +69,7 @@ pub struct Artifact {
     pub signatures: Vec<Vec<u8>>,
 }
 
-/// What was pulled. Nothing of it is trusted but that it is whole.
+/// A pulled plan. It is whole, and otherwise untrusted.
 #[derive(Clone, Debug)]
 pub struct Pulled {
     /// The component.
@@ -80,7 +80,7 @@ pub struct Pulled {
     pub manifest: String,
 }
 
-/// Who asks a registry.
+/// The credentials for a registry.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// The user.
@@ -109,7 +109,7 @@ struct Manifest {
     layers: Vec<Descriptor>,
 }
 
-/// What refers to a manifest. Entries of others are kept as they are.
+/// The referrers of a manifest. Entries of others are kept as they are.
 #[derive(Debug, Default, Deserialize)]
 struct Index {
     manifests: Vec<Value>,
@@ -254,7 +254,7 @@ impl Registry {
         Err(self.failed("another client is listing signatures of it at the same time; push again"))
     }
 
-    /// What refers to a manifest.
+    /// The referrers of a manifest.
     async fn referrers(&self, digest: &str) -> Result<Vec<Value>, Error> {
         let path = format!("referrers/{digest}");
         let found = self.http.get(&path, INDEX, MANIFEST_BYTES_MAX).await;
@@ -264,11 +264,11 @@ impl Registry {
         }
     }
 
-    /// What is listed at the tag of a manifest.
+    /// The entries at the tag of a manifest.
     async fn listed(&self, digest: &str) -> Result<Vec<Value>, Error> {
         let tag = referrers_tag(digest);
         let found = self.http.manifest(&tag, INDEX, MANIFEST_BYTES_MAX).await;
-        // Nothing is listed only if the registry says so: a failure is one.
+        // The list is empty only if the registry reports that: a failure is an error.
         match found.map_err(|error| self.failed(error))? {
             Some(index) => Ok(self.parse::<Index>(&index)?.manifests),
             None => Ok(Vec::new()),
@@ -311,7 +311,7 @@ impl Registry {
         let found = self.http.manifest(named, MANIFEST, MANIFEST_BYTES_MAX).await;
         let found = found.map_err(|error| self.failed(error))?;
         let bytes = found.ok_or_else(|| self.failed(format!("manifest {named} is missing")))?;
-        // The registry's word for a digest is no digest.
+        // A digest that the registry states is not verified.
         let digest = digest_of(&bytes);
         if named.starts_with("sha256:") && named != digest {
             return Err(self.failed(format!("manifest {named} has other bytes")));
@@ -341,7 +341,7 @@ impl Registry {
     }
 }
 
-/// Where what refers to a manifest is found without the referrers API.
+/// The tag of a manifest's referrers, without the referrers API.
 fn referrers_tag(digest: &str) -> String {
     digest.replace(':', "-")
 }

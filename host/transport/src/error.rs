@@ -1,4 +1,4 @@
-//! What can go wrong between two programs.
+//! Errors between two programs.
 
 use fedwasm_protocol::Digest;
 
@@ -14,16 +14,16 @@ fn innermost(cause: &Cause) -> &dyn std::error::Error {
     cause
 }
 
-/// What can go wrong between two programs.
+/// An error between two programs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Not an address of the right kind.
     #[error("`{got}` is not an address: {expected}")]
     Address {
-        /// What was given.
+        /// The text that was given.
         got: String,
-        /// What an address looks like.
+        /// The form of an address.
         expected: &'static str,
     },
     /// Another machine, without encryption.
@@ -46,14 +46,14 @@ pub enum Error {
     /// Keys, rosters, signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
-    /// Nobody enrolled this participant.
+    /// The participant is not enrolled.
     #[error(
         "{participant} is not in the federation of {url}; give its public key to the operator of \
          the federation (`fedwasm network enrol`), and run `fedwasm node join` or `fedwasm keys \
          join` with the file that comes back"
     )]
     NotEnrolled {
-        /// Who.
+        /// The participant.
         participant: fedwasm_protocol::Participant,
         /// The repository.
         url: String,
@@ -63,7 +63,7 @@ pub enum Error {
     OtherFederation {
         /// The repository.
         url: String,
-        /// What is wrong with its roster.
+        /// The mistake in its roster.
         #[source]
         reason: Cause,
     },
@@ -75,7 +75,7 @@ pub enum Error {
     BrokerUnreachable {
         /// Its address.
         url: String,
-        /// What the operating system or the broker says.
+        /// The error of the operating system or the broker.
         #[source]
         reason: Cause,
     },
@@ -93,7 +93,7 @@ pub enum Error {
     BrokerRefused {
         /// Its address.
         url: String,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
     /// Another program takes the connection over.
@@ -126,7 +126,7 @@ pub enum Error {
     RepositoryUnreachable {
         /// Its address.
         url: String,
-        /// What went wrong.
+        /// The reason.
         #[source]
         reason: Cause,
     },
@@ -145,12 +145,12 @@ pub enum Error {
     WrongDigest {
         /// The digest asked for.
         expected: Digest,
-        /// The digest of what came.
+        /// The digest of the bytes that came.
         got: Digest,
         /// Its length in bytes.
         size: u64,
     },
-    /// Bytes in a message are not what their digest says.
+    /// Bytes in a message do not match their digest.
     #[error(transparent)]
     WrongPayload(#[from] fedwasm_protocol::WrongPayload),
     /// There are more or fewer bytes than were announced.
@@ -158,7 +158,7 @@ pub enum Error {
     WrongSize {
         /// The digest asked for.
         digest: Digest,
-        /// Bytes announced by who asked for it.
+        /// Bytes that the request announced.
         expected: u64,
         /// Bytes that came or are about to.
         got: u64,
@@ -166,7 +166,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it may pass by itself: nobody answers, or the one who does cannot just now.
+    /// Whether it may pass by itself: no answer came, or one that asks to try again later.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::BrokerUnreachable { .. } | Self::RepositoryUnreachable { .. } => true,

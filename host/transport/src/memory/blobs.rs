@@ -10,7 +10,7 @@ use super::{MemoryHub, NAME, lock};
 use crate::Error;
 use crate::port::{BLOB_BYTES_MAX, Blobs, Label, Later};
 
-/// Keeps blobs in this process, and knows who asks.
+/// Keeps blobs in this process, and knows its clients.
 #[derive(Clone, Debug)]
 pub struct MemoryBlobs {
     hub: MemoryHub,
@@ -30,7 +30,7 @@ pub(super) struct Shelf {
 struct Stored {
     bytes: Bytes,
     readers: BTreeSet<Participant>,
-    /// In whose names it was stored.
+    /// The experiments in whose names it was stored.
     experiments: BTreeSet<ExperimentId>,
     /// Whether it was stored in no experiment's name.
     is_kept: bool,
@@ -137,7 +137,7 @@ impl Shelf {
                 found.is_finished = is_finished;
                 Ok(())
             }
-            // One that is new goes on anyway.
+            // A new experiment is open anyway.
             None if !is_finished => Ok(()),
             _ => Err(not_one_of(experiment, me)),
         }
@@ -165,7 +165,7 @@ impl MemoryBlobs {
         Ok(())
     }
 
-    /// Answers somebody who is on the roster.
+    /// Answers a participant on the roster.
     fn ask<T>(
         &self,
         answer: impl FnOnce(&mut Shelf, &Participant) -> Result<T, Error>,
