@@ -1,4 +1,4 @@
-//! Why a local job has no result.
+//! Errors of local jobs.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A local job cannot go on from what a directory holds.
+    /// A local job cannot continue the run in a directory.
     #[error("cannot resume from {}: {reason}", dir.display())]
     Resume {
         /// The directory.
@@ -37,7 +37,7 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
-    /// There is nothing to go on from.
+    /// There is no run to continue.
     #[error("--resume continues the run in --out DIR; name the directory")]
     ResumeWhat,
     /// The plan, its arguments, the data or the round.
@@ -48,7 +48,7 @@ pub enum Error {
         "`dp_args` is given, but a local job does not enforce differential privacy; leave it out"
     )]
     DpArgs,
-    /// Somebody asked to stop.
+    /// The job was told to stop.
     #[error("cancelled")]
     Cancelled,
     /// The operating system.
@@ -57,7 +57,7 @@ pub enum Error {
     /// A thread of ours broke off.
     #[error("internal error: {reason}")]
     Internal {
-        /// What happened.
+        /// The reason.
         reason: String,
     },
     /// A file of a run, or one that it reads.

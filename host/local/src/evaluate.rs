@@ -12,7 +12,7 @@ use fedwasm_training::{Examples, Preprocessing, facts};
 
 use crate::Error;
 
-/// What is scored on what.
+/// The plan, the parameters and the data to score.
 #[derive(Clone, Debug)]
 pub struct EvaluateOptions {
     /// The plan.

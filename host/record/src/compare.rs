@@ -11,14 +11,14 @@ use crate::{Difference, Error, History, differences, load_history};
 /// The largest checkpoint that is read, in bytes.
 const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
 
-/// What two runs, local jobs or experiments, have in common and what not.
+/// The comparison of two runs, local jobs or experiments.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// What differs.
+    /// The differences.
     pub differences: Vec<Difference>,
-    /// What was compared, such as `plan` or `rows`.
+    /// The names of compared things, such as `plan` or `rows`.
     pub compared: Vec<String>,
-    /// What could not be, and why.
+    /// The things that could not be compared, and why.
     pub not_compared: Vec<String>,
     /// Scores after the last round on held-out rows, and the training loss.
     pub metrics: Vec<MetricPair>,
@@ -35,7 +35,7 @@ pub struct MetricPair {
     pub b: Option<f64>,
 }
 
-/// What `checkpoint.json` of a local run says of its data.
+/// The facts about the data in `checkpoint.json` of a local run.
 #[derive(Deserialize)]
 struct Marks {
     data: Digest,
@@ -58,7 +58,7 @@ impl Marks {
     }
 }
 
-/// Compares what two directories hold.
+/// Compares the runs in two directories.
 ///
 /// # Errors
 /// Those of [`load_history`].

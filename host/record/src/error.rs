@@ -16,7 +16,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A file of parameters.
@@ -24,23 +24,23 @@ pub enum Error {
     Params {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: fedwasm_params::Error,
     },
-    /// An experiment is not what its files say.
+    /// An experiment contradicts its files.
     #[error("round {round}: {reason}")]
     Unverified {
-        /// The round; 0 for what comes before the first.
+        /// The round; 0 before the first.
         round: u32,
-        /// What does not hold.
+        /// The contradiction.
         reason: String,
     },
-    /// There is nothing to compute an experiment again from.
+    /// The files to compute an experiment again are missing.
     #[error("{}: {reason}", dir.display())]
     NoUploads {
         /// The directory of the run.
         dir: PathBuf,
-        /// What it is, and what to do.
+        /// The reason, and the cure.
         reason: &'static str,
     },
     /// An aggregator that this program does not have.
@@ -57,7 +57,7 @@ pub enum Error {
         /// The receipts that were checked.
         receipts: u32,
     },
-    /// Parameters are not what the plan declares.
+    /// Parameters do not fit the plan's declaration.
     #[error("the parameters do not fit the plan: {0}")]
     Shapes(fedwasm_params::Error),
     /// A breakpoint.
@@ -65,7 +65,7 @@ pub enum Error {
     Breakpoint {
         /// Its directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The directory for results.

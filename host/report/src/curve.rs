@@ -22,11 +22,11 @@ const COLOURS: [(u8, u8, u8); 7] = [
 /// More lines than colours would say nothing.
 pub(crate) const LINES_MAX: usize = COLOURS.len();
 
-/// What lies behind the others: neither white nor black, so that it shows on both.
+/// The colour behind the others: neither white nor black, so that it shows on both.
 const BEHIND: RGBColor = RGBColor(170, 170, 170);
 
 /// A chart as SVG. `draw` alone makes one, so that its elements and attributes are those of the
-/// plotter, whatever the texts in it say.
+/// plotter, regardless of the texts in it.
 #[derive(Debug)]
 pub(crate) struct Chart(String);
 

@@ -196,7 +196,7 @@ impl EventFile {
         self.write(&scalar_event(tag, step, value, at))
     }
 
-    /// Hands what was written to the operating system.
+    /// Passes the written bytes to the operating system.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.file.flush().map_err(|error| named(&error, &self.path))
     }

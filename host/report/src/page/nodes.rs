@@ -1,4 +1,4 @@
-//! What each node did in all rounds, and its scores.
+//! The results of each node in all rounds, and its scores.
 
 use std::collections::BTreeMap;
 

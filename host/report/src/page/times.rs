@@ -21,7 +21,7 @@ pub(super) fn section(history: &History) -> Markup {
     time_table(history, parts, "Everything else, such as waiting for messages", notes)
 }
 
-/// Shares of the whole time; `rest` is what is in none of the parts.
+/// Shares of the whole time; `rest` is the time outside all parts.
 pub(super) fn time_table(
     history: &History,
     mut parts: Vec<(&str, f64)>,
