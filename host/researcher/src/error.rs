@@ -1,4 +1,4 @@
-//! Why an experiment has no result.
+//! Errors of experiments.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ pub enum Error {
     /// Keys and signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
-    /// Nobody to ask as.
+    /// The researcher's key is missing.
     #[error(
         "the researcher's key is missing; create one with `fedwasm keys generate DIR --as \
          researcher-NAME`, and name DIR as `identity` of [network] or with --identity; only a \
@@ -35,10 +35,10 @@ pub enum Error {
     NoResearcher {
         /// The directory.
         dir: PathBuf,
-        /// Whose key it is.
+        /// The owner of the key.
         participant: fedwasm_protocol::Participant,
     },
-    /// A breakpoint of somebody else.
+    /// The breakpoint belongs to another researcher.
     #[error(
         "the breakpoint belongs to researcher {theirs}, and this is {ours}: nodes give a state \
          only to its own researcher; set `identity` of [network] to that researcher's key"
@@ -70,19 +70,19 @@ pub enum Error {
     /// The broker was gone when a deadline passed.
     #[error("the connection to the broker is lost, so no reply can arrive: {reason}")]
     BrokerLost {
-        /// What the connection said last.
+        /// The last error of the connection.
         reason: String,
     },
-    /// Early stopping looks at a metric that there is not.
+    /// Early stopping uses a metric that does not exist.
     #[error("{0}")]
     EarlyStopping(String),
-    /// Something is to be written, and nobody said where.
+    /// Files are to be written, but no directory is given.
     #[error("`{key}` is set, but its files need a directory; give one with --out")]
     NoOut {
-        /// What wants to write.
+        /// The setting that writes files.
         key: &'static str,
     },
-    /// An experiment that failed is to go on.
+    /// A failed experiment cannot continue.
     #[error("the experiment failed before; resume it from its newest breakpoint")]
     Failed,
     /// Too few rows.
@@ -102,17 +102,17 @@ pub enum Error {
         got: usize,
         /// `strategy.min_nodes`, or how many nodes that means.
         min: usize,
-        /// At what point.
+        /// The stage of the experiment.
         when: &'static str,
         /// The nodes that are not, and why.
         refused: Vec<(NodeId, Reason, String)>,
-        /// The nodes that have no data for it, and what says so.
+        /// The nodes without data for it, and the reason.
         strangers: Vec<(NodeId, String)>,
     },
     /// Aggregation.
     #[error("the updates cannot be aggregated: {0}")]
     Aggregation(#[from] AggregateError),
-    /// Somebody asked to stop.
+    /// The experiment was told to stop.
     #[error("cancelled")]
     Cancelled,
     /// The operating system.
@@ -121,7 +121,7 @@ pub enum Error {
     /// A thread of ours broke off.
     #[error("internal error: {reason}")]
     Internal {
-        /// What happened.
+        /// The reason.
         reason: String,
     },
     /// A file of an experiment, or one that it reads.

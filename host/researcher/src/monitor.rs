@@ -1,4 +1,4 @@
-//! What nodes report while they work, on its way to TensorBoard (Fed-BioMed
+//! Passes progress reports of nodes to TensorBoard (Fed-BioMed
 //! `Monitor`). Files for people, never a result: they hold times, and an
 //! error here is a warning.
 

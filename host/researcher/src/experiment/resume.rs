@@ -1,4 +1,4 @@
-//! Whether a breakpoint is of the experiment that is to go on.
+//! Checks that a breakpoint belongs to the experiment that resumes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::{
     load_history,
 };
 
-/// Returns the breakpoint to go on from, if that is wanted and there is one.
+/// Returns the breakpoint to resume from, if that is wanted and there is one.
 pub(crate) fn find_breakpoint(
     dir: &Path,
     resume: bool,
@@ -49,7 +49,7 @@ pub(crate) fn arguments(
     params: Option<&Digest>,
 ) -> BTreeMap<String, Value> {
     let of = |value: serde_json::Result<Value>| value.unwrap_or_default();
-    // Elsewhere it decides whether a round counts, not who takes part.
+    // Elsewhere it decides whether a round counts, not which nodes take part.
     let is_random = matches!(file.strategy.selection, Selection::Random { .. });
     let drawn = file.strategy.min_nodes.filter(|_| is_random);
     let aggregator = match own {
@@ -74,7 +74,7 @@ pub(crate) fn arguments(
 
 /// Checks that a breakpoint is of this experiment: of the same plan, and of
 /// arguments that give the same results. Rounds, deadlines and addresses may
-/// be others. Returns what differs, which is nothing unless `change` lets
+/// differ. Returns the differences, which are none unless `change` lets
 /// training arguments, aggregator and strategy be others from here on.
 pub(crate) fn check_same(
     breakpoint: &Breakpoint,
@@ -144,7 +144,7 @@ pub(crate) fn may_change(name: &str) -> bool {
     ["training", "aggregator", "strategy"].contains(&section) && name != "training.random_seed"
 }
 
-/// Names what differs, one after the other.
+/// Names the differences, one after the other.
 pub(crate) fn sentence(differences: &[&Difference]) -> String {
     let all = differences
         .iter()
@@ -152,7 +152,7 @@ pub(crate) fn sentence(differences: &[&Difference]) -> String {
     all.collect::<Vec<_>>().join("; ")
 }
 
-/// What differs between two sets of arguments, value by value.
+/// The differences between two sets of arguments, value by value.
 pub(crate) fn differences(
     theirs: &BTreeMap<String, Value>,
     ours: &BTreeMap<String, Value>,

@@ -13,7 +13,7 @@ const ROWS_MAX: u64 = 1 << 48;
 /// Input columns, and the values of a row in them.
 type Inputs = (Vec<String>, usize);
 
-/// What a search comes to.
+/// The result of a search.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Chosen {
     /// The input columns that all members have.
@@ -25,7 +25,7 @@ pub(crate) struct Chosen {
     pub(crate) refused: Vec<(NodeId, Reason, String)>,
     /// All that have data with the tags.
     pub(crate) found: BTreeSet<NodeId>,
-    /// Those that have none, and what says so: no concern of theirs.
+    /// The nodes without matching data, and the reason, which is not a failure of theirs.
     pub(crate) strangers: Vec<(NodeId, String)>,
 }
 
@@ -196,7 +196,7 @@ mod tests {
                 "n5: dataset d has no column `y`",
             ]
         );
-        // Whose data are others takes no part in anything, its reasons neither.
+        // A node with other data takes part in nothing, nor do its reasons.
         assert_eq!((found.len(), found.contains(&"n6".parse().unwrap())), (5, false));
         assert_eq!(strangers, [("n6".parse().unwrap(), "no dataset has the tags t".to_owned())]);
     }

@@ -17,7 +17,7 @@ use crate::{Error, Event, Events};
 
 use super::Job;
 
-/// How long nodes may take to say whether they would run a plan: those that do not know it
+/// How long nodes may take to answer whether they would run a plan: those that do not know it
 /// fetch it first.
 const APPROVAL_TIME_MAX: Duration = Duration::from_secs(60);
 /// From this difference on a clock is told of.
@@ -125,7 +125,7 @@ impl Job {
         }
     }
 
-    /// Drops a node for an answer that is no delivery.
+    /// Drops a node for an answer that is not a delivery.
     pub(super) fn drop_for(
         &mut self,
         node: NodeId,
