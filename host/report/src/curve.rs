@@ -40,7 +40,7 @@ impl Chart {
     }
 }
 
-/// A line of a chart. It has a gap where a value is no number.
+/// A line of a chart. It has a gap where a value is not a number.
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) points: Vec<(f64, f64)>,

@@ -123,7 +123,7 @@ impl StrategyArgs {
         })
     }
 
-    /// Returns who was to take part from the start, given who was found.
+    /// Returns the nodes that must take part from the start, of those that were found.
     pub fn expected(&self, found: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
         match &self.selection {
             Selection::All | Selection::Random { .. } => found.clone(),
@@ -131,7 +131,7 @@ impl StrategyArgs {
         }
     }
 
-    /// Returns who may take part in a round, among `nodes`.
+    /// Returns the nodes that may take part in a round, among `nodes`.
     pub fn eligible(&self, nodes: &[NodeId]) -> Vec<NodeId> {
         match &self.selection {
             Selection::All | Selection::Random { .. } => nodes.to_vec(),
@@ -141,7 +141,7 @@ impl StrategyArgs {
         }
     }
 
-    /// Returns who takes part in a round, among `nodes` in ascending order.
+    /// Returns the nodes that take part in a round, among `nodes` in ascending order.
     pub fn sample(&self, nodes: &[NodeId], random_seed: u64, round: u32) -> Vec<NodeId> {
         match &self.selection {
             Selection::All | Selection::List { .. } => self.eligible(nodes),
@@ -222,7 +222,7 @@ impl EarlyStopping {
         })
     }
 
-    /// Returns what is wrong if a round's metrics do not have the one that is
+    /// Returns the mistake if a round's metrics lack the one that is
     /// looked at.
     pub(crate) fn check(&self, metrics: &fedwasm_protocol::Metrics) -> Option<String> {
         if metrics.contains_key(&self.metric) {

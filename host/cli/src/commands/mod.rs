@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The cure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a whole federation on this machine and compare it with each site alone.
