@@ -1,4 +1,5 @@
-//! Embeds what `plan new` writes: the crates of `plugins/` and the contract, as they are here.
+//! Embeds the files that `plan new` writes: the crates of `plugins/` and the contract, as they are
+//! here.
 //!
 //! Manifests are rewritten to stand alone, since the new plan has no workspace to inherit from.
 
@@ -56,8 +57,8 @@ fn table<'a>(table: &'a Table, key: &str) -> Result<&'a Table, Box<dyn Error>> {
     inner.ok_or_else(|| format!("no [{key}] in a manifest").into())
 }
 
-/// Writes out what a manifest inherits. Its dependencies must be crates of the workspace, which
-/// will lie beside it under their names.
+/// Writes out the inherited keys of a manifest. Its dependencies must be crates of the workspace,
+/// which will lie beside it under their names.
 fn standalone(mut manifest: Table, workspace: &Table) -> Result<Table, Box<dyn Error>> {
     let shared = table(workspace, "package")?;
     if let Some(package) = manifest.get_mut("package").and_then(Value::as_table_mut) {
@@ -93,7 +94,7 @@ fn files(dir: &Path) -> Result<String, Box<dyn Error>> {
         for entry in std::fs::read_dir(&next)? {
             let path = entry?.path();
             let name = path.strip_prefix(dir)?.to_str().ok_or("a name that is not UTF-8")?;
-            // What builds a plan, and no more; older contracts lie beside the one that is spoken.
+            // Only the files that build a plan; older contracts lie beside the current one.
             let skipped =
                 ["target", "Cargo.toml", "Cargo.lock", "tests", "benches", "examples", "released"]
                     .contains(&name);

@@ -113,7 +113,7 @@ fn signature_of_another_key() {
     // Nor with a good key in the name of somebody else.
     stage.publish(stage.ping(|header| header.sender = "researcher-honest".parse().unwrap()));
     stage.refused(
-        "names researcher-honest as its sender and came over the topic of researcher-mallory",
+        "names researcher-honest as its sender, but it came over the topic of researcher-mallory",
     );
     let root = &stage.topic[..stage.topic.find("/from/").unwrap()];
     let topic = format!("{root}/from/researcher-honest/to/node-n0/{}", stage.to.session);
@@ -130,7 +130,7 @@ fn key_that_was_revoked() {
         .arg(network)
         .ok();
     // The node looks at the roster every second in these tests.
-    stage.federation.nodes[0].wait_for_log("the roster is now number");
+    stage.federation.nodes[0].wait_for_log("the roster was replaced by number");
     stage.publish(stage.ping(|_| {}));
     stage.refused("the key of researcher-mallory that signed it is revoked");
 }
@@ -148,9 +148,9 @@ fn message_that_expired_and_message_of_the_future() {
         header.issued_ms += minutes(6);
         header.expires_ms += minutes(6);
     }));
-    stage.refused("from now; is a clock wrong?");
+    stage.refused("in the future; a clock may be wrong");
     stage.publish(stage.ping(|header| header.expires_ms += minutes(60)));
-    stage.refused("it claims to be good for");
+    stage.refused("it claims to be valid for");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn request_replayed_before_and_after_a_restart() {
     let sealed = stage.ping(|_| {});
     stage.publish(sealed.clone());
     stage.publish(sealed.clone());
-    stage.refused("it was heard before");
+    stage.refused("it was received before");
     // The node starts anew: what was said to its earlier run is nothing to this one.
     stage.federation.nodes.clear();
     let dir = stage.federation.dir.path().join("n0");
@@ -170,7 +170,7 @@ fn request_replayed_before_and_after_a_restart() {
     let new = wait_for_new_session(&stage);
     let topic = stage.topic.replace(stage.to.session.as_str(), new.session.as_str());
     stage.spy.publish(&topic, sealed.encode().unwrap());
-    stage.refused("it is for an earlier session of this program");
+    stage.refused("it is for another session of this program");
 }
 
 fn wait_for_new_session(stage: &Stage) -> Recipient {
@@ -190,14 +190,14 @@ fn message_for_another_recipient() {
     stage.publish(stage.ping(|header| header.recipient = None));
     stage.refused("it is for everybody");
     stage.publish(stage.ping(|header| header.federation = "another".parse().unwrap()));
-    stage.refused("it is of federation another");
+    stage.refused("it belongs to federation another");
 }
 
 #[test]
 fn message_of_a_kind_that_its_sender_may_not_send() {
     let stage = stage();
     stage.publish(stage.ping(|header| header.kind = Kind::RoundReply));
-    stage.refused("a round-reply of a researcher");
+    stage.refused("a researcher may not send a round-reply");
     // A signed header of one kind over the body of another.
     stage.publish(stage.ping(|header| header.kind = Kind::Cancel));
     stage.refused("a ping in a cancel");
@@ -301,7 +301,7 @@ fn replies_replayed_forged_or_for_another_round() {
     replay.join().unwrap();
     assert_eq!(ended.result()["nodes"], json!(["n0", "x"]), "{}", ended.stderr);
     assert_eq!(ended.result()["rounds"], json!(2));
-    for why in ["it was heard before", "it is not signed by node-x"] {
+    for why in ["it was received before", "it is not signed by node-x"] {
         assert!(ended.stderr.contains(why), "{why}: {}", ended.stderr);
     }
 }
@@ -440,7 +440,7 @@ fn names_are_taken_once() {
         run.arg("--repository").arg(url).arg(&dir)
     };
     let ended = init().run();
-    assert!(ended.code != 0 && ended.stderr.contains("takes part already"), "{}", ended.stderr);
+    assert!(ended.code != 0 && ended.stderr.contains("already takes part"), "{}", ended.stderr);
     // The same identity twice is the same participant.
     let again = enrol_in(&federation, &federation.dir.path().join("fakes/node-a"), "node-a");
     assert_eq!(again.participant().to_string(), "node-a");
@@ -520,10 +520,10 @@ fn elsewhere() -> std::net::TcpListener {
 fn repositories_that_redirect_compress_or_send_without_end() {
     for (how, why) in [
         (Hostile::Redirects, "answered 302"),
-        (Hostile::Endless, "has other bytes"),
-        (Hostile::EndlessUnannounced, "were announced; it is refused"),
+        (Hostile::Endless, "its bytes have the digest"),
+        (Hostile::EndlessUnannounced, "were announced"),
         (Hostile::Oversized, "has 99999999999 bytes"),
-        (Hostile::Compressed, "has other bytes"),
+        (Hostile::Compressed, "its bytes have the digest"),
     ] {
         let mut federation = Federation::start();
         let roster = federation.dir.path().join("network/federation/roster.json");

@@ -69,10 +69,10 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         std::fs::copy(dir.join("run/kept.safetensors"), dir.join("run/params.safetensors"))
             .unwrap();
         let ended = resumed(4).run();
-        assert!(ended.stderr.contains("is not of its last run"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("does not belong to its last run"), "{}", ended.stderr);
         let ended = local(dir, plan, &training(4)).arg("--out").arg(dir.join("none"));
         let ended = ended.arg("--resume").run();
-        assert!(ended.stderr.contains("holds no checkpoint.json"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("it has no checkpoint.json"), "{}", ended.stderr);
     }
 }
 
@@ -117,7 +117,7 @@ fn an_interrupted_run_keeps_its_progress() {
     assert!(history.status.starts_with(&format!("stopped: after {batches} of")));
     let ended = command().run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("--resume` goes on with it"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("continue it with"), "{}", ended.stderr);
     // Going on to the same number of batches gives what an unbroken run gives.
     let to = batches + 50;
     let training = format!("num_updates = {to}\noptimizer_args = {{ lr = 0.05 }}");
@@ -128,7 +128,7 @@ fn an_interrupted_run_keeps_its_progress() {
     let running = command().arg("--force").start();
     running.wait_for(event("ready"));
     running.signal("INT");
-    running.wait_for_log("once more to give up");
+    running.wait_for_log("interrupt again to discard");
     running.signal("INT");
     let (code, _) = running.end();
     assert!(code == 0 || code == 1, "{code}");
@@ -313,7 +313,7 @@ fn folds_without_positives_have_no_f1() {
     let words = "no held-out row is of class 1: precision, recall and F1 are left out";
     assert!(ended.stderr.contains(words) && ended.stderr.contains("fold "), "{}", ended.stderr);
     let text = command(false).stdout;
-    let line = format!("f1_score is that of {with} of 6 runs");
+    let line = format!("f1_score covers {with} of 6 runs");
     assert!(text.contains(&line), "{text}");
 }
 

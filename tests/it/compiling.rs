@@ -50,7 +50,8 @@ fn a_plan_that_compiles_longer_than_a_round_runs() {
     let warning = |event: &&Value| event["event"] == "warning";
     let warnings: Vec<String> =
         ended.events().iter().filter(warning).map(|event| event.to_string()).collect();
-    let said = warnings.iter().any(|text| text.contains("a is asked again: the plan is being"));
+    let said =
+        warnings.iter().any(|text| text.contains("a is asked again: the plan is still being"));
     assert!(said, "{warnings:?}\n{}", ended.stderr);
     assert_eq!(ended.result()["rounds"], 1, "{}", ended.result());
 }

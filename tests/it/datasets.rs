@@ -89,7 +89,7 @@ fn folders_of_images_and_archives_are_trained_on() {
     assert_eq!(train(&archive).args(&["--target", "label"]).ok().result()["n_train"], 8);
     let ended = train(&archive).run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("no target; name the column"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the target is missing; name the column"), "{}", ended.stderr);
     let ended = train(&archive).args(&["--target", "labl", "--type", "npz"]).run();
     assert!(ended.stderr.contains("did you mean `label`?"), "{}", ended.stderr);
     let ended = train(&archive).args(&["--type", "parquet"]).run();
@@ -151,10 +151,10 @@ fn plans_get_several_inputs_and_targets() {
         (
             "picture = 'image'",
             "image = 'image'",
-            "the input `image`; the plan takes the inputs `inputs`, `picture`",
+            "the input `image`, but the plan takes the inputs `inputs`, `picture`",
         ),
-        (", picture = 'image'", "", "no field is meant for `picture`"),
-        ("['i8', 'u8']", "['i8']", "takes 2 values as input `inputs`, the dataset gives 1"),
+        (", picture = 'image'", "", "no field is selected for `picture`"),
+        ("['i8', 'u8']", "['i8']", "takes 2 values a row as input `inputs`, the dataset gives 1"),
         ("second = 'f64'", "second = ['f64', 'i8']", "i8"),
     ] {
         std::fs::write(&args, data.edit(from, to) + training).unwrap();
@@ -222,7 +222,7 @@ fn suspicious_labels_and_index_columns_are_reported() {
     assert!(slip.code == 0 && slip.stderr.contains(words), "{}", slip.stderr);
     let headless = run(rows(0).collect());
     assert!(headless.code == 2, "{}", headless.stderr);
-    assert!(headless.stderr.contains("the first line is numbers alone"), "{}", headless.stderr);
+    assert!(headless.stderr.contains("the first line holds only numbers"), "{}", headless.stderr);
     let indexed = local(&plan(), &written("pandas_index.parquet")).args(&["--target", "y"]);
     let ended = indexed.run();
     assert!(ended.code == 2 && ended.stderr.contains("is an index that pandas wrote"));
@@ -291,7 +291,7 @@ fn a_changed_dataset_is_reported_and_refreshed() {
     let events = ended.events();
     let dropped = events.iter().find(|event| event["event"] == "dropped").unwrap();
     let reason = dropped["reason"].as_str().unwrap();
-    let words = "dataset d changed since it was registered: it had 285 rows, and has 288 now";
+    let words = "dataset d changed since it was registered: it had 285 rows and now has 288";
     assert!(dropped["node"] == "a" && reason.contains(words), "{dropped}");
     assert!(reason.contains("`fedwasm node dataset refresh DIR --name d`"), "{dropped}");
     federation.nodes[0].wait_for_log(words);

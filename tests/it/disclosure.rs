@@ -183,7 +183,7 @@ fn losses_of_single_rows_while_a_round_runs() {
     });
     assert_eq!(reply.n_steps, 228);
     let said = reply.warnings.join("\n");
-    assert!(said.contains("losses of single batches are not told: batches have 1 rows"), "{said}");
+    assert!(said.contains("losses of single batches are withheld: batches have 1 rows"), "{said}");
     let told = stage.told();
     assert!(!told.is_empty() && told.iter().all(|p| p.loss.is_none() && p.points.is_empty()));
     // The last batch of an epoch has the rows that are left, here three.

@@ -257,8 +257,8 @@ fn limits_name_the_setting_that_helps() {
     for (args, expected) in [
         (
             "[model]\ndeed = \"hoard\"\n[limits]\nmemory_bytes_max = 16777216\n",
-            "error: plan misbehaves 0.1.0 (DIGEST) ran out of memory: it may have 16777216 bytes \
-             (`memory_bytes_max`)
+            "error: plan misbehaves 0.1.0 (DIGEST) ran out of memory: its memory may have \
+             16777216 bytes (`memory_bytes_max`)
   = help: give a larger `memory_bytes_max` under [limits], or smaller batches (`batch_size`)",
         ),
         (
@@ -329,7 +329,7 @@ fn a_crate_that_is_not_a_plan_names_the_missing_part() {
     assert_eq!(code, 2);
     assert_eq!(
         text,
-        "error: DIR: there is no Cargo.lock, and the bytes of a plan follow from it
+        "error: DIR: Cargo.lock is missing, and the bytes of a plan follow from it
   = help: run `cargo generate-lockfile` there, and keep the file with the sources"
     );
     write("Cargo.lock", lock);
@@ -337,7 +337,7 @@ fn a_crate_that_is_not_a_plan_names_the_missing_part() {
     assert_eq!(code, 2);
     assert_eq!(
         text,
-        "error: the crate builds no WebAssembly library
+        "error: the crate does not build a WebAssembly library
   = help: set `crate-type = [\"cdylib\"]` under [lib] in Cargo.toml"
     );
     write("Cargo.toml", &format!("{manifest}[lib]\ncrate-type = [\"cdylib\"]\n"));
@@ -370,7 +370,7 @@ fn a_pipe_in_place_of_a_file_is_refused_by_name() {
         fedwasm(&["experiment", "run", path]).run(),
     ] {
         assert!(ended.code > 0, "{ended:?}");
-        assert!(ended.stderr.contains(&format!("{path}: it is no regular file")), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("{path}: it is not a regular file")), "{ended:?}");
     }
 }
 
@@ -387,7 +387,7 @@ fn a_node_whose_directory_is_open_to_others_does_not_start() {
     mode("755");
     let ended = fedwasm(&["node", "start"]).arg(&dir).run();
     assert!(ended.code > 0, "{ended:?}");
-    let text = format!("open to others; `chmod go= {}` closes it", dir.display());
+    let text = format!("accessible to other users; run `chmod go= {}`", dir.display());
     assert!(ended.stderr.contains(&text), "{}", ended.stderr);
     mode("go=");
     fedwasm(&["node", "start"]).arg(&dir).start().wait_for(crate::support::event("ready"));

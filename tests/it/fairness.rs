@@ -101,12 +101,16 @@ fn a_silent_researcher_does_not_block_others() {
     stage.wait("six refusals", || stage.refusals().len() == 6);
     for refusal in stage.refusals() {
         assert_eq!(refusal.reason, Reason::Busy);
-        assert!(refusal.message.contains("2 of your rounds wait already"), "{}", refusal.message);
+        assert!(
+            refusal.message.contains("2 of your rounds are already waiting"),
+            "{}",
+            refusal.message
+        );
     }
     // Others have their turn, after one lease and not after three.
     let ended = stage.federation.run(&stage.experiment).run();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    stage.federation.nodes[0].wait_for_log("was not heard for 10 s: its round is called off");
+    stage.federation.nodes[0].wait_for_log("has not been heard for 10 s: its round is cancelled");
     stage.wait("its end", || stage.entries("called-off").len() == 1);
 }
 
@@ -119,7 +123,7 @@ fn a_round_yields_after_its_turn() {
     let ended = stage.federation.run(&stage.experiment).run();
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let refusals = stage.refusals();
-    assert!(refusals[0].message.contains("took its turn of 3 s"), "{refusals:?}");
+    assert!(refusals[0].message.contains("used its turn of 3 s"), "{refusals:?}");
     stage.wait("its end", || stage.entries("called-off").len() == 1);
 }
 

@@ -164,7 +164,7 @@ fn node_with_other_columns_is_refused_by_name_before_training() {
     assert_eq!(events[0]["event"], "dropped");
     assert_eq!(events[0]["node"], "odd");
     let reason = events[0]["reason"].as_str().unwrap();
-    assert_eq!(reason, "dataset d has the column `texture` where others have `mean_texture`");
+    assert_eq!(reason, "dataset d has the column `texture`, but others have `mean_texture`");
 }
 
 /// Long enough to be interrupted.
@@ -274,7 +274,7 @@ fn blob_changed_by_one_byte_is_refused_and_the_node_serves_on() {
     let experiment = federation.experiment(|text| text);
     let ended = federation.run(&experiment).run();
     assert_eq!(ended.code, 5, "{}", ended.stderr);
-    assert!(ended.stderr.contains("has other bytes"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("its bytes have the digest"), "{}", ended.stderr);
     assert!(ended.stderr.contains("n0, n1: blob"), "{}", ended.stderr);
     state.armed.store(false, Ordering::SeqCst);
     assert_eq!(federation.run(&experiment).ok().result()["nodes"], json!(["n0", "n1"]));
@@ -329,7 +329,7 @@ fn node_is_served_once() {
     }
     let second = fedwasm(&["node", "start"]).arg(federation.dir.path().join("n0")).run();
     assert_eq!(second.code, 2, "{}", second.stderr);
-    assert!(second.stderr.contains("running already"), "{}", second.stderr);
+    assert!(second.stderr.contains("already running"), "{}", second.stderr);
     federation.run(&federation.experiment(|text| text)).ok();
 }
 

@@ -107,7 +107,7 @@ fn strategies_select_nodes_and_early_stopping_ends_the_run() {
     let stopping = "early_stopping = { metric = \"accuracy\", patience = 1, min_delta = 0.5 }";
     let ended = run(stopping);
     let stopped = ended.events().into_iter().find(|event| event["event"] == "stopped").unwrap();
-    assert!(stopped["reason"].as_str().unwrap().contains("in the 1 after it"), "{stopped}");
+    assert!(stopped["reason"].as_str().unwrap().contains("since then (patience 1)"), "{stopped}");
     assert_eq!(ended.result()["rounds"], 2);
     // A metric that there is not would never stop it.
     let experiment = federation.experiment(|text| {
@@ -528,7 +528,7 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
         assert_eq!(job.update_parameters(Some(trained), None).await.unwrap(), from_file);
         assert_eq!(job.update_parameters(None, None).await.unwrap(), from_file);
         let other = job.update_parameters(Some(Default::default()), None).await.unwrap_err();
-        assert!(other.to_string().contains("not those of the plan"), "{other}");
+        assert!(other.to_string().contains("do not fit the plan"), "{other}");
         assert!(job.update_parameters(None, Some(&out.join("absent.mpk"))).await.is_err());
         // A round by hand: train, say that it counts, score.
         let nodes = job.nodes();
@@ -573,7 +573,7 @@ fn another_plan_cannot_read_local_parameters() {
     let thief = Fake::start(&federation, enrol_in(&federation, &dir, "-"), |_, _| {});
     let answer = thief.ask("n0", Body::Round(Box::new(theft)));
     let Body::Refused(refusal) = answer else { panic!("{answer:?}") };
-    assert!(refusal.message.contains("of another plan"), "{}", refusal.message);
+    assert!(refusal.message.contains("another researcher, plan or dataset"), "{}", refusal.message);
     // A state that no round left is refused.
     let again = || Body::Round(Box::new(round.clone()));
     assert!(matches!(thief.ask("n0", again()), Body::RoundReply(_)));

@@ -131,7 +131,7 @@ fn tables_and_handles_end_at_their_limits() {
     let limits = Limits { handles_max: 10, ..Limits::default() };
     let Err(Error::Fault(fault)) = workers().describe(&flood, limits) else { panic!("no fault") };
     assert_eq!(fault.kind, FaultKind::LimitExceeded);
-    assert_eq!(fault.detail, "more than 10 handles (`handles_max`)");
+    assert_eq!(fault.detail, "it holds more than 10 handles (`handles_max`)");
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn ctrl_c_ends_a_plan_that_loops() {
     running.wait_for(crate::support::event("ready"));
     // The first asks it to stop at the next batch, which never comes; the second gives it up.
     running.signal("INT");
-    running.wait_for_log("once more to give up");
+    running.wait_for_log("interrupt again to discard");
     running.signal("INT");
     let (code, events) = running.end();
     assert_eq!(code, 1);

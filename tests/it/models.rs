@@ -106,7 +106,7 @@ fn a_model_that_is_too_large_names_the_limit_to_raise() {
         ended.stderr
     };
     let words = run("memory_bytes_max = 67108864");
-    assert!(words.contains("it may have 67108864 bytes (`memory_bytes_max`)"), "{words}");
+    assert!(words.contains("its memory may have 67108864 bytes (`memory_bytes_max`)"), "{words}");
     assert!(words.contains("give a larger `memory_bytes_max` under [limits]"), "{words}");
     let words = run("declared_bytes_max = 50000000");
     assert!(words.contains("more than 50000000 bytes of tensors"), "{words}");

@@ -87,13 +87,13 @@ fn existing_files_stay_and_bad_names_are_refused() {
     std::fs::create_dir(dir.path().join("mine")).unwrap();
     std::fs::write(dir.path().join("mine/file"), "precious").unwrap();
     for (name, expected) in [
-        ("mine", "mine is already there"),
-        ("2x", "does not start with a letter"),
-        ("../x", "does not start with a letter"),
-        ("a/b", "other characters than"),
-        ("Heart", "does not start with a letter from a to z"),
-        ("match", "Rust keeps it for itself"),
-        ("fedwasm-sdk", "a crate that it depends on"),
+        ("mine", "mine already exists"),
+        ("2x", "it must start with a letter"),
+        ("../x", "it must start with a letter"),
+        ("a/b", "only have the characters"),
+        ("Heart", "it must start with a letter from a to z"),
+        ("match", "it is a reserved word of Rust"),
+        ("fedwasm-sdk", "a crate that the plan depends on"),
     ] {
         let ended = offline(dir.path(), &["plan", "new", name]).run();
         assert!(ended.code == 2 && ended.stderr.contains(expected), "{name}: {}", ended.stderr);

@@ -234,7 +234,7 @@ fn one_cause_is_reported_once() {
     let text = command.arg("--args").arg(&args).run().stdout;
     assert!(text.matches("FAILED\n").count() > 5, "{text}");
     assert_eq!(text.matches("an input is no whole number").count(), 1, "{text}");
-    let hint = "the rows are drawn: give real ones with --data and --target";
+    let hint = "the rows are random; give real rows with --data and --target";
     assert!(text.contains(hint), "{text}");
 }
 

@@ -61,7 +61,11 @@ fn unverifiable_runs_are_usage_errors() {
     command.arg("--data").arg(crate::support::data("breast_cancer.csv")).ok();
     let ended = fedwasm(&["experiment", "verify"]).arg(&out).run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("a local run: nothing was aggregated"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("this is a local run, which aggregates nothing"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -230,9 +234,9 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
         let upload = record["nodes"]["n1"]["upload"].as_str().unwrap().to_owned();
         let result_sha256 = record["params_sha256"].as_str().unwrap();
         for (from, to, why) in [
-            (samples.as_str(), "\"n_samples\": 7", "receipt is of other samples"),
-            (result_sha256, &"0".repeat(64), "is of another score"),
-            ("\"lr\": 0.1", "\"lr\": 0.2", "receipt is of other training arguments"),
+            (samples.as_str(), "\"n_samples\": 7", "receipt has another value for samples"),
+            (result_sha256, &"0".repeat(64), "belongs to another score"),
+            ("\"lr\": 0.1", "\"lr\": 0.2", "receipt has another value for training arguments"),
             ("\"fedavg\"", "\"fedadagrad\"", "its updates give"),
             (upload.as_str(), &"1".repeat(64), "n1: "),
         ] {
@@ -246,12 +250,12 @@ fn every_aggregation_is_computed_again_and_one_bit_is_enough_to_fail() {
         let mut changed = parsed.clone();
         changed["rounds"][1]["evaluation"]["metrics"]["accuracy"] = json!(0.9999);
         std::fs::write(&history, changed.to_string()).unwrap();
-        assert!(verify().stderr.contains("its scores are not those of its nodes"));
+        assert!(verify().stderr.contains("its scores do not match those of its nodes"));
         let mut changed = parsed.clone();
         let of_node = &mut changed["rounds"][1]["nodes"]["n0"];
         of_node["global_evaluation"]["metrics"]["accuracy"] = json!(0.9999);
         std::fs::write(&history, changed.to_string()).unwrap();
-        assert!(verify().stderr.contains("is of another score"));
+        assert!(verify().stderr.contains("belongs to another score"));
         let mut changed = parsed.clone();
         changed["rounds"].as_array_mut().unwrap().pop();
         std::fs::write(&history, changed.to_string()).unwrap();

@@ -195,7 +195,10 @@ fn node_that_lost_its_state_is_refused_by_name() {
     let (code, events) = start(&experiment, &dir.join("out"), &["--resume"]).end();
     assert_eq!(code, 5);
     let dropped = events.iter().find(|event| event["event"] == "dropped").unwrap();
-    assert!(dropped["reason"].as_str().unwrap().contains("is not here"), "{dropped}");
+    assert!(
+        dropped["reason"].as_str().unwrap().contains("does not have the node state"),
+        "{dropped}"
+    );
 }
 
 #[test]
@@ -268,11 +271,11 @@ fn breakpoint_of_another_experiment_is_refused_by_the_section_that_differs() {
     std::fs::write(&experiment, &text).unwrap();
     let ended = fedwasm(&["experiment", "run"]).arg(&experiment).arg("--out").arg(&out).run();
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("go on with --resume"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("continue with --resume"), "{}", ended.stderr);
     let ended = fedwasm(&["experiment", "run", "--resume"]).arg(&experiment).arg("--out");
     let ended = ended.arg(federation.dir.path().join("absent")).run();
     assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("nothing to resume"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is not a directory"), "{}", ended.stderr);
 }
 
 #[test]
@@ -292,7 +295,7 @@ fn results_are_not_overwritten_by_accident() {
     running.wait_for(event("progress"));
     let ended = fedwasm(&["experiment", "run"]).arg(&plain).arg("--out").arg(&out).run();
     assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("another program writes into"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("another program is writing into"), "{}", ended.stderr);
     drop(running);
     // Files that are to be written need a place.
     let saves =
@@ -334,7 +337,7 @@ fn the_status_of_an_interrupted_run_is_accurate() {
     std::fs::create_dir_all(out.join("history.json/full")).unwrap();
     let ended = ended.join().unwrap();
     assert_eq!(ended.code, 1, "{}", ended.stderr);
-    assert!(ended.stderr.contains("what was reached cannot be written"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the results so far cannot be written"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("the parameters after round"), "{}", ended.stderr);
 }
 

@@ -64,7 +64,7 @@ fn memory_ends_at_its_limit() {
     let limits = Limits { memory_bytes_max: 32 << 20, ..Limits::default() };
     let (kind, detail) = fault(train("hoard", limits, 1, drop));
     assert_eq!(kind, FaultKind::OutOfMemory);
-    assert_eq!(detail, format!("it may have {} bytes (`memory_bytes_max`)", 32 << 20));
+    assert_eq!(detail, format!("its memory may have {} bytes (`memory_bytes_max`)", 32 << 20));
 }
 
 #[test]

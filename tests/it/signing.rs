@@ -52,7 +52,11 @@ fn a_plan_is_not_signed_failed_or_verified() {
     assert_eq!(verdict("b.pem.pub"), (3, "untrusted".into()));
     // Somebody else's signature is not overwritten, and has a place of its own.
     let ended = bench.sign("b.pem", "p.wasm.sigstore.json");
-    assert!(ended.code == 2 && ended.stderr.contains("another signer's"), "{}", ended.stderr);
+    assert!(
+        ended.code == 2 && ended.stderr.contains("belongs to another signer"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(bench.sign("b.pem", "p.wasm.b.sigstore.json").code, 0);
     let trust = |threshold: u32, revoked: &str| {
         let text = format!(
@@ -359,7 +363,8 @@ fn plans_pushed_by_other_tools_are_pulled() {
     };
     assert_eq!(pull("one").code, 0);
     assert_eq!(std::fs::read(bench.path("one.wasm")).unwrap(), plan);
-    for (tag, expected) in [("none", "no WebAssembly component"), ("two", "2 WebAssembly")] {
+    for (tag, expected) in [("none", "not hold a WebAssembly component"), ("two", "2 WebAssembly")]
+    {
         let ended = pull(tag);
         assert!(ended.code != 0 && ended.stderr.contains(expected), "{}", ended.stderr);
     }

@@ -1,5 +1,5 @@
 //! The rules of the house that no compiler checks: floors and absences as ARCHITECTURE.md has them,
-//! sizes of files and functions, and tests that cannot be forgotten.
+//! sizes of files and functions, tests that cannot be forgotten, and words that hide a role.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -241,6 +241,51 @@ fn every_file_of_tests_is_a_module() {
         let line = format!("mod {module};");
         assert!(main.lines().any(|have| have == line), "tests/it/main.rs has no `{line}`");
     }
+}
+
+/// Words that hide who or what is meant, and starts of sentences without a noun.
+const UNCLEAR: [&str; 8] =
+    ["whoever", "nobody", "somebody", "What a ", "What the ", "Who is ", "What is ", "Who has "];
+
+/// Words after "is no" that make it plain English.
+const COMPARED: [&str; 4] = ["longer", "larger", "more", "other"];
+
+/// Whether a line has `words` with no part of a name beside them.
+fn has_words(line: &str, words: &str) -> bool {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    line.match_indices(words).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + words.len()..]);
+        let is_whole = words.ends_with(' ') || !after.starts_with(is_name);
+        is_whole && !before.ends_with(is_name)
+    })
+}
+
+/// "X is no Y" of a line; "there is no Y" is fine.
+fn is_no(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words.windows(4).any(|four| {
+        let is_verb = ["is", "are", "was", "were"].contains(&four[1]) && four[2] == "no";
+        is_verb && !four[0].ends_with("here") && !COMPARED.contains(&four[3])
+    })
+}
+
+/// Messages, help texts and comments name the role and the thing that they are about.
+#[test]
+fn texts_say_who_and_what_is_meant() {
+    let mut paths = Vec::new();
+    for room in directories() {
+        sources(&root().join("host").join(room).join("src"), &mut paths);
+    }
+    let mut mistakes = Vec::new();
+    for path in paths {
+        let text = read(&path);
+        for (number, line) in text.lines().enumerate() {
+            if is_no(line) || UNCLEAR.iter().any(|words| has_words(line, words)) {
+                mistakes.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(mistakes.is_empty(), "name the role or the thing:\n{}", mistakes.join("\n"));
 }
 
 fn tests() -> Vec<(String, String)> {

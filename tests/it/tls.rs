@@ -266,7 +266,8 @@ fn certificate_opens_its_own_only(with_mosquitto: bool) {
     assert!(told.contains("cannot be reached"), "{told}");
 }
 
-/// The server of the roster may go on giving an old one: after a while members believe no one by it.
+/// The server of the roster may go on giving an old one: after a while members believe no one by
+/// it.
 #[test]
 fn a_withheld_roster_expires() {
     let mut tls = Tls::start(false);
@@ -295,14 +296,14 @@ fn a_withheld_roster_expires() {
     let node = fedwasm(&["node", "start"]).arg(&dir).start();
     node.wait_for(event("ready"));
     // Its authority says 90 days; the operator of this node says five seconds.
-    node.wait_for_log("until then nobody is believed");
+    node.wait_for_log("until then every message is refused");
     assert!(!ask());
-    node.wait_for_log("does not count any more: who was revoked since is not known");
+    node.wait_for_log("is too old: later revocations are unknown");
     // A newer one is taken at the next look, which finds that it ages within the second.
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         renew();
-        node.wait_for_log("gives no newer one");
+        node.wait_for_log("offers a newer one");
         if ask() {
             break;
         }

@@ -1,4 +1,4 @@
-//! What FedAdagrad, FedAdam and FedYogi share (Reddi et al. 2021, Algorithm 2).
+//! The common part of FedAdagrad, FedAdam and FedYogi (Reddi et al. 2021, Algorithm 2).
 
 use fedwasm_params::{DType, Params, Tensor, to_f64};
 use fedwasm_protocol::NodeId;
@@ -96,7 +96,7 @@ impl Adaptive {
         Ok(Params::new(state)?)
     }
 
-    /// Goes on from what `state` returned.
+    /// Continues from a result of `state`.
     pub(crate) fn restore(&mut self, state: &Params) -> Result<(), AggregateError> {
         let mut restored = Self::new(self.aggregator, self.beta_1, self.tau);
         if !state.is_empty() {

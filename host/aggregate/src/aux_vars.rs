@@ -2,7 +2,7 @@
 //! (Fed-BioMed `upload_agg_optimizer_aux_var`,
 //! `extract_received_optimizer_aux_var_from_round`).
 //!
-//! What all nodes get and what one node gets are apart by type, so that no
+//! Those for all nodes and those for one node differ by type, so that no
 //! shape of the data can turn one into the other.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use fedwasm_protocol::NodeId;
 pub struct AuxVars {
     /// For all nodes.
     pub shared: Params,
-    /// For one node each, and for nobody else.
+    /// For one node each, and for no other.
     pub by_node: BTreeMap<NodeId, Params>,
 }
 
@@ -25,7 +25,7 @@ pub struct AuxVars {
 pub type ReceivedAuxVars = BTreeMap<String, BTreeMap<NodeId, Params>>;
 
 impl AuxVars {
-    /// Returns what is for `node` alone; empty if nothing is.
+    /// Returns the variables for `node` alone; may be empty.
     pub fn own(&self, node: &NodeId) -> Params {
         self.by_node.get(node).cloned().unwrap_or_default()
     }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     proptest! {
-        // Each number says whose it is: 0 is for all, n is for node n.
+        // Each number identifies its node: 0 is for all, n is for node n.
         #[test]
         fn a_node_gets_what_is_shared_and_its_own_whatever_the_shape(
             shared in names(),

@@ -12,7 +12,7 @@ const NAME: &str = "bulyan";
 
 /// Selects `θ = n - 2 f` updates, each by Krum among those not yet selected,
 /// and averages of each element the `θ - 2 f` values nearest to the median of
-/// the selected, whatever the sample counts (El Mhamdi et al. 2018). Resists
+/// the selected, regardless of sample counts (El Mhamdi et al. 2018). Resists
 /// `f` nodes of `n ≥ 4 f + 3`.
 ///
 /// * Krum wants `2 f + 3` updates, but at the end down to `2 f + 1` are left. Of

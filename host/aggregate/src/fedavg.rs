@@ -110,7 +110,7 @@ mod tests {
         };
         assert_eq!(
             aggregate(&start(), &Updates::new()),
-            "fedavg needs at least 1 nodes (there is nothing to aggregate without one), 0 took part"
+            "fedavg needs at least 1 node (there is nothing to aggregate without one), 0 took part"
         );
         let longer = updates_of(&[("a", 1, &[1.0]), ("b", 1, &[1.0, 2.0])]);
         let error = FedAvg::new().aggregate(&params(&[1.0]), &longer).unwrap_err();

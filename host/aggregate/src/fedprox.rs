@@ -72,6 +72,6 @@ mod tests {
     #[test]
     fn no_node_is_refused() {
         let error = FedProx::new(0.1).aggregate(&start(), &Updates::new()).unwrap_err();
-        assert!(error.to_string().starts_with("fedprox needs at least 1 nodes"), "{error}");
+        assert!(error.to_string().starts_with("fedprox needs at least 1 node"), "{error}");
     }
 }

@@ -25,7 +25,7 @@ impl Turns {
             Some(next) if next == *node => Ok(()),
             next => {
                 let next = next.map_or_else(|| "no node".to_owned(), |next| format!("`{next}`"));
-                let reason = format!("it is the turn of {next}, and `{node}` came");
+                let reason = format!("the next update must come from {next}, but `{node}` came");
                 Err(AggregateError::Order { aggregator: self.aggregator, reason })
             }
         }
@@ -44,7 +44,7 @@ impl Turns {
 
 /// A round that was not begun.
 pub(crate) fn not_begun(aggregator: &'static str) -> AggregateError {
-    AggregateError::Order { aggregator, reason: "the round was not begun".into() }
+    AggregateError::Order { aggregator, reason: "the round has not begun".into() }
 }
 
 /// The weights of an update's terms, `n_k / n`, by node.
@@ -127,7 +127,7 @@ impl Steps {
         Ok(Self { turns: Turns::new(aggregator, samples), global: global.clone(), sum })
     }
 
-    /// Adds what `term` makes of each element of the update and of the global parameters.
+    /// Adds the result of `term` for each element of the update and of the global parameters.
     pub(crate) fn add(
         &mut self,
         node: &NodeId,
@@ -289,16 +289,19 @@ mod tests {
             let add = |it: &mut Box<dyn Aggregator>, n: usize| {
                 it.add(&node(n), &all[&node(n)].params).map_err(|error| error.to_string())
             };
-            assert!(add(&mut it, 0).unwrap_err().ends_with("the round was not begun"));
+            assert!(add(&mut it, 0).unwrap_err().ends_with("the round has not begun"));
             it.begin(&start(), &samples(3)).unwrap();
             add(&mut it, 0).unwrap();
             let error = add(&mut it, 2).unwrap_err();
-            assert!(error.ends_with("it is the turn of `node-1`, and `node-2` came"), "{error}");
+            assert!(
+                error.ends_with("the next update must come from `node-1`, but `node-2` came"),
+                "{error}"
+            );
             it.begin(&start(), &samples(3)).unwrap();
             (0..2).for_each(|n| add(&mut it, n).unwrap());
             let error = it.finish().unwrap_err().to_string();
             assert!(error.ends_with("the update of `node-2` is missing"), "{error}");
-            // What was begun and left changes nothing.
+            // A round that was begun and abandoned changes nothing.
             let begun_again = it.aggregate(&start(), &all).unwrap();
             assert_eq!(begun_again, aggregator(name).aggregate(&start(), &all).unwrap());
             assert_eq!(it.needs_all(), ["median", "trimmed_mean"].contains(&name), "{name}");

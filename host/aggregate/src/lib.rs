@@ -40,7 +40,7 @@ use trimmed_mean::TrimmedMean;
 pub use aux_vars::{AuxVars, ReceivedAuxVars, transpose};
 pub use settings::{AggregatorArgs, Moments};
 
-/// What a node gives to aggregation.
+/// A node's contribution to aggregation.
 #[derive(Clone, Debug)]
 pub struct Update {
     /// Rows of its training part, the weight in means; at least 1.
@@ -57,15 +57,15 @@ pub type Updates = BTreeMap<NodeId, Update>;
 pub type Samples = BTreeMap<NodeId, u64>;
 
 /// Makes one model of the updates of a round (Fed-BioMed `Aggregator` and
-/// `agg_optimizer`). Whatever it keeps from round to round is in `state`.
+/// `agg_optimizer`). All that it keeps from round to round is in `state`.
 pub trait Aggregator: std::fmt::Debug + Send {
     /// Its name, which histories and breakpoints record. An experiment with an aggregator of
-    /// one's own goes on only with one of the same name, so the name should change with the
+    /// one's own resumes only with one of the same name, so the name should change with the
     /// method and its settings.
     fn name(&self) -> &str;
 
     /// Whether it holds all updates of a round at once, as a median must. The others hold one
-    /// model in float64, whatever the number of nodes.
+    /// model in float64 for any number of nodes.
     fn needs_all(&self) -> bool {
         false
     }
@@ -89,7 +89,7 @@ pub trait Aggregator: std::fmt::Debug + Send {
     /// Returns the parameters after the round, once all updates are in.
     ///
     /// # Errors
-    /// [`AggregateError`]; after one, what it keeps from round to round is as it was before.
+    /// [`AggregateError`]; after one, its state from round to round is unchanged.
     fn finish(&mut self) -> Result<Params, AggregateError>;
 
     /// The three steps at once, for updates that are all here.
@@ -128,7 +128,7 @@ pub trait Aggregator: std::fmt::Debug + Send {
         Ok(())
     }
 
-    /// What a breakpoint must hold to go on, as named tensors.
+    /// The state that a breakpoint must hold to resume, as named tensors.
     ///
     /// # Errors
     /// [`AggregateError`].
@@ -136,14 +136,16 @@ pub trait Aggregator: std::fmt::Debug + Send {
         Ok(Params::default())
     }
 
-    /// Goes on from what `state` returned.
+    /// Continues from a result of `state`.
     ///
     /// # Errors
     /// [`AggregateError::State`] if it is not such a state.
     fn restore(&mut self, state: &Params) -> Result<(), AggregateError> {
         match state.is_empty() {
             true => Ok(()),
-            false => Err(AggregateError::State { reason: "this aggregator has none".into() }),
+            false => Err(AggregateError::State {
+                reason: "this aggregator uses no auxiliary variables".into(),
+            }),
         }
     }
 }
@@ -153,7 +155,10 @@ pub trait Aggregator: std::fmt::Debug + Send {
 #[non_exhaustive]
 pub enum AggregateError {
     /// Fewer nodes than the method needs.
-    #[error("{aggregator} needs at least {needed} nodes ({rule}), {got} took part")]
+    #[error(
+        "{aggregator} needs at least {needed} {} ({rule}), {got} took part",
+        if *needed == 1 { "node" } else { "nodes" }
+    )]
     TooFewNodes {
         /// The method.
         aggregator: &'static str,
@@ -175,12 +180,12 @@ pub enum AggregateError {
         /// The parameter.
         name: String,
     },
-    /// Auxiliary variables of a node are absent or not what was declared.
+    /// Auxiliary variables of a node are absent or differ from the declaration.
     #[error("{aggregator}: {reason}")]
     AuxVars {
         /// The method.
         aggregator: &'static str,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The steps of a round came in another order.
@@ -188,13 +193,13 @@ pub enum AggregateError {
     Order {
         /// The method.
         aggregator: &'static str,
-        /// What was expected, and what came.
+        /// The expected tensor, and the one that came.
         reason: String,
     },
     /// A breakpoint holds a state of something else.
     #[error("the aggregator's state in the breakpoint does not fit: {reason}")]
     State {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }

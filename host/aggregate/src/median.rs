@@ -10,7 +10,7 @@ use crate::{AggregateError, Aggregator, Samples};
 
 const NAME: &str = "median";
 
-/// Gives the median of each element over the nodes, whatever their sample
+/// Gives the median of each element over the nodes, regardless of their sample
 /// counts; of an even number of nodes the mean of the middle two (Yin et al.
 /// 2018, Definition 1 and Algorithm 1, option I; flwr `FedMedian`).
 #[derive(Clone, Debug)]
@@ -87,6 +87,6 @@ mod tests {
     #[test]
     fn no_node_is_refused() {
         let error = Median::new().aggregate(&start(), &Updates::new()).unwrap_err();
-        assert!(error.to_string().starts_with("median needs at least 1 nodes"), "{error}");
+        assert!(error.to_string().starts_with("median needs at least 1 node"), "{error}");
     }
 }

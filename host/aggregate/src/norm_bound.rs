@@ -64,9 +64,9 @@ impl Aggregator for NormBound {
     }
 }
 
-/// Returns what scales the difference of `update` from `global` to a norm of at most `bound`. The
-/// norm is that of the difference over its largest element, times the latter: squares of large
-/// elements alone would overflow, and a node could zero its factor.
+/// Returns the factor that scales the difference of `update` from `global` to a norm of at most
+/// `bound`. The norm is that of the difference over its largest element, times the latter: squares
+/// of large elements alone would overflow, and a node could zero its factor.
 fn factor(update: &Params, global: &Params, bound: f64) -> Result<f64, Error> {
     let mut largest: f64 = 0.0;
     pairs(update, global, |y, x| largest = largest.max((y - x).abs()))?;
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn no_node_and_no_sample_are_refused() {
         let error = NormBound::new(1.0).aggregate(&start(), &Updates::new()).unwrap_err();
-        assert!(error.to_string().starts_with("norm_bound needs at least 1 nodes"), "{error}");
+        assert!(error.to_string().starts_with("norm_bound needs at least 1 node"), "{error}");
         let empty = updates_of(&[("a", 0, &[1.0])]);
         let error = NormBound::new(1.0).aggregate(&params(&[1.0]), &empty).unwrap_err();
         assert!(matches!(error, AggregateError::Params(Error::BadWeights)), "{error}");

@@ -1,4 +1,4 @@
-//! What the methods share: elements in float64, results in the types of the
+//! The common parts of the methods: elements in float64, results in the types of the
 //! parameters, and named states.
 
 use std::collections::BTreeMap;
@@ -110,7 +110,7 @@ pub(crate) fn prefixed(prefix: &str, params: &Params) -> Vec<(String, Tensor)> {
     params.iter().map(named).collect()
 }
 
-/// Takes the tensors of a state apart by what `split` says stands before the
+/// Takes the tensors of a state apart by the prefix that `split` finds before the
 /// parameter's name. All are finite float64; every group has the names and
 /// shapes of the first, in its order.
 pub(crate) fn groups<'a>(
@@ -136,7 +136,7 @@ pub(crate) fn groups<'a>(
 }
 
 /// Returns the elements of a part of a state in the order of `like`, whose
-/// names and shapes it must have; zeros if there is none yet.
+/// names and shapes it must have; zeros in the first round.
 pub(crate) fn in_order_of(part: &Params, like: &Params) -> Result<Vec<f64>, AggregateError> {
     let like = zeros(DType::Float64, like)?;
     match part.is_empty() {
@@ -157,7 +157,7 @@ pub(crate) mod testing {
     use fedwasm_protocol::NodeId;
     use serde_json::Value;
 
-    /// What tests/oracles/aggregators.py wrote.
+    /// The output of tests/oracles/aggregators.py.
     pub(crate) fn vectors() -> Value {
         let text = include_str!("../../../tests/data/aggregators.json");
         serde_json::from_str(text).unwrap()

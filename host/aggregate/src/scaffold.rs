@@ -100,7 +100,7 @@ impl Aggregator for Scaffold {
     fn take_aux_vars(&mut self, received: &ReceivedAuxVars) -> Result<(), AggregateError> {
         let wrong = |reason: String| AggregateError::AuxVars { aggregator: NAME, reason };
         let (like, nodes) =
-            self.owed.as_ref().ok_or_else(|| wrong("no node owes control variates".into()))?;
+            self.owed.as_ref().ok_or_else(|| wrong("no control variates are expected".into()))?;
         let received = received.get(NAME);
         let sent = |node: &NodeId| received.and_then(|received| received.get(node));
         if let Some(node) = received.and_then(|sent| sent.keys().find(|n| !nodes.contains(*n))) {

@@ -194,8 +194,8 @@ impl AggregatorArgs {
             Self::TrimmedMean { beta } if beta > 0.0 && (beta * n_nodes as f64) < 1.0 => {
                 let enough = 1.0 / n_nodes.max(1) as f64;
                 Some(format!(
-                    "trimmed_mean with beta = {beta} trims nothing of {n_nodes} nodes, so it is \
-                     the mean; with as many, beta must be at least {enough:.3}"
+                    "trimmed_mean with beta = {beta} trims no update of {n_nodes} nodes, so it is \
+                     the mean; for {n_nodes} nodes beta must be at least {enough:.3}"
                 ))
             }
             _ => None,
@@ -267,7 +267,7 @@ fn count(fields: &mut Fields, key: &'static str, min: u64) -> usize {
     required(fields, key, |fields| fields.whole_until(key, min, 1 << 20).map(|n| n as f64)) as usize
 }
 
-/// Takes what has no default.
+/// Takes a setting without a default.
 fn required(
     fields: &mut Fields,
     key: &'static str,

@@ -11,7 +11,7 @@ use crate::{AggregateError, Aggregator, Samples};
 const NAME: &str = "trimmed_mean";
 
 /// Gives, of the `n` values of each element, the mean without the `k` smallest
-/// and the `k` largest, `k = floor(beta n)`, whatever the sample counts (Yin et
+/// and the `k` largest, `k = floor(beta n)`, regardless of sample counts (Yin et
 /// al. 2018, Definition 2; flwr `FedTrimmedAvg`). The product is a float64, so
 /// that 0.29 of 100 nodes are 28 as in flwr and SciPy.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ mod tests {
         let error = TrimmedMean::new(0.2).aggregate(&start(), &Updates::new()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "trimmed_mean needs at least 1 nodes (2 k + 1 with k = 0, 0.2 of 0), 0 took part"
+            "trimmed_mean needs at least 1 node (2 k + 1 with k = 0, 0.2 of 0), 0 took part"
         );
         let error = TrimmedMean::new(0.5).aggregate(&start(), &updates(0, 4)).unwrap_err();
         assert_eq!(

@@ -14,9 +14,9 @@ use crate::{CONTRACT, Contract};
 pub const COMPONENT_BYTES_MAX: u64 = 64 << 20;
 
 /// The WebAssembly that plans may use: 2.0 (which has SIMD) and extended
-/// constant expressions, what Rust, C, Python and JavaScript toolchains emit.
+/// constant expressions: the output of the toolchains of Rust, C, Python and JavaScript.
 /// No threads, relaxed SIMD, memory64, GC or exceptions: those are not
-/// deterministic or not needed, and what is absent is no attack surface.
+/// deterministic or not needed, and absent features are not attack surface.
 pub const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
@@ -46,7 +46,7 @@ pub enum AdmissionError {
         max: u64,
     },
     /// Not the bytes that were named.
-    #[error("the plan has sha256 {got}, {expected} was announced")]
+    #[error("the plan has sha256 {got}, expected {expected}")]
     OtherDigest {
         /// The digest that was announced.
         expected: Digest,
@@ -56,19 +56,19 @@ pub enum AdmissionError {
     /// Not a component at all.
     #[error("the plan is {got}, not a WebAssembly component; build it with `fedwasm plan build`")]
     NotAComponent {
-        /// What it looks like.
+        /// The kind of file that it seems to be.
         got: &'static str,
     },
     /// Malformed, or uses a feature that is switched off.
     #[error("the plan is not valid: {reason}")]
     Invalid {
-        /// What the validator says.
+        /// The validator's message.
         reason: String,
     },
     /// Has more of something than any plan needs.
     #[error("the plan has {got} {what}, at most {max} are admitted")]
     TooMany {
-        /// Of what.
+        /// The counted things.
         what: &'static str,
         /// How many.
         got: u64,
@@ -76,9 +76,9 @@ pub enum AdmissionError {
         max: u64,
     },
     /// Uses something that no plan needs.
-    #[error("the plan uses {what}, which is not admitted")]
+    #[error("the plan uses {what}, which no plan may use")]
     Unwanted {
-        /// What it uses.
+        /// The feature that it uses.
         what: &'static str,
     },
     /// Wants something that no plan gets.
@@ -199,7 +199,7 @@ fn check_preamble(bytes: &[u8]) -> Result<(), AdmissionError> {
     Err(AdmissionError::NotAComponent { got })
 }
 
-/// The interfaces that a plan may import; look-alikes are none of them.
+/// The interfaces that a plan may import; names that only look alike are refused.
 const GRANTED: [&str; 6] = ["types", "store", "loader", "predictions", "monitor", "random"];
 
 /// Returns the contract that a component was built for: the one of all that it

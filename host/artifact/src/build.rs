@@ -16,7 +16,7 @@ use crate::{AdmissionError, Component, Provenance};
 /// The version of wit-component in this build, part of every digest.
 const WIT_COMPONENT: &str = "0.254.2";
 
-/// How every plan is compiled, whatever its manifest says.
+/// The profile of every plan, regardless of its manifest.
 const PROFILE: [&str; 8] = [
     "profile.release.opt-level=3",
     "profile.release.lto=\"fat\"",
@@ -41,30 +41,30 @@ pub struct Built {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is no plan crate.
-    #[error("{}: no plan crate: {reason}", path.display())]
+    /// The directory does not hold a plan crate.
+    #[error("{} is not a plan crate: {reason}", path.display())]
     NoPlan {
         /// Its manifest.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The versions of its dependencies are not fixed.
     #[error(
-        "{}: there is no Cargo.lock, and the bytes of a plan follow from it\n\
-         help: run `cargo generate-lockfile` there, and keep the file with the sources",
+        "{}: Cargo.lock is missing, and the bytes of a plan follow from it\nhelp: run `cargo \
+         generate-lockfile` there, and keep the file with the sources",
         dir.display()
     )]
     NoLock {
         /// Where the plan is.
         dir: PathBuf,
     },
-    /// The manifest says something that the lock file does not: the crate was copied, renamed or
+    /// The manifest contradicts the lock file: the crate was copied, renamed or
     /// given another dependency.
     #[error(
-        "{}: not the lock file of this manifest, and the bytes of a plan follow from both\n\
-         help: run `cargo update --offline --workspace` in {}, and keep the file with the sources",
+        "{} does not match its Cargo.toml, and the bytes of a plan follow from both\nhelp: run \
+         `cargo update --offline --workspace` in {}, and keep the file with the sources",
         lock.display(), dir.display()
     )]
     StaleLock {
@@ -75,9 +75,9 @@ pub enum BuildError {
     },
     /// A tool is absent.
     #[error(
-        "there is no `{program}` here, which compiles plans\n\
-         help: install Rust with rustup (https://rustup.rs), or on Debian \
-         `apt install rustc-web cargo-web rust-web-src lld`"
+        "the program `{program}`, which compiles plans, was not found\nhelp: install Rust with \
+         rustup (https://rustup.rs), or on Debian `apt install rustc-web cargo-web rust-web-src \
+         lld`"
     )]
     NoTool {
         /// The program.
@@ -88,7 +88,7 @@ pub enum BuildError {
     Tool {
         /// The program.
         program: String,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
     /// A tool did not start, or could not be talked to.
@@ -96,21 +96,21 @@ pub enum BuildError {
     Start {
         /// The program.
         program: String,
-        /// What the operating system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The compiler cannot emit WebAssembly, and nothing here can change that.
     #[error(
-        "the target {TARGET} is missing, and there is no rustup that installs it\n\
-         help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
-         `apt install rustc-web cargo-web rust-web-src lld` on Debian",
+        "the target {TARGET} is missing, and rustup, which installs it, was not found\nhelp: run \
+         `rustup target add {TARGET}` in {}, or install its sources and a linker: `apt install \
+         rustc-web cargo-web rust-web-src lld` on Debian",
         dir.display()
     )]
     MissingTarget {
         /// Where the plan is.
         dir: PathBuf,
     },
-    /// Rustup could not install what the compiler needs to emit WebAssembly; it has said why.
+    /// Rustup could not install the compiler's WebAssembly target; it has printed the reason.
     #[error(
         "the target {TARGET} is missing, and rustup could not install it\n\
          help: run `rustup target add {TARGET}` in {}, or install its sources and a linker: \
@@ -129,13 +129,13 @@ pub enum BuildError {
     Cargo {
         /// Its subcommand.
         call: &'static str,
-        /// What is wrong.
+        /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The crate is no plan.
+    /// The library is not a plan.
     #[error(
-        "the crate builds no WebAssembly library\n\
-         help: set `crate-type = [\"cdylib\"]` under [lib] in Cargo.toml"
+        "the crate does not build a WebAssembly library\nhelp: set `crate-type = [\"cdylib\"]` \
+         under [lib] in Cargo.toml"
     )]
     NoLibrary,
     /// The library does not implement the contract.
@@ -144,7 +144,7 @@ pub enum BuildError {
          help: implement `TrainingPlan` and end lib.rs with `export!(MyPlan);`"
     )]
     NotAPlan {
-        /// What wit-component says.
+        /// The message of wit-component.
         reason: String,
     },
     /// A field of the manifest cannot be put into the component.
@@ -152,7 +152,7 @@ pub enum BuildError {
     Metadata {
         /// The field.
         field: &'static str,
-        /// What is wrong.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -161,11 +161,11 @@ pub enum BuildError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The sources are not those of the component.
-    #[error("{}: not the lock file that the plan was built with", path.display())]
+    #[error("{} is not the lock file that the plan was built with", path.display())]
     OtherLock {
         /// The lock file.
         path: PathBuf,

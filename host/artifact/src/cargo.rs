@@ -10,7 +10,7 @@ use crate::BuildError;
 
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What cargo knows about a plan crate.
+/// The facts that cargo has about a plan crate.
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
@@ -50,7 +50,7 @@ struct Edge {
 
 #[derive(Deserialize)]
 struct EdgeKind {
-    /// None for what ends up in the library.
+    /// None for code that becomes part of the library.
     kind: Option<String>,
 }
 
@@ -103,7 +103,7 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
         return Err(BuildError::NoLock { dir: dir.to_owned() });
     }
     let output = match output(&mut command) {
-        // Cargo's advice, to leave `--locked` out, is for who typed it.
+        // Cargo's advice, to leave `--locked` out, helps only a user who typed it.
         Err(BuildError::Tool { reason, .. }) if reason.contains("--locked was passed") => {
             let mut locks = dir_and_parents(&manifest).map(|dir| dir.join("Cargo.lock"));
             let lock = locks.find(|lock| lock.is_file()).unwrap_or_default();
@@ -124,7 +124,7 @@ fn read(dir: &Path) -> Result<(Package, Metadata), BuildError> {
             own = Some(package);
         }
     }
-    let no_package = "it is a workspace; name the directory of one plan";
+    let no_package = "the manifest is that of a workspace; name the directory of one plan";
     let own = own.ok_or(BuildError::NoPlan { path: manifest, reason: no_package.into() })?;
     let package = Package {
         name: own.name.clone(),
@@ -152,7 +152,7 @@ pub(crate) fn has_target(dir: &Path) -> Result<bool, BuildError> {
     Ok(libdir.read_dir().is_ok_and(|mut entries| entries.next().is_some()))
 }
 
-/// Whether there is a rustup, which can install what is missing.
+/// Whether rustup is here, which can install missing parts.
 pub(crate) fn has_rustup(dir: &Path) -> bool {
     let mut rustup = command("rustup", dir);
     let rustup = rustup.arg("--version").stdin(Stdio::null()).output();

@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// What was released, by version and file.
+    /// The released texts, by version and file.
     const RELEASED: [(&str, [(&str, &str); 6]); 1] = [(
         "0.1.0",
         [

@@ -1,18 +1,18 @@
-//! What is in a component, without running it.
+//! The contents of a component, without running it.
 
 use fedwasm_protocol::printable;
 use serde::Serialize;
 
 use crate::{CONTRACT, Component, Provenance, Sizes};
 
-/// What is in a component, without running it.
+/// The contents of a component, without running it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Inspection {
     /// SHA-256 of the bytes.
     pub plan_sha256: fedwasm_protocol::Digest,
     /// Length in bytes.
     pub size: u64,
-    /// What the bytes are spent on.
+    /// The sizes of its parts.
     pub sizes: Sizes,
     /// Package and version of the contract that it was built for.
     pub world: String,
@@ -28,12 +28,12 @@ pub struct Inspection {
     pub imports: Vec<String>,
     /// Interfaces that it exports.
     pub exports: Vec<String>,
-    /// What it was built from, by its builder's word.
+    /// Its provenance, as stated by its builder.
     pub build: Option<Provenance>,
 }
 
 impl Component {
-    /// Says what is in the component.
+    /// Returns the contents of the component.
     pub fn inspect(&self) -> Inspection {
         let payload = wasm_metadata::Payload::from_binary(self.bytes()).ok();
         let metadata = payload.as_ref().map(wasm_metadata::Payload::metadata);

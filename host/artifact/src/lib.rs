@@ -1,4 +1,4 @@
-//! The bytes of training plans: build them, admit them, say what is in them.
+//! The bytes of training plans: builds, admits and inspects them.
 //! Never executes a plan.
 
 mod admit;
@@ -32,7 +32,7 @@ pub use structure::{
 };
 pub use world::Misfit;
 
-/// Says which compiler would build plans here, or what is missing for it.
+/// Returns the compiler that would build plans here, or the parts that are missing.
 ///
 /// # Errors
 /// [`BuildError`].

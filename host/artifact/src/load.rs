@@ -10,7 +10,7 @@ use crate::{AdmissionError, COMPONENT_BYTES_MAX, Component};
 pub enum LoadError {
     /// It names a directory.
     #[error(
-        "{}: is a directory; `fedwasm plan build {}` makes the component",
+        "{} is a directory; build the component with `fedwasm plan build {}`",
         path.display(),
         path.display()
     )]
@@ -39,7 +39,7 @@ pub fn load_plan(path: &Path) -> Result<Component, LoadError> {
     if path.is_dir() {
         return Err(LoadError::Directory { path: path.to_owned() });
     }
-    // One byte more than is admitted, so that admission says so.
+    // One byte more than is admitted, so that admission refuses it.
     let bytes = fedwasm_folder::read_file(path, COMPONENT_BYTES_MAX + 1)?;
     Component::admit(bytes).map_err(|source| LoadError::Refused { path: path.to_owned(), source })
 }

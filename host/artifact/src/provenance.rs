@@ -1,4 +1,4 @@
-//! What a component was built from, kept in a custom section of its own.
+//! The provenance of a component, kept in a custom section of its own.
 
 use fedwasm_protocol::{Digest, printable};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ const SECTION: &str = "fedwasm:build";
 /// The largest section that is read.
 const SECTION_BYTES_MAX: usize = 64 << 10;
 
-/// What a component was built from. The same four give the same bytes.
+/// The provenance of a component. The same four values give the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// SHA-256 over the plan's own source files.

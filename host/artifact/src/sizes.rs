@@ -1,4 +1,4 @@
-//! What the bytes of a component are spent on.
+//! The sizes of the parts of a component.
 
 use serde::Serialize;
 use wasmparser::{Parser, Payload};
@@ -6,7 +6,7 @@ use wasmparser::{Parser, Payload};
 /// The page of a WebAssembly memory, in bytes.
 const PAGE_BYTES: u64 = 64 << 10;
 
-/// What the bytes of a component are spent on, all of its core modules together.
+/// The sizes of the parts of a component, summed over its core modules.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sizes {
     /// Core modules.
@@ -26,7 +26,7 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// Walks through the sections; what cannot be read ends it. An admitted component can be read
+    /// Walks through the sections until one cannot be read. An admitted component can be read
     /// to its end.
     pub(crate) fn of(component: &[u8]) -> Self {
         let mut sizes = Self::default();

@@ -27,7 +27,7 @@ pub struct Package {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// The SHA-256 of what the registry has; none for packages of the same sources.
+    /// The SHA-256 of the registry's package; none for packages of the same sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<Digest>,
 }

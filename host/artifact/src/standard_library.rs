@@ -1,7 +1,7 @@
 //! Where a plan's standard library comes from: compiled beside the compiler, or its sources.
 //!
 //! A site with no way out has no rustup. Debian's compiler comes without the library for
-//! WebAssembly, but with its sources and what they depend on (`rust-web-src`), from which cargo
+//! WebAssembly, but with its sources and their dependencies (`rust-web-src`), from which cargo
 //! compiles it with the plan, and without a linker (`lld`).
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) enum StandardLibrary {
     Sources {
         /// Its workspace.
         library: PathBuf,
-        /// What `wasm-ld --version` prints; none if the compiler has a linker of its own.
+        /// The output of `wasm-ld --version`; none if the compiler has a linker of its own.
         linker: Option<String>,
     },
 }
@@ -36,7 +36,10 @@ impl StandardLibrary {
         // Sources that are there say that the operator chose to do without rustup; a network that
         // is not there should not be waited for.
         if let Some(found) = Self::sources(dir)? {
-            say(&format!("the target {TARGET} is compiled from its sources, once; about a minute"));
+            say(&format!(
+                "compiling the target {TARGET} from its sources; this happens once and takes about \
+                 a minute"
+            ));
             return Ok(found);
         }
         say(&format!("the target {TARGET} is missing; running `rustup target add {TARGET}`"));
@@ -77,10 +80,10 @@ impl StandardLibrary {
     }
 
     /// Tells a cargo that compiles a plan. Where the plan has packages of a registry, those of the
-    /// standard library come from there, too: cargo has one replacement of it for all.
+    /// standard library also come from there: cargo has one replacement of it for all.
     pub(crate) fn set(&self, cargo: &mut Command, plan_has_packages: bool) {
         let Self::Sources { library, linker } = self else { return };
-        // The library's sources are for one compiler and use what that compiler keeps to itself.
+        // The library's sources are for one compiler and use its unstable features.
         cargo.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort");
         if !plan_has_packages {
             let vendor = toml_string(&library.join("vendor"));
@@ -92,7 +95,7 @@ impl StandardLibrary {
         }
     }
 
-    /// What to add to the compiler's version: the bytes of a plan follow from it.
+    /// The suffix for the compiler's version: the bytes of a plan follow from it.
     pub(crate) fn version(&self) -> String {
         match self {
             Self::Compiled => String::new(),

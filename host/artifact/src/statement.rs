@@ -1,4 +1,4 @@
-//! What a signer says of a plan: an in-toto statement v1
+//! A signer's statement about a plan: an in-toto statement v1
 //! (github.com/in-toto/attestation) about the component's exact bytes.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::{Component, Provenance, Source};
 const TYPE: &str = "https://in-toto.io/Statement/v1";
 /// Versions that statements of other kinds may have.
 const TYPES: [&str; 2] = [TYPE, "https://in-toto.io/Statement/v0.1"];
-/// What the predicate of a plan is called.
+/// The predicate type of a plan.
 pub const PREDICATE_TYPE: &str = "urn:fedwasm:plan:v1";
 
 /// A statement about a plan.
@@ -23,7 +23,7 @@ pub struct Statement {
     kind: String,
     subject: Vec<Subject>,
     predicate_type: String,
-    /// What is said.
+    /// The predicate.
     pub predicate: Predicate,
 }
 
@@ -33,7 +33,7 @@ struct Subject {
     digest: BTreeMap<String, String>,
 }
 
-/// What is said of a plan.
+/// The predicate of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predicate {
     /// The contract that it was built for.
@@ -54,8 +54,8 @@ pub struct Predicate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatementError {
-    /// It is about these bytes, and says something of another kind, such as where they were built.
-    #[error("a statement of another kind: {predicate}")]
+    /// It is about these bytes, and of another kind, such as their place of build.
+    #[error("the statement has another predicate type: {predicate}")]
     Other {
         /// Its predicate's type.
         predicate: String,
@@ -63,12 +63,12 @@ pub enum StatementError {
     /// It is wrong.
     #[error("the statement is not about this plan: {reason}")]
     Wrong {
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
 
-/// What statements of every kind have.
+/// The fields of statements of every kind.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
@@ -85,7 +85,7 @@ struct HeadSubject {
 }
 
 impl Statement {
-    /// What can be said of a component. `name` is its file's, `description` what it says of itself.
+    /// The statement about a component. `name` is its file's, `description` its own description.
     pub fn new(
         component: &Component,
         name: &str,
@@ -127,14 +127,14 @@ impl Statement {
             Err(error) => return wrong(error.to_string()),
         };
         if !TYPES.contains(&head.kind.as_str()) {
-            return wrong(format!("another type than {TYPE}"));
+            return wrong(format!("the type is not {TYPE}"));
         }
         let is_it = |subject: &HeadSubject| {
             let digest = subject.digest.get("sha256").and_then(|text| text.parse::<Digest>().ok());
             digest == Some(component.digest())
         };
         if !head.subject.iter().any(is_it) {
-            return wrong("it names other bytes".into());
+            return wrong("it names the digest of other bytes".into());
         }
         if head.predicate_type != PREDICATE_TYPE {
             return Err(StatementError::Other { predicate: head.predicate_type });
@@ -144,14 +144,14 @@ impl Statement {
             Err(error) => return wrong(error.to_string()),
         };
         if this.kind != TYPE {
-            return wrong(format!("another type than {TYPE}"));
+            return wrong(format!("the type is not {TYPE}"));
         }
         let own = component.inspect();
         let said = &this.predicate;
         if (&said.world, &said.imports, &said.exports, &said.build)
             != (&own.world, &own.imports, &own.exports, &own.build)
         {
-            return wrong("world, imports, exports or build are not those of the bytes".into());
+            return wrong("world, imports, exports or build do not match the bytes".into());
         }
         Ok(this)
     }

@@ -1,4 +1,4 @@
-//! What a component is made of, counted before anything looks closer.
+//! Counts the parts of a component before anything reads them.
 
 use wasmparser::{
     CanonicalFunction, CanonicalOption, ComponentExternName, ComponentType,
@@ -18,7 +18,7 @@ pub const COMPONENTS_MAX: usize = 32;
 pub const INSTANCES_MAX: u64 = 256;
 /// Functions of all modules together. A Python interpreter has about 20,000.
 pub const FUNCTIONS_MAX: u64 = 200_000;
-/// Types of all modules and components together, with what they declare inside.
+/// Types of all modules and components together, with their inner declarations.
 pub const TYPES_MAX: u64 = 10_000;
 /// Types declared inside of types, in one section: the decoder goes one call
 /// deeper for each. Toolchains emit fewer than ten.
@@ -32,7 +32,7 @@ pub const ITEMS_MAX: u64 = 500_000;
 /// Bytes of the name of an import or export.
 pub const NAME_BYTES_MAX: usize = 1_024;
 
-/// What the outermost component asks for and offers, in order.
+/// The imports and exports of the outermost component, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Structure {
     pub(crate) imports: Vec<String>,
@@ -53,7 +53,7 @@ struct Counts {
 
 impl Structure {
     /// Walks over the sections, which need not be valid. Takes time and memory
-    /// in proportion to the bytes, whatever they say.
+    /// in proportion to the bytes, regardless of their contents.
     ///
     /// # Errors
     /// [`AdmissionError::TooMany`], [`AdmissionError::Unwanted`],
@@ -65,7 +65,7 @@ impl Structure {
             match &payload {
                 Payload::Version { encoding, .. } => {
                     depth += 1;
-                    bound("components inside of each other", depth as u64, DEPTH_MAX as u64)?;
+                    bound("nested components", depth as u64, DEPTH_MAX as u64)?;
                     match encoding {
                         Encoding::Module => counts.modules += 1,
                         Encoding::Component => counts.components += 1,
@@ -92,7 +92,7 @@ impl Structure {
                 }
                 Payload::ComponentTypeSection(section) => {
                     let raw = bytes.get(section.range()).unwrap_or_default();
-                    bound("types inside of each other", nested_at_most(raw), NESTED_TYPES_MAX)?;
+                    bound("nested types", nested_at_most(raw), NESTED_TYPES_MAX)?;
                     for declared in section.clone() {
                         counts.types += declarations(&declared.map_err(invalid)?);
                         bound("types", counts.types, TYPES_MAX)?;
@@ -156,15 +156,15 @@ impl Counts {
 }
 
 /// How deep the types of a section can be inside of each other, seen from its
-/// bytes alone, since reading them is what must not go deep: a declaration of a
+/// bytes alone, since it is the reading that must not go deep: a declaration of a
 /// type (1) that is a component's (0x41) or an instance's (0x42). Bytes that
-/// only look alike count, too.
+/// only look alike also count.
 fn nested_at_most(section: &[u8]) -> u64 {
     section.windows(2).filter(|pair| matches!(pair, [1, 0x41 | 0x42])).count() as u64
 }
 
 /// Everything that is declared inside of a type: the size of each is one, and
-/// what it refers to was counted where it stands.
+/// the thing that it refers to was counted where it stands.
 fn declarations(declared: &ComponentType<'_>) -> u64 {
     match declared {
         ComponentType::Component(inside) => inside.iter().map(in_component).sum(),
@@ -229,7 +229,7 @@ pub(crate) fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
 mod tests {
     use super::*;
 
-    /// A component with component or instance types inside of each other.
+    /// A component with component or instance nested types.
     fn nested(kind: u8, depth: usize) -> Vec<u8> {
         let body = [vec![1], [kind, 1, 1].repeat(depth), vec![0x7f]].concat();
         let mut len = Vec::new();

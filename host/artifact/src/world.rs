@@ -40,7 +40,7 @@ impl Misfit {
 impl std::fmt::Display for Misfit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let parts = [
-            ("needs, not offered", &self.not_offered),
+            ("the plan needs it, and the contract does not offer it", &self.not_offered),
             ("missing export    ", &self.missing),
             ("type differs      ", &self.differs),
         ];
@@ -85,7 +85,7 @@ pub(crate) fn check(
             (Some(ComponentEntityType::Instance(got)), Some(wanted)) => {
                 check_import(types, got, world, wanted, short(name), &mut misfit);
             }
-            (_, Some(_)) => misfit.differs.push(format!("{}: not an interface", short(name))),
+            (_, Some(_)) => misfit.differs.push(format!("{} is not an interface", short(name))),
             (_, None) => misfit.not_offered.push(format!("the interface {}", short(name))),
         }
     }
@@ -95,7 +95,7 @@ pub(crate) fn check(
             (Some(ComponentEntityType::Instance(got)), Some(wanted)) => {
                 check_export(types, got, world, wanted, short(name), &mut misfit);
             }
-            _ => misfit.differs.push(format!("{}: not an interface", short(name))),
+            _ => misfit.differs.push(format!("{} is not an interface", short(name))),
         }
     }
     if misfit.is_empty() { Ok(()) } else { Err(misfit) }
@@ -162,7 +162,7 @@ impl Both<'_> {
     fn functions(&self, plan: ComponentFuncTypeId, host: ComponentFuncTypeId) -> Option<String> {
         let (plan, host) = (&self.plan[plan], &self.host[host]);
         if plan.async_ {
-            return Some("asynchronous in the plan; the contract is not".into());
+            return Some("asynchronous in the plan, synchronous in the contract".into());
         }
         if plan.params.len() != host.params.len() {
             let (plan, host) = (plan.params.len(), host.params.len());
@@ -258,7 +258,7 @@ fn named(plan: impl std::fmt::Display, host: impl std::fmt::Display) -> String {
     format!("`{plan}` in the plan, `{host}` in the contract")
 }
 
-/// What a type is, without what is in it.
+/// The kind of a type, without its contents.
 fn kind(types: &Types, value: ComponentValType) -> String {
     use ComponentDefinedType as T;
     let counted = |what: &str, n: usize| format!("a {what} of {n}");
@@ -285,7 +285,7 @@ enum Side {
 }
 
 impl World {
-    /// The contract's interface of this name, whatever its patch version.
+    /// The contract's interface of this name, in any patch version.
     fn instance(&self, name: &str, side: Side) -> Option<ComponentInstanceTypeId> {
         let component = &self.types[self.component];
         let items = match side {

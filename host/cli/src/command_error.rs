@@ -22,15 +22,15 @@ pub(crate) const NODES: u8 = 5;
 /// The largest file whose lines are shown.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What a command ends with if not with success.
+/// The error of a command.
 #[derive(Debug)]
 pub(crate) struct CommandError {
     pub(crate) code: u8,
-    /// What happened, in one or more lines.
+    /// The failure, in one or more lines.
     pub(crate) message: String,
     /// Where; lines of a source under it.
     pub(crate) place: Option<String>,
-    /// What to do.
+    /// The cure.
     pub(crate) help: Option<String>,
     /// The mistakes of a file, which the message names all.
     pub(crate) file: Option<FileMistakes>,

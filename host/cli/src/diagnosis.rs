@@ -3,12 +3,12 @@
 use fedwasm_protocol::{Mistake, Place};
 use fedwasm_sandbox::{ArgumentError, Error, Fault, FaultKind};
 
-/// What there is to say beyond the message.
+/// The place and the cure, beside the message.
 #[derive(Debug, Default)]
 pub(crate) struct Diagnosis {
     /// A place in sources, as `src/lib.rs:44:24`.
     pub(crate) place: Option<String>,
-    /// What to do.
+    /// The cure.
     pub(crate) help: Option<String>,
     /// The arguments that are wrong.
     pub(crate) arguments: Vec<Mistake>,
@@ -113,7 +113,7 @@ fn setting(detail: &str) -> Option<&str> {
     detail.strip_suffix("`)")?.rsplit_once("(`").map(|(_, setting)| setting)
 }
 
-/// Takes `src/lib.rs:44:24` out of what a panic says.
+/// Takes `src/lib.rs:44:24` out of the message of a panic.
 fn source_place(detail: &str) -> Option<String> {
     let place = detail.split("panicked at ").nth(1)?.split([' ', '\n']).next()?;
     let place = place.trim_end_matches(':');
@@ -177,7 +177,8 @@ mod tests {
                 fedwasm_sandbox::PlanName { name: String::new(), version: String::new(), digest };
             of_fault(&Fault { plan, kind, detail: detail.into() }).help.unwrap_or_default()
         };
-        let memory = help(FaultKind::OutOfMemory, "it may have 1 bytes (`memory_bytes_max`)");
+        let memory =
+            help(FaultKind::OutOfMemory, "its memory may have 1 bytes (`memory_bytes_max`)");
         assert!(memory.starts_with("give a larger `memory_bytes_max` under [limits]"), "{memory}");
         let slow = "compiling it took longer than 1 ms (`compile_ms_max`)";
         let compiling = help(FaultKind::DeadlineExceeded, slow);

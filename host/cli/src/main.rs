@@ -28,7 +28,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
-    // A worker of ours: nothing else may happen in its process.
+    // A worker of ours: its process must do nothing else.
     if std::env::args_os().nth(1).is_some_and(|word| word == WORKER_ARGUMENT) {
         return work();
     }
@@ -62,7 +62,7 @@ fn work() -> ExitCode {
     match serve_worker() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The last words of a worker; whoever started it reads them.
+            // The worker's error, which its host reads.
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::FAILURE
         }

@@ -1,5 +1,4 @@
-//! What people and programs read: results on standard output, everything else
-//! on standard error.
+//! Output for people and programs: results on standard output, everything else on standard error.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -9,8 +8,7 @@ use serde_json::{Value, json};
 use crate::command_error::CommandError;
 use crate::drawing;
 
-/// Writes results, as text or as JSON Lines. A reader that is gone is no
-/// reason to stop.
+/// Writes results, as text or as JSON Lines. A reader that is gone does not stop the command.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Printer {
     json: bool,
@@ -35,7 +33,7 @@ impl Printer {
         }
     }
 
-    /// Writes an event even if nobody asked for JSON.
+    /// Writes an event as JSON even without --json.
     pub(crate) fn always(&self, name: &str, fields: &Value) {
         let mut object = serde_json::Map::from_iter([("event".to_owned(), json!(name))]);
         if let Value::Object(fields) = fields {
@@ -52,7 +50,7 @@ impl Printer {
         let _ = writeln!(std::io::stderr(), "{}", clean(&text.to_string()));
     }
 
-    /// Writes why the command failed.
+    /// Writes the reason why the command failed.
     pub(crate) fn error(&self, error: &CommandError) {
         let CommandError { code, message, place, help, file, .. } = error;
         let mut fields = json!({ "message": message, "exit_code": code });
@@ -86,14 +84,14 @@ impl Printer {
     }
 }
 
-/// Whether somebody sees standard error, and wants colours (<https://no-color.org>).
+/// Whether standard error is a terminal, and colours are wanted (<https://no-color.org>).
 fn is_coloured() -> bool {
     let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::stderr().is_terminal() && !is_unwanted
 }
 
-/// Whatever strangers' words are in a text, it commands no terminal: line by
-/// line as [`printable`] has it, but for its length.
+/// Removes control characters from foreign text, so that it cannot control a terminal: as
+/// [`printable`] does, line by line, without its bound on length.
 pub(crate) fn clean(text: &str) -> String {
     let pieces = |line: &str| {
         let chars: Vec<char> = line.chars().collect();

@@ -1,4 +1,4 @@
-//! What nodes are doing, as bars on a terminal; nothing elsewhere.
+//! Progress of nodes as bars on a terminal; nothing elsewhere.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
-//! When to stop: Ctrl-C, a termination signal, or a parent that is gone.
+//! Signals to stop: Ctrl-C, a termination signal, or a parent that is gone.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Turns true when the command is to stop. With `with_stdin` that is also when
-/// standard input ends: a parent that dies, however it dies, closes it.
+/// Turns true when the command must stop. With `with_stdin` also when standard input ends: every
+/// death of a parent closes it.
 pub(crate) fn stop_signal(with_stdin: bool) -> std::io::Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;
@@ -18,7 +18,7 @@ pub(crate) fn stop_signal(with_stdin: bool) -> std::io::Result<watch::Receiver<b
         let _ = on_signal.send(true);
     });
     if with_stdin {
-        // A thread of its own, since a read cannot be called off.
+        // A thread of its own, since a read cannot be cancelled.
         std::thread::Builder::new().name("stdin".into()).spawn(move || {
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
             let _ = sender.send(true);
@@ -30,7 +30,7 @@ pub(crate) fn stop_signal(with_stdin: bool) -> std::io::Result<watch::Receiver<b
 /// Resolves when the signal turns true.
 pub(crate) async fn stopped(mut signal: watch::Receiver<bool>) {
     if signal.wait_for(|stop| *stop).await.is_err() {
-        // Nobody can ask any more.
+        // The sender is gone.
         std::future::pending::<()>().await;
     }
 }

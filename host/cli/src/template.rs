@@ -1,4 +1,4 @@
-//! New plans: a copy of a shipped one, with all that it is built from, so that it builds offline.
+//! New plans: a copy of a shipped one, with all of its dependencies, so that it builds offline.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// The most characters of a name, those of the contract.
 const NAME_CHARS_MAX: usize = 64;
-/// What no plan can be called: Cargo or the compiler would not have it.
+/// Names that no plan can have, since Cargo or the compiler refuses them.
 const RESERVED: [&str; 60] = [
     "abstract",
     "alloc",
@@ -104,7 +104,8 @@ pub(crate) fn templates() -> impl Iterator<Item = &'static Crate> {
 pub(crate) fn template(name: &str) -> Result<&'static Crate, CommandError> {
     templates().find(|of| of.name == name).ok_or_else(|| {
         let all: Vec<String> = templates().map(|of| format!("`{}`", of.name)).collect();
-        let text = format!("there is no template `{name}`\nhelp: there are {}", all.join(", "));
+        let text =
+            format!("the template `{name}` does not exist\nhelp: there are {}", all.join(", "));
         CommandError::new(USAGE, text)
     })
 }
@@ -112,23 +113,23 @@ pub(crate) fn template(name: &str) -> Result<&'static Crate, CommandError> {
 /// Checks the name of a plan, which is the name of its crate.
 pub(crate) fn check_name(name: &str) -> Result<(), CommandError> {
     let wrong = |reason: &str| {
-        let text = format!("`{name}` is not a plan name: {reason}");
+        let text = format!("`{name}` is not a valid plan name: {reason}");
         Err(CommandError::new(USAGE, text + "\nhelp: take a name like `heart-risk`"))
     };
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     match name {
         _ if !name.starts_with(|c: char| c.is_ascii_lowercase()) => {
-            wrong("it does not start with a letter from a to z")
+            wrong("it must start with a letter from a to z")
         }
         _ if !name.chars().all(plain) => {
-            wrong("it has other characters than a to z, 0 to 9, - and _")
+            wrong("it may only have the characters a to z, 0 to 9, - and _")
         }
         _ if name.len() > NAME_CHARS_MAX => {
             wrong(&format!("it has more than {NAME_CHARS_MAX} characters"))
         }
-        _ if RESERVED.contains(&name) => wrong("Rust keeps it for itself"),
+        _ if RESERVED.contains(&name) => wrong("it is a reserved word of Rust"),
         _ if CRATES.iter().any(|of| !of.is_plan && of.name == name) => {
-            wrong("a crate that it depends on is called so")
+            wrong("a crate that the plan depends on has this name")
         }
         _ => Ok(()),
     }
@@ -149,7 +150,7 @@ pub(crate) fn plan(name: &str, template: &Crate) -> Result<Vec<(PathBuf, Vec<u8>
             true => renamed(&String::from_utf8_lossy(content), template.name, name).into_bytes(),
             false => content.to_vec(),
         };
-        // What a template brings wins: a plan of images needs other data.
+        // The template's own files win: a plan of images needs other data.
         files.retain(|(known, _)| known != Path::new(path));
         files.push((path.into(), content));
     }
@@ -186,7 +187,7 @@ fn manifest(name: &str, template: &Crate) -> Result<String, CommandError> {
         Some(Value::Table(package)) => package,
         _ => Table::new(),
     };
-    // What is the template's own.
+    // The template's own files.
     for key in ["name", "version", "description", "repository"] {
         package.remove(key);
     }
@@ -298,14 +299,14 @@ fn readme(name: &str, template: &Crate) -> String {
 A training plan for fedwasm, started from the plan `{template}`.
 ```
 fedwasm plan build {name}                  # {name}.wasm; no network is needed
-fedwasm plan test {name}.wasm              # what every plan must keep, and its gradient
+fedwasm plan test {name}.wasm              # checks the promises of every plan, and its gradient
 fedwasm local --plan {name}.wasm --data {name}/data.csv --args {name}/args.toml --out run
 ```
 These are run from the directory that holds `{name}`.
 - `src/lib.rs`: the model, a training step, a prediction.
-- `args.toml`: how it is trained. `fedwasm plan inspect {name}.wasm` lists what it takes.
+- `args.toml`: training arguments; `fedwasm plan inspect {name}.wasm` lists those of the plan.
 - `data.csv`: made-up rows; put your own in their place.
-- `vendor/`: the SDK, what it is made of, and the contract (`wit/`) as this `fedwasm` speaks it.
+- `vendor/`: the SDK, its dependencies, and the contract (`wit/`) that this `fedwasm` implements.
 - `Cargo.lock`: keep it with the sources; the bytes of the plan follow from both.
 ",
         template = template.name,

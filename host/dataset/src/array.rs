@@ -77,7 +77,7 @@ pub(crate) struct Array {
     is_table: bool,
 }
 
-/// What a header says, checked against the bounds.
+/// The facts of a header, checked against the bounds.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub(crate) stored: Stored,
@@ -115,7 +115,7 @@ impl Header {
             let what = format!("an array of shape {:?} has no values", self.shape);
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
-        // At most 2^48 x 2^22 x 8: it saturates and is no file's length.
+        // At most 2^48 x 2^22 x 8: it saturates, and no file has that length.
         Ok(n_rows.saturating_mul(width).saturating_mul(self.stored.size()))
     }
 }
@@ -267,7 +267,7 @@ fn column<T: Copy>(all: &[T], at: usize, width: usize) -> Vec<T> {
 }
 
 /// Reads exactly `expected` bytes of something that was compressed. Memory
-/// grows with what comes out, never with what a header says.
+/// grows with the bytes that come out, never with the size in a header.
 ///
 /// # Errors
 /// [`Error::WrongLength`] if fewer or more come out, [`Error::Read`].

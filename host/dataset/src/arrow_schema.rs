@@ -1,7 +1,7 @@
 //! The Arrow schema that pyarrow writes beside a Parquet file's own: some types, such as
 //! durations, are told there alone. Base64 of an encapsulated IPC message
-//! (arrow.apache.org/docs/format/Columnar.html), a FlatBuffer. Whatever is not as expected
-//! says nothing: the file's own schema holds.
+//! (arrow.apache.org/docs/format/Columnar.html), a FlatBuffer. A field that is not as expected is
+//! ignored: the file's own schema holds.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ pub(crate) fn durations(schema: &str) -> BTreeSet<String> {
 
 fn read(schema: &str) -> Option<BTreeSet<String>> {
     let bytes = base64(schema)?;
-    // A marker, if it is of version 0.15 or later, and the length of what follows.
+    // A marker, in version 0.15 or later, and the length of the rest.
     let start = if bytes.starts_with(&[0xff; 4]) { 8 } else { 4 };
     let buffer = Buffer(bytes.get(start..)?);
     let message = Table { buffer: &buffer, at: buffer.offset(0)? };

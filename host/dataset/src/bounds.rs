@@ -1,10 +1,10 @@
-//! What is read at most. Files say how large they are, and files lie: every
+//! Bounds of the readers. Files announce their sizes, and files lie: every
 //! number of a header is held against these bounds and against the length of
 //! the file before memory is asked for.
 
 /// The most columns, arrays or fields of a dataset.
 pub const COLUMNS_MAX: usize = 65_536;
-/// The most values of a row, all fields together: as float32, what the contract
+/// The most values of a row, all fields together: as float32, the bytes that the contract
 /// lets cross at once (16 MiB).
 pub const ROW_VALUES_MAX: u64 = 1 << 22;
 /// The most rows of a dataset.

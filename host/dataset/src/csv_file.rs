@@ -37,7 +37,7 @@ impl Read for Bounded {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
             let text =
-                format!("a row is longer than {ROW_BYTES_MAX} bytes; is a quote not closed?");
+                format!("a row is longer than {ROW_BYTES_MAX} bytes; a quote may be unclosed");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let n = self.file.read(into)?;
@@ -78,10 +78,10 @@ impl CsvFile {
         let malformed =
             |reason: &str| Err(Error::Malformed { path: path.to_owned(), reason: reason.into() });
         if header.contains(&0) {
-            return malformed("it is no text in UTF-8; save it as CSV in UTF-8");
+            return malformed("the file is not text in UTF-8; save it as CSV in UTF-8");
         }
         if header.trim_ascii().to_ascii_lowercase().starts_with(b"sep=") {
-            return malformed("its first line is a note of Excel's about the delimiter; remove it");
+            return malformed("the first line is Excel's note about the delimiter; remove it");
         }
         let mut this = Self {
             path: path.to_owned(),

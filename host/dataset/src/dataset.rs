@@ -1,4 +1,4 @@
-//! A dataset, whatever its format.
+//! A dataset of any format.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -19,11 +19,11 @@ const HINT_BYTES_MAX: usize = 100;
 /// How many fields it is compared with.
 const HINT_FIELDS_MAX: usize = 1_000;
 
-/// What the labels of images are called.
+/// The name of the labels of images.
 pub(crate) const LABEL: &str = "label";
 
 /// Rows with the same fields each, in blocks. Cheap to clone; nothing is kept
-/// of what was read.
+/// of the bytes that were read.
 #[derive(Clone, Debug)]
 pub struct Dataset(Arc<Inner>);
 
@@ -119,7 +119,7 @@ impl Dataset {
         self.0.format
     }
 
-    /// What whoever adds it should know: what is there and is not read.
+    /// Remarks for the operator who registers it: parts that exist and are not read.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if let Source::Images(folder) = &self.0.source {
@@ -128,8 +128,8 @@ impl Dataset {
         if let Some(index) = self.fields().iter().find(|field| is_index(&field.name)) {
             let name = cut(&index.name);
             remarks.push(format!(
-                "`{name}` is an index that pandas wrote: a run has to name its inputs, or the file \
-                 be written with `to_parquet(..., index=False)`"
+                "`{name}` is an index that pandas wrote; name the inputs in each run, or write the \
+                 file with `to_parquet(..., index=False)`"
             ));
         }
         remarks
@@ -156,7 +156,7 @@ impl Dataset {
         start(block)..start(block.saturating_add(1))
     }
 
-    /// The field that is predicted where nobody names one: `label` of images in IDX or
+    /// The default target: `label` of images in IDX or
     /// in folders.
     pub fn default_target(&self) -> Option<&str> {
         let has_labels = matches!(self.format(), Format::Idx | Format::Images);
@@ -179,7 +179,7 @@ impl Dataset {
     /// Reads some fields of a block.
     ///
     /// # Errors
-    /// Any [`Error`]; [`Error::Changed`] if the file is not what it was.
+    /// Any [`Error`]; [`Error::Changed`] if the file changed.
     pub fn read(&self, block: usize, fields: &[usize]) -> Result<Block, Error> {
         let Inner { source, stamps, .. } = &*self.0;
         if let Some((path, _)) = stamps.iter().find(|(path, known)| stamp(path) != *known) {
@@ -208,7 +208,7 @@ impl Dataset {
     fn hint(&self, name: &str) -> String {
         let fields = &self.0.fields;
         let distance = |field: &&Field| strsim::damerau_levenshtein(&field.name, name);
-        // Distances of long names take long, and nobody misspells those.
+        // Distances of long names take long to compute, and long names are rarely misspelt.
         let short = |field: &&Field| field.name.len() <= HINT_BYTES_MAX;
         let tried = if name.len() <= HINT_BYTES_MAX { HINT_FIELDS_MAX } else { 0 };
         let nearest = fields.iter().filter(short).take(tried).min_by_key(distance);

@@ -1,10 +1,10 @@
-//! What can be wrong with a data set.
+//! Errors of datasets.
 
 use std::path::PathBuf;
 
 use crate::Place;
 
-/// What can be wrong with a data set. Every message names the file, and line or
+/// An error of a dataset. Every message names the file, and line or
 /// row and column where there are some.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,10 +14,10 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system says.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// There is no header.
+    /// The header is missing.
     #[error("{}: the file is empty; the first line must name the columns", path.display())]
     Empty {
         /// The file.
@@ -25,7 +25,7 @@ pub enum Error {
     },
     /// The first line of a text is a row.
     #[error(
-        "{}: the first line is numbers alone; it must name the columns: put a line such as \
+        "{}: the first line holds only numbers, but it must name the columns; put a line such as \
          `age,weight,outcome` before it",
         path.display()
     )]
@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// A column has no name, or one that another column has.
     #[error(
-        "{}: column {number} is called `{name}`; names must be there and differ{}",
+        "{}: column {number} is called `{name}`; names must be present and differ{}",
         path.display(),
         // As pandas writes its index.
         if name.is_empty() { " (in pandas: `to_csv(..., index=False)`)" } else { "" }
@@ -95,7 +95,7 @@ pub enum Error {
         column: String,
     },
     /// Nothing is left to learn from.
-    #[error("{}: there are no input columns beside the target", path.display())]
+    #[error("{}: the target is the only column, so no inputs are left", path.display())]
     NoInputs {
         /// The file.
         path: PathBuf,
@@ -122,7 +122,7 @@ pub enum Error {
         /// The column.
         column: String,
     },
-    /// A cell is no number.
+    /// A cell is not a number.
     #[error("{}: line {line}, column `{column}`: `{got}` is not a number", path.display())]
     NotANumber {
         /// The file.
@@ -146,9 +146,10 @@ pub enum Error {
         /// The cell, cut.
         got: String,
     },
-    /// A target is no class index.
+    /// A target is not a class index.
     #[error(
-        "{}: {place}, column `{column}`: {got} is not a class; classes are whole numbers from 0 on",
+        "{}: {place}, column `{column}`: {got} is not a class; classes are whole numbers, counted \
+         from 0",
         path.display()
     )]
     NotAClass {
@@ -162,7 +163,8 @@ pub enum Error {
         got: f64,
     },
     /// A whole number that float64 does not hold.
-    #[error("{}: {place}, column `{column}`: {got} is beyond 2^53 and not exact", path.display())]
+    #[error("{}: {place}, column `{column}`: {got} is larger than 2^53, so it has no exact \
+             representation", path.display())]
     NotExact {
         /// The file.
         path: PathBuf,
@@ -178,21 +180,21 @@ pub enum Error {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// What there is too much of.
+        /// The quantity that is too large.
         what: String,
-        /// How much the file has, or says that it has.
+        /// The quantity that the file has or announces.
         got: u64,
         /// The bound.
         max: u64,
     },
-    /// The file is shorter or longer than it says.
-    #[error("{}: {what} says {expected} bytes, there are {got}", path.display())]
+    /// The file is shorter or longer than announced.
+    #[error("{}: {what} announces {expected} bytes, the file has {got}", path.display())]
     WrongLength {
         /// The file.
         path: PathBuf,
-        /// What says it.
+        /// The part of the file that announces it.
         what: String,
-        /// The bytes that it says.
+        /// The announced bytes.
         expected: u64,
         /// The bytes that there are.
         got: u64,
@@ -212,7 +214,8 @@ pub enum Error {
         expected: u64,
     },
     /// An image is not like the others.
-    #[error("{}: an image of shape {got:?}, the first one has {expected:?}; all must be alike",
+    #[error("{}: the image has shape {got:?}, the first one has {expected:?}; all images must have \
+             one shape",
         path.display())]
     ImageShape {
         /// The file.
@@ -233,15 +236,15 @@ pub enum Error {
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What it has, and what to do.
+        /// The feature that it has, and the cure.
         what: String,
     },
-    /// The file is not what its format asks for.
+    /// The file violates its format.
     #[error("{}: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },

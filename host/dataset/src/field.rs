@@ -1,4 +1,4 @@
-//! What a dataset has, and values read from it.
+//! The fields of a dataset, and values read from it.
 
 use std::fmt;
 use std::ops::Range;
@@ -78,7 +78,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Values of one field for some rows, row-major; finite as float32, too.
+/// Values of one field for some rows, row-major; finite also as float32.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Of [`Element::UInt8`].
@@ -99,7 +99,7 @@ impl Values {
         }
     }
 
-    /// Whether there are none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

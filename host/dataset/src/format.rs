@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, idx, images, npy, npz, parquet_file};
 
-/// What files begin with that are sometimes taken for datasets.
+/// Magic bytes of files that are sometimes taken for datasets.
 const FOREIGN: [(&[u8], &str); 12] = [
     (b"ARROW1", "a Feather (Arrow) file"),
     (b"FEA1", "a Feather file"),
@@ -73,8 +73,8 @@ impl Format {
         }
     }
 
-    /// Finds the format of a file by its first bytes, that of a folder by what
-    /// is in it. What is nothing else is CSV.
+    /// Finds the format of a file by its first bytes, that of a folder by its contents. All other
+    /// files are CSV.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Unsupported`] for a folder of neither kind.
@@ -86,7 +86,7 @@ impl Format {
             if images::ImageFolder::is_folder(path) {
                 return Ok(Self::Images);
             }
-            let what = "a folder with neither IDX files nor folders of images, one a class";
+            let what = "a folder without IDX files and without one folder of images for each class";
             return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
         }
         let read = |source| Error::Read { path: path.to_owned(), source };
@@ -119,7 +119,7 @@ impl FromStr for Format {
         let found = Self::ALL.into_iter().find(|format| format.name() == name);
         found.ok_or_else(|| {
             let known = Self::ALL.map(Self::name).join(", ");
-            format!("`{name}` is no format; the formats are {known}")
+            format!("`{name}` is not a format; the formats are {known}")
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::array::{Array, Elements, Header, Order, Stored, decompress};
 use crate::bounds::{AXES_MAX, DECOMPRESSED_BYTES_MAX, FILES_MAX};
 
-/// What gzip files begin with (RFC 1952, 2.3.1).
+/// The magic bytes of gzip files (RFC 1952, 2.3.1).
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Opens images and, if they are there, their labels: `image` and `label`. An
@@ -62,7 +62,7 @@ fn candidates(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 fn images_in(folder: &Path) -> Result<PathBuf, Error> {
     let mut found = candidates(folder)?;
     if found.len() > 1 {
-        // MNIST's folder has what is trained on, and what is scored.
+        // MNIST's folder has one pair of files for training and one for scoring.
         let is_train = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str());
             name.is_some_and(|name| name.starts_with("train"))
@@ -74,9 +74,10 @@ fn images_in(folder: &Path) -> Result<PathBuf, Error> {
     let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
     let what = match &names[..] {
         [_] => return Ok(found.remove(0)),
-        [] => "no pair of files such as `train-images-idx3-ubyte` and `train-labels-idx1-ubyte`"
+        [] => "it has no pair of files such as `train-images-idx3-ubyte` and \
+               `train-labels-idx1-ubyte`"
             .to_owned(),
-        names => format!("several files of images: {}; name one of them", names.join(", ")),
+        names => format!("it has several files of images: {}; name one of them", names.join(", ")),
     };
     Err(Error::Unsupported { path: folder.to_owned(), what })
 }
@@ -105,8 +106,8 @@ fn array(path: &Path) -> Result<Array, Error> {
         let mut file = MultiGzDecoder::new(file);
         let (header, _) = header(path, &mut file).map_err(|error| match error {
             Error::Malformed { path, .. } => {
-                let what = "a gzip file that holds no IDX file; unpack it with gunzip, since other \
-                            formats are not read from one";
+                let what = "a gzip file without an IDX file in it; unpack it with gunzip, since no \
+                            other format is read from gzip files";
                 Error::Unsupported { path, what: what.into() }
             }
             error => error,
@@ -136,7 +137,7 @@ fn array(path: &Path) -> Result<Array, Error> {
     Ok(Array::new(path, name, header, elements))
 }
 
-/// Reads a header, and says how long it is.
+/// Reads a header, and returns its length.
 fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
     let malformed =
         |reason: String| Error::Malformed { path: path.to_owned(), reason: reason.into() };
@@ -150,7 +151,11 @@ fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64), Error> {
         [0, 0, 0x0c, _] => Stored::Int32,
         [0, 0, 0x0d, _] => Stored::Float32,
         [0, 0, 0x0e, _] => Stored::Float64,
-        _ => return Err(malformed(format!("{magic:02x?} begins no IDX file"))),
+        _ => {
+            return Err(malformed(format!(
+                "the file begins with {magic:02x?}, which is not an IDX header"
+            )));
+        }
     };
     let n_axes = usize::from(magic[3]);
     if n_axes > AXES_MAX {

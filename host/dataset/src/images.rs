@@ -16,13 +16,13 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::bounds::{COLUMNS_MAX, FILES_MAX, IMAGE_FILE_BYTES_MAX, ROW_VALUES_MAX};
 use crate::{Block, Element, Error, Field, Values, cut};
 
-/// What a decoder may use beyond the image itself, in bytes.
+/// The memory that a decoder may use beyond the image itself, in bytes.
 const DECODER_BYTES_MAX: usize = 64 << 20;
 /// The most ends of names that a remark lists.
 const EXTENSIONS_MAX: usize = 8;
-/// What PNG files begin with.
+/// The magic bytes of PNG files.
 const PNG: &[u8] = b"\x89PNG";
-/// What JPEG files begin with.
+/// The magic bytes of JPEG files.
 const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
 
 /// A folder of images, all of one shape. Its fields are `image`, uint8
@@ -97,14 +97,15 @@ impl ImageFolder {
         let this = Self { path: path.to_owned(), classes, files, shape: vec![], left_out };
         if let [only] = &this.classes[..] {
             let what = format!(
-                "one class, `{}`: there is nothing to tell it from; each class needs a folder, and \
-                 label files beside the images are not read",
+                "the folder has one class only, `{}`; each class needs a folder, and label files \
+                 beside the images are not read",
                 cut(&only.to_string_lossy())
             );
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
         if this.files.is_empty() {
-            let what = "no images; expected folders, one a class, with .png, .jpg or .jpeg files";
+            let what = "it has no images; expected one folder for each class, with .png, .jpg or \
+                        .jpeg files";
             return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
         }
         Ok(this)
@@ -133,7 +134,7 @@ impl ImageFolder {
         self.files.len() as u64
     }
 
-    /// What was found and is not read, for people.
+    /// The files that are not read, for people.
     pub(crate) fn remark(&self) -> Option<String> {
         let n: u64 = self.left_out.values().sum();
         let shown = self.left_out.iter().take(EXTENSIONS_MAX);
@@ -189,7 +190,7 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
     (metadata.len(), metadata.modified().ok())
 }
 
-/// Names and stamps in a folder, at most `max`; links count as what they lead to.
+/// Names and stamps in a folder, at most `max`; links count as their targets.
 fn names(
     folder: &Path,
     wanted: impl Fn(&fs::Metadata) -> bool,
@@ -225,8 +226,8 @@ fn is_image(name: &OsStr) -> bool {
     })
 }
 
-/// Decodes an image that has not changed since it was listed. With `expected`, one of another shape is refused before
-/// there is memory for its pixels.
+/// Decodes an image that has not changed since it was listed. With `expected`, one of another shape
+/// is refused before there is memory for its pixels.
 fn decode(path: &Path, known: Stamp, expected: Option<&[u64]>) -> Result<Image, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     let file = crate::open(path).map_err(read)?;
@@ -261,7 +262,7 @@ fn decode(path: &Path, known: Stamp, expected: Option<&[u64]>) -> Result<Image, 
     } else if bytes.starts_with(JPEG) {
         decode_jpeg(path, &bytes, check)
     } else {
-        let reason = "neither PNG nor JPEG, whatever its name says".into();
+        let reason = "the content is neither PNG nor JPEG".into();
         Err(Error::Malformed { path: path.to_owned(), reason })
     }
 }

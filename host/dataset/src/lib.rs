@@ -1,6 +1,6 @@
 //! Reads data sets as named fields of numbers, block by block: CSV, Parquet,
 //! IDX, NPY, NPZ and folders of images. Knows nothing of plans, splits or
-//! seeds, and hands out no files.
+//! seeds, and returns no files.
 
 mod array;
 mod arrow_schema;
@@ -30,12 +30,12 @@ pub use pandas::is_index;
 /// The most of a cell or name that a message repeats, in characters.
 const CELL_CHARS_MAX: usize = 40;
 
-/// Opens a regular file. Whatever else there is may keep a reader waiting, or never end.
+/// Opens a regular file. Other kinds of files may keep a reader waiting, or never end.
 fn open(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     if std::fs::metadata(path)?.is_file() {
         std::fs::File::open(path)
     } else {
-        Err(std::io::Error::other("it is no regular file"))
+        Err(std::io::Error::other("it is not a regular file"))
     }
 }
 

@@ -25,7 +25,7 @@ impl Literal {
         rest.0.is_empty().then_some(literal)
     }
 
-    /// What a dictionary has under a key; of two the last, as in Python.
+    /// The value of a dictionary under a key; of two the last, as in Python.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Dictionary(entries) => {
@@ -36,7 +36,7 @@ impl Literal {
     }
 }
 
-/// What is still to be read.
+/// The unread rest.
 struct Rest<'a>(&'a str);
 
 impl Rest<'_> {
@@ -76,7 +76,7 @@ impl Rest<'_> {
         Some(Literal::Number(digits.parse().ok().filter(|_| !is_negative)))
     }
 
-    /// Takes a tuple or a list; what is in brackets without a comma is itself.
+    /// Takes a tuple or a list; a value in brackets without a comma is itself.
     fn sequence(&mut self, end: char, depth: usize) -> Option<Literal> {
         let (mut all, mut has_comma) = (Vec::new(), false);
         self.0 = self.0.get(1..)?;
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(Literal::parse("99999999999999999999"), Some(Literal::Number(None)));
     }
 
-    /// A key that is a part of another value says nothing.
+    /// A key that is a part of another value is ignored.
     #[test]
     fn words_inside_of_a_text_are_no_keys() {
         let header = "{'descr': \"'shape': (1,)\", 'shape': (2,)}";

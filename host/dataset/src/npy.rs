@@ -10,7 +10,7 @@ use crate::bounds::COLUMNS_MAX;
 use crate::literal::Literal;
 use crate::{Error, cut};
 
-/// What NPY files begin with.
+/// The magic bytes of NPY files.
 pub(crate) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header, in bytes. Those of plain arrays have 118.
 const HEADER_BYTES_MAX: u64 = 64 << 10;
@@ -54,7 +54,7 @@ pub(crate) fn open(path: &Path) -> Result<Npy, Error> {
     }
 }
 
-/// What a file has.
+/// The facts of a file's header.
 #[derive(Debug)]
 pub(crate) enum Npy {
     /// Rows of numbers, one a column.
@@ -85,7 +85,7 @@ pub(crate) fn row_major(path: &Path, header: &Header) -> Result<(), Error> {
     }
 }
 
-/// Reads a header, and says how long it is.
+/// Reads a header, and returns its length.
 ///
 /// # Errors
 /// [`Error::Malformed`], [`Error::TooLarge`], [`Error::Unsupported`].
@@ -96,7 +96,7 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64),
     let mut start = [0; 8];
     from.read_exact(&mut start).map_err(truncated)?;
     if !start.starts_with(MAGIC) {
-        return Err(malformed("it does not begin as NPY files do".into()));
+        return Err(malformed("the file does not begin with the magic bytes of NPY".into()));
     }
     let (len, before) = match start[6] {
         1 => {
@@ -119,14 +119,14 @@ pub(crate) fn header(path: &Path, from: &mut impl Read) -> Result<(Header, u64),
     from.read_exact(&mut text).map_err(truncated)?;
     let text = String::from_utf8_lossy(&text);
     let unsupported = |what: String| Error::Unsupported { path: path.to_owned(), what };
-    // What is no literal names nothing.
+    // A header that is not a literal names nothing.
     let literal = Literal::parse(&text);
     let value = |key| literal.as_ref().and_then(|literal| literal.get(key));
     let Some(Literal::Boolean(by_column)) = value("fortran_order") else {
         return Err(malformed("the NPY header does not name `fortran_order`".into()));
     };
     let Some(Literal::Text(descr)) = value("descr") else {
-        return Err(unsupported("an array of records; save one array a field".into()));
+        return Err(unsupported("an array of records; save one array for each field".into()));
     };
     let (order, stored) = element(descr).ok_or_else(|| {
         unsupported(if descr.contains('O') {

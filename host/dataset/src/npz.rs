@@ -12,7 +12,7 @@ use crate::array::{Array, Elements, decompress};
 use crate::bounds::DECOMPRESSED_BYTES_MAX;
 use crate::{Error, cut, npy};
 
-/// What ZIP files begin with.
+/// The magic bytes of ZIP files.
 pub(crate) const MAGIC: &[u8] = b"PK\x03\x04";
 /// The most arrays.
 const ARRAYS_MAX: usize = 1_024;
@@ -45,7 +45,7 @@ pub(crate) fn open(path: &Path) -> Result<Vec<Array>, Error> {
         let (got, max) = (archive.len() as u64, ARRAYS_MAX as u64);
         return Err(Error::TooLarge { path, what, got, max });
     }
-    // What is decompressed is bounded for all arrays together.
+    // The decompressed bytes are bounded for all arrays together.
     let mut left = DECOMPRESSED_BYTES_MAX;
     let mut arrays = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
@@ -86,7 +86,8 @@ fn array(
         }
         return Err(wrong("its name does not end in .npy, as those of NumPy's arrays do"));
     }
-    let start = entry.data_start().ok_or_else(|| wrong("its data are nowhere"))?;
+    let start =
+        entry.data_start().ok_or_else(|| wrong("the archive does not say where its data begin"))?;
     let (method, says) = (entry.compression(), entry.size());
     let header = npy::header(path, &mut entry).and_then(|(header, offset)| {
         npy::row_major(path, &header)?;

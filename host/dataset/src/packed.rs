@@ -18,7 +18,7 @@ pub struct Packed {
 #[derive(Clone, Copy, Debug)]
 struct PackedColumn {
     element: Element,
-    /// What its values are kept as.
+    /// The representation of its values.
     kept: Element,
     n_values: usize,
 }

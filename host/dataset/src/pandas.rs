@@ -1,4 +1,4 @@
-//! What pandas leaves in files unasked.
+//! Columns that pandas adds to files.
 
 /// Whether a column has the name under which `DataFrame.to_parquet` writes an index that has
 /// none: row numbers of a frame that was shuffled, filtered or cut, and nothing to learn from.

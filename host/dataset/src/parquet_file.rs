@@ -20,7 +20,7 @@ use crate::bounds::{COLUMNS_MAX, FOOTER_BYTES_MAX, PARQUET_LIST_MAX, ROWS_MAX, b
 use crate::parquet_pages::{check_pages, check_schema};
 use crate::{Block, Element, Error, Field, Place, Values, arrow_schema, cut};
 
-/// What Parquet files begin and end with.
+/// The magic bytes at both ends of Parquet files.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
 /// Beyond it float64 does not hold every whole number.
 const EXACT_MAX: u64 = 1 << 53;
@@ -86,7 +86,9 @@ impl ParquetFile {
         let mut columns: Vec<Column> = schema.columns().iter().map(|of| Column::new(of)).collect();
         let durations = durations(metadata.file_metadata());
         for column in columns.iter_mut().filter(|column| durations.contains(&column.name)) {
-            column.kind = Err("durations are not read; write numbers of a unit".into());
+            column.kind = Err(
+                "durations are not read; write them as numbers in a unit of your choice".into(),
+            );
         }
         let mut seen = BTreeSet::new();
         for (index, column) in columns.iter().enumerate() {
@@ -254,7 +256,9 @@ impl Cells<'_> {
                 let levels = is_optional.then_some(&mut levels);
                 let (read, _, _) = reader.read_records(n_rows - n, levels, None, &mut values)?;
                 if read == 0 {
-                    return Err(ParquetError::EOF("a column has fewer rows than it says".into()));
+                    return Err(ParquetError::EOF(
+                        "a column has fewer rows than its header announces".into(),
+                    ));
                 }
                 n += read;
             }
@@ -293,7 +297,7 @@ impl Column {
         let kind = if is_flat {
             kind(of)
         } else {
-            Err("nested values are not read; write one column a value".into())
+            Err("nested values are not read; write one column for each value".into())
         };
         Self { name, kind, is_optional: of.max_def_level() > 0 }
     }
@@ -315,7 +319,7 @@ fn durations(metadata: &FileMetaData) -> BTreeSet<String> {
 fn codec(chunk: &ColumnChunkMetaData) -> Result<(), String> {
     match chunk.compression() {
         Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::GZIP(_) => Ok(()),
-        // As `ZSTD(ZstdLevel(1))`: the level says nothing to a reader.
+        // As `ZSTD(ZstdLevel(1))`: a reader does not need the level.
         other => {
             let name = other.to_string();
             let name = name.split('(').next().unwrap_or_default();
@@ -366,7 +370,7 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     }
 }
 
-/// Checks what the last eight bytes say of the footer's length, and returns it.
+/// Checks the footer's length in the last eight bytes, and returns it.
 fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<Result<u64, Error>> {
     let malformed =
         |reason: &str| Ok(Err(Error::Malformed { path: path.to_owned(), reason: reason.into() }));
@@ -378,7 +382,9 @@ fn check_footer(path: &Path, file: &mut File, n_bytes: u64) -> std::io::Result<R
     file.read_exact(&mut end)?;
     let [a, b, c, d, magic @ ..] = end;
     if magic != MAGIC {
-        return malformed("it does not end as Parquet files do; is it whole?");
+        return malformed(
+            "the file does not end with the magic bytes of Parquet; it may be truncated",
+        );
     }
     let len = u64::from(u32::from_le_bytes([a, b, c, d]));
     if len > n_bytes - 12 {
@@ -420,6 +426,6 @@ fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, ParquetError>) -> Re
     let malformed = |reason| Error::Malformed { path: path.to_owned(), reason };
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| malformed(error.into())),
-        Err(_) => Err(malformed("the Parquet reader cannot make sense of it".into())),
+        Err(_) => Err(malformed("the Parquet reader cannot decode it".into())),
     }
 }

@@ -2,10 +2,10 @@
 //! that a page's header names; here the headers are read before it does.
 //!
 //! A header is a struct in Thrift's compact protocol whose first fields are 1,
-//! the type, 2, the size after decompression, and 3, the size in the file; 7 is what is said of a
+//! the type, 2, the size after decompression, and 3, the size in the file; 7 is the header of a
 //! dictionary, whose first field is how many values it has.
 //!
-//! It also asks for what lists and trees of the footer say that they hold.
+//! It also checks the announced lengths of the footer's lists and trees.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -25,7 +25,7 @@ const HEADER_BYTES_MAX: u64 = 1 << 20;
 /// The most bytes of all columns' names together, each from the root of the schema on.
 const PATH_BYTES_MAX: u64 = 64 << 20;
 
-/// What the header of a page says.
+/// The header of a page.
 struct PageSizes {
     /// After decompression, in bytes.
     unpacked: i64,
@@ -57,8 +57,8 @@ pub(crate) fn check_schema(path: &Path, from: impl Read, len: u64) -> Result<(),
     walk().ok_or_else(|| Error::Malformed {
         path: path.to_owned(),
         reason: format!(
-            "its footer is none, or has columns within columns deeper than {PARQUET_DEPTH_MAX}, or \
-             more of something than is read"
+            "its footer is malformed, has columns nested deeper than {PARQUET_DEPTH_MAX}, or \
+             exceeds a limit of the reader"
         )
         .into(),
     })
@@ -84,7 +84,7 @@ pub(crate) fn check_pages(
     let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
     let (start, len) = (u64::try_from(start), u64::try_from(column.compressed_size()));
     let (Ok(start), Ok(len)) = (start, len) else {
-        return Err(malformed("its place in the file is negative"));
+        return Err(malformed("its offset in the file is negative"));
     };
     let end = start.saturating_add(len);
     if end > n_bytes {
@@ -109,7 +109,7 @@ pub(crate) fn check_pages(
         };
         let n_values = u64::try_from(sizes.dictionary).unwrap_or(u64::MAX);
         if n_values > unpacked / value_bytes {
-            return Err(malformed("a dictionary says that it has more values than bytes for them"));
+            return Err(malformed("a dictionary announces more values than its bytes can hold"));
         }
         if unpacked > PAGE_BYTES_MAX {
             let (path, what) = (path.to_owned(), format!("bytes of a page of column `{name}`"));
@@ -126,7 +126,7 @@ pub(crate) fn check_pages(
 }
 
 /// Thrift's compact protocol, as far as needed to find the end of a struct.
-/// None means that it is none.
+/// None if it is malformed.
 struct Compact<R> {
     bytes: R,
     /// Bytes read.
@@ -208,7 +208,7 @@ impl<R: Read> Compact<R> {
             if nth > 0 {
                 open.last_mut()?.0 -= 1;
             }
-            // What all names from the root on have: leaves are known by these.
+            // The path from the root: leaves are identified by it.
             let above = open.last().map_or(0, |(_, bytes)| *bytes) + name;
             path_bytes += above;
             if children > 0 {

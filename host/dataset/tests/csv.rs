@@ -1,4 +1,4 @@
-//! CSV files: what is read, and every mistake by file, line and column.
+//! CSV files: their values, and every mistake by file, line and column.
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is missing")]
 
@@ -54,7 +54,7 @@ fn a_first_line_of_numbers_is_no_header() {
         ["5.1,3.5,0\n4.9,3.0,0\n", "1.2e+00;-3\n2;3\n", "1,0\n2,1\n", "7\n8\n", "0,0\n1,0\n"]
     {
         let error = read(text.as_bytes(), &[]).unwrap_err();
-        assert!(error.starts_with("d.csv: the first line is numbers alone"), "{text:?}: {error}");
+        assert!(error.starts_with("d.csv: the first line holds only numbers"), "{text:?}: {error}");
         assert!(error.contains("put a line such as `age,weight,outcome` before it"), "{error}");
     }
     // Counted columns, as pandas writes them, and a header with a number in it.
@@ -70,10 +70,11 @@ fn every_mistake_names_file_line_and_column() {
         (b"\n", "d.csv: the file is empty; the first line must name the columns"),
         (b"a,y\n", "d.csv: there are no rows after the header"),
         (b"a,b\n1,2\n", "d.csv: there is no column `y`; the columns are a, b"),
-        (b"a,a,y\n1,2,3\n", "d.csv: column 2 is called `a`; names must be there and differ"),
+        (b"a,a,y\n1,2,3\n", "d.csv: column 2 is called `a`; names must be present and differ"),
         (
             b"a,,y\n1,2,3\n",
-            "d.csv: column 2 is called ``; names must be there and differ (in pandas: `to_csv(..., index=False)`)",
+            "d.csv: column 2 is called ``; names must be present and differ (in pandas: \
+             `to_csv(..., index=False)`)",
         ),
         (b"a,y\n1,0\n1\n", "d.csv: line 3 has 1 cells, the header has 2"),
         (b"a,y\n1,0\n1,0,5\n", "d.csv: line 3 has 3 cells, the header has 2"),

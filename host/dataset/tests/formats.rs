@@ -99,7 +99,7 @@ fn arrays_of_numpy() {
     for (name, words) in [
         ("fortran.npy", "a column-major array; save `numpy.ascontiguousarray` of it"),
         ("objects.npy", "an array of objects (a pickle), which could run code; save numbers"),
-        ("records.npy", "an array of records; save one array a field"),
+        ("records.npy", "an array of records; save one array for each field"),
         ("halves.npy", "elements of type `<f2`; save numbers of 8 to 64 bits"),
     ] {
         let error = Dataset::open(&dir().join(name), None).unwrap_err().to_string();
@@ -174,13 +174,13 @@ fn files_of_others_are_called_by_their_names() {
         zip.finish().unwrap().into_inner()
     };
     for (bytes, words) in [
-        (&gzip[..], "a gzip file that holds no IDX file; unpack it with gunzip"),
+        (&gzip[..], "a gzip file without an IDX file in it; unpack it with gunzip"),
         (&workbook, "a workbook, such as Excel's, which is not read; save it as CSV"),
         (b"ARROW1\0\0", "a Feather (Arrow) file, which is not read; save it as CSV or Parquet"),
         (b"PARE0000", "an encrypted Parquet file"),
         (b"\x80\x04\x95\0", "a pickle, which could run code"),
-        (b"sep=;\na;b\n1;2\n", "a note of Excel's about the delimiter; remove it"),
-        (b"\xff\xfea\0,\0y\0\n\0", "no text in UTF-8; save it as CSV in UTF-8"),
+        (b"sep=;\na;b\n1;2\n", "Excel's note about the delimiter; remove it"),
+        (b"\xff\xfea\0,\0y\0\n\0", "not text in UTF-8; save it as CSV in UTF-8"),
         (b"gr\xf6\xdfe,y\n1,0\n", "the header is not UTF-8; save it as CSV in UTF-8"),
     ] {
         let path = dir.path().join("file");
@@ -202,7 +202,7 @@ fn one_class_is_refused_and_files_that_are_left_out_are_told() {
     put(&from.join("a/0.png"), "data/0.png");
     put(&from.join("a/0.png"), "target.csv");
     let error = Dataset::open(root.path(), None).unwrap_err().to_string();
-    assert!(error.contains("one class, `data`: there is nothing to tell it from"), "{error}");
+    assert!(error.contains("the folder has one class only, `data`"), "{error}");
     put(&from.join("b/1.png"), "other/1.png");
     for name in ["other/1.bmp", "other/2.BMP", "data/x.tif", "data/noext", "data/.DS_Store"] {
         put(&from.join("b/1.png"), name);

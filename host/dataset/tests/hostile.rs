@@ -79,17 +79,25 @@ fn peak_kib() -> u64 {
 #[test]
 fn lying_headers_are_held_against_the_file() {
     let u32s = [u32::MAX; 8];
-    refused(&idx(&[1_000, 28, 28], &[0; 100]), Format::Idx, "says 784000 bytes, there are 100");
-    refused(&idx(&[1, 2], &[0; 3]), Format::Idx, "says 2 bytes, there are 3");
+    refused(
+        &idx(&[1_000, 28, 28], &[0; 100]),
+        Format::Idx,
+        "announces 784000 bytes, the file has 100",
+    );
+    refused(&idx(&[1, 2], &[0; 3]), Format::Idx, "announces 2 bytes, the file has 3");
     refused(&idx(&u32s[..3], &[]), Format::Idx, "values of a row");
     refused(&idx(&u32s, &[]), Format::Idx, "values of a row");
     refused(&idx(&[1; 255], &[0]), Format::Idx, "axes: 255, at most 8 are read");
-    refused(&idx(&[1_000_000_000], &[0]), Format::Idx, "says 1000000000 bytes, there are 1");
+    refused(
+        &idx(&[1_000_000_000], &[0]),
+        Format::Idx,
+        "announces 1000000000 bytes, the file has 1",
+    );
     refused(&idx(&[0, 28], &[]), Format::Idx, "has no values");
     refused(&idx(&[], &[1]), Format::Idx, "without axes");
-    refused(b"\0\0\x77\x01\0\0\0\x01\0", Format::Idx, "begins no IDX file");
+    refused(b"\0\0\x77\x01\0\0\0\x01\0", Format::Idx, "which is not an IDX header");
     for (shape, words) in [
-        ("(3,)", "says 12 bytes, there are 8"),
+        ("(3,)", "announces 12 bytes, the file has 8"),
         ("(99999999999, 1000)", "says"),
         ("(99999999999999999999,)", "names no shape"),
         ("(2, 1000000000)", "values of a row: 1000000000, at most"),
@@ -118,19 +126,19 @@ fn bombs_stop_where_the_header_does() {
         bomb.write_all(&[0; 1 << 20]).unwrap();
     }
     let bomb = bomb.finish().unwrap();
-    refused(&bomb, Format::Idx, "the IDX header says 784 bytes, there are 785");
-    // What it says itself is more than anybody wants.
+    refused(&bomb, Format::Idx, "the IDX header announces 784 bytes, the file has 785");
+    // The announced size is larger than any bound.
     let bomb = gzip(&idx(&[1 << 30, 28, 28], &[0; 64]));
     refused(&bomb, Format::Idx, "bytes of a gzip file, decompressed (unpack it first)");
-    // What it says is allowed, and not there.
+    // The announced size is allowed, but the bytes are missing.
     let bomb = gzip(&idx(&[1 << 20, 28, 28], &[0; 64]));
-    refused(&bomb, Format::Idx, "the IDX header says 822083584 bytes, there are 64");
-    refused(&zip_bomb(), Format::Npz, "the header of array `a` says 8 bytes, there are");
+    refused(&bomb, Format::Idx, "the IDX header announces 822083584 bytes, the file has 64");
+    refused(&zip_bomb(), Format::Npz, "the header of array `a` announces 8 bytes, the file has");
     let after = peak_kib();
     assert!(after < before + (16 << 10), "{before} KiB became {after} KiB");
 }
 
-/// An archive whose array goes on for 64 MiB after what its header says.
+/// An archive whose array continues for 64 MiB beyond the size in its header.
 fn zip_bomb() -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default()
@@ -167,7 +175,7 @@ fn images_say_their_size_before_they_get_memory() {
         let error = read_path(root.path(), Format::Images).unwrap_err();
         assert!(error.contains("0.png"), "{error}");
     }
-    // A JPEG that says 65,500 x 65,500.
+    // A JPEG that announces 65,500 x 65,500.
     let mut jpeg = sample("jpeg_colour/a/0.jpg");
     let at = jpeg.windows(2).position(|bytes| bytes == [0xff, 0xc0]).unwrap();
     jpeg[at + 5..at + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
@@ -248,9 +256,9 @@ fn lies_of_parquet_are_found_before_there_is_memory_for_them() {
     let before = peak_kib();
     for (name, words) in [
         ("rows", "blocks of rows: 4294967296, at most 1048576 are read"),
-        ("dictionary", "more values than bytes for them"),
-        ("children", "its footer is none"),
-        ("deep", "columns within columns deeper than 8"),
+        ("dictionary", "more values than its bytes can hold"),
+        ("children", "its footer is malformed"),
+        ("deep", "columns nested deeper than 8"),
         ("overlapping", "all columns together"),
     ] {
         let error = read_path(&file(name), Format::Parquet).unwrap_err();
@@ -268,7 +276,7 @@ fn what_is_no_regular_file_is_not_waited_for() {
     for format in [None].into_iter().chain(Format::ALL.map(Some)) {
         let error = Dataset::open(&path, format).unwrap_err().to_string();
         let is_folder = format == Some(Format::Images);
-        assert!(is_folder || error.contains("it is no regular file"), "{format:?}: {error}");
+        assert!(is_folder || error.contains("it is not a regular file"), "{format:?}: {error}");
     }
 }
 

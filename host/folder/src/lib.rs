@@ -1,6 +1,5 @@
-//! A directory that was opened once. Names lead to what is inside and nowhere
-//! else, whatever links the directory holds; files are written whole or not
-//! at all.
+//! A directory that was opened once. Names lead to files inside and nowhere else, even through
+//! links; files are written whole or not at all.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -32,7 +31,7 @@ impl Folder {
         Ok(Self { dir, path: path.to_owned() })
     }
 
-    /// Opens a directory by its path; makes it and its parents if need be.
+    /// Opens a directory by its path, and creates it and its parents if they are absent.
     ///
     /// # Errors
     /// Those of the operating system, with the path.
@@ -42,7 +41,7 @@ impl Folder {
         Self::open(path)
     }
 
-    /// Opens a directory that is this user's alone; makes it if need be.
+    /// Opens a directory that is this user's alone, and creates it if it is absent.
     ///
     /// # Errors
     /// Those of the operating system, with the path, and `PermissionDenied` if
@@ -70,15 +69,15 @@ impl Folder {
             Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
         };
         if found.uid() != rustix::process::geteuid().as_raw() {
-            refused("owned by another".into())
+            refused("owned by another user".into())
         } else if found.mode() & 0o077 != 0 {
-            refused(format!("open to others; `chmod go= {}` closes it", path.display()))
+            refused(format!("accessible to other users; run `chmod go= {}`", path.display()))
         } else {
             Ok(())
         }
     }
 
-    /// Opens a directory inside; makes it if need be.
+    /// Opens a directory inside, and creates it if it is absent.
     ///
     /// # Errors
     /// Those of the operating system, with the name.
@@ -105,7 +104,7 @@ impl Folder {
     }
 
     /// Writes a file: afterwards it holds all of `bytes`, or, after an error,
-    /// what it held before.
+    /// its earlier contents.
     ///
     /// # Errors
     /// Those of the operating system, with the name.
@@ -120,8 +119,8 @@ impl Folder {
         write().map_err(|error| named(&error, &self.path.join(name)))
     }
 
-    /// Writes a file that may be lost in a power cut: for what can be made again, and is checked when
-    /// it is read.
+    /// Writes a file that may be lost in a power cut: for contents that can be made again, and are
+    /// checked when they are read.
     ///
     /// # Errors
     /// Those of the operating system, with the name.
@@ -195,7 +194,7 @@ impl Folder {
         }
     }
 
-    /// Renames a file or directory; what had the new name must be absent, or a
+    /// Renames a file or directory; the new name must be free, or that of a
     /// file.
     ///
     /// # Errors
@@ -267,11 +266,11 @@ pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     read_bounded(open_file(path)?, path, bytes_max)
 }
 
-/// Opens a regular file that a person named. Whatever else there is may keep a
+/// Opens a regular file that a person named. Other kinds of files may keep a
 /// reader waiting, or never end.
 fn open_file(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    // A pipe that nobody writes to would keep even the opening waiting.
+    // A pipe without a writer would block even the opening.
     let flags = rustix::fs::OFlags::NONBLOCK.bits();
     let flags = i32::try_from(flags).map_err(io::Error::other)?;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
@@ -279,7 +278,7 @@ fn open_file(path: &Path) -> io::Result<std::fs::File> {
     match file.metadata().map_err(|error| named(&error, path))? {
         found if found.is_file() => Ok(file),
         found => {
-            let what = if found.is_dir() { "a directory" } else { "no regular file" };
+            let what = if found.is_dir() { "a directory" } else { "not a regular file" };
             let text = format!("{}: it is {what}", path.display());
             Err(io::Error::new(io::ErrorKind::InvalidInput, text))
         }
@@ -298,8 +297,8 @@ pub fn read_file_and_mode(path: &Path, bytes_max: u64) -> io::Result<(Vec<u8>, u
     Ok((read_bounded(file, path, bytes_max)?, mode & 0o7777))
 }
 
-/// Writes a new file that nobody else may read; makes its directory if need
-/// be. It is never there without all of its bytes.
+/// Writes a new file that only its owner may read; creates its directory if it is absent. It is
+/// never there without all of its bytes.
 ///
 /// # Errors
 /// Those of the operating system, with the path; `AlreadyExists`.
@@ -317,7 +316,7 @@ pub fn write_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        // A link to what has another name already fails if there is one of this name.
+        // A hard link from the temporary name fails if this name already exists.
         let temporary = format!(".new-{}-{}", std::process::id(), ticket());
         file.replace(&temporary)?;
         let linked = folder.hard_link(&temporary, &folder, name);
@@ -333,15 +332,17 @@ fn ticket() -> u64 {
     NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-/// Writes a file that a person named, whole or not at all; makes its
-/// directory if need be.
+/// Writes a file that a person named, whole or not at all; creates its directory if it is absent.
 ///
 /// # Errors
 /// Those of the operating system, with the path.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidInput, format!("{}: not a file name", path.display()))
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is not a file name", path.display()),
+        )
     })?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     Folder::create(parent.unwrap_or(Path::new(".")))?.write(name, bytes)
@@ -351,7 +352,7 @@ fn read_bounded(file: impl Read, name: &Path, bytes_max: u64) -> io::Result<Vec<
     let mut bytes = Vec::new();
     let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes);
     if read.map_err(|error| named(&error, name))? as u64 > bytes_max {
-        let message = format!("{}: larger than {bytes_max} bytes", name.display());
+        let message = format!("{} is larger than {bytes_max} bytes", name.display());
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)

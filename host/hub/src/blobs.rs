@@ -1,4 +1,4 @@
-//! `/blobs`: whole or absent, and only ever what the digest says.
+//! `/blobs`: whole or absent, and always the bytes of the digest.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) async fn get_blob(
     if let Some(peer) = &peer.who {
         shelf.check_revoked(peer)?;
         let (who, _) = peer;
-        // Whoever may not have it learns nothing of whether it is there.
+        // A participant that may not fetch it does not learn whether it exists.
         if !readers::may_read(&*shelf.store, &digest, who).await? {
             return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
         }
@@ -61,10 +61,13 @@ pub(crate) async fn put_blob(
     let experiment = experiment.map(parse_experiment).transpose()?;
     let length = body.size_hint().exact();
     let Some(length) = length else {
-        return Err(Refusal(StatusCode::LENGTH_REQUIRED, "say how long the blob is".into()));
+        return Err(Refusal(
+            StatusCode::LENGTH_REQUIRED,
+            "the content-length of the blob is missing".into(),
+        ));
     };
     if length > BLOB_BYTES_MAX {
-        let text = format!("{length} bytes, at most {BLOB_BYTES_MAX} are stored");
+        let text = format!("the blob has {length} bytes, at most {BLOB_BYTES_MAX} are stored");
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let who = peer.who.as_ref().map(|(who, _)| who);
@@ -86,22 +89,23 @@ pub(crate) async fn put_blob(
         return Err(Refusal(StatusCode::CONFLICT, text));
     }
     let _turn = shelf.turns.take(who).await?;
-    // Every file counts, too.
+    // Every file also counts by itself.
     let files = 1 + readers.len() as u64 + u64::from(is_first);
     let charged = length.saturating_add(FILE_BYTES * files);
     // It counts as long as it is under way, so that many at once do not get past the quota.
     let reserved = shelf.quota.reserve(store, who, charged).await?.map_err(|left| {
-        let text = format!("{length} bytes, and {left} are left of the quota");
+        let text =
+            format!("the blob has {length} bytes, but only {left} bytes of the quota are left");
         Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
     })?;
     let received = receive(store, body, (length, &digest), shelf.pace).await?;
-    // Nothing is written in anybody's name before the bytes are there.
+    // No owner is written before the bytes are stored.
     let noted = note(store, experiment.as_ref(), &digest, who).await;
     if let Err(refusal) = noted {
         received.discard().await;
         return Err(refusal);
     }
-    // Where nobody is known, blobs are nobody's: they are counted as they lie.
+    // Without known clients, blobs have no owner: they are counted on the disk.
     let was_there = who.is_none() && store.head(&blob_path(&digest)).await.is_ok();
     received.keep().await?;
     let is_new = match who {
@@ -117,7 +121,7 @@ pub(crate) async fn put_blob(
     Ok(StatusCode::CREATED)
 }
 
-/// A link in the place of a blob would give somebody else's file.
+/// A link in the place of a blob would serve a file from elsewhere.
 async fn check_plain(shelf: &Shelf, digest: &Digest) -> Result<(), Refusal> {
     let path = shelf.dir.join(BLOBS).join(digest.to_string());
     let about = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
@@ -127,7 +131,7 @@ async fn check_plain(shelf: &Shelf, digest: &Digest) -> Result<(), Refusal> {
     }
 }
 
-/// Remembers in whose name a blob is about to be stored.
+/// Remembers the experiment in whose name a blob is about to be stored.
 async fn note(
     store: &dyn ObjectStore,
     experiment: Option<&ExperimentId>,
@@ -144,7 +148,7 @@ async fn note(
 }
 
 /// An experiment is of the researcher that stored something in its name first; nodes store
-/// in it what is for that one. Whether this is the first.
+/// blobs for that one in it. Returns whether this is the first.
 async fn check_owner(
     store: &dyn ObjectStore,
     experiment: &ExperimentId,
@@ -161,7 +165,7 @@ async fn check_owner(
 fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Refusal> {
     let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
     let Some(value) = headers.get(RECIPIENTS) else { return Ok(Vec::new()) };
-    let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is no text")))?;
+    let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is not text")))?;
     let names: Vec<&str> = text.split(',').collect();
     if names.len() > RECIPIENTS_MAX {
         return Err(bad(format!("more than {RECIPIENTS_MAX} recipients")));
@@ -170,7 +174,7 @@ fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Re
     let parsed = names.map(|name| name.parse().map_err(|e: IdError| bad(e.to_string())));
     let mut recipients: Vec<Participant> = parsed.collect::<Result<_, _>>()?;
     let roster = shelf.authority.current_roster().map_err(|error| bad(error.to_string()))?;
-    // Nobody who is not there could fetch it.
+    // A participant that is not on the roster could not fetch it.
     recipients.retain(|who| roster.key(who).is_some());
     Ok(recipients)
 }

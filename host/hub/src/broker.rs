@@ -35,7 +35,7 @@ const CONNECTIONS_OF_ONE_MAX: usize = 16;
 const START_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// A running broker. Where the federation has certificates, connections are decrypted
-/// here, and whoever connects may publish and read what is its own.
+/// here, and each client may publish and read under its own topics.
 pub struct Broker {
     address: SocketAddr,
     shutdown: BrokerShutdownHandle,
@@ -43,10 +43,10 @@ pub struct Broker {
     door: Option<JoinHandle<()>>,
 }
 
-/// Who is behind each connection that the door made to the broker.
+/// The participant behind each connection that the front made to the broker.
 type Visitors = Arc<Mutex<HashMap<SocketAddr, Visitor>>>;
 
-/// Who is behind a connection, and with which key.
+/// The participant behind a connection, and its key.
 #[derive(Clone, Debug)]
 struct Visitor {
     participant: Participant,
@@ -70,7 +70,7 @@ impl Broker {
         let visitors = Visitors::default();
         let (authority_of, visitors_of) = (Arc::clone(authority), Arc::clone(&visitors));
         let rules = Rules { authority: authority_of, topics, visitors: visitors_of };
-        // Decrypted bytes stay on this machine, and nobody but the door gets in.
+        // Decrypted bytes stay on this machine, and only the front can connect.
         let inside = SocketAddr::from(([127, 0, 0, 1], 0));
         // A connection that is gone outside is so inside a little later.
         let config = config(inside, 2 * CLIENTS_MAX);
@@ -128,7 +128,7 @@ async fn run(
     }
 }
 
-/// Brings everybody whose handshake was good to the broker.
+/// Forwards every client with a good handshake to the broker.
 async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
     let mut open = JoinSet::new();
     loop {
@@ -146,14 +146,14 @@ async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
                 visitors.retain(|_, visitor| {
                     visitor.gone.is_none_or(|gone| gone.elapsed() < WILL_TIME_MAX)
                 });
-                // Before a byte of it arrives there. Whose address this was before is gone.
+                // Before a byte of it arrives there. The earlier owner of this address is gone.
                 visitors.insert(address, Visitor { participant, key, gone: None });
             }
             tokio::select! {
                 _ = tokio::io::copy_bidirectional(&mut stream, &mut broker) => {}
                 () = place.revoked() => {}
             }
-            // Its last words and its last will are still looked at; it counts no more.
+            // Its farewell and its last will are still checked; the connection no longer counts.
             if let Some(visitor) = lock().get_mut(&address) {
                 visitor.gone = Some(Instant::now());
             }
@@ -161,7 +161,7 @@ async fn open_door(mut front: Front, inside: SocketAddr, visitors: Visitors) {
     }
 }
 
-/// What a participant may do at the broker.
+/// The rights of a participant at the broker.
 #[derive(Debug)]
 struct Rules {
     authority: Arc<Authority>,
@@ -170,7 +170,7 @@ struct Rules {
 }
 
 impl Rules {
-    /// Who is behind a connection, if its key still counts.
+    /// The participant behind a connection, if its key is still on the roster.
     fn visitor(&self, user: Option<&str>) -> Option<Participant> {
         let address: SocketAddr = user?.parse().ok()?;
         let visitor = {
@@ -192,7 +192,7 @@ impl AuthProvider for Rules {
     ) -> Answer<'a, mqtt5::error::Result<AuthResult>> {
         let visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
         let visitor = visitors.get(&address).map(|visitor| visitor.participant.to_string());
-        // An id that is somebody else's would throw that one out.
+        // The id of another client would disconnect that one.
         let result = match visitor {
             Some(name) if connect.client_id.split('.').next() == Some(&name) => {
                 // The connection's own address is its user: behind it is a key.
@@ -248,7 +248,7 @@ fn config(address: SocketAddr, clients_max: usize) -> BrokerConfig {
         .with_storage(storage);
     // Names of topics that one connection makes others remember.
     config.topic_alias_maximum = 0;
-    // A program that is gone has no session left: what it missed, it asks for again.
+    // A program that is gone has no session left: it asks again for messages that it missed.
     config.session_expiry_interval = Duration::ZERO;
     config
 }

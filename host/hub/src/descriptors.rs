@@ -3,9 +3,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for files, logs and what is about to be refused.
+/// Kept for files, logs and connections that are about to be refused.
 const RESERVED: u64 = 128;
-/// What a process has if nobody limits it.
+/// The descriptors of a process without a limit.
 const UNLIMITED: u64 = 1 << 20;
 
 /// Raises the number of files that this process may have open to the most that it may ask for, and
@@ -15,7 +15,7 @@ pub fn raise_open_files() -> u64 {
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, ..limit };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!("the limit of open files stays as it is: {error}");
+            tracing::warn!("the limit of open files could not be raised: {error}");
         }
     }
     open_files_max()
@@ -25,7 +25,7 @@ fn open_files_max() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(UNLIMITED)
 }
 
-/// How many connections of `each` descriptors fit into `parts` eighths of what there is, at most
+/// How many connections of `each` descriptors fit into `parts` eighths of the limit, at most
 /// `max`.
 pub(crate) fn share(parts: u64, each: u64, max: usize) -> usize {
     share_of(open_files_max(), parts, each, max)

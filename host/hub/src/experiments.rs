@@ -1,4 +1,5 @@
-//! `/experiments`: which are over. Where it is known who asks, an experiment is its researcher's.
+//! `/experiments`: which are finished. Where clients are known, an experiment belongs to its
+//! researcher.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ pub(crate) async fn finish(
     Ok(StatusCode::CREATED)
 }
 
-/// An experiment that was over goes on: its researcher alone says so. Nothing is stored in the
+/// Reopens a finished experiment: its researcher alone may do so. Nothing is stored in the
 /// name of one that is over.
 pub(crate) async fn reopen(
     State(shelf): State<Arc<Shelf>>,
@@ -41,7 +42,7 @@ pub(crate) async fn reopen(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Where it is known who asks, an experiment is its researcher's.
+/// Where clients are known, an experiment belongs to its researcher.
 fn check_own(
     shelf: &Shelf,
     experiment: &ExperimentId,
@@ -62,5 +63,5 @@ pub(crate) fn parse_experiment(id: &str) -> Result<ExperimentId, Refusal> {
 }
 
 pub(crate) fn not_one_of(experiment: &ExperimentId, who: &Participant) -> Refusal {
-    Refusal(StatusCode::FORBIDDEN, format!("experiment {experiment} is not one of {who}"))
+    Refusal(StatusCode::FORBIDDEN, format!("experiment {experiment} does not belong to {who}"))
 }

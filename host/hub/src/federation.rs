@@ -1,4 +1,4 @@
-//! `/federation`: which one it is, who is who, and how somebody on this machine is taken in.
+//! `/federation`: its id, its roster, and enrolment on this machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,19 +25,20 @@ pub(crate) async fn get_roster(State(shelf): State<Arc<Shelf>>) -> Result<Respon
     match shelf.authority.signed_roster() {
         Ok(roster) => Ok((json, roster).into_response()),
         Err(error) => {
-            tracing::error!("the roster: {error}");
+            tracing::error!("the roster cannot be read: {error}");
             Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the roster cannot be read".into()))
         }
     }
 }
 
-/// Takes in whoever asks, on this machine alone.
+/// Enrols any participant, on this machine alone.
 pub(crate) async fn enrol(
     State(shelf): State<Arc<Shelf>>,
     body: Body,
 ) -> Result<Response, Refusal> {
     if shelf.authority.has_tls() {
-        let text = "this federation takes in whom its authority enrols: `fedwasm network enrol`";
+        let text = "this federation accepts only participants that its authority enrols: `fedwasm \
+                    network enrol`";
         return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
     }
     let body = axum::body::to_bytes(body, ENROLMENT_BYTES_MAX);
@@ -59,7 +60,7 @@ pub(crate) async fn enrol(
         Ok(Err(error)) => return Err(bad(&error)),
         Err(error) => return Err(bad(&error)),
     };
-    tracing::info!("{participant} is on the roster");
+    tracing::info!("{participant} is already on the roster");
     let json = serde_json::to_vec(&membership).map_err(|error| bad(&error))?;
     Ok((StatusCode::CREATED, json).into_response())
 }

@@ -1,5 +1,5 @@
-//! The door of a server: accepts connections, shakes hands, says who came, and bounds how many
-//! come (`handshakes`) and stay (`places`).
+//! The front of a server: accepts connections, shakes hands, identifies clients, and bounds how
+//! many come (`handshakes`) and stay (`places`).
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,10 +29,10 @@ const HANDSHAKES_MAX: usize = 1_024;
 const WAITING_MAX: usize = 64;
 /// How long to wait after the operating system gives no connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long somebody may take nothing of what is said to it.
+/// How long a client may read none of the bytes sent to it.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
-/// Somebody at the door.
+/// A client that connects.
 pub(crate) struct Connection {
     pub(crate) stream: Box<dyn Stream>,
     pub(crate) peer: Peer,
@@ -83,7 +83,7 @@ impl Front {
         self.address
     }
 
-    /// The next who connected; waits for ever once the front is closed.
+    /// The next client; waits for ever once the front is closed.
     pub(crate) async fn next(&mut self) -> Connection {
         match self.connections.recv().await {
             Some(connection) => connection,
@@ -98,7 +98,7 @@ impl Drop for Front {
     }
 }
 
-/// What was refused since that was last told: a flood must not fill the log, too.
+/// The refusals since the last log line: a flood must not also fill the log.
 #[derive(Debug, Default)]
 struct Told {
     at: Option<Instant>,
@@ -136,7 +136,7 @@ impl Accept {
             let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!("no connection: {error}");
+                    tracing::warn!("a connection could not be accepted: {error}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
@@ -159,12 +159,12 @@ impl Accept {
                     return;
                 }
                 Err(why) => {
-                    let who = peer.who.map_or("somebody".to_owned(), |(who, _)| who.to_string());
+                    let who = peer.who.map_or("a client".to_owned(), |(who, _)| who.to_string());
                     format!("{who} at {address} is refused: {why}")
                 }
             },
             Ok(Err(error)) => format!("{address} is refused: {error}"),
-            Err(_) => format!("{address} is refused: no handshake in time"),
+            Err(_) => format!("{address} is refused: it sent no handshake in time"),
         };
         Told::tell(&self.told, &refused);
     }
@@ -181,7 +181,7 @@ impl Accept {
         Ok((Box::new(stream), Peer { who: Some(who) }))
     }
 
-    /// Whom the roster of now says that the certificate's key belongs to.
+    /// The participant of the certificate's key, by the current roster.
     fn owner(
         &self,
         certificate: Option<&CertificateDer<'_>>,
@@ -191,7 +191,7 @@ impl Accept {
         let parsed = webpki::EndEntityCert::try_from(certificate);
         let parsed = parsed.map_err(|_| refused("a damaged certificate"))?;
         let key = PublicKey::from_der(&parsed.subject_public_key_info());
-        let key = key.map_err(|_| refused("a certificate of another kind of key"))?;
+        let key = key.map_err(|_| refused("the certificate has another kind of key"))?;
         let roster = self.authority.current_roster().map_err(io::Error::other)?;
         let owner = roster.owner(&key).map(|owner| (owner.clone(), key));
         owner.ok_or_else(|| refused("the key of its certificate is not on the roster, or revoked"))

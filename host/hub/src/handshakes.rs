@@ -1,5 +1,5 @@
-//! Handshakes that are under way. Before it is known who somebody is, the address counts, and
-//! whoever keeps silent makes room for whoever comes.
+//! Handshakes that are under way. Before a client is identified, its address counts, and a silent
+//! client makes room for a new one.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

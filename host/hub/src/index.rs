@@ -1,4 +1,4 @@
-//! Which blobs were stored in the name of which experiment, so that those of
+//! The experiments in whose names blobs were stored, so that those of
 //! finished ones can be deleted. Empty objects beside the blobs:
 //! `experiments/ID/DIGEST` and, once it is over, `experiments/ID/finished`; `kept/DIGEST` for
 //! blobs of none.
@@ -25,19 +25,19 @@ const KEPT: &str = "kept";
 const DOOMED: &str = "doomed";
 /// Where blobs lie.
 pub(crate) const BLOBS: &str = "sha256";
-/// An upload that nothing was written to for so long is nobody's: slower ones are refused.
+/// An upload without new bytes for so long is abandoned: slower ones are refused.
 const PARTIAL_TIME_MAX: Duration = Duration::from_secs(600);
 
-/// Which experiments are over beside those that say so.
+/// The experiments that count as finished beside those marked so.
 #[derive(Clone, Debug, Default)]
 pub struct PruneOptions {
-    /// Those in whose name nothing was stored for so long: their researcher was killed.
+    /// Those without a new blob for so long: their researcher was killed.
     pub idle: Option<Duration>,
     /// These, by name.
     pub experiments: Vec<ExperimentId>,
 }
 
-/// What was deleted.
+/// The deleted blobs and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Experiments that are over.
@@ -46,7 +46,7 @@ pub struct Pruned {
     pub blobs: u64,
     /// Their bytes, and those of uploads that broke off.
     pub bytes: u64,
-    /// Experiments that are not over, whose blobs stay.
+    /// Unfinished experiments, whose blobs stay.
     pub unfinished: u64,
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn finish(
     store.put(&entry(experiment.as_str(), FINISHED), PutPayload::new()).await.map(drop)
 }
 
-/// An experiment that was over goes on.
+/// Reopens a finished experiment.
 pub(crate) async fn reopen(
     store: &dyn ObjectStore,
     experiment: &ExperimentId,
@@ -100,7 +100,7 @@ pub(crate) async fn reopen(
     delete(store, &entry(experiment.as_str(), FINISHED)).await
 }
 
-/// Deletes what may be gone already.
+/// Deletes an object that may already be gone.
 async fn delete(store: &dyn ObjectStore, path: &ObjectPath) -> Result<(), object_store::Error> {
     match store.delete(path).await {
         Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -109,7 +109,7 @@ async fn delete(store: &dyn ObjectStore, path: &ObjectPath) -> Result<(), object
 }
 
 /// Deletes the blobs of experiments that are over from the repository in `dir`, unless another
-/// one has them, too, and what is left of uploads that broke off. A repository that serves `dir`
+/// one also has them, and the remains of interrupted uploads. A repository that serves `dir`
 /// meanwhile is not disturbed.
 ///
 /// # Errors
@@ -125,7 +125,7 @@ pub async fn prune(dir: &Path, options: &PruneOptions) -> Result<Pruned, Error> 
     Ok(pruned)
 }
 
-/// Deletes what is left of uploads that nothing was written to for `idle`; their bytes. The store
+/// Deletes the remains of uploads without new bytes for `idle`; returns their bytes. The store
 /// writes a blob to `DIGEST#N` until it is whole.
 pub(crate) fn remove_partial(dir: &Path, idle: Duration) -> std::io::Result<u64> {
     let found = match std::fs::read_dir(dir.join(BLOBS)) {
@@ -163,8 +163,8 @@ async fn prune_store(
             continue;
         }
         pruned.experiments += 1;
-        // What comes late finds it closed. Last to go, so that a prune that breaks off is gone
-        // on with by the next.
+        // A late upload finds it closed. Last to go, so that the next prune continues an
+        // interrupted one.
         store.put(&entry(&id, FINISHED), PutPayload::new()).await?;
         for digest in found.digests {
             delete(store, &entry(&id, &digest.to_string())).await?;
@@ -173,8 +173,8 @@ async fn prune_store(
         readers::disown(store, &id).await?;
         delete(store, &entry(&id, FINISHED)).await?;
     }
-    // Moved aside and looked for again before they go: whoever stores one of them meanwhile says
-    // so first, and gives it its name afterwards.
+    // Moved aside and looked for again before they go: an upload that stores one of them meanwhile
+    // says so first, and gives it its name afterwards.
     let needed = needed(store).await?;
     let mut moved = BTreeSet::new();
     for digest in doomed.difference(&needed) {
@@ -207,7 +207,7 @@ fn doomed_path(digest: &Digest) -> ObjectPath {
     ObjectPath::from(format!("{DOOMED}/{digest}"))
 }
 
-/// What a prune that broke off left.
+/// The remains of an interrupted prune.
 async fn doomed(store: &dyn ObjectStore) -> Result<BTreeSet<Digest>, object_store::Error> {
     digests(store, DOOMED).await
 }
@@ -231,7 +231,7 @@ async fn digests(
     Ok(found)
 }
 
-/// What is known of an experiment.
+/// The facts about an experiment.
 struct Found {
     finished: bool,
     digests: Vec<Digest>,
@@ -303,12 +303,12 @@ mod tests {
         }
         let rest = Pruned { unfinished: 1, ..Pruned::default() };
         assert_eq!(prune(dir.path(), &options).await.unwrap(), rest);
-        // An experiment that goes on is not finished any more.
+        // A reopened experiment is no longer finished.
         finish(&store, &runs).await.unwrap();
         reopen(&store, &runs).await.unwrap();
         assert_eq!(prune(dir.path(), &options).await.unwrap(), rest);
         assert!(is_there(&store, &shared).await);
-        // Nothing is left of what is over.
+        // Nothing is left of the finished experiment.
         assert!(!dir.path().join(EXPERIMENTS).join("done").exists());
         assert!(!dir.path().join(DOOMED).exists());
     }
@@ -321,7 +321,7 @@ mod tests {
             ("done".parse().unwrap(), "runs".parse().unwrap());
         let [early, late, old] = [b"a", b"b", b"c"].map(|bytes| Digest::of(bytes));
         // As a prune that broke off leaves them: moved aside, their experiment forgotten. One
-        // was announced since, one was announced and got its name, one is nobody's.
+        // was announced since, one was announced and got its name, one has no owner.
         for digest in [&early, &late, &old] {
             store.put(&doomed_path(digest), PutPayload::from_static(b"x")).await.unwrap();
         }

@@ -1,6 +1,6 @@
-//! What `fedwasm network start` runs: the embedded MQTT broker and the HTTP repository of a
-//! federation, with one front that shakes hands and bounds what anybody takes of either. Knows
-//! which names may read and write what, and never what a message or a blob means.
+//! The servers of `fedwasm network start`: the embedded MQTT broker and the HTTP repository of a
+//! federation, with one front that shakes hands and bounds each client's use of either. Knows
+//! the access rights of each name, and never the meaning of a message or a blob.
 
 mod blobs;
 mod broker;

@@ -1,4 +1,4 @@
-//! Streams whose other end takes what is written, or they are closed: nobody holds a connection by
+//! Streams that are closed unless the other end reads: no client holds a connection by
 //! not reading.
 
 use std::io;
@@ -21,7 +21,7 @@ pub(crate) struct Moving {
 }
 
 impl Moving {
-    /// It ends when nothing of what is written is taken for `stall`.
+    /// It ends when the other end reads nothing for `stall`.
     pub(crate) fn new(stream: Box<dyn Stream>, stall: Duration) -> Self {
         Self { stream, waiting: None, stall }
     }

@@ -1,4 +1,4 @@
-//! Who is inside, and how many may be: each participant has a share and a rate of its own. Whose
+//! The open connections and their bounds: each participant has a share and a rate of its own. Whose
 //! key is taken off the roster is shown out.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use fedwasm_protocol::Participant;
 use fedwasm_trust::{Authority, PublicKey};
 use tokio::sync::Notify;
 
-/// How soon whoever is revoked is shown out.
+/// How soon connections of a revoked key are closed.
 const ROSTER_PAUSE: Duration = Duration::from_secs(1);
 /// New connections of one participant at once, and in a second from then on.
 const BURST_MAX: f64 = 128.0;
@@ -24,14 +24,14 @@ pub(crate) struct Bounds {
     pub(crate) of_one: usize,
 }
 
-/// Who connected.
+/// The client that connected.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    /// Whose certificate it has, and its key; none where there are no certificates.
+    /// The participant of its certificate, and its key; none without certificates.
     pub(crate) who: Option<(Participant, PublicKey)>,
 }
 
-/// Who is inside.
+/// The open connections.
 #[derive(Debug)]
 pub(crate) struct Places {
     bounds: Bounds,
@@ -97,7 +97,7 @@ impl Places {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets somebody in, or says why not.
+    /// Admits a client, or returns the reason for its refusal.
     pub(crate) fn take(self: &Arc<Self>, peer: &Peer, now: Instant) -> Result<Place, String> {
         let mut inner = self.lock();
         let Bounds { all, of_one } = self.bounds;
@@ -112,11 +112,11 @@ impl Places {
             // Each attempt is one, or those that are refused would cost nothing.
             account.allowance -= 1.0;
             if account.open >= of_one {
-                return Err(format!("{of_one} connections of it are open"));
+                return Err(format!("it already has {of_one} open connections"));
             }
         }
         if inner.open.len() >= all {
-            return Err(format!("{all} connections are open"));
+            return Err(format!("all {all} connections are open"));
         }
         if let Some((who, _)) = &peer.who
             && let Some(account) = inner.accounts.get_mut(who)
@@ -130,7 +130,7 @@ impl Places {
     }
 }
 
-/// Ends the connections of those whose key the roster does not have any more.
+/// Closes the connections of keys that are no longer on the roster.
 pub(crate) async fn show_out(places: Arc<Places>, authority: Arc<Authority>) {
     loop {
         tokio::time::sleep(ROSTER_PAUSE).await;
@@ -141,7 +141,7 @@ pub(crate) async fn show_out(places: Arc<Places>, authority: Arc<Authority>) {
             if let Some((who, key)) = &guest.who
                 && keys.get(who) != Some(&key)
             {
-                tracing::info!("a connection of {who} is ended: its key is revoked");
+                tracing::info!("a connection of {who} is closed: its key is revoked");
                 guest.end.notify_one();
             }
         }
@@ -167,9 +167,9 @@ mod tests {
         let (places, now) = (places(6, 4), Instant::now());
         let (a, b) = (peer("node-a"), peer("node-b"));
         let held: Vec<Place> = (0..4).map(|_| places.take(&a, now).unwrap()).collect();
-        assert!(places.take(&a, now).unwrap_err().contains("4 connections of it"));
+        assert!(places.take(&a, now).unwrap_err().contains("it already has 4 open connections"));
         let of_b = [(); 2].map(|()| places.take(&b, now).unwrap());
-        assert!(places.take(&b, now).unwrap_err().contains("6 connections are open"));
+        assert!(places.take(&b, now).unwrap_err().contains("all 6 connections are open"));
         drop(held);
         assert_eq!(places.lock().open.len(), 2);
         drop(places.take(&b, now).unwrap());
@@ -191,7 +191,7 @@ mod tests {
             }
         }
         assert!((128..=128 + 161).contains(&let_in), "{let_in}");
-        // Somebody who pauses is let in again.
+        // A client that pauses is admitted again.
         now += Duration::from_secs(1);
         assert!(places.take(&flood, now).is_ok());
     }

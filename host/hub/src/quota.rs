@@ -1,4 +1,4 @@
-//! What each participant may store.
+//! The quota of each participant.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt as _};
 use crate::index::BLOBS;
 use crate::readers::{ANYBODY, OWNERS, STARTERS};
 
-/// What a file counts for beside its bytes.
+/// The bytes that a file counts for beside its contents.
 pub(crate) const FILE_BYTES: u64 = 4 << 10;
 
 /// Bytes of each participant, and how many there may be.
@@ -21,7 +21,7 @@ pub(crate) const FILE_BYTES: u64 = 4 << 10;
 pub(crate) struct Quota {
     bytes_max: u64,
     used: Mutex<Used>,
-    /// When what is there was added up last; held while it is.
+    /// The time of the last count; held during a count.
     counted: tokio::sync::Mutex<Instant>,
 }
 
@@ -30,13 +30,13 @@ pub(crate) struct Quota {
 struct Used {
     /// That are there.
     stored: HashMap<String, u64>,
-    /// That are under way. Nobody but those who bring them changes these.
+    /// Bytes of uploads under way. Only the uploads themselves change these.
     coming: HashMap<String, u64>,
     /// That came since the last count began: it may have seen them or not.
     since: HashMap<String, u64>,
 }
 
-/// How often what is there is added up again: a prune is another program.
+/// How often stored bytes are counted again: a prune is another program.
 const COUNT_PAUSE: Duration = Duration::from_secs(60);
 
 /// Bytes that count while they are under way, and afterwards if they are kept.
@@ -48,7 +48,7 @@ pub(crate) struct Reserved<'a> {
 }
 
 impl Quota {
-    /// Adds up what is there.
+    /// Counts the stored bytes.
     pub(crate) async fn load(store: &dyn ObjectStore, bytes_max: u64) -> Result<Self, Error> {
         let used = Used { stored: Self::count(store).await?, ..Used::default() };
         let counted = tokio::sync::Mutex::new(Instant::now());
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(take(13).unwrap_err(), 12);
         let three = take(12).unwrap();
         drop(three);
-        // What a prune deletes is free after a count.
+        // Bytes that a prune deletes are free after a count.
         store.delete(&path).await.unwrap();
         quota.recount(&store).await.unwrap();
         assert!(take(20).is_ok());

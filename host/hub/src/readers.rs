@@ -1,6 +1,6 @@
-//! Who stored each blob and who may fetch it: empty objects beside the blobs,
-//! `readers/DIGEST/PARTICIPANT`, and `owners/PARTICIPANT/DIGEST`, whose content
-//! is what the blob counts for. Both are only kept where it is known who asks.
+//! The owners and readers of each blob: empty objects beside the blobs,
+//! `readers/DIGEST/PARTICIPANT`, and `owners/PARTICIPANT/DIGEST`, whose content is the number of
+//! bytes that the blob counts for. Both are only kept where clients are known.
 
 use fedwasm_protocol::{Digest, ExperimentId, Participant};
 use futures_util::TryStreamExt as _;
@@ -9,12 +9,12 @@ use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload}
 
 const READERS: &str = "readers";
 pub(crate) const OWNERS: &str = "owners";
-/// Whose an experiment is: `starters/EXPERIMENT` holds its researcher.
+/// The owner of an experiment: `starters/EXPERIMENT` holds its researcher.
 pub(crate) const STARTERS: &str = "starters";
-/// Who stores where nobody is known.
+/// The owner of blobs where clients are unknown.
 pub(crate) const ANYBODY: &str = "anybody";
 
-/// Remembers who stored a blob and who may fetch it. Whether it is the
+/// Remembers the owner and the readers of a blob. Returns whether it is the
 /// owner's first of these bytes.
 pub(crate) async fn add(
     store: &dyn ObjectStore,
@@ -35,7 +35,7 @@ pub(crate) async fn add(
     Ok(is_new)
 }
 
-/// Whether somebody may fetch a blob.
+/// Whether a participant may fetch a blob.
 pub(crate) async fn may_read(
     store: &dyn ObjectStore,
     digest: &Digest,
@@ -44,7 +44,7 @@ pub(crate) async fn may_read(
     exists(store, &Path::from(format!("{READERS}/{digest}/{who}"))).await
 }
 
-/// Makes an experiment somebody's, if it is nobody's yet, and returns whose it is.
+/// Gives an experiment without an owner to this one, and returns its owner.
 pub(crate) async fn claim(
     store: &dyn ObjectStore,
     experiment: &ExperimentId,
@@ -60,7 +60,7 @@ pub(crate) async fn claim(
     }
 }
 
-/// Whose experiment it is.
+/// The owner of an experiment.
 pub(crate) async fn owner(
     store: &dyn ObjectStore,
     experiment: &ExperimentId,
@@ -75,7 +75,7 @@ pub(crate) async fn owner(
     }
 }
 
-/// What is kept of a blob that is deleted goes with it.
+/// Deletes the records of a deleted blob.
 pub(crate) async fn remove(store: &dyn ObjectStore, digest: &Digest) -> Result<(), Error> {
     let readers = Path::from(format!("{READERS}/{digest}"));
     let mut paths: Vec<Path> =
@@ -93,7 +93,7 @@ pub(crate) async fn remove(store: &dyn ObjectStore, digest: &Digest) -> Result<(
     Ok(())
 }
 
-/// Nobody's it is from then on.
+/// From then on it has no owner.
 pub(crate) async fn disown(store: &dyn ObjectStore, experiment: &str) -> Result<(), Error> {
     match store.delete(&Path::from(format!("{STARTERS}/{experiment}"))).await {
         Err(Error::NotFound { .. }) => Ok(()),

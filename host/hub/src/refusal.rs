@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-pub(crate) const NO_BLOB: &str = "no such blob, or not for you";
+pub(crate) const NO_BLOB: &str = "the blob does not exist, or is not for this participant";
 
 /// Why a request is not answered as asked.
 pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
@@ -38,7 +38,7 @@ impl From<object_store::Error> for Refusal {
     }
 }
 
-/// What the operating system says, below what the store says.
+/// The operating system's error, below the store's.
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
     let mut cause = Some(error);
     while let Some(error) = cause {

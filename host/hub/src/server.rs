@@ -28,32 +28,32 @@ use crate::shelf::Shelf;
 use crate::upload::Turns;
 use crate::{Error, descriptors, index};
 
-/// What a participant may store if nothing else is said, in bytes.
+/// The default quota of a participant, in bytes.
 pub const QUOTA_BYTES: u64 = 256 << 30;
 /// The most connections, and of one participant: a program of ours has a handful.
 const CONNECTIONS_MAX: usize = 4_096;
 const CONNECTIONS_OF_ONE_MAX: usize = 64;
-/// What is buffered of a connection, in bytes: a head with all recipients fits.
+/// The buffer of a connection, in bytes: a head with all recipients fits.
 const BUFFER_BYTES_MAX: usize = 96 << 10;
-/// How long requests may go on after a stop.
+/// How long requests may continue after a stop.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// What a repository serves, and to whom.
+/// The settings of a repository.
 #[derive(Debug)]
 pub struct RepositoryOptions<'a> {
     /// Where; port 0 takes a free one. Another address than loopback needs TLS.
     pub address: SocketAddr,
     /// The directory of blobs, which exists.
     pub dir: &'a Path,
-    /// Who is who. With certificates it speaks TLS and knows who asks; without, it serves this
-    /// machine alone, and takes in whoever asks.
+    /// The roster. With certificates the repository speaks TLS and knows its clients; without, it
+    /// serves this machine alone, and enrols any participant.
     pub authority: Arc<Authority>,
-    /// What each participant may store, in bytes; all together where nobody is known.
+    /// The quota of each participant, in bytes; of all together where clients are unknown.
     pub quota_bytes: u64,
 }
 
 /// A running repository: `PUT` and `GET` of `/blobs/sha256/DIGEST`, kept as
-/// files. A blob is whole or absent, and only ever what its digest says.
+/// files. A blob is whole or absent, and always the bytes of its digest.
 #[derive(Debug)]
 pub struct RepositoryServer {
     address: SocketAddr,
@@ -84,7 +84,7 @@ impl RepositoryServer {
         let partial = index::remove_partial(dir, Duration::ZERO);
         let partial = partial.map_err(|error| failed(error.into()))?;
         if partial > 0 {
-            tracing::info!("{partial} bytes of uploads that broke off are deleted");
+            tracing::info!("{partial} bytes of interrupted uploads are deleted");
         }
         let store = LocalFileSystem::new_with_prefix(dir);
         let store: Arc<dyn ObjectStore> = Arc::new(store.map_err(|error| failed(error.into()))?);
@@ -118,7 +118,7 @@ impl RepositoryServer {
     }
 }
 
-/// Serves everybody who comes, until the stop, and then those who are in the middle of something.
+/// Serves all clients until the stop, and then requests that have begun.
 async fn serve(mut front: Front, app: Router, idle: Duration, stopped: watch::Receiver<bool>) {
     let mut open = JoinSet::new();
     let mut stop = stopped.clone();
@@ -146,7 +146,7 @@ async fn serve_one(
     http.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(BUFFER_BYTES_MAX);
     let mut served = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        // Whoever hangs up, keeps silent or sends no HTTP is no news.
+        // A client that hangs up, keeps silent or sends no HTTP is not logged.
         _ = &mut served => return,
         () = place.revoked() => return,
         _ = stopped.wait_for(|stop| *stop) => {}
@@ -162,8 +162,8 @@ fn check_links(dir: &Path) -> Result<(), String> {
         if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
             let path = entry.path();
             return Err(format!(
-                "{} is a link, and the repository's files lie in its own directory; to keep them \
-                 on another disk, give that one as --dir, or mount it",
+                "{} is a link, but the repository's files must lie in its own directory; to keep \
+                 them on another disk, give a directory there as --dir, or mount it",
                 path.display()
             ));
         }
@@ -421,7 +421,7 @@ mod tests {
         std::os::unix::fs::symlink(&secret, &link).unwrap();
         let error = client.get(&blob).await.unwrap_err();
         assert!(matches!(error, Error::Repository { status: 404, .. }), "{error}");
-        // An upload takes the place of the link, and leaves what it led to.
+        // An upload replaces the link, and leaves its target alone.
         std::fs::write(&secret, "changed").unwrap();
         client.put(b"secret".to_vec()).await.unwrap();
         assert_eq!(client.get(&blob).await.unwrap(), b"secret");

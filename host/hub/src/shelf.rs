@@ -1,4 +1,4 @@
-//! What all requests to the repository share.
+//! The state that all requests to the repository share.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::quota::Quota;
 use crate::refusal::Refusal;
 use crate::upload::Turns;
 
-/// What all requests share.
+/// The state that all requests share.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     pub(crate) dir: PathBuf,

@@ -1,5 +1,5 @@
 //! The servers' side of TLS 1.3: certificates on both sides, and no other certificate authority
-//! than the federation's. Whoever connects is whom the roster says its certificate's key belongs to.
+//! than the federation's. The roster maps the key of a client's certificate to its participant.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ServerConfig, version};
 
-/// What a server shows, and what it demands of whoever connects.
+/// The certificate that a server shows, and the one that it demands of clients.
 pub(crate) fn server_config(files: &ServerFiles) -> Result<ServerConfig, Error> {
     let roots = Arc::new(roots(&files.ca)?);
     let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::index::blob_path;
 use crate::refusal::Refusal;
 
-/// Bytes of a part on the way to the store: what an upload holds in memory. A store with larger
+/// Bytes of a part in transit to the store, which an upload holds in memory. A store with larger
 /// parts than this has to gather them in a file.
 pub(crate) const PART_BYTES: usize = 256 << 10;
 /// The most uploads at once: in all, and of one participant; further ones wait their turn.
@@ -26,7 +26,7 @@ pub(crate) const UPLOADS_OF_ONE_MAX: usize = 4;
 /// How long one waits for its turn.
 const TURN_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// Whose turn it is to upload.
+/// A turn to upload.
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
@@ -56,7 +56,7 @@ impl Turns {
             Arc::clone(all.entry(who.clone()).or_insert_with(new))
         });
         let turn = async {
-            // One's own first: whoever waits for that holds nobody up.
+            // The participant's own bound first: waiting for it delays no other participant.
             let own = match own {
                 Some(own) => Some(own.acquire_owned().await.ok()?),
                 None => None,
@@ -67,8 +67,8 @@ impl Turns {
             Ok(Some(turn)) => Ok(turn),
             _ => {
                 let text = format!(
-                    "{UPLOADS_OF_ONE_MAX} uploads of one participant, and {UPLOADS_MAX} in all, \
-                     may be under way"
+                    "at most {UPLOADS_OF_ONE_MAX} uploads of one participant, and {UPLOADS_MAX} in \
+                     all, may run at once"
                 );
                 Err(Refusal(StatusCode::TOO_MANY_REQUESTS, text))
             }
@@ -80,7 +80,7 @@ impl Turns {
 pub(crate) struct Received(Box<dyn MultipartUpload>);
 
 impl Received {
-    /// Gives it its name. What was there under this digest before, if anything, is replaced:
+    /// Gives it its name. An earlier object under this digest is replaced:
     /// should it have been damaged, it is whole again.
     pub(crate) async fn keep(mut self) -> Result<(), Refusal> {
         Ok(self.0.complete().await.map(drop)?)
@@ -123,7 +123,7 @@ async fn write(
         let due = pace.next_due(start, got, Instant::now());
         let chunk = tokio::time::timeout_at(due.into(), body.next()).await;
         let Some(chunk) = chunk.map_err(|_| too_slow(got, length))? else { break };
-        let chunk = chunk.map_err(|_| bad("the body broke off"))?;
+        let chunk = chunk.map_err(|_| bad("the body ended early"))?;
         got += chunk.len() as u64;
         if got > length {
             return Err(bad("the body is longer than announced"));
@@ -138,14 +138,17 @@ async fn write(
         return Err(bad("the body is shorter than announced"));
     }
     if <[u8; 32]>::from(hasher.finalize()) != *digest.as_bytes() {
-        return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, "the digest is another one".into()));
+        return Err(Refusal(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the bytes do not match the digest".into(),
+        ));
     }
     upload.put_part(PutPayload::from(part)).await?;
     Ok(())
 }
 
 fn too_slow(got: u64, length: u64) -> Refusal {
-    let text = format!("too slow: {got} of {length} bytes came");
+    let text = format!("too slow: {got} of {length} bytes arrived");
     Refusal(StatusCode::REQUEST_TIMEOUT, text)
 }
 

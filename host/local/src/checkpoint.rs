@@ -1,4 +1,4 @@
-//! Where a local job stands: what `local --resume` goes on from.
+//! The checkpoint of a local job, from which `local --resume` continues.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,19 +17,19 @@ use fedwasm_record::{
 use crate::Error;
 
 const FILE: &str = "checkpoint.json";
-/// What stays between rounds: node state, such as the optimizer's.
+/// The tensors that stay between rounds: node state, such as the optimizer's.
 const KEPT: &str = "kept.safetensors";
 const PARAMS: &str = "params.safetensors";
 /// Where checkpoints of a run lie that is not over: one at a time, in a directory of its own.
 const PIECES: &str = "checkpoints";
 const FILE_BYTES_MAX: u64 = 64 << 20;
 const KEPT_BYTES_MAX: u64 = 4 << 30;
-/// Training arguments that may change: how long, and what is shown.
+/// Training arguments that may change: the length, and the output.
 ///
-/// `batch_maxnum` is none of them: batches of another epoch are other batches.
+/// `batch_maxnum` is not among them: batches of another epoch are other batches.
 const OF_LENGTH: [&str; 3] = ["epochs", "num_updates", "log_interval"];
 
-/// What was done, and with what.
+/// The progress of a run, and its inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Checkpoint {
@@ -52,7 +52,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Writes it, after what belongs to it.
+    /// Writes it, after the files that belong to it.
     pub(crate) fn write(&self, folder: &Folder, kept: Option<&Params>) -> Result<(), Error> {
         let kept =
             to_safetensors(kept.unwrap_or(&Params::default())).map_err(RecordError::Shapes)?;
@@ -61,7 +61,7 @@ impl Checkpoint {
         Ok(folder.write(FILE, &json)?)
     }
 
-    /// Writes where a run stands that goes on: whole or not at all, in the place of the one before.
+    /// Writes the checkpoint of a running job: whole or not at all, in the place of the one before.
     pub(crate) fn write_piece(
         &self,
         dir: &Path,
@@ -100,7 +100,7 @@ impl Checkpoint {
             return Some(format!("the seed was {was}, it is {is}"));
         }
         if self.fold != now.fold {
-            return Some("another fold was held out".into());
+            return Some("another fold was held out before".into());
         }
         if let Some(difference) = self.difference_of_arguments(now) {
             return Some(difference);
@@ -117,7 +117,7 @@ impl Checkpoint {
     }
 }
 
-/// What an earlier run left in its directory.
+/// The files of an earlier run in its directory.
 #[derive(Debug)]
 pub(crate) struct Earlier {
     pub(crate) checkpoint: Checkpoint,
@@ -133,8 +133,8 @@ impl Earlier {
     }
 }
 
-/// The seed of the run that a directory holds; none if it holds none that can be read, which
-/// going on from it will say.
+/// The seed of the run that a directory holds; none if no run can be read, which
+/// continuing from it will report.
 #[must_use]
 pub fn resumed_seed(dir: &Path) -> Option<u64> {
     Some(newest(dir)?.random_seed)
@@ -145,7 +145,7 @@ pub(crate) fn unfinished(dir: &Path) -> Option<u64> {
     pieces(dir).iter().filter_map(|piece| Some(read(piece).ok()??.batches)).max()
 }
 
-/// Removes what a run left to go on from.
+/// Removes the checkpoint of a run.
 pub(crate) fn clear(dir: &Path) -> Result<(), Error> {
     let folder = Folder::open(dir)?;
     folder.remove(FILE)?;
@@ -187,7 +187,7 @@ fn read(dir: &Path) -> Result<Option<Checkpoint>, Error> {
 }
 
 impl Earlier {
-    /// Reads what has the most batches of all that is whole, if `now` can go on from it. A run
+    /// Reads the whole checkpoint with the most batches, if `now` can continue from it. A run
     /// that was killed has its last checkpoint in a directory of its own.
     pub(crate) fn read(dir: &Path, now: &Checkpoint) -> Result<Self, Error> {
         let mut best = Self::read_one(dir, dir, now);
@@ -207,7 +207,7 @@ impl Earlier {
     fn read_one(place: &Path, dir: &Path, now: &Checkpoint) -> Result<Self, Error> {
         let refused = |reason: String| Error::Resume { dir: dir.to_owned(), reason };
         let Some(checkpoint) = read(place)? else {
-            return Err(refused(format!("it holds no {FILE}; run without --resume first")));
+            return Err(refused(format!("it has no {FILE}; run without --resume first")));
         };
         if let Some(difference) = checkpoint.difference(now) {
             return Err(refused(difference));
@@ -215,7 +215,7 @@ impl Earlier {
         let params = load_params(&place.join(PARAMS))?;
         let (sha256, _) = params_digest(&params)?;
         if sha256 != checkpoint.params_sha256 {
-            return Err(refused("params.safetensors is not of its last run".into()));
+            return Err(refused("params.safetensors does not belong to its last run".into()));
         }
         let kept = place.join(KEPT);
         let bytes = fedwasm_folder::read_file(&kept, KEPT_BYTES_MAX)?;
@@ -226,7 +226,7 @@ impl Earlier {
         Ok(Self { checkpoint, params, kept, history: load_history(place)? })
     }
 
-    /// Puts what happened before in front of what happened now.
+    /// Puts the earlier history in front of the new one.
     pub(crate) fn prepend_to(&self, history: &mut History, rows_before: u64, rows: u64) {
         let mut steps = self.history.steps.clone();
         steps.append(&mut history.steps);

@@ -1,4 +1,4 @@
-//! Why a local job has no result.
+//! Errors of local jobs.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A local job cannot go on from what a directory holds.
+    /// A local job cannot continue the run in a directory.
     #[error("cannot resume from {}: {reason}", dir.display())]
     Resume {
         /// The directory.
@@ -16,7 +16,8 @@ pub enum Error {
     },
     /// A directory holds a run that was interrupted, which would be lost.
     #[error(
-        "{} holds a run that was stopped {when}; `--out {} --resume` goes on with it; otherwise name another directory, or delete it",
+        "{} holds a run that was stopped {when}; continue it with `--out {} --resume`, name \
+         another directory, or delete this one",
         dir.display(),
         dir.display()
     )]
@@ -28,24 +29,26 @@ pub enum Error {
     },
     /// A directory holds a finished run, which would be lost.
     #[error(
-        "{} holds a finished run; name another directory, go on with `--resume` and more `epochs`, \
-         or write over it with `--force`",
+        "{} holds a finished run; name another directory, continue with `--resume` and more \
+         `epochs`, or overwrite it with `--force`",
         dir.display()
     )]
     Finished {
         /// The directory.
         dir: PathBuf,
     },
-    /// There is nothing to go on from.
-    #[error("--resume goes on from what --out DIR holds; name the directory")]
+    /// There is no run to continue.
+    #[error("--resume continues the run in --out DIR; name the directory")]
     ResumeWhat,
     /// The plan, its arguments, the data or the round.
     #[error(transparent)]
     Training(#[from] fedwasm_training::Error),
     /// Differential privacy is asked for.
-    #[error("`dp_args` is given, but a local job enforces no differential privacy; leave it out")]
+    #[error(
+        "`dp_args` is given, but a local job does not enforce differential privacy; leave it out"
+    )]
     DpArgs,
-    /// Somebody asked to stop.
+    /// The job was told to stop.
     #[error("cancelled")]
     Cancelled,
     /// The operating system.
@@ -54,7 +57,7 @@ pub enum Error {
     /// A thread of ours broke off.
     #[error("internal error: {reason}")]
     Internal {
-        /// What happened.
+        /// The reason.
         reason: String,
     },
     /// A file of a run, or one that it reads.

@@ -12,7 +12,7 @@ use fedwasm_training::{Examples, Preprocessing, facts};
 
 use crate::Error;
 
-/// What is scored on what.
+/// The plan, the parameters and the data to score.
 #[derive(Clone, Debug)]
 pub struct EvaluateOptions {
     /// The plan.
@@ -58,5 +58,5 @@ pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation
         evaluations.push(evaluation);
     }
     let all: Vec<&Evaluation> = evaluations.iter().collect();
-    combine(&all).ok_or_else(|| Error::Internal { reason: "there is nothing to score".into() })
+    combine(&all).ok_or_else(|| Error::Internal { reason: "the data have no rows to score".into() })
 }

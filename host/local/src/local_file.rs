@@ -1,4 +1,4 @@
-//! What a local job reads of `experiment.toml`.
+//! The part of `experiment.toml` that a local job reads.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use toml::{Table, Value};
 
 use crate::Error;
 
-/// What a local job reads of the same file; the rest may be there or not.
+/// The part of the file that a local job reads; the rest is optional.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LocalFile {
     /// Which columns, and how.
@@ -26,12 +26,12 @@ pub struct LocalFile {
     pub strict: bool,
     /// Limits below the standard ones.
     pub limits: LimitArgs,
-    /// What the file says that a local job does not follow, such as `rounds`.
+    /// The keys of the file that a local job ignores, such as `rounds`.
     pub unused: Vec<&'static str>,
 }
 
 impl LocalFile {
-    /// Reads what a local job needs.
+    /// Reads the part that a local job needs.
     ///
     /// # Errors
     /// [`Error::Record`] with all mistakes of the file.
@@ -97,11 +97,10 @@ impl LocalFile {
     }
 }
 
-/// The share of rows that a local job holds out if nobody says it: without a network there is
-/// nobody else's score.
+/// The default share of rows that a local job holds out: without a network there is no other score.
 const TEST_RATIO: f64 = 0.2;
 
-/// Returns how a local job trains when nobody says it: ten epochs of batches of
+/// Returns the default training of a local job: ten epochs of batches of
 /// 32 rows, a fifth of the rows held out.
 ///
 /// # Errors

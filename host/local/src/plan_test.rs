@@ -1,4 +1,4 @@
-//! Trying a plan before anybody else runs it: the contract suite, and golden metrics.
+//! Tests a plan before others run it: the contract suite, and golden metrics.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,13 +18,13 @@ use crate::{Error, LocalFile, LocalJob, LocalOptions, standard_training};
 
 /// The largest golden file that is read.
 const GOLDEN_BYTES_MAX: u64 = 64 << 10;
-/// How far a metric may be from the golden one where the file does not say it: other compilers
+/// The default tolerance between a metric and the golden one: other compilers
 /// round alike, but a plan may be built from other sources of the same arithmetic.
 const TOLERANCE: f64 = 1e-6;
-/// What drawn rows look like where arguments do not say it.
+/// The shape of random rows where arguments do not determine it.
 const FACTS: DataFacts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
 
-/// A plan to try, and on what.
+/// A plan to test, and the data.
 #[derive(Clone, Debug)]
 pub struct PlanTestOptions {
     /// The plan.
@@ -70,7 +70,7 @@ pub fn plan_suite(options: PlanTestOptions, cancel: &Cancel) -> Result<Suite, Er
     Ok(Suite::new(suite, rows.transpose()?, cancel)?)
 }
 
-/// What a plan must score when it is trained on known data: `PLAN.golden.toml`.
+/// The golden metrics of a plan, trained on known data: `PLAN.golden.toml`.
 ///
 /// Paths are relative to the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,7 +98,7 @@ fn tolerance() -> f64 {
 }
 
 impl Golden {
-    /// A file that says nothing of metrics yet.
+    /// A file without metrics yet.
     pub fn new(data: PathBuf, target: FieldSelection, args: Option<PathBuf>, seed: u64) -> Self {
         Self { data, target, args, seed, tolerance: TOLERANCE, metrics: BTreeMap::new() }
     }
@@ -130,8 +130,9 @@ impl Golden {
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let text = toml::to_string(self);
         let text = text.map_err(|error| Error::Internal { reason: error.to_string() })?;
-        let text =
-            format!("# What the plan scores; `fedwasm plan test --bless` writes it.\n{text}");
+        let text = format!(
+            "# The golden metrics of the plan; `fedwasm plan test --bless` writes them.\n{text}"
+        );
         Ok(fedwasm_folder::write_file(path, text.as_bytes())?)
     }
 
@@ -178,7 +179,7 @@ impl Golden {
         Ok(scored.ok_or(fedwasm_training::Error::NothingHeldOut)?.metrics)
     }
 
-    /// Says in words which metrics are not what they should be.
+    /// Returns the metrics that differ from the golden ones, in words.
     pub fn deviations(&self, got: &Metrics) -> Vec<String> {
         let mut found = Vec::new();
         for (name, wanted) in &self.metrics {
@@ -188,7 +189,7 @@ impl Golden {
                     let tolerance = self.tolerance;
                     found.push(format!("{name} is {value}, expected {wanted} to {tolerance:e}"));
                 }
-                None => found.push(format!("there is no metric `{name}`")),
+                None => found.push(format!("the plan has no metric `{name}`")),
             }
         }
         if self.metrics.is_empty() {

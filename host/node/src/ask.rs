@@ -1,5 +1,5 @@
-//! What a node does when a researcher asks whether it would run a plan: it fetches a
-//! plan that it does not know, so that its operator can look at it.
+//! Answers a researcher who asks whether the node would run a plan, and fetches an unknown plan, so
+//! that its operator can look at it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,7 @@ impl Clerk {
         standing().await
     }
 
-    /// A round with this plan is going to be asked for: it is compiled until then.
+    /// A round with this plan will be requested: the plan is compiled until then.
     fn expect(&self, who: &ResearcherId, plan: &BlobRef) {
         if self.compiler.knows(&plan.sha256) || plan.size > COMPONENT_BYTES_MAX {
             return;
@@ -87,7 +87,7 @@ impl Clerk {
         let (repository, compiler) = (self.repository.clone(), self.compiler.clone());
         let (who, plan) = (who.clone(), *plan);
         tokio::spawn(async move {
-            // What is wrong with it is told to whoever asks for the round.
+            // The request for the round is told the mistake.
             let bytes = tokio::time::timeout(FETCH_TIME_MAX, repository.get(&plan)).await;
             if let Ok(Ok(bytes)) = bytes {
                 compiler.expect(&who, &bytes, plan.sha256);
@@ -105,7 +105,7 @@ impl Clerk {
         }
         let bytes = self.repository.get(&request.plan).await.map_err(blob_refusal)?;
         if request.signatures.len() > SIGNATURES_MAX {
-            let text = format!("more than {SIGNATURES_MAX} signatures");
+            let text = format!("the plan has more than {SIGNATURES_MAX} signatures");
             return Err(refusal(Reason::BadRequest, text));
         }
         let mut signatures = Vec::new();

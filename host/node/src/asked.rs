@@ -1,4 +1,4 @@
-//! Who asked for something, and for what.
+//! A request and its sender.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use fedwasm_protocol::{
 };
 use fedwasm_trust::Outgoing;
 
-/// Who asked for something, and for what.
+/// A request and its sender.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Asked {
-    /// Whom the answer is for.
+    /// The recipient of the answer.
     pub(crate) from: Recipient,
     /// The connection that it came over.
     pub(crate) connection: u64,
     /// The researcher's id.
     pub(crate) researcher: ResearcherId,
     pub(crate) request_id: RequestId,
-    /// What the answer names.
+    /// The digest or id that the answer names.
     pub(crate) digest: Digest,
 }
 

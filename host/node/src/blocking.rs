@@ -11,8 +11,11 @@ pub(crate) async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => {
-            tracing::error!("a round broke off: {error}");
-            Err(refusal(Reason::Internal, "the round broke off".into()))
+            tracing::error!("the task of a round ended early: {error}");
+            Err(refusal(
+                Reason::Internal,
+                "the round ended early in the node; its log says more".into(),
+            ))
         }
     }
 }

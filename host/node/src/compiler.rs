@@ -1,6 +1,6 @@
-//! Compiles plans beside the rounds. What takes longer than a round's deadline goes on after it and
-//! is kept, so that the researcher who asks again finds it done. One plan at a time; decides
-//! nothing.
+//! Compiles plans beside the rounds. Compiling that takes longer than a round's deadline continues
+//! after it, and its result is kept, so that the researcher who asks again finds it done. One plan
+//! at a time; decides nothing.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -24,12 +24,12 @@ const PLANS_OF_ONE_MAX: usize = 2;
 /// How long a round waits for its plan before the others have their turn.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Where a node's plans run: in workers, with what was compiled in the node's own directory.
+/// The sandbox of a node's plans: workers, with compiled plans in the node's own directory.
 ///
 /// # Errors
 /// [`Error::Sandbox`].
 pub(crate) fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
-    // A path is taken from where the configuration lies.
+    // A path is relative to the directory of the configuration.
     let program = config.worker.as_ref().map(|program| dir.join(program));
     let program = program.map(std::path::absolute).transpose()?;
     let sandbox = Sandbox::new(WorkerOptions { program, cache: Some(dir.join(CACHE)) })?;
@@ -50,7 +50,7 @@ pub fn compile(config: &NodeConfig, dir: &Path, component: &Component) -> Result
     Ok(sandbox(config, dir)?.compile(component, &config.limits)?)
 }
 
-/// Compiles plans, each once, whoever asks. Cheap to clone.
+/// Compiles plans, each once for all researchers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Compiler {
     sandbox: Sandbox,
@@ -61,8 +61,8 @@ pub(crate) struct Compiler {
     cancel: Cancel,
 }
 
-/// What is compiled, and within which time and memory: whoever lowers these lowers them for nobody
-/// else.
+/// A plan with the time and memory to compile it: a researcher who lowers these lowers them for no
+/// other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     plan: Digest,
@@ -74,9 +74,9 @@ struct Key {
 /// A plan that is compiled, or waits for it.
 #[derive(Clone, Debug)]
 struct Compilation {
-    /// Who asked first.
+    /// The researcher who asked first.
     of: ResearcherId,
-    /// Since when it is compiled; before, others are.
+    /// The time since it is compiled; none while other plans are.
     since: Arc<OnceLock<Instant>>,
     compile_ms_max: u64,
     done: watch::Receiver<Option<Result<(), Refusal>>>,
@@ -91,11 +91,12 @@ impl Compiler {
         Self { sandbox, limits, plans, turn, cancel }
     }
 
-    /// Waits until the plan of a round, whose bytes these are, is compiled; for a part of what is
-    /// `left` of the round's time.
+    /// Waits until the plan of a round, with these bytes, is compiled; for a part of the time that
+    /// is `left` for the round.
     ///
     /// # Errors
-    /// [`Reason::Compiling`] if it takes longer: it goes on. What the compiler says of the plan.
+    /// [`Reason::Compiling`] if it takes longer, in which case compiling continues. The compiler's
+    /// error about the plan.
     pub(crate) async fn ready(
         &self,
         plan: &[u8],
@@ -110,19 +111,19 @@ impl Compiler {
         let Some(mut compilation) = self.begin(researcher, plan, digest, profile, &limits)? else {
             return Ok(());
         };
-        // The answer has to arrive in time, too.
+        // The answer also has to arrive in time.
         let wait = WAIT_MAX.min(left - left / 4);
         let done = tokio::time::timeout(wait, compilation.done.wait_for(Option::is_some)).await;
         match done.map(|done| done.map(|done| done.clone())) {
             Ok(Ok(Some(done))) => done,
-            Ok(_) => Err(refusal(Reason::Internal, "compiling it broke off".into())),
+            Ok(_) => Err(refusal(Reason::Internal, "compiling the plan ended early".into())),
             Err(_) => Err(compilation.unfinished()),
         }
     }
 
-    /// Begins to compile a plan that somebody is going to ask for.
+    /// Begins to compile a plan that a researcher will ask for.
     pub(crate) fn expect(&self, researcher: &ResearcherId, plan: &[u8], digest: Digest) {
-        // Whoever asks for the round is told what is wrong.
+        // The request for the round is told the mistake.
         let _ = self.begin(researcher, plan, digest, self.profile(), &self.limits);
     }
 
@@ -133,7 +134,7 @@ impl Compiler {
         self.sandbox.is_compiled(digest, profile) || self.plans().keys().any(is_it)
     }
 
-    /// Ends what is compiled.
+    /// Ends compiling.
     pub(crate) fn stop(&self) {
         self.cancel.cancel();
     }
@@ -149,7 +150,7 @@ impl Compiler {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a plan compiled; none if there is nothing to do.
+    /// Compiles a plan; none if there is nothing to do.
     fn begin(
         &self,
         researcher: &ResearcherId,
@@ -161,7 +162,7 @@ impl Compiler {
         let &Limits { compile_ms_max, compile_bytes_max, .. } = limits;
         let key = Key { plan: digest, profile, compile_ms_max, compile_bytes_max };
         let mut plans = self.plans();
-        // Looked at while nobody can be done and gone from the list in between.
+        // Read under the lock, so that no plan can finish and leave the list in between.
         if self.sandbox.is_compiled(&digest, profile) {
             return Ok(None);
         }
@@ -170,7 +171,7 @@ impl Compiler {
         }
         let own = plans.values().filter(|compilation| compilation.of == *researcher).count();
         if plans.len() >= PLANS_MAX || own >= PLANS_OF_ONE_MAX {
-            let text = "too many other plans wait to be compiled; try again later";
+            let text = "too many other plans are waiting to be compiled; try again later";
             return Err(refusal(Reason::Busy, text.into()));
         }
         let (say, done) = watch::channel(None);
@@ -181,7 +182,7 @@ impl Compiler {
         let (this, since, limits) = (self.clone(), Arc::clone(&compilation.since), limits.clone());
         let plan = plan.to_vec();
         tokio::spawn(async move {
-            // Nobody closes it.
+            // The semaphore is never closed.
             let _turn = this.turn.acquire().await;
             let _ = since.set(Instant::now());
             let sandbox = this.sandbox.with_profile(profile);
@@ -199,15 +200,16 @@ impl Compiler {
 }
 
 impl Compilation {
-    /// It takes longer than somebody can wait.
+    /// It takes longer than a round can wait.
     fn unfinished(&self) -> Refusal {
         let text = match self.since.get() {
             Some(since) => format!(
-                "the plan is being compiled, for {} s of at most {} (`compile_ms_max`); that goes on",
+                "the plan is still being compiled, for {} s so far of at most {} \
+                 (`compile_ms_max`)",
                 since.elapsed().as_secs(),
                 self.compile_ms_max / 1_000
             ),
-            None => "the plan is going to be compiled, after another one".to_owned(),
+            None => "the plan waits to be compiled after another one".to_owned(),
         };
         refusal(Reason::Compiling, text)
     }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::{ApprovalConfig, Error, Privacy};
 
 const FILE: &str = "node.toml";
-/// The key with which the node's operator decides on plans, unless it is elsewhere.
+/// The key of the node's operator for decisions on plans, unless it is stored elsewhere.
 pub const OPERATOR_KEY: &str = "operator.pem";
-/// The node's key and what it knows of its federation.
+/// The node's key and its membership.
 const IDENTITY: &str = "identity";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -30,7 +30,8 @@ pub struct NodeConfig {
     /// Whether rounds without secure aggregation are refused. Default false.
     #[serde(default)]
     pub force_secure_aggregation: bool,
-    /// Whether plans run in the strict profile even if nobody asks for it. Default false.
+    /// Whether plans run in the strict profile even if the experiment does not ask for it. Default
+    /// false.
     #[serde(default)]
     pub strict: bool,
     /// The program of workers; if none, this one, else the `fedwasm` beside it or on `PATH`.
@@ -40,8 +41,8 @@ pub struct NodeConfig {
     /// a revoked key may still count. Default 30.
     #[serde(default = "thirty")]
     pub roster_refresh_s: u64,
-    /// The oldest roster, in seconds since its authority signed it, by which anybody is believed;
-    /// if none, as old as the authority says that it may be.
+    /// The oldest roster that is accepted, in seconds since its authority signed it; by default the
+    /// age that the authority allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roster_age_max_s: Option<u64>,
     /// The most bytes of inputs of earlier runs that are kept to run them again. Default 4 GiB.
@@ -64,19 +65,19 @@ pub struct NodeConfig {
     /// Seconds that a round runs at least while another researcher's cannot begin. Default 600.
     #[serde(default = "ten_minutes")]
     pub turn_s: u64,
-    /// The most seconds of a whole round, whatever its deadline. Default three hours.
+    /// The most seconds of a whole round, regardless of its deadline. Default three hours.
     #[serde(default = "three_hours")]
     pub round_s_max: u64,
-    /// The most MiB of a dataset that are kept in memory: what `memory_mib` of an experiment
-    /// may say. Data of two rounds are kept at once. Default 1,024.
+    /// The most MiB of a dataset that are kept in memory: the largest `memory_mib` of an
+    /// experiment. Data of two rounds are kept at once. Default 1,024.
     #[serde(default = "one_gib")]
     pub memory_mib_max: u64,
     /// Which plans may run here.
     pub approval: ApprovalConfig,
-    /// How few rows may stand behind what leaves this node.
+    /// The fewest rows behind any number that leaves this node.
     #[serde(default)]
     pub privacy: Privacy,
-    /// What plans may use here.
+    /// The limits of plans here.
     #[serde(default)]
     pub limits: Limits,
 }
@@ -147,12 +148,12 @@ impl NodeConfig {
     /// that is given.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Transport`] if an address is none,
+    /// [`Error::Exists`], [`Error::Transport`] if an address is malformed,
     /// [`Error::Trust`], [`Error::Io`].
     pub fn create(&mut self, dir: &Path) -> Result<Identity, Error> {
         self.mqtt.parse::<fedwasm_transport::BrokerUrl>()?;
         self.repository.parse::<fedwasm_transport::RepositoryUrl>()?;
-        // Scales and states follow from data: they are nobody else's.
+        // Scales and states follow from data: they are this user's alone.
         let folder = Folder::create_private(dir)?;
         if folder.has(FILE) {
             return Err(Error::Exists { dir: dir.to_owned() });
@@ -176,7 +177,7 @@ impl NodeConfig {
     pub fn identity(&self, dir: &Path) -> Result<Identity, Error> {
         let dir = dir.join(IDENTITY);
         let who = Participant::node(&self.id);
-        // Never made here: a key that nobody enrolled would only hide that one is gone.
+        // Never created here: a key that is not enrolled would only hide that the old one is gone.
         let identity = Identity::open(&dir)?;
         if identity.participant != who {
             let reason = format!("the key of {}", identity.participant);

@@ -1,6 +1,6 @@
-//! What a node must not forget: plans with their approvals, and the log of all
-//! that was decided and run, with receipts. One SQLite file, `registry.db`, so that a decision
-//! and its entry in the log are written together or not at all.
+//! The durable records of a node: plans with their approvals, and the log of all decisions and
+//! runs, with receipts. One SQLite file, `registry.db`, so that a decision and its entry in the log
+//! are written together or not at all.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +54,7 @@ CREATE TABLE tree (
 ) STRICT;
 ";
 
-/// The open database, and the key that signs what is written into it.
+/// The open database, and the key that signs its records.
 #[derive(Clone)]
 pub struct Database {
     connection: Arc<Mutex<Connection>>,
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Database {
 }
 
 impl Database {
-    /// Opens the database of a node; makes it if need be.
+    /// Opens the database of a node, and creates it if it is absent.
     ///
     /// # Errors
     /// [`Error::Database`].
@@ -84,11 +84,11 @@ impl Database {
 
     fn with_key(dir: &Path, key: &Arc<KeyPair>, who: &Participant) -> Result<Self, Error> {
         let node = who.node_id().ok_or_else(|| {
-            Error::damaged("identity", format!("the key of {who}, which is no node"))
+            Error::damaged("identity", format!("the key is that of {who}, which is not a node"))
         })?;
         let mut connection = Connection::open(dir.join(FILE))?;
         connection.busy_timeout(BUSY_TIME_MAX)?;
-        // What a reply refers to is on the disk before the reply is sent.
+        // All records that a reply refers to are on the disk before the reply is sent.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "trusted_schema", "OFF")?;
@@ -101,7 +101,8 @@ impl Database {
             }
             VERSION => {}
             got => {
-                let reason = format!("its layout is number {got}, this program knows {VERSION}");
+                let reason =
+                    format!("its schema has version {got}, this program reads version {VERSION}");
                 return Err(Error::damaged(FILE, reason));
             }
         }
@@ -113,7 +114,7 @@ impl Database {
         Ok(Self { connection, key: Arc::clone(key), node })
     }
 
-    /// Whose it is.
+    /// The node that it belongs to.
     pub(crate) fn node(&self) -> &NodeId {
         &self.node
     }

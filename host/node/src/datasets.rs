@@ -26,7 +26,7 @@ pub struct Dataset {
     pub name: DatasetId,
     /// The file or folder; never leaves the node.
     pub path: PathBuf,
-    /// What researchers search for.
+    /// The tags that researchers search for.
     pub tags: Vec<String>,
     /// Its rows when it was registered.
     pub n_rows: u64,
@@ -35,7 +35,7 @@ pub struct Dataset {
     /// Its format; CSV if none is named.
     #[serde(rename = "type", default = "csv", skip_serializing_if = "is_csv")]
     pub format: Format,
-    /// The shapes of the columns whose rows are no single numbers.
+    /// The shapes of the columns with more than one number a row.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shapes: BTreeMap<String, Vec<u64>>,
 }
@@ -49,7 +49,7 @@ pub struct NewDataset<'a> {
     pub path: &'a Path,
     /// Its format; found by its content if none is given.
     pub format: Option<Format>,
-    /// What researchers search for.
+    /// The tags that researchers search for.
     pub tags: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ fn columns_of(fields: &[Field]) -> Vec<String> {
     fields.iter().map(|field| field.name.clone()).collect()
 }
 
-/// The shapes of fields whose rows are no single numbers.
+/// The shapes of the fields with more than one number a row.
 fn shapes_of(fields: &[Field]) -> BTreeMap<String, Vec<u64>> {
     let has_axes = |field: &&Field| !field.shape.is_empty();
     let shape = |field: &Field| (field.name.clone(), field.shape.clone());
@@ -81,16 +81,16 @@ impl Dataset {
         fedwasm_dataset::Dataset::open(&self.path, Some(self.format))
     }
 
-    /// Says how a file is no longer what was registered, and what to do.
+    /// Says how a file differs from the registered one, and the cure.
     pub(crate) fn change(&self, file: &fedwasm_dataset::Dataset) -> Option<String> {
         let Self { name, n_rows, columns, shapes, .. } = self;
         let (now, fields) = (file.n_rows(), file.fields());
         let what = if now != *n_rows {
-            format!("it had {n_rows} rows, and has {now} now")
+            format!("it had {n_rows} rows and now has {now}")
         } else if !fields.iter().map(|field| &field.name).eq(columns)
             || shapes_of(fields) != *shapes
         {
-            "it has other columns".to_owned()
+            "its columns are different now".to_owned()
         } else {
             return None;
         };
@@ -112,7 +112,7 @@ impl Dataset {
         }
     }
 
-    /// What is written down of it.
+    /// The facts about it for the node's log.
     fn fields(&self) -> Value {
         json!({
             "dataset": self.name, "path": self.path, "type": self.format, "tags": self.tags,
@@ -120,7 +120,7 @@ impl Dataset {
         })
     }
 
-    /// What researchers may know of it.
+    /// The facts about it that researchers may know.
     pub fn entry(&self) -> DatasetEntry {
         DatasetEntry {
             dataset_id: self.name.clone(),
@@ -191,7 +191,7 @@ impl Datasets {
     }
 
     /// Registers a file or folder again that has changed: under the same name, with the same tags.
-    /// Returns what was registered before, and what is now.
+    /// Returns the earlier registration and the new one.
     ///
     /// # Errors
     /// [`Error::NoDataset`], [`Error::Data`], [`Error::Database`], [`Error::Io`].
@@ -243,7 +243,7 @@ impl Datasets {
         self.0.iter().find(|dataset| dataset.name == *name)
     }
 
-    /// Returns what researchers may know of the datasets that have all `tags`.
+    /// Returns the facts that researchers may know about the datasets that have all `tags`.
     pub fn search(&self, tags: &[String]) -> Vec<DatasetEntry> {
         let has_all = |dataset: &&Dataset| tags.iter().all(|tag| dataset.tags.contains(tag));
         self.0.iter().filter(has_all).map(Dataset::entry).collect()
@@ -299,7 +299,7 @@ mod tests {
             stored.search(&tags).len()
         };
         assert_eq!((found(&["x"]), found(&["y", "x"]), found(&["x", "z"])), (1, 1, 0));
-        // What researchers learn holds no path.
+        // Researchers learn no path.
         let entry = rmp_serde::to_vec_named(&stored.search(&[])).unwrap();
         let path = dir.path().to_str().unwrap().as_bytes();
         assert!(!entry.windows(path.len()).any(|window| window == path));
@@ -312,7 +312,7 @@ mod tests {
         let mut datasets = Datasets::default();
         add(&mut datasets, dir.path(), "one", &["x"]).unwrap();
         for (name, tags, expected) in [
-            ("one", vec!["x"], "a dataset called `one` is registered already"),
+            ("one", vec!["x"], "a dataset called `one` is already registered"),
             ("two", vec![], "a dataset needs tags, none of them empty"),
             ("two", vec![""], "a dataset needs tags, none of them empty"),
         ] {
@@ -342,11 +342,11 @@ mod tests {
         assert_eq!(dataset.change(&dataset.open().unwrap()), None);
         std::fs::write(&dataset.path, "a,y\n1,0\n2,1\n3,0\n").unwrap();
         let change = dataset.change(&dataset.open().unwrap()).unwrap();
-        assert!(change.contains("it had 2 rows, and has 3 now"), "{change}");
+        assert!(change.contains("it had 2 rows and now has 3"), "{change}");
         assert!(change.contains("`fedwasm node dataset refresh DIR --name one`"), "{change}");
         std::fs::write(&dataset.path, "b,y\n1,0\n2,1\n").unwrap();
         let change = dataset.change(&dataset.open().unwrap()).unwrap();
-        assert!(change.contains("it has other columns"), "{change}");
+        assert!(change.contains("its columns are different now"), "{change}");
         let (before, now) = datasets.refresh(&folder, &database, &"one".parse().unwrap()).unwrap();
         assert_eq!(before, dataset);
         assert_eq!((now.tags, now.columns), (dataset.tags, vec!["b".to_owned(), "y".to_owned()]));

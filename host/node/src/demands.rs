@@ -1,5 +1,5 @@
-//! What a request may demand of a node beyond training, and what the node
-//! does about what it cannot enforce: it refuses by name, and never does less.
+//! Demands of a request beyond training. The node refuses by name those that it cannot enforce, and
+//! never does less.
 
 use fedwasm_protocol::{DataArgs, Reason, Refusal, RoundRequest, SecaggArgs};
 
@@ -16,7 +16,8 @@ pub(crate) fn check(
     match request.training.dp_args {
         Some(dp) => {
             let message = format!(
-                "`dp_args` (sigma {}, clip {}): this node cannot enforce differential privacy",
+                "`dp_args` (sigma {}, clip {}) is set, but this node cannot enforce differential \
+                 privacy",
                 dp.sigma, dp.clip
             );
             Err(refusal(Reason::Unsupported, message))
@@ -32,13 +33,13 @@ fn memory(data: &DataArgs, max: u64) -> Result<(), Refusal> {
         return Ok(());
     }
     let text = format!(
-        "`data.memory_mib` is {asked}: this node keeps at most {max} MiB of a dataset in memory; \
-         with `memory_mib = {max}` larger ones are read block by block"
+        "`data.memory_mib` is {asked}, but this node keeps at most {max} MiB of a dataset in \
+         memory; with `memory_mib = {max}` it reads larger datasets block by block"
     );
     Err(refusal(Reason::Unsupported, text))
 }
 
-/// What the node does otherwise than asked for, in words.
+/// The ways in which the node departs from the request, in words.
 pub(crate) fn warnings(request: &RoundRequest) -> Vec<String> {
     let gpu = "`use_gpu` is true, but plans run on the CPU";
     request.training.use_gpu.then(|| gpu.to_owned()).into_iter().collect()
@@ -57,7 +58,7 @@ fn secagg(args: Option<&SecaggArgs>, force: bool) -> Result<(), Refusal> {
     match (&args.servkey_id, &args.biprime_id) {
         (None, None) if force => {
             let text = "this node trains under secure aggregation only, and the request does not \
-                        ask for it (`secagg.servkey_id`, `secagg.biprime_id`)";
+                        enable it (`secagg.servkey_id`, `secagg.biprime_id`)";
             Err(refusal(Reason::Unsupported, text.to_owned()))
         }
         (None, None) => Ok(()),
@@ -68,8 +69,8 @@ fn secagg(args: Option<&SecaggArgs>, force: bool) -> Result<(), Refusal> {
         }
         (Some(servkey), Some(biprime)) => {
             let text = format!(
-                "secure aggregation (contexts `{servkey}` and `{biprime}`) is not offered by this \
-                 node; it does not answer in the clear instead"
+                "this node does not offer secure aggregation (contexts `{servkey}` and \
+                 `{biprime}`), and it does not answer in the clear instead"
             );
             Err(refusal(Reason::Unsupported, text))
         }

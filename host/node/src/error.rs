@@ -8,14 +8,14 @@ use fedwasm_protocol::NodeId;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is a node already.
-    #[error("{} holds a node already", dir.display())]
+    /// The directory already holds a node.
+    #[error("{} already holds a node", dir.display())]
     Exists {
         /// The node's directory.
         dir: PathBuf,
     },
     /// The node serves already.
-    #[error("node {id} in {} is running already", dir.display())]
+    #[error("node {id} in {} is already running", dir.display())]
     Running {
         /// The node.
         id: NodeId,
@@ -24,8 +24,8 @@ pub enum Error {
     },
     /// The directory is a copy, and the node serves elsewhere.
     #[error(
-        "another program serves as node {id} and did so before this one: {} is a copy of its \
-         directory; stop the other one first, or make a node of another id with `fedwasm node init`",
+        "another program already serves as node {id}, so {} is a copy of its directory; stop the \
+         other program first, or create a node with another id by `fedwasm node init`",
         dir.display()
     )]
     Copy {
@@ -34,27 +34,27 @@ pub enum Error {
         /// Its directory.
         dir: PathBuf,
     },
-    /// Nobody believes it any more.
+    /// The node's key was revoked.
     #[error(
-        "the key of node {id} was revoked: nobody believes it any more; the operator's guide says \
-         how to make and enrol another one"
+        "the key of node {id} was revoked and no participant accepts it any more; the operator's \
+         guide explains how to create and enrol a new key"
     )]
     Revoked {
         /// The node.
         id: NodeId,
     },
-    /// There is no node.
-    #[error("{} holds no node; make one with `fedwasm node init`", dir.display())]
+    /// The directory does not hold a node.
+    #[error("{} does not hold a node; create one with `fedwasm node init`", dir.display())]
     NoNode {
         /// The directory.
         dir: PathBuf,
     },
-    /// A file of the node is not of its form.
+    /// A file of the node is malformed.
     #[error("{file} is damaged: {source}")]
     Malformed {
         /// The file.
         file: String,
-        /// Where it goes wrong.
+        /// The place of the mistake.
         source: FormError,
     },
     /// `node.toml`.
@@ -65,13 +65,13 @@ pub enum Error {
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
-        /// What says so, if it is an error itself.
+        /// The error behind it, if there is one.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// A dataset of this name is registered already.
-    #[error("a dataset called `{name}` is registered already")]
+    #[error("a dataset called `{name}` is already registered")]
     DatasetExists {
         /// The name.
         name: String,
@@ -83,12 +83,12 @@ pub enum Error {
         name: String,
     },
     /// Too many datasets.
-    #[error("{max} datasets are registered already, which is the most")]
+    #[error("{max} datasets are already registered, which is the maximum")]
     TooManyDatasets {
         /// The bound.
         max: usize,
     },
-    /// A tag is empty, or there are none.
+    /// A tag is empty, or the list of tags is.
     #[error("a dataset needs tags, none of them empty")]
     Tags,
     /// An id.
@@ -118,19 +118,19 @@ pub enum Error {
     /// These digits do not name one receipt.
     #[error("receipt `{digits}`: {reason}")]
     ReceiptDigits {
-        /// What was given.
+        /// The digits that were given.
         digits: String,
         /// Why not.
         reason: &'static str,
     },
-    /// Somebody decided on the plan.
-    #[error("plan {digest} was decided on, and stays with its decisions")]
+    /// The plan has decisions.
+    #[error("plan {digest} has decisions, so it cannot be removed")]
     Decided {
         /// The digest.
         digest: String,
     },
     /// Too many plans wait for a decision.
-    #[error("{max} plans {whose}, or {mib_max} MiB of them, wait for a decision already")]
+    #[error("{max} plans {whose}, or {mib_max} MiB of them, are already waiting for a decision")]
     TooManyPlans {
         /// Of this researcher or in all.
         whose: &'static str,
@@ -142,7 +142,7 @@ pub enum Error {
     /// The registry.
     #[error("registry.db: {0}")]
     Database(#[from] rusqlite::Error),
-    /// The log is not what it was.
+    /// The log was tampered with.
     #[error("the log was tampered with: {0}")]
     Log(#[from] Tampering),
     /// Keys and signatures.
@@ -171,12 +171,12 @@ pub enum FormError {
     Json(#[from] serde_json::Error),
 }
 
-/// How a log, or the registry beside it, is not what it was.
+/// The kind of tampering with a log, or with the registry beside it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Tampering {
     /// The tree is gone.
-    #[error("{entries} entries and no tree")]
+    #[error("there are {entries} entries, but the tree is missing")]
     NoTree {
         /// Entries that there are.
         entries: i64,
@@ -194,7 +194,7 @@ pub enum Tampering {
         number: i64,
     },
     /// The tree is of other entries.
-    #[error("its {entries} entries are not those of the tree of {of_tree}")]
+    #[error("its {entries} entries do not match the tree of {of_tree} entries")]
     OtherTree {
         /// Entries that there are.
         entries: u64,
@@ -202,16 +202,16 @@ pub enum Tampering {
         of_tree: u64,
     },
     /// The checkpoint is of another tree.
-    #[error("the newest checkpoint is of another tree")]
+    #[error("the newest checkpoint belongs to another tree")]
     OtherCheckpoint,
-    /// The checkpoint is signed by nobody whose key is known.
+    /// The checkpoint is not signed by a known key.
     #[error("the checkpoint is not this node's: {source}")]
     NotSigned {
-        /// What the last key says of it.
+        /// The error of the last key that was tried.
         source: Box<Error>,
     },
-    /// There is no key to look at the checkpoint with.
-    #[error("there is no key")]
+    /// The key to verify the checkpoint is missing.
+    #[error("the key is missing")]
     NoKey,
     /// A decision is gone.
     #[error("the decision of entry {number} (plan {plan} {kind}) is not in the registry")]
@@ -220,17 +220,17 @@ pub enum Tampering {
         number: i64,
         /// The plan.
         plan: String,
-        /// What was decided.
+        /// The ruling.
         kind: String,
     },
-    /// A decision came from nowhere.
-    #[error("decision {digest} is in the registry and in no entry")]
+    /// A decision has no entry in the log.
+    #[error("decision {digest} is in the registry, but no entry of the log names it")]
     UnknownDecision {
         /// Its digest.
         digest: String,
     },
     /// An earlier checkpoint is of other entries.
-    #[error("the first {entries} entries are not those of the checkpoint")]
+    #[error("the first {entries} entries do not match the checkpoint")]
     OtherBeginning {
         /// Entries of the checkpoint.
         entries: u64,

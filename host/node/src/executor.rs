@@ -1,5 +1,4 @@
-//! Fetches what a round needs, runs it off the async threads, stores what it
-//! gave.
+//! Fetches the inputs of a round, runs it off the async threads, stores its results.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use crate::round::{Done, Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::trace::Trace;
 use crate::{Dataset, demands};
 
-/// What plans run on.
+/// The sandbox and caches that rounds run with.
 const DEVICE: &str = "cpu";
 
 /// Runs rounds.
@@ -42,12 +41,12 @@ pub(crate) struct Executor {
     pub(crate) params_bytes_max: u64,
     /// Which plans may run.
     pub(crate) approvals: Approvals,
-    /// What is written down of runs.
+    /// The receipts of runs.
     pub(crate) receipts: Receipts,
     pub(crate) federation: FederationId,
     /// Bytes of the disk that stay free.
     pub(crate) free_bytes_min: u64,
-    /// How few rows may stand behind what leaves.
+    /// The fewest rows behind any result that leaves.
     pub(crate) privacy: Privacy,
 }
 
@@ -66,13 +65,13 @@ pub(crate) struct Assignment {
     pub(crate) trace: Arc<Trace>,
 }
 
-/// What a round starts from. Its plan may run.
+/// The inputs of a round whose plan may run.
 struct Inputs {
     /// The request as a receipt has it.
     sent: RoundRequest,
     /// The request with the names of its inputs.
     request: Arc<RoundRequest>,
-    /// These names, if they came apart from it.
+    /// These names, if they came as a blob.
     names: Option<Vec<u8>>,
     approved: Arc<ApprovedPlan>,
     plan: PlanSource,
@@ -131,7 +130,7 @@ impl Executor {
         let written = self.write_receipt(&assignment, inputs, outcome).await?;
         assignment.trace.ran(Digest::of(&written.receipt));
         if assignment.cancel.is_cancelled() {
-            return Err(refusal(Reason::Expired, "the round was called off".into()));
+            return Err(refusal(Reason::Expired, "the round was cancelled".into()));
         }
         let mut reply = self.upload(&assignment, written).await?;
         timing.upload_ms = ms(start);
@@ -139,11 +138,11 @@ impl Executor {
         Ok(reply)
     }
 
-    /// Fetches what the round names, once it is known that its plan may run.
+    /// Fetches the blobs that the round names, once its plan may run.
     async fn fetch(&self, assignment: &Assignment) -> Result<Inputs, Refusal> {
         let Assignment { researcher, request, dataset, .. } = assignment;
         let names = self.fetch_inputs(&request.wide_inputs).await?;
-        // What was sent is what a receipt is about.
+        // A receipt is about the request as it was sent.
         let sent = Receipt::request(request);
         let request = with_inputs(request.clone(), names.as_deref())?;
         dataset.check_columns(&request.data)?;
@@ -199,7 +198,7 @@ impl Executor {
         let (params, aux) = (done.params.take(), done.aux.take());
         let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
-            // What the receipt has of it does not depend on how it travels.
+            // The receipt does not depend on how the result travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             state_id: done.state_id,
             optimizer_args: done.optimizer_args,
@@ -226,7 +225,7 @@ impl Executor {
                 let kept = [Some(fetched.params.as_slice()), state_in, plan.fetched()];
                 let kept = kept.into_iter().chain(aux).chain([names.as_deref()]).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
-                    tracing::warn!("the inputs of the run are not kept: {error}");
+                    tracing::warn!("the inputs of the run could not be kept: {error}");
                 }
                 receipts.write(Run {
                     node: &node,
@@ -244,7 +243,7 @@ impl Executor {
                 })
             };
             write().map_err(|error| {
-                tracing::error!("no receipt: {error}");
+                tracing::error!("the receipt could not be written: {error}");
                 let text = "the node cannot write its receipt; its log says more".to_owned();
                 refusal(Reason::Internal, text)
             })
@@ -252,7 +251,7 @@ impl Executor {
         Ok(Written { receipt: receipt.await?, reply, params, aux })
     }
 
-    /// Stores what a round gave. Only with its receipt written: what left without would have left
+    /// Stores the results of a round, only after its receipt is written: otherwise they would leave
     /// without a trace.
     async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
         let Written { receipt, mut reply, params, aux } = written;
@@ -274,8 +273,8 @@ impl Executor {
         Ok(reply)
     }
 
-    /// Keeps so much of the disk free that the log can be written: what earlier runs started
-    /// from goes first, then rounds are refused before anything is fetched.
+    /// Keeps enough of the disk free for the log: the inputs of earlier runs go first, then rounds
+    /// are refused before anything is fetched.
     async fn make_room(&self) -> Result<(), Refusal> {
         let (folder, receipts) = (Arc::clone(&self.folder), self.receipts.clone());
         let min = self.free_bytes_min;
@@ -288,7 +287,8 @@ impl Executor {
                 bytes if bytes < min => {
                     let (free, min) = (bytes >> 20, min >> 20);
                     let text = format!(
-                        "the node's disk is full: {free} MiB are free and rounds leave {min}; its operator must make room (`free_bytes_min` of node.toml)"
+                        "the node's disk is full: {free} MiB are free and rounds must leave {min} \
+                         free; its operator must free some space (`free_bytes_min` in node.toml)"
                     );
                     tracing::error!("{text}");
                     Err(refusal(Reason::Internal, text))
@@ -299,7 +299,7 @@ impl Executor {
         .await
     }
 
-    /// Ends workers of plans that nobody asked for lately.
+    /// Ends workers of plans that no recent round used.
     pub(crate) async fn drop_unused(&self, time: Duration) {
         let workshop = Arc::clone(&self.workshop);
         let drop = move || {
@@ -318,13 +318,13 @@ impl Executor {
     /// Fetches the names of inputs that did not fit into the message.
     async fn fetch_inputs(&self, inputs: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
         let Some(inputs) = inputs else { return Ok(None) };
-        check_size("names of columns", &inputs.blob, COLUMNS_BYTES_MAX)?;
+        check_size("the column names", &inputs.blob, COLUMNS_BYTES_MAX)?;
         self.repository.get_payload(inputs).await.map(Some).map_err(blob_refusal)
     }
 
     /// Returns the plan, from the repository unless it is compiled already.
     async fn fetch_plan(&self, plan: &BlobRef) -> Result<PlanSource, Refusal> {
-        // The workshop may be busy with a round that was called off.
+        // The workshop may be busy with a round that was cancelled.
         let (workshop, digest) = (Arc::clone(&self.workshop), plan.sha256);
         let known =
             move || Ok(workshop.lock().unwrap_or_else(PoisonError::into_inner).component(&digest));
@@ -347,7 +347,7 @@ impl Executor {
     }
 }
 
-/// Runs the plan, from the entry that it begins to what it gives.
+/// Runs the plan, from its entry in the log to its result.
 async fn train(
     assignment: &Assignment,
     inputs: &Inputs,
@@ -382,7 +382,7 @@ pub(crate) fn with_inputs(
     let bad = |text: String| refusal(Reason::BadRequest, text);
     match (names, &request.data.inputs) {
         (None, _) => Ok(request),
-        (Some(_), Some(_)) => Err(bad("its inputs are named twice".into())),
+        (Some(_), Some(_)) => Err(bad("an input is named twice".into())),
         (Some(names), None) => {
             let inputs = Some(FieldSelection::decode(names).map_err(bad)?);
             Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })

@@ -1,6 +1,6 @@
-//! What the node keeps of experiments on its disk, `experiments/ID/`: whose each is, and how
-//! much room they may take, in all and of one researcher. The oldest go first, and nobody's go
-//! for another's.
+//! The files of experiments on the node's disk, `experiments/ID/`: the owner of each, and the room
+//! that they may take, in all and of one researcher. The oldest go first, and those of one
+//! researcher never make room for another's.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,12 +18,12 @@ const OWNER: &str = "owner";
 const DATA: &str = "data";
 /// Two ids and a digest.
 const OWNER_BYTES_MAX: u64 = 256;
-/// What a file takes at least, and a directory beside its files.
+/// The bytes that a file takes at least, and a directory beside its files.
 const BLOCK_BYTES: u64 = 4 << 10;
 /// One researcher may have this part of the room.
 const SHARE: u64 = 4;
 
-/// Whose an experiment is: one researcher's, of one plan on one dataset. Another plan could
+/// The owner of an experiment: one researcher, with one plan on one dataset. Another plan could
 /// declare as shared what this one keeps local.
 #[derive(Debug)]
 pub(crate) struct Owner<'a> {
@@ -38,8 +38,8 @@ impl Owner<'_> {
     }
 }
 
-/// Opens the directory of an experiment; makes it if need be. Nobody but its
-/// `owner` may go on with it, or change or delete what it needs.
+/// Opens the directory of an experiment, and creates it if it is absent. Only its `owner` may
+/// continue it, or change or delete its files.
 pub(crate) fn claim(
     node: &Folder,
     experiment: &ExperimentId,
@@ -60,7 +60,7 @@ pub(crate) fn claim(
     }
 }
 
-/// Refuses whoever is not the owner of an experiment, and makes nothing of one that is new.
+/// Refuses anyone but the owner of an experiment, and creates nothing for a new one.
 pub(crate) fn check_owner(
     node: &Folder,
     experiment: &ExperimentId,
@@ -101,8 +101,8 @@ pub(crate) fn check_data(
     match read().map_err(unwritable)? {
         Some(known) if known != data.to_string().as_bytes() => {
             let text = format!(
-                "its data changed since experiment {experiment} began; a new experiment trains on \
-                 what is there now"
+                "its data changed since experiment {experiment} began; start a new experiment to \
+                 train on the data that it has now"
             );
             Err(refusal(Reason::Dataset, text))
         }
@@ -124,8 +124,7 @@ pub(crate) fn open(node: &Folder, experiment: &ExperimentId) -> io::Result<Folde
 }
 
 fn not_yours(experiment: &ExperimentId) -> Refusal {
-    let message =
-        format!("experiment {experiment} is another researcher's, or of another plan or dataset");
+    let message = format!("experiment {experiment} belongs to another researcher, plan or dataset");
     refusal(Reason::BadRequest, message)
 }
 
@@ -151,8 +150,8 @@ impl Room {
         Self { bytes_max, counted: Mutex::default() }
     }
 
-    /// Counts what was written for an experiment, and removes the researcher's oldest others if
-    /// that is too much, then the oldest of whoever has most.
+    /// Counts the bytes written for an experiment. If they are too many, removes the researcher's
+    /// oldest other experiments, then the oldest ones of the researcher who has most.
     pub(crate) fn wrote(
         &self,
         node: &Folder,
@@ -161,10 +160,10 @@ impl Room {
         bytes: u64,
     ) -> io::Result<()> {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was written since is counted once too often at most.
+        // Files written since are counted at most once too often.
         let by_researcher = match counted.as_mut() {
             Some(known) => {
-                // Its directories and its owner are there, too, if it is new.
+                // A new experiment also has directories and an owner file.
                 let most = bytes.next_multiple_of(BLOCK_BYTES) + 4 * BLOCK_BYTES;
                 *known.entry(researcher.to_string()).or_default() += most;
                 known.clone()
@@ -179,8 +178,8 @@ impl Room {
         Ok(())
     }
 
-    /// Removes the oldest experiments but `stays`, and some more, so that it is not to do again
-    /// after the next round. Returns what is left, by researcher.
+    /// Removes the oldest experiments but `stays`, and some more, so that the next round need not
+    /// remove any. Returns the bytes that are left, by researcher.
     fn prune(
         &self,
         node: &Folder,
@@ -210,7 +209,7 @@ impl Room {
             let Some(at) = at else { return Ok(sums) };
             let OnDisk { name, researcher: whose, bytes, .. } = kept.remove(at);
             folder.remove_folder(&name)?;
-            tracing::info!("experiment {name} of {whose} is forgotten: it had {bytes} bytes");
+            tracing::info!("experiment {name} of {whose} is deleted to free {bytes} bytes");
         }
     }
 }
@@ -223,7 +222,7 @@ fn sums(kept: &[OnDisk]) -> BTreeMap<String, u64> {
     sums
 }
 
-/// All experiments that lie there, with what they take.
+/// All experiments on the disk, with the bytes that they take.
 fn kept(node: &Folder) -> io::Result<Vec<OnDisk>> {
     let all = node.folder(EXPERIMENTS)?;
     let mut kept = Vec::new();
@@ -238,7 +237,7 @@ fn kept(node: &Folder) -> io::Result<Vec<OnDisk>> {
     Ok(kept)
 }
 
-/// What a directory takes, and when the newest of its files was written.
+/// The bytes that a directory takes, and when the newest of its files was written.
 fn size(folder: &Folder) -> io::Result<(u64, SystemTime)> {
     let (mut bytes, mut newest) = (BLOCK_BYTES, SystemTime::UNIX_EPOCH);
     for name in folder.names()? {
@@ -283,7 +282,7 @@ mod tests {
         let names = node.folder(EXPERIMENTS).unwrap().names().unwrap();
         assert!(names.contains(&"g".to_owned()) && names.contains(&"f39".to_owned()));
         assert!(!names.contains(&"f00".to_owned()) && names.len() >= 7, "{names:?}");
-        // Many together: whoever has most loses the oldest.
+        // Many together: the researcher who has most loses the oldest.
         for n in 0..12 {
             write(&node, &room, &format!("r{n}"), &format!("e{n}"), 500_000);
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -291,7 +290,7 @@ mod tests {
             assert!(sums.values().sum::<u64>() <= 4 << 20, "{sums:?}");
         }
         assert!(node.folder(EXPERIMENTS).unwrap().has("g"));
-        // A node that starts again counts what is there.
+        // A node that starts again counts the files that exist.
         let room = Room::new(1 << 20);
         write(&node, &room, "r11", "e11", 500_000);
         assert!(sums(&kept(&node).unwrap()).values().sum::<u64>() <= 1 << 20);
@@ -309,6 +308,6 @@ mod tests {
         claim(&node, &e, &owner(&a)).unwrap();
         check_owner(&node, &e, &owner(&a)).unwrap();
         let refused = check_owner(&node, &e, &owner(&b)).unwrap_err();
-        assert!(refused.message.contains("another researcher's"), "{}", refused.message);
+        assert!(refused.message.contains("belongs to another researcher"), "{}", refused.message);
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept for the next round: the most recently used of a few things.
+//! A cache for the next round: the most recently used of a few values.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ impl<K: PartialEq, V: Clone> Kept<K, V> {
         Self { max, entries: VecDeque::new() }
     }
 
-    /// What is kept under this key, which is used with it.
+    /// The value under this key, which counts as used now.
     pub(crate) fn get(&mut self, key: &K) -> Option<V> {
         let at = self.entries.iter().position(|(known, ..)| known == key)?;
         let (key, value, _) = self.entries.remove(at)?;
@@ -23,7 +23,7 @@ impl<K: PartialEq, V: Clone> Kept<K, V> {
         Some(value)
     }
 
-    /// Keeps something; what was not used for the longest time goes if there is no room.
+    /// Keeps a value; the least recently used one goes if there is no room.
     pub(crate) fn insert(&mut self, key: K, value: V) {
         self.entries.retain(|(known, ..)| *known != key);
         self.entries.push_back((key, value, Instant::now()));
@@ -32,8 +32,8 @@ impl<K: PartialEq, V: Clone> Kept<K, V> {
         }
     }
 
-    /// The same, but of those that are alike, as this one, at most `max` are kept: nobody's things
-    /// throw out all others.
+    /// The same, but of those that are alike, as this one, at most `max` are kept: no owner's
+    /// values throw out all others.
     pub(crate) fn insert_within(
         &mut self,
         key: K,
@@ -53,7 +53,7 @@ impl<K: PartialEq, V: Clone> Kept<K, V> {
         self.entries.iter().map(|(key, value, _)| (key, value))
     }
 
-    /// Lets go of what was not used for so long.
+    /// Drops the values that were not used for so long.
     pub(crate) fn drop_unused(&mut self, time: Duration) {
         self.entries.retain(|(.., used)| used.elapsed() < time);
     }

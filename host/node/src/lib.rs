@@ -1,5 +1,5 @@
 //! A node: the datasets that it offers, the rounds that it runs on them, and
-//! its replies. What leaves it is parameters and metrics, never a row, a path
+//! its replies. Only parameters and metrics leave it, never a row, a path
 //! or a detail of a plan's fault.
 
 mod approval;

@@ -1,4 +1,4 @@
-//! The log of a node: who asked for what, what was decided, what ran and what
+//! The log of a node: requests, decisions, runs and what
 //! left. Entries are only ever added; a Merkle tree over them (RFC 6962) with a
 //! signed checkpoint shows if one was changed or taken out.
 
@@ -24,9 +24,9 @@ pub struct LogEntry {
     pub number: u64,
     /// When, in milliseconds of Unix time.
     pub time_ms: u64,
-    /// What kind of thing happened, such as `approved` or `run`.
+    /// The kind of event, such as `approved` or `run`.
     pub kind: String,
-    /// What belongs to it.
+    /// Its facts.
     pub fields: Map<String, Value>,
 }
 
@@ -42,7 +42,7 @@ pub struct Checkpoint {
     pub time_ms: u64,
 }
 
-/// Adds an entry, together with whatever else is written.
+/// Adds an entry, together with all other changes of this transaction.
 pub(crate) fn append(
     database: &Database,
     write: &Transaction<'_>,
@@ -112,7 +112,7 @@ impl Database {
         })
     }
 
-    /// Checks the whole log: that every entry is what the tree was made of, and that the
+    /// Checks the whole log: that the tree was made of these entries, and that the
     /// newest checkpoint is the node's own word about exactly this tree.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ impl Database {
         })
     }
 
-    /// The newest signed checkpoint: what an auditor keeps, to see later that nothing before
+    /// The newest signed checkpoint: an auditor keeps it, to see later that nothing before
     /// it was changed.
     ///
     /// # Errors
@@ -289,11 +289,11 @@ mod tests {
         for (sql, expected) in [
             ("UPDATE log SET entry = replace(entry, 'two', 'too')", "entry 1 was changed"),
             ("DELETE FROM log WHERE number = 1", "entry 1 is missing"),
-            ("DELETE FROM log WHERE number = 2", "entries are not those of the tree"),
-            ("DELETE FROM tree", "3 entries and no tree"),
+            ("DELETE FROM log WHERE number = 2", "entries do not match the tree"),
+            ("DELETE FROM tree", "there are 3 entries, but the tree is missing"),
             (
                 "INSERT INTO log SELECT number + 1, entry, leaf FROM log WHERE number = 2",
-                "entries are not those of the tree",
+                "entries do not match the tree",
             ),
         ] {
             let dir = tempfile::tempdir().unwrap();
@@ -321,11 +321,11 @@ mod tests {
         let earlier = database.checkpoint().unwrap().unwrap();
         database.record(2, "said", &json!({ "what": "two" })).unwrap();
         assert_eq!(database.check_since(&earlier, &keys(&database)).unwrap().size, 1);
-        // Whoever has the key writes a whole new log that is right in itself.
+        // The owner of the key can write a whole new log that is consistent in itself.
         change(dir.path(), "DELETE FROM log; DELETE FROM tree");
         database.record(1, "said", &json!({ "what": "other" })).unwrap();
         database.check_log(&keys(&database)).unwrap();
         let error = database.check_since(&earlier, &keys(&database)).unwrap_err().to_string();
-        assert!(error.contains("the first 1 entries are not those"), "{error}");
+        assert!(error.contains("the first 1 entries do not match"), "{error}");
     }
 }

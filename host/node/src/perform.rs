@@ -1,4 +1,4 @@
-//! Carries out what the handler decides: sends, runs rounds, reads, writes. What each task brings
+//! Carries out the handler's decisions: sends, runs rounds, reads, writes. The result of each task
 //! goes back to the handler as an event. Decides nothing.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -33,7 +33,7 @@ const SEARCH_TIME_MAX: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(crate) struct Rival;
 
-/// What carries out actions.
+/// Carries out actions.
 pub(crate) struct Performer {
     handler: Handler,
     folder: Arc<Folder>,
@@ -45,7 +45,7 @@ pub(crate) struct Performer {
     /// Rounds that run: as many as the handler starts.
     rounds: HashMap<Ticket, Round>,
     tasks: JoinSet<Option<Event>>,
-    /// What is said if a task breaks off.
+    /// The event of a task that ends early.
     unsaid: HashMap<Id, Event>,
 }
 
@@ -57,7 +57,7 @@ struct Round {
     task: Option<AbortHandle>,
 }
 
-/// What time it is.
+/// The current time.
 pub(crate) fn now() -> Now {
     Now { at: Instant::now(), unix_ms: now_ms() }
 }
@@ -90,8 +90,8 @@ impl Performer {
         self.handler.next().into()
     }
 
-    /// What a task brings, once one is done; none if there is none. Nothing is lost if it is not
-    /// waited for to the end.
+    /// The event of the next task that is done; none without tasks. Dropping the future loses
+    /// nothing.
     pub(crate) async fn done(&mut self) -> Option<Event> {
         while let Some(done) = self.tasks.join_next_with_id().await {
             let event = match done {
@@ -103,7 +103,7 @@ impl Performer {
                 Err(error) => {
                     let unsaid = self.unsaid.remove(&error.id());
                     if unsaid.is_some() {
-                        tracing::error!("a task broke off: {error}");
+                        tracing::error!("a task ended early: {error}");
                     }
                     unsaid
                 }
@@ -115,7 +115,7 @@ impl Performer {
         None
     }
 
-    /// Lets the handler decide about what happened, and carries it out.
+    /// Lets the handler decide about an event, and carries out its actions.
     pub(crate) async fn feed(&mut self, event: Event) -> Result<(), Rival> {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -161,7 +161,7 @@ impl Performer {
 
     async fn greet(&self) {
         if let Err(error) = self.sender.greet().await {
-            tracing::warn!("no presence: {error}");
+            tracing::warn!("the presence could not be sent: {error}");
         }
     }
 
@@ -189,7 +189,7 @@ impl Performer {
                 Ok(Ok(columns)) => Body::SearchReply(SearchReply { datasets, columns }),
                 Ok(Err(refused)) => Body::Refused(refused),
                 Err(_) => {
-                    let text = "the names of its columns could not be stored in time".to_owned();
+                    let text = "the column names could not be stored in time".to_owned();
                     Body::Refused(refusal(Reason::Blob, text))
                 }
             };
@@ -240,7 +240,7 @@ impl Performer {
             self.unsaid.remove(&task.id());
             task.abort();
         }
-        // What is told from now on would be in no entry.
+        // Progress sent from now on would be in no entry.
         trace.close();
         let sender = self.sender.clone();
         self.spawn(Some(Event::Ended(ticket)), async move {
@@ -255,7 +255,7 @@ impl Performer {
                 // Before the next round: entries are in the order in which things happened.
                 let write = move || trace.end(end, reason.as_deref(), left_out);
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
-                    tracing::error!("the log: {error}");
+                    tracing::error!("the log could not be written: {error}");
                 }
             }
             Some(Event::Ended(ticket))
@@ -266,7 +266,7 @@ impl Performer {
         let database = self.database.clone();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = database.record(now_ms(), kind, &fields) {
-                tracing::error!("the log: {error}");
+                tracing::error!("the log could not be written: {error}");
             }
         });
     }
@@ -297,9 +297,9 @@ async fn store_columns(
 
 async fn send(sender: &Sender, asked: &Asked, body: Body) -> Result<(), fedwasm_transport::Error> {
     let sent = match sender.send(&asked.from, asked.answer(&body)).await {
-        // Too large: whoever waits must learn that nothing else comes.
+        // Too large: the researcher must learn that no other answer will come.
         Err(fedwasm_transport::Error::Trust(error)) => {
-            let text = format!("its reply: {error}");
+            let text = format!("the reply could not be sent: {error}");
             let body = Body::Refused(refusal(Reason::Internal, text));
             let sent = sender.send(&asked.from, asked.answer(&body)).await;
             sent.and(Err(fedwasm_transport::Error::Trust(error)))
@@ -307,7 +307,7 @@ async fn send(sender: &Sender, asked: &Asked, body: Body) -> Result<(), fedwasm_
         sent => sent,
     };
     if let Err(error) = &sent {
-        tracing::warn!("a reply is lost: {error}");
+        tracing::warn!("a reply could not be sent: {error}");
     }
     sent.map(drop)
 }

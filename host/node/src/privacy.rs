@@ -1,4 +1,4 @@
-//! How few rows may stand behind what leaves a node: a loss of one row is that row. The
+//! The fewest rows behind any number that leaves a node: a loss of one row reveals that row. The
 //! floors hold for every plan and every request; arguments make a harmless plan tell single cells.
 
 use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
@@ -33,7 +33,7 @@ pub(crate) fn check(
     let few = |rows: u64, what: &str, cure: &str| {
         let unit = if rows == 1 { "row" } else { "rows" };
         let text = format!(
-            "the round would {what} {rows} {unit}, and this node tells nothing about fewer than \
+            "the round would {what} {rows} {unit}, and this node releases nothing about fewer than \
              {min_rows} (`min_rows` under [privacy] of its node.toml): {cure}"
         );
         Err(refusal(Reason::Privacy, text))
@@ -43,26 +43,26 @@ pub(crate) fn check(
     if train < min_rows {
         return few(train, "train on or scale by", "hold out fewer rows with `test_ratio`");
     }
-    // One row held out tells that row as well when it is missing from what is trained on.
+    // One held-out row is revealed as well by its absence from the training rows.
     if (1..min_rows).contains(&held_out) {
         return few(held_out, "hold out", "hold out more rows with `test_ratio`, or none");
     }
     if request.mode == Mode::Train && (1..min_rows).contains(&length.rows_of_first_epoch()) {
-        let cure = "larger batches, or more of them";
+        let cure = "use larger batches, or more of them";
         return few(length.rows_of_first_epoch(), "train on", cure);
     }
     Ok(())
 }
 
-/// What is withheld while a round runs, in words.
+/// The progress that is withheld while a round runs, in words.
 pub(crate) fn warning(request: &RoundRequest, privacy: Privacy) -> Option<String> {
     let batch_rows = u64::from(request.training.loader_args.batch_size);
     if request.mode == Mode::Validate || batch_rows >= privacy.min_rows || !privacy.progress {
         return None;
     }
     Some(format!(
-        "losses of single batches are not told: batches have {batch_rows} rows, fewer than the \
-         {} of this node",
+        "losses of single batches are withheld: batches have {batch_rows} rows, fewer than the \
+         minimum of {} at this node",
         privacy.min_rows
     ))
 }

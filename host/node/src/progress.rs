@@ -1,4 +1,4 @@
-//! What a researcher hears while a round runs: at most five messages a second,
+//! Progress messages of a running round: at most five a second,
 //! each of bounded size, and no number about fewer rows than the node tells of.
 
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ pub(crate) struct Teller<S> {
 }
 
 impl<S: Fn(Progress)> Teller<S> {
-    /// What `say` gets is counted in `trace` first.
+    /// Each message is counted in `trace` before `say` gets it.
     pub(crate) fn new(request_id: RequestId, privacy: Privacy, trace: Arc<Trace>, say: S) -> Self {
         let (said, points, names) = (None, Vec::new(), BTreeSet::new());
         Self {
@@ -65,7 +65,7 @@ impl<S: Fn(Progress)> Teller<S> {
         if !self.privacy.progress {
             return;
         }
-        // A number about few rows tells them; that the round goes on may be said.
+        // A number about few rows reveals them; the progress of the round may be sent.
         if rows < self.privacy.min_rows {
             values.clear();
         }
@@ -130,7 +130,7 @@ mod tests {
         (dir, Arc::new(trace))
     }
 
-    /// What is told, for a trace that still counts and for one that is closed.
+    /// The messages sent, for a trace that still counts and for one that is closed.
     #[test]
     fn numbers_of_few_rows_and_numbers_that_nobody_counts_are_not_told() {
         let (_dir, trace) = trace();

@@ -12,16 +12,16 @@ pub(crate) const WAITING_OF_ONE_MAX: usize = 2;
 /// Rounds that wait for those that run.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
-    /// Who has a turn next comes first; nobody is in it without a round.
+    /// The researcher with the next turn comes first; all of them have a round.
     turns: VecDeque<(ResearcherId, VecDeque<T>)>,
 }
 
-/// There is no room for another round.
+/// The queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Full {
-    #[error("{WAITING_OF_ONE_MAX} of your rounds wait already; try again later")]
+    #[error("{WAITING_OF_ONE_MAX} of your rounds are already waiting; try again later")]
     OfOne,
-    #[error("{WAITING_MAX} rounds wait already; try again later")]
+    #[error("{WAITING_MAX} rounds are already waiting; try again later")]
     All,
 }
 
@@ -43,12 +43,12 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Whether somebody waits of whom `may` holds.
+    /// Whether a researcher for whom `may` holds waits.
     pub(crate) fn has(&self, may: impl Fn(&ResearcherId) -> bool) -> bool {
         self.turns.iter().any(|(researcher, _)| may(researcher))
     }
 
-    /// The next round of those of whom `may` holds: the oldest of the researcher who has waited
+    /// The next round of the researchers for whom `may` holds: the oldest of the one who has waited
     /// longest since its last turn.
     pub(crate) fn pop(&mut self, may: impl Fn(&ResearcherId) -> bool) -> Option<T> {
         let at = self.turns.iter().position(|(researcher, _)| may(researcher))?;
@@ -95,7 +95,7 @@ mod tests {
         let mut got = Vec::new();
         assert!(queue.has(|who| *who == id("c")) && !queue.has(|who| *who == id("d")));
         got.extend(queue.pop(|_| true));
-        // Who runs already does not begin a second one.
+        // A researcher whose round runs does not begin a second one.
         got.extend(queue.pop(|who| *who != id("b")));
         for _ in 0..3 {
             got.extend(queue.pop(|_| true));

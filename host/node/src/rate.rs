@@ -1,5 +1,5 @@
 //! How many entries of one kind a sender may cause in a minute: a flood is counted and does
-//! not fill the log, and nobody's flood hides what others do.
+//! not fill the log, and a flood of one sender does not hide the actions of others.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -12,7 +12,7 @@ const OTHERS: &str = "others";
 /// Things that are written down once in a minute.
 const ONCE_MAX: usize = 64;
 
-/// What to do about an entry.
+/// The decision about an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Note {
     /// It is written.
@@ -36,7 +36,7 @@ impl Rate {
     /// Counts one of `sender` in a minute of Unix time.
     pub(crate) fn take(&mut self, sender: &str, minute: u64) -> Note {
         if !self.senders.contains_key(sender) && self.senders.len() >= SENDERS_MAX {
-            // Whoever was quiet since is forgotten, unless something is left to say of it.
+            // A sender that was quiet since is forgotten, unless entries of it were left out.
             self.senders.retain(|_, (at, n)| *at == minute || *n > A_MINUTE_MAX);
         }
         let is_room = self.senders.contains_key(sender) || self.senders.len() < SENDERS_MAX;
@@ -55,7 +55,7 @@ impl Rate {
     }
 }
 
-/// What was written down in this minute, each thing once.
+/// The entries of this minute, each once.
 #[derive(Debug)]
 pub(crate) struct Once<T> {
     minute: u64,
@@ -69,8 +69,7 @@ impl<T> Default for Once<T> {
 }
 
 impl<T: Eq + Hash> Once<T> {
-    /// Whether this is to be written down: it is new in this minute of Unix time, and there is
-    /// room.
+    /// Whether this must be logged: it is new in this minute of Unix time, and there is room.
     pub(crate) fn take(&mut self, thing: T, minute: u64) -> bool {
         if self.minute != minute {
             (self.minute, self.known) = (minute, HashSet::new());

@@ -1,4 +1,4 @@
-//! Broker and repository may come later than the node: a machine starts its services in any
+//! Broker and repository may start later than the node: a machine starts its services in any
 //! order, and a hub can be away.
 
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use crate::Error;
 /// The pause before it is tried again, which doubles, and the longest.
 const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
-/// How often the log says that it still waits.
+/// How often the log repeats that it still waits.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
 /// Tries `reach` until it succeeds or fails for good; none if `stop` resolves before.

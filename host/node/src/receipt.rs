@@ -1,5 +1,5 @@
-//! The receipts of a node: written after every run, each naming the one before, with what
-//! opens its commitments; and, as long as there is room, the inputs that running it again takes.
+//! The receipts of a node: written after every run, each naming the one before, with the opening of
+//! its commitments; and, as long as there is room, the inputs to run it again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use crate::{Database, Error};
 
 const INPUTS: &str = "inputs";
 
-/// Everything about a run that its receipt says.
+/// All facts of a run that its receipt holds.
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) node: &'a Participant,
@@ -94,8 +94,8 @@ impl Receipts {
         })
     }
 
-    /// Keeps what a run started from, so that it can be run again; the oldest inputs go
-    /// when there is no room. Best effort: a receipt is good without.
+    /// Keeps the inputs of a run, so that it can be run again; the oldest inputs go when there is
+    /// no room. Best effort: a receipt is valid without them.
     pub(crate) fn keep_inputs<'a>(
         &self,
         node: &Folder,
@@ -118,7 +118,7 @@ impl Receipts {
         Ok(())
     }
 
-    /// Removes all inputs: there is no room on the disk.
+    /// Removes all inputs because the disk is full.
     pub(crate) fn forget_inputs(&self, node: &Folder) -> std::io::Result<()> {
         let folder = node.folder(INPUTS)?;
         let mut known = self.inputs_bytes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -131,8 +131,8 @@ impl Receipts {
         Ok(())
     }
 
-    /// Removes the oldest inputs if there are too many, and some more, so that it is not
-    /// to do again after the next run. Returns the bytes of those that stay.
+    /// Removes the oldest inputs if there are too many, and some more, so that the next run need
+    /// not remove any. Returns the bytes of those that stay.
     fn prune(&self, folder: &Folder) -> std::io::Result<u64> {
         let mut files = Vec::new();
         let mut total = 0_u64;
@@ -145,7 +145,7 @@ impl Receipts {
             return Ok(total);
         }
         files.sort();
-        // The newest is what the last run started from.
+        // The newest are the inputs of the last run.
         files.pop();
         for (_, len, name) in files {
             if total <= self.inputs_bytes_max / 8 * 7 {
@@ -158,7 +158,7 @@ impl Receipts {
     }
 }
 
-/// What left the node in a reply.
+/// The blobs that left the node in a reply.
 fn left(reply: &RoundReply) -> serde_json::Value {
     let blob = |payload: &Option<Payload>| payload.as_ref().map(|payload| payload.blob);
     json!({
@@ -169,7 +169,7 @@ fn left(reply: &RoundReply) -> serde_json::Value {
     })
 }
 
-/// What a reply gives, as a receipt has it.
+/// The result of a reply in the form of a receipt.
 pub(crate) fn result(reply: &RoundReply, used: Used, state_out: Option<Digest>) -> RunResult {
     RunResult {
         memory_bytes: used.memory_bytes,
@@ -219,7 +219,7 @@ impl Database {
         let wrong = |reason| Error::ReceiptDigits { digits: digits.to_owned(), reason };
         let none = || Error::NoReceipt { digest: digits.to_owned() };
         if digits.len() < RECEIPT_DIGITS_MIN {
-            return Err(wrong("too few; give 6 or more"));
+            return Err(wrong("too few digits; give 6 or more"));
         }
         if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(none());
@@ -233,11 +233,11 @@ impl Database {
         match &found[..] {
             [] => Err(none()),
             [one] => one.parse().map_err(|_| none()),
-            _ => Err(wrong("several receipts begin with them")),
+            _ => Err(wrong("several receipts begin with these digits")),
         }
     }
 
-    /// What opens the commitments of a receipt.
+    /// The opening of the commitments of a receipt.
     pub(crate) fn opening(&self, digest: &Digest) -> Result<Opening, Error> {
         let json = self.column("opening", digest)?;
         serde_json::from_slice(&json).map_err(|source| Error::Malformed {
@@ -246,7 +246,7 @@ impl Database {
         })
     }
 
-    /// Whether a receipt says that a round left a state of this digest.
+    /// Whether a receipt names a state of this digest.
     pub(crate) fn left_state(&self, state: &Digest) -> Result<bool, Error> {
         self.read(|connection| {
             let query = format!("SELECT EXISTS (SELECT 1 FROM receipt WHERE {STATE_OUT} = ?1)");
@@ -263,12 +263,12 @@ impl Database {
     }
 }
 
-/// Reads an input of a run; it is what its digest says.
+/// Reads an input of a run and checks its digest.
 pub(crate) fn input(node: &Folder, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Error> {
     let name = digest.to_string();
     let bytes = node.folder(INPUTS)?.read(&name, bytes_max)?;
     if Digest::of(&bytes) != *digest {
-        let reason = "its bytes are not what its name says";
+        let reason = "its bytes do not match its digest";
         return Err(Error::damaged(format!("{INPUTS}/{name}"), reason));
     }
     Ok(bytes)
@@ -291,7 +291,7 @@ mod tests {
             inputs.names().unwrap().iter().map(|name| inputs.len(name).unwrap()).sum()
         };
         let input = |n: usize| vec![u8::try_from(n).unwrap(); 100];
-        // A node that starts again counts what is there.
+        // A node that starts again counts the files that exist.
         for start in [0, 20] {
             let receipts = Receipts::new(database.clone(), 800);
             for n in start..start + 20 {

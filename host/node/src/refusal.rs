@@ -1,5 +1,5 @@
-//! What a researcher is told when a round is refused. Paths, cells and words of a plan stay in the
-//! node's log; what leaves is a reason and facts about the request.
+//! The texts of refusals that researchers get. Paths, cells and words of a plan stay in the node's
+//! log; only a reason and facts about the request leave.
 
 use std::io;
 
@@ -28,8 +28,7 @@ fn unreadable(error: &dyn std::fmt::Display) -> Refusal {
     refusal(Reason::Dataset, "the dataset cannot be read; the node's log says more".into())
 }
 
-/// A call that needs no data and takes too long does so on a machine that is busy: it may go
-/// well another time.
+/// A call that needs no data takes too long only on a busy machine: it may succeed another time.
 pub(crate) fn pure_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     let refusal = sandbox_refusal(error);
     match error {
@@ -47,13 +46,13 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     match error {
         E::Fault(fault) => {
             if fault.kind == FaultKind::Cancelled {
-                return refusal(Reason::Expired, "the round was called off".into());
+                return refusal(Reason::Expired, "the round was cancelled".into());
             }
             tracing::warn!("{fault}");
             let reason = match fault.kind {
                 FaultKind::InvalidArgument => Reason::BadRequest,
                 FaultKind::Killed => Reason::PlanKilled,
-                // No data was near: these are words about the plan itself.
+                // No data were involved: these are words about the plan itself.
                 FaultKind::Refused => return refusal(Reason::PlanRefused, fault.to_string()),
                 _ => Reason::PlanFailed,
             };
@@ -69,7 +68,7 @@ fn sandbox_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     }
 }
 
-/// No data are near while a plan is compiled: what there is to say of it may leave.
+/// A plan is compiled without any data, so the compiler's words may leave.
 pub(crate) fn compiler_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
     match error {
         fedwasm_sandbox::Error::Fault(fault) => {
@@ -91,7 +90,7 @@ pub(crate) fn compiler_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
 
 /// The node's own files cannot be written.
 pub(crate) fn unwritable(error: io::Error) -> Refusal {
-    tracing::error!("the files of experiments: {error}");
+    tracing::error!("the files of experiments could not be written: {error}");
     refusal(Reason::Internal, "the node cannot write its files".into())
 }
 
@@ -103,7 +102,7 @@ pub(crate) fn blob_refusal(error: fedwasm_transport::Error) -> Refusal {
 /// Refuses a blob that is larger than `max` bytes, before it is fetched.
 pub(crate) fn check_size(what: &str, blob: &BlobRef, max: u64) -> Result<(), Refusal> {
     if blob.size > max {
-        let message = format!("{what} of {} bytes, at most {max} are accepted", blob.size);
+        let message = format!("{what}: {} bytes, at most {max} are accepted", blob.size);
         return Err(refusal(Reason::BadRequest, message));
     }
     Ok(())

@@ -26,22 +26,22 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub struct Mismatch {
     /// The part, such as `dataset` or `result.params`.
     pub part: &'static str,
-    /// What is wrong with it.
+    /// The difference.
     #[source]
     pub cause: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// The part that is no receipt's: the node's directory.
+/// The part that is not of a receipt: the node's directory.
 const SITE: &str = "site";
 
 impl Mismatch {
-    /// Whether it is not about the receipt, but about the directory that it is checked in.
+    /// Whether it concerns the node's directory and not the receipt.
     pub fn is_of_site(&self) -> bool {
         self.part == SITE
     }
 }
 
-/// What was checked of a receipt at the site.
+/// The checks of a receipt at the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rerun {
     /// The receipt's own digest.
@@ -56,7 +56,7 @@ pub struct Rerun {
 /// # Errors
 /// [`Mismatch`] naming the signature.
 pub fn read_receipt(signed: &[u8], keys: &[PublicKey]) -> Result<Receipt, Mismatch> {
-    let mut failed = mismatch("signature", "there is no key");
+    let mut failed = mismatch("signature", "the key is missing");
     for key in keys {
         match Receipt::verify(signed, key) {
             Ok(receipt) => return Ok(receipt),
@@ -93,7 +93,7 @@ pub fn read_receipt_of(
     signed: &[u8],
     roster: &fedwasm_trust::Roster,
 ) -> Result<(Receipt, Signer), Mismatch> {
-    let mut failed = mismatch("signature", "no key of the roster signed it");
+    let mut failed = mismatch("signature", "no key on the roster signed it");
     for entry in &roster.entries {
         match Receipt::verify(signed, &entry.key) {
             Ok(receipt) if receipt.node == entry.participant => {
@@ -114,8 +114,7 @@ pub fn read_receipt_of(
     Err(failed)
 }
 
-/// Runs a round again at the node in `dir`, in `sandbox`, and compares every byte with what
-/// the receipt says.
+/// Runs a round again at the node in `dir`, in `sandbox`, and compares every byte with the receipt.
 ///
 /// # Errors
 /// [`Mismatch`] naming the first part that does not hold.
@@ -134,10 +133,10 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let found = crate::round::dataset_digest(dataset, &Cancel::new());
     let found = found.map_err(|error| mismatch("dataset", error))?;
     if found != opening.dataset {
-        return Err(mismatch("dataset", "the file has other bytes than when it ran"));
+        return Err(mismatch("dataset", "the file changed since the run"));
     }
 
-    // States are written somewhere else than those of the node.
+    // States are written into a scratch directory, not into the node's.
     let scratch = Scratch::new().map_err(on_site)?;
     let copy = Arc::new(Folder::open(&scratch.0).map_err(on_site)?);
     if let (Some(id), Some(state)) = (&request.state_id, &opening.state_in) {
@@ -147,11 +146,12 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let refused = |refusal: Refusal| mismatch("run", refusal.message);
     let Site { config, receipt, digest, .. } = &site;
     let strict = receipt.engine.profile == "strict";
-    // What one round leaves is little, and gone with the scratch directory.
+    // The files of one round are few, and deleted with the scratch directory.
     let mut workshop = Workshop::new(sandbox, strict, receipt.limits.clone(), u64::MAX, None);
     let approved = ApprovedPlan::by_rule(request.plan.sha256, receipt.approved_by.clone());
     let researcher = receipt.researcher.researcher_id();
-    let researcher = researcher.ok_or_else(|| mismatch("researcher", "it is none"))?;
+    let researcher =
+        researcher.ok_or_else(|| mismatch("researcher", "the participant is not a researcher"))?;
     let cancel = Cancel::new();
     let prepared = workshop.prepare(Preparation {
         request: &request,
@@ -199,12 +199,12 @@ impl Site {
         let digest = Digest::of(signed);
         let database = Database::open(dir, &identity).map_err(on_site)?;
         if !database.has_run(&digest).map_err(on_site)? {
-            return Err(mismatch("receipt", "no entry of the node's log names it"));
+            return Err(mismatch("receipt", "no entry of the node's log names the receipt"));
         }
         Ok(Self { config, folder, database, keys, receipt, digest })
     }
 
-    /// What opens the receipt's commitments.
+    /// The opening of the receipt's commitments.
     fn opening(&self) -> Result<Opening, Mismatch> {
         let opening = self.database.opening(&self.digest);
         let opening = opening.map_err(|error| mismatch("opening", error))?;
@@ -215,7 +215,7 @@ impl Site {
             ("result.state_out", result.state_out, opening.state_out()),
         ] {
             if known != opened {
-                return Err(mismatch(part, "what opens the commitment is another one's"));
+                return Err(mismatch(part, "the opening belongs to another receipt"));
             }
         }
         Ok(opening)
@@ -226,7 +226,7 @@ impl Site {
         let request = &self.receipt.request;
         let wide = request.wide_inputs.as_ref().map(|payload| payload.blob.sha256);
         let names = wide.map(|digest| receipt::input(&self.folder, &digest, COLUMNS_BYTES_MAX));
-        let names = names.transpose().map_err(|error| mismatch("names of columns", error))?;
+        let names = names.transpose().map_err(|error| mismatch("column names", error))?;
         let request = crate::executor::with_inputs(request.clone(), names.as_deref());
         request.map_err(|refusal| mismatch("request", refusal.message))
     }
@@ -258,11 +258,11 @@ impl Site {
     }
 }
 
-/// Compares what a round gave with what its receipt says of it.
+/// Compares the result of a round with its receipt.
 fn compare(done: &Done, given: &RunResult, state_out: Option<Digest>) -> Result<(), Mismatch> {
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
     let same = |same: bool, part: &'static str| {
-        if same { Ok(()) } else { Err(mismatch(part, "running it again gives something else")) }
+        if same { Ok(()) } else { Err(mismatch(part, "running it again gives a different result")) }
     };
     same(blob(&done.params) == given.params, "result.params")?;
     same(blob(&done.aux) == given.aux, "result.aux")?;
@@ -299,7 +299,7 @@ fn mismatch(part: &'static str, cause: impl Into<Cause>) -> Mismatch {
     Mismatch { part, cause: cause.into() }
 }
 
-/// A directory that is gone afterwards.
+/// A directory that is deleted on drop.
 struct Scratch(std::path::PathBuf);
 
 impl Scratch {

@@ -1,4 +1,4 @@
-//! What tests ask for.
+//! Requests for tests.
 
 use fedwasm_protocol::{Arguments, BlobRef, DataArgs, LimitArgs, Mode, RoundRequest, TrainingArgs};
 

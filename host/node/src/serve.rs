@@ -1,4 +1,4 @@
-//! The loop that owns the node's connection: what comes goes to the handler, which decides.
+//! The loop that owns the node's connection: every event goes to the handler, which decides.
 
 use std::path::Path;
 use std::pin::Pin;
@@ -59,7 +59,7 @@ async fn serve_in(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let (config, folder) = NodeConfig::open(dir)?;
-    // What opens commitments lies in it, and scales and states that follow from rows.
+    // It holds the openings of commitments, and scales and states that follow from rows.
     folder.check_private()?;
     let running = || Error::Running { id: config.id.clone(), dir: dir.to_owned() };
     let _lock = folder.lock("lock")?.ok_or_else(running)?;
@@ -86,7 +86,7 @@ async fn serve_in(
     let executor = Executor {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
-        // A repository that is started anew costs no round.
+        // A restart of the repository costs no round.
         repository: repository.patient(PATIENCE),
         workshop: Arc::new(Mutex::new(workshop(&config, sandbox, &database))),
         compiler: compiler.clone(),
@@ -111,7 +111,7 @@ async fn serve_in(
     let handler = Handler::new(Rules::of(&config), link.sender().me().session, now());
     let mut performer = Performer::new(handler, folder, executor, clerk, link.sender());
     let (result, link) = run(&mut performer, link, &member, stop).await;
-    // Nobody waits for what runs: our farewell says so.
+    // Our farewell told the researchers not to wait for running rounds.
     let _ = performer.feed(Event::Disconnected).await;
     compiler.stop();
     leave(&mut performer, link).await;
@@ -134,7 +134,7 @@ async fn leave(performer: &mut Performer, link: Link) {
     }
 }
 
-/// Why a node stops to serve.
+/// The reason why a node stops serving.
 enum Stopped {
     /// Another program serves as this node.
     Rival,
@@ -147,7 +147,7 @@ impl From<Rival> for Stopped {
     }
 }
 
-/// Hands on what happens until `stop` resolves or the connection is over for good.
+/// Passes events on until `stop` resolves or the connection is over for good.
 async fn run(
     performer: &mut Performer,
     mut link: Link,
@@ -171,7 +171,7 @@ async fn run(
                 }
                 Some(Incoming::Refused { topic, refused }) => Event::Refused { topic, refused },
                 Some(Incoming::Lost { reason }) => {
-                    tracing::warn!("the broker is gone: {reason}");
+                    tracing::warn!("the connection to the broker is lost: {reason}");
                     Event::Disconnected
                 }
                 Some(Incoming::Restored) => {
@@ -239,8 +239,8 @@ fn workshop(config: &NodeConfig, sandbox: Sandbox, database: &Database) -> Works
     Workshop::new(sandbox, config.strict, limits, room, Some(database.clone()))
 }
 
-/// Where plans run: in workers, whose protections are looked at once, so that
-/// a node that cannot run plans does not say that it serves.
+/// The sandbox of workers, whose protections are checked once, so that a node that cannot run plans
+/// does not report that it serves.
 async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
     let sandbox = compiler::sandbox(config, dir)?;
     let checked = tokio::task::spawn_blocking(move || {
@@ -250,35 +250,35 @@ async fn sandbox(config: &NodeConfig, dir: &Path) -> Result<Sandbox, Error> {
     checked.await.map_err(|error| Error::Io(std::io::Error::other(error)))?
 }
 
-/// Learns who was revoked.
+/// Learns which keys were revoked.
 async fn refresh_roster(repository: Repository, member: Arc<Member>, pause: Duration) {
     loop {
         tokio::time::sleep(pause).await;
         match repository.refresh_roster(&member).await {
             Ok(true) => {
                 let roster = member.roster();
-                tracing::info!("the roster is now number {}", roster.serial);
+                tracing::info!("the roster was replaced by number {}", roster.serial);
                 if roster.key(member.participant()) != Some(member.key().public()) {
                     tracing::error!(
-                        "the key of this node was revoked: nobody believes it any more; the \
-                         operator's guide says how to make and enrol another one"
+                        "the key of this node was revoked and no participant accepts it any more; \
+                         the operator's guide explains how to create and enrol a new key"
                     );
                 }
             }
             Ok(false) => {}
-            Err(error) => tracing::warn!("the roster stays as it is: {error}"),
+            Err(error) => tracing::warn!("the roster could not be refreshed: {error}"),
         }
-        // Whoever serves the roster may hold a newer one back, and with it who was revoked.
+        // The server of the roster may withhold a newer one, and its revocations.
         match member.standing(now_ms()) {
             Standing::Fresh => {}
             Standing::Ageing { age } => tracing::warn!(
-                "the roster was signed {} hours ago; its authority or the repository gives no \
-                 newer one",
+                "the roster was signed {} hours ago, and neither its authority nor the repository \
+                 offers a newer one",
                 age.as_secs() / 3_600
             ),
             Standing::Expired { age } => {
                 let error = fedwasm_trust::Error::ExpiredRoster { age };
-                tracing::error!("{error}; until then nobody is believed");
+                tracing::error!("{error}; until then every message is refused");
             }
         }
     }

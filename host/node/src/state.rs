@@ -1,11 +1,10 @@
-//! What a node keeps from one round of an experiment to the next: the state of
+//! The node state that stays from one round of an experiment to the next: the state of
 //! the plan and the parameters local to the node (Fed-BioMed `node_state`).
 //!
 //! `experiments/ID/state/STATE.safetensors`. A state is never changed: each
-//! round leaves a new one, so that a researcher that goes on from an earlier
-//! round finds the one that belongs to it. The one that a round started from
-//! and the one that it left are kept, and those that the researcher's
-//! breakpoints name.
+//! round leaves a new one, so that a researcher that resumes from an earlier round finds the one
+//! that belongs to it. The one that a round started from and the one that it left are kept, and
+//! those that the researcher's breakpoints name.
 
 use std::io;
 
@@ -29,7 +28,7 @@ pub(crate) struct States {
 }
 
 impl States {
-    /// Opens the states of an experiment; makes its directory if need be.
+    /// Opens the states of an experiment, and creates its directory if it is absent.
     pub(crate) fn open(
         node: &Folder,
         experiment: &ExperimentId,
@@ -45,7 +44,8 @@ impl States {
     pub(crate) fn load(&self, id: &StateId) -> Result<(Params, Vec<u8>), Refusal> {
         let name = file_name(id);
         if !self.folder.has(&name) {
-            let message = format!("the node state {id} is not here; start a new experiment");
+            let message =
+                format!("this node does not have the node state {id}; start a new experiment");
             return Err(refusal(Reason::State, message));
         }
         let damaged = |error: &dyn std::fmt::Display| {
@@ -56,13 +56,13 @@ impl States {
         if let Some(receipts) = &self.receipts
             && !receipts.left_state(&Digest::of(&bytes)).map_err(|error| damaged(&error))?
         {
-            return Err(damaged(&"no round of this node left these bytes"));
+            return Err(damaged(&"no round of this node wrote these bytes"));
         }
         let params = from_safetensors(&bytes).map_err(|error| damaged(&error))?;
         Ok((params, bytes))
     }
 
-    /// Writes what a round left, and forgets all states but this one, the one
+    /// Writes the state that a round left, and deletes all states but this one, the one
     /// that the round started from, and those that are `needed`. Returns its id, digest and length.
     pub(crate) fn store(
         &self,
@@ -146,7 +146,11 @@ mod tests {
         let (id, ..) = states(&node).store(&params(1.0), None, &[]).unwrap();
         for (researcher, plan) in [("other", b"plan"), ("r", b"plum")] {
             let refused = states_of(&node, researcher, plan).unwrap_err();
-            assert!(refused.message.contains("another researcher's"), "{}", refused.message);
+            assert!(
+                refused.message.contains("belongs to another researcher"),
+                "{}",
+                refused.message
+            );
         }
         assert_eq!(states(&node).load(&id).unwrap().0, params(1.0));
     }

@@ -1,6 +1,6 @@
-//! What a round leaves in the node's log, whatever becomes of it: an entry before a plan
+//! The entries of every round in the node's log, however it ends: an entry before a plan
 //! sees a row, one with the receipt before anything is uploaded, and one at the end. The last
-//! one counts all that was told while the round ran.
+//! one counts all progress messages of the round.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,7 +20,7 @@ pub(crate) enum End {
     Delivered,
     /// There is a receipt, but the reply could not be sent, or not all that it names.
     NotDelivered,
-    /// Nobody waits for it any more.
+    /// The researcher no longer waits for it.
     CalledOff,
     /// Its deadline passed.
     Expired,
@@ -43,7 +43,7 @@ impl End {
     }
 }
 
-/// What a round leaves in the log.
+/// The entries of a round in the log.
 #[derive(Debug)]
 pub(crate) struct Trace {
     database: Database,
@@ -55,7 +55,7 @@ pub(crate) struct Trace {
 struct State {
     started: bool,
     receipt: Option<Digest>,
-    /// Nothing may be told any more: it would not be counted.
+    /// No progress may be sent any more: it would not be counted.
     over: bool,
     messages: u64,
     numbers: u64,
@@ -81,15 +81,15 @@ impl Trace {
     /// Writes down that the plan begins to run. Nothing runs unless this is on the disk.
     pub(crate) fn start(&self) -> Result<(), Refusal> {
         self.record("started", &self.about).map_err(|error| {
-            tracing::error!("the log: {error}");
-            let text = "the node cannot write its log; its log on the console says more";
+            tracing::error!("the log could not be written: {error}");
+            let text = "the node cannot write its log; the messages on its console say more";
             refusal(Reason::Internal, text.into())
         })?;
         self.state().started = true;
         Ok(())
     }
 
-    /// Counts what is told; false if it must not be.
+    /// Counts a progress message; false if it must not be sent.
     pub(crate) fn tell(&self, progress: &Progress) -> bool {
         let Ok(bytes) = Body::Progress(progress.clone()).encode() else { return false };
         let mut state = self.state();
@@ -119,7 +119,7 @@ impl Trace {
         }
     }
 
-    /// Nothing is told from now on; returns what was.
+    /// Forbids further progress messages; returns the counts so far.
     pub(crate) fn close(&self) -> Value {
         let mut state = self.state();
         state.over = true;

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes that are copied only when they are written while somebody else holds
-/// them, too: a model of a gigabyte is there once, however many look at it.
+/// Bytes that are copied only when they are written while another owner also holds them: a model of
+/// a gigabyte exists once for any number of readers.
 #[derive(Clone)]
 pub(crate) struct Buffer {
     bytes: Arc<Vec<u8>>,
@@ -17,7 +17,7 @@ impl Buffer {
         Self { bytes: Arc::new(bytes), range }
     }
 
-    /// A part of what somebody else holds; none if it has no such part.
+    /// A part of another buffer; none if the range lies outside of it.
     pub(crate) fn part(bytes: &Arc<Vec<u8>>, range: Range<usize>) -> Option<Self> {
         bytes.get(range.clone())?;
         Some(Self { bytes: Arc::clone(bytes), range })
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!((other.into_vec(), &**file), (vec![2, 3], &[1, 2, 3, 4][..]));
         assert!(Buffer::part(&file, 3..5).is_none());
 
-        // Whoever is alone copies nothing.
+        // A single owner copies nothing.
         let mut own = Buffer::new(vec![5, 6]);
         let at = own.as_slice().as_ptr();
         own.as_mut_slice()[1] = 7;

@@ -1,8 +1,8 @@
-//! What can be wrong with parameters.
+//! Errors of parameters.
 
 use crate::DType;
 
-/// What can be wrong with parameters or with a file of them.
+/// An error of parameters or of a file of them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,7 +27,7 @@ pub enum Error {
         max: usize,
     },
     /// Too many tensors.
-    #[error("{got} tensors, at most {max} are allowed")]
+    #[error("{got} tensors are given, at most {max} are allowed")]
     TooMany {
         /// Tensors that were given.
         got: usize,
@@ -46,7 +46,7 @@ pub enum Error {
         /// The name.
         name: String,
     },
-    /// A tensor is there that nobody asked for.
+    /// A tensor is given that was not expected.
     #[error("the tensor `{name}` is unknown")]
     Unknown {
         /// The name.
@@ -91,14 +91,14 @@ pub enum Error {
     /// Not MessagePack, or not the one value that was expected.
     #[error("not a parameter file in MessagePack: {reason}")]
     Mpk {
-        /// What is wrong.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Not safetensors.
     #[error("not a safetensors file: {reason}")]
     SafeTensors {
-        /// What is wrong.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },

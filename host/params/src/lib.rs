@@ -1,4 +1,4 @@
-//! Named tensors and what can be done with them: weighted arithmetic and two
+//! Named tensors and their operations: weighted arithmetic and two
 //! file formats. Opens no file, knows no engine and no network.
 
 mod arith;
@@ -17,7 +17,7 @@ pub use named::Params;
 pub use safetensors::{from_safetensors, from_shared_safetensors, to_safetensors};
 pub use tensor::Tensor;
 
-/// The most elements times bytes that one tensor may have: 4 GiB, what a
+/// The most elements times bytes that one tensor may have: 4 GiB, the memory that a
 /// 32-bit plan could address.
 pub const TENSOR_BYTES_MAX: usize = 1 << 32;
 /// The most tensors in one set of parameters. Large language models have a

@@ -1,7 +1,7 @@
 //! `.mpk`, the file format of Fed-BioMed: MessagePack as its `Serializer`
 //! writes it, byte for byte, checked against PyPI `fedbiomed` 6.4.1.
 //!
-//! What MessagePack has no type for becomes a map of two entries, `__type__`
+//! A value without a type in MessagePack becomes a map of two entries, `__type__`
 //! and `value`, in this order. An aggregated-parameters file is the map
 //! `{researcher_id, model_weights: {name: np.ndarray}}`.
 
@@ -96,7 +96,7 @@ pub fn read_params(bytes: &[u8]) -> Result<Params, Error> {
     };
     let is_weights = |key: &Value| matches!(key, Value::Str(key) if key == "model_weights");
     if entries.iter().filter(|(key, _)| is_weights(key)).count() > 1 {
-        return Err(Error::Mpk { reason: "`model_weights` is there twice".into() });
+        return Err(Error::Mpk { reason: "`model_weights` appears twice".into() });
     }
     if let Some(at) = entries.iter().position(|(key, _)| is_weights(key)) {
         let Value::Map(weights) = entries.swap_remove(at).1 else {
@@ -247,7 +247,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
-/// Turns a map with `__type__` and `value` into what it stands for. A map
+/// Turns a map with `__type__` and `value` into the value that it encodes. A map
 /// with an unknown `__type__` stays a map, as in Fed-BioMed.
 fn untag(mut entries: Vec<(Value, Value)>) -> Result<Value, Error> {
     let key = |name: &str| Value::Str(name.to_owned());
@@ -353,7 +353,7 @@ mod tests {
         assert_eq!(read_params(&bytes).unwrap(), params);
     }
 
-    // What Fed-BioMed's local job writes: a map of arrays, without a wrapper.
+    // Fed-BioMed's local job writes a map of arrays, without a wrapper.
     #[test]
     fn bare_parameters_are_read_too() {
         let w = Tensor::from_f32(vec![2], &[1.0, 2.0]).unwrap();

@@ -40,7 +40,7 @@ impl Params {
         self.tensors.len()
     }
 
-    /// Whether there is no tensor.
+    /// Whether it has no tensor.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }

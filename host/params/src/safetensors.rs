@@ -66,7 +66,7 @@ fn read(bytes: &[u8], hold: impl Fn(&[u8]) -> Option<Buffer>) -> Result<Params, 
         let data = match view.data() {
             // An empty part may begin anywhere.
             [] => Buffer::new(Vec::new()),
-            data => hold(data).ok_or_else(|| reason("a tensor outside of the file"))?,
+            data => hold(data).ok_or_else(|| reason("a tensor lies outside of the file"))?,
         };
         tensors.push((name, Tensor::of(dtype, shape, data)?));
     }
@@ -75,7 +75,7 @@ fn read(bytes: &[u8], hold: impl Fn(&[u8]) -> Option<Buffer>) -> Result<Params, 
 
 /// Refuses a name that is there twice: the reader would take the later one.
 fn check_names(bytes: &[u8]) -> Result<(), Error> {
-    // What is no header is for the reader to say.
+    // The reader reports a malformed header.
     let header = bytes
         .split_first_chunk::<8>()
         .and_then(|(len, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?));

@@ -89,7 +89,7 @@ pub(crate) fn put_id(bytes: &mut Vec<u8>, node: &NodeId) {
     bytes.extend(text);
 }
 
-/// What a vector is for. Each has keys of its own, so that no two are ever under one pad.
+/// The purpose of a vector. Each has keys of its own, so that no two are ever under one pad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
@@ -194,7 +194,7 @@ impl Layout {
     }
 }
 
-/// What a round is about; the same at all nodes, or masks do not cancel.
+/// The facts of a round; the same at all nodes, or masks do not cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
@@ -211,7 +211,7 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// What the key of two nodes' mask is derived from, after the secret they share (HKDF's info).
+    /// The input for the key of two nodes' mask, after the secret they share (HKDF's info).
     pub(crate) fn info(
         &self,
         one: &NodeId,

@@ -59,7 +59,7 @@ pub enum Error {
     /// The sum is of another number of nodes.
     #[error("the sum counts {got} nodes and not {expected}: a part is missing, wrong or altered")]
     Count {
-        /// What the lane says; any number if a mask is wrong.
+        /// The value of the lane; any number if a mask is wrong.
         got: u64,
         /// How many nodes there are.
         expected: u32,
@@ -67,7 +67,7 @@ pub enum Error {
     /// The sum of weights is larger than it can be.
     #[error("the weights sum to {got}, at most {max} are possible: a part is wrong or altered")]
     Weight {
-        /// What the lane says.
+        /// The value of the lane.
         got: u64,
         /// The most there can be.
         max: u64,
@@ -122,9 +122,9 @@ pub enum Error {
     /// A vector is missing, or was not asked for.
     #[error("the vector {stream:?} {fault}")]
     Stream {
-        /// What the vector is for.
+        /// The purpose of the vector.
         stream: Stream,
-        /// What is wrong.
+        /// The reason.
         fault: &'static str,
     },
     /// The vectors are to have another layout than masks are bound to.
@@ -136,7 +136,7 @@ pub enum Error {
     Signature {
         /// The node.
         node: NodeId,
-        /// What is signed.
+        /// The signed object.
         what: &'static str,
         /// Why.
         #[source]
@@ -157,7 +157,7 @@ pub enum Error {
         /// The one whose key was seen first.
         other: NodeId,
     },
-    /// What is passed on as this node's keys is something else.
+    /// The keys passed on as this node's are not its own.
     #[error("this node's own keys are missing or altered")]
     OwnKeys,
     /// A key gives the same secret to everybody.
@@ -179,7 +179,7 @@ pub enum Error {
     SharePoint {
         /// Its point.
         point: u8,
-        /// What is wrong.
+        /// The reason.
         fault: &'static str,
     },
     /// So low a threshold lets a researcher unmask single updates.
@@ -195,7 +195,7 @@ pub enum Error {
     /// Too few nodes are left.
     #[error("{step} of {got} nodes, {needed} are needed; lost: {}", names(lost))]
     TooFewLeft {
-        /// What is there of those that are left.
+        /// The shares of the nodes that are left.
         step: &'static str,
         /// How many are left.
         got: usize,

@@ -134,7 +134,7 @@ impl SignedKeys {
     }
 }
 
-/// What a node signs of its keys.
+/// The signed statement of a node about its keys.
 fn statement(scheme: Scheme, setup: Digest, node: &NodeId, keys: &[[u8; 32]]) -> Vec<u8> {
     let mut bytes = b"fedwasm/keys/v1\0".to_vec();
     bytes.extend(scheme.name());
@@ -163,8 +163,9 @@ pub(crate) fn verify_bounded(
 /// Checks what is passed on as the keys of all nodes, and returns them by node.
 ///
 /// # Errors
-/// [`Error::NotAParty`], [`Error::Twice`], [`Error::Signature`]; [`Error::SameKey`] for a key that two
-/// nodes claim, or one's own under another name; [`Error::OwnKeys`] if one's own are missing or others.
+/// [`Error::NotAParty`], [`Error::Twice`], [`Error::Signature`]; [`Error::SameKey`] for a key that
+/// two nodes claim, or one's own under another name; [`Error::OwnKeys`] if one's own are missing or
+/// others.
 pub(crate) fn check_keys(
     all: &[SignedKeys],
     own: &SignedKeys,

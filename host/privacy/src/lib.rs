@@ -8,7 +8,7 @@
 //! [`double_masking::TakesVectors`]), decodes the sums ([`Quantiser::decode`]), and moves the parameters
 //! by the mean ([`moved`]).
 //!
-//! # What the caller keeps
+//! # Data that the caller keeps
 //! * A [`PadUse`] is on disk before [`Journal`] returns. The journal refuses a use of a context and round
 //!   that it has, and one whose [`PadUse::run`] it has with other [`PadUse::parties`]: a run that is
 //!   masked for two sets of nodes is told by the difference of two sums.

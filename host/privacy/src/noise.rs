@@ -1,7 +1,7 @@
 //! Noise of the discrete Gaussian distribution, drawn exactly: whole numbers x with probability
-//! proportional to exp(-x^2 / (2 s^2)) (Canonne, Kamath, Steinke 2020, arXiv 2004.00010, Algorithms 1 to
-//! 3). There is no floating point, whose low bits give noise away. How long drawing takes depends on
-//! what is drawn: answers should leave at times that do not tell.
+//! proportional to exp(-x^2 / (2 s^2)) (Canonne, Kamath, Steinke 2020, arXiv 2004.00010, Algorithms
+//! 1 to 3). There is no floating point, whose low bits give noise away. How long drawing takes
+//! depends on what is drawn: answers should leave at times that do not tell.
 
 use rand_core::CryptoRng;
 
@@ -80,17 +80,17 @@ impl Variance {
         self.numerator as f64 / self.denominator as f64
     }
 
-    /// What the noise of `nodes` nodes of this variance each exceeds with a chance below 2^-100 a lane:
-    /// 12 standard deviations of the sum, rounded up. For [`crate::Quantiser::new`].
+    /// The bound that the noise of `nodes` nodes of this variance each exceeds with a chance below
+    /// 2^-100 a lane: 12 standard deviations of the sum, rounded up. For [`crate::Quantiser::new`].
     pub fn noise_max(self, nodes: u32) -> u64 {
         // Subgaussian as the continuous one (CKS20, Proposition 25): 2 exp(-72) < 2^-100.
         ((self.value() * f64::from(nodes)).sqrt() * 12.0).ceil() as u64
     }
 }
 
-/// How far the sum of `nodes` discrete Gaussians of this variance each can be from one discrete Gaussian,
-/// in the logarithm of probabilities: 10 sum over k < n of exp(-2 pi^2 s^2 k / (k + 1)) (Kairouz, Liu,
-/// Steinke 2021, arXiv 2102.06387, Theorem 5). Below 1e-3 from a variance of 1 on.
+/// How far the sum of `nodes` discrete Gaussians of this variance each can be from one discrete
+/// Gaussian, in the logarithm of probabilities: 10 sum over k < n of exp(-2 pi^2 s^2 k / (k + 1))
+/// (Kairouz, Liu, Steinke 2021, arXiv 2102.06387, Theorem 5). Below 1e-3 from a variance of 1 on.
 pub fn gap_of_sum(share: Variance, nodes: u32) -> f64 {
     let exponent = -2.0 * std::f64::consts::PI.powi(2) * share.value();
     let term = |k: u32| (exponent * f64::from(k) / f64::from(k + 1)).exp();
@@ -139,15 +139,16 @@ impl DiscreteGaussian {
         if u128::from(magnitude) >= SCALES_MAX * scale {
             return false;
         }
-        // With s^2 = n / d: (|y| t d - n)^2 / (2 t^2 d n). t^2 d is at most 4 n, or d where s < 1, so
+        // With s^2 = n / d: (|y| t d - n)^2 / (2 t^2 d n). t^2 d is at most 4 n, or d where s < 1,
+        // so
         // |y| t d is below 2^10 t^2 d <= 2^64, and all below stays within 128 bits.
         let difference = (u128::from(magnitude) * scale * denominator).abs_diff(numerator);
         bernoulli_exp(difference * difference, 2 * scale * scale * denominator * numerator, rng)
     }
 }
 
-/// Draws from the discrete Laplace distribution of scale t: probability proportional to exp(-|x| / t)
-/// (Algorithm 2).
+/// Draws from the discrete Laplace distribution of scale t: probability proportional to exp(-|x| /
+/// t) (Algorithm 2).
 fn laplace(scale: u64, rng: &mut dyn CryptoRng) -> i64 {
     loop {
         let low = below(u128::from(scale), rng) as u64;
@@ -216,8 +217,8 @@ mod tests {
         ChaCha20Rng::seed_from_u64(seed)
     }
 
-    /// Pearson's statistic of counts, those expected less than ten times in one bin, and its degrees
-    /// of freedom.
+    /// Pearson's statistic of counts, those expected less than ten times in one bin, and its
+    /// degrees of freedom.
     fn chi_square(counts: &[(f64, u32)], n: u32) -> (f64, f64) {
         let (mut bins, mut rest) = (Vec::new(), (f64::from(n), n));
         for (probability, count) in counts {

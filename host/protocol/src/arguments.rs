@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 /// Arguments by dotted key, in ascending order of keys.
 pub type Arguments = BTreeMap<String, Value>;
 
-/// What the keys of arguments start with, after the table that they are given in.
+/// The prefixes of argument keys, after the table that they are given in.
 pub mod prefix {
     /// Arguments that shape the model, `[model]`.
     pub const MODEL: &str = "model.";
-    /// Arguments of the optimizer, `optimizer_args` of `[training]`; metrics that tell of it, too.
+    /// Arguments of the optimizer, `optimizer_args` of `[training]`, and its metrics.
     pub const OPTIMIZER: &str = "optimizer.";
     /// Arguments that the aggregator gives.
     pub const AGGREGATOR: &str = "aggregator.";
@@ -105,7 +105,7 @@ impl std::fmt::Display for ValueKind {
 }
 
 /// Flattens nested tables: with the prefix `model.`, `{a = {b = 1}}` becomes `model.a.b = 1`.
-/// Keys whose values are no arguments go to `mistakes`.
+/// Keys with values that are not arguments go to `mistakes`.
 pub fn flatten_table(
     prefix: &str,
     table: toml::Table,

@@ -1,4 +1,4 @@
-//! What a message says.
+//! Bodies of messages.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,19 +11,19 @@ use crate::{
 /// The deepest nesting of a message; a round needs 6. Arguments are buffered
 /// once a level while they are read.
 const DEPTH_MAX: usize = 16;
-/// The longest description of what is wrong with a message, in characters.
+/// The longest description of a mistake in a message, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
 macro_rules! bodies {
     ($($(#[$doc:meta])* $name:ident $(($content:ty))? $text:literal $by:ident,)*) => {
-        /// What is said.
+        /// The content.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Body {
             $($(#[$doc])* $name $(($content))?,)*
         }
 
-        /// What kind of thing is said.
+        /// The kind of message.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Kind {
@@ -31,7 +31,7 @@ macro_rules! bodies {
         }
 
         impl Kind {
-            /// Who says such things.
+            /// The role that sends this kind.
             pub fn said_by(self) -> Role {
                 match self {
                     $(Self::$name => Role::$by,)*
@@ -58,15 +58,15 @@ bodies! {
     Approval(ApprovalRequest) "approval" Researcher,
     /// Are you there?
     Ping "ping" Researcher,
-    /// Nobody waits for this request any more.
+    /// The researcher no longer waits for this request.
     Cancel "cancel" Researcher,
     /// All that was sent before has arrived; to itself.
     Echo "echo" Researcher,
-    /// The researcher's connection is over: nobody waits for what was asked over it.
+    /// The researcher's connection is over, and it no longer waits for requests sent over it.
     Farewell "farewell" Researcher,
     /// The datasets that were found.
     SearchReply(SearchReply) "search-reply" Node,
-    /// What a round gave.
+    /// The result of a round.
     RoundReply(Box<RoundReply>) "round-reply" Node,
     /// Whether it would run the plan.
     ApprovalReply(ApprovalReply) "approval-reply" Node,
@@ -76,7 +76,7 @@ bodies! {
     Refused(Refusal) "refusal" Node,
     /// How far a round is.
     Progress(Progress) "progress" Node,
-    /// Whether the node serves; to everybody.
+    /// Whether the node serves; for all participants.
     Presence(Presence) "presence" Node,
 }
 
@@ -89,7 +89,7 @@ impl Body {
         rmp_serde::to_vec_named(self).map_err(malformed)
     }
 
-    /// Reads one, whoever said it.
+    /// Reads a body of either role.
     ///
     /// # Errors
     /// [`EnvelopeError::Malformed`].
@@ -97,7 +97,7 @@ impl Body {
         decode(bytes)
     }
 
-    /// What kind of thing is said.
+    /// The kind of message.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Search(_) => Kind::Search,
@@ -139,7 +139,7 @@ impl Body {
     }
 }
 
-/// Reads one value; bytes after it are an error: nobody would know what they
+/// Reads one value; bytes after it are an error: no reader would know what they
 /// are for.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeError> {
     let mut rest = bytes;
@@ -152,7 +152,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeErr
     }
 }
 
-/// What is wrong may repeat what the sender wrote, and goes into a log.
+/// The mistake may repeat the sender's words, and goes into a log.
 pub(crate) fn malformed(error: impl std::fmt::Display) -> EnvelopeError {
     let reason: String = error.to_string().chars().take(REASON_CHARS_MAX).collect();
     EnvelopeError::Malformed { reason: printable(&reason) }

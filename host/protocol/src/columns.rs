@@ -21,7 +21,7 @@ const AXES_MAX: usize = 8;
 pub struct Columns {
     #[serde(deserialize_with = "at_most::<COLUMNS_MAX, _, _>")]
     columns: Vec<String>,
-    /// Of those whose rows are no single numbers.
+    /// The shapes of columns with more than one number a row.
     #[serde(deserialize_with = "at_most::<COLUMNS_MAX, _, _>")]
     shapes: Vec<Shape>,
 }
@@ -70,10 +70,10 @@ impl Columns {
         encode(self)
     }
 
-    /// Decodes what [`Columns::encode`] gave.
+    /// Decodes the output of [`Columns::encode`].
     ///
     /// # Errors
-    /// A text about what else the bytes are.
+    /// A text about the mistake in the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         decode(bytes)
     }
@@ -104,10 +104,10 @@ impl FieldSelection {
         encode(&Inputs { names, inputs, lens })
     }
 
-    /// Decodes what [`FieldSelection::encode`] gave; one name comes back as a list.
+    /// Decodes the output of [`FieldSelection::encode`]; one name comes back as a list.
     ///
     /// # Errors
-    /// A text about what else the bytes are.
+    /// A text about the mistake in the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let Inputs { names, inputs, lens } = decode(bytes)?;
         let total: u64 = lens.iter().map(|len| u64::from(*len)).sum();
@@ -122,7 +122,7 @@ impl FieldSelection {
                     inputs.into_iter().zip(lens).map(of).collect();
                 Ok(Self::Table(table))
             }
-            _ => Err("names of columns: they belong to no input".into()),
+            _ => Err("the column names belong to no input".into()),
         }
     }
 }
@@ -131,14 +131,17 @@ fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
     let bytes = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
     let n_bytes = bytes.len();
     if n_bytes as u64 > COLUMNS_BYTES_MAX {
-        Err(format!("names of columns of {n_bytes} bytes, at most {COLUMNS_BYTES_MAX}"))
+        Err(format!(
+            "the column names have {n_bytes} bytes, at most {COLUMNS_BYTES_MAX} are allowed"
+        ))
     } else {
         Ok(bytes)
     }
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    rmp_serde::from_slice(bytes).map_err(|error| format!("names of columns: {error}"))
+    rmp_serde::from_slice(bytes)
+        .map_err(|error| format!("the column names cannot be read: {error}"))
 }
 
 /// Reads a list of at most so many: elements take more room here than they took on their way.

@@ -55,7 +55,7 @@ impl DataArgs {
         self.memory_mib().min(MEMORY_MIB_MAX) << 20
     }
 
-    /// `memory_mib`, or what it is if nothing is said.
+    /// `memory_mib`, or its default.
     pub fn memory_mib(&self) -> u64 {
         self.memory_mib.unwrap_or(MEMORY_MIB)
     }
@@ -120,12 +120,12 @@ impl DatasetChoice {
             toml::Value::String(text) => id(&text).map(Self::One),
             toml::Value::Table(table) => {
                 let pair = |(node, value): (String, toml::Value)| {
-                    let text = value.as_str().ok_or_else(|| format!("`{node}` is no text"))?;
+                    let text = value.as_str().ok_or_else(|| format!("`{node}` is not a text"))?;
                     Ok((id(&node)?, id(text)?))
                 };
                 table.into_iter().map(pair).collect::<Result<_, String>>().map(Self::ByNode)
             }
-            _ => Err("neither an id, nor a table of ids by node".to_owned()),
+            _ => Err("is neither an id nor a table of ids by node".to_owned()),
         };
         match taken {
             Ok(taken) => Some(taken),
@@ -162,7 +162,7 @@ mod tests {
             let error = take(&format!("target = \"y\"\n{wrong}")).unwrap_err();
             assert!(error.contains("`data.dataset`"), "{error}");
         }
-        // What names no dataset is written as before.
+        // Data arguments without a dataset are written as before.
         assert!(!serde_json::to_string(&DataArgs::of("y")).unwrap().contains("dataset"));
     }
 

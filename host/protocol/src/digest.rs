@@ -109,7 +109,7 @@ impl From<Digest> for String {
 #[error("a SHA-256 digest is 64 lower-case hex digits")]
 pub struct DigestError;
 
-/// What a repository needs to hand out a blob, and a reader to check it.
+/// The facts that a repository needs to serve a blob, and a reader to check it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlobRef {
@@ -125,7 +125,7 @@ impl BlobRef {
         Self { sha256: Digest::of(bytes), size: bytes.len() as u64 }
     }
 
-    /// Whether `bytes` are what this names.
+    /// Whether this is the digest of `bytes`.
     pub fn matches(&self, bytes: &[u8]) -> bool {
         Self::of(bytes) == *self
     }

@@ -1,6 +1,6 @@
-//! The envelope of every message: a header that says who says what to whom, the
+//! The envelope of every message: a header with sender, recipient and kind, the
 //! body, and the sender's signature over the header, which holds the body's digest.
-//! Whoever makes and checks signatures is not here.
+//! Signatures are made and checked elsewhere.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub const SIGNATURE_BYTES_MAX: usize = 80;
 /// The most digests that a header names.
 pub const REFERS_MAX: usize = 12;
 
-/// What may follow a signature's domain, so that no signature of one kind of
+/// The bytes that may follow a signature's domain, so that no signature of one kind of
 /// thing is one of another.
 pub const MESSAGE_DOMAIN: &[u8] = b"fedwasm message v2\0";
 
@@ -38,7 +38,7 @@ pub struct Sealed {
     pub signature: Vec<u8>,
 }
 
-/// Who says what to whom, and when.
+/// Sender, recipient, kind and times of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -46,7 +46,7 @@ pub struct Header {
     pub version: u16,
     /// The federation that it belongs to.
     pub federation: FederationId,
-    /// Who says it.
+    /// The sender.
     pub sender: Participant,
     /// The run of the sender's program.
     pub session: SessionId,
@@ -54,9 +54,9 @@ pub struct Header {
     pub connection: u64,
     /// Counts the sender's messages of its session, from 1.
     pub sequence: u64,
-    /// Whom it is for; none: everybody.
+    /// The recipient; none for all participants.
     pub recipient: Option<Recipient>,
-    /// What is said.
+    /// The content.
     pub kind: Kind,
     /// A new id for a request, the id of the request for all that answers it.
     pub request_id: RequestId,
@@ -74,30 +74,29 @@ pub struct Header {
     pub body: BlobRef,
 }
 
-/// Whom a message is for: one run of one participant's program. What was meant
-/// for an earlier run is nothing to a later one, so nobody has to remember across
-/// a restart what was heard before it.
+/// The recipient of a message: one run of one participant's program. A later run ignores messages
+/// for an earlier one, so no program has to remember across a restart which messages it heard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipient {
-    /// Who.
+    /// The participant.
     pub participant: Participant,
     /// Its session.
     pub session: SessionId,
 }
 
-/// A message whose header was believed and whose body is what it says.
+/// A message whose header was verified and whose body matches it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Who says what to whom.
+    /// The header.
     pub header: Header,
     /// The digest of the header's bytes, by which answers name it.
     pub digest: Digest,
-    /// What is said.
+    /// The content.
     pub body: Body,
 }
 
-/// What can be wrong with a message's form.
+/// An error in a message's form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
@@ -112,11 +111,11 @@ pub enum EnvelopeError {
     /// Not a message.
     #[error("not a message: {reason}")]
     Malformed {
-        /// What the decoder says.
+        /// The decoder's message.
         reason: String,
     },
     /// Another protocol version.
-    #[error("the message speaks protocol version {got}, this program speaks {ours}")]
+    #[error("the message has protocol version {got}, this program implements {ours}")]
     Version {
         /// Theirs.
         got: u16,
@@ -126,10 +125,10 @@ pub enum EnvelopeError {
     /// The body is not the one that the header names.
     #[error("body digest does not match its header")]
     OtherBody,
-    /// The body is of another kind, or names other blobs, than the header says.
-    #[error("the body is not what its header says: {reason}")]
+    /// The body has another kind, or names other blobs, than the header.
+    #[error("the body does not match its header: {reason}")]
     Contradiction {
-        /// What contradicts.
+        /// The contradiction.
         reason: String,
     },
 }
@@ -157,7 +156,7 @@ impl Sealed {
         Ok(sealed)
     }
 
-    /// What the signature is over.
+    /// The signed bytes.
     pub fn signed_bytes(header: &[u8]) -> Vec<u8> {
         [MESSAGE_DOMAIN, header].concat()
     }
@@ -198,7 +197,7 @@ impl Sealed {
             return contradiction(format!("a {} in a {}", body.kind(), header.kind));
         }
         if body.refers() != header.refers {
-            return contradiction("it names other blobs".into());
+            return contradiction("it names other blobs than the header".into());
         }
         Ok(Message { digest: Digest::of(&self.header), header, body })
     }

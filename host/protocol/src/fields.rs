@@ -1,12 +1,12 @@
 //! Reading of a table key by key, so that all of its mistakes are found at once
-//! and a key that nobody knows gets a suggestion.
+//! and an unknown key gets a suggestion.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::mistakes::{Mistake, Place};
 
-/// A table that is read key by key. Each read takes its key out; what is left
+/// A table that is read key by key. Each read takes its key out; every key that is left
 /// at the end is unknown.
 #[derive(Debug)]
 pub struct Fields {
@@ -18,7 +18,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// Reads `table`, called `name` in messages; an empty name says nothing.
+    /// Reads `table`, called `name` in messages; an empty name is left out.
     pub fn new(name: &str, table: Table) -> Self {
         let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
         Self { prefix, table, known: Vec::new(), mistakes: Vec::new() }
@@ -49,17 +49,17 @@ impl Fields {
         }
     }
 
-    /// Takes a whole number of at least `min`; `3.0` is one, too.
+    /// Takes a whole number of at least `min`; `3.0` is also one.
     pub fn whole(&mut self, key: &'static str, min: u64) -> Option<u64> {
         self.whole_until(key, min, i64::MAX as u64)
     }
 
-    /// Takes a whole number from `min` to `max`; `3.0` is one, too.
+    /// Takes a whole number from `min` to `max`; `3.0` is also one.
     pub fn whole_until(&mut self, key: &'static str, min: u64, max: u64) -> Option<u64> {
         let value = self.value(key)?;
         let whole = match value {
             Value::Integer(whole) => u64::try_from(whole).ok(),
-            // Exact below 2^53; above, a float says nothing about units.
+            // Exact below 2^53; above, a float does not determine its last digits.
             Value::Float(real) if real.fract() == 0.0 && (0.0..9e15).contains(&real) => {
                 Some(real as u64)
             }
@@ -118,7 +118,7 @@ impl Fields {
         }
     }
 
-    /// Takes one of these names, whatever their case, and returns its place.
+    /// Takes one of these names, in upper or lower case, and returns its place.
     pub fn one_of(&mut self, key: &'static str, names: &[&str]) -> Option<usize> {
         let value = self.value(key)?;
         let Some(text) = value.as_str() else {
@@ -198,7 +198,7 @@ impl Fields {
         self.mistakes.iter().any(|mistake| mistake.place == place)
     }
 
-    /// Adds mistakes that somebody else found.
+    /// Adds mistakes that another check found.
     pub fn extend(&mut self, mistakes: Vec<Mistake>) {
         self.mistakes.extend(mistakes);
     }
@@ -231,7 +231,7 @@ impl Fields {
     }
 }
 
-/// What is repeated in a message, 80 characters at most.
+/// The part of a value that a message repeats, 80 characters at most.
 fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }

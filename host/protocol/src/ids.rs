@@ -9,7 +9,7 @@ const ID_LEN_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{got}` is not an id: 1 to 64 of A-Z, a-z, 0-9, `_` and `-`")]
 pub struct IdError {
-    /// What was given, cut to 80 characters.
+    /// The text that was given, cut to 80 characters.
     pub got: String,
 }
 
@@ -114,11 +114,11 @@ id! {
     SessionId
 }
 id! {
-    /// The name of a participant, whatever its role.
+    /// The name of a participant of any role.
     ParticipantName
 }
 id! {
-    /// What a node keeps from one round of an experiment to the next.
+    /// A node state, kept from one round of an experiment to the next.
     StateId
 }
 

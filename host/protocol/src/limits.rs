@@ -1,4 +1,4 @@
-//! What a plan may use at a node.
+//! The resources that a plan may use at a node.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub const DESCRIBE_MS_MAX: u64 = 1_000;
 /// The most bytes of memory of `describe`.
 pub const DESCRIBE_BYTES_MAX: usize = 64 << 20;
 /// The most time of `declare`, in milliseconds: a plan that computes there
-/// holds everybody up who only asks for its shapes. Making room for a model of
+/// delays every caller who only asks for its shapes. Allocating a model of
 /// a gigabyte takes about a second.
 pub const DECLARE_MS_MAX: u64 = 30_000;
 
@@ -20,9 +20,9 @@ pub const DECLARE_MS_MAX: u64 = 30_000;
 /// experiment (which may lower some).
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr;)+) => {
-        /// What a plan may use: the node operator sets it (`[limits]` of
-        /// `node.toml`), and an experiment may lower it. Every limit is
-        /// inclusive: what reaches it is allowed, one more is not.
+        /// The resources that a plan may use: the node operator sets them (`[limits]` of
+        /// `node.toml`), and an experiment may lower them. Every limit is
+        /// inclusive: a value at the limit is allowed, one above it is not.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Limits {
@@ -38,7 +38,7 @@ macro_rules! limits {
             }
         }
 
-        /// Limits that an experiment asks for (`[limits]` of its file). What is
+        /// Limits that an experiment asks for (`[limits]` of its file). A limit that is
         /// none stays as each node has it.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
@@ -54,8 +54,8 @@ macro_rules! limits {
         }
 
         impl Limits {
-            /// These, with what is `asked` for instead: for the machine of whoever
-            /// asks.
+            /// These limits, replaced by those that are `asked` for: for the machine of the person
+            /// who asks.
             pub fn with(&self, asked: &LimitArgs) -> Self {
                 Self {
                     $($name: asked.$name.unwrap_or(self.$name),)+
@@ -91,7 +91,7 @@ macro_rules! limits {
 limits! {
     /// Bytes of all its memories together, in one call. Default 1 GiB. A plan of
     /// the SDK takes about four times its parameters to train: values, gradients,
-    /// what the optimizer keeps, and a batch on its way through.
+    /// the optimizer's state, and a batch in transit.
     memory_bytes_max: usize = 1 << 30;
     /// Elements of all its tables together. Default 100,000.
     table_elements_max: usize = 100_000;
@@ -104,8 +104,8 @@ limits! {
     compile_bytes_max: u64 = 4 << 30;
     /// Calls of the host in one call of the plan. Default 100 million.
     host_calls_max: u64 = 100_000_000;
-    /// Bytes that it hands to the host in one call of the host: a chunk of a
-    /// tensor and what goes with it. Default 32 MiB.
+    /// Bytes that it passes to the host in one call of the host: a chunk of a
+    /// tensor and its metadata. Default 32 MiB.
     host_call_bytes_max: usize = 32 << 20;
     /// Handles of resources that live at once. The contract has none; what a
     /// plan defines for itself counts. Default 1,000.
@@ -120,7 +120,7 @@ limits! {
     scalars_max: u64 = 1_000_000;
     /// Bytes of all predictions together. Default 256 MiB.
     prediction_bytes_max: usize = 256 << 20;
-    /// Bytes of all tensors that it declares: what a round can leave behind.
+    /// Bytes of all tensors that it declares: those that a round can return.
     /// Default 1 GiB.
     declared_bytes_max: usize = 1 << 30;
 }

@@ -1,4 +1,4 @@
-//! What researcher and node tell each other.
+//! The messages between researcher and node.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ pub const KEPT_STATES_MAX: usize = 64;
 /// The most signatures of a plan that a node looks at.
 pub const SIGNATURES_MAX: usize = 8;
 
-/// The most characters of a description of what a plan is for.
+/// The most characters of a description of a plan's purpose.
 pub const DESCRIPTION_CHARS_MAX: usize = 500;
 
 /// Named numbers, such as `accuracy`.
 pub type Metrics = BTreeMap<String, f64>;
 
-/// A node's retained presence, and its last will; the header says whose.
+/// A node's retained presence, and its last will; the header names the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Presence {
@@ -48,7 +48,7 @@ pub struct SearchReply {
     pub columns: BTreeMap<DatasetId, Payload>,
 }
 
-/// What a node tells about a dataset. Never a path, never a value.
+/// A node's facts about a dataset. Never a path, never a value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetEntry {
@@ -60,13 +60,13 @@ pub struct DatasetEntry {
     pub n_rows: u64,
     /// Its columns, arrays or image fields, in order.
     pub columns: Vec<String>,
-    /// The shapes of those whose rows are no single numbers.
+    /// The shapes of columns with more than one number a row.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shapes: BTreeMap<String, Vec<u64>>,
 }
 
 impl DatasetEntry {
-    /// Values of a row in these columns; at most 2^64 - 1, whatever was sent.
+    /// Values of a row in these columns, saturating at 2^64 - 1.
     pub fn n_values(&self, columns: &[String]) -> u64 {
         let width = |column: &String| match self.shapes.get(column) {
             Some(shape) => shape.iter().fold(1u64, |product, n| product.saturating_mul(*n)),
@@ -76,7 +76,7 @@ impl DatasetEntry {
     }
 }
 
-/// What a round does.
+/// The work of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -91,13 +91,13 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundRequest {
-    /// What to do.
+    /// The work to do.
     pub mode: Mode,
     /// The experiment.
     pub experiment_id: ExperimentId,
     /// The round, from 1; 0 to score what the first one starts from.
     pub round: u32,
-    /// How many rounds there are to be; plans that ask for it are told. 0: not said.
+    /// The number of rounds, for plans that ask for it. 0: unknown.
     #[serde(default)]
     pub rounds: u32,
     /// The dataset to use.
@@ -117,7 +117,7 @@ pub struct RoundRequest {
     pub model: Arguments,
     /// Aggregator arguments, keys starting with `aggregator.`.
     pub aggregator: Arguments,
-    /// The node state to go on from, as the node named it after an earlier
+    /// The node state to continue from, as the node named it after an earlier
     /// round; none: from a fresh one.
     pub state_id: Option<StateId>,
     /// Earlier states that breakpoints name, at most [`KEPT_STATES_MAX`]; the
@@ -143,7 +143,7 @@ pub struct SecaggArgs {
     pub servkey_id: Option<String>,
     /// The context that holds the biprime; with `servkey_id` or not at all.
     pub biprime_id: Option<String>,
-    /// What every node encrypts beside its parameters, in [0, 1).
+    /// The number that every node encrypts beside its parameters, in [0, 1).
     pub random: Option<f64>,
     /// Parameters are clipped to ± this before they are quantised, at least 1.
     pub clipping_range: Option<u32>,
@@ -160,13 +160,13 @@ pub struct RoundReply {
     pub aux: Option<Payload>,
     /// The node state that the round left behind, if the plan has one.
     pub state_id: Option<StateId>,
-    /// What the plan reports of its optimizer, such as `lr`.
+    /// The optimizer's numbers that the plan reports, such as `lr`.
     pub optimizer_args: Metrics,
     /// The check value of secure aggregation, encrypted; none in the clear.
     pub encryption_factor: Option<Vec<u8>>,
-    /// What it ran on: `cpu`.
+    /// The device that it ran on: `cpu`.
     pub device: String,
-    /// What the node did otherwise than asked for, in words.
+    /// The ways in which the node departed from the request, in words.
     pub warnings: Vec<String>,
     /// Rows of the training part, the weight in the mean.
     pub n_samples: u64,
@@ -214,7 +214,7 @@ pub struct NodeTiming {
 pub struct Progress {
     /// The request that is running.
     pub request_id: RequestId,
-    /// Batches handed to the plan.
+    /// Batches given to the plan.
     pub steps: u64,
     /// Batches of the whole round.
     pub steps_max: u64,
@@ -231,7 +231,7 @@ pub struct Progress {
 pub struct Point {
     /// The batch of the round, from 1.
     pub step: u64,
-    /// What it is, such as `loss`.
+    /// Its name, such as `loss`.
     pub name: String,
     /// The number.
     pub value: f64,
@@ -245,8 +245,8 @@ pub struct ApprovalRequest {
     pub plan: BlobRef,
     /// Its signatures, Sigstore bundles, at most [`SIGNATURES_MAX`].
     pub signatures: Vec<BlobRef>,
-    /// What it is for, in the researcher's words, for whoever decides; may be empty. Nodes keep
-    /// the first [`DESCRIPTION_CHARS_MAX`] characters.
+    /// Its purpose, in the researcher's words, for the operator who decides; may be empty. Nodes
+    /// keep the first [`DESCRIPTION_CHARS_MAX`] characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
 }
@@ -257,7 +257,7 @@ pub struct ApprovalRequest {
 pub struct ApprovalReply {
     /// The plan's standing at the node.
     pub status: ApprovalStatus,
-    /// Why, in the words of whoever decided; may be empty.
+    /// The reason, in the operator's words; may be empty.
     pub note: String,
 }
 
@@ -267,15 +267,15 @@ pub struct ApprovalReply {
 pub enum ApprovalStatus {
     /// The node runs any plan that is admitted.
     NotRequired,
-    /// Somebody at the node approved it.
+    /// The node's operator approved it.
     Approved,
-    /// Somebody at the node rejected it.
+    /// The node's operator rejected it.
     Rejected,
-    /// Somebody at the node took its approval back.
+    /// The node's operator revoked its approval.
     Revoked,
     /// Its approval is over.
     Expired,
-    /// Nobody at the node has decided yet.
+    /// The node's operator has not decided yet.
     Pending,
     /// The node never saw it.
     NotRegistered,
@@ -302,24 +302,24 @@ impl std::fmt::Display for ApprovalStatus {
     }
 }
 
-/// Why a node did not do what it was asked for.
+/// The reason why a node refused a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
     /// For programs.
     pub reason: Reason,
-    /// For people: what, where, what to do.
+    /// For people: the failure, its place and the cure.
     pub message: String,
 }
 
-/// Why a node did not do what it was asked for.
+/// The reason why a node refused a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Reason {
     /// Other work fills the node's queue.
     Busy,
-    /// The plan is being compiled; asked again, the node goes on from there.
+    /// The plan is being compiled; asked again, the node continues from there.
     Compiling,
     /// The deadline passed before the work began.
     Expired,
@@ -327,9 +327,9 @@ pub enum Reason {
     BadRequest,
     /// No such dataset, or not with these columns.
     Dataset,
-    /// A blob is absent or not what its digest says.
+    /// A blob is absent or does not match its digest.
     Blob,
-    /// Nobody at the node allowed the plan to run, or not like this.
+    /// The plan is not approved at the node, or not with these arguments.
     NotApproved,
     /// The plan is not admitted.
     PlanRefused,
@@ -342,7 +342,7 @@ pub enum Reason {
     State,
     /// It would tell about too few rows.
     Privacy,
-    /// The node cannot do what the request wants, and does not do less.
+    /// The node cannot meet a demand of the request, and does not do less.
     Unsupported,
     /// Something at the node itself.
     Internal,

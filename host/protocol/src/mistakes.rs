@@ -34,7 +34,7 @@ pub enum Place {
 pub struct Mistake {
     /// Where it is.
     pub place: Place,
-    /// What is wrong, in a sentence.
+    /// The mistake, in a sentence.
     pub message: String,
 }
 
@@ -50,7 +50,7 @@ pub fn sentences(mistakes: &[Mistake], between: &str) -> String {
     sentences.join(between)
 }
 
-/// What is wrong with a TOML file.
+/// The mistakes in a TOML file.
 #[derive(Clone, Debug)]
 pub struct FileMistakes {
     path: PathBuf,
@@ -62,7 +62,7 @@ pub struct FileMistakes {
 /// A mistake whose place was looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What is wrong, in a sentence.
+    /// The mistake, in a sentence.
     pub message: String,
     /// The bytes of the text that it is about, within one line; none for the whole file.
     pub range: Option<Range<usize>>,
@@ -89,13 +89,13 @@ impl FileMistakes {
         Self { path: path.to_owned(), text, found, n_more }
     }
 
-    /// A file that is no TOML, or not of its form.
+    /// A file that is not TOML, or not of its form.
     pub fn of_toml(path: &Path, text: String, error: &toml::de::Error) -> Self {
         let place = error.span().map_or(Place::File, Place::Bytes);
         Self::new(path, text, vec![Mistake { place, message: error.message().into() }])
     }
 
-    /// A file that is no text.
+    /// A file that is not text.
     pub fn not_utf8(path: &Path) -> Self {
         let mistake = Mistake { place: Place::File, message: "not UTF-8".into() };
         Self::new(path, String::new(), vec![mistake])
@@ -122,7 +122,7 @@ impl FileMistakes {
         &self.path
     }
 
-    /// What the file says.
+    /// The text of the file.
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -1,4 +1,4 @@
-//! Who takes part in a federation.
+//! Participants of a federation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{IdError, NodeId, ParticipantName, ResearcherId};
 
-/// What somebody may do in a federation.
+/// The role of a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -51,12 +51,12 @@ impl FromStr for Role {
     }
 }
 
-/// Somebody who takes part in a federation, written `node-site-1`. Is a
+/// A participant of a federation, written `node-site-1`. Is a
 /// topic's level and a certificate's common name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Participant {
-    /// What it may do.
+    /// Its role.
     pub role: Role,
     /// Its name, unique in its role.
     pub name: ParticipantName,

@@ -30,8 +30,8 @@ impl Payload {
         Self { blob, inline: None }
     }
 
-    /// Returns the bytes that ride along, if they do and are what the digest
-    /// says; `Err` if they are something else.
+    /// Returns the bytes that the message carries, if it does and they match the digest; `Err` if
+    /// they do not.
     ///
     /// # Errors
     /// [`WrongPayload`].
@@ -44,11 +44,14 @@ impl Payload {
     }
 }
 
-/// Bytes in a message that are not what the digest beside them says.
+/// Bytes in a message that do not match the digest beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a payload in a message is not {}, as it says", expected.sha256)]
+#[error(
+    "a payload in a message does not have the digest {} that the message names",
+    expected.sha256
+)]
 pub struct WrongPayload {
-    /// What the message says.
+    /// The digest in the message.
     pub expected: BlobRef,
 }
 

@@ -19,8 +19,8 @@ pub fn printable(text: &str) -> String {
     text.chars().map(clean).take(CHARS_MAX).collect()
 }
 
-/// Leaves control characters out and cuts to `chars_max` characters: what an error repeats of
-/// a name that is not one.
+/// Leaves control characters out and cuts to `chars_max` characters: for errors that repeat parts
+/// of a name that is not one.
 pub fn plain(text: &str, chars_max: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(chars_max).collect()
 }

@@ -5,8 +5,8 @@
 //! and `node` as the bytes of the node's id. Rounds count from 1.
 //! The split has neither round nor node: the same rows are held out in every
 //! round, wherever the data lie, unless the researcher wants other rows in
-//! every round (`shuffle_testing_dataset`). Only `plan` knows the node; training that goes on
-//! after a break goes on in its stream, after the bytes that were drawn.
+//! every round (`shuffle_testing_dataset`). Only `plan` knows the node; training that resumes after
+//! a break continues its stream, after the bytes that were drawn.
 
 use crate::{Digest, NodeId};
 
@@ -35,7 +35,7 @@ pub fn shuffle(random_seed: u64, round: u32) -> [u8; 32] {
     derive("shuffle", random_seed, &round.to_le_bytes())
 }
 
-/// What the plan itself draws in one round at one node.
+/// The seed of the plan's own draws in one round at one node.
 pub fn plan(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
     let mut rest = round.to_le_bytes().to_vec();
     rest.extend_from_slice(node.as_str().as_bytes());
@@ -66,7 +66,7 @@ fn derive(purpose: &str, random_seed: u64, rest: &[u8]) -> [u8; 32] {
 /// Draws a random seed, short enough to be typed again.
 ///
 /// # Errors
-/// If the operating system gives no randomness.
+/// If the operating system did not provide random bytes.
 pub fn random_seed() -> Result<u64, getrandom::Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Which fields of a dataset become what a plan declares.
+//! The selection of fields of a dataset for a plan's inputs and targets.
 
 use std::collections::BTreeMap;
 

@@ -30,8 +30,8 @@ pub struct TrainingArgs {
     /// Differential privacy; a node that cannot enforce it refuses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dp_args: Option<DpArgs>,
-    /// Whether a GPU is asked for. There is none for plans: a warning, and the
-    /// reply says which device it was. Default false.
+    /// Whether a GPU is asked for. Plans never get one: a warning, and the
+    /// reply names the device. Default false.
     pub use_gpu: bool,
     /// Loss is reported every so many batches, and at the first and the last
     /// of an epoch; at least 1. Default 10.
@@ -81,7 +81,7 @@ impl Default for LoaderArgs {
 /// Differential privacy as Fed-BioMed asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct DpArgs {
-    /// Who adds the noise.
+    /// The place where the noise is added.
     #[serde(rename = "type")]
     pub kind: DpKind,
     /// Noise multiplier, at least 0.
@@ -90,7 +90,7 @@ pub struct DpArgs {
     pub clip: f64,
 }
 
-/// Who adds the noise of differential privacy.
+/// The place where the noise of differential privacy is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DpKind {
@@ -158,7 +158,7 @@ impl TrainingArgs {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", sentences(mistakes, "\n"))]
 pub struct TrainingArgsError {
-    /// One line for each mistake: the key, what it is, what was expected.
+    /// One line for each mistake: the key, its value, the expectation.
     pub mistakes: Vec<Mistake>,
 }
 
@@ -170,7 +170,7 @@ impl TryFrom<Table> for TrainingArgs {
     }
 }
 
-/// Takes all keys; what is wrong is in `fields` afterwards.
+/// Takes all keys; the mistakes are in `fields` afterwards.
 fn read(fields: &mut Fields) -> TrainingArgs {
     let budget = budget(fields);
     let optimizer_args = optimizer_args(fields);
@@ -206,7 +206,7 @@ fn read(fields: &mut Fields) -> TrainingArgs {
     args
 }
 
-/// Takes what says how long training is; of two answers neither counts.
+/// Takes the length of training; if both keys are given, neither counts.
 fn budget(fields: &mut Fields) -> Budget {
     match (fields.has("epochs"), fields.has("num_updates")) {
         (false, false) => {

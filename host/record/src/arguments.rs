@@ -1,11 +1,11 @@
-//! The arguments that a run was asked for, by section, and what differs between two runs.
+//! The arguments of a run, by section, and the differences between two runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What the section `aggregator` calls an aggregator that is none of the file's.
+/// The name in the section `aggregator` of an aggregator that is not from the file.
 pub const OWN: &str = "own";
 
 /// Something that differs.
@@ -32,7 +32,7 @@ pub fn method(aggregator: Option<&Value>) -> Option<String> {
     }
 }
 
-/// What differs between two sets of arguments: dotted name, and both values.
+/// The differences between two sets of arguments: dotted name, and both values.
 pub fn differences(
     a: &BTreeMap<String, Value>,
     b: &BTreeMap<String, Value>,

@@ -1,4 +1,4 @@
-//! Breakpoints: all that an experiment needs to go on (Fed-BioMed
+//! Breakpoints: all that an experiment needs to resume (Fed-BioMed
 //! `Experiment.breakpoint`, `load_breakpoint`).
 //!
 //! `breakpoints/round-0003/` in the directory of the experiment holds
@@ -30,7 +30,7 @@ const HISTORY: &str = "history.json";
 /// The largest of its files, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
-/// All that an experiment needs to go on after a round.
+/// All that an experiment needs to resume after a round.
 #[derive(Clone, Debug)]
 pub struct Breakpoint {
     /// The round that is done; 0 before the first.
@@ -43,9 +43,9 @@ pub struct Breakpoint {
     pub arguments: BTreeMap<String, Value>,
     /// Nodes, their states, parameters, ids.
     pub job: JobState,
-    /// What the aggregator keeps from round to round.
+    /// The aggregator's state from round to round.
     pub aggregator: Params,
-    /// What happened so far, with the replies of every round.
+    /// The history so far, with the replies of every round.
     pub history: History,
 }
 
@@ -87,12 +87,12 @@ impl Breakpoint {
     /// newest `keep` of all that are there.
     ///
     /// # Errors
-    /// [`Error::Io`]; then what was there before is still there.
+    /// [`Error::Io`]; then the earlier files are still there.
     pub fn save(&self, dir: &Path, keep: usize) -> Result<(), Error> {
         let folder = Folder::create(dir)?.folder(BREAKPOINTS)?;
         let name = name(self.round);
         let unfinished = format!("unfinished-{name}");
-        // What a program that died left behind.
+        // The remains of a program that died.
         for left in folder.names()?.iter().filter(|name| name.starts_with("unfinished-")) {
             folder.remove_folder(left)?;
         }
@@ -151,7 +151,7 @@ impl Breakpoint {
     }
 
     /// Reads the newest breakpoint of an experiment that is whole; none if
-    /// there is none at all. What is wrong with newer ones is told to `warn`.
+    /// there is none at all. The mistakes in newer ones are told to `warn`.
     ///
     /// # Errors
     /// [`Error::Breakpoint`] if none is whole, or if the newest is of a newer
@@ -170,7 +170,7 @@ impl Breakpoint {
                     return Ok(Some(breakpoint));
                 }
                 Err(Error::Breakpoint { path, reason }) if !reason.contains(NEWER) => {
-                    warn(format!("{}: {reason}; an earlier one is tried", path.display()));
+                    warn(format!("{}: {reason}; trying an earlier one", path.display()));
                     first_error.get_or_insert(Error::Breakpoint { path, reason });
                 }
                 Err(error) => return Err(error),
@@ -182,8 +182,8 @@ impl Breakpoint {
         }
     }
 
-    /// Removes the breakpoint of an experiment whose first round failed, which is of no use:
-    /// nothing was done, and who refused then may not refuse a new one.
+    /// Removes the breakpoint of an experiment whose first round failed, which is useless: no round
+    /// is done, and a node that refused then may accept a new experiment.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -232,7 +232,7 @@ impl Breakpoint {
             let bytes = bytes.map_err(|error| bad(format!("it is damaged: {error}")))?;
             match main.files.get(name) {
                 Some(digest) if *digest == Digest::of(&bytes) => Ok(bytes),
-                _ => Err(bad(format!("{name} is damaged: its digest is another one"))),
+                _ => Err(bad(format!("{name} is damaged: its bytes do not match its digest"))),
             }
         };
         let params = |name: &str| {
@@ -261,7 +261,7 @@ impl Breakpoint {
     }
 }
 
-/// What the refusal of a newer format says, and nothing else.
+/// The fields for the refusal of a newer format, and nothing else.
 const NEWER: &str = "it was written by a newer program";
 
 fn name(round: u32) -> String {
@@ -313,7 +313,7 @@ fn replies(dir: &Path, breakpoint: &Breakpoint) -> BTreeMap<NodeId, Reply> {
     last.nodes.iter().filter_map(reply).collect()
 }
 
-/// What the whole breakpoints up to `round` name, the newest last.
+/// The states that the whole breakpoints up to `round` name, the newest last.
 fn saved(dir: &Path, folder: &Folder, round: u32) -> Result<Vec<NodeStates>, Error> {
     let until = rounds(folder)?.into_iter().filter(|other| *other <= round);
     let load = |round: u32| Breakpoint::load(&dir.join(BREAKPOINTS).join(name(round))).ok();

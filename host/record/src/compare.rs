@@ -11,14 +11,14 @@ use crate::{Difference, Error, History, differences, load_history};
 /// The largest checkpoint that is read, in bytes.
 const CHECKPOINT_BYTES_MAX: u64 = 64 << 20;
 
-/// What two runs, local jobs or experiments, have in common and what not.
+/// The comparison of two runs, local jobs or experiments.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
-    /// What differs.
+    /// The differences.
     pub differences: Vec<Difference>,
-    /// What was compared, such as `plan` or `rows`.
+    /// The names of compared things, such as `plan` or `rows`.
     pub compared: Vec<String>,
-    /// What could not be, and why.
+    /// The things that could not be compared, and why.
     pub not_compared: Vec<String>,
     /// Scores after the last round on held-out rows, and the training loss.
     pub metrics: Vec<MetricPair>,
@@ -35,7 +35,7 @@ pub struct MetricPair {
     pub b: Option<f64>,
 }
 
-/// What `checkpoint.json` of a local run says of its data.
+/// The facts about the data in `checkpoint.json` of a local run.
 #[derive(Deserialize)]
 struct Marks {
     data: Digest,
@@ -58,7 +58,7 @@ impl Marks {
     }
 }
 
-/// Compares what two directories hold.
+/// Compares the runs in two directories.
 ///
 /// # Errors
 /// Those of [`load_history`].
@@ -90,14 +90,14 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
         _ if a.is_local() && b.is_local() => {
             not_compared.push("data: a directory has no checkpoint.json".to_owned());
         }
-        _ => not_compared.push("data: nodes tell how many rows they have, not which".to_owned()),
+        _ => not_compared.push("data: nodes report their number of rows, not the rows".to_owned()),
     }
     match (a.initial_sha256, b.initial_sha256) {
         (Some(a), Some(b)) => {
             compared.push("start".to_owned());
             differ("start", format!("parameters sha256:{a}"), format!("parameters sha256:{b}"));
         }
-        _ => not_compared.push("start: a run does not say which parameters it had".to_owned()),
+        _ => not_compared.push("start: a run does not name its initial parameters".to_owned()),
     }
     compared.extend(["seed", "arguments", "rows"].map(str::to_owned));
     let (of_a, of_b) = (rows(&a), rows(&b));

@@ -16,7 +16,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A file of parameters.
@@ -24,30 +24,30 @@ pub enum Error {
     Params {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: fedwasm_params::Error,
     },
-    /// An experiment is not what its files say.
+    /// An experiment contradicts its files.
     #[error("round {round}: {reason}")]
     Unverified {
-        /// The round; 0 for what comes before the first.
+        /// The round; 0 before the first.
         round: u32,
-        /// What does not hold.
+        /// The contradiction.
         reason: String,
     },
-    /// There is nothing to compute an experiment again from.
+    /// The files to compute an experiment again are missing.
     #[error("{}: {reason}", dir.display())]
     NoUploads {
         /// The directory of the run.
         dir: PathBuf,
-        /// What it is, and what to do.
+        /// The reason, and the cure.
         reason: &'static str,
     },
     /// An aggregator that this program does not have.
     #[error(
         "{rounds} rounds cannot be computed again: `{name}` is an aggregator of the researcher's \
-         own, which is not in this program; all else holds: the uploads are those that the history \
-         names, {receipts} receipts say the same, and so do the scores"
+         own, which this program does not have; everything else matches: the uploads are those \
+         that the history names, and {receipts} receipts and the scores agree"
     )]
     OwnAggregator {
         /// Its name.
@@ -57,22 +57,22 @@ pub enum Error {
         /// The receipts that were checked.
         receipts: u32,
     },
-    /// Parameters are not what the plan declares.
-    #[error("the parameters are not those of the plan: {0}")]
+    /// Parameters do not fit the plan's declaration.
+    #[error("the parameters do not fit the plan: {0}")]
     Shapes(fedwasm_params::Error),
     /// A breakpoint.
     #[error("{}: {reason}", path.display())]
     Breakpoint {
         /// Its directory.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// The directory for results.
     #[error("results cannot be written: {0}")]
     Out(std::io::Error),
     /// The directory for results is in use.
-    #[error("another program writes into {}", dir.display())]
+    #[error("another program is writing into {}", dir.display())]
     Busy {
         /// The directory.
         dir: PathBuf,

@@ -42,7 +42,7 @@ pub fn write_history(dir: &Path, history: &History) -> Result<(), Error> {
 pub fn load_history(dir: &Path) -> Result<History, Error> {
     let path = dir.join(HISTORY);
     if !path.is_file() && dir.join("summary.json").is_file() {
-        let reason = " is not there: the directory holds several runs; name one of them".into();
+        let reason = " is missing: the directory holds several runs; name one of them".into();
         return Err(Error::File { path, reason });
     }
     let bytes = fedwasm_folder::read_file(&path, HISTORY_BYTES_MAX)?;

@@ -1,4 +1,4 @@
-//! What happened, round by round; `history.json`.
+//! The history of a run, round by round; `history.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::Difference;
 
-/// What happened, round by round.
+/// The history of a run, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct History {
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
     /// The plan that ran.
     pub plan: PlanRecord,
@@ -21,10 +21,9 @@ pub struct History {
     pub written_by: String,
     /// The experiment's id at the nodes; empty for a local job.
     pub experiment_id: String,
-    /// What was asked for, by section, such as `training`; after changes, what the newest round
-    /// was asked for.
+    /// The arguments, by section, such as `training`; after changes, those of the newest round.
     pub arguments: BTreeMap<String, Value>,
-    /// What was changed between rounds, in order.
+    /// The changes between rounds, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<ChangeRecord>,
     /// How far it is: `running`, `finished`, `cancelled`, `stopped: ...` or
@@ -81,7 +80,7 @@ impl History {
         Self { arguments, ..self }
     }
 
-    /// What a round was asked for, by section.
+    /// The arguments of a round, by section.
     pub fn arguments_in(&self, round: u32) -> BTreeMap<String, Value> {
         let mut arguments = self.arguments.clone();
         for change in self.changes.iter().rev().take_while(|change| change.round > round) {
@@ -91,7 +90,7 @@ impl History {
     }
 
     /// The nodes that were to take part and did not in the last round, and why; those that the
-    /// strategy did not draw are none of them.
+    /// strategy did not draw are not among them.
     pub fn missing(&self) -> BTreeMap<NodeId, String> {
         let Some(last) = self.rounds.last() else { return self.left_out.clone() };
         let mut missing = self.left_out.clone();
@@ -104,10 +103,10 @@ impl History {
     }
 }
 
-/// What was changed between two rounds.
+/// A change between two rounds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChangeRecord {
-    /// The first round with what was changed.
+    /// The first round with the change.
     pub round: u32,
     /// Each value that changed.
     pub differences: Vec<Difference>,
@@ -135,10 +134,10 @@ pub struct PlanRecord {
     pub sha256: Digest,
 }
 
-/// Who writes files.
+/// The program that writes files.
 pub const WRITTEN_BY: &str = concat!("fedwasm ", env!("CARGO_PKG_VERSION"));
 
-/// The status of an experiment that goes on.
+/// The status of a running experiment.
 pub const RUNNING: &str = "running";
 /// The status of an experiment whose rounds are done.
 pub const FINISHED: &str = "finished";
@@ -150,7 +149,7 @@ pub struct RoundRecord {
     pub round: u32,
     /// Where the time went.
     pub timing: RoundTiming,
-    /// What each node that took part did.
+    /// The results of each node that took part.
     pub nodes: BTreeMap<NodeId, NodeRecord>,
     /// The nodes that dropped out in this round, and why.
     pub dropped: BTreeMap<NodeId, String>,
@@ -211,7 +210,7 @@ impl RoundRecord {
     }
 }
 
-/// What a node did in a round.
+/// The results of a node in a round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// SHA-256 of the parameters that it uploaded.
@@ -229,18 +228,18 @@ pub struct NodeRecord {
     pub n_steps: u64,
     /// Mean training loss of the round.
     pub train_loss: Option<f64>,
-    /// What the plan reported of its optimizer, such as `lr`.
+    /// The optimizer's numbers that the plan reported, such as `lr`.
     pub optimizer_args: Metrics,
-    /// What it ran on.
+    /// The device that it ran on.
     pub device: String,
-    /// What it did otherwise than asked for.
+    /// The ways in which it departed from the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Scores of its own update on its held-out rows.
     pub evaluation: Option<Evaluation>,
     /// Scores of the aggregated model on its held-out rows.
     pub global_evaluation: Option<Evaluation>,
-    /// Where its time went, as it says.
+    /// Its times, as it reports them.
     pub timing: NodeTiming,
     /// From the request to its answer, in milliseconds (Fed-BioMed
     /// `rtime_total`, without polling).
@@ -297,7 +296,7 @@ impl Steps {
         }
     }
 
-    /// What was collected.
+    /// The collected rounds.
     pub fn points(&self) -> &[StepRecord] {
         &self.points
     }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::NodeStates;
 
-/// What a job needs to go on where another one, now gone, had arrived
+/// The state that a job needs to continue where another one, now gone, had arrived
 /// (Fed-BioMed `Job.save_state_breakpoint`): `Job::state` gives it, `Job::resume` takes it,
-/// with the same options or others. What may be others: training arguments, aggregator arguments,
+/// with the same options or others. These may differ: training arguments, aggregator arguments,
 /// deadline and number of nodes. Plan and columns must be the same, or nodes refuse their states.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobState {
@@ -26,12 +26,11 @@ pub struct JobState {
     pub n_inputs: usize,
     /// The nodes that take part, and those that did and are away for a while or for good.
     pub nodes: BTreeMap<NodeId, Member>,
-    /// Why each of them that is away is so. Whoever goes on asks it again.
+    /// The reason why each of them is away. A resumed job asks it again.
     pub away: BTreeMap<NodeId, String>,
-    /// The state that each node goes on from.
+    /// The state from which each node continues.
     pub node_states: NodeStates,
-    /// What the breakpoints that are kept name, the newest last: nodes keep
-    /// those states, too.
+    /// The states that the kept breakpoints name, the newest last: nodes also keep those states.
     pub saved: Vec<NodeStates>,
     /// The parameters.
     pub params: Params,
@@ -49,19 +48,19 @@ pub struct Member {
     pub n_rows: u64,
 }
 
-/// What a node gave in a round, checked.
+/// A node's results in a round, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
-    /// Its trained parameters: exactly what the plan declares, all finite. None where they were
-    /// added to a sum and let go: the repository has them under `upload`.
+    /// Its trained parameters: exactly the declared tensors, all finite. None where they were
+    /// added to a sum and dropped: the repository has them under `upload`.
     pub params: Option<Params>,
-    /// Its auxiliary variables: exactly what the plan declares, all finite.
+    /// Its auxiliary variables: exactly the declared tensors, all finite.
     pub aux: Params,
     /// The digest of the parameters that it uploaded.
     pub upload: Digest,
     /// The same of its auxiliary variables.
     pub upload_aux: Option<Digest>,
-    /// The state that it goes on from next time, as it names it.
+    /// The state from which it continues next time, by its own name.
     pub state_id: Option<StateId>,
     /// Rows of its training part (Fed-BioMed `sample_size`).
     pub n_samples: u64,
@@ -71,13 +70,13 @@ pub struct Reply {
     pub train_loss: Option<f64>,
     /// Scores of its own update on its held-out rows, if asked for.
     pub evaluation: Option<Evaluation>,
-    /// What the plan reports of its optimizer, such as `lr`.
+    /// The optimizer's numbers that the plan reports, such as `lr`.
     pub optimizer_args: Metrics,
-    /// What it ran on.
+    /// The device that it ran on.
     pub device: String,
-    /// What it did otherwise than asked for.
+    /// The ways in which it departed from the request.
     pub warnings: Vec<String>,
-    /// Where its time went, as it says.
+    /// Its times, as it reports them.
     pub timing: NodeTiming,
     /// From sending the request to its answer, in milliseconds.
     pub total_ms: f64,

@@ -1,5 +1,5 @@
-//! What runs leave: history, breakpoints, uploads, receipts; how two runs differ, and whether an
-//! experiment is what its files say. Never talks to anybody.
+//! The records of runs: history, breakpoints, uploads, receipts; the differences of two runs, and
+//! the check of an experiment against its files. Uses no network.
 
 mod arguments;
 mod breakpoint;

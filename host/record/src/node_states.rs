@@ -1,4 +1,4 @@
-//! Which state each node goes on from (Fed-BioMed `NodeStateAgent`).
+//! The state from which each node continues (Fed-BioMed `NodeStateAgent`).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct NodeStates(BTreeMap<NodeId, Option<StateId>>);
 
 impl NodeStates {
-    /// The state that a node goes on from; none if it starts afresh.
+    /// The state from which a node continues; none if it starts afresh.
     pub fn state(&self, node: &NodeId) -> Option<&StateId> {
         self.0.get(node)?.as_ref()
     }

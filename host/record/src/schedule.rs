@@ -108,7 +108,7 @@ impl LrSchedule {
         }
     }
 
-    /// What is wrong with it for an experiment of so many rounds.
+    /// The mistake in it for an experiment of so many rounds.
     pub fn check(&self, rounds: u32) -> Option<String> {
         match self {
             Self::Cosine { rounds: half, lr_min } if *lr_min == 0.0 && rounds > *half => {
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// What tests/oracles/lr_schedules_torch.py wrote.
+    /// The output of tests/oracles/lr_schedules_torch.py.
     #[test]
     fn rates_equal_those_of_pytorch() {
         let cases = include_str!("../../../tests/data/lr_schedules.json");

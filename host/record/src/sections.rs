@@ -25,7 +25,7 @@ pub fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
     }
     if needs_tags && given && data.as_ref().is_some_and(|data| data.tags.is_empty()) {
         let what = "is empty; name the tags that datasets must have";
-        // A list that is none was told already.
+        // A value that is not a list was already reported.
         if !table.is_wrong("tags") {
             table.mistake("tags", what);
         }
@@ -47,7 +47,7 @@ pub fn training(
         }
         None => return (None, None),
     };
-    // What a schedule is, a node is never told: it gets the rate of its round.
+    // A node never learns of a schedule: it gets the rate of its round.
     let schedule = match table.remove("lr_schedule") {
         None => None,
         Some(Value::Table(table)) => {

@@ -1,5 +1,5 @@
-//! What a researcher keeps of an experiment so that others can recompute it: the parameters that
-//! nodes uploaded, and the receipts that they signed.
+//! The files of an experiment that a researcher keeps so that others can recompute it: the
+//! parameters that nodes uploaded, and the receipts that they signed.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const PARAMS: &str = "params";
 pub const UPLOAD_BYTES_MAX: u64 = 4 << 30;
 /// Receipts, by round and node.
 pub const RECEIPTS: &str = "receipts";
-/// Who is who, beside the receipts.
+/// The membership file, beside the receipts.
 pub const MEMBERSHIP: &str = "membership.json";
 
 /// The name of the file of an upload.
@@ -51,7 +51,7 @@ pub fn keep<'a>(
     Ok(())
 }
 
-/// Reads an upload again, and checks that it is what its digest says.
+/// Reads an upload again, and checks its digest.
 pub fn load(uploads: &Folder, digest: &Digest) -> Result<Params, String> {
     let bytes = uploads.read(&upload_name(digest), UPLOAD_BYTES_MAX);
     let bytes = bytes.map_err(|error| error.to_string())?;
@@ -96,7 +96,7 @@ pub fn keep_receipt(
     Ok(folder.write_quickly(&receipt_name(round, node, mode), signed)?)
 }
 
-/// Keeps who is who: without it no receipt could be checked later.
+/// Keeps the membership: without it no receipt could be checked later.
 pub fn keep_membership(dir: &Path, membership: &impl Serialize) -> Result<(), Error> {
     let folder = Folder::create(dir)?.folder(RECEIPTS)?;
     let json = serde_json::to_vec(membership).map_err(std::io::Error::from)?;

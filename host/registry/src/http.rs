@@ -1,5 +1,5 @@
-//! What is asked of an OCI registry by HTTP: answers are read up to a bound, and a password goes
-//! to the registry's own host and to no other that it names, unless a person named it, too.
+//! HTTP requests to an OCI registry: answers are read up to a bound, and a password goes to the
+//! registry's own host and to no other that it names, unless the user also named it.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ impl Http {
         let origin = Url::parse(&format!("{scheme}://{host}/v2/")).map_err(text)?;
         let client = Client::builder()
             .connect_timeout(CONNECT_TIME_MAX)
-            // To where blobs lie; what says who asks is left out elsewhere.
+            // To the location of the blob; credentials are left out on other hosts.
             .redirect(Policy::limited(5))
             .https_only(!is_here)
             .user_agent(concat!("fedwasm/", env!("CARGO_PKG_VERSION")))
@@ -66,7 +66,7 @@ impl Http {
         Ok(this)
     }
 
-    /// What says who asks, for this registry alone.
+    /// The credentials, for this registry alone.
     pub(crate) fn auth(&self) -> &RegistryAuth {
         &self.auth
     }
@@ -78,7 +78,7 @@ impl Http {
     ) -> Result<RegistryAuth, String> {
         let response = self.send(self.client.get(self.origin.clone())).await?;
         if response.url().host_str() != self.origin.host_str() {
-            return Err(format!("it sends whoever asks to {}", response.url()));
+            return Err(format!("it redirects the client to {}", response.url()));
         }
         let challenge = response.headers().get(WWW_AUTHENTICATE).and_then(|it| it.to_str().ok());
         match (challenge.and_then(Challenge::parse), login) {
@@ -88,7 +88,7 @@ impl Http {
             }
             (Some(Challenge::Bearer { realm, service }), login) => {
                 let mut realm = Url::parse(&realm).map_err(|_| {
-                    format!("it sends logins to {realm:?}, which is not an address")
+                    format!("it asks for a login at {realm:?}, which is not an address")
                 })?;
                 realm
                     .query_pairs_mut()
@@ -118,7 +118,7 @@ impl Http {
         Ok(token.token)
     }
 
-    /// The password is for whom it was given.
+    /// The password is only for the host that it was given for.
     fn check_realm(&self, realm: &Url, login: &Login) -> Result<(), String> {
         let is_own = realm.origin() == self.origin.origin();
         let is_same_host = realm.scheme() == "https" && realm.host() == self.origin.host();
@@ -129,14 +129,16 @@ impl Http {
         let host = host(realm);
         Err(match realm.scheme() {
             "https" => format!(
-                "it wants the password sent to {host}; if that is right, say so with \
+                "it asks for the password to be sent to {host}; if that is right, allow it with \
                  `--login-at {host}`"
             ),
-            scheme => format!("it wants the password sent to {host} over {scheme}, in the clear"),
+            scheme => {
+                format!("it asks for the password to be sent to {host} over {scheme}, in the clear")
+            }
         })
     }
 
-    /// A manifest, by tag or digest; none if there is none. Its digest is checked if it is named.
+    /// A manifest, by tag or digest; none if it is absent. Its digest is checked if it is named.
     pub(crate) async fn manifest(
         &self,
         reference: &str,
@@ -149,10 +151,10 @@ impl Http {
     /// A blob.
     pub(crate) async fn blob(&self, digest: &str, bytes_max: u64) -> Result<Vec<u8>, String> {
         let found = self.get(&format!("blobs/{digest}"), "*/*", bytes_max).await?;
-        found.ok_or_else(|| format!("layer {digest} is not there"))
+        found.ok_or_else(|| format!("layer {digest} is missing"))
     }
 
-    /// What a path holds; none if the registry has none.
+    /// The contents of a path; none if the registry does not have it.
     pub(crate) async fn get(
         &self,
         path: &str,
@@ -173,7 +175,7 @@ impl Http {
                 bytes.map(Some).map_err(|reason| format!("{path}: {reason}"))
             }
             StatusCode::NOT_FOUND => Ok(None),
-            status => Err(format!("{path}: it answered {status}")),
+            status => Err(format!("{path}: the registry answered {status}")),
         }
     }
 
@@ -227,7 +229,7 @@ fn host(url: &Url) -> String {
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-/// The innermost cause: what the operating system says.
+/// The innermost cause: the operating system's error.
 fn text(error: impl std::error::Error) -> String {
     let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {

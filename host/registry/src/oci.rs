@@ -1,6 +1,6 @@
-//! Plans in OCI registries, in the layout of the CNCF for WebAssembly: an image manifest whose one layer is the
-//! component, with signatures beside it that name it as their subject (OCI distribution 1.1,
-//! found by the tag `sha256-DIGEST` where a registry has no referrers).
+//! Plans in OCI registries, in the layout of the CNCF for WebAssembly: an image manifest whose one
+//! layer is the component, with signatures beside it that name it as their subject (OCI
+//! distribution 1.1, found by the tag `sha256-DIGEST` where a registry has no referrers).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,14 +37,14 @@ const REASON_CHARS_MAX: usize = 500;
 /// An error of a library below, or words of our own.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a registry does not do, or not right.
+/// A failure of a registry.
 #[derive(Debug, thiserror::Error)]
 #[error("{reference}: {}", cut(reason))]
 #[non_exhaustive]
 pub struct Error {
-    /// What was asked for.
+    /// The requested object.
     pub reference: String,
-    /// What went wrong.
+    /// The reason.
     #[source]
     pub reason: Cause,
 }
@@ -54,7 +54,7 @@ fn cut(reason: &Cause) -> String {
     reason.to_string().chars().take(REASON_CHARS_MAX).collect()
 }
 
-/// What is pushed.
+/// The plan to push.
 #[derive(Clone, Debug)]
 pub struct Artifact {
     /// The component.
@@ -69,7 +69,7 @@ pub struct Artifact {
     pub signatures: Vec<Vec<u8>>,
 }
 
-/// What was pulled. Nothing of it is trusted but that it is whole.
+/// A pulled plan. It is whole, and otherwise untrusted.
 #[derive(Clone, Debug)]
 pub struct Pulled {
     /// The component.
@@ -80,7 +80,7 @@ pub struct Pulled {
     pub manifest: String,
 }
 
-/// Who asks a registry.
+/// The credentials for a registry.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// The user.
@@ -109,7 +109,7 @@ struct Manifest {
     layers: Vec<Descriptor>,
 }
 
-/// What refers to a manifest. Entries of others are kept as they are.
+/// The referrers of a manifest. Entries of others are kept as they are.
 #[derive(Debug, Default, Deserialize)]
 struct Index {
     manifests: Vec<Value>,
@@ -181,9 +181,9 @@ pub async fn pull(reference: &str, bytes_max: u64, login: Option<Login>) -> Resu
         manifest.layers.iter().filter(|layer| layer.media_type == LAYER).collect();
     let layer = match layers.as_slice() {
         [layer] => layer,
-        [] => return Err(registry.failed("it holds no WebAssembly component")),
+        [] => return Err(registry.failed("it does not hold a WebAssembly component")),
         layers => {
-            let text = format!("it holds {} WebAssembly components, not one", layers.len());
+            let text = format!("it holds {} WebAssembly components, expected one", layers.len());
             return Err(registry.failed(text));
         }
     };
@@ -210,7 +210,7 @@ impl Registry {
         let failed =
             |reason: String| Error { reference: reference.to_owned(), reason: reason.into() };
         let parsed: Reference =
-            reference.parse().map_err(|error| failed(format!("no reference: {error}")))?;
+            reference.parse().map_err(|error| failed(format!("it is not a reference: {error}")))?;
         let host = parsed.resolve_registry();
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let name = name.trim_matches(['[', ']']);
@@ -246,15 +246,15 @@ impl Registry {
             listed.extend(new.iter().map(|own| json!(own)));
             let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": listed });
             if index.to_string().len() as u64 > MANIFEST_BYTES_MAX {
-                return Err(self.failed("it lists as many signatures as can be read"));
+                return Err(self.failed("it already lists the maximum number of signatures"));
             }
             // Whether it is still there is seen in the next turn.
             self.push_manifest(&at, INDEX, &index).await?;
         }
-        Err(self.failed("others list signatures of it at the same time; push again"))
+        Err(self.failed("another client is listing signatures of it at the same time; push again"))
     }
 
-    /// What refers to a manifest.
+    /// The referrers of a manifest.
     async fn referrers(&self, digest: &str) -> Result<Vec<Value>, Error> {
         let path = format!("referrers/{digest}");
         let found = self.http.get(&path, INDEX, MANIFEST_BYTES_MAX).await;
@@ -264,11 +264,11 @@ impl Registry {
         }
     }
 
-    /// What is listed at the tag of a manifest.
+    /// The entries at the tag of a manifest.
     async fn listed(&self, digest: &str) -> Result<Vec<Value>, Error> {
         let tag = referrers_tag(digest);
         let found = self.http.manifest(&tag, INDEX, MANIFEST_BYTES_MAX).await;
-        // Nothing is listed only if the registry says so: a failure is one.
+        // The list is empty only if the registry reports that: a failure is an error.
         match found.map_err(|error| self.failed(error))? {
             Some(index) => Ok(self.parse::<Index>(&index)?.manifests),
             None => Ok(Vec::new()),
@@ -310,8 +310,8 @@ impl Registry {
     async fn manifest(&self, named: &str) -> Result<(Manifest, String), Error> {
         let found = self.http.manifest(named, MANIFEST, MANIFEST_BYTES_MAX).await;
         let found = found.map_err(|error| self.failed(error))?;
-        let bytes = found.ok_or_else(|| self.failed(format!("manifest {named} is not there")))?;
-        // The registry's word for a digest is no digest.
+        let bytes = found.ok_or_else(|| self.failed(format!("manifest {named} is missing")))?;
+        // A digest that the registry states is not verified.
         let digest = digest_of(&bytes);
         if named.starts_with("sha256:") && named != digest {
             return Err(self.failed(format!("manifest {named} has other bytes")));
@@ -321,7 +321,7 @@ impl Registry {
 
     async fn blob(&self, layer: &Descriptor, bytes_max: u64) -> Result<Vec<u8>, Error> {
         if layer.size > bytes_max {
-            let text = format!("a layer of {} bytes, at most {bytes_max} are read", layer.size);
+            let text = format!("a layer has {} bytes, at most {bytes_max} are read", layer.size);
             return Err(self.failed(text));
         }
         let bytes = self.http.blob(&layer.digest, layer.size).await;
@@ -341,7 +341,7 @@ impl Registry {
     }
 }
 
-/// Where what refers to a manifest is found without the referrers API.
+/// The tag of a manifest's referrers, without the referrers API.
 fn referrers_tag(digest: &str) -> String {
     digest.replace(':', "-")
 }

@@ -22,11 +22,11 @@ const COLOURS: [(u8, u8, u8); 7] = [
 /// More lines than colours would say nothing.
 pub(crate) const LINES_MAX: usize = COLOURS.len();
 
-/// What lies behind the others: neither white nor black, so that it shows on both.
+/// The colour behind the others: neither white nor black, so that it shows on both.
 const BEHIND: RGBColor = RGBColor(170, 170, 170);
 
 /// A chart as SVG. `draw` alone makes one, so that its elements and attributes are those of the
-/// plotter, whatever the texts in it say.
+/// plotter, regardless of the texts in it.
 #[derive(Debug)]
 pub(crate) struct Chart(String);
 
@@ -40,7 +40,7 @@ impl Chart {
     }
 }
 
-/// A line of a chart. It has a gap where a value is no number.
+/// A line of a chart. It has a gap where a value is not a number.
 pub(crate) struct Line {
     pub(crate) label: String,
     pub(crate) points: Vec<(f64, f64)>,

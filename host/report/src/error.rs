@@ -4,13 +4,13 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What a run left.
+    /// The files of a run.
     #[error(transparent)]
     Record(#[from] fedwasm_record::Error),
     /// A curve cannot be drawn.
     #[error("the curve cannot be drawn: {reason}")]
     Curve {
-        /// What the plotter says.
+        /// The plotter's message.
         reason: String,
     },
     /// The operating system.

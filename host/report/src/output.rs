@@ -87,7 +87,7 @@ fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
     names.map(chart).collect()
 }
 
-/// What a line has where a node was not there, or told nothing.
+/// The entry of a line for a node that was absent or sent nothing.
 fn gap(value: Option<f64>) -> f64 {
     value.unwrap_or(f64::NAN)
 }

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fedwasm_protocol::{Metrics, NodeId, printable};
 
-/// The most nodes that are written: each holds a file open, and nobody reads
+/// The most nodes that are written: each holds a file open, and no person reads
 /// more lines in one chart.
 const NODES_MAX: usize = 64;
 
@@ -26,7 +26,7 @@ const TAG_CHARS_MAX: usize = 128;
 /// they report.
 const SCALARS_MAX: u64 = 1_000_000;
 
-/// What a scalar was measured at, the first part of its tag. Fed-BioMed
+/// The subject of a scalar, the first part of its tag. Fed-BioMed
 /// 6.4.1, `Monitor._log_metric_result`, in upper case by `_summary_writer`.
 const TRAINING: &str = "TRAINING";
 const ON_GLOBAL_UPDATES: &str = "VALIDATION ON GLOBAL UPDATES";
@@ -196,7 +196,7 @@ impl EventFile {
         self.write(&scalar_event(tag, step, value, at))
     }
 
-    /// Hands what was written to the operating system.
+    /// Passes the written bytes to the operating system.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.file.flush().map_err(|error| named(&error, &self.path))
     }

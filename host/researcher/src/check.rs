@@ -1,5 +1,5 @@
 //! Everything that an experiment does before its first round, and no round: its file, its plan,
-//! who is there, who would run it, and what is missing.
+//! the nodes that are connected and would run it, and the parts that are missing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::experiment::job::{check_first_round, job_options, missing};
 use crate::experiment::params::{given_params, in_file};
 use crate::{Error, Event, ExperimentOptions, Job, JobOptions, PlanRecord};
 
-/// What stands between an experiment and its first round.
+/// The obstacles before the first round of an experiment.
 #[derive(Debug)]
 pub struct Checked {
     /// The plan, which is admitted and takes the arguments.
@@ -22,7 +22,7 @@ pub struct Checked {
     pub n_parameters: u64,
     /// The nodes that would be asked, or have data for it.
     pub nodes: BTreeMap<NodeId, NodeChecked>,
-    /// The nodes that have none, and what says so.
+    /// The nodes without these data, and the reason.
     pub strangers: Vec<(NodeId, String)>,
     /// The updates that a round needs.
     pub needed: usize,
@@ -30,7 +30,7 @@ pub struct Checked {
     pub obstacle: Option<Error>,
 }
 
-/// What a node would do.
+/// A node's answer to the question whether it would run the plan.
 #[derive(Clone, Debug)]
 pub struct NodeChecked {
     /// Its dataset, if it can be used.
@@ -45,11 +45,12 @@ pub struct NodeChecked {
 
 /// Does everything short of the first round of an experiment. Writes no files. Nodes are asked
 /// whether they would run the plan, and those that do not know it register it, as for a run.
-/// What only a round can show is not seen: bounds of approvals, and what a node cannot enforce.
+/// It does not see facts that only a round shows: bounds of approvals, and demands that a node
+/// cannot enforce.
 ///
 /// # Errors
-/// Those of a run, of the file, the plan, the network, or of a federation where nobody has the
-/// data; if some have, what is missing is the `obstacle` of the result.
+/// Those of a run, of the file, the plan, the network, or of a federation where no node has the
+/// data; if some nodes have them, the missing part is the `obstacle` of the result.
 pub async fn check_experiment(
     options: ExperimentOptions,
     cancelled: watch::Receiver<bool>,
@@ -60,7 +61,7 @@ pub async fn check_experiment(
     let aggregator = file.aggregator.build();
     let plan = (&component, &signatures[..], &sandbox);
     let of_run = job_options(&file, plan, &*aggregator, random_seed);
-    // Whoever has the data is asked, and told about below.
+    // All nodes with the data are asked, and reported below.
     let options = JobOptions { params, min_nodes: Some(1), ..of_run };
     let mut untold = |_: Event| {};
     let found = Job::find(options, cancelled, &mut untold).await;
@@ -112,7 +113,9 @@ pub async fn check_experiment(
         obstacle,
     };
     if let Err(error) = job.finish().await {
-        tracing::warn!("the repository does not know that nobody needs these blobs: {error}");
+        tracing::warn!(
+            "the repository could not be told that these blobs are no longer needed: {error}"
+        );
     }
     job.close().await;
     Ok(checked)
@@ -122,7 +125,7 @@ fn n_elements(shape: &[u64]) -> u64 {
     shape.iter().fold(1, |product, axis| product.saturating_mul(*axis))
 }
 
-/// What the file wants that needs a directory for results.
+/// The setting of the file that needs a directory for results.
 pub fn needs_out(file: &crate::ExperimentFile, out: Option<&Path>) -> Option<&'static str> {
     let wants = [
         ("save_breakpoints", file.save_breakpoints),

@@ -1,4 +1,4 @@
-//! Why an experiment has no result.
+//! Errors of experiments.
 
 use std::path::PathBuf;
 
@@ -19,11 +19,12 @@ pub enum Error {
     /// Keys and signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
-    /// Nobody to ask as.
+    /// The researcher's key is missing.
     #[error(
-        "whose experiment is it? `fedwasm keys generate DIR --as researcher-NAME` makes a key; name \
-         DIR as `identity` of [network], or with --identity; only a federation on this machine accepts any participant, and \
-         {repository} is none"
+        "the researcher's key is missing; create one with `fedwasm keys generate DIR --as \
+         researcher-NAME`, and name DIR as `identity` of [network] or with --identity; only a \
+         federation on this machine accepts any participant, and {repository} is not on this \
+         machine"
     )]
     NoIdentity {
         /// The repository.
@@ -34,13 +35,13 @@ pub enum Error {
     NoResearcher {
         /// The directory.
         dir: PathBuf,
-        /// Whose key it is.
+        /// The owner of the key.
         participant: fedwasm_protocol::Participant,
     },
-    /// A breakpoint of somebody else.
+    /// The breakpoint belongs to another researcher.
     #[error(
-        "the breakpoint is of researcher {theirs}, and this is {ours}: nodes give their states to \
-         the researcher alone whose they are; set `identity` of [network] to that one's"
+        "the breakpoint belongs to researcher {theirs}, and this is {ours}: nodes give a state \
+         only to its own researcher; set `identity` of [network] to that researcher's key"
     )]
     OtherResearcher {
         /// Of the breakpoint.
@@ -55,7 +56,7 @@ pub enum Error {
         reason: String,
     },
     /// Parameters were given twice.
-    #[error("parameters were given and so was the file {}; give one of them", file.display())]
+    #[error("parameters were given beside the file {}; give only one of them", file.display())]
     BothParameters {
         /// The file.
         file: PathBuf,
@@ -67,22 +68,22 @@ pub enum Error {
         reason: String,
     },
     /// The broker was gone when a deadline passed.
-    #[error("the connection to the broker is lost, and nothing can be waited for: {reason}")]
+    #[error("the connection to the broker is lost, so no reply can arrive: {reason}")]
     BrokerLost {
-        /// What the connection said last.
+        /// The last error of the connection.
         reason: String,
     },
-    /// Early stopping looks at a metric that there is not.
+    /// Early stopping uses a metric that does not exist.
     #[error("{0}")]
     EarlyStopping(String),
-    /// Something is to be written, and nobody said where.
-    #[error("`{key}` is set, but there is no directory for it; give one with --out")]
+    /// Files are to be written, but no directory is given.
+    #[error("`{key}` is set, but its files need a directory; give one with --out")]
     NoOut {
-        /// What wants to write.
+        /// The setting that writes files.
         key: &'static str,
     },
-    /// An experiment that failed is to go on.
-    #[error("the experiment failed before; go on from its newest breakpoint")]
+    /// A failed experiment cannot continue.
+    #[error("the experiment failed before; resume it from its newest breakpoint")]
     Failed,
     /// Too few rows.
     #[error("{got} training rows of at least {min} took part in round {round}")]
@@ -101,17 +102,17 @@ pub enum Error {
         got: usize,
         /// `strategy.min_nodes`, or how many nodes that means.
         min: usize,
-        /// At what point.
+        /// The stage of the experiment.
         when: &'static str,
         /// The nodes that are not, and why.
         refused: Vec<(NodeId, Reason, String)>,
-        /// The nodes that have no data for it, and what says so.
+        /// The nodes without data for it, and the reason.
         strangers: Vec<(NodeId, String)>,
     },
     /// Aggregation.
     #[error("the updates cannot be aggregated: {0}")]
     Aggregation(#[from] AggregateError),
-    /// Somebody asked to stop.
+    /// The experiment was told to stop.
     #[error("cancelled")]
     Cancelled,
     /// The operating system.
@@ -120,7 +121,7 @@ pub enum Error {
     /// A thread of ours broke off.
     #[error("internal error: {reason}")]
     Internal {
-        /// What happened.
+        /// The reason.
         reason: String,
     },
     /// A file of an experiment, or one that it reads.
@@ -144,7 +145,7 @@ fn refusals(
     got: usize,
 ) -> String {
     if refused.is_empty() && strangers.is_empty() && got == 0 {
-        return "; no node is connected, is `fedwasm node start` running?".to_owned();
+        return "; no node is connected: check that `fedwasm node start` is running".to_owned();
     }
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     let refused = refused.iter().map(|(node, _, message)| (node, message));

@@ -1,4 +1,4 @@
-//! What happens during an experiment.
+//! Events of an experiment.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use fedwasm_protocol::{ExperimentId, NodeId, Point};
 
 use crate::{RoundRecord, ScoreRecord};
 
-/// What happens during an experiment.
+/// An event of an experiment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
@@ -64,7 +64,7 @@ pub enum Event {
         /// How often it will still be tried.
         left: u32,
     },
-    /// What the first round starts from was scored.
+    /// The initial parameters were scored.
     Initial(Box<ScoreRecord>),
     /// A round is over.
     Round(Box<RoundRecord>),

@@ -16,9 +16,9 @@ use crate::StrategyArgs;
 /// A whole experiment (Fed-BioMed `Experiment`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExperimentFile {
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
-    /// What it is for; nodes show it to whoever decides on the plan. Default empty.
+    /// Its purpose, which nodes show to the operator who decides on the plan. Default empty.
     pub description: String,
     /// The component.
     pub plan: PathBuf,
@@ -30,7 +30,7 @@ pub struct ExperimentFile {
     pub keep_breakpoints: usize,
     /// Whether event files for TensorBoard are written. Default false.
     pub tensorboard: bool,
-    /// Whether what nodes upload is kept, so that others can recompute every round.
+    /// Whether uploads of nodes are kept, so that others can recompute every round.
     /// Default false.
     pub keep_uploads: bool,
     /// Of how many rounds the parameters are kept, the newest; `usize::MAX` is all. Default none.
@@ -370,7 +370,7 @@ mod tests {
         let text = text.replace("min_nodes", "min_node").replace("\"fedavg\"", "\"krum\"");
         let error = parse(&text).unwrap_err();
         assert!(error.contains("4 mistakes"), "{error}");
-        // Each with its line, and what is not there without.
+        // Each with its line; missing keys have none.
         let text = FILE.replace("epochs = 1", "epochs = -1\nloader_args = { batch_sizes = 3 }");
         let error = parse(&text.replace("rounds = 2\n", "")).unwrap_err();
         let unknown = "\n  line 9: `training.loader_args.batch_sizes` is unknown";

@@ -1,4 +1,4 @@
-//! Who the researcher is.
+//! The researcher's identity.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use fedwasm_trust::{Identity, KeyPair, Member};
 
 use crate::{Error, NetworkArgs};
 
-/// Opens the researcher's key, or makes one where the federation takes in whoever asks.
+/// Opens the researcher's key, or creates one where the federation accepts any participant.
 pub(crate) async fn enter(network: &NetworkArgs) -> Result<(LinkOptions, ResearcherId), Error> {
     let mqtt = network.mqtt.parse()?;
     let repository: RepositoryUrl = network.repository.parse()?;

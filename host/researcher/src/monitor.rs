@@ -1,4 +1,4 @@
-//! What nodes report while they work, on its way to TensorBoard (Fed-BioMed
+//! Passes progress reports of nodes to TensorBoard (Fed-BioMed
 //! `Monitor`). Files for people, never a result: they hold times, and an
 //! error here is a warning.
 
@@ -53,7 +53,7 @@ impl Monitor {
         };
         let error = written.err()?;
         self.tensorboard = None;
-        Some(format!("no more event files for TensorBoard: {error}"))
+        Some(format!("event files for TensorBoard are no longer written: {error}"))
     }
 
     fn round(&mut self, record: &RoundRecord) -> std::io::Result<()> {

@@ -1,6 +1,6 @@
-//! The steps of a round as types. Each step takes what the one before gave, so that none can be left
-//! out or done twice: nodes are asked, train, their updates are aggregated, the model is stored
-//! and the round counts, it is scored, and only then there is a record of it.
+//! The steps of a round as types. Each step takes the result of the one before, so that none can be
+//! left out or done twice: nodes are asked, train, their updates are aggregated, the model is
+//! stored and the round counts, it is scored, and only then there is a record of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,8 +18,8 @@ pub(crate) struct Sampled {
     pub(crate) aux: AuxVars,
 }
 
-/// Nodes have trained, and what they uploaded lies in the repository. Nothing has changed yet.
-#[must_use = "a round that nobody fetches and counts did not happen"]
+/// Nodes have trained, and their uploads lie in the repository. Nothing has changed yet.
+#[must_use = "a round that is not fetched and counted did not happen"]
 #[derive(Debug)]
 pub struct TrainedRound {
     pub(crate) round: u32,
@@ -44,7 +44,7 @@ impl TrainedRound {
         self.answers.iter().map(|(node, (reply, _))| (node.clone(), reply.n_samples)).collect()
     }
 
-    /// What each node said.
+    /// The answer of each node.
     pub fn answers(&self) -> impl Iterator<Item = (&NodeId, &RoundReply)> {
         self.answers.iter().map(|(node, (reply, _))| (node, reply))
     }
@@ -85,7 +85,7 @@ pub(crate) struct Aggregated {
     pub(crate) params: Params,
 }
 
-/// The model is stored, and nodes go on from the states of this round.
+/// The model is stored, and nodes continue from the states of this round.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Counted {
@@ -99,6 +99,6 @@ pub(crate) struct Counted {
 pub(crate) struct Scored {
     pub(crate) counted: Counted,
     pub(crate) scores: BTreeMap<NodeId, RoundReply>,
-    /// The round counts whatever became of its scores.
+    /// The round counts, with or without scores.
     pub(crate) failed: Option<crate::Error>,
 }

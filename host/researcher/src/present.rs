@@ -1,4 +1,4 @@
-//! Who is there (Fed-BioMed `Requests.ping_nodes`, `search`, `list`).
+//! Lists connected nodes (Fed-BioMed `Requests.ping_nodes`, `search`, `list`).
 
 use std::collections::BTreeMap;
 

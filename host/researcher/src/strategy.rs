@@ -123,7 +123,7 @@ impl StrategyArgs {
         })
     }
 
-    /// Returns who was to take part from the start, given who was found.
+    /// Returns the nodes that must take part from the start, of those that were found.
     pub fn expected(&self, found: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
         match &self.selection {
             Selection::All | Selection::Random { .. } => found.clone(),
@@ -131,7 +131,7 @@ impl StrategyArgs {
         }
     }
 
-    /// Returns who may take part in a round, among `nodes`.
+    /// Returns the nodes that may take part in a round, among `nodes`.
     pub fn eligible(&self, nodes: &[NodeId]) -> Vec<NodeId> {
         match &self.selection {
             Selection::All | Selection::Random { .. } => nodes.to_vec(),
@@ -141,7 +141,7 @@ impl StrategyArgs {
         }
     }
 
-    /// Returns who takes part in a round, among `nodes` in ascending order.
+    /// Returns the nodes that take part in a round, among `nodes` in ascending order.
     pub fn sample(&self, nodes: &[NodeId], random_seed: u64, round: u32) -> Vec<NodeId> {
         match &self.selection {
             Selection::All | Selection::List { .. } => self.eligible(nodes),
@@ -216,13 +216,13 @@ impl EarlyStopping {
         (since >= self.patience).then(|| {
             let Self { metric, patience, min_delta, .. } = self;
             format!(
-                "{metric} was {best:.4} after round {round}, and not better by more than \
-                 {min_delta} in the {patience} after it"
+                "{metric} was {best:.4} after round {round}, with no improvement above {min_delta} \
+                 since then (patience {patience})"
             )
         })
     }
 
-    /// Returns what is wrong if a round's metrics do not have the one that is
+    /// Returns the mistake if a round's metrics lack the one that is
     /// looked at.
     pub(crate) fn check(&self, metrics: &fedwasm_protocol::Metrics) -> Option<String> {
         if metrics.contains_key(&self.metric) {
@@ -324,8 +324,8 @@ mod tests {
         };
         assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605]), None);
         let reason = decide(&stopping, &[0.5, 0.6, 0.605, 0.6]).unwrap();
-        let expected = "accuracy was 0.6000 after round 2, and not better by more than 0.01 in the 2 \
-                        after it";
+        let expected = "accuracy was 0.6000 after round 2, with no improvement above 0.01 since \
+                        then (patience 2)";
         assert_eq!(reason, expected);
         assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605, 0.62]), None);
         let metrics = [("accuracy".to_owned(), 0.5)].into();

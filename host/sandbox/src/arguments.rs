@@ -4,12 +4,12 @@ use fedwasm_protocol::{Arguments, Value, ValueKind};
 
 use crate::metadata::{Default, Metadata};
 
-/// Arguments that the host gives to a plan that announces them, and nobody else: the round, from
-/// 1, and how many there are to be. No table of a file stands before their names, so no file can
-/// give them.
+/// Arguments that the host alone gives, to a plan that announces them: the round, counted from 1,
+/// and the number of rounds. Their names have no table of a file in front, so no file can give
+/// them.
 pub const OF_HOST: [&str; 2] = ["round", "rounds"];
 
-/// What is known about the data, for arguments that follow from them.
+/// The facts about the data that arguments follow from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataFacts {
     /// Input columns.
@@ -45,8 +45,8 @@ pub enum ArgumentError {
         /// The kind expected.
         expected: ValueKind,
     },
-    /// It is none of the researcher's.
-    #[error("argument `{name}` is the host's to give; plan {plan} gets it in every round")]
+    /// The researcher may not set it.
+    #[error("argument `{name}` is set by the host; plan {plan} gets it in every round")]
     OfHost {
         /// The argument.
         name: String,
@@ -60,7 +60,7 @@ pub enum ArgumentError {
         name: String,
         /// The plan.
         plan: String,
-        /// What it is.
+        /// Its description.
         doc: String,
     },
     /// More than one of these.
@@ -110,7 +110,7 @@ impl Metadata {
             if !is_of_host && !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
-            // The only round of an experiment, wherever nobody counts.
+            // The only round of an experiment, wherever rounds are not counted.
             let absent = || {
                 if is_of_host { Some(Value::Integer(1)) } else { argument.default.value(facts) }
             };
@@ -136,7 +136,7 @@ impl Metadata {
         }
     }
 
-    /// Checks that nobody gives what is the host's to give.
+    /// Checks that no argument is given that the host sets.
     ///
     /// # Errors
     /// [`ArgumentError::OfHost`].
@@ -149,7 +149,7 @@ impl Metadata {
 }
 
 impl Default {
-    /// The value that holds when nobody gives one; none if somebody must.
+    /// The default value; none if a value must be given.
     fn value(&self, facts: &DataFacts) -> Option<Value> {
         let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
         match self {
@@ -235,8 +235,8 @@ mod tests {
         let all = asks.arguments(&Arguments::new(), &facts, &ALL).unwrap();
         assert_eq!(all["round"], Value::Integer(1));
         let error = asks.check_given(&third).unwrap_err().to_string();
-        assert!(error.contains("`round` is the host's to give"), "{error}");
-        // One that does not ask for it is not told.
+        assert!(error.contains("`round` is set by the host"), "{error}");
+        // A plan that does not announce it does not get it.
         assert!(
             !metadata().arguments(&Arguments::new(), &facts, &ALL).unwrap().contains_key("round")
         );

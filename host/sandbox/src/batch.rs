@@ -1,4 +1,4 @@
-//! The rows that a plan is handed.
+//! The rows that a plan gets.
 
 use fedwasm_params::Tensor;
 
@@ -13,10 +13,10 @@ pub struct Batch {
     pub targets: Vec<(String, Tensor)>,
 }
 
-/// Where batches come from. It alone decides how many there are and in which
-/// order; it reads nothing that a plan chose.
+/// A source of batches. It alone decides their number and order; it reads nothing that a plan
+/// chose.
 pub trait Loader: Send {
-    /// Returns the next batch, or none when there are no more.
+    /// Returns the next batch, or none after the last.
     ///
     /// # Errors
     /// A text for people. The run then ends without a result.

@@ -1,5 +1,4 @@
-//! What calls a plan: its code in this process, or workers that come when they are
-//! needed.
+//! Callers of a plan: its code in this process, or workers that start when they are needed.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,17 +18,17 @@ use crate::sandbox::{Place, Sandbox};
 use crate::worker::{Failure, Worker};
 use crate::{Cancel, Error, Fault, FaultKind, PlanName, Profile};
 
-/// What compiles plans: a worker that does nothing else.
+/// The compiler of plans: a worker that does nothing else.
 pub(crate) struct Compiler<'a> {
     pub(crate) program: &'a Path,
-    /// Where what was compiled is kept.
+    /// The cache of compiled plans.
     pub(crate) cache: Option<&'a Cache>,
     pub(crate) limits: &'a Limits,
     pub(crate) profile: Profile,
 }
 
 impl Compiler<'_> {
-    /// Has a worker compile a plan, and keeps what that gives.
+    /// Has a worker compile a plan, and keeps the result.
     pub(crate) fn compile(
         &self,
         component: &Component,
@@ -37,7 +36,7 @@ impl Compiler<'_> {
         cancel: &Cancel,
     ) -> Result<Result<Vec<u8>, Failure>, Error> {
         let Self { program, cache, limits, profile } = *self;
-        // Whatever the bytes of a plan do to the compiler, they do it in a process that ends here.
+        // If the bytes of a plan break the compiler, they break a process that ends here.
         let mut compiler = Worker::start(program, profile, limits, true)?;
         let compiled = match compiler.compile(component, cancel) {
             Ok(Ok(compiled)) => compiled,
@@ -47,36 +46,35 @@ impl Compiler<'_> {
             }
             Err(failure) => return Ok(Err(failure)),
         };
-        // Without it the next host compiles again: slower, not wrong.
+        // Without the entry the next host compiles again, which is slower but correct.
         if let Some(cache) = cache
             && let Err(error) = cache.put(component, profile, &compiled)
         {
-            tracing::warn!("a compiled plan is not kept: {error}");
+            tracing::warn!("a compiled plan could not be cached: {error}");
         }
         Ok(Ok(compiled))
     }
 }
 
-/// What calls a plan.
+/// The caller of a plan.
 pub(crate) enum Runner {
     Here(Guest),
     Worker(Box<Bench>),
 }
 
-/// Where a plan's workers sit; a new one comes when one is gone.
+/// The places of a plan's workers; a new worker replaces one that is gone.
 pub(crate) struct Bench {
     sandbox: Sandbox,
     component: Component,
     limits: Limits,
-    /// What was compiled, by a worker that did nothing else.
+    /// The compiled plan, from a worker that did nothing else.
     code: Mutex<Option<Arc<Vec<u8>>>>,
-    /// A worker for what is said before any data is there, one that sees
-    /// targets, and one that does not: whatever a plan makes of its process,
-    /// shapes know nothing of rows, and predictions nothing of targets.
+    /// A worker for calls before any data, one that sees targets, and one that does not: even if a
+    /// plan takes its process over, shapes cannot depend on rows, nor predictions on targets.
     seats: [Mutex<Option<Worker>>; 3],
 }
 
-/// Who sits where.
+/// The worker of each place.
 fn seat(export: Export) -> usize {
     match export {
         Export::Describe | Export::Declare | Export::Init => 0,
@@ -85,8 +83,8 @@ fn seat(export: Export) -> usize {
     }
 }
 
-/// Whether a call inside a worker can end like this. Other kinds are the
-/// host's own findings, and told with more of their words.
+/// Whether a call inside a worker can end like this. The host finds other kinds itself, and reports
+/// them with more words.
 fn is_of_a_call(kind: FaultKind) -> bool {
     use FaultKind as K;
     matches!(
@@ -107,7 +105,7 @@ fn is_of_a_call(kind: FaultKind) -> bool {
 }
 
 impl Runner {
-    /// Calls an export. `events` hears what the plan tells, within its limits.
+    /// Calls an export. `events` gets the plan's events, within their limits.
     pub(crate) fn run(
         &self,
         plan: &PlanName,
@@ -118,9 +116,10 @@ impl Runner {
     ) -> Result<Response, Error> {
         let fault = |kind, detail| Fault { plan: plan.clone(), kind, detail }.into();
         let trouble = |trouble| match trouble {
-            Trouble::Plan(FaultKind::Cancelled, _) if !cancel.is_cancelled() => {
-                fault(FaultKind::GaveUp, "it says that it was asked to stop; nobody asked".into())
-            }
+            Trouble::Plan(FaultKind::Cancelled, _) if !cancel.is_cancelled() => fault(
+                FaultKind::GaveUp,
+                "it reports that it was asked to stop, but nothing asked it to".into(),
+            ),
             Trouble::Plan(kind, detail) => fault(kind, fedwasm_protocol::printable(&detail)),
             Trouble::Loader(reason) => Error::Loader { reason },
         };
@@ -147,7 +146,7 @@ impl Runner {
 }
 
 impl Bench {
-    /// A place where nobody sits yet, in a sandbox of workers.
+    /// A place without a worker yet, in a sandbox of workers.
     pub(crate) fn new(sandbox: Sandbox, component: Component, limits: Limits) -> Self {
         let (code, seats) = (Mutex::new(None), Default::default());
         Self { sandbox, component, limits, code, seats }
@@ -173,7 +172,7 @@ impl Bench {
         };
         let loader = loader.as_deref_mut().map(|loader| loader as &mut dyn Loader);
         let result = worker.run(request, loader, gate, cancel);
-        // A worker in which something went wrong has no second chance.
+        // A worker that failed once is not used again.
         if result.is_ok() {
             *seat = Some(worker);
         }
@@ -222,7 +221,7 @@ impl Bench {
                 *code = Some(compiled);
                 Ok(Ok(worker))
             }
-            // More code than its limits leave room for.
+            // The code is larger than its limits allow.
             Ok((_, Some(reason))) => Ok(Err(Failure::Gone(FaultKind::OutOfMemory, reason))),
             Err(failure) => Ok(Err(failure)),
         }

@@ -1,6 +1,5 @@
-//! Compiled plans, kept on this machine. An entry is machine code, so only
-//! what was written here with the local key is ever loaded; nothing of it
-//! comes from, or goes to, a peer.
+//! Compiled plans, kept on this machine. An entry is machine code, so only entries that were
+//! written here with the local key are ever loaded; no entry comes from, or goes to, a peer.
 
 use std::io;
 use std::path::Path;
@@ -20,8 +19,8 @@ const KEY_BYTES: usize = 32;
 const MAC_BYTES: usize = 32;
 /// How long the key of another process is waited for.
 const LOCK_TIME_MAX: Duration = Duration::from_secs(5);
-/// Counts the changes of the engine's settings within a version: code of other
-/// settings is not loaded, and looked for in vain.
+/// Counts the changes of the engine's settings within a version: code of other settings is not
+/// found, so it is not loaded.
 const SETTINGS: u32 = 2;
 /// How entries end.
 const SUFFIX: &str = ".compiled";
@@ -40,14 +39,14 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache in `dir`; makes it if need be.
+    /// Opens the cache in `dir`, and creates it if it is absent.
     ///
     /// # Errors
     /// Those of the file system, and a directory that others may use.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let folder = Folder::create_private(dir)?;
         if !folder.has(KEY) {
-            // Whoever else is about to make one waits, and finds this one.
+            // Another process that is about to make one waits, and finds this one.
             let _lock = lock(&folder)?;
             if !folder.has(KEY) {
                 let mut key = vec![0; KEY_BYTES];
@@ -57,19 +56,20 @@ impl Cache {
         }
         let key = folder.read(KEY, KEY_BYTES as u64)?;
         if key.len() != KEY_BYTES {
-            let text = format!("{}: not a key; remove the directory", dir.join(KEY).display());
+            let text =
+                format!("{} does not hold a key; remove its directory", dir.join(KEY).display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         Ok(Self { folder, key })
     }
 
-    /// Whether something is here that was compiled of the component of this digest.
+    /// Whether the cache has code compiled from the component of this digest.
     pub(crate) fn has(&self, digest: &Digest, profile: Profile) -> bool {
         self.folder.has(&Entry::new(digest, profile).name())
     }
 
-    /// Returns what was compiled of a component, if it is here and authentic.
-    /// Anything else is reported and compiled anew.
+    /// Returns the compiled code of a component, if it is here and authentic. Other entries are
+    /// reported and replaced.
     pub(crate) fn get(&self, component: &Component, profile: Profile) -> Option<Vec<u8>> {
         let entry = Entry::new(&component.digest(), profile);
         let name = entry.name();
@@ -78,10 +78,11 @@ impl Cache {
         }
         let read = self.folder.read(&name, ENTRY_BYTES_MAX + MAC_BYTES as u64);
         let authentic = read.map_err(|error| error.to_string()).and_then(|mut bytes| {
-            let (tag, code) =
-                bytes.split_at_checked(MAC_BYTES).ok_or_else(|| "it is cut short".to_owned())?;
+            let (tag, code) = bytes
+                .split_at_checked(MAC_BYTES)
+                .ok_or_else(|| "the file is truncated".to_owned())?;
             let mac = self.mac(&entry, code)?;
-            mac.verify_slice(tag).map_err(|_| "it was not written here".to_owned())?;
+            mac.verify_slice(tag).map_err(|_| "it was not written by this cache".to_owned())?;
             Ok(bytes.split_off(MAC_BYTES))
         });
         match authentic {
@@ -93,13 +94,13 @@ impl Cache {
         }
     }
 
-    /// Says why an entry is of no use; it is going to be replaced.
+    /// Reports why an entry is ignored; it will be replaced.
     pub(crate) fn report(&self, component: &Component, reason: &str) {
         let digest = component.digest();
-        tracing::warn!("compiled plan {digest} in the cache is not used: {reason}");
+        tracing::warn!("compiled plan {digest} in the cache is ignored: {reason}");
     }
 
-    /// Keeps what was compiled of a component.
+    /// Keeps the compiled code of a component.
     ///
     /// # Errors
     /// Those of the file system.
@@ -131,7 +132,7 @@ impl Cache {
     fn prune(&self) -> io::Result<()> {
         let mut names = self.folder.names()?;
         names.retain(|name| name.ends_with(SUFFIX));
-        // The newest first: what does not fit beside them goes.
+        // The newest first: entries that do not fit beside them are removed.
         names.sort_by_cached_key(|name| std::cmp::Reverse(self.folder.modified(name).ok()));
         let (mut n, mut bytes) = (0, 0_u64);
         for name in names {
@@ -154,14 +155,14 @@ fn lock(folder: &Folder) -> io::Result<Lock> {
         if start.elapsed() > LOCK_TIME_MAX {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "its key is being made for too long",
+                "another process takes too long to create its key",
             ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// What code follows from: the component, the engine, the machine, the profile.
+/// The inputs that code follows from: the component, the engine, the machine, the profile.
 struct Entry(String);
 
 impl Entry {

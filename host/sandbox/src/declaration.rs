@@ -10,11 +10,11 @@ use crate::metadata::{LIST_LEN_MAX, check_name};
 /// The most axes of a tensor; NumPy allows 64.
 const AXES_MAX: usize = 16;
 
-/// Who may see a parameter.
+/// The visibility of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// The researcher, too.
+    /// The node and the researcher.
     Shared,
     /// The node alone.
     Local,
@@ -31,7 +31,7 @@ pub struct TensorSpec {
     pub shape: Vec<u64>,
     /// Whether training may write it.
     pub trainable: bool,
-    /// Who may see it.
+    /// Its visibility.
     pub scope: Scope,
 }
 
@@ -65,13 +65,13 @@ pub struct Declaration {
 
 impl Declaration {
     /// Checks names, axes and sizes; `bytes_max` bounds all tensors together.
-    /// What comes from a worker is checked here, where it is used.
+    /// A worker's answer is checked here, where it is used.
     pub(crate) fn check(&self, bytes_max: usize) -> Result<(), String> {
         let mut left = bytes_max;
         for specs in [&self.model, &self.aux_in, &self.aux_out, &self.state] {
             let names: BTreeSet<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
             if names.len() != specs.len() || specs.len() > TENSORS_MAX {
-                return Err("a store declares a name twice, or too many tensors".into());
+                return Err("a store has a duplicate name or too many tensors".into());
             }
             for spec in specs {
                 check_name(&spec.name)?;

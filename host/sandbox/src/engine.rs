@@ -28,11 +28,11 @@ pub enum Profile {
     #[default]
     Standard,
     /// NaNs have one form and fuel is counted: the same results on every
-    /// machine, whatever the plan does. Costs up to three times the time.
+    /// machine for every plan. Costs up to three times the time.
     Strict,
 }
 
-/// What else an engine is set up for.
+/// Further settings of an engine.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineOptions {
     pub(crate) profile: Profile,
@@ -78,8 +78,8 @@ fn config(options: &EngineOptions) -> Config {
         .cranelift_nan_canonicalization(is_strict)
         .consume_fuel(is_strict)
         .epoch_interruption(options.interruptible)
-        // Data of memories would lie in files without a name, which count for nothing where a
-        // process has a bound; and fuel would depend on whether the system has such files.
+        // Data of memories would lie in anonymous files, which a bound on the process does not
+        // count; and fuel would depend on whether the system has such files.
         .memory_init_cow(false)
         .max_wasm_stack(STACK_BYTES)
         .wasm_component_model(true)
@@ -96,8 +96,8 @@ fn config(options: &EngineOptions) -> Config {
     config
 }
 
-/// Does what the compiler may panic over. Nothing that a panic left half done is
-/// used again: what would have been made of it is not there.
+/// Runs work in which the compiler may panic. No half-made value of a panic is used again, since no
+/// result comes out of it.
 pub(crate) fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> Result<T, String> {
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     let panic = match result {
@@ -106,7 +106,7 @@ pub(crate) fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> Result<T,
     };
     let words = panic.downcast_ref::<String>().map(String::as_str);
     let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
-    Err(format!("the compiler cannot make anything of it, a mistake of the compiler: {words}"))
+    Err(format!("the compiler panicked, which is a bug in the compiler: {words}"))
 }
 
 /// Advances the engine's epoch until the last user of the engine is gone.
@@ -124,13 +124,12 @@ fn start_clock(engine: &Engine) -> std::io::Result<()> {
     std::thread::Builder::new().name("sandbox-clock".into()).spawn(tick).map(drop)
 }
 
-/// Stops a run from outside: within 10 ms, whatever the plan does. Cheap to
-/// clone.
+/// Stops a run from outside, within 10 ms for every plan. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// Returns a handle that nobody has used yet.
+    /// Returns an unused handle.
     pub fn new() -> Self {
         Self::default()
     }
@@ -140,7 +139,7 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the run is to stop.
+    /// Whether the run must stop.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
@@ -156,9 +155,6 @@ mod tests {
         let refused = caught::<()>(|| Err(wasmtime::Error::msg("no")));
         assert_eq!(refused, Err("no".into()));
         let refused = caught::<()>(|| panic!("multiple memories at {}", 579)).unwrap_err();
-        assert!(
-            refused.contains("a mistake of the compiler: multiple memories at 579"),
-            "{refused}"
-        );
+        assert!(refused.contains("a bug in the compiler: multiple memories at 579"), "{refused}");
     }
 }

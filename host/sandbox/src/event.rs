@@ -1,4 +1,4 @@
-//! What a plan tells while it runs.
+//! Events of a running plan.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,14 +15,14 @@ pub enum Level {
     Error,
 }
 
-/// What happens while a plan runs.
+/// An event of a running plan.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PlanEvent {
     /// A line from the plan, without control characters, cut to the limit.
     Log(Level, String),
     /// Numbers from the plan about the batch that it was given last.
     Scalars {
-        /// Batches handed out so far.
+        /// Batches given so far.
         step: u64,
         /// The finite ones among the numbers.
         values: Vec<(String, f64)>,

@@ -1,4 +1,4 @@
-//! What can go wrong with a plan, as data.
+//! Faults of plans, as data.
 
 use fedwasm_protocol::Digest;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ impl std::fmt::Display for PlanName {
     }
 }
 
-/// What a plan did wrong.
+/// The kind of a plan's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -40,13 +40,13 @@ pub enum FaultKind {
     DeadlineExceeded,
     /// It recursed too deeply.
     StackExhausted,
-    /// It trapped: a bug that is no panic, such as a division by zero.
+    /// It trapped: a bug other than a panic, such as a division by zero.
     Crashed,
-    /// What it gave back is not what it announced.
+    /// Its result differs from its announcement.
     BadOutput,
     /// It cannot use an argument's value.
     InvalidArgument,
-    /// A batch is not what it declared.
+    /// A batch differs from its declaration.
     BadData,
     /// Training left the range of finite numbers.
     NotFinite,
@@ -59,8 +59,8 @@ pub enum FaultKind {
     LimitExceeded,
     /// It used its budget of fuel.
     OutOfFuel,
-    /// It cannot run here: it does not fit the contract, or needs what this
-    /// host does not offer.
+    /// It cannot run here: it does not fit the contract, or needs a feature that this host does not
+    /// offer.
     Refused,
     /// Its process died.
     Killed,
@@ -94,7 +94,7 @@ impl std::fmt::Display for FaultKind {
 pub struct Fault {
     /// The plan.
     pub plan: PlanName,
-    /// What it did wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
     /// More about it, in parts the plan's own words without control characters.
     pub detail: String,
@@ -115,27 +115,27 @@ pub enum Error {
     Params {
         /// The plan.
         plan: PlanName,
-        /// What is wrong.
+        /// The mistake.
         source: fedwasm_params::Error,
     },
     /// The loader failed.
     #[error("data: {reason}")]
     Loader {
-        /// What it says.
+        /// Its message.
         reason: String,
     },
-    /// There is no program to run workers with.
+    /// No program to run workers was found.
     #[error(
-        "plans run in a process of their own, and there is no program `fedwasm` for it: \
-         none beside this one and none on PATH; name one, or run plans in this process"
+        "plans run in a process of their own, which needs the program `fedwasm`: it is neither \
+         beside this program nor on PATH; name one, or run plans in this process"
     )]
     NoProgram,
     /// A worker does not start.
-    #[error("a worker of {} does not start: {reason}", program.display())]
+    #[error("a worker of {} could not be started: {reason}", program.display())]
     Worker {
         /// The program.
         program: std::path::PathBuf,
-        /// What happened.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -145,7 +145,7 @@ pub enum Error {
     /// The engine cannot be set up.
     #[error("the WebAssembly engine cannot be set up: {reason}")]
     Engine {
-        /// What it says.
+        /// Its message.
         reason: String,
     },
 }

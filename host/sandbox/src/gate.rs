@@ -1,4 +1,4 @@
-//! Bounds on what a plan tells while it runs.
+//! Bounds on the events of a running plan.
 
 use fedwasm_protocol::{Limits, printable};
 
@@ -33,10 +33,9 @@ impl Gate {
         line
     }
 
-    /// Passes the finite ones among these numbers on; false if there is no
-    /// more room.
+    /// Passes the finite ones among these numbers on; false if the limit is reached.
     pub(crate) fn scalars(&mut self, step: u64, values: Vec<(String, f64)>) -> bool {
-        // An empty report is an event, too.
+        // An empty report is also an event.
         self.scalars = self.scalars.saturating_add(values.len().max(1) as u64);
         if self.scalars > self.limits.scalars_max {
             return false;
@@ -54,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// What is passed on of what `say` says.
+    /// The events that pass, of those that `say` sends.
     fn heard(limits: Limits, say: impl FnOnce(&mut Gate)) -> Vec<PlanEvent> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let collect = Arc::clone(&heard);
@@ -79,7 +78,7 @@ mod tests {
             let heard = heard(limits, |gate| drop(gate.log(Level::Info, "abcd")));
             assert_eq!(heard, [PlanEvent::Log(Level::Info, expected.into())]);
         }
-        // A character is not cut in two.
+        // A character is never split.
         let limits = Limits { log_line_bytes_max: 1, ..Limits::default() };
         let heard = heard(limits, |gate| drop(gate.log(Level::Info, "ä")));
         assert_eq!(heard, [PlanEvent::Log(Level::Info, String::new())]);

@@ -16,12 +16,12 @@ use crate::request::{Export, Request, Response, Trouble, Usage};
 use crate::slot::Slot;
 use crate::stream::Stream;
 
-/// A bound of the engine that a plan has reached. The engine's errors of these have no type
-/// that can be named, so the words are told apart here, and nowhere else; the guests of
+/// A bound of the engine that a plan has reached. The engine's errors for these have no public
+/// type, so they are told apart by their words, here and nowhere else; the guests of
 /// `tests/guests/hostile` reach each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bound {
-    /// Bytes that are handed over at once.
+    /// Bytes that are passed at once.
     HostCallBytes,
     /// Handles.
     Handles,
@@ -63,9 +63,8 @@ impl Guest {
         Ok(Self { engine: engine.clone(), plan })
     }
 
-    /// Instantiates the plan in a fresh store, calls one export, and returns
-    /// what it left. The store is gone afterwards: a plan keeps nothing, and
-    /// what trapped is never entered again.
+    /// Instantiates the plan in a fresh store, calls one export, and returns its result. The store
+    /// is dropped afterwards: a plan keeps nothing, and a trapped instance is never entered again.
     pub(crate) fn run(
         &self,
         request: Request,
@@ -104,7 +103,7 @@ impl Guest {
         let n_batches = host.n_batches;
         let mut predictions = std::mem::take(&mut host.predictions);
         predictions.resize(host.batch_rows.len(), None);
-        // Nobody needs back what the call could not write.
+        // Tensors that the call could not write need not come back.
         let (model, aux_out, state) = match export {
             Export::Init => (host.model.returned(true), Vec::new(), Vec::new()),
             Export::Train => {
@@ -158,7 +157,7 @@ fn processor_us() -> u64 {
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
 
-/// Names what happened inside the engine.
+/// Names the error of the engine.
 fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
     let (kind, detail) = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
         (Some(stop), _) => stopped(host, *stop),
@@ -174,14 +173,14 @@ fn stopped(host: &Host, stop: Stop) -> (FaultKind, String) {
         Stop::Deadline => {
             let max = host.limits.time_ms_max;
             let setting = host.export.time_setting(max);
-            (FaultKind::DeadlineExceeded, format!("it took longer than {max} ms ({setting})"))
+            (FaultKind::DeadlineExceeded, format!("the call took longer than {max} ms ({setting})"))
         }
         Stop::Cancelled => (FaultKind::Cancelled, "asked to stop".into()),
         Stop::HostCalls => {
             let max = host.limits.host_calls_max;
             (
                 FaultKind::LimitExceeded,
-                format!("more than {max} calls of the host (`host_calls_max`)"),
+                format!("it made more than {max} calls to the host (`host_calls_max`)"),
             )
         }
     }
@@ -194,7 +193,7 @@ fn trapped(host: &Host, trap: Trap) -> (FaultKind, String) {
             let budget = host.limits.fuel_max.unwrap_or_default();
             (FaultKind::OutOfFuel, format!("its budget is {budget} (`fuel_max`)"))
         }
-        Trap::StackOverflow => (FaultKind::StackExhausted, "recursion without end?".into()),
+        Trap::StackOverflow => (FaultKind::StackExhausted, "it may recurse without end".into()),
         // A plan that got no memory panics, and a panic is this trap.
         Trap::UnreachableCodeReached => out_of_memory(host).unwrap_or_else(|| {
             let message = host.last_error.clone();
@@ -210,9 +209,11 @@ fn failed(host: &Host, text: &str) -> (FaultKind, String) {
     let detail = match Bound::of(text) {
         Some(Bound::HostCallBytes) => {
             let max = limits.host_call_bytes_max;
-            format!("more than {max} bytes at once (`host_call_bytes_max`)")
+            format!("it passed more than {max} bytes at once (`host_call_bytes_max`)")
         }
-        Some(Bound::Handles) => format!("more than {} handles (`handles_max`)", limits.handles_max),
+        Some(Bound::Handles) => {
+            format!("it holds more than {} handles (`handles_max`)", limits.handles_max)
+        }
         Some(Bound::Instances) => printable(text),
         None => {
             let crashed = || (FaultKind::Crashed, printable(text));
@@ -222,16 +223,16 @@ fn failed(host: &Host, text: &str) -> (FaultKind, String) {
     (FaultKind::LimitExceeded, detail)
 }
 
-/// What there is to say if something was refused to grow.
+/// The fault if a memory or table was refused to grow.
 fn out_of_memory(host: &Host) -> Option<(FaultKind, String)> {
     let detail = match host.meter.refused? {
         Refused::Memory => {
             let max = host.limits.memory_bytes_max;
-            format!("it may have {max} bytes ({})", host.export.memory_setting(max))
+            format!("its memory may have {max} bytes ({})", host.export.memory_setting(max))
         }
         Refused::Table => {
             let max = host.limits.table_elements_max;
-            format!("it may have {max} table elements (`table_elements_max`)")
+            format!("its tables may have {max} elements (`table_elements_max`)")
         }
     };
     Some((FaultKind::OutOfMemory, detail))

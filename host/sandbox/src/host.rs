@@ -24,11 +24,11 @@ pub(crate) struct Host {
     pub(crate) aux_out: Slot,
     pub(crate) state: Slot,
     pub(crate) loader: Option<Box<dyn Loader>>,
-    /// Why the loader failed, if it did.
+    /// The loader's error, if it failed.
     pub(crate) loader_error: Option<String>,
-    /// Batches handed out.
+    /// Batches given.
     pub(crate) n_batches: u64,
-    /// Rows of each batch handed out for predictions.
+    /// Rows of each batch given for predictions.
     pub(crate) batch_rows: Vec<u32>,
     /// Scores of each batch, by its index.
     pub(crate) predictions: Vec<Option<Tensor>>,
@@ -44,7 +44,7 @@ pub(crate) struct Host {
     pub(crate) watch: Watch,
 }
 
-/// Who may end a call from outside. A worker has nobody: it is killed.
+/// The handle that may end a call from outside. A worker has none: it is killed.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
     pub(crate) cancel: Cancel,
@@ -58,7 +58,7 @@ pub(crate) enum Stop {
     Deadline,
     #[error("cancelled")]
     Cancelled,
-    #[error("too many calls of the host")]
+    #[error("too many calls to the host")]
     HostCalls,
 }
 

@@ -1,17 +1,15 @@
 //! Runs training plans within limits and grants them nothing but the
-//! contract. Opens no socket and approves nothing: callers hand in an admitted
-//! component, arguments, tensors and a loader, and get events and one result
-//! back.
+//! contract. Opens no socket and approves nothing: callers pass an admitted component, arguments,
+//! tensors and a loader, and get events and one result back.
 //!
 //! A plan climbs by types: [`Component`](fedwasm_artifact::Component) is
-//! admitted, [`Described`] was compiled and asked what it is, [`Session`] knows
-//! its shapes and runs. Every call gets a fresh store, which is thrown away
-//! afterwards: a plan keeps nothing, and what trapped is never entered again.
+//! admitted, [`Described`] was compiled and has described itself, [`Session`] knows its shapes and
+//! runs. Every call gets a fresh store, which is thrown away afterwards: a plan keeps nothing, and
+//! a trapped instance is never entered again.
 //!
 //! There are two walls. The inner one is WebAssembly: `guest`, `imports`.
 //! The outer one is a process of its own for every plan: `worker`. Both see a
-//! call as the same plain data: `request`. What comes back is checked in
-//! `session`, on this side of both.
+//! call as the same plain data: `request`. Results are checked in `session`, on this side of both.
 
 mod arguments;
 mod batch;

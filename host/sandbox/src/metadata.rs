@@ -1,4 +1,4 @@
-//! What a plan says of itself, checked.
+//! A plan's description of itself, checked.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const NAME_BYTES_MAX: usize = 256;
 /// The largest default of an argument, in bytes: it travels with every call.
 const DEFAULT_BYTES_MAX: usize = 4 << 10;
 
-/// What the host features start with that announce a metric: `metric/top3`.
+/// The prefix of host features that announce a metric: `metric/top3`.
 const METRIC: &str = "metric/";
 /// The most metrics that a plan announces, and the longest name of one, in bytes.
 const METRICS_MAX: usize = 16;
@@ -32,7 +32,7 @@ const OF_SCORES: [&str; 7] = [
     "explained_variance",
 ];
 
-/// What predictions mean.
+/// The meaning of predictions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
@@ -44,7 +44,7 @@ pub enum Task {
     Other(String),
 }
 
-/// Where an argument's value comes from when nobody gives one.
+/// The default of an argument.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Default {
@@ -65,13 +65,13 @@ pub struct Argument {
     pub name: String,
     /// Kind of value.
     pub kind: ValueKind,
-    /// What holds when nobody gives it.
+    /// Its default.
     pub default: Default,
     /// One sentence.
     pub doc: String,
 }
 
-/// What a plan needs beyond the contract.
+/// A need of a plan beyond the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dependency {
@@ -83,37 +83,45 @@ pub enum Dependency {
     Runtime(String),
 }
 
-/// What a plan is.
+/// The description of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// What its predictions mean.
+    /// The meaning of its predictions.
     pub task: Task,
     /// The arguments that it understands.
     pub arguments: Vec<Argument>,
-    /// What it needs.
+    /// Its needs beyond the contract.
     pub dependencies: Vec<Dependency>,
 }
 
 impl Metadata {
-    /// Checks names, lengths and kinds, and cleans what people will read. What
-    /// comes from a worker is checked here, where it is used.
+    /// Checks names, lengths and kinds, and cleans the texts that people will read. A worker's
+    /// answer is checked here, where it is used.
     pub(crate) fn checked(mut self) -> Result<Self, String> {
         let allowed =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
         if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(allowed) {
-            return Err(format!("its name is `{}`", printable(&self.name)));
+            return Err(format!(
+                "its name `{}` is invalid; expected 1 to 64 of a-z, 0-9, `_` and `-`",
+                printable(&self.name)
+            ));
         }
         let is_version = self.version.parse::<semver::Version>().is_ok();
         if !is_version || self.version.len() > NAME_BYTES_MAX {
-            return Err(format!("its version is `{}`", printable(&self.version)));
+            return Err(format!(
+                "its version `{}` is not a semantic version such as 1.0.0",
+                printable(&self.version)
+            ));
         }
         let longest = self.arguments.len().max(self.dependencies.len());
         if longest > LIST_LEN_MAX {
-            return Err(format!("{longest} arguments or dependencies, at most {LIST_LEN_MAX}"));
+            return Err(format!(
+                "it lists {longest} arguments or dependencies, at most {LIST_LEN_MAX} are allowed"
+            ));
         }
         if let Task::Other(task) = &mut self.task {
             *task = printable(task);
@@ -160,13 +168,13 @@ impl Metadata {
     }
 
     /// Whether the plan may report a number under this name: `loss`,
-    /// `optimizer.lr`, or one that it announces. Whoever approves the plan
-    /// reads the names; a name made from data must not get out.
+    /// `optimizer.lr`, or one that it announces. The operator who approves the plan reads the
+    /// names; a name made from data must not leave.
     pub fn may_report(&self, name: &str) -> bool {
         METRICS.contains(&name) || self.announced().any(|announced| announced == name)
     }
 
-    /// Checks what this host offers; columns are checked where the data are.
+    /// Checks the plan's needs against this host's features; columns are checked with the data.
     pub(crate) fn check_dependencies(&self) -> Result<(), String> {
         for dependency in &self.dependencies {
             match dependency {
@@ -180,9 +188,13 @@ impl Metadata {
                     Ok(requirement) if Contract::meets(&requirement) => {}
                     Ok(_) => {
                         let spoken = Contract::spoken();
-                        return Err(format!("contract {text}, this host speaks {spoken}"));
+                        return Err(format!("contract {text}, and this host implements {spoken}"));
                     }
-                    Err(_) => return Err(format!("contract `{text}`, which is no requirement")),
+                    Err(_) => {
+                        return Err(format!(
+                            "contract `{text}`, which is not a version requirement"
+                        ));
+                    }
                 },
                 Dependency::DataColumn(_) => {}
             }
@@ -215,7 +227,7 @@ fn check_argument(argument: &mut Argument) -> Result<(), String> {
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    // What people would read otherwise than it is, and what safetensors keeps for itself.
+    // Characters that people would misread, and the names that safetensors reserves.
     let is_plain = printable(name) == name && name != "__metadata__";
     if !name.is_empty() && name.len() <= NAME_BYTES_MAX && is_plain {
         Ok(())

@@ -1,9 +1,9 @@
-//! Counts what a call holds.
+//! Counts the memory that a call holds.
 
 use fedwasm_protocol::Limits;
 use wasmtime::{ResourceLimiter, Result};
 
-/// Counts what a store holds; wasmtime asks before anything grows.
+/// Counts the memory of a store; wasmtime asks before anything grows.
 #[derive(Debug)]
 pub(crate) struct Meter {
     /// All memories together; they never shrink, so this is the peak.
@@ -11,11 +11,11 @@ pub(crate) struct Meter {
     memory_bytes_max: usize,
     table_elements: usize,
     table_elements_max: usize,
-    /// What was last refused to grow: the reason for a panic that follows.
+    /// The last refusal to grow: the reason for a panic that follows.
     pub(crate) refused: Option<Refused>,
 }
 
-/// What may not grow.
+/// A refusal to grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Memory,
@@ -55,7 +55,7 @@ impl ResourceLimiter for Meter {
         Ok(true)
     }
 
-    /// The limiter agreed and the system did not: a worker at its own limit.
+    /// The limiter agreed, but the system did not: a worker at its own limit.
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> Result<()> {
         self.refused = Some(Refused::Memory);
         Ok(())

@@ -1,4 +1,4 @@
-//! One call of a plan as plain data: what goes in and what comes out, in this
+//! One call of a plan as plain data: its request and its response, in this
 //! process or through the pipes of a worker. On the way through a pipe the
 //! elements of parameters follow their message ([`crate::worker`]), so that
 //! neither end holds them twice.
@@ -46,10 +46,10 @@ impl Export {
     }
 }
 
-/// What there is to say of a limit that no setting raises.
+/// The text for a limit that no setting raises.
 const FIXED: &str = "the same for every plan";
 
-/// A tensor on its way; what it says of itself is checked where it arrives.
+/// A tensor in transit; its type and shape are checked by the receiver.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PlainTensor {
     pub(crate) dtype: DType,
@@ -84,7 +84,7 @@ pub(crate) struct PlainSlot {
 }
 
 impl PlainSlot {
-    /// Pairs tensors with what was declared of them.
+    /// Pairs tensors with their declarations.
     pub(crate) fn new(specs: &[TensorSpec], tensors: Vec<Tensor>) -> Self {
         let trainable = specs.iter().map(|spec| spec.trainable).collect();
         Self { tensors, trainable }
@@ -98,8 +98,8 @@ impl PlainSlot {
     }
 }
 
-/// Tensors without their elements. Made again they are zeros, which take no
-/// room until they are written.
+/// Tensors without their elements. They are restored as zeros, which take no memory until they are
+/// written.
 mod hollow {
     use super::*;
 
@@ -147,8 +147,7 @@ impl Request {
 }
 
 impl Request {
-    /// The most bytes of what comes back beside a message's own: what the call
-    /// can write.
+    /// The most bytes that may follow the response: those of the tensors that the call can write.
     pub(crate) fn answer_bytes_max(&self) -> u64 {
         match self.export {
             Export::Describe | Export::Declare | Export::Validate => 0,
@@ -161,14 +160,13 @@ impl Request {
         }
     }
 
-    /// What follows the message.
+    /// The bytes that follow the message.
     pub(crate) fn tail(&self) -> Vec<&[u8]> {
         let slots = [&self.model, &self.aux_in, &self.aux_out, &self.state];
         slots.iter().flat_map(|slot| &slot.tensors).map(Tensor::data).collect()
     }
 
-    /// Takes what follows the message. The host is trusted: what it sends has
-    /// no bound.
+    /// Takes the bytes that follow the message. The host is trusted, so they have no bound.
     pub(crate) fn read_tail(&mut self, from: &mut impl Read) -> io::Result<()> {
         let slots = [&mut self.model, &mut self.aux_in, &mut self.aux_out, &mut self.state];
         let mut tensors = slots.into_iter().flat_map(|slot| &mut slot.tensors);
@@ -176,7 +174,7 @@ impl Request {
     }
 }
 
-/// What an export returned.
+/// The return value of an export.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Said {
     Metadata(Metadata),
@@ -194,7 +192,7 @@ pub(crate) struct PlainReport {
     pub(crate) metrics: Vec<(String, f64)>,
 }
 
-/// What a call that ended well left behind. Nothing of it was checked.
+/// The results of a successful call, unchecked.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Response {
     pub(crate) said: Said,
@@ -209,19 +207,19 @@ pub(crate) struct Response {
     pub(crate) predictions: Vec<Option<PlainTensor>>,
     /// Batches that the plan took.
     pub(crate) n_batches: u64,
-    /// What it used.
+    /// The resources that it used.
     pub(crate) usage: Usage,
 }
 
 impl Response {
-    /// What follows the message.
+    /// The bytes that follow the message.
     pub(crate) fn tail(&self) -> Vec<&[u8]> {
         let lists = [&self.model, &self.aux_out, &self.state];
         let returned = lists.into_iter().flatten();
         returned.filter_map(|Returned(bytes)| bytes.as_ref().map(|b| b.bytes.as_slice())).collect()
     }
 
-    /// Takes what follows the message, at most `bytes_max` bytes.
+    /// Takes the bytes that follow the message, at most `bytes_max`.
     pub(crate) fn read_tail(&mut self, from: &mut impl Read, bytes_max: u64) -> io::Result<()> {
         let lists = [&mut self.model, &mut self.aux_out, &mut self.state];
         let elements = lists.into_iter().flatten().filter_map(|Returned(bytes)| bytes.as_mut());
@@ -231,7 +229,7 @@ impl Response {
                 let text = format!("more than {bytes_max} bytes of tensors");
                 io::Error::new(io::ErrorKind::FileTooLarge, text)
             })?;
-            // Room for what was declared, at most; a stranger's word makes none.
+            // Memory for the declared tensors at most; the message alone allocates none.
             let len = usize::try_from(*announced).map_err(io::Error::other)?;
             bytes.try_reserve_exact(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
             if from.take(*announced).read_to_end(bytes)? != len {
@@ -273,7 +271,7 @@ impl<'de> Deserialize<'de> for Elements {
     }
 }
 
-/// What one call used. All but the time is the same on every machine.
+/// The resources that one call used. All but the time is the same on every machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Most bytes of all memories together.

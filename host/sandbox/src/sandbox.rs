@@ -1,4 +1,4 @@
-//! Where plans run, and a plan that is ready to.
+//! The place where plans run, and a plan that is ready to run.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,8 @@ pub struct WorkerOptions {
     /// The program of workers; if none, this one if it is `fedwasm`, else the
     /// one beside it, else the one on `PATH`.
     pub program: Option<PathBuf>,
-    /// Where compiled plans are kept: a directory of this user alone, made if
-    /// need be. None: every worker compiles.
+    /// Where compiled plans are kept: a directory of this user alone, created if it is absent.
+    /// None: every worker compiles.
     pub cache: Option<PathBuf>,
 }
 
@@ -74,8 +74,7 @@ pub(crate) enum Place {
 }
 
 impl Sandbox {
-    /// Runs every plan in a process of its own, which has nothing but the plan
-    /// and what the plan is handed.
+    /// Runs every plan in a process of its own, which has nothing but the plan and its inputs.
     ///
     /// # Errors
     /// [`Error::NoProgram`], [`Error::Cache`].
@@ -127,7 +126,7 @@ impl Sandbox {
         Self { cancel: cancel.clone(), ..self.clone() }
     }
 
-    /// Starts a worker and returns what keeps it from the rest of the machine,
+    /// Starts a worker and returns the protections that confine it,
     /// part by part; none if plans run in this process.
     ///
     /// # Errors
@@ -151,8 +150,7 @@ impl Sandbox {
         }
     }
 
-    /// Says what the machine could not provide, once for each time that it
-    /// changes.
+    /// Reports the protections that the machine lacks, whenever they change.
     pub(crate) fn say_missing(&self, protections: &[Protection]) {
         let Place::Workers { said, .. } = &*self.place else { return };
         let missing = protections.iter().filter(|protection| protection.missing.is_some());
@@ -168,8 +166,7 @@ impl Sandbox {
         *said = missing;
     }
 
-    /// Whether describing the plan of this digest needs no compiling: what that
-    /// gave is kept here.
+    /// Whether describing the plan of this digest needs no compiling, because the code is cached.
     pub fn is_compiled(&self, digest: &Digest, profile: Profile) -> bool {
         match &*self.place {
             Place::Workers { cache: Some(cache), .. } => cache.has(digest, profile),
@@ -177,8 +174,8 @@ impl Sandbox {
         }
     }
 
-    /// Compiles a plan and keeps what that gives, so that describing it takes no
-    /// time afterwards. Where nothing is kept, nothing is done. Blocks.
+    /// Compiles a plan and caches the code, so that describing it takes no time afterwards. Does
+    /// nothing without a cache. Blocks.
     ///
     /// # Errors
     /// [`Error::Fault`], [`Error::Worker`].
@@ -204,12 +201,12 @@ impl Sandbox {
         })
     }
 
-    /// Compiles a plan and asks it what it is. All later calls get `limits`.
+    /// Compiles a plan and asks for its description. All later calls get `limits`.
     /// Takes tens of milliseconds; do not call it on an async thread.
     ///
     /// # Errors
     /// [`Error::Fault`], with [`FaultKind::Refused`] if the plan does not fit
-    /// the contract or needs what this host does not have; [`Error::Worker`].
+    /// the contract or needs a feature that this host does not have; [`Error::Worker`].
     pub fn describe(&self, component: &Component, limits: Limits) -> Result<Described, Error> {
         let digest = component.digest();
         let plan = PlanName { name: String::new(), version: String::new(), digest };
@@ -273,7 +270,7 @@ impl std::fmt::Debug for Sandbox {
     }
 }
 
-/// A plan that was compiled and has said what it is. Cheap to clone; clones
+/// A plan that was compiled and has described itself. Cheap to clone; clones
 /// share their workers, each of which runs one call at a time.
 #[derive(Clone)]
 pub struct Described {
@@ -289,7 +286,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// What the plan is.
+    /// The plan's description.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
@@ -315,7 +312,7 @@ impl Described {
         Self { cancel: cancel.clone(), ..self.clone() }
     }
 
-    /// What there is to say if the calls of this plan are to end.
+    /// The fault if the calls of this plan must end.
     pub fn cancelled(&self) -> Option<Fault> {
         self.cancel.is_cancelled().then(|| self.fault(FaultKind::Cancelled, "before it began"))
     }

@@ -1,4 +1,4 @@
-//! A plan that runs, and the checks on what a call leaves behind.
+//! A running plan, and the checks on the results of its calls.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ const METRICS_MAX: usize = 64;
 /// The longest name of a metric, in bytes.
 const METRIC_BYTES_MAX: usize = 64;
 
-/// What a plan says that it did.
+/// A plan's own report of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// Optimizer steps.
@@ -30,7 +30,7 @@ pub struct Report {
     pub metrics: Metrics,
 }
 
-/// What training starts from.
+/// The tensors that training starts from.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
     /// Model parameters.
@@ -39,11 +39,11 @@ pub struct Start {
     pub aux_in: Params,
     /// Node state; zeros if none.
     pub state: Option<Params>,
-    /// Bytes of the random stream that were drawn before, where training goes on after a break.
+    /// Bytes of the random stream that were drawn before, where training resumes after a break.
     pub drawn: u64,
 }
 
-/// What a call left behind.
+/// The results of a call.
 #[derive(Debug)]
 pub struct Outcome {
     /// Model parameters; only after `init` and `train`, other calls write none.
@@ -53,15 +53,15 @@ pub struct Outcome {
     pub aux_out: Params,
     /// Node state; only after `train`.
     pub state: Params,
-    /// What the plan says that it did; none after `init` and `predict`.
+    /// The plan's own report; none after `init` and `predict`.
     pub report: Option<Report>,
     /// Scores of each batch, float32 [rows, columns]; only after `predict`.
     pub predictions: Vec<Tensor>,
-    /// Rows handed out, repetitions counted.
+    /// Rows given, repetitions counted.
     pub rows: u64,
     /// Batches that the plan took.
     pub batches: u64,
-    /// What the call used.
+    /// The resources that the call used.
     pub usage: Usage,
 }
 
@@ -95,7 +95,7 @@ impl Described {
         Fault { plan: self.plan.clone(), kind, detail: printable(&detail.to_string()) }
     }
 
-    /// The plan gave something back that is not what it announced.
+    /// The plan's result differs from its announcement.
     fn bad(&self, detail: String) -> Fault {
         self.fault(FaultKind::BadOutput, detail)
     }
@@ -173,7 +173,7 @@ impl Session {
         self.score(Export::Validate, model, seed, loader, cancel)
     }
 
-    /// Runs an export that writes no tensor, and whose events nobody hears.
+    /// Runs an export that writes no tensor, and drops its events.
     fn score(
         &self,
         export: Export,
@@ -216,7 +216,7 @@ impl Session {
         };
         let [of_model, of_aux_in, of_aux_out, of_state] =
             tensors().map_err(|error| self.misfit(error))?;
-        // What a call may not write is taken from here, whatever comes back.
+        // Tensors that a call may not write are taken from here, not from the response.
         let is_init = export == Export::Init;
         let kept = [
             constants(model, &of_model, is_init),
@@ -242,7 +242,7 @@ impl Session {
         let Described { runner, plan, processor_us, .. } = &self.described;
         let steps = Arc::clone(&handed);
         let events = Box::new(move |event| match event {
-            // There are no more steps than batches, whoever counts.
+            // The number of steps cannot exceed that of batches, even if the plan counts more.
             PlanEvent::Scalars { step, values } => {
                 let n = steps.lock().unwrap_or_else(PoisonError::into_inner).len();
                 events(PlanEvent::Scalars { step: step.min(n as u64), values });
@@ -259,8 +259,7 @@ impl Session {
         checked.map_err(|detail| self.described.bad(detail).into())
     }
 
-    /// Checks what a call left behind: it may come from a process that the
-    /// plan has taken over.
+    /// Checks the results of a call: they may come from a process that the plan has taken over.
     fn check(
         &self,
         export: Export,
@@ -269,7 +268,7 @@ impl Session {
         kept: [Vec<Option<Tensor>>; 3],
     ) -> Result<Outcome, String> {
         let n_taken = usize::try_from(answer.n_batches).ok().and_then(|n| handed.get(..n));
-        let taken = n_taken.ok_or("it took more batches than there are")?;
+        let taken = n_taken.ok_or("it took more batches than the loader has")?;
         let predictions = match export {
             Export::Predict => {
                 let max = self.described.limits.prediction_bytes_max;
@@ -280,7 +279,7 @@ impl Session {
         let report = match (export, answer.said) {
             (Export::Train | Export::Validate, Said::Report(report)) => Some(check_report(report)?),
             (Export::Init | Export::Predict, Said::Nothing) => None,
-            _ => return Err("it returned something else than its export does".into()),
+            _ => return Err("its result belongs to another export than the one called".into()),
         };
         let Declaration { model, aux_out, state, .. } = &self.declaration;
         let [of_model, of_aux_out, of_state] = kept;
@@ -291,7 +290,7 @@ impl Session {
             } else if returned.is_empty() {
                 Ok(Params::default())
             } else {
-                Err(format!("{} tensors came back that it cannot write", returned.len()))
+                Err(format!("it returned {} tensors that it may not write", returned.len()))
             }
         };
         Ok(Outcome {
@@ -311,7 +310,7 @@ impl Session {
     }
 }
 
-/// A loader that remembers the rows of each batch it handed out.
+/// A loader that remembers the rows of each batch that it gave.
 struct Counted {
     loader: Box<dyn Loader>,
     handed: Arc<Mutex<Vec<u32>>>,
@@ -357,14 +356,18 @@ fn constants(specs: &[TensorSpec], tensors: &[Tensor], any: bool) -> Vec<Option<
     pairs.map(|(tensor, writable)| (!writable).then(|| tensor.clone())).collect()
 }
 
-/// Puts a slot together: what came back, and what a call cannot write.
+/// Assembles a slot from the returned tensors and those that a call cannot write.
 fn whole(
     specs: &[TensorSpec],
     returned: Vec<Returned>,
     constants: Vec<Option<Tensor>>,
 ) -> Result<Params, String> {
     if returned.len() != specs.len() {
-        return Err(format!("{} tensors came back, {} were declared", returned.len(), specs.len()));
+        return Err(format!(
+            "it returned {} tensors, {} were declared",
+            returned.len(),
+            specs.len()
+        ));
     }
     let mut tensors = Vec::with_capacity(specs.len());
     for ((spec, Returned(elements)), constant) in specs.iter().zip(returned).zip(constants) {
@@ -374,7 +377,7 @@ fn whole(
                 let tensor = Tensor::new(spec.dtype, spec.shape.clone(), elements.bytes);
                 tensor.map_err(|error| format!("`{}`: {error}", spec.name))?
             }
-            (None, None) => return Err(format!("`{}` did not come back", spec.name)),
+            (None, None) => return Err(format!("it did not return `{}`", spec.name)),
         };
         tensors.push((spec.name.clone(), tensor));
     }
@@ -393,7 +396,11 @@ fn check_predictions(
         ));
     }
     if predictions.len() != taken.len() {
-        return Err(format!("predictions of {} batches, not {}", predictions.len(), taken.len()));
+        return Err(format!(
+            "it returned predictions for {} batches, expected {}",
+            predictions.len(),
+            taken.len()
+        ));
     }
     let scores = |(scores, rows): (Option<crate::request::PlainTensor>, &u32)| {
         let scores = scores.ok_or("a batch has no predictions")?;
@@ -401,7 +408,7 @@ fn check_predictions(
         if are_scores(&scores, *rows) {
             Ok(scores)
         } else {
-            Err("predictions that are no scores".to_owned())
+            Err("its predictions are not scores".to_owned())
         }
     };
     predictions.into_iter().zip(taken).map(scores).collect()
@@ -453,7 +460,7 @@ mod tests {
         lens.iter().map(|len| Returned(Some(vec![0; *len].into()))).collect()
     }
 
-    /// What training returns when nothing is wrong with it.
+    /// A correct result of training.
     fn answer() -> Response {
         let report = PlainReport { steps: 2, rows: 5, metrics: vec![("loss".into(), 0.5)] };
         Response {
@@ -467,7 +474,7 @@ mod tests {
         }
     }
 
-    /// Two batches were handed out, of three rows and of two.
+    /// Two batches were given, of three rows and of two.
     const HANDED: [u32; 2] = [3, 2];
 
     fn check(answer: Response) -> Result<Outcome, String> {
@@ -482,7 +489,7 @@ mod tests {
         assert_eq!(check(Response { n_batches: 1, ..answer() }).unwrap().rows, 3);
     }
 
-    /// What a process could answer that a plan has taken over.
+    /// Answers that a process could give which a plan has taken over.
     #[test]
     fn an_answer_that_lies_is_bad_output() {
         let metric = |name: &str, value| {
@@ -492,19 +499,19 @@ mod tests {
         let many = (0..=METRICS_MAX).map(|n| (n.to_string(), 0.0)).collect();
         let many = Said::Report(PlainReport { steps: 1, rows: 5, metrics: many });
         for (lie, answer) in [
-            ("more batches than there are", Response { n_batches: 3, ..answer() }),
-            ("more batches than there are", Response { n_batches: u64::MAX, ..answer() }),
-            ("3 tensors came back", Response { model: returned(&[24, 8, 8]), ..answer() }),
-            ("1 tensors came back", Response { model: returned(&[24]), ..answer() }),
+            ("more batches than the loader has", Response { n_batches: 3, ..answer() }),
+            ("more batches than the loader has", Response { n_batches: u64::MAX, ..answer() }),
+            ("it returned 3 tensors", Response { model: returned(&[24, 8, 8]), ..answer() }),
+            ("it returned 1 tensors", Response { model: returned(&[24]), ..answer() }),
             ("do not fill", Response { model: returned(&[24, 9]), ..answer() }),
             ("do not fill", Response { model: returned(&[0, 8]), ..answer() }),
             (
-                "did not come back",
+                "did not return",
                 Response { model: vec![Returned(None), Returned(None)], ..answer() },
             ),
-            ("1 tensors came back, 0", Response { state: returned(&[4]), ..answer() }),
-            ("1 tensors came back, 0", Response { aux_out: returned(&[4]), ..answer() }),
-            ("something else", Response { said: Said::Nothing, ..answer() }),
+            ("it returned 1 tensors, 0", Response { state: returned(&[4]), ..answer() }),
+            ("it returned 1 tensors, 0", Response { aux_out: returned(&[4]), ..answer() }),
+            ("another export", Response { said: Said::Nothing, ..answer() }),
             ("is NaN", Response { said: metric("loss", f64::NAN), ..answer() }),
             ("not the name of a metric", Response { said: metric("\u{202e}", 0.0), ..answer() }),
             (
@@ -526,7 +533,7 @@ mod tests {
         };
         assert!(check(Vec::new()).unwrap().model.is_empty());
         let error = check(returned(&[24, 8])).unwrap_err();
-        assert_eq!(error, "2 tensors came back that it cannot write");
+        assert_eq!(error, "it returned 2 tensors that it may not write");
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Slot {
         Self { tensors, trainable }
     }
 
-    /// What goes back: the tensors that the call could write; `any` as for
+    /// The tensors that go back: those that the call could write; `any` as for
     /// [`Slot::write`].
     pub(crate) fn returned(self, any: bool) -> Vec<Returned> {
         let Self { tensors, trainable } = self;
@@ -41,8 +41,7 @@ impl Slot {
         data.get(range).map(<[u8]>::to_vec).ok_or(AccessError::OutOfBounds)
     }
 
-    /// Replaces bytes from `offset` on. `any` also admits what training may
-    /// not write.
+    /// Replaces bytes from `offset` on. `any` also admits tensors that training may not write.
     pub(crate) fn write(
         &mut self,
         index: u32,

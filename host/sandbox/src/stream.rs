@@ -1,6 +1,6 @@
 //! The random bytes of a call: ChaCha20 (RFC 8439, with a 64-bit nonce of 0 and a 64-bit
 //! block counter from 0) with the call's seed as key. Every byte of the key stream is
-//! handed out once, in order, however many are asked for at a time.
+//! used once, in order, for any number of bytes at a time.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -38,7 +38,7 @@ impl Stream {
         let (first, rest) = bytes.split_at_mut(self.left.min(bytes.len()));
         self.take(first);
         let (words, last) = rest.split_at_mut(rest.len() / WORD * WORD);
-        // The library drops what is left of a word at the end of a call.
+        // The library drops the rest of a word at the end of a call.
         self.random.fill_bytes(words);
         if !last.is_empty() {
             self.begin();
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    /// What plans drew before, in multiples of four bytes, they draw still.
+    /// Draws in multiples of four bytes give the same values as in earlier versions.
     #[test]
     fn whole_words_are_those_of_the_library() {
         let (mut stream, mut random) = (Stream::new([9; 32], 0), ChaCha20Rng::from_seed([9; 32]));

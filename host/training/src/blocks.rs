@@ -30,9 +30,9 @@ pub(crate) const GROUP_BLOCKS: usize = 16;
 /// Which rows of each block belong to a part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Which {
-    /// Those to train on.
+    /// The training rows.
     Train,
-    /// Those held out.
+    /// The held-out rows.
     Test,
 }
 
@@ -43,12 +43,12 @@ pub(crate) struct BlockSplit {
     pub(crate) held: Held,
 }
 
-/// What is held out.
+/// The rows that are held out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Held {
     /// This share of the rows, from 0 to 1.
     Share(f64),
-    /// One of several folds that is there.
+    /// One of several folds.
     Fold(Fold),
 }
 

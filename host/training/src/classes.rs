@@ -1,4 +1,4 @@
-//! How many rows each class has, and what is odd about that.
+//! The number of rows of each class, and warnings about it.
 
 use std::collections::BTreeMap;
 
@@ -41,14 +41,16 @@ impl Classes {
         self.largest().is_some_and(|largest| largest <= 1) && held_out > 0 && positives == 0
     }
 
-    /// What people should know about them before they believe a score.
+    /// The warnings that people should read before they believe a score.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         let largest = self.largest().unwrap_or_default();
         if largest == 0 && !self.rows.is_empty() {
-            remarks.push("all rows are of class 0: there is nothing to tell apart".to_owned());
+            remarks.push(
+                "all rows are of class 0: a classifier needs at least two classes".to_owned(),
+            );
         }
-        // Larger gaps are no slip of the hand, and walking through them takes long.
+        // Larger gaps are not a slip, and walking through them takes long.
         let missing = (0..largest.min(CLASSES_MAX as i64)).filter(|class| self.n_rows(*class) == 0);
         let missing: Vec<i64> = missing.take(SHOWN_MAX + 1).collect();
         if !missing.is_empty() {

@@ -12,7 +12,7 @@ pub enum Error {
     /// The plan, its arguments or the parameters.
     #[error(transparent)]
     Sandbox(#[from] fedwasm_sandbox::Error),
-    /// The plan wants other columns than there are.
+    /// The number of columns differs from the plan's.
     #[error(
         "the plan takes {expected} input columns, the dataset gives {got}\n\
          help: name the columns with `inputs` under [data], or leave out the model argument that \
@@ -24,8 +24,8 @@ pub enum Error {
         /// Columns of the run.
         got: usize,
     },
-    /// The plan wants other values for a target, or for one of several inputs.
-    #[error("the plan takes {expected} values as {what} `{name}`, the dataset gives {got}")]
+    /// The number of values differs for a target, or for one of several inputs.
+    #[error("the plan takes {expected} values a row as {what} `{name}`, the dataset gives {got}")]
     Part {
         /// `input` or `target`.
         what: &'static str,
@@ -36,7 +36,7 @@ pub enum Error {
         /// Values of the run.
         got: usize,
     },
-    /// An image of one shape where the plan takes another.
+    /// An image has another shape than the plan takes.
     #[error("the plan takes `{name}` as {expected:?}, the dataset's `{field}` is {got:?}")]
     Shape {
         /// The input or target.
@@ -50,8 +50,8 @@ pub enum Error {
     },
     /// One of several inputs or targets has no field.
     #[error(
-        "the plan takes the {what}s {}, and no field is meant for `{name}`; call one so, or say \
-         `{name} = [\"COLUMN\"]` in the table `{}` of [data]",
+        "the plan takes the {what}s {}, and no field is selected for `{name}`; give a field that \
+         name, or write `{name} = [\"COLUMN\"]` in the table `{}` of [data]",
         quoted(all),
         if *what == "input" { "inputs" } else { "target" }
     )]
@@ -63,9 +63,9 @@ pub enum Error {
         /// All that the plan takes.
         all: Vec<String>,
     },
-    /// Fields are meant for an input or target that the plan does not take.
+    /// Fields are selected for an input or target that the plan does not take.
     #[error(
-        "[data] has fields for the {what} `{name}`; the plan takes the {what}s {}",
+        "[data] selects fields for the {what} `{name}`, but the plan takes the {what}s {}",
         quoted(all)
     )]
     NotTaken {
@@ -82,12 +82,12 @@ pub enum Error {
         /// The column.
         column: String,
     },
-    /// What a node kept, or what a researcher sent, is not what the plan declares.
+    /// Tensors that a node kept, or that a researcher sent, differ from the plan's declaration.
     #[error("{what}: {source}")]
     Tensors {
         /// Which tensors.
         what: &'static str,
-        /// What is wrong.
+        /// The difference.
         source: fedwasm_params::Error,
     },
     /// The split leaves a part empty.
@@ -97,13 +97,13 @@ pub enum Error {
         rows: u64,
         /// The share that is held out.
         test_ratio: f64,
-        /// What there would be no rows for.
+        /// The part that would be empty.
         part: &'static str,
     },
-    /// There is no such fold.
+    /// The fold does not exist.
     #[error(
-        "there is no fold {index} of {count} of {rows} rows; take from 2 to {} folds, and no \
-         more than there are rows",
+        "fold {index} of {count} does not exist for {rows} rows; use 2 to {} folds, and no more \
+         folds than rows",
         crate::FOLDS_MAX
     )]
     Folds {
@@ -117,8 +117,11 @@ pub enum Error {
     /// Nothing is held out.
     #[error("no rows are held out; set `test_ratio` above 0")]
     NothingHeldOut,
-    /// A batch is larger than a plan can be handed.
-    #[error("a batch of {rows} rows has {bytes} bytes, at most {max} cross; lower batch_size")]
+    /// A batch is larger than a plan can take.
+    #[error(
+        "a batch of {rows} rows has {bytes} bytes, at most {max} can be passed to the plan; lower \
+         batch_size"
+    )]
     BatchTooLarge {
         /// Rows of a batch.
         rows: u32,

@@ -1,4 +1,4 @@
-//! Rows made ready for a plan: split, scaled, in float32.
+//! Rows prepared for a plan: split, scaled, in float32.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::rows::{CLASS_MAX, Converter, Rows};
 use crate::shuffle::split;
 use crate::{Error, Preprocessing, Round, Turn};
 
-/// Rows made ready for a plan. Cheap to clone.
+/// Rows prepared for a plan. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Examples {
     /// The training part.
@@ -30,10 +30,9 @@ pub struct Examples {
     classes: Option<Classes>,
 }
 
-/// Returns what a plan derives the arguments from that are not `given`. Classes
+/// Returns the facts from which a plan derives the arguments that are not `given`. Classes
 /// are counted only for a plan that asks for them: the largest class of the
-/// first target plus one, and at least two, since one class alone is nothing to
-/// learn.
+/// first target plus one, and at least two, since nothing can be learned from one class alone.
 ///
 /// # Errors
 /// [`Error::Dataset`], also if classes are asked for and the target has none.
@@ -116,8 +115,7 @@ impl Examples {
         Self::of_parts(run.plan(), dataset, data, layout, test, by_block)
     }
 
-    /// Reads the columns of a run and holds out one fold of the rows, whatever
-    /// `test_ratio` says.
+    /// Reads the columns of a run and holds out one fold of the rows, regardless of `test_ratio`.
     ///
     /// # Errors
     /// As [`Examples::read`], and [`Error::Folds`].
@@ -298,7 +296,7 @@ fn fits_into_memory(dataset: &Dataset, layout: &Layout, data: &DataArgs) -> bool
     dataset.n_rows().saturating_mul(read + kept + 16) <= data.memory_bytes()
 }
 
-/// Reads a block, unless the plan's calls are to end: a large dataset takes long.
+/// Reads a block, unless the plan's calls must end: a large dataset takes long.
 fn read(
     plan: &Described,
     dataset: &Dataset,
@@ -328,7 +326,7 @@ fn fit_by_block(
         if let (Some(classes), Some(column)) = (&mut classes, target) {
             let mut held_out = held_out.iter();
             block.columns[column].each(0..block.n_rows, |class| {
-                // What is none is found when its row is wanted.
+                // A value that is not a class is found when its row is used.
                 let is_class = class.fract() == 0.0 && (0.0..=CLASS_MAX).contains(&class);
                 let is_held_out = held_out.next().is_some_and(|held_out| *held_out);
                 if is_class {

@@ -1,4 +1,4 @@
-//! Parameters of other programs, as a plan declares them.
+//! Fits parameters of other programs to a plan's declaration.
 
 use std::collections::BTreeSet;
 

@@ -30,7 +30,7 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// Checks that there is such a fold of so many rows.
+    /// Checks that the fold exists for so many rows.
     pub(crate) fn check(self, n_rows: u64) -> Result<(), Error> {
         let Self { index, count } = self;
         let is_there = (2..=FOLDS_MAX).contains(&count) && (1..=count).contains(&index);
@@ -45,7 +45,7 @@ impl Fold {
     /// both ascending.
     ///
     /// # Errors
-    /// [`Error::Folds`] if there is no such fold, or if it would be empty.
+    /// [`Error::Folds`] if the fold does not exist or would be empty.
     pub fn split(self, n_rows: usize, random_seed: u64) -> Result<(Vec<usize>, Vec<usize>), Error> {
         self.check(n_rows as u64)?;
         let (count, before) = (self.count as usize, self.index as usize - 1);

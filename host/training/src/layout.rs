@@ -1,4 +1,4 @@
-//! What of a dataset becomes which input or target of a plan.
+//! The mapping from fields of a dataset to inputs and targets of a plan.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::error::not_offered;
 use crate::preprocessing::scale_names;
 
-/// What of a dataset becomes which input or target of a plan.
+/// The mapping from fields of a dataset to inputs and targets of a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// Places of the fields that are read; inputs first.
@@ -37,7 +37,7 @@ pub(crate) struct Part {
     pub(crate) width: usize,
 }
 
-/// What values are to a plan.
+/// The type of values for a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PartKind {
     /// float32.
@@ -68,7 +68,7 @@ impl PartKind {
     }
 }
 
-/// The fields of a run before it is known what the plan declares.
+/// The fields of a run before the plan's declaration is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Chosen {
     pub(crate) inputs: Vec<usize>,
@@ -79,7 +79,7 @@ impl Chosen {
     /// Finds the fields of a run by name. No inputs mean all but the targets.
     ///
     /// # Errors
-    /// [`Error::Dataset`]: a field is not there, is used twice, or none is left.
+    /// [`Error::Dataset`]: a field is absent, is used twice, or none is left.
     pub(crate) fn new(dataset: &Dataset, data: &DataArgs) -> Result<Self, Error> {
         let position = |name: &String| dataset.position(name);
         let targets: Vec<usize> =
@@ -119,12 +119,12 @@ impl Chosen {
 }
 
 impl Layout {
-    /// Checks that the plan takes what was chosen.
+    /// Checks that the plan takes the selected fields.
     ///
     /// # Errors
     /// [`Error::Dataset`], [`Error::MissingColumn`], [`Error::Inputs`],
-    /// [`Error::Part`], [`Error::Shape`], [`Error::NoField`], [`Error::NotTaken`], and a fault if the plan declares
-    /// what this version does not offer.
+    /// [`Error::Part`], [`Error::Shape`], [`Error::NoField`], [`Error::NotTaken`], and a fault if
+    /// the plan declares what this version does not offer.
     pub(crate) fn new(
         plan: &Described,
         declaration: &Declaration,
@@ -227,7 +227,7 @@ fn fits(
             Error::Part { what, name: name.clone(), expected, got: width }
         });
     }
-    // Axes must agree where both have some; one of length 1 says nothing.
+    // Axes must agree where both have some; one of length 1 is ignored.
     let long = |shape: &[u64]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
     if let [field] = fields
         && field.shape.len() > 1

@@ -16,15 +16,15 @@ const POSITIVE: i64 = 1;
 /// Columns of scores up to which a plan tells two classes apart.
 const BINARY_COLUMNS_MAX: usize = 2;
 
-/// Why scores fit no targets.
+/// The reason why scores do not fit the targets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadScores {
-    #[error("scores of {got} rows, there are {given}")]
+    #[error("it returned scores for {got} rows, expected {given}")]
     Rows { got: usize, given: usize },
-    #[error("it predicts {got} numbers a row, there are {expected} targets")]
+    #[error("it predicts {got} numbers a row, expected one for each of {expected} targets")]
     Outputs { got: usize, expected: usize },
-    /// The class is that of a row: this text stays at the node.
-    #[error("its scores have {columns} columns, for a target with class {class}")]
+    /// The class comes from a row: this text stays at the node.
+    #[error("its scores have {columns} columns, but the target has class {class}")]
     NoColumn { columns: usize, class: i64 },
 }
 
@@ -37,17 +37,17 @@ pub(crate) enum Targets {
     Reals(Vec<f32>),
 }
 
-/// What the standard metrics are computed from.
+/// The counts and sums from which the standard metrics are computed.
 ///
 /// Classes: `accuracy`, `precision`, `recall` and `f1_score`. A row is said to
 /// be of the class with the largest score, the first of equals; with one
 /// column, a score above 0.5 is class 1. The plan's columns decide what the
-/// last three metrics are, whatever labels a site happens to have: with one or
+/// last three metrics are, not the labels that a site happens to have: with one or
 /// two columns they are those of class 1 (`average='binary'`), with more the
 /// mean over the classes, weighted with the rows of each
 /// (`average='weighted'`; a class without rows weighs nothing). A share of no
 /// rows is 0 (`zero_division=0`), but where no row at all is of class 1 the
-/// three say nothing and are left out.
+/// three are meaningless and left out.
 /// Fed-BioMed 6 looks at the targets alone, and takes the smaller of two
 /// classes, 0 of 0 and 1, where scikit-learn and this take 1.
 ///
@@ -159,7 +159,7 @@ fn labels(predictions: &[Tensor], classes: &[i64]) -> Result<BTreeMap<i64, Label
         let n_columns = n_columns(scores).max(1);
         for row in scores.floats().unwrap_or_default().chunks_exact(n_columns) {
             n_rows += 1;
-            // Too many rows are counted to the end, for the error.
+            // All rows are counted even if they are too many, for the error.
             let Some(&class) = classes.get(n_rows - 1) else { continue };
             let has_column = usize::try_from(class).is_ok_and(|class| class < n_columns);
             if n_columns > 1 && !has_column {
@@ -403,7 +403,7 @@ mod tests {
         assert_eq!(cases.len(), 15);
         for case in cases {
             case.check(&regression(&case.scores, &case.targets, case.columns));
-            // In chunks of one batch each, too.
+            // Also in chunks of one batch each.
             let mut scores = Scores::reals(case.columns);
             let batches = case.batches();
             for (batch, targets) in batches.iter().zip(case.targets.chunks(7 * case.columns)) {
@@ -428,7 +428,7 @@ mod tests {
         assert_eq!((metrics["precision"], metrics["recall"]), (1.0, 0.5));
     }
 
-    /// A site has the labels that it has: what a metric means does not follow from them.
+    /// The meaning of a metric does not follow from the labels that a site happens to have.
     #[test]
     fn labels_of_a_site_do_not_change_what_a_metric_means() {
         // A plan of three classes, all of the site's rows right.

@@ -1,4 +1,4 @@
-//! Scaling of inputs, and the file that tells how.
+//! Scaling of inputs, and the file that describes it.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -25,9 +25,9 @@ pub struct Preprocessing {
 pub struct ColumnScale {
     /// The column.
     pub name: String,
-    /// What is taken off.
+    /// The number that is subtracted.
     pub mean: f64,
-    /// What is divided by; not 0.
+    /// The divisor; not 0.
     pub std: f64,
 }
 
@@ -93,7 +93,7 @@ enum Sums {
     Pixels(Box<[u64; 256]>),
 }
 
-/// What is known of the values of one scale.
+/// The statistics of the values of one scale.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moments {
     spread: RunningVariance,
@@ -121,7 +121,7 @@ impl Fit {
     }
 
     /// Adds the rows of one chunk that are `wanted`: numbers of rows of the dataset. `each`
-    /// hands over the blocks of the chunk, twice in the same order.
+    /// passes the blocks of the chunk, twice in the same order.
     pub(crate) fn add(
         &mut self,
         each: impl Fn(&mut dyn FnMut(&Block)),

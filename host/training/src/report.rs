@@ -1,4 +1,4 @@
-//! Checks on what a plan says that it did.
+//! Checks on a plan's own report.
 
 use fedwasm_sandbox::{Described, FaultKind, Level, Metadata, Report};
 
@@ -6,23 +6,23 @@ use crate::Error;
 use crate::error::not_announced;
 use crate::round::{Events, RoundEvent};
 
-/// Checks that the plan says it saw the rows that it was handed.
+/// Checks that the plan reports the rows that it was given.
 pub(crate) fn check_rows(
     plan: &Described,
     report: Option<Report>,
     handed: u64,
 ) -> Result<Report, Error> {
-    let report = report.ok_or_else(|| bad(plan, "it gave no report"))?;
+    let report = report.ok_or_else(|| bad(plan, "it returned no report"))?;
     if report.rows == handed {
         Ok(report)
     } else {
-        let text = format!("it says that it saw {} rows, it was handed {handed}", report.rows);
+        let text = format!("it reports {} rows, but it was given {handed}", report.rows);
         Err(bad(plan, text))
     }
 }
 
 /// Checks that a report has no names but those that the plan announces: a name
-/// made from data would tell it.
+/// made from data would reveal them.
 pub(crate) fn check_names(plan: &Described, report: &Report) -> Result<(), Error> {
     match report.metrics.keys().find(|name| !plan.metadata().may_report(name)) {
         Some(name) => Err(bad(plan, not_announced(name))),
@@ -30,8 +30,7 @@ pub(crate) fn check_names(plan: &Described, report: &Report) -> Result<(), Error
     }
 }
 
-/// Lets only scalars through whose names the plan announces, and says once that others are left
-/// out.
+/// Passes only scalars whose names the plan announces, and warns once that others are left out.
 pub(crate) struct Announced {
     metadata: Metadata,
     is_warned: bool,
@@ -53,7 +52,7 @@ impl Announced {
     }
 }
 
-/// The plan gave something back that is not what it was asked for.
+/// The plan's result does not answer the request.
 pub(crate) fn bad(plan: &Described, what: impl std::fmt::Display) -> Error {
     fedwasm_sandbox::Error::from(plan.fault(FaultKind::BadOutput, what)).into()
 }

@@ -19,16 +19,16 @@ use crate::loader::{Schedule, Source, TrainLoader};
 use crate::report::{Announced, bad, check_names, check_rows};
 use crate::score::score;
 
-/// The most bytes of an input or target of a batch, what the contract lets cross at once.
+/// The most bytes of an input or target of a batch: the bound of the contract for one call.
 const BATCH_BYTES_MAX: u64 = 16 << 20;
 
-/// Where a round stands in its experiment. A plan that announces the arguments `round` and
-/// `rounds` is told; nobody else can give them.
+/// The position of a round in its experiment. A plan that announces the arguments `round` and
+/// `rounds` gets them; only the host can give them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The round, from 1; 0 before the first.
     pub round: u32,
-    /// How many there are to be.
+    /// The number of rounds.
     pub rounds: u32,
 }
 
@@ -43,20 +43,20 @@ pub struct RoundArgs<'a> {
     pub aggregator: &'a Arguments,
 }
 
-/// What happens during a round.
+/// An event during a round.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RoundEvent {
     /// A line from the plan.
     Log(Level, String),
     /// The plan reported on a batch.
     Step {
-        /// Batches handed out so far, from 1.
+        /// Batches given so far, from 1.
         step: u64,
         /// Batches of the whole round.
         steps_max: u64,
         /// Rows of this batch.
         rows: u64,
-        /// What the plan reports, all finite.
+        /// The numbers that the plan reports, all finite.
         values: Vec<(String, f64)>,
         /// Whether `log_interval` picks this batch.
         is_logged: bool,
@@ -74,27 +74,27 @@ pub struct Round {
     stop: Cancel,
 }
 
-/// Whose turn it is: what the seeds of a round follow from.
+/// The identity of a round, from which its seeds follow.
 #[derive(Clone, Debug)]
 pub struct Turn {
     /// The experiment's seed.
     pub random_seed: u64,
     /// The round, from 1.
     pub round: u32,
-    /// Who trains.
+    /// The node that trains.
     pub node: NodeId,
 }
 
-/// What a round starts from.
+/// The tensors that a round starts from.
 #[derive(Clone, Debug, Default)]
 pub struct Before {
     /// Model parameters. Those local to nodes may be absent.
     pub params: Params,
     /// Auxiliary variables from the researcher.
     pub aux: Params,
-    /// What an earlier round left at the node ([`Trained::kept`]).
+    /// The tensors that an earlier round left at the node ([`Trained::kept`]).
     pub kept: Option<Params>,
-    /// Batches of this round that led here, where it goes on after a break.
+    /// Batches of this round that led here, if it resumes after a break.
     pub batches: u64,
     /// Random bytes that the plan drew in them ([`Trained::drawn`]).
     pub drawn: u64,
@@ -130,14 +130,14 @@ pub fn batches_max(n_rows: u64, training: &TrainingArgs) -> u64 {
     Schedule::new(n_rows, &training.loader_args, training.effective_budget()).total
 }
 
-/// What a round of training gives.
+/// The result of a round of training.
 #[derive(Clone, Debug)]
 pub struct Trained {
     /// The trained parameters, all finite; those local to nodes among them.
     pub params: Params,
     /// Auxiliary variables for the researcher, all finite.
     pub aux: Params,
-    /// What stays at the node for the next round: its state and the parameters
+    /// The tensors that stay at the node for the next round: its state and the parameters
     /// local to it. None if the plan declares neither.
     pub kept: Option<Params>,
     /// Rows of the training part.
@@ -149,11 +149,11 @@ pub struct Trained {
     pub n_batches: u64,
     /// The plan's own metrics, `loss` among them if it has one.
     pub metrics: Metrics,
-    /// What the plan reports of its optimizer, such as `lr`.
+    /// The optimizer's numbers that the plan reports, such as `lr`.
     pub optimizer_args: Metrics,
     /// Random bytes that the plan drew so far, those before a break among them.
     pub drawn: u64,
-    /// What the call used.
+    /// The resources that the call used.
     pub usage: Usage,
 }
 
@@ -190,7 +190,7 @@ impl Round {
         if let Some(mu) = training.fedprox_mu {
             given.insert("aggregator.fedprox_mu".into(), Value::Real(mu));
         }
-        // A plan that does not know it says so: nothing is shared by mistake.
+        // A plan that does not know the argument refuses it: nothing is shared by mistake.
         if !training.share_persistent_buffers {
             given.insert("model.share_persistent_buffers".into(), Value::Boolean(false));
         }
@@ -205,8 +205,7 @@ impl Round {
     }
 
     /// The same, but training ends after the batches on their way once `stop`
-    /// is used. What was reached counts, other than after a [`Cancel`] of the
-    /// call itself.
+    /// is used. The progress so far counts, unlike after a [`Cancel`] of the call itself.
     pub fn with_stop(self, stop: &Cancel) -> Self {
         Self { stop: stop.clone(), ..self }
     }
@@ -305,7 +304,7 @@ impl Round {
         [&model, &aux_out, &state].into_iter().try_for_each(|params| self.check_finite(params))?;
         let report = check_rows(self.plan(), report, rows)?;
         if report.steps > batches {
-            let text = format!("it says that it made {} steps on {batches} batches", report.steps);
+            let text = format!("it reports {} steps on {batches} batches", report.steps);
             return Err(bad(self.plan(), text));
         }
         check_names(self.plan(), &report)?;
@@ -358,7 +357,7 @@ impl Round {
         Ok(Start { model, aux_in: before.aux, state, drawn: before.drawn })
     }
 
-    /// Puts the model together and takes the state out of what was kept.
+    /// Assembles the model, and takes the state out of the kept tensors.
     fn whole(
         &self,
         params: Params,
@@ -405,7 +404,7 @@ impl Round {
         Ok((model, state))
     }
 
-    /// What stays at the node, in one set of tensors.
+    /// The tensors that stay at the node, as one set.
     fn keep(&self, model: &Params, state: Params) -> Result<Option<Params>, Error> {
         let locals = self.declaration().model.iter().filter(|spec| spec.scope == Scope::Local);
         let locals = locals.filter_map(|spec| {

@@ -10,7 +10,7 @@ use crate::layout::{Layout, Part, PartKind};
 use crate::preprocessing::n_scales;
 use crate::{Error, Preprocessing};
 
-/// Beyond it float32 does not hold every whole number any more.
+/// Beyond it float32 does not represent every whole number.
 pub(crate) const CLASS_MAX: f64 = (1 << 24) as f64;
 
 /// Turns values of a dataset into those of a plan.
@@ -22,12 +22,12 @@ pub(crate) struct Converter {
     targets: Vec<How>,
 }
 
-/// How the values of a part come about.
+/// The way in which the values of a part are computed.
 #[derive(Clone, Debug)]
 enum How {
     /// Scaled in float64 and rounded once: (mean, std) of each value.
     Scaled(Vec<(f64, f64)>),
-    /// Looked up: what each of 256 pixels becomes, for each channel.
+    /// Looked up: the value of each of 256 pixels, for each channel.
     Pixels(Arc<Vec<[f32; 256]>>),
     Class,
     Whole,
@@ -200,13 +200,13 @@ impl Converter {
     /// No bytes, with room for a batch.
     ///
     /// # Errors
-    /// A text, if there is not so much memory.
+    /// A text, if not enough memory is free.
     pub(crate) fn batch(&self, n_rows: usize) -> Result<Building, String> {
         let buffer = |part: &Part| {
             let row = part.width.saturating_mul(part.kind.size() as usize);
             let (bytes, mut buffer) = (n_rows.saturating_mul(row), Vec::new());
             let reserved = buffer.try_reserve_exact(bytes);
-            reserved.map_err(|_| format!("there is no memory for a batch of {bytes} bytes"))?;
+            reserved.map_err(|_| format!("no memory is left for a batch of {bytes} bytes"))?;
             Ok(buffer)
         };
         let buffers = |parts: &[Part]| parts.iter().map(buffer).collect::<Result<Vec<_>, String>>();

@@ -1,5 +1,5 @@
-//! Scores of parameters on held-out rows: the plan's own metrics, and the host's of what it
-//! predicts.
+//! Scores of parameters on held-out rows: the plan's own metrics, and the host's own, from its
+//! predictions.
 
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, Evaluation};
@@ -46,7 +46,7 @@ pub(crate) fn score(
     if n_rows == 0 {
         return Err(Error::NothingHeldOut);
     }
-    // Scores are the same whoever asks and whenever: one seed for all.
+    // Scores must not depend on the researcher or the round: one seed for all.
     let seed = [0; 32];
     let plan = session.described();
     let all = |seen: u64, given: u64| {
@@ -54,7 +54,7 @@ pub(crate) fn score(
             Ok(())
         } else {
             // A plan must not choose the rows that it is scored on.
-            Err(bad(plan, format!("it looked at {seen} rows of {given}")))
+            Err(bad(plan, format!("it read {seen} rows of {given}")))
         }
     };
     let loader = Box::new(TestLoader::new(source.clone(), batch_size));
@@ -82,8 +82,8 @@ pub(crate) fn score(
     Ok(Evaluation { n_rows, metrics })
 }
 
-/// What the targets of a plan can be scored by: one class, or reals that are
-/// joined in the order of the plan's targets. Others have no standard metrics.
+/// The targets of a plan in the form that metrics use: one class, or reals that are joined in the
+/// order of the plan's targets. Others have no standard metrics.
 fn standard(layout: &Layout) -> Option<Scores> {
     match &layout.targets[..] {
         [target] if target.kind == PartKind::Class => Some(Scores::Classes(Labels::default())),

@@ -24,14 +24,14 @@ pub struct RepositoryUrl {
     pub(crate) security: Security,
 }
 
-/// Whether what is said can be read on the way.
+/// Whether messages can be read in transit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
     /// TLS 1.3 with certificates on both sides.
     Tls,
     /// In the clear, on this machine.
     Loopback,
-    /// In the clear, over a network: somebody asked for it by name.
+    /// In the clear, over a network: the address asks for it explicitly.
     Plaintext,
 }
 
@@ -41,14 +41,14 @@ const BROKER: &str = "expected mqtts://HOST:PORT, or mqtt://HOST:PORT on this ma
 const REPOSITORY: &str = "expected https://HOST:PORT, or http://HOST:PORT on this machine";
 
 impl BrokerUrl {
-    /// Whether what is said can be read on the way.
+    /// Whether messages can be read in transit.
     pub fn security(&self) -> Security {
         self.security
     }
 }
 
 impl RepositoryUrl {
-    /// Whether what is said can be read on the way.
+    /// Whether messages can be read in transit.
     pub fn security(&self) -> Security {
         self.security
     }

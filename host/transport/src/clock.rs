@@ -1,4 +1,4 @@
-//! The time as an argument: the machine's, or one that is moved by hand.
+//! The time as an argument: the machine's, or one that a test sets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ pub struct Clock(Kind);
 enum Kind {
     /// The machine's; elapsed time counts from here.
     Real(Instant),
-    /// Unix time at its beginning, in milliseconds, and what passed since.
+    /// Unix time at its beginning, in milliseconds, and the time since then.
     Virtual(u64, Arc<watch::Sender<Duration>>),
 }
 

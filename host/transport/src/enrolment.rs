@@ -1,5 +1,5 @@
-//! How somebody asks a federation on the same machine to be taken in: its name
-//! and key, signed with the key, so that nobody enrols another's.
+//! The request of a participant to be enrolled by a federation on the same machine: its name and
+//! key, signed with the key, so that no participant can enrol another's.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Repository, RepositoryUrl, Security, now_ms};
 
 /// Opens the federation that a participant has joined. One on this machine takes in
-/// whoever asks; elsewhere its authority must have enrolled the participant.
+/// any participant; elsewhere its authority must have enrolled the participant.
 ///
 /// # Errors
 /// [`Error::NotEnrolled`]; [`Error::OtherFederation`] if the repository is not of the federation
@@ -56,9 +56,9 @@ const DOMAIN: &str = "fedwasm enrolment v1";
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
-    /// Who wants to.
+    /// The participant that asks.
     pub participant: Participant,
-    /// The key that is to be its.
+    /// The key to enrol.
     pub key: PublicKey,
     /// Base64 of the signature.
     signature: String,
@@ -75,7 +75,7 @@ impl Enrolment {
         Ok(Self { participant, key, signature: STANDARD.encode(signature) })
     }
 
-    /// Reads a wish whose key signed it.
+    /// Reads a request and checks that its key signed it.
     ///
     /// # Errors
     /// [`Error::Trust`].

@@ -1,4 +1,4 @@
-//! What can go wrong between two programs.
+//! Errors between two programs.
 
 use fedwasm_protocol::Digest;
 
@@ -14,23 +14,23 @@ fn innermost(cause: &Cause) -> &dyn std::error::Error {
     cause
 }
 
-/// What can go wrong between two programs.
+/// An error between two programs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Not an address of the right kind.
     #[error("`{got}` is not an address: {expected}")]
     Address {
-        /// What was given.
+        /// The text that was given.
         got: String,
-        /// What an address looks like.
+        /// The form of an address.
         expected: &'static str,
     },
     /// Another machine, without encryption.
     #[error(
-        "`{got}` is not on this machine, and would be spoken to in the clear; `mqtts://` and \
-         `https://` encrypt (`fedwasm network init` makes the certificates), and `plaintext+` \
-         before the address does without"
+        "`{got}` is not on this machine, and its address does not encrypt; use `mqtts://` or \
+         `https://` (`fedwasm network init` makes the certificates), or put `plaintext+` before \
+         the address to allow plain text"
     )]
     NotLoopback {
         /// The address.
@@ -46,55 +46,60 @@ pub enum Error {
     /// Keys, rosters, signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
-    /// Nobody enrolled this participant.
+    /// The participant is not enrolled.
     #[error(
-        "{participant} is not in the federation of {url}; give its public key to whoever runs the \
-         federation (`fedwasm network enrol`), and run `fedwasm node join` or `fedwasm keys join` \
-         with the file that comes back"
+        "{participant} is not in the federation of {url}; give its public key to the operator of \
+         the federation (`fedwasm network enrol`), and run `fedwasm node join` or `fedwasm keys \
+         join` with the file that comes back"
     )]
     NotEnrolled {
-        /// Who.
+        /// The participant.
         participant: fedwasm_protocol::Participant,
         /// The repository.
         url: String,
     },
     /// The repository is not of the federation that was joined.
-    #[error("the roster of {url} is not one of the federation that was joined: {reason}")]
+    #[error("the roster of {url} does not belong to the joined federation: {reason}")]
     OtherFederation {
         /// The repository.
         url: String,
-        /// What is wrong with its roster.
+        /// The mistake in its roster.
         #[source]
         reason: Cause,
     },
     /// The broker does not answer.
-    #[error("the broker {url} cannot be reached: {reason}; is `fedwasm network start` running?")]
+    #[error(
+        "the broker {url} cannot be reached: {reason}; check that `fedwasm network start` is \
+         running"
+    )]
     BrokerUnreachable {
         /// Its address.
         url: String,
-        /// What the operating system or the broker says.
+        /// The error of the operating system or the broker.
         #[source]
         reason: Cause,
     },
     /// The broker speaks an older protocol alone.
     #[error(
-        "the broker {url} answers to MQTT 3.1.1 and not to MQTT 5, which is needed: mosquitto 2, \
-         EMQX, or the broker of `fedwasm network start`"
+        "the broker {url} implements MQTT 3.1.1, but MQTT 5 is needed; use mosquitto 2, EMQX, or \
+         the broker of `fedwasm network start`"
     )]
     OldBroker {
         /// Its address.
         url: String,
     },
     /// The broker does not take us.
-    #[error("the broker {url} refuses us: {reason}")]
+    #[error("the broker {url} refuses this program: {reason}")]
     BrokerRefused {
         /// Its address.
         url: String,
-        /// What it says.
+        /// Its message.
         reason: String,
     },
     /// Another program takes the connection over.
-    #[error("{url} hung up again and again; is another program connected as `{client_id}`?")]
+    #[error(
+        "{url} closed the connection repeatedly; another program may be connected as `{client_id}`"
+    )]
     TakenOver {
         /// The broker.
         url: String,
@@ -102,7 +107,10 @@ pub enum Error {
         client_id: String,
     },
     /// More bytes than a message may have.
-    #[error("a message of {bytes} bytes, at most {} are sent", fedwasm_protocol::MESSAGE_BYTES_MAX)]
+    #[error(
+        "a message has {bytes} bytes, at most {} can be sent",
+        fedwasm_protocol::MESSAGE_BYTES_MAX
+    )]
     MessageTooLarge {
         /// Its payload.
         bytes: usize,
@@ -112,13 +120,13 @@ pub enum Error {
     Closed,
     /// The repository does not answer.
     #[error(
-        "the repository {url} cannot be reached: {}; is `fedwasm network start` running?",
+        "the repository {url} cannot be reached: {}; check that `fedwasm network start` is running",
         innermost(reason)
     )]
     RepositoryUnreachable {
         /// Its address.
         url: String,
-        /// What went wrong.
+        /// The reason.
         #[source]
         reason: Cause,
     },
@@ -133,24 +141,24 @@ pub enum Error {
         text: String,
     },
     /// The bytes are not those that were asked for.
-    #[error("blob {expected} has other bytes: {got} ({size} bytes); it is refused")]
+    #[error("blob {expected} is refused: its bytes have the digest {got} ({size} bytes)")]
     WrongDigest {
         /// The digest asked for.
         expected: Digest,
-        /// The digest of what came.
+        /// The digest of the bytes that came.
         got: Digest,
         /// Its length in bytes.
         size: u64,
     },
-    /// Bytes in a message are not what their digest says.
+    /// Bytes in a message do not match their digest.
     #[error(transparent)]
     WrongPayload(#[from] fedwasm_protocol::WrongPayload),
     /// There are more or fewer bytes than were announced.
-    #[error("blob {digest} has {got} bytes, {expected} were announced; it is refused")]
+    #[error("blob {digest} is refused: it has {got} bytes, {expected} were announced")]
     WrongSize {
         /// The digest asked for.
         digest: Digest,
-        /// Bytes announced by who asked for it.
+        /// Bytes that the request announced.
         expected: u64,
         /// Bytes that came or are about to.
         got: u64,
@@ -158,7 +166,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it may pass by itself: nobody answers, or the one who does cannot just now.
+    /// Whether it may pass by itself: no answer came, or one that asks to try again later.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::BrokerUnreachable { .. } | Self::RepositoryUnreachable { .. } => true,

@@ -17,7 +17,7 @@ use crate::pace::{Pace, Progress};
 use crate::port::{Blobs, Label, Later};
 use crate::{Error, RepositoryUrl, Security, tls};
 
-/// The header that names who may fetch a blob, separated by commas.
+/// The header that names the participants that may fetch a blob, separated by commas.
 pub const RECIPIENTS: &str = "fedwasm-recipients";
 /// How long the repository keeps a connection that asks for nothing.
 pub const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -143,8 +143,8 @@ impl Http {
         if let Some(got) = response.content_length().filter(|got| *got != blob.size) {
             return Err(wrong_size(got));
         }
-        // Whoever asks has bounded the size. Reserved at once, so that it is not held twice while a
-        // vector grows; if it cannot be, what comes decides.
+        // The caller has bounded the size. It is reserved at once, so that it is not held twice
+        // while a vector grows; if that fails, the vector grows with the bytes that come.
         let mut bytes = Vec::new();
         let _ = bytes.try_reserve_exact(usize::try_from(blob.size).unwrap_or(0));
         while let Some(chunk) = self.chunk(&mut response).await? {
@@ -186,7 +186,7 @@ impl Http {
     }
 
     fn stalled(&self, time: Duration) -> Error {
-        let reason = format!("nothing moved for {} s", time.as_secs_f64()).into();
+        let reason = format!("no bytes moved for {} s", time.as_secs_f64()).into();
         Error::RepositoryUnreachable { url: self.url.to_string(), reason }
     }
 

@@ -1,5 +1,5 @@
-//! What is said at the beginning and at the end of each connection: for everybody, and signed with
-//! the connection's number.
+//! The messages at the beginning and at the end of each connection: for all participants, and
+//! signed with the connection's number.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +30,8 @@ impl Introducer {
         Ok(Client { id, subscriptions, introduce: Box::new(introduce) })
     }
 
-    /// A broker hangs up on a client when another one comes with its id, so nobody may know
-    /// it. Two programs of one node have the same, throw each other out, and learn of it.
+    /// A broker hangs up on a client when another one comes with its id, so no other client may
+    /// know it. Two programs of one node have the same, throw each other out, and learn of it.
     fn client_id(&self) -> Result<String, Error> {
         let me = self.seal.member().participant();
         let secret = match me.role {
@@ -54,7 +54,7 @@ impl Introducer {
         }
     }
 
-    /// What a node is retained with; none for others.
+    /// The retained message of a node; none for other roles.
     pub(crate) fn presence(&self, online: bool) -> Result<Option<Publication>, Error> {
         let me = self.seal.member().participant();
         if me.role != Role::Node {

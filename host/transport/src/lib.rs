@@ -1,7 +1,7 @@
-//! How a participant reaches its federation: a [`Link`] for signed messages and a [`Repository`] for
-//! blobs by digest, over any network that keeps the promises of [`port`]: MQTT and HTTP, encrypted
-//! wherever they leave this machine, or memory. Knows what neither means, and serves nobody: no
-//! listener, no engine, no roles.
+//! How a participant reaches its federation: a [`Link`] for signed messages and a [`Repository`]
+//! for blobs by digest, over any network that keeps the promises of [`port`]: MQTT and HTTP,
+//! encrypted wherever they leave this machine, or memory. Knows the meaning of neither, and serves
+//! no client: no listener, no engine, no roles.
 
 mod address;
 mod clock;

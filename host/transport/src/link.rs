@@ -1,4 +1,4 @@
-//! A connection to a federation: signs what it sends, and checks what it brings.
+//! A connection to a federation: signs outgoing messages, and checks incoming ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ const ROSTER_TIME_MAX: Duration = Duration::from_secs(2);
 /// How to connect.
 #[derive(Clone, Debug)]
 pub struct LinkOptions {
-    /// What carries messages.
+    /// The network for messages.
     pub messages: Arc<dyn Messages>,
-    /// Who connects.
+    /// The participant that connects.
     pub member: Arc<Member>,
     /// Where newer rosters are, for senders that are not on the known one.
     pub repository: Repository,
@@ -43,14 +43,14 @@ impl LinkOptions {
     }
 }
 
-/// What a connection brings.
+/// An event of a connection.
 #[derive(Debug)]
 pub enum Incoming {
     /// A message whose sender, recipient, time and novelty were checked.
     Message(Box<Message>),
     /// Something that is not believed; it changes nothing.
     Refused {
-        /// Who its topic says is speaking.
+        /// The sender that its topic names.
         topic: Option<Participant>,
         /// Why.
         refused: Refused,
@@ -66,8 +66,8 @@ pub enum Incoming {
     Closed(Error),
 }
 
-/// A connection to a federation that comes back by itself, signs what it sends
-/// and looks at what it brings.
+/// A connection to a federation that reconnects by itself, signs outgoing messages and checks
+/// incoming ones.
 #[derive(Debug)]
 pub struct Link {
     sender: Sender,
@@ -105,8 +105,8 @@ impl Link {
         self.sender.clone()
     }
 
-    /// Returns what the connection brings next; none when it is closed. Nothing
-    /// is lost if it is not waited for to the end.
+    /// Returns the next event; none when the connection is closed. Dropping the future loses
+    /// nothing.
     pub async fn next(&mut self) -> Option<Incoming> {
         if self.held.is_none() {
             let (topic, payload) = match self.events.recv().await? {
@@ -116,7 +116,8 @@ impl Link {
                 Event::Closed(error) => return Some(Incoming::Closed(error)),
             };
             match self.open(topic, &payload) {
-                // Somebody new may have come since the roster was fetched, or it is too old.
+                // A participant may have been enrolled since the roster was fetched, or the roster
+                // is too old.
                 Incoming::Refused {
                     topic,
                     refused: Refused::Unknown(_) | Refused::ExpiredRoster { .. },
@@ -130,15 +131,16 @@ impl Link {
         let is_newer = match tokio::time::timeout(ROSTER_TIME_MAX, fetch).await {
             Ok(Ok(is_newer)) => is_newer,
             Ok(Err(error)) => {
-                tracing::warn!("no newer roster: {error}");
+                tracing::warn!("the roster could not be refreshed: {error}");
                 false
             }
             Err(_) => {
-                tracing::warn!("no newer roster within {ROSTER_TIME_MAX:?}");
+                tracing::warn!("the roster could not be refreshed within {ROSTER_TIME_MAX:?}");
                 false
             }
         };
-        // Only questions in vain are put off: whoever enrols right after another is heard.
+        // Only fetches without a newer roster are delayed: a participant that enrols right after
+        // another is heard.
         self.asked = (!is_newer).then(|| self.clock().elapsed());
         let (topic, payload) = self.held.take()?;
         Some(self.open(topic, &payload))
@@ -174,7 +176,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Who sends, in which session.
+    /// The sender and its session.
     pub fn me(&self) -> Recipient {
         let participant = self.seal().member().participant().clone();
         Recipient { participant, session: self.seal().session().clone() }
@@ -208,7 +210,7 @@ impl Sender {
     /// Sends a message if there is a connection and room in the queue. For what
     /// may be lost.
     pub fn try_send(&self, to: &Recipient, message: Outgoing<'_>) {
-        // A signature for nobody costs time.
+        // A signature that is not sent costs time.
         if self.is_connected()
             && let Ok((publication, _)) = self.sealed(to, message)
         {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a socket may hold of what was sent, in bytes: it is said to be sent, and is still on the
-/// way (Linux, `net.ipv4.tcp_wmem`, and what the client keeps in front of it).
+/// The bytes that a socket may hold: they count as sent, but are still in transit (Linux,
+/// `net.ipv4.tcp_wmem`, and the client's own buffer).
 const ON_THE_WAY_MAX: u64 = 5 << 20;
 
 /// How slow a transfer may be.
@@ -52,7 +52,7 @@ impl Progress {
         *sent = (sent.0 + bytes as u64, Instant::now());
     }
 
-    /// Waits for `done` for as long as there is progress; how long there was none otherwise.
+    /// Waits for `done` while there is progress; otherwise returns how long there was none.
     pub(crate) async fn watch<T>(&self, done: impl Future<Output = T>) -> Result<T, Duration> {
         let mut done = std::pin::pin!(done);
         loop {
@@ -81,9 +81,9 @@ mod tests {
         let after = |seconds: u64| start + Duration::from_secs(seconds);
         // A byte every 20 seconds is over after a minute.
         assert_eq!(pace.next_due(start, 2, after(40)), after(60) + Duration::from_millis(2));
-        // A day of 2,000 bytes a second goes on.
+        // A day of 2,000 bytes a second continues.
         assert_eq!(pace.next_due(start, 2_000 * 86_400, after(86_400)), after(86_400 + 30));
-        // Silence ends it, whatever came before.
+        // Silence ends it despite earlier progress.
         assert_eq!(pace.next_due(start, u64::MAX / 2, after(1)), after(31));
     }
 }

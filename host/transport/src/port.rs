@@ -1,7 +1,7 @@
-//! What a participant needs of a network, and nothing else: messages under topics, and blobs by
-//! digest. MQTT and HTTP are one network, memory is another; `conformance` holds both to what
-//! is written here. Payloads are opaque: [`crate::Link`] signs and checks them, and
-//! [`crate::Repository`] checks digests, above every network.
+//! The network ports of a participant: messages under topics, and blobs by digest. MQTT and HTTP
+//! are one network, memory is another; `conformance` holds both to the promises that are written
+//! here. Payloads are opaque: [`crate::Link`] signs and checks them, and [`crate::Repository`]
+//! checks digests, above every network.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub struct Publication {
     pub topic: String,
     /// At most [`fedwasm_protocol::MESSAGE_BYTES_MAX`] bytes.
     pub payload: Bytes,
-    /// Whether the network keeps it for later subscribers, in place of what it kept before
+    /// Whether the network keeps it for later subscribers, in place of the earlier message
     /// under this topic.
     pub retain: bool,
 }
@@ -60,7 +60,7 @@ pub struct Client {
     pub introduce: Introduce,
 }
 
-/// What a connection brings.
+/// An event of a connection.
 #[derive(Debug)]
 pub enum Event {
     /// A payload under a topic that was subscribed to, the client's own among them.
@@ -97,15 +97,15 @@ pub struct Connection {
 ///   come twice after a connection was lost.
 /// * **Order**: messages of one client under one topic arrive in the order in which they were
 ///   published. Nothing is promised between clients or topics.
-/// * **Loss**: a client that is not connected misses what is not retained. One that does not read
-///   loses the newest messages first, and keeps its connection. What is on its way out when a
-///   connection is lost may be lost with it.
+/// * **Loss**: a client that is not connected misses messages that are not retained. One that does
+///   not read loses the newest messages first, and keeps its connection. Messages on their way out
+///   when a connection is lost may be lost with it.
 /// * **Retained**: a subscriber gets the last retained publication of each topic that it
 ///   subscribes to, at each connection. An empty payload clears a topic.
 /// * **Will**: subscribers get the will of a connection that is lost, and not the one of an
 ///   earlier connection.
 /// * **Take-over**: of two clients with one id the earlier ends with [`Event::Closed`] and
-///   [`Error::TakenOver`]. Whether the later goes on is not promised.
+///   [`Error::TakenOver`]. It is not promised that the later one continues.
 pub trait Messages: Debug + Send + Sync {
     /// Connects; returns once the network has confirmed all subscriptions.
     ///
@@ -116,13 +116,13 @@ pub trait Messages: Debug + Send + Sync {
 
 /// The sending half of a connection.
 pub trait Outbox: Debug + Send + Sync {
-    /// Publishes at least once. Waits while [`OUTGOING_MAX`] publications wait. What is published
+    /// Publishes at least once. Waits while [`OUTGOING_MAX`] publications wait. A message published
     /// after [`Event::Lost`] waits for the next connection, in order.
     ///
     /// Errors: [`Error::MessageTooLarge`], and nothing is sent; [`Error::Closed`].
     fn publish(&self, publication: Publication) -> Later<'_, Result<(), Error>>;
 
-    /// Publishes at most once, if there is a connection and room: for what may be lost.
+    /// Publishes at most once, if there is a connection and room: for messages that may be lost.
     fn offer(&self, publication: Publication);
 
     /// Whether there is a connection at the moment.
@@ -132,12 +132,13 @@ pub trait Outbox: Debug + Send + Sync {
     fn close(&self) -> Later<'_, ()>;
 }
 
-/// In whose name a blob is stored, and for whom.
+/// The experiment of a blob, and its recipients.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Label<'a> {
     /// The blob may be deleted once this experiment is finished.
     pub experiment: Option<&'a ExperimentId>,
-    /// May fetch it beside the participant that stores it, where the network knows who asks.
+    /// Participants that may fetch it beside the one that stores it, where the network knows its
+    /// clients.
     pub recipients: &'a [Participant],
 }
 
@@ -145,9 +146,9 @@ pub struct Label<'a> {
 ///
 /// * **Whole or absent**: a blob can be fetched once its last byte is there, and never a part
 ///   of it. A transfer that breaks off or is dropped leaves the whole blob or nothing.
-/// * **Bytes of the digest**: bytes with another digest are not stored. What is fetched is checked
+/// * **Bytes of the digest**: bytes with another digest are not stored. Fetched bytes are checked
 ///   again by [`crate::Repository`], since a store can be damaged.
-/// * **Recipients**: where the network knows who asks, others learn nothing of a blob.
+/// * **Recipients**: where the network knows its clients, others learn nothing about a blob.
 /// * **Experiments**: one belongs to the researcher that stores in its name first; nodes store in
 ///   it what is for that researcher. Nothing is stored in the name of one that is finished until
 ///   its researcher reopens it.
@@ -179,7 +180,7 @@ pub trait Blobs: Debug + Send + Sync {
     /// Errors: [`Error::Repository`] (403), [`Error::RepositoryUnreachable`].
     fn finish<'a>(&'a self, experiment: &'a ExperimentId) -> Later<'a, Result<(), Error>>;
 
-    /// Says that an experiment goes on, should it have been finished.
+    /// Reopens an experiment if it was finished.
     ///
     /// Errors: as [`Blobs::finish`].
     fn reopen<'a>(&'a self, experiment: &'a ExperimentId) -> Later<'a, Result<(), Error>>;
@@ -203,13 +204,13 @@ pub trait Blobs: Debug + Send + Sync {
 
 impl Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Whoever knows an id can throw its client out.
+        // A program that knows an id can disconnect its client.
         f.debug_struct("Client").field("participant", &self.name()).finish_non_exhaustive()
     }
 }
 
 impl Client {
-    /// The participant's name: what is before the secret.
+    /// The participant's name: the part before the secret.
     pub fn name(&self) -> &str {
         self.id.split('.').next().unwrap_or_default()
     }

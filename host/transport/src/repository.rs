@@ -1,4 +1,4 @@
-//! Blobs of experiments, and the roster, from whatever network keeps them.
+//! Blobs of experiments, and the roster, from any network that keeps them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::port::{Blobs, Label};
 use crate::{Clock, Error, RepositoryUrl};
 
 /// How often and after which pause an upload is offered again to a repository that has its hands
-/// full; it waits itself, too.
+/// full; it also waits itself.
 const TURNS_MAX: u32 = 30;
 const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before a transfer is tried again, which doubles, and the longest.
@@ -22,18 +22,18 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const WAIT_FOR_TURN: u16 = 429;
 const AWAY: std::ops::RangeInclusive<u16> = 502..=504;
 
-/// A client of what keeps blobs by their SHA-256. It checks digests, tries again, and puts small
-/// payloads into messages. A transfer ends when nothing moves any more, however long it takes;
-/// a caller that has a deadline drops it.
+/// A client of a network that keeps blobs by their SHA-256. It checks digests, tries again, and
+/// puts small payloads into messages. A transfer ends when nothing moves any more, however long it
+/// takes; a caller that has a deadline drops it.
 #[derive(Clone, Debug)]
 pub struct Repository {
     blobs: Arc<dyn Blobs>,
     clock: Clock,
-    /// In whose name blobs are stored.
+    /// The experiment in whose name blobs are stored.
     experiment: Option<ExperimentId>,
-    /// Who may fetch what is stored.
+    /// The participants that may fetch the stored blobs.
     recipients: Vec<Participant>,
-    /// How long a transfer is tried again while nobody answers.
+    /// How long a transfer is tried again without an answer.
     patience: Duration,
 }
 
@@ -65,7 +65,7 @@ impl Repository {
         Self { clock: clock.clone(), ..self.clone() }
     }
 
-    /// Asks a federation on this machine to take somebody in.
+    /// Asks a federation on this machine to enrol a participant.
     ///
     /// # Errors
     /// [`Error::Repository`] if it does not, [`Error::RepositoryUnreachable`],
@@ -74,8 +74,8 @@ impl Repository {
         self.blobs.enrol(identity).await
     }
 
-    /// Asks which federation this is the repository of. Nobody's word for it
-    /// is checked: only for what cannot be confused anyway.
+    /// Asks which federation this repository belongs to. The answer is not verified, so it is only
+    /// for uses where a wrong one does no harm.
     ///
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`], [`Error::Trust`].
@@ -136,7 +136,7 @@ impl Repository {
             let (expected, got, size) = (blob.sha256, got.sha256, got.size);
             return Err(Error::WrongDigest { expected, got, size });
         }
-        // Without a copy where nobody else has them.
+        // Without a copy if this is the only owner.
         Ok(bytes.into())
     }
 
@@ -144,7 +144,7 @@ impl Repository {
         Tries { start: self.clock.elapsed(), pause: PAUSE }
     }
 
-    /// Whether to try a transfer again, after a pause: nobody answers, and there is patience
+    /// Whether to try a transfer again, after a pause: no answer came, and patience is
     /// left. A repository that is started anew costs no round.
     async fn is_worth_waiting(&self, error: &Error, tries: &mut Tries) -> bool {
         let is_away = match error {
@@ -156,7 +156,7 @@ impl Repository {
         if !is_away || elapsed + tries.pause >= self.patience {
             return false;
         }
-        tracing::debug!("tried again in {:?}: {error}", tries.pause);
+        tracing::debug!("trying again in {:?}: {error}", tries.pause);
         self.clock.sleep(tries.pause).await;
         tries.pause = (tries.pause * 2).min(PAUSE_MAX);
         true
@@ -170,13 +170,13 @@ impl Repository {
     }
 
     /// Returns a client whose blobs may be fetched by these, where the
-    /// repository knows who is who.
+    /// repository knows its clients.
     #[must_use]
     pub fn for_recipients(&self, recipients: Vec<Participant>) -> Self {
         Self { recipients, ..self.clone() }
     }
 
-    /// Returns a client that tries transfers of blobs again while nobody answers, for this long.
+    /// Returns a client that tries transfers of blobs again without an answer, for this long.
     #[must_use]
     pub fn patient(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }
@@ -193,7 +193,7 @@ impl Repository {
         }
     }
 
-    /// Tells the repository that the experiment of this client goes on, should it have been
+    /// Tells the repository that the experiment of this client continues, if it was
     /// finished: nothing is stored in the name of one that is.
     ///
     /// # Errors

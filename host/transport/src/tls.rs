@@ -1,6 +1,6 @@
 //! TLS 1.3 with certificates on both sides: no other version, no other
-//! certificate authority than the federation's, and whoever connects is whom
-//! the roster says its certificate's key belongs to.
+//! certificate authority than the federation's, and the roster maps the key of a client's
+//! certificate to its participant.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use rustls::{ClientConfig, RootCertStore, version};
 
 use crate::{Cause, Error};
 
-/// What a member shows to a server, and what it demands of it.
+/// The certificate that a member shows to a server, and the one that it demands.
 ///
 /// # Errors
 /// [`Error::Tls`].
 pub fn client_config(member: &Member) -> Result<ClientConfig, Error> {
     let files = member.membership().tls.as_ref();
-    let files = files.ok_or_else(|| failed("this member has no certificate"))?;
+    let files = files.ok_or_else(|| failed("this participant has no certificate"))?;
     let builder = ClientConfig::builder_with_provider(provider());
     let builder = builder.with_protocol_versions(&[&version::TLS13]);
     let builder = builder.map_err(failed)?;
@@ -28,7 +28,7 @@ pub fn client_config(member: &Member) -> Result<ClientConfig, Error> {
     config.map_err(failed)
 }
 
-/// What a client without TLS carries: no root at all, so that nothing answers to it.
+/// The settings of a client without TLS: no root certificate, so that no TLS server is accepted.
 ///
 /// # Errors
 /// [`Error::Tls`].

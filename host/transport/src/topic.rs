@@ -1,6 +1,6 @@
 //! Names of MQTT topics. The sender is part of each, so that two rules are a broker's whole
-//! access list: write under `from/YOU`, read under `from/+/to/YOU` and what is for everybody.
-//! Nothing here is trusted: messages are signed.
+//! access list: write under `from/YOU`, read under `from/+/to/YOU` and the topics for all
+//! participants. Nothing here is trusted: messages are signed.
 
 use fedwasm_protocol::{FederationId, Participant, Recipient, Role, SessionId};
 
@@ -48,7 +48,7 @@ impl Topics {
         format!("{}/from/+/farewell", self.root)
     }
 
-    /// Who a topic says is speaking.
+    /// The sender that a topic names.
     pub fn sender(&self, topic: &str) -> Option<Participant> {
         let rest = topic.strip_prefix(&self.root)?.strip_prefix("/from/")?;
         rest.split_once('/')?.0.parse().ok()

@@ -1,8 +1,8 @@
-//! The authority of a federation: says who is who, and issues certificates. Its
+//! The authority of a federation: binds keys to names, and issues certificates. Its
 //! directory holds `authority.pem`, which is the whole federation's trust,
 //! `roster.json`, and, for networks with TLS, `ca.pem` and the server's
 //! `server.pem` and `server.key.pem`. Without `authority.pem`, and with `authority.pem.pub`, it
-//! serves what was signed elsewhere.
+//! serves files that were signed elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,14 +32,14 @@ pub struct Authority {
     /// None where it lies on another machine.
     key: Option<KeyPair>,
     tls: bool,
-    /// The roster that was read last, and what its file was then.
+    /// The roster that was read last, and the state of its file then.
     current: Mutex<Option<(FileState, Arc<Roster>)>>,
 }
 
 /// When a file was written, and its length.
 type FileState = (SystemTime, u64);
 
-/// What a server shows to its clients.
+/// The certificate and key that a server shows to its clients.
 #[derive(Debug)]
 pub struct ServerFiles {
     /// The certificate authority that clients' certificates must be of, as PEM.
@@ -144,7 +144,7 @@ impl Authority {
         self.tls
     }
 
-    /// What its servers show; none without TLS.
+    /// The certificate of its servers; none without TLS.
     ///
     /// # Errors
     /// [`Error::OpenKey`], [`Error::NoKey`], [`Error::Io`].
@@ -201,7 +201,7 @@ impl Authority {
         }
     }
 
-    /// Lets somebody take part under this key, and returns what it must know. The same again gives
+    /// Enrols a participant with this key, and returns its membership. The same call again gives
     /// the same membership, with a new certificate.
     ///
     /// # Errors
@@ -238,7 +238,7 @@ impl Authority {
         Ok(key)
     }
 
-    /// Signs the roster again, so that members know that nobody was revoked meanwhile. It counts
+    /// Signs the roster again, so that members know of all revocations up to now. It counts
     /// for `validity` from now, or for as long as it did before.
     ///
     /// # Errors
@@ -265,7 +265,7 @@ impl Authority {
             }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        let text = format!("{}: another program changes the roster", self.dir.display());
+        let text = format!("{}: another program is changing the roster", self.dir.display());
         Err(std::io::Error::new(std::io::ErrorKind::WouldBlock, text).into())
     }
 
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(first.expires_ms - first.issued_ms, ROSTER_VALIDITY.as_millis() as u64);
         let days = Duration::from_secs(90 * 24 * 60 * 60);
         authority.renew(Some(days)).unwrap();
-        // It stays what somebody said.
+        // It stays as it was set.
         let renewed = authority.renew(None).unwrap();
         assert_eq!(renewed.expires_ms - renewed.issued_ms, days.as_millis() as u64);
         assert!(renewed.issued_ms >= first.issued_ms && renewed.serial == first.serial);

@@ -28,7 +28,7 @@ pub struct Bundle {
     content: Content,
 }
 
-/// What every version of a bundle says first.
+/// The field that every version of a bundle has first.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Typed {
@@ -118,12 +118,13 @@ impl Bundle {
         serde_json::to_vec_pretty(self).unwrap_or_default()
     }
 
-    /// The key that it says it is of. A hint, and no more.
+    /// The key that it names as its own. Only a hint.
     pub fn hint(&self) -> Option<Fingerprint> {
         self.verification_material.public_key.as_ref()?.hint.parse().ok()
     }
 
-    /// Whether it holds a statement and not a signature of the bytes.
+    /// Whether it holds a statement instead of a signature of bytes and not a signature of the
+    /// bytes.
     pub fn is_statement(&self) -> bool {
         matches!(self.content, Content::DsseEnvelope(_))
     }
@@ -136,11 +137,11 @@ impl Bundle {
         let malformed =
             |reason: &str| Error::Malformed { what: "the bundle".into(), reason: reason.into() };
         let Content::MessageSignature { message_digest, signature } = &self.content else {
-            return Err(malformed("it holds a statement"));
+            return Err(malformed("it holds a statement instead of a signature of bytes"));
         };
         let digest = STANDARD.encode(Digest::of(bytes).as_bytes());
         if message_digest.algorithm != "SHA2_256" || message_digest.digest != digest {
-            return Err(malformed("it is of other bytes"));
+            return Err(malformed("it signs other bytes"));
         }
         let signature = STANDARD.decode(signature).map_err(|_| malformed("no base64"))?;
         key.verify(WHAT, bytes, &signature)
@@ -157,7 +158,7 @@ impl Bundle {
             }
             Content::MessageSignature { .. } => Err(Error::Malformed {
                 what: "the bundle".into(),
-                reason: "it holds no statement".into(),
+                reason: "it does not hold a statement".into(),
             }),
         }
     }

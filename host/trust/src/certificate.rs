@@ -13,7 +13,7 @@ use rcgen::{
 
 use crate::{Error, KeyPair, PublicKey};
 
-/// How long certificates are valid. Who takes part is the roster's matter, which can
+/// How long certificates are valid. Participation is decided by the roster, which can
 /// be changed at any time.
 const VALIDITY: Duration = Duration::from_secs(5 * 365 * 24 * 3_600);
 /// How much earlier than now they begin: clocks differ.

@@ -11,13 +11,13 @@ use crate::{Error, KeyPair, PublicKey};
 /// The most signatures that are looked at.
 const SIGNATURES_MAX: usize = 16;
 
-/// A payload and who signed it.
+/// A payload and its signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// Base64 of the payload.
     payload: String,
-    /// Its media type, part of what is signed.
+    /// Its media type, part of the signed bytes.
     payload_type: String,
     signatures: Vec<EnvelopeSignature>,
 }
@@ -63,10 +63,10 @@ impl Envelope {
         let malformed =
             |reason: String| Error::Malformed { what: what.to_owned(), reason: reason.into() };
         if self.payload_type != payload_type {
-            return Err(malformed(format!("another type than {payload_type}")));
+            return Err(malformed(format!("its payload type is not {payload_type}")));
         }
         if self.signatures.len() > SIGNATURES_MAX {
-            return Err(malformed(format!("more than {SIGNATURES_MAX} signatures")));
+            return Err(malformed(format!("it has more than {SIGNATURES_MAX} signatures")));
         }
         let payload = STANDARD.decode(&self.payload);
         let payload = payload
@@ -83,7 +83,7 @@ impl Envelope {
         Err(failed)
     }
 
-    /// The payload, whoever signed it. For messages alone.
+    /// The payload, without a check of its signatures. For messages alone.
     pub(crate) fn unverified_payload(&self) -> Option<Vec<u8>> {
         STANDARD.decode(&self.payload).ok()
     }
@@ -104,7 +104,7 @@ impl Envelope {
     }
 }
 
-/// PAE of the protocol: what is signed.
+/// The signed bytes: PAE of the protocol.
 fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
@@ -127,7 +127,7 @@ mod tests {
         let envelope = Envelope::sign("a/b", b"payload", &key).unwrap();
         let envelope = Envelope::from_json("it", &envelope.to_json()).unwrap();
         assert_eq!(envelope.verify("it", "a/b", key.public()).unwrap(), b"payload");
-        // The hint is there for tools that need one, and is no more than that.
+        // The hint is only for tools that need one.
         assert_eq!(envelope.signatures[0].keyid, key.public().fingerprint().to_string());
         let mut hinted = envelope.clone();
         hinted.signatures[0].keyid = other.public().fingerprint().to_string();

@@ -1,15 +1,15 @@
-//! What can be wrong with keys, rosters and signatures.
+//! Errors of keys, rosters and signatures.
 
 use fedwasm_protocol::{FederationId, Participant};
 
 use crate::Fingerprint;
 
-/// What can be wrong with keys, rosters and signatures.
+/// An error of keys, rosters or signatures.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file holds no key of the right kind.
-    #[error("{what} is no P-256 key: {reason}")]
+    #[error("{what} is not a P-256 key: {reason}")]
     NoKey {
         /// Which file or field.
         what: String,
@@ -18,7 +18,7 @@ pub enum Error {
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Others may read a private key.
-    #[error("{path}: a private key that others may read (mode {mode:o}); `chmod 600` it")]
+    #[error("{path}: other users may read this private key (mode {mode:o}); run `chmod 600` on it")]
     OpenKey {
         /// The file.
         path: String,
@@ -26,14 +26,15 @@ pub enum Error {
         mode: u32,
     },
     /// There is a file of this name already.
-    #[error("{path} exists already; keys are not overwritten")]
+    #[error("{path} already exists; keys are not overwritten")]
     Exists {
         /// The file.
         path: String,
     },
     /// The authority's private key lies elsewhere.
     #[error(
-        "{path} is not there: rosters are signed where it is, and `roster.json` is copied here"
+        "{path} is missing: sign the roster on the machine that holds this key, and copy \
+         `roster.json` here"
     )]
     NoAuthorityKey {
         /// Where it would be.
@@ -41,18 +42,18 @@ pub enum Error {
     },
     /// The roster does not count any more.
     #[error(
-        "the roster was signed {} ago and does not count any more: who was revoked since is not \
-         known; the federation's authority signs it anew (`network start` or `network renew`)",
+        "the roster was signed {} ago and is too old: later revocations are unknown; the \
+         federation's authority signs it again (`network start` or `network renew`)",
         crate::roster::days(*.age)
     )]
     ExpiredRoster {
         /// Since it was signed.
         age: std::time::Duration,
     },
-    /// Not what its signature is over.
-    #[error("the signature of {what} is not one of key {key}")]
+    /// The signature is over other bytes.
+    #[error("the signature of {what} was not made by key {key}")]
     Signature {
-        /// What is signed.
+        /// The name of the signed object.
         what: &'static str,
         /// The key that was to have made it.
         key: Fingerprint,
@@ -63,32 +64,35 @@ pub enum Error {
     /// Not of the form that it should have.
     #[error("{what} is damaged: {reason}")]
     Malformed {
-        /// What.
+        /// The name of the object.
         what: String,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A Sigstore bundle of another version.
-    #[error("a bundle of media type `{got}`; `{expected}` is read")]
+    #[error("the bundle has media type `{got}`, expected `{expected}`")]
     BundleVersion {
-        /// What it says that it is.
+        /// The media type that it has.
         got: String,
-        /// What it would have to be.
+        /// The media type that is read.
         expected: &'static str,
     },
     /// Another federation's.
-    #[error("{what} is of federation {got}, not of {expected}")]
+    #[error("{what} belongs to federation {got}, not to {expected}")]
     OtherFederation {
-        /// What.
+        /// The name of the object.
         what: &'static str,
-        /// Whose it is.
+        /// The participant that holds it.
         got: FederationId,
         /// Ours.
         expected: FederationId,
     },
-    /// Older than what is known.
-    #[error("a roster with serial {got} is older than the known one with {known}; it is refused")]
+    /// The roster is older than the known one.
+    #[error(
+        "the roster with serial {got} is refused: it is older than the known one with serial \
+         {known}"
+    )]
     OldRoster {
         /// Of the new one.
         got: u64,
@@ -97,42 +101,42 @@ pub enum Error {
     },
     /// The name has another key already.
     #[error(
-        "{participant} takes part already, with key {known}; `fedwasm network revoke` takes that \
-         one off, or choose another id"
+        "{participant} already takes part with key {known}; remove that key with `fedwasm network \
+         revoke`, or choose another id"
     )]
     Taken {
-        /// Who.
+        /// The participant.
         participant: Participant,
         /// The key that the roster has.
         known: Fingerprint,
     },
     /// A key that was revoked.
-    #[error("key {key} was revoked; make another one")]
+    #[error("key {key} was revoked; create another key")]
     RevokedKey {
         /// The key.
         key: Fingerprint,
     },
     /// Too many participants.
-    #[error("the roster has {max} entries already, which is the most")]
+    #[error("the roster already has {max} entries, which is the maximum")]
     Full {
         /// The bound.
         max: usize,
     },
-    /// Nobody of this name.
+    /// The participant is not on the roster.
     #[error("{participant} does not take part in the federation")]
     Unknown {
-        /// Who.
+        /// The participant.
         participant: Participant,
     },
     /// A certificate cannot be made.
-    #[error("no certificate can be made: {reason}")]
+    #[error("the certificate cannot be made: {reason}")]
     Certificate {
         /// Why not.
         #[source]
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The operating system gives no randomness.
-    #[error("the operating system gives no randomness")]
+    #[error("the operating system did not provide random bytes")]
     Randomness,
     /// A file.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! What is believed of what arrives: whose it is, whom it is for, that it is of now and was not
+//! Checks arriving messages: the sender, the recipient, that it is of now and was not
 //! heard before. All of that is settled before the body of a message is looked at.
 
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ const WINDOW: u64 = 64;
 /// longer than its messages live is forgotten.
 const SESSIONS_MAX: usize = 1_024;
 
-/// Why a message is not believed. None of this changes anything for anybody else.
+/// The reason why a message is refused. A refusal changes nothing for other participants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
@@ -30,26 +30,26 @@ pub enum Refused {
     #[error(transparent)]
     Form(#[from] EnvelopeError),
     /// Another federation's.
-    #[error("it is of federation {0}")]
+    #[error("it belongs to federation {0}")]
     Federation(FederationId),
-    /// On the way of somebody else.
-    #[error("it names {sender} as its sender and came over the topic of {topic}")]
+    /// It came over the topic of another participant.
+    #[error("it names {sender} as its sender, but it came over the topic of {topic}")]
     Topic {
-        /// What the header says.
+        /// The sender in the header.
         sender: Participant,
-        /// What the topic says.
+        /// The participant of the topic.
         topic: Participant,
     },
-    /// Somebody else's.
+    /// It is for another participant.
     #[error("it is for {0}")]
     Recipient(String),
     /// Meant for an earlier run of this program.
-    #[error("it is for an earlier session of this program")]
+    #[error("it is for another session of this program")]
     Session,
-    /// What its sender cannot say.
-    #[error("a {kind} of a {role}")]
+    /// The sender's role may not send this kind.
+    #[error("a {role} may not send a {kind}")]
     Kind {
-        /// What is said.
+        /// The kind of message.
         kind: Kind,
         /// The sender's role.
         role: Role,
@@ -64,30 +64,30 @@ pub enum Refused {
     #[error("it is not signed by {0}")]
     Signature(Participant),
     /// Too old.
-    #[error("it expired {} s ago; is a clock wrong?", ms / 1_000)]
+    #[error("it expired {} s ago; a clock may be wrong", ms / 1_000)]
     Expired {
         /// By this machine's clock.
         ms: u64,
     },
     /// Of a time that is not yet.
-    #[error("it was written {} s from now; is a clock wrong?", ms / 1_000)]
+    #[error("it was written {} s in the future; a clock may be wrong", ms / 1_000)]
     Future {
         /// By this machine's clock.
         ms: u64,
     },
     /// It claims to live for too long.
-    #[error("it claims to be good for {ms} ms")]
+    #[error("it claims to be valid for {ms} ms")]
     Lifetime {
         /// From its writing to its end.
         ms: u64,
     },
     /// It was heard before.
-    #[error("it was heard before")]
+    #[error("it was received before")]
     Replayed,
-    /// The roster is so old that nobody can be believed by it.
+    /// The roster is too old to verify anything.
     #[error(
-        "the roster was signed {} ago and does not count any more: who was revoked since is not \
-         known", crate::roster::days(*.age)
+        "the roster was signed {} ago and is too old: later revocations are unknown",
+        crate::roster::days(*.age)
     )]
     ExpiredRoster {
         /// Since it was signed.
@@ -111,14 +111,14 @@ pub struct Guard {
 struct Window {
     /// The highest sequence number.
     highest: u64,
-    /// Bit n: the message n before the highest was heard, too.
+    /// Bit n: the message n before the highest was also heard.
     before: u64,
     /// The end of the last message's life.
     until_ms: u64,
 }
 
 impl Guard {
-    /// A guard for what is said to this session of `member`.
+    /// A guard for messages to this session of `member`.
     pub fn new(member: Arc<Member>, session: SessionId) -> Self {
         Self { member, session, heard: HashMap::new() }
     }
@@ -191,7 +191,7 @@ impl Guard {
     fn hear(&mut self, header: &Header, now_ms: u64) -> Result<(), Refused> {
         let sessions = self.heard.entry(header.sender.clone()).or_default();
         if !sessions.contains_key(&header.session) && sessions.len() >= SESSIONS_MAX {
-            // What expired cannot be heard again.
+            // Expired messages are refused anyway.
             sessions.retain(|_, window| window.until_ms.saturating_add(SKEW_MS) >= now_ms);
             if sessions.len() >= SESSIONS_MAX {
                 return Err(Refused::Sessions(header.sender.clone()));
@@ -269,7 +269,7 @@ mod tests {
     fn fixture() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         let authority = Authority::create(&dir.path().join("net"), "test").unwrap();
-        // Whatever time it is when the test runs.
+        // The test must not depend on the current time.
         authority.renew(Some(Duration::from_secs(1_000_000_000))).unwrap();
         let seal = |who: &str| {
             let who: Participant = who.parse().unwrap();
@@ -303,7 +303,7 @@ mod tests {
         seal.seal(message, now_ms).unwrap().0
     }
 
-    /// Seals again what is in `bytes`, changed, with a key.
+    /// Changes the message in `bytes` and seals it again with a key.
     fn forged(bytes: &[u8], key: &KeyPair, change: impl FnOnce(&mut Header)) -> Vec<u8> {
         let sealed = Sealed::decode(bytes).unwrap();
         let mut header = sealed.header().unwrap();
@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(message.body, Body::Ping);
         assert_eq!(message.header.sender, *f.researcher.member().participant());
         assert_eq!(f.guard.open(&bytes, None, NOW), Err(Refused::Replayed));
-        // A later run of the node's program hears nothing of what was said to this one.
+        // A later run of the node's program refuses messages to this one.
         let mut later = Guard::new(Arc::clone(f.node.member()), SessionId::random().unwrap());
         assert_eq!(later.open(&bytes, None, NOW), Err(Refused::Session));
         assert_eq!(later.open(&f.ask(NOW), None, NOW), Err(Refused::Session));

@@ -21,7 +21,7 @@ use crate::Error;
 
 /// The largest key file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 10;
-/// What comes before the point in the SubjectPublicKeyInfo of a P-256 key (RFC
+/// The bytes before the point in the SubjectPublicKeyInfo of a P-256 key (RFC
 /// 5480, 2.1.1): id-ecPublicKey, secp256r1, a bit string of 65 bytes.
 const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
@@ -76,10 +76,10 @@ impl PublicKey {
         let no_key =
             |reason: &str| Error::NoKey { what: "the public key".into(), reason: reason.into() };
         let point = der.strip_prefix(&SPKI_PREFIX);
-        let point = point.ok_or_else(|| no_key("another kind of key, or damaged"))?;
+        let point = point.ok_or_else(|| no_key("it is another kind of key, or damaged"))?;
         match <[u8; POINT_BYTES]>::try_from(point) {
             Ok(point @ [4, ..]) => Ok(Self(point)),
-            _ => Err(no_key("the point is not an uncompressed one")),
+            _ => Err(no_key("the point is compressed")),
         }
     }
 
@@ -99,7 +99,8 @@ impl PublicKey {
     pub fn read_public(path: &Path) -> Result<Self, Error> {
         let pem = fedwasm_folder::read_file(path, FILE_BYTES_MAX)?;
         if KeyPair::from_pem(&pem).is_ok() {
-            let text = "it is a private key, which its owner keeps; ask for the one in `.pub`";
+            let text = "it is a private key, which must stay with its owner; use the public key in \
+                        the `.pub` file";
             return Err(Error::NoKey { what: path.display().to_string(), reason: text.into() });
         }
         Self::from_pem(&pem).map_err(|error| named(error, path))
@@ -196,7 +197,7 @@ impl KeyPair {
         Self::from_pkcs8(pkcs8.map_err(|_| Error::Randomness)?.as_ref())
     }
 
-    /// Draws a key and writes it to a new file that nobody else may read, with
+    /// Draws a key and writes it to a new file that only its owner may read, with
     /// the public key beside it under the same name and `.pub`.
     ///
     /// # Errors
@@ -210,7 +211,7 @@ impl KeyPair {
         Ok(key)
     }
 
-    /// Writes the private key to a new file that nobody else may read.
+    /// Writes the private key to a new file that only its owner may read.
     ///
     /// # Errors
     /// [`Error::Exists`], [`Error::Io`].
@@ -223,7 +224,7 @@ impl KeyPair {
         }
     }
 
-    /// Reads a private key that nobody else may read.
+    /// Reads a private key that only its owner may read.
     ///
     /// # Errors
     /// [`Error::OpenKey`] if others may, [`Error::NoKey`], [`Error::Io`].
@@ -244,7 +245,7 @@ impl KeyPair {
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|error| {
             let reason = match <(SectionKind, Vec<u8>)>::from_pem_slice(pem) {
                 Ok((SectionKind::EcPrivateKey, _)) => {
-                    "not PKCS#8; `openssl pkcs8 -topk8 -nocrypt` makes it so".to_owned()
+                    "it is not PKCS#8; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned()
                 }
                 _ => format!("{error:?}"),
             };
@@ -262,7 +263,7 @@ impl KeyPair {
             .public_key()
             .as_ref()
             .try_into()
-            .map_err(|_| no_key("its public half is another kind".into()))?;
+            .map_err(|_| no_key("its public half has another form".into()))?;
         let pkcs8 = PrivatePkcs8KeyDer::from(der.to_vec());
         Ok(Self { pair, public: PublicKey(point), random, pkcs8 })
     }
@@ -272,7 +273,7 @@ impl KeyPair {
         &self.public
     }
 
-    /// A name that is always the same and that nobody can guess without the key.
+    /// A name that is always the same and cannot be guessed without the key.
     pub fn secret_name(&self) -> String {
         let secret = [b"fedwasm secret name\0", self.pkcs8.secret_pkcs8_der()].concat();
         Digest::of(&secret).to_string().chars().take(32).collect()
@@ -287,7 +288,7 @@ impl KeyPair {
         pem("PRIVATE KEY", self.pkcs8.secret_pkcs8_der())
     }
 
-    /// Signs a message: ECDSA, as DER. What is signed must begin with its
+    /// Signs a message: ECDSA, as DER. The signed bytes must begin with their
     /// domain.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Keys, signatures, and who is who in a federation. Opens no socket and decides
-//! nothing but whether something is what its signature says.
+//! Keys, signatures, and the roster of a federation. Opens no socket, and decides only whether a
+//! signature is valid.
 
 mod authority;
 mod bundle;

@@ -1,4 +1,4 @@
-//! A participant's own directory: its private key, what it knows of its
+//! A participant's own directory: its private key, its knowledge of its
 //! federation, and the newest roster that it saw. `key.pem`, `key.pem.pub`,
 //! `participant`, `membership.json`, `roster.json`.
 
@@ -25,13 +25,13 @@ const MEMBERSHIP_BYTES_MAX: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Identity {
     folder: Folder,
-    /// Who it is.
+    /// Its name.
     pub participant: Participant,
     /// Its key.
     pub key: Arc<KeyPair>,
 }
 
-/// What a participant knows of its federation. Nothing in it is secret, but it must come from
+/// A participant's knowledge of its federation. It holds no secret, but it must come from
 /// the federation's authority: the id and the roster's signature hang on its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +40,7 @@ pub struct Membership {
     pub federation: FederationId,
     /// The key that signs its roster, and after which it is named.
     pub authority: PublicKey,
-    /// What TLS needs; none where broker and repository are on this machine.
+    /// The files for TLS; none where broker and repository are on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
     /// The signed roster at the time.
@@ -120,7 +120,7 @@ impl Identity {
             return Self::open(dir);
         }
         let folder = Folder::create_private(dir)?;
-        // Whoever comes second of two that start at once takes the first one's key.
+        // Of two programs that start at once, the second takes the key of the first.
         let key = match KeyPair::create(&dir.join(KEY)) {
             Err(Error::Exists { .. }) => KeyPair::read(&dir.join(KEY))?,
             key => key?,
@@ -135,7 +135,7 @@ impl Identity {
         self.folder.has(MEMBERSHIP)
     }
 
-    /// Joins a federation: from now on only what its authority signs counts.
+    /// Joins a federation: from now on only signatures of its authority count.
     ///
     /// # Errors
     /// [`Error::OtherFederation`], [`Error::Signature`], [`Error::Malformed`];
@@ -155,7 +155,7 @@ impl Identity {
         let json = self.folder.read(MEMBERSHIP, MEMBERSHIP_BYTES_MAX)?;
         let membership: Membership = serde_json::from_slice(&json).map_err(malformed)?;
         let mut roster = self.check(&membership)?;
-        // A damaged file is what a member can do without; an older one is not taken.
+        // A member can do without a damaged file; an older roster is not taken.
         if let Ok(bytes) = self.folder.read(ROSTER, ROSTER_BYTES_MAX)
             && let Ok(newer) = Roster::verify(&bytes, &membership.authority)
             && (newer.serial, newer.issued_ms) > (roster.serial, roster.issued_ms)
@@ -195,7 +195,7 @@ impl Member {
         Identity::open(dir)?.member()
     }
 
-    /// Who it is.
+    /// Its name.
     pub fn participant(&self) -> &Participant {
         &self.identity.participant
     }
@@ -205,13 +205,13 @@ impl Member {
         &self.identity.key
     }
 
-    /// What it knows of its federation.
+    /// Its membership.
     pub fn membership(&self) -> &Membership {
         &self.membership
     }
 
     /// The same with the newest roster, and without its certificate: for others, who check
-    /// what participants signed.
+    /// signatures of participants.
     ///
     /// # Errors
     /// [`Error::Malformed`].
@@ -242,14 +242,14 @@ impl Member {
     }
 
     /// Has `listener` told of every roster with other entries that is taken from now on, by
-    /// whichever way it comes: who is not on it any more was revoked.
+    /// from any source: participants that are no longer on it were revoked.
     pub fn on_roster_change(&self, listener: impl Fn(&Roster) + Send + Sync + 'static) {
         let mut listeners = self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.push(Box::new(listener));
     }
 
     /// Takes a roster if it is a newer one. Whether its entries are others; one that was only
-    /// signed again is taken, too.
+    /// signed again is also taken.
     ///
     /// # Errors
     /// [`Error::Signature`], [`Error::Malformed`], [`Error::OtherFederation`];
@@ -299,7 +299,7 @@ mod tests {
         assert!(!identity.is_member());
         let old = authority.signed_roster().unwrap();
         let membership = authority.enrol(&who, identity.key.public()).unwrap();
-        // Another key under the same name is nobody.
+        // Another key under the same name is refused.
         let thief = Identity::create(&dir.path().join("b"), who.clone()).unwrap();
         assert!(matches!(thief.join(&membership), Err(Error::Unknown { .. })));
         let member = identity.join(&membership).unwrap();
@@ -334,7 +334,7 @@ mod tests {
         let renewed = authority.renew(None).unwrap();
         assert!(!member.take_roster(&authority.signed_roster().unwrap()).unwrap());
         assert_eq!(*member.roster(), renewed);
-        // The same entries, signed before: what is known stays.
+        // The same entries, signed earlier: the known roster stays.
         assert!(!member.take_roster(&old).unwrap());
         assert_eq!(*member.roster(), renewed);
         assert!(told.lock().unwrap().is_empty());

@@ -24,7 +24,7 @@ fn hash(parts: &[&[u8]]) -> Hash {
     hash
 }
 
-/// What of a tree is needed to go on with it: the roots of its largest whole
+/// The part of a tree that is needed to extend it: the roots of its largest whole
 /// subtrees, from the left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {

@@ -1,6 +1,6 @@
-//! What a node signs after each run: what ran, on what, with what, and what it gave. A plain
-//! hash of private data would confirm a guess, so data and states are committed to with a salt
-//! that stays at the node.
+//! The record that a node signs after each run: the plan, the data, the arguments and the result. A
+//! plain hash of private data would confirm a guess, so data and states are committed to with a
+//! salt that stays at the node.
 
 use fedwasm_protocol::{
     BlobRef, Digest, Evaluation, FederationId, Limits, Metrics, Participant, Payload, RoundRequest,
@@ -25,17 +25,17 @@ pub struct Receipt {
     pub version: u16,
     /// The federation.
     pub federation: FederationId,
-    /// Who ran it.
+    /// The node that ran it.
     pub node: Participant,
-    /// Who asked for it.
+    /// The researcher who asked for it.
     pub researcher: Participant,
     /// The digest of the request's signed header.
     pub request_sha256: Digest,
-    /// What was asked for: plan, parameters, arguments and seed; without bytes that rode along.
+    /// The request: plan, parameters, arguments and seed; without bytes that the message carried.
     pub request: RoundRequest,
-    /// What allowed the plan: the digest of a decision, or a policy.
+    /// The basis on which the plan was allowed: the digest of a decision, or a policy.
     pub approved_by: String,
-    /// What it ran on.
+    /// The engine that it ran on.
     pub engine: Engine,
     /// The limits that held.
     pub limits: Limits,
@@ -43,7 +43,7 @@ pub struct Receipt {
     pub dataset: Digest,
     /// The commitment to the node state that it went on from, if there was one.
     pub state_in: Option<Digest>,
-    /// What it gave.
+    /// Its result.
     pub result: RunResult,
     /// When it was over, in milliseconds of Unix time.
     pub time_ms: u64,
@@ -51,7 +51,7 @@ pub struct Receipt {
     pub previous: Option<Digest>,
 }
 
-/// What a plan ran on.
+/// The engine that a plan ran on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Engine {
@@ -65,7 +65,7 @@ pub struct Engine {
     pub target: String,
 }
 
-/// What a run gave. All of it but the state has left the node.
+/// The result of a run. All of it but the state has left the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunResult {
@@ -88,11 +88,11 @@ pub struct RunResult {
     pub train_loss: Option<f64>,
     /// Scores on the held-out rows.
     pub evaluation: Option<Evaluation>,
-    /// What the plan reports of its optimizer.
+    /// The optimizer's numbers that the plan reports.
     pub optimizer_args: Metrics,
 }
 
-/// What opens the commitments of a receipt. Stays at the node.
+/// The opening of the commitments of a receipt. Stays at the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Opening {
@@ -106,7 +106,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Draws a salt for what a run used and left.
+    /// Draws a salt for each input and state of a run.
     ///
     /// # Errors
     /// [`Error::Randomness`].
@@ -168,18 +168,19 @@ impl Receipt {
             RECEIPT_VERSION => Ok(receipt),
             got => Err(Error::Malformed {
                 what: "the receipt".into(),
-                reason: format!("version {got}, this program reads {RECEIPT_VERSION}").into(),
+                reason: format!("it has version {got}, this program reads {RECEIPT_VERSION}")
+                    .into(),
             }),
         }
     }
 
-    /// Which node a receipt says that it is of, whoever signed it. For messages alone.
+    /// The node that a receipt names, without a check of its signature. For messages alone.
     pub fn unverified_node(signed: &[u8]) -> Option<Participant> {
         let payload = Envelope::from_json("the receipt", signed).ok()?.unverified_payload()?;
         serde_json::from_slice::<Self>(&payload).ok().map(|receipt| receipt.node)
     }
 
-    /// What a request is in a receipt: without the bytes that rode along.
+    /// A request in the form of a receipt: without the bytes that the message carried.
     pub fn request(request: &RoundRequest) -> RoundRequest {
         let stored = |payload: &Option<Payload>| {
             payload.as_ref().map(|payload| Payload::stored(payload.blob))

@@ -1,6 +1,6 @@
-//! Who is who in a federation: names with their roles and keys, signed by the
-//! federation's authority. Its serial only grows, so that nobody who has seen
-//! a key revoked can be told that it is not.
+//! The participants of a federation: names with their roles and keys, signed by the federation's
+//! authority. Its serial only grows, so that no member that has seen a key revoked can be told that
+//! it is not.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ const TYPE: &str = "application/vnd.fedwasm.roster+json";
 pub const ENTRIES_MAX: usize = 4_096;
 /// The largest signed roster, in bytes.
 pub const ROSTER_BYTES_MAX: u64 = 4 << 20;
-/// How long a roster counts after it was signed, unless its authority says something else.
+/// How long a roster counts after it was signed, unless its authority sets another time.
 pub const ROSTER_VALIDITY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The part of its validity after which members warn: a day of a week.
 const WARN_PART: u32 = 7;
 
-/// Who is who in a federation.
+/// The participants of a federation with their keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Roster {
     /// The federation.
     pub federation: FederationId,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
     /// Grows with every change.
     pub serial: u64,
@@ -44,7 +44,7 @@ pub struct Roster {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// Who.
+    /// The participant.
     pub participant: Participant,
     /// Its key.
     pub key: PublicKey,
@@ -63,7 +63,7 @@ pub enum Standing {
         /// Since it was signed.
         age: Duration,
     },
-    /// It does not count any more: nobody knows who was revoked since.
+    /// It is too old: later revocations are unknown.
     Expired {
         /// Since it was signed.
         age: Duration,
@@ -79,7 +79,7 @@ pub enum Signer {
     Revoked,
     /// None of the participant's keys.
     Other,
-    /// Nobody of this name is on the roster.
+    /// The name is not on the roster.
     Unknown,
 }
 
@@ -166,7 +166,7 @@ impl Roster {
         (ms > 0).then(|| Duration::from_millis(ms))
     }
 
-    /// How old it is at `now_ms`, milliseconds of Unix time, for somebody who accepts one that
+    /// How old it is at `now_ms`, milliseconds of Unix time, for a member that accepts one that
     /// was signed at most `age_max` ago.
     pub fn standing(&self, now_ms: u64, age_max: Duration) -> Standing {
         let age = Duration::from_millis(now_ms.saturating_sub(self.issued_ms));
@@ -256,7 +256,7 @@ mod tests {
         assert!(matches!(standing(day + 1), Standing::Ageing { .. }));
         assert!(matches!(standing(7 * day), Standing::Ageing { .. }));
         assert!(matches!(standing(7 * day + 1), Standing::Expired { .. }));
-        // Somebody's own bound is the lower one.
+        // The member's own bound is the lower one.
         let hour = Duration::from_secs(60 * 60);
         assert!(matches!(roster.standing(1_001 + day, hour), Standing::Expired { .. }));
         // A clock that is behind makes none of them old.
@@ -289,7 +289,7 @@ mod tests {
         roster.revoke(&one, 5).unwrap();
         assert_eq!(roster.signer(&one, b"m", &signature), Signer::Revoked);
         assert!(roster.key(&one).is_none() && roster.owner(a.public()).is_none());
-        // What was revoked stays so, under whatever name.
+        // A revoked key stays revoked under every name.
         assert!(matches!(roster.enrol(&one, a.public()), Err(Error::RevokedKey { .. })));
         assert!(matches!(roster.enrol(&two, a.public()), Err(Error::RevokedKey { .. })));
         assert!(roster.enrol(&one, b.public()).unwrap());

@@ -10,21 +10,21 @@ use fedwasm_protocol::{
 
 use crate::{Error, Member};
 
-/// How long a message means anything: what is under way for longer is asked again.
+/// How long a message is valid: one that takes longer is sent again.
 const LIFETIME_MS: u64 = 120_000;
 
 /// A message that is about to be signed.
 #[derive(Clone, Debug)]
 pub struct Outgoing<'a> {
-    /// Whom it is for; none: everybody.
+    /// The recipient; none for all participants.
     pub recipient: Option<Recipient>,
     /// A new id for a request, the id of the request for an answer.
     pub request_id: RequestId,
-    /// What it answers.
+    /// The message that it answers.
     pub in_reply_to: Option<Digest>,
     /// How long the sender will still wait.
     pub deadline: Duration,
-    /// What is said.
+    /// The kind of message.
     pub body: &'a Body,
 }
 
@@ -48,7 +48,7 @@ impl Seal {
         Ok(Self { member, session, connection, sequence })
     }
 
-    /// Whose messages they are.
+    /// The sender of the messages.
     pub fn member(&self) -> &Arc<Member> {
         &self.member
     }
@@ -81,7 +81,7 @@ impl Seal {
         };
         let bytes = body.encode().map_err(malformed)?;
         let expires_ms = match body.kind() {
-            // What is left behind for later must still count then.
+            // A retained message must still be valid later.
             Kind::Presence | Kind::Farewell => u64::MAX,
             _ => now_ms.saturating_add(LIFETIME_MS),
         };

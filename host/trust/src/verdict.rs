@@ -1,4 +1,4 @@
-//! Whose signatures of plans are trusted, and what that makes of a plan.
+//! The signers that are trusted, and their verdict on a plan.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,14 +13,14 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The most bundles of a plan that are looked at.
 pub const BUNDLES_MAX: usize = fedwasm_protocol::SIGNATURES_MAX;
 
-/// Whose signatures of plans are trusted.
+/// The signers of plans that are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// Who, by what people call them.
+    /// The signer's name for people.
     pub signers: Vec<(String, PublicKey)>,
     /// How many of them must have signed, at least 1.
     pub threshold: usize,
-    /// Plans that are not trusted, whoever signed them.
+    /// Plans that are not trusted despite any signature.
     pub revoked: Vec<Digest>,
 }
 
@@ -46,7 +46,7 @@ fn one() -> usize {
     1
 }
 
-/// What became of a signature.
+/// The outcome of one signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "state", content = "detail")]
 pub enum State {
@@ -55,7 +55,7 @@ pub enum State {
     /// It is of a key that is not in the trust file.
     Unknown,
     /// It is a trusted signer's, over a statement of another kind than those about plans, which
-    /// it names. It says nothing for or against.
+    /// it names. It counts neither for nor against.
     Aside(String),
     /// It is wrong.
     Failed(String),
@@ -64,24 +64,24 @@ pub enum State {
 /// A signature that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Signature {
-    /// The key that it says it is of.
+    /// The key that it names as its own.
     pub key: Option<Fingerprint>,
     /// Whether it is over a statement and not over the bytes.
     pub is_statement: bool,
-    /// What became of it.
+    /// Its outcome.
     #[serde(flatten)]
     pub state: State,
 }
 
-/// What becomes of a plan.
+/// The verdict on a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Enough of those who are trusted signed it.
+    /// Enough trusted signers signed it.
     Trusted,
-    /// Nobody signed it.
+    /// It has no signature.
     NotSigned,
-    /// What signed it is not trusted, or there are too few.
+    /// Its signers are not trusted, or too few of them are.
     Untrusted,
     /// A signature is wrong.
     Failed,
@@ -113,7 +113,7 @@ impl Trust {
             return Ok(Self { signers: vec![(name, key)], threshold: 1, revoked: Vec::new() });
         }
         if bytes.starts_with(b"-----BEGIN") {
-            // Not one that is read: it says why.
+            // It is not read, and gives the reason.
             return PublicKey::read(path).map(|_| Self::default());
         }
         let text = String::from_utf8(bytes).map_err(|_| FileMistakes::not_utf8(path))?;
@@ -133,7 +133,7 @@ impl Trust {
             };
             // The threshold counts people: one key under two names is one.
             if signers.iter().any(|(known, k)| *known == name || *k == key) {
-                let message = format!("signer `{name}` or its key is there twice");
+                let message = format!("signer `{name}` or its key appears twice");
                 let place = Place::Text { below: "signer".into(), text: name };
                 return Err(wrong(place, message).into());
             }
@@ -142,7 +142,7 @@ impl Trust {
         let threshold = file.threshold;
         if threshold == 0 || threshold > signers.len() {
             let n = signers.len();
-            let message = format!("threshold is {threshold}, with {n} signers");
+            let message = format!("threshold is {threshold}, but there are {n} signers");
             return Err(wrong(Place::Value("threshold".into()), message).into());
         }
         Ok(Self { signers, threshold, revoked: file.revoked })
@@ -259,17 +259,17 @@ mod tests {
         let read = write("[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"").unwrap();
         assert_eq!(read.signers, [("a".to_owned(), key.public().clone())]);
         assert_eq!(Trust::read(&dir.path().join("a.pem.pub")).unwrap().threshold, 1);
-        // A key of another kind is no trust file.
+        // A file with a key of another kind is not a trust file.
         let error = write("-----BEGIN PUBLIC KEY-----\nMHYw\n-----END PUBLIC KEY-----\n");
         assert!(matches!(error.unwrap_err(), Error::NoKey { .. }));
         for (text, expected) in [
-            ("", "threshold is 1, with 0 signers"),
+            ("", "threshold is 1, but there are 0 signers"),
             ("threshold = 2\n[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"", "threshold is 2"),
             ("treshold = 2", "unknown field"),
             (
                 "[[signer]]\nname = \"a\"\nkey = \"a.pem.pub\"\n[[signer]]\nname = \"b\"\nkey = \
                  \"a.pem.pub\"",
-                "there twice",
+                "appears twice",
             ),
         ] {
             let error = write(text).unwrap_err().to_string();

@@ -64,7 +64,7 @@ fn rounds_equal_declearn() {
 fn vectors_of_fedbiomed_hold() {
     let fedbiomed = &vectors()["fedbiomed"]["scaffold"];
     let (lr, n_updates) = (f64_of(&fedbiomed["server_lr"]), f64_of(&fedbiomed["n_updates"]));
-    // From zero the plain mean times the learning rate, whatever the sample counts.
+    // From zero the plain mean times the learning rate, regardless of sample counts.
     let updates = updates_of(&[("a", 1, &[1.0, 3.0]), ("b", 99, &[2.0, -5.0])]);
     let x = Scaffold::new(lr).aggregate(&params(&[0.0; 2]), &updates).unwrap();
     assert_close(&x, &[lr * 1.5, -lr]);
@@ -93,7 +93,7 @@ fn replies_that_do_not_fit_are_refused_and_change_nothing() {
     let before = scaffold.state().unwrap();
     let fine = |k| (node(k), start());
     let none_owed = scaffold.take_aux_vars(&received(&[fine(0)])).unwrap_err();
-    assert_eq!(none_owed.to_string(), "scaffold: no node owes control variates");
+    assert_eq!(none_owed.to_string(), "scaffold: no control variates are expected");
     scaffold.aggregate(&start(), &updates(1, 2)).unwrap();
     let mut refused = |replies: &ReceivedAuxVars| {
         let error = scaffold.take_aux_vars(replies).unwrap_err();
@@ -156,7 +156,7 @@ fn states_that_do_not_fit_are_refused() {
 fn overflow_is_refused_and_changes_nothing() {
     overflow_changes_nothing(&mut Scaffold::new(1e300), NAME);
     let no_node = Scaffold::new(1.0).aggregate(&start(), &Updates::new()).unwrap_err();
-    assert!(no_node.to_string().starts_with("scaffold needs at least 1 nodes"), "{no_node}");
+    assert!(no_node.to_string().starts_with("scaffold needs at least 1 node"), "{no_node}");
 }
 
 #[test]

@@ -10,14 +10,14 @@ use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::printer::Printer;
 
-/// Show what two runs have in common and what not, and their scores side by side.
+/// Show the differences of two runs, and their scores side by side.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The directory of a run: --out of `local` or of `experiment run`.
     a: PathBuf,
-    /// That of another.
+    /// The directory of another run.
     b: PathBuf,
-    /// Where a chart of both losses goes, as SVG.
+    /// The file for a chart of both losses, as SVG.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }

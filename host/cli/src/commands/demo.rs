@@ -40,7 +40,7 @@ const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Run a whole federation on this machine and compare it with each site alone.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where everything goes; a fresh temporary directory if none.
+    /// The directory for all files [default: a fresh temporary directory].
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Sites.
@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     };
     fedwasm_folder::Folder::create(&dir)?.check_writable()?;
     let demo = Demo { dir, n_sites: args.nodes as usize, rounds: args.rounds, printer: *printer };
-    // Dropping the demo kills its processes, whatever stage it is at.
+    // Dropping the demo kills its processes at any stage.
     tokio::select! {
         result = demo.run(stop.clone()) => result,
         () = stopped(stop.clone()) => Err(CommandError::new(FAILED, "interrupted")),
@@ -393,7 +393,7 @@ impl Process {
         Ok(Self { child, name: command.join(" "), log: log.to_owned() })
     }
 
-    /// Waits for the line that says that it serves.
+    /// Waits for the line that reports that it serves.
     async fn ready(&mut self) -> Result<Value, CommandError> {
         let mut line = String::new();
         if let Some(stdout) = self.child.stdout.take() {

@@ -9,13 +9,13 @@ use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED};
 use crate::printer::Printer;
 
-/// One thing that was looked at.
+/// One check.
 struct Finding {
     what: String,
-    /// What is missing; none if nothing is.
+    /// The missing part; none if the check passed.
     missing: Option<String>,
     detail: String,
-    /// What to do about it.
+    /// The cure.
     help: Option<String>,
     /// Whether plans run without it.
     is_optional: bool,
@@ -44,7 +44,7 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
     let works = worker.is_ok();
     match worker {
         Ok((sandbox, protections, time)) => {
-            // What this program is called, not how it finds itself.
+            // The name of this program, not its path.
             let program = sandbox
                 .program()
                 .map(|program| std::fs::read_link(program).unwrap_or(program.to_owned()));
@@ -88,16 +88,16 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
     match (works, lost) {
         (true, 0) => Ok(()),
         (true, lost) => {
-            let message = format!("plans run here with {lost} protections fewer than they should");
+            let message = format!("plans run here without {lost} of their protections");
             Err(CommandError::new(FAILED, message))
         }
         (false, _) => Err(CommandError::new(FAILED, "plans cannot run here")),
     }
 }
 
-/// Where compiled plans are kept, if they can be.
+/// The directory of compiled plans, if there is one.
 fn cache(options: WorkerOptions) -> Result<String, String> {
-    let dir = options.cache.clone().ok_or("no home directory")?;
+    let dir = options.cache.clone().ok_or("the home directory is unknown")?;
     match Sandbox::new(options) {
         Err(error @ fedwasm_sandbox::Error::Cache(_)) => Err(error.to_string()),
         _ => Ok(format!("kept in {}", dir.display())),

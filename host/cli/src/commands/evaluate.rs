@@ -31,18 +31,18 @@ pub(crate) struct Args {
     /// its rows are scored.
     #[arg(long)]
     data: PathBuf,
-    /// The format of the data: csv, parquet, idx, npy, npz or images; found by
-    /// its content if none.
+    /// The format of the data: csv, parquet, idx, npy, npz or images [default: found by the
+    /// content].
     #[arg(long = "type")]
     format: Option<Format>,
-    /// The column to predict; the one in --args if none.
+    /// The column to predict [default: the target in --args].
     #[arg(long)]
     target: Option<String>,
-    /// How inputs are scaled; preprocessing.json beside the parameters if that is there.
+    /// The scales of the inputs [default: preprocessing.json beside the parameters, if it exists].
     #[arg(long)]
     preprocessing: Option<PathBuf>,
-    /// A file with [data] and [model], such as that of an experiment; if none, what history.json
-    /// beside the parameters says.
+    /// A file with [data] and [model], such as that of an experiment [default: history.json beside
+    /// the parameters].
     #[arg(long)]
     args: Option<PathBuf>,
 }
@@ -76,13 +76,13 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let preprocessing = match &args.preprocessing {
         Some(path) => Some(load_preprocessing(path)?),
         None if beside.is_file() => {
-            printer.note(format!("inputs are scaled as {} says", beside.display()));
+            printer.note(format!("inputs are scaled by {}", beside.display()));
             Some(load_preprocessing(&beside)?)
         }
         None if wants_scales => {
-            let message = "[data] says `standardize`, and there are no scales: give a node's \
+            let message = "[data] sets `standardize`, but the scales are missing: give a node's \
                            experiments/ID/preprocessing.json or that of a local run with \
-                           --preprocessing, or say `standardize = false`";
+                           --preprocessing, or set `standardize = false`";
             return Err(CommandError::new(USAGE, message));
         }
         None => {

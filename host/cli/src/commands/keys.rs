@@ -18,12 +18,12 @@ const MEMBERSHIP_BYTES_MAX: u64 = 8 << 20;
 /// Make and show keys: ECDSA over P-256, as openssl has them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Draw a key. Nobody but its owner can read the file.
+    /// Draw a key. Only its owner can read the file.
     Generate {
-        /// The file of the private key, whose public one goes beside it as FILE.pub; with
-        /// --as, the directory of a participant.
+        /// The file of the private key; the public key goes beside it as FILE.pub. With --as, the
+        /// directory of a participant.
         path: PathBuf,
-        /// Whose key it is, such as `researcher-alice`.
+        /// The participant that owns the key, such as `researcher-alice`.
         #[arg(long = "as")]
         participant: Option<Participant>,
     },
@@ -37,11 +37,11 @@ pub(crate) enum Command {
         /// The file or directory.
         path: PathBuf,
     },
-    /// Have a participant join the federation that enrolled it.
+    /// Join a participant to the federation that enrolled it.
     Join {
         /// The participant's directory.
         dir: PathBuf,
-        /// What `fedwasm network enrol` wrote for it.
+        /// The membership file that `fedwasm network enrol` wrote for it.
         membership: PathBuf,
     },
 }
@@ -79,7 +79,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
     }
 }
 
-/// Has a participant join.
+/// Joins a participant.
 pub(crate) fn join(identity: Identity, path: &Path, printer: &Printer) -> Result<(), CommandError> {
     let json = fedwasm_folder::read_file(path, MEMBERSHIP_BYTES_MAX)?;
     let membership: Membership = serde_json::from_slice(&json)
@@ -90,7 +90,7 @@ pub(crate) fn join(identity: Identity, path: &Path, printer: &Printer) -> Result
     printer.line(format!("joined     {} ({})", roster.name, roster.federation));
     printer.line(format!("as         {participant}"));
     printer.line(format!("authority  {authority}"));
-    printer.line("           have them read it to you from another channel than the file came by");
+    printer.line("           compare it over another channel than the one that brought the file");
     printer.event(
         "result",
         &json!({

@@ -34,41 +34,41 @@ pub(crate) struct Args {
     /// images.
     #[arg(long)]
     data: PathBuf,
-    /// The format of the data: csv, parquet, idx, npy, npz or images; found by
-    /// its content if none.
+    /// The format of the data: csv, parquet, idx, npy, npz or images [default: found by the
+    /// content].
     #[arg(long = "type")]
     format: Option<Format>,
-    /// The column to predict; the one in --args if none.
+    /// The column to predict [default: the target in --args].
     #[arg(long)]
     target: Option<String>,
     /// A file with `strict`, [data], [training], [model] and [limits], such as that of an
     /// experiment.
     #[arg(long)]
     args: Option<PathBuf>,
-    /// Where all randomness comes from; drawn if no file gives one either.
+    /// The seed of all randomness [default: the seed in --args, or a random one].
     #[arg(long)]
     seed: Option<u64>,
-    /// Parameters to start from (.mpk or .safetensors); drawn by the plan if none.
+    /// Parameters to start from (.mpk or .safetensors) [default: the plan's initial parameters].
     #[arg(long)]
     params: Option<PathBuf>,
-    /// Run the plan in the strict profile: the same result on every machine,
-    /// whatever the plan does, and up to three times slower.
+    /// Run the plan in the strict profile: the same result on every machine for every plan, and up
+    /// to three times slower.
     #[arg(long)]
     strict: bool,
-    /// Where params.mpk, params.safetensors, preprocessing.json, history.json, curve.svg,
-    /// report.html, event files for TensorBoard and a checkpoint go.
+    /// The directory for params.mpk, params.safetensors, preprocessing.json, history.json,
+    /// curve.svg, report.html, event files for TensorBoard and a checkpoint.
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Go on from what --out holds: with more epochs, or after an interruption.
+    /// Continue the run in --out: with more epochs, or after an interruption.
     #[arg(long, requires = "out", conflicts_with_all = ["params", "repeat"])]
     resume: bool,
-    /// Write over the run that --out holds.
+    /// Overwrite the run in --out.
     #[arg(long, requires = "out", conflicts_with = "resume")]
     force: bool,
-    /// Run this often, with this seed and those that follow it, and show mean and deviation.
+    /// Run this many times, with this seed and those that follow it, and show mean and deviation.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=1000), conflicts_with = "folds")]
     repeat: Option<u32>,
-    /// Cross-validate: run this often, each time with another part of the rows held out.
+    /// Cross-validate: run this many times, each time with another part of the rows held out.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..=100), conflicts_with = "resume")]
     folds: Option<u32>,
 }
@@ -82,7 +82,7 @@ impl Args {
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let (cancel, stop, bar) = (Cancel::new(), Cancel::new(), bar());
-    // Before training nothing was reached that could be kept.
+    // Before training there is no progress that could be kept.
     let is_training = Arc::new(AtomicBool::new(false));
     let mut options = options(&args, printer)?;
     options.sandbox = options.sandbox.with_cancel(&cancel);
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         on_each_stop(move |nth| match nth {
             1 if is_training.load(Ordering::Relaxed) => {
                 stop.cancel();
-                let text = "stopping after this batch; once more to give up what was reached";
+                let text = "stopping after this batch; interrupt again to discard the progress";
                 bar.suspend(|| printer.note(text));
             }
             _ => cancel.cancel(),
@@ -121,7 +121,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
             printer.line(columns_of(&names).line(&headings));
         }
         table.push(print_run(&names, run, &result, &metrics, printer));
-        // Half a run is no sample.
+        // Half a run is not a sample.
         if result.batches == result.batches_max {
             scores.push(metrics);
         }
@@ -137,7 +137,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     Ok(())
 }
 
-/// The runs that were asked for; the directories of several are in that of all.
+/// The requested runs; the directories of several are inside one.
 fn runs(args: &Args, options: &LocalOptions) -> Vec<LocalOptions> {
     let within = |name: String| options.out.as_ref().map(|out| out.join(name));
     match (args.repeat, args.folds) {
@@ -209,14 +209,14 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         }
     };
     if training.test_ratio == 0.0 && args.folds.is_none() {
-        printer.note("no rows are held out (test_ratio is 0), so there is nothing to score");
+        printer.note("no rows are held out (test_ratio is 0), so the data have no rows to score");
     }
     if training.use_gpu {
         printer.note("warning: `use_gpu` is true, but plans run on the CPU");
     }
     let seed = match args.seed.or(training.random_seed) {
         Some(seed) if seed > i64::MAX as u64 => {
-            return Err(CommandError::new(USAGE, format!("--seed {seed} is more than 2^63 - 1")));
+            return Err(CommandError::new(USAGE, format!("--seed {seed} is larger than 2^63 - 1")));
         }
         Some(seed) => seed,
         None => match args.out.as_deref().filter(|_| args.resume).and_then(resumed_seed) {
@@ -272,11 +272,11 @@ impl Warned {
     }
 }
 
-/// What was shown already.
+/// The warnings that were already shown.
 #[derive(Debug, Default)]
 struct Told {
     per_epoch: u64,
-    /// Tenths of the way.
+    /// Tenths of the work.
     tenths: u64,
 }
 
@@ -288,7 +288,7 @@ fn show(event: LocalEvent, bar: &ProgressBar, told: &mut Told, printer: &Printer
             let ready = json!({ "n_train": n_train, "n_test": n_test, "batches": batches });
             printer.event("ready", &ready);
             if batches > 0 {
-                printer.note(format!("going on after {batches} batches"));
+                printer.note(format!("continuing after {batches} batches"));
             }
         }
         LocalEvent::Step { step, steps_max, loss } => {
@@ -298,7 +298,7 @@ fn show(event: LocalEvent, bar: &ProgressBar, told: &mut Told, printer: &Printer
             let epochs = steps_max.div_ceil(told.per_epoch.max(1));
             let loss = loss.map_or(String::new(), |loss| format!("  loss {loss:.4}"));
             let text = format!("epoch {epoch}/{epochs}{loss}");
-            // Where there is no terminal, a line at every tenth of the way.
+            // Without a terminal, a line at every tenth of the work.
             let tenths = (10 * u128::from(step) / u128::from(steps_max.max(1))) as u64;
             if bar.is_hidden() && tenths > told.tenths {
                 told.tenths = tenths;
@@ -363,7 +363,7 @@ fn columns(metrics: &Metrics) -> BTreeSet<String> {
     metrics.keys().cloned().chain(others.map(str::to_owned)).collect()
 }
 
-/// A line of one of several runs: what tells it from the others, its metrics, a remark.
+/// A line of one of several runs: its distinguishing name, its metrics, a remark.
 fn columns_of(names: &BTreeSet<String>) -> Columns {
     let metrics = names
         .iter()
@@ -371,7 +371,7 @@ fn columns_of(names: &BTreeSet<String>) -> Columns {
     metrics.left(0)
 }
 
-/// What tells one of several runs from the others.
+/// The distinguishing name of one of several runs.
 fn name_of(options: &LocalOptions) -> String {
     match options.fold {
         Some(fold) => format!("fold {}/{}", fold.index, fold.count),
@@ -426,11 +426,11 @@ fn print_spread(
     for (name, of) in spread.iter().filter(|(_, of)| of.runs < scores.len()) {
         let (runs, all) = (of.runs, scores.len());
         printer.line(format!(
-            "{name} is that of {runs} of {all} runs: the others hold out no row of class 1"
+            "{name} covers {runs} of {all} runs: the others hold out no row of class 1"
         ));
     }
     if scores.len() < asked {
-        printer.line(format!("{} of {asked} runs came to their end", scores.len()));
+        printer.line(format!("{} of {asked} runs finished", scores.len()));
     }
     let means: Metrics = spread.iter().map(|(name, of)| (name.clone(), of.mean)).collect();
     let stds: Metrics =

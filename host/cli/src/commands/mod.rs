@@ -35,7 +35,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The cure.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a whole federation on this machine and compare it with each site alone.
@@ -45,31 +45,31 @@ pub(crate) enum Command {
     Plan(plan::Command),
     /// Train on a local file, in the sandbox.
     Local(local::Args),
-    /// Show what two runs have in common and what not, and their scores side by side.
+    /// Show the differences of two runs, and their scores side by side.
     Compare(compare::Args),
     /// Score parameters on a file.
     Evaluate(evaluate::Args),
-    /// Found a federation, say who takes part, and run its broker and repository.
+    /// Found a federation, enrol its participants, and run its broker and repository.
     #[command(subcommand)]
     Network(network::Command),
     /// Set up and run a node.
     #[command(subcommand)]
     Node(node::Command),
-    /// Show which nodes are there, and what data they offer.
+    /// Show the connected nodes and the datasets that they offer.
     Nodes(nodes::Args),
-    /// Run an experiment on a federation, and look at it.
+    /// Run an experiment on a federation, and show its results.
     #[command(subcommand)]
     Experiment(experiment::Command),
     /// Make and show keys.
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Check a receipt: who signed it and, at the site, that running the round
-    /// again gives the same bytes.
+    /// Check a receipt: its signer and, at the site, that running the round again gives the same
+    /// bytes.
     Verify(verify::Args),
-    /// Say what this machine gives plans, and what it cannot.
+    /// Show the protections and tools that this machine has for plans, and those that it lacks.
     ///
-    /// The exit code is 1 if anything is missing that plans run with. What is `absent` is needed
-    /// to build plans only.
+    /// The exit code is 1 if anything is missing that plans run with. Parts marked `absent` are
+    /// needed only to build plans.
     Doctor,
 }
 
@@ -86,7 +86,7 @@ impl Command {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command.
 pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     let file = command.file();
     let runtime =
@@ -108,18 +108,17 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             Command::Doctor => doctor::run(printer),
         }
     });
-    // A plan that was told to stop does so within a tick; nothing else is waited for.
+    // A plan that was told to stop does so within a tick; no other task is waited for.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result.map_err(|error| error.in_file(file.as_deref()))
 }
 
-/// Where plans run: in workers of this program. Without a cache they start
-/// slower, and nothing else.
+/// The sandbox of plans: workers of this program. Without a cache they only start slower.
 fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
     let options = WorkerOptions::of_user();
     let sandbox = match Sandbox::new(options.clone()) {
         Err(fedwasm_sandbox::Error::Cache(error)) => {
-            printer.note(format!("compiled plans are not kept: {error}"));
+            printer.note(format!("compiled plans cannot be cached: {error}"));
             Sandbox::new(WorkerOptions { cache: None, ..options })
         }
         result => result,
@@ -136,7 +135,7 @@ fn print_metrics(metrics: &fedwasm_protocol::Metrics, remark: &str, printer: &Pr
 }
 
 /// The column to predict, from the flag or from the file; the only one that the
-/// data can mean if there is none.
+/// data can mean if neither names one.
 fn target(
     file: &fedwasm_local::LocalFile,
     flag: Option<&str>,
@@ -148,11 +147,11 @@ fn target(
     let data = fedwasm_dataset::Dataset::open(data, format);
     let data = data.map_err(fedwasm_local::Error::from)?;
     data.default_target().map(FieldSelection::from).ok_or_else(|| {
-        CommandError::new(USAGE, "no target; name the column to predict with --target")
+        CommandError::new(USAGE, "the target is missing; name the column to predict with --target")
     })
 }
 
-/// Runs something that blocks, away from the async threads.
+/// Runs blocking work away from the async threads.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CommandError> {

@@ -14,7 +14,7 @@ const CONF: &str = "mosquitto.conf";
 const ACL: &str = "mosquitto.acl";
 const REVOKED: &str = "revoked.pem";
 
-/// Writes all that mosquitto needs below `dir`; returns the path of its configuration.
+/// Writes all files of mosquitto below `dir`; returns the path of its configuration.
 pub(crate) fn write(dir: &Path, authority: &Authority, port: u16) -> Result<PathBuf, CommandError> {
     let broker = std::path::absolute(dir)?.join(BROKER);
     let Some(files) = authority.server_files()? else {
@@ -51,8 +51,7 @@ pub(crate) fn write(dir: &Path, authority: &Authority, port: u16) -> Result<Path
     Ok(conf)
 }
 
-/// Writes again who may not get in any more, and what everybody may do, if mosquitto is
-/// configured.
+/// Writes the revocations and the access rules again, if mosquitto is configured.
 pub(crate) fn update(dir: &Path, authority: &Authority) -> Result<(), CommandError> {
     let broker = dir.join(BROKER);
     if broker.join(CONF).exists() {
@@ -63,7 +62,8 @@ pub(crate) fn update(dir: &Path, authority: &Authority) -> Result<(), CommandErr
     Ok(())
 }
 
-/// Everybody writes as itself and reads its own; whoever has no key any more, nothing.
+/// Each participant writes under its own name and reads its own messages; one without a key may do
+/// nothing.
 fn access_list(authority: &Authority) -> Result<String, CommandError> {
     let roster = authority.roster()?;
     let gone = roster.entries.iter().map(|entry| &entry.participant);

@@ -24,15 +24,15 @@ use crate::stop::{stop_signal, stopped};
 
 /// The repository's own directory.
 const BLOBS: &str = "blobs";
-/// That of the federation's authority.
+/// The directory of the federation's authority.
 const FEDERATION: &str = "federation";
-/// Where a network lies if nothing else is said.
+/// The default directory of a network.
 const DIR: &str = "fedwasm-network";
 /// How often a server signs the roster again, so that members know that it is of now.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Found a federation, say who takes part, and run its broker and repository.
+/// Found a federation, enrol its participants, and run its broker and repository.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Found a federation with certificates, for more than one machine.
@@ -40,7 +40,7 @@ pub(crate) enum Command {
         /// The network's directory.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
-        /// What people call the federation.
+        /// The federation's name for people.
         #[arg(long, default_value = "federation")]
         name: String,
         /// Names and addresses under which broker and repository are reached,
@@ -51,12 +51,12 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 8883)]
         mosquitto_port: u16,
     },
-    /// Let somebody take part: put its public key on the roster.
+    /// Enrol a participant: put its public key on the roster.
     Enrol {
         /// The network's directory.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
-        /// What it may do.
+        /// Its role.
         #[arg(long, value_enum)]
         role: RoleArg,
         /// Its name, unique in its role.
@@ -65,33 +65,33 @@ pub(crate) enum Command {
         /// Its public key, a PEM file.
         #[arg(long)]
         key: PathBuf,
-        /// Where its membership goes, which it needs and which is no secret.
+        /// The file for its membership, which it needs to join; it is not secret.
         #[arg(short)]
         output: Option<PathBuf>,
     },
-    /// Take somebody's key off the roster.
+    /// Revoke a participant's key.
     Revoke {
         /// The network's directory.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
-        /// What it may do.
+        /// Its role.
         #[arg(long, value_enum)]
         role: RoleArg,
         /// Its name.
         #[arg(long)]
         id: ParticipantName,
     },
-    /// Sign the roster again, where `network start` cannot: where the authority's key is kept
-    /// apart. Members refuse a roster that is too old, since they cannot know who was revoked.
+    /// Sign the roster again where `network start` cannot, because the authority's key is kept
+    /// elsewhere. Members refuse a roster that is too old, since it lacks later revocations.
     Renew {
         /// The network's directory.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
-        /// Days that it counts; as many as before if none are given, at first 7.
+        /// Days that the roster is valid [default: as many as before, at first 7].
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
         days: Option<u32>,
     },
-    /// Show who takes part, and with which keys.
+    /// Show the participants and their keys.
     Members {
         /// The network's directory.
         #[arg(long, default_value = DIR)]
@@ -99,39 +99,39 @@ pub(crate) enum Command {
     },
     /// Serve until Ctrl-C; prints one line with the addresses when ready.
     Start {
-        /// Where the repository keeps its blobs, and the federation its keys.
+        /// The directory of the repository's blobs and the federation's keys.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
-        /// The broker's address; port 0 takes a free one, `off` leaves it to another broker.
+        /// The broker's address; port 0 takes a free port, `off` starts no broker.
         #[arg(long, default_value = "127.0.0.1:1883")]
         mqtt: MqttAddress,
-        /// The repository's address; port 0 takes a free one.
+        /// The repository's address; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8844")]
         http: SocketAddr,
-        /// What each participant may store, in bytes.
+        /// The most bytes that each participant may store.
         #[arg(long, default_value_t = QUOTA_BYTES)]
         quota_bytes: u64,
         /// Stop when standard input ends.
         #[arg(long, hide = true)]
         exit_with_stdin: bool,
     },
-    /// Delete the blobs of experiments that are over, and what is left of uploads that broke
-    /// off, while it serves or not.
+    /// Delete the blobs of finished experiments and the remains of interrupted uploads; the
+    /// repository may be running.
     Prune {
-        /// Where the repository keeps its blobs.
+        /// The directory of the repository's blobs.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
-        /// Experiments in whose name nothing was stored for so many days are over, too: their
+        /// Also treat experiments without a new blob for this many days as finished, because their
         /// researcher was killed.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
         idle_days: Option<u32>,
-        /// This experiment is over, too, by its id. May be given again.
+        /// Also treat the experiment with this id as finished. May be repeated.
         #[arg(long)]
         experiment: Vec<ExperimentId>,
     },
 }
 
-/// What somebody may do in a federation.
+/// The role of a participant.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum RoleArg {
     /// Asks nodes to train.
@@ -155,7 +155,7 @@ impl From<RoleArg> for Role {
     }
 }
 
-/// Where the embedded broker serves, if it does.
+/// The address of the embedded broker, if it serves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MqttAddress(Option<SocketAddr>);
 
@@ -201,7 +201,7 @@ fn init(
     port: u16,
     printer: &Printer,
 ) -> Result<(), CommandError> {
-    // Others may pass through to the broker's part; the federation's is private.
+    // Other users may reach the broker's directory; the federation's is private.
     std::fs::create_dir_all(dir)?;
     let home = dir.join(FEDERATION);
     let authority = Authority::create_with_tls(&home, name, hosts)?;
@@ -210,7 +210,7 @@ fn init(
     printer.line(format!("federation {name} ({federation})"));
     printer.line(format!("authority  {fingerprint}"));
     printer.line(format!("keys       {}", home.display()));
-    printer.line("           its key is the whole federation's trust: keep it from everybody");
+    printer.line("           the whole federation trusts its key: keep it secret");
     printer.line(format!("mosquitto  {}", conf.display()));
     printer.line("next       fedwasm network enrol, once for each participant's public key");
     printer.event(
@@ -238,8 +238,8 @@ fn enrol(
     let fingerprint = key.fingerprint();
     printer.line(format!("enrolled   {who}"));
     printer.line(format!("key        {fingerprint}"));
-    printer.line("           have them read it to you from another channel than the file came by");
-    printer.line(format!("membership {} (no secret: give it to them)", path.display()));
+    printer.line("           compare it over another channel than the one that brought the file");
+    printer.line(format!("membership {} (not secret: send it to the participant)", path.display()));
     let fields = json!({ "participant": who, "fingerprint": fingerprint, "path": path });
     printer.event("result", &fields);
     Ok(())
@@ -279,8 +279,8 @@ fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
     printer.line(format!("authority  {key}"));
     let standing = match roster.standing(fedwasm_transport::now_ms(), Duration::MAX) {
         Standing::Fresh => "",
-        Standing::Ageing { .. } => ", which grows old: `fedwasm network renew`",
-        Standing::Expired { .. } => ", too old for members: `fedwasm network renew`",
+        Standing::Ageing { .. } => ", which is getting old: run `fedwasm network renew`",
+        Standing::Expired { .. } => ", too old for members: run `fedwasm network renew`",
     };
     printer.line(format!("roster     number {}{standing}", roster.serial));
     let (mut rows, mut all) = (Vec::new(), Vec::new());
@@ -313,8 +313,8 @@ async fn start(
     let here = Folder::create(dir)?;
     let Some(_lock) = here.lock_itself()? else {
         let text = format!(
-            "{}: another `fedwasm network start` serves it; stop that one, or give a --dir of its \
-             own to this one",
+            "{}: another `fedwasm network start` serves this directory; stop that process, or give \
+             this one another --dir",
             dir.display()
         );
         return Err(CommandError::new(USAGE, text));
@@ -327,7 +327,7 @@ async fn start(
         false => Authority::create(&home, "federation")?,
     });
     let blobs = dir.join(BLOBS);
-    // Better now than when somebody has trained for an hour.
+    // Better now than after an hour of training.
     Folder::create(&blobs)?.check_writable()?;
     let renewal = tokio::spawn(renew_again(Arc::clone(&authority)));
     let repository = RepositoryServer::start(RepositoryOptions {
@@ -366,7 +366,7 @@ async fn start(
     Ok(())
 }
 
-/// Signs the roster again and again; where the key is elsewhere, others do.
+/// Signs the roster regularly, unless the key is elsewhere.
 async fn renew_again(authority: Arc<Authority>) {
     loop {
         if authority.can_sign() {
@@ -374,8 +374,8 @@ async fn renew_again(authority: Arc<Authority>) {
             let renewed = tokio::task::spawn_blocking(move || authority.renew(None)).await;
             match renewed {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::error!("the roster is not signed again: {error}"),
-                Err(error) => tracing::error!("the roster is not signed again: {error}"),
+                Ok(Err(error)) => tracing::error!("the roster could not be signed again: {error}"),
+                Err(error) => tracing::error!("the roster could not be signed again: {error}"),
             }
         } else if let Ok(roster) = authority.current_roster()
             && !matches!(
@@ -384,8 +384,8 @@ async fn renew_again(authority: Arc<Authority>) {
             )
         {
             tracing::warn!(
-                "the roster grows old: run `fedwasm network renew` where the authority's key is, \
-                 and copy roster.json"
+                "the roster is getting old: run `fedwasm network renew` on the machine with the \
+                 authority's key, and copy roster.json"
             );
         }
         tokio::time::sleep(RENEWAL_PAUSE).await;
@@ -395,17 +395,17 @@ async fn renew_again(authority: Arc<Authority>) {
 async fn prune(dir: &Path, options: &PruneOptions, printer: &Printer) -> Result<(), CommandError> {
     let blobs = dir.join(BLOBS);
     if !blobs.is_dir() {
-        let message = format!("{} holds no repository", dir.display());
+        let message = format!("{} does not hold a repository", dir.display());
         return Err(CommandError::new(USAGE, message));
     }
     let Pruned { experiments, blobs, bytes, unfinished } =
         fedwasm_hub::prune(&blobs, options).await?;
     printer.line(format!(
-        "{blobs} blobs of {experiments} finished experiments deleted, {bytes} bytes; those of \
-         {unfinished} unfinished ones stay"
+        "deleted {blobs} blobs of {experiments} finished experiments, {bytes} bytes; those of \
+         {unfinished} unfinished experiments stay"
     ));
     if unfinished > 0 {
-        printer.line("those that were killed: --idle-days N, or --experiment ID");
+        printer.line("for experiments that were killed: --idle-days N, or --experiment ID");
     }
     printer.event("result", &json!({ "experiments": experiments, "blobs": blobs, "bytes": bytes }));
     Ok(())

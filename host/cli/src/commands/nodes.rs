@@ -12,22 +12,22 @@ use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
 use crate::stop::stop_signal;
 
-/// The columns that are shown unless all are asked for.
+/// The columns that are shown without --columns.
 const COLUMNS_MAX: usize = 8;
 
-/// Show which nodes are there, and what data they offer.
+/// Show the connected nodes and the datasets that they offer.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only data sets with all of these tags, separated by commas.
+    /// Only datasets with all of these tags, separated by commas.
     #[arg(long, value_delimiter = ',')]
     tags: Vec<String>,
-    /// Show all columns, however many there are.
+    /// Show all columns of every dataset.
     #[arg(long)]
     columns: bool,
     /// The broker.
     #[arg(long, default_value = "mqtt://127.0.0.1:1883")]
     mqtt: String,
-    /// The repository; on one machine the broker knows it.
+    /// The repository [default: that of the broker, if it is on this machine].
     #[arg(long)]
     repository: Option<String>,
     /// The directory of a researcher's key.
@@ -41,7 +41,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         None => {
             let mqtt: BrokerUrl = args.mqtt.parse()?;
             if mqtt.security() != Security::Loopback {
-                let text = "only a broker on this machine knows its repository; give --repository";
+                let text =
+                    "the repository is known only for a broker on this machine; give --repository";
                 return Err(CommandError::new(USAGE, text));
             }
             discover(&mqtt).await?.to_string()
@@ -73,10 +74,10 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         match &present.datasets {
             Err(reason) => printer.line(format!("  {reason}")),
             Ok(datasets) if datasets.is_empty() && args.tags.is_empty() => {
-                printer.line("  no data sets");
+                printer.line("  no datasets");
             }
             Ok(datasets) if datasets.is_empty() => {
-                printer.line(format!("  no data set has the tags {}", args.tags.join(",")));
+                printer.line(format!("  no dataset has the tags {}", args.tags.join(",")));
             }
             Ok(_) => {}
         }

@@ -16,8 +16,7 @@ use crate::printer::{Printer, utc};
 /// The largest file of a membership, in bytes.
 const MEMBERSHIP_BYTES_MAX: u64 = 8 << 20;
 
-/// Check a receipt: who signed it and, at the site, that running the round
-/// again gives the same bytes.
+/// Check a receipt: its signer and, at the site, that running the round again gives the same bytes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The receipt.
@@ -26,10 +25,10 @@ pub(crate) struct Args {
     /// commitments, and run it again.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Who is who: a membership file, such as receipts/membership.json of an experiment.
+    /// A membership file with the roster, such as receipts/membership.json of an experiment.
     #[arg(long)]
     membership: Option<PathBuf>,
-    /// Run it with code that is not optimised, in this process: another way to the same bytes.
+    /// Run it without compiler optimisation, in this process: another way to the same bytes.
     #[arg(long, requires = "data")]
     unoptimised: bool,
 }
@@ -41,7 +40,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             "result",
             &json!({ "verified": false, "part": mismatch.part, "reason": mismatch.cause.to_string() }),
         );
-        // The directory is no part of the receipt.
+        // The directory is not part of the receipt.
         let code = if mismatch.is_of_site() { USAGE } else { PLAN_REFUSED };
         CommandError::new(code, format!("{}: {mismatch}", args.receipt.display()))
     };
@@ -74,7 +73,8 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         receipt = Some(fedwasm_node::read_receipt(&signed, &keys).map_err(failed)?);
     }
     let Some(receipt) = receipt else {
-        let text = "who signed it? give --membership FILE, or --data DIR at the site";
+        let text = "the signer cannot be checked without a roster; give --membership FILE, or \
+                    --data DIR at the site";
         return Err(CommandError::new(USAGE, text));
     };
     printer.event(
@@ -93,13 +93,13 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             printer.line(format!("chain      {n} receipts before it, back to the first"));
             printer.line("run again  the same bytes");
         }
-        None => printer.line("run again  no: that takes the data, at the site (--data DIR)"),
+        None => printer.line("run again  no: that needs the data, at the site (--data DIR)"),
     }
     printer.line("");
     printer.line("It proves that the node's key signed this record of this run and, if it was run");
     printer
         .line("again, that plan, parameters, arguments, seed and data give this result. It does");
-    printer.line("not prove that the data are genuine, or that no other run was made beside it.");
+    printer.line("not prove that the data are genuine, or that this was the only run.");
     Ok(())
 }
 

@@ -42,7 +42,7 @@ impl MessagesUnderTest for Brokered {
     }
 }
 
-/// The repository of a federation with certificates: it knows who asks.
+/// The repository of a federation with certificates, which knows its clients.
 struct Served {
     net: Net,
     lines: Lines,

@@ -45,7 +45,7 @@ impl Line {
         let (is_cut, cut) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                // Whoever comes while it is cut is hung up on.
+                // Connections during the cut are closed.
                 if !*cut.borrow() {
                     tokio::spawn(carry(near, server, cut.clone()));
                 }

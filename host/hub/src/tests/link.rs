@@ -143,7 +143,7 @@ async fn whoever_is_revoked_is_hung_up_on() {
             }
         }
     });
-    assert!(other.await.is_err(), "whoever stays is hung up on");
+    assert!(other.await.is_err(), "the connection of a revoked key stays open");
     net.stop().await;
 }
 
@@ -234,7 +234,7 @@ async fn nobody_gets_in_without_a_certificate_of_the_roster() {
         let error = Link::connect(LinkOptions::mqtt(url, member, repository)).await.unwrap_err();
         assert!(matches!(error, Error::BrokerUnreachable { .. }), "{error}");
     }
-    // In the clear, nobody at all.
+    // In the clear, no client at all.
     let plain = net.repository_url.replace("https", "http").parse().unwrap();
     let plain = Repository::new(plain, None).unwrap();
     assert!(plain.put(vec![1]).await.is_err());
@@ -259,7 +259,7 @@ async fn blobs_are_for_their_recipients_and_within_the_quota() {
     assert!(matches!(error, Error::Repository { status: 404, .. }), "{error}");
     let error = c.of_experiment(&experiment).finish().await.unwrap_err();
     assert!(matches!(error, Error::Repository { status: 403, .. }), "{error}");
-    // Nothing is anybody's before something is there: an upload that fails claims nothing.
+    // An experiment has no owner before a blob is stored: a failed upload claims nothing.
     let many = c.of_experiment(&experiment).put(vec![0; 5 << 20]).await.unwrap_err();
     assert!(matches!(many, Error::Repository { status: 507, .. }), "{many}");
     for name in ["starters", "experiments"] {
@@ -267,7 +267,7 @@ async fn blobs_are_for_their_recipients_and_within_the_quota() {
         assert_eq!(left.map_or(0, Iterator::count), 0, "{name}");
     }
     c.of_experiment(&experiment).put(vec![8]).await.unwrap();
-    // Nobody else stores in its name or ends it, but for what is for its researcher.
+    // No other participant stores in its name or ends it, except blobs for its researcher.
     for other in [&a, &d, &for_b] {
         let error = other.of_experiment(&experiment).put(Vec::new()).await.unwrap_err();
         assert!(matches!(error, Error::Repository { status: 403, .. }), "{error}");
@@ -277,7 +277,7 @@ async fn blobs_are_for_their_recipients_and_within_the_quota() {
     let blob_of_c = for_c.put(vec![9]).await.unwrap();
     assert_eq!(c.get(&blob_of_c).await.unwrap(), [9]);
     c.of_experiment(&experiment).finish().await.unwrap();
-    // What comes late reopens nothing, and nobody but its researcher does.
+    // A late upload reopens nothing; only its researcher does.
     let late = for_c.put(vec![10]).await.unwrap_err();
     assert!(matches!(late, Error::Repository { status: 409, .. }), "{late}");
     for other in [&a, &d] {

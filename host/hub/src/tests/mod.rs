@@ -1,4 +1,4 @@
-//! Both ends: what transport's clients and these servers promise each other.
+//! Both ends: the promises of transport's clients and these servers to each other.
 
 mod conformance;
 mod line;

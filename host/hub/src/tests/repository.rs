@@ -74,7 +74,7 @@ async fn carry(
 async fn a_transfer_that_moves_may_take_as_long_as_it_takes() {
     let dir = tempfile::tempdir().unwrap();
     let server = server(dir.path()).await;
-    // More than what sockets hold, or it would only wait for an answer.
+    // More than sockets hold, or it would only wait for an answer.
     let bytes: Vec<u8> = (0..12u32 << 20).map(|n| (n >> 7) as u8).collect();
     let line = slow_line(server.address(), 3 << 19, u64::MAX).await;
     let client = client(line);
@@ -93,11 +93,11 @@ async fn a_transfer_that_stands_still_ends() {
     let server = server(dir.path()).await;
     let line = slow_line(server.address(), 1 << 30, 1 << 20).await;
     let error = client(line).put(vec![7; 12 << 20]).await.unwrap_err().to_string();
-    assert!(error.contains("nothing moved for "), "{error}");
+    assert!(error.contains("no bytes moved for "), "{error}");
     let blob = client(server.address()).put(vec![7; 8 << 20]).await.unwrap();
     let line = slow_line(server.address(), 1 << 30, 1 << 20).await;
     let error = client(line).get(&blob).await.unwrap_err().to_string();
-    assert!(error.contains("nothing moved for "), "{error}");
+    assert!(error.contains("no bytes moved for "), "{error}");
     server.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! What happens while a plan trains: told, kept, and written for TensorBoard.
+//! Events of training: reported, kept, and written for TensorBoard.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;

@@ -1,4 +1,4 @@
-//! What a local job writes down of itself.
+//! The history of a local job.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::checkpoint::{Checkpoint, Earlier};
 
 use super::{LocalJob, LocalOptions, STOPPED, ms};
 
-/// What was before this call, and what it collects.
+/// The history before this call, and the one that it collects.
 pub(super) struct SoFar<'a> {
     pub(super) start: Instant,
     pub(super) steps: &'a Mutex<Steps>,
@@ -29,7 +29,7 @@ pub(super) struct SoFar<'a> {
 }
 
 impl LocalJob {
-    /// What happened until now, before a break as well.
+    /// The history until now, also before a break.
     pub(super) fn history_of(
         &self,
         trained: &Trained,

@@ -26,10 +26,10 @@ use self::history::SoFar;
 
 pub use self::options::{LocalEvent, LocalOptions, LocalResult};
 
-/// Where an optimizer of the SDK is told to keep what it has between rounds.
+/// The argument that tells an optimizer of the SDK to keep its state between rounds.
 const KEEP_STATE: &str = "optimizer.keep_state";
 
-/// What the status of a run begins with that ended before its last batch.
+/// The prefix of the status of a run that ended before its last batch.
 const STOPPED: &str = "stopped: ";
 
 /// A local job that is ready to train (Fed-BioMed `localJob`). Its calls block.
@@ -71,9 +71,9 @@ pub struct LocalJob {
     round: Round,
     examples: Examples,
     turn: Turn,
-    /// Of the data, if a later run may go on from this one.
+    /// The digest of the data, if a later run may continue this one.
     data: Option<Digest>,
-    /// What is odd about the data.
+    /// Warnings about the data.
     warnings: Vec<String>,
     prepare_ms: f64,
     /// Held as long as files are written.
@@ -99,14 +99,14 @@ impl LocalJob {
             checkpoint::clear(dir)?;
         }
         let file = Dataset::open(&options.path, options.format)?;
-        // Whoever waits at the terminal decides when it is enough; a day bounds it all the same.
+        // The user at the terminal decides when to stop; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
         let limits = limits.with(&options.limits);
         let plan = options.sandbox.describe(&options.component, limits)?;
         let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let aggregator = Arguments::new();
         let mut training = options.training.clone();
-        // What the optimizer keeps belongs to what a run goes on from.
+        // The optimizer's state belongs to the checkpoint of a run.
         let keeps = |argument: &&fedwasm_sandbox::Argument| {
             argument.name == KEEP_STATE && argument.kind == fedwasm_protocol::ValueKind::Boolean
         };
@@ -172,7 +172,7 @@ impl LocalJob {
         let done = before.batches;
         if let (Some(dir), true) = (&options.out, done > length.batches) {
             let reason = format!(
-                "{done} batches are done, and {} are asked for (`epochs` or `num_updates`)",
+                "{done} batches are done, and only {} are asked for (`epochs` or `num_updates`)",
                 length.batches
             );
             return Err(Error::Resume { dir: dir.clone(), reason });
@@ -222,7 +222,7 @@ impl LocalJob {
         Ok(LocalResult { params, params_sha256, evaluation, history, batches, batches_max })
     }
 
-    /// What training starts from: what an earlier run left, the parameters that were given, or
+    /// The start of training: the state of an earlier run, the given parameters, or
     /// those that the plan draws.
     fn before(&self, earlier: Option<&Earlier>, cancel: &Cancel) -> Result<Before, Error> {
         if let Some(Earlier { params, kept, checkpoint, .. }) = earlier {
@@ -278,14 +278,14 @@ fn write_scores(
     let _ = board.flush();
 }
 
-/// Refuses to write over a run: one that can be gone on with, or one that is finished.
+/// Refuses to overwrite a run: one that can be continued, or one that is finished.
 fn keep_earlier(dir: &Path) -> Result<(), Error> {
     let history = load_history(dir).ok();
     if let Some(when) = history.as_ref().and_then(|history| history.status.strip_prefix(STOPPED)) {
         return Err(Error::Interrupted { dir: dir.to_owned(), when: when.to_owned() });
     }
     if let Some(batches) = checkpoint::unfinished(dir) {
-        let when = format!("by force; a checkpoint has its first {batches} batches");
+        let when = format!("by force; its checkpoint has the first {batches} batches");
         return Err(Error::Interrupted { dir: dir.to_owned(), when });
     }
     match history {

@@ -1,4 +1,4 @@
-//! What a local job is asked for, what it tells, and what it gives.
+//! The options, events and result of a local job.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use fedwasm_record::History;
 use fedwasm_sandbox::{Cancel, Level, LimitArgs, Sandbox};
 use fedwasm_training::Fold;
 
-/// What a local job does.
+/// The settings of a local job.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
     /// The plan.
@@ -35,17 +35,17 @@ pub struct LocalOptions {
     pub out: Option<PathBuf>,
     /// The `random_seed` of `training`.
     pub random_seed: u64,
-    /// The fold that is held out, whatever `test_ratio` says.
+    /// The fold that is held out, regardless of `test_ratio`.
     pub fold: Option<Fold>,
-    /// Whether to go on from what `out` holds.
+    /// Whether to continue the run in `out`.
     pub resume: bool,
     /// Whether to write over a run that `out` holds.
     pub force: bool,
-    /// Ends training after the batches on their way; what was reached is scored and written.
+    /// Ends training after the batches on their way; the result so far is scored and written.
     pub stop: Cancel,
 }
 
-/// What happens during a local job.
+/// An event during a local job.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LocalEvent {
     /// Plan and data are ready.
@@ -74,7 +74,7 @@ pub enum LocalEvent {
     Warning(String),
 }
 
-/// What a local job gives.
+/// The result of a local job.
 #[derive(Clone, Debug)]
 pub struct LocalResult {
     /// The trained parameters.
@@ -83,7 +83,7 @@ pub struct LocalResult {
     pub params_sha256: Digest,
     /// Scores on the held-out rows, if there are some.
     pub evaluation: Option<Evaluation>,
-    /// What happened.
+    /// The reason.
     pub history: History,
     /// Batches that were trained on, those before a break among them.
     pub batches: u64,

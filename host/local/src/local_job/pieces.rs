@@ -16,12 +16,13 @@ use super::{KEEP_STATE, LocalJob, ms};
 /// They follow from the arguments and from no clock: a plan may see where they are.
 const PIECES: u64 = 20;
 const PIECE_BATCHES_MIN: u64 = 256;
-/// Checkpoints are further apart than this, and than so many times what writing the last one took.
+/// Checkpoints are further apart than this, and than so many times the time of writing the last
+/// one.
 const CHECKPOINT_PAUSE: Duration = Duration::from_secs(2);
 const CHECKPOINT_SHARE: u32 = 20;
 
 impl LocalJob {
-    /// Trains to the end, piece by piece where what a plan has between batches is known: then a
+    /// Trains to the end, piece by piece where the plan's state between batches is known: then a
     /// checkpoint can be written after each, and the result is the same as in one piece.
     pub(super) fn train<E: FnMut(RoundEvent) + Send + 'static>(
         &self,
@@ -68,7 +69,7 @@ impl LocalJob {
         }
     }
 
-    /// Whether what the optimizer has is kept from one piece to the next.
+    /// Whether the optimizer's state is kept from one piece to the next.
     fn keeps_state(&self) -> bool {
         let given = self.round.arguments().get(KEEP_STATE);
         given == Some(&fedwasm_protocol::Value::Boolean(true))

@@ -1,4 +1,4 @@
-//! Bounds on arguments: what an approval of a plan covers.
+//! Bounds on the arguments that an approval of a plan covers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 /// A bound on one argument, written `training.epochs<=10`, `optimizer.lr>=0.01`
 /// or `model.hidden=16,32`. An argument that is not given has the plan's own
-/// default, which whoever approved it has seen. `training.steps` and `training.rows` are
-/// what training comes to on the rows of the node.
+/// default, which the operator saw on approval. `training.steps` and `training.rows` are
+/// the length of training on the rows of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bound {
@@ -33,14 +33,14 @@ const EVERY_TRAINING_ARG: [&str; 2] = [
      test_metric = \"ACCURACY\"\nrandom_seed = 1\n\
      dp_args = { type = \"local\", sigma = 1.0, clip = 1.0 }",
 ];
-/// What a round comes to on the rows of the node, however it was asked for: optimizer
+/// The length of a round on the rows of the node, however it was requested: optimizer
 /// steps, and rows with their repetitions.
 const STEPS: &str = "training.steps";
 const ROWS: &str = "training.rows";
 
-/// A text that is no bound.
+/// A text that is not a bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no bound: KEY<=NUMBER, KEY>=NUMBER or KEY=VALUE,VALUE")]
+#[error("invalid bound `{0}`: expected KEY<=NUMBER, KEY>=NUMBER or KEY=VALUE,VALUE")]
 pub struct BoundError(String);
 
 impl FromStr for Bound {
@@ -107,7 +107,7 @@ impl Bound {
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };
-        // A bound that is no number was refused when it was read.
+        // A bound that is not a number was refused when it was read.
         let number = |bound: &str| bound.parse::<f64>().unwrap_or(f64::NAN);
         match &self.limit {
             Limit::AtMost(max) => value.as_f64().is_some_and(|value| value <= number(max)),
@@ -120,9 +120,9 @@ impl Bound {
     }
 }
 
-/// Names the first bound that a request does not keep. `arguments` are what the plan will
-/// really get, defaults among them: what is checked is what runs. A bounded argument
-/// that is absent keeps no bound: `num_updates` instead of `epochs` is no way around.
+/// Names the first bound that a request does not keep. `arguments` are those that the plan will
+/// really get, with defaults, so that the checked arguments are the ones that run. A bounded
+/// argument that is absent exceeds its bound: `num_updates` instead of `epochs` does not evade it.
 pub(crate) fn exceeded<'a>(
     bounds: &'a [Bound],
     request: &RoundRequest,

@@ -39,12 +39,12 @@ pub struct ApprovalConfig {
     /// Which plans may run without a decision. Default `hand`.
     #[serde(default)]
     pub policy: Policy,
-    /// The plans that policy `list` lets run.
+    /// The plans that policy `list` allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub list: Vec<Digest>,
-    /// Whose decisions count; none only until the node is made.
+    /// The operator, whose decisions count; none only until the node is created.
     pub operator: Option<PublicKey>,
-    /// Whose earlier decisions still count, after the operator's key was changed.
+    /// Earlier keys of operators whose decisions still count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_operators: Vec<PublicKey>,
 }
@@ -53,10 +53,14 @@ impl ApprovalConfig {
     /// All keys whose decisions count, the operator's first.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if there is no operator.
+    /// [`Error::Damaged`] without an operator.
     pub fn operators(&self) -> Result<Vec<PublicKey>, Error> {
         let operator = self.operator.clone().ok_or_else(|| {
-            Error::damaged("node.toml", "approval.operator is missing: whose decisions count?")
+            Error::damaged(
+                "node.toml",
+                "approval.operator is missing; name the public key of the \
+                                         operator, whose decisions count",
+            )
         })?;
         Ok([operator].into_iter().chain(self.former_operators.clone()).collect())
     }

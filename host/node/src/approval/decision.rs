@@ -1,4 +1,4 @@
-//! What operators decided about plans, signed with their keys.
+//! Decisions of operators about plans, signed with their keys.
 
 use fedwasm_protocol::{Digest, NodeId, ResearcherId, printable};
 use fedwasm_trust::{Envelope, Fingerprint, KeyPair, PublicKey};
@@ -15,7 +15,7 @@ const TYPE: &str = "application/vnd.fedwasm.decision+json";
 /// The longest note, in characters.
 const NOTE_CHARS_MAX: usize = 500;
 
-/// What an operator decided.
+/// The ruling of an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ruling {
@@ -46,7 +46,7 @@ pub struct Decision {
     pub node: NodeId,
     /// The plan.
     pub digest: Digest,
-    /// What was decided.
+    /// The ruling.
     pub ruling: Ruling,
     /// Why; researchers are told.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -105,8 +105,8 @@ impl Database {
     /// The decisions about a plan, the newest first, each with the digest of its signed bytes.
     ///
     /// # Errors
-    /// [`Error::Database`]; [`Error::Trust`] if one was signed by none of `operators`: what
-    /// nobody can vouch for might be a revocation, and is not passed over.
+    /// [`Error::Database`]; [`Error::Trust`] if one was not signed by any of `operators`: an
+    /// unverifiable decision might be a revocation, and is not ignored.
     pub fn decisions(
         &self,
         digest: &Digest,
@@ -119,7 +119,7 @@ impl Database {
             rows.map(|signed| {
                 let signed = signed?;
                 let envelope = Envelope::from_json("a decision", &signed)?;
-                let mut json = Err(damaged("nobody decides"));
+                let mut json = Err(damaged("no operator is configured"));
                 for operator in operators {
                     json = envelope.verify("a decision", TYPE, operator).map_err(Error::from);
                     if json.is_ok() {
@@ -130,7 +130,7 @@ impl Database {
                 let decision: Decision = serde_json::from_slice(&json)
                     .map_err(|error| damaged_by("a decision", error))?;
                 if decision.digest != *digest || decision.node != *self.node() {
-                    return Err(damaged("a decision is of another plan or node"));
+                    return Err(damaged("a decision belongs to another plan or node"));
                 }
                 Ok((decision, Digest::of(&signed)))
             })

@@ -32,17 +32,17 @@ use crate::{Database, Error};
 #[derive(Debug)]
 pub(crate) struct ApprovedPlan {
     digest: Digest,
-    /// What allowed it: a decision's digest, or the policy.
+    /// The basis of the approval: a decision's digest, or the policy.
     pub(crate) by: String,
-    /// The arguments that this covers; they are looked at when the plan has said what it takes.
+    /// The arguments that this covers; they are checked once the plan has described its own.
     bounds: Vec<Bound>,
-    /// The fewest rows that may be told about, if the decision says it.
+    /// The fewest rows behind a released number, if the decision sets it.
     pub(crate) min_rows: Option<u64>,
 }
 
 impl ApprovedPlan {
-    /// A plan that the node's policy lets run, or that is run again from its receipt, which
-    /// says what allowed it then: without bounds of its own.
+    /// A plan that the node's policy allows, or that is run again from its receipt, which names the
+    /// earlier basis: without bounds of its own.
     pub(crate) fn by_rule(digest: Digest, by: String) -> Self {
         Self { digest, by, bounds: Vec::new(), min_rows: None }
     }
@@ -67,20 +67,20 @@ impl ApprovedPlan {
     }
 }
 
-/// Refuses what a bound forbids.
+/// Refuses a request that exceeds a bound.
 fn covered(exceeded: Option<(&Bound, String)>) -> Result<(), Refusal> {
     let Some((bound, how)) = exceeded else { return Ok(()) };
     let text = format!("the plan is approved here with {bound} only, not {how}");
     Err(refusal(Reason::NotApproved, text))
 }
 
-/// What the policy says of a plan that nobody decided on.
+/// The ruling of the policy on a plan without a decision.
 enum ByPolicy {
     /// It may run, by this rule.
     Runs(String),
     /// It waits for the operator, and why if there is a reason.
     Waits(String),
-    /// Nobody asked for it.
+    /// No researcher asked for it.
     Unknown,
 }
 
@@ -91,8 +91,8 @@ pub(crate) struct Approvals {
     config: ApprovalConfig,
     operators: Vec<PublicKey>,
     trust: Arc<Trust>,
-    /// What the policy lets run, by what. It stays so as long as the node serves: signatures
-    /// are only ever added.
+    /// Plans that the policy allows, with the rule that allowed each. They stay allowed while the
+    /// node serves: signatures are only ever added.
     let_run: Arc<Mutex<HashMap<Digest, String>>>,
 }
 
@@ -129,7 +129,7 @@ impl Approvals {
     }
 
     /// The signatures that the policy counts, and whether they are enough; under other policies
-    /// all, since nobody says whose count.
+    /// all, since the policy names no signers.
     pub(crate) fn counted(
         &self,
         component: &Component,
@@ -227,7 +227,7 @@ impl Approvals {
         Ok(self.database.decisions(digest, &self.operators)?.into_iter().next())
     }
 
-    /// What the policy says of a plan that nobody decided on.
+    /// The ruling of the policy on a plan without a decision.
     fn by_policy(&self, digest: &Digest) -> Result<ByPolicy, Error> {
         let known = || self.let_run.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(by) = known().get(digest) {
@@ -255,15 +255,15 @@ impl Approvals {
             Policy::List => waits("it is not on the node's list"),
             Policy::Signer => match self.trust.judge(&component, &signatures).1 {
                 Verdict::Trusted => runs("policy signer"),
-                // Others are not kept: whoever likes could send any number of them.
-                Verdict::NotSigned => waits("no signer that this node trusts signed it"),
+                // Others are not kept: any sender could send any number of them.
+                Verdict::NotSigned => waits("none of the signers that this node trusts signed it"),
                 verdict => ByPolicy::Waits(format!("its signatures: {verdict}")),
             },
         })
     }
 }
 
-/// What a decision means now, for a researcher.
+/// The effect of a decision now, for a researcher.
 fn judge(decision: &Decision, researcher: &ResearcherId, now_ms: u64) -> (ApprovalStatus, String) {
     let is_for =
         |researchers: &[ResearcherId]| researchers.is_empty() || researchers.contains(researcher);
@@ -275,7 +275,7 @@ fn judge(decision: &Decision, researcher: &ResearcherId, now_ms: u64) -> (Approv
             (ApprovalStatus::Expired, note)
         }
         Ruling::Approved if !is_for(&decision.researchers) => {
-            (ApprovalStatus::Pending, "it is approved for other researchers".into())
+            (ApprovalStatus::Pending, "it is approved for other researchers only".into())
         }
         Ruling::Approved => (ApprovalStatus::Approved, note),
     }

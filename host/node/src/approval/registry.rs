@@ -28,9 +28,9 @@ pub struct KnownPlan {
     pub name: String,
     /// Its version in the component's metadata.
     pub version: String,
-    /// Who asked for it first, if anybody did.
+    /// The researcher who asked for it first, if one did.
     pub requested_by: Option<String>,
-    /// What it is for, in the words of whoever asked.
+    /// Its purpose, in the words of the researcher who asked.
     pub description: String,
     /// When it was first seen, in milliseconds of Unix time.
     pub first_seen_ms: u64,
@@ -43,9 +43,9 @@ pub struct Registration<'a> {
     pub component: &'a Component,
     /// Its signatures, Sigstore bundles.
     pub signatures: &'a [Vec<u8>],
-    /// Who asked for it, if anybody did.
+    /// The researcher who asked for it, if one did.
     pub requested_by: Option<&'a Participant>,
-    /// What it is for, in the words of whoever asked; may be empty.
+    /// Its purpose, in the words of the researcher who asked; may be empty.
     pub description: &'a str,
     /// Whether it may run without a decision.
     pub is_trusted: bool,
@@ -85,7 +85,7 @@ impl Database {
         })
     }
 
-    /// The bytes of a plan, which are what its digest says, and its signatures.
+    /// The bytes of a plan, checked against its digest, and its signatures.
     ///
     /// # Errors
     /// [`Error::Database`], [`Error::NoPlan`], [`Error::Damaged`].
@@ -100,7 +100,7 @@ impl Database {
         let no_plan = || Error::NoPlan { digest: digest.to_string() };
         let (component, signatures) = found.ok_or_else(no_plan)?;
         if Digest::of(&component) != *digest {
-            return Err(damaged("the bytes of a plan are not what their digest says"));
+            return Err(damaged("the bytes of a plan do not match their digest"));
         }
         let signatures: Vec<String> =
             serde_json::from_str(&signatures).map_err(|error| damaged_by("signatures", error))?;
@@ -170,7 +170,7 @@ impl Database {
         })
     }
 
-    /// Forgets a plan that nobody decided on.
+    /// Deletes a plan without decisions.
     ///
     /// # Errors
     /// [`Error::NoPlan`], [`Error::Decided`], [`Error::Database`].
@@ -203,7 +203,7 @@ impl Database {
     }
 }
 
-/// What plans are for, by digest, as their registrations in the log say.
+/// The purposes of plans, by digest, from their registrations in the log.
 fn descriptions(connection: &Connection) -> Result<HashMap<String, String>, Error> {
     let mut statement = connection.prepare(
         "SELECT json_extract(entry, '$.plan'), json_extract(entry, '$.description') FROM log
@@ -241,7 +241,7 @@ fn check_room(connection: &Connection, who: &str, bytes: u64) -> Result<(), Erro
 }
 
 impl Database {
-    /// Whether a plan of so many bytes that nobody decided on may wait here: looked at before
+    /// Whether a plan of so many bytes may wait here for a decision: checked before
     /// it is fetched.
     ///
     /// # Errors

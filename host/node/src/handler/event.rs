@@ -1,4 +1,4 @@
-//! What happens to a node, and what it does about it.
+//! Events of a node, and the actions that answer them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use super::rounds::{Ending, Ran, Start, Ticket};
 use crate::asked::Asked;
 use crate::{Datasets, Error, NodeConfig};
 
-/// The longest lease and turn, a year: times are added to what time it is.
+/// The longest lease and turn, a year: they are added to the current time.
 const SECONDS_MAX: u64 = 365 * 24 * 3_600;
 
-/// What time it is.
+/// The current time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     pub(crate) at: Instant,
@@ -35,16 +35,16 @@ impl Now {
     }
 }
 
-/// What a node goes by, from its configuration.
+/// The rules of a node, from its configuration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     /// How long a round is worked for without a sign of life from its researcher.
     pub(crate) lease: Duration,
     /// Rounds that run at once.
     pub(crate) rounds_max: usize,
-    /// How long a round runs while nobody else's can.
+    /// How long a round runs while another researcher's round waits.
     pub(crate) turn: Duration,
-    /// The most time of a round, whatever its deadline.
+    /// The most time of a round, regardless of its deadline.
     pub(crate) round_time_max: Duration,
     pub(crate) force_secagg: bool,
     pub(crate) memory_mib_max: u64,
@@ -64,7 +64,7 @@ impl Rules {
     }
 }
 
-/// What happens to a node.
+/// An event of a node.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A message came whose sender, recipient, time and novelty were checked.
@@ -79,13 +79,13 @@ pub(crate) enum Event {
     Datasets { inquiry: Inquiry, datasets: Result<Datasets, Error> },
     /// A question has its answer.
     Answered { asked: Asked, about: About, answer: Body },
-    /// A question has none: what was to answer it broke off.
+    /// A question gets no answer: its task ended early.
     Unanswered,
-    /// Somebody's key was put on the roster or revoked.
+    /// A key was put on the roster or revoked.
     Roster(Arc<Roster>),
     /// A round ran, well or not.
     Ran { ticket: Ticket, ran: Ran },
-    /// The end of a round is told and written down, or what ran it broke off.
+    /// The end of a round is sent and logged, or its task ended early.
     Ended(Ticket),
     /// The connection to the broker was lost, or the program ends.
     Disconnected,
@@ -93,10 +93,10 @@ pub(crate) enum Event {
     Time,
 }
 
-/// What is to be done about it. Each is carried out in its order.
+/// An answer to an event. Actions are carried out in their order.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Say to everybody that the node is there.
+    /// Announce the node to all participants.
     Greet,
     /// Send an answer.
     Send { asked: Asked, body: Body },
@@ -108,19 +108,19 @@ pub(crate) enum Action {
     StoreColumns(WideSearch),
     /// Run a round if it has time left: [`Event::Ran`].
     Start(Start),
-    /// Tell a round that nobody waits for it.
+    /// Cancel a round whose researcher no longer waits.
     CallOff(Ticket),
     /// Stop to wait for a round if it runs, send its end and write it down: [`Event::Ended`].
     End(Ending),
     /// Write an entry into the log.
     Record { kind: &'static str, fields: Value },
-    /// End workers that nobody used for [`super::UNUSED_TIME_MAX`].
+    /// End workers that were not used for [`super::UNUSED_TIME_MAX`].
     DropUnused,
     /// End the program: another one serves as this node, and its directory is the older one.
     GiveWay,
 }
 
-/// What the registry of datasets is read for.
+/// The purpose of reading the registry of datasets.
 #[derive(Debug)]
 pub(crate) enum Inquiry {
     Search { asked: Asked, tags: Vec<String> },
@@ -135,7 +135,7 @@ pub(crate) struct WideSearch {
     pub(crate) wide: Vec<(DatasetId, Columns)>,
 }
 
-/// What a question is about.
+/// The subject of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum About {
     Plan(Digest),

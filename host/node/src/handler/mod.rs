@@ -1,6 +1,6 @@
-//! What a node does about what happens to it: each decision of the loop that owns its connection.
+//! The decisions of the loop that owns the node's connection.
 //!
-//! An event and the time go in, actions come out; what an action brings comes back as an event.
+//! An event and the time go in, actions come out; the result of an action comes back as an event.
 //! Opens no socket and no file, reads no clock, takes no lock, waits for nothing.
 
 mod event;
@@ -30,16 +30,16 @@ use crate::{Datasets, Error, demands};
 const LEASE_LOOKS: u32 = 8;
 /// Questions that may be under way.
 const QUESTIONS_MAX: usize = 8;
-/// How long workers of a plan that nobody asks for stay.
+/// How long unused workers of a plan stay.
 pub(crate) const UNUSED_TIME_MAX: Duration = Duration::from_secs(300);
 /// Between greetings that show the clock.
 const GREETING_PAUSE: Duration = Duration::from_secs(1);
-/// From this difference of clocks on the log says so.
+/// The difference of clocks from which on the log warns.
 const CLOCK_WARNING_MS: u64 = 60_000;
 /// The longest time that a researcher may ask for.
 const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
-/// Decides what a node does.
+/// Decides the actions of a node.
 #[derive(Debug)]
 pub(crate) struct Handler {
     rules: Rules,
@@ -58,7 +58,7 @@ pub(crate) struct Handler {
     greeted: Option<Instant>,
     /// When leases are looked at next.
     look_at: Instant,
-    /// When workers that nobody uses are looked for next.
+    /// When to look for unused workers next.
     sweep_at: Instant,
 }
 
@@ -78,7 +78,7 @@ impl Handler {
         }
     }
 
-    /// Says what to do about something that happened.
+    /// Returns the actions for an event.
     pub(crate) fn handle(&mut self, event: Event, now: Now) -> Vec<Action> {
         let (mut actions, now) = (Vec::new(), &now);
         match event {
@@ -108,7 +108,7 @@ impl Handler {
             Event::Roster(roster) => self.rounds.call_off_revoked(&roster, &mut actions),
             Event::Ran { ticket, ran } => self.rounds.ran(ticket, ran, now, &mut actions),
             Event::Ended(ticket) => self.rounds.free(ticket),
-            // Our will ends the wait of everybody: nobody waits for these rounds.
+            // Our last will told all researchers not to wait for these rounds.
             Event::Disconnected => self.rounds.call_off(|_| true, &mut actions),
             Event::Time => {}
         }
@@ -122,7 +122,7 @@ impl Handler {
         self.rounds.next().map_or(next, |round| round.min(next))
     }
 
-    /// What is due by now.
+    /// The actions that are due.
     fn pass_time(&mut self, now: &Now, actions: &mut Vec<Action>) {
         if now.at >= self.look_at {
             self.rounds.end_leases(now, actions);
@@ -145,7 +145,7 @@ impl Handler {
         let Message { header, digest, body } = message;
         match body {
             // The will of a connection that broke can arrive after the greeting
-            // of the one that followed, and a presence of long ago can be said again; then the
+            // of the one that followed, and an old presence can be replayed; then the
             // greeting is.
             Body::Presence(Presence { online }) => {
                 if !online || header.session != self.session {
@@ -153,7 +153,8 @@ impl Handler {
                 }
                 return;
             }
-            // A researcher left or lost its connection: nobody waits for what was asked over it.
+            // A researcher left or lost its connection, and no longer waits for requests sent over
+            // it.
             Body::Farewell => {
                 let is_over = |asked: &Asked| {
                     asked.from.participant == header.sender
@@ -171,7 +172,7 @@ impl Handler {
         self.request(asked, &header, body, now, actions);
     }
 
-    /// What a researcher asks for.
+    /// A request of a researcher.
     fn request(
         &mut self,
         asked: Asked,
@@ -198,7 +199,7 @@ impl Handler {
                     Err(refused) => Body::Refused(refused),
                 }
             }
-            // Only who asked for a round may call it off.
+            // Only the researcher who asked for a round may cancel it.
             Body::Cancel => {
                 let is_it = |known: &Asked| {
                     known.request_id == asked.request_id && known.from == asked.from
@@ -218,7 +219,7 @@ impl Handler {
     /// Whether another program with this node's key, of another directory, was here before
     /// this one. Each throws the other out of the broker, so both have connected anew since
     /// this one started; the one that came first counts more connections. Anything older than
-    /// this program is no sign of life.
+    /// this program is not a sign of life.
     fn is_rival(&self, message: &Message, own: u64) -> bool {
         let Header { session, connection, issued_ms, .. } = &message.header;
         matches!(message.body, Body::Presence(_))
@@ -236,15 +237,15 @@ impl Handler {
         now: &Now,
         actions: &mut Vec<Action>,
     ) {
-        // It greets, so that whoever says what is of another time for this node learns what time
-        // it is here.
+        // It greets, so that a sender whose message has another time than this node learns what
+        // time it is here.
         let is_of_another_time =
             matches!(refused, Refused::Expired { .. } | Refused::Future { .. });
         if is_of_another_time && self.greeted.is_none_or(|at| now.since(at) >= GREETING_PAUSE) {
             self.greeted = Some(now.at);
             actions.push(Action::Greet);
         }
-        let (who, why) = (topic.map_or("somebody".to_owned(), ToString::to_string), refused);
+        let (who, why) = (topic.map_or("no participant".to_owned(), ToString::to_string), refused);
         let Note::Write { is_last, left_out } = self.refused.take(&who, now.minute()) else {
             return;
         };
@@ -259,7 +260,7 @@ impl Handler {
     /// Takes up a question if not too many are.
     fn question(&mut self, questions: &str) -> Result<(), Refusal> {
         if self.questions >= QUESTIONS_MAX {
-            let text = format!("{QUESTIONS_MAX} {questions} wait already");
+            let text = format!("{QUESTIONS_MAX} {questions} are already waiting");
             return Err(refusal(Reason::Busy, text));
         }
         self.questions += 1;
@@ -311,14 +312,14 @@ impl Handler {
         let internal = |_| refusal(Reason::Internal, "the registry cannot be read".into());
         let datasets = datasets.map_err(internal)?;
         let Some(dataset) = datasets.find(&request.dataset_id).cloned() else {
-            let message = format!("there is no dataset `{}`", request.dataset_id);
+            let message = format!("this node has no dataset `{}`", request.dataset_id);
             return Err(refusal(Reason::Dataset, message));
         };
         dataset.check_columns(&request.data)?;
         self.rounds.enqueue(asked, request, dataset, deadline, now)
     }
 
-    /// Writes down who asked for a plan and was told what; the same again within a minute is not.
+    /// Logs who asked for a plan and the answer; repetitions within a minute are left out.
     fn note_asked(
         &mut self,
         who: &Participant,
@@ -348,7 +349,7 @@ fn warn_of_clock(header: &Header, now: &Now) {
     let (who, s) = (&header.sender, ms / 1_000);
     let side = if header.issued_ms > now.unix_ms { "ahead of" } else { "behind" };
     tracing::warn!(
-        "the clock of {who} is {s} s {side} this one; beyond {} s nothing is believed",
+        "the clock of {who} is {s} s {side} this one; messages are refused beyond {} s",
         SKEW_MS / 1_000
     );
 }

@@ -1,4 +1,4 @@
-//! Rounds that were asked for: which wait, which run, and which nobody waits for any more.
+//! Requested rounds: which wait, which run, and which are cancelled.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -32,22 +32,22 @@ pub(crate) struct Start {
     pub(crate) left: Option<Duration>,
 }
 
-/// What running a round came to.
+/// The outcome of running a round.
 #[derive(Debug)]
 pub(crate) enum Ran {
     Done(Box<RoundReply>),
-    /// With what its trace says of how far it came.
+    /// With the progress that its trace records.
     Refused(Refusal, End),
 }
 
-/// How a round ends: what its researcher is told, and what is written down.
+/// The end of a round: the reply to its researcher, and the entry in the log.
 #[derive(Debug)]
 pub(crate) struct Ending {
     pub(crate) ticket: Ticket,
     pub(crate) end: End,
     /// Why, for the log.
     pub(crate) reason: Option<String>,
-    /// None if nobody waits for it.
+    /// None if the researcher no longer waits.
     pub(crate) reply: Option<Body>,
     pub(crate) entry: Entry,
 }
@@ -107,8 +107,8 @@ impl Rounds {
         Self { rules, tickets: 0, waiting, running, heard, refused }
     }
 
-    /// Takes a round in, unless it is there already: said again after a broken connection, which
-    /// no longer matters; the answer is on its way.
+    /// Accepts a round, unless it is already known: a request resent after a broken connection,
+    /// which no longer matters; the answer is on its way.
     pub(crate) fn enqueue(
         &mut self,
         asked: Asked,
@@ -145,7 +145,7 @@ impl Rounds {
         }
     }
 
-    /// Calls rounds off that nobody waits for any more.
+    /// Cancels rounds whose researchers no longer wait.
     pub(crate) fn call_off(&mut self, is_over: impl Fn(&Asked) -> bool, actions: &mut Vec<Action>) {
         for queued in self.waiting.iter_mut().filter(|queued| !queued.is_called_off) {
             queued.is_called_off = is_over(&queued.asked);
@@ -168,7 +168,7 @@ impl Rounds {
             let is_over = heard.is_none_or(|heard| now.since(*heard) > lease);
             if is_over {
                 let (who, s) = (&asked.from.participant, lease.as_secs());
-                tracing::warn!("{who} was not heard for {s} s: its round is called off");
+                tracing::warn!("{who} has not been heard for {s} s: its round is cancelled");
             }
             is_over
         };
@@ -184,7 +184,7 @@ impl Rounds {
             let who = &asked.from.participant;
             let is_over = roster.key(who).is_none();
             if is_over {
-                tracing::warn!("the key of {who} was revoked: its round is called off");
+                tracing::warn!("the key of {who} was revoked: its round is cancelled");
             }
             is_over
         };
@@ -192,8 +192,8 @@ impl Rounds {
         self.waiting.retain(|queued| !queued.is_called_off);
     }
 
-    /// Gives places to rounds that wait. A round that took its turn makes room if somebody waits
-    /// who has none.
+    /// Starts rounds that wait. A round that used its turn makes room if a researcher without a
+    /// running round waits.
     pub(crate) fn start(&mut self, now: &Now, actions: &mut Vec<Action>) {
         while self.running.len() < self.rules.rounds_max {
             let running = &self.running;
@@ -204,7 +204,7 @@ impl Rounds {
         }
         if let Some(oldest) = self.turn_of().filter(|oldest| now.at >= self.turn_end(oldest)) {
             let (ticket, s) = (oldest.ticket, self.rules.turn.as_secs());
-            let message = format!("the round took its turn of {s} s, and others wait");
+            let message = format!("the round used its turn of {s} s, and others are waiting");
             tracing::warn!("{message}");
             self.break_off(ticket, End::CalledOff, Reason::Busy, message, now, actions);
         }
@@ -247,7 +247,7 @@ impl Rounds {
         let is_late = |running: &&Running| !running.is_ending && now.at >= running.deadline;
         let late: Vec<_> = self.running.iter().filter(is_late).map(|late| late.ticket).collect();
         for ticket in late {
-            let message = "the deadline passed before the round was done".to_owned();
+            let message = "the deadline passed before the round finished".to_owned();
             tracing::warn!("{message}");
             self.break_off(ticket, End::Expired, Reason::Expired, message, now, actions);
         }
@@ -285,15 +285,15 @@ impl Rounds {
         self.running.retain(|running| running.ticket != ticket);
     }
 
-    /// When something is to be decided if nothing happens.
+    /// The time of the next decision if no event comes.
     pub(crate) fn next(&self) -> Option<Instant> {
         let running = self.running.iter().filter(|running| !running.is_ending);
         let deadlines = running.map(|running| running.deadline);
         deadlines.chain(self.turn_of().map(|oldest| self.turn_end(oldest))).min()
     }
 
-    /// The round whose turn may be over: the oldest one, if no place is free and somebody waits
-    /// who has none.
+    /// The round whose turn may be over: the oldest one, if no place is free and a researcher
+    /// without a running round waits.
     fn turn_of(&self) -> Option<&Running> {
         let may = |who: &ResearcherId| {
             self.running.iter().all(|running| running.asked.researcher != *who)
@@ -309,7 +309,7 @@ impl Rounds {
         running.since + self.rules.turn
     }
 
-    /// Ends a round that runs without waiting for what it gives.
+    /// Ends a running round without waiting for its result.
     fn break_off(
         &mut self,
         ticket: Ticket,
@@ -350,7 +350,7 @@ impl Rounds {
         actions.push(Action::End(Ending { ticket, end, reason, reply, entry }));
     }
 
-    /// Who waits for a round.
+    /// The researcher who waits for a round.
     fn open(&self) -> impl Iterator<Item = &Asked> {
         let waiting = self.waiting.iter().filter(|queued| !queued.is_called_off);
         let running = self.running.iter().filter(|running| !running.is_called_off);

@@ -31,7 +31,7 @@ const RULES: Rules = Rules {
     memory_mib_max: 1_024,
 };
 
-/// Who says something, over which of its connections.
+/// A sender, and one of its connections.
 #[derive(Clone, Copy)]
 struct Peer<'a>(&'a str, u64);
 
@@ -85,7 +85,7 @@ impl Node {
         self.now.unix_ms += ms;
     }
 
-    /// What is done about an event, without what is done after every start.
+    /// The actions for an event, without those of every start.
     fn feed(&mut self, event: Event) -> Vec<Action> {
         let mut events = vec![event];
         let mut all = Vec::new();
@@ -212,7 +212,7 @@ fn the_same_request_over_a_newer_connection_is_not_run_twice() {
     let mut node = Node::new(Rules { rounds_max: 2, ..RULES });
     let a1 = node.begins(A, "a1");
     assert_eq!(node.asks(Peer(A.0, 2), "a1"), NOTHING);
-    // Nor does somebody else take it over.
+    // Nor does another researcher take it over.
     assert_eq!(node.asks(B, "a1"), NOTHING);
     // It is of the newer connection now.
     assert_eq!(node.says(A, "f", Body::Farewell), NOTHING);
@@ -248,7 +248,7 @@ fn only_whoever_asked_for_a_round_calls_it_off() {
     assert_eq!(node.says(B, "a1", Body::Cancel), NOTHING);
     assert_eq!(node.says(A, "a2", Body::Cancel), NOTHING);
     assert_eq!(node.says(A, "a1", Body::Cancel), ["call off"]);
-    // What it gives then is for nobody.
+    // Its result is dropped.
     assert_eq!(
         node.texts(Event::Ran { ticket: a1, ran: refused(Reason::PlanFailed) }),
         ["end CalledOff"]
@@ -295,12 +295,12 @@ fn a_round_takes_its_turn_while_another_waits() {
     let mut node = Node::new(Rules { lease: Duration::from_secs(1_000_000), ..RULES });
     let a1 = node.begins(A, "a1");
     node.pass(600_000);
-    // Nobody waits, or only the same researcher.
+    // No other researcher waits.
     assert_eq!(node.time(), NOTHING);
     assert_eq!(node.asks(A, "a2"), NOTHING);
     assert_eq!(node.time(), NOTHING);
     assert_eq!(node.asks(B, "b1"), ["call off", "end CalledOff: busy"]);
-    // What it gives after that is for nobody.
+    // Its later result is dropped.
     assert_eq!(node.texts(Event::Ran { ticket: a1, ran: refused(Reason::Dataset) }), NOTHING);
     // The one that was asked for first.
     assert_eq!(node.ends(a1), ["start a2"]);
@@ -326,7 +326,7 @@ fn deadlines_are_kept_and_clamped() {
     assert_eq!(node.ends(a1.ticket), NOTHING);
     let a2 = node.begins_with(A, "a2", |header| header.deadline_ms = 60_000);
     assert_eq!(a2.left, Some(Duration::from_secs(60)));
-    // One that waits is over by then, too.
+    // A waiting round has expired by then as well.
     assert_eq!(node.says(B, "p", Body::Ping), ["send p: pong"]);
     let mut late = node.message(B, "b1", Body::Round(Box::new(round_request())));
     late.header.deadline_ms = 60_000;

@@ -13,7 +13,7 @@ pub(super) fn read(
     round: &Round,
     turn: &Turn,
 ) -> Result<Examples, Refusal> {
-    // Paths and cells are the node's business: what is wrong with a file stays
+    // Paths and cells are the node's business: the mistake in a file stays
     // in its log.
     let hide = |error: fedwasm_training::Error| match error {
         fedwasm_training::Error::Dataset(error) => {
@@ -62,13 +62,13 @@ pub(crate) fn dataset_digest(dataset: &Dataset, cancel: &Cancel) -> std::io::Res
     Ok(hasher.finish())
 }
 
-/// The SHA-256 of a file, however large, unless it is called off.
+/// The SHA-256 of a file of any size, unless the round is cancelled.
 fn file_digest(path: &std::path::Path, cancel: &Cancel) -> std::io::Result<Digest> {
     struct Until<'a>(std::fs::File, &'a Cancel);
     impl std::io::Read for Until<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             if self.1.is_cancelled() {
-                return Err(std::io::Error::other("it was called off"));
+                return Err(std::io::Error::other("the round was cancelled"));
             }
             self.0.read(buffer)
         }

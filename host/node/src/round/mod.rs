@@ -1,4 +1,4 @@
-//! What a node does when a researcher asks for a round: everything but the
+//! A round at a node: everything but the
 //! network. Blocks.
 
 mod data;
@@ -13,7 +13,7 @@ pub(crate) use self::data::dataset_digest;
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 
-/// What a round gives, before it is sent.
+/// The result of a round, before it is sent.
 #[derive(Debug)]
 pub(crate) struct Done {
     /// The trained parameters as safetensors.
@@ -46,7 +46,7 @@ impl Used {
     }
 }
 
-/// What was fetched for a round; digests were checked.
+/// The blobs that were fetched for a round; their digests were checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetched {
     pub(crate) params: Arc<Vec<u8>>,

@@ -1,4 +1,5 @@
-//! A round whose plan and data are ready: it trains or scores, and keeps what the next round needs.
+//! A round whose plan and data are ready: it trains or scores, and keeps the state for the next
+//! round.
 
 use std::sync::{Arc, PoisonError};
 
@@ -36,7 +37,7 @@ pub(crate) struct Prepared {
     pub(super) state_bytes_max: u64,
     pub(super) room: Arc<Room>,
     pub(super) receipts: Option<Database>,
-    /// What its scales are of, and of which they were written last.
+    /// The key of its scales, and the key under which they were last written.
     pub(super) written: ((ExperimentId, String), Written),
 }
 
@@ -64,7 +65,7 @@ impl Prepared {
         events: Events,
         cancel: &Cancel,
     ) -> Result<Done, Refusal> {
-        // What was fetched is kept anyway: the tensors are parts of it.
+        // The fetched bytes stay in memory anyway: the tensors are parts of them.
         let params = from_shared_safetensors(&fetched.params)
             .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
         let (kept, state_in) = match &request.state_id {
@@ -101,8 +102,8 @@ impl Prepared {
             None
         };
         if cancel.is_cancelled() {
-            // The next round may run already: what is kept for it must stay.
-            return Err(refusal(Reason::Expired, "the round was called off".into()));
+            // The next round may already run: its state must stay.
+            return Err(refusal(Reason::Expired, "the round was cancelled".into()));
         }
         self.keep(request, trained, state_in, evaluation)
     }
@@ -118,7 +119,7 @@ impl Prepared {
         scores.map_err(|error| training_refusal(&error))
     }
 
-    /// Keeps what the next round needs of what was trained.
+    /// Keeps the part of the result that the next round needs.
     fn keep(
         &self,
         request: &RoundRequest,
@@ -161,16 +162,16 @@ impl Prepared {
         Owner { researcher: &self.researcher, plan, dataset }
     }
 
-    /// What a researcher should know of the classes here. No row is told by it, nor that there is
-    /// one: a class of fewer than `min_rows` rows is as one without.
+    /// Warnings for the researcher about the classes here. They reveal no row, nor that one exists:
+    /// a class of fewer than `min_rows` rows counts as empty.
     pub(crate) fn warnings(&self, min_rows: u64) -> Vec<String> {
         let Some(classes) = self.examples.classes() else { return Vec::new() };
         let mut warnings = Vec::new();
         let few = min_rows.max(1);
         if classes.n_rows(0) < few {
             warnings.push(format!(
-                "fewer than {few} rows are of class 0; classes are numbered from 0, and \
-                 labels such as 1, 2 make a class that nothing is learned about"
+                "fewer than {few} rows are of class 0; classes are numbered from 0, and labels \
+                 such as 1, 2 leave class 0 without rows to learn from"
             ));
         }
         if classes.lacks_positives() {
@@ -187,7 +188,7 @@ impl Prepared {
         States::open(&self.folder, &request.experiment_id, &owner, bytes_max, receipts)
     }
 
-    /// Counts what was written for the experiment.
+    /// Counts the bytes written for the experiment.
     fn wrote(&self, request: &RoundRequest, bytes: u64) -> Result<(), Refusal> {
         let experiment = &request.experiment_id;
         self.room.wrote(&self.folder, &self.researcher, experiment, bytes).map_err(unwritable)

@@ -1,4 +1,4 @@
-//! What is kept from round to round, and the way to a round that is ready.
+//! The values kept from round to round, and the steps to a prepared round.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ const PLANS_OF_ONE_MAX: usize = 6;
 /// Prepared datasets that are kept.
 const EXAMPLES_MAX: usize = 2;
 
-/// What a round is made of.
+/// The parts of a round.
 #[derive(Debug)]
 pub(crate) struct Preparation<'a> {
     pub(crate) request: &'a RoundRequest,
@@ -42,7 +42,7 @@ pub(crate) struct Preparation<'a> {
 }
 
 /// Where a round's plan comes from. One that is known is held from here on: workers of plans that
-/// nobody used for a while are let go at any time.
+/// were not used for a while can be dropped at any time.
 #[derive(Clone, Debug)]
 pub(crate) enum PlanSource {
     /// Its bytes; digests were checked.
@@ -61,10 +61,10 @@ impl PlanSource {
     }
 }
 
-/// An experiment, and what its scales follow from.
+/// An experiment, and the facts that its scales follow from.
 pub(super) type Written = Arc<Mutex<Option<(ExperimentId, String)>>>;
 
-/// What is kept from round to round, so that a second round neither compiles
+/// The values kept from round to round, so that a second round neither compiles
 /// nor reads again. Its contents never change a result.
 #[derive(Debug)]
 pub(crate) struct Workshop {
@@ -77,13 +77,13 @@ pub(crate) struct Workshop {
     /// With the digests of the files that they were read from.
     examples: Kept<Digest, (Examples, Digest)>,
     room: Arc<Room>,
-    /// What knows the states that rounds left.
+    /// The receipts, which name the states that rounds left.
     receipts: Option<Database>,
-    /// Whose scales were written last, and what they follow from.
+    /// The experiment whose scales were written last, and the facts they follow from.
     written: Written,
 }
 
-/// What a compiled plan and its worker belong to.
+/// The owner of a compiled plan and its worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PlanKey {
     researcher: ResearcherId,
@@ -119,7 +119,7 @@ impl Workshop {
         self.plans.drop_unused(time);
     }
 
-    /// Returns the plan with the worker that belongs to this dataset. What is compiled is the
+    /// Returns the plan with the worker that belongs to this dataset. The compiled plan is the
     /// very bytes whose digest was approved.
     fn plan(&mut self, preparation: &Preparation<'_>) -> Result<Described, Refusal> {
         let &Preparation { request, approved, researcher, dataset, cancel, .. } = preparation;
@@ -150,7 +150,7 @@ impl Workshop {
         let sandbox = self.sandbox.with_profile(profile).with_cancel(cancel);
         let described = sandbox.describe(&component, limits);
         let described = described.map_err(|error| pure_refusal(&error))?;
-        // What is kept outlives whoever may call this round off.
+        // The kept values outlive the cancel handle of this round.
         let kept = described.with_cancel(&Cancel::new());
         let of_one = |known: &PlanKey| known.researcher == *researcher;
         self.plans.insert_within(key, kept, PLANS_OF_ONE_MAX, of_one);

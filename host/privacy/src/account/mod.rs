@@ -1,5 +1,5 @@
-//! What noise is worth: epsilon for a delta, over all rounds. Only arithmetic, the same on every machine;
-//! what is spent is kept by the caller as [`Mechanism`]s and added up again.
+//! What noise is worth: epsilon for a delta, over all rounds. Only arithmetic, the same on every
+//! machine; what is spent is kept by the caller as [`Mechanism`]s and added up again.
 
 mod gaussian;
 mod rdp;
@@ -12,7 +12,8 @@ use crate::Error;
 pub use gaussian::{delta_of_gaussian, epsilon_of_gaussian, multiplier_of_gaussian};
 pub use rdp::rdp;
 
-/// The orders of Renyi divergence that are tried: 1.1 to 10.9 by tenths, then 12 to 63, as Opacus has them.
+/// The orders of Renyi divergence that are tried: 1.1 to 10.9 by tenths, then 12 to 63, as Opacus
+/// has them.
 fn orders() -> impl Iterator<Item = f64> {
     let tenths = (11..110u32).map(|tenth| f64::from(tenth) / 10.0);
     tenths.chain((12..64u32).map(f64::from))
@@ -22,7 +23,7 @@ fn orders() -> impl Iterator<Item = f64> {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mechanism {
-    /// z: the standard deviation of the noise over the sensitivity. 0 is no noise.
+    /// z: the standard deviation of the noise over the sensitivity. 0 means no noise.
     pub noise_multiplier: f64,
     /// q: the chance of each record, or node, to be in a step (Poisson sampling), in [0, 1].
     pub sampling_rate: f64,
@@ -102,8 +103,8 @@ impl Accountant {
         }
     }
 
-    /// Returns epsilon by Renyi divergence alone, and the order that gives it (Canonne, Kamath, Steinke
-    /// 2020, Proposition 12; Balle et al. 2020, Theorem 21).
+    /// Returns epsilon by Renyi divergence alone, and the order that gives it (Canonne, Kamath,
+    /// Steinke 2020, Proposition 12; Balle et al. 2020, Theorem 21).
     ///
     /// # Errors
     /// [`Error::Setting`] unless 0 < delta < 1.
@@ -126,8 +127,9 @@ impl Accountant {
     }
 }
 
-/// Returns how many bits a round can tell at most about the data, whatever code computed the update:
-/// the capacity of n Gaussian channels whose power is bounded together, n/2 log2(1 + 1 / (n z^2)).
+/// Returns how many bits a round can tell at most about the data, whatever code computed the
+/// update: the capacity of n Gaussian channels whose power is bounded together, n/2 log2(1 + 1 / (n
+/// z^2)).
 ///
 /// * `n_values` — values of the update.
 /// * `noise_multiplier` — z; without noise the result is infinite.

@@ -1,17 +1,19 @@
-//! Renyi divergence of the sampled Gaussian mechanism (Mironov, Talwar, Zhang 2019, arXiv 1908.10530).
+//! Renyi divergence of the sampled Gaussian mechanism (Mironov, Talwar, Zhang 2019, arXiv
+//! 1908.10530).
 
 use super::special::{log_add, log_erfc};
 
 /// Terms of the series of a fractional order; one that has not converged by then is left out.
 const TERMS_MAX: u32 = 20_000;
-/// What the rest of the series may be, of the whole.
+/// The largest share of the rest of the series in the whole.
 const TERM_MIN: f64 = 1e-14;
 
 /// Returns the divergence of one step.
 ///
 /// * `sampling_rate` — q in [0, 1], Poisson sampling.
 /// * `noise_multiplier` — z, at least 0.
-/// * `order` — above 1. Whole orders by the binomial sum (3.3, (9)), others by the two series of 3.3.
+/// * `order` — above 1. Whole orders by the binomial sum (3.3, (9)), others by the two series of
+///   3.3.
 ///
 /// Infinite without noise, or where the series has not converged.
 pub fn rdp(sampling_rate: f64, noise_multiplier: f64, order: f64) -> f64 {
@@ -30,7 +32,7 @@ pub fn rdp(sampling_rate: f64, noise_multiplier: f64, order: f64) -> f64 {
     } else {
         log_moment_series(q, z, order)
     };
-    // What cannot be computed is no privacy. Rounding may leave a little below 0.
+    // A value that cannot be computed means no privacy. Rounding may leave a little below 0.
     match log_moment.is_nan() {
         true => f64::INFINITY,
         false => (log_moment / (order - 1.0)).max(0.0),
@@ -68,8 +70,8 @@ fn log_moment_series(q: f64, z: f64, order: f64) -> f64 {
     };
     let first = order.ceil() as u32 + 1;
     let head = (0..first).map(&mut log_term).fold(f64::NEG_INFINITY, log_add);
-    // From here on signs alternate, and terms shrink like a power of i alone: the partial sums swing
-    // around the limit, and means of neighbours are far closer to it.
+    // From here on signs alternate, and terms shrink like a power of i alone: the partial sums
+    // swing around the limit, and means of neighbours are far closer to it.
     let (mut sums, mut sign) = ([0.0; 3], -1.0);
     for term in first..TERMS_MAX {
         let size = libm::exp(log_term(term) - head);

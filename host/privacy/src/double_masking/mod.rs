@@ -1,5 +1,6 @@
-//! `double_masking`: pairwise masks and one of each node's own, so that nodes may drop out (Bonawitz et
-//! al. 2017, CCS, Figure 4, with the consistency check against an active server). Four messages a round:
+//! `double_masking`: pairwise masks and one of each node's own, so that nodes may drop out
+//! (Bonawitz et al. 2017, CCS, Figure 4, with the consistency check against an active server). Four
+//! messages a round:
 //!
 //! | step | from each node | to each node |
 //! |---|---|---|
@@ -10,9 +11,10 @@
 //! | 5 | [`Reveal`] | |
 //!
 //! A node that is lost at any step is survived while the threshold is left. Each step takes the one
-//! before by value, so that none is done twice: of a node, at most one [`Reveal`] leaves a round, and it
-//! holds a share of either the seed (survivors) or the mask key (lost ones) of each node, never both.
-//! Keys are drawn for one round. A node that restarts has lost them, and with them the round.
+//! before by value, so that none is done twice: of a node, at most one [`Reveal`] leaves a round,
+//! and it holds a share of either the seed (survivors) or the mask key (lost ones) of each node,
+//! never both. Keys are drawn for one round. A node that restarts has lost them, and with them the
+//! round.
 
 mod node;
 mod researcher;
@@ -47,8 +49,8 @@ pub struct Setup {
     pub binding: Binding,
 }
 
-/// The least threshold for `n` nodes, floor(2n/3) + 1: with fewer, a researcher that tells two groups
-/// different survivors gets both shares (Bonawitz et al. 2017, 6.2, for an active server).
+/// The least threshold for `n` nodes, floor(2n/3) + 1: with fewer, a researcher that tells two
+/// groups different survivors gets both shares (Bonawitz et al. 2017, 6.2, for an active server).
 pub fn threshold_min(n: usize) -> usize {
     2 * n / 3 + 1
 }
@@ -95,8 +97,8 @@ impl Setup {
     }
 }
 
-/// A node's shares for all others, sealed for each: a message to the researcher, which passes each box
-/// on to its node and keeps the commitments.
+/// A node's shares for all others, sealed for each: a message to the researcher, which passes each
+/// box on to its node and keeps the commitments.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedShares {
@@ -147,7 +149,7 @@ pub struct Reveal {
 
 secret!(Reveal);
 
-/// What is committed to: a share of which secret.
+/// The committed share, and its secret.
 #[derive(Clone, Copy)]
 enum Secret {
     MaskKey,
@@ -184,7 +186,7 @@ fn own_key(seed: &[u8; 32], setup: &Setup, digest: Digest, node: &NodeId, stream
     PairSecret::extract(setup.id.as_bytes(), seed).key(&info)
 }
 
-/// What the survivors are, as it is signed.
+/// The signed statement of the survivors.
 fn survivors_statement(setup: Digest, alive: &Parties, shared: &Parties) -> Vec<u8> {
     let mut bytes = b"fedwasm/survivors/v1\0".to_vec();
     for digest in [setup, shared.digest(), alive.digest()] {

@@ -1,4 +1,4 @@
-//! The researcher's steps. What is wrong is refused with the name of the node, and the step goes on
+//! The researcher's steps. A mistake is refused with the name of the node, and the step goes on
 //! without it; closing a step needs the threshold.
 
 use std::collections::BTreeMap;
@@ -83,7 +83,8 @@ impl TakesShares {
     /// Takes the shares of a node.
     ///
     /// # Errors
-    /// [`Error::NotAParty`], [`Error::Twice`]; [`Error::SharesOf`] unless there is one for each node.
+    /// [`Error::NotAParty`], [`Error::Twice`]; [`Error::SharesOf`] unless there is one for each
+    /// node.
     pub fn take(&mut self, shares: SealedShares) -> Result<(), Error> {
         let node = &shares.node;
         if !self.drew.contains(node) {
@@ -130,7 +131,7 @@ impl TakesShares {
     }
 }
 
-/// What the later steps keep.
+/// The state for the later steps.
 #[derive(Debug)]
 struct Base {
     setup: Setup,
@@ -227,9 +228,9 @@ impl<L: Lane> TakesReveals<L> {
     /// Takes the shares that a node held.
     ///
     /// # Errors
-    /// [`Error::NotAParty`], [`Error::Twice`]; [`Error::Revealed`] unless there is one share of each
-    /// node's, and of the right secret; [`Error::ShareAltered`] for one that is not what its owner
-    /// committed to.
+    /// [`Error::NotAParty`], [`Error::Twice`]; [`Error::Revealed`] unless there is one share of
+    /// each node's, and of the right secret; [`Error::ShareAltered`] for one that is not what its
+    /// owner committed to.
     pub fn take(&mut self, reveal: Reveal) -> Result<(), Error> {
         let holder = &reveal.node;
         if !self.alive.contains(holder) {
@@ -275,7 +276,8 @@ impl<L: Lane> TakesReveals<L> {
                 }
                 continue;
             }
-            // What is left of a lost node: the other halves of its masks, in the survivors' vectors.
+            // The rest of a lost node: the other halves of its masks, in the survivors'
+            // vectors.
             let (lost, binding) = (FreshKey::from_secret(&secret), &base.setup.binding);
             for peer in alive.iter() {
                 let pair = lost.agree(peer, &base.keys[peer].keys[0], &base.setup.id)?;

@@ -16,7 +16,7 @@ pub(super) struct Methods {
 
 impl Methods {
     /// Takes the aggregator of the next round: the one of the round before, one of the same method
-    /// with other settings that goes on from its state, or a new one. False if it is not known.
+    /// with other settings that continues from its state, or a new one. False if it is not known.
     pub(super) fn go_on(
         &mut self,
         section: Option<&Value>,

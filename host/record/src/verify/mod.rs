@@ -1,4 +1,4 @@
-//! Recomputing a finished experiment from what its nodes uploaded: every aggregation again, and
+//! Recomputes a finished experiment from the uploads of its nodes: every aggregation again, and
 //! every upload against the receipt that its node signed.
 
 mod methods;
@@ -21,17 +21,17 @@ use self::methods::Methods;
 use self::receipts::{check_other_scores, check_receipt, roster};
 
 const PARAMS: &str = "params.safetensors";
-const SCORES_DIFFER: &str = "its scores are not those of its nodes";
+const SCORES_DIFFER: &str = "its scores do not match those of its nodes";
 
 /// Parameters of each node, by its id.
 type NodeParams = BTreeMap<NodeId, Params>;
 
-/// What was found of an experiment.
+/// The findings about an experiment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// Rounds whose aggregation was computed again, with the same bytes.
     pub rounds: u32,
-    /// Receipts that nodes signed, and that say what the history says.
+    /// Receipts that nodes signed, and that agree with the history.
     pub receipts: u32,
     /// Updates without a receipt.
     pub without_receipt: u32,
@@ -52,7 +52,7 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
     verify_with(dir, None)
 }
 
-/// The same, with what the researcher's own aggregator was at its start, where the history names
+/// The same, with the researcher's own aggregator in its initial state, where the history names
 /// one.
 ///
 /// # Errors
@@ -68,12 +68,12 @@ pub fn verify_with(dir: &Path, own: Option<Box<dyn Aggregator>>) -> Result<Verif
     walk.end()
 }
 
-/// What an experiment is computed again from.
+/// The files from which an experiment is computed again.
 struct Again {
     history: History,
     folder: Folder,
     uploads: Folder,
-    /// Who signs receipts; none if no node of it does.
+    /// The nodes that sign receipts; empty if none does.
     roster: Option<Roster>,
     /// The SHA-256 of the parameters that the first round started from.
     initial: Digest,
@@ -86,12 +86,12 @@ impl Again {
         let no_uploads = |reason| Error::NoUploads { dir: dir.to_owned(), reason };
         if history.is_local() {
             return Err(no_uploads(
-                "a local run: nothing was aggregated\nhelp: `fedwasm local` with the same plan, \
-                 data, arguments and seed gives the same bytes",
+                "this is a local run, which aggregates nothing\nhelp: `fedwasm local` with the \
+                 same plan, data, arguments and seed gives the same bytes",
             ));
         }
         let (Some(initial), true) = (history.initial_sha256, folder.has(UPLOADS)) else {
-            let reason = "its nodes' uploads were not kept\nhelp: run the experiment with \
+            let reason = "the uploads of its nodes were not kept\nhelp: run the experiment with \
                           `keep_uploads = true`";
             return Err(no_uploads(reason));
         };
@@ -100,7 +100,7 @@ impl Again {
         Ok(Self { history, folder, uploads, roster, initial })
     }
 
-    /// What holds before the first round.
+    /// The checks before the first round.
     fn check_start(&self) -> Result<(), Error> {
         let Self { history, folder, roster, .. } = self;
         let wrong = |reason: String| Error::Unverified { round: 0, reason };
@@ -130,7 +130,7 @@ struct Walk<'a> {
     methods: Methods,
     /// The aggregator that is not known, and the rounds since it came.
     unknown: Option<(String, u32)>,
-    /// What the next round starts from, unless an aggregator was not known.
+    /// The parameters that the next round starts from, unless an aggregator was unknown.
     global: Params,
     found: Verified,
 }
@@ -154,7 +154,7 @@ impl<'a> Walk<'a> {
     fn round(&mut self, number: u32, record: &RoundRecord) -> Result<(), String> {
         let Again { history, folder, roster, .. } = self.again;
         if record.round != number {
-            return Err(format!("the history has it in place {number}"));
+            return Err(format!("the history has it at position {number}"));
         }
         let (updates, aux) = self.updates(record)?;
         if let Some(roster) = roster {
@@ -174,11 +174,11 @@ impl<'a> Walk<'a> {
                 let bytes = to_safetensors(&self.global).map_err(|error| error.to_string())?;
                 let (again, said) = (Digest::of(&bytes), record.params_sha256);
                 if again != said {
-                    return Err(format!("its updates give {again}, the history says {said}"));
+                    return Err(format!("its updates give {again}, the history names {said}"));
                 }
                 self.found.rounds += 1;
             }
-            // What came of this round cannot be made again, and what follows starts from it.
+            // The result of this round cannot be made again, and the next round starts from it.
             (Some((_, rounds)), _) => *rounds += 1,
             (None, None) => return Err("the history names no aggregator".into()),
         }
@@ -192,7 +192,7 @@ impl<'a> Walk<'a> {
         let (mut updates, mut aux) = (Updates::new(), BTreeMap::new());
         for (node, of_node) in &record.nodes {
             let of = |reason: String| format!("{node}: {reason}");
-            let upload = of_node.upload.ok_or_else(|| of("no upload".into()))?;
+            let upload = of_node.upload.ok_or_else(|| of("the upload is missing".into()))?;
             let params = load(uploads, &upload).map_err(of)?;
             let of_aux = of_node.upload_aux.map(|digest| load(uploads, &digest).map_err(of));
             updates.insert(node.clone(), Update { n_samples: of_node.n_samples, params });
@@ -212,7 +212,7 @@ impl<'a> Walk<'a> {
         Ok((updates, aux))
     }
 
-    /// The files of the result are what the last round gave.
+    /// The files of the result match the result of the last round.
     fn end(self) -> Result<Verified, Error> {
         let Self { again, unknown, global, found, .. } = self;
         let wrong = |reason: String| {
@@ -225,18 +225,18 @@ impl<'a> Walk<'a> {
         let result = again.folder.read(PARAMS, UPLOAD_BYTES_MAX)?;
         let last = found.params_sha256;
         if Digest::of(&result) != last {
-            return Err(wrong(format!("{PARAMS} is not what its rounds give, {last}")));
+            return Err(wrong(format!("{PARAMS} does not match the result of its rounds, {last}")));
         }
         let mpk = again.folder.read("params.mpk", UPLOAD_BYTES_MAX)?;
         match mpk::read_params(&mpk) {
             // Its order is its own.
             Ok(params) if same_tensors(&params, &global) => Ok(found),
-            _ => Err(wrong("params.mpk is not what its rounds give".into())),
+            _ => Err(wrong("params.mpk does not match the result of its rounds".into())),
         }
     }
 }
 
-/// What the aggregator makes of a round.
+/// The aggregator's result of a round.
 fn aggregated(
     aggregator: &mut dyn Aggregator,
     history: &History,
@@ -267,7 +267,7 @@ fn same_tensors(a: &Params, b: &Params) -> bool {
     a.iter().count() == b.iter().count() && a.iter().all(|(name, t)| b.tensor(name) == Some(t))
 }
 
-/// What training may not write stays as it was.
+/// Parameters that training may not write stay as they were.
 pub(crate) fn frozen(
     history: &History,
     global: &Params,

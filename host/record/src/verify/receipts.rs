@@ -1,4 +1,4 @@
-//! What nodes signed of their rounds, compared with what the history says.
+//! Compares the receipts of nodes with the history.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{Error, History, LrSchedule, RoundRecord, in_round};
 /// The largest file of a membership, in bytes.
 const MEMBERSHIP_BYTES_MAX: u64 = 8 << 20;
 
-/// Who signed receipts, by the roster of the federation.
+/// The signers of receipts, by the roster of the federation.
 pub(super) fn roster(folder: &Folder) -> Result<Option<Roster>, Error> {
     let receipts = folder.folder(RECEIPTS)?;
     if !receipts.has(MEMBERSHIP) {
@@ -29,7 +29,7 @@ pub(super) fn roster(folder: &Folder) -> Result<Option<Roster>, Error> {
     Ok(Some(Roster::verify(&signed, &membership.authority)?))
 }
 
-/// Whether there is a receipt that the node signed; it must say what the history says.
+/// Whether there is a receipt that the node signed; it must agree with the history.
 pub(super) fn check_receipt(
     folder: &Folder,
     roster: &Roster,
@@ -49,7 +49,7 @@ pub(super) fn check_receipt(
     }
     let signed = receipts.read(&name, RECEIPT_BYTES_MAX).map_err(|error| error.to_string())?;
     if of_node.receipt != Some(Digest::of(&signed)) {
-        return Err("its receipt is not the one that the history names".into());
+        return Err("its receipt does not have the digest that the history names".into());
     }
     let who = Participant::node(node);
     let mut keys = roster.entries.iter().filter(|entry| entry.participant == who);
@@ -77,7 +77,7 @@ pub(super) fn check_receipt(
         ("target", same_data(history, request)),
     ] {
         if !same {
-            return Err(format!("its receipt is of other {part}, or of none"));
+            return Err(format!("its receipt has another value for {part}, or none"));
         }
     }
     if let Some(said) = record.score_of(node) {
@@ -87,7 +87,7 @@ pub(super) fn check_receipt(
     Ok(true)
 }
 
-/// The scores of nodes that did not train are what those signed that sign receipts.
+/// The scores of nodes that did not train match their receipts, for nodes that sign receipts.
 pub(super) fn check_other_scores(
     folder: &Folder,
     roster: &Roster,
@@ -105,7 +105,7 @@ pub(super) fn check_other_scores(
     Ok(())
 }
 
-/// The score of a model at a node is what the node signed.
+/// The score of a model at a node matches the signed one.
 fn check_scored(
     receipts: &Folder,
     roster: &Roster,
@@ -122,7 +122,7 @@ fn check_scored(
     let same = receipt.result.evaluation.as_ref() == Some(said)
         && receipt.request.params.sha256 == *params
         && receipt.request.experiment_id.as_str() == history.experiment_id;
-    if same { Ok(()) } else { Err(format!("{name} is of another score")) }
+    if same { Ok(()) } else { Err(format!("{name} belongs to another score")) }
 }
 
 /// The training arguments that the history has for a round, with the learning rate of that round.

@@ -1,4 +1,4 @@
-//! What was asked for, and what of it was changed between rounds.
+//! The arguments, and their changes between rounds.
 
 use fedwasm_record::{Difference, History};
 use maud::{Markup, html};
@@ -9,7 +9,7 @@ use super::table::{self, Column};
 /// The most arguments that are shown.
 const ARGUMENTS_MAX: usize = 500;
 
-/// What was asked for, a row a value.
+/// The arguments, a row for each value.
 pub(super) fn section(history: &History) -> Markup {
     let mut all = Vec::new();
     for (section, value) in &history.arguments {
@@ -21,7 +21,7 @@ pub(super) fn section(history: &History) -> Markup {
     html! { @if !rows.is_empty() { (table::section("Arguments", "", &columns, &rows)) } }
 }
 
-/// What was changed between rounds.
+/// The changes between rounds.
 pub(super) fn changes(history: &History) -> Markup {
     let changes = history.changes.iter();
     let all = changes.flat_map(|change| change.differences.iter().map(|d| (change.round, d)));
@@ -45,7 +45,7 @@ pub(super) fn changes(history: &History) -> Markup {
     html! { @if !rows.is_empty() { (table::section("Changes", notes, &columns, &rows)) } }
 }
 
-/// Nested tables get dotted names; what was not given is left out.
+/// Nested tables get dotted names; arguments that were not given are left out.
 fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Null => {}

@@ -9,7 +9,7 @@ use super::numbers::{duration, grouped, number, opt};
 use super::summary::tile;
 use super::times::{sum, time_table};
 
-/// Says what came of it.
+/// Shows the result.
 pub(super) fn tiles(history: &History) -> Markup {
     let Some(last) = history.rounds.last() else {
         return html! { p { "Nothing is trained yet." } "\n" };
@@ -36,7 +36,7 @@ pub(super) fn tiles(history: &History) -> Markup {
     }
 }
 
-/// Says where the time went.
+/// Shows the times.
 pub(super) fn times(history: &History) -> Markup {
     let parts = vec![
         ("Compiling the plan, reading data", sum(history, |timing| timing.prepare_ms)),

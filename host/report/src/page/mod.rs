@@ -22,7 +22,7 @@ use maud::html;
 
 use crate::curve::Chart;
 
-/// What a page shows.
+/// The contents of a page.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) history: &'a History,

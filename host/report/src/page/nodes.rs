@@ -1,4 +1,4 @@
-//! What each node did in all rounds, and its scores.
+//! The results of each node in all rounds, and its scores.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use super::table::{self, Column, metric_cells};
 /// The most rows of the table of nodes.
 const NODES_MAX: usize = 200;
 
-/// What a node did in all rounds.
+/// The results of a node in all rounds.
 #[derive(Debug, Default)]
 pub(super) struct Life<'a> {
     pub(super) n_rounds: u64,

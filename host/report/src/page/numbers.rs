@@ -27,7 +27,7 @@ pub(super) fn ms(value: f64) -> String {
     format!("{}.{}", grouped(tenths / 10), tenths % 10)
 }
 
-/// A time as people say it.
+/// A time for people.
 pub(super) fn duration(ms: f64) -> String {
     let s = (ms / 1e3).round() as u64;
     match s {

@@ -1,4 +1,4 @@
-//! What is around the sections of a page: its head, its end, and what holds for
+//! The frame of a page: its head, its end, and what holds for
 //! every character in it.
 
 use fedwasm_protocol::is_unprintable;

@@ -60,7 +60,7 @@ pub(super) fn tiles(history: &History) -> Markup {
     }
 }
 
-/// Says what a number was in the first round that has it, unless that is the
+/// Shows a number in the first round that has it, unless that is the
 /// last round.
 fn before(history: &History, value: impl Fn(&RoundRecord) -> Option<f64>) -> String {
     let (_, earlier) = history.rounds.split_last().unzip();

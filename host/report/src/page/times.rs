@@ -16,12 +16,12 @@ pub(super) fn section(history: &History) -> Markup {
         ("Aggregating", sum(history, |timing| timing.aggregate_ms)),
         ("Scoring the aggregated model at the nodes", sum(history, |timing| timing.validate_ms)),
     ];
-    let notes = "Sums over all rounds. Of what nodes do at the same time, the slowest node \
+    let notes = "Sums over all rounds. For work that nodes do at the same time, the slowest node \
                  counts; such parts may overlap, so shares need not add up to 100 %.";
     time_table(history, parts, "Everything else, such as waiting for messages", notes)
 }
 
-/// Shares of the whole time; `rest` is what is in none of the parts.
+/// Shares of the whole time; `rest` is the time outside all parts.
 pub(super) fn time_table(
     history: &History,
     mut parts: Vec<(&str, f64)>,

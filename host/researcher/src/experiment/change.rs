@@ -6,10 +6,10 @@ use crate::experiment::resume::{arguments, differences, may_change, sentence};
 use crate::{Difference, Error, Experiment, ExperimentFile, History};
 
 impl Experiment {
-    /// Goes on with what another file says from the next round on: other training arguments,
+    /// Continues with another file from the next round on: other training arguments,
     /// another aggregator or strategy, other deadlines and numbers of rounds (Fed-BioMed's
-    /// setters). What differs goes into the history. An aggregator of the caller's own stays; the
-    /// state of the file's goes on if the method is the same, otherwise the new one starts afresh.
+    /// setters). The differences go into the history. An aggregator of the caller's own stays; the
+    /// state of the file's is kept if the method is the same, otherwise the new one starts afresh.
     ///
     /// # Errors
     /// [`Error::Change`] if something else differs, or if nodes would have to keep other tensors;

@@ -6,7 +6,7 @@ use fedwasm_record::FINISHED;
 
 use crate::{Error, Experiment, ExperimentResult};
 
-/// How long it may take to say that an experiment is over that failed.
+/// How long the repository may take to learn that a failed experiment is over.
 const ABANDON_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl Experiment {
@@ -20,7 +20,7 @@ impl Experiment {
             None => FINISHED.into(),
         };
         if let Err(error) = self.job.finish().await {
-            tracing::warn!("the repository does not know that the experiment is over: {error}");
+            tracing::warn!("the repository could not be told that the experiment is over: {error}");
         }
         let written = self.write_results();
         let Self { job, history, .. } = self;
@@ -33,19 +33,19 @@ impl Experiment {
         Ok(ExperimentResult { params, params_sha256, nodes, evaluation, history })
     }
 
-    /// Leaves without a result; what was reached is written all the same.
+    /// Leaves without a result; the results so far are written all the same.
     pub async fn abandon(mut self, error: &Error) {
         self.history.status = match error {
             Error::Cancelled => "cancelled".into(),
             error => format!("failed: {error}"),
         };
         if let Err(error) = self.write_results() {
-            tracing::warn!("what was reached cannot be written: {error}");
+            tracing::warn!("the results so far cannot be written: {error}");
         }
-        // Its blobs are for nobody any more; a resume stores again what it needs.
+        // Its blobs are no longer needed; a resume stores them again.
         let finish = tokio::time::timeout(ABANDON_TIME_MAX, self.job.finish()).await;
         if !matches!(finish, Ok(Ok(()))) {
-            tracing::warn!("the repository does not know that the experiment is over");
+            tracing::warn!("the repository could not be told that the experiment is over");
         }
         self.job.close().await;
     }

@@ -1,4 +1,4 @@
-//! What an experiment writes while it runs.
+//! The files of a running experiment.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::{Breakpoint, Error};
 
 use super::Experiment;
 
-/// How often `history.json` is brought up to date while rounds go on.
+/// How often `history.json` is updated during rounds.
 const HISTORY_PAUSE: Duration = Duration::from_secs(1);
 
 impl Experiment {
@@ -65,7 +65,7 @@ impl Experiment {
         Ok(())
     }
 
-    /// Writes what was reached. Without a round that is nothing, and what the
+    /// Writes the results so far. Without a round there are none, and what the
     /// directory holds of an earlier experiment stays together.
     pub(super) fn write_results(&mut self) -> Result<(), Error> {
         match &self.out {

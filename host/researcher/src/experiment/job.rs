@@ -1,4 +1,4 @@
-//! How an experiment gets its job, and what it does when nodes are missing.
+//! Starts the job of an experiment, and retries when nodes are missing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::{
 };
 use fedwasm_record::{RUNNING, WRITTEN_BY};
 
-/// Starts the job, or goes on from a breakpoint, again and again while the strategy allows it
-/// and nodes are missing or nobody answers.
+/// Starts the job, or resumes from a breakpoint, again and again while the strategy allows it and
+/// nodes are missing or do not answer.
 pub(crate) async fn start_job(
     options: &JobOptions,
     (file, aggregator): (&ExperimentFile, Option<&AggregatorArgs>),
@@ -89,7 +89,7 @@ pub(crate) fn check_first_round(
     }
 }
 
-/// Who could take part and does not, and why.
+/// The nodes that could take part and do not, and why.
 pub(crate) fn missing(file: &ExperimentFile, job: &Job) -> Vec<(NodeId, Reason, String)> {
     let mut missing = job.refused();
     if let Selection::List { nodes } = &file.strategy.selection {
@@ -104,7 +104,7 @@ pub(crate) fn missing(file: &ExperimentFile, job: &Job) -> Vec<(NodeId, Reason, 
     missing
 }
 
-/// What a job is told of an experiment.
+/// The options of a job, from an experiment.
 pub(crate) fn job_options(
     file: &ExperimentFile,
     (component, signatures, sandbox): (&Component, &[Vec<u8>], &Sandbox),
@@ -182,7 +182,7 @@ pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
     if let Error::Transport(error) = error {
         return error.is_passing();
     }
-    // Who has not allowed the plan does not do so for being asked again.
+    // A node that has not approved the plan does not do so because it is asked again.
     if let Error::NotEnoughNodes { refused, .. } = error
         && !refused.is_empty()
         && refused.iter().all(|(_, reason, _)| *reason == Reason::NotApproved)

@@ -30,7 +30,7 @@ use crate::{
     RoundRecord, ScoreRecord,
 };
 
-/// What an experiment gives.
+/// The result of an experiment.
 #[derive(Clone, Debug)]
 pub struct ExperimentResult {
     /// The aggregated parameters.
@@ -41,7 +41,7 @@ pub struct ExperimentResult {
     pub nodes: Vec<NodeId>,
     /// Scores of the parameters on all held-out rows, if asked for.
     pub evaluation: Option<Evaluation>,
-    /// What happened.
+    /// The reason.
     pub history: History,
 }
 
@@ -134,7 +134,7 @@ impl Experiment {
         &self.file
     }
 
-    /// What happened so far.
+    /// The history so far.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -193,7 +193,7 @@ impl Experiment {
             events(Event::Warning(warning));
         }
         events(event);
-        // The round counts, whatever became of its scores.
+        // The round counts, with or without scores.
         if let Some(error) = failed {
             self.failed = true;
             return Err(error);
@@ -271,14 +271,14 @@ impl Experiment {
         Ok(())
     }
 
-    /// Says that it failed. Where no round is done, nothing is there to go on from.
+    /// Reports that it failed. Without a finished round, it cannot be resumed.
     fn fail(&mut self, error: Error) -> Error {
         self.failed = true;
         let is_start = self.round == 0 && !matches!(error, Error::Cancelled);
         if let Some(dir) = self.out.as_deref().filter(|_| is_start && self.file.save_breakpoints)
             && let Err(left) = Breakpoint::discard(dir)
         {
-            tracing::warn!("what the first round started from stays in {}: {left}", dir.display());
+            tracing::warn!("the start of the first round stays in {}: {left}", dir.display());
         }
         error
     }
@@ -305,7 +305,7 @@ impl Experiment {
         stopping.decide(self.history.rounds.iter().filter_map(value))
     }
 
-    /// A metric that there is not would never stop anything.
+    /// A metric that does not exist would never stop anything.
     fn check_early_stopping(&mut self, record: &RoundRecord) -> Result<(), Error> {
         let stopping = self.file.strategy.early_stopping.as_ref();
         let metrics = record.evaluation.as_ref().map(|evaluation| &evaluation.metrics);

@@ -8,10 +8,10 @@ use fedwasm_sandbox::Sandbox;
 
 use crate::ExperimentFile;
 
-/// What an experiment needs beside its file.
+/// The inputs of an experiment beside its file.
 #[derive(Clone, Debug)]
 pub struct ExperimentOptions {
-    /// What `experiment.toml` says.
+    /// The contents of `experiment.toml`.
     pub file: ExperimentFile,
     /// The plan.
     pub component: Component,
@@ -23,7 +23,7 @@ pub struct ExperimentOptions {
     pub random_seed: u64,
     /// Where files go; none are written if none.
     pub out: Option<PathBuf>,
-    /// Whether to go on from the newest breakpoint in `out`, if there is one.
+    /// Whether to resume from the newest breakpoint in `out`, if there is one.
     pub resume: bool,
     /// Whether training arguments, aggregator and strategy may be others than those of the
     /// breakpoint; each that is goes into the history.

@@ -8,7 +8,7 @@ use fedwasm_record::{Error as RecordError, load_params_and_digest, params_digest
 
 use crate::Error;
 
-/// The parameters to start from, and the SHA-256 of what was given: of the file, or of safetensors
+/// The parameters to start from, and their SHA-256: of the file, or of safetensors
 /// with the same tensors.
 pub(crate) fn given_params(
     params: Option<Params>,

@@ -1,4 +1,4 @@
-//! Whether a breakpoint is of the experiment that is to go on.
+//! Checks that a breakpoint belongs to the experiment that resumes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::{
     load_history,
 };
 
-/// Returns the breakpoint to go on from, if that is wanted and there is one.
+/// Returns the breakpoint to resume from, if that is wanted and there is one.
 pub(crate) fn find_breakpoint(
     dir: &Path,
     resume: bool,
@@ -24,7 +24,7 @@ pub(crate) fn find_breakpoint(
         if newest.is_none() && done > 0 {
             let reason = format!(
                 "it holds {done} rounds but no breakpoint (`save_breakpoints` was false); choose \
-                 another directory, or run without --resume to start again"
+                 another directory, or run without --resume to start from the beginning"
             );
             return Err(RecordError::Breakpoint { path: dir.to_owned(), reason }.into());
         }
@@ -32,8 +32,8 @@ pub(crate) fn find_breakpoint(
     }
     match Breakpoint::exist(dir) {
         true => {
-            let reason = "it holds breakpoints of an earlier run; go on with --resume, or choose \
-                          another directory";
+            let reason = "it holds breakpoints of an earlier run; continue with --resume, or \
+                          choose another directory";
             Err(RecordError::Breakpoint { path: dir.to_owned(), reason: reason.into() }.into())
         }
         false => Ok(None),
@@ -49,7 +49,7 @@ pub(crate) fn arguments(
     params: Option<&Digest>,
 ) -> BTreeMap<String, Value> {
     let of = |value: serde_json::Result<Value>| value.unwrap_or_default();
-    // Elsewhere it decides whether a round counts, not who takes part.
+    // Elsewhere it decides whether a round counts, not which nodes take part.
     let is_random = matches!(file.strategy.selection, Selection::Random { .. });
     let drawn = file.strategy.min_nodes.filter(|_| is_random);
     let aggregator = match own {
@@ -74,7 +74,7 @@ pub(crate) fn arguments(
 
 /// Checks that a breakpoint is of this experiment: of the same plan, and of
 /// arguments that give the same results. Rounds, deadlines and addresses may
-/// be others. Returns what differs, which is nothing unless `change` lets
+/// differ. Returns the differences, which are none unless `change` lets
 /// training arguments, aggregator and strategy be others from here on.
 pub(crate) fn check_same(
     breakpoint: &Breakpoint,
@@ -84,7 +84,7 @@ pub(crate) fn check_same(
     change: bool,
 ) -> Result<Vec<Difference>, Error> {
     let other = |what: String| {
-        let reason = format!("its breakpoint is of another experiment: {what}");
+        let reason = format!("its breakpoint belongs to another experiment: {what}");
         Err(RecordError::Breakpoint { path: dir.to_owned(), reason }.into())
     };
     let (path, sha256) = plan;
@@ -98,7 +98,7 @@ pub(crate) fn check_same(
     match (&fixed[..], &may[..], change) {
         ([], [], _) | ([], _, true) => Ok(differences),
         ([], _, false) => {
-            other(sentence(&may) + "\nhelp: --change goes on with what the file says now")
+            other(sentence(&may) + "\nhelp: --change continues with the values of the file")
         }
         (fixed, ..) => other(sentence(fixed)),
     }
@@ -108,10 +108,10 @@ pub(crate) fn check_same(
 pub(crate) fn tell_left_out(history: &History, job: &Job, events: Events<'_>) {
     let known: BTreeSet<NodeId> = job.known();
     for node in history.expected.iter().filter(|node| !known.contains(*node)) {
-        let why = history.missing().remove(node).unwrap_or_else(|| "nobody knows why".into());
+        let why = history.missing().remove(node).unwrap_or_else(|| "the reason is unknown".into());
         let reason = format!(
-            "it takes no part in this experiment any more: {why}; an experiment that is started \
-             again asks it again"
+            "it no longer takes part in this experiment: {why}; an experiment that is resumed asks \
+             it again"
         );
         events(Event::Dropped { node: node.clone(), round: 0, reason });
     }
@@ -131,8 +131,8 @@ pub(crate) fn check_rounds(
         return Ok(());
     }
     let reason = format!(
-        "`rounds` was {was}, now it is {is}, and the plan asks for it\nhelp: --change goes on with \
-         what the file says now"
+        "`rounds` was {was}, now it is {is}, and the plan asks for it\nhelp: --change continues \
+         with the values of the file"
     );
     Err(Error::Change { reason })
 }
@@ -144,7 +144,7 @@ pub(crate) fn may_change(name: &str) -> bool {
     ["training", "aggregator", "strategy"].contains(&section) && name != "training.random_seed"
 }
 
-/// Names what differs, one after the other.
+/// Names the differences, one after the other.
 pub(crate) fn sentence(differences: &[&Difference]) -> String {
     let all = differences
         .iter()
@@ -152,7 +152,7 @@ pub(crate) fn sentence(differences: &[&Difference]) -> String {
     all.collect::<Vec<_>>().join("; ")
 }
 
-/// What differs between two sets of arguments, value by value.
+/// The differences between two sets of arguments, value by value.
 pub(crate) fn differences(
     theirs: &BTreeMap<String, Value>,
     ours: &BTreeMap<String, Value>,
@@ -189,7 +189,7 @@ fn collect(name: &str, theirs: &Value, ours: &Value, found: &mut Vec<Difference>
         Value::Null => "not given".to_owned(),
         Value::Object(object) if name == "aggregator" && object.contains_key(OWN) => {
             let own = object.get(OWN).map(Value::to_string).unwrap_or_default();
-            format!("{own} of a program of one's own (`Experiment::start_with`)")
+            format!("{own} of a custom program (`Experiment::start_with`)")
         }
         value => value.to_string(),
     };

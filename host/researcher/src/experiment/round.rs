@@ -69,8 +69,8 @@ impl Experiment {
         self.job.train(round, nodes, aux, &mut see).await
     }
 
-    /// Makes one model of the updates, one after the other. Whoever's is not usable is left out,
-    /// and the sum begins again.
+    /// Makes one model of the updates, one after the other. A node whose update is not usable is
+    /// left out, and the sum begins again.
     pub(super) async fn fold(
         &mut self,
         mut trained: TrainedRound,
@@ -185,7 +185,7 @@ impl Experiment {
         Ok(Scored { counted, scores, failed })
     }
 
-    /// What is kept of a round, and what went wrong with its scores.
+    /// The record of a round, and the error of its scores.
     pub(super) fn record(
         &self,
         round: u32,
@@ -222,17 +222,17 @@ impl Experiment {
         }
     }
 
-    /// Tells of what is no error and surely not meant.
+    /// Warns about settings that are allowed but probably a mistake.
     pub(super) fn warn_of_odd_rounds(&mut self, trained: &TrainedRound, events: Events<'_>) {
         let idle = trained.answers().filter(|(_, reply)| reply.n_steps == 0);
         let idle: Vec<&str> = idle.map(|(node, _)| node.as_str()).collect();
         let idle = (!idle.is_empty()).then(|| {
             let nodes = idle.join(", ");
-            format!("{nodes} made no step; look at epochs, num_updates, batch_size and drop_last")
+            format!("{nodes} made no step; check epochs, num_updates, batch_size and drop_last")
         });
         let rows: BTreeMap<&NodeId, u64> =
             trained.answers().map(|(node, reply)| (node, reply.n_samples)).collect();
-        // What an aggregator of the caller's own does with rows is not known.
+        // The use of rows in an aggregator of the caller's own is not known.
         let aggregator = (!self.is_own).then_some(&self.file.aggregator);
         let ruling = aggregator.filter(|a| a.weighs_rows()).and_then(|_| ruling(&rows));
         let of_aggregator = aggregator.and_then(|aggregator| aggregator.warning(trained.n_nodes()));
@@ -243,8 +243,8 @@ impl Experiment {
         }
     }
 
-    /// Ends a round of the aggregator. What training may not write stays as it was, whatever nodes
-    /// send.
+    /// Ends a round of the aggregator. Parameters that training may not write stay as they were,
+    /// whatever nodes send.
     pub(super) fn finish_aggregation(&mut self, trained: &TrainedRound) -> Result<Params, Error> {
         let params = self.aggregator.finish()?;
         let aux = trained.replies.iter();
@@ -273,8 +273,8 @@ fn ruling(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
     let part = *n as f64 / all;
     (rows.len() > 1 && part > most).then(|| {
         format!(
-            "{node} has {:.0} % of the rows, and so of the mean; a median or a trimmed mean gives \
-             every node the same say",
+            "{node} has {:.0} % of the rows, and the same weight in the mean; a median or a \
+             trimmed mean gives all nodes equal weight",
             part * 100.0
         )
     })

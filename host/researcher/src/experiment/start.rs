@@ -28,7 +28,7 @@ impl Experiment {
     ///
     /// # Errors
     /// [`Error`]; [`Error::Record`] if a breakpoint is of another
-    /// experiment, or if there are some and nobody wants to go on from them.
+    /// experiment, or if there are some and the experiment does not resume.
     pub async fn start(
         options: ExperimentOptions,
         cancelled: watch::Receiver<bool>,
@@ -205,7 +205,7 @@ impl Wanted<'_> {
         if method(theirs.get("aggregator")) == method(arguments.get("aggregator")) {
             aggregator.restore(&breakpoint.aggregator)?;
         }
-        // What nodes keep must still fit what they are asked for.
+        // Node states must still fit the request.
         let training = theirs.get("training").cloned().unwrap_or_default();
         let training = serde_json::from_value(training);
         let training = training.unwrap_or_else(|_| file.training.clone());

@@ -23,7 +23,7 @@ const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
 /// it is done. That is not the round's time: it happens once.
 const COMPILING_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 const COMPILING_PAUSE: Duration = Duration::from_secs(1);
-/// How often the roster is looked at while rounds go on.
+/// How often the roster is refreshed during rounds.
 const ROSTER_PAUSE: Duration = Duration::from_secs(5);
 
 impl Job {
@@ -39,7 +39,7 @@ impl Job {
     ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
         let at = Instant::now();
         self.refresh_roster().await?;
-        // Whoever gives a sign of life meanwhile takes part in the next round.
+        // A node that gives a sign of life meanwhile takes part in the next round.
         self.requests.ping(&self.nodes.silent()).await?;
         let requests = self.requests_of(round, mode, nodes, aux).await?;
         let asked: BTreeMap<NodeId, RoundRequest> = requests
@@ -60,7 +60,7 @@ impl Job {
         Ok(replies)
     }
 
-    /// What each node is asked for.
+    /// The request to each node.
     async fn requests_of(
         &self,
         round: u32,
@@ -109,9 +109,9 @@ impl Job {
                     self.nodes.delivered(&node);
                     replies.insert(node, (*reply, time));
                 }
-                // Whoever asked for secure aggregation must not go on without.
+                // A researcher who asked for secure aggregation must not continue without it.
                 Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
-                    let text = "it answered in the clear, and secure aggregation was asked for";
+                    let text = "it answered in the clear, but secure aggregation was asked for";
                     let (reason, text) = (Reason::Unsupported, text.to_owned());
                     let out = self.nodes.out(&node);
                     self.drop_node(node, round, reason, text, out, events);
@@ -122,7 +122,8 @@ impl Job {
         replies
     }
 
-    /// Takes the receipts of replies, and drops nodes whose receipt is missing or says otherwise.
+    /// Takes the receipts of replies, and drops nodes whose receipt is missing or contradicts the
+    /// reply.
     async fn take_receipts_of(
         &mut self,
         round: u32,
@@ -139,7 +140,7 @@ impl Job {
                     continue;
                 }
                 Ok(None) if self.options.require_receipts => {
-                    "it sends no receipt, and `strategy.require_receipts` is true".into()
+                    "it sent no receipt, but `strategy.require_receipts` is true".into()
                 }
                 Ok(None) => {
                     self.warn_once(format!("{node} sends no receipts"), events);
@@ -196,7 +197,7 @@ impl Job {
     /// Learns which keys were revoked since the last time, at most every few seconds.
     ///
     /// # Errors
-    /// [`Error::Transport`] if the roster is so old that nobody can be believed by it.
+    /// [`Error::Transport`] if the roster is too old to verify anything.
     pub(super) async fn refresh_roster(&mut self) -> Result<(), Error> {
         if self.refreshed.elapsed() < ROSTER_PAUSE {
             return Ok(());
@@ -205,15 +206,15 @@ impl Job {
         let fetch = self.repository.refresh_roster(self.requests.member());
         match tokio::time::timeout(ROSTER_PAUSE, fetch).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!("the roster stays as it is: {error}"),
-            Err(_) => tracing::warn!("the roster stays as it is: no answer"),
+            Ok(Err(error)) => tracing::warn!("the roster could not be refreshed: {error}"),
+            Err(_) => tracing::warn!("the roster could not be refreshed: no answer arrived"),
         }
         match self.requests.member().standing(now_ms()) {
             Standing::Fresh => Ok(()),
             Standing::Ageing { age } => {
                 let hours = age.as_secs() / 3_600;
                 tracing::warn!(
-                    "the roster was signed {hours} hours ago, and no newer one is given"
+                    "the roster was signed {hours} hours ago, and no newer one is offered"
                 );
                 Ok(())
             }
@@ -224,8 +225,7 @@ impl Job {
         }
     }
 
-    /// Fetches a node's receipt and checks that it is the node's, of what was asked and of
-    /// what came.
+    /// Fetches a node's receipt and checks its signature, its request and its result.
     pub(super) async fn receipt(
         &self,
         node: &NodeId,
@@ -255,7 +255,7 @@ impl Job {
             ("loss", result.train_loss == reply.train_loss),
         ] {
             if !same {
-                return Err(format!("its receipt is of another {part}"));
+                return Err(format!("its receipt has another value for {part}"));
             }
         }
         Ok(Some(signed))
@@ -330,7 +330,7 @@ impl Job {
     }
 }
 
-/// Tells what is seen of a node while it works.
+/// Passes on the progress of a node.
 fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
     let node = node.clone();
     events(match seen {
@@ -341,7 +341,7 @@ fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
     });
 }
 
-/// Adds what secure aggregation needs, whatever the request is for.
+/// Adds the arguments of secure aggregation to a request of any kind.
 fn with_secagg(request: RoundRequest, options: &JobOptions) -> RoundRequest {
     let drawn = seed::secagg_random(options.random_seed, request.round);
     let secagg = options.secagg.clone().map(|secagg| {

@@ -13,7 +13,7 @@ const ROWS_MAX: u64 = 1 << 48;
 /// Input columns, and the values of a row in them.
 type Inputs = (Vec<String>, usize);
 
-/// What a search comes to.
+/// The result of a search.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Chosen {
     /// The input columns that all members have.
@@ -25,7 +25,7 @@ pub(crate) struct Chosen {
     pub(crate) refused: Vec<(NodeId, Reason, String)>,
     /// All that have data with the tags.
     pub(crate) found: BTreeSet<NodeId>,
-    /// Those that have none, and what says so: no concern of theirs.
+    /// The nodes without matching data, and the reason, which is not a failure of theirs.
     pub(crate) strangers: Vec<(NodeId, String)>,
 }
 
@@ -84,13 +84,13 @@ pub(crate) fn choose(
             let name = &dataset.dataset_id;
             let reason = match own.iter().zip(&inputs).find(|(own, other)| own != other) {
                 Some((own, other)) => {
-                    format!("dataset {name} has the column `{own}` where others have `{other}`")
+                    format!("dataset {name} has the column `{own}`, but others have `{other}`")
                 }
                 None if own == inputs => {
-                    format!("dataset {name} has {n_own} values a row where others have {n_inputs}")
+                    format!("dataset {name} has {n_own} values a row, but others have {n_inputs}")
                 }
                 None => {
-                    format!("dataset {name} has {n_own} input columns where others have {n_inputs}")
+                    format!("dataset {name} has {n_own} input columns, but others have {n_inputs}")
                 }
             };
             refused.push((node, Reason::Dataset, reason));
@@ -117,10 +117,15 @@ fn candidate(
     };
     if others.is_some() {
         let all = format!("the datasets {names} all have the tags {tags}");
-        return Err(format!("{all}; name one more tag, or one of them as `dataset` of [data]"));
+        return Err(format!(
+            "{all}; add a tag that only one of them has, or name one of them as `dataset` of [data]"
+        ));
     }
     if dataset.n_rows > ROWS_MAX {
-        return Err(format!("dataset {names} has {} rows, no dataset has", dataset.n_rows));
+        return Err(format!(
+            "the column names of dataset {names} have {} rows, no dataset has",
+            dataset.n_rows
+        ));
     }
     let name = &dataset.dataset_id;
     let known: HashSet<&String> = dataset.columns.iter().collect();
@@ -137,8 +142,8 @@ fn candidate(
     };
     if let (None, Some(index)) = (&data.inputs, inputs.iter().find(|name| is_index(name))) {
         return Err(format!(
-            "dataset {name} has `{index}`, an index that pandas wrote; name the columns to learn \
-             from with `inputs` under [data]"
+            "dataset {name} has `{index}`, an index that pandas wrote; name the input columns with \
+             `inputs` under [data]"
         ));
     }
     let got = usize::try_from(dataset.n_values(&inputs)).unwrap_or(usize::MAX);
@@ -186,12 +191,12 @@ mod tests {
         assert_eq!(
             reasons,
             [
-                "n1: dataset d has the column `c` where others have `b`",
+                "n1: dataset d has the column `c`, but others have `b`",
                 "n4: dataset d has 3 input columns, the plan takes 2",
                 "n5: dataset d has no column `y`",
             ]
         );
-        // Whose data are others takes no part in anything, its reasons neither.
+        // A node with other data takes part in nothing, nor do its reasons.
         assert_eq!((found.len(), found.contains(&"n6".parse().unwrap())), (5, false));
         assert_eq!(strangers, [("n6".parse().unwrap(), "no dataset has the tags t".to_owned())]);
     }
@@ -243,7 +248,7 @@ mod tests {
         let data = DataArgs { tags: vec!["t".into()], ..DataArgs::of("y") };
         let Chosen { members, refused, .. } = choose(found, &data, |n| Ok(n as u64));
         assert_eq!(members.len(), 2);
-        assert_eq!(refused[0].2, "dataset d has 16 values a row where others have 25");
+        assert_eq!(refused[0].2, "dataset d has 16 values a row, but others have 25");
     }
 
     #[test]

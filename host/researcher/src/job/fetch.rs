@@ -22,7 +22,7 @@ const AHEAD_MAX: usize = 8;
 
 impl Job {
     /// Has `nodes` train a round (Fed-BioMed `start_nodes_training_round`). A node that does not
-    /// deliver is no longer among [`Job::nodes`]. What they uploaded is still in the repository:
+    /// deliver is no longer among [`Job::nodes`]. Their uploads are still in the repository:
     /// [`Job::fetch`] or [`Job::fetch_all`] brings it. Until the round counts nothing has changed,
     /// and it can be done again.
     ///
@@ -44,11 +44,11 @@ impl Job {
     }
 
     /// Fetches the updates of a round in ascending order of node ids, few at a time, and hands each
-    /// to `take`, which lets it go. A node whose update is not usable is dropped from the round;
+    /// to `take`, which drops it. A node whose update is not usable is dropped from the round;
     /// from the first one on `take` gets no more, the rest is looked at, so that all such nodes are
-    /// found at once, and the answer is false. What was taken counts no more then; begin again
-    /// with the nodes that are left. All of it takes two deadlines of a round at most: one update
-    /// that does not come leaves the others their time.
+    /// found at once, and the answer is false. The updates taken so far do not count then; begin
+    /// again with the nodes that are left. All of it takes two deadlines of a round at most: one
+    /// update that does not come leaves the others their time.
     ///
     /// # Errors
     /// Those of `take`, and [`Error::Cancelled`].
@@ -159,8 +159,8 @@ impl Job {
         Ok(shared(self.declaration(), params)?)
     }
 
-    /// Says that a round counts: nodes go on from the states that these replies
-    /// name. After a round that does not, they go on from those before.
+    /// Says that a round counts: nodes continue from the states that these replies name. After a
+    /// round that does not, they continue from those before.
     pub fn count(&mut self, replies: Replies) {
         for (node, reply) in &replies.by_node {
             self.states.update(node, reply.state_id.clone());

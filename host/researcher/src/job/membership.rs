@@ -1,6 +1,6 @@
 //! Which nodes take part in an experiment, which are away for a while, and
 //! which are out, with the reason for each. Decides what brings a node back;
-//! talks to nobody.
+//! sends nothing.
 
 use std::collections::BTreeMap;
 
@@ -31,18 +31,18 @@ pub(crate) enum Away {
     /// Its will arrived: its presence brings it back.
     Gone(Member),
     /// It did not answer in time: a sign of life brings it back. One that was silent the last
-    /// time, too, sits out 1 round, then 3, then 7, unless the round is short of nodes: it is
+    /// time sits out 1 round, then 3, then 7, unless the round is short of nodes: it is
     /// alive and too slow, and costs a deadline each time.
     Silent(Member),
-    /// It could not, or would not: it is asked again in the next round, and may say yes then.
+    /// It could not, or would not: it is asked again in the next round, and may accept then.
     Refused(Member),
-    /// What it sent cannot be believed, or it was left out before the first round, and never took
+    /// Its answer is invalid, or it was left out before the first round, and never took
     /// part.
     Out(Option<Member>),
 }
 
-/// Whether a node that refuses before the first round may be asked in it: what a repository or a
-/// disk could not do may work then, and so may what somebody killed.
+/// Whether a node that refuses before the first round may be asked in it: failures of a repository
+/// or a disk may pass, and so may a killed process.
 fn may_pass(reason: Reason) -> bool {
     use Reason as R;
     [R::Busy, R::Compiling, R::Expired, R::Blob, R::Internal, R::PlanKilled].contains(&reason)
@@ -58,7 +58,7 @@ impl Away {
 }
 
 impl Membership {
-    /// After a search: who has the data, and who does not.
+    /// After a search: the nodes with the data, and those without.
     pub(crate) fn found(
         members: BTreeMap<NodeId, Member>,
         refused: Vec<(NodeId, Reason, String)>,
@@ -70,8 +70,8 @@ impl Membership {
         this
     }
 
-    /// After a breakpoint: those that are not online are gone. Whoever is there is asked,
-    /// whatever went wrong before.
+    /// After a breakpoint: those that are not online are gone. Connected nodes are asked,
+    /// regardless of earlier failures.
     pub(crate) fn resumed(
         nodes: BTreeMap<NodeId, Member>,
         is_online: impl Fn(&NodeId) -> bool,
@@ -128,8 +128,8 @@ impl Membership {
         silent.map(|(node, _)| node.clone()).collect()
     }
 
-    /// Says that a round begins, for the first time or not: who was silent has one fewer to sit
-    /// out.
+    /// Says that a round begins, for the first time or not: a silent node has one round fewer to
+    /// sit out.
     pub(crate) fn begin_round(&mut self, round: u32) {
         if std::mem::replace(&mut self.round, round) == round {
             return;
@@ -137,7 +137,7 @@ impl Membership {
         self.silences.values_mut().for_each(|(_, rest)| *rest = rest.saturating_sub(1));
     }
 
-    /// Says that too few nodes are left: nobody sits out for being slow.
+    /// Says that too few nodes are left: no node sits out for being slow.
     pub(crate) fn is_short(&mut self) {
         self.silences.values_mut().for_each(|(_, rest)| *rest = 0);
     }
@@ -176,7 +176,7 @@ impl Membership {
         nodes
     }
 
-    /// How long an answer that is no delivery keeps its node away.
+    /// How long an answer that is not a delivery keeps its node away.
     pub(crate) fn away_for(&self, node: &NodeId, answer: &Answer) -> Away {
         match (answer, self.members.get(node).cloned()) {
             (Answer::Gone, Some(member)) => Away::Gone(member),
@@ -200,7 +200,7 @@ impl Membership {
         self.members.get(node).cloned().map_or(Away::Out(None), Away::Refused)
     }
 
-    /// Before the first round: who refused, and not for a reason that may pass, never took part.
+    /// Before the first round: a node that refused for a permanent reason never took part.
     pub(crate) fn leave_out(&mut self) {
         for (node, away) in &mut self.away {
             let passes = self.reasons.get(node).is_some_and(|(reason, _)| may_pass(*reason));
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(away(Answer::Gone), Away::Gone(member()));
         assert_eq!(away(Answer::Silent { progress: None }), Away::Silent(member()));
         assert_eq!(away(Answer::Clock { ahead_ms: 600_000 }), Away::Silent(member()));
-        // Nobody who never took part comes back.
+        // A node that never took part does not come back.
         assert_eq!(nodes.away_for(&id("x"), &Answer::Gone), Away::Out(None));
     }
 
@@ -289,7 +289,7 @@ mod tests {
             nodes.drop_node(id(node), away, reason, "why".into());
         }
         nodes.leave_out();
-        // A breakpoint does not keep who never took part.
+        // A breakpoint does not keep nodes that never took part.
         assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), ["b", "c"].map(id));
         assert_eq!(nodes.take_back(|_, away| matches!(away, Away::Refused(_))), [id("b")]);
         assert_eq!(nodes.refused().len(), 2);
@@ -334,7 +334,7 @@ mod tests {
             nodes.drop_node(id(node), away, Reason::Internal, "why".into());
         }
         assert_eq!((nodes.nodes(), nodes.gone()), (vec![id("c")], vec![id("a")]));
-        // A breakpoint keeps who is out, too: what was wrong may be mended.
+        // A breakpoint also keeps nodes that are out: the cause may be repaired.
         assert_eq!(nodes.known().into_keys().collect::<Vec<_>>(), ["a", "b", "c"].map(id));
         assert_eq!(nodes.take_back(|_, away| !matches!(away, Away::Out(_))), [id("a")]);
         assert_eq!(nodes.nodes(), [id("a"), id("c")]);

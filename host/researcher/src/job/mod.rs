@@ -1,6 +1,6 @@
-//! The job: what a researcher and the nodes of an experiment do together
+//! The job: the joint work of a researcher and the nodes of an experiment
 //! (Fed-BioMed `Job`). It finds the nodes, holds the parameters, sends rounds
-//! and collects replies; what becomes of the replies is the experiment's.
+//! and collects replies; the experiment decides about the replies.
 
 mod ask;
 mod columns;
@@ -49,15 +49,15 @@ pub struct Job {
     strangers: Vec<(NodeId, String)>,
     /// Nodes that refused the last time and are asked again.
     asked_again: BTreeSet<NodeId>,
-    /// What nodes do otherwise than asked for, told once.
+    /// The ways in which nodes depart from the request, reported once.
     warned: BTreeSet<String>,
     states: NodeStates,
-    /// What the breakpoints that are kept name, the newest last.
+    /// The states that the kept breakpoints name, the newest last.
     saved: VecDeque<NodeStates>,
     params: Params,
     params_blob: BlobRef,
     training_replies: BTreeMap<NodeId, Reply>,
-    /// How large what they uploaded is.
+    /// The size of their uploads.
     upload_sizes: BTreeMap<NodeId, u64>,
     /// When the roster was fetched last.
     refreshed: Instant,
@@ -101,7 +101,7 @@ impl Job {
         &self.found
     }
 
-    /// The nodes that have no data for it, and what says so.
+    /// The nodes without data for it, and the reason.
     pub fn strangers(&self) -> &[(NodeId, String)] {
         &self.strangers
     }
@@ -111,7 +111,7 @@ impl Job {
         self.nodes.known().into_keys().collect()
     }
 
-    /// What a node takes part with, if it does.
+    /// The dataset of a node that takes part.
     pub fn member_of(&self, node: &NodeId) -> Option<&Member> {
         self.nodes.member(node)
     }
@@ -156,7 +156,7 @@ impl Job {
         &self.training_replies
     }
 
-    /// What another job would need to go on from here.
+    /// The state that another job would need to continue from here.
     pub fn state(&self) -> JobState {
         JobState { replies: self.training_replies.clone(), ..self.position() }
     }
@@ -188,7 +188,7 @@ impl Job {
         self.change(training, aggregator).await
     }
 
-    /// The same, with other arguments of the aggregator, too.
+    /// The same, also with other arguments of the aggregator.
     pub(crate) async fn change(
         &mut self,
         training: TrainingArgs,
@@ -206,15 +206,15 @@ impl Job {
             blocking(move || Ok((round_of(&plan, &options, &facts)?, options))).await?;
         let (old, new) = (self.declaration(), round.declaration());
         if (&old.model, &old.state) != (&new.model, &new.state) {
-            let reason = "with them the plan has other tensors in its model, or in what nodes keep \
-                          from round to round (such as `keep_state`)";
+            let reason = "with them the plan has other tensors in its model or node state (such as \
+                          `keep_state`)";
             return Err(Error::Change { reason: reason.into() });
         }
         (self.round, self.options) = (round, options);
         Ok(())
     }
 
-    /// How many rounds there are to be, and how long each waits for a node, from here on.
+    /// The number of rounds, and how long each waits for a node, from here on.
     pub(crate) fn set_rounds(&mut self, rounds: u32, deadline: Duration) {
         (self.options.rounds, self.options.deadline) = (rounds, deadline);
     }
@@ -243,8 +243,8 @@ impl Job {
         Ok(self.params_blob.sha256)
     }
 
-    /// Says that [`Job::state`] was saved, and that the newest `keep` of what
-    /// was saved may still be gone on from: nodes keep the states for it.
+    /// Says that [`Job::state`] was saved, and that jobs may still resume from the newest `keep` of
+    /// the saved states: nodes keep their own states for it.
     pub fn saved(&mut self, keep: usize) {
         self.saved.push_back(self.states.clone());
         while self.saved.len() > keep.clamp(1, KEPT_STATES_MAX) {
@@ -267,13 +267,13 @@ impl Job {
         Ok(answers.into_iter().map(|(node, (reply, _))| (node, reply)).collect())
     }
 
-    /// The receipts of the newest round or scores, as nodes signed them; each says what
-    /// was asked for and what came.
+    /// The receipts of the newest round or scores, as nodes signed them; each names the request and
+    /// the result.
     pub fn take_receipts(&mut self) -> BTreeMap<NodeId, Vec<u8>> {
         std::mem::take(&mut self.receipts)
     }
 
-    /// Who the researcher is, and whom it knows.
+    /// The researcher, and its membership.
     pub fn member(&self) -> &fedwasm_trust::Member {
         self.requests.member()
     }
@@ -287,7 +287,7 @@ impl Job {
         Ok(self.repository.finish().await?)
     }
 
-    /// Leaves; nodes call off what they still do for this job.
+    /// Leaves; nodes cancel the rounds that they still run for this job.
     pub async fn close(self) {
         self.requests.close().await;
     }

@@ -1,4 +1,5 @@
-//! Which nodes take part: those that may run the plan, those that come back, those that are dropped.
+//! Which nodes take part: those that may run the plan, those that come back, those that are
+//! dropped.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::{Error, Event, Events};
 
 use super::Job;
 
-/// How long nodes may take to say whether they would run a plan: those that do not know it
+/// How long nodes may take to answer whether they would run a plan: those that do not know it
 /// fetch it first.
 const APPROVAL_TIME_MAX: Duration = Duration::from_secs(60);
 /// From this difference on a clock is told of.
@@ -76,7 +77,7 @@ impl Job {
             if ahead_ms.unsigned_abs() > CLOCK_WARNING_MS {
                 let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
                 let warning =
-                    format!("{node}: its clock is {clock}; beyond {max} s nothing is believed");
+                    format!("{node}: its clock is {clock}; messages are refused beyond {max} s");
                 events(Event::Warning(warning));
             }
         }
@@ -124,7 +125,7 @@ impl Job {
         }
     }
 
-    /// Drops a node for an answer that is no delivery.
+    /// Drops a node for an answer that is not a delivery.
     pub(super) fn drop_for(
         &mut self,
         node: NodeId,

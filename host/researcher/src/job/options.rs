@@ -1,4 +1,4 @@
-//! What a job is about.
+//! The options of a job.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use fedwasm_transport::LinkOptions;
 
 use crate::NetworkArgs;
 
-/// What a job is about.
+/// The options of a job.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
     /// The plan.
     pub component: Component,
     /// Its signatures, Sigstore bundles as JSON.
     pub signatures: Vec<Vec<u8>>,
-    /// What it is for, for whoever decides at a node whether it may run (Fed-BioMed
+    /// Its purpose, for the operator who decides at a node whether it may run (Fed-BioMed
     /// `training_plan_approve(description)`); may be empty.
     pub description: String,
     /// Where the researcher asks it for its shapes and initial parameters.
@@ -26,7 +26,7 @@ pub struct JobOptions {
     pub strict: bool,
     /// Limits that nodes are asked to keep, below their own.
     pub limits: LimitArgs,
-    /// Which columns of which datasets, and how.
+    /// The columns and datasets, and their use.
     pub data: DataArgs,
     /// How a round trains.
     pub training: TrainingArgs,
@@ -50,7 +50,7 @@ pub struct JobOptions {
     pub deadline: Duration,
     /// Where all randomness comes from.
     pub random_seed: u64,
-    /// How many rounds there are to be; plans that ask for it are told.
+    /// The number of rounds, for plans that ask for it.
     pub rounds: u32,
     /// The parameters to start from; drawn by the plan if none.
     pub params: Option<Params>,

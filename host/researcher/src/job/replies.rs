@@ -1,4 +1,4 @@
-//! Replies of nodes: what in them is believed, and what is not.
+//! Checks the replies of nodes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ const METRIC_BYTES_MAX: usize = 64;
 /// The most warnings of a node, and the longest in bytes.
 const WARNINGS_MAX: usize = 16;
 const WARNING_BYTES_MAX: usize = 512;
-/// What headers of a safetensors file may take beside the tensors.
+/// The bytes of a safetensors file's header beside the tensors.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 
-/// Why a node whose will arrived is dropped.
-pub(crate) const GONE: &str = "it is gone (its last will arrived)";
+/// The reason for dropping a node whose last will arrived.
+pub(crate) const GONE: &str = "its connection is lost (its last will arrived)";
 
-/// Whether a reply holds what was asked for, in numbers that can be: no more
+/// Whether a reply answers the request, with possible numbers: no more
 /// rows than the node announced, no more steps than batches, and nothing that is
 /// not finite.
 pub(crate) fn is_sound(
@@ -59,7 +59,7 @@ pub(crate) fn is_sound(
         && optimizer.iter().all(metric)
         && reply.warnings.len() <= WARNINGS_MAX
         && words.map(String::len).all(|len| len <= WARNING_BYTES_MAX)
-        // Nobody asked for it: there is no secure aggregation yet.
+        // It was not asked for: there is no secure aggregation yet.
         && reply.encryption_factor.is_none()
         && rows(reply.n_samples)
         && reply.n_steps <= batches_max(reply.n_samples, training)
@@ -68,13 +68,13 @@ pub(crate) fn is_sound(
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
 }
 
-/// The most rows that a reply says anything was computed from.
+/// The most rows behind any number of a reply.
 fn rows_max(reply: &RoundReply) -> u64 {
     let scored = reply.evaluation.as_ref().map_or(0, |evaluation| evaluation.n_rows);
     reply.n_samples.max(scored)
 }
 
-/// What a node uploaded, fetched and checked.
+/// A node's upload, fetched and checked.
 #[derive(Debug)]
 pub struct Fetched {
     /// Its reply, with the parameters.
@@ -85,8 +85,8 @@ pub struct Fetched {
     pub upload_aux: Option<Arc<Vec<u8>>>,
 }
 
-/// Fetches what a reply names and checks that it is exactly what the plan
-/// declares, and finite. An error says what is wrong with the node.
+/// Fetches the blobs of a reply and checks that they have exactly the declared tensors, all finite.
+/// An error names the node's mistake.
 pub(crate) async fn accept(
     reply: RoundReply,
     time: Duration,
@@ -97,7 +97,9 @@ pub(crate) async fn accept(
     let unreachable = |error: fedwasm_transport::Error| (Reason::Blob, error.to_string());
     let model: Vec<&TensorSpec> = of_scope(&declaration.model, Scope::Shared);
     let bound = |specs: &[TensorSpec]| n_bytes(specs) + HEADER_BYTES_MAX;
-    let too_large = |what: &str, size: u64| Err(wrong(format!("its {what} have {size} bytes")));
+    let too_large = |what: &str, size: u64| {
+        Err(wrong(format!("its {what} have {size} bytes, which is too large")))
+    };
     let (digest, upload) = match reply.params {
         None => return Err(wrong("it sent no parameters".into())),
         Some(blob) if blob.size > bound(&declaration.model) => {
@@ -156,7 +158,7 @@ pub(crate) fn shared(
     arranged(&model, params).map_err(fedwasm_record::Error::Shapes)
 }
 
-/// Checks a reply of an earlier run again: exactly what the plan declares.
+/// Checks a reply of an earlier run again: exactly the declared tensors.
 pub(crate) fn kept(declaration: &Declaration, reply: Reply) -> Option<Reply> {
     let model = of_scope(&declaration.model, Scope::Shared);
     let params = reply.params.map(|params| exactly(&model, params)).transpose().ok()?;
@@ -176,7 +178,7 @@ pub(crate) fn check_aux_vars(
         let specs = of_scope(&declaration.aux_in, scope);
         arranged(&specs, params).map(drop).map_err(|error| Error::AuxVars {
             reason: format!(
-                "{error}: the plan declares {}, the aggregator sends others",
+                "{error}: the plan declares {}, but the aggregator sends other variables",
                 match specs.is_empty() {
                     true => "none".to_owned(),
                     false => specs.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", "),
@@ -214,7 +216,7 @@ pub(crate) fn clock(ahead_ms: i64) -> String {
     format!("{s} s {side} this machine's")
 }
 
-/// Why an answer is none, for whoever reads it.
+/// The reason why an answer does not count, for people.
 ///
 /// `n_rows` are those that the node announced.
 pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reason, String) {
@@ -225,8 +227,8 @@ pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reaso
         Answer::Clock { ahead_ms } => {
             let (clock, max) = (clock(ahead_ms), SKEW_MS / 1_000);
             let text = format!(
-                "its clock is {clock}, and nothing is believed if clocks differ by more than \
-                 {max} s; set the wrong one right"
+                "its clock is {clock}, and messages are refused if clocks differ by more than \
+                 {max} s; correct the wrong clock"
             );
             (Reason::Expired, text)
         }
@@ -242,18 +244,19 @@ pub(crate) fn why_not(answer: Answer, deadline: Duration, n_rows: u64) -> (Reaso
         }
         Answer::Reply(Body::RoundReply(reply)) if rows_max(&reply) > n_rows => {
             let text = format!(
-                "it used {} rows and had announced {n_rows}: its dataset was registered again \
-                 since this experiment began; a new one finds the rows that it has now",
+                "it used {} rows but had announced {n_rows}, because its dataset was registered \
+                 again since this experiment began; start a new experiment to use the rows that it \
+                 has now",
                 rows_max(&reply)
             );
             (Reason::Dataset, text)
         }
         Answer::Reply(Body::RoundReply(_)) => {
-            let text = "its reply lacks something, or holds more rows than it announced or \
-                        numbers that are not finite";
+            let text = "its reply lacks a part, or has more rows than it announced, or numbers \
+                        that are not finite";
             (Reason::Internal, text.into())
         }
-        Answer::Reply(_) => (Reason::Internal, "it answered something else".into()),
+        Answer::Reply(_) => (Reason::Internal, "its answer does not fit the request".into()),
     }
 }
 

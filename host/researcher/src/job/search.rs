@@ -62,7 +62,7 @@ pub(crate) async fn search(
     }
     let (plan, options) = (plan.clone(), options.clone());
     let mut chosen: Chosen = blocking(move || {
-        // What the plan says to its arguments is no fault of a node.
+        // The plan's own error about its arguments is not a failure of a node.
         let mut failed = None;
         let n_inputs = |n: usize| {
             inputs_of_plan(&plan, &options, n).map_err(|error| {
@@ -93,18 +93,20 @@ pub(crate) async fn datasets(
             continue;
         };
         if payload.blob.size > COLUMNS_BYTES_MAX {
-            return Err(format!("dataset {id}: names of columns of {} bytes", payload.blob.size));
+            return Err(format!(
+                "dataset {id}: the column names have {} bytes, which is too large",
+                payload.blob.size
+            ));
         }
         let bytes = tokio::time::timeout(SEARCH_TIME_MAX, repository.get_payload(&payload)).await;
-        let bytes =
-            bytes.map_err(|_| format!("dataset {id}: names of its columns did not come"))?;
+        let bytes = bytes.map_err(|_| format!("dataset {id}: its column names did not arrive"))?;
         let bytes = bytes.map_err(|error| format!("dataset {id}: {error}"))?;
         Columns::decode(&bytes)?.put(dataset);
     }
     Ok(datasets)
 }
 
-/// Finds mistakes in the arguments before anybody is asked for anything.
+/// Finds mistakes in the arguments before any node is asked.
 pub(crate) fn check_arguments(plan: &Described, options: &JobOptions) -> Result<(), Error> {
     let mut given = options.model.clone();
     given.extend(options.training.optimizer_args.clone());
@@ -127,7 +129,7 @@ fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u6
     }
 }
 
-/// Compiles the plan and asks what it is.
+/// Compiles the plan and asks for its description.
 pub(crate) async fn describe(options: &JobOptions, cancel: &Cancel) -> Result<Described, Error> {
     let (sandbox, component) = (options.sandbox.with_cancel(cancel), options.component.clone());
     let limits = Limits::default().with(&options.limits);

@@ -1,4 +1,4 @@
-//! How a job starts: it finds the nodes, or goes on where another job had arrived.
+//! Starts a job: finds the nodes, or continues where another job had arrived.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
@@ -81,7 +81,7 @@ impl Job {
         Ok(Self { found: chosen.found, strangers: chosen.strangers, ..job })
     }
 
-    /// Goes on where another job had arrived (Fed-BioMed
+    /// Continues where another job had arrived (Fed-BioMed
     /// `Job.load_state_breakpoint`). Nodes that are not present are waited for
     /// as the experiment's strategy says.
     ///
@@ -121,7 +121,7 @@ impl Job {
         for (node, why) in away.iter().filter(|(node, _)| nodes.member(node).is_some()) {
             let why = printable(why);
             events(Event::Warning(format!(
-                "{node} did not take part to the end ({why}); it is asked again"
+                "{node} had stopped taking part ({why}); it is asked again"
             )));
         }
         let (plan, params) = ((plan, &link), Some(params));
@@ -187,7 +187,7 @@ impl Job {
             refreshed: Instant::now(),
             receipts: BTreeMap::new(),
         };
-        // One that goes on may have been over.
+        // A resumed experiment may have been finished.
         job.within_deadline(job.repository.reopen()).await?;
         job.plan = job.store(job.options.component.bytes().to_vec()).await?;
         job.update_parameters(None, None).await?;

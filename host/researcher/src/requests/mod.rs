@@ -26,11 +26,10 @@ pub(crate) use self::waiting::{Answer, Seen};
 
 /// How long retained presence may take to arrive after a subscription.
 const PRESENCE_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often nodes that are waited for hear that somebody waits: a sixth of what they wait for
-/// a sign of life unless their operators say otherwise.
+/// How often nodes get a sign of life while the researcher waits: a sixth of their default lease.
 const SIGN_OF_LIFE_PAUSE: Duration = Duration::from_secs(20);
-/// After our own message came back, what was retained before may still be on
-/// its way: brokers promise no order between topics.
+/// After our own message came back, earlier retained messages may still be on their way: brokers
+/// promise no order between topics.
 const PRESENCE_GRACE: Duration = Duration::from_millis(100);
 
 /// Sends requests and collects answers.
@@ -41,7 +40,7 @@ pub(crate) struct Requests {
     directory: Directory,
     /// The digest of the request that each node's newest reply answers.
     answered: BTreeMap<NodeId, Digest>,
-    /// Why there is no connection at the moment, if there is none.
+    /// The reason for the lost connection, while it is lost.
     lost: Option<String>,
     cancelled: watch::Receiver<bool>,
 }
@@ -61,12 +60,12 @@ impl Requests {
         Ok(this)
     }
 
-    /// Whose requests they are.
+    /// The researcher of the requests.
     pub(crate) fn researcher(&self) -> &ResearcherId {
         &self.researcher
     }
 
-    /// Who asks, and whom it knows.
+    /// The researcher, and its roster.
     pub(crate) fn member(&self) -> &Arc<Member> {
         self.sender.member()
     }
@@ -100,7 +99,7 @@ impl Requests {
         self.directory.ahead_ms(node)
     }
 
-    /// Asks nodes for a sign of life, which nobody waits for.
+    /// Asks nodes for a sign of life without waiting for it.
     pub(crate) async fn ping<'a>(
         &mut self,
         nodes: impl IntoIterator<Item = &'a NodeId>,
@@ -147,7 +146,7 @@ impl Requests {
         let mut waiting = Waiting::new(start, seen);
         for (node, body) in requests {
             let mut request = Asked::new(random()?, body);
-            // A will may have arrived while nobody waited for this node.
+            // A last will may have arrived while this node was not waited for.
             match self.send(&node, &request.id, deadline, &request.body).await? {
                 Sent::Nowhere => waiting.gone(node, Instant::now()),
                 sent => {
@@ -163,7 +162,7 @@ impl Requests {
         Ok(answers)
     }
 
-    /// Has `waiting` hear what comes, until nobody is waited for or it is `end`.
+    /// Passes incoming messages to `waiting`, until no node is waited for or it is `end`.
     async fn wait(
         &mut self,
         waiting: &mut Waiting<impl FnMut(&NodeId, Seen)>,
@@ -212,7 +211,7 @@ impl Requests {
                     }
                     self.cancel(waiting.pending()).await;
                     for node in waiting.deadline(|node| self.directory.ahead_ms(node), now) {
-                        // Only what comes from now on is a sign of life.
+                        // Only messages from now on are a sign of life.
                         self.directory.take_late(&node);
                     }
                 }
@@ -225,11 +224,11 @@ impl Requests {
         Ok(())
     }
 
-    /// Resolves when somebody asks to stop.
+    /// Resolves when the stop is requested.
     pub(crate) async fn cancelled(&self) {
         let mut cancelled = self.cancelled.clone();
         if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
-            // Nobody can ask any more.
+            // The sender is gone.
             std::future::pending::<()>().await;
         }
     }
@@ -257,7 +256,7 @@ impl Requests {
         }
     }
 
-    /// Says a request again to whom its answer is still due.
+    /// Sends a request again to the nodes that have yet to answer.
     async fn say_again(&self, node: &NodeId, asked: &mut Asked, end: Instant) -> Result<(), Error> {
         let left = end.saturating_duration_since(Instant::now());
         asked.asked_again();
@@ -280,15 +279,14 @@ impl Requests {
             let message = match incoming {
                 Some(Incoming::Message(message)) => message,
                 Some(Incoming::Refused { topic, refused }) => {
-                    let who = topic.as_ref().map_or("somebody".to_owned(), |who| who.to_string());
+                    let who =
+                        topic.as_ref().map_or("no participant".to_owned(), |who| who.to_string());
                     tracing::warn!("a message over the topic of {who} is refused: {refused}");
                     self.directory.note_future(topic.as_ref(), &refused);
                     continue;
                 }
                 Some(Incoming::Lost { reason }) => {
-                    tracing::warn!(
-                        "the connection to the broker is lost ({reason}); waiting for it"
-                    );
+                    tracing::warn!("the connection to the broker is lost ({reason}); reconnecting");
                     self.lost = Some(reason);
                     continue;
                 }
@@ -321,7 +319,7 @@ impl Requests {
     }
 
     /// Sends a request to the node's session of now. Without a connection nothing is sent:
-    /// whoever waits says it when there is one again.
+    /// the waiting caller sends it once there is one again.
     async fn send(
         &self,
         node: &NodeId,
@@ -333,7 +331,7 @@ impl Requests {
             return Ok(Sent::Nowhere);
         };
         let (participant, session) = (Participant::node(node), known.session.clone());
-        // Whose key was revoked says nothing more that would be believed.
+        // Messages of a revoked key are refused.
         if self.member().roster().key(&participant).is_none() {
             return Ok(Sent::Nowhere);
         }
@@ -344,7 +342,7 @@ impl Requests {
         Ok(Sent::Now(self.sender.send(&Recipient { participant, session }, message).await?))
     }
 
-    /// Tells nodes that nobody waits for them any more.
+    /// Tells nodes that the researcher no longer waits for them.
     async fn cancel(&self, pending: impl Iterator<Item = (&NodeId, &Asked)>) {
         for (node, asked) in pending {
             let _ = self.send(node, &asked.id, Duration::ZERO, &Body::Cancel).await;
@@ -357,11 +355,11 @@ fn outgoing<'a>(request_id: &RequestId, deadline: Duration, body: &'a Body) -> O
     Outgoing { recipient: None, request_id, in_reply_to: None, deadline, body }
 }
 
-/// What became of a message to a node.
+/// The outcome of a message to a node.
 enum Sent {
     /// It is on its way.
     Now(Digest),
-    /// There is no connection at the moment.
+    /// The connection is lost at the moment.
     Later,
     /// The node is not there.
     Nowhere,

@@ -1,4 +1,4 @@
-//! What nodes say of themselves: which are there, over which connection, and by which clock.
+//! The presence of nodes, their connections and their clocks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use fedwasm_trust::{Refused, SKEW_MS};
 /// The most nodes that are kept in mind; presence of further ones is ignored.
 const NODES_MAX: usize = 4_096;
 
-/// What a node said of itself.
+/// A node's presence.
 pub(super) struct Known {
     pub(super) online: bool,
     pub(super) session: SessionId,
     connection: u64,
-    /// Counts what the session says: what has a higher one was said later, whatever the clock.
+    /// Counts the messages of the session: a higher one was sent later, regardless of the clock.
     sequence: u64,
     issued_ms: u64,
     /// Another run of its program that said by an earlier clock that it is there: it is the one
@@ -24,23 +24,23 @@ pub(super) struct Known {
     ahead_ms: Option<i64>,
 }
 
-/// What a node's presence means for whoever waits for it.
+/// The meaning of a node's presence for a caller that waits for it.
 pub(super) enum Change {
     Here,
     Gone,
-    /// Over another connection, or of another run: what was said before is lost.
+    /// Over another connection, or of another run: earlier messages are lost.
     Anew,
-    /// So many milliseconds ahead of ours is its clock, too far to hear us.
+    /// Its clock is so many milliseconds ahead of ours, too far to accept our messages.
     Clock(i64),
     /// Perhaps another run of its program.
     Other(SessionId),
 }
 
-/// What each node that was ever seen said of itself last.
+/// The last presence of each node that was ever seen.
 #[derive(Default)]
 pub(super) struct Directory {
     known: BTreeMap<NodeId, Known>,
-    /// Nodes that said something that nobody waited for any more.
+    /// Nodes that sent a message too late.
     late: BTreeSet<NodeId>,
 }
 
@@ -81,7 +81,7 @@ impl Directory {
         }
     }
 
-    /// What a node signed for a time that is not yet was written by a clock ahead of ours.
+    /// A message for a future time was written by a clock ahead of ours.
     pub(super) fn note_future(&mut self, topic: Option<&Participant>, refused: &Refused) {
         let node = topic.and_then(Participant::node_id);
         let known = node.and_then(|node| self.known.get_mut(&node));
@@ -90,7 +90,7 @@ impl Directory {
         }
     }
 
-    /// What comes after its deadline changes no round, but shows that the node
+    /// A late answer changes no round, but shows that the node
     /// is alive.
     pub(super) fn note_late(&mut self, header: &Header, now_ms: u64) {
         self.note_clock(header, now_ms);
@@ -120,9 +120,8 @@ impl Directory {
         Some(node)
     }
 
-    /// Takes what a node says of itself, unless it is of earlier than what is
-    /// known: the will of a connection says nothing about a later one, and
-    /// whoever says it again brings nobody back.
+    /// Takes a node's presence, unless it is older than the known one: the last will of a
+    /// connection says nothing about a later one, and a replay brings no node back.
     pub(super) fn take(
         &mut self,
         header: &Header,
@@ -143,7 +142,7 @@ impl Directory {
                 if is_older || (online && is_same && sequence <= known.sequence) {
                     return None;
                 }
-                // It greets again where it refuses what we say: this was written just now.
+                // It greets again where it refuses our messages: this was written just now.
                 let is_said_anew = online && is_same;
                 sequence = sequence.max(known.sequence);
                 ahead = match is_said_anew {
@@ -157,15 +156,15 @@ impl Directory {
                     _ => Change::Here,
                 }
             }
-            // Of long ago, or by a clock that was put right. Whoever says it again brings nobody
-            // back and evicts nobody: the node must answer.
+            // Of long ago, or by a clock that was corrected. A replay brings no node back and
+            // evicts none: the node must answer.
             Some(known) if issued_ms < known.issued_ms => {
                 let is_new =
                     online && known.other.as_ref().is_none_or(|(other, _)| *other != session);
                 known.other = is_new.then(|| (session.clone(), connection)).or(known.other.take());
                 return is_new.then_some((node, Change::Other(session)));
             }
-            // Another run of its program: what was asked of the one before is lost.
+            // Another run of its program: requests to the one before are lost.
             Some(_) if online => Change::Anew,
             Some(_) => Change::Gone,
         };

@@ -1,4 +1,4 @@
-//! The wait for answers and what nodes say of themselves, without a runtime: time is an argument.
+//! The wait for answers and the presence of nodes, without a runtime: time is an argument.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ fn busy() -> Body {
     Body::Refused(Refusal { reason: Reason::Busy, message: "full".into() })
 }
 
-/// One node that was asked, and the header of what it answers.
+/// One node that was asked, and the header of its answer.
 fn asked(start: Instant) -> (Waiting<impl FnMut(&NodeId, Seen)>, Header) {
     let mut waiting = Waiting::new(start, |_: &NodeId, _| {});
     let id: RequestId = "r".parse().unwrap();
@@ -116,7 +116,7 @@ fn only_an_answer_to_the_very_request_counts() {
     assert_eq!(waiting.sender_of(&Header { sender, ..good.clone() }), None);
     assert_eq!(waiting.sender_of(&good), Some(node("a")));
     waiting.take(node("a"), &good, Body::Ping, start);
-    // A second answer finds nobody who waits.
+    // A second answer is not waited for.
     assert_eq!(waiting.sender_of(&good), None);
     assert!(matches!(answers(waiting)[&node("a")].0, Answer::Reply(Body::Ping)));
 }
@@ -137,7 +137,7 @@ fn the_will_of_an_earlier_connection_evicts_nobody() {
     let will = Header { connection: 2, sequence: 0, ..first };
     assert!(matches!(take(&mut directory, &will, false), Some(Change::Gone)));
     assert!(!directory.is_online(&node("a")));
-    // The same message said again brings nobody back.
+    // A replay of the same message brings no node back.
     assert!(take(&mut directory, &second, true).is_none());
     assert!(!directory.is_online(&node("a")));
 }
@@ -150,7 +150,7 @@ fn an_older_run_must_answer_before_it_is_believed() {
     take(&mut directory, &new, true);
     assert!(matches!(take(&mut directory, &old, true), Some(Change::Other(_))));
     assert_eq!(directory.get(&node("a")).unwrap().session.as_str(), "new");
-    // Nobody else's answer makes it the one to talk to.
+    // No other node's answer makes it the one to talk to.
     assert_eq!(directory.take_other(&header("a", "third"), NOW_MS), None);
     assert_eq!(directory.take_other(&old, NOW_MS), Some(node("a")));
     assert_eq!(directory.get(&node("a")).unwrap().session.as_str(), "old");

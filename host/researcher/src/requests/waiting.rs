@@ -11,7 +11,7 @@ use super::presence::is_too_far;
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 const BUSY_PAUSE_MAX: Duration = Duration::from_secs(4);
 
-/// What became of a request to a node.
+/// The outcome of a request to a node.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// It answered.
@@ -32,12 +32,12 @@ pub(crate) enum Answer {
     },
 }
 
-/// What is seen of a node while others are still waited for.
+/// An event of a node while others are still waited for.
 #[derive(Debug)]
 pub(crate) enum Seen {
     /// How far it is.
     Progress(Progress),
-    /// Its last will arrived; nobody waits for it any more.
+    /// Its last will arrived; the researcher no longer waits for it.
     Gone,
 }
 
@@ -45,7 +45,7 @@ pub(crate) enum Seen {
 pub(super) struct Asked {
     pub(super) id: RequestId,
     pub(super) body: Body,
-    /// Of what was sent; more than one if it had to be said again.
+    /// The digests of sent requests; more than one if it had to be sent again.
     pub(super) digests: Vec<Digest>,
     /// That the node had no room, and how long it was given then.
     busy: Option<(Refusal, Duration)>,
@@ -120,31 +120,31 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
         self.pending.values().filter_map(|asked| asked.again).min()
     }
 
-    /// Those that had no room and are to be asked again by now.
+    /// Those that were busy and must be asked again by now.
     pub(super) fn due(&mut self, now: Instant) -> impl Iterator<Item = (&NodeId, &mut Asked)> {
         self.pending.iter_mut().filter(move |(_, asked)| asked.is_due(now))
     }
 
-    /// All connections are new, and what was under way is lost: all are told again. Nodes that
-    /// work on it already ignore that.
+    /// All connections are new, and messages in transit are lost: all requests are sent again.
+    /// Nodes that work on it already ignore that.
     pub(super) fn all_anew(&mut self) -> impl Iterator<Item = (&NodeId, &mut Asked)> {
         self.progress.clear();
         self.pending.iter_mut()
     }
 
-    /// Its connection broke, and what was under way to it or from it with it.
+    /// Its connection broke, and messages in transit are lost with it.
     pub(super) fn anew(&mut self, node: &NodeId) -> Option<&mut Asked> {
         self.progress.remove(node);
         self.pending.get_mut(node)
     }
 
-    /// A node's last will came, or there is none to be found.
+    /// A node's last will came, or none can be found.
     pub(super) fn gone(&mut self, node: NodeId, now: Instant) {
         (self.seen)(&node, Seen::Gone);
         self.answer(node, Answer::Gone, now);
     }
 
-    /// A node's last will came: somebody may wait for it.
+    /// A node's last will came: a caller may wait for it.
     pub(super) fn will(&mut self, node: NodeId, now: Instant) {
         if self.pending.contains_key(&node) {
             self.gone(node, now);
@@ -158,8 +158,8 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
         }
     }
 
-    /// Returns who answers, if it is a node that is asked and what it answers is what it
-    /// was asked: anything else cannot touch the round.
+    /// Returns the node that answers, if it was asked and its answer has the expected kind:
+    /// anything else cannot touch the round.
     pub(super) fn sender_of(&self, header: &Header) -> Option<NodeId> {
         let node = header.sender.node_id()?;
         let asked = self.pending.get(&node)?;
@@ -168,7 +168,7 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
         answers.then_some(node)
     }
 
-    /// Takes what a node answers, of which [`Waiting::sender_of`] says that it is one.
+    /// Takes a node's answer, which [`Waiting::sender_of`] has recognised.
     pub(super) fn take(&mut self, node: NodeId, header: &Header, body: Body, now: Instant) {
         match body {
             Body::Progress(said) => {

@@ -21,7 +21,7 @@ pub(crate) enum SlotName {
     State,
 }
 
-/// Why the host did not do what a plan asked for.
+/// The reason why the host refused a plan's call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AccessError {
     /// The function does not belong to the export that is running.

@@ -1,5 +1,5 @@
-//! Version 0.1 of the contract, `wit/released/0.1.0`: its bindings, and what they are in this crate's own
-//! types.
+//! Version 0.1 of the contract, `wit/released/0.1.0`: its bindings, and their conversion to this
+//! crate's own types.
 #![allow(missing_docs, unreachable_pub)]
 
 use fedwasm_params::{DType, Tensor};

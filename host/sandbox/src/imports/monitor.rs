@@ -1,4 +1,4 @@
-//! `monitor`: what a plan tells the people who run it.
+//! `monitor`: log lines and numbers for the people who run the plan.
 
 use wasmtime::Result;
 

@@ -48,7 +48,7 @@ impl Host {
     }
 }
 
-/// Whether this is what `emit` takes for a batch of `rows` rows.
+/// Whether `emit` accepts this for a batch of `rows` rows.
 pub(crate) fn are_scores(scores: &Tensor, rows: u32) -> bool {
     let is_table =
         matches!(scores.shape(), [got, columns] if *got == u64::from(rows) && *columns > 0);

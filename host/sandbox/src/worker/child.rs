@@ -35,7 +35,7 @@ struct Input {
 
 impl Input {
     fn next(&mut self) -> io::Result<Option<ToWorker>> {
-        // The host is trusted: what it sends has no bound.
+        // The host is trusted, so its messages have no bound.
         frame::read(&mut self.pipe, Room::BOUNDLESS, &mut self.buffer)
     }
 }
@@ -109,7 +109,7 @@ pub fn serve_worker() -> io::Result<()> {
             let text = format!("the host is fedwasm {version}, this worker {VERSION}");
             return Err(io::Error::other(text));
         }
-        Some(_) => return Err(io::Error::other("the first message is no setup")),
+        Some(_) => return Err(io::Error::other("the first message is not a setup")),
         None => return Ok(()),
     };
     let mut threads = Ok(());
@@ -131,9 +131,9 @@ pub fn serve_worker() -> io::Result<()> {
             ToWorker::Load(contract, bytes) => load(&engine, contract, &bytes, &mut guest),
             ToWorker::Run(request) => match &guest {
                 Some(guest) => run(guest, *request, &input, &output)?,
-                None => FromWorker::Refused("there is no plan yet".into()),
+                None => FromWorker::Refused("a call came before its plan".into()),
             },
-            _ => return Err(io::Error::other("a message that nobody waits for")),
+            _ => return Err(io::Error::other("the message is not expected here")),
         };
         lock(&output).say(&answer, true)?;
     }
@@ -164,8 +164,8 @@ fn load(
     bytes: &[u8],
     guest: &mut Option<Guest>,
 ) -> FromWorker {
-    // SAFETY: the host authenticated these bytes as what a worker of this
-    // version compiled; and whatever they do, they do it in here.
+    // SAFETY: the host authenticated these bytes as the output of a worker of this version,
+    // and their effects stay in this process.
     #[expect(unsafe_code, reason = "loading machine code cannot be checked")]
     let component = unsafe { Component::deserialize(&engine.engine, bytes) };
     match component.and_then(|component| Guest::new(engine, contract, &component)) {
@@ -203,7 +203,7 @@ fn run(
     let watch = Watch { cancel: Cancel::new(), deadline: None };
     let mut result = guest.run(request, Some(Box::new(loader)), Box::new(events), watch);
     lock(output).say(&FromWorker::Enough, true)?;
-    // What the plan did not take is in the way of the next request.
+    // Batches that the plan did not take precede the next request.
     while !*lock(&ended) {
         match lock(input).next()? {
             Some(ToWorker::Batch(_)) => {}
@@ -212,7 +212,7 @@ fn run(
                 result = Err(Trouble::Loader("the loader failed".into()));
                 break;
             }
-            _ => return Err(io::Error::other("batches without an end")),
+            _ => return Err(io::Error::other("the batches do not end")),
         }
     }
     Ok(FromWorker::Done(result.map(Box::new)))

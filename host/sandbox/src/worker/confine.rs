@@ -1,6 +1,6 @@
-//! What keeps a worker from the rest of the machine: the wall behind the
-//! sandbox. Each part stands alone; what the machine cannot give is reported,
-//! except for the limits on resources, without which there is no worker.
+//! Confines a worker from the rest of the machine: the wall behind the sandbox. Each part stands
+//! alone; parts that the machine lacks are reported, except for the limits on resources, without
+//! which there is no worker.
 
 use std::io;
 
@@ -17,8 +17,8 @@ const COMPILER_BYTES: u64 = 64 << 20;
 const CPU_S_MIN: u64 = 4;
 
 /// Confines this process and all of its threads. `threads` is called once
-/// between: what it starts is confined, too, and nothing can be started later.
-/// `closed` is what [`close_inherited`] said.
+/// between: the threads that it starts are also confined, and none can be started later. `closed`
+/// is the result of [`close_inherited`].
 ///
 /// # Errors
 /// Limits on resources that cannot be set.
@@ -49,25 +49,25 @@ pub(super) fn confine(
         for name in
             ["network namespace", "no capabilities", "no new privileges", "landlock", "seccomp"]
         {
-            held(name, Err("only Linux has it".into()));
+            held(name, Err("only Linux supports it".into()));
         }
     }
     Ok(protections)
 }
 
-/// Closes what the host's own parent left open; standard streams stay.
+/// Closes descriptors that the host's own parent left open; standard streams stay.
 pub(super) fn close_inherited() -> Result<(), String> {
     #[cfg(target_os = "linux")]
     {
         linux::close_from(3)
     }
     #[cfg(not(target_os = "linux"))]
-    Err("only Linux has it".into())
+    Err("only Linux supports it".into())
 }
 
-/// What a worker may hold: all memories, every tensor once (it comes, is used
+/// The memory that a worker may hold: all memories, every tensor once (it comes, is used
 /// and goes in the same place), predictions twice, and room of its own; one that
-/// compiles does nothing else. Address space says nothing: the engine reserves
+/// compiles does nothing else. Address space means nothing: the engine reserves
 /// gigabytes of it for every memory.
 fn data_bytes(setup: &Setup) -> u64 {
     let Limits { memory_bytes_max, declared_bytes_max, prediction_bytes_max, .. } = setup.limits;
@@ -82,7 +82,7 @@ fn data_bytes(setup: &Setup) -> u64 {
     }
 }
 
-/// Processor time of a worker, for the case that nobody is left who kills it:
+/// Processor time of a worker, in case no host is left to kill it:
 /// compiling, and the time of two calls. The host replaces a worker that has
 /// used the time of one.
 fn cpu_s(setup: &Setup) -> u64 {
@@ -94,14 +94,14 @@ fn cpu_s(setup: &Setup) -> u64 {
 
 fn limit_resources(setup: &Setup) -> io::Result<()> {
     let set = |resource, limit: u64| {
-        // What this machine gives everybody may be less already.
+        // The machine's own limit may already be lower.
         let limit = getrlimit(resource).maximum.map_or(limit, |most| most.min(limit));
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
     };
     set(Resource::Core, 0)?;
     set(Resource::Data, data_bytes(setup))?;
     set(Resource::Cpu, cpu_s(setup))?;
-    // The pipes, and what the next steps need; afterwards nothing can be opened.
+    // The pipes, and the descriptors of the next steps; afterwards nothing can be opened.
     set(Resource::Nofile, 16)?;
     // A file cannot be written, even if one could be opened.
     set(Resource::Fsize, 0)?;
@@ -126,7 +126,7 @@ mod linux {
     /// Closes all descriptors from `first` on.
     pub(super) fn close_from(first: libc::c_uint) -> Result<(), String> {
         // SAFETY: nothing of this process is open yet but the standard streams.
-        #[expect(unsafe_code, reason = "descriptors of others have no owner here")]
+        #[expect(unsafe_code, reason = "file descriptors of the parent have no owner here")]
         let code = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
         match code {
             0 => Ok(()),
@@ -145,11 +145,11 @@ mod linux {
         left.map_err(|error| format!("a namespace of its own: {error}"))
     }
 
-    /// Gives all capabilities back: whoever makes a user namespace has all of
-    /// them inside it, and root has them outside.
+    /// Drops all capabilities: a process that makes a user namespace has all of them inside it, and
+    /// root has them outside.
     pub(super) fn drop_capabilities() -> Result<(), String> {
-        // The bounding set matters where a program is started, which cannot be, and only who has
-        // CAP_SETPCAP can make it smaller.
+        // The bounding set matters only where a program is started, which is impossible here, and
+        // only a process with CAP_SETPCAP can shrink it.
         for capability in CapabilitySet::all().iter() {
             let _ = remove_capability_from_bounding_set(capability);
         }
@@ -177,9 +177,9 @@ mod linux {
         match restrict().map_err(|error: landlock::RulesetError| error.to_string())?.ruleset {
             RulesetStatus::FullyEnforced => Ok(()),
             RulesetStatus::PartiallyEnforced => {
-                Err("in part: the kernel is older than 6.12, files are closed to it".into())
+                Err("partly: the kernel is older than 6.12, so only files are closed to it".into())
             }
-            RulesetStatus::NotEnforced => Err("the kernel does not have it".into()),
+            RulesetStatus::NotEnforced => Err("the kernel does not support it".into()),
         }
     }
 
@@ -244,8 +244,8 @@ mod linux {
         calls
     }
 
-    /// System calls that nothing of ours makes: whoever makes one has broken
-    /// out of the sandbox, and dies.
+    /// System calls that no code of ours makes: a process that makes one has broken out of the
+    /// sandbox, and is killed.
     const DEADLY: [i64; 24] = [
         libc::SYS_execve,
         libc::SYS_execveat,
@@ -305,7 +305,7 @@ mod tests {
     use super::*;
     use crate::Profile;
 
-    /// What a child process of the test tries once it is confined.
+    /// The deeds that a child process of the test tries once it is confined.
     const DEED: &str = "FEDWASM_TEST_DEED";
 
     fn setup() -> Setup {
@@ -347,9 +347,9 @@ mod tests {
             assert_eq!(status(set), "0000000000000000", "{set}");
         }
         if let Err(missing) = linux::landlock() {
-            // A kernel before 6.12 closes files, which is what is tried below; one without
-            // landlock has nothing to try.
-            assert!(missing.starts_with("in part"), "{missing}");
+            // A kernel before 6.12 closes files, which is tried below; one without landlock has
+            // nothing to try.
+            assert!(missing.starts_with("partly"), "{missing}");
         }
         let before_seccomp = |path: &str| std::fs::read(path).unwrap_err().kind();
         match deed.as_str() {
@@ -371,7 +371,7 @@ mod tests {
         let _ = writeln!(std::io::stderr(), "still here");
     }
 
-    /// What a plan that broke out might try.
+    /// Deeds that a plan might try after it broke out.
     fn outlaw(deed: &str) {
         let refused = |result: io::Result<()>| {
             assert_eq!(result.unwrap_err().raw_os_error(), Some(libc::EPERM));

@@ -1,4 +1,4 @@
-//! What crosses the pipes: eight bytes of length, little-endian, then
+//! The format of the pipes: eight bytes of length, little-endian, then
 //! MessagePack, then the elements of parameters as they are: they go from one
 //! end's tensor into the other's without a copy between.
 
@@ -26,21 +26,21 @@ const DEPTH_MAX: usize = 64;
 pub(crate) enum ToWorker {
     /// The first message.
     Setup(Setup),
-    /// The bytes of an admitted component, to be compiled, and what it was built for.
+    /// The bytes of an admitted component, to be compiled, and its version of the contract.
     Compile(Contract, ByteBuf),
-    /// What an earlier worker compiled, authenticated.
+    /// Code that an earlier worker compiled, authenticated.
     Load(Contract, ByteBuf),
     /// Call an export. If it takes batches, they follow until [`ToWorker::End`].
     Run(Box<Request>),
     /// The next batch.
     Batch(PlainBatch),
-    /// There is no further batch.
+    /// No further batch follows.
     End,
-    /// The loader failed; there is no further batch.
+    /// The loader failed; no further batch follows.
     Failed,
 }
 
-/// How a worker is to be.
+/// The setup of a worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) version: String,
@@ -55,11 +55,11 @@ pub(crate) struct Setup {
 pub(crate) enum FromWorker {
     /// Confined and waiting.
     Ready { version: String, protections: Vec<Protection> },
-    /// Compiled, and what to keep of it.
+    /// Compiled, with the code to keep.
     Compiled(ByteBuf),
-    /// Loaded what was kept.
+    /// Loaded the kept code.
     Loaded,
-    /// What was kept does not fit this machine or engine.
+    /// The kept code does not fit this machine or engine.
     Stale(String),
     /// The engine refuses the component.
     Refused(String),
@@ -76,7 +76,7 @@ pub(crate) enum FromWorker {
 /// One thing that keeps a worker from the rest of the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Protection {
-    /// What it is.
+    /// Its description.
     pub name: String,
     /// Why the machine does not provide it; none if it does.
     pub missing: Option<String>,
@@ -111,7 +111,7 @@ impl TryFrom<PlainBatch> for Batch {
     }
 }
 
-/// What follows a message.
+/// The bytes that follow a message.
 pub(crate) trait Tail {
     /// Its parts, in order.
     fn tail(&self) -> Vec<&[u8]>;
@@ -152,7 +152,7 @@ impl Tail for FromWorker {
     }
 }
 
-/// The most bytes of a message, and of what follows it.
+/// The most bytes of a message, and of those that follow it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     pub(crate) message: u64,
@@ -160,7 +160,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// For whoever is trusted.
+    /// For a trusted sender.
     pub(crate) const BOUNDLESS: Self = Self { message: u64::MAX, tail: u64::MAX };
 
     /// For a message that nothing follows.
@@ -169,7 +169,7 @@ impl Room {
     }
 }
 
-/// Writes one message and what follows it, and flushes it if `flush`. `buffer`
+/// Writes one message and the bytes that follow it, and flushes if `flush`. `buffer`
 /// is reused.
 pub(crate) fn write(
     to: &mut impl Write,
@@ -187,7 +187,7 @@ pub(crate) fn write(
     if flush { to.flush() } else { Ok(()) }
 }
 
-/// Reads one message and what follows it; none at the end of the pipe. `buffer`
+/// Reads one message and the bytes that follow it; none at the end of the pipe. `buffer`
 /// is reused.
 pub(crate) fn read<T: DeserializeOwned + Tail>(
     from: &mut impl Read,
@@ -202,11 +202,11 @@ pub(crate) fn read<T: DeserializeOwned + Tail>(
     }
     let len = u64::from_le_bytes(len);
     if len > room.message {
-        let text = format!("a message of {len} bytes, at most {}", room.message);
+        let text = format!("a message has {len} bytes, at most {} are allowed", room.message);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     buffer.clear();
-    // What was never sent is never made room for.
+    // Memory is allocated only for bytes that were sent.
     if from.by_ref().take(len).read_to_end(buffer)? as u64 != len {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

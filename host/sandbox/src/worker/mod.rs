@@ -1,5 +1,5 @@
 //! A process of its own for every plan: the wall behind the sandbox. It is
-//! handed one plan, and for each call the tensors and the batches as the plan
+//! given one plan, and for each call the tensors and the batches as the plan
 //! takes them; it has no keys, no files, no network and no environment. Its
 //! answers are checked as a stranger's.
 
@@ -37,17 +37,17 @@ use pipe::{Deadlined, Ended};
 const READY_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long a worker that closed its pipe may take to end.
 const END_TIME_MAX: Duration = Duration::from_millis(200);
-/// How long a worker may take to read what it did not take during a call.
+/// How long a worker may take to read the batches that it did not take during a call.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// Beside tensors: the most of a message.
 const MESSAGE_BYTES_MAX: u64 = 8 << 20;
-/// What a worker at rest keeps of a buffer.
+/// The size of a buffer that an idle worker keeps.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
 /// The most of a compiled plan.
 const COMPILED_BYTES_MAX: u64 = 1 << 30;
-/// The most of a worker's last words.
+/// The most bytes of a worker's standard error.
 const LAST_WORDS_BYTES_MAX: u64 = 4 << 10;
-/// What a pipe may hold; the system's own bound for everybody.
+/// The bytes that a pipe may hold; the system's own bound for every user.
 const PIPE_BYTES: usize = 1 << 20;
 /// The most threads that compile.
 const COMPILE_THREADS_MAX: usize = 8;
@@ -74,7 +74,7 @@ pub(crate) struct Worker {
     stderr: Deadlined<ChildStderr>,
     /// Reused for messages.
     buffers: (Vec<u8>, Vec<u8>),
-    /// What the machine gives it.
+    /// The protections that the machine gives it.
     pub(crate) protections: Vec<Protection>,
     limits: Limits,
     /// Time in calls so far; the processor time that it may use is bounded.
@@ -82,7 +82,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker that is confined and waits. `compiles` says whether it
+    /// Starts a worker that is confined and waits. `compiles` tells whether it
     /// has to.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Worker {
     ) -> Result<Self, Error> {
         let failed = |reason| Error::Worker { program: program.to_owned(), reason };
         let mut command = Command::new(program);
-        // A group of its own: what a terminal tells the host, the host tells its workers.
+        // A process group of its own: a terminal's signals reach the host, which passes them on.
         command.arg(WORKER_ARGUMENT).env_clear().current_dir("/").process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(error.into()))?;
@@ -129,10 +129,10 @@ impl Worker {
                 worker.protections = protections;
                 Ok(worker)
             }
-            Ok(FromWorker::Ready { version, .. }) => {
-                Err(failed(format!("it is fedwasm {version}, this is {VERSION}").into()))
-            }
-            Ok(_) => Err(failed("it does not say that it is ready".into())),
+            Ok(FromWorker::Ready { version, .. }) => Err(failed(
+                format!("the worker is fedwasm {version}, this program is {VERSION}").into(),
+            )),
+            Ok(_) => Err(failed("its first message does not report that it is ready".into())),
             Err(error) => {
                 let (_, reason) = worker.obituary(&error);
                 Err(failed(reason.into()))
@@ -160,7 +160,7 @@ impl Worker {
         }
     }
 
-    /// Loads what another worker compiled; says why if it is of no use here.
+    /// Loads code that another worker compiled; returns the reason if it does not fit here.
     pub(crate) fn load(
         &mut self,
         contract: Contract,
@@ -258,9 +258,8 @@ impl Worker {
         }
     }
 
-    /// Talks for at most `time`: `feed` says what there is to say on a thread of
-    /// its own, while `event` hears what comes before the answer, which is
-    /// returned. After an error the worker is dead.
+    /// Talks for at most `time`: `feed` sends on a thread of its own, while `event` gets the
+    /// messages before the answer, which is returned. After an error the worker is dead.
     fn during(
         &mut self,
         time: Duration,
@@ -291,7 +290,7 @@ impl Worker {
                     Some(message @ (FromWorker::Log(..) | FromWorker::Scalars(..))) => {
                         event(message);
                     }
-                    // The plan took what it wanted: the rest need not be said.
+                    // The plan wants no more batches: the rest need not be sent.
                     Some(FromWorker::Enough) => done.store(true, Ordering::Relaxed),
                     Some(message) => return Ok(message),
                     None => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -303,7 +302,7 @@ impl Worker {
                 if taken(&feeder, DRAIN_TIME_MAX) {
                     Ok(answer)
                 } else {
-                    Err(io::Error::other("it leaves its batches lying"))
+                    Err(io::Error::other("it stopped reading its batches"))
                 }
             });
             if heard.is_err() {
@@ -321,10 +320,10 @@ impl Worker {
         heard
     }
 
-    /// It said something that is no answer to what it was asked.
+    /// It sent a message that does not answer the request.
     fn confused(&mut self) -> Failure {
         let _ = self.child.kill();
-        Failure::Gone(FaultKind::Killed, "it gave no answer to what it was asked".into())
+        Failure::Gone(FaultKind::Killed, "its answer does not fit the request".into())
     }
 
     /// Why a worker is gone: our own doing, or its death.
@@ -335,24 +334,24 @@ impl Worker {
             Some(Ended::Cancelled) => return (FaultKind::Cancelled, "asked to stop".into()),
             None => {}
         }
-        // Whatever it was, it is over: nothing may wait for a worker that lives on.
+        // The conversation is over in every case: nothing may wait for a worker that lives on.
         let _ = self.child.kill();
         if error.kind() == io::ErrorKind::Other {
             return (FaultKind::Killed, error.to_string());
         }
         if error.kind() == io::ErrorKind::FileTooLarge {
-            return (FaultKind::BadOutput, format!("it says too much: {error}"));
+            return (FaultKind::BadOutput, format!("its answer is too large: {error}"));
         }
         if error.kind() == io::ErrorKind::InvalidData {
             return (
                 FaultKind::Killed,
-                format!("it sent nonsense: {}", printable(&error.to_string())),
+                format!("it sent an unreadable message: {}", printable(&error.to_string())),
             );
         }
         let status = self.child.wait();
         let mut words = Vec::new();
         self.stderr.until(END_TIME_MAX, &Cancel::new());
-        // What there is of them will do.
+        // The bytes that arrived are enough.
         let _ = (&mut self.stderr).take(LAST_WORDS_BYTES_MAX).read_to_end(&mut words);
         let words = String::from_utf8_lossy(&words);
         let words = match words.trim() {
@@ -363,9 +362,9 @@ impl Worker {
             Some((Some(XCPU), _)) => {
                 (FaultKind::DeadlineExceeded, "its processor time is used up".into())
             }
-            // How Rust says that the process's own limit was reached.
+            // Rust's message when the process's own limit was reached.
             Some((Some(ABRT), _)) if words.contains("memory allocation of") => {
-                (FaultKind::OutOfMemory, format!("its process could not get more{words}"))
+                (FaultKind::OutOfMemory, format!("its process could not get more memory{words}"))
             }
             Some((Some(signal), _)) => {
                 (FaultKind::Killed, format!("its process died of {}{words}", signal_name(signal)))
@@ -391,8 +390,8 @@ impl std::fmt::Debug for Worker {
     }
 }
 
-/// Whether all is said within `time`. A worker could answer and read no
-/// further, and whoever writes to it would wait for ever.
+/// Whether everything is sent within `time`. A worker could answer and read no
+/// further, and its writer would wait for ever.
 fn taken<T>(feeder: &ScopedJoinHandle<'_, T>, time: Duration) -> bool {
     let start = Instant::now();
     while !feeder.is_finished() {
@@ -404,7 +403,7 @@ fn taken<T>(feeder: &ScopedJoinHandle<'_, T>, time: Duration) -> bool {
     true
 }
 
-/// Says one message.
+/// Sends one message.
 type Say<'a> = dyn FnMut(&ToWorker) -> io::Result<()> + 'a;
 
 const ABRT: i32 = rustix::process::Signal::ABORT.as_raw();
@@ -413,7 +412,9 @@ const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
 fn signal_name(signal: i32) -> String {
     use rustix::process::Signal;
     let name = match Signal::from_named_raw(signal) {
-        Some(Signal::KILL) => "SIGKILL (by hand, or since the machine ran out of memory)",
+        Some(Signal::KILL) => {
+            "SIGKILL (sent by a person, or by the kernel because the machine ran out of memory)"
+        }
         Some(Signal::ABORT) => "SIGABRT",
         Some(Signal::SEGV) => "SIGSEGV",
         Some(Signal::BUS) => "SIGBUS",

@@ -14,7 +14,7 @@ pub(crate) fn find_program() -> Option<PathBuf> {
         let itself = Path::new("/proc/self/exe");
         return if itself.exists() { Some(itself.to_owned()) } else { own };
     }
-    // Tests lie one below what cargo builds.
+    // Test binaries lie one directory below the programs that cargo builds.
     let beside = own.as_deref().and_then(Path::parent).into_iter().flat_map(|dir| {
         let above = dir.parent().filter(|_| dir.ends_with("deps"));
         above.into_iter().chain([dir]).map(|dir| dir.join(PROGRAM))

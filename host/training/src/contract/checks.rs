@@ -14,10 +14,10 @@ type Run = fn(&Suite) -> Result<CheckVerdict, Error>;
 /// How far predictions of a row may differ between batches, relative to the largest.
 const ROW_TOLERANCE: f64 = 1e-5;
 
-/// What rounding leaves of a loss in float32, relative to it.
+/// The rounding error of a loss in float32, relative to it.
 const LOSS_ROUNDING: f64 = 1e-5;
 
-/// All checks: what holds if they pass.
+/// All checks, each with the promise that it tests.
 pub(super) const ALL: &[(&str, Run)] = &[
     ("the same arguments declare the same shapes", declares_twice),
     ("initial parameters have the declared shapes and are finite", init_is_finite),
@@ -46,7 +46,7 @@ fn declares_twice(suite: &Suite) -> Result<CheckVerdict, Error> {
     Ok(if same {
         Passed(format!("{n} parameters, {} bytes", fedwasm_sandbox::n_bytes(&first.model)))
     } else {
-        Failed("two calls of `describe` and `declare` differ; both are pure".into())
+        Failed("two calls of `describe` and `declare` differ; both must be pure".into())
     })
 }
 
@@ -57,7 +57,7 @@ fn init_is_finite(suite: &Suite) -> Result<CheckVerdict, Error> {
 
 fn init_twice(suite: &Suite) -> Result<CheckVerdict, Error> {
     let [first, second] = [0, 0].map(|more| suite.init(suite.options.random_seed + more));
-    Ok(same(&first?, &second?, "draw from the host's randomness alone"))
+    Ok(same(&first?, &second?, "use only the randomness that the host provides"))
 }
 
 fn init_of_another_seed(suite: &Suite) -> Result<CheckVerdict, Error> {
@@ -95,7 +95,7 @@ fn train_changes(suite: &Suite) -> Result<CheckVerdict, Error> {
     if left.is_empty() {
         return Ok(Passed(format!("{n} of {}", model.len())));
     }
-    // A plan that moves nothing learns nothing, whatever its loss is.
+    // A plan that changes no parameter learns nothing, regardless of its loss.
     let mut has_no_gradient = left.len() < n;
     for name in &left {
         has_no_gradient = has_no_gradient && !loss_depends_on(suite, &before, name)?;
@@ -114,8 +114,8 @@ fn train_changes(suite: &Suite) -> Result<CheckVerdict, Error> {
 }
 
 /// Whether the loss of one batch of training is another one with other values of a parameter.
-/// Some have no influence by mathematics: what is added to all scores before a softmax, or to what
-/// is normalised next. True if the plan reports no loss.
+/// Some have no influence by mathematics: a bias before a softmax or before a normalisation. True
+/// if the plan reports no loss.
 fn loss_depends_on(suite: &Suite, params: &Params, name: &str) -> Result<bool, Error> {
     let batch = suite.one_batch();
     let loss = |params: Params| -> Result<Option<f64>, Error> {
@@ -138,9 +138,11 @@ fn train_twice(suite: &Suite) -> Result<CheckVerdict, Error> {
     let train = || suite.train(suite.options.random_seed, &suite.batches());
     let (first, second) = (train()?, train()?);
     if first.report != second.report {
-        return Ok(Failed("two runs report other metrics; add them up in a fixed order".into()));
+        return Ok(Failed(
+            "two runs report different metrics; add them up in a fixed order".into(),
+        ));
     }
-    Ok(same_outcome(&first, &second, "two runs differ: is the order of a map in it?"))
+    Ok(same_outcome(&first, &second, "two runs differ; the order of a map may be the cause"))
 }
 
 fn train_strict(suite: &Suite) -> Result<CheckVerdict, Error> {
@@ -161,7 +163,7 @@ fn train_without_rows(suite: &Suite) -> Result<CheckVerdict, Error> {
         return Ok(failed);
     }
     let before = suite.init(suite.options.random_seed)?;
-    Ok(same(&before, &outcome.model, "nothing was there to learn from"))
+    Ok(same(&before, &outcome.model, "the batches held nothing to learn from"))
 }
 
 fn train_one_row(suite: &Suite) -> Result<CheckVerdict, Error> {
@@ -173,7 +175,7 @@ fn train_one_row(suite: &Suite) -> Result<CheckVerdict, Error> {
     trains_on(suite, &[1])
 }
 
-/// Whether the plan says of a batch of one row that it cannot be used, and trains on more.
+/// Whether the plan refuses a batch of one row, and trains on larger ones.
 fn refuses_one_row(suite: &Suite) -> Result<bool, Error> {
     let seed = suite.options.random_seed;
     match suite.train(seed, &[1]) {
@@ -187,7 +189,7 @@ fn refuses_one_row(suite: &Suite) -> Result<bool, Error> {
 fn train_short_batch(suite: &Suite) -> Result<CheckVerdict, Error> {
     let n = suite.n_rows();
     match n {
-        0 | 1 => Ok(NotApplicable("there is one row".into())),
+        0 | 1 => Ok(NotApplicable("the data have one row only".into())),
         4.. if refuses_one_row(suite)? => trains_on(suite, &[n - 2, 2]),
         _ => trains_on(suite, &[n - 1, 1]),
     }
@@ -245,7 +247,9 @@ fn train_writes(suite: &Suite) -> Result<CheckVerdict, Error> {
 
 fn predicts(suite: &Suite) -> Result<CheckVerdict, Error> {
     if let Task::Other(task) = &suite.plan().metadata().task {
-        return Ok(NotApplicable(format!("the task is `{task}`: predictions may be anything")));
+        return Ok(NotApplicable(format!(
+            "the task is `{task}`, whose predictions are not checked"
+        )));
     }
     let trained = suite.train(suite.options.random_seed, &suite.batches())?.model;
     let scores = suite.predict(trained, &suite.batches())?.predictions;
@@ -262,7 +266,9 @@ fn predicts(suite: &Suite) -> Result<CheckVerdict, Error> {
     }
     let n_classes = n_classes(&suite.session).filter(|n| *n != first && first != 1);
     Ok(match (suite.plan().metadata().task == Task::Classification, n_classes) {
-        (true, Some(n)) => Failed(format!("{first} columns, {n} classes; give a score of each")),
+        (true, Some(n)) => Failed(format!(
+            "predictions have {first} columns for {n} classes; return one score for each class"
+        )),
         _ => Passed(format!("[{}, {first}]", suite.n_rows())),
     })
 }
@@ -298,7 +304,7 @@ fn validates(suite: &Suite) -> Result<CheckVerdict, Error> {
     }
     if first.report != second.report {
         return Ok(Failed(
-            "two validations of the same rows differ; `validate` is for scores".into(),
+            "two validations of the same rows differ; `validate` must only compute scores".into(),
         ));
     }
     let metrics = first.report.map(|report| report.metrics).unwrap_or_default();
@@ -315,17 +321,17 @@ fn finite(params: &Params) -> Option<CheckVerdict> {
     Some(Failed(format!("`{name}` is not finite")))
 }
 
-/// The plan must say of as many rows as it was handed that it saw them.
+/// The plan must report as many rows as it was given.
 fn counted(outcome: &Outcome, wanted: usize) -> Option<CheckVerdict> {
     let wanted = wanted as u64;
     let said = outcome.report.as_ref().map_or(0, |report| report.rows);
     match (outcome.rows == wanted, said == wanted) {
         (true, true) => None,
         (false, _) => Some(Failed(format!(
-            "it took {} rows of {wanted}; go on until the loader gives none",
+            "it took {} rows of {wanted}; read batches until the loader returns none",
             outcome.rows
         ))),
-        (true, false) => Some(Failed(format!("it reports {said} rows, and had {wanted}"))),
+        (true, false) => Some(Failed(format!("it reports {said} rows, but it was given {wanted}"))),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! One step of stochastic gradient descent on one batch gives `w' = w - lr g`, so a step with
 //! lr = 1 gives `g = w - w'` with the fewest roundings. `validate` gives the loss of the same
-//! batch for any `w`, and so central differences, which `g` must equal. Nothing is asked of the
-//! plan but what every round asks.
+//! batch for any `w`, and so central differences, which `g` must equal. The plan is called only as
+//! in every round.
 //!
 //! Optimizers that divide the gradient by its size (Adam, RMSprop, Adagrad) add a small number to
 //! the size, `optimizer.eps`. With a huge one they divide by that number alone, and their first
@@ -18,7 +18,7 @@ use super::{CheckVerdict, Suite};
 
 /// The argument of the learning rate.
 const LR: &str = "optimizer.lr";
-/// What is added to the size by which an optimizer divides.
+/// The number added to the size by which an optimizer divides.
 const EPS: &str = "optimizer.eps";
 /// A power of two, so that it takes no digit, and far above the size of any gradient of interest.
 const HUGE: f64 = 1_048_576.0;
@@ -27,7 +27,7 @@ const HUGE: f64 = 1_048_576.0;
 const STEPS: [f64; 3] = [1e-2, 2e-3, 5e-4];
 /// How far a difference may be from the gradient, relative to the larger.
 const RELATIVE: f64 = 2e-2;
-/// And besides: what the rounding of a float32 loss leaves, relative to the loss, over the step.
+/// And beside it: the rounding error of a float32 loss, relative to the loss, over the step.
 const ROUNDING: f64 = 4e-7;
 /// How far steps of a normalising optimizer are from one size, relative to it.
 const ONE_SIZE: f64 = 5e-2;
@@ -43,7 +43,7 @@ type Elements = Vec<(String, Vec<f64>)>;
 
 pub(super) fn check(suite: &Suite) -> Result<CheckVerdict, Error> {
     if suite.argument(LR, ValueKind::Real).is_none() {
-        return Ok(NotApplicable(format!("the plan has no argument `{LR}`")));
+        return Ok(NotApplicable(format!("the plan does not take the argument `{LR}`")));
     }
     let model = &suite.session.declaration().model;
     if !model.iter().all(|spec| spec.dtype == DType::Float32) {
@@ -85,7 +85,7 @@ impl Point<'_> {
         let Self { suite, start } = self;
         let rate = Arguments::from([(LR.to_owned(), Value::Real(lr))]);
         let mut given = rate.clone();
-        // What adds something of its own to a step.
+        // The parts that add to a step beside the gradient.
         let zero = [("momentum", Value::Real(0.0)), ("weight_decay", Value::Real(0.0))];
         for (name, value) in zero.into_iter().chain([("nesterov", Value::Boolean(false))]) {
             let name = format!("optimizer.{name}");
@@ -125,7 +125,7 @@ impl Point<'_> {
         match kind_of_step(&gradients, &difference(self.start, &half.model, &names)) {
             Step::Plain => self.compare(&gradients, at),
             Step::OneSize if by_signs => self.compare_signs(&gradients, at),
-            Step::OneSize => Ok(NotApplicable("all steps have one size".into())),
+            Step::OneSize => Ok(NotApplicable("all steps have the same size".into())),
             Step::Other(why) => Ok(NotApplicable(why.into())),
         }
     }
@@ -155,8 +155,8 @@ impl Point<'_> {
                 if near.0 > 1.0 {
                     return Ok(Failed(format!(
                         "element {index} of `{name}`: training steps along {got:.6}, the loss of \
-                         `validate` changes by {:.6}; look at the backward pass, and at a mean \
-                         where there should be a sum",
+                         `validate` changes by {:.6}; check the backward pass, and whether a mean \
+                         stands where a sum belongs",
                         near.1
                     )));
                 }
@@ -180,7 +180,7 @@ impl Point<'_> {
                 if step[index] * wanted <= 0.0 {
                     return Ok(Failed(format!(
                         "element {index} of `{name}`: training steps along {:.6}, the loss of \
-                         `validate` changes by {wanted:.6}; look at the backward pass",
+                         `validate` changes by {wanted:.6}; check the backward pass",
                         step[index]
                     )));
                 }
@@ -190,17 +190,17 @@ impl Point<'_> {
         match n {
             0 => Ok(NotApplicable("the loss of `validate` is flat here".into())),
             n => Ok(Passed(format!(
-                "the signs of {n} elements; all steps of the optimizer have one size"
+                "only the signs of {n} elements; all steps of the optimizer have the same size"
             ))),
         }
     }
 }
 
-/// What an optimizer made of a gradient.
+/// The relation of a step to its gradient.
 enum Step {
     /// `lr` times it.
     Plain,
-    /// Steps of the same size, whatever the gradient.
+    /// Steps of the same size for every gradient.
     OneSize,
     /// Something else.
     Other(&'static str),
@@ -217,8 +217,8 @@ fn kind_of_step(gradients: &Elements, halves: &Elements) -> Step {
     if !linear.all(|same| same) {
         return Step::Other("the step is not in proportion to the learning rate");
     }
-    // Most of them: what is added to the size by which the optimizer divides shortens steps along
-    // small gradients, and weight decay is added to all.
+    // Most of them: the number added to the size by which the optimizer divides shortens steps
+    // along small gradients, and weight decay is added to all.
     let moved = || all().filter(|value| **value != 0.0);
     let of_one_size = moved().filter(|value| value.abs() >= (1.0 - ONE_SIZE) * most).count();
     if of_one_size > 1 && 2 * of_one_size > moved().count() { Step::OneSize } else { Step::Plain }

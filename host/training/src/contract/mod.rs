@@ -1,6 +1,6 @@
-//! The contract suite: what every training plan must keep, tried on a few rows.
+//! The contract suite: the promises that every training plan must keep, tested on a few rows.
 //!
-//! It calls the plan as a round does, in the same sandbox, and compares what comes back. A check
+//! It calls the plan as a round does, in the same sandbox, and compares the results. A check
 //! says passed, failed, or why it does not apply. Nothing here reads a clock or draws randomness of
 //! its own: the same plan, rows and seed give the same verdicts.
 
@@ -19,10 +19,10 @@ use serde::Serialize;
 
 pub use rows::{ROWS_MAX, TestRows};
 
-/// The rows of a batch where a check says nothing else.
+/// The default rows of a batch in a check.
 const BATCH_ROWS: usize = 32;
 
-/// What the suite runs on.
+/// The input of the suite.
 #[derive(Clone, Debug)]
 pub struct SuiteOptions {
     /// The plan.
@@ -33,7 +33,7 @@ pub struct SuiteOptions {
     pub limits: Limits,
     /// Arguments that are given.
     pub arguments: Arguments,
-    /// What is known of the data. Without rows: what the rows are to be like.
+    /// The facts about the data; without rows, those that random rows must match.
     pub facts: DataFacts,
     /// Where all randomness comes from.
     pub random_seed: u64,
@@ -43,11 +43,11 @@ pub struct SuiteOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", content = "detail", rename_all = "kebab-case")]
 pub enum CheckVerdict {
-    /// As it should be; what was seen.
+    /// The promise is kept; with the observation.
     Passed(String),
-    /// Not as it should be; what was seen, and what to do.
+    /// The promise is broken; with the observation and the cure.
     Failed(String),
-    /// As it may be, and worth a look; what was seen.
+    /// The promise is kept, but the observation deserves a look.
     Warned(String),
     /// The plan has nothing to check here; why.
     NotApplicable(String),
@@ -56,7 +56,7 @@ pub enum CheckVerdict {
 /// One check, done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What holds if it passes.
+    /// The promise that it tests.
     pub name: &'static str,
     /// How it ended.
     #[serde(flatten)]
@@ -119,7 +119,7 @@ impl Suite {
                 Err(Error::Fault(fault)) => {
                     let what = format!("the plan {}: {}", fault.kind, fault.detail);
                     let is_of_rows = self.is_drawn && fault.kind == FaultKind::BadData;
-                    let hint = "; the rows are drawn: give real ones with --data and --target";
+                    let hint = "; the rows are random; give real rows with --data and --target";
                     CheckVerdict::Failed(what + if is_of_rows { hint } else { "" })
                 }
                 Err(error) => return Err(error.into()),

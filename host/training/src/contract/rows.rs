@@ -1,4 +1,4 @@
-//! Rows to try a plan on: of a dataset, or drawn for what the plan declares.
+//! Rows to test a plan on: from a dataset, or random ones for the plan's declaration.
 
 use fedwasm_params::{DType, Tensor};
 use fedwasm_sandbox::{Batch, DataSpec, Declaration, Loader};
@@ -21,7 +21,7 @@ impl TestRows {
     /// Takes the first rows of the training part, at most [`ROWS_MAX`].
     ///
     /// # Errors
-    /// [`Error::EmptyPart`] if there are none, and what the dataset says.
+    /// [`Error::EmptyPart`] without rows, and the errors of the dataset.
     pub fn of(examples: &Examples) -> Result<Self, Error> {
         let mut loader = TestLoader::new(examples.train.clone(), ROWS_MAX as u32);
         let none = Error::EmptyPart { rows: 0, test_ratio: 0.0, part: "try the plan on" };
@@ -32,7 +32,7 @@ impl TestRows {
     /// Draws [`ROWS_MAX`] rows: floats from U(-1, 1), integers below `n_classes`.
     ///
     /// # Errors
-    /// [`fedwasm_sandbox::Error::Loader`] if a row of what the plan declares is larger than a
+    /// [`fedwasm_sandbox::Error::Loader`] if a row of the plan's declaration is larger than a
     /// batch may be.
     pub fn synthetic(declared: &Declaration, n_classes: u64, seed: u64) -> Result<Self, Error> {
         let mut random = ChaCha20Rng::seed_from_u64(seed);
@@ -111,7 +111,7 @@ fn draw(spec: &DataSpec, n_classes: u64, random: &mut ChaCha20Rng) -> Result<Ten
                 data.extend((if unit < 0.0 { 0xb800_u16 } else { 0x3800 }).to_le_bytes());
             }
             DType::Boolean => data.push((whole % 2) as u8),
-            // Classes that a byte cannot hold wrap; negative ones there are none.
+            // Classes that do not fit into a byte wrap; negative ones do not occur.
             dtype => {
                 let whole = if dtype.size() == 1 { whole % 128 } else { whole };
                 data.extend(&whole.to_le_bytes()[..dtype.size()]);

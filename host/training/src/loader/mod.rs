@@ -17,16 +17,16 @@ pub(crate) use walk::Source;
 use walk::Walk;
 
 /// Training batches: epoch after epoch until the schedule is done, or until
-/// somebody wants it to stop. All epochs of a round draw from one generator;
+/// it is told to stop. All epochs of a round draw from one generator;
 /// each permutes the rows anew.
 pub(crate) struct TrainLoader {
     walk: Walk,
     args: LoaderArgs,
     random: ChaCha20Rng,
     schedule: Schedule,
-    /// Batches handed out or skipped.
+    /// Batches given or skipped.
     n: u64,
-    /// The batch after which there is none.
+    /// The number of the last batch.
     end: u64,
     stop: Cancel,
 }
@@ -92,7 +92,7 @@ pub(crate) struct TestLoader {
 
 impl TestLoader {
     /// Batches of at most 1,024 rows, or of `batch_size` if that is above 0,
-    /// and of a quarter of what may cross at once.
+    /// and of a quarter of the bound of one call.
     pub(crate) fn new(source: Source, batch_size: u32) -> Self {
         let most = (4 << 20) / (4 * source.converter().layout.n_inputs().max(1));
         let wanted = if batch_size == 0 { 1_024 } else { batch_size as usize };
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(total(Budget::Updates { num_updates: 2 * 3 + 3 }), 9);
         assert_eq!(total(Budget::Updates { num_updates: 3 - 3 }), 0);
         assert_eq!(total(Budget::Epochs { epochs: 4, batch_maxnum: Some(2) }), 8);
-        // More than there are is no mistake.
+        // A number beyond the last batch is not a mistake.
         assert_eq!(total(Budget::Epochs { epochs: 4, batch_maxnum: Some(4_242) }), 12);
         assert_eq!(total(Budget::Epochs { epochs: 4, batch_maxnum: Some(0) }), 0);
     }

@@ -27,7 +27,7 @@ impl Source {
         }
     }
 
-    /// Cuts what is not in memory into pieces of about `n_rows` rows.
+    /// Cuts a dataset that is not in memory into pieces of about `n_rows` rows.
     pub(crate) fn pieces(&self, n_rows: u64) -> Vec<Self> {
         match self {
             Self::Memory(..) => vec![self.clone()],
@@ -131,7 +131,7 @@ impl Walk {
         std::mem::replace(&mut self.at, end)..end
     }
 
-    /// Goes on to the next group of blocks; false if there is none.
+    /// Advances to the next group of blocks; false after the last.
     fn next_group(&mut self, random: Option<&mut ChaCha20Rng>) -> bool {
         let Source::Blocks(blocks) = &self.source else { return false };
         let left = self.blocks.len().saturating_sub(GROUP_BLOCKS);

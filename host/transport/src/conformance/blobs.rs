@@ -88,13 +88,13 @@ pub async fn blobs_are_for_their_recipients(net: &impl BlobsUnderTest) {
     let blob = put(&*a, b"for b", label).await.unwrap();
     assert_eq!(a.get(&blob).await.unwrap(), b.get(&blob).await.unwrap());
     assert_eq!(status(c.get(&blob).await), 404);
-    // Storing them again lets others in, too.
+    // Storing them again also admits further recipients.
     let label = Label { experiment: None, recipients: &names[2..] };
     put(&*a, b"for b", label).await.unwrap();
     assert_eq!(c.get(&blob).await.unwrap(), "for b");
 }
 
-/// Nobody else stores in its name or ends it, but for what is for its researcher.
+/// No other participant stores in its name or ends it, except blobs for its researcher.
 pub async fn an_experiment_is_its_researcher_s(net: &impl BlobsUnderTest) {
     let names = ["researcher-own-a", "researcher-own-b", "node-own-c"].map(participant);
     let [a, b, c] = [0, 1, 2].map(|n| net.blobs(&names[n]));
@@ -112,13 +112,13 @@ pub async fn an_experiment_is_its_researcher_s(net: &impl BlobsUnderTest) {
     assert_eq!(a.get(&blob).await.unwrap(), "4");
 }
 
-/// Status 409, for everybody; only its researcher reopens it.
+/// Status 409 for all participants; only its researcher reopens it.
 pub async fn a_finished_experiment_takes_nothing_until_it_is_reopened(net: &impl BlobsUnderTest) {
     let names = ["researcher-over-a", "node-over-b"].map(participant);
     let [a, b] = [0, 1].map(|n| net.blobs(&names[n]));
     let experiment: ExperimentId = "conformance-over".parse().unwrap();
     let label = Label { experiment: Some(&experiment), recipients: &names[..1] };
-    // One that is new goes on.
+    // A new experiment is open.
     a.reopen(&experiment).await.unwrap();
     put(&*a, b"1", label).await.unwrap();
     a.finish(&experiment).await.unwrap();
@@ -151,7 +151,7 @@ pub async fn a_transfer_that_is_dropped_leaves_all_or_nothing(net: &impl BlobsUn
     }
 }
 
-/// Without a line there is an error that may pass, and what was stored before stays.
+/// Without a line there is a temporary error, and stored blobs stay.
 pub async fn a_cut_line_is_an_error_that_passes(net: &impl BlobsUnderTest) {
     let who = participant("node-cut-a");
     let a = net.blobs(&who);

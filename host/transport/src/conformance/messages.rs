@@ -19,7 +19,7 @@ const TIME_MAX: Duration = Duration::from_secs(60);
 pub trait MessagesUnderTest: Sync {
     /// The network as this participant reaches it, who may be a new one.
     fn messages(&self, who: &Participant) -> Arc<dyn Messages>;
-    /// Names of topics; a broker may hold everybody to its own.
+    /// Names of topics; a broker may restrict each participant to its own.
     fn topics(&self) -> Topics;
     /// Cuts the line of a participant.
     fn cut(&self, who: &Participant);
@@ -122,13 +122,13 @@ impl Peer {
         .await
     }
 
-    /// Waits for this payload from a participant, whatever comes before.
+    /// Waits for this payload from a participant, skipping others before it.
     async fn hears(&mut self, from: &Peer, text: &str) {
         while self.heard(from).await != text {}
     }
 }
 
-/// A message arrives as it was published, and at nobody else.
+/// A message arrives as it was published, and at its recipient only.
 pub async fn a_message_reaches_its_recipient_alone(net: &impl MessagesUnderTest) {
     let a = peer(net, "researcher-alone-a").await;
     let mut b = peer(net, "researcher-alone-b").await;
@@ -181,7 +181,7 @@ pub async fn a_late_subscriber_gets_the_newest_retained_publication(net: &impl M
     let topic = a.topics.presence(&a.me.participant);
     let retained = Publication { topic, payload: "newest".into(), retain: true };
     a.outbox().publish(retained).await.unwrap();
-    // Its own come back, too.
+    // Its own messages also come back.
     let own = a.topics.presence(&a.me.participant);
     a.until(|event| match event {
         Event::Message { topic, payload } if topic == own => (payload == "newest").then_some(()),
@@ -199,7 +199,7 @@ pub async fn a_lost_connection_leaves_its_own_will(net: &impl MessagesUnderTest)
     let who = a.me.participant.clone();
     let mut up = b.heard(&a).await;
     for n in 1..=2 {
-        // Attempts to connect in between count, too.
+        // Attempts to connect in between also count.
         let down = String::from_utf8_lossy(&up).replace("up", "down");
         net.cut(&who);
         a.until(|event| matches!(event, Event::Lost { .. }).then_some(())).await;
@@ -249,8 +249,8 @@ pub async fn close_says_farewell(net: &impl MessagesUnderTest) {
     b.hears(&c, "down 1").await;
 }
 
-/// After an interruption the same subscriptions hold, what waited is sent, and what was offered
-/// meanwhile is not.
+/// After an interruption the same subscriptions hold, waiting messages are sent, and those offered
+/// meanwhile are not.
 pub async fn a_connection_comes_back_with_its_subscriptions(net: &impl MessagesUnderTest) {
     let (mut a, mut b) = (peer(net, "node-back-a").await, peer(net, "node-back-b").await);
     a.hears(&b, "up 1").await;
@@ -275,7 +275,7 @@ pub async fn a_connection_comes_back_with_its_subscriptions(net: &impl MessagesU
     assert!(b.outbox().is_connected());
 }
 
-/// Of two clients with one id the earlier one ends and says why.
+/// Of two clients with one id the earlier one ends with the reason.
 pub async fn the_earlier_of_two_clients_with_one_id_ends(net: &impl MessagesUnderTest) {
     let id = id("node-twice");
     let mut first = peer_with_id(net, "node-twice", id.clone()).await;

@@ -10,7 +10,7 @@ use super::{MemoryHub, NAME, lock};
 use crate::Error;
 use crate::port::{BLOB_BYTES_MAX, Blobs, Label, Later};
 
-/// Keeps blobs in this process, and knows who asks.
+/// Keeps blobs in this process, and knows its clients.
 #[derive(Clone, Debug)]
 pub struct MemoryBlobs {
     hub: MemoryHub,
@@ -30,7 +30,7 @@ pub(super) struct Shelf {
 struct Stored {
     bytes: Bytes,
     readers: BTreeSet<Participant>,
-    /// In whose names it was stored.
+    /// The experiments in whose names it was stored.
     experiments: BTreeSet<ExperimentId>,
     /// Whether it was stored in no experiment's name.
     is_kept: bool,
@@ -47,7 +47,7 @@ fn refused(status: u16, text: impl Into<String>) -> Error {
 }
 
 fn not_one_of(experiment: &ExperimentId, who: &Participant) -> Error {
-    refused(403, format!("experiment {experiment} is not one of {who}"))
+    refused(403, format!("experiment {experiment} does not belong to {who}"))
 }
 
 impl Shelf {
@@ -63,11 +63,12 @@ impl Shelf {
         Label { experiment, recipients }: Label<'_>,
     ) -> Result<(), Error> {
         if blob.size > BLOB_BYTES_MAX {
-            let text = format!("{} bytes, at most {BLOB_BYTES_MAX} are stored", blob.size);
+            let text =
+                format!("the blob has {} bytes, at most {BLOB_BYTES_MAX} are stored", blob.size);
             return Err(refused(413, text));
         }
         if got != blob {
-            return Err(refused(422, "the digest is another one"));
+            return Err(refused(422, "the bytes do not match the digest"));
         }
         if let Some(experiment) = experiment {
             self.check_open(experiment, me, recipients)?;
@@ -75,7 +76,10 @@ impl Shelf {
         let left = self.bytes_max.saturating_sub(self.bytes);
         let is_new = !self.blobs.contains_key(&blob.sha256);
         if is_new && blob.size > left {
-            return Err(refused(507, format!("{} bytes, and {left} are left", blob.size)));
+            return Err(refused(
+                507,
+                format!("the blob has {} bytes, but only {left} are left", blob.size),
+            ));
         }
         if let Some(experiment) = experiment {
             self.experiments
@@ -116,7 +120,9 @@ impl Shelf {
 
     fn get(&self, me: &Participant, digest: &Digest) -> Result<Bytes, Error> {
         let stored = self.blobs.get(digest).filter(|stored| stored.readers.contains(me));
-        let stored = stored.ok_or_else(|| refused(404, "no such blob, or not for you"))?;
+        let stored = stored.ok_or_else(|| {
+            refused(404, "the blob does not exist, or is not for this participant")
+        })?;
         Ok(stored.bytes.clone())
     }
 
@@ -131,7 +137,7 @@ impl Shelf {
                 found.is_finished = is_finished;
                 Ok(())
             }
-            // One that is new goes on anyway.
+            // A new experiment is open anyway.
             None if !is_finished => Ok(()),
             _ => Err(not_one_of(experiment, me)),
         }
@@ -159,7 +165,7 @@ impl MemoryBlobs {
         Ok(())
     }
 
-    /// Answers somebody who is on the roster.
+    /// Answers a participant on the roster.
     fn ask<T>(
         &self,
         answer: impl FnOnce(&mut Shelf, &Participant) -> Result<T, Error>,

@@ -23,7 +23,7 @@ pub struct MemoryMessages {
     hub: MemoryHub,
 }
 
-/// Who is connected, and what is retained.
+/// The connected clients, and the retained messages.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
     /// By the number of their connection, so that the order of deliveries is always the same.
@@ -42,9 +42,9 @@ struct Attached {
     waiting: VecDeque<Publication>,
     /// Tells those who wait for room among them, or for the end.
     room: Arc<Notify>,
-    /// Notices that nobody reads any more.
+    /// Notices that the reader is gone.
     watcher: AbortHandle,
-    /// Whether the log says that messages are dropped.
+    /// Whether the log has reported dropped messages.
     told: bool,
 }
 
@@ -111,7 +111,10 @@ impl Attached {
         match self.events.try_send(event) {
             Err(mpsc::error::TrySendError::Full(_)) if !self.told => {
                 self.told = true;
-                tracing::warn!("more than {INCOMING_MAX} messages wait for {:?}", self.client);
+                tracing::warn!(
+                    "more than {INCOMING_MAX} messages are waiting for {:?}",
+                    self.client
+                );
             }
             Err(_) => {}
             Ok(()) => self.told = false,
@@ -124,7 +127,7 @@ impl Attached {
 }
 
 impl Exchange {
-    /// Gives a client its line: what is retained, its greeting, and what waited.
+    /// Gives a client its line: the retained messages, its greeting, and waiting messages.
     fn attach(&mut self, number: u64) -> Result<(), Error> {
         let Some(attached) = self.clients.get_mut(&number) else { return Ok(()) };
         let introduction = match (attached.client.introduce)() {
@@ -225,10 +228,10 @@ struct MemoryOutbox {
     room: Arc<Notify>,
 }
 
-/// What became of a publication.
+/// The outcome of a publication.
 enum Taken {
     Yes,
-    /// There is no room; it comes back.
+    /// The queue is full; the message comes back.
     Full(Publication),
     Closed,
 }

@@ -1,7 +1,7 @@
 //! A network in this process: messages and blobs without a socket, for simulations and for
 //! programs that are several participants at once. It keeps the promises of `crate::port`, in a
-//! total order, and never waits for anything outside. It trusts the process: each client is who it
-//! says.
+//! total order, and never waits for anything outside. It trusts the process: each client is the
+//! participant that it names.
 
 mod blobs;
 mod messages;
@@ -43,17 +43,17 @@ impl MemoryHub {
         Self { authority, lines, exchange, shelf: Arc::new(Mutex::new(Shelf::new(bytes_max))) }
     }
 
-    /// What carries messages.
+    /// The network for messages.
     pub fn messages(&self) -> MemoryMessages {
         MemoryMessages::new(self.clone())
     }
 
-    /// What keeps blobs, as this participant sees it.
+    /// The network for blobs, as this participant sees it.
     pub fn blobs(&self, participant: Participant) -> MemoryBlobs {
         MemoryBlobs::new(self.clone(), participant)
     }
 
-    /// Puts somebody on the roster, and returns how it connects.
+    /// Puts a participant on the roster, and returns its connection settings.
     ///
     /// # Errors
     /// [`Error::Repository`] if another one has its name, [`Error::Trust`].

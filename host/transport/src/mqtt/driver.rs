@@ -24,14 +24,14 @@ const FIGHT_TIME: Duration = Duration::from_secs(10);
 pub(crate) struct Driver {
     url: BrokerUrl,
     client: Client,
-    /// What is said on this connection once it is there.
+    /// The messages to send once this connection is open.
     greeting: Option<Publication>,
-    /// What the broker says when this connection is lost.
+    /// The last will of this connection.
     will: watch::Sender<Option<Publication>>,
     requests: AsyncClient,
     events: mpsc::Sender<Event>,
     connected: Arc<AtomicBool>,
-    /// What is still to be said on this connection: subscriptions and greeting.
+    /// The packets that this connection has yet to send: subscriptions and greeting.
     unsaid: bool,
     /// When the newest connections were made.
     connects: Vec<Instant>,
@@ -40,7 +40,7 @@ pub(crate) struct Driver {
     told: Option<Instant>,
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 pub(crate) enum NotReady {
     /// It may be there later.
     Unreachable(Cause),
@@ -57,7 +57,7 @@ fn is_final(code: ConnectReturnCode) -> bool {
     )
 }
 
-/// Whether the driver goes on.
+/// Whether the driver continues.
 enum Next {
     GoOn,
     Subscribed,
@@ -91,7 +91,7 @@ impl Driver {
         }
     }
 
-    /// Signs what is said at the beginning and at the end of the next connection.
+    /// Signs the greeting and the last will of the next connection.
     pub(crate) fn prepare(&mut self, eventloop: &mut EventLoop) -> Result<(), Error> {
         let introduction = (self.client.introduce)()?;
         self.greeting = introduction.greeting;
@@ -119,7 +119,7 @@ impl Driver {
                 Next::Subscribed => missing = missing.saturating_sub(1),
                 Next::GoOn => {}
                 Next::Stop => {
-                    return Err(NotReady::Refused("it does not let us subscribe".into()));
+                    return Err(NotReady::Refused("it refuses the subscription".into()));
                 }
             }
             if missing == 0 && self.connected.load(Ordering::Relaxed) {
@@ -132,7 +132,7 @@ impl Driver {
         loop {
             let polled = tokio::select! {
                 polled = eventloop.poll() => polled,
-                // Nobody reads any more, and nobody said farewell.
+                // The reader is gone, and sent no farewell.
                 () = self.events.closed() => return,
             };
             match polled {
@@ -218,10 +218,10 @@ impl Driver {
     fn pass_on(&mut self, event: Event) {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
             self.n_dropped += 1;
-            // A flood must not fill the log, too.
+            // A flood must not also fill the log.
             if self.told.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
                 let n = std::mem::take(&mut self.n_dropped);
-                tracing::warn!("more than {INCOMING_MAX} messages wait; {n} were dropped");
+                tracing::warn!("more than {INCOMING_MAX} messages are waiting; {n} were dropped");
                 self.told = Some(Instant::now());
             }
         }

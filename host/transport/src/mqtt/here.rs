@@ -1,4 +1,4 @@
-//! On one machine a broker says where the repository of its federation is, so
+//! On one machine a broker announces the repository of its federation, so
 //! that one address is enough to find both.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ const TIME_MAX: Duration = Duration::from_secs(5);
 /// The longest address.
 const BYTES_MAX: usize = 1_000;
 
-/// Has a broker of this machine say where the repository is, for as long as
+/// Has a broker of this machine announce the repository for as long as
 /// it runs.
 ///
 /// # Errors
@@ -31,7 +31,7 @@ pub async fn announce(broker: &BrokerUrl, repository: &RepositoryUrl) -> Result<
 /// Asks a broker of this machine where the repository is.
 ///
 /// # Errors
-/// [`Error::BrokerUnreachable`] if it does not say; [`Error::Address`].
+/// [`Error::BrokerUnreachable`] without an announcement; [`Error::Address`].
 pub async fn discover(broker: &BrokerUrl) -> Result<RepositoryUrl, Error> {
     let (client, events) = connect(broker);
     client.subscribe(TOPIC, QoS::AtLeastOnce).await.map_err(|_| Error::Closed)?;
@@ -76,6 +76,7 @@ async fn wait<T>(
             }
         }
     };
-    let late = |_| unreachable(format!("no word of its repository within {TIME_MAX:?}").into());
+    let late =
+        |_| unreachable(format!("it did not announce its repository within {TIME_MAX:?}").into());
     tokio::time::timeout(TIME_MAX, found).await.map_err(late)?
 }

@@ -25,7 +25,7 @@ use crate::{BrokerUrl, Error, Security, tls};
 
 pub use self::here::{announce, discover};
 
-/// A message and what MQTT puts around it.
+/// A message and the overhead of MQTT.
 const PACKET_BYTES_MAX: usize = MESSAGE_BYTES_MAX + (1 << 10);
 /// How soon a broker notices that a program is gone without a word: one and a
 /// half times this (MQTT 5, 3.1.2.10).
@@ -103,7 +103,7 @@ impl Messages for Mqtt {
     }
 }
 
-/// What the driver is asked to send.
+/// A request to the driver to send.
 #[derive(Debug)]
 struct Requests {
     requests: AsyncClient,
@@ -133,7 +133,7 @@ impl Outbox for Requests {
 
     fn offer(&self, publication: Publication) {
         let Publication { topic, payload, retain } = publication;
-        // While there is no connection the queue must keep room for what matters.
+        // While there is no connection the queue must keep room for important messages.
         if self.is_connected() && payload.len() <= MESSAGE_BYTES_MAX {
             let _ = self.requests.try_publish(topic, QoS::AtMostOnce, retain, payload);
         }

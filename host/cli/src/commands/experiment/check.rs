@@ -45,7 +45,7 @@ pub(super) async fn check(file: ExperimentFile, printer: &Printer) -> Result<(),
         );
     }
     for (node, reason) in &strangers {
-        let text = printable(&format!("takes no part: {reason}"));
+        let text = printable(&format!("does not take part: {reason}"));
         printer.line(columns.line(&[node.as_str(), &text]));
     }
     if let Some(key) = needs_out {

@@ -27,43 +27,42 @@ use crate::progress::Bars;
 use crate::stop::stop_signal;
 use view::View;
 
-/// Run an experiment on a federation, and look at it.
+/// Run an experiment on a federation, and show its results.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the experiment that a file describes.
     Run {
         /// The file.
         file: PathBuf,
-        /// Where params.mpk, params.safetensors, history.json, curve.svg,
-        /// report.html and breakpoints go.
+        /// The directory for params.mpk, params.safetensors, history.json, curve.svg, report.html
+        /// and breakpoints.
         #[arg(long)]
         out: Option<PathBuf>,
-        /// Go on from the newest breakpoint in --out; from the start if there
-        /// is none yet.
+        /// Continue from the newest breakpoint in --out; from the start without a breakpoint.
         #[arg(long, requires = "out")]
         resume: bool,
-        /// With --resume: go on although the file has other training arguments, another
-        /// aggregator or another strategy than before; each change goes into the history.
+        /// With --resume: continue although training arguments, aggregator or strategy in the file
+        /// changed; each change goes into the history.
         #[arg(long, requires = "resume")]
         change: bool,
     },
-    /// Do everything short of running an experiment: is the file right, is the plan admitted, who
-    /// is there, who would run it, and what is missing?
+    /// Check everything short of running an experiment: the file, the plan, the nodes that are
+    /// connected and would run it, and the parts that are missing.
     Check {
         /// The file.
         file: PathBuf,
     },
     /// Show a finished or running experiment.
     Show {
-        /// The directory that was --out.
+        /// The directory of the run, its --out.
         dir: PathBuf,
         /// Write an HTML report to this file.
         #[arg(long)]
         html: Option<PathBuf>,
     },
-    /// Compute every round of a finished experiment again from what its nodes uploaded.
+    /// Recompute every round of a finished experiment from the uploads of its nodes.
     Verify {
-        /// The directory that was --out, of a run with `keep_uploads = true`.
+        /// The directory of the run, its --out, with `keep_uploads = true`.
         dir: PathBuf,
     },
 }
@@ -84,7 +83,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
             let file = ExperimentFile::read(&file)?;
             if resume && !out.as_ref().is_some_and(|out| out.is_dir()) {
                 let out = out.unwrap_or_default();
-                let message = format!("{} is no directory; nothing to resume", out.display());
+                let message = format!("{} is not a directory", out.display());
                 return Err(CommandError::new(USAGE, message));
             }
             let options = ExperimentOptions { out, resume, change, ..options(file, printer)? };
@@ -106,7 +105,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
     }
 }
 
-/// What the file says, with its plan, and nothing else.
+/// The file and its plan, and nothing else.
 fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions, CommandError> {
     let component = load_plan(&file.plan).map_err(|error| match error {
         error @ LoadError::Io(_) => CommandError::from(error).about(Place::Value("plan".into())),
@@ -129,7 +128,7 @@ fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions,
     })
 }
 
-/// Says that fewer nodes can be asked for, where nobody said how many.
+/// Suggests `min_nodes` if it is not given.
 fn not_enough(error: Error, strategy: &StrategyArgs) -> CommandError {
     let got = match &error {
         Error::NotEnoughNodes { got, .. } if strategy.min_nodes.is_none() => *got,
@@ -138,14 +137,14 @@ fn not_enough(error: Error, strategy: &StrategyArgs) -> CommandError {
     let mut error = CommandError::from(error);
     if got > 0 && error.help.is_none() {
         error.help = Some(format!(
-            "all nodes that have the data are needed, since `min_nodes` of [strategy] is not given; \
-             `min_nodes = {got}` goes on without the others"
+            "`min_nodes` of [strategy] is not given, so all nodes with the data are needed; set \
+             `min_nodes = {got}` to run without the others"
         ));
     }
     error
 }
 
-/// How many of the nodes took part to the end, and why the others did not.
+/// How many nodes took part in the last round, and why the others did not.
 fn show_end(history: &History, printer: &Printer) {
     let Some(last) = history.rounds.last() else { return };
     if history.expected.is_empty() {
@@ -166,7 +165,7 @@ pub(crate) fn seed(file: &ExperimentFile) -> Result<u64, CommandError> {
     })
 }
 
-/// Runs an experiment and shows what happens.
+/// Runs an experiment and shows its progress.
 pub(crate) async fn run_and_show(
     options: ExperimentOptions,
     printer: &Printer,
@@ -189,11 +188,11 @@ pub(crate) async fn run_and_show(
     let (out, saves) = (options.out.clone(), options.file.save_breakpoints);
     let strategy = options.file.strategy.clone();
     if out.is_none() {
-        printer.note("no --out: nothing will be kept but what is shown");
+        printer.note("no --out: only the output on this terminal is kept");
     }
     let result = run_experiment(options, stop, &mut show).await;
     let rounds = reached.load(std::sync::atomic::Ordering::Relaxed);
-    // A full disk can be why it failed.
+    // A full disk can be the reason of the failure.
     let is_written = |out: &std::path::Path| {
         load_history(out).is_ok_and(|history| {
             history.status != "running" && history.rounds.len() as u64 >= u64::from(rounds)

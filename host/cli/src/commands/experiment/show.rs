@@ -23,7 +23,7 @@ pub(super) fn show(
     let history = load_history(dir)?;
     let plan = &history.plan;
     let (name, mut status) = (printable(&history.name), printable(&history.status));
-    // Whoever runs it holds the lock of its directory.
+    // The program that runs it holds the lock of its directory.
     let is_free = || Ok::<_, std::io::Error>(Folder::open(dir)?.lock_itself()?.is_some());
     if status == "running" && is_free()? {
         "interrupted".clone_into(&mut status);

@@ -17,16 +17,18 @@ pub(super) fn verify(dir: &Path, printer: &Printer) -> Result<(), CommandError> 
             printer
                 .line(format!("receipts   {receipts} signed by nodes of federation {federation}"));
         }
-        None => printer.line("receipts   none: who is who is not known"),
+        None => printer.line("receipts   none: the identity of the nodes is not known"),
     }
     if *without_receipt > 0 {
-        printer.line(format!("           {without_receipt} updates have none"));
+        printer.line(format!("           {without_receipt} updates have no receipt"));
     }
     printer.line("");
+    printer
+        .line("It proves that the result follows from these uploads, and that nodes signed those");
     printer.line(
-        "It proves that the result follows from these uploads, and that nodes signed for those",
+        "with a receipt, and their arguments, samples, losses and scores. Only the node \
+                  can show that an upload follows from its data, with",
     );
-    printer.line("that have a receipt: for arguments, samples, losses and scores, too. Whether an upload follows from a node's data is shown at that node, with");
     printer.line("`fedwasm verify RECEIPT --data DIR`.");
     printer.event(
         "result",

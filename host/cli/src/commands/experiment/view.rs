@@ -48,7 +48,7 @@ impl View {
                     printer.line(format!("resumed    after round {rounds_done}"));
                 }
                 if rounds_done >= self.rounds {
-                    printer.line("nothing to do; `rounds` says how many there are to be");
+                    printer.line("nothing to do: all `rounds` are done; raise `rounds` for more");
                 }
             }
             Event::Dropped { node, round, reason } => {

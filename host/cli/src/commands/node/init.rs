@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
 
-/// Make the directory of a new node.
+/// Create the directory of a new node.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The directory.
@@ -28,10 +28,10 @@ pub(crate) struct Args {
     /// Which plans may run without a decision of the operator.
     #[arg(long, value_enum, default_value = "hand")]
     approve: ApproveArg,
-    /// With `--approve signer`: whose signatures, a trust file or a public key.
+    /// With `--approve signer`: the trusted signers, a trust file or a public key.
     #[arg(long)]
     trust: Option<PathBuf>,
-    /// The public key of the node's operator; one is made if none.
+    /// The public key of the node's operator [default: a new key].
     #[arg(long)]
     operator: Option<PathBuf>,
 }
@@ -69,7 +69,7 @@ pub(super) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
     let trust = match (config.approval.policy, trust) {
         (Policy::Signer, Some(trust)) => Some(fedwasm_trust::Trust::read(&trust)?),
         (Policy::Signer, None) => {
-            let text = "`--approve signer` needs `--trust FILE`: whose signatures?";
+            let text = "`--approve signer` needs `--trust FILE`, which names the signers";
             return Err(CommandError::new(USAGE, text));
         }
         _ => None,
@@ -105,12 +105,12 @@ async fn enrol(config: &NodeConfig, dir: &Path, printer: &Printer) -> Result<boo
         Ok(false) => {
             let public = dir.join("identity/key.pem.pub");
             let public = public.display();
-            printer.line(format!("next       give {public} to who runs the federation"));
-            printer.line("           and `fedwasm node join` with what comes back");
+            printer.line(format!("next       give {public} to the federation's operator"));
+            printer.line("           and run `fedwasm node join` with the returned file");
         }
-        // It tries again when it starts.
+        // The node tries again when it starts.
         Err(fedwasm_transport::Error::RepositoryUnreachable { .. }) => {
-            printer.line("           not enrolled yet: nothing answers; `node start` does it");
+            printer.line("           not enrolled yet: no answer; `node start` enrols it");
         }
         Err(_) => {}
     }

@@ -1,4 +1,4 @@
-//! `fedwasm node log`: who asked for what, what ran, what left.
+//! `fedwasm node log`: requests, decisions, runs and results that left.
 
 use std::path::PathBuf;
 
@@ -12,24 +12,24 @@ use crate::printer::Printer;
 /// Entries that are read at once.
 const PAGE: u64 = 1_000;
 
-/// Show who asked for what, what was decided, what ran and what left.
+/// Show the log: requests, decisions, runs and results that left.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The node's directory.
     dir: PathBuf,
-    /// From this entry on.
+    /// Start at this entry.
     #[arg(long, default_value_t = 0)]
     from: u64,
     /// Only entries of this kind, such as `run` or `approved`.
     #[arg(long)]
     kind: Option<String>,
-    /// Check that no entry was changed or taken out.
+    /// Check that no entry was changed or removed.
     #[arg(long)]
     check: bool,
-    /// Check that the log is still the one of this checkpoint, kept from earlier.
+    /// Check that the log extends this earlier checkpoint.
     #[arg(long)]
     since: Option<PathBuf>,
-    /// Write the newest signed checkpoint here, to be kept elsewhere.
+    /// Write the newest signed checkpoint to this file; keep it elsewhere.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
 }
@@ -54,7 +54,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         printer.line(format!("checkpoint {}", path.display()));
     }
     let mut from = args.from;
-    // Whoever wants it checked or its checkpoint wants no list, unless a part is asked for.
+    // A check or a checkpoint prints no list, unless a part is asked for.
     let checks = args.check || args.since.is_some() || args.checkpoint.is_some();
     let mut lists = !checks || args.kind.is_some() || args.from > 0;
     while lists {

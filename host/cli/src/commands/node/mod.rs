@@ -22,22 +22,22 @@ use crate::stop::{stop_signal, stopped};
 /// Set up and run a node.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make the directory of a new node.
+    /// Create the directory of a new node.
     Init(init::Args),
     /// Join the federation that enrolled this node.
     Join {
         /// The node's directory.
         dir: PathBuf,
-        /// What `fedwasm network enrol` wrote for it.
+        /// The membership file that `fedwasm network enrol` wrote for it.
         membership: PathBuf,
     },
-    /// Register data sets for researchers to train on.
+    /// Register datasets for researchers to train on.
     #[command(subcommand)]
     Dataset(DatasetCommand),
     /// Decide which plans may run here.
     #[command(subcommand)]
     Plan(plan::Command),
-    /// Show who asked for what, what was decided, what ran and what left.
+    /// Show the log: requests, decisions, runs and results that left.
     Log(log::Args),
     /// Write a receipt to a file, for an auditor.
     Receipt {
@@ -59,7 +59,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Register data sets for researchers to train on.
+/// Register datasets for researchers to train on.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
     /// Register a file or folder. It stays where it is.
@@ -72,20 +72,19 @@ pub(crate) enum DatasetCommand {
         /// The file or folder.
         #[arg(long)]
         path: PathBuf,
-        /// What researchers search for, separated by commas.
+        /// The tags that researchers search for, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         tags: Vec<String>,
-        /// Its format: csv, parquet, idx, npy, npz or images; found by its
-        /// content if none.
+        /// Its format: csv, parquet, idx, npy, npz or images [default: found by the content].
         #[arg(long = "type")]
         format: Option<Format>,
     },
-    /// List what is registered.
+    /// List the registered datasets.
     List {
         /// The node's directory.
         dir: PathBuf,
     },
-    /// Register a data set again whose file or folder has changed. Its name and tags stay.
+    /// Register a dataset again after its file or folder changed. Its name and tags stay.
     Refresh {
         /// The node's directory.
         dir: PathBuf,
@@ -93,7 +92,7 @@ pub(crate) enum DatasetCommand {
         #[arg(long)]
         name: DatasetId,
     },
-    /// Take a data set off the list. The file stays.
+    /// Take a dataset off the list. The file stays.
     Remove {
         /// The node's directory.
         dir: PathBuf,
@@ -170,7 +169,7 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
         DatasetCommand::Remove { dir, name } => {
             let (folder, database) = open(&dir)?;
             let removed = Datasets::load(&folder)?.remove(&folder, &database, &name)?;
-            printer.line(format!("{} is no longer offered; its file stays", removed.name));
+            printer.line(format!("{} is no longer offered; its file is kept", removed.name));
             printer.event("result", &fields(&removed));
         }
     }
@@ -183,7 +182,7 @@ fn open(dir: &Path) -> Result<(Folder, Database), CommandError> {
     Ok((folder, Database::open(dir, &config.identity(dir)?)?))
 }
 
-/// Shows what whoever adds a dataset should know.
+/// Shows the remarks about a new dataset.
 fn remarks(dataset: &Dataset, printer: &Printer) -> Result<Vec<String>, CommandError> {
     let remarks = dataset.open().map_err(fedwasm_node::Error::from)?.remarks();
     remarks.iter().for_each(|remark| printer.note(format!("warning: {remark}")));

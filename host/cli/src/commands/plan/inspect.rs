@@ -27,12 +27,12 @@ pub(crate) fn run(
     let limits = Limits::default().with(&args.limits);
     let described = sandbox(args.strict, printer)?.describe(&component, limits)?;
     let (metadata, model) = (described.metadata(), args.model);
-    // Shapes follow from arguments; what only a dataset knows is an example.
+    // Shapes follow from arguments; values that only a dataset knows are examples.
     let facts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
     let arguments = metadata.arguments(&model, &facts, &prefix::ALL);
     let arguments = match arguments {
         Ok(arguments) => Ok(arguments),
-        // Everything but shapes can be told without it.
+        // Everything but shapes can be shown without it.
         Err(missing)
             if missing.each().iter().all(|one| matches!(one, ArgumentError::Missing { .. })) =>
         {
@@ -131,7 +131,7 @@ fn print_sizes(size: u64, sizes: &Sizes, line: &dyn Fn(&str, &str)) {
     line("memory", &format!("starts with {} KiB", sizes.memory_bytes >> 10));
 }
 
-/// What an interface of the contract lets a plan do, in words.
+/// The abilities that an interface of the contract gives a plan, in words.
 fn words(interface: &str) -> &'static str {
     let name = interface.split_once('/').map_or(interface, |(_, name)| name);
     match name.split_once('@').map_or(name, |(name, _)| name) {
@@ -141,7 +141,7 @@ fn words(interface: &str) -> &'static str {
         "predictions" => "give scores while it predicts",
         "monitor" => "write log lines and report numbers, within bounds",
         "random" => "draw randomness that follows from the seed",
-        _ => "use an interface that this version has no words for",
+        _ => "use an interface that this version cannot describe",
     }
 }
 

@@ -23,21 +23,21 @@ pub(crate) use verify::judge;
 /// Build and inspect training plans.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make the crate of a new plan, with all that it is built from.
+    /// Create the crate of a new plan, with all of its dependencies.
     New(new::Args),
     /// Compile a plan crate to a component, the same bytes on every machine.
     Build {
         /// The directory of the plan crate.
         #[arg(default_value = ".")]
         dir: PathBuf,
-        /// The component to write; NAME.wasm in the current directory if none.
+        /// The component to write [default: NAME.wasm in the current directory].
         #[arg(short)]
         output: Option<PathBuf>,
-        /// Write nothing; say whether the sources give this component.
+        /// Write nothing; check whether the sources give this component.
         #[arg(long, conflicts_with = "output")]
         reproduce: Option<PathBuf>,
     },
-    /// Show what is in a component and what it asks for.
+    /// Show the contents of a component, its arguments and its needs.
     Inspect {
         /// The component.
         file: PathBuf,
@@ -45,11 +45,11 @@ pub(crate) enum Command {
         #[arg(long)]
         args: Option<PathBuf>,
     },
-    /// Try a plan: what every plan must keep, its gradient, and golden metrics.
+    /// Test a plan: the promises of every plan, its gradient, and golden metrics.
     Test(test::Args),
-    /// Sign a plan: its exact bytes, and what is known of it.
+    /// Sign a plan: its exact bytes, and a statement about it.
     Sign(sign::Args),
-    /// Say who signed a plan, what it asks for, and whether it is trusted.
+    /// Show the signers of a plan, its needs, and whether it is trusted.
     Verify(verify::Args),
     /// Push a plan and its signatures to an OCI registry.
     Push(registry::PushArgs),
@@ -88,7 +88,7 @@ fn build(
     printer: &Printer,
 ) -> Result<(), CommandError> {
     if !dir.is_dir() {
-        return Err(CommandError::new(USAGE, format!("{}: no such directory", dir.display())));
+        return Err(CommandError::new(USAGE, format!("{} is not a directory", dir.display())));
     }
     let built = fedwasm_artifact::build(dir, &mut |line| printer.note(line))?;
     let path = output.unwrap_or_else(|| format!("{}.wasm", built.name).into());
@@ -147,7 +147,7 @@ fn reproduce(
         printer.line(Columns::new(0).left(12).left(0).line(&[text("what"), both]));
     }
     let text = match differences.is_empty() {
-        true => "the same sources, lock file and tools give other bytes here",
+        true => "the same sources, lock file and tools give different bytes here",
         false => "it was built from other sources or with other tools",
     };
     Err(CommandError::new(FAILED, format!("{}: {text}", file.display())))

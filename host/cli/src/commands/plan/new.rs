@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
     check_name(name)?;
     let template = template(&args.template)?;
     let taken = || {
-        let text = format!("{name} is already there\nhelp: take another name, or remove it");
+        let text = format!("{name} already exists\nhelp: take another name, or remove it");
         CommandError::new(USAGE, text)
     };
     let dir = Path::new(name);
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
         return Err(taken());
     }
     let files = plan(name, template)?;
-    // Whole or not at all: it gets its name when everything is there.
+    // Whole or absent: it gets its name once all files are written.
     let partial = format!(".{name}.{}", std::process::id());
     let partial = Path::new(&partial);
     std::fs::create_dir(partial)?;

@@ -13,13 +13,13 @@ use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
 use crate::commands::plan::sign::{bundles_beside, with_suffix};
 use crate::printer::Printer;
 
-/// Who asks.
+/// The credentials for a registry.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LoginArgs {
     /// The user at the registry; the password is read from standard input.
     #[arg(long)]
     username: Option<String>,
-    /// Another host to which the registry may have the password sent, such as auth.docker.io.
+    /// Another host that may get the password at the registry's request, such as auth.docker.io.
     #[arg(long, requires = "username")]
     login_at: Option<String>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct LoginArgs {
 pub(crate) struct PushArgs {
     /// The component.
     file: PathBuf,
-    /// Where to, such as `registry.example/plans/mine:1.0`.
+    /// The reference to push to, such as `registry.example/plans/mine:1.0`.
     reference: String,
     #[command(flatten)]
     login: LoginArgs,
@@ -38,7 +38,7 @@ pub(crate) struct PushArgs {
 /// Pull a plan and its signatures from an OCI registry.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PullArgs {
-    /// From where, such as `registry.example/plans/mine:1.0`.
+    /// The reference to pull, such as `registry.example/plans/mine:1.0`.
     reference: String,
     /// The component to write; signatures go beside it.
     #[arg(short)]
@@ -103,7 +103,7 @@ pub(crate) async fn pull(args: PullArgs, printer: &Printer) -> Result<(), Comman
     let component = Component::admit(component)
         .map_err(|error| CommandError::new(PLAN_REFUSED, format!("{}: {error}", args.reference)))?;
     let paths = names(&args.output, &signatures);
-    // What lies there already is somebody's.
+    // An existing file may belong to another signer.
     if let Some(path) = [&args.output].into_iter().chain(&paths).find(|path| path.exists()) {
         return Err(CommandError::new(USAGE, format!("{} exists already", path.display())));
     }
@@ -113,7 +113,8 @@ pub(crate) async fn pull(args: PullArgs, printer: &Printer) -> Result<(), Comman
     }
     printer.line(format!("pulled     {}", args.output.display()));
     printer.line(format!("plan       sha256:{}", component.digest()));
-    printer.line(format!("signatures {}; `fedwasm plan verify` says whose", signatures.len()));
+    printer
+        .line(format!("signatures {}; `fedwasm plan verify` names the signers", signatures.len()));
     printer.event(
         "result",
         &json!({

@@ -12,7 +12,7 @@ use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::commands::sandbox;
 use crate::printer::Printer;
 
-/// Sign a plan: its exact bytes, and what is known of it.
+/// Sign a plan: its exact bytes, and a statement about it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The component.
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// into the statement.
     #[arg(long)]
     source: Option<PathBuf>,
-    /// Where the signature goes; FILE.sigstore.json if none. The statement goes beside it.
+    /// The file for the signature; the statement goes beside it [default: FILE.sigstore.json].
     #[arg(short)]
     output: Option<PathBuf>,
 }
@@ -38,7 +38,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     if let Some(source) = &sources
         && source.modified
     {
-        printer.note("warning: files were changed since the revision that the statement names");
+        printer.note("warning: files differ from the revision that the statement names");
     }
     let described = describe(&component, printer)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -71,7 +71,7 @@ pub(crate) fn sign(component: &Component, key: &KeyPair) -> Result<Bundle, Comma
     Ok(Bundle::sign_bytes(component.bytes(), key)?)
 }
 
-/// What the plan says of itself.
+/// The plan's own description.
 fn describe(component: &Component, printer: &Printer) -> Result<serde_json::Value, CommandError> {
     let described = sandbox(false, printer)?.describe(component, Limits::default())?;
     let metadata = described.metadata();
@@ -93,7 +93,7 @@ fn check_own(path: &Path, key: &KeyPair) -> Result<(), CommandError> {
         true => Ok(()),
         false => {
             let text = format!(
-                "{} is another signer's; give yours a name of its own with -o, such as \
+                "{} belongs to another signer; choose another file with -o, such as \
                  PLAN.wasm.NAME.sigstore.json",
                 path.display()
             );

@@ -13,7 +13,7 @@ use crate::command_error::{CommandError, PLAN_FAILED, USAGE};
 use crate::commands::{sandbox, target};
 use crate::printer::Printer;
 
-/// The golden file that is looked for beside a plan.
+/// The golden file beside a plan.
 const GOLDEN: &str = "golden.toml";
 /// The name of the check of golden metrics.
 const GOLDEN_CHECK: &str = "training on known data gives the golden metrics";
@@ -25,19 +25,19 @@ pub(crate) struct Args {
     /// A file with [model] and [limits], such as that of an experiment.
     #[arg(long)]
     pub(super) args: Option<PathBuf>,
-    /// Rows to try the plan on: data as `fedwasm local` takes them. Drawn if none.
+    /// Rows to test the plan on: data as for `fedwasm local` [default: random rows].
     #[arg(long)]
     data: Option<PathBuf>,
     /// The column to predict.
     #[arg(long, requires = "data")]
     target: Option<String>,
-    /// Where all randomness comes from.
+    /// The seed of all randomness.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// What the plan must score; PLAN.golden.toml beside PLAN.wasm if none.
+    /// The golden metrics that the plan must reach [default: PLAN.golden.toml beside PLAN.wasm].
     #[arg(long)]
     golden: Option<PathBuf>,
-    /// Write what the plan scores now to the golden file; with --data, a new one.
+    /// Write the current metrics to the golden file; with --data, to a new one.
     #[arg(long)]
     bless: bool,
 }
@@ -65,7 +65,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let cancel = Cancel::new();
     let suite = plan_suite(options, &cancel)?;
     printer.line(format!(
-        "trying {} {} on {} rows ({rows}), seed {random_seed}\n",
+        "testing {} {} on {} rows ({rows}), seed {random_seed}\n",
         suite.plan().plan().name,
         suite.plan().plan().version,
         suite.n_rows(),
@@ -127,7 +127,7 @@ fn golden(
         }
         (true, ..) => {
             let text = format!(
-                "{}: there is no such file; say what to train on with --data and --target",
+                "{} does not exist; name the data to train on with --data and --target",
                 path.display()
             );
             Err(CommandError::new(USAGE, text))

@@ -13,15 +13,15 @@ use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
 use crate::commands::plan::sign::bundles_beside;
 use crate::printer::Printer;
 
-/// Say who signed a plan, what it asks for, and whether it is trusted.
+/// Show the signers of a plan, its needs, and whether it is trusted.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The component.
     file: PathBuf,
-    /// Whose signatures are trusted: a trust file, or one public key.
+    /// The trusted signers: a trust file, or one public key.
     #[arg(long)]
     trust: PathBuf,
-    /// A signature or statement; all FILE*.sigstore.json if none. May be given again.
+    /// A signature or statement [default: all FILE*.sigstore.json]. May be repeated.
     #[arg(long)]
     bundle: Vec<PathBuf>,
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let trust = Trust::read(&trust)?;
     let paths = if bundle.is_empty() { bundles_beside(&file)? } else { bundle };
     if paths.len() > BUNDLES_MAX {
-        let text = format!("{} bundles, at most {BUNDLES_MAX} are looked at", paths.len());
+        let text = format!("there are {} bundles, at most {BUNDLES_MAX} are checked", paths.len());
         return Err(CommandError::new(USAGE, text));
     }
     let mut bundles = Vec::new();
@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         Verdict::Trusted => Ok(()),
         verdict => {
             let text = match verdict {
-                Verdict::Failed => format!("a signature of {} is wrong", file.display()),
+                Verdict::Failed => format!("a signature of {} is invalid", file.display()),
                 verdict => format!("{} is {verdict}", file.display()),
             };
             Err(CommandError::new(PLAN_REFUSED, text))
@@ -53,8 +53,8 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     }
 }
 
-/// Looks at all signatures of a plan, and at what statements say: one about another plan is wrong,
-/// whoever signed it.
+/// Checks all signatures of a plan, and all statements: one about another plan is invalid despite
+/// its signature.
 pub(crate) fn judge(
     trust: &Trust,
     component: &Component,
@@ -65,7 +65,7 @@ pub(crate) fn judge(
     for (json, signature) in bundles.iter().zip(&mut signatures) {
         match statement(json, signature, trust, component) {
             Some(Ok(statement)) => said = Some(statement),
-            // Where it was built, what it depends on: no matter of trust here.
+            // The place of the build and the dependencies do not matter for trust here.
             Some(Err(StatementError::Other { predicate })) => {
                 signature.state = State::Aside(printable(&predicate));
             }
@@ -79,7 +79,7 @@ pub(crate) fn judge(
     (signatures, verdict, said)
 }
 
-/// What a trusted signer says of the plan; an error if it is not about it.
+/// A trusted signer's statement about the plan; an error if it is about another one.
 fn statement(
     json: &[u8],
     signature: &Signature,
@@ -130,7 +130,7 @@ fn show(
             let (got, needed) = (signers(signatures), trust.threshold);
             format!(": {got} of {needed} trusted signers signed its bytes")
         }
-        Verdict::Failed => ": a signature or statement is wrong".into(),
+        Verdict::Failed => ": a signature or statement is invalid".into(),
         Verdict::Revoked => ": the trust file revokes it".into(),
         _ => String::new(),
     };
@@ -177,7 +177,7 @@ fn print_said(said: Option<&Statement>, line: &dyn Fn(&str, &str)) {
                 line("built with", &format!("{}, lock file sha256:{lock}", build.rustc));
             }
         }
-        None => line("statement", "none of a trusted signer"),
+        None => line("statement", "none by a trusted signer"),
     }
     if let Some(source) = said.and_then(|said| said.predicate.source.as_ref()) {
         let modified = if source.modified { ", files changed since" } else { "" };
@@ -200,7 +200,7 @@ fn signers(signatures: &[Signature]) -> usize {
     names.collect::<std::collections::BTreeSet<_>>().len()
 }
 
-/// What it may use on this machine if nothing else is said.
+/// The default limits on this machine.
 fn shown(limits: &Limits) -> String {
     format!(
         "{} MiB of memory, {} s a call, {} MiB of tensors",

@@ -66,7 +66,7 @@ fn places(value: &Value, at: &str, texts: &mut Vec<String>, tables: &mut Vec<Str
 }
 
 /// The history with a text in each place that takes any: a value in place of each text, a name
-/// beside those of each table. Ids and digests take none. Returns how many took it, too.
+/// beside those of each table. Ids and digests take none. Also returns how many took it.
 fn poisoned(history: &History, text: &str) -> (History, usize) {
     let is_kept = |json: &Value, at: &str, is_there: &dyn Fn(&Value) -> bool| {
         let Ok(history) = serde_json::from_value::<History>(json.clone()) else { return false };

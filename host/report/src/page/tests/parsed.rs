@@ -1,4 +1,4 @@
-//! What a browser reads of a page, by the tokenizer of the HTML standard.
+//! A page as a browser reads it, by the tokenizer of the HTML standard.
 
 use std::collections::BTreeMap;
 

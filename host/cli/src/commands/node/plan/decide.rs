@@ -15,22 +15,22 @@ use crate::command_error::{CommandError, USAGE};
 use crate::commands::plan::bundles_beside;
 use crate::printer::Printer;
 
-/// What is decided on, and by whom.
+/// The subject of a decision, and the operator.
 #[derive(Debug, clap::Args)]
 pub(crate) struct About {
     /// The node's directory.
     dir: PathBuf,
-    /// The plan: the first digits of its digest, or its file if nobody asked for it yet.
+    /// The plan: the first digits of its digest, or its file if no researcher asked for it yet.
     plan: String,
-    /// Why; researchers are told.
+    /// The reason, which researchers see.
     #[arg(long, default_value = "")]
     note: String,
-    /// The operator's private key; the one in the node's directory if none.
+    /// The operator's private key [default: the key in the node's directory].
     #[arg(long)]
     key: Option<PathBuf>,
 }
 
-/// What an approval covers.
+/// The scope of an approval.
 #[derive(Default)]
 pub(super) struct Terms {
     pub(super) expires_ms: Option<u64>,
@@ -50,13 +50,13 @@ pub(super) fn decide(
     let path = key.unwrap_or_else(|| dir.join(OPERATOR_KEY));
     let key = KeyPair::read(&path)?;
     if desk.operators.first() != Some(key.public()) {
-        let text = format!("{} is not the key that node.toml names as operator", path.display());
+        let text = format!("{} is not the operator's key that node.toml names", path.display());
         return Err(CommandError::new(USAGE, text));
     }
     let file = Path::new(&plan);
     let digest = match file.is_file() {
         true => {
-            // From the operator's own hand, before anybody asks for it.
+            // The operator registers it before any researcher asks for it.
             let component = load_plan(file)?;
             let mut signatures = Vec::new();
             for bundle in bundles_beside(file)? {
@@ -75,7 +75,7 @@ pub(super) fn decide(
         false => desk.find(&plan)?.digest,
     };
     if ruling == Ruling::Approved {
-        // A short piece of a digest can be made to fit.
+        // A short piece of a digest can be forged.
         if !file.is_file() && plan.trim_start_matches("sha256:").len() < DIGITS_TO_APPROVE_MIN {
             let text = format!("approve with {DIGITS_TO_APPROVE_MIN} digits or more: {digest}");
             return Err(CommandError::new(USAGE, text));
@@ -107,8 +107,8 @@ pub(super) fn decide(
     Ok(())
 }
 
-/// Compiles an approved plan where the node looks for it: its first round need not wait. What goes
-/// wrong is no reason against the decision, which is made.
+/// Compiles an approved plan into the node's cache, so that its first round need not wait. A
+/// failure does not undo the decision.
 fn compile(desk: &Desk, digest: &Digest, printer: &Printer) {
     let compiled = || -> Result<(), CommandError> {
         let (bytes, _) = desk.database.plan(digest)?;
@@ -117,11 +117,11 @@ fn compile(desk: &Desk, digest: &Digest, printer: &Printer) {
         Ok(fedwasm_node::compile(&desk.config, &desk.dir, &component)?)
     };
     if let Err(error) = compiled() {
-        printer.note(format!("it is not compiled yet: {}", error.message));
+        printer.note(format!("the plan is not compiled yet: {}", error.message));
     }
 }
 
-/// A bound on what there is not would never hold anybody back.
+/// A bound on an argument that does not exist would never hold a plan back.
 fn check_bounds(
     desk: &Desk,
     digest: &Digest,
@@ -137,14 +137,14 @@ fn check_bounds(
     let metadata = describe(&component, printer)?;
     for bound in bounds {
         if !bound.is_about(metadata.arguments.iter().map(|a| a.name.as_str())) {
-            let text = format!("`{bound}`: neither training nor this plan has such an argument");
+            let text = format!("`{bound}`: neither training nor this plan has this argument");
             return Err(CommandError::new(USAGE, text));
         }
     }
     Ok(())
 }
 
-/// What a decision covers, and why it was made.
+/// The scope of a decision, and its reason.
 pub(super) fn terms(decision: &Decision) -> String {
     let mut terms = String::new();
     if !decision.bounds.is_empty() {

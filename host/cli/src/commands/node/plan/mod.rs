@@ -30,49 +30,49 @@ const DIGITS_MIN: usize = 6;
 /// Decide which plans may run here.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the plans that were asked for, and what was decided.
+    /// List the plans that were asked for, and the decisions about them.
     List {
         /// The node's directory.
         dir: PathBuf,
     },
-    /// Show what a reviewer needs to know of a plan.
+    /// Show the facts about a plan for its review.
     Show {
         /// The node's directory.
         dir: PathBuf,
         /// The plan: the first digits of its digest.
         plan: String,
     },
-    /// Let a plan run.
+    /// Approve a plan.
     Approve {
         #[command(flatten)]
         about: About,
         /// Days that the approval is valid [default: no expiry].
         #[arg(long)]
         days: Option<u64>,
-        /// What the approval covers, such as `training.epochs<=10`, `optimizer.lr>=0.01`
-        /// or `model.hidden=16,32`. May be given again.
+        /// A bound of the approval, such as `training.epochs<=10`, `optimizer.lr>=0.01` or
+        /// `model.hidden=16,32`. May be repeated.
         #[arg(long = "bound")]
         bounds: Vec<Bound>,
-        /// Let it tell about as few rows as this, instead of `min_rows` of the node.
+        /// The fewest rows behind a released number, instead of the node's `min_rows`.
         #[arg(long)]
         min_rows: Option<u64>,
-        /// For this researcher only. May be given again.
+        /// Approve the plan for this researcher only. May be repeated.
         #[arg(long = "researcher", value_parser = researcher)]
         researchers: Vec<ResearcherId>,
     },
-    /// Refuse a plan.
+    /// Reject a plan.
     Reject {
         #[command(flatten)]
         about: About,
     },
-    /// Forget a plan that nobody decided on.
+    /// Delete a plan without decisions.
     Forget {
         /// The node's directory.
         dir: PathBuf,
         /// The plan: the first digits of its digest.
         plan: String,
     },
-    /// Take an approval back: the next round does not run.
+    /// Revoke an approval: the next round does not run.
     Revoke {
         #[command(flatten)]
         about: About,
@@ -170,11 +170,11 @@ impl Desk {
 fn list(desk: &Desk, printer: &Printer) -> Result<(), CommandError> {
     let plans = desk.database.plans()?;
     if plans.is_empty() {
-        printer.line("nobody asked for a plan yet");
+        printer.line("no plan was asked for yet");
     }
     let (mut rows, mut all) = (Vec::new(), Vec::new());
     for plan in &plans {
-        let who = plan.requested_by.as_deref().unwrap_or("nobody");
+        let who = plan.requested_by.as_deref().unwrap_or("no researcher");
         // As many digits as an approval takes.
         let digits = plan.digest.to_string().chars().take(DIGITS_TO_APPROVE_MIN).collect();
         let name = format!("{} {}", plan.name, plan.version);

@@ -40,7 +40,7 @@ pub(super) fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(
         }
     }
     if review.verdict == Verdict::Failed {
-        printer.note("warning: a signature of this plan is wrong");
+        printer.note("warning: a signature of this plan is invalid");
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ impl<'a> Review<'a> {
 
     fn who(&self) -> Lines {
         let Self { plan, metadata, .. } = self;
-        let asked_by = plan.requested_by.clone().unwrap_or_else(|| "nobody".into());
+        let asked_by = plan.requested_by.clone().unwrap_or_else(|| "no researcher".into());
         let mut lines = vec![
             ("plan", format!("{} {}", metadata.name, metadata.version)),
             ("digest", format!("sha256:{} (the same at every site)", plan.digest)),
@@ -109,7 +109,7 @@ impl<'a> Review<'a> {
 
     fn signers(&self) -> Lines {
         if self.signatures.is_empty() {
-            return vec![("signers", "none: it is not signed".into())];
+            return vec![("signers", "none: the plan is not signed".into())];
         }
         let line = |signature: &Signature| {
             let key = signature.key.map_or("a key without a name".to_owned(), |key| key.short());
@@ -139,7 +139,7 @@ impl<'a> Review<'a> {
             lines.push((key, format!("{}: {}: {}", argument.name, argument.kind, argument.doc)));
         }
         if let Some(build) = &self.inspection.build {
-            lines.push(("built with", format!("{} (by its own word)", build.rustc)));
+            lines.push(("built with", format!("{} (as it states itself)", build.rustc)));
             lines.push(("sources", format!("sha256:{}", build.sources_sha256)));
         }
         lines
@@ -191,7 +191,7 @@ fn approved_before(desk: &Desk, plan: &KnownPlan) -> Result<Option<KnownPlan>, C
     Ok(newest.map(|(_, plan)| plan))
 }
 
-/// What is new against another version, in words.
+/// The changes against another version, in words.
 fn differences(old: (&Component, &Metadata), new: (&Component, &Metadata)) -> Vec<String> {
     let (before, after) = (old.0.inspect(), new.0.inspect());
     let mut found = Vec::new();
@@ -220,11 +220,11 @@ fn differences(old: (&Component, &Metadata), new: (&Component, &Metadata)) -> Ve
     for (name, argument) in &after {
         match before.get(name) {
             None => found.push(format!("argument {name} is new")),
-            Some(known) if known != argument => found.push(format!("argument {name} is another")),
+            Some(known) if known != argument => found.push(format!("argument {name} has changed")),
             Some(_) => {}
         }
     }
     let gone = before.keys().filter(|name| !after.contains_key(*name));
-    found.extend(gone.map(|name| format!("argument {name} is gone")));
+    found.extend(gone.map(|name| format!("argument {name} was removed")));
     found
 }
