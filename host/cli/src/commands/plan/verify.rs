@@ -166,7 +166,7 @@ fn print_signed(
     line("imports", &format!("{} allowed, 0 denied: {}", imports.len(), imports.join(", ")));
 }
 
-/// What a trusted signer says of it, and where it comes from by that word.
+/// The statement of a trusted signer, and the source and packages that it names.
 fn print_said(said: Option<&Statement>, line: &dyn Fn(&str, &str)) {
     match said.map(|said| &said.predicate) {
         Some(said) => {

@@ -1,4 +1,4 @@
-//! What a reviewer needs to know of a plan.
+//! The facts of a plan that a reviewer needs.
 
 use fedwasm_artifact::{Component, Inspection};
 use fedwasm_node::{Decision, KnownPlan, Ruling};
@@ -17,7 +17,7 @@ use crate::printer::{Printer, utc};
 /// Lines of a page: a word, or none below the last one's, and what there is to say.
 type Lines = Vec<(&'static str, String)>;
 
-/// What is known of a plan.
+/// The known facts of a plan.
 struct Review<'a> {
     plan: &'a KnownPlan,
     metadata: Metadata,
