@@ -98,7 +98,7 @@ fn lying_headers_are_held_against_the_file() {
     refused(b"\0\0\x77\x01\0\0\0\x01\0", Format::Idx, "which is not an IDX header");
     for (shape, words) in [
         ("(3,)", "announces 12 bytes, the file has 8"),
-        ("(99999999999, 1000)", "says"),
+        ("(99999999999, 1000)", "announces"),
         ("(99999999999999999999,)", "names no shape"),
         ("(2, 1000000000)", "values of a row: 1000000000, at most"),
         ("(1000000000000000000,)", "rows: 1000000000000000000, at most"),
