@@ -14,7 +14,7 @@ pub struct Variance {
     denominator: u64,
 }
 
-/// Bounds of a variance under which no product leaves 128 bits ([`accept`]).
+/// Bounds of a variance under which no product leaves 128 bits ([`DiscreteGaussian::accept`]).
 const NUMERATOR_MAX: u64 = 1 << 52;
 const DENOMINATOR_MAX: u64 = 1 << 20;
 /// A draw this many times the scale away has a probability below e^-1000, and is drawn again.
