@@ -17,28 +17,28 @@ use crate::places::Peer;
 use crate::quota::FILE_BYTES;
 use crate::readers;
 use crate::refusal::{NO_BLOB, Refusal};
-use crate::shelf::Shelf;
+use crate::state::RepositoryState;
 use crate::upload::receive;
 
 /// The most recipients of a blob.
 const RECIPIENTS_MAX: usize = 1_024;
 
 pub(crate) async fn get_blob(
-    State(shelf): State<Arc<Shelf>>,
+    State(repository): State<Arc<RepositoryState>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(digest): UrlPath<String>,
 ) -> Result<Response, Refusal> {
     let digest = parse(&digest)?;
     if let Some(peer) = &peer.who {
-        shelf.check_revoked(peer)?;
+        repository.check_revoked(peer)?;
         let (who, _) = peer;
         // A participant that may not fetch it does not learn whether it exists.
-        if !readers::may_read(&*shelf.store, &digest, who).await? {
+        if !readers::may_read(&*repository.store, &digest, who).await? {
             return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
         }
     }
-    check_plain(&shelf, &digest).await?;
-    let object = shelf.store.get(&blob_path(&digest)).await?;
+    check_plain(&repository, &digest).await?;
+    let object = repository.store.get(&blob_path(&digest)).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::CONTENT_LENGTH, object.meta.size.to_string()),
@@ -49,7 +49,7 @@ pub(crate) async fn get_blob(
 /// `PUT /blobs/sha256/DIGEST`, or `?experiment=ID` with it: then the blob may
 /// be pruned once that experiment is finished.
 pub(crate) async fn put_blob(
-    State(shelf): State<Arc<Shelf>>,
+    State(repository): State<Arc<RepositoryState>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(digest): UrlPath<String>,
     RawQuery(query): RawQuery,
@@ -71,12 +71,12 @@ pub(crate) async fn put_blob(
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let who = peer.who.as_ref().map(|(who, _)| who);
-    let store = &*shelf.store;
+    let store = &*repository.store;
     let mut readers: Vec<Participant> = Vec::new();
     let mut is_first = false;
     if let Some(peer) = &peer.who {
-        shelf.check_revoked(peer)?;
-        readers = recipients(&headers, &shelf)?;
+        repository.check_revoked(peer)?;
+        readers = recipients(&headers, &repository)?;
         if let Some(experiment) = &experiment {
             is_first = check_owner(store, experiment, &peer.0, &readers).await?;
         }
@@ -88,17 +88,17 @@ pub(crate) async fn put_blob(
         let text = format!("experiment {experiment} is over");
         return Err(Refusal(StatusCode::CONFLICT, text));
     }
-    let _turn = shelf.turns.take(who).await?;
+    let _turn = repository.turns.take(who).await?;
     // Every file also counts by itself.
     let files = 1 + readers.len() as u64 + u64::from(is_first);
     let charged = length.saturating_add(FILE_BYTES * files);
     // It counts as long as it is under way, so that many at once do not get past the quota.
-    let reserved = shelf.quota.reserve(store, who, charged).await?.map_err(|left| {
+    let reserved = repository.quota.reserve(store, who, charged).await?.map_err(|left| {
         let text =
             format!("the blob has {length} bytes, but only {left} bytes of the quota are left");
         Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
     })?;
-    let received = receive(store, body, (length, &digest), shelf.pace).await?;
+    let received = receive(store, body, (length, &digest), repository.pace).await?;
     // No owner is written before the bytes are stored.
     let noted = note(store, experiment.as_ref(), &digest, who).await;
     if let Err(refusal) = noted {
@@ -122,8 +122,8 @@ pub(crate) async fn put_blob(
 }
 
 /// A link in the place of a blob would serve a file from elsewhere.
-async fn check_plain(shelf: &Shelf, digest: &Digest) -> Result<(), Refusal> {
-    let path = shelf.dir.join(BLOBS).join(digest.to_string());
+async fn check_plain(repository: &RepositoryState, digest: &Digest) -> Result<(), Refusal> {
+    let path = repository.dir.join(BLOBS).join(digest.to_string());
     let about = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
     match about {
         Ok(Ok(about)) if about.is_file() => Ok(()),
@@ -162,7 +162,10 @@ async fn check_owner(
     }
 }
 
-fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Refusal> {
+fn recipients(
+    headers: &HeaderMap,
+    repository: &RepositoryState,
+) -> Result<Vec<Participant>, Refusal> {
     let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
     let Some(value) = headers.get(RECIPIENTS) else { return Ok(Vec::new()) };
     let text = value.to_str().map_err(|_| bad(format!("{RECIPIENTS} is not text")))?;
@@ -173,7 +176,7 @@ fn recipients(headers: &HeaderMap, shelf: &Shelf) -> Result<Vec<Participant>, Re
     let names = names.into_iter();
     let parsed = names.map(|name| name.parse().map_err(|e: IdError| bad(e.to_string())));
     let mut recipients: Vec<Participant> = parsed.collect::<Result<_, _>>()?;
-    let roster = shelf.authority.current_roster().map_err(|error| bad(error.to_string()))?;
+    let roster = repository.authority.current_roster().map_err(|error| bad(error.to_string()))?;
     // A participant that is not on the roster could not fetch it.
     recipients.retain(|who| roster.key(who).is_some());
     Ok(recipients)

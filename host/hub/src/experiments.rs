@@ -10,47 +10,47 @@ use fedwasm_protocol::{ExperimentId, IdError, Participant, Role};
 
 use crate::places::Peer;
 use crate::refusal::Refusal;
-use crate::shelf::Shelf;
+use crate::state::RepositoryState;
 use crate::{index, readers};
 
 pub(crate) async fn finish(
-    State(shelf): State<Arc<Shelf>>,
+    State(repository): State<Arc<RepositoryState>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(experiment): UrlPath<String>,
 ) -> Result<StatusCode, Refusal> {
     let experiment = parse_experiment(&experiment)?;
-    let owner = readers::owner(&*shelf.store, &experiment).await?;
-    check_own(&shelf, &experiment, &peer, owner)?;
-    index::finish(&*shelf.store, &experiment).await?;
+    let owner = readers::owner(&*repository.store, &experiment).await?;
+    check_own(&repository, &experiment, &peer, owner)?;
+    index::finish(&*repository.store, &experiment).await?;
     Ok(StatusCode::CREATED)
 }
 
 /// Reopens a finished experiment: its researcher alone may do so. Nothing is stored in the
 /// name of one that is over.
 pub(crate) async fn reopen(
-    State(shelf): State<Arc<Shelf>>,
+    State(repository): State<Arc<RepositoryState>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(experiment): UrlPath<String>,
 ) -> Result<StatusCode, Refusal> {
     let experiment = parse_experiment(&experiment)?;
-    match readers::owner(&*shelf.store, &experiment).await? {
+    match readers::owner(&*repository.store, &experiment).await? {
         // One that is new.
         None if peer.who.is_some() => return Ok(StatusCode::NO_CONTENT),
-        owner => check_own(&shelf, &experiment, &peer, owner)?,
+        owner => check_own(&repository, &experiment, &peer, owner)?,
     }
-    index::reopen(&*shelf.store, &experiment).await?;
+    index::reopen(&*repository.store, &experiment).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Where clients are known, an experiment belongs to its researcher.
 fn check_own(
-    shelf: &Shelf,
+    repository: &RepositoryState,
     experiment: &ExperimentId,
     peer: &Peer,
     owner: Option<Participant>,
 ) -> Result<(), Refusal> {
     let Some(peer) = &peer.who else { return Ok(()) };
-    shelf.check_revoked(peer)?;
+    repository.check_revoked(peer)?;
     let (who, _) = peer;
     if who.role == Role::Researcher && owner.as_ref() == Some(who) {
         return Ok(());

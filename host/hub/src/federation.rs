@@ -11,18 +11,20 @@ use fedwasm_protocol::Role;
 use fedwasm_transport::{ENROLMENT_BYTES_MAX, Enrolment};
 
 use crate::refusal::Refusal;
-use crate::shelf::Shelf;
+use crate::state::RepositoryState;
 
 /// How long a request of a few bytes may take.
 const SMALL_BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
-pub(crate) async fn get_id(State(shelf): State<Arc<Shelf>>) -> String {
-    shelf.authority.federation().to_string()
+pub(crate) async fn get_id(State(repository): State<Arc<RepositoryState>>) -> String {
+    repository.authority.federation().to_string()
 }
 
-pub(crate) async fn get_roster(State(shelf): State<Arc<Shelf>>) -> Result<Response, Refusal> {
+pub(crate) async fn get_roster(
+    State(repository): State<Arc<RepositoryState>>,
+) -> Result<Response, Refusal> {
     let json = [(header::CONTENT_TYPE, "application/json")];
-    match shelf.authority.signed_roster() {
+    match repository.authority.signed_roster() {
         Ok(roster) => Ok((json, roster).into_response()),
         Err(error) => {
             tracing::error!("the roster cannot be read: {error}");
@@ -33,10 +35,10 @@ pub(crate) async fn get_roster(State(shelf): State<Arc<Shelf>>) -> Result<Respon
 
 /// Enrols any participant, on this machine alone.
 pub(crate) async fn enrol(
-    State(shelf): State<Arc<Shelf>>,
+    State(repository): State<Arc<RepositoryState>>,
     body: Body,
 ) -> Result<Response, Refusal> {
-    if shelf.authority.has_tls() {
+    if repository.authority.has_tls() {
         let text = "this federation accepts only participants that its authority enrols: `fedwasm \
                     network enrol`";
         return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
@@ -50,7 +52,7 @@ pub(crate) async fn enrol(
     if !matches!(participant.role, Role::Node | Role::Researcher) {
         return Err(bad(&"only nodes and researchers enrol here"));
     }
-    let (authority, who) = (Arc::clone(&shelf.authority), participant.clone());
+    let (authority, who) = (Arc::clone(&repository.authority), participant.clone());
     let enrolled = tokio::task::spawn_blocking(move || authority.enrol(&who, &key)).await;
     let membership = match enrolled {
         Ok(Ok(membership)) => membership,

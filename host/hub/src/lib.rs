@@ -17,7 +17,7 @@ mod quota;
 mod readers;
 mod refusal;
 mod server;
-mod shelf;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -24,7 +24,7 @@ use crate::federation::{enrol, get_id, get_roster};
 use crate::front::{Connection, Front};
 use crate::places::Bounds;
 use crate::quota::Quota;
-use crate::shelf::Shelf;
+use crate::state::RepositoryState;
 use crate::upload::Turns;
 use crate::{Error, descriptors, index};
 
@@ -98,7 +98,7 @@ impl RepositoryServer {
         let bound = front.address();
         let (stop, stopped) = watch::channel(false);
         let (dir, turns) = (dir.to_owned(), Turns::new());
-        let app = app(Arc::new(Shelf { dir, store, authority, quota, turns, pace }));
+        let app = app(Arc::new(RepositoryState { dir, store, authority, quota, turns, pace }));
         let task = tokio::spawn(serve(front, app, idle, stopped));
         Ok(Self { address: bound, stop, task })
     }
@@ -171,14 +171,14 @@ fn check_links(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn app(shelf: Arc<Shelf>) -> Router {
+fn app(repository: Arc<RepositoryState>) -> Router {
     Router::new()
         .route("/blobs/sha256/{digest}", get(get_blob).put(put_blob))
         .route("/experiments/{experiment}/finished", put(finish).delete(reopen))
         .route("/federation/id", get(get_id))
         .route("/federation/roster", get(get_roster))
         .route("/federation/members", post(enrol))
-        .with_state(shelf)
+        .with_state(repository)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::Path;
 use fedwasm_protocol::{ApprovalStatus, DatasetId, Digest, NodeId};
 use tokio::sync::watch;
 
+use crate::experiment::given_params::{given_params, in_file};
 use crate::experiment::job::{check_first_round, job_options, missing};
-use crate::experiment::params::{given_params, in_file};
 use crate::{Error, Event, ExperimentOptions, Job, JobOptions, PlanRecord};
 
 /// The obstacles before the first round of an experiment.

@@ -11,6 +11,7 @@
 //! The outer one is a process of its own for every plan: `worker`. Both see a
 //! call as the same plain data: `request`. Results are checked in `session`, on this side of both.
 
+mod allocator;
 mod arguments;
 mod batch;
 mod bench;
@@ -24,7 +25,6 @@ mod gate;
 mod guest;
 mod host;
 mod imports;
-mod memory;
 mod metadata;
 mod meter;
 mod request;
@@ -34,6 +34,7 @@ mod slot;
 mod stream;
 mod worker;
 
+pub use allocator::return_large_buffers;
 pub use arguments::{ArgumentError, DataFacts, OF_HOST};
 pub use batch::{Batch, Loader};
 pub use declaration::{DataSpec, Declaration, Scope, TensorSpec};
@@ -41,7 +42,6 @@ pub use engine::{Cancel, Profile};
 pub use event::{Level, PlanEvent};
 pub use fault::{Error, Fault, FaultKind, PlanName};
 pub use fedwasm_protocol::{LimitArgs, Limits};
-pub use memory::return_large_buffers;
 pub use metadata::{Argument, Default, Dependency, Metadata, Task};
 pub use request::Usage;
 pub use sandbox::{Described, InProcessOptions, Sandbox, WorkerOptions};

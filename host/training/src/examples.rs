@@ -10,7 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::blocks::{BlockSplit, Blocks, Held, Which};
 use crate::classes::Classes;
-use crate::fold::Fold;
+use crate::cross_validation::Fold;
 use crate::layout::{Chosen, Layout, PartKind};
 use crate::loader::Source;
 use crate::preprocessing::{Fit, scale_names};

@@ -5,14 +5,14 @@
 
 mod blocks;
 mod classes;
-mod contract;
+mod cross_validation;
 mod error;
 mod examples;
-mod fit;
-mod fold;
+mod foreign_params;
 mod layout;
 mod loader;
 mod metrics;
+mod plan_checks;
 mod preprocessing;
 mod report;
 mod round;
@@ -22,11 +22,11 @@ mod shuffle;
 mod variance;
 
 pub use classes::Classes;
-pub use contract::{Check, CheckVerdict, ROWS_MAX, Suite, SuiteOptions, TestRows};
+pub use cross_validation::{FOLDS_MAX, Fold};
 pub use error::Error;
 pub use examples::{Examples, facts};
-pub use fit::fitted;
-pub use fold::{FOLDS_MAX, Fold};
+pub use foreign_params::fitted;
+pub use plan_checks::{Check, CheckVerdict, ROWS_MAX, Suite, SuiteOptions, TestRows};
 pub use preprocessing::{ColumnScale, Preprocessing};
 pub use round::{
     Before, Events, Length, Place, Round, RoundArgs, RoundEvent, Trained, Turn, batches_max,

@@ -53,12 +53,19 @@ impl ApprovedPlan {
         request: &RoundRequest,
         arguments: &Arguments,
     ) -> Result<(), Refusal> {
-        covered(exceeded(&self.bounds, request, arguments))
+        self.covered(exceeded(&self.bounds, request, arguments))
     }
 
     /// Refuses training that is longer than the approval covers.
     pub(crate) fn check_length(&self, length: &Length) -> Result<(), Refusal> {
-        covered(exceeded_by_length(&self.bounds, length))
+        self.covered(exceeded_by_length(&self.bounds, length))
+    }
+
+    /// Refuses a request that exceeds a bound.
+    fn covered(&self, exceeded: Option<(&Bound, String)>) -> Result<(), Refusal> {
+        let Some((bound, how)) = exceeded else { return Ok(()) };
+        let standing = format!("is approved here with {bound} only, not {how}");
+        Err(not_approved(&self.digest, &standing))
     }
 
     /// The bytes that may run.
@@ -67,11 +74,12 @@ impl ApprovedPlan {
     }
 }
 
-/// Refuses a request that exceeds a bound.
-fn covered(exceeded: Option<(&Bound, String)>) -> Result<(), Refusal> {
-    let Some((bound, how)) = exceeded else { return Ok(()) };
-    let text = format!("the plan is approved here with {bound} only, not {how}");
-    Err(refusal(Reason::NotApproved, text))
+/// Refuses a plan: which one, its standing here, and the role that can change that.
+fn not_approved(plan: &Digest, standing: &str) -> Refusal {
+    let text = format!(
+        "plan {plan} {standing}; the node's operator decides (`fedwasm node plan approve`)"
+    );
+    refusal(Reason::NotApproved, text)
 }
 
 /// The ruling of the policy on a plan without a decision.
@@ -204,11 +212,11 @@ impl Approvals {
             tracing::error!("{error}");
             refusal(Reason::Internal, "the node's registry cannot be read".into())
         };
-        let no = |text: String| Err(refusal(Reason::NotApproved, text));
+        let no = |standing: String| Err(not_approved(&digest, &standing));
         if let Some((decision, signed)) = self.newest(&digest).map_err(internal)? {
             let (status, note) = judge(&decision, researcher, now_ms);
             if !status.may_run() {
-                return no(with_note(&format!("the plan is {status} here"), &note));
+                return no(with_note(&format!("is {status} here"), &note));
             }
             let (by, bounds) = (signed.to_string(), decision.bounds);
             return Ok(ApprovedPlan { digest, by, bounds, min_rows: decision.min_rows });
@@ -218,8 +226,8 @@ impl Approvals {
         }
         match self.by_policy(&digest).map_err(internal)? {
             ByPolicy::Runs(by) => Ok(ApprovedPlan::by_rule(digest, by)),
-            ByPolicy::Waits(why) => no(with_note("the plan is pending here", &why)),
-            ByPolicy::Unknown => no("the plan is not registered here".into()),
+            ByPolicy::Waits(why) => no(with_note("is pending here", &why)),
+            ByPolicy::Unknown => no("is not registered here".into()),
         }
     }
 

@@ -9,9 +9,10 @@ use fedwasm_sandbox::{Sandbox, Scope};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::experiment::retry::is_worth_a_retry;
 use crate::{
-    AggregateError, Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job,
-    JobOptions, JobState, PlanRecord, Selection,
+    Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job, JobOptions,
+    JobState, PlanRecord, Selection,
 };
 use fedwasm_record::{RUNNING, WRITTEN_BY};
 
@@ -175,25 +176,4 @@ pub(crate) fn new_history(
         rounds: Vec::new(),
         steps: Vec::new(),
     }
-}
-
-/// Whether nodes that come back, or broker and repository, could make it good.
-pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
-    if let Error::Transport(error) = error {
-        return error.is_passing();
-    }
-    // A node that has not approved the plan does not do so because it is asked again.
-    if let Error::NotEnoughNodes { refused, .. } = error
-        && !refused.is_empty()
-        && refused.iter().all(|(_, reason, _)| *reason == Reason::NotApproved)
-    {
-        return false;
-    }
-    matches!(
-        error,
-        Error::BrokerLost { .. }
-            | Error::NotEnoughNodes { .. }
-            | Error::NotEnoughSamples { .. }
-            | Error::Aggregation(AggregateError::TooFewNodes { .. })
-    )
 }

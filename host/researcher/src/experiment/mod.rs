@@ -4,16 +4,17 @@
 mod change;
 mod end;
 mod files;
+pub(crate) mod given_params;
 pub(crate) mod job;
 mod options;
-pub(crate) mod params;
 pub(crate) mod resume;
+mod retry;
 mod round;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
@@ -22,7 +23,8 @@ use fedwasm_record::combine;
 use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
-use crate::experiment::job::{is_worth_a_retry, missing};
+use crate::experiment::job::missing;
+use crate::experiment::retry::is_worth_a_retry;
 use crate::monitor::Monitor;
 
 use crate::{
@@ -204,20 +206,6 @@ impl Experiment {
             self.stopped = Some(reason);
         }
         Ok(Some(record))
-    }
-
-    /// Waits before something is tried again.
-    async fn pause(
-        &mut self,
-        round: u32,
-        error: &Error,
-        left: &mut u32,
-        events: Events<'_>,
-    ) -> Result<(), Error> {
-        *left = left.saturating_sub(1);
-        events(Event::Retry { round, reason: error.to_string(), left: *left });
-        let pause = Duration::from_secs(self.file.strategy.retry_pause_s);
-        self.job.wait_for_nodes(pause).await
     }
 
     /// Stores the parameters of a round. The aggregator has taken the updates already, so what is

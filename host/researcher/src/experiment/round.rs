@@ -9,7 +9,7 @@ use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, RoundReply};
 use fedwasm_record::{combine, uploads};
 
-use crate::experiment::job::is_worth_a_retry;
+use crate::experiment::retry::is_worth_a_retry;
 use crate::phases::{Aggregated, Counted, Sampled, Scored, TrainedRound};
 use crate::{
     AggregateError, Error, Event, Events, Fetched, NodeRecord, Reply, RoundRecord, RoundTiming,

@@ -10,7 +10,7 @@ use fedwasm_transport::LinkOptions;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::params::{given_params, in_file};
+use super::given_params::{given_params, in_file};
 use crate::check::needs_out;
 use crate::experiment::job::{job_options, new_history, start_job};
 use crate::experiment::resume::{

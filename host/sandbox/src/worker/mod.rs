@@ -3,11 +3,11 @@
 //! takes them; it has no keys, no files, no network and no environment. Its
 //! answers are checked as a stranger's.
 
-mod child;
 mod confine;
+mod executable;
 mod frame;
+mod inside;
 mod pipe;
-mod program;
 
 use std::io::{self, BufReader, BufWriter, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -21,9 +21,9 @@ use fedwasm_artifact::{Component, Contract};
 use fedwasm_protocol::{Limits, printable};
 use serde_bytes::ByteBuf;
 
-pub use child::serve_worker;
+pub(crate) use executable::find_program;
 pub use frame::Protection;
-pub(crate) use program::find_program;
+pub use inside::serve_worker;
 
 use crate::batch::Loader;
 use crate::engine::Profile;

@@ -15,7 +15,7 @@ use crate::upload::Turns;
 
 /// The state that all requests share.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct RepositoryState {
     pub(crate) dir: PathBuf,
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) authority: Arc<Authority>,
@@ -24,7 +24,7 @@ pub(crate) struct Shelf {
     pub(crate) pace: Pace,
 }
 
-impl Shelf {
+impl RepositoryState {
     /// A connection outlives a revocation.
     pub(crate) fn check_revoked(
         &self,
