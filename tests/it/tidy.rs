@@ -321,3 +321,29 @@ fn templates_are_edited_and_not_searched() {
         assert_eq!(text.lines().find(|line| is_edit(line)), None, "{name}: use `edit`");
     }
 }
+
+/// The maps of ARCHITECTURE.md name every file of their rooms and no other; what every room has
+/// (`lib.rs`, `error.rs`, tests) needs no word.
+#[test]
+fn maps_name_the_files_of_their_rooms() {
+    let text = read(&root().join("ARCHITECTURE.md"));
+    let mut maps = 0;
+    for part in text.split("Under `host/").skip(1) {
+        let (room, rest) = part.split_once("/src`:").unwrap();
+        let rows = rest.lines().skip(3).take_while(|line| line.starts_with('|'));
+        let first = rows.filter_map(|row| row.split('|').nth(1));
+        let mut named: BTreeSet<String> = first.flat_map(quoted).collect();
+        let entries = std::fs::read_dir(root().join("host").join(room).join("src")).unwrap();
+        for entry in entries.map(Result::unwrap) {
+            let mut name = entry.file_name().into_string().unwrap();
+            if entry.path().is_dir() {
+                name += "/";
+            }
+            let needs_no_word = ["lib.rs", "error.rs", "tests.rs", "tests/"].contains(&&*name);
+            assert!(needs_no_word || named.remove(&name), "host/{room}: no word about {name}");
+        }
+        assert!(named.is_empty(), "host/{room} has no {named:?}");
+        maps += 1;
+    }
+    assert!(maps >= 6, "{maps} maps");
+}
