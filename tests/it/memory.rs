@@ -1,7 +1,7 @@
 //! An experiment over the network in memory: no socket, and the same bytes as over MQTT and HTTP.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
@@ -13,6 +13,7 @@ use fedwasm_researcher::{
     Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult, load_plan,
 };
 use fedwasm_sandbox::Sandbox;
+use fedwasm_transport::conformance::Faulty;
 use fedwasm_transport::{LinkOptions, MemoryHub};
 use fedwasm_trust::{Authority, Identity};
 use tokio::sync::{oneshot, watch};
@@ -112,8 +113,12 @@ async fn run(link: Option<LinkOptions>, options: ExperimentOptions) -> Experimen
     experiment.finish().await.unwrap()
 }
 
-/// How long the experiment takes, nodes' beginning and end included.
-async fn in_memory(dir: &Path) -> (ExperimentResult, Duration) {
+/// How long the experiment takes, nodes' beginning and end included; `over` may put a network
+/// between a participant and the one in memory.
+async fn in_memory(
+    dir: &Path,
+    over: impl Fn(LinkOptions) -> LinkOptions,
+) -> (ExperimentResult, Duration) {
     let nodes = [0, 1, 2].map(|n| node(dir, n, ["mqtt://127.0.0.1:1", "http://127.0.0.1:1"]));
     let authority = Authority::create(&dir.join("federation"), "memory").unwrap();
     let hub = MemoryHub::new(Arc::new(authority), 1 << 30);
@@ -123,11 +128,11 @@ async fn in_memory(dir: &Path) -> (ExperimentResult, Duration) {
     for dir in nodes {
         let (config, _) = NodeConfig::open(&dir).unwrap();
         let link = hub.join(config.identity(&dir).unwrap()).await.unwrap();
-        serving.start(dir, Some(link)).await;
+        serving.start(dir, Some(over(link))).await;
     }
     let who = "researcher-r".parse().unwrap();
     let identity = Identity::create(&dir.join("researcher"), who).unwrap();
-    let result = run(Some(hub.join(identity).await.unwrap()), options).await;
+    let result = run(Some(over(hub.join(identity).await.unwrap())), options).await;
     serving.stop().await;
     (result, start.elapsed())
 }
@@ -163,7 +168,7 @@ async fn over_mqtt(dir: &Path) -> ExperimentResult {
 fn an_experiment_in_memory_gives_the_same_bytes_as_over_mqtt() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let (here, took) = runtime.block_on(in_memory(dirs[0].path()));
+    let (here, took) = runtime.block_on(in_memory(dirs[0].path(), |link| link));
     let there = runtime.block_on(over_mqtt(dirs[1].path()));
     assert_eq!(here.nodes.len(), 3);
     assert_eq!(here.history.rounds.len(), 3);
@@ -171,4 +176,26 @@ fn an_experiment_in_memory_gives_the_same_bytes_as_over_mqtt() {
     assert_eq!(here.evaluation, there.evaluation);
     // How long it took depends on the machine, and is for people.
     println!("three nodes and three rounds in memory: {took:?}");
+}
+
+/// Where messages come twice, late and in another order between topics, nothing but time differs.
+#[test]
+fn duplicates_and_delays_do_not_change_the_result() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let quiet = tempfile::tempdir().unwrap();
+    let (quiet, _) = runtime.block_on(in_memory(quiet.path(), |link| link));
+    for seed in 0..5 {
+        let (dir, networks) = (tempfile::tempdir().unwrap(), Mutex::new(Vec::new()));
+        let over = |link: LinkOptions| {
+            let faulty = Arc::new(Faulty::new(link.messages, seed));
+            networks.lock().unwrap().push(Arc::clone(&faulty));
+            LinkOptions { messages: faulty, ..link }
+        };
+        let (disturbed, _) = runtime.block_on(in_memory(dir.path(), over));
+        let faults: u64 = networks.lock().unwrap().iter().map(|network| network.faults()).sum();
+        assert!(faults > 0, "seed {seed}");
+        assert_eq!(disturbed.params_sha256, quiet.params_sha256, "seed {seed}");
+        assert_eq!(disturbed.evaluation, quiet.evaluation, "seed {seed}");
+        assert_eq!(disturbed.nodes, quiet.nodes, "seed {seed}");
+    }
 }

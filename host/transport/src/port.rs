@@ -94,7 +94,7 @@ pub struct Connection {
 /// A network that carries messages.
 ///
 /// * **Delivery**: at least once to each client that is subscribed and connected. A message may
-///   come twice after a connection was lost.
+///   come twice, such as after a connection was lost.
 /// * **Order**: messages of one client under one topic arrive in the order in which they were
 ///   published. Nothing is promised between clients or topics.
 /// * **Loss**: a client that is not connected misses messages that are not retained. One that does

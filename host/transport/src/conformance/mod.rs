@@ -4,7 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a broken promise ends the test")]
 
 mod blobs;
+mod faulty;
 mod messages;
 
 pub use self::blobs::*;
+pub use self::faulty::Faulty;
 pub use self::messages::*;

@@ -108,7 +108,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::Topics;
-    use crate::conformance::{self, BlobsUnderTest, MessagesUnderTest};
+    use crate::conformance::{self, BlobsUnderTest, Faulty, MessagesUnderTest};
     use crate::port::{Blobs, Messages};
 
     const ROOM: u64 = 16 << 20;
@@ -168,6 +168,45 @@ mod tests {
     #[tokio::test]
     async fn memory_carries_messages_as_promised() {
         conformance::messages(&net()).await;
+    }
+
+    /// The same network, at its worst.
+    struct Worst {
+        net: Net,
+        networks: Mutex<Vec<Arc<Faulty>>>,
+        seed: u64,
+    }
+
+    impl MessagesUnderTest for Worst {
+        fn messages(&self, who: &Participant) -> Arc<dyn Messages> {
+            let faulty =
+                Arc::new(Faulty::new(MessagesUnderTest::messages(&self.net, who), self.seed));
+            lock(&self.networks).push(Arc::clone(&faulty));
+            faulty
+        }
+
+        fn topics(&self) -> Topics {
+            self.net.topics()
+        }
+
+        fn cut(&self, who: &Participant) {
+            self.net.hub.cut(who);
+        }
+
+        fn mend(&self, who: &Participant) {
+            self.net.hub.mend(who);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_promises_hold_where_messages_come_twice_and_late() {
+        let mut faults = 0;
+        for seed in 0..4 {
+            let worst = Worst { net: net(), networks: Mutex::default(), seed };
+            conformance::messages(&worst).await;
+            faults += lock(&worst.networks).iter().map(|network| network.faults()).sum::<u64>();
+        }
+        assert!(faults > 100, "{faults}");
     }
 
     #[tokio::test]
