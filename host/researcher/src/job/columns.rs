@@ -224,7 +224,7 @@ mod tests {
         };
         let Chosen { members, refused, .. } = chosen(&["t"], None);
         assert_eq!(ids(&members), ["n2 old"]);
-        assert!(refused[0].2.contains("or one of them as `dataset`"), "{}", refused[0].2);
+        assert!(refused[0].2.contains("or name one of them as `dataset`"), "{}", refused[0].2);
         let new = || "new".parse().unwrap();
         let Chosen { members, strangers, .. } = chosen(&["t"], Some(DatasetChoice::One(new())));
         assert_eq!(ids(&members), ["n1 new", "n3 new"]);
