@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fedwasm_protocol::{Body, Reason};
+use fedwasm_protocol::{Body, Digest, Reason};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ fn list(federation: &Federation) -> Vec<Value> {
 }
 
 fn digest() -> String {
-    fedwasm_protocol::Digest::of(&std::fs::read(crate::support::plan()).unwrap()).to_string()
+    Digest::of(&std::fs::read(crate::support::plan()).unwrap()).to_string()
 }
 
 fn refused(ended: &Ended, why: &str) {
@@ -155,7 +155,7 @@ fn an_older_approved_version_does_not_bypass_a_revocation() {
         assert_eq!(decide(&federation, "approve", plan.to_str().unwrap(), &[]).code, 0);
     }
     assert_eq!(with(&old).code, 0);
-    let old_digest = fedwasm_protocol::Digest::of(&std::fs::read(&old).unwrap()).to_string();
+    let old_digest = Digest::of(&std::fs::read(&old).unwrap()).to_string();
     assert_eq!(decide(&federation, "revoke", &old_digest, &["--note", "leaks"]).code, 0);
     refused(&with(&old), "the plan is revoked there: leaks");
     // Not even under the name of the other: the bytes are what was decided on. The blob of the
@@ -200,6 +200,10 @@ fn approvals_cover_arguments_researchers_and_time() {
     let epochs = experiment(&federation, |text| text.edit("epochs = 1", "epochs = 4"));
     let ended = federation.run(&epochs).run();
     refused(&ended, "approved here with training.epochs<=3 only, not with training.epochs = 4");
+    // Which plan, its standing, and the role that can change it.
+    let digest = Digest::of(&std::fs::read(plan).unwrap());
+    refused(&ended, &format!("plan {digest} is approved here with training.epochs<=3 only"));
+    refused(&ended, "; the node's operator decides (`fedwasm node plan approve`)");
     // The same amount of training in other words does not pass either.
     let updates = experiment(&federation, |text| text.edit("epochs = 1", "num_updates = 5"));
     refused(&federation.run(&updates).run(), "not without training.epochs");
