@@ -77,7 +77,7 @@ impl Clerk {
         standing().await
     }
 
-    /// A round with this plan will be requested: the plan is compiled until then.
+    /// A round with this plan will be requested: begins to compile the plan.
     fn expect(&self, who: &ResearcherId, plan: &BlobRef) {
         if self.compiler.knows(&plan.sha256) || plan.size > COMPONENT_BYTES_MAX {
             return;
@@ -87,7 +87,7 @@ impl Clerk {
         let (repository, compiler) = (self.repository.clone(), self.compiler.clone());
         let (who, plan) = (who.clone(), *plan);
         tokio::spawn(async move {
-            // The request for the round is told the mistake.
+            // A failure is reported when the round is requested.
             let bytes = tokio::time::timeout(FETCH_TIME_MAX, repository.get(&plan)).await;
             if let Ok(Ok(bytes)) = bytes {
                 compiler.expect(&who, &bytes, plan.sha256);

@@ -17,7 +17,7 @@ pub(crate) struct Asked {
     /// The researcher's id.
     pub(crate) researcher: ResearcherId,
     pub(crate) request_id: RequestId,
-    /// The digest or id that the answer names.
+    /// The digest of the request, which the answer names.
     pub(crate) digest: Digest,
 }
 

@@ -76,7 +76,7 @@ struct Key {
 struct Compilation {
     /// The researcher who asked first.
     of: ResearcherId,
-    /// The time since it is compiled; none while other plans are.
+    /// When its compiling began; none while it waits for other plans.
     since: Arc<OnceLock<Instant>>,
     compile_ms_max: u64,
     done: watch::Receiver<Option<Result<(), Refusal>>>,
@@ -123,7 +123,7 @@ impl Compiler {
 
     /// Begins to compile a plan that a researcher will ask for.
     pub(crate) fn expect(&self, researcher: &ResearcherId, plan: &[u8], digest: Digest) {
-        // The request for the round is told the mistake.
+        // A failure is reported when the round is requested.
         let _ = self.begin(researcher, plan, digest, self.profile(), &self.limits);
     }
 
@@ -204,12 +204,12 @@ impl Compilation {
     fn unfinished(&self) -> Refusal {
         let text = match self.since.get() {
             Some(since) => format!(
-                "the plan is still being compiled, for {} s so far of at most {} \
-                 (`compile_ms_max`)",
+                "the plan is still being compiled, for {} s so far of at most {} s \
+                 (`compile_ms_max`); that continues",
                 since.elapsed().as_secs(),
                 self.compile_ms_max / 1_000
             ),
-            None => "the plan waits to be compiled after another one".to_owned(),
+            None => "the plan is waiting to be compiled after another one".to_owned(),
         };
         refusal(Reason::Compiling, text)
     }

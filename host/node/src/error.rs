@@ -54,7 +54,7 @@ pub enum Error {
     Malformed {
         /// The file.
         file: String,
-        /// The place of the mistake.
+        /// The mistake and its place.
         source: FormError,
     },
     /// `node.toml`.

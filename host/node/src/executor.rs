@@ -25,7 +25,7 @@ use crate::round::{Done, Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::trace::Trace;
 use crate::{Dataset, demands};
 
-/// The sandbox and caches that rounds run with.
+/// The device that plans run on, as replies name it.
 const DEVICE: &str = "cpu";
 
 /// Runs rounds.
@@ -382,7 +382,9 @@ pub(crate) fn with_inputs(
     let bad = |text: String| refusal(Reason::BadRequest, text);
     match (names, &request.data.inputs) {
         (None, _) => Ok(request),
-        (Some(_), Some(_)) => Err(bad("an input is named twice".into())),
+        (Some(_), Some(_)) => {
+            Err(bad("its inputs are named both in the request and in a blob".into()))
+        }
         (Some(names), None) => {
             let inputs = Some(FieldSelection::decode(names).map_err(bad)?);
             Ok(RoundRequest { data: DataArgs { inputs, ..request.data }, ..request })

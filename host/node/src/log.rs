@@ -1,4 +1,4 @@
-//! The log of a node: requests, decisions, runs and what
+//! The log of a node: requests, decisions, runs and results that
 //! left. Entries are only ever added; a Merkle tree over them (RFC 6962) with a
 //! signed checkpoint shows if one was changed or taken out.
 

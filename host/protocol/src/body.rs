@@ -16,7 +16,7 @@ const REASON_CHARS_MAX: usize = 300;
 
 macro_rules! bodies {
     ($($(#[$doc:meta])* $name:ident $(($content:ty))? $text:literal $by:ident,)*) => {
-        /// The content.
+        /// The content of a message.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case")]
         pub enum Body {

@@ -125,7 +125,7 @@ impl DatasetChoice {
                 };
                 table.into_iter().map(pair).collect::<Result<_, String>>().map(Self::ByNode)
             }
-            _ => Err("is neither an id nor a table of ids by node".to_owned()),
+            _ => Err("neither an id nor a table of ids by node".to_owned()),
         };
         match taken {
             Ok(taken) => Some(taken),

@@ -56,7 +56,7 @@ pub struct Header {
     pub sequence: u64,
     /// The recipient; none for all participants.
     pub recipient: Option<Recipient>,
-    /// The content.
+    /// The kind of message.
     pub kind: Kind,
     /// A new id for a request, the id of the request for all that answers it.
     pub request_id: RequestId,

@@ -39,7 +39,7 @@ macro_rules! limits {
         }
 
         /// Limits that an experiment asks for (`[limits]` of its file). A limit that is
-        /// none stays as each node has it.
+        /// absent stays as each node has it.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct LimitArgs {

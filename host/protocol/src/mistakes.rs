@@ -211,7 +211,7 @@ fn text_in(value: &Value<'_>, text: &str) -> Option<Range<usize>> {
     }
 }
 
-/// What of a range is on its first line; none if it is none of the text's.
+/// The part of a range on its first line; none if the range lies outside of the text.
 fn within_line(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let length = text.get(range.clone())?.split(['\r', '\n']).next()?.len();
     Some(range.start..range.start + length)

@@ -30,11 +30,10 @@ impl Payload {
         Self { blob, inline: None }
     }
 
-    /// Returns the bytes that the message carries, if it does and they match the digest; `Err` if
-    /// they do not.
+    /// Returns the bytes that the message carries; none if it carries only their digest.
     ///
     /// # Errors
-    /// [`WrongPayload`].
+    /// [`WrongPayload`] if they do not match the digest.
     pub fn bytes(&self) -> Result<Option<&[u8]>, WrongPayload> {
         match &self.inline {
             Some(bytes) if self.blob.matches(bytes) => Ok(Some(bytes)),

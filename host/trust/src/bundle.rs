@@ -123,8 +123,7 @@ impl Bundle {
         self.verification_material.public_key.as_ref()?.hint.parse().ok()
     }
 
-    /// Whether it holds a statement instead of a signature of bytes and not a signature of the
-    /// bytes.
+    /// Whether it holds a statement, and not a signature of bytes.
     pub fn is_statement(&self) -> bool {
         matches!(self.content, Content::DsseEnvelope(_))
     }

@@ -50,7 +50,7 @@ pub enum Error {
         /// Since it was signed.
         age: std::time::Duration,
     },
-    /// The signature is over other bytes.
+    /// The signature is over other bytes, or by another key.
     #[error("the signature of {what} was not made by key {key}")]
     Signature {
         /// The name of the signed object.
@@ -83,7 +83,7 @@ pub enum Error {
     OtherFederation {
         /// The name of the object.
         what: &'static str,
-        /// The participant that holds it.
+        /// The federation that it belongs to.
         got: FederationId,
         /// Ours.
         expected: FederationId,

@@ -79,7 +79,7 @@ impl PublicKey {
         let point = point.ok_or_else(|| no_key("it is another kind of key, or damaged"))?;
         match <[u8; POINT_BYTES]>::try_from(point) {
             Ok(point @ [4, ..]) => Ok(Self(point)),
-            _ => Err(no_key("the point is compressed")),
+            _ => Err(no_key("the point is not in the uncompressed form")),
         }
     }
 

@@ -25,7 +25,7 @@ const MEMBERSHIP_BYTES_MAX: u64 = 16 << 20;
 #[derive(Debug)]
 pub struct Identity {
     folder: Folder,
-    /// Its name.
+    /// The participant that it belongs to.
     pub participant: Participant,
     /// Its key.
     pub key: Arc<KeyPair>,
@@ -40,7 +40,7 @@ pub struct Membership {
     pub federation: FederationId,
     /// The key that signs its roster, and after which it is named.
     pub authority: PublicKey,
-    /// The files for TLS; none where broker and repository are on this machine.
+    /// The certificates for TLS; none where broker and repository are on this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
     /// The signed roster at the time.
@@ -195,7 +195,7 @@ impl Member {
         Identity::open(dir)?.member()
     }
 
-    /// Its name.
+    /// The role and name of the participant.
     pub fn participant(&self) -> &Participant {
         &self.identity.participant
     }
@@ -241,8 +241,8 @@ impl Member {
         self.read().standing(now_ms, age_max)
     }
 
-    /// Has `listener` told of every roster with other entries that is taken from now on, by
-    /// from any source: participants that are no longer on it were revoked.
+    /// Has `listener` told of every roster with other entries that is taken from now on, from any
+    /// source: participants that are no longer on it were revoked.
     pub fn on_roster_change(&self, listener: impl Fn(&Roster) + Send + Sync + 'static) {
         let mut listeners = self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.push(Box::new(listener));

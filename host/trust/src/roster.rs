@@ -70,7 +70,7 @@ pub enum Standing {
     },
 }
 
-/// Whose signature one is.
+/// The kind of key that made a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signer {
     /// A key that counts.
@@ -89,7 +89,7 @@ impl Roster {
         self.current().find(|entry| entry.participant == *participant).map(|entry| &entry.key)
     }
 
-    /// Whose key this is, if it counts.
+    /// The owner of a key, if the key counts.
     pub fn owner(&self, key: &PublicKey) -> Option<&Participant> {
         self.current().find(|entry| entry.key == *key).map(|entry| &entry.participant)
     }
@@ -99,7 +99,7 @@ impl Roster {
         self.entries.iter().filter(|entry| entry.revoked_ms.is_none())
     }
 
-    /// Whose signature of `message` this is.
+    /// Whether a key of `participant` signed `message`, and whether that key counts.
     pub fn signer(&self, participant: &Participant, message: &[u8], signature: &[u8]) -> Signer {
         let mut found = Signer::Unknown;
         for entry in self.entries.iter().filter(|entry| entry.participant == *participant) {

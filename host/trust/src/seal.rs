@@ -24,7 +24,7 @@ pub struct Outgoing<'a> {
     pub in_reply_to: Option<Digest>,
     /// How long the sender will still wait.
     pub deadline: Duration,
-    /// The kind of message.
+    /// The content.
     pub body: &'a Body,
 }
 

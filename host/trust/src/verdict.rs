@@ -113,7 +113,7 @@ impl Trust {
             return Ok(Self { signers: vec![(name, key)], threshold: 1, revoked: Vec::new() });
         }
         if bytes.starts_with(b"-----BEGIN") {
-            // It is not read, and gives the reason.
+            // It could not be read as a P-256 key: reading it again gives the reason.
             return PublicKey::read(path).map(|_| Self::default());
         }
         let text = String::from_utf8(bytes).map_err(|_| FileMistakes::not_utf8(path))?;

@@ -42,9 +42,9 @@ pub struct ApprovalConfig {
     /// The plans that policy `list` allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub list: Vec<Digest>,
-    /// The operator, whose decisions count; none only until the node is created.
+    /// The key of the operator, whose decisions count; none only until the node is created.
     pub operator: Option<PublicKey>,
-    /// Earlier keys of operators whose decisions still count.
+    /// Earlier keys of the operator; the decisions that they signed still count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former_operators: Vec<PublicKey>,
 }
@@ -58,8 +58,8 @@ impl ApprovalConfig {
         let operator = self.operator.clone().ok_or_else(|| {
             Error::damaged(
                 "node.toml",
-                "approval.operator is missing; name the public key of the \
-                                         operator, whose decisions count",
+                "approval.operator is missing; name the public key of the operator, whose \
+                 decisions count",
             )
         })?;
         Ok([operator].into_iter().chain(self.former_operators.clone()).collect())

@@ -93,7 +93,7 @@ pub(crate) enum Event {
     Time,
 }
 
-/// An answer to an event. Actions are carried out in their order.
+/// An action that follows an event. Actions are carried out in their order.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Announce the node to all participants.

@@ -36,7 +36,7 @@ pub(crate) struct Start {
 #[derive(Debug)]
 pub(crate) enum Ran {
     Done(Box<RoundReply>),
-    /// With the progress that its trace records.
+    /// With the end that its trace has: before or after its plan began to run.
     Refused(Refusal, End),
 }
 

@@ -1,5 +1,4 @@
-//! A round at a node: everything but the
-//! network. Blocks.
+//! A round at a node, without the network. Blocks.
 
 mod data;
 mod prepared;

@@ -83,7 +83,7 @@ pub(crate) struct Workshop {
     written: Written,
 }
 
-/// The owner of a compiled plan and its worker.
+/// The experiment, data and settings that a compiled plan and its worker belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct PlanKey {
     researcher: ResearcherId,

@@ -82,8 +82,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker that is confined and waits. `compiles` tells whether it
-    /// has to.
+    /// Starts a worker that is confined and waits. `compiles` tells whether it has to compile.
     ///
     /// # Errors
     /// [`Error::Worker`].
