@@ -62,7 +62,7 @@ pub(crate) async fn enrol(
         Ok(Err(error)) => return Err(bad(&error)),
         Err(error) => return Err(bad(&error)),
     };
-    tracing::info!("{participant} is already on the roster");
+    tracing::info!("{participant} is on the roster");
     let json = serde_json::to_vec(&membership).map_err(|error| bad(&error))?;
     Ok((StatusCode::CREATED, json).into_response())
 }

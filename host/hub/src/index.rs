@@ -37,7 +37,7 @@ pub struct PruneOptions {
     pub experiments: Vec<ExperimentId>,
 }
 
-/// The deleted blobs and bytes.
+/// The result of a prune.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Experiments that are over.

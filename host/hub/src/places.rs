@@ -1,5 +1,5 @@
-//! The open connections and their bounds: each participant has a share and a rate of its own. Whose
-//! key is taken off the roster is shown out.
+//! The open connections and their bounds: each participant has a share and a rate of its own.
+//! Connections of a key that is taken off the roster are closed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -26,7 +26,7 @@ pub(crate) const UPLOADS_OF_ONE_MAX: usize = 4;
 /// How long one waits for its turn.
 const TURN_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// A turn to upload.
+/// Turns to upload, bounded in all and for each participant.
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,

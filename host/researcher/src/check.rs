@@ -11,7 +11,7 @@ use crate::experiment::given_params::{given_params, in_file};
 use crate::experiment::job::{check_first_round, job_options, missing};
 use crate::{Error, Event, ExperimentOptions, Job, JobOptions, PlanRecord};
 
-/// The obstacles before the first round of an experiment.
+/// The findings before the first round of an experiment.
 #[derive(Debug)]
 pub struct Checked {
     /// The plan, which is admitted and takes the arguments.

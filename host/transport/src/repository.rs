@@ -33,7 +33,7 @@ pub struct Repository {
     experiment: Option<ExperimentId>,
     /// The participants that may fetch the stored blobs.
     recipients: Vec<Participant>,
-    /// How long a transfer is tried again without an answer.
+    /// How long a transfer is tried again while no answer comes.
     patience: Duration,
 }
 
@@ -176,7 +176,7 @@ impl Repository {
         Self { recipients, ..self.clone() }
     }
 
-    /// Returns a client that tries transfers of blobs again without an answer, for this long.
+    /// Returns a client that tries transfers of blobs again while no answer comes, for this long.
     #[must_use]
     pub fn patient(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }

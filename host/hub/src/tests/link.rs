@@ -143,7 +143,7 @@ async fn whoever_is_revoked_is_hung_up_on() {
             }
         }
     });
-    assert!(other.await.is_err(), "the connection of a revoked key stays open");
+    assert!(other.await.is_err(), "a key that was not revoked is disconnected");
     net.stop().await;
 }
 

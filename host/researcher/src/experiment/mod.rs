@@ -43,7 +43,7 @@ pub struct ExperimentResult {
     pub nodes: Vec<NodeId>,
     /// Scores of the parameters on all held-out rows, if asked for.
     pub evaluation: Option<Evaluation>,
-    /// The reason.
+    /// The history, round by round.
     pub history: History,
 }
 

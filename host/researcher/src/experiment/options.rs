@@ -1,4 +1,4 @@
-//! What an experiment needs beside its file.
+//! The inputs of an experiment beside its file.
 
 use std::path::PathBuf;
 

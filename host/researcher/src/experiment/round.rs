@@ -273,7 +273,7 @@ fn ruling(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
     let part = *n as f64 / all;
     (rows.len() > 1 && part > most).then(|| {
         format!(
-            "{node} has {:.0} % of the rows, and the same weight in the mean; a median or a \
+            "{node} has {:.0} % of the rows, and so of the weight in the mean; a median or a \
              trimmed mean gives all nodes equal weight",
             part * 100.0
         )

@@ -155,7 +155,7 @@ impl Experiment {
     }
 }
 
-/// What an experiment is asked to be.
+/// The requested experiment, with the arguments of its file.
 struct Wanted<'a> {
     file: &'a ExperimentFile,
     component: &'a Component,

@@ -123,7 +123,7 @@ fn candidate(
     }
     if dataset.n_rows > ROWS_MAX {
         return Err(format!(
-            "the column names of dataset {names} have {} rows, no dataset has",
+            "dataset {names} announces {} rows, more than the {ROWS_MAX} that a dataset may have",
             dataset.n_rows
         ));
     }

@@ -30,7 +30,7 @@ const DOUBLINGS_MAX: u32 = 3;
 pub(crate) enum Away {
     /// Its will arrived: its presence brings it back.
     Gone(Member),
-    /// It did not answer in time: a sign of life brings it back. One that was silent the last
+    /// It did not answer in time: a sign of life brings it back. One that was also silent the last
     /// time sits out 1 round, then 3, then 7, unless the round is short of nodes: it is
     /// alive and too slow, and costs a deadline each time.
     Silent(Member),

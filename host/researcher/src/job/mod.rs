@@ -244,7 +244,7 @@ impl Job {
     }
 
     /// Says that [`Job::state`] was saved, and that jobs may still resume from the newest `keep` of
-    /// the saved states: nodes keep their own states for it.
+    /// the saved states: nodes keep the node states for it.
     pub fn saved(&mut self, keep: usize) {
         self.saved.push_back(self.states.clone());
         while self.saved.len() > keep.clamp(1, KEPT_STATES_MAX) {

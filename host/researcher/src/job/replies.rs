@@ -23,7 +23,7 @@ const METRIC_BYTES_MAX: usize = 64;
 /// The most warnings of a node, and the longest in bytes.
 const WARNINGS_MAX: usize = 16;
 const WARNING_BYTES_MAX: usize = 512;
-/// The bytes of a safetensors file's header beside the tensors.
+/// The most bytes of a safetensors file beside its tensors: its header.
 const HEADER_BYTES_MAX: u64 = 1 << 20;
 
 /// The reason for dropping a node whose last will arrived.

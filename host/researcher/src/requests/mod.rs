@@ -256,7 +256,7 @@ impl Requests {
         }
     }
 
-    /// Sends a request again to the nodes that have yet to answer.
+    /// Sends a request again to a node that has yet to answer.
     async fn say_again(&self, node: &NodeId, asked: &mut Asked, end: Instant) -> Result<(), Error> {
         let left = end.saturating_duration_since(Instant::now());
         asked.asked_again();

@@ -158,8 +158,8 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
         }
     }
 
-    /// Returns the node that answers, if it was asked and its answer has the expected kind:
-    /// anything else cannot touch the round.
+    /// Returns the node that answers, if it was asked and its answer names the id and the digest of
+    /// the request: anything else cannot touch the round.
     pub(super) fn sender_of(&self, header: &Header) -> Option<NodeId> {
         let node = header.sender.node_id()?;
         let asked = self.pending.get(&node)?;

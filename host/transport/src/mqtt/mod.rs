@@ -103,7 +103,7 @@ impl Messages for Mqtt {
     }
 }
 
-/// A request to the driver to send.
+/// The sender of requests to the driver.
 #[derive(Debug)]
 struct Requests {
     requests: AsyncClient,
