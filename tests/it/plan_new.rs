@@ -92,7 +92,7 @@ fn existing_files_stay_and_bad_names_are_refused() {
         ("../x", "it must start with a letter"),
         ("a/b", "only have the characters"),
         ("Heart", "it must start with a letter from a to z"),
-        ("match", "it is a reserved word of Rust"),
+        ("match", "Rust or Cargo reserves this name"),
         ("fedwasm-sdk", "a crate that the plan depends on"),
     ] {
         let ended = offline(dir.path(), &["plan", "new", name]).run();

@@ -143,9 +143,7 @@ pub trait Aggregator: std::fmt::Debug + Send {
     fn restore(&mut self, state: &Params) -> Result<(), AggregateError> {
         match state.is_empty() {
             true => Ok(()),
-            false => Err(AggregateError::State {
-                reason: "this aggregator uses no auxiliary variables".into(),
-            }),
+            false => Err(AggregateError::State { reason: "this aggregator keeps no state".into() }),
         }
     }
 }

@@ -132,7 +132,7 @@ pub enum BuildError {
         /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The library is not a plan.
+    /// The crate has no library of the kind that a plan needs.
     #[error(
         "the crate does not build a WebAssembly library\nhelp: set `crate-type = [\"cdylib\"]` \
          under [lib] in Cargo.toml"

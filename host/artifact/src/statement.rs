@@ -54,7 +54,7 @@ pub struct Predicate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StatementError {
-    /// It is about these bytes, and of another kind, such as their place of build.
+    /// It is about these bytes, but of another kind, such as one about their build.
     #[error("the statement has another predicate type: {predicate}")]
     Other {
         /// Its predicate's type.

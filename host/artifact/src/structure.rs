@@ -229,7 +229,7 @@ pub(crate) fn invalid(error: wasmparser::BinaryReaderError) -> AdmissionError {
 mod tests {
     use super::*;
 
-    /// A component with component or instance nested types.
+    /// A component with nested component or instance types.
     fn nested(kind: u8, depth: usize) -> Vec<u8> {
         let body = [vec![1], [kind, 1, 1].repeat(depth), vec![0x7f]].concat();
         let mut len = Vec::new();

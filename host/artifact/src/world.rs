@@ -40,7 +40,7 @@ impl Misfit {
 impl std::fmt::Display for Misfit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let parts = [
-            ("the plan needs it, and the contract does not offer it", &self.not_offered),
+            ("import not offered", &self.not_offered),
             ("missing export    ", &self.missing),
             ("type differs      ", &self.differs),
         ];

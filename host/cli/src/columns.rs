@@ -21,24 +21,24 @@ enum Side {
 }
 
 impl Columns {
-    /// None yet, with so many blanks between them.
+    /// No columns yet, with `gap` blanks between them.
     pub(crate) fn new(gap: usize) -> Self {
         Self { gap, columns: Vec::new() }
     }
 
-    /// One more, of text.
+    /// Adds a column of text.
     pub(crate) fn left(mut self, width: usize) -> Self {
         self.columns.push((Side::Left, width));
         self
     }
 
-    /// One more, of numbers.
+    /// Adds a column of numbers.
     pub(crate) fn right(mut self, width: usize) -> Self {
         self.columns.push((Side::Right, width));
         self
     }
 
-    /// As wide as these rows need, up to a bound.
+    /// Widens each column to the cells of these rows, up to [`WIDTH_MAX`].
     pub(crate) fn fit<C: AsRef<str>>(mut self, rows: &[Vec<C>]) -> Self {
         for row in rows {
             for ((_, width), cell) in self.columns.iter_mut().zip(row) {

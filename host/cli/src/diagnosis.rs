@@ -122,7 +122,7 @@ fn source_place(detail: &str) -> Option<String> {
     (place.contains(".rs:") && numbers.into_iter().all(all_digits)).then(|| place.to_owned())
 }
 
-/// What of a file the data do not go together with.
+/// The places in a file that do not fit the data.
 pub(crate) fn places(error: &fedwasm_training::Error) -> Vec<Place> {
     use fedwasm_dataset::Error as D;
     use fedwasm_training::Error as E;

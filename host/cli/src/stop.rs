@@ -3,8 +3,8 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Turns true when the command must stop. With `with_stdin` also when standard input ends: every
-/// death of a parent closes it.
+/// Turns true when the command must stop. With `with_stdin` also when standard input ends: it
+/// closes when the parent dies, for any reason.
 pub(crate) fn stop_signal(with_stdin: bool) -> std::io::Result<watch::Receiver<bool>> {
     let (sender, receiver) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate())?;

@@ -127,7 +127,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), CommandError> {
         _ if name.len() > NAME_CHARS_MAX => {
             wrong(&format!("it has more than {NAME_CHARS_MAX} characters"))
         }
-        _ if RESERVED.contains(&name) => wrong("it is a reserved word of Rust"),
+        _ if RESERVED.contains(&name) => wrong("Rust or Cargo reserves this name"),
         _ if CRATES.iter().any(|of| !of.is_plan && of.name == name) => {
             wrong("a crate that the plan depends on has this name")
         }

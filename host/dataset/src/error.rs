@@ -188,7 +188,7 @@ pub enum Error {
         max: u64,
     },
     /// The file is shorter or longer than announced.
-    #[error("{}: {what} announces {expected} bytes, the file has {got}", path.display())]
+    #[error("{}: {what} announces {expected} bytes, but {got} were found", path.display())]
     WrongLength {
         /// The file.
         path: PathBuf,

@@ -82,22 +82,22 @@ fn lying_headers_are_held_against_the_file() {
     refused(
         &idx(&[1_000, 28, 28], &[0; 100]),
         Format::Idx,
-        "announces 784000 bytes, the file has 100",
+        "announces 784000 bytes, but 100 were found",
     );
-    refused(&idx(&[1, 2], &[0; 3]), Format::Idx, "announces 2 bytes, the file has 3");
+    refused(&idx(&[1, 2], &[0; 3]), Format::Idx, "announces 2 bytes, but 3 were found");
     refused(&idx(&u32s[..3], &[]), Format::Idx, "values of a row");
     refused(&idx(&u32s, &[]), Format::Idx, "values of a row");
     refused(&idx(&[1; 255], &[0]), Format::Idx, "axes: 255, at most 8 are read");
     refused(
         &idx(&[1_000_000_000], &[0]),
         Format::Idx,
-        "announces 1000000000 bytes, the file has 1",
+        "announces 1000000000 bytes, but 1 were found",
     );
     refused(&idx(&[0, 28], &[]), Format::Idx, "has no values");
     refused(&idx(&[], &[1]), Format::Idx, "without axes");
     refused(b"\0\0\x77\x01\0\0\0\x01\0", Format::Idx, "which is not an IDX header");
     for (shape, words) in [
-        ("(3,)", "announces 12 bytes, the file has 8"),
+        ("(3,)", "announces 12 bytes, but 8 were found"),
         ("(99999999999, 1000)", "announces"),
         ("(99999999999999999999,)", "names no shape"),
         ("(2, 1000000000)", "values of a row: 1000000000, at most"),
@@ -126,14 +126,14 @@ fn bombs_stop_where_the_header_does() {
         bomb.write_all(&[0; 1 << 20]).unwrap();
     }
     let bomb = bomb.finish().unwrap();
-    refused(&bomb, Format::Idx, "the IDX header announces 784 bytes, the file has 785");
+    refused(&bomb, Format::Idx, "the IDX header announces 784 bytes, but 785 were found");
     // The announced size is larger than any bound.
     let bomb = gzip(&idx(&[1 << 30, 28, 28], &[0; 64]));
     refused(&bomb, Format::Idx, "bytes of a gzip file, decompressed (unpack it first)");
     // The announced size is allowed, but the bytes are missing.
     let bomb = gzip(&idx(&[1 << 20, 28, 28], &[0; 64]));
-    refused(&bomb, Format::Idx, "the IDX header announces 822083584 bytes, the file has 64");
-    refused(&zip_bomb(), Format::Npz, "the header of array `a` announces 8 bytes, the file has");
+    refused(&bomb, Format::Idx, "the IDX header announces 822083584 bytes, but 64 were found");
+    refused(&zip_bomb(), Format::Npz, "the header of array `a` announces 8 bytes, but ");
     let after = peak_kib();
     assert!(after < before + (16 << 10), "{before} KiB became {after} KiB");
 }

@@ -37,7 +37,7 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
-    /// There is no run to continue.
+    /// `--resume` is given without a directory.
     #[error("--resume continues the run in --out DIR; name the directory")]
     ResumeWhat,
     /// The plan, its arguments, the data or the round.

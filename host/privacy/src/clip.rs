@@ -62,13 +62,13 @@ fn not_finite(like: &Params, mut at: usize) -> Error {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clip(f64);
 
-/// What clipping did.
+/// The effect of clipping.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clipped {
     /// The L2 norm before, at most the largest finite float64. It tells of the update: it must not
     /// leave the node unnoised.
     pub norm: f64,
-    /// What every value was multiplied by, in (0, 1]; 1 where the norm was within the bound.
+    /// The factor of every value, in (0, 1]; 1 where the norm was within the bound.
     pub factor: f64,
 }
 

@@ -18,7 +18,7 @@ pub enum Error {
         name: &'static str,
         /// Its value.
         got: String,
-        /// What it must be.
+        /// The rule that it breaks.
         rule: &'static str,
     },
     /// Tensors of an update do not fit those it started from.
@@ -108,13 +108,13 @@ pub enum Error {
     Twice {
         /// The node.
         node: NodeId,
-        /// What there is two of.
+        /// The repeated object, such as `keys`.
         what: &'static str,
     },
     /// Nodes have not sent something.
     #[error("{what} of {} missing", names(nodes))]
     Missing {
-        /// What there is none of.
+        /// The missing object, such as `keys`.
         what: &'static str,
         /// The nodes.
         nodes: Vec<NodeId>,
@@ -195,7 +195,7 @@ pub enum Error {
     /// Too few nodes are left.
     #[error("{step} of {got} nodes, {needed} are needed; lost: {}", names(lost))]
     TooFewLeft {
-        /// The shares of the nodes that are left.
+        /// The objects that are counted, such as `shares`.
         step: &'static str,
         /// How many are left.
         got: usize,
@@ -223,15 +223,15 @@ pub enum Error {
     /// A node does not reveal one share of each other node, of the right secret.
     #[error("`{node}` does not reveal the shares that are asked for")]
     Revealed {
-        /// Who held the shares.
+        /// The node that held the shares.
         node: NodeId,
     },
     /// A revealed share is not the one that its owner committed to.
     #[error("`{holder}` reveals another share of `{owner}` than it was given")]
     ShareAltered {
-        /// Whose secret it is of.
+        /// The owner of the secret.
         owner: NodeId,
-        /// Who held it.
+        /// The node that held the share.
         holder: NodeId,
     },
     /// Shares that are as their owner gave them out are not of the secret that it committed to.

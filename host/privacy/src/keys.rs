@@ -43,10 +43,10 @@ impl FreshKey {
         Zeroizing::new(self.0.to_bytes())
     }
 
-    /// What this pair and the peer's key give.
+    /// The secret that this pair and the peer's key share.
     ///
     /// # Errors
-    /// [`Error::WeakKey`] for a key of small order, which gives the same secret to everybody.
+    /// [`Error::WeakKey`] for a key of small order, which gives the same secret to all.
     pub(crate) fn agree(
         &self,
         peer: &NodeId,
@@ -91,7 +91,7 @@ impl Scheme {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedKeys {
-    /// Whose they are.
+    /// The owner of the keys.
     pub node: NodeId,
     /// X25519 keys: one for masks; with double masking also one for shares.
     pub keys: Vec<[u8; 32]>,

@@ -15,7 +15,7 @@ use crate::mask::{Mask, PairSecret};
 use crate::pad::{Journal, PadUse, Pads, STREAMS};
 use crate::{Error, lane, secret};
 
-/// What keys are agreed upon for: the same at all nodes.
+/// The purpose of agreed keys: the same at all nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Context {

@@ -140,8 +140,7 @@ impl DiscreteGaussian {
             return false;
         }
         // With s^2 = n / d: (|y| t d - n)^2 / (2 t^2 d n). t^2 d is at most 4 n, or d where s < 1,
-        // so
-        // |y| t d is below 2^10 t^2 d <= 2^64, and all below stays within 128 bits.
+        // so |y| t d is below 2^10 t^2 d <= 2^64, and all below stays within 128 bits.
         let difference = (u128::from(magnitude) * scale * denominator).abs_diff(numerator);
         bernoulli_exp(difference * difference, 2 * scale * scale * denominator * numerator, rng)
     }

@@ -151,7 +151,7 @@ impl Breakpoint {
     }
 
     /// Reads the newest breakpoint of an experiment that is whole; none if
-    /// there is none at all. The mistakes in newer ones are told to `warn`.
+    /// there is none at all. The faults of newer ones are passed to `warn`.
     ///
     /// # Errors
     /// [`Error::Breakpoint`] if none is whole, or if the newest is of a newer
@@ -261,7 +261,7 @@ impl Breakpoint {
     }
 }
 
-/// The fields for the refusal of a newer format, and nothing else.
+/// The text of the refusal of a newer format, and of no other refusal.
 const NEWER: &str = "it was written by a newer program";
 
 fn name(round: u32) -> String {

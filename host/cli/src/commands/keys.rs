@@ -90,7 +90,9 @@ pub(crate) fn join(identity: Identity, path: &Path, printer: &Printer) -> Result
     printer.line(format!("joined     {} ({})", roster.name, roster.federation));
     printer.line(format!("as         {participant}"));
     printer.line(format!("authority  {authority}"));
-    printer.line("           compare it over another channel than the one that brought the file");
+    printer.line(
+        "           have the authority read it to you over another channel than that of the file",
+    );
     printer.event(
         "result",
         &json!({

@@ -209,7 +209,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         }
     };
     if training.test_ratio == 0.0 && args.folds.is_none() {
-        printer.note("no rows are held out (test_ratio is 0), so the data have no rows to score");
+        printer.note("no rows are held out (test_ratio is 0), so nothing is scored");
     }
     if training.use_gpu {
         printer.note("warning: `use_gpu` is true, but plans run on the CPU");

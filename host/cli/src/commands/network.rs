@@ -238,7 +238,9 @@ fn enrol(
     let fingerprint = key.fingerprint();
     printer.line(format!("enrolled   {who}"));
     printer.line(format!("key        {fingerprint}"));
-    printer.line("           compare it over another channel than the one that brought the file");
+    printer.line(
+        "           have the owner read it to you over another channel than that of the file",
+    );
     printer.line(format!("membership {} (not secret: send it to the participant)", path.display()));
     let fields = json!({ "participant": who, "fingerprint": fingerprint, "path": path });
     printer.event("result", &fields);

@@ -83,7 +83,7 @@ pub struct LocalResult {
     pub params_sha256: Digest,
     /// Scores on the held-out rows, if there are some.
     pub evaluation: Option<Evaluation>,
-    /// The reason.
+    /// The history of the job.
     pub history: History,
     /// Batches that were trained on, those before a break among them.
     pub batches: u64,

@@ -32,8 +32,8 @@ use crate::{Error, secret};
 pub use node::{Advertised, Consented, Masked, Received, Shared};
 pub use researcher::{TakesConsents, TakesKeys, TakesReveals, TakesShares, TakesVectors};
 
-/// What one round is about: equal at all nodes. Keys are signed over its digest, so a node that was
-/// told something else is refused by name before anything is masked.
+/// The facts of one round, equal at all nodes. Keys are signed over its digest, so a node with
+/// other facts is refused by name before anything is masked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setup {
@@ -102,7 +102,7 @@ impl Setup {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SealedShares {
-    /// Whose secrets they are of.
+    /// The owner of the secrets.
     pub node: NodeId,
     /// To the seed of the node's own mask.
     pub seed: Digest,
@@ -115,13 +115,13 @@ pub struct SealedShares {
 /// The sealed shares for one node, by sender.
 pub type Boxes = BTreeMap<NodeId, Vec<u8>>;
 
-/// Who sent masked vectors, and who did not: a message to those who did.
+/// The nodes that sent masked vectors, and those that did not: a message to the former.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Survivors {
-    /// Whose vectors are in the sum.
+    /// The nodes whose vectors are in the sum.
     pub alive: Vec<NodeId>,
-    /// Whose masks are in the sum, and vectors are not.
+    /// The nodes whose masks are in the sum, but whose vectors are not.
     pub dropped: Vec<NodeId>,
 }
 
@@ -139,7 +139,7 @@ pub struct Consent {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reveal {
-    /// Who held the shares.
+    /// The node that held the shares.
     pub node: NodeId,
     /// Of the seeds of survivors.
     pub seeds: BTreeMap<NodeId, [u8; 32]>,
@@ -149,7 +149,7 @@ pub struct Reveal {
 
 secret!(Reveal);
 
-/// The committed share, and its secret.
+/// The secret whose share is committed to.
 #[derive(Clone, Copy)]
 enum Secret {
     MaskKey,

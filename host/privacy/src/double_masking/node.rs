@@ -19,7 +19,7 @@ use crate::mask::{Key, Mask};
 use crate::pad::{Journal, PadUse, Pads, STREAMS};
 use crate::{Error, Lane, lane, secret, share};
 
-/// What every step keeps.
+/// The state of every step.
 struct Base {
     setup: Setup,
     digest: Digest,

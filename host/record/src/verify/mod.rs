@@ -73,7 +73,7 @@ struct Again {
     history: History,
     folder: Folder,
     uploads: Folder,
-    /// The nodes that sign receipts; empty if none does.
+    /// The roster with the keys of nodes that sign receipts; none if no node does.
     roster: Option<Roster>,
     /// The SHA-256 of the parameters that the first round started from.
     initial: Digest,

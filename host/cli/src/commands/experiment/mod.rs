@@ -83,7 +83,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
             let file = ExperimentFile::read(&file)?;
             if resume && !out.as_ref().is_some_and(|out| out.is_dir()) {
                 let out = out.unwrap_or_default();
-                let message = format!("{} is not a directory", out.display());
+                let message = format!("{} is not a directory; nothing to resume", out.display());
                 return Err(CommandError::new(USAGE, message));
             }
             let options = ExperimentOptions { out, resume, change, ..options(file, printer)? };

@@ -76,7 +76,7 @@ pub(super) fn show(
     Ok(())
 }
 
-/// What each node did in a round.
+/// Shows the results of each node in a round.
 fn print_nodes(round: &RoundRecord, printer: &Printer) {
     let row = |(node, record): (&NodeId, &NodeRecord)| {
         let loss = record.train_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));

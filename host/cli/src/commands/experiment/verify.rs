@@ -23,12 +23,9 @@ pub(super) fn verify(dir: &Path, printer: &Printer) -> Result<(), CommandError> 
         printer.line(format!("           {without_receipt} updates have no receipt"));
     }
     printer.line("");
-    printer
-        .line("It proves that the result follows from these uploads, and that nodes signed those");
-    printer.line(
-        "with a receipt, and their arguments, samples, losses and scores. Only the node \
-                  can show that an upload follows from its data, with",
-    );
+    printer.line("It proves that the result follows from these uploads, and that nodes signed for");
+    printer.line("those that have a receipt, and for their arguments, samples, losses and scores.");
+    printer.line("Only the node itself can show that an upload follows from its data, with");
     printer.line("`fedwasm verify RECEIPT --data DIR`.");
     printer.event(
         "result",

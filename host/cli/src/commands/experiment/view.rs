@@ -1,4 +1,4 @@
-//! What people and programs see of a running experiment.
+//! The output of a running experiment, for people and programs.
 
 use fedwasm_protocol::{Metric, Metrics};
 use fedwasm_record::RoundRecord;

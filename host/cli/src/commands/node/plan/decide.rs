@@ -1,4 +1,4 @@
-//! Decisions on a plan: what is approved, rejected and revoked, and on which terms.
+//! Decisions on a plan: approvals with their terms, rejections and revocations.
 
 use std::path::{Path, PathBuf};
 

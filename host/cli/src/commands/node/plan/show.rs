@@ -14,7 +14,7 @@ use crate::command_error::{CommandError, USAGE};
 use crate::commands::plan::judge;
 use crate::printer::{Printer, utc};
 
-/// Lines of a page: a word, or none below the last one's, and what there is to say.
+/// Lines of a page: a heading, empty where the one above still holds, and a text.
 type Lines = Vec<(&'static str, String)>;
 
 /// The known facts of a plan.
@@ -145,7 +145,7 @@ impl<'a> Review<'a> {
         lines
     }
 
-    /// What was approved before, and what was decided.
+    /// The version that was approved before, and the decisions about this one.
     fn past(&self) -> Lines {
         let mut lines = match &self.before {
             Some((before, differences)) => {
