@@ -145,14 +145,14 @@ pub fn lr_of(training: &TrainingArgs) -> Option<f64> {
 
 fn rounds(fields: &mut Fields, key: &'static str) -> Option<u32> {
     if !fields.has(key) {
-        fields.mistake(key, "is missing; how many rounds?");
+        fields.mistake(key, "is missing; give the number of rounds");
     }
     fields.whole_until(key, 1, u64::from(u32::MAX)).map(|rounds| rounds as u32)
 }
 
 fn gamma(fields: &mut Fields) -> Option<f64> {
     if !fields.has("gamma") {
-        fields.mistake("gamma", "is missing; what is the rate multiplied by?");
+        fields.mistake("gamma", "is missing; give the factor that the rate is multiplied by");
     }
     positive(fields, "gamma")
 }
