@@ -39,6 +39,7 @@ mod outages;
 mod plan;
 mod plan_new;
 mod plan_test;
+mod private;
 mod receipts;
 mod released;
 mod resume;

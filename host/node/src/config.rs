@@ -74,7 +74,7 @@ pub struct NodeConfig {
     pub memory_mib_max: u64,
     /// Which plans may run here.
     pub approval: ApprovalConfig,
-    /// The fewest rows behind any number that leaves this node.
+    /// What leaves this node: the fewest rows behind a number, and differential privacy.
     #[serde(default)]
     pub privacy: Privacy,
     /// The limits of plans here.
@@ -214,7 +214,11 @@ impl NodeConfig {
             place: Place::Value(field.into()),
             message: format!("{field} is 0, with which no plan runs"),
         });
-        match mistakes.collect::<Vec<_>>() {
+        let floors = config.privacy.mistakes().into_iter().map(|(field, rule)| {
+            let message = format!("{field} {rule}");
+            Mistake { place: Place::Value(field), message }
+        });
+        match mistakes.chain(floors).collect::<Vec<_>>() {
             mistakes if mistakes.is_empty() => Ok((config, folder)),
             mistakes => Err(FileMistakes::new(&path, text, mistakes).into()),
         }

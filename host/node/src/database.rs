@@ -11,14 +11,17 @@ use fedwasm_trust::{Identity, KeyPair, Member};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
+use crate::privacy::ledger;
 
 const FILE: &str = "registry.db";
 /// How long one program waits for another that writes.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 /// The digest of the state that a round left, in SQL: the expression of an index.
 pub(crate) const STATE_OUT: &str = "json_extract(CAST(opening AS TEXT), '$.state_out')";
-/// The layout of the tables.
-const VERSION: i64 = 1;
+/// The layout of the tables: 2 since there is a ledger of privacy.
+const VERSION: i64 = 2;
+/// The layout before.
+const WITHOUT_LEDGER: i64 = 1;
 
 const SCHEMA: &str = "
 CREATE TABLE plan (
@@ -97,6 +100,11 @@ impl Database {
         match version {
             0 => {
                 start.execute_batch(SCHEMA)?;
+                start.execute_batch(ledger::SCHEMA)?;
+                start.pragma_update(None, "user_version", VERSION)?;
+            }
+            WITHOUT_LEDGER => {
+                start.execute_batch(ledger::SCHEMA)?;
                 start.pragma_update(None, "user_version", VERSION)?;
             }
             VERSION => {}

@@ -3,6 +3,7 @@
 
 use fedwasm_protocol::{DataArgs, Reason, Refusal, RoundRequest, SecaggArgs};
 
+use crate::privacy;
 use crate::refusal::refusal;
 
 /// Checks the demands of a request.
@@ -13,17 +14,7 @@ pub(crate) fn check(
 ) -> Result<(), Refusal> {
     secagg(request.secagg.as_ref(), force_secagg)?;
     memory(&request.data, memory_mib_max)?;
-    match request.training.dp_args {
-        Some(dp) => {
-            let message = format!(
-                "`dp_args` (sigma {}, clip {}) is set, but this node cannot enforce differential \
-                 privacy",
-                dp.sigma, dp.clip
-            );
-            Err(refusal(Reason::Unsupported, message))
-        }
-        None => Ok(()),
-    }
+    privacy::check_asked(request.training.dp_args)
 }
 
 /// Rows would come in another order if the node kept less than it is asked to.

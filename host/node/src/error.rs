@@ -148,6 +148,9 @@ pub enum Error {
     /// Keys and signatures.
     #[error(transparent)]
     Trust(#[from] fedwasm_trust::Error),
+    /// What noise is worth.
+    #[error(transparent)]
+    Privacy(#[from] fedwasm_privacy::Error),
     /// The engine.
     #[error(transparent)]
     Sandbox(#[from] fedwasm_sandbox::Error),

@@ -10,20 +10,20 @@ use fedwasm_protocol::{
     NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
     RoundReply, RoundRequest,
 };
-use fedwasm_sandbox::{Cancel, Limits, Profile};
+use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, now_ms};
 use fedwasm_trust::{Opening, Receipt};
 
 use crate::approval::{Approvals, ApprovedPlan};
 use crate::blocking::blocking;
 use crate::compiler::Compiler;
-use crate::privacy::{self, Privacy};
-use crate::progress::Teller;
+use crate::privacy::{Floor, Privacy, Terms};
 use crate::receipt::{Receipts, Run};
 use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
-use crate::round::{Done, Fetched, PlanSource, Preparation, Prepared, Workshop};
+use crate::round::{Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::trace::Trace;
-use crate::{Dataset, demands};
+use crate::train::{Outcome, hold, stepped};
+use crate::{Database, Dataset};
 
 /// The device that plans run on, as replies name it.
 const DEVICE: &str = "cpu";
@@ -46,8 +46,10 @@ pub(crate) struct Executor {
     pub(crate) federation: FederationId,
     /// Bytes of the disk that stay free.
     pub(crate) free_bytes_min: u64,
-    /// The fewest rows behind any result that leaves.
+    /// What may leave.
     pub(crate) privacy: Privacy,
+    /// The ledger of privacy.
+    pub(crate) database: Database,
 }
 
 /// A round that may begin.
@@ -66,28 +68,19 @@ pub(crate) struct Assignment {
 }
 
 /// The inputs of a round whose plan may run.
-struct Inputs {
+pub(crate) struct Inputs {
     /// The request as a receipt has it.
     sent: RoundRequest,
     /// The request with the names of its inputs.
-    request: Arc<RoundRequest>,
+    pub(crate) request: Arc<RoundRequest>,
     /// These names, if they came as a blob.
     names: Option<Vec<u8>>,
-    approved: Arc<ApprovedPlan>,
-    plan: PlanSource,
-    fetched: Fetched,
-    privacy: Privacy,
-}
-
-/// A round that ran.
-struct Outcome {
-    done: Done,
-    /// The digest of the dataset.
-    data: Digest,
-    profile: Profile,
-    limits: Limits,
-    warnings: Vec<String>,
-    process_ms: f64,
+    pub(crate) approved: Arc<ApprovedPlan>,
+    pub(crate) plan: PlanSource,
+    pub(crate) fetched: Fetched,
+    pub(crate) floor: Floor,
+    /// Differential privacy; none in the clear.
+    pub(crate) terms: Option<Terms>,
 }
 
 /// A round whose receipt is written: it may leave.
@@ -114,17 +107,12 @@ impl Executor {
 
         let left = assignment.left.saturating_sub(start.elapsed());
         let start = Instant::now();
-        let Assignment { researcher, .. } = &assignment;
-        if let Some(plan) = inputs.plan.fetched() {
-            self.compiler.ready(plan, researcher, &inputs.request, left).await?;
+        let outcome = self.work(&assignment, &inputs, left, &mut timing, say).await;
+        let terms = inputs.terms.clone();
+        if let Some(terms) = &terms {
+            hold(terms, start, &assignment.cancel).await;
         }
-        let prepared = self.prepare(&assignment, &inputs).await?;
-        timing.prepare_ms = ms(start);
-        privacy::check(&prepared, &inputs.request, inputs.privacy.min_rows)?;
-
-        let start = Instant::now();
-        let outcome = train(&assignment, &inputs, prepared, say).await?;
-        (timing.train_ms, timing.process_ms) = (ms(start), outcome.process_ms);
+        let outcome = outcome?;
 
         let start = Instant::now();
         let written = self.write_receipt(&assignment, inputs, outcome).await?;
@@ -134,7 +122,10 @@ impl Executor {
         }
         let mut reply = self.upload(&assignment, written).await?;
         timing.upload_ms = ms(start);
-        reply.timing = timing;
+        reply.timing = match &terms {
+            Some(terms) => stepped(terms, timing),
+            None => timing,
+        };
         Ok(reply)
     }
 
@@ -154,23 +145,32 @@ impl Executor {
         };
         let plan = self.fetch_plan(&request.plan).await?;
         let min_rows = approved.min_rows.unwrap_or(self.privacy.min_rows);
-        let privacy = Privacy { min_rows, ..self.privacy };
+        let floors = self.privacy.floors_of(request.dataset_id.as_str());
+        let terms = Terms::of(&floors, request.training.dp_args);
+        // How far a plan is follows from rows as well.
+        let progress = self.privacy.progress && terms.is_none();
+        let floor = Floor { min_rows, progress };
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
             aux_own: self.fetch_aux(&request.aux_own).await?,
         };
         let approved = Arc::new(approved);
-        Ok(Inputs { sent, request, names, approved, plan, fetched, privacy })
+        Ok(Inputs { sent, request, names, approved, plan, fetched, floor, terms })
     }
 
     /// Makes plan and rows ready.
-    async fn prepare(&self, assignment: &Assignment, inputs: &Inputs) -> Result<Prepared, Refusal> {
+    pub(crate) async fn prepare(
+        &self,
+        assignment: &Assignment,
+        inputs: &Inputs,
+    ) -> Result<Prepared, Refusal> {
         let (workshop, folder) = (Arc::clone(&self.workshop), Arc::clone(&self.folder));
         let (request, node) = (Arc::clone(&inputs.request), self.node.clone());
         let (approved, plan) = (Arc::clone(&inputs.approved), inputs.plan.clone());
         let Assignment { cancel, researcher, dataset, .. } = assignment;
         let (cancel, researcher, dataset) = (cancel.clone(), researcher.clone(), dataset.clone());
+        let terms = inputs.terms.clone();
         blocking(move || {
             let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
             workshop.prepare(Preparation {
@@ -182,6 +182,7 @@ impl Executor {
                 dataset: &dataset,
                 folder: &folder,
                 cancel: &cancel,
+                terms: terms.as_ref(),
             })
         })
         .await
@@ -194,7 +195,8 @@ impl Executor {
         inputs: Inputs,
         outcome: Outcome,
     ) -> Result<Written, Refusal> {
-        let Outcome { mut done, data, profile, limits, warnings, .. } = outcome;
+        let Outcome { released, data, profile, limits, warnings, .. } = outcome;
+        let mut done = released.into_done();
         let (params, aux) = (done.params.take(), done.aux.take());
         let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
@@ -347,33 +349,6 @@ impl Executor {
     }
 }
 
-/// Runs the plan, from its entry in the log to its result.
-async fn train(
-    assignment: &Assignment,
-    inputs: &Inputs,
-    prepared: Prepared,
-    say: impl Fn(Progress) + Send + 'static,
-) -> Result<Outcome, Refusal> {
-    let Inputs { request, privacy, .. } = inputs;
-    let mut warnings = demands::warnings(request);
-    warnings.extend(privacy::warning(request, *privacy));
-    warnings.extend(prepared.warnings(privacy.min_rows));
-    let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
-    let (request, fetched) = (Arc::clone(request), inputs.fetched.clone());
-    let (trace, cancel) = (Arc::clone(&assignment.trace), assignment.cancel.clone());
-    let id = assignment.request_id.clone();
-    let mut teller = Teller::new(id, *privacy, Arc::clone(&trace), say);
-    let (done, process_ms) = blocking(move || {
-        trace.start()?;
-        let start = prepared.processor_ms();
-        let events = move |event| teller.take(event);
-        let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
-        Ok((done, prepared.processor_ms() - start))
-    })
-    .await?;
-    Ok(Outcome { done, data, profile, limits, warnings, process_ms })
-}
-
 /// The request with the names of its inputs, if they came apart from it.
 pub(crate) fn with_inputs(
     request: RoundRequest,
@@ -392,6 +367,6 @@ pub(crate) fn with_inputs(
     }
 }
 
-fn ms(start: Instant) -> f64 {
+pub(crate) fn ms(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }

@@ -32,6 +32,7 @@ mod samples;
 mod serve;
 mod state;
 mod trace;
+mod train;
 
 pub use approval::{
     ApprovalConfig, Bound, BoundError, Decision, KnownPlan, Policy, Registration, Ruling,
@@ -43,6 +44,6 @@ pub use datasets::{Dataset, Datasets, NewDataset};
 pub use error::{Error, FormError, Tampering};
 pub use fedwasm_dataset::Format;
 pub use log::{Checkpoint, LogEntry, verify_checkpoint};
-pub use privacy::Privacy;
+pub use privacy::{Floors, Privacy, Spent};
 pub use rerun::{Mismatch, Rerun, keys_of, read_receipt, read_receipt_of, rerun};
 pub use serve::{serve, serve_on};

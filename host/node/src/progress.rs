@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fedwasm_protocol::{Point, Progress, RequestId};
 use fedwasm_training::RoundEvent;
 
-use crate::privacy::Privacy;
+use crate::privacy::Floor;
 use crate::trace::Trace;
 
 /// How often a researcher hears of progress, at most.
@@ -25,7 +25,7 @@ const NAMES_MAX: usize = 16;
 /// Turns a plan's events into log lines and, now and then, into progress.
 pub(crate) struct Teller<S> {
     request_id: RequestId,
-    privacy: Privacy,
+    floor: Floor,
     trace: Arc<Trace>,
     say: S,
     said: Option<Instant>,
@@ -39,11 +39,11 @@ pub(crate) struct Teller<S> {
 
 impl<S: Fn(Progress)> Teller<S> {
     /// Each message is counted in `trace` before `say` gets it.
-    pub(crate) fn new(request_id: RequestId, privacy: Privacy, trace: Arc<Trace>, say: S) -> Self {
+    pub(crate) fn new(request_id: RequestId, floor: Floor, trace: Arc<Trace>, say: S) -> Self {
         let (said, points, names) = (None, Vec::new(), BTreeSet::new());
         Self {
             request_id,
-            privacy,
+            floor,
             trace,
             say,
             said,
@@ -62,11 +62,11 @@ impl<S: Fn(Progress)> Teller<S> {
                 (step, steps_max, rows, values, is_logged)
             }
         };
-        if !self.privacy.progress {
+        if !self.floor.progress {
             return;
         }
         // A number about few rows reveals them; the progress of the round may be sent.
-        if rows < self.privacy.min_rows {
+        if rows < self.floor.min_rows {
             values.clear();
         }
         let loss = values.iter().find(|(name, _)| name == "loss").map(|(_, loss)| *loss);
@@ -120,6 +120,8 @@ mod tests {
     use fedwasm_trust::Identity;
     use std::cell::RefCell;
 
+    const FLOOR: Floor = Floor { min_rows: 10, progress: true };
+
     fn trace() -> (tempfile::TempDir, Arc<Trace>) {
         let dir = tempfile::tempdir().unwrap();
         let node: fedwasm_protocol::Participant = "node-n".parse().unwrap();
@@ -134,24 +136,24 @@ mod tests {
     #[test]
     fn numbers_of_few_rows_and_numbers_that_nobody_counts_are_not_told() {
         let (_dir, trace) = trace();
-        let told = |rows: u64, privacy: Privacy| {
+        let told = |rows: u64, floor: Floor| {
             let said = RefCell::new(Vec::new());
             let id = "r".parse().unwrap();
             let say = |progress| said.borrow_mut().push(progress);
-            let mut teller = Teller::new(id, privacy, Arc::clone(&trace), say);
+            let mut teller = Teller::new(id, floor, Arc::clone(&trace), say);
             let values = vec![("loss".to_owned(), 0.5)];
             teller.take(RoundEvent::Step { step: 1, steps_max: 1, rows, values, is_logged: true });
             let said: Vec<Progress> = said.into_inner();
             said.iter().map(|p| (p.loss, p.points.len())).collect::<Vec<_>>()
         };
-        let privacy = Privacy::default();
-        assert_eq!(told(10, privacy), [(Some(0.5), 1)]);
-        assert_eq!(told(9, privacy), [(None, 0)]);
-        assert_eq!(told(1, Privacy { min_rows: 1, ..privacy }), [(Some(0.5), 1)]);
-        assert_eq!(told(10, Privacy { progress: false, ..privacy }), []);
+        let floor = FLOOR;
+        assert_eq!(told(10, floor), [(Some(0.5), 1)]);
+        assert_eq!(told(9, floor), [(None, 0)]);
+        assert_eq!(told(1, Floor { min_rows: 1, ..floor }), [(Some(0.5), 1)]);
+        assert_eq!(told(10, Floor { progress: false, ..floor }), []);
         let counted = trace.close();
         assert_eq!((&counted["messages"], &counted["numbers"]), (&3.into(), &4.into()));
-        assert_eq!(told(10, privacy), []);
+        assert_eq!(told(10, floor), []);
     }
 
     #[test]
@@ -159,7 +161,7 @@ mod tests {
         let (_dir, trace) = trace();
         let said = RefCell::new(BTreeSet::new());
         let say = |p: Progress| said.borrow_mut().extend(p.points.into_iter().map(|p| p.name));
-        let mut teller = Teller::new("r".parse().unwrap(), Privacy::default(), trace, say);
+        let mut teller = Teller::new("r".parse().unwrap(), FLOOR, trace, say);
         for step in 1..=1_000 {
             let values = vec![(format!("row {step}"), 1.0)];
             teller.take(RoundEvent::Step {
@@ -178,8 +180,8 @@ mod tests {
         let said = RefCell::new(Vec::new());
         let (_dir, trace) = trace();
         let id = "r".parse().unwrap();
-        let (privacy, say) = (Privacy::default(), |p| said.borrow_mut().push(p));
-        let mut teller = Teller::new(id, privacy, trace, say);
+        let (floor, say) = (FLOOR, |p| said.borrow_mut().push(p));
+        let mut teller = Teller::new(id, floor, trace, say);
         let steps_max = 50_000;
         for step in 1..=steps_max {
             let values = vec![("loss".into(), step as f64), ("x".repeat(65), 1.0)];

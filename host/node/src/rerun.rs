@@ -11,6 +11,7 @@ use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_trust::{Opening, PublicKey, Receipt, RunResult, Signer};
 
 use crate::approval::ApprovedPlan;
+use crate::privacy::Begun;
 use crate::round::{Done, Fetched, PlanSource, Preparation, Used, Workshop};
 use crate::{Database, Datasets, Error, NodeConfig, receipt};
 
@@ -162,9 +163,16 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
         dataset,
         folder: &copy,
         cancel: &cancel,
+        terms: None,
     });
     let prepared = prepared.map_err(refused)?;
+    let received = Arc::clone(&fetched.params);
     let done = prepared.run(&request, fetched, Box::new(drop), &cancel).map_err(refused)?;
+    // With the noise of the run, whose seed the ledger keeps.
+    let noise = site.database.noise_of(&receipt.request_sha256);
+    let begun = Begun::again(noise.map_err(|error| mismatch("noise", error))?);
+    let released = begun.release(done, &received, prepared.declaration(), &request);
+    let done = released.map_err(|error| mismatch("noise", error))?.into_done();
     compare(&done, &receipt.result, opening.state_out)?;
     Ok(Rerun { digest: *digest, chain })
 }

@@ -96,7 +96,8 @@ async fn serve_in(
         receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
         federation: member.membership().federation.clone(),
         free_bytes_min: config.free_bytes_min,
-        privacy: config.privacy,
+        privacy: config.privacy.clone(),
+        database: database.clone(),
     };
     let clerk = Clerk {
         approvals,

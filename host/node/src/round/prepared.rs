@@ -47,6 +47,11 @@ impl Prepared {
         (self.examples.n_train() as u64, self.examples.n_test() as u64)
     }
 
+    /// The tensors of the plan.
+    pub(crate) fn declaration(&self) -> &Declaration {
+        self.round.declaration()
+    }
+
     /// How long training is.
     pub(crate) fn length(&self) -> Length {
         self.round.length(&self.examples)

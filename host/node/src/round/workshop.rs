@@ -7,7 +7,7 @@ use std::time::Duration;
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    DatasetId, Digest, ExperimentId, Mode, NodeId, Reason, Refusal, ResearcherId, RoundRequest,
+    DatasetId, Digest, ExperimentId, NodeId, Reason, Refusal, ResearcherId, RoundRequest,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Profile, Sandbox};
 use fedwasm_training::{Examples, Place, Round, RoundArgs, Turn};
@@ -17,6 +17,7 @@ use super::prepared::Prepared;
 use crate::approval::ApprovedPlan;
 use crate::experiments::{Owner, Room, check_data, check_owner};
 use crate::kept::Kept;
+use crate::privacy::{Terms, check_plan};
 use crate::refusal::{pure_refusal, refusal, training_refusal};
 use crate::{Database, Dataset};
 
@@ -39,6 +40,8 @@ pub(crate) struct Preparation<'a> {
     pub(crate) dataset: &'a Dataset,
     pub(crate) folder: &'a Arc<Folder>,
     pub(crate) cancel: &'a Cancel,
+    /// Differential privacy; none in the clear.
+    pub(crate) terms: Option<&'a Terms>,
 }
 
 /// Where a round's plan comes from. One that is known is held from here on: workers of plans that
@@ -177,6 +180,16 @@ impl Workshop {
             error => training_refusal(error),
         })?;
         approved.check_arguments(request, round.arguments())?;
+        if let Some(terms) = preparation.terms {
+            check_plan(terms, round.declaration(), request.mode)?;
+        }
+        let (digest, id) = (&request.plan.sha256, &request.dataset_id);
+        check_owner(
+            folder,
+            &request.experiment_id,
+            &Owner { researcher, plan: digest, dataset: id },
+        )?;
+        // From here on an outcome can tell of rows.
         let turn = Turn { random_seed, round: request.round, node: node.clone() };
         let key = examples_key(request, dataset, &round)?;
         let (examples, file) = match self.examples.get(&key) {
@@ -188,14 +201,8 @@ impl Workshop {
                 read
             }
         };
-        if request.mode == Mode::Train {
-            approved.check_length(&round.length(&examples))?;
-        }
-        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
-        let owner = Owner { researcher, plan, dataset };
-        check_owner(folder, &request.experiment_id, &owner)?;
         check_data(folder, &request.experiment_id, &file)?;
-        let written = (request.experiment_id.clone(), format!("{researcher} {plan} {key}"));
+        let written = (request.experiment_id.clone(), format!("{researcher} {digest} {key}"));
         let state_bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
         let (folder, researcher) = (Arc::clone(folder), researcher.clone());
         let strict = self.strict || request.strict;

@@ -3,6 +3,7 @@
 mod init;
 mod log;
 mod plan;
+mod privacy;
 
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Decide which plans may run here.
     #[command(subcommand)]
     Plan(plan::Command),
+    /// Look at the budgets of differential privacy.
+    #[command(subcommand)]
+    Privacy(privacy::Command),
     /// Show the log: requests, decisions, runs and results that left.
     Log(log::Args),
     /// Write a receipt to a file, for an auditor.
@@ -111,6 +115,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
         }
         Command::Dataset(command) => dataset(command, printer),
         Command::Plan(command) => plan::run(command, printer),
+        Command::Privacy(command) => privacy::run(command, printer),
         Command::Log(args) => log::run(args, printer),
         Command::Receipt { dir, digest, output } => {
             let (config, _) = NodeConfig::open(&dir)?;

@@ -1,27 +1,26 @@
-//! The fewest rows behind any number that leaves a node: a loss of one row reveals that row. The
+//! Results that may leave a node. A loss of one row reveals that row, so every number is about the
+//! fewest rows or more; under differential privacy an update has noise, and a ledger counts. The
 //! floors hold for every plan and every request; arguments make a harmless plan tell single cells.
 
-use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
-use serde::{Deserialize, Serialize};
+mod config;
+pub(crate) mod ledger;
+mod release;
+mod terms;
 
+use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
+
+pub use self::config::{Floors, Privacy};
+pub use self::ledger::Spent;
+pub(crate) use self::release::{Beginning, Begun, Released, check_plan, failed, n_values};
+pub(crate) use self::terms::{Terms, check as check_asked};
 use crate::refusal::refusal;
 use crate::round::Prepared;
 
-/// `[privacy]` of `node.toml`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Privacy {
-    /// The fewest rows that are trained on, held out or scored, and that stand behind a number
-    /// told while a round runs. Default 10; an approval may set another.
-    pub min_rows: u64,
-    /// Whether researchers hear losses and other numbers while a round runs. Default true.
-    pub progress: bool,
-}
-
-impl Default for Privacy {
-    fn default() -> Self {
-        Self { min_rows: 10, progress: true }
-    }
+/// What may be told in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Floor {
+    pub(crate) min_rows: u64,
+    pub(crate) progress: bool,
 }
 
 /// Refuses a round that would tell about fewer than `min_rows` rows.
@@ -55,14 +54,14 @@ pub(crate) fn check(
 }
 
 /// The progress that is withheld while a round runs, in words.
-pub(crate) fn warning(request: &RoundRequest, privacy: Privacy) -> Option<String> {
+pub(crate) fn warning(request: &RoundRequest, floor: Floor) -> Option<String> {
     let batch_rows = u64::from(request.training.loader_args.batch_size);
-    if request.mode == Mode::Validate || batch_rows >= privacy.min_rows || !privacy.progress {
+    if request.mode == Mode::Validate || batch_rows >= floor.min_rows || !floor.progress {
         return None;
     }
     Some(format!(
         "losses of single batches are withheld: batches have {batch_rows} rows, fewer than the \
          minimum of {} at this node",
-        privacy.min_rows
+        floor.min_rows
     ))
 }

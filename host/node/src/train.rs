@@ -1,0 +1,160 @@
+//! Prepares and runs the plan of a round, from its entry in the ledger to the result that may leave.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fedwasm_protocol::{Digest, Mode, NodeTiming, Progress, Reason, Refusal};
+use fedwasm_sandbox::{Cancel, Limits, Profile};
+use fedwasm_transport::now_ms;
+
+use crate::blocking::blocking;
+use crate::demands;
+use crate::executor::{Assignment, Executor, Inputs, ms};
+use crate::privacy::{self, Beginning, Begun, Released, Terms};
+use crate::progress::Teller;
+use crate::refusal::refusal;
+use crate::round::Prepared;
+
+/// How often a round that is held looks whether it was cancelled.
+const CANCEL_LOOK: Duration = Duration::from_millis(100);
+
+/// A round that ran.
+pub(crate) struct Outcome {
+    pub(crate) released: Released,
+    /// The digest of the dataset.
+    pub(crate) data: Digest,
+    pub(crate) profile: Profile,
+    pub(crate) limits: Limits,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) process_ms: f64,
+}
+
+impl Executor {
+    /// Prepares and runs a round.
+    pub(crate) async fn work(
+        &self,
+        assignment: &Assignment,
+        inputs: &Inputs,
+        left: Duration,
+        timing: &mut NodeTiming,
+        say: impl Fn(Progress) + Send + 'static,
+    ) -> Result<Outcome, Refusal> {
+        let start = Instant::now();
+        let Assignment { researcher, .. } = assignment;
+        if let Some(plan) = inputs.plan.fetched() {
+            self.compiler.ready(plan, researcher, &inputs.request, left).await?;
+        }
+        let prepared = match self.prepare(assignment, inputs).await {
+            Err(refused) if inputs.terms.is_some() && refused.reason == Reason::Dataset => {
+                // It follows from rows: it counts as a round, and the reason stays here.
+                self.begin(assignment, inputs, None).await?;
+                return Err(privacy::failed(refused));
+            }
+            prepared => prepared?,
+        };
+        timing.prepare_ms = ms(start);
+        // Once rows were read, every outcome tells of them, also that of the checks below.
+        let begun = self.begin(assignment, inputs, Some(&prepared)).await?;
+        if inputs.request.mode == Mode::Train {
+            inputs.approved.check_length(&prepared.length())?;
+        }
+        privacy::check(&prepared, &inputs.request, inputs.floor.min_rows)?;
+
+        let start = Instant::now();
+        let outcome = train(begun, assignment, inputs, prepared, say).await?;
+        (timing.train_ms, timing.process_ms) = (ms(start), outcome.process_ms);
+        Ok(outcome)
+    }
+
+    /// Writes the round into the ledger, if it is to have noise.
+    async fn begin(
+        &self,
+        assignment: &Assignment,
+        inputs: &Inputs,
+        prepared: Option<&Prepared>,
+    ) -> Result<Begun, Refusal> {
+        let Some(terms) = inputs.terms.clone() else { return Ok(Begun::Clear) };
+        let request = Arc::clone(&inputs.request);
+        let n_values = prepared.map_or(0, |prepared| privacy::n_values(prepared.declaration()));
+        let content = prepared.map(|prepared| prepared.dataset);
+        let (database, researcher) = (self.database.clone(), assignment.researcher.clone());
+        let request_sha256 = assignment.request_sha256;
+        blocking(move || {
+            let beginning = Beginning {
+                request: &request,
+                request_sha256: &request_sha256,
+                researcher: &researcher,
+                content: content.as_ref(),
+                n_values,
+                time_ms: now_ms(),
+            };
+            Begun::begin(Some(terms), &database, beginning)
+        })
+        .await
+    }
+}
+
+/// Runs the plan.
+async fn train(
+    begun: Begun,
+    assignment: &Assignment,
+    inputs: &Inputs,
+    prepared: Prepared,
+    say: impl Fn(Progress) + Send + 'static,
+) -> Result<Outcome, Refusal> {
+    let Inputs { request, floor, .. } = inputs;
+    let mut warnings = demands::warnings(request);
+    match begun.terms() {
+        Some(terms) => warnings.push(terms.warning(request.mode)),
+        None => {
+            warnings.extend(privacy::warning(request, *floor));
+            warnings.extend(prepared.warnings(floor.min_rows));
+        }
+    }
+    let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
+    let (request, fetched) = (Arc::clone(request), inputs.fetched.clone());
+    let (trace, cancel) = (Arc::clone(&assignment.trace), assignment.cancel.clone());
+    let id = assignment.request_id.clone();
+    let mut teller = Teller::new(id, *floor, Arc::clone(&trace), say);
+    let is_private = begun.terms().is_some();
+    let ran = blocking(move || {
+        trace.start()?;
+        let start = prepared.processor_ms();
+        let events = move |event| teller.take(event);
+        let received = Arc::clone(&fetched.params);
+        let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
+        let released = begun.release(done, &received, prepared.declaration(), &request);
+        let released = released.map_err(|error| refusal(Reason::PlanFailed, error.to_string()))?;
+        Ok((released, prepared.processor_ms() - start))
+    });
+    let (released, process_ms) = match ran.await {
+        Err(refused) if is_private => return Err(privacy::failed(refused)),
+        ran => ran?,
+    };
+    Ok(Outcome { released, data, profile, limits, warnings, process_ms })
+}
+
+/// Waits until a whole number of steps has passed since `start`, so that the time of an answer tells
+/// little.
+pub(crate) async fn hold(terms: &Terms, start: Instant, cancel: &Cancel) {
+    let elapsed = start.elapsed();
+    let until = terms.stepped_ms(elapsed.as_secs_f64() * 1e3) / 1e3;
+    let until = Duration::try_from_secs_f64(until).unwrap_or(elapsed);
+    while let Some(left) = until.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
+        if cancel.is_cancelled() {
+            return;
+        }
+        tokio::time::sleep(left.min(CANCEL_LOOK)).await;
+    }
+}
+
+/// Times in whole steps.
+pub(crate) fn stepped(terms: &Terms, timing: NodeTiming) -> NodeTiming {
+    NodeTiming {
+        download_ms: terms.stepped_ms(timing.download_ms),
+        prepare_ms: terms.stepped_ms(timing.prepare_ms),
+        train_ms: terms.stepped_ms(timing.train_ms),
+        process_ms: terms.stepped_ms(timing.process_ms),
+        upload_ms: terms.stepped_ms(timing.upload_ms),
+    }
+}
