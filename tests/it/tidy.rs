@@ -347,3 +347,20 @@ fn maps_name_the_files_of_their_rooms() {
     }
     assert!(maps >= 6, "{maps} maps");
 }
+
+/// The sandbox, which may have unsafe code, has all other lints of the workspace.
+#[test]
+fn the_sandbox_has_the_lints_of_the_workspace() {
+    let lints = |path: &str, table: &str| {
+        let text = read(&root().join(path));
+        let (_, rest) = text.split_once(&format!("[{table}]\n")).unwrap();
+        let lines = rest.lines().take_while(|line| !line.is_empty());
+        let lines = lines.filter(|line| !line.starts_with('#') && !line.starts_with("unsafe_code"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for table in ["rust", "clippy"] {
+        let ours = lints("host/sandbox/Cargo.toml", &format!("lints.{table}"));
+        assert_eq!(ours, lints("Cargo.toml", &format!("workspace.lints.{table}")), "{table}");
+        assert!(ours.len() > 1);
+    }
+}

@@ -83,7 +83,8 @@ pub enum AdmissionError {
     },
     /// Wants something that no plan gets.
     #[error(
-        "the plan imports {}, which is not granted; a plan may import {CONTRACT} and nothing else",
+        "the plan imports {}, which is not granted; a plan may import {CONTRACT} and nothing else, \
+         and no operator can grant more",
         list(names)
     )]
     ForbiddenImport {

@@ -181,7 +181,8 @@ impl Metadata {
                 Dependency::HostFeature(name) if name.starts_with(METRIC) => {}
                 Dependency::HostFeature(name) => {
                     return Err(format!(
-                        "the host feature `{name}`, which this host does not have"
+                        "the host feature `{name}`, which this host does not have and no operator can \
+                         grant"
                     ));
                 }
                 Dependency::Runtime(text) => match semver::VersionReq::parse(text) {
@@ -277,6 +278,9 @@ mod tests {
         assert!(checked(Task::Classification, &names).is_err());
         assert!(checked(Task::Other("rank".into()), &names).is_ok());
         let error = checked(Task::Classification, &["gpu"]).unwrap().check_dependencies();
-        assert_eq!(error.unwrap_err(), "the host feature `gpu`, which this host does not have");
+        assert_eq!(
+            error.unwrap_err(),
+            "the host feature `gpu`, which this host does not have and no operator can grant"
+        );
     }
 }

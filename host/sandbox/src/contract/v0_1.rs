@@ -1,6 +1,6 @@
 //! Version 0.1 of the contract, `wit/released/0.1.0`: its bindings, and their conversion to this
 //! crate's own types.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(missing_docs, unreachable_pub, reason = "the bindings are generated")]
 
 use fedwasm_params::{DType, Tensor};
 use fedwasm_protocol::{Arguments, Value, ValueKind};
