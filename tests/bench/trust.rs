@@ -123,6 +123,7 @@ fn reply() -> RoundReply {
         state_id: None,
         optimizer_args: [("lr".into(), 0.1)].into(),
         encryption_factor: None,
+        secagg: None,
         device: "cpu".into(),
         warnings: Vec::new(),
         n_samples: 100,

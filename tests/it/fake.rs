@@ -461,6 +461,7 @@ pub fn usual(request: &RoundRequest) -> Body {
         state_id: None,
         optimizer_args: [].into(),
         encryption_factor: None,
+        secagg: None,
         device: "cpu".into(),
         warnings: Vec::new(),
         n_samples: 80,

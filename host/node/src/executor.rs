@@ -205,6 +205,7 @@ impl Executor {
             state_id: done.state_id,
             optimizer_args: done.optimizer_args,
             encryption_factor: None,
+            secagg: None,
             device: DEVICE.to_owned(),
             warnings,
             n_samples: done.n_samples,

@@ -87,6 +87,17 @@ pub enum Error {
         /// Position of the lane, from 0.
         at: usize,
     },
+    /// The sum has another check value than the nodes were given.
+    #[error("the check value is {got} and not {expected}: a part is missing, wrong or altered")]
+    Check {
+        /// The mean of what nodes masked.
+        got: f64,
+        /// The value that they were given.
+        expected: f64,
+    },
+    /// Arguments cannot be written as the bytes that masks are bound to.
+    #[error(transparent)]
+    Encoding(#[from] fedwasm_protocol::EnvelopeError),
     /// Too few or too many nodes for a sum.
     #[error("{got} nodes, a sum needs {min} to {max}: of two, each learns the other's part")]
     Parties {

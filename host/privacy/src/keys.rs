@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_protocol::{Digest, NodeId};
+use fedwasm_protocol::{Digest, NodeId, SecaggScheme};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use x25519_dalek::{PublicKey, StaticSecret};
@@ -61,29 +61,11 @@ impl FreshKey {
     }
 }
 
-/// A scheme: what keys are for, and how many there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheme {
-    /// Pairwise masks: all nodes or none.
-    Masking,
-    /// Pairwise masks and one's own: nodes may drop out.
-    DoubleMasking,
-}
-
-impl Scheme {
-    fn keys(self) -> usize {
-        match self {
-            Self::Masking => 1,
-            Self::DoubleMasking => 2,
-        }
-    }
-
-    fn name(self) -> &'static [u8] {
-        match self {
-            Self::Masking => b"masking",
-            Self::DoubleMasking => b"double_masking",
-        }
+/// How many keys a node draws.
+fn n_keys(scheme: SecaggScheme) -> usize {
+    match scheme {
+        SecaggScheme::Masking => 1,
+        SecaggScheme::DoubleMasking => 2,
     }
 }
 
@@ -104,7 +86,7 @@ impl SignedKeys {
     ///
     /// * `setup` — the digest of all that the keys are for.
     pub(crate) fn sign(
-        scheme: Scheme,
+        scheme: SecaggScheme,
         setup: Digest,
         node: &NodeId,
         keys: Vec<[u8; 32]>,
@@ -121,11 +103,11 @@ impl SignedKeys {
     /// [`Error::Signature`], [`Error::Length`].
     pub(crate) fn check(
         &self,
-        scheme: Scheme,
+        scheme: SecaggScheme,
         setup: Digest,
         verify: VerifyStatement<'_>,
     ) -> Result<(), Error> {
-        let (got, expected) = (self.keys.len(), scheme.keys());
+        let (got, expected) = (self.keys.len(), n_keys(scheme));
         if got != expected {
             return Err(Error::Length { what: "keys", got, expected });
         }
@@ -135,9 +117,9 @@ impl SignedKeys {
 }
 
 /// The signed statement of a node about its keys.
-fn statement(scheme: Scheme, setup: Digest, node: &NodeId, keys: &[[u8; 32]]) -> Vec<u8> {
+fn statement(scheme: SecaggScheme, setup: Digest, node: &NodeId, keys: &[[u8; 32]]) -> Vec<u8> {
     let mut bytes = b"fedwasm/keys/v1\0".to_vec();
-    bytes.extend(scheme.name());
+    bytes.extend(scheme.name().as_bytes());
     bytes.push(0);
     bytes.extend(setup.as_bytes());
     put_id(&mut bytes, node);
@@ -169,7 +151,7 @@ pub(crate) fn verify_bounded(
 pub(crate) fn check_keys(
     all: &[SignedKeys],
     own: &SignedKeys,
-    scheme: Scheme,
+    scheme: SecaggScheme,
     setup: Digest,
     parties: &Parties,
     verify: VerifyStatement<'_>,

@@ -2,10 +2,10 @@
 //! passed in, and there is no clock, no file and no socket. Secrets are wiped and never printed.
 //!
 //! # A round
-//! A node computes the [`update`], clips it ([`Clip`]), makes lanes of it ([`Quantiser::encode`]), adds noise if
-//! there is to be some ([`Quantiser::add_noise`]), masks them ([`masking`], [`double_masking`]), and
+//! A node computes the [`update`], clips it ([`Clip`]), makes lanes of it and of its counts and metrics
+//! ([`Coding::encode`]), adds noise if there is to be some ([`Coding::add_noise`]), masks them ([`masking`], [`double_masking`]), and
 //! uploads [`vectors_to_params`]. The researcher adds what it reads ([`Sum`],
-//! [`double_masking::TakesVectors`]), decodes the sums ([`Quantiser::decode`]), and moves the parameters
+//! [`double_masking::TakesVectors`]), decodes the sums ([`Coding::decode`]), and moves the parameters
 //! by the mean ([`moved`]).
 //!
 //! # Data that the caller keeps
@@ -19,7 +19,9 @@
 
 pub mod account;
 mod adaptive_clip;
+mod binding;
 mod clip;
+mod coding;
 mod context;
 mod counts;
 pub mod double_masking;
@@ -38,11 +40,13 @@ mod sum;
 mod upload;
 
 pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
+pub use binding::{binding, pad_round};
 pub use clip::{Clip, Clipped, clamp_each, moved, update};
+pub use coding::{Coding, Decoded, Encoded, Results, VectorSpec};
 pub use context::{Binding, Layout, PARTIES_MAX, PARTIES_MIN, Parties, Stream, Vectors};
 pub use counts::Counts;
 pub use error::{Cause, Error};
-pub use keys::{Scheme, SignStatement, SignedKeys, VerifyStatement};
+pub use keys::{SignStatement, SignedKeys, VerifyStatement};
 pub use lane::{Lane, Sign, lanes_from_bytes, lanes_to_bytes};
 pub use noise::{DiscreteGaussian, Variance, add_noise, gap_of_sum};
 pub use pad::{Journal, PadUse, Pads};

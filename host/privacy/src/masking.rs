@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fedwasm_protocol::{Digest, NodeId};
+use fedwasm_protocol::{Digest, NodeId, SecaggScheme};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Binding, Parties};
-use crate::keys::{FreshKey, Scheme, SignStatement, SignedKeys, VerifyStatement, check_keys};
+use crate::keys::{FreshKey, SignStatement, SignedKeys, VerifyStatement, check_keys};
 use crate::mask::{Mask, PairSecret};
 use crate::pad::{Journal, PadUse, Pads, STREAMS};
 use crate::{Error, lane, secret};
@@ -60,7 +60,7 @@ impl Advertised {
         }
         let key = FreshKey::draw(rng);
         let keys = vec![key.public()];
-        let own = SignedKeys::sign(Scheme::Masking, context.digest(), node, keys, sign)?;
+        let own = SignedKeys::sign(SecaggScheme::Masking, context.digest(), node, keys, sign)?;
         Ok(Self { context, key, own })
     }
 
@@ -78,7 +78,7 @@ impl Advertised {
     pub fn agree(self, all: &[SignedKeys], verify: VerifyStatement<'_>) -> Result<Agreed, Error> {
         let Self { context, key, own } = self;
         let setup = context.digest();
-        let keys = check_keys(all, &own, Scheme::Masking, setup, &context.parties, verify)?;
+        let keys = check_keys(all, &own, SecaggScheme::Masking, setup, &context.parties, verify)?;
         let missing = context.parties.iter().filter(|node| !keys.contains_key(node));
         let missing: Vec<NodeId> = missing.cloned().collect();
         if !missing.is_empty() {

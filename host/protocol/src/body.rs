@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ApprovalReply, ApprovalRequest, Digest, EnvelopeError, Payload, Presence, Progress, Refusal,
-    Role, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, printable,
+    Role, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggReply,
+    SecaggRequest, printable,
 };
 
 /// The deepest nesting of a message; a round needs 6. Arguments are buffered
@@ -56,6 +57,8 @@ bodies! {
     Round(Box<RoundRequest>) "round" Researcher,
     /// Would you run this plan?
     Approval(ApprovalRequest) "approval" Researcher,
+    /// A step of a secure sum.
+    Secagg(SecaggRequest) "secagg" Researcher,
     /// Are you there?
     Ping "ping" Researcher,
     /// The researcher no longer waits for this request.
@@ -70,6 +73,8 @@ bodies! {
     RoundReply(Box<RoundReply>) "round-reply" Node,
     /// Whether it would run the plan.
     ApprovalReply(ApprovalReply) "approval-reply" Node,
+    /// The node's part of a step of a secure sum.
+    SecaggReply(SecaggReply) "secagg-reply" Node,
     /// Here I am.
     Pong "pong" Node,
     /// The answer to any request that is not done.
@@ -103,6 +108,7 @@ impl Body {
             Self::Search(_) => Kind::Search,
             Self::Round(_) => Kind::Round,
             Self::Approval(_) => Kind::Approval,
+            Self::Secagg(_) => Kind::Secagg,
             Self::Ping => Kind::Ping,
             Self::Cancel => Kind::Cancel,
             Self::Echo => Kind::Echo,
@@ -110,6 +116,7 @@ impl Body {
             Self::SearchReply(_) => Kind::SearchReply,
             Self::RoundReply(_) => Kind::RoundReply,
             Self::ApprovalReply(_) => Kind::ApprovalReply,
+            Self::SecaggReply(_) => Kind::SecaggReply,
             Self::Pong => Kind::Pong,
             Self::Refused(_) => Kind::Refused,
             Self::Progress(_) => Kind::Progress,

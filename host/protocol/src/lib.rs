@@ -16,6 +16,7 @@ mod mistakes;
 mod participant;
 mod payload;
 mod printable;
+mod secagg;
 pub mod seed;
 mod selection;
 mod training_args;
@@ -40,13 +41,17 @@ pub use limits::{DECLARE_MS_MAX, DESCRIBE_BYTES_MAX, DESCRIBE_MS_MAX, LimitArgs,
 pub use message::{
     ApprovalReply, ApprovalRequest, ApprovalStatus, DESCRIPTION_CHARS_MAX, DatasetEntry,
     Evaluation, KEPT_STATES_MAX, Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason,
-    Refusal, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggArgs,
+    Refusal, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest,
 };
 pub use metric::Metric;
 pub use mistakes::{FileMistakes, Found, Mistake, Place, sentences};
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::{is_unprintable, plain, printable, printable_json};
+pub use secagg::{
+    SECAGG_BITS, SECAGG_CLIP, SECAGG_METRICS_CLIP, SECAGG_METRICS_MAX, SecaggArgs, SecaggReply,
+    SecaggRequest, SecaggScheme, SecaggStep, SecaggTerms, decode_content, encode_content,
+};
 pub use selection::FieldSelection;
 pub use training_args::{
     BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,

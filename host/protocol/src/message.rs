@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arguments, BlobRef, DataArgs, DatasetId, ExperimentId, LimitArgs, Payload, RequestId, StateId,
-    TrainingArgs,
+    Arguments, BlobRef, DataArgs, DatasetId, ExperimentId, LimitArgs, Payload, RequestId,
+    SecaggArgs, SecaggTerms, StateId, TrainingArgs,
 };
 
 /// The most earlier states of an experiment that a node keeps.
@@ -127,7 +127,7 @@ pub struct RoundRequest {
     pub aux_shared: Option<Payload>,
     /// Auxiliary variables for this node alone, as safetensors.
     pub aux_own: Option<Payload>,
-    /// Secure aggregation, if it is asked for.
+    /// Secure aggregation, if it is asked for: nothing of a single node leaves in the clear then.
     pub secagg: Option<SecaggArgs>,
     /// Whether the plan runs in the strict profile: NaNs of one form, fuel counted.
     pub strict: bool,
@@ -135,25 +135,12 @@ pub struct RoundRequest {
     pub limits: LimitArgs,
 }
 
-/// Secure aggregation as Fed-BioMed asks for it (`TrainRequest`).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SecaggArgs {
-    /// The context that holds the server's key; with `biprime_id` or not at all.
-    pub servkey_id: Option<String>,
-    /// The context that holds the biprime; with `servkey_id` or not at all.
-    pub biprime_id: Option<String>,
-    /// The number that every node encrypts beside its parameters, in [0, 1).
-    pub random: Option<f64>,
-    /// Parameters are clipped to ± this before they are quantised, at least 1.
-    pub clipping_range: Option<u32>,
-}
-
 /// A node's answer to a round.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundReply {
-    /// The trained parameters, as safetensors; none after validation.
+    /// The trained parameters, as safetensors; none after validation. Under secure aggregation the
+    /// masked vectors, whatever the round was.
     pub params: Option<BlobRef>,
     /// Auxiliary variables for the researcher, as safetensors, if the plan
     /// declares some.
@@ -162,8 +149,12 @@ pub struct RoundReply {
     pub state_id: Option<StateId>,
     /// The optimizer's numbers that the plan reports, such as `lr`.
     pub optimizer_args: Metrics,
-    /// The check value of secure aggregation, encrypted; none in the clear.
+    /// The masked lanes of the check value of secure aggregation, little-endian; none without one.
     pub encryption_factor: Option<Vec<u8>>,
+    /// The terms of secure aggregation; none in the clear. With them counts are 0, and losses,
+    /// scores and the optimizer's numbers absent: they are in the sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secagg: Option<SecaggTerms>,
     /// The device that it ran on: `cpu`.
     pub device: String,
     /// The ways in which the node departed from the request, in words.

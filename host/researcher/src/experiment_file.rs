@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use fedwasm_aggregate::AggregatorArgs;
 use fedwasm_protocol::{
     Arguments, DESCRIPTION_CHARS_MAX, DataArgs, Fields, FileMistakes, KEPT_STATES_MAX, LimitArgs,
-    SecaggArgs, TrainingArgs,
+    TrainingArgs,
 };
 use fedwasm_record::sections::{data, limits, model, read, table, training};
 use fedwasm_record::{Error, LrSchedule, in_round, lr_of};
 use toml::Value;
 
 use crate::StrategyArgs;
+use crate::secagg_file::SecaggSettings;
 
 /// A whole experiment (Fed-BioMed `Experiment`).
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +53,7 @@ pub struct ExperimentFile {
     /// Which nodes take part.
     pub strategy: StrategyArgs,
     /// Secure aggregation, if it is asked for; `random` is drawn unless it is given.
-    pub secagg: Option<SecaggArgs>,
+    pub secagg: Option<SecaggSettings>,
     /// Whether nodes run the plan in the strict profile. Default false.
     pub strict: bool,
     /// Limits that nodes are asked to keep, below their own.
@@ -137,7 +138,7 @@ impl ExperimentFile {
         let mut table = fields.table("strategy");
         let strategy = StrategyArgs::take(&mut table);
         fields.absorb(table);
-        let secagg = secagg(&mut fields);
+        let secagg = SecaggSettings::take(&mut fields);
         let network = network(&mut fields);
         check_together(&mut fields, training.as_ref(), &aggregator, &strategy);
         check_schedule(&mut fields, training.as_ref(), lr_schedule.as_ref(), rounds);
@@ -201,29 +202,6 @@ fn keep_params(fields: &mut Fields) -> Option<usize> {
             None
         }
     }
-}
-
-/// Fed-BioMed's secure aggregation arguments.
-fn secagg(fields: &mut Fields) -> Option<SecaggArgs> {
-    if !fields.has("secagg") {
-        return None;
-    }
-    let mut table = fields.table("secagg");
-    let args = SecaggArgs {
-        servkey_id: table.text("servkey_id"),
-        biprime_id: table.text("biprime_id"),
-        random: table.real("random", "0 <= random < 1", |random| (0.0..1.0).contains(&random)),
-        clipping_range: table
-            .whole_until("clipping_range", 1, u64::from(u32::MAX))
-            .map(|range| range as u32),
-    };
-    for (key, given) in [("servkey_id", &args.servkey_id), ("biprime_id", &args.biprime_id)] {
-        if given.is_none() {
-            table.mistake(key, "is missing; both contexts are needed");
-        }
-    }
-    fields.absorb(table);
-    Some(args)
 }
 
 fn network(fields: &mut Fields) -> NetworkArgs {

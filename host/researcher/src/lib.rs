@@ -12,6 +12,7 @@ mod monitor;
 mod phases;
 mod present;
 mod requests;
+mod secagg_file;
 mod strategy;
 
 pub use check::{Checked, NodeChecked, check_experiment, needs_out};
@@ -35,4 +36,5 @@ pub use identity::identities_of_user;
 pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
+pub use secagg_file::SecaggSettings;
 pub use strategy::{EarlyStopping, Selection, StrategyArgs};

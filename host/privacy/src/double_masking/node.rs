@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fedwasm_protocol::{Digest, NodeId};
+use fedwasm_protocol::{Digest, NodeId, SecaggScheme};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::context::{Layout, Parties, Vectors};
 use crate::keys::{
-    FreshKey, Scheme, SignStatement, SignedKeys, VerifyStatement, check_keys, verify_bounded,
+    FreshKey, SignStatement, SignedKeys, VerifyStatement, check_keys, verify_bounded,
 };
 use crate::mask::{Key, Mask};
 use crate::pad::{Journal, PadUse, Pads, STREAMS};
@@ -53,7 +53,7 @@ impl Advertised {
         let digest = setup.digest();
         let (mask_key, share_key) = (FreshKey::draw(rng), FreshKey::draw(rng));
         let keys = vec![mask_key.public(), share_key.public()];
-        let own = SignedKeys::sign(Scheme::DoubleMasking, digest, node, keys, sign)?;
+        let own = SignedKeys::sign(SecaggScheme::DoubleMasking, digest, node, keys, sign)?;
         let base = Base { setup, digest, node: node.clone() };
         Ok(Self { base, mask_key, share_key, own })
     }
@@ -77,7 +77,8 @@ impl Advertised {
     ) -> Result<(Shared, SealedShares), Error> {
         let Self { base, mask_key, share_key, own } = self;
         let parties = &base.setup.parties;
-        let keys = check_keys(all, &own, Scheme::DoubleMasking, base.digest, parties, verify)?;
+        let keys =
+            check_keys(all, &own, SecaggScheme::DoubleMasking, base.digest, parties, verify)?;
         base.setup.at_least("keys", keys.keys())?;
         let (drew, n) = (parties_of(&keys)?, keys.len());
         let mut seed: Key = Zeroizing::new([0; 32]);

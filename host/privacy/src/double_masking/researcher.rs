@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_protocol::{Digest, NodeId};
+use fedwasm_protocol::{Digest, NodeId, SecaggScheme};
 
 use super::{
     Boxes, Consent, Reveal, SealedShares, Secret, Setup, Survivors, commitment, own_key,
     parties_of, point_of, survivors_statement,
 };
 use crate::context::{Layout, Parties, Vectors};
-use crate::keys::{FreshKey, Scheme, SignedKeys, VerifyStatement, verify_bounded};
+use crate::keys::{FreshKey, SignedKeys, VerifyStatement, verify_bounded};
 use crate::mask::{Key, Mask};
 use crate::share::{Share, combine};
 use crate::{Error, Lane, Sum, lane};
@@ -46,7 +46,7 @@ impl TakesKeys {
         if self.keys.contains_key(node) {
             return Err(Error::Twice { node: node.clone(), what: "keys" });
         }
-        keys.check(Scheme::DoubleMasking, self.digest, verify)?;
+        keys.check(SecaggScheme::DoubleMasking, self.digest, verify)?;
         let same = |other: &&SignedKeys| other.keys.iter().any(|key| keys.keys.contains(key));
         if let Some(other) = self.keys.values().find(same) {
             return Err(Error::SameKey { node: node.clone(), other: other.node.clone() });

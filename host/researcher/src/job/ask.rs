@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     Body, DataArgs, FieldSelection, INLINE_BYTES_MAX, Mode, NodeId, Participant, Payload, Progress,
-    Reason, RoundReply, RoundRequest, SecaggArgs, printable, seed,
+    Reason, RoundReply, RoundRequest, printable,
 };
 use fedwasm_transport::now_ms;
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
@@ -15,7 +15,7 @@ use crate::job::replies::is_sound;
 use crate::requests::{Answer, Seen};
 use crate::{AuxVars, Error, Event, Events, Member};
 
-use super::{Job, JobOptions, ms};
+use super::{Job, ms};
 
 /// The most bytes of names of inputs that ride in a request: a quarter of it.
 const NAMES_BYTES_MAX: usize = INLINE_BYTES_MAX;
@@ -287,7 +287,7 @@ impl Job {
         node: &NodeId,
         member: &Member,
     ) -> RoundRequest {
-        let request = RoundRequest {
+        RoundRequest {
             mode,
             experiment_id: self.id.clone(),
             round,
@@ -312,8 +312,7 @@ impl Job {
             secagg: None,
             strict: self.options.strict,
             limits: self.options.limits.clone(),
-        };
-        with_secagg(request, &self.options)
+        }
     }
 
     pub(super) async fn payload(
@@ -339,14 +338,4 @@ fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
         }
         Seen::Gone => Event::Dropped { node, round, reason: crate::job::replies::GONE.to_owned() },
     });
-}
-
-/// Adds the arguments of secure aggregation to a request of any kind.
-fn with_secagg(request: RoundRequest, options: &JobOptions) -> RoundRequest {
-    let drawn = seed::secagg_random(options.random_seed, request.round);
-    let secagg = options.secagg.clone().map(|secagg| {
-        let random = secagg.random.or(Some(drawn));
-        SecaggArgs { random, ..secagg }
-    });
-    RoundRequest { secagg, ..request }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use fedwasm_artifact::Component;
 use fedwasm_params::Params;
-use fedwasm_protocol::{Arguments, DataArgs, SecaggArgs, TrainingArgs};
+use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
 use fedwasm_sandbox::{LimitArgs, Sandbox};
 use fedwasm_transport::LinkOptions;
 
-use crate::NetworkArgs;
+use crate::{NetworkArgs, SecaggSettings};
 
 /// The options of a job.
 #[derive(Clone, Debug)]
@@ -34,9 +34,8 @@ pub struct JobOptions {
     pub model: Arguments,
     /// Aggregator arguments, keys starting with `aggregator.`.
     pub aggregator: Arguments,
-    /// Secure aggregation, if it is asked for; `random` is drawn in every round unless it is
-    /// given.
-    pub secagg: Option<SecaggArgs>,
+    /// Secure aggregation, if it is asked for.
+    pub secagg: Option<SecaggSettings>,
     /// Where the federation is.
     pub network: NetworkArgs,
     /// A connection of the caller's own, instead of one to the addresses in `network`.

@@ -272,6 +272,7 @@ mod tests {
             state_id: None,
             optimizer_args: [("lr".into(), 0.1)].into(),
             encryption_factor: None,
+            secagg: None,
             device: "cpu".into(),
             warnings: Vec::new(),
             n_samples: 8,
