@@ -449,7 +449,7 @@ mod tests {
         let decoded = coding.decode(&sum(&all), 3).unwrap();
         let metrics = decoded.evaluation.unwrap().metrics;
         assert_eq!(metrics.keys().collect::<Vec<_>>(), ["loss"]);
-        assert_eq!(decoded.mean, []);
+        assert!(decoded.mean.is_empty());
     }
 
     #[test]
