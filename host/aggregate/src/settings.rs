@@ -207,13 +207,13 @@ impl AggregatorArgs {
         match self {
             Self::FedAvg
             | Self::FedProx { .. }
-            | Self::Scaffold { .. }
             | Self::FedAvgM { .. }
             | Self::FedAdagrad { .. }
             | Self::FedAdam(_)
             | Self::FedYogi(_)
             | Self::NormBound { .. } => true,
-            Self::Median
+            Self::Scaffold { .. }
+            | Self::Median
             | Self::TrimmedMean { .. }
             | Self::Krum { .. }
             | Self::MultiKrum { .. }
