@@ -4,7 +4,8 @@ use fedwasm_params::Params;
 use fedwasm_protocol::NodeId;
 
 use crate::adaptive::Adaptive;
-use crate::{AggregateError, Aggregator, Samples};
+use crate::sums::take_mean;
+use crate::{AggregateError, Aggregator, RoundSum, Samples, Weights};
 
 /// The step of [`Adaptive`] with `v ← v + Δ²` (Reddi et al. 2021, Algorithm 2,
 /// FedAdagrad). The paper's experiments and flwr have `beta_1` 0.
@@ -35,6 +36,14 @@ impl Aggregator for FedAdagrad {
 
     fn finish(&mut self) -> Result<Params, AggregateError> {
         self.moments.finish(self.lr, |v, square| v + square)
+    }
+
+    fn of_sums(&self) -> Option<Weights> {
+        Some(Weights::Rows)
+    }
+
+    fn take_sum(&mut self, global: &Params, sum: &RoundSum) -> Result<Params, AggregateError> {
+        take_mean(self, global, sum)
     }
 
     fn state(&self) -> Result<Params, AggregateError> {

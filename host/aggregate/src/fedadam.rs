@@ -4,7 +4,8 @@ use fedwasm_params::Params;
 use fedwasm_protocol::NodeId;
 
 use crate::adaptive::Adaptive;
-use crate::{AggregateError, Aggregator, Samples};
+use crate::sums::take_mean;
+use crate::{AggregateError, Aggregator, RoundSum, Samples, Weights};
 
 /// The step of [`Adaptive`] with `v ← beta_2 v + (1 - beta_2) Δ²` (Reddi et al.
 /// 2021, Algorithm 2, FedAdam) and, in round `t` from 1, the learning rate
@@ -46,6 +47,14 @@ impl Aggregator for FedAdam {
         let lr = self.lr * bias(self.beta_2).sqrt() / bias(self.beta_1);
         let beta_2 = self.beta_2;
         self.moments.finish(lr, |v, square| beta_2 * v + (1.0 - beta_2) * square)
+    }
+
+    fn of_sums(&self) -> Option<Weights> {
+        Some(Weights::Rows)
+    }
+
+    fn take_sum(&mut self, global: &Params, sum: &RoundSum) -> Result<Params, AggregateError> {
+        take_mean(self, global, sum)
     }
 
     fn state(&self) -> Result<Params, AggregateError> {

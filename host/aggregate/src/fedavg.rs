@@ -6,7 +6,8 @@ use fedwasm_protocol::NodeId;
 
 use crate::fold::{Mean, not_begun};
 use crate::numbers::{ONE, at_least, rounded};
-use crate::{AggregateError, Aggregator, Samples};
+use crate::sums::take_mean;
+use crate::{AggregateError, Aggregator, RoundSum, Samples, Weights};
 
 const NAME: &str = "fedavg";
 
@@ -44,6 +45,14 @@ impl Aggregator for FedAvg {
         let round = self.round.take().ok_or_else(|| not_begun(NAME))?;
         let (global, mean) = round.finish()?;
         rounded(NAME, &mean, &global)
+    }
+
+    fn of_sums(&self) -> Option<Weights> {
+        Some(Weights::Rows)
+    }
+
+    fn take_sum(&mut self, global: &Params, sum: &RoundSum) -> Result<Params, AggregateError> {
+        take_mean(self, global, sum)
     }
 }
 

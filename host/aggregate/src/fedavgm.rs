@@ -5,7 +5,8 @@ use fedwasm_protocol::NodeId;
 
 use crate::fold::{Mean, not_begun};
 use crate::numbers::{ONE, at_least, groups, in_order_of, misfit, prefixed, rounded, zeros};
-use crate::{AggregateError, Aggregator, Samples};
+use crate::sums::take_mean;
+use crate::{AggregateError, Aggregator, RoundSum, Samples, Weights};
 
 const NAME: &str = "fedavgm";
 
@@ -63,6 +64,14 @@ impl Aggregator for FedAvgM {
         let x = rounded(NAME, &x, &global)?;
         self.m = m;
         Ok(x)
+    }
+
+    fn of_sums(&self) -> Option<Weights> {
+        Some(Weights::Rows)
+    }
+
+    fn take_sum(&mut self, global: &Params, sum: &RoundSum) -> Result<Params, AggregateError> {
+        take_mean(self, global, sum)
     }
 
     fn state(&self) -> Result<Params, AggregateError> {

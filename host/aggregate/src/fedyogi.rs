@@ -4,7 +4,8 @@ use fedwasm_params::Params;
 use fedwasm_protocol::NodeId;
 
 use crate::adaptive::Adaptive;
-use crate::{AggregateError, Aggregator, Samples};
+use crate::sums::take_mean;
+use crate::{AggregateError, Aggregator, RoundSum, Samples, Weights};
 
 /// The step of [`Adaptive`] with `v ← v - (1 - beta_2) Δ² sign(v - Δ²)` (Reddi
 /// et al. 2021, Algorithm 2, FedYogi). No bias is corrected, as in the paper
@@ -38,6 +39,14 @@ impl Aggregator for FedYogi {
     fn finish(&mut self) -> Result<Params, AggregateError> {
         let beta_2 = self.beta_2;
         self.moments.finish(self.lr, |v, square| v - (1.0 - beta_2) * square * sign(v - square))
+    }
+
+    fn of_sums(&self) -> Option<Weights> {
+        Some(Weights::Rows)
+    }
+
+    fn take_sum(&mut self, global: &Params, sum: &RoundSum) -> Result<Params, AggregateError> {
+        take_mean(self, global, sum)
     }
 
     fn state(&self) -> Result<Params, AggregateError> {

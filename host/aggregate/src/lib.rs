@@ -17,6 +17,7 @@ mod norm_bound;
 mod numbers;
 mod scaffold;
 mod settings;
+mod sums;
 mod trimmed_mean;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ use trimmed_mean::TrimmedMean;
 
 pub use aux_vars::{AuxVars, ReceivedAuxVars, transpose};
 pub use settings::{AggregatorArgs, Moments};
+pub use sums::{RoundSum, Weights};
 
 /// A node's contribution to aggregation.
 #[derive(Clone, Debug)]
@@ -128,6 +130,34 @@ pub trait Aggregator: std::fmt::Debug + Send {
         Ok(())
     }
 
+    /// How nodes weigh in the mean that it can work on alone; none if it must see single updates,
+    /// as a median must.
+    fn of_sums(&self) -> Option<Weights> {
+        None
+    }
+
+    /// Prepares for rounds of which only sums are known. Called before the first round and before
+    /// `restore`; from then on a round is one call of `take_sum`.
+    ///
+    /// # Errors
+    /// [`AggregateError::NeedsUpdates`] if it must see single updates.
+    fn expect_sums(&mut self) -> Result<(), AggregateError> {
+        match self.of_sums() {
+            Some(_) => Ok(()),
+            None => Err(AggregateError::NeedsUpdates { aggregator: self.name().into() }),
+        }
+    }
+
+    /// Returns the parameters after a round of which only the sum is known: what `begin`, `add`,
+    /// `finish` and `take_aux_vars` do otherwise.
+    ///
+    /// # Errors
+    /// [`AggregateError::NeedsUpdates`] if it must see single updates, and those of the other
+    /// steps; after one, its state from round to round is unchanged.
+    fn take_sum(&mut self, _global: &Params, _sum: &RoundSum) -> Result<Params, AggregateError> {
+        Err(AggregateError::NeedsUpdates { aggregator: self.name().into() })
+    }
+
     /// The state that a breakpoint must hold to resume, as named tensors.
     ///
     /// # Errors
@@ -193,6 +223,16 @@ pub enum AggregateError {
         aggregator: &'static str,
         /// The expected tensor, and the one that came.
         reason: String,
+    },
+    /// Only the sum of updates is known.
+    #[error(
+        "{aggregator} needs the updates of single nodes, and only their sum is known; a sum is \
+         enough for {}",
+        sums::METHODS.join(", ")
+    )]
+    NeedsUpdates {
+        /// The method.
+        aggregator: String,
     },
     /// A breakpoint holds a state of something else.
     #[error("the aggregator's state in the breakpoint does not fit: {reason}")]

@@ -7,8 +7,12 @@ use fedwasm_protocol::{Arguments, NodeId, Value};
 
 use crate::aux_vars::{AuxVars, ReceivedAuxVars};
 use crate::fold::{Steps, not_begun, pairs};
-use crate::numbers::{ONE, at_least, groups, in_order_of, misfit, prefixed, rounded, zeros};
-use crate::{AggregateError, Aggregator, Samples};
+use crate::numbers::{ONE, at_least, in_order_of, prefixed, rounded, zeros};
+use crate::{AggregateError, Aggregator, RoundSum, Samples, Weights};
+
+use self::variates::Variates;
+
+mod variates;
 
 const NAME: &str = "scaffold";
 
@@ -20,11 +24,14 @@ const NAME: &str = "scaffold";
 ///
 /// The paper counts nodes that never took part as zeros in `c`; declearn and
 /// we cannot know of them, so that `c` moves faster in the first rounds.
+///
+/// Where only sums of rounds are known, a node keeps its own `c_i` and sends the change; here lie
+/// the total of all `c_i` and the nodes behind it, whose quotient is the same `c`. A node that lost
+/// its `c_i` begins with zeros again, and the old one stays in the total.
 #[derive(Clone, Debug)]
 pub(crate) struct Scaffold {
     server_lr: f64,
-    /// `c_i` in float64.
-    variates: BTreeMap<NodeId, Params>,
+    variates: Variates,
     /// Zeros such as the `c_i` that these nodes owe after `aggregate`.
     owed: Option<(Params, BTreeSet<NodeId>)>,
     /// The round that was begun, and its nodes.
@@ -33,7 +40,7 @@ pub(crate) struct Scaffold {
 
 impl Scaffold {
     pub(crate) fn new(server_lr: f64) -> Self {
-        Self { server_lr, variates: BTreeMap::new(), owed: None, round: None }
+        Self { server_lr, variates: Variates::Each(BTreeMap::new()), owed: None, round: None }
     }
 }
 
@@ -44,6 +51,9 @@ impl Aggregator for Scaffold {
 
     fn begin(&mut self, global: &Params, samples: &Samples) -> Result<(), AggregateError> {
         self.round = None;
+        if let Variates::Total { .. } = self.variates {
+            return Err(order("a single update came, and only sums are expected"));
+        }
         at_least(NAME, 1, ONE, samples)?;
         let nodes = samples.keys().cloned().collect();
         self.round = Some((Steps::begin(NAME, global, samples)?, nodes));
@@ -79,26 +89,25 @@ impl Aggregator for Scaffold {
 
     fn aux_vars(&self, global: &Params, nodes: &[NodeId]) -> Result<AuxVars, AggregateError> {
         let like = zeros(DType::Float32, global)?;
-        let mut c = to_f64(&like, &like)?;
-        for variate in self.variates.values() {
-            let variate = in_order_of(variate, global)?;
-            let n = self.variates.len() as f64;
-            c.iter_mut().zip(variate).for_each(|(c, variate)| *c += variate / n);
-        }
+        let c = self.variates.mean(global)?;
         let named = |kind, values: &[f64]| -> Result<Params, AggregateError> {
             let variate = rounded(NAME, values, &like)?;
             Ok(Params::new(prefixed(&format!("{NAME}.{kind}."), &variate))?)
         };
+        let shared = named("global", &c)?;
+        // Under sums a node keeps its own.
+        let Variates::Each(variates) = &self.variates else {
+            return Ok(AuxVars { shared, by_node: BTreeMap::new() });
+        };
         let local = |node: &NodeId| {
-            let variate = self.variates.get(node).cloned().unwrap_or_default();
+            let variate = variates.get(node).cloned().unwrap_or_default();
             Ok((node.clone(), named("local", &in_order_of(&variate, global)?)?))
         };
         let by_node = nodes.iter().map(local).collect::<Result<_, AggregateError>>()?;
-        Ok(AuxVars { shared: named("global", &c)?, by_node })
+        Ok(AuxVars { shared, by_node })
     }
 
     fn take_aux_vars(&mut self, received: &ReceivedAuxVars) -> Result<(), AggregateError> {
-        let wrong = |reason: String| AggregateError::AuxVars { aggregator: NAME, reason };
         let (like, nodes) =
             self.owed.as_ref().ok_or_else(|| wrong("no control variates are expected".into()))?;
         let received = received.get(NAME);
@@ -107,7 +116,7 @@ impl Aggregator for Scaffold {
             return Err(wrong(format!("node `{node}` sent control variates but no update")));
         }
         let (named, kept) = (Params::new(prefixed("local.", like))?, zeros(DType::Float64, like)?);
-        let mut variates = Vec::with_capacity(nodes.len());
+        let mut sent_by = Vec::with_capacity(nodes.len());
         for node in nodes {
             let sent = sent(node)
                 .ok_or_else(|| wrong(format!("node `{node}` sent no control variates")))?;
@@ -116,28 +125,65 @@ impl Aggregator for Scaffold {
             if let Some((name, _)) = sent.iter().find(|(_, tensor)| !tensor.is_finite()) {
                 return Err(wrong(format!("`{name}` of node `{node}` is not finite")));
             }
-            variates.push((node.clone(), from_f64(&values, &kept)?));
+            sent_by.push((node.clone(), from_f64(&values, &kept)?));
         }
-        self.variates.extend(variates);
+        if let Variates::Each(variates) = &mut self.variates {
+            variates.extend(sent_by);
+        }
         self.owed = None;
         Ok(())
+    }
+
+    fn of_sums(&self) -> Option<Weights> {
+        Some(Weights::Equal)
+    }
+
+    fn expect_sums(&mut self) -> Result<(), AggregateError> {
+        let (total, sent) = Default::default();
+        self.variates = Variates::Total { total, sent };
+        Ok(())
+    }
+
+    fn take_sum(&mut self, global: &Params, sum: &RoundSum) -> Result<Params, AggregateError> {
+        let Variates::Total { total, sent } = &mut self.variates else {
+            return Err(order("a sum came, and single updates are expected"));
+        };
+        at_least(NAME, 1, ONE, &sum.nodes.iter().map(|node| (node.clone(), 1)).collect())?;
+        let mut moved = to_f64(&sum.params, global)?;
+        let mut mean = moved.iter_mut();
+        pairs(&sum.params, global, |y, x| {
+            if let Some(moved) = mean.next() {
+                *moved = x - self.server_lr * (x - y);
+            }
+        })?;
+        let named =
+            Params::new(prefixed(&format!("{NAME}.local."), &zeros(DType::Float64, global)?))?;
+        let changes = to_f64(&sum.aux, &named)
+            .map_err(|error| wrong(format!("the sum of changes of control variates: {error}")))?;
+        let moved = rounded(NAME, &moved, global)?;
+        let changed = Variates::changed(total, &changes, global)?;
+        *total = changed;
+        sent.extend(sum.nodes.iter().cloned());
+        Ok(moved)
     }
 
     fn state(&self) -> Result<Params, AggregateError> {
-        let named = |(node, variate): (&NodeId, &Params)| prefixed(&format!("c.{node}."), variate);
-        Ok(Params::new(self.variates.iter().flat_map(named).collect())?)
+        self.variates.state()
     }
 
     fn restore(&mut self, state: &Params) -> Result<(), AggregateError> {
-        // Ids have no dots, so the next one ends the id.
-        let nodes = groups(state.iter(), |name| name.strip_prefix("c.")?.split_once('.'))?;
-        let parsed = nodes.into_iter().map(|(node, variate)| {
-            Ok((node.parse().map_err(|error| misfit(format!("{error}")))?, variate))
-        });
-        self.variates = parsed.collect::<Result<_, AggregateError>>()?;
+        self.variates = self.variates.restored(state)?;
         self.owed = None;
         Ok(())
     }
+}
+
+fn wrong(reason: String) -> AggregateError {
+    AggregateError::AuxVars { aggregator: NAME, reason }
+}
+
+fn order(reason: &str) -> AggregateError {
+    AggregateError::Order { aggregator: NAME, reason: reason.into() }
 }
 
 #[cfg(test)]

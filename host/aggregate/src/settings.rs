@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     AggregateError, Aggregator, Bulyan, FedAdagrad, FedAdam, FedAvg, FedAvgM, FedProx, FedYogi,
-    Krum, Median, NormBound, Scaffold, TrimmedMean,
+    Krum, Median, NormBound, Scaffold, TrimmedMean, Weights,
 };
 
 /// How updates become one model: a method and its settings, checked.
@@ -91,7 +91,7 @@ pub struct Moments {
     pub tau: f64,
 }
 
-const NAMES: [&str; 13] = [
+pub(crate) const NAMES: [&str; 13] = [
     "fedavg",
     "fedprox",
     "scaffold",
@@ -207,18 +207,28 @@ impl AggregatorArgs {
         match self {
             Self::FedAvg
             | Self::FedProx { .. }
-            | Self::Scaffold { .. }
             | Self::FedAvgM { .. }
             | Self::FedAdagrad { .. }
             | Self::FedAdam(_)
             | Self::FedYogi(_)
             | Self::NormBound { .. } => true,
-            Self::Median
+            Self::Scaffold { .. }
+            | Self::Median
             | Self::TrimmedMean { .. }
             | Self::Krum { .. }
             | Self::MultiKrum { .. }
             | Self::Bulyan { .. } => false,
         }
+    }
+
+    /// How nodes weigh if sums of updates are enough ([`Aggregator::of_sums`]): for refusals before
+    /// the first round.
+    ///
+    /// # Errors
+    /// [`AggregateError::NeedsUpdates`], which names the methods for which they are.
+    pub fn of_sums(&self) -> Result<Weights, AggregateError> {
+        let aggregator = self.name().into();
+        self.build().of_sums().ok_or(AggregateError::NeedsUpdates { aggregator })
     }
 
     /// Returns the method, at its start.

@@ -71,7 +71,7 @@ impl Receipts {
                 limits: run.limits,
                 dataset: opening.dataset(),
                 state_in: opening.state_in(),
-                result: result(reply, run.used, opening.state_out()),
+                result: result(reply, run.used, &opening),
                 time_ms,
                 previous: previous.and_then(|digest| digest.parse().ok()),
             };
@@ -164,24 +164,27 @@ fn left(reply: &RoundReply) -> serde_json::Value {
     json!({
         "params": reply.params, "aux": blob(&reply.aux), "train_loss": reply.train_loss,
         "n_samples": reply.n_samples, "n_steps": reply.n_steps,
-        "metrics": reply.evaluation.as_ref().map(|e| &e.metrics),
+        "metrics": reply.evaluation.as_ref().map(|e| &e.metrics), "secagg": reply.secagg,
         "optimizer_args": reply.optimizer_args,
     })
 }
 
 /// The result of a reply in the form of a receipt.
-pub(crate) fn result(reply: &RoundReply, used: Used, state_out: Option<Digest>) -> RunResult {
+fn result(reply: &RoundReply, used: Used, opening: &Opening) -> RunResult {
     RunResult {
         memory_bytes: used.memory_bytes,
         fuel: used.fuel,
         params: reply.params,
         aux: reply.aux.as_ref().map(|payload| payload.blob),
-        state_out,
+        state_out: opening.state_out(),
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,
         train_loss: reply.train_loss,
         evaluation: reply.evaluation.clone(),
         optimizer_args: reply.optimizer_args.clone(),
+        encryption_factor: reply.encryption_factor.clone(),
+        secagg: reply.secagg.clone(),
+        masks: opening.masks(),
     }
 }
 

@@ -86,6 +86,8 @@ pub struct SecaggTerms {
     pub scheme: SecaggScheme,
     /// The context or the setup of the sum.
     pub sum_id: Digest,
+    /// The nodes that were asked.
+    pub parties: u32,
     /// The fewest nodes of a sum at this node.
     pub min_parties: u32,
     /// The limit of each value of the update.
@@ -93,6 +95,9 @@ pub struct SecaggTerms {
     /// The noise multiplier of the sum that this node's noise is a share of; none without noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise_multiplier: Option<f64>,
+    /// How many nodes' noise makes that multiplier; none without noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub honest_parties: Option<u32>,
 }
 
 /// A step of a secure sum, named by the node's answer.

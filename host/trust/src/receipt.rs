@@ -4,6 +4,7 @@
 
 use fedwasm_protocol::{
     BlobRef, Digest, Evaluation, FederationId, Limits, Metrics, Participant, Payload, RoundRequest,
+    SecaggArgs, SecaggTerms,
 };
 use ring::hmac;
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,15 @@ pub struct RunResult {
     pub evaluation: Option<Evaluation>,
     /// The optimizer's numbers that the plan reports.
     pub optimizer_args: Metrics,
+    /// The masked lanes of the check value of secure aggregation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption_factor: Option<Vec<u8>>,
+    /// The terms of secure aggregation; with them `params` are the masked vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secagg: Option<SecaggTerms>,
+    /// The commitment to the masks, which stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<Digest>,
 }
 
 /// The opening of the commitments of a receipt. Stays at the node.
@@ -103,6 +113,9 @@ pub struct Opening {
     pub state_in: Option<Digest>,
     /// SHA-256 of the state that it left.
     pub state_out: Option<Digest>,
+    /// SHA-256 of the masks of its vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<Digest>,
 }
 
 impl Opening {
@@ -118,7 +131,13 @@ impl Opening {
         let salt: ring::rand::Random<[u8; 32]> =
             ring::rand::generate(&ring::rand::SystemRandom::new())
                 .map_err(|_| Error::Randomness)?;
-        Ok(Self { salt: salt.expose().into(), dataset, state_in, state_out })
+        Ok(Self { salt: salt.expose().into(), dataset, state_in, state_out, masks: None })
+    }
+
+    /// The same for vectors that left with these masks.
+    #[must_use]
+    pub fn with_masks(self, masks: Option<Digest>) -> Self {
+        Self { masks, ..self }
     }
 
     /// The commitment to the data file.
@@ -134,6 +153,11 @@ impl Opening {
     /// The commitment to the state that it left.
     pub fn state_out(&self) -> Option<Digest> {
         self.state_out.as_ref().map(|state| self.commit("state-out", state))
+    }
+
+    /// The commitment to the masks.
+    pub fn masks(&self) -> Option<Digest> {
+        self.masks.as_ref().map(|masks| self.commit("masks", masks))
     }
 
     /// HMAC-SHA-256 of the label, a zero and the digest, under the salt.
@@ -185,7 +209,10 @@ impl Receipt {
         let stored = |payload: &Option<Payload>| {
             payload.as_ref().map(|payload| Payload::stored(payload.blob))
         };
+        let secagg = request.secagg.as_ref();
+        let secagg = secagg.map(|args| SecaggArgs { shares: stored(&args.shares), ..args.clone() });
         RoundRequest {
+            secagg,
             aux_shared: stored(&request.aux_shared),
             aux_own: stored(&request.aux_own),
             wide_inputs: stored(&request.wide_inputs),
@@ -223,6 +250,7 @@ mod tests {
             dataset: [0x11; 32].into(),
             state_in: None,
             state_out: None,
+            masks: None,
         };
         let expected = include_str!("../testdata/commitment.hex").trim();
         assert_eq!(opening.dataset().to_string(), expected);

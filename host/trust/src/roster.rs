@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fedwasm_protocol::{FederationId, Participant};
+use fedwasm_protocol::{Digest, FederationId, Participant};
 use serde::{Deserialize, Serialize};
 
 use crate::{Envelope, Error, KeyPair, PublicKey};
@@ -97,6 +97,28 @@ impl Roster {
     /// The entries that count.
     pub fn current(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.revoked_ms.is_none())
+    }
+
+    /// SHA-256 of the participants that count and their keys, in order of participants: equal for
+    /// rosters that differ only in when they were signed. Each name and key (DER) has its length
+    /// before it, 64 bits, big-endian.
+    pub fn members_sha256(&self) -> Digest {
+        let mut members: Vec<(String, Vec<u8>)> = self
+            .current()
+            .map(|entry| (entry.participant.to_string(), entry.key.to_der()))
+            .collect();
+        members.sort();
+        let mut bytes = b"fedwasm/members/v1".to_vec();
+        let mut put = |part: &[u8]| {
+            bytes.extend((part.len() as u64).to_be_bytes());
+            bytes.extend(part);
+        };
+        put(self.federation.to_string().as_bytes());
+        members.iter().for_each(|(name, key)| {
+            put(name.as_bytes());
+            put(key);
+        });
+        Digest::of(&bytes)
     }
 
     /// Whether a key of `participant` signed `message`, and whether that key counts.
