@@ -46,6 +46,7 @@ mod resume;
 mod rounds;
 mod sandbox;
 mod signing;
+mod sums;
 mod support;
 mod tidy;
 mod tls;

@@ -12,16 +12,15 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
 use crate::privacy::ledger;
+use crate::secagg::journal;
 
 const FILE: &str = "registry.db";
 /// How long one program waits for another that writes.
 const BUSY_TIME_MAX: Duration = Duration::from_secs(5);
 /// The digest of the state that a round left, in SQL: the expression of an index.
 pub(crate) const STATE_OUT: &str = "json_extract(CAST(opening AS TEXT), '$.state_out')";
-/// The layout of the tables: 2 since there is a ledger of privacy.
-const VERSION: i64 = 2;
-/// The layout before.
-const WITHOUT_LEDGER: i64 = 1;
+/// The layout of the tables: 2 since there is a ledger of privacy, 3 since pads are written down.
+const VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE plan (
@@ -97,23 +96,18 @@ impl Database {
         connection.pragma_update(None, "trusted_schema", "OFF")?;
         let start = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version: i64 = start.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        match version {
-            0 => {
-                start.execute_batch(SCHEMA)?;
-                start.execute_batch(ledger::SCHEMA)?;
-                start.pragma_update(None, "user_version", VERSION)?;
-            }
-            WITHOUT_LEDGER => {
-                start.execute_batch(ledger::SCHEMA)?;
-                start.pragma_update(None, "user_version", VERSION)?;
-            }
-            VERSION => {}
-            got => {
-                let reason =
-                    format!("its schema has version {got}, this program reads version {VERSION}");
-                return Err(Error::damaged(FILE, reason));
+        if version > VERSION {
+            let reason =
+                format!("its schema has version {version}, this program reads version {VERSION}");
+            return Err(Error::damaged(FILE, reason));
+        }
+        // A table for each version.
+        for (added, schema) in [(1, SCHEMA), (2, ledger::SCHEMA), (VERSION, journal::SCHEMA)] {
+            if version < added {
+                start.execute_batch(schema)?;
             }
         }
+        start.pragma_update(None, "user_version", VERSION)?;
         // An index changes no table: a registry that was made without it gets it.
         let index = format!("CREATE INDEX IF NOT EXISTS receipt_of_state ON receipt ({STATE_OUT})");
         start.execute_batch(&index)?;

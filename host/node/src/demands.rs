@@ -7,12 +7,8 @@ use crate::privacy;
 use crate::refusal::refusal;
 
 /// Checks the demands of a request.
-pub(crate) fn check(
-    request: &RoundRequest,
-    force_secagg: bool,
-    memory_mib_max: u64,
-) -> Result<(), Refusal> {
-    secagg(request.secagg.as_ref(), force_secagg)?;
+pub(crate) fn check(request: &RoundRequest, memory_mib_max: u64) -> Result<(), Refusal> {
+    secagg(request.secagg.as_ref())?;
     memory(&request.data, memory_mib_max)?;
     privacy::check_asked(request.training.dp_args)
 }
@@ -36,18 +32,10 @@ pub(crate) fn warnings(request: &RoundRequest) -> Vec<String> {
     request.training.use_gpu.then(|| gpu.to_owned()).into_iter().collect()
 }
 
-/// The rules of Fed-BioMed's nodes: both contexts or neither, with a random number; and secure
-/// aggregation may be forced.
-fn secagg(args: Option<&SecaggArgs>, force: bool) -> Result<(), Refusal> {
+/// The rules of Fed-BioMed's nodes: both contexts or neither, with a random number.
+fn secagg(args: Option<&SecaggArgs>) -> Result<(), Refusal> {
     let bad = |text: &str| Err(refusal(Reason::BadRequest, text.to_owned()));
-    let Some(args) = args else {
-        if force {
-            let text = "this node trains under secure aggregation only, and the request does not \
-                        ask for it (`[secagg]` of the experiment)";
-            return Err(refusal(Reason::Unsupported, text.to_owned()));
-        }
-        return Ok(());
-    };
+    let Some(args) = args else { return Ok(()) };
     if args.random.is_some_and(|random| !(0.0..1.0).contains(&random)) {
         return bad("`secagg.random` is not in [0, 1)");
     }
@@ -57,14 +45,7 @@ fn secagg(args: Option<&SecaggArgs>, force: bool) -> Result<(), Refusal> {
         (Some(_), Some(_)) if args.random.is_none() => {
             bad("`secagg.servkey_id` and `secagg.biprime_id` are given without `secagg.random`")
         }
-        _ => {
-            let text = format!(
-                "this node does not offer secure aggregation (`{}`), and it does not answer in the \
-                 clear instead",
-                args.scheme
-            );
-            Err(refusal(Reason::Unsupported, text))
-        }
+        _ => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, FieldSelection, INLINE_BYTES_MAX,
     NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
-    RoundReply, RoundRequest,
+    RoundReply, RoundRequest, WrongPayload,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, now_ms};
@@ -21,6 +21,7 @@ use crate::privacy::{Floor, Privacy, Terms};
 use crate::receipt::{Receipts, Run};
 use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
 use crate::round::{Fetched, PlanSource, Preparation, Prepared, Workshop};
+use crate::secagg::{Again, Demand, Sums, check_scheme};
 use crate::trace::Trace;
 use crate::train::{Outcome, hold, stepped};
 use crate::{Database, Dataset};
@@ -50,6 +51,12 @@ pub(crate) struct Executor {
     pub(crate) privacy: Privacy,
     /// The ledger of privacy.
     pub(crate) database: Database,
+    /// The secure sums that it takes part in.
+    pub(crate) sums: Sums,
+    /// Whether rounds are under secure aggregation only.
+    pub(crate) force_secagg: bool,
+    /// The newest results for secure sums.
+    pub(crate) masked: Again<Outcome>,
 }
 
 /// A round that may begin.
@@ -70,7 +77,7 @@ pub(crate) struct Assignment {
 /// The inputs of a round whose plan may run.
 pub(crate) struct Inputs {
     /// The request as a receipt has it.
-    sent: RoundRequest,
+    pub(crate) sent: RoundRequest,
     /// The request with the names of its inputs.
     pub(crate) request: Arc<RoundRequest>,
     /// These names, if they came as a blob.
@@ -81,6 +88,10 @@ pub(crate) struct Inputs {
     pub(crate) floor: Floor,
     /// Differential privacy; none in the clear.
     pub(crate) terms: Option<Terms>,
+    /// Secure aggregation; none in the clear.
+    pub(crate) demand: Option<Demand>,
+    /// The shares for this node, with double masking.
+    pub(crate) shares: Option<Vec<u8>>,
 }
 
 /// A round whose receipt is written: it may leave.
@@ -107,7 +118,7 @@ impl Executor {
 
         let left = assignment.left.saturating_sub(start.elapsed());
         let start = Instant::now();
-        let outcome = self.work(&assignment, &inputs, left, &mut timing, say).await;
+        let outcome = self.outcome(&assignment, &inputs, left, &mut timing, say).await;
         let terms = inputs.terms.clone();
         if let Some(terms) = &terms {
             hold(terms, start, &assignment.cancel).await;
@@ -129,12 +140,41 @@ impl Executor {
         Ok(reply)
     }
 
+    /// Runs the round, unless it did: a result for a secure sum is masked once.
+    async fn outcome(
+        &self,
+        assignment: &Assignment,
+        inputs: &Inputs,
+        left: Duration,
+        timing: &mut NodeTiming,
+        say: impl Fn(Progress) + Send + 'static,
+    ) -> Result<Outcome, Refusal> {
+        if inputs.demand.is_none() {
+            return self.work(assignment, inputs, left, timing, say).await;
+        }
+        let researcher = &assignment.researcher;
+        if let Some(known) = self.masked.get(researcher, &inputs.sent) {
+            return Ok(Outcome::clone(&known));
+        }
+        let outcome = self.work(assignment, inputs, left, timing, say).await?;
+        self.masked.put(researcher, &inputs.sent, Arc::new(outcome.clone()));
+        Ok(outcome)
+    }
+
     /// Fetches the blobs that the round names, once its plan may run.
     async fn fetch(&self, assignment: &Assignment) -> Result<Inputs, Refusal> {
         let Assignment { researcher, request, dataset, .. } = assignment;
         let names = self.fetch_inputs(&request.wide_inputs).await?;
         // A receipt is about the request as it was sent.
         let sent = Receipt::request(request);
+        let shares = request.secagg.as_ref().and_then(|args| args.shares.as_ref());
+        let shares = shares.map(|shares| {
+            let wrong = |error: WrongPayload| refusal(Reason::BadRequest, error.to_string());
+            shares.bytes().map_err(wrong)?.map(<[u8]>::to_vec).ok_or_else(|| {
+                refusal(Reason::BadRequest, "`secagg.shares` are not in the message".into())
+            })
+        });
+        let shares = shares.transpose()?;
         let request = with_inputs(request.clone(), names.as_deref())?;
         dataset.check_columns(&request.data)?;
         // Looked at for every round, so that revoking stops the next one.
@@ -147,8 +187,11 @@ impl Executor {
         let min_rows = approved.min_rows.unwrap_or(self.privacy.min_rows);
         let floors = self.privacy.floors_of(request.dataset_id.as_str());
         let terms = Terms::of(&floors, request.training.dp_args);
+        let secagg = request.secagg.as_ref();
+        check_scheme(&floors, self.force_secagg, secagg.map(|args| args.scheme))?;
+        let demand = Demand::of(&floors, secagg, request.mode, terms.as_ref());
         // How far a plan is follows from rows as well.
-        let progress = self.privacy.progress && terms.is_none();
+        let progress = self.privacy.progress && terms.is_none() && demand.is_none();
         let floor = Floor { min_rows, progress };
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
@@ -156,7 +199,7 @@ impl Executor {
             aux_own: self.fetch_aux(&request.aux_own).await?,
         };
         let approved = Arc::new(approved);
-        Ok(Inputs { sent, request, names, approved, plan, fetched, floor, terms })
+        Ok(Inputs { sent, request, names, approved, plan, fetched, floor, terms, demand, shares })
     }
 
     /// Makes plan and rows ready.
@@ -196,16 +239,21 @@ impl Executor {
         outcome: Outcome,
     ) -> Result<Written, Refusal> {
         let Outcome { released, data, profile, limits, warnings, .. } = outcome;
-        let mut done = released.into_done();
-        let (params, aux) = (done.params.take(), done.aux.take());
+        let (mut done, masked) = released.into_parts();
+        let (mut params, aux) = (done.params.take(), done.aux.take());
+        let (mut encryption_factor, mut secagg, mut masks) = (None, None, None);
+        if let Some(masked) = masked {
+            (params, masks) = (Some(masked.vectors), Some(masked.masks));
+            (encryption_factor, secagg) = (masked.encryption_factor, Some(masked.terms));
+        }
         let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
             // The receipt does not depend on how the result travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             state_id: done.state_id,
             optimizer_args: done.optimizer_args,
-            encryption_factor: None,
-            secagg: None,
+            encryption_factor,
+            secagg,
             device: DEVICE.to_owned(),
             warnings,
             n_samples: done.n_samples,
@@ -224,9 +272,11 @@ impl Executor {
             let write = || -> Result<Vec<u8>, crate::Error> {
                 let state_in = done.state_in.as_deref();
                 let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
+                let opening = opening.with_masks(masks.as_deref().map(Digest::of));
                 let aux = [fetched.aux_shared.as_deref(), fetched.aux_own.as_deref()];
                 let kept = [Some(fetched.params.as_slice()), state_in, plan.fetched()];
-                let kept = kept.into_iter().chain(aux).chain([names.as_deref()]).flatten();
+                let kept = kept.into_iter().chain(aux);
+                let kept = kept.chain([names.as_deref(), masks.as_deref()]).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
                     tracing::warn!("the inputs of the run could not be kept: {error}");
                 }

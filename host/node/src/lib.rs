@@ -29,6 +29,7 @@ mod rerun;
 mod round;
 #[cfg(test)]
 mod samples;
+mod secagg;
 mod serve;
 mod state;
 mod trace;

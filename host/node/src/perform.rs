@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     ApprovalRequest, Body, Columns, DatasetId, Participant, Payload, Progress, Reason, Refusal,
-    SearchReply,
+    SearchReply, SecaggRequest,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, Sender, now_ms};
@@ -23,6 +23,7 @@ use crate::handler::{
     UNUSED_TIME_MAX, WideSearch,
 };
 use crate::refusal::{blob_refusal, refusal};
+use crate::secagg::Summer;
 use crate::trace::{End, Trace};
 use crate::{Database, Datasets};
 
@@ -39,6 +40,7 @@ pub(crate) struct Performer {
     folder: Arc<Folder>,
     executor: Arc<Executor>,
     clerk: Clerk,
+    summer: Summer,
     repository: Repository,
     database: Database,
     sender: Sender,
@@ -67,7 +69,7 @@ impl Performer {
         handler: Handler,
         folder: Arc<Folder>,
         executor: Executor,
-        clerk: Clerk,
+        (clerk, summer): (Clerk, Summer),
         sender: Sender,
     ) -> Self {
         let (database, repository) = (clerk.database.clone(), clerk.repository.clone());
@@ -76,6 +78,7 @@ impl Performer {
             folder,
             executor: Arc::new(executor),
             clerk,
+            summer,
             repository,
             database,
             sender,
@@ -130,6 +133,7 @@ impl Performer {
                     }
                     Action::ReadDatasets(inquiry) => events.push_back(self.read_datasets(inquiry)),
                     Action::AnswerApproval { asked, request } => self.answer(asked, request),
+                    Action::AnswerStep { asked, request } => self.answer_step(asked, request),
                     Action::StoreColumns(search) => self.store_columns(search),
                     Action::Start(start) => self.start(start),
                     Action::CallOff(ticket) => {
@@ -176,6 +180,15 @@ impl Performer {
             let about = About::Plan(request.plan.sha256);
             let answer = clerk.answer(asked.researcher.clone(), request).await;
             Some(Event::Answered { asked, about, answer })
+        });
+    }
+
+    /// Has a step of a secure sum answered.
+    fn answer_step(&mut self, asked: Asked, request: SecaggRequest) {
+        let summer = self.summer.clone();
+        self.spawn(Some(Event::Unanswered), async move {
+            let answer = summer.answer(asked.researcher.clone(), request).await;
+            Some(Event::Answered { asked, about: About::Sum, answer })
         });
     }
 

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
+use fedwasm_params::from_safetensors;
+use fedwasm_privacy::vectors_from_params;
 use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Payload, Refusal, RoundRequest};
 use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_trust::{Opening, PublicKey, Receipt, RunResult, Signer};
 
 use crate::approval::ApprovedPlan;
-use crate::privacy::Begun;
-use crate::round::{Done, Fetched, PlanSource, Preparation, Used, Workshop};
+use crate::privacy::{Begun, Released, Summand};
+use crate::round::{Fetched, PlanSource, Preparation, Used, Workshop};
+use crate::secagg::{Masked, SumRules};
 use crate::{Database, Datasets, Error, NodeConfig, receipt};
 
 /// The largest input, in bytes.
@@ -171,9 +174,21 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     // With the noise of the run, whose seed the ledger keeps.
     let noise = site.database.noise_of(&receipt.request_sha256);
     let begun = Begun::again(noise.map_err(|error| mismatch("noise", error))?);
-    let released = begun.release(done, &received, prepared.declaration(), &request);
-    let done = released.map_err(|error| mismatch("noise", error))?.into_done();
-    compare(&done, &receipt.result, opening.state_out)?;
+    let declaration = prepared.declaration();
+    let released = match (&request.secagg, &receipt.result.secagg) {
+        (Some(args), Some(terms)) => {
+            let rules = SumRules::again(args, terms.clone(), declaration, request.mode);
+            let rules = rules.map_err(refused)?;
+            let summand = begun.sum(done, &received, declaration, &request, &rules);
+            let summand = summand.map_err(|error| mismatch("noise", error))?;
+            site.masked(summand, &rules, opening.masks.as_ref())?
+        }
+        _ => {
+            let released = begun.release(done, &received, declaration, &request);
+            released.map_err(|error| mismatch("noise", error))?
+        }
+    };
+    compare(released, &receipt.result, opening.state_out)?;
     Ok(Rerun { digest: *digest, chain })
 }
 
@@ -221,6 +236,7 @@ impl Site {
             ("dataset", Some(*dataset), Some(opening.dataset())),
             ("state_in", *state_in, opening.state_in()),
             ("result.state_out", result.state_out, opening.state_out()),
+            ("result.masks", result.masks, opening.masks()),
         ] {
             if known != opened {
                 return Err(mismatch(part, "the opening belongs to another receipt"));
@@ -260,6 +276,23 @@ impl Site {
         })
     }
 
+    /// The result of a run under the masks that it had, which the node keeps.
+    fn masked(
+        &self,
+        mut summand: Summand,
+        rules: &SumRules,
+        masks: Option<&Digest>,
+    ) -> Result<Released, Mismatch> {
+        let masks = masks.ok_or_else(|| mismatch("masks", "the opening names none"))?;
+        let masks = self.input("masks", masks)?;
+        let wrong = |error: fedwasm_privacy::Error| mismatch("masks", error);
+        let masks = from_safetensors(&masks).map_err(|error| mismatch("masks", error))?;
+        let masks = vectors_from_params::<u64>(masks, rules.coding.layout()).map_err(wrong)?;
+        let clear = std::mem::take(&mut summand.vectors);
+        let masked = Masked::again(&clear, &masks, rules.terms.clone()).map_err(wrong)?;
+        Ok(summand.masked(masked))
+    }
+
     fn input(&self, part: &'static str, digest: &Digest) -> Result<Vec<u8>, Mismatch> {
         let input = receipt::input(&self.folder, digest, INPUT_BYTES_MAX);
         input.map_err(|error| mismatch(part, error))
@@ -267,12 +300,22 @@ impl Site {
 }
 
 /// Compares the result of a round with its receipt.
-fn compare(done: &Done, given: &RunResult, state_out: Option<Digest>) -> Result<(), Mismatch> {
+fn compare(
+    released: Released,
+    given: &RunResult,
+    state_out: Option<Digest>,
+) -> Result<(), Mismatch> {
+    let (mut done, masked) = released.into_parts();
+    let mut encryption_factor = None;
+    if let Some(masked) = masked {
+        (done.params, encryption_factor) = (Some(masked.vectors), masked.encryption_factor);
+    }
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
     let same = |same: bool, part: &'static str| {
         if same { Ok(()) } else { Err(mismatch(part, "running it again gives a different result")) }
     };
     same(blob(&done.params) == given.params, "result.params")?;
+    same(encryption_factor == given.encryption_factor, "result.encryption_factor")?;
     same(blob(&done.aux) == given.aux, "result.aux")?;
     same(done.state_out == state_out, "result.state_out")?;
     let used = Used { memory_bytes: given.memory_bytes, fuel: given.fuel };

@@ -20,6 +20,7 @@ use crate::perform::{Performer, Rival, now};
 use crate::reach::reach;
 use crate::receipt::Receipts;
 use crate::round::Workshop;
+use crate::secagg::{Again, Summer, Sums};
 use crate::{Database, Datasets, Error, NodeConfig};
 
 /// How long a transfer is tried again while the repository does not answer.
@@ -83,6 +84,13 @@ async fn serve_in(
     });
     let Some(link) = connected.await? else { return Ok(()) };
     let compiler = Compiler::new(sandbox.clone(), config.limits.clone());
+    let sums = Sums::new(
+        config.id.clone(),
+        Arc::clone(&member),
+        database.clone(),
+        config.privacy.clone(),
+        config.force_secure_aggregation,
+    );
     let executor = Executor {
         node: config.id.clone(),
         folder: Arc::clone(&folder),
@@ -98,6 +106,9 @@ async fn serve_in(
         free_bytes_min: config.free_bytes_min,
         privacy: config.privacy.clone(),
         database: database.clone(),
+        sums: sums.clone(),
+        force_secagg: config.force_secure_aggregation,
+        masked: Again::default(),
     };
     let clerk = Clerk {
         approvals,
@@ -106,11 +117,12 @@ async fn serve_in(
         compiler: compiler.clone(),
         expecting: Arc::new(Semaphore::new(1)),
     };
+    let summer = Summer { sums, repository: repository.clone(), member: Arc::clone(&member) };
     let pause = Duration::from_secs(config.roster_refresh_s.max(1));
     let refresh = tokio::spawn(refresh_roster(repository, Arc::clone(&member), pause));
     ready(&config);
     let handler = Handler::new(Rules::of(&config), link.sender().me().session, now());
-    let mut performer = Performer::new(handler, folder, executor, clerk, link.sender());
+    let mut performer = Performer::new(handler, folder, executor, (clerk, summer), link.sender());
     let (result, link) = run(&mut performer, link, &member, stop).await;
     // Our farewell told the researchers not to wait for running rounds.
     let _ = performer.feed(Event::Disconnected).await;

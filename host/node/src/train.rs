@@ -14,11 +14,13 @@ use crate::privacy::{self, Beginning, Begun, Released, Terms};
 use crate::progress::Teller;
 use crate::refusal::refusal;
 use crate::round::Prepared;
+use crate::secagg::{Part, Rows};
 
 /// How often a round that is held looks whether it was cancelled.
 const CANCEL_LOOK: Duration = Duration::from_millis(100);
 
 /// A round that ran.
+#[derive(Clone, Debug)]
 pub(crate) struct Outcome {
     pub(crate) released: Released,
     /// The digest of the dataset.
@@ -53,6 +55,14 @@ impl Executor {
             prepared => prepared?,
         };
         timing.prepare_ms = ms(start);
+        // All of it follows from messages.
+        let part = match &inputs.demand {
+            Some(demand) => {
+                let sent = (&inputs.sent, inputs.shares.as_deref());
+                Some(self.sums.part(researcher, sent, prepared.declaration(), demand)?)
+            }
+            None => None,
+        };
         // Once rows were read, every outcome tells of them, also that of the checks below.
         let begun = self.begin(assignment, inputs, Some(&prepared)).await?;
         if inputs.request.mode == Mode::Train {
@@ -61,7 +71,7 @@ impl Executor {
         privacy::check(&prepared, &inputs.request, inputs.floor.min_rows)?;
 
         let start = Instant::now();
-        let outcome = train(begun, assignment, inputs, prepared, say).await?;
+        let outcome = self.train((begun, part), assignment, inputs, prepared, say).await?;
         (timing.train_ms, timing.process_ms) = (ms(start), outcome.process_ms);
         Ok(outcome)
     }
@@ -92,46 +102,62 @@ impl Executor {
         })
         .await
     }
-}
 
-/// Runs the plan.
-async fn train(
-    begun: Begun,
-    assignment: &Assignment,
-    inputs: &Inputs,
-    prepared: Prepared,
-    say: impl Fn(Progress) + Send + 'static,
-) -> Result<Outcome, Refusal> {
-    let Inputs { request, floor, .. } = inputs;
-    let mut warnings = demands::warnings(request);
-    match begun.terms() {
-        Some(terms) => warnings.push(terms.warning(request.mode)),
-        None => {
-            warnings.extend(privacy::warning(request, *floor));
-            warnings.extend(prepared.warnings(floor.min_rows));
+    /// Runs the plan.
+    async fn train(
+        &self,
+        (begun, part): (Begun, Option<Part>),
+        assignment: &Assignment,
+        inputs: &Inputs,
+        prepared: Prepared,
+        say: impl Fn(Progress) + Send + 'static,
+    ) -> Result<Outcome, Refusal> {
+        let Inputs { request, floor, .. } = inputs;
+        let mut warnings = demands::warnings(request);
+        match begun.terms() {
+            Some(terms) => warnings.push(terms.warning(request.mode)),
+            None if part.is_some() => {}
+            None => {
+                warnings.extend(privacy::warning(request, *floor));
+                warnings.extend(prepared.warnings(floor.min_rows));
+            }
         }
+        let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
+        let (request, fetched) = (Arc::clone(request), inputs.fetched.clone());
+        let (trace, cancel) = (Arc::clone(&assignment.trace), assignment.cancel.clone());
+        let id = assignment.request_id.clone();
+        let mut teller = Teller::new(id, *floor, Arc::clone(&trace), say);
+        let (is_private, sums) = (begun.terms().is_some(), self.sums.clone());
+        let ran = blocking(move || {
+            trace.start()?;
+            let start = prepared.processor_ms();
+            let events = move |event| teller.take(event);
+            let received = Arc::clone(&fetched.params);
+            let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
+            let failed =
+                |error: fedwasm_privacy::Error| refusal(Reason::PlanFailed, error.to_string());
+            let declaration = prepared.declaration();
+            let process_ms = prepared.processor_ms() - start;
+            let Some(part) = part else {
+                let released = begun.release(done, &received, declaration, &request);
+                return Ok((Ok(released.map_err(failed)?), Vec::new(), process_ms));
+            };
+            let summand = begun.sum(done, &received, declaration, &request, &part.rules);
+            let mut summand = summand.map_err(failed)?;
+            let vectors = std::mem::take(&mut summand.vectors);
+            let warnings = std::mem::take(&mut summand.warnings);
+            let rows = Rows { dataset: &request.dataset_id, content: &prepared.dataset };
+            // Why a pad is not used follows from messages, so it is told under any terms.
+            let released = sums.mask(part, vectors, rows).map(|masked| summand.masked(masked));
+            Ok((released, warnings, process_ms))
+        });
+        let (released, more, process_ms) = match ran.await {
+            Err(refused) if is_private => return Err(privacy::failed(refused)),
+            ran => ran?,
+        };
+        warnings.extend(more);
+        Ok(Outcome { released: released?, data, profile, limits, warnings, process_ms })
     }
-    let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
-    let (request, fetched) = (Arc::clone(request), inputs.fetched.clone());
-    let (trace, cancel) = (Arc::clone(&assignment.trace), assignment.cancel.clone());
-    let id = assignment.request_id.clone();
-    let mut teller = Teller::new(id, *floor, Arc::clone(&trace), say);
-    let is_private = begun.terms().is_some();
-    let ran = blocking(move || {
-        trace.start()?;
-        let start = prepared.processor_ms();
-        let events = move |event| teller.take(event);
-        let received = Arc::clone(&fetched.params);
-        let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
-        let released = begun.release(done, &received, prepared.declaration(), &request);
-        let released = released.map_err(|error| refusal(Reason::PlanFailed, error.to_string()))?;
-        Ok((released, prepared.processor_ms() - start))
-    });
-    let (released, process_ms) = match ran.await {
-        Err(refused) if is_private => return Err(privacy::failed(refused)),
-        ran => ran?,
-    };
-    Ok(Outcome { released, data, profile, limits, warnings, process_ms })
 }
 
 /// Waits until a whole number of steps has passed since `start`, so that the time of an answer tells

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
     ApprovalRequest, Body, Columns, DatasetEntry, DatasetId, Digest, Message, Participant,
-    RoundRequest,
+    RoundRequest, SecaggRequest,
 };
 use fedwasm_trust::{Refused, Roster};
 use serde_json::Value;
@@ -46,7 +46,6 @@ pub(crate) struct Rules {
     pub(crate) turn: Duration,
     /// The most time of a round, regardless of its deadline.
     pub(crate) round_time_max: Duration,
-    pub(crate) force_secagg: bool,
     pub(crate) memory_mib_max: u64,
 }
 
@@ -58,7 +57,6 @@ impl Rules {
             rounds_max: config.rounds_max.max(1),
             turn: seconds(config.turn_s),
             round_time_max: Duration::from_secs(config.round_s_max),
-            force_secagg: config.force_secure_aggregation,
             memory_mib_max: config.memory_mib_max,
         }
     }
@@ -104,6 +102,8 @@ pub(crate) enum Action {
     ReadDatasets(Inquiry),
     /// Answer a question about a plan: [`Event::Answered`].
     AnswerApproval { asked: Asked, request: ApprovalRequest },
+    /// Answer a step of a secure sum: [`Event::Answered`].
+    AnswerStep { asked: Asked, request: SecaggRequest },
     /// Store names of columns, then answer a search: [`Event::Answered`].
     StoreColumns(WideSearch),
     /// Run a round if it has time left: [`Event::Ran`].
@@ -140,4 +140,5 @@ pub(crate) struct WideSearch {
 pub(crate) enum About {
     Plan(Digest),
     Datasets,
+    Sum,
 }

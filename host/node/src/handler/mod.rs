@@ -187,18 +187,15 @@ impl Handler {
                 let tags = request.tags;
                 return actions.push(Action::ReadDatasets(Inquiry::Search { asked, tags }));
             }
-            Body::Round(request) => {
-                let Rules { force_secagg, memory_mib_max, .. } = self.rules;
-                match demands::check(&request, force_secagg, memory_mib_max) {
-                    Ok(()) => {
-                        let time = Duration::from_millis(header.deadline_ms).min(DEADLINE_MAX);
-                        let deadline = now.at + time;
-                        let inquiry = Inquiry::Round { asked, request, deadline };
-                        return actions.push(Action::ReadDatasets(inquiry));
-                    }
-                    Err(refused) => Body::Refused(refused),
+            Body::Round(request) => match demands::check(&request, self.rules.memory_mib_max) {
+                Ok(()) => {
+                    let time = Duration::from_millis(header.deadline_ms).min(DEADLINE_MAX);
+                    let deadline = now.at + time;
+                    let inquiry = Inquiry::Round { asked, request, deadline };
+                    return actions.push(Action::ReadDatasets(inquiry));
                 }
-            }
+                Err(refused) => Body::Refused(refused),
+            },
             // Only the researcher who asked for a round may cancel it.
             Body::Cancel => {
                 let is_it = |known: &Asked| {
@@ -209,6 +206,10 @@ impl Handler {
             Body::Ping => Body::Pong,
             Body::Approval(request) => match self.question("questions about plans") {
                 Ok(()) => return actions.push(Action::AnswerApproval { asked, request }),
+                Err(refused) => Body::Refused(refused),
+            },
+            Body::Secagg(request) => match self.question("questions") {
+                Ok(()) => return actions.push(Action::AnswerStep { asked, request }),
                 Err(refused) => Body::Refused(refused),
             },
             _ => return tracing::warn!("a {} is ignored", header.kind),

@@ -27,7 +27,6 @@ const RULES: Rules = Rules {
     rounds_max: 1,
     turn: Duration::from_secs(600),
     round_time_max: Duration::from_secs(10_800),
-    force_secagg: false,
     memory_mib_max: 1_024,
 };
 
@@ -44,6 +43,7 @@ fn text(action: &Action) -> String {
         Action::Send { asked, body } => format!("send {}: {}", asked.request_id, body.kind()),
         Action::ReadDatasets(_) => "read".into(),
         Action::AnswerApproval { asked, .. } => format!("answer {}", asked.request_id),
+        Action::AnswerStep { asked, .. } => format!("answer {}", asked.request_id),
         Action::StoreColumns(search) => format!("store for {}", search.asked.request_id),
         Action::Start(start) => format!("start {}", start.asked.request_id),
         Action::CallOff(_) => "call off".into(),

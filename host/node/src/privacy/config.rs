@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use fedwasm_privacy::{PARTIES_MAX, PARTIES_MIN};
+use fedwasm_protocol::SecaggScheme;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -69,11 +71,36 @@ pub struct Floors {
     /// Answers leave, and times are told, in whole steps of so many milliseconds. Default 1,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_step_ms: Option<u64>,
+    /// The schemes of secure aggregation, one of which every round must have. Without the key a
+    /// round may have any or none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secagg: Option<Vec<SecaggScheme>>,
+    /// The fewest nodes of a secure sum. Default 3, which is the least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_parties: Option<u32>,
+    /// The largest magnitude of a value of an update that goes into a secure sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secagg_clip: Option<f64>,
+    /// How many nodes of a secure sum are trusted to add their noise: each adds so much that the
+    /// noise of this many has the multiplier. Default 1: this node's own has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub honest_parties: Option<u32>,
 }
 
 /// The keys of [`Floors`].
-const FLOORS: [&str; 7] =
-    ["clip", "noise_multiplier", "delta", "epsilon", "metrics", "metrics_digits", "time_step_ms"];
+const FLOORS: [&str; 11] = [
+    "clip",
+    "noise_multiplier",
+    "delta",
+    "epsilon",
+    "metrics",
+    "metrics_digits",
+    "time_step_ms",
+    "secagg",
+    "min_parties",
+    "secagg_clip",
+    "honest_parties",
+];
 
 impl Floors {
     /// Delta, which has a default.
@@ -91,6 +118,16 @@ impl Floors {
         self.time_step_ms.unwrap_or(TIME_STEP_MS)
     }
 
+    /// The fewest nodes of a secure sum, which has a default.
+    pub fn min_parties(&self) -> u32 {
+        self.min_parties.unwrap_or(PARTIES_MIN as u32)
+    }
+
+    /// How many nodes' noise has the multiplier, which has a default.
+    pub fn honest_parties(&self) -> u32 {
+        self.honest_parties.unwrap_or(1)
+    }
+
     /// These floors, and for keys that they lack those of all datasets.
     fn over(&self, all: &Self) -> Self {
         let own = self.clone();
@@ -102,6 +139,10 @@ impl Floors {
             metrics: own.metrics.or_else(|| all.metrics.clone()),
             metrics_digits: own.metrics_digits.or(all.metrics_digits),
             time_step_ms: own.time_step_ms.or(all.time_step_ms),
+            secagg: own.secagg.or_else(|| all.secagg.clone()),
+            min_parties: own.min_parties.or(all.min_parties),
+            secagg_clip: own.secagg_clip.or(all.secagg_clip),
+            honest_parties: own.honest_parties.or(all.honest_parties),
         }
     }
 
@@ -129,6 +170,21 @@ impl Floors {
         }
         if self.time_step_ms.is_some_and(|ms| !(1..=TIME_STEP_MS_MAX).contains(&ms)) {
             return Some(("time_step_ms", format!("must be 1 to {TIME_STEP_MS_MAX}")));
+        }
+        if self.secagg.as_ref().is_some_and(Vec::is_empty) {
+            let rule = "must name `masking`, `double_masking` or both; without the key rounds may do \
+                        without";
+            return Some(("secagg", rule.into()));
+        }
+        let (least, most) = (PARTIES_MIN as u32, PARTIES_MAX as u32);
+        if self.min_parties.is_some_and(|n| !(least..=most).contains(&n)) {
+            return Some(("min_parties", format!("must be {least} to {most}")));
+        }
+        if let Some(rule) = range_of_clip(self.secagg_clip) {
+            return Some(("secagg_clip", rule));
+        }
+        if self.honest_parties.is_some_and(|n| !(1..=most).contains(&n)) {
+            return Some(("honest_parties", format!("must be 1 to {most}")));
         }
         match self {
             Self { clip: None, noise_multiplier: Some(_), .. } => needs("noise_multiplier", "clip"),
@@ -201,6 +257,10 @@ impl<'de> Deserialize<'de> for Privacy {
                         "metrics" => floors.metrics = Some(map.next_value()?),
                         "metrics_digits" => floors.metrics_digits = Some(map.next_value()?),
                         "time_step_ms" => floors.time_step_ms = Some(map.next_value()?),
+                        "secagg" => floors.secagg = Some(map.next_value()?),
+                        "min_parties" => floors.min_parties = Some(map.next_value()?),
+                        "secagg_clip" => floors.secagg_clip = Some(map.next_value()?),
+                        "honest_parties" => floors.honest_parties = Some(map.next_value()?),
                         _ => match map.next_value::<Entry>()? {
                             Entry::Dataset(floors) => {
                                 privacy.datasets.insert(key, floors);
@@ -292,6 +352,10 @@ mod tests {
         assert_eq!(own.metrics.as_deref(), Some(&["accuracy".to_owned()][..]));
         assert_eq!(privacy.floors_of("other").noise_multiplier, Some(1.0));
         assert_eq!(privacy.mistakes(), []);
+        let text = "secagg = [\"masking\"]\n[mri]\nmin_parties = 5\n";
+        let own = read(text).unwrap().floors_of("mri");
+        assert_eq!((own.secagg, own.min_parties), (Some(vec![SecaggScheme::Masking]), Some(5)));
+        assert!(read("secagg = [\"none\"]").is_err());
         let again: Privacy = read(&toml::to_string(&privacy).unwrap()).unwrap();
         assert_eq!(again, privacy);
         assert_eq!(read(&toml::to_string(&Privacy::default()).unwrap()), Ok(Privacy::default()));
@@ -326,6 +390,12 @@ mod tests {
             ("metrics_digits = 0", "privacy.metrics_digits"),
             ("time_step_ms = 0", "privacy.time_step_ms"),
             ("[mri]\nclip = 2.0", "privacy.mri.clip"),
+            ("secagg = []", "privacy.secagg"),
+            ("min_parties = 2", "privacy.min_parties"),
+            ("min_parties = 65", "privacy.min_parties"),
+            ("secagg_clip = 0.0", "privacy.secagg_clip"),
+            ("[mri]\nsecagg_clip = nan", "privacy.mri.secagg_clip"),
+            ("honest_parties = 0", "privacy.honest_parties"),
         ] {
             let mistakes = read(text).unwrap().mistakes();
             assert_eq!(mistakes.len(), 1, "{text}");

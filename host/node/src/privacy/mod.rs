@@ -11,7 +11,7 @@ use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
 
 pub use self::config::{Floors, Privacy};
 pub use self::ledger::Spent;
-pub(crate) use self::release::{Beginning, Begun, Released, check_plan, failed, n_values};
+pub(crate) use self::release::{Beginning, Begun, Released, Summand, check_plan, failed, n_values};
 pub(crate) use self::terms::{Terms, check as check_asked};
 use crate::refusal::refusal;
 use crate::round::Prepared;

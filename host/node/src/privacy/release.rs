@@ -3,7 +3,9 @@
 //! forgotten, does not compile.
 
 use fedwasm_params::{DType, Params, from_safetensors, to_safetensors};
-use fedwasm_privacy::{Clip, Quantiser, Variance, moved, update};
+use fedwasm_privacy::{
+    Clip, Encoded, Quantiser, Results, Variance, Vectors, clamp_each, moved, update,
+};
 use fedwasm_protocol::{Digest, Metrics, Mode, Reason, Refusal, RoundRequest};
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec};
 use fedwasm_training::batches_max;
@@ -15,10 +17,13 @@ use super::terms::Terms;
 use crate::Database;
 use crate::refusal::refusal;
 use crate::round::{Done, Used};
+use crate::secagg::{Masked, SumRules, summed};
 
 /// Bits of a quantised value. Noise of the least multiplier is 5,000 steps, so discrete noise is worth
 /// as much as continuous noise; that of the largest is within the sampler's range.
 const BITS: u32 = 20;
+/// The most characters of a warning.
+const WARNING_CHARS_MAX: usize = 400;
 
 /// A round that may run: if it is to have noise, the ledger says so on the disk.
 #[derive(Clone, Debug)]
@@ -32,12 +37,36 @@ pub(crate) enum Begun {
 }
 
 /// The result of a round as it may leave.
-#[derive(Debug)]
-pub(crate) struct Released(Done);
+#[derive(Clone, Debug)]
+pub(crate) struct Released {
+    done: Done,
+    masked: Option<Masked>,
+}
 
 impl Released {
-    pub(crate) fn into_done(self) -> Done {
-        self.0
+    fn clear(done: Done) -> Self {
+        Self { done, masked: None }
+    }
+
+    /// The result, and the vectors of a secure sum instead of its parameters.
+    pub(crate) fn into_parts(self) -> (Done, Option<Masked>) {
+        (self.done, self.masked)
+    }
+}
+
+/// A result for a secure sum, which must be masked before it leaves.
+pub(crate) struct Summand {
+    /// The rest of it, which tells nothing.
+    done: Done,
+    pub(crate) vectors: Vectors<u64>,
+    /// The ways in which the vectors depart from the result, in words.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Summand {
+    /// With its vectors masked, it may leave.
+    pub(crate) fn masked(self, masked: Masked) -> Released {
+        Released { done: self.done, masked: Some(masked) }
     }
 }
 
@@ -69,7 +98,7 @@ pub(crate) fn check_plan(
         ));
     }
     let is_real = |spec: &&TensorSpec| matches!(spec.dtype, DType::Float32 | DType::Float64);
-    match noisy(declaration).find(|spec| !is_real(spec)) {
+    match summed(declaration).find(|spec| !is_real(spec)) {
         Some(spec) => refused(format!(
             "`{}` may not leave this node, since noise is added to float32 and float64 alone",
             spec.name
@@ -78,14 +107,9 @@ pub(crate) fn check_plan(
     }
 }
 
-/// The parameters that training changes and that leave.
-fn noisy(declaration: &Declaration) -> impl Iterator<Item = &TensorSpec> {
-    declaration.model.iter().filter(|spec| spec.scope == Scope::Shared && spec.trainable)
-}
-
 /// How many values an update has.
 pub(crate) fn n_values(declaration: &Declaration) -> u64 {
-    let sizes = noisy(declaration).map(|spec| spec.shape.iter().product::<u64>());
+    let sizes = summed(declaration).map(|spec| spec.shape.iter().product::<u64>());
     sizes.fold(0, u64::saturating_add)
 }
 
@@ -166,15 +190,92 @@ impl Begun {
         declaration: &Declaration,
         request: &RoundRequest,
     ) -> Result<Released, fedwasm_privacy::Error> {
-        let Self::Private { terms, seed } = self else { return Ok(Released(done)) };
+        let Self::Private { terms, seed } = self else { return Ok(Released::clear(done)) };
         let params = match &done.params {
             Some(trained) => Some(noised(trained, received, declaration, terms, *seed)?),
             None => None,
         };
-        Ok(Released(Done {
-            params,
+        Ok(Released::clear(Done { params, ..self.told(done, request) }))
+    }
+
+    /// Makes vectors for a secure sum of a result.
+    ///
+    /// # Errors
+    /// As [`Begun::release`].
+    pub(crate) fn sum(
+        &self,
+        done: Done,
+        received: &[u8],
+        declaration: &Declaration,
+        request: &RoundRequest,
+        SumRules { coding, terms }: &SumRules,
+    ) -> Result<Summand, fedwasm_privacy::Error> {
+        let (mut update, mut warnings) = (Vec::new(), Vec::new());
+        if let Some(trained) = &done.params {
+            (_, update) = update_of(trained, received, declaration)?;
+            if let Self::Private { terms: dp, .. } = self {
+                Clip::new(dp.clip)?.apply(&mut update)?;
+            }
+            if clamp_each(&mut update, terms.clip)? > 0 && matches!(self, Self::Clear) {
+                warnings.push(format!(
+                    "the update has values beyond \u{b1} {}, which were limited: raise `secagg.clip`",
+                    terms.clip
+                ));
+            }
+        }
+        let mut aux = changes(&done, declaration)?;
+        if clamp_each(&mut aux, terms.clip)? > 0 {
+            warnings.push(format!(
+                "auxiliary variables beyond \u{b1} {} were limited: raise `secagg.clip`",
+                terms.clip
+            ));
+        }
+        let told = self.told(done, request);
+        let encoded = coding.encode(&Results {
+            update: &update,
+            aux: &aux,
+            n_samples: told.n_samples,
+            n_steps: told.n_steps,
+            train_loss: told.train_loss,
+            evaluation: told.evaluation.as_ref(),
+        })?;
+        let Encoded { mut vectors, left_out } = encoded;
+        if !left_out.is_empty() {
+            let text = format!(
+                "these metrics stay at the node, since the request does not name them or they are \
+                 beyond `secagg.metrics_clip`: {}",
+                left_out.join(", ")
+            );
+            warnings.push(text.chars().take(WARNING_CHARS_MAX).collect());
+        }
+        if let (Self::Private { terms: dp, seed }, Mode::Train) = (self, request.mode) {
+            let sensitivity = coding.update().norm_max(dp.clip, update.len());
+            let honest = terms.honest_parties.unwrap_or(1);
+            let all = Variance::at_least(dp.noise_multiplier * sensitivity)?;
+            let rng = &mut ChaCha20Rng::from_seed(*seed);
+            coding.add_noise(&mut vectors, all.share(honest)?, terms.parties, rng)?;
+        }
+        let done = Done {
+            aux: None,
+            used: Used::default(),
+            optimizer_args: Metrics::new(),
+            n_samples: 0,
+            n_steps: 0,
+            train_loss: None,
+            evaluation: None,
+            ..told
+        };
+        Ok(Summand { done, vectors, warnings })
+    }
+
+    /// The numbers of a result that differential privacy leaves, without its parameters.
+    fn told(&self, done: Done, request: &RoundRequest) -> Done {
+        let Self::Private { terms, .. } = self else { return Done { params: None, ..done } };
+        Done {
+            params: None,
             // `check_plan` has refused plans that have some.
             aux: None,
+            aux_before: None,
             state_id: done.state_id,
             state_in: done.state_in,
             state_out: done.state_out,
@@ -188,8 +289,26 @@ impl Begun {
             },
             train_loss: terms.train_loss(done.train_loss),
             evaluation: done.evaluation.as_ref().map(|scores| terms.evaluation(scores)),
-        }))
+        }
     }
+}
+
+/// The auxiliary variables of a result for a sum, in the order of the declaration: of those that stay
+/// at the node their change.
+fn changes(done: &Done, declaration: &Declaration) -> Result<Vec<f64>, fedwasm_privacy::Error> {
+    let Some(aux) = &done.aux else { return Ok(Vec::new()) };
+    let after = from_safetensors(aux)?;
+    let mut changes = Vec::new();
+    for TensorSpec { name, .. } in &declaration.aux_out {
+        let Some(after) = after.tensor(name) else { continue };
+        let before = done.aux_before.as_ref().and_then(|before| before.tensor(name));
+        let before = before.and_then(fedwasm_params::Tensor::floats).unwrap_or_default();
+        let before = before.into_iter().chain(std::iter::repeat(0.0));
+        // Others than real tensors are in no sum: `SumRules` has refused them.
+        let after = after.floats().unwrap_or_default();
+        changes.extend(after.iter().zip(before).map(|(after, before)| after - before));
+    }
+    Ok(changes)
 }
 
 /// The received parameters, moved by the clipped and noised update. Parameters that are not
@@ -201,18 +320,7 @@ fn noised(
     terms: &Terms,
     seed: [u8; 32],
 ) -> Result<Vec<u8>, fedwasm_privacy::Error> {
-    let (trained, received) = (from_safetensors(trained)?, from_safetensors(received)?);
-    let part = |params: &Params| {
-        let wanted = noisy(declaration);
-        let wanted = wanted.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
-        let names = noisy(declaration).map(|spec| spec.name.as_str());
-        let tensors =
-            names.filter_map(|name| Some((name.to_owned(), params.tensor(name)?.clone())));
-        let tensors = Params::new(tensors.collect())?.arrange(wanted)?;
-        Params::new(noisy(declaration).map(|spec| spec.name.clone()).zip(tensors).collect())
-    };
-    let (start, end) = (part(&received)?, part(&trained)?);
-    let mut update = update(&end, &start)?;
+    let (start, mut update) = update_of(trained, received, declaration)?;
     Clip::new(terms.clip)?.apply(&mut update)?;
     let quantiser = |noise_max| Quantiser::new::<u64>(terms.clip, BITS, 1, 1, noise_max);
     let sensitivity = quantiser(0)?.norm_max(terms.clip, update.len());
@@ -222,12 +330,34 @@ fn noised(
     quantiser.add_noise(&mut lanes, variance, 1, &mut ChaCha20Rng::from_seed(seed))?;
     let (mean, _) = quantiser.decode(&lanes, 1)?;
     let moved = moved(&start, &mean)?;
+    let received = from_safetensors(received)?;
     let shared = declaration.model.iter().filter(|spec| spec.scope == Scope::Shared);
     let leaving = shared.filter_map(|spec| {
         let tensor = moved.tensor(&spec.name).or_else(|| received.tensor(&spec.name));
         Some((spec.name.clone(), tensor?.clone()))
     });
     Ok(to_safetensors(&Params::new(leaving.collect())?)?)
+}
+
+/// The parameters that an update starts from, and the update in float64.
+fn update_of(
+    trained: &[u8],
+    received: &[u8],
+    declaration: &Declaration,
+) -> Result<(Params, Vec<f64>), fedwasm_privacy::Error> {
+    let (trained, received) = (from_safetensors(trained)?, from_safetensors(received)?);
+    let part = |params: &Params| {
+        let wanted = summed(declaration);
+        let wanted = wanted.map(|spec| (spec.name.as_str(), spec.dtype, spec.shape.as_slice()));
+        let names = summed(declaration).map(|spec| spec.name.as_str());
+        let tensors =
+            names.filter_map(|name| Some((name.to_owned(), params.tensor(name)?.clone())));
+        let tensors = Params::new(tensors.collect())?.arrange(wanted)?;
+        Params::new(summed(declaration).map(|spec| spec.name.clone()).zip(tensors).collect())
+    };
+    let (start, end) = (part(&received)?, part(&trained)?);
+    let update = update(&end, &start)?;
+    Ok((start, update))
 }
 
 /// The refusal of a round that the budget has no room for. All of it follows from the requests so
@@ -289,6 +419,7 @@ mod tests {
         Done {
             params,
             aux: Some(vec![1]),
+            aux_before: None,
             state_id: None,
             state_in: None,
             state_out: None,
@@ -314,7 +445,7 @@ mod tests {
         let request = round_request();
         let release = |begun: &Begun| {
             let done = done(Some(trained.clone()));
-            begun.release(done, &received, &declaration, &request).unwrap().into_done()
+            begun.release(done, &received, &declaration, &request).unwrap().into_parts().0
         };
         let out = release(&begun);
         assert_eq!((out.n_samples, out.n_steps, out.train_loss), (1, 1, None));

@@ -1,11 +1,13 @@
 //! A round at a node, without the network. Blocks.
 
 mod data;
+mod own_aux;
 mod prepared;
 mod workshop;
 
 use std::sync::Arc;
 
+use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
 
 pub(crate) use self::data::dataset_digest;
@@ -13,12 +15,14 @@ pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 
 /// The result of a round, before it is sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Done {
     /// The trained parameters as safetensors.
     pub(crate) params: Option<Vec<u8>>,
     /// Auxiliary variables for the researcher as safetensors.
     pub(crate) aux: Option<Vec<u8>>,
+    /// Those that stay at the node, as they were before.
+    pub(crate) aux_before: Option<Params>,
     pub(crate) state_id: Option<StateId>,
     /// The state that it started from, and the digest of the one that it left.
     pub(crate) state_in: Option<Vec<u8>>,

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 
 use fedwasm_folder::Folder;
-use fedwasm_params::{Params, from_safetensors, from_shared_safetensors, to_safetensors};
+use fedwasm_params::{Params, Tensor, from_safetensors, from_shared_safetensors, to_safetensors};
 use fedwasm_protocol::{
     Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId, RoundRequest,
 };
@@ -12,7 +12,7 @@ use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
 use fedwasm_training::{Before, Events, Examples, Length, Round, Trained, Turn};
 
 use super::workshop::Written;
-use super::{Done, Fetched, Used};
+use super::{Done, Fetched, Used, own_aux};
 use crate::Database;
 use crate::experiments::{Owner, Room, claim, note_data};
 use crate::refusal::{refusal, training_refusal, unwritable};
@@ -73,12 +73,15 @@ impl Prepared {
         // The fetched bytes stay in memory anyway: the tensors are parts of them.
         let params = from_shared_safetensors(&fetched.params)
             .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
-        let (kept, state_in) = match &request.state_id {
+        let (kept, own, state_in) = match &request.state_id {
             Some(id) => {
                 let (params, bytes) = self.states(request)?.load(id)?;
-                (Some(params), Some(bytes))
+                let (kept, own) = own_aux::split(params).map_err(|error| {
+                    refusal(Reason::State, format!("the node state {id}: {error}"))
+                })?;
+                (kept, own, Some(bytes))
             }
-            None => (None, None),
+            None => (None, None, None),
         };
         if request.mode == Mode::Validate {
             let evaluation = self.evaluate(&params, kept.as_ref(), cancel)?;
@@ -86,6 +89,7 @@ impl Prepared {
             return Ok(Done {
                 params: None,
                 aux: None,
+                aux_before: None,
                 state_id: None,
                 state_in,
                 state_out: None,
@@ -97,7 +101,12 @@ impl Prepared {
                 evaluation: Some(evaluation),
             });
         }
-        let aux = self.aux(&fetched)?;
+        let internal = |error: fedwasm_params::Error| refusal(Reason::Internal, error.to_string());
+        let own = match &request.secagg {
+            Some(_) => Some(own_aux::before(self.declaration(), own.as_ref()).map_err(internal)?),
+            None => None,
+        };
+        let aux = self.aux(&fetched, own.as_ref())?;
         let before = Before { params, aux, kept, ..Before::default() };
         let trained = self.round.train(&self.examples, before, &self.turn, events, cancel);
         let trained = trained.map_err(|error| training_refusal(&error))?;
@@ -110,7 +119,8 @@ impl Prepared {
             // The next round may already run: its state must stay.
             return Err(refusal(Reason::Expired, "the round was cancelled".into()));
         }
-        self.keep(request, trained, state_in, evaluation)
+        let done = self.keep(request, trained, state_in, evaluation)?;
+        Ok(Done { aux_before: own, ..done })
     }
 
     fn evaluate(
@@ -136,7 +146,15 @@ impl Prepared {
             to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
         };
         self.store_preprocessing(request)?;
-        let (state_id, state_out) = match &trained.kept {
+        let internal = |error: fedwasm_params::Error| refusal(Reason::Internal, error.to_string());
+        let kept = match &request.secagg {
+            Some(_) => {
+                let own = own_aux::after(self.declaration(), &trained.aux).map_err(internal)?;
+                own_aux::join(trained.kept, &own).map_err(internal)?
+            }
+            None => trained.kept,
+        };
+        let (state_id, state_out) = match &kept {
             Some(kept) => {
                 let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
                 let (id, digest, bytes) = self.states(request)?.store(kept, from, needed)?;
@@ -150,6 +168,7 @@ impl Prepared {
         Ok(Done {
             params: Some(bytes(&shared)?),
             aux: (!trained.aux.is_empty()).then(|| bytes(&trained.aux)).transpose()?,
+            aux_before: None,
             state_id,
             state_in,
             state_out,
@@ -215,7 +234,9 @@ impl Prepared {
 
     /// Puts the auxiliary variables together: shared ones are those that the
     /// plan declares as such, and so are the node's own.
-    fn aux(&self, fetched: &Fetched) -> Result<Params, Refusal> {
+    ///
+    /// * `kept` — the node's own, where it keeps them itself.
+    fn aux(&self, fetched: &Fetched, kept: Option<&Params>) -> Result<Params, Refusal> {
         let Declaration { aux_in, .. } = self.round.declaration();
         let bad = |error: fedwasm_params::Error| {
             refusal(Reason::BadRequest, format!("the auxiliary variables: {error}"))
@@ -234,7 +255,14 @@ impl Prepared {
             Ok::<_, Refusal>(names.zip(tensors))
         };
         let shared = part(&fetched.aux_shared, Scope::Shared)?;
-        let own = part(&fetched.aux_own, Scope::Local)?;
+        let own: Vec<(String, Tensor)> = match kept {
+            None => part(&fetched.aux_own, Scope::Local)?.collect(),
+            Some(_) if fetched.aux_own.is_some() => {
+                let text = "`aux_own` is given, but in a secure sum this node keeps its own";
+                return Err(refusal(Reason::BadRequest, text.into()));
+            }
+            Some(kept) => kept.iter().map(|(name, own)| (name.to_owned(), own.clone())).collect(),
+        };
         let aux = Params::new(shared.chain(own).collect()).map_err(bad)?;
         if let Some((name, _)) = aux.iter().find(|(_, tensor)| !tensor.is_finite()) {
             let message = format!("the auxiliary variable `{name}` is not finite");

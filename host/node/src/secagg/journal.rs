@@ -1,0 +1,137 @@
+//! The pads that were used, in the node's registry: none is used twice, and no run is masked for a
+//! second set of nodes, which the difference of two sums would tell.
+
+use fedwasm_privacy::PadUse;
+use fedwasm_protocol::{DatasetId, Digest};
+use rusqlite::{OptionalExtension as _, params};
+
+use crate::{Database, Error};
+
+/// The table, of which an older registry has none.
+pub(crate) const SCHEMA: &str = "
+CREATE TABLE pad_use (
+    context TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    parties TEXT NOT NULL,
+    layout TEXT NOT NULL,
+    run TEXT NOT NULL,
+    dataset TEXT NOT NULL,
+    content TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    PRIMARY KEY (context, round)
+) STRICT;
+CREATE INDEX pad_use_of_run ON pad_use (run);
+";
+
+/// Why a pad is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PadRefused {
+    /// It was used before, perhaps by an earlier run of this program.
+    #[error("its pad has been used: agree upon new keys")]
+    Used,
+    /// The difference of two sums would be the update of the nodes that are in one of them.
+    #[error(
+        "this very run was masked for other nodes before, and the difference of two sums would tell \
+         single updates: ask the same nodes, or begin anew with another `random_seed`"
+    )]
+    OtherParties,
+}
+
+/// The rows that a pad hides something of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    pub(crate) dataset: &'a DatasetId,
+    /// The digest of its files: another name is no other dataset.
+    pub(crate) content: &'a Digest,
+}
+
+impl Database {
+    /// Writes the use of a pad down, unless it was used or its run was masked for other nodes.
+    pub(crate) fn use_pad(
+        &self,
+        pad: &PadUse,
+        rows: Rows<'_>,
+        time_ms: u64,
+    ) -> Result<Result<(), PadRefused>, Error> {
+        let PadUse { context, round, parties, layout, run } = pad;
+        let [context, parties, layout, run] =
+            [context, parties, layout, run].map(Digest::to_string);
+        let round = i64::try_from(*round).unwrap_or(i64::MAX);
+        let content = rows.content.to_string();
+        self.write(|write| {
+            let used = "SELECT 1 FROM pad_use WHERE context = ?1 AND round = ?2";
+            let used: Option<i64> =
+                write.query_row(used, params![context, round], |row| row.get(0)).optional()?;
+            if used.is_some() {
+                return Ok(Err(PadRefused::Used));
+            }
+            let other = "SELECT 1 FROM pad_use WHERE run = ?1 AND parties <> ?2
+                         AND (dataset = ?3 OR content = ?4) LIMIT 1";
+            let of = params![run, parties, rows.dataset.as_str(), content];
+            let other: Option<i64> = write.query_row(other, of, |row| row.get(0)).optional()?;
+            if other.is_some() {
+                return Ok(Err(PadRefused::OtherParties));
+            }
+            write.execute(
+                "INSERT INTO pad_use (context, round, parties, layout, run, dataset, content, time_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    context,
+                    round,
+                    parties,
+                    layout,
+                    run,
+                    rows.dataset.as_str(),
+                    content,
+                    i64::try_from(time_ms).unwrap_or(i64::MAX),
+                ],
+            )?;
+            Ok(Ok(()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fedwasm_trust::Identity;
+
+    use super::*;
+
+    fn open(dir: &Path) -> Database {
+        let who = "node-n".parse().unwrap();
+        let identity = Identity::open_or_create(&dir.join("identity"), |_| who).unwrap();
+        Database::open(dir, &identity).unwrap()
+    }
+
+    fn pad(context: &str, round: u64, parties: &str, run: &str) -> PadUse {
+        let [context, parties, run] =
+            [context, parties, run].map(|part| Digest::of(part.as_bytes()));
+        PadUse { context, round, parties, layout: Digest::of(b"layout"), run }
+    }
+
+    #[test]
+    fn a_pad_is_used_once_also_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (d, other) = ("d".parse().unwrap(), "renamed".parse().unwrap());
+        let (content, changed) = (Digest::of(b"rows"), Digest::of(b"more rows"));
+        let rows = Rows { dataset: &d, content: &content };
+        let take = |pad: &PadUse, rows| open(dir.path()).use_pad(pad, rows, 1).unwrap();
+        assert_eq!(take(&pad("a", 2, "abc", "run 1"), rows), Ok(()));
+        assert_eq!(take(&pad("a", 2, "abc", "run 1"), rows), Err(PadRefused::Used));
+        assert_eq!(take(&pad("a", 2, "abc", "run 2"), rows), Err(PadRefused::Used));
+        // The same run once more for the same nodes tells nothing new.
+        assert_eq!(take(&pad("b", 2, "abc", "run 1"), rows), Ok(()));
+        assert_eq!(take(&pad("c", 2, "abd", "run 1"), rows), Err(PadRefused::OtherParties));
+        // Neither under another name, nor of a file that changed.
+        let renamed = Rows { dataset: &other, content: &content };
+        assert_eq!(take(&pad("c", 2, "abd", "run 1"), renamed), Err(PadRefused::OtherParties));
+        let edited = Rows { dataset: &d, content: &changed };
+        assert_eq!(take(&pad("c", 2, "abd", "run 1"), edited), Err(PadRefused::OtherParties));
+        // A refused use is not written down.
+        assert_eq!(take(&pad("c", 2, "abd", "run 3"), rows), Ok(()));
+        let all_other = Rows { dataset: &other, content: &changed };
+        assert_eq!(take(&pad("d", 2, "abd", "run 1"), all_other), Ok(()));
+    }
+}

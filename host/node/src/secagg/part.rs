@@ -1,0 +1,240 @@
+//! This node's part in one round of a secure sum: taken before the plan sees a row, and used up when
+//! its vectors are masked.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use fedwasm_params::to_safetensors;
+use fedwasm_privacy::double_masking::{Boxes, Received};
+use fedwasm_privacy::{
+    Binding, PadUse, Stream, Vectors, binding, lanes_to_bytes, vectors_to_params,
+};
+use fedwasm_protocol::{
+    Digest, Reason, Refusal, ResearcherId, RoundRequest, SecaggScheme, SecaggTerms, decode_content,
+    encode_content,
+};
+use fedwasm_sandbox::Declaration;
+use fedwasm_transport::now_ms;
+
+use super::journal::{PadRefused, Rows};
+use super::rules::{Demand, SumRules};
+use super::sums::{State, Sums, position, privacy, unwritten};
+use crate::refusal::refusal;
+
+/// Results that are kept for a request that is said again: those of rounds that run at once.
+const AGAIN_MAX: usize = 2;
+
+/// A part that is not used yet.
+pub(crate) struct Part {
+    pub(crate) rules: SumRules,
+    researcher: ResearcherId,
+    binding: Binding,
+    source: Source,
+}
+
+/// The masks that the part will have.
+enum Source {
+    /// Of keys that serve for many rounds.
+    Agreed,
+    /// Of keys of this round.
+    Double(Box<Received>),
+}
+
+/// Vectors whose masks are used up: they may leave.
+#[derive(Clone)]
+pub(crate) struct Masked {
+    /// As safetensors, the check value left out.
+    pub(crate) vectors: Vec<u8>,
+    /// The lanes of the check value, little-endian.
+    pub(crate) encryption_factor: Option<Vec<u8>>,
+    /// The masks as safetensors, for an auditor at the site.
+    pub(crate) masks: Vec<u8>,
+    pub(crate) terms: SecaggTerms,
+}
+
+impl std::fmt::Debug for Masked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Masked").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Part").finish_non_exhaustive()
+    }
+}
+
+impl Masked {
+    /// Adds the masks of a run to its vectors again.
+    pub(crate) fn again(
+        clear: &Vectors<u64>,
+        masks: &Vectors<u64>,
+        terms: SecaggTerms,
+    ) -> Result<Self, fedwasm_privacy::Error> {
+        let masked = combined(clear, masks, u64::wrapping_add);
+        Self::new(clear, masked, terms)
+    }
+
+    fn new(
+        clear: &Vectors<u64>,
+        mut masked: Vectors<u64>,
+        terms: SecaggTerms,
+    ) -> Result<Self, fedwasm_privacy::Error> {
+        let masks = combined(&masked, clear, u64::wrapping_sub);
+        let check = masked.remove(&Stream::Check);
+        let bytes = |vectors: &Vectors<u64>| {
+            Ok::<_, fedwasm_privacy::Error>(to_safetensors(&vectors_to_params(vectors)?)?)
+        };
+        Ok(Self {
+            vectors: bytes(&masked)?,
+            encryption_factor: check.map(|lanes| lanes_to_bytes(&lanes)),
+            masks: bytes(&masks)?,
+            terms,
+        })
+    }
+}
+
+/// Combines vectors of one layout lane by lane.
+fn combined(a: &Vectors<u64>, b: &Vectors<u64>, with: impl Fn(u64, u64) -> u64) -> Vectors<u64> {
+    let both = a.iter().zip(b.values());
+    let lanes = |a: &Vec<u64>, b: &Vec<u64>| a.iter().zip(b).map(|(a, b)| with(*a, *b)).collect();
+    both.map(|((stream, a), b)| (*stream, lanes(a, b))).collect()
+}
+
+impl Sums {
+    /// Takes this node's part in a round.
+    ///
+    /// * `sent` — the request as a receipt has it.
+    /// * `shares` — the shares for this node, if the message carried some.
+    pub(crate) fn part(
+        &self,
+        researcher: &ResearcherId,
+        (sent, shares): (&RoundRequest, Option<&[u8]>),
+        declaration: &Declaration,
+        demand: &Demand,
+    ) -> Result<Part, Refusal> {
+        let (args, now) = (&demand.args, Instant::now());
+        let mut sums = self.lock(now);
+        let at = position(&sums, researcher, &args.sum_id)?;
+        let sum = &mut sums[at];
+        if (&sum.dataset, sum.scheme) != (&sent.dataset_id, args.scheme) {
+            let text = "the sum was begun for another dataset or scheme";
+            return Err(refusal(Reason::BadRequest, text.into()));
+        }
+        demand.check_parties(sum.parties, sum.least)?;
+        let rules = SumRules::new(demand, sum.parties, declaration, sent.mode)?;
+        let binding = binding(sent, rules.coding.layout()).map_err(privacy)?;
+        if sum.binding.is_some_and(|signed| signed != binding) {
+            let text = "the keys of the sum were signed for another round, plan, parameters, \
+                        arguments or layout than the request has";
+            return Err(refusal(Reason::Privacy, text.into()));
+        }
+        sum.touch(now);
+        let source = match args.scheme {
+            SecaggScheme::Masking => match &sum.state {
+                State::Agreed(_) => Source::Agreed,
+                _ => return Err(not_agreed()),
+            },
+            SecaggScheme::DoubleMasking => {
+                let state = std::mem::replace(&mut sum.state, State::Away);
+                let State::Shared(shared) = state else {
+                    sum.state = state;
+                    return Err(not_agreed());
+                };
+                let bad = |text: String| refusal(Reason::BadRequest, text);
+                let shares = shares.ok_or_else(|| bad("`secagg.shares` is missing".into()))?;
+                let boxes: Boxes = decode_content(shares)
+                    .map_err(|error| bad(format!("`secagg.shares`: {error}")))?;
+                Source::Double(Box::new(shared.receive(&boxes).map_err(privacy)?))
+            }
+        };
+        Ok(Part { rules, researcher: researcher.clone(), binding, source })
+    }
+
+    /// Masks the vectors of a round, once the use of its pads is on the disk.
+    pub(crate) fn mask(
+        &self,
+        part: Part,
+        clear: Vectors<u64>,
+        rows: Rows<'_>,
+    ) -> Result<Masked, Refusal> {
+        let Part { rules, researcher, binding, source } = part;
+        let layout = rules.coding.layout();
+        let mut journal = |pad: &PadUse| -> Result<(), fedwasm_privacy::Cause> {
+            let written = self.database.use_pad(pad, rows, now_ms());
+            Ok(written?.map_err(Box::new)?)
+        };
+        let mut sums = self.lock(Instant::now());
+        let at = position(&sums, &researcher, &rules.terms.sum_id)?;
+        let sum = &mut sums[at];
+        let masked = match (source, &mut sum.state) {
+            (Source::Agreed, State::Agreed(agreed)) => {
+                let pads = agreed.pads(&binding, &mut journal).map_err(refused)?;
+                drop(sums);
+                pads.mask(layout, clear.clone()).map_err(privacy)?
+            }
+            (Source::Double(received), State::Away) => {
+                let masked = received.mask(layout, clear.clone(), &mut journal);
+                let (state, masked) = masked.map_err(refused)?;
+                sum.state = State::Masked(Box::new(state));
+                masked
+            }
+            _ => return Err(not_agreed()),
+        };
+        Masked::new(&clear, masked, rules.terms).map_err(privacy)
+    }
+}
+
+/// Why a pad is not used, by its cause.
+fn refused(error: fedwasm_privacy::Error) -> Refusal {
+    let fedwasm_privacy::Error::Journal { cause } = &error else { return privacy(error) };
+    match cause.downcast_ref::<PadRefused>() {
+        Some(why @ PadRefused::Used) => {
+            refusal(Reason::State, format!("secure aggregation: {why}"))
+        }
+        Some(why) => refusal(Reason::Privacy, format!("secure aggregation: {why}")),
+        None => unwritten(cause),
+    }
+}
+
+fn not_agreed() -> Refusal {
+    let text = "this node has not agreed upon keys for the round of the sum: begin a new one";
+    refusal(Reason::State, text.into())
+}
+
+/// The newest masked results, by request: one that is said again gets the same bytes.
+#[derive(Debug)]
+pub(crate) struct Again<T>(Mutex<VecDeque<(ResearcherId, Digest, Arc<T>)>>);
+
+impl<T> Default for Again<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Again<T> {
+    /// The result of the same request; none if it did not run.
+    ///
+    /// * `sent` — the request as a receipt has it.
+    pub(crate) fn get(&self, researcher: &ResearcherId, sent: &RoundRequest) -> Option<Arc<T>> {
+        let digest = digest(sent)?;
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |(of, request, _): &&(ResearcherId, Digest, Arc<T>)| {
+            (of, request) == (researcher, &digest)
+        };
+        known.iter().find(is_it).map(|(_, _, result)| Arc::clone(result))
+    }
+
+    /// Keeps the result of a request.
+    pub(crate) fn put(&self, researcher: &ResearcherId, sent: &RoundRequest, result: Arc<T>) {
+        let Some(digest) = digest(sent) else { return };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.truncate(AGAIN_MAX - 1);
+        known.push_front((researcher.clone(), digest, result));
+    }
+}
+
+fn digest(sent: &RoundRequest) -> Option<Digest> {
+    Some(Digest::of(&encode_content(sent).ok()?))
+}
