@@ -569,21 +569,7 @@ fn every_number_of_a_request_at_its_limits() {
     round.experiment_id = "mallory".parse().unwrap();
     let limits = serde_json::to_value(fedwasm_protocol::Limits::default()).unwrap();
     round.limits = serde_json::from_value(limits).unwrap();
-    round.secagg = Some(fedwasm_protocol::SecaggArgs {
-        scheme: fedwasm_protocol::SecaggScheme::Masking,
-        sum_id: fedwasm_protocol::Digest::of(b"sum"),
-        min_parties: 3,
-        clip: 3.0,
-        bits: 24,
-        rows_max: 1_000,
-        equal_weights: false,
-        metrics: Vec::new(),
-        metrics_clip: 1_000.0,
-        random: Some(0.5),
-        servkey_id: Some("k".into()),
-        biprime_id: Some("b".into()),
-        shares: None,
-    });
+    round.secagg = Some(crate::sums::args(fedwasm_protocol::SecaggScheme::Masking));
     let mut updates = round.clone();
     updates.training.budget = fedwasm_protocol::Budget::Updates { num_updates: 3 };
     let approval = fedwasm_protocol::ApprovalRequest {

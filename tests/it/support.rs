@@ -182,7 +182,7 @@ fn reader(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
 pub struct Running {
     pub child: Child,
     stdout: Receiver<String>,
-    stderr: Receiver<String>,
+    pub stderr: Receiver<String>,
 }
 
 impl Running {

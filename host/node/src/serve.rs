@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fedwasm_folder::Folder;
 use fedwasm_sandbox::Sandbox;
 use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Repository, join, now_ms};
 use fedwasm_trust::{Member, Standing};
@@ -91,25 +92,13 @@ async fn serve_in(
         config.privacy.clone(),
         config.force_secure_aggregation,
     );
-    let executor = Executor {
-        node: config.id.clone(),
-        folder: Arc::clone(&folder),
-        // A restart of the repository costs no round.
-        repository: repository.patient(PATIENCE),
-        workshop: Arc::new(Mutex::new(workshop(&config, sandbox, &database))),
-        compiler: compiler.clone(),
-        params: Mutex::default(),
-        params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
-        approvals: approvals.clone(),
-        receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
-        federation: member.membership().federation.clone(),
-        free_bytes_min: config.free_bytes_min,
-        privacy: config.privacy.clone(),
-        database: database.clone(),
-        sums: sums.clone(),
-        force_secagg: config.force_secure_aggregation,
-        masked: Again::default(),
-    };
+    let executor = executor(
+        &config,
+        &folder,
+        workshop(&config, sandbox, &database),
+        (&repository, &compiler, &approvals),
+        (&database, &sums, &member),
+    );
     let clerk = Clerk {
         approvals,
         database,
@@ -133,6 +122,35 @@ async fn serve_in(
         Stopped::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
         Stopped::Closed(error) => error.into(),
     })
+}
+
+/// The executor of a node.
+fn executor(
+    config: &NodeConfig,
+    folder: &Arc<Folder>,
+    workshop: Workshop,
+    (repository, compiler, approvals): (&Repository, &Compiler, &Approvals),
+    (database, sums, member): (&Database, &Sums, &Member),
+) -> Executor {
+    Executor {
+        node: config.id.clone(),
+        folder: Arc::clone(folder),
+        // A restart of the repository costs no round.
+        repository: repository.clone().patient(PATIENCE),
+        workshop: Arc::new(Mutex::new(workshop)),
+        compiler: compiler.clone(),
+        params: Mutex::default(),
+        params_bytes_max: config.limits.declared_bytes_max as u64 + (1 << 20),
+        approvals: approvals.clone(),
+        receipts: Receipts::new(database.clone(), config.inputs_bytes_max),
+        federation: member.membership().federation.clone(),
+        free_bytes_min: config.free_bytes_min,
+        privacy: config.privacy.clone(),
+        database: database.clone(),
+        sums: sums.clone(),
+        force_secagg: config.force_secure_aggregation,
+        masked: Again::default(),
+    }
 }
 
 /// Closes the connection. Rounds end and are written down meanwhile.

@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 
 use crate::{CHECK_LANES, Counts, Error, Layout, Quantiser, Stream, Variance, Vectors};
 
-/// What the noise of all nodes may add to a lane, where there may be noise. With it a wrong mask
+/// The most that the noise of all nodes adds to a lane, where there may be noise. With it a wrong mask
 /// still passes the range check of a lane with a chance of at most 2^-12.
 const NOISE_MAX: u64 = 1 << 50;
 /// Bits of sums, and the most of a metric.
@@ -50,7 +50,7 @@ pub struct Results<'a> {
 pub struct Encoded {
     /// The vectors.
     pub vectors: Vectors<u64>,
-    /// Metrics that are not in them: nobody asked for them, or they are too large.
+    /// Metrics that are not in them: the request does not name them, or they are too large.
     pub left_out: Vec<String>,
 }
 
@@ -288,7 +288,7 @@ impl Coding {
         if let (Some((check, expected)), Some(lanes)) = (&self.check, of(Stream::Check)) {
             let (got, _) = check.decode(lanes, parties)?;
             let got = got.first().copied().unwrap_or(f64::NAN);
-            // Written so that a NaN is no match.
+            // Written so that a NaN does not match.
             if !matches!((got - expected).abs().partial_cmp(&check.step()), Some(o) if o.is_le()) {
                 return Err(Error::Check { got, expected: *expected });
             }

@@ -14,9 +14,7 @@ use fedwasm_privacy::double_masking::{
     Boxes, Consent, Reveal, SealedShares, Setup, Survivors, threshold_min,
 };
 use fedwasm_privacy::masking::Context;
-use fedwasm_privacy::{
-    Coding, Parties, SignedKeys, Stream, Vectors, binding, lanes_from_bytes, vectors_from_params,
-};
+use fedwasm_privacy::{Coding, Parties, SignedKeys, Vectors, binding, vectors_from_params};
 use fedwasm_protocol::{
     Body, Digest, Mode, NodeId, Participant, Payload, Progress, Refusal, RoundReply, RoundRequest,
     SecaggArgs, SecaggRequest, SecaggScheme, SecaggStep, decode_content, encode_content,
@@ -117,6 +115,11 @@ impl Stage {
         })
     }
 
+    /// Makes the rounds another run: a plan that asks for `rounds` could train otherwise.
+    fn another_run(&mut self, rounds: u32) {
+        self.good.values_mut().for_each(|request| request.rounds = rounds);
+    }
+
     /// The nodes at these places.
     fn parties(&self, at: &[usize]) -> Parties {
         Parties::new(at.iter().map(|at| self.nodes[*at].clone()), 0).unwrap()
@@ -176,21 +179,7 @@ impl Stage {
 
     /// The arguments of a sum.
     fn args(&self, scheme: SecaggScheme, sum_id: Digest) -> SecaggArgs {
-        SecaggArgs {
-            scheme,
-            sum_id,
-            min_parties: 3,
-            clip: 3.0,
-            bits: 24,
-            rows_max: 569,
-            equal_weights: false,
-            metrics: vec!["accuracy".into(), "loss".into()],
-            metrics_clip: 1_000.0,
-            random: Some(0.25),
-            servkey_id: Some("servkey".into()),
-            biprime_id: Some("biprime".into()),
-            shares: None,
-        }
+        SecaggArgs { sum_id, ..args(scheme) }
     }
 
     /// A round of a node under secure aggregation.
@@ -208,9 +197,8 @@ impl Stage {
 
     /// Has the nodes train a round under secure aggregation.
     fn train(&self, parties: &Parties, args: &SecaggArgs) -> BTreeMap<NodeId, RoundReply> {
-        let ask = |node: &NodeId| {
-            (node.clone(), self.ask(node, &self.request(node, args)).unwrap())
-        };
+        let ask =
+            |node: &NodeId| (node.clone(), self.ask(node, &self.request(node, args)).unwrap());
         parties.iter().map(ask).collect()
     }
 
@@ -262,7 +250,8 @@ impl Stage {
 
     /// The mean of updates in the clear, weighted by rows.
     fn clear_mean(&self, parties: &Parties) -> (Vec<f64>, u64) {
-        let all: Vec<(Vec<f64>, u64)> = parties.iter().map(|node| self.clear_update(node)).collect();
+        let all: Vec<(Vec<f64>, u64)> =
+            parties.iter().map(|node| self.clear_update(node)).collect();
         let rows: u64 = all.iter().map(|(_, rows)| rows).sum();
         let mut mean = vec![0.0; all[0].0.len()];
         for (update, n) in &all {
@@ -301,7 +290,12 @@ impl Stage {
         self.double(node, (setup, SecaggStep::Keys), setup)
     }
 
-    fn shares(&self, node: &NodeId, setup: &Setup, keys: &[SignedKeys]) -> Result<SealedShares, Refusal> {
+    fn shares(
+        &self,
+        node: &NodeId,
+        setup: &Setup,
+        keys: &[SignedKeys],
+    ) -> Result<SealedShares, Refusal> {
         self.double(node, (setup, SecaggStep::Agree), &keys)
     }
 
@@ -325,7 +319,9 @@ impl Stage {
     }
 
     /// Checks statements by the roster.
-    fn verify(&self) -> impl Fn(&NodeId, &[u8], &[u8]) -> Result<(), fedwasm_privacy::Cause> {
+    fn verify(
+        &self,
+    ) -> impl Fn(&NodeId, &[u8], &[u8]) -> Result<(), fedwasm_privacy::Cause> + use<> {
         let roster = self.member.roster();
         move |node, statement, signature| {
             let key = roster.key(&Participant::node(node)).unwrap();
@@ -349,6 +345,25 @@ impl Stage {
     }
 }
 
+/// The arguments of a sum with a check value.
+pub fn args(scheme: SecaggScheme) -> SecaggArgs {
+    SecaggArgs {
+        scheme,
+        sum_id: Digest::of(b"sum"),
+        min_parties: 3,
+        clip: 3.0,
+        bits: 24,
+        rows_max: 569,
+        equal_weights: false,
+        metrics: vec!["accuracy".into(), "loss".into()],
+        metrics_clip: 1_000.0,
+        random: Some(0.25),
+        servkey_id: Some("servkey".into()),
+        biprime_id: Some("biprime".into()),
+        shares: None,
+    }
+}
+
 /// The id of a node without its role.
 fn short(node: &NodeId) -> &str {
     node.as_str()
@@ -357,14 +372,4 @@ fn short(node: &NodeId) -> &str {
 fn getrandom(bytes: &mut [u8]) {
     use std::io::Read as _;
     std::fs::File::open("/dev/urandom").unwrap().read_exact(bytes).unwrap();
-}
-
-/// The lanes of one stream.
-fn lanes(reply: &RoundReply) -> Vec<u64> {
-    let bytes = reply.encryption_factor.as_ref().unwrap();
-    lanes_from_bytes(bytes, bytes.len() / 8).unwrap()
-}
-
-fn stream(vectors: &Vectors<u64>, stream: Stream) -> &[u64] {
-    &vectors[&stream]
 }

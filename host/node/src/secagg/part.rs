@@ -163,7 +163,7 @@ impl Sums {
         let layout = rules.coding.layout();
         let mut journal = |pad: &PadUse| -> Result<(), fedwasm_privacy::Cause> {
             let written = self.database.use_pad(pad, rows, now_ms());
-            Ok(written?.map_err(Box::new)?)
+            Ok(written??)
         };
         let mut sums = self.lock(Instant::now());
         let at = position(&sums, &researcher, &rules.terms.sum_id)?;

@@ -74,7 +74,7 @@ impl Demand {
     ///
     /// * `least` — how many nodes are in the sum at least, of `parties` that were asked.
     pub(crate) fn check_parties(&self, parties: usize, least: usize) -> Result<(), Refusal> {
-        check_min(self.min_parties, parties)?;
+        check_min(self.min_parties, parties, least)?;
         match self.noise {
             Some((_, honest)) if (honest as usize) > least => {
                 let text = format!(
@@ -88,14 +88,18 @@ impl Demand {
     }
 }
 
-/// Refuses a sum of fewer nodes than `min`.
-pub(crate) fn check_min(min: u32, parties: usize) -> Result<(), Refusal> {
-    if parties >= min as usize {
+/// Refuses a sum that can be of fewer nodes than `min`: with `double_masking` nodes may drop out.
+pub(crate) fn check_min(min: u32, parties: usize, least: usize) -> Result<(), Refusal> {
+    if least >= min as usize {
         return Ok(());
     }
+    let of = match least == parties {
+        true => format!("{parties} nodes"),
+        false => format!("{parties} nodes, of which {least} must be left"),
+    };
     let text = format!(
-        "a sum of {parties} nodes, and this node takes part in sums of {min} or more (`min_parties` \
-         under [privacy] of its node.toml)"
+        "a sum of {of}, and this node takes part in sums of {min} or more (`min_parties` under \
+         [privacy] of its node.toml): ask more nodes, or set a higher threshold"
     );
     Err(refusal(Reason::Privacy, text))
 }
@@ -237,6 +241,10 @@ mod tests {
         assert!(Demand::of(&floors(5, 1.0), None, Mode::Train, None).is_none());
         let demand = Demand::of(&floors(5, 1.0), Some(&args()), Mode::Train, None).unwrap();
         assert!(demand.check_parties(5, 5).is_ok());
+        // Of five nodes that are asked, one may drop out.
+        assert!(
+            demand.check_parties(5, 4).unwrap_err().message.contains("of which 4 must be left")
+        );
         assert!(demand.check_parties(4, 4).unwrap_err().message.contains("sums of 5 or more"));
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fedwasm_privacy::double_masking::{self, Setup};
+use fedwasm_privacy::double_masking::{self, Setup, threshold_min};
 use fedwasm_privacy::masking::{self, Context};
 use fedwasm_privacy::{Binding, Parties, SignedKeys};
 use fedwasm_protocol::{
@@ -27,7 +27,7 @@ use crate::refusal::refusal;
 /// Sums of one researcher, and of all; the oldest of a researcher make room for its newest.
 const SUMS_OF_ONE_MAX: usize = 8;
 const SUMS_MAX: usize = 64;
-/// How long keys stay that nobody uses.
+/// How long unused keys stay.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(3_600);
 
 /// An error of another room, as the cryptography takes it.
@@ -163,18 +163,18 @@ impl Sums {
         let floors = self.privacy.floors_of(dataset_id.as_str());
         check_scheme(&floors, self.force, Some(*scheme))?;
         let (rng, sign) = (&mut random()?, &|statement: &[u8]| self.sign(statement));
-        let check = |id: &Digest, roster: &Digest, parties: &Parties| {
+        let check = |id: &Digest, roster: &Digest, parties: &Parties, least: usize| {
             if id != sum_id {
                 return Err(bad("the content is of another sum".into()));
             }
             self.check_members(roster, parties)?;
-            check_min(floors.min_parties(), parties.len())
+            check_min(floors.min_parties(), parties.len(), least)
         };
         let (state, keys, parties, least, binding) = match scheme {
             SecaggScheme::Masking => {
                 let context: Context = read(request)?;
-                check(&context.id, &context.roster, &context.parties)?;
                 let n = context.parties.len();
+                check(&context.id, &context.roster, &context.parties, n)?;
                 let drawn = masking::Advertised::new(context, &self.node, rng, sign);
                 let drawn = drawn.map_err(privacy)?;
                 let keys = write(drawn.keys())?;
@@ -182,8 +182,10 @@ impl Sums {
             }
             SecaggScheme::DoubleMasking => {
                 let setup: Setup = read(request)?;
-                check(&setup.id, &setup.roster, &setup.parties)?;
                 let (n, least) = (setup.parties.len(), setup.threshold as usize);
+                // One that is too low for the scheme is refused by its own name.
+                let floor = least.max(threshold_min(n));
+                check(&setup.id, &setup.roster, &setup.parties, floor)?;
                 let binding = setup.binding;
                 let drawn = double_masking::Advertised::new(setup, &self.node, rng, sign);
                 let drawn = drawn.map_err(privacy)?;
@@ -291,7 +293,7 @@ impl Sums {
         Ok(self.member.key().sign(statement)?)
     }
 
-    /// The sums, without those that nobody used for long.
+    /// The sums, without those that were not used for long.
     pub(super) fn lock(&self, now: Instant) -> MutexGuard<'_, Vec<Sum>> {
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         sums.retain(|sum| now.saturating_duration_since(sum.used) <= IDLE_TIME_MAX);
@@ -362,7 +364,7 @@ fn bad(text: String) -> Refusal {
     refusal(Reason::BadRequest, text)
 }
 
-/// What is wrong with keys, shares or lists: all of it was in messages.
+/// The refusal for a mistake in keys, shares or lists: all of it was in messages.
 pub(super) fn privacy(error: fedwasm_privacy::Error) -> Refusal {
     refusal(Reason::Privacy, format!("secure aggregation: {error}"))
 }
