@@ -3,8 +3,15 @@
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::{Dataset, Format};
-use fedwasm_params::{from_safetensors, mpk, to_safetensors};
-use fedwasm_protocol::{Message, Sealed};
+use fedwasm_params::{DType, from_safetensors, mpk, to_safetensors};
+use fedwasm_privacy::double_masking::{
+    Boxes, Consent, Reveal, SealedShares, Setup, Survivors, TakesKeys,
+};
+use fedwasm_privacy::masking::Context;
+use fedwasm_privacy::{Coding, SignedKeys};
+use fedwasm_protocol::{Message, Sealed, SecaggArgs, decode_content, encode_content};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Runs the check of this name.
 pub fn check(name: &str, bytes: &[u8]) {
@@ -14,6 +21,7 @@ pub fn check(name: &str, bytes: &[u8]) {
         "messages" => messages(bytes),
         "csv" => csv(bytes),
         "data" => data(bytes),
+        "sums" => sums(bytes),
         other => panic!("no check is called {other}"),
     }
 }
@@ -79,6 +87,47 @@ pub fn messages(bytes: &[u8]) {
     {
         let again = fedwasm_protocol::Body::decode(&written).expect("read again");
         assert_eq!(again.encode().expect("again"), written);
+    }
+}
+
+/// The content of a step of a secure sum is read or refused; the first byte says of which one. What is
+/// read is checked without its signatures, and written and read again.
+pub fn sums(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    match kind % 9 {
+        0 => _ = content::<Context>(bytes),
+        1 => {
+            if let Some(setup) = content::<Setup>(bytes) {
+                let _ = TakesKeys::new(setup);
+            }
+        }
+        2 => _ = content::<Vec<SignedKeys>>(bytes),
+        3 => _ = content::<SealedShares>(bytes),
+        4 => _ = content::<Boxes>(bytes),
+        5 => _ = content::<Survivors>(bytes),
+        6 => _ = content::<Vec<Consent>>(bytes),
+        7 => _ = content::<Reveal>(bytes),
+        _ => {
+            if let Some(args) = content::<SecaggArgs>(bytes) {
+                let specs = [("w", DType::Float32, &[2u64, 3][..])];
+                let _ = Coding::new(&args, 3, &specs, &[]);
+            }
+        }
+    }
+}
+
+fn content<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    match decode_content::<T>(bytes) {
+        Ok(content) => {
+            let written = encode_content(&content).expect("what was read can be written");
+            let again: T = decode_content(&written).expect("what was written can be read");
+            assert_eq!(encode_content(&again).expect("again"), written);
+            Some(content)
+        }
+        Err(error) => {
+            assert_printable(&error.to_string());
+            None
+        }
     }
 }
 

@@ -258,6 +258,42 @@ fn a_budget_is_spent_before_a_plan_runs_and_nothing_gives_it_back() {
     assert!(shown.contains("in 4 rounds") && shown.contains("0.72 bits"), "{shown}");
 }
 
+/// Killed (-9) at any moment: no answer ever left without its entry, and the budget holds exactly.
+#[test]
+fn the_ledger_survives_a_kill_at_any_moment() {
+    let mut stage = Stage::new(|text| text);
+    let room = 14u64;
+    let multiplier = 1.0 / (room as f64 + 0.5).sqrt();
+    let epsilon = fedwasm_privacy::account::epsilon_of_gaussian(multiplier, 1e-5).unwrap();
+    let floors = format!("{FLOORS}\ndelta = 1e-5\nepsilon = {epsilon}");
+    stage.restart(&floors);
+    let (mut answers, mut before) = (0, 0);
+    for kill_ms in [0, 1, 2, 4, 8, 12, 16, 20, 25, 30, 40, 50, 70, 90, 120, 160] {
+        let to = stage.mallory.session_of("n0");
+        let id = fedwasm_protocol::RequestId::random().unwrap();
+        let request = Body::Round(Box::new(stage.good.clone()));
+        stage.mallory.say.send(&to, id.clone(), None, request);
+        // The moment of the kill.
+        std::thread::sleep(std::time::Duration::from_millis(kill_ms));
+        stage.federation.nodes.clear();
+        let heard = stage.mallory.heard.lock().unwrap();
+        let mut answered = heard.iter().filter(|message| message.header.request_id == id);
+        answers += u64::from(answered.any(|message| matches!(message.body, Body::RoundReply(_))));
+        drop(heard);
+        let rounds = stage.account()["rounds"].as_u64().unwrap();
+        assert!((before..=before + 1).contains(&rounds), "{before} {rounds}");
+        assert!(answers <= rounds && rounds <= room, "{answers} {rounds}");
+        before = rounds;
+        stage.start();
+    }
+    // The rest of the budget, and no more.
+    for _ in before..room {
+        stage.answered(|_| {});
+    }
+    assert!(stage.refused(|_| {}).message.contains("above its budget"));
+    assert_eq!(stage.account()["rounds"], room);
+}
+
 /// Whoever holds the data runs a round again, noise and all.
 #[test]
 fn a_receipt_of_a_noised_round_is_verified_at_the_site() {

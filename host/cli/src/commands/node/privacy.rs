@@ -122,7 +122,27 @@ impl Account {
                 "  beside them leave: {metrics}; whether a round failed; its time in steps of {ms} ms"
             ));
         }
+        lines.push(self.sums());
         lines
+    }
+
+    /// The floors of secure sums.
+    fn sums(&self) -> String {
+        let Self { floors, .. } = self;
+        let sums = match floors.secagg.as_deref() {
+            None => "updates go into a secure sum if the researcher asks for one".to_owned(),
+            Some(schemes) => {
+                let schemes: Vec<&str> = schemes.iter().map(|scheme| scheme.name()).collect();
+                format!("updates go into secure sums only ({})", schemes.join(" or "))
+            }
+        };
+        let clip = floors.secagg_clip.map(|clip| format!(", values within \u{b1} {clip}"));
+        let honest = match (floors.noise_multiplier, floors.honest_parties()) {
+            (None, _) | (Some(_), 1) => String::new(),
+            (Some(z), n) => format!("; the noise of {n} honest nodes together has multiplier {z}"),
+        };
+        let (min, clip) = (floors.min_parties(), clip.unwrap_or_default());
+        format!("  {sums}: of {min} nodes or more{clip}{honest}")
     }
 
     fn fields(&self) -> Value {
@@ -141,6 +161,10 @@ impl Account {
             "metrics": floors.metrics.clone().unwrap_or_default(),
             "metrics_digits": floors.metrics_digits(),
             "time_step_ms": floors.time_step_ms(),
+            "secagg": floors.secagg,
+            "min_parties": floors.min_parties(),
+            "secagg_clip": floors.secagg_clip,
+            "honest_parties": floors.honest_parties(),
         })
     }
 }
