@@ -482,7 +482,7 @@ fn every_key_of_a_node_is_in_the_operators_guide() {
     // Keys that a file may leave out.
     config.worker = Some("w".into());
     config.roster_age_max_s = Some(1);
-    config.privacy = toml::from_str("clip = 1\nnoise_multiplier = 1\nepsilon = 1\ndelta = 0.1\nmetrics = []\nmetrics_digits = 1\ntime_step_ms = 1").unwrap();
+    config.privacy = toml::from_str("clip = 1\nnoise_multiplier = 1\nepsilon = 1\ndelta = 0.1\nmetrics = []\nmetrics_digits = 1\ntime_step_ms = 1\nsecagg = [\"masking\"]\nmin_parties = 3\nsecagg_clip = 1\nhonest_parties = 1").unwrap();
     config.approval.list = vec![fedwasm_protocol::Digest::of(b"")];
     let key = fedwasm_trust::PublicKey::read(&{
         let dir = tempfile::tempdir().unwrap().keep();

@@ -46,7 +46,7 @@ fn assert_is_there(quoted: &str) -> bool {
     let Some((room, path)) = quoted.split_once(' ') else { return false };
     let Some((module, name)) = path.rsplit_once("::") else { return false };
     match room {
-        "it" => assert_has_test(&format!("tests/it/{module}.rs"), name),
+        "it" => assert_has_test(&format!("tests/it/{}.rs", module.replace("::", "/")), name),
         room => {
             let file = module.trim_end_matches("::tests").replace("::", "/");
             assert_has_test(&format!("host/{room}/src/{file}.rs"), name);

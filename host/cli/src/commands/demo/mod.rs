@@ -1,9 +1,9 @@
 //! `fedwasm demo`: a whole federation on this machine, in processes of its
 //! own, compared with each site alone and with all data in one place.
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+mod process;
+
+use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Format;
@@ -15,9 +15,7 @@ use fedwasm_researcher::{ExperimentFile, ExperimentOptions};
 use fedwasm_sandbox::{Cancel, LimitArgs};
 use fedwasm_training::Preprocessing;
 use fedwasm_trust::{KeyPair, Trust};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::columns::Columns;
@@ -28,14 +26,12 @@ use crate::commands::{blocking, experiment, sandbox};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
-const PLAN: &[u8] = include_bytes!("../../../../plugins/dist/logistic-regression.wasm");
-const DATA: &[u8] = include_bytes!("../../../../examples/data/breast_cancer.csv");
+use self::process::Process;
+
+const PLAN: &[u8] = include_bytes!("../../../../../plugins/dist/logistic-regression.wasm");
+const DATA: &[u8] = include_bytes!("../../../../../examples/data/breast_cancer.csv");
 const TARGET: &str = "benign";
 const SEED: u64 = 42;
-/// How long a process may take to say that it serves.
-const READY_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a process may take to leave.
-const LEAVE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Run a whole federation on this machine and compare it with each site alone.
 #[derive(Debug, clap::Args)]
@@ -363,58 +359,5 @@ identity = "researcher"
         fields["table"] = json!(table);
         fields["dir"] = json!(self.dir);
         printer.event("result", &fields);
-    }
-}
-
-/// A process of the demo; killed when dropped. It holds our end of its
-/// standard input, so it stops even if we are killed.
-struct Process {
-    child: Child,
-    name: String,
-    log: PathBuf,
-}
-
-impl Process {
-    fn start(
-        command: &[&str],
-        args: &[&std::ffi::OsStr],
-        log: &Path,
-    ) -> Result<Self, CommandError> {
-        let stderr = std::fs::File::create(log)?;
-        let child = Command::new(std::env::current_exe()?)
-            .args(command)
-            .args(args)
-            .arg("--exit-with-stdin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(Self { child, name: command.join(" "), log: log.to_owned() })
-    }
-
-    /// Waits for the line that reports that it serves.
-    async fn ready(&mut self) -> Result<Value, CommandError> {
-        let mut line = String::new();
-        if let Some(stdout) = self.child.stdout.take() {
-            let mut stdout = BufReader::new(stdout);
-            let read = tokio::time::timeout(READY_TIME_MAX, stdout.read_line(&mut line));
-            if read.await.is_err() {
-                line.clear();
-            }
-        }
-        serde_json::from_str(&line).map_err(|_| {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            let log = log.lines().last().unwrap_or("it said nothing").to_owned();
-            CommandError::new(FAILED, format!("`fedwasm {}` does not serve: {log}", self.name))
-        })
-    }
-
-    /// Lets it say farewell, then makes sure that it is gone.
-    async fn leave(mut self) {
-        drop(self.child.stdin.take());
-        if tokio::time::timeout(LEAVE_TIME_MAX, self.child.wait()).await.is_err() {
-            let _ = self.child.kill().await;
-        }
     }
 }
