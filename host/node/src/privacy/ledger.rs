@@ -473,7 +473,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         drop(open(dir.path()));
         let connection = Connection::open(dir.path().join("registry.db")).unwrap();
-        connection.execute_batch("DROP TABLE privacy; PRAGMA user_version = 1").unwrap();
+        let older = "DROP TABLE privacy; DROP TABLE pad_use; PRAGMA user_version = 1";
+        connection.execute_batch(older).unwrap();
         drop(connection);
         let database = open(dir.path());
         assert!(Ask::new(9.0).spend(&database).is_ok());

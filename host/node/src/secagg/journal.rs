@@ -134,4 +134,24 @@ mod tests {
         let all_other = Rows { dataset: &other, content: &changed };
         assert_eq!(take(&pad("d", 2, "abd", "run 1"), all_other), Ok(()));
     }
+
+    /// A registry of the layout before pads were written down.
+    #[test]
+    fn an_older_registry_gets_a_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()));
+        let connection = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
+        connection.execute_batch("DROP TABLE pad_use; PRAGMA user_version = 2").unwrap();
+        drop(connection);
+        let (d, content) = ("d".parse().unwrap(), Digest::of(b"rows"));
+        let rows = Rows { dataset: &d, content: &content };
+        assert_eq!(open(dir.path()).use_pad(&pad("a", 2, "abc", "run"), rows, 1).unwrap(), Ok(()));
+        let connection = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
+        connection.execute_batch("PRAGMA user_version = 4").unwrap();
+        drop(connection);
+        let who = "node-n".parse().unwrap();
+        let identity = Identity::open_or_create(&dir.path().join("identity"), |_| who).unwrap();
+        let error = Database::open(dir.path(), &identity).unwrap_err().to_string();
+        assert!(error.contains("version 4"), "{error}");
+    }
 }
