@@ -19,7 +19,7 @@ use fedwasm_transport::now_ms;
 
 use super::journal::{PadRefused, Rows};
 use super::rules::{Demand, SumRules};
-use super::sums::{State, Sums, position, privacy, unwritten};
+use super::sums::{State, Sum, Sums, position, privacy, unwritten};
 use crate::refusal::refusal;
 
 /// Results that are kept for a request that is said again: those of rounds that run at once.
@@ -165,22 +165,24 @@ impl Sums {
             let written = self.database.use_pad(pad, rows, now_ms());
             Ok(written??)
         };
-        let mut sums = self.lock(Instant::now());
-        let at = position(&sums, &researcher, &rules.terms.sum_id)?;
-        let sum = &mut sums[at];
-        let masked = match (source, &mut sum.state) {
-            (Source::Agreed, State::Agreed(agreed)) => {
+        let find = |sums: &[Sum]| position(sums, &researcher, &rules.terms.sum_id);
+        let masked = match source {
+            Source::Agreed => {
+                let mut sums = self.lock(Instant::now());
+                let at = find(&sums)?;
+                let State::Agreed(agreed) = &mut sums[at].state else { return Err(not_agreed()) };
                 let pads = agreed.pads(&binding, &mut journal).map_err(refused)?;
                 drop(sums);
                 pads.mask(layout, clear.clone()).map_err(privacy)?
             }
-            (Source::Double(received), State::Away) => {
+            Source::Double(received) => {
                 let masked = received.mask(layout, clear.clone(), &mut journal);
                 let (state, masked) = masked.map_err(refused)?;
-                sum.state = State::Masked(Box::new(state));
+                let mut sums = self.lock(Instant::now());
+                let at = find(&sums)?;
+                sums[at].state = State::Masked(Box::new(state));
                 masked
             }
-            _ => return Err(not_agreed()),
         };
         Masked::new(&clear, masked, rules.terms).map_err(privacy)
     }
