@@ -156,6 +156,13 @@ impl Layout {
         self
     }
 
+    /// The layout of the vectors that lie in the repository together: `stream` travels by itself.
+    #[must_use]
+    pub fn without(mut self, stream: Stream) -> Self {
+        self.streams.remove(&stream);
+        self
+    }
+
     /// The lengths, by stream.
     pub fn lengths(&self) -> impl Iterator<Item = (Stream, usize)> {
         let length = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
@@ -211,6 +218,13 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// SHA-256 of plan, parameters and arguments: the run whose update is masked. The same run must
+    /// not be masked for a second set of nodes.
+    pub fn run(&self) -> Digest {
+        let run = [self.plan, self.params, self.arguments].map(|digest| *digest.as_bytes());
+        Digest::of(run.as_flattened())
+    }
+
     /// The input for the key of two nodes' mask, after the secret they share (HKDF's info).
     pub(crate) fn info(
         &self,

@@ -126,4 +126,53 @@ impl Agreed {
     }
 }
 
+/// The researcher's side: takes the keys of all nodes, which nodes check again.
+#[derive(Debug)]
+pub struct TakesKeys {
+    context: Context,
+    digest: Digest,
+    keys: BTreeMap<NodeId, SignedKeys>,
+}
+
+impl TakesKeys {
+    /// Begins to agree upon a context.
+    pub fn new(context: Context) -> Self {
+        Self { digest: context.digest(), context, keys: BTreeMap::new() }
+    }
+
+    /// Takes the keys of a node.
+    ///
+    /// # Errors
+    /// [`Error::NotAParty`], [`Error::Twice`], [`Error::Signature`], [`Error::Length`],
+    /// [`Error::SameKey`].
+    pub fn take(&mut self, keys: SignedKeys, verify: VerifyStatement<'_>) -> Result<(), Error> {
+        let node = &keys.node;
+        if !self.context.parties.contains(node) {
+            return Err(Error::NotAParty { node: node.clone() });
+        }
+        if self.keys.contains_key(node) {
+            return Err(Error::Twice { node: node.clone(), what: "keys" });
+        }
+        keys.check(SecaggScheme::Masking, self.digest, verify)?;
+        if let Some(other) = self.keys.values().find(|other| other.keys == keys.keys) {
+            return Err(Error::SameKey { node: node.clone(), other: other.node.clone() });
+        }
+        self.keys.insert(node.clone(), keys);
+        Ok(())
+    }
+
+    /// Returns the message to all nodes.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn close(self) -> Result<Vec<SignedKeys>, Error> {
+        let missing = self.context.parties.iter().filter(|node| !self.keys.contains_key(*node));
+        let nodes: Vec<NodeId> = missing.cloned().collect();
+        match nodes.is_empty() {
+            true => Ok(self.keys.into_values().collect()),
+            false => Err(Error::Missing { what: "keys", nodes }),
+        }
+    }
+}
+
 secret!(Advertised Agreed);

@@ -29,10 +29,8 @@ pub struct PadUse {
 
 impl PadUse {
     pub(crate) fn new(context: Digest, parties: Digest, binding: &Binding) -> Self {
-        let run =
-            [binding.plan, binding.params, binding.arguments].map(|digest| *digest.as_bytes());
-        let run = Digest::of(run.as_flattened());
-        Self { context, round: binding.round, parties, layout: binding.layout, run }
+        let (round, layout, run) = (binding.round, binding.layout, binding.run());
+        Self { context, round, parties, layout, run }
     }
 
     /// Writes it down.

@@ -167,11 +167,16 @@ impl Metadata {
         })
     }
 
+    /// The names of all numbers that the plan may report.
+    pub fn reported(&self) -> impl Iterator<Item = &str> {
+        METRICS.into_iter().chain(self.announced())
+    }
+
     /// Whether the plan may report a number under this name: `loss`,
     /// `optimizer.lr`, or one that it announces. The operator who approves the plan reads the
     /// names; a name made from data must not leave.
     pub fn may_report(&self, name: &str) -> bool {
-        METRICS.contains(&name) || self.announced().any(|announced| announced == name)
+        self.reported().any(|reported| reported == name)
     }
 
     /// Checks the plan's needs against this host's features; columns are checked with the data.

@@ -31,5 +31,5 @@ pub use preprocessing::{ColumnScale, Preprocessing};
 pub use round::{
     Before, Events, Length, Place, Round, RoundArgs, RoundEvent, Trained, Turn, batches_max,
 };
-pub use score::evaluate;
+pub use score::{evaluate, score_names};
 pub use shuffle::{permute, split};

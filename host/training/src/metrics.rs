@@ -214,6 +214,29 @@ fn classification(Labels { columns, by_class }: &Labels) -> Metrics {
     metrics.into_iter().filter_map(named).collect()
 }
 
+/// The names of the metrics of classes.
+pub(crate) fn of_classes() -> impl Iterator<Item = String> {
+    let all = [Metric::Accuracy, Metric::Precision, Metric::Recall, Metric::F1Score];
+    all.into_iter().map(|metric| metric.key().to_owned())
+}
+
+/// The names of the metrics of so many outputs.
+pub(crate) fn of_reals(n_outputs: usize) -> impl Iterator<Item = String> {
+    let of = move |at: usize| {
+        let all = [Metric::MeanSquareError, Metric::MeanAbsoluteError, Metric::ExplainedVariance];
+        all.map(|metric| of_output(metric, at, n_outputs))
+    };
+    (0..n_outputs).flat_map(of)
+}
+
+/// The name of a metric of the output `at` of `n`.
+fn of_output(metric: Metric, at: usize, n: usize) -> String {
+    match n {
+        1 => metric.key().to_owned(),
+        _ => format!("{}_{}", metric.key(), at + 1),
+    }
+}
+
 /// Returns all rows of `predictions`, row-major.
 fn outputs(predictions: &[Tensor], n_outputs: usize) -> Result<Vec<f64>, BadScores> {
     let mut outputs = Vec::new();
@@ -262,11 +285,7 @@ fn regression(outputs: &[Output]) -> Metrics {
             (Metric::MeanAbsoluteError, output.absolutes / n),
             (Metric::ExplainedVariance, explained_variance(left, total)),
         ] {
-            let name = match outputs.len() {
-                1 => metric.key().to_owned(),
-                _ => format!("{}_{}", metric.key(), at + 1),
-            };
-            metrics.insert(name, value);
+            metrics.insert(of_output(metric, at, outputs.len()), value);
         }
     }
     metrics.retain(|_, value| value.is_finite());

@@ -1,21 +1,28 @@
 //! Scores of parameters on held-out rows: the plan's own metrics, and the host's own, from its
 //! predictions.
 
-use fedwasm_params::Params;
-use fedwasm_protocol::{Arguments, Evaluation};
-use fedwasm_sandbox::{Cancel, DataFacts, Declaration, Described, Session, Task};
+use std::collections::BTreeSet;
+
+use fedwasm_params::{DType, Params};
+use fedwasm_protocol::{Arguments, Evaluation, prefix};
+use fedwasm_sandbox::{
+    Cancel, DataFacts, DataSpec, Declaration, Described, Metadata, Session, Task,
+};
 
 use crate::Error;
 use crate::examples::Examples;
 use crate::layout::{Layout, PartKind};
 use crate::loader::{Recorder, TestLoader};
-use crate::metrics::{Labels, Scores};
+use crate::metrics::{Labels, Scores, of_classes, of_reals};
 use crate::report::{bad, check_names, check_rows};
 use crate::round::session;
 
 /// The most rows of a dataset that is not in memory whose predictions are kept
 /// at once.
 const PREDICTED_ROWS_MAX: u64 = 1 << 18;
+
+/// The most outputs whose scores have names: a sum of scores takes fewer.
+const OUTPUTS_MAX: u64 = 256;
 
 /// Scores parameters on the held-out part, without training arguments.
 ///
@@ -80,6 +87,27 @@ pub(crate) fn score(
         metrics.extend(scores.finish());
     }
     Ok(Evaluation { n_rows, metrics })
+}
+
+/// The names of all scores that a plan and the host can give, in ascending order: what sums of
+/// scores are agreed upon before a row is scored. A node may lack some of them.
+pub fn score_names(plan: &Metadata, declaration: &Declaration) -> Vec<String> {
+    let own = plan.reported().filter(|name| !name.starts_with(prefix::OPTIMIZER));
+    let mut names: BTreeSet<String> = own.map(str::to_owned).collect();
+    let targets = &declaration.targets;
+    let is_class = |spec: &DataSpec| spec.dtype == DType::Int64 && spec.shape.is_empty();
+    match &targets[..] {
+        _ if matches!(plan.task, Task::Other(_)) => {}
+        [target] if is_class(target) => names.extend(of_classes()),
+        targets if targets.iter().all(|target| target.dtype == DType::Float32) => {
+            let width = |spec: &DataSpec| spec.shape.iter().product::<u64>();
+            // Shapes are bounded where they are declared.
+            let n = targets.iter().map(width).fold(0, u64::saturating_add);
+            names.extend(of_reals(n.min(OUTPUTS_MAX) as usize));
+        }
+        _ => {}
+    }
+    names.into_iter().collect()
 }
 
 /// The targets of a plan in the form that metrics use: one class, or reals that are joined in the
