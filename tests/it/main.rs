@@ -45,6 +45,8 @@ mod released;
 mod resume;
 mod rounds;
 mod sandbox;
+mod secagg_researcher;
+mod secure_node;
 mod signing;
 mod sums;
 mod support;

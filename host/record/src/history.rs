@@ -6,7 +6,7 @@ use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Difference;
+use crate::{Difference, SecaggRecord};
 
 /// The history of a run, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,8 +119,11 @@ pub struct ChangeRecord {
 pub struct ScoreRecord {
     /// On all held-out rows.
     pub evaluation: Option<Evaluation>,
-    /// On those of each node.
+    /// On those of each node; none under secure aggregation.
     pub nodes: BTreeMap<NodeId, Evaluation>,
+    /// The sum that they come from, under secure aggregation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secagg: Option<SecaggRecord>,
 }
 
 /// The plan that ran.
@@ -160,9 +163,29 @@ pub struct RoundRecord {
     /// The same at each node that scored them and did not train in this round.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scored: BTreeMap<NodeId, Evaluation>,
+    /// The sum of updates, under secure aggregation: results of single nodes are unknown then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secagg: Option<SecaggRecord>,
+    /// The sum of scores that `evaluation` comes from, under secure aggregation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scored_secagg: Option<SecaggRecord>,
 }
 
 impl RoundRecord {
+    /// Rows that were trained on, at all nodes.
+    pub fn n_samples(&self) -> u64 {
+        let of_nodes = self.nodes.values().map(|node| node.n_samples);
+        let of_nodes = of_nodes.fold(0, u64::saturating_add);
+        self.secagg.as_ref().map_or(of_nodes, |sum| sum.n_samples)
+    }
+
+    /// Optimizer steps of all nodes.
+    pub fn n_steps(&self) -> u64 {
+        let of_nodes = self.nodes.values().map(|node| node.n_steps);
+        let of_nodes = of_nodes.fold(0, u64::saturating_add);
+        self.secagg.as_ref().map_or(of_nodes, |sum| sum.n_steps)
+    }
+
     /// Scores of the parameters after the round at a node, whether it trained or not.
     pub fn score_of(&self, node: &NodeId) -> Option<&Evaluation> {
         let trained = self.nodes.get(node).and_then(|node| node.global_evaluation.as_ref());
@@ -197,11 +220,20 @@ pub struct RoundTiming {
     pub aggregate_ms: f64,
     /// Having the model scored at the nodes.
     pub validate_ms: f64,
+    /// Agreeing upon keys, under secure aggregation.
+    #[serde(default)]
+    pub agree_ms: f64,
+    /// Unmasking the sum, under secure aggregation.
+    #[serde(default)]
+    pub unmask_ms: f64,
 }
 
 impl RoundRecord {
     /// The mean training loss of the nodes that tell one, weighted by the rows that they train on.
     pub fn train_loss(&self) -> Option<f64> {
+        if let Some(sum) = &self.secagg {
+            return sum.train_loss;
+        }
         let losses = self.nodes.values();
         let losses = losses.filter_map(|node| Some((node.n_samples, node.train_loss?)));
         let add = |(n, sum), (n_k, loss)| (n + n_k as f64, sum + n_k as f64 * loss);
@@ -418,6 +450,8 @@ pub(crate) mod tests {
             params_sha256: Digest::of(b""),
             evaluation: None,
             scored: BTreeMap::new(),
+            secagg: None,
+            scored_secagg: None,
         };
         history.left_out = [(id("z"), "not approved".to_owned())].into();
         assert_eq!(history.missing().len(), 1);

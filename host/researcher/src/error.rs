@@ -109,6 +109,32 @@ pub enum Error {
         /// The nodes without data for it, and the reason.
         strangers: Vec<(NodeId, String)>,
     },
+    /// A secure sum: settings, keys, or a part that is wrong.
+    #[error("secure aggregation: {0}")]
+    Secagg(#[from] fedwasm_privacy::Error),
+    /// The plan, the aggregator or a setting does not go together with secure aggregation.
+    #[error("secure aggregation: {reason}")]
+    Unsummable {
+        /// Why not.
+        reason: String,
+    },
+    /// Nodes whose masks are in a sum did not deliver, and no other set may be asked.
+    #[error(
+        "the secure sum of round {round} lacks the part of {}; every part of its {n} nodes carries \
+         masks for the others, and no smaller set is asked for the same round: a part that is only \
+         late would then be told by the difference of two sums\nhelp: wait until {} and \
+         continue with --resume, or start anew with another `random_seed`",
+        with_reasons(missing),
+        match missing.len() { 1 => "this node is back", _ => "these nodes are back" }
+    )]
+    PartMissing {
+        /// The round.
+        round: u32,
+        /// How many nodes the sum is of.
+        n: usize,
+        /// The nodes whose parts are missing, and why.
+        missing: Vec<(NodeId, String)>,
+    },
     /// Aggregation.
     #[error("the updates cannot be aggregated: {0}")]
     Aggregation(#[from] AggregateError),
@@ -136,6 +162,12 @@ impl From<fedwasm_sandbox::Error> for Error {
     fn from(error: fedwasm_sandbox::Error) -> Self {
         Self::Training(error.into())
     }
+}
+
+/// Nodes with their reasons, in one sentence.
+fn with_reasons(nodes: &[(NodeId, String)]) -> String {
+    let each = nodes.iter().map(|(node, reason)| format!("{node} ({reason})"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// One line for each reason, with the nodes that gave it.

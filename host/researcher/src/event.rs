@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_protocol::{ExperimentId, NodeId, Point};
+use fedwasm_protocol::{ExperimentId, NodeId, Point, SecaggScheme};
 
 use crate::{RoundRecord, ScoreRecord};
 
@@ -55,6 +55,17 @@ pub enum Event {
     /// A node does something otherwise than asked for, or a file of ours is
     /// not as it should be.
     Warning(String),
+    /// Nodes agreed upon the keys of a secure sum.
+    Agreed {
+        /// The round.
+        round: u32,
+        /// How their parts are hidden.
+        scheme: SecaggScheme,
+        /// The nodes.
+        n_nodes: usize,
+        /// Milliseconds that it took.
+        ms: f64,
+    },
     /// A round did not count and is tried again.
     Retry {
         /// The round.

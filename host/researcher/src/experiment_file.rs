@@ -12,7 +12,7 @@ use fedwasm_record::{Error, LrSchedule, in_round, lr_of};
 use toml::Value;
 
 use crate::StrategyArgs;
-use crate::secagg_file::SecaggSettings;
+use crate::secagg::SecaggSettings;
 
 /// A whole experiment (Fed-BioMed `Experiment`).
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ mod monitor;
 mod phases;
 mod present;
 mod requests;
-mod secagg_file;
+mod secagg;
 mod strategy;
 
 pub use check::{Checked, NodeChecked, check_experiment, needs_out};
@@ -21,20 +21,20 @@ pub use event::{Event, Events};
 pub use experiment::{Experiment, ExperimentOptions, ExperimentResult, run_experiment};
 pub use experiment_file::{ExperimentFile, NetworkArgs};
 pub use fedwasm_aggregate::{
-    AggregateError, Aggregator, AggregatorArgs, AuxVars, Moments, ReceivedAuxVars, Samples, Update,
-    Updates, transpose,
+    AggregateError, Aggregator, AggregatorArgs, AuxVars, Moments, ReceivedAuxVars, RoundSum,
+    Samples, Update, Updates, Weights, transpose,
 };
 pub use fedwasm_artifact::{Component, load_plan};
 pub use fedwasm_protocol::seed::random_seed;
 pub use fedwasm_record::{
     Breakpoint, ChangeRecord, Difference, History, JobState, LrSchedule, Member, NodeRecord,
-    NodeStates, PlanRecord, Reply, RoundRecord, RoundTiming, ScoreRecord, load_history,
-    load_params,
+    NodeStates, PlanRecord, Reply, RoundRecord, RoundTiming, ScoreRecord, SecaggRecord,
+    load_history, load_params,
 };
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use identity::identities_of_user;
 pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
-pub use secagg_file::SecaggSettings;
+pub use secagg::SecaggSettings;
 pub use strategy::{EarlyStopping, Selection, StrategyArgs};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fedwasm_aggregate::{AuxVars, Samples};
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, NodeId, RoundReply};
-use fedwasm_record::Reply;
+use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
+use fedwasm_record::{Reply, SecaggRecord, combine};
 
 /// The nodes of a round, and the auxiliary variables for them.
 #[must_use]
@@ -83,6 +83,8 @@ pub(crate) struct Aggregated {
     pub(crate) replies: Replies,
     pub(crate) receipts: BTreeMap<NodeId, Vec<u8>>,
     pub(crate) params: Params,
+    /// The sum that it comes from, under secure aggregation.
+    pub(crate) secagg: Option<SecaggRecord>,
 }
 
 /// The model is stored, and nodes continue from the states of this round.
@@ -91,6 +93,25 @@ pub(crate) struct Aggregated {
 pub(crate) struct Counted {
     pub(crate) params_sha256: Digest,
     pub(crate) receipts: BTreeMap<NodeId, Vec<u8>>,
+    pub(crate) secagg: Option<SecaggRecord>,
+}
+
+/// Scores of one model: of each node, or the sum of them under secure aggregation.
+#[derive(Debug, Default)]
+pub(crate) struct Scores {
+    pub(crate) of_nodes: BTreeMap<NodeId, RoundReply>,
+    pub(crate) sum: Option<SecaggRecord>,
+}
+
+impl Scores {
+    /// On all held-out rows.
+    pub(crate) fn evaluation(&self) -> Option<Evaluation> {
+        if let Some(sum) = &self.sum {
+            return sum.evaluation.clone();
+        }
+        let all = self.of_nodes.values().filter_map(|reply| reply.evaluation.as_ref());
+        combine(&all.collect::<Vec<_>>())
+    }
 }
 
 /// Nodes have scored the model, or were not asked to, or failed to.
@@ -98,7 +119,7 @@ pub(crate) struct Counted {
 #[derive(Debug)]
 pub(crate) struct Scored {
     pub(crate) counted: Counted,
-    pub(crate) scores: BTreeMap<NodeId, RoundReply>,
+    pub(crate) scores: Scores,
     /// The round counts, with or without scores.
     pub(crate) failed: Option<crate::Error>,
 }

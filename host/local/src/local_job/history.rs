@@ -124,6 +124,8 @@ impl LocalJob {
             params_sha256: params_digest(&trained.params)?.0,
             evaluation,
             scored: [].into(),
+            secagg: None,
+            scored_secagg: None,
         };
         Ok(History {
             name: "local".into(),

@@ -113,7 +113,7 @@ impl Again {
         if history.status == FINISHED && done as u64 != u64::from(rounds) {
             return Err(wrong(format!("the history is finished with {done} of {rounds} rounds")));
         }
-        let Some(ScoreRecord { evaluation, nodes }) = &history.initial else { return Ok(()) };
+        let Some(ScoreRecord { evaluation, nodes, .. }) = &history.initial else { return Ok(()) };
         if combine(&nodes.values().collect::<Vec<_>>()) != *evaluation {
             return Err(wrong(SCORES_DIFFER.into()));
         }

@@ -49,6 +49,8 @@ fn round_record(round: u32, metric: &str, reason: &str) -> RoundRecord {
         params_sha256: Digest::of(&round.to_le_bytes()),
         evaluation: evaluation(&[("loss", 0.4), (metric, f64::from(round))]),
         scored: [].into(),
+        secagg: None,
+        scored_secagg: None,
     }
 }
 
@@ -225,7 +227,7 @@ fn what_is_missing_is_told() {
     assert!(page(&history, "failed: no node is left").contains(told));
     history.rounds = vec![round_record(1, "accuracy", "")];
     let scores = evaluation(&[("loss", 0.9), ("accuracy", 0.125)]);
-    history.initial = Some(ScoreRecord { evaluation: scores, nodes: [].into() });
+    history.initial = Some(ScoreRecord { evaluation: scores, nodes: [].into(), secagg: None });
     let page = page(&history, "running");
     for text in [
         told,

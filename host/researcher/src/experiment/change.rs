@@ -31,6 +31,9 @@ impl Experiment {
             true => None,
             false => {
                 let mut new = file.aggregator.build();
+                if file.secagg.is_some() {
+                    new.expect_sums()?;
+                }
                 if new.name() == self.aggregator.name() {
                     new.restore(&self.aggregator.state()?)?;
                 }

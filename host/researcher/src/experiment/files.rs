@@ -21,7 +21,7 @@ impl Experiment {
         Ok(uploads::keep_params(dir, self.round, &bytes, keep)?)
     }
 
-    pub(super) fn keep_receipts(
+    pub(crate) fn keep_receipts(
         &self,
         round: u32,
         mode: Mode,

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::experiment::retry::is_worth_a_retry;
+use crate::secagg::check_start;
 use crate::{
     Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job, JobOptions,
     JobState, PlanRecord, Selection,
@@ -80,6 +81,9 @@ pub(crate) fn check_first_round(
     let min = file.strategy.needed(file.strategy.expected(job.found()).len());
     match got >= min {
         true => {
+            if let Some(settings) = &file.secagg {
+                check_start(settings, aggregator, job, got)?;
+            }
             let checked = aggregator.map(|aggregator| aggregator.check_nodes(got));
             checked.transpose().map(drop).map_err(Error::from)
         }

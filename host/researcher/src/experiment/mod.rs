@@ -18,14 +18,14 @@ use std::time::Instant;
 
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId};
-use fedwasm_record::combine;
+use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, Reason};
 use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
 use crate::experiment::job::missing;
 use crate::experiment::retry::is_worth_a_retry;
 use crate::monitor::Monitor;
+use crate::secagg::Asked;
 
 use crate::{
     AggregateError, Aggregator, Breakpoint, Error, Event, Events, ExperimentFile, History, Job,
@@ -83,15 +83,17 @@ pub struct ExperimentResult {
 /// ```
 #[derive(Debug)]
 pub struct Experiment {
-    file: ExperimentFile,
-    out: Option<PathBuf>,
-    job: Job,
-    aggregator: Box<dyn Aggregator>,
+    pub(crate) file: ExperimentFile,
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) job: Job,
+    pub(crate) aggregator: Box<dyn Aggregator>,
     /// Whether it is the caller's own, and not the file's.
     is_own: bool,
     /// The SHA-256 of the parameters that were given to start from.
     given: Option<Digest>,
-    history: History,
+    pub(crate) history: History,
+    /// Who was asked for sums.
+    pub(crate) asked: Asked,
     monitor: Monitor,
     random_seed: u64,
     /// Rounds that are done.
@@ -235,21 +237,21 @@ impl Experiment {
             return Ok(());
         }
         let nodes = self.file.strategy.eligible(&self.job.nodes());
-        let replies = loop {
-            match self.job.validate(0, &nodes, events).await {
+        let scores = loop {
+            match self.validate(0, &nodes, events).await {
                 Err(error) if *left > 0 && is_worth_a_retry(&error) => {
                     self.pause(0, &error, left, events).await?;
                 }
-                replies => break replies?,
+                scores => break scores?,
             }
         };
         let receipts = self.job.take_receipts();
         self.keep_receipts(0, Mode::Validate, &receipts)?;
-        let scores = replies.into_iter();
+        let evaluation = scores.evaluation();
+        let of_nodes = scores.of_nodes.into_iter();
         let nodes: BTreeMap<NodeId, Evaluation> =
-            scores.filter_map(|(node, reply)| Some((node, reply.evaluation?))).collect();
-        let evaluation = combine(&nodes.values().collect::<Vec<_>>());
-        let record = ScoreRecord { evaluation, nodes };
+            of_nodes.filter_map(|(node, reply)| Some((node, reply.evaluation?))).collect();
+        let record = ScoreRecord { evaluation, nodes, secagg: scores.sum };
         self.history.initial = Some(record.clone());
         let event = Event::Initial(Box::new(record));
         if let Some(warning) = self.monitor.see(&event) {
@@ -272,17 +274,22 @@ impl Experiment {
     }
 
     /// Whether so many nodes are enough for the aggregator of the file.
-    fn check_nodes(&self, got: usize) -> Result<(), AggregateError> {
+    pub(crate) fn check_nodes(&self, got: usize) -> Result<(), AggregateError> {
         if self.is_own { Ok(()) } else { self.file.aggregator.check_nodes(got) }
     }
 
-    fn check_enough(&self, when: &'static str, got: usize) -> Result<(), Error> {
+    pub(crate) fn check_enough(&self, when: &'static str, got: usize) -> Result<(), Error> {
         let min = self.file.strategy.needed(self.history.expected.len());
         if got >= min {
             return Ok(());
         }
-        let (refused, strangers) = (missing(&self.file, &self.job), Vec::new());
+        let (refused, strangers) = (self.missing(), Vec::new());
         Err(Error::NotEnoughNodes { got, min, when, refused, strangers })
+    }
+
+    /// The nodes that could take part and do not, and why.
+    pub(crate) fn missing(&self) -> Vec<(NodeId, Reason, String)> {
+        missing(&self.file, &self.job)
     }
 
     fn is_enough(&self) -> Option<String> {
@@ -308,6 +315,6 @@ impl Experiment {
     }
 }
 
-fn ms(start: Instant) -> f64 {
+pub(crate) fn ms(start: Instant) -> f64 {
     start.elapsed().as_secs_f64() * 1e3
 }

@@ -37,6 +37,7 @@ pub(crate) fn is_worth_a_retry(error: &Error) -> bool {
     matches!(
         error,
         Error::BrokerLost { .. }
+            | Error::PartMissing { .. }
             | Error::NotEnoughNodes { .. }
             | Error::NotEnoughSamples { .. }
             | Error::Aggregation(AggregateError::TooFewNodes { .. })

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use fedwasm_aggregate::transpose;
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, RoundReply};
-use fedwasm_record::{combine, uploads};
+use fedwasm_protocol::{Digest, Mode, NodeId, RoundReply};
+use fedwasm_record::uploads;
 
 use crate::experiment::retry::is_worth_a_retry;
-use crate::phases::{Aggregated, Counted, Sampled, Scored, TrainedRound};
+use crate::phases::{Aggregated, Counted, Sampled, Scored, Scores, TrainedRound};
 use crate::{
     AggregateError, Error, Event, Events, Fetched, NodeRecord, Reply, RoundRecord, RoundTiming,
 };
@@ -31,9 +31,14 @@ impl Experiment {
         let start = Instant::now();
         let mut timing = RoundTiming::default();
         let sampled = self.sample(round, events)?;
-        let trained = self.train(round, &sampled, events).await?;
-        tracing::debug!("round {round}: {} nodes trained", trained.n_nodes());
-        let aggregated = self.fold(trained, &sampled, dropped, &mut timing, events).await?;
+        let aggregated = match self.file.secagg.is_some() {
+            true => self.train_and_sum(round, &sampled, dropped, &mut timing, events).await?,
+            false => {
+                let trained = self.train(round, &sampled, events).await?;
+                tracing::debug!("round {round}: {} nodes trained", trained.n_nodes());
+                self.fold(trained, &sampled, dropped, &mut timing, events).await?
+            }
+        };
         tracing::debug!("round {round}: aggregated");
         let counted = self.store(round, aggregated, left, &mut timing, events).await?;
         tracing::debug!("round {round}: parameters stored");
@@ -121,7 +126,7 @@ impl Experiment {
         timing.aggregate_ms += ms(at);
         let replies = trained.into_replies();
         (timing.send_ms, timing.download_ms) = (replies.send_ms, replies.download_ms);
-        Ok(Aggregated { replies, receipts, params })
+        Ok(Aggregated { replies, receipts, params, secagg: None })
     }
 
     /// Whether enough nodes and rows are in a round.
@@ -139,7 +144,7 @@ impl Experiment {
     pub(super) async fn store(
         &mut self,
         round: u32,
-        Aggregated { replies, receipts, params }: Aggregated,
+        Aggregated { replies, receipts, params, secagg }: Aggregated,
         left: &mut u32,
         timing: &mut RoundTiming,
         events: Events<'_>,
@@ -148,7 +153,7 @@ impl Experiment {
         let params_sha256 = self.store_params(round, params, left, events).await?;
         self.job.count(replies);
         timing.send_ms += ms(at);
-        Ok(Counted { params_sha256, receipts })
+        Ok(Counted { params_sha256, receipts, secagg })
     }
 
     /// Has the model scored, if asked to, by all nodes that may take part, so that rounds can be
@@ -161,11 +166,11 @@ impl Experiment {
         left: &mut u32,
         events: Events<'_>,
     ) -> Result<Scored, Error> {
-        let (mut scores, mut failed) = (BTreeMap::new(), None);
+        let (mut scores, mut failed) = (Scores::default(), None);
         if self.file.training.test_on_global_updates {
             let nodes = self.file.strategy.eligible(&self.job.nodes());
             loop {
-                match self.job.validate(round, &nodes, events).await {
+                match self.validate(round, &nodes, events).await {
                     Err(error) if *left > 0 && is_worth_a_retry(&error) => {
                         match self.pause(round, &error, left, events).await {
                             Ok(()) => continue,
@@ -185,6 +190,21 @@ impl Experiment {
         Ok(Scored { counted, scores, failed })
     }
 
+    /// Has nodes score the parameters, each for itself or as a sum.
+    pub(super) async fn validate(
+        &mut self,
+        round: u32,
+        nodes: &[NodeId],
+        events: Events<'_>,
+    ) -> Result<Scores, Error> {
+        if self.file.secagg.is_some() {
+            let sum = Some(self.score_sum(round, nodes, events).await?);
+            return Ok(Scores { sum, ..Scores::default() });
+        }
+        let of_nodes = self.job.validate(round, nodes, events).await?;
+        Ok(Scores { of_nodes, sum: None })
+    }
+
     /// The record of a round, and the error of its scores.
     pub(super) fn record(
         &self,
@@ -193,10 +213,9 @@ impl Experiment {
         timing: RoundTiming,
         dropped: BTreeMap<NodeId, String>,
     ) -> (RoundRecord, Option<Error>) {
-        let Counted { params_sha256, receipts } = counted;
-        let evaluations: Vec<&Evaluation> =
-            scores.values().filter_map(|reply| reply.evaluation.as_ref()).collect();
-        let evaluation = combine(&evaluations);
+        let Counted { params_sha256, receipts, secagg } = counted;
+        let evaluation = scores.evaluation();
+        let Scores { of_nodes: scores, sum: scored_secagg } = scores;
         let trained = self.job.training_replies();
         let scored = scores.iter().filter(|(node, _)| !trained.contains_key(*node));
         let scored = scored.filter_map(|(n, reply)| Some((n.clone(), reply.evaluation.clone()?)));
@@ -208,13 +227,22 @@ impl Experiment {
                 (node.clone(), node_record(reply, scores.get(node), receipt))
             })
             .collect();
-        let record =
-            RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation, scored };
+        let record = RoundRecord {
+            round,
+            timing,
+            nodes,
+            dropped,
+            params_sha256,
+            evaluation,
+            scored,
+            secagg,
+            scored_secagg,
+        };
         (record, failed)
     }
 
     /// Notes which of the nodes that were asked are gone, and why.
-    pub(super) fn note_dropped(&self, asked: &[NodeId], dropped: &mut BTreeMap<NodeId, String>) {
+    pub(crate) fn note_dropped(&self, asked: &[NodeId], dropped: &mut BTreeMap<NodeId, String>) {
         for (node, _, text) in self.job.refused() {
             if asked.contains(&node) {
                 dropped.insert(node, text);
@@ -251,6 +279,11 @@ impl Experiment {
         let aux = aux.map(|(node, reply)| (node.clone(), reply.aux.clone())).collect();
         let aux = transpose(&aux).map_err(AggregateError::Params)?;
         self.aggregator.take_aux_vars(&aux)?;
+        Ok(self.keep_frozen(&params).map_err(AggregateError::Params)?)
+    }
+
+    /// The same parameters, but for those that training may not write: these stay as they were.
+    pub(crate) fn keep_frozen(&self, params: &Params) -> Result<Params, fedwasm_params::Error> {
         let global = self.job.params();
         let is_frozen = |name: &str| {
             let mut specs = self.job.declaration().model.iter();
@@ -260,7 +293,7 @@ impl Experiment {
             let kept = global.tensor(name).filter(|_| is_frozen(name));
             (name.to_owned(), kept.unwrap_or(tensor).clone())
         });
-        Ok(Params::new(tensors.collect()).map_err(AggregateError::Params)?)
+        Params::new(tensors.collect())
     }
 }
 

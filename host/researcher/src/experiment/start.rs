@@ -17,6 +17,7 @@ use crate::experiment::resume::{
     arguments, check_rounds, check_same, find_breakpoint, tell_left_out,
 };
 use crate::monitor::Monitor;
+use crate::secagg::Asked;
 use crate::{
     Aggregator, Breakpoint, Error, Event, Events, Experiment, ExperimentFile, ExperimentOptions,
     History, Job, JobOptions,
@@ -79,6 +80,9 @@ impl Experiment {
         if let Some(key) = needs_out(&file, out.as_deref()) {
             return Err(Error::NoOut { key });
         }
+        if file.secagg.is_some() {
+            aggregator.expect_sums()?;
+        }
         let lock = out.as_deref().map(prepare).transpose()?;
         let breakpoint = match &out {
             Some(dir) => find_breakpoint(dir, resume, events)?,
@@ -105,6 +109,7 @@ impl Experiment {
         let monitor = monitor(&file, out.as_deref(), &history, round)?;
         let history =
             History { status: RUNNING.into(), rounds_max: file.rounds.max(round), ..history };
+        let asked_in = out.clone();
         let mut experiment = Self {
             file,
             out,
@@ -113,6 +118,7 @@ impl Experiment {
             is_own,
             given,
             history,
+            asked: Asked::new(asked_in),
             monitor,
             random_seed,
             round,

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
     Body, DataArgs, FieldSelection, INLINE_BYTES_MAX, Mode, NodeId, Participant, Payload, Progress,
-    Reason, RoundReply, RoundRequest, printable,
+    Reason, Refusal, RoundReply, RoundRequest, printable,
 };
 use fedwasm_transport::now_ms;
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
 
-use crate::job::replies::is_sound;
+use crate::job::replies::{is_sound, is_well_formed};
 use crate::requests::{Answer, Seen};
+use crate::secagg::{Demand, check_masked};
 use crate::{AuxVars, Error, Event, Events, Member};
 
 use super::{Job, ms};
@@ -26,6 +27,23 @@ const COMPILING_PAUSE: Duration = Duration::from_secs(1);
 /// How often the roster is refreshed during rounds.
 const ROSTER_PAUSE: Duration = Duration::from_secs(5);
 
+/// The round that nodes are asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    pub(crate) round: u32,
+    pub(crate) mode: Mode,
+    /// The demand of secure aggregation; none in the clear.
+    pub(crate) demand: Option<&'a Demand>,
+}
+
+/// The answers to a round.
+pub(crate) struct Answers {
+    /// Of nodes that delivered, each with the time that it took.
+    pub(crate) replies: BTreeMap<NodeId, (RoundReply, Duration)>,
+    /// Of nodes that no longer have the keys that the round needs; they are not dropped.
+    pub(crate) forgot: BTreeMap<NodeId, Refusal>,
+}
+
 impl Job {
     /// Asks nodes for a round and drops those that do not deliver.
     pub(super) async fn ask(
@@ -37,11 +55,26 @@ impl Job {
         send_ms: &mut f64,
         events: Events<'_>,
     ) -> Result<BTreeMap<NodeId, (RoundReply, Duration)>, Error> {
+        if self.options.secagg.is_some() {
+            let reason = "single results are asked for under secure aggregation".into();
+            return Err(Error::Internal { reason });
+        }
         let at = Instant::now();
-        self.refresh_roster().await?;
-        // A node that gives a sign of life meanwhile takes part in the next round.
-        self.requests.ping(&self.nodes.silent()).await?;
         let requests = self.requests_of(round, mode, nodes, aux).await?;
+        let asking = Asking { round, mode, demand: None };
+        let answers = self.ask_for(asking, requests, || *send_ms += ms(at), events).await?;
+        Ok(answers.replies)
+    }
+
+    /// Sends nodes their requests, and drops those that do not deliver.
+    pub(crate) async fn ask_for(
+        &mut self,
+        asking: Asking<'_>,
+        requests: BTreeMap<NodeId, RoundRequest>,
+        sent: impl FnOnce(),
+        events: Events<'_>,
+    ) -> Result<Answers, Error> {
+        let round = asking.round;
         let asked: BTreeMap<NodeId, RoundRequest> = requests
             .iter()
             .map(|(node, request)| (node.clone(), Receipt::request(request)))
@@ -53,22 +86,29 @@ impl Job {
         let deadline = self.options.deadline;
         let see = |node: &NodeId, seen| tell(node, round, seen, events);
         let first = bodies.clone().into_iter().collect();
-        let answers = self.requests.ask(first, deadline, || *send_ms += ms(at), see).await?;
+        let answers = self.requests.ask(first, deadline, sent, see).await?;
         let answers = self.ask_those_that_compile(round, answers, &bodies, events).await?;
-        let mut replies = self.take_answers(round, mode, answers, events);
-        self.take_receipts_of(round, asked, &mut replies, events).await;
-        Ok(replies)
+        let mut answers = self.take_answers(asking, answers, events);
+        self.take_receipts_of(round, asked, &mut answers.replies, events).await;
+        Ok(answers)
     }
 
-    /// The request to each node.
-    async fn requests_of(
-        &self,
+    /// The request to each node, without a part about secure aggregation.
+    pub(crate) async fn requests_of(
+        &mut self,
         round: u32,
         mode: Mode,
         nodes: &[NodeId],
         aux: &AuxVars,
-    ) -> Result<Vec<(NodeId, RoundRequest)>, Error> {
-        let mut requests = Vec::new();
+    ) -> Result<BTreeMap<NodeId, RoundRequest>, Error> {
+        self.refresh_roster().await?;
+        // A node that gives a sign of life meanwhile takes part in the next round.
+        self.requests.ping(&self.nodes.silent()).await?;
+        if mode == Mode::Train {
+            let known = self.nodes.known();
+            self.states.sync(known.keys());
+        }
+        let mut requests = BTreeMap::new();
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
         let wide_inputs = self.wide_inputs().await?;
@@ -84,7 +124,7 @@ impl Job {
                 request.data.inputs = None;
                 request.wide_inputs.clone_from(&wide_inputs);
             }
-            requests.push((node.clone(), request));
+            requests.insert(node.clone(), request);
         }
         Ok(requests)
     }
@@ -92,34 +132,57 @@ impl Job {
     /// Takes what nodes delivered, and drops those that did not.
     fn take_answers(
         &mut self,
-        round: u32,
-        mode: Mode,
+        Asking { round, mode, demand }: Asking<'_>,
         answers: BTreeMap<NodeId, (Answer, Duration)>,
         events: Events<'_>,
-    ) -> BTreeMap<NodeId, (RoundReply, Duration)> {
-        let mut replies = BTreeMap::new();
+    ) -> Answers {
+        let (mut replies, mut forgot) = (BTreeMap::new(), BTreeMap::new());
         for (node, (answer, time)) in answers {
             match answer {
-                Answer::Reply(Body::RoundReply(reply))
-                    if self.options.secagg.is_none() && self.is_sound(&node, &reply, mode) =>
-                {
-                    for warning in &reply.warnings {
-                        self.warn_once(format!("{node}: {}", printable(warning)), events);
+                Answer::Reply(Body::RoundReply(reply)) => {
+                    let sound = match demand {
+                        Some(demand) => self.is_masked(&node, &reply, demand),
+                        None if self.is_sound(&node, &reply, mode) => Ok(()),
+                        None => Err(None),
+                    };
+                    match sound {
+                        Ok(()) => {
+                            for warning in &reply.warnings {
+                                self.warn_once(format!("{node}: {}", printable(warning)), events);
+                            }
+                            self.nodes.delivered(&node);
+                            replies.insert(node, (*reply, time));
+                        }
+                        Err(Some(text)) => self.refuse_for(&node, round, text, events),
+                        Err(None) => {
+                            let answer = Answer::Reply(Body::RoundReply(reply));
+                            self.drop_for(node, round, answer, events);
+                        }
                     }
-                    self.nodes.delivered(&node);
-                    replies.insert(node, (*reply, time));
                 }
-                // A researcher who asked for secure aggregation must not continue without it.
-                Answer::Reply(Body::RoundReply(_)) if self.options.secagg.is_some() => {
-                    let text = "it answered in the clear, but secure aggregation was asked for";
-                    let (reason, text) = (Reason::Unsupported, text.to_owned());
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, round, reason, text, out, events);
+                Answer::Refused(refusal)
+                    if refusal.reason == Reason::State && demand.is_some_and(Demand::is_agreed) =>
+                {
+                    forgot.insert(node, refusal);
                 }
                 other => self.drop_for(node, round, other, events),
             }
         }
-        replies
+        Answers { replies, forgot }
+    }
+
+    /// Whether a reply has nothing but masked vectors; the mistake in words, if there are some.
+    fn is_masked(
+        &self,
+        node: &NodeId,
+        reply: &RoundReply,
+        demand: &Demand,
+    ) -> Result<(), Option<String>> {
+        check_masked(reply, demand).map_err(Some)?;
+        match self.nodes.member(node).is_some() && is_well_formed(reply) {
+            true => Ok(()),
+            false => Err(None),
+        }
     }
 
     /// Takes the receipts of replies, and drops nodes whose receipt is missing or contradicts the
@@ -253,6 +316,8 @@ impl Job {
             ("result", (result.n_samples, result.n_steps) == (reply.n_samples, reply.n_steps)),
             ("score", result.evaluation == reply.evaluation),
             ("loss", result.train_loss == reply.train_loss),
+            ("check value", result.encryption_factor == reply.encryption_factor),
+            ("terms", result.secagg == reply.secagg),
         ] {
             if !same {
                 return Err(format!("its receipt has another value for {part}"));
@@ -330,7 +395,7 @@ impl Job {
 }
 
 /// Passes on the progress of a node.
-fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
+pub(crate) fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
     let node = node.clone();
     events(match seen {
         Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {

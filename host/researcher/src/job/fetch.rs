@@ -36,8 +36,6 @@ impl Job {
         events: Events<'_>,
     ) -> Result<TrainedRound, Error> {
         check_aux_vars(self.declaration(), aux, nodes)?;
-        let known = self.nodes.known();
-        self.states.sync(known.keys());
         let mut send_ms = 0.0;
         let answers = self.ask(round, Mode::Train, nodes, aux, &mut send_ms, events).await?;
         Ok(TrainedRound::new(round, answers, send_ms))

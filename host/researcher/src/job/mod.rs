@@ -2,7 +2,7 @@
 //! (Fed-BioMed `Job`). It finds the nodes, holds the parameters, sends rounds
 //! and collects replies; the experiment decides about the replies.
 
-mod ask;
+pub(crate) mod ask;
 mod columns;
 mod fetch;
 pub(crate) mod membership;
@@ -29,22 +29,24 @@ use crate::job::membership::Membership;
 use crate::job::replies::shared;
 use crate::job::search::check_arguments;
 use crate::requests::Requests;
+use crate::secagg::Contexts;
 use crate::{AuxVars, Error, Events, JobState, Member, NodeStates, Reply, load_params};
 
+pub(crate) use self::ask::tell;
 pub use self::options::JobOptions;
 pub use self::replies::Fetched;
 
 /// A researcher's side of an experiment: nodes, parameters, rounds.
 pub struct Job {
-    options: JobOptions,
+    pub(crate) options: JobOptions,
     id: ExperimentId,
-    requests: Requests,
-    repository: Repository,
+    pub(crate) requests: Requests,
+    pub(crate) repository: Repository,
     plan: BlobRef,
     round: Round,
     inputs: Vec<String>,
     n_inputs: usize,
-    nodes: Membership,
+    pub(crate) nodes: Membership,
     found: BTreeSet<NodeId>,
     strangers: Vec<(NodeId, String)>,
     /// Nodes that refused the last time and are asked again.
@@ -63,6 +65,8 @@ pub struct Job {
     refreshed: Instant,
     /// The receipts of the replies of the newest question.
     receipts: BTreeMap<NodeId, Vec<u8>>,
+    /// The keys that sets of nodes agreed upon.
+    pub(crate) contexts: Contexts,
 }
 
 impl std::fmt::Debug for Job {
@@ -297,7 +301,7 @@ impl Job {
     }
 
     /// Talks to the repository, within the deadline of a round.
-    async fn within_deadline<T>(
+    pub(crate) async fn within_deadline<T>(
         &self,
         talk: impl Future<Output = Result<T, fedwasm_transport::Error>>,
     ) -> Result<T, Error> {

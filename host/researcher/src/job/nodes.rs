@@ -126,7 +126,7 @@ impl Job {
     }
 
     /// Drops a node for an answer that is not a delivery.
-    pub(super) fn drop_for(
+    pub(crate) fn drop_for(
         &mut self,
         node: NodeId,
         round: u32,
@@ -140,7 +140,7 @@ impl Job {
         self.drop_node(node, round, reason, text, away, events);
     }
 
-    pub(super) fn drop_node(
+    pub(crate) fn drop_node(
         &mut self,
         node: NodeId,
         round: u32,

@@ -24,7 +24,7 @@ const METRIC_BYTES_MAX: usize = 64;
 const WARNINGS_MAX: usize = 16;
 const WARNING_BYTES_MAX: usize = 512;
 /// The most bytes of a safetensors file beside its tensors: its header.
-const HEADER_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const HEADER_BYTES_MAX: u64 = 1 << 20;
 
 /// The reason for dropping a node whose last will arrived.
 pub(crate) const GONE: &str = "its connection is lost (its last will arrived)";
@@ -50,21 +50,27 @@ pub(crate) fn is_sound(
         let n_metrics = evaluation.metrics.len();
         rows(evaluation.n_rows) && n_metrics <= METRICS_MAX && evaluation.metrics.iter().all(metric)
     });
-    let NodeTiming { download_ms, prepare_ms, train_ms, process_ms, upload_ms } = reply.timing;
-    let times = [download_ms, prepare_ms, train_ms, process_ms, upload_ms];
     let optimizer = &reply.optimizer_args;
-    let words = reply.warnings.iter().chain([&reply.device]);
     complete
         && optimizer.len() <= METRICS_MAX
         && optimizer.iter().all(metric)
-        && reply.warnings.len() <= WARNINGS_MAX
-        && words.map(String::len).all(|len| len <= WARNING_BYTES_MAX)
-        // It was not asked for: there is no secure aggregation yet.
+        && is_well_formed(reply)
+        // Secure aggregation was not asked for.
         && reply.encryption_factor.is_none()
+        && reply.secagg.is_none()
         && rows(reply.n_samples)
         && reply.n_steps <= batches_max(reply.n_samples, training)
         && scores
         && reply.train_loss.is_none_or(f64::is_finite)
+}
+
+/// Whether the words of a reply are few, and its times possible.
+pub(crate) fn is_well_formed(reply: &RoundReply) -> bool {
+    let NodeTiming { download_ms, prepare_ms, train_ms, process_ms, upload_ms } = reply.timing;
+    let times = [download_ms, prepare_ms, train_ms, process_ms, upload_ms];
+    let words = reply.warnings.iter().chain([&reply.device]);
+    reply.warnings.len() <= WARNINGS_MAX
+        && words.map(String::len).all(|len| len <= WARNING_BYTES_MAX)
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
 }
 
@@ -188,6 +194,12 @@ pub(crate) fn check_aux_vars(
     };
     check(Scope::Shared, aux.shared.clone())?;
     nodes.iter().try_for_each(|node| check(Scope::Local, aux.own(node)))
+}
+
+/// The same where nodes keep their own: only those for all are sent.
+pub(crate) fn check_shared_aux_vars(declaration: &Declaration, aux: &AuxVars) -> Result<(), Error> {
+    let of_all = AuxVars { shared: aux.shared.clone(), ..AuxVars::default() };
+    check_aux_vars(declaration, &of_all, &[])
 }
 
 fn of_scope(specs: &[TensorSpec], scope: Scope) -> Vec<&TensorSpec> {

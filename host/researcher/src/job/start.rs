@@ -14,6 +14,7 @@ use crate::job::membership::Membership;
 use crate::job::replies::{kept, shared};
 use crate::job::search::{Link, check_arguments, connect, describe, search};
 use crate::requests::Requests;
+use crate::secagg::Contexts;
 use crate::{Error, Event, Events, JobState, NodeStates};
 
 use super::{Job, JobOptions, blocking, round_of};
@@ -186,6 +187,7 @@ impl Job {
             upload_sizes: BTreeMap::new(),
             refreshed: Instant::now(),
             receipts: BTreeMap::new(),
+            contexts: Contexts::default(),
         };
         // A resumed experiment may have been finished.
         job.within_deadline(job.repository.reopen()).await?;

@@ -39,7 +39,7 @@ fn full() -> History {
     let scores = history.rounds[0].evaluation.clone();
     let scored = [("late".parse().unwrap(), scores.clone().unwrap())];
     history.rounds[1].scored = scored.clone().into();
-    history.initial = Some(ScoreRecord { evaluation: scores, nodes: scored.into() });
+    history.initial = Some(ScoreRecord { evaluation: scores, nodes: scored.into(), secagg: None });
     history.left_out = [("away".parse().unwrap(), text("it has no such data"))].into();
     history.status = text("failed: 1 node, at least 2 are needed");
     history

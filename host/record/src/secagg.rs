@@ -1,0 +1,100 @@
+//! The record of a secure sum: results of all its nodes together, and none of a single one.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use fedwasm_folder::Folder;
+use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, SecaggArgs, SecaggScheme};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// A secure sum of a round, or of scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecaggRecord {
+    /// How parts were hidden.
+    pub scheme: SecaggScheme,
+    /// The context or the setup of the sum.
+    pub sum_id: Digest,
+    /// The nodes that masked for each other.
+    pub parties: BTreeSet<NodeId>,
+    /// Those whose parts are in the sum.
+    pub sum_of: BTreeSet<NodeId>,
+    /// Rows of all training parts.
+    pub n_samples: u64,
+    /// All optimizer steps.
+    pub n_steps: u64,
+    /// Mean training loss, weighted by rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_loss: Option<f64>,
+    /// Scores on all held-out rows: of each node's own update after training, of the model that was
+    /// sent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluation>,
+    /// The arguments that nodes were asked for, without the shares.
+    pub args: SecaggArgs,
+    /// SHA-256 of the transcript, from which the sum can be computed again; none if no files are
+    /// written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<Digest>,
+}
+
+impl SecaggRecord {
+    /// In words: `secure aggregation (masking), sum of 3 nodes`.
+    pub fn sentence(&self) -> String {
+        let (scheme, n) = (self.scheme, self.sum_of.len());
+        format!("secure aggregation ({scheme}), sum of {n} nodes")
+    }
+}
+
+/// The directory of secure sums in that of an experiment.
+const SECAGG: &str = "secagg";
+/// The largest of its files, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The nodes that were asked for a run under secure aggregation. The same run is never summed over
+/// other nodes: the difference of two sums would tell a single part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedNodes {
+    /// Plan, parameters and arguments.
+    pub run: Digest,
+    /// The nodes.
+    pub parties: BTreeSet<NodeId>,
+}
+
+/// The name of a file of a sum, such as `round-0003-train`.
+fn name(round: u32, mode: Mode, kind: &str) -> String {
+    let mode = match mode {
+        Mode::Train => "train",
+        Mode::Validate => "validate",
+    };
+    format!("round-{round:04}-{mode}{kind}.json")
+}
+
+/// Writes down who is asked for a round, durably.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn keep_asked(dir: &Path, (round, mode): (u32, Mode), asked: &AskedNodes) -> Result<(), Error> {
+    let folder = Folder::create(dir)?.folder(SECAGG)?;
+    let json = serde_json::to_vec(asked).map_err(std::io::Error::from)?;
+    folder.write(&name(round, mode, ".asked"), &json)?;
+    Ok(folder.sync()?)
+}
+
+/// Who was asked for a round, in this run of the program or an earlier one.
+///
+/// # Errors
+/// [`Error::File`] if the file is damaged: without it a second set of nodes could be asked.
+pub fn load_asked(dir: &Path, (round, mode): (u32, Mode)) -> Result<Option<AskedNodes>, Error> {
+    let name = name(round, mode, ".asked");
+    let path = dir.join(SECAGG).join(&name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = Folder::open(dir)?.folder(SECAGG)?.read(&name, FILE_BYTES_MAX)?;
+    let read = serde_json::from_slice(&bytes);
+    read.map(Some).map_err(|error| Error::File { path, reason: format!(" {error}") })
+}

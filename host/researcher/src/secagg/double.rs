@@ -1,0 +1,194 @@
+//! A sum with double masking: keys, shares, masked vectors, consents and reveals of one round. Nodes
+//! that are lost at any step are survived while the threshold is left.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use fedwasm_privacy::double_masking::{
+    Boxes, Consent, Reveal, SealedShares, Setup, TakesKeys, TakesShares, TakesVectors,
+};
+use fedwasm_privacy::{Parties, SignedKeys, Vectors, binding};
+use fedwasm_protocol::{
+    NodeId, Payload, RoundRequest, SecaggArgs, SecaggScheme, SecaggStep, encode_content,
+};
+use fedwasm_trust::Roster;
+use serde::Serialize;
+
+use super::context::{check_sender, random};
+use super::exchange::{Exchange, verifier};
+use super::sum::{ByNode, Times};
+use super::{Demand, Files, Question, Summed};
+use crate::job::ask::Asking;
+use crate::{Error, Event, Events, Job};
+
+/// The facts of a sum at every step.
+struct Base<'a> {
+    at: Exchange,
+    question: &'a Question,
+    demand: Demand,
+    roster: &'a Roster,
+}
+
+impl Job {
+    /// Has the nodes of `question` agree upon keys and work, adds their parts, and unmasks the sum.
+    ///
+    /// * `threshold` — how many must be left at every step.
+    ///
+    /// # Errors
+    /// [`Error::Secagg`] if fewer are left or parts do not fit together; [`Error::PartMissing`] if
+    /// one is lost of nodes that were asked for the same round before.
+    pub(crate) async fn sum_double(
+        &mut self,
+        question: &Question,
+        threshold: usize,
+        files: &mut Files<'_>,
+        events: Events<'_>,
+    ) -> Result<Summed, Error> {
+        let (start, mut times) = (Instant::now(), Times::default());
+        let (roster, id, round) = (self.member().roster(), random()?, question.round);
+        let demand = self.demand(question, id)?;
+        let setup = Setup {
+            id,
+            roster: roster.members_sha256(),
+            parties: question.parties.clone(),
+            threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
+            binding: binding(&question.request()?, demand.coding.layout())?,
+        };
+        let at = Exchange { round, scheme: SecaggScheme::DoubleMasking, sum_id: id };
+        let base = Base { at, question, demand, roster: &roster };
+        let shares = self.take_keys(&base, setup, events).await?;
+        let (takes, boxes) = self.take_shares(&base, shares, events).await?;
+        let shared = Parties::new(boxes.keys().cloned(), 0)?;
+        if question.is_fixed && shared != question.parties {
+            return Err(self.part_missing(question));
+        }
+        times.agree_ms = ms(start);
+        let (n_nodes, ms) = (shared.len(), times.agree_ms);
+        events(Event::Agreed { round, scheme: at.scheme, n_nodes, ms });
+        (files.asked)(&shared)?;
+        let (takes, mut replies) =
+            self.take_vectors(&base, (takes, boxes), &mut times, files, events).await?;
+        let start = Instant::now();
+        let (sums, alive) = self.unmask(&base, takes, events).await?;
+        replies.retain(|node, _| alive.contains(node));
+        let decoded = base.demand.coding.decode(&sums, alive.len())?;
+        times.unmask_ms = self::ms(start);
+        Ok(Summed { demand: base.demand, parties: shared, replies, decoded, times })
+    }
+
+    /// Step 1: keys.
+    async fn take_keys(
+        &mut self,
+        base: &Base<'_>,
+        setup: Setup,
+        events: Events<'_>,
+    ) -> Result<(TakesShares, Vec<SignedKeys>), Error> {
+        let all = (setup.parties.iter(), content(&setup)?);
+        let answers =
+            self.step_of_all::<SignedKeys>(base.at, SecaggStep::Keys, all, events).await?;
+        let mut takes = TakesKeys::new(setup)?;
+        for (node, keys) in answers {
+            if let Err(text) = check_sender(&node, &keys.node) {
+                self.refuse_for(&node, base.at.round, text, events);
+            } else if let Err(error) = takes.take(keys, &verifier(base.roster)) {
+                self.refuse(&node, base.at.round, &error, events);
+            }
+        }
+        Ok(takes.close()?)
+    }
+
+    /// Step 2: sealed shares.
+    async fn take_shares(
+        &mut self,
+        base: &Base<'_>,
+        (mut takes, keys): (TakesShares, Vec<SignedKeys>),
+        events: Events<'_>,
+    ) -> Result<(TakesVectors<u64>, BTreeMap<NodeId, Boxes>), Error> {
+        let all = (keys.iter().map(|keys| &keys.node), content(&keys)?);
+        let answers =
+            self.step_of_all::<SealedShares>(base.at, SecaggStep::Agree, all, events).await?;
+        for (node, shares) in answers {
+            if let Err(text) = check_sender(&node, &shares.node) {
+                self.refuse_for(&node, base.at.round, text, events);
+            } else if let Err(error) = takes.take(shares) {
+                self.refuse(&node, base.at.round, &error, events);
+            }
+        }
+        Ok(takes.close(base.demand.coding.layout().clone())?)
+    }
+
+    /// Step 3: the round itself; masked vectors are fetched and added.
+    async fn take_vectors(
+        &mut self,
+        base: &Base<'_>,
+        (mut takes, boxes): (TakesVectors<u64>, BTreeMap<NodeId, Boxes>),
+        times: &mut Times,
+        files: &mut Files<'_>,
+        events: Events<'_>,
+    ) -> Result<(TakesVectors<u64>, ByNode), Error> {
+        let Base { at: Exchange { round, .. }, question, demand, .. } = base;
+        let mut requests = BTreeMap::new();
+        for (node, boxes) in &boxes {
+            let Some(request) = question.requests.get(node) else { continue };
+            let shares = Some(Payload::inline(content(boxes)?));
+            let secagg = Some(SecaggArgs { shares, ..demand.args.clone() });
+            requests.insert(node.clone(), RoundRequest { secagg, ..request.clone() });
+        }
+        let (at, send_ms) = (Instant::now(), &mut times.send_ms);
+        let asking = Asking { round: *round, mode: question.mode, demand: Some(demand) };
+        let answers = self.ask_for(asking, requests, || *send_ms += ms(at), events).await?;
+        let (at, end, layout) = (Instant::now(), self.fetch_end(), demand.coding.layout());
+        let mut replies = ByNode::new();
+        for (node, (reply, time)) in answers.replies {
+            match self.masked(&reply, layout, end).await? {
+                Ok(masked) => {
+                    (files.upload)(&masked.digest, &masked.bytes)?;
+                    takes.take(&node, &masked.vectors)?;
+                    replies.insert(node, (reply, time));
+                }
+                Err(why) => self.drop_masked(&node, *round, why, events),
+            }
+        }
+        times.download_ms += ms(at);
+        Ok((takes, replies))
+    }
+
+    /// Steps 4 and 5: survivors sign who survived, and reveal the shares that unmask the sum.
+    async fn unmask(
+        &mut self,
+        base: &Base<'_>,
+        takes: TakesVectors<u64>,
+        events: Events<'_>,
+    ) -> Result<(Vectors<u64>, Parties), Error> {
+        let (at, verify) = (base.at, verifier(base.roster));
+        let (mut takes, survivors) = takes.close()?;
+        let all = (survivors.alive.iter(), content(&survivors)?);
+        let answers = self.step_of_all::<Consent>(at, SecaggStep::Consent, all, events).await?;
+        for (node, consent) in answers {
+            if let Err(text) = check_sender(&node, &consent.node) {
+                self.refuse_for(&node, at.round, text, events);
+            } else if let Err(error) = takes.take(consent, &verify) {
+                self.refuse(&node, at.round, &error, events);
+            }
+        }
+        let (mut takes, consents) = takes.close()?;
+        let all = (consents.iter().map(|consent| &consent.node), content(&consents)?);
+        let answers = self.step_of_all::<Reveal>(at, SecaggStep::Reveal, all, events).await?;
+        for (node, reveal) in answers {
+            if let Err(text) = check_sender(&node, &reveal.node) {
+                self.refuse_for(&node, at.round, text, events);
+            } else if let Err(error) = takes.take(reveal) {
+                self.refuse(&node, at.round, &error, events);
+            }
+        }
+        Ok(takes.close()?)
+    }
+}
+
+fn content(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    Ok(encode_content(value).map_err(fedwasm_privacy::Error::from)?)
+}
+
+fn ms(start: Instant) -> f64 {
+    start.elapsed().as_secs_f64() * 1e3
+}

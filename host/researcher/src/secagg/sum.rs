@@ -1,0 +1,228 @@
+//! The sum: masked vectors are fetched one after the other and added; results come out of the whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fedwasm_aggregate::RoundSum;
+use fedwasm_params::{DType, Params, Tensor, from_shared_safetensors};
+use fedwasm_privacy::{
+    Decoded, Layout, Parties, Stream, Vectors, lanes_from_bytes, moved, vectors_from_params,
+};
+use fedwasm_protocol::{Digest, Mode, NodeId, Reason, RoundReply, printable};
+use fedwasm_record::{Reply, SecaggRecord};
+use fedwasm_sandbox::Declaration;
+
+use super::Demand;
+use super::demand::specs;
+use crate::job::replies::HEADER_BYTES_MAX;
+use crate::phases::Replies;
+use crate::{Error, Job};
+
+/// Bytes of a lane.
+const LANE_BYTES: u64 = 8;
+
+/// Keeps bytes under their digest.
+type KeepBytes<'a> = &'a mut (dyn FnMut(&Digest, &[u8]) -> Result<(), Error> + Send);
+
+/// The files that are written while a sum is made.
+pub(crate) struct Files<'a> {
+    /// Writes down who is asked, before the requests leave.
+    pub(crate) asked: &'a mut (dyn FnMut(&Parties) -> Result<(), Error> + Send),
+    /// Keeps masked vectors.
+    pub(crate) upload: KeepBytes<'a>,
+}
+
+/// Where the time of a sum went, in milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) agree_ms: f64,
+    pub(crate) send_ms: f64,
+    pub(crate) download_ms: f64,
+    pub(crate) unmask_ms: f64,
+}
+
+/// Replies, each with the time that it took.
+pub(crate) type ByNode = BTreeMap<NodeId, (RoundReply, Duration)>;
+
+/// The results of a round of which only the sum is known.
+#[derive(Debug)]
+pub(crate) struct Summed {
+    pub(crate) demand: Demand,
+    /// The nodes whose masks are in it.
+    pub(crate) parties: Parties,
+    /// Of the nodes whose parts are in it.
+    pub(crate) replies: ByNode,
+    pub(crate) decoded: Decoded,
+    pub(crate) times: Times,
+}
+
+impl Summed {
+    /// The sum for the aggregator: parameters that training may not write stay as they were sent.
+    ///
+    /// # Errors
+    /// [`Error::Secagg`] if the mean leaves the range of numbers or counts no row.
+    pub(crate) fn for_aggregator(
+        &self,
+        declaration: &Declaration,
+        received: &Params,
+    ) -> Result<RoundSum, Error> {
+        let (params, aux) = specs(declaration, Mode::Train);
+        let of = |(name, ..): &(&str, _, _)| {
+            received.tensor(name).map(|tensor| ((*name).to_owned(), tensor.clone()))
+        };
+        let trained = params.iter().filter_map(of).collect();
+        let trained = Params::new(trained).map_err(fedwasm_privacy::Error::from)?;
+        let trained = moved(&trained, &self.decoded.mean)?;
+        let all = received.iter().map(|(name, tensor)| {
+            (name.to_owned(), trained.tensor(name).unwrap_or(tensor).clone())
+        });
+        let params = Params::new(all.collect()).map_err(fedwasm_privacy::Error::from)?;
+        if self.decoded.n_samples == 0 {
+            return Err(fedwasm_privacy::Error::NoWeight.into());
+        }
+        let nodes = self.replies.keys().cloned().collect();
+        let aux = doubles(&aux, &self.decoded.aux)?;
+        Ok(RoundSum { nodes, n_samples: self.decoded.n_samples, params, aux })
+    }
+
+    /// Its record.
+    pub(crate) fn record(&self, transcript: Option<Digest>) -> SecaggRecord {
+        let Decoded { n_samples, n_steps, train_loss, evaluation, .. } = &self.decoded;
+        let args = self.demand.args.clone();
+        SecaggRecord {
+            scheme: args.scheme,
+            sum_id: args.sum_id,
+            parties: self.parties.iter().cloned().collect(),
+            sum_of: self.replies.keys().cloned().collect(),
+            n_samples: *n_samples,
+            n_steps: *n_steps,
+            train_loss: *train_loss,
+            evaluation: evaluation.clone(),
+            args,
+            transcript,
+        }
+    }
+
+    /// The replies of its nodes: masked uploads, and no result of a single one.
+    pub(crate) fn into_replies(self) -> Replies {
+        let Times { send_ms, download_ms, .. } = self.times;
+        let mut replies = Replies { send_ms, download_ms, ..Replies::default() };
+        for (node, (reply, time)) in self.replies {
+            let Some(upload) = reply.params else { continue };
+            replies.upload_sizes.insert(node.clone(), upload.size);
+            let reply = Reply {
+                params: None,
+                aux: Params::default(),
+                upload: upload.sha256,
+                upload_aux: None,
+                state_id: reply.state_id,
+                n_samples: 0,
+                n_steps: 0,
+                train_loss: None,
+                evaluation: None,
+                optimizer_args: [].into(),
+                device: printable(&reply.device),
+                warnings: reply.warnings.iter().map(|warning| printable(warning)).collect(),
+                timing: reply.timing,
+                total_ms: time.as_secs_f64() * 1e3,
+            };
+            replies.by_node.insert(node, reply);
+        }
+        replies
+    }
+}
+
+/// Values as tensors of these names and shapes.
+fn doubles(specs: &[fedwasm_privacy::VectorSpec<'_>], values: &[f64]) -> Result<Params, Error> {
+    let (mut tensors, mut left) = (Vec::new(), values);
+    for (name, _, shape) in specs {
+        let n = shape.iter().product::<u64>();
+        let n = usize::try_from(n).unwrap_or(usize::MAX).min(left.len());
+        let (own, rest) = left.split_at(n);
+        left = rest;
+        let bytes = own.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let tensor = Tensor::new(DType::Float64, shape.to_vec(), bytes);
+        tensors.push(((*name).to_owned(), tensor.map_err(fedwasm_privacy::Error::from)?));
+    }
+    Ok(Params::new(tensors).map_err(fedwasm_privacy::Error::from)?)
+}
+
+/// A node's masked vectors, fetched, with their bytes.
+pub(crate) struct Masked {
+    pub(crate) vectors: Vectors<u64>,
+    pub(crate) digest: Digest,
+    pub(crate) bytes: Arc<Vec<u8>>,
+}
+
+impl Job {
+    /// Fetches a node's masked vectors, until `end` at most.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; the node's mistake inside.
+    pub(crate) async fn masked(
+        &self,
+        reply: &RoundReply,
+        layout: &Layout,
+        end: Option<Instant>,
+    ) -> Result<Result<Masked, (Reason, String)>, Error> {
+        let Some(blob) = reply.params else {
+            return Ok(Err((Reason::Internal, "it sent no masked vectors".into())));
+        };
+        let lanes = layout.lengths().fold(0u64, |sum, (_, n)| sum.saturating_add(n as u64));
+        if blob.size > lanes.saturating_mul(LANE_BYTES).saturating_add(HEADER_BYTES_MAX) {
+            let text = format!("its masked vectors have {} bytes, which is too large", blob.size);
+            return Ok(Err((Reason::Internal, text)));
+        }
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let fetch = self.within_deadline(self.repository.get(&blob));
+        let fetched = tokio::time::timeout(left.unwrap_or(self.options.deadline), fetch).await;
+        let bytes = match fetched {
+            Ok(Ok(bytes)) => Arc::new(bytes),
+            Ok(Err(Error::Cancelled)) => return Err(Error::Cancelled),
+            Ok(Err(error)) => return Ok(Err((Reason::Blob, error.to_string()))),
+            Err(_) => {
+                let text = "its masked vectors did not arrive in time";
+                return Ok(Err((Reason::Blob, text.into())));
+            }
+        };
+        let read = vectors(&bytes, reply, layout);
+        let wrong = |error: fedwasm_privacy::Error| {
+            (Reason::Internal, format!("its masked vectors: {error}"))
+        };
+        let digest = blob.sha256;
+        Ok(read.map(|vectors| Masked { vectors, digest, bytes }).map_err(wrong))
+    }
+
+    /// Drops a node whose vectors could not be taken.
+    pub(crate) fn drop_masked(
+        &mut self,
+        node: &NodeId,
+        round: u32,
+        (reason, text): (Reason, String),
+        events: crate::Events<'_>,
+    ) {
+        let away = self.nodes.away_because(node, reason);
+        self.drop_node(node.clone(), round, reason, text, away, events);
+    }
+
+    /// When the vectors of a round must all be here: after two deadlines, as updates in the clear.
+    pub(crate) fn fetch_end(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.options.deadline.saturating_mul(2))
+    }
+}
+
+/// Reads masked vectors: those of the repository, and the check value of the message.
+fn vectors(
+    bytes: &Arc<Vec<u8>>,
+    reply: &RoundReply,
+    layout: &Layout,
+) -> Result<Vectors<u64>, fedwasm_privacy::Error> {
+    let stored = layout.clone().without(Stream::Check);
+    let mut vectors = vectors_from_params::<u64>(from_shared_safetensors(bytes)?, &stored)?;
+    let check = layout.lengths().find(|(stream, _)| *stream == Stream::Check);
+    if let (Some(bytes), Some((_, n))) = (&reply.encryption_factor, check) {
+        vectors.insert(Stream::Check, lanes_from_bytes(bytes, n)?);
+    }
+    Ok(vectors)
+}
