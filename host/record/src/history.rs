@@ -6,7 +6,7 @@ use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Difference;
+use crate::{Difference, PrivacyRecord};
 
 /// The history of a run, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct History {
     /// The parameters that training does not change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frozen: Vec<String>,
+    /// A commitment to the seed of the aggregator's noise: its SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_sha256: Option<Digest>,
     /// Scores of the parameters that the first round started from, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<ScoreRecord>,
@@ -160,6 +163,9 @@ pub struct RoundRecord {
     /// The same at each node that scored them and did not train in this round.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub scored: BTreeMap<NodeId, Evaluation>,
+    /// Noise of the aggregator, and what it is worth after this round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyRecord>,
 }
 
 impl RoundRecord {
@@ -361,6 +367,7 @@ pub(crate) mod tests {
             expected: BTreeSet::new(),
             left_out: BTreeMap::new(),
             frozen: Vec::new(),
+            noise_sha256: None,
             initial: None,
             rounds: Vec::new(),
             steps: Vec::new(),
@@ -418,6 +425,7 @@ pub(crate) mod tests {
             params_sha256: Digest::of(b""),
             evaluation: None,
             scored: BTreeMap::new(),
+            privacy: None,
         };
         history.left_out = [(id("z"), "not approved".to_owned())].into();
         assert_eq!(history.missing().len(), 1);

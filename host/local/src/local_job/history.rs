@@ -124,6 +124,7 @@ impl LocalJob {
             params_sha256: params_digest(&trained.params)?.0,
             evaluation,
             scored: [].into(),
+            privacy: None,
         };
         Ok(History {
             name: "local".into(),
@@ -143,6 +144,7 @@ impl LocalJob {
             expected: [].into(),
             left_out: [].into(),
             frozen: Vec::new(),
+            noise_sha256: None,
             initial: None,
             rounds: vec![round],
             steps,

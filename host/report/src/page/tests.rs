@@ -49,6 +49,7 @@ fn round_record(round: u32, metric: &str, reason: &str) -> RoundRecord {
         params_sha256: Digest::of(&round.to_le_bytes()),
         evaluation: evaluation(&[("loss", 0.4), (metric, f64::from(round))]),
         scored: [].into(),
+        privacy: None,
     }
 }
 
@@ -70,6 +71,7 @@ fn history(name: &str, rounds: Vec<RoundRecord>) -> History {
         expected: [].into(),
         left_out: [].into(),
         frozen: Vec::new(),
+        noise_sha256: None,
         initial: None,
         rounds,
         steps: Vec::new(),

@@ -208,8 +208,18 @@ impl Experiment {
                 (node.clone(), node_record(reply, scores.get(node), receipt))
             })
             .collect();
-        let record =
-            RoundRecord { round, timing, nodes, dropped, params_sha256, evaluation, scored };
+        let privacy = self.file.privacy.as_ref();
+        let privacy = privacy.map(|args| args.record(round, &self.aggregator.numbers()));
+        let record = RoundRecord {
+            round,
+            timing,
+            nodes,
+            dropped,
+            params_sha256,
+            evaluation,
+            scored,
+            privacy,
+        };
         (record, failed)
     }
 
