@@ -132,14 +132,14 @@ fn a_custom_aggregator_is_recorded_by_its_name() {
     ));
 }
 
+/// A demand that nodes refuse.
+const NO_NOISE: &str = "epochs = 1\ndp_args = { type = \"local\", sigma = 0, clip = 1 }";
+
 #[test]
 fn a_refusal_in_the_first_round_leaves_no_breakpoint() {
     let federation = federation(2);
     let saves = |text: String| text.edit("rounds = 2", "rounds = 2\nsave_breakpoints = true");
-    let refused = federation.experiment(|text| {
-        let private = "epochs = 1\ndp_args = { sigma = 0.5, clip = 1.0 }";
-        saves(text).edit("epochs = 1", private)
-    });
+    let refused = federation.experiment(|text| saves(text).edit("epochs = 1", NO_NOISE));
     assert_eq!(federation.run(&refused).run().code, 2);
     assert!(!out(&federation).join("breakpoints").exists());
     // The same directory serves the next one, which asks everybody anew.
@@ -156,8 +156,7 @@ fn nodes_without_the_data_do_not_change_the_exit_code() {
         let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
         federation.run(&federation.experiment(|text| change(one(text)))).run()
     };
-    let ended =
-        run(&|text| text.edit("epochs = 1", "epochs = 1\ndp_args = { sigma = 0.5, clip = 1.0 }"));
+    let ended = run(&|text| text.edit("epochs = 1", NO_NOISE));
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     // A plan that fails everywhere is the plan.
     let skeleton = std::fs::read_to_string(root().join("tests/guests/hostile/skeleton.wat"));

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use fedwasm_params::from_safetensors;
 use fedwasm_protocol::{
-    Body, Budget, DpArgs, DpKind, Mode, Progress, Reason, Refusal, RoundReply, RoundRequest,
+    BlobRef, Body, Budget, DpArgs, DpKind, Mode, Progress, Reason, Refusal, RoundReply,
+    RoundRequest,
 };
 use serde_json::Value;
 
@@ -104,12 +105,16 @@ impl Stage {
 
     /// The values of the parameters of a reply, as its researcher fetches them.
     fn values(&self, reply: &RoundReply) -> Vec<f64> {
+        self.values_of(&reply.params.unwrap())
+    }
+
+    fn values_of(&self, blob: &BlobRef) -> Vec<f64> {
         let member = enrol(&self.federation, "researcher-mallory");
         let url = self.federation.repository.parse().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let bytes = runtime.block_on(async {
             let repository = fedwasm_transport::Repository::new(url, Some(&member)).unwrap();
-            repository.get(&reply.params.unwrap()).await.unwrap()
+            repository.get(blob).await.unwrap()
         });
         let params = from_safetensors(&bytes).unwrap();
         params.iter().flat_map(|(_, tensor)| tensor.floats().unwrap()).collect()
@@ -164,6 +169,21 @@ fn the_stricter_of_floor_and_request_holds_and_nothing_else_leaves() {
     assert!(refused.message.contains("aggregator"), "{}", refused.message);
     let refused = stage.refused(|round| round.training.dp_args = Some(asked(0.0, 1.0)));
     assert_eq!(refused.reason, Reason::BadRequest);
+    // The clip alone, for noise that the aggregator adds.
+    let alone = |clip: f64| {
+        let dp_args = DpArgs { kind: DpKind::Central, ..asked(0.0, clip) };
+        let reply = stage.answered(move |round| round.training.dp_args = Some(dp_args));
+        assert_eq!((reply.n_samples, reply.train_loss.is_some()), (228, true));
+        reply
+    };
+    assert_eq!(alone(1e6).params, clear[0].params);
+    let start = stage.values_of(&stage.good.params);
+    let norm = |reply: &RoundReply| {
+        let steps = stage.values(reply).into_iter().zip(&start).map(|(y, x)| y - x);
+        steps.map(|step| step * step).sum::<f64>().sqrt()
+    };
+    let (clear, clipped) = (norm(&clear[0]), norm(&alone(0.01)));
+    assert!(clear > 0.1 && (clipped / 0.01 - 1.0).abs() < 1e-4, "{clear} {clipped}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ mod trimmed_mean;
 use std::collections::BTreeMap;
 
 use fedwasm_params::Params;
-use fedwasm_protocol::{Arguments, NodeId};
+use fedwasm_protocol::{Arguments, Metrics, NodeId};
 
 use bulyan::Bulyan;
 use fedadagrad::FedAdagrad;
@@ -105,6 +105,11 @@ pub trait Aggregator: std::fmt::Debug + Send {
             self.add(node, &update.params)?;
         }
         self.finish()
+    }
+
+    /// Numbers of the round that ended last, by name, for its history.
+    fn numbers(&self) -> Metrics {
+        Metrics::new()
     }
 
     /// Arguments for plans, keys starting with `aggregator.`. A plan that does
@@ -233,6 +238,14 @@ pub enum AggregateError {
     NeedsUpdates {
         /// The method.
         aggregator: String,
+    },
+    /// Something of an aggregator outside of this crate.
+    #[error("{aggregator}: {source}")]
+    Other {
+        /// The method.
+        aggregator: String,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A breakpoint holds a state of something else.
     #[error("the aggregator's state in the breakpoint does not fit: {reason}")]

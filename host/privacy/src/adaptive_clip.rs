@@ -1,4 +1,5 @@
-//! A bound on updates that follows a quantile of their norms (Andrew et al. 2021, arXiv 1905.03871).
+//! A bound on updates that follows a quantile of their norms (Andrew et al. 2021, arXiv 1905.03871),
+//! the same on every machine.
 
 use crate::{Clip, Error};
 
@@ -56,7 +57,7 @@ impl AdaptiveClip {
         if !unclipped.is_finite() {
             return Err(Error::setting("unclipped", unclipped, "a finite number"));
         }
-        let moved = self.norm_max * (-self.rate * (unclipped - self.quantile)).exp();
+        let moved = self.norm_max * libm::exp(-self.rate * (unclipped - self.quantile));
         self.norm_max = moved.clamp(NORM_MIN, NORM_MAX);
         Ok(())
     }
@@ -78,7 +79,8 @@ pub fn multiplier_of_update(multiplier: f64, count_sigma: f64) -> Result<f64, Er
         let rule = "finite and more than half of the noise multiplier";
         return Err(Error::setting("count_sigma", count_sigma, rule));
     }
-    Ok((multiplier.powi(-2) - (2.0 * count_sigma).powi(-2)).powf(-0.5))
+    let inverse_square = |z: f64| 1.0 / (z * z);
+    Ok(1.0 / (inverse_square(multiplier) - inverse_square(2.0 * count_sigma)).sqrt())
 }
 
 #[cfg(test)]

@@ -57,6 +57,20 @@ pub enum Error {
         /// The receipts that were checked.
         receipts: u32,
     },
+    /// The seed of the aggregator's noise is missing.
+    #[error(
+        "{rounds} rounds cannot be computed again: their noise comes from the secret seed of \
+         {file}, which is not in this directory; everything else matches: the uploads are those \
+         that the history names, and {receipts} receipts, the scores and epsilon agree"
+    )]
+    NoNoiseSeed {
+        /// The name of its file.
+        file: &'static str,
+        /// The rounds that have noise.
+        rounds: u32,
+        /// The receipts that were checked.
+        receipts: u32,
+    },
     /// Parameters do not fit the plan's declaration.
     #[error("the parameters do not fit the plan: {0}")]
     Shapes(fedwasm_params::Error),

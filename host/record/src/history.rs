@@ -6,7 +6,7 @@ use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Difference, SecaggRecord};
+use crate::{Difference, PrivacyRecord, SecaggRecord};
 
 /// The history of a run, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct History {
     /// The parameters that training does not change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frozen: Vec<String>,
+    /// A commitment to the seed of the aggregator's noise: its SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_sha256: Option<Digest>,
     /// Scores of the parameters that the first round started from, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<ScoreRecord>,
@@ -169,6 +172,9 @@ pub struct RoundRecord {
     /// The sum of scores that `evaluation` comes from, under secure aggregation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scored_secagg: Option<SecaggRecord>,
+    /// Noise of the aggregator, and what it is worth after this round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<PrivacyRecord>,
 }
 
 impl RoundRecord {
@@ -393,6 +399,7 @@ pub(crate) mod tests {
             expected: BTreeSet::new(),
             left_out: BTreeMap::new(),
             frozen: Vec::new(),
+            noise_sha256: None,
             initial: None,
             rounds: Vec::new(),
             steps: Vec::new(),
@@ -452,6 +459,7 @@ pub(crate) mod tests {
             scored: BTreeMap::new(),
             secagg: None,
             scored_secagg: None,
+            privacy: None,
         };
         history.left_out = [(id("z"), "not approved".to_owned())].into();
         assert_eq!(history.missing().len(), 1);

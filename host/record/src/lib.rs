@@ -3,6 +3,7 @@
 
 mod arguments;
 mod breakpoint;
+mod central;
 mod compare;
 mod error;
 mod files;
@@ -19,6 +20,9 @@ mod verify;
 
 pub use arguments::{Difference, OWN, differences, method};
 pub use breakpoint::Breakpoint;
+pub use central::{
+    AdaptiveArgs, CentralArgs, NEEDS_A_MEAN, NOISE_SEED, NoiseSeed, PrivacyRecord, carried, noised,
+};
 pub use compare::{Comparison, MetricPair, compare};
 pub use error::Error;
 pub use files::{

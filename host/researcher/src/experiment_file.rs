@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_aggregate::AggregatorArgs;
 use fedwasm_protocol::{
-    Arguments, DESCRIPTION_CHARS_MAX, DataArgs, Fields, FileMistakes, KEPT_STATES_MAX, LimitArgs,
-    TrainingArgs,
+    Arguments, DESCRIPTION_CHARS_MAX, DataArgs, DpKind, Fields, FileMistakes, KEPT_STATES_MAX,
+    LimitArgs, TrainingArgs,
 };
 use fedwasm_record::sections::{data, limits, model, read, table, training};
-use fedwasm_record::{Error, LrSchedule, in_round, lr_of};
+use fedwasm_record::{CentralArgs, Error, LrSchedule, NEEDS_A_MEAN, in_round, lr_of};
 use toml::Value;
 
 use crate::StrategyArgs;
@@ -54,6 +54,9 @@ pub struct ExperimentFile {
     pub strategy: StrategyArgs,
     /// Secure aggregation, if it is asked for; `random` is drawn unless it is given.
     pub secagg: Option<SecaggSettings>,
+    /// Noise that the aggregator adds, from `[privacy]` or from `training.dp_args` of type
+    /// `central`. The latter then say what nodes do: clip, unless the clip is adaptive.
+    pub privacy: Option<CentralArgs>,
     /// Whether nodes run the plan in the strict profile. Default false.
     pub strict: bool,
     /// Limits that nodes are asked to keep, below their own.
@@ -130,7 +133,8 @@ impl ExperimentFile {
         let limits = limits(&mut fields);
         let is_there = fields.has("data");
         let data = is_there.then(|| data(&mut fields, true)).flatten();
-        let (training, lr_schedule) = training(&mut fields, None);
+        let (mut training, lr_schedule) = training(&mut fields, None);
+        let privacy = privacy(&mut fields, training.as_mut());
         let model = model(&mut fields);
         let mut table = fields.table("aggregator");
         let aggregator = AggregatorArgs::take(&mut table);
@@ -141,12 +145,9 @@ impl ExperimentFile {
         let secagg = SecaggSettings::take(&mut fields);
         let network = network(&mut fields);
         check_together(&mut fields, training.as_ref(), &aggregator, &strategy);
+        check_privacy(&mut fields, privacy.as_ref(), &aggregator, secagg.is_some());
         check_schedule(&mut fields, training.as_ref(), lr_schedule.as_ref(), rounds);
-        if score_initial && training.as_ref().is_some_and(|training| training.test_ratio == 0.0) {
-            let what =
-                "is set but `training.test_ratio` is 0; hold rows out, such as `test_ratio = 0.2`";
-            fields.mistake("score_initial", what);
-        }
+        check_scores(&mut fields, training.as_ref(), score_initial);
         let mistakes = fields.finish();
         if let ([], Some(name), Some(plan), Some(rounds), Some(data), Some(training)) =
             (&mistakes[..], name, plan, rounds, data, training)
@@ -170,6 +171,7 @@ impl ExperimentFile {
                 aggregator,
                 strategy,
                 secagg,
+                privacy,
                 strict,
                 limits,
                 network,
@@ -204,6 +206,49 @@ fn keep_params(fields: &mut Fields) -> Option<usize> {
     }
 }
 
+/// `[privacy]`, or Fed-BioMed's words for it; `dp_args` becomes what nodes do of it.
+fn privacy(fields: &mut Fields, training: Option<&mut TrainingArgs>) -> Option<CentralArgs> {
+    let is_table = fields.has("privacy");
+    let args = CentralArgs::take(fields);
+    let training = training?;
+    let args = match training.dp_args {
+        None => args,
+        Some(_) if is_table => {
+            let what = "is given beside [privacy]; leave one of them out";
+            fields.mistake("training.dp_args", what);
+            return None;
+        }
+        Some(dp) if dp.kind == DpKind::Local => return None,
+        Some(dp) => match CentralArgs::of_dp_args(dp) {
+            Ok(args) => Some(args),
+            Err((key, what)) => {
+                fields.mistake(&format!("training.dp_args.{key}"), what);
+                return None;
+            }
+        },
+    };
+    training.dp_args = args.as_ref().and_then(CentralArgs::at_nodes);
+    args
+}
+
+/// Noise needs a method of means, and an adaptive clip single updates.
+fn check_privacy(
+    fields: &mut Fields,
+    privacy: Option<&CentralArgs>,
+    aggregator: &AggregatorArgs,
+    is_secagg: bool,
+) {
+    let Some(privacy) = privacy else { return };
+    if CentralArgs::check(&*aggregator.build()).is_err() {
+        let what = format!("is `{}`: {NEEDS_A_MEAN}", aggregator.name());
+        fields.mistake("aggregator.name", what);
+    }
+    if is_secagg && privacy.adaptive.is_some() {
+        let what = "needs the norm of every update, and secure aggregation tells only their sum";
+        fields.mistake("privacy.adaptive", what);
+    }
+}
+
 fn network(fields: &mut Fields) -> NetworkArgs {
     let mut table = fields.table("network");
     let default = NetworkArgs::default();
@@ -233,6 +278,14 @@ fn check_together(
     if strategy.early_stopping.is_some() && !training.test_on_global_updates {
         let what = "needs `training.test_on_global_updates = true`, or there is nothing to look at";
         fields.mistake("strategy.early_stopping", what);
+    }
+}
+
+fn check_scores(fields: &mut Fields, training: Option<&TrainingArgs>, score_initial: bool) {
+    if score_initial && training.is_some_and(|training| training.test_ratio == 0.0) {
+        let what =
+            "is set but `training.test_ratio` is 0; hold rows out, such as `test_ratio = 0.2`";
+        fields.mistake("score_initial", what);
     }
 }
 
@@ -310,6 +363,33 @@ mod tests {
             ("min_nodes = 2", "early_stopping = { metric = \"loss\" }", "test_on_global_updates"),
             ("[network]", "[secagg]\nservkey_id = \"a\"\n[network]", "`secagg.biprime_id` is"),
             ("[network]", "[netwrok]", "did you mean `network`?"),
+            (
+                "[network]",
+                "[privacy]\nclip = 1\n[network]",
+                "`privacy.noise_multiplier` is missing",
+            ),
+            (
+                "\"fedavg\"",
+                "\"scaffold\"\n[privacy]\nclip = 1\nnoise_multiplier = 1",
+                "`aggregator.name` is `scaffold`: noise of the aggregator is added to the mean",
+            ),
+            (
+                "[network]",
+                "[privacy]\nclip = 1\nnoise_multiplier = 1\nadaptive = {}\n[secagg]\n\
+                 servkey_id = \"a\"\nbiprime_id = \"b\"\n[network]",
+                "`privacy.adaptive` needs the norm of every update",
+            ),
+            (
+                "epochs = 1",
+                "epochs = 1\ndp_args = { sigma = 0, clip = 1 }",
+                "`training.dp_args.sigma` is 0",
+            ),
+            (
+                "epochs = 1",
+                "epochs = 1\ndp_args = { type = \"local\", sigma = 1, clip = 1 }\n\
+                 [privacy]\nclip = 1\nnoise_multiplier = 1",
+                "`training.dp_args` is given beside [privacy]",
+            ),
             ("rounds = 2", "rounds = ", "e.toml: line 4: string values must be quoted"),
             ("rounds = 2", "rounds = 2\nkeep_params = 0", "expected true, false, or how many"),
             ("rounds = 2", "rounds = 2\nscore_initial = true", "hold rows out"),
@@ -340,6 +420,25 @@ mod tests {
         assert_eq!(file.keep_params, Some(3));
         let all = parse(&text.replace("keep_params = 3", "keep_params = true")).unwrap();
         assert_eq!(all.keep_params, Some(usize::MAX));
+    }
+
+    #[test]
+    fn noise_of_the_aggregator_leaves_nodes_the_clip() {
+        let (old, table) = (
+            "epochs = 1\ndp_args = { sigma = 2, clip = 0.5 }",
+            "epochs = 1\n[privacy]\nnoise_multiplier = 2\nclip = 0.5",
+        );
+        let [old, new] = [old, table].map(|text| parse(&FILE.replace("epochs = 1", text)).unwrap());
+        assert_eq!((&old.privacy, &old.training), (&new.privacy, &new.training));
+        let at_nodes = new.training.dp_args.unwrap();
+        assert_eq!((at_nodes.kind, at_nodes.sigma, at_nodes.clip), (DpKind::Central, 0.0, 0.5));
+        let adaptive = FILE.replace("epochs = 1", &(table.to_owned() + "\nadaptive = {}"));
+        let adaptive = parse(&adaptive).unwrap();
+        assert_eq!(adaptive.training.dp_args, None);
+        assert!(adaptive.privacy.is_some_and(|privacy| privacy.adaptive.is_some()));
+        let local = "epochs = 1\ndp_args = { type = \"local\", sigma = 2, clip = 0.5 }";
+        let local = parse(&FILE.replace("epochs = 1", local)).unwrap();
+        assert!(local.privacy.is_none() && local.training.dp_args.is_some());
     }
 
     #[test]

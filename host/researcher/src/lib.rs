@@ -27,9 +27,9 @@ pub use fedwasm_aggregate::{
 pub use fedwasm_artifact::{Component, load_plan};
 pub use fedwasm_protocol::seed::random_seed;
 pub use fedwasm_record::{
-    Breakpoint, ChangeRecord, Difference, History, JobState, LrSchedule, Member, NodeRecord,
-    NodeStates, PlanRecord, Reply, RoundRecord, RoundTiming, ScoreRecord, SecaggRecord,
-    load_history, load_params,
+    AdaptiveArgs, Breakpoint, CentralArgs, ChangeRecord, Difference, History, JobState, LrSchedule,
+    Member, NodeRecord, NodeStates, PlanRecord, Reply, RoundRecord, RoundTiming, ScoreRecord,
+    SecaggRecord, load_history, load_params,
 };
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use identity::identities_of_user;

@@ -126,6 +126,7 @@ impl LocalJob {
             scored: [].into(),
             secagg: None,
             scored_secagg: None,
+            privacy: None,
         };
         Ok(History {
             name: "local".into(),
@@ -145,6 +146,7 @@ impl LocalJob {
             expected: [].into(),
             left_out: [].into(),
             frozen: Vec::new(),
+            noise_sha256: None,
             initial: None,
             rounds: vec![round],
             steps,

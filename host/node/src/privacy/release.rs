@@ -13,7 +13,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
 use super::ledger::{Entry, Passed};
-use super::terms::Terms;
+use super::terms::{Terms, clip_alone};
 use crate::Database;
 use crate::refusal::refusal;
 use crate::round::{Done, Used};
@@ -190,7 +190,16 @@ impl Begun {
         declaration: &Declaration,
         request: &RoundRequest,
     ) -> Result<Released, fedwasm_privacy::Error> {
-        let Self::Private { terms, seed } = self else { return Ok(Released::clear(done)) };
+        let Self::Private { terms, seed } = self else {
+            let clip = clip_alone(request.training.dp_args);
+            return match (clip, &done.params) {
+                (Some(clip), Some(trained)) => {
+                    let params = Some(clipped(trained, received, declaration, clip)?);
+                    Ok(Released::clear(Done { params, ..done }))
+                }
+                _ => Ok(Released::clear(done)),
+            };
+        };
         let params = match &done.params {
             Some(trained) => Some(noised(trained, received, declaration, terms, *seed)?),
             None => None,
@@ -213,8 +222,12 @@ impl Begun {
         let (mut update, mut warnings) = (Vec::new(), Vec::new());
         if let Some(trained) = &done.params {
             (_, update) = update_of(trained, received, declaration)?;
-            if let Self::Private { terms: dp, .. } = self {
-                Clip::new(dp.clip)?.apply(&mut update)?;
+            let clip = match self {
+                Self::Private { terms, .. } => Some(terms.clip),
+                Self::Clear => clip_alone(request.training.dp_args),
+            };
+            if let Some(clip) = clip {
+                Clip::new(clip)?.apply(&mut update)?;
             }
             if clamp_each(&mut update, terms.clip)? > 0 && matches!(self, Self::Clear) {
                 warnings.push(format!(
@@ -311,8 +324,23 @@ fn changes(done: &Done, declaration: &Declaration) -> Result<Vec<f64>, fedwasm_p
     Ok(changes)
 }
 
-/// The received parameters, moved by the clipped and noised update. Parameters that are not
-/// trainable leave as they came.
+/// The received parameters, moved by the clipped update; as trained if that is within the clip.
+fn clipped(
+    trained: &[u8],
+    received: &[u8],
+    declaration: &Declaration,
+    clip: f64,
+) -> Result<Vec<u8>, fedwasm_privacy::Error> {
+    let clip = Clip::new(clip)?;
+    let mut is_within = false;
+    let out = changed(trained, received, declaration, |mut update| {
+        is_within = clip.apply(&mut update)?.is_unclipped();
+        Ok(update)
+    })?;
+    Ok(if is_within { trained.to_vec() } else { out })
+}
+
+/// The received parameters, moved by the clipped and noised update.
 fn noised(
     trained: &[u8],
     received: &[u8],
@@ -320,16 +348,29 @@ fn noised(
     terms: &Terms,
     seed: [u8; 32],
 ) -> Result<Vec<u8>, fedwasm_privacy::Error> {
-    let (start, mut update) = update_of(trained, received, declaration)?;
-    Clip::new(terms.clip)?.apply(&mut update)?;
-    let quantiser = |noise_max| Quantiser::new::<u64>(terms.clip, BITS, 1, 1, noise_max);
-    let sensitivity = quantiser(0)?.norm_max(terms.clip, update.len());
-    let variance = Variance::at_least(terms.noise_multiplier * sensitivity)?;
-    let quantiser = quantiser(variance.noise_max(1))?;
-    let mut lanes: Vec<u64> = quantiser.encode(&update, 1)?;
-    quantiser.add_noise(&mut lanes, variance, 1, &mut ChaCha20Rng::from_seed(seed))?;
-    let (mean, _) = quantiser.decode(&lanes, 1)?;
-    let moved = moved(&start, &mean)?;
+    changed(trained, received, declaration, |mut update| {
+        Clip::new(terms.clip)?.apply(&mut update)?;
+        let quantiser = |noise_max| Quantiser::new::<u64>(terms.clip, BITS, 1, 1, noise_max);
+        let sensitivity = quantiser(0)?.norm_max(terms.clip, update.len());
+        let variance = Variance::at_least(terms.noise_multiplier * sensitivity)?;
+        let quantiser = quantiser(variance.noise_max(1))?;
+        let mut lanes: Vec<u64> = quantiser.encode(&update, 1)?;
+        quantiser.add_noise(&mut lanes, variance, 1, &mut ChaCha20Rng::from_seed(seed))?;
+        let (mean, _) = quantiser.decode(&lanes, 1)?;
+        Ok(mean)
+    })
+}
+
+/// The received parameters, moved by a change of the update. Parameters that are not trainable
+/// leave as they came.
+fn changed(
+    trained: &[u8],
+    received: &[u8],
+    declaration: &Declaration,
+    change: impl FnOnce(Vec<f64>) -> Result<Vec<f64>, fedwasm_privacy::Error>,
+) -> Result<Vec<u8>, fedwasm_privacy::Error> {
+    let (start, update) = update_of(trained, received, declaration)?;
+    let moved = moved(&start, &change(update)?)?;
     let received = from_safetensors(received)?;
     let shared = declaration.model.iter().filter(|spec| spec.scope == Scope::Shared);
     let leaving = shared.filter_map(|spec| {
@@ -388,6 +429,7 @@ mod tests {
     use crate::privacy::Floors;
     use crate::samples::round_request;
     use fedwasm_params::Tensor;
+    use fedwasm_protocol::{DpArgs, DpKind};
 
     fn spec(name: &str, dtype: DType, n: u64) -> TensorSpec {
         TensorSpec {
@@ -479,6 +521,24 @@ mod tests {
                 assert!(mean * (n as f64).sqrt() < clip * (1.0 + 4.0 * z), "{clip} {z}: {mean}");
             }
         }
+    }
+
+    #[test]
+    fn a_clip_without_noise_bounds_the_update_alone() {
+        let declaration = declaration(vec![spec("w", DType::Float32, 2)]);
+        let (received, trained) = (bytes(&[("w", &[1.0, 2.0])]), bytes(&[("w", &[4.0, 6.0])]));
+        let release = |clip: f64| {
+            let mut request = round_request();
+            let dp_args = DpArgs { kind: DpKind::Central, sigma: 0.0, clip };
+            request.training.dp_args = Some(dp_args);
+            let done = done(Some(trained.clone()));
+            Begun::Clear.release(done, &received, &declaration, &request).unwrap().into_parts().0
+        };
+        let out = release(1.0);
+        let expected = [1.6f32, 2.8].map(f64::from);
+        assert_eq!(values(out.params.as_ref().unwrap(), "w"), expected);
+        assert_eq!(out.n_samples, 285);
+        assert_eq!(release(5.0).params, Some(trained.clone()));
     }
 
     #[test]

@@ -26,7 +26,9 @@ pub(crate) struct Terms {
 impl Terms {
     /// The terms of a round; none in the clear.
     pub(crate) fn of(floors: &Floors, asked: Option<DpArgs>) -> Option<Self> {
-        let (sigma, most) = (asked.map(|dp| dp.sigma), asked.map(|dp| dp.clip));
+        // Noise of the aggregator is not this node's.
+        let of_node = asked.filter(|dp| dp.kind == DpKind::Local);
+        let (sigma, most) = (of_node.map(|dp| dp.sigma), asked.map(|dp| dp.clip));
         // A NaN is neither less nor more: `check` refused it.
         let noise_multiplier = floors.noise_multiplier.into_iter().chain(sigma).reduce(f64::max)?;
         let clip = floors.clip.into_iter().chain(most).reduce(f64::min)?;
@@ -89,15 +91,23 @@ impl Terms {
     }
 }
 
+/// The clip that a request asks for without noise, since the aggregator adds that; 0 is the
+/// `sigma` that this node adds.
+pub(super) fn clip_alone(asked: Option<DpArgs>) -> Option<f64> {
+    asked.filter(|dp| dp.kind == DpKind::Central).map(|dp| dp.clip)
+}
+
 /// Checks the demand of a request.
 pub(crate) fn check(asked: Option<DpArgs>) -> Result<(), Refusal> {
     let Some(DpArgs { kind, sigma, clip }) = asked else { return Ok(()) };
-    if kind == DpKind::Central {
-        let text = "`dp_args.type` is `central`: the aggregator would add the noise, which it cannot \
-                    yet; with `local` this node adds it";
+    let is_central = kind == DpKind::Central;
+    if is_central && sigma != 0.0 {
+        let text = "`dp_args.type` is `central`: the aggregator adds the noise, so `sigma`, the noise \
+                    of this node, must be 0; with `local` this node adds it";
         return Err(refusal(Reason::Unsupported, text.into()));
     }
-    let wrong = range_of_noise(Some(sigma)).map(|rule| ("sigma", sigma, rule));
+    let wrong = range_of_noise(Some(sigma).filter(|_| !is_central));
+    let wrong = wrong.map(|rule| ("sigma", sigma, rule));
     let wrong = wrong.or_else(|| range_of_clip(Some(clip)).map(|rule| ("clip", clip, rule)));
     match wrong {
         None => Ok(()),
@@ -133,6 +143,11 @@ mod tests {
         assert_eq!(hold(&floor, asked(3.0, 9.0)), Some((1.0, 3.0)));
         assert_eq!(hold(&floor, asked(0.5, 0.1)), Some((0.1, 2.0)));
         assert_eq!(hold(&Floors::default(), asked(0.5, 9.0)), Some((9.0, 0.5)));
+        // A clip for the noise of the aggregator adds none here.
+        let central = Some(DpArgs { kind: DpKind::Central, sigma: 0.0, clip: 0.25 });
+        assert_eq!((hold(&Floors::default(), central), clip_alone(central)), (None, Some(0.25)));
+        assert_eq!(hold(&floor, central), Some((0.25, 2.0)));
+        assert_eq!(clip_alone(asked(1.0, 1.0)), None);
         let terms = Terms::of(&Floors { delta: Some(1e-9), ..floor }, asked(1.0, 1.0)).unwrap();
         assert_eq!((terms.delta, terms.epsilon), (1e-9, None));
     }
@@ -140,8 +155,11 @@ mod tests {
     #[test]
     fn requests_that_no_node_can_fulfil_are_refused_by_name() {
         assert!(check(None).is_ok() && check(asked(0.01, 1.0)).is_ok());
-        let central = Some(DpArgs { kind: DpKind::Central, sigma: 1.0, clip: 1.0 });
-        assert!(check(central).unwrap_err().message.contains("aggregator"));
+        let central = |sigma, clip| Some(DpArgs { kind: DpKind::Central, sigma, clip });
+        for sigma in [1.0, f64::NAN] {
+            assert!(check(central(sigma, 1.0)).unwrap_err().message.contains("aggregator"));
+        }
+        assert!(check(central(0.0, 1.0)).is_ok() && check(central(0.0, f64::NAN)).is_err());
         for (sigma, clip, key) in [
             (0.0, 1.0, "sigma"),
             (f64::NAN, 1.0, "sigma"),

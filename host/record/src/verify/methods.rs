@@ -1,20 +1,37 @@
 //! The aggregators that a history names, as they were in each round.
 
-use fedwasm_aggregate::{Aggregator, AggregatorArgs};
+use fedwasm_aggregate::{AggregateError, Aggregator, AggregatorArgs};
 use fedwasm_protocol::Fields;
 use serde_json::Value;
 
-use crate::{OWN, method};
+use crate::{CentralArgs, NoiseSeed, OWN, carried, method, noised};
+
+/// Noise of the aggregator, and its seed if that is there.
+pub(super) type Noise = (CentralArgs, Option<NoiseSeed>);
+
+/// The part without which a round cannot be computed again.
+pub(super) enum Unknown {
+    /// The researcher's own aggregator of this name.
+    Own(String),
+    /// The seed of the noise.
+    Noise,
+}
 
 /// The aggregators of an experiment, one after the other.
 #[derive(Default)]
 pub(super) struct Methods {
+    /// Noise that all of them have, and its seed if it is known.
+    noise: Option<Noise>,
     /// The section of the round before.
     section: Value,
     pub(super) aggregator: Option<Box<dyn Aggregator>>,
 }
 
 impl Methods {
+    pub(super) fn of(noise: Option<Noise>) -> Self {
+        Self { noise, ..Self::default() }
+    }
+
     /// Takes the aggregator of the next round: the one of the round before, one of the same method
     /// with other settings that continues from its state, or a new one. False if it is not known.
     pub(super) fn go_on(
@@ -27,22 +44,38 @@ impl Methods {
             return Ok(true);
         }
         let is_same_method = method(Some(&section)) == method(Some(&self.section));
-        let state = match self.aggregator.as_ref().filter(|_| is_same_method) {
-            Some(old) => Some(old.state().map_err(|error| error.to_string())?),
+        let of = |error: AggregateError| error.to_string();
+        let args = self.noise.as_ref().map(|(args, _)| args);
+        let state = match &self.aggregator {
+            Some(old) if is_same_method => Some(old.state().map_err(of)?),
+            Some(old) => carried(args, &old.state().map_err(of)?).map_err(of)?,
             None => None,
         };
         self.section = section;
-        self.aggregator = match self.own_name() {
+        let inner = match self.own_name() {
             Some(name) => own.take_if(|own| own.name() == name),
             None => Some(aggregator_of(&self.section)?.build()),
         };
+        self.aggregator = match (inner, &self.noise) {
+            (Some(inner), Some((args, Some(seed)))) => Some(noised(args, seed, inner).map_err(of)?),
+            (_, Some((_, None))) => None,
+            (inner, None) | (inner @ None, _) => inner,
+        };
         if let (Some(state), Some(new)) = (state, &mut self.aggregator) {
-            new.restore(&state).map_err(|error| error.to_string())?;
+            new.restore(&state).map_err(of)?;
         }
         Ok(self.aggregator.is_some())
     }
 
-    pub(super) fn own_name(&self) -> Option<String> {
+    /// The reason for which the rounds of now cannot be computed.
+    pub(super) fn unknown(&self) -> Option<Unknown> {
+        match (&self.noise, self.own_name()) {
+            (Some((_, None)), _) => Some(Unknown::Noise),
+            (_, name) => name.map(Unknown::Own),
+        }
+    }
+
+    fn own_name(&self) -> Option<String> {
         Some(self.section.get(OWN)?.as_str()?.to_owned())
     }
 }

@@ -10,14 +10,16 @@ use std::path::Path;
 use fedwasm_aggregate::{AggregateError, Aggregator, Update, Updates, transpose};
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, mpk, to_safetensors};
-use fedwasm_protocol::{Digest, NodeId};
+use fedwasm_protocol::{Digest, Metrics, NodeId};
 use fedwasm_trust::Roster;
 
 use crate::history::{FINISHED, combine};
 use crate::uploads::{MEMBERSHIP, RECEIPTS, UPLOAD_BYTES_MAX, UPLOADS, load};
-use crate::{Error, History, RoundRecord, ScoreRecord, load_history};
+use crate::{
+    CentralArgs, Error, History, NOISE_SEED, NoiseSeed, RoundRecord, ScoreRecord, load_history,
+};
 
-use self::methods::Methods;
+use self::methods::{Methods, Noise, Unknown};
 use self::receipts::{check_other_scores, check_receipt, roster};
 
 const PARAMS: &str = "params.safetensors";
@@ -56,7 +58,8 @@ pub fn verify_experiment(dir: &Path) -> Result<Verified, Error> {
 /// one.
 ///
 /// # Errors
-/// As [`verify_experiment`]; [`Error::OwnAggregator`] if the history names one of another name.
+/// As [`verify_experiment`]; [`Error::OwnAggregator`] if the history names one of another name, and
+/// [`Error::NoNoiseSeed`] if all that can be checked without the seed of its noise is right.
 pub fn verify_with(dir: &Path, own: Option<Box<dyn Aggregator>>) -> Result<Verified, Error> {
     let again = Again::of(dir)?;
     again.check_start()?;
@@ -77,6 +80,8 @@ struct Again {
     roster: Option<Roster>,
     /// The SHA-256 of the parameters that the first round started from.
     initial: Digest,
+    /// Noise of the aggregator, and its seed if that is there.
+    noise: Option<Noise>,
 }
 
 impl Again {
@@ -96,8 +101,8 @@ impl Again {
             return Err(no_uploads(reason));
         };
         let uploads = folder.folder(UPLOADS)?;
-        let roster = roster(&folder)?;
-        Ok(Self { history, folder, uploads, roster, initial })
+        let (roster, noise) = (roster(&folder)?, noise(dir, &history)?);
+        Ok(Self { history, folder, uploads, roster, initial, noise })
     }
 
     /// The checks before the first round.
@@ -128,8 +133,8 @@ struct Walk<'a> {
     again: &'a Again,
     own: Option<Box<dyn Aggregator>>,
     methods: Methods,
-    /// The aggregator that is not known, and the rounds since it came.
-    unknown: Option<(String, u32)>,
+    /// The part that is not known, and the rounds since it was needed.
+    unknown: Option<(Unknown, u32)>,
     /// The parameters that the next round starts from, unless an aggregator was unknown.
     global: Params,
     found: Verified,
@@ -147,7 +152,8 @@ impl<'a> Walk<'a> {
             params_sha256: again.initial,
             plan_sha256: again.history.plan.sha256,
         };
-        Ok(Self { again, own, methods: Methods::default(), unknown: None, global, found })
+        let methods = Methods::of(again.noise.clone());
+        Ok(Self { again, own, methods, unknown: None, global, found })
     }
 
     /// Checks the round in place `number`, and computes it again.
@@ -164,8 +170,8 @@ impl<'a> Walk<'a> {
         check_scores(record)?;
         let arguments = history.arguments_in(number);
         let is_known = self.methods.go_on(arguments.get("aggregator"), &mut self.own)?;
-        if let (false, None, Some(name)) = (is_known, &self.unknown, self.methods.own_name()) {
-            self.unknown = Some((name, 0));
+        if let (false, None, Some(part)) = (is_known, &self.unknown, self.methods.unknown()) {
+            self.unknown = Some((part, 0));
         }
         match (&mut self.unknown, &mut self.methods.aggregator) {
             (None, Some(aggregator)) => {
@@ -177,9 +183,13 @@ impl<'a> Walk<'a> {
                     return Err(format!("its updates give {again}, the history names {said}"));
                 }
                 self.found.rounds += 1;
+                check_privacy(self.again.noise.as_ref(), record, Some(aggregator.numbers()))?;
             }
             // The result of this round cannot be made again, and the next round starts from it.
-            (Some((_, rounds)), _) => *rounds += 1,
+            (Some((_, rounds)), _) => {
+                *rounds += 1;
+                check_privacy(self.again.noise.as_ref(), record, None)?;
+            }
             (None, None) => return Err("the history names no aggregator".into()),
         }
         self.found.params_sha256 = record.params_sha256;
@@ -219,8 +229,15 @@ impl<'a> Walk<'a> {
             let round = again.history.rounds.last().map_or(0, |record| record.round);
             Error::Unverified { round, reason }
         };
-        if let Some((name, rounds)) = unknown {
-            return Err(Error::OwnAggregator { name, rounds, receipts: found.receipts });
+        let receipts = found.receipts;
+        match unknown {
+            Some((Unknown::Own(name), rounds)) => {
+                return Err(Error::OwnAggregator { name, rounds, receipts });
+            }
+            Some((Unknown::Noise, rounds)) => {
+                return Err(Error::NoNoiseSeed { file: NOISE_SEED, rounds, receipts });
+            }
+            None => {}
         }
         let result = again.folder.read(PARAMS, UPLOAD_BYTES_MAX)?;
         let last = found.params_sha256;
@@ -233,6 +250,41 @@ impl<'a> Walk<'a> {
             Ok(params) if same_tensors(&params, &global) => Ok(found),
             _ => Err(wrong("params.mpk does not match the result of its rounds".into())),
         }
+    }
+}
+
+/// Noise of the aggregator, by the history, and its seed if the directory has it.
+fn noise(dir: &Path, history: &History) -> Result<Option<(CentralArgs, Option<NoiseSeed>)>, Error> {
+    let wrong = |reason: String| Error::Unverified { round: 0, reason };
+    let section = history.arguments.get("privacy").filter(|section| !section.is_null());
+    let Some(section) = section.cloned() else { return Ok(None) };
+    let args: CentralArgs = serde_json::from_value(section)
+        .map_err(|error| wrong(format!("the history's [privacy]: {error}")))?;
+    let seed = NoiseSeed::read(dir)?;
+    match &seed {
+        Some(seed) if history.noise_sha256 != Some(seed.commitment()) => {
+            Err(wrong(format!("{NOISE_SEED} holds the seed of another experiment")))
+        }
+        _ => Ok(Some((args, seed))),
+    }
+}
+
+/// The privacy of a round follows from the arguments of the history, and from the numbers of the
+/// aggregator if they are known.
+fn check_privacy(
+    noise: Option<&Noise>,
+    record: &RoundRecord,
+    numbers: Option<Metrics>,
+) -> Result<(), String> {
+    let expected = noise.map(|(args, _)| {
+        // An adaptive clip follows from noise.
+        let said = record.privacy.filter(|_| numbers.is_none() && args.adaptive.is_some());
+        let said = said.map(|said| Metrics::from([("clip".to_owned(), said.clip)]));
+        args.record(record.round, &said.or(numbers).unwrap_or_default())
+    });
+    match record.privacy == expected {
+        true => Ok(()),
+        false => Err("clip, noise multiplier or epsilon do not follow from [privacy]".into()),
     }
 }
 

@@ -40,34 +40,41 @@ pub(super) fn section(history: &History) -> Markup {
             hidden.last().map(|to| format!("Rounds {} to {} are not shown", from.round, to.round))
         }
     };
-    let columns = [
+    let is_private = all.iter().any(|round| round.privacy.is_some());
+    let mut columns = vec![
         Column::Number("Round"),
         Column::Number("Nodes"),
         Column::Number("Wall ms"),
         Column::Number("Training loss"),
         Column::Group("Aggregated model, mean over nodes by rows", &chosen.names),
-        Column::Text("Parameters"),
-        Column::Text("Dropped"),
     ];
+    if is_private {
+        columns.extend([Column::Number("Clip"), Column::Number("Epsilon")]);
+    }
+    columns.extend([Column::Text("Parameters"), Column::Text("Dropped")]);
     let n_columns = columns.len() - 1 + chosen.names.len();
     let initial = history.initial.iter();
     let mut rows: Vec<Markup> =
-        initial.map(|initial| row_0(initial, history.initial_sha256.as_ref(), &chosen)).collect();
-    rows.extend(first.iter().map(|round| row(round, &chosen)));
+        initial.map(|initial| row_0(history, initial, &chosen, is_private)).collect();
+    rows.extend(first.iter().map(|round| row(round, &chosen, is_private)));
     rows.extend(gap.iter().map(|text| {
         html! { tr.hidden { td colspan=(n_columns) { (text) } } }
     }));
-    rows.extend(last.iter().map(|round| row(round, &chosen)));
+    rows.extend(last.iter().map(|round| row(round, &chosen, is_private)));
     let notes = html! {
         (left_out(&chosen))
         @if let Some(text) = gap { (text) "; " code { "history.json" } " has them. " }
         "Training loss: the mean over the nodes, weighted by their rows. "
+        @if is_private {
+            "Clip: the largest L2 norm of an update before noise. Epsilon: of the round and all before. "
+        }
         "Parameters: SHA-256 of the aggregated ones."
     };
     table::section("Rounds", notes, &columns, &rows)
 }
 
-fn row(round: &RoundRecord, chosen: &Chosen<'_>) -> Markup {
+fn row(round: &RoundRecord, chosen: &Chosen<'_>, is_private: bool) -> Markup {
+    let privacy = round.privacy.as_ref();
     html! {
         tr {
             th.n scope="row" { (round.round) }
@@ -75,6 +82,10 @@ fn row(round: &RoundRecord, chosen: &Chosen<'_>) -> Markup {
             td.n { (ms(round.timing.wall_ms)) }
             td.n { (opt(round.train_loss())) }
             (metric_cells(chosen, round.evaluation.as_ref()))
+            @if is_private {
+                td.n { (opt(privacy.map(|privacy| privacy.clip))) }
+                td.n { (opt(privacy.map(|privacy| privacy.epsilon))) }
+            }
             td { (short(&round.params_sha256)) }
             td.words { (dropped(&round.dropped)) }
         }
@@ -82,12 +93,19 @@ fn row(round: &RoundRecord, chosen: &Chosen<'_>) -> Markup {
 }
 
 /// Scores before the first round, which is round 0 in charts, too.
-fn row_0(initial: &ScoreRecord, params: Option<&Digest>, chosen: &Chosen<'_>) -> Markup {
+fn row_0(
+    history: &History,
+    initial: &ScoreRecord,
+    chosen: &Chosen<'_>,
+    is_private: bool,
+) -> Markup {
+    let params = history.initial_sha256.as_ref();
     html! {
         tr {
             th.n scope="row" { "0" }
             @for _ in ["nodes", "wall ms", "training loss"] { td.n { (NONE) } }
             (metric_cells(chosen, initial.evaluation.as_ref()))
+            @if is_private { @for _ in ["clip", "epsilon"] { td.n { (NONE) } } }
             td { @if let Some(params) = params { (short(params)) } @else { (NONE) } }
             td.words {}
         }

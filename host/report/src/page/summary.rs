@@ -1,7 +1,7 @@
 //! The beginning of an experiment's page: the plan, how it went, the last
 //! numbers.
 
-use fedwasm_record::{History, RoundRecord};
+use fedwasm_record::{History, PrivacyRecord, RoundRecord};
 use maud::{Markup, html};
 
 use super::metrics::{metric, metrics};
@@ -55,6 +55,9 @@ pub(super) fn tiles(history: &History) -> Markup {
                 (tile("Training loss", &number(loss), &before(history, RoundRecord::train_loss)))
             }
             @for name in metrics(held_out).names { (score(name)) }
+            @if let Some(PrivacyRecord { epsilon, delta, noise_multiplier, .. }) = &last.privacy {
+                (tile("Epsilon", &number(*epsilon), &format!("delta {delta:e}, noise {noise_multiplier}")))
+            }
         }
         "\n"
     }

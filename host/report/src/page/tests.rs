@@ -51,6 +51,7 @@ fn round_record(round: u32, metric: &str, reason: &str) -> RoundRecord {
         scored: [].into(),
         secagg: None,
         scored_secagg: None,
+        privacy: None,
     }
 }
 
@@ -72,6 +73,7 @@ fn history(name: &str, rounds: Vec<RoundRecord>) -> History {
         expected: [].into(),
         left_out: [].into(),
         frozen: Vec::new(),
+        noise_sha256: None,
         initial: None,
         rounds,
         steps: Vec::new(),

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use fedwasm_record::carried;
+
+use crate::experiment::noise::with_noise;
 use crate::experiment::resume::{arguments, differences, may_change, sentence};
 use crate::{Difference, Error, Experiment, ExperimentFile, History};
 
@@ -30,12 +33,15 @@ impl Experiment {
         let aggregator = match self.is_own || file.aggregator == self.file.aggregator {
             true => None,
             false => {
-                let mut new = file.aggregator.build();
+                let mut new = with_noise(&file, self.noise.as_ref(), file.aggregator.build())?;
                 if file.secagg.is_some() {
                     new.expect_sums()?;
                 }
+                let state = self.aggregator.state()?;
                 if new.name() == self.aggregator.name() {
-                    new.restore(&self.aggregator.state()?)?;
+                    new.restore(&state)?;
+                } else if let Some(state) = carried(file.privacy.as_ref(), &state)? {
+                    new.restore(&state)?;
                 }
                 Some(new)
             }

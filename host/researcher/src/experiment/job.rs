@@ -176,6 +176,7 @@ pub(crate) fn new_history(
             let frozen = model.filter(|spec| !spec.trainable && spec.scope == Scope::Shared);
             frozen.map(|spec| spec.name.clone()).collect()
         },
+        noise_sha256: None,
         initial: None,
         rounds: Vec::new(),
         steps: Vec::new(),

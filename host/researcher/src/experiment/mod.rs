@@ -6,6 +6,7 @@ mod end;
 mod files;
 pub(crate) mod given_params;
 pub(crate) mod job;
+pub(crate) mod noise;
 mod options;
 pub(crate) mod resume;
 mod retry;
@@ -19,6 +20,7 @@ use std::time::Instant;
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, Reason};
+use fedwasm_record::NoiseSeed;
 use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
@@ -87,6 +89,8 @@ pub struct Experiment {
     pub(crate) out: Option<PathBuf>,
     pub(crate) job: Job,
     pub(crate) aggregator: Box<dyn Aggregator>,
+    /// The seed of its noise.
+    noise: Option<NoiseSeed>,
     /// Whether it is the caller's own, and not the file's.
     is_own: bool,
     /// The SHA-256 of the parameters that were given to start from.
@@ -158,7 +162,7 @@ impl Experiment {
     }
 
     /// Runs the next round (Fed-BioMed `Experiment.run_once`); none if all are
-    /// done, or early stopping says that it is enough.
+    /// done, early stopping says that it is enough, or `privacy.epsilon` has no room for it.
     ///
     /// # Errors
     /// [`Error`]. The rounds before are kept.
@@ -167,6 +171,11 @@ impl Experiment {
             return Err(Error::Failed);
         }
         if self.round >= self.file.rounds || self.stopped.is_some() {
+            return Ok(None);
+        }
+        if let Some(reason) = self.file.privacy.as_ref().and_then(|p| p.is_spent(self.round)) {
+            events(Event::Stopped { reason: reason.clone() });
+            self.stopped = Some(reason);
             return Ok(None);
         }
         let round = self.round + 1;

@@ -65,6 +65,7 @@ pub(crate) fn arguments(
         ("strategy.name", of(serde_json::to_value(&file.strategy.selection))),
         ("strategy.min_nodes", drawn.map_or(Value::Null, Value::from)),
         ("secagg", of(serde_json::to_value(&file.secagg))),
+        ("privacy", of(serde_json::to_value(&file.privacy))),
         ("strict", Value::from(file.strict)),
         ("params", of(serde_json::to_value(params))),
     ]

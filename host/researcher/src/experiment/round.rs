@@ -227,6 +227,8 @@ impl Experiment {
                 (node.clone(), node_record(reply, scores.get(node), receipt))
             })
             .collect();
+        let privacy = self.file.privacy.as_ref();
+        let privacy = privacy.map(|args| args.record(round, &self.aggregator.numbers()));
         let record = RoundRecord {
             round,
             timing,
@@ -237,6 +239,7 @@ impl Experiment {
             scored,
             secagg,
             scored_secagg,
+            privacy,
         };
         (record, failed)
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
-use fedwasm_record::{RUNNING, method, params_digest, prepare, uploads};
+use fedwasm_record::{NoiseSeed, RUNNING, carried, method, params_digest, prepare, uploads};
 use fedwasm_transport::LinkOptions;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::given_params::{given_params, in_file};
 use crate::check::needs_out;
 use crate::experiment::job::{job_options, new_history, start_job};
+use crate::experiment::noise::{noise_seed, with_noise};
 use crate::experiment::resume::{
     arguments, check_rounds, check_same, find_breakpoint, tell_left_out,
 };
@@ -70,7 +71,7 @@ impl Experiment {
 
     async fn start_as(
         options: ExperimentOptions,
-        (mut aggregator, is_own): (Box<dyn Aggregator>, bool),
+        (aggregator, is_own): (Box<dyn Aggregator>, bool),
         link: Option<LinkOptions>,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
@@ -80,14 +81,16 @@ impl Experiment {
         if let Some(key) = needs_out(&file, out.as_deref()) {
             return Err(Error::NoOut { key });
         }
-        if file.secagg.is_some() {
-            aggregator.expect_sums()?;
-        }
         let lock = out.as_deref().map(prepare).transpose()?;
         let breakpoint = match &out {
             Some(dir) => find_breakpoint(dir, resume, events)?,
             None => None,
         };
+        let noise = noise_seed(&file, out.as_deref(), breakpoint.as_ref())?;
+        let mut aggregator = with_noise(&file, noise.as_ref(), aggregator)?;
+        if file.secagg.is_some() {
+            aggregator.expect_sums()?;
+        }
         let (params, given) = given_params(params, file.params.as_deref())?;
         let arguments = arguments(&file, is_own.then(|| aggregator.name()), given.as_ref());
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
@@ -107,14 +110,14 @@ impl Experiment {
             return Err(error);
         }
         let monitor = monitor(&file, out.as_deref(), &history, round)?;
-        let history =
-            History { status: RUNNING.into(), rounds_max: file.rounds.max(round), ..history };
         let asked_in = out.clone();
+        let history = running(history, &file, round, noise.as_ref());
         let mut experiment = Self {
             file,
             out,
             job,
             aggregator,
+            noise,
             is_own,
             given,
             history,
@@ -149,6 +152,7 @@ impl Experiment {
             }
             if self.round == 0 {
                 uploads::forget_params(dir)?;
+                self.noise.as_ref().map_or(Ok(()), |seed| seed.write(dir))?;
             }
         }
         self.keep_params()?;
@@ -210,6 +214,8 @@ impl Wanted<'_> {
         let theirs = breakpoint.arguments;
         if method(theirs.get("aggregator")) == method(arguments.get("aggregator")) {
             aggregator.restore(&breakpoint.aggregator)?;
+        } else if let Some(state) = carried(file.privacy.as_ref(), &breakpoint.aggregator)? {
+            aggregator.restore(&state)?;
         }
         // Node states must still fit the request.
         let training = theirs.get("training").cloned().unwrap_or_default();
@@ -231,6 +237,21 @@ impl Wanted<'_> {
             history.expected = job.known();
         }
         Ok(Begun { job, history, round })
+    }
+}
+
+/// The history of an experiment that goes on after `round`.
+fn running(
+    history: History,
+    file: &ExperimentFile,
+    round: u32,
+    noise: Option<&NoiseSeed>,
+) -> History {
+    History {
+        status: RUNNING.into(),
+        rounds_max: file.rounds.max(round),
+        noise_sha256: noise.map(NoiseSeed::commitment),
+        ..history
     }
 }
 

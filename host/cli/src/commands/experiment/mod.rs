@@ -11,7 +11,7 @@ use clap::Subcommand;
 use fedwasm_artifact::{LoadError, load_plan};
 use fedwasm_protocol::seed::random_seed;
 use fedwasm_protocol::{Place, printable};
-use fedwasm_record::{History, load_history};
+use fedwasm_record::{History, PrivacyRecord, load_history};
 use fedwasm_researcher::{
     Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult, StrategyArgs, run_experiment,
 };
@@ -144,9 +144,18 @@ fn not_enough(error: Error, strategy: &StrategyArgs) -> CommandError {
     error
 }
 
-/// How many nodes took part in the last round, and why the others did not.
+/// Epsilon, if the aggregator adds noise; how many nodes took part in the last round, and why the
+/// others did not.
 fn show_end(history: &History, printer: &Printer) {
     let Some(last) = history.rounds.last() else { return };
+    if let Some(PrivacyRecord { clip, noise_multiplier, epsilon, delta }) = last.privacy {
+        let n = history.rounds.len();
+        let rounds = if n == 1 { "round" } else { "rounds" };
+        printer.line(format!(
+            "privacy    epsilon {epsilon:.4} at delta {delta:e} for the update of a node, after {n} \
+             {rounds} with noise multiplier {noise_multiplier}, clip {clip}"
+        ));
+    }
     if history.expected.is_empty() {
         return;
     }
@@ -221,5 +230,6 @@ pub(crate) fn result_fields(result: &ExperimentResult) -> Value {
         "missing": result.history.missing(),
         "status": result.history.status,
         "random_seed": result.history.random_seed,
+        "privacy": result.history.rounds.last().and_then(|round| round.privacy),
     })
 }

@@ -71,6 +71,7 @@ pub(super) fn show(
             "rounds_max": history.rounds_max,
             "nodes": last.map(|round| round.nodes.keys().collect::<Vec<_>>()).unwrap_or_default(),
             "random_seed": history.random_seed,
+            "privacy": last.and_then(|round| round.privacy),
         }),
     );
     Ok(())

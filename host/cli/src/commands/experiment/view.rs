@@ -108,6 +108,7 @@ impl View {
             "metrics": metrics.cloned().unwrap_or_default(),
             "params_sha256": record.params_sha256,
             "timing": record.timing,
+            "privacy": record.privacy,
         });
         self.printer.event("round", &fields);
         let loss = record.train_loss().map(|loss| format!("training loss {loss:.4}"));
