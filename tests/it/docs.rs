@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::root;
+use crate::support::{fedwasm, root};
 
 /// The texts between backticks of a page.
 fn quoted(page: &str) -> Vec<String> {
@@ -81,4 +81,28 @@ fn every_test_guest_and_limit_of_the_security_page_exists() {
         known.lines().filter(|line| line.trim_start().contains("_max: ") && line.contains(" = "));
     assert!(tests >= 10 && guests >= 8, "{tests} {guests}");
     assert!(limits >= all.count(), "{limits}");
+}
+
+/// A node takes the settings that pages show.
+#[test]
+fn settings_of_privacy_on_pages_are_those_of_a_node() {
+    let mut n = 0;
+    for page in ["docs/privacy.md", "docs/operators-guide.md"] {
+        let text = std::fs::read_to_string(root().join(page)).unwrap();
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for block in blocks.filter(|block| block.contains("[privacy]")) {
+            let dir = tempfile::tempdir().unwrap();
+            let node = dir.path().join("n");
+            fedwasm(&["node", "init", "--id", "n"]).arg(&node).ok();
+            let file = node.join("node.toml");
+            let written = std::fs::read_to_string(&file).unwrap();
+            let mut config: toml::Table = written.parse().unwrap();
+            config.extend(block.parse::<toml::Table>().unwrap());
+            std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+            let read = fedwasm(&["node", "privacy", "show"]).arg(&node).run();
+            assert_eq!(read.code, 0, "{page}: {block}{}", read.stderr);
+            n += 1;
+        }
+    }
+    assert!(n >= 6, "{n}");
 }

@@ -1,6 +1,7 @@
-//! `fedwasm demo`: a whole federation on this machine, in processes of its
-//! own, compared with each site alone and with all data in one place.
+//! `fedwasm demo`: a whole federation on this machine, in processes of its own, compared with each site
+//! alone, with all data in one place, and with itself under secure aggregation.
 
+mod private;
 mod process;
 
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use fedwasm_local::{EvaluateOptions, LocalJob, LocalOptions, evaluate};
 use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Budget, DataArgs, Evaluation};
-use fedwasm_researcher::{ExperimentFile, ExperimentOptions};
+use fedwasm_researcher::{ExperimentFile, ExperimentOptions, ExperimentResult};
 use fedwasm_sandbox::{Cancel, LimitArgs};
 use fedwasm_training::Preprocessing;
 use fedwasm_trust::{KeyPair, Trust};
@@ -19,19 +20,25 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::columns::Columns;
-use crate::command_error::{CommandError, FAILED};
+use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::commands::evaluate::load_preprocessing;
 use crate::commands::plan::sign;
 use crate::commands::{blocking, experiment, sandbox};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
+use self::private::{Price, SCHEME, SITES_MIN, Seen};
 use self::process::Process;
 
 const PLAN: &[u8] = include_bytes!("../../../../../plugins/dist/logistic-regression.wasm");
 const DATA: &[u8] = include_bytes!("../../../../../examples/data/breast_cancer.csv");
 const TARGET: &str = "benign";
 const SEED: u64 = 42;
+/// The second experiment, and its directory.
+const PRIVATE: &str = "private";
+/// Rows of the table.
+const FEDERATION: &str = "federation";
+const UNDER_MASKS: &str = "under masks";
 
 /// Run a whole federation on this machine and compare it with each site alone.
 #[derive(Debug, clap::Args)]
@@ -45,9 +52,19 @@ pub(crate) struct Args {
     /// Federated rounds.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
+    /// Run it once more under secure aggregation: the numbers that the researcher then gets of each
+    /// site, and the price in time and accuracy. Needs 3 sites.
+    #[arg(long)]
+    private: bool,
 }
 
 pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
+    if args.private && args.nodes < SITES_MIN {
+        let text = format!(
+            "`--private` needs {SITES_MIN} sites or more: of two, each would have the other's part"
+        );
+        return Err(CommandError::new(USAGE, text));
+    }
     let stop = stop_signal(false)?;
     let dir = match args.dir {
         Some(dir) => dir,
@@ -58,7 +75,8 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         }
     };
     fedwasm_folder::Folder::create(&dir)?.check_writable()?;
-    let demo = Demo { dir, n_sites: args.nodes as usize, rounds: args.rounds, printer: *printer };
+    let (n_sites, rounds, is_private) = (args.nodes as usize, args.rounds, args.private);
+    let demo = Demo { dir, n_sites, rounds, is_private, printer: *printer };
     // Dropping the demo kills its processes at any stage.
     tokio::select! {
         result = demo.run(stop.clone()) => result,
@@ -70,7 +88,15 @@ struct Demo {
     dir: PathBuf,
     n_sites: usize,
     rounds: u32,
+    /// Whether it runs once more under masks.
+    is_private: bool,
     printer: Printer,
+}
+
+/// The plan, with its signature.
+struct Signed {
+    component: Component,
+    signature: Vec<u8>,
 }
 
 /// A model of the table.
@@ -109,40 +135,63 @@ impl Demo {
         for node in &mut nodes {
             node.ready().await?;
         }
-        let file = self.experiment(&mqtt, &repository)?;
-        let local = self.local_baselines(&file, &component).await?;
+        let file = self.experiment("demo", (&mqtt, &repository))?;
+        let mut models = self.local_baselines(&file, &component).await?;
 
+        let plan = Signed { component, signature };
         let seconds = std::time::Instant::now();
-        let options = ExperimentOptions {
-            file: file.clone(),
-            component: component.clone(),
-            signatures: vec![signature],
-            sandbox: sandbox(false, &self.printer)?,
-            random_seed: SEED,
-            out: Some(self.dir.clone()),
-            resume: false,
-            change: false,
-            params: None,
-        };
-        let result = experiment::run_and_show(options, &self.printer, stop);
-        let result = result.await?;
+        let clear = self.train(&plan, &file, self.dir.clone(), stop.clone()).await?;
         let seconds = seconds.elapsed().as_secs_f64();
+        let masked = match self.is_private {
+            true => {
+                let text = format!("\nonce more under masks (`scheme = \"{SCHEME}\"`)");
+                self.printer.line(text);
+                self.printer.event("private", &json!({ "scheme": SCHEME }));
+                let file = self.experiment(PRIVATE, (&mqtt, &repository))?;
+                Some(self.train(&plan, &file, self.dir.join(PRIVATE), stop).await?)
+            }
+            false => None,
+        };
         for process in nodes.into_iter().chain([network]) {
             process.leave().await;
         }
 
-        let mut models = local;
-        let n_train = models.iter().take(self.n_sites).map(|model| model.n_train).sum();
         let at = self.n_sites;
-        let label = "federation".to_owned();
-        models.insert(at, Model { label, n_train, params: result.params.clone() });
+        let n_train = models.iter().take(at).map(|model| model.n_train).sum();
+        let both = [(FEDERATION, Some(&clear)), (UNDER_MASKS, masked.as_ref())];
+        for (nth, (label, result)) in both.into_iter().enumerate() {
+            let Some(result) = result else { continue };
+            let (label, params) = (label.to_owned(), result.params.clone());
+            models.insert(at + nth, Model { label, n_train, params });
+        }
         let mut rows = Vec::new();
         for model in models {
-            let evaluation = self.score(&file, &component, &model.params).await?;
+            let evaluation = self.score(&file, &plan.component, &model.params).await?;
             rows.push((model.label, model.n_train, evaluation));
         }
-        self.print(&component, &result, &rows, seconds);
-        Ok(())
+        self.print(&plan.component, (&clear, masked.as_ref()), &rows, seconds)
+    }
+
+    /// Runs the experiment of a file.
+    async fn train(
+        &self,
+        plan: &Signed,
+        file: &ExperimentFile,
+        out: PathBuf,
+        stop: watch::Receiver<bool>,
+    ) -> Result<ExperimentResult, CommandError> {
+        let options = ExperimentOptions {
+            file: file.clone(),
+            component: plan.component.clone(),
+            signatures: vec![plan.signature.clone()],
+            sandbox: sandbox(false, &self.printer)?,
+            random_seed: SEED,
+            out: Some(out),
+            resume: false,
+            change: false,
+            params: None,
+        };
+        experiment::run_and_show(options, &self.printer, stop).await
     }
 
     fn site_dir(&self, site: usize) -> PathBuf {
@@ -210,12 +259,21 @@ impl Demo {
         Process::start(&["node", "start"], &[node.as_os_str()], &log)
     }
 
-    /// Writes the experiment's file and reads it as `experiment run` would.
-    fn experiment(&self, mqtt: &str, repository: &str) -> Result<ExperimentFile, CommandError> {
+    /// Writes an experiment's file and reads it as `experiment run` would.
+    fn experiment(
+        &self,
+        name: &str,
+        (mqtt, repository): (&str, &str),
+    ) -> Result<ExperimentFile, CommandError> {
+        let secagg = match name {
+            PRIVATE => format!("[secagg]\nscheme = \"{SCHEME}\"\n\n"),
+            _ => String::new(),
+        };
         let text = format!(
-            r#"name = "demo"
+            r#"name = "{name}"
 plan = "logistic-regression.wasm"
 rounds = {rounds}
+keep_uploads = {keep_uploads}
 
 [data]
 tags = ["breast-cancer"]
@@ -243,15 +301,17 @@ name = "all"
 min_nodes = {min_nodes}
 round_deadline_s = 60
 
-[network]
+{secagg}[network]
 mqtt = "{mqtt}"
 repository = "{repository}"
 identity = "researcher"
 "#,
             rounds = self.rounds,
             min_nodes = self.n_sites.min(2),
+            // In both runs, so that both write as much.
+            keep_uploads = self.is_private,
         );
-        let path = self.dir.join("experiment.toml");
+        let path = self.dir.join(if name == PRIVATE { "private.toml" } else { "experiment.toml" });
         fedwasm_folder::write_file(&path, text.as_bytes())?;
         Ok(ExperimentFile::read(&path)?)
     }
@@ -326,10 +386,10 @@ identity = "researcher"
     fn print(
         &self,
         component: &Component,
-        result: &fedwasm_researcher::ExperimentResult,
+        (result, masked): (&ExperimentResult, Option<&ExperimentResult>),
         rows: &[(String, u64, Evaluation)],
         seconds: f64,
-    ) {
+    ) -> Result<(), CommandError> {
         let printer = &self.printer;
         let metric = |evaluation: &Evaluation, name: &str| evaluation.metrics.get(name).copied();
         let n_held_out = rows.first().map_or(0, |(_, _, evaluation)| evaluation.n_rows);
@@ -351,13 +411,29 @@ identity = "researcher"
             result.history.rounds.len(),
             result.nodes.len(),
         ));
+        let scores_of = |label| rows.iter().find(|row| row.0 == label).map(|(_, _, scores)| scores);
+        let (federation, scores) = (scores_of(FEDERATION), scores_of(UNDER_MASKS));
+        let mut private = None;
+        if let (Some(masked), Some(clear_scores), Some(scores)) = (masked, federation, scores) {
+            let out = self.dir.join(PRIVATE);
+            let seen = Seen::read((result, &self.dir), (masked, &out))?;
+            let price = Price::new((result, clear_scores), (masked, scores));
+            seen.print(printer);
+            price.print(printer);
+            let fields =
+                json!({ "scheme": SCHEME, "seen": seen.fields(), "price": price.fields() });
+            private = Some(fields);
+        }
         printer.line(format!("files in {}", self.dir.display()));
-        let federation = rows.iter().find(|(label, _, _)| label == "federation");
         let mut fields = experiment::result_fields(result);
         fields["plan_sha256"] = json!(component.digest());
-        fields["metrics"] = json!(federation.map(|(_, _, evaluation)| &evaluation.metrics));
+        fields["metrics"] = json!(federation.map(|evaluation| &evaluation.metrics));
         fields["table"] = json!(table);
+        if let Some(private) = private {
+            fields["private"] = private;
+        }
         fields["dir"] = json!(self.dir);
         printer.event("result", &fields);
+        Ok(())
     }
 }
