@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fedwasm_record::carried;
 
-use crate::experiment::noise::with_noise;
+use crate::experiment::noise::dressed;
 use crate::experiment::resume::{arguments, differences, may_change, sentence};
 use crate::{Difference, Error, Experiment, ExperimentFile, History};
 
@@ -33,10 +33,7 @@ impl Experiment {
         let aggregator = match self.is_own || file.aggregator == self.file.aggregator {
             true => None,
             false => {
-                let mut new = with_noise(&file, self.noise.as_ref(), file.aggregator.build())?;
-                if file.secagg.is_some() {
-                    new.expect_sums()?;
-                }
+                let mut new = dressed(&file, self.noise.as_ref(), file.aggregator.build())?;
                 let state = self.aggregator.state()?;
                 if new.name() == self.aggregator.name() {
                     new.restore(&state)?;

@@ -28,14 +28,18 @@ pub(crate) fn noise_seed(
     Ok(Some(NoiseSeed::new(seed)))
 }
 
-/// The aggregator with noise before it, if there is to be some.
-pub(crate) fn with_noise(
+/// The aggregator as the file has it: of sums under secure aggregation, with noise around it.
+pub(crate) fn dressed(
     file: &ExperimentFile,
     seed: Option<&NoiseSeed>,
     aggregator: Box<dyn Aggregator>,
 ) -> Result<Box<dyn Aggregator>, Error> {
-    match file.privacy.as_ref().zip(seed) {
-        Some((args, seed)) => Ok(noised(args, seed, aggregator)?),
-        None => Ok(aggregator),
+    let mut aggregator = match file.privacy.as_ref().zip(seed) {
+        Some((args, seed)) => noised(args, seed, aggregator)?,
+        None => aggregator,
+    };
+    if file.secagg.is_some() {
+        aggregator.expect_sums()?;
     }
+    Ok(aggregator)
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::given_params::{given_params, in_file};
 use crate::check::needs_out;
 use crate::experiment::job::{job_options, new_history, start_job};
-use crate::experiment::noise::{noise_seed, with_noise};
+use crate::experiment::noise::{dressed, noise_seed};
 use crate::experiment::resume::{
     arguments, check_rounds, check_same, find_breakpoint, tell_left_out,
 };
@@ -87,10 +87,7 @@ impl Experiment {
             None => None,
         };
         let noise = noise_seed(&file, out.as_deref(), breakpoint.as_ref())?;
-        let mut aggregator = with_noise(&file, noise.as_ref(), aggregator)?;
-        if file.secagg.is_some() {
-            aggregator.expect_sums()?;
-        }
+        let mut aggregator = dressed(&file, noise.as_ref(), aggregator)?;
         let (params, given) = given_params(params, file.params.as_deref())?;
         let arguments = arguments(&file, is_own.then(|| aggregator.name()), given.as_ref());
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
