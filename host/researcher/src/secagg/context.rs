@@ -18,6 +18,7 @@ const CONTEXTS_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) context: Context,
+    pub(crate) keys: Vec<SignedKeys>,
 }
 
 /// The contexts that hold, by their nodes.
@@ -86,7 +87,7 @@ impl Job {
         }
         let ms = start.elapsed().as_secs_f64() * 1e3;
         events(Event::Agreed { round, scheme: at.scheme, n_nodes: parties.len(), ms });
-        Ok(Some(self.contexts.keep(Agreed { context })))
+        Ok(Some(self.contexts.keep(Agreed { context, keys })))
     }
 }
 
