@@ -47,6 +47,7 @@ mod resume;
 mod rounds;
 mod sandbox;
 mod secagg_researcher;
+mod secagg_verify;
 mod secure;
 mod secure_node;
 mod signing;

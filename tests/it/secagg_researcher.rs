@@ -12,13 +12,13 @@ use fedwasm_researcher::{History, load_history};
 
 use crate::fake::Fake;
 use crate::secure_node::{N_SCORED, N_TRAINED, Otherwise, change_of, secure_node};
-use crate::support::{Edit, Ended, Federation, part};
+use crate::support::{Edit, Ended, Federation};
 
 /// What nodes `a` to `e` add to every value.
 const CHANGES: [f64; 5] = [0.5, -0.25, 0.125, 0.25, 1.0];
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-fn nodes(federation: &Federation, n: usize) -> Vec<Fake> {
+pub fn nodes(federation: &Federation, n: usize) -> Vec<Fake> {
     nodes_with(federation, n, "", Otherwise::default())
 }
 
@@ -32,7 +32,11 @@ fn nodes_with(federation: &Federation, n: usize, odd: &str, otherwise: Otherwise
     NAMES.into_iter().zip(CHANGES).take(n).map(node).collect()
 }
 
-fn experiment(federation: &Federation, secagg: &str, change: impl Fn(String) -> String) -> PathBuf {
+pub fn experiment(
+    federation: &Federation,
+    secagg: &str,
+    change: impl Fn(String) -> String,
+) -> PathBuf {
     federation.experiment(|text| {
         let text = text.edit("min_nodes = 2\n", "");
         let text = text.edit("round_deadline_s = 120", "round_deadline_s = 20");
@@ -40,18 +44,18 @@ fn experiment(federation: &Federation, secagg: &str, change: impl Fn(String) -> 
     })
 }
 
-const MASKING: &str = "[secagg]\nscheme = \"masking\"\n";
-const DOUBLE: &str = "[secagg]\nscheme = \"double_masking\"\n";
+pub const MASKING: &str = "[secagg]\nscheme = \"masking\"\n";
+pub const DOUBLE: &str = "[secagg]\nscheme = \"double_masking\"\n";
 
-fn out(federation: &Federation) -> PathBuf {
+pub fn out(federation: &Federation) -> PathBuf {
     federation.dir.path().join("out")
 }
 
-fn history(federation: &Federation) -> History {
+pub fn history(federation: &Federation) -> History {
     load_history(&out(federation)).unwrap()
 }
 
-fn params(file: &Path) -> Params {
+pub fn params(file: &Path) -> Params {
     from_safetensors(&std::fs::read(file).unwrap()).unwrap()
 }
 
@@ -334,56 +338,6 @@ fn keys_of_others_are_refused_by_name() {
     assert_eq!(dropped["node"], "c");
     let reason = dropped["reason"].as_str().unwrap();
     assert!(reason.contains("the signature of `c` on its keys"), "{reason}");
-}
-
-/// The parameters after an experiment of real nodes, with and without secure aggregation.
-fn both_ways(secagg: &str, change: impl Fn(String) -> String) -> (Params, Params, History) {
-    let mut federation = Federation::start();
-    for node in 0..3 {
-        let file = part(federation.dir.path(), node, 3);
-        federation.node(&format!("n{node}"), &file);
-    }
-    let of = |text: String, secagg: &str| {
-        let text = text.edit("min_nodes = 2\n", "").edit("rounds = 2", "rounds = 3");
-        let text = text.edit("test_on_global", "test_on_local_updates = true\ntest_on_global");
-        change(text) + secagg
-    };
-    federation.run(&federation.experiment(|text| of(text, ""))).ok();
-    let clear = params(&out(&federation).join("params.safetensors"));
-    let in_the_clear = history(&federation);
-    std::fs::remove_dir_all(out(&federation)).unwrap();
-    federation.run(&federation.experiment(|text| of(text, secagg))).ok();
-    let summed = params(&out(&federation).join("params.safetensors"));
-    let history = history(&federation);
-    for (clear, summed) in in_the_clear.rounds.iter().zip(&history.rounds) {
-        assert_eq!((clear.n_samples(), clear.n_steps()), (summed.n_samples(), summed.n_steps()));
-        let (a, b) = (clear.evaluation.as_ref().unwrap(), summed.evaluation.as_ref().unwrap());
-        assert_eq!(a.n_rows, b.n_rows);
-        for (name, value) in &a.metrics {
-            let off = (value - b.metrics[name]).abs();
-            assert!(off < 1e-4, "{name}: {value}, {}", b.metrics[name]);
-        }
-        assert!((clear.train_loss().unwrap() - summed.train_loss().unwrap()).abs() < 1e-3);
-    }
-    (clear, summed, history)
-}
-
-#[test]
-fn real_nodes_give_the_result_of_clear_rounds_up_to_the_quantiser() {
-    let scaffold = |text: String| text + "[aggregator]\nname = \"scaffold\"\n";
-    let plain = |text: String| text;
-    let cases: [(&str, &dyn Fn(String) -> String); 3] =
-        [(MASKING, &plain), (DOUBLE, &plain), (MASKING, &scaffold)];
-    for (secagg, change) in cases {
-        let (clear, summed, history) = both_ways(secagg, change);
-        assert!(history.rounds.iter().all(|round| round.secagg.is_some()));
-        for (name, tensor) in clear.iter() {
-            let others = summed.tensor(name).unwrap().floats().unwrap();
-            for (a, b) in tensor.floats().unwrap().into_iter().zip(others) {
-                assert!((a - b).abs() < 1e-4, "{name}: {a} and {b}");
-            }
-        }
-    }
 }
 
 #[test]

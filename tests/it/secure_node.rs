@@ -147,10 +147,9 @@ impl Machine {
         match request.step {
             SecaggStep::Keys => {
                 let context: masking::Context = decode_content(&request.content)?;
-                assert_eq!(
-                    (context.id, context.roster),
-                    (request.sum_id, self.member.roster().members_sha256(),)
-                );
+                let parties = context.parties.iter().map(Participant::node);
+                let roster = self.member.roster().keys_sha256(parties);
+                assert_eq!((context.id, context.roster), (request.sum_id, roster));
                 let parties = context.parties.clone();
                 let advertised =
                     masking::Advertised::new(context, &self.node, &mut self.rng, &sign)?;

@@ -1,6 +1,6 @@
 //! Why something does not leave a node, or does not count at the researcher.
 
-use fedwasm_protocol::NodeId;
+use fedwasm_protocol::{Digest, NodeId};
 
 use crate::Stream;
 
@@ -250,6 +250,23 @@ pub enum Error {
     SecretAltered {
         /// The owner.
         node: NodeId,
+    },
+    /// A node's masked vectors cannot be loaded, or are not those of the sum.
+    #[error("the masked vectors of `{node}`: {cause}")]
+    Upload {
+        /// The node.
+        node: NodeId,
+        /// Why.
+        #[source]
+        cause: Cause,
+    },
+    /// The keys are of another sum.
+    #[error("the keys are of the sum {signed}, and the round is of {asked}")]
+    Context {
+        /// The sum of the round.
+        asked: Digest,
+        /// The sum of the keys.
+        signed: Digest,
     },
     /// The pads of a round are used up.
     #[error("the pads of round {round} have been used: they serve once")]

@@ -37,6 +37,7 @@ mod quantise;
 mod secret;
 mod share;
 mod sum;
+mod transcript;
 mod upload;
 
 pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
@@ -53,6 +54,9 @@ pub use pad::{Journal, PadUse, Pads};
 pub use quantise::{CHECK_LANES, Quantiser};
 pub use share::{Share, combine, split};
 pub use sum::Sum;
-pub use upload::{vectors_from_params, vectors_to_params};
+pub use transcript::{Replayed, Steps, Summand, Transcript, Upload};
+pub use upload::{
+    moved_where, tensors_of, vectors_from_params, vectors_of_node, vectors_to_params,
+};
 
 use secret::secret;

@@ -21,7 +21,7 @@ use crate::{Error, lane, secret};
 pub struct Context {
     /// Names the context; drawn anew for each, and never used again.
     pub id: Digest,
-    /// The roster that signatures are checked by.
+    /// The keys of these nodes by the roster that signatures are checked by.
     pub roster: Digest,
     /// The nodes.
     pub parties: Parties,

@@ -63,6 +63,11 @@ impl History {
         self.experiment_id.is_empty()
     }
 
+    /// Whether only sums of the results of nodes are known: secure aggregation.
+    pub fn is_of_sums(&self) -> bool {
+        self.rounds.iter().any(|round| round.secagg.is_some())
+    }
+
     /// The same with what differs from the round after `round` on.
     pub fn changed(
         mut self,

@@ -35,7 +35,7 @@ pub use history::{
 pub use job_state::{JobState, Member, Reply};
 pub use node_states::NodeStates;
 pub use schedule::{LrSchedule, in_round, lr_of};
-pub use secagg::{AskedNodes, SecaggRecord, keep_asked, load_asked};
+pub use secagg::{AskedNodes, SecaggRecord, keep_asked, keep_transcript, load_asked};
 pub use summary::{Spread, summarise};
 #[cfg(feature = "verify")]
 pub use verify::{Verified, verify_experiment, verify_with};

@@ -84,6 +84,31 @@ pub fn keep_asked(dir: &Path, (round, mode): (u32, Mode), asked: &AskedNodes) ->
     Ok(folder.sync()?)
 }
 
+/// Keeps the transcript of a sum.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn keep_transcript(dir: &Path, (round, mode): (u32, Mode), json: &[u8]) -> Result<(), Error> {
+    let folder = Folder::create(dir)?.folder(SECAGG)?;
+    Ok(folder.write(&name(round, mode, ""), json)?)
+}
+
+/// Reads the transcript of a sum again, and checks its digest.
+#[cfg(feature = "verify")]
+pub(crate) fn load_transcript(
+    folder: &Folder,
+    (round, mode): (u32, Mode),
+    digest: &Digest,
+) -> Result<Vec<u8>, String> {
+    let name = name(round, mode, "");
+    let read = || folder.folder(SECAGG)?.read(&name, FILE_BYTES_MAX);
+    let json = read().map_err(|error| format!("{SECAGG}/{name}: {error}"))?;
+    match Digest::of(&json) == *digest {
+        true => Ok(json),
+        false => Err(format!("{SECAGG}/{name} does not have the digest that the history names")),
+    }
+}
+
 /// Who was asked for a round, in this run of the program or an earlier one.
 ///
 /// # Errors

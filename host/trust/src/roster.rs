@@ -99,25 +99,20 @@ impl Roster {
         self.entries.iter().filter(|entry| entry.revoked_ms.is_none())
     }
 
-    /// SHA-256 of the participants that count and their keys, in order of participants: equal for
-    /// rosters that differ only in when they were signed. Each name and key (DER) has its length
-    /// before it, 64 bits, big-endian.
-    pub fn members_sha256(&self) -> Digest {
-        let mut members: Vec<(String, Vec<u8>)> = self
-            .current()
-            .map(|entry| (entry.participant.to_string(), entry.key.to_der()))
-            .collect();
-        members.sort();
-        let mut bytes = b"fedwasm/members/v1".to_vec();
+    /// SHA-256 of the keys that these participants have: equal for rosters that say the same about
+    /// them, whatever else they say. Each name and key (DER; empty for a participant without one)
+    /// has its length before it, 64 bits, big-endian.
+    pub fn keys_sha256(&self, participants: impl IntoIterator<Item = Participant>) -> Digest {
+        let mut bytes = b"fedwasm/keys/v1".to_vec();
         let mut put = |part: &[u8]| {
             bytes.extend((part.len() as u64).to_be_bytes());
             bytes.extend(part);
         };
         put(self.federation.to_string().as_bytes());
-        members.iter().for_each(|(name, key)| {
-            put(name.as_bytes());
-            put(key);
-        });
+        for participant in participants {
+            put(participant.to_string().as_bytes());
+            put(&self.key(&participant).map(PublicKey::to_der).unwrap_or_default());
+        }
         Digest::of(&bytes)
     }
 

@@ -129,7 +129,7 @@ impl Stage {
     fn context(&self, parties: &Parties) -> Context {
         let mut id = [0; 32];
         getrandom(&mut id);
-        let roster = self.member.roster().members_sha256();
+        let roster = self.member.roster().keys_sha256(parties.iter().map(Participant::node));
         Context { id: id.into(), roster, parties: parties.clone() }
     }
 

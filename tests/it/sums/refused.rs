@@ -50,7 +50,7 @@ fn contexts_of_another_roster_set_or_id_are_refused() {
     };
     let mut other = good.clone();
     other.roster = Digest::of(b"another");
-    named(&ask(&other, other.id).unwrap_err(), "has other members");
+    named(&ask(&other, other.id).unwrap_err(), "has other keys");
     let ids = ["n0", "n1", "stranger"].map(|id| id.parse::<NodeId>().unwrap());
     let mut other = good.clone();
     other.parties = Parties::new(ids, 0).unwrap();

@@ -95,14 +95,14 @@ impl Sums {
     pub(crate) fn has_other_roster(&self, request: &SecaggRequest) -> bool {
         let roster = match (request.step, request.scheme) {
             (SecaggStep::Keys, SecaggScheme::Masking) => {
-                read::<Context>(request).map(|context| context.roster)
+                read::<Context>(request).map(|context| (context.roster, context.parties))
             }
             (SecaggStep::Keys, SecaggScheme::DoubleMasking) => {
-                read::<Setup>(request).map(|setup| setup.roster)
+                read::<Setup>(request).map(|setup| (setup.roster, setup.parties))
             }
             _ => return false,
         };
-        roster.is_ok_and(|roster| roster != self.member.roster().members_sha256())
+        roster.is_ok_and(|(roster, parties)| roster != self.keys_of(&parties))
     }
 
     /// Answers a step. The same step with the same content gets the same answer.
@@ -278,15 +278,20 @@ impl Sums {
             let text = format!("`{node}` is not on this node's roster, or its key was revoked");
             return Err(refusal(Reason::Privacy, text));
         }
-        if own.members_sha256() == *roster {
+        if self.keys_of(parties) == *roster {
             return Ok(());
         }
         let text = format!(
-            "this node's roster (serial {}) has other members than the researcher's: one of the two \
-             is old",
+            "this node's roster (serial {}) has other keys of these nodes than the researcher's: \
+             one of the two is old",
             own.serial
         );
         Err(refusal(Reason::Privacy, text))
+    }
+
+    /// The digest of the keys that nodes have by this node's roster.
+    fn keys_of(&self, parties: &Parties) -> Digest {
+        self.member.roster().keys_sha256(parties.iter().map(Participant::node))
     }
 
     fn sign(&self, statement: &[u8]) -> Result<Vec<u8>, Cause> {

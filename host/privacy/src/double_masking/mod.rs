@@ -39,7 +39,7 @@ pub use researcher::{TakesConsents, TakesKeys, TakesReveals, TakesShares, TakesV
 pub struct Setup {
     /// Names the round's setup; drawn anew for each, and never used again.
     pub id: Digest,
-    /// The roster that signatures are checked by.
+    /// The keys of these nodes by the roster that signatures are checked by.
     pub roster: Digest,
     /// The nodes that are asked.
     pub parties: Parties,

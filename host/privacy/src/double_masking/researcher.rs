@@ -101,6 +101,13 @@ impl TakesShares {
         Ok(())
     }
 
+    /// The same for shares whose boxes were passed on, when the sum is made again.
+    pub(crate) fn take_commitments(&mut self, shares: SealedShares) -> Result<(), Error> {
+        let others = self.drew.iter().filter(|other| **other != shares.node);
+        let boxes = others.map(|other| (other.clone(), Vec::new())).collect();
+        self.take(SealedShares { boxes, ..shares })
+    }
+
     /// Goes on with the nodes whose shares are in, and returns what each of them gets.
     ///
     /// * `layout` — of the vectors: the one of the setup.

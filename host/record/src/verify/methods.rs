@@ -18,18 +18,22 @@ pub(super) enum Unknown {
 }
 
 /// The aggregators of an experiment, one after the other.
-#[derive(Default)]
 pub(super) struct Methods {
     /// Noise that all of them have, and its seed if it is known.
     noise: Option<Noise>,
+    /// Whether only sums of updates are known.
+    of_sums: bool,
     /// The section of the round before.
     section: Value,
     pub(super) aggregator: Option<Box<dyn Aggregator>>,
 }
 
 impl Methods {
-    pub(super) fn of(noise: Option<Noise>) -> Self {
-        Self { noise, ..Self::default() }
+    /// Before the first round.
+    ///
+    /// * `of_sums` — whether only sums of updates are known.
+    pub(super) fn of(noise: Option<Noise>, of_sums: bool) -> Self {
+        Self { noise, of_sums, section: Value::Null, aggregator: None }
     }
 
     /// Takes the aggregator of the next round: the one of the round before, one of the same method
@@ -61,6 +65,9 @@ impl Methods {
             (_, Some((_, None))) => None,
             (inner, None) | (inner @ None, _) => inner,
         };
+        if let Some(new) = self.aggregator.as_mut().filter(|_| self.of_sums) {
+            new.expect_sums().map_err(of)?;
+        }
         if let (Some(state), Some(new)) = (state, &mut self.aggregator) {
             new.restore(&state).map_err(of)?;
         }

@@ -3,6 +3,7 @@
 
 mod methods;
 mod receipts;
+mod sums;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -118,7 +119,13 @@ impl Again {
         if history.status == FINISHED && done as u64 != u64::from(rounds) {
             return Err(wrong(format!("the history is finished with {done} of {rounds} rounds")));
         }
-        let Some(ScoreRecord { evaluation, nodes, .. }) = &history.initial else { return Ok(()) };
+        let Some(ScoreRecord { evaluation, nodes, secagg }) = &history.initial else {
+            return Ok(());
+        };
+        if let Some(sum) = secagg {
+            let of = (&self.initial, evaluation.as_ref());
+            return self.check_scored_sum(0, sum, of).map_err(wrong);
+        }
         if combine(&nodes.values().collect::<Vec<_>>()) != *evaluation {
             return Err(wrong(SCORES_DIFFER.into()));
         }
@@ -152,7 +159,7 @@ impl<'a> Walk<'a> {
             params_sha256: again.initial,
             plan_sha256: again.history.plan.sha256,
         };
-        let methods = Methods::of(again.noise.clone());
+        let methods = Methods::of(again.noise.clone(), again.history.is_of_sums());
         Ok(Self { again, own, methods, unknown: None, global, found })
     }
 
@@ -162,12 +169,12 @@ impl<'a> Walk<'a> {
         if record.round != number {
             return Err(format!("the history has it at position {number}"));
         }
-        let (updates, aux) = self.updates(record)?;
+        let of_round = self.of_round(record)?;
         if let Some(roster) = roster {
             let of = (record.round, &record.params_sha256);
             check_other_scores(folder, roster, history, of, &record.scored)?;
         }
-        check_scores(record)?;
+        self.again.check_global_scores(record)?;
         let arguments = history.arguments_in(number);
         let is_known = self.methods.go_on(arguments.get("aggregator"), &mut self.own)?;
         if let (false, None, Some(part)) = (is_known, &self.unknown, self.methods.unknown()) {
@@ -175,8 +182,7 @@ impl<'a> Walk<'a> {
         }
         match (&mut self.unknown, &mut self.methods.aggregator) {
             (None, Some(aggregator)) => {
-                self.global = aggregated(&mut **aggregator, history, &self.global, &updates, &aux)
-                    .map_err(|error| error.to_string())?;
+                self.global = of_round.model(&mut **aggregator, history, &self.global)?;
                 let bytes = to_safetensors(&self.global).map_err(|error| error.to_string())?;
                 let (again, said) = (Digest::of(&bytes), record.params_sha256);
                 if again != said {

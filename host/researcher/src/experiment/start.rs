@@ -107,10 +107,10 @@ impl Experiment {
             return Err(error);
         }
         let monitor = monitor(&file, out.as_deref(), &history, round)?;
-        let asked_in = out.clone();
         let history = running(history, &file, round, noise.as_ref());
         let mut experiment = Self {
             file,
+            asked: Asked::new(out.clone()),
             out,
             job,
             aggregator,
@@ -118,7 +118,6 @@ impl Experiment {
             is_own,
             given,
             history,
-            asked: Asked::new(asked_in),
             monitor,
             random_seed,
             round,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fedwasm_privacy::masking::{Context, TakesKeys};
 use fedwasm_privacy::{Parties, SignedKeys};
-use fedwasm_protocol::{Digest, NodeId, SecaggScheme, SecaggStep, encode_content};
+use fedwasm_protocol::{Digest, NodeId, Participant, SecaggScheme, SecaggStep, encode_content};
 
 use super::exchange::{Exchange, verifier};
 use crate::{Error, Event, Events, Job};
@@ -18,6 +18,7 @@ const CONTEXTS_MAX: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) context: Context,
+    pub(crate) keys: Vec<SignedKeys>,
 }
 
 /// The contexts that hold, by their nodes.
@@ -59,7 +60,7 @@ impl Job {
         events: Events<'_>,
     ) -> Result<Option<Arc<Agreed>>, Error> {
         let members = self.member().roster();
-        let roster = members.members_sha256();
+        let roster = members.keys_sha256(parties.iter().map(Participant::node));
         if let Some(agreed) = self.contexts.of(parties, roster) {
             return Ok(Some(agreed));
         }
@@ -86,7 +87,7 @@ impl Job {
         }
         let ms = start.elapsed().as_secs_f64() * 1e3;
         events(Event::Agreed { round, scheme: at.scheme, n_nodes: parties.len(), ms });
-        Ok(Some(self.contexts.keep(Agreed { context })))
+        Ok(Some(self.contexts.keep(Agreed { context, keys })))
     }
 }
 

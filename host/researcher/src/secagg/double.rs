@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use fedwasm_privacy::double_masking::{
-    Boxes, Consent, Reveal, SealedShares, Setup, TakesKeys, TakesShares, TakesVectors,
+    Boxes, Consent, Reveal, SealedShares, Setup, Survivors, TakesKeys, TakesShares, TakesVectors,
 };
-use fedwasm_privacy::{Parties, SignedKeys, Vectors, binding};
+use fedwasm_privacy::{Parties, SignedKeys, Steps, Vectors, binding};
 use fedwasm_protocol::{
-    NodeId, Payload, RoundRequest, SecaggArgs, SecaggScheme, SecaggStep, encode_content,
+    NodeId, Participant, Payload, RoundRequest, SecaggArgs, SecaggScheme, SecaggStep,
+    encode_content,
 };
 use fedwasm_trust::Roster;
 use serde::Serialize;
@@ -27,6 +28,15 @@ struct Base<'a> {
     question: &'a Question,
     demand: Demand,
     roster: &'a Roster,
+}
+
+/// The sum in the clear, and the messages that unmasked it.
+struct Unmasked {
+    sums: Vectors<u64>,
+    alive: Parties,
+    survivors: Survivors,
+    consents: Vec<Consent>,
+    reveals: Vec<Reveal>,
 }
 
 impl Job {
@@ -49,15 +59,15 @@ impl Job {
         let demand = self.demand(question, id)?;
         let setup = Setup {
             id,
-            roster: roster.members_sha256(),
+            roster: roster.keys_sha256(question.parties.iter().map(Participant::node)),
             parties: question.parties.clone(),
             threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
             binding: binding(&question.request()?, demand.coding.layout())?,
         };
         let at = Exchange { round, scheme: SecaggScheme::DoubleMasking, sum_id: id };
         let base = Base { at, question, demand, roster: &roster };
-        let shares = self.take_keys(&base, setup, events).await?;
-        let (takes, boxes) = self.take_shares(&base, shares, events).await?;
+        let (takes, keys) = self.take_keys(&base, setup.clone(), events).await?;
+        let (takes, boxes, shares) = self.take_shares(&base, (takes, &keys), events).await?;
         let shared = Parties::new(boxes.keys().cloned(), 0)?;
         if question.is_fixed && shared != question.parties {
             return Err(self.part_missing(question));
@@ -69,11 +79,21 @@ impl Job {
         let (takes, mut replies) =
             self.take_vectors(&base, (takes, boxes), &mut times, files, events).await?;
         let start = Instant::now();
-        let (sums, alive) = self.unmask(&base, takes, events).await?;
+        let Unmasked { sums, alive, survivors, consents, reveals } =
+            self.unmask(&base, takes, events).await?;
         replies.retain(|node, _| alive.contains(node));
         let decoded = base.demand.coding.decode(&sums, alive.len())?;
         times.unmask_ms = self::ms(start);
-        Ok(Summed { demand: base.demand, parties: shared, replies, decoded, times })
+        let steps = Steps::DoubleMasking {
+            setup: Box::new(setup),
+            keys,
+            shares,
+            survivors,
+            consents,
+            reveals,
+        };
+        let (mode, demand, parties) = (question.mode, base.demand, shared);
+        Ok(Summed { mode, demand, parties, replies, decoded, steps, times })
     }
 
     /// Step 1: keys.
@@ -101,20 +121,26 @@ impl Job {
     async fn take_shares(
         &mut self,
         base: &Base<'_>,
-        (mut takes, keys): (TakesShares, Vec<SignedKeys>),
+        (mut takes, keys): (TakesShares, &[SignedKeys]),
         events: Events<'_>,
-    ) -> Result<(TakesVectors<u64>, BTreeMap<NodeId, Boxes>), Error> {
+    ) -> Result<(TakesVectors<u64>, BTreeMap<NodeId, Boxes>, Vec<SealedShares>), Error> {
         let all = (keys.iter().map(|keys| &keys.node), content(&keys)?);
+        let mut taken = Vec::new();
         let answers =
             self.step_of_all::<SealedShares>(base.at, SecaggStep::Agree, all, events).await?;
         for (node, shares) in answers {
             if let Err(text) = check_sender(&node, &shares.node) {
                 self.refuse_for(&node, base.at.round, text, events);
-            } else if let Err(error) = takes.take(shares) {
-                self.refuse(&node, base.at.round, &error, events);
+                continue;
+            }
+            let commitments = SealedShares { boxes: BTreeMap::new(), ..shares.clone() };
+            match takes.take(shares) {
+                Ok(()) => taken.push(commitments),
+                Err(error) => self.refuse(&node, base.at.round, &error, events),
             }
         }
-        Ok(takes.close(base.demand.coding.layout().clone())?)
+        let (takes, boxes) = takes.close(base.demand.coding.layout().clone())?;
+        Ok((takes, boxes, taken))
     }
 
     /// Step 3: the round itself; masked vectors are fetched and added.
@@ -159,7 +185,7 @@ impl Job {
         base: &Base<'_>,
         takes: TakesVectors<u64>,
         events: Events<'_>,
-    ) -> Result<(Vectors<u64>, Parties), Error> {
+    ) -> Result<Unmasked, Error> {
         let (at, verify) = (base.at, verifier(base.roster));
         let (mut takes, survivors) = takes.close()?;
         let all = (survivors.alive.iter(), content(&survivors)?);
@@ -174,14 +200,19 @@ impl Job {
         let (mut takes, consents) = takes.close()?;
         let all = (consents.iter().map(|consent| &consent.node), content(&consents)?);
         let answers = self.step_of_all::<Reveal>(at, SecaggStep::Reveal, all, events).await?;
+        let mut reveals = Vec::new();
         for (node, reveal) in answers {
             if let Err(text) = check_sender(&node, &reveal.node) {
                 self.refuse_for(&node, at.round, text, events);
-            } else if let Err(error) = takes.take(reveal) {
-                self.refuse(&node, at.round, &error, events);
+                continue;
+            }
+            match takes.take(reveal.clone()) {
+                Ok(()) => reveals.push(reveal),
+                Err(error) => self.refuse(&node, at.round, &error, events),
             }
         }
-        Ok(takes.close()?)
+        let (sums, alive) = takes.close()?;
+        Ok(Unmasked { sums, alive, survivors, consents, reveals })
     }
 }
 

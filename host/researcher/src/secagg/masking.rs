@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use fedwasm_privacy::Sum;
+use fedwasm_privacy::{Steps, Sum};
 use fedwasm_protocol::{NodeId, RoundRequest, SecaggArgs};
 
 use super::sum::Times;
@@ -67,7 +67,10 @@ impl Job {
                 return Err(self.part_missing(question));
             }
             if forgot.is_empty() {
-                return self.add_masked(question, demand, (replies, times), files, events).await;
+                let steps =
+                    Steps::Masking { context: agreed.context.clone(), keys: agreed.keys.clone() };
+                let made = (demand, steps);
+                return self.add_masked(question, made, (replies, times), files, events).await;
             }
             self.contexts.forget(parties);
         }
@@ -77,7 +80,7 @@ impl Job {
     async fn add_masked(
         &mut self,
         question: &Question,
-        demand: Demand,
+        (demand, steps): (Demand, Steps),
         (replies, mut times): (super::sum::ByNode, Times),
         files: &mut Files<'_>,
         events: Events<'_>,
@@ -101,7 +104,8 @@ impl Job {
         let at = Instant::now();
         let decoded = demand.coding.decode(&sum.finish()?, parties.len())?;
         times.unmask_ms += ms(at);
-        Ok(Some(Summed { demand, parties, replies, decoded, times }))
+        let mode = question.mode;
+        Ok(Some(Summed { mode, demand, parties, replies, decoded, steps, times }))
     }
 
     /// Which of the nodes of a sum are lost, and why.

@@ -8,8 +8,8 @@ use fedwasm_aggregate::{AggregatorArgs, AuxVars, Weights};
 use fedwasm_params::Params;
 use fedwasm_privacy::double_masking::threshold_min;
 use fedwasm_privacy::{PARTIES_MAX, Parties};
-use fedwasm_protocol::{DpKind, Mode, NodeId, SecaggScheme};
-use fedwasm_record::{SecaggRecord, uploads};
+use fedwasm_protocol::{Digest, DpKind, Mode, NodeId, SecaggScheme};
+use fedwasm_record::{SecaggRecord, keep_transcript, uploads};
 
 use super::{Files, Question, Summed};
 use crate::experiment::ms;
@@ -74,7 +74,8 @@ impl Experiment {
         let at = Instant::now();
         let params = self.aggregate_sum(&summed)?;
         timing.aggregate_ms = ms(at);
-        let secagg = Some(summed.record(None));
+        let transcript = self.keep_transcript((round, Mode::Train), &summed)?;
+        let secagg = Some(summed.record(transcript));
         let replies = summed.into_replies();
         Ok(Aggregated { replies, receipts, params, secagg })
     }
@@ -88,7 +89,17 @@ impl Experiment {
     ) -> Result<SecaggRecord, Error> {
         let at = (round, Mode::Validate);
         let summed = self.sum(at, nodes.to_vec(), &AuxVars::default(), events).await?;
-        Ok(summed.record(None))
+        let transcript = self.keep_transcript(at, &summed)?;
+        Ok(summed.record(transcript))
+    }
+
+    /// Keeps all that a sum was made of, and returns its digest.
+    fn keep_transcript(&self, at: (u32, Mode), summed: &Summed) -> Result<Option<Digest>, Error> {
+        let Some(dir) = &self.out else { return Ok(None) };
+        let transcript = summed.transcript(self.job.declaration());
+        let json = serde_json::to_vec(&transcript).map_err(std::io::Error::from)?;
+        keep_transcript(dir, at, &json)?;
+        Ok(Some(Digest::of(&json)))
     }
 
     /// Has nodes work on a round, and adds their parts. Nodes that were asked for the same run before

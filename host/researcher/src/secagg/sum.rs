@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedwasm_aggregate::RoundSum;
-use fedwasm_params::{DType, Params, Tensor, from_shared_safetensors};
+use fedwasm_params::{Params, from_shared_safetensors};
 use fedwasm_privacy::{
-    Decoded, Layout, Parties, Stream, Vectors, lanes_from_bytes, moved, vectors_from_params,
+    Decoded, Layout, Parties, Steps, Summand, Transcript, Upload, Vectors, moved_where, tensors_of,
+    vectors_of_node,
 };
 use fedwasm_protocol::{Digest, Mode, NodeId, Reason, RoundReply, printable};
 use fedwasm_record::{Reply, SecaggRecord};
@@ -48,12 +49,15 @@ pub(crate) type ByNode = BTreeMap<NodeId, (RoundReply, Duration)>;
 /// The results of a round of which only the sum is known.
 #[derive(Debug)]
 pub(crate) struct Summed {
+    pub(crate) mode: Mode,
     pub(crate) demand: Demand,
     /// The nodes whose masks are in it.
     pub(crate) parties: Parties,
     /// Of the nodes whose parts are in it.
     pub(crate) replies: ByNode,
     pub(crate) decoded: Decoded,
+    /// The messages that it was made by.
+    pub(crate) steps: Steps,
     pub(crate) times: Times,
 }
 
@@ -68,22 +72,29 @@ impl Summed {
         received: &Params,
     ) -> Result<RoundSum, Error> {
         let (params, aux) = specs(declaration, Mode::Train);
-        let of = |(name, ..): &(&str, _, _)| {
-            received.tensor(name).map(|tensor| ((*name).to_owned(), tensor.clone()))
-        };
-        let trained = params.iter().filter_map(of).collect();
-        let trained = Params::new(trained).map_err(fedwasm_privacy::Error::from)?;
-        let trained = moved(&trained, &self.decoded.mean)?;
-        let all = received.iter().map(|(name, tensor)| {
-            (name.to_owned(), trained.tensor(name).unwrap_or(tensor).clone())
-        });
-        let params = Params::new(all.collect()).map_err(fedwasm_privacy::Error::from)?;
+        let params = moved_where(received, &params, &self.decoded.mean)?;
         if self.decoded.n_samples == 0 {
             return Err(fedwasm_privacy::Error::NoWeight.into());
         }
         let nodes = self.replies.keys().cloned().collect();
-        let aux = doubles(&aux, &self.decoded.aux)?;
+        let aux = tensors_of(&aux, &self.decoded.aux)?;
         Ok(RoundSum { nodes, n_samples: self.decoded.n_samples, params, aux })
+    }
+
+    /// All that it was made of but the masked vectors.
+    pub(crate) fn transcript(&self, declaration: &Declaration) -> Transcript {
+        let (params, aux) = specs(declaration, self.mode);
+        let upload = |(node, (reply, _)): (&NodeId, &(RoundReply, Duration))| {
+            let (sha256, check) = (reply.params?.sha256, reply.encryption_factor.clone());
+            Some((node.clone(), Upload { sha256, check }))
+        };
+        Transcript {
+            args: self.demand.args.clone(),
+            params: params.iter().map(Summand::from).collect(),
+            aux: aux.iter().map(Summand::from).collect(),
+            uploads: self.replies.iter().filter_map(upload).collect(),
+            steps: self.steps.clone(),
+        }
     }
 
     /// Its record.
@@ -133,21 +144,6 @@ impl Summed {
     }
 }
 
-/// Values as tensors of these names and shapes.
-fn doubles(specs: &[fedwasm_privacy::VectorSpec<'_>], values: &[f64]) -> Result<Params, Error> {
-    let (mut tensors, mut left) = (Vec::new(), values);
-    for (name, _, shape) in specs {
-        let n = shape.iter().product::<u64>();
-        let n = usize::try_from(n).unwrap_or(usize::MAX).min(left.len());
-        let (own, rest) = left.split_at(n);
-        left = rest;
-        let bytes = own.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let tensor = Tensor::new(DType::Float64, shape.to_vec(), bytes);
-        tensors.push(((*name).to_owned(), tensor.map_err(fedwasm_privacy::Error::from)?));
-    }
-    Ok(Params::new(tensors).map_err(fedwasm_privacy::Error::from)?)
-}
-
 /// A node's masked vectors, fetched, with their bytes.
 pub(crate) struct Masked {
     pub(crate) vectors: Vectors<u64>,
@@ -186,7 +182,9 @@ impl Job {
                 return Ok(Err((Reason::Blob, text.into())));
             }
         };
-        let read = vectors(&bytes, reply, layout);
+        let read = from_shared_safetensors(&bytes).map_err(fedwasm_privacy::Error::from);
+        let check = reply.encryption_factor.as_deref();
+        let read = read.and_then(|params| vectors_of_node(params, check, layout));
         let wrong = |error: fedwasm_privacy::Error| {
             (Reason::Internal, format!("its masked vectors: {error}"))
         };
@@ -210,19 +208,4 @@ impl Job {
     pub(crate) fn fetch_end(&self) -> Option<Instant> {
         Instant::now().checked_add(self.options.deadline.saturating_mul(2))
     }
-}
-
-/// Reads masked vectors: those of the repository, and the check value of the message.
-fn vectors(
-    bytes: &Arc<Vec<u8>>,
-    reply: &RoundReply,
-    layout: &Layout,
-) -> Result<Vectors<u64>, fedwasm_privacy::Error> {
-    let stored = layout.clone().without(Stream::Check);
-    let mut vectors = vectors_from_params::<u64>(from_shared_safetensors(bytes)?, &stored)?;
-    let check = layout.lengths().find(|(stream, _)| *stream == Stream::Check);
-    if let (Some(bytes), Some((_, n))) = (&reply.encryption_factor, check) {
-        vectors.insert(Stream::Check, lanes_from_bytes(bytes, n)?);
-    }
-    Ok(vectors)
 }
