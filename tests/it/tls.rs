@@ -141,6 +141,11 @@ impl Tls {
     }
 
     fn experiment(&self) -> PathBuf {
+        self.experiment_with("")
+    }
+
+    /// An experiment with these tables behind it.
+    fn experiment_with(&self, tables: &str) -> PathBuf {
         let text = format!(
             "name = \"tls\"\nplan = \"{}\"\nrounds = 3\n[data]\ntags = [\"t\"]\ntarget = \"benign\"\n\
              [training]\nepochs = 1\ntest_ratio = 0.2\ntest_on_global_updates = true\n\
@@ -151,8 +156,15 @@ impl Tls {
             self.repository,
         );
         let path = self.path("experiment.toml");
-        std::fs::write(&path, text).unwrap();
+        std::fs::write(&path, text + tables).unwrap();
         path
+    }
+
+    /// The accuracy of an experiment under secure aggregation.
+    fn run_secure(&self, scheme: &str) -> f64 {
+        let tables = format!("[secagg]\nscheme = \"{scheme}\"\n");
+        let run = fedwasm(&["--json", "experiment", "run"]).arg(self.experiment_with(&tables));
+        run.ok().result()["metrics"]["accuracy"].as_f64().unwrap()
     }
 
     fn run(&self) -> Value {
@@ -169,6 +181,10 @@ fn whole_experiment(with_mosquitto: bool) -> Value {
     let result = tls.run();
     assert_eq!(result["nodes"], json!(["site-0", "site-1", "site-2"]));
     assert_eq!(result["rounds"], json!(3));
+    for scheme in ["masking", "double_masking"] {
+        let off = tls.run_secure(scheme) - result["metrics"]["accuracy"].as_f64().unwrap();
+        assert!(off.abs() < 0.01, "{scheme}: {off}");
+    }
     // A revoked participant is refused from then on, by the repository, the broker and the nodes.
     fedwasm(&["network", "revoke", "--role", "researcher", "--id", "alice", "--dir"])
         .arg(tls.path("network"))
