@@ -244,3 +244,31 @@ fn five_researchers_at_once() {
         assert_eq!(result["params_sha256"], alone["params_sha256"], "researcher {n}");
     }
 }
+
+/// Noise of nodes, and noise of the aggregator, on a sum: in the record, and made again.
+#[test]
+fn noise_is_added_to_a_sum() {
+    let federation = federation(3);
+    let dir = federation.dir.path();
+    let clear = run(&experiment(&federation, 2, "clear", ""), &dir.join("clear"));
+    let at_nodes = |text: String| {
+        let dp = "random_seed = 42\ndp_args = { type = \"local\", sigma = 0.05, clip = 1.0 }";
+        text.edit("random_seed = 42", dp).edit("test_on_global_updates = true", "")
+    };
+    let aggregator = |text: String| text + "[privacy]\nclip = 1.0\nnoise_multiplier = 0.05\n";
+    let cases: [(&str, &dyn Fn(String) -> String); 2] =
+        [("nodes", &at_nodes), ("aggregator", &aggregator)];
+    for (name, change) in cases {
+        for (scheme, table) in [("masking", MASKING), ("double", DOUBLE)] {
+            let file = experiment(&federation, 2, &format!("{name}-{scheme}"), table);
+            let text = change(std::fs::read_to_string(&file).unwrap());
+            std::fs::write(&file, text).unwrap();
+            let out = dir.join(format!("{name}-{scheme}"));
+            let result = run(&file, &out);
+            assert_ne!(result["params_sha256"], clear["params_sha256"]);
+            let off = distance(&params(&out), &params(&dir.join("clear")));
+            assert!((1e-3..1.0).contains(&off), "{name} {scheme}: {off}");
+            fedwasm(&["experiment", "verify"]).arg(&out).ok();
+        }
+    }
+}
