@@ -184,6 +184,20 @@ fn a_resumed_experiment_has_the_same_noise_and_an_adaptive_clip_the_same_bound()
         assert_eq!(clips(&again), bounds);
         assert_eq!(verify(&again).code, 0);
     }
+    // Another method goes on with the bound.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let other = text.edit("\"fedadam\"", "\"fedavgm\"").edit("rounds = 4", "rounds = 6");
+    std::fs::write(&file, other).unwrap();
+    let again = federation.dir.path().join("again-0");
+    let changed = ["--json", "experiment", "run", "--resume", "--change"];
+    fedwasm(&changed).arg(&file).arg("--out").arg(&again).ok();
+    let after = clips(&again);
+    assert!(
+        after.starts_with(&bounds) && after.len() == 6 && !after[4..].contains(&0.3),
+        "{after:?}"
+    );
+    assert_eq!(verify(&again).result()["rounds"], json!(6));
+    std::fs::write(&file, text).unwrap();
     // Not with other noise, and not with other settings.
     let again = federation.dir.path().join("again-2");
     std::fs::remove_file(again.join("noise.seed")).unwrap();

@@ -198,9 +198,9 @@ fn demands_that_a_node_cannot_meet_are_refused_by_name() {
             .experiment(|text| text.edit("epochs = 1", &format!("epochs = 1\n{training}")));
         federation.run(&experiment).run()
     };
-    let ended = run("dp_args = { sigma = 0.5, clip = 1.0 }");
+    let ended = run("dp_args = { type = \"local\", sigma = 0, clip = 1 }");
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("the aggregator would add the noise"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`dp_args.sigma` is 0: it must"), "{}", ended.stderr);
     let ended = run("use_gpu = true");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.stderr.contains("warning: n0: `use_gpu` is true"), "{}", ended.stderr);

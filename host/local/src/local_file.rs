@@ -66,6 +66,7 @@ impl LocalFile {
             "aggregator",
             "strategy",
             "secagg",
+            "privacy",
         ];
         let unused = experiments.into_iter().filter(|key| fields.value(key).is_some());
         let unused = unused.chain(lr_schedule.map(|_| "training.lr_schedule")).collect();

@@ -298,7 +298,7 @@ impl Noised {
         let multiplier = multiplier_of_update(z, sigma).map_err(other)?;
         let variance = Variance::at_least(2.0 * sigma * STEPS_OF_COUNT).map_err(other)?;
         let clip = bound.clip().map_err(other)?;
-        let mut rng = self.rng_of(OF_COUNT, start, levels, (clip, nodes.into()))?;
+        let mut rng = self.rng_of([OF_COUNT, nodes.into(), within as u64], start, levels, clip)?;
         let noise = DiscreteGaussian::new(variance).draw(&mut rng) as f64 / STEPS_OF_COUNT;
         let n = f64::from(nodes);
         let balance = (2 * within) as f64 - n;
@@ -316,7 +316,7 @@ impl Noised {
         sigma: f64,
     ) -> Result<Vec<f64>, AggregateError> {
         let gaussian = DiscreteGaussian::new(Variance::at_least(sigma).map_err(other)?);
-        let mut rng = self.rng_of(OF_UPDATE, start, &levels, (clip, nodes as u64))?;
+        let mut rng = self.rng_of([OF_UPDATE, nodes as u64, 0], start, &levels, clip)?;
         for level in &mut levels {
             *level = level.saturating_add(gaussian.draw(&mut rng));
         }
@@ -325,15 +325,17 @@ impl Noised {
     }
 
     /// The generator for noise on these numbers, and on no others.
+    ///
+    /// * `counts` — the use of the noise, the nodes, and the updates within the clip if it is on that.
     fn rng_of(
         &self,
-        part: u64,
+        counts: [u64; 3],
         start: &Params,
         levels: &[i64],
-        (clip, nodes): (Clip, u64),
+        clip: Clip,
     ) -> Result<ChaCha20Rng, AggregateError> {
         let settings = [self.args.noise_multiplier, clip.norm_max()].map(f64::to_bits);
-        let settings = [part, nodes].into_iter().chain(settings);
+        let settings = counts.into_iter().chain(settings);
         let start = to_f64(start, start)?.into_iter().map(f64::to_bits);
         let levels = levels.iter().map(|level| *level as u64);
         Ok(self.seed.rng(settings.chain(start).chain(levels)))

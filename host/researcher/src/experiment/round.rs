@@ -12,7 +12,8 @@ use fedwasm_record::uploads;
 use crate::experiment::retry::is_worth_a_retry;
 use crate::phases::{Aggregated, Counted, Sampled, Scored, Scores, TrainedRound};
 use crate::{
-    AggregateError, Error, Event, Events, Fetched, NodeRecord, Reply, RoundRecord, RoundTiming,
+    AggregateError, AggregatorArgs, Error, Event, Events, Fetched, NodeRecord, Reply, RoundRecord,
+    RoundTiming,
 };
 
 use super::{Experiment, ms};
@@ -265,7 +266,9 @@ impl Experiment {
             trained.answers().map(|(node, reply)| (node, reply.n_samples)).collect();
         // The use of rows in an aggregator of the caller's own is not known.
         let aggregator = (!self.is_own).then_some(&self.file.aggregator);
-        let ruling = aggregator.filter(|a| a.weighs_rows()).and_then(|_| ruling(&rows));
+        // Under noise of the aggregator all nodes weigh alike.
+        let weighs_rows = |a: &&AggregatorArgs| a.weighs_rows() && self.file.privacy.is_none();
+        let ruling = aggregator.filter(weighs_rows).and_then(|_| ruling(&rows));
         let of_aggregator = aggregator.and_then(|aggregator| aggregator.warning(trained.n_nodes()));
         for warning in [idle, ruling, of_aggregator].into_iter().flatten() {
             if self.warned.insert(warning.clone()) {
