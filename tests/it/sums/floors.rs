@@ -15,7 +15,7 @@ fn every_floor_of_secure_sums_holds() {
     for floors in ["secagg = [\"double_masking\"]", "[d]\nsecagg = [\"double_masking\"]"] {
         stage.restart(floors);
         let refused = stage.ask(&node, &stage.good[&node]).unwrap_err();
-        assert_eq!(refused.reason, Reason::Privacy);
+        assert_eq!(refused.reason, Reason::Unsupported);
         assert!(refused.message.contains("only (`double_masking`)"), "{}", refused.message);
         let refused = stage.agree(&[0, 1, 2, 3]).unwrap_err();
         assert!(refused.message.contains("asks for `masking`"), "{}", refused.message);

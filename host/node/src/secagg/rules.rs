@@ -36,7 +36,7 @@ pub(crate) fn check_scheme(
         ),
         (Some(_), _) => return Ok(()),
     };
-    Err(refusal(Reason::Privacy, text))
+    Err(refusal(Reason::Unsupported, text))
 }
 
 /// The demand of a round for a secure sum, tightened by the floors.
@@ -219,7 +219,7 @@ mod tests {
             (&of(&[double]), false, Some(masking), "asks for `masking`"),
         ] {
             let refused = check_scheme(floors, force, scheme).unwrap_err();
-            assert_eq!(refused.reason, Reason::Privacy);
+            assert_eq!(refused.reason, Reason::Unsupported);
             assert!(refused.message.contains(text), "{}", refused.message);
         }
     }
