@@ -31,34 +31,51 @@ const ROUNDS_COLD: usize = 2;
 const MASKING_MS_MAX: f64 = 60.0;
 const DEMO_RATIO_MAX: f64 = 1.5;
 
+/// A part of a round's time; those of nodes are of the slowest.
+type Part = (&'static str, fn(&RoundTiming) -> f64);
+const PARTS: [Part; 8] = [
+    ("round", |timing| timing.wall_ms),
+    ("agree", |timing| timing.agree_ms),
+    ("send", |timing| timing.send_ms),
+    ("train", |timing| timing.train_ms),
+    ("upload", |timing| timing.upload_ms),
+    ("download", |timing| timing.download_ms),
+    ("unmask", |timing| timing.unmask_ms),
+    ("aggregate", |timing| timing.aggregate_ms),
+];
+
 fn main() {
     let dir = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let schemes = [None, Some("masking"), Some("double_masking")];
     let mut rounds = schemes.map(|_| Vec::new());
+    let mut processor = [0.0; 3];
     runtime.block_on(async {
         let federation = Federation::start(dir.path()).await;
         for nth in 0..TIMES {
-            for (scheme, rounds) in schemes.iter().zip(&mut rounds) {
+            for ((scheme, rounds), sum) in schemes.iter().zip(&mut rounds).zip(&mut processor) {
                 let name = format!("{}-{nth}", scheme.unwrap_or("clear"));
-                rounds.extend(federation.run(&name, *scheme).await);
+                let (timings, processor_ms) = federation.run(&name, *scheme).await;
+                rounds.extend(timings);
+                *sum += processor_ms;
             }
         }
         federation.stop().await;
     });
     let n = 30 * HIDDEN + HIDDEN + HIDDEN * 2 + 2;
     println!("a round of {} nodes, {n} parameters, medians in milliseconds", NODES.len());
-    println!("{:16}{:>9}{:>9}{:>9}{:>9}", "", "round", "more", "agree", "unmask");
+    print!("{:15}", "");
+    PARTS.iter().for_each(|(name, _)| print!("{name:>10}"));
+    println!("{:>10}{:>10}", "more", "processor");
     let of = |rounds: &[RoundTiming], part: fn(&RoundTiming) -> f64| {
         median(rounds.iter().map(part).collect())
     };
     let clear = of(&rounds[0], |timing| timing.wall_ms);
-    for (scheme, rounds) in schemes.iter().zip(&rounds) {
-        let round = of(rounds, |timing| timing.wall_ms);
-        let (agree, unmask) =
-            (of(rounds, |timing| timing.agree_ms), of(rounds, |timing| timing.unmask_ms));
-        let name = scheme.unwrap_or("clear");
-        println!("{name:16}{round:9.1}{:9.1}{agree:9.1}{unmask:9.1}", round - clear);
+    for ((scheme, rounds), sum) in schemes.iter().zip(&rounds).zip(processor) {
+        print!("{:15}", scheme.unwrap_or("clear"));
+        PARTS.iter().for_each(|(_, part)| print!("{:10.1}", of(rounds, *part)));
+        let more = of(rounds, |timing| timing.wall_ms) - clear;
+        println!("{more:10.1}{:10.1}", sum / rounds.len() as f64);
     }
     let more = of(&rounds[1], |timing| timing.wall_ms) - clear;
     println!("masking: {more:.1} ms more, aim {MASKING_MS_MAX}");
@@ -80,6 +97,15 @@ fn demo(dir: &Path) {
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
+}
+
+/// The processor time of this process, in steps of 10 ms.
+fn processor_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The name may have blanks; utime and stime are fields 14 and 15 of proc(5).
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11..13].iter().map(|field| field.parse::<f64>().unwrap()).sum();
+    ticks * 10.0
 }
 
 /// Three nodes over the network in memory, in this process; plans run in workers.
@@ -136,8 +162,9 @@ impl Federation {
         is_ready.await.unwrap();
     }
 
-    /// Runs an experiment, and returns the times of its later rounds.
-    async fn run(&self, name: &str, scheme: Option<&str>) -> Vec<RoundTiming> {
+    /// Runs an experiment, and returns the times of its later rounds, with the processor time of this
+    /// process in them: of the researcher and of all nodes, but not of their workers.
+    async fn run(&self, name: &str, scheme: Option<&str>) -> (Vec<RoundTiming>, f64) {
         let secagg = scheme.map(|scheme| format!("[secagg]\nscheme = \"{scheme}\"\n"));
         let text = format!(
             "name = \"{name}\"\nplan = \"mlp.wasm\"\nrounds = {ROUNDS}\n\
@@ -166,12 +193,16 @@ impl Federation {
         };
         let started = Experiment::start_on(link, options, cancelled, &mut events).await;
         let mut experiment = started.unwrap();
-        let mut times = Vec::new();
+        let (mut times, mut start) = (Vec::new(), processor_ms());
         while let Some(record) = experiment.run_once(&mut events).await.unwrap() {
             times.push(record.timing);
+            if times.len() == ROUNDS_COLD {
+                start = processor_ms();
+            }
         }
+        let processor_ms = processor_ms() - start;
         experiment.finish().await.unwrap();
-        times.split_off(ROUNDS_COLD)
+        (times.split_off(ROUNDS_COLD), processor_ms)
     }
 
     async fn stop(self) {

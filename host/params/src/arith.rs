@@ -40,10 +40,16 @@ pub fn from_f64(values: &[f64], like: &Params) -> Result<Params, Error> {
     let rounded = |(name, tensor): (&str, &Tensor)| {
         let (dtype, own) = (tensor.dtype(), values.by_ref().take(n_elements(tensor)));
         // Reserved at once: a large model would be held twice while a vector grows.
-        let mut data = Vec::with_capacity(tensor.data().len());
+        let mut data = vec![0; tensor.data().len()];
         match dtype {
-            DType::Float32 => own.for_each(|value| data.extend((*value as f32).to_le_bytes())),
-            DType::Float64 => own.for_each(|value| data.extend(value.to_le_bytes())),
+            DType::Float32 => {
+                let bytes = data.as_chunks_mut().0.iter_mut().zip(own);
+                bytes.for_each(|(bytes, value)| *bytes = (*value as f32).to_le_bytes());
+            }
+            DType::Float64 => {
+                let bytes = data.as_chunks_mut().0.iter_mut().zip(own);
+                bytes.for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+            }
             _ => return Err(Error::NotSummable { name: name.to_owned(), dtype }),
         }
         Ok((name.to_owned(), Tensor::new(dtype, tensor.shape().to_vec(), data)?))

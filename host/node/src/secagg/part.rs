@@ -72,16 +72,18 @@ impl Masked {
         masks: &Vectors<u64>,
         terms: SecaggTerms,
     ) -> Result<Self, fedwasm_privacy::Error> {
-        let masked = combined(clear, masks, u64::wrapping_add);
-        Self::new(clear, masked, terms)
+        let mut masked = clear.clone();
+        combine(&mut masked, masks, u64::wrapping_add);
+        Self::new(clear.clone(), masked, terms)
     }
 
     fn new(
-        clear: &Vectors<u64>,
+        clear: Vectors<u64>,
         mut masked: Vectors<u64>,
         terms: SecaggTerms,
     ) -> Result<Self, fedwasm_privacy::Error> {
-        let masks = combined(&masked, clear, u64::wrapping_sub);
+        let mut masks = clear;
+        combine(&mut masks, &masked, |clear, masked| masked.wrapping_sub(clear));
         let check = masked.remove(&Stream::Check);
         let bytes = |vectors: &Vectors<u64>| {
             Ok::<_, fedwasm_privacy::Error>(to_safetensors(&vectors_to_params(vectors)?)?)
@@ -95,11 +97,11 @@ impl Masked {
     }
 }
 
-/// Combines vectors of one layout lane by lane.
-fn combined(a: &Vectors<u64>, b: &Vectors<u64>, with: impl Fn(u64, u64) -> u64) -> Vectors<u64> {
-    let both = a.iter().zip(b.values());
-    let lanes = |a: &Vec<u64>, b: &Vec<u64>| a.iter().zip(b).map(|(a, b)| with(*a, *b)).collect();
-    both.map(|((stream, a), b)| (*stream, lanes(a, b))).collect()
+/// Combines vectors of one layout lane by lane, in place: they are as large as a model.
+fn combine(a: &mut Vectors<u64>, b: &Vectors<u64>, with: impl Fn(u64, u64) -> u64) {
+    for (a, b) in a.values_mut().zip(b.values()) {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = with(*a, *b));
+    }
 }
 
 impl Sums {
@@ -184,7 +186,7 @@ impl Sums {
                 masked
             }
         };
-        Masked::new(&clear, masked, rules.terms).map_err(privacy)
+        Masked::new(clear, masked, rules.terms).map_err(privacy)
     }
 }
 
