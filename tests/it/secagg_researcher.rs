@@ -12,7 +12,7 @@ use fedwasm_researcher::{History, load_history};
 
 use crate::fake::Fake;
 use crate::secure_node::{N_SCORED, N_TRAINED, Otherwise, change_of, secure_node};
-use crate::support::{Edit, Ended, Federation};
+use crate::support::{Edit, Ended, Federation, fedwasm};
 
 /// What nodes `a` to `e` add to every value.
 const CHANGES: [f64; 5] = [0.5, -0.25, 0.125, 0.25, 1.0];
@@ -108,6 +108,33 @@ fn masks_cancel_and_only_sums_are_recorded() {
     let heard = nodes[0].heard.lock().unwrap();
     let steps = heard.iter().filter(|message| matches!(message.body, Body::Secagg(_)));
     assert_eq!(steps.count(), 2);
+}
+
+#[test]
+fn results_of_single_nodes_are_shown_nowhere() {
+    let federation = Federation::start();
+    let _nodes = nodes(&federation, 3);
+    let all = |text: String| {
+        let text = text.edit("rounds = 2", "rounds = 2\ntensorboard = true\nscore_initial = true");
+        text.edit("test_on_global", "test_on_local_updates = true\ntest_on_global")
+    };
+    let experiment = experiment(&federation, MASKING, all);
+    let ended = federation.run(&experiment).ok();
+    let events = ended.events();
+    let round = events.iter().find(|event| event["event"] == "round").unwrap();
+    assert_eq!(round["train_loss"], serde_json::json!({}));
+    assert_eq!(round["secagg"]["n_samples"], 3 * N_TRAINED);
+    let agreed = events.iter().find(|event| event["event"] == "agreed").unwrap();
+    assert_eq!((&agreed["scheme"], &agreed["nodes"]), (&"masking".into(), &3.into()));
+    let shown = fedwasm(&["experiment", "show"]).arg(out(&federation)).ok().stdout;
+    assert!(shown.contains("secure aggregation (masking), sum of 3 nodes"), "{shown}");
+    assert!(shown.contains("all nodes  240 samples, 9 steps, training loss 0.25"), "{shown}");
+    assert!(!shown.contains("0 samples,\n") && !shown.contains("training loss -"), "{shown}");
+    let page = std::fs::read_to_string(out(&federation).join("report.html")).unwrap();
+    assert!(page.contains("sum of 3 nodes") && !page.contains("Training rows"), "{page}");
+    let runs = std::fs::read_dir(out(&federation).join("tensorboard")).unwrap();
+    let runs: Vec<_> = runs.map(|run| run.unwrap().file_name()).collect();
+    assert_eq!(runs, ["all-nodes"]);
 }
 
 #[test]

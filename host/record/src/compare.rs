@@ -132,7 +132,14 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
 /// The rows that each node trained on and held out, when it took part last.
 fn rows(history: &History) -> BTreeMap<String, String> {
     let mut rows = BTreeMap::new();
-    for (node, record) in history.rounds.iter().flat_map(|round| &round.nodes) {
+    // Those of single nodes are unknown under secure aggregation.
+    for round in history.rounds.iter().filter(|round| round.secagg.is_some()) {
+        let held_out = round.evaluation.as_ref().map_or(0, |evaluation| evaluation.n_rows);
+        let text = format!("{} trained on, {held_out} scored", round.n_samples());
+        rows.insert("all nodes".to_owned(), text);
+    }
+    let in_the_clear = history.rounds.iter().filter(|round| round.secagg.is_none());
+    for (node, record) in in_the_clear.flat_map(|round| &round.nodes) {
         let scored = record.global_evaluation.as_ref().or(record.evaluation.as_ref());
         let held_out = scored.map_or(0, |evaluation| evaluation.n_rows);
         let text = format!("{} trained on, {held_out} scored", record.n_samples);

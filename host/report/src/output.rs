@@ -48,7 +48,10 @@ pub fn report(history: &History) -> Result<String, Error> {
     for (heading, lines) in metric_curves(history) {
         curves.push((heading.clone(), draw(&heading, "round", &heading, &lines)?));
     }
-    let n_not_drawn = all_nodes(history).len().saturating_sub(NODES_MAX);
+    let n_not_drawn = match history.is_of_sums() {
+        true => 0,
+        false => all_nodes(history).len().saturating_sub(NODES_MAX),
+    };
     Ok(page::html(&Report { history, status: &history.status, curves, n_not_drawn }))
 }
 
@@ -98,9 +101,11 @@ fn all_nodes(history: &History) -> BTreeSet<&NodeId> {
     rounds.flat_map(|round| round.nodes.keys().chain(round.scored.keys())).collect()
 }
 
-/// The nodes that charts show.
+/// The nodes that charts show: none under secure aggregation, where results of single nodes are
+/// unknown.
 fn nodes(history: &History) -> impl Iterator<Item = &NodeId> {
-    all_nodes(history).into_iter().take(NODES_MAX)
+    let n = if history.is_of_sums() { 0 } else { NODES_MAX };
+    all_nodes(history).into_iter().take(n)
 }
 
 fn curve(history: &History) -> Result<Chart, Error> {
@@ -136,6 +141,9 @@ fn curve(history: &History) -> Result<Chart, Error> {
     let initial = history.initial.as_ref().and_then(|initial| initial.evaluation.as_ref());
     let initial = initial.and_then(|evaluation| evaluation.metrics.get("loss"));
     lines[0].points.splice(..0, initial.map(|loss| (0.0, *loss)));
+    if history.is_of_sums() {
+        lines.push(line("training loss", &RoundRecord::train_loss));
+    }
     for node in nodes(history) {
         let loss = |round: &RoundRecord| round.nodes.get(node)?.train_loss;
         lines.push(line(&format!("training loss, {node}"), &loss));

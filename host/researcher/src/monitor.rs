@@ -11,6 +11,9 @@ use fedwasm_protocol::{Evaluation, NodeId};
 use crate::{Event, History, RoundRecord};
 use fedwasm_report::TensorBoard;
 
+/// The run of sums.
+const ALL_NODES: &str = "all-nodes";
+
 /// Watches events.
 #[derive(Debug)]
 pub(crate) struct Monitor {
@@ -48,7 +51,10 @@ impl Monitor {
                 self.count(record);
                 self.round(record)
             }
-            Event::Initial(record) => self.scores(0, record.nodes.iter()),
+            Event::Initial(record) => match record.secagg.as_ref().map(|sum| &sum.evaluation) {
+                Some(of_all) => self.sum(0, None, of_all.as_ref()),
+                None => self.scores(0, record.nodes.iter()),
+            },
             _ => Ok(()),
         };
         let error = written.err()?;
@@ -57,6 +63,9 @@ impl Monitor {
     }
 
     fn round(&mut self, record: &RoundRecord) -> std::io::Result<()> {
+        if let Some(sum) = &record.secagg {
+            return self.sum(record.round, sum.evaluation.as_ref(), record.evaluation.as_ref());
+        }
         let Some(tensorboard) = &mut self.tensorboard else { return Ok(()) };
         let now = SystemTime::now();
         for (node, of_node) in &record.nodes {
@@ -65,6 +74,26 @@ impl Monitor {
             }
         }
         self.scores(record.round, record.scores().into_iter())
+    }
+
+    /// Scores of all nodes together, under secure aggregation.
+    fn sum(
+        &mut self,
+        round: u32,
+        local: Option<&Evaluation>,
+        global: Option<&Evaluation>,
+    ) -> std::io::Result<()> {
+        let (Some(tensorboard), Ok(all)) = (&mut self.tensorboard, ALL_NODES.parse()) else {
+            return Ok(());
+        };
+        let now = SystemTime::now();
+        if let Some(local) = local {
+            tensorboard.on_local_updates(&all, round, &local.metrics, now)?;
+        }
+        if let Some(global) = global {
+            tensorboard.on_global_updates(&all, round, &global.metrics, now)?;
+        }
+        tensorboard.flush()
     }
 
     /// Scores of one model at nodes.

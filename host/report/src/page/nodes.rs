@@ -53,6 +53,7 @@ pub(super) fn lives(history: &History) -> BTreeMap<&NodeId, Life<'_>> {
 
 pub(super) fn sections(history: &History) -> Markup {
     let lives = lives(history);
+    let of_sums = history.is_of_sums();
     let row = |(node, life): (&&NodeId, &Life<'_>)| {
         let n_samples = life.last.map_or(NONE.to_owned(), |last| grouped(last.n_samples));
         let mean_ms = (life.n_rounds > 0).then(|| ms(life.train_ms / life.n_rounds as f64));
@@ -61,25 +62,32 @@ pub(super) fn sections(history: &History) -> Markup {
                 th scope="row" { (node) }
                 td.n { (life.n_rounds) }
                 td.n { (life.n_dropped) }
-                td.n { (n_samples) }
-                td.n { (grouped(life.n_steps)) }
+                @if !of_sums {
+                    td.n { (n_samples) }
+                    td.n { (grouped(life.n_steps)) }
+                }
                 td.n { (mean_ms.as_deref().unwrap_or(NONE)) }
-                td.n { (opt(life.train_loss)) }
+                @if !of_sums { td.n { (opt(life.train_loss)) } }
             }
         }
     };
     let rows: Vec<Markup> = lives.iter().take(NODES_MAX).map(row).collect();
     let mut notes = further_nodes(&lives);
-    notes += "Training rows and loss are those of the last round that has them.";
-    let columns = [
-        Column::Text("Node"),
-        Column::Number("Rounds"),
-        Column::Number("Dropped"),
-        Column::Number("Training rows"),
-        Column::Number("Steps in all"),
-        Column::Number("Training ms a round"),
-        Column::Number("Training loss"),
-    ];
+    notes += match of_sums {
+        true => {
+            "Under secure aggregation rows, steps, losses and scores of single nodes are unknown."
+        }
+        false => "Training rows and loss are those of the last round that has them.",
+    };
+    let mut columns =
+        vec![Column::Text("Node"), Column::Number("Rounds"), Column::Number("Dropped")];
+    if !of_sums {
+        columns.extend([Column::Number("Training rows"), Column::Number("Steps in all")]);
+    }
+    columns.push(Column::Number("Training ms a round"));
+    if !of_sums {
+        columns.push(Column::Number("Training loss"));
+    }
     html! {
         (table::section("Nodes", notes, &columns, &rows))
         (scores(&lives))

@@ -65,6 +65,9 @@ pub(super) fn section(history: &History) -> Markup {
         (left_out(&chosen))
         @if let Some(text) = gap { (text) "; " code { "history.json" } " has them. " }
         "Training loss: the mean over the nodes, weighted by their rows. "
+        @if let Some(sum) = history.rounds.iter().find_map(|round| round.secagg.as_ref()) {
+            "Secure aggregation (" (sum.scheme.name()) "): only sums over the nodes of a round are known. "
+        }
         @if is_private {
             "Clip: the largest L2 norm of an update before noise. Epsilon: of the round and all before. "
         }

@@ -55,6 +55,9 @@ pub(super) fn tiles(history: &History) -> Markup {
                 (tile("Training loss", &number(loss), &before(history, RoundRecord::train_loss)))
             }
             @for name in metrics(held_out).names { (score(name)) }
+            @if let Some(sum) = &last.secagg {
+                (tile("Secure aggregation", sum.scheme.name(), &format!("sum of {} nodes", sum.sum_of.len())))
+            }
             @if let Some(PrivacyRecord { epsilon, delta, noise_multiplier, .. }) = &last.privacy {
                 (tile("Epsilon", &number(*epsilon), &format!("delta {delta:e}, noise {noise_multiplier}")))
             }

@@ -92,7 +92,7 @@ pub struct Experiment {
     /// The seed of its noise.
     noise: Option<NoiseSeed>,
     /// Whether it is the caller's own, and not the file's.
-    is_own: bool,
+    pub(crate) is_own: bool,
     /// The SHA-256 of the parameters that were given to start from.
     given: Option<Digest>,
     pub(crate) history: History,
@@ -105,7 +105,7 @@ pub struct Experiment {
     stopped: Option<String>,
     /// Whether an error ended it.
     failed: bool,
-    warned: BTreeSet<String>,
+    pub(crate) warned: BTreeSet<String>,
     written: Option<Instant>,
     /// Held as long as files are written.
     _lock: Option<Lock>,

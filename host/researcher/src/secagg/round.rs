@@ -15,7 +15,7 @@ use super::{Files, Question, Summed};
 use crate::experiment::ms;
 use crate::job::replies::check_shared_aux_vars;
 use crate::phases::{Aggregated, Sampled};
-use crate::{AggregateError, Error, Events, Experiment, Job, RoundTiming, SecaggSettings};
+use crate::{AggregateError, Error, Event, Events, Experiment, Job, RoundTiming, SecaggSettings};
 
 /// Checks what can be checked before the first round: an aggregator that works on sums, a number of
 /// nodes that makes one, a plan whose parameters have a mean.
@@ -61,6 +61,7 @@ impl Experiment {
         let summed = self.sum((round, Mode::Train), nodes.clone(), aux, events).await;
         self.note_dropped(nodes, dropped);
         let summed = summed?;
+        tracing::debug!("round {round}: {} nodes trained", summed.replies.len());
         let receipts = self.job.take_receipts();
         self.keep_receipts(round, Mode::Train, &receipts)?;
         for (reply, _) in summed.replies.values() {
@@ -71,6 +72,7 @@ impl Experiment {
         (timing.agree_ms, timing.unmask_ms) = (summed.times.agree_ms, summed.times.unmask_ms);
         (timing.send_ms, timing.download_ms) = (summed.times.send_ms, summed.times.download_ms);
         self.check_sum(round, &summed)?;
+        self.warn_of_odd_sums(&summed, events);
         let at = Instant::now();
         let params = self.aggregate_sum(&summed)?;
         timing.aggregate_ms = ms(at);
@@ -211,6 +213,20 @@ impl Experiment {
         match self.file.strategy.min_samples {
             min if got < min => Err(Error::NotEnoughSamples { round, got, min }),
             _ => Ok(()),
+        }
+    }
+
+    /// Warns about settings that are allowed but probably a mistake.
+    fn warn_of_odd_sums(&mut self, summed: &Summed, events: Events<'_>) {
+        let idle = (summed.decoded.n_steps == 0).then(|| {
+            "no node made a step; check epochs, num_updates, batch_size and drop_last".to_owned()
+        });
+        let aggregator = (!self.is_own).then_some(&self.file.aggregator);
+        let of_aggregator = aggregator.and_then(|a| a.warning(summed.replies.len()));
+        for warning in [idle, of_aggregator].into_iter().flatten() {
+            if self.warned.insert(warning.clone()) {
+                events(Event::Warning(warning));
+            }
         }
     }
 

@@ -72,13 +72,28 @@ pub(super) fn show(
             "nodes": last.map(|round| round.nodes.keys().collect::<Vec<_>>()).unwrap_or_default(),
             "random_seed": history.random_seed,
             "privacy": last.and_then(|round| round.privacy),
+            "secagg": last.and_then(|round| round.secagg.as_ref()),
         }),
     );
     Ok(())
 }
 
-/// Shows the results of each node in a round.
+/// Shows the results of each node in a round; under secure aggregation the results of all, and the
+/// times of each.
 fn print_nodes(round: &RoundRecord, printer: &Printer) {
+    if let Some(sum) = &round.secagg {
+        let loss = sum.train_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
+        let (n_samples, n_steps) = (sum.n_samples, sum.n_steps);
+        printer.line(sum.sentence());
+        printer
+            .line(format!("all nodes  {n_samples} samples, {n_steps} steps, training loss {loss}"));
+        let row = |(node, record): (&NodeId, &NodeRecord)| {
+            let train_ms = format!("{:.1} ms of training,", record.timing.train_ms);
+            vec![node.to_string(), train_ms, format!("{:.1} ms in all", record.total_ms)]
+        };
+        let rows: Vec<Vec<String>> = round.nodes.iter().map(row).collect();
+        return Columns::new(1).left(10).right(0).right(0).print(&rows, printer);
+    }
     let row = |(node, record): (&NodeId, &NodeRecord)| {
         let loss = record.train_loss.map_or("-".to_owned(), |loss| format!("{loss:.4}"));
         vec![

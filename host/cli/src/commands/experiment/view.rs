@@ -1,7 +1,7 @@
 //! The output of a running experiment, for people and programs.
 
-use fedwasm_protocol::{Metric, Metrics};
-use fedwasm_record::RoundRecord;
+use fedwasm_protocol::{Metric, Metrics, SecaggScheme};
+use fedwasm_record::{RoundRecord, SecaggRecord};
 use fedwasm_researcher::Event;
 use serde_json::json;
 
@@ -73,6 +73,9 @@ impl View {
                 printer.event("warning", &json!({ "message": message }));
                 printer.note(format!("warning: {message}"));
             }
+            Event::Agreed { round, scheme, n_nodes, ms } => {
+                self.show_agreed(round, scheme, n_nodes, ms);
+            }
             Event::Retry { round, reason, left } => {
                 let fields = json!({ "round": round, "reason": reason, "left": left });
                 printer.event("retry", &fields);
@@ -85,7 +88,10 @@ impl View {
             Event::Initial(record) => {
                 let metrics = record.evaluation.map(|evaluation| evaluation.metrics);
                 let metrics = metrics.unwrap_or_default();
-                printer.event("initial", &json!({ "metrics": metrics, "nodes": record.nodes }));
+                let fields = json!({
+                    "metrics": metrics, "nodes": record.nodes, "secagg": record.secagg,
+                });
+                printer.event("initial", &fields);
                 let scores = self.scores(&metrics).join("  ");
                 printer.line(Columns::new(2).left(0).left(0).line(&[self.nth(0), scores]));
             }
@@ -94,27 +100,37 @@ impl View {
         }
     }
 
+    fn show_agreed(&self, round: u32, scheme: SecaggScheme, n_nodes: usize, ms: f64) {
+        let fields = json!({ "round": round, "scheme": scheme, "nodes": n_nodes, "ms": ms });
+        self.printer.event("agreed", &fields);
+        self.printer.line(format!("agreed     keys of {n_nodes} nodes ({scheme}), {ms:.1} ms"));
+    }
+
     pub(super) fn show_round(&self, record: &RoundRecord) {
         let metrics = record.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
         let fields = json!({
             "round": record.round,
             "nodes": record.nodes.keys().collect::<Vec<_>>(),
             "dropped": record.dropped,
+            // Those of single nodes are unknown under secure aggregation.
             "train_loss": record
                 .nodes
                 .iter()
+                .filter(|_| record.secagg.is_none())
                 .map(|(node, of_node)| (node.to_string(), json!(of_node.train_loss)))
                 .collect::<serde_json::Map<_, _>>(),
             "metrics": metrics.cloned().unwrap_or_default(),
             "params_sha256": record.params_sha256,
             "timing": record.timing,
             "privacy": record.privacy,
+            "secagg": record.secagg,
         });
         self.printer.event("round", &fields);
         let loss = record.train_loss().map(|loss| format!("training loss {loss:.4}"));
         let time = format!("{:.1} ms", record.timing.wall_ms);
         let text =
             loss.into_iter().chain(metrics.into_iter().flat_map(|metrics| self.scores(metrics)));
+        let text = text.chain(record.secagg.as_ref().map(SecaggRecord::sentence));
         let row = [self.nth(record.round), time, text.collect::<Vec<_>>().join("  ")];
         self.printer.line(Columns::new(2).left(0).right(10).left(0).line(&row));
     }
