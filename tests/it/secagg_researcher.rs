@@ -269,6 +269,7 @@ fn a_set_that_was_asked_is_kept_over_a_restart() {
     nodes.pop();
     let ended = federation.run(&experiment).args(&["--resume"]).run();
     assert!(ended.stderr.contains("lacks the part of d (it is not connected)"), "{}", ended.stderr);
+    assert_eq!(ended.code, 5);
     nodes.push(secure_node(&federation, "d", CHANGES[3], Otherwise::default()));
     federation.run(&experiment).args(&["--resume"]).ok();
     assert_moved(&federation, CHANGES[..4].iter().sum::<f64>() / 4.0);
@@ -375,8 +376,12 @@ fn what_cannot_be_summed_is_refused_before_the_first_round() {
         experiment(&federation, MASKING, |text| text + "[aggregator]\nname = \"median\"\n");
     let ended = failed(&federation, &median);
     assert!(ended.stderr.contains("only their sum is known"), "{}", ended.stderr);
+    assert_eq!(ended.code, 2);
     let four = experiment(&federation, &format!("{MASKING}min_parties = 4\n"), |text| text);
     let ended = failed(&federation, &four);
     assert!(ended.stderr.contains("3 nodes, a sum needs 4 to 64"), "{}", ended.stderr);
+    let checked = fedwasm(&["experiment", "check"]).arg(&four).run();
+    assert!(checked.stderr.contains("3 nodes, a sum needs 4 to 64"), "{}", checked.stderr);
+    assert_ne!(checked.code, 0);
     assert!(nodes.iter().all(|node| node.rounds().is_empty()));
 }

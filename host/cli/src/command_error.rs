@@ -184,6 +184,7 @@ impl From<fedwasm_researcher::Error> for CommandError {
         let place = match &error {
             E::EarlyStopping(_) => Some("strategy.early_stopping.metric"),
             E::NoOut { key } => Some(*key),
+            E::Aggregation(AggregateError::NeedsUpdates { .. }) => Some("aggregator.name"),
             _ => None,
         };
         let code = match error {
@@ -197,8 +198,9 @@ impl From<fedwasm_researcher::Error> for CommandError {
             E::BothParameters { .. } | E::EarlyStopping(_) => USAGE,
             E::NoOut { .. } | E::Change { .. } => USAGE,
             // Plan and aggregator do not go together.
-            E::AuxVars { .. } => PLAN_REFUSED,
-            E::NotEnoughSamples { .. } => NODES,
+            E::AuxVars { .. } | E::Unsummable { .. } => PLAN_REFUSED,
+            E::NotEnoughSamples { .. } | E::PartMissing { .. } => NODES,
+            E::Aggregation(AggregateError::NeedsUpdates { .. }) => USAGE,
             E::Aggregation(AggregateError::TooFewNodes { .. }) => NODES,
             E::NotEnoughNodes { ref refused, .. } => {
                 // If it is the plan at every node, it is the plan.

@@ -252,7 +252,7 @@ pub enum Error {
         node: NodeId,
     },
     /// A node's masked vectors cannot be loaded, or are not those of the sum.
-    #[error("the masked vectors of `{node}`: {cause}")]
+    #[error("the masked vectors of `{node}` cannot be taken")]
     Upload {
         /// The node.
         node: NodeId,

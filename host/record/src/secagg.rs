@@ -114,12 +114,23 @@ pub(crate) fn load_transcript(
 /// # Errors
 /// [`Error::File`] if the file is damaged: without it a second set of nodes could be asked.
 pub fn load_asked(dir: &Path, (round, mode): (u32, Mode)) -> Result<Option<AskedNodes>, Error> {
+    match dir.join(SECAGG).is_dir() {
+        true => load_asked_in(&Folder::open(dir)?, (round, mode)),
+        false => Ok(None),
+    }
+}
+
+/// The same in an open directory.
+pub(crate) fn load_asked_in(
+    folder: &Folder,
+    (round, mode): (u32, Mode),
+) -> Result<Option<AskedNodes>, Error> {
     let name = name(round, mode, ".asked");
-    let path = dir.join(SECAGG).join(&name);
-    if !path.exists() {
+    let secagg = folder.folder(SECAGG)?;
+    if !secagg.has(&name) {
         return Ok(None);
     }
-    let bytes = Folder::open(dir)?.folder(SECAGG)?.read(&name, FILE_BYTES_MAX)?;
-    let read = serde_json::from_slice(&bytes);
+    let read = serde_json::from_slice(&secagg.read(&name, FILE_BYTES_MAX)?);
+    let path = Path::new(SECAGG).join(name);
     read.map(Some).map_err(|error| Error::File { path, reason: format!(" {error}") })
 }

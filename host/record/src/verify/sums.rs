@@ -11,7 +11,7 @@ use fedwasm_protocol::{Digest, Mode, NodeId, Participant, SecaggArgs};
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Roster};
 
 use super::{Again, NodeParams, SCORES_DIFFER, Walk, aggregated, check_scores, frozen};
-use crate::secagg::load_transcript;
+use crate::secagg::{load_asked_in, load_transcript};
 use crate::uploads::{RECEIPTS, load, receipt_name};
 use crate::{History, RoundRecord, SecaggRecord};
 
@@ -121,6 +121,11 @@ impl Again {
                 return Err(format!("its masked vectors sum to other {part} than the history has"));
             }
         }
+        let asked = load_asked_in(&self.folder, (round, mode)).map_err(text)?;
+        let asked = asked.ok_or("the nodes that were asked for its sum were not kept")?;
+        if asked.parties != *parties {
+            return Err("other nodes were asked than masked for its sum".into());
+        }
         let mut receipts = 0;
         for node in sum_of {
             let at = (node, round, mode);
@@ -128,8 +133,12 @@ impl Again {
             let receipt = receipt.map_err(|reason| format!("{node}: {reason}"))?;
             let Some(receipt) = receipt else { continue };
             receipts += 1;
+            let binding = binding(&receipt.request, &replayed.layout).map_err(text)?;
+            if binding.run() != asked.run {
+                return Err(format!("{node}: its receipt is of another run than was asked for"));
+            }
             if let Steps::DoubleMasking { setup, .. } = &transcript.steps
-                && binding(&receipt.request, &replayed.layout).map_err(text)? != setup.binding
+                && binding != setup.binding
             {
                 return Err(format!("{node}: its keys were signed for another round"));
             }
@@ -225,9 +234,7 @@ fn text(error: impl std::fmt::Display) -> String {
 /// An error with its cause.
 fn said(error: fedwasm_privacy::Error) -> String {
     match std::error::Error::source(&error) {
-        Some(cause) if !error.to_string().contains(&cause.to_string()) => {
-            format!("{error}: {cause}")
-        }
-        _ => error.to_string(),
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }

@@ -8,11 +8,13 @@ use super::table::{self, Column};
 
 pub(super) fn section(history: &History) -> Markup {
     let parts = vec![
+        ("Agreeing upon keys of secure sums", sum(history, |timing| timing.agree_ms)),
         ("Storing parameters, sending requests", sum(history, |timing| timing.send_ms)),
         ("Nodes: compiling the plan, reading data", sum(history, |timing| timing.prepare_ms)),
         ("Nodes: training", sum(history, |timing| timing.train_ms)),
         ("Nodes: uploading", sum(history, |timing| timing.upload_ms)),
         ("Fetching updates", sum(history, |timing| timing.download_ms)),
+        ("Unmasking secure sums", sum(history, |timing| timing.unmask_ms)),
         ("Aggregating", sum(history, |timing| timing.aggregate_ms)),
         ("Scoring the aggregated model at the nodes", sum(history, |timing| timing.validate_ms)),
     ];
