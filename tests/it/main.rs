@@ -46,6 +46,7 @@ mod released;
 mod resume;
 mod rounds;
 mod sandbox;
+mod secagg_forged;
 mod secagg_researcher;
 mod secagg_verify;
 mod secure;

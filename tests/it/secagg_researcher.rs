@@ -23,7 +23,7 @@ pub fn nodes(federation: &Federation, n: usize) -> Vec<Fake> {
 }
 
 /// The first `n` nodes; that of the name `odd` does something otherwise.
-fn nodes_with(federation: &Federation, n: usize, odd: &str, otherwise: Otherwise) -> Vec<Fake> {
+pub fn nodes_with(federation: &Federation, n: usize, odd: &str, otherwise: Otherwise) -> Vec<Fake> {
     let mut otherwise = Some(otherwise);
     let node = |(id, change): (&str, f64)| {
         let own = otherwise.take_if(|_| id == odd).unwrap_or_default();
@@ -340,32 +340,6 @@ fn double_masking_survives_losses_at_every_step_down_to_its_threshold() {
         assert!(ended.stderr.contains("3 of at least 4 nodes"), "{step:?}: {}", ended.stderr);
         assert!(ended.stderr.contains("a2, e: disk full"), "{step:?}: {}", ended.stderr);
     }
-}
-
-#[test]
-fn keys_of_others_are_refused_by_name() {
-    let federation = Federation::start();
-    // A node that passes on what it was sent before, and one that claims another's name.
-    let forged = Otherwise::answers(|question, body| {
-        let (Body::Secagg(request), Body::SecaggReply(mut reply)) = (question, body.clone()) else {
-            return Some(body);
-        };
-        if request.step == SecaggStep::Keys {
-            let keys = fedwasm_protocol::decode_content(&reply.content);
-            let mut keys: fedwasm_privacy::SignedKeys = keys.unwrap();
-            keys.keys[0][0] ^= 1;
-            reply.content = fedwasm_protocol::encode_content(&keys).unwrap();
-        }
-        Some(Body::SecaggReply(reply))
-    });
-    let _nodes = nodes_with(&federation, 4, "c", forged);
-    let few = |text: String| text.edit("round_deadline_s", "min_nodes = 3\nround_deadline_s");
-    let ended = federation.run(&experiment(&federation, MASKING, few)).ok();
-    let events = ended.events();
-    let dropped = events.iter().find(|event| event["event"] == "dropped").unwrap();
-    assert_eq!(dropped["node"], "c");
-    let reason = dropped["reason"].as_str().unwrap();
-    assert!(reason.contains("the signature of `c` on its keys"), "{reason}");
 }
 
 #[test]
