@@ -11,7 +11,7 @@ use fedwasm_protocol::{
     RoundReply, RoundRequest, WrongPayload,
 };
 use fedwasm_sandbox::Cancel;
-use fedwasm_transport::{Repository, now_ms};
+use fedwasm_transport::{Bytes, Repository, now_ms};
 use fedwasm_trust::{Opening, Receipt};
 
 use crate::approval::{Approvals, ApprovedPlan};
@@ -99,7 +99,7 @@ struct Written {
     /// As it was signed.
     receipt: Vec<u8>,
     reply: RoundReply,
-    params: Option<Vec<u8>>,
+    params: Option<Bytes>,
     aux: Option<Vec<u8>>,
 }
 
@@ -240,7 +240,7 @@ impl Executor {
     ) -> Result<Written, Refusal> {
         let Outcome { released, data, profile, limits, warnings, .. } = outcome;
         let (mut done, masked) = released.into_parts();
-        let (mut params, aux) = (done.params.take(), done.aux.take());
+        let (mut params, aux) = (done.params.take().map(Bytes::from), done.aux.take());
         let (mut encryption_factor, mut secagg, mut masks) = (None, None, None);
         if let Some(masked) = masked {
             (params, masks) = (Some(masked.vectors), Some(masked.masks));
@@ -312,8 +312,8 @@ impl Executor {
             .repository
             .of_experiment(&of.request.experiment_id)
             .for_recipients(vec![Participant::researcher(&of.researcher)]);
-        if let Some(bytes) = params {
-            repository.put(bytes).await.map_err(blob_refusal)?;
+        if let (Some(blob), Some(bytes)) = (reply.params, params) {
+            repository.put_as(blob, bytes).await.map_err(blob_refusal)?;
         }
         if let Some(bytes) = aux {
             let mut room = INLINE_BYTES_MAX / 2;

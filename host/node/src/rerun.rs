@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
-use fedwasm_params::from_safetensors;
-use fedwasm_privacy::vectors_from_params;
 use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Payload, Refusal, RoundRequest};
 use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_trust::{Opening, PublicKey, Receipt, RunResult, Signer};
@@ -285,11 +283,9 @@ impl Site {
     ) -> Result<Released, Mismatch> {
         let masks = masks.ok_or_else(|| mismatch("masks", "the opening names none"))?;
         let masks = self.input("masks", masks)?;
-        let wrong = |error: fedwasm_privacy::Error| mismatch("masks", error);
-        let masks = from_safetensors(&masks).map_err(|error| mismatch("masks", error))?;
-        let masks = vectors_from_params::<u64>(masks, rules.coding.layout()).map_err(wrong)?;
         let clear = std::mem::take(&mut summand.vectors);
-        let masked = Masked::again(&clear, &masks, rules.terms.clone()).map_err(wrong)?;
+        let masked = Masked::again(&masks, clear, rules);
+        let masked = masked.map_err(|error| mismatch("masks", error))?;
         Ok(summand.masked(masked))
     }
 
@@ -308,7 +304,7 @@ fn compare(
     let (mut done, masked) = released.into_parts();
     let mut encryption_factor = None;
     if let Some(masked) = masked {
-        (done.params, encryption_factor) = (Some(masked.vectors), masked.encryption_factor);
+        (done.params, encryption_factor) = (Some(masked.vectors.into()), masked.encryption_factor);
     }
     let blob = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(fedwasm_protocol::BlobRef::of);
     let same = |same: bool, part: &'static str| {

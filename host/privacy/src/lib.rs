@@ -50,7 +50,7 @@ pub use error::{Cause, Error};
 pub use keys::{SignStatement, SignedKeys, VerifyStatement};
 pub use lane::{Lane, Sign, lanes_from_bytes, lanes_to_bytes};
 pub use noise::{DiscreteGaussian, Variance, add_noise, gap_of_sum};
-pub use pad::{Journal, PadUse, Pads};
+pub use pad::{Journal, PadKeys, PadUse, Pads};
 pub use quantise::{CHECK_LANES, Quantiser};
 pub use share::{Share, combine, split};
 pub use sum::Sum;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Binding, Parties};
 use crate::keys::{FreshKey, SignStatement, SignedKeys, VerifyStatement, check_keys};
-use crate::mask::{Mask, PairSecret};
+use crate::mask::PairSecret;
 use crate::pad::{Journal, PadUse, Pads, STREAMS};
 use crate::{Error, lane, secret};
 
@@ -118,11 +118,11 @@ impl Agreed {
             let key = |stream| secret.key(&binding.info(&self.node, peer, stream, parties));
             Vec::from_iter(STREAMS.map(|stream| (stream, key(stream), sign)))
         };
-        let mut masks = BTreeMap::new();
+        let mut keys = BTreeMap::new();
         for (stream, key, sign) in self.secrets.iter().flat_map(pair) {
-            masks.entry(stream).or_insert_with(Vec::new).push(Mask::new(key, sign));
+            keys.entry(stream).or_insert_with(Vec::new).push((key, sign));
         }
-        Ok(Pads::new(binding.layout, masks))
+        Ok(Pads::new(binding.layout, keys))
     }
 }
 

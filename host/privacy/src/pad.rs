@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use fedwasm_protocol::Digest;
 use serde::{Deserialize, Serialize};
 
+use zeroize::{Zeroize as _, Zeroizing};
+
 use crate::context::{Binding, Layout, Stream, Vectors};
-use crate::mask::Mask;
-use crate::{Cause, Error, Lane, secret};
+use crate::mask::{Key, Mask};
+use crate::{Cause, Error, Lane, Sign, secret};
 
 /// A pad that is about to be used: what must be on disk before anything leaves. A second one of the
 /// same context and round must be refused there, also after a restart.
@@ -46,16 +48,29 @@ pub type Journal<'a> = &'a mut dyn FnMut(&PadUse) -> Result<(), Cause>;
 pub(crate) const STREAMS: [Stream; 5] =
     [Stream::Params, Stream::AuxVars, Stream::Counts, Stream::Metrics, Stream::Check];
 
+/// The keys of the masks of each stream.
+type Keys = BTreeMap<Stream, Vec<(Key, Sign)>>;
+
 /// The pads of one round. Using them uses them up.
 pub struct Pads {
     layout: Digest,
-    masks: BTreeMap<Stream, Vec<Mask>>,
+    keys: Keys,
 }
 
 impl Pads {
-    /// The pads of these masks, for vectors of the layout with this digest.
-    pub(crate) fn new(layout: Digest, masks: BTreeMap<Stream, Vec<Mask>>) -> Self {
-        Self { layout, masks }
+    /// The pads of these keys, for vectors of the layout with this digest.
+    pub(crate) fn new(layout: Digest, keys: Keys) -> Self {
+        Self { layout, keys }
+    }
+
+    /// The keys of the vectors of a layout, for an auditor who makes the round again.
+    pub fn keys(&self, layout: &Layout) -> PadKeys {
+        let of_stream = |(stream, _)| {
+            let keys = self.keys.get(&stream)?.iter();
+            let keys = keys.map(|(key, sign)| (*sign == Sign::Plus, **key));
+            Some((stream, keys.collect()))
+        };
+        PadKeys(layout.lengths().filter_map(of_stream).collect())
     }
 
     /// Masks the vectors of the round: what comes back may leave.
@@ -73,14 +88,37 @@ impl Pads {
         }
         layout.check(&vectors)?;
         for (stream, lanes) in &mut vectors {
-            let masks = self.masks.remove(stream);
-            Mask::apply(
-                masks.ok_or(Error::Stream { stream: *stream, fault: "has no pad" })?,
-                lanes,
-            )?;
+            let keys = self.keys.remove(stream);
+            let keys = keys.ok_or(Error::Stream { stream: *stream, fault: "has no pad" })?;
+            let masks = keys.into_iter().map(|(key, sign)| Mask::new(key, sign));
+            Mask::apply(masks.collect(), lanes)?;
         }
         Ok(vectors)
     }
 }
 
-secret!(Pads);
+/// The keys of pads that were used: with them vectors that left are opened, so they stay at the node
+/// for its auditor, and are wiped from memory when they go.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PadKeys(BTreeMap<Stream, Vec<(bool, [u8; 32])>>);
+
+impl Drop for PadKeys {
+    fn drop(&mut self) {
+        self.0.values_mut().flatten().for_each(|(_, key)| key.zeroize());
+    }
+}
+
+impl PadKeys {
+    /// The same pads, to make the vectors again that left. Never for other vectors.
+    pub fn again(&self, layout: &Layout) -> Pads {
+        let of_stream = |(stream, keys): (&Stream, &Vec<(bool, [u8; 32])>)| {
+            let sign = |plus| if plus { Sign::Plus } else { Sign::Minus };
+            let keys = keys.iter().map(|(plus, key)| (Zeroizing::new(*key), sign(*plus)));
+            (*stream, keys.collect())
+        };
+        Pads::new(layout.digest::<u64>(), self.0.iter().map(of_stream).collect())
+    }
+}
+
+secret!(Pads PadKeys);

@@ -20,6 +20,8 @@ mod repository;
 pub mod tls;
 mod topic;
 
+pub use bytes::Bytes;
+
 pub use address::{BrokerUrl, RepositoryUrl, Security, loopback};
 pub use clock::{Clock, now_ms};
 pub use enrolment::{ENROLMENT_BYTES_MAX, Enrolment, join};

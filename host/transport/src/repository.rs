@@ -97,8 +97,16 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
-    pub async fn put(&self, bytes: Vec<u8>) -> Result<BlobRef, Error> {
-        let (blob, bytes) = (BlobRef::of(&bytes), Bytes::from(bytes));
+    pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<BlobRef, Error> {
+        let bytes = bytes.into();
+        self.put_as(BlobRef::of(&bytes), bytes).await
+    }
+
+    /// The same for bytes whose digest is known: that of a large blob takes a while.
+    ///
+    /// # Errors
+    /// As [`Repository::put`]; bytes of another digest are refused by the repository.
+    pub async fn put_as(&self, blob: BlobRef, bytes: Bytes) -> Result<BlobRef, Error> {
         let label = Label { experiment: self.experiment.as_ref(), recipients: &self.recipients };
         let (mut tries, mut turns) = (self.tries(), 0);
         loop {

@@ -8,14 +8,14 @@ use std::time::Instant;
 use fedwasm_params::to_safetensors;
 use fedwasm_privacy::double_masking::{Boxes, Received};
 use fedwasm_privacy::{
-    Binding, PadUse, Stream, Vectors, binding, lanes_to_bytes, vectors_to_params,
+    Binding, PadKeys, PadUse, Pads, Stream, Vectors, binding, lanes_to_bytes, vectors_to_params,
 };
 use fedwasm_protocol::{
     Digest, Reason, Refusal, ResearcherId, RoundRequest, SecaggScheme, SecaggTerms, decode_content,
     encode_content,
 };
 use fedwasm_sandbox::Declaration;
-use fedwasm_transport::now_ms;
+use fedwasm_transport::{Bytes, now_ms};
 
 use super::journal::{PadRefused, Rows};
 use super::rules::{Demand, SumRules};
@@ -45,10 +45,10 @@ enum Source {
 #[derive(Clone)]
 pub(crate) struct Masked {
     /// As safetensors, the check value left out.
-    pub(crate) vectors: Vec<u8>,
+    pub(crate) vectors: Bytes,
     /// The lanes of the check value, little-endian.
     pub(crate) encryption_factor: Option<Vec<u8>>,
-    /// The masks as safetensors, for an auditor at the site.
+    /// The keys of the masks, for an auditor at the site. Secret.
     pub(crate) masks: Vec<u8>,
     pub(crate) terms: SecaggTerms,
 }
@@ -66,41 +66,33 @@ impl std::fmt::Debug for Part {
 }
 
 impl Masked {
-    /// Adds the masks of a run to its vectors again.
-    pub(crate) fn again(
-        clear: &Vectors<u64>,
-        masks: &Vectors<u64>,
-        terms: SecaggTerms,
-    ) -> Result<Self, fedwasm_privacy::Error> {
-        let mut masked = clear.clone();
-        combine(&mut masked, masks, u64::wrapping_add);
-        Self::new(clear.clone(), masked, terms)
-    }
-
+    /// Masks vectors, and keeps the keys of the masks.
     fn new(
+        pads: Pads,
         clear: Vectors<u64>,
-        mut masked: Vectors<u64>,
-        terms: SecaggTerms,
+        SumRules { coding, terms }: &SumRules,
     ) -> Result<Self, fedwasm_privacy::Error> {
-        let mut masks = clear;
-        combine(&mut masks, &masked, |clear, masked| masked.wrapping_sub(clear));
+        let keys = encode_content(&pads.keys(coding.layout()))?;
+        let mut masked = pads.mask(coding.layout(), clear)?;
         let check = masked.remove(&Stream::Check);
-        let bytes = |vectors: &Vectors<u64>| {
-            Ok::<_, fedwasm_privacy::Error>(to_safetensors(&vectors_to_params(vectors)?)?)
-        };
         Ok(Self {
-            vectors: bytes(&masked)?,
+            vectors: to_safetensors(&vectors_to_params(&masked)?)?.into(),
             encryption_factor: check.map(|lanes| lanes_to_bytes(&lanes)),
-            masks: bytes(&masks)?,
-            terms,
+            masks: keys,
+            terms: terms.clone(),
         })
     }
-}
 
-/// Combines vectors of one layout lane by lane, in place: they are as large as a model.
-fn combine(a: &mut Vectors<u64>, b: &Vectors<u64>, with: impl Fn(u64, u64) -> u64) {
-    for (a, b) in a.values_mut().zip(b.values()) {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = with(*a, *b));
+    /// Masks the vectors of a run again.
+    ///
+    /// * `masks` — [`Masked::masks`] of that run.
+    pub(crate) fn again(
+        masks: &[u8],
+        clear: Vectors<u64>,
+        rules: &SumRules,
+    ) -> Result<Self, fedwasm_privacy::Error> {
+        let keys: PadKeys = decode_content(masks)?;
+        Self::new(keys.again(rules.coding.layout()), clear, rules)
     }
 }
 
@@ -162,31 +154,27 @@ impl Sums {
         rows: Rows<'_>,
     ) -> Result<Masked, Refusal> {
         let Part { rules, researcher, binding, source } = part;
-        let layout = rules.coding.layout();
         let mut journal = |pad: &PadUse| -> Result<(), fedwasm_privacy::Cause> {
             let written = self.database.use_pad(pad, rows, now_ms());
             Ok(written??)
         };
         let find = |sums: &[Sum]| position(sums, &researcher, &rules.terms.sum_id);
-        let masked = match source {
+        let pads = match source {
             Source::Agreed => {
                 let mut sums = self.lock(Instant::now());
                 let at = find(&sums)?;
                 let State::Agreed(agreed) = &mut sums[at].state else { return Err(not_agreed()) };
-                let pads = agreed.pads(&binding, &mut journal).map_err(refused)?;
-                drop(sums);
-                pads.mask(layout, clear.clone()).map_err(privacy)?
+                agreed.pads(&binding, &mut journal).map_err(refused)?
             }
             Source::Double(received) => {
-                let masked = received.mask(layout, clear.clone(), &mut journal);
-                let (state, masked) = masked.map_err(refused)?;
+                let (state, pads) = received.pads(&mut journal).map_err(refused)?;
                 let mut sums = self.lock(Instant::now());
                 let at = find(&sums)?;
                 sums[at].state = State::Masked(Box::new(state));
-                masked
+                pads
             }
         };
-        Masked::new(clear, masked, rules.terms).map_err(privacy)
+        Masked::new(pads, clear, &rules).map_err(privacy)
     }
 }
 

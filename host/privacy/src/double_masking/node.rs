@@ -15,7 +15,7 @@ use crate::context::{Layout, Parties, Vectors};
 use crate::keys::{
     FreshKey, SignStatement, SignedKeys, VerifyStatement, check_keys, verify_bounded,
 };
-use crate::mask::{Key, Mask};
+use crate::mask::Key;
 use crate::pad::{Journal, PadUse, Pads, STREAMS};
 use crate::{Error, Lane, lane, secret, share};
 
@@ -159,31 +159,39 @@ impl Received {
     /// Step 3: masks the vectors of the round, after `journal` has written the use of the pads down.
     ///
     /// # Errors
-    /// [`Error::Journal`], [`Error::Layout`], [`Error::Stream`], [`Error::Length`],
-    /// [`Error::WeakKey`].
+    /// Those of [`Received::pads`]; [`Error::Layout`], [`Error::Stream`], [`Error::Length`].
     pub fn mask<L: Lane>(
         self,
         layout: &Layout,
         vectors: Vectors<L>,
         journal: Journal<'_>,
     ) -> Result<(Masked, Vectors<L>), Error> {
+        let (masked, pads) = self.pads(journal)?;
+        Ok((masked, pads.mask(layout, vectors)?))
+    }
+
+    /// The same as pads, after `journal` has written their use down.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], [`Error::WeakKey`].
+    pub fn pads(self, journal: Journal<'_>) -> Result<(Masked, Pads), Error> {
         let Self { base, shared, keys, mask_key, seed, held } = self;
         let (set, binding) = (shared.digest(), &base.setup.binding);
         PadUse::new(base.setup.id, set, binding).write(journal)?;
-        let mut masks: BTreeMap<_, Vec<Mask>> = BTreeMap::new();
+        let mut of_pads: BTreeMap<_, Vec<(Key, lane::Sign)>> = BTreeMap::new();
         for stream in STREAMS {
             let key = own_key(&seed, &base.setup, base.digest, &base.node, stream);
-            masks.insert(stream, vec![Mask::new(key, lane::Sign::Plus)]);
+            of_pads.insert(stream, vec![(key, lane::Sign::Plus)]);
         }
         for peer in shared.iter().filter(|peer| **peer != base.node) {
             let pair = mask_key.agree(peer, &keys[peer][0], &base.setup.id)?;
-            for (stream, masks) in &mut masks {
+            for (stream, keys) in &mut of_pads {
                 let key = pair.key(&binding.info(&base.node, peer, *stream, set));
-                masks.push(Mask::new(key, lane::Sign::between(&base.node, peer)));
+                keys.push((key, lane::Sign::between(&base.node, peer)));
             }
         }
-        let masked = Pads::new(binding.layout, masks).mask(layout, vectors)?;
-        Ok((Masked { base, shared, held }, masked))
+        let pads = Pads::new(binding.layout, of_pads);
+        Ok((Masked { base, shared, held }, pads))
     }
 }
 
