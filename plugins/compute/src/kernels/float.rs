@@ -52,9 +52,84 @@ pub trait Float:
 }
 
 pub(crate) mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+    use crate::kernels::convolution::forward::Forward;
+    use crate::kernels::convolution::inputs::Inputs;
+    use crate::kernels::convolution::weights::Weights;
+    use crate::kernels::elementwise::{Choice, Map, Scaled};
+    use crate::kernels::optimizer::{AdamPart, SgdPart};
+    use crate::kernels::pooling::planes::Pool;
+    use crate::kernels::product::Product;
+    use crate::kernels::reduction::{Extremes, Sums};
+    use crate::kernels::simd::{Level, run_at};
+
+    /// The lanes of a type for each level of instructions.
+    pub trait Sealed: Sized {
+        #[cfg(target_arch = "x86_64")]
+        type Avx512: crate::kernels::simd::Lanes<T = Self>;
+        #[cfg(target_arch = "x86_64")]
+        type Avx2: crate::kernels::simd::Lanes<T = Self>;
+        #[cfg(target_arch = "aarch64")]
+        type Neon: crate::kernels::simd::Lanes<T = Self>;
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        type Simd128: crate::kernels::simd::Lanes<T = Self>;
+
+        // Kernels of a type, compiled here once and not in each crate that calls them.
+
+        fn product(level: Level, kernel: Product<Self>);
+        fn convolution(level: Level, kernel: Forward<Self>);
+        fn weight_gradient(level: Level, kernel: Weights<Self>);
+        fn input_gradient(level: Level, kernel: Inputs<Self>);
+        fn map(level: Level, kernel: Map<Self>);
+        fn scaled(level: Level, kernel: Scaled<Self>);
+        fn select(level: Level, kernel: Choice<Self>);
+        fn sgd(level: Level, kernel: SgdPart<Self>);
+        fn adam(level: Level, kernel: AdamPart<Self>);
+        fn sum(level: Level, kernel: Sums<Self>);
+        fn extreme(level: Level, kernel: Extremes<Self>);
+        fn pool(level: Level, kernel: Pool<Self>);
+    }
+
+    macro_rules! entries {
+        ($($name:ident $kernel:ident)+) => {$(
+            #[inline(never)]
+            fn $name(level: Level, kernel: $kernel<Self>) {
+                run_at(level, kernel);
+            }
+        )+};
+        () => {
+            entries! {
+                product Product convolution Forward weight_gradient Weights input_gradient Inputs
+                map Map scaled Scaled select Choice sgd SgdPart adam AdamPart
+                sum Sums extreme Extremes pool Pool
+            }
+        };
+    }
+
+    impl Sealed for f32 {
+        #[cfg(target_arch = "x86_64")]
+        type Avx512 = crate::kernels::simd::x86::Avx512F32;
+        #[cfg(target_arch = "x86_64")]
+        type Avx2 = crate::kernels::simd::x86::Avx2F32;
+        #[cfg(target_arch = "aarch64")]
+        type Neon = crate::kernels::simd::neon::NeonF32;
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        type Simd128 = crate::kernels::simd::simd128::Simd128;
+
+        entries!();
+    }
+
+    impl Sealed for f64 {
+        #[cfg(target_arch = "x86_64")]
+        type Avx512 = crate::kernels::simd::x86::Avx512F64;
+        #[cfg(target_arch = "x86_64")]
+        type Avx2 = crate::kernels::simd::x86::Avx2F64;
+        #[cfg(target_arch = "aarch64")]
+        type Neon = crate::kernels::simd::neon::NeonF64;
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        type Simd128 = crate::kernels::simd::plain::Plain<f64>;
+
+        entries!();
+    }
 }
 
 macro_rules! float {

@@ -5,23 +5,40 @@
 //! panic; a caller that passes on foreign shapes checks them before. No kernel keeps anything, and
 //! all but those that say so allocate nothing.
 
+#[expect(unsafe_code, reason = "tiles on checked shapes")]
 pub mod convolution;
+#[expect(unsafe_code, reason = "parts of one slice on several threads")]
 pub mod elementwise;
 pub mod float;
 pub mod fused;
 pub mod math;
 pub mod math64;
 mod matrix;
+#[expect(unsafe_code, reason = "parts of one slice on several threads")]
 pub mod optimizer;
+#[expect(unsafe_code, reason = "reads and writes whole vectors of checked panels")]
+mod panel;
+#[expect(unsafe_code, reason = "parts of one slice on several threads")]
 mod parallel;
+#[expect(unsafe_code, reason = "parts of one slice on several threads")]
 pub mod pooling;
+#[expect(unsafe_code, reason = "tiles on checked shapes")]
 pub mod product;
+#[expect(unsafe_code, reason = "parts of one slice on several threads")]
 pub mod reduction;
 pub mod reference;
 pub mod resize;
-#[expect(unsafe_code, reason = "the square root of the processor, without the standard library")]
+#[cfg_attr(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    expect(unsafe_code, reason = "the square root of the processor, without the standard library")
+)]
 mod root;
+#[expect(unsafe_code, reason = "vectors of the processor, and what it says of having them")]
+pub mod simd;
+#[expect(unsafe_code, reason = "parts of one slice on several threads")]
 pub mod strided;
+#[expect(unsafe_code, reason = "reads and writes whole vectors of checked tiles")]
+mod tile;
 mod window;
 
 pub use convolution::Convolution;

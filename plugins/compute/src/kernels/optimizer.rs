@@ -1,5 +1,8 @@
 //! Updates of parameters, each in one pass.
 
+use super::elementwise::each;
+use super::parallel::Shared;
+use super::simd::{self, Kernel, Lanes};
 use super::{Float, Parallel};
 
 /// Stochastic gradient descent, as `torch.optim.SGD`.
@@ -116,6 +119,33 @@ impl<T: Float> Adam<T> {
     }
 }
 
+/// Part of [`sgd`].
+pub struct SgdPart<'a, T> {
+    rule: &'a Sgd<T>,
+    values: &'a mut [T],
+    momenta: Option<&'a mut [T]>,
+    gradients: &'a [T],
+}
+
+impl<T: Float> Kernel<T> for SgdPart<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes<T = T>>(self) {
+        let (rule, len) = (*self.rule, self.values.len());
+        let gradients = &self.gradients[..len];
+        let Some(momenta) = self.momenta else {
+            for (value, gradient) in self.values.iter_mut().zip(gradients) {
+                *value = rule.step(*value, *gradient);
+            }
+            return;
+        };
+        for ((value, momentum), gradient) in self.values.iter_mut().zip(momenta).zip(gradients) {
+            (*value, *momentum) = rule.step_with(*value, *gradient, *momentum);
+        }
+    }
+}
+
 /// Updates values; with momenta if the rule has a momentum.
 ///
 /// # Panics
@@ -127,17 +157,54 @@ pub fn sgd<T: Float>(
     gradients: &[T],
     threads: &dyn Parallel,
 ) {
-    assert_eq!(values.len(), gradients.len(), "a gradient for each value");
-    let _ = threads;
-    let Some(momenta) = momenta else {
-        values.iter_mut().zip(gradients).for_each(|(value, gradient)| {
-            *value = rule.step(*value, *gradient);
-        });
-        return;
-    };
-    assert_eq!(values.len(), momenta.len(), "a momentum for each value");
-    for ((value, momentum), gradient) in values.iter_mut().zip(momenta).zip(gradients) {
-        (*value, *momentum) = rule.step_with(*value, *gradient, *momentum);
+    let len = values.len();
+    assert_eq!(len, gradients.len(), "a gradient for each value");
+    assert!(momenta.as_ref().is_none_or(|all| all.len() == len), "a momentum for each value");
+    let momenta = momenta.map(|all| Shared(all.as_mut_ptr()));
+    let (level, values) = (simd::level(), Shared(values.as_mut_ptr()));
+    each(len, threads, &|piece| {
+        // SAFETY: pieces are disjoint.
+        let (values, momenta) = unsafe {
+            (values.slice(piece.clone()), momenta.map(|momenta| momenta.slice(piece.clone())))
+        };
+        T::sgd(level, SgdPart { rule, values, momenta, gradients: &gradients[piece] });
+    });
+}
+
+/// Part of [`adam`].
+pub struct AdamPart<'a, T> {
+    rule: &'a Adam<T>,
+    values: &'a mut [T],
+    means: &'a mut [T],
+    squares: &'a mut [T],
+    gradients: &'a [T],
+}
+
+impl<T: Float> Kernel<T> for AdamPart<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes<T = T>>(self) {
+        // One loop for each decay, without a branch inside.
+        let rule = *self.rule;
+        match rule.decay {
+            Decay::None => self.run(&Adam { decay: Decay::None, ..rule }),
+            Decay::Gradient(decay) => self.run(&Adam { decay: Decay::Gradient(decay), ..rule }),
+            Decay::Weights(factor) => self.run(&Adam { decay: Decay::Weights(factor), ..rule }),
+        }
+    }
+}
+
+impl<T: Float> AdamPart<'_, T> {
+    #[inline(always)]
+    fn run(self, rule: &Adam<T>) {
+        let len = self.values.len();
+        let (means, squares) = (&mut self.means[..len], &mut self.squares[..len]);
+        let gradients = &self.gradients[..len];
+        for nth in 0..len {
+            [self.values[nth], means[nth], squares[nth]] =
+                rule.step(self.values[nth], gradients[nth], means[nth], squares[nth]);
+        }
     }
 }
 
@@ -155,9 +222,13 @@ pub fn adam<T: Float>(
 ) {
     let lens = [means.len(), squares.len(), gradients.len()];
     assert_eq!(lens, [values.len(); 3], "means and a gradient for each value");
-    let _ = threads;
-    for (nth, value) in values.iter_mut().enumerate() {
-        [*value, means[nth], squares[nth]] =
-            rule.step(*value, gradients[nth], means[nth], squares[nth]);
-    }
+    let (level, len) = (simd::level(), values.len());
+    let [values, means, squares] = [values, means, squares].map(|all| Shared(all.as_mut_ptr()));
+    each(len, threads, &|piece| {
+        // SAFETY: pieces are disjoint.
+        let [values, means, squares] =
+            [values, means, squares].map(|all| unsafe { all.slice(piece.clone()) });
+        let gradients = &gradients[piece.clone()];
+        T::adam(level, AdamPart { rule, values, means, squares, gradients });
+    });
 }

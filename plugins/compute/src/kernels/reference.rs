@@ -2,12 +2,11 @@
 //!
 //! Shapes are as in the functions of the same names in [`kernels`](super), and are not checked.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::convolution::Convolution;
 use super::window::{position, positions, volume};
-use super::{BLOCK, Float, Matrix, Start};
+use super::{BLOCK, Divisor, Float, Matrix, Start, Windows};
 
 /// One element of a product: `start` and the terms, in blocks.
 pub fn chain<T: Float>(start: T, n: usize, term: impl Fn(usize) -> (T, T)) -> T {
@@ -175,17 +174,12 @@ pub fn largest<T: Float>(n: usize, term: impl Fn(usize) -> T) -> Option<(T, usiz
 }
 
 /// The elements of a window that exist, as indices of a plane, in row-major order.
-pub fn existing(windows: &super::Windows, window: [usize; 3]) -> Vec<usize> {
+pub fn existing(windows: &Windows, window: [usize; 3]) -> Vec<usize> {
     positions(windows.kernel).filter_map(|offset| windows.element(window, offset)).collect()
 }
 
 /// See [`max_pool`](super::pooling::max_pool).
-pub fn max_pool<T: Float>(
-    output: &mut [T],
-    places: &mut [u32],
-    windows: &super::Windows,
-    input: &[T],
-) {
+pub fn max_pool<T: Float>(output: &mut [T], places: &mut [u32], windows: &Windows, input: &[T]) {
     let size = windows.output().expect("windows that fit");
     for (plane, input) in input.chunks_exact(volume(windows.image)).enumerate() {
         for (nth, window) in positions(size).enumerate() {
@@ -197,7 +191,42 @@ pub fn max_pool<T: Float>(
     }
 }
 
-/// What an operation does to a vector of zeros of this length.
-pub fn zeros<T: Float>(len: usize) -> Vec<T> {
-    vec![T::ZERO; len]
+/// What a mean divides by.
+fn divided_by<T: Float>(windows: &Windows, divisor: Divisor, existing: usize) -> T {
+    let n = if divisor == Divisor::Window { volume(windows.kernel) } else { existing };
+    T::from_f64(n as f64)
+}
+
+/// See [`mean_pool`](super::pooling::mean_pool).
+pub fn mean_pool<T: Float>(output: &mut [T], windows: &Windows, divisor: Divisor, input: &[T]) {
+    let size = windows.output().expect("windows that fit");
+    for (plane, input) in input.chunks_exact(volume(windows.image)).enumerate() {
+        for (nth, window) in positions(size).enumerate() {
+            let elements = existing(windows, window);
+            let sum = elements.iter().fold(T::ZERO, |sum, element| sum + input[*element]);
+            let by = divided_by(windows, divisor, elements.len());
+            output[plane * volume(size) + nth] = sum / by;
+        }
+    }
+}
+
+/// See [`mean_pool_gradient`](super::pooling::mean_pool_gradient).
+pub fn mean_pool_gradient<T: Float>(
+    gradient: &mut [T],
+    windows: &Windows,
+    divisor: Divisor,
+    output_gradient: &[T],
+) {
+    let size = windows.output().expect("windows that fit");
+    for (plane, gradient) in gradient.chunks_exact_mut(volume(windows.image)).enumerate() {
+        gradient.fill(T::ZERO);
+        for (nth, window) in positions(size).enumerate() {
+            let elements = existing(windows, window);
+            let by = divided_by(windows, divisor, elements.len());
+            let share = output_gradient[plane * volume(size) + nth] / by;
+            for element in elements {
+                gradient[element] = gradient[element] + share;
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Planes as in [`pooling`](super::pooling). Gradients are written, not added.
 
+use super::pooling::each_plane;
 use super::window::{Axes, position, volume};
 use super::{Float, Parallel};
 
@@ -18,11 +19,18 @@ pub enum Sampling {
     LinearCorners,
 }
 
+/// The nearest element before, along each axis.
+fn nearest(from: Axes, to: Axes, nth: usize) -> usize {
+    let at = position(to, nth);
+    let [depth, line, column] = [0, 1, 2].map(|axis| at[axis] * from[axis] / to[axis]);
+    (depth * from[1] + line) * from[2] + column
+}
+
 /// Along an axis: the element before, the one after, and the share of the second one.
 fn source<T: Float>(sampling: Sampling, from: usize, to: usize, nth: usize) -> (usize, usize, T) {
     // Exact as long as products fit 64 bits; then one quotient, rounded in float64.
     let (whole, rest, by) = match sampling {
-        Sampling::Nearest => return (nth * from / to, nth * from / to, T::ZERO),
+        Sampling::Nearest => (nth * from / to, 0, 1),
         Sampling::Linear => {
             let doubled = ((2 * nth + 1) * from).saturating_sub(to);
             (doubled / (2 * to), doubled % (2 * to), 2 * to)
@@ -76,19 +84,19 @@ pub fn resize<T: Float>(
     threads: &dyn Parallel,
 ) {
     check(to, from, output.len(), input.len());
-    let _ = threads;
-    let planes = output.chunks_exact_mut(volume(to)).zip(input.chunks_exact(volume(from)));
-    for (output, input) in planes {
+    let output_len = output.len();
+    each_plane(output, volume(to), 8 * output_len, threads, &|plane, output| {
+        let input = &input[plane * volume(from)..][..volume(from)];
         for (nth, output) in output.iter_mut().enumerate() {
-            let corners = corners(sampling, from, to, nth);
             if sampling == Sampling::Nearest {
-                *output = input[corners[0].0];
+                *output = input[nearest(from, to, nth)];
                 continue;
             }
+            let corners = corners(sampling, from, to, nth);
             let used = corners.iter().filter(|corner| corner.1 != T::ZERO);
             *output = used.fold(T::ZERO, |sum, (element, share)| sum + input[*element] * *share);
         }
-    }
+    });
 }
 
 /// Writes the gradient through [`resize`] to planes of size `from`: +0, and, outputs ascending and
@@ -105,15 +113,20 @@ pub fn resize_gradient<T: Float>(
     threads: &dyn Parallel,
 ) {
     check(to, from, output_gradient.len(), gradient.len());
-    let _ = threads;
-    gradient.fill(T::ZERO);
-    let outputs = output_gradient.chunks_exact(volume(to));
-    for (gradient, output) in gradient.chunks_exact_mut(volume(from)).zip(outputs) {
+    let work = 8 * output_gradient.len();
+    each_plane(gradient, volume(from), work, threads, &|plane, gradient| {
+        gradient.fill(T::ZERO);
+        let output = &output_gradient[plane * volume(to)..][..volume(to)];
         for (nth, output) in output.iter().enumerate() {
+            if sampling == Sampling::Nearest {
+                let to = &mut gradient[nearest(from, to, nth)];
+                *to = *to + *output;
+                continue;
+            }
             let corners = corners::<T>(sampling, from, to, nth);
             for (element, share) in corners.iter().filter(|corner| corner.1 != T::ZERO) {
                 gradient[*element] = gradient[*element] + *output * *share;
             }
         }
-    }
+    });
 }

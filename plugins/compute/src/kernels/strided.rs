@@ -1,6 +1,10 @@
 //! Elements that lie in any order: broadcast, permuted, or every so many.
 
-use super::{Binary, Float, Parallel};
+use core::ops::Range;
+
+use super::elementwise::{Map, Operand};
+use super::parallel::{Shared, pieces};
+use super::{Binary, Float, Parallel, simd};
 
 /// The most axes of a shape.
 pub const AXES_MAX: usize = 8;
@@ -18,13 +22,24 @@ fn check(shape: &[usize], strides: &[usize], len: usize) {
     assert!(last.is_some_and(|last| last < len), "elements at {strides:?} of {shape:?}");
 }
 
-/// Calls `f` with where each line along the last axis starts on both sides, in row-major order.
-fn lines(shape: &[usize], strides: [&[usize]; 2], mut f: impl FnMut(usize, [usize; 2])) {
+/// Calls `f` with some of the lines along the last axis, in row-major order, and where they start
+/// on both sides.
+fn lines(
+    shape: &[usize],
+    strides: [&[usize]; 2],
+    some: Range<usize>,
+    mut f: impl FnMut(usize, [usize; 2]),
+) {
     let outer = &shape[..shape.len().saturating_sub(1)];
-    let n_lines: usize = outer.iter().product();
-    let mut at = [0; AXES_MAX];
-    let mut starts = [0; 2];
-    for line in 0..n_lines {
+    let (mut at, mut starts, mut rest) = ([0; AXES_MAX], [0; 2], some.start);
+    for axis in (0..outer.len()).rev() {
+        at[axis] = rest % outer[axis];
+        rest /= outer[axis];
+        for (start, strides) in starts.iter_mut().zip(strides) {
+            *start += strides[axis] * at[axis];
+        }
+    }
+    for line in some {
         f(line, starts);
         for axis in (0..outer.len()).rev() {
             at[axis] += 1;
@@ -42,6 +57,21 @@ fn lines(shape: &[usize], strides: [&[usize]; 2], mut f: impl FnMut(usize, [usiz
     }
 }
 
+/// Cuts lines of `width` elements for threads.
+fn each_line(
+    n_lines: usize,
+    width: usize,
+    threads: &dyn Parallel,
+    f: &(dyn Fn(Range<usize>) + Sync),
+) {
+    let is_shared = threads.threads() > 1 && n_lines * width >= threads.work_min() / 8;
+    let cut = pieces(n_lines, if is_shared { threads.threads() } else { 1 }, 1);
+    threads.run(cut.len(), &|part| f(cut.piece(part)));
+}
+
+/// Lines from which on they are computed in lanes.
+const WIDTH_MIN: usize = 16;
+
 /// Copies `x`, seen with this shape and these strides (0 repeats an element), to `to`, row-major.
 ///
 /// # Panics
@@ -55,15 +85,24 @@ pub fn copy_strided<T: Float>(
 ) {
     check(shape, strides, x.len());
     assert_eq!(to.len(), shape.iter().product::<usize>(), "elements of {shape:?}");
-    let _ = threads;
-    let (width, step) = (shape.last().copied().unwrap_or(1), strides.last().copied().unwrap_or(0));
+    let (width, step) = (shape.last().copied().unwrap_or(1), strides.last().copied().unwrap_or(1));
     if to.is_empty() {
         return;
     }
-    lines(shape, [strides; 2], |line, [start, _]| {
-        for (nth, to) in to[line * width..][..width].iter_mut().enumerate() {
-            *to = x[start + nth * step];
-        }
+    let (n_lines, to) = (to.len() / width, Shared(to.as_mut_ptr()));
+    each_line(n_lines, width, threads, &|some| {
+        lines(shape, [strides; 2], some, |line, [start, _]| {
+            // SAFETY: lines are this part's.
+            let to = unsafe { to.slice(line * width..(line + 1) * width) };
+            match step {
+                1 => to.copy_from_slice(&x[start..start + width]),
+                0 => to.fill(x[start]),
+                _ => {
+                    let every = x[start..].iter().step_by(step);
+                    to.iter_mut().zip(every).for_each(|(to, x)| *to = *x);
+                }
+            }
+        });
     });
 }
 
@@ -83,15 +122,30 @@ pub fn binary_strided<T: Float>(
     check(shape, x_strides, x.len());
     check(shape, y_strides, y.len());
     assert_eq!(to.len(), shape.iter().product::<usize>(), "elements of {shape:?}");
-    let _ = threads;
-    let last = |all: &[usize], none: usize| all.last().copied().unwrap_or(none);
-    let (width, x_step, y_step) = (last(shape, 1), last(x_strides, 0), last(y_strides, 0));
+    let last = |all: &[usize]| all.last().copied().unwrap_or(1);
+    let (width, x_step, y_step) = (last(shape), last(x_strides), last(y_strides));
     if to.is_empty() {
         return;
     }
-    lines(shape, [x_strides, y_strides], |line, [x_start, y_start]| {
-        for (nth, to) in to[line * width..][..width].iter_mut().enumerate() {
-            *to = op.of(x[x_start + nth * x_step], y[y_start + nth * y_step]);
-        }
+    let (level, n_lines) = (simd::level(), to.len() / width);
+    let in_lanes = width >= WIDTH_MIN && x_step <= 1 && y_step <= 1;
+    let to = Shared(to.as_mut_ptr());
+    each_line(n_lines, width, threads, &|some| {
+        lines(shape, [x_strides, y_strides], some, |line, [x_start, y_start]| {
+            // SAFETY: lines are this part's.
+            let to = unsafe { to.slice(line * width..(line + 1) * width) };
+            if in_lanes {
+                let operand = |all: &[T], start: usize, step| match step {
+                    0 => Operand::Number(all[start]),
+                    _ => Operand::At(all[start..start + width].as_ptr()),
+                };
+                let (x, y) = (operand(x, x_start, x_step), operand(y, y_start, y_step));
+                T::map(level, Map::binary(op, to, x, y));
+                return;
+            }
+            for (nth, to) in to.iter_mut().enumerate() {
+                *to = op.of(x[x_start + nth * x_step], y[y_start + nth * y_step]);
+            }
+        });
     });
 }
