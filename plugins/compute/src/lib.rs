@@ -43,7 +43,51 @@
 //! ascending from +0 and divide. Gradients add windows in ascending order to +0.
 //!
 //! **Open**: sign and payload of NaN. NaN is canonicalised where tensors become bytes.
+//!
+//! # Tensors
+//!
+//! An [`Op`] is an operation with its attributes. [`infer()`] says the kind of its output, [`run()`]
+//! does it, [`derive()`] gives its derivative as operations again, and [`work()`] says what it costs.
+//! A [`Session`] holds tensors by number, writes operations on a tape and goes back along it.
+//! [`compose`] has operations by name and those made of several, for anything that [`Apply`]s
+//! operations: a session, a graph that is traced, a host behind an interface. Mistakes are values;
+//! no input makes anything but the functions of [`kernels`] panic.
 
 extern crate alloc;
 
 pub mod kernels;
+
+mod apply;
+mod backward;
+mod buffers;
+pub mod compose;
+mod derive;
+mod error;
+mod infer;
+mod meter;
+mod op;
+mod optim;
+mod run;
+mod session;
+mod shape;
+mod table;
+mod tensor;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use apply::{Apply, Id};
+pub use buffers::Buffers;
+pub use derive::{Done, derive};
+pub use error::{Mistake, Rule};
+pub use infer::infer;
+pub use op::{
+    Binary, ClassLoss, Compare, INPUTS_MAX, Op, Pooling, Reduce, Reduction, Sampling, Side, Unary,
+    Window, Windows,
+};
+pub use optim::{Optimizer, Schedule, Trained, Warmup};
+pub use run::{Home, run};
+pub use session::Session;
+pub use shape::{Axes, Dtype, ELEMENTS_MAX, Kind, RANK_MAX, Shape};
+pub use tensor::{Element, Tensor};
+pub use work::{CALL, work};
