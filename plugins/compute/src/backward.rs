@@ -3,52 +3,50 @@
 use alloc::vec::Vec;
 
 use crate::apply::{Apply, Id};
-use crate::derive::{Done, derive};
+use crate::derive::{Done, of_input};
 use crate::error::{Mistake, Rule};
-use crate::infer::infer;
+use crate::infer::kind_of;
 use crate::kernels::{self, elementwise};
 use crate::meter::Meter;
-use crate::op::{Binary, Op};
+use crate::op::{Binary, INPUTS_MAX, Op};
 use crate::run::{Home, run_checked};
-use crate::session::{Session, TENSOR, Tape, mistake};
+use crate::session::{Entry, Session, TENSOR, Tape, mistake};
 use crate::shape::{Dtype, Kind};
-use crate::table::Slot;
 use crate::tensor::Tensor;
 use crate::work::work;
 
 /// Tensors of one entry's derivative; numbers are places in the list.
 struct Scratch<'a> {
-    values: Vec<(Kind, Option<Tensor>)>,
+    values: &'a mut Vec<(Kind, Option<Tensor>)>,
+    inputs: &'a mut Vec<Tensor>,
+    kinds: &'a mut Vec<Kind>,
     home: Home<'a>,
     meter: &'a mut Meter,
 }
 
 impl Scratch<'_> {
-    fn add(&mut self, slot: Option<&Slot>, id: Id) -> Result<Id, Mistake> {
-        let slot = slot.ok_or_else(|| mistake(Rule::NoTensor(id)))?;
-        self.values.push((slot.kind, slot.tensor.clone()));
+    fn applied(&mut self, op: &Op, ids: &[Id]) -> Result<Id, Rule> {
+        self.kinds.clear();
+        for id in ids {
+            let value = self.values.get(*id as usize);
+            let tensor = value.and_then(|(_, tensor)| tensor.clone()).ok_or(Rule::NoTensor(*id))?;
+            self.kinds.push(tensor.kind());
+            self.inputs.push(tensor);
+        }
+        let kind = kind_of(op, self.kinds)?;
+        self.meter.charge(work(op, self.kinds, &kind))?;
+        let output = run_checked(op, self.inputs, kind, &mut self.home)?;
+        self.values.push((kind, Some(output)));
         Ok(self.values.len() as Id - 1)
     }
 }
 
 impl Apply for Scratch<'_> {
     fn apply(&mut self, op: Op, ids: &[Id]) -> Result<Id, Mistake> {
-        let (mut inputs, mut kinds) =
-            (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
-        for id in ids {
-            let value = self.values.get(*id as usize);
-            let tensor = value.and_then(|(_, tensor)| tensor.clone());
-            let tensor = tensor.ok_or_else(|| Mistake::new(op.name(), &kinds, Rule::NoTensor(*id)));
-            let tensor = tensor?;
-            kinds.push(tensor.kind());
-            inputs.push(tensor);
-        }
-        let kind = infer(&op, &kinds)?;
-        let charged = self.meter.charge(work(&op, &kinds, &kind));
-        let output = charged.and_then(|()| run_checked(&op, &inputs, kind, &mut self.home));
-        let output = output.map_err(|rule| Mistake::new(op.name(), &kinds, rule))?;
-        self.values.push((kind, Some(output)));
-        Ok(self.values.len() as Id - 1)
+        let applied = self.applied(&op, ids);
+        // They would count as other users of the elements.
+        self.inputs.clear();
+        applied.map_err(|rule| Mistake::new(op.name(), self.kinds, rule))
     }
 
     fn kind(&self, id: Id) -> Result<Kind, Mistake> {
@@ -70,7 +68,9 @@ impl Session {
             let rule = Rule::Sizes("a loss must be a single floating-point number");
             return Err(Mistake::new("backward", &[kind], rule));
         }
-        let one = self.buffers.tensor(kind).and_then(|mut one| {
+        let full = Op::Full { shape: kind.shape, dtype: kind.dtype, value: 1.0 };
+        let charged = self.meter.charge(work(&full, &[], &kind));
+        let one = charged.and_then(|()| self.buffers.tensor(kind)).and_then(|mut one| {
             match kind.dtype {
                 Dtype::F64 => one.elements_mut::<f64>()?.fill(1.0),
                 _ => one.elements_mut::<f32>()?.fill(1.0),
@@ -114,45 +114,49 @@ impl Session {
     fn step_back(
         &mut self,
         tape: &Tape,
-        entry: &crate::session::Entry,
+        entry: &Entry,
         gradient: Tensor,
         values: &mut Vec<(Kind, Option<Tensor>)>,
     ) -> Result<(), Mistake> {
         let inputs = tape.inputs(entry);
-        let mut scratch = Scratch {
-            values: core::mem::take(values),
-            home: Home { buffers: &mut self.buffers, threads: &*self.threads },
-            meter: &mut self.meter,
-        };
-        let mut locals = [0; crate::op::INPUTS_MAX];
-        let locals = &mut locals[..inputs.len()];
-        for (local, id) in locals.iter_mut().zip(inputs) {
-            *local = scratch.add(self.table.get(*id), *id)?;
+        values.clear();
+        for id in inputs.iter().chain([&entry.output]) {
+            let slot = self.table.get(*id).ok_or_else(|| mistake(Rule::NoTensor(*id)))?;
+            values.push((slot.kind, slot.tensor.clone()));
         }
-        let output = scratch.add(self.table.get(entry.output), entry.output)?;
-        scratch.values.push((gradient.kind(), Some(gradient)));
+        values.push((gradient.kind(), Some(gradient)));
+        let output = inputs.len() as Id;
+        let mut locals = [0; INPUTS_MAX];
+        locals.iter_mut().zip(0..output).for_each(|(local, nth)| *local = nth);
         let done = Done {
             op: &entry.op,
-            inputs: locals,
+            inputs: &locals[..inputs.len()],
             output,
             gradient: output + 1,
             wanted: entry.wanted,
         };
-        let gradients = derive(&mut scratch, &done);
-        let mut all = scratch.values;
-        let mut added = gradients.map(|gradients| {
-            let each = inputs.iter().zip(gradients);
-            let found = each.filter_map(|(id, local)| Some((*id, all[local? as usize].1.clone()?)));
-            found.collect::<Vec<_>>()
-        });
-        for tensor in all.drain(..).filter_map(|(_, tensor)| tensor) {
+        let mut added = Ok(());
+        for (nth, id) in inputs.iter().enumerate().filter(|(nth, _)| done.wants(*nth)) {
+            let mut scratch = Scratch {
+                values,
+                inputs: &mut self.inputs,
+                kinds: &mut self.kinds,
+                home: Home { buffers: &mut self.buffers, threads: &*self.threads },
+                meter: &mut self.meter,
+            };
+            let local = of_input(&mut scratch, &done, nth);
+            added = local.and_then(|local| match &values[local as usize].1 {
+                Some(gradient) => self.add_gradient(*id, gradient.clone()),
+                None => Err(mistake(Rule::NoTensor(*id))),
+            });
+            if added.is_err() {
+                break;
+            }
+        }
+        for tensor in values.drain(..).filter_map(|(_, tensor)| tensor) {
             self.buffers.give_back(tensor);
         }
-        *values = all;
-        for (id, gradient) in added.as_mut().map(core::mem::take).unwrap_or_default() {
-            self.add_gradient(id, gradient)?;
-        }
-        added.map(drop)
+        added
     }
 
     /// Adds to the gradient of a tensor.
@@ -168,7 +172,10 @@ impl Session {
             return Ok(());
         };
         let kind = slot.kind;
-        let done = self.unshared(&mut sum).and_then(|()| match kind.dtype {
+        let add_op = Op::Binary(Binary::Add);
+        let charged = self.meter.charge(work(&add_op, &[kind, kind], &kind));
+        let own = charged.and_then(|()| self.unshared(&mut sum));
+        let done = own.and_then(|()| match kind.dtype {
             Dtype::F64 => add::<f64>(&mut sum, &gradient, self),
             _ => add::<f32>(&mut sum, &gradient, self),
         });
@@ -176,7 +183,7 @@ impl Session {
         if let Some(slot) = self.table.get_mut(id) {
             slot.gradient = Some(sum);
         }
-        done.map_err(|rule| Mistake::new(Op::Binary(Binary::Add).name(), &[kind, kind], rule))
+        done.map_err(|rule| Mistake::new(add_op.name(), &[kind, kind], rule))
     }
 
     /// The gradient of a tensor, and from then on none; `None` if there is none.

@@ -62,7 +62,9 @@ mod backward;
 mod buffers;
 pub mod compose;
 mod derive;
+mod encode;
 mod error;
+mod graph;
 mod infer;
 mod meter;
 mod op;
@@ -80,6 +82,7 @@ pub use apply::{Apply, Id};
 pub use buffers::Buffers;
 pub use derive::{Done, derive};
 pub use error::{Mistake, Rule};
+pub use graph::{Graph, NODES_MAX};
 pub use infer::infer;
 pub use op::{
     Binary, ClassLoss, Compare, INPUTS_MAX, Op, Pooling, Reduce, Reduction, Sampling, Side, Unary,

@@ -76,8 +76,8 @@ pub struct Session {
     is_recording: bool,
     pub(crate) meter: Meter,
     /// Inputs of the operation at hand.
-    inputs: Vec<Tensor>,
-    kinds: Vec<Kind>,
+    pub(crate) inputs: Vec<Tensor>,
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// The name in mistakes of what is no operation.

@@ -47,7 +47,8 @@ pub fn derive(apply: &mut dyn Apply, done: &Done) -> Result<Vec<Option<Id>>, Mis
     Ok(gradients)
 }
 
-fn of_input(apply: &mut dyn Apply, done: &Done, input: usize) -> Result<Id, Mistake> {
+/// The gradient of one input.
+pub(crate) fn of_input(apply: &mut dyn Apply, done: &Done, input: usize) -> Result<Id, Mistake> {
     let (g, inputs) = (done.gradient, done.inputs);
     match (done.op, input) {
         (Op::Cast(_), _) => {

@@ -20,7 +20,8 @@ pub fn infer(op: &Op, inputs: &[Kind]) -> Result<Kind, Mistake> {
     kind_of(op, inputs).map_err(|rule| Mistake::new(op.name(), inputs, rule))
 }
 
-fn kind_of(op: &Op, inputs: &[Kind]) -> Result<Kind, Rule> {
+/// As [`infer`], with the rule alone.
+pub(crate) fn kind_of(op: &Op, inputs: &[Kind]) -> Result<Kind, Rule> {
     match op {
         Op::Full { shape, dtype, .. } => {
             none(inputs).map(|()| Kind { dtype: *dtype, shape: *shape })

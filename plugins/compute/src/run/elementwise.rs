@@ -86,6 +86,15 @@ pub(super) fn binary<T: Functions + Element>(
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
+    if inputs[0].shape() == inputs[1].shape() {
+        let (a, b) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
+        let to = to.elements_mut::<T>()?;
+        match binary_kernel(f) {
+            Some(f) => kernel::binary(f, to, a, b, home.threads),
+            None => functions::binary(f, to, a, b, [1, 1]),
+        }
+        return Ok(());
+    }
     let runs = Runs::new(to.shape(), [inputs[0].shape(), inputs[1].shape()]);
     let (a, b, to) =
         (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?, to.elements_mut::<T>()?);

@@ -152,7 +152,8 @@ fn windows(random: &mut Random) -> Windows {
     }
 }
 
-fn op(random: &mut Random) -> Op {
+/// An operation by chance, with attributes that are wrong at times.
+pub(super) fn op(random: &mut Random) -> Op {
     let axes = Axes::from_bits(random.bits() as u8);
     let keep = random.below(2) == 0;
     let dtype = [Dtype::F32, Dtype::F64, Dtype::I64, Dtype::Bool][random.below(4)];

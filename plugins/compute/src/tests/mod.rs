@@ -4,6 +4,7 @@ extern crate std;
 
 mod cases;
 mod differences;
+mod graph;
 mod hostile;
 mod session;
 mod torch;

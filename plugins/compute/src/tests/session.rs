@@ -277,3 +277,13 @@ fn optimizers_refuse_what_does_not_fit() {
     ];
     assert!(wrong.iter().all(|rule| rule.check().is_err()));
 }
+
+/// An entry of the tape and a slot cost memory for each operation of a batch.
+#[test]
+fn what_is_kept_for_each_operation_is_small() {
+    let sizes = [size_of::<Op>(), size_of::<crate::Kind>(), size_of::<Tensor>()];
+    assert!(sizes[0] <= 64 && sizes[1] <= 40 && sizes[2] <= 48, "{sizes:?}");
+    let entry = size_of::<crate::session::Entry>();
+    let slot = crate::table::SLOT_BYTES / 2;
+    assert!(entry <= 96 && slot <= 160, "{entry}, {slot}");
+}
