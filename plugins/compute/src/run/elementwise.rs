@@ -39,7 +39,17 @@ pub(super) fn unary<T: Functions + Element>(
         kernel::unary(f, to, x, home.threads);
         return Ok(());
     }
-    functions::unary(f, to, x);
+    let number = match f {
+        Unary::AddScalar(c) => Some((kernels::Binary::Add, c)),
+        Unary::MulScalar(c) => Some((kernels::Binary::Multiply, c)),
+        // Takes 0 only where it is larger, so that NaN stays.
+        Unary::Relu => Some((kernels::Binary::Larger, 0.0)),
+        _ => None,
+    };
+    match number {
+        Some((f, number)) => kernel::binary_with(f, to, x, T::from_f64(number), home.threads),
+        None => functions::unary(f, to, x),
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::numbers::Functions;
 use crate::kernels::Float;
+use crate::kernels::simd::{self, Kernel, Lanes};
 use crate::op::{Binary, Side, Unary};
 
 /// `√½`.
@@ -60,8 +61,32 @@ fn below<T: Functions>(x: T) -> T {
     T::from_f64(0.5) * (T::ONE + (x * T::from_f64(ROOT_HALF)).error_function())
 }
 
-/// Writes the function of each number. A loop for each function, so that none looks at `f`.
+/// The function of each number, on the lanes that the machine has.
+struct Values<'a, T> {
+    f: Unary,
+    to: &'a mut [T],
+    x: &'a [T],
+}
+
+impl<T: Functions> Kernel<T> for Values<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes<T = T>>(self) {
+        values::<T, L>(self.f, self.to, self.x);
+    }
+}
+
+/// Writes the function of each number.
 pub(super) fn unary<T: Functions>(f: Unary, to: &mut [T], x: &[T]) {
+    simd::run_at(simd::level(), Values { f, to, x });
+}
+
+/// A loop for each function, so that none looks at `f`; for each kind of lanes, so that all of it
+/// is compiled for them.
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "loops of its own for each")]
+fn values<T: Functions, L: Lanes<T = T>>(f: Unary, to: &mut [T], x: &[T]) {
     let n = T::from_f64;
     let half = n(0.5);
     match f {
@@ -98,9 +123,33 @@ pub(super) fn unary<T: Functions>(f: Unary, to: &mut [T], x: &[T]) {
     }
 }
 
+/// The gradient through a function, on the lanes that the machine has.
+struct Slopes<'a, T> {
+    f: Unary,
+    to: &'a mut [T],
+    g: &'a [T],
+    v: &'a [T],
+}
+
+impl<T: Functions> Kernel<T> for Slopes<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes<T = T>>(self) {
+        slopes::<T, L>(self.f, self.to, self.g, self.v);
+    }
+}
+
 /// Writes the gradient `g` times the slope of the function, at its input, or at its output where
 /// [`Unary::slope_of_output`] says so.
 pub(super) fn unary_gradient<T: Functions>(f: Unary, to: &mut [T], g: &[T], v: &[T]) {
+    simd::run_at(simd::level(), Slopes { f, to, g, v });
+}
+
+/// As [`values`].
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "loops of its own for each")]
+fn slopes<T: Functions, L: Lanes<T = T>>(f: Unary, to: &mut [T], g: &[T], v: &[T]) {
     let n = T::from_f64;
     let half = n(0.5);
     match f {
@@ -252,5 +301,56 @@ pub(super) fn binary_gradient<T: Functions>(
 ) {
     for (nth, to) in to.iter_mut().enumerate() {
         *to = slope(f, side, g[nth * steps[0]], a[nth * steps[1]], b[nth * steps[2]]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::kernels::simd::Level;
+
+    fn both(f: Unary, x: &[f32], g: &[f32]) -> Vec<u32> {
+        let (mut values, mut slopes) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        unary(f, &mut values, x);
+        unary_gradient(f, &mut slopes, g, x);
+        let bits = |x: &f32| if x.is_nan() { 0 } else { x.to_bits() };
+        values.iter().chain(&slopes).map(bits).collect()
+    }
+
+    #[test]
+    fn all_lanes_give_the_same_bits() {
+        let x: Vec<f32> =
+            (0..100_003u32).map(|nth| f32::from_bits(nth.wrapping_mul(42_949))).collect();
+        let g: Vec<f32> = (0..100_003u32).map(|nth| (nth % 977) as f32 * 0.01 - 5.0).collect();
+        let all = [
+            Unary::Exp,
+            Unary::Ln,
+            Unary::Sqrt,
+            Unary::Rsqrt,
+            Unary::PowScalar(1.7),
+            Unary::Clamp(-1.0, 2.0),
+            Unary::LeakyRelu(0.1),
+            Unary::Elu(1.5),
+            Unary::Gelu,
+            Unary::GeluTanh,
+            Unary::Silu,
+            Unary::Sigmoid,
+            Unary::Tanh,
+            Unary::Softplus,
+        ];
+        for f in all {
+            let most = simd::limit(Level::Avx512);
+            let expected = both(f, &x, &g);
+            for level in [Level::Plain, Level::Avx2] {
+                simd::limit(level);
+                assert_eq!(both(f, &x, &g), expected, "{f:?} on {level:?}");
+            }
+            simd::limit(most);
+        }
     }
 }

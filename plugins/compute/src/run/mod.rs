@@ -146,7 +146,7 @@ fn floats<T: Functions + Element>(
         Op::Variance { axes, correction, .. } => {
             reduce::variance::<T>(*axes, *correction, &inputs[0], to, home)
         }
-        Op::Softmax(axis) => norm::softmax::<T>(*axis as usize, &inputs[0], to),
+        Op::Softmax(axis) => norm::softmax::<T>(*axis as usize, &inputs[0], to, home),
         Op::LogSoftmax(axis) => norm::log_softmax::<T>(*axis as usize, &inputs[0], to),
         Op::SoftmaxGradient(axis) => norm::softmax_gradient::<T>(*axis as usize, inputs, to),
         Op::LogSoftmaxGradient(axis) => norm::log_softmax_gradient::<T>(*axis as usize, inputs, to),
@@ -171,8 +171,8 @@ fn floats<T: Functions + Element>(
         Op::EmbeddingGradient(_) => index::embedding_gradient::<T>(inputs, to),
         Op::Gather(axis) => index::gather::<T>(*axis as usize, inputs, to),
         Op::ScatterAdd(axis) => index::scatter_add::<T>(*axis as usize, inputs, to),
-        Op::ClassLoss(loss) => loss::class_loss::<T>(loss, inputs, to),
-        Op::ClassLossGradient(loss) => loss::class_loss_gradient::<T>(loss, inputs, to),
+        Op::ClassLoss(loss) => loss::class_loss::<T>(loss, inputs, to, home),
+        Op::ClassLossGradient(loss) => loss::class_loss_gradient::<T>(loss, inputs, to, home),
         Op::SliceGradient { axis, start, step, .. } => {
             layout::slice_gradient::<T>([*axis, *start, *step], &inputs[0], to)
         }

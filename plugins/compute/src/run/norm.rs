@@ -6,6 +6,7 @@ use super::functions::larger;
 use super::numbers::Functions;
 use super::reduce;
 use crate::error::Rule;
+use crate::kernels::{self, OneThread, elementwise, reduction};
 use crate::shape::{Axes, Kind};
 use crate::tensor::{Element, Tensor};
 
@@ -30,20 +31,25 @@ fn largest<T: Functions>(line: impl Iterator<Item = T>) -> T {
     line.fold(-T::INFINITY, |a, b| larger(a, b))
 }
 
-/// Exponentials are summed ascending.
+/// Exponentials are summed as the kernels sum along the last axis, and ascending along others.
 pub(super) fn softmax<T: Functions + Element>(
     axis: usize,
     from: &Tensor,
     to: &mut Tensor,
+    home: &Home,
 ) -> Result<(), Rule> {
     let (x, to) = (from.elements::<T>()?, to.elements_mut::<T>()?);
     let (n, inner) = line(from, axis);
     if inner == 1 && n > 0 {
         for (to, x) in to.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
             let largest = largest(x.iter().copied());
-            to.iter_mut().zip(x).for_each(|(to, x)| *to = (*x - largest).exp());
-            let sum = to.iter().fold(T::ZERO, |sum, x| sum + *x);
-            to.iter_mut().for_each(|to| *to = *to / sum);
+            to.iter_mut().zip(x).for_each(|(to, x)| *to = *x - largest);
+        }
+        elementwise::unary_in_place(kernels::Unary::Exp, to, home.threads);
+        for row in to.chunks_exact_mut(n) {
+            let mut sum = [T::ZERO];
+            reduction::sum(&mut sum, row, [1, n, 1], &OneThread);
+            row.iter_mut().for_each(|x| *x = *x / sum[0]);
         }
         return Ok(());
     }
@@ -60,7 +66,7 @@ pub(super) fn softmax<T: Functions + Element>(
     Ok(())
 }
 
-/// `y (g - Σ g y)`, the sum ascending.
+/// `y (g - Σ g y)`, summed as [`softmax`] sums.
 pub(super) fn softmax_gradient<T: Functions + Element>(
     axis: usize,
     inputs: &[Tensor],
@@ -69,6 +75,15 @@ pub(super) fn softmax_gradient<T: Functions + Element>(
     let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
     let to = to.elements_mut::<T>()?;
     let (n, inner) = line(&inputs[0], axis);
+    if inner == 1 && n > 0 {
+        let rows = g.chunks_exact(n).zip(y.chunks_exact(n));
+        for (to, (g, y)) in to.chunks_exact_mut(n).zip(rows) {
+            let sum = reduction::dot(g, y);
+            let pairs = g.iter().zip(y);
+            to.iter_mut().zip(pairs).for_each(|(to, (g, y))| *to = *y * (*g - sum));
+        }
+        return Ok(());
+    }
     each_line(&inputs[0], axis, |start| {
         let places = || (0..n).map(|nth| start + nth * inner);
         let sum = places().fold(T::ZERO, |sum, at| sum + g[at] * y[at]);

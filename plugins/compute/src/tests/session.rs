@@ -9,6 +9,7 @@ use std::vec::Vec;
 
 use super::{BYTES, Random, elements, gradient, kind, leaf, text};
 use crate::compose::*;
+use crate::kernels::Parallel;
 use crate::op::{Binary, Op, Reduce, Reduction, Unary};
 use crate::{Apply, Dtype, Id, Mistake, Optimizer, Rule, Session, Tensor, Trained};
 
@@ -164,6 +165,34 @@ fn buffers_are_used_again_from_step_to_step() {
     std::println!("peak {peak} bytes, least {most}");
 }
 
+/// Threads as a worker has them, from few multiplications on.
+struct Threads(usize);
+
+impl Parallel for Threads {
+    fn threads(&self) -> usize {
+        self.0
+    }
+
+    fn work_min(&self) -> usize {
+        64
+    }
+
+    fn run(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            (0..parts).for_each(|nth| drop(scope.spawn(move || part(nth))));
+        });
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let expected = train(&mut Session::new(BYTES), 5).unwrap();
+    for threads in [2, 3, 5] {
+        let mut session = Session::with_threads(BYTES, Box::new(Threads(threads)));
+        assert_eq!(train(&mut session, 5).unwrap(), expected, "{threads} threads");
+    }
+}
+
 #[test]
 fn a_session_goes_on_after_a_mistake() {
     let mut session = Session::new(1 << 16);
@@ -276,6 +305,20 @@ fn optimizers_refuse_what_does_not_fit() {
         Optimizer::RmsProp { alpha: f64::NAN, epsilon: 1e-8, momentum: 0.0, weight_decay: 0.0 },
     ];
     assert!(wrong.iter().all(|rule| rule.check().is_err()));
+}
+
+#[test]
+fn a_mask_keeps_as_many_as_the_rate_says() {
+    let mut random = Random(4);
+    let bytes: Vec<u8> = (0..40_000).map(|_| random.bits() as u8).collect();
+    let mut mask = std::vec![false; 10_000];
+    keep_mask(&mut mask, 0.25, &bytes).unwrap();
+    let kept = mask.iter().filter(|is_kept| **is_kept).count();
+    assert!((7_300..7_700).contains(&kept), "{kept}");
+    let ends = [u32::MAX / 4, u32::MAX / 4 + 1].map(u32::to_le_bytes).concat();
+    keep_mask(&mut mask[..2], 0.25, &ends).unwrap();
+    assert_eq!(mask[..2], [false, true]);
+    assert!(keep_mask(&mut mask[..2], 0.25, &ends[1..]).is_err());
 }
 
 /// An entry of the tape and a slot cost memory for each operation of a batch.
