@@ -1,0 +1,216 @@
+//! Softmax along an axis, and normalisation over axes.
+
+use super::Home;
+use super::broadcast::Runs;
+use super::functions::larger;
+use super::numbers::Functions;
+use super::reduce;
+use crate::error::Rule;
+use crate::kernels::{self, OneThread, elementwise, reduction};
+use crate::shape::{Axes, Kind};
+use crate::tensor::{Element, Tensor};
+
+/// Calls `f` with the start of each line along `axis`; elements of a line are `inner` apart.
+fn each_line(x: &Tensor, axis: usize, mut f: impl FnMut(usize)) -> (usize, usize) {
+    let shape = x.shape();
+    let (n, inner) = (shape.size(axis), shape.len_of(axis + 1..shape.rank()));
+    if !shape.is_empty() {
+        for row in 0..shape.len_of(0..axis) {
+            (0..inner).for_each(|column| f(row * n * inner + column));
+        }
+    }
+    (n, inner)
+}
+
+/// Size of the axis and the distance of its elements.
+fn line(x: &Tensor, axis: usize) -> (usize, usize) {
+    (x.shape().size(axis), x.shape().len_of(axis + 1..x.shape().rank()))
+}
+
+fn largest<T: Functions>(line: impl Iterator<Item = T>) -> T {
+    line.fold(-T::INFINITY, |a, b| larger(a, b))
+}
+
+/// Exponentials are summed as the kernels sum along the last axis, and ascending along others.
+pub(super) fn softmax<T: Functions + Element>(
+    axis: usize,
+    from: &Tensor,
+    to: &mut Tensor,
+    home: &Home,
+) -> Result<(), Rule> {
+    let (x, to) = (from.elements::<T>()?, to.elements_mut::<T>()?);
+    let (n, inner) = line(from, axis);
+    if inner == 1 && n > 0 {
+        for (to, x) in to.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
+            let largest = largest(x.iter().copied());
+            to.iter_mut().zip(x).for_each(|(to, x)| *to = *x - largest);
+        }
+        elementwise::unary_in_place(kernels::Unary::Exp, to, home.threads);
+        for row in to.chunks_exact_mut(n) {
+            let mut sum = [T::ZERO];
+            reduction::sum(&mut sum, row, [1, n, 1], &OneThread);
+            row.iter_mut().for_each(|x| *x = *x / sum[0]);
+        }
+        return Ok(());
+    }
+    each_line(from, axis, |start| {
+        let places = || (0..n).map(|nth| start + nth * inner);
+        let largest = largest(places().map(|at| x[at]));
+        let mut sum = T::ZERO;
+        for at in places() {
+            to[at] = (x[at] - largest).exp();
+            sum = sum + to[at];
+        }
+        places().for_each(|at| to[at] = to[at] / sum);
+    });
+    Ok(())
+}
+
+/// `y (g - Σ g y)`, summed as [`softmax`] sums.
+pub(super) fn softmax_gradient<T: Functions + Element>(
+    axis: usize,
+    inputs: &[Tensor],
+    to: &mut Tensor,
+) -> Result<(), Rule> {
+    let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
+    let to = to.elements_mut::<T>()?;
+    let (n, inner) = line(&inputs[0], axis);
+    if inner == 1 && n > 0 {
+        let rows = g.chunks_exact(n).zip(y.chunks_exact(n));
+        for (to, (g, y)) in to.chunks_exact_mut(n).zip(rows) {
+            let sum = reduction::dot(g, y);
+            let pairs = g.iter().zip(y);
+            to.iter_mut().zip(pairs).for_each(|(to, (g, y))| *to = *y * (*g - sum));
+        }
+        return Ok(());
+    }
+    each_line(&inputs[0], axis, |start| {
+        let places = || (0..n).map(|nth| start + nth * inner);
+        let sum = places().fold(T::ZERO, |sum, at| sum + g[at] * y[at]);
+        places().for_each(|at| to[at] = y[at] * (g[at] - sum));
+    });
+    Ok(())
+}
+
+pub(super) fn log_softmax<T: Functions + Element>(
+    axis: usize,
+    from: &Tensor,
+    to: &mut Tensor,
+) -> Result<(), Rule> {
+    let (x, to) = (from.elements::<T>()?, to.elements_mut::<T>()?);
+    let (n, inner) = line(from, axis);
+    each_line(from, axis, |start| {
+        let places = || (0..n).map(|nth| start + nth * inner);
+        let largest = largest(places().map(|at| x[at]));
+        let sum = places().fold(T::ZERO, |sum, at| sum + (x[at] - largest).exp());
+        let log = sum.ln();
+        places().for_each(|at| to[at] = (x[at] - largest) - log);
+    });
+    Ok(())
+}
+
+/// `g - e^y Σ g`, the sum ascending.
+pub(super) fn log_softmax_gradient<T: Functions + Element>(
+    axis: usize,
+    inputs: &[Tensor],
+    to: &mut Tensor,
+) -> Result<(), Rule> {
+    let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
+    let to = to.elements_mut::<T>()?;
+    let (n, inner) = line(&inputs[0], axis);
+    each_line(&inputs[0], axis, |start| {
+        let places = || (0..n).map(|nth| start + nth * inner);
+        let sum = places().fold(T::ZERO, |sum, at| sum + g[at]);
+        places().for_each(|at| to[at] = g[at] - y[at].exp() * sum);
+    });
+    Ok(())
+}
+
+/// Mean and `1 / √(variance + epsilon)`, of the shape that keeps the axes with size 1.
+fn moments<T: Functions + Element>(
+    axes: Axes,
+    epsilon: f64,
+    x: &Tensor,
+    home: &mut Home,
+) -> Result<(Tensor, Tensor), Rule> {
+    let kept = Kind { dtype: T::DTYPE, shape: axes.reduced(x.shape(), true)? };
+    let mut mean = home.buffers.tensor(kept)?;
+    reduce::sum::<T>(axes, true, x, &mut mean, home)?;
+    let mut scale = home.buffers.tensor(kept)?;
+    reduce::variance::<T>(axes, 0, x, &mut scale, home)?;
+    let epsilon = T::from_f64(epsilon);
+    for scale in scale.elements_mut::<T>()? {
+        *scale = T::ONE / (*scale + epsilon).root();
+    }
+    Ok((mean, scale))
+}
+
+pub(super) fn normalise<T: Functions + Element>(
+    axes: Axes,
+    epsilon: f64,
+    x: &Tensor,
+    to: &mut Tensor,
+    home: &mut Home,
+) -> Result<(), Rule> {
+    let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
+    let runs = Runs::new(x.shape(), [mean.shape()]);
+    let (from, to) = (x.elements::<T>()?, to.elements_mut::<T>()?);
+    let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
+    runs.each(|at, [start]| {
+        let pairs = to[at..at + runs.len].iter_mut().zip(&from[at..]);
+        if runs.steps == [0] {
+            let (mean, scale) = (means[start], scales[start]);
+            pairs.for_each(|(to, x)| *to = (*x - mean) * scale);
+            return;
+        }
+        for (nth, (to, x)) in pairs.enumerate() {
+            *to = (*x - means[start + nth]) * scales[start + nth];
+        }
+    });
+    home.buffers.give_back(mean);
+    home.buffers.give_back(scale);
+    Ok(())
+}
+
+/// With `y` the output and `s` the scale: `s (g - mean(g) - y mean(g y))`.
+pub(super) fn normalise_gradient<T: Functions + Element>(
+    axes: Axes,
+    epsilon: f64,
+    inputs: &[Tensor],
+    to: &mut Tensor,
+    home: &mut Home,
+) -> Result<(), Rule> {
+    let (g, x) = (&inputs[0], &inputs[1]);
+    let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
+    let runs = Runs::new(x.shape(), [mean.shape()]);
+    let mut products = home.buffers.tensor(x.kind())?;
+    let (from, gradient) = (x.elements::<T>()?, g.elements::<T>()?);
+    {
+        let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
+        let products = products.elements_mut::<T>()?;
+        runs.each(|at, [start]| {
+            for (nth, to) in products[at..at + runs.len].iter_mut().enumerate() {
+                let of = start + nth * runs.steps[0];
+                *to = gradient[at + nth] * ((from[at + nth] - means[of]) * scales[of]);
+            }
+        });
+    }
+    let kept = mean.kind();
+    let (mut along, mut mean_gradient) = (home.buffers.tensor(kept)?, home.buffers.tensor(kept)?);
+    reduce::sum::<T>(axes, true, &products, &mut along, home)?;
+    reduce::sum::<T>(axes, true, g, &mut mean_gradient, home)?;
+    let to = to.elements_mut::<T>()?;
+    let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
+    let (alongs, gradients) = (along.elements::<T>()?, mean_gradient.elements::<T>()?);
+    runs.each(|at, [start]| {
+        for (nth, to) in to[at..at + runs.len].iter_mut().enumerate() {
+            let of = start + nth * runs.steps[0];
+            let y = (from[at + nth] - means[of]) * scales[of];
+            *to = scales[of] * ((gradient[at + nth] - gradients[of]) - y * alongs[of]);
+        }
+    });
+    for tensor in [mean, scale, products, along, mean_gradient] {
+        home.buffers.give_back(tensor);
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Values and gradients against PyTorch and central differences; wrong and hostile input.
+
+extern crate std;
+
+mod cases;
+mod differences;
+mod graph;
+mod hostile;
+mod session;
+mod torch;
+mod trials;
+
+use std::vec::Vec;
+
+use crate::{Apply, Dtype, Id, Kind, Mistake, Session, Shape, Tensor};
+
+/// Bytes that tests of numbers have.
+const BYTES: usize = 1 << 28;
+
+/// A floating-point tensor of a dtype from float64.
+fn floats(dtype: Dtype, sizes: &[usize], elements: &[f64]) -> Tensor {
+    if dtype == Dtype::F64 {
+        return Tensor::new(sizes, elements).unwrap();
+    }
+    let single: Vec<f32> = elements.iter().map(|x| *x as f32).collect();
+    Tensor::new(sizes, &single).unwrap()
+}
+
+/// All elements as float64.
+fn elements(tensor: &Tensor) -> Vec<f64> {
+    match tensor.dtype() {
+        Dtype::F32 => tensor.get::<f32>().unwrap().iter().map(|x| f64::from(*x)).collect(),
+        Dtype::F64 => tensor.get::<f64>().unwrap().to_vec(),
+        Dtype::I64 => tensor.get::<i64>().unwrap().iter().map(|x| *x as f64).collect(),
+        Dtype::Bool => tensor.get::<bool>().unwrap().iter().map(|x| f64::from(*x as u8)).collect(),
+    }
+}
+
+fn kind(dtype: Dtype, sizes: &[usize]) -> Kind {
+    Kind { dtype, shape: Shape::new(sizes).unwrap() }
+}
+
+/// A floating-point tensor that gradients are wanted for.
+fn leaf(session: &mut Session, sizes: &[usize], elements: &[f64]) -> Id {
+    let id = session.insert(&floats(Dtype::F64, sizes, elements)).unwrap();
+    session.want_gradient(id, true).unwrap();
+    id
+}
+
+/// Numbers in (-1, 1), the same for a seed (xorshift, Marsaglia 2003).
+struct Random(u64);
+
+impl Random {
+    fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.bits() >> 33) as usize % n
+    }
+
+    fn units(&mut self, len: usize) -> Vec<f64> {
+        (0..len).map(|_| self.unit()).collect()
+    }
+}
+
+/// The text of a mistake.
+fn text<T>(result: Result<T, Mistake>) -> std::string::String {
+    std::string::ToString::to_string(&result.err().unwrap())
+}
+
+/// The gradient of a tensor, or zeros.
+fn gradient(session: &mut Session, id: Id) -> Vec<f64> {
+    let len = session.kind(id).unwrap().shape.len();
+    match session.take_gradient(id).unwrap() {
+        Some(gradient) => elements(session.get(gradient).unwrap()),
+        None => std::vec![0.0; len],
+    }
+}
