@@ -71,12 +71,15 @@ fn least(net: Net, x: &[usize], weights: &[&[usize]], rounds: usize) -> Result<f
     Ok(best)
 }
 
+/// A name, a net, the shape of a batch, those of its parameters, and the steps of an epoch.
+type Case<'a> = (&'a str, Net, &'a [usize], &'a [&'a [usize]], f64);
+
 fn main() -> Result<(), Mistake> {
     let wide: &[&[usize]] = &[&[128, 784], &[128], &[10, 128], &[10]];
     let wider: &[&[usize]] = &[&[512, 784], &[512], &[10, 512], &[10]];
     let small: &[&[usize]] = &[&[32, 64], &[32], &[10, 32], &[10]];
     let filters: &[&[usize]] = &[&[8, 1, 5, 5], &[8], &[16, 8, 5, 5], &[16], &[10, 256], &[10]];
-    let nets: [(&str, Net, &[usize], &[&[usize]], f64); 4] = [
+    let nets: [Case<'_>; 4] = [
         ("MLP 64-32-10, batch 32, 1,797 rows", mlp, &[32, 64], small, 57.0),
         ("MLP 784-128-10, batch 64, 6,400 rows", mlp, &[64, 784], wide, 100.0),
         ("MLP 784-512-10, batch 64, 6,400 rows", mlp, &[64, 784], wider, 100.0),
