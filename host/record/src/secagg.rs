@@ -73,15 +73,14 @@ fn name(round: u32, mode: Mode, kind: &str) -> String {
     format!("round-{round:04}-{mode}{kind}.json")
 }
 
-/// Writes down who is asked for a round, durably.
+/// Writes down who is asked for a round. A power cut may lose it; nodes remember by themselves.
 ///
 /// # Errors
 /// [`Error::Io`].
 pub fn keep_asked(dir: &Path, (round, mode): (u32, Mode), asked: &AskedNodes) -> Result<(), Error> {
     let folder = Folder::create(dir)?.folder(SECAGG)?;
     let json = serde_json::to_vec(asked).map_err(std::io::Error::from)?;
-    folder.write(&name(round, mode, ".asked"), &json)?;
-    Ok(folder.sync()?)
+    Ok(folder.write_quickly(&name(round, mode, ".asked"), &json)?)
 }
 
 /// Keeps the transcript of a sum.
@@ -90,7 +89,7 @@ pub fn keep_asked(dir: &Path, (round, mode): (u32, Mode), asked: &AskedNodes) ->
 /// [`Error::Io`].
 pub fn keep_transcript(dir: &Path, (round, mode): (u32, Mode), json: &[u8]) -> Result<(), Error> {
     let folder = Folder::create(dir)?.folder(SECAGG)?;
-    Ok(folder.write(&name(round, mode, ""), json)?)
+    Ok(folder.write_quickly(&name(round, mode, ""), json)?)
 }
 
 /// Reads the transcript of a sum again, and checks its digest.

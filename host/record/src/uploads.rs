@@ -51,6 +51,12 @@ pub fn keep<'a>(
     Ok(())
 }
 
+/// Keeps the masked vectors of a node. They are evidence alone, so a power cut may lose them.
+pub fn keep_masked(dir: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
+    let folder = Folder::create(dir)?.folder(UPLOADS)?;
+    Ok(folder.write_quickly(&upload_name(digest), bytes)?)
+}
+
 /// Reads an upload again, and checks its digest.
 pub fn load(uploads: &Folder, digest: &Digest) -> Result<Params, String> {
     let bytes = uploads.read(&upload_name(digest), UPLOAD_BYTES_MAX);

@@ -17,8 +17,8 @@ use super::{Job, ms};
 
 /// Updates are fetched ahead of their turn while they are no larger than this together, and at most
 /// so many.
-const AHEAD_BYTES: u64 = 4 << 20;
-const AHEAD_MAX: usize = 8;
+pub(crate) const AHEAD_BYTES: u64 = 4 << 20;
+pub(crate) const AHEAD_MAX: usize = 8;
 
 impl Job {
     /// Has `nodes` train a round (Fed-BioMed `start_nodes_training_round`). A node that does not

@@ -4,7 +4,7 @@
 
 pub(crate) mod ask;
 mod columns;
-mod fetch;
+pub(crate) mod fetch;
 pub(crate) mod membership;
 mod nodes;
 mod options;

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::context::{check_sender, random};
 use super::exchange::{Exchange, verifier};
-use super::sum::{ByNode, Times};
+use super::sum::{ByNode, Masked, Times};
 use super::{Demand, Files, Question, Summed};
 use crate::job::ask::Asking;
 use crate::{Error, Event, Events, Job};
@@ -163,17 +163,15 @@ impl Job {
         let (at, send_ms) = (Instant::now(), &mut times.send_ms);
         let asking = Asking { round: *round, mode: question.mode, demand: Some(demand) };
         let answers = self.ask_for(asking, requests, || *send_ms += ms(at), events).await?;
-        let (at, end, layout) = (Instant::now(), self.fetch_end(), demand.coding.layout());
-        let mut replies = ByNode::new();
-        for (node, (reply, time)) in answers.replies {
-            match self.masked(&reply, layout, end).await? {
-                Ok(masked) => {
-                    (files.upload)(&masked.digest, &masked.bytes)?;
-                    takes.take(&node, &masked.vectors)?;
-                    replies.insert(node, (reply, time));
-                }
-                Err(why) => self.drop_masked(&node, *round, why, events),
-            }
+        let (at, layout) = (Instant::now(), demand.coding.layout());
+        let mut replies = answers.replies;
+        let mut take = |node: &NodeId, masked: Masked| {
+            (files.upload)(&masked.digest, &masked.bytes)?;
+            Ok(takes.take(node, &masked.vectors)?)
+        };
+        for (node, why) in self.each_masked(&replies, layout, &mut take).await? {
+            replies.remove(&node);
+            self.drop_masked(&node, *round, why, events);
         }
         times.download_ms += ms(at);
         Ok((takes, replies))

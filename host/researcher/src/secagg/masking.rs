@@ -6,7 +6,7 @@ use std::time::Instant;
 use fedwasm_privacy::{Steps, Sum};
 use fedwasm_protocol::{NodeId, RoundRequest, SecaggArgs};
 
-use super::sum::Times;
+use super::sum::{Masked, Times};
 use super::{Demand, Files, Question, Summed};
 use crate::job::ask::{Answers, Asking};
 use crate::requests::Answer;
@@ -85,17 +85,15 @@ impl Job {
         files: &mut Files<'_>,
         events: Events<'_>,
     ) -> Result<Option<Summed>, Error> {
-        let (at, end) = (Instant::now(), self.fetch_end());
-        let (parties, layout) = (question.parties.clone(), demand.coding.layout().clone());
+        let at = Instant::now();
+        let (parties, layout) = (question.parties.clone(), demand.coding.layout());
         let mut sum = Sum::<u64>::new(parties.clone(), layout.clone());
-        for (node, (reply, _)) in &replies {
-            match self.masked(reply, &layout, end).await? {
-                Ok(masked) => {
-                    (files.upload)(&masked.digest, &masked.bytes)?;
-                    sum.add(node, &masked.vectors)?;
-                }
-                Err(why) => self.drop_masked(node, question.round, why, events),
-            }
+        let mut take = |node: &NodeId, masked: Masked| {
+            (files.upload)(&masked.digest, &masked.bytes)?;
+            Ok(sum.add(node, &masked.vectors)?)
+        };
+        for (node, why) in self.each_masked(&replies, layout, &mut take).await? {
+            self.drop_masked(&node, question.round, why, events);
         }
         times.download_ms += ms(at);
         if sum.took().len() < parties.len() {

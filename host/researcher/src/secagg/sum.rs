@@ -13,9 +13,11 @@ use fedwasm_privacy::{
 use fedwasm_protocol::{Digest, Mode, NodeId, Reason, RoundReply, printable};
 use fedwasm_record::{Reply, SecaggRecord};
 use fedwasm_sandbox::Declaration;
+use futures_util::StreamExt as _;
 
 use super::Demand;
 use super::demand::specs;
+use crate::job::fetch::{AHEAD_BYTES, AHEAD_MAX};
 use crate::job::replies::HEADER_BYTES_MAX;
 use crate::phases::Replies;
 use crate::{Error, Job};
@@ -156,7 +158,7 @@ impl Job {
     ///
     /// # Errors
     /// [`Error::Cancelled`]; the node's mistake inside.
-    pub(crate) async fn masked(
+    async fn masked(
         &self,
         reply: &RoundReply,
         layout: &Layout,
@@ -192,6 +194,35 @@ impl Job {
         Ok(read.map(|vectors| Masked { vectors, digest, bytes }).map_err(wrong))
     }
 
+    /// Fetches the masked vectors of all nodes, in ascending order of ids and few at a time, and hands
+    /// each to `take`, which drops it. Returns the nodes whose vectors cannot be taken, and why.
+    ///
+    /// # Errors
+    /// Those of `take`, and [`Error::Cancelled`].
+    pub(crate) async fn each_masked(
+        &self,
+        replies: &ByNode,
+        layout: &Layout,
+        take: &mut (dyn FnMut(&NodeId, Masked) -> Result<(), Error> + Send),
+    ) -> Result<Vec<(NodeId, (Reason, String))>, Error> {
+        let (end, mut failed) = (self.fetch_end(), Vec::new());
+        let bytes = layout.lengths().fold(1u64, |sum, (_, n)| sum.saturating_add(n as u64 * 8));
+        let ahead = usize::try_from(AHEAD_BYTES / bytes).unwrap_or(AHEAD_MAX);
+        let fetch = replies.iter().map(async |(node, (reply, _))| {
+            let masked = self.masked(reply, layout, end).await;
+            (node, masked)
+        });
+        let fetch = futures_util::stream::iter(fetch).buffered(ahead.clamp(1, AHEAD_MAX));
+        let mut fetch = std::pin::pin!(fetch);
+        while let Some((node, masked)) = fetch.next().await {
+            match masked? {
+                Ok(masked) => take(node, masked)?,
+                Err(why) => failed.push((node.clone(), why)),
+            }
+        }
+        Ok(failed)
+    }
+
     /// Drops a node whose vectors could not be taken.
     pub(crate) fn drop_masked(
         &mut self,
@@ -205,7 +236,7 @@ impl Job {
     }
 
     /// When the vectors of a round must all be here: after two deadlines, as updates in the clear.
-    pub(crate) fn fetch_end(&self) -> Option<Instant> {
+    fn fetch_end(&self) -> Option<Instant> {
         Instant::now().checked_add(self.options.deadline.saturating_mul(2))
     }
 }
