@@ -268,7 +268,8 @@ impl Experiment {
         let aggregator = (!self.is_own).then_some(&self.file.aggregator);
         // Under noise of the aggregator all nodes weigh alike.
         let weighs_rows = |a: &&AggregatorArgs| a.weighs_rows() && self.file.privacy.is_none();
-        let ruling = aggregator.filter(weighs_rows).and_then(|_| ruling(&rows));
+        let ruling =
+            aggregator.filter(weighs_rows).and_then(|_| unheard(&rows).or_else(|| ruling(&rows)));
         let of_aggregator = aggregator.and_then(|aggregator| aggregator.warning(trained.n_nodes()));
         for warning in [idle, ruling, of_aggregator].into_iter().flatten() {
             if self.warned.insert(warning.clone()) {
@@ -301,6 +302,20 @@ impl Experiment {
         });
         Params::new(tensors.collect())
     }
+}
+
+/// Names the nodes that count as one row beside others that do not: those that add noise tell no
+/// number of rows.
+fn unheard(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
+    let one: Vec<&str> =
+        rows.iter().filter(|(_, n)| **n == 1).map(|(node, _)| node.as_str()).collect();
+    (!one.is_empty() && one.len() < rows.len()).then(|| {
+        format!(
+            "{} counts as one row, as nodes that add noise do, and hardly weighs in the mean beside \
+             the others: with `dp_args` of type `local` all nodes weigh alike",
+            one.join(", ")
+        )
+    })
 }
 
 /// Says which node has most of the rows, and so of the mean. Of two nodes one
@@ -346,6 +361,9 @@ mod tests {
     pub(super) fn a_node_that_has_most_of_the_rows_is_named() {
         let ids: [NodeId; 3] = ["a", "b", "c"].map(|id| id.parse().unwrap());
         let said = |rows: &[u64]| ruling(&ids.iter().zip(rows.iter().copied()).collect());
+        let unheard = |rows: &[u64]| unheard(&ids.iter().zip(rows.iter().copied()).collect());
+        assert!(unheard(&[1, 100, 1]).unwrap().starts_with("a, c counts as one row"));
+        assert_eq!((unheard(&[1, 1, 1]), unheard(&[5, 6, 7])), (None, None));
         assert_eq!(said(&[5]), None);
         assert_eq!(said(&[50, 50]), None);
         assert_eq!(said(&[90, 10]), None);
