@@ -36,7 +36,7 @@ pub fn receipt_name(round: u32, node: &NodeId, mode: Mode) -> String {
     format!("round-{round:04}-{node}-{mode}.json")
 }
 
-/// Keeps uploads.
+/// Keeps uploads. They are evidence, checked when they are read: a power cut may lose the newest.
 pub fn keep<'a>(
     dir: &Path,
     uploads: impl IntoIterator<Item = (&'a Digest, &'a [u8])>,
@@ -45,16 +45,10 @@ pub fn keep<'a>(
     for (digest, bytes) in uploads {
         let name = upload_name(digest);
         if !folder.has(&name) {
-            folder.write(&name, bytes)?;
+            folder.write_quickly(&name, bytes)?;
         }
     }
     Ok(())
-}
-
-/// Keeps the masked vectors of a node. They are evidence alone, so a power cut may lose them.
-pub fn keep_masked(dir: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
-    let folder = Folder::create(dir)?.folder(UPLOADS)?;
-    Ok(folder.write_quickly(&upload_name(digest), bytes)?)
 }
 
 /// Reads an upload again, and checks its digest.

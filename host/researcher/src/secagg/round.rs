@@ -126,7 +126,7 @@ impl Experiment {
             let mut files = Files {
                 asked: &mut |parties| asked.keep((round, mode), run, parties),
                 upload: &mut |digest, bytes| match &uploads {
-                    Some(dir) => Ok(uploads::keep_masked(dir, digest, bytes)?),
+                    Some(dir) => Ok(uploads::keep(dir, [(digest, bytes)])?),
                     None => Ok(()),
                 },
             };
