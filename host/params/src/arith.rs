@@ -14,10 +14,13 @@ pub const SUMMABLE: [DType; 2] = [DType::Float32, DType::Float64];
 pub fn to_f64(params: &Params, like: &Params) -> Result<Vec<f64>, Error> {
     let specs = like.iter().map(|(name, tensor)| (name, tensor.dtype(), tensor.shape()));
     let tensors = params.clone().arrange(specs)?;
-    let mut values = Vec::new();
+    // Reserved at once: a large model would be copied again and again while a vector grows.
+    let n = tensors.iter().map(|tensor| tensor.data().len() / tensor.dtype().size()).sum();
+    let mut values = Vec::with_capacity(n);
     for ((name, _), tensor) in like.iter().zip(tensors) {
-        let not_summable = || Error::NotSummable { name: name.to_owned(), dtype: tensor.dtype() };
-        values.extend(tensor.floats().ok_or_else(not_summable)?);
+        if !tensor.extend_floats(&mut values) {
+            return Err(Error::NotSummable { name: name.to_owned(), dtype: tensor.dtype() });
+        }
     }
     Ok(values)
 }

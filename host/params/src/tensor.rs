@@ -84,17 +84,24 @@ impl Tensor {
 
     /// Returns the elements of a float32 or float64 tensor in float64, or none.
     pub fn floats(&self) -> Option<Vec<f64>> {
+        let mut values = Vec::with_capacity(self.data().len() / self.dtype.size());
+        self.extend_floats(&mut values).then_some(values)
+    }
+
+    /// Appends the elements of a float32 or float64 tensor in float64; false for others.
+    pub(crate) fn extend_floats(&self, values: &mut Vec<f64>) -> bool {
         match self.dtype {
             DType::Float32 => {
                 let (chunks, _) = self.data().as_chunks();
-                Some(chunks.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect())
+                values.extend(chunks.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))));
             }
             DType::Float64 => {
                 let (chunks, _) = self.data().as_chunks();
-                Some(chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
+                values.extend(chunks.iter().map(|bytes| f64::from_le_bytes(*bytes)));
             }
-            _ => None,
+            _ => return false,
         }
+        true
     }
 
     /// Returns a float64 tensor with its elements rounded to float32, others as they are.
