@@ -20,7 +20,7 @@ use super::Float;
 
 /// Lanes of one type.
 ///
-/// Values of a backend exist only where its instructions do: [`run_at`] sees to that.
+/// Values of a backend exist only where its instructions do: `run_at` sees to that.
 pub trait Lanes: Copy {
     /// The type of a lane.
     type T: Float;
@@ -123,6 +123,26 @@ pub trait Lanes: Copy {
                 core::ptr::copy_nonoverlapping(from, high, n_high);
             }
         }
+    }
+
+    /// Whether there are [`load_pairs`](Self::load_pairs) and [`larger`](Self::larger).
+    const HAS_PAIRS: bool = false;
+
+    /// Reads twice as many elements from `at` on: those at even places, and those at odd ones.
+    ///
+    /// # Safety
+    /// `2 N` elements can be read from `at`.
+    #[inline(always)]
+    unsafe fn load_pairs(at: *const Self::T) -> (Self, Self) {
+        // SAFETY: the caller's.
+        unsafe { (Self::load(at), Self::load(at)) }
+    }
+
+    /// Lane by lane the larger of two values, with the bits that belong to it; the first one where
+    /// they are equal or cannot be compared.
+    #[inline(always)]
+    fn larger(first: (Self, Self), _second: (Self, Self)) -> (Self, Self) {
+        first
     }
 
     /// `self · factor + addend`, rounded once.
