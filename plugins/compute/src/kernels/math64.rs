@@ -1,7 +1,7 @@
 //! Exponential, logarithm, hyperbolic tangent and logistic function of float64.
 //!
-//! As [`math`](super::math): single IEEE 754 operations in a fixed order, without branches. Rational
-//! functions: Moshier, Cephes Mathematical Library 2.8, double precision.
+//! As [`math`](super::math): single IEEE 754 operations in a fixed order, without branches.
+//! Rational functions: Moshier, Cephes Mathematical Library 2.8, double precision.
 
 #![allow(clippy::excessive_precision, reason = "coefficients as they are published")]
 

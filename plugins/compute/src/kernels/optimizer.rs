@@ -83,8 +83,8 @@ impl<T: Float> Sgd<T> {
         value + (-self.rate) * self.decayed(value, gradient)
     }
 
-    /// The new value and momentum: `momentum' = momentum_factor · momentum + g`, and
-    /// `value - rate · momentum'`, or with Nesterov `value - rate · (g + momentum_factor · momentum')`.
+    /// The new value and momentum: `m' = momentum · m + g`, and `value - rate · m'`, or with
+    /// Nesterov `value - rate · (g + momentum · m')`.
     #[inline(always)]
     pub(crate) fn step_with(&self, value: T, gradient: T, momentum: T) -> (T, T) {
         let gradient = self.decayed(value, gradient);
@@ -103,7 +103,8 @@ impl<T: Float> Sgd<T> {
 
 impl<T: Float> Adam<T> {
     /// The new value, mean and squares' mean:
-    /// `mean' = beta1 · mean + (1 - beta1) · g`, `squares' = beta2 · squares + (1 - beta2) · (g · g)`,
+    /// `mean' = beta1 · mean + (1 - beta1) · g`,
+    /// `squares' = beta2 · squares + (1 - beta2) · (g · g)`,
     /// `value - (rate · mean') / (√squares' · unbias + epsilon)`.
     #[inline(always)]
     pub(crate) fn step(&self, value: T, gradient: T, mean: T, squares: T) -> [T; 3] {

@@ -213,7 +213,9 @@ pub(crate) fn vectors<L: Lanes>(rows: usize, all: usize, most: usize) -> usize {
 /// Calls `$tile::<L, n, V>` with `$n` as a constant.
 macro_rules! by_rows {
     ($lanes:ident, $vectors:ident, $n:expr, $tile:ident($($argument:expr),*)) => {
-        $crate::kernels::product::by_rows!(@ $lanes, $vectors, $n, $tile($($argument),*), 1 2 3 4 5 6 7 8)
+        $crate::kernels::product::by_rows!(
+            @ $lanes, $vectors, $n, $tile($($argument),*), 1 2 3 4 5 6 7 8
+        )
     };
     (@ $lanes:ident, $vectors:ident, $n:expr, $tile:ident $arguments:tt, $($rows:literal)*) => {
         match $n {

@@ -104,9 +104,8 @@ pub(crate) fn same<T: Float>(name: &str, expected: &[T], f: impl Fn(&Threads) ->
             assert_eq!(found.len(), expected.len(), "{name}: elements");
             if let Some(nth) = (0..found.len()).find(|nth| found[*nth] != expected[*nth]) {
                 let [found, expected] = [found[nth], expected[nth]].map(f64::from_bits);
-                panic!(
-                    "{name}, {level:?}, {threads} threads: element {nth} is {found:e}, not {expected:e}"
-                );
+                let at = format!("{name}, {level:?}, {threads} threads");
+                panic!("{at}: element {nth} is {found:e}, not {expected:e}");
             }
         }
     }

@@ -1,9 +1,9 @@
 //! The gradient of the input: for each position in the kernel, weights times gradients, added to
 //! the image shifted by that position.
 //!
-//! Tiles of windows come in descending order and positions in the kernel within a tile in ascending
-//! order. Of two windows that see an element, the later one sees it at the earlier position, so each
-//! element gets its sums in ascending order of positions, as the contract has it.
+//! Tiles of windows come in descending order and positions in the kernel within a tile in
+//! ascending order. Of two windows that see an element, the later one sees it at the earlier
+//! position, so each element gets its sums in ascending order of positions, as the contract has it.
 
 #![allow(clippy::needless_range_loop, reason = "rows and vectors of a tile are numbers")]
 

@@ -40,7 +40,8 @@ fn checked(windows: &Windows, input: usize, output: usize) -> Axes {
 /// plane, to `places`.
 ///
 /// # Panics
-/// If the shapes do not fit, a window [has no element](Windows::all_exist), or a plane has more elements than a u32 counts.
+/// If the shapes do not fit, a window [has no element](Windows::all_exist), or a plane has more
+/// elements than a u32 counts.
 pub fn max_pool<T: Float>(
     output: &mut [T],
     places: &mut [u32],

@@ -6,7 +6,8 @@ use super::Lanes;
 
 macro_rules! lanes {
     ($(#[$doc:meta])* $name:ident($vector:ident of $type:ident, $n:literal):
-        $splat:ident $load:ident $store:ident $fused:ident $add:ident, $transpose:ident, rows $rows:expr) => {
+        $splat:ident $load:ident $store:ident $fused:ident $add:ident, $transpose:ident,
+        rows $rows:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub struct $name($vector);

@@ -13,7 +13,7 @@ impl<T: Float> Lanes for Plain<T> {
 
     const N: usize = 1;
 
-    const ROWS: [usize; 4] = [2, 2, 0, 0];
+    const ROWS: [usize; 4] = [4, 4, 0, 0];
 
     const SQUARE: usize = 1;
 
