@@ -42,6 +42,9 @@
 //! **Pooling**: the largest as above, over elements that exist; means add the elements that exist
 //! ascending from +0 and divide. Gradients add windows in ascending order to +0.
 //!
+//! **Resizing**: shares of neighbours are quotients of whole numbers, rounded in float64 and then
+//! to the type; products of share and element are rounded and added ascending from +0.
+//!
 //! **Open**: sign and payload of NaN. NaN is canonicalised where tensors become bytes.
 //!
 //! # Tensors

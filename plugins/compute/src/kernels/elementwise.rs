@@ -263,15 +263,17 @@ impl<T: Float> Map<T> {
 
     #[inline(always)]
     fn unary(&self, op: Unary) {
-        for start in (0..self.len).step_by(CHUNK) {
-            let n = CHUNK.min(self.len - start);
-            // SAFETY: there are so many elements on both sides.
-            unsafe {
-                let mut chunk = read(Operand::At(self.x), start, n);
-                for x in &mut chunk {
+        let len = self.len;
+        // SAFETY: there are so many elements on both sides, the same or apart.
+        unsafe {
+            if core::ptr::eq(self.to, self.x) {
+                for x in slice_mut(self.to, len) {
                     *x = op.of(*x);
                 }
-                write(self.to.add(start), &chunk, n);
+                return;
+            }
+            for (to, x) in slice_mut(self.to, len).iter_mut().zip(slice(self.x, len)) {
+                *to = op.of(*x);
             }
         }
     }
@@ -289,8 +291,38 @@ impl<T: Float> Map<T> {
             TanhGradient SigmoidGradient)
     }
 
+    /// The usual operands have loops of their own, without copies of chunks.
     #[inline(always)]
     fn pair(&self, op: Binary) {
+        let len = self.len;
+        // SAFETY: there are so many elements on all sides; y is read only.
+        unsafe {
+            match (self.with.x, self.with.y) {
+                (Operand::At(x), Operand::At(y)) if !core::ptr::eq(y, self.to) => {
+                    let y = slice(y, len);
+                    if core::ptr::eq(x, self.to) {
+                        for (x, y) in slice_mut(self.to, len).iter_mut().zip(y) {
+                            *x = op.of(*x, *y);
+                        }
+                        return;
+                    }
+                    let pairs = slice(x, len).iter().zip(y);
+                    for (to, (x, y)) in slice_mut(self.to, len).iter_mut().zip(pairs) {
+                        *to = op.of(*x, *y);
+                    }
+                }
+                (Operand::At(x), Operand::Number(y)) if !core::ptr::eq(x, self.to) => {
+                    for (to, x) in slice_mut(self.to, len).iter_mut().zip(slice(x, len)) {
+                        *to = op.of(*x, y);
+                    }
+                }
+                _ => self.chunks(op),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn chunks(&self, op: Binary) {
         for start in (0..self.len).step_by(CHUNK) {
             let n = CHUNK.min(self.len - start);
             // SAFETY: there are so many elements on all sides.
@@ -304,6 +336,22 @@ impl<T: Float> Map<T> {
             }
         }
     }
+}
+
+/// # Safety
+/// So many elements are there, and are not written meanwhile.
+#[inline(always)]
+unsafe fn slice<'a, T>(at: *const T, len: usize) -> &'a [T] {
+    // SAFETY: the caller's.
+    unsafe { core::slice::from_raw_parts(at, len) }
+}
+
+/// # Safety
+/// So many elements are there, and nothing else uses them meanwhile.
+#[inline(always)]
+unsafe fn slice_mut<'a, T>(at: *mut T, len: usize) -> &'a mut [T] {
+    // SAFETY: the caller's.
+    unsafe { core::slice::from_raw_parts_mut(at, len) }
 }
 
 /// Pointers to elements that parts of an operation share out.

@@ -2,8 +2,9 @@
 //! crate.
 //!
 //! Outputs come first. Slices whose lengths do not fit the shapes are mistakes of the caller and
-//! panic; a caller that passes on foreign shapes checks them before. No kernel keeps anything, and
-//! all but those that say so allocate nothing.
+//! panic; a caller that passes on foreign shapes checks them before. No kernel keeps anything.
+//! Convolutions and mean pools allocate for the time of a call (their modules say how much), all
+//! others nothing beyond 64 KiB of stack.
 
 #[expect(unsafe_code, reason = "tiles on checked shapes")]
 pub mod convolution;

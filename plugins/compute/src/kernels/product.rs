@@ -230,7 +230,7 @@ macro_rules! by_rows {
     };
 }
 
-/// Calls `$tile::<L, n, v>` with `$n` and `$v`, at most 3, as constants.
+/// Calls `$tile::<L, n, v>` with `$n` and `$v`, at most 2, as constants.
 macro_rules! by_vectors {
     ($lanes:ident, $v:expr, $n:expr, $tile:ident $arguments:tt) => {
         match $v {
@@ -240,10 +240,6 @@ macro_rules! by_vectors {
             }
             2 => {
                 const V: usize = 2;
-                $crate::kernels::product::by_rows!($lanes, V, $n, $tile $arguments)
-            }
-            3 if const { $lanes::ROWS[2] > 0 } => {
-                const V: usize = 3;
                 $crate::kernels::product::by_rows!($lanes, V, $n, $tile $arguments)
             }
             _ => unreachable!("tiles have no more vectors"),

@@ -41,8 +41,9 @@ struct Tile<'a, T> {
     is_next: bool,
 }
 
-/// The most vectors of a tile: each has two addresses, and there are registers for six.
-pub(super) const VECTORS_MAX: usize = 3;
+/// The most vectors of a tile. Each has two addresses; with three the compiler runs out of
+/// registers and half of the speed is lost.
+pub(super) const VECTORS_MAX: usize = 2;
 /// The most runs of a tile: two in each vector.
 pub(super) const RUNS_MAX: usize = 2 * VECTORS_MAX;
 

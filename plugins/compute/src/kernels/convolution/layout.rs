@@ -112,12 +112,12 @@ impl Layout {
             self.lines(|start, at| {
                 let from = &from[start..][..image[2]];
                 if stride[2] == 1 {
-                    to[at + padding[2]..][..image[2]].copy_from_slice(from);
+                    copy(&mut to[at + padding[2]..][..image[2]], from);
                     return;
                 }
-                for (nth, element) in from.iter().enumerate() {
-                    let nth = nth + padding[2];
-                    to[at + nth % stride[2] * self.line + nth / stride[2]] = *element;
+                for (phase, first, n) in self.phases() {
+                    let to = &mut to[at + phase * self.line + (first + padding[2]) / stride[2]..];
+                    every(&mut to[..n], &from[first..], stride[2]);
                 }
             });
         }
@@ -132,14 +132,61 @@ impl Layout {
             self.lines(|start, at| {
                 let to = &mut to[start..][..image[2]];
                 if stride[2] == 1 {
-                    to.copy_from_slice(&from[at + padding[2]..][..image[2]]);
+                    copy(to, &from[at + padding[2]..][..image[2]]);
                     return;
                 }
-                for (nth, element) in to.iter_mut().enumerate() {
-                    let nth = nth + padding[2];
-                    *element = from[at + nth % stride[2] * self.line + nth / stride[2]];
+                for (phase, first, n) in self.phases() {
+                    let from = &from[at + phase * self.line + (first + padding[2]) / stride[2]..];
+                    let every = to[first..].iter_mut().step_by(stride[2]);
+                    every.zip(&from[..n]).for_each(|(to, from)| *to = *from);
                 }
             });
         }
     }
+
+    /// The split lines that have elements of the image: which, the first element, and how many.
+    #[inline(always)]
+    fn phases(&self) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let (stride, padding) = (self.windows.stride[2], self.windows.padding[2]);
+        let width = self.windows.image[2];
+        (0..stride.min(width))
+            .map(move |first| ((first + padding) % stride, first, (width - first).div_ceil(stride)))
+    }
+}
+
+/// Copies a line; a call of the machine's own copy costs more than a short one.
+#[inline(always)]
+fn copy<T: Float>(to: &mut [T], from: &[T]) {
+    /// Elements at a time.
+    const N: usize = 8;
+    let len = to.len().min(from.len());
+    if !(N..=128).contains(&len) {
+        to.copy_from_slice(from);
+        return;
+    }
+    let mut at = 0;
+    while at < len {
+        // The last ones lie over others if there is no whole number of them.
+        let start = at.min(len - N);
+        if let (Some(to), Some(from)) =
+            (to[start..].first_chunk_mut::<N>(), from[start..].first_chunk::<N>())
+        {
+            *to = *from;
+        }
+        at += N;
+    }
+}
+
+/// Copies every so many elements.
+#[inline(always)]
+fn every<T: Float>(to: &mut [T], from: &[T], stride: usize) {
+    if stride == 2 && from.len() + 1 >= 2 * to.len() && !to.is_empty() {
+        let last = to.len() - 1;
+        for (to, pair) in to[..last].iter_mut().zip(from.chunks_exact(2)) {
+            *to = pair[0];
+        }
+        to[last] = from[2 * last];
+        return;
+    }
+    to.iter_mut().zip(from.iter().step_by(stride)).for_each(|(to, from)| *to = *from);
 }

@@ -3,6 +3,10 @@
 //!
 //! Images [images, channels, depth, lines, columns], weights [filters, channels of a group, kernel
 //! depth, lines, columns], outputs [images, filters, depth, lines, columns], row-major.
+//!
+//! For the time of a call each thread allocates one image of a group with its padding, one gradient
+//! of an image's output, twice the weights of a group (filters rounded up to whole vectors), and
+//! numbers for runs of windows, at most 24 bytes for each window of an image.
 
 pub(crate) mod forward;
 pub(crate) mod inputs;

@@ -1,5 +1,9 @@
 //! Planes of windows: the largest elements, means and their gradient.
 
+#![allow(clippy::needless_range_loop, reason = "elements side by side are numbers")]
+
+use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::super::simd::{Kernel, Lanes};
@@ -25,14 +29,6 @@ pub(super) enum Kind<'a, T> {
 /// A place of no element.
 const NOWHERE: u32 = u32::MAX;
 
-/// A line of the output and a line of the image that its windows see.
-struct Lines {
-    /// Where the line of the output starts.
-    output: usize,
-    /// Where the line of the image starts.
-    image: usize,
-}
-
 impl<T: Float> Kernel<T> for Pool<'_, T> {
     type Output = ();
 
@@ -44,37 +40,40 @@ impl<T: Float> Kernel<T> for Pool<'_, T> {
             Kind::Max { output, places, input } => {
                 let outputs = output.chunks_exact_mut(n).zip(places.chunks_exact_mut(n));
                 for ((output, places), input) in outputs.zip(input.chunks_exact(image)) {
-                    max_of_plane(windows, size, output, places, input);
+                    max_of_plane::<L>(windows, size, output, places, input);
                 }
             }
             Kind::Mean { output, input, divisor } => {
+                let columns = columns(windows, size);
                 for (output, input) in output.chunks_exact_mut(n).zip(input.chunks_exact(image)) {
-                    mean_of_plane(windows, size, divisor, output, input);
+                    mean_of_plane(windows, size, divisor, &columns, output, input);
                 }
             }
             Kind::MeanGradient { gradient, output_gradient, divisor } => {
+                let columns = columns(windows, size);
+                let mut shares = vec![T::ZERO; size[2]];
                 let outputs = output_gradient.chunks_exact(n);
                 for (to, output) in gradient.chunks_exact_mut(image).zip(outputs) {
-                    spread_plane(windows, size, divisor, to, output);
+                    let of_line = (&columns[..], &mut shares[..]);
+                    spread_plane(windows, size, divisor, of_line, to, output);
                 }
             }
         }
     }
 }
 
-/// Lines of the output, each with the lines of the image that its windows see, both ascending.
+/// Where the lines of the image start that the windows of a line of the output see, ascending.
 #[inline(always)]
-fn lines(windows: &Windows, size: Axes, line: usize) -> impl Iterator<Item = Lines> + '_ {
+fn lines(windows: &Windows, size: Axes, line: usize) -> impl Iterator<Item = usize> + '_ {
     let at = [line / size[1], line % size[1]];
     let along = move |axis: usize, offset: usize| {
         let padded = at[axis] * windows.stride[axis] + offset * windows.dilation[axis];
         padded.checked_sub(windows.padding[axis]).filter(|at| *at < windows.image[axis])
     };
     (0..windows.kernel[0]).filter_map(move |offset| along(0, offset)).flat_map(move |depth| {
-        (0..windows.kernel[1]).filter_map(move |offset| along(1, offset)).map(move |row| Lines {
-            output: line * size[2],
-            image: (depth * windows.image[1] + row) * windows.image[2],
-        })
+        (0..windows.kernel[1])
+            .filter_map(move |offset| along(1, offset))
+            .map(move |row| (depth * windows.image[1] + row) * windows.image[2])
     })
 }
 
@@ -91,12 +90,12 @@ fn across(windows: &Windows, width: usize, offset: usize) -> (Range<usize>, usiz
 }
 
 #[inline(always)]
-fn max_of_plane<T: Float>(
+fn max_of_plane<L: Lanes>(
     windows: &Windows,
     size: Axes,
-    output: &mut [T],
+    output: &mut [L::T],
     places: &mut [u32],
-    input: &[T],
+    input: &[L::T],
 ) {
     let is_square =
         windows.kernel == [1, 2, 2] && windows.stride[2] == 2 && windows.padding == [0; 3];
@@ -108,75 +107,121 @@ fn max_of_plane<T: Float>(
             let row = depth * windows.image[1] + line % size[1] * windows.stride[1];
             let first = row * windows.image[2];
             let input = &input[first..first + 2 * windows.image[2]];
-            max_of_squares(output, places, input, windows.image[2], first);
+            max_of_squares::<L>(output, places, input, windows.image[2], first);
             continue;
         }
         places.fill(NOWHERE);
         for seen in lines(windows, size, line) {
-            let from = &input[seen.image..][..windows.image[2]];
+            let from = &input[seen..][..windows.image[2]];
             for offset in 0..windows.kernel[2] {
                 let (range, first) = across(windows, size[2], offset);
                 let (output, places) = (&mut output[range.clone()], &mut places[range]);
-                let place = (seen.image + first) as u32;
-                if windows.stride[2] == 1 {
-                    let from = &from[first.min(from.len())..];
-                    larger(output, places, &from[..output.len()], place);
-                    continue;
-                }
-                let every = from.iter().skip(first).step_by(windows.stride[2]);
-                for (nth, (to, x)) in output.iter_mut().zip(every).enumerate() {
-                    if places[nth] == NOWHERE || *x > *to {
-                        *to = *x;
-                        places[nth] = place + (nth * windows.stride[2]) as u32;
-                    }
+                let place = (seen + first) as u32;
+                let from = &from[first.min(from.len())..];
+                match windows.stride[2] {
+                    1 => larger::<L::T, 1>(output, places, from, 1, place),
+                    2 => larger::<L::T, 2>(output, places, from, 2, place),
+                    stride => larger::<L::T, 0>(output, places, from, stride, place),
                 }
             }
         }
     }
+}
+
+/// Every so many elements of a slice, as many as are asked for: `S` apart, or `stride` if that is 0.
+#[inline(always)]
+fn element<T: Float, const S: usize>(from: &[T], nth: usize, stride: usize) -> T {
+    from[nth * if S == 0 { stride } else { S }]
 }
 
 /// Takes elements where they are larger, or the first ones.
 #[inline(always)]
-fn larger<T: Float>(to: &mut [T], places: &mut [u32], from: &[T], place: u32) {
-    let (places, from) = (&mut places[..to.len()], &from[..to.len()]);
+fn larger<T: Float, const S: usize>(
+    to: &mut [T],
+    places: &mut [u32],
+    from: &[T],
+    stride: usize,
+    place: u32,
+) {
+    if to.is_empty() {
+        return;
+    }
+    let (places, from) = (&mut places[..to.len()], &from[..(to.len() - 1) * stride + 1]);
     for nth in 0..to.len() {
-        let is_larger = from[nth] > to[nth] || places[nth] == NOWHERE;
-        to[nth] = if is_larger { from[nth] } else { to[nth] };
-        places[nth] = if is_larger { place + nth as u32 } else { places[nth] };
+        let (x, here) = (element::<T, S>(from, nth, stride), place + (nth * stride) as u32);
+        let is_larger = (x > to[nth]) | (places[nth] == NOWHERE);
+        to[nth] = if is_larger { x } else { to[nth] };
+        places[nth] = if is_larger { here } else { places[nth] };
     }
 }
 
-/// Windows of 2 x 2 side by side.
+/// Windows of 2 x 2 side by side; `input` has both lines, the second one `below`.
 #[inline(always)]
-fn max_of_squares<T: Float>(
-    output: &mut [T],
+fn max_of_squares<L: Lanes>(
+    output: &mut [L::T],
     places: &mut [u32],
-    input: &[T],
+    input: &[L::T],
     below: usize,
     first: usize,
 ) {
-    /// Windows at a time, so that the compiler puts them into lanes.
-    const N: usize = 16;
-    let (above, under) = input.split_at(below);
-    let pairs = above.chunks(2 * N).zip(under.chunks(2 * N));
-    let outputs = output.chunks_mut(N).zip(places.chunks_mut(N));
-    for (nth, ((output, places), (above, under))) in outputs.zip(pairs).enumerate() {
-        let first = (first + 2 * N * nth) as u32;
-        if let (Ok(output), Ok(places), Ok(above), Ok(under)) = (
-            <&mut [T; N]>::try_from(&mut *output),
-            <&mut [u32; N]>::try_from(&mut *places),
-            <&[T; 2 * N]>::try_from(above),
-            <&[T; 2 * N]>::try_from(under),
-        ) {
-            for at in 0..N {
-                (output[at], places[at]) = square(above, under, at, first, below);
+    let width = output.len();
+    assert!(places.len() == width && input.len() >= below + 2 * width, "windows side by side");
+    let mut nth = 0;
+    if const { L::HAS_PAIRS && size_of::<L::T>() == size_of::<u32>() } && width >= L::N {
+        while nth < width {
+            // The last vector lies over others if there is no whole number of them.
+            let at = nth.min(width - L::N);
+            // SAFETY: checked above: as many windows as there are lanes are within, and places
+            // have the size of an element.
+            unsafe { squares::<L>(output, places, input, below, at) }
+            for (lane, place) in places[at..at + L::N].iter_mut().enumerate() {
+                *place += (first + 2 * (at + lane)) as u32;
             }
-            continue;
+            nth += L::N;
         }
-        for at in 0..output.len() {
-            (output[at], places[at]) = square(above, under, at, first, below);
-        }
+        return;
     }
+    while nth < width {
+        (output[nth], places[nth]) = square(input, &input[below..], nth, first as u32, below);
+        nth += 1;
+    }
+}
+
+/// A vector of windows: the first of the largest, and where it is in its window.
+///
+/// # Safety
+/// As many windows as there are lanes are within the slices, and places have the size of an
+/// element.
+#[inline(always)]
+unsafe fn squares<L: Lanes>(
+    output: &mut [L::T],
+    places: &mut [u32],
+    input: &[L::T],
+    below: usize,
+    at: usize,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let which = [0, 1, below, below + 1].map(|place| bits::<L>(place as u32));
+        let (a, b) = L::load_pairs(input.as_ptr().add(2 * at));
+        let (c, d) = L::load_pairs(input.as_ptr().add(below + 2 * at));
+        let mut max = (a, which[0]);
+        for nth in 1..4 {
+            max = L::larger(max, ([a, b, c, d][nth], which[nth]));
+        }
+        max.0.store(output.as_mut_ptr().add(at));
+        max.1.store(places.as_mut_ptr().add(at).cast());
+    }
+}
+
+/// These bits in every lane, whose type has as many.
+///
+/// # Safety
+/// It has.
+#[inline(always)]
+unsafe fn bits<L: Lanes>(bits: u32) -> L {
+    // SAFETY: the caller's.
+    L::splat(unsafe { core::mem::transmute_copy::<u32, L::T>(&bits) })
 }
 
 /// The first of the largest of a window of 2 x 2.
@@ -205,22 +250,49 @@ fn existing(windows: &Windows, axis: usize, window: usize) -> usize {
     elements.filter(|element| image.contains(element)).count()
 }
 
-/// What the windows of a line of the output divide by.
+/// Elements that exist across, for each window of a line.
+fn columns(windows: &Windows, size: Axes) -> Vec<usize> {
+    (0..size[2]).map(|window| existing(windows, 2, window)).collect()
+}
+
+/// What windows of a line of the output divide by, as a function of those that exist across.
 #[inline(always)]
-fn divisors<T: Float>(
+fn divisor_of<T: Float>(
     windows: &Windows,
     size: Axes,
     divisor: Divisor,
     line: usize,
-) -> impl Iterator<Item = T> + '_ {
+) -> impl Fn(usize) -> T + use<T> {
     let of_line = existing(windows, 0, line / size[1]) * existing(windows, 1, line % size[1]);
-    (0..size[2]).map(move |window| {
-        let n = match divisor {
-            Divisor::Window => volume(windows.kernel),
-            Divisor::Existing => of_line * existing(windows, 2, window),
-        };
-        T::from_f64(n as f64)
-    })
+    let whole = volume(windows.kernel);
+    move |columns| {
+        T::from_f64(if divisor == Divisor::Window { whole } else { of_line * columns } as f64)
+    }
+}
+
+/// Adds every so many elements.
+#[inline(always)]
+fn gather<T: Float, const S: usize>(to: &mut [T], from: &[T], stride: usize) {
+    if to.is_empty() {
+        return;
+    }
+    let from = &from[..(to.len() - 1) * stride + 1];
+    for nth in 0..to.len() {
+        to[nth] = to[nth] + element::<T, S>(from, nth, stride);
+    }
+}
+
+/// Adds to every so many elements.
+#[inline(always)]
+fn scatter<T: Float, const S: usize>(to: &mut [T], from: &[T], stride: usize) {
+    if from.is_empty() {
+        return;
+    }
+    let to = &mut to[..(from.len() - 1) * stride + 1];
+    for nth in 0..from.len() {
+        let to = &mut to[nth * if S == 0 { stride } else { S }];
+        *to = *to + from[nth];
+    }
 }
 
 #[inline(always)]
@@ -228,25 +300,27 @@ fn mean_of_plane<T: Float>(
     windows: &Windows,
     size: Axes,
     divisor: Divisor,
+    columns: &[usize],
     output: &mut [T],
     input: &[T],
 ) {
-    output.fill(T::ZERO);
-    for line in 0..size[0] * size[1] {
+    for (line, to) in output.chunks_exact_mut(size[2]).enumerate() {
+        to.fill(T::ZERO);
         for seen in lines(windows, size, line) {
-            let from = &input[seen.image..][..windows.image[2]];
+            let from = &input[seen..][..windows.image[2]];
             for offset in 0..windows.kernel[2] {
                 let (range, first) = across(windows, size[2], offset);
-                let to = &mut output[seen.output + range.start..seen.output + range.end];
-                let every = from.iter().skip(first).step_by(windows.stride[2]);
-                for (to, x) in to.iter_mut().zip(every) {
-                    *to = *to + *x;
+                let (to, from) = (&mut to[range], &from[first.min(from.len())..]);
+                match windows.stride[2] {
+                    1 => gather::<T, 1>(to, from, 1),
+                    2 => gather::<T, 2>(to, from, 2),
+                    stride => gather::<T, 0>(to, from, stride),
                 }
             }
         }
-        let to = &mut output[line * size[2]..][..size[2]];
-        for (to, by) in to.iter_mut().zip(divisors(windows, size, divisor, line)) {
-            *to = *to / by;
+        let by = divisor_of::<T>(windows, size, divisor, line);
+        for (to, columns) in to.iter_mut().zip(columns) {
+            *to = *to / by(*columns);
         }
     }
 }
@@ -256,21 +330,27 @@ fn spread_plane<T: Float>(
     windows: &Windows,
     size: Axes,
     divisor: Divisor,
+    (columns, shares): (&[usize], &mut [T]),
     gradient: &mut [T],
     output: &[T],
 ) {
     gradient.fill(T::ZERO);
-    for line in 0..size[0] * size[1] {
+    for (line, output) in output.chunks_exact(size[2]).enumerate() {
+        let by = divisor_of::<T>(windows, size, divisor, line);
+        for ((share, x), columns) in shares.iter_mut().zip(output).zip(columns) {
+            *share = *x / by(*columns);
+        }
         for seen in lines(windows, size, line) {
-            let to = &mut gradient[seen.image..][..windows.image[2]];
+            let to = &mut gradient[seen..][..windows.image[2]];
             // Of two windows that see an element the earlier one sees it at the later offset.
             for offset in (0..windows.kernel[2]).rev() {
                 let (range, first) = across(windows, size[2], offset);
-                let from = &output[seen.output + range.start..seen.output + range.end];
-                let by = divisors::<T>(windows, size, divisor, line).skip(range.start);
-                let every = to.iter_mut().skip(first).step_by(windows.stride[2]);
-                for ((to, x), by) in every.zip(from).zip(by) {
-                    *to = *to + *x / by;
+                let first = first.min(to.len());
+                let (to, from) = (&mut to[first..], &shares[range]);
+                match windows.stride[2] {
+                    1 => scatter::<T, 1>(to, from, 1),
+                    2 => scatter::<T, 2>(to, from, 2),
+                    stride => scatter::<T, 0>(to, from, stride),
                 }
             }
         }

@@ -125,6 +125,26 @@ pub trait Lanes: Copy {
         }
     }
 
+    /// Whether there are [`load_pairs`](Self::load_pairs) and [`larger`](Self::larger).
+    const HAS_PAIRS: bool = false;
+
+    /// Reads twice as many elements from `at` on: those at even places, and those at odd ones.
+    ///
+    /// # Safety
+    /// `2 N` elements can be read from `at`.
+    #[inline(always)]
+    unsafe fn load_pairs(at: *const Self::T) -> (Self, Self) {
+        // SAFETY: the caller's.
+        unsafe { (Self::load(at), Self::load(at)) }
+    }
+
+    /// Lane by lane the larger of two values, with the bits that belong to it; the first one where
+    /// they are equal or cannot be compared.
+    #[inline(always)]
+    fn larger(first: (Self, Self), _second: (Self, Self)) -> (Self, Self) {
+        first
+    }
+
     /// `self · factor + addend`, rounded once.
     fn fused(self, factor: Self, addend: Self) -> Self;
 

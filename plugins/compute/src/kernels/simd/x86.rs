@@ -115,7 +115,8 @@ macro_rules! lanes {
         $splat:ident $load:ident $store:ident $fused:ident $add:ident,
         part $load_part:expr, $store_part:expr, transpose $transpose:ident $square:literal,
         pieces $pieces:literal $load_pieces:ident $store_pieces:ident
-        $(parts $load_parts:ident $store_parts:ident)?) => {
+        $(parts $load_parts:ident $store_parts:ident)?
+        $(, pairs $load_pairs:ident $larger:ident)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub struct $name($vector);
@@ -167,6 +168,25 @@ macro_rules! lanes {
                 ) {
                     // SAFETY: above.
                     unsafe { $store_parts(self.0, low, n_low, high, n_high) }
+                }
+            )?
+
+            $(
+                const HAS_PAIRS: bool = true;
+
+                #[inline(always)]
+                unsafe fn load_pairs(at: *const $type) -> (Self, Self) {
+                    // SAFETY: above.
+                    let (even, odd) = unsafe { $load_pairs(at) };
+                    (Self(even), Self(odd))
+                }
+
+                #[inline(always)]
+                fn larger(first: (Self, Self), second: (Self, Self)) -> (Self, Self) {
+                    // SAFETY: above.
+                    let (value, place) =
+                        unsafe { $larger((first.0.0, first.1.0), (second.0.0, second.1.0)) };
+                    (Self(value), Self(place))
                 }
             )?
 
@@ -261,14 +281,36 @@ unsafe fn store_two_8(value: __m512, low: *mut f32, high: *mut f32) {
     }
 }
 
-/// Lanes that a mask leaves out are not touched, so the upper piece may start before its slice.
+#[inline(always)]
+unsafe fn load_part_8(at: *const f32, n: usize) -> __m256 {
+    // SAFETY: above; lanes that a mask leaves out are not read.
+    unsafe {
+        if n == 8 {
+            return _mm256_loadu_ps(at);
+        }
+        _mm256_maskz_loadu_ps(((1u32 << n) - 1) as u8, at)
+    }
+}
+
+/// Whole pieces without a mask: masked stores are slower, and so are loads that follow them.
+#[inline(always)]
+unsafe fn store_part_8(value: __m256, at: *mut f32, n: usize) {
+    // SAFETY: above; lanes that a mask leaves out are not written.
+    unsafe {
+        if n == 8 {
+            _mm256_storeu_ps(at, value);
+        } else {
+            _mm256_mask_storeu_ps(at, ((1u32 << n) - 1) as u8, value);
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn load_parts_16(low: *const f32, n_low: usize, high: *const f32, n_high: usize) -> __m512 {
-    let masks = [((1u32 << n_low) - 1) as u16, (((1u32 << n_high) - 1) << 8) as u16];
     // SAFETY: above.
     unsafe {
-        let low = _mm512_maskz_loadu_ps(masks[0], low);
-        _mm512_mask_loadu_ps(low, masks[1], high.wrapping_sub(8))
+        let low = _mm512_castps256_ps512(load_part_8(low, n_low));
+        _mm512_insertf32x8::<1>(low, load_part_8(high, n_high))
     }
 }
 
@@ -280,11 +322,10 @@ unsafe fn store_parts_16(
     high: *mut f32,
     n_high: usize,
 ) {
-    let masks = [((1u32 << n_low) - 1) as u16, (((1u32 << n_high) - 1) << 8) as u16];
     // SAFETY: above.
     unsafe {
-        _mm512_mask_storeu_ps(low, masks[0], value);
-        _mm512_mask_storeu_ps(high.wrapping_sub(8), masks[1], value);
+        store_part_8(_mm512_castps512_ps256(value), low, n_low);
+        store_part_8(_mm512_extractf32x8_ps::<1>(value), high, n_high);
     }
 }
 
@@ -377,6 +418,51 @@ unsafe fn store_one_f64(value: __m256d, low: *mut f64, _: *mut f64) {
     unsafe { _mm256_storeu_pd(low, value) }
 }
 
+#[inline(always)]
+unsafe fn load_pairs_16(at: *const f32) -> (__m512, __m512) {
+    // SAFETY: above.
+    unsafe {
+        let (low, high) = (_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16)));
+        let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+        let pick = |which| _mm512_permutex2var_ps(low, which, high);
+        (pick(even), pick(odd))
+    }
+}
+
+#[inline(always)]
+unsafe fn larger_16(first: (__m512, __m512), second: (__m512, __m512)) -> (__m512, __m512) {
+    // SAFETY: above.
+    unsafe {
+        let is_second = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(second.0, first.0);
+        let value = _mm512_mask_blend_ps(is_second, first.0, second.0);
+        (value, _mm512_mask_blend_ps(is_second, first.1, second.1))
+    }
+}
+
+#[inline(always)]
+unsafe fn load_pairs_8(at: *const f32) -> (__m256, __m256) {
+    // SAFETY: above.
+    unsafe {
+        let (a, b) = (_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8)));
+        // The halves in their order first, since shuffles stay within halves.
+        let low = _mm256_permute2f128_ps::<0x20>(a, b);
+        let high = _mm256_permute2f128_ps::<0x31>(a, b);
+        let even = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
+        (even, _mm256_shuffle_ps::<0b11_01_11_01>(low, high))
+    }
+}
+
+#[inline(always)]
+unsafe fn larger_8(first: (__m256, __m256), second: (__m256, __m256)) -> (__m256, __m256) {
+    // SAFETY: above.
+    unsafe {
+        let is_second = _mm256_cmp_ps::<_CMP_GT_OQ>(second.0, first.0);
+        let value = _mm256_blendv_ps(first.0, second.0, is_second);
+        (value, _mm256_blendv_ps(first.1, second.1, is_second))
+    }
+}
+
 lanes! {
     /// Sixteen float32.
     Avx512F32(__m512 of f32, 16, [8, 8, 8, 6]):
@@ -385,7 +471,8 @@ lanes! {
     |at, n| _mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, at),
     |at, n, value| _mm512_mask_storeu_ps(at, ((1u32 << n) - 1) as u16, value),
     transpose transpose_8 8,
-    pieces 2 load_two_8 store_two_8 parts load_parts_16 store_parts_16
+    pieces 2 load_two_8 store_two_8 parts load_parts_16 store_parts_16,
+    pairs load_pairs_16 larger_16
 }
 
 lanes! {
@@ -407,7 +494,8 @@ lanes! {
     |at, n| _mm256_maskload_ps(at, mask_32(n)),
     |at, n, value| _mm256_maskstore_ps(at, mask_32(n), value),
     transpose transpose_8 8,
-    pieces 2 load_two_4 store_two_4 parts load_parts_8 store_parts_8
+    pieces 2 load_two_4 store_two_4 parts load_parts_8 store_parts_8,
+    pairs load_pairs_8 larger_8
 }
 
 lanes! {
