@@ -152,8 +152,15 @@ fn convolutions() {
             Windows::new(&[32, 32], &[3, 3]).padding(&[1, 1]).stride(&[2, 2]),
         ),
     ];
-    for (name, images, [channels, filters], windows) in shapes {
-        let of = Convolution { images, channels, filters, groups: 1, windows };
+    let apart = Windows::new(&[32, 32], &[3, 3]).padding(&[1, 1]);
+    let shapes =
+        shapes.map(|(name, images, channels, windows)| (name, images, channels, 1, windows));
+    let more = [
+        ("64 of 1x1 on 64x16x16", 8, [64, 64], 1, Windows::new(&[16, 16], &[1, 1])),
+        ("3x3 on 64x32x32, each channel", 4, [64, 64], 64, apart),
+    ];
+    for (name, images, [channels, filters], groups, windows) in shapes.into_iter().chain(more) {
+        let of = Convolution { images, channels, filters, groups, windows };
         let lens = of.lens();
         let [input, weights, output] = lens.map(|len| numbers(len, len as u32));
         let bias = numbers(filters, 5);

@@ -52,7 +52,10 @@ pub fn max_pool<T: Float>(
     let size = checked(windows, input.len(), output.len());
     assert_eq!(places.len(), output.len(), "a place for each output");
     assert!(u32::try_from(volume(windows.image)).is_ok(), "elements that a u32 counts");
-    let (level, places) = (simd::level(), Shared(places.as_mut_ptr()));
+    // Of lines shorter than a vector of sixteen, vectors of eight.
+    let (level, is_narrow) = (simd::level(), size[2] * size_of::<T>() < 64);
+    let level = if is_narrow { level.min(simd::Level::Avx2) } else { level };
+    let places = Shared(places.as_mut_ptr());
     each_planes(output, volume(size), windows, threads, &|planes, output| {
         let range = planes.start * volume(size)..planes.end * volume(size);
         // SAFETY: planes are this part's.

@@ -36,17 +36,18 @@ impl<T: Float> Kernel<T> for Pool<'_, T> {
     fn on<L: Lanes<T = T>>(self) {
         let (windows, size) = (self.windows, self.size);
         let (image, n) = (volume(windows.image), volume(size));
+        let offsets = across(windows, size[2]);
         match self.kind {
             Kind::Max { output, places, input } => {
                 let outputs = output.chunks_exact_mut(n).zip(places.chunks_exact_mut(n));
                 for ((output, places), input) in outputs.zip(input.chunks_exact(image)) {
-                    max_of_plane::<L>(windows, size, output, places, input);
+                    max_of_plane::<L>(windows, size, &offsets, output, places, input);
                 }
             }
             Kind::Mean { output, input, divisor } => {
                 let columns = columns(windows, size);
                 for (output, input) in output.chunks_exact_mut(n).zip(input.chunks_exact(image)) {
-                    mean_of_plane(windows, size, divisor, &columns, output, input);
+                    mean_of_plane(windows, size, divisor, (&columns, &offsets), output, input);
                 }
             }
             Kind::MeanGradient { gradient, output_gradient, divisor } => {
@@ -54,7 +55,7 @@ impl<T: Float> Kernel<T> for Pool<'_, T> {
                 let mut shares = vec![T::ZERO; size[2]];
                 let outputs = output_gradient.chunks_exact(n);
                 for (to, output) in gradient.chunks_exact_mut(image).zip(outputs) {
-                    let of_line = (&columns[..], &mut shares[..]);
+                    let of_line = (&columns[..], &offsets[..], &mut shares[..]);
                     spread_plane(windows, size, divisor, of_line, to, output);
                 }
             }
@@ -77,22 +78,32 @@ fn lines(windows: &Windows, size: Axes, line: usize) -> impl Iterator<Item = usi
     })
 }
 
-/// The windows of a line of the output that have an element at this offset across, and where the
-/// first of them has it.
-#[inline(always)]
-fn across(windows: &Windows, width: usize, offset: usize) -> (Range<usize>, usize) {
+/// Windows of a line of the output that have an element at one offset across.
+struct Across {
+    windows: Range<usize>,
+    /// Where the first of them has it.
+    first: usize,
+}
+
+/// For each offset across.
+fn across(windows: &Windows, width: usize) -> Vec<Across> {
     let (stride, padding) = (windows.stride[2], windows.padding[2]);
-    let shift = offset * windows.dilation[2];
-    let first = padding.saturating_sub(shift).div_ceil(stride);
-    // Beyond the last window whose element is before the end of the image.
-    let end = (windows.image[2] + padding).saturating_sub(shift).div_ceil(stride).min(width);
-    (first.min(end)..end, (first * stride + shift).saturating_sub(padding))
+    let of = |offset: usize| {
+        let shift = offset * windows.dilation[2];
+        let first = padding.saturating_sub(shift).div_ceil(stride);
+        // Beyond the last window whose element is before the end of the image.
+        let end = (windows.image[2] + padding).saturating_sub(shift).div_ceil(stride).min(width);
+        let at = (first * stride + shift).saturating_sub(padding).min(windows.image[2]);
+        Across { windows: first.min(end)..end, first: at }
+    };
+    (0..windows.kernel[2]).map(of).collect()
 }
 
 #[inline(always)]
 fn max_of_plane<L: Lanes>(
     windows: &Windows,
     size: Axes,
+    offsets: &[Across],
     output: &mut [L::T],
     places: &mut [u32],
     input: &[L::T],
@@ -113,11 +124,9 @@ fn max_of_plane<L: Lanes>(
         places.fill(NOWHERE);
         for seen in lines(windows, size, line) {
             let from = &input[seen..][..windows.image[2]];
-            for offset in 0..windows.kernel[2] {
-                let (range, first) = across(windows, size[2], offset);
-                let (output, places) = (&mut output[range.clone()], &mut places[range]);
-                let place = (seen + first) as u32;
-                let from = &from[first.min(from.len())..];
+            for Across { windows: some, first } in offsets {
+                let (output, places) = (&mut output[some.clone()], &mut places[some.clone()]);
+                let (from, place) = (&from[*first..], (seen + first) as u32);
                 match windows.stride[2] {
                     1 => larger::<L::T, 1>(output, places, from, 1, place),
                     2 => larger::<L::T, 2>(output, places, from, 2, place),
@@ -128,10 +137,14 @@ fn max_of_plane<L: Lanes>(
     }
 }
 
-/// Every so many elements of a slice, as many as are asked for: `S` apart, or `stride` if that is 0.
+/// The element `nth` of those `S` apart, or `stride` if that is 0.
+///
+/// # Safety
+/// There is such an element.
 #[inline(always)]
-fn element<T: Float, const S: usize>(from: &[T], nth: usize, stride: usize) -> T {
-    from[nth * if S == 0 { stride } else { S }]
+unsafe fn element<T: Float, const S: usize>(from: &[T], nth: usize, stride: usize) -> T {
+    // SAFETY: the caller's.
+    unsafe { *from.get_unchecked(nth * if S == 0 { stride } else { S }) }
 }
 
 /// Takes elements where they are larger, or the first ones.
@@ -148,7 +161,9 @@ fn larger<T: Float, const S: usize>(
     }
     let (places, from) = (&mut places[..to.len()], &from[..(to.len() - 1) * stride + 1]);
     for nth in 0..to.len() {
-        let (x, here) = (element::<T, S>(from, nth, stride), place + (nth * stride) as u32);
+        // SAFETY: as many elements were taken above.
+        let x = unsafe { element::<T, S>(from, nth, stride) };
+        let here = place + (nth * stride) as u32;
         let is_larger = (x > to[nth]) | (places[nth] == NOWHERE);
         to[nth] = if is_larger { x } else { to[nth] };
         places[nth] = if is_larger { here } else { places[nth] };
@@ -167,13 +182,31 @@ fn max_of_squares<L: Lanes>(
     let width = output.len();
     assert!(places.len() == width && input.len() >= below + 2 * width, "windows side by side");
     let mut nth = 0;
-    if const { L::HAS_PAIRS && size_of::<L::T>() == size_of::<u32>() } && width >= L::N {
+    let has_lanes = const { L::HAS_PAIRS && size_of::<L::T>() == size_of::<u32>() };
+    if has_lanes && width < L::N {
+        // Less than a vector: by way of a whole one.
+        let (mut above, mut under) = ([L::T::default(); 32], [L::T::default(); 32]);
+        let (mut largest, mut at) = ([L::T::default(); 16], [0; 16]);
+        for nth in 0..2 * width {
+            (above[nth], under[nth]) = (input[nth], input[below + nth]);
+        }
+        // SAFETY: no lanes are more than sixteen.
+        unsafe { squares::<L>(&mut largest, &mut at, &above, &under, below) }
+        for nth in 0..width {
+            (output[nth], places[nth]) = (largest[nth], at[nth] + (first + 2 * nth) as u32);
+        }
+        return;
+    }
+    if has_lanes {
         while nth < width {
             // The last vector lies over others if there is no whole number of them.
             let at = nth.min(width - L::N);
             // SAFETY: checked above: as many windows as there are lanes are within, and places
             // have the size of an element.
-            unsafe { squares::<L>(output, places, input, below, at) }
+            unsafe {
+                let (above, under) = (&input[2 * at..], &input[below + 2 * at..]);
+                squares::<L>(&mut output[at..], &mut places[at..], above, under, below);
+            }
             for (lane, place) in places[at..at + L::N].iter_mut().enumerate() {
                 *place += (first + 2 * (at + lane)) as u32;
             }
@@ -196,21 +229,21 @@ fn max_of_squares<L: Lanes>(
 unsafe fn squares<L: Lanes>(
     output: &mut [L::T],
     places: &mut [u32],
-    input: &[L::T],
+    above: &[L::T],
+    under: &[L::T],
     below: usize,
-    at: usize,
 ) {
     // SAFETY: the caller's.
     unsafe {
         let which = [0, 1, below, below + 1].map(|place| bits::<L>(place as u32));
-        let (a, b) = L::load_pairs(input.as_ptr().add(2 * at));
-        let (c, d) = L::load_pairs(input.as_ptr().add(below + 2 * at));
+        let (a, b) = L::load_pairs(above.as_ptr());
+        let (c, d) = L::load_pairs(under.as_ptr());
         let mut max = (a, which[0]);
         for nth in 1..4 {
             max = L::larger(max, ([a, b, c, d][nth], which[nth]));
         }
-        max.0.store(output.as_mut_ptr().add(at));
-        max.1.store(places.as_mut_ptr().add(at).cast());
+        max.0.store(output.as_mut_ptr());
+        max.1.store(places.as_mut_ptr().cast());
     }
 }
 
@@ -278,7 +311,8 @@ fn gather<T: Float, const S: usize>(to: &mut [T], from: &[T], stride: usize) {
     }
     let from = &from[..(to.len() - 1) * stride + 1];
     for nth in 0..to.len() {
-        to[nth] = to[nth] + element::<T, S>(from, nth, stride);
+        // SAFETY: as many elements were taken above.
+        to[nth] = to[nth] + unsafe { element::<T, S>(from, nth, stride) };
     }
 }
 
@@ -290,7 +324,8 @@ fn scatter<T: Float, const S: usize>(to: &mut [T], from: &[T], stride: usize) {
     }
     let to = &mut to[..(from.len() - 1) * stride + 1];
     for nth in 0..from.len() {
-        let to = &mut to[nth * if S == 0 { stride } else { S }];
+        // SAFETY: as many elements were taken above.
+        let to = unsafe { to.get_unchecked_mut(nth * if S == 0 { stride } else { S }) };
         *to = *to + from[nth];
     }
 }
@@ -300,7 +335,7 @@ fn mean_of_plane<T: Float>(
     windows: &Windows,
     size: Axes,
     divisor: Divisor,
-    columns: &[usize],
+    (columns, offsets): (&[usize], &[Across]),
     output: &mut [T],
     input: &[T],
 ) {
@@ -308,9 +343,8 @@ fn mean_of_plane<T: Float>(
         to.fill(T::ZERO);
         for seen in lines(windows, size, line) {
             let from = &input[seen..][..windows.image[2]];
-            for offset in 0..windows.kernel[2] {
-                let (range, first) = across(windows, size[2], offset);
-                let (to, from) = (&mut to[range], &from[first.min(from.len())..]);
+            for Across { windows: some, first } in offsets {
+                let (to, from) = (&mut to[some.clone()], &from[*first..]);
                 match windows.stride[2] {
                     1 => gather::<T, 1>(to, from, 1),
                     2 => gather::<T, 2>(to, from, 2),
@@ -330,7 +364,7 @@ fn spread_plane<T: Float>(
     windows: &Windows,
     size: Axes,
     divisor: Divisor,
-    (columns, shares): (&[usize], &mut [T]),
+    (columns, offsets, shares): (&[usize], &[Across], &mut [T]),
     gradient: &mut [T],
     output: &[T],
 ) {
@@ -343,10 +377,8 @@ fn spread_plane<T: Float>(
         for seen in lines(windows, size, line) {
             let to = &mut gradient[seen..][..windows.image[2]];
             // Of two windows that see an element the earlier one sees it at the later offset.
-            for offset in (0..windows.kernel[2]).rev() {
-                let (range, first) = across(windows, size[2], offset);
-                let first = first.min(to.len());
-                let (to, from) = (&mut to[first..], &shares[range]);
+            for Across { windows: some, first } in offsets.iter().rev() {
+                let (to, from) = (&mut to[*first..], &shares[some.clone()]);
                 match windows.stride[2] {
                     1 => scatter::<T, 1>(to, from, 1),
                     2 => scatter::<T, 2>(to, from, 2),
