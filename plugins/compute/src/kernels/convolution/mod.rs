@@ -106,7 +106,7 @@ impl Convolution {
 }
 
 /// Writes the convolution of `input` with `weights` to `output`. Sums start from the `bias`
-/// [filters], or +0.
+/// of each filter, or +0.
 ///
 /// # Panics
 /// If the shapes do not fit.

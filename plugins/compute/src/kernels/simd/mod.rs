@@ -20,7 +20,7 @@ use super::Float;
 
 /// Lanes of one type.
 ///
-/// Values of a backend exist only where its instructions do: [`run_at`] sees to that.
+/// Values of a backend exist only where its instructions do: `run_at` sees to that.
 pub trait Lanes: Copy {
     /// The type of a lane.
     type T: Float;
