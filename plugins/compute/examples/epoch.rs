@@ -8,11 +8,14 @@ use std::time::Instant;
 
 use fedwasm_compute::compose::{conv, cross_entropy, flatten, linear, max_pool, unary};
 use fedwasm_compute::{
-    Apply, Dtype, Id, Kind, Mistake, Optimizer, Reduction, Session, Shape, Tensor, Trained, Unary,
-    Window, Windows,
+    Apply, Axes, Binary, Id, Mistake, Op, Optimizer, Reduce, Reduction, Session, Tensor, Trained,
+    Unary, Window, Windows,
 };
 
 type Net = fn(&mut Session, Id, &[Id]) -> Result<Id, Mistake>;
+
+/// Name, net, sizes of a batch and of weights, and steps of an epoch.
+type Row<'a> = (&'a str, Net, &'a [usize], &'a [&'a [usize]], f64);
 
 /// Small numbers by a fixed rule.
 fn tensor(sizes: &[usize]) -> Tensor {
@@ -71,15 +74,12 @@ fn least(net: Net, x: &[usize], weights: &[&[usize]], rounds: usize) -> Result<f
     Ok(best)
 }
 
-/// A name, a net, the shape of a batch, those of its parameters, and the steps of an epoch.
-type Case<'a> = (&'a str, Net, &'a [usize], &'a [&'a [usize]], f64);
-
 fn main() -> Result<(), Mistake> {
     let wide: &[&[usize]] = &[&[128, 784], &[128], &[10, 128], &[10]];
     let wider: &[&[usize]] = &[&[512, 784], &[512], &[10, 512], &[10]];
     let small: &[&[usize]] = &[&[32, 64], &[32], &[10, 32], &[10]];
     let filters: &[&[usize]] = &[&[8, 1, 5, 5], &[8], &[16, 8, 5, 5], &[16], &[10, 256], &[10]];
-    let nets: [Case<'_>; 4] = [
+    let nets: [Row; 4] = [
         ("MLP 64-32-10, batch 32, 1,797 rows", mlp, &[32, 64], small, 57.0),
         ("MLP 784-128-10, batch 64, 6,400 rows", mlp, &[64, 784], wide, 100.0),
         ("MLP 784-512-10, batch 64, 6,400 rows", mlp, &[64, 784], wider, 100.0),
@@ -90,17 +90,34 @@ fn main() -> Result<(), Mistake> {
         println!("{name}: {:.2} ms an epoch, {:.1} us a step", step * steps, step * 1e3);
     }
     let session = &mut Session::new(1 << 30);
-    let kind = Kind { dtype: Dtype::F32, shape: Shape::new(&[64, 64, 64]).expect("small") };
-    let x = session.insert(&Tensor::zeros(kind))?;
-    for f in [Unary::Gelu, Unary::Tanh, Unary::Exp, Unary::Relu] {
+    let x = session.insert(&tensor(&[64, 64, 64]))?;
+    let row = session.insert(&tensor(&[64]))?;
+    let last = Axes::from_bits(4);
+    let ops: [(&str, Op, &[Id]); 14] = [
+        ("relu", Op::Unary(Unary::Relu), &[x]),
+        ("exp", Op::Unary(Unary::Exp), &[x]),
+        ("tanh", Op::Unary(Unary::Tanh), &[x]),
+        ("gelu", Op::Unary(Unary::Gelu), &[x]),
+        ("gradient of gelu", Op::UnaryGradient(Unary::Gelu), &[x, x]),
+        ("add", Op::Binary(Binary::Add), &[x, x]),
+        ("add a row", Op::Binary(Binary::Add), &[x, row]),
+        ("sum of rows", Op::Reduce(Reduce::Sum, Axes::from_bits(3), false), &[x]),
+        ("softmax", Op::Softmax(2), &[x]),
+        ("gradient of softmax", Op::SoftmaxGradient(2), &[x, x]),
+        ("layer norm", Op::Normalise { axes: last, epsilon: 1e-5 }, &[x]),
+        ("gradient of it", Op::NormaliseGradient { axes: last, epsilon: 1e-5 }, &[x, x]),
+        ("batch norm", Op::Normalise { axes: Axes::from_bits(5), epsilon: 1e-5 }, &[x]),
+        ("permute", Op::Permute([0, 2, 1, 0, 0, 0, 0, 0]), &[x]),
+    ];
+    for (name, op, inputs) in ops {
         let mut best = f64::INFINITY;
-        for _ in 0..50 {
+        for _ in 0..100 {
             let start = Instant::now();
-            let id = session.apply(fedwasm_compute::Op::Unary(f), &[x])?;
+            let id = session.apply(op, inputs)?;
             best = best.min(start.elapsed().as_secs_f64());
             session.release(id)?;
         }
-        println!("{f:?}: {:.2} G elements a second", kind.shape.len() as f64 / best / 1e9);
+        println!("{name}: {:.2} G elements a second", (1 << 18) as f64 / best / 1e9);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod norm;
 mod numbers;
 mod product;
 mod reduce;
+mod rows;
 mod window;
 
 use crate::buffers::Buffers;

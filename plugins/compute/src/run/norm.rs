@@ -5,8 +5,9 @@ use super::broadcast::Runs;
 use super::functions::larger;
 use super::numbers::Functions;
 use super::reduce;
+use super::rows::{Row, rows, share};
 use crate::error::Rule;
-use crate::kernels::{self, OneThread, elementwise, reduction};
+use crate::kernels::{self, elementwise};
 use crate::shape::{Axes, Kind};
 use crate::tensor::{Element, Tensor};
 
@@ -41,16 +42,9 @@ pub(super) fn softmax<T: Functions + Element>(
     let (x, to) = (from.elements::<T>()?, to.elements_mut::<T>()?);
     let (n, inner) = line(from, axis);
     if inner == 1 && n > 0 {
-        for (to, x) in to.chunks_exact_mut(n).zip(x.chunks_exact(n)) {
-            let largest = largest(x.iter().copied());
-            to.iter_mut().zip(x).for_each(|(to, x)| *to = *x - largest);
-        }
+        rows(Row::Shift, to, x, x, n);
         elementwise::unary_in_place(kernels::Unary::Exp, to, home.threads);
-        for row in to.chunks_exact_mut(n) {
-            let mut sum = [T::ZERO];
-            reduction::sum(&mut sum, row, [1, n, 1], &OneThread);
-            row.iter_mut().for_each(|x| *x = *x / sum[0]);
-        }
+        share(to, n);
         return Ok(());
     }
     each_line(from, axis, |start| {
@@ -76,12 +70,7 @@ pub(super) fn softmax_gradient<T: Functions + Element>(
     let to = to.elements_mut::<T>()?;
     let (n, inner) = line(&inputs[0], axis);
     if inner == 1 && n > 0 {
-        let rows = g.chunks_exact(n).zip(y.chunks_exact(n));
-        for (to, (g, y)) in to.chunks_exact_mut(n).zip(rows) {
-            let sum = reduction::dot(g, y);
-            let pairs = g.iter().zip(y);
-            to.iter_mut().zip(pairs).for_each(|(to, (g, y))| *to = *y * (*g - sum));
-        }
+        rows(Row::SoftmaxGradient, to, g, y, n);
         return Ok(());
     }
     each_line(&inputs[0], axis, |start| {
@@ -126,6 +115,14 @@ pub(super) fn log_softmax_gradient<T: Functions + Element>(
     Ok(())
 }
 
+/// Elements of a row if the axes are the last ones, so that they lie side by side.
+fn row_len(axes: Axes, x: &Tensor) -> Option<usize> {
+    let (shape, rank) = (x.shape(), x.shape().rank());
+    let first = (0..rank).find(|axis| axes.contains(*axis))?;
+    let n = shape.len_of(first..rank);
+    (n > 0 && (first..rank).all(|axis| axes.contains(axis))).then_some(n)
+}
+
 /// Mean and `1 / √(variance + epsilon)`, of the shape that keeps the axes with size 1.
 fn moments<T: Functions + Element>(
     axes: Axes,
@@ -152,6 +149,11 @@ pub(super) fn normalise<T: Functions + Element>(
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
+    if let Some(n) = row_len(axes, x) {
+        let x = x.elements::<T>()?;
+        rows(Row::Normalise(T::from_f64(epsilon)), to.elements_mut::<T>()?, x, x, n);
+        return Ok(());
+    }
     let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
     let runs = Runs::new(x.shape(), [mean.shape()]);
     let (from, to) = (x.elements::<T>()?, to.elements_mut::<T>()?);
@@ -181,6 +183,11 @@ pub(super) fn normalise_gradient<T: Functions + Element>(
     home: &mut Home,
 ) -> Result<(), Rule> {
     let (g, x) = (&inputs[0], &inputs[1]);
+    if let Some(n) = row_len(axes, x) {
+        let (g, x) = (g.elements::<T>()?, x.elements::<T>()?);
+        rows(Row::NormaliseGradient(T::from_f64(epsilon)), to.elements_mut::<T>()?, g, x, n);
+        return Ok(());
+    }
     let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
     let runs = Runs::new(x.shape(), [mean.shape()]);
     let mut products = home.buffers.tensor(x.kind())?;

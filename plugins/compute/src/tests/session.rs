@@ -184,6 +184,30 @@ impl Parallel for Threads {
     }
 }
 
+/// Rows that lie side by side are normalised in another way than columns.
+#[test]
+fn normalisation_has_the_same_bits_along_any_axis() {
+    let mut session = Session::new(BYTES);
+    let mut random = Random(8);
+    let x: Vec<f32> = random.units(11 * 37).iter().map(|x| *x as f32).collect();
+    let x = session.insert(&Tensor::new(&[11, 37], &x).unwrap()).unwrap();
+    session.want_gradient(x, true).unwrap();
+    let mut all = Vec::new();
+    for axis in [1, 0] {
+        let y = if axis == 1 { x } else { transpose(&mut session, x, 0, 1).unwrap() };
+        let op = Op::Normalise { axes: crate::Axes::from_bits(1 << axis), epsilon: 1e-5 };
+        let y = session.apply(op, &[y]).unwrap();
+        let y = if axis == 1 { y } else { transpose(&mut session, y, 0, 1).unwrap() };
+        all.push(session.get(y).unwrap().to_bytes());
+        let cube = unary(&mut session, Unary::PowScalar(3.0), y).unwrap();
+        let loss = reduce_all(&mut session, Reduce::Sum, cube).unwrap();
+        session.backward(loss).unwrap();
+        let gradient = session.take_gradient(x).unwrap().unwrap();
+        all.push(session.get(gradient).unwrap().to_bytes());
+    }
+    assert_eq!(all[..2], all[2..]);
+}
+
 #[test]
 fn threads_change_no_bit() {
     let expected = train(&mut Session::new(BYTES), 5).unwrap();
