@@ -9,7 +9,7 @@ use crate::error::{Mistake, Rule};
 use crate::op::{Binary, Op, Reduce, Unary};
 use crate::shape::Axes;
 
-/// What a batch's channels were: [channels] each.
+/// What a batch's channels were: `[channels]` each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moments {
     /// The mean.
@@ -18,7 +18,7 @@ pub struct Moments {
     pub variance: Id,
 }
 
-/// A tensor of [channels] as [1, channels, 1, ..], like `x`.
+/// A tensor of `[channels]` as `[1, channels, 1, ..]`, like `x`.
 fn by_channel(apply: &mut dyn Apply, values: Id, x: Id) -> Result<Id, Mistake> {
     let rank = apply.kind(x)?.shape.rank();
     let mut sizes = alloc::vec![1; rank];

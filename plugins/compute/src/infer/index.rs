@@ -64,7 +64,7 @@ pub(super) fn scatter_add(axis: u32, inputs: &[Kind]) -> Result<Kind, Rule> {
     Ok(*x)
 }
 
-/// Rows, classes and positions of scores [n, classes, ..], or one row of [classes].
+/// Rows, classes and positions of scores `[n, classes, ..]`, or one row of `[classes]`.
 pub(super) fn class_loss(loss: &ClassLoss, inputs: &[Kind]) -> Result<Kind, Rule> {
     let (scores, classes, weights) = match inputs {
         [scores, classes] => (scores, classes, None),

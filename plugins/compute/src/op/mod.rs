@@ -14,7 +14,7 @@ use crate::shape::{Axes, Dtype, RANK_MAX, Shape};
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Op {
-    /// () -> [shape]: one value, rounded to the dtype; not 0 is true.
+    /// () -> `[shape]`: one value, rounded to the dtype; not 0 is true.
     Full {
         /// Of the output.
         shape: Shape,
@@ -23,7 +23,7 @@ pub enum Op {
         /// Of every element.
         value: f64,
     },
-    /// () -> i64 [len]: 0, 1, 2, ...
+    /// () -> i64 `[len]`: 0, 1, 2, ...
     Range(u32),
     /// (x) -> the same shape in another dtype. Rounds to nearest even; to i64 towards 0.
     Cast(Dtype),
@@ -64,11 +64,11 @@ pub enum Op {
         /// Whether `b` is [.., n, k].
         right: bool,
     },
-    /// (x [.., k], w [n, k], maybe b [n]) -> [.., n].
+    /// (x `[.., k]`, w `[n, k]`, maybe b `[n]`) -> `[.., n]`.
     Linear,
-    /// (x [n, c, ..], w [f, c / groups, ..], maybe b [f]) -> [n, f, ..]: cross-correlation.
+    /// (x `[n, c, ..]`, w `[f, c / groups, ..]`, maybe b `[f]`) -> `[n, f, ..]`: cross-correlation.
     Conv(Window),
-    /// (x [n, f, ..], w [f, c / groups, ..], maybe b [c]) -> [n, c, ..]; the second is how much
+    /// (x `[n, f, ..]`, w `[f, c / groups, ..]`, maybe b `[c]`) -> `[n, c, ..]`; the second is how much
     /// longer the output is after each axis.
     ConvTranspose(Window, [u32; 3]),
     /// (x [n, c, ..], g [n, f, ..]) -> [f, c / groups, kernel]: the gradient of the weights.
@@ -154,7 +154,7 @@ pub enum Op {
     Expand(Shape),
     /// (x, bool mask) -> x / (1 - rate) where the mask is true, 0 elsewhere.
     Dropout(f64),
-    /// (scores [n, classes, ..], i64 classes [n, ..], maybe weights [classes]).
+    /// (scores `[n, classes, ..]`, i64 classes `[n, ..]`, maybe weights `[classes]`).
     ClassLoss(ClassLoss),
     /// (g, scores, classes, maybe weights) -> the gradient of the scores.
     ClassLossGradient(ClassLoss),
