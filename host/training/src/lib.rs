@@ -26,7 +26,7 @@ pub use cross_validation::{FOLDS_MAX, Fold};
 pub use error::Error;
 pub use examples::{Examples, facts};
 pub use foreign_params::fitted;
-pub use plan_checks::{Check, CheckVerdict, ROWS_MAX, Suite, SuiteOptions, TestRows};
+pub use plan_checks::{Check, CheckVerdict, DrawnInputs, ROWS_MAX, Suite, SuiteOptions, TestRows};
 pub use preprocessing::{ColumnScale, Preprocessing};
 pub use round::{
     Before, Events, Length, Place, Round, RoundArgs, RoundEvent, Trained, Turn, batches_max,

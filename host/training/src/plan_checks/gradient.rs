@@ -7,13 +7,23 @@
 //!
 //! Optimizers that divide the gradient by its size (Adam, RMSprop, Adagrad) add a small number to
 //! the size, `optimizer.eps`. With a huge one they divide by that number alone, and their first
-//! step is one of gradient descent. Of one that has no such argument the signs are compared.
+//! step is one of gradient descent.
+//!
+//! A rule of the plan's own has no such argument. Then its law is found from the steps and the
+//! differences ([`super::law`]), and what it leaves of the gradient is compared: all but weight
+//! decay, all but a factor, directions, or signs. The verdict says which.
+
+use std::ops::Range;
 
 use fedwasm_params::{DType, Params, Tensor};
 use fedwasm_protocol::{Arguments, Value, ValueKind};
-use fedwasm_sandbox::{Error, FaultKind, Outcome, Profile, TensorSpec};
+use fedwasm_sandbox::{Error, FaultKind, Outcome, Profile, Session, TensorSpec};
 
 use super::CheckVerdict::{Failed, NotApplicable, Passed};
+use super::elements::{
+    Elements, Step, difference, evenly, have_same_lengths, kind_of_step, largest, loss, shifted,
+};
+use super::law::{self, Sample};
 use super::{CheckVerdict, Suite};
 
 /// The argument of the learning rate.
@@ -25,21 +35,20 @@ const HUGE: f64 = 1_048_576.0;
 /// Steps of the differences: the first is better where the loss is curved, the second where it is
 /// nearly flat. One of them must agree, since the loss may have a kink within the other.
 const STEPS: [f64; 3] = [1e-2, 2e-3, 5e-4];
+/// How many times longer than the gradient steps are where only the rate is huge.
+const FAR: f64 = 1_000.0;
 /// How far a difference may be from the gradient, relative to the larger.
 const RELATIVE: f64 = 2e-2;
 /// And beside it: the rounding error of a float32 loss, relative to the loss, over the step.
 const ROUNDING: f64 = 4e-7;
-/// How far steps of a normalising optimizer are from one size, relative to it.
-const ONE_SIZE: f64 = 5e-2;
-/// Coordinates of each tensor, those with the largest gradients.
-const COORDINATES: usize = 3;
-/// Coordinates of each tensor whose signs are compared, evenly spaced.
-const SIGNS: usize = 16;
+/// The rates that are tried, since a plan may refuse large ones: powers of two, which take no digit.
+const RATES: [f64; 3] = [1.0, 0.0625, 0.000_976_562_5];
+/// A rate at which the gradient after a step is nearly that before.
+const SMALL: f64 = 0.000_976_562_5;
+/// How much the second of two small steps differs from the first under another rate.
+const ANOTHER: f64 = 0.1;
 /// The most rows of the batch.
 pub(super) const ROWS: usize = 16;
-
-/// Tensors by name, each with one number an element.
-type Elements = Vec<(String, Vec<f64>)>;
 
 pub(super) fn check(suite: &Suite) -> Result<CheckVerdict, Error> {
     if suite.argument(LR, ValueKind::Real).is_none() {
@@ -50,7 +59,8 @@ pub(super) fn check(suite: &Suite) -> Result<CheckVerdict, Error> {
         return Ok(NotApplicable("not all parameters are float32".into()));
     }
     let start = suite.init(suite.options.random_seed)?;
-    let at = Point { suite, start: &start };
+    let [n_rows] = suite.one_batch();
+    let at = Point { suite, start: &start, rows: 0..n_rows };
     let Some(loss) = at.loss(start.clone())? else {
         return Ok(NotApplicable("`validate` reports no `loss`".into()));
     };
@@ -59,12 +69,7 @@ pub(super) fn check(suite: &Suite) -> Result<CheckVerdict, Error> {
     }
     match at.judge(loss, true, false)? {
         NotApplicable(_) => at.judge(loss, false, true),
-        // The argument may mean something else in an optimizer that takes plain steps.
-        Failed(why) => match at.judge(loss, false, false)? {
-            passed @ Passed(_) => Ok(passed),
-            _ => Ok(Failed(why)),
-        },
-        passed => Ok(passed),
+        verdict => Ok(verdict),
     }
 }
 
@@ -72,62 +77,179 @@ pub(super) fn check(suite: &Suite) -> Result<CheckVerdict, Error> {
 struct Point<'a> {
     suite: &'a Suite,
     start: &'a Params,
+    rows: Range<usize>,
+}
+
+/// The settings of a step.
+#[derive(Clone, Copy)]
+struct Rate {
+    lr: f64,
+    /// With a huge `eps`, or the plan's own.
+    is_huge: bool,
 }
 
 impl Point<'_> {
     /// The loss of the batch with these parameters.
     fn loss(&self, params: Params) -> Result<Option<f64>, Error> {
-        Ok(loss(&self.suite.validate(params, &self.suite.one_batch())?))
+        let batch = self.suite.rows.batches(std::slice::from_ref(&self.rows));
+        Ok(loss(&self.suite.validate_on(params, batch)?))
     }
 
-    /// One step with this learning rate, with a huge `eps` or the plan's own.
-    fn step(&self, lr: f64, is_huge: bool) -> Result<Outcome, Error> {
-        let Self { suite, start } = self;
-        let rate = Arguments::from([(LR.to_owned(), Value::Real(lr))]);
+    /// A session with these settings and without the parts that add to a step beside the gradient,
+    /// as far as the plan takes them; none if it refuses the rate.
+    fn session(&self, Rate { lr, is_huge }: Rate) -> Result<Option<Session>, Error> {
+        let mut rate = Arguments::from([(LR.to_owned(), Value::Real(lr))]);
+        if is_huge {
+            rate.insert(LR.to_owned(), Value::Real(lr * HUGE));
+            rate.insert(EPS.to_owned(), Value::Real(HUGE));
+        }
         let mut given = rate.clone();
-        // The parts that add to a step beside the gradient.
         let zero = [("momentum", Value::Real(0.0)), ("weight_decay", Value::Real(0.0))];
         for (name, value) in zero.into_iter().chain([("nesterov", Value::Boolean(false))]) {
             let name = format!("optimizer.{name}");
-            if suite.argument(&name, value.kind()).is_some() {
+            if self.suite.argument(&name, value.kind()).is_some() {
                 given.insert(name, value);
             }
         }
-        if is_huge {
-            given.insert(LR.to_owned(), Value::Real(lr * HUGE));
-            given.insert(EPS.to_owned(), Value::Real(HUGE));
-        }
-        let session = match suite.other(Profile::Standard, given) {
-            // An optimizer of the plan's own may have other rules.
-            Err(Error::Fault(fault)) if fault.kind == FaultKind::InvalidArgument => {
-                suite.other(Profile::Standard, rate)?
+        // An optimizer of the plan's own may have other rules.
+        for given in [given, rate] {
+            match self.suite.other(Profile::Standard, given) {
+                Err(Error::Fault(fault)) if fault.kind == FaultKind::InvalidArgument => {}
+                session => return session.map(Some),
             }
-            session => session?,
-        };
-        let seed = suite.options.random_seed;
-        suite.train_in(&session, (*start).clone(), seed, &suite.one_batch())
+        }
+        Ok(None)
+    }
+
+    /// So many steps on the batch.
+    fn steps(&self, session: &Session, n: usize) -> Result<Outcome, Error> {
+        let batches = self.suite.rows.batches(&vec![self.rows.clone(); n]);
+        let seed = self.suite.options.random_seed;
+        self.suite.train_on(session, self.start.clone(), seed, batches)
+    }
+
+    /// What one step subtracts from each trainable element, over the learning rate.
+    fn step(&self, rate: Rate) -> Result<Option<(Elements, Outcome)>, Error> {
+        let Some(session) = self.session(rate)? else { return Ok(None) };
+        let outcome = self.steps(&session, 1)?;
+        Ok(Some((self.difference(&outcome.model, rate.lr), outcome)))
+    }
+
+    fn difference(&self, after: &Params, lr: f64) -> Elements {
+        let trainable = |spec: &&TensorSpec| spec.trainable;
+        let model = self.suite.session.declaration().model.iter().filter(trainable);
+        let names: Vec<&str> = model.map(|spec| spec.name.as_str()).collect();
+        difference(self.start, after, &names, lr)
     }
 
     /// Compares a step with the loss; where all steps have one size, their signs if `by_signs`.
     fn judge(&self, at: f64, is_huge: bool, by_signs: bool) -> Result<CheckVerdict, Error> {
-        let (one, half) = (self.step(1.0, is_huge)?, self.step(0.5, is_huge)?);
-        match loss(&one) {
-            Some(trained) if (trained - at).abs() <= 1e-4 * at.abs().max(1e-3) => {}
-            _ => {
-                let text = "training and validation compute different losses (dropout, a penalty)";
-                return Ok(NotApplicable(text.into()));
+        // The larger a rate, the fewer digits are lost.
+        for lr in RATES.into_iter().take(if is_huge { 1 } else { RATES.len() }) {
+            let (rate, less) = (Rate { lr, is_huge }, Rate { lr: lr / 2.0, is_huge });
+            let Some((gradients, one)) = self.step(rate)? else { continue };
+            let Some((halves, _)) = self.step(less)? else { continue };
+            match loss(&one) {
+                Some(trained) if (trained - at).abs() <= 1e-4 * at.abs().max(1e-3) => {}
+                _ => {
+                    let text =
+                        "training and validation compute different losses (dropout, a penalty)";
+                    return Ok(NotApplicable(text.into()));
+                }
+            }
+            return match kind_of_step(&gradients, &halves) {
+                Step::Plain => match self.compare(&gradients, at, lr)? {
+                    Failed(why) => self.of_unknown_law(rate, &gradients, at, why),
+                    passed => Ok(passed),
+                },
+                Step::OneSize if by_signs => self.compare_signs(&gradients, at),
+                Step::OneSize => Ok(NotApplicable("all steps have the same size".into())),
+                Step::Other(why) => Ok(NotApplicable(why.into())),
+            };
+        }
+        Ok(NotApplicable(format!("the plan refuses every `{LR}` that is tried")))
+    }
+
+    /// Steps are not the gradient of the loss. Either it is wrong, or the optimizer does more than
+    /// to subtract it.
+    fn of_unknown_law(
+        &self,
+        rate: Rate,
+        steps: &Elements,
+        at: f64,
+        why: String,
+    ) -> Result<CheckVerdict, Error> {
+        let samples = self.samples(steps, at, rate.lr)?;
+        let n = samples.len();
+        if let Some(law) = law::fit(&samples) {
+            if law.is_plain() {
+                let decay = format!("beside a weight decay of {:.3}", law.decay);
+                return Ok(Passed(format!("{n} elements, {decay}")));
+            }
+            if !rate.is_huge && self.is_second_step_another()? {
+                return Ok(Passed(format!(
+                    "{n} elements, but only up to a factor: the first step is {:.3} times the \
+                     gradient, and the second is not",
+                    law.factor
+                )));
             }
         }
-        let trainable = |spec: &&TensorSpec| spec.trainable;
-        let model = self.suite.session.declaration().model.iter().filter(trainable);
-        let names: Vec<&str> = model.map(|spec| spec.name.as_str()).collect();
-        let gradients = difference(self.start, &one.model, &names);
-        match kind_of_step(&gradients, &difference(self.start, &half.model, &names)) {
-            Step::Plain => self.compare(&gradients, at),
-            Step::OneSize if by_signs => self.compare_signs(&gradients, at),
-            Step::OneSize => Ok(NotApplicable("all steps have the same size".into())),
-            Step::Other(why) => Ok(NotApplicable(why.into())),
+        if rate.is_huge {
+            // The number changed nothing but the rate, or a fixed weight decay is on top.
+            let is_far = law::is_far_above(&samples, FAR);
+            let text = format!("`{EPS}` makes no plain steps");
+            return Ok(if is_far { NotApplicable(text) } else { Failed(why) });
         }
+        let (from, end) = (self.rows.end, self.suite.n_rows().min(self.rows.end + ROWS));
+        if from >= end {
+            return Ok(Failed(why));
+        }
+        let other = Point { rows: from..end, ..*self };
+        let (Some((others, _)), Some(other_at)) =
+            (other.step(rate)?, other.loss(self.start.clone())?)
+        else {
+            return Ok(Failed(why));
+        };
+        if have_same_lengths(steps, &others) && law::is_along_each(&samples) {
+            return Ok(Passed(format!(
+                "only the directions of {n} elements; all steps of a parameter have one length"
+            )));
+        }
+        let other_samples = other.samples(&others, other_at, rate.lr)?;
+        if law::is_normalising(&samples, &other_samples) {
+            return self.compare_signs(steps, at);
+        }
+        Ok(Failed(why))
+    }
+
+    /// Whether a small second step on the same batch is another one than the first, as by a rate
+    /// that follows a schedule, or by a mean of gradients.
+    fn is_second_step_another(&self) -> Result<bool, Error> {
+        let rate = Rate { lr: SMALL, is_huge: false };
+        let Some(session) = self.session(rate)? else { return Ok(false) };
+        let one = self.difference(&self.steps(&session, 1)?.model, SMALL);
+        let two = self.difference(&self.steps(&session, 2)?.model, SMALL);
+        let length = |steps: &Elements| {
+            steps.iter().flat_map(|(_, values)| values).map(|x| x * x).sum::<f64>().sqrt()
+        };
+        Ok((length(&two) - 2.0 * length(&one)).abs() > ANOTHER * length(&one))
+    }
+
+    /// Some elements of each tensor, evenly spaced, with their slopes. Both batches of a check give
+    /// the same ones.
+    fn samples(&self, steps: &Elements, at: f64, lr: f64) -> Result<Vec<Sample>, Error> {
+        let h = STEPS[1];
+        let mut samples = Vec::new();
+        for (tensor, (name, step)) in steps.iter().enumerate() {
+            let values = self.start.tensor(name).and_then(Tensor::floats).unwrap_or_default();
+            for index in evenly(step.len()) {
+                let value = values.get(index).copied().unwrap_or_default();
+                let Some(slope) = self.slope(name, index, h)? else { continue };
+                let rounding = ROUNDING * at.abs() / h + ROUNDING * value.abs() / lr;
+                samples.push(Sample { tensor, step: step[index], slope, rounding, value });
+            }
+        }
+        Ok(samples)
     }
 
     /// The central difference of the loss in one coordinate; none if a loss is absent.
@@ -140,15 +262,18 @@ impl Point<'_> {
         Ok(up.zip(down).map(|(up, down)| (up - down) / (2.0 * h)))
     }
 
-    fn compare(&self, gradients: &Elements, at: f64) -> Result<CheckVerdict, Error> {
+    fn compare(&self, gradients: &Elements, at: f64, lr: f64) -> Result<CheckVerdict, Error> {
         let (mut n, mut worst) = (0, 0.0_f64);
         for (name, gradient) in gradients {
+            let values = self.start.tensor(name).and_then(Tensor::floats).unwrap_or_default();
             for index in largest(gradient) {
                 let got = gradient[index];
+                let lost = values.get(index).map_or(0.0, |value| ROUNDING * value.abs() / lr);
                 let mut near = (f64::INFINITY, 0.0);
                 for h in STEPS {
                     let Some(wanted) = self.slope(name, index, h)? else { continue };
-                    let allowed = RELATIVE * got.abs().max(wanted.abs()) + ROUNDING * at.abs() / h;
+                    let rounding = ROUNDING * at.abs() / h + lost;
+                    let allowed = RELATIVE * got.abs().max(wanted.abs()) + rounding;
                     let off = (got - wanted).abs() / allowed;
                     near = if off < near.0 { (off, wanted) } else { near };
                 }
@@ -172,7 +297,7 @@ impl Point<'_> {
         let clear = 10.0 * ROUNDING * at.abs() / h;
         let mut n = 0;
         for (name, step) in steps {
-            for index in (0..step.len()).step_by(step.len().div_ceil(SIGNS).max(1)) {
+            for index in evenly(step.len()) {
                 let Some(wanted) = self.slope(name, index, h)? else { continue };
                 if wanted.abs() <= clear {
                     continue;
@@ -194,76 +319,4 @@ impl Point<'_> {
             ))),
         }
     }
-}
-
-/// The relation of a step to its gradient.
-enum Step {
-    /// `lr` times it.
-    Plain,
-    /// Steps of the same size for every gradient.
-    OneSize,
-    /// Something else.
-    Other(&'static str),
-}
-
-fn kind_of_step(gradients: &Elements, halves: &Elements) -> Step {
-    let all = || gradients.iter().flat_map(|(_, values)| values);
-    let pairs = all().zip(halves.iter().flat_map(|(_, values)| values));
-    let most = all().fold(0.0_f64, |most, value| most.max(value.abs()));
-    if most == 0.0 {
-        return Step::Other("one step changes nothing");
-    }
-    let mut linear = pairs.map(|(one, half)| (one - 2.0 * half).abs() <= 1e-3 * most);
-    if !linear.all(|same| same) {
-        return Step::Other("the step is not in proportion to the learning rate");
-    }
-    // Most of them: the number added to the size by which the optimizer divides shortens steps
-    // along small gradients, and weight decay is added to all.
-    let moved = || all().filter(|value| **value != 0.0);
-    let of_one_size = moved().filter(|value| value.abs() >= (1.0 - ONE_SIZE) * most).count();
-    if of_one_size > 1 && 2 * of_one_size > moved().count() { Step::OneSize } else { Step::Plain }
-}
-
-/// The loss of a report.
-pub(super) fn loss(outcome: &Outcome) -> Option<f64> {
-    outcome.report.as_ref()?.metrics.get("loss").copied()
-}
-
-fn difference(before: &Params, after: &Params, names: &[&str]) -> Elements {
-    let pairs = before.iter().filter_map(|(name, tensor)| {
-        let (before, after) = (tensor.floats()?, after.tensor(name)?.floats()?);
-        let steps = before.iter().zip(after).map(|(b, a)| b - a).collect();
-        names.contains(&name).then(|| (name.to_owned(), steps))
-    });
-    pairs.collect()
-}
-
-/// The places of the largest elements, ties in order of place.
-fn largest(values: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|a, b| values[*b].abs().total_cmp(&values[*a].abs()).then(a.cmp(b)));
-    order.truncate(COORDINATES);
-    order
-}
-
-/// The same parameters with the elements of one tensor moved, each by its own number.
-pub(super) fn shifted(
-    params: &Params,
-    name: &str,
-    by: impl Fn(usize) -> f64,
-) -> Result<Params, Error> {
-    let tensors = params.iter().map(|(known, tensor)| {
-        let tensor = match (known == name, tensor.dtype(), tensor.floats()) {
-            (true, DType::Float32, Some(values)) => {
-                let moved = values.iter().enumerate().map(|(at, value)| (value + by(at)) as f32);
-                let values: Vec<f32> = moved.collect();
-                Tensor::from_f32(tensor.shape().to_vec(), &values)?
-            }
-            _ => tensor.clone(),
-        };
-        Ok((known.to_owned(), tensor))
-    });
-    let tensors: Result<Vec<_>, fedwasm_params::Error> = tensors.collect();
-    let moved = tensors.and_then(Params::new);
-    moved.map_err(|error| Error::Loader { reason: error.to_string() })
 }

@@ -1,11 +1,13 @@
 //! The contract suite: the promises that every training plan must keep, tested on a few rows.
 //!
 //! It calls the plan as a round does, in the same sandbox, and compares the results. A check
-//! says passed, failed, or why it does not apply. Nothing here reads a clock or draws randomness of
-//! its own: the same plan, rows and seed give the same verdicts.
+//! says passed, failed, why it does not apply, or on which failed one it depends. Nothing here reads a
+//! clock or draws randomness of its own: the same plan, rows and seed give the same verdicts.
 
 mod checks;
+mod elements;
 mod gradient;
+mod law;
 mod rows;
 
 use fedwasm_artifact::Component;
@@ -17,10 +19,13 @@ use fedwasm_sandbox::{
 };
 use serde::Serialize;
 
-pub use rows::{ROWS_MAX, TestRows};
+use rows::SomeRows;
+pub use rows::{DrawnInputs, ROWS_MAX, TestRows};
 
 /// The default rows of a batch in a check.
 const BATCH_ROWS: usize = 32;
+/// The most tables whose lines are tried as the range of drawn inputs.
+const TABLES_MAX: usize = 8;
 
 /// The input of the suite.
 #[derive(Clone, Debug)]
@@ -49,8 +54,10 @@ pub enum CheckVerdict {
     Failed(String),
     /// The promise is kept, but the observation deserves a look.
     Warned(String),
-    /// The plan has nothing to check here; why.
+    /// The plan has nothing to check here, or nothing that can be checked; why.
     NotApplicable(String),
+    /// A check that it depends on failed; which.
+    NotRun(String),
 }
 
 /// One check, done.
@@ -69,8 +76,8 @@ pub struct Suite {
     options: SuiteOptions,
     session: Session,
     rows: TestRows,
-    /// Whether the rows are drawn, of no dataset.
-    is_drawn: bool,
+    /// How the rows were drawn; none of a dataset.
+    drawn: Option<DrawnInputs>,
     cancel: Cancel,
 }
 
@@ -86,20 +93,59 @@ impl Suite {
     ) -> Result<Self, crate::Error> {
         let plan = options.sandbox.describe(&options.component, options.limits.clone())?;
         let session = session(&plan, &options, Arguments::new())?;
-        let is_drawn = rows.is_none();
-        let rows = match rows {
-            Some(rows) => rows,
-            None => {
-                let n_classes = n_classes(&session).unwrap_or(2);
-                TestRows::synthetic(session.declaration(), n_classes, options.random_seed)?
+        let drawn = rows.is_none().then_some(DrawnInputs::Reals);
+        let rows = rows.map_or_else(|| draw(&session, &options, DrawnInputs::Reals), Ok)?;
+        let mut suite = Self { options, session, rows, drawn, cancel: cancel.clone() };
+        if suite.drawn.is_some() && suite.refuses_rows()? {
+            suite.draw_whole_numbers()?;
+        }
+        Ok(suite)
+    }
+
+    /// Draws whole numbers that the plan takes, such as numbers of entries of a table, and leaves
+    /// the rows as they are if it takes none. No declaration has the range of an input, but a table
+    /// is a declared parameter with a line for each number.
+    fn draw_whole_numbers(&mut self) -> Result<(), crate::Error> {
+        let reals = self.rows.clone();
+        let tables = self.session.declaration().model.iter();
+        let mut lines: Vec<u64> = tables
+            .filter_map(|spec| match spec.shape[..] {
+                [lines, _] if lines > 2 => Some(lines),
+                _ => None,
+            })
+            .collect();
+        lines.sort_unstable_by(|a, b| b.cmp(a));
+        lines.dedup();
+        lines.truncate(TABLES_MAX);
+        for n in lines.into_iter().chain([2]) {
+            let inputs = DrawnInputs::WholeBelow(n);
+            self.rows = draw(&self.session, &self.options, inputs)?;
+            if !self.refuses_rows()? {
+                self.drawn = Some(inputs);
+                return Ok(());
             }
-        };
-        Ok(Self { options, session, rows, is_drawn, cancel: cancel.clone() })
+        }
+        self.rows = reals;
+        Ok(())
+    }
+
+    /// Whether the plan says that its rows are wrong. Other faults are for the checks to find.
+    fn refuses_rows(&self) -> Result<bool, crate::Error> {
+        match self.train(self.options.random_seed, &[self.n_rows()]) {
+            Err(Error::Fault(fault)) => Ok(fault.kind == FaultKind::BadData),
+            Err(error) => Err(error.into()),
+            Ok(_) => Ok(false),
+        }
     }
 
     /// The plan.
     pub fn plan(&self) -> &Described {
         self.session.described()
+    }
+
+    /// How the rows were drawn; none if they are of a dataset.
+    pub fn drawn(&self) -> Option<DrawnInputs> {
+        self.drawn
     }
 
     /// How many rows it is tried on.
@@ -112,23 +158,30 @@ impl Suite {
     /// # Errors
     /// [`crate::Error`] if the plan could not be run, which is not its fault.
     pub fn run(&self, mut each: impl FnMut(&Check)) -> Result<Vec<Check>, crate::Error> {
-        let mut done = Vec::new();
-        for (name, check) in checks::ALL.iter().copied() {
-            let verdict = match check(self) {
-                Ok(verdict) => verdict,
-                Err(Error::Fault(fault)) => {
-                    let what = format!("the plan {}: {}", fault.kind, fault.detail);
-                    let is_of_rows = self.is_drawn && fault.kind == FaultKind::BadData;
-                    let hint = "; the rows are random; give real rows with --data and --target";
-                    CheckVerdict::Failed(what + if is_of_rows { hint } else { "" })
-                }
-                Err(error) => return Err(error.into()),
+        let mut done: Vec<Check> = Vec::new();
+        for (name, check, depends_on) in checks::ALL.iter().copied() {
+            let verdict = match first_cause(&done, depends_on) {
+                Some(cause) => CheckVerdict::NotRun(cause),
+                None => self.verdict(check)?,
             };
             let check = Check { name, verdict };
             each(&check);
             done.push(check);
         }
         Ok(done)
+    }
+
+    fn verdict(&self, check: checks::Run) -> Result<CheckVerdict, crate::Error> {
+        match check(self) {
+            Ok(verdict) => Ok(verdict),
+            Err(Error::Fault(fault)) => {
+                let what = format!("the plan {}: {}", fault.kind, fault.detail);
+                let is_of_rows = self.drawn.is_some() && fault.kind == FaultKind::BadData;
+                let hint = "; the rows are random; give real rows with --data and --target";
+                Ok(CheckVerdict::Failed(what + if is_of_rows { hint } else { "" }))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The initial parameters from a seed.
@@ -148,10 +201,19 @@ impl Suite {
         random_seed: u64,
         batches: &[usize],
     ) -> Result<Outcome, Error> {
+        self.train_on(session, model, random_seed, self.rows.loader(batches))
+    }
+
+    fn train_on(
+        &self,
+        session: &Session,
+        model: Params,
+        random_seed: u64,
+        rows: SomeRows,
+    ) -> Result<Outcome, Error> {
         let aux_in = zeros(&session.declaration().aux_in)?;
         let start = Start { model, aux_in, ..Start::default() };
-        let loader = Box::new(self.rows.loader(batches));
-        session.train(start, plan_seed(random_seed), loader, Box::new(drop), &self.cancel)
+        session.train(start, plan_seed(random_seed), Box::new(rows), Box::new(drop), &self.cancel)
     }
 
     fn predict(&self, model: Params, batches: &[usize]) -> Result<Outcome, Error> {
@@ -160,8 +222,11 @@ impl Suite {
     }
 
     fn validate(&self, model: Params, batches: &[usize]) -> Result<Outcome, Error> {
-        let loader = Box::new(self.rows.loader(batches));
-        self.session.validate(model, [0; 32], loader, &self.cancel)
+        self.validate_on(model, self.rows.loader(batches))
+    }
+
+    fn validate_on(&self, model: Params, rows: SomeRows) -> Result<Outcome, Error> {
+        self.session.validate(model, [0; 32], Box::new(rows), &self.cancel)
     }
 
     /// A session of the same plan with other arguments or in another profile.
@@ -177,7 +242,7 @@ impl Suite {
         (0..n).step_by(BATCH_ROWS).map(|at| BATCH_ROWS.min(n - at)).collect()
     }
 
-    /// One batch of at most 16 rows: enough for a gradient.
+    /// One batch of at most 16 rows.
     fn one_batch(&self) -> [usize; 1] {
         [gradient::ROWS.min(self.rows.len())]
     }
@@ -186,6 +251,26 @@ impl Suite {
         let mut arguments = self.plan().metadata().arguments.iter();
         arguments.find(|argument| argument.name == name && argument.kind == kind)
     }
+}
+
+/// The name of the failed check because of which one that depends on these is not run.
+fn first_cause(done: &[Check], depends_on: &[&str]) -> Option<String> {
+    let causes = done.iter().filter(|check| depends_on.contains(&check.name));
+    let mut causes = causes.filter_map(|check| match &check.verdict {
+        CheckVerdict::Failed(_) => Some(check.name.to_owned()),
+        CheckVerdict::NotRun(cause) => Some(cause.clone()),
+        _ => None,
+    });
+    causes.next()
+}
+
+fn draw(
+    session: &Session,
+    options: &SuiteOptions,
+    inputs: DrawnInputs,
+) -> Result<TestRows, crate::Error> {
+    let n_classes = n_classes(session).unwrap_or(2);
+    TestRows::synthetic(session.declaration(), inputs, n_classes, options.random_seed)
 }
 
 fn session(plan: &Described, options: &SuiteOptions, more: Arguments) -> Result<Session, Error> {

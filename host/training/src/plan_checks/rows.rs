@@ -1,5 +1,7 @@
 //! Rows to test a plan on: from a dataset, or random ones for the plan's declaration.
 
+use std::ops::Range;
+
 use fedwasm_params::{DType, Tensor};
 use fedwasm_sandbox::{Batch, DataSpec, Declaration, Loader};
 use rand_chacha::ChaCha20Rng;
@@ -12,6 +14,15 @@ use crate::{Error, Examples};
 pub const ROWS_MAX: usize = 70;
 /// The most bytes of a row that are drawn; a batch must be able to cross.
 const ROW_BYTES_MAX: u64 = (16 << 20) / ROWS_MAX as u64;
+
+/// How inputs of rows are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrawnInputs {
+    /// Reals from U(-1, 1); whole numbers below the number of classes for integers.
+    Reals,
+    /// Whole numbers below this one, whatever the dtype; each input has the largest.
+    WholeBelow(u64),
+}
 
 /// A few rows, in memory.
 #[derive(Clone, Debug)]
@@ -29,19 +40,26 @@ impl TestRows {
         batch.map(Self).ok_or(none)
     }
 
-    /// Draws [`ROWS_MAX`] rows: floats from U(-1, 1), integers below `n_classes`.
+    /// Draws [`ROWS_MAX`] rows: `inputs` as they say, targets that are floats from U(-1, 1), and
+    /// others below `n_classes`.
     ///
     /// # Errors
     /// [`fedwasm_sandbox::Error::Loader`] if a row of the plan's declaration is larger than a
     /// batch may be.
-    pub fn synthetic(declared: &Declaration, n_classes: u64, seed: u64) -> Result<Self, Error> {
+    pub fn synthetic(
+        declared: &Declaration,
+        inputs: DrawnInputs,
+        n_classes: u64,
+        seed: u64,
+    ) -> Result<Self, Error> {
         let mut random = ChaCha20Rng::seed_from_u64(seed);
-        let mut all = |specs: &[DataSpec]| -> Result<Vec<(String, Tensor)>, Error> {
+        let mut all = |specs: &[DataSpec], how| -> Result<Vec<(String, Tensor)>, Error> {
             let drawn =
-                |spec: &DataSpec| Ok((spec.name.clone(), draw(spec, n_classes, &mut random)?));
+                |spec: &DataSpec| Ok((spec.name.clone(), draw(spec, how, n_classes, &mut random)?));
             specs.iter().map(drawn).collect()
         };
-        let (inputs, targets) = (all(&declared.inputs)?, all(&declared.targets)?);
+        let inputs = all(&declared.inputs, inputs)?;
+        let targets = all(&declared.targets, DrawnInputs::Reals)?;
         Ok(Self(Batch { rows: ROWS_MAX as u32, inputs, targets }))
     }
 
@@ -49,29 +67,37 @@ impl TestRows {
         self.0.rows as usize
     }
 
-    /// Batches of so many rows each, as far as there are rows.
+    /// Batches of so many rows each in order, as far as there are rows.
     pub(crate) fn loader(&self, batches: &[usize]) -> SomeRows {
-        let mut batches = batches.to_vec();
-        batches.reverse();
-        SomeRows { rows: self.0.clone(), batches, at: 0 }
+        let mut at = 0;
+        let ranges = batches.iter().map(|n| {
+            let from = at;
+            at = (at + n).min(self.len());
+            from..at
+        });
+        let ranges = ranges.collect::<Vec<_>>();
+        self.batches(&ranges)
+    }
+
+    /// A batch of each of these ranges of rows, up to the first empty one.
+    pub(crate) fn batches(&self, ranges: &[Range<usize>]) -> SomeRows {
+        SomeRows { rows: self.0.clone(), batches: ranges.iter().rev().cloned().collect() }
     }
 }
 
-/// Hands out rows in order.
+/// Hands out rows.
 pub(crate) struct SomeRows {
     rows: Batch,
-    /// Rows of the batches to come, the next one last.
-    batches: Vec<usize>,
-    at: usize,
+    /// The batches to come, the next one last.
+    batches: Vec<Range<usize>>,
 }
 
 impl Loader for SomeRows {
     fn next(&mut self) -> Result<Option<Batch>, String> {
-        let left = self.rows.rows as usize - self.at;
-        let Some(n) = self.batches.pop().map(|n| n.min(left)).filter(|n| *n > 0) else {
-            return Ok(None);
-        };
-        let (at, rows) = (self.at, self.rows.rows as usize);
+        let rows = self.rows.rows as usize;
+        let next = self.batches.pop().map(|next| next.start..next.end.min(rows));
+        let Some(next) = next.filter(|next| !next.is_empty()) else { return Ok(None) };
+        let (at, n) = (next.start, next.len());
         let part = |(name, tensor): &(String, Tensor)| {
             let bytes = tensor.data().len() / rows;
             let data = tensor.data()[at * bytes..(at + n) * bytes].to_vec();
@@ -84,12 +110,16 @@ impl Loader for SomeRows {
         };
         let inputs = self.rows.inputs.iter().map(part).collect::<Result<_, String>>()?;
         let targets = self.rows.targets.iter().map(part).collect::<Result<_, String>>()?;
-        self.at += n;
         Ok(Some(Batch { rows: n as u32, inputs, targets }))
     }
 }
 
-fn draw(spec: &DataSpec, n_classes: u64, random: &mut ChaCha20Rng) -> Result<Tensor, Error> {
+fn draw(
+    spec: &DataSpec,
+    inputs: DrawnInputs,
+    n_classes: u64,
+    random: &mut ChaCha20Rng,
+) -> Result<Tensor, Error> {
     let of_row = spec.shape.iter().try_fold(1_u64, |product, axis| product.checked_mul(*axis));
     let bytes = of_row.and_then(|n| n.checked_mul(spec.dtype.size() as u64));
     let failed = |reason| Error::from(fedwasm_sandbox::Error::Loader { reason });
@@ -98,17 +128,29 @@ fn draw(spec: &DataSpec, n_classes: u64, random: &mut ChaCha20Rng) -> Result<Ten
         return Err(failed(text + "; give rows with --data"));
     };
     let mut data = Vec::new();
-    for _ in 0..n * ROWS_MAX as u64 {
-        let unit = (random.next_u32() >> 8) as f32 / 8_388_608.0 - 1.0;
-        let whole = u64::from(random.next_u32()) % n_classes.max(1);
+    for at in 0..n * ROWS_MAX as u64 {
+        let mut unit = (random.next_u32() >> 8) as f32 / 8_388_608.0 - 1.0;
+        let mut whole = u64::from(random.next_u32());
+        match inputs {
+            DrawnInputs::Reals => whole %= n_classes.max(1),
+            DrawnInputs::WholeBelow(end) => {
+                // The first row has the largest, so that a range which is too large is refused.
+                whole = if at < n { end.saturating_sub(1) } else { whole % end.max(1) };
+                unit = whole as f32;
+            }
+        }
         match spec.dtype {
             DType::Float32 => data.extend(unit.to_le_bytes()),
             DType::Float64 => data.extend(f64::from(unit).to_le_bytes()),
             // The upper half of the float32.
             DType::BFloat16 => data.extend(&unit.to_le_bytes()[2..]),
-            // Plus or minus a half: binary16 has no arithmetic here.
+            // Plus or minus a half, or 0 or 1: binary16 has no arithmetic here.
             DType::Float16 => {
-                data.extend((if unit < 0.0 { 0xb800_u16 } else { 0x3800 }).to_le_bytes());
+                let two = match inputs {
+                    DrawnInputs::Reals => [0x3800_u16, 0xb800],
+                    DrawnInputs::WholeBelow(_) => [0x3c00, 0],
+                };
+                data.extend(two[usize::from(unit <= 0.0)].to_le_bytes());
             }
             DType::Boolean => data.push((whole % 2) as u8),
             // Classes that do not fit into a byte wrap; negative ones do not occur.

@@ -6,7 +6,7 @@ use fedwasm_artifact::load_plan;
 use fedwasm_local::{Golden, LocalFile, PlanTestOptions, plan_suite};
 use fedwasm_protocol::{DataArgs, FieldSelection};
 use fedwasm_sandbox::Cancel;
-use fedwasm_training::{Check, CheckVerdict};
+use fedwasm_training::{Check, CheckVerdict, DrawnInputs};
 use serde_json::json;
 
 use crate::command_error::{CommandError, PLAN_FAILED, USAGE};
@@ -59,11 +59,16 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     };
     let golden = golden(&args, data.as_ref().map(|(_, data)| &data.target))?;
     let random_seed = args.seed;
-    let rows = data.as_ref().map_or("drawn".to_owned(), |(path, _)| path.display().to_string());
+    let file_of_rows = data.as_ref().map(|(path, _)| path.display().to_string());
     let options = PlanTestOptions { component, sandbox, file, data, random_seed };
     let (component, sandbox) = (options.component.clone(), options.sandbox.clone());
     let cancel = Cancel::new();
     let suite = plan_suite(options, &cancel)?;
+    let rows = match suite.drawn() {
+        None => file_of_rows.unwrap_or_default(),
+        Some(DrawnInputs::Reals) => "drawn".into(),
+        Some(DrawnInputs::WholeBelow(n)) => format!("drawn, inputs whole numbers below {n}"),
+    };
     printer.line(format!(
         "testing {} {} on {} rows ({rows}), seed {random_seed}\n",
         suite.plan().plan().name,
@@ -77,6 +82,11 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
             CheckVerdict::Failed(_) => ("FAILED", &String::new()),
             CheckVerdict::Warned(detail) => ("warning", detail),
             CheckVerdict::NotApplicable(why) => ("not applicable", why),
+            CheckVerdict::NotRun(cause) => {
+                let name = check.name;
+                printer.line(format!("check {name} ... not run: it depends on `{cause}`"));
+                return;
+            }
         };
         let detail = if detail.is_empty() { String::new() } else { format!(" ({detail})") };
         printer.line(format!("check {} ... {state}{detail}", check.name));
@@ -143,12 +153,13 @@ fn end(
 ) -> Result<(), CommandError> {
     // Each cause once, with the checks that it failed.
     let mut causes: Vec<(&str, Vec<&str>)> = Vec::new();
-    let (mut passed, mut failed, mut warned, mut left) = (0, 0, 0, 0);
+    let (mut passed, mut failed, mut warned, mut left, mut not_run) = (0, 0, 0, 0, 0);
     for check in checks {
         match &check.verdict {
             CheckVerdict::Passed(_) => passed += 1,
             CheckVerdict::Warned(_) => warned += 1,
             CheckVerdict::NotApplicable(_) => left += 1,
+            CheckVerdict::NotRun(_) => not_run += 1,
             CheckVerdict::Failed(detail) => {
                 failed += 1;
                 match causes.iter_mut().find(|(known, _)| known == detail) {
@@ -166,14 +177,15 @@ fn end(
     }
     let state = if failed == 0 { "ok" } else { "FAILED" };
     let warnings = if warned == 0 { String::new() } else { format!("; {warned} with a warning") };
+    let unrun = if not_run == 0 { String::new() } else { format!("; {not_run} not run") };
     printer.line(format!(
-        "\nresult: {state}. {passed} passed{warnings}; {failed} failed; {left} not applicable"
+        "\nresult: {state}. {passed} passed{warnings}; {failed} failed{unrun}; {left} not applicable"
     ));
     printer.event(
         "result",
         &json!({
             "plan_sha256": component.digest(), "passed": passed, "warned": warned,
-            "failed": failed, "not_applicable": left,
+            "failed": failed, "not_run": not_run, "not_applicable": left,
         }),
     );
     match failed {
