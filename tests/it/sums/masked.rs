@@ -1,7 +1,6 @@
 //! Sums that hide their parts: `masking` and `double_masking` as they are meant.
 
 use fedwasm_privacy::Sum;
-use fedwasm_privacy::double_masking::{TakesKeys, TakesVectors};
 use fedwasm_protocol::{Mode, RoundReply, SecaggScheme};
 
 use super::Stage;
@@ -79,18 +78,8 @@ pub(super) fn unmask(
 ) -> (fedwasm_privacy::Decoded, fedwasm_privacy::Parties) {
     let parties = stage.parties(at);
     let mut args = stage.args(SecaggScheme::DoubleMasking, fedwasm_protocol::Digest::of(b""));
-    let setup = stage.setup(&parties, &mut args);
-    let coding = stage.coding(&args, parties.len(), Mode::Train);
+    let (setup, coding, mut takes, boxes) = stage.shared(&parties, &mut args);
     let verify = stage.verify();
-    let mut takes = TakesKeys::new(setup.clone()).unwrap();
-    for node in parties.iter() {
-        takes.take(stage.double_keys(node, &setup).unwrap(), &verify).unwrap();
-    }
-    let (mut takes, keys) = takes.close().unwrap();
-    for node in parties.iter() {
-        takes.take(stage.shares(node, &setup, &keys).unwrap()).unwrap();
-    }
-    let (mut takes, boxes): (TakesVectors<u64>, _) = takes.close(coding.layout().clone()).unwrap();
     for (node, boxes) in &boxes {
         let reply = stage.masked_round(node, &args, boxes).unwrap();
         check_reply(&reply);

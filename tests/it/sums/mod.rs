@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use fedwasm_params::{DType, Params, Tensor, from_safetensors};
 use fedwasm_privacy::double_masking::{
-    Boxes, Consent, Reveal, SealedShares, Setup, Survivors, threshold_min,
+    Boxes, Consent, Reveal, SealedShares, Setup, Survivors, TakesKeys, TakesVectors, threshold_min,
 };
 use fedwasm_privacy::masking::Context;
 use fedwasm_privacy::{Coding, Parties, SignedKeys, Vectors, binding, vectors_from_params};
@@ -305,6 +305,26 @@ impl Stage {
 
     fn reveal(&self, node: &NodeId, setup: &Setup, all: &[Consent]) -> Result<Reveal, Refusal> {
         self.double(node, (setup, SecaggStep::Reveal), &all)
+    }
+
+    /// Runs the first two steps of a round of `double_masking` at all its nodes.
+    fn shared(
+        &self,
+        parties: &Parties,
+        args: &mut SecaggArgs,
+    ) -> (Setup, Coding, TakesVectors<u64>, BTreeMap<NodeId, Boxes>) {
+        let setup = self.setup(parties, args);
+        let (coding, verify) = (self.coding(args, parties.len(), Mode::Train), self.verify());
+        let mut takes = TakesKeys::new(setup.clone()).unwrap();
+        for node in parties.iter() {
+            takes.take(self.double_keys(node, &setup).unwrap(), &verify).unwrap();
+        }
+        let (mut takes, keys) = takes.close().unwrap();
+        for node in parties.iter() {
+            takes.take(self.shares(node, &setup, &keys).unwrap()).unwrap();
+        }
+        let (takes, boxes) = takes.close(coding.layout().clone()).unwrap();
+        (setup, coding, takes, boxes)
     }
 
     /// A round with the shares for a node.

@@ -1,6 +1,6 @@
 //! A researcher that does not keep the protocol: each breach is refused by its own name.
 
-use fedwasm_privacy::double_masking::{Survivors, TakesKeys, TakesVectors};
+use fedwasm_privacy::double_masking::Survivors;
 use fedwasm_privacy::{Parties, SignedKeys, Sum};
 use fedwasm_protocol::{BlobRef, Digest, Mode, NodeId, Reason, Refusal, SecaggScheme, SecaggStep};
 
@@ -114,18 +114,7 @@ fn masked(
 ) -> (fedwasm_privacy::double_masking::Setup, fedwasm_privacy::double_masking::Survivors) {
     let parties = stage.parties(&[0, 1, 2, 3]);
     let mut args = stage.args(SecaggScheme::DoubleMasking, Digest::of(b""));
-    let setup = stage.setup(&parties, &mut args);
-    let coding = stage.coding(&args, 4, Mode::Train);
-    let verify = stage.verify();
-    let mut takes = TakesKeys::new(setup.clone()).unwrap();
-    for node in parties.iter() {
-        takes.take(stage.double_keys(node, &setup).unwrap(), &verify).unwrap();
-    }
-    let (mut takes, keys) = takes.close().unwrap();
-    for node in parties.iter() {
-        takes.take(stage.shares(node, &setup, &keys).unwrap()).unwrap();
-    }
-    let (mut takes, boxes): (TakesVectors<u64>, _) = takes.close(coding.layout().clone()).unwrap();
+    let (setup, coding, mut takes, boxes) = stage.shared(&parties, &mut args);
     for (node, boxes) in &boxes {
         let reply = stage.masked_round(node, &args, boxes).unwrap();
         takes.take(node, &stage.vectors(&reply, &coding)).unwrap();
@@ -183,18 +172,7 @@ fn a_threshold_that_is_too_low_and_shares_of_others_are_refused() {
     named(&stage.double_keys(node, &setup).unwrap_err(), "a threshold of 2 of 4 nodes");
 
     for breach in ["altered", "swapped", "to another"] {
-        let setup = stage.setup(&parties, &mut args);
-        let verify = stage.verify();
-        let mut takes = TakesKeys::new(setup.clone()).unwrap();
-        for node in parties.iter() {
-            takes.take(stage.double_keys(node, &setup).unwrap(), &verify).unwrap();
-        }
-        let (mut takes, keys) = takes.close().unwrap();
-        for node in parties.iter() {
-            takes.take(stage.shares(node, &setup, &keys).unwrap()).unwrap();
-        }
-        let coding = stage.coding(&args, 4, Mode::Train);
-        let (_, mut boxes): (TakesVectors<u64>, _) = takes.close(coding.layout().clone()).unwrap();
+        let (.., mut boxes) = stage.shared(&parties, &mut args);
         let [n1, n2]: [NodeId; 2] = ["n1", "n2"].map(|id| id.parse().unwrap());
         let own = match breach {
             "to another" => boxes.remove(&n1).unwrap(),
