@@ -129,6 +129,33 @@ fn a_run_is_not_masked_for_a_second_set_of_nodes() {
     stage.ask(&node, &next).unwrap();
 }
 
+/// Sums of the same updates in several codings: weighted by rows and not, limited to one value after the
+/// other, they tell the update of each node.
+#[test]
+fn a_run_is_not_masked_in_a_second_coding() {
+    let stage = Stage::new(3);
+    let node = stage.nodes[0].clone();
+    let ask = |change: &dyn Fn(&mut fedwasm_protocol::SecaggArgs)| {
+        let context = stage.agree(&[0, 1, 2]).unwrap();
+        let mut args = stage.args(SecaggScheme::Masking, context.id);
+        change(&mut args);
+        stage.ask(&node, &stage.request(&node, &args))
+    };
+    ask(&|_| {}).unwrap();
+    ask(&|_| {}).unwrap();
+    let changes: [&dyn Fn(&mut fedwasm_protocol::SecaggArgs); 4] = [
+        &|args| args.clip = 0.001,
+        &|args| args.equal_weights = true,
+        &|args| args.bits = 20,
+        &|args| args.rows_max += 1,
+    ];
+    for change in changes {
+        let refused = ask(change).unwrap_err();
+        assert_eq!(refused.reason, Reason::Privacy);
+        assert!(refused.message.contains("other settings of `[secagg]`"), "{}", refused.message);
+    }
+}
+
 /// Neither values nor masks are in a log or in the registry, which holds what an auditor needs.
 #[test]
 fn secrets_are_in_no_log() {

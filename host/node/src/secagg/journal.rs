@@ -1,5 +1,5 @@
 //! The pads that were used, in the node's registry: none is used twice, and no run is masked for a
-//! second set of nodes, which the difference of two sums would tell.
+//! second set of nodes or in a second coding, since two sums tell what one does not.
 
 use fedwasm_privacy::PadUse;
 use fedwasm_protocol::{DatasetId, Digest};
@@ -29,12 +29,14 @@ pub(crate) enum PadRefused {
     /// It was used before, perhaps by an earlier run of this program.
     #[error("its pad has been used: agree upon new keys")]
     Used,
-    /// The difference of two sums would be the update of the nodes that are in one of them.
+    /// The difference of two sums would be the update of the nodes that are in one of them; sums of
+    /// the same updates in several codings (weights, clips) would tell single ones, too.
     #[error(
-        "this very run was masked for other nodes before, and the difference of two sums would tell \
-         single updates: ask the same nodes, or begin anew with another `random_seed`"
+        "this very run was masked for other nodes, or with other settings of `[secagg]`, before, and \
+         two sums would tell single updates: ask the same nodes for the same, or begin anew with \
+         another `random_seed`"
     )]
-    OtherParties,
+    OtherSum,
 }
 
 /// The rows that a pad hides something of.
@@ -46,7 +48,7 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Database {
-    /// Writes the use of a pad down, unless it was used or its run was masked for other nodes.
+    /// Writes the use of a pad down, unless it was used or its run is in another sum.
     pub(crate) fn use_pad(
         &self,
         pad: &PadUse,
@@ -65,12 +67,12 @@ impl Database {
             if used.is_some() {
                 return Ok(Err(PadRefused::Used));
             }
-            let other = "SELECT 1 FROM pad_use WHERE run = ?1 AND parties <> ?2
-                         AND (dataset = ?3 OR content = ?4) LIMIT 1";
-            let of = params![run, parties, rows.dataset.as_str(), content];
+            let other = "SELECT 1 FROM pad_use WHERE run = ?1 AND (parties <> ?2 OR layout <> ?3)
+                         AND (dataset = ?4 OR content = ?5) LIMIT 1";
+            let of = params![run, parties, layout, rows.dataset.as_str(), content];
             let other: Option<i64> = write.query_row(other, of, |row| row.get(0)).optional()?;
             if other.is_some() {
-                return Ok(Err(PadRefused::OtherParties));
+                return Ok(Err(PadRefused::OtherSum));
             }
             write.execute(
                 "INSERT INTO pad_use (context, round, parties, layout, run, dataset, content, time_ms)
@@ -123,12 +125,15 @@ mod tests {
         assert_eq!(take(&pad("a", 2, "abc", "run 2"), rows), Err(PadRefused::Used));
         // The same run once more for the same nodes tells nothing new.
         assert_eq!(take(&pad("b", 2, "abc", "run 1"), rows), Ok(()));
-        assert_eq!(take(&pad("c", 2, "abd", "run 1"), rows), Err(PadRefused::OtherParties));
+        assert_eq!(take(&pad("c", 2, "abd", "run 1"), rows), Err(PadRefused::OtherSum));
+        // Nor in another coding.
+        let coded = PadUse { layout: Digest::of(b"other"), ..pad("c", 2, "abc", "run 1") };
+        assert_eq!(take(&coded, rows), Err(PadRefused::OtherSum));
         // Neither under another name, nor of a file that changed.
         let renamed = Rows { dataset: &other, content: &content };
-        assert_eq!(take(&pad("c", 2, "abd", "run 1"), renamed), Err(PadRefused::OtherParties));
+        assert_eq!(take(&pad("c", 2, "abd", "run 1"), renamed), Err(PadRefused::OtherSum));
         let edited = Rows { dataset: &d, content: &changed };
-        assert_eq!(take(&pad("c", 2, "abd", "run 1"), edited), Err(PadRefused::OtherParties));
+        assert_eq!(take(&pad("c", 2, "abd", "run 1"), edited), Err(PadRefused::OtherSum));
         // A refused use is not written down.
         assert_eq!(take(&pad("c", 2, "abd", "run 3"), rows), Ok(()));
         let all_other = Rows { dataset: &other, content: &changed };
