@@ -21,6 +21,8 @@ const CHECK_BITS: u32 = 24;
 const COUNT_MAX: u64 = 1 << 44;
 /// Counts of a node: rows of the training part, steps, rows that were scored.
 const COUNTS: usize = 3;
+/// The most values of a vector: check lanes and bytes beside them stay far from 2^64.
+const VALUES_MAX: usize = 1 << 40;
 /// Lanes of a metric: one value, its weight, and a 1.
 const METRIC_LANES: usize = 1 + CHECK_LANES;
 /// The training loss stands before the metrics.
@@ -334,7 +336,7 @@ fn n_values(specs: &[VectorSpec<'_>]) -> Result<usize, Error> {
         }
         let n = shape.iter().try_fold(1u64, |n, dim| n.checked_mul(*dim));
         let n = n.and_then(|n| usize::try_from(n).ok());
-        let all = n.and_then(|n| sum.checked_add(n));
+        let all = n.and_then(|n| sum.checked_add(n)).filter(|sum| *sum <= VALUES_MAX);
         sum = all.ok_or_else(|| Error::setting("shape", format!("that of `{name}`"), "smaller"))?;
     }
     Ok(sum)
@@ -493,5 +495,8 @@ mod tests {
         }
         let huge: VectorSpec<'_> = ("w", DType::Float32, &[u64::MAX, 2]);
         assert!(Coding::new(&good, 3, &[huge], &[]).is_err());
+        // Alone it fits into a number; its check lanes do not.
+        let most: VectorSpec<'_> = ("w", DType::Float32, &[u64::MAX]);
+        assert!(Coding::new(&good, 3, &[most], &[]).is_err());
     }
 }

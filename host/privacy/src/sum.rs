@@ -19,9 +19,8 @@ pub struct Sum<L> {
 impl<L: Lane> Sum<L> {
     /// Begins a sum over these nodes.
     pub fn new(parties: Parties, layout: Layout) -> Self {
-        let zeros = |n| vec![L::default(); n];
-        let sums = layout.lengths().map(|(stream, n)| (stream, zeros(n))).collect();
-        Self { parties, layout, sums, took: BTreeSet::new() }
+        // Nothing is reserved for vectors that are only announced: a layout may be a stranger's.
+        Self { parties, layout, sums: Vectors::new(), took: BTreeSet::new() }
     }
 
     /// The nodes whose vectors are in.
@@ -42,8 +41,13 @@ impl<L: Lane> Sum<L> {
             return Err(Error::Twice { node: node.clone(), what: "masked vectors" });
         }
         self.layout.check(vectors)?;
-        for (sums, lanes) in self.sums.values_mut().zip(vectors.values()) {
-            sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum = sum.plus(*lane));
+        match self.took.is_empty() {
+            true => self.sums.clone_from(vectors),
+            false => {
+                for (sums, lanes) in self.sums.values_mut().zip(vectors.values()) {
+                    sums.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum = sum.plus(*lane));
+                }
+            }
         }
         self.took.insert(node.clone());
         Ok(())
@@ -65,5 +69,22 @@ impl<L: Lane> Sum<L> {
     /// The sums as they are, masks that have not cancelled among them.
     pub(crate) fn into_sums(self) -> Vectors<L> {
         self.sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Stream;
+
+    #[test]
+    fn announced_vectors_reserve_nothing() {
+        let ids = ["a", "b", "c"].map(|id| id.parse::<NodeId>().unwrap());
+        let parties = Parties::new(ids.clone(), 0).unwrap();
+        let layout = Layout::default().with(Stream::Params, usize::MAX, &[]);
+        let mut sum = Sum::<u64>::new(parties, layout);
+        let short = Vectors::from([(Stream::Params, vec![1])]);
+        assert!(matches!(sum.add(&ids[0], &short), Err(Error::Length { .. })));
+        assert!(matches!(sum.finish(), Err(Error::Missing { .. })));
     }
 }

@@ -118,6 +118,26 @@ impl CentralArgs {
         args
     }
 
+    /// Whether its numbers are in range: those of a history are a stranger's.
+    ///
+    /// # Errors
+    /// [`AggregateError::Other`].
+    fn check_ranges(&self) -> Result<(), AggregateError> {
+        let Self { noise_multiplier, clip, .. } = self;
+        let wrong = |text: String| {
+            Err(AggregateError::Other { aggregator: "[privacy]".into(), source: text.into() })
+        };
+        if !NOISE_MULTIPLIER.contains(noise_multiplier) {
+            return wrong(format!(
+                "`noise_multiplier` is {noise_multiplier}, expected 0.01 to 100"
+            ));
+        }
+        match CLIP.contains(clip) {
+            true => Ok(()),
+            false => wrong(format!("`clip` is {clip}, expected 1e-9 to 1e9")),
+        }
+    }
+
     /// The same from `training.dp_args` of type `central`.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ pub fn noised(
     inner: Box<dyn Aggregator>,
 ) -> Result<Box<dyn Aggregator>, AggregateError> {
     CentralArgs::check(&*inner)?;
+    args.check_ranges()?;
     let bound = match &args.adaptive {
         Some(adaptive) => Bound::Adaptive(adaptive.bound(args.clip).map_err(other)?),
         None => Bound::Fixed(Clip::new(args.clip).map_err(other)?),

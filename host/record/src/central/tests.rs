@@ -221,6 +221,25 @@ fn methods_that_see_more_than_a_mean_are_refused_by_name() {
     }
 }
 
+/// A step of the grid of a clip such as the first is 0.
+#[test]
+fn numbers_of_a_history_that_are_out_of_range_are_refused() {
+    let good = args(1.0, 1.0);
+    for (key, wrong) in [
+        ("clip", CentralArgs { clip: 1e-320, ..good.clone() }),
+        ("clip", CentralArgs { clip: f64::NAN, ..good.clone() }),
+        ("clip", CentralArgs { clip: 1e300, ..good.clone() }),
+        ("noise_multiplier", CentralArgs { noise_multiplier: 0.0, ..good.clone() }),
+        ("noise_multiplier", CentralArgs { noise_multiplier: 1e300, ..good.clone() }),
+    ] {
+        let inner = aggregator("name = \"fedavg\"");
+        let error = noised(&wrong, &NoiseSeed::new([1; 32]), inner).unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        let text = format!("{error} {}", source.unwrap_or_default());
+        assert!(text.contains(&format!("`{key}` is")), "{text}");
+    }
+}
+
 #[test]
 fn updates_that_do_not_fit_or_come_out_of_turn_are_refused() {
     let mut private = of(&args(1.0, 1.0), 9, "name = \"fedavg\"");
