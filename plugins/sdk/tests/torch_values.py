@@ -231,6 +231,80 @@ def model():
             keep(f"model.end.{name}.{key}", parameter)
 
 
+def rounds():
+    """Rounds of a small network, as a plan trains them: plain, with FedProx and with SCAFFOLD."""
+    rng = np.random.default_rng(20261128)
+    rows, n_classes = 8, 3
+    whole = lambda most, *shape: torch.tensor(rng.integers(-most, most + 1, shape) / 16)
+    inputs, classes = whole(32, STEPS, rows, 6), torch.tensor(rng.integers(0, n_classes, (STEPS, rows)))
+    keep("two.inputs", inputs)
+    keep("two.targets", classes)
+    start = {"first.weight": whole(16, 5, 6), "first.bias": whole(16, 5),
+             "last.weight": whole(16, 3, 5), "last.bias": whole(16, 3)}
+    for name, tensor in start.items():
+        keep(f"two.start.{name}", tensor)
+
+    def train(name, rule, options, correct=lambda step, key, value: None, clip=None):
+        values = {key: tensor.clone().requires_grad_() for key, tensor in start.items()}
+        optimizer = rule(values.values(), **options)
+        losses = []
+        for step, (x, y) in enumerate(zip(inputs, classes)):
+            optimizer.zero_grad()
+            hidden = torch.tanh(F.linear(x, values["first.weight"], values["first.bias"]))
+            loss = F.cross_entropy(F.linear(hidden, values["last.weight"], values["last.bias"]), y)
+            loss.backward()
+            for key, value in values.items():
+                correct(step, key, value)
+            if clip is not None:
+                torch.nn.utils.clip_grad_value_(values.values(), clip[0])
+                torch.nn.utils.clip_grad_norm_(values.values(), clip[1])
+            optimizer.step()
+            losses.append(loss.detach())
+        keep(f"{name}.losses", torch.stack(losses))
+        for key, value in values.items():
+            keep(f"{name}.end.{key}", value)
+        return optimizer
+
+    train("two", torch.optim.SGD, dict(lr=0.1, momentum=0.5, weight_decay=0.01))
+    train("clipped", torch.optim.SGD, dict(lr=0.5), clip=(0.05, 0.1))
+
+    def proximal(step, key, value):
+        value.grad += 0.75 * (value.detach() - start[key])
+
+    train("fedprox", torch.optim.SGD, dict(lr=0.1), proximal)
+
+    sums = {key: torch.zeros_like(tensor) for key, tensor in start.items()}
+    variates = {key: (whole(8, *tensor.shape), whole(8, *tensor.shape)) for key, tensor in start.items()}
+    for nth, (of_all, own) in enumerate(variates.values()):
+        keep(f"scaffold.aux_in.{2 * nth}", of_all)
+        keep(f"scaffold.aux_in.{2 * nth + 1}", own)
+
+    def scaffold(step, key, value):
+        sums[key] += value.grad
+        of_all, own = variates[key]
+        value.grad += of_all - own
+
+    train("scaffold", torch.optim.SGD, dict(lr=0.1), scaffold)
+    for nth, total in enumerate(sums.values()):
+        keep(f"scaffold.aux_out.{nth}", total / STEPS)
+
+    # Two rounds of one optimizer: what it keeps goes on.
+    values = {key: tensor.clone().requires_grad_() for key, tensor in start.items()}
+    optimizer = torch.optim.Adam(values.values(), lr=0.01)
+    for nth_round in (1, 2):
+        losses = []
+        for x, y in zip(inputs, classes):
+            optimizer.zero_grad()
+            hidden = torch.tanh(F.linear(x, values["first.weight"], values["first.bias"]))
+            loss = F.cross_entropy(F.linear(hidden, values["last.weight"], values["last.bias"]), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        keep(f"adam_round{nth_round}.losses", torch.stack(losses))
+        for key, value in values.items():
+            keep(f"adam_round{nth_round}.end.{key}", value)
+
+
 def write(path):
     """One tensor after the other: a line with name and shape, and lines of elements."""
     lines = [f"# Written by tests/torch_values.py with PyTorch {torch.__version__.split('+')[0]}."]
@@ -251,4 +325,5 @@ layers()
 losses()
 optimizers()
 model()
+rounds()
 write(Path(__file__).parent.parent / "src/torch_values.txt")
