@@ -150,6 +150,15 @@ impl Parameter {
         self.tensor().take_gradient()
     }
 
+    /// Adds to the gradient, which [`crate::Training::update`] takes its step along.
+    ///
+    /// # Errors
+    /// The first mistake, or that the two differ in shape or no gradient is wanted.
+    #[track_caller]
+    pub fn add_gradient(&self, gradient: &Tensor) -> Result<()> {
+        engine::add_gradient(self.tensor().checked()?, gradient.checked()?)
+    }
+
     /// Whether training changes it without a gradient.
     #[must_use]
     pub fn is_buffer(&self) -> bool {

@@ -71,14 +71,22 @@ impl Training {
         self.stepper.rate()
     }
 
-    /// Goes backward from a batch's mean loss, corrects the gradients as the aggregator wants it
-    /// (FedProx, SCAFFOLD), cuts them, takes one step of the optimizer and reports the loss.
+    /// Reports a batch's mean loss, goes backward from it, and takes one [`update`](Self::update).
     ///
     /// # Errors
     /// As [`report`](Self::report).
     pub fn step(&mut self, loss: &Tensor) -> Result<()> {
         self.report(loss)?;
         loss.backward()?;
+        self.update()
+    }
+
+    /// Corrects the gradients as the aggregator wants it, cuts them, takes one step of the optimizer
+    /// and forgets the gradients. They may be of several [`Tensor::backward`].
+    ///
+    /// # Errors
+    /// The first mistake of the plan.
+    pub fn update(&mut self) -> Result<()> {
         self.correct()?;
         self.stepper.step()
     }
