@@ -19,6 +19,12 @@ impl Home {
         Self(Session::new(usize::MAX))
     }
 
+    /// Bytes of all tensors.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.buffers().bytes()
+    }
+
     pub(super) fn apply(&mut self, op: &Op, inputs: &[Id]) -> Result<Id> {
         self.0.apply(*op, inputs).map_err(|mistake| refused(&mistake))
     }

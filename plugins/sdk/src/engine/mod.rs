@@ -79,8 +79,9 @@ struct Engine {
     home: Home,
     /// All tensors that something holds.
     live: BTreeMap<Id, Live>,
-    /// Numbers that wait to be released, and the bytes of their tensors.
-    released: Vec<Id>,
+    /// Numbers that wait to be released.
+    released: Vec<(Id, Live)>,
+    /// Of their tensors.
     released_bytes: usize,
     /// Made by the operation at hand.
     made: Vec<Id>,
@@ -89,6 +90,9 @@ struct Engine {
     is_training: bool,
     /// How many calls of `no_grad` are open.
     unrecorded: u32,
+    /// How often the home was asked for something; at the host each is a call.
+    #[cfg(test)]
+    calls: usize,
 }
 
 thread_local! {
@@ -112,7 +116,17 @@ impl Engine {
             mistakes: mistakes::Mistakes::default(),
             is_training: false,
             unrecorded: 0,
+            #[cfg(test)]
+            calls: 0,
         }
+    }
+
+    fn home(&mut self) -> &mut Home {
+        #[cfg(test)]
+        {
+            self.calls += 1;
+        }
+        &mut self.home
     }
 
     fn hold(&mut self, id: Id, kind: Kind, is_kept: bool) {
@@ -121,7 +135,7 @@ impl Engine {
 
     fn release(&mut self, id: Id) {
         let Some(live) = self.live.remove(&id) else { return };
-        self.released.push(id);
+        self.released.push((id, live));
         self.released_bytes += live.kind.bytes();
         if self.released.len() >= RELEASED_MAX || self.released_bytes >= RELEASED_BYTES_MAX {
             self.flush();
@@ -129,22 +143,25 @@ impl Engine {
     }
 
     fn flush(&mut self) {
-        if let Err(error) = self.home.release(&self.released) {
+        let released: Vec<Id> = self.released.drain(..).map(|(id, _)| id).collect();
+        if let Err(error) = self.home().release(&released) {
             self.mistakes.note(error);
         }
-        self.released.clear();
         self.released_bytes = 0;
     }
 
     /// Keeps what is still held, and forgets what goes with the batch.
     fn end_batch(&mut self) -> Result<()> {
-        for (id, live) in self.live.iter_mut().filter(|(_, live)| !live.is_kept) {
-            self.home.keep(*id)?;
+        let mut live = std::mem::take(&mut self.live);
+        let mut left = live.iter_mut().filter(|(_, live)| !live.is_kept);
+        let done = left.try_for_each(|(id, live)| {
             live.is_kept = true;
-        }
-        self.released.clear();
-        self.released_bytes = 0;
-        Ok(())
+            self.home().keep(*id)
+        });
+        self.live = live;
+        self.released.retain(|(_, live)| live.is_kept);
+        self.released_bytes = self.released.iter().map(|(_, live)| live.kind.bytes()).sum();
+        done
     }
 }
 
@@ -156,7 +173,7 @@ impl Apply for Engine {
             kinds.push(self.kind(*id)?);
         }
         let kind = infer(&op, &kinds)?;
-        let applied = self.home.apply(&op, inputs).map_err(|error| {
+        let applied = self.home().apply(&op, inputs).map_err(|error| {
             // Operations made of several pass a mistake on; the home's own reason waits here.
             self.mistakes.refusal = Some(error);
             Mistake { op: op.name(), inputs: kinds.clone(), rule: Rule::Stopped }
@@ -202,25 +219,25 @@ pub(crate) fn handle(id: Id) -> Option<Rc<Held>> {
 /// Makes a tensor of these elements.
 pub(crate) fn insert(tensor: &fedwasm_compute::Tensor) -> Result<Rc<Held>> {
     with(|engine| {
-        let id = engine.home.insert(tensor)?;
+        let id = engine.home().insert(tensor)?;
         Ok(held(engine, id, tensor.kind(), false))
     })
 }
 
 /// The elements.
 pub(crate) fn value(of: &Held) -> Result<fedwasm_compute::Tensor> {
-    with(|engine| engine.home.value(of.id, of.kind))
+    with(|engine| engine.home().value(of.id, of.kind))
 }
 
 /// The only element.
 pub(crate) fn item(of: &Held) -> Result<f64> {
-    with(|engine| engine.home.item(of.id))
+    with(|engine| engine.home().item(of.id))
 }
 
 /// Which elements a dropout at this rate keeps.
 pub(crate) fn keep_mask(shape: fedwasm_compute::Shape, rate: f64) -> Result<Rc<Held>> {
     with(|engine| {
-        let id = engine.home.keep_mask(shape, rate)?;
+        let id = engine.home().keep_mask(shape, rate)?;
         Ok(held(engine, id, Kind { dtype: fedwasm_compute::Dtype::Bool, shape }, false))
     })
 }
@@ -228,42 +245,42 @@ pub(crate) fn keep_mask(shape: fedwasm_compute::Shape, rate: f64) -> Result<Rc<H
 /// The same elements without their past.
 pub(crate) fn detach(of: &Held) -> Result<Rc<Held>> {
     with(|engine| {
-        let id = engine.home.detach(of.id)?;
+        let id = engine.home().detach(of.id)?;
         Ok(held(engine, id, of.kind, false))
     })
 }
 
 /// Says whether gradients are wanted.
 pub(crate) fn want_gradient(of: &Held, is_wanted: bool) -> Result<()> {
-    with(|engine| engine.home.want_gradient(of.id, is_wanted))
+    with(|engine| engine.home().want_gradient(of.id, is_wanted))
 }
 
 /// Adds the gradients of a loss.
 pub(crate) fn backward(loss: &Held) -> Result<()> {
-    with(|engine| engine.home.backward(loss.id))
+    with(|engine| engine.home().backward(loss.id))
 }
 
 /// Takes a gradient away.
 pub(crate) fn take_gradient(of: &Held) -> Result<Option<Rc<Held>>> {
     with(|engine| {
-        let gradient = engine.home.take_gradient(of.id)?;
+        let gradient = engine.home().take_gradient(of.id)?;
         Ok(gradient.map(|id| held(engine, id, of.kind, false)))
     })
 }
 
 /// Adds to a gradient.
 pub(crate) fn add_gradient(of: &Held, gradient: &Held) -> Result<()> {
-    with(|engine| engine.home.add_gradient(of.id, gradient.id))
+    with(|engine| engine.home().add_gradient(of.id, gradient.id))
 }
 
 /// Cuts gradients, first each element and then their norm; 0 for not at all.
 pub(crate) fn clip(ids: &[Id], by_value: f64, by_norm: f64) -> Result<()> {
     with(|engine| {
         if by_value > 0.0 {
-            engine.home.clip_by_value(ids, by_value)?;
+            engine.home().clip_by_value(ids, by_value)?;
         }
         if by_norm > 0.0 {
-            engine.home.clip_by_norm(ids, by_norm)?;
+            engine.home().clip_by_norm(ids, by_norm)?;
         }
         Ok(())
     })
@@ -277,34 +294,34 @@ pub(crate) fn step(
     values: &[Id],
     kept: &[Id],
 ) -> Result<()> {
-    with(|engine| engine.home.step(optimizer, rate, nth, values, kept))
+    with(|engine| engine.home().step(optimizer, rate, nth, values, kept))
 }
 
 /// Reads a tensor of a store.
 pub(crate) fn load(slot: Slot, index: usize, kind: Kind) -> Result<Rc<Held>> {
     with(|engine| {
-        let id = engine.home.load(slot, index as u32, kind)?;
+        let id = engine.home().load(slot, index as u32, kind)?;
         Ok(held(engine, id, kind, true))
     })
 }
 
 /// Writes a tensor of a store.
 pub(crate) fn save(slot: Slot, index: usize, of: &Held) -> Result<()> {
-    with(|engine| engine.home.save(slot, index as u32, of.id))
+    with(|engine| engine.home().save(slot, index as u32, of.id))
 }
 
 /// The next batch, whose tensors are what `inputs` and `targets` say.
 pub(crate) fn next(inputs: &[DataSpec], targets: &[DataSpec]) -> Result<Option<Rows<Rc<Held>>>> {
     with(|engine| {
         engine.end_batch()?;
-        let next = engine.home.next(inputs, targets)?;
+        let next = engine.home().next(inputs, targets)?;
         Ok(next.map(|rows| rows.map(|(id, kind)| held(engine, id, kind, false))))
     })
 }
 
 /// Gives the scores of a batch to the host.
 pub(crate) fn emit(index: u64, scores: &Held) -> Result<()> {
-    with(|engine| engine.home.emit(index, scores.id))
+    with(|engine| engine.home().emit(index, scores.id))
 }
 
 /// Whether the plan trains: dropout and batch normalisation do something else then.
@@ -323,13 +340,25 @@ pub(crate) fn set_recording(is_recording: bool) {
         engine.unrecorded =
             if is_recording { before.saturating_sub(1) } else { before.saturating_add(1) };
         match (before, engine.unrecorded) {
-            (0, 1) | (1, 0) => engine.home.set_recording(is_recording),
+            (0, 1) | (1, 0) => engine.home().set_recording(is_recording),
             _ => Ok(()),
         }
     });
     if let Err(error) = done {
         note(error);
     }
+}
+
+/// How often the home was asked for something.
+#[cfg(test)]
+pub(crate) fn calls() -> usize {
+    with(|engine| engine.calls)
+}
+
+/// Bytes of all tensors.
+#[cfg(test)]
+pub(crate) fn bytes() -> usize {
+    with(|engine| engine.home.bytes())
 }
 
 /// Forgets everything: natively a thread may run several exports.

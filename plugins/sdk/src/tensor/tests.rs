@@ -160,6 +160,21 @@ fn tensors_outlive_batches_and_go_with_their_handles() {
 }
 
 #[test]
+fn what_is_kept_and_replaced_in_each_batch_takes_no_more_memory() {
+    let data = Data::classes(&[2]);
+    let mut sum = Tensor::zeros(&[1000]);
+    let mut bytes = Vec::new();
+    for _ in 0..200 {
+        data.next().unwrap();
+        sum = sum + 1.0;
+        bytes.push(engine::bytes());
+    }
+    // As many as wait to be released at most.
+    assert!(bytes.iter().all(|bytes| *bytes < 40 * 6000), "{bytes:?}");
+    assert_eq!(values(&sum), [200.0; 1000]);
+}
+
+#[test]
 fn nothing_is_recorded_without_gradients() {
     let x = Tensor::ones(&[1]).requires_grad();
     let constant = no_grad(|| no_grad(|| &x * 3.0) * 2.0);

@@ -290,6 +290,18 @@ fn a_round_is_that_of_pytorch() {
 }
 
 #[test]
+fn a_step_asks_the_host_for_little() {
+    prepare("two", true);
+    let batches = native::with(|native| native.batches.clone());
+    native::with(|native| native.batches.extend((0..49).flat_map(|_| batches.clone())));
+    Plan::train(plan_arguments(&[])).unwrap();
+    // Four operations, and one call each to go to the next batch, read the loss, go backward and
+    // step. Parameters are loaded, wanted and written once.
+    let once = 3 * NAMES.len() + 1;
+    assert_eq!(engine::calls(), once + 300 * 8);
+}
+
+#[test]
 fn gradients_are_cut_as_pytorch_does() {
     prepare("two", true);
     let some = [real("lr", 0.5), real("clip_value", 0.05), real("clip_norm", 0.1)];
