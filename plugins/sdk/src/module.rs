@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::{Parameter, engine};
+use crate::{Parameter, Random, Result, engine};
 
 /// A part of a model: parameters, and modules that have some. [`crate::module!`] implements it.
 pub trait Module {
@@ -27,6 +27,14 @@ pub trait Module {
                 parameter.set_local();
             }
         });
+    }
+
+    /// Draws initial values of all parameters inside, each by its own [`crate::Init`], in their order.
+    ///
+    /// # Errors
+    /// Those of [`Random`].
+    fn draw(&self, random: &mut Random) -> Result<()> {
+        self.parameters().iter().try_for_each(|(_, parameter)| parameter.init(random))
     }
 
     /// The parameters by name; one that is there twice has its first name. A name is the path to it:

@@ -128,7 +128,7 @@ impl Parameter {
             return engine::note(PlanError::Internal(text));
         }
         let mut new = value.detach();
-        if self.is_trained() && engine::is_training() {
+        if self.is_trained() {
             new = new.requires_grad();
         }
         // The old one goes after the borrow has ended.
@@ -210,7 +210,7 @@ impl Parameter {
     /// Reads it from the store, as parameter `index`.
     pub(crate) fn load(&self, index: usize) -> Result<()> {
         let held = engine::load(Slot::Model, index, self.kind())?;
-        if self.is_trained() && engine::is_training() {
+        if self.is_trained() {
             engine::want_gradient(&held, true)?;
         }
         let _old = self.0.value.replace(Some(Tensor::of(Some(held))));

@@ -45,7 +45,7 @@ pub trait TrainingPlan: Module + Sized + 'static {
     /// # Errors
     /// Those of [`Random`].
     fn init(&mut self, random: &mut Random) -> Result<()> {
-        self.parameters().iter().try_for_each(|(_, parameter)| parameter.init(random))
+        self.draw(random)
     }
 
     /// Who may see the parameter of this name: by default the researcher, too. A local one stays
