@@ -44,9 +44,7 @@ pub use bindings::exports::fedwasm::training_plan::plan::{Dependency, Task};
 pub use bindings::fedwasm::training_plan::types::{PlanError, Scope};
 pub use fedwasm_compute::Optimizer as Rule;
 pub use fedwasm_compute::{Dtype, Element, Pooling, Reduction, Sampling, Window, Windows};
-pub use layers::{
-    Elu, Flatten, Gelu, Layer, LeakyRelu, Linear, Relu, Sequential, Sigmoid, Silu, Softplus, Tanh,
-};
+pub use layers::*;
 pub use log::{Level, log};
 pub use module::{Mode, Module, Visitor};
 pub use optimizers::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};

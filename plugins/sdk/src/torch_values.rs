@@ -1,8 +1,9 @@
-//! What PyTorch computes, for the tests: `torch_values.txt`, written by `tests/torch_values.py`.
+//! What PyTorch computes, for the tests: `torch_values.txt`, written by `tests/torch_values.py`, and
+//! `module_values.txt`, written by `tests/module_values.py`.
 
 use crate::{Parameter, Tensor};
 
-const FILE: &str = include_str!("torch_values.txt");
+const FILE: &str = concat!(include_str!("torch_values.txt"), include_str!("module_values.txt"));
 
 /// A tensor of the file. Whole numbers and scalars are float32, too.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +25,12 @@ impl Values {
 
 /// The tensor of this name.
 pub(crate) fn torch(name: &str) -> Values {
-    find(name).unwrap_or_else(|| panic!("torch_values.txt has no {name}"))
+    find(name).unwrap_or_else(|| panic!("the files have no {name}"))
+}
+
+/// The names of all tensors, in their order.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FILE.lines().filter_map(|line| line.split(' ').next()).filter(|name| !name.is_empty())
 }
 
 /// As [`torch`], if there is one.
