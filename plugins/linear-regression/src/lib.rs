@@ -9,9 +9,7 @@ arguments! {
 }
 
 module! {
-    struct LinearRegression {
-        linear: Linear,
-    }
+    struct LinearRegression { linear: Linear }
 }
 
 impl TrainingPlan for LinearRegression {

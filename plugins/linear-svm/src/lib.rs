@@ -12,11 +12,7 @@ arguments! {
 }
 
 module! {
-    struct LinearSvm {
-        weight: Parameter,
-        bias: Parameter,
-        lambda: f64,
-    }
+    struct LinearSvm { weight: Parameter, bias: Parameter, lambda: f64 }
 }
 
 impl LinearSvm {

@@ -11,9 +11,7 @@ arguments! {
 }
 
 module! {
-    struct LogisticRegression {
-        linear: Linear,
-    }
+    struct LogisticRegression { linear: Linear }
 }
 
 impl TrainingPlan for LogisticRegression {

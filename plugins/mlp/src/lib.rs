@@ -13,10 +13,7 @@ arguments! {
 }
 
 module! {
-    struct Mlp {
-        hidden: Linear,
-        output: Linear,
-    }
+    struct Mlp { hidden: Linear, output: Linear }
 }
 
 impl TrainingPlan for Mlp {

@@ -305,6 +305,75 @@ def rounds():
             keep(f"adam_round{nth_round}.end.{key}", value)
 
 
+def plans():
+    """A round of each plan that we ship, on whole batches of rows by chance."""
+    rng = np.random.default_rng(20261129)
+    nn, steps = torch.nn, 4
+    whole = lambda *shape, most=16: torch.tensor(rng.integers(-most, most + 1, shape) / 16)
+    cross_entropy = lambda model: lambda x, y: F.cross_entropy(model(x), y)
+
+    def train(name, model, loss, inputs, targets, options, penalty=lambda: 0):
+        for key, parameter in model.named_parameters():
+            parameter.data = whole(*parameter.shape, most=8) / 4
+            keep(f"plans.{name}.start.{key}", parameter)
+        keep(f"plans.{name}.inputs", inputs)
+        keep(f"plans.{name}.targets", targets)
+        optimizer = torch.optim.SGD(model.parameters(), **options)
+        losses = []
+        for x, y in zip(inputs, targets):
+            optimizer.zero_grad()
+            value = loss(x, y)
+            (value + penalty()).backward()
+            optimizer.step()
+            losses.append(value.detach())
+        keep(f"plans.{name}.losses", torch.stack(losses))
+        for key, parameter in model.named_parameters():
+            keep(f"plans.{name}.end.{key}", parameter)
+
+    class Svm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.zeros(5)), nn.Parameter(torch.zeros(1))
+
+        def loss(self, x, y):
+            return F.relu(1 - (2 * y - 1) * (x @ self.weight + self.bias)).mean()
+
+    rows, columns = 8, 5
+    inputs = lambda: whole(steps, rows, columns, most=32)
+    classes = lambda n: torch.tensor(rng.integers(0, n, (steps, rows)))
+    momentum = dict(lr=0.05, momentum=0.9, weight_decay=0.01)
+
+    model = nn.Sequential()
+    model.add_module("hidden", nn.Linear(columns, 7))
+    model.add_module("relu", nn.ReLU())
+    model.add_module("output", nn.Linear(7, 3))
+    train("mlp", model, cross_entropy(model), inputs(), classes(3), momentum)
+
+    model = nn.Sequential()
+    model.add_module("linear", nn.Linear(columns, 3))
+    train("logistic-regression", model, cross_entropy(model), inputs(), classes(3), momentum)
+
+    model = nn.Sequential()
+    model.add_module("linear", nn.Linear(columns, 1))
+    train("linear-regression", model, lambda x, y: F.mse_loss(model(x), y), inputs(),
+          whole(steps, rows, 1, most=32), dict(lr=0.05))
+
+    svm = Svm()
+    train("linear-svm", svm, svm.loss, inputs(), classes(2), dict(lr=0.05),
+          lambda: 0.125 * (svm.weight ** 2).sum())
+
+    model = nn.Sequential()
+    model.add_module("conv1", nn.Conv2d(1, 2, 5))
+    model.add_module("pool1", nn.MaxPool2d(2))
+    model.add_module("relu1", nn.ReLU())
+    model.add_module("conv2", nn.Conv2d(2, 3, 5))
+    model.add_module("pool2", nn.MaxPool2d(2))
+    model.add_module("relu2", nn.ReLU())
+    model.add_module("flatten", nn.Flatten())
+    model.add_module("output", nn.Linear(3, 3))
+    train("cnn", model, cross_entropy(model), whole(steps, rows, 1, 16, 16), classes(3), momentum)
+
+
 def write(path):
     """One tensor after the other: a line with name and shape, and lines of elements."""
     lines = [f"# Written by tests/torch_values.py with PyTorch {torch.__version__.split('+')[0]}."]
@@ -326,4 +395,5 @@ losses()
 optimizers()
 model()
 rounds()
+plans()
 write(Path(__file__).parent.parent / "src/torch_values.txt")

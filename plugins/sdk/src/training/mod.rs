@@ -1,5 +1,7 @@
 //! A round of training: batches in, steps out.
 
+#[cfg(test)]
+mod plan_tests;
 mod proximal;
 mod scaffold;
 mod stepper;

@@ -9,10 +9,10 @@ use crate::torch_values::{Values, assert_near, torch};
 use crate::training::stepper::Stepper;
 use crate::*;
 
-const TOLERANCE: f32 = 1e-6;
+pub(super) const TOLERANCE: f32 = 1e-6;
 
 /// All arguments that these announce, with some of them given.
-fn given(announced: Vec<Argument>, given: &[(&str, Value)]) -> Vec<(String, Value)> {
+pub(super) fn given(announced: Vec<Argument>, given: &[(&str, Value)]) -> Vec<(String, Value)> {
     let value = |announced: Argument| {
         let wit = announced.into_wit();
         let given = given.iter().find(|(name, _)| wit.name.ends_with(&format!(".{name}")));
@@ -26,7 +26,7 @@ fn given(announced: Vec<Argument>, given: &[(&str, Value)]) -> Vec<(String, Valu
     announced.into_iter().map(value).collect()
 }
 
-fn real(name: &str, value: f64) -> (&str, Value) {
+pub(super) fn real(name: &str, value: f64) -> (&str, Value) {
     (name, Value::Real(value))
 }
 
@@ -225,11 +225,11 @@ fn plan_arguments(some: &[(&str, Value)]) -> Vec<(String, Value)> {
     given(all.chain(training::arguments()).collect(), some)
 }
 
-fn bytes(values: &[f32]) -> Vec<u8> {
+pub(super) fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn stored(slot: Slot, index: u32) -> Vec<f32> {
+pub(super) fn stored(slot: Slot, index: u32) -> Vec<f32> {
     let bytes = native::with(|native| native.stores[&(slot, index)].clone());
     bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
@@ -259,7 +259,7 @@ fn prepare(values: &str, with_targets: bool) {
 
 const NAMES: [&str; 4] = ["first.weight", "first.bias", "last.weight", "last.bias"];
 
-fn metric(report: &Report, name: &str) -> f64 {
+pub(super) fn metric(report: &Report, name: &str) -> f64 {
     let found = report.metrics.iter().find(|(known, _)| known == name);
     found.unwrap_or_else(|| panic!("no {name} in {:?}", report.metrics)).1
 }
