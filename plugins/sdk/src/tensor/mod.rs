@@ -259,7 +259,8 @@ impl Tensor {
     }
 
     /// Adds the gradient of this loss, a tensor of one element, to the parameters that it depends
-    /// on, and forgets how it was computed.
+    /// on, and forgets everything that was recorded: a second loss is computed after it, or added to
+    /// this one before.
     ///
     /// # Errors
     /// The first mistake, or that this is not one floating-point element.
