@@ -33,7 +33,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         wit::Metadata {
             name: P::NAME.into(),
             version: P::VERSION.into(),
-            task: P::TASK,
+            task: P::TASK.into_wit(),
             arguments: arguments.into_iter().map(Argument::into_wit).collect(),
             dependencies: P::dependencies().into_iter().chain(announced::<P>()).collect(),
         }

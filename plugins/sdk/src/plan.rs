@@ -1,9 +1,31 @@
 //! The one trait that a plan implements.
 
+use crate::bindings::exports::fedwasm::training_plan::plan as wit;
 use crate::{
-    Batch, Data, Dependency, Module, Optimizer, PlanArguments, Random, Result, Scope, Task, Tensor,
+    Batch, Data, Dependency, Module, Optimizer, PlanArguments, Random, Result, Scope, Tensor,
     Training,
 };
+
+/// What predictions mean, and so which standard metrics the host computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Scores of classes; the target is a class index.
+    Classification,
+    /// Real numbers.
+    Regression,
+    /// Something else, by name, such as "segmentation"; the host computes no standard metrics.
+    Other(&'static str),
+}
+
+impl Task {
+    pub(crate) fn into_wit(self) -> wit::Task {
+        match self {
+            Self::Classification => wit::Task::Classification,
+            Self::Regression => wit::Task::Regression,
+            Self::Other(name) => wit::Task::Other(name.into()),
+        }
+    }
+}
 
 /// A model, a training step and a prediction.
 ///
