@@ -15,7 +15,7 @@ const NO_TARGETS: &str = "a batch that is predicted has no targets";
 pub struct Batch {
     /// The first input that the plan declares, shape [rows, ..].
     pub inputs: Tensor,
-    /// The first target: classes int64 [rows], numbers float32 [rows, outputs]. In prediction there
+    /// The first target: classes int64 `[rows]`, numbers float32 [rows, outputs]. In prediction there
     /// are none, and using them is a mistake.
     pub targets: Tensor,
     rows: usize,

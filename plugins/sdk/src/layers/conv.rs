@@ -23,7 +23,7 @@ pub struct Conv<const N: usize, const IS_TRANSPOSED: bool> {
     /// Shape [filters, channels / groups, kernel ..]; [channels, filters / groups, kernel ..] of a
     /// transposed convolution.
     pub weight: Parameter,
-    /// Shape [filters].
+    /// Shape `[filters]`.
     pub bias: Option<Parameter>,
     channels: usize,
     filters: usize,

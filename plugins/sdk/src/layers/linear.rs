@@ -8,7 +8,7 @@ module! {
     pub struct Linear {
         /// Shape [outputs, inputs].
         pub weight: Parameter,
-        /// Shape [outputs].
+        /// Shape `[outputs]`.
         pub bias: Option<Parameter>,
     }
 }

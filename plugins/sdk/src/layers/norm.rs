@@ -19,13 +19,13 @@ module! {
     /// prediction the running ones are used.
     #[derive(Clone, Debug)]
     pub struct BatchNorm {
-        /// Shape [channels], from 1.
+        /// Shape `[channels]`, from 1.
         pub weight: Option<Parameter>,
-        /// Shape [channels], from 0.
+        /// Shape `[channels]`, from 0.
         pub bias: Option<Parameter>,
-        /// Shape [channels], from 0; a buffer.
+        /// Shape `[channels]`, from 0; a buffer.
         pub running_mean: Parameter,
-        /// Shape [channels], from 1; a buffer.
+        /// Shape `[channels]`, from 1; a buffer.
         pub running_var: Parameter,
         momentum: f64,
         epsilon: f64,
@@ -182,9 +182,9 @@ module! {
     /// batch, and so suits nodes with small or different ones.
     #[derive(Clone, Debug)]
     pub struct GroupNorm {
-        /// Shape [channels], from 1.
+        /// Shape `[channels]`, from 1.
         pub weight: Option<Parameter>,
-        /// Shape [channels], from 0.
+        /// Shape `[channels]`, from 0.
         pub bias: Option<Parameter>,
         groups: usize,
         channels: usize,
@@ -236,9 +236,9 @@ module! {
     /// [rows, channels] and one to three more axes.
     #[derive(Clone, Debug)]
     pub struct InstanceNorm {
-        /// Shape [channels], from 1; none unless [`affine`](Self::affine).
+        /// Shape `[channels]`, from 1; none unless [`affine`](Self::affine).
         pub weight: Option<Parameter>,
-        /// Shape [channels], from 0; none unless [`affine`](Self::affine).
+        /// Shape `[channels]`, from 0; none unless [`affine`](Self::affine).
         pub bias: Option<Parameter>,
         channels: usize,
         epsilon: f64,

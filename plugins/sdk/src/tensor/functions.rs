@@ -156,7 +156,7 @@ impl Tensor {
         apply(&[self, other], &mut |apply, ids| compose::matmul(apply, ids[0], ids[1]))
     }
 
-    /// `x wᵀ + b` over the last axis: `weight` of shape [outputs, inputs], `bias` of shape [outputs].
+    /// `x wᵀ + b` over the last axis: `weight` of shape [outputs, inputs], `bias` of shape `[outputs]`.
     #[must_use]
     #[track_caller]
     pub fn linear(&self, weight: &Self, bias: Option<&Self>) -> Self {

@@ -8,7 +8,7 @@ use crate::Dtype;
 /// Options of [`Tensor::cross_entropy_with`].
 #[derive(Clone, Debug)]
 pub struct CrossEntropy {
-    /// A weight for each class, shape [classes].
+    /// A weight for each class, shape `[classes]`.
     pub weights: Option<Tensor>,
     /// A class that does not count.
     pub ignored: Option<i64>,
