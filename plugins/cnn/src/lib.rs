@@ -1,5 +1,5 @@
-//! A convolutional network for small images, such as MNIST: two convolutions, each rectified and
-//! pooled, and a linear layer under the cross-entropy loss.
+//! A convolutional network for small images, such as MNIST: two convolutions, each pooled and
+//! rectified, and a linear layer under the cross-entropy loss.
 use fedwasm_sdk::*;
 
 arguments! {
@@ -18,30 +18,9 @@ arguments! {
 }
 
 module! {
-    struct Convolution {
-        weight: Parameter,
-        bias: Parameter,
-    }
-}
-
-impl Convolution {
-    fn new(channels: usize, filters: usize) -> Self {
-        let init = Init::Uniform(1.0 / ((channels * KERNEL * KERNEL) as f64).sqrt());
-        let weight = Parameter::new(&[filters, channels, KERNEL, KERNEL], init);
-        Self { weight, bias: Parameter::new(&[filters], init) }
-    }
-
-    /// Convolved, pooled and rectified.
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let y = x.conv2d(&self.weight.tensor(), Some(&self.bias.tensor()), 1, 0);
-        y.max_pool2d(POOL, POOL).relu()
-    }
-}
-
-module! {
     struct Cnn {
-        conv1: Convolution,
-        conv2: Convolution,
+        conv1: Conv2d,
+        conv2: Conv2d,
         output: Linear,
         image: [usize; 3],
     }
@@ -64,8 +43,8 @@ impl TrainingPlan for Cnn {
             return Err(PlanError::InvalidArgument(text));
         }
         Ok(Self {
-            conv1: Convolution::new(args.channels, args.filters1),
-            conv2: Convolution::new(args.filters1, args.filters2),
+            conv1: Conv2d::new(args.channels, args.filters1, KERNEL),
+            conv2: Conv2d::new(args.filters1, args.filters2, KERNEL),
             output: Linear::new(args.filters2 * size * size, args.n_classes),
             image: [args.channels, args.size, args.size],
         })
@@ -80,7 +59,8 @@ impl TrainingPlan for Cnn {
     }
 
     fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
-        let x = self.conv2.forward(&self.conv1.forward(&batch.inputs));
+        let x = self.conv1.forward(&batch.inputs).max_pool2d(POOL, POOL).relu();
+        let x = self.conv2.forward(&x).max_pool2d(POOL, POOL).relu();
         Ok(self.output.forward(&x.flatten(1)))
     }
 }
