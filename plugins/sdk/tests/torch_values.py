@@ -231,6 +231,149 @@ def model():
             keep(f"model.end.{name}.{key}", parameter)
 
 
+def rounds():
+    """Rounds of a small network, as a plan trains them: plain, with FedProx and with SCAFFOLD."""
+    rng = np.random.default_rng(20261128)
+    rows, n_classes = 8, 3
+    whole = lambda most, *shape: torch.tensor(rng.integers(-most, most + 1, shape) / 16)
+    inputs, classes = whole(32, STEPS, rows, 6), torch.tensor(rng.integers(0, n_classes, (STEPS, rows)))
+    keep("two.inputs", inputs)
+    keep("two.targets", classes)
+    start = {"first.weight": whole(16, 5, 6), "first.bias": whole(16, 5),
+             "last.weight": whole(16, 3, 5), "last.bias": whole(16, 3)}
+    for name, tensor in start.items():
+        keep(f"two.start.{name}", tensor)
+
+    def train(name, rule, options, correct=lambda step, key, value: None, clip=None):
+        values = {key: tensor.clone().requires_grad_() for key, tensor in start.items()}
+        optimizer = rule(values.values(), **options)
+        losses = []
+        for step, (x, y) in enumerate(zip(inputs, classes)):
+            optimizer.zero_grad()
+            hidden = torch.tanh(F.linear(x, values["first.weight"], values["first.bias"]))
+            loss = F.cross_entropy(F.linear(hidden, values["last.weight"], values["last.bias"]), y)
+            loss.backward()
+            for key, value in values.items():
+                correct(step, key, value)
+            if clip is not None:
+                torch.nn.utils.clip_grad_value_(values.values(), clip[0])
+                torch.nn.utils.clip_grad_norm_(values.values(), clip[1])
+            optimizer.step()
+            losses.append(loss.detach())
+        keep(f"{name}.losses", torch.stack(losses))
+        for key, value in values.items():
+            keep(f"{name}.end.{key}", value)
+        return optimizer
+
+    train("two", torch.optim.SGD, dict(lr=0.1, momentum=0.5, weight_decay=0.01))
+    train("clipped", torch.optim.SGD, dict(lr=0.5), clip=(0.05, 0.1))
+
+    def proximal(step, key, value):
+        value.grad += 0.75 * (value.detach() - start[key])
+
+    train("fedprox", torch.optim.SGD, dict(lr=0.1), proximal)
+
+    sums = {key: torch.zeros_like(tensor) for key, tensor in start.items()}
+    variates = {key: (whole(8, *tensor.shape), whole(8, *tensor.shape)) for key, tensor in start.items()}
+    for nth, (of_all, own) in enumerate(variates.values()):
+        keep(f"scaffold.aux_in.{2 * nth}", of_all)
+        keep(f"scaffold.aux_in.{2 * nth + 1}", own)
+
+    def scaffold(step, key, value):
+        sums[key] += value.grad
+        of_all, own = variates[key]
+        value.grad += of_all - own
+
+    train("scaffold", torch.optim.SGD, dict(lr=0.1), scaffold)
+    for nth, total in enumerate(sums.values()):
+        keep(f"scaffold.aux_out.{nth}", total / STEPS)
+
+    # Two rounds of one optimizer: what it keeps goes on.
+    values = {key: tensor.clone().requires_grad_() for key, tensor in start.items()}
+    optimizer = torch.optim.Adam(values.values(), lr=0.01)
+    for nth_round in (1, 2):
+        losses = []
+        for x, y in zip(inputs, classes):
+            optimizer.zero_grad()
+            hidden = torch.tanh(F.linear(x, values["first.weight"], values["first.bias"]))
+            loss = F.cross_entropy(F.linear(hidden, values["last.weight"], values["last.bias"]), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        keep(f"adam_round{nth_round}.losses", torch.stack(losses))
+        for key, value in values.items():
+            keep(f"adam_round{nth_round}.end.{key}", value)
+
+
+def plans():
+    """A round of each plan that we ship, on whole batches of rows by chance."""
+    rng = np.random.default_rng(20261129)
+    nn, steps = torch.nn, 4
+    whole = lambda *shape, most=16: torch.tensor(rng.integers(-most, most + 1, shape) / 16)
+    cross_entropy = lambda model: lambda x, y: F.cross_entropy(model(x), y)
+
+    def train(name, model, loss, inputs, targets, options, penalty=lambda: 0):
+        for key, parameter in model.named_parameters():
+            parameter.data = whole(*parameter.shape, most=8) / 4
+            keep(f"plans.{name}.start.{key}", parameter)
+        keep(f"plans.{name}.inputs", inputs)
+        keep(f"plans.{name}.targets", targets)
+        optimizer = torch.optim.SGD(model.parameters(), **options)
+        losses = []
+        for x, y in zip(inputs, targets):
+            optimizer.zero_grad()
+            value = loss(x, y)
+            (value + penalty()).backward()
+            optimizer.step()
+            losses.append(value.detach())
+        keep(f"plans.{name}.losses", torch.stack(losses))
+        for key, parameter in model.named_parameters():
+            keep(f"plans.{name}.end.{key}", parameter)
+
+    class Svm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.zeros(5)), nn.Parameter(torch.zeros(1))
+
+        def loss(self, x, y):
+            return F.relu(1 - (2 * y - 1) * (x @ self.weight + self.bias)).mean()
+
+    rows, columns = 8, 5
+    inputs = lambda: whole(steps, rows, columns, most=32)
+    classes = lambda n: torch.tensor(rng.integers(0, n, (steps, rows)))
+    momentum = dict(lr=0.05, momentum=0.9, weight_decay=0.01)
+
+    model = nn.Sequential()
+    model.add_module("hidden", nn.Linear(columns, 7))
+    model.add_module("relu", nn.ReLU())
+    model.add_module("output", nn.Linear(7, 3))
+    train("mlp", model, cross_entropy(model), inputs(), classes(3), momentum)
+
+    model = nn.Sequential()
+    model.add_module("linear", nn.Linear(columns, 3))
+    train("logistic-regression", model, cross_entropy(model), inputs(), classes(3), momentum)
+
+    model = nn.Sequential()
+    model.add_module("linear", nn.Linear(columns, 1))
+    train("linear-regression", model, lambda x, y: F.mse_loss(model(x), y), inputs(),
+          whole(steps, rows, 1, most=32), dict(lr=0.05))
+
+    svm = Svm()
+    train("linear-svm", svm, svm.loss, inputs(), classes(2), dict(lr=0.05),
+          lambda: 0.125 * (svm.weight ** 2).sum())
+
+    model = nn.Sequential()
+    model.add_module("conv1", nn.Conv2d(1, 2, 5))
+    model.add_module("pool1", nn.MaxPool2d(2))
+    model.add_module("relu1", nn.ReLU())
+    model.add_module("conv2", nn.Conv2d(2, 3, 5))
+    model.add_module("pool2", nn.MaxPool2d(2))
+    model.add_module("relu2", nn.ReLU())
+    model.add_module("flatten", nn.Flatten())
+    model.add_module("output", nn.Linear(3, 3))
+    train("cnn", model, cross_entropy(model), whole(steps, rows, 1, 16, 16), classes(3), momentum)
+
+
 def write(path):
     """One tensor after the other: a line with name and shape, and lines of elements."""
     lines = [f"# Written by tests/torch_values.py with PyTorch {torch.__version__.split('+')[0]}."]
@@ -251,4 +394,6 @@ layers()
 losses()
 optimizers()
 model()
+rounds()
+plans()
 write(Path(__file__).parent.parent / "src/torch_values.txt")
