@@ -94,7 +94,7 @@ impl Session {
     }
 
     fn backward_of(&mut self, output: Id, gradient: Tensor) -> Result<(), Mistake> {
-        self.add_gradient(output, gradient)?;
+        self.accumulate(output, gradient)?;
         let tape = core::mem::take(&mut self.tape);
         let mut done = Ok(());
         let mut values = Vec::new();
@@ -146,7 +146,7 @@ impl Session {
             };
             let local = of_input(&mut scratch, &done, nth);
             added = local.and_then(|local| match &values[local as usize].1 {
-                Some(gradient) => self.add_gradient(*id, gradient.clone()),
+                Some(gradient) => self.accumulate(*id, gradient.clone()),
                 None => Err(mistake(Rule::NoTensor(*id))),
             });
             if added.is_err() {
@@ -159,8 +159,26 @@ impl Session {
         added
     }
 
-    /// Adds to the gradient of a tensor.
-    fn add_gradient(&mut self, id: Id, gradient: Tensor) -> Result<(), Mistake> {
+    /// Adds a tensor to the gradient of another of its kind.
+    ///
+    /// # Errors
+    /// [`Rule::NoTensor`]; [`Rule::Sizes`] if the two are not of one kind; [`Rule::Attribute`] if no
+    /// gradient is wanted; [`Rule::Memory`].
+    pub fn add_gradient(&mut self, id: Id, gradient: Id) -> Result<(), Mistake> {
+        let gradient = self.get(gradient)?.clone();
+        let slot = self.table.held(id).map_err(mistake)?;
+        let wrong = |rule| Err(Mistake::new("gradient", &[slot.kind, gradient.kind()], rule));
+        if slot.kind != gradient.kind() {
+            return wrong(Rule::Sizes("the gradient must be of the kind of its tensor"));
+        }
+        if !slot.has_gradient {
+            return wrong(Rule::Attribute("no gradient is wanted for the tensor"));
+        }
+        self.accumulate(id, gradient)
+    }
+
+    /// Adds to the gradient of a tensor, if one is wanted.
+    fn accumulate(&mut self, id: Id, gradient: Tensor) -> Result<(), Mistake> {
         let slot = self.table.get_mut(id).ok_or_else(|| mistake(Rule::NoTensor(id)))?;
         debug_assert_eq!(slot.kind, gradient.kind(), "a gradient is like its tensor");
         if !slot.has_gradient {
