@@ -17,6 +17,7 @@ mod book;
 mod central;
 mod cli;
 mod compiling;
+mod computes;
 mod datasets;
 mod demo;
 mod dependencies;

@@ -154,9 +154,14 @@ mod tests {
 
     #[test]
     fn only_these_tracks_of_the_contract_are_spoken() {
-        for (version, spoken) in
-            [("0.1.0", true), ("0.1.7", true), ("0.2.0", true), ("0.3.0", false), ("1.1.0", false), ("x", false)]
-        {
+        for (version, spoken) in [
+            ("0.1.0", true),
+            ("0.1.7", true),
+            ("0.2.0", true),
+            ("0.3.0", false),
+            ("1.1.0", false),
+            ("x", false),
+        ] {
             assert_eq!(Contract::of(version).is_some(), spoken, "{version}");
         }
         assert_eq!(Contract::of("0.1.0-rc.1"), None);

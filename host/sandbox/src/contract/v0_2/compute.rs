@@ -69,7 +69,7 @@ fn operations(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
 
 /// One tensor at a time.
 fn tensors(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
-    instance.func_wrap("kind", |store: Store<'_>, (tensor,): (Id,)| {
+    instance.func_wrap("kind-of", |store: Store<'_>, (tensor,): (Id,)| {
         answer(store, |session, _| {
             let kind = session.kind(tensor)?;
             let shape = kind.shape.sizes().map(|size| size as u32).collect();
