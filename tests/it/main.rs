@@ -37,6 +37,7 @@ mod limits;
 mod local;
 mod memory;
 mod models;
+mod operations;
 mod outages;
 mod plan;
 mod plan_new;

@@ -1764,7 +1764,7 @@ pub mod fedwasm {
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Returns `len` bytes of the elements, from byte `offset` on; at most
-            /// 16 MiB.
+            /// 16 MiB. NaN has one form.
             #[allow(async_fn_in_trait)]
             pub fn read(
                 tensor: TensorId,
@@ -1972,7 +1972,8 @@ pub mod fedwasm {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Returns the element of a tensor that has one.
+            /// Returns the element of a tensor that has one, as float64: int64 to
+            /// nearest, boolean as 0 or 1.
             #[allow(async_fn_in_trait)]
             pub fn item(tensor: TensorId) -> ::core::result::Result<f64, ComputeError> {
                 unsafe {
@@ -2862,7 +2863,7 @@ pub mod fedwasm {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Adds to the gradient of a tensor.
+            /// Adds to the gradient of a tensor, which must be wanted.
             #[allow(async_fn_in_trait)]
             pub fn add_gradient(
                 tensor: TensorId,
