@@ -351,7 +351,7 @@ fn a_crate_that_is_not_a_plan_names_the_missing_part() {
     assert_eq!(code, 3);
     assert_eq!(
         text,
-        "error: the plan does not export `fedwasm:training-plan/plan@0.1.0`
+        "error: the plan does not export `fedwasm:training-plan/plan@0.2.0`
   = help: end the plan's lib.rs with `export!(MyPlan);`"
     );
 }

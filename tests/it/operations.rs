@@ -62,6 +62,16 @@ fn codes(text: &str, name: &str) -> Vec<(u8, String, Vec<String>)> {
     variants.map(variant).collect()
 }
 
+/// A text whose links lead to sources, without them.
+fn without_links(text: &str) -> String {
+    let mut text = text.to_owned();
+    while let Some(at) = text.find("](crate::") {
+        let end = text[at..].find(')').unwrap();
+        text.replace_range(at + 1..=at + end, "");
+    }
+    text.replace("[`", "`").replace("`]", "`")
+}
+
 /// The table of an enumeration.
 fn table(definition: &str, encoding: &str, name: &str, last: &str) -> String {
     let cases = cases(definition, name);
@@ -76,7 +86,7 @@ fn table(definition: &str, encoding: &str, name: &str, last: &str) -> String {
             format!("{field}: `{of}`")
         });
         let typed = typed.collect::<Vec<_>>().join(", ");
-        let doc = case.doc.replace('|', "\\|");
+        let doc = without_links(&case.doc).replace('|', "\\|");
         writeln!(table, "| {code} | {name} | {typed} | {doc} |").unwrap();
     }
     table

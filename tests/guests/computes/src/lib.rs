@@ -16,13 +16,13 @@ use bindings::fedwasm::training_plan::types::{
 };
 use fedwasm_compute::{Binary, ClassLoss, Op, Reduction, Unary};
 
-/// The sizes of the parameters: weight and bias of each layer.
-const MODEL: [(&str, &[u64]); 4] = [
-    ("hidden.weight", &[16, 3]),
-    ("hidden.bias", &[16]),
-    ("output.weight", &[2, 16]),
-    ("output.bias", &[2]),
-];
+/// Parameters: weight and bias of each layer.
+const MODEL: [&str; 4] = ["hidden.weight", "hidden.bias", "output.weight", "output.bias"];
+
+/// Their sizes.
+fn shapes(arguments: &Arguments) -> [Vec<u32>; 4] {
+    [vec![16, whole(arguments, "model.features") as u32], vec![16], vec![2, 16], vec![2]]
+}
 
 struct Computes;
 
@@ -117,16 +117,18 @@ impl plan::Guest for Computes {
         let argument = |name: &str, kind, default| plan::Argument {
             name: name.into(),
             kind,
-            default: plan::Default::Value(default),
+            default,
             doc: "of the guest".into(),
         };
+        let value = plan::Default::Value;
         plan::Metadata {
             name: "computes".into(),
             version: "0.1.0".into(),
             task: plan::Task::Classification,
             arguments: vec![
-                argument("model.deed", ValueKind::Text, Value::Text("none".into())),
-                argument("model.n", ValueKind::Integer, Value::Integer(0)),
+                argument("model.features", ValueKind::Integer, plan::Default::InputColumns),
+                argument("model.deed", ValueKind::Text, value(Value::Text("none".into()))),
+                argument("model.n", ValueKind::Integer, value(Value::Integer(0))),
             ],
             dependencies: Vec::new(),
         }
@@ -136,10 +138,10 @@ impl plan::Guest for Computes {
         if text(&arguments, "model.deed") == "closed" {
             deeds::all_closed()?;
         }
-        let spec = |(name, shape): (&str, &[u64])| TensorSpec {
+        let spec = |(name, sizes): (&str, Vec<u32>)| TensorSpec {
             name: name.into(),
             dtype: Dtype::Float32,
-            shape: shape.to_vec(),
+            shape: sizes.into_iter().map(u64::from).collect(),
             trainable: true,
             scope: Scope::Shared,
         };
@@ -148,20 +150,19 @@ impl plan::Guest for Computes {
             dtype,
             shape: shape.to_vec(),
         };
-        let state = TensorSpec { dtype: Dtype::Int64, ..spec(("number", &[1])) };
+        let state = TensorSpec { dtype: Dtype::Int64, ..spec(("number", vec![1])) };
         Ok(plan::Declaration {
-            inputs: vec![data("inputs", Dtype::Float32, &[3])],
+            inputs: vec![data("inputs", Dtype::Float32, &[whole(&arguments, "model.features")])],
             targets: vec![data("targets", Dtype::Int64, &[])],
-            model: MODEL.map(spec).to_vec(),
+            model: MODEL.into_iter().zip(shapes(&arguments)).map(spec).collect(),
             aux_in: Vec::new(),
             aux_out: Vec::new(),
-            state: vec![state, TensorSpec { dtype: Dtype::Int8, ..spec(("small", &[1])) }],
+            state: vec![state, TensorSpec { dtype: Dtype::Int8, ..spec(("small", vec![1])) }],
         })
     }
 
-    fn init(_: Arguments) -> Result<(), PlanError> {
-        for (index, (_, shape)) in MODEL.iter().enumerate() {
-            let sizes: Vec<u32> = shape.iter().map(|size| *size as u32).collect();
+    fn init(arguments: Arguments) -> Result<(), PlanError> {
+        for (index, sizes) in shapes(&arguments).into_iter().enumerate() {
             let value = eighths(&sizes).map_err(refused)?;
             compute::save(Slot::Model, index as u32, value).map_err(refused)?;
         }

@@ -29,7 +29,7 @@ fn answer<T>(
     Ok((compute::call(&mut store, run)?.map_err(Into::into),))
 }
 
-/// What a step calls most.
+/// The calls of a step.
 fn operations(instance: &mut LinkerInstance<'_, Host>) -> Result<()> {
     type Apply = (WasmList<u8>, WasmList<Id>);
     instance.func_wrap("apply", |store: Store<'_>, (op, inputs): Apply| {

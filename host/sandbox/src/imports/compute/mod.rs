@@ -29,7 +29,7 @@ use crate::threads::{Pool, Threads};
 pub(crate) enum ComputeError {
     /// For the reasons of all interfaces.
     Access(AccessError),
-    /// What is wrong with the operation.
+    /// The operation's mistake, in words.
     Mistake(String),
 }
 
@@ -118,7 +118,7 @@ impl Host {
         }
     }
 
-    /// What the plan is told, or how it ends.
+    /// The answer to the plan, or its end.
     #[cold]
     fn failed(&mut self, failed: Failed) -> Result<ComputeError> {
         let mistake = match failed {
@@ -158,7 +158,7 @@ pub(crate) fn apply(
     Ok(session.apply(op, inputs)?)
 }
 
-/// What a copy of so many elements costs.
+/// The work of a copy of so many elements.
 fn copy_work(elements: usize) -> u64 {
     CALL.saturating_add(elements as u64)
 }
