@@ -341,10 +341,16 @@ fn require_receipts_leaves_out_nodes_without_them() {
 #[test]
 fn runs_that_compute_at_the_host_are_repeated() {
     let mut federation = Federation::start();
-    for (n, threads) in [1, 2].into_iter().enumerate() {
+    for n in 0..2 {
         let file = part(federation.dir.path(), n, 2);
-        federation.node_with_threads(&format!("n{n}"), &file, threads);
+        federation.node(&format!("n{n}"), &file);
     }
+    // The last one again, with two threads.
+    drop(federation.nodes.pop());
+    let config = federation.dir.path().join("n1/node.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.edit("[limits]\n", "[limits]\nthreads = 2\n")).unwrap();
+    federation.start_node("n1");
     let plan = crate::support::guest("computes").display().to_string();
     let experiment = federation.experiment(|text| {
         let text = text.edit(&crate::support::plan().display().to_string(), &plan);

@@ -341,31 +341,11 @@ impl Federation {
         self.node_that(id, data, kind, &repository);
     }
 
-    /// Adds a node whose plans have so many threads for their tensors.
-    pub fn node_with_threads(&mut self, id: &str, file: &Path, threads: usize) {
-        let repository = self.repository.clone();
-        let limits = format!("[limits]\nthreads = {threads}\n");
-        self.node_changed(id, file, "csv", &repository, |config| {
-            config.edit("[limits]\n", &limits)
-        });
-    }
-
     pub fn node_with_repository(&mut self, id: &str, file: &Path, repository: &str) {
         self.node_that(id, file, "csv", repository);
     }
 
     fn node_that(&mut self, id: &str, file: &Path, kind: &str, repository: &str) {
-        self.node_changed(id, file, kind, repository, |config| config);
-    }
-
-    fn node_changed(
-        &mut self,
-        id: &str,
-        file: &Path,
-        kind: &str,
-        repository: &str,
-        change: impl FnOnce(String) -> String,
-    ) {
         let dir = self.dir.path().join(id);
         // It enrols with the real one.
         let own = &self.repository;
@@ -376,7 +356,7 @@ impl Federation {
         let config = std::fs::read_to_string(dir.join("node.toml")).unwrap();
         let config = config.edit(own, repository);
         let config = config.edit("roster_refresh_s = 30", "roster_refresh_s = 1");
-        std::fs::write(dir.join("node.toml"), change(config)).unwrap();
+        std::fs::write(dir.join("node.toml"), config).unwrap();
         fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u", "--type", kind])
             .arg(&dir)
             .arg("--path")
