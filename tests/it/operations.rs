@@ -64,12 +64,12 @@ fn codes(text: &str, name: &str) -> Vec<(u8, String, Vec<String>)> {
 
 /// A text whose links lead to sources, without them.
 fn without_links(text: &str) -> String {
-    let mut text = text.to_owned();
-    while let Some(at) = text.find("](crate::") {
-        let end = text[at..].find(')').unwrap();
-        text.replace_range(at + 1..=at + end, "");
+    let mut plain = text.to_owned();
+    while let Some(at) = plain.find("](crate::") {
+        let end = plain[at..].find(')').unwrap();
+        plain.replace_range(at + 1..=at + end, "");
     }
-    text.replace("[`", "`").replace("`]", "`")
+    plain.replace("[`", "`").replace("`]", "`")
 }
 
 /// The table of an enumeration.
