@@ -295,13 +295,19 @@ fn another_world_is_named_with_a_remedy() {
         changed
     };
     assert_eq!(
-        inspected(&wit("training-plan/plan@0.1.0", "training-plan/plan@0.2.0")),
-        "error: p.wasm: the plan was built for fedwasm:training-plan@0.2.0, this host speaks 0.1.0
+        inspected(&wit("training-plan/plan@0.1.0", "training-plan/plan@0.3.0")),
+        "error: p.wasm: the plan was built for fedwasm:training-plan@0.3.0, this host speaks \
+         0.1.0, 0.2.0
   = help: build it again with the SDK of this version: `fedwasm plan build`"
     );
     assert_eq!(
+        inspected(&wit("training-plan/plan@0.1.0", "training-plan/plan@0.2.0")),
+        "error: p.wasm: the plan exports `fedwasm:training-plan/plan@0.2.0` and imports interfaces \
+         of 0.1.0; all must be of one version"
+    );
+    assert_eq!(
         inspected(&wat::parse_str("(component)").unwrap()),
-        "error: p.wasm: the plan does not export `fedwasm:training-plan/plan@0.1.0`
+        "error: p.wasm: the plan does not export `fedwasm:training-plan/plan@0.2.0`
   = help: end the plan's lib.rs with `export!(MyPlan);`"
     );
     assert_eq!(
@@ -345,7 +351,7 @@ fn a_crate_that_is_not_a_plan_names_the_missing_part() {
     assert_eq!(code, 3);
     assert_eq!(
         text,
-        "error: the plan does not export `fedwasm:training-plan/plan@0.1.0`
+        "error: the plan does not export `fedwasm:training-plan/plan@0.2.0`
   = help: end the plan's lib.rs with `export!(MyPlan);`"
     );
 }

@@ -193,9 +193,13 @@ impl Session {
     /// Keeps a tensor over batches, under its number, until it is released.
     ///
     /// # Errors
-    /// [`Rule::NoTensor`].
+    /// [`Rule::NoTensor`], [`Rule::Memory`].
     pub fn keep(&mut self, id: Id) -> Result<(), Mistake> {
-        self.table.keep(id).map_err(mistake)
+        if !self.table.is_kept(id).map_err(mistake)? {
+            self.buffers.charge(SLOT_BYTES).map_err(mistake)?;
+            self.table.keep(id);
+        }
+        Ok(())
     }
 
     /// Says that a number is not used any more.
@@ -218,6 +222,7 @@ impl Session {
     fn forget_released(&mut self) {
         if self.tape.entries.is_empty() {
             for slot in self.table.forget_released() {
+                self.buffers.discharge(SLOT_BYTES);
                 let both = slot.tensor.into_iter().chain(slot.gradient);
                 both.for_each(|tensor| self.buffers.give_back(tensor));
             }

@@ -6,6 +6,7 @@ mod cases;
 mod differences;
 mod graph;
 mod hostile;
+mod outside;
 mod session;
 mod torch;
 mod trials;
