@@ -312,13 +312,14 @@ def plans():
     whole = lambda *shape, most=16: torch.tensor(rng.integers(-most, most + 1, shape) / 16)
     cross_entropy = lambda model: lambda x, y: F.cross_entropy(model(x), y)
 
-    def train(name, model, loss, inputs, targets, options, penalty=lambda: 0):
+    def train(name, model, loss, inputs, targets, options, penalty=lambda: 0,
+              rule=torch.optim.SGD):
         for key, parameter in model.named_parameters():
             parameter.data = whole(*parameter.shape, most=8) / 4
             keep(f"plans.{name}.start.{key}", parameter)
         keep(f"plans.{name}.inputs", inputs)
         keep(f"plans.{name}.targets", targets)
-        optimizer = torch.optim.SGD(model.parameters(), **options)
+        optimizer = rule(model.parameters(), **options)
         losses = []
         for x, y in zip(inputs, targets):
             optimizer.zero_grad()
@@ -372,6 +373,73 @@ def plans():
     model.add_module("flatten", nn.Flatten())
     model.add_module("output", nn.Linear(3, 3))
     train("cnn", model, cross_entropy(model), whole(steps, rows, 1, 16, 16), classes(3), momentum)
+
+    # Some gradients are 0 but for rounding, which a small eps would make steps of.
+    adam = dict(lr=0.05, eps=0.125)
+
+    class Lstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrent = nn.LSTM(2, 4, num_layers=2, batch_first=True)
+            self.output = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.output(self.recurrent(x)[0][:, -1])
+
+    model = Lstm()
+    train("lstm", model, cross_entropy(model), whole(steps, rows, 3, 2, most=32), classes(3), adam,
+          rule=torch.optim.Adam)
+
+    class Transformer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.zeros(columns, 8))
+            self.shift = nn.Parameter(torch.zeros(columns, 8))
+            layer = lambda: nn.TransformerEncoderLayer(
+                8, 2, 6, dropout=0, activation="gelu", batch_first=True, norm_first=True)
+            self.layers = nn.ModuleList([layer(), layer()])
+            self.norm, self.output = nn.LayerNorm(8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            x = x[:, :, None] * self.scale + self.shift
+            for layer in self.layers:
+                x = layer(x)
+            return self.output(self.norm(x).mean(1))
+
+    model = Transformer()
+    train("transformer", model, cross_entropy(model), inputs(), classes(3), adam,
+          rule=torch.optim.AdamW)
+
+    class Block(nn.Sequential):
+        def __init__(self, channels, filters):
+            super().__init__()
+            self.add_module("conv1", nn.Conv2d(channels, filters, 3, padding=1, bias=False))
+            self.add_module("norm1", nn.InstanceNorm2d(filters, affine=True))
+            self.add_module("relu1", nn.ReLU())
+            self.add_module("conv2", nn.Conv2d(filters, filters, 3, padding=1, bias=False))
+            self.add_module("norm2", nn.InstanceNorm2d(filters, affine=True))
+            self.add_module("relu2", nn.ReLU())
+
+    class Unet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down = nn.ModuleList([Block(1, 2), Block(2, 4), Block(4, 8)])
+            self.widen = nn.ModuleList([nn.ConvTranspose2d(4, 2, 2, stride=2),
+                                        nn.ConvTranspose2d(8, 4, 2, stride=2)])
+            self.up = nn.ModuleList([Block(4, 2), Block(8, 4)])
+            self.output = nn.Conv2d(2, 3, 1)
+
+        def forward(self, x):
+            first = self.down[0](x)
+            second = self.down[1](F.max_pool2d(first, 2))
+            third = self.down[2](F.max_pool2d(second, 2))
+            second = self.up[1](torch.cat([second, self.widen[1](third)], 1))
+            return self.output(self.up[0](torch.cat([first, self.widen[0](second)], 1)))
+
+    model = Unet()
+    masks = torch.tensor(rng.integers(0, 3, (steps, 2, 16, 16)))
+    train("unet", model, cross_entropy(model), whole(steps, 2, 1, 16, 16), masks, adam,
+          rule=torch.optim.Adam)
 
 
 def write(path):
