@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Writes plugins/sdk/src/torch_values.txt: what PyTorch computes for every layer, loss and
-optimizer of the SDK, and for a small model with all of them, trained for some steps.
+"""Writes plugins/sdk/src/torch_values.txt: what PyTorch computes for layers, losses, optimizers and
+rounds of training of the SDK, and for a round of each plan that we ship. Other modules are in
+module_values.py.
 
 Run by hand, with PyTorch and NumPy: `python3 plugins/sdk/tests/torch_values.py`. The same versions
 give the same file. Everything is computed in float64 from inputs that float32 has exactly, so that
@@ -67,17 +68,6 @@ def layer(name, module, inputs):
     step(name, module, inputs)
 
 
-class Mask(torch.nn.Module):
-    """Dropout by masks: those that draws from U(-1, 1) give."""
-
-    def __init__(self, draws, probability):
-        super().__init__()
-        self.masks = iter([(each >= 2 * probability - 1) / (1 - probability) for each in draws])
-
-    def forward(self, inputs):
-        return inputs * next(self.masks)
-
-
 def layers():
     nn = torch.nn
     layer("linear", nn.Linear(7, 5), sixteenths(6, 7))
@@ -97,10 +87,6 @@ def layers():
     layer("tanh", nn.Tanh(), 2 * sixteenths(4, 6))
     layer("flatten", nn.Flatten(), sixteenths(2, 2, 3, 2))
     layer("embedding", nn.Embedding(5, 3), torch.tensor(rng.integers(0, 5, (4, 3))))
-
-    draws = torch.tensor(rng.integers(-16, 16, (5, 6)) / 16)
-    keep("dropout.draws", draws)
-    layer("dropout", Mask([draws], 0.375), sixteenths(5, 6))
 
     for name, module, shape in [("batch_norm1d", nn.BatchNorm1d(4), (6, 4)),
                                 ("batch_norm2d", nn.BatchNorm2d(3), (3, 3, 2, 5))]:
@@ -184,51 +170,6 @@ def optimizers():
             optimizer.step()
             after.append(value.detach().clone())
         keep(f"optimizers.{name}", torch.stack(after))
-
-
-def model():
-    nn, rows, n_classes = torch.nn, 8, 3
-    inputs = torch.tensor(rng.integers(0, 6, (STEPS, rows, 6)))
-    targets = torch.tensor(rng.integers(0, n_classes, (STEPS, rows)))
-    draws = torch.tensor(rng.integers(-16, 16, (STEPS, rows, 5)) / 16)
-    layers = {
-        "embedding": nn.Embedding(6, 6),
-        "images": nn.Unflatten(1, (1, 6)),
-        "conv1": nn.Conv2d(1, 3, 3, padding=1),
-        "norm1": nn.BatchNorm2d(3),
-        "relu": nn.ReLU(),
-        "max_pool": nn.MaxPool2d(2),
-        "conv2": nn.Conv2d(3, 4, 2),
-        "tanh": nn.Tanh(),
-        "avg_pool": nn.AvgPool2d(2),
-        "flatten": nn.Flatten(),
-        "linear1": nn.Linear(4, 5),
-        "norm2": nn.BatchNorm1d(5),
-        "sigmoid": nn.Sigmoid(),
-        "dropout": Mask(draws, 0.25),
-        "linear2": nn.Linear(5, n_classes),
-    }
-    network = nn.Sequential()
-    for name, module in layers.items():
-        fill(module)
-        network.add_module(name, module)
-        for key, parameter in parameters_of(module):
-            keep(f"model.start.{name}.{key}", parameter)
-    keep("model.inputs", inputs)
-    keep("model.targets", targets)
-    keep("model.draws", draws)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.5, weight_decay=0.01)
-    losses = []
-    for batch, classes in zip(inputs, targets):
-        optimizer.zero_grad()
-        value = F.cross_entropy(network(batch), classes)
-        value.backward()
-        optimizer.step()
-        losses.append(value.detach())
-    keep("model.losses", torch.stack(losses))
-    for name, module in layers.items():
-        for key, parameter in parameters_of(module):
-            keep(f"model.end.{name}.{key}", parameter)
 
 
 def rounds():
@@ -461,7 +402,6 @@ def write(path):
 layers()
 losses()
 optimizers()
-model()
 rounds()
 plans()
 write(Path(__file__).parent.parent / "src/torch_values.txt")

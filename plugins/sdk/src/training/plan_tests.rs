@@ -134,7 +134,7 @@ fn a_round_of_each_shipped_plan_is_that_of_pytorch() {
         "linear-regression" linear_regression &[lr.clone(), columns.clone()];
         "linear-svm" linear_svm &[lr.clone(), columns.clone(), real("lambda", 0.25)];
         "cnn" cnn &with(&cnn);
-        "lstm" lstm &[&adam[..], &lstm, &[classes.clone()]].concat();
+        "lstm" lstm &[&adam[..], &lstm, std::slice::from_ref(&classes)].concat();
         "transformer" transformer
             &[&adam[..], &transformer, &[columns, classes, no_dropout]].concat();
         "unet" unet &[&adam[..], &unet].concat();
