@@ -29,9 +29,10 @@ module! {
 impl Block {
     fn new(channels: usize, filters: usize) -> Self {
         Self {
-            conv1: Conv2d::new(channels, filters, 3).padding(1),
+            // Normalisation takes a bias away.
+            conv1: Conv2d::new(channels, filters, 3).padding(1).without_bias(),
             norm1: InstanceNorm::new(filters).affine(),
-            conv2: Conv2d::new(filters, filters, 3).padding(1),
+            conv2: Conv2d::new(filters, filters, 3).padding(1).without_bias(),
             norm2: InstanceNorm::new(filters).affine(),
         }
     }

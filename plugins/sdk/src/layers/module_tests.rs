@@ -57,7 +57,10 @@ fn convolutions_are_those_of_pytorch() {
         ("conv_transpose3d", &ConvTranspose3d::new(2, 1, 2).dilation(2).without_bias()),
     ]);
     assert_layer("conv2d", &Conv2d::new(2, 3, 3));
+    assert_layer("conv2d_stride_2", &Conv2d::new(2, 2, 3).stride(2));
+    assert_layer("conv2d_padding_1", &Conv2d::new(1, 3, 3).padding(1));
     assert_layer("conv2d_stride_3_padding_2", &Conv2d::new(2, 2, 4).stride(3).padding(2));
+    assert_layer("conv2d_kernel_1", &Conv2d::new(3, 2, 1).stride(2));
 }
 
 #[test]
@@ -79,6 +82,9 @@ fn pooling_is_that_of_pytorch() {
     ]);
     // Windows with equal elements.
     assert_layer("max_pool2d_2", &MaxPool2d::new(2));
+    assert_layer("max_pool2d_3", &MaxPool2d::new(3));
+    assert_layer("avg_pool2d_2", &AvgPool2d::new(2));
+    assert_layer("avg_pool2d_3", &AvgPool2d::new(3));
 }
 
 #[test]

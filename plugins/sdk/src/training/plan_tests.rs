@@ -43,8 +43,14 @@ mod linear_regression;
 mod linear_svm;
 #[path = "../../../logistic-regression/src/lib.rs"]
 mod logistic_regression;
+#[path = "../../../lstm/src/lib.rs"]
+mod lstm;
 #[path = "../../../mlp/src/lib.rs"]
 mod mlp;
+#[path = "../../../transformer/src/lib.rs"]
+mod transformer;
+#[path = "../../../unet/src/lib.rs"]
+mod unet;
 
 /// Trains as PyTorch did, with some arguments given.
 #[track_caller]
@@ -117,11 +123,20 @@ fn a_round_of_each_shipped_plan_is_that_of_pytorch() {
     let momentum = [lr.clone(), real("momentum", 0.9), real("weight_decay", 0.01)];
     let with = |some: &[(&'static str, Value)]| [&momentum[..], some].concat();
     let cnn = [whole("size", 16), whole("filters1", 2), whole("filters2", 3), classes.clone()];
+    let adam = [lr.clone(), real("eps", 0.125)];
+    let lstm = [whole("n_features", 6), whole("step", 2), whole("units", 4), whole("layers", 2)];
+    let transformer = [whole("width", 8), whole("heads", 2), whole("hidden", 6)];
+    let no_dropout = real("dropout", 0.0);
+    let unet = [whole("size", 16), whole("filters", 2), whole("depth", 2), classes.clone()];
     assert_plans! {
         "mlp" mlp &with(&[columns.clone(), classes.clone(), whole("hidden", 7)]);
         "logistic-regression" logistic_regression &with(&[columns.clone(), classes.clone()]);
         "linear-regression" linear_regression &[lr.clone(), columns.clone()];
         "linear-svm" linear_svm &[lr.clone(), columns.clone(), real("lambda", 0.25)];
         "cnn" cnn &with(&cnn);
+        "lstm" lstm &[&adam[..], &lstm, std::slice::from_ref(&classes)].concat();
+        "transformer" transformer
+            &[&adam[..], &transformer, &[columns, classes, no_dropout]].concat();
+        "unet" unet &[&adam[..], &unet].concat();
     }
 }
