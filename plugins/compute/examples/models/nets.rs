@@ -207,8 +207,11 @@ fn entropy(session: &mut Session, scores: Id, y: Id) -> Result<Id, Mistake> {
     cross_entropy(session, scores, y, None, None, Reduction::Mean)
 }
 
+/// Of something that nothing else uses, as a caller whose handles end with their names.
 fn relu(session: &mut Session, x: Id) -> Result<Id, Mistake> {
-    unary(session, Unary::Relu, x)
+    let y = unary(session, Unary::Relu, x)?;
+    session.release(x)?;
+    Ok(y)
 }
 
 fn mlp(session: &mut Session, x: Id, y: Id, w: &[Id]) -> Result<Id, Mistake> {

@@ -8,6 +8,7 @@ mod layout;
 mod loss;
 mod norm;
 mod numbers;
+mod planes;
 mod product;
 mod reduce;
 mod rows;
@@ -149,7 +150,7 @@ fn floats<T: Functions + Element>(
         }
         Op::Softmax(axis) => norm::softmax::<T>(*axis as usize, &inputs[0], to, home),
         Op::LogSoftmax(axis) => norm::log_softmax::<T>(*axis as usize, &inputs[0], to),
-        Op::SoftmaxGradient(axis) => norm::softmax_gradient::<T>(*axis as usize, inputs, to),
+        Op::SoftmaxGradient(axis) => norm::softmax_gradient::<T>(*axis as usize, inputs, to, home),
         Op::LogSoftmaxGradient(axis) => norm::log_softmax_gradient::<T>(*axis as usize, inputs, to),
         Op::Normalise { axes, epsilon } => {
             norm::normalise::<T>(*axes, *epsilon, &inputs[0], to, home)
