@@ -57,22 +57,20 @@ impl fmt::Display for Dtype {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     rank: u8,
-    /// How many elements.
-    len: u32,
     /// Zero from `rank` on, so that equal shapes are equal.
     axes: [u32; RANK_MAX],
 }
 
 impl Shape {
     /// The shape of a single number: no axes, one element.
-    pub const SCALAR: Self = Self { rank: 0, len: 1, axes: [0; RANK_MAX] };
+    pub const SCALAR: Self = Self { rank: 0, axes: [0; RANK_MAX] };
 
     /// Returns the shape with these sizes.
     ///
     /// # Errors
     /// [`Rule::Rank`] with more than [`RANK_MAX`] axes, [`Rule::TooLarge`] beyond [`ELEMENTS_MAX`].
     pub fn new(sizes: &[usize]) -> Result<Self, Rule> {
-        let mut shape = Self { rank: sizes.len() as u8, len: 0, axes: [0; RANK_MAX] };
+        let mut shape = Self { rank: sizes.len() as u8, axes: [0; RANK_MAX] };
         if sizes.len() > RANK_MAX {
             return Err(Rule::Rank("at most 8 axes"));
         }
@@ -82,7 +80,6 @@ impl Shape {
             elements = product.filter(|n| *n <= ELEMENTS_MAX).ok_or(Rule::TooLarge)?;
             *axis = *size as u32;
         }
-        shape.len = if sizes.contains(&0) { 0 } else { elements as u32 };
         Ok(shape)
     }
 
@@ -112,7 +109,7 @@ impl Shape {
     /// How many elements.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.sizes().product()
     }
 
     /// Whether there are no elements.

@@ -63,6 +63,9 @@ impl<T> Shared<T> {
     }
 }
 
+/// Elements of a piece of rows at least.
+const GRAIN: usize = 256;
+
 /// Calls `f` with pieces of whole rows of `n` elements, 1 at least, and the numbers of those rows;
 /// on several threads if the `work` is worth it.
 pub(crate) fn each_rows<T: Send>(
@@ -77,7 +80,7 @@ pub(crate) fn each_rows<T: Send>(
         f(0..rows, &mut to[..rows * n]);
         return;
     }
-    let (cut, to) = (pieces(rows, threads.threads(), 1), Shared(to.as_mut_ptr()));
+    let (cut, to) = (pieces(rows, threads.threads(), GRAIN.div_ceil(n)), Shared(to.as_mut_ptr()));
     threads.run(cut.len(), &|part| {
         let rows = cut.piece(part);
         // SAFETY: pieces are disjoint.

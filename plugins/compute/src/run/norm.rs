@@ -161,18 +161,13 @@ pub(super) fn normalise<T: Functions + Element>(
         return planes.normalise(epsilon, x.elements::<T>()?, to.elements_mut::<T>()?, home);
     }
     let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
-    let runs = Runs::new(x.shape(), [mean.shape()]);
+    let runs = Runs::new(x.shape(), [mean.shape(), x.shape()]);
     let (from, to) = (x.elements::<T>()?, to.elements_mut::<T>()?);
     let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
-    runs.each(|at, [start]| {
-        let pairs = to[at..at + runs.len].iter_mut().zip(&from[at..]);
-        if runs.steps == [0] {
-            let (mean, scale) = (means[start], scales[start]);
-            pairs.for_each(|(to, x)| *to = (*x - mean) * scale);
-            return;
-        }
-        for (nth, (to, x)) in pairs.enumerate() {
-            *to = (*x - means[start + nth]) * scales[start + nth];
+    let step = runs.steps[0];
+    runs.each(to, 8 * from.len(), home.threads, |to, [start, at]| {
+        for (nth, (to, x)) in to.iter_mut().zip(&from[at..]).enumerate() {
+            *to = (*x - means[start + nth * step]) * scales[start + nth * step];
         }
     });
     home.buffers.give_back(mean);
@@ -200,15 +195,16 @@ pub(super) fn normalise_gradient<T: Functions + Element>(
         return planes.normalise_gradient(epsilon, both, to.elements_mut::<T>()?, home);
     }
     let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
-    let runs = Runs::new(x.shape(), [mean.shape()]);
+    let runs = Runs::new(x.shape(), [mean.shape(), x.shape()]);
+    let step = runs.steps[0];
     let mut products = home.buffers.tensor(x.kind())?;
     let (from, gradient) = (x.elements::<T>()?, g.elements::<T>()?);
     {
         let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
         let products = products.elements_mut::<T>()?;
-        runs.each(|at, [start]| {
-            for (nth, to) in products[at..at + runs.len].iter_mut().enumerate() {
-                let of = start + nth * runs.steps[0];
+        runs.each(products, 8 * from.len(), home.threads, |to, [start, at]| {
+            for (nth, to) in to.iter_mut().enumerate() {
+                let of = start + nth * step;
                 *to = gradient[at + nth] * ((from[at + nth] - means[of]) * scales[of]);
             }
         });
@@ -220,9 +216,9 @@ pub(super) fn normalise_gradient<T: Functions + Element>(
     let to = to.elements_mut::<T>()?;
     let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
     let (alongs, gradients) = (along.elements::<T>()?, mean_gradient.elements::<T>()?);
-    runs.each(|at, [start]| {
-        for (nth, to) in to[at..at + runs.len].iter_mut().enumerate() {
-            let of = start + nth * runs.steps[0];
+    runs.each(to, 8 * from.len(), home.threads, |to, [start, at]| {
+        for (nth, to) in to.iter_mut().enumerate() {
+            let of = start + nth * step;
             let y = (from[at + nth] - means[of]) * scales[of];
             *to = scales[of] * ((gradient[at + nth] - gradients[of]) - y * alongs[of]);
         }
