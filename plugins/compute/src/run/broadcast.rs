@@ -85,7 +85,7 @@ impl<const N: usize> Runs<N> {
         let most =
             if threads.threads() > 1 { (work / 1024).clamp(1, threads.threads()) } else { 1 };
         let cut = if self.n_runs < most { most.next_power_of_two() } else { 1 };
-        let len = if self.len % cut == 0 { self.len / cut } else { self.len };
+        let len = if self.len.is_multiple_of(cut) { self.len / cut } else { self.len };
         let per_run = self.len / len;
         each_rows(to, len, work, threads, &|runs, to| {
             let (mut at, mut starts) = self.start(runs.start / per_run);

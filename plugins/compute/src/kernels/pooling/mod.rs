@@ -76,7 +76,7 @@ pub fn max_pool_gradient<T: Float>(
     assert!(u32::try_from(volume(windows.image)).is_ok(), "elements that a u32 counts");
     let (level, image) = (simd::level(), volume(windows.image));
     // Runs of windows are half a vector: of eight lanes where sixteen would not fill lines.
-    let level = if size[2] % 8 == 0 { level } else { level.min(simd::Level::Avx2) };
+    let level = if size[2].is_multiple_of(8) { level } else { level.min(simd::Level::Avx2) };
     each_planes(gradient, image, windows, threads, &|planes, gradient| {
         let input = &input[planes.start * image..];
         let output_gradient = &output_gradient[planes.start * volume(size)..];
