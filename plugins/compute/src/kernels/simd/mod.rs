@@ -5,6 +5,8 @@
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod peak;
 pub(crate) mod plain;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
