@@ -146,7 +146,8 @@ macro_rules! element {
 
             fn of_mut(tensor: &mut Tensor) -> Option<&mut [Self]> {
                 let len = tensor.kind.shape.len();
-                if Arc::get_mut(&mut tensor.data).is_none() {
+                // There are no weak ones: nothing can add a user meanwhile.
+                if Arc::strong_count(&tensor.data) != 1 {
                     let meter = tensor.data.meter.clone();
                     let mut copy = Buffer::new(tensor.kind.dtype, len, meter);
                     if let Elements::$variant(elements) = &mut copy.elements {

@@ -196,6 +196,9 @@ impl<T: Float> Product<'_, T> {
 /// cycles of a machine that fuses and loads two vectors a cycle and waits four cycles for a sum.
 #[inline(always)]
 pub(crate) fn vectors<L: Lanes>(rows: usize, all: usize, most: usize) -> usize {
+    if all <= 1 {
+        return 1;
+    }
     let cost = |v: usize| {
         if v == 0 {
             return 0;

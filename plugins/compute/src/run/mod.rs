@@ -8,6 +8,7 @@ mod layout;
 mod loss;
 mod norm;
 mod numbers;
+mod planes;
 mod product;
 mod reduce;
 mod rows;
@@ -87,7 +88,7 @@ fn is_moved(op: &Op, x: &Tensor) -> bool {
 fn into(op: &Op, inputs: &[Tensor], to: &mut Tensor, home: &mut Home) -> Result<(), Rule> {
     match op {
         Op::Cast(_) => return elementwise::cast(&inputs[0], to),
-        Op::Compare(by) => return elementwise::compare(*by, &inputs[0], &inputs[1], to),
+        Op::Compare(by) => return elementwise::compare(*by, [&inputs[0], &inputs[1]], to, home),
         Op::ArgMax { axis, .. } => return reduce::arg_max(*axis as usize, &inputs[0], to),
         Op::Range(_) => {
             let elements = to.elements_mut::<i64>()?.iter_mut();
@@ -99,8 +100,8 @@ fn into(op: &Op, inputs: &[Tensor], to: &mut Tensor, home: &mut Home) -> Result<
     match to.dtype() {
         Dtype::F32 => floats::<f32>(op, inputs, to, home),
         Dtype::F64 => floats::<f64>(op, inputs, to, home),
-        Dtype::I64 => others::<i64>(op, inputs, to, |value| value as i64),
-        Dtype::Bool => others::<bool>(op, inputs, to, |value| value != 0.0),
+        Dtype::I64 => others::<i64>(op, inputs, to, home, |value| value as i64),
+        Dtype::Bool => others::<bool>(op, inputs, to, home, |value| value != 0.0),
     }
 }
 
@@ -109,6 +110,7 @@ fn others<T: Element>(
     op: &Op,
     inputs: &[Tensor],
     to: &mut Tensor,
+    home: &Home,
     number: fn(f64) -> T,
 ) -> Result<(), Rule> {
     match op {
@@ -116,13 +118,13 @@ fn others<T: Element>(
             to.elements_mut::<T>()?.fill(number(*value));
             Ok(())
         }
-        Op::Where => elementwise::select::<T>(inputs, to),
+        Op::Where => elementwise::select::<T>(inputs, to, home),
         Op::Concat(axis) => layout::concat::<T>(*axis as usize, inputs, to),
         Op::Slice { axis, start, step, .. } => {
             layout::slice::<T>([*axis, *start, *step], &inputs[0], to)
         }
         Op::Permute(axes) => layout::permute::<T>(axes, &inputs[0], to),
-        Op::Expand(_) => layout::expand::<T>(&inputs[0], to),
+        Op::Expand(_) => layout::expand::<T>(&inputs[0], to, home),
         _ => Err(Rule::Dtype("f32 or f64")),
     }
 }
@@ -138,7 +140,9 @@ fn floats<T: Functions + Element>(
         Op::Unary(f) => elementwise::unary::<T>(*f, &inputs[0], to, home),
         Op::UnaryGradient(f) => elementwise::unary_gradient::<T>(*f, inputs, to, home),
         Op::Binary(f) => elementwise::binary::<T>(*f, inputs, to, home),
-        Op::BinaryGradient(f, side) => elementwise::binary_gradient::<T>(*f, *side, inputs, to),
+        Op::BinaryGradient(f, side) => {
+            elementwise::binary_gradient::<T>(*f, *side, inputs, to, home)
+        }
         Op::Dropout(rate) => elementwise::dropout::<T>(*rate, inputs, to),
         Op::Reduce(by @ (Reduce::Sum | Reduce::Mean), axes, _) => {
             reduce::sum::<T>(*axes, *by == Reduce::Mean, &inputs[0], to, home)
@@ -149,7 +153,7 @@ fn floats<T: Functions + Element>(
         }
         Op::Softmax(axis) => norm::softmax::<T>(*axis as usize, &inputs[0], to, home),
         Op::LogSoftmax(axis) => norm::log_softmax::<T>(*axis as usize, &inputs[0], to),
-        Op::SoftmaxGradient(axis) => norm::softmax_gradient::<T>(*axis as usize, inputs, to),
+        Op::SoftmaxGradient(axis) => norm::softmax_gradient::<T>(*axis as usize, inputs, to, home),
         Op::LogSoftmaxGradient(axis) => norm::log_softmax_gradient::<T>(*axis as usize, inputs, to),
         Op::Normalise { axes, epsilon } => {
             norm::normalise::<T>(*axes, *epsilon, &inputs[0], to, home)
@@ -180,6 +184,6 @@ fn floats<T: Functions + Element>(
         Op::Pad { axis, before, value, .. } => {
             layout::pad::<T>([*axis, *before], T::from_f64(*value), &inputs[0], to)
         }
-        _ => others::<T>(op, inputs, to, T::from_f64),
+        _ => others::<T>(op, inputs, to, home, T::from_f64),
     }
 }
