@@ -113,11 +113,16 @@ impl Table {
         self.released.drain(..).filter_map(|id| self.kept.remove(&id))
     }
 
-    /// Ends a batch: its slots, and the first number of the next one.
-    pub(crate) fn end_batch(&mut self) -> impl Iterator<Item = Slot> + '_ {
+    /// The slots of the batch.
+    pub(crate) fn batch_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.batch.iter_mut().flatten()
+    }
+
+    /// Ends a batch: its slots go, and the next one starts with the next number.
+    pub(crate) fn end_batch(&mut self) {
         // As many as `push` has counted.
         self.first = self.first.saturating_add(self.batch.len() as u32);
-        self.batch.drain(..).flatten()
+        self.batch.clear();
     }
 
     /// How many numbers the batch has given out.

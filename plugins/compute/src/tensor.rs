@@ -204,8 +204,9 @@ impl Tensor {
     }
 
     /// Whether no other tensor shares the elements.
-    pub(crate) fn is_unique(&mut self) -> bool {
-        Arc::get_mut(&mut self.data).is_some()
+    pub(crate) fn is_unique(&self) -> bool {
+        // There are no weak ones.
+        Arc::strong_count(&self.data) == 1
     }
 
     /// Overwrites the elements with those of a tensor of the same kind.

@@ -55,7 +55,7 @@ pub(super) fn unary<T: Functions + Element>(
 
 pub(super) fn unary_gradient<T: Functions + Element>(
     f: Unary,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -92,7 +92,7 @@ const KERNEL_LEN: usize = 16;
 
 pub(super) fn binary<T: Functions + Element>(
     f: Binary,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -128,7 +128,7 @@ pub(super) fn binary<T: Functions + Element>(
 pub(super) fn binary_gradient<T: Functions + Element>(
     f: Binary,
     side: Side,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &Home,
 ) -> Result<(), Rule> {
@@ -183,7 +183,7 @@ fn compare_of<T: Element + PartialOrd>(
 }
 
 pub(super) fn select<T: Element>(
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &Home,
 ) -> Result<(), Rule> {
@@ -204,7 +204,7 @@ pub(super) fn select<T: Element>(
 
 pub(super) fn dropout<T: Functions + Element>(
     rate: f64,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (x, mask) = (inputs[0].elements::<T>()?, inputs[1].elements::<bool>()?);

@@ -13,7 +13,7 @@ fn around(shape: &Shape, axis: usize) -> [usize; 3] {
 
 pub(super) fn concat<T: Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let [outer, along, inner] = around(to.shape(), axis);

@@ -23,13 +23,13 @@ struct Rows<'a, T> {
 }
 
 impl<'a, T: Functions + Element> Rows<'a, T> {
-    fn new(loss: &'a ClassLoss, inputs: &'a [Tensor]) -> Result<Self, Rule> {
+    fn new(loss: &'a ClassLoss, inputs: &[&'a Tensor]) -> Result<Self, Rule> {
         let shape = inputs[0].shape();
         Ok(Self {
             loss,
             scores: inputs[0].elements::<T>()?,
             classes: inputs[1].elements::<i64>()?,
-            weights: inputs.get(2).map(Tensor::elements::<T>).transpose()?,
+            weights: inputs.get(2).map(|x| x.elements::<T>()).transpose()?,
             n_classes: shape.size(1),
             positions: shape.len_of(2..shape.rank()),
         })
@@ -78,6 +78,9 @@ impl<'a, T: Functions + Element> Rows<'a, T> {
 
     /// The sum of the weights of all rows, in float64.
     fn weight(&self) -> Result<f64, Rule> {
+        if self.weights.is_none() && self.loss.ignored.is_none() {
+            return Ok(self.classes.len() as f64);
+        }
         (0..self.classes.len()).try_fold(0.0, |sum, row| {
             Ok(sum + self.class(row)?.map_or(0.0, |(_, weight)| weight.to_f64()))
         })
@@ -145,7 +148,7 @@ impl<T: Functions> Kernel<T> for Ascending<'_, T> {
 /// Minus the log-probability of each row's class; sums run in float64, rows ascending.
 pub(super) fn class_loss<T: Functions + Element>(
     loss: &ClassLoss,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -200,7 +203,7 @@ fn sum_losses<T: Functions + Element>(
 
 pub(super) fn class_loss_gradient<T: Functions + Element>(
     loss: &ClassLoss,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -210,10 +213,14 @@ pub(super) fn class_loss_gradient<T: Functions + Element>(
     let per_row = Kind { dtype: T::DTYPE, shape: *inputs[2].shape() };
     let (mut factors, mut shares) = (home.buffers.tensor(per_row)?, home.buffers.tensor(per_row)?);
     let (factors_of, shares_of) = (factors.elements_mut::<T>()?, shares.elements_mut::<T>()?);
+    let unweighted = T::from_f64(1.0 / over);
     for (row, share) in shares_of.iter_mut().enumerate() {
         let g = if loss.reduction == Reduction::None { g[row] } else { g[0] };
-        let weight = rows.class(row)?.map(|(_, weight)| weight.to_f64() / over);
-        *share = weight.map_or(T::ZERO, |weight| g * T::from_f64(weight));
+        let weight = rows.class(row)?.map(|(_, weight)| match rows.weights {
+            Some(_) => T::from_f64(weight.to_f64() / over),
+            None => unweighted,
+        });
+        *share = weight.map_or(T::ZERO, |weight| g * weight);
     }
     if loss.is_log || rows.scores.is_empty() {
         to.fill(T::ZERO);

@@ -14,13 +14,18 @@ mod reduce;
 mod rows;
 mod window;
 
+use alloc::vec::Vec;
+
+use crate::apply::Id;
 use crate::buffers::Buffers;
 use crate::error::{Mistake, Rule};
-use crate::infer::infer;
+use crate::infer::kind_of;
 use crate::kernels::Parallel;
+use crate::meter::Meter;
 use crate::op::{Op, Reduce};
 use crate::shape::{Dtype, Kind};
 use crate::tensor::{Element, Tensor};
+use crate::work::work;
 
 pub(crate) use numbers::Functions;
 
@@ -32,31 +37,52 @@ pub struct Home<'a> {
     pub threads: &'a dyn Parallel,
 }
 
-/// Kinds of inputs, in a slice for [`infer`].
-const KINDS: usize = 4;
-
 /// Does `op` on `inputs`.
 ///
 /// # Errors
-/// Those of [`infer`], an index that is out of range, or [`Rule::Memory`].
+/// Those of [`infer`](crate::infer()), an index that is out of range, or [`Rule::Memory`].
 pub fn run(op: &Op, inputs: &[Tensor], home: &mut Home) -> Result<Tensor, Mistake> {
-    let mut few = [Kind { dtype: Dtype::Bool, shape: crate::Shape::SCALAR }; KINDS];
-    let many: alloc::vec::Vec<Kind>;
-    let kinds = if let Some(few) = few.get_mut(..inputs.len()) {
-        few.iter_mut().zip(inputs).for_each(|(kind, input)| *kind = input.kind());
-        &*few
-    } else {
-        many = inputs.iter().map(Tensor::kind).collect();
-        &many
-    };
-    let output = infer(op, kinds)?;
-    run_checked(op, inputs, output, home).map_err(|rule| Mistake::new(op.name(), kinds, rule))
+    let kinds: Vec<Kind> = inputs.iter().map(Tensor::kind).collect();
+    let inputs: Vec<&Tensor> = inputs.iter().collect();
+    let done = kind_of(op, &kinds).and_then(|kind| run_checked(op, &inputs, kind, home));
+    done.map_err(|rule| Mistake::new(op.name(), &kinds, rule))
+}
+
+/// Does an operation that counts; the kinds of its inputs are in `kinds` then.
+pub(crate) fn run_counted(
+    op: &Op,
+    inputs: &[&Tensor],
+    kinds: &mut Vec<Kind>,
+    meter: &mut Meter,
+    home: &mut Home,
+) -> Result<Tensor, Rule> {
+    kinds.extend(inputs.iter().map(|input| input.kind()));
+    let kind = kind_of(op, kinds)?;
+    meter.charge(work(op, kinds, &kind))?;
+    run_checked(op, inputs, kind, home)
+}
+
+/// Looks up tensors by number and lends them all: few of them without an allocation, and without
+/// counting as other users of the elements.
+#[inline]
+pub(crate) fn lend<'a, R>(
+    ids: &[Id],
+    mut of: impl FnMut(Id) -> Result<&'a Tensor, Rule>,
+    to: impl FnOnce(&[&'a Tensor]) -> Result<R, Rule>,
+) -> Result<R, Rule> {
+    match *ids {
+        [] => to(&[]),
+        [a] => to(&[of(a)?]),
+        [a, b] => to(&[of(a)?, of(b)?]),
+        [a, b, c] => to(&[of(a)?, of(b)?, of(c)?]),
+        _ => to(&ids.iter().map(|id| of(*id)).collect::<Result<Vec<_>, Rule>>()?),
+    }
 }
 
 /// Does `op` on `inputs` whose output was inferred to be of this kind.
 pub(crate) fn run_checked(
     op: &Op,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     kind: Kind,
     home: &mut Home,
 ) -> Result<Tensor, Rule> {
@@ -85,7 +111,7 @@ fn is_moved(op: &Op, x: &Tensor) -> bool {
     axes[..x.shape().rank()].iter().enumerate().any(|(nth, axis)| nth != usize::from(*axis))
 }
 
-fn into(op: &Op, inputs: &[Tensor], to: &mut Tensor, home: &mut Home) -> Result<(), Rule> {
+fn into(op: &Op, inputs: &[&Tensor], to: &mut Tensor, home: &mut Home) -> Result<(), Rule> {
     match op {
         Op::Cast(_) => return elementwise::cast(&inputs[0], to),
         Op::Compare(by) => return elementwise::compare(*by, [&inputs[0], &inputs[1]], to, home),
@@ -108,7 +134,7 @@ fn into(op: &Op, inputs: &[Tensor], to: &mut Tensor, home: &mut Home) -> Result<
 /// Operations that any dtype has.
 fn others<T: Element>(
     op: &Op,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &Home,
     number: fn(f64) -> T,
@@ -132,7 +158,7 @@ fn others<T: Element>(
 /// Operations that give floating-point numbers.
 fn floats<T: Functions + Element>(
     op: &Op,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {

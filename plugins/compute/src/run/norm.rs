@@ -64,7 +64,7 @@ pub(super) fn softmax<T: Functions + Element>(
 /// `y (g - Σ g y)`, summed as [`softmax`] sums.
 pub(super) fn softmax_gradient<T: Functions + Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &Home,
 ) -> Result<(), Rule> {
@@ -103,7 +103,7 @@ pub(super) fn log_softmax<T: Functions + Element>(
 /// `g - e^y Σ g`, the sum ascending.
 pub(super) fn log_softmax_gradient<T: Functions + Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
@@ -179,7 +179,7 @@ pub(super) fn normalise<T: Functions + Element>(
 pub(super) fn normalise_gradient<T: Functions + Element>(
     axes: Axes,
     epsilon: f64,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {

@@ -22,7 +22,7 @@ fn last(shape: &Shape) -> (usize, usize) {
 pub(super) fn matmul<T: Functions + Element>(
     left: bool,
     right: bool,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -81,14 +81,14 @@ pub(super) fn matmul<T: Functions + Element>(
 }
 
 pub(super) fn linear<T: Functions + Element>(
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
     let (shape, depth) = (inputs[0].shape(), inputs[0].shape().size_from_end(0));
     let rows = shape.len_of(0..shape.rank() - 1);
     let outputs = inputs[1].shape().size(0);
-    let bias = inputs.get(2).map(Tensor::elements::<T>).transpose()?;
+    let bias = inputs.get(2).map(|x| x.elements::<T>()).transpose()?;
     let x = Matrix::new(inputs[0].elements::<T>()?, rows, depth);
     let w = Matrix::new(inputs[1].elements::<T>()?, outputs, depth).transposed();
     let start = bias.map_or(Start::Zero, Start::PerColumn);

@@ -39,26 +39,26 @@ fn shapes(window: &Window, x: &Shape, w: &Shape) -> Convolution {
 
 pub(super) fn conv<T: Functions + Element>(
     window: &Window,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
     let of = shapes(window, inputs[0].shape(), inputs[1].shape());
     let (x, w) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
-    let bias = inputs.get(2).map(Tensor::elements::<T>).transpose()?;
+    let bias = inputs.get(2).map(|x| x.elements::<T>()).transpose()?;
     convolution::convolution(to.elements_mut::<T>()?, &of, bias, w, x, home.threads);
     Ok(())
 }
 
 pub(super) fn conv_transpose<T: Functions + Element>(
     window: &Window,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
     let of = shapes(window, to.shape(), inputs[1].shape());
     let (x, w) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
-    let bias = inputs.get(2).map(Tensor::elements::<T>).transpose()?;
+    let bias = inputs.get(2).map(|x| x.elements::<T>()).transpose()?;
     let start = bias.map_or(Start::Zero, Start::PerRow);
     convolution::input_gradient(to.elements_mut::<T>()?, &of, start, w, x, home.threads);
     Ok(())
@@ -66,7 +66,7 @@ pub(super) fn conv_transpose<T: Functions + Element>(
 
 pub(super) fn conv_weights<T: Functions + Element>(
     window: &Window,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -144,7 +144,7 @@ pub(super) fn pool<T: Functions + Element>(
 pub(super) fn pool_gradient<T: Functions + Element>(
     how: Pooling,
     windows: &Windows,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
