@@ -113,9 +113,9 @@ fn is_moved(op: &Op, x: &Tensor) -> bool {
 
 fn into(op: &Op, inputs: &[&Tensor], to: &mut Tensor, home: &mut Home) -> Result<(), Rule> {
     match op {
-        Op::Cast(_) => return elementwise::cast(&inputs[0], to),
-        Op::Compare(by) => return elementwise::compare(*by, [&inputs[0], &inputs[1]], to, home),
-        Op::ArgMax { axis, .. } => return reduce::arg_max(*axis as usize, &inputs[0], to),
+        Op::Cast(_) => return elementwise::cast(inputs[0], to),
+        Op::Compare(by) => return elementwise::compare(*by, [inputs[0], inputs[1]], to, home),
+        Op::ArgMax { axis, .. } => return reduce::arg_max(*axis as usize, inputs[0], to),
         Op::Range(_) => {
             let elements = to.elements_mut::<i64>()?.iter_mut();
             elements.zip(0..).for_each(|(element, nth)| *element = nth);
@@ -147,10 +147,10 @@ fn others<T: Element>(
         Op::Where => elementwise::select::<T>(inputs, to, home),
         Op::Concat(axis) => layout::concat::<T>(*axis as usize, inputs, to),
         Op::Slice { axis, start, step, .. } => {
-            layout::slice::<T>([*axis, *start, *step], &inputs[0], to)
+            layout::slice::<T>([*axis, *start, *step], inputs[0], to)
         }
-        Op::Permute(axes) => layout::permute::<T>(axes, &inputs[0], to),
-        Op::Expand(_) => layout::expand::<T>(&inputs[0], to, home),
+        Op::Permute(axes) => layout::permute::<T>(axes, inputs[0], to),
+        Op::Expand(_) => layout::expand::<T>(inputs[0], to, home),
         _ => Err(Rule::Dtype("f32 or f64")),
     }
 }
@@ -163,7 +163,7 @@ fn floats<T: Functions + Element>(
     home: &mut Home,
 ) -> Result<(), Rule> {
     match op {
-        Op::Unary(f) => elementwise::unary::<T>(*f, &inputs[0], to, home),
+        Op::Unary(f) => elementwise::unary::<T>(*f, inputs[0], to, home),
         Op::UnaryGradient(f) => elementwise::unary_gradient::<T>(*f, inputs, to, home),
         Op::Binary(f) => elementwise::binary::<T>(*f, inputs, to, home),
         Op::BinaryGradient(f, side) => {
@@ -171,18 +171,18 @@ fn floats<T: Functions + Element>(
         }
         Op::Dropout(rate) => elementwise::dropout::<T>(*rate, inputs, to),
         Op::Reduce(by @ (Reduce::Sum | Reduce::Mean), axes, _) => {
-            reduce::sum::<T>(*axes, *by == Reduce::Mean, &inputs[0], to, home)
+            reduce::sum::<T>(*axes, *by == Reduce::Mean, inputs[0], to, home)
         }
-        Op::Reduce(by, axes, _) => reduce::by_groups::<T>(*by, *axes, &inputs[0], to, home),
+        Op::Reduce(by, axes, _) => reduce::by_groups::<T>(*by, *axes, inputs[0], to, home),
         Op::Variance { axes, correction, .. } => {
-            reduce::variance::<T>(*axes, *correction, &inputs[0], to, home)
+            reduce::variance::<T>(*axes, *correction, inputs[0], to, home)
         }
-        Op::Softmax(axis) => norm::softmax::<T>(*axis as usize, &inputs[0], to, home),
-        Op::LogSoftmax(axis) => norm::log_softmax::<T>(*axis as usize, &inputs[0], to),
+        Op::Softmax(axis) => norm::softmax::<T>(*axis as usize, inputs[0], to, home),
+        Op::LogSoftmax(axis) => norm::log_softmax::<T>(*axis as usize, inputs[0], to),
         Op::SoftmaxGradient(axis) => norm::softmax_gradient::<T>(*axis as usize, inputs, to, home),
         Op::LogSoftmaxGradient(axis) => norm::log_softmax_gradient::<T>(*axis as usize, inputs, to),
         Op::Normalise { axes, epsilon } => {
-            norm::normalise::<T>(*axes, *epsilon, &inputs[0], to, home)
+            norm::normalise::<T>(*axes, *epsilon, inputs[0], to, home)
         }
         Op::NormaliseGradient { axes, epsilon } => {
             norm::normalise_gradient::<T>(*axes, *epsilon, inputs, to, home)
@@ -192,12 +192,12 @@ fn floats<T: Functions + Element>(
         Op::Conv(window) => window::conv::<T>(window, inputs, to, home),
         Op::ConvTranspose(window, _) => window::conv_transpose::<T>(window, inputs, to, home),
         Op::ConvWeights(window, _) => window::conv_weights::<T>(window, inputs, to, home),
-        Op::Pool(pooling, windows) => window::pool::<T>(*pooling, windows, &inputs[0], to, home),
+        Op::Pool(pooling, windows) => window::pool::<T>(*pooling, windows, inputs[0], to, home),
         Op::PoolGradient(pooling, windows, _) => {
             window::pool_gradient::<T>(*pooling, windows, inputs, to, home)
         }
-        Op::Resample(by, _) => window::resample::<T>(*by, &inputs[0], to, home),
-        Op::ResampleGradient(by, _) => window::resample_gradient::<T>(*by, &inputs[0], to, home),
+        Op::Resample(by, _) => window::resample::<T>(*by, inputs[0], to, home),
+        Op::ResampleGradient(by, _) => window::resample_gradient::<T>(*by, inputs[0], to, home),
         Op::Embedding => index::embedding::<T>(inputs, to),
         Op::EmbeddingGradient(_) => index::embedding_gradient::<T>(inputs, to),
         Op::Gather(axis) => index::gather::<T>(*axis as usize, inputs, to),
@@ -205,10 +205,10 @@ fn floats<T: Functions + Element>(
         Op::ClassLoss(loss) => loss::class_loss::<T>(loss, inputs, to, home),
         Op::ClassLossGradient(loss) => loss::class_loss_gradient::<T>(loss, inputs, to, home),
         Op::SliceGradient { axis, start, step, .. } => {
-            layout::slice_gradient::<T>([*axis, *start, *step], &inputs[0], to)
+            layout::slice_gradient::<T>([*axis, *start, *step], inputs[0], to)
         }
         Op::Pad { axis, before, value, .. } => {
-            layout::pad::<T>([*axis, *before], T::from_f64(*value), &inputs[0], to)
+            layout::pad::<T>([*axis, *before], T::from_f64(*value), inputs[0], to)
         }
         _ => others::<T>(op, inputs, to, home, T::from_f64),
     }

@@ -70,12 +70,12 @@ pub(super) fn softmax_gradient<T: Functions + Element>(
 ) -> Result<(), Rule> {
     let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
     let to = to.elements_mut::<T>()?;
-    let (n, inner) = line(&inputs[0], axis);
+    let (n, inner) = line(inputs[0], axis);
     if inner == 1 && n > 0 {
         rows(Row::SoftmaxGradient, to, g, y, n, home.threads);
         return Ok(());
     }
-    each_line(&inputs[0], axis, |start| {
+    each_line(inputs[0], axis, |start| {
         let places = || (0..n).map(|nth| start + nth * inner);
         let sum = places().fold(T::ZERO, |sum, at| sum + g[at] * y[at]);
         places().for_each(|at| to[at] = y[at] * (g[at] - sum));
@@ -108,8 +108,8 @@ pub(super) fn log_softmax_gradient<T: Functions + Element>(
 ) -> Result<(), Rule> {
     let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
     let to = to.elements_mut::<T>()?;
-    let (n, inner) = line(&inputs[0], axis);
-    each_line(&inputs[0], axis, |start| {
+    let (n, inner) = line(inputs[0], axis);
+    each_line(inputs[0], axis, |start| {
         let places = || (0..n).map(|nth| start + nth * inner);
         let sum = places().fold(T::ZERO, |sum, at| sum + g[at]);
         places().for_each(|at| to[at] = g[at] - y[at].exp() * sum);
@@ -183,7 +183,7 @@ pub(super) fn normalise_gradient<T: Functions + Element>(
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
-    let (g, x) = (&inputs[0], &inputs[1]);
+    let (g, x) = (inputs[0], inputs[1]);
     if let Some(n) = row_len(axes, x) {
         let (g, x) = (g.elements::<T>()?, x.elements::<T>()?);
         let row = Row::NormaliseGradient(T::from_f64(epsilon));
