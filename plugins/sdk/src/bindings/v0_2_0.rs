@@ -1229,6 +1229,8 @@ pub mod fedwasm {
                 /// The operation, the dtypes and shapes of its inputs, and the rule that
                 /// they break.
                 Mistake(_rt::String),
+                /// As a mistake, of an element: an index or a class that is out of range.
+                BadData(_rt::String),
             }
             impl ::core::fmt::Debug for ComputeError {
                 fn fmt(
@@ -1241,6 +1243,9 @@ pub mod fedwasm {
                         }
                         ComputeError::Mistake(e) => {
                             f.debug_tuple("ComputeError::Mistake").field(e).finish()
+                        }
+                        ComputeError::BadData(e) => {
+                            f.debug_tuple("ComputeError::BadData").field(e).finish()
                         }
                     }
                 }
@@ -1465,7 +1470,7 @@ pub mod fedwasm {
                     }
                     wit_import1(ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result18 = match l2 {
+                    let result21 = match l2 {
                         0 => {
                             let e = {
                                 let l3 = i32::from(*ptr0.add(8).cast::<u8>());
@@ -1510,9 +1515,9 @@ pub mod fedwasm {
                         1 => {
                             let e = {
                                 let l12 = i32::from(*ptr0.add(8).cast::<u8>());
-                                let v17 = match l12 {
+                                let v20 = match l12 {
                                     0 => {
-                                        let e17 = {
+                                        let e20 = {
                                             let l13 = i32::from(
                                                 *ptr0
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
@@ -1522,11 +1527,10 @@ pub mod fedwasm {
                                                 l13 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e17)
+                                        ComputeError::Access(e20)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e17 = {
+                                    1 => {
+                                        let e20 = {
                                             let l14 = *ptr0
                                                 .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -1541,16 +1545,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes16)
                                         };
-                                        ComputeError::Mistake(e17)
+                                        ComputeError::Mistake(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        ComputeError::BadData(e20)
                                     }
                                 };
-                                v17
+                                v20
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result18
+                    result21
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -1603,7 +1626,7 @@ pub mod fedwasm {
                     }
                     wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
                     let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-                    let result12 = match l4 {
+                    let result15 = match l4 {
                         0 => {
                             let e = {
                                 let l5 = *ptr2
@@ -1618,9 +1641,9 @@ pub mod fedwasm {
                                 let l6 = i32::from(
                                     *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v11 = match l6 {
+                                let v14 = match l6 {
                                     0 => {
-                                        let e11 = {
+                                        let e14 = {
                                             let l7 = i32::from(
                                                 *ptr2
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -1630,11 +1653,10 @@ pub mod fedwasm {
                                                 l7 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e11)
+                                        ComputeError::Access(e14)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e11 = {
+                                    1 => {
+                                        let e14 = {
                                             let l8 = *ptr2
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -1649,16 +1671,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes10)
                                         };
-                                        ComputeError::Mistake(e11)
+                                        ComputeError::Mistake(e14)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e14 = {
+                                            let l11 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        ComputeError::BadData(e14)
                                     }
                                 };
-                                v11
+                                v14
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result12
+                    result15
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -1692,7 +1733,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(tensor), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result13 = match l2 {
+                    let result16 = match l2 {
                         0 => {
                             let e = {
                                 let l3 = i32::from(
@@ -1721,9 +1762,9 @@ pub mod fedwasm {
                                 let l7 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v12 = match l7 {
+                                let v15 = match l7 {
                                     0 => {
-                                        let e12 = {
+                                        let e15 = {
                                             let l8 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -1733,11 +1774,10 @@ pub mod fedwasm {
                                                 l8 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e12)
+                                        ComputeError::Access(e15)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e12 = {
+                                    1 => {
+                                        let e15 = {
                                             let l9 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -1752,21 +1792,40 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes11)
                                         };
-                                        ComputeError::Mistake(e12)
+                                        ComputeError::Mistake(e15)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e15 = {
+                                            let l12 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        ComputeError::BadData(e15)
                                     }
                                 };
-                                v12
+                                v15
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result13
+                    result16
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Returns `len` bytes of the elements, from byte `offset` on; at most
-            /// 16 MiB.
+            /// 16 MiB. NaN has one form.
             #[allow(async_fn_in_trait)]
             pub fn read(
                 tensor: TensorId,
@@ -1808,7 +1867,7 @@ pub mod fedwasm {
                         ptr0,
                     );
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result12 = match l2 {
+                    let result15 = match l2 {
                         0 => {
                             let e = {
                                 let l3 = *ptr0
@@ -1829,9 +1888,9 @@ pub mod fedwasm {
                                 let l6 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v11 = match l6 {
+                                let v14 = match l6 {
                                     0 => {
-                                        let e11 = {
+                                        let e14 = {
                                             let l7 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -1841,11 +1900,10 @@ pub mod fedwasm {
                                                 l7 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e11)
+                                        ComputeError::Access(e14)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e11 = {
+                                    1 => {
+                                        let e14 = {
                                             let l8 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -1860,16 +1918,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes10)
                                         };
-                                        ComputeError::Mistake(e11)
+                                        ComputeError::Mistake(e14)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e14 = {
+                                            let l11 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        ComputeError::BadData(e14)
                                     }
                                 };
-                                v11
+                                v14
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result12
+                    result15
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -1920,7 +1997,7 @@ pub mod fedwasm {
                         ptr1,
                     );
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-                    let result10 = match l3 {
+                    let result13 = match l3 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -1930,9 +2007,9 @@ pub mod fedwasm {
                                 let l4 = i32::from(
                                     *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v9 = match l4 {
+                                let v12 = match l4 {
                                     0 => {
-                                        let e9 = {
+                                        let e12 = {
                                             let l5 = i32::from(
                                                 *ptr1
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -1942,11 +2019,10 @@ pub mod fedwasm {
                                                 l5 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e9)
+                                        ComputeError::Access(e12)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e9 = {
+                                    1 => {
+                                        let e12 = {
                                             let l6 = *ptr1
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -1961,20 +2037,40 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes8)
                                         };
-                                        ComputeError::Mistake(e9)
+                                        ComputeError::Mistake(e12)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e12 = {
+                                            let l9 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        ComputeError::BadData(e12)
                                     }
                                 };
-                                v9
+                                v12
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result10
+                    result13
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Returns the element of a tensor that has one.
+            /// Returns the element of a tensor that has one, as float64: int64 to
+            /// nearest, boolean as 0 or 1.
             #[allow(async_fn_in_trait)]
             pub fn item(tensor: TensorId) -> ::core::result::Result<f64, ComputeError> {
                 unsafe {
@@ -2001,7 +2097,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(tensor), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result10 = match l2 {
+                    let result13 = match l2 {
                         0 => {
                             let e = {
                                 let l3 = *ptr0.add(8).cast::<f64>();
@@ -2012,9 +2108,9 @@ pub mod fedwasm {
                         1 => {
                             let e = {
                                 let l4 = i32::from(*ptr0.add(8).cast::<u8>());
-                                let v9 = match l4 {
+                                let v12 = match l4 {
                                     0 => {
-                                        let e9 = {
+                                        let e12 = {
                                             let l5 = i32::from(
                                                 *ptr0
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
@@ -2024,11 +2120,10 @@ pub mod fedwasm {
                                                 l5 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e9)
+                                        ComputeError::Access(e12)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e9 = {
+                                    1 => {
+                                        let e12 = {
                                             let l6 = *ptr0
                                                 .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2043,16 +2138,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes8)
                                         };
-                                        ComputeError::Mistake(e9)
+                                        ComputeError::Mistake(e12)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e12 = {
+                                            let l9 = *ptr0
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr0
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        ComputeError::BadData(e12)
                                     }
                                 };
-                                v9
+                                v12
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result10
+                    result13
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2096,7 +2210,7 @@ pub mod fedwasm {
                     }
                     wit_import2(ptr0.cast_mut(), len0, _rt::as_f64(&rate), ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-                    let result11 = match l3 {
+                    let result14 = match l3 {
                         0 => {
                             let e = {
                                 let l4 = *ptr1
@@ -2111,9 +2225,9 @@ pub mod fedwasm {
                                 let l5 = i32::from(
                                     *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v10 = match l5 {
+                                let v13 = match l5 {
                                     0 => {
-                                        let e10 = {
+                                        let e13 = {
                                             let l6 = i32::from(
                                                 *ptr1
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2123,11 +2237,10 @@ pub mod fedwasm {
                                                 l6 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e10)
+                                        ComputeError::Access(e13)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e10 = {
+                                    1 => {
+                                        let e13 = {
                                             let l7 = *ptr1
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2142,16 +2255,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes9)
                                         };
-                                        ComputeError::Mistake(e10)
+                                        ComputeError::Mistake(e13)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e13 = {
+                                            let l10 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        ComputeError::BadData(e13)
                                     }
                                 };
-                                v10
+                                v13
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result11
+                    result14
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2183,7 +2315,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(tensor), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2193,9 +2325,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2205,11 +2337,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2224,16 +2355,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2270,7 +2420,7 @@ pub mod fedwasm {
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-                    let result10 = match l3 {
+                    let result13 = match l3 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2280,9 +2430,9 @@ pub mod fedwasm {
                                 let l4 = i32::from(
                                     *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v9 = match l4 {
+                                let v12 = match l4 {
                                     0 => {
-                                        let e9 = {
+                                        let e12 = {
                                             let l5 = i32::from(
                                                 *ptr1
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2292,11 +2442,10 @@ pub mod fedwasm {
                                                 l5 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e9)
+                                        ComputeError::Access(e12)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e9 = {
+                                    1 => {
+                                        let e12 = {
                                             let l6 = *ptr1
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2311,16 +2460,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes8)
                                         };
-                                        ComputeError::Mistake(e9)
+                                        ComputeError::Mistake(e12)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e12 = {
+                                            let l9 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        ComputeError::BadData(e12)
                                     }
                                 };
-                                v9
+                                v12
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result10
+                    result13
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2354,7 +2522,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(tensor), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result10 = match l2 {
+                    let result13 = match l2 {
                         0 => {
                             let e = {
                                 let l3 = *ptr0
@@ -2369,9 +2537,9 @@ pub mod fedwasm {
                                 let l4 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v9 = match l4 {
+                                let v12 = match l4 {
                                     0 => {
-                                        let e9 = {
+                                        let e12 = {
                                             let l5 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2381,11 +2549,10 @@ pub mod fedwasm {
                                                 l5 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e9)
+                                        ComputeError::Access(e12)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e9 = {
+                                    1 => {
+                                        let e12 = {
                                             let l6 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2400,16 +2567,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes8)
                                         };
-                                        ComputeError::Mistake(e9)
+                                        ComputeError::Mistake(e12)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e12 = {
+                                            let l9 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        ComputeError::BadData(e12)
                                     }
                                 };
-                                v9
+                                v12
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result10
+                    result13
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2451,7 +2637,7 @@ pub mod fedwasm {
                         ptr0,
                     );
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2461,9 +2647,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2473,11 +2659,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2492,16 +2677,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2541,7 +2745,7 @@ pub mod fedwasm {
                         ptr0,
                     );
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2551,9 +2755,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2563,11 +2767,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2582,16 +2785,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2624,7 +2846,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(loss), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2634,9 +2856,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2646,11 +2868,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2665,16 +2886,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2709,7 +2949,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(output), _rt::as_i32(gradient), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2719,9 +2959,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2731,11 +2971,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2750,16 +2989,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2793,7 +3051,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(tensor), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result11 = match l2 {
+                    let result14 = match l2 {
                         0 => {
                             let e = {
                                 let l3 = i32::from(
@@ -2820,9 +3078,9 @@ pub mod fedwasm {
                                 let l5 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v10 = match l5 {
+                                let v13 = match l5 {
                                     0 => {
-                                        let e10 = {
+                                        let e13 = {
                                             let l6 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2832,11 +3090,10 @@ pub mod fedwasm {
                                                 l6 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e10)
+                                        ComputeError::Access(e13)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e10 = {
+                                    1 => {
+                                        let e13 = {
                                             let l7 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2851,20 +3108,39 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes9)
                                         };
-                                        ComputeError::Mistake(e10)
+                                        ComputeError::Mistake(e13)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e13 = {
+                                            let l10 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        ComputeError::BadData(e13)
                                     }
                                 };
-                                v10
+                                v13
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result11
+                    result14
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Adds to the gradient of a tensor.
+            /// Adds to the gradient of a tensor, which must be wanted.
             #[allow(async_fn_in_trait)]
             pub fn add_gradient(
                 tensor: TensorId,
@@ -2895,7 +3171,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i32(tensor), _rt::as_i32(gradient), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2905,9 +3181,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2917,11 +3193,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2936,16 +3211,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -2977,7 +3271,7 @@ pub mod fedwasm {
                     }
                     wit_import1(ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -2987,9 +3281,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -2999,11 +3293,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3018,16 +3311,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3070,7 +3382,7 @@ pub mod fedwasm {
                     }
                     wit_import2(ptr0.cast_mut(), len0, _rt::as_f64(&most), ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-                    let result10 = match l3 {
+                    let result13 = match l3 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -3080,9 +3392,9 @@ pub mod fedwasm {
                                 let l4 = i32::from(
                                     *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v9 = match l4 {
+                                let v12 = match l4 {
                                     0 => {
-                                        let e9 = {
+                                        let e12 = {
                                             let l5 = i32::from(
                                                 *ptr1
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -3092,11 +3404,10 @@ pub mod fedwasm {
                                                 l5 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e9)
+                                        ComputeError::Access(e12)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e9 = {
+                                    1 => {
+                                        let e12 = {
                                             let l6 = *ptr1
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3111,16 +3422,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes8)
                                         };
-                                        ComputeError::Mistake(e9)
+                                        ComputeError::Mistake(e12)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e12 = {
+                                            let l9 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        ComputeError::BadData(e12)
                                     }
                                 };
-                                v9
+                                v12
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result10
+                    result13
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3163,7 +3493,7 @@ pub mod fedwasm {
                     }
                     wit_import2(ptr0.cast_mut(), len0, _rt::as_f64(&most), ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
-                    let result11 = match l3 {
+                    let result14 = match l3 {
                         0 => {
                             let e = {
                                 let l4 = *ptr1.add(8).cast::<f64>();
@@ -3174,9 +3504,9 @@ pub mod fedwasm {
                         1 => {
                             let e = {
                                 let l5 = i32::from(*ptr1.add(8).cast::<u8>());
-                                let v10 = match l5 {
+                                let v13 = match l5 {
                                     0 => {
-                                        let e10 = {
+                                        let e13 = {
                                             let l6 = i32::from(
                                                 *ptr1
                                                     .add(8 + 1 * ::core::mem::size_of::<*const u8>())
@@ -3186,11 +3516,10 @@ pub mod fedwasm {
                                                 l6 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e10)
+                                        ComputeError::Access(e13)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e10 = {
+                                    1 => {
+                                        let e13 = {
                                             let l7 = *ptr1
                                                 .add(8 + 1 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3205,16 +3534,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes9)
                                         };
-                                        ComputeError::Mistake(e10)
+                                        ComputeError::Mistake(e13)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e13 = {
+                                            let l10 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        ComputeError::BadData(e13)
                                     }
                                 };
-                                v10
+                                v13
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result11
+                    result14
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3382,7 +3730,7 @@ pub mod fedwasm {
                         ptr7,
                     );
                     let l9 = i32::from(*ptr7.add(0).cast::<u8>());
-                    let result16 = match l9 {
+                    let result19 = match l9 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -3392,9 +3740,9 @@ pub mod fedwasm {
                                 let l10 = i32::from(
                                     *ptr7.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v15 = match l10 {
+                                let v18 = match l10 {
                                     0 => {
-                                        let e15 = {
+                                        let e18 = {
                                             let l11 = i32::from(
                                                 *ptr7
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -3404,11 +3752,10 @@ pub mod fedwasm {
                                                 l11 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e15)
+                                        ComputeError::Access(e18)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e15 = {
+                                    1 => {
+                                        let e18 = {
                                             let l12 = *ptr7
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3423,16 +3770,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes14)
                                         };
-                                        ComputeError::Mistake(e15)
+                                        ComputeError::Mistake(e18)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e18 = {
+                                            let l15 = *ptr7
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr7
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        ComputeError::BadData(e18)
                                     }
                                 };
-                                v15
+                                v18
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result16
+                    result19
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3467,7 +3833,7 @@ pub mod fedwasm {
                     }
                     wit_import1(slot.clone() as i32, _rt::as_i32(&index), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result10 = match l2 {
+                    let result13 = match l2 {
                         0 => {
                             let e = {
                                 let l3 = *ptr0
@@ -3482,9 +3848,9 @@ pub mod fedwasm {
                                 let l4 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v9 = match l4 {
+                                let v12 = match l4 {
                                     0 => {
-                                        let e9 = {
+                                        let e12 = {
                                             let l5 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -3494,11 +3860,10 @@ pub mod fedwasm {
                                                 l5 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e9)
+                                        ComputeError::Access(e12)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e9 = {
+                                    1 => {
+                                        let e12 = {
                                             let l6 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3513,16 +3878,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes8)
                                         };
-                                        ComputeError::Mistake(e9)
+                                        ComputeError::Mistake(e12)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e12 = {
+                                            let l9 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        ComputeError::BadData(e12)
                                     }
                                 };
-                                v9
+                                v12
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result10
+                    result13
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3568,7 +3952,7 @@ pub mod fedwasm {
                         ptr0,
                     );
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -3578,9 +3962,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -3590,11 +3974,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3609,16 +3992,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
@@ -3653,7 +4055,7 @@ pub mod fedwasm {
                     }
                     wit_import1(_rt::as_i64(&index), _rt::as_i32(scores), ptr0);
                     let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                    let result9 = match l2 {
+                    let result12 = match l2 {
                         0 => {
                             let e = ();
                             Ok(e)
@@ -3663,9 +4065,9 @@ pub mod fedwasm {
                                 let l3 = i32::from(
                                     *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                let v8 = match l3 {
+                                let v11 = match l3 {
                                     0 => {
-                                        let e8 = {
+                                        let e11 = {
                                             let l4 = i32::from(
                                                 *ptr0
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
@@ -3675,11 +4077,10 @@ pub mod fedwasm {
                                                 l4 as u8,
                                             )
                                         };
-                                        ComputeError::Access(e8)
+                                        ComputeError::Access(e11)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 1, "invalid enum discriminant");
-                                        let e8 = {
+                                    1 => {
+                                        let e11 = {
                                             let l5 = *ptr0
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3694,16 +4095,35 @@ pub mod fedwasm {
                                             );
                                             _rt::string_lift(bytes7)
                                         };
-                                        ComputeError::Mistake(e8)
+                                        ComputeError::Mistake(e11)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 2, "invalid enum discriminant");
+                                        let e11 = {
+                                            let l8 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        ComputeError::BadData(e11)
                                     }
                                 };
-                                v8
+                                v11
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result9
+                    result12
                 }
             }
         }
@@ -6976,9 +7396,9 @@ macro_rules! __export_training_plan_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:fedwasm:training-plan@0.2.0:training-plan:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3793] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3805] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xcd\x1c\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd9\x1c\x01A\x02\x01\
 A\x1b\x01B\x1d\x01m\x0a\x07boolean\x05uint8\x04int8\x05int16\x05int32\x05int64\x07\
 float16\x08bfloat16\x07float32\x07float64\x04\0\x05dtype\x03\0\0\x01pw\x01p}\x01\
 r\x03\x05dtype\x01\x05shape\x02\x04data\x03\x04\0\x06tensor\x03\0\x04\x01m\x02\x06\
@@ -7016,56 +7436,56 @@ j\x01\x02\x01\x01\x01@\x01\x03leny\0\x03\x04\0\x05bytes\x01\x04\x03\0\"fedwasm:t
 raining-plan/random@0.2.0\x05\x08\x02\x03\0\0\x05dtype\x02\x03\0\x01\x04slot\x01\
 BR\x02\x03\x02\x01\x09\x04\0\x05dtype\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0cacces\
 s-error\x03\0\x02\x02\x03\x02\x01\x0a\x04\0\x04slot\x03\0\x04\x01y\x04\0\x09tens\
-or-id\x03\0\x06\x01q\x02\x06access\x01\x03\0\x07mistake\x01s\0\x04\0\x0dcompute-\
-error\x03\0\x08\x01py\x01r\x02\x05dtype\x01\x05shape\x0a\x04\0\x04kind\x03\0\x0b\
-\x01p\x07\x01r\x04\x05indexw\x04rowsy\x06inputs\x0d\x07targets\x0d\x04\0\x0ahost\
--batch\x03\0\x0e\x01r\x03\x08momentumu\x08nesterov\x7f\x0cweight-decayu\x04\0\x03\
-sgd\x03\0\x10\x01r\x05\x05beta1u\x05beta2u\x07epsilonu\x0cweight-decayu\x09decou\
-pled\x7f\x04\0\x04adam\x03\0\x12\x01r\x03\x0arate-decayu\x07epsilonu\x0cweight-d\
-ecayu\x04\0\x07adagrad\x03\0\x14\x01r\x04\x05alphau\x07epsilonu\x08momentumu\x0c\
-weight-decayu\x04\0\x08rms-prop\x03\0\x16\x01q\x04\x03sgd\x01\x11\0\x04adam\x01\x13\
-\0\x07adagrad\x01\x15\0\x08rms-prop\x01\x17\0\x04\0\x09optimizer\x03\0\x18\x01k\x0f\
-\x01j\x01\x1a\x01\x09\x01@\0\0\x1b\x04\0\x04next\x01\x1c\x01p}\x01j\x01\x07\x01\x09\
-\x01@\x02\x09operation\x1d\x06inputs\x0d\0\x1e\x04\0\x05apply\x01\x1f\x01j\x01\x0c\
-\x01\x09\x01@\x01\x06tensor\x07\0\x20\x04\0\x07kind-of\x01!\x01j\x01\x1d\x01\x09\
-\x01@\x03\x06tensor\x07\x06offsetw\x03leny\0\"\x04\0\x04read\x01#\x01j\0\x01\x09\
-\x01@\x03\x06tensor\x07\x06offsetw\x04data\x1d\0$\x04\0\x05write\x01%\x01j\x01u\x01\
-\x09\x01@\x01\x06tensor\x07\0&\x04\0\x04item\x01'\x01@\x02\x05shape\x0a\x04rateu\
-\0\x1e\x04\0\x09keep-mask\x01(\x01@\x01\x06tensor\x07\0$\x04\0\x04keep\x01)\x01@\
-\x01\x07tensors\x0d\0$\x04\0\x07release\x01*\x01@\x01\x06tensor\x07\0\x1e\x04\0\x06\
-detach\x01+\x01@\x02\x06tensor\x07\x06wanted\x7f\0$\x04\0\x0dwant-gradient\x01,\x01\
-@\x01\x09recording\x7f\0$\x04\0\x0dset-recording\x01-\x01@\x01\x04loss\x07\0$\x04\
-\0\x08backward\x01.\x01@\x02\x06output\x07\x08gradient\x07\0$\x04\0\x0dbackward-\
-with\x01/\x01k\x07\x01j\x010\x01\x09\x01@\x01\x06tensor\x07\01\x04\0\x0dtake-gra\
-dient\x012\x01@\x02\x06tensor\x07\x08gradient\x07\0$\x04\0\x0cadd-gradient\x013\x01\
-@\0\0$\x04\0\x0fclear-gradients\x014\x01@\x02\x07tensors\x0d\x04mostu\0$\x04\0\x0d\
-clip-by-value\x015\x01@\x02\x07tensors\x0d\x04mostu\0&\x04\0\x0cclip-by-norm\x01\
-6\x01@\x05\x09optimizer\x19\x04rateu\x03nthw\x06values\x0d\x04kept\x0d\0$\x04\0\x04\
-step\x017\x01@\x02\x04slot\x05\x05indexy\0\x1e\x04\0\x04load\x018\x01@\x03\x04sl\
-ot\x05\x05indexy\x06tensor\x07\0$\x04\0\x04save\x019\x01@\x02\x05indexw\x06score\
-s\x07\0$\x04\0\x04emit\x01:\x03\0#fedwasm:training-plan/compute@0.2.0\x05\x0b\x02\
-\x03\0\0\x09arguments\x02\x03\0\0\x05value\x02\x03\0\0\x0avalue-kind\x02\x03\0\0\
-\x0btensor-spec\x02\x03\0\0\x09data-spec\x02\x03\0\0\x0aplan-error\x01B-\x02\x03\
-\x02\x01\x0c\x04\0\x09arguments\x03\0\0\x02\x03\x02\x01\x0d\x04\0\x05value\x03\0\
-\x02\x02\x03\x02\x01\x0e\x04\0\x0avalue-kind\x03\0\x04\x02\x03\x02\x01\x0f\x04\0\
-\x0btensor-spec\x03\0\x06\x02\x03\x02\x01\x10\x04\0\x09data-spec\x03\0\x08\x02\x03\
-\x02\x01\x06\x04\0\x07metrics\x03\0\x0a\x02\x03\x02\x01\x11\x04\0\x0aplan-error\x03\
-\0\x0c\x01q\x03\x0eclassification\0\0\x0aregression\0\0\x05other\x01s\0\x04\0\x04\
-task\x03\0\x0e\x01q\x04\x08required\0\0\x0dinput-columns\0\0\x0etarget-classes\0\
-\0\x05value\x01\x03\0\x04\0\x07default\x03\0\x10\x01r\x04\x04names\x04kind\x05\x07\
-default\x11\x03docs\x04\0\x08argument\x03\0\x12\x01q\x03\x0chost-feature\x01s\0\x0b\
-data-column\x01s\0\x07runtime\x01s\0\x04\0\x0adependency\x03\0\x14\x01p\x13\x01p\
-\x15\x01r\x05\x04names\x07versions\x04task\x0f\x09arguments\x16\x0cdependencies\x17\
-\x04\0\x08metadata\x03\0\x18\x01p\x09\x01p\x07\x01r\x06\x06inputs\x1a\x07targets\
-\x1a\x05model\x1b\x06aux-in\x1b\x07aux-out\x1b\x05state\x1b\x04\0\x0bdeclaration\
-\x03\0\x1c\x01r\x03\x05stepsw\x04rowsw\x07metrics\x0b\x04\0\x06report\x03\0\x1e\x01\
-@\0\0\x19\x04\0\x08describe\x01\x20\x01j\x01\x1d\x01\x0d\x01@\x01\x09arguments\x01\
-\0!\x04\0\x07declare\x01\"\x01j\0\x01\x0d\x01@\x01\x09arguments\x01\0#\x04\0\x04\
-init\x01$\x01j\x01\x1f\x01\x0d\x01@\x01\x09arguments\x01\0%\x04\0\x05train\x01&\x04\
-\0\x07predict\x01$\x04\0\x08validate\x01&\x04\0\x20fedwasm:training-plan/plan@0.\
-2.0\x05\x12\x04\0)fedwasm:training-plan/training-plan@0.2.0\x04\0\x0b\x13\x01\0\x0d\
-training-plan\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x07\
-0.258.3\x10wit-bindgen-rust\x060.61.1";
+or-id\x03\0\x06\x01q\x03\x06access\x01\x03\0\x07mistake\x01s\0\x08bad-data\x01s\0\
+\x04\0\x0dcompute-error\x03\0\x08\x01py\x01r\x02\x05dtype\x01\x05shape\x0a\x04\0\
+\x04kind\x03\0\x0b\x01p\x07\x01r\x04\x05indexw\x04rowsy\x06inputs\x0d\x07targets\
+\x0d\x04\0\x0ahost-batch\x03\0\x0e\x01r\x03\x08momentumu\x08nesterov\x7f\x0cweig\
+ht-decayu\x04\0\x03sgd\x03\0\x10\x01r\x05\x05beta1u\x05beta2u\x07epsilonu\x0cwei\
+ght-decayu\x09decoupled\x7f\x04\0\x04adam\x03\0\x12\x01r\x03\x0arate-decayu\x07e\
+psilonu\x0cweight-decayu\x04\0\x07adagrad\x03\0\x14\x01r\x04\x05alphau\x07epsilo\
+nu\x08momentumu\x0cweight-decayu\x04\0\x08rms-prop\x03\0\x16\x01q\x04\x03sgd\x01\
+\x11\0\x04adam\x01\x13\0\x07adagrad\x01\x15\0\x08rms-prop\x01\x17\0\x04\0\x09opt\
+imizer\x03\0\x18\x01k\x0f\x01j\x01\x1a\x01\x09\x01@\0\0\x1b\x04\0\x04next\x01\x1c\
+\x01p}\x01j\x01\x07\x01\x09\x01@\x02\x09operation\x1d\x06inputs\x0d\0\x1e\x04\0\x05\
+apply\x01\x1f\x01j\x01\x0c\x01\x09\x01@\x01\x06tensor\x07\0\x20\x04\0\x07kind-of\
+\x01!\x01j\x01\x1d\x01\x09\x01@\x03\x06tensor\x07\x06offsetw\x03leny\0\"\x04\0\x04\
+read\x01#\x01j\0\x01\x09\x01@\x03\x06tensor\x07\x06offsetw\x04data\x1d\0$\x04\0\x05\
+write\x01%\x01j\x01u\x01\x09\x01@\x01\x06tensor\x07\0&\x04\0\x04item\x01'\x01@\x02\
+\x05shape\x0a\x04rateu\0\x1e\x04\0\x09keep-mask\x01(\x01@\x01\x06tensor\x07\0$\x04\
+\0\x04keep\x01)\x01@\x01\x07tensors\x0d\0$\x04\0\x07release\x01*\x01@\x01\x06ten\
+sor\x07\0\x1e\x04\0\x06detach\x01+\x01@\x02\x06tensor\x07\x06wanted\x7f\0$\x04\0\
+\x0dwant-gradient\x01,\x01@\x01\x09recording\x7f\0$\x04\0\x0dset-recording\x01-\x01\
+@\x01\x04loss\x07\0$\x04\0\x08backward\x01.\x01@\x02\x06output\x07\x08gradient\x07\
+\0$\x04\0\x0dbackward-with\x01/\x01k\x07\x01j\x010\x01\x09\x01@\x01\x06tensor\x07\
+\01\x04\0\x0dtake-gradient\x012\x01@\x02\x06tensor\x07\x08gradient\x07\0$\x04\0\x0c\
+add-gradient\x013\x01@\0\0$\x04\0\x0fclear-gradients\x014\x01@\x02\x07tensors\x0d\
+\x04mostu\0$\x04\0\x0dclip-by-value\x015\x01@\x02\x07tensors\x0d\x04mostu\0&\x04\
+\0\x0cclip-by-norm\x016\x01@\x05\x09optimizer\x19\x04rateu\x03nthw\x06values\x0d\
+\x04kept\x0d\0$\x04\0\x04step\x017\x01@\x02\x04slot\x05\x05indexy\0\x1e\x04\0\x04\
+load\x018\x01@\x03\x04slot\x05\x05indexy\x06tensor\x07\0$\x04\0\x04save\x019\x01\
+@\x02\x05indexw\x06scores\x07\0$\x04\0\x04emit\x01:\x03\0#fedwasm:training-plan/\
+compute@0.2.0\x05\x0b\x02\x03\0\0\x09arguments\x02\x03\0\0\x05value\x02\x03\0\0\x0a\
+value-kind\x02\x03\0\0\x0btensor-spec\x02\x03\0\0\x09data-spec\x02\x03\0\0\x0apl\
+an-error\x01B-\x02\x03\x02\x01\x0c\x04\0\x09arguments\x03\0\0\x02\x03\x02\x01\x0d\
+\x04\0\x05value\x03\0\x02\x02\x03\x02\x01\x0e\x04\0\x0avalue-kind\x03\0\x04\x02\x03\
+\x02\x01\x0f\x04\0\x0btensor-spec\x03\0\x06\x02\x03\x02\x01\x10\x04\0\x09data-sp\
+ec\x03\0\x08\x02\x03\x02\x01\x06\x04\0\x07metrics\x03\0\x0a\x02\x03\x02\x01\x11\x04\
+\0\x0aplan-error\x03\0\x0c\x01q\x03\x0eclassification\0\0\x0aregression\0\0\x05o\
+ther\x01s\0\x04\0\x04task\x03\0\x0e\x01q\x04\x08required\0\0\x0dinput-columns\0\0\
+\x0etarget-classes\0\0\x05value\x01\x03\0\x04\0\x07default\x03\0\x10\x01r\x04\x04\
+names\x04kind\x05\x07default\x11\x03docs\x04\0\x08argument\x03\0\x12\x01q\x03\x0c\
+host-feature\x01s\0\x0bdata-column\x01s\0\x07runtime\x01s\0\x04\0\x0adependency\x03\
+\0\x14\x01p\x13\x01p\x15\x01r\x05\x04names\x07versions\x04task\x0f\x09arguments\x16\
+\x0cdependencies\x17\x04\0\x08metadata\x03\0\x18\x01p\x09\x01p\x07\x01r\x06\x06i\
+nputs\x1a\x07targets\x1a\x05model\x1b\x06aux-in\x1b\x07aux-out\x1b\x05state\x1b\x04\
+\0\x0bdeclaration\x03\0\x1c\x01r\x03\x05stepsw\x04rowsw\x07metrics\x0b\x04\0\x06\
+report\x03\0\x1e\x01@\0\0\x19\x04\0\x08describe\x01\x20\x01j\x01\x1d\x01\x0d\x01\
+@\x01\x09arguments\x01\0!\x04\0\x07declare\x01\"\x01j\0\x01\x0d\x01@\x01\x09argu\
+ments\x01\0#\x04\0\x04init\x01$\x01j\x01\x1f\x01\x0d\x01@\x01\x09arguments\x01\0\
+%\x04\0\x05train\x01&\x04\0\x07predict\x01$\x04\0\x08validate\x01&\x04\0\x20fedw\
+asm:training-plan/plan@0.2.0\x05\x12\x04\0)fedwasm:training-plan/training-plan@0\
+.2.0\x04\0\x0b\x13\x01\0\x0dtraining-plan\x03\0\0\0G\x09producers\x01\x0cprocess\
+ed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -7078,8 +7498,8 @@ pub use __export_training_plan_impl as export_world;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3051] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xc7\x16\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3063] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd3\x16\x01A\x02\x01\
 A\x13\x01B\x1d\x01m\x0a\x07boolean\x05uint8\x04int8\x05int16\x05int32\x05int64\x07\
 float16\x08bfloat16\x07float32\x07float64\x04\0\x05dtype\x03\0\0\x01pw\x01p}\x01\
 r\x03\x05dtype\x01\x05shape\x02\x04data\x03\x04\0\x06tensor\x03\0\x04\x01m\x02\x06\
@@ -7117,38 +7537,38 @@ j\x01\x02\x01\x01\x01@\x01\x03leny\0\x03\x04\0\x05bytes\x01\x04\x03\0\"fedwasm:t
 raining-plan/random@0.2.0\x05\x08\x02\x03\0\0\x05dtype\x02\x03\0\x01\x04slot\x01\
 BR\x02\x03\x02\x01\x09\x04\0\x05dtype\x03\0\0\x02\x03\x02\x01\x01\x04\0\x0cacces\
 s-error\x03\0\x02\x02\x03\x02\x01\x0a\x04\0\x04slot\x03\0\x04\x01y\x04\0\x09tens\
-or-id\x03\0\x06\x01q\x02\x06access\x01\x03\0\x07mistake\x01s\0\x04\0\x0dcompute-\
-error\x03\0\x08\x01py\x01r\x02\x05dtype\x01\x05shape\x0a\x04\0\x04kind\x03\0\x0b\
-\x01p\x07\x01r\x04\x05indexw\x04rowsy\x06inputs\x0d\x07targets\x0d\x04\0\x0ahost\
--batch\x03\0\x0e\x01r\x03\x08momentumu\x08nesterov\x7f\x0cweight-decayu\x04\0\x03\
-sgd\x03\0\x10\x01r\x05\x05beta1u\x05beta2u\x07epsilonu\x0cweight-decayu\x09decou\
-pled\x7f\x04\0\x04adam\x03\0\x12\x01r\x03\x0arate-decayu\x07epsilonu\x0cweight-d\
-ecayu\x04\0\x07adagrad\x03\0\x14\x01r\x04\x05alphau\x07epsilonu\x08momentumu\x0c\
-weight-decayu\x04\0\x08rms-prop\x03\0\x16\x01q\x04\x03sgd\x01\x11\0\x04adam\x01\x13\
-\0\x07adagrad\x01\x15\0\x08rms-prop\x01\x17\0\x04\0\x09optimizer\x03\0\x18\x01k\x0f\
-\x01j\x01\x1a\x01\x09\x01@\0\0\x1b\x04\0\x04next\x01\x1c\x01p}\x01j\x01\x07\x01\x09\
-\x01@\x02\x09operation\x1d\x06inputs\x0d\0\x1e\x04\0\x05apply\x01\x1f\x01j\x01\x0c\
-\x01\x09\x01@\x01\x06tensor\x07\0\x20\x04\0\x07kind-of\x01!\x01j\x01\x1d\x01\x09\
-\x01@\x03\x06tensor\x07\x06offsetw\x03leny\0\"\x04\0\x04read\x01#\x01j\0\x01\x09\
-\x01@\x03\x06tensor\x07\x06offsetw\x04data\x1d\0$\x04\0\x05write\x01%\x01j\x01u\x01\
-\x09\x01@\x01\x06tensor\x07\0&\x04\0\x04item\x01'\x01@\x02\x05shape\x0a\x04rateu\
-\0\x1e\x04\0\x09keep-mask\x01(\x01@\x01\x06tensor\x07\0$\x04\0\x04keep\x01)\x01@\
-\x01\x07tensors\x0d\0$\x04\0\x07release\x01*\x01@\x01\x06tensor\x07\0\x1e\x04\0\x06\
-detach\x01+\x01@\x02\x06tensor\x07\x06wanted\x7f\0$\x04\0\x0dwant-gradient\x01,\x01\
-@\x01\x09recording\x7f\0$\x04\0\x0dset-recording\x01-\x01@\x01\x04loss\x07\0$\x04\
-\0\x08backward\x01.\x01@\x02\x06output\x07\x08gradient\x07\0$\x04\0\x0dbackward-\
-with\x01/\x01k\x07\x01j\x010\x01\x09\x01@\x01\x06tensor\x07\01\x04\0\x0dtake-gra\
-dient\x012\x01@\x02\x06tensor\x07\x08gradient\x07\0$\x04\0\x0cadd-gradient\x013\x01\
-@\0\0$\x04\0\x0fclear-gradients\x014\x01@\x02\x07tensors\x0d\x04mostu\0$\x04\0\x0d\
-clip-by-value\x015\x01@\x02\x07tensors\x0d\x04mostu\0&\x04\0\x0cclip-by-norm\x01\
-6\x01@\x05\x09optimizer\x19\x04rateu\x03nthw\x06values\x0d\x04kept\x0d\0$\x04\0\x04\
-step\x017\x01@\x02\x04slot\x05\x05indexy\0\x1e\x04\0\x04load\x018\x01@\x03\x04sl\
-ot\x05\x05indexy\x06tensor\x07\0$\x04\0\x04save\x019\x01@\x02\x05indexw\x06score\
-s\x07\0$\x04\0\x04emit\x01:\x03\0#fedwasm:training-plan/compute@0.2.0\x05\x0b\x04\
-\0Ifedwasm:training-plan/training-plan-with-all-of-its-exports-removed@0.2.0\x04\
-\0\x0b3\x01\0-training-plan-with-all-of-its-exports-removed\x03\0\0\0G\x09produc\
-ers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060\
-.61.1";
+or-id\x03\0\x06\x01q\x03\x06access\x01\x03\0\x07mistake\x01s\0\x08bad-data\x01s\0\
+\x04\0\x0dcompute-error\x03\0\x08\x01py\x01r\x02\x05dtype\x01\x05shape\x0a\x04\0\
+\x04kind\x03\0\x0b\x01p\x07\x01r\x04\x05indexw\x04rowsy\x06inputs\x0d\x07targets\
+\x0d\x04\0\x0ahost-batch\x03\0\x0e\x01r\x03\x08momentumu\x08nesterov\x7f\x0cweig\
+ht-decayu\x04\0\x03sgd\x03\0\x10\x01r\x05\x05beta1u\x05beta2u\x07epsilonu\x0cwei\
+ght-decayu\x09decoupled\x7f\x04\0\x04adam\x03\0\x12\x01r\x03\x0arate-decayu\x07e\
+psilonu\x0cweight-decayu\x04\0\x07adagrad\x03\0\x14\x01r\x04\x05alphau\x07epsilo\
+nu\x08momentumu\x0cweight-decayu\x04\0\x08rms-prop\x03\0\x16\x01q\x04\x03sgd\x01\
+\x11\0\x04adam\x01\x13\0\x07adagrad\x01\x15\0\x08rms-prop\x01\x17\0\x04\0\x09opt\
+imizer\x03\0\x18\x01k\x0f\x01j\x01\x1a\x01\x09\x01@\0\0\x1b\x04\0\x04next\x01\x1c\
+\x01p}\x01j\x01\x07\x01\x09\x01@\x02\x09operation\x1d\x06inputs\x0d\0\x1e\x04\0\x05\
+apply\x01\x1f\x01j\x01\x0c\x01\x09\x01@\x01\x06tensor\x07\0\x20\x04\0\x07kind-of\
+\x01!\x01j\x01\x1d\x01\x09\x01@\x03\x06tensor\x07\x06offsetw\x03leny\0\"\x04\0\x04\
+read\x01#\x01j\0\x01\x09\x01@\x03\x06tensor\x07\x06offsetw\x04data\x1d\0$\x04\0\x05\
+write\x01%\x01j\x01u\x01\x09\x01@\x01\x06tensor\x07\0&\x04\0\x04item\x01'\x01@\x02\
+\x05shape\x0a\x04rateu\0\x1e\x04\0\x09keep-mask\x01(\x01@\x01\x06tensor\x07\0$\x04\
+\0\x04keep\x01)\x01@\x01\x07tensors\x0d\0$\x04\0\x07release\x01*\x01@\x01\x06ten\
+sor\x07\0\x1e\x04\0\x06detach\x01+\x01@\x02\x06tensor\x07\x06wanted\x7f\0$\x04\0\
+\x0dwant-gradient\x01,\x01@\x01\x09recording\x7f\0$\x04\0\x0dset-recording\x01-\x01\
+@\x01\x04loss\x07\0$\x04\0\x08backward\x01.\x01@\x02\x06output\x07\x08gradient\x07\
+\0$\x04\0\x0dbackward-with\x01/\x01k\x07\x01j\x010\x01\x09\x01@\x01\x06tensor\x07\
+\01\x04\0\x0dtake-gradient\x012\x01@\x02\x06tensor\x07\x08gradient\x07\0$\x04\0\x0c\
+add-gradient\x013\x01@\0\0$\x04\0\x0fclear-gradients\x014\x01@\x02\x07tensors\x0d\
+\x04mostu\0$\x04\0\x0dclip-by-value\x015\x01@\x02\x07tensors\x0d\x04mostu\0&\x04\
+\0\x0cclip-by-norm\x016\x01@\x05\x09optimizer\x19\x04rateu\x03nthw\x06values\x0d\
+\x04kept\x0d\0$\x04\0\x04step\x017\x01@\x02\x04slot\x05\x05indexy\0\x1e\x04\0\x04\
+load\x018\x01@\x03\x04slot\x05\x05indexy\x06tensor\x07\0$\x04\0\x04save\x019\x01\
+@\x02\x05indexw\x06scores\x07\0$\x04\0\x04emit\x01:\x03\0#fedwasm:training-plan/\
+compute@0.2.0\x05\x0b\x04\0Ifedwasm:training-plan/training-plan-with-all-of-its-\
+exports-removed@0.2.0\x04\0\x0b3\x01\0-training-plan-with-all-of-its-exports-rem\
+oved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\
+\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

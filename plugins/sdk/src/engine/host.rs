@@ -19,12 +19,18 @@ pub(super) struct Home {
 
 /// Why the host did not do it.
 fn failed(error: ComputeError) -> PlanError {
-    match error {
+    failed_for("tensors")(error)
+}
+
+/// As [`failed`], of a call for `what`.
+fn failed_for(what: &str) -> impl Fn(ComputeError) -> PlanError {
+    move |error| match error {
         ComputeError::Access(AccessError::Cancelled) => PlanError::Cancelled,
         ComputeError::Access(error) => {
-            PlanError::Internal(format!("the host refused tensors: {}", error.name()))
+            PlanError::Internal(format!("the host refused {what}: {}", error.name()))
         }
         ComputeError::Mistake(text) => PlanError::Internal(text),
+        ComputeError::BadData(text) => PlanError::BadData(text),
     }
 }
 
@@ -144,7 +150,7 @@ impl Home {
     }
 
     pub(super) fn emit(&mut self, index: u64, id: Id) -> Result<()> {
-        compute::emit(index, id).map_err(failed)
+        compute::emit(index, id).map_err(failed_for("predictions"))
     }
 }
 

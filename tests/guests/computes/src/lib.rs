@@ -32,7 +32,7 @@ bindings::export_world!(Computes);
 fn refused(error: ComputeError) -> PlanError {
     PlanError::Internal(match error {
         ComputeError::Access(error) => format!("access: {}", error.name()),
-        ComputeError::Mistake(text) => text,
+        ComputeError::Mistake(text) | ComputeError::BadData(text) => text,
     })
 }
 

@@ -154,6 +154,7 @@ impl From<ComputeError> for wit::ComputeError {
         match error {
             ComputeError::Access(error) => Self::Access(error.into()),
             ComputeError::Mistake(text) => Self::Mistake(text),
+            ComputeError::BadData(text) => Self::BadData(text),
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum ComputeError {
     Access(AccessError),
     /// The operation's mistake, in words.
     Mistake(String),
+    /// An element that is out of range, in words.
+    BadData(String),
 }
 
 /// Why a call was not done.
@@ -133,6 +135,7 @@ impl Host {
             }
             Rule::Work { .. } => Err(Trap::OutOfFuel.into()),
             Rule::Stopped => Err(self.watch.stop().unwrap_or(Stop::Deadline).into()),
+            Rule::Index { .. } => Ok(ComputeError::BadData(mistake.to_string())),
             _ => Ok(ComputeError::Mistake(mistake.to_string())),
         }
     }
