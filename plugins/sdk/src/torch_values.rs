@@ -1,9 +1,10 @@
-//! What PyTorch computes, for the tests: `torch_values.txt`, written by `tests/torch_values.py`, and
-//! `module_values.txt`, written by `tests/module_values.py`.
+//! What PyTorch computes, for the tests: `tests/torch_values.txt` and `tests/module_values.txt`,
+//! written by the scripts beside them.
 
 use crate::{Parameter, Tensor};
 
-const FILE: &str = concat!(include_str!("torch_values.txt"), include_str!("module_values.txt"));
+const FILE: &str =
+    concat!(include_str!("../tests/torch_values.txt"), include_str!("../tests/module_values.txt"));
 
 /// A tensor of the file. Whole numbers and scalars are float32, too.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes plugins/sdk/src/module_values.txt: what the modules of PyTorch compute, which gradients they
+"""Writes plugins/sdk/tests/module_values.txt: what the modules of PyTorch compute, which gradients they
 have, what their parameters are called, and how far apart their initial values lie.
 
 Run by hand, with PyTorch and NumPy: `python3 plugins/sdk/tests/module_values.py`. The same versions
@@ -246,4 +246,4 @@ functions()
 recurrent()
 attention()
 starts()
-write(Path(__file__).parent.parent / "src/module_values.txt")
+write(Path(__file__).with_suffix(".txt"))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes plugins/sdk/src/torch_values.txt: what PyTorch computes for layers, losses, optimizers and
+"""Writes plugins/sdk/tests/torch_values.txt: what PyTorch computes for layers, losses, optimizers and
 rounds of training of the SDK, and for a round of each plan that we ship. Other modules are in
 module_values.py.
 
@@ -404,4 +404,4 @@ losses()
 optimizers()
 rounds()
 plans()
-write(Path(__file__).parent.parent / "src/torch_values.txt")
+write(Path(__file__).with_suffix(".txt"))

@@ -65,9 +65,8 @@ impl Unet {
             skipped.push(x.clone());
             x = block.forward(&x.max_pool2d(2, 2));
         }
-        for (widen, block) in self.widen.iter().zip(&self.up).rev() {
-            let skip = skipped.pop().expect("one for each level");
-            x = block.forward(&Tensor::concat(&[&skip, &widen.forward(&x)], 1));
+        for ((widen, block), skip) in self.widen.iter().zip(&self.up).zip(&skipped).rev() {
+            x = block.forward(&Tensor::concat(&[skip, &widen.forward(&x)], 1));
         }
         self.output.forward(&x)
     }
