@@ -15,7 +15,7 @@ import time
 import argparse
 
 HELD = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-MODELS = ["mlp-64-32-10", "mlp-784-128-10", "mlp-784-512-10", "cnn", "resnet", "unet", "lstm", "transformer"]
+MODELS = ["logistic", "mlp-64-32-10", "mlp-784-128-10", "mlp-784-512-10", "cnn", "resnet", "unet", "lstm", "transformer"]
 
 
 def worker(name, threads):
@@ -49,7 +49,15 @@ def worker(name, threads):
         weights.append(torch.full((n,), value).requires_grad_())
 
     tokens, target, most, optimizer = None, (), 10, "sgd"
-    if name.startswith("mlp"):
+    if name == "logistic":
+        rows, batch, row, most = 569, 32, (30,), 2
+        weight(2, 30), all_of(2, 0.0)
+        w = weights
+
+        def loss(x, y):
+            return F.cross_entropy(F.linear(x, w[0], w[1]), y)
+
+    elif name.startswith("mlp"):
         n, hidden, _ = map(int, name.split("-")[1:])
         rows, batch = (1797, 32) if n == 64 else (6400, 64)
         row = (n,)
@@ -66,8 +74,8 @@ def worker(name, threads):
         w = weights
 
         def loss(x, y):
-            x = F.max_pool2d(F.relu(F.conv2d(x, w[0], w[1])), 2)
-            x = F.max_pool2d(F.relu(F.conv2d(x, w[2], w[3])), 2)
+            x = F.relu(F.max_pool2d(F.conv2d(x, w[0], w[1]), 2))
+            x = F.relu(F.max_pool2d(F.conv2d(x, w[2], w[3]), 2))
             return F.cross_entropy(F.linear(x.flatten(1), w[4], w[5]), y)
 
     elif name == "resnet":

@@ -8,7 +8,10 @@ use fedwasm_compute::{
     Apply as _, Binary, Id, Mistake, Op, Optimizer, Reduction, Session, Unary, Window, Windows,
 };
 
-use crate::{ADAM, MOMENTUM, SGD};
+const SGD: Optimizer = Optimizer::Sgd { momentum: 0.0, is_nesterov: false, weight_decay: 0.0 };
+const MOMENTUM: Optimizer = Optimizer::Sgd { momentum: 0.9, is_nesterov: false, weight_decay: 0.0 };
+const ADAM: Optimizer =
+    Optimizer::Adam { betas: [0.9, 0.999], epsilon: 1e-8, weight_decay: 0.0, is_decoupled: false };
 
 /// How a weight starts.
 pub(crate) enum Values {
@@ -59,7 +62,23 @@ macro_rules! mlp {
     };
 }
 
-pub(crate) static MODELS: [Model; 8] = [
+pub(crate) static MODELS: [Model; 9] = [
+    Model {
+        name: "logistic",
+        rows: 569,
+        batch: 32,
+        row: &[30],
+        tokens: None,
+        target: &[],
+        classes: 2,
+        weights: &[(&[2, 30], Random), (&[2], All(0.0))],
+        optimizer: SGD,
+        rate: 0.05,
+        loss: |session, x, y, w| {
+            let scores = linear(session, x, w[0], Some(w[1]))?;
+            entropy(session, scores, y)
+        },
+    },
     mlp!("mlp-64-32-10", 1797, 32, 64, 32),
     mlp!("mlp-784-128-10", 6400, 64, 784, 128),
     mlp!("mlp-784-512-10", 6400, 64, 784, 512),
@@ -236,8 +255,8 @@ fn cnn(session: &mut Session, x: Id, y: Id, w: &[Id]) -> Result<Id, Mistake> {
     let mut x = x;
     for layer in [&w[..2], &w[2..4]] {
         x = conv(session, x, layer[0], Some(layer[1]), Window::default())?;
-        x = relu(session, x)?;
         x = max_pool(session, x, squares(2))?;
+        x = relu(session, x)?;
     }
     let x = flatten(session, x, 1)?;
     let scores = linear(session, x, w[4], Some(w[5]))?;
