@@ -57,6 +57,9 @@
 //! no input makes anything but the functions of [`kernels`] panic.
 
 extern crate alloc;
+// Tests that others include name this crate as they do.
+#[cfg(test)]
+extern crate self as fedwasm_compute;
 
 pub mod kernels;
 
