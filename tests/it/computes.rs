@@ -14,7 +14,8 @@ use fedwasm_sandbox::{
     Start,
 };
 
-use crate::support::{Rows, guest, workers};
+use crate::models::Watched;
+use crate::support::{Rows, fedwasm, guest, workers};
 
 /// Batches of a training.
 const BATCHES: u32 = 7;
@@ -187,6 +188,37 @@ fn what_grows_without_an_end_runs_out_of_memory() {
             let words = format!("its memory and its tensors may have {max} bytes together");
             assert_eq!(detail, format!("{words} (`memory_bytes_max`)"), "{deed}");
         }
+    }
+}
+
+/// What the system gives a process and its workers follows the bound, not only what is counted.
+#[test]
+fn resident_memory_follows_the_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows: String = (0..40).map(|n| format!("{n},{},{},{}\n", n % 3, n % 5, n % 2)).collect();
+    std::fs::write(dir.path().join("rows.csv"), format!("a,b,c,class\n{rows}")).unwrap();
+    let peak = |deed: &str, mib: u64| {
+        let args = format!(
+            "[data]\ntarget = \"class\"\n[training]\nepochs = 1\n[model]\ndeed = \"{deed}\"\n\
+             [limits]\nmemory_bytes_max = {}\n",
+            mib << 20
+        );
+        std::fs::write(dir.path().join("args.toml"), args).unwrap();
+        let job = fedwasm(&["--json", "local", "--data", "rows.csv", "--args", "args.toml"]);
+        let job = job.arg("--plan").arg(guest("computes")).current_dir(dir.path());
+        let running = job.arg("--out").arg(dir.path().join(format!("{deed}-{mib}"))).start();
+        let watched = Watched::start(running.child.id());
+        let (code, events) = running.end();
+        assert_eq!(code, if deed == "none" { 0 } else { 4 }, "{events:?}");
+        watched.end()
+    };
+    // Programs, engine and compiled plan.
+    let base = peak("none", 512);
+    for deed in ["tape", "hoard"] {
+        let peak = peak(deed, 512);
+        let of_plan = peak.saturating_sub(base);
+        assert!(of_plan < (512 + 64) << 20, "{deed}: {of_plan} bytes over {base}");
+        assert!(of_plan > 256 << 20, "{deed}: {of_plan} bytes over {base}");
     }
 }
 

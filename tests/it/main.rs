@@ -31,6 +31,7 @@ mod faults;
 mod federation;
 mod fuzz;
 mod generated;
+mod homes;
 mod hostile;
 mod job;
 mod limits;

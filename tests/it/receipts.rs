@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use fedwasm_compute::kernels::simd::{Level, limit};
 use fedwasm_protocol::Digest;
+use fedwasm_sandbox::{InProcessOptions, Sandbox};
 use serde_json::{Value, json};
 
 use crate::support::{Edit, Ended, Federation, fedwasm, part};
@@ -366,5 +368,14 @@ fn runs_that_compute_at_the_host_are_repeated() {
             let result = result(&ended);
             assert_eq!((&result["verified"], &result["rerun"]), (&json!(true), &json!(true)));
         }
+        // In this process, with each instruction set that the machine has.
+        let signed = std::fs::read(out(&federation).join(&receipt)).unwrap();
+        for level in [Level::Plain, Level::Neon, Level::Avx2, Level::Avx512] {
+            if limit(level) == level {
+                let sandbox = Sandbox::in_process_with(InProcessOptions::default()).unwrap();
+                fedwasm_node::rerun(&node, &signed, sandbox).unwrap();
+            }
+        }
+        limit(Level::Avx512);
     }
 }
