@@ -94,10 +94,13 @@ fn files(dir: &Path) -> Result<String, Box<dyn Error>> {
         for entry in std::fs::read_dir(&next)? {
             let path = entry?.path();
             let name = path.strip_prefix(dir)?.to_str().ok_or("a name that is not UTF-8")?;
-            // Only the files that build a plan; older contracts lie beside the current one.
+            // Only the files that build a plan; older contracts lie beside the current one, and unit
+            // tests beside what they test.
             let skipped =
                 ["target", "Cargo.toml", "Cargo.lock", "tests", "benches", "examples", "released"]
-                    .contains(&name);
+                    .contains(&name)
+                    || name.ends_with("/tests")
+                    || name.ends_with("tests.rs");
             match path.is_dir() {
                 _ if skipped => {}
                 true => left.push(path),

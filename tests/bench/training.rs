@@ -1,302 +1,301 @@
-//! Time per epoch of the shipped plans in the sandbox, against the same crates compiled natively,
-//! against what the machine could do at most, and against PyTorch where there is one:
+//! Time per epoch of plans in workers, at the host and in the guest, against the same models on the
+//! tensor library without a plan, what the machine could do at most, and PyTorch where there is one:
 //!
 //! ```text
-//! cargo bench -p fedwasm --bench training
+//! cargo bench -p fedwasm --bench training [MODEL..]
 //! ```
 //!
-//! Everything runs on one thread, and takes turns, so that what else the machine does falls on
-//! all. The native twin uses AVX2 where there is some. The machine's own limit is the time that
-//! the multiplications and additions of the model take in a loop of fused ones in registers. The
-//! interpreter of PyTorch is `python3`, or what `FEDWASM_BENCH_PYTHON` names.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "this is what a benchmark is for")]
+//! All take turns, so that what else the machine does falls on all, and the fastest of each counts.
+//! With one thread, times are processor times: of the worker, of this thread, of Python's process.
+//! `wall` is what passes meanwhile for a plan at the host: waiting for rows, which this process reads
+//! and sends, is in it. All cores are compared by it.
+//! Models, data and first weights are those of `plugins/compute/examples/models`, whose `models.py`
+//! is the PyTorch side: batches as slices of tensors, no DataLoader. The last loss of the first epoch
+//! must be the library's, bit by bit, and PyTorch's up to rounding. `FEDWASM_BENCH_PYTHON` names
+//! the interpreter, `python3` unless said. With `FEDWASM_BENCH_LEVEL=avx2` neither side uses more, and with
+//! `FEDWASM_BENCH_GUEST` plans that compute in the guest are measured, too, which takes minutes.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    dead_code,
+    reason = "this is what a benchmark is for; the models have a program of their own, too"
+)]
 
-use std::hint::black_box;
-use std::path::Path;
+#[path = "../../plugins/compute/examples/models/nets.rs"]
+mod nets;
+#[path = "training/plan.rs"]
+mod plan;
+#[path = "training/torch.rs"]
+mod torch;
+#[path = "../../plugins/compute/examples/models/training.rs"]
+mod training;
+
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fedwasm_artifact::Component;
-use fedwasm_dataset::Dataset;
-use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, Value};
-use fedwasm_sandbox::{Cancel, Described, Limits, Sandbox, WorkerOptions};
-use fedwasm_sdk::{
-    Conv2d, Flatten, Linear, MaxPool2d, Optimizer, Relu, Sequential, Sgd, Targets, Tensor,
-    cross_entropy,
-};
-use fedwasm_training::{Before, Examples, Round, Turn, facts};
+use fedwasm_compute::Session;
+use fedwasm_compute::kernels::simd::{Level, level, limit, peak};
+use fedwasm_sandbox::{Limits, Sandbox, WORKER_ARGUMENT, WorkerOptions, serve_worker};
 
-/// What is trained.
+use nets::MODELS;
+use plan::{Plan, Setup};
+use torch::Torch;
+use training::Training;
+
+/// What is measured of a model.
 struct Case {
+    /// In [`MODELS`].
     name: &'static str,
-    title: &'static str,
+    /// The crate of its plan, and the plan's arguments.
     plan: &'static str,
-    model: &'static [(&'static str, i64)],
-    rows: usize,
-    /// Shape of one row.
-    shape: &'static [usize],
-    n_classes: usize,
-    batch: usize,
+    arguments: &'static str,
     /// Multiplications, each with an addition, of one row forward.
     products: usize,
-    /// Of those, in the first layer, which has no gradient of the inputs.
+    /// Of those, in first layers, which have no gradient of the inputs.
     of_first: usize,
-    build: fn() -> Sequential,
-    /// Epochs at a time.
-    epochs: usize,
 }
 
-const CASES: [Case; 4] = [
-    Case {
-        name: "logistic",
-        title: "logistic regression 569 x 30, batch 32",
-        plan: "logistic-regression",
-        model: &[],
-        rows: 569,
-        shape: &[30],
-        n_classes: 2,
-        batch: 32,
-        products: 60,
-        of_first: 60,
-        build: || Sequential::new().then("linear", Linear::new(30, 2).unwrap()),
-        epochs: 50,
-    },
-    Case {
-        name: "mlp-digits",
-        title: "MLP 64-32-10, 1,797 rows, batch 32",
-        plan: "mlp",
-        model: &[("model.hidden", 32)],
-        rows: 1797,
-        shape: &[64],
-        n_classes: 10,
-        batch: 32,
-        products: 64 * 32 + 32 * 10,
-        of_first: 64 * 32,
-        build: || mlp(64, 32),
-        epochs: 20,
-    },
-    Case {
-        name: "mlp-784",
-        title: "MLP 784-128-10, 6,400 rows, batch 64",
-        plan: "mlp",
-        model: &[],
-        rows: 6400,
-        shape: &[784],
-        n_classes: 10,
-        batch: 64,
-        products: 784 * 128 + 128 * 10,
-        of_first: 784 * 128,
-        build: || mlp(784, 128),
-        epochs: 3,
-    },
-    Case {
-        name: "cnn",
-        title: "CNN 8 and 16 filters of 5 x 5, 6,400 rows of 28 x 28, batch 64",
-        plan: "cnn",
-        model: &[],
-        rows: 6400,
-        shape: &[1, 28, 28],
-        n_classes: 10,
-        batch: 64,
-        products: 8 * 25 * 24 * 24 + 16 * 200 * 8 * 8 + 256 * 10,
-        of_first: 8 * 25 * 24 * 24,
-        build: || {
-            Sequential::new()
-                .then("conv1", Conv2d::new(1, 8, 5).unwrap())
-                .then("pool1", MaxPool2d::new(2))
-                .then("relu1", Relu::new())
-                .then("conv2", Conv2d::new(8, 16, 5).unwrap())
-                .then("pool2", MaxPool2d::new(2))
-                .then("relu2", Relu::new())
-                .then("flatten", Flatten::new())
-                .then("output", Linear::new(256, 10).unwrap())
-        },
-        epochs: 1,
-    },
-];
+const MLP: &str = "plugins/mlp";
+const MODELS_PLAN: &str = "tests/guests/models";
 
-fn mlp(inputs: usize, hidden: usize) -> Sequential {
-    Sequential::new()
-        .then("hidden", Linear::new(inputs, hidden).unwrap())
-        .then("relu", Relu::new())
-        .then("output", Linear::new(hidden, 10).unwrap())
-}
+/// For each token of the transformer: projections, attention to all tokens, and two layers.
+const OF_TOKEN: usize = 2 * (64 * (192 + 64 + 2 * 256) + 2 * 64 * 64) + 64 * 256;
 
-/// Turns that are taken; the fastest counts.
+const CASES: [Case; 9] = {
+    const fn case(name: &'static str, plan: &'static str, arguments: &'static str) -> Case {
+        Case { name, plan, arguments, products: 0, of_first: 0 }
+    }
+    const fn with(case: Case, products: usize, of_first: usize) -> Case {
+        Case { products, of_first, ..case }
+    }
+    let wide = "[model]\nhidden = 512";
+    let narrow = "[model]\nhidden = 32";
+    [
+        with(case("logistic", "plugins/logistic-regression", ""), 60, 60),
+        with(case("mlp-64-32-10", MLP, narrow), 64 * 32 + 320, 64 * 32),
+        with(case("mlp-784-128-10", MLP, ""), 784 * 128 + 1280, 784 * 128),
+        with(case("mlp-784-512-10", MLP, wide), 784 * 512 + 5120, 784 * 512),
+        with(case("cnn", "plugins/cnn", ""), 200 * 576 + 3200 * 64 + 2560, 200 * 576),
+        with(
+            case("resnet", MODELS_PLAN, "[model]\nnet = \"resnet\""),
+            (432 + 2304) * 1024 + 2560,
+            432 * 1024,
+        ),
+        with(
+            case("unet", MODELS_PLAN, "[model]\nnet = \"unet\""),
+            (144 + 2304 + 4608 + 32) * 4096 + (4608 + 9216 + 2048) * 1024,
+            144 * 4096,
+        ),
+        with(
+            case("lstm", MODELS_PLAN, "[model]\nnet = \"lstm\""),
+            256 * (1600 + 99 * 64) + 640,
+            256 * 1600,
+        ),
+        with(case("transformer", MODELS_PLAN, "[model]\nnet = \"transformer\""), 64 * OF_TOKEN, 0),
+    ]
+};
+
+/// Turns that are taken.
 const TURNS: usize = 7;
+/// About how long each contender of a turn runs, ms.
+const TURN_MS: f64 = 200.0;
+
+/// Something that trains so many epochs, and returns the least times of one so far.
+type Contender<'a> = Box<dyn FnMut(usize) -> Times + 'a>;
+
+/// Milliseconds.
+#[derive(Clone, Copy)]
+struct Times {
+    wall: f64,
+    processor: f64,
+}
+
+impl Times {
+    const NONE: Self = Self { wall: f64::NAN, processor: f64::NAN };
+
+    /// The lesser of both; that of a number and none is the number.
+    fn least(self, other: Self) -> Self {
+        let (wall, processor) = (self.wall.min(other.wall), self.processor.min(other.processor));
+        Self { wall, processor }
+    }
+
+    /// What so many took more.
+    fn each_beyond(self, base: Self, n: usize) -> Self {
+        let each = |more: f64, base: f64| (more - base) / n as f64;
+        Self { wall: each(self.wall, base.wall), processor: each(self.processor, base.processor) }
+    }
+}
 
 fn main() {
-    let cache = tempfile::tempdir().unwrap();
-    let program = Some(env!("CARGO_BIN_EXE_fedwasm").into());
-    let private = Some(cache.path().join("compiled"));
-    let sandbox = Sandbox::new(WorkerOptions { program, cache: private }).unwrap();
-    let torch = torch();
-    let flops = fused_per_second();
-    println!("fused multiply-adds in registers: {:.1} GFLOP/s", flops / 1e9);
-    println!("milliseconds an epoch, and how many times as fast the guest is\n");
-    for case in &CASES {
-        let rows = Rows::new(case);
-        let file = cache.path().join("rows.csv");
-        std::fs::write(&file, rows.csv()).unwrap();
-        let mut guest = guest(&sandbox, case, &file);
-        let mut native = native(case, &rows);
-        let (mut best_guest, mut best_native) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..TURNS {
-            best_guest = best_guest.min(guest());
-            best_native = best_native.min(native());
+    let own: PathBuf = std::env::args_os().next().unwrap().into();
+    if std::env::args_os().nth(1).is_some_and(|word| word == WORKER_ARGUMENT) {
+        // A worker has no environment: its name says how far it may go.
+        if own.ends_with("avx2") {
+            limit(Level::Avx2);
         }
-        // Forward once, backward twice, but for the gradient of the first layer's inputs.
-        let products = (3 * case.products - case.of_first) * case.rows;
-        let limit = 2e3 * products as f64 / flops;
-        println!("{}", case.title);
-        let line = |what: &str, time: f64| {
-            println!("  {what:<24} {time:9.3} ms   {:6.2}", time / best_guest);
-        };
-        line("guest", best_guest);
-        line("native twin", best_native);
-        line("the machine's limit", limit);
-        match torch.as_ref().and_then(|torch| torch[case.name].as_f64()) {
-            Some(time) => line("PyTorch, one thread", time),
-            None => println!("  PyTorch                  cannot be imported"),
-        }
+        return serve_worker().unwrap();
+    }
+    if std::env::var("FEDWASM_BENCH_LEVEL").is_ok_and(|level| level == "avx2") {
+        limit(Level::Avx2);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join(if level() == Level::Avx2 { "avx2" } else { "all" });
+    std::os::unix::fs::symlink(std::env::current_exe().unwrap(), &program).unwrap();
+    let options = WorkerOptions { program: Some(program), cache: Some(dir.path().join("code")) };
+    let setup = Setup { sandbox: Sandbox::new(options).unwrap(), dir: dir.path() };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let flops = flops();
+    println!("{:?}, {threads} cores, {:.1} GFLOP/s in registers", level(), flops / 1e9);
+    let names: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let is_wanted = |name: &str| names.is_empty() || names.iter().any(|wanted| wanted == name);
+    if is_wanted("calls") {
+        calls(&setup);
+    }
+    let torch = Torch::version();
+    println!("PyTorch: {}", torch.as_deref().unwrap_or("cannot be imported"));
+    // It takes minutes.
+    let wants_guest = std::env::var_os("FEDWASM_BENCH_GUEST").is_some();
+    println!("\nmilliseconds an epoch");
+    println!(
+        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}",
+        "",
+        "in guest",
+        "host",
+        "wall",
+        "all cores",
+        "library",
+        "machine",
+        "PyTorch",
+        "all cores",
+        "times",
+        "all"
+    );
+    for case in CASES.iter().filter(|case| is_wanted(case.name)) {
+        measure(case, &setup, (threads, flops), torch.is_some(), wants_guest);
     }
 }
 
-/// Made-up rows.
-struct Rows {
-    inputs: Vec<f32>,
-    classes: Vec<i64>,
-    row: usize,
-}
-
-impl Rows {
-    fn new(case: &Case) -> Self {
-        let row = case.shape.iter().product();
-        let mut state = 1u32;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            state
-        };
-        let inputs = (0..case.rows * row).map(|_| (next() >> 20) as f32 / 4096.0).collect();
-        let n_classes = case.n_classes as u32;
-        let classes = (0..case.rows).map(|_| i64::from((next() >> 8) % n_classes)).collect();
-        Self { inputs, classes, row }
-    }
-
-    fn csv(&self) -> String {
-        let header: Vec<String> = (0..self.row).map(|nth| format!("x{nth}")).collect();
-        let mut text = header.join(",") + ",class\n";
-        for (row, class) in self.inputs.chunks(self.row).zip(&self.classes) {
-            for x in row {
-                text.push_str(&format!("{x},"));
-            }
-            text.push_str(&format!("{class}\n"));
-        }
-        text
-    }
-}
-
-/// Trains the plan in a worker and returns the milliseconds of an epoch.
-fn guest(sandbox: &Sandbox, case: &Case, file: &Path) -> impl FnMut() -> f64 {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let plan = root.join("plugins/dist").join(case.plan).with_extension("wasm");
-    let plan = Component::admit(std::fs::read(plan).unwrap()).unwrap();
-    let plan: Described = sandbox.describe(&plan, Limits::default()).unwrap();
-    let data = DataArgs { standardize: false, ..DataArgs::of("class") };
-    let model: Arguments =
-        case.model.iter().map(|(key, n)| ((*key).to_owned(), Value::Integer(*n))).collect();
-    let file = Dataset::open(file, None).unwrap();
-    let node: fedwasm_protocol::NodeId = "bench".parse().unwrap();
-    let turn = Turn { random_seed: 1, round: 1, node };
-    let facts = facts(&file, &data, plan.metadata(), &model).unwrap();
-    let round = |epochs: usize| {
-        let text = format!(
-            "epochs = {epochs}\nloader_args = {{ batch_size = {} }}\ntest_ratio = 0.0\n\
-             random_seed = 1\noptimizer_args = {{ lr = 0.01 }}",
-            case.batch
-        );
-        let training = TrainingArgs::parse(text.parse().unwrap()).unwrap();
-        Round::new(&plan, &model, &training, &Arguments::new(), &facts).unwrap()
+fn measure(
+    case: &Case,
+    setup: &Setup,
+    (threads, flops): (usize, f64),
+    has_torch: bool,
+    wants_guest: bool,
+) {
+    let model = MODELS.iter().find(|model| model.name == case.name).unwrap();
+    let start = Training::new(model, Session::new(1 << 31)).unwrap();
+    setup.write_data(&start);
+    let plan = |is_in_guest: bool, threads: usize| {
+        let limits = Limits { threads, ..Limits::default() };
+        Plan::new(setup, case.plan, case.arguments, is_in_guest, limits, model, &start)
     };
-    // Start and end of a session are in both, and fall out of the difference.
-    let (one, many) = (round(1), round(1 + case.epochs));
-    let examples = Examples::read(&file, &data, &one, &turn).unwrap();
-    let params = one.initial_params(1, &Cancel::new()).unwrap();
-    let epochs = case.epochs as f64;
-    move || {
-        let time = |round: &Round| {
-            let before = Before { params: params.clone(), ..Before::default() };
-            let start = Instant::now();
-            let events = Box::new(|_| {});
-            round.train(&examples, before, &turn, events, &Cancel::new()).unwrap();
-            ms(start)
-        };
-        let base = time(&one).min(time(&one));
-        (time(&many) - base) / epochs
+    let (mut one, mut all) = (plan(false, 1), plan(false, threads));
+    let mut library = Training::new(model, Session::new(1 << 31)).unwrap();
+    let mut torches = if has_torch {
+        vec![Torch::new(model.name, 1), Torch::new(model.name, threads)]
+    } else {
+        vec![]
+    };
+    let (loss, first) = timed(|| library.epoch().unwrap());
+    for plan in [&one, &all] {
+        assert_eq!(plan.loss_of_first_epoch(), loss, "{}: plan and library", case.name);
     }
+    for torch in &mut torches {
+        let (_, other) = torch.epoch();
+        assert!((other - loss).abs() <= 1e-3 * loss.abs(), "{}: {loss} {other}", case.name);
+    }
+    let epochs = (TURN_MS / first.wall).clamp(1.0, 500.0) as usize;
+    let mut least = Times::NONE;
+    let library = move |epochs| {
+        let train = || (0..epochs).for_each(|_| assert!(library.epoch().is_ok()));
+        let zero = Times { wall: 0.0, processor: 0.0 };
+        least = least.least(timed(train).1.each_beyond(zero, epochs));
+        least
+    };
+    let mut contenders: Vec<Contender> = vec![
+        Box::new(move |epochs| one.least_of(epochs)),
+        Box::new(move |epochs| all.least_of(epochs)),
+        Box::new(library),
+    ];
+    contenders.extend(
+        torches
+            .into_iter()
+            .map(|mut torch| Box::new(move |epochs| torch.least_of(epochs)) as Contender),
+    );
+    let mut times = [Times::NONE; 5];
+    for _ in 0..TURNS {
+        for (time, contender) in times.iter_mut().zip(&mut contenders) {
+            *time = contender(epochs);
+        }
+    }
+    let [host, all, library, torch, torch_all] = times;
+    let in_guest = if wants_guest { plan(true, 1).epoch_of_few_batches() } else { f64::NAN };
+    // Forward once, backward twice, but for the gradient of the first layer's inputs.
+    let products = (3 * case.products - case.of_first) * model.rows;
+    let machine = 2e3 * products as f64 / flops;
+    print!("{:<16}", case.name);
+    for time in [
+        in_guest,
+        host.processor,
+        host.wall,
+        all.wall,
+        library.processor,
+        machine,
+        torch.processor,
+        torch_all.wall,
+    ] {
+        print!("{:>10}", figures(time));
+    }
+    let (one, all) = (torch.processor / host.processor, torch_all.wall / all.wall);
+    println!("{:>8}{:>8}", figures(one), figures(all));
 }
 
-/// Trains the same layers natively and returns the milliseconds of an epoch.
-fn native(case: &Case, rows: &Rows) -> impl FnMut() -> f64 {
-    let mut network = (case.build)();
-    // Any values do: zeros would stay zeros.
-    let mut state = 7u32;
-    for (_, layer) in network.layers() {
-        for (_, parameter) in layer.parameters() {
-            for value in parameter.value.data_mut() {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                *value = (state >> 8) as f32 / 1.7e8 - 0.05;
-            }
-        }
-    }
-    let sgd = Sgd::with_lr(0.01);
-    let n = case.rows;
-    // An order that is not that of memory.
-    let order: Vec<usize> = (0..n).map(|nth| nth * 7919 % n).collect();
-    move || {
-        let start = Instant::now();
-        for batch in order.chunks(case.batch) {
-            let mut shape = vec![batch.len()];
-            shape.extend(case.shape);
-            let row = |nth: &usize| rows.inputs[nth * rows.row..][..rows.row].iter().copied();
-            let inputs = Tensor::new(&shape, batch.iter().flat_map(row).collect()).unwrap();
-            let classes = batch.iter().map(|nth| rows.classes[*nth]).collect();
-            let scores = network.forward(inputs).unwrap();
-            let (loss, gradient) = cross_entropy(&scores, &Targets::Classes(classes)).unwrap();
-            network.backward(gradient).unwrap();
-            black_box(loss);
-            for (_, layer) in network.layers() {
-                for (_, parameter) in layer.parameters() {
-                    let (value, gradient) = (&mut parameter.value, &mut parameter.gradient);
-                    sgd.step(1, value.data_mut(), gradient.data_mut(), &mut []);
-                    gradient.data_mut().fill(0.0);
-                }
-            }
-        }
-        ms(start)
+/// Three figures.
+fn figures(x: f64) -> String {
+    let digits = (2.0 - x.abs().log10().floor()).clamp(0.0, 3.0) as usize;
+    if x.is_nan() { "-".into() } else { format!("{x:.digits$}") }
+}
+
+/// What calls of the host cost, at one: bare, of an operation on one element, and the same through
+/// the SDK.
+fn calls(setup: &Setup) {
+    println!("a call of the host, ns:");
+    for (what, plan, arguments) in [
+        ("bare", "tests/guests/computes", "[model]\ndeed = \"kind\"\nfeatures = 1"),
+        (
+            "an operation on one element",
+            "tests/guests/computes",
+            "[model]\ndeed = \"apply\"\nfeatures = 1",
+        ),
+        ("the same through the SDK", MODELS_PLAN, "[model]\nnet = \"calls\""),
+    ] {
+        println!("  {what:<30} {:6.0}", plan::call(setup, plan, arguments));
     }
 }
 
 /// Floating-point operations a second of fused multiply-adds that wait for nothing.
-fn fused_per_second() -> f64 {
-    const ROUNDS: u64 = 20_000_000;
-    let best = (0..5).map(|_| {
-        let start = Instant::now();
-        let operations = fedwasm_kernels::limit::fused(ROUNDS);
-        operations as f64 / start.elapsed().as_secs_f64()
-    });
-    best.fold(0.0, f64::max)
+fn flops() -> f64 {
+    let once = || {
+        let (operations, times) = timed(|| peak(10_000_000));
+        operations as f64 / times.processor * 1e3
+    };
+    (0..5).map(|_| once()).fold(0.0, f64::max)
 }
 
-/// What PyTorch takes, by case; none if it cannot be imported.
-fn torch() -> Option<serde_json::Value> {
-    let python = std::env::var("FEDWASM_BENCH_PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/bench/training_torch.py");
-    let output = std::process::Command::new(python).arg(script).output().ok()?;
-    serde_json::from_slice(&output.stdout).ok()
+/// What `f` returns, and what it took on this thread.
+fn timed<T>(f: impl FnOnce() -> T) -> (T, Times) {
+    let processor = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
+    };
+    let (start, before) = (Instant::now(), processor());
+    let value = f();
+    let (processor, wall) = (processor() - before, start.elapsed().as_secs_f64() * 1e3);
+    (value, Times { wall, processor })
 }
 
-fn ms(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1e3
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }

@@ -71,7 +71,10 @@ fn all_mistakes_of_the_model_are_shown_in_their_file() {
         text,
         "error: argument `model.foo` is unknown to plan logistic-regression; it knows model.n_features, \
          model.n_classes, optimizer.lr, optimizer.momentum, optimizer.nesterov, \
-         optimizer.weight_decay, optimizer.keep_state, aggregator.fedprox_mu, aggregator.scaffold
+         optimizer.weight_decay, optimizer.keep_state, optimizer.clip_norm, \
+         optimizer.clip_value, optimizer.schedule, optimizer.schedule_steps, \
+         optimizer.schedule_factor, optimizer.warmup_steps, aggregator.fedprox_mu, \
+         aggregator.scaffold
  --> args.toml:2:1
   |
 2 | foo = 3
@@ -257,8 +260,8 @@ fn limits_name_the_setting_that_helps() {
     for (args, expected) in [
         (
             "[model]\ndeed = \"hoard\"\n[limits]\nmemory_bytes_max = 16777216\n",
-            "error: plan misbehaves 0.1.0 (DIGEST) ran out of memory: its memory may have \
-             16777216 bytes (`memory_bytes_max`)
+            "error: plan misbehaves 0.1.0 (DIGEST) ran out of memory: its memory and \
+             its tensors may have 16777216 bytes together (`memory_bytes_max`)
   = help: give a larger `memory_bytes_max` under [limits], or smaller batches (`batch_size`)",
         ),
         (
@@ -295,13 +298,19 @@ fn another_world_is_named_with_a_remedy() {
         changed
     };
     assert_eq!(
-        inspected(&wit("training-plan/plan@0.1.0", "training-plan/plan@0.2.0")),
-        "error: p.wasm: the plan was built for fedwasm:training-plan@0.2.0, this host speaks 0.1.0
+        inspected(&wit("training-plan/plan@0.2.0", "training-plan/plan@0.3.0")),
+        "error: p.wasm: the plan was built for fedwasm:training-plan@0.3.0, this host speaks \
+         0.1.0, 0.2.0
   = help: build it again with the SDK of this version: `fedwasm plan build`"
     );
     assert_eq!(
+        inspected(&wit("training-plan/plan@0.2.0", "training-plan/plan@0.1.0")),
+        "error: p.wasm: the plan exports `fedwasm:training-plan/plan@0.1.0` and imports interfaces \
+         of 0.2.0; all must be of one version"
+    );
+    assert_eq!(
         inspected(&wat::parse_str("(component)").unwrap()),
-        "error: p.wasm: the plan does not export `fedwasm:training-plan/plan@0.1.0`
+        "error: p.wasm: the plan does not export `fedwasm:training-plan/plan@0.2.0`
   = help: end the plan's lib.rs with `export!(MyPlan);`"
     );
     assert_eq!(
@@ -345,7 +354,7 @@ fn a_crate_that_is_not_a_plan_names_the_missing_part() {
     assert_eq!(code, 3);
     assert_eq!(
         text,
-        "error: the plan does not export `fedwasm:training-plan/plan@0.1.0`
+        "error: the plan does not export `fedwasm:training-plan/plan@0.2.0`
   = help: end the plan's lib.rs with `export!(MyPlan);`"
     );
 }

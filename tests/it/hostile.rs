@@ -51,7 +51,7 @@ pub fn component(skeleton: &str, guest: &str) -> Vec<u8> {
         return wat::parse_str(guest).unwrap_or_else(|error| panic!("{guest}: {error}"));
     }
     let mut resolve = wit_parser::Resolve::default();
-    let (package, _) = resolve.push_dir(root().join("wit")).unwrap();
+    let (package, _) = resolve.push_dir(root().join("wit/released/0.1.0")).unwrap();
     let world = resolve.select_world(&[package], Some("training-plan")).unwrap();
     let mut module = wat::parse_str(merge(skeleton, guest)).unwrap();
     let utf8 = wit_component::StringEncoding::UTF8;

@@ -96,12 +96,13 @@ fn a_model_that_is_too_large_names_the_limit_to_raise() {
     let run = |limits: &str| {
         let args = dir.path().join("args.toml");
         let text = format!(
-            "[training]\nepochs = 1\nrandom_seed = 1\n[model]\nn_classes = 2\nhidden = 400000\n[limits]\n{limits}\n"
+            "[training]\nepochs = 1\nrandom_seed = 1\ntest_ratio = 0.25\n[model]\nn_classes = 2\n\
+             hidden = 400000\n[limits]\n{limits}\n"
         );
         std::fs::write(&args, text).unwrap();
         let job = fedwasm(&["local", "--target", "benign", "--out"]).arg(dir.path().join("out"));
         let job = job.arg("--plan").arg(root().join("plugins/dist/mlp.wasm"));
-        let ended = job.arg("--data").arg(few_rows(dir.path(), 4)).arg("--args").arg(args).run();
+        let ended = job.arg("--data").arg(few_rows(dir.path(), 12)).arg("--args").arg(args).run();
         assert_eq!(ended.code, 4, "{}", ended.stderr);
         ended.stderr
     };
@@ -114,7 +115,7 @@ fn a_model_that_is_too_large_names_the_limit_to_raise() {
 }
 
 /// The most that a process and its workers hold at once, in bytes.
-struct Watched {
+pub struct Watched {
     peak: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -129,7 +130,7 @@ fn resident(pid: u32) -> u64 {
 }
 
 impl Watched {
-    fn start(pid: u32) -> Self {
+    pub fn start(pid: u32) -> Self {
         Self::start_with(pid, crate::worker::workers_of)
     }
 
@@ -153,7 +154,7 @@ impl Watched {
         Self { peak, stop, thread: Some(std::thread::spawn(watch)) }
     }
 
-    fn end(mut self) -> u64 {
+    pub fn end(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().map(std::thread::JoinHandle::join);
         self.peak.load(Ordering::Relaxed)

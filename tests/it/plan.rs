@@ -5,13 +5,22 @@ use std::path::{Path, PathBuf};
 use crate::support::{Edit, fedwasm, plan, root};
 
 /// The plans that are shipped.
-const SHIPPED: [&str; 5] = ["cnn", "linear-regression", "linear-svm", "logistic-regression", "mlp"];
+const SHIPPED: [&str; 8] = [
+    "cnn",
+    "linear-regression",
+    "linear-svm",
+    "logistic-regression",
+    "lstm",
+    "mlp",
+    "transformer",
+    "unet",
+];
 
 /// Copies what a build reads to a directory that stays between runs, so that
 /// only the first is slow. Its own build folder stays, too.
 fn copy_of_sources(name: &str) -> PathBuf {
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    for dir in ["sdk", "kernels"].into_iter().chain(SHIPPED) {
+    for dir in ["sdk", "compute"].into_iter().chain(SHIPPED) {
         let dir = Path::new("plugins").join(dir);
         let _ = std::fs::remove_dir_all(to.join(&dir));
         copy(&root().join(&dir), &to.join(dir));
@@ -65,7 +74,8 @@ fn two_directories_give_the_shipped_bytes() {
 #[test]
 fn inspect_shows_what_a_plan_is_and_asks_for() {
     let shown = fedwasm(&["--json", "plan", "inspect"]).arg(plan()).ok().result();
-    assert_eq!(shown["world"], "fedwasm:training-plan@0.1.0");
+    assert_eq!(shown["world"], "fedwasm:training-plan@0.2.0");
+    assert_eq!(shown["arithmetic"], "compute@0.1");
     assert_eq!(shown["name"], "logistic-regression");
     assert_eq!(shown["licence"], "Apache-2.0 OR MIT");
     assert_eq!(shown["task"], "classification");
@@ -88,6 +98,12 @@ fn inspect_shows_what_a_plan_is_and_asks_for() {
             "optimizer.nesterov",
             "optimizer.weight_decay",
             "optimizer.keep_state",
+            "optimizer.clip_norm",
+            "optimizer.clip_value",
+            "optimizer.schedule",
+            "optimizer.schedule_steps",
+            "optimizer.schedule_factor",
+            "optimizer.warmup_steps",
             "aggregator.fedprox_mu",
             "aggregator.scaffold",
         ]
@@ -124,8 +140,11 @@ fn shipped_plans_are_short() {
         ("logistic-regression", 40),
         ("linear-regression", 40),
         ("mlp", 40),
-        ("cnn", 80),
-        ("linear-svm", 80),
+        ("cnn", 65),
+        ("linear-svm", 65),
+        ("lstm", 60),
+        ("transformer", 65),
+        ("unet", 120),
     ] {
         let source = root().join("plugins").join(plan).join("src/lib.rs");
         let source = std::fs::read_to_string(source).unwrap();

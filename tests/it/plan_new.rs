@@ -30,11 +30,16 @@ fn every_template_builds_offline_and_trains() {
         let dir = dir.path();
         offline(dir, &["plan", "new", "heart-risk", "--template", &template]).ok();
         offline(dir, &["plan", "build", "heart-risk"]).ok();
-        let tried = offline(dir, &["--json", "plan", "test", "heart-risk.wasm"]).ok().result();
+        let args = ["--args", "heart-risk/args.toml"];
+        let tried = offline(dir, &["--json", "plan", "test", "heart-risk.wasm"]).args(&args);
+        let tried = tried.ok().result();
         assert_eq!(tried["failed"], 0, "{template}: {tried}");
+        let readme = std::fs::read_to_string(dir.join("heart-risk/README.md")).unwrap();
+        let data = ["heart-risk/data.csv", "heart-risk/data.npz"];
+        let data = data.into_iter().find(|data| readme.contains(data)).unwrap();
         let command = offline(dir, &["--json", "local", "--plan", "heart-risk.wasm"]);
-        let command = command.args(&["--data", "heart-risk/data.csv", "--out", "run"]);
-        let trained = command.args(&["--args", "heart-risk/args.toml"]).ok().result();
+        let command = command.args(&["--data", data, "--out", "run"]);
+        let trained = command.args(&args).ok().result();
         let metrics = &trained["metrics"];
         assert!(metrics["loss"].as_f64().unwrap().is_finite(), "{template}: {trained}");
         if let Some(accuracy) = metrics["accuracy"].as_f64() {
@@ -61,10 +66,14 @@ fn dropout_resumes_to_the_same_bytes() {
     let dir = dir.path();
     offline(dir, &["plan", "new", "drop", "--template", "mlp"]).ok();
     let source = dir.join("drop/src/lib.rs");
-    let relu = ".then(\"relu\", Relu::new())";
     let text = std::fs::read_to_string(&source).unwrap();
-    let dropout = format!("{relu}\n            .then(\"dropout\", Dropout::new(0.3)?)");
-    let text = text.edit(relu, &dropout).edit("type Optimizer = Sgd;", "type Optimizer = Adam;");
+    let hidden = "Linear::new(args.n_features, args.hidden),";
+    let forward = "&self.hidden.forward(&batch.inputs).relu()";
+    let text = text
+        .edit("hidden: Linear, output", "hidden: Linear, dropout: Dropout, output")
+        .edit(hidden, &format!("{hidden}\n            dropout: Dropout::new(0.3),"))
+        .edit(forward, &format!("&self.dropout.forward({forward})"))
+        .edit("type Optimizer = Sgd;", "type Optimizer = Adam;");
     std::fs::write(&source, text).unwrap();
     offline(dir, &["plan", "build", "drop"]).ok();
     let run = |epochs: u32, out: &str, more: &[&str]| {

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use fedwasm_compute::kernels::simd::{Level, limit};
 use fedwasm_protocol::Digest;
+use fedwasm_sandbox::{InProcessOptions, Sandbox};
 use serde_json::{Value, json};
 
 use crate::support::{Edit, Ended, Federation, fedwasm, part};
@@ -334,4 +336,46 @@ fn require_receipts_leaves_out_nodes_without_them() {
     let ended = run("\nrequire_receipts = true");
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     assert!(ended.stderr.contains("`strategy.require_receipts` is true"), "{}", ended.stderr);
+}
+
+/// Tensors at the host: the same bytes again, in a worker and in this process, and of nodes with
+/// one thread and with two.
+#[test]
+fn runs_that_compute_at_the_host_are_repeated() {
+    let mut federation = Federation::start();
+    for n in 0..2 {
+        let file = part(federation.dir.path(), n, 2);
+        federation.node(&format!("n{n}"), &file);
+    }
+    // The last one again, with two threads.
+    drop(federation.nodes.pop());
+    let config = federation.dir.path().join("n1/node.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.edit("[limits]\n", "[limits]\nthreads = 2\n")).unwrap();
+    federation.start_node("n1");
+    let plan = crate::support::guest("computes").display().to_string();
+    let experiment = federation.experiment(|text| {
+        let text = text.edit(&crate::support::plan().display().to_string(), &plan);
+        text.edit("n_classes = 2\n", "").edit("optimizer_args = { lr = 0.1 }\n", "")
+    });
+    federation.run(&experiment).ok();
+    for n in 0..2 {
+        let receipt = format!("receipts/round-0002-n{n}-train.json");
+        let node = federation.dir.path().join(format!("n{n}"));
+        for rest in [&[][..], &["--unoptimised"]] {
+            let ended = verify(&out(&federation).join(&receipt), &node, rest);
+            assert_eq!(ended.code, 0, "{}", ended.stderr);
+            let result = result(&ended);
+            assert_eq!((&result["verified"], &result["rerun"]), (&json!(true), &json!(true)));
+        }
+        // In this process, with each instruction set that the machine has.
+        let signed = std::fs::read(out(&federation).join(&receipt)).unwrap();
+        for level in [Level::Plain, Level::Neon, Level::Avx2, Level::Avx512] {
+            if limit(level) == level {
+                let sandbox = Sandbox::in_process_with(InProcessOptions::default()).unwrap();
+                fedwasm_node::rerun(&node, &signed, sandbox).unwrap();
+            }
+        }
+        limit(Level::Avx512);
+    }
 }

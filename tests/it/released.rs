@@ -24,7 +24,9 @@ struct Run {
 #[test]
 fn plans_of_every_released_contract_give_the_same_bytes() {
     let plans = root().join("tests/data/plans");
-    for contract in Contract::ALL {
+    let is_released =
+        |contract: &Contract| root().join("wit/released").join(contract.to_string()).is_dir();
+    for contract in Contract::ALL.into_iter().filter(is_released) {
         let dir = plans.join(contract.to_string());
         let runs = std::fs::read_to_string(dir.join("runs.json")).unwrap();
         let runs: Vec<Run> = serde_json::from_str(&runs).unwrap();

@@ -64,7 +64,8 @@ fn memory_ends_at_its_limit() {
     let limits = Limits { memory_bytes_max: 32 << 20, ..Limits::default() };
     let (kind, detail) = fault(train("hoard", limits, 1, drop));
     assert_eq!(kind, FaultKind::OutOfMemory);
-    assert_eq!(detail, format!("its memory may have {} bytes (`memory_bytes_max`)", 32 << 20));
+    let words = format!("its memory and its tensors may have {} bytes together", 32 << 20);
+    assert_eq!(detail, format!("{words} (`memory_bytes_max`)"));
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
-            if name != "target" && name != "guests" {
+            if !["target", "guests", "bindings"].contains(&name.as_str()) {
                 sources(&path, found);
             }
         } else if name.ends_with(".rs") && name != "bindings.rs" {

@@ -93,11 +93,24 @@ pub enum AdmissionError {
     },
     /// Exports no plan.
     #[error(
-        "the plan does not export `{CONTRACT}/plan@{}`\n\
-         help: end the plan's lib.rs with `export!(MyPlan);`",
-        Contract::NEWEST
+        "the plan does not export `{CONTRACT}/plan@{contract}`\n\
+         help: end the plan's lib.rs with `export!(MyPlan);`"
     )]
-    MissingExport,
+    MissingExport {
+        /// The contract of its imports, or the newest.
+        contract: Contract,
+    },
+    /// Its parts were built for different contracts.
+    #[error(
+        "the plan exports `{CONTRACT}/plan@{plan}` and imports interfaces of {import}; all must be \
+         of one version"
+    )]
+    MixedVersions {
+        /// That of its export.
+        plan: Contract,
+        /// Another, of an import.
+        import: Contract,
+    },
     /// Its functions are not those of the contract.
     #[error(
         "the plan does not fit {CONTRACT}@{contract}:{misfit}\n\
@@ -200,8 +213,10 @@ fn check_preamble(bytes: &[u8]) -> Result<(), AdmissionError> {
     Err(AdmissionError::NotAComponent { got })
 }
 
-/// The interfaces that a plan may import; names that only look alike are refused.
-const GRANTED: [&str; 6] = ["types", "store", "loader", "predictions", "monitor", "random"];
+/// The interfaces that a plan may import, of one version or another; names that only look alike
+/// are refused.
+const GRANTED: [&str; 7] =
+    ["types", "store", "loader", "predictions", "monitor", "random", "compute"];
 
 /// Returns the contract that a component was built for: the one of all that it
 /// imports and of the plan that it exports.
@@ -209,9 +224,10 @@ fn contract(imports: &[String], exports: &[String]) -> Result<Contract, Admissio
     let imported = versions(imports)?.into_iter().map(spoken).collect::<Result<Vec<_>, _>>()?;
     let plan = exports.iter().filter_map(|export| interface(export));
     let plan = plan.filter(|(name, _)| *name == "plan").map(|(_, version)| version).next();
-    let plan = spoken(plan.ok_or(AdmissionError::MissingExport)?)?;
-    match imported.into_iter().find(|imported| *imported != plan) {
-        Some(other) => Err(AdmissionError::OtherVersion { got: other.to_string() }),
+    let contract = *imported.first().unwrap_or(&Contract::NEWEST);
+    let plan = spoken(plan.ok_or(AdmissionError::MissingExport { contract })?)?;
+    match imported.into_iter().find(|import| *import != plan) {
+        Some(import) => Err(AdmissionError::MixedVersions { plan, import }),
         None => Ok(plan),
     }
 }
@@ -277,7 +293,8 @@ mod tests {
 
     #[test]
     fn empty_component_exports_no_plan() {
-        assert_eq!(refusal(COMPONENT), AdmissionError::MissingExport);
+        let contract = Contract::NEWEST;
+        assert_eq!(refusal(COMPONENT), AdmissionError::MissingExport { contract });
     }
 
     #[test]

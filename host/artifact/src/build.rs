@@ -11,7 +11,7 @@ use wit_component::ComponentEncoder;
 
 use crate::cargo::{self, Package, TARGET};
 use crate::standard_library::StandardLibrary;
-use crate::{AdmissionError, Component, Provenance};
+use crate::{AdmissionError, Component, Contract, Provenance};
 
 /// The version of wit-component in this build, part of every digest.
 const WIT_COMPONENT: &str = "0.254.2";
@@ -175,18 +175,42 @@ pub enum BuildError {
     Admission(#[from] AdmissionError),
 }
 
+/// Where the tensors of a plan on the SDK live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Home {
+    /// At the host, behind the interface `compute` of contract 0.2.
+    #[default]
+    Host,
+    /// In the plan, with all of its arithmetic, on contract 0.1: slower, and the same bits.
+    Guest,
+}
+
+impl Home {
+    /// The home that a component was built for.
+    #[must_use]
+    pub fn of(component: &Component) -> Self {
+        match component.contract() {
+            Contract::V0_1 => Self::Guest,
+            Contract::V0_2 => Self::Host,
+        }
+    }
+}
+
+/// The feature of the SDK that takes the tensor library into the plan.
+const IN_GUEST: &str = "fedwasm-sdk/in-guest";
+
 /// Builds the plan crate in `dir`. `say` gets one line for each thing that a
 /// person should know; cargo's own messages go to standard error.
 ///
 /// # Errors
 /// [`BuildError`].
-pub fn build(dir: &Path, say: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
+pub fn build(dir: &Path, home: Home, say: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
     let standard_library = StandardLibrary::ensure(dir, say)?;
     let package = cargo::package(dir)?;
     let (mut rustc, commit, sysroot) = cargo::rustc(dir)?;
     rustc += &standard_library.version();
     let flags = rust_flags(&package, commit.as_deref(), &sysroot);
-    let library = compile(dir, &package, &standard_library, &flags)?;
+    let library = compile(dir, home, &package, &standard_library, &flags)?;
     let not_a_plan = |error| BuildError::NotAPlan { reason: format!("{error:#}") };
     let module = read(&library)?;
     let encoder = ComponentEncoder::default().validate(true);
@@ -217,6 +241,7 @@ enum Message {
 /// Compiles the library and returns its path.
 fn compile(
     dir: &Path,
+    home: Home,
     package: &Package,
     standard_library: &StandardLibrary,
     flags: &[String],
@@ -224,6 +249,9 @@ fn compile(
     let mut command = cargo::cargo(dir);
     command.args(["build", "--release", "--locked", "--lib", "--target", TARGET]);
     command.arg("--message-format=json-render-diagnostics");
+    if home == Home::Guest {
+        command.args(["--features", IN_GUEST]);
+    }
     // A target folder of its own: one that is shared with a cargo that waits
     // for us would be locked for ever.
     command.arg("--target-dir").arg(package.workspace_root.join("target").join("plan-build"));

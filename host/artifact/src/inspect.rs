@@ -3,6 +3,7 @@
 use fedwasm_protocol::printable;
 use serde::Serialize;
 
+use crate::provenance::arithmetic;
 use crate::{CONTRACT, Component, Provenance, Sizes};
 
 /// The contents of a component, without running it.
@@ -16,6 +17,9 @@ pub struct Inspection {
     pub sizes: Sizes,
     /// Package and version of the contract that it was built for.
     pub world: String,
+    /// The rules of its arithmetic, such as `compute@0.1`, in the plan's own word: plans of one arithmetic
+    /// give the same bits. None if it names none.
+    pub arithmetic: Option<String>,
     /// Name in the component's metadata.
     pub name: Option<String>,
     /// Version in the component's metadata.
@@ -45,6 +49,7 @@ impl Component {
             size: self.blob().size,
             sizes: Sizes::of(self.bytes()),
             world: format!("{CONTRACT}@{}", version.map_or("?", |(_, version)| version)),
+            arithmetic: arithmetic(self.bytes()),
             name: text(metadata.and_then(|m| m.name.clone())),
             version: text(metadata.and_then(|m| Some(m.version.as_ref()?.to_string()))),
             licence: text(metadata.and_then(|m| Some(m.licenses.as_ref()?.to_string()))),

@@ -18,7 +18,7 @@ mod world;
 use crate::standard_library::StandardLibrary;
 
 pub use admit::{AdmissionError, COMPONENT_BYTES_MAX, Component, FEATURES};
-pub use build::{BuildError, Built, build};
+pub use build::{BuildError, Built, Home, build};
 pub use contract::{CONTRACT, Contract};
 pub use inspect::Inspection;
 pub use load::{LoadError, load_plan};

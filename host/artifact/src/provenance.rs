@@ -8,8 +8,24 @@ use wasmparser::{Encoding, Parser, Payload};
 const SECTION: &str = "fedwasm:build";
 /// The largest section that is read.
 const SECTION_BYTES_MAX: usize = 64 << 10;
+/// The custom section of a module that names its arithmetic. The SDK places it.
+const ARITHMETIC: &str = "fedwasm:arithmetic";
+/// The longest name of an arithmetic, in bytes.
+const ARITHMETIC_BYTES_MAX: usize = 64;
 
-/// The provenance of a component. The same four values give the same bytes.
+/// The arithmetic that a component's first module names, such as `compute@0.1`: the plan's word.
+pub(crate) fn arithmetic(component: &[u8]) -> Option<String> {
+    Parser::new(0).parse_all(component).map_while(Result::ok).find_map(|payload| match payload {
+        Payload::CustomSection(section)
+            if section.name() == ARITHMETIC && section.data().len() <= ARITHMETIC_BYTES_MAX =>
+        {
+            std::str::from_utf8(section.data()).ok().map(printable)
+        }
+        _ => None,
+    })
+}
+
+/// The provenance of a component. The same four values, and the same contract, give the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// SHA-256 over the plan's own source files.

@@ -347,6 +347,8 @@ mod tests {
                 assert!(world.instance(name, Side::Import).is_some(), "{contract}: {name}");
             }
             assert!(world.instance("plan", Side::Export).is_some(), "{contract}");
+            let compute = world.instance("compute", Side::Import);
+            assert_eq!(compute.is_some(), contract != Contract::V0_1, "{contract}");
         }
     }
 }

@@ -94,6 +94,8 @@ const RESERVED: [&str; 60] = [
 ];
 /// Rows of the data that come with a plan.
 const ROWS: u64 = 200;
+/// Their file, unless the template has one.
+const DATA: &str = "data.csv";
 
 /// The plans that a new one can start from.
 pub(crate) fn templates() -> impl Iterator<Item = &'static Crate> {
@@ -143,8 +145,10 @@ pub(crate) fn plan(name: &str, template: &Crate) -> Result<Vec<(PathBuf, Vec<u8>
         (".gitignore".into(), b"/target\n".into()),
         ("README.md".into(), readme(name, template).into()),
         ("args.toml".into(), ARGS.into()),
-        ("data.csv".into(), data().into()),
     ];
+    if data_file(template) == DATA {
+        files.push((DATA.into(), data().into()));
+    }
     for (path, content) in template.files {
         let content = match path.ends_with(".rs") {
             true => renamed(&String::from_utf8_lossy(content), template.name, name).into_bytes(),
@@ -162,6 +166,12 @@ pub(crate) fn plan(name: &str, template: &Crate) -> Result<Vec<(PathBuf, Vec<u8>
     let wit = Path::new("vendor/wit");
     files.extend(WIT.iter().map(|(path, content)| (wit.join(path), content.to_vec())));
     Ok(files)
+}
+
+/// The rows that come with a new plan: the template's own, such as images, or columns.
+pub(crate) fn data_file(template: &Crate) -> &'static str {
+    let own = template.files.iter().map(|(path, _)| *path).find(|path| path.starts_with("data."));
+    own.unwrap_or(DATA)
 }
 
 /// The crates that a template is built from, each once.
@@ -244,7 +254,9 @@ fn renamed(source: &str, from: &str, to: &str) -> String {
     let (mut text, mut rest) = (String::new(), source);
     while let Some(at) = rest.find(&from) {
         let (before, after) = (&rest[..at], &rest[at + from.len()..]);
-        let whole = !before.ends_with(is_word) && !after.starts_with(is_word);
+        // A type of another crate keeps its name.
+        let is_foreign = before.ends_with("::");
+        let whole = !is_foreign && !before.ends_with(is_word) && !after.starts_with(is_word);
         text += before;
         text += if whole { &to } else { &from };
         rest = after;
@@ -299,17 +311,18 @@ fn readme(name: &str, template: &Crate) -> String {
 A training plan for fedwasm, started from the plan `{template}`.
 ```
 fedwasm plan build {name}                  # {name}.wasm; no network is needed
-fedwasm plan test {name}.wasm              # checks the promises of every plan, and its gradient
-fedwasm local --plan {name}.wasm --data {name}/data.csv --args {name}/args.toml --out run
+fedwasm plan test {name}.wasm --args {name}/args.toml    # the promises of every plan, and its gradient
+fedwasm local --plan {name}.wasm --data {name}/{data} --args {name}/args.toml --out run
 ```
 These are run from the directory that holds `{name}`.
 - `src/lib.rs`: the model, a training step, a prediction.
 - `args.toml`: training arguments; `fedwasm plan inspect {name}.wasm` lists those of the plan.
-- `data.csv`: made-up rows; put your own in their place.
+- `{data}`: made-up rows; put your own in their place.
 - `vendor/`: the SDK, its dependencies, and the contract (`wit/`) that this `fedwasm` implements.
 - `Cargo.lock`: keep it with the sources; the bytes of the plan follow from both.
 ",
         template = template.name,
+        data = data_file(template),
     )
 }
 
@@ -342,8 +355,14 @@ mod tests {
         for of in templates() {
             let files = plan("x", of).unwrap();
             let has = |path: &str| files.iter().any(|(known, _)| known == Path::new(path));
-            assert!(has("src/lib.rs") && has("vendor/fedwasm-sdk/src/bindings.rs"), "{}", of.name);
-            assert!(has("vendor/wit/world.wit"), "{}", of.name);
+            for path in [
+                "src/lib.rs",
+                "vendor/fedwasm-sdk/src/bindings/v0_2_0.rs",
+                "vendor/fedwasm-compute/src/lib.rs",
+                "vendor/wit/compute.wit",
+            ] {
+                assert!(has(path), "{}: {path}", of.name);
+            }
         }
     }
 }

@@ -29,6 +29,8 @@ const FACTS: DataFacts = DataFacts { n_inputs: Some(4), n_classes: Some(3) };
 pub struct PlanTestOptions {
     /// The plan.
     pub component: Component,
+    /// Another build of it, which must give the same bytes.
+    pub twin: Option<Component>,
     /// Where it runs.
     pub sandbox: Sandbox,
     /// Model arguments and limits.
@@ -44,10 +46,11 @@ pub struct PlanTestOptions {
 /// # Errors
 /// [`Error`] if the plan or the data cannot be used at all.
 pub fn plan_suite(options: PlanTestOptions, cancel: &Cancel) -> Result<Suite, Error> {
-    let PlanTestOptions { component, sandbox, file, data, random_seed } = options;
+    let PlanTestOptions { component, twin, sandbox, file, data, random_seed } = options;
     let limits = Limits::default().with(&file.limits);
     let mut suite = SuiteOptions {
         component,
+        twin,
         sandbox,
         limits,
         arguments: file.model,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{FileMistakes, Mistake, NodeId, Participant, Place};
+use fedwasm_protocol::{FileMistakes, Mistake, NodeId, Participant, Place, THREADS_MAX};
 use fedwasm_sandbox::Limits;
 use fedwasm_trust::{Identity, KeyPair};
 use serde::{Deserialize, Serialize};
@@ -214,6 +214,12 @@ impl NodeConfig {
             place: Place::Value(field.into()),
             message: format!("{field} is 0, with which no plan runs"),
         });
+        let threads = config.limits.threads;
+        let is_wrong = !(1..=THREADS_MAX).contains(&threads);
+        let mistakes = mistakes.chain(is_wrong.then(|| Mistake {
+            place: Place::Value("limits.threads".into()),
+            message: format!("limits.threads is {threads}, expected 1 to {THREADS_MAX}"),
+        }));
         let floors = config.privacy.mistakes().into_iter().map(|(field, rule)| {
             let message = format!("{field} {rule}");
             Mistake { place: Place::Value(field), message }

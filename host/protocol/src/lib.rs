@@ -37,7 +37,9 @@ pub use ids::{
     DatasetId, ExperimentId, FederationId, IdError, NodeId, ParticipantName, RequestId,
     ResearcherId, SessionId, StateId,
 };
-pub use limits::{DECLARE_MS_MAX, DESCRIBE_BYTES_MAX, DESCRIBE_MS_MAX, LimitArgs, Limits};
+pub use limits::{
+    DECLARE_MS_MAX, DESCRIBE_BYTES_MAX, DESCRIBE_MS_MAX, LimitArgs, Limits, THREADS_MAX,
+};
 pub use message::{
     ApprovalReply, ApprovalRequest, ApprovalStatus, DESCRIPTION_CHARS_MAX, DatasetEntry,
     Evaluation, KEPT_STATES_MAX, Metrics, Mode, NodeTiming, Point, Presence, Progress, Reason,

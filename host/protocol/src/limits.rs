@@ -15,6 +15,15 @@ pub const DESCRIBE_BYTES_MAX: usize = 64 << 20;
 /// a gigabyte takes about a second.
 pub const DECLARE_MS_MAX: u64 = 30_000;
 
+/// The most threads of one call.
+pub const THREADS_MAX: usize = 64;
+
+/// Receipts of one thread are read by programs that know no other number.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(threads: &usize) -> bool {
+    *threads == 1
+}
+
 /// Makes the table of limits, so that each exists once: its name, its
 /// default and its meaning, for the node (all have values) and for an
 /// experiment (which may lower some).
@@ -30,11 +39,15 @@ macro_rules! limits {
             /// Fuel of one call, about one unit an instruction: a budget that is the
             /// same on every machine. None by default. Giving one asks for the strict profile.
             pub fuel_max: Option<u64>,
+            /// Threads that the operations of its tensors are shared out to, from 1 to
+            /// [`THREADS_MAX`]. Default 1. Results never depend on it.
+            #[serde(skip_serializing_if = "is_one")]
+            pub threads: usize,
         }
 
         impl Default for Limits {
             fn default() -> Self {
-                Self { $($name: $default,)+ fuel_max: None }
+                Self { $($name: $default,)+ fuel_max: None, threads: 1 }
             }
         }
 
@@ -51,6 +64,9 @@ macro_rules! limits {
             /// As [`Limits`] says.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub fuel_max: Option<u64>,
+            /// As [`Limits`] says.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub threads: Option<usize>,
         }
 
         impl Limits {
@@ -60,6 +76,7 @@ macro_rules! limits {
                 Self {
                     $($name: asked.$name.unwrap_or(self.$name),)+
                     fuel_max: asked.fuel_max.or(self.fuel_max),
+                    threads: asked.threads.unwrap_or(self.threads),
                 }
             }
 
@@ -72,6 +89,7 @@ macro_rules! limits {
                 Self {
                     $($name: asked.$name.map_or(self.$name, |asked| asked.min(self.$name)),)+
                     fuel_max: lower(self.fuel_max, asked.fuel_max),
+                    threads: asked.threads.map_or(self.threads, |asked| asked.min(self.threads)),
                 }
             }
         }
@@ -82,6 +100,9 @@ macro_rules! limits {
                 Self {
                     $($name: fields.whole(stringify!($name), 0).map(|n| n as $type),)+
                     fuel_max: fields.whole("fuel_max", 0),
+                    threads: fields
+                        .whole_until("threads", 1, THREADS_MAX as u64)
+                        .map(|n| n as usize),
                 }
             }
         }
@@ -140,6 +161,11 @@ impl Limits {
     /// (the SDK does): all the memory of a call, and [`DECLARE_MS_MAX`] or less.
     pub fn of_declare(&self) -> Self {
         Self { time_ms_max: self.time_ms_max.min(DECLARE_MS_MAX), ..self.clone() }
+    }
+
+    /// Threads within their bounds.
+    pub fn threads(&self) -> usize {
+        self.threads.clamp(1, THREADS_MAX)
     }
 
     /// The wall-clock time of one call, a year at most: a clock can show that.

@@ -10,6 +10,7 @@ use wasmtime::{Config, Engine, OptLevel, Strategy};
 
 use crate::contract;
 use crate::host::Host;
+use crate::threads::Pool;
 
 /// How often running plans are checked for their deadline and for
 /// cancellation, where the process itself has to do that.
@@ -49,6 +50,8 @@ pub(crate) struct PlanEngine {
     pub(crate) engine: Engine,
     pub(crate) linker: Arc<Linker<Host>>,
     pub(crate) options: EngineOptions,
+    /// Threads for the operations of tensors, where a call cannot start its own.
+    pub(crate) pool: Option<Arc<Pool>>,
 }
 
 impl PlanEngine {
@@ -60,7 +63,7 @@ impl PlanEngine {
         if options.interruptible {
             start_clock(&engine)?;
         }
-        Ok(Self { engine, linker: Arc::new(linker), options })
+        Ok(Self { engine, linker: Arc::new(linker), options, pool: None })
     }
 }
 

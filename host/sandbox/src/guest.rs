@@ -81,6 +81,8 @@ impl Guest {
         host.aux_out = Slot::new(aux_out);
         host.state = Slot::new(state);
         host.loader = loader;
+        host.pool = self.engine.pool.clone();
+        host.counts_fuel = self.engine.options.profile == Profile::Strict;
         let mut store = self.store(host).map_err(|error| crashed(&error))?;
         let (fuel, start) = (store.get_fuel().ok(), processor_us());
         let result = self.plan.call(&mut store, export, arguments);
@@ -94,7 +96,7 @@ impl Guest {
             Err(error) => return Err(trouble(&host, &error)),
         };
         let usage = Usage {
-            memory_bytes: host.meter.memory_bytes as u64,
+            memory_bytes: host.memory_peak() as u64,
             host_calls: host.calls,
             fuel,
             random_bytes: host.random.position(),
@@ -127,24 +129,21 @@ impl Guest {
     fn store(&self, host: Host) -> wasmtime::Result<Store<Host>> {
         let limits = host.limits.clone();
         let mut store = Store::new(&self.engine.engine, host);
-        store.limiter(|host| &mut host.meter);
+        store.limiter(|host| host);
         store.set_hostcall_fuel(limits.host_call_bytes_max);
         store.set_max_component_handles(limits.handles_max);
-        if self.engine.options.profile == Profile::Strict {
+        if store.data().counts_fuel {
             // The engine stops when nothing is left; a limit may be reached.
             store.set_fuel(limits.fuel_max.unwrap_or(u64::MAX).saturating_add(1))?;
         }
         if self.engine.options.interruptible {
             store.set_epoch_deadline(1);
             store.epoch_deadline_callback(|store| {
-                let Watch { cancel, deadline } = &store.data().watch;
-                if cancel.is_cancelled() {
-                    return Err(Stop::Cancelled.into());
-                }
-                if deadline.is_some_and(|deadline| std::time::Instant::now() >= deadline) {
-                    return Err(Stop::Deadline.into());
-                }
-                Ok(UpdateDeadline::Continue(1))
+                store
+                    .data()
+                    .watch
+                    .stop()
+                    .map_or(Ok(UpdateDeadline::Continue(1)), |stop| Err(stop.into()))
             });
         }
         Ok(store)
@@ -183,6 +182,7 @@ fn stopped(host: &Host, stop: Stop) -> (FaultKind, String) {
                 format!("it made more than {max} calls to the host (`host_calls_max`)"),
             )
         }
+        Stop::Memory => out_of_memory(host).unwrap_or((FaultKind::OutOfMemory, stop.to_string())),
     }
 }
 
@@ -229,6 +229,11 @@ fn out_of_memory(host: &Host) -> Option<(FaultKind, String)> {
         Refused::Memory => {
             let max = host.limits.memory_bytes_max;
             format!("its memory may have {max} bytes ({})", host.export.memory_setting(max))
+        }
+        Refused::Tensors => {
+            let max = host.limits.memory_bytes_max;
+            let setting = host.export.memory_setting(max);
+            format!("its memory and its tensors may have {max} bytes together ({setting})")
         }
         Refused::Table => {
             let max = host.limits.table_elements_max;

@@ -1,20 +1,23 @@
 //! The state behind the imports of one call. The functions themselves are in
 //! [`crate::imports`].
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use fedwasm_compute::Session;
 use fedwasm_params::Tensor;
 use fedwasm_protocol::Limits;
-use wasmtime::Result;
+use wasmtime::{ResourceLimiter, Result};
 
 use crate::Cancel;
 use crate::batch::Loader;
 use crate::event::PlanEvent;
 use crate::gate::Gate;
-use crate::meter::Meter;
+use crate::meter::{Meter, Refused};
 use crate::request::Export;
 use crate::slot::Slot;
 use crate::stream::Stream;
+use crate::threads::Pool;
 
 /// The state behind the imports of one call.
 pub(crate) struct Host {
@@ -41,6 +44,12 @@ pub(crate) struct Host {
     pub(crate) last_error: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) meter: Meter,
+    /// The plan's tensors, from its first use of them on.
+    pub(crate) session: Option<Box<Session>>,
+    /// Threads for their operations.
+    pub(crate) pool: Option<Arc<Pool>>,
+    /// Whether the plan's instructions and operations are counted.
+    pub(crate) counts_fuel: bool,
     pub(crate) watch: Watch,
 }
 
@@ -49,6 +58,17 @@ pub(crate) struct Host {
 pub(crate) struct Watch {
     pub(crate) cancel: Cancel,
     pub(crate) deadline: Option<Instant>,
+}
+
+impl Watch {
+    /// Why the call must end now, if it must.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        let is_late = || self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        match self.cancel.is_cancelled() {
+            true => Some(Stop::Cancelled),
+            false => is_late().then_some(Stop::Deadline),
+        }
+    }
 }
 
 /// Ends a call from within; wasmtime hands it back.
@@ -60,6 +80,8 @@ pub(crate) enum Stop {
     Cancelled,
     #[error("too many calls to the host")]
     HostCalls,
+    #[error("too many bytes of tensors")]
+    Memory,
 }
 
 impl Host {
@@ -87,9 +109,18 @@ impl Host {
             calls: 0,
             last_error: None,
             meter: Meter::new(&limits),
+            session: None,
+            pool: None,
+            counts_fuel: false,
             watch,
             limits,
         }
+    }
+
+    /// The most bytes of memories and tensors so far.
+    pub(crate) fn memory_peak(&self) -> usize {
+        let memories = self.meter.memory_bytes;
+        self.session.as_ref().map_or(memories, |session| session.buffers().bytes_peak())
     }
 
     /// Counts a call of an import.
@@ -99,5 +130,51 @@ impl Host {
             return Err(Stop::HostCalls.into());
         }
         Ok(())
+    }
+}
+
+/// Memories and tensors together: what a memory grows by is charged to the session.
+impl ResourceLimiter for Host {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        let more = desired.saturating_sub(current);
+        if self.session.as_mut().is_some_and(|session| session.charge_bytes(more).is_err()) {
+            self.meter.refused = Some(Refused::Tensors);
+            return Ok(false);
+        }
+        self.meter.memory_growing(current, desired, maximum)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> Result<bool> {
+        self.meter.table_growing(current, desired, maximum)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        self.meter.memory_grow_failed(error)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> Result<()> {
+        self.meter.table_grow_failed(error)
+    }
+
+    fn instances(&self) -> usize {
+        self.meter.instances()
+    }
+
+    fn memories(&self) -> usize {
+        self.meter.memories()
+    }
+
+    fn tables(&self) -> usize {
+        self.meter.tables()
     }
 }

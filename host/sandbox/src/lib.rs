@@ -32,6 +32,7 @@ mod sandbox;
 mod session;
 mod slot;
 mod stream;
+mod threads;
 mod worker;
 
 pub use allocator::return_large_buffers;

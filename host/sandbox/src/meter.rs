@@ -11,7 +11,7 @@ pub(crate) struct Meter {
     memory_bytes_max: usize,
     table_elements: usize,
     table_elements_max: usize,
-    /// The last refusal to grow: the reason for a panic that follows.
+    /// The last refusal: the reason for a panic that follows.
     pub(crate) refused: Option<Refused>,
 }
 
@@ -19,6 +19,7 @@ pub(crate) struct Meter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     Memory,
+    Tensors,
     Table,
 }
 

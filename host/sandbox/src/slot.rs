@@ -31,12 +31,26 @@ impl Slot {
         tensors.into_iter().zip(trainable).map(back).collect()
     }
 
+    /// A tensor.
+    pub(crate) fn get(&self, index: u32) -> Result<&Tensor, AccessError> {
+        self.tensors.get(index as usize).ok_or(AccessError::UnknownTensor)
+    }
+
+    /// A tensor that may be written; `any` as for [`Slot::write`].
+    pub(crate) fn get_mut(&mut self, index: u32, any: bool) -> Result<&mut Tensor, AccessError> {
+        let tensor = self.tensors.get_mut(index as usize).ok_or(AccessError::UnknownTensor)?;
+        if !any && !self.trainable.get(index as usize).is_some_and(|trainable| *trainable) {
+            return Err(AccessError::ReadOnly);
+        }
+        Ok(tensor)
+    }
+
     /// Returns `len` bytes from `offset` on.
     pub(crate) fn read(&self, index: u32, offset: u64, len: u32) -> Result<Vec<u8>, AccessError> {
         if len as usize > CHUNK_BYTES_MAX {
             return Err(AccessError::TooLarge);
         }
-        let data = self.tensors.get(index as usize).ok_or(AccessError::UnknownTensor)?.data();
+        let data = self.get(index)?.data();
         let range = range(offset, len as usize, data.len())?;
         data.get(range).map(<[u8]>::to_vec).ok_or(AccessError::OutOfBounds)
     }
@@ -52,11 +66,7 @@ impl Slot {
         if bytes.len() > CHUNK_BYTES_MAX {
             return Err(AccessError::TooLarge);
         }
-        let tensor = self.tensors.get_mut(index as usize).ok_or(AccessError::UnknownTensor)?;
-        if !any && !self.trainable.get(index as usize).is_some_and(|trainable| *trainable) {
-            return Err(AccessError::ReadOnly);
-        }
-        let data = tensor.data_mut();
+        let data = self.get_mut(index, any)?.data_mut();
         let range = range(offset, bytes.len(), data.len())?;
         data.get_mut(range).ok_or(AccessError::OutOfBounds)?.copy_from_slice(bytes);
         Ok(())

@@ -1,5 +1,5 @@
-//! A convolutional network for small images, such as MNIST: two convolutions, each rectified and
-//! pooled, and a linear layer under the cross-entropy loss.
+//! A convolutional network for small images, such as MNIST: two convolutions, each pooled and
+//! rectified, and a linear layer under the cross-entropy loss.
 use fedwasm_sdk::*;
 
 arguments! {
@@ -17,9 +17,13 @@ arguments! {
     }
 }
 
-struct Cnn {
-    network: Sequential,
-    image: [usize; 3],
+module! {
+    struct Cnn {
+        conv1: Conv2d,
+        conv2: Conv2d,
+        output: Linear,
+        image: [usize; 3],
+    }
 }
 
 const KERNEL: usize = 5;
@@ -38,36 +42,26 @@ impl TrainingPlan for Cnn {
             let text = format!("model.size is {}: {text}", args.size);
             return Err(PlanError::InvalidArgument(text));
         }
-        let features = args.filters2 * size * size;
-        let network = Sequential::new()
-            .then("conv1", Conv2d::new(args.channels, args.filters1, KERNEL)?)
-            .then("pool1", MaxPool2d::new(POOL))
-            .then("relu1", Relu::new())
-            .then("conv2", Conv2d::new(args.filters1, args.filters2, KERNEL)?)
-            .then("pool2", MaxPool2d::new(POOL))
-            .then("relu2", Relu::new())
-            .then("flatten", Flatten::new())
-            .then("output", Linear::new(features, args.n_classes)?);
-        Ok(Self { network, image: [args.channels, args.size, args.size] })
+        Ok(Self {
+            conv1: Conv2d::new(args.channels, args.filters1, KERNEL),
+            conv2: Conv2d::new(args.filters1, args.filters2, KERNEL),
+            output: Linear::new(args.filters2 * size * size, args.n_classes),
+            image: [args.channels, args.size, args.size],
+        })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        self.network.layers()
-    }
-
-    fn data(&mut self) -> Data {
+    fn data(&self) -> Data {
         Data::classes(&self.image)
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let scores = self.network.forward(batch.inputs)?;
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.network.backward(gradient)?;
-        Ok(loss)
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.network.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        let x = self.conv1.forward(&batch.inputs).max_pool2d(POOL, POOL).relu();
+        let x = self.conv2.forward(&x).max_pool2d(POOL, POOL).relu();
+        Ok(self.output.forward(&x.flatten(1)))
     }
 }
 

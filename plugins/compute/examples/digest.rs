@@ -87,8 +87,8 @@ fn convolutions<T: Float>(numbers: &mut Numbers, digest: &mut Digest, rounds: us
         [y, w, x].iter().for_each(|all| digest.add(all));
         if windows.all_exist() {
             let n = output.len() / filters * channels;
-            let (mut to, mut places) = (vec![T::ZERO; n], vec![0; n]);
-            max_pool(&mut to, &mut places, &windows, &input, &OneThread);
+            let mut to = vec![T::ZERO; n];
+            max_pool(&mut to, &windows, &input, &OneThread);
             digest.add(&to);
             mean_pool(&mut to, &windows, Divisor::Existing, &input, &OneThread);
             digest.add(&to);

@@ -228,22 +228,25 @@ fn pools() {
         let input = numbers(n_planes * plane, 1);
         let output = numbers(n_planes * size, 2);
         let work = input.len() as f64;
-        let to = std::cell::RefCell::new((vec![0.0; input.len()], vec![0; output.len()]));
+        let to = std::cell::RefCell::new(vec![0.0; input.len()]);
         row(&format!("max {name}"), work, || {
-            let (to, places) = &mut *to.borrow_mut();
-            max_pool(&mut to[..output.len()], places, &windows, &input, &OneThread);
+            max_pool(&mut to.borrow_mut()[..output.len()], &windows, &input, &OneThread);
         });
         row(&format!("  gradient {name}"), work, || {
-            let (to, places) = &mut *to.borrow_mut();
-            max_pool_gradient(to, plane, places, &output, &OneThread);
+            max_pool_gradient(&mut to.borrow_mut(), &windows, &input, &output, &OneThread);
         });
         row(&format!("mean {name}"), work, || {
-            let (to, _) = &mut *to.borrow_mut();
-            mean_pool(&mut to[..output.len()], &windows, Divisor::Window, &input, &OneThread);
+            let to = &mut to.borrow_mut()[..output.len()];
+            mean_pool(to, &windows, Divisor::Window, &input, &OneThread);
         });
         row(&format!("  gradient {name}"), work, || {
-            let (to, _) = &mut *to.borrow_mut();
-            mean_pool_gradient(to, &windows, Divisor::Window, &output, &OneThread);
+            mean_pool_gradient(
+                &mut to.borrow_mut(),
+                &windows,
+                Divisor::Window,
+                &output,
+                &OneThread,
+            );
         });
     }
 }

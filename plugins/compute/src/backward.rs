@@ -5,53 +5,87 @@ use alloc::vec::Vec;
 use crate::apply::{Apply, Id};
 use crate::derive::{Done, of_input};
 use crate::error::{Mistake, Rule};
-use crate::infer::kind_of;
 use crate::kernels::{self, elementwise};
 use crate::meter::Meter;
 use crate::op::{Binary, INPUTS_MAX, Op};
-use crate::run::{Home, run_checked};
+use crate::run::{Home, lend, run_counted};
 use crate::session::{Entry, Session, TENSOR, Tape, mistake};
 use crate::shape::{Dtype, Kind};
+use crate::table::{Slot, Table};
 use crate::tensor::Tensor;
 use crate::work::work;
 
-/// Tensors of one entry's derivative; numbers are places in the list.
+/// What a derivative reads of the session, by local numbers: those of the inputs from 0 on, the
+/// output, its gradient. Numbers of tensors that the derivative makes follow.
+struct Known<'a> {
+    table: &'a Table,
+    inputs: &'a [Id],
+    output: Id,
+    gradient: &'a Tensor,
+}
+
+/// The local numbers of inputs.
+static LOCALS: [Id; INPUTS_MAX] = {
+    let mut locals = [0; INPUTS_MAX];
+    let mut nth = 0;
+    while nth < INPUTS_MAX {
+        locals[nth] = nth as Id;
+        nth += 1;
+    }
+    locals
+};
+
+impl<'a> Known<'a> {
+    /// The local number of the first tensor that the derivative makes.
+    fn first_made(&self) -> usize {
+        self.inputs.len() + 2
+    }
+
+    /// Where an input or the output is; none for others.
+    fn slot(&self, id: Id) -> Option<&'a Slot> {
+        let nth = id as usize;
+        let output = (nth == self.inputs.len()).then_some(&self.output);
+        self.table.get(*self.inputs.get(nth).or(output)?)
+    }
+
+    fn tensor(&self, made: &'a [Tensor], id: Id) -> Result<&'a Tensor, Rule> {
+        let tensor = match (id as usize).checked_sub(self.first_made()) {
+            Some(nth) => made.get(nth),
+            None if id as usize + 1 == self.first_made() => Some(self.gradient),
+            None => self.slot(id).and_then(|slot| slot.tensor.as_ref()),
+        };
+        tensor.ok_or(Rule::NoTensor(id))
+    }
+}
+
+/// Where the derivative of one entry is computed.
 struct Scratch<'a> {
-    values: &'a mut Vec<(Kind, Option<Tensor>)>,
-    inputs: &'a mut Vec<Tensor>,
+    known: Known<'a>,
+    made: &'a mut Vec<Tensor>,
     kinds: &'a mut Vec<Kind>,
     home: Home<'a>,
     meter: &'a mut Meter,
 }
 
-impl Scratch<'_> {
-    fn applied(&mut self, op: &Op, ids: &[Id]) -> Result<Id, Rule> {
-        self.kinds.clear();
-        for id in ids {
-            let value = self.values.get(*id as usize);
-            let tensor = value.and_then(|(_, tensor)| tensor.clone()).ok_or(Rule::NoTensor(*id))?;
-            self.kinds.push(tensor.kind());
-            self.inputs.push(tensor);
-        }
-        let kind = kind_of(op, self.kinds)?;
-        self.meter.charge(work(op, self.kinds, &kind))?;
-        let output = run_checked(op, self.inputs, kind, &mut self.home)?;
-        self.values.push((kind, Some(output)));
-        Ok(self.values.len() as Id - 1)
-    }
-}
-
 impl Apply for Scratch<'_> {
     fn apply(&mut self, op: Op, ids: &[Id]) -> Result<Id, Mistake> {
-        let applied = self.applied(&op, ids);
-        // They would count as other users of the elements.
-        self.inputs.clear();
-        applied.map_err(|rule| Mistake::new(op.name(), self.kinds, rule))
+        let Self { known, made, kinds, home, meter } = self;
+        kinds.clear();
+        let output = lend(
+            ids,
+            |id| known.tensor(made, id),
+            |inputs| run_counted(&op, inputs, kinds, meter, home),
+        );
+        made.push(output.map_err(|rule| Mistake::new(op.name(), kinds, rule))?);
+        Ok((known.first_made() + made.len() - 1) as Id)
     }
 
     fn kind(&self, id: Id) -> Result<Kind, Mistake> {
-        let value = self.values.get(id as usize);
-        value.map(|value| value.0).ok_or_else(|| mistake(Rule::NoTensor(id)))
+        // Known also where elements are gone.
+        match self.known.slot(id) {
+            Some(slot) => Ok(slot.kind),
+            None => self.known.tensor(self.made, id).map(Tensor::kind).map_err(mistake),
+        }
     }
 }
 
@@ -94,15 +128,15 @@ impl Session {
     }
 
     fn backward_of(&mut self, output: Id, gradient: Tensor) -> Result<(), Mistake> {
-        self.add_gradient(output, gradient)?;
+        self.accumulate(output, gradient)?;
         let tape = core::mem::take(&mut self.tape);
         let mut done = Ok(());
-        let mut values = Vec::new();
+        let mut made = Vec::new();
         for entry in tape.entries.iter().rev() {
             let slot = self.table.get_mut(entry.output);
             let gradient = slot.and_then(|slot| slot.gradient.take());
             if let (Some(gradient), Ok(())) = (gradient, &done) {
-                done = self.step_back(&tape, entry, gradient, &mut values);
+                done = self.step_back(&tape, entry, gradient, &mut made);
             }
             self.unpin(&tape, entry);
         }
@@ -116,51 +150,64 @@ impl Session {
         tape: &Tape,
         entry: &Entry,
         gradient: Tensor,
-        values: &mut Vec<(Kind, Option<Tensor>)>,
+        made: &mut Vec<Tensor>,
     ) -> Result<(), Mistake> {
         let inputs = tape.inputs(entry);
-        values.clear();
-        for id in inputs.iter().chain([&entry.output]) {
-            let slot = self.table.get(*id).ok_or_else(|| mistake(Rule::NoTensor(*id)))?;
-            values.push((slot.kind, slot.tensor.clone()));
-        }
-        values.push((gradient.kind(), Some(gradient)));
-        let output = inputs.len() as Id;
-        let mut locals = [0; INPUTS_MAX];
-        locals.iter_mut().zip(0..output).for_each(|(local, nth)| *local = nth);
         let done = Done {
             op: &entry.op,
-            inputs: &locals[..inputs.len()],
-            output,
-            gradient: output + 1,
+            inputs: &LOCALS[..inputs.len()],
+            output: inputs.len() as Id,
+            gradient: inputs.len() as Id + 1,
             wanted: entry.wanted,
         };
         let mut added = Ok(());
         for (nth, id) in inputs.iter().enumerate().filter(|(nth, _)| done.wants(*nth)) {
+            let known =
+                Known { table: &self.table, inputs, output: entry.output, gradient: &gradient };
             let mut scratch = Scratch {
-                values,
-                inputs: &mut self.inputs,
+                known,
+                made,
                 kinds: &mut self.kinds,
                 home: Home { buffers: &mut self.buffers, threads: &*self.threads },
                 meter: &mut self.meter,
             };
-            let local = of_input(&mut scratch, &done, nth);
-            added = local.and_then(|local| match &values[local as usize].1 {
-                Some(gradient) => self.add_gradient(*id, gradient.clone()),
-                None => Err(mistake(Rule::NoTensor(*id))),
+            let part = of_input(&mut scratch, &done, nth).and_then(|local| {
+                let Scratch { known, made, .. } = scratch;
+                match (local as usize).checked_sub(known.first_made()) {
+                    Some(nth) if nth < made.len() => Ok(made.swap_remove(nth)),
+                    _ => known.tensor(&[], local).cloned().map_err(mistake),
+                }
             });
+            made.drain(..).for_each(|tensor| self.buffers.give_back(tensor));
+            added = part.and_then(|part| self.accumulate(*id, part));
             if added.is_err() {
                 break;
             }
         }
-        for tensor in values.drain(..).filter_map(|(_, tensor)| tensor) {
-            self.buffers.give_back(tensor);
-        }
+        self.buffers.give_back(gradient);
         added
     }
 
-    /// Adds to the gradient of a tensor.
-    fn add_gradient(&mut self, id: Id, gradient: Tensor) -> Result<(), Mistake> {
+    /// Adds a tensor to the gradient of another of its kind.
+    ///
+    /// # Errors
+    /// [`Rule::NoTensor`]; [`Rule::Sizes`] if the two are not of one kind; [`Rule::Attribute`] if no
+    /// gradient is wanted; [`Rule::Memory`].
+    pub fn add_gradient(&mut self, id: Id, gradient: Id) -> Result<(), Mistake> {
+        let gradient = self.get(gradient)?.clone();
+        let slot = self.table.held(id).map_err(mistake)?;
+        let wrong = |rule| Err(Mistake::new("gradient", &[slot.kind, gradient.kind()], rule));
+        if slot.kind != gradient.kind() {
+            return wrong(Rule::Sizes("the gradient must be of the kind of its tensor"));
+        }
+        if !slot.has_gradient {
+            return wrong(Rule::Attribute("no gradient is wanted for the tensor"));
+        }
+        self.accumulate(id, gradient)
+    }
+
+    /// Adds to the gradient of a tensor, if one is wanted.
+    fn accumulate(&mut self, id: Id, gradient: Tensor) -> Result<(), Mistake> {
         let slot = self.table.get_mut(id).ok_or_else(|| mistake(Rule::NoTensor(id)))?;
         debug_assert_eq!(slot.kind, gradient.kind(), "a gradient is like its tensor");
         if !slot.has_gradient {

@@ -15,10 +15,10 @@ const LEAST: usize = 16;
 fn class_of(len: usize) -> (usize, usize) {
     let len = len.max(LEAST);
     let octave = (len - 1).ilog2() as usize;
-    let step = (1usize << octave) / 4;
-    let size = len.div_ceil(step) * step;
-    let quarter = (size - (1 << octave)) / step;
-    (4 * octave + quarter, size)
+    // A quarter of the octave, as a power of 2.
+    let step = octave - 2;
+    let quarters = ((len - 1) >> step) + 1;
+    (4 * octave + quarters - 4, quarters << step)
 }
 
 /// Buffers that nothing uses now, by dtype and size, and the bytes of all buffers.
@@ -87,7 +87,7 @@ impl Buffers {
         let (class, size) = class_of(kind.shape.len());
         let free = &mut self.free[row(kind.dtype)];
         if let Some(buffer) = free.get_mut(class).and_then(Vec::pop) {
-            self.unused -= buffer.bytes();
+            self.unused -= Buffer::bytes_of(kind.dtype, size);
             return Ok(Tensor::in_buffer(kind, buffer));
         }
         self.make_room(Buffer::bytes_of(kind.dtype, size))?;
@@ -97,17 +97,19 @@ impl Buffers {
 
     /// Takes a tensor back; its buffer is used again unless another tensor shares it.
     pub(crate) fn give_back(&mut self, tensor: Tensor) {
-        let mut buffer = tensor.into_buffer();
-        let (class, size) = class_of(buffer.capacity());
-        // Others' buffers are of any size, and just go.
-        if size != buffer.capacity() || Arc::get_mut(&mut buffer).is_none() {
+        let buffer = tensor.into_buffer();
+        let (dtype, capacity) = (buffer.dtype(), buffer.capacity());
+        let (class, size) = class_of(capacity);
+        // Others' buffers are of any size, and just go. There are no weak users: one that is used by
+        // this tensor alone stays so.
+        if size != capacity || Arc::strong_count(&buffer) != 1 {
             return;
         }
-        let free = &mut self.free[row(buffer.dtype())];
+        let free = &mut self.free[row(dtype)];
         if free.len() <= class {
             free.resize_with(class + 1, Vec::new);
         }
-        self.unused += buffer.bytes();
+        self.unused += Buffer::bytes_of(dtype, size);
         free[class].push(buffer);
     }
 }

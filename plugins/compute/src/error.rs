@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::shape::{Dtype, Kind};
+use crate::work::OPERATION_MAX;
 
 /// A rule of the library that was broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,11 @@ pub enum Rule {
         /// The bound.
         most: u64,
     },
+    /// The operation alone is more work than one may be.
+    Operation {
+        /// Its units.
+        units: u64,
+    },
     /// The session was told to stop.
     Stopped,
 }
@@ -85,6 +91,9 @@ impl fmt::Display for Rule {
             Self::Exhausted => f.write_str("all numbers of tensors were given out"),
             Self::Work { needed, most } => {
                 write!(f, "it is {needed} units of work with what was done, the limit is {most}")
+            }
+            Self::Operation { units } => {
+                write!(f, "it is {units} units of work, one operation may be {OPERATION_MAX}")
             }
             Self::Stopped => f.write_str("it was told to stop"),
             Self::InUse => f.write_str("the tape still reads it; call backward first"),

@@ -57,12 +57,16 @@
 //! no input makes anything but the functions of [`kernels`] panic.
 
 extern crate alloc;
+// Tests that others include name this crate as they do.
+#[cfg(test)]
+extern crate self as fedwasm_compute;
 
 pub mod kernels;
 
 mod apply;
 mod backward;
 mod buffers;
+mod bytes;
 pub mod compose;
 mod derive;
 mod encode;
@@ -72,6 +76,7 @@ mod infer;
 mod meter;
 mod op;
 mod optim;
+mod outside;
 mod run;
 mod session;
 mod shape;
@@ -96,4 +101,4 @@ pub use run::{Home, run};
 pub use session::Session;
 pub use shape::{Axes, Dtype, ELEMENTS_MAX, Kind, RANK_MAX, Shape};
 pub use tensor::{Element, Tensor};
-pub use work::{CALL, work};
+pub use work::{CALL, OPERATION_MAX, work};

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use crate::error::Rule;
+use crate::work::OPERATION_MAX;
 
 /// Counts units of [`work`](crate::work()).
 pub(crate) struct Meter {
@@ -31,6 +32,9 @@ impl Meter {
 
     /// Counts an operation that is about to be done.
     pub(crate) fn charge(&mut self, units: u64) -> Result<(), Rule> {
+        if units > OPERATION_MAX {
+            return Err(Rule::Operation { units });
+        }
         let needed = self.done.saturating_add(units);
         if needed > self.most {
             return Err(Rule::Work { needed, most: self.most });

@@ -11,15 +11,13 @@ use crate::apply::{Apply, Id};
 use crate::buffers::Buffers;
 use crate::derive::needs;
 use crate::error::{Mistake, Rule};
-use crate::infer::infer;
 use crate::kernels::{OneThread, Parallel};
 use crate::meter::Meter;
 use crate::op::{INPUTS_MAX, Op};
-use crate::run::{Home, run_checked};
+use crate::run::{Home, lend, run_counted};
 use crate::shape::Kind;
 use crate::table::{SLOT_BYTES, Slot, Table};
 use crate::tensor::Tensor;
-use crate::work::work;
 
 /// An operation that was done.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +73,7 @@ pub struct Session {
     pub(crate) threads: Box<dyn Parallel + Send>,
     is_recording: bool,
     pub(crate) meter: Meter,
-    /// Inputs of the operation at hand.
-    pub(crate) inputs: Vec<Tensor>,
+    /// Of the inputs of the operation at hand.
     pub(crate) kinds: Vec<Kind>,
 }
 
@@ -106,7 +103,6 @@ impl Session {
             threads,
             is_recording: true,
             meter: Meter::new(),
-            inputs: Vec::new(),
             kinds: Vec::new(),
         }
     }
@@ -122,16 +118,11 @@ impl Session {
     ) -> Result<Id, Mistake> {
         let wrong = |rule| Mistake::new(TENSOR, &[kind], rule);
         let mut tensor = self.buffers.tensor(kind).map_err(wrong)?;
-        match fill(&mut tensor).and_then(|()| self.push_tensor(tensor.clone())) {
-            Ok(id) => {
-                drop(tensor);
-                Ok(id)
-            }
-            Err(rule) => {
-                self.buffers.give_back(tensor);
-                Err(wrong(rule))
-            }
+        if let Err(rule) = fill(&mut tensor) {
+            self.buffers.give_back(tensor);
+            return Err(wrong(rule));
         }
+        self.push_tensor(tensor).map_err(wrong)
     }
 
     /// Makes a tensor with the elements of another.
@@ -193,9 +184,13 @@ impl Session {
     /// Keeps a tensor over batches, under its number, until it is released.
     ///
     /// # Errors
-    /// [`Rule::NoTensor`].
+    /// [`Rule::NoTensor`], [`Rule::Memory`].
     pub fn keep(&mut self, id: Id) -> Result<(), Mistake> {
-        self.table.keep(id).map_err(mistake)
+        if !self.table.is_kept(id).map_err(mistake)? {
+            self.buffers.charge(SLOT_BYTES).map_err(mistake)?;
+            self.table.keep(id);
+        }
+        Ok(())
     }
 
     /// Says that a number is not used any more.
@@ -218,6 +213,7 @@ impl Session {
     fn forget_released(&mut self) {
         if self.tape.entries.is_empty() {
             for slot in self.table.forget_released() {
+                self.buffers.discharge(SLOT_BYTES);
                 let both = slot.tensor.into_iter().chain(slot.gradient);
                 both.for_each(|tensor| self.buffers.give_back(tensor));
             }
@@ -256,9 +252,11 @@ impl Session {
     pub fn next_batch(&mut self) {
         self.clear_tape();
         self.buffers.discharge(SLOT_BYTES * self.table.batch_len());
-        for slot in self.table.end_batch() {
-            slot.tensor.into_iter().chain(slot.gradient).for_each(|x| self.buffers.give_back(x));
+        for slot in self.table.batch_mut() {
+            let both = slot.tensor.take().into_iter().chain(slot.gradient.take());
+            both.for_each(|tensor| self.buffers.give_back(tensor));
         }
+        self.table.end_batch();
     }
 
     /// Empties the tape.
@@ -315,23 +313,6 @@ impl Session {
         &self.buffers
     }
 
-    /// Looks inputs up, and whether a gradient flows to each.
-    fn look_up(&mut self, ids: &[Id]) -> Result<u64, Rule> {
-        self.inputs.clear();
-        self.kinds.clear();
-        if ids.len() > INPUTS_MAX {
-            return Err(Rule::Inputs("at most 64 inputs"));
-        }
-        let mut wanted = 0;
-        for (nth, id) in ids.iter().enumerate() {
-            let slot = self.table.held(*id)?;
-            self.kinds.push(slot.kind);
-            self.inputs.push(slot.tensor.clone().ok_or(Rule::NoTensor(*id))?);
-            wanted |= u64::from(slot.has_gradient) << nth;
-        }
-        Ok(wanted)
-    }
-
     /// Writes an operation on the tape.
     fn record(&mut self, op: &Op, ids: &[Id], output: Id, wanted: u64) -> Result<(), Rule> {
         let bytes = entry_bytes(ids.len());
@@ -349,20 +330,25 @@ impl Session {
         Ok(())
     }
 
-    fn applied(&mut self, op: &Op, ids: &[Id], wanted: u64) -> Result<Id, Mistake> {
-        let kind = infer(op, &self.kinds)?;
-        let charged = self.meter.charge(work(op, &self.kinds, &kind));
-        let mut home = Home { buffers: &mut self.buffers, threads: &*self.threads };
-        let output = charged.and_then(|()| run_checked(op, &self.inputs, kind, &mut home));
-        let id = output.and_then(|output| self.push_tensor(output));
-        let is_recorded = self.is_recording && wanted != 0 && kind.dtype.is_float();
-        let id = id.and_then(|id| {
-            if is_recorded {
-                self.record(op, ids, id, wanted)?;
-            }
-            Ok(id)
-        });
-        id.map_err(|rule| Mistake::new(op.name(), &self.kinds, rule))
+    fn applied(&mut self, op: &Op, ids: &[Id]) -> Result<Id, Rule> {
+        // A bit for each input that a gradient flows to.
+        let (mut wanted, mut bit) = (0, 1u64);
+        let of = |id| {
+            let slot = self.table.held(id)?;
+            wanted |= if slot.has_gradient { bit } else { 0 };
+            bit <<= 1;
+            slot.tensor.as_ref().ok_or(Rule::NoTensor(id))
+        };
+        let home = &mut Home { buffers: &mut self.buffers, threads: &*self.threads };
+        let output = lend(ids, of, |inputs| {
+            run_counted(op, inputs, &mut self.kinds, &mut self.meter, home)
+        })?;
+        let is_recorded = self.is_recording && wanted != 0 && output.dtype().is_float();
+        let id = self.push_tensor(output)?;
+        if is_recorded {
+            self.record(op, ids, id, wanted)?;
+        }
+        Ok(id)
     }
 }
 
@@ -375,13 +361,15 @@ fn pinned<'a>(entry: &Entry, inputs: &'a [Id]) -> impl Iterator<Item = Id> + use
 
 impl Apply for Session {
     fn apply(&mut self, op: Op, ids: &[Id]) -> Result<Id, Mistake> {
-        let applied = match self.look_up(ids) {
-            Ok(wanted) => self.applied(&op, ids, wanted),
-            Err(rule) => Err(Mistake::new(op.name(), &self.kinds, rule)),
-        };
-        // They would count as other users of the elements.
-        self.inputs.clear();
-        applied
+        if ids.len() > INPUTS_MAX {
+            return Err(Mistake::new(op.name(), &[], Rule::Inputs("at most 64 inputs")));
+        }
+        self.kinds.clear();
+        let applied = self.applied(&op, ids);
+        applied.map_err(|rule| {
+            let known = ids.iter().map_while(|id| self.kind(*id).ok());
+            Mistake::new(op.name(), &known.collect::<Vec<Kind>>(), rule)
+        })
     }
 
     fn kind(&self, id: Id) -> Result<Kind, Mistake> {

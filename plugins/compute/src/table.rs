@@ -53,7 +53,8 @@ pub(crate) struct Table {
     released: Vec<Id>,
 }
 
-/// Bytes that a number costs in a batch: a vector that grows has room for twice as many.
+/// Bytes that a number costs in a batch, and again if it is kept: a vector that grows has room for
+/// twice as many, a tree's nodes are half empty.
 pub(crate) const SLOT_BYTES: usize = 2 * size_of::<Option<Slot>>();
 
 impl Table {
@@ -88,14 +89,16 @@ impl Table {
         self.get_mut(id).filter(|slot| slot.is_held).ok_or(Rule::NoTensor(id))
     }
 
-    /// Keeps a tensor over batches, under its number.
-    pub(crate) fn keep(&mut self, id: Id) -> Result<(), Rule> {
-        self.held(id)?;
+    /// Whether a good number is that of a kept tensor.
+    pub(crate) fn is_kept(&self, id: Id) -> Result<bool, Rule> {
+        self.held(id).map(|_| self.kept.contains_key(&id))
+    }
+
+    /// Keeps a tensor of the batch over batches, under its number.
+    pub(crate) fn keep(&mut self, id: Id) {
         let nth = id.checked_sub(self.first).map(|nth| nth as usize);
         let slot = nth.and_then(|nth| self.batch.get_mut(nth)?.take());
-        // None if it is kept already.
         slot.into_iter().for_each(|slot| drop(self.kept.insert(id, slot)));
-        Ok(())
     }
 
     /// Notes that a number was released; those of a batch go with the batch.
@@ -110,11 +113,16 @@ impl Table {
         self.released.drain(..).filter_map(|id| self.kept.remove(&id))
     }
 
-    /// Ends a batch: its slots, and the first number of the next one.
-    pub(crate) fn end_batch(&mut self) -> impl Iterator<Item = Slot> + '_ {
+    /// The slots of the batch.
+    pub(crate) fn batch_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.batch.iter_mut().flatten()
+    }
+
+    /// Ends a batch: its slots go, and the next one starts with the next number.
+    pub(crate) fn end_batch(&mut self) {
         // As many as `push` has counted.
         self.first = self.first.saturating_add(self.batch.len() as u32);
-        self.batch.drain(..).flatten()
+        self.batch.clear();
     }
 
     /// How many numbers the batch has given out.

@@ -146,7 +146,8 @@ macro_rules! element {
 
             fn of_mut(tensor: &mut Tensor) -> Option<&mut [Self]> {
                 let len = tensor.kind.shape.len();
-                if Arc::get_mut(&mut tensor.data).is_none() {
+                // There are no weak ones: nothing can add a user meanwhile.
+                if Arc::strong_count(&tensor.data) != 1 {
                     let meter = tensor.data.meter.clone();
                     let mut copy = Buffer::new(tensor.kind.dtype, len, meter);
                     if let Elements::$variant(elements) = &mut copy.elements {
@@ -203,8 +204,9 @@ impl Tensor {
     }
 
     /// Whether no other tensor shares the elements.
-    pub(crate) fn is_unique(&mut self) -> bool {
-        Arc::get_mut(&mut self.data).is_some()
+    pub(crate) fn is_unique(&self) -> bool {
+        // There are no weak ones.
+        Arc::strong_count(&self.data) == 1
     }
 
     /// Overwrites the elements with those of a tensor of the same kind.
@@ -274,65 +276,17 @@ impl Tensor {
         T::of_mut(self).ok_or(Rule::Dtypes(dtype, T::DTYPE))
     }
 
-    /// The elements as little-endian bytes; NaN as the one with sign 0 and only the highest bit of
-    /// its payload set.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.kind.bytes());
-        match self.dtype() {
-            Dtype::F32 => f32::of(self).unwrap_or_default().iter().for_each(|x| {
-                let bits = if x.is_nan() { 0x7fc0_0000 } else { x.to_bits() };
-                bytes.extend(bits.to_le_bytes());
-            }),
-            Dtype::F64 => f64::of(self).unwrap_or_default().iter().for_each(|x| {
-                let bits = if x.is_nan() { 0x7ff8_0000_0000_0000 } else { x.to_bits() };
-                bytes.extend(bits.to_le_bytes());
-            }),
-            Dtype::I64 => {
-                let elements = i64::of(self).unwrap_or_default();
-                elements.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
-            }
-            Dtype::Bool => {
-                bytes.extend(bool::of(self).unwrap_or_default().iter().map(|x| *x as u8))
-            }
-        }
-        bytes
-    }
-
-    /// Overwrites the elements with little-endian bytes; a bool is true unless its byte is 0.
-    ///
-    /// # Errors
-    /// [`Rule::Sizes`] if there are more or fewer bytes than the tensor has.
-    pub fn fill_from_bytes(&mut self, bytes: &[u8]) -> Result<(), Rule> {
-        if bytes.len() != self.kind.bytes() {
-            return Err(Rule::Sizes("there must be as many bytes as the tensor has"));
-        }
-        fn fill<T: Element, const N: usize>(
-            tensor: &mut Tensor,
-            bytes: &[u8],
-            from: fn([u8; N]) -> T,
-        ) -> Result<(), Rule> {
-            let (chunks, _) = bytes.as_chunks::<N>();
-            for (element, chunk) in tensor.elements_mut::<T>()?.iter_mut().zip(chunks) {
-                *element = from(*chunk);
-            }
-            Ok(())
-        }
-        match self.dtype() {
-            Dtype::F32 => fill(self, bytes, f32::from_le_bytes),
-            Dtype::F64 => fill(self, bytes, f64::from_le_bytes),
-            Dtype::I64 => fill(self, bytes, i64::from_le_bytes),
-            Dtype::Bool => fill(self, bytes, |[byte]: [u8; 1]| byte != 0),
-        }
-    }
-
-    /// The only element as float64, if there is one only and it is floating-point.
+    /// The only element as float64, if there is only one: int64 to nearest, bool as 0 or 1.
     #[must_use]
     pub fn item(&self) -> Option<f64> {
-        match (self.get::<f32>(), self.get::<f64>()) {
-            (Some([x]), _) => Some(x.to_f64()),
-            (_, Some([x])) => Some(*x),
-            _ => None,
+        if self.kind.shape.len() != 1 {
+            return None;
+        }
+        match self.dtype() {
+            Dtype::F32 => self.get::<f32>()?.first().map(|x| x.to_f64()),
+            Dtype::F64 => self.get::<f64>()?.first().copied(),
+            Dtype::I64 => self.get::<i64>()?.first().map(|x| *x as f64),
+            Dtype::Bool => self.get::<bool>()?.first().map(|x| f64::from(u8::from(*x))),
         }
     }
 }

@@ -19,6 +19,10 @@ use crate::shape::{Kind, Shape};
 /// Of an operation on nothing.
 pub const CALL: u64 = 64;
 
+/// The most units of one operation, which nothing interrupts: 1 to 2 seconds of products with
+/// AVX-512, and at most some minutes of the slowest operations in plain code.
+pub const OPERATION_MAX: u64 = 1 << 37;
+
 /// The units of `op` on inputs and output of these kinds.
 #[must_use]
 pub fn work(op: &Op, inputs: &[Kind], output: &Kind) -> u64 {

@@ -8,8 +8,8 @@ arguments! {
     }
 }
 
-struct LinearRegression {
-    linear: Linear,
+module! {
+    struct LinearRegression { linear: Linear }
 }
 
 impl TrainingPlan for LinearRegression {
@@ -18,22 +18,19 @@ impl TrainingPlan for LinearRegression {
     type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        Ok(Self { linear: Linear::new(args.n_features, 1)? })
+        Ok(Self { linear: Linear::new(args.n_features, 1) })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        vec![("linear", &mut self.linear)]
+    fn data(&self) -> Data {
+        Data::reals(&[self.linear.inputs()], 1)
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let outputs = self.linear.forward(batch.inputs)?;
-        let (loss, gradient) = mse(&outputs, &batch.targets)?;
-        self.linear.backward_first(gradient)?;
-        Ok(loss)
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.mse(&batch.targets))
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.linear.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.linear.forward(&batch.inputs))
     }
 }
 

@@ -10,8 +10,8 @@ arguments! {
     }
 }
 
-struct LogisticRegression {
-    linear: Linear,
+module! {
+    struct LogisticRegression { linear: Linear }
 }
 
 impl TrainingPlan for LogisticRegression {
@@ -20,22 +20,19 @@ impl TrainingPlan for LogisticRegression {
     type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        Ok(Self { linear: Linear::new(args.n_features, args.n_classes)? })
+        Ok(Self { linear: Linear::new(args.n_features, args.n_classes) })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        vec![("linear", &mut self.linear)]
+    fn data(&self) -> Data {
+        Data::classes(&[self.linear.inputs()])
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let scores = self.linear.forward(batch.inputs)?;
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.linear.backward_first(gradient)?;
-        Ok(loss)
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.linear.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.linear.forward(&batch.inputs))
     }
 }
 

@@ -12,8 +12,8 @@ arguments! {
     }
 }
 
-struct Mlp {
-    network: Sequential,
+module! {
+    struct Mlp { hidden: Linear, output: Linear }
 }
 
 impl TrainingPlan for Mlp {
@@ -22,26 +22,22 @@ impl TrainingPlan for Mlp {
     type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        let network = Sequential::new()
-            .then("hidden", Linear::new(args.n_features, args.hidden)?)
-            .then("relu", Relu::new())
-            .then("output", Linear::new(args.hidden, args.n_classes)?);
-        Ok(Self { network })
+        Ok(Self {
+            hidden: Linear::new(args.n_features, args.hidden),
+            output: Linear::new(args.hidden, args.n_classes),
+        })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        self.network.layers()
+    fn data(&self) -> Data {
+        Data::classes(&[self.hidden.inputs()])
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let scores = self.network.forward(batch.inputs)?;
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.network.backward(gradient)?;
-        Ok(loss)
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.network.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.output.forward(&self.hidden.forward(&batch.inputs).relu()))
     }
 }
 

@@ -4,16 +4,12 @@ use std::marker::PhantomData;
 use std::sync::Once;
 
 use crate::bindings::exports::fedwasm::training_plan::plan as wit;
-use crate::bindings::fedwasm::training_plan::monitor::{self, Level};
+use crate::bindings::fedwasm::training_plan::monitor::Level;
 use crate::bindings::fedwasm::training_plan::types::{Dtype, TensorSpec, Value};
-use crate::optimizers::{KEEP_STATE, state};
-use crate::proximal::MU;
-use crate::scaffold::{GLOBAL, LOCAL, SCAFFOLD};
-use crate::session::{self, Random};
-use crate::training::Totals;
+use crate::training::{self, GLOBAL, LOCAL, SCAFFOLD, Stepper, Totals};
 use crate::{
-    Argument, Arguments, Data, Dependency, Optimizer, Parameter, PlanArguments, PlanError, Result,
-    Scope, Training, TrainingPlan,
+    Argument, Arguments, Data, Dependency, Optimizer, Parameter, PlanArguments, PlanError, Random,
+    Result, Scope, Training, TrainingPlan, engine, imports,
 };
 
 /// The crate that a plan is made from; implemented by [`crate::export!`].
@@ -30,109 +26,164 @@ pub struct Adapter<P>(PhantomData<P>);
 
 impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
     fn describe() -> wit::Metadata {
-        report_panics();
+        begin();
         let mut arguments = P::Arguments::announced();
         arguments.extend(P::Optimizer::arguments());
-        arguments.extend(common());
+        arguments.extend(training::arguments());
         wit::Metadata {
             name: P::NAME.into(),
             version: P::VERSION.into(),
-            task: P::TASK,
+            task: P::TASK.into_wit(),
             arguments: arguments.into_iter().map(Argument::into_wit).collect(),
             dependencies: P::dependencies().into_iter().chain(announced::<P>()).collect(),
         }
     }
 
     fn declare(arguments: Vec<(String, Value)>) -> Result<wit::Declaration> {
-        report_panics();
+        begin();
         let arguments = Arguments::new(arguments);
-        let mut plan = model::<P>(&arguments)?;
-        let data = plan.data();
-        let model = specs(&mut plan);
-        let called = |name: String, shape: &[u64], scope| TensorSpec {
-            name,
-            dtype: Dtype::Float32,
-            shape: shape.to_vec(),
-            trainable: true,
-            scope,
-        };
-        let trained = trained(&mut plan);
-        let (mut aux_in, mut aux_out, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-        let corrected = |spec: &&TensorSpec| {
-            spec.scope == Scope::Shared && trained.iter().any(|(name, _)| *name == spec.name)
-        };
+        let model = Model::<P>::new(&arguments)?;
+        let Data { inputs, targets } = model.plan.data();
+        let (mut aux_in, mut aux_out) = (Vec::new(), Vec::new());
         if arguments.boolean(SCAFFOLD)? {
-            for TensorSpec { name, shape, .. } in model.iter().filter(corrected) {
+            for (name, parameter) in model.corrected() {
                 let (global, local) = (format!("{GLOBAL}.{name}"), format!("{LOCAL}.{name}"));
-                aux_in.push(called(global, shape, Scope::Shared));
-                aux_in.push(called(local.clone(), shape, Scope::Local));
-                aux_out.push(called(local, shape, Scope::Local));
+                let shape = parameter.shape();
+                aux_in.push(spec(global, &shape, Scope::Shared));
+                aux_in.push(spec(local.clone(), &shape, Scope::Local));
+                aux_out.push(spec(local, &shape, Scope::Local));
             }
         }
-        let rule = P::Optimizer::from_arguments(&arguments)?;
-        if arguments.boolean(KEEP_STATE)? {
-            let specs = state(&rule, &trained).into_iter();
-            kept.extend(specs.map(|(name, shape)| called(name, &shape, Scope::Local)));
-        }
-        let Data { inputs, targets } = data;
-        Ok(wit::Declaration { inputs, targets, model, aux_in, aux_out, state: kept })
+        let state = Stepper::state::<P::Optimizer>(&arguments, &model.trained())?;
+        let state = state.into_iter().map(|(name, shape)| spec(name, &shape, Scope::Local));
+        engine::check()?;
+        let (model, state) = (model.specs(), state.collect());
+        Ok(wit::Declaration { inputs, targets, model, aux_in, aux_out, state })
     }
 
     fn init(arguments: Vec<(String, Value)>) -> Result<()> {
-        report_panics();
-        let mut plan = model::<P>(&Arguments::new(arguments))?;
-        plan.init(&mut Random::new())?;
-        session::write_parameters(&parameters(&mut plan))
+        begin();
+        let mut model = Model::<P>::new(&Arguments::new(arguments))?;
+        model.plan.init(&mut Random::new())?;
+        model.save(|_| true)
     }
 
     fn train(arguments: Vec<(String, Value)>) -> Result<wit::Report> {
-        report_panics();
+        begin();
+        engine::set_training(true);
         let arguments = Arguments::new(arguments);
-        let mut plan = load::<P>(&arguments, true)?;
-        let specs = specs(&mut plan);
-        let shared: Vec<bool> = specs.iter().map(|spec| spec.scope == Scope::Shared).collect();
-        let mut training = Training::new(&arguments, &mut plan, &shared)?;
-        plan.train(&mut training)?;
-        plan.postprocess()?;
-        session::write_trained(&parameters(&mut plan))?;
+        let mut model = Model::<P>::load(&arguments)?;
+        let only = |parameters: Vec<(String, Parameter)>| {
+            parameters.into_iter().map(|(_, parameter)| parameter).collect()
+        };
+        let (trained, corrected) = (only(model.trained()), only(model.corrected()));
+        let data = model.plan.data();
+        let mut training = Training::new::<P::Optimizer>(&arguments, data, trained, corrected)?;
+        model.plan.train(&mut training)?;
+        model.plan.postprocess()?;
+        // The host keeps frozen ones, and in training takes no others.
+        model.save(|parameter| !parameter.is_frozen())?;
         training.finish()
     }
 
     fn predict(arguments: Vec<(String, Value)>) -> Result<()> {
-        report_panics();
-        let mut plan = load::<P>(&Arguments::new(arguments), false)?;
-        while let Some((batch, index, _)) = session::next_batch()? {
-            session::emit(index, &plan.predict(batch)?)?;
+        begin();
+        let mut model = Model::<P>::load(&Arguments::new(arguments))?;
+        engine::set_recording(false);
+        let data = model.plan.data();
+        while let Some((batch, index)) = data.next()? {
+            let scores = model.plan.predict(&batch)?;
+            engine::emit(index, scores.checked()?)?;
         }
         Ok(())
     }
 
     fn validate(arguments: Vec<(String, Value)>) -> Result<wit::Report> {
-        report_panics();
-        let mut plan = load::<P>(&Arguments::new(arguments), false)?;
+        begin();
+        let mut model = Model::<P>::load(&Arguments::new(arguments))?;
+        engine::set_recording(false);
+        let data = model.plan.data();
         let mut totals = Totals::default();
-        while let Some((batch, _, rows)) = session::next_batch()? {
-            for (name, value) in plan.metrics(&batch)? {
+        while let Some((batch, _)) = data.next()? {
+            for (name, value) in model.plan.metrics(&batch)? {
                 check_metric::<P>(name)?;
-                totals.add(name, value, rows);
+                totals.add(name, value, batch.rows());
             }
-            totals.add("loss", plan.testing_step(batch)?, rows);
-            totals.step(rows);
+            let loss = model.plan.testing_step(&batch)?.item()?;
+            totals.add("loss", loss, batch.rows());
+            totals.step(batch.rows());
         }
         Ok(wit::Report { steps: 0, ..totals.report() })
     }
 }
 
-/// What the SDK itself understands, whatever the plan and its optimizer.
-fn common() -> Vec<Argument> {
-    let keep = "whether what the optimizer keeps goes on from round to round, at the node";
-    let mu = "weight of the proximal term, at least 0";
-    let scaffold = "whether gradients are corrected by control variates";
-    vec![
-        Argument::with_default::<bool, _>(KEEP_STATE, false, keep),
-        Argument::with_default::<f64, _>(MU, 0.0, mu),
-        Argument::with_default::<bool, _>(SCAFFOLD, false, scaffold),
-    ]
+/// A plan and its parameters by name.
+struct Model<P> {
+    plan: P,
+    parameters: Vec<(String, Parameter)>,
+}
+
+impl<P: TrainingPlan> Model<P> {
+    fn new(arguments: &Arguments) -> Result<Self> {
+        let plan = P::model(&P::Arguments::read(arguments)?);
+        // What the model is made of may have noted why it cannot be.
+        engine::check()?;
+        let plan = plan?;
+        let parameters = plan.parameters();
+        for (nth, (name, _)) in parameters.iter().enumerate() {
+            if parameters[..nth].iter().any(|(known, _)| known == name) {
+                return Err(PlanError::Internal(format!("two parameters are called `{name}`")));
+            }
+        }
+        Ok(Self { plan, parameters })
+    }
+
+    fn load(arguments: &Arguments) -> Result<Self> {
+        let model = Self::new(arguments)?;
+        for (index, (_, parameter)) in model.parameters.iter().enumerate() {
+            parameter.load(index)?;
+        }
+        Ok(model)
+    }
+
+    fn save(&self, which: impl Fn(&Parameter) -> bool) -> Result<()> {
+        engine::check()?;
+        let all = self.parameters.iter().enumerate();
+        for (index, (_, parameter)) in all.filter(|(_, (_, parameter))| which(parameter)) {
+            parameter.save(index)?;
+        }
+        Ok(())
+    }
+
+    fn scope(name: &str, parameter: &Parameter) -> Scope {
+        if parameter.is_local() { Scope::Local } else { P::scope(name) }
+    }
+
+    fn specs(&self) -> Vec<TensorSpec> {
+        let spec = |(name, parameter): &(String, Parameter)| TensorSpec {
+            trainable: !parameter.is_frozen(),
+            ..spec(name.clone(), &parameter.shape(), Self::scope(name, parameter))
+        };
+        self.parameters.iter().map(spec).collect()
+    }
+
+    /// Those that the optimizer moves.
+    fn trained(&self) -> Vec<(String, Parameter)> {
+        let trained = self.parameters.iter().filter(|(_, parameter)| parameter.is_trained());
+        trained.cloned().collect()
+    }
+
+    /// Those that SCAFFOLD corrects.
+    fn corrected(&self) -> Vec<(String, Parameter)> {
+        let mut corrected = self.trained();
+        corrected.retain(|(name, parameter)| Self::scope(name, parameter) == Scope::Shared);
+        corrected
+    }
+}
+
+fn spec(name: String, shape: &[usize], scope: Scope) -> TensorSpec {
+    let shape = shape.iter().map(|size| *size as u64).collect();
+    TensorSpec { name, dtype: Dtype::Float32, shape, trainable: true, scope }
 }
 
 /// What the host reports by itself, and the SDK's mean loss.
@@ -164,47 +215,14 @@ fn check_metric<P: TrainingPlan>(name: &str) -> Result<()> {
     Err(PlanError::Unsupported(text))
 }
 
-fn model<P: TrainingPlan>(arguments: &Arguments) -> Result<P> {
-    P::model(&P::Arguments::read(arguments)?)
-}
-
-fn load<P: TrainingPlan>(arguments: &Arguments, is_training: bool) -> Result<P> {
-    let mut plan = model::<P>(arguments)?;
-    session::read_parameters(&mut parameters(&mut plan))?;
-    for (_, layer) in plan.layers() {
-        layer.set_training(is_training);
-    }
-    Ok(plan)
-}
-
-pub(crate) fn parameters<P: TrainingPlan>(plan: &mut P) -> Vec<&mut Parameter> {
-    plan.parameters().into_iter().map(|(_, parameter)| parameter).collect()
-}
-
-fn specs<P: TrainingPlan>(plan: &mut P) -> Vec<TensorSpec> {
-    let spec = |(name, parameter): (String, &mut Parameter)| TensorSpec {
-        dtype: Dtype::Float32,
-        shape: parameter.value.shape().iter().map(|axis| *axis as u64).collect(),
-        trainable: !parameter.is_frozen,
-        scope: if parameter.is_local { Scope::Local } else { P::scope(&name) },
-        name,
-    };
-    plan.parameters().into_iter().map(spec).collect()
-}
-
-/// Names and shapes of the parameters that the optimizer moves.
-fn trained<P: TrainingPlan>(plan: &mut P) -> Vec<(String, Vec<u64>)> {
-    let is_trained: Vec<bool> = parameters(plan).iter().map(|p| p.is_trained()).collect();
-    let specs = specs(plan).into_iter().zip(is_trained);
-    let trained = specs.filter(|(_, is_trained)| *is_trained);
-    trained.map(|(spec, _)| (spec.name, spec.shape)).collect()
-}
-
-/// A panic ends in a trap that says nothing; its message goes to the host's
-/// log first.
-fn report_panics() {
+/// Begins an export. A panic ends in a trap that says nothing; its message goes to the host's log
+/// first.
+fn begin() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|info| monitor::log(Level::Error, &info.to_string())));
-    });
+    engine::reset();
+    if cfg!(target_arch = "wasm32") {
+        ONCE.call_once(|| {
+            std::panic::set_hook(Box::new(|info| imports::log(Level::Error, &info.to_string())));
+        });
+    }
 }

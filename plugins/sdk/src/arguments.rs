@@ -36,6 +36,11 @@ impl Argument {
         Self(wit::Argument { name: name.into(), kind, default, doc: doc.into() })
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_wit(wit: wit::Argument) -> Self {
+        Self(wit)
+    }
+
     pub(crate) fn into_wit(self) -> wit::Argument {
         self.0
     }

@@ -1,94 +1,82 @@
 //! Batches, and what a plan says that they must hold.
 
-use crate::bindings::fedwasm::training_plan::types::{DataSpec, Dtype};
-use crate::{PlanError, Result, Tensor};
+use crate::bindings::fedwasm::training_plan::types::{self as wit, DataSpec};
+use crate::{Dtype, PlanError, Result, Tensor, engine};
 
 /// What inputs are called that a plan does not name.
 const INPUTS: &str = "inputs";
 /// What targets are called that a plan does not name.
 const TARGETS: &str = "targets";
+/// Why targets are not there.
+const NO_TARGETS: &str = "a batch that is predicted has no targets";
 
 /// Rows to train, to test or to predict on.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// The first input that the plan declares, shape [rows, ...].
+    /// The first input that the plan declares, shape [rows, ..].
     pub inputs: Tensor,
-    /// The first target; absent in prediction.
-    pub targets: Targets,
-    /// The other inputs, by name.
-    pub other_inputs: Vec<(String, Tensor)>,
-    /// The other targets, by name.
-    pub other_targets: Vec<(String, Targets)>,
+    /// The first target: classes int64 `[rows]`, numbers float32 [rows, outputs]. In prediction there
+    /// are none, and using them is a mistake.
+    pub targets: Tensor,
+    rows: usize,
+    all_inputs: Vec<(String, Tensor)>,
+    all_targets: Vec<(String, Tensor)>,
 }
 
 impl Batch {
-    /// Takes another input than the first.
-    ///
-    /// # Errors
-    /// [`PlanError::BadData`] if there is none of this name.
-    pub fn take_input(&mut self, name: &str) -> Result<Tensor> {
-        let found = self.other_inputs.iter().position(|(key, _)| key == name);
-        let missing = || PlanError::BadData(format!("the batch holds no input `{name}`"));
-        found.map(|nth| self.other_inputs.swap_remove(nth).1).ok_or_else(missing)
+    /// A batch of these inputs and targets, for tests.
+    #[must_use]
+    pub fn new(inputs: Tensor, targets: Tensor) -> Self {
+        let rows = inputs.size(0);
+        Self::of(rows, vec![(INPUTS.into(), inputs)], vec![(TARGETS.into(), targets)])
     }
 
-    /// Another target than the first.
-    ///
-    /// # Errors
-    /// [`PlanError::BadData`] if there is none of this name.
-    pub fn target(&self, name: &str) -> Result<&Targets> {
-        let found = self.other_targets.iter().find(|(key, _)| key == name);
-        let missing = || PlanError::BadData(format!("the batch holds no target `{name}`"));
-        found.map(|(_, targets)| targets).ok_or_else(missing)
-    }
-}
-
-/// The targets of a batch.
-#[derive(Clone, Debug)]
-pub enum Targets {
-    /// One class index a row, from 0 on.
-    Classes(Vec<i64>),
-    /// Real numbers, shape [rows, outputs].
-    Reals(Tensor),
-    /// None: predictions never see them.
-    Absent,
-}
-
-impl Targets {
-    /// Returns the class indices.
-    ///
-    /// # Errors
-    /// [`PlanError::BadData`] if the targets are no classes.
-    pub fn classes(&self) -> Result<&[i64]> {
-        match self {
-            Self::Classes(classes) => Ok(classes),
-            _ => Err(PlanError::BadData("targets are not class indices".into())),
-        }
-    }
-
-    /// Returns real numbers of this shape. Classes are numbers, too, where the shape is [rows, 1].
-    ///
-    /// # Errors
-    /// [`PlanError::BadData`] if the targets have another shape, or no row.
-    pub fn reals(&self, shape: &[usize]) -> Result<Tensor> {
-        let targets = match self {
-            Self::Reals(targets) => targets.clone(),
-            Self::Classes(classes) => {
-                let data = classes.iter().map(|class| *class as f32).collect();
-                Tensor::new(&[classes.len(), 1], data)?
-            }
-            Self::Absent => return Err(PlanError::BadData("there are no targets".into())),
+    fn of(rows: usize, inputs: Vec<(String, Tensor)>, targets: Vec<(String, Tensor)>) -> Self {
+        let first = |all: &[(String, Tensor)], none| {
+            all.first().map_or_else(|| Tensor::absent(none), |(_, tensor)| tensor.clone())
         };
-        let got = targets.shape();
-        if got == shape && targets.data().is_empty() {
-            return Err(PlanError::BadData("there are no rows to take a loss of".into()));
+        Self {
+            inputs: first(&inputs, "the batch holds no input"),
+            targets: first(&targets, NO_TARGETS),
+            rows,
+            all_inputs: inputs,
+            all_targets: targets,
         }
-        if got != shape {
-            let text = format!("targets of shape {got:?} for outputs of shape {shape:?}");
-            return Err(PlanError::BadData(text));
-        }
-        Ok(targets)
     }
+
+    /// How many rows it has.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The input of this name.
+    #[must_use]
+    #[track_caller]
+    pub fn input(&self, name: &str) -> Tensor {
+        find(&self.all_inputs, name, "input")
+    }
+
+    /// The target of this name.
+    #[must_use]
+    #[track_caller]
+    pub fn target(&self, name: &str) -> Tensor {
+        match self.all_targets.is_empty() {
+            true => Tensor::absent(NO_TARGETS),
+            false => find(&self.all_targets, name, "target"),
+        }
+    }
+}
+
+#[track_caller]
+fn find(all: &[(String, Tensor)], name: &str, what: &str) -> Tensor {
+    if let Some((_, tensor)) = all.iter().find(|(known, _)| known == name) {
+        return tensor.clone();
+    }
+    let known: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
+    let text = format!("the batch holds no {what} `{name}`, only `{}`", known.join("`, `"));
+    engine::note(PlanError::Internal(text));
+    Tensor::failed()
 }
 
 /// What a batch must hold.
@@ -99,46 +87,85 @@ pub struct Data {
 }
 
 impl Data {
-    /// Real numbers of this shape and one class index a row.
+    /// Float32 inputs of this shape a row, and one class index a row.
     #[must_use]
     pub fn classes(inputs: &[usize]) -> Self {
-        Self::new(inputs, Dtype::Int64, &[])
+        Self::new(Dtype::F32, inputs).target(TARGETS, Dtype::I64, &[])
     }
 
-    /// Real numbers of this shape, and `n_outputs` real numbers a row.
+    /// Float32 inputs of this shape a row, and `n_outputs` float32 numbers a row.
     #[must_use]
     pub fn reals(inputs: &[usize], n_outputs: usize) -> Self {
-        Self::new(inputs, Dtype::Float32, &[n_outputs])
+        Self::new(Dtype::F32, inputs).target(TARGETS, Dtype::F32, &[n_outputs])
     }
 
-    /// And another input: real numbers of this shape.
+    /// Inputs of any dtype and this shape a row, and no target yet.
     #[must_use]
-    pub fn and_input(mut self, name: &str, shape: &[usize]) -> Self {
-        self.inputs.push(spec(name, Dtype::Float32, shape));
+    pub fn new(dtype: Dtype, inputs: &[usize]) -> Self {
+        Self { inputs: vec![spec(INPUTS, dtype, inputs)], targets: Vec::new() }
+    }
+
+    /// The first input as int64, such as words for an embedding.
+    #[must_use]
+    pub fn whole_numbers(mut self) -> Self {
+        if let Some(first) = self.inputs.first_mut() {
+            first.dtype = wit::Dtype::Int64;
+        }
         self
     }
 
-    /// And another target: `n_outputs` real numbers a row.
+    /// And another input: float32 of this shape a row.
     #[must_use]
-    pub fn and_reals(mut self, name: &str, n_outputs: usize) -> Self {
-        self.targets.push(spec(name, Dtype::Float32, &[n_outputs]));
+    pub fn input(self, name: &str, shape: &[usize]) -> Self {
+        self.input_of(name, Dtype::F32, shape)
+    }
+
+    /// And another input of any dtype.
+    #[must_use]
+    pub fn input_of(mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Self {
+        self.inputs.push(spec(name, dtype, shape));
         self
+    }
+
+    /// And another target: `n_outputs` float32 numbers a row.
+    #[must_use]
+    pub fn target_reals(self, name: &str, n_outputs: usize) -> Self {
+        self.target(name, Dtype::F32, &[n_outputs])
     }
 
     /// And another target: one class index a row.
     #[must_use]
-    pub fn and_classes(mut self, name: &str) -> Self {
-        self.targets.push(spec(name, Dtype::Int64, &[]));
+    pub fn target_classes(self, name: &str) -> Self {
+        self.target(name, Dtype::I64, &[])
+    }
+
+    /// And another target of any dtype and shape a row.
+    #[must_use]
+    pub fn target(mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Self {
+        self.targets.push(spec(name, dtype, shape));
         self
     }
 
-    fn new(inputs: &[usize], target: Dtype, shape: &[usize]) -> Self {
-        let inputs = spec(INPUTS, Dtype::Float32, inputs);
-        Self { inputs: vec![inputs], targets: vec![spec(TARGETS, target, shape)] }
+    /// The next batch and its number.
+    pub(crate) fn next(&self) -> Result<Option<(Batch, u64)>> {
+        let Some(rows) = engine::next(&self.inputs, &self.targets)? else { return Ok(None) };
+        let named = |tensors: Vec<_>, specs: &[DataSpec]| {
+            let tensors = tensors.into_iter().map(|held| Tensor::of(Some(held)));
+            specs.iter().map(|spec| spec.name.clone()).zip(tensors).collect()
+        };
+        let inputs = named(rows.inputs, &self.inputs);
+        let targets = named(rows.targets, &self.targets);
+        Ok(Some((Batch::of(rows.rows as usize, inputs, targets), rows.index)))
     }
 }
 
 fn spec(name: &str, dtype: Dtype, shape: &[usize]) -> DataSpec {
-    let shape = shape.iter().map(|axis| *axis as u64).collect();
+    let dtype = match dtype {
+        Dtype::F32 => wit::Dtype::Float32,
+        Dtype::F64 => wit::Dtype::Float64,
+        Dtype::I64 => wit::Dtype::Int64,
+        Dtype::Bool => wit::Dtype::Boolean,
+    };
+    let shape = shape.iter().map(|size| *size as u64).collect();
     DataSpec { name: name.into(), dtype, shape }
 }

@@ -6,25 +6,26 @@ extern crate self as fedwasm_sdk;
 mod adapter;
 mod arguments;
 mod batch;
-#[cfg(test)]
-mod finite_differences;
+mod engine;
+mod imports;
 mod layers;
 mod log;
-mod losses;
+mod module;
 mod optimizers;
 mod parameter;
 mod plan;
-mod proximal;
-mod scaffold;
-mod session;
+mod random;
 mod tensor;
 #[cfg(test)]
 mod torch_values;
 mod training;
 
-// Written by plugins/bindgen, which has the test that it follows wit/.
+// Written by plugins/bindgen, which has the test that they follow wit/. A plan that computes by
+// itself is of the first release, so that all hosts run it.
 #[doc(hidden)]
 #[rustfmt::skip]
+#[cfg_attr(feature = "in-guest", path = "bindings/v0_1_0.rs")]
+#[cfg_attr(not(feature = "in-guest"), path = "bindings/v0_2_0.rs")]
 #[allow(
     missing_docs, unreachable_pub, unsafe_code,
     clippy::all, clippy::unwrap_used, clippy::allow_attributes_without_reason,
@@ -38,29 +39,29 @@ pub mod runtime;
 #[doc(hidden)]
 pub use adapter::{Adapter, Package};
 pub use arguments::{Argument, Arguments, FromLiteral, PlanArguments, Value};
-pub use batch::{Batch, Data, Targets};
-pub use bindings::exports::fedwasm::training_plan::plan::{Dependency, Task};
+pub use batch::{Batch, Data};
+pub use bindings::exports::fedwasm::training_plan::plan::Dependency;
 pub use bindings::fedwasm::training_plan::types::{PlanError, Scope};
-pub use fedwasm_kernels::{Matrix, add_product, elementwise, math, reduction};
-pub use layers::{
-    AvgPool2d, BatchNorm, Conv2d, Dropout, Embedding, Flatten, Frozen, Layer, Layers, Linear,
-    MaxPool2d, Relu, Sequential, Sigmoid, Tanh,
-};
+pub use fedwasm_compute::Optimizer as Rule;
+pub use fedwasm_compute::{Dtype, Element, Pooling, Reduction, Sampling, Window, Windows};
+pub use layers::*;
 pub use log::{Level, log};
-pub use losses::{binary_cross_entropy, cross_entropy, huber, mae, mse};
+pub use module::{Mode, Module, Visitor};
 pub use optimizers::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
-pub use parameter::Parameter;
-pub use plan::TrainingPlan;
-pub use session::Random;
-pub use tensor::Tensor;
+pub use parameter::{Init, Parameter};
+pub use plan::{Task, TrainingPlan};
+pub use random::Random;
+pub use tensor::{CrossEntropy, Operand, Tensor, no_grad};
 pub use training::Training;
 
 /// What the functions of a plan return.
-pub type Result<T> = core::result::Result<T, PlanError>;
+pub type Result<T, E = PlanError> = core::result::Result<T, E>;
 
 /// Makes a type that implements [`TrainingPlan`] the plan of this component.
 ///
 /// The plan's name and version are those of the crate that calls the macro.
+// The tests of this crate hold several plans, and have one of their own.
+#[cfg(not(test))]
 #[macro_export]
 macro_rules! export {
     ($plan:ty) => {

@@ -1,4 +1,4 @@
-//! Lines for whoever watches.
+//! Lines for those who watch.
 
 pub use crate::bindings::fedwasm::training_plan::monitor::Level;
 
@@ -7,5 +7,5 @@ pub use crate::bindings::fedwasm::training_plan::monitor::Level;
 ///
 /// Printing goes nowhere: a plan has no standard output.
 pub fn log(level: Level, line: &str) {
-    crate::bindings::fedwasm::training_plan::monitor::log(level, line);
+    crate::imports::log(level, line);
 }

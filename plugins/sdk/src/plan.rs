@@ -1,23 +1,43 @@
 //! The one trait that a plan implements.
 
+use crate::bindings::exports::fedwasm::training_plan::plan as wit;
 use crate::{
-    Batch, Data, Dependency, Layers, Optimizer, Parameter, PlanArguments, Random, Result, Scope,
-    Task, Tensor, Training,
+    Batch, Data, Dependency, Module, Optimizer, PlanArguments, Random, Result, Scope, Tensor,
+    Training,
 };
+
+/// What predictions mean, and so which standard metrics the host computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Scores of classes; the target is a class index.
+    Classification,
+    /// Real numbers.
+    Regression,
+    /// Something else, by name, such as "segmentation"; the host computes no standard metrics.
+    Other(&'static str),
+}
+
+impl Task {
+    pub(crate) fn into_wit(self) -> wit::Task {
+        match self {
+            Self::Classification => wit::Task::Classification,
+            Self::Regression => wit::Task::Regression,
+            Self::Other(name) => wit::Task::Other(name.into()),
+        }
+    }
+}
 
 /// A model, a training step and a prediction.
 ///
-/// The SDK does the rest: it announces the parameters of [`layers`], reads and writes them, steps
-/// the optimizer after every batch and reports the loss. The host decides how many batches there
-/// are and in which order.
-///
-/// [`layers`]: TrainingPlan::layers
-pub trait TrainingPlan: Sized + 'static {
+/// The SDK does the rest: it announces the parameters of the [`Module`], reads and writes them, goes
+/// backward, steps the optimizer after every batch and reports the loss. The host decides how many
+/// batches there are and in which order.
+pub trait TrainingPlan: Module + Sized + 'static {
     /// What the predictions mean, and so which standard metrics the host computes.
     const TASK: Task;
 
     /// The names of the plan's own metrics, which [`metrics`] returns: at most 16, each of `a-z`,
-    /// `0-9`, `_`, `-` and `.`. Whoever approves the plan reads them, and no other name gets out.
+    /// `0-9`, `_`, `-` and `.`. Those who approve the plan read them, and no other name gets out.
     ///
     /// [`metrics`]: TrainingPlan::metrics
     const METRICS: &'static [&'static str] = &[];
@@ -33,36 +53,21 @@ pub trait TrainingPlan: Sized + 'static {
         Vec::new()
     }
 
-    /// Builds the model with parameters of the right shapes and any values (Fed-BioMed
-    /// `init_model`). The SDK fills them in afterwards.
+    /// Builds the model (Fed-BioMed `init_model`). Its parameters have shapes and no values yet.
     ///
     /// # Errors
     /// [`crate::PlanError::InvalidArgument`] if no model has these arguments.
     fn model(args: &Self::Arguments) -> Result<Self>;
 
-    /// The layers by name, always the same in the same order. A parameter is called
-    /// `layer.parameter`, such as `linear.weight`.
-    fn layers(&mut self) -> Layers<'_> {
-        Vec::new()
-    }
+    /// What a batch must hold.
+    fn data(&self) -> Data;
 
-    /// The parameters by name, always the same in the same order: by default those of the layers.
-    fn parameters(&mut self) -> Vec<(String, &mut Parameter)> {
-        let mut parameters = Vec::new();
-        for (layer, of_layer) in self.layers() {
-            for (name, parameter) in of_layer.parameters() {
-                parameters.push((format!("{layer}.{name}"), parameter));
-            }
-        }
-        parameters
-    }
-
-    /// Draws initial values of the parameters: by default each layer its own.
+    /// Draws initial values of the parameters: by default each its own, in their order.
     ///
     /// # Errors
     /// Those of [`Random`].
     fn init(&mut self, random: &mut Random) -> Result<()> {
-        self.layers().into_iter().try_for_each(|(_, layer)| layer.init(random))
+        self.draw(random)
     }
 
     /// Who may see the parameter of this name: by default the researcher, too. A local one stays
@@ -71,25 +76,11 @@ pub trait TrainingPlan: Sized + 'static {
         Scope::Shared
     }
 
-    /// What a batch must hold. By default the inputs of the first layer, and for classification
-    /// one class index a row, otherwise one real number.
-    fn data(&mut self) -> Data {
-        let inputs = self.layers().first().and_then(|(_, layer)| layer.input_shape());
-        let inputs = inputs.unwrap_or_else(|| vec![1]);
-        match Self::TASK {
-            Task::Classification => Data::classes(&inputs),
-            Task::Regression | Task::Other(_) => Data::reals(&inputs, 1),
-        }
-    }
-
-    /// Computes the mean loss of one batch and adds its gradient to the parameters, which start
-    /// from zero (Fed-BioMed `training_step`).
+    /// Computes the mean loss of one batch (Fed-BioMed `training_step`).
     ///
     /// # Errors
-    /// [`crate::PlanError::BadData`] if the batch is not what [`data`] says.
-    ///
-    /// [`data`]: TrainingPlan::data
-    fn training_step(&mut self, batch: Batch) -> Result<f32>;
+    /// What the plan finds wrong.
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor>;
 
     /// Trains on all batches that the host gives: by default one [`training_step`] and one step
     /// of the optimizer each. A loop of one's own goes here.
@@ -98,10 +89,10 @@ pub trait TrainingPlan: Sized + 'static {
     /// Those of [`training_step`] and of [`Training`].
     ///
     /// [`training_step`]: TrainingPlan::training_step
-    fn train(&mut self, training: &mut Training<Self>) -> Result<()> {
+    fn train(&mut self, training: &mut Training) -> Result<()> {
         while let Some(batch) = training.next_batch()? {
-            let loss = self.training_step(batch)?;
-            training.step(self, loss)?;
+            let loss = self.training_step(&batch)?;
+            training.step(&loss)?;
         }
         Ok(())
     }
@@ -109,38 +100,37 @@ pub trait TrainingPlan: Sized + 'static {
     /// Computes the scores of a batch, shape [rows, classes or outputs]. It has no targets.
     ///
     /// # Errors
-    /// [`crate::PlanError::BadData`] if the inputs have another shape.
-    fn predict(&mut self, batch: Batch) -> Result<Tensor>;
+    /// What the plan finds wrong.
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor>;
 
     /// Computes the mean loss of one held-out batch (Fed-BioMed `testing_step`). By default that
-    /// of [`training_step`], without a step.
+    /// of [`training_step`].
     ///
     /// # Errors
     /// As [`training_step`].
     ///
     /// [`training_step`]: TrainingPlan::training_step
-    fn testing_step(&mut self, batch: Batch) -> Result<f32> {
+    fn testing_step(&mut self, batch: &Batch) -> Result<Tensor> {
         self.training_step(batch)
     }
 
     /// Computes the plan's own metrics of one held-out batch, such as
     /// ("calibration_error", 0.02), each announced in [`METRICS`]. The SDK takes their mean over
-    /// all rows. `loss` and the metrics of the host, such as
-    /// `accuracy`, have their names already.
+    /// all rows. `loss` and the metrics of the host, such as `accuracy`, have their names already.
     ///
     /// # Errors
     /// As [`training_step`].
     ///
     /// [`METRICS`]: TrainingPlan::METRICS
     /// [`training_step`]: TrainingPlan::training_step
-    fn metrics(&mut self, _batch: &Batch) -> Result<Vec<(&'static str, f32)>> {
+    fn metrics(&mut self, _batch: &Batch) -> Result<Vec<(&'static str, f64)>> {
         Ok(Vec::new())
     }
 
     /// Changes the parameters after training, before they are written (Fed-BioMed `postprocess`).
     ///
     /// # Errors
-    /// Whatever the plan finds wrong; the round then fails.
+    /// What the plan finds wrong; the round then fails.
     fn postprocess(&mut self) -> Result<()> {
         Ok(())
     }

@@ -90,3 +90,10 @@ pub fn run_ctors_once() {
     }
     ONCE.call_once(|| unsafe { __wasm_call_ctors() });
 }
+
+/// The arithmetic that results follow, as `fedwasm_compute` defines it: hosts read it from the
+/// component.
+#[cfg(target_arch = "wasm32")]
+#[used]
+#[unsafe(link_section = "fedwasm:arithmetic")]
+static ARITHMETIC: [u8; 11] = *b"compute@0.1";

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Writes plugins/sdk/src/torch_values.txt: what PyTorch computes for every layer, loss and
-optimizer of the SDK, and for a small model with all of them, trained for some steps.
+"""Writes plugins/sdk/tests/torch_values.txt: what PyTorch computes for layers, losses, optimizers and
+rounds of training of the SDK, and for a round of each plan that we ship. Other modules are in
+module_values.py.
 
 Run by hand, with PyTorch and NumPy: `python3 plugins/sdk/tests/torch_values.py`. The same versions
 give the same file. Everything is computed in float64 from inputs that float32 has exactly, so that
@@ -67,17 +68,6 @@ def layer(name, module, inputs):
     step(name, module, inputs)
 
 
-class Mask(torch.nn.Module):
-    """Dropout by masks: those that draws from U(-1, 1) give."""
-
-    def __init__(self, draws, probability):
-        super().__init__()
-        self.masks = iter([(each >= 2 * probability - 1) / (1 - probability) for each in draws])
-
-    def forward(self, inputs):
-        return inputs * next(self.masks)
-
-
 def layers():
     nn = torch.nn
     layer("linear", nn.Linear(7, 5), sixteenths(6, 7))
@@ -97,10 +87,6 @@ def layers():
     layer("tanh", nn.Tanh(), 2 * sixteenths(4, 6))
     layer("flatten", nn.Flatten(), sixteenths(2, 2, 3, 2))
     layer("embedding", nn.Embedding(5, 3), torch.tensor(rng.integers(0, 5, (4, 3))))
-
-    draws = torch.tensor(rng.integers(-16, 16, (5, 6)) / 16)
-    keep("dropout.draws", draws)
-    layer("dropout", Mask([draws], 0.375), sixteenths(5, 6))
 
     for name, module, shape in [("batch_norm1d", nn.BatchNorm1d(4), (6, 4)),
                                 ("batch_norm2d", nn.BatchNorm2d(3), (3, 3, 2, 5))]:
@@ -186,49 +172,215 @@ def optimizers():
         keep(f"optimizers.{name}", torch.stack(after))
 
 
-def model():
-    nn, rows, n_classes = torch.nn, 8, 3
-    inputs = torch.tensor(rng.integers(0, 6, (STEPS, rows, 6)))
-    targets = torch.tensor(rng.integers(0, n_classes, (STEPS, rows)))
-    draws = torch.tensor(rng.integers(-16, 16, (STEPS, rows, 5)) / 16)
-    layers = {
-        "embedding": nn.Embedding(6, 6),
-        "images": nn.Unflatten(1, (1, 6)),
-        "conv1": nn.Conv2d(1, 3, 3, padding=1),
-        "norm1": nn.BatchNorm2d(3),
-        "relu": nn.ReLU(),
-        "max_pool": nn.MaxPool2d(2),
-        "conv2": nn.Conv2d(3, 4, 2),
-        "tanh": nn.Tanh(),
-        "avg_pool": nn.AvgPool2d(2),
-        "flatten": nn.Flatten(),
-        "linear1": nn.Linear(4, 5),
-        "norm2": nn.BatchNorm1d(5),
-        "sigmoid": nn.Sigmoid(),
-        "dropout": Mask(draws, 0.25),
-        "linear2": nn.Linear(5, n_classes),
-    }
-    network = nn.Sequential()
-    for name, module in layers.items():
-        fill(module)
-        network.add_module(name, module)
-        for key, parameter in parameters_of(module):
-            keep(f"model.start.{name}.{key}", parameter)
-    keep("model.inputs", inputs)
-    keep("model.targets", targets)
-    keep("model.draws", draws)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.5, weight_decay=0.01)
-    losses = []
-    for batch, classes in zip(inputs, targets):
-        optimizer.zero_grad()
-        value = F.cross_entropy(network(batch), classes)
-        value.backward()
-        optimizer.step()
-        losses.append(value.detach())
-    keep("model.losses", torch.stack(losses))
-    for name, module in layers.items():
-        for key, parameter in parameters_of(module):
-            keep(f"model.end.{name}.{key}", parameter)
+def rounds():
+    """Rounds of a small network, as a plan trains them: plain, with FedProx and with SCAFFOLD."""
+    rng = np.random.default_rng(20261128)
+    rows, n_classes = 8, 3
+    whole = lambda most, *shape: torch.tensor(rng.integers(-most, most + 1, shape) / 16)
+    inputs, classes = whole(32, STEPS, rows, 6), torch.tensor(rng.integers(0, n_classes, (STEPS, rows)))
+    keep("two.inputs", inputs)
+    keep("two.targets", classes)
+    start = {"first.weight": whole(16, 5, 6), "first.bias": whole(16, 5),
+             "last.weight": whole(16, 3, 5), "last.bias": whole(16, 3)}
+    for name, tensor in start.items():
+        keep(f"two.start.{name}", tensor)
+
+    def train(name, rule, options, correct=lambda step, key, value: None, clip=None):
+        values = {key: tensor.clone().requires_grad_() for key, tensor in start.items()}
+        optimizer = rule(values.values(), **options)
+        losses = []
+        for step, (x, y) in enumerate(zip(inputs, classes)):
+            optimizer.zero_grad()
+            hidden = torch.tanh(F.linear(x, values["first.weight"], values["first.bias"]))
+            loss = F.cross_entropy(F.linear(hidden, values["last.weight"], values["last.bias"]), y)
+            loss.backward()
+            for key, value in values.items():
+                correct(step, key, value)
+            if clip is not None:
+                torch.nn.utils.clip_grad_value_(values.values(), clip[0])
+                torch.nn.utils.clip_grad_norm_(values.values(), clip[1])
+            optimizer.step()
+            losses.append(loss.detach())
+        keep(f"{name}.losses", torch.stack(losses))
+        for key, value in values.items():
+            keep(f"{name}.end.{key}", value)
+        return optimizer
+
+    train("two", torch.optim.SGD, dict(lr=0.1, momentum=0.5, weight_decay=0.01))
+    train("clipped", torch.optim.SGD, dict(lr=0.5), clip=(0.05, 0.1))
+
+    def proximal(step, key, value):
+        value.grad += 0.75 * (value.detach() - start[key])
+
+    train("fedprox", torch.optim.SGD, dict(lr=0.1), proximal)
+
+    sums = {key: torch.zeros_like(tensor) for key, tensor in start.items()}
+    variates = {key: (whole(8, *tensor.shape), whole(8, *tensor.shape)) for key, tensor in start.items()}
+    for nth, (of_all, own) in enumerate(variates.values()):
+        keep(f"scaffold.aux_in.{2 * nth}", of_all)
+        keep(f"scaffold.aux_in.{2 * nth + 1}", own)
+
+    def scaffold(step, key, value):
+        sums[key] += value.grad
+        of_all, own = variates[key]
+        value.grad += of_all - own
+
+    train("scaffold", torch.optim.SGD, dict(lr=0.1), scaffold)
+    for nth, total in enumerate(sums.values()):
+        keep(f"scaffold.aux_out.{nth}", total / STEPS)
+
+    # Two rounds of one optimizer: what it keeps goes on.
+    values = {key: tensor.clone().requires_grad_() for key, tensor in start.items()}
+    optimizer = torch.optim.Adam(values.values(), lr=0.01)
+    for nth_round in (1, 2):
+        losses = []
+        for x, y in zip(inputs, classes):
+            optimizer.zero_grad()
+            hidden = torch.tanh(F.linear(x, values["first.weight"], values["first.bias"]))
+            loss = F.cross_entropy(F.linear(hidden, values["last.weight"], values["last.bias"]), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        keep(f"adam_round{nth_round}.losses", torch.stack(losses))
+        for key, value in values.items():
+            keep(f"adam_round{nth_round}.end.{key}", value)
+
+
+def plans():
+    """A round of each plan that we ship, on whole batches of rows by chance."""
+    rng = np.random.default_rng(20261129)
+    nn, steps = torch.nn, 4
+    whole = lambda *shape, most=16: torch.tensor(rng.integers(-most, most + 1, shape) / 16)
+    cross_entropy = lambda model: lambda x, y: F.cross_entropy(model(x), y)
+
+    def train(name, model, loss, inputs, targets, options, penalty=lambda: 0,
+              rule=torch.optim.SGD):
+        for key, parameter in model.named_parameters():
+            parameter.data = whole(*parameter.shape, most=8) / 4
+            keep(f"plans.{name}.start.{key}", parameter)
+        keep(f"plans.{name}.inputs", inputs)
+        keep(f"plans.{name}.targets", targets)
+        optimizer = rule(model.parameters(), **options)
+        losses = []
+        for x, y in zip(inputs, targets):
+            optimizer.zero_grad()
+            value = loss(x, y)
+            (value + penalty()).backward()
+            optimizer.step()
+            losses.append(value.detach())
+        keep(f"plans.{name}.losses", torch.stack(losses))
+        for key, parameter in model.named_parameters():
+            keep(f"plans.{name}.end.{key}", parameter)
+
+    class Svm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.zeros(5)), nn.Parameter(torch.zeros(1))
+
+        def loss(self, x, y):
+            return F.relu(1 - (2 * y - 1) * (x @ self.weight + self.bias)).mean()
+
+    rows, columns = 8, 5
+    inputs = lambda: whole(steps, rows, columns, most=32)
+    classes = lambda n: torch.tensor(rng.integers(0, n, (steps, rows)))
+    momentum = dict(lr=0.05, momentum=0.9, weight_decay=0.01)
+
+    model = nn.Sequential()
+    model.add_module("hidden", nn.Linear(columns, 7))
+    model.add_module("relu", nn.ReLU())
+    model.add_module("output", nn.Linear(7, 3))
+    train("mlp", model, cross_entropy(model), inputs(), classes(3), momentum)
+
+    model = nn.Sequential()
+    model.add_module("linear", nn.Linear(columns, 3))
+    train("logistic-regression", model, cross_entropy(model), inputs(), classes(3), momentum)
+
+    model = nn.Sequential()
+    model.add_module("linear", nn.Linear(columns, 1))
+    train("linear-regression", model, lambda x, y: F.mse_loss(model(x), y), inputs(),
+          whole(steps, rows, 1, most=32), dict(lr=0.05))
+
+    svm = Svm()
+    train("linear-svm", svm, svm.loss, inputs(), classes(2), dict(lr=0.05),
+          lambda: 0.125 * (svm.weight ** 2).sum())
+
+    model = nn.Sequential()
+    model.add_module("conv1", nn.Conv2d(1, 2, 5))
+    model.add_module("pool1", nn.MaxPool2d(2))
+    model.add_module("relu1", nn.ReLU())
+    model.add_module("conv2", nn.Conv2d(2, 3, 5))
+    model.add_module("pool2", nn.MaxPool2d(2))
+    model.add_module("relu2", nn.ReLU())
+    model.add_module("flatten", nn.Flatten())
+    model.add_module("output", nn.Linear(3, 3))
+    train("cnn", model, cross_entropy(model), whole(steps, rows, 1, 16, 16), classes(3), momentum)
+
+    # Some gradients are 0 but for rounding, which a small eps would make steps of.
+    adam = dict(lr=0.05, eps=0.125)
+
+    class Lstm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.recurrent = nn.LSTM(2, 4, num_layers=2, batch_first=True)
+            self.output = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.output(self.recurrent(x)[0][:, -1])
+
+    model = Lstm()
+    train("lstm", model, cross_entropy(model), whole(steps, rows, 3, 2, most=32), classes(3), adam,
+          rule=torch.optim.Adam)
+
+    class Transformer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.zeros(columns, 8))
+            self.shift = nn.Parameter(torch.zeros(columns, 8))
+            layer = lambda: nn.TransformerEncoderLayer(
+                8, 2, 6, dropout=0, activation="gelu", batch_first=True, norm_first=True)
+            self.layers = nn.ModuleList([layer(), layer()])
+            self.norm, self.output = nn.LayerNorm(8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            x = x[:, :, None] * self.scale + self.shift
+            for layer in self.layers:
+                x = layer(x)
+            return self.output(self.norm(x).mean(1))
+
+    model = Transformer()
+    train("transformer", model, cross_entropy(model), inputs(), classes(3), adam,
+          rule=torch.optim.AdamW)
+
+    class Block(nn.Sequential):
+        def __init__(self, channels, filters):
+            super().__init__()
+            self.add_module("conv1", nn.Conv2d(channels, filters, 3, padding=1, bias=False))
+            self.add_module("norm1", nn.InstanceNorm2d(filters, affine=True))
+            self.add_module("relu1", nn.ReLU())
+            self.add_module("conv2", nn.Conv2d(filters, filters, 3, padding=1, bias=False))
+            self.add_module("norm2", nn.InstanceNorm2d(filters, affine=True))
+            self.add_module("relu2", nn.ReLU())
+
+    class Unet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down = nn.ModuleList([Block(1, 2), Block(2, 4), Block(4, 8)])
+            self.widen = nn.ModuleList([nn.ConvTranspose2d(4, 2, 2, stride=2),
+                                        nn.ConvTranspose2d(8, 4, 2, stride=2)])
+            self.up = nn.ModuleList([Block(4, 2), Block(8, 4)])
+            self.output = nn.Conv2d(2, 3, 1)
+
+        def forward(self, x):
+            first = self.down[0](x)
+            second = self.down[1](F.max_pool2d(first, 2))
+            third = self.down[2](F.max_pool2d(second, 2))
+            second = self.up[1](torch.cat([second, self.widen[1](third)], 1))
+            return self.output(self.up[0](torch.cat([first, self.widen[0](second)], 1)))
+
+    model = Unet()
+    masks = torch.tensor(rng.integers(0, 3, (steps, 2, 16, 16)))
+    train("unet", model, cross_entropy(model), whole(steps, 2, 1, 16, 16), masks, adam,
+          rule=torch.optim.Adam)
 
 
 def write(path):
@@ -250,5 +402,6 @@ def write(path):
 layers()
 losses()
 optimizers()
-model()
-write(Path(__file__).parent.parent / "src/torch_values.txt")
+rounds()
+plans()
+write(Path(__file__).with_suffix(".txt"))

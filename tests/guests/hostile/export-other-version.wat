@@ -86,4 +86,4 @@
     (export "train" (func $train))
     (export "predict" (func $init))
     (export "validate" (func $train)))
-  (export "fedwasm:training-plan/plan@0.2.0" (instance $plan)))
+  (export "fedwasm:training-plan/plan@0.3.0" (instance $plan)))

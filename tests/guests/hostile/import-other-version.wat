@@ -2,4 +2,4 @@
 ;; Must be refused before it is compiled, with both versions.
 ;; ends: admission OtherVersion
 (component
-  (import "fedwasm:training-plan/store@0.2.0" (instance)))
+  (import "fedwasm:training-plan/store@0.3.0" (instance)))

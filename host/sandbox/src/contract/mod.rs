@@ -1,8 +1,10 @@
-//! The contract between plans and this host, in the newest version's words. Each
-//! released version has a module here: its bindings, and one conversion to these
-//! types. Nothing else in the crate knows versions.
+//! The contract between plans and this host, in the newest version's words. Each version
+//! has a module here: its bindings, and one conversion to these types. Nothing else in the
+//! crate knows versions.
 
 mod v0_1;
+mod v0_2;
+mod version;
 
 use fedwasm_artifact::Contract;
 use fedwasm_protocol::Arguments;
@@ -57,13 +59,15 @@ pub(crate) enum PlanError {
 
 /// Offers plans the imports of every version.
 pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> Result<()> {
-    v0_1::add_to_linker(linker)
+    v0_1::add_to_linker(linker)?;
+    v0_2::add_to_linker(linker)
 }
 
 /// A compiled plan whose imports are found. Cheap to clone.
 #[derive(Clone)]
 pub(crate) enum Linked {
     V0_1(v0_1::Linked),
+    V0_2(v0_2::Linked),
 }
 
 impl Linked {
@@ -78,6 +82,7 @@ impl Linked {
     ) -> Result<Self> {
         match contract {
             Contract::V0_1 => v0_1::Linked::new(linker, component).map(Self::V0_1),
+            Contract::V0_2 => v0_2::Linked::new(linker, component).map(Self::V0_2),
         }
     }
 
@@ -93,6 +98,7 @@ impl Linked {
     ) -> Result<Result<Said, PlanError>> {
         match self {
             Self::V0_1(linked) => linked.call(store, export, arguments),
+            Self::V0_2(linked) => linked.call(store, export, arguments),
         }
     }
 }

@@ -15,7 +15,8 @@ impl Host {
         Ok(self.take_batch())
     }
 
-    fn take_batch(&mut self) -> Result<Option<(u64, Batch)>, AccessError> {
+    /// The next batch, not counted as a call.
+    pub(super) fn take_batch(&mut self) -> std::result::Result<Option<(u64, Batch)>, AccessError> {
         if !matches!(self.export, Export::Train | Export::Predict | Export::Validate) {
             return Err(AccessError::Closed);
         }

@@ -3,6 +3,7 @@
 //! [`AccessError`](crate::contract::AccessError) as a value; an error of the engine ends
 //! the call.
 
+pub(crate) mod compute;
 mod loader;
 mod monitor;
 mod predictions;

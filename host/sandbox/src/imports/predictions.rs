@@ -24,11 +24,18 @@ impl Host {
         if data.len() > CHUNK_BYTES_MAX {
             return Ok(Err(AccessError::TooLarge));
         }
-        let scores = Tensor::new(dtype, shape, data).map_err(|_| AccessError::Mismatch);
-        Ok(scores.and_then(|scores| self.keep_scores(index, scores)))
+        Ok(self.take_scores(index, dtype, shape, data))
     }
 
-    fn keep_scores(&mut self, index: u64, scores: Tensor) -> Result<(), AccessError> {
+    /// Takes scores, where they may be taken, and are not counted as a call.
+    pub(super) fn take_scores(
+        &mut self,
+        index: u64,
+        dtype: DType,
+        shape: Vec<u64>,
+        data: Vec<u8>,
+    ) -> Result<(), AccessError> {
+        let scores = Tensor::new(dtype, shape, data).map_err(|_| AccessError::Mismatch)?;
         let index = usize::try_from(index).map_err(|_| AccessError::Mismatch)?;
         let rows = *self.batch_rows.get(index).ok_or(AccessError::Mismatch)?;
         if !are_scores(&scores, rows) {

@@ -17,15 +17,18 @@ impl Host {
         len: u32,
     ) -> Result<Result<Vec<u8>, AccessError>> {
         self.enter()?;
+        let is_open = self.check_readable(slot);
+        Ok(is_open.and_then(|()| self.slot(slot).read(index, offset, len)))
+    }
+
+    /// Whether the export may read a slot.
+    pub(super) fn check_readable(&self, slot: SlotName) -> Result<(), AccessError> {
         let is_open = match self.export {
             Export::Train => true,
             Export::Predict | Export::Validate => slot == SlotName::Model,
             Export::Describe | Export::Declare | Export::Init => false,
         };
-        if !is_open {
-            return Ok(Err(AccessError::Closed));
-        }
-        Ok(self.slot(slot).read(index, offset, len))
+        if is_open { Ok(()) } else { Err(AccessError::Closed) }
     }
 
     /// Replaces bytes of tensor `index`, from byte `offset` on.
@@ -37,15 +40,21 @@ impl Host {
         data: &[u8],
     ) -> Result<Result<(), AccessError>> {
         self.enter()?;
-        Ok(match (self.export, slot) {
-            (Export::Init, SlotName::Model) => self.model.write(index, offset, data, true),
-            (Export::Train, SlotName::AuxIn) => Err(AccessError::ReadOnly),
-            (Export::Train, slot) => self.slot(slot).write(index, offset, data, false),
-            _ => Err(AccessError::Closed),
-        })
+        let any = self.check_writable(slot);
+        Ok(any.and_then(|any| self.slot(slot).write(index, offset, data, any)))
     }
 
-    fn slot(&mut self, slot: SlotName) -> &mut Slot {
+    /// Whether the export may write a slot; true if also tensors that training may not write.
+    pub(super) fn check_writable(&self, slot: SlotName) -> Result<bool, AccessError> {
+        match (self.export, slot) {
+            (Export::Init, SlotName::Model) => Ok(true),
+            (Export::Train, SlotName::AuxIn) => Err(AccessError::ReadOnly),
+            (Export::Train, _) => Ok(false),
+            _ => Err(AccessError::Closed),
+        }
+    }
+
+    pub(super) fn slot(&mut self, slot: SlotName) -> &mut Slot {
         match slot {
             SlotName::Model => &mut self.model,
             SlotName::AuxIn => &mut self.aux_in,

@@ -13,6 +13,8 @@ use super::frame::{Protection, Setup};
 const OWN_BYTES: u64 = 512 << 20;
 /// Beside what compiling takes: the process itself.
 const COMPILER_BYTES: u64 = 64 << 20;
+/// A thread of tensors: its stack, and what the allocator keeps for it.
+const THREAD_BYTES: u64 = 8 << 20;
 /// The least processor time, in seconds.
 const CPU_S_MIN: u64 = 4;
 
@@ -75,11 +77,17 @@ fn data_bytes(setup: &Setup) -> u64 {
     let run = times(memory_bytes_max, 1)
         .saturating_add(times(declared_bytes_max, 1))
         .saturating_add(times(prediction_bytes_max, 2))
+        .saturating_add(THREAD_BYTES * tensor_threads(setup) as u64)
         .saturating_add(OWN_BYTES);
     match setup.compile_threads {
         0 => run,
         _ => setup.limits.compile_bytes_max.saturating_add(COMPILER_BYTES),
     }
+}
+
+/// Threads for the operations of tensors; a worker that compiles has no tensors.
+pub(super) fn tensor_threads(setup: &Setup) -> usize {
+    if setup.compile_threads > 0 { 1 } else { setup.limits.threads() }
 }
 
 /// Processor time of a worker, in case no host is left to kill it:
@@ -89,6 +97,7 @@ fn cpu_s(setup: &Setup) -> u64 {
     let compile = setup.limits.compile_time().as_secs() + 1;
     let compile = compile.saturating_mul(setup.compile_threads as u64);
     let calls = setup.limits.time().as_secs().saturating_add(2).saturating_mul(2);
+    let calls = calls.saturating_mul(tensor_threads(setup) as u64);
     compile.saturating_add(calls).max(CPU_S_MIN)
 }
 

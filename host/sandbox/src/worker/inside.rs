@@ -12,7 +12,7 @@ use serde_bytes::ByteBuf;
 use wasmtime::OptLevel;
 use wasmtime::component::Component;
 
-use super::confine::{close_inherited, confine};
+use super::confine::{close_inherited, confine, tensor_threads};
 use super::frame::{self, FromWorker, Room, Setup, ToWorker, VERSION};
 use crate::Cancel;
 use crate::batch::{Batch, Loader};
@@ -21,6 +21,7 @@ use crate::event::PlanEvent;
 use crate::guest::Guest;
 use crate::host::Watch;
 use crate::request::{Request, Trouble};
+use crate::threads::Pool;
 
 /// Buffers of the pipes.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -112,9 +113,9 @@ pub fn serve_worker() -> io::Result<()> {
         Some(_) => return Err(io::Error::other("the first message is not a setup")),
         None => return Ok(()),
     };
-    let mut threads = Ok(());
-    let protections = confine(&setup, closed, || threads = start_threads(setup.compile_threads))?;
-    threads?;
+    let mut threads = Ok(None);
+    let protections = confine(&setup, closed, || threads = start_threads(&setup))?;
+    let pool = threads?;
     let ready = FromWorker::Ready { version: VERSION.into(), protections };
     lock(&output).say(&ready, true)?;
     let engine = PlanEngine::new(EngineOptions {
@@ -122,7 +123,8 @@ pub fn serve_worker() -> io::Result<()> {
         interruptible: false,
         opt_level: OptLevel::Speed,
     });
-    let engine = engine.map_err(|error| io::Error::other(format!("{error:#}")))?;
+    let mut engine = engine.map_err(|error| io::Error::other(format!("{error:#}")))?;
+    engine.pool = pool;
     let mut guest = None;
     loop {
         let Some(message) = lock(&input).next()? else { return Ok(()) };
@@ -218,13 +220,15 @@ fn run(
     Ok(FromWorker::Done(result.map(Box::new)))
 }
 
-/// Threads that compile, and one that ends the process when the host is gone:
-/// a plan in a loop would not notice.
-fn start_threads(compile_threads: usize) -> io::Result<()> {
-    if compile_threads > 0 {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(compile_threads);
+/// Threads that compile, threads for the operations of tensors, which are returned, and one that
+/// ends the process when the host is gone: a plan in a loop would not notice.
+fn start_threads(setup: &Setup) -> io::Result<Option<Arc<Pool>>> {
+    if setup.compile_threads > 0 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(setup.compile_threads);
         pool.build_global().map_err(io::Error::other)?;
     }
+    let n = tensor_threads(setup);
+    let pool = if n > 1 { Some(Arc::new(Pool::start(n)?)) } else { None };
     let lifeline = || {
         let stdin = io::stdin();
         loop {
@@ -235,7 +239,8 @@ fn start_threads(compile_threads: usize) -> io::Result<()> {
             }
         }
     };
-    std::thread::Builder::new().name("lifeline".into()).spawn(lifeline).map(drop)
+    std::thread::Builder::new().name("lifeline".into()).spawn(lifeline)?;
+    Ok(pool)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -46,6 +46,36 @@ pub(super) const ALL: &[(&str, Run, &[&str])] = &[
     ("the gradient is that of the loss", gradient::check, &[CHANGES, VALIDATES]),
 ];
 
+/// The check of another build of the plan.
+pub(super) const TWIN: (&str, Run, &[&str]) =
+    ("the other build gives the same bytes", twin_is_same, &[TWICE, PREDICTS]);
+
+fn twin_is_same(suite: &Suite) -> Result<CheckVerdict, Error> {
+    let Some(twin) = &suite.options.twin else {
+        return Ok(NotApplicable("there is no other build".into()));
+    };
+    let twin = suite.session_of(twin, Profile::Standard, Arguments::new())?;
+    if twin.declaration() != suite.session.declaration() {
+        return Ok(Failed("its shapes are others".into()));
+    }
+    let (seed, batches) = (suite.options.random_seed, suite.batches());
+    let model = suite.init(seed)?;
+    if twin.init(fedwasm_protocol::seed::init(seed), &suite.cancel)? != model {
+        return Ok(Failed("its initial parameters are others".into()));
+    }
+    let own = suite.train(seed, &batches)?;
+    let other = suite.train_in(&twin, model, seed, &batches)?;
+    if (&own.model, &own.aux_out, &own.state) != (&other.model, &other.aux_out, &other.state) {
+        return Ok(Failed("training gives other parameters".into()));
+    }
+    let predicted = suite.predict_in(&twin, own.model.clone(), &batches)?.predictions;
+    Ok(if suite.predict(own.model, &batches)?.predictions == predicted {
+        Passed(twin.described().plan().to_string())
+    } else {
+        Failed("predictions are others".into())
+    })
+}
+
 fn declares_twice(suite: &Suite) -> Result<CheckVerdict, Error> {
     let again = suite.other(Profile::Standard, Arguments::new())?;
     let (first, second) = (suite.session.declaration(), again.declaration());

@@ -32,6 +32,8 @@ const TABLES_MAX: usize = 8;
 pub struct SuiteOptions {
     /// The plan.
     pub component: Component,
+    /// Another build of it, which must give the same bytes.
+    pub twin: Option<Component>,
     /// Where it runs.
     pub sandbox: Sandbox,
     /// Within which limits.
@@ -159,7 +161,8 @@ impl Suite {
     /// [`crate::Error`] if the plan could not be run, which is not its fault.
     pub fn run(&self, mut each: impl FnMut(&Check)) -> Result<Vec<Check>, crate::Error> {
         let mut done: Vec<Check> = Vec::new();
-        for (name, check, depends_on) in checks::ALL.iter().copied() {
+        let of_twin = self.options.twin.is_some().then_some(checks::TWIN);
+        for (name, check, depends_on) in checks::ALL.iter().copied().chain(of_twin) {
             let verdict = match first_cause(&done, depends_on) {
                 Some(cause) => CheckVerdict::NotRun(cause),
                 None => self.verdict(check)?,
@@ -217,8 +220,17 @@ impl Suite {
     }
 
     fn predict(&self, model: Params, batches: &[usize]) -> Result<Outcome, Error> {
+        self.predict_in(&self.session, model, batches)
+    }
+
+    fn predict_in(
+        &self,
+        session: &Session,
+        model: Params,
+        batches: &[usize],
+    ) -> Result<Outcome, Error> {
         let loader = Box::new(self.rows.loader(batches));
-        self.session.predict(model, [0; 32], loader, &self.cancel)
+        session.predict(model, [0; 32], loader, &self.cancel)
     }
 
     fn validate(&self, model: Params, batches: &[usize]) -> Result<Outcome, Error> {
@@ -231,9 +243,18 @@ impl Suite {
 
     /// A session of the same plan with other arguments or in another profile.
     fn other(&self, profile: Profile, given: Arguments) -> Result<Session, Error> {
+        self.session_of(&self.options.component, profile, given)
+    }
+
+    fn session_of(
+        &self,
+        component: &Component,
+        profile: Profile,
+        given: Arguments,
+    ) -> Result<Session, Error> {
         let Self { options, .. } = self;
         let sandbox = options.sandbox.with_profile(profile);
-        session(&sandbox.describe(&options.component, options.limits.clone())?, options, given)
+        session(&sandbox.describe(component, options.limits.clone())?, options, given)
     }
 
     /// Batches of the usual size over all rows; the last is short.

@@ -3,7 +3,7 @@
 //!
 //! Outputs come first. Slices whose lengths do not fit the shapes are mistakes of the caller and
 //! panic; a caller that passes on foreign shapes checks them before. No kernel keeps anything.
-//! Convolutions and mean pools allocate for the time of a call (their modules say how much), all
+//! Convolutions and pools allocate for the time of a call (their modules say how much), all
 //! others nothing beyond 64 KiB of stack.
 
 #[expect(unsafe_code, reason = "tiles on checked shapes")]
@@ -20,7 +20,7 @@ pub mod optimizer;
 #[expect(unsafe_code, reason = "reads and writes whole vectors of checked panels")]
 mod panel;
 #[expect(unsafe_code, reason = "parts of one slice on several threads")]
-mod parallel;
+pub(crate) mod parallel;
 #[expect(unsafe_code, reason = "parts of one slice on several threads")]
 pub mod pooling;
 #[expect(unsafe_code, reason = "tiles on checked shapes")]

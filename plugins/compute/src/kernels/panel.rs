@@ -92,6 +92,13 @@ pub(crate) unsafe fn transpose<L: Lanes>(
     let (whole_rows, whole_columns) = (rows - rows % L::SQUARE, columns - columns % L::SQUARE);
     // SAFETY: the caller's.
     unsafe {
+        let full = rows.div_ceil(L::N) * L::N;
+        if rows < full {
+            // Their elements that there are come after it.
+            for column in 0..columns {
+                L::splat(L::T::default()).store(to.add(column * line + full - L::N));
+            }
+        }
         let mut row = 0;
         while row < whole_rows {
             let mut column = 0;
@@ -108,20 +115,9 @@ pub(crate) unsafe fn transpose<L: Lanes>(
             }
             row += L::SQUARE;
         }
-        let full = rows.div_ceil(L::N) * L::N;
-        if whole_rows < full {
-            let mut column = 0;
-            while column < columns {
-                let mut nth = whole_rows;
-                while nth < rows {
-                    *to.add(column * line + nth) = *from.add(nth * from_row + column);
-                    nth += 1;
-                }
-                while nth < full {
-                    *to.add(column * line + nth) = L::T::default();
-                    nth += 1;
-                }
-                column += 1;
+        for column in 0..columns {
+            for nth in whole_rows..rows {
+                *to.add(column * line + nth) = *from.add(nth * from_row + column);
             }
         }
     }

@@ -63,6 +63,32 @@ impl<T> Shared<T> {
     }
 }
 
+/// Elements of a piece of rows at least.
+const GRAIN: usize = 256;
+
+/// Calls `f` with pieces of whole rows of `n` elements, 1 at least, and the numbers of those rows;
+/// on several threads if the `work` is worth it.
+pub(crate) fn each_rows<T: Send>(
+    to: &mut [T],
+    n: usize,
+    work: usize,
+    threads: &dyn Parallel,
+    f: &(dyn Fn(Range<usize>, &mut [T]) + Sync),
+) {
+    let rows = to.len() / n;
+    if threads.threads() == 1 || work < threads.work_min() {
+        f(0..rows, &mut to[..rows * n]);
+        return;
+    }
+    let (cut, to) = (pieces(rows, threads.threads(), GRAIN.div_ceil(n)), Shared(to.as_mut_ptr()));
+    threads.run(cut.len(), &|part| {
+        let rows = cut.piece(part);
+        // SAFETY: pieces are disjoint.
+        let to = unsafe { to.slice(rows.start * n..rows.end * n) };
+        f(rows, to);
+    });
+}
+
 /// A cut of `0..n` into pieces, the same for the same numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pieces {

@@ -194,20 +194,29 @@ impl<T: Float> Product<'_, T> {
 
 /// How many vectors a panel of a product of `rows` and `all` vectors has: the cheapest, by half
 /// cycles of a machine that fuses and loads two vectors a cycle and waits four cycles for a sum.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn vectors<L: Lanes>(rows: usize, all: usize, most: usize) -> usize {
-    let cost = |v: usize| {
-        if v == 0 {
-            return 0;
+    if all <= 1 {
+        return 1;
+    }
+    let mut best = (usize::MAX, 1);
+    // Of panels with so many vectors; of none nothing.
+    let mut costs = [0; 5];
+    for v in 1..=most.min(all).min(4) {
+        let strip = L::ROWS[v - 1];
+        if strip == 0 {
+            break;
         }
-        let strips = rows.div_ceil(L::ROWS[v - 1]);
+        let strips = rows.div_ceil(strip);
         let (each, more) = (rows / strips, rows % strips);
         let step = |r: usize| (r * v).max(r + v).max(8);
-        more * step(each + 1) + (strips - more) * step(each)
-    };
-    let total = |v: usize| all / v * cost(v) + cost(all % v);
-    let most = L::ROWS.iter().filter(|rows| **rows > 0).count().min(most);
-    (1..=most.min(all)).min_by_key(|v| (total(*v), usize::MAX - *v)).unwrap_or(1)
+        costs[v] = more * step(each + 1) + (strips - more) * step(each);
+        let total = all / v * costs[v] + costs[all % v];
+        if total <= best.0 {
+            best = (total, v);
+        }
+    }
+    best.1
 }
 
 /// Calls `$tile::<L, n, V>` with `$n` as a constant.

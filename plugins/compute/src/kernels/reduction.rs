@@ -60,24 +60,33 @@ impl<T: Float> Kernel<T> for Sums<'_, T> {
             }
             for first in self.columns.clone().step_by(CHUNK) {
                 let width = CHUNK.min(self.columns.end - first);
-                let mut sums = [[T::ZERO; CHUNK]; 8];
-                for (nth, line) in x.chunks_exact(inner).enumerate() {
-                    add(&mut sums[nth % 8], &line[first..first + width]);
-                }
-                let total = halves(&mut sums);
                 // SAFETY: rows and columns are this part's.
                 let to = unsafe { self.to.slice(row * inner + first..row * inner + first + width) };
-                to.copy_from_slice(&total[..width]);
+                match width {
+                    0..=16 => columns::<T, 16>(to, x, inner, first),
+                    17..=32 => columns::<T, 32>(to, x, inner, first),
+                    _ => columns::<T, CHUNK>(to, x, inner, first),
+                }
             }
         }
     }
 }
 
+/// Sums of at most `C` columns, from `first` on.
+#[inline(always)]
+fn columns<T: Float, const C: usize>(to: &mut [T], x: &[T], inner: usize, first: usize) {
+    let mut sums = [[T::ZERO; C]; 8];
+    for (nth, line) in x.chunks_exact(inner).enumerate() {
+        add(&mut sums[nth % 8], &line[first..first + to.len()]);
+    }
+    to.copy_from_slice(&halves(&mut sums)[..to.len()]);
+}
+
 /// Adds a line to sums.
 #[inline(always)]
-fn add<T: Float>(sums: &mut [T; CHUNK], line: &[T]) {
-    if let Ok(line) = <&[T; CHUNK]>::try_from(line) {
-        for nth in 0..CHUNK {
+fn add<T: Float, const C: usize>(sums: &mut [T; C], line: &[T]) {
+    if let Ok(line) = <&[T; C]>::try_from(line) {
+        for nth in 0..C {
             sums[nth] = sums[nth] + line[nth];
         }
         return;
@@ -89,11 +98,11 @@ fn add<T: Float>(sums: &mut [T; CHUNK], line: &[T]) {
 
 /// Adds eight lines of sums in halves.
 #[inline(always)]
-fn halves<T: Float>(sums: &mut [[T; CHUNK]; 8]) -> [T; CHUNK] {
+fn halves<T: Float, const C: usize>(sums: &mut [[T; C]; 8]) -> [T; C] {
     for half in [4, 2, 1] {
         let (low, high) = sums.split_at_mut(half);
         for (low, high) in low.iter_mut().zip(high) {
-            for nth in 0..CHUNK {
+            for nth in 0..C {
                 low[nth] = low[nth] + high[nth];
             }
         }

@@ -1,5 +1,7 @@
 //! Shapes that are repeated to a common one, as runs of elements along which no input jumps.
 
+use crate::kernels::Parallel;
+use crate::kernels::parallel::each_rows;
 use crate::shape::{RANK_MAX, Shape};
 
 /// How `N` inputs lie under an output's shape: axes that can be one are one.
@@ -67,24 +69,67 @@ impl<const N: usize> Runs<N> {
         runs
     }
 
-    /// Calls `f` with the start of each run in the output and in each input.
-    pub(super) fn each(&self, mut f: impl FnMut(usize, [usize; N])) {
-        let (mut at, mut starts) = ([0; RANK_MAX], [0; N]);
-        for run in 0..self.n_runs {
-            f(run * self.len, starts);
-            for axis in 0..self.n_outer {
-                at[axis] += 1;
-                for (start, strides) in starts.iter_mut().zip(&self.strides) {
-                    *start += strides[axis];
+    /// Calls `f` with each run of the output and where it starts in each input; on several threads
+    /// if the work is worth it.
+    pub(super) fn each<T: Send>(
+        &self,
+        to: &mut [T],
+        work: usize,
+        threads: &dyn Parallel,
+        f: impl Fn(&mut [T], [usize; N]) + Sync,
+    ) {
+        if self.n_runs == 0 {
+            return;
+        }
+        // One long run, or a few, cannot be shared out in whole.
+        let most =
+            if threads.threads() > 1 { (work / 1024).clamp(1, threads.threads()) } else { 1 };
+        let cut = if self.n_runs < most { most.next_power_of_two() } else { 1 };
+        let len = if self.len.is_multiple_of(cut) { self.len / cut } else { self.len };
+        let per_run = self.len / len;
+        each_rows(to, len, work, threads, &|runs, to| {
+            let (mut at, mut starts) = self.start(runs.start / per_run);
+            for (run, to) in runs.zip(to.chunks_exact_mut(len)) {
+                let part = run % per_run;
+                let mut here = starts;
+                for (start, step) in here.iter_mut().zip(self.steps) {
+                    *start += part * len * step;
                 }
-                if at[axis] < self.outer[axis] {
-                    break;
+                f(to, here);
+                if part + 1 == per_run {
+                    self.step(&mut at, &mut starts);
                 }
-                for (start, strides) in starts.iter_mut().zip(&self.strides) {
-                    *start -= strides[axis] * self.outer[axis];
-                }
-                at[axis] = 0;
             }
+        });
+    }
+
+    /// Indices along the outer axes and starts of the inputs, of a run.
+    fn start(&self, run: usize) -> ([usize; RANK_MAX], [usize; N]) {
+        let (mut at, mut starts, mut rest) = ([0; RANK_MAX], [0; N], run);
+        for axis in 0..self.n_outer {
+            at[axis] = rest % self.outer[axis];
+            rest /= self.outer[axis];
+            for (start, strides) in starts.iter_mut().zip(&self.strides) {
+                *start += at[axis] * strides[axis];
+            }
+        }
+        (at, starts)
+    }
+
+    /// To the next run.
+    fn step(&self, at: &mut [usize; RANK_MAX], starts: &mut [usize; N]) {
+        for axis in 0..self.n_outer {
+            at[axis] += 1;
+            for (start, strides) in starts.iter_mut().zip(&self.strides) {
+                *start += strides[axis];
+            }
+            if at[axis] < self.outer[axis] {
+                break;
+            }
+            for (start, strides) in starts.iter_mut().zip(&self.strides) {
+                *start -= strides[axis] * self.outer[axis];
+            }
+            at[axis] = 0;
         }
     }
 }

@@ -5,7 +5,7 @@ use super::broadcast::Runs;
 use super::functions;
 use super::numbers::Functions;
 use crate::error::Rule;
-use crate::kernels::{self, elementwise as kernel};
+use crate::kernels::{self, OneThread, elementwise as kernel};
 use crate::op::{Binary, Compare, Side, Unary};
 use crate::shape::Dtype;
 use crate::tensor::{Element, Tensor};
@@ -48,14 +48,14 @@ pub(super) fn unary<T: Functions + Element>(
     };
     match number {
         Some((f, number)) => kernel::binary_with(f, to, x, T::from_f64(number), home.threads),
-        None => functions::unary(f, to, x),
+        None => functions::unary(f, to, x, home.threads),
     }
     Ok(())
 }
 
 pub(super) fn unary_gradient<T: Functions + Element>(
     f: Unary,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -72,7 +72,7 @@ pub(super) fn unary_gradient<T: Functions + Element>(
         kernel::binary(f, to, g, v, home.threads);
         return Ok(());
     }
-    functions::unary_gradient(f, to, g, v);
+    functions::unary_gradient(f, to, g, v, home.threads);
     Ok(())
 }
 
@@ -92,45 +92,35 @@ const KERNEL_LEN: usize = 16;
 
 pub(super) fn binary<T: Functions + Element>(
     f: Binary,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
-    if inputs[0].shape() == inputs[1].shape() {
+    let is_same = inputs[0].shape() == inputs[1].shape();
+    if let (true, Some(f)) = (is_same, binary_kernel(f)) {
         let (a, b) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
-        let to = to.elements_mut::<T>()?;
-        match binary_kernel(f) {
-            Some(f) => kernel::binary(f, to, a, b, home.threads),
-            None => functions::binary(f, to, a, b, [1, 1]),
-        }
+        kernel::binary(f, to.elements_mut::<T>()?, a, b, home.threads);
         return Ok(());
     }
     let runs = Runs::new(to.shape(), [inputs[0].shape(), inputs[1].shape()]);
     let (a, b, to) =
         (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?, to.elements_mut::<T>()?);
-    let (len, steps) = (runs.len, runs.steps);
-    if let (Some(f), KERNEL_LEN..) = (binary_kernel(f), len) {
-        runs.each(|at, [left, right]| {
-            let to = &mut to[at..at + len];
+    let steps = runs.steps;
+    if let (Some(f), KERNEL_LEN..) = (binary_kernel(f), runs.len) {
+        let one = &OneThread;
+        runs.each(to, 8 * to.len(), home.threads, |to, [left, right]| {
+            let len = to.len();
             match steps {
-                [1, 1] => {
-                    kernel::binary(
-                        f,
-                        to,
-                        &a[left..left + len],
-                        &b[right..right + len],
-                        home.threads,
-                    );
-                }
-                [1, _] => kernel::binary_with(f, to, &a[left..left + len], b[right], home.threads),
-                [_, 1] => kernel::binary_from(f, to, a[left], &b[right..right + len], home.threads),
-                _ => kernel::binary_with(f, to, &a[left..=left], b[right], home.threads),
+                [1, 1] => kernel::binary(f, to, &a[left..left + len], &b[right..right + len], one),
+                [1, _] => kernel::binary_with(f, to, &a[left..left + len], b[right], one),
+                [_, 1] => kernel::binary_from(f, to, a[left], &b[right..right + len], one),
+                _ => kernel::binary_with(f, to, &a[left..=left], b[right], one),
             }
         });
         return Ok(());
     }
-    runs.each(|at, [left, right]| {
-        functions::binary(f, &mut to[at..at + len], &a[left..], &b[right..], steps);
+    runs.each(to, 16 * to.len(), home.threads, |to, [left, right]| {
+        functions::binary(f, to, &a[left..], &b[right..], steps);
     });
     Ok(())
 }
@@ -138,35 +128,41 @@ pub(super) fn binary<T: Functions + Element>(
 pub(super) fn binary_gradient<T: Functions + Element>(
     f: Binary,
     side: Side,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
+    home: &Home,
 ) -> Result<(), Rule> {
     let shapes = [inputs[0].shape(), inputs[1].shape(), inputs[2].shape()];
     let runs = Runs::new(to.shape(), shapes);
     let (g, a, b) =
         (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?, inputs[2].elements::<T>()?);
     let to = to.elements_mut::<T>()?;
-    runs.each(|at, [left, middle, right]| {
+    runs.each(to, 16 * to.len(), home.threads, |to, [left, middle, right]| {
         let from = [&g[left..], &a[middle..], &b[right..]];
-        functions::binary_gradient((f, side), &mut to[at..at + runs.len], from, runs.steps);
+        functions::binary_gradient((f, side), to, from, runs.steps);
     });
     Ok(())
 }
 
-pub(super) fn compare(by: Compare, a: &Tensor, b: &Tensor, to: &mut Tensor) -> Result<(), Rule> {
+pub(super) fn compare(
+    by: Compare,
+    [a, b]: [&Tensor; 2],
+    to: &mut Tensor,
+    home: &Home,
+) -> Result<(), Rule> {
     match a.dtype() {
-        Dtype::F32 => compare_of::<f32>(by, a, b, to),
-        Dtype::F64 => compare_of::<f64>(by, a, b, to),
-        Dtype::I64 => compare_of::<i64>(by, a, b, to),
-        Dtype::Bool => compare_of::<bool>(by, a, b, to),
+        Dtype::F32 => compare_of::<f32>(by, [a, b], to, home),
+        Dtype::F64 => compare_of::<f64>(by, [a, b], to, home),
+        Dtype::I64 => compare_of::<i64>(by, [a, b], to, home),
+        Dtype::Bool => compare_of::<bool>(by, [a, b], to, home),
     }
 }
 
 fn compare_of<T: Element + PartialOrd>(
     by: Compare,
-    a: &Tensor,
-    b: &Tensor,
+    [a, b]: [&Tensor; 2],
     to: &mut Tensor,
+    home: &Home,
 ) -> Result<(), Rule> {
     let runs = Runs::new(to.shape(), [a.shape(), b.shape()]);
     let (a, b, to) = (a.elements::<T>()?, b.elements::<T>()?, to.elements_mut::<bool>()?);
@@ -178,23 +174,27 @@ fn compare_of<T: Element + PartialOrd>(
         Compare::Greater => T::gt,
         Compare::GreaterEqual => T::ge,
     };
-    runs.each(|at, [left, right]| {
-        for (nth, to) in to[at..at + runs.len].iter_mut().enumerate() {
+    runs.each(to, 4 * to.len(), home.threads, |to, [left, right]| {
+        for (nth, to) in to.iter_mut().enumerate() {
             *to = is_so(&a[left + nth * runs.steps[0]], &b[right + nth * runs.steps[1]]);
         }
     });
     Ok(())
 }
 
-pub(super) fn select<T: Element>(inputs: &[Tensor], to: &mut Tensor) -> Result<(), Rule> {
+pub(super) fn select<T: Element>(
+    inputs: &[&Tensor],
+    to: &mut Tensor,
+    home: &Home,
+) -> Result<(), Rule> {
     let shapes = [inputs[0].shape(), inputs[1].shape(), inputs[2].shape()];
     let runs = Runs::new(to.shape(), shapes);
     let condition = inputs[0].elements::<bool>()?;
     let (a, b) = (inputs[1].elements::<T>()?, inputs[2].elements::<T>()?);
     let to = to.elements_mut::<T>()?;
     let [step, a_step, b_step] = runs.steps;
-    runs.each(|at, [first, left, right]| {
-        for (nth, to) in to[at..at + runs.len].iter_mut().enumerate() {
+    runs.each(to, 8 * to.len(), home.threads, |to, [first, left, right]| {
+        for (nth, to) in to.iter_mut().enumerate() {
             let is_true = condition[first + nth * step];
             *to = if is_true { a[left + nth * a_step] } else { b[right + nth * b_step] };
         }
@@ -204,7 +204,7 @@ pub(super) fn select<T: Element>(inputs: &[Tensor], to: &mut Tensor) -> Result<(
 
 pub(super) fn dropout<T: Functions + Element>(
     rate: f64,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (x, mask) = (inputs[0].elements::<T>()?, inputs[1].elements::<bool>()?);

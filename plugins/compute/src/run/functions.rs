@@ -1,8 +1,9 @@
 //! Functions of elements and their slopes: a loop for each.
 
 use super::numbers::Functions;
-use crate::kernels::Float;
+use crate::kernels::parallel::each_rows;
 use crate::kernels::simd::{self, Kernel, Lanes};
+use crate::kernels::{Float, Parallel};
 use crate::op::{Binary, Side, Unary};
 
 /// `√½`.
@@ -78,8 +79,11 @@ impl<T: Functions> Kernel<T> for Values<'_, T> {
 }
 
 /// Writes the function of each number.
-pub(super) fn unary<T: Functions>(f: Unary, to: &mut [T], x: &[T]) {
-    simd::run_at(simd::level(), Values { f, to, x });
+pub(super) fn unary<T: Functions>(f: Unary, to: &mut [T], x: &[T], threads: &dyn Parallel) {
+    let level = simd::level();
+    each_rows(to, 1, 32 * x.len(), threads, &|piece, to| {
+        simd::run_at(level, Values { f, to, x: &x[piece] });
+    });
 }
 
 /// A loop for each function, so that none looks at `f`; for each kind of lanes, so that all of it
@@ -142,8 +146,17 @@ impl<T: Functions> Kernel<T> for Slopes<'_, T> {
 
 /// Writes the gradient `g` times the slope of the function, at its input, or at its output where
 /// [`Unary::slope_of_output`] says so.
-pub(super) fn unary_gradient<T: Functions>(f: Unary, to: &mut [T], g: &[T], v: &[T]) {
-    simd::run_at(simd::level(), Slopes { f, to, g, v });
+pub(super) fn unary_gradient<T: Functions>(
+    f: Unary,
+    to: &mut [T],
+    g: &[T],
+    v: &[T],
+    threads: &dyn Parallel,
+) {
+    let level = simd::level();
+    each_rows(to, 1, 32 * g.len(), threads, &|piece, to| {
+        simd::run_at(level, Slopes { f, to, g: &g[piece.clone()], v: &v[piece] });
+    });
 }
 
 /// As [`values`].
@@ -197,13 +210,46 @@ fn slopes<T: Functions, L: Lanes<T = T>>(f: Unary, to: &mut [T], g: &[T], v: &[T
 /// Writes the function of each pair of a run; a side's elements are `steps` apart, 0 or 1.
 #[inline(always)]
 fn pairs<T: Float>(to: &mut [T], a: &[T], b: &[T], steps: [usize; 2], f: impl Fn(T, T) -> T) {
-    for (nth, to) in to.iter_mut().enumerate() {
-        *to = f(a[nth * steps[0]], b[nth * steps[1]]);
+    match steps {
+        [1, 1] => zip(to, a, b, f),
+        [1, _] => map(to, a, |a| f(a, b[0])),
+        [_, 1] => map(to, b, |b| f(a[0], b)),
+        _ => to.fill(f(a[0], b[0])),
+    }
+}
+
+/// The function of pairs in a run, on the lanes that the machine has.
+struct Pairs<'a, T> {
+    f: Binary,
+    to: &'a mut [T],
+    a: &'a [T],
+    b: &'a [T],
+    steps: [usize; 2],
+}
+
+impl<T: Functions> Kernel<T> for Pairs<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes<T = T>>(self) {
+        combined::<T, L>(self.f, self.to, self.a, self.b, self.steps);
     }
 }
 
 /// The function of pairs in a run.
 pub(super) fn binary<T: Functions>(f: Binary, to: &mut [T], a: &[T], b: &[T], steps: [usize; 2]) {
+    simd::run_at(simd::level(), Pairs { f, to, a, b, steps });
+}
+
+#[inline(always)]
+#[expect(clippy::extra_unused_type_parameters, reason = "loops of its own for each")]
+fn combined<T: Functions, L: Lanes<T = T>>(
+    f: Binary,
+    to: &mut [T],
+    a: &[T],
+    b: &[T],
+    steps: [usize; 2],
+) {
     match f {
         Binary::Add => pairs(to, a, b, steps, |a, b| a + b),
         Binary::Sub => pairs(to, a, b, steps, |a, b| a - b),
@@ -312,12 +358,13 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::kernels::OneThread;
     use crate::kernels::simd::Level;
 
     fn both(f: Unary, x: &[f32], g: &[f32]) -> Vec<u32> {
         let (mut values, mut slopes) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        unary(f, &mut values, x);
-        unary_gradient(f, &mut slopes, g, x);
+        unary(f, &mut values, x, &OneThread);
+        unary_gradient(f, &mut slopes, g, x, &OneThread);
         let bits = |x: &f32| if x.is_nan() { 0 } else { x.to_bits() };
         values.iter().chain(&slopes).map(bits).collect()
     }

@@ -12,7 +12,7 @@ pub(super) fn checked(index: i64, size: usize) -> Result<usize, Rule> {
 }
 
 pub(super) fn embedding<T: Functions + Element>(
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (table, indices) = (inputs[0].elements::<T>()?, inputs[1].elements::<i64>()?);
@@ -28,7 +28,7 @@ pub(super) fn embedding<T: Functions + Element>(
 
 /// Rows are added in ascending order of their places.
 pub(super) fn embedding_gradient<T: Functions + Element>(
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (indices, g) = (inputs[0].elements::<i64>()?, inputs[1].elements::<T>()?);
@@ -71,7 +71,7 @@ fn each_place(
 
 pub(super) fn gather<T: Functions + Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (x, to) = (inputs[0].elements::<T>()?, to.elements_mut::<T>()?);
@@ -81,7 +81,7 @@ pub(super) fn gather<T: Functions + Element>(
 
 pub(super) fn scatter_add<T: Functions + Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (to, y) = (to.elements_mut::<T>()?, inputs[2].elements::<T>()?);

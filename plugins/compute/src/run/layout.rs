@@ -1,5 +1,6 @@
 //! Operations that move elements and compute nothing.
 
+use super::Home;
 use super::broadcast::Runs;
 use crate::error::Rule;
 use crate::shape::{RANK_MAX, Shape};
@@ -12,7 +13,7 @@ fn around(shape: &Shape, axis: usize) -> [usize; 3] {
 
 pub(super) fn concat<T: Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let [outer, along, inner] = around(to.shape(), axis);
@@ -125,15 +126,12 @@ pub(super) fn permute<T: Element>(
     Ok(())
 }
 
-pub(super) fn expand<T: Element>(x: &Tensor, to: &mut Tensor) -> Result<(), Rule> {
+pub(super) fn expand<T: Element>(x: &Tensor, to: &mut Tensor, home: &Home) -> Result<(), Rule> {
     let runs = Runs::new(to.shape(), [x.shape()]);
     let (x, to) = (x.elements::<T>()?, to.elements_mut::<T>()?);
-    runs.each(|at, [start]| {
-        let to = &mut to[at..at + runs.len];
-        match runs.steps {
-            [1] => to.copy_from_slice(&x[start..start + runs.len]),
-            _ => to.fill(x[start]),
-        }
+    runs.each(to, 4 * to.len(), home.threads, |to, [start]| match runs.steps {
+        [1] => to.copy_from_slice(&x[start..start + to.len()]),
+        _ => to.fill(x[start]),
     });
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::Home;
 use super::broadcast::Runs;
 use super::functions::larger;
 use super::numbers::Functions;
+use super::planes::Planes;
 use super::reduce;
 use super::rows::{Row, rows, share};
 use crate::error::Rule;
@@ -42,9 +43,9 @@ pub(super) fn softmax<T: Functions + Element>(
     let (x, to) = (from.elements::<T>()?, to.elements_mut::<T>()?);
     let (n, inner) = line(from, axis);
     if inner == 1 && n > 0 {
-        rows(Row::Shift, to, x, x, n);
+        rows(Row::Shift, to, x, x, n, home.threads);
         elementwise::unary_in_place(kernels::Unary::Exp, to, home.threads);
-        share(to, n);
+        share(to, n, home.threads);
         return Ok(());
     }
     each_line(from, axis, |start| {
@@ -63,17 +64,18 @@ pub(super) fn softmax<T: Functions + Element>(
 /// `y (g - Σ g y)`, summed as [`softmax`] sums.
 pub(super) fn softmax_gradient<T: Functions + Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
+    home: &Home,
 ) -> Result<(), Rule> {
     let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
     let to = to.elements_mut::<T>()?;
-    let (n, inner) = line(&inputs[0], axis);
+    let (n, inner) = line(inputs[0], axis);
     if inner == 1 && n > 0 {
-        rows(Row::SoftmaxGradient, to, g, y, n);
+        rows(Row::SoftmaxGradient, to, g, y, n, home.threads);
         return Ok(());
     }
-    each_line(&inputs[0], axis, |start| {
+    each_line(inputs[0], axis, |start| {
         let places = || (0..n).map(|nth| start + nth * inner);
         let sum = places().fold(T::ZERO, |sum, at| sum + g[at] * y[at]);
         places().for_each(|at| to[at] = y[at] * (g[at] - sum));
@@ -101,13 +103,13 @@ pub(super) fn log_softmax<T: Functions + Element>(
 /// `g - e^y Σ g`, the sum ascending.
 pub(super) fn log_softmax_gradient<T: Functions + Element>(
     axis: usize,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
 ) -> Result<(), Rule> {
     let (g, y) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
     let to = to.elements_mut::<T>()?;
-    let (n, inner) = line(&inputs[0], axis);
-    each_line(&inputs[0], axis, |start| {
+    let (n, inner) = line(inputs[0], axis);
+    each_line(inputs[0], axis, |start| {
         let places = || (0..n).map(|nth| start + nth * inner);
         let sum = places().fold(T::ZERO, |sum, at| sum + g[at]);
         places().for_each(|at| to[at] = g[at] - y[at].exp() * sum);
@@ -151,22 +153,21 @@ pub(super) fn normalise<T: Functions + Element>(
 ) -> Result<(), Rule> {
     if let Some(n) = row_len(axes, x) {
         let x = x.elements::<T>()?;
-        rows(Row::Normalise(T::from_f64(epsilon)), to.elements_mut::<T>()?, x, x, n);
+        let row = Row::Normalise(T::from_f64(epsilon));
+        rows(row, to.elements_mut::<T>()?, x, x, n, home.threads);
         return Ok(());
     }
+    if let Some(planes) = Planes::new(x.shape(), axes) {
+        return planes.normalise(epsilon, x.elements::<T>()?, to.elements_mut::<T>()?, home);
+    }
     let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
-    let runs = Runs::new(x.shape(), [mean.shape()]);
+    let runs = Runs::new(x.shape(), [mean.shape(), x.shape()]);
     let (from, to) = (x.elements::<T>()?, to.elements_mut::<T>()?);
     let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
-    runs.each(|at, [start]| {
-        let pairs = to[at..at + runs.len].iter_mut().zip(&from[at..]);
-        if runs.steps == [0] {
-            let (mean, scale) = (means[start], scales[start]);
-            pairs.for_each(|(to, x)| *to = (*x - mean) * scale);
-            return;
-        }
-        for (nth, (to, x)) in pairs.enumerate() {
-            *to = (*x - means[start + nth]) * scales[start + nth];
+    let step = runs.steps[0];
+    runs.each(to, 8 * from.len(), home.threads, |to, [start, at]| {
+        for (nth, (to, x)) in to.iter_mut().zip(&from[at..]).enumerate() {
+            *to = (*x - means[start + nth * step]) * scales[start + nth * step];
         }
     });
     home.buffers.give_back(mean);
@@ -178,26 +179,32 @@ pub(super) fn normalise<T: Functions + Element>(
 pub(super) fn normalise_gradient<T: Functions + Element>(
     axes: Axes,
     epsilon: f64,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
-    let (g, x) = (&inputs[0], &inputs[1]);
+    let (g, x) = (inputs[0], inputs[1]);
     if let Some(n) = row_len(axes, x) {
         let (g, x) = (g.elements::<T>()?, x.elements::<T>()?);
-        rows(Row::NormaliseGradient(T::from_f64(epsilon)), to.elements_mut::<T>()?, g, x, n);
+        let row = Row::NormaliseGradient(T::from_f64(epsilon));
+        rows(row, to.elements_mut::<T>()?, g, x, n, home.threads);
         return Ok(());
     }
+    if let Some(planes) = Planes::new(x.shape(), axes) {
+        let both = (g.elements::<T>()?, x.elements::<T>()?);
+        return planes.normalise_gradient(epsilon, both, to.elements_mut::<T>()?, home);
+    }
     let (mean, scale) = moments::<T>(axes, epsilon, x, home)?;
-    let runs = Runs::new(x.shape(), [mean.shape()]);
+    let runs = Runs::new(x.shape(), [mean.shape(), x.shape()]);
+    let step = runs.steps[0];
     let mut products = home.buffers.tensor(x.kind())?;
     let (from, gradient) = (x.elements::<T>()?, g.elements::<T>()?);
     {
         let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
         let products = products.elements_mut::<T>()?;
-        runs.each(|at, [start]| {
-            for (nth, to) in products[at..at + runs.len].iter_mut().enumerate() {
-                let of = start + nth * runs.steps[0];
+        runs.each(products, 8 * from.len(), home.threads, |to, [start, at]| {
+            for (nth, to) in to.iter_mut().enumerate() {
+                let of = start + nth * step;
                 *to = gradient[at + nth] * ((from[at + nth] - means[of]) * scales[of]);
             }
         });
@@ -209,9 +216,9 @@ pub(super) fn normalise_gradient<T: Functions + Element>(
     let to = to.elements_mut::<T>()?;
     let (means, scales) = (mean.elements::<T>()?, scale.elements::<T>()?);
     let (alongs, gradients) = (along.elements::<T>()?, mean_gradient.elements::<T>()?);
-    runs.each(|at, [start]| {
-        for (nth, to) in to[at..at + runs.len].iter_mut().enumerate() {
-            let of = start + nth * runs.steps[0];
+    runs.each(to, 8 * from.len(), home.threads, |to, [start, at]| {
+        for (nth, to) in to.iter_mut().enumerate() {
+            let of = start + nth * step;
             let y = (from[at + nth] - means[of]) * scales[of];
             *to = scales[of] * ((gradient[at + nth] - gradients[of]) - y * alongs[of]);
         }

@@ -3,7 +3,8 @@
 use super::Home;
 use super::numbers::Functions;
 use crate::error::Rule;
-use crate::kernels::{Matrix, Start, product::product};
+use crate::kernels::parallel::each_rows;
+use crate::kernels::{Matrix, OneThread, Parallel, Start, product::product};
 use crate::shape::{RANK_MAX, Shape};
 use crate::tensor::{Element, Tensor};
 
@@ -21,7 +22,7 @@ fn last(shape: &Shape) -> (usize, usize) {
 pub(super) fn matmul<T: Functions + Element>(
     left: bool,
     right: bool,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -60,24 +61,34 @@ pub(super) fn matmul<T: Functions + Element>(
         found
     };
     let size = c_shape.size_from_end(1) * columns;
-    for (nth, c) in c.chunks_exact_mut(size).enumerate() {
+    let one = |nth: usize, c: &mut [T], threads: &dyn Parallel| {
         let a = &a[of(&a_sizes, nth) * a_rows * a_columns..][..a_rows * a_columns];
         let b = &b[of(&b_sizes, nth) * b_rows * b_columns..][..b_rows * b_columns];
         let (a, b) = (matrix(a, a_rows, a_columns, left), matrix(b, b_rows, b_columns, right));
-        product(c, columns, Start::Zero, a, b, home.threads);
+        product(c, columns, Start::Zero, a, b, threads);
+    };
+    if c.len() / size < home.threads.threads() {
+        c.chunks_exact_mut(size).enumerate().for_each(|(nth, c)| one(nth, c, home.threads));
+        return Ok(());
     }
+    // Whole products for each thread.
+    let depth = if left { a_rows } else { a_columns };
+    let work = c.len().saturating_mul(depth);
+    each_rows(c, size, work, home.threads, &|products, c| {
+        products.zip(c.chunks_exact_mut(size)).for_each(|(nth, c)| one(nth, c, &OneThread));
+    });
     Ok(())
 }
 
 pub(super) fn linear<T: Functions + Element>(
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
     let (shape, depth) = (inputs[0].shape(), inputs[0].shape().size_from_end(0));
     let rows = shape.len_of(0..shape.rank() - 1);
     let outputs = inputs[1].shape().size(0);
-    let bias = inputs.get(2).map(Tensor::elements::<T>).transpose()?;
+    let bias = inputs.get(2).map(|x| x.elements::<T>()).transpose()?;
     let x = Matrix::new(inputs[0].elements::<T>()?, rows, depth);
     let w = Matrix::new(inputs[1].elements::<T>()?, outputs, depth).transposed();
     let start = bias.map_or(Start::Zero, Start::PerColumn);

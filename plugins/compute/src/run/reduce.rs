@@ -168,12 +168,13 @@ fn squares_from_mean<T: Functions + Element>(
     let mut mean = home.buffers.tensor(kept)?;
     sum::<T>(axes, true, x, &mut mean, home)?;
     let mut squares = home.buffers.tensor(x.kind())?;
-    let runs = super::broadcast::Runs::new(x.shape(), [&kept.shape]);
+    let runs = super::broadcast::Runs::new(x.shape(), [&kept.shape, x.shape()]);
     let (from, means) = (x.elements::<T>()?, mean.elements::<T>()?);
     let to = squares.elements_mut::<T>()?;
-    runs.each(|at, [start]| {
-        for (nth, (to, x)) in to[at..at + runs.len].iter_mut().zip(&from[at..]).enumerate() {
-            let distance = *x - means[start + nth * runs.steps[0]];
+    let step = runs.steps[0];
+    runs.each(to, 8 * from.len(), home.threads, |to, [start, at]| {
+        for (nth, (to, x)) in to.iter_mut().zip(&from[at..]).enumerate() {
+            let distance = *x - means[start + nth * step];
             *to = distance * distance;
         }
     });

@@ -1,9 +1,12 @@
 //! Softmax and normalisation of rows that lie side by side, a row at a time while it is in the
 //! cache, on the lanes that the machine has. Normalisation has the bits of [`norm`](super::norm)'s
 //! way over whole tensors: both sum as the kernels do.
+#![allow(clippy::needless_range_loop, reason = "rows and lanes are numbers")]
 
 use super::functions::larger;
 use super::numbers::Functions;
+use crate::kernels::Parallel;
+use crate::kernels::parallel::each_rows;
 use crate::kernels::simd::{self, Kernel, Lanes};
 
 /// Sums that run side by side, as the kernels' sum has them.
@@ -61,6 +64,9 @@ pub(super) enum Row<T> {
     NormaliseGradient(T),
 }
 
+/// Rows of fewer elements are no work for lanes along them.
+const SHORT: usize = 32;
+
 struct Rows<'a, T> {
     row: Row<T>,
     to: &'a mut [T],
@@ -70,13 +76,92 @@ struct Rows<'a, T> {
 }
 
 /// Writes rows of `n` elements, 1 at least, from rows of `x`, and of `y` for a gradient.
-pub(super) fn rows<T: Functions>(row: Row<T>, to: &mut [T], x: &[T], y: &[T], n: usize) {
-    simd::run_at(simd::level(), Rows { row, to, x, y, n });
+pub(super) fn rows<T: Functions>(
+    row: Row<T>,
+    to: &mut [T],
+    x: &[T],
+    y: &[T],
+    n: usize,
+    threads: &dyn Parallel,
+) {
+    let level = simd::level();
+    each_rows(to, n, 16 * x.len(), threads, &|rows, to| {
+        let all = rows.start * n..rows.end * n;
+        simd::run_at(level, Rows { row, to, x: &x[all.clone()], y: &y[all], n });
+    });
 }
 
 /// Divides each row by its sum.
-pub(super) fn share<T: Functions>(x: &mut [T], n: usize) {
-    simd::run_at(simd::level(), Share { x, n });
+pub(super) fn share<T: Functions>(x: &mut [T], n: usize, threads: &dyn Parallel) {
+    let (level, work) = (simd::level(), 16 * x.len());
+    each_rows(x, n, work, threads, &|_, x| simd::run_at(level, Share { x, n }));
+}
+
+/// Rows that are reduced side by side, so that operations do not wait for each other.
+const TOGETHER: usize = 8;
+
+/// Writes the sum of each row of `n` elements, ascending from +0.
+pub(super) fn ascending<T: Functions>(to: &mut [T], x: &[T], n: usize) {
+    simd::run_at(simd::level(), Ascending { to, x, n });
+}
+
+struct Ascending<'a, T> {
+    to: &'a mut [T],
+    x: &'a [T],
+    n: usize,
+}
+
+impl<T: Functions> Kernel<T> for Ascending<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes<T = T>>(self) {
+        for (to, x) in self.to.chunks_mut(TOGETHER).zip(self.x.chunks(TOGETHER * self.n)) {
+            to.copy_from_slice(&folded(x, self.n, T::ZERO, |sum, x| sum + x)[..to.len()]);
+        }
+    }
+}
+
+/// Each of at most [`TOGETHER`] rows, ascending.
+#[inline(always)]
+fn folded<T: Functions>(x: &[T], n: usize, start: T, f: impl Fn(T, T) -> T) -> [T; TOGETHER] {
+    let mut all = [start; TOGETHER];
+    if x.len() == TOGETHER * n {
+        for nth in 0..n {
+            for row in 0..TOGETHER {
+                all[row] = f(all[row], x[row * n + nth]);
+            }
+        }
+        return all;
+    }
+    for (one, x) in all.iter_mut().zip(x.chunks_exact(n)) {
+        for x in x {
+            *one = f(*one, *x);
+        }
+    }
+    all
+}
+
+/// Multiplies each row of `n` elements by its factor.
+pub(super) fn scale<T: Functions>(x: &mut [T], factors: &[T], n: usize) {
+    simd::run_at(simd::level(), Scale { x, factors, n });
+}
+
+struct Scale<'a, T> {
+    x: &'a mut [T],
+    factors: &'a [T],
+    n: usize,
+}
+
+impl<T: Functions> Kernel<T> for Scale<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn on<L: Lanes<T = T>>(self) {
+        for (row, factor) in self.x.chunks_exact_mut(self.n).zip(self.factors) {
+            row.iter_mut().for_each(|x| *x = *x * *factor);
+        }
+    }
 }
 
 struct Share<'a, T> {
@@ -112,6 +197,17 @@ impl<T: Functions> Kernel<T> for Rows<'_, T> {
     #[inline(always)]
     fn on<L: Lanes<T = T>>(self) {
         let Self { row, to, x, y, n } = self;
+        if let (Row::Shift, true) = (row, n < SHORT) {
+            let groups = to.chunks_mut(TOGETHER * n).zip(x.chunks(TOGETHER * n));
+            for (to, x) in groups {
+                let largest = folded(x, n, -T::INFINITY, larger);
+                let rows = to.chunks_exact_mut(n).zip(x.chunks_exact(n)).zip(largest);
+                for ((to, x), largest) in rows {
+                    to.iter_mut().zip(x).for_each(|(to, x)| *to = *x - largest);
+                }
+            }
+            return;
+        }
         let all = to.chunks_exact_mut(n).zip(x.chunks_exact(n).zip(y.chunks_exact(n)));
         for (to, (x, y)) in all {
             let to = to.iter_mut().zip(x.iter().zip(y));
@@ -155,10 +251,10 @@ mod tests {
 
     #[test]
     fn sums_and_bits_are_those_of_the_kernels() {
-        for n in [1, 5, 8, 31, 64, 200] {
-            let x: Vec<f32> = (0..n * 3).map(|nth| (nth * 37 % 101) as f32 * 0.37 - 9.0).collect();
-            let mut expected = vec![0.0; 3];
-            reduction::sum(&mut expected, &x, [3, n, 1], &OneThread);
+        for n in [1, 5, 8, 31, 32, 64, 200] {
+            let x: Vec<f32> = (0..n * 11).map(|nth| (nth * 37 % 101) as f32 * 0.37 - 9.0).collect();
+            let mut expected = vec![0.0; 11];
+            reduction::sum(&mut expected, &x, [11, n, 1], &OneThread);
             let got: Vec<f32> = x.chunks_exact(n).map(|x| sum(x, x, |x, _| x)).collect();
             assert_eq!(got, expected);
             let all = [
@@ -171,7 +267,7 @@ mod tests {
                 let by = |level: simd::Level| {
                     let most = simd::limit(level);
                     let mut to = vec![0.0; x.len()];
-                    rows(row, &mut to, &x, &x, n);
+                    rows(row, &mut to, &x, &x, n, &OneThread);
                     simd::limit(most.max(simd::Level::Avx512));
                     to.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
                 };

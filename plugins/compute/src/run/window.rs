@@ -39,26 +39,26 @@ fn shapes(window: &Window, x: &Shape, w: &Shape) -> Convolution {
 
 pub(super) fn conv<T: Functions + Element>(
     window: &Window,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
     let of = shapes(window, inputs[0].shape(), inputs[1].shape());
     let (x, w) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
-    let bias = inputs.get(2).map(Tensor::elements::<T>).transpose()?;
+    let bias = inputs.get(2).map(|x| x.elements::<T>()).transpose()?;
     convolution::convolution(to.elements_mut::<T>()?, &of, bias, w, x, home.threads);
     Ok(())
 }
 
 pub(super) fn conv_transpose<T: Functions + Element>(
     window: &Window,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
     let of = shapes(window, to.shape(), inputs[1].shape());
     let (x, w) = (inputs[0].elements::<T>()?, inputs[1].elements::<T>()?);
-    let bias = inputs.get(2).map(Tensor::elements::<T>).transpose()?;
+    let bias = inputs.get(2).map(|x| x.elements::<T>()).transpose()?;
     let start = bias.map_or(Start::Zero, Start::PerRow);
     convolution::input_gradient(to.elements_mut::<T>()?, &of, start, w, x, home.threads);
     Ok(())
@@ -66,7 +66,7 @@ pub(super) fn conv_transpose<T: Functions + Element>(
 
 pub(super) fn conv_weights<T: Functions + Element>(
     window: &Window,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
@@ -96,23 +96,16 @@ fn divisor(counts_padding: bool) -> Divisor {
     if counts_padding { Divisor::Window } else { Divisor::Existing }
 }
 
-/// The largest of each window, and where in their planes they are.
-fn max_pool<T: Functions>(
-    windows: &Windows,
-    (x, shape): (&[T], &Shape),
-    (to, places): (&mut [T], &mut [u32]),
-    home: &Home,
-) {
-    match windows {
-        Windows::Strided { kernel, stride, padding } => {
-            let windows = strided(shape, kernel, stride, padding);
-            pooling::max_pool(to, places, &windows, x, home.threads);
-        }
-        Windows::Adaptive(sizes) => {
-            let sizes = along(sizes, shape, 1);
-            pooling::adaptive_max_pool(to, places, sizes, spatial(shape), x, home.threads);
-        }
-    }
+/// Calls `f` with so many places, counted as buffers are.
+fn with_places(
+    len: usize,
+    home: &mut Home,
+    f: impl FnOnce(&mut [u32], &mut Home) -> Result<(), Rule>,
+) -> Result<(), Rule> {
+    home.buffers.charge(4 * len)?;
+    let done = f(&mut vec![0; len], home);
+    home.buffers.discharge(4 * len);
+    done
 }
 
 pub(super) fn pool<T: Functions + Element>(
@@ -125,12 +118,16 @@ pub(super) fn pool<T: Functions + Element>(
     let (shape, x) = (x.shape(), x.elements::<T>()?);
     let to = to.elements_mut::<T>()?;
     match (how, windows) {
-        (Pooling::Max, _) => {
-            let bytes = 4 * to.len();
-            home.buffers.charge(bytes)?;
-            let mut places = vec![0; to.len()];
-            max_pool(windows, (x, shape), (to, &mut places), home);
-            home.buffers.discharge(bytes);
+        (Pooling::Max, Windows::Strided { kernel, stride, padding }) => {
+            let windows = strided(shape, kernel, stride, padding);
+            pooling::max_pool(to, &windows, x, home.threads);
+        }
+        (Pooling::Max, Windows::Adaptive(sizes)) => {
+            let sizes = along(sizes, shape, 1);
+            with_places(to.len(), home, |places, home| {
+                pooling::adaptive_max_pool(to, places, sizes, spatial(shape), x, home.threads);
+                Ok(())
+            })?;
         }
         (Pooling::Mean(counts), Windows::Strided { kernel, stride, padding }) => {
             let windows = strided(shape, kernel, stride, padding);
@@ -147,29 +144,30 @@ pub(super) fn pool<T: Functions + Element>(
 pub(super) fn pool_gradient<T: Functions + Element>(
     how: Pooling,
     windows: &Windows,
-    inputs: &[Tensor],
+    inputs: &[&Tensor],
     to: &mut Tensor,
     home: &mut Home,
 ) -> Result<(), Rule> {
     let (g, shape) = (inputs[0].elements::<T>()?, *to.shape());
     let gradient = to.elements_mut::<T>()?;
     match (how, windows) {
-        (Pooling::Max, _) => {
+        (Pooling::Max, Windows::Strided { kernel, stride, padding }) => {
+            let windows = strided(&shape, kernel, stride, padding);
+            let x = inputs[1].elements::<T>()?;
+            pooling::max_pool_gradient(gradient, &windows, x, g, home.threads);
+        }
+        (Pooling::Max, Windows::Adaptive(sizes)) => {
+            let (sizes, from) = (along(sizes, &shape, 1), spatial(&shape));
+            let (x, plane) = (inputs[1].elements::<T>()?, shape.len_of(2..shape.rank()));
             // The tape keeps no places; they are found again.
-            let bytes = 4 * g.len();
-            home.buffers.charge(bytes)?;
-            let mut places = vec![0; g.len()];
-            let largest = home.buffers.tensor(inputs[0].kind());
-            let done = largest.and_then(|mut largest| {
-                let to = (largest.elements_mut::<T>()?, &mut places[..]);
-                max_pool(windows, (inputs[1].elements::<T>()?, &shape), to, home);
+            with_places(g.len(), home, |places, home| {
+                let mut largest = home.buffers.tensor(inputs[0].kind())?;
+                let to = largest.elements_mut::<T>()?;
+                pooling::adaptive_max_pool(to, places, sizes, from, x, home.threads);
                 home.buffers.give_back(largest);
+                pooling::gradient_at_places(gradient, plane, places, g, home.threads);
                 Ok(())
-            });
-            home.buffers.discharge(bytes);
-            done?;
-            let plane = shape.len_of(2..shape.rank());
-            pooling::max_pool_gradient(gradient, plane, &places, g, home.threads);
+            })?;
         }
         (Pooling::Mean(counts), Windows::Strided { kernel, stride, padding }) => {
             let windows = strided(&shape, kernel, stride, padding);

@@ -6,11 +6,14 @@ mod cases;
 mod differences;
 mod graph;
 mod hostile;
+mod outside;
 mod session;
 mod torch;
 mod trials;
 
 use std::vec::Vec;
+
+use trials::Random;
 
 use crate::{Apply, Dtype, Id, Kind, Mistake, Session, Shape, Tensor};
 
@@ -45,30 +48,6 @@ fn leaf(session: &mut Session, sizes: &[usize], elements: &[f64]) -> Id {
     let id = session.insert(&floats(Dtype::F64, sizes, elements)).unwrap();
     session.want_gradient(id, true).unwrap();
     id
-}
-
-/// Numbers in (-1, 1), the same for a seed (xorshift, Marsaglia 2003).
-struct Random(u64);
-
-impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        (self.bits() >> 33) as usize % n
-    }
-
-    fn units(&mut self, len: usize) -> Vec<f64> {
-        (0..len).map(|_| self.unit()).collect()
-    }
 }
 
 /// The text of a mistake.

@@ -1,4 +1,5 @@
-//! Operations on inputs by chance: shapes with empty axes, axes of size 1, and broadcasting.
+//! Operations on inputs by chance: shapes with empty axes, axes of size 1, and broadcasting. A plan of
+//! the host's tests has them, too, to compare bits.
 
 extern crate std;
 
@@ -6,12 +7,35 @@ use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
-use super::Random;
-use crate::compose::*;
-use crate::op::{
-    Binary, ClassLoss, Op, Pooling, Reduce, Reduction, Sampling, Unary, Window, Windows,
+use fedwasm_compute::compose::*;
+use fedwasm_compute::{
+    Apply, Axes, Binary, ClassLoss, Id, Mistake, Op, Pooling, Reduce, Reduction, Sampling, Session,
+    Tensor, Unary, Window, Windows,
 };
-use crate::{Apply, Axes, Id, Mistake, Session, Tensor};
+
+/// Numbers in (-1, 1), the same for a seed (xorshift, Marsaglia 2003).
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(super) fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        (self.bits() >> 33) as usize % n
+    }
+
+    pub(super) fn units(&mut self, len: usize) -> Vec<f64> {
+        (0..len).map(|_| self.unit()).collect()
+    }
+}
 
 /// Sizes and elements of an input.
 pub(super) type Input = (Vec<usize>, Vec<f64>);

@@ -4,7 +4,9 @@ use fedwasm_compute::kernels::elementwise::{
     add_scaled, binary, binary_from, binary_in_place, binary_with, select, unary, unary_in_place,
 };
 use fedwasm_compute::kernels::optimizer::{adam, sgd};
-use fedwasm_compute::kernels::pooling::{max_pool, mean_pool, mean_pool_gradient};
+use fedwasm_compute::kernels::pooling::{
+    max_pool, max_pool_gradient, mean_pool, mean_pool_gradient,
+};
 use fedwasm_compute::kernels::reduction::{extreme, sum};
 use fedwasm_compute::kernels::strided::{binary_strided, copy_strided};
 use fedwasm_compute::kernels::{
@@ -181,14 +183,20 @@ fn pools() {
         let x: Vec<f32> = (0..n_planes * plane).map(|_| some[numbers.below(8)]).collect();
         let (mut expected, mut places) = (vec![5.0; n_planes * size], vec![7; n_planes * size]);
         reference::max_pool(&mut expected, &mut places, &windows, &x);
-        expected.extend(places.iter().map(|place| *place as f32));
+        let g = numbers.vec::<f32>(n_planes * size);
+        let mut back = vec![0.0; x.len()];
+        for (nth, (place, g)) in places.iter().zip(&g).enumerate() {
+            back[nth / size * plane + *place as usize] += g;
+        }
+        expected.extend(back);
         same(&format!("max {windows:?}"), &expected, |threads| {
-            let (mut to, mut places) = (vec![6.0; n_planes * size], vec![8; n_planes * size]);
-            max_pool(&mut to, &mut places, &windows, &x, threads);
-            to.extend(places.iter().map(|place| *place as f32));
+            let (mut to, mut back) = (vec![6.0; g.len()], vec![6.0; x.len()]);
+            max_pool(&mut to, &windows, &x, threads);
+            max_pool_gradient(&mut back, &windows, &x, &g, threads);
+            to.extend(back);
             to
         });
-        let (x, g) = (numbers.vec::<f32>(x.len()), numbers.vec::<f32>(n_planes * size));
+        let x = numbers.vec::<f32>(x.len());
         for divisor in [Divisor::Window, Divisor::Existing] {
             let (mut expected, mut back) = (vec![5.0; g.len()], vec![5.0; x.len()]);
             reference::mean_pool(&mut expected, &windows, divisor, &x);

@@ -1,7 +1,7 @@
 //! Adaptive pooling and resizing.
 
 use fedwasm_compute::kernels::pooling::{
-    adaptive_max_pool, adaptive_mean_pool, adaptive_mean_pool_gradient, max_pool_gradient,
+    adaptive_max_pool, adaptive_mean_pool, adaptive_mean_pool_gradient, gradient_at_places,
 };
 use fedwasm_compute::kernels::resize::{resize, resize_gradient};
 use fedwasm_compute::kernels::{Axes, OneThread, Sampling};
@@ -75,7 +75,7 @@ fn places_take_the_gradient() {
     let output = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
     same("places", &[0.0, 3.0, 4.0, 24.0, 0.0, 32.0], |threads| {
         let mut gradient = vec![9.0f32; 6];
-        max_pool_gradient(&mut gradient, 3, &places, &output, threads);
+        gradient_at_places(&mut gradient, 3, &places, &output, threads);
         gradient
     });
 }

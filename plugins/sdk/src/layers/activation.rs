@@ -1,53 +1,58 @@
-//! Functions of single elements. They take any shape and give the same.
+//! Functions of single elements as layers, for [`Sequential`](crate::Sequential).
 
-use fedwasm_kernels::elementwise;
+use crate::{Layer, Module, Tensor, Visitor};
 
-use super::{Kept, Layer, check_gradient};
-use crate::{Result, Tensor};
-
-/// Declares a layer from its function and its gradient in terms of the outputs.
 macro_rules! activations {
-    ($($(#[$doc:meta])* $name:ident, $forward:path, $backward:path;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident $(($field:ident))? $method:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, Default)]
-        pub struct $name {
-            outputs: Kept<Tensor>,
-        }
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name $((
+            #[doc = concat!("The ", stringify!($field), ".")]
+            pub f64
+        ))?;
 
-        impl $name {
-            /// Returns the layer.
-            #[must_use]
-            pub fn new() -> Self {
-                Self::default()
-            }
+        impl Module for $name {
+            fn visit(&self, _: &mut Visitor<'_>) {}
         }
 
         impl Layer for $name {
-            fn forward(&mut self, mut inputs: Tensor) -> Result<Tensor> {
-                $forward(inputs.data_mut());
-                self.outputs.keep(inputs.clone(), stringify!($name))?;
-                Ok(inputs)
-            }
-
-            fn backward(&mut self, mut gradient: Tensor) -> Result<Tensor> {
-                let outputs = self.outputs.take(stringify!($name))?;
-                check_gradient(&gradient, outputs.shape(), stringify!($name))?;
-                $backward(gradient.data_mut(), outputs.data());
-                Ok(gradient)
-            }
-
-            fn set_training(&mut self, is_training: bool) {
-                self.outputs.set_training(is_training);
+            fn forward(&self, x: &Tensor) -> Tensor {
+                $(let Self($field) = *self;)?
+                x.$method($($field)?)
             }
         }
     )*};
 }
 
 activations! {
-    /// Rectified linear: `max(x, 0)`, as `torch.nn.ReLU`. Its gradient at 0 is 0.
-    Relu, elementwise::relu, elementwise::relu_gradient;
-    /// The logistic function `1 / (1 + exp(-x))`, as `torch.nn.Sigmoid`.
-    Sigmoid, elementwise::sigmoid, elementwise::sigmoid_gradient;
+    /// `max(x, 0)`, as `torch.nn.ReLU`.
+    Relu relu;
+    /// `x`, or a slope times `x` below 0, as `torch.nn.LeakyReLU`.
+    LeakyRelu(slope) leaky_relu;
+    /// `x`, or `alpha (e^x - 1)` below 0, as `torch.nn.ELU`.
+    Elu(alpha) elu;
+    /// `x/2 (1 + erf(x/√2))`, as `torch.nn.GELU`.
+    Gelu gelu;
+    /// `x / (1 + e^-x)`, as `torch.nn.SiLU`.
+    Silu silu;
+    /// `1 / (1 + e^-x)`, as `torch.nn.Sigmoid`.
+    Sigmoid sigmoid;
     /// The hyperbolic tangent, as `torch.nn.Tanh`.
-    Tanh, elementwise::tanh, elementwise::tanh_gradient;
+    Tanh tanh;
+    /// `ln(1 + e^x)`, as `torch.nn.Softplus`.
+    Softplus softplus;
+}
+
+/// All axes behind the rows as one, as `torch.nn.Flatten`.
+#[derive(Clone, Copy, Debug)]
+pub struct Flatten;
+
+impl Module for Flatten {
+    fn visit(&self, _: &mut Visitor<'_>) {}
+}
+
+impl Layer for Flatten {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        x.flatten(1)
+    }
 }

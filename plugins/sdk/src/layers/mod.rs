@@ -1,104 +1,82 @@
-//! Layers with forward and backward.
+//! Modules with a function.
 
 mod activation;
-mod batch_norm;
-mod conv2d;
+mod attention;
+mod conv;
 mod dropout;
 mod embedding;
-mod flatten;
-mod frozen;
-mod kept;
 mod linear;
+#[cfg(test)]
+mod module_tests;
+mod norm;
 mod pooling;
+mod recurrent;
 mod sequential;
 #[cfg(test)]
 mod tests;
 
-use crate::{Parameter, PlanError, Random, Result, Tensor};
-use kept::Kept;
+use crate::{Init, Module, PlanError, Tensor, engine};
 
-pub use activation::{Relu, Sigmoid, Tanh};
-pub use batch_norm::BatchNorm;
-pub use conv2d::Conv2d;
+pub use activation::{Elu, Flatten, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
+pub use attention::{MultiheadAttention, TransformerEncoderLayer};
+pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
-pub use flatten::Flatten;
-pub use frozen::Frozen;
 pub use linear::Linear;
-pub use pooling::{AvgPool2d, MaxPool2d};
+pub use norm::{BatchNorm, GroupNorm, InstanceNorm, LayerNorm};
+pub use pooling::{
+    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d, AdaptivePool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d,
+    MaxPool3d, Pool, Upsample,
+};
+pub use recurrent::{Gru, Lstm, Recurrent, Rnn, States};
 pub use sequential::Sequential;
 
-/// Layers by name.
-pub type Layers<'a> = Vec<(&'static str, &'a mut dyn Layer)>;
-
-/// A function of tensors, with parameters or without.
+/// A module that is a function of one tensor.
 ///
-/// The first axis of inputs and outputs counts the rows of a batch. `forward` keeps what
-/// `backward` needs, so each call of `backward` belongs to the `forward` before it. In training a
-/// layer of this crate refuses a second `forward` of a batch before the `backward` of the first,
-/// whose gradients would be those of the wrong inputs. Call `set_training(false)` around a
-/// `forward` that no `backward` follows.
-pub trait Layer {
-    /// Computes the outputs.
-    ///
-    /// # Errors
-    /// [`PlanError::BadData`] if the inputs have another shape than the layer takes.
-    fn forward(&mut self, inputs: Tensor) -> Result<Tensor>;
+/// The first axis of input and output counts the rows of a batch.
+pub trait Layer: Module {
+    /// Computes the output.
+    #[must_use]
+    #[track_caller]
+    fn forward(&self, x: &Tensor) -> Tensor;
+}
 
-    /// Adds the gradients of the parameters and returns that of the inputs, given that of the
-    /// outputs.
-    ///
-    /// # Errors
-    /// [`PlanError::BadData`] if `gradient` has another shape than the outputs.
-    fn backward(&mut self, gradient: Tensor) -> Result<Tensor>;
-
-    /// As [`backward`], where nobody asks for the gradient of the inputs: in the first layer.
-    ///
-    /// # Errors
-    /// As [`backward`].
-    ///
-    /// [`backward`]: Self::backward
-    fn backward_first(&mut self, gradient: Tensor) -> Result<()> {
-        self.backward(gradient).map(drop)
-    }
-
-    /// The parameters by name, always the same in the same order.
-    fn parameters(&mut self) -> Vec<(&'static str, &mut Parameter)> {
-        Vec::new()
-    }
-
-    /// Draws initial values.
-    ///
-    /// # Errors
-    /// Those of [`Random`].
-    fn init(&mut self, _random: &mut Random) -> Result<()> {
-        Ok(())
-    }
-
-    /// Says whether what follows is training, where dropout and batch normalisation do something
-    /// else than in prediction. A new layer is not in training.
-    fn set_training(&mut self, _is_training: bool) {}
-
-    /// Shape of one row of inputs, where it is always the same.
-    fn input_shape(&self) -> Option<Vec<usize>> {
-        None
-    }
-
-    /// This layer, which training leaves as it is if `is_frozen`, such as the first layers of a
-    /// model that was trained before.
-    fn frozen(self, is_frozen: bool) -> Frozen<Self>
-    where
-        Self: Sized,
-    {
-        Frozen::new(self, is_frozen)
+impl<L: Layer + ?Sized> Layer for Box<L> {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        (**self).forward(x)
     }
 }
 
-/// Refuses a gradient of another length than the outputs.
-fn check_gradient(gradient: &Tensor, shape: &[usize], layer: &str) -> Result<()> {
-    if gradient.shape() == shape {
-        return Ok(());
+/// Sizes along `N` axes: one number for all of them, or an array.
+pub trait Along<const N: usize> {
+    /// A size for each axis.
+    fn along(self) -> [usize; N];
+}
+
+impl<const N: usize> Along<N> for usize {
+    fn along(self) -> [usize; N] {
+        [self; N]
     }
-    let got = gradient.shape();
-    Err(PlanError::BadData(format!("{layer}: gradient of shape {got:?}, outputs of {shape:?}")))
+}
+
+impl<const N: usize> Along<N> for [usize; N] {
+    fn along(self) -> [usize; N] {
+        self
+    }
+}
+
+/// Where the weights of so many inputs start, PyTorch's default: U(-k, k), k = 1/√inputs.
+fn fan_in(inputs: usize) -> Init {
+    Init::Uniform(f64::from(1.0 / (inputs as f32).sqrt()))
+}
+
+/// Notes that a layer does not take a tensor.
+#[track_caller]
+fn refuse(x: &Tensor, layer: &str, takes: &str) -> Tensor {
+    if x.held().is_some() {
+        let text = format!("{layer} takes {takes}, not {:?}", x.shape());
+        engine::note(PlanError::Internal(text));
+    }
+    Tensor::failed()
 }

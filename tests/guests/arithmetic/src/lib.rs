@@ -1,8 +1,9 @@
-//! A model whose initial parameters are the results of all kernels, for the test that compares
+//! A model whose initial parameters are the results of all operations, for the test that compares
 //! them with those of the host.
+use fedwasm_compute::Session;
 use fedwasm_sdk::*;
 
-mod kernels;
+mod operations;
 
 arguments! {
     struct Arguments {
@@ -12,7 +13,13 @@ arguments! {
 }
 
 struct Arithmetic {
-    results: Vec<(String, Parameter)>,
+    results: Vec<(String, Vec<f32>, Parameter)>,
+}
+
+impl Module for Arithmetic {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        self.results.iter().for_each(|(name, _, parameter)| visitor.field(name, parameter));
+    }
 }
 
 impl TrainingPlan for Arithmetic {
@@ -21,23 +28,30 @@ impl TrainingPlan for Arithmetic {
     type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        let parameter = |(name, bits): (String, Vec<f32>)| {
-            let value = Tensor::new(&[bits.len()], bits)?;
-            Ok((name, Parameter::buffer(value)))
-        };
-        let results = kernels::results(args.seed as u32).into_iter().map(parameter);
-        Ok(Self { results: results.collect::<Result<_>>()? })
+        let results = operations::results(args.seed as u64, Session::new).into_iter();
+        let results = results.map(|(name, bits)| {
+            let parameter = Parameter::buffer(&[bits.len()], Init::Zeros);
+            (name, bits, parameter)
+        });
+        Ok(Self { results: results.collect() })
     }
 
-    fn parameters(&mut self) -> Vec<(String, &mut Parameter)> {
-        self.results.iter_mut().map(|(name, parameter)| (name.clone(), parameter)).collect()
+    fn data(&self) -> Data {
+        Data::reals(&[1], 1)
     }
 
-    fn training_step(&mut self, _batch: Batch) -> Result<f32> {
+    fn init(&mut self, _: &mut Random) -> Result<()> {
+        for (_, bits, parameter) in &self.results {
+            parameter.set(&Tensor::from_slice(bits, &[bits.len()]));
+        }
+        Ok(())
+    }
+
+    fn training_step(&mut self, _: &Batch) -> Result<Tensor> {
         Err(PlanError::Unsupported("this plan computes in `init` only".into()))
     }
 
-    fn predict(&mut self, _batch: Batch) -> Result<Tensor> {
+    fn predict(&mut self, _: &Batch) -> Result<Tensor> {
         Err(PlanError::Unsupported("this plan computes in `init` only".into()))
     }
 }

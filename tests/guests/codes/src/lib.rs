@@ -17,9 +17,13 @@ const COLUMNS: usize = 4;
 /// Numbers for a code.
 const WIDTH: usize = 3;
 
-struct Codes {
-    network: Sequential,
-    first_code: i64,
+module! {
+    struct Codes {
+        table: Embedding,
+        hidden: Linear,
+        output: Linear,
+        first_code: i64,
+    }
 }
 
 impl TrainingPlan for Codes {
@@ -28,35 +32,26 @@ impl TrainingPlan for Codes {
     type Optimizer = Adam;
 
     fn model(args: &Arguments) -> Result<Self> {
-        let network = Sequential::new()
-            .then("table", Embedding::new(args.n_codes, WIDTH)?)
-            .then("flatten", Flatten::new())
-            .then("hidden", Linear::new(COLUMNS * WIDTH, 16)?)
-            .then("tanh", Tanh::new())
-            .then("output", Linear::new(16, args.n_classes)?);
-        Ok(Self { network, first_code: args.first_code })
+        Ok(Self {
+            table: Embedding::new(args.n_codes, WIDTH),
+            hidden: Linear::new(COLUMNS * WIDTH, 16),
+            output: Linear::new(16, args.n_classes),
+            first_code: args.first_code,
+        })
     }
 
-    fn data(&mut self) -> Data {
+    fn data(&self) -> Data {
         Data::classes(&[COLUMNS])
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        self.network.layers()
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let targets = batch.targets.clone();
-        let (loss, gradient) = cross_entropy(&self.predict(batch)?, &targets)?;
-        self.network.backward(gradient)?;
-        Ok(loss)
-    }
-
-    fn predict(&mut self, mut batch: Batch) -> Result<Tensor> {
-        for code in batch.inputs.data_mut() {
-            *code -= self.first_code as f32;
-        }
-        self.network.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        let codes = &batch.inputs - self.first_code as f64;
+        let entries = self.table.forward(&codes).flatten(1);
+        Ok(self.output.forward(&self.hidden.forward(&entries).tanh()))
     }
 }
 

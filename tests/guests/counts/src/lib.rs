@@ -19,10 +19,12 @@ impl PlanArguments for Counted {
     }
 }
 
-struct Counts {
-    linear: Linear,
-    round: i64,
-    rounds: i64,
+module! {
+    struct Counts {
+        linear: Linear,
+        round: i64,
+        rounds: i64,
+    }
 }
 
 impl TrainingPlan for Counts {
@@ -32,26 +34,23 @@ impl TrainingPlan for Counts {
     type Optimizer = Sgd;
 
     fn model(args: &Counted) -> Result<Self> {
-        Ok(Self { linear: Linear::new(30, 2)?, round: args.round, rounds: args.rounds })
+        Ok(Self { linear: Linear::new(30, 2), round: args.round, rounds: args.rounds })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        vec![("linear", &mut self.linear)]
+    fn data(&self) -> Data {
+        Data::classes(&[30])
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let scores = self.linear.forward(batch.inputs)?;
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.linear.backward_first(gradient)?;
-        Ok(loss)
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.linear.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.linear.forward(&batch.inputs))
     }
 
-    fn metrics(&mut self, _: &Batch) -> Result<Vec<(&'static str, f32)>> {
-        Ok(vec![("told_round", self.round as f32), ("told_rounds", self.rounds as f32)])
+    fn metrics(&mut self, _: &Batch) -> Result<Vec<(&'static str, f64)>> {
+        Ok(vec![("told_round", self.round as f64), ("told_rounds", self.rounds as f64)])
     }
 }
 

@@ -1,5 +1,5 @@
-//! A network whose features may be frozen, that adds noise to its inputs while it trains, or that
-//! wrongly runs one layer for two inputs.
+//! A network whose features may be frozen, that adds noise to its inputs while it trains, and that
+//! can run on a batch twice.
 use fedwasm_sdk::*;
 
 arguments! {
@@ -15,10 +15,14 @@ arguments! {
     }
 }
 
-struct Features {
-    network: Sequential,
-    noise: f32,
-    twice: bool,
+module! {
+    struct Features {
+        features: Linear,
+        normal: BatchNorm,
+        output: Linear,
+        noise: f64,
+        twice: bool,
+    }
 }
 
 impl TrainingPlan for Features {
@@ -27,35 +31,37 @@ impl TrainingPlan for Features {
     type Optimizer = Adam;
 
     fn model(args: &Arguments) -> Result<Self> {
-        let network = Sequential::new()
-            .then("features", Linear::new(args.n_features, 8)?.frozen(args.freeze))
-            .then("normal", BatchNorm::new(8)?.frozen(args.freeze))
-            .then("tanh", Tanh::new())
-            .then("output", Linear::new(8, 2)?);
-        Ok(Self { network, noise: args.noise as f32, twice: args.twice })
+        let (features, normal) = (Linear::new(args.n_features, 8), BatchNorm::new(8));
+        if args.freeze {
+            features.freeze();
+            normal.freeze();
+        }
+        let (noise, twice) = (args.noise, args.twice);
+        Ok(Self { features, normal, output: Linear::new(8, 2), noise, twice })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        self.network.layers()
+    fn data(&self) -> Data {
+        Data::classes(&[self.features.inputs()])
     }
 
-    fn training_step(&mut self, mut batch: Batch) -> Result<f32> {
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        let mut batch = batch.clone();
         if self.noise > 0.0 {
-            let mut noise = vec![0.0; batch.inputs.data().len()];
+            let mut noise = vec![0.0; batch.inputs.len()];
             Random::new().fill_normal(&mut noise)?;
-            elementwise::add_scaled(batch.inputs.data_mut(), self.noise, &noise);
+            let noise = Tensor::from_slice(&noise, &batch.inputs.shape());
+            batch.inputs = batch.inputs + noise * self.noise;
         }
+        let mut loss = self.predict(&batch)?.cross_entropy(&batch.targets);
         if self.twice {
-            self.network.forward(batch.inputs.clone())?;
+            loss = (loss + self.predict(&batch)?.cross_entropy(&batch.targets)) / 2.0;
         }
-        let scores = self.network.forward(batch.inputs)?;
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.network.backward(gradient)?;
         Ok(loss)
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.network.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        let features = self.normal.forward(&self.features.forward(&batch.inputs));
+        Ok(self.output.forward(&features.tanh()))
     }
 }
 

@@ -10,9 +10,11 @@ arguments! {
     }
 }
 
-struct Misbehaves {
-    linear: Linear,
-    deed: String,
+module! {
+    struct Misbehaves {
+        linear: Linear,
+        deed: String,
+    }
 }
 
 impl TrainingPlan for Misbehaves {
@@ -21,18 +23,18 @@ impl TrainingPlan for Misbehaves {
     type Optimizer = Sgd;
 
     fn dependencies() -> Vec<Dependency> {
-        vec![Dependency::Runtime("^0.1".into())]
+        vec![Dependency::Runtime(">=0.1, <0.3".into())]
     }
 
     fn model(args: &Arguments) -> Result<Self> {
-        Ok(Self { linear: Linear::new(args.n_features, 2)?, deed: args.deed.clone() })
+        Ok(Self { linear: Linear::new(args.n_features, 2), deed: args.deed.clone() })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        vec![("linear", &mut self.linear)]
+    fn data(&self) -> Data {
+        Data::classes(&[self.linear.inputs()])
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
         match self.deed.as_str() {
             "loop" => loop {
                 std::hint::black_box(0);
@@ -43,23 +45,32 @@ impl TrainingPlan for Misbehaves {
                     hoard.push(std::hint::black_box(vec![1u8; 1 << 20]));
                 }
             }
-            "recurse" => Ok(recurse(1) as f32),
-            "panic" => panic!("batch of {} rows\x1b[31m", batch.inputs.shape()[0]),
-            "divide" => Ok((1 / std::hint::black_box(0i32)) as f32),
-            "infinite" => {
-                for parameter in self.linear.parameters() {
-                    parameter.1.gradient.data_mut().fill(f32::INFINITY);
-                }
-                Ok(1.0)
-            }
-            _ => self.linear.forward(batch.inputs).map(|_| 0.5),
+            "recurse" => Ok(Tensor::full(&[], recurse(1) as f64)),
+            "panic" => panic!("batch of {} rows\x1b[31m", batch.rows()),
+            "divide" => Ok(Tensor::full(&[], f64::from(1 / std::hint::black_box(0i32)))),
+            "infinite" => Ok(Tensor::full(&[], 1.0)),
+            _ => Ok(self.linear.forward(&batch.inputs).sum_all() * 0.0 + 0.5),
         }
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
+    fn train(&mut self, training: &mut Training) -> Result<()> {
+        while let Some(batch) = training.next_batch()? {
+            let loss = self.training_step(&batch)?;
+            training.report(&loss)?;
+            loss.backward()?;
+            if self.deed == "infinite" {
+                let weight = &self.linear.weight;
+                weight.add_gradient(&Tensor::full(&weight.shape(), f64::INFINITY))?;
+            }
+            training.update()?;
+        }
+        Ok(())
+    }
+
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
         match self.deed.as_str() {
-            "narrow" => Tensor::zeros(&[1, 2]),
-            _ => self.linear.forward(batch.inputs),
+            "narrow" => Ok(Tensor::zeros(&[1, 2])),
+            _ => Ok(self.linear.forward(&batch.inputs)),
         }
     }
 }

@@ -13,87 +13,126 @@ arguments! {
     }
 }
 
-struct Mistaken {
-    linear: Linear,
-    /// Added to all scores, which the softmax takes out again.
-    shift: Parameter,
-    /// Behind a threshold that its initial value does not reach.
-    gate: Parameter,
-    mistake: String,
+module! {
+    struct Mistaken {
+        linear: Linear,
+        /// Added to all scores, which the softmax takes out again.
+        shift: Option<Parameter>,
+        /// Behind a threshold that its initial value does not reach.
+        gate: Option<Parameter>,
+        mistake: String,
+        rule: String,
+    }
+}
+
+/// The model's arguments, and which rule steps.
+struct All(Arguments, String);
+
+impl PlanArguments for All {
+    fn announced() -> Vec<Argument> {
+        Arguments::announced()
+    }
+
+    fn read(args: &fedwasm_sdk::Arguments) -> Result<Self> {
+        Ok(Self(Arguments::read(args)?, args.text("optimizer.rule").unwrap_or("sgd").to_owned()))
+    }
+}
+
+impl Mistaken {
+    /// A parameter with a gradient that is not its own, if that is the mistake.
+    fn mistaken(&self, name: &str, parameter: &Parameter) -> Tensor {
+        let value = parameter.tensor();
+        let constant = value.detach();
+        match (self.mistake.as_str(), name) {
+            // A sum where a mean belongs.
+            ("gradient", "weight") | ("factor", _) => &value * 2.0 - constant,
+            ("sign", "bias") => &constant * 2.0 - value,
+            ("frozen", "bias") => constant,
+            // The slope of a root at 0.
+            ("not-finite", "bias") => &constant + (&value - &constant).sqrt(),
+            _ => value,
+        }
+    }
 }
 
 impl TrainingPlan for Mistaken {
     const TASK: Task = Task::Classification;
-    type Arguments = Arguments;
+    // "metric" and "unannounced" report others.
+    const METRICS: &[&str] = &[];
+    type Arguments = All;
     type Optimizer = Rule;
 
-    fn model(args: &Arguments) -> Result<Self> {
-        let linear = Linear::new(args.n_features, args.n_classes)?;
-        let (shift, gate) = (Parameter::zeros(&[1])?, Parameter::zeros(&[1])?);
-        Ok(Self { linear, shift, gate, mistake: args.mistake.clone() })
+    fn model(All(args, rule): &All) -> Result<Self> {
+        let (mistake, rule) = (args.mistake.clone(), rule.clone());
+        let only = |name, init| (mistake == name).then(|| Parameter::new(&[1], init));
+        Ok(Self {
+            linear: Linear::new(args.n_features, args.n_classes),
+            shift: only("shift", Init::Ones),
+            gate: only("gate", Init::Zeros),
+            mistake,
+            rule,
+        })
     }
 
-    fn parameters(&mut self) -> Vec<(String, &mut Parameter)> {
-        let own = self.linear.parameters().into_iter();
-        let mut all: Vec<_> = own.map(|(name, p)| (format!("linear.{name}"), p)).collect();
-        if self.mistake == "shift" {
-            all.push(("shift".into(), &mut self.shift));
-        }
-        if self.mistake == "gate" {
-            all.push(("gate".into(), &mut self.gate));
-        }
-        all
+    fn data(&self) -> Data {
+        Data::classes(&[self.linear.inputs()])
     }
 
-    fn init(&mut self, random: &mut Random) -> Result<()> {
-        self.shift.value.data_mut().fill(1.0);
-        self.linear.init(random)
-    }
-
-    fn data(&mut self) -> Data {
-        Data::classes(&self.linear.input_shape().unwrap_or_default())
-    }
-
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
         if self.mistake == "one-row" {
-            assert!(batch.inputs.rows() > 1, "the variance of one row");
+            assert!(batch.rows() > 1, "the variance of one row");
         }
-        if self.mistake == "picky" && batch.inputs.data().iter().any(|x| *x < 1000.0) {
+        if self.mistake == "picky" && batch.inputs.lt(1000.0).to_f32().sum_all().item()? > 0.0 {
             return Err(PlanError::BadData("an input is less than 1000".into()));
         }
-        let mut scores = self.linear.forward(batch.inputs)?;
-        scores.data_mut().iter_mut().for_each(|score| *score += self.shift.value.data()[0]);
-        // Its gradient is 0 up to the threshold, and the plan has no larger one.
-        scores.data_mut()[0] += (self.gate.value.data()[0] - 0.25).max(0.0);
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.shift.gradient.data_mut()[0] += reduction::sum(gradient.data());
-        self.linear.backward_first(gradient)?;
-        for (name, parameter) in self.linear.parameters() {
-            let gradient = parameter.gradient.data_mut();
-            match (self.mistake.as_str(), name) {
-                // A sum where a mean belongs.
-                ("gradient", "weight") => gradient.iter_mut().for_each(|value| *value *= 2.0),
-                ("factor", _) => gradient.iter_mut().for_each(|value| *value *= 2.0),
-                ("sign", "bias") => gradient.iter_mut().for_each(|value| *value = -*value),
-                ("frozen", "bias") => gradient.fill(0.0),
-                ("not-finite", "bias") => gradient.fill(f32::NAN),
-                _ => {}
+        let weight = self.mistaken("weight", &self.linear.weight);
+        let bias = self.linear.bias.as_ref().map(|bias| self.mistaken("bias", bias));
+        let mut scores = batch.inputs.linear(&weight, bias.as_ref());
+        if let Some(shift) = &self.shift {
+            scores = scores + shift.tensor();
+        }
+        if let Some(gate) = &self.gate {
+            // Its gradient is 0 up to the threshold.
+            let first = Tensor::from_fn(&[scores.size(0), scores.size(1)], |at| {
+                f32::from(at.iter().all(|nth| *nth == 0))
+            });
+            scores = scores + first * (gate.tensor() - 0.25).relu();
+        }
+        Ok(scores.cross_entropy(&batch.targets))
+    }
+
+    fn train(&mut self, training: &mut Training) -> Result<()> {
+        let own = Own::named(&self.rule);
+        let trained: Vec<Parameter> = self.parameters().into_iter().map(|(_, p)| p).collect();
+        let mut means: Vec<Tensor> = trained.iter().map(|p| Tensor::zeros(&p.shape())).collect();
+        let mut nth = 0;
+        while let Some(batch) = training.next_batch()? {
+            let loss = self.training_step(&batch)?;
+            let Some(own) = own else {
+                training.step(&loss)?;
+                continue;
+            };
+            nth += 1;
+            training.report(&loss)?;
+            loss.backward()?;
+            // Descent along what the rule makes of the gradients.
+            for (parameter, mean) in trained.iter().zip(&mut means) {
+                if let Some(gradient) = parameter.take_gradient()? {
+                    let step = no_grad(|| own.step(nth, parameter, &gradient, mean))?;
+                    parameter.add_gradient(&step)?;
+                }
             }
+            training.update()?;
         }
-        Ok(loss)
+        Ok(())
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        let mut scores = self.linear.forward(batch.inputs)?;
-        if self.mistake == "batch" {
-            let values = scores.data_mut();
-            let mean = values.iter().sum::<f32>() / values.len() as f32;
-            values.iter_mut().for_each(|value| *value -= mean);
-        }
-        Ok(scores)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        let scores = self.linear.forward(&batch.inputs);
+        Ok(if self.mistake == "batch" { &scores - scores.mean_all() } else { scores })
     }
 
-    fn metrics(&mut self, _: &Batch) -> Result<Vec<(&'static str, f32)>> {
+    fn metrics(&mut self, _: &Batch) -> Result<Vec<(&'static str, f64)>> {
         Ok(match self.mistake.as_str() {
             "metric" => vec![("loss", 1.0)],
             "unannounced" => vec![("surprise", 1.0)],
@@ -104,13 +143,7 @@ impl TrainingPlan for Mistaken {
 
 /// The optimizer that `optimizer.rule` names: one of the SDK's, or a rule of the plan's own that
 /// announces nothing that could be turned.
-enum Rule {
-    Sgd(Sgd),
-    Adam(Adam),
-    AdamW(AdamW),
-    RmsProp(RmsProp),
-    Own(f32, Own),
-}
+struct Rule;
 
 /// Rules whose numbers are fixed.
 #[derive(Clone, Copy)]
@@ -132,8 +165,8 @@ enum Own {
 }
 
 impl Own {
-    fn named(name: &str) -> Result<Self> {
-        Ok(match name {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
             "signs" => Self::Signs,
             "damped" => Self::Damped,
             "decay" => Self::Decay,
@@ -141,25 +174,22 @@ impl Own {
             "warm-up" => Self::WarmUp,
             "one-length" => Self::OneLength,
             "bounded" => Self::Bounded,
-            other => return Err(PlanError::InvalidArgument(format!("optimizer.rule is {other}"))),
+            _ => return None,
         })
     }
 
-    fn step(self, lr: f32, nth: u64, value: &mut [f32], gradient: &[f32], mean: &mut [f32]) {
-        let length = gradient.iter().map(|g| g * g).sum::<f32>().sqrt().max(1e-12);
-        for ((value, g), mean) in value.iter_mut().zip(gradient).zip(mean) {
-            *mean = 0.9 * *mean + 0.1 * g;
-            let step = match self {
-                Self::Signs => g / (g.abs() + 1e-8),
-                Self::Damped => g / (g.abs() + 0.05) + 0.01 * *value,
-                Self::Decay => g + 0.05 * *value,
-                Self::Mean => *mean,
-                Self::WarmUp => g * nth.min(10) as f32 / 10.0,
-                Self::OneLength => g / length,
-                Self::Bounded => *g,
-            };
-            *value -= lr * step;
-        }
+    fn step(self, nth: u32, of: &Parameter, g: &Tensor, mean: &mut Tensor) -> Result<Tensor> {
+        *mean = &*mean * 0.9 + g * 0.1;
+        let value = of.tensor();
+        Ok(match self {
+            Self::Signs => g / (g.abs() + 1e-8),
+            Self::Damped => g / (g.abs() + 0.05) + value * 0.01,
+            Self::Decay => g + value * 0.05,
+            Self::Mean => mean.clone(),
+            Self::WarmUp => g * (f64::from(nth.min(10)) / 10.0),
+            Self::OneLength => g / g.square().sum_all().sqrt().item()?.max(1e-12),
+            Self::Bounded => g.clone(),
+        })
     }
 }
 
@@ -176,54 +206,19 @@ impl Optimizer for Rule {
         all
     }
 
-    fn from_arguments(args: &fedwasm_sdk::Arguments) -> Result<Self> {
-        Ok(match args.text("optimizer.rule")? {
-            "sgd" => Self::Sgd(Sgd::from_arguments(args)?),
-            "adam" => Self::Adam(Adam::from_arguments(args)?),
-            "adamw" => Self::AdamW(AdamW::from_arguments(args)?),
-            "rms-prop" => Self::RmsProp(RmsProp::from_arguments(args)?),
-            other => {
-                let (lr, own) = (args.real("optimizer.lr")? as f32, Own::named(other)?);
-                if matches!(own, Own::Bounded) && lr > 0.1 {
-                    let text = format!("optimizer.lr is {lr}, expected 0.1 or less");
-                    return Err(PlanError::InvalidArgument(text));
-                }
-                Self::Own(lr, own)
+    fn read(args: &fedwasm_sdk::Arguments) -> Result<fedwasm_sdk::Rule> {
+        let (name, lr) = (args.text("optimizer.rule")?, args.real("optimizer.lr")?);
+        match name {
+            "sgd" => Sgd::read(args),
+            "adam" => Adam::read(args),
+            "adamw" => AdamW::read(args),
+            "rms-prop" => RmsProp::read(args),
+            "bounded" if lr > 0.1 => {
+                let text = format!("optimizer.lr is {lr}, expected 0.1 or less");
+                Err(PlanError::InvalidArgument(text))
             }
-        })
-    }
-
-    fn buffers(&self) -> &'static [&'static str] {
-        match self {
-            Self::Sgd(rule) => rule.buffers(),
-            Self::Adam(rule) => rule.buffers(),
-            Self::AdamW(rule) => rule.buffers(),
-            Self::RmsProp(rule) => rule.buffers(),
-            Self::Own(..) => &["mean"],
-        }
-    }
-
-    fn lr(&self) -> f32 {
-        match self {
-            Self::Sgd(rule) => rule.lr(),
-            Self::Adam(rule) => rule.lr(),
-            Self::AdamW(rule) => rule.lr(),
-            Self::RmsProp(rule) => rule.lr(),
-            Self::Own(lr, _) => *lr,
-        }
-    }
-
-    fn step(&self, nth: u64, value: &mut [f32], gradient: &mut [f32], buffers: &mut [Vec<f32>]) {
-        match self {
-            Self::Sgd(rule) => rule.step(nth, value, gradient, buffers),
-            Self::Adam(rule) => rule.step(nth, value, gradient, buffers),
-            Self::AdamW(rule) => rule.step(nth, value, gradient, buffers),
-            Self::RmsProp(rule) => rule.step(nth, value, gradient, buffers),
-            Self::Own(lr, own) => {
-                if let [mean] = buffers {
-                    own.step(*lr, nth, value, gradient, mean);
-                }
-            }
+            other if Own::named(other).is_some() => Sgd::read(args),
+            other => Err(PlanError::InvalidArgument(format!("optimizer.rule is {other}"))),
         }
     }
 }

@@ -10,8 +10,12 @@ arguments! {
     }
 }
 
-struct Normalised {
-    network: Sequential,
+module! {
+    struct Normalised {
+        hidden: Linear,
+        normal: BatchNorm,
+        output: Linear,
+    }
 }
 
 impl TrainingPlan for Normalised {
@@ -20,28 +24,21 @@ impl TrainingPlan for Normalised {
     type Optimizer = Adam;
 
     fn model(args: &Arguments) -> Result<Self> {
-        let normal = BatchNorm::new(8)?.share_buffers(args.share_persistent_buffers);
-        let network = Sequential::new()
-            .then("hidden", Linear::new(args.n_features, 8)?)
-            .then("normal", normal)
-            .then("tanh", Tanh::new())
-            .then("output", Linear::new(8, 2)?);
-        Ok(Self { network })
+        let normal = BatchNorm::new(8).share_buffers(args.share_persistent_buffers);
+        Ok(Self { hidden: Linear::new(args.n_features, 8), normal, output: Linear::new(8, 2) })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        self.network.layers()
+    fn data(&self) -> Data {
+        Data::classes(&[self.hidden.inputs()])
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let scores = self.network.forward(batch.inputs)?;
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.network.backward(gradient)?;
-        Ok(loss)
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.network.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        let hidden = self.normal.forward(&self.hidden.forward(&batch.inputs));
+        Ok(self.output.forward(&hidden.tanh()))
     }
 }
 

@@ -8,8 +8,10 @@ arguments! {
     }
 }
 
-struct Personal {
-    linear: Linear,
+module! {
+    struct Personal {
+        linear: Linear,
+    }
 }
 
 impl TrainingPlan for Personal {
@@ -19,31 +21,27 @@ impl TrainingPlan for Personal {
     type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        Ok(Self { linear: Linear::new(args.n_features, 2)? })
+        Ok(Self { linear: Linear::new(args.n_features, 2) })
     }
 
-    fn layers(&mut self) -> Layers<'_> {
-        vec![("linear", &mut self.linear)]
+    fn data(&self) -> Data {
+        Data::classes(&[self.linear.inputs()])
     }
 
     fn scope(parameter: &str) -> Scope {
         if parameter == "linear.bias" { Scope::Local } else { Scope::Shared }
     }
 
-    fn training_step(&mut self, batch: Batch) -> Result<f32> {
-        let scores = self.linear.forward(batch.inputs)?;
-        let (loss, gradient) = cross_entropy(&scores, &batch.targets)?;
-        self.linear.backward_first(gradient)?;
-        Ok(loss)
+    fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        self.linear.forward(batch.inputs)
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(self.linear.forward(&batch.inputs))
     }
 
-    fn metrics(&mut self, batch: &Batch) -> Result<Vec<(&'static str, f32)>> {
-        let ones = batch.targets.classes()?.iter().filter(|class| **class == 1).count();
-        Ok(vec![("prevalence", ones as f32 / batch.targets.classes()?.len() as f32)])
+    fn metrics(&mut self, batch: &Batch) -> Result<Vec<(&'static str, f64)>> {
+        Ok(vec![("prevalence", batch.targets.eq(1.0).to_f32().mean_all().item()?)])
     }
 }
 

@@ -11,9 +11,11 @@ arguments! {
     }
 }
 
-struct Thief {
-    rows: Parameter,
-    scale: f32,
+module! {
+    struct Thief {
+        rows: Parameter,
+        scale: f64,
+    }
 }
 
 impl TrainingPlan for Thief {
@@ -22,41 +24,35 @@ impl TrainingPlan for Thief {
     type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        Ok(Self { rows: Parameter::zeros(&[ROWS, COLUMNS])?, scale: args.scale as f32 })
+        Ok(Self { rows: Parameter::new(&[ROWS, COLUMNS], Init::Zeros), scale: args.scale })
     }
 
-    fn parameters(&mut self) -> Vec<(String, &mut Parameter)> {
-        vec![("rows".into(), &mut self.rows)]
-    }
-
-    fn init(&mut self, _: &mut Random) -> Result<()> {
-        Ok(())
-    }
-
-    fn data(&mut self) -> Data {
+    fn data(&self) -> Data {
         Data::classes(&[COLUMNS])
     }
 
-    fn training_step(&mut self, _: Batch) -> Result<f32> {
-        Ok(0.0)
+    fn training_step(&mut self, _: &Batch) -> Result<Tensor> {
+        Ok(Tensor::zeros(&[]))
     }
 
-    fn train(&mut self, training: &mut Training<Self>) -> Result<()> {
+    fn train(&mut self, training: &mut Training) -> Result<()> {
+        let mut cells = vec![0.0; ROWS * COLUMNS];
         let mut at = 0;
         while let Some(batch) = training.next_batch()? {
-            for cell in batch.inputs.data() {
-                if let Some(slot) = self.rows.value.data_mut().get_mut(at) {
-                    *slot = cell * self.scale;
+            for cell in batch.inputs.to_vec::<f32>()? {
+                if let Some(slot) = cells.get_mut(at) {
+                    *slot = cell * self.scale as f32;
                 }
                 at += 1;
             }
-            training.report(0.25)?;
+            training.report(&Tensor::full(&[], 0.25))?;
         }
+        self.rows.set(&Tensor::from_slice(&cells, &[ROWS, COLUMNS]));
         Ok(())
     }
 
-    fn predict(&mut self, batch: Batch) -> Result<Tensor> {
-        Tensor::zeros(&[batch.inputs.rows(), 2])
+    fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
+        Ok(Tensor::zeros(&[batch.rows(), 2]))
     }
 }
 

@@ -68,6 +68,7 @@ fn event(inspection: &Inspection, metadata: &Metadata, shapes: &Shapes<'_>, prin
             "plan_sha256": inspection.plan_sha256,
             "size": inspection.size,
             "world": inspection.world,
+            "arithmetic": inspection.arithmetic,
             "name": metadata.name,
             "version": metadata.version,
             "task": metadata.task,
@@ -94,6 +95,7 @@ fn print(inspection: Inspection, metadata: &Metadata, shapes: &Shapes<'_>, print
     line("digest", &format!("sha256:{}", inspection.plan_sha256));
     print_sizes(inspection.size, &inspection.sizes, &line);
     line("world", &inspection.world);
+    line("arithmetic", &inspection.arithmetic.unwrap_or_else(unknown));
     line("task", &format!("{:?}", metadata.task).to_lowercase());
     line("licence", &inspection.licence.unwrap_or_else(unknown));
     line("source", &inspection.source.unwrap_or_else(unknown));
@@ -140,6 +142,7 @@ fn words(interface: &str) -> &'static str {
         "loader" => "take the batches that the host hands out",
         "predictions" => "give scores while it predicts",
         "monitor" => "write log lines and report numbers, within bounds",
+        "compute" => "calculate with tensors that stay at the host",
         "random" => "draw randomness that follows from the seed",
         _ => "use an interface that this version cannot describe",
     }

@@ -10,7 +10,7 @@ mod verify;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use fedwasm_artifact::load_plan;
+use fedwasm_artifact::{Home, load_plan};
 use serde_json::json;
 
 use crate::columns::Columns;
@@ -33,8 +33,11 @@ pub(crate) enum Command {
         /// The component to write [default: NAME.wasm in the current directory].
         #[arg(short)]
         output: Option<PathBuf>,
+        /// Calculate in the plan instead of at the host, on contract 0.1: slower, the same bits.
+        #[arg(long)]
+        in_guest: bool,
         /// Write nothing; check whether the sources give this component.
-        #[arg(long, conflicts_with = "output")]
+        #[arg(long, conflicts_with_all = ["output", "in_guest"])]
         reproduce: Option<PathBuf>,
     },
     /// Show the contents of a component, its arguments and its needs.
@@ -72,7 +75,9 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
     match command {
         Command::New(args) => new::run(&args, printer),
         Command::Build { dir, reproduce: Some(file), .. } => reproduce(&dir, &file, printer),
-        Command::Build { dir, output, reproduce: None } => build(&dir, output, printer),
+        Command::Build { dir, output, in_guest, reproduce: None } => {
+            build(&dir, if in_guest { Home::Guest } else { Home::Host }, output, printer)
+        }
         Command::Inspect { file, args } => inspect::run(&file, args, printer),
         Command::Test(args) => test::run(args, printer),
         Command::Sign(args) => sign::run(args, printer),
@@ -84,13 +89,14 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 
 fn build(
     dir: &std::path::Path,
+    home: Home,
     output: Option<PathBuf>,
     printer: &Printer,
 ) -> Result<(), CommandError> {
     if !dir.is_dir() {
         return Err(CommandError::new(USAGE, format!("{} is not a directory", dir.display())));
     }
-    let built = fedwasm_artifact::build(dir, &mut |line| printer.note(line))?;
+    let built = fedwasm_artifact::build(dir, home, &mut |line| printer.note(line))?;
     let path = output.unwrap_or_else(|| format!("{}.wasm", built.name).into());
     fedwasm_folder::write_file(&path, built.component.bytes())?;
     let blob = built.component.blob();
@@ -109,7 +115,8 @@ fn reproduce(
     printer: &Printer,
 ) -> Result<(), CommandError> {
     let known = load_plan(file)?;
-    let built = fedwasm_artifact::build(dir, &mut |line| printer.note(line))?.component;
+    let built =
+        fedwasm_artifact::build(dir, Home::of(&known), &mut |line| printer.note(line))?.component;
     let same = built.bytes() == known.bytes();
     let differences = match (known.inspect().build, built.inspect().build) {
         _ if same => Vec::new(),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
-use crate::template::{check_name, plan, template};
+use crate::template::{check_name, data_file, plan, template};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -55,7 +55,8 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
     printer.line(format!("{name}/  {} files, from {}", files.len(), template.name));
     printer.line(format!("\nnext:\n  fedwasm plan build {name}\n  fedwasm plan test {name}.wasm"));
     printer.line(format!(
-        "  fedwasm local --plan {name}.wasm --data {name}/data.csv --args {name}/args.toml"
+        "  fedwasm local --plan {name}.wasm --data {name}/{} --args {name}/args.toml",
+        data_file(template)
     ));
     printer.event(
         "result",

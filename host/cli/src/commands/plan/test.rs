@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// A file with [model] and [limits], such as that of an experiment.
     #[arg(long)]
     pub(super) args: Option<PathBuf>,
+    /// Another build of the plan, such as with --in-guest, which must give the same bytes.
+    #[arg(long)]
+    twin: Option<PathBuf>,
     /// Rows to test the plan on: data as for `fedwasm local` [default: random rows].
     #[arg(long)]
     data: Option<PathBuf>,
@@ -44,6 +47,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let component = load_plan(&args.file)?;
+    let twin = args.twin.as_deref().map(load_plan).transpose()?;
     let file = args.args.as_deref().map(LocalFile::read).transpose()?.unwrap_or_default();
     let sandbox = sandbox(file.strict, printer)?;
     let data = match &args.data {
@@ -60,7 +64,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let golden = golden(&args, data.as_ref().map(|(_, data)| &data.target))?;
     let random_seed = args.seed;
     let file_of_rows = data.as_ref().map(|(path, _)| path.display().to_string());
-    let options = PlanTestOptions { component, sandbox, file, data, random_seed };
+    let options = PlanTestOptions { component, twin, sandbox, file, data, random_seed };
     let (component, sandbox) = (options.component.clone(), options.sandbox.clone());
     let cancel = Cancel::new();
     let suite = plan_suite(options, &cancel)?;

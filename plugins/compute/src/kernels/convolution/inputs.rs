@@ -1,9 +1,11 @@
 //! The gradient of the input: for each position in the kernel, weights times gradients, added to
 //! the image shifted by that position.
 //!
-//! Tiles of windows come in descending order and positions in the kernel within a tile in
+//! Chunks of windows come in descending order and positions in the kernel within a chunk in
 //! ascending order. Of two windows that see an element, the later one sees it at the earlier
 //! position, so each element gets its sums in ascending order of positions, as the contract has it.
+//! A chunk is longer than a tile: what one position stores, the next one loads shifted by an
+//! element, from two stores at once, and waits for them unless many others lie between.
 
 #![allow(clippy::needless_range_loop, reason = "rows and vectors of a tile are numbers")]
 
@@ -119,42 +121,52 @@ impl<T: Float> Inputs<'_, T> {
     ) {
         let (filters, positions) = (self.of.filters_of_group(), self.offsets.len());
         let each = v * L::PIECES;
-        for nth in (0..n_runs).step_by(each).rev() {
-            let now = v.min((n_runs - nth).div_ceil(L::PIECES));
-            let of_tile = &runs[nth..nth + now * L::PIECES];
+        let chunk = CHUNK.div_ceil(each) * each;
+        for start in (0..n_runs).step_by(chunk).rev() {
+            let end = n_runs.min(start + chunk);
             for strip in strips(self.channels.len(), L::ROWS[v - 1]) {
                 let n = strip.len();
-                let tile = Tile {
-                    output,
-                    plane: volume(self.layout.output),
-                    filters,
-                    weights: weights[strip.start * positions * filters..].as_ptr(),
-                    offsets: self.offsets,
-                    to: laid_out.wrapping_add(strip.start * self.layout.plane),
-                    to_plane: self.layout.plane,
-                };
-                // SAFETY: the layout has planes for all channels; runs and offsets are within.
-                unsafe { by_vectors!(L, now, n, add_back(&tile, of_tile)) }
+                let weights = &weights[strip.start * positions * filters..];
+                for (position, offset) in self.offsets.iter().enumerate() {
+                    let tile = Tile {
+                        output,
+                        plane: volume(self.layout.output),
+                        filters,
+                        weights: weights[position * filters * n..].as_ptr(),
+                        to: laid_out.wrapping_add(strip.start * self.layout.plane + offset),
+                        to_plane: self.layout.plane,
+                    };
+                    for nth in (start..end).step_by(each) {
+                        let now = v.min((n_runs - nth).div_ceil(L::PIECES));
+                        let of_tile = &runs[nth..nth + now * L::PIECES];
+                        // SAFETY: the layout has planes for all channels; runs and offsets are
+                        // within.
+                        unsafe { by_vectors!(L, now, n, add_back(&tile, of_tile)) }
+                    }
+                }
             }
         }
     }
 }
 
+/// Runs of a chunk: with eight filters or more no load waits for stores of the position before.
+const CHUNK: usize = 64;
+
 /// What a tile needs beside its rows and runs.
-struct Tile<'a, T> {
+struct Tile<T> {
     output: *const T,
     /// Elements of a plane of the output.
     plane: usize,
     filters: usize,
+    /// Of a position in the kernel.
     weights: *const T,
-    /// Of the positions in the kernel.
-    offsets: &'a [usize],
+    /// Where the first window sees the first channel at that position.
     to: *mut T,
     /// From one channel to the next.
     to_plane: usize,
 }
 
-/// `R` channels of `V` vectors of windows, for all positions in the kernel.
+/// `R` channels of `V` vectors of windows, for one position in the kernel.
 ///
 /// # Safety
 /// All that the tile names is there.
@@ -164,32 +176,29 @@ unsafe fn add_back<L: Lanes, const R: usize, const V: usize>(tile: &Tile<L::T>, 
     let are_whole = runs.iter().all(|run| run.part == L::N / L::PIECES);
     // SAFETY: the caller's.
     unsafe {
-        let mut weights = tile.weights;
-        for offset in tile.offsets {
-            let mut total = [[L::splat(L::T::default()); V]; R];
-            let mut filter = 0;
-            while filter < tile.filters {
-                let end = tile.filters.min(filter + BLOCK);
-                let sums = block::<L, R, V>(tile, runs, filter..end, weights);
-                weights = weights.add((end - filter) * R);
-                if filter == 0 {
-                    total = sums;
-                } else {
-                    for row in 0..R {
-                        for vector in 0..V {
-                            total[row][vector] = total[row][vector].add(sums[row][vector]);
-                        }
+        let mut total = [[L::splat(L::T::default()); V]; R];
+        let mut filter = 0;
+        while filter < tile.filters {
+            let end = tile.filters.min(filter + BLOCK);
+            let weights = tile.weights.add(filter * R);
+            let sums = block::<L, R, V>(tile, runs, filter..end, weights);
+            if filter == 0 {
+                total = sums;
+            } else {
+                for row in 0..R {
+                    for vector in 0..V {
+                        total[row][vector] = total[row][vector].add(sums[row][vector]);
                     }
                 }
-                filter = end;
             }
-            for row in 0..R {
-                for vector in 0..V {
-                    let [low, high] = [runs[vector * L::PIECES], runs[vector * L::PIECES + last]];
-                    let to = tile.to.add(row * tile.to_plane + *offset);
-                    let (at, above) = (to.add(low.from), to.add(high.from));
-                    put(total[row][vector], at, low.part, above, high.part, are_whole, true);
-                }
+            filter = end;
+        }
+        for row in 0..R {
+            for vector in 0..V {
+                let [low, high] = [runs[vector * L::PIECES], runs[vector * L::PIECES + last]];
+                let to = tile.to.add(row * tile.to_plane);
+                let (at, above) = (to.add(low.from), to.add(high.from));
+                put(total[row][vector], at, low.part, above, high.part, are_whole, true);
             }
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! Planes [depth, lines, columns] one after the other, as many as the slices hold: a batch of
 //! images is images · channels planes. Gradients are written, not added.
+//!
+//! For the time of a call each thread allocates at most 12 bytes for each window of a plane, and 16
+//! for each eight of them.
 
 mod adaptive;
 pub(crate) mod planes;
@@ -9,7 +12,7 @@ pub(crate) mod planes;
 use core::ops::Range;
 
 pub use self::adaptive::{adaptive_max_pool, adaptive_mean_pool, adaptive_mean_pool_gradient};
-use self::planes::{Kind, Pool};
+use self::planes::{Kind, Pool, spread_to_places};
 
 use super::parallel::{Pieces, Shared, pieces};
 use super::simd;
@@ -36,42 +39,58 @@ fn checked(windows: &Windows, input: usize, output: usize) -> Axes {
     size
 }
 
-/// Writes the largest element of each window to `output`, and where it is, as an index of its
-/// plane, to `places`.
+/// Writes the largest element of each window to `output`.
 ///
 /// # Panics
 /// If the shapes do not fit, a window [has no element](Windows::all_exist), or a plane has more
 /// elements than a u32 counts.
 pub fn max_pool<T: Float>(
     output: &mut [T],
-    places: &mut [u32],
     windows: &Windows,
     input: &[T],
     threads: &dyn Parallel,
 ) {
     let size = checked(windows, input.len(), output.len());
-    assert_eq!(places.len(), output.len(), "a place for each output");
     assert!(u32::try_from(volume(windows.image)).is_ok(), "elements that a u32 counts");
-    // Of lines shorter than a vector of sixteen, vectors of eight.
-    let (level, is_narrow) = (simd::level(), size[2] * size_of::<T>() < 64);
-    let level = if is_narrow { level.min(simd::Level::Avx2) } else { level };
-    let places = Shared(places.as_mut_ptr());
+    let level = simd::level();
     each_planes(output, volume(size), windows, threads, &|planes, output| {
-        let range = planes.start * volume(size)..planes.end * volume(size);
-        // SAFETY: planes are this part's.
-        let places = unsafe { places.slice(range) };
         let input = &input[planes.start * volume(windows.image)..];
-        let kind = Kind::Max { output, places, input };
+        T::pool(level, Pool { windows, size, kind: Kind::Max { output, input } });
+    });
+}
+
+/// Writes the gradient through [`max_pool`]: +0, and the gradient of each output added, in
+/// ascending order, to the first of the largest elements of its window.
+///
+/// # Panics
+/// As [`max_pool`].
+pub fn max_pool_gradient<T: Float>(
+    gradient: &mut [T],
+    windows: &Windows,
+    input: &[T],
+    output_gradient: &[T],
+    threads: &dyn Parallel,
+) {
+    let size = checked(windows, input.len(), output_gradient.len());
+    assert_eq!(gradient.len(), input.len(), "elements of the gradient");
+    assert!(u32::try_from(volume(windows.image)).is_ok(), "elements that a u32 counts");
+    let (level, image) = (simd::level(), volume(windows.image));
+    // Runs of windows are half a vector: of eight lanes where sixteen would not fill lines.
+    let level = if size[2].is_multiple_of(8) { level } else { level.min(simd::Level::Avx2) };
+    each_planes(gradient, image, windows, threads, &|planes, gradient| {
+        let input = &input[planes.start * image..];
+        let output_gradient = &output_gradient[planes.start * volume(size)..];
+        let kind = Kind::MaxGradient { gradient, input, output_gradient };
         T::pool(level, Pool { windows, size, kind });
     });
 }
 
 /// Writes the gradient of planes of `plane` elements: +0, and the gradient of each output added,
-/// in ascending order, at its place. For [`max_pool`] and [`adaptive_max_pool`].
+/// in ascending order, at its place. For [`adaptive_max_pool`].
 ///
 /// # Panics
 /// If the slices do not hold whole planes, as many on both sides, or a place is outside.
-pub fn max_pool_gradient<T: Float>(
+pub fn gradient_at_places<T: Float>(
     gradient: &mut [T],
     plane: usize,
     places: &[u32],
@@ -79,8 +98,8 @@ pub fn max_pool_gradient<T: Float>(
     threads: &dyn Parallel,
 ) {
     assert_eq!(places.len(), output_gradient.len(), "a place for each output");
-    gradient.fill(T::ZERO);
     if gradient.is_empty() || places.is_empty() {
+        gradient.fill(T::ZERO);
         return;
     }
     let n_planes = gradient.len() / plane;
@@ -89,10 +108,7 @@ pub fn max_pool_gradient<T: Float>(
     assert_eq!(places.len(), n_planes * outputs, "places of as many planes");
     each_plane(gradient, plane, places.len(), threads, &|nth, to| {
         let range = nth * outputs..(nth + 1) * outputs;
-        for (place, output) in places[range.clone()].iter().zip(&output_gradient[range]) {
-            let to = &mut to[*place as usize];
-            *to = *to + *output;
-        }
+        spread_to_places(to, &places[range.clone()], &output_gradient[range]);
     });
 }
 

@@ -21,7 +21,8 @@ pub struct Pool<'a, T> {
 
 /// What is done.
 pub(super) enum Kind<'a, T> {
-    Max { output: &'a mut [T], places: &'a mut [u32], input: &'a [T] },
+    Max { output: &'a mut [T], input: &'a [T] },
+    MaxGradient { gradient: &'a mut [T], input: &'a [T], output_gradient: &'a [T] },
     Mean { output: &'a mut [T], input: &'a [T], divisor: Divisor },
     MeanGradient { gradient: &'a mut [T], output_gradient: &'a [T], divisor: Divisor },
 }
@@ -38,10 +39,29 @@ impl<T: Float> Kernel<T> for Pool<'_, T> {
         let (image, n) = (volume(windows.image), volume(size));
         let offsets = across(windows, size[2]);
         match self.kind {
-            Kind::Max { output, places, input } => {
-                let outputs = output.chunks_exact_mut(n).zip(places.chunks_exact_mut(n));
-                for ((output, places), input) in outputs.zip(input.chunks_exact(image)) {
-                    max_of_plane::<L>(windows, size, &offsets, output, places, input);
+            Kind::Max { output, input } => {
+                let mut places = vec![NOWHERE; if is_square(windows) { 0 } else { n }];
+                for (output, input) in output.chunks_exact_mut(n).zip(input.chunks_exact(image)) {
+                    if is_square(windows) {
+                        max_of_squares(windows, size, output, input);
+                    } else {
+                        max_of_plane(windows, size, &offsets, output, &mut places, input);
+                    }
+                }
+            }
+            Kind::MaxGradient { gradient, input, output_gradient } => {
+                let scratch = if is_square(windows) { 0 } else { n };
+                let (mut largest, mut places) = (vec![T::ZERO; scratch], vec![NOWHERE; scratch]);
+                let len = if const { L::HAS_PAIRS } { L::N / 2 } else { usize::MAX };
+                let runs = if is_square(windows) { runs(windows, size, len) } else { Vec::new() };
+                let outputs = input.chunks_exact(image).zip(output_gradient.chunks_exact(n));
+                for (to, (input, output)) in gradient.chunks_exact_mut(image).zip(outputs) {
+                    if is_square(windows) {
+                        spread_to_squares::<L>(windows, size, &runs, to, input, output);
+                        continue;
+                    }
+                    max_of_plane(windows, size, &offsets, &mut largest, &mut places, input);
+                    spread_to_places(to, &places, output);
                 }
             }
             Kind::Mean { output, input, divisor } => {
@@ -99,38 +119,142 @@ fn across(windows: &Windows, width: usize) -> Vec<Across> {
     (0..windows.kernel[2]).map(of).collect()
 }
 
+/// Whether windows are of 2 x 2, side by side.
 #[inline(always)]
-fn max_of_plane<L: Lanes>(
+fn is_square(windows: &Windows) -> bool {
+    let (kernel, one) = ([1, 2, 2], [1; 3]);
+    (windows.kernel, windows.stride, windows.dilation) == (kernel, kernel, one)
+        && windows.padding == [0; 3]
+}
+
+/// Both lines that a line of squares sees, as pairs.
+#[inline(always)]
+fn pairs<'a, T>(
+    windows: &Windows,
+    size: Axes,
+    line: usize,
+    input: &'a [T],
+) -> (&'a [[T; 2]], &'a [[T; 2]]) {
+    let (row, width) = (line / size[1] * windows.image[1] + line % size[1] * 2, windows.image[2]);
+    let (above, under) = input[row * width..(row + 2) * width].split_at(width);
+    (&above.as_chunks().0[..size[2]], &under.as_chunks().0[..size[2]])
+}
+
+#[inline(always)]
+fn max_of_squares<T: Float>(windows: &Windows, size: Axes, output: &mut [T], input: &[T]) {
+    for (line, to) in output.chunks_exact_mut(size[2]).enumerate() {
+        let (above, under) = pairs(windows, size, line, input);
+        for (to, ([a, b], [c, d])) in to.iter_mut().zip(above.iter().zip(under)) {
+            let max = if *b > *a { *b } else { *a };
+            let max = if *c > max { *c } else { max };
+            *to = if *d > max { *d } else { max };
+        }
+    }
+}
+
+/// Half vectors of squares, all in one line of the output: where their upper lines start in a plane
+/// of the image and where they are in one of the output. A last one lies over others if lines are
+/// not whole numbers of them; none if lines are shorter.
+fn runs(windows: &Windows, size: Axes, len: usize) -> Vec<(usize, usize)> {
+    let last = if let Some(last) = size[2].checked_sub(len) { last } else { return Vec::new() };
+    let lines = (0..size[0] * size[1]).flat_map(|line| {
+        let row = line / size[1] * windows.image[1] + line % size[1] * 2;
+        (0..size[2]).step_by(len).map(move |column| {
+            let column = column.min(last);
+            (row * windows.image[2] + 2 * column, line * size[2] + column)
+        })
+    });
+    let mut runs: Vec<(usize, usize)> = lines.collect();
+    if runs.len() % 2 == 1 {
+        runs.extend(runs.last().copied());
+    }
+    runs
+}
+
+/// Writes the gradient of each square to the first of its largest elements, +0 to others.
+#[inline(always)]
+fn spread_to_squares<L: Lanes>(
+    windows: &Windows,
+    size: Axes,
+    runs: &[(usize, usize)],
+    gradient: &mut [L::T],
+    input: &[L::T],
+    output: &[L::T],
+) {
+    let [_, rows, width] = windows.image;
+    if [rows, width] != [2 * size[1], 2 * size[2]] {
+        gradient.fill(L::T::ZERO);
+    }
+    if runs.is_empty() {
+        for (line, output) in output.chunks_exact(size[2]).enumerate() {
+            let (above, under) = pairs(windows, size, line, input);
+            let row = line / size[1] * rows + line % size[1] * 2;
+            let (to_above, to_under) = gradient[row * width..(row + 2) * width].split_at_mut(width);
+            for nth in 0..size[2] {
+                let all = [above[nth][0], above[nth][1], under[nth][0], under[nth][1]];
+                let mut first = 0;
+                for one in 1..4 {
+                    first = if all[one] > all[first] { one } else { first };
+                }
+                let mut to = [L::T::ZERO; 4];
+                // Added to +0, as of any windows.
+                to[first] = to[first] + output[nth];
+                to_above[2 * nth..2 * nth + 2].copy_from_slice(&to[..2]);
+                to_under[2 * nth..2 * nth + 2].copy_from_slice(&to[2..]);
+            }
+        }
+        return;
+    }
+    let zero = L::splat(L::T::ZERO);
+    for pair in runs.chunks_exact(2) {
+        let [(low, low_output), (high, high_output)] = [pair[0], pair[1]];
+        // SAFETY: runs of half a vector each are within the planes.
+        unsafe {
+            let from = input.as_ptr();
+            let to = gradient.as_mut_ptr();
+            let [a, b] = L::load_pairs(from.add(low), from.add(high));
+            let [c, d] = L::load_pairs(from.add(low + width), from.add(high + width));
+            let output = output.as_ptr();
+            let value = L::load_pieces(output.add(low_output), output.add(high_output));
+            let [a, b, c, d] = L::to_first_largest([a, b, c, d], zero.add(value));
+            L::store_pairs([a, b], to.add(low), to.add(high));
+            L::store_pairs([c, d], to.add(low + width), to.add(high + width));
+        }
+    }
+}
+
+/// Adds each output's gradient, ascending, at its place.
+#[inline(always)]
+pub(super) fn spread_to_places<T: Float>(gradient: &mut [T], places: &[u32], output: &[T]) {
+    gradient.fill(T::ZERO);
+    for (place, output) in places.iter().zip(output) {
+        let to = &mut gradient[*place as usize];
+        *to = *to + *output;
+    }
+}
+
+#[inline(always)]
+fn max_of_plane<T: Float>(
     windows: &Windows,
     size: Axes,
     offsets: &[Across],
-    output: &mut [L::T],
+    output: &mut [T],
     places: &mut [u32],
-    input: &[L::T],
+    input: &[T],
 ) {
-    let is_square =
-        windows.kernel == [1, 2, 2] && windows.stride[2] == 2 && windows.padding == [0; 3];
+    places.fill(NOWHERE);
     for line in 0..size[0] * size[1] {
         let range = line * size[2]..(line + 1) * size[2];
         let (output, places) = (&mut output[range.clone()], &mut places[range]);
-        if is_square && windows.dilation == [1; 3] {
-            let depth = line / size[1] * windows.stride[0];
-            let row = depth * windows.image[1] + line % size[1] * windows.stride[1];
-            let first = row * windows.image[2];
-            let input = &input[first..first + 2 * windows.image[2]];
-            max_of_squares::<L>(output, places, input, windows.image[2], first);
-            continue;
-        }
-        places.fill(NOWHERE);
         for seen in lines(windows, size, line) {
             let from = &input[seen..][..windows.image[2]];
             for Across { windows: some, first } in offsets {
                 let (output, places) = (&mut output[some.clone()], &mut places[some.clone()]);
                 let (from, place) = (&from[*first..], (seen + first) as u32);
                 match windows.stride[2] {
-                    1 => larger::<L::T, 1>(output, places, from, 1, place),
-                    2 => larger::<L::T, 2>(output, places, from, 2, place),
-                    stride => larger::<L::T, 0>(output, places, from, stride, place),
+                    1 => larger::<T, 1>(output, places, from, 1, place),
+                    2 => larger::<T, 2>(output, places, from, 2, place),
+                    stride => larger::<T, 0>(output, places, from, stride, place),
                 }
             }
         }
@@ -168,110 +292,6 @@ fn larger<T: Float, const S: usize>(
         to[nth] = if is_larger { x } else { to[nth] };
         places[nth] = if is_larger { here } else { places[nth] };
     }
-}
-
-/// Windows of 2 x 2 side by side; `input` has both lines, the second one `below`.
-#[inline(always)]
-fn max_of_squares<L: Lanes>(
-    output: &mut [L::T],
-    places: &mut [u32],
-    input: &[L::T],
-    below: usize,
-    first: usize,
-) {
-    let width = output.len();
-    assert!(places.len() == width && input.len() >= below + 2 * width, "windows side by side");
-    let mut nth = 0;
-    let has_lanes = const { L::HAS_PAIRS && size_of::<L::T>() == size_of::<u32>() };
-    if has_lanes && width < L::N {
-        // Less than a vector: by way of a whole one.
-        let (mut above, mut under) = ([L::T::default(); 32], [L::T::default(); 32]);
-        let (mut largest, mut at) = ([L::T::default(); 16], [0; 16]);
-        for nth in 0..2 * width {
-            (above[nth], under[nth]) = (input[nth], input[below + nth]);
-        }
-        // SAFETY: no lanes are more than sixteen.
-        unsafe { squares::<L>(&mut largest, &mut at, &above, &under, below) }
-        for nth in 0..width {
-            (output[nth], places[nth]) = (largest[nth], at[nth] + (first + 2 * nth) as u32);
-        }
-        return;
-    }
-    if has_lanes {
-        while nth < width {
-            // The last vector lies over others if there is no whole number of them.
-            let at = nth.min(width - L::N);
-            // SAFETY: checked above: as many windows as there are lanes are within, and places
-            // have the size of an element.
-            unsafe {
-                let (above, under) = (&input[2 * at..], &input[below + 2 * at..]);
-                squares::<L>(&mut output[at..], &mut places[at..], above, under, below);
-            }
-            for (lane, place) in places[at..at + L::N].iter_mut().enumerate() {
-                *place += (first + 2 * (at + lane)) as u32;
-            }
-            nth += L::N;
-        }
-        return;
-    }
-    while nth < width {
-        (output[nth], places[nth]) = square(input, &input[below..], nth, first as u32, below);
-        nth += 1;
-    }
-}
-
-/// A vector of windows: the first of the largest, and where it is in its window.
-///
-/// # Safety
-/// As many windows as there are lanes are within the slices, and places have the size of an
-/// element.
-#[inline(always)]
-unsafe fn squares<L: Lanes>(
-    output: &mut [L::T],
-    places: &mut [u32],
-    above: &[L::T],
-    under: &[L::T],
-    below: usize,
-) {
-    // SAFETY: the caller's.
-    unsafe {
-        let which = [0, 1, below, below + 1].map(|place| bits::<L>(place as u32));
-        let (a, b) = L::load_pairs(above.as_ptr());
-        let (c, d) = L::load_pairs(under.as_ptr());
-        let mut max = (a, which[0]);
-        for nth in 1..4 {
-            max = L::larger(max, ([a, b, c, d][nth], which[nth]));
-        }
-        max.0.store(output.as_mut_ptr());
-        max.1.store(places.as_mut_ptr().cast());
-    }
-}
-
-/// These bits in every lane, whose type has as many.
-///
-/// # Safety
-/// It has.
-#[inline(always)]
-unsafe fn bits<L: Lanes>(bits: u32) -> L {
-    // SAFETY: the caller's.
-    L::splat(unsafe { core::mem::transmute_copy::<u32, L::T>(&bits) })
-}
-
-/// The first of the largest of a window of 2 x 2.
-#[inline(always)]
-fn square<T: Float>(above: &[T], under: &[T], at: usize, first: u32, below: usize) -> (T, u32) {
-    let (mut max, mut place) = (above[2 * at], first + 2 * at as u32);
-    let here = place;
-    for (x, step) in [
-        (above[2 * at + 1], 1),
-        (under[2 * at], below as u32),
-        (under[2 * at + 1], below as u32 + 1),
-    ] {
-        let is_larger = x > max;
-        max = if is_larger { x } else { max };
-        place = if is_larger { here + step } else { place };
-    }
-    (max, place)
 }
 
 /// How many elements of a window exist along an axis.

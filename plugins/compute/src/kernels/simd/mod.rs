@@ -5,6 +5,8 @@
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod neon;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod peak;
 pub(crate) mod plain;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -125,24 +127,39 @@ pub trait Lanes: Copy {
         }
     }
 
-    /// Whether there are [`load_pairs`](Self::load_pairs) and [`larger`](Self::larger).
+    /// Whether there are [`load_pairs`](Self::load_pairs), [`store_pairs`](Self::store_pairs) and
+    /// [`to_first_largest`](Self::to_first_largest).
     const HAS_PAIRS: bool = false;
 
-    /// Reads twice as many elements from `at` on: those at even places, and those at odd ones.
+    /// Reads as many elements from `low` on, and from `high` on: all at even places, and all at odd
+    /// ones.
     ///
     /// # Safety
-    /// `2 N` elements can be read from `at`.
+    /// `N` elements can be read from each.
     #[inline(always)]
-    unsafe fn load_pairs(at: *const Self::T) -> (Self, Self) {
+    unsafe fn load_pairs(low: *const Self::T, high: *const Self::T) -> [Self; 2] {
         // SAFETY: the caller's.
-        unsafe { (Self::load(at), Self::load(at)) }
+        unsafe { [Self::load(low), Self::load(high)] }
     }
 
-    /// Lane by lane the larger of two values, with the bits that belong to it; the first one where
-    /// they are equal or cannot be compared.
+    /// Writes what [`load_pairs`](Self::load_pairs) reads.
+    ///
+    /// # Safety
+    /// `N` elements can be written from each.
     #[inline(always)]
-    fn larger(first: (Self, Self), _second: (Self, Self)) -> (Self, Self) {
-        first
+    unsafe fn store_pairs(pairs: [Self; 2], low: *mut Self::T, high: *mut Self::T) {
+        // SAFETY: the caller's.
+        unsafe {
+            pairs[0].store(low);
+            pairs[1].store(high);
+        }
+    }
+
+    /// Lane by lane, `value` where the first of the largest of four is, and +0 elsewhere; one that
+    /// cannot be compared is not larger.
+    #[inline(always)]
+    fn to_first_largest(of: [Self; 4], _value: Self) -> [Self; 4] {
+        of
     }
 
     /// `self · factor + addend`, rounded once.

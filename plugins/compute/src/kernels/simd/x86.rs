@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use super::pairs::*;
 use super::{Kernel, Lanes, Level};
 use crate::kernels::Float;
 
@@ -116,7 +117,7 @@ macro_rules! lanes {
         part $load_part:expr, $store_part:expr, transpose $transpose:ident $square:literal,
         pieces $pieces:literal $load_pieces:ident $store_pieces:ident
         $(parts $load_parts:ident $store_parts:ident)?
-        $(, pairs $load_pairs:ident $larger:ident)?) => {
+        $(, pairs $load_pairs:ident $store_pairs:ident $first_largest:ident)?) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub struct $name($vector);
@@ -175,18 +176,21 @@ macro_rules! lanes {
                 const HAS_PAIRS: bool = true;
 
                 #[inline(always)]
-                unsafe fn load_pairs(at: *const $type) -> (Self, Self) {
+                unsafe fn load_pairs(low: *const $type, high: *const $type) -> [Self; 2] {
                     // SAFETY: above.
-                    let (even, odd) = unsafe { $load_pairs(at) };
-                    (Self(even), Self(odd))
+                    unsafe { $load_pairs(low, high) }.map(Self)
                 }
 
                 #[inline(always)]
-                fn larger(first: (Self, Self), second: (Self, Self)) -> (Self, Self) {
+                unsafe fn store_pairs([even, odd]: [Self; 2], low: *mut $type, high: *mut $type) {
                     // SAFETY: above.
-                    let (value, place) =
-                        unsafe { $larger((first.0.0, first.1.0), (second.0.0, second.1.0)) };
-                    (Self(value), Self(place))
+                    unsafe { $store_pairs(even.0, odd.0, low, high) }
+                }
+
+                #[inline(always)]
+                fn to_first_largest([a, b, c, d]: [Self; 4], value: Self) -> [Self; 4] {
+                    // SAFETY: above.
+                    unsafe { $first_largest([a.0, b.0, c.0, d.0], value.0) }.map(Self)
                 }
             )?
 
@@ -418,51 +422,6 @@ unsafe fn store_one_f64(value: __m256d, low: *mut f64, _: *mut f64) {
     unsafe { _mm256_storeu_pd(low, value) }
 }
 
-#[inline(always)]
-unsafe fn load_pairs_16(at: *const f32) -> (__m512, __m512) {
-    // SAFETY: above.
-    unsafe {
-        let (low, high) = (_mm512_loadu_ps(at), _mm512_loadu_ps(at.add(16)));
-        let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-        let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-        let pick = |which| _mm512_permutex2var_ps(low, which, high);
-        (pick(even), pick(odd))
-    }
-}
-
-#[inline(always)]
-unsafe fn larger_16(first: (__m512, __m512), second: (__m512, __m512)) -> (__m512, __m512) {
-    // SAFETY: above.
-    unsafe {
-        let is_second = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(second.0, first.0);
-        let value = _mm512_mask_blend_ps(is_second, first.0, second.0);
-        (value, _mm512_mask_blend_ps(is_second, first.1, second.1))
-    }
-}
-
-#[inline(always)]
-unsafe fn load_pairs_8(at: *const f32) -> (__m256, __m256) {
-    // SAFETY: above.
-    unsafe {
-        let (a, b) = (_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8)));
-        // The halves in their order first, since shuffles stay within halves.
-        let low = _mm256_permute2f128_ps::<0x20>(a, b);
-        let high = _mm256_permute2f128_ps::<0x31>(a, b);
-        let even = _mm256_shuffle_ps::<0b10_00_10_00>(low, high);
-        (even, _mm256_shuffle_ps::<0b11_01_11_01>(low, high))
-    }
-}
-
-#[inline(always)]
-unsafe fn larger_8(first: (__m256, __m256), second: (__m256, __m256)) -> (__m256, __m256) {
-    // SAFETY: above.
-    unsafe {
-        let is_second = _mm256_cmp_ps::<_CMP_GT_OQ>(second.0, first.0);
-        let value = _mm256_blendv_ps(first.0, second.0, is_second);
-        (value, _mm256_blendv_ps(first.1, second.1, is_second))
-    }
-}
-
 lanes! {
     /// Sixteen float32.
     Avx512F32(__m512 of f32, 16, [8, 8, 8, 6]):
@@ -472,7 +431,7 @@ lanes! {
     |at, n, value| _mm512_mask_storeu_ps(at, ((1u32 << n) - 1) as u16, value),
     transpose transpose_8 8,
     pieces 2 load_two_8 store_two_8 parts load_parts_16 store_parts_16,
-    pairs load_pairs_16 larger_16
+    pairs load_pairs_16 store_pairs_16 first_largest_16
 }
 
 lanes! {
@@ -495,7 +454,7 @@ lanes! {
     |at, n, value| _mm256_maskstore_ps(at, mask_32(n), value),
     transpose transpose_8 8,
     pieces 2 load_two_4 store_two_4 parts load_parts_8 store_parts_8,
-    pairs load_pairs_8 larger_8
+    pairs load_pairs_8 store_pairs_8 first_largest_8
 }
 
 lanes! {
