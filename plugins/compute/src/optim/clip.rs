@@ -89,6 +89,9 @@ impl Session {
         for id in ids {
             let slot = self.table.held(*id).map_err(mistake)?;
             let Some(gradient) = &slot.gradient else { continue };
+            let kind = gradient.kind();
+            let charged = self.meter.charge(kind.shape.len() as u64);
+            charged.map_err(|rule| Mistake::new("clipping", &[kind], rule))?;
             let single = gradient.get::<f32>().map(squares);
             sum += single.or_else(|| gradient.get::<f64>().map(squares)).unwrap_or_default();
         }

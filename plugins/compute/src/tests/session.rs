@@ -135,6 +135,20 @@ fn train(session: &mut Session, steps: u64) -> Result<Vec<u8>, Mistake> {
     Ok(bytes)
 }
 
+/// A list may name one large gradient again and again.
+#[test]
+fn clipping_by_norm_counts_each_gradient_that_it_reads() {
+    let mut session = Session::new(BYTES);
+    let x = leaf(&mut session, &[1_000], &[1.0; 1_000]);
+    let loss = reduce_all(&mut session, Reduce::Sum, x).unwrap();
+    session.backward(loss).unwrap();
+    let before = session.work();
+    session.clip_by_norm(&[x; 10], 1e9).unwrap();
+    assert_eq!(session.work() - before, 10_000);
+    session.set_work_max(session.work() + 5_500);
+    assert!(text(session.clip_by_norm(&[x; 10], 1e9)).starts_with("clipping of f64 [1000]: "));
+}
+
 #[test]
 fn buffers_are_used_again_from_step_to_step() {
     let mut session = Session::new(BYTES);

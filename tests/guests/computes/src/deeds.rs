@@ -141,6 +141,7 @@ fn shapes() -> Result<(), PlanError> {
         ("a mask of none", compute::keep_mask(&[2], f64::NAN)),
         ("a mask too large", compute::keep_mask(&[u32::MAX, u32::MAX], 0.5)),
         ("a mask of 9 axes", compute::keep_mask(&[1; 9], 0.5)),
+        ("a mask of very many axes", compute::keep_mask(&vec![1; 1 << 20], 0.5)),
         ("int8", compute::load(Slot::State, 1)),
     ];
     // Every cut of an operation's bytes, and every byte changed.
@@ -150,7 +151,8 @@ fn shapes() -> Result<(), PlanError> {
         mistakes.push(("a cut", compute::apply(&bytes[..cut], &[x])));
     }
     for (name, said) in mistakes {
-        if !matches!(said, Err(ComputeError::Mistake(_))) {
+        // A text of what the plan passed would take the host's memory.
+        if !matches!(&said, Err(ComputeError::Mistake(text)) if text.len() < 1_000) {
             return Err(wrong(format!("{name}: {said:?}")));
         }
     }

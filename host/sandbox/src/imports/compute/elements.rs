@@ -1,6 +1,6 @@
 //! Elements of tensors as bytes, from and to the plan, the store and the source of randomness.
 
-use fedwasm_compute::{Apply as _, Dtype, Id, Kind, Session, Shape, compose};
+use fedwasm_compute::{Apply as _, Dtype, Id, Kind, RANK_MAX, Session, Shape, compose};
 
 use super::{Done, Failed, copy_work, kind_of, name_of, sizes};
 use crate::contract::{AccessError, SlotName};
@@ -51,8 +51,10 @@ impl Host {
         if !(0.0..1.0).contains(&rate) {
             return Err(Failed::Mistake(format!("keep-mask: the rate is {rate}, not in [0, 1)")));
         }
-        let sizes: Vec<usize> = shape.iter().map(|size| *size as usize).collect();
-        let wrong = |rule| Failed::Mistake(format!("keep-mask of {shape:?}: {rule}"));
+        // A plan can pass millions of sizes; neither they nor a text of them is kept.
+        let shown = &shape[..shape.len().min(RANK_MAX + 1)];
+        let sizes: Vec<usize> = shown.iter().map(|size| *size as usize).collect();
+        let wrong = |rule| Failed::Mistake(format!("keep-mask of {shown:?}: {rule}"));
         let kind = Kind { dtype: Dtype::Bool, shape: Shape::new(&sizes).map_err(wrong)? };
         session.charge_work(copy_work(kind.shape.len()))?;
         let mut drawn = [0; DRAWN_BYTES];

@@ -25,9 +25,10 @@ pub(crate) fn step(
             "step: the optimizer keeps {n} tensors for each of {values} values, got {kept}"
         )));
     }
-    let trained = values.iter().enumerate();
-    let trained =
-        trained.map(|(at, value)| Trained { value: *value, buffers: &kept[at * n..][..n] });
-    let trained: Vec<Trained> = trained.collect();
-    Ok(session.step(optimizer, rate, nth, &trained)?)
+    for (at, value) in values.iter().enumerate() {
+        // One by one: a list of them would take more memory than the plan's own.
+        let trained = Trained { value: *value, buffers: &kept[at * n..][..n] };
+        session.step(optimizer, rate, nth, &[trained])?;
+    }
+    Ok(())
 }
