@@ -22,6 +22,7 @@ pub fn check(name: &str, bytes: &[u8]) {
         "csv" => csv(bytes),
         "data" => data(bytes),
         "sums" => sums(bytes),
+        "graphs" => graphs(bytes),
         other => panic!("no check is called {other}"),
     }
 }
@@ -128,6 +129,22 @@ fn content<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Option<T> {
             assert_printable(&error.to_string());
             None
         }
+    }
+}
+
+/// A graph is read or refused; what is read is written as it was, and can be shown. What can be run
+/// has facts.
+pub fn graphs(bytes: &[u8]) {
+    let graph = match fedwasm_graph::decode(bytes) {
+        Ok(graph) => graph,
+        Err(error) => return assert_printable(&error.to_string()),
+    };
+    assert_eq!(fedwasm_graph::encode(&graph), bytes);
+    assert_printable(&graph.text().to_string());
+    let _ = graph.counts();
+    match graph.check() {
+        Ok(()) => assert_printable(&graph.facts().to_string()),
+        Err(error) => assert_printable(&error.to_string()),
     }
 }
 

@@ -228,26 +228,31 @@ impl Drop for Page {
     }
 }
 
-/// Every page with commands has a test below.
+/// Every page with commands has a test below, or one in Python, where pages with code in Python run.
 #[test]
 fn every_page_with_commands_is_run() {
-    let source = std::fs::read_to_string(root().join("tests/it/book.rs")).unwrap();
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let (source, python) = (read("tests/it/book.rs"), read("host/python/tests/test_pages.py"));
     for page in pages().into_iter().chain(["README.md".to_owned()]) {
         let is_run = source.contains(&format!("Page::open(\"{page}\""));
-        assert_eq!(is_run, !commands(&page).is_empty(), "{page}");
+        let is_run_in_python = python.contains(&format!("\"{page}\""));
+        let has_python = blocks(&page).iter().any(|block| block.language == "python");
+        assert_eq!(is_run_in_python, has_python, "{page}");
+        let is_run = is_run || is_run_in_python;
+        assert_eq!(is_run, !commands(&page).is_empty() || has_python, "{page}");
     }
 }
 
-/// The first plan, one command after the other, with the files that the page shows.
+/// The first plan in Rust, one command after the other, with the files that the page shows.
 #[test]
 fn first_plan_is_as_the_book_says() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     std::fs::copy(data("digits.csv"), dir.join("digits.csv")).unwrap();
     std::fs::copy(root().join("rust-toolchain.toml"), dir.join("rust-toolchain.toml")).unwrap();
-    let mut page = Page::open("first-plan.md", dir);
+    let mut page = Page::open("first-plan-rust.md", dir);
     let mut running = Vec::new();
-    for block in blocks("first-plan.md") {
+    for block in blocks("first-plan-rust.md") {
         match block.language.as_str() {
             "console" => {
                 for line in block.text.lines() {

@@ -22,6 +22,19 @@ fn every_test_of_the_page_for_fed_biomed_exists() {
 }
 
 #[test]
+fn every_scenario_of_the_page_for_fed_biomed_exists() {
+    let mut n = 0;
+    for quoted in quoted("docs/from-fed-biomed.md") {
+        let Some((name, test)) = quoted.split_once(".py: ") else { continue };
+        let path = root().join("host/python/tests/scenarios").join(name).with_extension("py");
+        let source = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(source.contains(&format!("def {test}(")), "{} has no {test}", path.display());
+        n += 1;
+    }
+    assert!(n > 10, "{n}");
+}
+
+#[test]
 fn every_fault_of_the_list_has_its_test() {
     let faults: BTreeSet<String> = quoted("docs/from-fed-biomed.md")
         .into_iter()

@@ -268,7 +268,7 @@ fn the_random_number_of_secure_aggregation_is_carried_as_it_is_given() {
 }
 
 /// The tensors of a file in float64, as scikit-learn and NumPy write them.
-fn doubled(params: &Params, path: &Path) {
+pub fn doubled(params: &Params, path: &Path) {
     let double = |(name, tensor): (&str, &Tensor)| {
         let bytes = tensor.floats().unwrap().into_iter().flat_map(f64::to_le_bytes).collect();
         let tensor = Tensor::new(DType::Float64, tensor.shape().to_vec(), bytes).unwrap();

@@ -5,6 +5,7 @@ use std::path::Path;
 use fedwasm_params::{Params, Tensor, from_safetensors, mpk};
 use serde_json::Value;
 
+use crate::experiment::doubled;
 use crate::support::{Fedwasm, data, fedwasm, misbehaves, plan, root};
 
 fn local(plan: &Path, file: &Path, target: &str) -> Fedwasm {
@@ -100,7 +101,11 @@ fn files_are_written_and_evaluate_reads_them() {
         let command = command.arg(plan()).arg("--data").arg(data("breast_cancer.csv"));
         command.arg("--params").arg(extra).ok().result()["metrics"]["accuracy"].as_f64().unwrap()
     };
-    assert!(evaluate(&out.join("params.mpk")) > 0.95);
+    let accuracy = evaluate(&out.join("params.mpk"));
+    assert!(accuracy > 0.95);
+    // Of other programs, in float64.
+    doubled(&params, &out.join("doubled.safetensors"));
+    assert_eq!(evaluate(&out.join("doubled.safetensors")), accuracy);
     std::fs::rename(out.join("params.safetensors"), dir.path().join("p.safetensors")).unwrap();
     assert!(evaluate(&dir.path().join("p.safetensors")) < 0.95);
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use crate::support::{Edit, fedwasm, plan, root};
 
 /// The plans that are shipped.
-const SHIPPED: [&str; 8] = [
+const SHIPPED: [&str; 9] = [
     "cnn",
     "linear-regression",
     "linear-svm",
     "logistic-regression",
     "lstm",
     "mlp",
+    "traced",
     "transformer",
     "unet",
 ];
@@ -20,7 +21,9 @@ const SHIPPED: [&str; 8] = [
 /// only the first is slow. Its own build folder stays, too.
 fn copy_of_sources(name: &str) -> PathBuf {
     let to = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    for dir in ["sdk", "compute"].into_iter().chain(SHIPPED) {
+    for dir in
+        ["sdk", "compute", "graph", "interpreter", "traced-native"].into_iter().chain(SHIPPED)
+    {
         let dir = Path::new("plugins").join(dir);
         let _ = std::fs::remove_dir_all(to.join(&dir));
         copy(&root().join(&dir), &to.join(dir));

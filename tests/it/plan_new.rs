@@ -90,6 +90,60 @@ fn dropout_resumes_to_the_same_bytes() {
     assert_eq!(run(4, "run", &["--resume"]), whole);
 }
 
+/// Plans in Python are built where the package is: `host/python/tests/test_templates.py`.
+#[test]
+fn plans_in_python_have_their_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = |name: &str, template: &str| {
+        let args = ["plan", "new", name, "--language", "python", "--template", template];
+        offline(dir.path(), &args).run()
+    };
+    let ended = new("heart-risk", "mlp");
+    assert!(ended.stdout.contains("plan build heart-risk/plan.py"), "{}", ended.stdout);
+    let source = std::fs::read_to_string(dir.path().join("heart-risk/plan.py")).unwrap();
+    assert!(source.contains("class HeartRisk(fw.Plan):\n    name = \"heart-risk\"\n"), "{source}");
+    for (name, template, expected) in [
+        ("x", "unet", "the template `unet` does not exist in Python"),
+        ("none", "mlp", "Python reserves `None`"),
+        ("heart-risk", "mlp", "heart-risk already exists"),
+    ] {
+        let ended = new(name, template);
+        assert!(ended.code == 2 && ended.stderr.contains(expected), "{name}: {}", ended.stderr);
+    }
+}
+
+/// `plan build plan.py` where there is no Python, or none with the package.
+#[test]
+fn missing_python_and_missing_package_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("plan.py");
+    std::fs::write(&file, "").unwrap();
+    let build = |python: &str| {
+        let run = fedwasm(&["plan", "build"]).arg(&file).env("FEDWASM_PYTHON", python);
+        run.current_dir(dir.path()).run()
+    };
+    let ended = build("no-such-python");
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("`no-such-python`, which reads plans in Python, was not found"));
+    // A program that says the same as a Python without the package.
+    let python = "/bin/sh";
+    let script = dir.path().join("python");
+    let text = format!("#!{python}\necho \"$0: No module named fedwasm\" >&2\nexit 1\n");
+    std::fs::write(&script, text).unwrap();
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ended = build(script.to_str().unwrap());
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("the package `fedwasm` is not installed"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("No module named"), "{}", ended.stderr);
+    for args in [&["--in-guest"][..], &["--class", "A", "--in-guest"]] {
+        let ended = fedwasm(&["plan", "build"]).arg(&file).args(args).run();
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+    }
+    let names = std::fs::read_dir(dir.path()).unwrap();
+    assert_eq!(names.count(), 2, "nothing is left behind");
+}
+
 #[test]
 fn existing_files_stay_and_bad_names_are_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -121,7 +121,9 @@ fn a_worker_that_dies_is_a_fault_and_one_without_a_host_dies() {
     let last: &Value = events.last().unwrap();
     assert_eq!(code, 4, "{events:?}");
     let message = last["message"].as_str().unwrap();
-    assert!(message.contains("was killed: its process died of"), "{message}");
+    // On a slow machine it still compiles.
+    assert!(message.contains("was killed: "), "{message}");
+    assert!(message.contains("its process died of"), "{message}");
     assert!(!dir.path().join("out/params.safetensors").exists());
 
     let job = looping(dir.path());

@@ -12,6 +12,7 @@ for name, value in {
     "torch": torch.tensor([1.0, 2.0]),
     "numpy": np.array([[1.0]]),
     "scalar": np.float64(1.5),
-    "file": {"researcher_id": "r", "model_weights": {"w": np.array([1, 2], dtype=np.float32)}},
+    "torch file": {"researcher_id": "r", "model_weights": {"w": torch.tensor([1.0, 2.0])}},
+    "sklearn file": {"researcher_id": "r", "model_weights": {"w_": np.array([1, 2], dtype=np.float32)}},
 }.items():
     print(name, Serializer.dumps(value).hex())

@@ -14,6 +14,8 @@ import tempfile
 
 try:
     import numpy as np
+    import torch
+    from fedbiomed.common.models import TorchModel
     from fedbiomed.common.serializer import Serializer
 except ImportError as error:
     print(f"mpk round trip: SKIPPED, fedbiomed cannot be imported here ({error})")
@@ -38,15 +40,24 @@ with tempfile.TemporaryDirectory() as scratch:
     assert list(loaded) == ["researcher_id", "model_weights"], list(loaded)
     assert Serializer.dumps(loaded) == ours.read_bytes(), "Fed-BioMed writes other bytes"
 
-    # Other numbers, written there and read here: the class with the larger score wins.
-    weights = {name: np.zeros_like(value) for name, value in loaded["model_weights"].items()}
-    weights["linear.bias"][1] = 1.0
-    theirs = pathlib.Path(scratch) / "theirs.mpk"
-    Serializer.dump({"researcher_id": "r", "model_weights": weights}, str(theirs))
+    # Their Torch plans load it: the model of a plan takes the weights and nothing is missing.
+    model = torch.nn.Sequential()
+    model.add_module("linear", torch.nn.Linear(30, 2))
+    TorchModel(model).set_weights(loaded["model_weights"])
+    assert torch.equal(model.linear.weight, loaded["model_weights"]["linear.weight"])
+
+    # Other numbers, written there and read here: the class with the larger score wins. Those of a
+    # scikit-learn plan are NumPy arrays of float64.
     args = pathlib.Path(scratch) / "args.toml"
     args.write_text("[model]\nn_classes = 2\n")
-    metrics = fedwasm("evaluate", "--params", theirs, "--args", args)["metrics"]
-    assert abs(metrics["accuracy"] - 357 / 569) < 1e-12, metrics
-    assert metrics["recall"] == 1.0, metrics
+    weights = {name: torch.zeros_like(value) for name, value in loaded["model_weights"].items()}
+    weights["linear.bias"][1] = 1.0
+    arrays = {name: value.numpy().astype(np.float64) for name, value in weights.items()}
+    for content in {"researcher_id": "r", "model_weights": weights}, arrays:
+        theirs = pathlib.Path(scratch) / "theirs.mpk"
+        Serializer.dump(content, str(theirs))
+        metrics = fedwasm("evaluate", "--params", theirs, "--args", args)["metrics"]
+        assert abs(metrics["accuracy"] - 357 / 569) < 1e-12, metrics
+        assert metrics["recall"] == 1.0, metrics
 
 print("mpk round trip: equal bytes there and here")

@@ -6,6 +6,7 @@ use fedwasm_protocol::{BlobRef, Digest, printable};
 use wasmparser::{Validator, WasmFeatures};
 
 use crate::structure::{Structure, invalid};
+use crate::traced::{self, TracedError};
 use crate::world::{self, Misfit};
 use crate::{CONTRACT, Contract};
 
@@ -122,6 +123,9 @@ pub enum AdmissionError {
         /// How it differs.
         misfit: Misfit,
     },
+    /// It is a traced plan, and its graph cannot be run, or is not where it says.
+    #[error(transparent)]
+    Traced(#[from] TracedError),
     /// Built for another contract.
     #[error(
         "the plan was built for {CONTRACT}@{got}, this host speaks {}\n\
@@ -136,8 +140,8 @@ pub enum AdmissionError {
 
 impl Component {
     /// Admits `bytes`, in this order: size, preamble, counts, validity, imports,
-    /// exports, the types of the contract. Exports beside the contract's are
-    /// tolerated.
+    /// exports, the types of the contract, the graph of a traced plan. Exports beside the
+    /// contract's are tolerated.
     ///
     /// # Errors
     /// [`AdmissionError`], the first that applies.
@@ -156,6 +160,7 @@ impl Component {
         };
         let checked = world::check(contract, &types, &names(&imports), &names(&exports));
         checked.map_err(|misfit| AdmissionError::Misfit { contract, misfit })?;
+        traced::check(&bytes)?;
         let blob = BlobRef::of(&bytes);
         Ok(Self { bytes: bytes.into(), blob, contract, imports, exports })
     }

@@ -4,6 +4,7 @@ use fedwasm_protocol::printable;
 use serde::Serialize;
 
 use crate::provenance::arithmetic;
+use crate::traced::TracedInspection;
 use crate::{CONTRACT, Component, Provenance, Sizes};
 
 /// The contents of a component, without running it.
@@ -24,16 +25,18 @@ pub struct Inspection {
     pub name: Option<String>,
     /// Version in the component's metadata.
     pub version: Option<String>,
-    /// SPDX expression in the component's metadata.
+    /// SPDX expression in the component's metadata. None for a traced plan: it would be its runtime's.
     pub licence: Option<String>,
-    /// Where its sources are, by the component's metadata.
+    /// Where its sources are, by the component's metadata. None for a traced plan, too.
     pub source: Option<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Interfaces that it exports.
     pub exports: Vec<String>,
-    /// Its provenance, as stated by its builder.
+    /// Its provenance, as stated by its builder; of a traced plan that of its runtime.
     pub build: Option<Provenance>,
+    /// Its calls, if it is a traced plan.
+    pub traced: Option<TracedInspection>,
 }
 
 impl Component {
@@ -41,6 +44,8 @@ impl Component {
     pub fn inspect(&self) -> Inspection {
         let payload = wasm_metadata::Payload::from_binary(self.bytes()).ok();
         let metadata = payload.as_ref().map(wasm_metadata::Payload::metadata);
+        let traced = TracedInspection::of(self.bytes());
+        let own = metadata.filter(|_| traced.is_none());
         let text = |value: Option<String>| value.map(|value| printable(&value));
         let is_plan = |name: &&String| name.starts_with(CONTRACT);
         let version = self.exports.iter().find(is_plan).and_then(|name| name.split_once('@'));
@@ -52,11 +57,12 @@ impl Component {
             arithmetic: arithmetic(self.bytes()),
             name: text(metadata.and_then(|m| m.name.clone())),
             version: text(metadata.and_then(|m| Some(m.version.as_ref()?.to_string()))),
-            licence: text(metadata.and_then(|m| Some(m.licenses.as_ref()?.to_string()))),
-            source: text(metadata.and_then(|m| Some(m.source.as_ref()?.to_string()))),
+            licence: text(own.and_then(|m| Some(m.licenses.as_ref()?.to_string()))),
+            source: text(own.and_then(|m| Some(m.source.as_ref()?.to_string()))),
             imports: self.imports.clone(),
             exports: self.exports.clone(),
             build: Provenance::of(self.bytes()),
+            traced,
         }
     }
 }

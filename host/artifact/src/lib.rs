@@ -13,6 +13,7 @@ mod source;
 mod standard_library;
 mod statement;
 mod structure;
+pub mod traced;
 mod world;
 
 use crate::standard_library::StandardLibrary;

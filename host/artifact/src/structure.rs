@@ -9,14 +9,14 @@ use crate::AdmissionError;
 
 /// Components and modules inside of each other; toolchains emit 3.
 pub const DEPTH_MAX: usize = 16;
-/// Core modules. A Rust plan has 4, a Python plan about 20.
+/// Core modules. A Rust plan has 3, a JavaScript plan 11, a Python plan 38.
 pub const MODULES_MAX: usize = 64;
-/// Components, the outer one among them.
+/// Components, the outer one among them. A JavaScript plan has 25.
 pub const COMPONENTS_MAX: usize = 32;
 /// Instances that components make of components and modules; each takes as long
-/// as its types are large. A Rust plan has 10, a Python plan about 40.
+/// as its types are large. A C plan has 9, a JavaScript plan 79, a Python plan 115.
 pub const INSTANCES_MAX: u64 = 256;
-/// Functions of all modules together. A Python interpreter has about 20,000.
+/// Functions of all modules together. A Python plan has 14,000.
 pub const FUNCTIONS_MAX: u64 = 200_000;
 /// Types of all modules and components together, with their inner declarations.
 pub const TYPES_MAX: u64 = 10_000;

@@ -8,10 +8,10 @@
 mod columns;
 mod command_error;
 mod commands;
-mod diagnosis;
 mod drawing;
 mod printer;
 mod progress;
+mod python_template;
 mod stop;
 mod template;
 
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             printer.error(&error);
-            ExitCode::from(error.code)
+            ExitCode::from(error.kind as u8)
         }
     }
 }

@@ -5,6 +5,8 @@ use std::io::{IsTerminal as _, Write as _};
 use fedwasm_protocol::{printable, printable_json};
 use serde_json::{Value, json};
 
+use fedwasm_explain::Explained;
+
 use crate::command_error::CommandError;
 use crate::drawing;
 
@@ -52,8 +54,8 @@ impl Printer {
 
     /// Writes the reason why the command failed.
     pub(crate) fn error(&self, error: &CommandError) {
-        let CommandError { code, message, place, help, file, .. } = error;
-        let mut fields = json!({ "message": message, "exit_code": code });
+        let Explained { kind, message, place, help, file, .. } = &**error;
+        let mut fields = json!({ "message": message, "exit_code": *kind as u8 });
         for (key, text) in [("place", place), ("help", help)] {
             if let Some(text) = text {
                 fields[key] = json!(text);

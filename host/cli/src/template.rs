@@ -144,19 +144,11 @@ pub(crate) fn plan(name: &str, template: &Crate) -> Result<Vec<(PathBuf, Vec<u8>
         ("Cargo.lock".into(), lock(name, template).into()),
         (".gitignore".into(), b"/target\n".into()),
         ("README.md".into(), readme(name, template).into()),
-        ("args.toml".into(), ARGS.into()),
     ];
-    if data_file(template) == DATA {
-        files.push((DATA.into(), data().into()));
-    }
-    for (path, content) in template.files {
-        let content = match path.ends_with(".rs") {
-            true => renamed(&String::from_utf8_lossy(content), template.name, name).into_bytes(),
-            false => content.to_vec(),
-        };
-        // The template's own files win: a plan of images needs other data.
-        files.retain(|(known, _)| known != Path::new(path));
-        files.push((path.into(), content));
+    files.extend(companions(template));
+    for (path, content) in template.files.iter().filter(|(path, _)| path.ends_with(".rs")) {
+        let content = renamed(&String::from_utf8_lossy(content), template.name, name);
+        files.push((path.into(), content.into()));
     }
     for of in needed(template) {
         let dir = Path::new("vendor").join(of.name);
@@ -166,6 +158,21 @@ pub(crate) fn plan(name: &str, template: &Crate) -> Result<Vec<(PathBuf, Vec<u8>
     let wit = Path::new("vendor/wit");
     files.extend(WIT.iter().map(|(path, content)| (wit.join(path), content.to_vec())));
     Ok(files)
+}
+
+/// The files of a new plan beside its code and its README: arguments, rows, and what else the
+/// template has.
+pub(crate) fn companions(template: &Crate) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<(PathBuf, Vec<u8>)> = vec![("args.toml".into(), ARGS.into())];
+    if data_file(template) == DATA {
+        files.push((DATA.into(), data().into()));
+    }
+    for (path, content) in template.files.iter().filter(|(path, _)| !path.ends_with(".rs")) {
+        // The template's own files win: a plan of images needs other data.
+        files.retain(|(known, _)| known != Path::new(path));
+        files.push((path.into(), content.to_vec()));
+    }
+    files
 }
 
 /// The rows that come with a new plan: the template's own, such as images, or columns.
@@ -264,7 +271,7 @@ fn renamed(source: &str, from: &str, to: &str) -> String {
     text + rest
 }
 
-fn camel_case(name: &str) -> String {
+pub(crate) fn camel_case(name: &str) -> String {
     let words = name.split(['-', '_']).filter(|word| !word.is_empty());
     words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
 }

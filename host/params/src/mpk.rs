@@ -3,7 +3,7 @@
 //!
 //! A value without a type in MessagePack becomes a map of two entries, `__type__`
 //! and `value`, in this order. An aggregated-parameters file is the map
-//! `{researcher_id, model_weights: {name: np.ndarray}}`.
+//! `{researcher_id, model_weights: {name: tensor}}`, of torch's tensors or of NumPy's arrays.
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -70,14 +70,19 @@ pub fn decode(bytes: &[u8]) -> Result<Value, Error> {
     }
 }
 
-/// Writes the aggregated-parameters file of Fed-BioMed.
+/// Writes the aggregated-parameters file of Fed-BioMed: `torch.Tensor`s, which its Torch plans
+/// load, or `np.ndarray`s for its scikit-learn plans, if all names end with `_`, as those of
+/// fitted attributes do (`coef_`, `intercept_`). Neither kind of plan loads the other type.
 ///
 /// # Errors
 /// As [`encode`].
 pub fn write_params(researcher_id: &str, params: &Params) -> Result<Vec<u8>, Error> {
     let text = |text: &str| Value::Str(text.to_owned());
-    let weights = params.iter();
-    let weights = weights.map(|(name, tensor)| (text(name), Value::NumpyArray(tensor.clone())));
+    let array = match params.iter().all(|(name, _)| name.ends_with('_')) {
+        true => Value::NumpyArray,
+        false => Value::TorchTensor,
+    };
+    let weights = params.iter().map(|(name, tensor)| (text(name), array(tensor.clone())));
     encode(&Value::Map(vec![
         (text("researcher_id"), text(researcher_id)),
         (text("model_weights"), Value::Map(weights.collect())),
@@ -105,9 +110,10 @@ pub fn read_params(bytes: &[u8]) -> Result<Params, Error> {
         entries = weights;
     }
     let tensors = entries.into_iter().map(|entry| match entry {
-        (Value::Str(name), Value::NumpyArray(tensor) | Value::TorchTensor(tensor)) => {
-            Ok((name, tensor))
-        }
+        (
+            Value::Str(name),
+            Value::NumpyArray(tensor) | Value::TorchTensor(tensor) | Value::NumpyScalar(tensor),
+        ) => Ok((name, tensor)),
         (key, _) => Err(expected(&format!("an array under {key:?}"))),
     });
     Params::new(tensors.collect::<Result<_, _>>()?)
@@ -341,16 +347,45 @@ mod tests {
         }
     }
 
+    // Their files for a Torch plan's `w` and for a scikit-learn plan's `w_`, both [1, 2].
     #[test]
     fn whole_file_equals_fedbiomed() {
-        let w = Tensor::from_f32(vec![2], &[1.0, 2.0]).unwrap();
-        let params = Params::new(vec![("w".into(), w)]).unwrap();
-        let bytes = write_params("r", &params).unwrap();
-        let expected = "82ad726573656172636865725f6964a172ad6d6f64656c5f77656967687473\
-                        81a17782a85f5f747970655f5faa6e702e6e646172726179a576616c7565\
-                        93c4080000803f00000040a7666c6f617433329102";
-        assert_eq!(bytes, unhex(expected));
-        assert_eq!(read_params(&bytes).unwrap(), params);
+        for (name, expected) in [
+            (
+                "w",
+                "82ad726573656172636865725f6964a172ad6d6f64656c5f77656967687473\
+                 81a17782a85f5f747970655f5fac746f7263682e54656e736f72a576616c7565\
+                 93c4080000803f00000040a7666c6f617433329102",
+            ),
+            (
+                "w_",
+                "82ad726573656172636865725f6964a172ad6d6f64656c5f77656967687473\
+                 81a2775f82a85f5f747970655f5faa6e702e6e646172726179a576616c7565\
+                 93c4080000803f00000040a7666c6f617433329102",
+            ),
+        ] {
+            let w = Tensor::from_f32(vec![2], &[1.0, 2.0]).unwrap();
+            let params = Params::new(vec![(name.into(), w)]).unwrap();
+            let bytes = write_params("r", &params).unwrap();
+            assert_eq!(bytes, unhex(expected), "{name}");
+            assert_eq!(read_params(&bytes).unwrap(), params);
+        }
+    }
+
+    // `coef_` of their linear regression is a float64 array, `intercept_` may be a scalar.
+    #[test]
+    fn files_of_scikit_learn_plans_are_read() {
+        let weights = Value::Map(vec![
+            (Value::Str("coef_".into()), Value::NumpyArray(float64(vec![1, 1], 1.0))),
+            (Value::Str("intercept_".into()), Value::NumpyScalar(float64(vec![], 1.5))),
+        ]);
+        let file = Value::Map(vec![
+            (Value::Str("researcher_id".into()), Value::Str("r".into())),
+            (Value::Str("model_weights".into()), weights),
+        ]);
+        let params = read_params(&encode(&file).unwrap()).unwrap();
+        assert_eq!(params.tensor("coef_"), Some(&float64(vec![1, 1], 1.0)));
+        assert_eq!(params.tensor("intercept_"), Some(&float64(vec![], 1.5)));
     }
 
     // Fed-BioMed's local job writes a map of arrays, without a wrapper.

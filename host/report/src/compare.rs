@@ -1,4 +1,4 @@
-//! Two runs in one chart.
+//! Charts alone: of two runs, of one, of lines.
 
 use std::path::Path;
 
@@ -6,6 +6,7 @@ use fedwasm_record::{History, RoundRecord, load_history};
 
 use crate::Error;
 use crate::curve::{Line, draw};
+use crate::output::curve;
 
 /// Draws the losses of two runs in one chart, as SVG: those of held-out rows for two experiments,
 /// otherwise those of training over the steps.
@@ -31,6 +32,29 @@ pub fn compare_curves(a: &Path, b: &Path) -> Result<String, Error> {
         false => draw("training loss", "step", "loss", &lines)?,
     };
     Ok(chart.into_svg())
+}
+
+/// Draws lines over whole numbers, such as rounds or steps, as SVG; each has a name and points. A
+/// value that is not a number is a gap.
+///
+/// # Errors
+/// [`Error::Curve`].
+pub fn draw_lines(
+    title: &str,
+    [x_label, y_label]: [&str; 2],
+    lines: Vec<(String, Vec<(f64, f64)>)>,
+) -> Result<String, Error> {
+    let line = |(label, points)| Line { label, points };
+    let lines: Vec<Line> = lines.into_iter().map(line).collect();
+    Ok(draw(title, x_label, y_label, &lines)?.into_svg())
+}
+
+/// The same curve as `curve.svg` of a run.
+///
+/// # Errors
+/// [`Error::Curve`].
+pub fn draw_history(history: &History) -> Result<String, Error> {
+    Ok(curve(history)?.into_svg())
 }
 
 fn held_out_losses(history: &History) -> Vec<(f64, f64)> {

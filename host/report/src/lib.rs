@@ -8,7 +8,7 @@ mod output;
 mod page;
 mod tensorboard;
 
-pub use compare::compare_curves;
+pub use compare::{compare_curves, draw_history, draw_lines};
 pub use error::Error;
 pub use output::{report, write};
 pub use tensorboard::TensorBoard;

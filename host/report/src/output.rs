@@ -108,7 +108,7 @@ fn nodes(history: &History) -> impl Iterator<Item = &NodeId> {
     all_nodes(history).into_iter().take(n)
 }
 
-fn curve(history: &History) -> Result<Chart, Error> {
+pub(crate) fn curve(history: &History) -> Result<Chart, Error> {
     let title = format!("{}: {} {}", history.name, history.plan.name, history.plan.version);
     if !history.steps.is_empty() {
         let points: Vec<_> =

@@ -55,6 +55,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A strategy of the caller's own chooses no nodes.
+    #[error("{strategy}: {source}")]
+    Strategy {
+        /// The strategy.
+        strategy: String,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Parameters were given twice.
     #[error("parameters were given beside the file {}; give only one of them", file.display())]
     BothParameters {

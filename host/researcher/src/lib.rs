@@ -37,4 +37,4 @@ pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
 pub use secagg::SecaggSettings;
-pub use strategy::{EarlyStopping, Selection, StrategyArgs};
+pub use strategy::{EarlyStopping, OwnSampler, Sampler, Selection, StrategyArgs};

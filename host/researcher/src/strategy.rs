@@ -2,12 +2,15 @@
 //! when an experiment is over.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use fedwasm_protocol::{Fields, NodeId, seed};
 use fedwasm_training::permute;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
+
+use crate::Error;
 
 /// The longest time that a round may wait for a node: a week.
 const ROUND_DEADLINE_S_MAX: u64 = 7 * 24 * 3_600;
@@ -57,6 +60,41 @@ pub enum Selection {
         /// Their ids.
         nodes: BTreeSet<NodeId>,
     },
+    /// Those that the caller's own strategy names, each round anew; scores come from all.
+    Own(OwnSampler),
+}
+
+/// Chooses the nodes of a round (Fed-BioMed `Strategy.sample_nodes`).
+pub trait Sampler: std::fmt::Debug + Send + Sync {
+    /// Its name, which histories and breakpoints record. It should change with the method and its
+    /// settings.
+    fn name(&self) -> &str;
+
+    /// Returns the nodes of a round, among `nodes` in ascending order.
+    ///
+    /// # Errors
+    /// Why there are none. The round then does not count.
+    fn sample(
+        &self,
+        nodes: &[NodeId],
+        round: u32,
+    ) -> Result<Vec<NodeId>, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// A strategy of the caller's own. Two are equal if their names are.
+#[derive(Clone, Debug)]
+pub struct OwnSampler(pub Arc<dyn Sampler>);
+
+impl PartialEq for OwnSampler {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl Serialize for OwnSampler {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.name())
+    }
 }
 
 /// Stops when a metric of the global model on all held-out rows no longer
@@ -120,13 +158,14 @@ impl StrategyArgs {
             Selection::All => n_found.max(1),
             Selection::Random { fraction } => share(n_found, *fraction).max(1),
             Selection::List { nodes } => nodes.len(),
+            Selection::Own(_) => 1,
         })
     }
 
     /// Returns the nodes that must take part from the start, of those that were found.
     pub fn expected(&self, found: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
         match &self.selection {
-            Selection::All | Selection::Random { .. } => found.clone(),
+            Selection::All | Selection::Random { .. } | Selection::Own(_) => found.clone(),
             Selection::List { nodes } => nodes.clone(),
         }
     }
@@ -134,7 +173,7 @@ impl StrategyArgs {
     /// Returns the nodes that may take part in a round, among `nodes`.
     pub fn eligible(&self, nodes: &[NodeId]) -> Vec<NodeId> {
         match &self.selection {
-            Selection::All | Selection::Random { .. } => nodes.to_vec(),
+            Selection::All | Selection::Random { .. } | Selection::Own(_) => nodes.to_vec(),
             Selection::List { nodes: list } => {
                 nodes.iter().filter(|node| list.contains(node)).cloned().collect()
             }
@@ -142,8 +181,17 @@ impl StrategyArgs {
     }
 
     /// Returns the nodes that take part in a round, among `nodes` in ascending order.
-    pub fn sample(&self, nodes: &[NodeId], random_seed: u64, round: u32) -> Vec<NodeId> {
-        match &self.selection {
+    ///
+    /// # Errors
+    /// [`Error::Strategy`] of the caller's own.
+    pub fn sample(
+        &self,
+        nodes: &[NodeId],
+        random_seed: u64,
+        round: u32,
+    ) -> Result<Vec<NodeId>, Error> {
+        Ok(match &self.selection {
+            Selection::Own(OwnSampler(sampler)) => own_sample(&**sampler, nodes, round)?,
             Selection::All | Selection::List { .. } => self.eligible(nodes),
             Selection::Random { fraction } => {
                 let n = share(nodes.len(), *fraction);
@@ -154,7 +202,21 @@ impl StrategyArgs {
                 drawn.sort_unstable();
                 drawn
             }
+        })
+    }
+}
+
+/// The nodes that a strategy of the caller's own chooses, in ascending order.
+fn own_sample(sampler: &dyn Sampler, nodes: &[NodeId], round: u32) -> Result<Vec<NodeId>, Error> {
+    let failed = |source| Error::Strategy { strategy: sampler.name().to_owned(), source };
+    let chosen: BTreeSet<NodeId> =
+        sampler.sample(nodes, round).map_err(failed)?.into_iter().collect();
+    match chosen.iter().find(|node| !nodes.contains(node)) {
+        Some(node) => {
+            let text = format!("it chooses `{node}`, which does not take part");
+            Err(failed(text.into()))
         }
+        None => Ok(chosen.into_iter().collect()),
     }
 }
 
@@ -254,25 +316,63 @@ mod tests {
         (0..n).map(|n| format!("n{n}").parse().unwrap()).collect()
     }
 
+    #[derive(Debug)]
+    struct Own(&'static [&'static str]);
+
+    impl Sampler for Own {
+        fn name(&self) -> &str {
+            "own"
+        }
+
+        fn sample(
+            &self,
+            _: &[NodeId],
+            round: u32,
+        ) -> Result<Vec<NodeId>, Box<dyn std::error::Error + Send + Sync>> {
+            match round {
+                0 => Err("no round".into()),
+                _ => Ok(self.0.iter().map(|node| node.parse()).collect::<Result<_, _>>()?),
+            }
+        }
+    }
+
+    #[test]
+    fn a_strategy_of_ones_own_chooses_among_those_that_take_part() {
+        let of = |chosen| {
+            let selection = Selection::Own(OwnSampler(Arc::new(Own(chosen))));
+            StrategyArgs { selection, ..StrategyArgs::default() }
+        };
+        let (all, own) = (nodes(3), of(&["n2", "n0", "n2"]));
+        assert_eq!(own.sample(&all, 42, 1).unwrap(), [all[0].clone(), all[2].clone()]);
+        assert_eq!((own.needed(3), own.eligible(&all)), (1, all.clone()));
+        let text = |result: Result<Vec<NodeId>, Error>| result.unwrap_err().to_string();
+        assert_eq!(text(own.sample(&all, 42, 0)), "own: no round");
+        let absent = text(of(&["n9"]).sample(&all, 42, 1));
+        assert_eq!(absent, "own: it chooses `n9`, which does not take part");
+        let json = serde_json::to_string(&own.selection).unwrap();
+        assert_eq!((json.as_str(), own == of(&[])), (r#"{"own":"own"}"#, true));
+    }
+
     #[test]
     fn a_fraction_is_drawn_anew_in_every_round_and_follows_from_the_seed() {
         let strategy = strategy("name = \"random\"\nfraction = 0.3\nmin_nodes = 2").unwrap();
         let all = nodes(10);
-        let rounds: Vec<_> = (1..=20).map(|round| strategy.sample(&all, 42, round)).collect();
+        let rounds: Vec<_> =
+            (1..=20).map(|round| strategy.sample(&all, 42, round).unwrap()).collect();
         assert!(rounds.iter().all(|drawn| drawn.len() == 3 && drawn.is_sorted()));
         assert!(rounds.windows(2).any(|pair| pair[0] != pair[1]));
         let everybody: BTreeSet<&NodeId> = rounds.iter().flatten().collect();
         assert_eq!(everybody.len(), 10);
-        assert_eq!(strategy.sample(&all, 42, 7), rounds[6]);
-        assert_ne!(strategy.sample(&all, 43, 7), rounds[6]);
+        assert_eq!(strategy.sample(&all, 42, 7).unwrap(), rounds[6]);
+        assert_ne!(strategy.sample(&all, 43, 7).unwrap(), rounds[6]);
         // Rounded up, and never fewer than min_nodes.
-        assert_eq!(strategy.sample(&nodes(4), 42, 1).len(), 2);
+        assert_eq!(strategy.sample(&nodes(4), 42, 1).unwrap().len(), 2);
         let share = StrategyArgs {
             selection: Selection::Random { fraction: 0.07 },
             ..StrategyArgs::default()
         };
-        assert_eq!(share.sample(&nodes(100), 42, 1).len(), 7);
-        assert_eq!(strategy.sample(&nodes(1), 42, 1).len(), 1);
+        assert_eq!(share.sample(&nodes(100), 42, 1).unwrap().len(), 7);
+        assert_eq!(strategy.sample(&nodes(1), 42, 1).unwrap().len(), 1);
     }
 
     #[test]
@@ -291,7 +391,7 @@ mod tests {
     #[test]
     fn a_list_is_kept_to() {
         let strategy = strategy("name = \"list\"\nnodes = [\"n2\", \"n0\", \"x\"]").unwrap();
-        let drawn = strategy.sample(&nodes(4), 1, 1);
+        let drawn = strategy.sample(&nodes(4), 1, 1).unwrap();
         assert_eq!(drawn.iter().map(NodeId::as_str).collect::<Vec<_>>(), ["n0", "n2"]);
     }
 

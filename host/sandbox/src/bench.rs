@@ -1,4 +1,5 @@
-//! Callers of a plan: its code in this process, or workers that start when they are needed.
+//! Callers of a plan: its code in this process, as a component or native, or workers that start when
+//! they are needed.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use crate::event::PlanEvent;
 use crate::gate::Gate;
 use crate::guest::Guest;
 use crate::host::Watch;
+use crate::native::{NativePlan, run};
 use crate::request::{Export, Request, Response, Trouble};
 use crate::sandbox::{Place, Sandbox};
 use crate::worker::{Failure, Worker};
@@ -59,6 +61,7 @@ impl Compiler<'_> {
 /// The caller of a plan.
 pub(crate) enum Runner {
     Here(Guest),
+    Native(Arc<dyn NativePlan>),
     Worker(Box<Bench>),
 }
 
@@ -123,11 +126,16 @@ impl Runner {
             Trouble::Plan(kind, detail) => fault(kind, fedwasm_protocol::printable(&detail)),
             Trouble::Loader(reason) => Error::Loader { reason },
         };
+        let deadline = || Instant::now().checked_add(request.limits.time());
+        let watch = || Watch { cancel: cancel.clone(), deadline: deadline() };
         match self {
             Self::Here(guest) => {
-                let deadline = Instant::now().checked_add(request.limits.time());
-                let watch = Watch { cancel: cancel.clone(), deadline };
+                let watch = watch();
                 guest.run(request, loader, events, watch).map_err(trouble)
+            }
+            Self::Native(native) => {
+                let watch = watch();
+                run(&**native, request, loader, events, watch).map_err(trouble)
             }
             Self::Worker(bench) => {
                 let mut gate = Gate::new(request.limits.clone(), events);

@@ -12,9 +12,7 @@ use crate::engine::{PlanEngine, Profile};
 use crate::event::PlanEvent;
 use crate::host::{Host, Stop, Watch};
 use crate::meter::Refused;
-use crate::request::{Export, Request, Response, Trouble, Usage};
-use crate::slot::Slot;
-use crate::stream::Stream;
+use crate::request::{Request, Response, Trouble};
 
 /// A bound of the engine that a plan has reached. The engine's errors for these have no public
 /// type, so they are told apart by their words, here and nowhere else; the guests of
@@ -72,15 +70,8 @@ impl Guest {
         events: Box<dyn FnMut(PlanEvent) + Send>,
         watch: Watch,
     ) -> Result<Response, Trouble> {
-        let Request { export, arguments, limits, seed, drawn, model, aux_in, aux_out, state } =
-            request;
-        let random = Stream::new(seed, drawn);
-        let mut host = Host::new(export, limits, random, watch, events);
-        host.model = Slot::new(model);
-        host.aux_in = Slot::new(aux_in);
-        host.aux_out = Slot::new(aux_out);
-        host.state = Slot::new(state);
-        host.loader = loader;
+        let export = request.export;
+        let (mut host, arguments) = Host::of(request, loader, events, watch);
         host.pool = self.engine.pool.clone();
         host.counts_fuel = self.engine.options.profile == Profile::Strict;
         let mut store = self.store(host).map_err(|error| crashed(&error))?;
@@ -95,34 +86,7 @@ impl Guest {
             Ok(said) => said.map_err(gave_up)?,
             Err(error) => return Err(trouble(&host, &error)),
         };
-        let usage = Usage {
-            memory_bytes: host.memory_peak() as u64,
-            host_calls: host.calls,
-            fuel,
-            random_bytes: host.random.position(),
-            processor_us: processor_us().saturating_sub(start),
-        };
-        let n_batches = host.n_batches;
-        let mut predictions = std::mem::take(&mut host.predictions);
-        predictions.resize(host.batch_rows.len(), None);
-        // Tensors that the call could not write need not come back.
-        let (model, aux_out, state) = match export {
-            Export::Init => (host.model.returned(true), Vec::new(), Vec::new()),
-            Export::Train => {
-                let Host { model, aux_out, state, .. } = host;
-                (model.returned(false), aux_out.returned(false), state.returned(false))
-            }
-            _ => (Vec::new(), Vec::new(), Vec::new()),
-        };
-        Ok(Response {
-            said,
-            model,
-            aux_out,
-            state,
-            predictions: predictions.into_iter().map(|scores| scores.map(Into::into)).collect(),
-            n_batches,
-            usage,
-        })
+        Ok(host.respond(said, fuel, processor_us().saturating_sub(start)))
     }
 
     /// A store with its limits.
@@ -151,7 +115,7 @@ impl Guest {
 }
 
 /// Processor time of this thread, in microseconds.
-fn processor_us() -> u64 {
+pub(crate) fn processor_us() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
 }
@@ -167,7 +131,7 @@ fn trouble(host: &Host, error: &wasmtime::Error) -> Trouble {
 }
 
 /// The host ended the call.
-fn stopped(host: &Host, stop: Stop) -> (FaultKind, String) {
+pub(crate) fn stopped(host: &Host, stop: Stop) -> (FaultKind, String) {
     match stop {
         Stop::Deadline => {
             let max = host.limits.time_ms_max;
@@ -248,7 +212,7 @@ fn crashed(error: &wasmtime::Error) -> Trouble {
 }
 
 /// The plan's own words for why it has no result.
-fn gave_up(error: PlanError) -> Trouble {
+pub(crate) fn gave_up(error: PlanError) -> Trouble {
     let (kind, detail) = match error {
         PlanError::Cancelled => (FaultKind::Cancelled, "asked to stop".to_owned()),
         PlanError::InvalidArgument(text) => (FaultKind::InvalidArgument, text),

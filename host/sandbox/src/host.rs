@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fedwasm_compute::Session;
 use fedwasm_params::Tensor;
-use fedwasm_protocol::Limits;
+use fedwasm_protocol::{Arguments, Limits};
 use wasmtime::{ResourceLimiter, Result};
 
 use crate::Cancel;
@@ -14,7 +14,7 @@ use crate::batch::Loader;
 use crate::event::PlanEvent;
 use crate::gate::Gate;
 use crate::meter::{Meter, Refused};
-use crate::request::Export;
+use crate::request::{Export, Request, Response, Said, Usage};
 use crate::slot::Slot;
 use crate::stream::Stream;
 use crate::threads::Pool;
@@ -115,6 +115,49 @@ impl Host {
             watch,
             limits,
         }
+    }
+
+    /// The host of a call, and the call's arguments.
+    pub(crate) fn of(
+        request: Request,
+        loader: Option<Box<dyn Loader>>,
+        events: Box<dyn FnMut(PlanEvent) + Send>,
+        watch: Watch,
+    ) -> (Self, Arguments) {
+        let Request { export, arguments, limits, seed, drawn, model, aux_in, aux_out, state } =
+            request;
+        let mut host = Self::new(export, limits, Stream::new(seed, drawn), watch, events);
+        host.model = Slot::new(model);
+        host.aux_in = Slot::new(aux_in);
+        host.aux_out = Slot::new(aux_out);
+        host.state = Slot::new(state);
+        host.loader = loader;
+        (host, arguments)
+    }
+
+    /// The results of a call that said this and used `fuel` and so much processor time.
+    pub(crate) fn respond(mut self, said: Said, fuel: Option<u64>, processor_us: u64) -> Response {
+        let usage = Usage {
+            memory_bytes: self.memory_peak() as u64,
+            host_calls: self.calls,
+            fuel,
+            random_bytes: self.random.position(),
+            processor_us,
+        };
+        let n_batches = self.n_batches;
+        let mut predictions = std::mem::take(&mut self.predictions);
+        predictions.resize(self.batch_rows.len(), None);
+        // Tensors that the call could not write need not come back.
+        let (model, aux_out, state) = match self.export {
+            Export::Init => (self.model.returned(true), Vec::new(), Vec::new()),
+            Export::Train => {
+                let Self { model, aux_out, state, .. } = self;
+                (model.returned(false), aux_out.returned(false), state.returned(false))
+            }
+            _ => (Vec::new(), Vec::new(), Vec::new()),
+        };
+        let predictions = predictions.into_iter().map(|scores| scores.map(Into::into)).collect();
+        Response { said, model, aux_out, state, predictions, n_batches, usage }
     }
 
     /// The most bytes of memories and tensors so far.

@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::engine::{EngineOptions, PlanEngine, caught};
 use crate::guest::Guest;
 use crate::metadata::Metadata;
+use crate::native::NativePlan;
 use crate::request::{Export, Request, Said, Trouble};
 use crate::worker::{Failure, Protection, Worker, find_program};
 use crate::{Cancel, Error, Fault, FaultKind, PlanName, Profile};
@@ -71,6 +72,8 @@ pub(crate) enum Place {
     Workers { program: PathBuf, cache: Option<Cache>, said: Mutex<Vec<Protection>> },
     /// In this process, as fast or as strict.
     Here { standard: PlanEngine, strict: PlanEngine },
+    /// As native code of this program.
+    Native(Arc<dyn NativePlan>),
 }
 
 impl Sandbox {
@@ -110,6 +113,13 @@ impl Sandbox {
         Ok(Self { place, profile: Profile::Standard, cancel: Cancel::new() })
     }
 
+    /// Runs native code of this program in the place of every component: no wall at all, for the
+    /// author of a plan who debugs it.
+    pub fn native(plan: Arc<dyn NativePlan>) -> Self {
+        let place = Arc::new(Place::Native(plan));
+        Self { place, profile: Profile::Standard, cancel: Cancel::new() }
+    }
+
     /// How code is made here.
     pub fn profile(&self) -> Profile {
         self.profile
@@ -138,7 +148,7 @@ impl Sandbox {
                 self.say_missing(&worker.protections);
                 Ok(worker.protections.clone())
             }
-            Place::Here { .. } => Ok(Vec::new()),
+            Place::Here { .. } | Place::Native(_) => Ok(Vec::new()),
         }
     }
 
@@ -146,7 +156,7 @@ impl Sandbox {
     pub fn program(&self) -> Option<&Path> {
         match &*self.place {
             Place::Workers { program, .. } => Some(program),
-            Place::Here { .. } => None,
+            Place::Here { .. } | Place::Native(_) => None,
         }
     }
 
@@ -240,14 +250,15 @@ impl Sandbox {
         limits: &Limits,
         plan: &PlanName,
     ) -> Result<Runner, Error> {
-        let Place::Here { standard, strict } = &*self.place else {
-            let sandbox = self.with_cancel(&Cancel::new());
-            let bench = Bench::new(sandbox, component.clone(), limits.clone());
-            return Ok(Runner::Worker(Box::new(bench)));
-        };
-        let engine = match self.profile {
-            Profile::Standard => standard,
-            Profile::Strict => strict,
+        let engine = match (&*self.place, self.profile) {
+            (Place::Here { standard, .. }, Profile::Standard) => standard,
+            (Place::Here { strict, .. }, Profile::Strict) => strict,
+            (Place::Native(plan), _) => return Ok(Runner::Native(Arc::clone(plan))),
+            (Place::Workers { .. }, _) => {
+                let sandbox = self.with_cancel(&Cancel::new());
+                let bench = Bench::new(sandbox, component.clone(), limits.clone());
+                return Ok(Runner::Worker(Box::new(bench)));
+            }
         };
         let guest = caught(|| {
             let bytes = component.bytes();

@@ -11,6 +11,7 @@ use fedwasm_sandbox::{
 
 use crate::Error;
 use crate::examples::Examples;
+use crate::foreign_params::fitted;
 use crate::layout::{Layout, PartKind};
 use crate::loader::{Recorder, TestLoader};
 use crate::metrics::{Labels, Scores, of_classes, of_reals};
@@ -38,7 +39,9 @@ pub fn evaluate(
 ) -> Result<Evaluation, Error> {
     let session = session(plan, model, facts)?;
     let examples = read(session.declaration())?;
-    score(&session, &examples, params.clone(), 0, cancel)
+    let params = fitted(session.declaration(), params.clone());
+    let params = params.map_err(|source| Error::Tensors { what: "the parameters", source })?;
+    score(&session, &examples, params, 0, cancel)
 }
 
 pub(crate) fn score(

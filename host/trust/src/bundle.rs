@@ -2,6 +2,8 @@
 //! signature of a file's exact bytes, or of a statement about it in a DSSE envelope. The key is
 //! named by a hint alone, so a bundle brings no trust of its own.
 
+use std::path::{Path, PathBuf};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fedwasm_protocol::Digest;
@@ -161,6 +163,25 @@ impl Bundle {
             }),
         }
     }
+}
+
+/// All bundles beside a plan's file: `FILE.*.sigstore.json`, in order.
+///
+/// # Errors
+/// Those of reading the directory.
+pub fn bundles_beside(file: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let other = entry?.file_name();
+        let other = other.to_string_lossy();
+        if other.starts_with(&format!("{name}.")) && other.ends_with(".sigstore.json") {
+            found.push(dir.join(&*other));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 #[cfg(test)]

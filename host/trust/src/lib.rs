@@ -16,7 +16,7 @@ mod seal;
 mod verdict;
 
 pub use authority::{Authority, ServerFiles};
-pub use bundle::{BUNDLE_BYTES_MAX, Bundle};
+pub use bundle::{BUNDLE_BYTES_MAX, Bundle, bundles_beside};
 pub use dsse::Envelope;
 pub use error::Error;
 pub use guard::{Guard, Refused, SKEW_MS};

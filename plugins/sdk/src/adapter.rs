@@ -28,20 +28,21 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
     fn describe() -> wit::Metadata {
         begin();
         let mut arguments = P::Arguments::announced();
-        arguments.extend(P::Optimizer::arguments());
-        arguments.extend(training::arguments());
-        wit::Metadata {
+        if P::takes_steps() {
+            arguments.extend(of_steps::<P>());
+        }
+        P::metadata(wit::Metadata {
             name: P::NAME.into(),
             version: P::VERSION.into(),
             task: P::TASK.into_wit(),
             arguments: arguments.into_iter().map(Argument::into_wit).collect(),
             dependencies: P::dependencies().into_iter().chain(announced::<P>()).collect(),
-        }
+        })
     }
 
     fn declare(arguments: Vec<(String, Value)>) -> Result<wit::Declaration> {
         begin();
-        let arguments = Arguments::new(arguments);
+        let arguments = given::<P>(arguments);
         let model = Model::<P>::new(&arguments)?;
         let Data { inputs, targets } = model.plan.data();
         let (mut aux_in, mut aux_out) = (Vec::new(), Vec::new());
@@ -71,7 +72,7 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
     fn train(arguments: Vec<(String, Value)>) -> Result<wit::Report> {
         begin();
         engine::set_training(true);
-        let arguments = Arguments::new(arguments);
+        let arguments = given::<P>(arguments);
         let mut model = Model::<P>::load(&arguments)?;
         let only = |parameters: Vec<(String, Parameter)>| {
             parameters.into_iter().map(|(_, parameter)| parameter).collect()
@@ -83,7 +84,11 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         model.plan.postprocess()?;
         // The host keeps frozen ones, and in training takes no others.
         model.save(|parameter| !parameter.is_frozen())?;
-        training.finish()
+        let mut report = training.finish()?;
+        if !P::takes_steps() {
+            report.metrics.retain(|(name, _)| !name.starts_with("optimizer."));
+        }
+        Ok(report)
     }
 
     fn predict(arguments: Vec<(String, Value)>) -> Result<()> {
@@ -104,17 +109,38 @@ impl<P: TrainingPlan + Package> wit::Guest for Adapter<P> {
         engine::set_recording(false);
         let data = model.plan.data();
         let mut totals = Totals::default();
+        let announced = P::metric_names();
         while let Some((batch, _)) = data.next()? {
-            for (name, value) in model.plan.metrics(&batch)? {
-                check_metric::<P>(name)?;
-                totals.add(name, value, batch.rows());
+            for (name, value) in model.plan.named_metrics(&batch)? {
+                check_metric(&announced, &name)?;
+                totals.add(&name, value, batch.rows());
             }
-            let loss = model.plan.testing_step(&batch)?.item()?;
-            totals.add("loss", loss, batch.rows());
+            if let Some(loss) = model.plan.testing_loss(&batch)? {
+                totals.add("loss", loss.item()?, batch.rows());
+            }
             totals.step(batch.rows());
         }
         Ok(wit::Report { steps: 0, ..totals.report() })
     }
+}
+
+/// The arguments of the optimizer, and of aggregators that correct its steps.
+fn of_steps<P: TrainingPlan>() -> Vec<Argument> {
+    let mut arguments = P::Optimizer::arguments();
+    arguments.extend(training::arguments());
+    arguments
+}
+
+/// The arguments of a call; those of steps have their defaults where none are taken.
+fn given<P: TrainingPlan>(mut given: Vec<(String, Value)>) -> Arguments {
+    if !P::takes_steps() {
+        let of_steps = of_steps::<P>().into_iter().map(Argument::into_wit);
+        given.extend(of_steps.filter_map(|argument| match argument.default {
+            wit::Default::Value(value) => Some((argument.name, value)),
+            _ => None,
+        }));
+    }
+    Arguments::new(given)
 }
 
 /// A plan and its parameters by name.
@@ -200,14 +226,14 @@ const OF_HOST: [&str; 8] = [
 
 /// The plan's own metrics, as the contract announces them: the host lets no other name out.
 fn announced<P: TrainingPlan>() -> impl Iterator<Item = Dependency> {
-    P::METRICS.iter().map(|name| Dependency::HostFeature(format!("metric/{name}")))
+    P::metric_names().into_iter().map(|name| Dependency::HostFeature(format!("metric/{name}")))
 }
 
 /// Refuses a metric that would be mistaken for another one, or that the host would leave out.
-fn check_metric<P: TrainingPlan>(name: &str) -> Result<()> {
+fn check_metric(announced: &[String], name: &str) -> Result<()> {
     let text = if OF_HOST.contains(&name) {
         format!("the metric `{name}` is reported anyway; give yours another name")
-    } else if !P::METRICS.contains(&name) {
+    } else if announced.iter().all(|known| known != name) {
         format!("the metric `{name}` is not announced; add it to `const METRICS`")
     } else {
         return Ok(());

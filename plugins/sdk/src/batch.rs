@@ -105,6 +105,13 @@ impl Data {
         Self { inputs: vec![spec(INPUTS, dtype, inputs)], targets: Vec::new() }
     }
 
+    /// Nothing yet: of a plan that names its first input.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { inputs: Vec::new(), targets: Vec::new() }
+    }
+
     /// The first input as int64, such as words for an embedding.
     #[must_use]
     pub fn whole_numbers(mut self) -> Self {

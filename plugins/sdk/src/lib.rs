@@ -42,8 +42,12 @@ pub use arguments::{Argument, Arguments, FromLiteral, PlanArguments, Value};
 pub use batch::{Batch, Data};
 pub use bindings::exports::fedwasm::training_plan::plan::Dependency;
 pub use bindings::fedwasm::training_plan::types::{PlanError, Scope};
+#[doc(hidden)]
+pub use engine::{Source, noted};
 pub use fedwasm_compute::Optimizer as Rule;
 pub use fedwasm_compute::{Dtype, Element, Pooling, Reduction, Sampling, Window, Windows};
+#[cfg(not(target_arch = "wasm32"))]
+pub use imports::native;
 pub use layers::*;
 pub use log::{Level, log};
 pub use module::{Mode, Module, Visitor};

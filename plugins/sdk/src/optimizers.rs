@@ -12,6 +12,12 @@ pub trait Optimizer: 'static {
     /// Whether a step depends on how many there were before.
     const COUNTS_STEPS: bool = false;
 
+    /// As [`COUNTS_STEPS`](Self::COUNTS_STEPS), of an optimizer that is chosen by data.
+    #[doc(hidden)]
+    fn counts_steps() -> bool {
+        Self::COUNTS_STEPS
+    }
+
     /// The arguments that [`read`](Self::read) reads, keys starting with `optimizer.`.
     fn arguments() -> Vec<Argument>;
 

@@ -134,4 +134,35 @@ pub trait TrainingPlan: Module + Sized + 'static {
     fn postprocess(&mut self) -> Result<()> {
         Ok(())
     }
+
+    // A plan that is data, and not a type of its own, answers these by itself; for all others they
+    // follow from the above.
+
+    #[doc(hidden)]
+    fn metadata(metadata: wit::Metadata) -> wit::Metadata {
+        metadata
+    }
+
+    // A plan whose training takes no steps of an optimizer announces none of the arguments of one, nor
+    // of aggregators that correct steps: the host refuses them by name.
+    #[doc(hidden)]
+    fn takes_steps() -> bool {
+        true
+    }
+
+    #[doc(hidden)]
+    fn metric_names() -> Vec<String> {
+        Self::METRICS.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[doc(hidden)]
+    fn named_metrics(&mut self, batch: &Batch) -> Result<Vec<(String, f64)>> {
+        let metrics = self.metrics(batch)?;
+        Ok(metrics.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    #[doc(hidden)]
+    fn testing_loss(&mut self, batch: &Batch) -> Result<Option<Tensor>> {
+        self.testing_step(batch).map(Some)
+    }
 }

@@ -63,7 +63,8 @@ pub(crate) fn run(printer: &Printer) -> Result<(), CommandError> {
     findings.push(Finding::new("compiled plans", cache(options)));
     let toolchain = fedwasm_artifact::toolchain().map_err(CommandError::from);
     let help = toolchain.as_ref().err().and_then(|error| error.help.clone());
-    let toolchain = Finding::new("building plans", toolchain.map_err(|error| error.message));
+    let toolchain =
+        Finding::new("building plans", toolchain.map_err(|error| error.message.clone()));
     findings.push(Finding { help, is_optional: true, ..toolchain });
     let mut rows = Vec::new();
     for Finding { what, missing, detail, help, is_optional } in &findings {

@@ -170,13 +170,7 @@ impl LocalJob {
         let length = round.length(examples);
         let before = self.before(earlier.as_ref(), cancel)?;
         let done = before.batches;
-        if let (Some(dir), true) = (&options.out, done > length.batches) {
-            let reason = format!(
-                "{done} batches are done, and only {} are asked for (`epochs` or `num_updates`)",
-                length.batches
-            );
-            return Err(Error::Resume { dir: dir.clone(), reason });
-        }
+        self.check_done(done, length.batches)?;
         let initial_sha256 = match &earlier {
             Some(earlier) => earlier.initial_sha256(),
             None => Some(params_digest(&before.params)?.0),
@@ -218,8 +212,30 @@ impl LocalJob {
             }
         }
         let batches_max = length.batches;
-        let params = trained.params;
-        Ok(LocalResult { params, params_sha256, evaluation, history, batches, batches_max })
+        let (params, preprocessing) = (trained.params, examples.preprocessing().clone());
+        Ok(LocalResult {
+            params,
+            params_sha256,
+            preprocessing,
+            evaluation,
+            history,
+            batches,
+            batches_max,
+        })
+    }
+
+    /// Checks that no more batches are done than are asked for.
+    fn check_done(&self, done: u64, batches: u64) -> Result<(), Error> {
+        match &self.options.out {
+            Some(dir) if done > batches => {
+                let reason = format!(
+                    "{done} batches are done, and only {batches} are asked for (`epochs` or \
+                     `num_updates`)"
+                );
+                Err(Error::Resume { dir: dir.clone(), reason })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The start of training: the state of an earlier run, the given parameters, or

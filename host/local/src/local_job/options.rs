@@ -8,7 +8,7 @@ use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, TrainingArgs};
 use fedwasm_record::History;
 use fedwasm_sandbox::{Cancel, Level, LimitArgs, Sandbox};
-use fedwasm_training::Fold;
+use fedwasm_training::{Fold, Preprocessing};
 
 /// The settings of a local job.
 #[derive(Clone, Debug)]
@@ -81,6 +81,8 @@ pub struct LocalResult {
     pub params: Params,
     /// The SHA-256 of their safetensors bytes.
     pub params_sha256: Digest,
+    /// The scales of the inputs, which other rows need too.
+    pub preprocessing: Preprocessing,
     /// Scores on the held-out rows, if there are some.
     pub evaluation: Option<Evaluation>,
     /// The history of the job.

@@ -8,8 +8,10 @@ use fedwasm_training::Length;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A bound on one argument, written `training.epochs<=10`, `optimizer.lr>=0.01`
-/// or `model.hidden=16,32`. An argument that is not given has the plan's own
+/// A bound on one argument, written `training.epochs<=10`, `optimizer.lr>=0.01`,
+/// `model.hidden=16,32` or `model.layers=linear 1..512,relu`. Each element of a list keeps it, where
+/// `<=` and `>=` bound how many texts a list of texts has; `1..512` in the place of a word, or of what
+/// follows `NAME=` in it, is any number from 1 to 512. An argument that is not given has the plan's own
 /// default, which the operator saw on approval. `training.steps` and `training.rows` are
 /// the length of training on the rows of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +42,10 @@ const ROWS: &str = "training.rows";
 
 /// A text that is not a bound.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid bound `{0}`: expected KEY<=NUMBER, KEY>=NUMBER or KEY=VALUE,VALUE")]
+#[error(
+    "invalid bound `{0}`: expected KEY<=NUMBER, KEY>=NUMBER or KEY=VALUE,VALUE, where a word of a value may be \
+     FROM..TO"
+)]
 pub struct BoundError(String);
 
 impl FromStr for Bound {
@@ -55,12 +60,13 @@ impl FromStr for Bound {
                 _ => Err(wrong()),
             }
         };
-        let (key, limit) = match (text.split_once("<="), text.split_once(">=")) {
-            (Some((key, max)), _) => (key, Limit::AtMost(number(max)?)),
-            (_, Some((key, min))) => (key, Limit::AtLeast(number(min)?)),
+        // The first sign counts: a value may have others in it.
+        let (key, limit) = text.split_once('=').ok_or_else(wrong)?;
+        let (key, limit) = match (key.strip_suffix('<'), key.strip_suffix('>')) {
+            (Some(key), _) => (key, Limit::AtMost(number(limit)?)),
+            (_, Some(key)) => (key, Limit::AtLeast(number(limit)?)),
             _ => {
-                let (key, values) = text.split_once('=').ok_or_else(wrong)?;
-                let values = values.split(',').map(|value| value.trim().to_owned()).collect();
+                let values = limit.split(',').map(|value| value.trim().to_owned()).collect();
                 (key, Limit::OneOf(values))
             }
         };
@@ -98,10 +104,15 @@ impl From<Bound> for String {
 }
 
 impl Bound {
-    /// Whether a value keeps the bound; a list does if each of its values does.
+    /// Whether a value keeps the bound; a list does if each of its values does, or, of texts, if
+    /// their number does.
     fn holds(&self, value: &Value) -> bool {
         if let Value::Array(values) = value {
-            return values.iter().all(|value| self.holds(value));
+            let texts = !values.is_empty() && values.iter().all(Value::is_string);
+            return match &self.limit {
+                Limit::AtMost(_) | Limit::AtLeast(_) if texts => self.holds(&values.len().into()),
+                _ => values.iter().all(|value| self.holds(value)),
+            };
         }
         let text = match value {
             Value::String(text) => text.clone(),
@@ -114,9 +125,35 @@ impl Bound {
             Limit::AtLeast(min) => value.as_f64().is_some_and(|value| value >= number(min)),
             Limit::OneOf(values) => values.iter().any(|allowed| {
                 let same = allowed.parse::<f64>().ok().zip(value.as_f64());
-                *allowed == text || same.is_some_and(|(a, b)| a == b)
+                *allowed == text || same.is_some_and(|(a, b)| a == b) || fits(allowed, &text)
             }),
         }
+    }
+}
+
+/// Whether a text is word by word the allowed one, where ranges stand for the numbers in them.
+fn fits(allowed: &str, text: &str) -> bool {
+    let (mut allowed, mut given) = (allowed.split_whitespace(), text.split_whitespace());
+    loop {
+        match (allowed.next(), given.next()) {
+            (Some(allowed), Some(given)) if word_fits(allowed, given) => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+fn word_fits(allowed: &str, given: &str) -> bool {
+    let (allowed, given) = match (allowed.split_once('='), given.split_once('=')) {
+        (Some((name, range)), Some((same, value))) if name == same => (range, value),
+        (None, None) => (allowed, given),
+        _ => return false,
+    };
+    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite());
+    let range = allowed.split_once("..").and_then(|(from, to)| Some((number(from)?, number(to)?)));
+    match (range, number(given)) {
+        (Some((from, to)), Some(given)) => (from..=to).contains(&given),
+        _ => allowed == given,
     }
 }
 
@@ -235,6 +272,27 @@ mod tests {
             ("data.target=benign", json!("benign"), json!("other")),
             ("training.epochs<=10", json!(1), json!("many")),
             ("model.flag=true", json!(true), json!(false)),
+            ("model.hidden=16..32", json!([16, 32.0]), json!([16, 33])),
+            ("optimizer.lr=-1..0.5", json!(0.5), json!("0.5 0.5")),
+            ("model.layers<=2", json!(["relu", "linear 900"]), json!(["relu", "relu", "relu"])),
+            ("model.layers=relu,linear 1..512", json!(["linear 512", "relu"]), json!(["linear 0"])),
+            ("model.layers=linear 1..512", json!(["linear  1"]), json!(["linear 1", "relu"])),
+            ("model.layers=linear 1..512", json!([]), json!(["linear"])),
+            ("model.layers=linear 1..512", json!("linear 7"), json!("linear 7 bias=false")),
+            ("model.layers=linear 1..512", json!("linear 7"), json!("linear nan")),
+            ("model.layers=linear 1..512", json!("linear 7"), json!("linear 1..512x")),
+            (
+                "model.layers=conv2d 1..64 3 pad=0..2",
+                json!("conv2d 8 3 pad=1"),
+                json!("conv2d 8 3 pad=3"),
+            ),
+            (
+                "model.layers=conv2d 1..64 3 pad=0..2",
+                json!("conv2d 8 3 pad=1"),
+                json!("conv2d 8 3 gap=1"),
+            ),
+            ("data.target=a..b", json!("a..b"), json!("aa")),
+            ("data.target=b=1,c", json!("b=1"), json!("b=2")),
         ] {
             let bound: Bound = text.parse().unwrap();
             assert_eq!(bound.to_string(), text);

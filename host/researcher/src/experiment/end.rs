@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fedwasm_record::FINISHED;
+use fedwasm_record::{FINISHED, RUNNING};
 
 use crate::{Error, Experiment, ExperimentResult};
 
@@ -31,6 +31,21 @@ impl Experiment {
         let nodes = last.map(|round| round.nodes.keys().cloned().collect()).unwrap_or_default();
         let evaluation = last.and_then(|round| round.evaluation.clone());
         Ok(ExperimentResult { params, params_sha256, nodes, evaluation, history })
+    }
+
+    /// Writes the files of the rounds so far, and stays ready for further ones: what a caller wants
+    /// who looks at results between rounds.
+    ///
+    /// # Errors
+    /// [`Error::Report`], [`Error::Record`].
+    pub fn save(&mut self) -> Result<(), Error> {
+        let is_done = self.round >= self.file.rounds;
+        self.history.status = match &self.stopped {
+            Some(reason) => format!("stopped: {reason}"),
+            None if is_done => FINISHED.into(),
+            None => RUNNING.into(),
+        };
+        self.write_results()
     }
 
     /// Leaves without a result; the results so far are written all the same.

@@ -77,7 +77,11 @@ pub(crate) fn check_first_round(
     job: &Job,
     random_seed: u64,
 ) -> Result<(), Error> {
-    let got = file.strategy.sample(&job.nodes(), random_seed, 1).len();
+    let got = match &file.strategy.selection {
+        // It is asked in its round.
+        Selection::Own(_) => job.nodes().len(),
+        _ => file.strategy.sample(&job.nodes(), random_seed, 1)?.len(),
+    };
     let min = file.strategy.needed(file.strategy.expected(job.found()).len());
     match got >= min {
         true => {
@@ -134,12 +138,27 @@ pub(crate) fn job_options(
         // Of nodes that are drawn or listed, only those count.
         min_nodes: match file.strategy.selection {
             Selection::All => file.strategy.min_nodes,
-            Selection::Random { .. } | Selection::List { .. } => Some(1),
+            Selection::Random { .. } | Selection::List { .. } | Selection::Own(_) => Some(1),
         },
         deadline: Duration::from_secs(file.strategy.round_deadline_s),
         random_seed,
         rounds: file.rounds,
         params: None,
+    }
+}
+
+impl ExperimentFile {
+    /// The options of a job that works as this experiment does, for a caller who decides about its
+    /// rounds.
+    pub fn job_options(
+        &self,
+        component: &Component,
+        signatures: &[Vec<u8>],
+        sandbox: &Sandbox,
+        random_seed: u64,
+    ) -> JobOptions {
+        let aggregator = self.aggregator.build();
+        job_options(self, (component, signatures, sandbox), &*aggregator, random_seed)
     }
 }
 

@@ -208,7 +208,7 @@ impl Experiment {
         events(event);
         // The round counts, with or without scores.
         if let Some(error) = failed {
-            self.failed = true;
+            self.failed = !matches!(error, Error::Cancelled);
             return Err(error);
         }
         self.check_early_stopping(&record)?;
@@ -270,9 +270,10 @@ impl Experiment {
         Ok(())
     }
 
-    /// Reports that it failed. Without a finished round, it cannot be resumed.
+    /// Reports that it failed. Without a finished round, it cannot be resumed. A round that was
+    /// cancelled has changed nothing, and may run again.
     fn fail(&mut self, error: Error) -> Error {
-        self.failed = true;
+        self.failed = !matches!(error, Error::Cancelled);
         let is_start = self.round == 0 && !matches!(error, Error::Cancelled);
         if let Some(dir) = self.out.as_deref().filter(|_| is_start && self.file.save_breakpoints)
             && let Err(left) = Breakpoint::discard(dir)

@@ -53,7 +53,7 @@ impl Experiment {
     /// Chooses the nodes of a round.
     pub(super) fn sample(&mut self, round: u32, events: Events<'_>) -> Result<Sampled, Error> {
         self.job.take_back(round, events);
-        let nodes = self.file.strategy.sample(&self.job.nodes(), self.random_seed, round);
+        let nodes = self.file.strategy.sample(&self.job.nodes(), self.random_seed, round)?;
         self.check_enough("are there", nodes.len())?;
         self.check_nodes(nodes.len())?;
         let aux = self.aggregator.aux_vars(self.job.params(), &nodes)?;

@@ -16,16 +16,20 @@ use crate::request::{Export, Said};
 
 /// Which list of `declare` an index refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SlotName {
+pub enum SlotName {
+    /// Model parameters.
     Model,
+    /// Auxiliary variables from the researcher.
     AuxIn,
+    /// Auxiliary variables for the researcher.
     AuxOut,
+    /// Node state.
     State,
 }
 
 /// The reason why the host refused a plan's call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AccessError {
+pub enum AccessError {
     /// The function does not belong to the export that is running.
     Closed,
     /// The run was cancelled.
@@ -48,12 +52,18 @@ pub(crate) enum AccessError {
 
 /// Why an export gave up, in the plan's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PlanError {
+pub enum PlanError {
+    /// It was asked to stop.
     Cancelled,
+    /// An argument is missing or out of range.
     InvalidArgument(String),
+    /// The data do not fit.
     BadData(String),
+    /// Parameters or the loss are not finite.
     NonFinite(String),
+    /// The plan does not do this.
     Unsupported(String),
+    /// A mistake of the plan itself.
     Internal(String),
 }
 

@@ -28,6 +28,9 @@ use crate::bindings::fedwasm::training_plan::store::Slot;
 use crate::bindings::fedwasm::training_plan::types::DataSpec;
 use crate::{PlanError, Result};
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use mistakes::take_mistake;
+pub use mistakes::{Source, noted};
 pub(crate) use mistakes::{check, enter, leave, note, note_argument, refused};
 
 /// The most numbers that wait to be released.
@@ -40,12 +43,25 @@ const RELEASED_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Held {
     pub(crate) id: Id,
     pub(crate) kind: Kind,
+    era: u32,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // The engine of a thread may be gone before its tensors.
-        let _ = ENGINE.try_with(|engine| engine.borrow_mut().release(self.id));
+        // The engine of a thread may be gone before its tensors, or be another one.
+        let _ = ENGINE.try_with(|engine| {
+            let mut engine = engine.borrow_mut();
+            if engine.era == self.era {
+                engine.release(self.id);
+            }
+        });
+    }
+}
+
+impl Held {
+    /// Whether it is of the call that runs. Only natively a tensor can outlive its call.
+    pub(crate) fn is_of_this_call(&self) -> bool {
+        cfg!(target_arch = "wasm32") || with(|engine| engine.era == self.era)
     }
 }
 
@@ -90,6 +106,8 @@ struct Engine {
     is_training: bool,
     /// How many calls of `no_grad` are open.
     unrecorded: u32,
+    /// Which engine of its thread it is.
+    era: u32,
     /// How often the home was asked for something; at the host each is a call.
     #[cfg(test)]
     calls: usize,
@@ -116,6 +134,7 @@ impl Engine {
             mistakes: mistakes::Mistakes::default(),
             is_training: false,
             unrecorded: 0,
+            era: 0,
             #[cfg(test)]
             calls: 0,
         }
@@ -208,12 +227,15 @@ pub(crate) fn apply<T: AsRef<[Id]>>(
 
 fn held(engine: &mut Engine, id: Id, kind: Kind, is_kept: bool) -> Rc<Held> {
     engine.hold(id, kind, is_kept);
-    Rc::new(Held { id, kind })
+    Rc::new(Held { id, kind, era: engine.era })
 }
 
 /// The handle of a number that [`apply`] returned.
 pub(crate) fn handle(id: Id) -> Option<Rc<Held>> {
-    with(|engine| engine.live.get(&id).map(|live| Rc::new(Held { id, kind: live.kind })))
+    with(|engine| {
+        let era = engine.era;
+        engine.live.get(&id).map(|live| Rc::new(Held { id, kind: live.kind, era }))
+    })
 }
 
 /// Makes a tensor of these elements.
@@ -363,7 +385,8 @@ pub(crate) fn bytes() -> usize {
 
 /// Forgets everything: natively a thread may run several exports.
 pub(crate) fn reset() {
-    let old = ENGINE.with(|engine| engine.replace(Engine::new()));
+    let era = with(|engine| engine.era.wrapping_add(1));
+    let old = ENGINE.with(|engine| engine.replace(Engine { era, ..Engine::new() }));
     drop(old);
 }
 

@@ -4,7 +4,7 @@
 #[cfg(target_arch = "wasm32")]
 mod component;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) mod native;
+pub mod native;
 
 #[cfg(all(target_arch = "wasm32", feature = "in-guest"))]
 pub(crate) use component::by_value::{emit, next, read, write};

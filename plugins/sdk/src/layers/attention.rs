@@ -122,18 +122,10 @@ impl MultiheadAttention {
         values: &Tensor,
         mask: Option<&Tensor>,
     ) -> Tensor {
-        let (positions, others) = (queries.size(2), keys.size(2));
-        let queries = queries * (1.0 / (queries.size(3).max(1) as f64).sqrt());
-        let product = Op::MatMul { left: false, right: true };
-        let mut scores = apply(&[&queries, keys], &mut |apply, ids| apply.apply(product, ids));
-        if self.is_causal {
-            scores = masked(&scores, &causal_mask(positions, others));
-        }
-        if let Some(mask) = mask {
-            scores = masked(&scores, mask);
-        }
-        let weights = self.dropout.forward(&scores.softmax(-1));
-        let heads = weights.matmul(values).permute(&[0, 2, 1, 3]);
+        let (is_causal, dropout) = (self.is_causal, &self.dropout);
+        let mask = mask.map(Mask::Hides);
+        let heads = attention([queries, keys, values], mask, is_causal, dropout, None);
+        let heads = heads.permute(&[0, 2, 1, 3]);
         self.out_proj.forward(&heads.flatten(2))
     }
 }
@@ -144,12 +136,72 @@ impl Layer for MultiheadAttention {
     }
 }
 
-#[track_caller]
-fn masked(scores: &Tensor, mask: &Tensor) -> Tensor {
-    match mask.dtype() {
-        Dtype::Bool => mask.where_(f64::NEG_INFINITY, scores),
-        _ => scores + mask,
+/// Options of [`Tensor::scaled_dot_product_attention`].
+#[derive(Clone, Debug, Default)]
+pub struct Attention<'a> {
+    /// Broadcast to [.., positions, others]: truth values that are true where a position sees another,
+    /// or numbers that are added to the scores before softmax.
+    pub mask: Option<&'a Tensor>,
+    /// Whether each position sees itself and those before it only.
+    pub is_causal: bool,
+    /// Dropout of the weights in training, at least 0 and less than 1.
+    pub dropout: f64,
+    /// Times the products of queries and keys; 1 / √width unless given.
+    pub scale: Option<f64>,
+}
+
+impl Tensor {
+    /// Attention of these queries [.., positions, width] to keys [.., others, width] and values
+    /// [.., others, depth], as `torch.nn.functional.scaled_dot_product_attention` (Vaswani et al.
+    /// 2017); gives [.., positions, depth]. A position that sees nothing becomes NaN.
+    #[must_use]
+    #[track_caller]
+    pub fn scaled_dot_product_attention(
+        &self,
+        keys: &Self,
+        values: &Self,
+        options: &Attention<'_>,
+    ) -> Self {
+        let Attention { mask, is_causal, dropout, scale } = *options;
+        let dropout = Dropout::new(dropout);
+        attention([self, keys, values], mask.map(Mask::Shows), is_causal, &dropout, scale)
     }
+}
+
+/// Which positions see which others, if it is of truth values: those where it is true, or false.
+enum Mask<'a> {
+    Shows(&'a Tensor),
+    Hides(&'a Tensor),
+}
+
+/// Attention of queries, keys and values, each [.., positions, width].
+#[track_caller]
+fn attention(
+    [queries, keys, values]: [&Tensor; 3],
+    mask: Option<Mask<'_>>,
+    is_causal: bool,
+    dropout: &Dropout,
+    scale: Option<f64>,
+) -> Tensor {
+    let (positions, others) = (queries.size(-2), keys.size(-2));
+    let scale = scale.unwrap_or_else(|| 1.0 / (queries.size(-1).max(1) as f64).sqrt());
+    let queries = queries * scale;
+    let product = Op::MatMul { left: false, right: true };
+    let mut scores = apply(&[&queries, keys], &mut |apply, ids| apply.apply(product, ids));
+    if is_causal {
+        scores = causal_mask(positions, others).where_(f64::NEG_INFINITY, &scores);
+    }
+    scores = match mask {
+        Some(Mask::Hides(mask)) if mask.dtype() == Dtype::Bool => {
+            mask.where_(f64::NEG_INFINITY, scores)
+        }
+        Some(Mask::Shows(mask)) if mask.dtype() == Dtype::Bool => {
+            mask.where_(scores, f64::NEG_INFINITY)
+        }
+        Some(Mask::Hides(mask) | Mask::Shows(mask)) => scores + mask,
+        None => scores,
+    };
+    dropout.forward(&scores.softmax(-1)).matmul(values)
 }
 
 /// True where the second position comes after the first.

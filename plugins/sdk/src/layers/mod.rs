@@ -18,7 +18,7 @@ mod tests;
 use crate::{Init, Module, PlanError, Tensor, engine};
 
 pub use activation::{Elu, Flatten, Gelu, LeakyRelu, Relu, Sigmoid, Silu, Softplus, Tanh};
-pub use attention::{MultiheadAttention, TransformerEncoderLayer};
+pub use attention::{Attention, MultiheadAttention, TransformerEncoderLayer};
 pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
@@ -29,6 +29,8 @@ pub use pooling::{
     AdaptiveMaxPool3d, AdaptivePool, AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d,
     MaxPool3d, Pool, Upsample,
 };
+#[doc(hidden)]
+pub use recurrent::Cell as RecurrentCell;
 pub use recurrent::{Gru, Lstm, Recurrent, Rnn, States};
 pub use sequential::Sequential;
 

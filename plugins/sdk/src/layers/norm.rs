@@ -1,9 +1,6 @@
 //! Normalisation over batches, layers, groups and instances.
 
-use fedwasm_compute::{Apply, Id, Mistake, compose};
-
 use super::refuse;
-use crate::tensor::apply;
 use crate::{Init, Layer, Mode, Parameter, PlanError, Tensor, engine, module, no_grad};
 
 /// What the variance is increased by, so that it is not 0.
@@ -95,16 +92,10 @@ impl Layer for BatchNorm {
         if !(2..=5).contains(&x.rank()) || x.size(1) != channels {
             return refuse(x, "BatchNorm", &format!("[rows, {channels}] and up to 3 more axes"));
         }
+        let (weight, bias) = (value(&self.weight), value(&self.bias));
         if !self.mode.is_training() {
             let (mean, variance) = (self.running_mean.tensor(), self.running_var.tensor());
-            return with_affine(
-                &[x, &mean, &variance],
-                [&self.weight, &self.bias],
-                &mut |apply, ids, weight, bias| {
-                    let moments = compose::Moments { mean: ids[1], variance: ids[2] };
-                    compose::batch_norm_by(apply, ids[0], moments, weight, bias, epsilon)
-                },
-            );
+            return x.batch_norm(&mean, &variance, weight.as_ref(), bias.as_ref(), epsilon);
         }
         let count = x.len() / channels;
         if count < 2 {
@@ -115,9 +106,7 @@ impl Layer for BatchNorm {
             return Tensor::failed();
         }
         self.follow(x);
-        with_affine(&[x], [&self.weight, &self.bias], &mut |apply, ids, weight, bias| {
-            compose::batch_norm(apply, ids[0], weight, bias, epsilon)
-        })
+        x.batch_norm_of_itself(weight.as_ref(), bias.as_ref(), epsilon)
     }
 }
 
@@ -169,10 +158,8 @@ impl Layer for LayerNorm {
         if !x.shape().ends_with(&self.sizes) {
             return refuse(x, "LayerNorm", &format!("last axes of {:?}", self.sizes));
         }
-        let (n_axes, epsilon) = (self.sizes.len(), self.epsilon);
-        with_affine(&[x], [&self.weight, &self.bias], &mut |apply, ids, weight, bias| {
-            compose::layer_norm(apply, ids[0], n_axes, weight, bias, epsilon)
-        })
+        let (weight, bias) = (value(&self.weight), value(&self.bias));
+        x.layer_norm(self.sizes.len(), weight.as_ref(), bias.as_ref(), self.epsilon)
     }
 }
 
@@ -224,9 +211,8 @@ impl Layer for GroupNorm {
         if x.rank() < 2 || x.size(1) != channels {
             return refuse(x, "GroupNorm", &format!("[rows, {channels}, ..]"));
         }
-        with_affine(&[x], [&self.weight, &self.bias], &mut |apply, ids, weight, bias| {
-            compose::group_norm(apply, ids[0], groups, weight, bias, epsilon)
-        })
+        let (weight, bias) = (value(&self.weight), value(&self.bias));
+        x.group_norm(groups, weight.as_ref(), bias.as_ref(), epsilon)
     }
 }
 
@@ -273,9 +259,8 @@ impl Layer for InstanceNorm {
         if !(3..=5).contains(&x.rank()) || x.size(1) != channels {
             return refuse(x, "InstanceNorm", &format!("[rows, {channels}] and 1 to 3 more axes"));
         }
-        with_affine(&[x], [&self.weight, &self.bias], &mut |apply, ids, weight, bias| {
-            compose::instance_norm(apply, ids[0], weight, bias, epsilon)
-        })
+        let (weight, bias) = (value(&self.weight), value(&self.bias));
+        x.instance_norm(weight.as_ref(), bias.as_ref(), epsilon)
     }
 }
 
@@ -286,21 +271,7 @@ fn affine(shape: &[usize]) -> (Option<Parameter>, Option<Parameter>) {
     (Some(weight), Some(bias))
 }
 
-/// A normalisation of inputs, a weight and a bias.
-type Normalise<'a> =
-    &'a mut dyn FnMut(&mut dyn Apply, &[Id], Option<Id>, Option<Id>) -> Result<Id, Mistake>;
-
-/// Does it with the weight and the bias that there are.
-#[track_caller]
-fn with_affine(
-    inputs: &[&Tensor],
-    affine: [&Option<Parameter>; 2],
-    normalise: Normalise<'_>,
-) -> Tensor {
-    let n = inputs.len();
-    let affine: Vec<Tensor> = affine.into_iter().flatten().map(Parameter::tensor).collect();
-    let inputs: Vec<&Tensor> = inputs.iter().copied().chain(&affine).collect();
-    apply(&inputs, &mut |apply, ids| {
-        normalise(apply, ids, ids.get(n).copied(), ids.get(n + 1).copied())
-    })
+/// The value of a parameter that may not be there.
+fn value(parameter: &Option<Parameter>) -> Option<Tensor> {
+    parameter.as_ref().map(Parameter::tensor)
 }

@@ -3,6 +3,7 @@
 mod functions;
 mod layout;
 mod losses;
+mod norms;
 mod operand;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,9 @@ pub(crate) enum Handle {
     Absent(&'static str),
 }
 
+/// Why a tensor cannot be used that a thread kept from an earlier call.
+const OF_ANOTHER_CALL: &str = "a tensor of an earlier call of the plan, which has ended";
+
 /// An operation, or several, on tensors of these numbers.
 type Operation<'a> = dyn FnMut(&mut dyn Apply, &[Id]) -> Result<Id, Mistake> + 'a;
 
@@ -51,7 +55,11 @@ pub(crate) fn apply(inputs: &[&Tensor], f: &mut Operation<'_>) -> Tensor {
     let mut ids = Vec::with_capacity(inputs.len());
     for input in inputs {
         match &input.0 {
-            Handle::Held(held) => ids.push(held.id),
+            Handle::Held(held) if held.is_of_this_call() => ids.push(held.id),
+            Handle::Held(_) => {
+                engine::note(PlanError::Internal(OF_ANOTHER_CALL.into()));
+                return Tensor::failed();
+            }
             Handle::Failed => return Tensor::failed(),
             Handle::Absent(reason) => {
                 engine::note(PlanError::Internal((*reason).to_owned()));
@@ -123,7 +131,11 @@ impl Tensor {
     #[track_caller]
     pub(crate) fn held(&self) -> Option<&Rc<Held>> {
         match &self.0 {
-            Handle::Held(held) => Some(held),
+            Handle::Held(held) if held.is_of_this_call() => Some(held),
+            Handle::Held(_) => {
+                engine::note(PlanError::Internal(OF_ANOTHER_CALL.into()));
+                None
+            }
             Handle::Failed => None,
             Handle::Absent(reason) => {
                 engine::note(PlanError::Internal((*reason).to_owned()));

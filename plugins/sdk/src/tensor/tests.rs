@@ -181,3 +181,16 @@ fn nothing_is_recorded_without_gradients() {
     (&x * constant + x.detach()).backward().unwrap();
     assert_eq!(values(&x.take_gradient().unwrap().unwrap()), [6.0]);
 }
+
+#[test]
+fn a_tensor_of_an_earlier_call_is_refused_and_releases_nothing() {
+    let old = Tensor::ones(&[1]);
+    engine::reset();
+    // It has the number that the other one had.
+    let new = Tensor::full(&[1], 3.0);
+    let error = (&old + 1.0).item().unwrap_err().to_string();
+    assert!(error.contains("a tensor of an earlier call of the plan, which has ended"), "{error}");
+    assert!(crate::native::take_mistake().is_some());
+    drop(old);
+    assert_eq!((&new + 1.0).item().unwrap(), 4.0);
+}

@@ -125,6 +125,12 @@ impl Training {
         Ok(())
     }
 
+    /// Counts a batch that has no loss, such as of a plan that sums.
+    #[doc(hidden)]
+    pub fn count(&mut self) {
+        self.totals.step(self.rows);
+    }
+
     /// Writes what is kept and returns what happened.
     pub(crate) fn finish(self) -> Result<Report> {
         self.stepper.finish()?;

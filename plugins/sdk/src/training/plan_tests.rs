@@ -6,7 +6,7 @@ use crate::bindings::exports::fedwasm::training_plan::plan::{Declaration, Metada
 use crate::bindings::fedwasm::training_plan::loader::Batch;
 use crate::bindings::fedwasm::training_plan::store::Slot;
 use crate::bindings::fedwasm::training_plan::types::{Dtype, Tensor, Value};
-use crate::imports::native::{self, Native};
+use crate::imports::native::{self, Memory};
 use crate::torch_values::{assert_near, torch};
 
 /// In the place of the one that makes a component, of which there can be one.
@@ -64,7 +64,7 @@ fn assert_plan(
     let announced = describe().arguments.into_iter().map(Argument::of_wit).collect();
     let args = given(announced, some);
     let declared = declare(args.clone()).unwrap();
-    let mut native = Native::new();
+    let mut native = Memory::new();
     for (spec, index) in declared.model.iter().zip(0..) {
         let start = torch(&format!("plans.{name}.start.{}", spec.name));
         let shape: Vec<u64> = start.shape.iter().map(|size| *size as u64).collect();

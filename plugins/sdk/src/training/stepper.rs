@@ -114,7 +114,7 @@ impl Stepper {
         };
         stepper.last_rate = stepper.rate();
         if args.boolean(KEEP_STATE)? {
-            stepper.state = match O::COUNTS_STEPS || stepper.changes_rate() {
+            stepper.state = match O::counts_steps() || stepper.changes_rate() {
                 true => State::TensorsAndSteps,
                 false => State::Tensors,
             };

@@ -4,7 +4,7 @@ use crate::bindings::exports::fedwasm::training_plan::plan::{Default, Guest, Rep
 use crate::bindings::fedwasm::training_plan::loader::Batch as Rows;
 use crate::bindings::fedwasm::training_plan::store::Slot;
 use crate::bindings::fedwasm::training_plan::types::{Dtype as Wit, Tensor as Bytes, Value};
-use crate::imports::native::{self, Native};
+use crate::imports::native::{self, Memory};
 use crate::torch_values::{Values, assert_near, torch};
 use crate::training::stepper::Stepper;
 use crate::*;
@@ -236,7 +236,7 @@ pub(super) fn stored(slot: Slot, index: u32) -> Vec<f32> {
 
 /// The model's parameters as PyTorch had them, and its batches.
 fn prepare(values: &str, with_targets: bool) {
-    let mut native = Native::new();
+    let mut native = Memory::new();
     for (index, name) in NAMES.iter().enumerate() {
         let value = bytes(&torch(&format!("{values}.start.{name}")).data);
         native.stores.insert((Slot::Model, index as u32), value);
@@ -366,7 +366,7 @@ fn a_plan_declares_draws_predicts_and_validates() {
     assert_eq!((declared.model[0].shape.as_slice(), declared.aux_in.len()), (&[5, 6][..], 0));
     assert_eq!((declared.inputs[0].shape.as_slice(), declared.targets.len()), (&[6][..], 1));
 
-    native::with(|native| *native = Native::new());
+    native::with(|native| *native = Memory::new());
     Plan::init(plan_arguments(&[])).unwrap();
     let (weights, bound) = (stored(Slot::Model, 0), 1.0 / 6f32.sqrt());
     assert!(weights.len() == 30 && weights.iter().all(|weight| weight.abs() <= bound));

@@ -7,15 +7,15 @@ use crate::bindings::exports::fedwasm::training_plan::plan::Report;
 pub(crate) struct Totals {
     steps: u64,
     rows: u64,
-    sums: Vec<(&'static str, f64)>,
+    sums: Vec<(String, f64)>,
 }
 
 impl Totals {
-    pub(crate) fn add(&mut self, name: &'static str, mean: f64, rows: usize) {
+    pub(crate) fn add(&mut self, name: &str, mean: f64, rows: usize) {
         let term = mean * rows as f64;
-        match self.sums.iter_mut().find(|(known, _)| *known == name) {
+        match self.sums.iter_mut().find(|(known, _)| known == name) {
             Some((_, sum)) => *sum += term,
-            None => self.sums.push((name, term)),
+            None => self.sums.push((name.to_owned(), term)),
         }
     }
 
@@ -29,7 +29,7 @@ impl Totals {
     }
 
     pub(crate) fn report(&self) -> Report {
-        let mean = |(name, sum): &(&str, f64)| ((*name).into(), sum / self.rows as f64);
+        let mean = |(name, sum): &(String, f64)| (name.clone(), sum / self.rows as f64);
         let metrics = self.sums.iter().map(mean).collect();
         Report { steps: self.steps, rows: self.rows, metrics }
     }

@@ -4,7 +4,7 @@ use fedwasm_protocol::printable;
 use fedwasm_researcher::{Checked, ExperimentFile, NodeChecked, check_experiment, needs_out};
 use serde_json::json;
 
-use super::{not_enough, options};
+use super::options;
 use crate::columns::Columns;
 use crate::command_error::CommandError;
 use crate::printer::Printer;
@@ -66,6 +66,6 @@ pub(super) async fn check(file: ExperimentFile, printer: &Printer) -> Result<(),
     );
     match obstacle {
         None => Ok(()),
-        Some(error) => Err(not_enough(error, &strategy)),
+        Some(error) => Err(CommandError::of_experiment(error, &strategy)),
     }
 }

@@ -13,14 +13,13 @@ use fedwasm_protocol::seed::random_seed;
 use fedwasm_protocol::{Place, printable};
 use fedwasm_record::{History, PrivacyRecord, load_history};
 use fedwasm_researcher::{
-    Error, Event, ExperimentFile, ExperimentOptions, ExperimentResult, StrategyArgs, run_experiment,
+    Event, ExperimentFile, ExperimentOptions, ExperimentResult, run_experiment,
 };
 use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::plan::bundles_beside;
 use crate::commands::sandbox;
 use crate::printer::Printer;
 use crate::progress::Bars;
@@ -112,7 +111,7 @@ fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions,
         error => error.into(),
     })?;
     let mut signatures = Vec::new();
-    for bundle in bundles_beside(&file.plan)? {
+    for bundle in fedwasm_trust::bundles_beside(&file.plan)? {
         signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
     }
     Ok(ExperimentOptions {
@@ -126,22 +125,6 @@ fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions,
         change: false,
         params: None,
     })
-}
-
-/// Suggests `min_nodes` if it is not given.
-fn not_enough(error: Error, strategy: &StrategyArgs) -> CommandError {
-    let got = match &error {
-        Error::NotEnoughNodes { got, .. } if strategy.min_nodes.is_none() => *got,
-        _ => 0,
-    };
-    let mut error = CommandError::from(error);
-    if got > 0 && error.help.is_none() {
-        error.help = Some(format!(
-            "`min_nodes` of [strategy] is not given, so all nodes with the data are needed; set \
-             `min_nodes = {got}` to run without the others"
-        ));
-    }
-    error
 }
 
 /// Epsilon, if the aggregator adds noise; how many nodes took part in the last round, and why the
@@ -215,7 +198,7 @@ pub(crate) async fn run_and_show(
             printer.note("go on with the same command and --resume");
         }
     }
-    result.map_err(|error| not_enough(error, &strategy))
+    result.map_err(|error| CommandError::of_experiment(error, &strategy))
 }
 
 /// The fields that a result has in JSON.

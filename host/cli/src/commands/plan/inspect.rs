@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::columns::Columns;
 use crate::command_error::CommandError;
+use crate::commands::plan::traced;
 use crate::commands::sandbox;
 use crate::printer::Printer;
 
@@ -45,7 +46,8 @@ pub(crate) fn run(
     let declaration = session.as_ref().map(|session| session.declaration());
     let shapes = Shapes { arguments: &arguments, declaration };
     event(&inspection, metadata, &shapes, printer);
-    print(inspection, metadata, &shapes, printer);
+    print(&inspection, metadata, &shapes, printer);
+    traced::print_graph(&inspection, printer);
     Ok(())
 }
 
@@ -83,11 +85,12 @@ fn event(inspection: &Inspection, metadata: &Metadata, shapes: &Shapes<'_>, prin
             "declared_for": arguments.as_ref().ok(),
             "declaration": declaration,
             "build": inspection.build,
+            "traced": inspection.traced,
         }),
     );
 }
 
-fn print(inspection: Inspection, metadata: &Metadata, shapes: &Shapes<'_>, printer: &Printer) {
+fn print(inspection: &Inspection, metadata: &Metadata, shapes: &Shapes<'_>, printer: &Printer) {
     let unknown = || "unknown".to_owned();
     let columns = Columns::new(0).left(12).left(0);
     let line = |key: &str, value: &str| printer.line(columns.line(&[key, value]));
@@ -95,10 +98,15 @@ fn print(inspection: Inspection, metadata: &Metadata, shapes: &Shapes<'_>, print
     line("digest", &format!("sha256:{}", inspection.plan_sha256));
     print_sizes(inspection.size, &inspection.sizes, &line);
     line("world", &inspection.world);
-    line("arithmetic", &inspection.arithmetic.unwrap_or_else(unknown));
+    line("arithmetic", &inspection.arithmetic.clone().unwrap_or_else(unknown));
     line("task", &format!("{:?}", metadata.task).to_lowercase());
-    line("licence", &inspection.licence.unwrap_or_else(unknown));
-    line("source", &inspection.source.unwrap_or_else(unknown));
+    match inspection.traced {
+        Some(_) => traced::lines(inspection).iter().for_each(|(key, text)| line(key, text)),
+        None => {
+            line("licence", &inspection.licence.clone().unwrap_or_else(unknown));
+            line("source", &inspection.source.clone().unwrap_or_else(unknown));
+        }
+    }
     for (index, name) in inspection.imports.iter().enumerate() {
         let key = if index == 0 { "can" } else { "" };
         line(key, &format!("{} ({name})", words(name)));
@@ -115,8 +123,12 @@ fn print(inspection: Inspection, metadata: &Metadata, shapes: &Shapes<'_>, print
         (Err(missing), _) => line("shapes", &format!("{missing}; --args FILE gives it")),
         (Ok(_), None) => {}
     }
-    if let Some(build) = inspection.build {
-        line("built with", &format!("{}, wit-component {}", build.rustc, build.wit_component));
+    if let Some(build) = &inspection.build {
+        let compiler = format!("{}, wit-component {}", build.rustc, build.wit_component);
+        match inspection.traced {
+            Some(_) => line("built with", &format!("{compiler} (its runtime)")),
+            None => line("built with", &compiler),
+        }
         line("sources", &format!("sha256:{}", build.sources_sha256));
         line("lock file", &format!("sha256:{}", build.lock_sha256));
     }

@@ -6,7 +6,15 @@ use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
 use crate::printer::Printer;
+use crate::python_template::python_plan;
 use crate::template::{check_name, data_file, plan, template};
+
+/// The language of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Language {
+    Rust,
+    Python,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,12 +23,19 @@ pub(crate) struct Args {
     /// The shipped plan that it starts from.
     #[arg(long, default_value = "logistic-regression")]
     template: String,
+    /// The language that it is written in.
+    #[arg(long, value_enum, default_value = "rust")]
+    language: Language,
 }
 
 pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
     let name = args.name.as_str();
     check_name(name)?;
-    let template = template(&args.template)?;
+    let files = match args.language {
+        Language::Rust => plan(name, template(&args.template)?)?,
+        Language::Python => python_plan(name, &args.template)?,
+    };
+    let data = data_file(template(&args.template)?);
     let taken = || {
         let text = format!("{name} already exists\nhelp: take another name, or remove it");
         CommandError::new(USAGE, text)
@@ -29,7 +44,6 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
     if dir.symlink_metadata().is_ok() {
         return Err(taken());
     }
-    let files = plan(name, template)?;
     // Whole or absent: it gets its name once all files are written.
     let partial = format!(".{name}.{}", std::process::id());
     let partial = Path::new(&partial);
@@ -52,15 +66,19 @@ pub(crate) fn run(args: &Args, printer: &Printer) -> Result<(), CommandError> {
             _ => error.into(),
         });
     }
-    printer.line(format!("{name}/  {} files, from {}", files.len(), template.name));
-    printer.line(format!("\nnext:\n  fedwasm plan build {name}\n  fedwasm plan test {name}.wasm"));
+    let source = match args.language {
+        Language::Rust => name.to_owned(),
+        Language::Python => format!("{name}/plan.py"),
+    };
+    printer.line(format!("{name}/  {} files, from {}", files.len(), args.template));
+    printer
+        .line(format!("\nnext:\n  fedwasm plan build {source}\n  fedwasm plan test {name}.wasm"));
     printer.line(format!(
-        "  fedwasm local --plan {name}.wasm --data {name}/{} --args {name}/args.toml",
-        data_file(template)
+        "  fedwasm local --plan {name}.wasm --data {name}/{data} --args {name}/args.toml",
     ));
     printer.event(
         "result",
-        &json!({ "name": name, "dir": dir, "template": template.name, "files": files.len() }),
+        &json!({ "name": name, "dir": dir, "template": args.template, "files": files.len() }),
     );
     Ok(())
 }

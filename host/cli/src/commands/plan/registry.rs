@@ -10,7 +10,7 @@ use fedwasm_trust::{BUNDLE_BYTES_MAX, Bundle};
 use serde_json::json;
 
 use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
-use crate::commands::plan::sign::{bundles_beside, with_suffix};
+use crate::commands::plan::sign::with_suffix;
 use crate::printer::Printer;
 
 /// The credentials for a registry.
@@ -61,7 +61,7 @@ pub(crate) async fn push(args: PushArgs, printer: &Printer) -> Result<(), Comman
     let component = load_plan(&args.file)?;
     let inspection = component.inspect();
     let mut signatures = Vec::new();
-    for bundle in bundles_beside(&args.file)? {
+    for bundle in fedwasm_trust::bundles_beside(&args.file)? {
         signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
     }
     let n = signatures.len();

@@ -8,7 +8,7 @@ use fedwasm_sandbox::Limits;
 use fedwasm_trust::{Bundle, KeyPair};
 use serde_json::json;
 
-use crate::command_error::{CommandError, FAILED, USAGE};
+use crate::command_error::{CommandError, USAGE};
 use crate::commands::sandbox;
 use crate::printer::Printer;
 
@@ -112,21 +112,4 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-/// All bundles beside a plan: `FILE*.sigstore.json`.
-pub(crate) fn bundles_beside(file: &Path) -> Result<Vec<PathBuf>, CommandError> {
-    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry.map_err(|error| CommandError::new(FAILED, error))?;
-        let other = entry.file_name();
-        let other = other.to_string_lossy();
-        if other.starts_with(&format!("{name}.")) && other.ends_with(".sigstore.json") {
-            found.push(dir.join(&*other));
-        }
-    }
-    found.sort();
-    Ok(found)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::columns::Columns;
 use crate::command_error::{CommandError, PLAN_REFUSED, USAGE};
-use crate::commands::plan::sign::bundles_beside;
+use crate::commands::plan::traced;
 use crate::printer::Printer;
 
 /// Show the signers of a plan, its needs, and whether it is trusted.
@@ -30,7 +30,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let Args { file, trust, bundle } = args;
     let component = load_plan(&file)?;
     let trust = Trust::read(&trust)?;
-    let paths = if bundle.is_empty() { bundles_beside(&file)? } else { bundle };
+    let paths = if bundle.is_empty() { fedwasm_trust::bundles_beside(&file)? } else { bundle };
     if paths.len() > BUNDLES_MAX {
         let text = format!("there are {} bundles, at most {BUNDLES_MAX} are checked", paths.len());
         return Err(CommandError::new(USAGE, text));
@@ -117,7 +117,7 @@ fn show(
             "plan_sha256": component.digest(), "size": inspection.size,
             "world": inspection.world, "imports": inspection.imports, "signatures": listed,
             "limits": limits, "statement": said.map(|said| &said.predicate),
-            "verdict": verdict,
+            "verdict": verdict, "traced": traced::runtime_event(&inspection),
         }),
     );
     let columns = Columns::new(0).left(12).left(0);
@@ -148,6 +148,9 @@ fn print_signed(
     line("plan", &format!("{name} {version}"));
     line("digest", &format!("sha256:{}, {} bytes", component.digest(), inspection.size));
     line("world", &inspection.world);
+    if let Some(traced) = &inspection.traced {
+        line("runtime", &traced::runtime(traced));
+    }
     if signatures.is_empty() {
         line("signatures", "none");
     }

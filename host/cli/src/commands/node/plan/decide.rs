@@ -12,7 +12,6 @@ use serde_json::json;
 use super::{DIGITS_TO_APPROVE_MIN, Desk, describe};
 use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::plan::bundles_beside;
 use crate::printer::Printer;
 
 /// The subject of a decision, and the operator.
@@ -59,7 +58,7 @@ pub(super) fn decide(
             // The operator registers it before any researcher asks for it.
             let component = load_plan(file)?;
             let mut signatures = Vec::new();
-            for bundle in bundles_beside(file)? {
+            for bundle in fedwasm_trust::bundles_beside(file)? {
                 signatures.push(fedwasm_folder::read_file(&bundle, BUNDLE_BYTES_MAX)?);
             }
             let registration = Registration {

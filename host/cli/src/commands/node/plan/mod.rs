@@ -49,8 +49,8 @@ pub(crate) enum Command {
         /// Days that the approval is valid [default: no expiry].
         #[arg(long)]
         days: Option<u64>,
-        /// A bound of the approval, such as `training.epochs<=10`, `optimizer.lr>=0.01` or
-        /// `model.hidden=16,32`. May be repeated.
+        /// A bound of the approval, such as `training.epochs<=10`, `optimizer.lr>=0.01`,
+        /// `model.hidden=16,32` or `model.layers=linear 1..512,relu`. May be repeated.
         #[arg(long = "bound")]
         bounds: Vec<Bound>,
         /// The fewest rows behind a released number, instead of the node's `min_rows`.

@@ -11,7 +11,7 @@ use super::decide::terms;
 use super::{Desk, describe};
 use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::plan::judge;
+use crate::commands::plan::{judge, traced};
 use crate::printer::{Printer, utc};
 
 /// Lines of a page: a heading, empty where the one above still holds, and a text.
@@ -39,6 +39,7 @@ pub(super) fn show(desk: &Desk, plan: &KnownPlan, printer: &Printer) -> Result<(
             printer.line(columns.line(&[key, &value]));
         }
     }
+    traced::print_graph(&review.inspection, printer);
     if review.verdict == Verdict::Failed {
         printer.note("warning: a signature of this plan is invalid");
     }
@@ -84,6 +85,7 @@ impl<'a> Review<'a> {
                 "world": inspection.world, "imports": inspection.imports,
                 "arguments": metadata.arguments, "dependencies": metadata.dependencies,
                 "signatures": self.signatures, "verdict": self.verdict, "build": inspection.build,
+                "traced": inspection.traced,
                 "decisions": self.decisions,
                 "approved_before": before.map(|(before, _)| &before.digest),
                 "differences": before.map_or(&[][..], |(_, differences)| differences),
@@ -138,8 +140,10 @@ impl<'a> Review<'a> {
             let key = if index == 0 { "arguments" } else { "" };
             lines.push((key, format!("{}: {}: {}", argument.name, argument.kind, argument.doc)));
         }
+        lines.extend(traced::lines(&self.inspection));
         if let Some(build) = &self.inspection.build {
-            lines.push(("built with", format!("{} (as it states itself)", build.rustc)));
+            let of = if self.inspection.traced.is_some() { "its runtime, " } else { "" };
+            lines.push(("built with", format!("{} ({of}as it states itself)", build.rustc)));
             lines.push(("sources", format!("sha256:{}", build.sources_sha256)));
         }
         lines
@@ -202,17 +206,20 @@ fn differences(old: (&Component, &Metadata), new: (&Component, &Metadata)) -> Ve
     };
     compare("version", old.1.version.clone(), new.1.version.clone());
     compare("size", before.size.to_string(), after.size.to_string());
-    compare("world", before.world, after.world);
+    compare("world", before.world.clone(), after.world.clone());
     compare("imports", before.imports.join(", "), after.imports.join(", "));
     compare("task", format!("{:?}", old.1.task), format!("{:?}", new.1.task));
+    let runtime = |of: &Inspection| of.traced.as_ref().map_or("none".into(), traced::runtime);
+    compare("runtime", runtime(&before), runtime(&after));
     let needs = |metadata: &Metadata| json!(metadata.dependencies).to_string();
     compare("needs", needs(old.1), needs(new.1));
-    if let (Some(before), Some(after)) = (before.build, after.build) {
+    if let (Some(before), Some(after)) = (&before.build, &after.build) {
         let text = |digest: Digest| digest.to_string();
         compare("sources", text(before.sources_sha256), text(after.sources_sha256));
         compare("lock file", text(before.lock_sha256), text(after.lock_sha256));
-        compare("compiler", before.rustc, after.rustc);
+        compare("compiler", before.rustc.clone(), after.rustc.clone());
     }
+    found.extend(traced::differences(&before, &after));
     let arguments = |metadata: &Metadata| -> std::collections::BTreeMap<String, Value> {
         metadata.arguments.iter().map(|a| (a.name.clone(), json!(a))).collect()
     };

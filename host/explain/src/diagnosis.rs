@@ -145,8 +145,8 @@ fn refused(fault: &Fault) -> Option<Place> {
     (fault.kind == FaultKind::InvalidArgument).then(|| Place::Value(field(name)))
 }
 
-/// The field that gives an argument: `model.x` is `x` of [model], `optimizer.x` is `x` of
-/// `optimizer_args` of [training].
+/// The field that gives an argument: `model.x` is `x` of `[model]`, `optimizer.x` is `x` of
+/// `optimizer_args` of `[training]`.
 fn field(argument: &str) -> String {
     match argument.strip_prefix("optimizer.") {
         Some(rest) => format!("training.optimizer_args.{rest}"),

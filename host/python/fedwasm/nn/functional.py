@@ -1,0 +1,3 @@
+"""Functions of tensors: ``import fedwasm.nn.functional as F``."""
+
+from ..functional import *  # noqa: F403
