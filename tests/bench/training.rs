@@ -5,7 +5,8 @@
 //! cargo bench -p fedwasm --bench training [MODEL..]
 //! ```
 //!
-//! All take turns, so that what else the machine does falls on all, and the fastest of each counts.
+//! The multilayer perceptrons are there as traced plans, too: the same model as a graph in the shipped
+//! runtime. All take turns, so that what else the machine does falls on all, and the fastest of each counts.
 //! With one thread, times are processor times: of the worker, of this thread, of Python's process.
 //! `wall` is what passes meanwhile for a plan at the host: waiting for rows, which this process reads
 //! and sends, is in it. All cores are compared by it.
@@ -23,6 +24,8 @@
     reason = "this is what a benchmark is for; the models have a program of their own, too"
 )]
 
+#[path = "../it/mlp_graph.rs"]
+mod mlp_graph;
 #[path = "../../plugins/compute/examples/models/nets.rs"]
 mod nets;
 #[path = "training/plan.rs"]
@@ -35,6 +38,8 @@ mod training;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use fedwasm_artifact::Component;
+use fedwasm_artifact::traced::{NEWEST, splice};
 use fedwasm_compute::Session;
 use fedwasm_compute::kernels::simd::{Level, level, limit, peak};
 use fedwasm_sandbox::{Limits, Sandbox, WORKER_ARGUMENT, WorkerOptions, serve_worker};
@@ -159,10 +164,11 @@ fn main() {
     let wants_guest = std::env::var_os("FEDWASM_BENCH_GUEST").is_some();
     println!("\nmilliseconds an epoch");
     println!(
-        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}",
+        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}",
         "",
         "in guest",
         "host",
+        "traced",
         "wall",
         "all cores",
         "library",
@@ -189,8 +195,14 @@ fn measure(
     setup.write_data(&start);
     let plan = |is_in_guest: bool, threads: usize| {
         let limits = Limits { threads, ..Limits::default() };
-        Plan::new(setup, case.plan, case.arguments, is_in_guest, limits, model, &start)
+        let component = setup.build(case.plan, is_in_guest);
+        Plan::new(setup, &component, case.arguments, limits, model, &start)
     };
+    let mut traced = (case.plan == MLP).then(|| {
+        let component = splice(NEWEST, &fedwasm_graph::encode(&mlp_graph::mlp())).unwrap();
+        let component = Component::admit(component).unwrap();
+        Plan::new(setup, &component, case.arguments, Limits::default(), model, &start)
+    });
     let (mut one, mut all) = (plan(false, 1), plan(false, threads));
     let mut library = Training::new(model, Session::new(1 << 31)).unwrap();
     let mut torches = if has_torch {
@@ -199,7 +211,7 @@ fn measure(
         vec![]
     };
     let (loss, first) = timed(|| library.epoch().unwrap());
-    for plan in [&one, &all] {
+    for plan in [&one, &all].into_iter().chain(&traced) {
         assert_eq!(plan.loss_of_first_epoch(), loss, "{}: plan and library", case.name);
     }
     for torch in &mut torches {
@@ -216,6 +228,7 @@ fn measure(
     };
     let mut contenders: Vec<Contender> = vec![
         Box::new(move |epochs| one.least_of(epochs)),
+        Box::new(move |epochs| traced.as_mut().map_or(Times::NONE, |plan| plan.least_of(epochs))),
         Box::new(move |epochs| all.least_of(epochs)),
         Box::new(library),
     ];
@@ -224,13 +237,13 @@ fn measure(
             .into_iter()
             .map(|mut torch| Box::new(move |epochs| torch.least_of(epochs)) as Contender),
     );
-    let mut times = [Times::NONE; 5];
+    let mut times = [Times::NONE; 6];
     for _ in 0..TURNS {
         for (time, contender) in times.iter_mut().zip(&mut contenders) {
             *time = contender(epochs);
         }
     }
-    let [host, all, library, torch, torch_all] = times;
+    let [host, traced, all, library, torch, torch_all] = times;
     let in_guest = if wants_guest { plan(true, 1).epoch_of_few_batches() } else { f64::NAN };
     // Forward once, backward twice, but for the gradient of the first layer's inputs.
     let products = (3 * case.products - case.of_first) * model.rows;
@@ -239,6 +252,7 @@ fn measure(
     for time in [
         in_guest,
         host.processor,
+        traced.processor,
         host.wall,
         all.wall,
         library.processor,

@@ -38,6 +38,7 @@ mod languages;
 mod limits;
 mod local;
 mod memory;
+mod mlp_graph;
 mod models;
 mod operations;
 mod outages;

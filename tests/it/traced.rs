@@ -5,76 +5,12 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use fedwasm_artifact::traced::{NEWEST, RUNTIMES, Traced, extract, splice};
 use fedwasm_artifact::{AdmissionError, Component};
-use fedwasm_graph::{
-    Argument, ArgumentKind, Attribute, Call, Data, Default, Dtype, Function, FunctionKind, Graph,
-    Member, MemberKind, ModuleKind, Node, NodeId, Number, Optimizer, OptimizerKind, Place, Role,
-    Task, Value, encode,
-};
+use fedwasm_graph::{Call, FunctionKind, Graph, encode};
 use fedwasm_protocol::Digest;
 use serde_json::json;
 
+use crate::mlp_graph::mlp;
 use crate::support::{Edit, Federation, data, fedwasm, part, root};
-
-fn node(call: Call, inputs: &[NodeId], line: u32) -> Node {
-    let place = Some(Place { file: 0, line });
-    Node { call, inputs: inputs.to_vec(), attributes: Vec::new(), place, kind: None }
-}
-
-fn linear(path: &str, inputs: u32, outputs: u32) -> Member {
-    let size = |nth| Attribute::Number(Number::Argument(nth));
-    let kind = MemberKind::Module {
-        kind: ModuleKind::Linear,
-        attributes: vec![size(inputs), size(outputs)],
-    };
-    Member { path: path.into(), kind, is_frozen: false, is_local: false }
-}
-
-/// `plugins/mlp` as a graph.
-fn mlp() -> Graph {
-    let argument = |name: &str, default, doc: &str| Argument {
-        name: name.into(),
-        kind: ArgumentKind::Size,
-        default,
-        doc: doc.into(),
-    };
-    let forward = vec![
-        node(Call::Input(0), &[], 18),
-        node(Call::Module(0), &[0], 18),
-        Node {
-            kind: Some("float32 [rows, hidden]".into()),
-            ..node(Call::Function(FunctionKind::Relu), &[1], 18)
-        },
-        node(Call::Module(1), &[2], 18),
-    ];
-    let mut step = forward.clone();
-    step.push(node(Call::Target(0), &[], 21));
-    step.push(node(Call::Function(FunctionKind::CrossEntropy), &[3, 4], 21));
-    Graph {
-        name: "mlp".into(),
-        version: "0.1.0".into(),
-        doc: "A multilayer perceptron.".into(),
-        task: Task::Classification,
-        arguments: vec![
-            argument("n_features", Default::InputColumns, "number of input columns"),
-            argument("n_classes", Default::TargetClasses, "number of classes"),
-            argument("hidden", Default::Value(Value::Integer(128)), "units of the hidden layer"),
-        ],
-        inputs: vec![Data {
-            name: "inputs".into(),
-            dtype: Dtype::F32,
-            shape: vec![Number::Argument(0)],
-        }],
-        targets: vec![Data { name: "targets".into(), dtype: Dtype::I64, shape: vec![] }],
-        members: vec![linear("hidden", 0, 2), linear("output", 2, 1)],
-        values: Vec::new(),
-        optimizer: Optimizer { kind: OptimizerKind::Sgd, defaults: Vec::new() },
-        files: vec!["mlp.py".into()],
-        functions: vec![
-            (Role::TrainingStep, Function { nodes: step, outputs: vec![("loss".into(), 5)] }),
-            (Role::Predict, Function { nodes: forward, outputs: vec![("scores".into(), 3)] }),
-        ],
-    }
-}
 
 fn component(graph: &Graph) -> Vec<u8> {
     splice(NEWEST, &encode(graph)).unwrap()
@@ -234,7 +170,8 @@ fn changes_of_a_graph_are_listed_for_review() {
         let differences = show.ok().result()["differences"].clone();
         let differences: Vec<String> = serde_json::from_value(differences).unwrap();
         let of_graph = differences.into_iter().filter(|line| {
-            line.contains(": new: ") || line.contains(": gone: ") || line.contains("the graph")
+            let words = [": new: ", ": gone: ", "its calls", "initial values"];
+            words.iter().any(|word| line.contains(word))
         });
         of_graph.collect::<Vec<_>>()
     };
@@ -250,9 +187,9 @@ fn changes_of_a_graph_are_listed_for_review() {
     assert_eq!(
         shown(&component(&graph), "reject"),
         [
-            "members: gone: hidden = Linear(in_features=n_features, out_features=hidden)",
+            "members: gone: hidden = Linear(in_features=model.n_features, out_features=model.hidden)",
+            "members: new: hidden = Linear(in_features=model.n_features, out_features=model.hidden), frozen",
             "training_step: gone: %2 = relu(%1)",
-            "members: new: hidden = Linear(in_features=n_features, out_features=hidden), frozen",
             "training_step: new: %2 = tanh(%1)",
         ]
     );
@@ -261,15 +198,33 @@ fn changes_of_a_graph_are_listed_for_review() {
     graph.functions[0].1.nodes[3].inputs = vec![1];
     assert_eq!(
         shown(&component(&graph), "reject"),
-        ["the calls of the graph are connected in another way"]
+        ["training_step: its calls are connected in another way"]
     );
+    // A version with initial values, and one with others of the same number.
+    let mut graph = mlp();
+    graph.values = vec![("hidden.bias".into(), vec![0; 32])];
+    let with_values = component(&graph);
+    assert_eq!(
+        shown(&with_values, "reject"),
+        [
+            "initial values have changed",
+            "initial values: new: initial values",
+            "initial values: new: hidden.bias: 8 numbers"
+        ]
+    );
+    let traced = Component::admit(with_values.clone()).unwrap().inspect().traced.unwrap();
+    assert!(traced.text.contains("initial values\n  hidden.bias: 8 numbers\n"), "{}", traced.text);
+    assert_eq!(traced.values_sha256["hidden.bias"], Digest::of(&[0; 32]));
+    shown(&with_values, "approve");
+    graph.values[0].1[0] = 1;
+    assert_eq!(shown(&component(&graph), "reject"), ["initial values have changed"]);
 }
 
 /// Each breaks one rule; the words say where.
 #[test]
 fn hostile_graphs_are_refused_by_name_before_anything_is_compiled() {
     type Change = fn(&mut Graph);
-    let cases: [(&str, Change); 7] = [
+    let cases: [(&str, Change); 8] = [
         ("node 2 of training_step: its input 5 is not an earlier node", |graph| {
             graph.functions[0].1.nodes[2].inputs = vec![5];
         }),
@@ -278,6 +233,9 @@ fn hostile_graphs_are_refused_by_name_before_anything_is_compiled() {
         }),
         ("node 5 of training_step", |graph| {
             graph.functions[0].1.nodes[5].inputs = vec![3];
+        }),
+        ("initial value of `x`: 3 bytes are no float32 numbers", |graph| {
+            graph.values = vec![("x".into(), vec![0; 3])];
         }),
         ("the plan's name", |graph| graph.name = "a plan\u{1b}[2J".into()),
         ("there are two of this path", |graph| graph.members[1].path = "hidden".into()),

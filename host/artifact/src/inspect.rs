@@ -40,6 +40,12 @@ pub struct Inspection {
 }
 
 impl Component {
+    /// Returns name and version in the component's metadata, each if it is there: [`Inspection`] has them too.
+    pub fn name_and_version(&self) -> (Option<String>, Option<String>) {
+        let payload = wasm_metadata::Payload::from_binary(self.bytes()).ok();
+        named(payload.as_ref().map(wasm_metadata::Payload::metadata))
+    }
+
     /// Returns the contents of the component.
     pub fn inspect(&self) -> Inspection {
         let payload = wasm_metadata::Payload::from_binary(self.bytes()).ok();
@@ -48,15 +54,16 @@ impl Component {
         let own = metadata.filter(|_| traced.is_none());
         let text = |value: Option<String>| value.map(|value| printable(&value));
         let is_plan = |name: &&String| name.starts_with(CONTRACT);
-        let version = self.exports.iter().find(is_plan).and_then(|name| name.split_once('@'));
+        let world = self.exports.iter().find(is_plan).and_then(|name| name.split_once('@'));
+        let (name, version) = named(metadata);
         Inspection {
             plan_sha256: self.digest(),
             size: self.blob().size,
             sizes: Sizes::of(self.bytes()),
-            world: format!("{CONTRACT}@{}", version.map_or("?", |(_, version)| version)),
+            world: format!("{CONTRACT}@{}", world.map_or("?", |(_, version)| version)),
             arithmetic: arithmetic(self.bytes()),
-            name: text(metadata.and_then(|m| m.name.clone())),
-            version: text(metadata.and_then(|m| Some(m.version.as_ref()?.to_string()))),
+            name,
+            version,
             licence: text(own.and_then(|m| Some(m.licenses.as_ref()?.to_string()))),
             source: text(own.and_then(|m| Some(m.source.as_ref()?.to_string()))),
             imports: self.imports.clone(),
@@ -65,4 +72,11 @@ impl Component {
             traced,
         }
     }
+}
+
+/// Name and version, as they can be shown.
+fn named(metadata: Option<&wasm_metadata::Metadata>) -> (Option<String>, Option<String>) {
+    let name = metadata.and_then(|metadata| Some(printable(metadata.name.as_ref()?)));
+    let version = metadata.and_then(|m| Some(printable(&m.version.as_ref()?.to_string())));
+    (name, version)
 }

@@ -14,7 +14,8 @@ from .training_plan import Plan, kebab
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Builds the plan of a file, and prints the path of the component. Returns the exit code."""
+    """Builds the plan of a file; prints the path of the component unless it was given. Returns the exit
+    code."""
     parser = argparse.ArgumentParser(prog="python -m fedwasm build", description=__doc__)
     parser.add_argument("file", help="a Python file with a class that derives from fedwasm.Plan")
     parser.add_argument("-o", "--output", help="the component; NAME.wasm unless said")
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     except Error as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
-    print(output)
+    if given.output is None:
+        print(output)
     return 0
 
 

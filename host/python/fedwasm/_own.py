@@ -76,12 +76,15 @@ class Updates(Mapping[str, Update]):
 
 
 class Sampling:
-    """``strategy.sample_nodes`` for the host."""
+    """``strategy.sample_nodes`` for the host: one for an experiment, which may change the strategy."""
 
     def __init__(self, strategy: Any) -> None:
+        self.round = 0
+        self.use(strategy)
+
+    def use(self, strategy: Any) -> None:
         self.name = name_of(strategy)
         self._strategy = strategy
-        self.round = 0
 
     def sample(self, nodes: list[str], round: int) -> list[str]:
         self.round = round
@@ -95,7 +98,7 @@ class Aggregation:
         names = [name_of(own) for own in (aggregator, sampling) if own is not None]
         self.name = " over ".join(names)
         self._aggregator = aggregator
-        self._refine = refine
+        self.refine = refine
         self._sampling = sampling
 
     def aggregate(
@@ -103,8 +106,8 @@ class Aggregation:
     ) -> _native.Params:
         table = Updates(start, [Update(*update) for update in updates])
         made: Any
-        if self._refine is not None:
-            weights = self._refine(table, self._sampling.round if self._sampling else 0)
+        if self.refine is not None:
+            weights = self.refine(table, self._sampling.round if self._sampling else 0)
             if self._aggregator is None:
                 return native(table.mean(weights), like=start)
             table = Updates(start, [table[node] for node in table if node in weights])

@@ -39,3 +39,11 @@ def native(params: Any, like: _native.Params | None = None) -> _native.Params:
         array = numpy.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
         tensors.append((str(name), array.dtype.name, list(array.shape), array.tobytes()))
     return _native.Params(tensors)
+
+
+def named(path: str | os.PathLike[str]) -> str:
+    """The path of a file of parameters, whose name says the format."""
+    path = os.fspath(path)
+    if not path.endswith((".safetensors", ".mpk")):
+        raise ConfigurationError(f"{path} is neither .safetensors nor .mpk", "its name says the format")
+    return path

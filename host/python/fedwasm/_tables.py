@@ -22,7 +22,9 @@ class Table:
         self._directory = tempfile.TemporaryDirectory(prefix="fedwasm-")
         if hasattr(data, "to_csv") and hasattr(data, "columns"):
             self.path = os.path.join(self._directory.name, "data.csv")
-            data.to_csv(self.path, index=False)
+            # True and False are 1 and 0, as `pandas.get_dummies` makes them.
+            truths = {name: int for name, kind in data.dtypes.items() if str(kind) == "bool"}
+            data.astype(truths).to_csv(self.path, index=False)
             return
         if isinstance(data, tuple) and len(data) == 2:
             data = {"inputs": data[0], "target": data[1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import weakref
@@ -12,7 +13,7 @@ from typing import Any, Mapping
 from . import _html, _native
 from ._breakpoint import of_history
 from ._own import Aggregation, Sampling
-from ._params import arrays, native
+from ._params import arrays, named, native
 from ._plans import component
 from ._program import program
 from .errors import ConfigurationError
@@ -104,7 +105,7 @@ class Experiment:
             "data": {"tags": _list(tags), "target": target, "inputs": inputs, **(data_args or {})},
             "training": dict(training_args or {}),
             "model": dict(model_args) if model_args else None,
-            "secagg": {} if secagg is True else (dict(secagg) if secagg else None),
+            "secagg": {"scheme": "masking"} if secagg is True else (dict(secagg) if secagg else None),
             "privacy": None if privacy is None else dict(privacy),
             "limits": None if limits is None else dict(limits),
             "network": {"mqtt": mqtt, "repository": repository, "identity": identity},
@@ -125,6 +126,9 @@ class Experiment:
         self._is_running = False
         self._kept: OrderedDict[int, _native.Params] = OrderedDict()
         self._last: tuple[str, _native.Params] | None = None
+        # What the running experiment calls.
+        self._sampling: Sampling | None = None
+        self._aggregation: Aggregation | None = None
         if training_plan_class is not None:
             self.set_training_plan_class(training_plan_class)
 
@@ -219,8 +223,8 @@ class Experiment:
         return {round: arrays(params) for round, params in self._kept.items()}
 
     def export_model(self, path: str | os.PathLike[str], round: int | None = None) -> None:
-        """Writes parameters: safetensors by its name, otherwise Fed-BioMed's .mpk."""
-        self._params_of(round).save(os.fspath(path))
+        """Writes parameters to a .safetensors, or to Fed-BioMed's .mpk."""
+        self._params_of(round).save(named(path))
 
     def import_model(self, params: Any) -> None:
         """Takes the parameters to start from: a file, or arrays by name."""
@@ -250,20 +254,32 @@ class Experiment:
             while (rounds is None or ran < rounds) and running.run_once(progress):
                 ran += 1
                 self._keep(running.params())
+        except BaseException:
+            # The error of the round is the one to tell.
+            with contextlib.suppress(Exception):
+                self._save()
+            raise
         finally:
             progress.close()
-            if self._is_running:
-                self._running().save()
+        self._save()
         return ran
+
+    def _save(self) -> None:
+        if self._is_running:
+            self._running().save()
 
     def close(self) -> None:
         """Leaves the federation, and writes the files. The results stay."""
         if self._is_running:
             running = self._running()
-            self._last = (running.history(), running.params())
+            history, params = running.history(), running.params()
+            self._last = (history, params)
             self._is_running = False
             _RUNNING.discard(self)
             running.finish()
+            # The file says how it ended.
+            if self._out is not None:
+                self._last = (_native.load_history(self._out), params)
 
     def __enter__(self) -> Experiment:
         return self
@@ -295,12 +311,28 @@ class Experiment:
     def set_aggregator(self, aggregator: Any) -> None:
         if self._is_running and hasattr(aggregator, "aggregate"):
             raise ConfigurationError("an aggregator of one's own must be there from the start")
+        if self._is_running and self._aggregation is not None:
+            own = "an aggregator of one's own" if hasattr(self._aggregator, "aggregate") else "`refine`"
+            raise ConfigurationError(
+                f"the experiment runs with {own}, which stays to its end", "make another experiment"
+            )
         before, self._aggregator = self._aggregator, aggregator
         self._changed(lambda: setattr(self, "_aggregator", before))
 
     def set_strategy(self, node_selection_strategy: Any) -> None:
         before, self._strategy = self._strategy, node_selection_strategy
+        refine, runs = self._refine(), self._aggregation
+        had = runs is not None and runs.refine is not None
+        if self._is_running and (refine is not None) != had:
+            self._strategy = before
+            raise ConfigurationError(
+                f"the strategy {'has no' if had else 'has a'} `refine`, and the one before "
+                f"{'has one' if had else 'has none'}: that cannot change once the experiment has started",
+                "make another experiment",
+            )
         self._changed(lambda: setattr(self, "_strategy", before))
+        if self._is_running and runs is not None:
+            runs.refine = refine
 
     def set_training_plan_class(self, training_plan_class: Any) -> None:
         self._before("the plan")
@@ -350,6 +382,7 @@ class Experiment:
             self._running().change(self._arguments(), self._sampler())
         except BaseException:
             undo()
+            self._sampler()
             raise
 
     def _before(self, what: str) -> None:
@@ -371,15 +404,25 @@ class Experiment:
         return hasattr(self._strategy, "sample_nodes")
 
     def _sampler(self) -> Sampling | None:
-        return Sampling(self._strategy) if self._is_own_strategy() else None
+        """The one of the experiment, with the strategy of now."""
+        if not self._is_own_strategy():
+            return None
+        if self._sampling is None:
+            self._sampling = Sampling(self._strategy)
+        self._sampling.use(self._strategy)
+        return self._sampling
 
-    def _own_aggregator(self, sampler: Sampling | None) -> Aggregation | None:
+    def _refine(self) -> Any:
+        """`refine` of the strategy, if its class defines it."""
         from .strategies import Strategy
 
-        own = self._aggregator if hasattr(self._aggregator, "aggregate") else None
-        refine = getattr(self._strategy, "refine", None)
         if getattr(type(self._strategy), "refine", None) is Strategy.refine:
-            refine = None
+            return None
+        return getattr(self._strategy, "refine", None)
+
+    def _own_aggregator(self, sampler: Sampling | None) -> Aggregation | None:
+        own = self._aggregator if hasattr(self._aggregator, "aggregate") else None
+        refine = self._refine()
         if refine is not None and own is None and _settings(self._aggregator, "fedavg") != {"name": "fedavg"}:
             raise ConfigurationError(
                 "`refine` of the strategy goes with the aggregator fedavg or with one of your own"
@@ -406,17 +449,25 @@ class Experiment:
                 "make another one; with `out` and `save_breakpoints` a closed one goes on",
             )
         sampler = self._sampler()
+        aggregation = self._own_aggregator(sampler)
         started = _native.Experiment(self._plan(), program())
-        started.start(
-            self._arguments(),
-            progress,
-            aggregator=self._own_aggregator(sampler),
-            sampler=sampler,
-            params=self._params,
-            out=self._out,
-            resume=self._resume,
-            change=self._change,
-        )
+        try:
+            started.start(
+                self._arguments(),
+                progress,
+                aggregator=aggregation,
+                sampler=sampler,
+                params=self._params,
+                out=self._out,
+                resume=self._resume,
+                change=self._change,
+            )
+        except BaseException:
+            # Ctrl-C may find it started; there is none to finish after an error.
+            with contextlib.suppress(Exception):
+                started.finish()
+            raise
+        self._aggregation = aggregation
         self._native, self._is_running = started, True
         # What is run again after a close goes on.
         self._resume = True

@@ -547,6 +547,11 @@ def interpolate(
     n = x.ndim - 2
     if size is None:
         factors = list(scale_factor) if isinstance(scale_factor, (list, tuple)) else [scale_factor] * n
+        is_even = all(float(symbols.sample(factor)).is_integer() for factor in factors)
+        if mode != "nearest" and not align_corners and not is_even:
+            refuse(
+                f"`scale_factor={scale_factor!r}` of {mode} interpolation", "give `size`, or whole factors"
+            )
         size = [_scaled(length, factor) for length, factor in zip(x.shape[2:], factors)]
     elif not isinstance(size, (list, tuple)):
         size = [size] * n
@@ -571,12 +576,12 @@ def pad(x: Tensor, pad: Sequence[Any], mode: str = "constant", value: Any = 0) -
 
 def tril(x: Tensor, diagonal: Any = 0) -> Tensor:
     """Zeros above a diagonal of the last two axes."""
-    return where(_column_less_row(x) <= _number(diagonal), x, 0)
+    return where(_column_less_row(x) <= _number(diagonal), x, False)
 
 
 def triu(x: Tensor, diagonal: Any = 0) -> Tensor:
     """Zeros below a diagonal of the last two axes."""
-    return where(_column_less_row(x) >= _number(diagonal), x, 0)
+    return where(_column_less_row(x) >= _number(diagonal), x, False)
 
 
 def _column_less_row(x: Tensor) -> Tensor:

@@ -13,15 +13,14 @@ import io
 import itertools
 import os
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
-from . import _native, dtypes, optim, tracing
+from . import _native, documents, dtypes, optim, tracing
 from .data import Batch, Data, Rows
-
-from .nn.module import Layer, Parameter
+from .nn.module import Layer, Module, Parameter
 from .places import BuildError, is_cell, refuse, shown
 from .symbols import Number, Symbol, expression_of, sample
-from .tensors import Tensor, kind_of
+from .tensors import Tensor, array_of, kind_of
 from .tracing import Trace
 from .training_plan import REQUIRED, Argument, Plan, kebab, parts
 
@@ -49,17 +48,20 @@ def graph_of(cls: type[Plan]) -> dict[str, Any]:
     """
     _samples.clear()
     try:
-        graph = again = _Tracer(cls).graph()
+        graph = _Tracer(cls).graph()
         used = {"rows", *(argument[0] for argument in graph["arguments"])}
         samples = {"rows": _ROWS, **_samples}
         added: dict[str, int] = {}
+        again = [graph, graph]
         # A plan that is watched by a debugger runs once.
         if sys.gettrace() is None:
             with contextlib.redirect_stdout(io.StringIO()):
                 again, added = _again(cls)
+                _refuse_baked(cls)
         # What a size is in one trace and in the other.
         names = {(samples[name], samples[name] + more): name for name, more in added.items() if name in used}
-        _compare(graph, again, names)
+        _compare(graph, again[0], names)
+        _compare(again[1], again[0], {})
         return graph
     finally:
         _samples.clear()
@@ -68,8 +70,9 @@ def graph_of(cls: type[Plan]) -> dict[str, Any]:
         gc.collect()
 
 
-def _again(cls: type[Plan]) -> tuple[dict[str, Any], dict[str, int]]:
-    """The graph by other rows and other sizes, as far as the plan takes them, and what was added."""
+def _again(cls: type[Plan]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The graph by other rows and other sizes, as far as the plan takes them, twice of one instance,
+    which may keep something between calls; and what was added."""
     names = ["rows", *(name for name in _FROM_DATA if name not in cls.sample)]
     whole = [each.name for each in cls.arguments() if each.kind == "integer"]
     # Steps that have nothing to do with each other, so that a pair of sizes means one name.
@@ -78,26 +81,25 @@ def _again(cls: type[Plan]) -> tuple[dict[str, Any], dict[str, int]]:
     )
     for added in (all_of_them, of_data):
         try:
-            return _Tracer(cls, added).graph(), added
+            return _twice(_Tracer(cls, added)), added
         except BuildError:
             continue
-    return _Tracer(cls).graph(), {}
+    return _twice(_Tracer(cls)), {}
+
+
+def _twice(tracer: _Tracer) -> list[dict[str, Any]]:
+    return [tracer.graph(), tracer.graph()]
 
 
 def _compare(graph: dict[str, Any], again: dict[str, Any], names: dict[tuple[int, int], str]) -> None:
     """Refuses what differs from run to run, and names the sizes that differ with the data."""
-    for (role, nodes, _), (_, others, _) in zip(graph["functions"], again["functions"]):
+    for (role, nodes, made), (_, others, made_again) in zip(graph["functions"], again["functions"]):
         for nth, (one, other) in enumerate(itertools.zip_longest(nodes, others)):
             if one is None or other is None or one[:4] != other[:4]:
-                file, line = (one or other)[3] or (None, None)
-                raise BuildError(
-                    f"`{role}` does not do the same each time it is traced",
-                    "something is drawn, counted or kept between calls: the functions of a plan depend on the "
-                    "batch alone",
-                    None if file is None else graph["files"][file],
-                    line,
-                )
+                _refuse_change(role, graph, (one or other)[3])
             nodes[nth] = (*one[:4], _named(one[4], other[4], names))
+        if made != made_again:
+            _refuse_change(role, graph, nodes[made[0][1]][3])
     values = [[(name, array.tobytes()) for name, array in each["values"]] for each in (graph, again)]
     if values[0] != values[1] or graph["members"] != again["members"]:
         raise BuildError(
@@ -105,6 +107,64 @@ def _compare(graph: dict[str, Any], again: dict[str, Any], names: dict[tuple[int
             "something is drawn by chance: use `fw.randn` or `nn.init`, which draw from the "
             "experiment's seed",
         )
+
+
+def _refuse_change(role: str, graph: dict[str, Any], place: tuple[int, int] | None) -> NoReturn:
+    file, line = place or (None, None)
+    raise BuildError(
+        f"`{role}` does not do the same each time it is traced",
+        "something is drawn, counted or kept between calls: the functions of a plan depend on the batch alone",
+        None if file is None else graph["files"][file],
+        line,
+    )
+
+
+def _refuse_baked(cls: type[Plan]) -> None:
+    """Refuses tensors that `model` computes of arguments: they would keep the sample values."""
+    tracer = _Tracer(cls)
+    before = _tensors(tracer)
+    # Those that are drawn by chance are refused with other words.
+    if not before or _tensors(_Tracer(cls)) != before:
+        return
+    samples = {name: each.value for name, each in vars(tracer.plan).items() if isinstance(each, Symbol)}
+    for name, value in samples.items():
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, (bool, str, list)):
+            continue
+        # Twice as much fits to what must divide it.
+        for more in (first or 1, 1):
+            try:
+                after = _tensors(_Tracer(cls, {name: more}))
+            except BuildError:
+                continue
+            for path, content in before.items():
+                if after.get(path) != content:
+                    raise BuildError(
+                        f"`model` computes the tensor `{path}` of the argument `{name}`, and it would keep its "
+                        f"sample value {value!r}",
+                        f"compute it in the function that uses it, where `self.{name}` has the site's value; "
+                        "a parameter starts from `fw.zeros(..)`, `fw.randn(..)` and the like",
+                    )
+            break
+
+
+def _tensors(tracer: _Tracer) -> dict[str, tuple]:
+    """Shape and elements of the tensors that `model` made, by path."""
+    found = {
+        parameter.path: parameter.array
+        for _, part in tracer.members
+        for parameter in _parameters_of(part)
+        if parameter.array is not None
+    }
+    owners = [("", tracer.plan)]
+    for name, part in parts(tracer.plan):
+        if isinstance(part, Module):
+            owners += part.named_modules(name)
+    for path, owner in owners:
+        for name, value in vars(owner).items():
+            if isinstance(value, Tensor) and not isinstance(value, Parameter):
+                found[f"{path}.{name}" if path else name] = array_of(value._value)
+    return {path: (array.shape, array.tobytes()) for path, array in found.items()}
 
 
 def _named(
@@ -116,7 +176,7 @@ def _named(
 
 
 class _Tracer:
-    def __init__(self, cls: type[Plan], added: dict[str, int] | None = None) -> None:
+    def __init__(self, cls: type[Plan], added: dict[str, Any] | None = None) -> None:
         """``added`` is what is added to samples, by name."""
         if not (isinstance(cls, type) and issubclass(cls, Plan)):
             raise BuildError(f"{cls!r} is not a plan", "give a class that derives from `fw.Plan`")
@@ -155,7 +215,9 @@ class _Tracer:
 
     def _set(self, name: str, value: Any) -> None:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        value = value + self.added[name] if name in self.added else value
+        if name in self.added:
+            more = self.added[name]
+            value = [each + more for each in value] if isinstance(value, list) else value + more
         symbol = (Number if is_number else Symbol)(("argument", name), value)
         _samples[name] = value
         setattr(self.plan, name, symbol)
@@ -240,6 +302,11 @@ class _Tracer:
         trace = Trace(role, is_training)
         batch = self._batch(trace, role != "predict")
         function: Callable[[Batch], Any] = getattr(self.plan, role)
+        if not hasattr(function, "__code__"):
+            raise BuildError(
+                f"`{role}` of `{self.cls.__name__}` is a {type(function).__name__}, and no method",
+                f"write `def {role}(self, batch): ...`, which may call it",
+            )
         _native.begin(is_training)
         with tracing.recording(trace):
             made = function(batch)
@@ -310,8 +377,11 @@ class _Tracer:
         if kind == "argument":
             self._use(rest[0])
             return expression
-        if kind in ("constant", "size"):
+        if kind == "constant":
             return expression
+        if kind == "size":
+            # Without the trace, which has checked it.
+            return expression[:3]
         return (kind, *(self._expression(each) for each in rest))
 
     def _use(self, name: str) -> None:
@@ -326,6 +396,13 @@ class _Tracer:
             if name in self.used and name not in names:
                 found.append((name, "size", (default,), _DOCS[name]))
         for each in self.arguments:
+            if each.name not in self.used:
+                raise BuildError(
+                    f"argument `{each.name}` does nothing in the graph: it was read in a way that tracing cannot "
+                    "see, such as `is`, `isinstance` or a format; or remove it",
+                    None,
+                    *documents.place_of(self.cls, each.name),
+                )
             said = ("required",) if each.default is REQUIRED else ("value", each.default)
             found.append((each.name, each.kind, said, each.doc))
         return found

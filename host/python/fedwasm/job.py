@@ -7,7 +7,7 @@ import os
 from typing import Any, Mapping
 
 from . import _html, _native
-from ._params import arrays, native
+from ._params import arrays, named, native
 from ._plans import component
 from ._program import program
 from ._tables import Table
@@ -144,8 +144,8 @@ class LocalJob:
         return self._done().metrics
 
     def export_model(self, path: str | os.PathLike[str]) -> None:
-        """Writes the trained parameters: safetensors by its name, otherwise Fed-BioMed's .mpk."""
-        self._done().native.save(os.fspath(path))
+        """Writes the trained parameters to a .safetensors, or to Fed-BioMed's .mpk."""
+        self._done().native.save(named(path))
 
     def _done(self) -> LocalResult:
         if self.result is None:

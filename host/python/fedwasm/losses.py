@@ -7,7 +7,7 @@ from typing import Any
 
 from . import dtypes
 from .places import refuse
-from .tensors import Tensor, _tensor, call
+from .tensors import Tensor, _tensor, call, refuse_at_samples, where
 
 
 def _reduced(loss: Tensor, reduction: str) -> Tensor:
@@ -24,6 +24,26 @@ def _said(reduction: str) -> str | None:
     return None if reduction == "mean" else reduction
 
 
+def _fitting(name: str, input: Tensor, target: Tensor) -> Tensor:
+    """Targets of the outputs' shape, as the SDK's losses take them: classes [rows] stand for [rows, 1]."""
+    outputs, targets = input._value.shape, target._value.shape
+    if target.dtype is dtypes.int64 and list(outputs) == [*targets, 1]:
+        return target.unsqueeze(-1)
+    if list(outputs) != list(targets):
+        kinds = ", ".join(f"{each.dtype.name} {list(each._value.shape)}" for each in (input, target))
+        refuse_at_samples(f"{name} of {kinds}: targets must have the shape of the outputs")
+    return target
+
+
+def _weighted(name: str, loss: Tensor, weight: Any) -> Tensor:
+    """Losses of elements times weights, which do not change their shape."""
+    weighted = loss * _tensor(weight)
+    if list(weighted._value.shape) != list(loss._value.shape):
+        shapes = f"{list(_tensor(weight)._value.shape)} for outputs {list(loss._value.shape)}"
+        refuse_at_samples(f"{name} with weights {shapes}: they are repeated to the outputs, not beyond")
+    return weighted
+
+
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -35,8 +55,9 @@ def cross_entropy(
     """Cross entropy of scores [rows, classes, ..] against int64 classes [rows, ..], or against
     probabilities of the scores' shape."""
     if target.dtype.is_floating_point:
-        loss = -(target * input.log_softmax(1)).sum(1)
-        return _reduced(loss, reduction)
+        if ignore_index is not None:
+            refuse("`ignore_index` of probabilities", "give classes, or leave it out")
+        return _of_probabilities(input, target, weight, reduction, label_smoothing)
     weights = [] if weight is None else [_tensor(weight)]
     loss = call(
         "cross_entropy", [input, target, *weights], ignore_index=ignore_index, reduction=_said(reduction)
@@ -47,6 +68,19 @@ def cross_entropy(
         refuse("`label_smoothing` together with `weight` or `ignore_index`", "use one of them")
     even = _reduced(-input.log_softmax(1).mean(1), reduction)
     return loss * (1 - label_smoothing) + even * label_smoothing
+
+
+def _of_probabilities(
+    input: Tensor, target: Tensor, weight: Any, reduction: str, label_smoothing: Any
+) -> Tensor:
+    target = _fitting("cross entropy", input, target)
+    if not isinstance(label_smoothing, (int, float)) or label_smoothing != 0:
+        target = target * (1 - label_smoothing) + label_smoothing / input.shape[1]
+    products = target * input.log_softmax(1)
+    if weight is not None:
+        each = _tensor(weight).reshape(-1, *[1] * (input.ndim - 2))
+        products = _weighted("cross entropy", products, each)
+    return _reduced(-products.sum(1), reduction)
 
 
 def nll_loss(
@@ -92,13 +126,14 @@ def binary_cross_entropy_with_logits(
     """Binary cross entropy of logits against targets in [0, 1]."""
     if weight is None and pos_weight is None:
         return call("bce_with_logits", [input, target], reduction=_said(reduction))
+    name = "binary cross entropy"
+    t = _fitting(name, input, target).to(input.dtype)
     if pos_weight is None:
-        loss = call("bce_with_logits", [input, target], reduction="none")
+        loss = call("bce_with_logits", [input, t], reduction="none")
     else:
-        t = target.to(input.dtype)
-        positive = t * call("softplus", [-input]) * _tensor(pos_weight)
+        positive = _weighted(name, t * call("softplus", [-input]), pos_weight)
         loss = positive + (1 - t) * call("softplus", [input])
-    return _reduced(loss if weight is None else loss * weight, reduction)
+    return _reduced(loss if weight is None else _weighted(name, loss, weight), reduction)
 
 
 def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -106,16 +141,22 @@ def binary_cross_entropy(input: Tensor, target: Tensor, reduction: str = "mean")
 
     Logarithms are at least -100, as PyTorch's.
     """
-    t = target.to(input.dtype)
-    low = -100.0
-    yes, no = (call("clamp", [call("log", [p])], min=low) for p in (input, 1 - input))
-    return _reduced(-(t * yes + (1 - t) * no), reduction)
+    t = _fitting("binary cross entropy", input, target).to(input.dtype)
+    return _reduced(-(t * _logarithm(input) + (1 - t) * _logarithm(1 - input)), reduction)
+
+
+def _logarithm(p: Tensor) -> Tensor:
+    """At least -100; the slope at 0 is 1e12, as PyTorch's."""
+    is_zero = p == 0
+    log = call("clamp", [where(is_zero, 1, p).log()], min=-100.0)
+    return where(is_zero, p * 1e12 - 100, log)
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Relative entropy of log-probabilities against probabilities; ``batchmean`` is the mean over
     rows, ``mean`` that over elements."""
     if log_target:
+        target = _fitting("relative entropy", input, target)
         return _kl(target.exp() * (target - input), input, reduction)
     if reduction == "batchmean":
         return call("kl_div", [input, target])
@@ -137,6 +178,7 @@ def hinge_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor
         target = target.to(input.dtype) * 2 - 1
     if target.ndim < input.ndim:
         target = target.unsqueeze(-1)
+    target = _fitting("hinge loss", input, target)
     return _reduced((1 - target * input).relu(), reduction)
 
 
@@ -149,8 +191,9 @@ def gaussian_nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Negative log-likelihood of targets from normal distributions."""
-    var = call("clamp", [var], min=eps)
-    loss = (var.log() + (input - target).square() / var) * 0.5
+    target = _fitting("normal likelihood", input, target)
+    var = call("clamp", [var if var.ndim in (0, input.ndim) else var.unsqueeze(-1)], min=eps)
+    loss = (_weighted("normal likelihood", (input - target).square(), 1 / var) + var.log()) * 0.5
     return _reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
@@ -158,6 +201,7 @@ def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, eps: float = 1e-8, reduction: str = "mean"
 ) -> Tensor:
     """Negative log-likelihood of counts from Poisson distributions, without Stirling's term."""
+    target = _fitting("Poisson likelihood", input, target)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     return _reduced(loss, reduction)
 

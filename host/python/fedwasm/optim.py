@@ -53,7 +53,10 @@ _INTEGERS = {"schedule_steps": int, "warmup_steps": int}
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: lr=0.01, momentum=0, nesterov=False, weight_decay=0."""
+    """Stochastic gradient descent: lr=0.01, momentum=0, nesterov=False, weight_decay=0.
+
+    The learning rate of ``torch.optim.SGD`` is 0.001 if none is given.
+    """
 
     kind = "sgd"
     names = ("lr", "momentum", "nesterov", "weight_decay")

@@ -91,7 +91,26 @@ def refuse(message: str, help: str | None = None) -> NoReturn:
     """Raises a :class:`BuildError` at the author's line."""
     here = place()
     file, line = (None, None) if here is None else (shown(here[0]), here[1])
-    raise BuildError(message, help, file, line)
+    error = BuildError(message, help, file, line)
+    if _refused is not None:
+        _refused.append(error)
+    raise error
+
+
+_refused: list[BuildError] | None = None
+
+
+@contextlib.contextmanager
+def none_swallowed() -> Iterator[None]:
+    """Raises at the end the first error of :func:`refuse` that the code inside caught."""
+    global _refused
+    before, _refused = _refused, []
+    try:
+        yield
+        if _refused:
+            raise _refused[0]
+    finally:
+        _refused = before
 
 
 def shown(file: str) -> str:

@@ -25,9 +25,21 @@ def build(plan: type[Plan], output: str | os.PathLike[str] | None = None) -> byt
     """
     component = _native.splice(graph_bytes(plan))
     if output is not None:
-        with open(output, "wb") as file:
-            file.write(component)
+        _write(os.fspath(output), component)
     return component
+
+
+def _write(path: str, component: bytes) -> None:
+    """Afterwards the file holds all of the component, or, after an error, its earlier contents."""
+    partial = f"{path}.{os.getpid()}.partial"
+    file = open(partial, "xb")
+    try:
+        with file:
+            file.write(component)
+        os.replace(partial, path)
+    except BaseException:
+        os.remove(partial)
+        raise
 
 
 def graph_bytes(plan: type[Plan]) -> bytes:

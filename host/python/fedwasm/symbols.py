@@ -60,7 +60,8 @@ class Symbol:
     def __ne__(self, other: object) -> bool:  # type: ignore[override]
         return not self == other
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        self._refuse("Python cannot look it up in a dictionary or a set while the plan is traced")
 
     def __lt__(self, other: object) -> bool:
         self._refuse("Python cannot compare it while the plan is traced", _COMPARED)
@@ -83,7 +84,9 @@ class Symbol:
         return f"{self.text()} (sample value {self.value!r})"
 
     def __format__(self, spec: str) -> str:
-        return self.text() if not spec else format(self.value, spec)
+        if spec:
+            self._refuse("a format needs its value while the plan is traced")
+        return self.text()
 
 
 _COMPARED = "`fw.minimum` and `fw.maximum` take numbers, too"

@@ -213,6 +213,12 @@ class Tensor:
         self._no_value("an index or a length", "use `gather` or `fw.where` with the tensor itself")
         return int(self.item())
 
+    def __format__(self, form: str) -> str:
+        if not form:
+            return str(self)
+        self._no_value("a format", _KEEP)
+        return format(self.item(), form)
+
     def item(self) -> float:
         """The number of a tensor of one element; not while it is traced."""
         self._no_value("`item()`", _KEEP)
@@ -459,7 +465,7 @@ class Tensor:
 
     def clone(self) -> Tensor:
         """The tensor itself: tensors are values."""
-        return self
+        return self.detach() if _no_grad else self
 
     contiguous = clone
 
@@ -538,14 +544,14 @@ class Tensor:
         correction: int | None = None,
     ) -> Tensor:
         """The root of :meth:`var`."""
-        return self.var(dim, unbiased, keepdim, correction=correction).sqrt()
+        return _root(self.var(dim, unbiased, keepdim, correction=correction))
 
     def norm(self, p: int = 2, dim: Any = None, keepdim: builtins.bool = False) -> Tensor:
         """The 1-norm or the 2-norm over axes, or over all."""
         if p == 1:
             return self.abs().sum(dim, keepdim)
         if p == 2:
-            return self.square().sum(dim, keepdim).sqrt()
+            return _root(self.square().sum(dim, keepdim))
         refuse(f"a norm of order {p}", "it is 1 or 2")
 
     # Layout.
@@ -642,7 +648,7 @@ class Tensor:
 
     def select(self, dim: int, index: Any) -> Tensor:
         """One element along an axis, which goes; negative ones count from the end."""
-        if isinstance(index, int) and index < 0:
+        if is_number(index) and sample(index) < 0:
             index = self.shape[self._axis(dim)] + index
         return call("select", [self], dim=dim, index=index)
 
@@ -691,8 +697,8 @@ class Tensor:
         return found if axis == 0 else found.transpose(0, axis)
 
     def masked_fill(self, mask: Tensor, value: Operand) -> Tensor:
-        """This with one value where the mask is true."""
-        return where(mask, value, self)
+        """This with one value where the mask is true; its type stays."""
+        return where(mask, value, self).to(self.dtype)
 
     def __getitem__(self, at: Any) -> Tensor:
         return _indexed(self, at)
@@ -730,6 +736,14 @@ def _element(name: str, x: Tensor) -> Tensor:
 _OF_WHOLE = ("abs", "sign", "square", "relu", "neg")
 
 
+def _root(x: Tensor) -> Tensor:
+    """The square root, whose gradient is 0 at 0."""
+    if not x.is_floating_point():
+        x = x.float()
+    is_zero = x == 0
+    return where(is_zero, 0, where(is_zero, 1, x).sqrt())
+
+
 def _tensor(x: Any) -> Tensor:
     """A tensor of an operand that must be one."""
     if isinstance(x, Tensor):
@@ -763,6 +777,8 @@ def _operator(name: str, a: Any, b: Any, is_real: builtins.bool = False) -> Tens
         common = of_tensor if of_tensor.is_floating_point else common
     if is_real and not common.is_floating_point:
         common = dtypes.float32
+    if common is dtypes.bool_ and name in _OF_TRUTH and not numbers:
+        return _logical(_OF_TRUTH[name], a, b)
     if common is dtypes.bool_ and name not in ("eq", "ne"):
         common = dtypes.int64
     # The library computes with fractions only; float64 holds whole numbers up to 2^53.
@@ -774,6 +790,8 @@ def _operator(name: str, a: Any, b: Any, is_real: builtins.bool = False) -> Tens
     return made.long() if is_whole else made
 
 
+# Of truth values, as PyTorch has it.
+_OF_TRUTH = {"add": "or", "mul": "and"}
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
@@ -809,22 +827,28 @@ def logical_not(x: Tensor) -> Tensor:
 def where(condition: Tensor, a: Operand, b: Operand) -> Tensor:
     """Elements of ``a`` where the condition is true, of ``b`` elsewhere, as ``torch.where``."""
     tensors = [condition]
-    common = max(
-        (_dtype_of(each) for each in (a, b) if isinstance(each, Tensor)),
-        key=lambda each: each.rank,
-        default=None,
-    )
+    common = max((_dtype_of(each) for each in (a, b)), key=lambda each: each.rank)
+    of_tensors = [each.dtype for each in (a, b) if isinstance(each, Tensor) and each.is_floating_point()]
+    # A number does not widen a floating-point tensor; one with a fraction does an int64.
+    common = max(of_tensors, key=lambda each: each.rank, default=common)
     tensors += [each.to(common) for each in (a, b) if isinstance(each, Tensor)]
     left = None if isinstance(a, Tensor) else _number(a)
     right = None if isinstance(b, Tensor) else _number(b)
-    return call("where", tensors, left=left, right=right)
+    return call("where", tensors, left=left, right=right).to(common)
 
 
 def _indexed(x: Tensor, at: Any) -> Tensor:
     """``x[...]`` with numbers, slices, None and Ellipsis, or with a tensor of indices."""
     items = list(at) if isinstance(at, tuple) else [at]
+    items = [tensor(each) if isinstance(each, (list, tuple)) or _is_axes(each) else each for each in items]
+    whole = x
     if any(isinstance(each, Tensor) and each.dtype is dtypes.bool_ for each in items):
         refuse("a mask as an index makes a tensor whose size its values decide", _WHERE)
+    if sum(isinstance(each, Tensor) for each in items) > 1:
+        refuse(
+            "several tensors as indices, which PyTorch pairs",
+            "use `x.gather(1, y.unsqueeze(1)).squeeze(1)` for `x[arange(n), y]`",
+        )
     taken = sum(each is not None and each is not Ellipsis for each in items)
     if taken > x.ndim:
         refuse(f"{taken} indices into a tensor of shape {list(x._value.shape)}")
@@ -837,8 +861,8 @@ def _indexed(x: Tensor, at: Any) -> Tensor:
             x, axis = x.unsqueeze(axis), axis + 1
         elif isinstance(item, slice):
             x, axis = _sliced(x, axis, item), axis + 1
-        elif isinstance(item, Tensor) and item.ndim > 0 or isinstance(item, (list, tuple)):
-            indices = _tensor(item)
+        elif isinstance(item, Tensor) and item.ndim > 0:
+            indices = item
             if indices.ndim != 1 and axis != 0:
                 refuse(
                     "a tensor of indices of several axes selects along the first axis only",
@@ -850,7 +874,12 @@ def _indexed(x: Tensor, at: Any) -> Tensor:
             x = x.index_select(axis, item.reshape(1)).squeeze(axis)
         else:
             x = x.select(axis, item)
-    return x
+    return x.clone() if x is whole else x
+
+
+def _is_axes(x: Any) -> builtins.bool:
+    """Whether it is an array of NumPy that is more than a number."""
+    return not isinstance(x, Tensor) and getattr(x, "ndim", 0) > 0
 
 
 def _rows(table: Tensor, indices: Tensor) -> Tensor:
@@ -880,7 +909,8 @@ def _bound(at: Any, size: Any) -> Any:
     """A bound of a slice, counted from the front and inside the axis."""
     if isinstance(at, int) and at == 0:
         return 0
-    if isinstance(at, int) and at < 0:
+    # The sample of an argument decides: `-self.k` counts from the end.
+    if is_number(at) and sample(at) < 0:
         return binary("max", size + at, 0)
     return binary("min", at, size)
 
@@ -904,7 +934,8 @@ def tensor(data: Any, dtype: dtypes.dtype | None = None) -> Tensor:
         dtype = {"b": dtypes.bool_, "i": dtypes.int64, "u": dtypes.int64, "f": dtypes.float32}.get(kind)
         if dtype is None:
             refuse(f"a tensor of {array.dtype}", "numbers or truth values")
-    made = Constant(numpy.ascontiguousarray(array, dtype=dtype.name))
+    # Not `ascontiguousarray`, which gives a number an axis.
+    made = Constant(numpy.asarray(array, dtype=dtype.name, order="C"))
     return made._lift(tracing.current())
 
 

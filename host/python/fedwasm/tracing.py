@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Iterator
 
-from .places import is_authors, is_library, place, refuse
-from .symbols import Number
+from .places import is_authors, is_library, none_swallowed, place, refuse
+from .symbols import Number, Symbol
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Node:
     kind: tuple[str, list[int]]
 
 
-@dataclass
+@dataclass(eq=False)
 class Trace:
     """A function of a plan while it runs. ``role`` is its name, such as ``training_step``."""
 
@@ -53,6 +53,8 @@ class Trace:
         kind: tuple[str, list[int]],
     ) -> int:
         """Writes a call down and returns the number of its node."""
+        for value in attributes.values():
+            self._check(value)
         self.nodes.append(Node(call, inputs, attributes, self.end or place(), kind))
         return len(self.nodes) - 1
 
@@ -64,7 +66,26 @@ class Trace:
 
     def size(self, node: int, axis: int, value: int) -> Number:
         """The length of an axis of a node's tensor."""
-        return Number(("size", node, axis), value)
+        return Number(("size", node, axis, self), value)
+
+    def _check(self, value: Any) -> None:
+        """Refuses sizes of another trace: their nodes are others."""
+        if isinstance(value, (list, tuple)):
+            for each in value:
+                self._check(each)
+        elif isinstance(value, Symbol):
+            self._check_expression(value.expression)
+
+    def _check_expression(self, expression: tuple) -> None:
+        kind, *rest = expression
+        if kind == "size" and rest[2] is not self:
+            refuse(
+                f"a size that was read in `{rest[2].role}` is used in `{self.role}`",
+                "read it here, from a tensor of this function",
+            )
+        if kind not in ("size", "argument", "constant"):
+            for each in rest:
+                self._check_expression(each)
 
 
 _current: Trace | None = None
@@ -123,12 +144,13 @@ def building(is_symbolic: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def watching() -> Iterator[None]:
-    """Refuses clocks, randomness and files while the author's code runs."""
+    """Refuses clocks, randomness and files while the author's code runs, also if it catches errors."""
     before = sys.getprofile()
     changed = _numpy_random()
     sys.setprofile(_watch)
     try:
-        yield
+        with none_swallowed():
+            yield
     finally:
         sys.setprofile(before)
         for name, function in changed.items():
@@ -173,6 +195,12 @@ _CLOCKS = {
         "localtime",
         "gmtime",
         "ctime",
+        "asctime",
+        "strftime",
+        "clock_gettime",
+        "clock_gettime_ns",
+        "thread_time",
+        "thread_time_ns",
         "sleep",
     )
 }

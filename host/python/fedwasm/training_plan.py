@@ -7,11 +7,12 @@ import typing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Iterator, Union
 
-from . import data, documents, optim
+from . import data, documents, optim, tracing
 from .data import Batch, Data
 from .nn.module import Module, Parameter, check_attribute
 from .optim import Optimizer
 from .places import BuildError, refuse
+from .symbols import Symbol
 from .tensors import Tensor
 
 
@@ -132,6 +133,12 @@ class Plan:
 
     def __setattr__(self, name: str, value: Any) -> None:
         check_attribute(name, value)
+        known = vars(self).get(name)
+        if tracing.is_tracing() and isinstance(known, Symbol) and known.name == name:
+            refuse(
+                f"`self.{name}` is an argument of the plan, and a function cannot set it",
+                "use a variable of the function, or a constant of the class",
+            )
         object.__setattr__(self, name, value)
 
     def model(self) -> Module | None:

@@ -1,6 +1,7 @@
 //! From what the tracer recorded to the bytes of a graph, and from these to a component.
 
 use fedwasm_artifact::traced::{NEWEST, splice as splice_into};
+use fedwasm_graph::bounds::DEPTH_MAX;
 use fedwasm_graph::{
     Argument, ArgumentKind, AttrKind, Attribute, Binary, Call, Data, Default, Dtype, Function,
     FunctionKind, Graph, Init, Member, MemberKind, ModuleKind, Node, Number, Optimizer,
@@ -30,7 +31,7 @@ pub(crate) fn encode<'py>(
 /// `ValueError` if the bytes are not a graph.
 #[pyfunction]
 pub(crate) fn graph_text(graph: &[u8]) -> PyResult<String> {
-    let graph = fedwasm_graph::decode_without_values(graph).map_err(refused)?;
+    let graph = fedwasm_graph::decode(graph).map_err(refused)?;
     Ok(graph.text().to_string())
 }
 
@@ -227,6 +228,17 @@ impl Reader {
 
     /// `("constant", x)`, `("argument", name)`, `("size", node, axis)`, `(function, number, ..)`.
     fn number(&self, of: &Bound<'_, PyAny>) -> PyResult<Number> {
+        self.number_in(of, DEPTH_MAX - 1)
+    }
+
+    /// A number with at most so many levels below its own: each takes room on the stack.
+    fn number_in(&self, of: &Bound<'_, PyAny>, depth_max: usize) -> PyResult<Number> {
+        let inner = |of: &Bound<'_, PyAny>| -> PyResult<Box<Number>> {
+            let depth_max = depth_max.checked_sub(1).ok_or_else(|| {
+                PyValueError::new_err(format!("a number has at most {DEPTH_MAX} levels"))
+            })?;
+            Ok(Box::new(self.number_in(of, depth_max)?))
+        };
         let of = of.cast::<PyTuple>()?;
         let kind = text_of(of, 0)?;
         let first = of.get_item(1)?;
@@ -236,10 +248,9 @@ impl Reader {
             "argument" => Number::Argument(self.argument(&first.extract::<String>()?)?),
             "size" => Number::Size(first.extract()?, of.get_item(2)?.extract()?),
             name => match (Unary::by_name(name), Binary::by_name(name)) {
-                (Some(function), _) => Number::Unary(function, Box::new(self.number(&first)?)),
+                (Some(function), _) => Number::Unary(function, inner(&first)?),
                 (_, Some(function)) => {
-                    let second = self.number(&of.get_item(2)?)?;
-                    Number::Binary(function, Box::new(self.number(&first)?), Box::new(second))
+                    Number::Binary(function, inner(&first)?, inner(&of.get_item(2)?)?)
                 }
                 _ => return Err(unknown("function of numbers", name)),
             },

@@ -289,3 +289,21 @@ def test_a_breakpoint_has_the_arguments_of_its_experiment(federation: Federation
     assert loaded.training_replies().keys() == {1, 2, 3}
     for each in (loaded, whole):
         each.close()
+
+
+class Normed(fw.Plan):
+    def model(self):
+        nn = fw.nn
+        return nn.Sequential(nn.Linear(self.n_features, 4), nn.BatchNorm1d(4), nn.Linear(4, self.n_classes))
+
+    def training_step(self, batch):
+        return fw.losses.cross_entropy(self.net(batch.inputs), batch.targets)
+
+
+def test_scaffold_has_no_say_in_running_statistics(federation):
+    with experiment(
+        federation, training_plan_class=Normed, aggregator=fw.aggregators.Scaffold(), round_limit=2
+    ) as one:
+        assert one.run() == 2
+        assert numpy.abs(one.params()["net.1.running_mean"]).max() > 0
+        assert numpy.isfinite(one.params()["net.1.running_var"]).all()

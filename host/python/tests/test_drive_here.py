@@ -30,7 +30,7 @@ class Cancer(fw.Plan):
 
 class Breaks(Cancer):
     def training_step(self, batch):
-        if len(SEEN) > 3:
+        if len(SEEN) > 20:
             raise LookupError("in the middle")
         return super().training_step(batch)
 

@@ -184,7 +184,6 @@ class Vae(fw.Plan):
 
 class Loop(fw.Plan):
     steps = 6
-    hidden: int = 4
 
     def model(self):
         self.cell = nn.Linear(1 + 4, 4)

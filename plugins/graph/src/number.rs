@@ -164,7 +164,12 @@ impl Number {
     fn show_operand(&self, f: &mut fmt::Formatter<'_>, names: &dyn Names) -> fmt::Result {
         let is_sum = matches!(self, Self::Binary(function, ..)
             if !matches!(function, Binary::Min | Binary::Max));
-        if is_sum {
+        let is_negative = match self {
+            Self::Integer(value) => *value < 0,
+            Self::Real(value) => value.is_sign_negative(),
+            _ => false,
+        };
+        if is_sum || is_negative {
             f.write_str("(")?;
             self.show(f, names)?;
             return f.write_str(")");

@@ -229,7 +229,8 @@ impl Text<'_> {
 impl Names for Graph {
     fn argument(&self, f: &mut Formatter<'_>, nth: u32) -> fmt::Result {
         match self.arguments.get(nth as usize) {
-            Some(argument) => write!(f, "{}", Shown(&argument.name)),
+            // As it is announced: no word or number of the tables can be meant.
+            Some(argument) => write!(f, "model.{}", Shown(&argument.name)),
             None => write!(f, "argument {nth}"),
         }
     }

@@ -199,10 +199,13 @@ impl<P: TrainingPlan> Model<P> {
         trained.cloned().collect()
     }
 
-    /// Those that SCAFFOLD corrects.
+    /// Those that SCAFFOLD has control variates of: all that training changes and the researcher sees.
+    /// The aggregator cannot know which of them are buffers; theirs stay 0.
     fn corrected(&self) -> Vec<(String, Parameter)> {
-        let mut corrected = self.trained();
-        corrected.retain(|(name, parameter)| Self::scope(name, parameter) == Scope::Shared);
+        let mut corrected = self.parameters.clone();
+        corrected.retain(|(name, parameter)| {
+            !parameter.is_frozen() && Self::scope(name, parameter) == Scope::Shared
+        });
         corrected
     }
 }

@@ -41,7 +41,7 @@ impl Setup<'_> {
     }
 
     /// Builds a plan, once.
-    fn build(&self, plan: &str, is_in_guest: bool) -> Component {
+    pub(crate) fn build(&self, plan: &str, is_in_guest: bool) -> Component {
         let name = format!("{}{is_in_guest}.wasm", plan.replace('/', "-"));
         let file = self.dir.join(name);
         if !file.exists() {
@@ -98,15 +98,13 @@ fn arguments(text: &str) -> Arguments {
 impl Plan {
     pub(crate) fn new(
         setup: &Setup,
-        plan: &str,
+        component: &Component,
         text: &str,
-        is_in_guest: bool,
         limits: Limits,
         model: &'static Model,
         start: &Training,
     ) -> Self {
-        let component = setup.build(plan, is_in_guest);
-        let plan = setup.sandbox.describe(&component, limits).unwrap();
+        let plan = setup.sandbox.describe(component, limits).unwrap();
         let file = Dataset::open(&setup.data(), None).unwrap();
         let data = DataArgs { standardize: false, ..DataArgs::of("y") };
         let arguments = arguments(text);

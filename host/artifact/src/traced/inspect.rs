@@ -23,6 +23,8 @@ pub struct TracedInspection {
     pub calls: BTreeMap<&'static str, usize>,
     /// Sentences that are sure because it is a graph, on a known runtime.
     pub facts: Vec<String>,
+    /// SHA-256 of each initial value, by the name of its parameter: of float32 numbers, little-endian.
+    pub values_sha256: BTreeMap<String, Digest>,
     /// The graph as text: every call in order.
     pub text: String,
 }
@@ -42,6 +44,11 @@ impl TracedInspection {
             calls: graph.counts().into_iter().collect(),
             facts: facts.lines().map(str::to_owned).collect(),
             text: graph.text().to_string(),
+            values_sha256: graph
+                .values
+                .into_iter()
+                .map(|(name, bytes)| (name, Digest::of(&bytes)))
+                .collect(),
         })
     }
 }

@@ -32,12 +32,12 @@ pub struct Traced {
 }
 
 impl Traced {
-    /// Returns the graph, without the initial values of parameters.
+    /// Returns the graph, with the initial values of parameters.
     ///
     /// # Errors
     /// [`TracedError::Graph`].
     pub fn decode(&self) -> Result<fedwasm_graph::Graph, TracedError> {
-        fedwasm_graph::decode_without_values(&self.graph).map_err(refused)
+        fedwasm_graph::decode(&self.graph).map_err(refused)
     }
 }
 
@@ -103,7 +103,7 @@ pub fn splice(runtime: &[u8], graph: &[u8]) -> Result<Vec<u8>, TracedError> {
     }
 }
 
-/// Checks the graph of a component, if it has one, without a look at the values in it.
+/// Checks the graph of a component, if it has one, and the initial values in it.
 ///
 /// # Errors
 /// [`TracedError`].

@@ -15,7 +15,7 @@ pub struct Runtime {
 /// a release has shipped it; until then a new build of `plugins/traced` replaces the last one.
 pub const RUNTIMES: [Runtime; 1] = [Runtime {
     version: "0.1.0",
-    sha256: "da58ff592f7dd5d1e809fbb6e1df45cf7957edaf501184657de1a1dece26dca6",
+    sha256: "ff30bbf55fd24ab5403c0e609bde42e56874039717b7f7f57c6a00b8be430c9e",
 }];
 
 /// The newest, as a component.

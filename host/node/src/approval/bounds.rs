@@ -10,10 +10,10 @@ use serde_json::Value;
 
 /// A bound on one argument, written `training.epochs<=10`, `optimizer.lr>=0.01`,
 /// `model.hidden=16,32` or `model.layers=linear 1..512,relu`. Each element of a list keeps it, where
-/// `<=` and `>=` bound how many texts a list of texts has; `1..512` in the place of a word, or of what
-/// follows `NAME=` in it, is any number from 1 to 512. An argument that is not given has the plan's own
-/// default, which the operator saw on approval. `training.steps` and `training.rows` are
-/// the length of training on the rows of the node.
+/// `<=` and `>=` bound how many texts a list of texts has, and the 0 of an empty list; `1..512` in the
+/// place of a word, or of what follows `NAME=` in it, is any number from 1 to 512. An argument that is
+/// not given has the plan's own default, which the operator saw on approval. `training.steps` and
+/// `training.rows` are the length of training on the rows of the node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bound {
@@ -104,13 +104,14 @@ impl From<Bound> for String {
 }
 
 impl Bound {
-    /// Whether a value keeps the bound; a list does if each of its values does, or, of texts, if
-    /// their number does.
+    /// Whether a value keeps the bound; a list does if each of its values does, or, of texts and
+    /// of an empty one, if their number does.
     fn holds(&self, value: &Value) -> bool {
         if let Value::Array(values) = value {
-            let texts = !values.is_empty() && values.iter().all(Value::is_string);
+            // Of an empty list the number counts, or no bound would ever be exceeded by it.
+            let counted = values.iter().all(Value::is_string);
             return match &self.limit {
-                Limit::AtMost(_) | Limit::AtLeast(_) if texts => self.holds(&values.len().into()),
+                Limit::AtMost(_) | Limit::AtLeast(_) if counted => self.holds(&values.len().into()),
                 _ => values.iter().all(|value| self.holds(value)),
             };
         }
@@ -275,6 +276,9 @@ mod tests {
             ("model.hidden=16..32", json!([16, 32.0]), json!([16, 33])),
             ("optimizer.lr=-1..0.5", json!(0.5), json!("0.5 0.5")),
             ("model.layers<=2", json!(["relu", "linear 900"]), json!(["relu", "relu", "relu"])),
+            ("model.layers>=1", json!(["relu"]), json!([])),
+            ("model.hidden>=1", json!([16]), json!([])),
+            ("model.layers<=2", json!([]), json!(["relu", "relu", "relu"])),
             ("model.layers=relu,linear 1..512", json!(["linear 512", "relu"]), json!(["linear 0"])),
             ("model.layers=linear 1..512", json!(["linear  1"]), json!(["linear 1", "relu"])),
             ("model.layers=linear 1..512", json!([]), json!(["linear"])),

@@ -114,11 +114,10 @@ impl Database {
     pub fn register(&self, registration: &Registration<'_>, now_ms: u64) -> Result<bool, Error> {
         let &Registration { component, signatures, .. } = registration;
         let &Registration { requested_by, description, is_trusted, .. } = registration;
-        let inspection = component.inspect();
         let digest = component.digest().to_string();
         let texts: Vec<_> = signatures.iter().map(|s| String::from_utf8_lossy(s)).collect();
         let texts = serde_json::to_string(&texts).unwrap_or_default();
-        let (name, version) = (inspection.name, inspection.version);
+        let (name, version) = component.name_and_version();
         let (name, version) = (name.unwrap_or_default(), version.unwrap_or_default());
         let who = requested_by.map(Participant::to_string);
         self.write(|write| {

@@ -247,6 +247,8 @@ class _BatchNorm(Layer):
     ) -> None:
         if not track_running_stats:
             refuse("`track_running_stats=False`", "use `nn.GroupNorm` or `nn.InstanceNorm2d`")
+        if momentum is None:
+            refuse("`momentum=None`, the mean over all batches", "give a number, such as 0.1")
         super().__init__(
             "BatchNorm",
             num_features=num_features,

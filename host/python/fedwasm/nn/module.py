@@ -70,12 +70,24 @@ class Module:
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """All parameters inside, with the paths to them."""
+        return self._values(prefix)
+
+    def buffers(self) -> Iterator[Parameter]:
+        """All buffers inside, such as running statistics."""
+        return (each for _, each in self.named_buffers())
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """All buffers inside, with the paths to them."""
+        return (each for each in self._values(prefix) if each[1].is_buffer)
+
+    def _values(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Parameters and buffers, in order."""
         for name, value in self._parts():
             path = _join(prefix, name)
             if isinstance(value, Parameter):
                 yield path, value
             else:
-                yield from value.named_parameters(path)
+                yield from value._values(path)
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """A parameter that training leaves as it is: a tensor, an array or ``fw.zeros(..)``."""
@@ -193,7 +205,7 @@ class Parameter(Tensor):
         else:
             import numpy
 
-            self.array = numpy.ascontiguousarray(numpy.asarray(data, dtype="float32"))
+            self.array = numpy.asarray(data, dtype="float32", order="C")
             self.sizes, self.kind, self.scale = list(self.array.shape), "full", 0.0
         self.is_frozen = not requires_grad
         self.is_local = False
@@ -375,6 +387,12 @@ class Layer(Module):
 
     def take_apart(self) -> dict[str, Parameter]:
         """Its parameters by themselves, in order."""
+        trained = {name for name, part in self._parameters.items() if not part.is_buffer}
+        if self._frozen == trained != set(self._parameters):
+            refuse(
+                f"the parameters of `nn.{type(self).__name__}` are frozen, and its running statistics are not",
+                "`freeze()` the module: it then computes as in prediction",
+            )
         if self.sizes_of(next(iter(self._parameters))) is None:
             refuse(
                 f"some parameters of `nn.{type(self).__name__}` are frozen or local, others not",
@@ -416,7 +434,7 @@ class Layer(Module):
         """Computes the output."""
         return self.run(x)[0]
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+    def _values(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         for name, parameter in self._parameters.items():
             yield _join(prefix, name), parameter
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -51,7 +52,17 @@ def plan_of(
     rows = Data(_rows(inputs, _names(module, len(inputs)), "inputs"), _rows(targets, None, "targets"))
     optimizer = optimizer_of(optimizer)
     with in_mode(module, trains=True):
-        training = export(_Training(module, loss, len(inputs)), (*inputs, *targets), _PREFIX)
+        whole = _Training(module, loss, len(inputs))
+        # Taken first: the export puts copies of attributes back.
+        left = whole.left
+        training = export(whole, (*inputs, *targets), _PREFIX)
+        with _as_left(left):
+            again = export(_Training(module, loss, len(inputs)), (*inputs, *targets), _PREFIX)
+    if not again.is_same(training):
+        raise BuildError(
+            "the module computes something else each time: it is exported once, and so are its numbers",
+            "a count, a clock or a draw of Python is a constant of the plan; `torch.rand` draws at the site",
+        )
     with in_mode(module, trains=False):
         testing = export(_Training(module, loss, len(inputs)), (*inputs, *targets), _PREFIX)
         predicting = export(_Predicting(module, predict), inputs, _PREFIX)
@@ -143,16 +154,44 @@ class _Training(nn.Module):
                 raise BuildError("the loss has parameters", "make it a part of the module, which returns it")
             self.loss_module = loss.train(module.training)
         self.n_inputs = n_inputs
+        # Numbers that a batch left in modules, by module and attribute: the export takes them back.
+        object.__setattr__(self, "left", {})
         # Not `train`, which reaches parts that the author left in evaluation.
         self.training = module.training
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        before = _numbers(self.module)
         outputs = self.module(*tensors[: self.n_inputs])
         loss = self.loss(outputs, *tensors[self.n_inputs :])
+        after = _numbers(self.module)
+        self.left.update({key: after[key] for key in before.keys() & after if after[key] != before[key]})
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             shape = list(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
             raise ValueError(f"the loss is {shape}, expected one number, the mean over the batch")
         return loss.reshape(()) if loss.ndim else loss
+
+
+def _numbers(module: nn.Module) -> dict[tuple[nn.Module, str], Any]:
+    """The numbers of Python among the attributes of modules."""
+    return {
+        (each, name): value
+        for each in module.modules()
+        for name, value in vars(each).items()
+        if isinstance(value, (int, float))
+    }
+
+
+@contextlib.contextmanager
+def _as_left(numbers: dict[tuple[nn.Module, str], Any]) -> Iterator[None]:
+    """Modules with these numbers, and afterwards with their own."""
+    own = {(module, name): getattr(module, name) for module, name in numbers}
+    try:
+        for (module, name), value in numbers.items():
+            setattr(module, name, value)
+        yield
+    finally:
+        for (module, name), value in own.items():
+            setattr(module, name, value)
 
 
 class _Predicting(nn.Module):

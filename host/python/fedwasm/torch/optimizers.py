@@ -34,7 +34,10 @@ def optimizer_of(given: Any) -> Any:
     name = given.__name__ if is_class else type(given).__name__
     if name not in _KINDS:
         raise BuildError(f"the optimizer torch.optim.{name} is not covered", f"there are {', '.join(_KINDS)}")
-    return _KINDS[name] if is_class else _with_settings(given, name)
+    if is_class and name != "SGD":
+        return _KINDS[name]
+    # The learning rate of torch's SGD is another than that of this package.
+    return _with_settings(given([torch.zeros(1)]) if is_class else given, name)
 
 
 def _with_settings(given: torch.optim.Optimizer, name: str) -> optim.Optimizer:

@@ -111,6 +111,15 @@ class Program:
 
         return calls(self) == calls(other)
 
+    def is_same(self, other: Program) -> bool:
+        """Whether both do the same calls with the same constants."""
+        constants = other.constants
+        return (
+            self.is_like(other)
+            and self.constants.keys() == constants.keys()
+            and all(_is_equal(value, constants[name]) for name, value in self.constants.items())
+        )
+
     def calls(self, *overloads: str) -> Iterator[torch.fx.Node]:
         """Calls of these functions."""
         return (node for node in self.nodes if overload_of(node) in overloads)
@@ -151,6 +160,10 @@ class Program:
         path = owner_of(self, node)
         site = Site(metas, _meta(node), None if path is None else layers.get(path))
         return TABLE[name](site, *_mapped(args, values), **_mapped(kwargs, values))
+
+
+def _is_equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=a.is_floating_point())
 
 
 def _buffer(exported: torch.export.ExportedProgram, target: str) -> torch.Tensor:
@@ -311,19 +324,41 @@ def export(module: torch.nn.Module, example: tuple, prefix: str) -> Program:
         warnings.simplefilter("ignore")
         try:
             exported = torch.export.export(module, example, dynamic_shapes=(shapes,), strict=False)
+            if module.training:
+                _refuse_no_grad(exported, module)
+            exported = exported.run_decompositions({})
+            for _ in range(DECOMPOSITIONS_MAX):
+                rules = _decompositions(Program(exported, prefix))
+                if not rules:
+                    break
+                exported = exported.run_decompositions(rules)
+        except (BuildError, Unsupported):
+            raise
         except Exception as error:
             raise _untraceable(error) from error
-        exported = exported.run_decompositions({})
-        for _ in range(DECOMPOSITIONS_MAX):
-            rules = _decompositions(Program(exported, prefix))
-            if not rules:
-                break
-            exported = exported.run_decompositions(rules)
     program = Program(exported, prefix)
     missing = _missing(program)
     if missing:
         raise uncovered([(node, f"`{node.target}` is not covered", _HELP) for node in missing])
     return program
+
+
+def _refuse_no_grad(exported: torch.export.ExportedProgram, module: torch.nn.Module) -> None:
+    """The decompositions drop `torch.no_grad`, and what follows from parameters would train."""
+    trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    inputs = exported.graph_signature.inputs_to_parameters
+    # Nodes that follow from a parameter which trains.
+    following: set[torch.fx.Node] = set()
+    for node in exported.graph.nodes:
+        if inputs.get(node.name) in trained or any(each in following for each in node.all_input_nodes):
+            following.add(node)
+        if node.target is not torch.ops.higher_order.wrap_with_set_grad_enabled or node.args[0]:
+            continue
+        if node in following:
+            part = getattr(exported.graph_module, node.args[1].target)
+            first = next((each for each in part.graph.nodes if each.op == "call_function"), node)
+            help = "use `.detach()`, or `requires_grad_(False)`"
+            raise uncovered([(first, "`torch.no_grad()` is not covered", help)])
 
 
 def _untraceable(error: Exception) -> BuildError:

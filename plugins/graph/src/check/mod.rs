@@ -16,7 +16,7 @@ use rules::{
 use crate::bounds::{METRICS_MAX, NODES_MAX};
 use crate::{
     Argument, ArgumentKind, AttrKind, Attribute, Binary, Call, Data, Error, Function, Graph, Init,
-    MemberKind, Node, Number, Role, Signature, Unary,
+    Member, MemberKind, ModuleKind, Node, Number, Role, Signature, Task, Unary,
 };
 
 type Result<T = ()> = core::result::Result<T, Error>;
@@ -35,6 +35,9 @@ impl<T> At<T> for Rule<T> {
     }
 }
 
+/// What the text calls the standard tasks.
+const STANDARD: [&str; 2] = ["classification", "regression"];
+
 fn must(holds: bool, rule: impl FnOnce() -> String) -> Rule {
     if holds { Ok(()) } else { Err(rule()) }
 }
@@ -47,10 +50,15 @@ impl Graph {
     /// [`Error::Refused`] with the part of the graph and the first rule that it breaks.
     pub fn check(&self) -> Result {
         is_name(&self.name, 64, "_-").at(|| "the plan's name".into())?;
+        let is_other =
+            !matches!(&self.task, Task::Other(name) if STANDARD.contains(&name.as_str()));
+        must(is_other, || "its name is that of a standard one".into()).at(|| "the task".into())?;
         is_version(&self.version).at(|| "the plan's version".into())?;
         for (nth, argument) in self.arguments.iter().enumerate() {
             let at = || format!("argument `{}`", argument.name);
             is_name(&argument.name, 64, "_").at(at)?;
+            let is_word = argument.name.starts_with(|c: char| c.is_ascii_lowercase());
+            must(is_word, || "its name begins with a letter".into()).at(at)?;
             let known = self.arguments[..nth].iter().any(|other| other.name == argument.name);
             must(!known, || "its name is that of another".into()).at(at)?;
             check_default(argument).at(at)?;
@@ -153,13 +161,22 @@ impl Graph {
                 is_below((*nth).into(), self.targets.len(), "target")?;
                 must(role != Role::Predict, || "what is predicted has no targets".into())?;
             }
-            Call::Value(name) => is_path(name)?,
+            Call::Value(name) => {
+                is_path(name)?;
+                self.check_value(role, &nodes[..at], name)?;
+            }
             Call::Module(member) => {
                 is_below(*member as usize, self.members.len(), "member")?;
                 let MemberKind::Module { kind, .. } = self.members[*member as usize].kind else {
                     return Err(format!("member {member} is a parameter and cannot be called"));
                 };
                 takes(kind.signature(), n_inputs)?;
+                let moves = role == Role::Statistics && self.keeps_statistics(*member);
+                must(!moves, || {
+                    "it moves running statistics, and sums are taken with parameters as they were at \
+                     the start of the round"
+                        .into()
+                })?;
             }
             Call::Function(kind) => {
                 takes(kind.signature(), n_inputs)?;
@@ -177,6 +194,35 @@ impl Graph {
         let is_leaf = matches!(node.call, Call::Input(_) | Call::Target(_) | Call::Value(_));
         must(!is_leaf || n_inputs == 0, || "it takes no tensors".into())?;
         must(node.attributes.is_empty(), || "it takes no attributes".into())
+    }
+
+    /// Whether a call in training moves running statistics of the member.
+    fn keeps_statistics(&self, member: u32) -> bool {
+        self.members.get(member as usize).is_some_and(|member| {
+            let MemberKind::Module { kind, .. } = member.kind else { return false };
+            !member.is_frozen && matches!(kind, ModuleKind::BatchNorm | ModuleKind::Described)
+        })
+    }
+
+    /// In training, running statistics are those of earlier batches: after a call that moves them they
+    /// would hand on rows that nothing says they come from.
+    fn check_value(&self, role: Role, before: &[Node], name: &str) -> Rule {
+        if role != Role::TrainingStep {
+            return Ok(());
+        }
+        let mut called = before.iter().filter_map(|node| match &node.call {
+            Call::Module(nth) if self.keeps_statistics(*nth) => self.members.get(*nth as usize),
+            _ => None,
+        });
+        let is_statistic = |member: &Member| {
+            let rest = name.strip_prefix(member.path.as_str()).and_then(|x| x.strip_prefix('.'));
+            rest.is_some_and(|rest| {
+                matches!(member.kind, MemberKind::Module { kind: ModuleKind::Described, .. })
+                    || rest.starts_with("running_")
+            })
+        };
+        let moved = called.any(is_statistic);
+        must(!moved, || format!("`{name}` is read after a call that moves it: read it before"))
     }
 
     /// How many tensors a node gives; none if it depends.

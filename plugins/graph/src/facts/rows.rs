@@ -249,7 +249,11 @@ impl Step<'_> {
             }),
             M::Embedding if x.rows != Rows::Meet => x.with_rank(x.rank.map(|rank| rank + 1)),
             M::Flatten if x.is_first(1) => x.with_rank(Some(2)),
-            M::Described if x.is_first(0) => x.with_rank(None),
+            // Layers take rows of as many axes as it has inputs; of fewer, the axis of rows is one of them.
+            M::Described => match attributes.iter().find_map(sizes) {
+                Some(n) if x.is_first(n) && x.rank == Some(n + 1) => x.with_rank(None),
+                _ => Flow::MEET,
+            },
             M::MultiheadAttention if inputs.len() > 2 => {
                 let all = inputs[..3].iter().all(|flow| flow.is_first(2));
                 let mask = inputs.get(3).is_none_or(|mask| mask.is_none());
@@ -258,6 +262,14 @@ impl Step<'_> {
             _ if has_first => x.with_rank(x.rank),
             _ => Flow::MEET,
         }
+    }
+}
+
+/// How long a list of numbers is.
+fn sizes(attribute: &Attribute) -> Option<usize> {
+    match attribute {
+        Attribute::Numbers(sizes) => Some(sizes.len()),
+        _ => None,
     }
 }
 

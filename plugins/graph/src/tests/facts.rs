@@ -282,8 +282,8 @@ fn text_and_facts_of_an_mlp_read_so() {
     for line in [
         "plan mlp 0.1.0: classification",
         "  hidden: size = 128",
-        "  inputs: float32 [rows, n_features]",
-        "  output = Linear(in_features=hidden, out_features=n_classes)",
+        "  inputs: float32 [rows, model.n_features]",
+        "  output = Linear(in_features=model.hidden, out_features=model.n_classes)",
         "  output.bias: 2 numbers",
         "  lr = 0.05",
         "  return loss = %5",
@@ -304,4 +304,54 @@ moved by gradients of the loss: hidden, output
 ";
     assert_eq!(facts, wanted);
     assert_eq!(graph.counts(), [("Linear", 4), ("relu", 2), ("cross_entropy", 1)]);
+}
+
+/// Running statistics that a call of the same function has moved follow from its rows.
+#[test]
+fn running_statistics_are_not_read_after_they_were_moved() {
+    let with = |role, nodes: &[Node]| {
+        let mut graph = predicts(vec![node(Call::Module(5), &[0])]);
+        let nodes = [&[node(Call::Input(0), &[])], nodes].concat();
+        let outputs = vec![("w4".into(), nodes.len() as u32 - 1)];
+        graph.functions[0] = (role, Function { nodes, outputs });
+        graph.check().map_err(|refusal| refusal.to_string())
+    };
+    let (norm, mean) = (node(Call::Module(5), &[0]), value("norm.running_mean"));
+    let after = with(Role::TrainingStep, &[norm.clone(), mean.clone()]).unwrap_err();
+    assert!(after.contains("`norm.running_mean` is read after a call that moves it"), "{after}");
+    assert_eq!(with(Role::TrainingStep, &[mean.clone(), norm.clone()]), Ok(()));
+    assert_eq!(with(Role::TrainingStep, &[norm.clone(), value("norm.weight")]), Ok(()));
+    let in_sums = with(Role::Statistics, &[norm, mean]).unwrap_err();
+    assert!(in_sums.contains("it moves running statistics"), "{in_sums}");
+}
+
+/// Layers on fewer axes than they take go along the axis of rows.
+#[test]
+fn described_layers_keep_rows_apart_on_rows_of_their_axes_alone() {
+    let described = |inputs: &[i64]| {
+        let layers = Attribute::Argument(3);
+        let mut graph = predicts(vec![value("w4")]);
+        graph.functions[1].1.nodes[2] = node(Call::Module(9), &[0]);
+        let mut layers_of = argument("layers", Default::Required);
+        layers_of.kind = ArgumentKind::Texts;
+        graph.arguments.push(layers_of);
+        graph.members.push(module("net", ModuleKind::Described, vec![integers(inputs), layers]));
+        graph.check().unwrap();
+        prediction(&graph).rows_are_apart
+    };
+    assert!(described(&[4]));
+    assert!(!described(&[]) && !described(&[2, 2]));
+}
+
+#[test]
+fn repeating_a_parameter_for_each_row_counts_the_rows() {
+    use FunctionKind as F;
+    let repeated =
+        f(F::Expand, &[2], vec![Attribute::Numbers(vec![size(0, 0), Number::Integer(4)])]);
+    let sum = f(F::Sum, &[3], vec![integers(&[0])]);
+    assert!(apart(vec![value("w4"), repeated.clone()]));
+    assert!(!apart(vec![value("w4"), repeated.clone(), sum.clone(), f(F::Mul, &[0, 4], vec![])]));
+    let reshaped =
+        f(F::Reshape, &[2], vec![Attribute::Numbers(vec![size(0, 0), Number::Integer(-1)])]);
+    assert!(!apart(vec![value("w4"), reshaped]));
 }

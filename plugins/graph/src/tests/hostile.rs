@@ -27,6 +27,8 @@ fn what_cannot_run_is_refused_by_name() {
         (refused(|g| g.version = String::new()), "the plan's version"),
         (refused(|g| g.inputs.clear()), "inputs: a plan has at least one"),
         (refused(|g| g.arguments[1].name = "n_features".into()), "name is that of another"),
+        (refused(|g| g.arguments[1].name = "2".into()), "its name begins with a letter"),
+        (refused(|g| g.task = Task::Other("regression".into())), "that of a standard one"),
         (refused(|g| g.arguments[2].default = Default::Value(Value::Integer(0))), "not size"),
         (refused(|g| g.inputs[0].shape[0] = Number::Argument(9)), "argument 9 of 3"),
         (refused(|g| g.inputs[0].shape[0] = Number::Real(2.0)), "must be whole"),

@@ -95,37 +95,39 @@ pub fn set_training(is_training: bool) {
     engine::set_training(is_training);
 }
 
-fn host<T>(f: impl FnOnce(&mut dyn Host) -> T) -> T {
+/// What a host does may call code of a program, which may call the host again.
+fn host<T>(f: impl FnOnce(&mut dyn Host) -> T) -> Result<T> {
     let host = HOST.with(|host| host.borrow().clone());
-    f(&mut *host.borrow_mut())
+    let busy = |_| PlanError::Internal("the host is asked while it answers".into());
+    host.try_borrow_mut().map(|mut host| f(&mut *host)).map_err(busy)
 }
 
 pub(crate) fn random(len: usize) -> Result<Vec<u8>> {
-    host(|host| host.random(len))
+    host(|host| host.random(len))?
 }
 
 pub(crate) fn read(slot: Slot, index: u32, offset: u64, len: usize) -> Result<Vec<u8>> {
-    host(|host| host.read(slot, index, offset, len))
+    host(|host| host.read(slot, index, offset, len))?
 }
 
 pub(crate) fn write(slot: Slot, index: u32, offset: u64, bytes: &[u8]) -> Result<()> {
-    host(|host| host.write(slot, index, offset, bytes))
+    host(|host| host.write(slot, index, offset, bytes))?
 }
 
 pub(crate) fn next() -> Result<Option<Batch>> {
-    host(|host| host.next())
+    host(|host| host.next())?
 }
 
 pub(crate) fn emit(index: u64, scores: &Tensor) -> Result<()> {
-    host(|host| host.emit(index, scores))
+    host(|host| host.emit(index, scores))?
 }
 
 pub(crate) fn scalars(values: &[(String, f64)]) {
-    host(|host| host.scalars(values));
+    let _ = host(|host| host.scalars(values));
 }
 
 pub(crate) fn log(level: Level, line: &str) {
-    host(|host| host.log(level, line));
+    let _ = host(|host| host.log(level, line));
 }
 
 /// Stores and batches in memory, and randomness from a fixed seed (xorshift, Marsaglia 2003): a host

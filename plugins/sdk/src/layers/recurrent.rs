@@ -7,6 +7,9 @@ use fedwasm_compute::INPUTS_MAX;
 use super::{fan_in, refuse};
 use crate::{Dropout, Layer, Module, Parameter, Tensor, Visitor};
 
+/// The most layers.
+const LAYERS_MAX: usize = 1024;
+
 /// Recurrent layers, one upon the other: [`Rnn`], [`Lstm`] and [`Gru`] are this. As those of
 /// `torch.nn` with `batch_first=True`: takes [rows, steps, inputs], gives the outputs of the last
 /// layer [rows, steps, units], or [rows, steps, 2 units] if it is bidirectional.
@@ -137,8 +140,10 @@ impl<C: Cell> Recurrent<C> {
     #[must_use]
     #[track_caller]
     pub fn layers(mut self, n: usize) -> Self {
-        if n == 0 {
-            crate::engine::note_argument("a recurrent layer of 0 layers: 1 or more".into());
+        if n == 0 || n > LAYERS_MAX {
+            let text = format!("a recurrent layer of {n} layers: 1 to {LAYERS_MAX}");
+            crate::engine::note_argument(text);
+            return self;
         }
         self.directions = directions(self.inputs, self.units, n, self.n_directions);
         self

@@ -53,7 +53,8 @@ impl Scaffold {
     pub(super) fn correct(&mut self) -> Result<()> {
         self.steps += 1;
         no_grad(|| {
-            for variate in &mut self.variates {
+            let moved = self.variates.iter_mut().filter(|one| one.parameter.is_trained());
+            for variate in moved {
                 let value = variate.parameter.tensor();
                 let value = value.checked()?;
                 if let Some(gradient) = engine::take_gradient(value)? {

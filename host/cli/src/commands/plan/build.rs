@@ -8,7 +8,7 @@ use fedwasm_artifact::{Component, Home, Inspection, load_plan};
 use serde_json::json;
 
 use crate::columns::Columns;
-use crate::command_error::{CommandError, FAILED, USAGE};
+use crate::command_error::{CommandError, FAILED, PLAN_REFUSED, USAGE};
 use crate::printer::Printer;
 
 /// The environment variable that names the Python which has the package.
@@ -85,11 +85,14 @@ fn traced(
     args: &Args,
     printer: &Printer,
 ) -> Result<(String, Component), CommandError> {
-    let beside = args.output.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-    let partial = beside.join(format!(".plan.{}.wasm", std::process::id()));
-    let component = run_python(source, args.class.as_deref(), &partial, printer)
-        .and_then(|()| Ok(load_plan(&partial)?));
-    let _ = std::fs::remove_file(&partial);
+    let id = fedwasm_protocol::RequestId::random()?;
+    let dir = std::env::temp_dir().join(format!("fedwasm-plan-{id}"));
+    // Others can neither read the component nor put another in its place.
+    fedwasm_folder::Folder::create_private(&dir)?;
+    let path = dir.join("plan.wasm");
+    let component = run_python(source, args.class.as_deref(), &path, printer)
+        .and_then(|()| Ok(load_plan(&path)?));
+    let _ = std::fs::remove_dir_all(&dir);
     let component = component?;
     let name = component.inspect().name.unwrap_or_else(|| "plan".into());
     Ok((name, component))
@@ -109,6 +112,8 @@ fn run_python(
     if let Some(class) = class {
         command.args(["--class", class]);
     }
+    // No module of the working directory stands in for the package (Python 3.11 and newer).
+    command.env("PYTHONSAFEPATH", "1");
     command.stdin(Stdio::null()).stdout(std::io::stderr()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => CommandError::new(
@@ -132,8 +137,12 @@ fn run_python(
         }
     }
     let ended = child.wait()?;
-    if ended.success() {
-        return Ok(());
+    let failed =
+        |kind, text: &str| Err(CommandError::new(kind, format!("{}: {text}", source.display())));
+    match ended.success() {
+        true if output.is_file() => return Ok(()),
+        true => return failed(FAILED, "Python ended without an error, and wrote no component"),
+        false => {}
     }
     if !has_package {
         let text = format!(
@@ -145,9 +154,10 @@ fn run_python(
     // Its exit codes are those of this program.
     let kind = match ended.code() {
         Some(2) => USAGE,
+        Some(3) => PLAN_REFUSED,
         _ => FAILED,
     };
-    Err(CommandError::new(kind, format!("{}: Python could not build the plan", source.display())))
+    failed(kind, "Python could not build the plan")
 }
 
 /// The parts that a component's bytes follow from, by name.

@@ -284,7 +284,7 @@ def var(at: Site, x: Tensor, dim: Any, correction: Any, keepdim: bool) -> Tensor
 @aten("std.correction")
 def std(at: Site, x: Tensor, dim: Any, correction: Any, keepdim: bool) -> Tensor:
     """the root of ``var``"""
-    return var(at, x, dim, correction, keepdim).sqrt()
+    return x.std(dim or None, keepdim=keepdim, correction=_count(correction))
 
 
 @aten("var_mean.correction")
@@ -303,7 +303,8 @@ def var_of(at: Site, x: Tensor, *args: Any) -> Tensor:
 @aten("std.default", "std.dim")
 def std_of(at: Site, x: Tensor, *args: Any) -> Tensor:
     """the root of ``var``"""
-    return var_of(at, x, *args).sqrt()
+    dim, unbiased, keepdim = args if len(args) == 3 else (None, args[0], False)
+    return x.std(dim or None, unbiased, keepdim)
 
 
 def _count(correction: Any) -> int:

@@ -25,8 +25,6 @@ def cross_entropy(
     """``cross_entropy``: classes or probabilities; smoothing without weights"""
     if at.rank() == 1:
         refuse("scores without an axis of rows")
-    if y.is_floating_point() and (weight is not None or smoothing):
-        refuse("probabilities with weights of classes or label smoothing")
     return losses.cross_entropy(x, y, weight, _ignored(ignore_index), _REDUCTIONS[reduction], smoothing)
 
 

@@ -249,7 +249,14 @@ impl Step<'_> {
             }
             F::Reshape => self.reshaped(x),
             F::Expand => match self.list(0) {
-                Some(shape) if x.is_none() => x.with_rank(Some(shape.len())),
+                // As many rows as the batch has, whose sum would count them.
+                Some(shape) if x.is_none() => match shape.first() {
+                    Some(first) if self.is_rows(first) => {
+                        let (rows, rank) = (Rows::Apart(0), Some(shape.len()));
+                        Flow { rows, rank, of_row: None }
+                    }
+                    _ => x.with_rank(Some(shape.len())),
+                },
                 Some([first, others @ ..])
                     if x.rank == Some(others.len() + 1)
                         && x.rows == Rows::Apart(0)
@@ -280,7 +287,10 @@ impl Step<'_> {
         let Some(shape) = self.list(0) else { return none_or_meet(x.is_none(), None) };
         let rank = Some(shape.len());
         if x.is_none() {
-            return x.with_rank(rank);
+            return match shape.first() {
+                Some(first) if self.is_rows(first) => Flow::MEET,
+                _ => x.with_rank(rank),
+            };
         }
         let [first, others @ ..] = shape else { return Flow::MEET };
         let is_rest = *first == Number::Integer(-1) && x.of_row.is_some();

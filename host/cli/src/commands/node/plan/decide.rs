@@ -19,7 +19,8 @@ use crate::printer::Printer;
 pub(crate) struct About {
     /// The node's directory.
     dir: PathBuf,
-    /// The plan: the first digits of its digest, or its file if no researcher asked for it yet.
+    /// The plan: the first 16 digits of its digest or more, or its file if no researcher asked for it
+    /// yet.
     plan: String,
     /// The reason, which researchers see.
     #[arg(long, default_value = "")]
