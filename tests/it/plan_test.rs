@@ -45,6 +45,7 @@ fn check(ended: &Ended, name: &str) -> (String, String) {
 
 const GRADIENT: &str = "the gradient is that of the loss";
 const CHANGES: &str = "training changes every trainable parameter";
+const WRITTEN: &str = "declared state and auxiliary variables are written";
 const TRAINS: &str = "training gives finite parameters and counts its rows";
 
 #[test]
@@ -225,6 +226,20 @@ fn a_parameter_without_influence_is_a_warning() {
     assert_eq!(ended.result()["warned"], 1, "{}", ended.stdout);
 }
 
+/// A plan that steps by itself, so that no gradient is left to correct. Running statistics have
+/// no control variates either, and that is right.
+#[test]
+fn control_variates_are_written_for_what_has_a_gradient() {
+    let (ended, failed) = tried("uncorrected");
+    assert_eq!((ended.code, failed), (4, vec![WRITTEN.to_owned()]), "{}", ended.stdout);
+    let missing = "`scaffold.local.linear.weight` is still all zeros after training with \
+                   aggregator.scaffold = true";
+    assert_eq!(check(&ended, WRITTEN).1, missing);
+    let (ended, _) = tried_with(&guest("normalised"), "");
+    let (verdict, detail) = check(&ended, WRITTEN);
+    assert!(verdict == "passed" && detail.contains("aggregator.scaffold"), "{verdict} {detail}");
+}
+
 /// As PyTorch does, batch normalisation refuses to train on a single row.
 #[test]
 fn a_plan_may_refuse_a_batch_of_one_row() {
@@ -241,7 +256,7 @@ fn frozen_parameters_stay_and_pass_the_checks() {
     assert_eq!((ended.code, failed.len()), (0, 0), "{ended:?}");
     assert_eq!(check(&ended, CHANGES).1, "2 of 8");
     // The optimizer keeps nothing for what it does not move.
-    let written = check(&ended, "declared state and auxiliary variables are written");
+    let written = check(&ended, WRITTEN);
     assert_eq!(written.0, "passed", "{}", written.1);
     // Batch normalisation that is frozen computes as in validation, so the gradient can be seen.
     assert_eq!(check(&ended, GRADIENT).0, "passed", "{}", ended.stdout);

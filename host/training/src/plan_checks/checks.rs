@@ -1,11 +1,11 @@
 //! The checks, in the order in which they run.
 
 use fedwasm_params::Params;
-use fedwasm_protocol::{Arguments, Value};
-use fedwasm_sandbox::{Argument, Default, Error, FaultKind, Outcome, Profile, Task, TensorSpec};
+use fedwasm_protocol::Arguments;
+use fedwasm_sandbox::{Error, FaultKind, Outcome, Profile, Task, TensorSpec};
 
 use super::CheckVerdict::{Failed, NotApplicable, Passed, Warned};
-use super::{CheckVerdict, Suite, elements, gradient, n_classes};
+use super::{CheckVerdict, Suite, elements, gradient, n_classes, writes};
 use crate::error::not_announced;
 
 /// A check of a plan; a fault of the plan fails it.
@@ -39,7 +39,7 @@ pub(super) const ALL: &[(&str, Run, &[&str])] = &[
     ("training without rows changes nothing", train_without_rows, &[TRAINS]),
     (ONE_ROW, train_one_row, &[TRAINS]),
     ("training takes a short last batch", train_short_batch, &[ONE_ROW]),
-    ("declared state and auxiliary variables are written", train_writes, &[TRAINS]),
+    ("declared state and auxiliary variables are written", writes::check, &[TRAINS]),
     (PREDICTS, predicts, &[TRAINS]),
     ("predictions of a row do not depend on its batch", predicts_by_row, &[PREDICTS]),
     (VALIDATES, validates, &[INIT]),
@@ -247,54 +247,6 @@ fn trains_on(suite: &Suite, batches: &[usize]) -> Result<CheckVerdict, Error> {
 
 /// With the arguments as they are, and with each switch of the plan turned on: state and auxiliary
 /// variables often hang on one.
-fn train_writes(suite: &Suite) -> Result<CheckVerdict, Error> {
-    let arguments = suite.plan().metadata().arguments.iter();
-    let off = |argument: &&Argument| argument.default == Default::Value(Value::Boolean(false));
-    let switches = arguments.filter(off).map(|argument| Some(argument.name.as_str()));
-    let (mut n, mut tried) = (0, Vec::new());
-    for switch in [None].into_iter().chain(switches) {
-        let given = switch.map(|name| (name.to_owned(), Value::Boolean(true)));
-        let session = match suite.other(Profile::Standard, given.into_iter().collect()) {
-            // A switch may need other arguments, which only the author knows.
-            Err(Error::Fault(fault))
-                if switch.is_some() && fault.kind == FaultKind::InvalidArgument =>
-            {
-                continue;
-            }
-            session => session?,
-        };
-        let declared = session.declaration();
-        let (state, aux_out) = (declared.state.len(), declared.aux_out.len());
-        if state + aux_out == 0 {
-            continue;
-        }
-        let seed = suite.options.random_seed;
-        let before = suite.init(seed)?;
-        let outcome = suite.train_in(&session, before.clone(), seed, &suite.batches())?;
-        // Of a parameter without a gradient, zeros are right.
-        let is_of_unmoved = |name: &str| {
-            let mut own = before.iter().filter(|(own, _)| name.ends_with(&format!(".{own}")));
-            own.any(|(own, tensor)| outcome.model.tensor(own) == Some(tensor))
-        };
-        for (name, tensor) in outcome.state.iter().chain(outcome.aux_out.iter()) {
-            if !tensor.is_finite() {
-                return Ok(Failed(format!("`{name}` is not finite")));
-            }
-            if tensor.data().iter().all(|byte| *byte == 0) && !is_of_unmoved(name) {
-                let with = switch.map_or(String::new(), |name| format!(" with {name} = true"));
-                return Ok(Failed(format!("`{name}` is still all zeros after training{with}")));
-            }
-        }
-        n += state + aux_out;
-        tried.extend(switch);
-    }
-    Ok(match n {
-        0 => NotApplicable("the plan declares none".into()),
-        _ if tried.is_empty() => Passed(format!("{n} tensors")),
-        _ => Passed(format!("{n} tensors, with {}", tried.join(", "))),
-    })
-}
-
 fn predicts(suite: &Suite) -> Result<CheckVerdict, Error> {
     if let Task::Other(task) = &suite.plan().metadata().task {
         return Ok(NotApplicable(format!(

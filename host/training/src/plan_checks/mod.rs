@@ -9,6 +9,7 @@ mod elements;
 mod gradient;
 mod law;
 mod rows;
+mod writes;
 
 use fedwasm_artifact::Component;
 use fedwasm_params::{Params, Tensor};

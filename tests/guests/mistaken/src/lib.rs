@@ -108,6 +108,19 @@ impl TrainingPlan for Mistaken {
         let mut nth = 0;
         while let Some(batch) = training.next_batch()? {
             let loss = self.training_step(&batch)?;
+            if self.mistake == "uncorrected" {
+                training.report(&loss)?;
+                loss.backward()?;
+                for parameter in &trained {
+                    if let Some(gradient) = parameter.take_gradient()? {
+                        let moved = no_grad(|| parameter.tensor() - gradient * training.lr());
+                        parameter.set(&moved);
+                    }
+                }
+                // Without a gradient that it could correct.
+                training.update()?;
+                continue;
+            }
             let Some(own) = own else {
                 training.step(&loss)?;
                 continue;
