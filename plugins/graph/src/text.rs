@@ -62,7 +62,7 @@ impl Display for Text<'_> {
             Task::Other(name) => name,
         };
         let (name, version) = (Shown(&graph.name), Shown(&graph.version));
-        writeln!(f, "plan {name} {version}: {}", Shown(task))?;
+        writeln!(f, "plan {name} {version}: {}", Quoted(task))?;
         for line in graph.doc.lines() {
             writeln!(f, "  ; {}", Shown(line))?;
         }
@@ -205,7 +205,7 @@ impl Text<'_> {
         match attribute {
             Attribute::None => "none".into(),
             Attribute::Bool(value) => value.to_string(),
-            Attribute::Text(text) => Shown(text).to_string(),
+            Attribute::Text(text) => Quoted(text).to_string(),
             Attribute::Number(number) => self.number(number),
             Attribute::Numbers(numbers) => {
                 let numbers: Vec<String> = numbers.iter().map(|x| self.number(x)).collect();
@@ -272,6 +272,18 @@ impl Display for Shown<'_> {
     }
 }
 
+/// A text that runs, without what could pass for its end or for the author's words behind `;`.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|c| match c {
+            ';' | '"' | '\\' => write!(f, "{}", c.escape_unicode()),
+            c => write!(f, "{}", Shown(c.encode_utf8(&mut [0; 4]))),
+        })
+    }
+}
+
 struct ShownValue<'a>(&'a Value);
 
 impl Display for ShownValue<'_> {
@@ -280,12 +292,12 @@ impl Display for ShownValue<'_> {
             Value::Integer(value) => write!(f, "{value}"),
             Value::Real(value) => write!(f, "{value:?}"),
             Value::Boolean(value) => write!(f, "{value}"),
-            Value::Text(text) => write!(f, "\"{}\"", Shown(text)),
+            Value::Text(text) => write!(f, "\"{}\"", Quoted(text)),
             Value::Integers(values) => write!(f, "{values:?}"),
             Value::Reals(values) => write!(f, "{values:?}"),
             Value::Texts(texts) => {
                 let texts: Vec<String> =
-                    texts.iter().map(|text| alloc::format!("\"{}\"", Shown(text))).collect();
+                    texts.iter().map(|text| alloc::format!("\"{}\"", Quoted(text))).collect();
                 write!(f, "[{}]", texts.join(", "))
             }
         }

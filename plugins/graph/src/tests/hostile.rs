@@ -151,3 +151,17 @@ fn what_the_author_wrote_moves_no_cursor() {
     assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text}");
     assert!(text.contains("traced: a\\r\\n  %9 = b"), "{text}");
 }
+
+/// What stands behind ` ; ` is the author's word, and does not count when versions are compared.
+#[test]
+fn texts_that_run_hide_nothing() {
+    let mut graph = mlp();
+    graph.task = Task::Other("a ; b".into());
+    let mut name = argument("name", Default::Value(Value::Text("x\", frozen ; \\".into())));
+    name.kind = ArgumentKind::Text;
+    graph.arguments.push(name);
+    graph.check().unwrap();
+    let text = graph.text().to_string();
+    assert!(text.starts_with("plan mlp 0.1.0: a \\u{3b} b\n"), "{text}");
+    assert!(text.contains("name: text = \"x\\u{22}, frozen \\u{3b} \\u{5c}\""), "{text}");
+}
