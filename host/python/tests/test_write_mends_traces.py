@@ -347,6 +347,7 @@ class Normed(Plan):
 def test_running_statistics_are_buffers_and_are_frozen_by_freeze():
     norm = nn.Sequential(nn.BatchNorm1d(4))
     assert [name for name, _ in norm.named_buffers()] == ["0.running_mean", "0.running_var"]
+    assert [name for name, _ in norm.named_parameters()] == ["0.weight", "0.bias"]
     text = refusal(Normed)
     assert "the parameters of `nn.BatchNorm1d` are frozen, and its running statistics are not" in text
     assert "`freeze()` the module" in text

@@ -69,8 +69,8 @@ class Module:
         return (each for _, each in self.named_parameters())
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """All parameters inside, with the paths to them."""
-        return self._values(prefix)
+        """All parameters inside, with the paths to them; no buffers."""
+        return (each for each in self._values(prefix) if not each[1].is_buffer)
 
     def buffers(self) -> Iterator[Parameter]:
         """All buffers inside, such as running statistics."""

@@ -180,7 +180,7 @@ class Imported:
             )
         else:
             layer = own.BatchNorm1d(owner.num_features, owner.eps, owner.momentum, owner.affine)
-        for name, part in layer.named_parameters():
+        for name, part in layer._values():
             start = self.starts[f"{path}.{name}"]
             if isinstance(start, torch.Tensor):
                 part.array = start.float().numpy()
@@ -193,7 +193,7 @@ class Imported:
     def run(self, nth: int, net: Module, inputs: list[Tensor]) -> Tensor:
         """What a program computes."""
         program = self.programs[nth]
-        parameters = dict(net.named_parameters())
+        parameters = dict(net._values())
 
         def value_of(leaf: Leaf) -> Tensor:
             if leaf.kind == "input":
