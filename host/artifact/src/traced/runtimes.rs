@@ -15,7 +15,7 @@ pub struct Runtime {
 /// a release has shipped it; until then a new build of `plugins/traced` replaces the last one.
 pub const RUNTIMES: [Runtime; 1] = [Runtime {
     version: "0.1.0",
-    sha256: "ff30bbf55fd24ab5403c0e609bde42e56874039717b7f7f57c6a00b8be430c9e",
+    sha256: "8809e192c079ff39297c8a7d17f7a8b8ece9e12932b2d7ed5137a9fd2a27785b",
 }];
 
 /// The newest, as a component.
