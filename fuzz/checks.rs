@@ -9,7 +9,10 @@ use fedwasm_privacy::double_masking::{
 };
 use fedwasm_privacy::masking::Context;
 use fedwasm_privacy::{Coding, SignedKeys};
-use fedwasm_protocol::{Message, Sealed, SecaggArgs, decode_content, encode_content};
+use fedwasm_protocol::{
+    ColumnKind, ColumnRule, ColumnRules, DateFormat, Day, Encode, Message, Sealed, SecaggArgs,
+    Unknown, decode_content, encode_content,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -194,8 +197,52 @@ fn dataset(format: Format, name: &str, bytes: &[u8]) {
             let unpacked = read.pack().unpack();
             assert_eq!(unpacked.columns, read.columns);
         }
+        for turn in 0..KINDS {
+            by_rules(&dataset, turn);
+        }
     }
     std::fs::remove_dir_all(&folder).expect("a scratch folder");
+}
+
+/// Kinds of rules that are tried.
+const KINDS: usize = 5;
+
+/// Each column by a rule: numbers as many as the field says, finite or missing, or an error that
+/// can be printed.
+fn by_rules(dataset: &Dataset, turn: usize) {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let mut rules = ColumnRules::default();
+    for (at, field) in dataset.fields().iter().enumerate().filter(|(_, of)| of.shape.is_empty()) {
+        let kind = match (at + turn) % KINDS {
+            0 => ColumnKind::Number { decimal: ',', thousands: Some('.') },
+            1 => ColumnKind::Boolean { yes: texts(&["1", "true"]), no: texts(&["0", "false"]) },
+            2 => ColumnKind::Date { since: Day::default(), format: DateFormat::default() },
+            3 => ColumnKind::Drop,
+            _ => ColumnKind::Category {
+                values: texts(&["a", "1"]),
+                unknown: Unknown::Other,
+                encode: Encode::OneHot,
+            },
+        };
+        let flag_missing = kind != ColumnKind::Drop;
+        rules.insert(field.name.clone(), ColumnRule { flag_missing, ..ColumnRule::of(kind) });
+    }
+    let Ok(ruled) = dataset.with_rules(&rules, &texts(&["", "?"])) else { return };
+    for field in 0..ruled.fields().len() {
+        for block in 0..ruled.n_blocks() {
+            match ruled.read(block, &[field]) {
+                Err(error) => assert_printable(&error.to_string()),
+                Ok(read) => {
+                    let values = &read.columns[0];
+                    assert_eq!(values.len(), read.n_rows * ruled.fields()[field].width());
+                    let is_ruled = ruled.rule(field).is_some();
+                    values.each(0..values.len(), |value| {
+                        assert!((value as f32).is_finite() || (is_ruled && value.is_nan()));
+                    });
+                }
+            }
+        }
+    }
 }
 
 /// No byte of a stranger commands the terminal of whoever reads an error.

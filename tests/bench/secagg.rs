@@ -182,6 +182,7 @@ impl Federation {
             out: None,
             resume: false,
             change: false,
+            force: false,
             params: None,
         };
         let who = format!("researcher-{}", name.replace('_', "-")).parse().unwrap();

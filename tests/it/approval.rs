@@ -312,7 +312,8 @@ fn one_researcher_cannot_fill_the_registry() {
         let plan = runtime.block_on(repository.put(bytes)).unwrap();
         let signatures = Vec::new();
         let description = String::new();
-        let request = fedwasm_protocol::ApprovalRequest { plan, signatures, description };
+        let columns = fedwasm_protocol::ColumnRules::default();
+        let request = fedwasm_protocol::ApprovalRequest { plan, signatures, description, columns };
         honest.ask("n0", Body::Approval(request))
     };
     for n in 0..16 {

@@ -572,18 +572,16 @@ fn every_number_of_a_request_at_its_limits() {
     round.secagg = Some(crate::sums::args(fedwasm_protocol::SecaggScheme::Masking));
     let mut updates = round.clone();
     updates.training.budget = fedwasm_protocol::Budget::Updates { num_updates: 3 };
-    let approval = fedwasm_protocol::ApprovalRequest {
-        plan: round.plan,
-        signatures: vec![round.plan, round.params],
-        description: "x".into(),
-    };
+    let signatures = [round.plan, round.params];
+    let columns = json!({ "x": { "kind": "number", "clip": [0, 1], "impute": 0.5 } });
+    let approval = json!({ "plan": round.plan, "signatures": signatures, "columns": columns });
     let mut validate = round.clone();
     validate.mode = fedwasm_protocol::Mode::Validate;
     let bodies = [
         Body::Round(Box::new(round.clone())),
         Body::Round(Box::new(updates)),
         Body::Round(Box::new(validate)),
-        Body::Approval(approval),
+        Body::Approval(serde_json::from_value(approval).unwrap()),
     ];
     let whole = [0, 1, 11, u64::from(u32::MAX), 1 << 32, 1 << 53, i64::MAX as u64, u64::MAX];
     let ends = || {

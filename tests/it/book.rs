@@ -159,6 +159,11 @@ impl Page {
         ended
     }
 
+    /// Runs the next commands of the program that begin like these, one after the other.
+    fn run_all(&mut self, starts: &str) {
+        starts.split(", ").for_each(|start| drop(self.run(&format!("fedwasm {start}"))));
+    }
+
     /// Starts the next command that begins like this, and waits until it is ready.
     fn start(&mut self, start: &str) -> (Running, serde_json::Value) {
         let command = self.take(start);
@@ -286,6 +291,12 @@ fn first_plan_is_as_the_book_says() {
     }
 }
 
+/// The model of a run, from its first prediction to ONNX.
+#[test]
+fn commands_of_models_are_as_the_page_says() {
+    Page::open("models.md", bench().path()).rest();
+}
+
 /// A directory with what pages take for granted: plans, data, keys.
 fn bench() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -328,18 +339,10 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
         // The network that is started before is a federation, too.
         .word("fedwasm network init", "fedwasm network init --dir founded")
         .word("fed.example", "127.0.0.1");
-    page.run("fedwasm plan build");
-    page.run("fedwasm plan inspect");
-    page.run("fedwasm plan new");
-    page.run("fedwasm plan build");
-    page.run("fedwasm plan test");
-    page.run("fedwasm local");
-    page.run("fedwasm local");
-    page.run("fedwasm evaluate");
-    page.run("fedwasm local");
+    page.run_all("plan build, plan inspect, plan new, plan build, plan test");
+    page.run_all("local, local, evaluate, local");
     let network = page.network();
-    page.run("fedwasm node init");
-    page.run("fedwasm node dataset add");
+    page.run_all("node init, node dataset add");
     let (mut node, _) = page.start("fedwasm node start");
     page.run("fedwasm node plan approve");
     let nodes = page.run("fedwasm nodes");
@@ -349,17 +352,11 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     assert_ne!(one_site, text);
     page.experiment(&one_site.edit("rounds = 10", "rounds = 3\nkeep_uploads = true"));
     std::fs::remove_dir_all(path("run")).unwrap();
-    page.run("fedwasm experiment run");
-    page.run("fedwasm experiment show");
-    page.run("fedwasm plan sign");
-    page.run("fedwasm plan verify");
+    page.run_all("experiment run, experiment show, plan sign, plan verify");
     page.not_run("fedwasm plan push", "it needs a registry; `it signing::` pushes to one");
-    page.run("fedwasm plan build");
-    page.run("fedwasm network init");
+    page.run_all("plan build, network init");
     page.not_run("fedwasm node plan list|show", "five commands in one line, run below");
-    page.run("fedwasm node log");
-    page.run("fedwasm experiment verify");
-    page.run("fedwasm verify");
+    page.run_all("node log, experiment verify, verify");
 
     // An auditor has the run, the plan with its sources, and the node.
     let mut page = Page::open("auditors-guide.md", dir)
@@ -386,6 +383,9 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     let other = "fedwasm local --plan digits.wasm --data digits.csv --target digit --out run2";
     let mut page = Page::open("local.md", dir);
     page.shell(other).ok();
+    for folds in ["folds-a", "folds-b", "folds-c"] {
+        page.shell(&format!("{} --folds 2", other.edit("run2", folds))).ok();
+    }
     page.rest();
 
     let mnist = data("mnist10k");

@@ -36,7 +36,7 @@ fn history(federation: &Federation) -> History {
 }
 
 fn resume(federation: &Federation, experiment: &Path, flags: &[&str]) -> Ended {
-    federation.run(experiment).arg("--resume").args(flags).run()
+    federation.to_out(experiment, "--resume").args(flags).run()
 }
 
 fn verify(federation: &Federation) -> Ended {
@@ -54,6 +54,7 @@ fn options(file: ExperimentFile, out: Option<PathBuf>) -> ExperimentOptions {
         out,
         resume: false,
         change: false,
+        force: false,
         params: None,
     }
 }
@@ -119,8 +120,7 @@ fn a_custom_aggregator_is_recorded_by_its_name() {
     let said = "`aggregator` was \"first\" of a custom program";
     assert!(ended.stderr.contains(said), "{}", ended.stderr);
     // A changed upload is still found out.
-    let uploads = std::fs::read_dir(out(&federation).join("uploads")).unwrap();
-    for upload in uploads {
+    for upload in std::fs::read_dir(out(&federation).join("uploads")).unwrap() {
         let path = upload.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;

@@ -361,8 +361,7 @@ pub struct Spy {
 
 impl Spy {
     pub fn start(federation: &Federation) -> Self {
-        let url: BrokerUrl = federation.mqtt.parse().unwrap();
-        let address = url.to_string();
+        let address = federation.mqtt.parse::<BrokerUrl>().unwrap().to_string();
         let (host, port) = address.strip_prefix("mqtt://").unwrap().rsplit_once(':').unwrap();
         let id = format!("spy-{}", RequestId::random().unwrap());
         let mut options = MqttOptions::new(id, host, port.parse().unwrap());
@@ -454,7 +453,8 @@ impl Drop for Spy {
 
 /// A reply that holds what is asked for: the parameters as they came.
 pub fn usual(request: &RoundRequest) -> Body {
-    let evaluation = Evaluation { n_rows: 20, metrics: [("loss".to_owned(), 0.5)].into() };
+    let metrics = [("loss".to_owned(), 0.5)].into();
+    let evaluation = Evaluation { n_rows: 20, metrics, sums: None };
     Body::RoundReply(Box::new(RoundReply {
         params: (request.mode == Mode::Train).then_some(request.params),
         aux: None,
@@ -475,8 +475,8 @@ pub fn usual(request: &RoundRequest) -> Body {
 
 /// The columns of breast_cancer.csv.
 pub fn columns() -> Vec<String> {
-    let text = std::fs::read_to_string(crate::support::data("breast_cancer.csv")).unwrap();
-    text.lines().next().unwrap().split(',').map(str::to_owned).collect()
+    let text = std::fs::read_to_string(crate::support::data("breast_cancer.csv"));
+    text.unwrap().lines().next().unwrap().split(',').map(str::to_owned).collect()
 }
 
 /// A request id of no request.

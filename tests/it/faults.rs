@@ -47,6 +47,7 @@ fn fault_01_mistakes_are_values_and_nothing_half_built_remains() {
         out: None,
         resume: false,
         change: false,
+        force: false,
         params: None,
     };
     let (_stop, stopped) = tokio::sync::watch::channel(false);
@@ -114,7 +115,7 @@ fn fault_04_resumed_under_the_same_id_replies_arrive() {
     let before = id(&mpk());
     let text = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 1", "rounds = 2");
     std::fs::write(&experiment, text).unwrap();
-    federation.run(&experiment).arg("--resume").ok();
+    federation.to_out(&experiment, "--resume").ok();
     let researcher = |value: &fedwasm_params::mpk::Value| format!("{value:?}")[..120].to_owned();
     assert_eq!(researcher(&before), researcher(&id(&mpk())));
 }
@@ -255,7 +256,7 @@ fn fault_10_a_breakpoint_is_saved_again_after_it_was_loaded() {
         let text = std::fs::read_to_string(&experiment).unwrap();
         let text = text.edit(&format!("rounds = {}", rounds - 1), &format!("rounds = {rounds}"));
         std::fs::write(&experiment, text).unwrap();
-        let result = federation.run(&experiment).arg("--resume").ok().result();
+        let result = federation.to_out(&experiment, "--resume").ok().result();
         assert_eq!(result["rounds"], rounds);
         let breakpoint = out.join(format!("breakpoints/round-000{rounds}"));
         let loaded = fedwasm_researcher::Breakpoint::load(&breakpoint).unwrap();

@@ -1,7 +1,6 @@
 //! Nodes and rounds as a researcher sees them and decides about them.
 
 use std::path::Path;
-use std::time::Duration;
 
 use fedwasm_protocol::{ApprovalStatus, Body, Budget, Mode, Reason, RoundRequest};
 
@@ -489,27 +488,8 @@ fn parameters_come_from_memory_or_from_a_file_and_never_from_both() {
     federation.run(&experiment).ok();
     let out = federation.dir.path().join("out");
     let file = ExperimentFile::read(&experiment).unwrap();
-    let options = JobOptions {
-        component: load_plan(&file.plan).unwrap(),
-        signatures: Vec::new(),
-        description: String::new(),
-        sandbox: workers(),
-        link: None,
-        strict: false,
-        limits: file.limits.clone(),
-        data: file.data.clone(),
-        training: file.training.clone(),
-        model: file.model.clone(),
-        aggregator: [].into(),
-        secagg: None,
-        network: file.network.clone(),
-        require_receipts: false,
-        min_nodes: Some(1),
-        deadline: Duration::from_secs(20),
-        random_seed: 42,
-        rounds: 1,
-        params: None,
-    };
+    let component = load_plan(&file.plan).unwrap();
+    let options = JobOptions { rounds: 1, ..file.job_options(&component, &[], &workers(), 42) };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let (_stop, stopped) = tokio::sync::watch::channel(false);
@@ -729,8 +709,10 @@ fn local_job_works_as_a_library_and_refuses_unsupported_options() {
         training: file.training.unwrap(),
         model: file.model,
         params: None,
+        init_only: Vec::new(),
         out: None,
         random_seed: 3,
+        local: file.local,
         fold: None,
         resume: false,
         force: false,
@@ -809,17 +791,16 @@ fn a_custom_aggregator_can_be_used() {
     use fedwasm_researcher::{Experiment, ExperimentFile, ExperimentOptions, load_plan};
     let federation = federation(2);
     let file = ExperimentFile::read(&federation.experiment(|text| text)).unwrap();
-    let component = load_plan(&file.plan).unwrap();
-    let sandbox = workers();
     let options = ExperimentOptions {
+        component: load_plan(&file.plan).unwrap(),
         file,
-        component,
         signatures: Vec::new(),
-        sandbox,
+        sandbox: workers(),
         random_seed: 42,
         out: None,
         resume: false,
         change: false,
+        force: false,
         params: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -61,6 +61,7 @@ fn options(network: &str) -> ExperimentOptions {
         out: None,
         resume: false,
         change: false,
+        force: false,
         params: None,
     }
 }

@@ -268,12 +268,12 @@ fn breakpoint_keeps_a_node_that_failed_while_it_scored() {
     let text = std::fs::read_to_string(&experiment).unwrap().edit("rounds = 2", "rounds = 4");
     std::fs::write(&experiment, text).unwrap();
     drop(fake);
-    let ended = federation.run(&experiment).arg("--resume").run();
+    let ended = federation.to_out(&experiment, "--resume").run();
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     assert!(ended.stderr.contains("x: it is not connected"), "{}", ended.stderr);
     fails.store(false, Ordering::SeqCst);
     let _fake = start();
-    let ended = federation.run(&experiment).arg("--resume").ok();
+    let ended = federation.to_out(&experiment, "--resume").ok();
     assert_eq!(ended.result()["nodes"], json!(["n0", "x"]));
     let events = ended.events();
     let warned = of(&events, "warning").into_iter().find(|event| {

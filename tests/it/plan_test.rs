@@ -338,7 +338,7 @@ fn golden_metrics_are_written_compared_and_missed() {
         events.iter().find(golden).unwrap()["outcome"] == "passed"
     };
     assert!(passed(&run(&[]).ok()));
-    std::fs::write(file("plan.golden.toml"), text.edit("accuracy = 0.9", "accuracy = 0.8"))
+    std::fs::write(file("plan.golden.toml"), text.edit("\naccuracy = 0.9", "\naccuracy = 0.8"))
         .unwrap();
     let ended = run(&[]).run();
     assert!(ended.code == 4 && !passed(&ended), "{}", ended.stdout);

@@ -267,11 +267,11 @@ fn a_set_that_was_asked_is_kept_over_a_restart() {
     assert_eq!(history(&federation).rounds.len(), 1);
     // Three nodes would be enough for a round, but this round was begun with four.
     nodes.pop();
-    let ended = federation.run(&experiment).args(&["--resume"]).run();
+    let ended = federation.to_out(&experiment, "--resume").run();
     assert!(ended.stderr.contains("lacks the part of d (it is not connected)"), "{}", ended.stderr);
     assert_eq!(ended.code, 5);
     nodes.push(secure_node(&federation, "d", CHANGES[3], Otherwise::default()));
-    federation.run(&experiment).args(&["--resume"]).ok();
+    federation.to_out(&experiment, "--resume").ok();
     assert_moved(&federation, CHANGES[..4].iter().sum::<f64>() / 4.0);
 }
 

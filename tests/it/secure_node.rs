@@ -228,7 +228,7 @@ impl Machine {
         });
         let update: Vec<f64> = update.collect();
         let metrics = [("loss".to_owned(), 0.5), ("accuracy".to_owned(), self.change.abs())];
-        let evaluation = Evaluation { n_rows: N_SCORED, metrics: metrics.into() };
+        let evaluation = Evaluation { n_rows: N_SCORED, metrics: metrics.into(), sums: None };
         let results = Results {
             update: &update,
             aux: &[],

@@ -47,8 +47,7 @@ pub fn personal() -> &'static Path {
 /// Compiles a guest.
 pub fn guest(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.wasm"));
-    let dir = root().join("tests/guests").join(name);
-    fedwasm(&["plan", "build"]).arg(dir).arg("-o").arg(&path).ok();
+    fedwasm(&["plan", "build", "-o"]).arg(&path).arg(root().join("tests/guests").join(name)).ok();
     path
 }
 
@@ -405,10 +404,13 @@ identity = "researcher"
 
     /// The command that runs it.
     pub fn run(&self, experiment: &Path) -> Fedwasm {
-        fedwasm(&["--json", "experiment", "run"])
-            .arg(experiment)
-            .arg("--out")
-            .arg(self.dir.path().join("out"))
+        self.to_out(experiment, "--force")
+    }
+
+    /// The same with a flag: `--resume` goes on from the newest breakpoint.
+    pub fn to_out(&self, experiment: &Path, flag: &str) -> Fedwasm {
+        let command = fedwasm(&["--json", "experiment", "run", flag]).arg(experiment);
+        command.arg("--out").arg(self.dir.path().join("out"))
     }
 }
 

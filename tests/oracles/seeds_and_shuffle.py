@@ -1,7 +1,7 @@
 """Prints the seeds and shuffles that the host's tests expect.
 
 An independent implementation of host/protocol/src/seed.rs and
-host/training/src/{shuffle,blocks}.rs; ChaCha20 is written out after RFC 8439.
+host/training/src/{shuffle,blocks,sides}.rs; ChaCha20 is written out after RFC 8439.
 Needs nothing but Python 3.
 """
 import hashlib
@@ -60,6 +60,52 @@ def folds(n_rows, count, random_seed):
     return held_out
 
 
+def stratified(classes, seed, test_ratio=None, fold=None):
+    """The rows that are held out, by class; `fold` is (index, count)."""
+    place = {row: at for at, row in enumerate(shuffle(list(range(len(classes))), chacha20_words(seed)))}
+    order = sorted(range(len(classes)), key=lambda row: (classes[row], place[row]))
+    if fold:
+        return sorted(order[fold[0] - 1 :: fold[1]])
+    held_out, start = [], 0
+    for c in sorted(set(classes)):
+        rows = [row for row in order if classes[row] == c]
+        end = start + len(rows)
+        held_out += rows[: int(end * test_ratio) - int(start * test_ratio)]
+        start = end
+    return sorted(held_out)
+
+
+def grouped(values, seed, test_ratio=None, fold=None):
+    """The rows that are held out, whole groups."""
+    groups = [[row for row, v in enumerate(values) if v == value] for value in sorted(set(values))]
+    groups = shuffle(groups, chacha20_words(seed))
+    if fold:
+        groups.sort(key=lambda group: -len(group))
+        folds = [[] for _ in range(fold[1])]
+        for group in groups:
+            min(folds, key=len).extend(group)
+        return sorted(folds[fold[0] - 1])
+    held_out = []
+    for group in groups:
+        if len(held_out) < int(len(values) * test_ratio):
+            held_out += group
+    return sorted(held_out)
+
+
+def by_time(times, test_ratio=None, fold=None):
+    """The rows that are trained on, and those that are held out."""
+    n, order = len(times), sorted(range(len(times)), key=lambda row: times[row])
+    sorted_times = sorted(times)
+    first = lambda at: sorted_times.index(sorted_times[at]) if at < n else at
+    if fold:
+        piece = n // (fold[1] + 1)
+        start = n - (fold[1] + 1 - fold[0]) * piece
+        start, end = first(start), first(start + piece)
+    else:
+        start, end = first(n - int(n * test_ratio)), n
+    return sorted(order[:start]), sorted(order[start:end])
+
+
 if __name__ == "__main__":
     le32 = lambda n: struct.pack("<I", n)
     print("init   ", seed("init", 42)[:8].hex())
@@ -97,3 +143,12 @@ if __name__ == "__main__":
         order = shuffle(list(range(start, end)), chacha20_words(seed("folds", 42), block))
         held_out = sorted(row for place, row in enumerate(order) if (start + place) % 3 == 1)
         print(f"fold 2 of 3 of {start}..{end}:", held_out)
+    classes = [0, 1, 0, 2, 1, 0, 0, 2, 0, 1, 0, 0]
+    print("stratified, a quarter of 12:", stratified(classes, seed("split", 42), 0.25))
+    print("stratified, 3 folds:", [stratified(classes, seed("folds", 42), fold=(k, 3)) for k in (1, 2, 3)])
+    patients = [7, 7, -2, 7, 30, 30, 5, 5, 5, 5, -2, 4]
+    print("groups, a quarter of 12:", grouped(patients, seed("split", 42), 0.25))
+    print("groups, 3 folds:", [grouped(patients, seed("folds", 42), fold=(k, 3)) for k in (1, 2, 3)])
+    times = [5, 1, 2, 2, 9, 8, 8, 3, 4, 8, 7, 6]
+    print("times, a quarter of 12:", by_time(times, 0.25))
+    print("times, 3 folds:", [by_time(times, fold=(k, 3)) for k in (1, 2, 3)])

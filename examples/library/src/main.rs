@@ -52,8 +52,10 @@ fn local_job() -> Outcome<LocalResult> {
         training: file.training.ok_or("no training arguments")?,
         model: file.model,
         params: None,
+        init_only: Vec::new(),
         out: None,
         random_seed: 42,
+        local: file.local,
         fold: None,
         resume: false,
         force: false,
@@ -112,6 +114,7 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
         out: Some(dir.join("run")),
         resume: false,
         change: false,
+        force: false,
         params: None,
     };
     let mut events = |event: Event| {

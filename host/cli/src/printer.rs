@@ -21,6 +21,11 @@ impl Printer {
         Self { json }
     }
 
+    /// Whether output is for programs.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Writes a line for people.
     pub(crate) fn line(&self, text: impl std::fmt::Display) {
         if !self.json {

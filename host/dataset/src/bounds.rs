@@ -33,6 +33,8 @@ pub const FOOTER_BYTES_MAX: u64 = 64 << 20;
 
 /// How large the rows of a block are at most, as they are read, in bytes.
 pub const BLOCK_BYTES: u64 = 4 << 20;
+/// The most bytes of a block whose columns become several numbers each by rules.
+pub const RULED_BLOCK_BYTES_MAX: u64 = 512 << 20;
 /// The most rows of a block.
 pub const BLOCK_ROWS_MAX: u64 = 65_536;
 

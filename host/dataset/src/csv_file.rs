@@ -7,7 +7,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::bounds::{COLUMNS_MAX, ROW_BYTES_MAX, block_rows};
-use crate::{Block, Error, Place, Values, cut};
+use crate::cell::{Cell, CellRule, EXACT_MAX};
+use crate::key::KEY_BYTES_MAX;
+use crate::view::{Wanted, mismatched};
+use crate::{Block, Error, Key, Place, Values, cut};
 
 /// The longest header, in bytes.
 const HEADER_BYTES_MAX: u64 = 8 << 20;
@@ -52,9 +55,6 @@ impl Seek for Bounded {
     }
 }
 
-/// Beyond it float64 does not hold every whole number.
-const EXACT_MAX: f64 = (1u64 << 53) as f64;
-
 impl CsvFile {
     /// Opens a file, reads its header, counts its rows and remembers where
     /// blocks of them begin; every row must have as many cells as the header.
@@ -64,6 +64,16 @@ impl CsvFile {
     /// [`Error::BadName`], [`Error::NoHeader`], [`Error::Malformed`], [`Error::Ragged`],
     /// [`Error::NoRows`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let mut this = Self::header(path)?;
+        this.index()?;
+        Ok(this)
+    }
+
+    /// Opens a file and reads its header alone: it has no rows yet.
+    ///
+    /// # Errors
+    /// Those of [`CsvFile::open`] but [`Error::Ragged`] and [`Error::NoRows`].
+    pub(crate) fn header(path: &Path) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
         let mut header = Vec::new();
         let mut file = BufReader::new(crate::open(path).map_err(read)?).take(HEADER_BYTES_MAX);
@@ -107,8 +117,12 @@ impl CsvFile {
                 return Err(Error::BadName { path: this.path, number: index + 1, name });
             }
         }
-        this.index()?;
         Ok(this)
+    }
+
+    /// The byte between cells.
+    pub(crate) fn delimiter(&self) -> u8 {
+        self.delimiter
     }
 
     /// Names of the columns in order.
@@ -125,15 +139,17 @@ impl CsvFile {
     ///
     /// # Errors
     /// [`Error::EmptyCell`], [`Error::NotANumber`], [`Error::NotFinite`], [`Error::NotExact`],
-    /// [`Error::Read`], and [`Error::Changed`] if the file has fewer rows now.
+    /// [`Error::Mismatch`], [`Error::Read`], and [`Error::Changed`] if the file has fewer rows now.
     pub(crate) fn read(
         &self,
         block: usize,
         rows: Range<u64>,
-        columns: &[usize],
+        columns: &[Wanted<'_>],
     ) -> Result<Block, Error> {
         let n_rows = (rows.end - rows.start) as usize;
-        let mut values = vec![Vec::with_capacity(n_rows); columns.len()];
+        let width = |(_, rule): &Wanted<'_>| rule.map_or(1, |rule| rule.rule().width());
+        let room = |column: &Wanted<'_>| Vec::with_capacity(n_rows.saturating_mul(width(column)));
+        let mut values: Vec<Vec<f64>> = columns.iter().map(room).collect();
         let mut lines = Vec::with_capacity(n_rows);
         let mut reader = self.reader()?;
         if let Some(at) = self.blocks.get(block) {
@@ -145,13 +161,72 @@ impl CsvFile {
                 return Err(Error::Changed { path: self.path.clone() });
             }
             let line = record.position().map_or(0, csv::Position::line);
-            for (values, at) in values.iter_mut().zip(columns) {
-                values.push(self.number(&record, *at, line)?);
+            for (values, (at, rule)) in values.iter_mut().zip(columns) {
+                match rule {
+                    Some(rule) => self.cell(&record, (*at, rule), line, values)?,
+                    None => values.push(self.number(&record, *at, line)?),
+                }
             }
             lines.push(line);
         }
         let columns = values.into_iter().map(Values::Float64).collect();
         Ok(Block { first_row: rows.start, n_rows, columns, lines })
+    }
+
+    /// Reads the cells of a column as they are.
+    ///
+    /// # Errors
+    /// [`Error::EmptyCell`], [`Error::TooLarge`], [`Error::Read`], [`Error::Changed`].
+    pub(crate) fn keys(&self, column: usize) -> Result<Vec<Key>, Error> {
+        let (mut reader, mut record) = (self.reader()?, csv::ByteRecord::new());
+        let mut keys = Vec::new();
+        while self.next(&mut reader, &mut record)? {
+            let cell = record.get(column).unwrap_or_default();
+            let line = record.position().map_or(0, csv::Position::line);
+            let (path, name) = (self.path.clone(), self.name(column));
+            if cell.len() > KEY_BYTES_MAX {
+                let what = format!("bytes of a cell of `{}` in line {line}", cut(&name));
+                let (got, max) = (cell.len() as u64, KEY_BYTES_MAX as u64);
+                return Err(Error::TooLarge { path, what, got, max });
+            }
+            let key = Key::cell(cell);
+            let place = Place::Line(line);
+            keys.push(key.ok_or(Error::EmptyCell { path, place, column: name })?);
+        }
+        match keys.len() as u64 == self.n_rows {
+            true => Ok(keys),
+            false => Err(Error::Changed { path: self.path.clone() }),
+        }
+    }
+
+    /// Reads the cells of a column in a block as they are.
+    ///
+    /// # Errors
+    /// [`Error::NotUtf8`], [`Error::Read`], and [`Error::Changed`] if the file has fewer rows now.
+    pub(crate) fn texts(
+        &self,
+        block: usize,
+        rows: Range<u64>,
+        column: usize,
+    ) -> Result<Vec<String>, Error> {
+        let mut reader = self.reader()?;
+        if let Some(at) = self.blocks.get(block) {
+            reader.seek(at.clone()).map_err(|error| self.csv_error(error))?;
+        }
+        let (mut record, mut texts) = (csv::ByteRecord::new(), Vec::new());
+        for _ in rows {
+            if !self.next(&mut reader, &mut record)? {
+                return Err(Error::Changed { path: self.path.clone() });
+            }
+            let cell = record.get(column).unwrap_or_default();
+            let Ok(text) = std::str::from_utf8(cell) else {
+                let line = record.position().map_or(0, csv::Position::line);
+                let (path, column) = (self.path.clone(), self.name(column));
+                return Err(Error::NotUtf8 { path, line, column });
+            };
+            texts.push(text.to_owned());
+        }
+        Ok(texts)
     }
 
     fn index(&mut self) -> Result<(), Error> {
@@ -213,6 +288,23 @@ impl CsvFile {
             None if bytes.is_empty() => Error::EmptyCell { path, place, column },
             None => Error::NotANumber { path, line, column, got },
         })
+    }
+
+    /// Appends the values of a cell by its rule.
+    fn cell(
+        &self,
+        record: &csv::ByteRecord,
+        (at, rule): (usize, &CellRule),
+        line: u64,
+        into: &mut Vec<f64>,
+    ) -> Result<(), Error> {
+        let text = std::str::from_utf8(record.get(at).unwrap_or_default()).map_err(|_| {
+            let column = cut(&self.name(at));
+            let reason = format!("line {line}, column `{column}`: not UTF-8; save it in UTF-8");
+            Error::Malformed { path: self.path.clone(), reason: reason.into() }
+        })?;
+        rule.push(Cell::Text(text.trim()), into)
+            .map_err(|of| mismatched(&self.path, Place::Line(line), self.name(at), of))
     }
 
     fn csv_error(&self, error: csv::Error) -> Error {

@@ -6,12 +6,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use fedwasm_protocol::{ColumnKind, ColumnRule, ColumnRules};
+
 use crate::array::Array;
-use crate::bounds::{CHANNELS_MAX, COLUMNS_MAX, ROW_VALUES_MAX, block_rows};
+use crate::bounds::{CHANNELS_MAX, COLUMNS_MAX, ROW_VALUES_MAX, RULED_BLOCK_BYTES_MAX, block_rows};
+use crate::cell::{Cell, CellRule};
 use crate::csv_file::CsvFile;
 use crate::images::ImageFolder;
 use crate::npy::Npy;
+use crate::parquet_cells::Take;
 use crate::parquet_file::ParquetFile;
+use crate::view::{View, Wanted, apply};
 use crate::{Block, Element, Error, Field, Format, cut, idx, is_index, npy, npz};
 
 /// The longest name that a misspelt one is compared with, in bytes.
@@ -25,7 +30,11 @@ pub(crate) const LABEL: &str = "label";
 /// Rows with the same fields each, in blocks. Cheap to clone; nothing is kept
 /// of the bytes that were read.
 #[derive(Clone, Debug)]
-pub struct Dataset(Arc<Inner>);
+pub struct Dataset {
+    inner: Arc<Inner>,
+    /// The fields by rules; none without any.
+    view: Option<Arc<View>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -106,23 +115,60 @@ impl Dataset {
         let path = path.to_owned();
         let places =
             fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();
-        Ok(Self(Arc::new(Inner { path, format, source, fields, places, n_rows, starts, stamps })))
+        let inner = Inner { path, format, source, fields, places, n_rows, starts, stamps };
+        Ok(Self { inner: Arc::new(inner), view: None })
+    }
+
+    /// The same rows, with columns that are read by rules: their fields have numbers, of missing
+    /// values NaN, and those that are dropped are left out. `missing` has the words that mean that
+    /// a value is missing. Blocks stay as they are, so the order of rows does not depend on rules.
+    ///
+    /// # Errors
+    /// [`Error::MissingColumn`] if a rule is for a column that is not there, unless it is dropped;
+    /// [`Error::Unsupported`], [`Error::TooLarge`].
+    pub fn with_rules(&self, rules: &ColumnRules, missing: &[String]) -> Result<Self, Error> {
+        if rules.is_empty() {
+            return Ok(self.clone());
+        }
+        let plain = Self { inner: Arc::clone(&self.inner), view: None };
+        for (name, rule) in rules.iter() {
+            if rule.kind != ColumnKind::Drop {
+                plain.position(name)?;
+            }
+        }
+        let Inner { path, fields, .. } = &*self.inner;
+        let view = View::new(path, fields, rules, missing)?;
+        check_names(path, &view.fields)?;
+        let width: u64 = view.fields.iter().map(|field| field.width() as u64).sum();
+        let n_rows = (0..self.n_blocks()).map(|block| self.rows(block)).map(|of| of.end - of.start);
+        let bytes = n_rows.max().unwrap_or(0).saturating_mul(width).saturating_mul(8);
+        if bytes > RULED_BLOCK_BYTES_MAX && view.fields.len() as u64 != width {
+            let what = "bytes of a block with its categories as numbers; write `encode = \"code\"`";
+            let (path, what) = (path.clone(), what.to_owned());
+            return Err(Error::TooLarge { path, what, got: bytes, max: RULED_BLOCK_BYTES_MAX });
+        }
+        Ok(Self { inner: Arc::clone(&self.inner), view: Some(Arc::new(view)) })
+    }
+
+    /// The rule of a field; its values may be NaN, for missing ones.
+    pub fn rule(&self, field: usize) -> Option<&ColumnRule> {
+        self.view.as_ref()?.rule(field).map(CellRule::rule)
     }
 
     /// The file or folder.
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.inner.path
     }
 
     /// Its format.
     pub fn format(&self) -> Format {
-        self.0.format
+        self.inner.format
     }
 
     /// Remarks for the operator who registers it: parts that exist and are not read.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
-        if let Source::Images(folder) = &self.0.source {
+        if let Source::Images(folder) = &self.inner.source {
             remarks.extend(folder.remark());
         }
         if let Some(index) = self.fields().iter().find(|field| is_index(&field.name)) {
@@ -137,22 +183,23 @@ impl Dataset {
 
     /// Its fields in order, with names that differ.
     pub fn fields(&self) -> &[Field] {
-        &self.0.fields
+        self.view.as_ref().map_or(&self.inner.fields, |view| &view.fields)
     }
 
     /// Rows, at least 1.
     pub fn n_rows(&self) -> u64 {
-        self.0.n_rows
+        self.inner.n_rows
     }
 
     /// Blocks, at least 1. They follow from the file alone.
     pub fn n_blocks(&self) -> usize {
-        self.0.starts.len()
+        self.inner.starts.len()
     }
 
     /// The rows of a block; none beyond the last one.
     pub fn rows(&self, block: usize) -> Range<u64> {
-        let start = |block: usize| self.0.starts.get(block).copied().unwrap_or(self.0.n_rows);
+        let start =
+            |block: usize| self.inner.starts.get(block).copied().unwrap_or(self.inner.n_rows);
         start(block)..start(block.saturating_add(1))
     }
 
@@ -169,8 +216,9 @@ impl Dataset {
     /// # Errors
     /// [`Error::MissingColumn`].
     pub fn position(&self, name: &str) -> Result<usize, Error> {
-        self.0.places.get(name).copied().ok_or_else(|| Error::MissingColumn {
-            path: self.0.path.clone(),
+        let places = self.view.as_ref().map_or(&self.inner.places, |view| &view.places);
+        places.get(name).copied().ok_or_else(|| Error::MissingColumn {
+            path: self.inner.path.clone(),
             column: cut(name),
             hint: self.hint(name),
         })
@@ -181,32 +229,91 @@ impl Dataset {
     /// # Errors
     /// Any [`Error`]; [`Error::Changed`] if the file changed.
     pub fn read(&self, block: usize, fields: &[usize]) -> Result<Block, Error> {
-        let Inner { source, stamps, .. } = &*self.0;
+        let Inner { source, stamps, .. } = &*self.inner;
         if let Some((path, _)) = stamps.iter().find(|(path, known)| stamp(path) != *known) {
             return Err(Error::Changed { path: path.clone() });
         }
-        let rows = self.rows(block);
-        match source {
-            Source::Csv(file) => file.read(block, rows, fields),
-            Source::Parquet(file) => file.read(block, rows.start, fields),
-            Source::Images(folder) => folder.read(rows, fields),
+        let wanted: Vec<Wanted<'_>> = match &self.view {
+            Some(view) => view.wanted(fields),
+            None => fields.iter().map(|at| (*at, None)).collect(),
+        };
+        let (rows, n_rows) = (self.rows(block), self.rows(block).count());
+        let fields: Vec<usize> = wanted.iter().map(|(at, _)| *at).collect();
+        let columns = match source {
+            Source::Csv(file) => return file.read(block, rows, &wanted),
+            Source::Parquet(file) => return file.read(block, rows.start, &wanted),
+            Source::Images(folder) => folder.read(rows.clone(), &fields)?.columns,
             Source::Arrays(arrays) => {
-                let n_rows = (rows.end - rows.start) as usize;
                 let column = |field: &usize| arrays[*field].read(rows.clone());
-                let columns = fields.iter().map(column).collect::<Result<_, _>>()?;
-                Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
+                fields.iter().map(column).collect::<Result<_, _>>()?
             }
-            Source::Table(array) => {
-                let n_rows = (rows.end - rows.start) as usize;
-                let columns = array.read_columns(rows.clone(), fields)?;
-                Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
-            }
+            Source::Table(array) => array.read_columns(rows.clone(), &fields)?,
+        };
+        let name = |at: usize| self.inner.fields[at].name.clone();
+        let columns = apply(self.path(), columns, &wanted, rows.start, name)?;
+        Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
+    }
+
+    /// The file as it is.
+    pub(crate) fn without_rules(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), view: None }
+    }
+
+    /// The file of a text.
+    pub(crate) fn csv(&self) -> Option<&CsvFile> {
+        match &self.inner.source {
+            Source::Csv(file) => Some(file),
+            _ => None,
         }
+    }
+
+    /// Reads a field of a block as texts: cells of a CSV file as they are, a number a row of others.
+    ///
+    /// # Errors
+    /// As [`Dataset::read`]; [`Error::NoText`] if a row has several numbers.
+    pub fn texts(&self, block: usize, field: usize) -> Result<Vec<String>, Error> {
+        if let Some(file) = self.csv() {
+            return file.texts(block, self.rows(block), field);
+        }
+        let read = self.read(block, &[field])?;
+        let values = &read.columns[0];
+        if values.len() != read.n_rows {
+            let (path, column) = (self.path().to_owned(), cut(&self.fields()[field].name));
+            return Err(Error::NoText { path, column });
+        }
+        let mut texts = Vec::with_capacity(values.len());
+        values.each(0..values.len(), |value| texts.push(value.to_string()));
+        Ok(texts)
+    }
+
+    /// Calls `take` with each value of a field of a block, as no rule reads it: none for one that
+    /// has no exact representation, or is not text. The field has one value a row.
+    ///
+    /// # Errors
+    /// Any [`Error`] but those about rules, and those of `take`.
+    pub(crate) fn each(
+        &self,
+        block: usize,
+        field: usize,
+        take: &mut Take<'_>,
+    ) -> Result<(), Error> {
+        if let Source::Parquet(file) = &self.inner.source {
+            return file.each(block, self.rows(block).start, field, take);
+        }
+        let read = self.without_rules().read(block, &[field])?;
+        let (values, mut row, mut result) = (&read.columns[0], 0, Ok(()));
+        values.each(0..values.len(), |value| {
+            if result.is_ok() {
+                result = take(read.place(row), Some(Cell::Number(value)));
+            }
+            row += 1;
+        });
+        result
     }
 
     /// The nearest field if it is near, otherwise the first ones.
     fn hint(&self, name: &str) -> String {
-        let fields = &self.0.fields;
+        let fields = self.fields();
         let distance = |field: &&Field| strsim::damerau_levenshtein(&field.name, name);
         // Distances of long names take long to compute, and long names are rarely misspelt.
         let short = |field: &&Field| field.name.len() <= HINT_BYTES_MAX;

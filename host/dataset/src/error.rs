@@ -113,7 +113,12 @@ pub enum Error {
         got: u64,
     },
     /// A cell is empty.
-    #[error("{}: {place}, column `{column}`: the cell is empty", path.display())]
+    #[error(
+        "{}: {place}, column `{column}`: the cell is empty\n\
+         help: below [data.columns], write {}",
+        path.display(),
+        crate::hint::rule_for(column, "")
+    )]
     EmptyCell {
         /// The file.
         path: PathBuf,
@@ -122,8 +127,31 @@ pub enum Error {
         /// The column.
         column: String,
     },
+    /// A cell is not text in UTF-8.
+    #[error("{}: line {line}: `{column}` is not text in UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The column.
+        column: String,
+    },
+    /// A field has several numbers a row, where a text is wanted.
+    #[error("{}: `{column}` has several numbers a row; name a column of one", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        column: String,
+    },
     /// A cell is not a number.
-    #[error("{}: line {line}, column `{column}`: `{got}` is not a number", path.display())]
+    #[error(
+        "{}: line {line}, column `{column}`: `{got}` is not a number\n\
+         help: below [data.columns], write {}",
+        path.display(),
+        crate::hint::rule_for(column, got)
+    )]
     NotANumber {
         /// The file.
         path: PathBuf,
@@ -135,7 +163,11 @@ pub enum Error {
         got: String,
     },
     /// A cell is NaN, infinite, or too large for float32.
-    #[error("{}: {place}, column `{column}`: `{got}` is not a finite float32", path.display())]
+    #[error(
+        "{}: {place}, column `{column}`: `{got}` is not a finite float32{}",
+        path.display(),
+        crate::hint::of_missing(column, got)
+    )]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -145,6 +177,81 @@ pub enum Error {
         column: String,
         /// The cell, cut.
         got: String,
+    },
+    /// A cell is not as the column's rule says.
+    #[error("{}: {place}, column `{column}`: `{got}` {expected}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// Its row.
+        place: Place,
+        /// The column.
+        column: String,
+        /// The cell, cut.
+        got: String,
+        /// How it differs from the rule, and the cure.
+        expected: String,
+    },
+    /// A value is missing, and the column's rule does not say what stands for it.
+    #[error(
+        "{}: {place}, column `{column}`: the value is missing\n\
+         help: add `impute` to the column's rule in [data.columns]: \"median\", \"mean\", \
+         \"most-frequent\" or a value",
+        path.display()
+    )]
+    MissingValue {
+        /// The file.
+        path: PathBuf,
+        /// Its row.
+        place: Place,
+        /// The column.
+        column: String,
+    },
+    /// Rows have no target.
+    #[error(
+        "{}: {n} rows have no `{column}`, the first at {place}; take rows without a target out of \
+         the file",
+        path.display()
+    )]
+    MissingTargets {
+        /// The file.
+        path: PathBuf,
+        /// The first such row.
+        place: Place,
+        /// The target.
+        column: String,
+        /// How many rows.
+        n: u64,
+    },
+    /// Too many values repeat too rarely.
+    #[error(
+        "{}: column `{column}` has more than {max} different values, so `impute = \
+         \"most-frequent\"` does not count them; write \"median\"",
+        path.display()
+    )]
+    TooManyValues {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The bound.
+        max: usize,
+    },
+    /// A logarithm does not exist.
+    #[error(
+        "{}: {place}, column `{column}`: {got} has no logarithm of 1 + x; add `clip = [0, LARGEST]` \
+         to the column's rule",
+        path.display()
+    )]
+    NoLogarithm {
+        /// The file.
+        path: PathBuf,
+        /// Its row.
+        place: Place,
+        /// The column.
+        column: String,
+        /// The value after `clip` and `impute`.
+        got: f64,
     },
     /// A target is not a class index.
     #[error(

@@ -1,29 +1,39 @@
 //! Reads data sets as named fields of numbers, block by block: CSV, Parquet,
-//! IDX, NPY, NPZ and folders of images. Knows nothing of plans, splits or
-//! seeds, and returns no files.
+//! IDX, NPY, NPZ and folders of images; columns of other things by the rules of
+//! `[data.columns]`. Knows nothing of plans, splits or seeds, and returns no files.
 
 mod array;
 mod arrow_schema;
 pub mod bounds;
+mod cell;
 mod csv_file;
 mod dataset;
 mod error;
 mod field;
 mod format;
+mod hint;
 mod idx;
 mod images;
+mod key;
 mod literal;
+mod look;
 mod npy;
 mod npz;
 mod packed;
 mod pandas;
+mod parquet_cells;
 mod parquet_file;
 mod parquet_pages;
+mod view;
 
 pub use dataset::Dataset;
 pub use error::Error;
 pub use field::{Block, Element, Field, Place, Values};
 pub use format::Format;
+pub use key::Key;
+pub use look::{
+    Check, ColumnCheck, ColumnLook, Fault, FaultKind, Look, LookKind, Odd, Proposal, Range,
+};
 pub use packed::Packed;
 pub use pandas::is_index;
 

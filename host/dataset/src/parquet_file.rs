@@ -9,22 +9,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use parquet::basic::{Compression, ConvertedType, LogicalType, Type as Physical};
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_typed_column_reader};
-use parquet::data_type::{BoolType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
+use parquet::column::reader::ColumnReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::bounds::{COLUMNS_MAX, FOOTER_BYTES_MAX, PARQUET_LIST_MAX, ROWS_MAX, block_rows};
+use crate::parquet_cells::{Cells, Stored, Take, stored};
 use crate::parquet_pages::{check_pages, check_schema};
-use crate::{Block, Element, Error, Field, Place, Values, arrow_schema, cut};
+use crate::view::Wanted;
+use crate::{Block, Element, Error, Field, arrow_schema, cut};
 
 /// The magic bytes at both ends of Parquet files.
 pub(crate) const MAGIC: &[u8] = b"PAR1";
-/// Beyond it float64 does not hold every whole number.
-const EXACT_MAX: u64 = 1 << 53;
-
 /// A Parquet file.
 pub(crate) struct ParquetFile {
     path: PathBuf,
@@ -41,12 +39,14 @@ pub(crate) struct ParquetFile {
 struct Column {
     name: String,
     kind: Result<Kind, String>,
+    /// The cells for a rule, or why there are none.
+    stored: Result<Stored, String>,
     is_optional: bool,
 }
 
 /// How numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+pub(crate) enum Kind {
     Bool,
     Int32,
     UInt32,
@@ -86,9 +86,7 @@ impl ParquetFile {
         let mut columns: Vec<Column> = schema.columns().iter().map(|of| Column::new(of)).collect();
         let durations = durations(metadata.file_metadata());
         for column in columns.iter_mut().filter(|column| durations.contains(&column.name)) {
-            column.kind = Err(
-                "durations are not read; write them as numbers in a unit of your choice".into(),
-            );
+            column.refuse("durations are not read; write them as numbers in a unit of your choice");
         }
         let mut seen = BTreeSet::new();
         for (index, column) in columns.iter().enumerate() {
@@ -112,9 +110,14 @@ impl ParquetFile {
                     let (expected, got) = (chunk_bytes, n_bytes);
                     return Err(Error::WrongLength { path, what, expected, got });
                 }
-                check_pages(path, &mut pages, chunk, n_bytes)?;
-                if let (Some(column), Err(reason)) = (columns.get_mut(nth), codec(chunk)) {
-                    column.kind = Err(reason);
+                let found = check_pages(path, &mut pages, chunk, n_bytes)?;
+                let Some(column) = columns.get_mut(nth) else { continue };
+                if let Err(reason) = codec(chunk) {
+                    column.refuse(&reason);
+                }
+                // The library asks for memory for as many texts as a delta encoding announces.
+                if column.stored == Ok(Stored::Text) && found.has_deltas {
+                    column.refuse("texts in a delta encoding are not read; write plain ones");
                 }
             }
             let n_blocks = rows.div_ceil(in_block).saturating_add(blocks.len() as u64);
@@ -156,137 +159,79 @@ impl ParquetFile {
     ///
     /// # Errors
     /// [`Error::Unsupported`], [`Error::Malformed`], [`Error::EmptyCell`],
-    /// [`Error::NotFinite`], [`Error::NotExact`].
+    /// [`Error::NotFinite`], [`Error::NotExact`], [`Error::Mismatch`].
     pub(crate) fn read(
         &self,
         block: usize,
         first_row: u64,
-        columns: &[usize],
+        columns: &[Wanted<'_>],
     ) -> Result<Block, Error> {
-        let Some((group, rows)) = self.blocks.get(block).cloned() else {
-            return Err(Error::Changed { path: self.path.clone() });
-        };
-        let n_rows = (rows.end - rows.start) as usize;
-        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let n_rows = self.blocks.get(block).map_or(0, |(_, rows)| rows.end - rows.start) as usize;
         let mut all = Vec::with_capacity(columns.len());
-        for at in columns {
-            let column = &self.columns[*at];
-            let kind = column.kind.clone().map_err(|what| Error::Unsupported {
-                path: self.path.clone(),
-                what: format!("column `{}`: {what}", cut(&column.name)),
-            })?;
-            let cells = Cells {
-                path: &self.path,
-                column: &column.name,
-                is_optional: column.is_optional,
-                first_row,
-                rows: rows.clone(),
-            };
-            let reader =
-                guarded(&self.path, || reader.get_row_group(group)?.get_column_reader(*at));
-            all.push(cells.read(kind, reader?)?);
-        }
-        Ok(Block { first_row, n_rows, columns: all, lines: vec![] })
-    }
-}
-
-/// Some cells of a column.
-struct Cells<'a> {
-    path: &'a Path,
-    column: &'a str,
-    is_optional: bool,
-    /// The row of the file that the first of `rows` is.
-    first_row: u64,
-    /// Rows of the row group.
-    rows: Range<u64>,
-}
-
-/// Why a value is refused.
-enum Wrong {
-    NotFinite(String),
-    NotExact(String),
-}
-
-impl Cells<'_> {
-    fn read(&self, kind: Kind, reader: ColumnReader) -> Result<Values, Error> {
-        let exact = |is_exact: bool, value: f64, text: &dyn ToString| {
-            if is_exact { Ok(value) } else { Err(Wrong::NotExact(text.to_string())) }
-        };
-        Ok(match kind {
-            Kind::Bool => Values::Float64(
-                self.numbers::<BoolType, _>(reader, |v| Ok(f64::from(u8::from(v))))?,
-            ),
-            Kind::Int32 => {
-                Values::Float64(self.numbers::<Int32Type, _>(reader, |v| Ok(f64::from(v)))?)
-            }
-            Kind::UInt32 => Values::Float64(
-                self.numbers::<Int32Type, _>(reader, |v| Ok(f64::from(v.cast_unsigned())))?,
-            ),
-            Kind::Int64 => Values::Float64(self.numbers::<Int64Type, _>(reader, |v| {
-                exact(v.unsigned_abs() <= EXACT_MAX, v as f64, &v)
-            })?),
-            Kind::UInt64 => Values::Float64(self.numbers::<Int64Type, _>(reader, |v| {
-                let v = v.cast_unsigned();
-                exact(v <= EXACT_MAX, v as f64, &v)
-            })?),
-            Kind::Float => Values::Float32(self.numbers::<FloatType, _>(reader, |v| {
-                if v.is_finite() { Ok(v) } else { Err(Wrong::NotFinite(v.to_string())) }
-            })?),
-            Kind::Double => Values::Float64(self.numbers::<DoubleType, _>(reader, |v| {
-                let is_finite = (v as f32).is_finite();
-                if is_finite { Ok(v) } else { Err(Wrong::NotFinite(v.to_string())) }
-            })?),
-        })
-    }
-
-    /// Reads the rows of a column chunk, none of them empty, and converts them.
-    fn numbers<T: DataType, V>(
-        &self,
-        reader: ColumnReader,
-        convert: impl Fn(T::T) -> Result<V, Wrong>,
-    ) -> Result<Vec<V>, Error> {
-        let Self { rows, is_optional, .. } = self;
-        let n_rows = (rows.end - rows.start) as usize;
-        let (found, levels) = guarded(self.path, || {
-            let mut reader: ColumnReaderImpl<T> = get_typed_column_reader(reader);
-            reader.skip_records(rows.start as usize)?;
-            let (mut values, mut levels) = (Vec::new(), Vec::new());
-            let mut n = 0;
-            while n < n_rows {
-                let levels = is_optional.then_some(&mut levels);
-                let (read, _, _) = reader.read_records(n_rows - n, levels, None, &mut values)?;
-                if read == 0 {
-                    return Err(ParquetError::EOF(
-                        "a column has fewer rows than its header announces".into(),
-                    ));
+        for (at, rule) in columns {
+            // Before a reader is opened, whose errors say less.
+            all.push(match rule {
+                None => {
+                    let kind = self.readable(*at, |column| &column.kind)?;
+                    let (cells, reader) = self.cells(&file, block, first_row, *at)?;
+                    cells.read(kind, reader)?
                 }
-                n += read;
-            }
-            Ok((values, levels))
-        })?;
-        let (path, column) = (self.path.to_owned(), self.column.to_owned());
-        let place = |at: usize| Place::Row(self.first_row + at as u64);
-        if let Some(at) = levels.iter().position(|level| *level == 0) {
-            return Err(Error::EmptyCell { path, place: place(at), column });
-        }
-        if found.len() != n_rows {
-            let reason =
-                format!("column `{}` has {} values, not {n_rows}", cut(&column), found.len());
-            return Err(Error::Malformed { path, reason: reason.into() });
-        }
-        let mut values = Vec::with_capacity(n_rows);
-        for (at, value) in found.into_iter().enumerate() {
-            values.push(match convert(value) {
-                Ok(value) => value,
-                Err(Wrong::NotFinite(got)) => {
-                    return Err(Error::NotFinite { path, place: place(at), column, got });
-                }
-                Err(Wrong::NotExact(got)) => {
-                    return Err(Error::NotExact { path, place: place(at), column, got });
+                Some(rule) => {
+                    let stored = *self.readable(*at, |column| &column.stored)?;
+                    let (cells, reader) = self.cells(&file, block, first_row, *at)?;
+                    cells.by_rule(stored, rule, reader)?
                 }
             });
         }
-        Ok(values)
+        Ok(Block { first_row, n_rows, columns: all, lines: vec![] })
+    }
+
+    /// Calls `take` with each cell of a column of a block, whose first row is `first_row`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], [`Error::Malformed`], and those of `take`.
+    pub(crate) fn each(
+        &self,
+        block: usize,
+        first_row: u64,
+        at: usize,
+        take: &mut Take<'_>,
+    ) -> Result<(), Error> {
+        let stored = *self.readable(at, |column| &column.stored)?;
+        let file = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let (cells, reader) = self.cells(&file, block, first_row, at)?;
+        cells.each(stored, reader, take)
+    }
+
+    /// The cells of a column of a block, and their reader.
+    fn cells(
+        &self,
+        reader: &SerializedFileReader<File>,
+        block: usize,
+        first_row: u64,
+        at: usize,
+    ) -> Result<(Cells<'_>, ColumnReader), Error> {
+        let Some((group, rows)) = self.blocks.get(block).cloned() else {
+            return Err(Error::Changed { path: self.path.clone() });
+        };
+        let Column { name, is_optional, .. } = &self.columns[at];
+        let reader = guarded(&self.path, || reader.get_row_group(group)?.get_column_reader(at))?;
+        let (path, column, is_optional) = (&*self.path, &**name, *is_optional);
+        Ok((Cells { path, column, is_optional, first_row, rows }, reader))
+    }
+
+    /// How a column is read, or why it is not.
+    fn readable<T>(
+        &self,
+        at: usize,
+        how: impl Fn(&Column) -> &Result<T, String>,
+    ) -> Result<&T, Error> {
+        let column = &self.columns[at];
+        how(column).as_ref().map_err(|what| Error::Unsupported {
+            path: self.path.clone(),
+            what: format!("column `{}`: {what}", cut(&column.name)),
+        })
     }
 }
 
@@ -294,12 +239,19 @@ impl Column {
     fn new(of: &ColumnDescriptor) -> Self {
         let name = of.path().string();
         let is_flat = of.max_rep_level() == 0 && of.max_def_level() <= 1;
-        let kind = if is_flat {
-            kind(of)
-        } else {
-            Err("nested values are not read; write one column for each value".into())
+        let nested = "nested values are not read; write one column for each value";
+        let kind = if is_flat { kind(of) } else { Err(nested.into()) };
+        let stored = match (&kind, is_flat) {
+            (Ok(kind), _) => Ok(Stored::Number(*kind)),
+            (Err(_), true) => stored(of),
+            (Err(reason), false) => Err(reason.clone()),
         };
-        Self { name, kind, is_optional: of.max_def_level() > 0 }
+        Self { name, kind, stored, is_optional: of.max_def_level() > 0 }
+    }
+
+    /// Makes it a column that is not read.
+    fn refuse(&mut self, reason: &str) {
+        (self.kind, self.stored) = (Err(reason.to_owned()), Err(reason.to_owned()));
     }
 
     fn element(&self) -> Element {
@@ -328,6 +280,11 @@ fn codec(chunk: &ColumnChunkMetaData) -> Result<(), String> {
     }
 }
 
+/// Why a column that a rule could read has no numbers.
+const NO_NUMBER: &str = "dates, decimals and texts are not numbers; give the column a rule below \
+                         [data.columns], such as `\"date\"`, `\"number\"` or `{ kind = \
+                         \"category\", values = [...] }`";
+
 /// How a column's numbers are stored, or why it has none.
 fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
     let is_unsigned = match column.logical_type_ref() {
@@ -343,7 +300,7 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
         Some(LogicalType::Float16) => {
             return Err("reals of 16 bits are not read; write float32".into());
         }
-        Some(_) => return Err("dates, decimals and texts are not read; write numbers".into()),
+        Some(_) => return Err(NO_NUMBER.into()),
     };
     let is_number = matches!(
         column.converted_type(),
@@ -358,7 +315,7 @@ fn kind(column: &ColumnDescriptor) -> Result<Kind, String> {
             | ConvertedType::INT_64
     );
     match (column.physical_type(), is_unsigned) {
-        _ if !is_number => Err("dates, decimals and texts are not read; write numbers".into()),
+        _ if !is_number => Err(NO_NUMBER.into()),
         (Physical::BOOLEAN, _) => Ok(Kind::Bool),
         (Physical::INT32, false) => Ok(Kind::Int32),
         (Physical::INT32, true) => Ok(Kind::UInt32),
@@ -422,7 +379,10 @@ fn group_rows(path: &Path, group: &RowGroupMetaData) -> Result<u64, Error> {
 
 /// Calls the library. Its errors, and a panic over a file that it did not
 /// foresee, become errors about the file.
-fn guarded<T>(path: &Path, call: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Error> {
+pub(crate) fn guarded<T>(
+    path: &Path,
+    call: impl FnOnce() -> Result<T, ParquetError>,
+) -> Result<T, Error> {
     let malformed = |reason| Error::Malformed { path: path.to_owned(), reason };
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| malformed(error.into())),

@@ -33,7 +33,21 @@ struct PageSizes {
     packed: i64,
     /// Values of a dictionary; 0 for other pages.
     dictionary: i64,
+    /// Whether a header of values names an encoding other than plain ones and dictionaries.
+    has_deltas: bool,
 }
+
+/// Facts about the pages of a column chunk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pages {
+    /// Whether one is in a delta encoding, or in one that is not known.
+    pub(crate) has_deltas: bool,
+}
+
+/// `PLAIN`, `PLAIN_DICTIONARY` and `RLE_DICTIONARY` (parquet.thrift, Encoding).
+const PLAIN_ENCODINGS: [i64; 3] = [0, 2, 8];
+/// The most texts of a dictionary: the library keeps 32 bytes for each.
+const TEXTS_MAX: u64 = 1 << 20;
 
 /// Walks through the `len` bytes of a footer, which `from` is about to give: the library asks for
 /// the memory that lists and trees in it say that they need.
@@ -74,7 +88,7 @@ pub(crate) fn check_pages(
     file: &mut File,
     column: &ColumnChunkMetaData,
     n_bytes: u64,
-) -> Result<(), Error> {
+) -> Result<Pages, Error> {
     let name = cut(&column.column_path().string());
     let malformed = |reason: &str| Error::Malformed {
         path: path.to_owned(),
@@ -91,7 +105,7 @@ pub(crate) fn check_pages(
         let (path, what) = (path.to_owned(), format!("column `{name}`"));
         return Err(Error::WrongLength { path, what, expected: end, got: n_bytes });
     }
-    let mut at = start;
+    let (mut at, mut found) = (start, Pages::default());
     while at < end {
         file.seek(SeekFrom::Start(at)).map_err(read)?;
         let bytes = BufReader::with_capacity(128, (&*file).take(HEADER_BYTES_MAX.min(end - at)));
@@ -103,7 +117,7 @@ pub(crate) fn check_pages(
             return Err(malformed("the size of a page is negative"));
         };
         let value_bytes = match column.column_type() {
-            Physical::INT32 | Physical::FLOAT => 4,
+            Physical::INT32 | Physical::FLOAT | Physical::BYTE_ARRAY => 4,
             Physical::INT64 | Physical::DOUBLE => 8,
             _ => 1,
         };
@@ -111,6 +125,11 @@ pub(crate) fn check_pages(
         if n_values > unpacked / value_bytes {
             return Err(malformed("a dictionary announces more values than its bytes can hold"));
         }
+        if column.column_type() == Physical::BYTE_ARRAY && n_values > TEXTS_MAX {
+            let (path, what) = (path.to_owned(), format!("texts of column `{name}`'s dictionary"));
+            return Err(Error::TooLarge { path, what, got: n_values, max: TEXTS_MAX });
+        }
+        found.has_deltas |= sizes.has_deltas;
         if unpacked > PAGE_BYTES_MAX {
             let (path, what) = (path.to_owned(), format!("bytes of a page of column `{name}`"));
             return Err(Error::TooLarge { path, what, got: unpacked, max: PAGE_BYTES_MAX });
@@ -122,7 +141,7 @@ pub(crate) fn check_pages(
         }
         at = next;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Thrift's compact protocol, as far as needed to find the end of a struct.
@@ -137,12 +156,15 @@ impl<R: Read> Compact<R> {
     /// Reads a page header to its end.
     fn page_sizes(&mut self) -> Option<PageSizes> {
         let (mut sizes, mut dictionary, mut id) = ([None; 2], 0, 0);
+        let mut has_deltas = false;
+        let mut encoding = |encoding: i64| has_deltas |= !PLAIN_ENCODINGS.contains(&encoding);
         loop {
             let (next, kind) = match self.field(id)? {
                 Some(field) => field,
                 None => {
                     let [unpacked, packed] = sizes;
-                    return Some(PageSizes { unpacked: unpacked?, packed: packed?, dictionary });
+                    let (unpacked, packed) = (unpacked?, packed?);
+                    return Some(PageSizes { unpacked, packed, dictionary, has_deltas });
                 }
             };
             id = next;
@@ -156,24 +178,27 @@ impl<R: Read> Compact<R> {
                     *size = Some(zigzag(self.varint()?));
                 }
                 (2 | 3, _) => return None,
-                (7, STRUCT) => dictionary = self.number_of(1)?.max(dictionary),
+                (7, STRUCT) => self.number_of(1, |n| dictionary = dictionary.max(n))?,
+                // The headers of values, of version 1 and 2.
+                (5, STRUCT) => self.number_of(2, &mut encoding)?,
+                (8, STRUCT) => self.number_of(4, &mut encoding)?,
                 _ => self.skip(kind, 0)?,
             }
         }
     }
 
-    /// Reads a struct to its end, and returns the largest number that its field `wanted` has.
-    fn number_of(&mut self, wanted: i64) -> Option<i64> {
-        let (mut found, mut id) = (0, 0);
+    /// Reads a struct to its end, and passes on each number that its field `wanted` has.
+    fn number_of(&mut self, wanted: i64, mut take: impl FnMut(i64)) -> Option<()> {
+        let mut id = 0;
         while let Some((next, kind)) = self.field(id)? {
             id = next;
             match (id == wanted, kind) {
-                (true, I32) => found = zigzag(self.varint()?).max(found),
+                (true, I32) => take(zigzag(self.varint()?)),
                 (true, _) => return None,
                 _ => self.skip(kind, 0)?,
             }
         }
-        Some(found)
+        Some(())
     }
 
     /// Reads the elements of a schema, which are a tree in the order of its nodes, each before its

@@ -86,7 +86,16 @@ fn every_mistake_names_file_line_and_column() {
         (b"a,y\n\xff,0\n", "d.csv: line 2, column `a`: `\u{fffd}` is not a number"),
     ] {
         let error = read(content, &["a", "y"]).unwrap_err();
+        let (error, help) = error.split_once("\nhelp: ").unwrap_or((&error, ""));
         assert_eq!(error, expected, "{}", String::from_utf8_lossy(content));
+        // A cell that is not a number gets the rule to write.
+        let is_cell =
+            ["is empty", "is not a number", "`NaN`"].iter().any(|word| error.contains(word));
+        assert_eq!(
+            help.starts_with("below [data.columns], write `"),
+            is_cell && !error.contains(" the file is empty"),
+            "{help}"
+        );
     }
 }
 

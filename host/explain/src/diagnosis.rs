@@ -131,9 +131,24 @@ pub(crate) fn places(error: &fedwasm_training::Error) -> Vec<Place> {
         | E::MissingColumn { column } => {
             vec![Place::Text { below: "data".into(), text: column.clone() }]
         }
+        E::Dataset(
+            D::Mismatch { column, .. }
+            | D::MissingValue { column, .. }
+            | D::TooManyValues { column, .. }
+            | D::NoLogarithm { column, .. },
+        )
+        | E::NothingToImpute { column } => {
+            vec![Place::Value(format!("data.columns.{column}"))]
+        }
+        E::NoScales => vec![Place::Value("data.standardize".into())],
         E::EmptyPart { .. } | E::NothingHeldOut => {
             vec![Place::Value("training.test_ratio".into())]
         }
+        E::SplitByBlock { .. }
+        | E::SplitTarget
+        | E::SplitColumn { .. }
+        | E::Groups { .. }
+        | E::Times { .. } => vec![Place::Value("data.split".into())],
         E::BatchTooLarge { .. } => vec![Place::Value("training.loader_args.batch_size".into())],
         _ => Vec::new(),
     }

@@ -151,7 +151,7 @@ impl From<fedwasm_record::Error> for Explained {
             E::Io(error) => return error.into(),
             E::Toml(file) => return Self::of_file(file),
             E::Trust(error) => return error.into(),
-            E::Unverified { .. } => Kind::PlanRefused,
+            E::Unverified { .. } | E::Model { .. } => Kind::PlanRefused,
             E::NoUploads { .. } | E::File { .. } | E::Params { .. } | E::Out(_) => Kind::Usage,
             E::Shapes(_) | E::Breakpoint { .. } | E::Busy { .. } => Kind::Usage,
             E::Aggregation(AggregateError::TooFewNodes { .. }) => Kind::Nodes,
@@ -183,6 +183,17 @@ impl From<fedwasm_local::Error> for Explained {
             E::Resume { .. } | E::ResumeWhat | E::Interrupted { .. } | E::Finished { .. } => {
                 Kind::Usage
             }
+            E::Metric(_) | E::NoPause { .. } | E::TooManyScores { .. } => {
+                let place = match &error {
+                    E::NoPause { key } => key,
+                    E::TooManyScores { .. } => "local.validate_every",
+                    E::Metric(text) if text.starts_with("`keep") => "keep",
+                    _ => "local.early_stopping.metric",
+                };
+                let place = Place::Value(place.into());
+                return Self::new(Kind::Usage, error).about(place);
+            }
+            E::NoScales { .. } | E::Onnx { .. } => Kind::Usage,
             E::DpArgs => {
                 return Self::new(Kind::Usage, error)
                     .about(Place::Value("training.dp_args".into()));
@@ -197,6 +208,7 @@ impl From<fedwasm_researcher::Error> for Explained {
     fn from(error: fedwasm_researcher::Error) -> Self {
         use fedwasm_researcher::Error as E;
         let place = match &error {
+            E::EarlyStopping(text) if text.starts_with("`keep") => Some("keep"),
             E::EarlyStopping(_) => Some("strategy.early_stopping.metric"),
             E::NoOut { key } => Some(*key),
             E::Aggregation(AggregateError::NeedsUpdates { .. }) => Some("aggregator.name"),

@@ -93,14 +93,18 @@ impl Folder {
         self.dir.exists(name)
     }
 
-    /// Reads a file of at most `bytes_max` bytes.
+    /// Reads a regular file of at most `bytes_max` bytes.
     ///
     /// # Errors
-    /// Those of the operating system, with the name, and `FileTooLarge`.
+    /// Those of the operating system, with the name, `FileTooLarge`, and `InvalidInput` for
+    /// another kind of file.
     pub fn read(&self, name: &str, bytes_max: u64) -> io::Result<Vec<u8>> {
+        use cap_std::fs::OpenOptionsExt as _;
         let path = self.path.join(name);
-        let file = self.dir.open(name).map_err(|error| named(&error, &path))?;
-        read_bounded(file, &path, bytes_max)
+        let mut options = cap_std::fs::OpenOptions::new();
+        options.read(true).custom_flags(nonblocking()?);
+        let file = self.dir.open_with(name, &options).map_err(|error| named(&error, &path))?;
+        read_bounded(regular(file.into_std(), &path)?, &path, bytes_max)
     }
 
     /// Writes a file: afterwards it holds all of `bytes`, or, after an error,
@@ -270,11 +274,17 @@ pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 /// reader waiting, or never end.
 fn open_file(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    // A pipe without a writer would block even the opening.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    let flags = i32::try_from(flags).map_err(io::Error::other)?;
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let file = file.map_err(|error| named(&error, path))?;
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking()?).open(path);
+    regular(file.map_err(|error| named(&error, path))?, path)
+}
+
+/// The flags of an opening that a pipe without a writer does not block.
+fn nonblocking() -> io::Result<i32> {
+    i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(io::Error::other)
+}
+
+/// Fails unless the file is a regular one.
+fn regular(file: std::fs::File, path: &Path) -> io::Result<std::fs::File> {
     match file.metadata().map_err(|error| named(&error, path))? {
         found if found.is_file() => Ok(file),
         found => {
@@ -465,6 +475,8 @@ mod tests {
             assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
             assert!(read_file_and_mode(path, 10).is_err());
         }
+        let error = Folder::open(&dir).unwrap().read("pipe", 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{error}");
         std::fs::remove_dir_all(dir).unwrap();
     }
 

@@ -15,11 +15,14 @@ use fedwasm_record::{
 };
 
 use crate::Error;
+use crate::local_job::Validated;
 
 const FILE: &str = "checkpoint.json";
 /// The tensors that stay between rounds: node state, such as the optimizer's.
 const KEPT: &str = "kept.safetensors";
 const PARAMS: &str = "params.safetensors";
+/// The parameters to go on from, if others are the result: the best.
+const LAST: &str = "last.safetensors";
 /// Where checkpoints of a run lie that is not over: one at a time, in a directory of its own.
 const PIECES: &str = "checkpoints";
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -27,7 +30,9 @@ const KEPT_BYTES_MAX: u64 = 4 << 30;
 /// Training arguments that may change: the length, and the output.
 ///
 /// `batch_maxnum` is not among them: batches of another epoch are other batches.
-const OF_LENGTH: [&str; 3] = ["epochs", "num_updates", "log_interval"];
+const OF_LENGTH: [&str; 3] = ["training.epochs", "training.num_updates", "training.log_interval"];
+/// Also when to stop earlier, which changes no parameters.
+const EARLY_STOPPING: &str = "local.early_stopping";
 
 /// The progress of a run, and its inputs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +58,17 @@ pub(crate) struct Checkpoint {
 
 impl Checkpoint {
     /// Writes it, after the files that belong to it.
-    pub(crate) fn write(&self, folder: &Folder, kept: Option<&Params>) -> Result<(), Error> {
+    /// `last` are the bytes of the parameters to go on from, if others are the result.
+    pub(crate) fn write(
+        &self,
+        folder: &Folder,
+        last: Option<&[u8]>,
+        kept: Option<&Params>,
+    ) -> Result<(), Error> {
+        match last {
+            Some(last) => folder.write(LAST, last)?,
+            None => folder.remove(LAST)?,
+        }
         let kept =
             to_safetensors(kept.unwrap_or(&Params::default())).map_err(RecordError::Shapes)?;
         folder.write(KEPT, &kept)?;
@@ -62,10 +77,11 @@ impl Checkpoint {
     }
 
     /// Writes the checkpoint of a running job: whole or not at all, in the place of the one before.
+    /// `result` are the bytes of the best parameters, or of the last.
     pub(crate) fn write_piece(
         &self,
         dir: &Path,
-        params: &[u8],
+        (result, last): (&[u8], &[u8]),
         kept: Option<&Params>,
         history: &History,
     ) -> Result<(), Error> {
@@ -73,10 +89,10 @@ impl Checkpoint {
         let (name, unfinished) = (format!("batch-{:012}", self.batches), ".unfinished");
         folder.remove_folder(unfinished)?;
         let inner = folder.folder(unfinished)?;
-        inner.write(PARAMS, params)?;
+        inner.write(PARAMS, result)?;
         let json = serde_json::to_vec_pretty(history).map_err(std::io::Error::from)?;
         inner.write("history.json", &json)?;
-        self.write(&inner, kept)?;
+        self.write(&inner, history.best.is_some().then_some(last), kept)?;
         inner.sync()?;
         folder.remove_folder(&name)?;
         folder.rename(unfinished, &name)?;
@@ -112,7 +128,7 @@ impl Checkpoint {
     fn difference_of_arguments(&self, now: &Self) -> Option<String> {
         differences(&self.arguments, &now.arguments)
             .into_iter()
-            .find(|(name, ..)| OF_LENGTH.iter().all(|length| *name != format!("training.{length}")))
+            .find(|(name, ..)| !OF_LENGTH.contains(&&**name) && !name.starts_with(EARLY_STOPPING))
             .map(|(name, was, is)| format!("`{name}` was {was}, it is {is}"))
     }
 }
@@ -123,10 +139,18 @@ pub(crate) struct Earlier {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) params: Params,
     pub(crate) kept: Option<Params>,
+    /// The best parameters so far, if they are the result.
+    best: Option<Params>,
     history: History,
 }
 
 impl Earlier {
+    /// The scores so far.
+    pub(crate) fn validated(&self) -> Validated {
+        let best = self.history.best.clone().zip(self.best.clone());
+        Validated { records: self.history.validations.clone(), best, ..Validated::default() }
+    }
+
     /// Parameters that the first run started from.
     pub(crate) fn initial_sha256(&self) -> Option<Digest> {
         self.history.initial_sha256
@@ -149,6 +173,7 @@ pub(crate) fn unfinished(dir: &Path) -> Option<u64> {
 pub(crate) fn clear(dir: &Path) -> Result<(), Error> {
     let folder = Folder::open(dir)?;
     folder.remove(FILE)?;
+    folder.remove(LAST)?;
     Ok(folder.remove_folder(PIECES)?)
 }
 
@@ -212,7 +237,17 @@ impl Earlier {
         if let Some(difference) = checkpoint.difference(now) {
             return Err(refused(difference));
         }
-        let params = load_params(&place.join(PARAMS))?;
+        let history = load_history(place)?;
+        let result = load_params(&place.join(PARAMS))?;
+        let (params, best) = match &history.best {
+            None => (result, None),
+            Some(best) if params_digest(&result)?.0 == best.params_sha256 => {
+                (load_params(&place.join(LAST))?, Some(result))
+            }
+            Some(_) => {
+                return Err(refused("params.safetensors does not belong to its last run".into()));
+            }
+        };
         let (sha256, _) = params_digest(&params)?;
         if sha256 != checkpoint.params_sha256 {
             return Err(refused("params.safetensors does not belong to its last run".into()));
@@ -223,7 +258,7 @@ impl Earlier {
         let kept = read.map_err(|source| RecordError::Params { path: kept, source })?;
         let is_empty = kept.iter().next().is_none();
         let kept = (!is_empty).then_some(kept);
-        Ok(Self { checkpoint, params, kept, history: load_history(place)? })
+        Ok(Self { checkpoint, params, kept, best, history })
     }
 
     /// Puts the earlier history in front of the new one.

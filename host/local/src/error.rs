@@ -37,6 +37,25 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
+    /// The inputs of a model were scaled by each site by its own rows.
+    #[error(
+        "{}: each site scaled its inputs by its own rows (`standardize` of [data]), so the model \
+         has no scales; give those of the site with the rows (experiments/ID/preprocessing.json of \
+         its node) by `--scales FILE`, or train with `standardize = \"federation\"`",
+        dir.display()
+    )]
+    NoScales {
+        /// The directory of the model.
+        dir: PathBuf,
+    },
+    /// A model cannot be written as ONNX.
+    #[error("the plan {plan} cannot be exported to ONNX, which does not cover {what}")]
+    Onnx {
+        /// Its name.
+        plan: String,
+        /// The part of it that is not covered.
+        what: String,
+    },
     /// `--resume` is given without a directory.
     #[error("--resume continues the run in --out DIR; name the directory")]
     ResumeWhat,
@@ -48,6 +67,30 @@ pub enum Error {
         "`dp_args` is given, but a local job does not enforce differential privacy; leave it out"
     )]
     DpArgs,
+    /// Scores after epochs are asked for, and the plan cannot pause there.
+    #[error(
+        "`{key}` needs scores after epochs, and the plan cannot pause between them: it does not \
+         announce `optimizer.keep_state`, or `keep_state` is false"
+    )]
+    NoPause {
+        /// The key that asks for them.
+        key: &'static str,
+    },
+    /// Scores after so many epochs would fill the history.
+    #[error(
+        "`local.validate_every = {every}` scores {epochs} epochs too often; use {least} or more"
+    )]
+    TooManyScores {
+        /// Epochs from one score to the next.
+        every: u64,
+        /// Epochs in all.
+        epochs: u64,
+        /// The least that is taken.
+        least: u64,
+    },
+    /// A metric that decides is not among the scores.
+    #[error("{0}")]
+    Metric(String),
     /// The job was told to stop.
     #[error("cancelled")]
     Cancelled,

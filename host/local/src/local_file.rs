@@ -1,13 +1,13 @@
 //! The part of `experiment.toml` that a local job reads.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
 use fedwasm_protocol::{
     Arguments, DataArgs, FieldSelection, Fields, FileMistakes, LimitArgs, TrainingArgs,
 };
-use fedwasm_record::load_history;
-use fedwasm_record::sections::{data, limits, model, read, table, training};
+use fedwasm_record::sections::{data, init, limits, model, read, table, training};
+use fedwasm_record::{Keep, LocalArgs, load_history};
 use toml::{Table, Value};
 
 use crate::Error;
@@ -22,21 +22,29 @@ pub struct LocalFile {
     pub training: Option<TrainingArgs>,
     /// Model arguments, keys starting with `model.`.
     pub model: Arguments,
+    /// A model, or a file of parameters, to start from.
+    pub init: Option<PathBuf>,
+    /// Patterns of the names of the parameters that start so; all if there are none.
+    pub init_only: Vec<String>,
     /// Whether the plan runs in the strict profile.
     pub strict: bool,
     /// Limits below the standard ones.
     pub limits: LimitArgs,
+    /// How it is scored while it trains, and which parameters are its result.
+    pub local: LocalArgs,
     /// The keys of the file that a local job ignores, such as `rounds`.
     pub unused: Vec<&'static str>,
 }
 
 impl LocalFile {
-    /// Reads the part that a local job needs.
+    /// Reads the part that a local job needs. The path of `init` is relative to the file.
     ///
     /// # Errors
     /// [`Error::Record`] with all mistakes of the file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        Self::parse(&read(path)?, path)
+        let file = Self::parse(&read(path)?, path)?;
+        let here = path.parent().unwrap_or(Path::new(""));
+        Ok(Self { init: file.init.as_ref().map(|init| here.join(init)), ..file })
     }
 
     /// Checks the text of a file; messages call it `path`.
@@ -49,8 +57,11 @@ impl LocalFile {
         let data = is_there.then(|| data(&mut fields, false)).flatten();
         let (training, lr_schedule) = training(&mut fields, Some(TEST_RATIO));
         let model = model(&mut fields);
+        let (init, init_only) = init(&mut fields);
         let strict = fields.boolean("strict").unwrap_or(false);
         let limits = limits(&mut fields);
+        let keep = Keep::take(&mut fields);
+        let local = LocalArgs::take(&mut fields, keep);
         // The rest of an experiment is not used here, and no mistake.
         for key in ["name", "description", "plan", "tensorboard", "data", "training", "network"] {
             fields.value(key);
@@ -72,7 +83,7 @@ impl LocalFile {
         let unused = unused.chain(lr_schedule.map(|_| "training.lr_schedule")).collect();
         match fields.finish() {
             mistakes if mistakes.is_empty() => {
-                Ok(Self { data, training, model, strict, limits, unused })
+                Ok(Self { data, training, model, init, init_only, strict, limits, local, unused })
             }
             mistakes => {
                 Err(fedwasm_record::Error::from(FileMistakes::new(path, text.into(), mistakes))

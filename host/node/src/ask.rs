@@ -118,6 +118,7 @@ impl Clerk {
         let description =
             request.description.chars().take(DESCRIPTION_CHARS_MAX).collect::<String>();
         let description = printable(&description);
+        let columns = request.columns.clone();
         let (database, who) = (self.database.clone(), Participant::researcher(who));
         let approvals = self.approvals.clone();
         blocking(move || {
@@ -129,6 +130,7 @@ impl Clerk {
                 signatures: &signatures,
                 requested_by: Some(&who),
                 description: &description,
+                columns: &columns,
                 is_trusted,
             };
             match database.register(&registration, now_ms()) {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::{Field, Format};
+use fedwasm_dataset::{Field, Format, Look};
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, Reason, Refusal};
+use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, Day, MISSING_WORDS, Reason, Refusal};
 use fedwasm_transport::now_ms;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,6 +17,10 @@ const FILE: &str = "datasets.json";
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// The most datasets of a node.
 const DATASETS_MAX: usize = 1_000;
+/// How many cells are looked at when a dataset is registered: a second's work.
+const CELLS_MAX: u64 = 20_000_000;
+/// The most remarks that are kept of a dataset.
+const REMARKS_MAX: usize = 100;
 
 /// A dataset of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +42,24 @@ pub struct Dataset {
     /// The shapes of the columns with more than one number a row.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shapes: BTreeMap<String, Vec<u64>>,
+    /// Remarks about its columns when it was registered, for the operator alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+    /// The rows that were looked at for them; none if those are all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<u64>,
+    /// Length and time of its file when it was registered; none of a folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stamp: Option<Stamp>,
+}
+
+/// Length in bytes, and the time of the last change in milliseconds of Unix time.
+pub(crate) type Stamp = (u64, u64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let time = file.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some((file.len(), u64::try_from(time.as_millis()).ok()?))
 }
 
 /// A dataset that is going to be registered.
@@ -83,7 +105,7 @@ impl Dataset {
 
     /// Says how a file differs from the registered one, and the cure.
     pub(crate) fn change(&self, file: &fedwasm_dataset::Dataset) -> Option<String> {
-        let Self { name, n_rows, columns, shapes, .. } = self;
+        let Self { n_rows, columns, shapes, .. } = self;
         let (now, fields) = (file.n_rows(), file.fields());
         let what = if now != *n_rows {
             format!("it had {n_rows} rows and now has {now}")
@@ -94,10 +116,52 @@ impl Dataset {
         } else {
             return None;
         };
-        Some(format!(
+        Some(self.changed(&what))
+    }
+
+    /// Says that the file was written to, or is gone, since it was registered; none if not.
+    pub(crate) fn touched(&self) -> Option<String> {
+        let now = stamp(&self.path);
+        (self.stamp.is_some() && now != self.stamp).then(|| {
+            self.changed(if now.is_none() { "its file is gone" } else { "its file was written to" })
+        })
+    }
+
+    fn changed(&self, what: &str) -> String {
+        let name = &self.name;
+        format!(
             "dataset {name} changed since it was registered: {what}; at the node, `fedwasm node \
              dataset refresh DIR --name {name}` registers it again"
-        ))
+        )
+    }
+
+    /// A file as it is now, under this name. Its cells are looked at, some of a large one.
+    fn of(
+        name: DatasetId,
+        path: PathBuf,
+        tags: Vec<String>,
+        format: Option<Format>,
+    ) -> Result<Self, Error> {
+        let stamp = stamp(&path);
+        let file = fedwasm_dataset::Dataset::open(&path, format)?;
+        let format = file.format();
+        let missing = MISSING_WORDS.map(str::to_owned).to_vec();
+        let look = Look::of(&path, Some(format), missing, CELLS_MAX)?;
+        let mut remarks = file.remarks();
+        remarks.extend(look.remarks(Day::of_number((now_ms() / 86_400_000) as f64)));
+        remarks.truncate(REMARKS_MAX);
+        Ok(Self {
+            name,
+            path,
+            tags,
+            n_rows: file.n_rows(),
+            columns: columns_of(file.fields()),
+            format,
+            shapes: shapes_of(file.fields()),
+            remarks,
+            looked_at: (!look.is_whole).then_some(look.n_rows),
+            stamp,
+        })
     }
 
     /// Checks that it has all columns that are asked for.
@@ -179,11 +243,7 @@ impl Datasets {
         if self.0.len() >= DATASETS_MAX {
             return Err(Error::TooManyDatasets { max: DATASETS_MAX });
         }
-        let dataset = fedwasm_dataset::Dataset::open(path, format)?;
-        let (n_rows, format, path) = (dataset.n_rows(), dataset.format(), path.canonicalize()?);
-        let columns = columns_of(dataset.fields());
-        let shapes = shapes_of(dataset.fields());
-        let dataset = Dataset { name, path, tags, n_rows, columns, format, shapes };
+        let dataset = Dataset::of(name, path.canonicalize()?, tags, format)?;
         database.record(now_ms(), "dataset-added", &dataset.fields())?;
         self.0.push(dataset);
         self.store(folder)?;
@@ -203,9 +263,9 @@ impl Datasets {
     ) -> Result<(Dataset, Dataset), Error> {
         let found = self.0.iter_mut().find(|dataset| dataset.name == *name);
         let found = found.ok_or_else(|| Error::NoDataset { name: name.to_string() })?;
-        let (file, before) = (found.open()?, found.clone());
-        let (columns, shapes) = (columns_of(file.fields()), shapes_of(file.fields()));
-        let now = Dataset { n_rows: file.n_rows(), columns, shapes, ..before.clone() };
+        let before = found.clone();
+        let Dataset { name, path, tags, format, .. } = before.clone();
+        let now = Dataset::of(name, path, tags, Some(format))?;
         let mut fields = now.fields();
         fields["rows_before"] = json!(before.n_rows);
         fields["columns_before"] = json!(before.columns.len());

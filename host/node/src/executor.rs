@@ -192,7 +192,7 @@ impl Executor {
         let demand = Demand::of(&floors, secagg, request.mode, terms.as_ref());
         // How far a plan is follows from rows as well.
         let progress = self.privacy.progress && terms.is_none() && demand.is_none();
-        let floor = Floor { min_rows, progress };
+        let floor = Floor { min_rows, progress, score_sums: self.privacy.score_sums };
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,

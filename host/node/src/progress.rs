@@ -120,7 +120,7 @@ mod tests {
     use fedwasm_trust::Identity;
     use std::cell::RefCell;
 
-    const FLOOR: Floor = Floor { min_rows: 10, progress: true };
+    const FLOOR: Floor = Floor { min_rows: 10, progress: true, score_sums: true };
 
     fn trace() -> (tempfile::TempDir, Arc<Trace>) {
         let dir = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fedwasm_protocol::{
     Body, Digest, Hasher, Participant, Progress, Reason, Refusal, RoundRequest,
 };
+use fedwasm_training::Prepared as Done;
 use fedwasm_transport::now_ms;
 use serde_json::{Value, json};
 
@@ -79,8 +80,13 @@ impl Trace {
     }
 
     /// Writes down that the plan begins to run. Nothing runs unless this is on the disk.
-    pub(crate) fn start(&self) -> Result<(), Refusal> {
-        self.record("started", &self.about).map_err(|error| {
+    /// `done` is what was done by the rules of columns.
+    pub(crate) fn start(&self, done: &Done) -> Result<(), Refusal> {
+        let mut fields = self.about.clone();
+        if !done.columns.is_empty() {
+            fields["data"] = json!(done);
+        }
+        self.record("started", &fields).map_err(|error| {
             tracing::error!("the log could not be written: {error}");
             let text = "the node cannot write its log; the messages on its console say more";
             refusal(Reason::Internal, text.into())

@@ -126,14 +126,18 @@ impl Executor {
         let (request, fetched) = (Arc::clone(request), inputs.fetched.clone());
         let (trace, cancel) = (Arc::clone(&assignment.trace), assignment.cancel.clone());
         let id = assignment.request_id.clone();
-        let mut teller = Teller::new(id, *floor, Arc::clone(&trace), say);
+        let floor = *floor;
+        let mut teller = Teller::new(id, floor, Arc::clone(&trace), say);
         let (is_private, sums) = (begun.terms().is_some(), self.sums.clone());
         let ran = blocking(move || {
-            trace.start()?;
+            trace.start(prepared.done())?;
             let start = prepared.processor_ms();
             let events = move |event| teller.take(event);
             let received = Arc::clone(&fetched.params);
-            let done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
+            let mut done = prepared.run(&request, fetched, Box::new(events), &cancel)?;
+            if !floor.score_sums {
+                done.without_sums();
+            }
             let failed =
                 |error: fedwasm_privacy::Error| refusal(Reason::PlanFailed, error.to_string());
             let declaration = prepared.declaration();

@@ -310,7 +310,7 @@ impl Coding {
         let train_loss = means.remove(&None);
         let metrics = means.into_iter();
         let metrics: Metrics = metrics.filter_map(|(name, v)| Some((name?.clone(), v))).collect();
-        let evaluation = (n_rows > 0).then_some(Evaluation { n_rows, metrics });
+        let evaluation = (n_rows > 0).then_some(Evaluation { n_rows, metrics, sums: None });
         Ok(Decoded { mean, weight, aux, n_samples, n_steps, train_loss, evaluation })
     }
 }
@@ -387,7 +387,7 @@ mod tests {
 
     fn scores(n_rows: u64, metrics: &[(&str, f64)]) -> Evaluation {
         let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-        Evaluation { n_rows, metrics }
+        Evaluation { n_rows, metrics, sums: None }
     }
 
     fn sum(all: &[Encoded]) -> Vectors<u64> {

@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatasetId, FieldSelection, Fields, IdError, NodeId};
+use crate::{
+    ColumnKind, ColumnRule, ColumnRules, DatasetId, FieldSelection, Fields, IdError, MISSING_WORDS,
+    NodeId, RULE_TEXT_BYTES_MAX, Split, Standardize, WORDS_MAX,
+};
 
 /// How many MiB a dataset may have before it is read block by block, if nothing
 /// else is said.
@@ -28,26 +31,41 @@ pub struct DataArgs {
     /// The input columns in order; all columns but the target if none.
     #[serde(default)]
     pub inputs: Option<FieldSelection>,
-    /// Whether inputs are scaled to mean 0 and standard deviation 1, fitted
-    /// on the training part of each node's data. Default true.
-    #[serde(default = "yes")]
-    pub standardize: bool,
+    /// Where the scales of inputs come from, to mean 0 and standard deviation 1. Default: the
+    /// training part of each node's data.
+    #[serde(default)]
+    pub standardize: Standardize,
+    /// How columns become numbers; those without a rule are read as numbers.
+    #[serde(default, skip_serializing_if = "ColumnRules::is_empty")]
+    pub columns: ColumnRules,
+    /// The words that mean that a value is missing, in columns with a rule. None means
+    /// [`MISSING_WORDS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<Vec<String>>,
     /// Up to how many MiB a dataset is kept in memory and shuffled as a whole;
     /// a larger one is read and shuffled block by block. Part of the result:
     /// the order of rows depends on it. None means [`MEMORY_MIB`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
-}
-
-fn yes() -> bool {
-    true
+    /// Which rows are held out.
+    #[serde(default, skip_serializing_if = "Split::is_random")]
+    pub split: Split,
 }
 
 impl DataArgs {
     /// The columns of `target`, all columns but it as inputs, scaled.
     pub fn of(target: impl Into<FieldSelection>) -> Self {
-        let (target, tags) = (target.into(), Vec::new());
-        Self { tags, dataset: None, target, inputs: None, standardize: true, memory_mib: None }
+        Self {
+            tags: Vec::new(),
+            dataset: None,
+            target: target.into(),
+            inputs: None,
+            standardize: Standardize::Site,
+            columns: ColumnRules::default(),
+            missing: None,
+            memory_mib: None,
+            split: Split::Random,
+        }
     }
 
     /// Up to how many bytes a dataset is kept in memory.
@@ -60,10 +78,26 @@ impl DataArgs {
         self.memory_mib.unwrap_or(MEMORY_MIB)
     }
 
-    /// The names of all columns that are asked for.
+    /// How many classes the first target has, at least 2, if its rule lists them.
+    pub fn n_classes(&self) -> Option<usize> {
+        let target = self.target.names().into_iter().next()?;
+        self.columns.get(target)?.n_categories().map(|n| n.max(2))
+    }
+
+    /// Whether a rule leaves a column out.
+    pub fn is_dropped(&self, column: &str) -> bool {
+        self.columns.get(column).is_some_and(|rule| rule.kind == ColumnKind::Drop)
+    }
+
+    /// The words that mean that a value is missing, in columns with a rule.
+    pub fn missing_words(&self) -> Vec<String> {
+        self.missing.clone().unwrap_or_else(|| MISSING_WORDS.map(str::to_owned).to_vec())
+    }
+
+    /// The names of all columns that are asked for, that of the split among them.
     pub fn names(&self) -> Vec<&String> {
         let inputs = self.inputs.iter().flat_map(FieldSelection::names);
-        inputs.chain(self.target.names()).collect()
+        inputs.chain(self.target.names()).chain(self.split.column()).collect()
     }
 
     /// Reads the table of an experiment's file; mistakes go to `fields`. None
@@ -76,8 +110,15 @@ impl DataArgs {
         let tags = fields.texts("tags").unwrap_or_default();
         let dataset = DatasetChoice::take(fields);
         let inputs = FieldSelection::take(fields, "inputs");
-        let standardize = fields.boolean("standardize").unwrap_or(true);
+        let standardize = fields.value("standardize").map(Standardize::try_from);
+        let standardize = standardize.unwrap_or(Ok(Standardize::Site)).unwrap_or_else(|what| {
+            fields.mistake("standardize", what);
+            Standardize::Site
+        });
+        let columns = ColumnRules::take(fields);
+        let missing = missing(fields, &columns);
         let memory_mib = fields.whole_until("memory_mib", 1, MEMORY_MIB_MAX);
+        let split = Split::take(fields);
         let targets: BTreeSet<&String> = target.iter().flat_map(FieldSelection::names).collect();
         let mut seen = BTreeSet::new();
         for name in inputs.iter().flat_map(FieldSelection::names) {
@@ -88,7 +129,59 @@ impl DataArgs {
                 fields.mistake_in("inputs", name, format!("has `{name}` twice"));
             }
         }
-        Some(Self { tags, dataset, target: target?, inputs, standardize, memory_mib })
+        for (name, rule) in columns.iter() {
+            let is_target = targets.contains(name);
+            let is_listed = inputs.as_ref().is_some_and(|inputs| inputs.names().contains(&name));
+            if let Some(what) = misplaced(rule, is_target, is_listed) {
+                fields.mistake(&format!("columns.{name}"), what);
+            }
+        }
+        let target = target?;
+        Some(Self {
+            tags,
+            dataset,
+            target,
+            inputs,
+            standardize,
+            columns,
+            missing,
+            memory_mib,
+            split,
+        })
+    }
+}
+
+/// Takes `missing`.
+fn missing(fields: &mut Fields, columns: &ColumnRules) -> Option<Vec<String>> {
+    let words = fields.texts("missing")?;
+    if columns.is_empty() {
+        fields.mistake("missing", "is for columns with a rule; give them one in [data.columns]");
+    }
+    if words.len() > WORDS_MAX {
+        fields.mistake("missing", format!("has {} words, at most {WORDS_MAX}", words.len()));
+    }
+    if let Some(word) = words.iter().find(|word| word.len() > RULE_TEXT_BYTES_MAX) {
+        fields.mistake_in("missing", word, format!("has a word of {} bytes", word.len()));
+    }
+    Some(words)
+}
+
+/// Why a column cannot have its rule: targets are neither imputed nor scaled, and classes are
+/// targets.
+fn misplaced(rule: &ColumnRule, is_target: bool, is_listed: bool) -> Option<&'static str> {
+    match (&rule.kind, is_target) {
+        (ColumnKind::Drop, true) => Some("drops the target"),
+        (ColumnKind::Drop, false) if is_listed => {
+            Some("drops a column that is among `data.inputs`; take it out of one of them")
+        }
+        (ColumnKind::Class { .. }, false) => {
+            Some("is a class, but the column is not the target; write `category`")
+        }
+        (_, true) if rule.impute.is_some() || rule.flag_missing => {
+            Some("imputes the target; rows without a target cannot be learned from")
+        }
+        (_, true) if rule.scale.is_some() => Some("scales the target; targets are not scaled"),
+        _ => None,
     }
 }
 
@@ -162,8 +255,39 @@ mod tests {
             let error = take(&format!("target = \"y\"\n{wrong}")).unwrap_err();
             assert!(error.contains("`data.dataset`"), "{error}");
         }
-        // Data arguments without a dataset are written as before.
-        assert!(!serde_json::to_string(&DataArgs::of("y")).unwrap().contains("dataset"));
+    }
+
+    #[test]
+    fn arguments_without_rules_keep_their_bytes() {
+        let old = r#"{"tags":[],"target":"y","inputs":null,"standardize":true}"#;
+        assert_eq!(serde_json::to_string(&DataArgs::of("y")).unwrap(), old);
+        assert_eq!(serde_json::from_str::<DataArgs>(old).unwrap(), DataArgs::of("y"));
+        let none = DataArgs { standardize: Standardize::None, ..DataArgs::of("y") };
+        assert_eq!(serde_json::to_string(&none).unwrap(), old.replace("true", "false"));
+    }
+
+    #[test]
+    fn rules_are_where_they_belong() {
+        for (text, expected) in [
+            ("target = 'y'\n[columns]\ny = 'drop'", "drops the target"),
+            ("target = 'y'\ninputs = ['a']\n[columns]\na = 'drop'", "among `data.inputs`"),
+            (
+                "target = 'y'\n[columns]\na = { kind = 'class', values = ['p', 'q'] }",
+                "`data.columns.a` is a class, but the column is not the target",
+            ),
+            ("target = 'y'\n[columns]\ny = { kind = 'number', impute = 0 }", "imputes the target"),
+            (
+                "target = 'y'\n[columns]\ny = { kind = 'number', scale = 'none' }",
+                "scales the target",
+            ),
+            ("target = 'y'\nmissing = ['x']", "is for columns with a rule"),
+            ("target = 'y'\nstandardize = 'sites'", "expected \"site\", \"federation\" or"),
+        ] {
+            let error = take(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let classes = "target = 'y'\n[columns]\ny = { kind = 'class', values = ['p', 'q', 'r'] }";
+        assert_eq!(take(classes).unwrap().n_classes(), Some(3));
     }
 
     #[test]

@@ -144,6 +144,16 @@ impl Fields {
         }
     }
 
+    /// Begins to read a table that lies below this one under a name that is not a fixed key.
+    pub(crate) fn below(&self, key: &str, table: Table) -> Fields {
+        Fields::new(&format!("{}{key}", self.prefix), table)
+    }
+
+    /// Leaves the keys that were not taken unread, and without a mistake.
+    pub(crate) fn clear(&mut self) {
+        self.table.clear();
+    }
+
     /// Takes anything that serde can read from a value.
     pub fn read<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<T> {
         match T::deserialize(self.value(key)?) {
@@ -232,7 +242,7 @@ impl Fields {
 }
 
 /// The part of a value that a message repeats, 80 characters at most.
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

@@ -3,8 +3,10 @@
 
 mod arguments;
 mod body;
+mod column_rules;
 mod columns;
 mod data_args;
+mod date;
 mod digest;
 mod envelope;
 mod fields;
@@ -16,17 +18,25 @@ mod mistakes;
 mod participant;
 mod payload;
 mod printable;
+mod scores;
 mod secagg;
 pub mod seed;
 mod selection;
+mod split;
 mod training_args;
+mod variance;
 
 pub(crate) use body::{decode, malformed};
 
 pub use arguments::{Arguments, Value, ValueKind, flatten_table, prefix};
 pub use body::{Body, Kind};
+pub use column_rules::{
+    CATEGORIES_MAX, COLUMN_RULES_MAX, ColumnKind, ColumnRule, ColumnRules, Encode, Impute,
+    MISSING_WORDS, OTHER, RULE_TEXT_BYTES_MAX, Scale, Standardize, Unknown, WORDS_MAX,
+};
 pub use columns::{COLUMNS_BYTES_MAX, COLUMNS_MAX, Columns};
 pub use data_args::{DataArgs, DatasetChoice, MEMORY_MIB, MEMORY_MIB_MAX};
+pub use date::{DateFormat, Day};
 pub use digest::{BlobRef, Digest, DigestError, Hasher};
 pub use envelope::{
     EnvelopeError, HEADER_BYTES_MAX, Header, MESSAGE_BYTES_MAX, MESSAGE_DOMAIN, Message,
@@ -50,11 +60,18 @@ pub use mistakes::{FileMistakes, Found, Mistake, Place, sentences};
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::{is_unprintable, plain, printable, printable_json};
+pub use scores::{
+    Area, Average, CALIBRATION_BINS, CONFUSION_CLASSES_MAX, Calibrated, CalibrationBin,
+    ClassCounts, ClassScores, ClassSums, Group, Histogram, Likelihood, Ranking, Reading, RealSums,
+    SCORE_BINS, SUMMED_CLASSES_MAX, SUMMED_OUTPUTS_MAX, ScoreReport, ScoreSums,
+};
 pub use secagg::{
     SECAGG_BITS, SECAGG_CLIP, SECAGG_METRICS_CLIP, SECAGG_METRICS_MAX, SecaggArgs, SecaggReply,
     SecaggRequest, SecaggScheme, SecaggStep, SecaggTerms, decode_content, encode_content,
 };
 pub use selection::FieldSelection;
+pub use split::Split;
 pub use training_args::{
     BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,
 };
+pub use variance::RunningVariance;

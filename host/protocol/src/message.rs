@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arguments, BlobRef, DataArgs, DatasetId, ExperimentId, LimitArgs, Payload, RequestId,
-    SecaggArgs, SecaggTerms, StateId, TrainingArgs,
+    Arguments, BlobRef, ColumnRules, DataArgs, DatasetId, ExperimentId, LimitArgs, Payload,
+    RequestId, ScoreSums, SecaggArgs, SecaggTerms, StateId, TrainingArgs,
 };
 
 /// The most earlier states of an experiment that a node keeps.
@@ -66,11 +66,14 @@ pub struct DatasetEntry {
 }
 
 impl DatasetEntry {
-    /// Values of a row in these columns, saturating at 2^64 - 1.
-    pub fn n_values(&self, columns: &[String]) -> u64 {
-        let width = |column: &String| match self.shapes.get(column) {
-            Some(shape) => shape.iter().fold(1u64, |product, n| product.saturating_mul(*n)),
-            None => 1,
+    /// Values of a row in these columns as `rules` read them, saturating at 2^64 - 1.
+    pub fn n_values(&self, columns: &[String], rules: &ColumnRules) -> u64 {
+        let width = |column: &String| match (rules.get(column), self.shapes.get(column)) {
+            (Some(rule), _) => rule.width() as u64,
+            (None, Some(shape)) => {
+                shape.iter().fold(1, |product: u64, n| product.saturating_mul(*n))
+            }
+            (None, None) => 1,
         };
         columns.iter().fold(0, |sum, column| sum.saturating_add(width(column)))
     }
@@ -181,6 +184,9 @@ pub struct Evaluation {
     pub n_rows: u64,
     /// The metrics; `loss` is the plan's own.
     pub metrics: Metrics,
+    /// The sums that the host's metrics follow from, where a node tells them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<ScoreSums>,
 }
 
 /// Where a node's time went, in milliseconds.
@@ -229,7 +235,7 @@ pub struct Point {
 }
 
 /// Asks a node whether it would run a plan (Fed-BioMed `training-plan-status`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApprovalRequest {
     /// The component.
@@ -240,6 +246,9 @@ pub struct ApprovalRequest {
     /// keep the first [`DESCRIPTION_CHARS_MAX`] characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// How columns of the data become numbers for it.
+    #[serde(default, skip_serializing_if = "ColumnRules::is_empty")]
+    pub columns: ColumnRules,
 }
 
 /// Whether the node would run it.

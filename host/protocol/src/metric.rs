@@ -21,11 +21,23 @@ pub enum Metric {
     MeanAbsoluteError,
     /// Share of the target's variance that is explained.
     ExplainedVariance,
+    /// Mean of the recalls of the classes that have rows.
+    BalancedAccuracy,
+    /// Area under the curve of true over false positives, of two classes.
+    RocAuc,
+    /// Average precision: the area under precision over recall, of two classes.
+    PrAuc,
+    /// Mean negative logarithm of the probability of a row's class.
+    LogLoss,
+    /// Mean squared distance of probabilities from the class.
+    BrierScore,
+    /// Share of the target's squared distances from its mean that is explained.
+    R2,
 }
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::Accuracy,
         Self::F1Score,
         Self::Precision,
@@ -33,10 +45,33 @@ impl Metric {
         Self::MeanSquareError,
         Self::MeanAbsoluteError,
         Self::ExplainedVariance,
+        Self::BalancedAccuracy,
+        Self::RocAuc,
+        Self::PrAuc,
+        Self::LogLoss,
+        Self::BrierScore,
+        Self::R2,
     ];
 
+    /// Those of classes.
+    pub const OF_CLASSES: [Self; 9] = [
+        Self::Accuracy,
+        Self::BalancedAccuracy,
+        Self::Precision,
+        Self::Recall,
+        Self::F1Score,
+        Self::RocAuc,
+        Self::PrAuc,
+        Self::LogLoss,
+        Self::BrierScore,
+    ];
+
+    /// Those of each real output.
+    pub const OF_REALS: [Self; 4] =
+        [Self::MeanSquareError, Self::MeanAbsoluteError, Self::ExplainedVariance, Self::R2];
+
     /// Their names in files, those of Fed-BioMed, in the order of [`Self::ALL`].
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 13] = [
         "ACCURACY",
         "F1_SCORE",
         "PRECISION",
@@ -44,12 +79,20 @@ impl Metric {
         "MEAN_SQUARE_ERROR",
         "MEAN_ABSOLUTE_ERROR",
         "EXPLAINED_VARIANCE",
+        "BALANCED_ACCURACY",
+        "ROC_AUC",
+        "PR_AUC",
+        "LOG_LOSS",
+        "BRIER_SCORE",
+        "R2",
     ];
 
-    /// Whether a result without this key has no row of class 1, about which it would be: means over
-    /// several results are of those that have it.
+    /// Whether a result without this key has no row of class 1, or no other row, about which it would
+    /// be: means over several results are of those that have it.
     pub fn may_be_absent(key: &str) -> bool {
-        [Self::Precision, Self::Recall, Self::F1Score].iter().any(|metric| metric.key() == key)
+        [Self::Precision, Self::Recall, Self::F1Score, Self::RocAuc, Self::PrAuc]
+            .iter()
+            .any(|metric| metric.key() == key)
     }
 
     /// The metric's key in results.
@@ -62,12 +105,37 @@ impl Metric {
             Self::MeanSquareError => "mean_square_error",
             Self::MeanAbsoluteError => "mean_absolute_error",
             Self::ExplainedVariance => "explained_variance",
+            Self::BalancedAccuracy => "balanced_accuracy",
+            Self::RocAuc => "roc_auc",
+            Self::PrAuc => "pr_auc",
+            Self::LogLoss => "log_loss",
+            Self::BrierScore => "brier_score",
+            Self::R2 => "r2",
         }
+    }
+
+    /// The key of the output `at` of `n`: those of several end in `_1`, `_2` and so on.
+    pub fn of_output(self, at: usize, n: usize) -> String {
+        match n {
+            1 => self.key().to_owned(),
+            _ => format!("{}_{}", self.key(), at + 1),
+        }
+    }
+
+    /// Whether a key is such a distance, and no metric.
+    pub fn is_error(key: &str) -> bool {
+        [Self::RocAuc, Self::PrAuc].iter().any(|metric| metric.error_key() == key)
+    }
+
+    /// The key of the largest distance from the exact value, where one follows from bins.
+    pub fn error_key(self) -> String {
+        format!("{}_error", self.key())
     }
 
     /// Whether a larger value is a better one.
     pub fn larger_is_better(self) -> bool {
-        !matches!(self, Self::MeanSquareError | Self::MeanAbsoluteError)
+        use Metric::{BrierScore, LogLoss, MeanAbsoluteError, MeanSquareError};
+        !matches!(self, MeanSquareError | MeanAbsoluteError | LogLoss | BrierScore)
     }
 }
 

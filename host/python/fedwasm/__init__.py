@@ -128,6 +128,7 @@ if TYPE_CHECKING:
     from .aggregators import Aggregator as Aggregator, FedAverage as FedAverage, Scaffold as Scaffold
     from .experiment import Experiment as Experiment
     from .job import LocalJob as LocalJob, LocalResult as LocalResult
+    from .model import Model as Model, Predictions as Predictions
     from .network import compare as compare, evaluate as evaluate, nodes as nodes
     from .results import History as History
     from .rounds import Job as Job
@@ -155,11 +156,13 @@ _HOMES: dict[str, str | None] = {
     "Job": "rounds",
     "LocalJob": "job",
     "LocalResult": "job",
+    "Model": "model",
     "NotEnoughNodes": "errors",
     "Parameter": "nn.module",
     "Plan": "training_plan",
     "PlanFailed": "errors",
     "PlanRefused": "errors",
+    "Predictions": "model",
     "Scaffold": "aggregators",
     "Strategy": "strategies",
     "Tensor": "tensors",

@@ -17,8 +17,9 @@ from ._params import arrays, named, native
 from ._plans import component
 from ._program import program
 from .errors import ConfigurationError
+from .model import Model, of_run
 from .progress import Progress
-from .results import History
+from .results import History, Scores
 
 # Parameters of earlier rounds that stay in memory.
 KEPT_BYTES_MAX = 1 << 30
@@ -58,7 +59,8 @@ class Experiment:
     round_i)`` and ``refine(updates, round_i)``.
 
     Files go to the directory ``out`` (or ``experimentation_folder``); with ``resume`` it goes on from
-    the newest breakpoint there, with ``change`` also with other arguments.
+    the newest breakpoint there, with ``change`` also with other arguments. An earlier run there is an
+    error otherwise; ``force`` overwrites it.
 
     The experiment starts with its first round, and stays connected until ``close()`` or the end of
     the interpreter; as a context manager until the end of the block.
@@ -89,6 +91,7 @@ class Experiment:
         experimentation_folder: str | os.PathLike[str] | None = None,
         resume: bool = False,
         change: bool = False,
+        force: bool = False,
         params: Any = None,
         mqtt: str | None = None,
         repository: str | None = None,
@@ -118,6 +121,7 @@ class Experiment:
         self._out = None if out is None else os.path.abspath(out)
         self._resume = resume
         self._change = change
+        self._force = force
         self._params = None if params is None else native(params)
         self._shows = progress
         self._given: Any = None
@@ -190,12 +194,9 @@ class Experiment:
         raise ConfigurationError("the experiment has not started", "call run() or run_once()")
 
     @property
-    def metrics(self) -> dict[str, float]:
+    def metrics(self) -> Scores:
         """The newest scores on the held-out rows of all nodes (``test_on_global_updates``)."""
-        for record in reversed(self.history().record["rounds"]):
-            if record["evaluation"] is not None:
-                return record["evaluation"]["metrics"]
-        return {}
+        return self.history().scores()
 
     def training_replies(self) -> dict[int, dict[str, Any]]:
         """What each node reported, by round and node."""
@@ -221,6 +222,11 @@ class Experiment:
     def aggregated_params(self) -> dict[int, dict[str, Any]]:
         """The parameters after each round that is at hand, by round."""
         return {round: arrays(params) for round, params in self._kept.items()}
+
+    @property
+    def saved_model(self) -> Model:
+        """The model that it wrote into its directory ``out``, with the rounds so far."""
+        return of_run(self._out, "the experiment")
 
     def export_model(self, path: str | os.PathLike[str], round: int | None = None) -> None:
         """Writes parameters to a .safetensors, or to Fed-BioMed's .mpk."""
@@ -461,6 +467,7 @@ class Experiment:
                 out=self._out,
                 resume=self._resume,
                 change=self._change,
+                force=self._force and not self._resume,
             )
         except BaseException:
             # Ctrl-C may find it started; there is none to finish after an error.

@@ -12,8 +12,9 @@ from ._plans import component
 from ._program import program
 from ._tables import Table
 from .errors import ConfigurationError
+from .model import Model, of_run
 from .progress import Progress
-from .results import History
+from .results import History, Scores
 
 
 class LocalResult:
@@ -21,13 +22,14 @@ class LocalResult:
     rows, ``history``, ``params_sha256``, ``preprocessing`` (the scales of the inputs), and
     ``batches`` of ``batches_max`` that were trained on."""
 
-    def __init__(self, result: _native.LocalResult) -> None:
+    def __init__(self, result: _native.LocalResult, out: str | None = None) -> None:
+        self._out = out
         record = json.loads(result.json)
         self.native: _native.Params = result.params
         self.params_sha256: str = record["params_sha256"]
         self.preprocessing: Any = record["preprocessing"]
         evaluation = record["evaluation"]
-        self.metrics: dict[str, float] = {} if evaluation is None else evaluation["metrics"]
+        self.metrics = Scores(evaluation)
         self.history = History(json.dumps(record["history"]))
         self.batches: int = record["batches"]
         self.batches_max: int = record["batches_max"]
@@ -35,6 +37,11 @@ class LocalResult:
     @property
     def params(self) -> dict[str, Any]:
         return arrays(self.native)
+
+    @property
+    def model(self) -> Model:
+        """The model that it wrote into its directory ``out``."""
+        return of_run(self._out, "the job")
 
     def __repr__(self) -> str:
         metrics = "".join(f", {name} {value:.4f}" for name, value in self.metrics.items())
@@ -60,7 +67,12 @@ class LocalJob:
 
     ``training_plan_class`` is a class of ``fedwasm.Plan``, the path of a component, or its bytes;
     ``data`` a path, a data frame, arrays (inputs, target), or a dict of arrays. ``target`` and
-    ``inputs`` name columns; ``data_args`` are further ones of [data], ``limits`` those of [limits].
+    ``inputs`` name columns; ``data_args`` are further ones of [data], such as ``{"columns": {"ward":
+    {"kind": "category", "values": ["A", "B"]}}}``, ``limits`` those of [limits].
+    ``settings`` are keys at the top of an experiment's file, such as ``{"keep": "best", "local":
+    {"early_stopping": {"metric": "loss", "patience": 3}}}``.
+    It starts from the model or the file ``init``; with ``init_only`` (such as ``["net.0.*"]``) from
+    those parameters of it, and otherwise from drawn ones. ``params`` are arrays to start from.
     Files go to the directory ``out``, with ``resume`` and ``force`` as on the command line.
     ``sandbox=False`` runs a class in this interpreter, for ``print`` and debuggers: the parameters
     are the same, bit for bit.
@@ -79,10 +91,13 @@ class LocalJob:
         limits: Mapping[str, Any] | None = None,
         strict: bool = False,
         params: Any = None,
+        init: Model | str | os.PathLike[str] | None = None,
+        init_only: list[str] | None = None,
         out: str | os.PathLike[str] | None = None,
         resume: bool = False,
         force: bool = False,
         format: str | None = None,
+        settings: Mapping[str, Any] | None = None,
         progress: bool = True,
         sandbox: bool = True,
     ) -> None:
@@ -99,7 +114,11 @@ class LocalJob:
             "model": self.model_args or None,
             "limits": None if limits is None else dict(limits),
             "strict": strict,
+            "init": init.path if isinstance(init, Model) else None if init is None else os.fspath(init),
+            "init_only": init_only,
+            **(settings or {}),
         }
+        self._out = None if out is None else os.path.abspath(out)
         self.component = component(training_plan_class)
         self._params = None if params is None else native(params)
         self._progress = progress
@@ -124,7 +143,7 @@ class LocalJob:
             result, interrupted = self._job.run(progress, self._params)
         finally:
             progress.close()
-        self.result = LocalResult(result)
+        self.result = LocalResult(result, self._out)
         if interrupted is not None:
             progress.note(f"stopped after {self.result.batches} of {self.result.batches_max} batches")
             raise interrupted
@@ -142,6 +161,11 @@ class LocalJob:
     def metrics(self) -> dict[str, float]:
         """The scores on the held-out rows."""
         return self._done().metrics
+
+    @property
+    def model(self) -> Model:
+        """The model that it wrote into its directory ``out``."""
+        return self._done().model
 
     def export_model(self, path: str | os.PathLike[str]) -> None:
         """Writes the trained parameters to a .safetensors, or to Fed-BioMed's .mpk."""

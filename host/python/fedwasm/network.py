@@ -15,7 +15,7 @@ from ._tables import Table
 from .errors import ConfigurationError
 from .experiment import Experiment
 from .job import LocalJob, LocalResult
-from .results import Comparison
+from .results import Comparison, Scores
 
 
 class Nodes(list):
@@ -75,12 +75,15 @@ def evaluate(
     preprocessing: str | os.PathLike[str] | LocalJob | LocalResult | None = None,
     format: str | None = None,
     strict: bool = False,
-) -> dict[str, float]:
+) -> Scores:
     """Scores parameters on all rows of ``data``. ``params`` are a file, arrays by name, or a local
-    job, whose scales are taken, too; otherwise inputs are scaled by ``preprocessing``
+    job, whose scales and rules of columns are taken, too; otherwise inputs are scaled by ``preprocessing``
     (the file ``preprocessing.json`` of a run, or a local job), or not at all."""
+    rules: dict[str, Any] = {}
     if isinstance(params, (LocalJob, LocalResult)):
         preprocessing = params if preprocessing is None else preprocessing
+        trained = _result(params).history.record["arguments"]["data"]
+        rules = {key: trained[key] for key in ("columns", "missing") if key in trained}
         params = _result(params).native
     table = Table(data)
     columns = {
@@ -88,6 +91,7 @@ def evaluate(
         "inputs": table.inputs if inputs is None else inputs,
         # There is nothing to fit scales on.
         "standardize": preprocessing is not None,
+        **rules,
         **(data_args or {}),
     }
     arguments = {"data": columns, "model": dict(model_args) if model_args else None, "strict": strict}
@@ -100,7 +104,7 @@ def evaluate(
         format=format,
         preprocessing=_scales(preprocessing),
     )
-    return json.loads(scored)["metrics"]
+    return Scores(json.loads(scored))
 
 
 def _result(run: LocalJob | LocalResult) -> LocalResult:

@@ -40,6 +40,18 @@ class History(list):
             raise ConfigurationError("pandas is not installed", "pip install pandas") from None
         return pandas.DataFrame(list(self))
 
+    def scores(self, round: int | None = None, node: str | None = None) -> "Scores":
+        """The scores on held-out rows after a round (default: the last that has some), of all nodes
+        together or of one."""
+        for record in reversed(self.record["rounds"]):
+            if round in (None, record["round"]):
+                of = record["nodes"].get(node, {})
+                found = of.get("global_evaluation") or record.get("scored", {}).get(node)
+                found = record["evaluation"] if node is None else found
+                if found is not None:
+                    return Scores(found)
+        return Scores(None)
+
     def __repr__(self) -> str:
         newest = "" if not self else f", {self[-1]}"
         return f"History({self.record['name']!r}, {self.status}, {len(self)} rows{newest})"
@@ -107,6 +119,31 @@ def _of_round(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _metrics(evaluation: dict[str, Any] | None) -> dict[str, float]:
     return {} if evaluation is None else evaluation["metrics"]
+
+
+class Scores(dict):
+    """Metrics by name, and for classes what they are means of: ``confusion`` (rows by class, one list
+    each, and by the class that they are said to be of; None with many classes), ``classes`` and
+    ``averages`` (precision, recall, F1), ``calibration`` (how probabilities of class 1 match the
+    rows), ``n_rows``. An area under a curve of several nodes has an error, ``roc_auc_error``."""
+
+    def __init__(self, evaluation: dict[str, Any] | None) -> None:
+        super().__init__(_metrics(evaluation))
+        sums = None if evaluation is None else evaluation.get("sums")
+        report = {} if sums is None else json.loads(_native.score_report(json.dumps(sums)))
+        self.n_rows: int = 0 if evaluation is None else evaluation["n_rows"]
+        self.confusion: list[list[int]] | None = report.get("confusion")
+        self.classes: list[dict[str, Any]] = report.get("classes", [])
+        self.averages: list[dict[str, Any]] = report.get("averages", [])
+        self.calibration: list[dict[str, Any]] = report.get("calibration", [])
+
+    def _repr_html_(self) -> str:
+        said = [
+            {"class": n, **{f"said {said}": count for said, count in enumerate(row)}}
+            for n, row in enumerate(self.confusion or [])
+        ]
+        tables = [self.classes + self.averages, said, self.calibration]
+        return f"<div>{_html.pairs(self)}{''.join(_html.table(rows) for rows in tables if rows)}</div>"
 
 
 class Comparison:

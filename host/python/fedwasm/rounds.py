@@ -12,6 +12,7 @@ from ._params import arrays, native
 from ._plans import component
 from ._program import program
 from .progress import Progress
+from .results import Scores
 
 
 class Reply(Update):
@@ -104,10 +105,10 @@ class Job:
         """Replaces the parameters: arrays by name, or a file. Returns their SHA-256."""
         return self._native.update_parameters(native(params, like=self._native.params()))
 
-    def validate(self, round: int, nodes: list[str] | None = None) -> dict[str, dict[str, float]]:
+    def validate(self, round: int, nodes: list[str] | None = None) -> dict[str, Scores]:
         """Has nodes score the current parameters on their held-out rows; metrics by node."""
         text = self._attended(lambda events: self._native.validate(round, nodes, events))
-        return {node: scored["metrics"] for node, scored in json.loads(text).items() if scored}
+        return {node: Scores(scored) for node, scored in json.loads(text).items() if scored}
 
     def set_training_args(self, training_args: Mapping[str, Any]) -> None:
         """Lets the rounds from here on train otherwise; the random seed stays."""

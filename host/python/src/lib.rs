@@ -32,8 +32,10 @@ mod _native {
     #[pymodule_export]
     use super::drive::{Array, Component, LocalJob, LocalResult, Params, PyExperiment, PyJob};
     #[pymodule_export]
+    use super::drive::{Predictions, PyModel};
+    #[pymodule_export]
     use super::drive::{
-        compare, compare_svg, evaluate, history_svg, lines_svg, load_history, nodes,
+        compare, compare_svg, evaluate, history_svg, lines_svg, load_history, nodes, score_report,
     };
 
     #[pymodule_init]

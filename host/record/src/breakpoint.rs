@@ -3,7 +3,7 @@
 //!
 //! `breakpoints/round-0003/` in the directory of the experiment holds
 //! `breakpoint.json`, `params.safetensors`, `aggregator.safetensors` and
-//! `history.json`. The first names the others by their SHA-256. A breakpoint is
+//! `history.json`, and `best.safetensors` if an earlier round was the best. The first names the others by their SHA-256. A breakpoint is
 //! written under another name, brought to disk and renamed, so it is whole or
 //! not there. No path is stored: the directory can be moved.
 
@@ -27,6 +27,8 @@ const MAIN: &str = "breakpoint.json";
 const PARAMS: &str = "params.safetensors";
 const AGGREGATOR: &str = "aggregator.safetensors";
 const HISTORY: &str = "history.json";
+/// The best parameters so far, unless they are those of the round.
+const BEST: &str = "best.safetensors";
 /// The largest of its files, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
@@ -47,6 +49,8 @@ pub struct Breakpoint {
     pub aggregator: Params,
     /// The history so far, with the replies of every round.
     pub history: History,
+    /// The parameters of [`History::best`], if they are kept.
+    pub best: Option<Params>,
 }
 
 /// `breakpoint.json`.
@@ -106,6 +110,13 @@ impl Breakpoint {
         ] {
             inner.write(name, &bytes)?;
             files.insert(name.to_owned(), Digest::of(&bytes));
+        }
+        let is_best =
+            self.history.best.as_ref().is_some_and(|best| best.at == u64::from(self.round));
+        if let Some(best) = self.best.as_ref().filter(|_| !is_best) {
+            let bytes = safetensors(best)?;
+            inner.write(BEST, &bytes)?;
+            files.insert(BEST.to_owned(), Digest::of(&bytes));
         }
         let JobState {
             experiment_id,
@@ -197,6 +208,14 @@ impl Breakpoint {
         }
     }
 
+    /// Removes all breakpoints of an experiment that is overwritten.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn clear(dir: &Path) -> Result<(), Error> {
+        Ok(Folder::open(dir)?.remove_folder(BREAKPOINTS)?)
+    }
+
     /// Whether the directory of an experiment holds breakpoints.
     pub fn exist(dir: &Path) -> bool {
         let breakpoints = dir.join(BREAKPOINTS);
@@ -238,9 +257,17 @@ impl Breakpoint {
         let params = |name: &str| {
             from_safetensors(&file(name)?).map_err(|error| bad(format!("{name}: {error}")))
         };
+        let history: History = serde_json::from_slice(&file(HISTORY)?).map_err(damaged)?;
+        let last = params(PARAMS)?;
+        let best = match &history.best {
+            None => None,
+            Some(best) if best.at == u64::from(main.round) => Some(last.clone()),
+            Some(_) => Some(params(BEST)?),
+        };
         Ok(Self {
             aggregator: params(AGGREGATOR)?,
-            history: serde_json::from_slice(&file(HISTORY)?).map_err(damaged)?,
+            history,
+            best,
             job: JobState {
                 experiment_id: main.experiment_id,
                 researcher_id: main.researcher_id,
@@ -250,7 +277,7 @@ impl Breakpoint {
                 away: main.away,
                 saved: vec![main.node_states.clone()],
                 node_states: main.node_states,
-                params: params(PARAMS)?,
+                params: last,
                 replies: BTreeMap::new(),
             },
             round: main.round,
@@ -356,6 +383,28 @@ mod tests {
             },
             aggregator: params,
             history: empty_history(),
+            best: None,
+        }
+    }
+
+    #[test]
+    fn the_best_parameters_so_far_are_kept_beside_those_of_the_round() {
+        let dir = tempfile::tempdir().unwrap();
+        let best = |at: u64| crate::BestRecord {
+            at,
+            metric: "loss".into(),
+            value: 0.5,
+            params_sha256: Digest::of(b"best"),
+        };
+        for (at, has_file) in [(2, true), (3, false)] {
+            let kept = breakpoint(at as u32).job.params;
+            let mut now = Breakpoint { best: Some(kept.clone()), ..breakpoint(3) };
+            now.history.best = Some(best(at));
+            now.save(dir.path(), 2).unwrap();
+            let path = dir.path().join(BREAKPOINTS).join(name(3)).join(BEST);
+            assert_eq!(path.is_file(), has_file);
+            let loaded = Breakpoint::newest(dir.path(), |_| {}).unwrap().unwrap();
+            assert_eq!((loaded.best, loaded.history.best), (Some(kept), Some(best(at))));
         }
     }
 

@@ -36,22 +36,24 @@ pub struct MetricPair {
 }
 
 /// The facts about the data in `checkpoint.json` of a local run.
-#[derive(Deserialize)]
-struct Marks {
-    data: Digest,
-    fold: Option<Fold>,
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Marks {
+    pub(crate) data: Digest,
+    pub(crate) fold: Option<RunFold>,
 }
 
 /// Which of how many folds a local run held out.
-#[derive(Deserialize)]
-struct Fold {
-    index: u32,
-    count: u32,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct RunFold {
+    /// Which one, from 1.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
 }
 
 impl Marks {
     /// None of an experiment, which does not know the data.
-    fn of(dir: &Path) -> Option<Self> {
+    pub(crate) fn of(dir: &Path) -> Option<Self> {
         let path = dir.join("checkpoint.json");
         let bytes = fedwasm_folder::read_file(&path, CHECKPOINT_BYTES_MAX).ok()?;
         serde_json::from_slice(&bytes).ok()
@@ -65,6 +67,14 @@ impl Marks {
 pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
     let marks = [a, b].map(Marks::of);
     let (a, b) = (load_history(a)?, load_history(b)?);
+    let [of_a, of_b] = marks.each_ref().map(Option::as_ref);
+    Ok(compare_loaded((&a, of_a), (&b, of_b)))
+}
+
+pub(crate) fn compare_loaded(
+    (a, of_a): (&History, Option<&Marks>),
+    (b, of_b): (&History, Option<&Marks>),
+) -> Comparison {
     let (mut found, mut compared, mut not_compared) = (Vec::new(), Vec::new(), Vec::new());
     let mut differ = |name: &str, a: String, b: String| {
         if a != b {
@@ -76,13 +86,13 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
         let plan = &history.plan;
         format!("{} {} sha256:{}", plan.name, plan.version, plan.sha256)
     };
-    differ("plan", plan(&a), plan(&b));
-    match marks {
-        [Some(a), Some(b)] => {
+    differ("plan", plan(a), plan(b));
+    match (of_a, of_b) {
+        (Some(a), Some(b)) => {
             compared.push("data".to_owned());
             differ("data", format!("sha256:{}", a.data), format!("sha256:{}", b.data));
-            let fold = |fold: Option<Fold>| match fold {
-                Some(Fold { index, count }) => format!("{index} of {count}"),
+            let fold = |fold: Option<RunFold>| match fold {
+                Some(RunFold { index, count }) => format!("{index} of {count}"),
                 None => "none".to_owned(),
             };
             differ("fold", fold(a.fold), fold(b.fold));
@@ -100,7 +110,7 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
         _ => not_compared.push("start: a run does not name its initial parameters".to_owned()),
     }
     compared.extend(["seed", "arguments", "rows"].map(str::to_owned));
-    let (of_a, of_b) = (rows(&a), rows(&b));
+    let (of_a, of_b) = (rows(a), rows(b));
     let nodes: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
     for node in nodes {
         let of = |rows: &BTreeMap<String, String>| {
@@ -118,7 +128,7 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
             differ(&name, a, b);
         }
     }
-    let (of_a, of_b) = (metrics(&a), metrics(&b));
+    let (of_a, of_b) = (metrics(a), metrics(b));
     let names: std::collections::BTreeSet<&String> = of_a.keys().chain(of_b.keys()).collect();
     let pair = |name: &String| MetricPair {
         name: name.clone(),
@@ -126,7 +136,7 @@ pub fn compare(a: &Path, b: &Path) -> Result<Comparison, Error> {
         b: of_b.get(name).copied(),
     };
     let metrics = names.into_iter().map(pair).collect();
-    Ok(Comparison { differences: found, compared, not_compared, metrics })
+    Comparison { differences: found, compared, not_compared, metrics }
 }
 
 /// The rows that each node trained on and held out, when it took part last.
@@ -148,8 +158,9 @@ fn rows(history: &History) -> BTreeMap<String, String> {
     rows
 }
 
-fn metrics(history: &History) -> fedwasm_protocol::Metrics {
-    let Some(last) = history.rounds.last() else { return fedwasm_protocol::Metrics::default() };
+/// Scores of the result, and the training loss.
+pub(crate) fn metrics(history: &History) -> fedwasm_protocol::Metrics {
+    let Some(last) = history.kept() else { return fedwasm_protocol::Metrics::default() };
     let mut metrics = last.evaluation.as_ref().map_or_else(Default::default, |e| e.metrics.clone());
     if let Some(loss) = last.train_loss() {
         metrics.insert("training loss".into(), loss);

@@ -91,6 +91,20 @@ pub enum Error {
         /// The directory.
         dir: PathBuf,
     },
+    /// The directory of a model.
+    #[error("{}: {reason}", path.display())]
+    Model {
+        /// The directory.
+        path: PathBuf,
+        /// The file that is wrong, and the reason.
+        reason: String,
+    },
+    /// A signature could not be made.
+    #[error("the model cannot be signed: {reason}")]
+    Signing {
+        /// The reason.
+        reason: String,
+    },
     /// Aggregation.
     #[error("the updates cannot be aggregated: {0}")]
     Aggregation(#[from] AggregateError),

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming};
+use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming, ScoreSums};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Difference, PrivacyRecord, SecaggRecord};
+use crate::{BestRecord, Difference, PrivacyRecord, SecaggRecord, StepRecord, ValidationRecord};
 
 /// The history of a run, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,12 +55,26 @@ pub struct History {
     /// The training loss of a local job, at most 1,000 points.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRecord>,
+    /// Scores of a local job after epochs, at most [`VALIDATIONS_MAX`](crate::VALIDATIONS_MAX).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validations: Vec<ValidationRecord>,
+    /// The parameters that are the result with `keep = "best"`; without it the last ones are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestRecord>,
 }
 
 impl History {
     /// Whether a local job wrote it.
     pub fn is_local(&self) -> bool {
         self.experiment_id.is_empty()
+    }
+
+    /// The round whose model is the result: the last one, or the best with `keep = "best"`.
+    pub fn kept(&self) -> Option<&RoundRecord> {
+        let best = self.best.as_ref().filter(|_| !self.is_local());
+        let mut rounds = self.rounds.iter();
+        let kept = best.and_then(|best| rounds.find(|round| u64::from(round.round) == best.at));
+        kept.or(self.rounds.last())
     }
 
     /// Whether only sums of the results of nodes are known: secure aggregation.
@@ -135,7 +149,7 @@ pub struct ScoreRecord {
 }
 
 /// The plan that ran.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanRecord {
     /// Its name.
     pub name: String,
@@ -289,88 +303,20 @@ pub struct NodeRecord {
     pub total_ms: f64,
 }
 
-/// A point of the training loss.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// The last step of the points that it stands for, from 1.
-    pub step: u64,
-    /// The mean of their losses.
-    pub loss: f64,
-}
-
-/// The most points of a training loss.
-const STEPS_MAX: usize = 1_000;
-
-/// Collects losses in bounded space: when it is full, pairs of neighbours
-/// become one.
-#[derive(Debug)]
-pub struct Steps {
-    points: Vec<StepRecord>,
-    /// Steps that a point stands for.
-    stride: u64,
-    sum: f64,
-    n: u64,
-}
-
-impl Default for Steps {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Steps {
-    /// Collects from nothing.
-    pub fn new() -> Self {
-        Self { points: Vec::new(), stride: 1, sum: 0.0, n: 0 }
-    }
-
-    /// Takes the loss of a step.
-    pub fn push(&mut self, step: u64, loss: f64) {
-        self.sum += loss;
-        self.n += 1;
-        if self.n < self.stride {
-            return;
-        }
-        self.points.push(StepRecord { step, loss: self.sum / self.n as f64 });
-        (self.sum, self.n) = (0.0, 0);
-        if self.points.len() == STEPS_MAX {
-            self.points = halved(&self.points);
-            self.stride *= 2;
-        }
-    }
-
-    /// The collected rounds.
-    pub fn points(&self) -> &[StepRecord] {
-        &self.points
-    }
-}
-
-fn halved(points: &[StepRecord]) -> Vec<StepRecord> {
-    let of_pair = |pair: &[StepRecord]| StepRecord {
-        step: pair[pair.len() - 1].step,
-        loss: pair.iter().map(|point| point.loss).sum::<f64>() / pair.len() as f64,
-    };
-    points.chunks(2).map(of_pair).collect()
-}
-
-/// Keeps the points of several legs of a run within the bound.
-pub fn bounded(mut points: Vec<StepRecord>) -> Vec<StepRecord> {
-    while points.len() > STEPS_MAX {
-        points = halved(&points);
-    }
-    points
-}
-
-/// Combines scores of several nodes: means weighted by rows, in the order of
-/// node ids. A metric must be known to all, but for those about a class that some may have
-/// no row of: their mean is over the nodes that have some.
+/// Combines scores of several nodes, in the order of node ids. Where all tell the sums of their
+/// scores, the host's metrics are those of all rows together, areas under curves within an error that
+/// is named beside them. Others are means weighted by rows: a metric must be known to all, but for
+/// those about a class that some may have no row of, whose mean is over the nodes that have some.
 pub fn combine(evaluations: &[&Evaluation]) -> Option<Evaluation> {
     let n_rows = evaluations.iter().try_fold(0u64, |n, e| n.checked_add(e.n_rows))?;
+    if let [only] = evaluations {
+        // Its areas are exact.
+        return Some((*only).clone());
+    }
     let mean = |name: &String| {
         let known = evaluations.iter().filter(|evaluation| evaluation.metrics.contains_key(name));
         let rows: u64 = known.clone().map(|evaluation| evaluation.n_rows).sum();
         let weighted = known.clone().filter_map(|evaluation| {
-            // The share first: one evaluation alone keeps its bits.
             let share = evaluation.n_rows as f64 / rows as f64;
             evaluation.metrics.get(name).map(|value| share * value)
         });
@@ -378,7 +324,15 @@ pub fn combine(evaluations: &[&Evaluation]) -> Option<Evaluation> {
         (is_whole || Metric::may_be_absent(name)).then(|| (name.clone(), weighted.sum::<f64>()))
     };
     let names: BTreeSet<&String> = evaluations.iter().flat_map(|e| e.metrics.keys()).collect();
-    Some(Evaluation { n_rows, metrics: names.into_iter().filter_map(mean).collect() })
+    let mut metrics: Metrics = names.into_iter().filter_map(mean).collect();
+    let sums: Option<Vec<_>> = evaluations.iter().map(|e| e.sums.as_ref()).collect();
+    let sums = sums.and_then(|sums| ScoreSums::joined(sums.into_iter())?.checked());
+    if let Some(sums) = &sums {
+        // A mean of numbers with different meanings has none.
+        metrics.retain(|name, _| !sums.leaves_open(name));
+        metrics.extend(sums.metrics());
+    }
+    Some(Evaluation { n_rows, metrics, sums })
 }
 
 #[cfg(test)]
@@ -408,29 +362,9 @@ pub(crate) mod tests {
             initial: None,
             rounds: Vec::new(),
             steps: Vec::new(),
+            validations: Vec::new(),
+            best: None,
         }
-    }
-
-    #[test]
-    fn steps_stay_bounded_and_keep_the_mean() {
-        let mut steps = Steps::new();
-        for step in 1..=100_000u64 {
-            steps.push(step, step as f64);
-        }
-        let points = steps.points();
-        assert!(points.len() < STEPS_MAX && points.len() >= STEPS_MAX / 2 - 1);
-        // Each point is the mean of the steps that it stands for.
-        assert_eq!(points[0].loss, (1 + points[0].step) as f64 / 2.0);
-    }
-
-    #[test]
-    fn legs_of_a_run_stay_bounded_and_keep_the_last_step() {
-        let points = |n| (1..=n).map(|step| StepRecord { step, loss: step as f64 }).collect();
-        let bounded_2001 = bounded(points(2_001));
-        assert_eq!(bounded_2001.len(), 501);
-        assert_eq!(bounded_2001[0], StepRecord { step: 4, loss: 2.5 });
-        assert_eq!(bounded_2001[500], StepRecord { step: 2_001, loss: 2_001.0 });
-        assert_eq!(bounded(points(1_000)).len(), 1_000);
     }
 
     #[test]
@@ -499,9 +433,33 @@ pub(crate) mod tests {
         let evaluation = |n_rows, accuracy| Evaluation {
             n_rows,
             metrics: [("accuracy".to_owned(), accuracy)].into(),
+            sums: None,
         };
         let all = combine(&[&evaluation(1, 0.0), &evaluation(3, 1.0)]).unwrap();
         assert_eq!((all.n_rows, all.metrics["accuracy"]), (4, 0.75));
+    }
+
+    /// Of one row of class 1 that is found at one node, and of three of which one is at another.
+    #[test]
+    fn sums_of_all_nodes_replace_means() {
+        let evaluation = |rows: &[(usize, usize)], f1: f64| {
+            let mut sums = fedwasm_protocol::ClassSums::new(3);
+            rows.iter().for_each(|(class, said)| sums.count(Some(*class), *said));
+            let sums = ScoreSums::Classes(sums).checked();
+            let metrics = [("f1_score".to_owned(), f1), ("own".to_owned(), f1)].into();
+            Evaluation { n_rows: rows.len() as u64, metrics, sums }
+        };
+        let a = evaluation(&[(1, 1)], 1.0);
+        let b = evaluation(&[(1, 1), (1, 0), (1, 2)], 0.5);
+        let all = combine(&[&a, &b]).unwrap();
+        // f1_score([1, 1, 1, 1], [1, 1, 0, 2], average="weighted") = 2/3; (1 + 3 * 0.5) / 4 = 0.625
+        assert!((all.metrics["f1_score"] - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!((all.metrics["own"], all.metrics["accuracy"], all.n_rows), (0.625, 0.5, 4));
+        assert_eq!(all.sums.as_ref().unwrap().rows(), 4);
+        let without = Evaluation { sums: None, ..a.clone() };
+        let mean = combine(&[&without, &b]).unwrap();
+        assert_eq!((mean.metrics["f1_score"], mean.sums), (0.625, None));
+        assert_eq!(combine(&[&a]), Some(a));
     }
 
     #[test]
@@ -509,6 +467,7 @@ pub(crate) mod tests {
         let evaluation = |n_rows, metrics: &[(&str, f64)]| Evaluation {
             n_rows,
             metrics: metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            sums: None,
         };
         let without = evaluation(5, &[("accuracy", 1.0)]);
         let with = evaluation(1, &[("accuracy", 0.5), ("f1_score", 0.5), ("own", 1.0)]);

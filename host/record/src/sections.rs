@@ -1,6 +1,6 @@
 //! The sections of `experiment.toml` that an experiment and a local job share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fedwasm_protocol::{
     Arguments, DataArgs, Fields, FileMistakes, LimitArgs, TrainingArgs, TrainingArgsError,
@@ -13,11 +13,23 @@ use crate::{Error, LrSchedule};
 /// The largest file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// The most bytes of an experiment's rules of columns, as JSON: a request is a message of 64 KiB.
+const RULES_BYTES_MAX: usize = 32 << 10;
+
 /// Reads `[data]`.
 pub fn data(fields: &mut Fields, needs_tags: bool) -> Option<DataArgs> {
     let mut table = fields.table("data");
     let given = table.has("tags");
     let data = DataArgs::take(&mut table);
+    if let (true, Some(data)) = (needs_tags, &data) {
+        let bytes = serde_json::to_vec(&data.columns).map_or(usize::MAX, |bytes| bytes.len());
+        if bytes > RULES_BYTES_MAX {
+            let what = format!(
+                "takes {bytes} bytes, and a request has room for {RULES_BYTES_MAX}; list fewer values"
+            );
+            table.mistake("columns", what);
+        }
+    }
     let needs_tags = needs_tags && data.as_ref().is_none_or(|data| data.dataset.is_none());
     if needs_tags && !given {
         let what = "is missing; name the tags that datasets must have, or a `dataset`";
@@ -87,6 +99,25 @@ pub fn model(fields: &mut Fields) -> Arguments {
         fields.mistake(&key, "is not a truth value, number, text, or list of one of these");
     }
     arguments
+}
+
+/// Reads `init` and `init_only`: a model or a file of parameters to start from, and patterns of the
+/// names of those that do.
+pub fn init(fields: &mut Fields) -> (Option<PathBuf>, Vec<String>) {
+    let is_given = fields.has("init_only");
+    let init = fields.text("init").map(PathBuf::from);
+    let only = fields.texts("init_only").unwrap_or_default();
+    if init.is_some() && fields.has("params") {
+        fields.mistake("init", "is given beside `params`; leave one of them out");
+    }
+    if is_given && init.is_none() {
+        let what = "chooses parameters of `init`, which is not given";
+        fields.mistake("init_only", what);
+    } else if is_given && only.is_empty() && !fields.is_wrong("init_only") {
+        let what = "is empty; name parameters, such as `net.0.*`, or leave it out for all";
+        fields.mistake("init_only", what);
+    }
+    (init, only)
 }
 
 /// Reads `[limits]`.

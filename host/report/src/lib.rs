@@ -1,6 +1,7 @@
 //! Draws what runs left: curves, a page, event files for TensorBoard. Reads records and nothing
 //! else.
 
+mod card;
 mod compare;
 mod curve;
 mod error;
@@ -8,7 +9,8 @@ mod output;
 mod page;
 mod tensorboard;
 
-pub use compare::{compare_curves, draw_history, draw_lines};
+pub use card::{card_html, card_markdown};
+pub use compare::{compare_curves, compare_page, draw_history, draw_lines};
 pub use error::Error;
 pub use output::{report, write};
 pub use tensorboard::TensorBoard;

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, mpk};
-use fedwasm_protocol::{Evaluation, NodeId};
-use fedwasm_record::{Error as RecordError, History, RoundRecord, params_digest, write_history};
+use fedwasm_protocol::{Evaluation, Metric, NodeId};
+use fedwasm_record::{
+    Error as RecordError, History, RoundRecord, ValidationRecord, params_digest, write_history,
+};
 
 use crate::Error;
 use crate::curve::{Chart, LINES_MAX, Line, draw, draw_over};
@@ -48,6 +50,9 @@ pub fn report(history: &History) -> Result<String, Error> {
     for (heading, lines) in metric_curves(history) {
         curves.push((heading.clone(), draw(&heading, "round", &heading, &lines)?));
     }
+    for (heading, line) in epoch_curves(history) {
+        curves.push((heading.clone(), draw(&heading, "epoch", &heading, &[line])?));
+    }
     let n_not_drawn = match history.is_of_sums() {
         true => 0,
         false => all_nodes(history).len().saturating_sub(NODES_MAX),
@@ -63,7 +68,8 @@ fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
         return Vec::new();
     }
     let names: BTreeSet<&String> = scored.flat_map(|e| e.metrics.keys()).collect();
-    let names = names.into_iter().filter(|name| *name != "loss").take(METRICS_MAX);
+    let names = names.into_iter().filter(|name| *name != "loss" && !Metric::is_error(name));
+    let names = names.take(METRICS_MAX);
     let chart = |name: &String| {
         let of = |evaluation: Option<&Evaluation>| evaluation?.metrics.get(name).copied();
         let line = |label: String, value: &dyn Fn(&RoundRecord) -> Option<f64>| {
@@ -88,6 +94,25 @@ fn metric_curves(history: &History) -> Vec<(String, Vec<Line>)> {
         (name.clone(), lines)
     };
     names.map(chart).collect()
+}
+
+/// A line for every metric of a local job but the loss, over its epochs.
+fn epoch_curves(history: &History) -> Vec<(String, Line)> {
+    let records = &history.validations;
+    if records.len() < 2 {
+        return Vec::new();
+    }
+    let names: BTreeSet<&String> =
+        records.iter().flat_map(|record| record.evaluation.metrics.keys()).collect();
+    let names = names.into_iter().filter(|name| *name != "loss").take(METRICS_MAX);
+    let line = |name: &String| {
+        let point = |record: &ValidationRecord| {
+            (record.epoch as f64, gap(record.evaluation.metrics.get(name).copied()))
+        };
+        let points = records.iter().map(point).collect();
+        (name.clone(), Line { label: "held-out rows".into(), points })
+    };
+    names.map(line).collect()
 }
 
 /// The entry of a line for a node that was absent or sent nothing.
@@ -124,8 +149,16 @@ pub(crate) fn curve(history: &History) -> Result<Chart, Error> {
         let mut lines = vec![first];
         let last = history.steps.last().map_or(0, |point| point.step) as f64;
         let held_out = history.rounds.last().and_then(|round| round.evaluation.as_ref());
-        if let Some(loss) = held_out.and_then(|evaluation| evaluation.metrics.get("loss")) {
-            let points = vec![(last, *loss)];
+        let loss = |evaluation: &Evaluation| evaluation.metrics.get("loss").copied();
+        let mut points: Vec<(f64, f64)> = history
+            .validations
+            .iter()
+            .filter_map(|record| Some((record.step as f64, loss(&record.evaluation)?)))
+            .collect();
+        if points.is_empty() {
+            points.extend(held_out.and_then(loss).map(|loss| (last, loss)));
+        }
+        if !points.is_empty() {
             lines.push(Line { label: "held-out loss".into(), points });
         }
         return draw_over(&title, "step", "loss", behind.as_ref(), &lines);

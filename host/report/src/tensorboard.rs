@@ -15,9 +15,9 @@ use fedwasm_protocol::{Metrics, NodeId, printable};
 /// more lines in one chart.
 const NODES_MAX: usize = 64;
 
-/// The most tags of a node, each a chart of its own: the 128 metrics that a
+/// The most tags of a node, each a chart of its own: the 192 metrics that a
 /// reply may hold, in three phases, and some air.
-const TAGS_MAX: usize = 512;
+const TAGS_MAX: usize = 640;
 
 /// The longest tag, in characters.
 const TAG_CHARS_MAX: usize = 128;

@@ -7,7 +7,7 @@ use std::path::Path;
 use fedwasm_protocol::{ApprovalStatus, DatasetId, Digest, NodeId};
 use tokio::sync::watch;
 
-use crate::experiment::given_params::{given_params, in_file};
+use crate::experiment::given_params::{given_file, given_params, in_file};
 use crate::experiment::job::{check_first_round, job_options, missing};
 use crate::{Error, Event, ExperimentOptions, Job, JobOptions, PlanRecord};
 
@@ -57,7 +57,7 @@ pub async fn check_experiment(
 ) -> Result<Checked, Error> {
     let ExperimentOptions { file, component, signatures, sandbox, random_seed, params, .. } =
         options;
-    let (params, _) = given_params(params, file.params.as_deref())?;
+    let (params, _) = given_params(params, &file)?;
     let aggregator = file.aggregator.build();
     let plan = (&component, &signatures[..], &sandbox);
     let of_run = job_options(&file, plan, &*aggregator, random_seed);
@@ -65,7 +65,7 @@ pub async fn check_experiment(
     let options = JobOptions { params, min_nodes: Some(1), ..of_run };
     let mut untold = |_: Event| {};
     let found = Job::find(options, cancelled, &mut untold).await;
-    let mut job = found.map_err(|error| in_file(error, file.params.as_deref()))?;
+    let mut job = found.map_err(|error| in_file(error, given_file(&file)))?;
     let members: BTreeMap<NodeId, (DatasetId, u64)> = job
         .nodes()
         .into_iter()

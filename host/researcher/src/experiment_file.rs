@@ -7,8 +7,10 @@ use fedwasm_protocol::{
     Arguments, DESCRIPTION_CHARS_MAX, DataArgs, DpKind, Fields, FileMistakes, KEPT_STATES_MAX,
     LimitArgs, TrainingArgs,
 };
-use fedwasm_record::sections::{data, limits, model, read, table, training};
-use fedwasm_record::{CentralArgs, Error, LrSchedule, NEEDS_A_MEAN, in_round, lr_of};
+use fedwasm_record::sections::{data, init, limits, model, read, table, training};
+use fedwasm_record::{
+    CentralArgs, Error, Keep, LocalArgs, LrSchedule, NEEDS_A_MEAN, in_round, lr_of,
+};
 use toml::Value;
 
 use crate::StrategyArgs;
@@ -38,8 +40,16 @@ pub struct ExperimentFile {
     pub keep_params: Option<usize>,
     /// The file of the parameters that the first round starts from; drawn by the plan if none.
     pub params: Option<PathBuf>,
+    /// A model, or a file of parameters, that the first round starts from instead.
+    pub init: Option<PathBuf>,
+    /// Patterns of the names of the parameters that start from `init`, such as `net.0.*`; the plan
+    /// draws the others. All if there are none.
+    pub init_only: Vec<String>,
     /// Whether these are scored before the first round. Default false.
     pub score_initial: bool,
+    /// Whether the result is the model of the last round, or that of the best score. Default: of
+    /// the last.
+    pub keep: Keep,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How a round trains.
@@ -93,7 +103,7 @@ impl ExperimentFile {
         in_round(&self.training, self.lr_schedule.as_ref(), round)
     }
 
-    /// Reads and checks an experiment. The paths of plan, parameters and identity are
+    /// Reads and checks an experiment. The paths of plan, parameters, `init` and identity are
     /// relative to the file.
     ///
     /// # Errors
@@ -104,7 +114,8 @@ impl ExperimentFile {
         let identity = file.network.identity.as_ref().map(|identity| here.join(identity));
         let network = NetworkArgs { identity, ..file.network };
         let params = file.params.as_ref().map(|params| here.join(params));
-        Ok(Self { plan: here.join(&file.plan), params, network, ..file })
+        let init = file.init.as_ref().map(|init| here.join(init));
+        Ok(Self { plan: here.join(&file.plan), params, init, network, ..file })
     }
 
     /// Checks the text of an experiment; messages call it `path`.
@@ -122,17 +133,16 @@ impl ExperimentFile {
         let description = description(&mut fields);
         let rounds = fields.whole_until("rounds", 1, u64::from(u32::MAX));
         let save_breakpoints = fields.boolean("save_breakpoints").unwrap_or(false);
-        let keep_breakpoints =
-            fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
+        let kept = fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
         let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
         let keep_uploads = fields.boolean("keep_uploads").unwrap_or(false);
         let keep_params = keep_params(&mut fields);
-        let params = fields.text("params").map(PathBuf::from);
+        let (params, (init, init_only)) =
+            (fields.text("params").map(PathBuf::from), init(&mut fields));
         let score_initial = fields.boolean("score_initial").unwrap_or(false);
-        let strict = fields.boolean("strict").unwrap_or(false);
-        let limits = limits(&mut fields);
-        let is_there = fields.has("data");
-        let data = is_there.then(|| data(&mut fields, true)).flatten();
+        let keep = keep(&mut fields);
+        let (strict, limits) = (fields.boolean("strict").unwrap_or(false), limits(&mut fields));
+        let data = if fields.has("data") { data(&mut fields, true) } else { None };
         let (mut training, lr_schedule) = training(&mut fields, None);
         let privacy = privacy(&mut fields, training.as_mut());
         let model = model(&mut fields);
@@ -147,7 +157,7 @@ impl ExperimentFile {
         check_together(&mut fields, training.as_ref(), &aggregator, &strategy);
         check_privacy(&mut fields, privacy.as_ref(), &aggregator, secagg.is_some());
         check_schedule(&mut fields, training.as_ref(), lr_schedule.as_ref(), rounds);
-        check_scores(&mut fields, training.as_ref(), score_initial);
+        check_scores(&mut fields, training.as_ref(), score_initial, keep);
         let mistakes = fields.finish();
         if let ([], Some(name), Some(plan), Some(rounds), Some(data), Some(training)) =
             (&mistakes[..], name, plan, rounds, data, training)
@@ -158,12 +168,15 @@ impl ExperimentFile {
                 plan: plan.into(),
                 rounds: rounds as u32,
                 save_breakpoints,
-                keep_breakpoints: keep_breakpoints as usize,
+                keep_breakpoints: kept as usize,
                 tensorboard,
                 keep_uploads,
                 keep_params,
                 params,
+                init,
+                init_only,
                 score_initial,
+                keep,
                 data,
                 training,
                 lr_schedule,
@@ -179,6 +192,13 @@ impl ExperimentFile {
         }
         Err(FileMistakes::new(path, text.to_owned(), mistakes).into())
     }
+}
+
+/// `keep`; the mistakes of `[local]`, for a local job with this file, are told here, too.
+fn keep(fields: &mut Fields) -> Keep {
+    let keep = Keep::take(fields);
+    LocalArgs::take(fields, keep);
+    keep
 }
 
 /// At most as long as nodes keep it.
@@ -281,7 +301,17 @@ fn check_together(
     }
 }
 
-fn check_scores(fields: &mut Fields, training: Option<&TrainingArgs>, score_initial: bool) {
+fn check_scores(
+    fields: &mut Fields,
+    training: Option<&TrainingArgs>,
+    score_initial: bool,
+    keep: Keep,
+) {
+    if keep == Keep::Best && training.is_some_and(|training| !training.test_on_global_updates) {
+        let what = "is \"best\", which needs `training.test_on_global_updates = true`, or there are no \
+             scores";
+        fields.mistake("keep", what);
+    }
     if score_initial && training.is_some_and(|training| training.test_ratio == 0.0) {
         let what =
             "is set but `training.test_ratio` is 0; hold rows out, such as `test_ratio = 0.2`";
@@ -361,6 +391,13 @@ mod tests {
             ("epochs = 1", "epochs = 1\nfedprox_mu = -1", "`training.fedprox_mu` is -1"),
             ("n_features = 3", "n_features = [1, \"x\"]", "`model.n_features` is not"),
             ("min_nodes = 2", "early_stopping = { metric = \"loss\" }", "test_on_global_updates"),
+            ("rounds = 2", "rounds = 2\nkeep = \"best\"", "`keep` is \"best\", which needs"),
+            ("rounds = 2", "rounds = 2\nkeep = \"bset\"", "did you mean `best`?"),
+            (
+                "rounds = 2",
+                "rounds = 2\nlocal = { validate_evry = 1 }",
+                "did you mean `validate_every`?",
+            ),
             ("[network]", "[secagg]\nservkey_id = \"a\"\n[network]", "`secagg.biprime_id` is"),
             ("[network]", "[netwrok]", "did you mean `network`?"),
             (

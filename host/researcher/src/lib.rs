@@ -27,9 +27,9 @@ pub use fedwasm_aggregate::{
 pub use fedwasm_artifact::{Component, load_plan};
 pub use fedwasm_protocol::seed::random_seed;
 pub use fedwasm_record::{
-    AdaptiveArgs, Breakpoint, CentralArgs, ChangeRecord, Difference, History, JobState, LrSchedule,
-    Member, NodeRecord, NodeStates, PlanRecord, Reply, RoundRecord, RoundTiming, ScoreRecord,
-    SecaggRecord, load_history, load_params,
+    AdaptiveArgs, BestRecord, Breakpoint, CentralArgs, ChangeRecord, Difference, EarlyStopping,
+    History, JobState, Keep, LrSchedule, Member, NodeRecord, NodeStates, PlanRecord, Reply,
+    RoundRecord, RoundTiming, ScoreRecord, SecaggRecord, load_history, load_params,
 };
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use identity::identities_of_user;
@@ -37,4 +37,4 @@ pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
 pub use secagg::SecaggSettings;
-pub use strategy::{EarlyStopping, OwnSampler, Sampler, Selection, StrategyArgs};
+pub use strategy::{OwnSampler, Sampler, Selection, StrategyArgs};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fedwasm_protocol::{Fields, NodeId, seed};
+use fedwasm_record::EarlyStopping;
 use fedwasm_training::permute;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -39,7 +40,7 @@ pub struct StrategyArgs {
     /// How long missing nodes are waited for before a round is tried again, in
     /// seconds. Default 5.
     pub retry_pause_s: u64,
-    /// When to stop before all rounds are done.
+    /// When to stop before all rounds are done: by scores of the global model on all held-out rows.
     pub early_stopping: Option<EarlyStopping>,
 }
 
@@ -97,21 +98,6 @@ impl Serialize for OwnSampler {
     }
 }
 
-/// Stops when a metric of the global model on all held-out rows no longer
-/// becomes better.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EarlyStopping {
-    /// Its key, such as `loss` or `accuracy`.
-    pub metric: String,
-    /// Rounds without a better value before it stops, at least 1.
-    pub patience: u32,
-    /// A value counts as better if it is so by more than this. Default 0.
-    pub min_delta: f64,
-    /// Whether larger is better. Default: as for the metric of this name; not
-    /// for a `loss`.
-    pub maximize: bool,
-}
-
 impl Default for StrategyArgs {
     fn default() -> Self {
         Self {
@@ -148,7 +134,7 @@ impl StrategyArgs {
             retry_pause_s: fields
                 .whole_until("retry_pause_s", 0, ROUND_DEADLINE_S_MAX)
                 .unwrap_or(default.retry_pause_s),
-            early_stopping: early_stopping(fields),
+            early_stopping: EarlyStopping::take(fields),
         }
     }
 
@@ -241,62 +227,6 @@ fn list(fields: &mut Fields) -> BTreeSet<NodeId> {
         fields.mistake("nodes", "is missing or empty; `list` selects these nodes");
     }
     nodes.unwrap_or_default()
-}
-
-fn early_stopping(fields: &mut Fields) -> Option<EarlyStopping> {
-    if !fields.has("early_stopping") {
-        return None;
-    }
-    let mut table = fields.table("early_stopping");
-    if !table.has("metric") {
-        table.mistake("metric", "is missing, such as \"loss\" or \"accuracy\"");
-    }
-    let metric = table.text("metric").map(|metric| metric.to_lowercase());
-    let patience = table.whole_until("patience", 1, u64::from(u32::MAX)).unwrap_or(1) as u32;
-    let min_delta = table.real("min_delta", "a number, at least 0", |delta| delta >= 0.0);
-    let known = fedwasm_protocol::Metric::ALL.into_iter();
-    let mut known = known.filter(|known| Some(known.key()) == metric.as_deref());
-    let usual = known.next().is_some_and(fedwasm_protocol::Metric::larger_is_better);
-    let maximize = table.boolean("maximize").unwrap_or(usual);
-    fields.absorb(table);
-    Some(EarlyStopping { metric: metric?, patience, min_delta: min_delta.unwrap_or(0.0), maximize })
-}
-
-impl EarlyStopping {
-    /// Returns why to stop after these values, each with its round, in order,
-    /// or none.
-    pub fn decide(&self, values: impl IntoIterator<Item = (u32, f64)>) -> Option<String> {
-        let (mut best, mut since) = (None, 0);
-        for (round, value) in values {
-            let gain = |best: f64| if self.maximize { value - best } else { best - value };
-            match best {
-                Some((_, best)) if gain(best) <= self.min_delta => since += 1,
-                _ => (best, since) = (Some((round, value)), 0),
-            }
-        }
-        let (round, best) = best?;
-        (since >= self.patience).then(|| {
-            let Self { metric, patience, min_delta, .. } = self;
-            format!(
-                "{metric} was {best:.4} after round {round}, with no improvement above {min_delta} \
-                 since then (patience {patience})"
-            )
-        })
-    }
-
-    /// Returns the mistake if a round's metrics lack the one that is
-    /// looked at.
-    pub(crate) fn check(&self, metrics: &fedwasm_protocol::Metrics) -> Option<String> {
-        if metrics.contains_key(&self.metric) {
-            return None;
-        }
-        let names: Vec<&str> = metrics.keys().map(String::as_str).collect();
-        let hint = match fedwasm_protocol::suggestion(&names, &self.metric) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("there are {}", names.join(", ")),
-        };
-        Some(format!("`strategy.early_stopping.metric` is `{}`; {hint}", self.metric))
-    }
 }
 
 #[cfg(test)]
@@ -412,30 +342,5 @@ mod tests {
         ] {
             assert!(mistakes.contains(expected), "{expected}: {mistakes}");
         }
-    }
-
-    #[test]
-    fn stops_when_nothing_becomes_better() {
-        let text = "early_stopping = { metric = \"ACCURACY\", patience = 2, min_delta = 0.01 }";
-        let stopping = strategy(text).unwrap().early_stopping.unwrap();
-        assert!(stopping.maximize && stopping.metric == "accuracy");
-        let decide = |stopping: &EarlyStopping, values: &[f64]| {
-            stopping.decide((1..).zip(values.iter().copied()))
-        };
-        assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605]), None);
-        let reason = decide(&stopping, &[0.5, 0.6, 0.605, 0.6]).unwrap();
-        let expected = "accuracy was 0.6000 after round 2, with no improvement above 0.01 since \
-                        then (patience 2)";
-        assert_eq!(reason, expected);
-        assert_eq!(decide(&stopping, &[0.5, 0.6, 0.605, 0.62]), None);
-        let metrics = [("accuracy".to_owned(), 0.5)].into();
-        assert_eq!(stopping.check(&metrics), None);
-        let misspelt = EarlyStopping { metric: "accurracy".into(), ..stopping };
-        assert!(misspelt.check(&metrics).unwrap().contains("did you mean `accuracy`?"));
-        let text = "early_stopping = { metric = \"loss\", patience = 1 }";
-        let stopping = strategy(text).unwrap().early_stopping.unwrap();
-        assert!(!stopping.maximize && decide(&stopping, &[1.0, 0.9]).is_none());
-        assert!(decide(&stopping, &[1.0, 0.9, 0.9]).is_some());
-        assert_eq!(decide(&stopping, &[]), None);
     }
 }

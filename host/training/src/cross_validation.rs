@@ -18,7 +18,7 @@ pub const FOLDS_MAX: u32 = 100;
 /// other; the first `n mod count` of them are one row longer than the others
 /// (as scikit-learn's `KFold`). Fold `index` holds out the piece of its number.
 /// So every row is held out once. Of a dataset that is read block by block, each block
-/// is split by itself, see docs/data.md. tests/oracles/seeds_and_shuffle.py is an
+/// is split by itself, see docs/data.md. Splits by class, group or time are in `sides.rs`. tests/oracles/seeds_and_shuffle.py is an
 /// independent implementation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,10 +47,18 @@ impl Fold {
     /// # Errors
     /// [`Error::Folds`] if the fold does not exist or would be empty.
     pub fn split(self, n_rows: usize, random_seed: u64) -> Result<(Vec<usize>, Vec<usize>), Error> {
+        self.split_by(n_rows, seed::folds(random_seed))
+    }
+
+    pub(crate) fn split_by(
+        self,
+        n_rows: usize,
+        seed: [u8; 32],
+    ) -> Result<(Vec<usize>, Vec<usize>), Error> {
         self.check(n_rows as u64)?;
         let (count, before) = (self.count as usize, self.index as usize - 1);
         let mut rows: Vec<usize> = (0..n_rows).collect();
-        permute(&mut rows, &mut ChaCha20Rng::from_seed(seed::folds(random_seed)));
+        permute(&mut rows, &mut ChaCha20Rng::from_seed(seed));
         let (size, longer) = (n_rows / count, n_rows % count);
         let start = before * size + before.min(longer);
         let end = start + size + usize::from(before < longer);

@@ -6,6 +6,24 @@ use fedwasm_sandbox::{Described, FaultKind};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A pattern chooses no parameters to start from.
+    #[error(
+        "`init_only` has `{pattern}`, which matches no parameter of the plan that can start so; {hint}"
+    )]
+    InitPattern {
+        /// The pattern.
+        pattern: String,
+        /// The parameters that there are.
+        hint: String,
+    },
+    /// A parameter cannot start from those that are given.
+    #[error("the parameter `{name}`, which `init_only` chooses, {reason}")]
+    InitTensor {
+        /// Its name.
+        name: String,
+        /// The reason.
+        reason: String,
+    },
     /// The data set.
     #[error(transparent)]
     Dataset(#[from] fedwasm_dataset::Error),
@@ -114,6 +132,54 @@ pub enum Error {
         /// Rows of the dataset.
         rows: u64,
     },
+    /// Rows of a dataset that is read block by block are drawn in each block by itself.
+    #[error(
+        "the dataset is larger than `memory_mib` ({memory_mib} MiB) and read block by block, but \
+         the split `{split}` looks at all rows at once; raise `memory_mib` of [data], at most {}, \
+         or leave `split` out",
+        fedwasm_protocol::MEMORY_MIB_MAX
+    )]
+    SplitByBlock {
+        /// The split.
+        split: fedwasm_protocol::Split,
+        /// Up to how many MiB it would be kept in memory.
+        memory_mib: u64,
+    },
+    /// The target has no classes to keep the shares of.
+    #[error(
+        "`split = \"stratified\"` keeps the shares of classes, but the target is not one column \
+         of classes; use \"random\", or a split by group or time"
+    )]
+    SplitTarget,
+    /// The column by which rows are split has no number in each row.
+    #[error("`{column}`, by which rows are split, does not have one number in each row")]
+    SplitColumn {
+        /// The column.
+        column: String,
+    },
+    /// There are fewer groups than folds.
+    #[error("`{column}` has {groups} different values, too few for {folds} folds of whole groups")]
+    Groups {
+        /// The column.
+        column: String,
+        /// Its different values.
+        groups: usize,
+        /// How many folds are wanted.
+        folds: u32,
+    },
+    /// A fold by time has no rows on one side.
+    #[error(
+        "fold {index} of {count} by `{column}` has no rows before those that it holds out, or none \
+         to hold out: too many rows are of one time; use fewer folds"
+    )]
+    Times {
+        /// The column.
+        column: String,
+        /// Which fold.
+        index: u32,
+        /// How many folds.
+        count: u32,
+    },
     /// Nothing is held out.
     #[error("no rows are held out; set `test_ratio` above 0")]
     NothingHeldOut,
@@ -130,8 +196,23 @@ pub enum Error {
         /// The bound.
         max: u64,
     },
+    /// A statistic of no values.
+    #[error(
+        "column `{column}` has no value in the training rows to impute missing ones by; give a \
+         value as `impute` in the column's rule"
+    )]
+    NothingToImpute {
+        /// The column.
+        column: String,
+    },
+    /// Scales of the federation are asked for, and none are given.
+    #[error(
+        "`standardize` is \"federation\", and the scales of all sites are not given here; write \
+         `standardize = \"site\"` under [data]"
+    )]
+    NoScales,
     /// The scales of another dataset.
-    #[error("the preprocessing has no scale for column `{column}`")]
+    #[error("the preprocessing has no scale for column `{column}`, or nothing for missing values")]
     Preprocessing {
         /// The column.
         column: String,

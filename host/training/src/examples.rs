@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use fedwasm_dataset::{Block, Dataset, Error as DataError, Packed};
-use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, seed};
+use fedwasm_protocol::{
+    Arguments, ColumnRule, ColumnRules, DataArgs, Standardize, TrainingArgs, seed,
+};
 use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Described, Metadata};
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
 
 use crate::blocks::{BlockSplit, Blocks, Held, Which};
 use crate::classes::Classes;
+use crate::column_fit::{ColumnFit, Pass, Visit};
 use crate::cross_validation::Fold;
+use crate::held_out::{check_parts, sides};
 use crate::layout::{Chosen, Layout, PartKind};
 use crate::loader::Source;
+use crate::prepared::Prepared;
 use crate::preprocessing::{Fit, scale_names};
 use crate::rows::{CLASS_MAX, Converter, Rows};
-use crate::shuffle::split;
+use crate::sides::Side;
 use crate::{Error, Preprocessing, Round, Turn};
 
 /// Rows prepared for a plan. Cheap to clone.
@@ -28,6 +31,35 @@ pub struct Examples {
     preprocessing: Preprocessing,
     /// Rows by class, if the only target is one and all rows were read.
     classes: Option<Classes>,
+    /// What was done by the rules of columns.
+    prepared: Prepared,
+}
+
+/// The dataset as its columns' rules read it.
+fn ruled(dataset: &Dataset, data: &DataArgs) -> Result<Dataset, Error> {
+    Ok(dataset.with_rules(&data.columns, &data.missing_words())?)
+}
+
+/// Rules and columns of the inputs alone.
+pub(crate) fn of_inputs(data: &DataArgs) -> DataArgs {
+    let targets = data.target.names();
+    let is_input = |(name, _): &(&String, &ColumnRule)| !targets.contains(name);
+    let mut columns = ColumnRules::default();
+    for (name, rule) in data.columns.iter().filter(is_input) {
+        columns.insert(name.clone(), rule.clone());
+    }
+    DataArgs { columns, ..data.clone() }
+}
+
+/// The facts of rows without targets: classes cannot be counted, so a plan that asks for them needs
+/// the argument.
+///
+/// # Errors
+/// [`Error::Dataset`].
+pub(crate) fn input_facts(dataset: &Dataset, data: &DataArgs) -> Result<DataFacts, Error> {
+    let dataset = &ruled(dataset, &of_inputs(data))?;
+    let chosen = Chosen::inputs(dataset, data)?;
+    Ok(DataFacts { n_inputs: Some(chosen.n_inputs(dataset)), n_classes: None })
 }
 
 /// Returns the facts from which a plan derives the arguments that are not `given`. Classes
@@ -42,12 +74,15 @@ pub fn facts(
     metadata: &Metadata,
     given: &Arguments,
 ) -> Result<DataFacts, Error> {
+    let dataset = &ruled(dataset, data)?;
     let chosen = Chosen::new(dataset, data)?;
     let asks = |argument: &Argument| {
         argument.default == Default::TargetClasses && !given.contains_key(&argument.name)
     };
     let n_classes = match (metadata.arguments.iter().any(asks), chosen.targets.first()) {
-        (true, Some(target)) => Some(n_classes(dataset, *target)?),
+        (true, Some(target)) => {
+            Some(data.n_classes().map_or_else(|| n_classes(dataset, *target), Ok)?)
+        }
         _ => None,
     };
     Ok(DataFacts { n_inputs: Some(chosen.n_inputs(dataset)), n_classes })
@@ -78,7 +113,7 @@ fn n_classes(dataset: &Dataset, target: usize) -> Result<usize, Error> {
 
 impl Examples {
     /// Reads the columns of a run, holds out `test_ratio` of the rows and fits
-    /// the scales on the rest. The same rows are held out in every round,
+    /// the scales on the rest, as `data.split` says. The same rows are held out in every round,
     /// unless `shuffle_testing_dataset` wants others.
     ///
     /// A dataset whose fields of this run take more than `data.memory_mib`, as
@@ -86,8 +121,8 @@ impl Examples {
     /// wanted.
     ///
     /// # Errors
-    /// [`Error::Dataset`], [`Error::EmptyPart`], and those of a plan that
-    /// wants other columns.
+    /// [`Error::Dataset`], [`Error::EmptyPart`], those of [`fedwasm_protocol::Split`], and those of
+    /// a plan that wants other columns.
     pub fn read(
         dataset: &Dataset,
         data: &DataArgs,
@@ -95,6 +130,7 @@ impl Examples {
         turn: &Turn,
     ) -> Result<Self, Error> {
         let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
+        let dataset = &ruled(dataset, data)?;
         let layout = Layout::new(run.plan(), run.declaration(), dataset, data)?;
         let seed = if shuffle_testing_dataset {
             seed::split_of_round(turn.random_seed, turn.round)
@@ -102,17 +138,8 @@ impl Examples {
             seed::split(turn.random_seed)
         };
         let by_block = BlockSplit { seed, held: Held::Share(test_ratio) };
-        let n_rows = dataset.n_rows();
-        let n_test = by_block.n_test(n_rows);
-        for (part, left, wanted) in
-            [("train on", n_rows - n_test, true), ("score", n_test, test_ratio > 0.0)]
-        {
-            if wanted && left == 0 {
-                return Err(Error::EmptyPart { rows: n_rows, test_ratio, part });
-            }
-        }
-        let test = || Ok(split(n_rows as usize, test_ratio, &mut ChaCha20Rng::from_seed(seed)).1);
-        Self::of_parts(run.plan(), dataset, data, layout, test, by_block)
+        check_parts(dataset.n_rows(), by_block.n_test(dataset.n_rows()), test_ratio)?;
+        Self::of_parts(run.plan(), dataset, data, layout, by_block)
     }
 
     /// Reads the columns of a run and holds out one fold of the rows, regardless of `test_ratio`.
@@ -126,51 +153,61 @@ impl Examples {
         turn: &Turn,
         fold: Fold,
     ) -> Result<Self, Error> {
+        let dataset = &ruled(dataset, data)?;
         let layout = Layout::new(run.plan(), run.declaration(), dataset, data)?;
         fold.check(dataset.n_rows())?;
-        let seed = seed::folds(turn.random_seed);
-        let test = || Ok(fold.split(dataset.n_rows() as usize, turn.random_seed)?.1);
-        Self::of_parts(
-            run.plan(),
-            dataset,
-            data,
-            layout,
-            test,
-            BlockSplit { seed, held: Held::Fold(fold) },
-        )
+        let by_block = BlockSplit { seed: seed::folds(turn.random_seed), held: Held::Fold(fold) };
+        Self::of_parts(run.plan(), dataset, data, layout, by_block)
     }
 
-    /// Holds out the rows `test` of a dataset that fits into memory, or those of `by_block`.
+    /// Holds out rows of the whole dataset if it fits into memory, otherwise of each block.
     fn of_parts(
         plan: &Described,
         dataset: &Dataset,
         data: &DataArgs,
         layout: Layout,
-        test: impl FnOnce() -> Result<Vec<usize>, Error>,
         by_block: BlockSplit,
     ) -> Result<Self, Error> {
-        let fit = data.standardize;
+        let fit = data.standardize == Standardize::Site;
+        if data.standardize == Standardize::Federation {
+            return Err(Error::NoScales);
+        }
+        let rules = |layout: &Layout, preprocessing: &mut Preprocessing, pass: &Pass<'_>| {
+            by_rules(dataset, layout, data.standardize, preprocessing, pass)
+        };
         if !fits_into_memory(dataset, &layout, data) {
-            let (preprocessing, classes) = if fit {
+            if !data.split.is_random() {
+                let (split, memory_mib) = (data.split.clone(), data.memory_mib());
+                return Err(Error::SplitByBlock { split, memory_mib });
+            }
+            let (mut preprocessing, classes) = if fit {
                 fit_by_block(plan, dataset, &layout, by_block)?
             } else {
                 (identity(dataset, &layout), None)
             };
+            let prepared = rules(&layout, &mut preprocessing, &|visit| {
+                visit_blocks(plan, dataset, &layout, by_block, visit)
+            })?;
             let examples = Self::in_blocks(dataset, layout, preprocessing, by_block);
-            return Ok(Self { classes, ..examples });
+            return Ok(Self { classes, prepared, ..examples });
         }
-        let mut held_out = vec![false; dataset.n_rows() as usize];
-        test()?.into_iter().for_each(|row| held_out[row] = true);
-        Self::in_memory(plan, dataset, layout, &held_out, |blocks, layout| {
-            if !fit {
-                return Ok(identity(dataset, layout));
-            }
-            let mut fit = Fit::new(inputs(dataset, layout));
-            let each = |take: &mut dyn FnMut(&Block)| {
-                blocks.iter().for_each(|block| take(&block.unpack()));
+        let sides = sides(plan, dataset, data, &layout, by_block)?;
+        Self::in_memory(plan, dataset, layout, &sides, |blocks, layout| {
+            let is_training = |row: u64| sides[row as usize] == Side::Train;
+            let mut preprocessing = if fit {
+                let mut fit = Fit::new(inputs(dataset, layout));
+                let each = |take: &mut dyn FnMut(&Block)| {
+                    blocks.iter().for_each(|block| take(&block.unpack()));
+                };
+                fit.add(each, is_training);
+                fit.finish()
+            } else {
+                identity(dataset, layout)
             };
-            fit.add(each, |row| !held_out[row as usize]);
-            Ok(fit.finish())
+            let prepared = rules(layout, &mut preprocessing, &|visit| {
+                blocks.iter().try_for_each(|block| visit(&block.unpack(), &is_training))
+            })?;
+            Ok((preprocessing, prepared))
         })
     }
 
@@ -186,18 +223,54 @@ impl Examples {
         declaration: &Declaration,
         preprocessing: Option<&Preprocessing>,
     ) -> Result<Self, Error> {
+        let dataset = &ruled(dataset, data)?;
         let layout = Layout::new(plan, declaration, dataset, data)?;
-        let scales = |layout: &Layout| match preprocessing {
-            Some(preprocessing) => preprocessing.arranged(&scale_names(inputs(dataset, layout))),
-            None => Ok(identity(dataset, layout)),
+        Self::all_held_out(dataset, data, plan, layout, preprocessing)
+    }
+
+    /// The same without targets, which the dataset need not have.
+    ///
+    /// # Errors
+    /// As [`Examples::read_held_out`].
+    pub(crate) fn read_inputs(
+        dataset: &Dataset,
+        data: &DataArgs,
+        plan: &Described,
+        declaration: &Declaration,
+        preprocessing: Option<&Preprocessing>,
+    ) -> Result<Self, Error> {
+        let dataset = &ruled(dataset, &of_inputs(data))?;
+        let layout = Layout::of_inputs(plan, declaration, dataset, data)?;
+        Self::all_held_out(dataset, data, plan, layout, preprocessing)
+    }
+
+    fn all_held_out(
+        dataset: &Dataset,
+        data: &DataArgs,
+        plan: &Described,
+        layout: Layout,
+        preprocessing: Option<&Preprocessing>,
+    ) -> Result<Self, Error> {
+        let scales = |layout: &Layout, pass: &Pass<'_>| {
+            let scales = match preprocessing {
+                Some(given) => given.arranged(&scale_names(inputs(dataset, layout)))?,
+                None => identity(dataset, layout),
+            };
+            let prepared = ColumnFit::new(dataset, layout).given(scales, pass)?;
+            Ok::<_, Error>(prepared)
         };
         if fits_into_memory(dataset, &layout, data) {
-            let held_out = vec![true; dataset.n_rows() as usize];
-            Self::in_memory(plan, dataset, layout, &held_out, |_, layout| scales(layout))
+            let sides = vec![Side::HeldOut; dataset.n_rows() as usize];
+            Self::in_memory(plan, dataset, layout, &sides, |blocks, layout| {
+                scales(layout, &|visit| {
+                    blocks.iter().try_for_each(|block| visit(&block.unpack(), &|_| false))
+                })
+            })
         } else {
-            let scales = scales(&layout)?;
             let all = BlockSplit { seed: [0; 32], held: Held::Share(1.0) };
-            Ok(Self::in_blocks(dataset, layout, scales, all))
+            let (preprocessing, prepared) =
+                scales(&layout, &|visit| visit_blocks(plan, dataset, &layout, all, visit))?;
+            Ok(Self { prepared, ..Self::in_blocks(dataset, layout, preprocessing, all) })
         }
     }
 
@@ -205,23 +278,27 @@ impl Examples {
         plan: &Described,
         dataset: &Dataset,
         layout: Layout,
-        held_out: &[bool],
-        scales: impl FnOnce(&[Packed], &Layout) -> Result<Preprocessing, Error>,
+        sides: &[Side],
+        scales: impl FnOnce(&[Packed], &Layout) -> Result<(Preprocessing, Prepared), Error>,
     ) -> Result<Self, Error> {
         let read = |block| Ok::<_, Error>(read(plan, dataset, block, &layout.fields)?.pack());
         let blocks = (0..dataset.n_blocks()).map(read).collect::<Result<Vec<_>, _>>()?;
-        let preprocessing = scales(&blocks, &layout)?;
+        let (preprocessing, prepared) = scales(&blocks, &layout)?;
         let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
-        let n_test = held_out.iter().filter(|held_out| **held_out).count();
-        let mut test = converter.rows(n_test);
-        let mut train = converter.rows(held_out.len() - n_test);
-        let mut held_out = held_out.iter();
+        let n_rows = |of: Side| sides.iter().filter(|side| **side == of).count();
+        let mut test = converter.rows(n_rows(Side::HeldOut));
+        let mut train = converter.rows(n_rows(Side::Train));
+        let mut sides = sides.iter();
         let mut classes = target_class(&converter.layout).map(|_| Classes::default());
         // Each block is dropped once its rows are converted.
         for block in blocks {
             let block = block.unpack();
-            for (row, held_out) in (0..block.n_rows).zip(&mut held_out) {
-                let part = if *held_out { &mut test } else { &mut train };
+            for (row, side) in (0..block.n_rows).zip(&mut sides) {
+                let part = match side {
+                    Side::Train => &mut train,
+                    Side::HeldOut => &mut test,
+                    Side::Unused => continue,
+                };
                 converter.push(&block, row, part)?;
             }
         }
@@ -231,7 +308,7 @@ impl Examples {
             }
         }
         let source = |rows: Rows| Source::Memory(Arc::new(rows), Arc::clone(&converter));
-        Ok(Self { train: source(train), test: source(test), preprocessing, classes })
+        Ok(Self { train: source(train), test: source(test), preprocessing, classes, prepared })
     }
 
     fn in_blocks(
@@ -243,12 +320,23 @@ impl Examples {
         let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
         let blocks = |which| Source::Blocks(Blocks::new(Arc::clone(&converter), split, which));
         let (train, test) = (blocks(Which::Train), blocks(Which::Test));
-        Self { train, test, preprocessing, classes: None }
+        Self { train, test, preprocessing, classes: None, prepared: Prepared::default() }
     }
 
     /// How the inputs were scaled.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
+    }
+
+    /// What was done with missing, clipped and unknown values, over all rows.
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    /// The input columns, in order.
+    pub fn inputs(&self) -> Vec<String> {
+        let Converter { layout, dataset, .. } = &**self.train.converter();
+        inputs(dataset, layout).map(|field| field.name.clone()).collect()
     }
 
     /// Rows by class, where the only target is one. None of a dataset that is read block by block
@@ -276,7 +364,7 @@ fn inputs<'a>(
 }
 
 /// Where the only target is among [`Layout::fields`], if it is a class.
-fn target_class(layout: &Layout) -> Option<usize> {
+pub(crate) fn target_class(layout: &Layout) -> Option<usize> {
     match &layout.targets[..] {
         [target] if target.kind == PartKind::Class => target.columns.first().copied(),
         _ => None,
@@ -285,6 +373,40 @@ fn target_class(layout: &Layout) -> Option<usize> {
 
 fn identity(dataset: &Dataset, layout: &Layout) -> Preprocessing {
     Preprocessing::identity(&scale_names(inputs(dataset, layout)))
+}
+
+/// Fits what rules say, and puts it into the scales of the other columns.
+fn by_rules(
+    dataset: &Dataset,
+    layout: &Layout,
+    standardize: Standardize,
+    preprocessing: &mut Preprocessing,
+    pass: &Pass<'_>,
+) -> Result<Prepared, Error> {
+    let rules = ColumnFit::new(dataset, layout);
+    if rules.is_empty() {
+        return Ok(Prepared::default());
+    }
+    let (scales, prepared) = rules.fit(standardize, pass)?;
+    preprocessing.put(inputs(dataset, layout), scales);
+    Ok(prepared)
+}
+
+/// Reads all blocks of a dataset, one after the other.
+fn visit_blocks(
+    plan: &Described,
+    dataset: &Dataset,
+    layout: &Layout,
+    split: BlockSplit,
+    visit: &mut Visit<'_>,
+) -> Result<(), Error> {
+    for index in 0..dataset.n_blocks() {
+        let held_out = split.held_out(index, dataset.rows(index));
+        let block = read(plan, dataset, index, &layout.fields)?;
+        let start = block.first_row;
+        visit(&block, &|row| !held_out[(row - start) as usize])?;
+    }
+    Ok(())
 }
 
 /// Counts values as they are read and as they are kept, and 16 bytes a row for orders.
@@ -297,7 +419,7 @@ fn fits_into_memory(dataset: &Dataset, layout: &Layout, data: &DataArgs) -> bool
 }
 
 /// Reads a block, unless the plan's calls must end: a large dataset takes long.
-fn read(
+pub(crate) fn read(
     plan: &Described,
     dataset: &Dataset,
     block: usize,

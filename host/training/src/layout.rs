@@ -76,17 +76,37 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Finds the fields of a run by name. No inputs mean all but the targets.
+    /// Finds the fields of a run by name. No inputs mean all but the targets and the column of the
+    /// split.
     ///
     /// # Errors
     /// [`Error::Dataset`]: a field is absent, is used twice, or none is left.
     pub(crate) fn new(dataset: &Dataset, data: &DataArgs) -> Result<Self, Error> {
+        let targets = data.target.names().into_iter().map(|name| dataset.position(name));
+        Self::with_targets(dataset, data, targets.collect::<Result<_, _>>()?)
+    }
+
+    /// The same without targets, which the dataset need not have.
+    ///
+    /// # Errors
+    /// As [`Chosen::new`].
+    pub(crate) fn inputs(dataset: &Dataset, data: &DataArgs) -> Result<Self, Error> {
+        Self::with_targets(dataset, data, Vec::new())
+    }
+
+    fn with_targets(
+        dataset: &Dataset,
+        data: &DataArgs,
+        targets: Vec<usize>,
+    ) -> Result<Self, Error> {
         let position = |name: &String| dataset.position(name);
-        let targets: Vec<usize> =
-            data.target.names().into_iter().map(position).collect::<Result<_, _>>()?;
         let inputs: Vec<usize> = match &data.inputs {
             Some(inputs) => inputs.names().into_iter().map(position).collect::<Result<_, _>>()?,
-            None => (0..dataset.fields().len()).filter(|at| !targets.contains(at)).collect(),
+            None => {
+                let split = data.split.column().and_then(|name| dataset.position(name).ok());
+                let is_input = |at: &usize| !targets.contains(at) && Some(*at) != split;
+                (0..dataset.fields().len()).filter(is_input).collect()
+            }
         };
         let path = dataset.path().to_owned();
         let index = inputs.iter().find(|at| is_index(&dataset.fields()[**at].name));
@@ -131,7 +151,30 @@ impl Layout {
         dataset: &Dataset,
         data: &DataArgs,
     ) -> Result<Self, Error> {
-        let chosen = Chosen::new(dataset, data)?;
+        Self::of(plan, declaration, dataset, data, Chosen::new(dataset, data)?)
+    }
+
+    /// The same without targets, which the dataset need not have.
+    ///
+    /// # Errors
+    /// As [`Layout::new`].
+    pub(crate) fn of_inputs(
+        plan: &Described,
+        declaration: &Declaration,
+        dataset: &Dataset,
+        data: &DataArgs,
+    ) -> Result<Self, Error> {
+        let declaration = Declaration { targets: Vec::new(), ..declaration.clone() };
+        Self::of(plan, &declaration, dataset, data, Chosen::inputs(dataset, data)?)
+    }
+
+    fn of(
+        plan: &Described,
+        declaration: &Declaration,
+        dataset: &Dataset,
+        data: &DataArgs,
+        chosen: Chosen,
+    ) -> Result<Self, Error> {
         let all = dataset.fields();
         for dependency in &plan.metadata().dependencies {
             if let Dependency::DataColumn(column) = dependency
@@ -180,8 +223,10 @@ impl Layout {
         if inputs.is_empty() {
             return Err(not_offered(plan, "no inputs"));
         }
-        let targets = (&declaration.targets, Some(&data.target));
-        let targets = parts(targets.0, targets.1, n_inputs, &chosen.targets)?;
+        let targets = match (&declaration.targets[..], &chosen.targets[..]) {
+            ([], []) => Vec::new(),
+            (specs, chosen) => parts(specs, Some(&data.target), n_inputs, chosen)?,
+        };
         Ok(Self { fields, n_input_fields: n_inputs, inputs, targets })
     }
 

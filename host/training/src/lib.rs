@@ -5,21 +5,28 @@
 
 mod blocks;
 mod classes;
+mod column_fit;
 mod cross_validation;
 mod error;
 mod examples;
 mod foreign_params;
+mod held_out;
 mod layout;
 mod loader;
 mod metrics;
 mod plan_checks;
+mod predict;
+mod prepared;
 mod preprocessing;
+mod pretrained;
+mod probabilities;
 mod report;
 mod round;
 mod rows;
 mod score;
 mod shuffle;
-mod variance;
+mod sides;
+mod treatment;
 
 pub use classes::Classes;
 pub use cross_validation::{FOLDS_MAX, Fold};
@@ -27,9 +34,12 @@ pub use error::Error;
 pub use examples::{Examples, facts};
 pub use foreign_params::fitted;
 pub use plan_checks::{Check, CheckVerdict, DrawnInputs, ROWS_MAX, Suite, SuiteOptions, TestRows};
+pub use predict::{Meaning, Predictions, predict, probabilities};
+pub use prepared::{Prepared, PreparedColumn};
 pub use preprocessing::{ColumnScale, Preprocessing};
 pub use round::{
     Before, Events, Length, Place, Round, RoundArgs, RoundEvent, Trained, Turn, batches_max,
+    model_arguments,
 };
 pub use score::{evaluate, score_names};
 pub use shuffle::{permute, split};

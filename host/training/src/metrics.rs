@@ -3,18 +3,10 @@
 //! a number that is not finite is left out. Rows may come in several chunks:
 //! classes are counted; sums of reals are added up chunk by chunk.
 
-use std::collections::BTreeMap;
-
 use fedwasm_params::Tensor;
-use fedwasm_protocol::{Metric, Metrics};
+use fedwasm_protocol::{ClassSums, Metric, Metrics, RealSums, ScoreSums};
 
-use crate::variance::RunningVariance;
-
-/// The class that precision, recall and F1 are of where there are two
-/// (scikit-learn's `pos_label`).
-const POSITIVE: i64 = 1;
-/// Columns of scores up to which a plan tells two classes apart.
-const BINARY_COLUMNS_MAX: usize = 2;
+use crate::probabilities::Probabilities;
 
 /// The reason why scores do not fit the targets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +15,8 @@ pub(crate) enum BadScores {
     Rows { got: usize, given: usize },
     #[error("it predicts {got} numbers a row, expected one for each of {expected} targets")]
     Outputs { got: usize, expected: usize },
+    #[error("its scores have {got} columns, after {before} in an earlier batch")]
+    Columns { got: usize, before: usize },
     /// The class comes from a row: this text stays at the node.
     #[error("its scores have {columns} columns, but the target has class {class}")]
     NoColumn { columns: usize, class: i64 },
@@ -39,33 +33,37 @@ pub(crate) enum Targets {
 
 /// The counts and sums from which the standard metrics are computed.
 ///
-/// Classes: `accuracy`, `precision`, `recall` and `f1_score`. A row is said to
-/// be of the class with the largest score, the first of equals; with one
-/// column, a score above 0.5 is class 1. The plan's columns decide what the
-/// last three metrics are, not the labels that a site happens to have: with one or
-/// two columns they are those of class 1 (`average='binary'`), with more the
-/// mean over the classes, weighted with the rows of each
-/// (`average='weighted'`; a class without rows weighs nothing). A share of no
-/// rows is 0 (`zero_division=0`), but where no row at all is of class 1 the
-/// three are meaningless and left out.
-/// Fed-BioMed 6 looks at the targets alone, and takes the smaller of two
-/// classes, 0 of 0 and 1, where scikit-learn and this take 1.
+/// Classes: [`Metric::OF_CLASSES`]. A row is said to be of the class with the largest score, the
+/// first of equals; with one column, a score above 0.5 is class 1. `roc_auc` and `pr_auc` rank rows by
+/// the score of class 1, with two columns by its distance from that of class 0; `log_loss` and
+/// `brier_score` are of the scores where these are probabilities, else of their softmax.
 ///
-/// Reals: `mean_square_error`, `mean_absolute_error` and `explained_variance`
-/// of every output by itself. The names of several outputs end in `_1`, `_2`
-/// and so on, as with Fed-BioMed.
-#[derive(Clone, Debug)]
+/// Reals: [`Metric::OF_REALS`] of every output by itself. The names of several outputs end in `_1`,
+/// `_2` and so on, as with Fed-BioMed.
+#[derive(Debug)]
 pub(crate) enum Scores {
-    /// Rows by class.
-    Classes(Labels),
+    /// Sums over rows with a class; none before the first row.
+    Classes(Option<Box<Classes>>),
     /// Sums by output.
-    Reals(Vec<Output>),
+    Reals(Vec<RealSums>),
+}
+
+/// Sums over rows with a class.
+#[derive(Debug)]
+pub(crate) struct Classes {
+    sums: ClassSums,
+    probabilities: Probabilities,
 }
 
 impl Scores {
+    /// No rows with a class each.
+    pub(crate) fn classes() -> Self {
+        Self::Classes(None)
+    }
+
     /// No rows of `n_outputs` reals each.
     pub(crate) fn reals(n_outputs: usize) -> Self {
-        Self::Reals(vec![Output::default(); n_outputs])
+        Self::Reals(vec![RealSums::default(); n_outputs])
     }
 
     /// Adds `predictions`, float32 [rows, columns] batch after batch, in the
@@ -80,14 +78,12 @@ impl Scores {
     ) -> Result<(), BadScores> {
         match (self, targets) {
             (Self::Classes(all), Targets::Classes(classes)) => {
-                let columns = predictions.iter().map(n_columns).max().unwrap_or_default();
-                all.columns = all.columns.max(columns);
-                for (class, label) in labels(predictions, classes)? {
-                    let all = all.by_class.entry(class).or_default();
-                    all.are += label.are;
-                    all.said += label.said;
-                    all.both += label.both;
+                let mut targets = classes.iter();
+                let mut n_rows = 0;
+                for scores in predictions {
+                    n_rows += add_classes(all, scores, &mut targets)?;
                 }
+                check_rows(n_rows, classes.len())?;
             }
             (Self::Reals(all), Targets::Reals(reals)) => {
                 let n = all.len().max(1);
@@ -103,82 +99,61 @@ impl Scores {
         Ok(())
     }
 
-    /// The metrics of all rows.
-    pub(crate) fn finish(&self) -> Metrics {
-        match self {
-            Self::Classes(labels) => classification(labels),
-            Self::Reals(outputs) => regression(outputs),
-        }
-    }
-}
-
-/// Rows by class, as a plan with so many columns of scores sees them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Labels {
-    columns: usize,
-    by_class: BTreeMap<i64, Label>,
-}
-
-/// Rows of one class.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Label {
-    /// Rows of the class.
-    are: u64,
-    /// Rows said to be of the class.
-    said: u64,
-    /// Rows of the class and said to be.
-    both: u64,
-}
-
-impl Label {
-    fn precision(&self) -> f64 {
-        share(self.both, self.said)
-    }
-
-    fn recall(&self) -> f64 {
-        share(self.both, self.are)
-    }
-
-    fn f1_score(&self) -> f64 {
-        share(2 * self.both, self.are + self.said)
-    }
-}
-
-fn share(part: u64, whole: u64) -> f64 {
-    match whole {
-        0 => 0.0,
-        _ => part as f64 / whole as f64,
-    }
-}
-
-/// Counts the rows of every class that occurs among targets or predictions.
-fn labels(predictions: &[Tensor], classes: &[i64]) -> Result<BTreeMap<i64, Label>, BadScores> {
-    let mut labels: BTreeMap<i64, Label> = BTreeMap::new();
-    let mut n_rows = 0;
-    for scores in predictions {
-        let n_columns = n_columns(scores).max(1);
-        for row in scores.floats().unwrap_or_default().chunks_exact(n_columns) {
-            n_rows += 1;
-            // All rows are counted even if they are too many, for the error.
-            let Some(&class) = classes.get(n_rows - 1) else { continue };
-            let has_column = usize::try_from(class).is_ok_and(|class| class < n_columns);
-            if n_columns > 1 && !has_column {
-                return Err(BadScores::NoColumn { columns: n_columns, class });
+    /// The metrics of all rows, and the sums that they follow from, if these are within the bounds of
+    /// [`ScoreSums::checked`].
+    pub(crate) fn finish(self) -> (Metrics, Option<ScoreSums>) {
+        let (sums, areas) = match self {
+            Self::Classes(None) => return (Metrics::new(), None),
+            Self::Classes(Some(all)) => {
+                let Classes { sums, probabilities } = *all;
+                let (sums, areas) = probabilities.finish(sums);
+                (ScoreSums::Classes(sums), areas)
             }
-            let said = predicted_class(row);
-            labels.entry(class).or_default().are += 1;
-            let label = labels.entry(said).or_default();
-            label.said += 1;
-            label.both += u64::from(said == class);
-        }
+            Self::Reals(outputs) => (ScoreSums::Reals(outputs), None),
+        };
+        let mut metrics = match &areas {
+            Some(_) => sums.metrics_but_areas(),
+            None => sums.metrics(),
+        };
+        metrics.extend(areas.unwrap_or_default());
+        metrics.retain(|_, value| value.is_finite());
+        (metrics, sums.checked())
     }
-    check_rows(n_rows, classes.len())?;
-    Ok(labels)
 }
 
-fn predicted_class(scores: &[f64]) -> i64 {
+/// Adds a batch; returns its rows. All are counted even if they are too many, for the error.
+fn add_classes<'a>(
+    all: &mut Option<Box<Classes>>,
+    scores: &Tensor,
+    targets: &mut impl Iterator<Item = &'a i64>,
+) -> Result<usize, BadScores> {
+    let columns = n_columns(scores).max(1);
+    let scores = scores.floats().unwrap_or_default();
+    let (mut rows, n_rows) = (scores.chunks_exact(columns), scores.len() / columns);
+    let all = match n_rows {
+        0 => return Ok(0),
+        _ => all.get_or_insert_with(|| {
+            let (sums, probabilities) = (ClassSums::new(columns), Probabilities::new(columns));
+            Box::new(Classes { sums, probabilities })
+        }),
+    };
+    if all.sums.columns != columns {
+        return Err(BadScores::Columns { got: columns, before: all.sums.columns });
+    }
+    for (row, class) in rows.by_ref().zip(targets) {
+        let known = usize::try_from(*class).ok().filter(|class| *class < all.sums.n_classes());
+        if columns > 1 && known.is_none_or(|class| class >= columns) {
+            return Err(BadScores::NoColumn { columns, class: *class });
+        }
+        all.sums.count(known, predicted_class(row));
+        all.probabilities.add(row, known);
+    }
+    Ok(n_rows)
+}
+
+pub(crate) fn predicted_class(scores: &[f64]) -> usize {
     match scores {
-        [score] => i64::from(*score > 0.5),
+        [score] => usize::from(*score > 0.5),
         _ => {
             let mut best = 0;
             for (class, score) in scores.iter().enumerate() {
@@ -186,55 +161,20 @@ fn predicted_class(scores: &[f64]) -> i64 {
                     best = class;
                 }
             }
-            best as i64
+            best
         }
     }
-}
-
-fn classification(Labels { columns, by_class }: &Labels) -> Metrics {
-    let n: u64 = by_class.values().map(|label| label.are).sum();
-    if n == 0 {
-        return Metrics::new();
-    }
-    let average = |score: fn(&Label) -> f64| match columns {
-        0..=BINARY_COLUMNS_MAX => by_class.get(&POSITIVE).filter(|label| label.are > 0).map(score),
-        _ => {
-            let weighted = by_class.values().map(|label| label.are as f64 * score(label));
-            Some(weighted.sum::<f64>() / n as f64)
-        }
-    };
-    let right: u64 = by_class.values().map(|label| label.both).sum();
-    let metrics = [
-        (Metric::Accuracy, Some(share(right, n))),
-        (Metric::Precision, average(Label::precision)),
-        (Metric::Recall, average(Label::recall)),
-        (Metric::F1Score, average(Label::f1_score)),
-    ];
-    let named = |(metric, value): (Metric, Option<f64>)| Some((metric.key().to_owned(), value?));
-    metrics.into_iter().filter_map(named).collect()
 }
 
 /// The names of the metrics of classes.
 pub(crate) fn of_classes() -> impl Iterator<Item = String> {
-    let all = [Metric::Accuracy, Metric::Precision, Metric::Recall, Metric::F1Score];
-    all.into_iter().map(|metric| metric.key().to_owned())
+    Metric::OF_CLASSES.into_iter().map(|metric| metric.key().to_owned())
 }
 
 /// The names of the metrics of so many outputs.
 pub(crate) fn of_reals(n_outputs: usize) -> impl Iterator<Item = String> {
-    let of = move |at: usize| {
-        let all = [Metric::MeanSquareError, Metric::MeanAbsoluteError, Metric::ExplainedVariance];
-        all.map(|metric| of_output(metric, at, n_outputs))
-    };
+    let of = move |at: usize| Metric::OF_REALS.map(|metric| metric.of_output(at, n_outputs));
     (0..n_outputs).flat_map(of)
-}
-
-/// The name of a metric of the output `at` of `n`.
-fn of_output(metric: Metric, at: usize, n: usize) -> String {
-    match n {
-        1 => metric.key().to_owned(),
-        _ => format!("{}_{}", metric.key(), at + 1),
-    }
 }
 
 /// Returns all rows of `predictions`, row-major.
@@ -248,73 +188,6 @@ fn outputs(predictions: &[Tensor], n_outputs: usize) -> Result<Vec<f64>, BadScor
         outputs.extend(scores.floats().unwrap_or_default());
     }
     Ok(outputs)
-}
-
-/// Sums over the rows of one output.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Output {
-    n: u64,
-    squares: f64,
-    absolutes: f64,
-    differences: RunningVariance,
-    targets: RunningVariance,
-}
-
-impl Output {
-    fn add(
-        &mut self,
-        targets: impl Iterator<Item = f64> + Clone,
-        said: impl Iterator<Item = f64> + Clone,
-    ) {
-        let differences = targets.clone().zip(said).map(|(target, said)| target - said);
-        self.n += targets.clone().count() as u64;
-        self.squares += differences.clone().map(|value| value * value).sum::<f64>();
-        self.absolutes += differences.clone().map(f64::abs).sum::<f64>();
-        self.differences.join(spread(differences));
-        self.targets.join(spread(targets));
-    }
-}
-
-fn regression(outputs: &[Output]) -> Metrics {
-    let mut metrics = Metrics::new();
-    for (at, output) in outputs.iter().enumerate() {
-        let n = output.n as f64;
-        let (left, total) = (output.differences.variance(), output.targets.variance());
-        for (metric, value) in [
-            (Metric::MeanSquareError, output.squares / n),
-            (Metric::MeanAbsoluteError, output.absolutes / n),
-            (Metric::ExplainedVariance, explained_variance(left, total)),
-        ] {
-            metrics.insert(of_output(metric, at, outputs.len()), value);
-        }
-    }
-    metrics.retain(|_, value| value.is_finite());
-    metrics
-}
-
-/// Returns the explained share of a variance that is `total`, of which `left`
-/// is not explained (`force_finite=True`); NaN if either overflowed.
-fn explained_variance(left: f64, total: f64) -> f64 {
-    if !left.is_finite() || !total.is_finite() {
-        return f64::NAN;
-    }
-    match (left == 0.0, total == 0.0) {
-        (true, _) => 1.0,
-        (false, true) => 0.0,
-        (false, false) => 1.0 - left / total,
-    }
-}
-
-/// Sums up some values.
-fn spread(values: impl Iterator<Item = f64> + Clone) -> RunningVariance {
-    // Counted from the first value, so that equal values have variance zero,
-    // however their sum is rounded.
-    let first = values.clone().next().unwrap_or_default();
-    let from_first = values.map(|value| value - first);
-    let (sum, n) = from_first.clone().fold((0.0, 0u64), |(sum, n), value| (sum + value, n + 1));
-    let middle = sum / n as f64;
-    let squares = from_first.map(|value| (value - middle) * (value - middle)).sum();
-    RunningVariance { n: n as f64, mean: first + middle, squares }
 }
 
 fn n_columns(scores: &Tensor) -> usize {
@@ -336,6 +209,58 @@ mod tests {
     struct Oracle {
         classification: Vec<Case>,
         regression: Vec<Case>,
+        pooled: Vec<Pooled>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Pooled {
+        name: String,
+        columns: usize,
+        sites: Vec<Site>,
+        metrics: Metrics,
+        report: Option<Report>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Site {
+        scores: Vec<f64>,
+        targets: Vec<f64>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Report {
+        confusion: Vec<Vec<u64>>,
+        classes: Vec<[f64; 4]>,
+        averages: std::collections::BTreeMap<String, [f64; 3]>,
+        calibration: Vec<[f64; 3]>,
+    }
+
+    impl Report {
+        fn check(&self, name: &str, sums: &ScoreSums) {
+            let got = sums.report().unwrap();
+            if let Some(confusion) = &got.confusion {
+                assert_eq!(*confusion, self.confusion, "{name}");
+            }
+            let of_class = got
+                .classes
+                .iter()
+                .map(|of| [of.precision, of.recall, of.f1_score, of.support as f64]);
+            near(name, &of_class.collect::<Vec<_>>(), &self.classes);
+            let averages = got.averages.iter().map(|of| [of.precision, of.recall, of.f1_score]);
+            let expected = got.averages.iter().map(|of| self.averages[of.average]);
+            assert_eq!(got.averages.len(), self.averages.len());
+            near(name, &averages.collect::<Vec<_>>(), &expected.collect::<Vec<_>>());
+            let bins = got.calibration.iter();
+            let bins = bins.map(|bin| [bin.rows as f64, bin.mean_score, bin.positives]);
+            near(name, &bins.collect::<Vec<_>>(), &self.calibration);
+        }
+    }
+
+    fn near<const N: usize>(name: &str, got: &[[f64; N]], expected: &[[f64; N]]) {
+        assert_eq!(got.len(), expected.len(), "{name}: {got:?}");
+        for (got, expected) in got.iter().flatten().zip(expected.iter().flatten()) {
+            assert!((got - expected).abs() < 1e-9, "{name}: {got} {expected}");
+        }
     }
 
     #[derive(serde::Deserialize)]
@@ -345,6 +270,8 @@ mod tests {
         scores: Vec<f64>,
         targets: Vec<f64>,
         metrics: Metrics,
+        #[serde(default)]
+        report: Option<Report>,
     }
 
     impl Case {
@@ -365,25 +292,30 @@ mod tests {
         }
     }
 
-    /// The metrics of all rows at once; reals have as many outputs as columns.
+    /// The metrics of all rows at once; reals have one output.
     fn standard(predictions: &[Tensor], targets: &Targets) -> Result<Metrics, BadScores> {
         let mut scores = match targets {
-            Targets::Classes(_) => Scores::Classes(Labels::default()),
+            Targets::Classes(_) => Scores::classes(),
             Targets::Reals(_) => Scores::reals(1),
         };
         scores.add(predictions, targets)?;
-        Ok(scores.finish())
+        Ok(scores.finish().0)
     }
 
     fn regression(said: &[f64], targets: &[f64], n_outputs: usize) -> Metrics {
-        let mut outputs = vec![Output::default(); n_outputs];
+        let mut outputs = vec![RealSums::default(); n_outputs];
         for (at, output) in outputs.iter_mut().enumerate() {
             let of = |values: &[f64]| {
                 values.iter().skip(at).step_by(n_outputs).copied().collect::<Vec<_>>()
             };
             output.add(of(targets).into_iter(), of(said).into_iter());
         }
-        super::regression(&outputs)
+        Scores::Reals(outputs).finish().0
+    }
+
+    fn batch_of(columns: usize, scores: &[f64]) -> Tensor {
+        let scores: Vec<f32> = scores.iter().map(|score| *score as f32).collect();
+        tensor(columns, &scores)
     }
 
     fn oracle() -> Oracle {
@@ -402,18 +334,98 @@ mod tests {
     #[test]
     fn classification_equals_scikit_learn() {
         let cases = oracle().classification;
-        assert_eq!(cases.len(), 29);
+        assert_eq!(cases.len(), 34);
         for case in cases {
             let classes = case.targets.iter().map(|class| *class as i64).collect();
             case.check(&standard(&case.batches(), &Targets::Classes(classes)).unwrap());
-            let mut scores = Scores::Classes(Labels::default());
+            let mut scores = Scores::classes();
             let batches = case.batches();
             for (batch, targets) in batches.iter().zip(case.targets.chunks(7)) {
                 let classes = targets.iter().map(|class| *class as i64).collect();
                 scores.add(std::slice::from_ref(batch), &Targets::Classes(classes)).unwrap();
             }
-            case.check(&scores.finish());
+            let (metrics, sums) = scores.finish();
+            case.check(&metrics);
+            if let Some(report) = &case.report {
+                report.check(&case.name, &sums.unwrap());
+            }
         }
+    }
+
+    /// Sums of five sites have the metrics of all rows, one site without class 1 among them; areas are
+    /// off by their error at most.
+    #[test]
+    fn sums_of_sites_have_the_metrics_of_all_rows() {
+        let cases = oracle().pooled;
+        assert_eq!(cases.len(), 7);
+        for Pooled { name, columns, sites, metrics, report } in cases {
+            let sums_of = |site: &Site| {
+                let is_classes = site.scores.len() == columns * site.targets.len();
+                let mut scores =
+                    if is_classes { Scores::classes() } else { Scores::reals(columns) };
+                let targets = match is_classes {
+                    true => Targets::Classes(site.targets.iter().map(|t| *t as i64).collect()),
+                    false => Targets::Reals(site.targets.iter().map(|t| *t as f32).collect()),
+                };
+                scores.add(&[batch_of(columns, &site.scores)], &targets).unwrap();
+                scores.finish().1.unwrap()
+            };
+            let sites: Vec<ScoreSums> = sites.iter().map(sums_of).collect();
+            assert_eq!(sites.len(), 5);
+            let all = ScoreSums::joined(sites.iter()).unwrap();
+            let mut got = all.metrics();
+            for key in ["roc_auc", "pr_auc"] {
+                let Some(expected) = metrics.get(key) else { continue };
+                let (value, error) =
+                    (got.remove(key).unwrap(), got.remove(&format!("{key}_error")).unwrap());
+                let apart = (value - expected).abs();
+                assert!(apart <= error + 1e-12, "{name}: {key} {value} ± {error}");
+                // Scores outside [0, 1] share the first and the last bin.
+                let most = if name.contains("one column") { 0.3 } else { 0.05 };
+                assert!(error < most, "{name}: {key} {error}");
+            }
+            for (key, expected) in metrics.iter().filter(|(key, _)| !key.ends_with("_auc")) {
+                let value = got.remove(key).unwrap();
+                assert!((value - expected).abs() < 1e-9, "{name}: {key} {value} {expected}");
+            }
+            assert!(got.is_empty(), "{name}: {got:?}");
+            if let Some(report) = report {
+                report.check(&name, &all);
+            }
+        }
+    }
+
+    /// Every class has its column, and the sums stay within their bound.
+    #[test]
+    fn sums_of_a_thousand_classes_are_bounded() {
+        for (k, leave) in [(1_000, true), (1_024, true), (1_025, false)] {
+            let mut scores = Scores::classes();
+            for class in 0..k as i64 {
+                let mut row = vec![0.0; k];
+                row[class as usize] = 1.0;
+                scores.add(&[batch_of(k, &row)], &Targets::Classes(vec![class])).unwrap();
+            }
+            let (metrics, sums) = scores.finish();
+            assert_eq!((metrics["accuracy"], metrics["balanced_accuracy"]), (1.0, 1.0));
+            assert_eq!(sums.is_some(), leave);
+            if let Some(sums) = sums {
+                let bytes = serde_json::to_vec(&sums).unwrap().len();
+                assert!(bytes < 8 << 10, "{bytes}");
+                assert_eq!(sums.report().unwrap().confusion, None);
+            }
+        }
+    }
+
+    #[test]
+    fn areas_of_more_rows_than_are_kept_have_an_error() {
+        let half = |n: usize| (0..n).map(|row| (row % 97) as f64 / 97.0).collect::<Vec<_>>();
+        let mut scores = Scores::classes();
+        for _ in 0..3 {
+            let classes = (0..400_000).map(|row| i64::from(row % 97 % 3 == 0)).collect();
+            scores.add(&[batch_of(1, &half(400_000))], &Targets::Classes(classes)).unwrap();
+        }
+        let (metrics, _) = scores.finish();
+        assert!(metrics["roc_auc_error"] < 0.01 && metrics["roc_auc"] < 0.6, "{metrics:?}");
     }
 
     #[test]
@@ -429,7 +441,7 @@ mod tests {
                 let reals = targets.iter().map(|real| *real as f32).collect();
                 scores.add(std::slice::from_ref(batch), &Targets::Reals(reals)).unwrap();
             }
-            case.check(&scores.finish());
+            case.check(&scores.finish().0);
         }
     }
 
@@ -454,7 +466,9 @@ mod tests {
         let of_0 = classes(3, &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], &[0, 0]).unwrap();
         let of_1_and_2 = classes(3, &[0.0, 1.0, 0.0, 0.0, 0.0, 1.0], &[1, 2]).unwrap();
         for metrics in [of_0, of_1_and_2] {
-            assert!(metrics.len() == 4 && metrics.values().all(|value| *value == 1.0));
+            let names = ["accuracy", "balanced_accuracy", "precision", "recall", "f1_score"];
+            assert!(names.into_iter().all(|name| metrics[name] == 1.0), "{metrics:?}");
+            assert!(metrics["brier_score"] == 0.0 && metrics.len() == 7, "{metrics:?}");
         }
     }
 
@@ -462,7 +476,8 @@ mod tests {
     fn without_positives_there_is_no_f1() {
         for scores in [[1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0]] {
             let metrics = classes(2, &scores, &[0, 0]).unwrap();
-            assert_eq!(metrics.keys().collect::<Vec<_>>(), ["accuracy"]);
+            let names = ["accuracy", "balanced_accuracy", "brier_score", "log_loss"];
+            assert_eq!(metrics.keys().collect::<Vec<_>>(), names);
         }
         let none_said = classes(2, &[1.0, 0.0, 1.0, 0.0], &[0, 1]).unwrap();
         assert_eq!((none_said["f1_score"], none_said["precision"]), (0.0, 0.0));
@@ -476,6 +491,13 @@ mod tests {
                 matches!(result, Err(BadScores::NoColumn { columns: 2, class: got }) if got == class)
             );
         }
+    }
+
+    #[test]
+    fn batches_with_other_columns_are_an_error() {
+        let batches = [tensor(2, &[0.0, 1.0]), tensor(3, &[0.0, 1.0, 0.0])];
+        let result = standard(&batches, &Targets::Classes(vec![1, 1]));
+        assert_eq!(result, Err(BadScores::Columns { got: 3, before: 2 }));
     }
 
     #[test]
@@ -528,6 +550,8 @@ mod tests {
         assert_eq!(metrics, Metrics::from([("mean_absolute_error".to_owned(), 1e200)]));
         let metrics = regression(&[f64::NAN, 1.0], &[0.0, 0.0], 2);
         assert!(metrics.keys().all(|key| key.ends_with("_2")) && metrics.len() == 3);
+        let metrics = regression(&[f64::NAN, 1.0, 0.0, 2.0], &[0.0, 0.0, 0.0, 1.0], 2);
+        assert!(metrics.keys().all(|key| key.ends_with("_2")) && metrics.len() == 4);
     }
 
     #[test]

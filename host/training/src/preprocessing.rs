@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use fedwasm_dataset::{Block, Field, Values};
+use fedwasm_protocol::RunningVariance;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::variance::RunningVariance;
 
 /// How inputs were scaled before a plan saw them, column by column and channel
 /// by channel; `preprocessing.json`. Without it the parameters cannot be used.
@@ -19,7 +19,8 @@ pub struct Preprocessing {
     pub columns: Vec<ColumnScale>,
 }
 
-/// How one column was scaled: `(x - mean) / std`.
+/// How one column was scaled: `(x - mean) / std`; of a column with a rule, x is the value after
+/// `clip`, `fill` and `log1p`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnScale {
@@ -29,13 +30,38 @@ pub struct ColumnScale {
     pub mean: f64,
     /// The divisor; not 0.
     pub std: f64,
+    /// What stands for a missing value, before `log1p` and the scale; none if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fill: Option<f64>,
+}
+
+impl ColumnScale {
+    /// A scale that changes nothing.
+    pub fn identity(name: String) -> Self {
+        Self { name, mean: 0.0, std: 1.0, fill: None }
+    }
 }
 
 impl Preprocessing {
     /// Scales that change nothing.
     pub fn identity(names: &[String]) -> Self {
-        let scale = |name: &String| ColumnScale { name: name.clone(), mean: 0.0, std: 1.0 };
-        Self { columns: names.iter().map(scale).collect() }
+        Self { columns: names.iter().cloned().map(ColumnScale::identity).collect() }
+    }
+
+    /// Puts the scales of some input fields, named by their place, into those of all of them.
+    pub(crate) fn put<'a>(
+        &mut self,
+        fields: impl Iterator<Item = &'a Field>,
+        scales: Vec<(usize, Vec<ColumnScale>)>,
+    ) {
+        let starts: Vec<usize> = fields
+            .scan(0, |start, field| Some(std::mem::replace(start, *start + n_scales(field))))
+            .collect();
+        for (field, scales) in scales {
+            for (at, scale) in scales.into_iter().enumerate() {
+                self.columns[starts[field] + at] = scale;
+            }
+        }
     }
 
     /// Returns the scales of these columns, in this order.
@@ -43,7 +69,10 @@ impl Preprocessing {
     /// # Errors
     /// [`Error::Preprocessing`] if one is absent or cannot be divided by.
     pub fn arranged(&self, names: &[String]) -> Result<Self, Error> {
-        let usable = |scale: &&ColumnScale| scale.mean.is_finite() && scale.std.is_normal();
+        let usable = |scale: &&ColumnScale| {
+            let is_filled = scale.fill.is_none_or(f64::is_finite);
+            scale.mean.is_finite() && scale.std.is_normal() && is_filled
+        };
         let known: HashMap<&str, &ColumnScale> =
             self.columns.iter().filter(usable).map(|scale| (scale.name.as_str(), scale)).collect();
         let scale = |name: &String| {
@@ -184,7 +213,7 @@ impl Fit {
                 Sums::Reals(moments) => moments.scale(),
                 Sums::Pixels(counts) => pixels(counts),
             };
-            ColumnScale { name, mean, std }
+            ColumnScale { name, mean, std, fill: None }
         };
         Preprocessing { columns: self.names.into_iter().zip(all).map(scale).collect() }
     }

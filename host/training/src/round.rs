@@ -15,7 +15,7 @@ use crate::Error;
 use crate::error::not_offered;
 use crate::examples::Examples;
 use crate::layout::Layout;
-use crate::loader::{Schedule, Source, TrainLoader};
+use crate::loader::{EpochStart, Schedule, Source, TrainLoader};
 use crate::report::{Announced, bad, check_names, check_rows};
 use crate::score::score;
 
@@ -72,6 +72,7 @@ pub struct Round {
     session: Session,
     training: TrainingArgs,
     stop: Cancel,
+    epoch: EpochStart,
 }
 
 /// The identity of a round, from which its seeds follow.
@@ -201,7 +202,7 @@ impl Round {
             }
         }
         let (session, training) = (session(plan, &given, facts)?, training.clone());
-        Ok(Self { session, training, stop: Cancel::new() })
+        Ok(Self { session, training, stop: Cancel::new(), epoch: EpochStart::default() })
     }
 
     /// The same, but training ends after the batches on their way once `stop`
@@ -278,7 +279,8 @@ impl Round {
         let random = ChaCha20Rng::from_seed(seed::shuffle(turn.random_seed, turn.round));
         let done = before.batches;
         let loader = TrainLoader::new(source, loader_args.clone(), schedule, random);
-        let loader = loader.until(&self.stop).skip(done).up_to(before.until);
+        let loader = loader.until(&self.stop).knowing(&self.epoch);
+        let loader = loader.skip(done).up_to(before.until);
         let mut announced = Announced::of(self.plan());
         let events = Box::new(move |event| match event {
             fedwasm_sandbox::PlanEvent::Log(level, line) => events(RoundEvent::Log(level, line)),
@@ -417,6 +419,12 @@ impl Round {
         }
         Params::new(kept).map(Some).map_err(|source| tensors("the node state", source))
     }
+}
+
+/// Those of a plan's arguments that are the model's.
+pub fn model_arguments(arguments: &Arguments) -> Arguments {
+    let of_model = arguments.iter().filter(|(name, _)| name.starts_with(prefix::MODEL));
+    of_model.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Asks the plan for its shapes and checks that this version offers them.

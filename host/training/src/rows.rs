@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use fedwasm_dataset::{Block, Dataset, Error as DataError, Field, Values};
+use fedwasm_dataset::{Block, Dataset, Error as DataError, Field, Place, Values};
 use fedwasm_params::{DType, Tensor};
 use fedwasm_sandbox::Batch;
 
 use crate::layout::{Layout, Part, PartKind};
-use crate::preprocessing::n_scales;
-use crate::{Error, Preprocessing};
+use crate::preprocessing::{n_scales, scale_names};
+use crate::treatment::Treatment;
+use crate::{ColumnScale, Error, Preprocessing};
 
 /// Beyond it float32 does not represent every whole number.
 pub(crate) const CLASS_MAX: f64 = (1 << 24) as f64;
@@ -25,12 +26,12 @@ pub(crate) struct Converter {
 /// The way in which the values of a part are computed.
 #[derive(Clone, Debug)]
 enum How {
-    /// Scaled in float64 and rounded once: (mean, std) of each value.
-    Scaled(Vec<(f64, f64)>),
+    /// Treated in float64 and rounded once: the steps of each value.
+    Treated(Vec<Treatment>),
     /// Looked up: the value of each of 256 pixels, for each channel.
     Pixels(Arc<Vec<[f32; 256]>>),
-    Class,
-    Whole,
+    /// Whole numbers, classes among them: the steps of each value.
+    Whole(Vec<Treatment>),
 }
 
 /// Inputs and targets of some rows.
@@ -68,31 +69,37 @@ impl Converter {
     /// order; targets are not.
     pub(crate) fn new(layout: Layout, dataset: &Dataset, preprocessing: &Preprocessing) -> Self {
         let fields: Vec<&Field> = layout.fields.iter().map(|at| &dataset.fields()[*at]).collect();
-        let mut known = preprocessing.columns.iter().map(|scale| (scale.mean, scale.std));
+        let mut known = preprocessing.columns.iter().cloned();
         // The scales of each field: those of targets change nothing.
         let scales = fields.iter().enumerate().map(|(at, field)| {
             if at < layout.n_input_fields {
                 known.by_ref().take(n_scales(field)).collect()
             } else {
-                vec![(0.0, 1.0); n_scales(field)]
+                scale_names([*field]).into_iter().map(ColumnScale::identity).collect()
             }
         });
-        let scales: Vec<Vec<(f64, f64)>> = scales.collect();
+        let scales: Vec<Vec<ColumnScale>> = scales.collect();
         let each = |column: &usize| {
             let (scales, width) = (&scales[*column], fields[*column].width());
             let plane = (width / scales.len().max(1)).max(1);
-            scales.iter().flat_map(move |scale| std::iter::repeat_n(*scale, plane))
+            let rule = dataset.rule(layout.fields[*column]);
+            let steps = scales.iter().enumerate().map(move |(at, scale)| match rule {
+                Some(rule) => Treatment::new(rule, at, scale),
+                None => Treatment::scaled(scale.mean, scale.std),
+            });
+            steps.flat_map(move |steps| std::iter::repeat_n(steps, plane))
         };
-        let table = |(mean, std): &(f64, f64)| {
+        let table = |ColumnScale { mean, std, .. }: &ColumnScale| {
             std::array::from_fn(|pixel| ((pixel as f64 / 255.0 - mean) / std) as f32)
         };
         let how = |part: &Part| match (part.kind, &part.columns[..]) {
-            (PartKind::Class, _) => How::Class,
-            (PartKind::Whole, _) => How::Whole,
+            (PartKind::Class | PartKind::Whole, columns) => {
+                How::Whole(columns.iter().flat_map(each).collect())
+            }
             (PartKind::Real, [column]) if fields[*column].is_image() => {
                 How::Pixels(Arc::new(scales[*column].iter().map(table).collect()))
             }
-            (PartKind::Real, columns) => How::Scaled(columns.iter().flat_map(each).collect()),
+            (PartKind::Real, columns) => How::Treated(columns.iter().flat_map(each).collect()),
         };
         let inputs = layout.inputs.iter().map(how).collect();
         let targets = layout.targets.iter().map(how).collect();
@@ -104,11 +111,11 @@ impl Converter {
         let column = |(part, how): (&Part, &How)| {
             let n = n_rows.saturating_mul(part.width);
             match how {
-                How::Scaled(_) => PartValues::Reals(Vec::with_capacity(n)),
+                How::Treated(_) => PartValues::Reals(Vec::with_capacity(n)),
                 How::Pixels(tables) => {
                     PartValues::Pixels(Vec::with_capacity(n), Arc::clone(tables))
                 }
-                How::Class | How::Whole => PartValues::Classes(Vec::with_capacity(n)),
+                How::Whole(_) => PartValues::Classes(Vec::with_capacity(n)),
             }
         };
         let Layout { inputs, targets, .. } = &self.layout;
@@ -122,7 +129,8 @@ impl Converter {
     /// Appends row `row` of a block that was read with the layout's fields.
     ///
     /// # Errors
-    /// [`DataError::NotAClass`].
+    /// [`DataError::NotAClass`], [`DataError::NotFinite`], [`DataError::MissingValue`],
+    /// [`DataError::NoLogarithm`].
     pub(crate) fn push(&self, block: &Block, row: usize, into: &mut Rows) -> Result<(), Error> {
         let Layout { inputs, targets, .. } = &self.layout;
         for ((part, how), column) in inputs.iter().zip(&self.inputs).zip(&mut into.inputs) {
@@ -154,32 +162,33 @@ impl Converter {
                     pixels.extend_from_slice(&values[range(part.columns[0])]);
                 }
             }
-            (How::Scaled(scales), PartValues::Reals(reals)) => {
-                let (mut scales, mut wrong) = (scales.iter(), None);
+            (How::Treated(steps), PartValues::Reals(reals)) => {
+                let (mut steps, mut wrong) = (steps.iter(), None);
                 for column in &part.columns {
                     let unit = if field(*column).is_image() { 255.0 } else { 1.0 };
                     block.columns[*column].each(range(*column), |value| {
-                        let (mean, std) = scales.next().copied().unwrap_or((0.0, 1.0));
-                        let scaled = ((value / unit - mean) / std) as f32;
-                        if !scaled.is_finite() {
-                            wrong.get_or_insert((*column, value, scaled));
+                        let steps = steps.next().copied().unwrap_or(Treatment::scaled(0.0, 1.0));
+                        let treated = steps.apply(value / unit) as f32;
+                        if !treated.is_finite() {
+                            wrong.get_or_insert((*column, value, treated, steps));
                         }
-                        reals.push(scaled);
+                        reals.push(treated);
                     });
                 }
-                if let Some((column, value, scaled)) = wrong {
+                if let Some((column, value, treated, steps)) = wrong {
                     let (path, place) = (self.dataset.path().to_owned(), block.place(row));
                     let column = field(column).name.clone();
-                    let got = format!("{value:e}, scaled {scaled},");
-                    return Err(DataError::NotFinite { path, place, column, got }.into());
+                    return Err(untreated((value, treated), steps, path, place, column).into());
                 }
             }
-            (_, PartValues::Classes(classes)) => {
+            (How::Whole(steps), PartValues::Classes(classes)) => {
+                let mut steps = steps.iter();
                 let max = if part.kind == PartKind::Class { CLASS_MAX } else { 2f64.powi(53) };
                 let min = if part.kind == PartKind::Class { 0.0 } else { -max };
                 let mut wrong = None;
                 for column in &part.columns {
                     block.columns[*column].each(range(*column), |value| {
+                        let value = steps.next().map_or(value, |steps| steps.number(value));
                         if value.fract() != 0.0 || !(min..=max).contains(&value) {
                             wrong.get_or_insert((*column, value));
                         }
@@ -238,6 +247,25 @@ impl Converter {
             targets: tensors(&self.layout.targets, batch.targets)?,
         })
     }
+}
+
+/// Why a value has no finite number for the plan.
+fn untreated(
+    (value, treated): (f64, f32),
+    steps: Treatment,
+    path: std::path::PathBuf,
+    place: Place,
+    column: String,
+) -> DataError {
+    if value.is_nan() && steps.fill.is_none() {
+        return DataError::MissingValue { path, place, column };
+    }
+    let got = Treatment { log1p: false, ..steps }.number(value);
+    if steps.log1p && got <= -1.0 {
+        return DataError::NoLogarithm { path, place, column, got };
+    }
+    let got = format!("{value:e}, scaled {treated},");
+    DataError::NotFinite { path, place, column, got }
 }
 
 /// The bytes of a batch that is being put together.

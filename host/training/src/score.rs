@@ -14,13 +14,13 @@ use crate::examples::Examples;
 use crate::foreign_params::fitted;
 use crate::layout::{Layout, PartKind};
 use crate::loader::{Recorder, TestLoader};
-use crate::metrics::{Labels, Scores, of_classes, of_reals};
+use crate::metrics::{Scores, of_classes, of_reals};
 use crate::report::{bad, check_names, check_rows};
 use crate::round::session;
 
 /// The most rows of a dataset that is not in memory whose predictions are kept
 /// at once.
-const PREDICTED_ROWS_MAX: u64 = 1 << 18;
+pub(crate) const PREDICTED_ROWS_MAX: u64 = 1 << 18;
 
 /// The most outputs whose scores have names: a sum of scores takes fewer.
 const OUTPUTS_MAX: u64 = 256;
@@ -72,7 +72,7 @@ pub(crate) fn score(
     all(own.rows, n_rows)?;
     let report = check_rows(plan, own.report, own.rows)?;
     check_names(plan, &report)?;
-    let mut metrics = report.metrics;
+    let (mut metrics, mut sums) = (report.metrics, None);
     let wanted = standard(&source.converter().layout);
     if let (false, Some(mut scores)) = (matches!(plan.metadata().task, Task::Other(_)), wanted) {
         for piece in source.pieces(PREDICTED_ROWS_MAX) {
@@ -87,9 +87,11 @@ pub(crate) fn score(
             scores.add(&said.predictions, &targets).map_err(|error| bad(plan, error))?;
         }
         // The host's own numbers win over a plan that uses their names.
-        metrics.extend(scores.finish());
+        let (own, of_rows) = scores.finish();
+        metrics.extend(own);
+        sums = of_rows;
     }
-    Ok(Evaluation { n_rows, metrics })
+    Ok(Evaluation { n_rows, metrics, sums })
 }
 
 /// The names of all scores that a plan and the host can give, in ascending order: what sums of
@@ -117,7 +119,7 @@ pub fn score_names(plan: &Metadata, declaration: &Declaration) -> Vec<String> {
 /// order of the plan's targets. Others have no standard metrics.
 fn standard(layout: &Layout) -> Option<Scores> {
     match &layout.targets[..] {
-        [target] if target.kind == PartKind::Class => Some(Scores::Classes(Labels::default())),
+        [target] if target.kind == PartKind::Class => Some(Scores::classes()),
         targets if targets.iter().any(|target| target.kind != PartKind::Real) => None,
         [] => None,
         targets => Some(Scores::reals(targets.iter().map(|target| target.width).sum())),

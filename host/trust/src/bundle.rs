@@ -18,7 +18,6 @@ const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 /// The largest bundle that is read, in bytes.
 pub const BUNDLE_BYTES_MAX: u64 = 1 << 20;
-const WHAT: &str = "the plan";
 
 /// A detached signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -130,11 +129,16 @@ impl Bundle {
         matches!(self.content, Content::DsseEnvelope(_))
     }
 
-    /// Checks that `key` signed exactly these bytes.
+    /// Checks that `key` signed exactly these bytes; messages call them `what`.
     ///
     /// # Errors
     /// [`Error::Signature`], [`Error::Malformed`].
-    pub fn verify_bytes(&self, bytes: &[u8], key: &PublicKey) -> Result<(), Error> {
+    pub fn verify_bytes(
+        &self,
+        what: &'static str,
+        bytes: &[u8],
+        key: &PublicKey,
+    ) -> Result<(), Error> {
         let malformed =
             |reason: &str| Error::Malformed { what: "the bundle".into(), reason: reason.into() };
         let Content::MessageSignature { message_digest, signature } = &self.content else {
@@ -145,7 +149,7 @@ impl Bundle {
             return Err(malformed("it signs other bytes"));
         }
         let signature = STANDARD.decode(signature).map_err(|_| malformed("no base64"))?;
-        key.verify(WHAT, bytes, &signature)
+        key.verify(what, bytes, &signature)
     }
 
     /// Returns the statement if `key` signed it.
@@ -193,10 +197,10 @@ mod tests {
         let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let bundle = Bundle::sign_bytes(b"plan", &key).unwrap();
         let bundle = Bundle::from_json(&bundle.to_json()).unwrap();
-        bundle.verify_bytes(b"plan", key.public()).unwrap();
+        bundle.verify_bytes("it", b"plan", key.public()).unwrap();
         assert_eq!(bundle.hint(), Some(key.public().fingerprint()));
-        assert!(bundle.verify_bytes(b"plam", key.public()).is_err());
-        assert!(bundle.verify_bytes(b"plan", other.public()).is_err());
+        assert!(bundle.verify_bytes("it", b"plam", key.public()).is_err());
+        assert!(bundle.verify_bytes("it", b"plan", other.public()).is_err());
         assert!(bundle.verify_statement(key.public()).is_err());
         let statement = Bundle::sign_statement(b"{}", &key).unwrap();
         let statement = Bundle::from_json(&statement.to_json()).unwrap();
@@ -223,6 +227,6 @@ mod tests {
             assert!(told.contains(&format!("`{old}`")) && told.contains("v0.3+json"), "{told}");
         }
         let other = Bundle::from_json(good.replace("SHA2_256", "SHA2_512").as_bytes()).unwrap();
-        assert!(other.verify_bytes(b"plan", key.public()).is_err());
+        assert!(other.verify_bytes("it", b"plan", key.public()).is_err());
     }
 }

@@ -204,7 +204,7 @@ impl Trust {
             let checked = if is_statement {
                 bundle.verify_statement(public).map(drop)
             } else {
-                bundle.verify_bytes(plan, public)
+                bundle.verify_bytes("the plan", plan, public)
             };
             state = match checked {
                 Ok(()) => State::Verified(name.clone()),

@@ -9,7 +9,7 @@ use fedwasm_artifact::Component;
 use fedwasm_compute::{Dtype, Tensor};
 use fedwasm_dataset::Dataset;
 use fedwasm_params::Params;
-use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs, Value};
+use fedwasm_protocol::{Arguments, DataArgs, Standardize, TrainingArgs, Value};
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Sandbox};
 use fedwasm_training::{Before, Examples, Round, RoundEvent, Turn, facts};
 
@@ -106,7 +106,7 @@ impl Plan {
     ) -> Self {
         let plan = setup.sandbox.describe(component, limits).unwrap();
         let file = Dataset::open(&setup.data(), None).unwrap();
-        let data = DataArgs { standardize: false, ..DataArgs::of("y") };
+        let data = DataArgs { standardize: Standardize::None, ..DataArgs::of("y") };
         let arguments = arguments(text);
         let turn = Turn { random_seed: 1, round: 1, node: "bench".parse().unwrap() };
         let facts = facts(&file, &data, plan.metadata(), &arguments).unwrap();
@@ -192,7 +192,7 @@ pub(crate) fn call(setup: &Setup, plan: &str, text: &str) -> f64 {
     std::fs::write(&file, "x,y\n0.5,0\n0.25,1\n").unwrap();
     let plan = setup.sandbox.describe(&setup.build(plan, false), Limits::default()).unwrap();
     let file = Dataset::open(&file, None).unwrap();
-    let data = DataArgs { standardize: false, ..DataArgs::of("y") };
+    let data = DataArgs { standardize: Standardize::None, ..DataArgs::of("y") };
     let turn = Turn { random_seed: 1, round: 1, node: "bench".parse().unwrap() };
     let time = |n: i64| {
         let mut arguments = arguments(text);

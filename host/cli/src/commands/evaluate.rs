@@ -4,29 +4,29 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::load_plan;
 use fedwasm_dataset::Format;
-use fedwasm_local::{EvaluateOptions, LocalFile, evaluate};
-use fedwasm_protocol::DataArgs;
+use fedwasm_local::{EvaluateOptions, LocalFile, UsableModel, evaluate, load_preprocessing};
+use fedwasm_protocol::{DataArgs, Digest, Evaluation, Standardize};
 use fedwasm_record::load_params;
 use fedwasm_sandbox::Cancel;
-use fedwasm_training::Preprocessing;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{print_metrics, sandbox, target};
+use crate::commands::{sandbox, scores, target};
 use crate::printer::Printer;
 
-/// The largest `preprocessing.json`, in bytes.
-const PREPROCESSING_BYTES_MAX: u64 = 64 << 20;
-
-/// Score parameters on a file.
+/// Score a model, or parameters, on a file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component.
-    #[arg(long)]
-    plan: PathBuf,
-    /// The parameters (.mpk or .safetensors).
-    #[arg(long)]
-    params: PathBuf,
+    /// The directory of a model, or of the run that it is in: plan, parameters, columns and scales
+    /// are those of the model.
+    #[arg(conflicts_with_all = ["plan", "params", "target", "args"])]
+    model: Option<PathBuf>,
+    /// The component, without a model.
+    #[arg(long, required_unless_present = "model")]
+    plan: Option<PathBuf>,
+    /// The parameters (.mpk or .safetensors), without a model.
+    #[arg(long, required_unless_present = "model")]
+    params: Option<PathBuf>,
     /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images; all of
     /// its rows are scored.
     #[arg(long)]
@@ -38,8 +38,9 @@ pub(crate) struct Args {
     /// The column to predict [default: the target in --args].
     #[arg(long)]
     target: Option<String>,
-    /// The scales of the inputs [default: preprocessing.json beside the parameters, if it exists].
-    #[arg(long)]
+    /// The scales of the inputs [default: those of the model, or preprocessing.json beside the
+    /// parameters, if it exists].
+    #[arg(long, alias = "scales")]
     preprocessing: Option<PathBuf>,
     /// A file with [data] and [model], such as that of an experiment [default: history.json beside
     /// the parameters].
@@ -55,8 +56,33 @@ impl Args {
 }
 
 pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
-    let component = load_plan(&args.plan)?;
-    let run = args.params.parent().unwrap_or(Path::new(""));
+    match (&args.model, &args.plan, &args.params) {
+        (Some(model), ..) => of_model(model, &args, printer),
+        (None, Some(plan), Some(params)) => of_params(plan, params, &args, printer),
+        // The parser asks for both.
+        _ => Err(CommandError::new(USAGE, "name a model, or --plan and --params")),
+    }
+}
+
+/// Scores the model of a run.
+fn of_model(model: &Path, args: &Args, printer: &Printer) -> Result<(), CommandError> {
+    let scales = args.preprocessing.as_deref().map(load_preprocessing).transpose()?;
+    let model = UsableModel::open(model, scales, &sandbox(false, printer)?)?;
+    let evaluation = model.evaluate(&args.data, args.format, &Cancel::new())?;
+    let is_scaled = model.scales()?.is_some();
+    show(&evaluation, model.component.digest(), is_scaled, printer);
+    Ok(())
+}
+
+/// Scores parameters of a plan.
+fn of_params(
+    plan: &Path,
+    params: &Path,
+    args: &Args,
+    printer: &Printer,
+) -> Result<(), CommandError> {
+    let component = load_plan(plan)?;
+    let run = params.parent().unwrap_or(Path::new(""));
     let file = match (&args.args, LocalFile::of_run(run, &component)) {
         (Some(path), _) => LocalFile::read(path)?,
         (None, Some(of_run)) => {
@@ -67,12 +93,12 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         (None, None) => LocalFile::default(),
     };
     let target = target(&file, args.target.as_deref(), (&args.data, args.format))?;
-    let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize);
+    let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize != Standardize::None);
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
         None => DataArgs::of(target),
     };
-    let beside = args.params.with_file_name("preprocessing.json");
+    let beside = params.with_file_name("preprocessing.json");
     let preprocessing = match &args.preprocessing {
         Some(path) => Some(load_preprocessing(path)?),
         None if beside.is_file() => {
@@ -95,30 +121,28 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         component,
         sandbox: sandbox(file.strict, printer)?,
         limits: file.limits,
-        params: load_params(&args.params)?,
-        data: DataArgs { tags: Vec::new(), standardize: false, ..data },
+        params: load_params(params)?,
+        data: DataArgs { tags: Vec::new(), standardize: Standardize::None, ..data },
         format: args.format,
         model: file.model,
-        parts: vec![(args.data, preprocessing)],
+        parts: vec![(args.data.clone(), preprocessing)],
     };
     let evaluation = evaluate(&options, &Cancel::new())?;
-    printer.line(format!("rows       {}", evaluation.n_rows));
-    print_metrics(&evaluation.metrics, "", printer);
-    printer.event(
-        "result",
-        &json!({
-            "plan_sha256": options.component.digest(),
-            "n_rows": evaluation.n_rows,
-            "scaled": is_scaled,
-            "metrics": evaluation.metrics,
-        }),
-    );
+    show(&evaluation, options.component.digest(), is_scaled, printer);
     Ok(())
 }
 
-/// Reads a `preprocessing.json`.
-pub(crate) fn load_preprocessing(path: &Path) -> Result<Preprocessing, CommandError> {
-    let json = fedwasm_folder::read_file(path, PREPROCESSING_BYTES_MAX)?;
-    serde_json::from_slice(&json)
-        .map_err(|error| CommandError::new(USAGE, format!("{}: {error}", path.display())))
+fn show(evaluation: &Evaluation, plan: Digest, is_scaled: bool, printer: &Printer) {
+    printer.line(format!("rows       {}", evaluation.n_rows));
+    scores::print(evaluation, "", printer);
+    printer.event(
+        "result",
+        &json!({
+            "plan_sha256": plan,
+            "n_rows": evaluation.n_rows,
+            "scaled": is_scaled,
+            "metrics": evaluation.metrics,
+            "scores": scores::fields(Some(evaluation)),
+        }),
+    );
 }

@@ -1,17 +1,22 @@
 //! One module a command; the folder mirrors the command line.
 
 mod compare;
+mod data;
 mod demo;
 mod doctor;
 mod evaluate;
 mod experiment;
 mod keys;
 mod local;
+mod model;
 mod mosquitto;
 mod network;
 mod node;
 mod nodes;
 mod plan;
+mod predict;
+mod scores;
+mod start;
 mod verify;
 
 use std::path::PathBuf;
@@ -20,7 +25,6 @@ use clap::{Parser, Subcommand};
 use fedwasm_protocol::FieldSelection;
 use fedwasm_sandbox::{Profile, Sandbox, WorkerOptions};
 
-use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED, USAGE};
 use crate::printer::Printer;
 
@@ -47,8 +51,16 @@ pub(crate) enum Command {
     Local(local::Args),
     /// Show the differences of two runs, and their scores side by side.
     Compare(compare::Args),
-    /// Score parameters on a file.
+    /// Score a model, or parameters, on a file.
     Evaluate(evaluate::Args),
+    /// Look at data before a plan does.
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Predict for the rows of a file with the model of a run.
+    Predict(predict::Args),
+    /// Show, check and sign the models of runs.
+    #[command(subcommand)]
+    Model(model::Command),
     /// Found a federation, enrol its participants, and run its broker and repository.
     #[command(subcommand)]
     Network(network::Command),
@@ -80,6 +92,7 @@ impl Command {
             Self::Plan(command) => command.file(),
             Self::Local(args) => args.file(),
             Self::Evaluate(args) => args.file(),
+            Self::Data(command) => command.file(),
             Self::Experiment(command) => command.file(),
             _ => None,
         }
@@ -99,6 +112,9 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             Command::Local(args) => local::run(args, printer).await,
             Command::Compare(args) => compare::run(&args, printer),
             Command::Evaluate(args) => evaluate::run(args, printer),
+            Command::Data(command) => data::run(command, printer).await,
+            Command::Predict(args) => predict::run(args, printer),
+            Command::Model(command) => model::run(command, printer),
             Command::Network(command) => network::run(command, printer).await,
             Command::Node(command) => node::run(command, printer).await,
             Command::Nodes(args) => nodes::run(args, printer).await,
@@ -125,13 +141,6 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
     };
     let profile = if strict { Profile::Strict } else { Profile::Standard };
     Ok(sandbox?.with_profile(profile))
-}
-
-/// Shows metrics below the other lines of a result, each with `remark`.
-fn print_metrics(metrics: &fedwasm_protocol::Metrics, remark: &str, printer: &Printer) {
-    let row = |(name, value): (&String, &f64)| vec![name.clone(), format!("{value:.4}{remark}")];
-    let rows: Vec<Vec<String>> = metrics.iter().map(row).collect();
-    Columns::new(1).left("parameters".len()).left(0).print(&rows, printer);
 }
 
 /// The column to predict, from the flag or from the file; the only one that the

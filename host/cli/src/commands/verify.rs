@@ -140,7 +140,7 @@ fn show(receipt: &Receipt, signer: Option<Signer>, printer: &Printer) {
     }
     let loss = result.train_loss.map_or_else(String::new, |loss| format!(", loss {loss:.4}"));
     line("", format!("{} samples, {} steps{loss}", result.n_samples, result.n_steps));
-    if let Some(Evaluation { n_rows, metrics }) = &result.evaluation {
+    if let Some(Evaluation { n_rows, metrics, .. }) = &result.evaluation {
         let score = |(name, value): (&String, &f64)| format!("{} {value:.4}", printable(name));
         let scores: Vec<String> = metrics.iter().map(score).collect();
         line("scores", format!("{} of {n_rows} held-out rows", scores.join(", ")));

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use fedwasm_protocol::{Digest, Evaluation, NodeTiming};
 use fedwasm_record::{
-    FINISHED, History, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, Steps,
+    FINISHED, History, Keep, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, Steps,
     WRITTEN_BY, params_digest,
 };
 use fedwasm_sandbox::Profile;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::Error;
 use crate::checkpoint::{Checkpoint, Earlier};
 
+use super::validated::Validated;
 use super::{LocalJob, LocalOptions, STOPPED, ms};
 
 /// The history before this call, and the one that it collects.
@@ -32,19 +33,24 @@ impl LocalJob {
     /// The history until now, also before a break.
     pub(super) fn history_of(
         &self,
-        trained: &Trained,
+        (trained, validated): (&Trained, &Validated),
         so_far: &SoFar<'_>,
         train_ms: f64,
-        evaluation: Option<Evaluation>,
     ) -> Result<History, Error> {
         let SoFar { start, steps, earlier, initial_sha256, done } = so_far;
         let length = self.round.length(&self.examples);
         let steps = steps.lock().unwrap_or_else(PoisonError::into_inner).points().to_vec();
         let timing = NodeTiming { prepare_ms: self.prepare_ms, train_ms, ..NodeTiming::default() };
-        let mut history = self.history(trained, steps, timing, ms(*start), evaluation)?;
+        let (params, evaluation) = validated.result(trained);
+        let result = (params_digest(params)?.0, evaluation.cloned());
+        let mut history = self.history(trained, steps, timing, ms(*start), result);
+        history.validations = validated.records.clone();
+        history.best = validated.best.as_ref().map(|(best, _)| best.clone());
         history.initial_sha256 = *initial_sha256;
         let batches = done + trained.n_batches;
-        if batches < length.batches {
+        if let Some(reason) = &validated.enough {
+            history.status = format!("{FINISHED} early: {reason}");
+        } else if batches < length.batches {
             history.status = format!("{STOPPED}after {batches} of {} batches", length.batches);
         }
         if let Some(earlier) = earlier {
@@ -75,15 +81,30 @@ impl LocalJob {
     fn arguments(&self) -> BTreeMap<String, Value> {
         let json = |value: serde_json::Result<Value>| value.unwrap_or_default();
         let options = &self.options;
-        let LocalOptions { data, training, model, .. } = options;
-        [
+        let LocalOptions { data, training, model, local, .. } = options;
+        let mut arguments: BTreeMap<String, Value> = [
             ("data", json(serde_json::to_value(data))),
             ("training", json(serde_json::to_value(training))),
             ("model", json(serde_json::to_value(model))),
             ("strict", Value::from(options.sandbox.profile() == Profile::Strict)),
         ]
         .map(|(section, value)| (section.to_owned(), value))
-        .into()
+        .into();
+        // Left out where nothing is given, as older runs do.
+        let given = [
+            ("validate_every", local.validate_every.map(Value::from)),
+            (
+                "early_stopping",
+                local.early_stopping.as_ref().map(|s| json(serde_json::to_value(s))),
+            ),
+            ("keep", (local.keep == Keep::Best).then(|| Value::from("best"))),
+        ];
+        let given = given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        let given: serde_json::Map<String, Value> = given.collect();
+        if !given.is_empty() {
+            arguments.insert("local".into(), Value::Object(given));
+        }
+        arguments
     }
 
     fn history(
@@ -92,8 +113,8 @@ impl LocalJob {
         steps: Vec<StepRecord>,
         timing: NodeTiming,
         total_ms: f64,
-        evaluation: Option<Evaluation>,
-    ) -> Result<History, Error> {
+        (params_sha256, evaluation): (Digest, Option<Evaluation>),
+    ) -> History {
         let metadata = self.training_plan().metadata();
         let record = NodeRecord {
             upload: None,
@@ -121,14 +142,14 @@ impl LocalJob {
             timing,
             nodes: [(self.turn.node.clone(), record)].into(),
             dropped: [].into(),
-            params_sha256: params_digest(&trained.params)?.0,
+            params_sha256,
             evaluation,
             scored: [].into(),
             secagg: None,
             scored_secagg: None,
             privacy: None,
         };
-        Ok(History {
+        History {
             name: "local".into(),
             plan: PlanRecord {
                 name: metadata.name.clone(),
@@ -150,6 +171,8 @@ impl LocalJob {
             initial: None,
             rounds: vec![round],
             steps,
-        })
+            validations: Vec::new(),
+            best: None,
+        }
     }
 }

@@ -5,24 +5,33 @@ mod events;
 mod history;
 mod options;
 mod pieces;
+mod validated;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use fedwasm_dataset::Dataset;
 use fedwasm_folder::Lock;
-use fedwasm_protocol::{Arguments, Digest, Evaluation, NodeId, TrainingArgs};
-use fedwasm_record::{Error as RecordError, History, Steps, load_history, params_digest, prepare};
+use fedwasm_params::Params;
+use fedwasm_protocol::{Arguments, Digest, NodeId, TrainingArgs};
+use fedwasm_record::{
+    Error as RecordError, History, ModelFile, ModelParts, Steps, load_history, params_digest,
+    prepare,
+};
 use fedwasm_report::TensorBoard;
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits};
-use fedwasm_training::{Before, Classes, Examples, Round, Trained, Turn, facts, fitted};
+use fedwasm_training::{
+    Before, Classes, Examples, Round, Trained, Turn, facts, fitted, model_arguments,
+};
 
 use crate::Error;
 use crate::checkpoint::{self, Earlier};
 
-use self::events::collect;
+use self::events::{collect, write_scores};
 use self::history::SoFar;
+
+pub(crate) use self::validated::Validated;
 
 pub use self::options::{LocalEvent, LocalOptions, LocalResult};
 
@@ -53,8 +62,10 @@ const STOPPED: &str = "stopped: ";
 ///     training: standard_training()?,
 ///     model: file.model,
 ///     params: None,
+///     init_only: Vec::new(),
 ///     out: None,
 ///     random_seed: 42,
+///     local: file.local,
 ///     fold: None,
 ///     resume: false,
 ///     force: false,
@@ -97,6 +108,7 @@ impl LocalJob {
                 keep_earlier(dir)?;
             }
             checkpoint::clear(dir)?;
+            ModelFile::clear(dir)?;
         }
         let file = Dataset::open(&options.path, options.format)?;
         // The user at the terminal decides when to stop; a day bounds it all the same.
@@ -106,11 +118,14 @@ impl LocalJob {
         let facts: DataFacts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let aggregator = Arguments::new();
         let mut training = options.training.clone();
-        // The optimizer's state belongs to the checkpoint of a run.
+        // The optimizer's state goes on after a checkpoint, and after scores between epochs.
         let keeps = |argument: &&fedwasm_sandbox::Argument| {
             argument.name == KEEP_STATE && argument.kind == fedwasm_protocol::ValueKind::Boolean
         };
-        if options.out.is_some() && plan.metadata().arguments.iter().any(|a| keeps(&a)) {
+        let scores = options.local.validate_every != Some(0)
+            && (training.test_ratio > 0.0 || options.fold.is_some());
+        if (options.out.is_some() || scores) && plan.metadata().arguments.iter().any(|a| keeps(&a))
+        {
             let given = training.optimizer_args.entry(KEEP_STATE.into());
             given.or_insert(fedwasm_protocol::Value::Boolean(true));
         }
@@ -129,6 +144,7 @@ impl LocalJob {
             options.out.as_ref().map(|_| checkpoint::data_digest(&options.path)).transpose()?;
         let mut warnings = file.remarks();
         warnings.extend(examples.classes().map(Classes::remarks).unwrap_or_default());
+        warnings.extend(examples.prepared().remarks());
         let prepare_ms = ms(start);
         Ok(Self { options, round, examples, turn, data, warnings, prepare_ms, _lock: lock })
     }
@@ -192,35 +208,31 @@ impl LocalJob {
         let so_far =
             SoFar { start, steps: &steps, earlier: earlier.as_ref(), initial_sha256, done };
         let start_train = Instant::now();
-        let trained = self.train(before, collect, &so_far, cancel)?;
+        let (trained, validated) = self.train(before, collect, &so_far, cancel)?;
         let train_ms = ms(start_train);
-        let evaluation = match examples.n_test() {
-            0 => None,
-            _ => {
-                let seed = options.random_seed;
-                Some(round.evaluate(examples, &trained.params, None, seed, cancel)?)
-            }
-        };
-        let (params_sha256, _) = params_digest(&trained.params)?;
-        let history = self.history_of(&trained, &so_far, train_ms, evaluation.clone())?;
+        let history = self.history_of((&trained, &validated), &so_far, train_ms)?;
         let batches = done + trained.n_batches;
         if let Some(dir) = &options.out {
-            self.write(dir, &trained, &history, (batches, params_sha256))?;
+            self.write(dir, (&trained, &validated), &history, batches)?;
             let mut board = tensorboard.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(board) = board.as_mut() {
-                write_scores(board, turn, batches, evaluation.as_ref());
+            if let Some(scores) = validated.last.as_ref().filter(|_| !validated.is_scored(batches))
+            {
+                write_scores(&mut board, &turn.node, batches, scores);
             }
+            board.as_mut().map(TensorBoard::flush);
         }
         let batches_max = length.batches;
-        let (params, preprocessing) = (trained.params, examples.preprocessing().clone());
+        let (params, evaluation) = validated.result(&trained);
         Ok(LocalResult {
-            params,
-            params_sha256,
-            preprocessing,
-            evaluation,
+            params_sha256: params_digest(params)?.0,
+            params: params.clone(),
+            preprocessing: examples.preprocessing().clone(),
+            evaluation: evaluation.cloned(),
             history,
             batches,
             batches_max,
+            enough: validated.enough,
+            best: validated.best.map(|(best, _)| best),
         })
     }
 
@@ -252,9 +264,13 @@ impl LocalJob {
         }
         let Self { options, round, .. } = self;
         let params = match &options.params {
-            Some(params) => {
+            Some(params) if options.init_only.is_empty() => {
                 let params = fitted(round.declaration(), params.clone());
                 params.map_err(RecordError::Shapes)?
+            }
+            Some(params) => {
+                let (only, seed) = (&options.init_only, options.random_seed);
+                round.start_from(params.clone(), only, seed, cancel)?
             }
             None => round.initial_params(options.random_seed, cancel)?,
         };
@@ -265,33 +281,43 @@ impl LocalJob {
     fn write(
         &self,
         dir: &Path,
-        trained: &Trained,
+        (trained, validated): (&Trained, &Validated),
         history: &History,
-        (batches, params_sha256): (u64, Digest),
+        batches: u64,
     ) -> Result<(), Error> {
-        let folder = fedwasm_report::write(dir, "local", &trained.params, history)?;
+        let (result, _) = validated.result(trained);
+        let folder = fedwasm_report::write(dir, "local", result, history)?;
         let json = serde_json::to_vec_pretty(self.examples.preprocessing());
-        folder.write("preprocessing.json", &json.map_err(std::io::Error::from)?)?;
+        let json = json.map_err(std::io::Error::from)?;
+        folder.write("preprocessing.json", &json)?;
+        self.write_model(dir, result, history, &json)?;
         if let Some(data) = self.data {
-            let checkpoint = self.checkpoint(data, (batches, trained.drawn), params_sha256);
-            checkpoint.write(&folder, trained.kept.as_ref())?;
+            let (sha256, last) = params_digest(&trained.params)?;
+            let checkpoint = self.checkpoint(data, (batches, trained.drawn), sha256);
+            let last = validated.best.is_some().then_some(&last[..]);
+            checkpoint.write(&folder, last, trained.kept.as_ref())?;
         }
         checkpoint::clear_pieces(&folder)
     }
 }
 
-/// Writes the scores for TensorBoard: for people, so that failing costs no result.
-fn write_scores(
-    board: &mut TensorBoard,
-    turn: &Turn,
-    batches: u64,
-    evaluation: Option<&Evaluation>,
-) {
-    let at = u32::try_from(batches).unwrap_or(u32::MAX);
-    if let Some(Evaluation { metrics, .. }) = evaluation {
-        let _ = board.on_local_updates(&turn.node, at, metrics, SystemTime::now());
+impl LocalJob {
+    /// Writes the model: the files that its use needs.
+    fn write_model(
+        &self,
+        dir: &Path,
+        params: &Params,
+        history: &History,
+        preprocessing: &[u8],
+    ) -> Result<(), Error> {
+        let (_, params) = params_digest(params)?;
+        let model = model_arguments(self.round.arguments());
+        let inputs = self.examples.inputs();
+        let about = ModelFile::of_run(history, &model, &self.options.data, &inputs);
+        let plan = self.options.component.bytes();
+        let parts = ModelParts { plan, params: &params, preprocessing: Some(preprocessing) };
+        Ok(about.write(dir, parts, None)?)
     }
-    let _ = board.flush();
 }
 
 /// Refuses to overwrite a run: one that can be continued, or one that is finished.

@@ -6,7 +6,7 @@ use fedwasm_artifact::Component;
 use fedwasm_dataset::Format;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, TrainingArgs};
-use fedwasm_record::History;
+use fedwasm_record::{BestRecord, History, LocalArgs, ValidationRecord};
 use fedwasm_sandbox::{Cancel, Level, LimitArgs, Sandbox};
 use fedwasm_training::{Fold, Preprocessing};
 
@@ -31,10 +31,14 @@ pub struct LocalOptions {
     pub model: Arguments,
     /// Parameters to start from; drawn by the plan if none.
     pub params: Option<Params>,
+    /// Patterns of the names of those that start so, such as `net.0.*`; all if there are none.
+    pub init_only: Vec<String>,
     /// Where the files go; none are written if none.
     pub out: Option<PathBuf>,
     /// The `random_seed` of `training`.
     pub random_seed: u64,
+    /// How it is scored while it trains, and which parameters are its result.
+    pub local: LocalArgs,
     /// The fold that is held out, regardless of `test_ratio`.
     pub fold: Option<Fold>,
     /// Whether to continue the run in `out`.
@@ -68,6 +72,13 @@ pub enum LocalEvent {
         /// The loss, if the plan reports one.
         loss: Option<f64>,
     },
+    /// The held-out rows were scored after an epoch.
+    Validated {
+        /// The scores.
+        record: ValidationRecord,
+        /// Whether these parameters are the best so far, with `keep = "best"`.
+        is_best: bool,
+    },
     /// A line from the plan.
     Log(Level, String),
     /// Something about the data that should be known before a score is believed.
@@ -77,13 +88,13 @@ pub enum LocalEvent {
 /// The result of a local job.
 #[derive(Clone, Debug)]
 pub struct LocalResult {
-    /// The trained parameters.
+    /// The trained parameters: the last ones, or the best.
     pub params: Params,
     /// The SHA-256 of their safetensors bytes.
     pub params_sha256: Digest,
     /// The scales of the inputs, which other rows need too.
     pub preprocessing: Preprocessing,
-    /// Scores on the held-out rows, if there are some.
+    /// Their scores on the held-out rows, if there are some.
     pub evaluation: Option<Evaluation>,
     /// The history of the job.
     pub history: History,
@@ -91,4 +102,8 @@ pub struct LocalResult {
     pub batches: u64,
     /// Batches that were asked for.
     pub batches_max: u64,
+    /// Why it ended before them, if early stopping did.
+    pub enough: Option<String>,
+    /// Which parameters are the best, with `keep = "best"`.
+    pub best: Option<BestRecord>,
 }

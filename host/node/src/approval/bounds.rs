@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fedwasm_protocol::{Arguments, DataArgs, RoundRequest, TrainingArgs, prefix};
+use fedwasm_protocol::{Arguments, DataArgs, RoundRequest, Split, TrainingArgs, prefix};
 use fedwasm_training::Length;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -200,11 +200,13 @@ pub(crate) fn exceeded_by_length<'a>(
 impl Bound {
     /// Whether there is such an argument: of training or data, or one that the plan announces.
     pub fn is_about<'a>(&self, announced: impl IntoIterator<Item = &'a str>) -> bool {
-        if [STEPS, ROWS].contains(&&*self.key) {
+        // Columns have names of their own: `data.columns.age.impute=median`.
+        if [STEPS, ROWS].contains(&&*self.key) || self.key.starts_with("data.columns.") {
             return true;
         }
         let data =
             DataArgs { inputs: Some(Vec::new().into()), memory_mib: Some(1), ..DataArgs::of("") };
+        let data = DataArgs { split: Split::Stratified, ..data };
         let args = EVERY_TRAINING_ARG.iter().filter_map(|text| toml::from_str(text).ok());
         let args: Vec<_> = args.filter_map(|table| TrainingArgs::parse(table).ok()).collect();
         let mut found = None;
@@ -254,6 +256,8 @@ mod tests {
             ("training.dp_args.sigma>=1", true),
             ("data.target=x", true),
             ("data.inputs=x", true),
+            ("data.split=stratified", true),
+            ("data.columns.age.impute=median", true),
             ("optimizer.lr<=1", true),
             ("training.epoch<=1", false),
             ("optimizer.lrr<=1", false),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fedwasm_artifact::Component;
-use fedwasm_protocol::{Digest, Participant, SIGNATURES_MAX};
+use fedwasm_protocol::{ColumnRules, Digest, Participant, SIGNATURES_MAX};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -32,6 +32,9 @@ pub struct KnownPlan {
     pub requested_by: Option<String>,
     /// Its purpose, in the words of the researcher who asked.
     pub description: String,
+    /// How that researcher's data become numbers, by column.
+    #[serde(skip_serializing_if = "ColumnRules::is_empty")]
+    pub columns: ColumnRules,
     /// When it was first seen, in milliseconds of Unix time.
     pub first_seen_ms: u64,
 }
@@ -47,6 +50,8 @@ pub struct Registration<'a> {
     pub requested_by: Option<&'a Participant>,
     /// Its purpose, in the words of the researcher who asked; may be empty.
     pub description: &'a str,
+    /// How columns of the data become numbers for it.
+    pub columns: &'a ColumnRules,
     /// Whether it may run without a decision.
     pub is_trusted: bool,
 }
@@ -71,15 +76,21 @@ impl Database {
                     row.get::<_, i64>(4)?,
                 ))
             })?;
-            let mut descriptions = descriptions(connection)?;
+            let mut purposes = purposes(connection)?;
             rows.map(|row| {
                 let (digest, name, version, requested_by, first_seen_ms) = row?;
-                let description = descriptions.remove(&digest).unwrap_or_default();
+                let (description, columns) = purposes.remove(&digest).unwrap_or_default();
                 let digest = digest.parse().map_err(|error| damaged_by("a digest", error))?;
                 let first_seen_ms = first_seen_ms as u64;
-                let known =
-                    KnownPlan { digest, name, version, requested_by, description, first_seen_ms };
-                Ok(known)
+                Ok(KnownPlan {
+                    digest,
+                    name,
+                    version,
+                    requested_by,
+                    description,
+                    columns,
+                    first_seen_ms,
+                })
             })
             .collect()
         })
@@ -164,6 +175,9 @@ impl Database {
             if !description.is_empty() {
                 fields["description"] = json!(description);
             }
+            if !registration.columns.is_empty() {
+                fields["columns"] = json!(registration.columns);
+            }
             append(self, write, now_ms, "registered", &fields)?;
             Ok(true)
         })
@@ -202,15 +216,25 @@ impl Database {
     }
 }
 
-/// The purposes of plans, by digest, from their registrations in the log.
-fn descriptions(connection: &Connection) -> Result<HashMap<String, String>, Error> {
+/// The purposes of plans and the rules of columns, by digest, from their registrations in the log.
+fn purposes(connection: &Connection) -> Result<HashMap<String, (String, ColumnRules)>, Error> {
     let mut statement = connection.prepare(
-        "SELECT json_extract(entry, '$.plan'), json_extract(entry, '$.description') FROM log
+        "SELECT json_extract(entry, '$.plan'), json_extract(entry, '$.description'),
+         json_extract(entry, '$.columns') FROM log
          WHERE json_extract(entry, '$.kind') = 'registered'
-         AND json_extract(entry, '$.description') IS NOT NULL ORDER BY number",
+         AND coalesce(json_extract(entry, '$.description'), json_extract(entry, '$.columns'))
+         IS NOT NULL ORDER BY number",
     )?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, Option<String>>(2)?))
+    })?;
+    let purpose = |row: rusqlite::Result<(String, Option<String>, Option<String>)>| {
+        let (digest, description, columns) = row?;
+        let columns = columns.map(|columns| serde_json::from_str(&columns)).transpose();
+        let columns = columns.map_err(|error| damaged_by("rules of columns", error))?;
+        Ok((digest, (description.unwrap_or_default(), columns.unwrap_or_default())))
+    };
+    rows.map(purpose).collect()
 }
 
 pub(super) fn is_known(connection: &Connection, digest: &str) -> Result<bool, Error> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use fedwasm_dataset::Format;
 use fedwasm_protocol::{
-    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, PROTOCOL_VERSION, SearchRequest,
+    ApprovalReply, ApprovalRequest, ApprovalStatus, BlobRef, ColumnRules, PROTOCOL_VERSION,
+    SearchRequest,
 };
 use fedwasm_trust::{KeyPair, Roster};
 
@@ -70,6 +71,9 @@ fn dataset(columns: usize) -> Dataset {
         columns: (0..columns).map(|n| format!("column {n}")).chain(["y".into()]).collect(),
         format: Format::Csv,
         shapes: BTreeMap::new(),
+        remarks: Vec::new(),
+        looked_at: None,
+        stamp: None,
     }
 }
 
@@ -425,6 +429,7 @@ fn questions_are_bounded_and_noted_once_a_minute() {
             plan: BlobRef::of(b"plan"),
             signatures: Vec::new(),
             description: String::new(),
+            columns: ColumnRules::default(),
         })
     };
     for n in 0..QUESTIONS_MAX {

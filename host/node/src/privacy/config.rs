@@ -25,6 +25,8 @@ const TIME_STEP_MS_MAX: u64 = 600_000;
 /// `[privacy]` of `node.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Privacy {
+    /// Whether scores leave with the counts and sums that they follow from. Default true.
+    pub score_sums: bool,
     /// The fewest rows that are trained on, held out or scored, and that stand behind a number
     /// told while a round runs. Default 10; an approval may set another.
     pub min_rows: u64,
@@ -41,7 +43,7 @@ pub struct Privacy {
 impl Default for Privacy {
     fn default() -> Self {
         let (floors, datasets) = (Floors::default(), BTreeMap::new());
-        Self { min_rows: 10, progress: true, floors, datasets }
+        Self { score_sums: true, min_rows: 10, progress: true, floors, datasets }
     }
 }
 
@@ -250,6 +252,7 @@ impl<'de> Deserialize<'de> for Privacy {
                     match key.as_str() {
                         "min_rows" => privacy.min_rows = map.next_value()?,
                         "progress" => privacy.progress = map.next_value()?,
+                        "score_sums" => privacy.score_sums = map.next_value()?,
                         "clip" => floors.clip = Some(map.next_value()?),
                         "noise_multiplier" => floors.noise_multiplier = Some(map.next_value()?),
                         "delta" => floors.delta = Some(map.next_value()?),
@@ -326,7 +329,11 @@ impl<'de> Deserialize<'de> for Entry {
 }
 
 fn unknown(key: &str) -> String {
-    let known = ["min_rows", "progress"].into_iter().chain(FLOORS).collect::<Vec<_>>().join("`, `");
+    let known = ["min_rows", "progress", "score_sums"]
+        .into_iter()
+        .chain(FLOORS)
+        .collect::<Vec<_>>()
+        .join("`, `");
     format!("unknown field `{key}`, expected `{known}` or a table with the name of a dataset")
 }
 
@@ -343,7 +350,8 @@ mod tests {
         let text = "clip = 1.0\nnoise_multiplier = 1.0\nmetrics = [\"accuracy\"]\n\
                     [mri]\nnoise_multiplier = 2\nepsilon = 3.0\n";
         let privacy = read(text).unwrap();
-        assert_eq!((privacy.min_rows, privacy.progress), (10, true));
+        assert_eq!((privacy.min_rows, privacy.progress, privacy.score_sums), (10, true, true));
+        assert!(!read("score_sums = false").unwrap().score_sums);
         let own = privacy.floors_of("mri");
         assert_eq!(
             (own.clip, own.noise_multiplier, own.epsilon),

@@ -21,6 +21,7 @@ use crate::round::Prepared;
 pub(crate) struct Floor {
     pub(crate) min_rows: u64,
     pub(crate) progress: bool,
+    pub(crate) score_sums: bool,
 }
 
 /// Refuses a round that would tell about fewer than `min_rows` rows.

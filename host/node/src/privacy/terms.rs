@@ -75,7 +75,7 @@ impl Terms {
 
     /// Scores that may leave, about one row as far as a researcher can tell.
     pub(super) fn evaluation(&self, evaluation: &Evaluation) -> Evaluation {
-        Evaluation { n_rows: 1, metrics: self.metrics(&evaluation.metrics) }
+        Evaluation { n_rows: 1, metrics: self.metrics(&evaluation.metrics), sums: None }
     }
 
     /// A number in so many significant digits.
@@ -183,10 +183,14 @@ mod tests {
         let all: Metrics =
             [("accuracy".into(), 0.876_54), ("loss".into(), 12_345.6), ("plan".into(), 1e-300)]
                 .into();
-        let evaluation = Evaluation { n_rows: 57, metrics: all };
+        let mut sums = fedwasm_protocol::ClassSums::new(2);
+        (0..57).for_each(|_| sums.count(Some(0), 0));
+        let sums = fedwasm_protocol::ScoreSums::Classes(sums).checked();
+        let evaluation = Evaluation { n_rows: 57, metrics: all, sums };
         assert!(list(&[]).evaluation(&evaluation).metrics.is_empty());
         let told = list(&["accuracy", "loss"]).evaluation(&evaluation);
-        assert_eq!(told.n_rows, 1);
+        assert_eq!((told.n_rows, &told.sums), (1, &None));
+        assert!(evaluation.sums.is_some());
         assert_eq!(told.metrics, [("accuracy".into(), 0.877), ("loss".into(), 12_300.0)].into());
         assert_eq!(list(&["accuracy"]).train_loss(Some(0.5)), None);
         assert_eq!(list(&["train_loss"]).train_loss(Some(-0.123_45)), Some(-0.123));

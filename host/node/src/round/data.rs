@@ -19,7 +19,12 @@ pub(super) fn read(
         fedwasm_training::Error::Dataset(error) => {
             tracing::warn!("{error}");
             let name = &dataset.name;
-            let message = format!("dataset {name} cannot be read; the node's log says more");
+            let what = match of_rule(&error) {
+                Some(column) => format!(": the column `{column}` does not fit its rule"),
+                None => " cannot be read".to_owned(),
+            };
+            let message = format!("dataset {name}{what}; the node's log says more");
+            let message = dataset.touched().unwrap_or(message);
             refusal(Reason::Dataset, message)
         }
         error => training_refusal(&error),
@@ -29,11 +34,31 @@ pub(super) fn read(
         tracing::warn!("{change}");
         return Err(refusal(Reason::Dataset, change));
     }
+    // Other cells in as many rows: receipts have the digest of the file.
+    if let Some(change) = dataset.touched() {
+        tracing::warn!("{change}");
+    }
     let examples = Examples::read(&file, &request.data, round, turn).map_err(hide)?;
     for remark in examples.classes().map(Classes::remarks).unwrap_or_default() {
         tracing::warn!("dataset {}, target {:?}: {remark}", dataset.name, request.data.target);
     }
+    for remark in examples.prepared().remarks() {
+        tracing::info!("dataset {}, {remark}", dataset.name);
+    }
     Ok(examples)
+}
+
+/// The column whose cells are not as the request's rule says: the researcher named it.
+fn of_rule(error: &fedwasm_dataset::Error) -> Option<&String> {
+    use fedwasm_dataset::Error as E;
+    match error {
+        E::Mismatch { column, .. }
+        | E::MissingValue { column, .. }
+        | E::MissingTargets { column, .. }
+        | E::TooManyValues { column, .. }
+        | E::NoLogarithm { column, .. } => Some(column),
+        _ => None,
+    }
 }
 
 pub(super) fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, Refusal> {

@@ -35,6 +35,15 @@ pub(crate) struct Done {
     pub(crate) evaluation: Option<Evaluation>,
 }
 
+impl Done {
+    /// Leaves the sums of scores at the node: metrics leave alone.
+    pub(crate) fn without_sums(&mut self) {
+        if let Some(evaluation) = &mut self.evaluation {
+            evaluation.sums = None;
+        }
+    }
+}
+
 /// Memory and fuel of training, each rounded up to a power of two.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Used {

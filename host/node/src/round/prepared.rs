@@ -186,6 +186,11 @@ impl Prepared {
         Owner { researcher: &self.researcher, plan, dataset }
     }
 
+    /// What was done by the rules of columns.
+    pub(crate) fn done(&self) -> &fedwasm_training::Prepared {
+        self.examples.prepared()
+    }
+
     /// Warnings for the researcher about the classes here. They reveal no row, nor that one exists:
     /// a class of fewer than `min_rows` rows counts as empty.
     pub(crate) fn warnings(&self, min_rows: u64) -> Vec<String> {

@@ -170,8 +170,9 @@ impl Workshop {
         let inputs = request.data.inputs.as_ref().ok_or_else(|| bad("data.inputs is missing"))?;
         let plan = self.plan(&preparation)?.with_limits(&request.limits);
         let inputs: Vec<String> = inputs.names().into_iter().cloned().collect();
-        let n_inputs = usize::try_from(dataset.entry().n_values(&inputs)).ok();
-        let facts = DataFacts { n_inputs, n_classes: None };
+        let n_inputs =
+            usize::try_from(dataset.entry().n_values(&inputs, &request.data.columns)).ok();
+        let facts = DataFacts { n_inputs, n_classes: request.data.n_classes() };
         let RoundRequest { model, training, aggregator, .. } = request;
         let place = Place { round: request.round, rounds: request.rounds };
         let round = Round::at(place, &plan, RoundArgs { model, training, aggregator }, &facts);

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use fedwasm_local::{Cancel, EvaluateOptions, LocalFile};
-use fedwasm_protocol::DataArgs;
+use fedwasm_protocol::{DataArgs, ScoreSums, Standardize};
 use fedwasm_report::{compare_curves, draw_history, draw_lines};
 use fedwasm_researcher::{History, NetworkArgs, NodePresent, present};
 use fedwasm_transport::{BrokerUrl, Security, discover};
@@ -102,7 +102,7 @@ pub(crate) fn evaluate(
     let preprocessing =
         preprocessing.map_err(|error| mistake(format!("`preprocessing`: {error}")))?;
     let args = file.data.ok_or_else(|| mistake("name the column to predict with `target`"))?;
-    if args.standardize && preprocessing.is_none() {
+    if args.standardize != Standardize::None && preprocessing.is_none() {
         let text = "`data` sets `standardize`, but the scales are missing: name the \
                     preprocessing.json of a run with `preprocessing`";
         return Err(mistake(text));
@@ -112,7 +112,7 @@ pub(crate) fn evaluate(
         sandbox: sandbox(program, file.strict).map_err(raised)?,
         limits: file.limits,
         params: params.0.clone(),
-        data: DataArgs { tags: Vec::new(), standardize: false, ..args },
+        data: DataArgs { tags: Vec::new(), standardize: Standardize::None, ..args },
         format,
         model: file.model,
         parts: vec![(data, preprocessing)],
@@ -131,6 +131,17 @@ pub(crate) fn evaluate(
     serde_json::to_string(&scored.map_err(raised)?).map_err(mistake)
 }
 
+/// The confusion matrix, the scores of classes and the calibration of sums of scores, from JSON to
+/// JSON; `{}` for reals.
+#[pyfunction]
+pub(crate) fn score_report(sums: &str) -> PyResult<String> {
+    let sums: ScoreSums = serde_json::from_str(sums).map_err(mistake)?;
+    match sums.report() {
+        Some(report) => serde_json::to_string(&report).map_err(mistake),
+        None => Ok("{}".to_owned()),
+    }
+}
+
 /// The differences of the runs in two directories, as JSON.
 #[pyfunction]
 pub(crate) fn compare(py: Python<'_>, a: PathBuf, b: PathBuf) -> PyResult<String> {
@@ -141,7 +152,7 @@ pub(crate) fn compare(py: Python<'_>, a: PathBuf, b: PathBuf) -> PyResult<String
 /// The losses of two runs in one chart, as SVG.
 #[pyfunction]
 pub(crate) fn compare_svg(py: Python<'_>, a: PathBuf, b: PathBuf) -> PyResult<String> {
-    py.detach(|| compare_curves(&a, &b)).map_err(raised)
+    py.detach(|| compare_curves(&[a.as_path(), b.as_path()])).map_err(raised)
 }
 
 /// The history of the run in a directory, as JSON.

@@ -87,7 +87,7 @@ impl PyExperiment {
     }
 
     /// Finds the nodes and makes everything ready for the first round.
-    #[pyo3(signature = (arguments, on_event, *, aggregator=None, sampler=None, params=None, out=None, resume=false, change=false))]
+    #[pyo3(signature = (arguments, on_event, *, aggregator=None, sampler=None, params=None, out=None, resume=false, change=false, force=false))]
     #[expect(clippy::too_many_arguments, reason = "the arguments of Python, by name")]
     fn start(
         &self,
@@ -100,10 +100,12 @@ impl PyExperiment {
         out: Option<PathBuf>,
         resume: bool,
         change: bool,
+        force: bool,
     ) -> PyResult<()> {
         let file = read(arguments, sampler, &self.raised)?;
         let params = params.map(|Params(params)| params.clone());
-        let options = ExperimentOptions { out, resume, change, params, ..self.options(file)? };
+        let options = self.options(file)?;
+        let options = ExperimentOptions { out, resume, change, force, params, ..options };
         let own = aggregator.map(|object| PyAggregator::new(object, &self.raised)).transpose()?;
         let (strategy, stopped) = (options.file.strategy.clone(), self.slot.stopped());
         let started = self.slot.attend_alone(py, on_event, |runtime, events| {
@@ -217,6 +219,7 @@ impl PyExperiment {
             out: None,
             resume: false,
             change: false,
+            force: false,
             params: None,
         })
     }

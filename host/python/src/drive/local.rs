@@ -9,6 +9,7 @@ use fedwasm_explain::{Explained, Kind};
 use fedwasm_local::{Cancel, LocalEvent, LocalFile, LocalOptions, resumed_seed, standard_training};
 use fedwasm_protocol::seed::random_seed;
 use fedwasm_protocol::{DataArgs, FieldSelection};
+use fedwasm_record::load_init;
 use fedwasm_sandbox::{NativePlan, Sandbox};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -171,9 +172,14 @@ impl Wanted {
             data,
             training,
             model: file.model,
-            params,
+            params: match (params, &file.init) {
+                (None, Some(init)) => Some(load_init(init)?.0),
+                (params, _) => params,
+            },
+            init_only: file.init_only,
             out,
             random_seed,
+            local: file.local,
             fold: None,
             resume,
             force,
@@ -200,6 +206,10 @@ fn tell(sink: &Sink, event: LocalEvent) {
         LocalEvent::Step { step, steps_max, loss } => sink.tell_if_free(json!({
             "event": "step", "step": step, "steps_max": steps_max, "loss": loss,
         })),
+        LocalEvent::Validated { record, is_best } => sink.tell(json!({
+            "event": "validated", "epoch": record.epoch, "step": record.step,
+            "metrics": record.evaluation.metrics, "best": is_best,
+        })),
         LocalEvent::Log(level, line) => {
             let level = format!("{level:?}").to_lowercase();
             sink.tell(json!({ "event": "log", "level": level, "message": line }));
@@ -217,6 +227,8 @@ fn shown(result: fedwasm_local::LocalResult) -> PyResult<LocalResult> {
         "history": result.history,
         "batches": result.batches,
         "batches_max": result.batches_max,
+        "enough": result.enough,
+        "best": result.best,
     });
     Ok(LocalResult { params: Params(params), json: json.to_string() })
 }

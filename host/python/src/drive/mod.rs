@@ -10,14 +10,18 @@ mod experiment;
 mod failure;
 mod job;
 mod local;
+mod model;
 mod params;
 mod place;
 mod slot;
 mod values;
 
-pub(crate) use ask::{compare, compare_svg, evaluate, history_svg, lines_svg, load_history, nodes};
+pub(crate) use ask::{
+    compare, compare_svg, evaluate, history_svg, lines_svg, load_history, nodes, score_report,
+};
 pub(crate) use component::Component;
 pub(crate) use experiment::PyExperiment;
 pub(crate) use job::PyJob;
 pub(crate) use local::{LocalJob, LocalResult};
+pub(crate) use model::{Predictions, PyModel};
 pub(crate) use params::{Array, Params};

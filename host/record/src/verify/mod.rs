@@ -144,6 +144,8 @@ struct Walk<'a> {
     unknown: Option<(Unknown, u32)>,
     /// The parameters that the next round starts from, unless an aggregator was unknown.
     global: Params,
+    /// Those of the round that the history keeps as the best.
+    best: Option<Params>,
     found: Verified,
 }
 
@@ -160,7 +162,7 @@ impl<'a> Walk<'a> {
             plan_sha256: again.history.plan.sha256,
         };
         let methods = Methods::of(again.noise.clone(), again.history.is_of_sums());
-        Ok(Self { again, own, methods, unknown: None, global, found })
+        Ok(Self { again, own, methods, unknown: None, global, best: None, found })
     }
 
     /// Checks the round in place `number`, and computes it again.
@@ -199,6 +201,14 @@ impl<'a> Walk<'a> {
             (None, None) => return Err("the history names no aggregator".into()),
         }
         self.found.params_sha256 = record.params_sha256;
+        if let Some(best) = history.best.as_ref().filter(|best| best.at == u64::from(number)) {
+            let scores = record.evaluation.as_ref();
+            let value = scores.and_then(|scores| scores.metrics.get(&best.metric));
+            if best.params_sha256 != record.params_sha256 || value != Some(&best.value) {
+                return Err("the history keeps it as the best with another score or model".into());
+            }
+            self.best = Some(self.global.clone());
+        }
         Ok(())
     }
 
@@ -228,9 +238,9 @@ impl<'a> Walk<'a> {
         Ok((updates, aux))
     }
 
-    /// The files of the result match the result of the last round.
+    /// The files of the result match the result of the last round, or of the best.
     fn end(self) -> Result<Verified, Error> {
-        let Self { again, unknown, global, found, .. } = self;
+        let Self { again, unknown, global, best, mut found, .. } = self;
         let wrong = |reason: String| {
             let round = again.history.rounds.last().map_or(0, |record| record.round);
             Error::Unverified { round, reason }
@@ -245,15 +255,25 @@ impl<'a> Walk<'a> {
             }
             None => {}
         }
-        let result = again.folder.read(PARAMS, UPLOAD_BYTES_MAX)?;
-        let last = found.params_sha256;
-        if Digest::of(&result) != last {
-            return Err(wrong(format!("{PARAMS} does not match the result of its rounds, {last}")));
+        let result = match (&again.history.best, best) {
+            (None, _) => global,
+            (Some(record), Some(best)) => {
+                found.params_sha256 = record.params_sha256;
+                best
+            }
+            (Some(record), None) => {
+                let text = format!("the history keeps round {} as the best", record.at);
+                return Err(wrong(text + ", which it does not have"));
+            }
+        };
+        let (of_file, made) = (again.folder.read(PARAMS, UPLOAD_BYTES_MAX)?, found.params_sha256);
+        if Digest::of(&of_file) != made {
+            return Err(wrong(format!("{PARAMS} does not match the result of its rounds, {made}")));
         }
         let mpk = again.folder.read("params.mpk", UPLOAD_BYTES_MAX)?;
         match mpk::read_params(&mpk) {
             // Its order is its own.
-            Ok(params) if same_tensors(&params, &global) => Ok(found),
+            Ok(params) if same_tensors(&params, &result) => Ok(found),
             _ => Err(wrong("params.mpk does not match the result of its rounds".into())),
         }
     }

@@ -146,7 +146,7 @@ fn same_arguments(said: Option<Value>, asked: &impl serde::Serialize) -> bool {
     plain(said) == plain(serde_json::to_value(asked).ok())
 }
 
-/// Whether target and scaling are those of the history, and the columns if it names some.
+/// Whether target, scaling, split and rules of columns are those of the history, and the columns if it names some.
 fn same_data(history: &History, request: &RoundRequest) -> bool {
     let RoundRequest { data: asked, wide_inputs, .. } = request;
     let said = history.arguments.get("data").cloned();
@@ -163,5 +163,8 @@ fn same_data(history: &History, request: &RoundRequest) -> bool {
             && same_inputs
             && said.memory_bytes() == asked.memory_bytes()
             && said.standardize == asked.standardize
+            && said.columns == asked.columns
+            && said.missing == asked.missing
+            && said.split == asked.split
     })
 }

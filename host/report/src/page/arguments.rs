@@ -46,7 +46,7 @@ pub(super) fn changes(history: &History) -> Markup {
 }
 
 /// Nested tables get dotted names; arguments that were not given are left out.
-fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+pub(crate) fn flatten(name: &str, value: &Value, rows: &mut Vec<(String, String)>) {
     match value {
         Value::Null => {}
         Value::Object(table) => {

@@ -3,17 +3,30 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::Report;
+use crate::curve::Chart;
 
 pub(super) fn section(report: &Report<'_>) -> Markup {
+    let note = html! {
+        @if report.n_not_drawn > 0 {
+            p.note { (report.n_not_drawn) " further nodes are not drawn." }
+        }
+    };
+    section_of(&report.curves, &note)
+}
+
+/// Charts without a remark.
+pub(super) fn figures(curves: &[(String, Chart)]) -> Markup {
+    section_of(curves, &html! {})
+}
+
+fn section_of(curves: &[(String, Chart)], note: &Markup) -> Markup {
     html! {
-        @if !report.curves.is_empty() {
+        @if !curves.is_empty() {
             section {
                 h2 { "Curves" }
-                @if report.n_not_drawn > 0 {
-                    p.note { (report.n_not_drawn) " further nodes are not drawn." }
-                }
+                (note)
                 div.curves {
-                    @for (heading, chart) in &report.curves {
+                    @for (heading, chart) in curves {
                         figure.curve {
                             figcaption { (heading) }
                             div.scroll tabindex="0" role="group" aria-label="Chart" {

@@ -28,6 +28,9 @@ pub(super) fn tiles(history: &History) -> Markup {
             @if let Some(loss) = last.train_loss() {
                 (tile("Training loss", &number(loss), "mean over training"))
             }
+            @if let Some(best) = &history.best {
+                (tile("Kept epoch", &grouped(best.at), &format!("the best {}", best.metric)))
+            }
             @for name in metrics(held_out).names {
                 (tile(&format!("Held-out {name}"), &opt(metric(held_out, name)), ""))
             }

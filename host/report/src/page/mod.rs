@@ -3,14 +3,16 @@
 //! of its texts: templates escape them by type, and what is `PreEscaped` says
 //! why. The page forbids itself scripts all the same.
 
-mod arguments;
+pub(crate) mod arguments;
+mod classes;
+pub(crate) mod comparison;
 mod curves;
 mod local;
-mod metrics;
+pub(crate) mod metrics;
 mod nodes;
-mod numbers;
+pub(crate) mod numbers;
 mod rounds;
-mod shell;
+pub(crate) mod shell;
 mod summary;
 mod table;
 #[cfg(test)]
@@ -21,6 +23,8 @@ use fedwasm_record::History;
 use maud::html;
 
 use crate::curve::Chart;
+
+use self::shell::{Shell, kind};
 
 /// The contents of a page.
 #[derive(Debug)]
@@ -42,6 +46,7 @@ pub(crate) fn html(report: &Report<'_>) -> String {
         (summary::header(history, report.status))
         @if is_local { (local::tiles(history)) } @else { (summary::tiles(history)) }
         (curves::section(report))
+        (classes::sections(history))
         (arguments::section(history))
         (arguments::changes(history))
         (nodes::left_out(history))
@@ -54,5 +59,6 @@ pub(crate) fn html(report: &Report<'_>) -> String {
             (times::section(history))
         }
     };
-    shell::page(history, &body)
+    let shell = Shell { title: &history.name, kind: kind(history), source: "history.json" };
+    shell::page(&shell, &body)
 }

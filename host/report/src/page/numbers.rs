@@ -1,15 +1,15 @@
 //! How a page writes numbers, times and counts.
 
 /// Stands for what there is not.
-pub(super) const NONE: &str = "–";
+pub(crate) const NONE: &str = "–";
 
-pub(super) fn opt(value: Option<f64>) -> String {
+pub(crate) fn opt(value: Option<f64>) -> String {
     value.map_or(NONE.to_owned(), number)
 }
 
 /// Four decimals, so that a column lines up; exponents where they would say
 /// nothing.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0.0000".to_owned(),
         size if (1e-3..1e5).contains(&size) => format!("{value:.4}"),
@@ -40,7 +40,7 @@ pub(super) fn duration(ms: f64) -> String {
 }
 
 /// A count with commas.
-pub(super) fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {

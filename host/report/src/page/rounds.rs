@@ -46,7 +46,7 @@ pub(super) fn section(history: &History) -> Markup {
         Column::Number("Nodes"),
         Column::Number("Wall ms"),
         Column::Number("Training loss"),
-        Column::Group("Aggregated model, mean over nodes by rows", &chosen.names),
+        Column::Group("Aggregated model, on all held-out rows", &chosen.names),
     ];
     if is_private {
         columns.extend([Column::Number("Clip"), Column::Number("Epsilon")]);
@@ -64,7 +64,9 @@ pub(super) fn section(history: &History) -> Markup {
     let notes = html! {
         (left_out(&chosen))
         @if let Some(text) = gap { (text) "; " code { "history.json" } " has them. " }
-        "Training loss: the mean over the nodes, weighted by their rows. "
+        "Training loss: the mean over the nodes, weighted by their rows"
+        @if are_means(history) { ", and so are scores" }
+        ". "
         @if let Some(sum) = history.rounds.iter().find_map(|round| round.secagg.as_ref()) {
             "Secure aggregation (" (sum.scheme.name()) "): only sums over the nodes of a round are known. "
         }
@@ -74,6 +76,12 @@ pub(super) fn section(history: &History) -> Markup {
         "Parameters: SHA-256 of the aggregated ones."
     };
     table::section("Rounds", notes, &columns, &rows)
+}
+
+/// Whether scores are means over nodes, some of which tell no sums.
+fn are_means(history: &History) -> bool {
+    let mut scored = history.rounds.iter().filter_map(|round| round.evaluation.as_ref());
+    scored.any(|evaluation| evaluation.sums.is_none())
 }
 
 fn row(round: &RoundRecord, chosen: &Chosen<'_>, is_private: bool) -> Markup {

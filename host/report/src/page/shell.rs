@@ -13,7 +13,22 @@ pub(super) const STYLE: &str = include_str!("report.css");
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-pub(super) fn page(history: &History, body: &Markup) -> String {
+/// The words of a page about one file.
+pub(crate) struct Shell<'a> {
+    pub(crate) title: &'a str,
+    pub(crate) kind: &'a str,
+    /// The file that the page is made of.
+    pub(crate) source: &'a str,
+}
+
+pub(crate) fn page(Shell { title, kind, source }: &Shell<'_>, body: &Markup) -> String {
+    let title = format!("{title} – {}", kind.to_lowercase());
+    let footer = html! { "Made by fedwasm; " code { (source) } " holds the same and more." };
+    frame(&title, body, &footer)
+}
+
+/// A page with a title, and the sentence at its end.
+pub(super) fn frame(title: &str, body: &Markup, footer: &Markup) -> String {
     let page = html! {
         (DOCTYPE) "\n"
         html lang="en" {
@@ -22,7 +37,7 @@ pub(super) fn page(history: &History, body: &Markup) -> String {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (history.name) " – " (kind(history).to_lowercase()) }
+                title { (title) }
                 // Our own file. A browser reads no entities in a style, so that escaped quotes
                 // would be no quotes.
                 style { (PreEscaped(STYLE)) }
@@ -31,7 +46,7 @@ pub(super) fn page(history: &History, body: &Markup) -> String {
                 main {
                     (body)
                     footer {
-                        p { "Made by fedwasm; " code { "history.json" } " holds the same and more." }
+                        p { (footer) }
                     }
                 }
             }

@@ -54,6 +54,9 @@ pub(super) fn tiles(history: &History) -> Markup {
             @if let Some(loss) = last.train_loss() {
                 (tile("Training loss", &number(loss), &before(history, RoundRecord::train_loss)))
             }
+            @if let Some(best) = &history.best {
+                (tile("Kept round", &best.at.to_string(), &format!("best {} {}", best.metric, number(best.value))))
+            }
             @for name in metrics(held_out).names { (score(name)) }
             @if let Some(sum) = &last.secagg {
                 (tile("Secure aggregation", sum.scheme.name(), &format!("sum of {} nodes", sum.sum_of.len())))

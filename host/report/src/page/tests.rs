@@ -18,7 +18,7 @@ use crate::output::report;
 
 fn evaluation(metrics: &[(&str, f64)]) -> Option<Evaluation> {
     let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), *value));
-    Some(Evaluation { n_rows: 10, metrics: metrics.collect() })
+    Some(Evaluation { n_rows: 10, metrics: metrics.collect(), sums: None })
 }
 
 fn node_record(train_loss: f64, n_samples: u64, metric: &str) -> NodeRecord {
@@ -77,6 +77,8 @@ fn history(name: &str, rounds: Vec<RoundRecord>) -> History {
         initial: None,
         rounds,
         steps: Vec::new(),
+        validations: Vec::new(),
+        best: None,
     }
 }
 

@@ -22,14 +22,17 @@ impl Experiment {
         if let Err(error) = self.job.finish().await {
             tracing::warn!("the repository could not be told that the experiment is over: {error}");
         }
-        let written = self.write_results();
-        let Self { job, history, .. } = self;
-        let (params, params_sha256) = (job.params().clone(), job.params_sha256());
+        let written = self.write_results().and_then(|()| self.write_model());
+        let Self { job, history, best, .. } = self;
+        let (mut params, mut params_sha256) = (job.params().clone(), job.params_sha256());
         job.close().await;
         written?;
         let last = history.rounds.last();
         let nodes = last.map(|round| round.nodes.keys().cloned().collect()).unwrap_or_default();
-        let evaluation = last.and_then(|round| round.evaluation.clone());
+        if let Some((kept, record)) = best.zip(history.best.as_ref()) {
+            (params, params_sha256) = (kept, record.params_sha256);
+        }
+        let evaluation = history.kept().and_then(|round| round.evaluation.clone());
         Ok(ExperimentResult { params, params_sha256, nodes, evaluation, history })
     }
 
@@ -45,7 +48,8 @@ impl Experiment {
             None if is_done => FINISHED.into(),
             None => RUNNING.into(),
         };
-        self.write_results()
+        self.write_results()?;
+        self.write_model()
     }
 
     /// Leaves without a result; the results so far are written all the same.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{Mode, NodeId};
-use fedwasm_record::{params_digest, uploads, write_history};
+use fedwasm_record::{Error as RecordError, ModelParts, params_digest, uploads, write_history};
+use fedwasm_trust::Bundle;
 
 use crate::{Breakpoint, Error};
 
@@ -47,6 +48,7 @@ impl Experiment {
             job: self.job.position(),
             aggregator: self.aggregator.state()?,
             history: self.history.clone(),
+            best: self.best.clone(),
         };
         breakpoint.save(&dir, self.file.keep_breakpoints)?;
         self.job.saved(self.file.keep_breakpoints);
@@ -65,13 +67,32 @@ impl Experiment {
         Ok(())
     }
 
+    /// Writes the model of the rounds so far, signed with the researcher's key.
+    pub(super) fn write_model(&self) -> Result<(), Error> {
+        let Some(dir) = self.out.as_ref().filter(|_| !self.history.rounds.is_empty()) else {
+            return Ok(());
+        };
+        let (_, params) = params_digest(self.best.as_ref().unwrap_or(self.job.params()))?;
+        let key = self.job.member().key();
+        let sign = |json: &[u8]| {
+            let bundle = Bundle::sign_bytes(json, key);
+            let signing =
+                |error: fedwasm_trust::Error| RecordError::Signing { reason: error.to_string() };
+            bundle.map(|bundle| bundle.to_json()).map_err(signing)
+        };
+        let plan = self.job.options.component.bytes();
+        let parts = ModelParts { plan, params: &params, preprocessing: None };
+        Ok(self.job.model(&self.history).write(dir, parts, Some(&sign))?)
+    }
+
     /// Writes the results so far. Without a round there are none, and what the
     /// directory holds of an earlier experiment stays together.
     pub(super) fn write_results(&mut self) -> Result<(), Error> {
         match &self.out {
             Some(dir) if !self.history.rounds.is_empty() => {
                 let researcher = self.job.researcher_id().as_str();
-                fedwasm_report::write(dir, researcher, self.job.params(), &self.history)?;
+                let params = self.best.as_ref().unwrap_or(self.job.params());
+                fedwasm_report::write(dir, researcher, params, &self.history)?;
                 Ok(())
             }
             _ => Ok(()),

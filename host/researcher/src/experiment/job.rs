@@ -144,6 +144,7 @@ pub(crate) fn job_options(
         random_seed,
         rounds: file.rounds,
         params: None,
+        init_only: file.init_only.clone(),
     }
 }
 
@@ -199,5 +200,7 @@ pub(crate) fn new_history(
         initial: None,
         rounds: Vec::new(),
         steps: Vec::new(),
+        validations: Vec::new(),
+        best: None,
     }
 }

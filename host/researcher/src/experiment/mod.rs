@@ -20,7 +20,7 @@ use std::time::Instant;
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, Reason};
-use fedwasm_record::NoiseSeed;
+use fedwasm_record::{Choice, Keep, NoiseSeed};
 use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
@@ -37,13 +37,13 @@ use crate::{
 /// The result of an experiment.
 #[derive(Clone, Debug)]
 pub struct ExperimentResult {
-    /// The aggregated parameters.
+    /// The aggregated parameters: of the last round, or of the best.
     pub params: Params,
     /// The SHA-256 of their safetensors bytes.
     pub params_sha256: Digest,
     /// The nodes that took part in the last round.
     pub nodes: Vec<NodeId>,
-    /// Scores of the parameters on all held-out rows, if asked for.
+    /// Scores of these parameters on all held-out rows, if asked for.
     pub evaluation: Option<Evaluation>,
     /// The history, round by round.
     pub history: History,
@@ -70,6 +70,7 @@ pub struct ExperimentResult {
 ///     out: None,
 ///     resume: false,
 ///     change: false,
+///     force: false,
 ///     params: None,
 /// };
 /// let (_stop, stopped) = tokio::sync::watch::channel(false);
@@ -103,6 +104,8 @@ pub struct Experiment {
     /// Rounds that are done.
     round: u32,
     stopped: Option<String>,
+    /// The parameters of [`History::best`], with `keep = "best"`.
+    best: Option<Params>,
     /// Whether an error ended it.
     failed: bool,
     pub(crate) warned: BTreeSet<String>,
@@ -198,6 +201,7 @@ impl Experiment {
         };
         self.round = round;
         self.history.rounds.push(record.clone());
+        self.choose_best(&record);
         self.keep_params()?;
         self.save_breakpoint()?;
         self.write_history()?;
@@ -302,19 +306,44 @@ impl Experiment {
         missing(&self.file, &self.job)
     }
 
+    /// How the best parameters are chosen, if they are the result.
+    fn choice(&self) -> Option<Choice> {
+        let ExperimentFile { keep, strategy, training, .. } = &self.file;
+        let of = || Choice::of(strategy.early_stopping.as_ref(), training.test_metric);
+        (*keep == Keep::Best).then(of)
+    }
+
+    /// Keeps the parameters of a round with the best score so far.
+    fn choose_best(&mut self, record: &RoundRecord) {
+        let (Some(choice), Some(evaluation)) = (self.choice(), &record.evaluation) else { return };
+        let (at, best) = (u64::from(record.round), self.history.best.as_ref());
+        let metrics = &evaluation.metrics;
+        if let Some(better) = choice.better(best, at, metrics, record.params_sha256) {
+            self.history.best = Some(better);
+            self.best = Some(self.job.params().clone());
+        }
+    }
+
     fn is_enough(&self) -> Option<String> {
         let stopping = self.file.strategy.early_stopping.as_ref()?;
         let value = |round: &RoundRecord| {
-            Some((round.round, *round.evaluation.as_ref()?.metrics.get(&stopping.metric)?))
+            Some((
+                u64::from(round.round),
+                *round.evaluation.as_ref()?.metrics.get(&stopping.metric)?,
+            ))
         };
-        stopping.decide(self.history.rounds.iter().filter_map(value))
+        stopping.decide("round", self.history.rounds.iter().filter_map(value))
     }
 
     /// A metric that does not exist would never stop anything.
     fn check_early_stopping(&mut self, record: &RoundRecord) -> Result<(), Error> {
         let stopping = self.file.strategy.early_stopping.as_ref();
         let metrics = record.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
-        let wrong = stopping.zip(metrics).and_then(|(stopping, metrics)| stopping.check(metrics));
+        let key = "strategy.early_stopping.metric";
+        let wrong =
+            stopping.zip(metrics).and_then(|(stopping, metrics)| stopping.check(key, metrics));
+        let choice = self.choice();
+        let wrong = wrong.or_else(|| choice.zip(metrics).and_then(|(choice, m)| choice.check(m)));
         match wrong {
             Some(text) => {
                 self.failed = true;

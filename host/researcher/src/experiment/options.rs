@@ -28,6 +28,8 @@ pub struct ExperimentOptions {
     /// Whether training arguments, aggregator and strategy may be others than those of the
     /// breakpoint; each that is goes into the history.
     pub change: bool,
+    /// Whether to write over the results of an earlier run in `out`.
+    pub force: bool,
     /// The parameters that the first round starts from, instead of those in the file that `file`
     /// names; drawn by the plan if there are neither.
     pub params: Option<Params>,

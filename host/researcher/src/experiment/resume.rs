@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fedwasm_protocol::{Digest, NodeId};
-use fedwasm_record::{Error as RecordError, OWN};
+use fedwasm_record::{Error as RecordError, Keep, OWN};
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,10 +12,11 @@ use crate::{
     load_history,
 };
 
-/// Returns the breakpoint to resume from, if that is wanted and there is one.
+/// Returns the breakpoint to resume from, if that is wanted and there is one. Refuses to write over
+/// an earlier run, unless `force` says so.
 pub(crate) fn find_breakpoint(
     dir: &Path,
-    resume: bool,
+    (resume, force): (bool, bool),
     events: Events<'_>,
 ) -> Result<Option<Breakpoint>, Error> {
     if resume {
@@ -24,20 +25,33 @@ pub(crate) fn find_breakpoint(
         if newest.is_none() && done > 0 {
             let reason = format!(
                 "it holds {done} rounds but no breakpoint (`save_breakpoints` was false); choose \
-                 another directory, or run without --resume to start from the beginning"
+                 another directory, or start from the beginning with --force"
             );
             return Err(RecordError::Breakpoint { path: dir.to_owned(), reason }.into());
         }
         return Ok(newest);
     }
-    match Breakpoint::exist(dir) {
-        true => {
-            let reason = "it holds breakpoints of an earlier run; continue with --resume, or \
-                          choose another directory";
-            Err(RecordError::Breakpoint { path: dir.to_owned(), reason: reason.into() }.into())
+    let n_rounds = load_history(dir).map_or(0, |history| history.rounds.len());
+    let reason = match (Breakpoint::exist(dir), n_rounds) {
+        (false, 0) => return Ok(None),
+        _ if force => {
+            Breakpoint::clear(dir)?;
+            return Ok(None);
         }
-        false => Ok(None),
-    }
+        (true, _) => {
+            "it holds breakpoints of an earlier run; continue with --resume, choose another \
+             directory, or overwrite it with --force"
+                .to_owned()
+        }
+        (false, n_rounds) => {
+            let rounds = if n_rounds == 1 { "round" } else { "rounds" };
+            format!(
+                "it holds an earlier run of {n_rounds} {rounds}; choose another directory, or \
+                 overwrite it with --force"
+            )
+        }
+    };
+    Err(RecordError::Breakpoint { path: dir.to_owned(), reason }.into())
 }
 
 /// The arguments that results follow from, by section. `own` is the name of an aggregator of the
@@ -56,7 +70,7 @@ pub(crate) fn arguments(
         Some(name) => json!({ OWN: name }),
         None => of(serde_json::to_value(&file.aggregator)),
     };
-    [
+    let arguments = [
         ("data", of(serde_json::to_value(&file.data))),
         ("training", of(serde_json::to_value(&file.training))),
         ("training.lr_schedule", of(serde_json::to_value(&file.lr_schedule))),
@@ -69,8 +83,9 @@ pub(crate) fn arguments(
         ("strict", Value::from(file.strict)),
         ("params", of(serde_json::to_value(params))),
     ]
-    .map(|(section, value)| (section.to_owned(), value))
-    .into()
+    .map(|(section, value)| (section.to_owned(), value));
+    let only = (!file.init_only.is_empty()).then(|| of(serde_json::to_value(&file.init_only)));
+    arguments.into_iter().chain(only.map(|only| ("init_only".to_owned(), only))).collect()
 }
 
 /// Checks that a breakpoint is of this experiment: of the same plan, and of
@@ -103,6 +118,16 @@ pub(crate) fn check_same(
         }
         (fixed, ..) => other(sentence(fixed)),
     }
+}
+
+/// Checks that the best parameters so far are known if they are to be the result.
+pub(crate) fn check_keep(breakpoint: &Breakpoint, keep: Keep, dir: &Path) -> Result<(), Error> {
+    let is_known = breakpoint.round == 0 || breakpoint.best.is_some();
+    if keep == Keep::Last || is_known {
+        return Ok(());
+    }
+    let reason = "`keep` is \"best\" now, and the parameters of its earlier rounds were not kept";
+    Err(RecordError::Breakpoint { path: dir.to_owned(), reason: reason.into() }.into())
 }
 
 /// Tells of nodes that were to take part and are not among those that the breakpoint has.

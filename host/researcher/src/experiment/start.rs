@@ -5,17 +5,20 @@ use std::path::Path;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
-use fedwasm_record::{NoiseSeed, RUNNING, carried, method, params_digest, prepare, uploads};
+use fedwasm_params::Params;
+use fedwasm_record::{
+    Keep, ModelFile, NoiseSeed, RUNNING, carried, method, params_digest, prepare, uploads,
+};
 use fedwasm_transport::LinkOptions;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::given_params::{given_params, in_file};
+use super::given_params::{given_file, given_params, in_file};
 use crate::check::needs_out;
 use crate::experiment::job::{job_options, new_history, start_job};
 use crate::experiment::noise::{dressed, noise_seed};
 use crate::experiment::resume::{
-    arguments, check_rounds, check_same, find_breakpoint, tell_left_out,
+    arguments, check_keep, check_rounds, check_same, find_breakpoint, tell_left_out,
 };
 use crate::monitor::Monitor;
 use crate::secagg::Asked;
@@ -77,18 +80,18 @@ impl Experiment {
         events: Events<'_>,
     ) -> Result<Self, Error> {
         let ExperimentOptions { file, component, signatures, sandbox, random_seed, .. } = options;
-        let ExperimentOptions { out, resume, change, params, .. } = options;
+        let ExperimentOptions { out, resume, change, force, params, .. } = options;
         if let Some(key) = needs_out(&file, out.as_deref()) {
             return Err(Error::NoOut { key });
         }
         let lock = out.as_deref().map(prepare).transpose()?;
         let breakpoint = match &out {
-            Some(dir) => find_breakpoint(dir, resume, events)?,
+            Some(dir) => find_breakpoint(dir, (resume, force), events)?,
             None => None,
         };
         let noise = noise_seed(&file, out.as_deref(), breakpoint.as_ref())?;
         let mut aggregator = dressed(&file, noise.as_ref(), aggregator)?;
-        let (params, given) = given_params(params, file.params.as_deref())?;
+        let (params, given) = given_params(params, &file)?;
         let arguments = arguments(&file, is_own.then(|| aggregator.name()), given.as_ref());
         let random_seed = breakpoint.as_ref().map_or(random_seed, |b| b.random_seed);
         let plan = (&component, &signatures[..], &sandbox);
@@ -96,7 +99,7 @@ impl Experiment {
             JobOptions { params, link, ..job_options(&file, plan, &*aggregator, random_seed) };
         let out_dir = out.as_deref().unwrap_or(Path::new(""));
         let wanted = Wanted { file: &file, component: &component, job, arguments, change, out_dir };
-        let Begun { job, history, round } = match breakpoint {
+        let Begun { job, history, round, best } = match breakpoint {
             Some(breakpoint) => {
                 wanted.resume(breakpoint, &mut *aggregator, &cancelled, events).await?
             }
@@ -122,6 +125,7 @@ impl Experiment {
             random_seed,
             round,
             stopped: None,
+            best,
             failed: false,
             warned: BTreeSet::new(),
             written: None,
@@ -148,6 +152,7 @@ impl Experiment {
             }
             if self.round == 0 {
                 uploads::forget_params(dir)?;
+                ModelFile::clear(dir)?;
                 self.noise.as_ref().map_or(Ok(()), |seed| seed.write(dir))?;
             }
         }
@@ -177,6 +182,8 @@ struct Begun {
     job: Job,
     history: History,
     round: u32,
+    /// The best parameters so far, if they are the result.
+    best: Option<Params>,
 }
 
 impl Wanted<'_> {
@@ -191,9 +198,9 @@ impl Wanted<'_> {
         let of_file = (file, (!is_own).then_some(&file.aggregator));
         let random_seed = job.random_seed;
         let job = start_job(&job, of_file, None, cancelled, events).await;
-        let job = job.map_err(|error| in_file(error, file.params.as_deref()))?;
+        let job = job.map_err(|error| in_file(error, given_file(file)))?;
         let history = new_history(file, arguments, component, &job, random_seed);
-        Ok(Begun { job, history, round: 0 })
+        Ok(Begun { job, history, round: 0, best: None })
     }
 
     /// Goes on from a breakpoint.
@@ -207,6 +214,7 @@ impl Wanted<'_> {
         let Self { file, component, job, arguments, change, out_dir } = self;
         let plan = (file.plan.as_path(), component.digest());
         let differences = check_same(&breakpoint, plan, &arguments, out_dir, change)?;
+        check_keep(&breakpoint, file.keep, out_dir)?;
         let theirs = breakpoint.arguments;
         if method(theirs.get("aggregator")) == method(arguments.get("aggregator")) {
             aggregator.restore(&breakpoint.aggregator)?;
@@ -227,12 +235,16 @@ impl Wanted<'_> {
             return Err(error);
         }
         tell_left_out(&breakpoint.history, &job, events);
-        let mut history = breakpoint.history.changed(round, differences, arguments);
+        let (best, mut history) = match file.keep {
+            Keep::Best => (breakpoint.best, breakpoint.history),
+            Keep::Last => (None, History { best: None, ..breakpoint.history }),
+        };
+        history = history.changed(round, differences, arguments);
         if history.expected.is_empty() {
             // An older program did not write it down.
             history.expected = job.known();
         }
-        Ok(Begun { job, history, round })
+        Ok(Begun { job, history, round, best })
     }
 }
 

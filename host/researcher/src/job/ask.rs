@@ -198,7 +198,8 @@ impl Job {
         for (node, request) in asked {
             let Some((reply, _)) = replies.get(&node) else { continue };
             let wrong = match self.receipt(&node, &request, reply).await {
-                Ok(Some(receipt)) => {
+                Ok(Some((receipt, approved_by))) => {
+                    self.approvals.insert(node.clone(), printable(&approved_by));
                     self.receipts.insert(node, receipt);
                     continue;
                 }
@@ -288,13 +289,14 @@ impl Job {
         }
     }
 
-    /// Fetches a node's receipt and checks its signature, its request and its result.
+    /// Fetches a node's receipt and checks its signature, its request and its result. With it comes
+    /// the reason why the node ran the plan.
     pub(super) async fn receipt(
         &self,
         node: &NodeId,
         request: &RoundRequest,
         reply: &RoundReply,
-    ) -> Result<Option<Vec<u8>>, String> {
+    ) -> Result<Option<(Vec<u8>, String)>, String> {
         let Some(payload) = &reply.receipt else { return Ok(None) };
         if payload.blob.size > RECEIPT_BYTES_MAX {
             return Err(format!("its receipt has {} bytes", payload.blob.size));
@@ -323,7 +325,7 @@ impl Job {
                 return Err(format!("its receipt has another value for {part}"));
             }
         }
-        Ok(Some(signed))
+        Ok(Some((signed, receipt.approved_by)))
     }
 
     /// The input columns, as the nodes get them.

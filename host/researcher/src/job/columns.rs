@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use fedwasm_dataset::is_index;
-use fedwasm_protocol::{DataArgs, DatasetEntry, NodeId, Reason, suggestion};
+use fedwasm_protocol::{ColumnKind, DataArgs, DatasetEntry, NodeId, Reason, suggestion};
 
 use crate::Member;
 
@@ -33,7 +33,7 @@ pub(crate) struct Chosen {
 /// the plan takes, if that is known already.
 ///
 /// Named inputs are asked of every node. Otherwise the inputs of a node are
-/// all of its columns but the target; of those that the plan can take, the
+/// all of its columns but the target and that of the split; of those that the plan can take, the
 /// list that most nodes have is used (of equals, that of the smallest node id).
 pub(crate) fn choose(
     found: BTreeMap<NodeId, Vec<DatasetEntry>>,
@@ -135,10 +135,24 @@ fn candidate(
         let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
         return Err(format!("dataset {name} has no column `{column}`{hint}"));
     }
+    let ruled = data
+        .columns
+        .iter()
+        .find(|(column, rule)| rule.kind != ColumnKind::Drop && !known.contains(column));
+    if let Some((column, _)) = ruled {
+        return Err(format!("dataset {name} has no column `{column}`, which [data.columns] names"));
+    }
     let targets = data.target.names();
     let inputs: Vec<String> = match &data.inputs {
         Some(inputs) => inputs.names().into_iter().cloned().collect(),
-        None => dataset.columns.iter().filter(|name| !targets.contains(name)).cloned().collect(),
+        None => {
+            let is_input = |name: &&String| {
+                !targets.contains(name)
+                    && !data.is_dropped(name)
+                    && data.split.column() != Some(name)
+            };
+            dataset.columns.iter().filter(is_input).cloned().collect()
+        }
     };
     if let (None, Some(index)) = (&data.inputs, inputs.iter().find(|name| is_index(name))) {
         return Err(format!(
@@ -146,7 +160,7 @@ fn candidate(
              `inputs` under [data]"
         ));
     }
-    let got = usize::try_from(dataset.n_values(&inputs)).unwrap_or(usize::MAX);
+    let got = usize::try_from(dataset.n_values(&inputs, &data.columns)).unwrap_or(usize::MAX);
     let expected = n_inputs(got)?;
     if expected != got as u64 {
         return Err(format!("dataset {name} has {got} input columns, the plan takes {expected}"));

@@ -21,8 +21,9 @@ use fedwasm_protocol::{
     Arguments, BlobRef, Digest, ExperimentId, KEPT_STATES_MAX, Mode, NodeId, Reason, ResearcherId,
     RoundReply, TrainingArgs,
 };
+use fedwasm_record::ModelFile;
 use fedwasm_sandbox::{DataFacts, Declaration, Described};
-use fedwasm_training::{Place, Round, RoundArgs};
+use fedwasm_training::{Place, Round, RoundArgs, model_arguments};
 use fedwasm_transport::Repository;
 
 use crate::job::membership::Membership;
@@ -65,6 +66,8 @@ pub struct Job {
     refreshed: Instant,
     /// The receipts of the replies of the newest question.
     receipts: BTreeMap<NodeId, Vec<u8>>,
+    /// Why each node ran the plan, as its newest receipt says.
+    approvals: BTreeMap<NodeId, String>,
     /// The keys that sets of nodes agreed upon.
     pub(crate) contexts: Contexts,
 }
@@ -205,7 +208,8 @@ impl Job {
         let options = JobOptions { training, aggregator, ..self.options.clone() };
         let plan = self.training_plan().clone();
         check_arguments(&plan, &options)?;
-        let facts = DataFacts { n_inputs: Some(self.n_inputs), n_classes: None };
+        let facts =
+            DataFacts { n_inputs: Some(self.n_inputs), n_classes: options.data.n_classes() };
         let (round, options) =
             blocking(move || Ok((round_of(&plan, &options, &facts)?, options))).await?;
         let (old, new) = (self.declaration(), round.declaration());
@@ -275,6 +279,17 @@ impl Job {
     /// the result.
     pub fn take_receipts(&mut self) -> BTreeMap<NodeId, Vec<u8>> {
         std::mem::take(&mut self.receipts)
+    }
+
+    /// The model after the rounds of a history: what a directory of it says.
+    pub(crate) fn model(&self, history: &fedwasm_record::History) -> ModelFile {
+        let model = model_arguments(self.round.arguments());
+        let mut about = ModelFile::of_run(history, &model, &self.options.data, &self.inputs);
+        about.run.researcher = Some(self.researcher_id().clone());
+        for (node, site) in &mut about.sites {
+            site.approved_by = self.approvals.get(node).cloned();
+        }
+        about
     }
 
     /// The researcher, and its membership.

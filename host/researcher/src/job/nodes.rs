@@ -42,7 +42,8 @@ impl Job {
         let request = || {
             let signatures = signatures.clone();
             let description = self.options.description.clone();
-            Body::Approval(ApprovalRequest { plan: self.plan, signatures, description })
+            let columns = self.options.data.columns.clone();
+            Body::Approval(ApprovalRequest { plan: self.plan, signatures, description, columns })
         };
         let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
         let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_, _| {}).await?;

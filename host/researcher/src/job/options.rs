@@ -53,4 +53,6 @@ pub struct JobOptions {
     pub rounds: u32,
     /// The parameters to start from; drawn by the plan if none.
     pub params: Option<Params>,
+    /// Patterns of the names of those that start so, such as `net.0.*`; all if there are none.
+    pub init_only: Vec<String>,
 }

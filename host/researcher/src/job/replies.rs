@@ -18,7 +18,7 @@ use crate::{AuxVars, Error, Member, Reply};
 
 /// The most metrics of a node, the plan's and the host's, and the longest name
 /// of one in bytes.
-const METRICS_MAX: usize = 128;
+const METRICS_MAX: usize = 192;
 const METRIC_BYTES_MAX: usize = 64;
 /// The most warnings of a node, and the longest in bytes.
 const WARNINGS_MAX: usize = 16;
@@ -48,7 +48,10 @@ pub(crate) fn is_sound(
     };
     let scores = reply.evaluation.as_ref().is_none_or(|evaluation| {
         let n_metrics = evaluation.metrics.len();
-        rows(evaluation.n_rows) && n_metrics <= METRICS_MAX && evaluation.metrics.iter().all(metric)
+        rows(evaluation.n_rows)
+            && n_metrics <= METRICS_MAX
+            && evaluation.metrics.iter().all(metric)
+            && evaluation.sums.as_ref().is_none_or(|sums| sums.rows() == evaluation.n_rows)
     });
     let optimizer = &reply.optimizer_args;
     complete
@@ -290,7 +293,11 @@ mod tests {
             n_samples: 8,
             n_steps: 1,
             train_loss: Some(0.5),
-            evaluation: Some(Evaluation { n_rows: 2, metrics: [("loss".into(), 0.5)].into() }),
+            evaluation: Some(Evaluation {
+                n_rows: 2,
+                metrics: [("loss".into(), 0.5)].into(),
+                sums: None,
+            }),
             receipt: None,
             timing: NodeTiming::default(),
         }

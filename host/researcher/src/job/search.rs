@@ -112,14 +112,14 @@ pub(crate) fn check_arguments(plan: &Described, options: &JobOptions) -> Result<
     given.extend(options.training.optimizer_args.clone());
     given.extend(options.aggregator.clone());
     // How many columns there are does not matter for the kinds of arguments.
-    let facts = DataFacts { n_inputs: Some(1), n_classes: None };
+    let facts = DataFacts { n_inputs: Some(1), n_classes: options.data.n_classes() };
     let checked = plan.metadata().arguments(&given, &facts, &prefix::ALL);
     checked.map(drop).map_err(|error| fedwasm_sandbox::Error::from(error).into())
 }
 
 /// Returns how many input values of a row the plan takes if the data have `n`.
 fn inputs_of_plan(plan: &Described, options: &JobOptions, n: usize) -> Result<u64, Error> {
-    let facts = DataFacts { n_inputs: Some(n), n_classes: None };
+    let facts = DataFacts { n_inputs: Some(n), n_classes: options.data.n_classes() };
     let JobOptions { model, training, aggregator, .. } = options;
     let round = Round::new(plan, model, training, aggregator, &facts)?;
     match &round.declaration().inputs[..] {

@@ -150,14 +150,15 @@ impl Job {
         let repository = repository.of_experiment(&id).for_recipients(readers);
         // A round's deadline bounds all of it.
         let repository = repository.patient(options.deadline);
-        let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: None };
+        let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: options.data.n_classes() };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
-            let cancel = link.cancel.clone();
+            let (cancel, only) = (link.cancel.clone(), options.init_only.clone());
             blocking(move || {
                 let round = round_of(&plan, &options, &facts)?;
                 let params = match params {
-                    Some(params) => shared(round.declaration(), params)?,
+                    Some(params) if only.is_empty() => shared(round.declaration(), params)?,
+                    Some(params) => round.shared_start_from(params, &only, seed, &cancel)?,
                     None => round.shared(&round.initial_params(seed, &cancel)?)?,
                 };
                 Ok((round, params))
@@ -187,6 +188,7 @@ impl Job {
             upload_sizes: BTreeMap::new(),
             refreshed: Instant::now(),
             receipts: BTreeMap::new(),
+            approvals: BTreeMap::new(),
             contexts: Contexts::default(),
         };
         // A resumed experiment may have been finished.

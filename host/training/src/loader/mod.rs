@@ -16,6 +16,22 @@ pub(crate) use schedule::Schedule;
 pub(crate) use walk::Source;
 use walk::Walk;
 
+/// Where the generator stood when an epoch began, the newest one: what goes on after a break need not
+/// draw the epochs before it once more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EpochStart(Arc<Mutex<Option<Start>>>);
+
+/// The beginning of an epoch of certain rows in a certain order.
+#[derive(Debug)]
+struct Start {
+    of: Of,
+    epoch: u64,
+    word: u128,
+}
+
+/// All that the draws of an epoch follow from: seed, schedule, rows, and whether they are in memory.
+type Of = ([u8; 32], Schedule, u64, bool);
+
 /// Training batches: epoch after epoch until the schedule is done, or until
 /// it is told to stop. All epochs of a round draw from one generator;
 /// each permutes the rows anew.
@@ -29,6 +45,8 @@ pub(crate) struct TrainLoader {
     /// The number of the last batch.
     end: u64,
     stop: Cancel,
+    known: EpochStart,
+    of: Of,
 }
 
 impl TrainLoader {
@@ -38,14 +56,32 @@ impl TrainLoader {
         schedule: Schedule,
         random: ChaCha20Rng,
     ) -> Self {
+        let is_memory = matches!(source, Source::Memory(..));
+        let of = (random.get_seed(), schedule, source.n_rows(), is_memory);
         let (walk, end, stop) = (Walk::over(source), schedule.total, Cancel::new());
-        Self { walk, args, random, schedule, n: 0, end, stop }
+        let known = EpochStart::default();
+        Self { walk, args, random, schedule, n: 0, end, stop, known, of }
+    }
+
+    /// Takes the beginning of an epoch that another loader told, and tells its own.
+    pub(crate) fn knowing(self, known: &EpochStart) -> Self {
+        Self { known: known.clone(), ..self }
     }
 
     /// Passes over the first `batches`, so that those that follow are the same
     /// as without a break.
     pub(crate) fn skip(mut self, batches: u64) -> Self {
-        while self.n < batches.min(self.schedule.total) && !self.stop.is_cancelled() {
+        let batches = batches.min(self.schedule.total);
+        let known = self.known.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(start) = known.as_ref().filter(|start| start.of == self.of) {
+            let n = start.epoch.saturating_mul(self.schedule.per_epoch);
+            if n <= batches {
+                self.random.set_word_pos(start.word);
+                self.n = n;
+            }
+        }
+        drop(known);
+        while self.n < batches && !self.stop.is_cancelled() {
             self.begin();
             let random = self.args.shuffle.then_some(&mut self.random);
             self.walk.skip(self.args.batch_size as usize, random);
@@ -67,6 +103,9 @@ impl TrainLoader {
     /// Counts a batch, which may begin an epoch.
     fn begin(&mut self) {
         if self.n.is_multiple_of(self.schedule.per_epoch) {
+            let epoch = self.n.checked_div(self.schedule.per_epoch).unwrap_or(0);
+            let start = Start { of: self.of, epoch, word: self.random.get_word_pos() };
+            *self.known.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(start);
             self.walk.begin(self.args.shuffle.then_some(&mut self.random));
         }
         self.n += 1;
@@ -314,6 +353,29 @@ mod tests {
         }
         assert!(rest(args(2, true, false), epochs(3), u64::MAX).is_empty());
         assert!(rest(args(6, true, true), Budget::Updates { num_updates: 3 }, 2).is_empty());
+    }
+
+    #[test]
+    fn the_beginning_of_an_epoch_that_is_known_changes_no_batch() {
+        let (source, _dir) = source(5, true);
+        let known = EpochStart::default();
+        let whole = batches(args(2, true, false), epochs(6));
+        for done in [0, 2, 3, 7, 12, 4, 17] {
+            let loader = loader(source.clone(), args(2, true, false), epochs(6)).knowing(&known);
+            assert_eq!(read(loader.skip(done)), whole[done as usize..], "{done}");
+            let start = known.0.lock().unwrap().as_ref().map(|start| start.epoch);
+            assert_eq!(start, Some(5), "{done}");
+        }
+        // Of another seed, other rows or another schedule it says nothing.
+        let other = loader(source.clone(), args(2, true, false), epochs(7)).knowing(&known);
+        assert_eq!(read(other.skip(15)).len(), 6);
+        let random = ChaCha20Rng::from_seed(seed::shuffle(1, 2));
+        let schedule = Schedule::new(5, &args(2, true, false), epochs(6));
+        let new =
+            || TrainLoader::new(source.clone(), args(2, true, false), schedule, random.clone());
+        let all = read(new());
+        assert_ne!(all, whole);
+        assert_eq!(read(new().knowing(&known).skip(16)), all[16..]);
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
 use fedwasm_dataset::Format;
-use fedwasm_local::{EvaluateOptions, LocalJob, LocalOptions, evaluate};
+use fedwasm_local::{EvaluateOptions, LocalJob, LocalOptions, evaluate, load_preprocessing};
 use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Budget, DataArgs, Evaluation};
+use fedwasm_record::LocalArgs;
 use fedwasm_researcher::{ExperimentFile, ExperimentOptions, ExperimentResult};
 use fedwasm_sandbox::{Cancel, LimitArgs};
 use fedwasm_training::Preprocessing;
@@ -21,7 +22,6 @@ use tokio::sync::watch;
 
 use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED, USAGE};
-use crate::commands::evaluate::load_preprocessing;
 use crate::commands::plan::sign;
 use crate::commands::{blocking, experiment, sandbox};
 use crate::printer::Printer;
@@ -189,6 +189,7 @@ impl Demo {
             out: Some(out),
             resume: false,
             change: false,
+            force: true,
             params: None,
         };
         experiment::run_and_show(options, &self.printer, stop).await
@@ -340,8 +341,10 @@ identity = "researcher"
                 training,
                 model: file.model.clone(),
                 params: None,
+                init_only: Vec::new(),
                 out: Some(dir.join("local")),
                 random_seed: SEED,
+                local: LocalArgs { validate_every: Some(0), ..LocalArgs::default() },
                 fold: None,
                 resume: false,
                 force: true,

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::sandbox;
+use crate::commands::{sandbox, scores};
 use crate::printer::Printer;
 use crate::progress::Bars;
 use crate::stop::stop_signal;
@@ -44,6 +44,9 @@ pub(crate) enum Command {
         /// changed; each change goes into the history.
         #[arg(long, requires = "resume")]
         change: bool,
+        /// Overwrite the run in --out.
+        #[arg(long, requires = "out", conflicts_with = "resume")]
+        force: bool,
     },
     /// Check everything short of running an experiment: the file, the plan, the nodes that are
     /// connected and would run it, and the parts that are missing.
@@ -78,14 +81,15 @@ impl Command {
 
 pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        Command::Run { file, out, resume, change } => {
+        Command::Run { file, out, resume, change, force } => {
             let file = ExperimentFile::read(&file)?;
             if resume && !out.as_ref().is_some_and(|out| out.is_dir()) {
                 let out = out.unwrap_or_default();
                 let message = format!("{} is not a directory; nothing to resume", out.display());
                 return Err(CommandError::new(USAGE, message));
             }
-            let options = ExperimentOptions { out, resume, change, ..options(file, printer)? };
+            let file = options(file, printer)?;
+            let options = ExperimentOptions { out, resume, change, force, ..file };
             let stop = stop_signal(false)?;
             let result = run_and_show(options.clone(), printer, stop).await?;
             show_end(&result.history, printer);
@@ -123,6 +127,7 @@ fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions,
         out: None,
         resume: false,
         change: false,
+        force: false,
         params: None,
     })
 }
@@ -131,6 +136,10 @@ fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions,
 /// others did not.
 fn show_end(history: &History, printer: &Printer) {
     let Some(last) = history.rounds.last() else { return };
+    if let Some(best) = &history.best {
+        let (round, metric, value) = (best.at, printable(&best.metric), best.value);
+        printer.line(format!("kept       round {round}, the best {metric}: {value:.4}"));
+    }
     if let Some(PrivacyRecord { clip, noise_multiplier, epsilon, delta }) = last.privacy {
         let n = history.rounds.len();
         let rounds = if n == 1 { "round" } else { "rounds" };
@@ -138,6 +147,9 @@ fn show_end(history: &History, printer: &Printer) {
             "privacy    epsilon {epsilon:.4} at delta {delta:e} for the update of a node, after {n} \
              {rounds} with noise multiplier {noise_multiplier}, clip {clip}"
         ));
+    }
+    if let Some(evaluation) = &last.evaluation {
+        scores::print_classes(evaluation, printer);
     }
     if history.expected.is_empty() {
         return;
@@ -207,6 +219,7 @@ pub(crate) fn result_fields(result: &ExperimentResult) -> Value {
     json!({
         "params_sha256": result.params_sha256,
         "metrics": metrics.unwrap_or_default(),
+        "scores": scores::fields(result.evaluation.as_ref()),
         "rounds": result.history.rounds.len(),
         "nodes": result.nodes,
         "nodes_expected": result.history.expected,
@@ -214,5 +227,6 @@ pub(crate) fn result_fields(result: &ExperimentResult) -> Value {
         "status": result.history.status,
         "random_seed": result.history.random_seed,
         "privacy": result.history.rounds.last().and_then(|round| round.privacy),
+        "best": result.history.best,
     })
 }

@@ -12,6 +12,7 @@ use super::show_end;
 use super::view::View;
 use crate::columns::Columns;
 use crate::command_error::CommandError;
+use crate::commands::scores;
 use crate::printer::Printer;
 use crate::progress::Bars;
 
@@ -49,13 +50,17 @@ pub(super) fn show(
     let last = history.rounds.last();
     if let Some(last) = last {
         print_nodes(last, printer);
-        printer.line(format!("parameters sha256:{}", last.params_sha256));
+        scores::print_sites(last, printer);
+    }
+    let kept = history.kept();
+    if let Some(kept) = kept {
+        printer.line(format!("parameters sha256:{}", kept.params_sha256));
     }
     if let Some(file) = &html {
         fedwasm_folder::write_file(file, report(&history)?.as_bytes())?;
         printer.line(format!("report     {}", file.display()));
     }
-    let evaluation = last.and_then(|round| round.evaluation.as_ref());
+    let evaluation = kept.and_then(|round| round.evaluation.as_ref());
     printer.event(
         "result",
         &json!({
@@ -65,8 +70,9 @@ pub(super) fn show(
             "arguments": history.arguments,
             "changes": history.changes,
             "plan_sha256": plan.sha256,
-            "params_sha256": last.map(|round| round.params_sha256),
+            "params_sha256": kept.map(|round| round.params_sha256),
             "metrics": evaluation.map(|e| e.metrics.clone()).unwrap_or_default(),
+            "scores": scores::fields(evaluation),
             "rounds": history.rounds.len(),
             "rounds_max": history.rounds_max,
             "nodes": last.map(|round| round.nodes.keys().collect::<Vec<_>>()).unwrap_or_default(),

@@ -1,11 +1,12 @@
 //! The output of a running experiment, for people and programs.
 
-use fedwasm_protocol::{Metric, Metrics, SecaggScheme};
+use fedwasm_protocol::{Metric, SecaggScheme};
 use fedwasm_record::{RoundRecord, SecaggRecord};
 use fedwasm_researcher::Event;
 use serde_json::json;
 
 use crate::columns::Columns;
+use crate::commands::scores::brief;
 use crate::printer::Printer;
 use crate::progress::Bars;
 
@@ -92,7 +93,7 @@ impl View {
                     "metrics": metrics, "nodes": record.nodes, "secagg": record.secagg,
                 });
                 printer.event("initial", &fields);
-                let scores = self.scores(&metrics).join("  ");
+                let scores = brief(&metrics, self.metric).join("  ");
                 printer.line(Columns::new(2).left(0).left(0).line(&[self.nth(0), scores]));
             }
             Event::Round(record) => self.show_round(&record),
@@ -128,8 +129,9 @@ impl View {
         self.printer.event("round", &fields);
         let loss = record.train_loss().map(|loss| format!("training loss {loss:.4}"));
         let time = format!("{:.1} ms", record.timing.wall_ms);
-        let text =
-            loss.into_iter().chain(metrics.into_iter().flat_map(|metrics| self.scores(metrics)));
+        let text = loss
+            .into_iter()
+            .chain(metrics.into_iter().flat_map(|metrics| brief(metrics, self.metric)));
         let text = text.chain(record.secagg.as_ref().map(SecaggRecord::sentence));
         let row = [self.nth(record.round), time, text.collect::<Vec<_>>().join("  ")];
         self.printer.line(Columns::new(2).left(0).right(10).left(0).line(&row));
@@ -137,13 +139,5 @@ impl View {
 
     fn nth(&self, round: u32) -> String {
         format!("round {}/{}", Columns::new(0).right(3).line(&[round.to_string()]), self.rounds)
-    }
-
-    /// The metric that was asked for first, then the others.
-    fn scores(&self, metrics: &Metrics) -> Vec<String> {
-        let first = self.metric.map(Metric::key);
-        let mut all: Vec<(&String, &f64)> = metrics.iter().collect();
-        all.sort_by_key(|(name, _)| Some(name.as_str()) != first);
-        all.into_iter().map(|(name, value)| format!("{name} {value:.4}")).collect()
     }
 }

@@ -20,6 +20,9 @@ use crate::commands::keys;
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
+/// How many remarks about a new dataset are shown.
+const REMARKS_SHOWN: usize = 8;
+
 /// Set up and run a node.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -146,9 +149,10 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
             let new = NewDataset { name, path: &path, format, tags };
             let dataset = datasets.add(&folder, &database, new)?;
             print_rows([dataset], printer);
-            let remarks = remarks(dataset, printer)?;
+            print_remarks(dataset, printer);
             let mut fields = fields(dataset);
-            fields["remarks"] = json!(remarks);
+            fields["remarks"] = json!(dataset.remarks);
+            fields["rows_looked_at"] = json!(dataset.looked_at.unwrap_or(dataset.n_rows));
             printer.event("result", &fields);
         }
         DatasetCommand::Refresh { dir, name } => {
@@ -158,10 +162,11 @@ fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandErro
             print_rows([&now], printer);
             let was = format!("{} rows, {} columns", before.n_rows, before.columns.len());
             printer.line(format!("           it was registered with {was}"));
-            let remarks = remarks(&now, printer)?;
+            print_remarks(&now, printer);
             let mut fields = fields(&now);
             fields["rows_before"] = json!(before.n_rows);
-            fields["remarks"] = json!(remarks);
+            fields["remarks"] = json!(now.remarks);
+            fields["rows_looked_at"] = json!(now.looked_at.unwrap_or(now.n_rows));
             printer.event("result", &fields);
         }
         DatasetCommand::List { dir } => {
@@ -187,11 +192,22 @@ fn open(dir: &Path) -> Result<(Folder, Database), CommandError> {
     Ok((folder, Database::open(dir, &config.identity(dir)?)?))
 }
 
-/// Shows the remarks about a new dataset.
-fn remarks(dataset: &Dataset, printer: &Printer) -> Result<Vec<String>, CommandError> {
-    let remarks = dataset.open().map_err(fedwasm_node::Error::from)?.remarks();
-    remarks.iter().for_each(|remark| printer.note(format!("warning: {remark}")));
-    Ok(remarks)
+/// Shows the remarks about a new dataset, the first ones.
+fn print_remarks(dataset: &Dataset, printer: &Printer) {
+    let Dataset { path, remarks, looked_at, .. } = dataset;
+    let shown = remarks.len().min(REMARKS_SHOWN);
+    remarks[..shown].iter().for_each(|remark| printer.note(format!("warning: {remark}")));
+    if remarks.len() > shown {
+        let n = remarks.len() - shown;
+        let path = path.display();
+        printer.note(format!("and {n} more remarks; `fedwasm data describe {path}` has all"));
+    }
+    if let Some(rows) = looked_at {
+        let path = path.display();
+        printer.note(format!(
+            "the first {rows} rows were looked at; `fedwasm data describe {path}` looks at all"
+        ));
+    }
 }
 
 fn print_rows<'a>(datasets: impl IntoIterator<Item = &'a Dataset>, printer: &Printer) {

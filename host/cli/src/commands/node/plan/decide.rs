@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::{Component, load_plan};
 use fedwasm_node::{Bound, Decision, OPERATOR_KEY, Registration, Ruling};
-use fedwasm_protocol::{Digest, ResearcherId};
+use fedwasm_protocol::{ColumnRules, Digest, ResearcherId};
 use fedwasm_transport::now_ms;
 use fedwasm_trust::{BUNDLE_BYTES_MAX, KeyPair};
 use serde_json::json;
@@ -67,6 +67,7 @@ pub(super) fn decide(
                 signatures: &signatures,
                 requested_by: None,
                 description: "",
+                columns: &ColumnRules::default(),
                 is_trusted: false,
             };
             desk.database.register(&registration, now_ms())?;

@@ -2,7 +2,7 @@
 
 use fedwasm_artifact::{Component, Inspection};
 use fedwasm_node::{Decision, KnownPlan, Ruling};
-use fedwasm_protocol::Digest;
+use fedwasm_protocol::{Digest, printable};
 use fedwasm_sandbox::Metadata;
 use fedwasm_trust::{Signature, State, Trust, Verdict};
 use serde_json::{Value, json};
@@ -104,6 +104,11 @@ impl<'a> Review<'a> {
         ];
         if !plan.description.is_empty() {
             lines.push(("for", plan.description.clone()));
+        }
+        for (nth, (column, rule)) in plan.columns.iter().enumerate() {
+            // Names and texts are the researcher's.
+            let line = printable(&format!("{column} = {rule}"));
+            lines.push((if nth == 0 { "columns" } else { "" }, line));
         }
         lines.push(("size", format!("{} bytes", self.inspection.size)));
         lines

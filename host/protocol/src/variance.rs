@@ -1,11 +1,17 @@
 //! Mean and spread of values that come in pieces.
 
+use serde::{Deserialize, Serialize};
+
 /// How many values there are, their mean, and the sum of their squared distances from it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RunningVariance {
-    pub(crate) n: f64,
-    pub(crate) mean: f64,
-    pub(crate) squares: f64,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunningVariance {
+    /// How many.
+    pub n: f64,
+    /// Their mean.
+    pub mean: f64,
+    /// The sum of squared distances from it.
+    pub squares: f64,
 }
 
 impl Default for RunningVariance {
@@ -17,7 +23,7 @@ impl Default for RunningVariance {
 
 impl RunningVariance {
     /// Adds other values by the rule of Chan, Golub and LeVeque 1979.
-    pub(crate) fn join(&mut self, other: Self) {
+    pub fn join(&mut self, other: Self) {
         if other.n == 0.0 {
             return;
         }
@@ -32,7 +38,7 @@ impl RunningVariance {
     }
 
     /// The mean square of the distances from the mean (divisor n).
-    pub(crate) fn variance(&self) -> f64 {
+    pub fn variance(&self) -> f64 {
         self.squares / self.n
     }
 }

@@ -1,6 +1,8 @@
 //! `fedwasm local`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod several;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,19 +12,20 @@ use fedwasm_dataset::Format;
 use fedwasm_local::{
     LocalEvent, LocalFile, LocalJob, LocalOptions, LocalResult, resumed_seed, standard_training,
 };
+use fedwasm_protocol::DataArgs;
 use fedwasm_protocol::seed::random_seed;
-use fedwasm_protocol::{DataArgs, Metric, Metrics};
-use fedwasm_record::{Spread, load_params, summarise};
 use fedwasm_sandbox::Cancel;
 use fedwasm_training::Fold;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{blocking, print_metrics, sandbox, target};
+use crate::commands::start::Start;
+use crate::commands::{blocking, sandbox, scores, target};
 use crate::printer::Printer;
 use crate::stop::on_each_stop;
+
+use self::several::{columns, columns_of, is_whole, name_of, print_run, print_spread};
 
 /// Train on a local file, in the sandbox.
 #[derive(Debug, clap::Args)]
@@ -48,9 +51,8 @@ pub(crate) struct Args {
     /// The seed of all randomness [default: the seed in --args, or a random one].
     #[arg(long)]
     seed: Option<u64>,
-    /// Parameters to start from (.mpk or .safetensors) [default: the plan's initial parameters].
-    #[arg(long)]
-    params: Option<PathBuf>,
+    #[command(flatten)]
+    start: Start,
     /// Run the plan in the strict profile: the same result on every machine for every plan, and up
     /// to three times slower.
     #[arg(long)]
@@ -60,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long)]
     out: Option<PathBuf>,
     /// Continue the run in --out: with more epochs, or after an interruption.
-    #[arg(long, requires = "out", conflicts_with_all = ["params", "repeat"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["params", "init", "repeat"])]
     resume: bool,
     /// Overwrite the run in --out.
     #[arg(long, requires = "out", conflicts_with = "resume")]
@@ -122,7 +124,7 @@ pub(crate) async fn run(args: Args, printer: &Printer) -> Result<(), CommandErro
         }
         table.push(print_run(&names, run, &result, &metrics, printer));
         // Half a run is not a sample.
-        if result.batches == result.batches_max {
+        if is_whole(&result) {
             scores.push(metrics);
         }
     }
@@ -225,6 +227,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         },
     };
     training.random_seed = Some(seed);
+    let (params, init_only) = args.start.params(file.init.as_deref(), file.init_only)?;
     Ok(LocalOptions {
         component: load_plan(&args.plan)?,
         sandbox: sandbox(args.strict || file.strict, printer)?,
@@ -234,9 +237,11 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         data,
         training,
         model: file.model,
-        params: args.params.as_deref().map(load_params).transpose()?,
+        params,
+        init_only,
         out: args.out.clone(),
         random_seed: seed,
+        local: file.local,
         fold: None,
         resume: args.resume,
         force: args.force,
@@ -278,6 +283,8 @@ struct Told {
     per_epoch: u64,
     /// Tenths of the work.
     tenths: u64,
+    /// A score of the last epoch that has some.
+    held_out: String,
 }
 
 fn show(event: LocalEvent, bar: &ProgressBar, told: &mut Told, printer: &Printer) {
@@ -297,7 +304,7 @@ fn show(event: LocalEvent, bar: &ProgressBar, told: &mut Told, printer: &Printer
             let epoch = step.div_ceil(told.per_epoch.max(1));
             let epochs = steps_max.div_ceil(told.per_epoch.max(1));
             let loss = loss.map_or(String::new(), |loss| format!("  loss {loss:.4}"));
-            let text = format!("epoch {epoch}/{epochs}{loss}");
+            let text = format!("epoch {epoch}/{epochs}{loss}{}", told.held_out);
             // Without a terminal, a line at every tenth of the work.
             let tenths = (10 * u128::from(step) / u128::from(steps_max.max(1))) as u64;
             if bar.is_hidden() && tenths > told.tenths {
@@ -305,6 +312,18 @@ fn show(event: LocalEvent, bar: &ProgressBar, told: &mut Told, printer: &Printer
                 printer.note(format!("{}step {step}/{steps_max}  {text}", bar.prefix()));
             }
             bar.set_message(text);
+        }
+        LocalEvent::Validated { record, is_best } => {
+            let metrics = &record.evaluation.metrics;
+            let shown = metrics.get_key_value("loss").or_else(|| metrics.first_key_value());
+            told.held_out = shown.map_or(String::new(), |(name, value)| {
+                format!("  held-out {name} {value:.4} after epoch {}", record.epoch)
+            });
+            let fields = json!({
+                "epoch": record.epoch, "step": record.step, "metrics": metrics, "best": is_best,
+                "run": bar.prefix().trim_end(),
+            });
+            printer.event("validated", &fields);
         }
         LocalEvent::Warning(_) => {}
         LocalEvent::Log(level, line) => {
@@ -321,17 +340,24 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
     printer.line(format!("plan       {} {}  sha256:{}", plan.name, plan.version, plan.sha256));
     printer.line(format!("data       {n_train} rows to train on, {n_test} held out"));
     printer.line(format!("trained    {n_steps} steps, seed {}", options.random_seed));
+    if let Some(reason) = &result.enough {
+        printer.line(format!("enough     {reason}"));
+    }
+    if let Some(best) = &result.best {
+        let (epoch, metric, value) = (best.at, &best.metric, best.value);
+        printer.line(format!("kept       epoch {epoch}, the best {metric}: {value:.4}"));
+    }
     if let Some(loss) = record.and_then(|node| node.train_loss) {
         printer.line(format!("loss       {loss:.4} (mean over training)"));
     }
     if let Some(evaluation) = &result.evaluation {
-        print_metrics(&evaluation.metrics, " (held-out rows)", printer);
+        scores::print(evaluation, " (held-out rows)", printer);
     }
     printer.line(format!("parameters sha256:{}", result.params_sha256));
     if let Some(dir) = &options.out {
         printer.line(format!("files      {}", dir.display()));
     }
-    let is_stopped = result.batches < result.batches_max;
+    let is_stopped = !is_whole(result);
     if is_stopped {
         let (done, all) = (result.batches, result.batches_max);
         let on = if options.out.is_some() { "; --resume goes on" } else { "" };
@@ -344,6 +370,7 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
             "plan_sha256": plan.sha256,
             "params_sha256": result.params_sha256,
             "metrics": metrics.cloned().unwrap_or_default(),
+            "scores": scores::fields(result.evaluation.as_ref()),
             "rounds": 1,
             "random_seed": options.random_seed,
             "n_train": n_train,
@@ -351,98 +378,8 @@ fn print(options: &LocalOptions, result: &LocalResult, printer: &Printer) {
             "n_steps": n_steps,
             "batches": result.batches,
             "stopped": is_stopped,
+            "enough": result.enough,
+            "best": result.best,
         }),
     );
-}
-
-/// The metrics of all runs: those of one, and those that others may have beside its accuracy.
-fn columns(metrics: &Metrics) -> BTreeSet<String> {
-    let is_of_classes = metrics.contains_key(Metric::Accuracy.key());
-    let keys = Metric::ALL.map(Metric::key);
-    let others = keys.into_iter().filter(|key| is_of_classes && Metric::may_be_absent(key));
-    metrics.keys().cloned().chain(others.map(str::to_owned)).collect()
-}
-
-/// A line of one of several runs: its distinguishing name, its metrics, a remark.
-fn columns_of(names: &BTreeSet<String>) -> Columns {
-    let metrics = names
-        .iter()
-        .fold(Columns::new(2).left(14), |columns, name| columns.right(name.len().max(10)));
-    metrics.left(0)
-}
-
-/// The distinguishing name of one of several runs.
-fn name_of(options: &LocalOptions) -> String {
-    match options.fold {
-        Some(fold) => format!("fold {}/{}", fold.index, fold.count),
-        None => format!("seed {}", options.random_seed),
-    }
-}
-
-/// One line of several runs; returns it for programs.
-fn print_run(
-    names: &BTreeSet<String>,
-    options: &LocalOptions,
-    result: &LocalResult,
-    metrics: &Metrics,
-    printer: &Printer,
-) -> Value {
-    let what = name_of(options);
-    let value =
-        |name| metrics.get(name).map_or("-".to_owned(), |value: &f64| format!("{value:.4}"));
-    let end = if result.batches < result.batches_max { "(stopped)" } else { "" };
-    let row = [what].into_iter().chain(names.iter().map(value)).chain([end.to_owned()]);
-    printer.line(columns_of(names).line(&row.collect::<Vec<_>>()));
-    let fields = json!({
-        "seed": options.random_seed,
-        "fold": options.fold.map(|fold| fold.index),
-        "metrics": metrics,
-        "params_sha256": result.params_sha256,
-        "stopped": result.batches < result.batches_max,
-    });
-    printer.event("run", &fields);
-    fields
-}
-
-/// Mean and standard deviation of the runs that came to their end.
-fn print_spread(
-    names: &BTreeSet<String>,
-    options: &LocalOptions,
-    asked: usize,
-    scores: &[Metrics],
-    printer: &Printer,
-) -> Value {
-    let spread = summarise(scores);
-    let row = |what: &str, of: &dyn Fn(&Spread) -> Option<f64>| {
-        let values = names.iter().map(|name| {
-            let value = spread.get(name).and_then(of);
-            value.map_or("-".into(), |value| format!("{value:.4}"))
-        });
-        let row: Vec<String> = [what.to_owned()].into_iter().chain(values).collect();
-        printer.line(columns_of(names).line(&row));
-    };
-    row("mean", &|spread| Some(spread.mean));
-    row("deviation", &|spread| spread.std);
-    for (name, of) in spread.iter().filter(|(_, of)| of.runs < scores.len()) {
-        let (runs, all) = (of.runs, scores.len());
-        printer.line(format!(
-            "{name} covers {runs} of {all} runs: the others hold out no row of class 1"
-        ));
-    }
-    if scores.len() < asked {
-        printer.line(format!("{} of {asked} runs finished", scores.len()));
-    }
-    let means: Metrics = spread.iter().map(|(name, of)| (name.clone(), of.mean)).collect();
-    let stds: Metrics =
-        spread.iter().filter_map(|(name, of)| Some((name.clone(), of.std?))).collect();
-    let runs_with: BTreeMap<&String, usize> =
-        spread.iter().map(|(name, of)| (name, of.runs)).collect();
-    json!({
-        "plan_sha256": options.component.digest(),
-        "metrics": means,
-        "std": stds,
-        "runs_with": runs_with,
-        "runs": scores.len(),
-        "stopped": scores.len() < asked,
-    })
 }

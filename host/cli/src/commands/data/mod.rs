@@ -1,0 +1,37 @@
+//! `fedwasm data`: looks at data before a plan sees them.
+
+mod check;
+mod describe;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::command_error::CommandError;
+use crate::printer::Printer;
+
+/// Look at data before a plan does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what the columns of a file are, and propose rules that make numbers of them.
+    Describe(describe::Args),
+    /// Find all mistakes of a file by the rules of [data], before a plan sees it.
+    Check(check::Args),
+}
+
+impl Command {
+    /// The file that gives arguments, if there is one.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Describe(_) => None,
+            Self::Check(args) => Some(args.file()),
+        }
+    }
+}
+
+pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), CommandError> {
+    match command {
+        Command::Describe(args) => describe::run(args, printer).await,
+        Command::Check(args) => check::run(args, printer).await,
+    }
+}
