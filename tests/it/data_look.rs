@@ -120,7 +120,7 @@ fn fields_of_arrays_images_and_typed_columns_are_named_with_their_shapes() {
     }
 }
 
-/// The operator learns of columns that are no numbers before a researcher's round fails, and a
+/// The operator learns of columns that are not numbers before a researcher's round fails, and a
 /// file that was written to is told as that, whatever the reader says of it.
 #[test]
 fn a_node_looks_at_what_it_registers_and_tells_a_changed_file() {

@@ -228,7 +228,7 @@ fn hostile_files_end_in_an_error_that_names_them_or_in_bounded_memory() {
     let (_dir, path) = written(names[1..].join(",") + "\n" + &",".repeat(1 << 20) + "\n\"");
     let found = look(&path).unwrap();
     assert_eq!((found.n_rows, found.n_ragged), (0, 2));
-    // Bytes that are no text, of every length of a line.
+    // Bytes that are not text, of every length of a line.
     let mut state = 1u64;
     let noise = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
