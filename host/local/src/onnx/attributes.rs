@@ -3,7 +3,7 @@
 use fedwasm_graph::{Attr, Attribute, Binary, NodeId, Number, Unary, Value as GraphValue};
 
 use super::NotCovered;
-use super::network::{Element, Size, Step, Value};
+use super::network::{Element, LENGTH_MAX, Size, Step, Value};
 
 /// The values of arguments, and the tensors of earlier nodes.
 pub(super) struct Scope<'a> {
@@ -22,8 +22,11 @@ pub(super) enum Known {
 impl Known {
     pub(super) fn whole(self) -> Step<i64> {
         match self {
-            Self::Whole(value) => Ok(value),
-            Self::Real(value) if value.fract() == 0.0 && value.abs() < 9e15 => Ok(value as i64),
+            Self::Whole(value) if value.unsigned_abs() <= LENGTH_MAX.unsigned_abs() => Ok(value),
+            Self::Whole(value) => Err(NotCovered::new(format!("the number {value}"))),
+            Self::Real(value) if value.fract() == 0.0 && value.abs() <= LENGTH_MAX as f64 => {
+                Ok(value as i64)
+            }
             Self::Real(value) => Err(NotCovered::new(format!("{value} as a whole number"))),
             Self::Rows => Err(NotCovered::new("a number that depends on the rows of a batch")),
         }

@@ -4,7 +4,7 @@ use fedwasm_graph::ModuleKind;
 use fedwasm_params::Params;
 
 use super::attributes::Attributes;
-use super::network::{Attribute, Element, Network, Step, Value};
+use super::network::{Attribute, Element, FILLED_MAX, Network, Step, Value};
 use super::{NotCovered, functions, moves, norms, recurrent, windows};
 
 /// A module's parameters: those whose names begin with its path.
@@ -54,7 +54,7 @@ pub(super) fn call(
         }
         M::Embedding => {
             let table = of.parameter(n, "weight")?;
-            moves::embedding(n, &table, x)
+            moves::embedding(n, &table, x)?
         }
         M::BatchNorm => {
             let is_affine = a.flag("affine", true)?;
@@ -129,6 +129,9 @@ pub(super) fn batch_norm(
         return Err(NotCovered::new("a batch norm of other elements than float32"));
     }
     let length = mean.length(0)?;
+    if length > FILLED_MAX {
+        return Err(NotCovered::new(format!("a batch norm of {length} channels")));
+    }
     let n = usize::try_from(length).unwrap_or_default();
     let weight = weight.unwrap_or_else(|| network.floats(&[length], &vec![1.0; n]));
     let bias = bias.unwrap_or_else(|| network.floats(&[length], &vec![0.0; n]));

@@ -4,7 +4,7 @@ use fedwasm_graph::FunctionKind;
 
 use super::attributes::{Attributes, Known};
 use super::functions::{axis_of, typed};
-use super::network::{Attribute, Element, Network, Size, Step, Value};
+use super::network::{Attribute, Element, Network, OUTPUTS_MAX, Size, Step, Value};
 use super::{NotCovered, cast};
 
 // long: a line for each function that is covered
@@ -74,6 +74,9 @@ pub(super) fn call(
             let axis = x.axis(a.whole("dim")?)?;
             let (all, chunks) = (x.length(axis)?, a.whole("chunks")?.max(1));
             let each = (all + chunks - 1) / chunks;
+            if all / each.max(1) > OUTPUTS_MAX {
+                return Err(not_covered());
+            }
             let starts = (0..all).step_by(usize::try_from(each.max(1)).map_err(|_| not_covered())?);
             let sizes: Vec<i64> = starts.map(|start| each.min(all - start)).collect();
             return Ok(split(n, x, axis, &sizes));
@@ -89,12 +92,12 @@ pub(super) fn call(
             let like = typed(x, x.element, indices.shape.clone());
             n.call("GatherElements", &[x, &indices], vec![axis_of("axis", axis)], &like)
         }
-        F::Embedding => embedding(n, x, others.first().copied().ok_or_else(not_covered)?),
-        F::Cat => concat(n, inputs, x.axis(a.whole("dim")?)?),
+        F::Embedding => embedding(n, x, others.first().copied().ok_or_else(not_covered)?)?,
+        F::Cat => concat(n, inputs, x.axis(a.whole("dim")?)?)?,
         F::Stack => {
             let axis = x.axis_of(a.whole("dim")?, x.rank() + 1)?;
             let longer: Vec<Value> = inputs.iter().map(|x| unsqueeze(n, x, axis)).collect();
-            concat(n, &longer.iter().collect::<Vec<_>>(), axis)
+            concat(n, &longer.iter().collect::<Vec<_>>(), axis)?
         }
         _ => return Err(not_covered()),
     }])
@@ -110,7 +113,8 @@ fn reshape(network: &mut Network, x: &Value, sizes: &[Known]) -> Step<Value> {
             Size::Known(length) => Some(*length),
             Size::Rows | Size::Unknown => None,
         });
-        lengths.product::<i64>()
+        let product = lengths.fold(Some(1), |all: Option<i64>, length| all?.checked_mul(length));
+        product.ok_or_else(|| NotCovered::new("a reshape of so many elements"))
     };
     let mut asked = Vec::with_capacity(sizes.len());
     let mut shape = Vec::with_capacity(sizes.len());
@@ -128,9 +132,9 @@ fn reshape(network: &mut Network, x: &Value, sizes: &[Known]) -> Step<Value> {
     // The length that is left follows if the rows are on both sides, or on none.
     let is_known = !x.shape.contains(&Size::Unknown) && n_rows(&x.shape) <= 1;
     if let (Some(at), true) = (sizes.iter().position(is_rest), is_known) {
-        let (all, others) = (known(&x.shape), known(&shape).max(1));
+        let (all, others) = (known(&x.shape)?, known(&shape)?.max(1));
         shape[at] = match n_rows(&x.shape) - n_rows(&shape).min(n_rows(&x.shape)) {
-            0 => Size::Known(all / others),
+            0 => Size::of(all / others)?,
             _ if all == others => Size::Rows,
             _ => Size::Unknown,
         };
@@ -203,7 +207,7 @@ fn pad(network: &mut Network, x: &Value, around: &[i64], value: f64) -> Step<Val
     for (axis, [left, right]) in (first..).zip(pairs) {
         (before[axis], after[axis]) = (*left, *right);
         shape[axis] = match shape[axis] {
-            Size::Known(length) => Size::Known(length + left + right),
+            Size::Known(length) => Size::of(length + left + right)?,
             size if left + right == 0 => size,
             _ => Size::Unknown,
         };
@@ -214,21 +218,24 @@ fn pad(network: &mut Network, x: &Value, around: &[i64], value: f64) -> Step<Val
 }
 
 /// The entries of a table.
-pub(super) fn embedding(network: &mut Network, table: &Value, indices: &Value) -> Value {
+pub(super) fn embedding(network: &mut Network, table: &Value, indices: &Value) -> Step<Value> {
     let indices = cast(network, indices, Element::I64);
-    let shape = indices.shape.iter().chain(&table.shape[1..]).copied().collect();
+    let Some((_, entry)) = table.shape.split_first() else {
+        return Err(NotCovered::new("the entries of a number"));
+    };
+    let shape = indices.shape.iter().chain(entry).copied().collect();
     let like = typed(table, table.element, shape);
-    network.call("Gather", &[table, &indices], vec![axis_of("axis", 0)], &like)
+    Ok(network.call("Gather", &[table, &indices], vec![axis_of("axis", 0)], &like))
 }
 
-fn concat(network: &mut Network, inputs: &[&Value], axis: usize) -> Value {
+fn concat(network: &mut Network, inputs: &[&Value], axis: usize) -> Step<Value> {
     let mut shape = inputs[0].shape.clone();
     let lengths = inputs.iter().map(|x| match x.shape.get(axis) {
         Some(Size::Known(length)) => Some(*length),
         _ => None,
     });
     let all: Option<i64> = lengths.sum();
-    shape[axis] = all.map_or(Size::Unknown, Size::Known);
+    shape[axis] = all.map_or(Ok(Size::Unknown), Size::of)?;
     let like = typed(inputs[0], inputs[0].element, shape);
-    network.call("Concat", inputs, vec![axis_of("axis", axis)], &like)
+    Ok(network.call("Concat", inputs, vec![axis_of("axis", axis)], &like))
 }

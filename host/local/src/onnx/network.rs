@@ -80,6 +80,24 @@ pub(super) struct Value {
     pub(super) shape: Vec<Size>,
 }
 
+/// The longest axis, and the largest whole number of an attribute; what lies beyond is not covered,
+/// so that sums of products of two stay within 64 bits.
+pub(super) const LENGTH_MAX: i64 = 1 << 30;
+/// The most tensors that one call gives.
+pub(super) const OUTPUTS_MAX: i64 = 4_096;
+/// The most elements of a constant that a graph does not bring.
+pub(super) const FILLED_MAX: i64 = 1 << 24;
+
+impl Size {
+    /// A length that was computed.
+    pub(super) fn of(length: i64) -> Step<Self> {
+        match length {
+            0..=LENGTH_MAX => Ok(Self::Known(length)),
+            _ => Err(NotCovered::new(format!("an axis of length {length}"))),
+        }
+    }
+}
+
 impl Value {
     pub(super) fn rank(&self) -> usize {
         self.shape.len()
@@ -189,7 +207,7 @@ impl Network {
         };
         let lengths = tensor.shape().iter().map(|n| i64::try_from(*n).unwrap_or(i64::MAX));
         let shape: Vec<i64> = lengths.collect();
-        let known = shape.iter().map(|length| Size::Known(*length)).collect();
+        let known = shape.iter().map(|length| Size::of(*length)).collect::<Step<_>>()?;
         if !self.initializers.iter().any(|known| known.name == name) {
             let (name, bytes) = (name.to_owned(), tensor.data().to_vec());
             self.initializers.push(Initializer { name, element, shape, bytes });

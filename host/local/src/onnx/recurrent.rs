@@ -30,6 +30,9 @@ pub(super) fn call(
         ModuleKind::Gru => ("GRU", &[1, 0, 2]),
         _ => ("RNN", &[0]),
     };
+    if x.rank() != 3 {
+        return Err(NotCovered::new(format!("a sequence with {} axes", x.rank())));
+    }
     let n_directions = ends.len() as i64;
     // [rows, steps, inputs] to [steps, rows, inputs].
     let mut x = permute(network, x, &[1, 0, 2]);

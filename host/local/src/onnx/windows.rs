@@ -1,7 +1,7 @@
 //! Convolutions, pooling and resampling along the axes behind [rows, channels].
 
 use super::NotCovered;
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Known};
 use super::functions::typed;
 use super::network::{Attribute, Network, Size, Step, Value};
 
@@ -24,14 +24,14 @@ impl Windows {
     }
 
     /// The lengths of the axes of windows over these.
-    fn over(&self, lengths: &[Size]) -> Vec<Size> {
+    fn over(&self, lengths: &[Size]) -> Step<Vec<Size>> {
         let along = |(axis, length): (usize, &Size)| match length {
             Size::Known(length) => {
                 let reach = self.dilation[axis] * (self.kernel[axis] - 1) + 1;
                 let room = length + 2 * self.padding[axis] - reach;
-                Size::Known(room.max(-1).div_euclid(self.stride[axis].max(1)) + 1)
+                Size::of(room.max(-1).div_euclid(self.stride[axis].max(1)) + 1)
             }
-            size => *size,
+            size => Ok(*size),
         };
         lengths.iter().enumerate().map(along).collect()
     }
@@ -59,12 +59,12 @@ pub(super) fn conv(
     a: &Attributes<'_>,
 ) -> Step<Value> {
     let windows = windows(a, kernel_of(weight, axes_of(x)?)?)?;
-    let groups = a.real("groups", 1.0)? as i64;
+    let groups = a.number("groups")?.map_or(Ok(1), Known::whole)?;
     let mut attributes = windows.attributes();
     attributes.push(("dilations", Attribute::Integers(windows.dilation.clone())));
     attributes.push(("group", Attribute::Integer(groups)));
     let mut shape = vec![x.shape[0], weight.shape[0]];
-    shape.extend(windows.over(&x.shape[2..]));
+    shape.extend(windows.over(&x.shape[2..])?);
     let inputs: Vec<&Value> = [x, weight].into_iter().chain(bias).collect();
     Ok(network.call("Conv", &inputs, attributes, &typed(x, x.element, shape)))
 }
@@ -77,17 +77,17 @@ pub(super) fn conv_transpose(
     let n = axes_of(x)?;
     let windows = windows(a, kernel_of(weight, n)?)?;
     let longer = a.along("output_padding", n, 0)?;
-    let groups = a.real("groups", 1.0)? as i64;
-    let mut shape = vec![x.shape[0], Size::Known(weight.length(1)? * groups)];
+    let groups = a.number("groups")?.map_or(Ok(1), Known::whole)?;
+    let mut shape = vec![x.shape[0], Size::of(weight.length(1)? * groups)?];
     for (axis, size) in x.shape[2..].iter().enumerate() {
         let Windows { kernel, stride, padding, dilation } = &windows;
         shape.push(match size {
-            Size::Known(length) => Size::Known(
+            Size::Known(length) => Size::of(
                 (length - 1) * stride[axis] - 2 * padding[axis]
                     + dilation[axis] * (kernel[axis] - 1)
                     + longer[axis]
                     + 1,
-            ),
+            )?,
             size => *size,
         });
     }
@@ -114,7 +114,7 @@ pub(super) fn pool(
     let padding = a.along("padding", n, 0)?;
     let windows = Windows { kernel, stride, padding, dilation: vec![1; n] };
     let counts = op == "AveragePool" && a.flag("count_include_pad", true)?;
-    Ok(pooled(network, op, x, &windows, counts))
+    pooled(network, op, x, &windows, counts)
 }
 
 fn pooled(
@@ -123,14 +123,14 @@ fn pooled(
     x: &Value,
     windows: &Windows,
     counts: bool,
-) -> Value {
+) -> Step<Value> {
     let mut attributes = windows.attributes();
     if counts {
         attributes.push(("count_include_pad", Attribute::Integer(1)));
     }
     let mut shape = x.shape[..2].to_vec();
-    shape.extend(windows.over(&x.shape[2..]));
-    network.call(op, &[x], attributes, &typed(x, x.element, shape))
+    shape.extend(windows.over(&x.shape[2..])?);
+    Ok(network.call(op, &[x], attributes, &typed(x, x.element, shape)))
 }
 
 /// Pooling to given lengths, which must divide those that there are.
@@ -153,7 +153,7 @@ pub(super) fn adaptive(
     }
     let windows =
         Windows { stride: kernel.clone(), kernel, padding: vec![0; n], dilation: vec![1; n] };
-    Ok(pooled(network, op, x, &windows, false))
+    pooled(network, op, x, &windows, false)
 }
 
 /// Resampling to given lengths, which must be multiples of those that there are.
@@ -186,4 +186,34 @@ pub(super) fn resample(network: &mut Network, x: &Value, sizes: &[i64], mode: &s
     let mut shape = x.shape[..2].to_vec();
     shape.extend(sizes.into_iter().map(Size::Known));
     Ok(Value { name, element: x.element, shape })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attributes::Known;
+    use super::super::moves::embedding;
+    use super::super::network::{Element, LENGTH_MAX};
+    use super::*;
+
+    // The graph of a model may be a stranger's.
+    #[test]
+    fn numbers_of_a_hostile_graph_are_refused() {
+        let all = |value: i64| vec![value; 2];
+        let most = Windows {
+            kernel: all(LENGTH_MAX),
+            stride: all(1),
+            padding: all(LENGTH_MAX),
+            dilation: all(LENGTH_MAX),
+        };
+        let lengths = [Size::Known(LENGTH_MAX); 2];
+        assert!(most.over(&lengths).is_ok());
+        let wide = Windows { kernel: all(1), dilation: all(1), ..most };
+        assert!(wide.over(&lengths).is_err());
+        for beyond in [LENGTH_MAX + 1, -LENGTH_MAX - 1, i64::MAX, i64::MIN] {
+            assert!(Known::Whole(beyond).whole().is_err() && Size::of(beyond).is_err());
+        }
+        assert!(Known::Real(1e12).whole().is_err() && Known::Real(f64::NAN).whole().is_err());
+        let number = Value { name: "x".into(), element: Element::F32, shape: vec![] };
+        assert!(embedding(&mut Network::default(), &number, &number).is_err());
+    }
 }
