@@ -109,11 +109,11 @@ fn reshape(network: &mut Network, x: &Value, sizes: &[Known]) -> Step<Value> {
     let is_rest = |size: &Known| *size == Known::Whole(-1);
     let n_rows = |shape: &[Size]| shape.iter().filter(|size| **size == Size::Rows).count();
     let known = |shape: &[Size]| {
-        let lengths = shape.iter().filter_map(|size| match size {
+        let mut lengths = shape.iter().filter_map(|size| match size {
             Size::Known(length) => Some(*length),
             Size::Rows | Size::Unknown => None,
         });
-        let product = lengths.fold(Some(1), |all: Option<i64>, length| all?.checked_mul(length));
+        let product = lengths.try_fold(1i64, |all, length| all.checked_mul(length));
         product.ok_or_else(|| NotCovered::new("a reshape of so many elements"))
     };
     let mut asked = Vec::with_capacity(sizes.len());
