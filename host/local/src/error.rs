@@ -41,7 +41,8 @@ pub enum Error {
     #[error(
         "{}: each site scaled its inputs by its own rows (`standardize` of [data]), so the model \
          has no scales; give those of the site with the rows (experiments/ID/preprocessing.json of \
-         its node) by `--scales FILE`, or train with `standardize = \"federation\"`",
+         its node) by `--scales FILE`, or train with `standardize = \"none\"` on rows that are \
+         scaled alike",
         dir.display()
     )]
     NoScales {
