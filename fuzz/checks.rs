@@ -2,7 +2,7 @@
 //! which it does not; an ordinary test runs it on those that were found.
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Dataset, Format};
+use fedwasm_dataset::{Dataset, Format, Volumes};
 use fedwasm_params::{DType, from_safetensors, mpk, to_safetensors};
 use fedwasm_privacy::double_masking::{
     Boxes, Consent, Reveal, SealedShares, Setup, Survivors, TakesKeys,
@@ -26,6 +26,10 @@ pub fn check(name: &str, bytes: &[u8]) {
         "data" => data(bytes),
         "sums" => sums(bytes),
         "graphs" => graphs(bytes),
+        "volumes" => volumes(bytes),
+        "dicom" => dicom(bytes),
+        "shards" => shards(bytes),
+        "pixels" => pixels(bytes),
         other => panic!("no check is called {other}"),
     }
 }
@@ -172,19 +176,49 @@ pub fn data(bytes: &[u8]) {
     dataset(format, name, bytes);
 }
 
-/// Rows are as many as were counted, and only finite numbers; packing changes nothing.
+/// A volume is read or refused; the first byte says whether it is packed, and whether it is resampled.
+pub fn volumes(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let name = if kind & 1 == 0 { "s/v/d.nii" } else { "s/v/d.nii.gz" };
+    let shape = (kind & 2 == 0).then_some([3, 4, 5]);
+    let spacing = (kind & 4 == 0).then_some([1.5, 2.0, 0.7]);
+    let settings = Volumes { shape, spacing, ..Volumes::default() };
+    dataset_with(Format::Medical, name, bytes, &settings);
+}
+
+/// A slice is read or refused.
+pub fn dicom(bytes: &[u8]) {
+    dataset(Format::Medical, "s/v/d.dcm", bytes);
+}
+
+/// Samples are read or refused.
+pub fn shards(bytes: &[u8]) {
+    dataset(Format::Tar, "d.tar", bytes);
+}
+
+/// An image is decoded or refused, with its Exif data and its alpha channel.
+pub fn pixels(bytes: &[u8]) {
+    dataset(Format::Images, "a/0.png", bytes);
+}
+
 fn dataset(format: Format, name: &str, bytes: &[u8]) {
+    dataset_with(format, name, bytes, &Volumes::default());
+}
+
+/// Rows are as many as were counted, and only finite numbers; packing changes nothing.
+fn dataset_with(format: Format, name: &str, bytes: &[u8], settings: &Volumes) {
     let folder = std::env::temp_dir().join(format!("fedwasm-fuzz-{}", std::process::id()));
     let file = folder.join(name);
     std::fs::create_dir_all(file.parent().expect("a folder")).expect("a scratch folder");
     std::fs::write(&file, bytes).expect("a scratch file");
-    let path = if format == Format::Images { &folder } else { &file };
+    let is_folder = matches!(format, Format::Images | Format::Medical);
+    let path = if is_folder { &folder } else { &file };
     if format == Format::Images {
         // One class alone is refused.
         std::fs::create_dir_all(folder.join("b")).expect("a scratch folder");
         std::fs::write(folder.join("b/1.png"), bytes).expect("a scratch file");
     }
-    if let Ok(dataset) = Dataset::open(path, Some(format)) {
+    if let Ok(dataset) = Dataset::open_with(path, Some(format), settings) {
         let fields: Vec<usize> = (0..dataset.fields().len()).collect();
         for block in 0..dataset.n_blocks() {
             let rows = dataset.rows(block);

@@ -112,6 +112,7 @@ fn request(n: u64, plan: BlobRef, params: BlobRef) -> RoundRequest {
         kept_state_ids: Vec::new(),
         aux_shared: None,
         aux_own: None,
+        scales: None,
         secagg: None,
         strict: false,
         limits: LimitArgs::default(),

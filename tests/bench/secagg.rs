@@ -148,7 +148,13 @@ impl Federation {
         let folder = Folder::open(&dir).unwrap();
         let path = root().join("examples/data/breast_cancer.csv");
         let (name, tags) = ("rows".parse().unwrap(), vec!["rows".to_owned()]);
-        let new = NewDataset { name, path: &path, format: None, tags };
+        let new = NewDataset {
+            name,
+            path: &path,
+            format: None,
+            tags,
+            volumes: fedwasm_dataset::Volumes::default(),
+        };
         Datasets::load(&folder).unwrap().add(&folder, &database, new).unwrap();
         let link: LinkOptions = self.hub.join(config.identity(&dir).unwrap()).await.unwrap();
         let sandbox = workers(&self.dir);

@@ -110,6 +110,7 @@ fn request() -> RoundRequest {
         wide_inputs: None,
         aux_shared: None,
         aux_own: None,
+        scales: None,
         secagg: None,
         strict: false,
         limits: LimitArgs::default(),
@@ -120,6 +121,7 @@ fn reply() -> RoundReply {
     RoundReply {
         params: Some(BlobRef::of(b"trained")),
         aux: None,
+        sums: None,
         state_id: None,
         optimizer_args: [("lr".into(), 0.1)].into(),
         encryption_factor: None,
@@ -157,6 +159,7 @@ fn receipt(node: &Member, researcher: &Member, request: &RoundRequest) -> Receip
         result: RunResult {
             params: Some(BlobRef::of(b"trained")),
             aux: None,
+            sums: None,
             memory_bytes: Some(1 << 20),
             fuel: None,
             state_out: None,

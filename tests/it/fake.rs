@@ -453,11 +453,11 @@ impl Drop for Spy {
 
 /// A reply that holds what is asked for: the parameters as they came.
 pub fn usual(request: &RoundRequest) -> Body {
-    let metrics = [("loss".to_owned(), 0.5)].into();
-    let evaluation = Evaluation { n_rows: 20, metrics, sums: None };
+    let evaluation = Evaluation { n_rows: 20, metrics: [("loss".into(), 0.5)].into(), sums: None };
     Body::RoundReply(Box::new(RoundReply {
         params: (request.mode == Mode::Train).then_some(request.params),
         aux: None,
+        sums: None,
         state_id: None,
         optimizer_args: [].into(),
         encryption_factor: None,

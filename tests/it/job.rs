@@ -597,7 +597,7 @@ fn a_round_counts_even_if_its_scoring_is_cancelled() {
     let behaviour = |request: &RoundRequest| match request.mode {
         Mode::Train => None,
         // Never answers.
-        Mode::Validate => Some(Vec::new()),
+        Mode::Validate | Mode::Scale => Some(Vec::new()),
     };
     let _fake = Fake::node(&federation, "x", columns(), Box::new(behaviour));
     let experiment = federation.experiment(|text| text);
@@ -695,8 +695,7 @@ fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
 
 #[test]
 fn local_job_works_as_a_library_and_refuses_unsupported_options() {
-    use fedwasm_local::{LocalFile, LocalJob, LocalOptions};
-    use fedwasm_researcher::load_plan;
+    use fedwasm_local::{LocalFile, LocalJob, LocalOptions, Volumes, load_plan};
     let text = "[data]\ntarget = \"benign\"\n[training]\nepochs = 1\n[model]\nn_classes = 2\n";
     let file = LocalFile::parse(text, Path::new("here")).unwrap();
     let options = LocalOptions {
@@ -705,6 +704,7 @@ fn local_job_works_as_a_library_and_refuses_unsupported_options() {
         limits: file.limits,
         path: data("breast_cancer.csv"),
         format: None,
+        volumes: Volumes::default(),
         data: file.data.unwrap(),
         training: file.training.unwrap(),
         model: file.model,

@@ -39,7 +39,13 @@ fn node(dir: &Path, n: usize, [mqtt, repository]: [&str; 2]) -> PathBuf {
     std::fs::write(&file, rows.join("\n") + "\n").unwrap();
     let folder = Folder::open(&dir).unwrap();
     let (name, tags) = ("rows".parse().unwrap(), vec!["rows".to_owned()]);
-    let new = NewDataset { name, path: &file, format: None, tags };
+    let new = NewDataset {
+        name,
+        path: &file,
+        format: None,
+        tags,
+        volumes: fedwasm_dataset::Volumes::default(),
+    };
     let mut datasets = Datasets::load(&folder).unwrap();
     datasets.add(&folder, &database, new).unwrap();
     dir

@@ -275,6 +275,7 @@ impl Machine {
         Body::RoundReply(Box::new(RoundReply {
             params: Some(self.put(&request.experiment_id, bytes)),
             aux: None,
+            sums: None,
             state_id: None,
             optimizer_args: [].into(),
             encryption_factor: factor,

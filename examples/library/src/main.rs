@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use fedwasm_folder::Folder;
 use fedwasm_hub::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
-use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult};
+use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult, Volumes};
 use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
@@ -48,6 +48,7 @@ fn local_job() -> Outcome<LocalResult> {
         limits: file.limits,
         path: root().join("examples/data/breast_cancer.csv"),
         format: None,
+        volumes: Volumes::default(),
         data: file.data.ok_or("no data")?,
         training: file.training.ok_or("no training arguments")?,
         model: file.model,
@@ -148,7 +149,7 @@ fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> 
     let data = root().join("examples/data/breast_cancer.csv");
     let tags = vec!["breast-cancer".to_owned()];
     let name = "breast-cancer".parse()?;
-    let new = NewDataset { name, path: &data, format: None, tags };
+    let new = NewDataset { name, path: &data, format: None, tags, volumes: Volumes::default() };
     Datasets::load(&folder)?.add(&folder, &database, new)?;
     Ok(dir.to_owned())
 }

@@ -38,6 +38,37 @@ impl Stored {
         }
     }
 
+    /// One element, in float64: integers beyond 2^53 are rounded.
+    ///
+    /// # Panics
+    /// If there are not [`Stored::size`] bytes.
+    pub(crate) fn number(self, order: Order, bytes: &[u8]) -> f64 {
+        /// The element of a type.
+        macro_rules! of {
+            ($type:ty) => {{
+                let mut own = [0; size_of::<$type>()];
+                own.copy_from_slice(bytes);
+                match order {
+                    Order::Little => <$type>::from_le_bytes(own),
+                    Order::Big => <$type>::from_be_bytes(own),
+                }
+            }};
+        }
+        match self {
+            Self::Bool => f64::from(u8::from(bytes[0] != 0)),
+            Self::UInt8 => f64::from(bytes[0]),
+            Self::Int8 => f64::from(of!(i8)),
+            Self::UInt16 => f64::from(of!(u16)),
+            Self::Int16 => f64::from(of!(i16)),
+            Self::UInt32 => f64::from(of!(u32)),
+            Self::Int32 => f64::from(of!(i32)),
+            Self::UInt64 => of!(u64) as f64,
+            Self::Int64 => of!(i64) as f64,
+            Self::Float32 => f64::from(of!(f32)),
+            Self::Float64 => of!(f64),
+        }
+    }
+
     fn element(self) -> Element {
         match self {
             Self::UInt8 => Element::UInt8,

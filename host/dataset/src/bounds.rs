@@ -28,6 +28,14 @@ pub const PARQUET_DEPTH_MAX: usize = 8;
 pub const PARQUET_LIST_MAX: u64 = 1 << 20;
 /// The most channels of an image.
 pub const CHANNELS_MAX: u64 = 1_024;
+/// The most bytes of one volume, decompressed. They are kept in memory while the volume is read.
+pub const VOLUME_BYTES_MAX: u64 = 1 << 30;
+/// The most slices of a series of DICOM files.
+pub const SLICES_MAX: usize = 4_096;
+/// The most modalities of the subjects of a folder, by the names of their files.
+pub const MODALITIES_MAX: usize = 1_024;
+/// The largest table of subjects, in bytes; it is kept in memory.
+pub const SUBJECT_TABLE_BYTES_MAX: u64 = 256 << 20;
 /// The largest footer of a Parquet file, in bytes.
 pub const FOOTER_BYTES_MAX: u64 = 64 << 20;
 

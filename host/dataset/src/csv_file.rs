@@ -265,7 +265,30 @@ impl CsvFile {
         self.columns.get(at).cloned().unwrap_or_default()
     }
 
-    fn number(&self, record: &csv::ByteRecord, at: usize, line: u64) -> Result<f64, Error> {
+    /// Reads all rows, as texts.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Malformed`], and [`Error::Ragged`].
+    pub(crate) fn records(&self) -> Result<Vec<csv::ByteRecord>, Error> {
+        let mut reader = self.reader()?;
+        let mut records = Vec::new();
+        let mut record = csv::ByteRecord::new();
+        while self.next(&mut reader, &mut record)? {
+            records.push(record.clone());
+        }
+        Ok(records)
+    }
+
+    /// The number in a cell of a row that begins in `line`.
+    ///
+    /// # Errors
+    /// [`Error::EmptyCell`], [`Error::NotANumber`], [`Error::NotFinite`], [`Error::NotExact`].
+    pub(crate) fn number(
+        &self,
+        record: &csv::ByteRecord,
+        at: usize,
+        line: u64,
+    ) -> Result<f64, Error> {
         let bytes = record.get(at).unwrap_or_default();
         let number = std::str::from_utf8(bytes).ok().and_then(|cell| cell.parse::<f64>().ok());
         // A whole number of many digits may be another one as float64.

@@ -16,8 +16,10 @@ use crate::images::ImageFolder;
 use crate::npy::Npy;
 use crate::parquet_cells::Take;
 use crate::parquet_file::ParquetFile;
+use crate::shards::Shards;
 use crate::view::{View, Wanted, apply};
-use crate::{Block, Element, Error, Field, Format, cut, idx, is_index, npy, npz};
+use crate::volumes::VolumeFolder;
+use crate::{Block, Element, Error, Field, Format, Volumes, cut, idx, is_index, npy, npz};
 
 /// The longest name that a misspelt one is compared with, in bytes.
 const HINT_BYTES_MAX: usize = 100;
@@ -58,6 +60,8 @@ enum Source {
     Arrays(Vec<Array>),
     Table(Array),
     Images(ImageFolder),
+    Volumes(Box<VolumeFolder>),
+    Shards(Shards),
 }
 
 type Stamp = Option<(u64, SystemTime)>;
@@ -69,6 +73,18 @@ impl Dataset {
     /// # Errors
     /// Any [`Error`] but those about single values.
     pub fn open(path: &Path, format: Option<Format>) -> Result<Self, Error> {
+        Self::open_with(path, format, &Volumes::default())
+    }
+
+    /// The same, with volumes read as a site wants them.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`], and [`Error::Unsupported`] for settings that the data cannot have.
+    pub fn open_with(
+        path: &Path,
+        format: Option<Format>,
+        volumes: &Volumes,
+    ) -> Result<Self, Error> {
         let format = match format {
             Some(format) => format,
             None => Format::detect(path)?,
@@ -90,6 +106,7 @@ impl Dataset {
                 (Source::Parquet(file), fields, n_rows)
             }
             Format::Idx => arrays(path, idx::open(path)?)?,
+            Format::Npy if path.is_dir() => arrays(path, npy::open_folder(path)?)?,
             Format::Npy => match npy::open(path)? {
                 Npy::Arrays(found) => arrays(path, found)?,
                 Npy::Table(array) => {
@@ -103,12 +120,26 @@ impl Dataset {
                 let (fields, n_rows) = (folder.fields(), folder.n_rows());
                 (Source::Images(folder), fields, n_rows)
             }
+            Format::Tar => {
+                let shards = Shards::open(path)?;
+                let (fields, n_rows) = (shards.fields(), shards.n_rows());
+                (Source::Shards(shards), fields, n_rows)
+            }
+            Format::Medical | Format::Bids => {
+                let folder = VolumeFolder::open(path, format, volumes)?;
+                let (fields, n_rows) = (folder.fields(), folder.n_rows());
+                (Source::Volumes(Box::new(folder)), fields, n_rows)
+            }
         };
+        if !volumes.is_default() && !matches!(source, Source::Volumes(_)) {
+            let what = format!("settings of volumes do not go with the format `{format}`");
+            return Err(Error::Unsupported { path: path.to_owned(), what });
+        }
         check_names(path, &fields)?;
         let starts = starts(&source, &fields, n_rows);
         let files = match format {
             // Each is decoded and checked by itself.
-            Format::Images => vec![],
+            Format::Images | Format::Medical | Format::Bids => vec![],
             format => format.files(path)?,
         };
         let stamps = files.into_iter().map(|path| (path.clone(), stamp(&path))).collect();
@@ -168,8 +199,11 @@ impl Dataset {
     /// Remarks for the operator who registers it: parts that exist and are not read.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
-        if let Source::Images(folder) = &self.inner.source {
-            remarks.extend(folder.remark());
+        match &self.inner.source {
+            Source::Images(folder) => remarks.extend(folder.remark()),
+            Source::Volumes(folder) => remarks.extend_from_slice(folder.remarks()),
+            Source::Shards(shards) => remarks.extend(shards.remark()),
+            _ => {}
         }
         if let Some(index) = self.fields().iter().find(|field| is_index(&field.name)) {
             let name = cut(&index.name);
@@ -203,10 +237,10 @@ impl Dataset {
         start(block)..start(block.saturating_add(1))
     }
 
-    /// The default target: `label` of images in IDX or
-    /// in folders.
+    /// The default target: `label` of images in IDX, in folders, or in
+    /// tar archives.
     pub fn default_target(&self) -> Option<&str> {
-        let has_labels = matches!(self.format(), Format::Idx | Format::Images);
+        let has_labels = matches!(self.format(), Format::Idx | Format::Images | Format::Tar);
         let label = || self.fields().iter().find(|field| field.name == LABEL);
         has_labels.then(label).flatten().map(|field| field.name.as_str())
     }
@@ -243,6 +277,8 @@ impl Dataset {
             Source::Csv(file) => return file.read(block, rows, &wanted),
             Source::Parquet(file) => return file.read(block, rows.start, &wanted),
             Source::Images(folder) => folder.read(rows.clone(), &fields)?.columns,
+            Source::Volumes(folder) => folder.read(rows.clone(), &fields)?.columns,
+            Source::Shards(shards) => shards.read(rows.clone(), &fields)?.columns,
             Source::Arrays(arrays) => {
                 let column = |field: &usize| arrays[*field].read(rows.clone());
                 fields.iter().map(column).collect::<Result<_, _>>()?

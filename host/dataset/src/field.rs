@@ -49,12 +49,12 @@ impl Field {
         self.element == Element::UInt8 && matches!(self.shape.len(), 2 | 3)
     }
 
-    /// Channels of a row with two axes (one) or three (as many as the first
+    /// Channels of a row with two axes (one), three or four (as many as the first
     /// axis has), otherwise none.
     pub fn n_channels(&self) -> Option<usize> {
         match &self.shape[..] {
             [_, _] => Some(1),
-            [channels, _, _] => Some(*channels as usize),
+            [channels, _, _] | [channels, _, _, _] => Some(*channels as usize),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, idx, images, npy, npz, parquet_file};
+use crate::{Error, idx, images, npy, npz, parquet_file, shards, volumes};
 
 /// Magic bytes of files that are sometimes taken for datasets.
 const FOREIGN: [(&[u8], &str); 12] = [
@@ -35,18 +35,33 @@ pub enum Format {
     Parquet,
     /// Images and labels as in MNIST, with or without gzip.
     Idx,
-    /// An array of NumPy.
+    /// An array of NumPy, or a folder of them.
     Npy,
     /// Arrays of NumPy.
     Npz,
     /// A folder a class, with PNG and JPEG files.
     Images,
+    /// A folder a subject, with a folder a modality: NIfTI files.
+    Medical,
+    /// The same as the Brain Imaging Data Structure names them.
+    Bids,
+    /// Samples in tar archives, as of WebDataset.
+    Tar,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 6] =
-        [Self::Csv, Self::Parquet, Self::Idx, Self::Npy, Self::Npz, Self::Images];
+    pub const ALL: [Self; 9] = [
+        Self::Csv,
+        Self::Parquet,
+        Self::Idx,
+        Self::Npy,
+        Self::Npz,
+        Self::Images,
+        Self::Medical,
+        Self::Bids,
+        Self::Tar,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -57,11 +72,14 @@ impl Format {
             Self::Npy => "npy",
             Self::Npz => "npz",
             Self::Images => "images",
+            Self::Medical => "medical",
+            Self::Bids => "bids",
+            Self::Tar => "tar",
         }
     }
 
     /// The files that a dataset consists of: the one that is named, images and
-    /// labels of IDX, or all images in the order of their rows.
+    /// labels of IDX, all images in the order of their rows, or all volumes and the tables beside them.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Unsupported`], [`Error::TooLarge`].
@@ -69,6 +87,9 @@ impl Format {
         match self {
             Self::Idx => idx::files(path),
             Self::Images => Ok(images::ImageFolder::list(path)?.files()),
+            Self::Npy if path.is_dir() => npy::files(path),
+            Self::Tar => shards::files(path),
+            Self::Medical | Self::Bids => volumes::files(path, self),
             _ => Ok(vec![path.to_owned()]),
         }
     }
@@ -86,8 +107,30 @@ impl Format {
             if images::ImageFolder::is_folder(path) {
                 return Ok(Self::Images);
             }
-            let what = "a folder without IDX files and without one folder of images for each class";
+            if !shards::files(path)?.is_empty() {
+                return Ok(Self::Tar);
+            }
+            if !npy::files(path)?.is_empty() {
+                return Ok(Self::Npy);
+            }
+            if volumes::is_bids(path) {
+                return Ok(Self::Bids);
+            }
+            if volumes::is_medical(path) {
+                return Ok(Self::Medical);
+            }
+            let what = "a folder without IDX, NPY and tar files, without one folder of images for each \
+                        class, and without volumes of subjects";
             return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
+        }
+        let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase());
+        if name.is_some_and(|name| name.ends_with(".nii") || name.ends_with(".nii.gz")) {
+            let what = "one volume; a dataset is a folder of SUBJECT/MODALITY/FILE.nii.gz, or BIDS";
+            return Err(Error::Unsupported { path: path.to_owned(), what: what.into() });
+        }
+        let is_tar = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("tar"));
+        if is_tar {
+            return Ok(Self::Tar);
         }
         let read = |source| Error::Read { path: path.to_owned(), source };
         let mut first = Vec::new();

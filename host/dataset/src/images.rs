@@ -4,28 +4,18 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
-use crate::bounds::{COLUMNS_MAX, FILES_MAX, IMAGE_FILE_BYTES_MAX, ROW_VALUES_MAX};
+use crate::bounds::{COLUMNS_MAX, FILES_MAX, IMAGE_FILE_BYTES_MAX};
+use crate::pixels::{self, Image, Kind};
 use crate::{Block, Element, Error, Field, Values, cut};
 
-/// The memory that a decoder may use beyond the image itself, in bytes.
-const DECODER_BYTES_MAX: usize = 64 << 20;
 /// The most ends of names that a remark lists.
 const EXTENSIONS_MAX: usize = 8;
-/// The magic bytes of PNG files.
-const PNG: &[u8] = b"\x89PNG";
-/// The magic bytes of JPEG files.
-const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
-
-/// A folder of images, all of one shape. Its fields are `image`, uint8
+/// A folder of images, all of one shape. Its fields are `image`, uint8 (of 16 bits: float32)
 /// [channels, height, width], and `label`, the place of the class.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageFolder {
@@ -33,15 +23,9 @@ pub(crate) struct ImageFolder {
     classes: Vec<OsString>,
     /// Class, name, and length and time of each image.
     files: Vec<(u32, OsString, Stamp)>,
-    shape: Vec<u64>,
+    kind: Kind,
     /// Files that are not read, by the ends of their names.
     left_out: BTreeMap<String, u64>,
-}
-
-/// A decoded image: channels, height, width; pixels channel by channel.
-struct Image {
-    shape: Vec<u64>,
-    pixels: Vec<u8>,
 }
 
 impl ImageFolder {
@@ -52,11 +36,11 @@ impl ImageFolder {
     /// [`Error::Malformed`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let mut this = Self::list(path)?;
-        this.shape = decode(&this.file(0), this.files[0].2, None)?.shape;
+        this.kind = decode(&this.file(0), this.files[0].2, None)?.kind();
         Ok(this)
     }
 
-    /// Lists a folder. The shape of the images is not known then.
+    /// Lists a folder. Shape and type of the images are not known then.
     ///
     /// # Errors
     /// As [`ImageFolder::open`], but none about an image.
@@ -94,7 +78,8 @@ impl ImageFolder {
             found.sort();
             files.extend(found.into_iter().map(|(name, stamp)| (class as u32, name, stamp)));
         }
-        let this = Self { path: path.to_owned(), classes, files, shape: vec![], left_out };
+        let kind = (vec![], Element::UInt8);
+        let this = Self { path: path.to_owned(), classes, files, kind, left_out };
         if let [only] = &this.classes[..] {
             let what = format!(
                 "the folder has one class only, `{}`; each class needs a folder, and label files \
@@ -124,7 +109,7 @@ impl ImageFolder {
     pub(crate) fn fields(&self) -> Vec<Field> {
         let field = |name: &str, element, shape| Field { name: name.to_owned(), element, shape };
         vec![
-            field("image", Element::UInt8, self.shape.clone()),
+            field("image", self.kind.1, self.kind.0.clone()),
             field("label", Element::Float64, vec![]),
         ]
     }
@@ -162,13 +147,11 @@ impl ImageFolder {
         let mut columns = Vec::with_capacity(fields.len());
         for field in fields {
             columns.push(if *field == 0 {
-                let width = self.shape.iter().product::<u64>() as usize;
-                let mut pixels = Vec::with_capacity(n_rows * width);
-                for index in indices.clone() {
+                let images = indices.clone().map(|index| {
                     let (path, stamp) = (self.file(index), self.files[index].2);
-                    pixels.extend(decode(&path, stamp, Some(&self.shape))?.pixels);
-                }
-                Values::UInt8(pixels)
+                    Ok(decode(&path, stamp, Some(&self.kind))?.pixels)
+                });
+                pixels::joined(&self.kind, n_rows, images)?
             } else {
                 let labels = self.files.iter().skip(indices.start).take(n_rows);
                 Values::Float64(labels.map(|(class, ..)| f64::from(*class)).collect())
@@ -184,14 +167,14 @@ impl ImageFolder {
 }
 
 /// Length and time of change of a file.
-type Stamp = (u64, Option<SystemTime>);
+pub(crate) type Stamp = (u64, Option<SystemTime>);
 
-fn stamp(metadata: &fs::Metadata) -> Stamp {
+pub(crate) fn stamp(metadata: &fs::Metadata) -> Stamp {
     (metadata.len(), metadata.modified().ok())
 }
 
 /// Names and stamps in a folder, at most `max`; links count as their targets.
-fn names(
+pub(crate) fn names(
     folder: &Path,
     wanted: impl Fn(&fs::Metadata) -> bool,
     max: usize,
@@ -226,9 +209,8 @@ fn is_image(name: &OsStr) -> bool {
     })
 }
 
-/// Decodes an image that has not changed since it was listed. With `expected`, one of another shape
-/// is refused before there is memory for its pixels.
-fn decode(path: &Path, known: Stamp, expected: Option<&[u64]>) -> Result<Image, Error> {
+/// Decodes an image that has not changed since it was listed.
+fn decode(path: &Path, known: Stamp, expected: Option<&Kind>) -> Result<Image, Error> {
     let read = |source| Error::Read { path: path.to_owned(), source };
     let file = crate::open(path).map_err(read)?;
     if stamp(&file.metadata().map_err(read)?) != known {
@@ -236,109 +218,5 @@ fn decode(path: &Path, known: Stamp, expected: Option<&[u64]>) -> Result<Image, 
     }
     let mut bytes = Vec::new();
     file.take(IMAGE_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(read)?;
-    if bytes.len() as u64 > IMAGE_FILE_BYTES_MAX {
-        let (path, what) = (path.to_owned(), "bytes of an image file".to_owned());
-        let got = bytes.len() as u64;
-        return Err(Error::TooLarge { path, what, got, max: IMAGE_FILE_BYTES_MAX });
-    }
-    let check = |shape: &[u64]| {
-        let got = shape.iter().product();
-        if got > ROW_VALUES_MAX || got == 0 {
-            let (path, what) = (path.to_owned(), "values of an image".to_owned());
-            return Err(Error::TooLarge { path, what, got, max: ROW_VALUES_MAX });
-        }
-        match expected {
-            Some(expected) if expected != shape => Err(Error::ImageShape {
-                path: path.to_owned(),
-                got: shape.to_vec(),
-                expected: expected.to_vec(),
-            }),
-            _ => Ok(()),
-        }
-    };
-    // By its first bytes: names say less than they seem to.
-    if bytes.starts_with(PNG) {
-        decode_png(path, &bytes, check)
-    } else if bytes.starts_with(JPEG) {
-        decode_jpeg(path, &bytes, check)
-    } else {
-        let reason = "the content is neither PNG nor JPEG".into();
-        Err(Error::Malformed { path: path.to_owned(), reason })
-    }
-}
-
-fn decode_png(
-    path: &Path,
-    bytes: &[u8],
-    check: impl Fn(&[u64]) -> Result<(), Error>,
-) -> Result<Image, Error> {
-    let malformed = |error: png::DecodingError| Error::Malformed {
-        path: path.to_owned(),
-        reason: error.into(),
-    };
-    let limits = png::Limits { bytes: DECODER_BYTES_MAX };
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
-    // Palettes become colours, and fewer than 8 bits become 8.
-    decoder.set_transformations(png::Transformations::EXPAND);
-    let mut reader = decoder.read_info().map_err(malformed)?;
-    let (color, depth) = reader.output_color_type();
-    let n_channels = match (color, depth) {
-        (png::ColorType::Grayscale, png::BitDepth::Eight) => 1,
-        (png::ColorType::Rgb, png::BitDepth::Eight) => 3,
-        (_, png::BitDepth::Sixteen) => return Err(not_offered(path, "16 bits a channel")),
-        _ => return Err(not_offered(path, "an alpha channel")),
-    };
-    let (width, height) = reader.info().size();
-    let shape = vec![n_channels, u64::from(height), u64::from(width)];
-    check(&shape)?;
-    let mut pixels = vec![0; shape.iter().product::<u64>() as usize];
-    reader.next_frame(&mut pixels).map_err(malformed)?;
-    Ok(Image { pixels: planes(pixels, n_channels as usize), shape })
-}
-
-fn decode_jpeg(
-    path: &Path,
-    bytes: &[u8],
-    check: impl Fn(&[u64]) -> Result<(), Error>,
-) -> Result<Image, Error> {
-    let malformed = |error: zune_jpeg::errors::DecodeErrors| Error::Malformed {
-        path: path.to_owned(),
-        reason: error.into(),
-    };
-    let options = DecoderOptions::default().set_strict_mode(true).set_use_unsafe(false);
-    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
-    decoder.decode_headers().map_err(malformed)?;
-    let (n_channels, out) = match decoder.input_colorspace() {
-        Some(ColorSpace::Luma) => (1, ColorSpace::Luma),
-        Some(ColorSpace::YCbCr | ColorSpace::RGB) => (3, ColorSpace::RGB),
-        _ => return Err(not_offered(path, "colours other than grey and RGB")),
-    };
-    let info = decoder.info();
-    let (height, width) = info.map_or((0, 0), |info| (info.height, info.width));
-    let shape = vec![n_channels, u64::from(height), u64::from(width)];
-    check(&shape)?;
-    decoder.set_options(options.jpeg_set_out_colorspace(out));
-    let pixels = decoder.decode().map_err(malformed)?;
-    let (expected, got) = (shape.iter().product::<u64>(), pixels.len() as u64);
-    if expected != got {
-        let (path, what) = (path.to_owned(), "the JPEG header".to_owned());
-        return Err(Error::WrongLength { path, what, expected, got });
-    }
-    Ok(Image { pixels: planes(pixels, n_channels as usize), shape })
-}
-
-fn not_offered(path: &Path, what: &str) -> Error {
-    let what = format!("an image with {what}; save it as 8-bit grey or RGB");
-    Error::Unsupported { path: path.to_owned(), what }
-}
-
-/// Turns pixels of interleaved channels into one plane a channel.
-fn planes(pixels: Vec<u8>, n_channels: usize) -> Vec<u8> {
-    match n_channels {
-        1 => pixels,
-        _ => {
-            let plane = |channel| pixels.iter().skip(channel).step_by(n_channels).copied();
-            (0..n_channels).flat_map(plane).collect()
-        }
-    }
+    pixels::decode(path, &bytes, expected)
 }

@@ -1,6 +1,7 @@
 //! Reads data sets as named fields of numbers, block by block: CSV, Parquet,
-//! IDX, NPY, NPZ and folders of images; columns of other things by the rules of
-//! `[data.columns]`. Knows nothing of plans, splits or seeds, and returns no files.
+//! IDX, NPY, NPZ, folders of images and of medical volumes, and tar archives of samples;
+//! columns of other things by the rules of `[data.columns]`. Knows nothing of plans, splits or
+//! seeds, and returns no files.
 
 mod array;
 mod arrow_schema;
@@ -24,7 +25,11 @@ mod pandas;
 mod parquet_cells;
 mod parquet_file;
 mod parquet_pages;
+mod pixels;
+mod shards;
+mod tar;
 mod view;
+mod volumes;
 
 pub use dataset::Dataset;
 pub use error::Error;
@@ -36,6 +41,7 @@ pub use look::{
 };
 pub use packed::Packed;
 pub use pandas::is_index;
+pub use volumes::{Missing, Modality, Normalize, VolumeKind, Volumes};
 
 /// The most of a cell or name that a message repeats, in characters.
 const CELL_CHARS_MAX: usize = 40;

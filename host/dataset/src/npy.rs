@@ -3,10 +3,10 @@
 //! refused.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::array::{Array, Elements, Header, Order, Stored};
-use crate::bounds::COLUMNS_MAX;
+use crate::bounds::{COLUMNS_MAX, FILES_MAX};
 use crate::literal::Literal;
 use crate::{Error, cut};
 
@@ -22,15 +22,7 @@ const HEADER_BYTES_MAX: u64 = 64 << 10;
 /// [`Error::Read`], [`Error::Malformed`], [`Error::WrongLength`],
 /// [`Error::TooLarge`], [`Error::Unsupported`].
 pub(crate) fn open(path: &Path) -> Result<Npy, Error> {
-    let read = |source| Error::Read { path: path.to_owned(), source };
-    let mut file = crate::open(path).map_err(read)?;
-    let n_bytes = file.metadata().map_err(read)?.len();
-    let (header, offset) = header(path, &mut file)?;
-    let (expected, got) = (header.n_bytes(path)?, n_bytes.saturating_sub(offset));
-    if expected != got {
-        let (path, what) = (path.to_owned(), "the NPY header".to_owned());
-        return Err(Error::WrongLength { path, what, expected, got });
-    }
+    let (header, offset) = checked(path)?;
     match (&header.shape[..], header.by_column) {
         ([n_rows, n_columns], true) => {
             check_columns(path, *n_columns)?;
@@ -52,6 +44,47 @@ pub(crate) fn open(path: &Path) -> Result<Npy, Error> {
             Ok(Npy::Arrays(vec![Array::new(path, "values", header, Elements::File(offset))]))
         }
     }
+}
+
+/// The files of a folder, in byte order of their names.
+///
+/// # Errors
+/// [`Error::Read`], [`Error::TooLarge`].
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let found = crate::images::names(folder, |kind| kind.is_file(), FILES_MAX)?;
+    let is_npy = |name: &Path| name.extension().is_some_and(|end| end == "npy");
+    let mut files: Vec<PathBuf> =
+        found.into_iter().map(|(name, _)| folder.join(name)).filter(|name| is_npy(name)).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Opens all files of a folder: an array each, called by its file.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_folder(folder: &Path) -> Result<Vec<Array>, Error> {
+    let open = |path: PathBuf| {
+        let name = path.file_stem().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let (header, offset) = checked(&path)?;
+        row_major(&path, &header)?;
+        Ok(Array::new(&path, &name, header, Elements::File(offset)))
+    };
+    files(folder)?.into_iter().map(open).collect()
+}
+
+/// The header of a file whose length it announces, and where the elements begin.
+fn checked(path: &Path) -> Result<(Header, u64), Error> {
+    let read = |source| Error::Read { path: path.to_owned(), source };
+    let mut file = crate::open(path).map_err(read)?;
+    let n_bytes = file.metadata().map_err(read)?.len();
+    let (header, offset) = header(path, &mut file)?;
+    let (expected, got) = (header.n_bytes(path)?, n_bytes.saturating_sub(offset));
+    if expected == got {
+        return Ok((header, offset));
+    }
+    let (path, what) = (path.to_owned(), "the NPY header".to_owned());
+    Err(Error::WrongLength { path, what, expected, got })
 }
 
 /// The facts of a file's header.

@@ -140,7 +140,7 @@ pub(crate) fn places(error: &fedwasm_training::Error) -> Vec<Place> {
         | E::NothingToImpute { column } => {
             vec![Place::Value(format!("data.columns.{column}"))]
         }
-        E::NoScales => vec![Place::Value("data.standardize".into())],
+        E::Statistics { .. } => vec![Place::Value("data.standardize".into())],
         E::EmptyPart { .. } | E::NothingHeldOut => {
             vec![Place::Value("training.test_ratio".into())]
         }

@@ -41,8 +41,7 @@ pub enum Error {
     #[error(
         "{}: each site scaled its inputs by its own rows (`standardize` of [data]), so the model \
          has no scales; give those of the site with the rows (experiments/ID/preprocessing.json of \
-         its node) by `--scales FILE`, or train with `standardize = \"none\"` on rows that are \
-         scaled alike",
+         its node) by `--scales FILE`, or train with `standardize = \"federation\"`",
         dir.display()
     )]
     NoScales {

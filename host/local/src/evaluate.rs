@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Dataset, Format};
+use fedwasm_dataset::{Dataset, Format, Volumes};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Evaluation};
 use fedwasm_record::combine;
@@ -29,6 +29,8 @@ pub struct EvaluateOptions {
     pub model: Arguments,
     /// The format of the files; found by their content if none.
     pub format: Option<Format>,
+    /// How their volumes are read.
+    pub volumes: Volumes,
     /// The files, each with the scales of its columns. All rows are scored.
     pub parts: Vec<(PathBuf, Option<Preprocessing>)>,
 }
@@ -42,7 +44,7 @@ pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation
     let plan = options.sandbox.with_cancel(cancel).describe(&options.component, limits)?;
     let mut evaluations = Vec::new();
     for (path, preprocessing) in &options.parts {
-        let file = Dataset::open(path, options.format)?;
+        let file = Dataset::open_with(path, options.format, &options.volumes)?;
         let facts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let evaluation = fedwasm_training::evaluate(
             &plan,

@@ -14,6 +14,7 @@ pub use checkpoint::resumed_seed;
 pub use error::Error;
 pub use evaluate::{EvaluateOptions, evaluate};
 pub use fedwasm_artifact::{Component, load_plan};
+pub use fedwasm_dataset::{Format, Volumes};
 pub use fedwasm_record::load_params;
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
 pub use local_file::{LocalFile, standard_training};

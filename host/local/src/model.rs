@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Dataset, Format};
+use fedwasm_dataset::{Dataset, Format, Volumes};
 use fedwasm_protocol::{ColumnKind, DataArgs, Evaluation, FieldSelection, Standardize};
 use fedwasm_record::{Error as RecordError, Model, ModelFile};
 use fedwasm_sandbox::{Cancel, Described, LimitArgs, Limits, Profile, Sandbox};
@@ -33,6 +33,8 @@ pub struct PredictRows {
     pub path: PathBuf,
     /// Its format; found by its content if none.
     pub format: Option<Format>,
+    /// How its volumes are read: as at training.
+    pub volumes: Volumes,
     /// A column that is passed through, to tell rows apart.
     pub id: Option<String>,
     /// Whether scores are given as they are, instead of probabilities.
@@ -105,6 +107,7 @@ impl UsableModel {
         &self,
         path: &Path,
         format: Option<Format>,
+        volumes: Volumes,
         cancel: &Cancel,
     ) -> Result<Evaluation, Error> {
         self.describe(cancel)?;
@@ -116,6 +119,7 @@ impl UsableModel {
             data: self.data(),
             model: self.about().model.clone(),
             format,
+            volumes,
             parts: vec![(path.to_owned(), self.scales()?.cloned())],
         };
         evaluate(&options, cancel)
@@ -128,7 +132,7 @@ impl UsableModel {
     pub fn predict(&self, rows: &PredictRows, cancel: &Cancel) -> Result<PredictionTable, Error> {
         let scales = self.scales()?;
         let plan = self.describe(cancel)?;
-        let dataset = Dataset::open(&rows.path, rows.format)?;
+        let dataset = Dataset::open_with(&rows.path, rows.format, &rows.volumes)?;
         let data = self.data();
         let ids = rows.id.as_ref().map(|id| ids(&dataset, id)).transpose()?;
         let names = (target_names(&data.target), class_names(&data));

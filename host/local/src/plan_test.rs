@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::Dataset;
+use fedwasm_dataset::{Dataset, Volumes};
 use fedwasm_protocol::{
     Arguments, DataArgs, FieldSelection, FileMistakes, Metrics, Mistake, NodeId, Place,
     TrainingArgs,
@@ -168,6 +168,7 @@ impl Golden {
             path: here.join(&self.data),
             data,
             format: None,
+            volumes: Volumes::default(),
             training: TrainingArgs { random_seed: Some(self.seed), ..training },
             local: file.local,
             fold: None,

@@ -11,7 +11,7 @@ use fedwasm_trust::{Identity, KeyPair, Member};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
-use crate::privacy::ledger;
+use crate::privacy::{choices, ledger};
 use crate::secagg::journal;
 
 const FILE: &str = "registry.db";
@@ -111,6 +111,8 @@ impl Database {
         // An index changes no table: a registry that was made without it gets it.
         let index = format!("CREATE INDEX IF NOT EXISTS receipt_of_state ON receipt ({STATE_OUT})");
         start.execute_batch(&index)?;
+        // Nor does a table that no older program looks at.
+        start.execute_batch(choices::SCHEMA)?;
         start.commit()?;
         let connection = Arc::new(Mutex::new(connection));
         Ok(Self { connection, key: Arc::clone(key), node })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::{Field, Format, Look};
+use fedwasm_dataset::{Field, Format, Look, Volumes};
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, Day, MISSING_WORDS, Reason, Refusal};
 use fedwasm_transport::now_ms;
@@ -51,6 +51,9 @@ pub struct Dataset {
     /// Length and time of its file when it was registered; none of a folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stamp: Option<Stamp>,
+    /// How its volumes are read.
+    #[serde(default, skip_serializing_if = "Volumes::is_default")]
+    pub volumes: Volumes,
 }
 
 /// Length in bytes, and the time of the last change in milliseconds of Unix time.
@@ -73,6 +76,8 @@ pub struct NewDataset<'a> {
     pub format: Option<Format>,
     /// The tags that researchers search for.
     pub tags: Vec<String>,
+    /// How its volumes are read.
+    pub volumes: Volumes,
 }
 
 fn columns_of(fields: &[Field]) -> Vec<String> {
@@ -100,7 +105,7 @@ impl Dataset {
     /// # Errors
     /// Any [`fedwasm_dataset::Error`] but those about single values.
     pub fn open(&self) -> Result<fedwasm_dataset::Dataset, fedwasm_dataset::Error> {
-        fedwasm_dataset::Dataset::open(&self.path, Some(self.format))
+        fedwasm_dataset::Dataset::open_with(&self.path, Some(self.format), &self.volumes)
     }
 
     /// Says how a file differs from the registered one, and the cure.
@@ -136,31 +141,27 @@ impl Dataset {
     }
 
     /// A file as it is now, under this name. Its cells are looked at, some of a large one.
-    fn of(
-        name: DatasetId,
-        path: PathBuf,
-        tags: Vec<String>,
-        format: Option<Format>,
-    ) -> Result<Self, Error> {
-        let stamp = stamp(&path);
-        let file = fedwasm_dataset::Dataset::open(&path, format)?;
-        let format = file.format();
+    fn of(new: NewDataset<'_>) -> Result<Self, Error> {
+        let NewDataset { name, path, format, tags, volumes } = new;
+        let stamp = stamp(path);
+        let file = fedwasm_dataset::Dataset::open_with(path, format, &volumes)?;
         let missing = MISSING_WORDS.map(str::to_owned).to_vec();
-        let look = Look::of(&path, Some(format), missing, CELLS_MAX)?;
+        let look = Look::of_dataset(&file, missing, CELLS_MAX)?;
         let mut remarks = file.remarks();
         remarks.extend(look.remarks(Day::of_number((now_ms() / 86_400_000) as f64)));
         remarks.truncate(REMARKS_MAX);
         Ok(Self {
             name,
-            path,
+            path: path.to_owned(),
             tags,
             n_rows: file.n_rows(),
             columns: columns_of(file.fields()),
-            format,
+            format: file.format(),
             shapes: shapes_of(file.fields()),
             remarks,
             looked_at: (!look.is_whole).then_some(look.n_rows),
             stamp,
+            volumes,
         })
     }
 
@@ -232,7 +233,7 @@ impl Datasets {
         database: &Database,
         new: NewDataset<'_>,
     ) -> Result<&Dataset, Error> {
-        let NewDataset { name, path, format, tags } = new;
+        let NewDataset { name, path, format, tags, volumes } = new;
         if self.find(&name).is_some() {
             return Err(Error::DatasetExists { name: name.to_string() });
         }
@@ -243,7 +244,8 @@ impl Datasets {
         if self.0.len() >= DATASETS_MAX {
             return Err(Error::TooManyDatasets { max: DATASETS_MAX });
         }
-        let dataset = Dataset::of(name, path.canonicalize()?, tags, format)?;
+        let new = NewDataset { path: &path.canonicalize()?, name, format, tags, volumes };
+        let dataset = Dataset::of(new)?;
         database.record(now_ms(), "dataset-added", &dataset.fields())?;
         self.0.push(dataset);
         self.store(folder)?;
@@ -264,8 +266,9 @@ impl Datasets {
         let found = self.0.iter_mut().find(|dataset| dataset.name == *name);
         let found = found.ok_or_else(|| Error::NoDataset { name: name.to_string() })?;
         let before = found.clone();
-        let Dataset { name, path, tags, format, .. } = before.clone();
-        let now = Dataset::of(name, path, tags, Some(format))?;
+        let Dataset { name, path, tags, format, volumes, .. } = before.clone();
+        let new = NewDataset { name, path: &path, format: Some(format), tags, volumes };
+        let now = Dataset::of(new)?;
         let mut fields = now.fields();
         fields["rows_before"] = json!(before.n_rows);
         fields["columns_before"] = json!(before.columns.len());
@@ -334,7 +337,8 @@ mod tests {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         let (folder, database) = (Folder::open(dir).unwrap(), database(dir));
         let name = name.parse().unwrap();
-        let new = NewDataset { name, path: &path, format: None, tags };
+        let volumes = Volumes::default();
+        let new = NewDataset { name, path: &path, format: None, tags, volumes };
         let added = datasets.add(&folder, &database, new);
         added.cloned().map_err(|error| error.to_string())
     }
@@ -383,7 +387,8 @@ mod tests {
         let two: DatasetId = "two".parse().unwrap();
         let database = database(dir.path());
         let (name, tags) = (two.clone(), vec!["x".into()]);
-        let new = NewDataset { name, path: &absent, format: None, tags };
+        let volumes = Volumes::default();
+        let new = NewDataset { name, path: &absent, format: None, tags, volumes };
         assert!(datasets.add(&folder, &database, new).is_err());
         assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
         assert!(datasets.remove(&folder, &database, &two).is_err());

@@ -1,7 +1,7 @@
 //! Demands of a request beyond training. The node refuses by name those that it cannot enforce, and
 //! never does less.
 
-use fedwasm_protocol::{DataArgs, Reason, Refusal, RoundRequest, SecaggArgs};
+use fedwasm_protocol::{DataArgs, Mode, Reason, Refusal, RoundRequest, SecaggArgs};
 
 use crate::privacy;
 use crate::refusal::refusal;
@@ -9,8 +9,29 @@ use crate::refusal::refusal;
 /// Checks the demands of a request.
 pub(crate) fn check(request: &RoundRequest, memory_mib_max: u64) -> Result<(), Refusal> {
     secagg(request.secagg.as_ref())?;
+    scales(request)?;
     memory(&request.data, memory_mib_max)?;
     privacy::check_asked(request.training.dp_args)
+}
+
+/// Scales of the federation travel with every round but the one that sums up what they are made of.
+fn scales(request: &RoundRequest) -> Result<(), Refusal> {
+    let bad = |text: &str| Err(refusal(Reason::BadRequest, text.to_owned()));
+    let is_asked = request.mode == Mode::Scale;
+    match (request.data.is_scaled_by_all(), request.scales.is_some()) {
+        (false, true) => bad("`scales` are given, but `data.standardize` is not `federation`"),
+        (false, false) if is_asked => {
+            bad("sums for scales are asked for, but `data.standardize` is not `federation`")
+        }
+        (true, true) if is_asked => bad("sums for scales are asked for, and `scales` are given"),
+        (true, false) if !is_asked => {
+            bad("`data.standardize` is `federation`, but the request has no `scales`")
+        }
+        _ if is_asked && request.training.shuffle_testing_dataset => bad(
+            "scales are made once, and `shuffle_testing_dataset` holds out other rows in every round",
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Rows would come in another order if the node kept less than it is asked to.

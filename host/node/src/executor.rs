@@ -7,8 +7,8 @@ use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, FieldSelection, INLINE_BYTES_MAX,
-    NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
-    RoundReply, RoundRequest, WrongPayload,
+    Mode, NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId,
+    ResearcherId, RoundReply, RoundRequest, SUMS_BYTES_MAX, WrongPayload,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Bytes, Repository, now_ms};
@@ -24,7 +24,7 @@ use crate::round::{Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::secagg::{Again, Demand, Sums, check_scheme};
 use crate::trace::Trace;
 use crate::train::{Outcome, hold, stepped};
-use crate::{Database, Dataset};
+use crate::{Database, Dataset, statistics};
 
 /// The device that plans run on, as replies name it.
 const DEVICE: &str = "cpu";
@@ -101,6 +101,7 @@ struct Written {
     reply: RoundReply,
     params: Option<Bytes>,
     aux: Option<Vec<u8>>,
+    sums: Option<Vec<u8>>,
 }
 
 impl Executor {
@@ -192,11 +193,22 @@ impl Executor {
         let demand = Demand::of(&floors, secagg, request.mode, terms.as_ref());
         // How far a plan is follows from rows as well.
         let progress = self.privacy.progress && terms.is_none() && demand.is_none();
-        let floor = Floor { min_rows, progress, score_sums: self.privacy.score_sums };
+        let mut floor = Floor { min_rows, progress, score_sums: self.privacy.score_sums };
+        if request.mode == Mode::Scale {
+            statistics::check(&floors, self.force_secagg, request.dataset_id.as_str())?;
+            if terms.is_some() || demand.is_some() {
+                let text = "sums for scales have neither noise nor masks, and the request asks for \
+                            them: set `standardize` to `site` or `none`";
+                return Err(refusal(Reason::Unsupported, text.into()));
+            }
+            let told = statistics::disclosure(&floors, self.privacy.min_rows);
+            floor.min_rows = floor.min_rows.max(told.min_rows);
+        }
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
             aux_own: self.fetch_aux(&request.aux_own).await?,
+            scales: self.fetch_scales(&request.scales).await?,
         };
         let approved = Arc::new(approved);
         Ok(Inputs { sent, request, names, approved, plan, fetched, floor, terms, demand, shares })
@@ -214,6 +226,7 @@ impl Executor {
         let Assignment { cancel, researcher, dataset, .. } = assignment;
         let (cancel, researcher, dataset) = (cancel.clone(), researcher.clone(), dataset.clone());
         let terms = inputs.terms.clone();
+        let scales = inputs.fetched.scales.clone();
         blocking(move || {
             let mut workshop = workshop.lock().unwrap_or_else(PoisonError::into_inner);
             workshop.prepare(Preparation {
@@ -226,6 +239,7 @@ impl Executor {
                 folder: &folder,
                 cancel: &cancel,
                 terms: terms.as_ref(),
+                scales: scales.as_deref(),
             })
         })
         .await
@@ -241,6 +255,7 @@ impl Executor {
         let Outcome { released, data, profile, limits, warnings, .. } = outcome;
         let (mut done, masked) = released.into_parts();
         let (mut params, aux) = (done.params.take().map(Bytes::from), done.aux.take());
+        let sums = done.sums.take();
         let (mut encryption_factor, mut secagg, mut masks) = (None, None, None);
         if let Some(masked) = masked {
             (params, masks) = (Some(masked.vectors), Some(masked.masks));
@@ -250,6 +265,7 @@ impl Executor {
             params: params.as_deref().map(BlobRef::of),
             // The receipt does not depend on how the result travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
+            sums: sums.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             state_id: done.state_id,
             optimizer_args: done.optimizer_args,
             encryption_factor,
@@ -273,10 +289,8 @@ impl Executor {
                 let state_in = done.state_in.as_deref();
                 let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
                 let opening = opening.with_masks(masks.as_deref().map(Digest::of));
-                let aux = [fetched.aux_shared.as_deref(), fetched.aux_own.as_deref()];
-                let kept = [Some(fetched.params.as_slice()), state_in, plan.fetched()];
-                let kept = kept.into_iter().chain(aux);
-                let kept = kept.chain([names.as_deref(), masks.as_deref()]).flatten();
+                let others = [state_in, plan.fetched(), names.as_deref(), masks.as_deref()];
+                let kept = fetched.blobs().into_iter().chain(others).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
                     tracing::warn!("the inputs of the run could not be kept: {error}");
                 }
@@ -301,13 +315,13 @@ impl Executor {
                 refusal(Reason::Internal, text)
             })
         });
-        Ok(Written { receipt: receipt.await?, reply, params, aux })
+        Ok(Written { receipt: receipt.await?, reply, params, aux, sums })
     }
 
     /// Stores the results of a round, only after its receipt is written: otherwise they would leave
     /// without a trace.
     async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
-        let Written { receipt, mut reply, params, aux } = written;
+        let Written { receipt, mut reply, params, aux, sums } = written;
         let repository = self
             .repository
             .of_experiment(&of.request.experiment_id)
@@ -319,6 +333,11 @@ impl Executor {
             let mut room = INLINE_BYTES_MAX / 2;
             let aux = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
             reply.aux = Some(aux);
+        }
+        if let Some(bytes) = sums {
+            let mut room = INLINE_BYTES_MAX / 2;
+            let sums = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
+            reply.sums = Some(sums);
         }
         let mut room = INLINE_BYTES_MAX / 2;
         let receipt = repository.put_payload(receipt, &mut room).await.map_err(blob_refusal)?;
@@ -366,6 +385,13 @@ impl Executor {
         let Some(aux) = aux else { return Ok(None) };
         check_size("auxiliary variables", &aux.blob, self.params_bytes_max)?;
         self.repository.get_payload(aux).await.map(Some).map_err(blob_refusal)
+    }
+
+    /// Fetches the scales of a federation.
+    async fn fetch_scales(&self, scales: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some(scales) = scales else { return Ok(None) };
+        check_size("the scales", &scales.blob, SUMS_BYTES_MAX)?;
+        self.repository.get_payload(scales).await.map(Some).map_err(blob_refusal)
     }
 
     /// Fetches the names of inputs that did not fit into the message.

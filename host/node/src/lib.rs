@@ -32,6 +32,7 @@ mod samples;
 mod secagg;
 mod serve;
 mod state;
+mod statistics;
 mod trace;
 mod train;
 
@@ -43,7 +44,7 @@ pub use config::{NodeConfig, OPERATOR_KEY};
 pub use database::Database;
 pub use datasets::{Dataset, Datasets, NewDataset};
 pub use error::{Error, FormError, Tampering};
-pub use fedwasm_dataset::Format;
+pub use fedwasm_dataset::{Format, Volumes};
 pub use log::{Checkpoint, LogEntry, verify_checkpoint};
 pub use privacy::{Floors, Privacy, Spent};
 pub use rerun::{Mismatch, Rerun, keys_of, read_receipt, read_receipt_of, rerun};

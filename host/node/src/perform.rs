@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     ApprovalRequest, Body, Columns, DatasetId, Participant, Payload, Progress, Reason, Refusal,
-    SearchReply, SecaggRequest,
+    SearchReply, SecaggRequest, StatisticsRequest,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, Sender, now_ms};
@@ -24,6 +24,7 @@ use crate::handler::{
 };
 use crate::refusal::{blob_refusal, refusal};
 use crate::secagg::Summer;
+use crate::statistics::Statistician;
 use crate::trace::{End, Trace};
 use crate::{Database, Datasets};
 
@@ -41,6 +42,7 @@ pub(crate) struct Performer {
     executor: Arc<Executor>,
     clerk: Clerk,
     summer: Summer,
+    statistician: Statistician,
     repository: Repository,
     database: Database,
     sender: Sender,
@@ -69,7 +71,7 @@ impl Performer {
         handler: Handler,
         folder: Arc<Folder>,
         executor: Executor,
-        (clerk, summer): (Clerk, Summer),
+        (clerk, summer, statistician): (Clerk, Summer, Statistician),
         sender: Sender,
     ) -> Self {
         let (database, repository) = (clerk.database.clone(), clerk.repository.clone());
@@ -79,6 +81,7 @@ impl Performer {
             executor: Arc::new(executor),
             clerk,
             summer,
+            statistician,
             repository,
             database,
             sender,
@@ -134,8 +137,11 @@ impl Performer {
                     Action::ReadDatasets(inquiry) => events.push_back(self.read_datasets(inquiry)),
                     Action::AnswerApproval { asked, request } => self.answer(asked, request),
                     Action::AnswerStep { asked, request } => self.answer_step(asked, request),
+                    Action::AnswerStatistics { asked, request } => {
+                        self.answer_statistics(asked, *request);
+                    }
                     Action::StoreColumns(search) => self.store_columns(search),
-                    Action::Start(start) => self.start(start),
+                    Action::Start(start) => self.start(*start),
                     Action::CallOff(ticket) => {
                         if let Some(round) = self.rounds.get(&ticket) {
                             round.cancel.cancel();
@@ -189,6 +195,15 @@ impl Performer {
         self.spawn(Some(Event::Unanswered), async move {
             let answer = summer.answer(asked.researcher.clone(), request).await;
             Some(Event::Answered { asked, about: About::Sum, answer })
+        });
+    }
+
+    /// Has columns of a dataset summed up.
+    fn answer_statistics(&mut self, asked: Asked, request: StatisticsRequest) {
+        let statistician = self.statistician.clone();
+        self.spawn(Some(Event::Unanswered), async move {
+            let answer = statistician.answer(&asked, request).await;
+            Some(Event::Answered { asked, about: About::Statistics, answer })
         });
     }
 

@@ -165,7 +165,7 @@ fn left(reply: &RoundReply) -> serde_json::Value {
         "params": reply.params, "aux": blob(&reply.aux), "train_loss": reply.train_loss,
         "n_samples": reply.n_samples, "n_steps": reply.n_steps,
         "metrics": reply.evaluation.as_ref().map(|e| &e.metrics), "secagg": reply.secagg,
-        "optimizer_args": reply.optimizer_args,
+        "optimizer_args": reply.optimizer_args, "sums": blob(&reply.sums),
     })
 }
 
@@ -176,6 +176,7 @@ fn result(reply: &RoundReply, used: Used, opening: &Opening) -> RunResult {
         fuel: used.fuel,
         params: reply.params,
         aux: reply.aux.as_ref().map(|payload| payload.blob),
+        sums: reply.sums.as_ref().map(|payload| payload.blob),
         state_out: opening.state_out(),
         n_samples: reply.n_samples,
         n_steps: reply.n_steps,

@@ -165,6 +165,7 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
         folder: &copy,
         cancel: &cancel,
         terms: None,
+        scales: fetched.scales.as_deref(),
     });
     let prepared = prepared.map_err(refused)?;
     let received = Arc::clone(&fetched.params);
@@ -271,6 +272,10 @@ impl Site {
             params: Arc::new(self.input("parameters", &request.params.sha256)?),
             aux_shared: aux(&request.aux_shared)?,
             aux_own: aux(&request.aux_own)?,
+            scales: {
+                let scales = request.scales.as_ref().map(|payload| payload.blob.sha256);
+                scales.map(|digest| self.input("scales", &digest)).transpose()?
+            },
         })
     }
 
@@ -317,6 +322,7 @@ fn compare(
     same(blob(&done.params) == given.params, "result.params")?;
     same(encryption_factor == given.encryption_factor, "result.encryption_factor")?;
     same(blob(&done.aux) == given.aux, "result.aux")?;
+    same(blob(&done.sums) == given.sums, "result.sums")?;
     same(done.state_out == state_out, "result.state_out")?;
     let used = Used { memory_bytes: given.memory_bytes, fuel: given.fuel };
     same(done.used == used, "result.memory_bytes or fuel")?;

@@ -21,6 +21,7 @@ pub(crate) fn round_request() -> RoundRequest {
         wide_inputs: None,
         aux_shared: None,
         aux_own: None,
+        scales: None,
         secagg: None,
         strict: false,
         limits: LimitArgs::default(),

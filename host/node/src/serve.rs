@@ -22,6 +22,7 @@ use crate::reach::reach;
 use crate::receipt::Receipts;
 use crate::round::Workshop;
 use crate::secagg::{Again, Summer, Sums};
+use crate::statistics::Statistician;
 use crate::{Database, Datasets, Error, NodeConfig};
 
 /// How long a transfer is tried again while the repository does not answer.
@@ -99,6 +100,7 @@ async fn serve_in(
         (&repository, &compiler, &approvals),
         (&database, &sums, &member),
     );
+    let statistician = statistician(&config, &folder, &repository, &database);
     let clerk = Clerk {
         approvals,
         database,
@@ -111,7 +113,8 @@ async fn serve_in(
     let refresh = tokio::spawn(refresh_roster(repository, Arc::clone(&member), pause));
     ready(&config);
     let handler = Handler::new(Rules::of(&config), link.sender().me().session, now());
-    let mut performer = Performer::new(handler, folder, executor, (clerk, summer), link.sender());
+    let answers = (clerk, summer, statistician);
+    let mut performer = Performer::new(handler, folder, executor, answers, link.sender());
     let (result, link) = run(&mut performer, link, &member, stop).await;
     // Our farewell told the researchers not to wait for running rounds.
     let _ = performer.feed(Event::Disconnected).await;
@@ -122,6 +125,22 @@ async fn serve_in(
         Stopped::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
         Stopped::Closed(error) => error.into(),
     })
+}
+
+fn statistician(
+    config: &NodeConfig,
+    folder: &Arc<Folder>,
+    repository: &Repository,
+    database: &Database,
+) -> Statistician {
+    Statistician {
+        folder: Arc::clone(folder),
+        database: database.clone(),
+        repository: repository.clone(),
+        privacy: config.privacy.clone(),
+        force_secagg: config.force_secure_aggregation,
+        reading: Arc::new(Semaphore::new(1)),
+    }
 }
 
 /// The executor of a node.

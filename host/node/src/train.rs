@@ -69,11 +69,29 @@ impl Executor {
             inputs.approved.check_length(&prepared.length())?;
         }
         privacy::check(&prepared, &inputs.request, inputs.floor.min_rows)?;
+        if inputs.request.mode == Mode::Scale {
+            self.choose_rows(&prepared, inputs.floor.min_rows).await?;
+        }
 
         let start = Instant::now();
         let outcome = self.train((begun, part), assignment, inputs, prepared, say).await?;
         (timing.train_ms, timing.process_ms) = (ms(start), outcome.process_ms);
         Ok(outcome)
+    }
+
+    /// Writes down which training rows sums are told of.
+    async fn choose_rows(&self, prepared: &Prepared, min_rows: u64) -> Result<(), Refusal> {
+        let (content, training) = (prepared.dataset, prepared.training_rows().to_vec());
+        let database = self.database.clone();
+        blocking(move || {
+            let chosen = database.choose_rows(&content, &training, min_rows);
+            chosen.unwrap_or_else(|error| {
+                tracing::error!("the sums could not be written down: {error}");
+                let text = "the node cannot write down what it tells; its log says more";
+                Err(refusal(Reason::Internal, text.into()))
+            })
+        })
+        .await
     }
 
     /// Writes the round into the ledger, if it is to have noise.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ApprovalReply, ApprovalRequest, Digest, EnvelopeError, Payload, Presence, Progress, Refusal,
     Role, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggReply,
-    SecaggRequest, printable,
+    SecaggRequest, StatisticsReply, StatisticsRequest, printable,
 };
 
 /// The deepest nesting of a message; a round needs 6. Arguments are buffered
@@ -59,6 +59,8 @@ bodies! {
     Approval(ApprovalRequest) "approval" Researcher,
     /// A step of a secure sum.
     Secagg(SecaggRequest) "secagg" Researcher,
+    /// What do the columns of this dataset look like?
+    Statistics(Box<StatisticsRequest>) "statistics" Researcher,
     /// Are you there?
     Ping "ping" Researcher,
     /// The researcher no longer waits for this request.
@@ -75,6 +77,8 @@ bodies! {
     ApprovalReply(ApprovalReply) "approval-reply" Node,
     /// The node's part of a step of a secure sum.
     SecaggReply(SecaggReply) "secagg-reply" Node,
+    /// Sums over a dataset's columns.
+    StatisticsReply(StatisticsReply) "statistics-reply" Node,
     /// Here I am.
     Pong "pong" Node,
     /// The answer to any request that is not done.
@@ -109,6 +113,7 @@ impl Body {
             Self::Round(_) => Kind::Round,
             Self::Approval(_) => Kind::Approval,
             Self::Secagg(_) => Kind::Secagg,
+            Self::Statistics(_) => Kind::Statistics,
             Self::Ping => Kind::Ping,
             Self::Cancel => Kind::Cancel,
             Self::Echo => Kind::Echo,
@@ -117,6 +122,7 @@ impl Body {
             Self::RoundReply(_) => Kind::RoundReply,
             Self::ApprovalReply(_) => Kind::ApprovalReply,
             Self::SecaggReply(_) => Kind::SecaggReply,
+            Self::StatisticsReply(_) => Kind::StatisticsReply,
             Self::Pong => Kind::Pong,
             Self::Refused(_) => Kind::Refused,
             Self::Progress(_) => Kind::Progress,
@@ -130,17 +136,20 @@ impl Body {
         match self {
             Self::Round(request) => {
                 let always = [request.plan.sha256, request.params.sha256];
-                let aux = [of(&request.aux_shared), of(&request.aux_own)];
-                always.into_iter().chain(aux.into_iter().flatten()).collect()
+                let others = [&request.aux_shared, &request.aux_own, &request.scales].map(of);
+                always.into_iter().chain(others.into_iter().flatten()).collect()
             }
             Self::RoundReply(reply) => {
                 let params = reply.params.map(|params| params.sha256);
-                params.into_iter().chain(of(&reply.aux)).chain(of(&reply.receipt)).collect()
+                let others = [&reply.aux, &reply.sums, &reply.receipt].map(of);
+                params.into_iter().chain(others.into_iter().flatten()).collect()
             }
             Self::Approval(request) => {
                 let signatures = request.signatures.iter().take(SIGNATURES_MAX);
                 [&request.plan].into_iter().chain(signatures).map(|blob| blob.sha256).collect()
             }
+            Self::Statistics(request) => of(&request.edges).into_iter().collect(),
+            Self::StatisticsReply(reply) => vec![reply.sums.blob.sha256],
             _ => Vec::new(),
         }
     }

@@ -145,7 +145,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 }
 
 /// Reads a list of at most so many: elements take more room here than they took on their way.
-fn at_most<'de, const N: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
+pub(crate) fn at_most<'de, const N: usize, T: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Vec<T>, D::Error> {
     struct AtMost<T, const N: usize>(PhantomData<T>);

@@ -94,6 +94,11 @@ impl DataArgs {
         self.missing.clone().unwrap_or_else(|| MISSING_WORDS.map(str::to_owned).to_vec())
     }
 
+    /// Whether inputs are scaled by the sums of all sites.
+    pub fn is_scaled_by_all(&self) -> bool {
+        self.standardize == Standardize::Federation
+    }
+
     /// The names of all columns that are asked for, that of the split among them.
     pub fn names(&self) -> Vec<&String> {
         let inputs = self.inputs.iter().flat_map(FieldSelection::names);

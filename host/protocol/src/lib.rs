@@ -23,6 +23,7 @@ mod secagg;
 pub mod seed;
 mod selection;
 mod split;
+mod statistics;
 mod training_args;
 mod variance;
 
@@ -71,6 +72,10 @@ pub use secagg::{
 };
 pub use selection::FieldSelection;
 pub use split::Split;
+pub use statistics::{
+    BINS_MAX, COUNTED_MAX, ColumnSums, Edges, SUMS_BYTES_MAX, StatisticsReply, StatisticsRequest,
+    Sums,
+};
 pub use training_args::{
     BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,
 };

@@ -88,6 +88,9 @@ pub enum Mode {
     /// Scores the given parameters on held-out rows (Fed-BioMed
     /// `training = false`).
     Validate,
+    /// Sums up the input columns over the training part: the scales of a federation are made of
+    /// such sums. The plan is opened, and sees no row.
+    Scale,
 }
 
 /// Asks a node for one round (Fed-BioMed `train`).
@@ -130,6 +133,10 @@ pub struct RoundRequest {
     pub aux_shared: Option<Payload>,
     /// Auxiliary variables for this node alone, as safetensors.
     pub aux_own: Option<Payload>,
+    /// How inputs are scaled if `data.standardize` is `federation`: the bytes of a
+    /// `preprocessing.json`. None while the sums are asked for that they are made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales: Option<Payload>,
     /// Secure aggregation, if it is asked for: nothing of a single node leaves in the clear then.
     pub secagg: Option<SecaggArgs>,
     /// Whether the plan runs in the strict profile: NaNs of one form, fuel counted.
@@ -148,6 +155,9 @@ pub struct RoundReply {
     /// Auxiliary variables for the researcher, as safetensors, if the plan
     /// declares some.
     pub aux: Option<Payload>,
+    /// The [`crate::Sums`] of the input columns, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<Payload>,
     /// The node state that the round left behind, if the plan has one.
     pub state_id: Option<StateId>,
     /// The optimizer's numbers that the plan reports, such as `lr`.

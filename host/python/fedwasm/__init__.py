@@ -129,7 +129,7 @@ if TYPE_CHECKING:
     from .experiment import Experiment as Experiment
     from .job import LocalJob as LocalJob, LocalResult as LocalResult
     from .model import Model as Model, Predictions as Predictions
-    from .network import compare as compare, evaluate as evaluate, nodes as nodes
+    from .network import compare as compare, evaluate as evaluate, nodes as nodes, statistics as statistics
     from .results import History as History
     from .rounds import Job as Job
     from .strategies import Strategy as Strategy
@@ -245,6 +245,7 @@ _HOMES: dict[str, str | None] = {
     "square": "functional",
     "squeeze": "operations",
     "stack": "tensors",
+    "statistics": "network",
     "std": "operations",
     "strategies": None,
     "sub": "operations",

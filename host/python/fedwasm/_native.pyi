@@ -57,6 +57,7 @@ class LocalJob:
         *,
         program: _Path,
         format: str | None = None,
+        volumes: dict[str, Any] | None = None,
         out: _Path | None = None,
         resume: bool = False,
         force: bool = False,
@@ -110,6 +111,7 @@ class Job:
 def nodes(
     tags: list[str], mqtt: str, repository: str | None = None, identity: _Path | None = None
 ) -> str: ...
+def statistics(arguments: dict[str, Any], bins: int) -> str: ...
 class Model:
     def __init__(self, path: _Path, *, program: _Path, scales: str | None = None) -> None: ...
     @property
@@ -124,10 +126,17 @@ class Model:
         data: _Path,
         *,
         format: str | None = None,
+        volumes: dict[str, Any] | None = None,
         id: str | None = None,
         scores: bool = False,
     ) -> Predictions: ...
-    def evaluate(self, data: _Path, *, format: str | None = None) -> str: ...
+    def evaluate(
+        self,
+        data: _Path,
+        *,
+        format: str | None = None,
+        volumes: dict[str, Any] | None = None,
+    ) -> str: ...
 
 class Predictions:
     def names(self) -> list[str]: ...
@@ -142,6 +151,7 @@ def evaluate(
     *,
     program: _Path,
     format: str | None = None,
+    volumes: dict[str, Any] | None = None,
     preprocessing: str | None = None,
 ) -> str: ...
 def compare(a: _Path, b: _Path) -> str: ...

@@ -68,7 +68,8 @@ class LocalJob:
     ``training_plan_class`` is a class of ``fedwasm.Plan``, the path of a component, or its bytes;
     ``data`` a path, a data frame, arrays (inputs, target), or a dict of arrays. ``target`` and
     ``inputs`` name columns; ``data_args`` are further ones of [data], such as ``{"columns": {"ward":
-    {"kind": "category", "values": ["A", "B"]}}}``, ``limits`` those of [limits].
+    {"kind": "category", "values": ["A", "B"]}}}``, ``limits`` those of [limits], ``volumes`` how
+    those of a folder of subjects are read.
     ``settings`` are keys at the top of an experiment's file, such as ``{"keep": "best", "local":
     {"early_stopping": {"metric": "loss", "patience": 3}}}``.
     It starts from the model or the file ``init``; with ``init_only`` (such as ``["net.0.*"]``) from
@@ -97,6 +98,7 @@ class LocalJob:
         resume: bool = False,
         force: bool = False,
         format: str | None = None,
+        volumes: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
         progress: bool = True,
         sandbox: bool = True,
@@ -128,6 +130,7 @@ class LocalJob:
             arguments,
             program=program(),
             format=format,
+            volumes=None if volumes is None else dict(volumes),
             out=None if out is None else os.fspath(out),
             resume=resume,
             force=force,

@@ -89,21 +89,36 @@ class Model:
         return {} if evaluation is None else evaluation["metrics"]
 
     def predict(
-        self, data: Any, *, id: str | None = None, scores: bool = False, format: str | None = None
+        self,
+        data: Any,
+        *,
+        id: str | None = None,
+        scores: bool = False,
+        format: str | None = None,
+        volumes: Mapping[str, Any] | None = None,
     ) -> Any:
         """Predicts for rows: of a path, a data frame, an array of the inputs, or a dict of arrays. A
         target is not needed; ``id`` names a column that is passed through, and ``scores`` gives the
-        plan's scores as they are. Returns arrays by name; for a data frame, one with its index."""
+        plan's scores as they are. ``volumes`` says how those of a folder of subjects are read, as for
+        training. Returns arrays by name; for a data frame, one with its index."""
         table = Table(self._named(data))
-        found = self._native.predict(table.path, format=format, id=id, scores=scores)
+        read = None if volumes is None else dict(volumes)
+        found = self._native.predict(table.path, format=format, volumes=read, id=id, scores=scores)
         predictions = Predictions(found)
         return predictions.to_pandas(data.index) if hasattr(data, "to_csv") else predictions
 
-    def evaluate(self, data: Any, *, format: str | None = None) -> dict[str, float]:
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        format: str | None = None,
+        volumes: Mapping[str, Any] | None = None,
+    ) -> dict[str, float]:
         """Scores it on all rows of data that have a target: as for ``predict``, or arrays (inputs,
         target)."""
         table = Table(self._named(data))
-        return json.loads(self._native.evaluate(table.path, format=format))["metrics"]
+        read = None if volumes is None else dict(volumes)
+        return json.loads(self._native.evaluate(table.path, format=format, volumes=read))["metrics"]
 
     def card(self, *, html: bool = False) -> str:
         """What people should know of it: Markdown, or a page that needs nothing else."""

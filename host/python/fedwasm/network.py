@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from typing import Any, Iterable, Mapping
@@ -63,6 +64,77 @@ def nodes(
     return Nodes(json.loads(_native.nodes(tags, mqtt, repository, identity)))
 
 
+class Statistics(dict):
+    """Statistics of a federation's data: ``pooled`` over all sites, ``sites``, ``edges`` of the
+    histograms, ``refused`` and ``strangers`` with their reasons."""
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each column of all sites together."""
+        return [
+            {
+                "column": column["name"],
+                "count": column["n"],
+                "missing": column["missing"],
+                "mean": column["mean"],
+                "std": column["variance"] ** 0.5,
+                **dict(zip(("min", "max"), column["extremes"] or ())),
+                **{f"{round(100 * q)} %": self.quantile(column["name"], q) for q in (0.25, 0.5, 0.75)},
+            }
+            for column in self["pooled"]["columns"]
+        ]
+
+    def quantile(self, column: str, q: float) -> tuple[float | None, float | None] | None:
+        """The range of bins that the quantile ``q`` of a column is in (``inverted_cdf`` of NumPy);
+        an end is None where it may be beyond the edges, and all of it without a histogram."""
+        found = next(c for c in self["pooled"]["columns"] if c["name"] == column)
+        ends = (self["edges"] or {"ends": {}})["ends"].get(column)
+        if ends is None or not found["below"]:
+            return None
+        k = max(math.ceil(q * found["n"]), 1)
+        n_bins = self["edges"]["n_bins"]
+        edge = [ends[0] * (1 - at / n_bins) + ends[1] * (at / n_bins) for at in range(n_bins + 1)]
+        low, high = found["extremes"] or (None, None)
+        low = max((e for e, (_, most) in zip(edge, found["below"]) if most < k), default=low)
+        high = min((e for e, (least, _) in zip(edge, found["below"]) if least >= k), default=high)
+        return low, high
+
+    def to_pandas(self) -> Any:
+        """A data frame of the rows."""
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def _repr_html_(self) -> str:
+        return _html.table(self.rows())
+
+
+def statistics(
+    tags: str | Iterable[str] | None,
+    target: str | list[str],
+    *,
+    inputs: list[str] | None = None,
+    data_args: Mapping[str, Any] | None = None,
+    bins: int = 64,
+    mqtt: str | None = None,
+    repository: str | None = None,
+    identity: str | os.PathLike[str] | None = None,
+) -> Statistics:
+    """Statistics of the columns of all sites that have the data, from sums alone: count, missing, mean,
+    standard deviation, and quantiles within the bins of histograms (none with ``bins=0``)."""
+    tags = [tags] if isinstance(tags, str) else tags and list(tags)
+    network = {"mqtt": mqtt, "repository": repository, "identity": identity}
+    arguments = {
+        "name": "statistics",
+        # No plan runs.
+        "plan": "none",
+        "rounds": 1,
+        "training": {"epochs": 1},
+        "data": {"tags": tags, "target": target, "inputs": inputs, **(data_args or {})},
+        "network": {key: value for key, value in network.items() if value is not None},
+    }
+    return Statistics(json.loads(_native.statistics(arguments, bins)))
+
+
 def evaluate(
     training_plan_class: Any,
     params: Any,
@@ -74,6 +146,7 @@ def evaluate(
     data_args: Mapping[str, Any] | None = None,
     preprocessing: str | os.PathLike[str] | LocalJob | LocalResult | None = None,
     format: str | None = None,
+    volumes: Mapping[str, Any] | None = None,
     strict: bool = False,
 ) -> Scores:
     """Scores parameters on all rows of ``data``. ``params`` are a file, arrays by name, or a local
@@ -102,6 +175,7 @@ def evaluate(
         arguments,
         program=program(),
         format=format,
+        volumes=None if volumes is None else dict(volumes),
         preprocessing=_scales(preprocessing),
     )
     return Scores(json.loads(scored))

@@ -36,6 +36,7 @@ mod _native {
     #[pymodule_export]
     use super::drive::{
         compare, compare_svg, evaluate, history_svg, lines_svg, load_history, nodes, score_report,
+        statistics,
     };
 
     #[pymodule_init]

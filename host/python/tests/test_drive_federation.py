@@ -51,6 +51,18 @@ def digest(experiment: fw.Experiment) -> str:
     return experiment._params_of(None).digest
 
 
+def test_statistics_are_those_of_the_command(federation: Federation, tmp_path: Path):
+    found = fw.statistics("cancer", "benign", **federation.network)
+    rows = {row["column"]: row for row in found.rows()}
+    assert len(rows) == 31 and not found["refused"]
+    n = sum(site["sums"]["n_rows"] for site in found["sites"].values())
+    radius = rows["mean_radius"]
+    assert radius["count"] == n == found["pooled"]["n_rows"] and radius["missing"] == 0
+    low, high = found.quantile("mean_radius", 0.5)
+    assert 0 < high - low < radius["std"]
+    assert fw.statistics("cancer", "benign", bins=0, **federation.network)["edges"] is None
+
+
 class Mean(fw.Aggregator):
     """FedAvg once more, in NumPy: the same sums in the same order."""
 

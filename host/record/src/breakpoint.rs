@@ -3,7 +3,8 @@
 //!
 //! `breakpoints/round-0003/` in the directory of the experiment holds
 //! `breakpoint.json`, `params.safetensors`, `aggregator.safetensors` and
-//! `history.json`, and `best.safetensors` if an earlier round was the best. The first names the others by their SHA-256. A breakpoint is
+//! `history.json`; `best.safetensors` if an earlier round was the best, and `preprocessing.json`
+//! with scales of the federation. The first names the others by their SHA-256. A breakpoint is
 //! written under another name, brought to disk and renamed, so it is whole or
 //! not there. No path is stored: the directory can be moved.
 
@@ -29,6 +30,7 @@ const AGGREGATOR: &str = "aggregator.safetensors";
 const HISTORY: &str = "history.json";
 /// The best parameters so far, unless they are those of the round.
 const BEST: &str = "best.safetensors";
+const SCALES: &str = "preprocessing.json";
 /// The largest of its files, in bytes.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
@@ -103,11 +105,13 @@ impl Breakpoint {
         let inner = folder.folder(&unfinished)?;
         let safetensors = |params: &Params| to_safetensors(params).map_err(Error::Shapes);
         let mut files = BTreeMap::new();
-        for (name, bytes) in [
+        let scales = self.job.scales.clone().map(|bytes| (SCALES, bytes));
+        let always = [
             (PARAMS, safetensors(&self.job.params)?),
             (AGGREGATOR, safetensors(&self.aggregator)?),
             (HISTORY, json(&self.history)?),
-        ] {
+        ];
+        for (name, bytes) in always.into_iter().chain(scales) {
             inner.write(name, &bytes)?;
             files.insert(name.to_owned(), Digest::of(&bytes));
         }
@@ -278,6 +282,7 @@ impl Breakpoint {
                 saved: vec![main.node_states.clone()],
                 node_states: main.node_states,
                 params: last,
+                scales: main.files.contains_key(SCALES).then(|| file(SCALES)).transpose()?,
                 replies: BTreeMap::new(),
             },
             round: main.round,
@@ -379,6 +384,7 @@ mod tests {
                 saved: vec![node_states.clone()],
                 node_states,
                 params: params.clone(),
+                scales: Some(b"{\"columns\": []}".to_vec()),
                 replies: BTreeMap::new(),
             },
             aggregator: params,
@@ -448,7 +454,7 @@ mod tests {
 
     #[test]
     fn damage_is_named_and_an_earlier_breakpoint_taken() {
-        for file in [MAIN, PARAMS, AGGREGATOR, HISTORY] {
+        for file in [MAIN, PARAMS, AGGREGATOR, HISTORY, SCALES] {
             let dir = tempfile::tempdir().unwrap();
             breakpoint(1).save(dir.path(), 2).unwrap();
             breakpoint(2).save(dir.path(), 2).unwrap();

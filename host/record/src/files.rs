@@ -9,6 +9,8 @@ use fedwasm_protocol::{Digest, printable_json};
 use crate::{Error, History};
 
 const HISTORY: &str = "history.json";
+/// How inputs were scaled at all sites.
+const SCALES: &str = "preprocessing.json";
 /// The largest history that is read, in bytes.
 const HISTORY_BYTES_MAX: u64 = 1 << 30;
 /// The largest file of parameters, in bytes.
@@ -33,6 +35,11 @@ pub fn prepare(dir: &Path) -> Result<Lock, Error> {
 pub fn write_history(dir: &Path, history: &History) -> Result<(), Error> {
     let json = serde_json::to_string_pretty(history).map_err(std::io::Error::from)?;
     Ok(Folder::create(dir)?.write(HISTORY, printable_json(&json).as_bytes())?)
+}
+
+/// Writes the scales of a federation, `preprocessing.json`.
+pub fn write_scales(dir: &Path, scales: &[u8]) -> Result<(), Error> {
+    Ok(Folder::create(dir)?.write(SCALES, scales)?)
 }
 
 /// Reads `history.json` of a finished or running experiment, or of a local job.

@@ -47,6 +47,10 @@ pub struct History {
     /// A commitment to the seed of the aggregator's noise: its SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise_sha256: Option<Digest>,
+    /// The SHA-256 of the scales of the federation, `preprocessing.json`; none if each site has its
+    /// own, or inputs are not scaled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales_sha256: Option<Digest>,
     /// Scores of the parameters that the first round started from, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<ScoreRecord>,
@@ -359,6 +363,7 @@ pub(crate) mod tests {
             left_out: BTreeMap::new(),
             frozen: Vec::new(),
             noise_sha256: None,
+            scales_sha256: None,
             initial: None,
             rounds: Vec::new(),
             steps: Vec::new(),

@@ -34,6 +34,9 @@ pub struct JobState {
     pub saved: Vec<NodeStates>,
     /// The parameters.
     pub params: Params,
+    /// The scales of the federation, the bytes of a `preprocessing.json`; none before they are made,
+    /// and if sites have their own.
+    pub scales: Option<Vec<u8>>,
     /// The replies of the newest training round. A breakpoint has those whose uploads were kept.
     pub replies: BTreeMap<NodeId, Reply>,
 }

@@ -33,6 +33,7 @@ pub use compare::{Comparison, MetricPair, RunFold, compare};
 pub use error::Error;
 pub use files::{
     load_history, load_params, load_params_and_digest, params_digest, prepare, write_history,
+    write_scales,
 };
 pub use history::{
     ChangeRecord, FINISHED, History, NodeRecord, PlanRecord, RUNNING, RoundRecord, RoundTiming,

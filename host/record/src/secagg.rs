@@ -69,6 +69,7 @@ fn name(round: u32, mode: Mode, kind: &str) -> String {
     let mode = match mode {
         Mode::Train => "train",
         Mode::Validate => "validate",
+        Mode::Scale => "scale",
     };
     format!("round-{round:04}-{mode}{kind}.json")
 }

@@ -32,6 +32,7 @@ pub fn receipt_name(round: u32, node: &NodeId, mode: Mode) -> String {
     let mode = match mode {
         Mode::Train => "train",
         Mode::Validate => "validate",
+        Mode::Scale => "scale",
     };
     format!("round-{round:04}-{node}-{mode}.json")
 }

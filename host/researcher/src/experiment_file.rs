@@ -133,7 +133,8 @@ impl ExperimentFile {
         let description = description(&mut fields);
         let rounds = fields.whole_until("rounds", 1, u64::from(u32::MAX));
         let save_breakpoints = fields.boolean("save_breakpoints").unwrap_or(false);
-        let kept = fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
+        let keep_breakpoints =
+            fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
         let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
         let keep_uploads = fields.boolean("keep_uploads").unwrap_or(false);
         let keep_params = keep_params(&mut fields);
@@ -146,18 +147,15 @@ impl ExperimentFile {
         let (mut training, lr_schedule) = training(&mut fields, None);
         let privacy = privacy(&mut fields, training.as_mut());
         let model = model(&mut fields);
-        let mut table = fields.table("aggregator");
-        let aggregator = AggregatorArgs::take(&mut table);
-        fields.absorb(table);
-        let mut table = fields.table("strategy");
-        let strategy = StrategyArgs::take(&mut table);
-        fields.absorb(table);
+        let aggregator = section(&mut fields, "aggregator", AggregatorArgs::take);
+        let strategy = section(&mut fields, "strategy", StrategyArgs::take);
         let secagg = SecaggSettings::take(&mut fields);
         let network = network(&mut fields);
         check_together(&mut fields, training.as_ref(), &aggregator, &strategy);
         check_privacy(&mut fields, privacy.as_ref(), &aggregator, secagg.is_some());
         check_schedule(&mut fields, training.as_ref(), lr_schedule.as_ref(), rounds);
         check_scores(&mut fields, training.as_ref(), score_initial, keep);
+        check_scales(&mut fields, data.as_ref(), training.as_ref(), secagg.is_some());
         let mistakes = fields.finish();
         if let ([], Some(name), Some(plan), Some(rounds), Some(data), Some(training)) =
             (&mistakes[..], name, plan, rounds, data, training)
@@ -168,7 +166,7 @@ impl ExperimentFile {
                 plan: plan.into(),
                 rounds: rounds as u32,
                 save_breakpoints,
-                keep_breakpoints: kept as usize,
+                keep_breakpoints: keep_breakpoints as usize,
                 tensorboard,
                 keep_uploads,
                 keep_params,
@@ -192,6 +190,14 @@ impl ExperimentFile {
         }
         Err(FileMistakes::new(path, text.to_owned(), mistakes).into())
     }
+}
+
+/// Takes a table of the file.
+fn section<T>(fields: &mut Fields, name: &'static str, take: impl FnOnce(&mut Fields) -> T) -> T {
+    let mut table = fields.table(name);
+    let taken = take(&mut table);
+    fields.absorb(table);
+    taken
 }
 
 /// `keep`; the mistakes of `[local]`, for a local job with this file, are told here, too.
@@ -317,6 +323,31 @@ fn check_scores(
             "is set but `training.test_ratio` is 0; hold rows out, such as `test_ratio = 0.2`";
         fields.mistake("score_initial", what);
     }
+}
+
+/// Scales of the federation are made once, of sums in the clear.
+fn check_scales(
+    fields: &mut Fields,
+    data: Option<&DataArgs>,
+    training: Option<&TrainingArgs>,
+    is_secagg: bool,
+) {
+    let Some(training) = training.filter(|_| data.is_some_and(DataArgs::is_scaled_by_all)) else {
+        return;
+    };
+    let has_noise = training.dp_args.is_some_and(|dp| dp.kind == DpKind::Local);
+    let why = if is_secagg {
+        "statistics under secure aggregation are not offered"
+    } else if has_noise {
+        "`training.dp_args` asks nodes for noise, and sums for scales have none"
+    } else if training.shuffle_testing_dataset {
+        "scales are made once, and `training.shuffle_testing_dataset` holds out other rows in every \
+         round"
+    } else {
+        return;
+    };
+    let what = format!("is `federation`, but {why}: set it to `site` or `none`");
+    fields.mistake("data.standardize", what);
 }
 
 fn check_schedule(

@@ -13,6 +13,7 @@ mod phases;
 mod present;
 mod requests;
 mod secagg;
+mod statistics;
 mod strategy;
 
 pub use check::{Checked, NodeChecked, check_experiment, needs_out};
@@ -32,9 +33,11 @@ pub use fedwasm_record::{
     RoundRecord, RoundTiming, ScoreRecord, SecaggRecord, load_history, load_params,
 };
 pub use fedwasm_sandbox::{Cancel, LimitArgs, Profile, Sandbox, WorkerOptions};
+pub use fedwasm_training::{Pooled, PooledColumn};
 pub use identity::identities_of_user;
 pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
 pub use secagg::SecaggSettings;
+pub use statistics::{BINS, SiteStatistics, Statistics, statistics};
 pub use strategy::{OwnSampler, Sampler, Selection, StrategyArgs};

@@ -6,12 +6,15 @@
 //! are found sixteen at a time by counting, which takes four passes and, for each of at most
 //! [`SELECTIONS_MAX`] at once, half a MiB.
 
+mod sums;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use fedwasm_dataset::{Block, Dataset, Error as DataError, Field, Place, Values};
 use fedwasm_protocol::{ColumnKind, ColumnRule, Scale, Standardize, Unknown};
 
+use self::sums::{Fitted, Measured, Sum};
 use crate::layout::Layout;
 use crate::prepared::{Prepared, PreparedColumn};
 use crate::preprocessing::scale_names;
@@ -69,7 +72,7 @@ impl<'a> ColumnFit<'a> {
     }
 
     /// Fits everything, and counts what is done. Returns the scales of each input with a rule,
-    /// with its place in the layout.
+    /// with its place in the layout, and their sums: those of no values where nothing is scaled.
     ///
     /// # Errors
     /// [`Error::NothingToImpute`], and [`Error::Dataset`]: a value or target is missing, too many
@@ -78,13 +81,16 @@ impl<'a> ColumnFit<'a> {
         mut self,
         standardize: Standardize,
         pass: &Pass<'_>,
-    ) -> Result<(Scales, Prepared), Error> {
+    ) -> Result<Fitted, Error> {
         let prepared =
             self.survey(pass, |column| !matches!(Filled::of(column.rule), Filled::Nothing))?;
         self.impute(pass)?;
         let scales = self.scale(standardize, pass)?;
         let inputs = self.columns.iter().zip(scales).filter(|(column, _)| !column.is_target);
-        let all = inputs.map(|(column, (mean, std))| {
+        let mut sums = Vec::new();
+        let all = inputs.map(|(column, measured)| {
+            sums.extend(measured.sums(column.field));
+            let Measured { mean, std, .. } = measured;
             let fills = fills(column.rule, column.field, column.by_rule());
             let names = scale_names([column.field]);
             let is_measured = column.rule.is_measured();
@@ -95,7 +101,8 @@ impl<'a> ColumnFit<'a> {
             };
             (column.at, names.into_iter().zip(fills).enumerate().map(scale).collect())
         });
-        Ok((all.collect(), prepared))
+        let all = all.collect();
+        Ok((all, sums, prepared))
     }
 
     /// Adds what rules alone say to scales that were fitted elsewhere, and counts what is done.
@@ -266,12 +273,12 @@ impl<'a> ColumnFit<'a> {
     }
 
     /// Finds mean and divisor of each column; those of columns that are not scaled are 0 and 1.
-    fn scale(&self, standardize: Standardize, pass: &Pass<'_>) -> Result<Vec<(f64, f64)>, Error> {
+    fn scale(&self, standardize: Standardize, pass: &Pass<'_>) -> Result<Vec<Measured>, Error> {
         let scale = |column: &Column<'_>| {
             if column.is_target { Scale::None } else { scale_of(column.rule, standardize) }
         };
         let scales: Vec<Scale> = self.columns.iter().map(scale).collect();
-        let mut found = vec![(0.0, 1.0); scales.len()];
+        let mut found = vec![Measured::default(); scales.len()];
         if scales.iter().all(|scale| *scale == Scale::None) {
             return Ok(found);
         }
@@ -307,7 +314,14 @@ impl<'a> ColumnFit<'a> {
             // Of a constant column, or of none.
             let divides = low < high && divisor.is_normal();
             let mean = if mean.is_finite() { mean } else { 0.0 };
-            *found = (mean, if divides { divisor } else { 1.0 });
+            let std = if divides { divisor } else { 1.0 };
+            *found = match scales[nth] {
+                Scale::Standard => {
+                    let (n, squares) = (sums[nth].n, squares[nth].total());
+                    Measured { mean, std, n, squares, varies: low < high }
+                }
+                _ => Measured { mean, std, ..Measured::default() },
+            };
         }
         Ok(found)
     }
@@ -377,30 +391,6 @@ impl Column<'_> {
     fn treatment(&self) -> Treatment {
         let (clip, log1p) = (self.rule.clip, self.rule.log1p);
         Treatment { clip, fill: self.fill, log1p, mean: 0.0, std: 1.0 }
-    }
-}
-
-/// A sum that loses no more than a rounding (Neumaier 1974).
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    n: u64,
-    sum: f64,
-    lost: f64,
-}
-
-impl Sum {
-    fn add(&mut self, value: f64) {
-        let sum = self.sum + value;
-        self.lost += if self.sum.abs() >= value.abs() {
-            (self.sum - sum) + value
-        } else {
-            (value - sum) + self.sum
-        };
-        (self.sum, self.n) = (sum, self.n + 1);
-    }
-
-    fn mean(&self) -> f64 {
-        (self.sum + self.lost) / self.n as f64
     }
 }
 
@@ -501,7 +491,9 @@ mod tests {
         let is_training = |row: u64| row % 5 != 4;
         let pass =
             |visit: &mut Visit<'_>| blocks.iter().try_for_each(|block| visit(block, &is_training));
-        ColumnFit::new(dataset, &layout).fit(Standardize::Site, &pass)
+        let (scales, _, prepared) =
+            ColumnFit::new(dataset, &layout).fit(Standardize::Site, &pass)?;
+        Ok((scales, prepared))
     }
 
     // tests/oracles/columns_sklearn.py makes table, rules and matrix.

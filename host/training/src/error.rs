@@ -24,6 +24,15 @@ pub enum Error {
         /// The reason.
         reason: String,
     },
+    /// Statistics of columns that cannot be told, or not be put together.
+    #[error("{reason}")]
+    Statistics {
+        /// Why not.
+        reason: String,
+    },
+    /// The work was no longer wanted.
+    #[error("cancelled")]
+    Cancelled,
     /// The data set.
     #[error(transparent)]
     Dataset(#[from] fedwasm_dataset::Error),
@@ -205,12 +214,6 @@ pub enum Error {
         /// The column.
         column: String,
     },
-    /// Scales of the federation are asked for, and none are given.
-    #[error(
-        "`standardize` is \"federation\", and the scales of all sites are not given here; write \
-         `standardize = \"site\"` under [data]"
-    )]
-    NoScales,
     /// The scales of another dataset.
     #[error("the preprocessing has no scale for column `{column}`, or nothing for missing values")]
     Preprocessing {

@@ -2,23 +2,24 @@
 
 use std::sync::Arc;
 
-use fedwasm_dataset::{Block, Dataset, Error as DataError, Packed};
+use fedwasm_dataset::{Block, Dataset, Packed};
 use fedwasm_protocol::{
-    Arguments, ColumnRule, ColumnRules, DataArgs, Standardize, TrainingArgs, seed,
+    ColumnRule, ColumnRules, ColumnSums, DataArgs, Standardize, TrainingArgs, seed,
 };
-use fedwasm_sandbox::{Argument, DataFacts, Declaration, Default, Described, Metadata};
+use fedwasm_sandbox::{Declaration, Described};
 
 use crate::blocks::{BlockSplit, Blocks, Held, Which};
 use crate::classes::Classes;
 use crate::column_fit::{ColumnFit, Pass, Visit};
 use crate::cross_validation::Fold;
 use crate::held_out::{check_parts, sides};
-use crate::layout::{Chosen, Layout, PartKind};
+use crate::layout::{Layout, PartKind};
 use crate::loader::Source;
 use crate::prepared::Prepared;
 use crate::preprocessing::{Fit, scale_names};
 use crate::rows::{CLASS_MAX, Converter, Rows};
 use crate::sides::Side;
+use crate::statistics::{packed, put_sums};
 use crate::{Error, Preprocessing, Round, Turn};
 
 /// Rows prepared for a plan. Cheap to clone.
@@ -29,6 +30,10 @@ pub struct Examples {
     /// The held-out part; may be empty.
     pub(crate) test: Source,
     preprocessing: Preprocessing,
+    /// The sums that they were fitted on, if the scales of a federation are to be made of them.
+    sums: Vec<ColumnSums>,
+    /// With sums, a bit a row: whether it is one of the training part.
+    training_rows: Vec<u8>,
     /// Rows by class, if the only target is one and all rows were read.
     classes: Option<Classes>,
     /// What was done by the rules of columns.
@@ -36,7 +41,7 @@ pub struct Examples {
 }
 
 /// The dataset as its columns' rules read it.
-fn ruled(dataset: &Dataset, data: &DataArgs) -> Result<Dataset, Error> {
+pub(crate) fn ruled(dataset: &Dataset, data: &DataArgs) -> Result<Dataset, Error> {
     Ok(dataset.with_rules(&data.columns, &data.missing_words())?)
 }
 
@@ -51,66 +56,6 @@ pub(crate) fn of_inputs(data: &DataArgs) -> DataArgs {
     DataArgs { columns, ..data.clone() }
 }
 
-/// The facts of rows without targets: classes cannot be counted, so a plan that asks for them needs
-/// the argument.
-///
-/// # Errors
-/// [`Error::Dataset`].
-pub(crate) fn input_facts(dataset: &Dataset, data: &DataArgs) -> Result<DataFacts, Error> {
-    let dataset = &ruled(dataset, &of_inputs(data))?;
-    let chosen = Chosen::inputs(dataset, data)?;
-    Ok(DataFacts { n_inputs: Some(chosen.n_inputs(dataset)), n_classes: None })
-}
-
-/// Returns the facts from which a plan derives the arguments that are not `given`. Classes
-/// are counted only for a plan that asks for them: the largest class of the
-/// first target plus one, and at least two, since nothing can be learned from one class alone.
-///
-/// # Errors
-/// [`Error::Dataset`], also if classes are asked for and the target has none.
-pub fn facts(
-    dataset: &Dataset,
-    data: &DataArgs,
-    metadata: &Metadata,
-    given: &Arguments,
-) -> Result<DataFacts, Error> {
-    let dataset = &ruled(dataset, data)?;
-    let chosen = Chosen::new(dataset, data)?;
-    let asks = |argument: &Argument| {
-        argument.default == Default::TargetClasses && !given.contains_key(&argument.name)
-    };
-    let n_classes = match (metadata.arguments.iter().any(asks), chosen.targets.first()) {
-        (true, Some(target)) => {
-            Some(data.n_classes().map_or_else(|| n_classes(dataset, *target), Ok)?)
-        }
-        _ => None,
-    };
-    Ok(DataFacts { n_inputs: Some(chosen.n_inputs(dataset)), n_classes })
-}
-
-fn n_classes(dataset: &Dataset, target: usize) -> Result<usize, Error> {
-    let (mut largest, field) = (0.0f64, &dataset.fields()[target]);
-    for block in 0..dataset.n_blocks() {
-        let block = dataset.read(block, &[target])?;
-        let width = field.width();
-        for row in 0..block.n_rows {
-            let mut wrong = None;
-            block.columns[0].each(row * width..(row + 1) * width, |class| {
-                if class.fract() != 0.0 || !(0.0..=CLASS_MAX).contains(&class) {
-                    wrong = Some(class);
-                }
-                largest = largest.max(class);
-            });
-            if let Some(got) = wrong {
-                let (path, place) = (dataset.path().to_owned(), block.place(row));
-                let column = field.name.clone();
-                return Err(DataError::NotAClass { path, place, column, got }.into());
-            }
-        }
-    }
-    Ok((largest as usize + 1).max(2))
-}
-
 impl Examples {
     /// Reads the columns of a run, holds out `test_ratio` of the rows and fits
     /// the scales on the rest, as `data.split` says. The same rows are held out in every round,
@@ -121,13 +66,30 @@ impl Examples {
     /// wanted.
     ///
     /// # Errors
-    /// [`Error::Dataset`], [`Error::EmptyPart`], those of [`fedwasm_protocol::Split`], and those of
-    /// a plan that wants other columns.
+    /// [`Error::Dataset`], [`Error::EmptyPart`], those of [`Split`], and those of a plan that
+    /// wants other columns.
     pub fn read(
         dataset: &Dataset,
         data: &DataArgs,
         run: &Round,
         turn: &Turn,
+    ) -> Result<Self, Error> {
+        Self::read_scaled(dataset, data, run, turn, None)
+    }
+
+    /// The same with the scales of a federation, if `data` wants some.
+    ///
+    /// * `scales` — none: the scales are fitted on the training rows here, as if no other site took
+    ///   part, and [`Examples::sums`] has the sums of a federation's.
+    ///
+    /// # Errors
+    /// As [`Examples::read`], and [`Error::Preprocessing`].
+    pub fn read_scaled(
+        dataset: &Dataset,
+        data: &DataArgs,
+        run: &Round,
+        turn: &Turn,
+        scales: Option<&Preprocessing>,
     ) -> Result<Self, Error> {
         let TrainingArgs { test_ratio, shuffle_testing_dataset, .. } = *run.training();
         let dataset = &ruled(dataset, data)?;
@@ -139,7 +101,7 @@ impl Examples {
         };
         let by_block = BlockSplit { seed, held: Held::Share(test_ratio) };
         check_parts(dataset.n_rows(), by_block.n_test(dataset.n_rows()), test_ratio)?;
-        Self::of_parts(run.plan(), dataset, data, layout, by_block)
+        Self::of_parts((run.plan(), dataset, data, layout), by_block, scales)
     }
 
     /// Reads the columns of a run and holds out one fold of the rows, regardless of `test_ratio`.
@@ -157,58 +119,92 @@ impl Examples {
         let layout = Layout::new(run.plan(), run.declaration(), dataset, data)?;
         fold.check(dataset.n_rows())?;
         let by_block = BlockSplit { seed: seed::folds(turn.random_seed), held: Held::Fold(fold) };
-        Self::of_parts(run.plan(), dataset, data, layout, by_block)
+        Self::of_parts((run.plan(), dataset, data, layout), by_block, None)
     }
 
     /// Holds out rows of the whole dataset if it fits into memory, otherwise of each block.
     fn of_parts(
-        plan: &Described,
-        dataset: &Dataset,
-        data: &DataArgs,
-        layout: Layout,
+        (plan, dataset, data, layout): (&Described, &Dataset, &DataArgs, Layout),
         by_block: BlockSplit,
+        scales: Option<&Preprocessing>,
     ) -> Result<Self, Error> {
-        let fit = data.standardize == Standardize::Site;
-        if data.standardize == Standardize::Federation {
-            return Err(Error::NoScales);
-        }
-        let rules = |layout: &Layout, preprocessing: &mut Preprocessing, pass: &Pass<'_>| {
-            by_rules(dataset, layout, data.standardize, preprocessing, pass)
-        };
+        let sums_up = scales.is_none() && data.is_scaled_by_all();
+        let given = scales.map(|scales| scales.arranged(&scale_names(inputs(dataset, &layout))));
+        let given = given.transpose()?;
+        let fits = data.standardize != Standardize::None;
         if !fits_into_memory(dataset, &layout, data) {
             if !data.split.is_random() {
                 let (split, memory_mib) = (data.split.clone(), data.memory_mib());
                 return Err(Error::SplitByBlock { split, memory_mib });
             }
-            let (mut preprocessing, classes) = if fit {
-                fit_by_block(plan, dataset, &layout, by_block)?
-            } else {
-                (identity(dataset, &layout), None)
-            };
-            let prepared = rules(&layout, &mut preprocessing, &|visit| {
-                visit_blocks(plan, dataset, &layout, by_block, visit)
-            })?;
-            let examples = Self::in_blocks(dataset, layout, preprocessing, by_block);
-            return Ok(Self { classes, prepared, ..examples });
+            return Self::of_blocks((plan, dataset, data, layout), by_block, given, sums_up);
         }
         let sides = sides(plan, dataset, data, &layout, by_block)?;
-        Self::in_memory(plan, dataset, layout, &sides, |blocks, layout| {
-            let is_training = |row: u64| sides[row as usize] == Side::Train;
-            let mut preprocessing = if fit {
+        let is_training = |row: u64| sides[row as usize] == Side::Train;
+        let n_train = sides.iter().filter(|side| **side == Side::Train).count() as u64;
+        let mut sums = Vec::new();
+        let examples = Self::in_memory(plan, dataset, layout, &sides, |blocks, layout| {
+            let pass: &Pass<'_> =
+                &|visit| blocks.iter().try_for_each(|block| visit(&block.unpack(), &is_training));
+            if let Some(given) = given {
+                return ColumnFit::new(dataset, layout).given(given, pass);
+            }
+            let mut preprocessing = if fits {
                 let mut fit = Fit::new(inputs(dataset, layout));
                 let each = |take: &mut dyn FnMut(&Block)| {
                     blocks.iter().for_each(|block| take(&block.unpack()));
                 };
                 fit.add(each, is_training);
+                if sums_up {
+                    sums = fit.sums();
+                }
                 fit.finish()
             } else {
                 identity(dataset, layout)
             };
-            let prepared = rules(layout, &mut preprocessing, &|visit| {
-                blocks.iter().try_for_each(|block| visit(&block.unpack(), &is_training))
-            })?;
+            let how = (data.standardize, sums_up);
+            let (prepared, ruled) = by_rules((dataset, layout), how, &mut preprocessing, pass)?;
+            put_sums(&mut sums, ruled, n_train);
             Ok((preprocessing, prepared))
-        })
+        })?;
+        let training_rows = match sums_up {
+            true => packed(sides.iter().map(|side| *side != Side::Train)),
+            false => Vec::new(),
+        };
+        Ok(Self { sums, training_rows, ..examples })
+    }
+
+    /// The same of a dataset that does not fit into memory.
+    fn of_blocks(
+        (plan, dataset, data, layout): (&Described, &Dataset, &DataArgs, Layout),
+        by_block: BlockSplit,
+        given: Option<Preprocessing>,
+        sums_up: bool,
+    ) -> Result<Self, Error> {
+        let pass: &Pass<'_> = &|visit| visit_blocks(plan, dataset, &layout, by_block, visit);
+        if let Some(given) = given {
+            let (scales, prepared) = ColumnFit::new(dataset, &layout).given(given, pass)?;
+            let examples = Self::in_blocks(dataset, layout, scales, by_block);
+            return Ok(Self { prepared, ..examples });
+        }
+        let (mut preprocessing, mut sums, classes) = match data.standardize {
+            Standardize::None => (identity(dataset, &layout), Vec::new(), None),
+            Standardize::Site | Standardize::Federation => {
+                let (fit, classes) = fit_by_block(plan, dataset, &layout, by_block)?;
+                let sums = if sums_up { fit.sums() } else { Vec::new() };
+                (fit.finish(), sums, classes)
+            }
+        };
+        let how = (data.standardize, sums_up);
+        let (prepared, ruled) = by_rules((dataset, &layout), how, &mut preprocessing, pass)?;
+        put_sums(&mut sums, ruled, dataset.n_rows() - by_block.n_test(dataset.n_rows()));
+        let held_out = |block| by_block.held_out(block, dataset.rows(block));
+        let training_rows = match sums_up {
+            true => packed((0..dataset.n_blocks()).flat_map(held_out)),
+            false => Vec::new(),
+        };
+        let examples = Self::in_blocks(dataset, layout, preprocessing, by_block);
+        Ok(Self { sums, training_rows, classes, prepared, ..examples })
     }
 
     /// Reads the columns of a run and holds all rows out, scaled as
@@ -308,7 +304,9 @@ impl Examples {
             }
         }
         let source = |rows: Rows| Source::Memory(Arc::new(rows), Arc::clone(&converter));
-        Ok(Self { train: source(train), test: source(test), preprocessing, classes, prepared })
+        let (train, test) = (source(train), source(test));
+        let (sums, training_rows) = (Vec::new(), Vec::new());
+        Ok(Self { train, test, preprocessing, sums, training_rows, classes, prepared })
     }
 
     fn in_blocks(
@@ -320,12 +318,25 @@ impl Examples {
         let converter = Arc::new(Converter::new(layout, dataset, &preprocessing));
         let blocks = |which| Source::Blocks(Blocks::new(Arc::clone(&converter), split, which));
         let (train, test) = (blocks(Which::Train), blocks(Which::Test));
-        Self { train, test, preprocessing, classes: None, prepared: Prepared::default() }
+        let (sums, training_rows) = (Vec::new(), Vec::new());
+        let prepared = Prepared::default();
+        Self { train, test, preprocessing, sums, training_rows, classes: None, prepared }
     }
 
     /// How the inputs were scaled.
     pub fn preprocessing(&self) -> &Preprocessing {
         &self.preprocessing
+    }
+
+    /// The sums of the input columns over the training part, of which the scales of a federation are
+    /// made; none if they are not wanted, or scales were given.
+    pub fn sums(&self) -> &[ColumnSums] {
+        &self.sums
+    }
+
+    /// With sums, a bit a row, the lowest of a byte first: whether it is one of the training part.
+    pub fn training_rows(&self) -> &[u8] {
+        &self.training_rows
     }
 
     /// What was done with missing, clipped and unknown values, over all rows.
@@ -375,21 +386,24 @@ fn identity(dataset: &Dataset, layout: &Layout) -> Preprocessing {
     Preprocessing::identity(&scale_names(inputs(dataset, layout)))
 }
 
-/// Fits what rules say, and puts it into the scales of the other columns.
+/// Fits what rules say, and puts it into the scales of the other columns. Returns the sums of the
+/// scales that it put.
 fn by_rules(
-    dataset: &Dataset,
-    layout: &Layout,
-    standardize: Standardize,
+    (dataset, layout): (&Dataset, &Layout),
+    (standardize, sums_up): (Standardize, bool),
     preprocessing: &mut Preprocessing,
     pass: &Pass<'_>,
-) -> Result<Prepared, Error> {
+) -> Result<(Prepared, Vec<ColumnSums>), Error> {
     let rules = ColumnFit::new(dataset, layout);
-    if rules.is_empty() {
-        return Ok(Prepared::default());
+    if let Some(reason) = rules.unsummable().filter(|_| sums_up) {
+        return Err(Error::Statistics { reason });
     }
-    let (scales, prepared) = rules.fit(standardize, pass)?;
+    if rules.is_empty() {
+        return Ok((Prepared::default(), Vec::new()));
+    }
+    let (scales, sums, prepared) = rules.fit(standardize, pass)?;
     preprocessing.put(inputs(dataset, layout), scales);
-    Ok(prepared)
+    Ok((prepared, sums))
 }
 
 /// Reads all blocks of a dataset, one after the other.
@@ -436,7 +450,7 @@ fn fit_by_block(
     dataset: &Dataset,
     layout: &Layout,
     split: BlockSplit,
-) -> Result<(Preprocessing, Option<Classes>), Error> {
+) -> Result<(Fit, Option<Classes>), Error> {
     let target = target_class(layout);
     let mut classes = target.map(|_| Classes::default());
     let mut fit = Fit::new(inputs(dataset, layout));
@@ -457,5 +471,5 @@ fn fit_by_block(
             });
         }
     }
-    Ok((fit.finish(), classes))
+    Ok((fit, classes))
 }

@@ -5,7 +5,8 @@ use fedwasm_params::{DType, Params};
 use fedwasm_protocol::{Arguments, DataArgs};
 use fedwasm_sandbox::{Cancel, Declaration, Described, Task};
 
-use crate::examples::{Examples, input_facts};
+use crate::examples::Examples;
+use crate::facts::input_facts;
 use crate::foreign_params::fitted;
 use crate::loader::TestLoader;
 use crate::metrics::predicted_class;

@@ -79,6 +79,9 @@ pub struct RunResult {
     pub memory_bytes: Option<u64>,
     /// See `memory_bytes`.
     pub fuel: Option<u64>,
+    /// Sums of the input columns, for the scales of a federation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sums: Option<BlobRef>,
     /// The commitment to the state that stays.
     pub state_out: Option<Digest>,
     /// Rows of the training part.
@@ -216,6 +219,7 @@ impl Receipt {
             aux_shared: stored(&request.aux_shared),
             aux_own: stored(&request.aux_own),
             wide_inputs: stored(&request.wide_inputs),
+            scales: stored(&request.scales),
             ..request.clone()
         }
     }

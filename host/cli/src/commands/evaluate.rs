@@ -11,7 +11,7 @@ use fedwasm_sandbox::Cancel;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::{sandbox, scores, target};
+use crate::commands::{read_volumes, sandbox, scores, target};
 use crate::printer::Printer;
 
 /// Score a model, or parameters, on a file.
@@ -27,14 +27,17 @@ pub(crate) struct Args {
     /// The parameters (.mpk or .safetensors), without a model.
     #[arg(long, required_unless_present = "model")]
     params: Option<PathBuf>,
-    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images; all of
-    /// its rows are scored.
+    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images or of
+    /// subjects with volumes; all of its rows are scored.
     #[arg(long)]
     data: PathBuf,
-    /// The format of the data: csv, parquet, idx, npy, npz or images [default: found by the
-    /// content].
+    /// The format of the data: csv, parquet, idx, npy, npz, images, tar, medical or bids
+    /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
+    /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects.
+    #[arg(long)]
+    volumes: Option<PathBuf>,
     /// The column to predict [default: the target in --args].
     #[arg(long)]
     target: Option<String>,
@@ -68,7 +71,8 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
 fn of_model(model: &Path, args: &Args, printer: &Printer) -> Result<(), CommandError> {
     let scales = args.preprocessing.as_deref().map(load_preprocessing).transpose()?;
     let model = UsableModel::open(model, scales, &sandbox(false, printer)?)?;
-    let evaluation = model.evaluate(&args.data, args.format, &Cancel::new())?;
+    let volumes = read_volumes(args.volumes.as_deref())?;
+    let evaluation = model.evaluate(&args.data, args.format, volumes, &Cancel::new())?;
     let is_scaled = model.scales()?.is_some();
     show(&evaluation, model.component.digest(), is_scaled, printer);
     Ok(())
@@ -92,7 +96,8 @@ fn of_params(
         }
         (None, None) => LocalFile::default(),
     };
-    let target = target(&file, args.target.as_deref(), (&args.data, args.format))?;
+    let volumes = read_volumes(args.volumes.as_deref())?;
+    let target = target(&file, args.target.as_deref(), (&args.data, args.format, &volumes))?;
     let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize != Standardize::None);
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
@@ -124,6 +129,7 @@ fn of_params(
         params: load_params(params)?,
         data: DataArgs { tags: Vec::new(), standardize: Standardize::None, ..data },
         format: args.format,
+        volumes,
         model: file.model,
         parts: vec![(args.data.clone(), preprocessing)],
     };

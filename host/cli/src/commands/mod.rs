@@ -148,16 +148,31 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
 fn target(
     file: &fedwasm_local::LocalFile,
     flag: Option<&str>,
-    (data, format): (&std::path::Path, Option<fedwasm_dataset::Format>),
+    (data, format, volumes): (
+        &std::path::Path,
+        Option<fedwasm_dataset::Format>,
+        &fedwasm_dataset::Volumes,
+    ),
 ) -> Result<FieldSelection, CommandError> {
     if let Some(target) = file.target(flag) {
         return Ok(target);
     }
-    let data = fedwasm_dataset::Dataset::open(data, format);
+    let data = fedwasm_dataset::Dataset::open_with(data, format, volumes);
     let data = data.map_err(fedwasm_local::Error::from)?;
     data.default_target().map(FieldSelection::from).ok_or_else(|| {
         CommandError::new(USAGE, "the target is missing; name the column to predict with --target")
     })
+}
+
+/// The settings of volumes in a TOML file; none are set without one.
+fn read_volumes(path: Option<&std::path::Path>) -> Result<fedwasm_dataset::Volumes, CommandError> {
+    /// The largest file, in bytes.
+    const BYTES_MAX: u64 = 1 << 20;
+    let Some(path) = path else { return Ok(fedwasm_dataset::Volumes::default()) };
+    let wrong = |error: String| CommandError::new(USAGE, format!("{}: {error}", path.display()));
+    let text = fedwasm_folder::read_file(path, BYTES_MAX)?;
+    let text = String::from_utf8(text).map_err(|error| wrong(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// Runs blocking work away from the async threads.

@@ -9,7 +9,7 @@ use fedwasm_sandbox::Cancel;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::sandbox;
+use crate::commands::{read_volumes, sandbox};
 use crate::printer::Printer;
 
 /// Predict for the rows of a file with the model of a run.
@@ -20,13 +20,17 @@ use crate::printer::Printer;
 pub(crate) struct Args {
     /// The directory of the model, or of the run that it is in.
     model: PathBuf,
-    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images; a target is not needed.
+    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images or of subjects with volumes; a
+    /// target is not needed.
     #[arg(long)]
     data: PathBuf,
-    /// The format of the data: csv, parquet, idx, npy, npz or images [default: found by the
-    /// content].
+    /// The format of the data: csv, parquet, idx, npy, npz, images, tar, medical or bids
+    /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
+    /// A TOML file with how volumes are read, the same as for training.
+    #[arg(long)]
+    volumes: Option<PathBuf>,
     /// The file for the table: .parquet by its name, otherwise CSV [default: standard output].
     #[arg(long)]
     out: Option<PathBuf>,
@@ -55,7 +59,9 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
         let text = "--out is neither a .csv nor a .parquet file; name one of them";
         return Err(CommandError::new(USAGE, text));
     }
-    let rows = PredictRows { path: args.data, format: args.format, id: args.id, raw: args.scores };
+    let volumes = read_volumes(args.volumes.as_deref())?;
+    let (path, format) = (args.data, args.format);
+    let rows = PredictRows { path, format, volumes, id: args.id, raw: args.scores };
     let table = model.predict(&rows, &Cancel::new())?;
     let bytes = if is_parquet { table.to_parquet()? } else { table.to_csv()? };
     match &args.out {

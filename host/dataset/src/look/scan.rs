@@ -31,14 +31,30 @@ impl Look {
         missing: Vec<String>,
         cells_max: u64,
     ) -> Result<Self, Error> {
-        let lexicon = Lexicon::new(missing);
         let format = match format {
             Some(format) => format,
             None => Format::detect(path)?,
         };
         match format {
-            Format::Csv => csv(path, &lexicon, cells_max),
-            format => Ok(fields(&Dataset::open(path, Some(format))?, &lexicon, cells_max)),
+            // Its rows need not be as a reader wants them.
+            Format::Csv => csv(path, &Lexicon::new(missing), cells_max),
+            format => Self::of_dataset(&Dataset::open(path, Some(format))?, missing, cells_max),
+        }
+    }
+
+    /// The same at a dataset that is open.
+    ///
+    /// # Errors
+    /// As [`Look::of`].
+    pub fn of_dataset(
+        dataset: &Dataset,
+        missing: Vec<String>,
+        cells_max: u64,
+    ) -> Result<Self, Error> {
+        let lexicon = Lexicon::new(missing);
+        match dataset.format() {
+            Format::Csv => csv(dataset.path(), &lexicon, cells_max),
+            _ => Ok(fields(dataset, &lexicon, cells_max)),
         }
     }
 }

@@ -168,6 +168,7 @@ impl LocalJob {
             left_out: [].into(),
             frozen: Vec::new(),
             noise_sha256: None,
+            scales_sha256: None,
             initial: None,
             rounds: vec![round],
             steps,

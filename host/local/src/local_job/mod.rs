@@ -46,7 +46,7 @@ const STOPPED: &str = "stopped: ";
 /// ```no_run
 /// use std::path::Path;
 /// use fedwasm_local::{
-///     Cancel, LocalFile, LocalJob, LocalOptions, Sandbox, WorkerOptions, load_plan,
+///     Cancel, LocalFile, LocalJob, LocalOptions, Sandbox, Volumes, WorkerOptions, load_plan,
 ///     standard_training,
 /// };
 ///
@@ -58,6 +58,7 @@ const STOPPED: &str = "stopped: ";
 ///     limits: file.limits,
 ///     path: "breast_cancer.csv".into(),
 ///     format: None,
+///     volumes: Volumes::default(),
 ///     data: file.data.expect("the file says which columns"),
 ///     training: standard_training()?,
 ///     model: file.model,
@@ -110,7 +111,7 @@ impl LocalJob {
             checkpoint::clear(dir)?;
             ModelFile::clear(dir)?;
         }
-        let file = Dataset::open(&options.path, options.format)?;
+        let file = Dataset::open_with(&options.path, options.format, &options.volumes)?;
         // The user at the terminal decides when to stop; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
         let limits = limits.with(&options.limits);
@@ -140,8 +141,8 @@ impl LocalJob {
             None => Examples::read(&file, &options.data, &round, &turn)?,
             Some(fold) => Examples::read_fold(&file, &options.data, &round, &turn, fold)?,
         };
-        let data =
-            options.out.as_ref().map(|_| checkpoint::data_digest(&options.path)).transpose()?;
+        let digest = |_| checkpoint::data_digest(&options.path, &options.volumes);
+        let data = options.out.as_ref().map(digest).transpose()?;
         let mut warnings = file.remarks();
         warnings.extend(examples.classes().map(Classes::remarks).unwrap_or_default());
         warnings.extend(examples.prepared().remarks());

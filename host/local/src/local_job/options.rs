@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::Format;
+use fedwasm_dataset::{Format, Volumes};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, TrainingArgs};
 use fedwasm_record::{BestRecord, History, LocalArgs, ValidationRecord};
@@ -23,6 +23,8 @@ pub struct LocalOptions {
     pub path: PathBuf,
     /// Its format; found by its content if none.
     pub format: Option<Format>,
+    /// How its volumes are read.
+    pub volumes: Volumes,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How to train; `random_seed` is given.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
     ApprovalRequest, Body, Columns, DatasetEntry, DatasetId, Digest, Message, Participant,
-    RoundRequest, SecaggRequest,
+    RoundRequest, SecaggRequest, StatisticsRequest,
 };
 use fedwasm_trust::{Refused, Roster};
 use serde_json::Value;
@@ -104,10 +104,12 @@ pub(crate) enum Action {
     AnswerApproval { asked: Asked, request: ApprovalRequest },
     /// Answer a step of a secure sum: [`Event::Answered`].
     AnswerStep { asked: Asked, request: SecaggRequest },
+    /// Sum up columns of a dataset: [`Event::Answered`].
+    AnswerStatistics { asked: Asked, request: Box<StatisticsRequest> },
     /// Store names of columns, then answer a search: [`Event::Answered`].
     StoreColumns(WideSearch),
     /// Run a round if it has time left: [`Event::Ran`].
-    Start(Start),
+    Start(Box<Start>),
     /// Cancel a round whose researcher no longer waits.
     CallOff(Ticket),
     /// Stop to wait for a round if it runs, send its end and write it down: [`Event::Ended`].
@@ -141,4 +143,5 @@ pub(crate) enum About {
     Plan(Digest),
     Datasets,
     Sum,
+    Statistics,
 }

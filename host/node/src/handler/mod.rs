@@ -212,6 +212,10 @@ impl Handler {
                 Ok(()) => return actions.push(Action::AnswerStep { asked, request }),
                 Err(refused) => Body::Refused(refused),
             },
+            Body::Statistics(request) => match self.question("questions") {
+                Ok(()) => return actions.push(Action::AnswerStatistics { asked, request }),
+                Err(refused) => Body::Refused(refused),
+            },
             _ => return tracing::warn!("a {} is ignored", header.kind),
         };
         actions.push(Action::Send { asked, body });

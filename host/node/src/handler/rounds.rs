@@ -232,7 +232,7 @@ impl Rounds {
         });
         let is_late = left.is_zero();
         let left = (!is_called_off && !is_late).then_some(left);
-        actions.push(Action::Start(Start { ticket, asked, request, dataset, left }));
+        actions.push(Action::Start(Box::new(Start { ticket, asked, request, dataset, left })));
         if is_called_off {
             self.end(ticket, End::Refused, None, None, now, actions);
         } else if is_late {

@@ -45,6 +45,7 @@ fn text(action: &Action) -> String {
         Action::ReadDatasets(_) => "read".into(),
         Action::AnswerApproval { asked, .. } => format!("answer {}", asked.request_id),
         Action::AnswerStep { asked, .. } => format!("answer {}", asked.request_id),
+        Action::AnswerStatistics { asked, .. } => format!("answer {}", asked.request_id),
         Action::StoreColumns(search) => format!("store for {}", search.asked.request_id),
         Action::Start(start) => format!("start {}", start.asked.request_id),
         Action::CallOff(_) => "call off".into(),
@@ -70,6 +71,7 @@ fn dataset(columns: usize) -> Dataset {
         n_rows: 10,
         columns: (0..columns).map(|n| format!("column {n}")).chain(["y".into()]).collect(),
         format: Format::Csv,
+        volumes: fedwasm_dataset::Volumes::default(),
         shapes: BTreeMap::new(),
         remarks: Vec::new(),
         looked_at: None,
@@ -153,7 +155,7 @@ impl Node {
         let message = Box::new(message);
         let mut actions = self.feed(Event::Message { message, connection: 1 });
         match actions.remove(0) {
-            Action::Start(start) => start,
+            Action::Start(start) => *start,
             action => panic!("{action:?}"),
         }
     }

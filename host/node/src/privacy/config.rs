@@ -87,10 +87,21 @@ pub struct Floors {
     /// noise of this many has the multiplier. Default 1: this node's own has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub honest_parties: Option<u32>,
+    /// Whether researchers get statistics of columns, and sums for the scales of a federation.
+    /// Default true; under noise and where secure aggregation is demanded there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<bool>,
+    /// The fewest values behind a number of statistics. Default `min_rows`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics_min_rows: Option<u64>,
+    /// Whether statistics tell the smallest and the largest value of a column, which are those of
+    /// single rows. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics_extremes: Option<bool>,
 }
 
 /// The keys of [`Floors`].
-const FLOORS: [&str; 11] = [
+const FLOORS: [&str; 14] = [
     "clip",
     "noise_multiplier",
     "delta",
@@ -102,6 +113,9 @@ const FLOORS: [&str; 11] = [
     "min_parties",
     "secagg_clip",
     "honest_parties",
+    "statistics",
+    "statistics_min_rows",
+    "statistics_extremes",
 ];
 
 impl Floors {
@@ -145,6 +159,9 @@ impl Floors {
             min_parties: own.min_parties.or(all.min_parties),
             secagg_clip: own.secagg_clip.or(all.secagg_clip),
             honest_parties: own.honest_parties.or(all.honest_parties),
+            statistics: own.statistics.or(all.statistics),
+            statistics_min_rows: own.statistics_min_rows.or(all.statistics_min_rows),
+            statistics_extremes: own.statistics_extremes.or(all.statistics_extremes),
         }
     }
 
@@ -264,6 +281,13 @@ impl<'de> Deserialize<'de> for Privacy {
                         "min_parties" => floors.min_parties = Some(map.next_value()?),
                         "secagg_clip" => floors.secagg_clip = Some(map.next_value()?),
                         "honest_parties" => floors.honest_parties = Some(map.next_value()?),
+                        "statistics" => floors.statistics = Some(map.next_value()?),
+                        "statistics_min_rows" => {
+                            floors.statistics_min_rows = Some(map.next_value()?);
+                        }
+                        "statistics_extremes" => {
+                            floors.statistics_extremes = Some(map.next_value()?);
+                        }
                         _ => match map.next_value::<Entry>()? {
                             Entry::Dataset(floors) => {
                                 privacy.datasets.insert(key, floors);

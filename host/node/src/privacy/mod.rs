@@ -2,6 +2,7 @@
 //! fewest rows or more; under differential privacy an update has noise, and a ledger counts. The
 //! floors hold for every plan and every request; arguments make a harmless plan tell single cells.
 
+pub(crate) mod choices;
 mod config;
 pub(crate) mod ledger;
 mod release;
@@ -38,6 +39,14 @@ pub(crate) fn check(
         );
         Err(refusal(Reason::Privacy, text))
     };
+    if let Some(column) = prepared.sums().find(|column| column.n < min_rows) {
+        let text = format!(
+            "fewer than {min_rows} training rows have a value of `{}`, and this node tells no sums \
+             of fewer (`statistics_min_rows` or `min_rows` under [privacy] of its node.toml)",
+            column.name
+        );
+        return Err(refusal(Reason::Privacy, text));
+    }
     let (train, held_out) = prepared.n_rows();
     let length = prepared.length();
     if train < min_rows {
@@ -57,7 +66,7 @@ pub(crate) fn check(
 /// The progress that is withheld while a round runs, in words.
 pub(crate) fn warning(request: &RoundRequest, floor: Floor) -> Option<String> {
     let batch_rows = u64::from(request.training.loader_args.batch_size);
-    if request.mode == Mode::Validate || batch_rows >= floor.min_rows || !floor.progress {
+    if request.mode != Mode::Train || batch_rows >= floor.min_rows || !floor.progress {
         return None;
     }
     Some(format!(

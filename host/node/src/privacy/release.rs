@@ -276,6 +276,7 @@ impl Begun {
             n_steps: 0,
             train_loss: None,
             evaluation: None,
+            sums: None,
             ..told
         };
         Ok(Summand { done, vectors, warnings })
@@ -298,10 +299,12 @@ impl Begun {
             // As many as one row makes: it follows from the request alone.
             n_steps: match request.mode {
                 Mode::Train => batches_max(1, &request.training),
-                Mode::Validate => 0,
+                Mode::Validate | Mode::Scale => 0,
             },
             train_loss: terms.train_loss(done.train_loss),
             evaluation: done.evaluation.as_ref().map(|scores| terms.evaluation(scores)),
+            // They have no noise: a node with terms is asked for none.
+            sums: None,
         }
     }
 }
@@ -471,6 +474,7 @@ mod tests {
             n_steps: 9,
             train_loss: Some(0.123_456),
             evaluation: None,
+            sums: None,
         }
     }
 

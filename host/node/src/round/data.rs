@@ -2,7 +2,7 @@
 
 use fedwasm_protocol::{Digest, Reason, Refusal, RoundRequest};
 use fedwasm_sandbox::Cancel;
-use fedwasm_training::{Classes, Examples, Round, Turn};
+use fedwasm_training::{Classes, Examples, Preprocessing, Round, Turn};
 
 use crate::Dataset;
 use crate::refusal::{refusal, training_refusal};
@@ -12,6 +12,7 @@ pub(super) fn read(
     dataset: &Dataset,
     round: &Round,
     turn: &Turn,
+    scales: Option<&Preprocessing>,
 ) -> Result<Examples, Refusal> {
     // Paths and cells are the node's business: the mistake in a file stays
     // in its log.
@@ -20,10 +21,10 @@ pub(super) fn read(
             tracing::warn!("{error}");
             let name = &dataset.name;
             let what = match of_rule(&error) {
-                Some(column) => format!(": the column `{column}` does not fit its rule"),
-                None => " cannot be read".to_owned(),
+                Some(column) => format!("the column `{column}` does not fit its rule"),
+                None => "it cannot be read".to_owned(),
             };
-            let message = format!("dataset {name}{what}; the node's log says more");
+            let message = format!("dataset {name}: {what}; the node's log says more");
             let message = dataset.touched().unwrap_or(message);
             refusal(Reason::Dataset, message)
         }
@@ -38,7 +39,8 @@ pub(super) fn read(
     if let Some(change) = dataset.touched() {
         tracing::warn!("{change}");
     }
-    let examples = Examples::read(&file, &request.data, round, turn).map_err(hide)?;
+    let examples = Examples::read_scaled(&file, &request.data, round, turn, scales);
+    let examples = examples.map_err(hide)?;
     for remark in examples.classes().map(Classes::remarks).unwrap_or_default() {
         tracing::warn!("dataset {}, target {:?}: {remark}", dataset.name, request.data.target);
     }
@@ -72,10 +74,12 @@ pub(super) fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, 
 
 /// The SHA-256 of a dataset: that of its file, or of a text with a line for each of
 /// its files in their order, which has its digest and its quoted path from the
-/// dataset's folder on.
+/// dataset's folder on, and the settings of its volumes as JSON, if there are some.
 pub(crate) fn dataset_digest(dataset: &Dataset, cancel: &Cancel) -> std::io::Result<Digest> {
     let files = dataset.format.files(&dataset.path).map_err(std::io::Error::other)?;
-    if let [file] = &files[..] {
+    if let [file] = &files[..]
+        && dataset.volumes.is_default()
+    {
         return file_digest(file, cancel);
     }
     let mut hasher = fedwasm_protocol::Hasher::default();
@@ -83,6 +87,10 @@ pub(crate) fn dataset_digest(dataset: &Dataset, cancel: &Cancel) -> std::io::Res
     for file in files {
         let name = file.strip_prefix(folder.unwrap_or(&dataset.path)).unwrap_or(&file);
         hasher.update(format!("{} {name:?}\n", file_digest(&file, cancel)?).as_bytes());
+    }
+    if !dataset.volumes.is_default() {
+        // The same files are other rows with other settings.
+        hasher.update(&serde_json::to_vec(&dataset.volumes).map_err(std::io::Error::other)?);
     }
     Ok(hasher.finish())
 }
@@ -115,8 +123,9 @@ pub(super) fn examples_key(
     let changed: Vec<_> = files.iter().map(|file| (file, stamp(file))).collect();
     let declaration = round.declaration();
     let split_of = request.training.shuffle_testing_dataset.then_some(request.round);
+    let scales = request.scales.as_ref().map(|scales| scales.blob.sha256);
     let key = format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {split_of:?} {changed:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {split_of:?} {scales:?} {changed:?}",
         round.plan().metadata().dependencies,
         dataset,
         request.data,

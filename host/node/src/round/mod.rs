@@ -33,6 +33,8 @@ pub(crate) struct Done {
     pub(crate) n_steps: u64,
     pub(crate) train_loss: Option<f64>,
     pub(crate) evaluation: Option<Evaluation>,
+    /// The sums of the input columns, encoded.
+    pub(crate) sums: Option<Vec<u8>>,
 }
 
 impl Done {
@@ -64,4 +66,14 @@ pub(crate) struct Fetched {
     pub(crate) params: Arc<Vec<u8>>,
     pub(crate) aux_shared: Option<Vec<u8>>,
     pub(crate) aux_own: Option<Vec<u8>>,
+    /// The scales of a federation, as JSON.
+    pub(crate) scales: Option<Vec<u8>>,
+}
+
+impl Fetched {
+    /// All that were fetched.
+    pub(crate) fn blobs(&self) -> [Option<&[u8]>; 4] {
+        let Self { params, aux_shared, aux_own, scales } = self;
+        [Some(params.as_slice()), aux_shared.as_deref(), aux_own.as_deref(), scales.as_deref()]
+    }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError};
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, Tensor, from_safetensors, from_shared_safetensors, to_safetensors};
 use fedwasm_protocol::{
-    Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId, RoundRequest,
+    ColumnSums, Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId,
+    RoundRequest, Sums,
 };
 use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
 use fedwasm_training::{Before, Events, Examples, Length, Round, Trained, Turn};
@@ -70,6 +71,10 @@ impl Prepared {
         events: Events,
         cancel: &Cancel,
     ) -> Result<Done, Refusal> {
+        if request.mode == Mode::Scale {
+            let sums = Some(self.encoded_sums()?);
+            return Ok(Done { sums, ..self.untrained(None) });
+        }
         // The fetched bytes stay in memory anyway: the tensors are parts of them.
         let params = from_shared_safetensors(&fetched.params)
             .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
@@ -86,20 +91,7 @@ impl Prepared {
         if request.mode == Mode::Validate {
             let evaluation = self.evaluate(&params, kept.as_ref(), cancel)?;
             self.store_preprocessing(request)?;
-            return Ok(Done {
-                params: None,
-                aux: None,
-                aux_before: None,
-                state_id: None,
-                state_in,
-                state_out: None,
-                used: Used::default(),
-                optimizer_args: Metrics::new(),
-                n_samples: self.examples.n_train() as u64,
-                n_steps: 0,
-                train_loss: None,
-                evaluation: Some(evaluation),
-            });
+            return Ok(Done { evaluation: Some(evaluation), ..self.untrained(state_in) });
         }
         let internal = |error: fedwasm_params::Error| refusal(Reason::Internal, error.to_string());
         let own = match &request.secagg {
@@ -121,6 +113,42 @@ impl Prepared {
         }
         let done = self.keep(request, trained, state_in, evaluation)?;
         Ok(Done { aux_before: own, ..done })
+    }
+
+    /// The sums of the input columns over the training part, if the scales of a federation are to be
+    /// made of them.
+    pub(crate) fn sums(&self) -> impl Iterator<Item = &ColumnSums> {
+        self.examples.sums().iter()
+    }
+
+    /// The training rows that they are of, a bit a row.
+    pub(crate) fn training_rows(&self) -> &[u8] {
+        self.examples.training_rows()
+    }
+
+    fn encoded_sums(&self) -> Result<Vec<u8>, Refusal> {
+        let (n_rows, columns) = (self.examples.n_train() as u64, self.examples.sums().to_vec());
+        let sums = Sums { n_rows, columns, withheld: Vec::new() };
+        sums.encode().map_err(|text| refusal(Reason::Dataset, text))
+    }
+
+    /// The result of a round that trains nothing.
+    fn untrained(&self, state_in: Option<Vec<u8>>) -> Done {
+        Done {
+            params: None,
+            aux: None,
+            aux_before: None,
+            state_id: None,
+            state_in,
+            state_out: None,
+            used: Used::default(),
+            optimizer_args: Metrics::new(),
+            n_samples: self.examples.n_train() as u64,
+            n_steps: 0,
+            train_loss: None,
+            evaluation: None,
+            sums: None,
+        }
     }
 
     fn evaluate(
@@ -178,6 +206,7 @@ impl Prepared {
             train_loss: trained.metrics.get("loss").copied(),
             optimizer_args: trained.optimizer_args,
             evaluation,
+            sums: None,
         })
     }
 

@@ -10,7 +10,7 @@ use fedwasm_protocol::{
     DatasetId, Digest, ExperimentId, NodeId, Reason, Refusal, ResearcherId, RoundRequest,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Profile, Sandbox};
-use fedwasm_training::{Examples, Place, Round, RoundArgs, Turn};
+use fedwasm_training::{Examples, Place, Preprocessing, Round, RoundArgs, Turn};
 
 use super::data::{data_digest, examples_key, read};
 use super::prepared::Prepared;
@@ -42,6 +42,8 @@ pub(crate) struct Preparation<'a> {
     pub(crate) cancel: &'a Cancel,
     /// Differential privacy; none in the clear.
     pub(crate) terms: Option<&'a Terms>,
+    /// The scales of the federation, as JSON.
+    pub(crate) scales: Option<&'a [u8]>,
 }
 
 /// Where a round's plan comes from. One that is known is held from here on: workers of plans that
@@ -196,7 +198,8 @@ impl Workshop {
         let (examples, file) = match self.examples.get(&key) {
             Some(known) => known,
             None => {
-                let examples = read(request, dataset, &round, &turn)?;
+                let scales = preparation.scales.map(scales).transpose()?;
+                let examples = read(request, dataset, &round, &turn, scales.as_ref())?;
                 let read = (examples, data_digest(dataset, cancel)?);
                 self.examples.insert(key, read.clone());
                 read
@@ -222,4 +225,11 @@ impl Workshop {
             written: (written, Arc::clone(&self.written)),
         })
     }
+}
+
+/// The scales that came with a request; those of columns that are absent are found when rows are
+/// read.
+fn scales(bytes: &[u8]) -> Result<Preprocessing, Refusal> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| refusal(Reason::BadRequest, format!("the scales: {error}")))
 }

@@ -143,7 +143,7 @@ impl SumRules {
     ) -> Result<Self, Refusal> {
         let (params, aux) = match mode {
             Mode::Train => (specs(summed(declaration))?, specs(declaration.aux_out.iter())?),
-            Mode::Validate => (Vec::new(), Vec::new()),
+            Mode::Validate | Mode::Scale => (Vec::new(), Vec::new()),
         };
         let coding = Coding::new(args, terms.parties as usize, &params, &aux);
         let coding = coding

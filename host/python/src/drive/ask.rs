@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use fedwasm_local::{Cancel, EvaluateOptions, LocalFile};
-use fedwasm_protocol::{DataArgs, ScoreSums, Standardize};
+use fedwasm_protocol::{BINS_MAX, DataArgs, ScoreSums, Standardize};
 use fedwasm_report::{compare_curves, draw_history, draw_lines};
-use fedwasm_researcher::{History, NetworkArgs, NodePresent, present};
+use fedwasm_researcher::{ExperimentFile, History, NetworkArgs, NodePresent, present};
 use fedwasm_transport::{BrokerUrl, Security, discover};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::attend::{Sink, Stop, attend};
 use super::failure::{mistake, raised};
+use super::local::volumes_of;
 use super::place::sandbox;
 use super::slot::runtime;
 use super::values::file;
@@ -81,9 +82,39 @@ async fn repository_of(mqtt: &str) -> PyResult<String> {
     Ok(discover(&mqtt).await.map_err(raised)?.to_string())
 }
 
+/// Statistics of the data of a federation, as JSON; `arguments` are those of an experiment.
+#[pyfunction]
+pub(crate) fn statistics(
+    py: Python<'_>,
+    arguments: &Bound<'_, PyDict>,
+    bins: u32,
+) -> PyResult<String> {
+    let text = file(arguments)?;
+    let file = ExperimentFile::parse(&text, std::path::Path::new("statistics")).map_err(raised)?;
+    if bins as usize > BINS_MAX {
+        return Err(mistake(format!("`bins` is {bins}, at most {BINS_MAX}")));
+    }
+    let (stop, stopped) = watch::channel(false);
+    let on_stop: Stop = std::sync::Arc::new(move |_| {
+        stop.send_replace(true);
+    });
+    let work = move |_: Sink| {
+        runtime().map(|runtime| {
+            let asked = fedwasm_researcher::statistics(&file, bins, stopped);
+            runtime.block_on(asked).map_err(raised)
+        })
+    };
+    let nothing = py.eval(c"lambda event: None", None, None)?.unbind();
+    let (found, interrupted) = attend(py, nothing, on_stop, work)?;
+    if let Some(interrupted) = interrupted {
+        return Err(interrupted);
+    }
+    serde_json::to_string(&found??).map_err(mistake)
+}
+
 /// Scores parameters on all rows of a file, scaled by the JSON of a run; the evaluation as JSON.
 #[pyfunction]
-#[pyo3(signature = (component, params, data, arguments, *, program, format=None, preprocessing=None))]
+#[pyo3(signature = (component, params, data, arguments, *, program, format=None, volumes=None, preprocessing=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of Python, by name")]
 pub(crate) fn evaluate(
     py: Python<'_>,
@@ -93,6 +124,7 @@ pub(crate) fn evaluate(
     arguments: &Bound<'_, PyDict>,
     program: PathBuf,
     format: Option<&str>,
+    volumes: Option<&Bound<'_, PyDict>>,
     preprocessing: Option<&str>,
 ) -> PyResult<String> {
     let text = file(arguments)?;
@@ -114,6 +146,7 @@ pub(crate) fn evaluate(
         params: params.0.clone(),
         data: DataArgs { tags: Vec::new(), standardize: Standardize::None, ..args },
         format,
+        volumes: volumes_of(volumes)?,
         model: file.model,
         parts: vec![(data, preprocessing)],
     };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fedwasm_dataset::{Dataset, Format};
+use fedwasm_dataset::{Dataset, Format, Volumes};
 use fedwasm_explain::{Explained, Kind};
 use fedwasm_local::{Cancel, LocalEvent, LocalFile, LocalOptions, resumed_seed, standard_training};
 use fedwasm_protocol::seed::random_seed;
@@ -35,6 +35,7 @@ struct Wanted {
     file: LocalFile,
     data: PathBuf,
     format: Option<Format>,
+    volumes: Volumes,
     out: Option<PathBuf>,
     resume: bool,
     force: bool,
@@ -56,7 +57,7 @@ pub(crate) struct LocalResult {
 #[pymethods]
 impl LocalJob {
     #[new]
-    #[pyo3(signature = (component, data, arguments, *, program, format=None, out=None, resume=false, force=false, plan=None))]
+    #[pyo3(signature = (component, data, arguments, *, program, format=None, volumes=None, out=None, resume=false, force=false, plan=None))]
     #[expect(clippy::too_many_arguments, reason = "the arguments of Python, by name")]
     fn new(
         component: &Component,
@@ -64,6 +65,7 @@ impl LocalJob {
         arguments: &Bound<'_, PyDict>,
         program: PathBuf,
         format: Option<&str>,
+        volumes: Option<&Bound<'_, PyDict>>,
         out: Option<PathBuf>,
         resume: bool,
         force: bool,
@@ -71,10 +73,21 @@ impl LocalJob {
     ) -> PyResult<Self> {
         let file = LocalFile::parse(&file(arguments)?, Path::new("LocalJob")).map_err(raised)?;
         let format = format.map(str::parse).transpose().map_err(|error: String| mistake(error))?;
+        let volumes = volumes_of(volumes)?;
         let component = component.component.clone();
         let here = plan.as_ref().map(|plan| plan.get().native());
-        let wanted =
-            Wanted { component, program, file, data, format, out, resume, force, plan: here };
+        let wanted = Wanted {
+            component,
+            program,
+            file,
+            data,
+            format,
+            volumes,
+            out,
+            resume,
+            force,
+            plan: here,
+        };
         Ok(Self(wanted, plan))
     }
 
@@ -133,14 +146,15 @@ impl Wanted {
         (cancel, stop): (&Cancel, &Cancel),
         sink: &Sink,
     ) -> Result<LocalOptions, Explained> {
-        let Self { component, program, file, data: path, format, out, resume, force, plan } = self;
+        let Self { component, program, file, data: path, format, volumes, .. } = self;
+        let Self { out, resume, force, plan, .. } = self;
         let note = |text: String| sink.tell(json!({ "event": "note", "message": text }));
         if !file.unused.is_empty() {
             note(format!("a local job is one round; not used: {}", file.unused.join(", ")));
         }
         let target = match file.target(None) {
             Some(target) => target,
-            None => only_target(&path, format)?,
+            None => only_target(&path, format, &volumes)?,
         };
         let data = match file.data {
             Some(data) => DataArgs { target, ..data },
@@ -169,6 +183,7 @@ impl Wanted {
             limits: file.limits,
             path,
             format,
+            volumes,
             data,
             training,
             model: file.model,
@@ -188,9 +203,19 @@ impl Wanted {
     }
 }
 
+/// How volumes are read: a dict as the file of `--volumes`.
+pub(crate) fn volumes_of(volumes: Option<&Bound<'_, PyDict>>) -> PyResult<Volumes> {
+    let text = volumes.map(file).transpose()?.unwrap_or_default();
+    toml::from_str(&text).map_err(|error| mistake(format!("`volumes`: {error}")))
+}
+
 /// The only column that the data can mean, if no argument names one.
-fn only_target(path: &Path, format: Option<Format>) -> Result<FieldSelection, Explained> {
-    let data = Dataset::open(path, format).map_err(fedwasm_local::Error::from)?;
+fn only_target(
+    path: &Path,
+    format: Option<Format>,
+    volumes: &Volumes,
+) -> Result<FieldSelection, Explained> {
+    let data = Dataset::open_with(path, format, volumes).map_err(fedwasm_local::Error::from)?;
     data.default_target().map(FieldSelection::from).ok_or_else(|| {
         let text = "the target is missing; name the column to predict with `target`";
         Explained::new(Kind::Usage, text)

@@ -18,6 +18,7 @@ mod values;
 
 pub(crate) use ask::{
     compare, compare_svg, evaluate, history_svg, lines_svg, load_history, nodes, score_report,
+    statistics,
 };
 pub(crate) use component::Component;
 pub(crate) use experiment::PyExperiment;

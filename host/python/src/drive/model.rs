@@ -6,10 +6,12 @@ use std::sync::Arc;
 use fedwasm_local::{Cancel, PredictRows, PredictionColumn, PredictionTable, UsableModel};
 use fedwasm_report::{card_html, card_markdown};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 use super::Params;
 use super::attend::{Sink, Stop, attend};
 use super::failure::{mistake, raised};
+use super::local::volumes_of;
 use super::place::sandbox;
 
 /// A model, read and checked.
@@ -63,27 +65,35 @@ impl PyModel {
     }
 
     /// Predicts for all rows of a file.
-    #[pyo3(signature = (data, *, format=None, id=None, scores=false))]
+    #[pyo3(signature = (data, *, format=None, volumes=None, id=None, scores=false))]
     fn predict(
         &self,
         py: Python<'_>,
         data: PathBuf,
         format: Option<&str>,
+        volumes: Option<&Bound<'_, PyDict>>,
         id: Option<String>,
         scores: bool,
     ) -> PyResult<Predictions> {
         let format = format.map(str::parse).transpose().map_err(|error: String| mistake(error))?;
-        let rows = PredictRows { path: data, format, id, raw: scores };
+        let volumes = volumes_of(volumes)?;
+        let rows = PredictRows { path: data, format, volumes, id, raw: scores };
         let model = Arc::clone(&self.0);
         attended(py, move |cancel| model.predict(&rows, cancel)).map(Predictions)
     }
 
     /// Scores it on all rows of a file; the evaluation as JSON.
-    #[pyo3(signature = (data, *, format=None))]
-    fn evaluate(&self, py: Python<'_>, data: PathBuf, format: Option<&str>) -> PyResult<String> {
+    #[pyo3(signature = (data, *, format=None, volumes=None))]
+    fn evaluate(
+        &self,
+        py: Python<'_>,
+        data: PathBuf,
+        format: Option<&str>,
+        volumes: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<String> {
         let format = format.map(str::parse).transpose().map_err(|error: String| mistake(error))?;
-        let model = Arc::clone(&self.0);
-        let scored = attended(py, move |cancel| model.evaluate(&data, format, cancel))?;
+        let (model, volumes) = (Arc::clone(&self.0), volumes_of(volumes)?);
+        let scored = attended(py, move |cancel| model.evaluate(&data, format, volumes, cancel))?;
         serde_json::to_string(&scored).map_err(mistake)
     }
 }

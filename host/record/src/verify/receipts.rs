@@ -75,6 +75,7 @@ pub(super) fn check_receipt(
         ("training arguments", same_arguments(training, &request.training)),
         ("model arguments", same_arguments(model, &request.model)),
         ("target", same_data(history, request)),
+        ("scales", request.scales.as_ref().map(|s| s.blob.sha256) == history.scales_sha256),
     ] {
         if !same {
             return Err(format!("its receipt has another value for {part}, or none"));

@@ -74,6 +74,7 @@ fn history(name: &str, rounds: Vec<RoundRecord>) -> History {
         left_out: [].into(),
         frozen: Vec::new(),
         noise_sha256: None,
+        scales_sha256: None,
         initial: None,
         rounds,
         steps: Vec::new(),

@@ -81,7 +81,7 @@ impl Experiment {
             bundle.map(|bundle| bundle.to_json()).map_err(signing)
         };
         let plan = self.job.options.component.bytes();
-        let parts = ModelParts { plan, params: &params, preprocessing: None };
+        let parts = ModelParts { plan, params: &params, preprocessing: self.job.scales_json() };
         Ok(self.job.model(&self.history).write(dir, parts, Some(&sign))?)
     }
 

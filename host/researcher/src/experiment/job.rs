@@ -197,6 +197,7 @@ pub(crate) fn new_history(
             frozen.map(|spec| spec.name.clone()).collect()
         },
         noise_sha256: None,
+        scales_sha256: None,
         initial: None,
         rounds: Vec::new(),
         steps: Vec::new(),

@@ -20,7 +20,7 @@ use std::time::Instant;
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, Reason};
-use fedwasm_record::{Choice, Keep, NoiseSeed};
+use fedwasm_record::{Choice, Keep, NoiseSeed, write_scales};
 use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
@@ -183,6 +183,9 @@ impl Experiment {
         }
         let round = self.round + 1;
         let mut left = self.file.strategy.retries;
+        if let Err(error) = self.make_scales(&mut left, events).await {
+            return Err(self.fail(error));
+        }
         if let Err(error) = self.score_initial(&mut left, events).await {
             return Err(self.fail(error));
         }
@@ -242,6 +245,37 @@ impl Experiment {
                 (stored, _) => return stored,
             }
         }
+    }
+
+    /// Makes the scales of the federation before the first round, if they are wanted: all nodes that
+    /// may take part are asked, and all rounds scale by them.
+    async fn make_scales(&mut self, left: &mut u32, events: Events<'_>) -> Result<(), Error> {
+        if !self.job.needs_scales() {
+            return Ok(());
+        }
+        let scales = loop {
+            match self.try_scales(events).await {
+                Err(error) if *left > 0 && is_worth_a_retry(&error) => {
+                    self.pause(0, &error, left, events).await?;
+                }
+                scales => break scales?,
+            }
+        };
+        let receipts = self.job.take_receipts();
+        self.keep_receipts(0, Mode::Scale, &receipts)?;
+        if let Some(dir) = &self.out {
+            write_scales(dir, &scales)?;
+        }
+        self.job.set_scales(scales).await?;
+        self.history.scales_sha256 = self.job.scales_sha256();
+        self.save_breakpoint()
+    }
+
+    async fn try_scales(&mut self, events: Events<'_>) -> Result<Vec<u8>, Error> {
+        let nodes = self.file.strategy.eligible(&self.job.nodes());
+        let (scales, n_sites) = self.job.make_scales(&nodes, events).await?;
+        self.check_enough("told sums for scales", n_sites)?;
+        Ok(scales)
     }
 
     /// Has the parameters scored that the first round starts from, if asked to.

@@ -3,12 +3,13 @@
 //! and collects replies; the experiment decides about the replies.
 
 pub(crate) mod ask;
-mod columns;
+pub(crate) mod columns;
 pub(crate) mod fetch;
 pub(crate) mod membership;
 mod nodes;
 mod options;
 pub(crate) mod replies;
+mod scales;
 pub(crate) mod search;
 mod start;
 
@@ -18,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use fedwasm_params::{Params, to_safetensors};
 use fedwasm_protocol::{
-    Arguments, BlobRef, Digest, ExperimentId, KEPT_STATES_MAX, Mode, NodeId, Reason, ResearcherId,
-    RoundReply, TrainingArgs,
+    Arguments, BlobRef, Digest, ExperimentId, KEPT_STATES_MAX, Mode, NodeId, Payload, Reason,
+    ResearcherId, RoundReply, TrainingArgs,
 };
 use fedwasm_record::ModelFile;
 use fedwasm_sandbox::{DataFacts, Declaration, Described};
@@ -59,6 +60,8 @@ pub struct Job {
     saved: VecDeque<NodeStates>,
     params: Params,
     params_blob: BlobRef,
+    /// The scales of the federation as JSON, and as they travel.
+    scales: Option<(Vec<u8>, Payload)>,
     training_replies: BTreeMap<NodeId, Reply>,
     /// The size of their uploads.
     upload_sizes: BTreeMap<NodeId, u64>,
@@ -180,6 +183,7 @@ impl Job {
             node_states: self.states.clone(),
             saved: self.saved.iter().cloned().collect(),
             params: self.params.clone(),
+            scales: self.scales_json().map(<[u8]>::to_vec),
             replies: BTreeMap::new(),
         }
     }

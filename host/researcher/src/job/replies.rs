@@ -41,6 +41,7 @@ pub(crate) fn is_sound(
     let complete = match mode {
         Mode::Train => reply.params.is_some(),
         Mode::Validate => reply.evaluation.is_some(),
+        Mode::Scale => reply.sums.is_some(),
     };
     let rows = |n| (1..=member.n_rows).contains(&n);
     let metric = |(name, value): (&String, &f64)| {
@@ -284,6 +285,7 @@ mod tests {
         RoundReply {
             params: Some(BlobRef::of(b"x")),
             aux: None,
+            sums: None,
             state_id: None,
             optimizer_args: [("lr".into(), 0.1)].into(),
             encryption_factor: None,

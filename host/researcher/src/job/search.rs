@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use fedwasm_protocol::{
-    Body, COLUMNS_BYTES_MAX, Columns, DatasetEntry, Reason, SearchReply, SearchRequest, prefix,
+    Body, COLUMNS_BYTES_MAX, Columns, DatasetEntry, NodeId, Reason, SearchReply, SearchRequest,
+    prefix,
 };
 use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits};
 use fedwasm_training::Round;
@@ -44,22 +45,7 @@ pub(crate) async fn search(
     plan: &Described,
     options: &JobOptions,
 ) -> Result<Chosen, Error> {
-    let request = || Body::Search(SearchRequest { tags: options.data.tags.clone() });
-    let asked = requests.online().into_iter().map(|node| (node, request())).collect();
-    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
-    let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
-    for (node, (answer, _)) in answers {
-        match answer {
-            Answer::Reply(Body::SearchReply(reply)) => match datasets(reply, repository).await {
-                Ok(datasets) => drop(found.insert(node, datasets)),
-                Err(text) => refused.push((node, Reason::Blob, text)),
-            },
-            other => {
-                let (reason, text) = why_not(other, SEARCH_TIME_MAX, 0);
-                refused.push((node, reason, text));
-            }
-        }
-    }
+    let (found, refused) = found(requests, repository, &options.data.tags).await?;
     let (plan, options) = (plan.clone(), options.clone());
     let mut chosen: Chosen = blocking(move || {
         // The plan's own error about its arguments is not a failure of a node.
@@ -80,6 +66,34 @@ pub(crate) async fn search(
     .await?;
     chosen.refused.splice(..0, refused);
     Ok(chosen)
+}
+
+/// The datasets of a node, and the reason of one that does not tell.
+type Found = (BTreeMap<NodeId, Vec<DatasetEntry>>, Vec<(NodeId, Reason, String)>);
+
+/// The datasets with these tags of all nodes that are there.
+pub(crate) async fn found(
+    requests: &mut Requests,
+    repository: &Repository,
+    tags: &[String],
+) -> Result<Found, Error> {
+    let request = || Body::Search(SearchRequest { tags: tags.to_vec() });
+    let asked = requests.online().into_iter().map(|node| (node, request())).collect();
+    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
+    for (node, (answer, _)) in answers {
+        match answer {
+            Answer::Reply(Body::SearchReply(reply)) => match datasets(reply, repository).await {
+                Ok(datasets) => drop(found.insert(node, datasets)),
+                Err(text) => refused.push((node, Reason::Blob, text)),
+            },
+            other => {
+                let (reason, text) = why_not(other, SEARCH_TIME_MAX, 0);
+                refused.push((node, reason, text));
+            }
+        }
+    }
+    Ok((found, refused))
 }
 
 /// The datasets of an answer, with the columns that did not fit into it.

@@ -105,6 +105,7 @@ impl Job {
             node_states,
             saved,
             params,
+            scales,
             replies,
             ..
         } = state;
@@ -132,6 +133,9 @@ impl Job {
         let replies = replies.filter_map(|(n, reply)| Some((n, kept(job.declaration(), reply)?)));
         let training_replies = replies.collect();
         let mut job = Self { states: node_states, saved, training_replies, ..job };
+        if let Some(scales) = scales {
+            job.set_scales(scales).await?;
+        }
         job.check_approval(events).await?;
         Ok(job)
     }
@@ -184,6 +188,7 @@ impl Job {
             states: NodeStates::default(),
             saved: VecDeque::new(),
             params,
+            scales: None,
             training_replies: BTreeMap::new(),
             upload_sizes: BTreeMap::new(),
             refreshed: Instant::now(),

@@ -119,7 +119,7 @@ pub(crate) fn specs(
             declaration.model.iter().filter(is_summed).map(spec).collect(),
             declaration.aux_out.iter().map(spec).collect(),
         ),
-        Mode::Validate => (Vec::new(), Vec::new()),
+        Mode::Validate | Mode::Scale => (Vec::new(), Vec::new()),
     }
 }
 

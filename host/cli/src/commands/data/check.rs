@@ -17,13 +17,14 @@ const SHOWN_MAX: usize = 200;
 /// Find all mistakes of a file by the rules of [data], before a plan sees it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images.
+    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images or of
+    /// subjects with volumes.
     file: PathBuf,
     /// A file with [data], such as that of an experiment.
     #[arg(long)]
     args: PathBuf,
-    /// The format of the data: csv, parquet, idx, npy, npz or images [default: found by the
-    /// content].
+    /// The format of the data: csv, parquet, idx, npy, npz, images, tar, medical or bids
+    /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
 }

@@ -22,13 +22,14 @@ const VALUE_CHARS: usize = 24;
 /// Show what the columns of a file are, and propose rules that make numbers of them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images.
+    /// The data: CSV, Parquet, IDX, NPY or NPZ, or a folder of images or of
+    /// subjects with volumes.
     file: PathBuf,
     /// The column to predict [default: a guess].
     #[arg(long)]
     target: Option<String>,
-    /// The format of the data: csv, parquet, idx, npy, npz or images [default: found by the
-    /// content].
+    /// The format of the data: csv, parquet, idx, npy, npz, images, tar, medical or bids
+    /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod describe;
+mod statistics;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,11 @@ pub(crate) enum Command {
     Describe(describe::Args),
     /// Find all mistakes of a file by the rules of [data], before a plan sees it.
     Check(check::Args),
+    /// Show statistics of the data of a federation: each site tells sums, never a row.
+    ///
+    /// Counts, means, standard deviations, quantiles within the bins of a histogram, and counts of
+    /// whole numbers, of all sites that have the data of the experiment and let statistics out.
+    Statistics(statistics::Args),
 }
 
 impl Command {
@@ -25,6 +31,7 @@ impl Command {
         match self {
             Self::Describe(_) => None,
             Self::Check(args) => Some(args.file()),
+            Self::Statistics(args) => Some(args.file.clone()),
         }
     }
 }
@@ -33,5 +40,6 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
     match command {
         Command::Describe(args) => describe::run(args, printer).await,
         Command::Check(args) => check::run(args, printer).await,
+        Command::Statistics(args) => statistics::run(args, printer).await,
     }
 }

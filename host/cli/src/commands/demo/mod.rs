@@ -7,7 +7,7 @@ mod process;
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::Format;
+use fedwasm_dataset::{Format, Volumes};
 use fedwasm_local::{EvaluateOptions, LocalJob, LocalOptions, evaluate, load_preprocessing};
 use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_params::Params;
@@ -254,7 +254,7 @@ impl Demo {
         let tags = vec!["breast-cancer".to_owned()];
         let database = Database::open(&node, &identity)?;
         let data = dir.join("train.csv");
-        let new = NewDataset { name, path: &data, format: None, tags };
+        let new = NewDataset { name, path: &data, format: None, tags, volumes: Volumes::default() };
         Datasets::load(&folder)?.add(&folder, &database, new)?;
         let log = self.dir.join(format!("{id}.log"));
         Process::start(&["node", "start"], &[node.as_os_str()], &log)
@@ -337,6 +337,7 @@ identity = "researcher"
                 limits: LimitArgs::default(),
                 path: dir.join("train.csv"),
                 format: Some(Format::Csv),
+                volumes: Volumes::default(),
                 data: file.data.clone(),
                 training,
                 model: file.model.clone(),
@@ -381,6 +382,7 @@ identity = "researcher"
             data: DataArgs { tags: Vec::new(), ..file.data.clone() },
             model: file.model.clone(),
             format: Some(Format::Csv),
+            volumes: Volumes::default(),
             parts,
         };
         Ok(blocking(move || evaluate(&options, &Cancel::new())).await??)

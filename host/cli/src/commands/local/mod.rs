@@ -21,7 +21,7 @@ use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
 use crate::commands::start::Start;
-use crate::commands::{blocking, sandbox, scores, target};
+use crate::commands::{blocking, read_volumes, sandbox, scores, target};
 use crate::printer::Printer;
 use crate::stop::on_each_stop;
 
@@ -34,13 +34,16 @@ pub(crate) struct Args {
     #[arg(long)]
     plan: PathBuf,
     /// The data: a CSV, Parquet, .npy or .npz file, IDX files such as MNIST's, or a folder of
-    /// images.
+    /// images or of subjects with volumes.
     #[arg(long)]
     data: PathBuf,
-    /// The format of the data: csv, parquet, idx, npy, npz or images [default: found by the
-    /// content].
+    /// The format of the data: csv, parquet, idx, npy, npz, images, tar, medical or bids
+    /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
+    /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects.
+    #[arg(long)]
+    volumes: Option<PathBuf>,
     /// The column to predict [default: the target in --args].
     #[arg(long)]
     target: Option<String>,
@@ -197,7 +200,8 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         let unused = file.unused.join(", ");
         printer.note(format!("a local job is one round; not used: {unused}"));
     }
-    let target = target(&file, args.target.as_deref(), (&args.data, args.format))?;
+    let volumes = read_volumes(args.volumes.as_deref())?;
+    let target = target(&file, args.target.as_deref(), (&args.data, args.format, &volumes))?;
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
         None => DataArgs::of(target),
@@ -234,6 +238,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         limits: file.limits,
         path: args.data.clone(),
         format: args.format,
+        volumes,
         data,
         training,
         model: file.model,

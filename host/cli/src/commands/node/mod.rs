@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::columns::Columns;
 use crate::command_error::CommandError;
-use crate::commands::keys;
+use crate::commands::{keys, read_volumes};
 use crate::printer::Printer;
 use crate::stop::{stop_signal, stopped};
 
@@ -82,9 +82,13 @@ pub(crate) enum DatasetCommand {
         /// The tags that researchers search for, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         tags: Vec<String>,
-        /// Its format: csv, parquet, idx, npy, npz or images [default: found by the content].
+        /// Its format: csv, parquet, idx, npy, npz, images, tar, medical or bids [default: found by
+        /// the content].
         #[arg(long = "type")]
         format: Option<Format>,
+        /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects.
+        #[arg(long)]
+        volumes: Option<PathBuf>,
     },
     /// List the registered datasets.
     List {
@@ -143,10 +147,11 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 
 fn dataset(command: DatasetCommand, printer: &Printer) -> Result<(), CommandError> {
     match command {
-        DatasetCommand::Add { dir, name, path, tags, format } => {
+        DatasetCommand::Add { dir, name, path, tags, format, volumes } => {
+            let volumes = read_volumes(volumes.as_deref())?;
             let (folder, database) = open(&dir)?;
             let mut datasets = Datasets::load(&folder)?;
-            let new = NewDataset { name, path: &path, format, tags };
+            let new = NewDataset { name, path: &path, format, tags, volumes };
             let dataset = datasets.add(&folder, &database, new)?;
             print_rows([dataset], printer);
             print_remarks(dataset, printer);
@@ -228,5 +233,6 @@ fn fields(dataset: &Dataset) -> Value {
         "rows": dataset.n_rows,
         "columns": dataset.columns,
         "type": dataset.format,
+        "volumes": dataset.volumes,
     })
 }

@@ -52,7 +52,7 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let sandbox = sandbox(file.strict, printer)?;
     let data = match &args.data {
         Some(path) => {
-            let target = target(&file, args.target.as_deref(), (path, None))?;
+            let target = target(&file, args.target.as_deref(), (path, None, &Default::default()))?;
             let data = match file.data.clone() {
                 Some(data) => DataArgs { target, ..data },
                 None => DataArgs::of(target),

@@ -1,0 +1,83 @@
+//! The table of the subjects of a folder, joined by their names.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::bounds::SUBJECT_TABLE_BYTES_MAX;
+use crate::csv_file::CsvFile;
+use crate::{Error, cut};
+
+/// A table with a line for each subject. It is kept in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    file: CsvFile,
+    /// Which column has the subjects.
+    key: usize,
+    records: Vec<csv::ByteRecord>,
+    /// The line of each subject.
+    lines: HashMap<String, usize>,
+}
+
+impl Table {
+    /// Reads a table whose column `key` has the names of subjects.
+    ///
+    /// # Errors
+    /// Those of a CSV file, [`Error::MissingColumn`], [`Error::TooLarge`], and
+    /// [`Error::Unsupported`] if a subject has two lines.
+    pub(crate) fn open(path: &Path, key: &str) -> Result<Self, Error> {
+        let read = |source| Error::Read { path: path.to_owned(), source };
+        let got = crate::open(path).and_then(|file| file.metadata()).map_err(read)?.len();
+        if got > SUBJECT_TABLE_BYTES_MAX {
+            let (path, what) = (path.to_owned(), "bytes of a table of subjects".to_owned());
+            return Err(Error::TooLarge { path, what, got, max: SUBJECT_TABLE_BYTES_MAX });
+        }
+        let file = CsvFile::open(path)?;
+        let Some(key) = file.columns().iter().position(|name| name == key) else {
+            let known: Vec<&str> = file.columns().iter().take(20).map(String::as_str).collect();
+            let hint = format!(
+                "`subject` of the settings names the column of the subjects' folders; the columns \
+                 are {}",
+                known.join(", ")
+            );
+            return Err(Error::MissingColumn { path: path.to_owned(), column: cut(key), hint });
+        };
+        let records = file.records()?;
+        let mut lines = HashMap::with_capacity(records.len());
+        for (at, record) in records.iter().enumerate() {
+            let subject = String::from_utf8_lossy(record.get(key).unwrap_or_default());
+            if lines.insert(subject.clone().into_owned(), at).is_some() {
+                let what = format!("two lines for the subject `{}`; keep one", cut(&subject));
+                return Err(Error::Unsupported { path: path.to_owned(), what });
+            }
+        }
+        Ok(Self { file, key, records, lines })
+    }
+
+    /// Names of the columns but that of the subjects.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &String> {
+        let is_other = |(at, _): &(usize, &String)| *at != self.key;
+        self.file.columns().iter().enumerate().filter(is_other).map(|(_, name)| name)
+    }
+
+    /// The line of a subject.
+    pub(crate) fn line(&self, subject: &str) -> Option<usize> {
+        self.lines.get(subject).copied()
+    }
+
+    /// Lines of the table.
+    pub(crate) fn n_lines(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The number in a column, counted as in [`Table::columns`].
+    ///
+    /// # Errors
+    /// Those of a cell: [`Error::EmptyCell`], [`Error::NotANumber`], [`Error::NotFinite`],
+    /// [`Error::NotExact`].
+    pub(crate) fn number(&self, line: usize, column: usize) -> Result<f64, Error> {
+        let column = column + usize::from(column >= self.key);
+        let record = &self.records[line];
+        let place = record.position().map_or(0, csv::Position::line);
+        self.file.number(record, column, place)
+    }
+}

@@ -1,0 +1,123 @@
+//! Scales of the federation: nodes sum up their training rows, and all get the same scales.
+
+use std::collections::BTreeMap;
+
+use fedwasm_protocol::{
+    Digest, INLINE_BYTES_MAX, Mode, NodeId, Payload, Reason, RoundReply, SUMS_BYTES_MAX, Sums,
+};
+use fedwasm_training::{Pooled, Preprocessing};
+
+use crate::{AuxVars, Error, Events};
+
+use super::Job;
+
+/// The most bytes of scales that ride in each request.
+const SCALES_INLINE_BYTES_MAX: usize = INLINE_BYTES_MAX / 4;
+
+impl Job {
+    /// The digest of the scales of the federation, once they are made.
+    pub fn scales_sha256(&self) -> Option<Digest> {
+        self.scales.as_ref().map(|(_, payload)| payload.blob.sha256)
+    }
+
+    /// The scales of the federation, the bytes of a `preprocessing.json`, once they are made.
+    pub(crate) fn scales_json(&self) -> Option<&[u8]> {
+        self.scales.as_ref().map(|(bytes, _)| bytes.as_slice())
+    }
+
+    /// The scales as they travel with a round.
+    pub(super) fn scales(&self) -> Option<Payload> {
+        self.scales.as_ref().map(|(_, payload)| payload.clone())
+    }
+
+    /// Whether the scales of the federation are still to be made.
+    pub(crate) fn needs_scales(&self) -> bool {
+        self.options.data.is_scaled_by_all() && self.scales.is_none()
+    }
+
+    /// Has all rounds from here on scale inputs by the bytes of a `preprocessing.json`.
+    pub(crate) async fn set_scales(&mut self, scales: Vec<u8>) -> Result<(), Error> {
+        let mut room = SCALES_INLINE_BYTES_MAX;
+        let put = self.repository.put_payload(scales.clone(), &mut room);
+        let payload = self.within_deadline(put).await?;
+        self.scales = Some((scales, payload));
+        Ok(())
+    }
+
+    /// Asks nodes for the sums of their training rows and pools them in ascending order of node
+    /// ids; nodes that do not deliver are dropped. Returns the scales as JSON, and the sites that
+    /// they are of; the scales hold once [`Job::set_scales`] has them.
+    ///
+    /// # Errors
+    /// [`Error::Unsummable`] under secure aggregation, [`Error::Transport`], [`Error::Cancelled`].
+    pub(crate) async fn make_scales(
+        &mut self,
+        nodes: &[NodeId],
+        events: Events<'_>,
+    ) -> Result<(Vec<u8>, usize), Error> {
+        if self.options.secagg.is_some() {
+            let reason = "statistics under secure aggregation are not offered: set \
+                          `standardize = \"site\"` or `\"none\"` under [data]";
+            return Err(Error::Unsummable { reason: reason.into() });
+        }
+        let (mut send_ms, aux) = (0.0, AuxVars::default());
+        let answers = self.ask(0, Mode::Scale, nodes, &aux, &mut send_ms, events).await?;
+        let mut all: BTreeMap<NodeId, Sums> = BTreeMap::new();
+        for (node, (reply, _)) in answers {
+            let names = all.values().next().map(names);
+            match self.sums(&node, &reply, names).await? {
+                Ok(sums) => drop(all.insert(node, sums)),
+                Err(text) => {
+                    let out = self.nodes.out(&node);
+                    self.drop_node(node, 0, Reason::Internal, text, out, events);
+                }
+            }
+        }
+        let names: Vec<String> = all.values().next().map(names).unwrap_or_default();
+        let scales: Preprocessing = Pooled::new(all.values(), None).preprocessing(&names)?;
+        let json = serde_json::to_vec_pretty(&scales).map_err(std::io::Error::from)?;
+        Ok((json, all.len()))
+    }
+
+    /// Fetches and checks the sums of a node.
+    ///
+    /// * `expected` — the columns of the nodes before it.
+    async fn sums(
+        &self,
+        node: &NodeId,
+        reply: &RoundReply,
+        expected: Option<Vec<String>>,
+    ) -> Result<Result<Sums, String>, Error> {
+        let Some(payload) = &reply.sums else { return Ok(Err("it sent no sums".into())) };
+        if payload.blob.size > SUMS_BYTES_MAX {
+            let size = payload.blob.size;
+            return Ok(Err(format!("its sums have {size} bytes, which is too large")));
+        }
+        let bytes = match self.within_deadline(self.repository.get_payload(payload)).await {
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(error) => return Ok(Err(error.to_string())),
+            Ok(bytes) => bytes,
+        };
+        let n_rows = self.nodes.member(node).map_or(0, |member| member.n_rows);
+        let sums = match Sums::decode(&bytes, n_rows) {
+            Ok(sums) => sums,
+            Err(text) => return Ok(Err(text)),
+        };
+        if sums.n_rows != reply.n_samples {
+            return Ok(Err("its sums are of other rows than it trains on".into()));
+        }
+        match expected {
+            Some(expected) if expected != names(&sums) => {
+                Ok(Err("its sums are of other columns than those of other nodes".into()))
+            }
+            None if names(&sums).len() < self.inputs.len() => {
+                Ok(Err("its sums lack columns".into()))
+            }
+            _ => Ok(Ok(sums)),
+        }
+    }
+}
+
+fn names(sums: &Sums) -> Vec<String> {
+    sums.columns.iter().map(|column| column.name.clone()).collect()
+}
