@@ -376,6 +376,13 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     std::fs::remove_dir_all(path("run")).unwrap();
     fedwasm(&["node", "plan", "approve"]).arg(path("site-1")).arg(path("my-plan.wasm")).ok();
     page.run("fedwasm experiment run");
+    let mnist = data("mnist10k");
+    let mut of_data =
+        Page::open("data.md", dir).word("mnist/", format!("{}/", mnist.display())).word(
+            "/data/scans --tags scans --type images",
+            format!("{} --tags scans", mnist.display()),
+        );
+    of_data.run("fedwasm data statistics");
     node.child.kill().unwrap();
     drop(network);
 
@@ -387,12 +394,7 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
         page.shell(&format!("{} --folds 2", other.edit("run2", folds))).ok();
     }
     page.rest();
-
-    let mnist = data("mnist10k");
-    Page::open("data.md", dir)
-        .word("mnist/", format!("{}/", mnist.display()))
-        .word("/data/scans --tags scans --type images", format!("{} --tags scans", mnist.display()))
-        .rest();
+    of_data.rest();
 }
 
 /// The addresses of the network that the experiment file of this directory names.
@@ -487,7 +489,7 @@ fn every_key_of_a_node_is_in_the_operators_guide() {
     // Keys that a file may leave out.
     config.worker = Some("w".into());
     config.roster_age_max_s = Some(1);
-    config.privacy = toml::from_str("clip = 1\nnoise_multiplier = 1\nepsilon = 1\ndelta = 0.1\nmetrics = []\nmetrics_digits = 1\ntime_step_ms = 1\nsecagg = [\"masking\"]\nmin_parties = 3\nsecagg_clip = 1\nhonest_parties = 1").unwrap();
+    config.privacy = toml::from_str("clip = 1\nnoise_multiplier = 1\nepsilon = 1\ndelta = 0.1\nmetrics = []\nmetrics_digits = 1\ntime_step_ms = 1\nsecagg = [\"masking\"]\nmin_parties = 3\nsecagg_clip = 1\nhonest_parties = 1\nstatistics = true\nstatistics_min_rows = 1\nstatistics_extremes = true").unwrap();
     config.approval.list = vec![fedwasm_protocol::Digest::of(b"")];
     let key = fedwasm_trust::PublicKey::read(&{
         let dir = tempfile::tempdir().unwrap().keep();

@@ -183,12 +183,13 @@ fn a_killed_run_keeps_its_scores_and_its_best_parameters() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let command = |run: &str| {
-        let command = local(dir, 300, "keep = \"best\"").arg("--out").arg(dir.join(run));
+        let command = local(dir, 600, "keep = \"best\"").arg("--out").arg(dir.join(run));
         // Long enough for a checkpoint on a fast machine.
         let (args, more) =
             (dir.join("args.toml"), "test_ratio = 0.5\nloader_args = { batch_size = 4 }");
         let text = std::fs::read_to_string(&args).unwrap();
-        std::fs::write(args, text.edit("test_ratio = 0.5", more)).unwrap();
+        std::fs::write(args, text.edit("test_ratio = 0.5", more).edit("lr = 0.2", "lr = 0.01"))
+            .unwrap();
         command
     };
     let running = command("run").start();

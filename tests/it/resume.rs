@@ -43,6 +43,7 @@ fn litter(out: &Path) -> Vec<String> {
         "breakpoints",
         "curve.svg",
         "history.json",
+        "model",
         "params.mpk",
         "params.safetensors",
         "receipts",
@@ -289,12 +290,12 @@ fn results_are_not_overwritten_by_accident() {
         fedwasm(&["experiment", "run", "--resume"]).arg(&plain).arg("--out").arg(&out).run();
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("2 rounds but no breakpoint"), "{}", ended.stderr);
-    // Two programs in one directory would mix their files.
-    let long = federation.experiment(|text| text.edit("epochs = 1", "num_updates = 100000000"));
     let ended = fedwasm(&["experiment", "run"]).arg(&plain).arg("--out").arg(&out).run();
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("it holds an earlier run of 2 rounds"), "{}", ended.stderr);
     end(start(&plain, &out, &["--force"]));
+    // Two programs in one directory would mix their files.
+    let long = federation.experiment(|text| text.edit("epochs = 1", "num_updates = 100000000"));
     let running = start(&long, &out, &["--force"]);
     running.wait_for(event("progress"));
     let ended = fedwasm(&["experiment", "run"]).arg(&plain).arg("--out").arg(&out).run();
@@ -391,6 +392,7 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
             "breakpoints",
             "curve.svg",
             "history.json",
+            "model",
             "params.mpk",
             "params.safetensors",
             "receipts",

@@ -133,8 +133,7 @@ impl ExperimentFile {
         let description = description(&mut fields);
         let rounds = fields.whole_until("rounds", 1, u64::from(u32::MAX));
         let save_breakpoints = fields.boolean("save_breakpoints").unwrap_or(false);
-        let keep_breakpoints =
-            fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
+        let kept = fields.whole_until("keep_breakpoints", 1, KEPT_STATES_MAX as u64).unwrap_or(2);
         let tensorboard = fields.boolean("tensorboard").unwrap_or(false);
         let keep_uploads = fields.boolean("keep_uploads").unwrap_or(false);
         let keep_params = keep_params(&mut fields);
@@ -166,7 +165,7 @@ impl ExperimentFile {
                 plan: plan.into(),
                 rounds: rounds as u32,
                 save_breakpoints,
-                keep_breakpoints: keep_breakpoints as usize,
+                keep_breakpoints: kept as usize,
                 tensorboard,
                 keep_uploads,
                 keep_params,

@@ -66,8 +66,8 @@ impl Examples {
     /// wanted.
     ///
     /// # Errors
-    /// [`Error::Dataset`], [`Error::EmptyPart`], those of [`Split`], and those of a plan that
-    /// wants other columns.
+    /// [`Error::Dataset`], [`Error::EmptyPart`], those of [`fedwasm_protocol::Split`], and those of
+    /// a plan that wants other columns.
     pub fn read(
         dataset: &Dataset,
         data: &DataArgs,

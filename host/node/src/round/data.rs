@@ -21,10 +21,10 @@ pub(super) fn read(
             tracing::warn!("{error}");
             let name = &dataset.name;
             let what = match of_rule(&error) {
-                Some(column) => format!("the column `{column}` does not fit its rule"),
-                None => "it cannot be read".to_owned(),
+                Some(column) => format!(": the column `{column}` does not fit its rule"),
+                None => " cannot be read".to_owned(),
             };
-            let message = format!("dataset {name}: {what}; the node's log says more");
+            let message = format!("dataset {name}{what}; the node's log says more");
             let message = dataset.touched().unwrap_or(message);
             refusal(Reason::Dataset, message)
         }
