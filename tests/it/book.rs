@@ -491,12 +491,9 @@ fn every_key_of_a_node_is_in_the_operators_guide() {
     config.roster_age_max_s = Some(1);
     config.privacy = toml::from_str("clip = 1\nnoise_multiplier = 1\nepsilon = 1\ndelta = 0.1\nmetrics = []\nmetrics_digits = 1\ntime_step_ms = 1\nsecagg = [\"masking\"]\nmin_parties = 3\nsecagg_clip = 1\nhonest_parties = 1\nstatistics = true\nstatistics_min_rows = 1\nstatistics_extremes = true").unwrap();
     config.approval.list = vec![fedwasm_protocol::Digest::of(b"")];
-    let key = fedwasm_trust::PublicKey::read(&{
-        let dir = tempfile::tempdir().unwrap().keep();
-        fedwasm(&["keys", "generate"]).arg(dir.join("k.pem")).ok();
-        dir.join("k.pem.pub")
-    });
-    let key = key.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    fedwasm(&["keys", "generate"]).arg(dir.path().join("k.pem")).ok();
+    let key = fedwasm_trust::PublicKey::read(&dir.path().join("k.pem.pub")).unwrap();
     config.approval.operator = Some(key.clone());
     config.approval.former_operators = vec![key];
     let mut known = Vec::new();
