@@ -13,6 +13,7 @@ use fedwasm_protocol::{
     ColumnKind, ColumnRule, ColumnRules, DateFormat, Day, Encode, Message, Sealed, SecaggArgs,
     Unknown, decode_content, encode_content,
 };
+use fedwasm_sql::{Passwords, SnapshotLimits, Source, take_snapshot};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,6 +31,7 @@ pub fn check(name: &str, bytes: &[u8]) {
         "dicom" => dicom(bytes),
         "shards" => shards(bytes),
         "pixels" => pixels(bytes),
+        "sqlite" => sqlite(bytes),
         other => panic!("no check is called {other}"),
     }
 }
@@ -199,6 +201,47 @@ pub fn shards(bytes: &[u8]) {
 /// An image is decoded or refused, with its Exif data and its alpha channel.
 pub fn pixels(bytes: &[u8]) {
     dataset(Format::Images, "a/0.png", bytes);
+}
+
+/// A database answers or is refused; the first byte says whether the rest is its file, or a query of
+/// the file that fuzzing started from.
+pub fn sqlite(bytes: &[u8]) {
+    const FILE: &[u8] = include_bytes!("../tests/data/fuzz/sqlite/file");
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let (file, queries) = match kind % 2 {
+        0 => (
+            bytes,
+            vec!["SELECT * FROM t", "SELECT * FROM v", "SELECT name, sql FROM sqlite_schema"],
+        ),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(query) => (&FILE[1..], vec![query]),
+            Err(_) => return,
+        },
+    };
+    let folder = std::env::temp_dir().join(format!("fedwasm-fuzz-sql-{}", std::process::id()));
+    let (from, out) = (folder.join("a.db"), folder.join("a.parquet"));
+    std::fs::create_dir_all(&folder).expect("a scratch folder");
+    std::fs::write(&from, file).expect("a scratch file");
+    let limits = SnapshotLimits { seconds: 1, rows: 10_000, mib: 4 };
+    for query in queries {
+        let mut into = std::fs::File::create(&out).expect("a scratch file");
+        let source = Source::Sqlite(from.clone());
+        match take_snapshot(&source, query, limits, &Passwords::default(), &mut into) {
+            Err(error) => assert_printable(&error.to_string()),
+            Ok(taken) => {
+                taken.remarks.iter().for_each(|remark| assert_printable(remark));
+                let dataset = Dataset::open(&out, Some(Format::Parquet)).expect("a snapshot");
+                assert_eq!(dataset.n_rows(), taken.n_rows);
+                for field in 0..dataset.fields().len() {
+                    let texts = (0..dataset.n_blocks()).map(|at| dataset.texts(at, field));
+                    let n: usize = texts.map_while(Result::ok).map(|texts| texts.len()).sum();
+                    assert!(n as u64 <= taken.n_rows);
+                }
+            }
+        }
+    }
+    assert_eq!(std::fs::read(&from).expect("the file"), file, "it is only read");
+    std::fs::remove_dir_all(&folder).expect("a scratch folder");
 }
 
 fn dataset(format: Format, name: &str, bytes: &[u8]) {

@@ -11,7 +11,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fedwasm_dataset::{Check, Look};
+use fedwasm_dataset::{Check, Look, Renames, Volumes};
 use fedwasm_protocol::{ColumnRules, DataArgs, MISSING_WORDS};
 
 fn main() {
@@ -28,7 +28,8 @@ fn main() {
     let plain = timed("read", 0.0, || read(&path));
     timed("describe", plain, || {
         let missing = MISSING_WORDS.map(str::to_owned).to_vec();
-        let look = Look::of(&path, None, missing, u64::MAX).unwrap();
+        let look =
+            Look::of(&path, None, &Volumes::default(), &Renames::new(), missing, u64::MAX).unwrap();
         assert_eq!(look.columns.len(), 14);
     });
     let rules = "sodium = { kind = 'number', impute = 'median' }\n\
@@ -38,7 +39,12 @@ fn main() {
     let columns = ColumnRules::parse(rules.parse().unwrap()).unwrap();
     let data = DataArgs { columns, ..DataArgs::of("outcome") };
     timed("check", plain, || {
-        assert_eq!(Check::of(&path, None, &data).unwrap().n_mistakes(), 0);
+        assert_eq!(
+            Check::of(&path, None, &Volumes::default(), &Renames::new(), &data)
+                .unwrap()
+                .n_mistakes(),
+            0
+        );
     });
     std::fs::remove_file(&path).unwrap();
 }

@@ -154,6 +154,7 @@ impl Federation {
             format: None,
             tags,
             volumes: fedwasm_dataset::Volumes::default(),
+            renames: fedwasm_dataset::Renames::new(),
         };
         Datasets::load(&folder).unwrap().add(&folder, &database, new).unwrap();
         let link: LinkOptions = self.hub.join(config.identity(&dir).unwrap()).await.unwrap();

@@ -376,12 +376,13 @@ fn commands_of_plans_and_runs_are_as_the_pages_say() {
     std::fs::remove_dir_all(path("run")).unwrap();
     fedwasm(&["node", "plan", "approve"]).arg(path("site-1")).arg(path("my-plan.wasm")).ok();
     page.run("fedwasm experiment run");
-    let mnist = data("mnist10k");
-    let mut of_data =
-        Page::open("data.md", dir).word("mnist/", format!("{}/", mnist.display())).word(
-            "/data/scans --tags scans --type images",
-            format!("{} --tags scans", mnist.display()),
-        );
+    let mnist = data("mnist10k").display().to_string();
+    let mut of_data = Page::open("data.md", dir).word("mnist/", format!("{mnist}/"));
+    let scans = format!("{mnist} --tags scans");
+    of_data = of_data.word("/data/scans --tags scans --type images", scans);
+    of_data = of_data.word("/srv/ward.db", crate::databases::ward(dir).display());
+    let postgres = "fedwasm node dataset add site-1 --name cohort --tags cohort --from postgres";
+    of_data.not_run(postgres, "databases/mod.rs does, where a server is");
     of_data.run("fedwasm data statistics");
     node.child.kill().unwrap();
     drop(network);

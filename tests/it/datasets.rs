@@ -19,7 +19,7 @@ fn digest(result: &Value) -> String {
 }
 
 /// The parameters of a run, by name.
-fn params(out: &Path, name: &str) -> Vec<f64> {
+pub fn params(out: &Path, name: &str) -> Vec<f64> {
     let bytes = std::fs::read(out.join("params.safetensors")).unwrap();
     let params = fedwasm_params::from_safetensors(&bytes).unwrap();
     params.tensor(name).unwrap().floats().unwrap()

@@ -53,16 +53,24 @@ fn assert_has_test(path: &str, name: &str) {
 }
 
 /// Panics unless there is the test that a page names: `it MODULE::NAME` is one of this binary,
-/// `ROOM MODULE::tests::NAME` one of a room. Tells whether the text names a test at all.
+/// `ROOM MODULE::tests::NAME` and `ROOM tests/FILE::NAME` are of a room. Tells whether the text names a test at all.
 #[track_caller]
 fn assert_is_there(quoted: &str) -> bool {
     let Some((room, path)) = quoted.split_once(' ') else { return false };
     let Some((module, name)) = path.rsplit_once("::") else { return false };
     match room {
-        "it" => assert_has_test(&format!("tests/it/{}.rs", module.replace("::", "/")), name),
+        "it" => {
+            let module = format!("tests/it/{}", module.replace("::", "/"));
+            let is_folder = root().join(&module).is_dir();
+            assert_has_test(&format!("{module}{}.rs", if is_folder { "/mod" } else { "" }), name);
+        }
         room => {
             let file = module.trim_end_matches("::tests").replace("::", "/");
-            assert_has_test(&format!("host/{room}/src/{file}.rs"), name);
+            // Beside the sources, or among them.
+            let beside = format!("host/{room}/{file}.rs");
+            let is_beside = root().join(&beside).exists();
+            let among = format!("host/{room}/src/{file}.rs");
+            assert_has_test(if is_beside { &beside } else { &among }, name);
         }
     }
     true

@@ -70,7 +70,7 @@ fn all_mistakes_of_the_model_are_shown_in_their_file() {
     assert_eq!(
         text,
         "error: argument `model.foo` is unknown to plan logistic-regression; it knows model.n_features, \
-         model.n_classes, optimizer.lr, optimizer.momentum, optimizer.nesterov, \
+         model.n_classes, model.class_weights, optimizer.lr, optimizer.momentum, optimizer.nesterov, \
          optimizer.weight_decay, optimizer.keep_state, optimizer.clip_norm, \
          optimizer.clip_value, optimizer.schedule, optimizer.schedule_steps, \
          optimizer.schedule_factor, optimizer.warmup_steps, aggregator.fedprox_mu, \

@@ -597,7 +597,7 @@ fn a_round_counts_even_if_its_scoring_is_cancelled() {
     let behaviour = |request: &RoundRequest| match request.mode {
         Mode::Train => None,
         // Never answers.
-        Mode::Validate | Mode::Scale => Some(Vec::new()),
+        Mode::Validate | Mode::Scale | Mode::Statistics => Some(Vec::new()),
     };
     let _fake = Fake::node(&federation, "x", columns(), Box::new(behaviour));
     let experiment = federation.experiment(|text| text);
@@ -695,7 +695,7 @@ fn heavy_auxiliary_variables_go_through_the_repository_and_light_ones_do_not() {
 
 #[test]
 fn local_job_works_as_a_library_and_refuses_unsupported_options() {
-    use fedwasm_local::{LocalFile, LocalJob, LocalOptions, Volumes, load_plan};
+    use fedwasm_local::{LocalFile, LocalJob, LocalOptions, Renames, Volumes, load_plan};
     let text = "[data]\ntarget = \"benign\"\n[training]\nepochs = 1\n[model]\nn_classes = 2\n";
     let file = LocalFile::parse(text, Path::new("here")).unwrap();
     let options = LocalOptions {
@@ -705,6 +705,7 @@ fn local_job_works_as_a_library_and_refuses_unsupported_options() {
         path: data("breast_cancer.csv"),
         format: None,
         volumes: Volumes::default(),
+        renames: Renames::new(),
         data: file.data.unwrap(),
         training: file.training.unwrap(),
         model: file.model,
@@ -723,9 +724,8 @@ fn local_job_works_as_a_library_and_refuses_unsupported_options() {
     assert_eq!(job.training_plan().metadata().name, "logistic-regression");
     assert_eq!(job.model_args().len(), 1);
     let mut private = options;
-    let dp =
-        fedwasm_protocol::DpArgs { kind: fedwasm_protocol::DpKind::Local, sigma: 1.0, clip: 1.0 };
-    private.training.dp_args = Some(dp);
+    let kind = fedwasm_protocol::DpKind::Local;
+    private.training.dp_args = Some(fedwasm_protocol::DpArgs { kind, sigma: 1.0, clip: 1.0 });
     assert!(matches!(LocalJob::new(private), Err(fedwasm_local::Error::DpArgs)));
 }
 

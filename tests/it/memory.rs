@@ -45,6 +45,7 @@ fn node(dir: &Path, n: usize, [mqtt, repository]: [&str; 2]) -> PathBuf {
         format: None,
         tags,
         volumes: fedwasm_dataset::Volumes::default(),
+        renames: fedwasm_dataset::Renames::new(),
     };
     let mut datasets = Datasets::load(&folder).unwrap();
     datasets.add(&folder, &database, new).unwrap();

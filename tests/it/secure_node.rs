@@ -236,6 +236,7 @@ impl Machine {
             n_steps: if is_training { 3 } else { 0 },
             train_loss: is_training.then_some(0.25),
             evaluation: (!is_training).then_some(&evaluation),
+            numbers: &[],
         };
         let vectors = coding.encode(&results).unwrap().vectors;
         let binding = binding(&Receipt::request(request), coding.layout()).unwrap();

@@ -25,6 +25,10 @@ fn hospital(dir: &Path) -> PathBuf {
 }
 
 fn local(dir: &Path, split: &str, rest: &str) -> Fedwasm {
+    local_on(&hospital(dir), dir, split, rest)
+}
+
+fn local_on(data: &Path, dir: &Path, split: &str, rest: &str) -> Fedwasm {
     let args = dir.join("args.toml");
     let text = format!(
         "{rest}\n[data]\ntarget = \"y\"\ninputs = [\"a\", \"b\"]\n{split}\n[training]\nepochs = 1\n\
@@ -32,7 +36,7 @@ fn local(dir: &Path, split: &str, rest: &str) -> Fedwasm {
     );
     std::fs::write(&args, text).unwrap();
     let command = fedwasm(&["--json", "local", "--seed", "3"]).arg("--plan").arg(plan());
-    command.arg("--data").arg(hospital(dir)).arg("--args").arg(args)
+    command.arg("--data").arg(data).arg("--args").arg(args)
 }
 
 fn ready(events: &[Value]) -> Vec<(u64, u64)> {
@@ -68,6 +72,41 @@ fn parts_and_folds_have_the_rows_of_their_split() {
     let all = splits.map(of);
     assert_eq!(splits.map(of), all);
     assert!((1..4).all(|at| !all[..at].contains(&all[at])), "{all:?}");
+}
+
+/// Texts of Parquet are groups, and ids of predictions, as those of CSV are.
+#[test]
+fn texts_of_a_snapshot_are_groups_and_ids_as_those_of_a_csv_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let (csv, file, parquet) = (hospital(dir), dir.join("h.db"), dir.join("h.parquet"));
+    let database = rusqlite::Connection::open(&file).unwrap();
+    let mut sql = "CREATE TABLE p (patient TEXT, day INT, a INT, b INT, y INT);".to_owned();
+    for line in std::fs::read_to_string(&csv).unwrap().lines().skip(1) {
+        let (patient, numbers) = line.split_once(',').unwrap();
+        sql += &format!("INSERT INTO p VALUES ('{patient}', {numbers});");
+    }
+    database.execute_batch(&sql).unwrap();
+    let from = format!("sqlite:{}", file.display());
+    fedwasm(&["data", "snapshot", "--from", &from, "--sql", "SELECT * FROM p ORDER BY rowid"])
+        .arg("--out")
+        .arg(&parquet)
+        .ok();
+    let of = |data: &Path| {
+        let (out, scores) = (dir.join("out"), dir.join("scores.csv"));
+        let split = "split = { group = \"patient\" }";
+        let run = local_on(data, dir, split, "").arg("--force").arg("--out").arg(&out).ok();
+        fedwasm(&["predict", "--id", "patient", "--data"])
+            .arg(data)
+            .arg("--out")
+            .arg(&scores)
+            .arg(out.join("model"))
+            .ok();
+        (run.result()["params_sha256"].clone(), std::fs::read_to_string(scores).unwrap())
+    };
+    let (params, scores) = of(&csv);
+    assert_eq!(of(&parquet), (params, scores.clone()));
+    assert!(scores.lines().nth(2).unwrap().contains("P-07"), "{scores}");
 }
 
 /// The column of a group or time is an input only if it is named.

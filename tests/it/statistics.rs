@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use fedwasm_protocol::{
-    BlobRef, Body, ColumnSums, Payload, Reason, Refusal, SearchReply, StatisticsReply, Sums,
+    BlobRef, Body, ColumnSums, Moments, Payload, Reason, Refusal, SearchReply, StatisticsReply,
+    Sums,
 };
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::fake::{Fake, answer, columns, enrol};
 use crate::support::{Edit, Federation, data, event, fedwasm, part};
 
 /// Five sites with a fifth of breast cancer each.
-fn five() -> Federation {
+pub fn five() -> Federation {
     let mut federation = Federation::start();
     for n in 0..5 {
         let file = part(federation.dir.path(), n, 5);
@@ -21,8 +22,13 @@ fn five() -> Federation {
 }
 
 /// Starts a node again with more under `[privacy]`.
-fn restart(federation: &mut Federation, at: usize, privacy: &str) {
+pub fn restart(federation: &mut Federation, at: usize, privacy: &str) {
     let dir = federation.dir.path().join(format!("n{at}"));
+    restart_at(federation, at, &dir, privacy);
+}
+
+/// The same of a node in this directory.
+fn restart_at(federation: &mut Federation, at: usize, dir: &Path, privacy: &str) {
     let file = dir.join("node.toml");
     let config = std::fs::read_to_string(&file).unwrap();
     let section = "[privacy]\n";
@@ -34,16 +40,16 @@ fn restart(federation: &mut Federation, at: usize, privacy: &str) {
     let old = federation.nodes.remove(at);
     old.signal("TERM");
     drop(old);
-    let node = fedwasm(&["node", "start"]).arg(&dir).start();
+    let node = fedwasm(&["node", "start"]).arg(dir).start();
     node.wait_for(event("ready"));
     federation.nodes.insert(at, node);
 }
 
-fn statistics(experiment: &Path, args: &[&str]) -> crate::support::Ended {
+pub fn statistics(experiment: &Path, args: &[&str]) -> crate::support::Ended {
     fedwasm(&["--json", "data", "statistics"]).arg(experiment).args(args).run()
 }
 
-fn column<'a>(result: &'a Value, name: &str) -> &'a Value {
+pub fn column<'a>(result: &'a Value, name: &str) -> &'a Value {
     let columns = result["pooled"]["columns"].as_array().unwrap();
     columns.iter().find(|column| column["name"] == name).unwrap()
 }
@@ -159,7 +165,7 @@ fn sites_that_let_nothing_out_are_named_and_the_others_are_pooled() {
     let masked = "[secagg]\nscheme = \"masking\"\n[network]";
     let experiment = federation.experiment(|text| text.edit("[network]", masked));
     let ended = statistics(&experiment, &[]);
-    assert!(ended.stderr.contains("statistics under secure aggregation"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("(`statistics` under [privacy]"), "{}", ended.stderr);
 }
 
 /// A node that answers a question for statistics with these bytes.
@@ -182,22 +188,15 @@ fn forged_statistics_are_refused_by_name() {
     let mut federation = Federation::start();
     federation.node("n0", &part(federation.dir.path(), 0, 5));
     let sums = |change: &dyn Fn(&mut Sums)| {
-        let column = ColumnSums {
-            name: "mean_radius".into(),
-            n: 100,
-            missing: 0,
-            mean: 1.0,
-            squares: 1.0,
-            varies: true,
-            extremes: None,
-            histogram: Vec::new(),
-            categories: Vec::new(),
-        };
+        let mut moments = Moments::default();
+        assert!(moments.add(1.0, 50) && moments.add(1.5, 50));
+        let column = ColumnSums::of("mean_radius".into(), moments);
         let mut sums = Sums { n_rows: 100, columns: vec![column], withheld: Vec::new() };
         change(&mut sums);
         sums.encode().unwrap()
     };
-    let _nan = telling(&federation, "nan", &sums(&|s| s.columns[0].mean = f64::NAN));
+    let _nan =
+        telling(&federation, "nan", &sums(&|s| s.columns[0].extremes = Some([f64::NAN, 1.0])));
     let _more = telling(&federation, "more", &sums(&|s| s.n_rows = 1_000_000));
     let _twice = telling(&federation, "twice", &sums(&|s| s.columns.push(s.columns[0].clone())));
     let _text = telling(&federation, "text", b"not sums");
@@ -229,7 +228,7 @@ fn forged_statistics_are_refused_by_name() {
     assert_eq!(result["pooled"]["n_sites"], 1);
 }
 
-fn federal(text: String) -> String {
+pub fn federal(text: String) -> String {
     text.edit("target = \"benign\"", "target = \"benign\"\nstandardize = \"federation\"")
 }
 
@@ -259,12 +258,22 @@ fn one_round_with_scales_of_the_federation_on_all_rows_equals_the_local_run_bit_
             (result, std::fs::read(out.join("preprocessing.json")).unwrap())
         };
         let scales = std::fs::read(federation.dir.path().join("out/preprocessing.json")).unwrap();
-        for standardize in ["\"federation\"", "\"site\"", "true"] {
-            let (local, fitted) = local(standardize);
-            assert_eq!(result["params_sha256"], local["params_sha256"], "{split} {standardize}");
-            assert_eq!(result["metrics"], local["metrics"], "{split} {standardize}");
-            let read = |json: &[u8]| serde_json::from_slice::<Value>(json).unwrap();
-            assert_eq!(read(&scales), read(&fitted), "{split} {standardize}");
+        let (of_all, fitted) = local("\"federation\"");
+        assert_eq!(result["params_sha256"], of_all["params_sha256"], "{split}");
+        assert_eq!(result["metrics"], of_all["metrics"], "{split}");
+        let read = |json: &[u8]| serde_json::from_slice::<Value>(json).unwrap();
+        assert_eq!(read(&scales), read(&fitted), "{split}");
+        // A site that scales by itself has the same scales but for the rounding of its sums.
+        let own = read(&local("\"site\"").1);
+        for (own, all) in own["columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(read(&scales)["columns"].as_array().unwrap())
+        {
+            for number in ["mean", "std"] {
+                close(real(&own[number]), real(&all[number]), &own["name"].to_string());
+            }
         }
     }
 }
@@ -324,7 +333,6 @@ fn a_site_without_statistics_takes_no_part_in_common_scales() {
     let reason = dropped["reason"].as_str().unwrap();
     assert!(reason.contains("(`statistics` under [privacy]"), "{reason}");
     for (from, to, expected) in [
-        ("[network]", "[secagg]\nscheme = \"masking\"\n[network]", "secure aggregation"),
         ("test_ratio = 0.2", "test_ratio = 0.2\nshuffle_testing_dataset = true", "shuffle_testing"),
         (
             "test_ratio = 0.2",
@@ -352,7 +360,7 @@ fn columns_with_rules_are_summed_up_as_the_rules_read_them() {
     let text: String = (0..120).map(row).collect();
     std::fs::write(&file, format!("age,ward,outcome\n{text}")).unwrap();
     federation.node("all", &file);
-    let rules = |impute: &str| {
+    let rules = |federation: &Federation, impute: &str| {
         federation.experiment(|text| {
             let columns = format!(
                 "[data.columns]\nage = {{ kind = \"number\", decimal = \",\", impute = {impute} }}\n\
@@ -364,7 +372,7 @@ fn columns_with_rules_are_summed_up_as_the_rules_read_them() {
             text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1")
         })
     };
-    let experiment = rules("45.0");
+    let experiment = rules(&federation, "45.0");
     let found = statistics(&experiment, &["--bins", "0"]).result();
     let age = column(&found, "age");
     assert_eq!((age["n"].as_u64(), age["missing"].as_u64()), (Some(114), Some(6)));
@@ -379,9 +387,27 @@ fn columns_with_rules_are_summed_up_as_the_rules_read_them() {
     let local = command.arg("--args").arg(&experiment).ok().result();
     assert_eq!(result["params_sha256"], local["params_sha256"]);
     assert_eq!(result["metrics"], local["metrics"]);
-    let ended = federation.run(&rules("\"mean\"")).run();
+    // The range of all sites needs the values of single rows.
+    let range = "45.0, scale = \"min-max\"";
+    let ended = federation.run(&rules(&federation, range)).run();
+    assert!(ended.stderr.contains("`statistics_extremes`"), "{}", ended.stderr);
+    let dir = federation.dir.path().join("all");
+    restart_at(&mut federation, 0, &dir, "statistics_extremes = true");
+    let result = federation.run(&rules(&federation, range)).ok().result();
+    let command = fedwasm(&["--json", "local", "--seed", "42", "--plan"]);
+    let command = command.arg(crate::support::plan()).arg("--data").arg(&file);
+    let local = command.arg("--args").arg(&experiment).ok().result();
+    assert_eq!(result["params_sha256"], local["params_sha256"]);
+    let ended = federation.run(&rules(&federation, "\"median\"")).run();
     assert_ne!(ended.code, 0);
     assert!(ended.stderr.contains("the rule of column `age` has `impute`"), "{}", ended.stderr);
+    // The mean of all sites stands for missing values.
+    let experiment = rules(&federation, "\"mean\"");
+    let result = federation.run(&experiment).ok().result();
+    let command = fedwasm(&["--json", "local", "--seed", "42", "--plan"]);
+    let command = command.arg(crate::support::plan()).arg("--data").arg(&file);
+    let local = command.arg("--args").arg(&experiment).ok().result();
+    assert_eq!(result["params_sha256"], local["params_sha256"]);
 }
 
 #[test]

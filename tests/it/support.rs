@@ -330,21 +330,21 @@ impl Federation {
 
     /// Adds a node that offers one file.
     pub fn node(&mut self, id: &str, file: &Path) {
-        let repository = self.repository.clone();
-        self.node_with_repository(id, file, &repository);
+        self.node_of(id, file, "csv");
     }
 
     /// Adds a node that offers data of this kind.
     pub fn node_of(&mut self, id: &str, data: &Path, kind: &str) {
         let repository = self.repository.clone();
-        self.node_that(id, data, kind, &repository);
+        self.node_that(id, data, &["--type", kind], &repository);
     }
 
     pub fn node_with_repository(&mut self, id: &str, file: &Path, repository: &str) {
-        self.node_that(id, file, "csv", repository);
+        self.node_that(id, file, &["--type", "csv"], repository);
     }
 
-    fn node_that(&mut self, id: &str, file: &Path, kind: &str, repository: &str) {
+    /// Adds a node whose dataset is registered with these options.
+    pub fn node_that(&mut self, id: &str, file: &Path, options: &[&str], repository: &str) {
         let dir = self.dir.path().join(id);
         // It enrols with the real one.
         let own = &self.repository;
@@ -356,7 +356,8 @@ impl Federation {
         let config = config.edit(own, repository);
         let config = config.edit("roster_refresh_s = 30", "roster_refresh_s = 1");
         std::fs::write(dir.join("node.toml"), config).unwrap();
-        fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u", "--type", kind])
+        fedwasm(&["node", "dataset", "add", "--name", "d", "--tags", "t,u"])
+            .args(options)
             .arg(&dir)
             .arg("--path")
             .arg(file)

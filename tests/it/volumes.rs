@@ -85,6 +85,37 @@ fn a_unet_of_three_dimensions_learns_masks_at_three_sites() {
     let metric = |name: &str| result["metrics"][name].as_f64().unwrap();
     assert!(metric("dice") >= 0.9, "{result}");
     assert!(metric("iou") >= 0.8, "{result}");
+    // They are the host's: of the voxels of all sites.
+    let history = federation.dir.path().join("out/history.json");
+    let history: Value = serde_json::from_slice(&std::fs::read(history).unwrap()).unwrap();
+    let evaluation = &history["rounds"][4]["evaluation"];
+    let table: Vec<Vec<f64>> = evaluation["sums"]["masks"]["table"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row.as_str().unwrap().split(' ').map(|n| n.parse().unwrap()).collect())
+        .collect();
+    let [are, said, both] = [0, 1, 2].map(|row| table[row][1]);
+    assert_eq!(metric("dice"), 2.0 * both / (are + said));
+    assert_eq!(metric("iou"), both / (are + said - both));
+    assert_eq!(table[0].iter().sum::<f64>(), 3.0 * 10.0 * (SIZE.pow(3) as f64));
+    let shown = fedwasm(&["experiment", "show"]).arg(federation.dir.path().join("out")).ok().stdout;
+    assert!(shown.contains("iou") && shown.contains("voxels"), "{shown}");
+}
+
+/// A node keeps the settings, and tells which subjects it leaves out.
+fn kept_by_a_node(dir: &Path, root: &Path, settings: &Path) {
+    let node = dir.join("node");
+    fedwasm(&["node", "init", "--id", "n"]).arg(&node).ok();
+    let add = fedwasm(&["--json", "node", "dataset", "add", "--name", "d", "--tags", "t"]);
+    let added = add.arg(&node).arg("--path").arg(root).arg("--volumes").arg(settings).ok().result();
+    assert_eq!((&added["rows"], &added["type"]), (&Value::from(4), &Value::from("medical")));
+    let remark = "1 of 5 subjects lack something (label: 1): sub99; they are left out";
+    assert_eq!(added["remarks"][0], remark);
+    let kept = std::fs::read_to_string(node.join("datasets.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(kept[0]["volumes"]["shape"], serde_json::json!([8, 8, 8]));
+    assert_eq!(kept[0]["volumes"]["modalities"]["T1"]["normalize"], "z-score");
 }
 
 /// What a site said when it registered its folder holds in rounds, and `local` and `evaluate` take the
@@ -124,19 +155,30 @@ fn settings_of_volumes_are_kept_and_taken_by_local() {
     let evaluate = evaluate.arg(dir.path().join("out/params.mpk")).arg("--data").arg(&root);
     let scored = evaluate.arg("--volumes").arg(&settings).ok().result();
     assert_eq!(scored["n_rows"], 4);
-    // At a node.
-    let node = dir.path().join("node");
-    fedwasm(&["node", "init", "--id", "n"]).arg(&node).ok();
-    let add = fedwasm(&["--json", "node", "dataset", "add", "--name", "d", "--tags", "t"]);
-    let added =
-        add.arg(&node).arg("--path").arg(&root).arg("--volumes").arg(&settings).ok().result();
-    assert_eq!((&added["rows"], &added["type"]), (&Value::from(4), &Value::from("medical")));
-    let remark = "1 of 5 subjects lack something (label: 1): sub99; they are left out";
-    assert_eq!(added["remarks"][0], remark);
-    let kept = std::fs::read_to_string(node.join("datasets.json")).unwrap();
-    let kept: Value = serde_json::from_str(&kept).unwrap();
-    assert_eq!(kept[0]["volumes"]["shape"], serde_json::json!([8, 8, 8]));
-    assert_eq!(kept[0]["volumes"]["modalities"]["T1"]["normalize"], "z-score");
+    // The model keeps the settings, and new subjects need no mask.
+    let out = dir.path().join("out");
+    let about = std::fs::read_to_string(out.join("model/model.json")).unwrap();
+    let about: Value = serde_json::from_str(&about).unwrap();
+    assert_eq!(about["volumes"]["shape"], serde_json::json!([8, 8, 8]));
+    let fresh = dir.path().join("new");
+    std::fs::create_dir_all(fresh.join("p1/T1")).unwrap();
+    std::fs::copy(root.join("sub00/T1/volume.nii"), fresh.join("p1/T1/volume.nii")).unwrap();
+    let predicted = |data: &Path| {
+        let scores = dir.path().join("scores.csv");
+        let predict = fedwasm(&["predict"]).arg(out.join("model")).arg("--type").arg("medical");
+        predict.arg("--data").arg(data).arg("--out").arg(&scores).ok();
+        std::fs::read_to_string(scores).unwrap()
+    };
+    let (of_new, of_known) = (predicted(&fresh), predicted(&root));
+    // The same volume has the same scores, whatever else its subject has.
+    assert_eq!(of_new.lines().nth(1), of_known.lines().nth(1));
+    assert_eq!((of_new.lines().count(), of_known.lines().count()), (2, 6));
+    let evaluate = fedwasm(&["--json", "evaluate"]).arg(out.join("model")).arg("--data");
+    let again = evaluate.arg(&root).ok().result();
+    assert_eq!(again["metrics"], scored["metrics"], "{again}");
+    // The host's own sums, not the plan's mean of batches.
+    assert_eq!(again["scores"]["of"], "voxels", "{again}");
+    kept_by_a_node(dir.path(), &root, &settings);
     // A word that is none.
     std::fs::write(&settings, "shapes = [8, 8, 8]\n").unwrap();
     let ended = local(true).run();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use fedwasm_folder::Folder;
 use fedwasm_hub::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
-use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult, Volumes};
+use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult, Renames, Volumes};
 use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_researcher::{
     AggregatorArgs, Cancel, Event, Experiment, ExperimentFile, ExperimentOptions, ExperimentResult,
@@ -49,6 +49,7 @@ fn local_job() -> Outcome<LocalResult> {
         path: root().join("examples/data/breast_cancer.csv"),
         format: None,
         volumes: Volumes::default(),
+        renames: Renames::new(),
         data: file.data.ok_or("no data")?,
         training: file.training.ok_or("no training arguments")?,
         model: file.model,
@@ -98,6 +99,7 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
     let text = format!(
         "name = \"library\"\nplan = \"logistic-regression.wasm\"\nrounds = 3\n\
          [data]\ntags = [\"breast-cancer\"]\ntarget = \"benign\"\n\
+         standardize = \"federation\"\n\
          [training]\nepochs = 1\ntest_ratio = 0.2\ntest_on_global_updates = true\n\
          [model]\nn_classes = 2\n[strategy]\nmin_nodes = 2\n\
          [network]\nmqtt = \"{mqtt}\"\nrepository = \"{url}\"\nidentity = \"{identity}\"\n",
@@ -149,7 +151,14 @@ fn node(dir: &Path, id: &str, mqtt: &str, repository: &str) -> Outcome<PathBuf> 
     let data = root().join("examples/data/breast_cancer.csv");
     let tags = vec!["breast-cancer".to_owned()];
     let name = "breast-cancer".parse()?;
-    let new = NewDataset { name, path: &data, format: None, tags, volumes: Volumes::default() };
+    let new = NewDataset {
+        name,
+        path: &data,
+        format: None,
+        tags,
+        volumes: Volumes::default(),
+        renames: Renames::new(),
+    };
     Datasets::load(&folder)?.add(&folder, &database, new)?;
     Ok(dir.to_owned())
 }

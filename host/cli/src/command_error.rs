@@ -90,6 +90,17 @@ impl From<fedwasm_hub::Error> for CommandError {
     }
 }
 
+impl From<fedwasm_sql::Error> for CommandError {
+    fn from(error: fedwasm_sql::Error) -> Self {
+        use fedwasm_sql::Error as E;
+        let code = match error {
+            E::Connect { .. } | E::Server { .. } | E::Protocol { .. } | E::Write(_) => FAILED,
+            _ => USAGE,
+        };
+        Self::new(code, error)
+    }
+}
+
 impl From<fedwasm_registry::Error> for CommandError {
     fn from(error: fedwasm_registry::Error) -> Self {
         Self::new(FAILED, error)
@@ -105,6 +116,7 @@ impl From<fedwasm_node::Error> for CommandError {
             E::Transport(error) => return error.into(),
             E::Sandbox(error) => return error.into(),
             E::Trust(error) => return error.into(),
+            E::Sql(error) => return error.into(),
             E::Log { .. } => PLAN_REFUSED,
             _ => USAGE,
         };

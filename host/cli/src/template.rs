@@ -303,6 +303,7 @@ const ARGS: &str = "\
 # For `fedwasm local --args`; an experiment takes the same sections.
 [data]
 target = \"target\"      # inputs: all other columns
+standardize = \"federation\"   # inputs are scaled alike at all sites
 
 [training]
 epochs = 20

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use fedwasm_protocol::{ColumnKind, ColumnRule, Encode, Unknown, suggestion};
+use fedwasm_protocol::{ColumnKind, ColumnRule, Day, Encode, Unknown, suggestion};
 
 use crate::cut;
 
@@ -23,6 +23,22 @@ pub(crate) enum Cell<'a> {
     Boolean(bool),
     /// Days since 1970-01-01.
     Days(f64),
+}
+
+impl Cell<'_> {
+    /// The cell as a text; of a missing one an empty text.
+    pub(crate) fn to_text(self) -> String {
+        match self {
+            Self::Missing => String::new(),
+            Self::Text(text) => text.to_owned(),
+            Self::Number(value) => value.to_string(),
+            Self::Boolean(value) => value.to_string(),
+            Self::Days(days) => match Day::of_number(days) {
+                Some(day) if days.fract() == 0.0 => day.to_string(),
+                _ => days.to_string(),
+            },
+        }
+    }
 }
 
 /// A rule that is ready to read cells.

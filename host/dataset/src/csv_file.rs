@@ -261,7 +261,13 @@ impl CsvFile {
         Ok(builder.from_reader(Bounded { file, left: ROW_BYTES_MAX }))
     }
 
-    fn name(&self, at: usize) -> String {
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name of a column, as the file has it.
+    pub(crate) fn name(&self, at: usize) -> String {
         self.columns.get(at).cloned().unwrap_or_default()
     }
 
@@ -314,7 +320,10 @@ impl CsvFile {
     }
 
     /// Appends the values of a cell by its rule.
-    fn cell(
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`], [`Error::Malformed`].
+    pub(crate) fn cell(
         &self,
         record: &csv::ByteRecord,
         (at, rule): (usize, &CellRule),
@@ -322,7 +331,7 @@ impl CsvFile {
         into: &mut Vec<f64>,
     ) -> Result<(), Error> {
         let text = std::str::from_utf8(record.get(at).unwrap_or_default()).map_err(|_| {
-            let column = cut(&self.name(at));
+            let column = self.name(at);
             let reason = format!("line {line}, column `{column}`: not UTF-8; save it in UTF-8");
             Error::Malformed { path: self.path.clone(), reason: reason.into() }
         })?;

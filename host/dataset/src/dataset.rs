@@ -1,6 +1,6 @@
 //! A dataset of any format.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,12 +14,14 @@ use crate::cell::{Cell, CellRule};
 use crate::csv_file::CsvFile;
 use crate::images::ImageFolder;
 use crate::npy::Npy;
-use crate::parquet_cells::Take;
+use crate::parquet_cells::{Take, not_exact};
 use crate::parquet_file::ParquetFile;
+use crate::renames::{Names, Renames};
 use crate::shards::Shards;
 use crate::view::{View, Wanted, apply};
 use crate::volumes::VolumeFolder;
-use crate::{Block, Element, Error, Field, Format, Volumes, cut, idx, is_index, npy, npz};
+use crate::{Block, Element, Error, Field, Format, Place, Volumes};
+use crate::{cut, idx, is_index, npy, npz};
 
 /// The longest name that a misspelt one is compared with, in bytes.
 const HINT_BYTES_MAX: usize = 100;
@@ -34,6 +36,8 @@ pub(crate) const LABEL: &str = "label";
 #[derive(Clone, Debug)]
 pub struct Dataset {
     inner: Arc<Inner>,
+    /// The fields as the file has them, by the names that all see.
+    names: Arc<Names>,
     /// The fields by rules; none without any.
     view: Option<Arc<View>>,
 }
@@ -43,9 +47,6 @@ struct Inner {
     path: PathBuf,
     format: Format,
     source: Source,
-    fields: Vec<Field>,
-    /// The place of each field.
-    places: HashMap<String, usize>,
     n_rows: u64,
     /// The first row of each block.
     starts: Vec<u64>,
@@ -144,10 +145,34 @@ impl Dataset {
         };
         let stamps = files.into_iter().map(|path| (path.clone(), stamp(&path))).collect();
         let path = path.to_owned();
-        let places =
-            fields.iter().enumerate().map(|(at, field)| (field.name.clone(), at)).collect();
-        let inner = Inner { path, format, source, fields, places, n_rows, starts, stamps };
-        Ok(Self { inner: Arc::new(inner), view: None })
+        let inner = Arc::new(Inner { path, format, source, n_rows, starts, stamps });
+        Ok(Self { inner, names: Arc::new(Names::of_file(fields)), view: None })
+    }
+
+    /// The same rows with other names of fields, as if the file had those. In a folder of images the
+    /// folders of classes may be renamed, too: classes are in byte order of the new names. Rules
+    /// come after it.
+    ///
+    /// # Errors
+    /// [`Error::MissingColumn`] for a name that is not there; [`Error::Unsupported`] for a new name
+    /// that is empty, that two get, or that is there already.
+    pub fn renamed(&self, renames: &Renames) -> Result<Self, Error> {
+        let Inner { path, format, source, n_rows, starts, .. } = &*self.inner;
+        let is_field = |old: &String| self.names.places.contains_key(old);
+        let (mut of_fields, mut inner) = (renames.clone(), Arc::clone(&self.inner));
+        if let Source::Images(folder) = source {
+            of_fields.retain(|old, _| is_field(old));
+            let mut of_classes = renames.clone();
+            of_classes.retain(|old, _| !is_field(old));
+            if !of_classes.is_empty() {
+                let (path, source) = (path.clone(), Source::Images(folder.renamed(&of_classes)?));
+                let (starts, stamps) = (starts.clone(), Vec::new());
+                let (format, n_rows) = (*format, *n_rows);
+                inner = Arc::new(Inner { path, format, source, n_rows, starts, stamps });
+            }
+        }
+        let names = Arc::new(self.names.renamed(path, &of_fields)?);
+        Ok(Self { inner, names, view: None })
     }
 
     /// The same rows, with columns that are read by rules: their fields have numbers, of missing
@@ -161,14 +186,14 @@ impl Dataset {
         if rules.is_empty() {
             return Ok(self.clone());
         }
-        let plain = Self { inner: Arc::clone(&self.inner), view: None };
+        let plain = self.without_rules();
         for (name, rule) in rules.iter() {
             if rule.kind != ColumnKind::Drop {
                 plain.position(name)?;
             }
         }
-        let Inner { path, fields, .. } = &*self.inner;
-        let view = View::new(path, fields, rules, missing)?;
+        let path = &self.inner.path;
+        let view = View::new(path, &self.names.fields, rules, missing)?;
         check_names(path, &view.fields)?;
         let width: u64 = view.fields.iter().map(|field| field.width() as u64).sum();
         let n_rows = (0..self.n_blocks()).map(|block| self.rows(block)).map(|of| of.end - of.start);
@@ -178,7 +203,7 @@ impl Dataset {
             let (path, what) = (path.clone(), what.to_owned());
             return Err(Error::TooLarge { path, what, got: bytes, max: RULED_BLOCK_BYTES_MAX });
         }
-        Ok(Self { inner: Arc::clone(&self.inner), view: Some(Arc::new(view)) })
+        Ok(Self { view: Some(Arc::new(view)), ..plain })
     }
 
     /// The rule of a field; its values may be NaN, for missing ones.
@@ -217,7 +242,7 @@ impl Dataset {
 
     /// Its fields in order, with names that differ.
     pub fn fields(&self) -> &[Field] {
-        self.view.as_ref().map_or(&self.inner.fields, |view| &view.fields)
+        self.view.as_ref().map_or(&self.names.fields, |view| &view.fields)
     }
 
     /// Rows, at least 1.
@@ -250,7 +275,7 @@ impl Dataset {
     /// # Errors
     /// [`Error::MissingColumn`].
     pub fn position(&self, name: &str) -> Result<usize, Error> {
-        let places = self.view.as_ref().map_or(&self.inner.places, |view| &view.places);
+        let places = self.view.as_ref().map_or(&self.names.places, |view| &view.places);
         places.get(name).copied().ok_or_else(|| Error::MissingColumn {
             path: self.inner.path.clone(),
             column: cut(name),
@@ -263,6 +288,11 @@ impl Dataset {
     /// # Errors
     /// Any [`Error`]; [`Error::Changed`] if the file changed.
     pub fn read(&self, block: usize, fields: &[usize]) -> Result<Block, Error> {
+        self.read_as_is(block, fields).map_err(|error| self.names.told(error))
+    }
+
+    /// The same; an error has the names of the file.
+    fn read_as_is(&self, block: usize, fields: &[usize]) -> Result<Block, Error> {
         let Inner { source, stamps, .. } = &*self.inner;
         if let Some((path, _)) = stamps.iter().find(|(path, known)| stamp(path) != *known) {
             return Err(Error::Changed { path: path.clone() });
@@ -277,7 +307,7 @@ impl Dataset {
             Source::Csv(file) => return file.read(block, rows, &wanted),
             Source::Parquet(file) => return file.read(block, rows.start, &wanted),
             Source::Images(folder) => folder.read(rows.clone(), &fields)?.columns,
-            Source::Volumes(folder) => folder.read(rows.clone(), &fields)?.columns,
+            Source::Volumes(folder) => return folder.read(rows, &wanted),
             Source::Shards(shards) => shards.read(rows.clone(), &fields)?.columns,
             Source::Arrays(arrays) => {
                 let column = |field: &usize| arrays[*field].read(rows.clone());
@@ -285,14 +315,28 @@ impl Dataset {
             }
             Source::Table(array) => array.read_columns(rows.clone(), &fields)?,
         };
-        let name = |at: usize| self.inner.fields[at].name.clone();
+        let name = |at: usize| self.names.fields[at].name.clone();
         let columns = apply(self.path(), columns, &wanted, rows.start, name)?;
         Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
     }
 
     /// The file as it is.
     pub(crate) fn without_rules(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), view: None }
+        Self { view: None, ..self.clone() }
+    }
+
+    /// An error that was made with the names of the file.
+    pub(crate) fn told(&self, error: Error) -> Error {
+        self.names.told(error)
+    }
+
+    /// The names of the classes of the field `label`, in order: the folders of images. None where the
+    /// classes of the data have numbers alone.
+    pub fn class_names(&self) -> Vec<String> {
+        match &self.inner.source {
+            Source::Images(folder) => folder.classes(),
+            _ => Vec::new(),
+        }
     }
 
     /// The file of a text.
@@ -303,13 +347,32 @@ impl Dataset {
         }
     }
 
-    /// Reads a field of a block as texts: cells of a CSV file as they are, a number a row of others.
+    /// Reads a field of a block as texts: cells of CSV and Parquet files as they are, a number a row
+    /// of others. A missing cell is an empty text.
     ///
     /// # Errors
     /// As [`Dataset::read`]; [`Error::NoText`] if a row has several numbers.
     pub fn texts(&self, block: usize, field: usize) -> Result<Vec<String>, Error> {
         if let Some(file) = self.csv() {
-            return file.texts(block, self.rows(block), field);
+            let texts = file.texts(block, self.rows(block), field);
+            return texts.map_err(|error| self.names.told(error));
+        }
+        if let Source::Parquet(file) = &self.inner.source {
+            let mut texts = Vec::new();
+            let first = self.rows(block).start;
+            file.each(block, first, field, &mut |place, cell| {
+                let cell = cell
+                    .ok_or_else(|| not_exact(self.path(), place, &self.names.fields[field].name))?;
+                texts.push(cell.to_text());
+                Ok(())
+            })?;
+            return Ok(texts);
+        }
+        if let Source::Volumes(folder) = &self.inner.source {
+            let texts = self.rows(block).map(|row| folder.text(row, field)).map(Result::transpose);
+            if let Some(texts) = texts.collect::<Option<Result<Vec<_>, _>>>() {
+                return texts.map(|texts| texts.iter().map(|(text, _)| (*text).into()).collect());
+            }
         }
         let read = self.read(block, &[field])?;
         let values = &read.columns[0];
@@ -334,7 +397,15 @@ impl Dataset {
         take: &mut Take<'_>,
     ) -> Result<(), Error> {
         if let Source::Parquet(file) = &self.inner.source {
-            return file.each(block, self.rows(block).start, field, take);
+            let done = file.each(block, self.rows(block).start, field, take);
+            return done.map_err(|error| self.names.told(error));
+        }
+        if let Source::Volumes(folder) = &self.inner.source {
+            for row in self.rows(block) {
+                let Some((text, line)) = folder.text(row, field)? else { break };
+                take(Place::Line(line), Some(Cell::Text(text)))?;
+            }
+            return Ok(());
         }
         let read = self.without_rules().read(block, &[field])?;
         let (values, mut row, mut result) = (&read.columns[0], 0, Ok(()));

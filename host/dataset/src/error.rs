@@ -356,3 +356,27 @@ pub enum Error {
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+impl Error {
+    /// The column that it is about, to name it otherwise.
+    pub(crate) fn column_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Index { column, .. }
+            | Self::MissingColumn { column, .. }
+            | Self::UsedTwice { column, .. }
+            | Self::EmptyCell { column, .. }
+            | Self::NotUtf8 { column, .. }
+            | Self::NoText { column, .. }
+            | Self::NotANumber { column, .. }
+            | Self::NotFinite { column, .. }
+            | Self::Mismatch { column, .. }
+            | Self::MissingValue { column, .. }
+            | Self::MissingTargets { column, .. }
+            | Self::TooManyValues { column, .. }
+            | Self::NoLogarithm { column, .. }
+            | Self::NotAClass { column, .. }
+            | Self::NotExact { column, .. } => Some(column),
+            _ => None,
+        }
+    }
+}

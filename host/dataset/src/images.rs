@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use crate::bounds::{COLUMNS_MAX, FILES_MAX, IMAGE_FILE_BYTES_MAX};
 use crate::pixels::{self, Image, Kind};
+use crate::renames::{Renames, renamed};
 use crate::{Block, Element, Error, Field, Values, cut};
 
 /// The most ends of names that a remark lists.
@@ -96,6 +97,26 @@ impl ImageFolder {
         Ok(this)
     }
 
+    /// The same images with other names of classes, whose places follow.
+    ///
+    /// # Errors
+    /// [`Error::MissingColumn`], [`Error::Unsupported`].
+    pub(crate) fn renamed(&self, renames: &Renames) -> Result<Self, Error> {
+        let old: Vec<_> = self.classes.iter().map(|class| class.to_string_lossy()).collect();
+        let old: Vec<&str> = old.iter().map(AsRef::as_ref).collect();
+        let names = renamed(&self.path, &old, renames)?;
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        order.sort_by(|a, b| names[*a].cmp(&names[*b]));
+        let mut places = vec![0; names.len()];
+        (0u32..).zip(&order).for_each(|(place, class)| places[*class] = place);
+        let mut this = self.clone();
+        this.classes = order.into_iter().map(|class| self.classes[class].clone()).collect();
+        this.files.iter_mut().for_each(|(class, ..)| *class = places[*class as usize]);
+        // Files of a class stay in their order.
+        this.files.sort_by_key(|(class, ..)| *class);
+        Ok(this)
+    }
+
     /// Whether a folder has folders with images.
     pub(crate) fn is_folder(path: &Path) -> bool {
         let classes = names(path, |kind| kind.is_dir(), COLUMNS_MAX).unwrap_or_default();
@@ -103,6 +124,11 @@ impl ImageFolder {
             names(&path.join(class), |kind| kind.is_file(), FILES_MAX)
                 .is_ok_and(|files| files.iter().any(|(name, _)| is_image(name)))
         })
+    }
+
+    /// The names of the classes, in order.
+    pub(crate) fn classes(&self) -> Vec<String> {
+        self.classes.iter().map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
     /// The two fields.

@@ -1,8 +1,10 @@
 //! Values that tell rows apart, such as the patient that a row is about: numbers, or texts as they
 //! are in the file.
 
+use crate::cell::Cell;
 use crate::dataset::Dataset;
-use crate::{Error, Place, cut};
+use crate::parquet_cells::not_exact;
+use crate::{Error, cut};
 
 /// The longest text of a cell that tells rows apart, in bytes.
 pub(crate) const KEY_BYTES_MAX: usize = 1_024;
@@ -37,8 +39,8 @@ impl Key {
 }
 
 impl Dataset {
-    /// Reads one value of every row of a column: texts of a CSV file as they are, numbers of other
-    /// files, whatever rules say.
+    /// Reads one value of every row of a column: texts of CSV and Parquet files as they are, numbers
+    /// of other files, whatever rules say. A date counts in days, true and false are 1 and 0.
     ///
     /// # Errors
     /// [`Error::MissingColumn`], [`Error::EmptyCell`], [`Error::TooLarge`] if the column has
@@ -47,7 +49,7 @@ impl Dataset {
         let raw = self.without_rules();
         let field = raw.position(column)?;
         if let Some(file) = raw.csv() {
-            return file.keys(field);
+            return file.keys(field).map_err(|error| raw.told(error));
         }
         let (path, width) = (raw.path().to_owned(), raw.fields()[field].width() as u64);
         if width > 1 {
@@ -56,17 +58,27 @@ impl Dataset {
         }
         let mut keys = Vec::new();
         for block in 0..raw.n_blocks() {
-            let block = raw.read(block, &[field])?;
-            let mut missing = None;
-            block.columns[0].each(0..block.n_rows, |value| {
-                if value.is_nan() {
-                    missing = Some(Place::Row(keys.len() as u64));
-                }
-                keys.push(Key::number(value));
-            });
-            if let Some(place) = missing {
-                return Err(Error::EmptyCell { path, place, column: cut(column) });
-            }
+            raw.each(block, field, &mut |place, cell| {
+                let key = match cell {
+                    Some(Cell::Number(value) | Cell::Days(value)) if value.is_nan() => None,
+                    Some(Cell::Number(value) | Cell::Days(value)) => Some(Key::number(value)),
+                    Some(Cell::Boolean(value)) => Some(Key::number(f64::from(u8::from(value)))),
+                    Some(Cell::Text(text)) if text.len() > KEY_BYTES_MAX => {
+                        let what = format!("bytes of a cell of `{}` ({place})", cut(column));
+                        let (path, got) = (path.clone(), text.len() as u64);
+                        return Err(Error::TooLarge { path, what, got, max: KEY_BYTES_MAX as u64 });
+                    }
+                    Some(Cell::Text(text)) => Key::cell(text.as_bytes()),
+                    Some(Cell::Missing) => None,
+                    None => return Err(not_exact(&path, place, column)),
+                };
+                let column = || cut(column);
+                keys.push(key.ok_or_else(|| {
+                    let path = path.clone();
+                    Error::EmptyCell { path, place, column: column() }
+                })?);
+                Ok(())
+            })?;
         }
         Ok(keys)
     }

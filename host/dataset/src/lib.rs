@@ -1,7 +1,7 @@
 //! Reads data sets as named fields of numbers, block by block: CSV, Parquet,
 //! IDX, NPY, NPZ, folders of images and of medical volumes, and tar archives of samples;
-//! columns of other things by the rules of `[data.columns]`. Knows nothing of plans, splits or
-//! seeds, and returns no files.
+//! columns of other things by the rules of `[data.columns]`. Writes tables as Parquet. Knows nothing
+//! of plans, splits or seeds, and returns no files.
 
 mod array;
 mod arrow_schema;
@@ -23,16 +23,20 @@ mod npz;
 mod packed;
 mod pandas;
 mod parquet_cells;
+mod parquet_deltas;
 mod parquet_file;
 mod parquet_pages;
 mod pixels;
+mod renames;
 mod shards;
+mod table_writer;
 mod tar;
 mod view;
 mod volumes;
 
 pub use dataset::Dataset;
 pub use error::Error;
+pub use fedwasm_protocol::{Missing, Modality, Normalize, VolumeKind, Volumes};
 pub use field::{Block, Element, Field, Place, Values};
 pub use format::Format;
 pub use key::Key;
@@ -41,7 +45,8 @@ pub use look::{
 };
 pub use packed::Packed;
 pub use pandas::is_index;
-pub use volumes::{Missing, Modality, Normalize, VolumeKind, Volumes};
+pub use renames::Renames;
+pub use table_writer::{CellKind, CellValues, GroupColumn, TableColumn, TableWriter};
 
 /// The most of a cell or name that a message repeats, in characters.
 const CELL_CHARS_MAX: usize = 40;

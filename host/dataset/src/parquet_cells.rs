@@ -90,6 +90,13 @@ pub(crate) struct Cells<'a> {
     pub(crate) rows: Range<u64>,
 }
 
+/// The error of a cell that has no exact representation, or is not text.
+pub(crate) fn not_exact(path: &Path, place: Place, column: &str) -> Error {
+    let (path, column) = (path.to_owned(), cut(column));
+    let got = "a value beyond 2^53, or a text that is not UTF-8,".to_owned();
+    Error::NotExact { path, place, column, got }
+}
+
 /// Why a value is refused.
 enum Wrong {
     NotFinite(String),
@@ -140,11 +147,7 @@ impl Cells<'_> {
         let n_rows = (self.rows.end - self.rows.start) as usize;
         values.reserve(n_rows.saturating_mul(rule.rule().width()));
         self.each(stored, reader, &mut |place, cell| {
-            let Some(cell) = cell else {
-                let (path, column) = (self.path.to_owned(), self.column.to_owned());
-                let got = "a value beyond 2^53, or a text that is not UTF-8,".to_owned();
-                return Err(Error::NotExact { path, place, column, got });
-            };
+            let cell = cell.ok_or_else(|| not_exact(self.path, place, self.column))?;
             let pushed = rule.push(cell, &mut values);
             pushed.map_err(|of| mismatched(self.path, place, self.column.to_owned(), of))
         })?;
@@ -257,7 +260,7 @@ impl Cells<'_> {
     ) -> Result<Vec<V>, Error> {
         let n_rows = (self.rows.end - self.rows.start) as usize;
         let (found, levels) = self.records::<T>(reader)?;
-        let (path, column) = (self.path.to_owned(), self.column.to_owned());
+        let (path, column) = (self.path.to_owned(), cut(self.column));
         let place = |at: usize| Place::Row(self.first_row + at as u64);
         if let Some(at) = levels.iter().position(|level| *level == 0) {
             return Err(Error::EmptyCell { path, place: place(at), column });

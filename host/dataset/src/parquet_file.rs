@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use parquet::basic::{Compression, ConvertedType, LogicalType, Type as Physical};
-use parquet::column::reader::ColumnReader;
+use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -17,6 +17,7 @@ use parquet::schema::types::ColumnDescriptor;
 
 use crate::bounds::{COLUMNS_MAX, FOOTER_BYTES_MAX, PARQUET_LIST_MAX, ROWS_MAX, block_rows};
 use crate::parquet_cells::{Cells, Stored, Take, stored};
+use crate::parquet_deltas::PlainPages;
 use crate::parquet_pages::{check_pages, check_schema};
 use crate::view::Wanted;
 use crate::{Block, Element, Error, Field, arrow_schema, cut};
@@ -110,14 +111,10 @@ impl ParquetFile {
                     let (expected, got) = (chunk_bytes, n_bytes);
                     return Err(Error::WrongLength { path, what, expected, got });
                 }
-                let found = check_pages(path, &mut pages, chunk, n_bytes)?;
+                check_pages(path, &mut pages, chunk, n_bytes)?;
                 let Some(column) = columns.get_mut(nth) else { continue };
                 if let Err(reason) = codec(chunk) {
                     column.refuse(&reason);
-                }
-                // The library asks for memory for as many texts as a delta encoding announces.
-                if column.stored == Ok(Stored::Text) && found.has_deltas {
-                    column.refuse("texts in a delta encoding are not read; write plain ones");
                 }
             }
             let n_blocks = rows.div_ceil(in_block).saturating_add(blocks.len() as u64);
@@ -215,8 +212,16 @@ impl ParquetFile {
         let Some((group, rows)) = self.blocks.get(block).cloned() else {
             return Err(Error::Changed { path: self.path.clone() });
         };
-        let Column { name, is_optional, .. } = &self.columns[at];
-        let reader = guarded(&self.path, || reader.get_row_group(group)?.get_column_reader(at))?;
+        let Column { name, is_optional, stored, .. } = &self.columns[at];
+        let reader = guarded(&self.path, || {
+            let group = reader.get_row_group(group)?;
+            if *stored != Ok(Stored::Text) {
+                return group.get_column_reader(at);
+            }
+            let (pages, is_optional) = (group.get_column_page_reader(at)?, *is_optional);
+            let of = group.metadata().column(at).column_descr_ptr();
+            Ok(get_column_reader(of, Box::new(PlainPages { pages, is_optional })))
+        })?;
         let (path, column, is_optional) = (&*self.path, &**name, *is_optional);
         Ok((Cells { path, column, is_optional, first_row, rows }, reader))
     }

@@ -33,19 +33,8 @@ struct PageSizes {
     packed: i64,
     /// Values of a dictionary; 0 for other pages.
     dictionary: i64,
-    /// Whether a header of values names an encoding other than plain ones and dictionaries.
-    has_deltas: bool,
 }
 
-/// Facts about the pages of a column chunk.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Pages {
-    /// Whether one is in a delta encoding, or in one that is not known.
-    pub(crate) has_deltas: bool,
-}
-
-/// `PLAIN`, `PLAIN_DICTIONARY` and `RLE_DICTIONARY` (parquet.thrift, Encoding).
-const PLAIN_ENCODINGS: [i64; 3] = [0, 2, 8];
 /// The most texts of a dictionary: the library keeps 32 bytes for each.
 const TEXTS_MAX: u64 = 1 << 20;
 
@@ -88,7 +77,7 @@ pub(crate) fn check_pages(
     file: &mut File,
     column: &ColumnChunkMetaData,
     n_bytes: u64,
-) -> Result<Pages, Error> {
+) -> Result<(), Error> {
     let name = cut(&column.column_path().string());
     let malformed = |reason: &str| Error::Malformed {
         path: path.to_owned(),
@@ -105,7 +94,7 @@ pub(crate) fn check_pages(
         let (path, what) = (path.to_owned(), format!("column `{name}`"));
         return Err(Error::WrongLength { path, what, expected: end, got: n_bytes });
     }
-    let (mut at, mut found) = (start, Pages::default());
+    let mut at = start;
     while at < end {
         file.seek(SeekFrom::Start(at)).map_err(read)?;
         let bytes = BufReader::with_capacity(128, (&*file).take(HEADER_BYTES_MAX.min(end - at)));
@@ -129,7 +118,6 @@ pub(crate) fn check_pages(
             let (path, what) = (path.to_owned(), format!("texts of column `{name}`'s dictionary"));
             return Err(Error::TooLarge { path, what, got: n_values, max: TEXTS_MAX });
         }
-        found.has_deltas |= sizes.has_deltas;
         if unpacked > PAGE_BYTES_MAX {
             let (path, what) = (path.to_owned(), format!("bytes of a page of column `{name}`"));
             return Err(Error::TooLarge { path, what, got: unpacked, max: PAGE_BYTES_MAX });
@@ -141,7 +129,7 @@ pub(crate) fn check_pages(
         }
         at = next;
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Thrift's compact protocol, as far as needed to find the end of a struct.
@@ -156,15 +144,13 @@ impl<R: Read> Compact<R> {
     /// Reads a page header to its end.
     fn page_sizes(&mut self) -> Option<PageSizes> {
         let (mut sizes, mut dictionary, mut id) = ([None; 2], 0, 0);
-        let mut has_deltas = false;
-        let mut encoding = |encoding: i64| has_deltas |= !PLAIN_ENCODINGS.contains(&encoding);
         loop {
             let (next, kind) = match self.field(id)? {
                 Some(field) => field,
                 None => {
                     let [unpacked, packed] = sizes;
                     let (unpacked, packed) = (unpacked?, packed?);
-                    return Some(PageSizes { unpacked, packed, dictionary, has_deltas });
+                    return Some(PageSizes { unpacked, packed, dictionary });
                 }
             };
             id = next;
@@ -179,9 +165,6 @@ impl<R: Read> Compact<R> {
                 }
                 (2 | 3, _) => return None,
                 (7, STRUCT) => self.number_of(1, |n| dictionary = dictionary.max(n))?,
-                // The headers of values, of version 1 and 2.
-                (5, STRUCT) => self.number_of(2, &mut encoding)?,
-                (8, STRUCT) => self.number_of(4, &mut encoding)?,
                 _ => self.skip(kind, 0)?,
             }
         }

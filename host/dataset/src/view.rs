@@ -104,5 +104,5 @@ pub(crate) fn apply(
 /// The error of a cell that its rule does not read.
 pub(crate) fn mismatched(path: &Path, place: Place, column: String, of: Mismatch) -> Error {
     let Mismatch { got, expected } = of;
-    Error::Mismatch { path: path.to_owned(), place, column, got, expected }
+    Error::Mismatch { path: path.to_owned(), place, column: cut(&column), got, expected }
 }

@@ -58,6 +58,65 @@ fn texts_dates_and_truth_values_of_parquet_are_read() {
     assert!(error.contains("give the column a rule"), "{error}");
 }
 
+// Both files are of the same rows.
+#[test]
+fn texts_and_dates_of_parquet_are_ids_and_groups() {
+    let open = |name: &str| Dataset::open(&hospital(name), None).unwrap();
+    let (parquet, csv) = (open("typed.parquet"), open("text_labels.csv"));
+    let (keys, texts) = (parquet.keys("outcome").unwrap(), csv.keys("outcome").unwrap());
+    assert_eq!(keys, texts);
+    let at = |dataset: &Dataset| dataset.position("outcome").unwrap();
+    let (in_parquet, in_csv) = (parquet.texts(0, at(&parquet)), csv.texts(0, at(&csv)));
+    assert_eq!(in_parquet.unwrap(), in_csv.unwrap());
+    // Of a dictionary, of days, and of truth values; a rule that drops a column does not matter.
+    let sexes = open("text.parquet").keys("sex").unwrap();
+    assert_eq!(sexes.iter().collect::<std::collections::BTreeSet<_>>().len(), 2);
+    let ruled = ruled(&parquet, "visit = 'drop'").unwrap();
+    assert_eq!(ruled.keys("visit").unwrap(), parquet.keys("visit").unwrap());
+    assert_eq!(parquet.texts(0, parquet.position("visit").unwrap()).unwrap()[0], "2022-07-16");
+    assert_eq!(parquet.keys("smoker").unwrap()[0], fedwasm_dataset::Key::number(1.0));
+    let error = open("null.parquet").keys("weight").unwrap_err().to_string();
+    assert!(error.contains("row 3") && error.contains("weight"), "{error}");
+}
+
+// tests/oracles/delta_texts.py: pyarrow writes the files.
+#[test]
+fn texts_in_delta_encodings_are_read() {
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/datasets");
+    for name in ["deltas_v1.parquet", "deltas_v2.parquet"] {
+        let dataset = Dataset::open(&datasets.join(name), None).unwrap();
+        let texts = |name: &str| dataset.texts(0, dataset.position(name).unwrap()).unwrap();
+        let (patients, notes) = (texts("patient"), texts("note"));
+        assert_eq!((patients.len(), notes.len()), (1000, 1000));
+        for row in 0..1000 {
+            let patient = format!("patient-{:04}-{}", row / 3, "x".repeat(row % 5));
+            let note = "ü".repeat(row % 4) + &(row * row).to_string();
+            assert_eq!(patients[row], if row % 7 == 3 { "" } else { &*patient }, "{name} {row}");
+            assert_eq!(notes[row], if row % 11 == 5 { "" } else { &*note }, "{name} {row}");
+        }
+    }
+}
+
+// Every byte of the pages, changed by itself: texts or an error, and no memory that a page announces.
+#[test]
+fn damaged_texts_in_delta_encodings_are_errors_or_texts() {
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/datasets");
+    let whole = std::fs::read(datasets.join("deltas_v2.parquet")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("d.parquet");
+    for at in (4..whole.len() - 1_500).step_by(11) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        std::fs::write(&path, bytes).unwrap();
+        let Ok(dataset) = Dataset::open(&path, None) else { continue };
+        for field in 0..2 {
+            if let Ok(texts) = dataset.texts(0, field) {
+                assert_eq!(texts.len(), 1000);
+            }
+        }
+    }
+}
+
 #[test]
 fn nulls_of_parquet_are_missing() {
     let plain = Dataset::open(&hospital("null.parquet"), None).unwrap();

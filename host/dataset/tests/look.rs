@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::{Check, Dataset, FaultKind, Look, LookKind};
+use fedwasm_dataset::{Check, Dataset, FaultKind, Look, LookKind, Renames, Volumes};
 use fedwasm_protocol::{DataArgs, Day, Fields, MISSING_WORDS, sentences};
 use serde_json::Value;
 
@@ -16,7 +16,8 @@ fn hospital() -> (PathBuf, Vec<Value>) {
 
 fn look(path: &Path) -> Result<Look, String> {
     let missing = MISSING_WORDS.map(str::to_owned).to_vec();
-    Look::of(path, None, missing, u64::MAX).map_err(|error| error.to_string())
+    Look::of(path, None, &Volumes::default(), &Renames::new(), missing, u64::MAX)
+        .map_err(|error| error.to_string())
 }
 
 /// Reads `[data]` as a file has it.
@@ -68,7 +69,7 @@ fn proposed_rules_pass_the_check_and_the_reader_for_every_hospital_table() {
         };
         let proposal = found.propose(Some("outcome"));
         let data = data_args(&proposal.to_string());
-        let check = Check::of(&path, None, &data).unwrap();
+        let check = Check::of(&path, None, &Volumes::default(), &Renames::new(), &data).unwrap();
         let unread = |kind: &LookKind| matches!(kind, LookKind::Unread { .. });
         let is_read = !found.columns.iter().any(|column| unread(&column.kind));
         if proposal.obstacles.is_empty() && found.n_ragged == 0 && is_read {
@@ -101,7 +102,7 @@ fn the_check_says_of_every_hospital_table_what_the_reader_says() {
             true => case["plain"].is_null(),
             false => case["ruled"].is_null(),
         };
-        match Check::of(&path, None, &data) {
+        match Check::of(&path, None, &Volumes::default(), &Renames::new(), &data) {
             Ok(check) => {
                 assert_eq!(check.n_mistakes() == 0, trains, "{}: {check:?}", path.display())
             }
@@ -178,7 +179,7 @@ fn all_mistakes_are_counted_with_their_first_places() {
          weight = { kind = \"number\", clip = [0, 300], impute = \"median\" }\n\
          outcome = { kind = \"class\", values = [\"benign\", \"malignant\"] }\n",
     );
-    let check = Check::of(&path, None, &data).unwrap();
+    let check = Check::of(&path, None, &Volumes::default(), &Renames::new(), &data).unwrap();
     assert_eq!(check.mistakes, ["there is no column `wieght`; did you mean `weight`?"]);
     assert_eq!((check.n_rows, check.n_ragged, &check.ragged[..]), (5, 1, &[(6, 2)][..]));
     let fault = |name: &str, kind: FaultKind| {
@@ -239,7 +240,10 @@ fn hostile_files_end_in_an_error_that_names_them_or_in_bounded_memory() {
     let found = look(&path).unwrap();
     assert!(found.n_ragged > 0 && !found.propose(None).to_string().is_empty());
     let data = DataArgs::of("b");
-    assert!(Check::of(&path, None, &data).unwrap().n_mistakes() > 0);
+    assert!(
+        Check::of(&path, None, &Volumes::default(), &Renames::new(), &data).unwrap().n_mistakes()
+            > 0
+    );
     // A cell that is different in every row of every column.
     let rows = (0..20_000).map(|n| format!("{n}x,{n}y{}\n", "z".repeat(90)));
     let (_dir, path) = written("a,b\n".to_owned() + &rows.collect::<String>());

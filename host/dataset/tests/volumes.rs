@@ -4,7 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::{Dataset, Format, Values, Volumes};
+use fedwasm_dataset::{
+    Check, Dataset, FaultKind, Format, Look, LookKind, Place, Renames, Values, Volumes,
+};
+use fedwasm_protocol::{ColumnRules, DataArgs, MISSING_WORDS};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -135,6 +138,40 @@ fn a_table_is_joined_by_subject() {
         error.contains("1 of 3 subjects lack something (a line of the table: 1): s3"),
         "{error}"
     );
+}
+
+#[test]
+fn texts_of_the_table_are_looked_at_checked_and_read_by_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    subjects(dir.path());
+    let wanted = settings(json!({
+        "table": "demographics.csv", "subject": "FOLDER_NAME", "modalities": { "T1": {} }
+    }));
+    let missing = MISSING_WORDS.map(str::to_owned).to_vec();
+    let look =
+        Look::of(dir.path(), None, &wanted, &Renames::new(), missing.clone(), u64::MAX).unwrap();
+    let kinds: Vec<&LookKind> = look.columns.iter().map(|column| &column.kind).collect();
+    assert!(matches!(kinds[0], LookKind::Array { .. }), "{kinds:?}");
+    assert!(matches!(kinds[1..], [LookKind::Number { .. }, LookKind::Category]), "{kinds:?}");
+    assert_eq!(look.columns[2].values, [("F".to_owned(), 2), ("M".to_owned(), 1)].into());
+    let data = |values: &str| {
+        let rules = format!("sex = {{ kind = 'category', values = {values} }}\nage = 'number'");
+        let columns = ColumnRules::parse(rules.parse().unwrap()).unwrap();
+        let inputs = Some(vec!["T1".to_owned(), "sex".into()].into());
+        DataArgs { columns, inputs, ..DataArgs::of("age") }
+    };
+    let check = Check::of(dir.path(), None, &wanted, &Renames::new(), &data("['F', 'M']")).unwrap();
+    assert_eq!(check.n_mistakes(), 0, "{check:?}");
+    let check = Check::of(dir.path(), None, &wanted, &Renames::new(), &data("['F', 'D']")).unwrap();
+    let fault = &check.columns.iter().find(|column| column.name == "sex").unwrap().faults;
+    let fault = &fault[&FaultKind::Unknown];
+    assert_eq!((fault.n, &fault.places[..]), (1, &[Place::Line(3)][..]));
+    let dataset = Dataset::open_with(dir.path(), None, &wanted).unwrap();
+    let ruled = dataset.with_rules(&data("['F', 'M']").columns, &missing).unwrap();
+    assert_eq!(floats(&ruled, "sex"), [0.0, 1.0, 1.0, 0.0, 1.0, 0.0]);
+    assert_eq!(floats(&ruled, "age"), [47.5, 33.0, 61.0]);
+    let at = dataset.position("sex").unwrap();
+    assert_eq!(dataset.texts(0, at).unwrap(), ["M", "F", "F"]);
 }
 
 #[test]

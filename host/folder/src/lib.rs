@@ -113,14 +113,22 @@ impl Folder {
     /// # Errors
     /// Those of the operating system, with the name.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let write = || {
-            let mut file = TempFile::new(&self.dir)?;
-            file.write_all(bytes)?;
-            // On disk before the name points to it, or a power cut leaves an empty file.
-            file.as_file().sync_all()?;
-            file.replace(name)
-        };
-        write().map_err(|error| named(&error, &self.path.join(name)))
+        self.write_with(name, |file| file.write_all(bytes))
+            .map_err(|error| named(&error, &self.path.join(name)))
+    }
+
+    /// The same with the bytes that `write` writes, piece by piece.
+    fn write_with<T, E: From<io::Error>>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut TempFile<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut file = TempFile::new(&self.dir)?;
+        let done = write(&mut file)?;
+        // On disk before the name points to it, or a power cut leaves an empty file.
+        file.as_file().sync_all()?;
+        file.replace(name)?;
+        Ok(done)
     }
 
     /// Writes a file that may be lost in a power cut: for contents that can be made again, and are
@@ -135,6 +143,30 @@ impl Folder {
             file.replace(name)
         };
         write().map_err(|error| named(&error, &self.path.join(name)))
+    }
+
+    /// Writes a file that only its owner may read, piece by piece: `fill` writes it and says whether
+    /// it replaces an earlier one. After an error, or a no, there are the earlier contents.
+    ///
+    /// # Errors
+    /// Those of `fill` and of the operating system, with the name.
+    pub fn write_private<T, E: From<io::Error>>(
+        &self,
+        name: &str,
+        fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<(T, bool), E>,
+    ) -> Result<T, E> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let failed = |error: io::Error| named(&error, &self.path.join(name));
+        let mut file = TempFile::new(&self.dir).map_err(failed)?;
+        let mode = cap_std::fs::Permissions::from_std(std::fs::Permissions::from_mode(0o600));
+        file.as_file().set_permissions(mode).map_err(failed)?;
+        let (filled, is_kept) = fill(file.as_file_mut())?;
+        if is_kept {
+            file.as_file().sync_all().map_err(failed)?;
+            file.replace(name).map_err(failed)?;
+            self.sync()?;
+        }
+        Ok(filled)
     }
 
     /// Whether something of this name is a directory.
@@ -347,6 +379,25 @@ fn ticket() -> u64 {
 /// # Errors
 /// Those of the operating system, with the path.
 pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (folder, name) = parent(path)?;
+    folder.write(name, bytes)
+}
+
+/// Writes a file that a person named, piece by piece: whole, or not at all if `write` fails. Creates
+/// its directory if it is absent.
+///
+/// # Errors
+/// Those of the operating system, and those of `write`.
+pub fn write_file_with<T, E: From<io::Error>>(
+    path: &Path,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> Result<T, E>,
+) -> Result<T, E> {
+    let (folder, name) = parent(path)?;
+    folder.write_with(name, |file| write(file))
+}
+
+/// The directory of a file, which is created if it is absent, and the name in it.
+fn parent(path: &Path) -> io::Result<(Folder, &str)> {
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| {
         io::Error::new(
@@ -355,7 +406,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         )
     })?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Folder::create(parent.unwrap_or(Path::new(".")))?.write(name, bytes)
+    Ok((Folder::create(parent.unwrap_or(Path::new(".")))?, name))
 }
 
 fn read_bounded(file: impl Read, name: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
@@ -400,6 +451,25 @@ mod tests {
         folder.write("a", b"two!").unwrap();
         assert_eq!(folder.read("a", 4).unwrap(), b"two!");
         assert_eq!(folder.read("a", 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_private_file_is_replaced_whole_or_not_at_all() {
+        use cap_std::fs::PermissionsExt as _;
+        let dir = scratch();
+        let folder = folder(&dir);
+        let write = |text: &[u8], is_kept: bool| {
+            folder.write_private("a", |into| {
+                into.write_all(text)?;
+                if text == b"bad" { Err(io::Error::other("bad")) } else { Ok(((), is_kept)) }
+            })
+        };
+        write(b"one", true).unwrap();
+        write(b"two", false).unwrap();
+        write(b"bad", true).unwrap_err();
+        assert_eq!(folder.read("a", 9).unwrap(), b"one");
+        assert_eq!(dir.metadata("a").unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(folder.names().unwrap(), ["a"]);
     }
 
     #[test]

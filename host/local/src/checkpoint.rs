@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::Volumes;
+use fedwasm_dataset::{Renames, Volumes};
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, from_safetensors, to_safetensors};
 use fedwasm_protocol::{Digest, Hasher};
@@ -282,8 +282,13 @@ impl Earlier {
 }
 
 /// The SHA-256 of a file; of a directory, of its files' names and digests in the order of names,
-/// six directories deep at most, as derivatives of BIDS are; with how volumes are read, if that is said.
-pub(crate) fn data_digest(path: &Path, volumes: &Volumes) -> Result<Digest, Error> {
+/// six directories deep at most, as derivatives of BIDS are; with how volumes are read and which
+/// columns are renamed, if that is said.
+pub(crate) fn data_digest(
+    path: &Path,
+    volumes: &Volumes,
+    renames: &Renames,
+) -> Result<Digest, Error> {
     fn of(path: &Path, depth: usize) -> std::io::Result<Digest> {
         if !path.is_dir() || depth == 0 {
             return Digest::of_reader(std::fs::File::open(path)?);
@@ -300,11 +305,17 @@ pub(crate) fn data_digest(path: &Path, volumes: &Volumes) -> Result<Digest, Erro
         Ok(hasher.finish())
     }
     let files = of(path, 6)?;
-    if volumes.is_default() {
+    if volumes.is_default() && renames.is_empty() {
         return Ok(files);
     }
     let mut hasher = Hasher::default();
     hasher.update(files.as_bytes());
-    hasher.update(&serde_json::to_vec(volumes).map_err(std::io::Error::other)?);
+    if !volumes.is_default() {
+        hasher.update(&serde_json::to_vec(volumes).map_err(std::io::Error::other)?);
+    }
+    if !renames.is_empty() {
+        let renames = serde_json::json!({ "renames": renames });
+        hasher.update(&serde_json::to_vec(&renames).map_err(std::io::Error::other)?);
+    }
     Ok(hasher.finish())
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Dataset, Format, Volumes};
+use fedwasm_dataset::{Dataset, Format, Renames, Volumes};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Evaluation};
 use fedwasm_record::combine;
@@ -31,6 +31,8 @@ pub struct EvaluateOptions {
     pub format: Option<Format>,
     /// How their volumes are read.
     pub volumes: Volumes,
+    /// The names of their columns, by those that the files have, where they differ.
+    pub renames: Renames,
     /// The files, each with the scales of its columns. All rows are scored.
     pub parts: Vec<(PathBuf, Option<Preprocessing>)>,
 }
@@ -45,6 +47,7 @@ pub fn evaluate(options: &EvaluateOptions, cancel: &Cancel) -> Result<Evaluation
     let mut evaluations = Vec::new();
     for (path, preprocessing) in &options.parts {
         let file = Dataset::open_with(path, options.format, &options.volumes)?;
+        let file = file.renamed(&options.renames)?;
         let facts = facts(&file, &options.data, plan.metadata(), &options.model)?;
         let evaluation = fedwasm_training::evaluate(
             &plan,

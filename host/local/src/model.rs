@@ -1,15 +1,16 @@
 //! A model in use: scores and predictions of the model of a run, on files.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Dataset, Format, Volumes};
+use fedwasm_dataset::{Dataset, Format, Renames, Volumes};
 use fedwasm_protocol::{ColumnKind, DataArgs, Evaluation, FieldSelection, Standardize};
 use fedwasm_record::{Error as RecordError, Model, ModelFile};
 use fedwasm_sandbox::{Cancel, Described, LimitArgs, Limits, Profile, Sandbox};
-use fedwasm_training::{Predictions, Preprocessing, predict};
+use fedwasm_training::{Preprocessing, predict};
 
-use crate::prediction_table::{PredictionTable, TableBuilder};
+use crate::prediction_table::{PredictionTable, Tables};
 use crate::{Error, EvaluateOptions, evaluate};
 
 /// The largest `preprocessing.json`, in bytes.
@@ -33,12 +34,27 @@ pub struct PredictRows {
     pub path: PathBuf,
     /// Its format; found by its content if none.
     pub format: Option<Format>,
-    /// How its volumes are read: as at training.
-    pub volumes: Volumes,
+    /// How its volumes are read; as the model says if none.
+    pub volumes: Option<Volumes>,
+    /// The names of its columns, by those that the file has, where they differ.
+    pub renames: Renames,
     /// A column that is passed through, to tell rows apart.
     pub id: Option<String>,
     /// Whether scores are given as they are, instead of probabilities.
     pub raw: bool,
+}
+
+/// The rows to score.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluateRows {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Its format; found by its content if none.
+    pub format: Option<Format>,
+    /// How its volumes are read; as the model says if none.
+    pub volumes: Option<Volumes>,
+    /// The names of its columns, by those that the file has, where they differ.
+    pub renames: Renames,
 }
 
 impl UsableModel {
@@ -103,13 +119,7 @@ impl UsableModel {
     ///
     /// # Errors
     /// [`Error`].
-    pub fn evaluate(
-        &self,
-        path: &Path,
-        format: Option<Format>,
-        volumes: Volumes,
-        cancel: &Cancel,
-    ) -> Result<Evaluation, Error> {
+    pub fn evaluate(&self, rows: EvaluateRows, cancel: &Cancel) -> Result<Evaluation, Error> {
         self.describe(cancel)?;
         let options = EvaluateOptions {
             component: self.component.clone(),
@@ -118,29 +128,59 @@ impl UsableModel {
             params: self.model.params.clone(),
             data: self.data(),
             model: self.about().model.clone(),
-            format,
-            volumes,
-            parts: vec![(path.to_owned(), self.scales()?.cloned())],
+            format: rows.format,
+            volumes: rows.volumes.unwrap_or_else(|| self.about().volumes.clone()),
+            renames: rows.renames,
+            parts: vec![(rows.path, self.scales()?.cloned())],
         };
         evaluate(&options, cancel)
     }
 
-    /// Predicts for all rows of a file, which needs no target. Blocks.
+    /// Predicts for all rows of a file, which needs no target. They come piece by piece, in the
+    /// order of rows; each is passed to `take`, and none is kept. Blocks.
     ///
     /// # Errors
-    /// [`Error`].
-    pub fn predict(&self, rows: &PredictRows, cancel: &Cancel) -> Result<PredictionTable, Error> {
+    /// [`Error`], and that of `take`.
+    pub fn predict(
+        &self,
+        rows: &PredictRows,
+        cancel: &Cancel,
+        mut take: impl FnMut(PredictionTable) -> std::io::Result<()>,
+    ) -> Result<(), Error> {
         let scales = self.scales()?;
         let plan = self.describe(cancel)?;
-        let dataset = Dataset::open_with(&rows.path, rows.format, &rows.volumes)?;
         let data = self.data();
-        let ids = rows.id.as_ref().map(|id| ids(&dataset, id)).transpose()?;
-        let names = (target_names(&data.target), class_names(&data));
-        let mut table = TableBuilder::new(names, rows.raw);
+        let format = match rows.format {
+            Some(format) => format,
+            None => Format::detect(&rows.path)?,
+        };
+        let volumes = match (&rows.volumes, format) {
+            (Some(volumes), _) => volumes.clone(),
+            // New subjects need not have what is predicted for them.
+            (None, Format::Medical | Format::Bids) => {
+                self.about().volumes.clone().without(&data.target.names())
+            }
+            (None, _) => Volumes::default(),
+        };
+        let dataset =
+            Dataset::open_with(&rows.path, Some(format), &volumes)?.renamed(&rows.renames)?;
+        let mut ids = rows.id.as_ref().map(|id| Ids::new(&dataset, id)).transpose()?;
+        let mut tables = Tables::new(target_names(&data.target), self.class_names(), rows.raw);
         let model = (&self.about().model, &self.model.params);
-        let take = |piece: Predictions| table.add(&piece);
-        predict(&plan, model, (&dataset, &data), scales, cancel, take)?;
-        Ok(table.finish(rows.id.clone().zip(ids)))
+        predict(&plan, model, (&dataset, &data), scales, cancel, |piece| {
+            let ids = ids.as_mut().map(|ids| ids.next(piece.rows().len())).transpose()?;
+            Ok(take(tables.table(&piece, rows.id.clone().zip(ids)))?)
+        })
+    }
+
+    /// The names of the classes of the target: those of the rule of its column, or of the data.
+    fn class_names(&self) -> Vec<String> {
+        let about = self.about();
+        let FieldSelection::One(target) = &about.data.target else { return Vec::new() };
+        match about.data.columns.get(target).map(|rule| &rule.kind) {
+            Some(ColumnKind::Class { values }) => values.clone(),
+            _ => about.classes.clone(),
+        }
     }
 
     fn data(&self) -> DataArgs {
@@ -162,25 +202,32 @@ pub fn load_preprocessing(path: &Path) -> Result<Preprocessing, Error> {
     Ok(serde_json::from_slice(&json).map_err(wrong)?)
 }
 
-/// The cells of a column that is passed through, row by row.
-fn ids(dataset: &Dataset, column: &str) -> Result<Vec<String>, Error> {
-    let field = dataset.position(column)?;
-    let mut ids = Vec::new();
-    for block in 0..dataset.n_blocks() {
-        ids.extend(dataset.texts(block, field)?);
+/// The cells of a column that is passed through, block by block.
+struct Ids<'a> {
+    dataset: &'a Dataset,
+    field: usize,
+    blocks: std::ops::Range<usize>,
+    /// Cells that were read and not passed on.
+    left: VecDeque<String>,
+}
+
+impl<'a> Ids<'a> {
+    fn new(dataset: &'a Dataset, column: &str) -> Result<Self, Error> {
+        let field = dataset.position(column)?;
+        Ok(Self { dataset, field, blocks: 0..dataset.n_blocks(), left: VecDeque::new() })
     }
-    Ok(ids)
+
+    /// The cells of the next rows.
+    fn next(&mut self, n_rows: usize) -> Result<Vec<String>, Error> {
+        while self.left.len() < n_rows
+            && let Some(block) = self.blocks.next()
+        {
+            self.left.extend(self.dataset.texts(block, self.field)?);
+        }
+        Ok(self.left.drain(..n_rows.min(self.left.len())).collect())
+    }
 }
 
 fn target_names(target: &FieldSelection) -> Vec<String> {
     target.names().into_iter().cloned().collect()
-}
-
-/// The names of the classes of the target, where the rule of its column has some.
-fn class_names(data: &DataArgs) -> Vec<String> {
-    let FieldSelection::One(target) = &data.target else { return Vec::new() };
-    match data.columns.get(target).map(|rule| &rule.kind) {
-        Some(ColumnKind::Class { values }) => values.clone(),
-        _ => Vec::new(),
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Dataset, Volumes};
+use fedwasm_dataset::{Dataset, Renames, Volumes};
 use fedwasm_protocol::{
     Arguments, DataArgs, FieldSelection, FileMistakes, Metrics, Mistake, NodeId, Place,
     TrainingArgs,
@@ -169,6 +169,7 @@ impl Golden {
             data,
             format: None,
             volumes: Volumes::default(),
+            renames: Renames::new(),
             training: TrainingArgs { random_seed: Some(self.seed), ..training },
             local: file.local,
             fold: None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use fedwasm_dataset::{Field, Format, Look, Volumes};
+use fedwasm_dataset::{Field, Format, Look, Renames, Volumes};
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{DataArgs, DatasetEntry, DatasetId, Day, MISSING_WORDS, Reason, Refusal};
 use fedwasm_transport::now_ms;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::refusal::refusal;
+use crate::snapshots::{self, NewQuery, Query, Snapshots};
 use crate::{Database, Error};
 
 const FILE: &str = "datasets.json";
@@ -54,6 +55,12 @@ pub struct Dataset {
     /// How its volumes are read.
     #[serde(default, skip_serializing_if = "Volumes::is_default")]
     pub volumes: Volumes,
+    /// The query whose answer its file is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<Query>,
+    /// The names of its columns for researchers, by those that the file has, where they differ.
+    #[serde(default, skip_serializing_if = "Renames::is_empty")]
+    pub renames: Renames,
 }
 
 /// Length in bytes, and the time of the last change in milliseconds of Unix time.
@@ -78,6 +85,8 @@ pub struct NewDataset<'a> {
     pub tags: Vec<String>,
     /// How its volumes are read.
     pub volumes: Volumes,
+    /// The names of its columns for researchers, by those that the file has, where they differ.
+    pub renames: Renames,
 }
 
 fn columns_of(fields: &[Field]) -> Vec<String> {
@@ -105,7 +114,8 @@ impl Dataset {
     /// # Errors
     /// Any [`fedwasm_dataset::Error`] but those about single values.
     pub fn open(&self) -> Result<fedwasm_dataset::Dataset, fedwasm_dataset::Error> {
-        fedwasm_dataset::Dataset::open_with(&self.path, Some(self.format), &self.volumes)
+        fedwasm_dataset::Dataset::open_with(&self.path, Some(self.format), &self.volumes)?
+            .renamed(&self.renames)
     }
 
     /// Says how a file differs from the registered one, and the cure.
@@ -142,9 +152,10 @@ impl Dataset {
 
     /// A file as it is now, under this name. Its cells are looked at, some of a large one.
     fn of(new: NewDataset<'_>) -> Result<Self, Error> {
-        let NewDataset { name, path, format, tags, volumes } = new;
+        let NewDataset { name, path, format, tags, volumes, renames } = new;
         let stamp = stamp(path);
         let file = fedwasm_dataset::Dataset::open_with(path, format, &volumes)?;
+        let file = file.renamed(&renames)?;
         let missing = MISSING_WORDS.map(str::to_owned).to_vec();
         let look = Look::of_dataset(&file, missing, CELLS_MAX)?;
         let mut remarks = file.remarks();
@@ -162,7 +173,16 @@ impl Dataset {
             looked_at: (!look.is_whole).then_some(look.n_rows),
             stamp,
             volumes,
+            query: None,
+            renames,
         })
+    }
+
+    /// It is the answer to a query, about which there are remarks.
+    fn asked(&mut self, query: Query, remarks: Vec<String>) {
+        self.query = Some(query);
+        self.remarks.splice(0..0, remarks);
+        self.remarks.truncate(REMARKS_MAX);
     }
 
     /// Checks that it has all columns that are asked for.
@@ -179,10 +199,16 @@ impl Dataset {
 
     /// The facts about it for the node's log.
     fn fields(&self) -> Value {
-        json!({
+        let mut fields = json!({
             "dataset": self.name, "path": self.path, "type": self.format, "tags": self.tags,
-            "rows": self.n_rows, "columns": self.columns.len(),
-        })
+            "rows": self.n_rows, "columns": self.columns.len(), "renames": self.renames,
+        });
+        if let Some(Query { from, sql, digest, .. }) = &self.query {
+            fields["from"] = json!(from);
+            fields["sql"] = json!(sql);
+            fields["digest"] = json!(digest);
+        }
+        fields
     }
 
     /// The facts about it that researchers may know.
@@ -226,15 +252,53 @@ impl Datasets {
     ///
     /// # Errors
     /// [`Error::DatasetExists`], [`Error::Tags`], [`Error::TooManyDatasets`],
-    /// [`Error::Data`], [`Error::Database`], [`Error::Io`].
+    /// [`Error::RegistryTooLarge`], [`Error::Data`], [`Error::Database`], [`Error::Io`].
     pub fn add(
         &mut self,
         folder: &Folder,
         database: &Database,
         new: NewDataset<'_>,
     ) -> Result<&Dataset, Error> {
-        let NewDataset { name, path, format, tags, volumes } = new;
-        if self.find(&name).is_some() {
+        let NewDataset { name, path, format, tags, volumes, renames } = new;
+        let tags = self.check_new(&name, &tags)?;
+        let new = NewDataset { path: &path.canonicalize()?, name, format, tags, volumes, renames };
+        let dataset = Dataset::of(new)?;
+        self.push(folder, database, dataset)
+    }
+
+    /// Asks a database, keeps the answer in the node's directory, and registers that as a dataset.
+    ///
+    /// # Errors
+    /// As [`Datasets::add`], and [`Error::Sql`].
+    pub fn add_query(
+        &mut self,
+        folder: &Folder,
+        database: &Database,
+        new: NewQuery,
+        snapshots: Snapshots<'_>,
+    ) -> Result<&Dataset, Error> {
+        let NewQuery { name, from, sql, limits, tags, renames } = new;
+        let tags = self.check_new(&name, &tags)?;
+        let (query, taken) = snapshots.take(folder, &name, (from, sql, limits), None)?;
+        let path = &*snapshots.path(&name)?;
+        let (format, volumes) = (Some(Format::Parquet), Volumes::default());
+        let registered = name.clone();
+        let new = NewDataset { name, path, format, tags, volumes, renames };
+        let added = Dataset::of(new).and_then(|mut dataset| {
+            dataset.asked(query, taken.remarks);
+            self.push(folder, database, dataset).map(drop)
+        });
+        if let Err(error) = added {
+            // No dataset has it; a copy of rows does not stay behind.
+            snapshots::remove(folder, &registered)?;
+            return Err(error);
+        }
+        Ok(&self.0[self.0.len() - 1])
+    }
+
+    /// Checks the name and the tags of a new dataset.
+    fn check_new(&self, name: &DatasetId, tags: &[String]) -> Result<Vec<String>, Error> {
+        if self.find(name).is_some() {
             return Err(Error::DatasetExists { name: name.to_string() });
         }
         let tags: Vec<String> = tags.iter().map(|tag| tag.trim().to_owned()).collect();
@@ -244,31 +308,49 @@ impl Datasets {
         if self.0.len() >= DATASETS_MAX {
             return Err(Error::TooManyDatasets { max: DATASETS_MAX });
         }
-        let new = NewDataset { path: &path.canonicalize()?, name, format, tags, volumes };
-        let dataset = Dataset::of(new)?;
+        Ok(tags)
+    }
+
+    fn push(
+        &mut self,
+        folder: &Folder,
+        database: &Database,
+        dataset: Dataset,
+    ) -> Result<&Dataset, Error> {
         database.record(now_ms(), "dataset-added", &dataset.fields())?;
         self.0.push(dataset);
         self.store(folder)?;
         Ok(&self.0[self.0.len() - 1])
     }
 
-    /// Registers a file or folder again that has changed: under the same name, with the same tags.
-    /// Returns the earlier registration and the new one.
+    /// Registers a file or folder again that has changed, or asks a database anew: under the same
+    /// name, with the same tags. Returns the earlier registration and the new one.
     ///
     /// # Errors
-    /// [`Error::NoDataset`], [`Error::Data`], [`Error::Database`], [`Error::Io`].
+    /// [`Error::NoDataset`], [`Error::Data`], [`Error::Sql`], [`Error::Database`], [`Error::Io`].
     pub fn refresh(
         &mut self,
         folder: &Folder,
         database: &Database,
         name: &DatasetId,
+        snapshots: Snapshots<'_>,
     ) -> Result<(Dataset, Dataset), Error> {
         let found = self.0.iter_mut().find(|dataset| dataset.name == *name);
         let found = found.ok_or_else(|| Error::NoDataset { name: name.to_string() })?;
         let before = found.clone();
-        let Dataset { name, path, tags, format, volumes, .. } = before.clone();
-        let new = NewDataset { name, path: &path, format: Some(format), tags, volumes };
-        let now = Dataset::of(new)?;
+        let Dataset { name, mut path, tags, format, volumes, query, renames, .. } = before.clone();
+        let asked = match query {
+            None => None,
+            Some(Query { from, sql, limits, digest, .. }) => {
+                path = snapshots.path(&name)?;
+                Some(snapshots.take(folder, &name, (from, sql, limits), Some(digest))?)
+            }
+        };
+        let new = NewDataset { name, path: &path, format: Some(format), tags, volumes, renames };
+        let mut now = Dataset::of(new)?;
+        if let Some((query, taken)) = asked {
+            now.asked(query, taken.remarks);
+        }
         let mut fields = now.fields();
         fields["rows_before"] = json!(before.n_rows);
         fields["columns_before"] = json!(before.columns.len());
@@ -278,7 +360,7 @@ impl Datasets {
         Ok((before, now))
     }
 
-    /// Takes a dataset off the registry; the file stays.
+    /// Takes a dataset off the registry; the file stays, but for the snapshot of a database.
     ///
     /// # Errors
     /// [`Error::NoDataset`], [`Error::Database`], [`Error::Io`].
@@ -293,6 +375,9 @@ impl Datasets {
         let removed = self.0.remove(at);
         database.record(now_ms(), "dataset-removed", &removed.fields())?;
         self.store(folder)?;
+        if removed.query.is_some() {
+            snapshots::remove(folder, name)?;
+        }
         Ok(removed)
     }
 
@@ -314,6 +399,11 @@ impl Datasets {
 
     fn store(&self, folder: &Folder) -> Result<(), Error> {
         let text = serde_json::to_vec_pretty(&self.0).map_err(malformed)?;
+        // A registry that cannot be read would take all datasets off the node.
+        if text.len() as u64 > FILE_BYTES_MAX {
+            let bytes = text.len() as u64;
+            return Err(Error::RegistryTooLarge { bytes, max: FILE_BYTES_MAX });
+        }
         Ok(folder.write(FILE, &text)?)
     }
 }
@@ -325,6 +415,7 @@ fn malformed(source: serde_json::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fedwasm_sql::Passwords;
 
     fn add(
         datasets: &mut Datasets,
@@ -337,8 +428,8 @@ mod tests {
         let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
         let (folder, database) = (Folder::open(dir).unwrap(), database(dir));
         let name = name.parse().unwrap();
-        let volumes = Volumes::default();
-        let new = NewDataset { name, path: &path, format: None, tags, volumes };
+        let (volumes, renames) = (Volumes::default(), Renames::new());
+        let new = NewDataset { name, path: &path, format: None, tags, volumes, renames };
         let added = datasets.add(&folder, &database, new);
         added.cloned().map_err(|error| error.to_string())
     }
@@ -387,14 +478,29 @@ mod tests {
         let two: DatasetId = "two".parse().unwrap();
         let database = database(dir.path());
         let (name, tags) = (two.clone(), vec!["x".into()]);
-        let volumes = Volumes::default();
-        let new = NewDataset { name, path: &absent, format: None, tags, volumes };
+        let (volumes, renames) = (Volumes::default(), Renames::new());
+        let new = NewDataset { name, path: &absent, format: None, tags, volumes, renames };
         assert!(datasets.add(&folder, &database, new).is_err());
         assert_eq!(Datasets::load(&folder).unwrap().iter().count(), 1);
         assert!(datasets.remove(&folder, &database, &two).is_err());
-        assert!(datasets.refresh(&folder, &database, &two).is_err());
+        let snapshots = Snapshots { dir: dir.path(), passwords: &Passwords::default() };
+        assert!(datasets.refresh(&folder, &database, &two, snapshots).is_err());
         datasets.remove(&folder, &database, &"one".parse().unwrap()).unwrap();
         assert_eq!(Datasets::load(&folder).unwrap(), Datasets::default());
+    }
+
+    #[test]
+    fn a_registry_that_could_not_be_read_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        let mut datasets = Datasets::default();
+        let mut wide = add(&mut datasets, dir.path(), "one", &["x"]).unwrap();
+        let known = Datasets::load(&folder).unwrap();
+        wide.columns = (0..65_536).map(|n| format!("{n:0>1100}")).collect();
+        datasets.0.push(wide);
+        let error = datasets.store(&folder).unwrap_err().to_string();
+        assert!(error.starts_with("datasets.json would have "), "{error}");
+        assert_eq!(Datasets::load(&folder).unwrap(), known);
     }
 
     #[test]
@@ -412,7 +518,9 @@ mod tests {
         std::fs::write(&dataset.path, "b,y\n1,0\n2,1\n").unwrap();
         let change = dataset.change(&dataset.open().unwrap()).unwrap();
         assert!(change.contains("its columns are different now"), "{change}");
-        let (before, now) = datasets.refresh(&folder, &database, &"one".parse().unwrap()).unwrap();
+        let snapshots = Snapshots { dir: dir.path(), passwords: &Passwords::default() };
+        let one = "one".parse().unwrap();
+        let (before, now) = datasets.refresh(&folder, &database, &one, snapshots).unwrap();
         assert_eq!(before, dataset);
         assert_eq!((now.tags, now.columns), (dataset.tags, vec!["b".to_owned(), "y".to_owned()]));
         datasets.remove(&folder, &database, &"one".parse().unwrap()).unwrap();

@@ -17,6 +17,12 @@ pub(crate) fn check(request: &RoundRequest, memory_mib_max: u64) -> Result<(), R
 /// Scales of the federation travel with every round but the one that sums up what they are made of.
 fn scales(request: &RoundRequest) -> Result<(), Refusal> {
     let bad = |text: &str| Err(refusal(Reason::BadRequest, text.to_owned()));
+    if request.mode == Mode::Statistics {
+        return match request.secagg {
+            Some(_) => Ok(()),
+            None => bad("statistics in the clear are asked for without a round"),
+        };
+    }
     let is_asked = request.mode == Mode::Scale;
     match (request.data.is_scaled_by_all(), request.scales.is_some()) {
         (false, true) => bad("`scales` are given, but `data.standardize` is not `federation`"),

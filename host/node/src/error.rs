@@ -88,6 +88,17 @@ pub enum Error {
         /// The bound.
         max: usize,
     },
+    /// The names of the columns of all datasets together are too many.
+    #[error(
+        "datasets.json would have {bytes} bytes, at most {max} are read: the columns of all datasets \
+         together are too many; remove a dataset, or register this one at another node"
+    )]
+    RegistryTooLarge {
+        /// Its bytes.
+        bytes: u64,
+        /// The bound.
+        max: u64,
+    },
     /// A tag is empty, or the list of tags is.
     #[error("a dataset needs tags, none of them empty")]
     Tags,
@@ -97,6 +108,9 @@ pub enum Error {
     /// A data file.
     #[error(transparent)]
     Data(#[from] fedwasm_dataset::Error),
+    /// A database that a dataset comes from.
+    #[error(transparent)]
+    Sql(#[from] fedwasm_sql::Error),
     /// The operating system.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -193,16 +193,20 @@ impl Executor {
         let demand = Demand::of(&floors, secagg, request.mode, terms.as_ref());
         // How far a plan is follows from rows as well.
         let progress = self.privacy.progress && terms.is_none() && demand.is_none();
-        let mut floor = Floor { min_rows, progress, score_sums: self.privacy.score_sums };
-        if request.mode == Mode::Scale {
-            statistics::check(&floors, self.force_secagg, request.dataset_id.as_str())?;
-            if terms.is_some() || demand.is_some() {
-                let text = "sums for scales have neither noise nor masks, and the request asks for \
-                            them: set `standardize` to `site` or `none`";
+        let score_sums = self.privacy.score_sums;
+        // They are counts of columns, as statistics are.
+        let cells = floors.statistics != Some(false);
+        let mut floor = Floor { min_rows, progress, score_sums, cells, extremes: false };
+        if matches!(request.mode, Mode::Scale | Mode::Statistics) {
+            statistics::check(&floors, request.dataset_id.as_str())?;
+            if terms.is_some() {
+                let text = "sums for scales have no noise, and the request asks for some: set \
+                            `standardize` to `site` or `none`";
                 return Err(refusal(Reason::Unsupported, text.into()));
             }
             let told = statistics::disclosure(&floors, self.privacy.min_rows);
             floor.min_rows = floor.min_rows.max(told.min_rows);
+            floor.extremes = told.extremes;
         }
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,

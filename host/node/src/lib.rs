@@ -31,8 +31,10 @@ mod round;
 mod samples;
 mod secagg;
 mod serve;
+mod snapshots;
 mod state;
 mod statistics;
+mod tell;
 mod trace;
 mod train;
 
@@ -49,3 +51,4 @@ pub use log::{Checkpoint, LogEntry, verify_checkpoint};
 pub use privacy::{Floors, Privacy, Spent};
 pub use rerun::{Mismatch, Rerun, keys_of, read_receipt, read_receipt_of, rerun};
 pub use serve::{serve, serve_on};
+pub use snapshots::{NewQuery, Query, Snapshots};

@@ -120,7 +120,8 @@ mod tests {
     use fedwasm_trust::Identity;
     use std::cell::RefCell;
 
-    const FLOOR: Floor = Floor { min_rows: 10, progress: true, score_sums: true };
+    const FLOOR: Floor =
+        Floor { min_rows: 10, progress: true, score_sums: true, cells: true, extremes: false };
 
     fn trace() -> (tempfile::TempDir, Arc<Trace>) {
         let dir = tempfile::tempdir().unwrap();

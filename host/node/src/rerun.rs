@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
-use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Payload, Refusal, RoundRequest};
+use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Mode, Payload, Refusal, RoundRequest};
 use fedwasm_sandbox::{Cancel, Sandbox};
 use fedwasm_trust::{Opening, PublicKey, Receipt, RunResult, Signer};
 
@@ -14,7 +14,8 @@ use crate::approval::ApprovedPlan;
 use crate::privacy::{Begun, Released, Summand};
 use crate::round::{Fetched, PlanSource, Preparation, Used, Workshop};
 use crate::secagg::{Masked, SumRules};
-use crate::{Database, Datasets, Error, NodeConfig, receipt};
+use crate::tell::Told;
+use crate::{Database, Dataset, Datasets, Error, NodeConfig, receipt};
 
 /// The largest input, in bytes.
 const INPUT_BYTES_MAX: u64 = 4 << 30;
@@ -127,17 +128,13 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let request = site.request()?;
     let plan = site.plan(&request)?;
     let fetched = site.fetched(&request)?;
-    let datasets = Datasets::load(&site.folder).map_err(|error| mismatch("dataset", error))?;
-    let dataset = datasets.find(&request.dataset_id);
-    let dataset = dataset.ok_or_else(|| {
-        mismatch("dataset", format!("`{}` is not registered", request.dataset_id))
-    })?;
-    let found = crate::round::dataset_digest(dataset, &Cancel::new());
-    let found = found.map_err(|error| mismatch("dataset", error))?;
-    if found != opening.dataset {
-        return Err(mismatch("dataset", "the file changed since the run"));
-    }
+    let dataset = &site.dataset(&request, &opening)?;
 
+    if request.mode == Mode::Statistics {
+        let released = site.told(&request, dataset, &fetched, &opening)?;
+        compare(released, &site.receipt.result, opening.state_out)?;
+        return Ok(Rerun { digest: site.digest, chain });
+    }
     // States are written into a scratch directory, not into the node's.
     let scratch = Scratch::new().map_err(on_site)?;
     let copy = Arc::new(Folder::open(&scratch.0).map_err(on_site)?);
@@ -176,7 +173,9 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
     let declaration = prepared.declaration();
     let released = match (&request.secagg, &receipt.result.secagg) {
         (Some(args), Some(terms)) => {
-            let rules = SumRules::again(args, terms.clone(), declaration, request.mode);
+            let numbers = prepared.numbers(&request).map_err(refused)?;
+            let of = (request.mode, numbers.as_ref());
+            let rules = SumRules::again(args, terms.clone(), declaration, of);
             let rules = rules.map_err(refused)?;
             let summand = begun.sum(done, &received, declaration, &request, &rules);
             let summand = summand.map_err(|error| mismatch("noise", error))?;
@@ -254,6 +253,20 @@ impl Site {
         request.map_err(|refusal| mismatch("request", refusal.message))
     }
 
+    /// The dataset, with the rows that it had.
+    fn dataset(&self, request: &RoundRequest, opening: &Opening) -> Result<Dataset, Mismatch> {
+        let datasets = Datasets::load(&self.folder).map_err(|error| mismatch("dataset", error))?;
+        let id = &request.dataset_id;
+        let dataset = datasets.find(id).cloned();
+        let dataset =
+            dataset.ok_or_else(|| mismatch("dataset", format!("`{id}` is not registered")))?;
+        let found = crate::round::dataset_digest(&dataset, &Cancel::new());
+        match found.map_err(|error| mismatch("dataset", error))? == opening.dataset {
+            true => Ok(dataset),
+            false => Err(mismatch("dataset", "the file changed since the run")),
+        }
+    }
+
     fn plan(&self, request: &RoundRequest) -> Result<Vec<u8>, Mismatch> {
         let digest = &request.plan.sha256;
         let plan = self.database.plan(digest).map(|(bytes, _)| bytes);
@@ -277,6 +290,31 @@ impl Site {
                 scales.map(|digest| self.input("scales", &digest)).transpose()?
             },
         })
+    }
+
+    /// The masked statistics of a round, from the rows and the masks that the node keeps.
+    fn told(
+        &self,
+        request: &RoundRequest,
+        dataset: &Dataset,
+        fetched: &Fetched,
+        opening: &Opening,
+    ) -> Result<Released, Mismatch> {
+        let refused = |refusal: Refusal| mismatch("run", refusal.message);
+        let privacy = &self.config.privacy;
+        let floors = privacy.floors_of(request.dataset_id.as_str());
+        let disclosure = crate::statistics::disclosure(&floors, privacy.min_rows);
+        let edges = fetched.scales.as_deref();
+        let told = Told::new(dataset, request, edges, disclosure, &Cancel::new());
+        let Told { done, numbers, .. } = told.map_err(refused)?;
+        let (Some(args), Some(terms)) = (&request.secagg, &self.receipt.result.secagg) else {
+            return Err(mismatch("run", "statistics without secure aggregation have no receipt"));
+        };
+        let (nothing, of) = (Told::declaration(), (request.mode, Some(&numbers)));
+        let rules = SumRules::again(args, terms.clone(), &nothing, of).map_err(refused)?;
+        let summand = Begun::again(None).sum(done, &[], &nothing, request, &rules);
+        let summand = summand.map_err(|error| mismatch("run", error))?;
+        self.masked(summand, &rules, opening.masks.as_ref())
     }
 
     /// The result of a run under the masks that it had, which the node keeps.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    Body, ColumnKind, ColumnRule, ColumnRules, Digest, Edges, Encode, INLINE_BYTES_MAX,
+    Body, ColumnKind, ColumnRule, ColumnRules, DataArgs, Digest, Edges, Encode, INLINE_BYTES_MAX,
     Participant, Reason, Refusal, SUMS_BYTES_MAX, StatisticsReply, StatisticsRequest, Sums,
 };
 use fedwasm_training::{Disclosure, Error as TrainingError, statistics};
@@ -59,7 +59,8 @@ impl Statistician {
         end: Instant,
     ) -> Result<StatisticsReply, Refusal> {
         let floors = self.privacy.floors_of(request.dataset_id.as_str());
-        check(&floors, self.force_secagg, request.dataset_id.as_str())?;
+        check(&floors, request.dataset_id.as_str())?;
+        check_clear(&floors, self.force_secagg, request.dataset_id.as_str())?;
         let disclosure = disclosure(&floors, self.privacy.min_rows);
         let edges = match &request.edges {
             None => None,
@@ -103,7 +104,7 @@ impl Statistician {
 }
 
 /// Refuses statistics that the operator does not let out, by the name of the setting.
-pub(crate) fn check(floors: &Floors, force_secagg: bool, dataset: &str) -> Result<(), Refusal> {
+pub(crate) fn check(floors: &Floors, dataset: &str) -> Result<(), Refusal> {
     let text = if floors.statistics == Some(false) {
         format!(
             "this node tells no statistics of dataset {dataset} (`statistics` under [privacy] of its \
@@ -114,14 +115,21 @@ pub(crate) fn check(floors: &Floors, force_secagg: bool, dataset: &str) -> Resul
             "this node adds noise to all that it tells of dataset {dataset} (`noise_multiplier` \
              under [privacy] of its node.toml), and statistics have none"
         )
-    } else if force_secagg || floors.secagg.is_some() {
-        format!(
-            "this node tells of dataset {dataset} under secure aggregation only, and statistics \
-             under secure aggregation are not offered"
-        )
     } else {
         return Ok(());
     };
+    Err(refusal(Reason::Privacy, text))
+}
+
+/// Refuses statistics in the clear where secure aggregation is required.
+fn check_clear(floors: &Floors, force_secagg: bool, dataset: &str) -> Result<(), Refusal> {
+    if !force_secagg && floors.secagg.is_none() {
+        return Ok(());
+    }
+    let text = format!(
+        "this node tells of dataset {dataset} under secure aggregation only, and the request does not \
+         ask for it (`[secagg]` of the experiment)"
+    );
     Err(refusal(Reason::Privacy, text))
 }
 
@@ -135,7 +143,7 @@ pub(crate) fn disclosure(floors: &Floors, min_rows: u64) -> Disclosure {
     }
 }
 
-/// Reads the dataset of a request, and sums its columns up.
+/// Finds the dataset of a request, and sums its columns up.
 fn summed(
     folder: &Folder,
     request: &StatisticsRequest,
@@ -152,7 +160,21 @@ fn summed(
         .find(id)
         .cloned()
         .ok_or_else(|| refusal(Reason::Dataset, format!("this node has no dataset `{id}`")))?;
-    dataset.check_columns(&request.data)?;
+    let is_over = || Instant::now() >= end;
+    let sums = sums_of(&dataset, &request.data, edges, disclosure, &is_over)?;
+    Ok((dataset, sums))
+}
+
+/// Reads a dataset, and sums its columns up over all rows.
+pub(crate) fn sums_of(
+    dataset: &Dataset,
+    data: &DataArgs,
+    edges: Option<&Edges>,
+    disclosure: Disclosure,
+    is_over: &dyn Fn() -> bool,
+) -> Result<Sums, Refusal> {
+    let id = &dataset.name;
+    dataset.check_columns(data)?;
     let min = disclosure.min_rows;
     if dataset.n_rows < min {
         let text = format!(
@@ -173,24 +195,22 @@ fn summed(
         tracing::warn!("{change}");
         return Err(refusal(Reason::Dataset, change));
     }
-    let rules = as_codes(&request.data.columns);
-    let file = file.with_rules(&rules, &request.data.missing_words());
+    let rules = as_codes(&data.columns);
+    let file = file.with_rules(&rules, &data.missing_words());
     let file = file.map_err(|error| hide(&error))?;
-    let names: Option<Vec<String>> = request.data.inputs.as_ref().map(|_| {
+    let names: Option<Vec<String>> = data.inputs.as_ref().map(|_| {
         let mut known = BTreeSet::new();
-        let names = request.data.names().into_iter();
+        let names = data.names().into_iter();
         names.filter(|name| known.insert(*name)).cloned().collect()
     });
-    let is_over = || Instant::now() >= end;
-    let sums = statistics(&file, names.as_deref(), edges, disclosure, &is_over);
-    let sums = sums.map_err(|error| match error {
+    let sums = statistics(&file, names.as_deref(), edges, disclosure, is_over);
+    sums.map_err(|error| match error {
         TrainingError::Statistics { reason } => refusal(Reason::BadRequest, reason),
         TrainingError::Cancelled => {
             refusal(Reason::Expired, "the statistics were not done in time".into())
         }
         error => hide(&error),
-    })?;
-    Ok((dataset, sums))
+    })
 }
 
 /// The rules of columns, with one number for each: categories as codes, and no flags.
@@ -213,8 +233,10 @@ mod tests {
 
     #[test]
     fn what_the_operator_does_not_let_out_is_refused_by_the_name_of_the_setting() {
-        let refused =
-            |floors: &Floors, force| check(floors, force, "d").map_err(|refusal| refusal.message);
+        let refused = |floors: &Floors, force| {
+            let checked = check(floors, "d").and_then(|()| check_clear(floors, force, "d"));
+            checked.map_err(|refusal| refusal.message)
+        };
         let floors = Floors::default();
         assert_eq!(refused(&floors, false), Ok(()));
         assert!(refused(&floors, true).unwrap_err().contains("secure aggregation"));
@@ -224,6 +246,7 @@ mod tests {
         assert!(refused(&noisy, false).unwrap_err().contains("`noise_multiplier`"));
         let masked = Floors { secagg: Some(vec![SecaggScheme::Masking]), ..Floors::default() };
         assert!(refused(&masked, false).unwrap_err().contains("secure aggregation"));
+        assert!(check(&masked, "d").is_ok());
         let told = disclosure(&Floors::default(), 7);
         assert_eq!(told, Disclosure { min_rows: 7, extremes: false });
         let own = Floors {

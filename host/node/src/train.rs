@@ -42,6 +42,9 @@ impl Executor {
         say: impl Fn(Progress) + Send + 'static,
     ) -> Result<Outcome, Refusal> {
         let start = Instant::now();
+        if inputs.request.mode == Mode::Statistics {
+            return self.tell(assignment, inputs).await;
+        }
         let Assignment { researcher, .. } = assignment;
         if let Some(plan) = inputs.plan.fetched() {
             self.compiler.ready(plan, researcher, &inputs.request, left).await?;
@@ -59,7 +62,9 @@ impl Executor {
         let part = match &inputs.demand {
             Some(demand) => {
                 let sent = (&inputs.sent, inputs.shares.as_deref());
-                Some(self.sums.part(researcher, sent, prepared.declaration(), demand)?)
+                let numbers = prepared.numbers(&inputs.request)?;
+                let of = (demand, numbers.as_ref());
+                Some(self.sums.part(researcher, sent, prepared.declaration(), of)?)
             }
             None => None,
         };
@@ -68,7 +73,7 @@ impl Executor {
         if inputs.request.mode == Mode::Train {
             inputs.approved.check_length(&prepared.length())?;
         }
-        privacy::check(&prepared, &inputs.request, inputs.floor.min_rows)?;
+        privacy::check(&prepared, &inputs.request, inputs.floor)?;
         if inputs.request.mode == Mode::Scale {
             self.choose_rows(&prepared, inputs.floor.min_rows).await?;
         }
@@ -138,6 +143,8 @@ impl Executor {
             None => {
                 warnings.extend(privacy::warning(request, *floor));
                 warnings.extend(prepared.warnings(floor.min_rows));
+                let told = prepared.done().told(floor.min_rows).filter(|_| floor.cells);
+                warnings.extend(told.map(|text| format!("rules of columns: {text}")));
             }
         }
         let (data, profile, limits) = (prepared.dataset, prepared.profile, prepared.limits.clone());
@@ -168,7 +175,9 @@ impl Executor {
             let mut summand = summand.map_err(failed)?;
             let vectors = std::mem::take(&mut summand.vectors);
             let warnings = std::mem::take(&mut summand.warnings);
-            let rows = Rows { dataset: &request.dataset_id, content: &prepared.dataset };
+            let summed = (request.mode == Mode::Scale).then(|| prepared.training_rows());
+            let (dataset, content) = (&request.dataset_id, &prepared.dataset);
+            let rows = Rows { dataset, content, summed };
             // Why a pad is not used follows from messages, so it is told under any terms.
             let released = sums.mask(part, vectors, rows).map(|masked| summand.masked(masked));
             Ok((released, warnings, process_ms))

@@ -27,6 +27,8 @@ struct Common<'a> {
     model: &'a Arguments,
     aggregator: &'a Arguments,
     aux_shared: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scales: Option<Digest>,
     strict: bool,
     limits: &'a LimitArgs,
 }
@@ -50,6 +52,7 @@ pub fn binding(request: &RoundRequest, layout: &Layout) -> Result<Binding, Error
         model: &request.model,
         aggregator: &request.aggregator,
         aux_shared: digest(&request.aux_shared),
+        scales: digest(&request.scales),
         strict: request.strict,
         limits: &request.limits,
     };

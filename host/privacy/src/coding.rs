@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use fedwasm_params::DType;
-use fedwasm_protocol::{Evaluation, Metrics, SECAGG_METRICS_MAX, SecaggArgs};
+use fedwasm_protocol::{Digest, Evaluation, Metrics, SECAGG_METRICS_MAX, SecaggArgs};
 use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
 
 use crate::{CHECK_LANES, Counts, Error, Layout, Quantiser, Stream, Variance, Vectors};
 
@@ -31,6 +32,16 @@ const LOSSES: usize = 1;
 /// A tensor of a vector: its name, element type and shape.
 pub type VectorSpec<'a> = (&'a str, DType, &'a [u64]);
 
+/// Whole numbers that are summed exactly beside everything else, each of a node up to 2^44.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numbers {
+    /// How many.
+    pub n: u64,
+    /// The digest of their meanings, in order: equal at all nodes.
+    pub meaning: Digest,
+}
+
 /// The results of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Results<'a> {
@@ -46,6 +57,8 @@ pub struct Results<'a> {
     pub train_loss: Option<f64>,
     /// Scores on held-out rows.
     pub evaluation: Option<&'a Evaluation>,
+    /// [`Numbers`]; empty without some.
+    pub numbers: &'a [u64],
 }
 
 /// The vectors of a node, in the clear: they must not leave without masks.
@@ -73,6 +86,8 @@ pub struct Decoded {
     pub train_loss: Option<f64>,
     /// Scores on all held-out rows, weighted by rows.
     pub evaluation: Option<Evaluation>,
+    /// The sums of [`Numbers`], of any 64 bits each.
+    pub numbers: Vec<u64>,
 }
 
 /// The coding of a round.
@@ -87,6 +102,7 @@ pub struct Coding {
     equal_weights: bool,
     n_update: usize,
     n_aux: usize,
+    n_numbers: usize,
     layout: Layout,
 }
 
@@ -161,8 +177,25 @@ impl Coding {
             equal_weights,
             n_update,
             n_aux,
+            n_numbers: 0,
             layout,
         })
+    }
+
+    /// The same with whole numbers beside the rest.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for too many.
+    pub fn with_numbers(mut self, numbers: &Numbers) -> Result<Self, Error> {
+        let n = usize::try_from(numbers.n).ok().filter(|n| (1..=VALUES_MAX).contains(n));
+        let Some(n) = n else {
+            return Err(Error::setting("numbers", numbers.n, "at least one, and fewer"));
+        };
+        let meaning = [self.counts.encoding(), numbers.meaning.as_bytes().to_vec()];
+        let meaning = meaning.each_ref().map(|meaning| &meaning[..]);
+        self.layout = self.layout.with(Stream::Numbers, n + 1, &meaning);
+        self.n_numbers = n;
+        Ok(self)
     }
 
     /// The layout of the vectors.
@@ -186,10 +219,11 @@ impl Coding {
     /// [`Error::Length`] for other numbers of values than the layout has; those of
     /// [`Quantiser::encode`] and [`Counts::encode`].
     pub fn encode(&self, results: &Results<'_>) -> Result<Encoded, Error> {
-        let Results { update, aux, n_samples, n_steps, train_loss, evaluation } = *results;
+        let Results { update, aux, n_samples, n_steps, train_loss, evaluation, numbers } = *results;
         for (what, got, expected) in [
             ("values of the update", update.len(), self.n_update),
             ("auxiliary variables", aux.len(), self.n_aux),
+            ("numbers", numbers.len(), self.n_numbers),
         ] {
             if got != expected {
                 return Err(Error::Length { what, got, expected });
@@ -203,6 +237,7 @@ impl Coding {
                 Stream::Params => self.update.encode(update, weight)?,
                 Stream::AuxVars => self.aux.encode(aux, 1)?,
                 Stream::Counts => self.counts.encode(&[n_samples, n_steps, n_rows])?,
+                Stream::Numbers => self.counts.encode(numbers)?,
                 Stream::Metrics | Stream::Check => continue,
             };
             vectors.insert(stream, lanes);
@@ -311,7 +346,11 @@ impl Coding {
         let metrics = means.into_iter();
         let metrics: Metrics = metrics.filter_map(|(name, v)| Some((name?.clone(), v))).collect();
         let evaluation = (n_rows > 0).then_some(Evaluation { n_rows, metrics, sums: None });
-        Ok(Decoded { mean, weight, aux, n_samples, n_steps, train_loss, evaluation })
+        let numbers = match of(Stream::Numbers) {
+            Some(lanes) => self.counts.decode(lanes, parties)?,
+            None => Vec::new(),
+        };
+        Ok(Decoded { mean, weight, aux, n_samples, n_steps, train_loss, evaluation, numbers })
     }
 }
 
@@ -409,7 +448,9 @@ mod tests {
             let (aux, evaluation) = (&[aux][..], Some(evaluation));
             let n_steps = 7;
             let train_loss = loss;
-            let results = Results { update, aux, n_samples, n_steps, train_loss, evaluation };
+            let numbers = &[];
+            let results =
+                Results { update, aux, n_samples, n_steps, train_loss, evaluation, numbers };
             coding.encode(&results).unwrap()
         };
         let all = [
@@ -444,6 +485,7 @@ mod tests {
             n_steps: 0,
             train_loss: None,
             evaluation: Some(&evaluation),
+            numbers: &[],
         };
         let encoded = coding.encode(&results).unwrap();
         assert_eq!(encoded.left_out, ["other", "mse"]);
@@ -452,6 +494,37 @@ mod tests {
         let metrics = decoded.evaluation.unwrap().metrics;
         assert_eq!(metrics.keys().collect::<Vec<_>>(), ["loss"]);
         assert!(decoded.mean.is_empty());
+    }
+
+    #[test]
+    fn whole_numbers_are_summed_exactly_and_mean_the_same_to_all() {
+        let numbers = Numbers { n: 3, meaning: Digest::of(b"sums of a") };
+        let coding =
+            |numbers: &Numbers| Coding::new(&args(&[]), 3, &[], &[]).unwrap().with_numbers(numbers);
+        let none = Results {
+            update: &[],
+            aux: &[],
+            n_samples: 5,
+            n_steps: 0,
+            train_loss: None,
+            evaluation: None,
+            numbers: &[],
+        };
+        let own = coding(&numbers).unwrap();
+        assert!(matches!(own.encode(&none), Err(Error::Length { .. })));
+        let all = [[1, 1 << 44, 0], [2, 1 << 44, 7], [3, (1 << 44) - 1, 0]]
+            .map(|numbers| own.encode(&Results { numbers: &numbers, ..none }).unwrap());
+        let decoded = own.decode(&sum(&all), 3).unwrap();
+        assert_eq!(decoded.numbers, [6, (3 << 44) - 1, 7]);
+        let large = [0, (1 << 44) + 1, 0];
+        assert!(own.encode(&Results { numbers: &large, ..none }).is_err());
+        let other = Numbers { meaning: Digest::of(b"sums of b"), ..numbers };
+        let layouts =
+            [&own, &coding(&other).unwrap()].map(|coding| coding.layout().digest::<u64>());
+        assert_ne!(layouts[0], layouts[1]);
+        for n in [0, u64::MAX] {
+            assert!(coding(&Numbers { n, ..numbers }).is_err());
+        }
     }
 
     #[test]
@@ -467,6 +540,7 @@ mod tests {
             n_steps: 0,
             train_loss: None,
             evaluation: None,
+            numbers: &[],
         };
         let all = [0.5, 0.5, 0.6].map(|random| coding(random).encode(&results).unwrap());
         let error = coding(0.5).decode(&sum(&all), 3).unwrap_err();

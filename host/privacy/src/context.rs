@@ -103,6 +103,8 @@ pub enum Stream {
     Metrics,
     /// The seed's check value (`encryption_factor`).
     Check,
+    /// Whole numbers that are summed by themselves: statistics of columns.
+    Numbers,
 }
 
 impl Stream {
@@ -114,6 +116,7 @@ impl Stream {
             Self::Counts => "counts",
             Self::Metrics => "metrics",
             Self::Check => "check",
+            Self::Numbers => "numbers",
         }
     }
 
@@ -125,6 +128,7 @@ impl Stream {
             Self::Counts => 2,
             Self::Metrics => 3,
             Self::Check => 4,
+            Self::Numbers => 5,
         }
     }
 }

@@ -43,7 +43,7 @@ mod upload;
 pub use adaptive_clip::{AdaptiveClip, multiplier_of_update};
 pub use binding::{binding, pad_round};
 pub use clip::{Clip, Clipped, clamp_each, moved, update};
-pub use coding::{Coding, Decoded, Encoded, Results, VectorSpec};
+pub use coding::{Coding, Decoded, Encoded, Numbers, Results, VectorSpec};
 pub use context::{Binding, Layout, PARTIES_MAX, PARTIES_MIN, Parties, Stream, Vectors};
 pub use counts::Counts;
 pub use error::{Cause, Error};

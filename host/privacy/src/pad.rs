@@ -45,8 +45,14 @@ impl PadUse {
 pub type Journal<'a> = &'a mut dyn FnMut(&PadUse) -> Result<(), Cause>;
 
 /// All streams: a pad that is not needed costs a key and no key stream.
-pub(crate) const STREAMS: [Stream; 5] =
-    [Stream::Params, Stream::AuxVars, Stream::Counts, Stream::Metrics, Stream::Check];
+pub(crate) const STREAMS: [Stream; 6] = [
+    Stream::Params,
+    Stream::AuxVars,
+    Stream::Counts,
+    Stream::Metrics,
+    Stream::Check,
+    Stream::Numbers,
+];
 
 /// The keys of the masks of each stream.
 type Keys = BTreeMap<Stream, Vec<(Key, Sign)>>;

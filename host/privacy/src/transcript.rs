@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::double_masking::{self, Consent, Reveal, SealedShares, Setup, Survivors};
 use crate::masking::{self, Context};
 use crate::{
-    Cause, Coding, Decoded, Error, Layout, Parties, SignedKeys, Sum, VectorSpec, Vectors,
+    Cause, Coding, Decoded, Error, Layout, Numbers, Parties, SignedKeys, Sum, VectorSpec, Vectors,
     VerifyStatement, vectors_of_node,
 };
 
@@ -88,6 +88,9 @@ pub struct Transcript {
     pub params: Vec<Summand>,
     /// The auxiliary variables whose changes are summed, in order.
     pub aux: Vec<Summand>,
+    /// Whole numbers that are summed; none of a round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
     /// The masked vectors in the sum.
     pub uploads: BTreeMap<NodeId, Upload>,
     /// The messages.
@@ -127,10 +130,13 @@ impl Transcript {
         verify: VerifyStatement<'_>,
         load: &mut dyn FnMut(&NodeId, &Digest) -> Result<Params, Cause>,
     ) -> Result<Replayed, Error> {
-        let Self { args, params, aux, uploads, steps } = self;
+        let Self { args, params, aux, numbers, uploads, steps } = self;
         let params: Vec<VectorSpec<'_>> = params.iter().map(Summand::spec).collect();
         let aux: Vec<VectorSpec<'_>> = aux.iter().map(Summand::spec).collect();
-        let coding_of = |n| Coding::new(&args, n, &params, &aux);
+        let coding_of = |n| {
+            let coding = Coding::new(&args, n, &params, &aux)?;
+            numbers.iter().try_fold(coding, Coding::with_numbers)
+        };
         let mut vectors = |node: &NodeId, layout: &Layout| -> Result<Vectors<u64>, Error> {
             let unloaded = |cause: Cause| Error::Upload { node: node.clone(), cause };
             let upload = uploads.get(node).ok_or_else(|| unloaded("it is not named".into()))?;

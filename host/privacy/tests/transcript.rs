@@ -56,6 +56,7 @@ fn made() -> (Transcript, BTreeMap<Digest, Params>) {
             n_steps: n,
             train_loss: None,
             evaluation: None,
+            numbers: &[],
         };
         let clear = coding.encode(&results).unwrap().vectors;
         let mut agreed = one.agree(&keys, &verify).unwrap();
@@ -67,7 +68,10 @@ fn made() -> (Transcript, BTreeMap<Digest, Params>) {
         uploads.insert(node, Upload { sha256, check });
     }
     let steps = Steps::Masking { context, keys };
-    (Transcript { args, params: vec![summand], aux: Vec::new(), uploads, steps }, stored)
+    (
+        Transcript { args, params: vec![summand], aux: Vec::new(), numbers: None, uploads, steps },
+        stored,
+    )
 }
 
 fn load(

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ColumnKind, ColumnRule, ColumnRules, DatasetId, FieldSelection, Fields, IdError, MISSING_WORDS,
-    NodeId, RULE_TEXT_BYTES_MAX, Split, Standardize, WORDS_MAX,
+    Augment, ColumnKind, ColumnRule, ColumnRules, DatasetId, FieldSelection, Fields, IdError,
+    MISSING_WORDS, NodeId, RULE_TEXT_BYTES_MAX, Split, Standardize, WORDS_MAX,
 };
 
 /// How many MiB a dataset may have before it is read block by block, if nothing
@@ -50,6 +50,9 @@ pub struct DataArgs {
     /// Which rows are held out.
     #[serde(default, skip_serializing_if = "Split::is_random")]
     pub split: Split,
+    /// How training rows are changed each time they are given.
+    #[serde(default, skip_serializing_if = "Augment::is_none")]
+    pub augment: Augment,
 }
 
 impl DataArgs {
@@ -65,6 +68,7 @@ impl DataArgs {
             missing: None,
             memory_mib: None,
             split: Split::Random,
+            augment: Augment::default(),
         }
     }
 
@@ -124,6 +128,7 @@ impl DataArgs {
         let missing = missing(fields, &columns);
         let memory_mib = fields.whole_until("memory_mib", 1, MEMORY_MIB_MAX);
         let split = Split::take(fields);
+        let augment = Augment::take(fields);
         let targets: BTreeSet<&String> = target.iter().flat_map(FieldSelection::names).collect();
         let mut seen = BTreeSet::new();
         for name in inputs.iter().flat_map(FieldSelection::names) {
@@ -136,7 +141,7 @@ impl DataArgs {
         }
         for (name, rule) in columns.iter() {
             let is_target = targets.contains(name);
-            let is_listed = inputs.as_ref().is_some_and(|inputs| inputs.names().contains(&name));
+            let is_listed = seen.contains(name);
             if let Some(what) = misplaced(rule, is_target, is_listed) {
                 fields.mistake(&format!("columns.{name}"), what);
             }
@@ -152,6 +157,7 @@ impl DataArgs {
             missing,
             memory_mib,
             split,
+            augment,
         })
     }
 }

@@ -2,6 +2,7 @@
 //! messages and their envelope. Opens no socket and decides nothing.
 
 mod arguments;
+mod augment;
 mod body;
 mod column_rules;
 mod columns;
@@ -15,6 +16,7 @@ mod limits;
 mod message;
 mod metric;
 mod mistakes;
+mod moments;
 mod participant;
 mod payload;
 mod printable;
@@ -26,10 +28,12 @@ mod split;
 mod statistics;
 mod training_args;
 mod variance;
+mod volumes;
 
 pub(crate) use body::{decode, malformed};
 
 pub use arguments::{Arguments, Value, ValueKind, flatten_table, prefix};
+pub use augment::{AUGMENT_MAX, Augment, Axis, CROP_MAX, Intensity};
 pub use body::{Body, Kind};
 pub use column_rules::{
     CATEGORIES_MAX, COLUMN_RULES_MAX, ColumnKind, ColumnRule, ColumnRules, Encode, Impute,
@@ -58,13 +62,14 @@ pub use message::{
 };
 pub use metric::Metric;
 pub use mistakes::{FileMistakes, Found, Mistake, Place, sentences};
+pub use moments::{MOMENT_NUMBERS, Moments, NUMBER_MAX, VALUE_MAX};
 pub use participant::{Participant, Role};
 pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
 pub use printable::{is_unprintable, plain, printable, printable_json};
 pub use scores::{
     Area, Average, CALIBRATION_BINS, CONFUSION_CLASSES_MAX, Calibrated, CalibrationBin,
-    ClassCounts, ClassScores, ClassSums, Group, Histogram, Likelihood, Ranking, Reading, RealSums,
-    SCORE_BINS, SUMMED_CLASSES_MAX, SUMMED_OUTPUTS_MAX, ScoreReport, ScoreSums,
+    ClassCounts, ClassScores, ClassSums, Group, Histogram, Likelihood, MaskSums, Ranking, Reading,
+    RealSums, SCORE_BINS, SUMMED_CLASSES_MAX, SUMMED_OUTPUTS_MAX, ScoreReport, ScoreSums,
 };
 pub use secagg::{
     SECAGG_BITS, SECAGG_CLIP, SECAGG_METRICS_CLIP, SECAGG_METRICS_MAX, SecaggArgs, SecaggReply,
@@ -77,6 +82,7 @@ pub use statistics::{
     Sums,
 };
 pub use training_args::{
-    BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, TrainingArgs, TrainingArgsError,
+    BATCH_ROWS_MAX, Budget, DpArgs, DpKind, LoaderArgs, Sampling, TrainingArgs, TrainingArgsError,
 };
 pub use variance::RunningVariance;
+pub use volumes::{Missing, Modality, Normalize, VolumeKind, Volumes};

@@ -91,6 +91,9 @@ pub enum Mode {
     /// Sums up the input columns over the training part: the scales of a federation are made of
     /// such sums. The plan is opened, and sees no row.
     Scale,
+    /// Sums up all columns over all rows for a secure sum: statistics. No plan runs. In the clear
+    /// they are asked for by [`crate::StatisticsRequest`].
+    Statistics,
 }
 
 /// Asks a node for one round (Fed-BioMed `train`).
@@ -134,7 +137,8 @@ pub struct RoundRequest {
     /// Auxiliary variables for this node alone, as safetensors.
     pub aux_own: Option<Payload>,
     /// How inputs are scaled if `data.standardize` is `federation`: the bytes of a
-    /// `preprocessing.json`. None while the sums are asked for that they are made of.
+    /// `preprocessing.json`. None while the sums are asked for that they are made of. For statistics the
+    /// [`crate::Edges`] of histograms, if they have some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scales: Option<Payload>,
     /// Secure aggregation, if it is asked for: nothing of a single node leaves in the clear then.

@@ -33,11 +33,15 @@ pub enum Metric {
     BrierScore,
     /// Share of the target's squared distances from its mean that is explained.
     R2,
+    /// Twice the voxels that a mask and its prediction share, over the voxels of both.
+    Dice,
+    /// The voxels that a mask and its prediction share, over those of either.
+    Iou,
 }
 
 impl Metric {
     /// All metrics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Accuracy,
         Self::F1Score,
         Self::Precision,
@@ -51,6 +55,8 @@ impl Metric {
         Self::LogLoss,
         Self::BrierScore,
         Self::R2,
+        Self::Dice,
+        Self::Iou,
     ];
 
     /// Those of classes.
@@ -70,8 +76,11 @@ impl Metric {
     pub const OF_REALS: [Self; 4] =
         [Self::MeanSquareError, Self::MeanAbsoluteError, Self::ExplainedVariance, Self::R2];
 
+    /// Those of masks.
+    pub const OF_MASKS: [Self; 2] = [Self::Dice, Self::Iou];
+
     /// Their names in files, those of Fed-BioMed, in the order of [`Self::ALL`].
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 15] = [
         "ACCURACY",
         "F1_SCORE",
         "PRECISION",
@@ -85,13 +94,16 @@ impl Metric {
         "LOG_LOSS",
         "BRIER_SCORE",
         "R2",
+        "DICE",
+        "IOU",
     ];
 
-    /// Whether a result without this key has no row of class 1, or no other row, about which it would
-    /// be: means over several results are of those that have it.
+    /// Whether a result without this key has no row of class 1, no other row, or no voxel but the
+    /// background's, about which it would be: means over several results are of those that have it.
     pub fn may_be_absent(key: &str) -> bool {
         [Self::Precision, Self::Recall, Self::F1Score, Self::RocAuc, Self::PrAuc]
             .iter()
+            .chain(&Self::OF_MASKS)
             .any(|metric| metric.key() == key)
     }
 
@@ -111,6 +123,8 @@ impl Metric {
             Self::LogLoss => "log_loss",
             Self::BrierScore => "brier_score",
             Self::R2 => "r2",
+            Self::Dice => "dice",
+            Self::Iou => "iou",
         }
     }
 

@@ -35,6 +35,11 @@ pub fn shuffle(random_seed: u64, round: u32) -> [u8; 32] {
     derive("shuffle", random_seed, &round.to_le_bytes())
 }
 
+/// The changes of training rows in one round ([`crate::Augment`]).
+pub fn augment(random_seed: u64, round: u32) -> [u8; 32] {
+    derive("augment", random_seed, &round.to_le_bytes())
+}
+
 /// The seed of the plan's own draws in one round at one node.
 pub fn plan(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
     let mut rest = round.to_le_bytes().to_vec();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::at_most;
-use crate::{COLUMNS_MAX, DataArgs, DatasetId, Payload, printable};
+use crate::{COLUMNS_MAX, DataArgs, DatasetId, Moments, NUMBER_MAX, Payload, printable};
 
 /// The most bytes of sums, and of edges, encoded.
 pub const SUMS_BYTES_MAX: u64 = 64 << 20;
@@ -17,8 +17,6 @@ pub const COUNTED_MAX: usize = 64;
 const SUMS_MAX: usize = COLUMNS_MAX;
 /// The longest name of a column in bytes.
 const NAME_BYTES_MAX: usize = 1_024;
-/// Counts beyond are not exact in float64.
-const COUNT_MAX: u64 = 1 << 53;
 
 /// Asks a node for statistics of the columns of a dataset, over all of its rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -182,17 +180,11 @@ impl Sums {
 pub struct ColumnSums {
     /// The column, as [`crate::DataArgs`] names it, with a place for arrays: `age`, `image[0]`.
     pub name: String,
-    /// Values.
-    pub n: u64,
     /// Missing values.
     #[serde(default)]
     pub missing: u64,
-    /// Their mean.
-    pub mean: f64,
-    /// The sum of their squared distances from the mean.
-    pub squares: f64,
-    /// Whether a value differs from another.
-    pub varies: bool,
+    /// How many values there are, and their sums.
+    pub moments: Moments,
     /// The smallest and the largest value, if the site lets them out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extremes: Option<[f64; 2]>,
@@ -209,12 +201,24 @@ pub struct ColumnSums {
 }
 
 impl ColumnSums {
+    /// Moments alone.
+    pub fn of(name: String, moments: Moments) -> Self {
+        let (histogram, categories) = (Vec::new(), Vec::new());
+        Self { name, missing: 0, moments, extremes: None, histogram, categories }
+    }
+
+    /// Values.
+    pub fn n(&self) -> u64 {
+        self.moments.n()
+    }
+
     fn mistake(&self, n_rows: u64) -> Option<String> {
-        let Self { n, missing, mean, squares, extremes, histogram, categories, .. } = self;
-        let finite = extremes.iter().flatten().chain([mean, squares]).all(|v| v.is_finite());
+        let Self { missing, moments, extremes, histogram, categories, .. } = self;
+        let n = self.n();
+        let finite = extremes.iter().flatten().all(|value| value.is_finite());
         let at_most = |counts: Vec<u64>| {
             let sum = counts.into_iter().try_fold(0u64, u64::checked_add);
-            sum.is_some_and(|sum| sum <= *n)
+            sum.is_some_and(|sum| sum <= n)
         };
         let cells = at_most(histogram.iter().map(|(_, count)| *count).collect());
         let counted = at_most(categories.iter().flatten().copied().collect());
@@ -222,9 +226,9 @@ impl ColumnSums {
             "a name that cannot be shown"
         } else if !finite {
             "numbers that are not finite"
-        } else if *n == 0 || *n > COUNT_MAX || *missing > n_rows {
+        } else if n == 0 || n > NUMBER_MAX || *missing > n_rows {
             "impossible counts"
-        } else if *squares < 0.0 || (*n == 1 && *squares > 0.0) {
+        } else if !moments.are_possible() {
             "an impossible variance"
         } else if extremes.is_some_and(|[low, high]| low > high) {
             "a minimum above its maximum"
@@ -276,16 +280,14 @@ mod tests {
     type Change<'a> = &'a dyn Fn(&mut Sums);
 
     fn sums() -> Sums {
+        let mut moments = Moments::default();
+        (0..20).for_each(|n| assert!(moments.add(f64::from(n % 2), 1)));
         let column = ColumnSums {
-            name: "a".into(),
-            n: 20,
             missing: 2,
-            mean: 0.5,
-            squares: 3.0,
-            varies: true,
             extremes: Some([0.0, 1.0]),
             histogram: vec![(2, 10), (4, 10)],
             categories: vec![Some(10), None],
+            ..ColumnSums::of("a".into(), moments)
         };
         Sums { n_rows: 22, columns: vec![column], withheld: vec!["b".into()] }
     }
@@ -298,14 +300,18 @@ mod tests {
             Sums::decode(&sums.encode().unwrap(), 22).map_err(|error| error.to_string())
         };
         assert_eq!(of(&|_| {}).unwrap(), sums());
-        let wrong: [(Change<'_>, &str); 12] = [
+        let with = |change: fn(&mut [u64])| {
+            let mut numbers = sums().columns[0].moments.numbers();
+            change(&mut numbers);
+            Moments::of_numbers(&numbers, 1).unwrap()
+        };
+        let wrong: [(Change<'_>, &str); 11] = [
             (&|s| s.n_rows = 23, "23 rows"),
-            (&|s| s.columns[0].mean = f64::NAN, "not finite"),
-            (&|s| s.columns[0].squares = f64::INFINITY, "not finite"),
             (&|s| s.columns[0].extremes = Some([f64::NAN, 1.0]), "not finite"),
-            (&|s| s.columns[0].squares = -1.0, "variance"),
+            (&|s| s.columns[0].moments = with(|numbers| numbers[8..].fill(0)), "variance"),
+            (&|s| s.columns[0].moments = with(|numbers| numbers[20] = u64::MAX), "too large"),
             (&|s| s.columns[0].extremes = Some([2.0, 1.0]), "minimum"),
-            (&|s| s.columns[0].n = 0, "counts"),
+            (&|s| s.columns[0].moments = Moments::default(), "counts"),
             (&|s| s.columns[0].missing = 23, "counts"),
             (&|s| s.columns[0].histogram = vec![(1, u64::MAX), (1, 1)], "more values"),
             (&|s| s.columns[0].categories = vec![Some(21)], "more values"),

@@ -70,11 +70,37 @@ pub struct LoaderArgs {
     pub shuffle: bool,
     /// Whether an incomplete last batch is dropped. Default false.
     pub drop_last: bool,
+    /// Which rows an epoch has.
+    #[serde(skip_serializing_if = "Sampling::is_each")]
+    pub sampling: Sampling,
+}
+
+/// Which rows an epoch has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampling {
+    /// Each training row once.
+    #[default]
+    Each,
+    /// As many rows as there are training rows, drawn with replacement: a class of the target, each
+    /// that has training rows with the same probability, and a row of it.
+    Balanced,
+}
+
+impl Sampling {
+    const NAMES: [&str; 2] = ["each", "balanced"];
+
+    /// Whether it is the default.
+    // serde's signature.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+    fn is_each(&self) -> bool {
+        *self == Self::Each
+    }
 }
 
 impl Default for LoaderArgs {
     fn default() -> Self {
-        Self { batch_size: 32, shuffle: true, drop_last: false }
+        Self { batch_size: 32, shuffle: true, drop_last: false, sampling: Sampling::Each }
     }
 }
 
@@ -145,7 +171,7 @@ impl TrainingArgs {
     pub fn parse_named(name: &str, table: Table) -> Result<Self, TrainingArgsError> {
         let mut fields = Fields::new(name, table);
         let args = read(&mut fields);
-        fields.belongs(&["batch_size", "shuffle", "drop_last"], "loader_args");
+        fields.belongs(&["batch_size", "shuffle", "drop_last", "sampling"], "loader_args");
         fields.belongs(&["lr", "momentum", "weight_decay"], "optimizer_args");
         match fields.finish() {
             mistakes if mistakes.is_empty() => Ok(args),
@@ -254,7 +280,14 @@ fn loader_args(fields: &mut Fields) -> LoaderArgs {
             .map_or(default.batch_size, |rows| rows as u32),
         shuffle: table.boolean("shuffle").unwrap_or(default.shuffle),
         drop_last: table.boolean("drop_last").unwrap_or(default.drop_last),
+        sampling: match table.one_of("sampling", &Sampling::NAMES) {
+            Some(1) => Sampling::Balanced,
+            _ => Sampling::Each,
+        },
     };
+    if args.sampling == Sampling::Balanced && !args.shuffle {
+        table.mistake("sampling", "draws rows, but `shuffle` is false; leave one of them out");
+    }
     fields.absorb(table);
     args
 }
@@ -346,6 +379,12 @@ mod tests {
 
     #[test]
     fn arguments_are_written_as_they_are_read() {
+        let balanced = parse("epochs = 1\nloader_args = { sampling = 'balanced' }").unwrap();
+        let bytes = rmp_serde::to_vec_named(&balanced).unwrap();
+        assert_eq!(rmp_serde::from_slice::<TrainingArgs>(&bytes).unwrap(), balanced);
+        assert_eq!(balanced.loader_args.sampling, Sampling::Balanced);
+        let each = serde_json::to_value(LoaderArgs::default()).unwrap();
+        assert!(each.get("sampling").is_none());
         for text in ["epochs = 4\nbatch_maxnum = 3", "num_updates = 7\ndry_run = true"] {
             let args = parse(text).unwrap();
             let bytes = rmp_serde::to_vec_named(&args).unwrap();
@@ -394,6 +433,15 @@ mod tests {
             ),
             ("epochs = 1\ntest_batch_size = 4294967295", "`test_batch_size` is 4294967295"),
             ("epochs = 1\nloader_args = { bach_size = 1 }", "did you mean `batch_size`?"),
+            (
+                "epochs = 1\nloader_args = { sampling = 'equal' }",
+                "`loader_args.sampling` is \"equal\"",
+            ),
+            (
+                "epochs = 1\nloader_args = { sampling = 'balanced', shuffle = false }",
+                "`loader_args.sampling` draws rows, but `shuffle` is false",
+            ),
+            ("epochs = 1\nsampling = 'balanced'", "it belongs in `loader_args`"),
             ("epochs = 1\ntest_on_local_updates = true", "`test_on_local_updates` is set"),
             ("epochs = 1\ntest_metric = \"RULE_OF_THUMB\"", "RULE_OF_THUMB"),
             ("epochs = 1\ndp_args = { clip = 1.0 }", "`dp_args.sigma` is missing"),

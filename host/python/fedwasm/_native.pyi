@@ -58,6 +58,7 @@ class LocalJob:
         program: _Path,
         format: str | None = None,
         volumes: dict[str, Any] | None = None,
+        rename: dict[str, str] | None = None,
         out: _Path | None = None,
         resume: bool = False,
         force: bool = False,
@@ -127,6 +128,7 @@ class Model:
         *,
         format: str | None = None,
         volumes: dict[str, Any] | None = None,
+        rename: dict[str, str] | None = None,
         id: str | None = None,
         scores: bool = False,
     ) -> Predictions: ...
@@ -136,6 +138,7 @@ class Model:
         *,
         format: str | None = None,
         volumes: dict[str, Any] | None = None,
+        rename: dict[str, str] | None = None,
     ) -> str: ...
 
 class Predictions:
@@ -152,6 +155,7 @@ def evaluate(
     program: _Path,
     format: str | None = None,
     volumes: dict[str, Any] | None = None,
+    rename: dict[str, str] | None = None,
     preprocessing: str | None = None,
 ) -> str: ...
 def compare(a: _Path, b: _Path) -> str: ...

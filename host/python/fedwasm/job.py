@@ -69,7 +69,7 @@ class LocalJob:
     ``data`` a path, a data frame, arrays (inputs, target), or a dict of arrays. ``target`` and
     ``inputs`` name columns; ``data_args`` are further ones of [data], such as ``{"columns": {"ward":
     {"kind": "category", "values": ["A", "B"]}}}``, ``limits`` those of [limits], ``volumes`` how
-    those of a folder of subjects are read.
+    those of a folder of subjects are read, ``rename`` gives columns other names: ``{"alter": "age"}``.
     ``settings`` are keys at the top of an experiment's file, such as ``{"keep": "best", "local":
     {"early_stopping": {"metric": "loss", "patience": 3}}}``.
     It starts from the model or the file ``init``; with ``init_only`` (such as ``["net.0.*"]``) from
@@ -99,6 +99,7 @@ class LocalJob:
         force: bool = False,
         format: str | None = None,
         volumes: Mapping[str, Any] | None = None,
+        rename: Mapping[str, str] | None = None,
         settings: Mapping[str, Any] | None = None,
         progress: bool = True,
         sandbox: bool = True,
@@ -131,6 +132,7 @@ class LocalJob:
             program=program(),
             format=format,
             volumes=None if volumes is None else dict(volumes),
+            rename=None if rename is None else dict(rename),
             out=None if out is None else os.fspath(out),
             resume=resume,
             force=force,

@@ -96,14 +96,18 @@ class Model:
         scores: bool = False,
         format: str | None = None,
         volumes: Mapping[str, Any] | None = None,
+        rename: Mapping[str, str] | None = None,
     ) -> Any:
         """Predicts for rows: of a path, a data frame, an array of the inputs, or a dict of arrays. A
         target is not needed; ``id`` names a column that is passed through, and ``scores`` gives the
         plan's scores as they are. ``volumes`` says how those of a folder of subjects are read, as for
-        training. Returns arrays by name; for a data frame, one with its index."""
+        training, and ``rename`` gives columns the names that the model knows. Returns arrays by name; for a data frame, one with its index."""
         table = Table(self._named(data))
         read = None if volumes is None else dict(volumes)
-        found = self._native.predict(table.path, format=format, volumes=read, id=id, scores=scores)
+        names = None if rename is None else dict(rename)
+        found = self._native.predict(
+            table.path, format=format, volumes=read, rename=names, id=id, scores=scores
+        )
         predictions = Predictions(found)
         return predictions.to_pandas(data.index) if hasattr(data, "to_csv") else predictions
 
@@ -113,12 +117,15 @@ class Model:
         *,
         format: str | None = None,
         volumes: Mapping[str, Any] | None = None,
+        rename: Mapping[str, str] | None = None,
     ) -> dict[str, float]:
         """Scores it on all rows of data that have a target: as for ``predict``, or arrays (inputs,
         target)."""
         table = Table(self._named(data))
         read = None if volumes is None else dict(volumes)
-        return json.loads(self._native.evaluate(table.path, format=format, volumes=read))["metrics"]
+        names = None if rename is None else dict(rename)
+        scored = self._native.evaluate(table.path, format=format, volumes=read, rename=names)
+        return json.loads(scored)["metrics"]
 
     def card(self, *, html: bool = False) -> str:
         """What people should know of it: Markdown, or a page that needs nothing else."""

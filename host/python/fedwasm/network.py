@@ -147,6 +147,7 @@ def evaluate(
     preprocessing: str | os.PathLike[str] | LocalJob | LocalResult | None = None,
     format: str | None = None,
     volumes: Mapping[str, Any] | None = None,
+    rename: Mapping[str, str] | None = None,
     strict: bool = False,
 ) -> Scores:
     """Scores parameters on all rows of ``data``. ``params`` are a file, arrays by name, or a local
@@ -176,6 +177,7 @@ def evaluate(
         program=program(),
         format=format,
         volumes=None if volumes is None else dict(volumes),
+        rename=None if rename is None else dict(rename),
         preprocessing=_scales(preprocessing),
     )
     return Scores(json.loads(scored))

@@ -51,6 +51,9 @@ pub struct History {
     /// own, or inputs are not scaled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scales_sha256: Option<Digest>,
+    /// The secure sum that these scales were made of; none in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales_secagg: Option<SecaggRecord>,
     /// Scores of the parameters that the first round started from, if asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<ScoreRecord>,
@@ -364,6 +367,7 @@ pub(crate) mod tests {
             frozen: Vec::new(),
             noise_sha256: None,
             scales_sha256: None,
+            scales_secagg: None,
             initial: None,
             rounds: Vec::new(),
             steps: Vec::new(),

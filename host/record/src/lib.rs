@@ -49,7 +49,9 @@ pub use node_states::NodeStates;
 pub use overview::{Method, MethodLine, Overview, RUNS_MAX, Run, Test, overview};
 pub use paired::Paired;
 pub use schedule::{LrSchedule, in_round, lr_of};
-pub use secagg::{AskedNodes, SecaggRecord, keep_asked, keep_transcript, load_asked};
+pub use secagg::{
+    AskedNodes, SecaggRecord, keep_asked, keep_transcript, load_asked, numbers_sha256,
+};
 pub use steps::{StepRecord, Steps, bounded};
 pub use stopping::{BestRecord, Choice, EarlyStopping, Keep, ValidationRecord};
 pub use summary::{Spread, summarise};

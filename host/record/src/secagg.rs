@@ -32,6 +32,9 @@ pub struct SecaggRecord {
     /// sent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,
+    /// SHA-256 of the sums of whole numbers, each of 64 bits, little-endian; none without some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers_sha256: Option<Digest>,
     /// The arguments that nodes were asked for, without the shares.
     pub args: SecaggArgs,
     /// SHA-256 of the transcript, from which the sum can be computed again; none if no files are
@@ -46,6 +49,12 @@ impl SecaggRecord {
         let (scheme, n) = (self.scheme, self.sum_of.len());
         format!("secure aggregation ({scheme}), sum of {n} nodes")
     }
+}
+
+/// The digest of sums of whole numbers, if there are some.
+pub fn numbers_sha256(numbers: &[u64]) -> Option<Digest> {
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    (!numbers.is_empty()).then(|| Digest::of(&bytes))
 }
 
 /// The directory of secure sums in that of an experiment.
@@ -70,6 +79,7 @@ fn name(round: u32, mode: Mode, kind: &str) -> String {
         Mode::Train => "train",
         Mode::Validate => "validate",
         Mode::Scale => "scale",
+        Mode::Statistics => "statistics",
     };
     format!("round-{round:04}-{mode}{kind}.json")
 }

@@ -33,6 +33,7 @@ pub fn receipt_name(round: u32, node: &NodeId, mode: Mode) -> String {
         Mode::Train => "train",
         Mode::Validate => "validate",
         Mode::Scale => "scale",
+        Mode::Statistics => "statistics",
     };
     format!("round-{round:04}-{node}-{mode}.json")
 }

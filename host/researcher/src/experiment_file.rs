@@ -154,7 +154,7 @@ impl ExperimentFile {
         check_privacy(&mut fields, privacy.as_ref(), &aggregator, secagg.is_some());
         check_schedule(&mut fields, training.as_ref(), lr_schedule.as_ref(), rounds);
         check_scores(&mut fields, training.as_ref(), score_initial, keep);
-        check_scales(&mut fields, data.as_ref(), training.as_ref(), secagg.is_some());
+        check_scales(&mut fields, data.as_ref(), training.as_ref());
         let mistakes = fields.finish();
         if let ([], Some(name), Some(plan), Some(rounds), Some(data), Some(training)) =
             (&mistakes[..], name, plan, rounds, data, training)
@@ -324,20 +324,13 @@ fn check_scores(
     }
 }
 
-/// Scales of the federation are made once, of sums in the clear.
-fn check_scales(
-    fields: &mut Fields,
-    data: Option<&DataArgs>,
-    training: Option<&TrainingArgs>,
-    is_secagg: bool,
-) {
+/// Scales of the federation are made once, of sums without noise.
+fn check_scales(fields: &mut Fields, data: Option<&DataArgs>, training: Option<&TrainingArgs>) {
     let Some(training) = training.filter(|_| data.is_some_and(DataArgs::is_scaled_by_all)) else {
         return;
     };
     let has_noise = training.dp_args.is_some_and(|dp| dp.kind == DpKind::Local);
-    let why = if is_secagg {
-        "statistics under secure aggregation are not offered"
-    } else if has_noise {
+    let why = if has_noise {
         "`training.dp_args` asks nodes for noise, and sums for scales have none"
     } else if training.shuffle_testing_dataset {
         "scales are made once, and `training.shuffle_testing_dataset` holds out other rows in every \

@@ -38,6 +38,6 @@ pub use identity::identities_of_user;
 pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
-pub use secagg::SecaggSettings;
+pub use secagg::{SecaggSettings, masked_statistics};
 pub use statistics::{BINS, SiteStatistics, Statistics, statistics};
 pub use strategy::{OwnSampler, Sampler, Selection, StrategyArgs};

@@ -35,7 +35,7 @@ pub struct Statistics {
     pub pooled: Pooled,
     /// The edges of the histograms, without those of columns that have none.
     pub edges: Option<Edges>,
-    /// The answer of each site.
+    /// The answer of each site; none under secure aggregation.
     pub sites: BTreeMap<NodeId, SiteStatistics>,
     /// The nodes that have the data and tell no statistics, and why.
     pub refused: BTreeMap<NodeId, String>,
@@ -57,15 +57,15 @@ pub struct SiteStatistics {
 /// * `n_bins` — bins of each histogram; 0: no histograms and no quantiles.
 ///
 /// # Errors
-/// [`Error::Transport`], [`Error::Cancelled`]; [`Error::NotEnoughNodes`] if no node tells any.
+/// [`Error::Transport`], [`Error::Cancelled`]; [`Error::NotEnoughNodes`] if no node tells any;
+/// [`Error::Unsummable`] if the file has `[secagg]`, which [`crate::masked_statistics`] takes.
 pub async fn statistics(
     file: &ExperimentFile,
     n_bins: u32,
     cancelled: watch::Receiver<bool>,
 ) -> Result<Statistics, Error> {
     if file.secagg.is_some() {
-        let reason = "statistics under secure aggregation are not offered: leave `[secagg]` out of \
-                      the file if the sites may tell their own sums";
+        let reason = "these statistics are told in the clear, and the file has `[secagg]`";
         return Err(Error::Unsummable { reason: reason.into() });
     }
     let (options, researcher) = enter(&file.network).await?;
@@ -104,7 +104,7 @@ async fn ask(
     let mut question = Question { requests, repository, data, names, deadline };
     let mut told = question.ask(&members, None, &mut refused).await?;
     let mut pooled = Pooled::new(told.values(), None);
-    let edges = edges(&pooled, n_bins);
+    let edges = edges_of(&pooled, n_bins);
     if let Some(edges) = &edges {
         let is_in = |node: &NodeId| told.contains_key(node);
         let asked: BTreeMap<_, _> = members.into_iter().filter(|(node, _)| is_in(node)).collect();
@@ -142,7 +142,7 @@ fn result(
 
 /// The edges of histograms: from the smallest to the largest value, or around the mean where sites
 /// do not let those out.
-fn edges(pooled: &Pooled, n_bins: u32) -> Option<Edges> {
+pub(crate) fn edges_of(pooled: &Pooled, n_bins: u32) -> Option<Edges> {
     let ends = pooled.columns.iter().filter_map(|column| {
         let reach = REACH * column.std();
         let ends = column.extremes.unwrap_or([column.mean - reach, column.mean + reach]);
@@ -246,32 +246,27 @@ impl Question<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fedwasm_protocol::ColumnSums;
+    use fedwasm_protocol::{ColumnSums, Moments};
 
     #[test]
     fn edges_reach_to_the_extremes_or_around_the_mean() {
-        let column = |name: &str, varies, squares, extremes| ColumnSums {
-            name: name.into(),
-            n: 100,
-            missing: 0,
-            mean: 1.0,
-            squares,
-            varies,
-            extremes,
-            histogram: Vec::new(),
-            categories: Vec::new(),
+        // 50 values on each side of 1.
+        let column = |name: &str, reach: f64, extremes| {
+            let mut moments = Moments::default();
+            assert!(moments.add(1.0 - reach, 50) && moments.add(1.0 + reach, 50));
+            ColumnSums { extremes, ..ColumnSums::of(name.into(), moments) }
         };
         let columns = vec![
-            column("told", true, 100.0, Some([-3.0, 7.0])),
-            column("not", true, 400.0, None),
-            column("constant", false, 0.0, Some([1.0, 1.0])),
-            column("no-spread", true, 0.0, None),
+            column("told", 1.0, Some([-3.0, 7.0])),
+            column("not", 2.0, None),
+            column("constant", 0.0, Some([1.0, 1.0])),
+            column("no-spread", 0.0, None),
         ];
         let sums = Sums { n_rows: 100, columns, withheld: Vec::new() };
         let pooled = Pooled::new([&sums], None);
-        let found = edges(&pooled, 10).unwrap();
+        let found = edges_of(&pooled, 10).unwrap();
         let ends = [("told".to_owned(), [-3.0, 7.0]), ("not".to_owned(), [-7.0, 9.0])];
         assert_eq!(found, Edges { n_bins: 10, ends: ends.into() });
-        assert_eq!(edges(&pooled, 0), None);
+        assert_eq!(edges_of(&pooled, 0), None);
     }
 }

@@ -2,12 +2,18 @@
 
 use fedwasm_protocol::{Arguments, Value, ValueKind};
 
-use crate::metadata::{Default, Metadata};
+use crate::metadata::{Argument, Default, Metadata};
 
 /// Arguments that the host alone gives, to a plan that announces them: the round, counted from 1,
 /// and the number of rounds. Their names have no table of a file in front, so no file can give
 /// them.
 pub const OF_HOST: [&str; 2] = ["round", "rounds"];
+
+/// The argument for the weights of classes in a loss: a list of reals. A plan that announces it can be
+/// given [`BALANCED`] instead, and the host computes the list from the training rows.
+pub const CLASS_WEIGHTS: &str = "model.class_weights";
+/// See [`CLASS_WEIGHTS`].
+pub const BALANCED: &str = "balanced";
 
 /// The facts about the data that arguments follow from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +88,17 @@ fn lines(mistakes: &[ArgumentError]) -> String {
     mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
 }
 
+impl Argument {
+    /// Whether it is one of these that the host computes from the training rows; it has its default
+    /// until then.
+    pub fn is_by_host(&self, given: &Arguments) -> bool {
+        let asks = |value: &Value| matches!(value, Value::Text(text) if text == BALANCED);
+        self.name == CLASS_WEIGHTS
+            && self.kind == ValueKind::Reals
+            && given.get(CLASS_WEIGHTS).is_some_and(asks)
+    }
+}
+
 impl Metadata {
     /// Returns the arguments of a call: those given, checked, and the
     /// defaults of the rest. Only keys that start with one of `prefixes` take
@@ -114,7 +131,9 @@ impl Metadata {
             let absent = || {
                 if is_of_host { Some(Value::Integer(1)) } else { argument.default.value(facts) }
             };
-            let Some(value) = given.get(&name).cloned().or_else(absent) else {
+            let by_host = argument.is_by_host(given);
+            let value = given.get(&name).filter(|_| !by_host).cloned();
+            let Some(value) = value.or_else(absent) else {
                 let doc = argument.doc.clone();
                 mistakes.push(ArgumentError::Missing { name, plan: plan(), doc });
                 continue;

@@ -37,7 +37,7 @@ mod threads;
 mod worker;
 
 pub use allocator::return_large_buffers;
-pub use arguments::{ArgumentError, DataFacts, OF_HOST};
+pub use arguments::{ArgumentError, BALANCED, CLASS_WEIGHTS, DataFacts, OF_HOST};
 pub use batch::{Batch, Loader};
 pub use contract::{AccessError, PlanError, SlotName};
 pub use declaration::{DataSpec, Declaration, Scope, TensorSpec};

@@ -114,10 +114,33 @@ mod hollow {
     }
 }
 
+/// Arguments with their kinds: an empty list by itself does not tell what it is a list of.
+mod of_kinds {
+    use fedwasm_protocol::{Arguments, Value, ValueKind};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        arguments: &Arguments,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(arguments.iter().map(|(name, value)| (name, value.kind(), value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arguments, D::Error> {
+        let wrong = |name: String| serde::de::Error::custom(format!("`{name}` has another kind"));
+        let argument = |(name, kind, value): (String, ValueKind, Value)| {
+            let value = value.into_kind(kind).ok_or_else(|| wrong(name.clone()))?;
+            Ok((name, value))
+        };
+        Vec::<(String, ValueKind, Value)>::deserialize(from)?.into_iter().map(argument).collect()
+    }
+}
+
 /// All that one call needs beside the plan and its data.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
     pub(crate) export: Export,
+    #[serde(with = "of_kinds")]
     pub(crate) arguments: Arguments,
     pub(crate) limits: Limits,
     pub(crate) seed: [u8; 32],

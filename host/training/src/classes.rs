@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The most classes that are counted one by one.
-const CLASSES_MAX: usize = 65_536;
+pub(crate) const CLASSES_MAX: usize = 65_536;
 /// The most classes that a remark names.
 const SHOWN_MAX: usize = 8;
 
@@ -21,6 +21,20 @@ impl Classes {
         }
         let (train, test) = self.rows.entry(class).or_default();
         *(if is_held_out { test } else { train }) += 1;
+    }
+
+    /// A weight for each of `n` classes that gives all classes the same weight over the training
+    /// rows: rows / (classes with rows * rows of the class), as scikit-learn's `balanced`. 1 for a
+    /// class without training rows.
+    pub(crate) fn balanced(&self, n: usize) -> Vec<f64> {
+        let rows = |class: i64| self.rows.get(&class).map_or(0, |(train, _)| *train);
+        let of_all = self.rows.values().filter(|(train, _)| *train > 0);
+        let (k, total) = of_all.fold((0u64, 0u64), |(k, sum), (train, _)| (k + 1, sum + train));
+        let weight = |class: i64| match rows(class) {
+            0 => 1.0,
+            rows => total as f64 / (k as f64 * rows as f64),
+        };
+        (0..n as i64).map(weight).collect()
     }
 
     /// All rows of a class.
@@ -94,6 +108,19 @@ mod tests {
             "{many}"
         );
         assert_eq!(remarks(&[0, 0], &[]).len(), 1);
+    }
+
+    // compute_class_weight("balanced") of scikit-learn 1.7: tests/oracles/class_weights.py.
+    #[test]
+    fn balanced_weights_are_those_of_scikit_learn() {
+        let mut classes = Classes::default();
+        for (class, rows) in [(0, 212), (1, 357), (3, 7)] {
+            (0..rows).for_each(|_| classes.add(class, false));
+        }
+        classes.add(1, true);
+        let expected = [0.9056603773584906, 0.5378151260504201, 1.0, 27.428571428571427];
+        assert_eq!(classes.balanced(4), expected);
+        assert_eq!(Classes::default().balanced(2), [1.0, 1.0]);
     }
 
     #[test]

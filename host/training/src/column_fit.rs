@@ -14,7 +14,7 @@ use std::ops::Range;
 use fedwasm_dataset::{Block, Dataset, Error as DataError, Field, Place, Values};
 use fedwasm_protocol::{ColumnKind, ColumnRule, Scale, Standardize, Unknown};
 
-use self::sums::{Fitted, Measured, Sum};
+use self::sums::Sum;
 use crate::layout::Layout;
 use crate::prepared::{Prepared, PreparedColumn};
 use crate::preprocessing::scale_names;
@@ -72,7 +72,7 @@ impl<'a> ColumnFit<'a> {
     }
 
     /// Fits everything, and counts what is done. Returns the scales of each input with a rule,
-    /// with its place in the layout, and their sums: those of no values where nothing is scaled.
+    /// with its place in the layout.
     ///
     /// # Errors
     /// [`Error::NothingToImpute`], and [`Error::Dataset`]: a value or target is missing, too many
@@ -81,16 +81,13 @@ impl<'a> ColumnFit<'a> {
         mut self,
         standardize: Standardize,
         pass: &Pass<'_>,
-    ) -> Result<Fitted, Error> {
+    ) -> Result<(Scales, Prepared), Error> {
         let prepared =
             self.survey(pass, |column| !matches!(Filled::of(column.rule), Filled::Nothing))?;
         self.impute(pass)?;
         let scales = self.scale(standardize, pass)?;
         let inputs = self.columns.iter().zip(scales).filter(|(column, _)| !column.is_target);
-        let mut sums = Vec::new();
-        let all = inputs.map(|(column, measured)| {
-            sums.extend(measured.sums(column.field));
-            let Measured { mean, std, .. } = measured;
+        let all = inputs.map(|(column, (mean, std))| {
             let fills = fills(column.rule, column.field, column.by_rule());
             let names = scale_names([column.field]);
             let is_measured = column.rule.is_measured();
@@ -101,8 +98,7 @@ impl<'a> ColumnFit<'a> {
             };
             (column.at, names.into_iter().zip(fills).enumerate().map(scale).collect())
         });
-        let all = all.collect();
-        Ok((all, sums, prepared))
+        Ok((all.collect(), prepared))
     }
 
     /// Adds what rules alone say to scales that were fitted elsewhere, and counts what is done.
@@ -273,12 +269,12 @@ impl<'a> ColumnFit<'a> {
     }
 
     /// Finds mean and divisor of each column; those of columns that are not scaled are 0 and 1.
-    fn scale(&self, standardize: Standardize, pass: &Pass<'_>) -> Result<Vec<Measured>, Error> {
+    fn scale(&self, standardize: Standardize, pass: &Pass<'_>) -> Result<Vec<(f64, f64)>, Error> {
         let scale = |column: &Column<'_>| {
             if column.is_target { Scale::None } else { scale_of(column.rule, standardize) }
         };
         let scales: Vec<Scale> = self.columns.iter().map(scale).collect();
-        let mut found = vec![Measured::default(); scales.len()];
+        let mut found = vec![(0.0, 1.0); scales.len()];
         if scales.iter().all(|scale| *scale == Scale::None) {
             return Ok(found);
         }
@@ -315,13 +311,7 @@ impl<'a> ColumnFit<'a> {
             let divides = low < high && divisor.is_normal();
             let mean = if mean.is_finite() { mean } else { 0.0 };
             let std = if divides { divisor } else { 1.0 };
-            *found = match scales[nth] {
-                Scale::Standard => {
-                    let (n, squares) = (sums[nth].n, squares[nth].total());
-                    Measured { mean, std, n, squares, varies: low < high }
-                }
-                _ => Measured { mean, std, ..Measured::default() },
-            };
+            *found = (mean, std);
         }
         Ok(found)
     }
@@ -491,8 +481,7 @@ mod tests {
         let is_training = |row: u64| row % 5 != 4;
         let pass =
             |visit: &mut Visit<'_>| blocks.iter().try_for_each(|block| visit(block, &is_training));
-        let (scales, _, prepared) =
-            ColumnFit::new(dataset, &layout).fit(Standardize::Site, &pass)?;
+        let (scales, prepared) = ColumnFit::new(dataset, &layout).fit(Standardize::Site, &pass)?;
         Ok((scales, prepared))
     }
 

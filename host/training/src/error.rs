@@ -192,6 +192,31 @@ pub enum Error {
     /// Nothing is held out.
     #[error("no rows are held out; set `test_ratio` above 0")]
     NothingHeldOut,
+    /// Rows that cannot be changed so.
+    #[error("[data.augment]: {reason}")]
+    Augment {
+        /// Why not.
+        reason: String,
+    },
+    /// Rows cannot be drawn by class.
+    #[error(
+        "`sampling = \"balanced\"` draws rows by class, but {}",
+        if *in_blocks { BY_BLOCK } else { NO_CLASSES }
+    )]
+    Sampling {
+        /// Whether the dataset is read block by block; otherwise the target has no classes.
+        in_blocks: bool,
+    },
+    /// The weights of classes cannot be computed.
+    #[error(
+        "`class_weights = \"balanced\"` counts the training rows of each class, but {}; or give a \
+         list of weights",
+        if *in_blocks { BY_BLOCK } else { NO_CLASSES }
+    )]
+    ClassWeights {
+        /// Whether the dataset is read block by block; otherwise the target has no classes.
+        in_blocks: bool,
+    },
     /// A batch is larger than a plan can take.
     #[error(
         "a batch of {rows} rows has {bytes} bytes, at most {max} can be passed to the plan; lower \
@@ -221,6 +246,10 @@ pub enum Error {
         column: String,
     },
 }
+
+const NO_CLASSES: &str = "the target is not one column of classes";
+const BY_BLOCK: &str =
+    "the dataset is larger than `memory_mib` and read block by block; raise `memory_mib` of [data]";
 
 fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")

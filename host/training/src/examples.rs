@@ -8,10 +8,12 @@ use fedwasm_protocol::{
 };
 use fedwasm_sandbox::{Declaration, Described};
 
+use crate::augment::Augmenter;
 use crate::blocks::{BlockSplit, Blocks, Held, Which};
 use crate::classes::Classes;
 use crate::column_fit::{ColumnFit, Pass, Visit};
 use crate::cross_validation::Fold;
+use crate::exact_fit::by_sums;
 use crate::held_out::{check_parts, sides};
 use crate::layout::{Layout, PartKind};
 use crate::loader::Source;
@@ -19,7 +21,7 @@ use crate::prepared::Prepared;
 use crate::preprocessing::{Fit, scale_names};
 use crate::rows::{CLASS_MAX, Converter, Rows};
 use crate::sides::Side;
-use crate::statistics::{packed, put_sums};
+use crate::statistics::packed;
 use crate::{Error, Preprocessing, Round, Turn};
 
 /// Rows prepared for a plan. Cheap to clone.
@@ -38,6 +40,8 @@ pub struct Examples {
     classes: Option<Classes>,
     /// What was done by the rules of columns.
     prepared: Prepared,
+    /// How training rows are changed each time they are given.
+    pub(crate) augmenter: Option<Arc<Augmenter>>,
 }
 
 /// The dataset as its columns' rules read it.
@@ -101,7 +105,9 @@ impl Examples {
         };
         let by_block = BlockSplit { seed, held: Held::Share(test_ratio) };
         check_parts(dataset.n_rows(), by_block.n_test(dataset.n_rows()), test_ratio)?;
-        Self::of_parts((run.plan(), dataset, data, layout), by_block, scales)
+        let augmenter = Augmenter::new(dataset, data, &layout)?.map(Arc::new);
+        let examples = Self::of_parts((run.plan(), dataset, data, layout), by_block, scales)?;
+        Ok(Self { augmenter, ..examples })
     }
 
     /// Reads the columns of a run and holds out one fold of the rows, regardless of `test_ratio`.
@@ -119,7 +125,9 @@ impl Examples {
         let layout = Layout::new(run.plan(), run.declaration(), dataset, data)?;
         fold.check(dataset.n_rows())?;
         let by_block = BlockSplit { seed: seed::folds(turn.random_seed), held: Held::Fold(fold) };
-        Self::of_parts((run.plan(), dataset, data, layout), by_block, None)
+        let augmenter = Augmenter::new(dataset, data, &layout)?.map(Arc::new);
+        let examples = Self::of_parts((run.plan(), dataset, data, layout), by_block, None)?;
+        Ok(Self { augmenter, ..examples })
     }
 
     /// Holds out rows of the whole dataset if it fits into memory, otherwise of each block.
@@ -141,7 +149,6 @@ impl Examples {
         }
         let sides = sides(plan, dataset, data, &layout, by_block)?;
         let is_training = |row: u64| sides[row as usize] == Side::Train;
-        let n_train = sides.iter().filter(|side| **side == Side::Train).count() as u64;
         let mut sums = Vec::new();
         let examples = Self::in_memory(plan, dataset, layout, &sides, |blocks, layout| {
             let pass: &Pass<'_> =
@@ -149,22 +156,22 @@ impl Examples {
             if let Some(given) = given {
                 return ColumnFit::new(dataset, layout).given(given, pass);
             }
+            if sums_up {
+                let scales;
+                (sums, scales) = by_sums((dataset, layout, data), pass)?;
+                return ColumnFit::new(dataset, layout).given(scales, pass);
+            }
             let mut preprocessing = if fits {
                 let mut fit = Fit::new(inputs(dataset, layout));
                 let each = |take: &mut dyn FnMut(&Block)| {
                     blocks.iter().for_each(|block| take(&block.unpack()));
                 };
                 fit.add(each, is_training);
-                if sums_up {
-                    sums = fit.sums();
-                }
                 fit.finish()
             } else {
                 identity(dataset, layout)
             };
-            let how = (data.standardize, sums_up);
-            let (prepared, ruled) = by_rules((dataset, layout), how, &mut preprocessing, pass)?;
-            put_sums(&mut sums, ruled, n_train);
+            let prepared = by_rules((dataset, layout), data.standardize, &mut preprocessing, pass)?;
             Ok((preprocessing, prepared))
         })?;
         let training_rows = match sums_up {
@@ -187,24 +194,32 @@ impl Examples {
             let examples = Self::in_blocks(dataset, layout, scales, by_block);
             return Ok(Self { prepared, ..examples });
         }
-        let (mut preprocessing, mut sums, classes) = match data.standardize {
-            Standardize::None => (identity(dataset, &layout), Vec::new(), None),
+        if sums_up {
+            let target = target_class(&layout);
+            let mut classes = target.map(|_| Classes::default());
+            let (sums, scales) = by_sums((dataset, &layout, data), pass)?;
+            if let (Some(classes), Some(column)) = (&mut classes, target) {
+                pass(&mut |block, is_training| {
+                    add_classes(classes, block, column, is_training);
+                    Ok(())
+                })?;
+            }
+            let (scales, prepared) = ColumnFit::new(dataset, &layout).given(scales, pass)?;
+            let held_out = |block| by_block.held_out(block, dataset.rows(block));
+            let training_rows = packed((0..dataset.n_blocks()).flat_map(held_out));
+            let examples = Self::in_blocks(dataset, layout, scales, by_block);
+            return Ok(Self { sums, training_rows, classes, prepared, ..examples });
+        }
+        let (mut preprocessing, classes) = match data.standardize {
+            Standardize::None => (identity(dataset, &layout), None),
             Standardize::Site | Standardize::Federation => {
                 let (fit, classes) = fit_by_block(plan, dataset, &layout, by_block)?;
-                let sums = if sums_up { fit.sums() } else { Vec::new() };
-                (fit.finish(), sums, classes)
+                (fit.finish(), classes)
             }
         };
-        let how = (data.standardize, sums_up);
-        let (prepared, ruled) = by_rules((dataset, &layout), how, &mut preprocessing, pass)?;
-        put_sums(&mut sums, ruled, dataset.n_rows() - by_block.n_test(dataset.n_rows()));
-        let held_out = |block| by_block.held_out(block, dataset.rows(block));
-        let training_rows = match sums_up {
-            true => packed((0..dataset.n_blocks()).flat_map(held_out)),
-            false => Vec::new(),
-        };
+        let prepared = by_rules((dataset, &layout), data.standardize, &mut preprocessing, pass)?;
         let examples = Self::in_blocks(dataset, layout, preprocessing, by_block);
-        Ok(Self { sums, training_rows, classes, prepared, ..examples })
+        Ok(Self { classes, prepared, ..examples })
     }
 
     /// Reads the columns of a run and holds all rows out, scaled as
@@ -305,8 +320,8 @@ impl Examples {
         }
         let source = |rows: Rows| Source::Memory(Arc::new(rows), Arc::clone(&converter));
         let (train, test) = (source(train), source(test));
-        let (sums, training_rows) = (Vec::new(), Vec::new());
-        Ok(Self { train, test, preprocessing, sums, training_rows, classes, prepared })
+        let (sums, training_rows, augmenter) = (Vec::new(), Vec::new(), None);
+        Ok(Self { train, test, preprocessing, sums, training_rows, classes, prepared, augmenter })
     }
 
     fn in_blocks(
@@ -319,8 +334,8 @@ impl Examples {
         let blocks = |which| Source::Blocks(Blocks::new(Arc::clone(&converter), split, which));
         let (train, test) = (blocks(Which::Train), blocks(Which::Test));
         let (sums, training_rows) = (Vec::new(), Vec::new());
-        let prepared = Prepared::default();
-        Self { train, test, preprocessing, sums, training_rows, classes: None, prepared }
+        let (prepared, classes, augmenter) = (Prepared::default(), None, None);
+        Self { train, test, preprocessing, sums, training_rows, classes, prepared, augmenter }
     }
 
     /// How the inputs were scaled.
@@ -367,7 +382,7 @@ impl Examples {
     }
 }
 
-fn inputs<'a>(
+pub(crate) fn inputs<'a>(
     dataset: &'a Dataset,
     layout: &'a Layout,
 ) -> impl Iterator<Item = &'a fedwasm_dataset::Field> + Clone {
@@ -386,24 +401,20 @@ fn identity(dataset: &Dataset, layout: &Layout) -> Preprocessing {
     Preprocessing::identity(&scale_names(inputs(dataset, layout)))
 }
 
-/// Fits what rules say, and puts it into the scales of the other columns. Returns the sums of the
-/// scales that it put.
+/// Fits what rules say, and puts it into the scales of the other columns.
 fn by_rules(
     (dataset, layout): (&Dataset, &Layout),
-    (standardize, sums_up): (Standardize, bool),
+    standardize: Standardize,
     preprocessing: &mut Preprocessing,
     pass: &Pass<'_>,
-) -> Result<(Prepared, Vec<ColumnSums>), Error> {
+) -> Result<Prepared, Error> {
     let rules = ColumnFit::new(dataset, layout);
-    if let Some(reason) = rules.unsummable().filter(|_| sums_up) {
-        return Err(Error::Statistics { reason });
-    }
     if rules.is_empty() {
-        return Ok((Prepared::default(), Vec::new()));
+        return Ok(Prepared::default());
     }
-    let (scales, sums, prepared) = rules.fit(standardize, pass)?;
+    let (scales, prepared) = rules.fit(standardize, pass)?;
     preprocessing.put(inputs(dataset, layout), scales);
-    Ok((prepared, sums))
+    Ok(prepared)
 }
 
 /// Reads all blocks of a dataset, one after the other.
@@ -460,16 +471,25 @@ fn fit_by_block(
         let start = block.first_row;
         fit.add(|take| take(&block), |row| !held_out[(row - start) as usize]);
         if let (Some(classes), Some(column)) = (&mut classes, target) {
-            let mut held_out = held_out.iter();
-            block.columns[column].each(0..block.n_rows, |class| {
-                // A value that is not a class is found when its row is used.
-                let is_class = class.fract() == 0.0 && (0.0..=CLASS_MAX).contains(&class);
-                let is_held_out = held_out.next().is_some_and(|held_out| *held_out);
-                if is_class {
-                    classes.add(class as i64, is_held_out);
-                }
-            });
+            add_classes(classes, &block, column, &|row| !held_out[(row - start) as usize]);
         }
     }
     Ok((fit, classes))
+}
+
+/// Counts the classes of a block's target.
+fn add_classes(
+    classes: &mut Classes,
+    block: &Block,
+    column: usize,
+    is_training: &dyn Fn(u64) -> bool,
+) {
+    let mut row = block.first_row;
+    block.columns[column].each(0..block.n_rows, |class| {
+        // A value that is not a class is found when its row is used.
+        if class.fract() == 0.0 && (0.0..=CLASS_MAX).contains(&class) {
+            classes.add(class as i64, !is_training(row));
+        }
+        row += 1;
+    });
 }

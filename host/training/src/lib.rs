@@ -3,11 +3,13 @@
 //! code that runs a plan on data: nodes, the local job and `evaluate` all call
 //! it, so they cannot differ.
 
+mod augment;
 mod blocks;
 mod classes;
 mod column_fit;
 mod cross_validation;
 mod error;
+mod exact_fit;
 mod examples;
 mod facts;
 mod foreign_params;
@@ -28,6 +30,7 @@ mod rows;
 mod score;
 mod shuffle;
 mod sides;
+mod site_numbers;
 mod statistics;
 mod treatment;
 
@@ -48,4 +51,5 @@ pub use round::{
 };
 pub use score::{evaluate, score_names};
 pub use shuffle::{permute, split};
+pub use site_numbers::SiteNumbers;
 pub use statistics::{Disclosure, statistics};

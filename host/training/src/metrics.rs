@@ -4,7 +4,7 @@
 //! classes are counted; sums of reals are added up chunk by chunk.
 
 use fedwasm_params::Tensor;
-use fedwasm_protocol::{ClassSums, Metric, Metrics, RealSums, ScoreSums};
+use fedwasm_protocol::{ClassSums, MaskSums, Metric, Metrics, RealSums, ScoreSums};
 
 use crate::probabilities::Probabilities;
 
@@ -17,6 +17,8 @@ pub(crate) enum BadScores {
     Outputs { got: usize, expected: usize },
     #[error("its scores have {got} columns, after {before} in an earlier batch")]
     Columns { got: usize, before: usize },
+    #[error("its scores have {got} numbers a row, expected as many for each of {voxels} voxels")]
+    Voxels { got: usize, voxels: usize },
     /// The class comes from a row: this text stays at the node.
     #[error("its scores have {columns} columns, but the target has class {class}")]
     NoColumn { columns: usize, class: i64 },
@@ -29,6 +31,19 @@ pub(crate) enum Targets {
     Classes(Vec<i64>),
     /// Some reals a row, row-major.
     Reals(Vec<f32>),
+    /// A mask a row, int64, batch after batch.
+    Masks(Vec<Tensor>),
+}
+
+/// The kind of targets that metrics use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TargetKind {
+    /// One class a row.
+    Class,
+    /// Reals.
+    Reals,
+    /// A mask a row.
+    Mask,
 }
 
 /// The counts and sums from which the standard metrics are computed.
@@ -40,12 +55,17 @@ pub(crate) enum Targets {
 ///
 /// Reals: [`Metric::OF_REALS`] of every output by itself. The names of several outputs end in `_1`,
 /// `_2` and so on, as with Fed-BioMed.
+///
+/// Masks: [`Metric::OF_MASKS`]. The scores of a row are those of class 0 for all voxels, then those of
+/// class 1, and so on; a voxel is said to be of a class as a row is.
 #[derive(Debug)]
 pub(crate) enum Scores {
     /// Sums over rows with a class; none before the first row.
     Classes(Option<Box<Classes>>),
     /// Sums by output.
     Reals(Vec<RealSums>),
+    /// Sums over rows with a mask of so many voxels; none before the first row.
+    Masks(usize, Option<MaskSums>),
 }
 
 /// Sums over rows with a class.
@@ -64,6 +84,20 @@ impl Scores {
     /// No rows of `n_outputs` reals each.
     pub(crate) fn reals(n_outputs: usize) -> Self {
         Self::Reals(vec![RealSums::default(); n_outputs])
+    }
+
+    /// No rows of so many voxels each.
+    pub(crate) fn masks(voxels: usize) -> Self {
+        Self::Masks(voxels, None)
+    }
+
+    /// The kind of their targets.
+    pub(crate) fn kind(&self) -> TargetKind {
+        match self {
+            Self::Classes(_) => TargetKind::Class,
+            Self::Reals(_) => TargetKind::Reals,
+            Self::Masks(..) => TargetKind::Mask,
+        }
     }
 
     /// Adds `predictions`, float32 [rows, columns] batch after batch, in the
@@ -94,6 +128,15 @@ impl Scores {
                     output.add(targets, said.iter().skip(at).step_by(n).copied());
                 }
             }
+            (Self::Masks(voxels, all), Targets::Masks(masks)) => {
+                let rows = |of: &Tensor| of.shape().first().map_or(0, |rows| *rows as usize);
+                let total = |all: &[Tensor]| all.iter().map(rows).sum();
+                check_rows(total(predictions), total(masks))?;
+                for (scores, mask) in predictions.iter().zip(masks) {
+                    check_rows(rows(scores), rows(mask))?;
+                    add_masks(all, *voxels, scores, mask)?;
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -110,6 +153,8 @@ impl Scores {
                 (ScoreSums::Classes(sums), areas)
             }
             Self::Reals(outputs) => (ScoreSums::Reals(outputs), None),
+            Self::Masks(_, None) => return (Metrics::new(), None),
+            Self::Masks(_, Some(sums)) => (ScoreSums::Masks(sums), None),
         };
         let mut metrics = match &areas {
             Some(_) => sums.metrics_but_areas(),
@@ -151,6 +196,40 @@ fn add_classes<'a>(
     Ok(n_rows)
 }
 
+/// Adds a batch of masks of `voxels` voxels each.
+fn add_masks(
+    all: &mut Option<MaskSums>,
+    voxels: usize,
+    scores: &Tensor,
+    masks: &Tensor,
+) -> Result<(), BadScores> {
+    let got = n_columns(scores);
+    let columns = got.checked_div(voxels).filter(|n| *n > 0 && n * voxels == got);
+    let columns = columns.ok_or(BadScores::Voxels { got, voxels })?;
+    let all = all.get_or_insert_with(|| MaskSums::new(columns));
+    if all.columns != columns {
+        return Err(BadScores::Columns { got: columns, before: all.columns });
+    }
+    let scores = scores.floats().unwrap_or_default();
+    let (masks, _) = masks.data().as_chunks();
+    let mut row_of_voxel = vec![0.0; columns];
+    for (scores, mask) in scores.chunks_exact(got).zip(masks.chunks_exact(voxels)) {
+        all.rows += 1;
+        for (at, class) in mask.iter().enumerate() {
+            for (score, of_class) in
+                row_of_voxel.iter_mut().zip(scores.iter().skip(at).step_by(voxels))
+            {
+                *score = *of_class;
+            }
+            let class = i64::from_le_bytes(*class);
+            let known = usize::try_from(class).ok().filter(|class| *class < all.n_classes());
+            let known = known.ok_or(BadScores::NoColumn { columns, class })?;
+            all.count(known, predicted_class(&row_of_voxel));
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn predicted_class(scores: &[f64]) -> usize {
     match scores {
         [score] => usize::from(*score > 0.5),
@@ -169,6 +248,11 @@ pub(crate) fn predicted_class(scores: &[f64]) -> usize {
 /// The names of the metrics of classes.
 pub(crate) fn of_classes() -> impl Iterator<Item = String> {
     Metric::OF_CLASSES.into_iter().map(|metric| metric.key().to_owned())
+}
+
+/// The names of the metrics of masks.
+pub(crate) fn of_masks() -> impl Iterator<Item = String> {
+    Metric::OF_MASKS.into_iter().map(|metric| metric.key().to_owned())
 }
 
 /// The names of the metrics of so many outputs.
@@ -297,6 +381,7 @@ mod tests {
         let mut scores = match targets {
             Targets::Classes(_) => Scores::classes(),
             Targets::Reals(_) => Scores::reals(1),
+            Targets::Masks(_) => Scores::masks(1),
         };
         scores.add(predictions, targets)?;
         Ok(scores.finish().0)
@@ -393,6 +478,90 @@ mod tests {
                 report.check(&name, &all);
             }
         }
+    }
+
+    #[derive(serde::Deserialize)]
+    struct MaskCase {
+        name: String,
+        columns: usize,
+        voxels: usize,
+        sites: Vec<MaskSite>,
+        metrics: Metrics,
+        classes: Vec<[f64; 5]>,
+        averages: std::collections::BTreeMap<String, [f64; 4]>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct MaskSite {
+        scores: Vec<f64>,
+        masks: Vec<i64>,
+    }
+
+    /// Scores and masks of rows of so many voxels.
+    fn masks_of(columns: usize, voxels: usize, site: &MaskSite) -> (Tensor, Tensor) {
+        let n_rows = (site.masks.len() / voxels) as u64;
+        let scores: Vec<f32> = site.scores.iter().map(|score| *score as f32).collect();
+        let width = (columns * voxels) as u64;
+        let masks = Tensor::from_i64(vec![n_rows, voxels as u64], &site.masks).unwrap();
+        (Tensor::from_f32(vec![n_rows, width], &scores).unwrap(), masks)
+    }
+
+    /// Made by tests/oracles/masks_sklearn.py: the sums of five sites have the Dice and IoU of all
+    /// voxels in one place.
+    #[test]
+    fn sums_of_masks_have_the_dice_and_iou_of_all_rows() {
+        let cases = include_str!("../../../tests/data/masks_sklearn.json");
+        let cases: Vec<MaskCase> = serde_json::from_str(cases).unwrap();
+        assert_eq!(cases.len(), 7);
+        for case in cases {
+            let MaskCase { name, columns, voxels, sites, metrics, .. } = &case;
+            let sums = sites.iter().map(|site| {
+                let mut all = Scores::masks(*voxels);
+                let (scores, masks) = masks_of(*columns, *voxels, site);
+                all.add(&[scores], &Targets::Masks(vec![masks])).unwrap();
+                all.finish().1.unwrap()
+            });
+            let sums: Vec<ScoreSums> = sums.collect();
+            assert_eq!(sums.len(), 5);
+            let all = ScoreSums::joined(sums.iter()).unwrap().checked().unwrap();
+            let got = all.metrics();
+            assert!(got.keys().eq(metrics.keys()), "{name}: {got:?}");
+            for (key, expected) in metrics {
+                assert!(
+                    (got[key] - expected).abs() < 1e-12,
+                    "{name}: {key} {} {expected}",
+                    got[key]
+                );
+            }
+            let report = all.report().unwrap();
+            let of_class = report.classes.iter().map(|of| {
+                let support = of.support as f64;
+                [of.precision, of.recall, of.f1_score, of.iou.unwrap(), support]
+            });
+            near(name, &of_class.collect::<Vec<_>>(), &case.classes);
+            for of in &report.averages {
+                let got = [of.precision, of.recall, of.f1_score, of.iou.unwrap()];
+                near(name, &[got], &[case.averages[of.average]]);
+            }
+            assert_eq!(report.averages.len(), 3);
+        }
+    }
+
+    #[test]
+    fn masks_that_do_not_fit_are_refused() {
+        let add = |columns: usize, voxels: usize, masks: &[i64]| {
+            let site = MaskSite { scores: vec![0.0; columns * masks.len()], masks: masks.to_vec() };
+            let (scores, masks) = masks_of(columns, voxels, &site);
+            Scores::masks(4).add(&[scores], &Targets::Masks(vec![masks]))
+        };
+        assert_eq!(add(2, 4, &[0, 1, 1, 0]), Ok(()));
+        assert_eq!(add(2, 4, &[0, 1, 2, 0]), Err(BadScores::NoColumn { columns: 2, class: 2 }));
+        assert_eq!(add(2, 4, &[0, -1, 0, 0]), Err(BadScores::NoColumn { columns: 2, class: -1 }));
+        assert_eq!(add(2, 3, &[0, 1, 1]), Err(BadScores::Voxels { got: 6, voxels: 4 }));
+        let (scores, masks) = masks_of(2, 4, &MaskSite { scores: vec![0.0; 8], masks: vec![0; 4] });
+        let two = Targets::Masks(vec![masks.clone(), masks]);
+        let said = Scores::masks(4).add(&[scores], &two);
+        assert_eq!(said, Err(BadScores::Rows { got: 1, given: 2 }));
     }
 
     /// Every class has its column, and the sums stay within their bound.
@@ -536,7 +705,8 @@ mod tests {
             Tensor::from_i64(vec![1, 1], &[1]),
         ];
         for scores in hostile.map(Result::unwrap) {
-            for targets in [Targets::Classes(vec![0]), Targets::Reals(vec![0.0])] {
+            let mask = Targets::Masks(vec![Tensor::from_i64(vec![1, 1], &[0]).unwrap()]);
+            for targets in [Targets::Classes(vec![0]), Targets::Reals(vec![0.0]), mask] {
                 if let Ok(metrics) = standard(std::slice::from_ref(&scores), &targets) {
                     assert!(metrics.values().all(|value| value.is_finite()), "{metrics:?}");
                 }

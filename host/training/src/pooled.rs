@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use fedwasm_protocol::{ColumnSums, Edges, RunningVariance, Sums};
+use fedwasm_protocol::{ColumnRule, ColumnRules, ColumnSums, Edges, Impute, Moments, Scale, Sums};
 use serde::Serialize;
 
 use crate::{ColumnScale, Error, Preprocessing};
@@ -34,8 +34,10 @@ pub struct PooledColumn {
     pub mean: f64,
     /// The variance with divisor n.
     pub variance: f64,
-    /// Whether a value differs from another by more than rounding.
+    /// Whether a value differs from another.
     pub varies: bool,
+    /// The exact sums that all of these follow from.
+    pub moments: Moments,
     /// The smallest and the largest value, if all sites let them out.
     pub extremes: Option<[f64; 2]>,
     /// For each edge of the histogram, how many values are below it at least and at most: the sites
@@ -53,45 +55,39 @@ impl Pooled {
         let n_edges = edges.map_or(0, |edges| edges.n_bins as usize + 1);
         let mut pooled = Self::default();
         let mut places: HashMap<&str, usize> = HashMap::new();
-        let mut spreads: Vec<RunningVariance> = Vec::new();
         for sums in sites {
             pooled.n_sites += 1;
             pooled.n_rows = pooled.n_rows.saturating_add(sums.n_rows);
             for column in &sums.columns {
-                let n = column.n as f64;
-                let own = RunningVariance { n, mean: column.mean, squares: column.squares };
                 match places.get(column.name.as_str()) {
-                    Some(at) => {
-                        spreads[*at].join(own);
-                        pooled.columns[*at].join(column, n_edges);
-                    }
+                    Some(at) => pooled.columns[*at].join(column, n_edges),
                     None => {
-                        places.insert(&column.name, spreads.len());
-                        spreads.push(own);
+                        places.insert(&column.name, pooled.columns.len());
                         pooled.columns.push(PooledColumn::of(column, n_edges));
                     }
                 }
             }
         }
-        for (column, spread) in pooled.columns.iter_mut().zip(spreads) {
-            (column.mean, column.variance) = (spread.mean, spread.variance());
-        }
+        pooled.columns.iter_mut().for_each(PooledColumn::finish);
         pooled
     }
 
     /// The scales to mean 0 and standard deviation 1 of these columns, in this order.
     ///
+    /// * `rules` — of columns: what stands for missing values is a statistic of all sites if a rule
+    ///   says so.
+    ///
     /// # Errors
     /// [`Error::Statistics`] if a column is absent, or lacks the sums of a site.
-    pub fn preprocessing(&self, names: &[String]) -> Result<Preprocessing, Error> {
+    pub fn preprocessing(
+        &self,
+        names: &[String],
+        rules: &ColumnRules,
+    ) -> Result<Preprocessing, Error> {
         let known: HashMap<&str, &PooledColumn> =
             self.columns.iter().map(|column| (column.name.as_str(), column)).collect();
         let scale = |name: &String| match known.get(name.as_str()) {
-            Some(column) if column.n_sites == self.n_sites => {
-                let (mean, std) = (column.mean, column.scale());
-                // Rules alone say what stands for a missing value.
-                Ok(ColumnScale { name: name.clone(), mean, std, fill: None })
-            }
+            Some(column) if column.n_sites == self.n_sites => Ok(column.scale(rules)),
             known => {
                 let n = known.map_or(0, |column| column.n_sites);
                 let of = self.n_sites;
@@ -109,10 +105,26 @@ impl PooledColumn {
         self.variance.sqrt()
     }
 
-    /// The divisor of scikit-learn's `StandardScaler`: 1 for a constant column.
-    fn scale(&self) -> f64 {
-        let std = self.std();
-        if !self.varies || !std.is_normal() { 1.0 } else { std }
+    /// Its scale: that of scikit-learn's `StandardScaler` after a `SimpleImputer`, with divisor 1 for a
+    /// constant column; that of a `MinMaxScaler` if the rule wants it. Values that a rule alone replaces are in the sums already.
+    fn scale(&self, rules: &ColumnRules) -> ColumnScale {
+        let mut column = self.clone();
+        let rule = rule_of(&self.name, rules);
+        let is_mean = rule.is_some_and(|rule| rule.impute == Some(Impute::Mean));
+        let fill = is_mean.then_some(self.mean);
+        if let Some(fill) = fill {
+            // The mean is in the range of the values.
+            let _ = column.moments.add(fill, self.missing);
+            column.finish();
+        }
+        let is_range = rule.is_some_and(|rule| rule.scale == Some(Scale::MinMax));
+        if let Some([low, high]) = self.extremes.filter(|_| is_range && column.varies) {
+            // The mean of all values is between them.
+            return ColumnScale { name: column.name, mean: low, std: high - low, fill };
+        }
+        let std = column.std();
+        let std = if !column.varies || !std.is_normal() { 1.0 } else { std };
+        ColumnScale { name: column.name, mean: column.mean, std, fill }
     }
 
     /// The range of bins that the quantile `q`, from 0 to 1, is in: the smallest value that at least
@@ -131,15 +143,30 @@ impl PooledColumn {
         Some([low.map(edge).or(smallest), high.map(edge).or(largest)])
     }
 
+    /// Calculates what follows from the sums.
+    fn finish(&mut self) {
+        let moments = &self.moments;
+        (self.n, self.varies) = (moments.n(), moments.varies());
+        (self.mean, self.variance) = (moments.mean(), moments.variance());
+    }
+
+    /// Of the sums of some sites together.
+    pub(crate) fn of_sites(column: &ColumnSums, n_sites: usize) -> Self {
+        let mut pooled = Self { n_sites, ..Self::of(column, 0) };
+        pooled.finish();
+        pooled
+    }
+
     fn of(column: &ColumnSums, n_edges: usize) -> Self {
         Self {
             name: column.name.clone(),
             n_sites: 1,
-            n: column.n,
+            n: 0,
             missing: column.missing,
-            mean: column.mean,
+            mean: 0.0,
             variance: 0.0,
-            varies: column.varies,
+            varies: false,
+            moments: column.moments,
             extremes: column.extremes,
             below: below(&column.histogram, n_edges),
             categories: column.categories.clone(),
@@ -147,13 +174,8 @@ impl PooledColumn {
     }
 
     fn join(&mut self, other: &ColumnSums, n_edges: usize) {
-        // Constants of two sites that differ by rounding alone are one, as scikit-learn's
-        // `_is_constant_feature` has it.
-        let n = self.n.saturating_add(other.n);
-        let bound = n as f64 * f64::EPSILON * self.mean.abs().max(other.mean.abs());
-        self.varies |= other.varies || (self.mean - other.mean).abs() > bound;
         self.n_sites += 1;
-        self.n = n;
+        self.moments.join(&other.moments);
         self.missing = self.missing.saturating_add(other.missing);
         self.extremes = match (self.extremes, other.extremes) {
             (Some([a, b]), Some([c, d])) => Some([a.min(c), b.max(d)]),
@@ -181,8 +203,14 @@ impl PooledColumn {
     }
 }
 
+/// The same for a site without a histogram: of its values, any number may be below an edge.
+pub(crate) fn padded(mut below: Vec<[u64; 2]>, n_edges: usize, n: u64) -> Vec<[u64; 2]> {
+    below.resize(n_edges, [0, n]);
+    below
+}
+
 /// For each edge, how many values of a histogram are below it at least and at most.
-fn below(histogram: &[(u32, u64)], n_edges: usize) -> Vec<[u64; 2]> {
+pub(crate) fn below(histogram: &[(u32, u64)], n_edges: usize) -> Vec<[u64; 2]> {
     // The cells before the first edge, the bins, and the cell beyond the last one.
     let n_cells: u64 = histogram.iter().map(|(n, _)| u64::from(*n)).sum();
     if n_edges == 0 || n_cells != n_edges as u64 + 1 {
@@ -203,28 +231,23 @@ fn below(histogram: &[(u32, u64)], n_edges: usize) -> Vec<[u64; 2]> {
     below
 }
 
+/// The rule of a column, whose number has a place in its name if a flag stands beside it.
+fn rule_of<'a>(name: &str, rules: &'a ColumnRules) -> Option<&'a ColumnRule> {
+    rules.get(name).or_else(|| rules.get(name.strip_suffix("[0]")?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn column(values: &[f64]) -> ColumnSums {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        ColumnSums {
-            name: "a".into(),
-            n: values.len() as u64,
-            missing: 1,
-            mean,
-            squares: values.iter().map(|v| (v - mean) * (v - mean)).sum(),
-            varies: values.iter().any(|v| *v != values[0]),
-            extremes: None,
-            histogram: Vec::new(),
-            categories: Vec::new(),
-        }
+        let mut moments = Moments::default();
+        values.iter().for_each(|value| assert!(moments.add(*value, 1)));
+        ColumnSums { missing: 1, ..ColumnSums::of("a".into(), moments) }
     }
 
     fn site(column: ColumnSums) -> Sums {
-        Sums { n_rows: column.n + 1, columns: vec![column], withheld: Vec::new() }
+        Sums { n_rows: column.n() + 1, columns: vec![column], withheld: Vec::new() }
     }
 
     // numpy: a, b = [1., 2., 4.], [8., 16.]; np.mean(a + b), np.var(a + b) → 6.2, 29.76
@@ -235,19 +258,45 @@ mod tests {
         let [a] = &pooled.columns[..] else { panic!("one column") };
         assert_eq!((a.n, a.missing, a.n_sites, pooled.n_rows), (5, 2, 2, 7));
         assert!((a.mean - 6.2).abs() < 1e-14 && (a.variance - 29.76).abs() < 1e-13, "{a:?}");
-        let scales = pooled.preprocessing(&["a".to_owned()]).unwrap();
+        let scales = pooled.preprocessing(&["a".to_owned()], &ColumnRules::default()).unwrap();
         assert_eq!(scales.columns[0].std, a.variance.sqrt());
-        assert!(pooled.preprocessing(&["b".to_owned()]).is_err());
+        assert!(pooled.preprocessing(&["b".to_owned()], &ColumnRules::default()).is_err());
+    }
+
+    // scikit-learn: x = [1, 2, 4, nan, 8, 16, nan]; SimpleImputer(strategy="mean"), then
+    // StandardScaler: statistics_ 6.2, mean_ 6.2, scale_ 4.610546915187271; or MinMaxScaler: data_min_ 1,
+    // data_range_ 15.
+    #[test]
+    fn missing_values_get_the_mean_of_all_sites() {
+        let sites = [site(column(&[1.0, 2.0, 4.0])), site(column(&[8.0, 16.0]))];
+        let scale = |sites: &[Sums], rule: &str| {
+            let rules = ColumnRules::parse(rule.parse().unwrap()).unwrap();
+            let names = ["a".to_owned()];
+            let scales = Pooled::new(sites, None).preprocessing(&names, &rules).unwrap();
+            (scales.columns[0].mean, scales.columns[0].std, scales.columns[0].fill)
+        };
+        let (mean, std, fill) = scale(&sites, "a = { kind = 'number', impute = 'mean' }");
+        assert_eq!((mean, fill), (6.2, Some(6.2)));
+        assert!((std - 4.610_546_915_187_271).abs() < 1e-14, "{std}");
+        let with = |sums: &Sums, extremes| {
+            let column = ColumnSums { extremes: Some(extremes), ..sums.columns[0].clone() };
+            Sums { columns: vec![column], ..sums.clone() }
+        };
+        let sites = [with(&sites[0], [1.0, 4.0]), with(&sites[1], [8.0, 16.0])];
+        let rule = "a = { kind = 'number', impute = 'mean', scale = 'min-max' }";
+        assert_eq!(scale(&sites, rule), (1.0, 15.0, Some(6.2)));
     }
 
     #[test]
     fn constants_of_two_sites_are_one_unless_they_differ() {
         let scale = |a: &[f64], b: &[f64]| {
             let sites = [site(column(a)), site(column(b))];
-            Pooled::new(&sites, None).preprocessing(&["a".to_owned()]).unwrap().columns[0].std
+            Pooled::new(&sites, None)
+                .preprocessing(&["a".to_owned()], &ColumnRules::default())
+                .unwrap()
+                .columns[0]
+                .std
         };
-        // Their means differ in the last bit.
-        assert_ne!(column(&[0.1; 7]).mean, column(&[0.1; 5]).mean);
         assert_eq!(scale(&[0.1; 7], &[0.1; 5]), 1.0);
         assert_eq!(scale(&[0.0; 4], &[2.0; 4]), 1.0);
         assert_eq!(scale(&[0.0; 4], &[4.0; 4]), 2.0);
@@ -258,8 +307,9 @@ mod tests {
         let edges = Edges { n_bins: 4, ends: [("a".to_owned(), [0.0, 4.0])].into() };
         // Cells: below 0, [0,1), [1,2), [2,3), [3,4], beyond 4.
         let with = |histogram: &[(u32, u64)]| {
-            let n = histogram.iter().map(|(_, n)| n).sum();
-            site(ColumnSums { n, histogram: histogram.to_vec(), ..column(&[1.0, 2.0]) })
+            let n: u64 = histogram.iter().map(|(_, n)| n).sum();
+            let all = column(&vec![1.0; n as usize]);
+            site(ColumnSums { histogram: histogram.to_vec(), ..all })
         };
         let sites = [with(&[(2, 10), (1, 10), (3, 10)]), with(&[(3, 20), (2, 10), (1, 0)])];
         let pooled = Pooled::new(&sites, Some(&edges));

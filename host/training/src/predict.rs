@@ -12,7 +12,7 @@ use crate::loader::TestLoader;
 use crate::metrics::predicted_class;
 use crate::report::bad;
 use crate::round::session;
-use crate::score::PREDICTED_ROWS_MAX;
+use crate::score::pieces;
 use crate::{Error, Preprocessing};
 
 /// The meaning of the numbers that a plan predicts for a row.
@@ -72,19 +72,19 @@ pub fn probabilities(scores: &[f64]) -> Option<Vec<f64>> {
 }
 
 /// Computes predictions for all rows of a dataset, which needs the inputs of `data` alone, scaled
-/// as `preprocessing` says. They come piece by piece, in the order of rows; each is passed to
-/// `take`.
+/// as `preprocessing` says. They come piece by piece, in the order of rows, all with as many numbers
+/// a row; each is passed to `take`.
 ///
 /// # Errors
-/// Any [`Error`].
-pub fn predict(
+/// Any [`Error`], and those of `take`.
+pub fn predict<E: From<Error>>(
     plan: &Described,
     (model, params): (&Arguments, &Params),
     (dataset, data): (&Dataset, &DataArgs),
     preprocessing: Option<&Preprocessing>,
     cancel: &Cancel,
-    mut take: impl FnMut(Predictions),
-) -> Result<(), Error> {
+    mut take: impl FnMut(Predictions) -> Result<(), E>,
+) -> Result<(), E> {
     let facts = input_facts(dataset, data)?;
     let session = session(plan, model, &facts)?;
     let declaration = session.declaration();
@@ -92,31 +92,29 @@ pub fn predict(
     let params = fitted(declaration, params.clone());
     let params = params.map_err(|source| Error::Tensors { what: "the parameters", source })?;
     let meaning = meaning(plan, declaration);
-    for piece in examples.test.pieces(PREDICTED_ROWS_MAX) {
+    let mut known = None;
+    for piece in pieces(&examples.test, declaration) {
         let given = piece.n_rows();
-        if given == 0 {
-            continue;
-        }
-        let loader = Box::new(TestLoader::new(piece, 0));
+        let loader = Box::new(TestLoader::of(piece, 0));
         // The seed of scores: predictions are those that were scored.
-        let said = session.predict(params.clone(), [0; 32], loader, cancel)?;
-        let mut all = Predictions { meaning, n_columns: 0, scores: Vec::new() };
+        let said = session.predict(params.clone(), [0; 32], loader, cancel).map_err(Error::from)?;
+        let mut all = Predictions { meaning, n_columns: known.unwrap_or(0), scores: Vec::new() };
         for scores in &said.predictions {
             let n_columns = scores.shape().last().map_or(1, |n| *n as usize).max(1);
-            if all.n_columns > 0 && n_columns != all.n_columns {
-                let was = all.n_columns;
+            let was = *known.get_or_insert(n_columns);
+            if n_columns != was {
                 let text =
                     format!("its predictions have {was} numbers a row, and then {n_columns}");
-                return Err(bad(plan, text));
+                return Err(bad(plan, text).into());
             }
             all.n_columns = n_columns;
             all.scores.extend(scores.floats().unwrap_or_default());
         }
         let got = all.rows().len() as u64;
         if got != given || said.rows != given {
-            return Err(bad(plan, format!("it predicts {got} rows of {given}")));
+            return Err(bad(plan, format!("it predicts {got} rows of {given}")).into());
         }
-        take(all);
+        take(all)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use fedwasm_dataset::{Block, Field, Values};
-use fedwasm_protocol::{ColumnSums, RunningVariance};
+use fedwasm_protocol::RunningVariance;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -205,32 +205,6 @@ impl Fit {
         }
     }
 
-    /// The sums that the scales are made of.
-    pub(crate) fn sums(&self) -> Vec<ColumnSums> {
-        let all = self.fields.iter().flat_map(|field| &field.scales);
-        let sums = |(name, sums): (&String, &Sums)| {
-            let (n, mean, squares, varies) = match sums {
-                Sums::Reals(moments) => {
-                    let RunningVariance { n, mean, squares } = moments.spread;
-                    (n as u64, mean, squares, moments.varies)
-                }
-                Sums::Pixels(counts) => moments_of_pixels(counts),
-            };
-            ColumnSums {
-                name: name.clone(),
-                n,
-                missing: 0,
-                mean,
-                squares,
-                varies,
-                extremes: None,
-                histogram: Vec::new(),
-                categories: Vec::new(),
-            }
-        };
-        self.names.iter().zip(all).map(sums).collect()
-    }
-
     /// The scales. A constant column has std 1.
     pub(crate) fn finish(self) -> Preprocessing {
         let all = self.fields.iter().flat_map(|field| &field.scales);
@@ -288,21 +262,15 @@ impl Moments {
 
 /// Mean and standard deviation of pixels, each value / 255.
 fn pixels(counts: &[u64; 256]) -> (f64, f64) {
-    let (n, mean, squares, varies) = moments_of_pixels(counts);
-    let std = (squares / n as f64).sqrt();
-    (mean, if !varies || !std.is_normal() { 1.0 } else { std })
-}
-
-/// How many there are, their mean, their squared distances from it, and whether they differ.
-fn moments_of_pixels(counts: &[u64; 256]) -> (u64, f64, f64, bool) {
     let of = |term: &dyn Fn(f64) -> f64| {
         let terms = counts.iter().enumerate();
         terms.map(|(pixel, n)| *n as f64 * term(pixel as f64 / 255.0)).sum::<f64>()
     };
-    let n = counts.iter().sum::<u64>();
-    let mean = of(&|value| value) / n as f64;
-    let squares = of(&|value| (value - mean) * (value - mean));
-    (n, mean, squares, counts.iter().filter(|n| **n > 0).count() > 1)
+    let n = counts.iter().sum::<u64>() as f64;
+    let mean = of(&|value| value) / n;
+    let std = (of(&|value| (value - mean) * (value - mean)) / n).sqrt();
+    let varies = counts.iter().filter(|n| **n > 0).count() > 1;
+    (mean, if !varies || !std.is_normal() { 1.0 } else { std })
 }
 
 #[cfg(test)]

@@ -3,19 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fedwasm_params::{Params, SUMMABLE, Tensor};
-use fedwasm_protocol::{Arguments, Evaluation, Metrics, NodeId, TrainingArgs, Value, prefix, seed};
+use fedwasm_protocol::{
+    Arguments, Evaluation, LoaderArgs, Metrics, NodeId, Sampling, TrainingArgs, Value, prefix, seed,
+};
 use fedwasm_sandbox::{
-    Cancel, DataFacts, Declaration, Described, FaultKind, Level, OF_HOST, Outcome, Scope, Session,
-    Start, Usage,
+    Argument, CLASS_WEIGHTS, Cancel, DataFacts, Declaration, Default, Described, FaultKind, Level,
+    OF_HOST, Outcome, Scope, Session, Start, Usage,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::Error;
+use crate::classes::CLASSES_MAX;
 use crate::error::not_offered;
-use crate::examples::Examples;
+use crate::examples::{Examples, target_class};
 use crate::layout::Layout;
-use crate::loader::{EpochStart, Schedule, Source, TrainLoader};
+use crate::loader::{EpochStart, Schedule, Source, TrainLoader, distinct};
 use crate::report::{Announced, bad, check_names, check_rows};
 use crate::score::score;
 
@@ -73,6 +76,8 @@ pub struct Round {
     training: TrainingArgs,
     stop: Cancel,
     epoch: EpochStart,
+    /// The arguments and facts of a plan whose weights of classes are still to be computed.
+    unweighted: Option<(Arguments, DataFacts)>,
 }
 
 /// The identity of a round, from which its seeds follow.
@@ -202,7 +207,10 @@ impl Round {
             }
         }
         let (session, training) = (session(plan, &given, facts)?, training.clone());
-        Ok(Self { session, training, stop: Cancel::new(), epoch: EpochStart::default() })
+        let by_host = plan.metadata().arguments.iter().any(|argument| argument.is_by_host(&given));
+        let unweighted = by_host.then_some((given, *facts));
+        let (stop, epoch) = (Cancel::new(), EpochStart::default());
+        Ok(Self { session, training, stop, epoch, unweighted })
     }
 
     /// The same, but training ends after the batches on their way once `stop`
@@ -217,6 +225,37 @@ impl Round {
         let schedule =
             Schedule::new(examples.n_train() as u64, loader_args, self.training.effective_budget());
         Length { per_epoch: schedule.per_epoch, batches: schedule.total, schedule }
+    }
+
+    /// Different rows that are trained on for certain: later epochs may pass over the same ones.
+    pub fn rows_of_first_epoch(&self, examples: &Examples, turn: &Turn) -> u64 {
+        let n = self.length(examples).rows_of_first_epoch();
+        let random = ChaCha20Rng::from_seed(seed::shuffle(turn.random_seed, turn.round));
+        distinct(examples.train.clone(), &self.training.loader_args, n, random)
+    }
+
+    /// The same with the weights of classes by the training rows, if they are asked for.
+    ///
+    /// # Errors
+    /// [`Error::ClassWeights`], [`Error::Sandbox`].
+    pub fn weighted(self, examples: &Examples) -> Result<Self, Error> {
+        let Some((given, facts)) = &self.unweighted else { return Ok(self) };
+        let in_blocks = matches!(examples.train, Source::Blocks(_));
+        let wrong = || Error::ClassWeights { in_blocks };
+        let classes = examples.classes().ok_or_else(wrong)?;
+        let by_data = |argument: &&Argument| argument.default == Default::TargetClasses;
+        let argument = self.plan().metadata().arguments.iter().find(by_data);
+        let n = match argument.and_then(|argument| self.arguments().get(&argument.name)) {
+            Some(Value::Integer(n)) => usize::try_from(*n).unwrap_or(usize::MAX),
+            _ => classes.largest().map_or(0, |largest| largest as usize + 1),
+        };
+        if n > CLASSES_MAX {
+            return Err(wrong());
+        }
+        let mut given = given.clone();
+        given.insert(CLASS_WEIGHTS.into(), Value::Reals(classes.balanced(n)));
+        let session = session(self.plan(), &given, facts)?;
+        Ok(Self { session, unweighted: None, ..self })
     }
 
     /// The plan's arguments, those that were not given with their defaults.
@@ -275,10 +314,13 @@ impl Round {
         let TrainingArgs { loader_args, log_interval, .. } = &self.training;
         let (source, interval) = (examples.train.clone(), *log_interval);
         check_batch(&source, loader_args.batch_size)?;
+        check_sampling(&source, loader_args)?;
         let Length { schedule, .. } = self.length(examples);
         let random = ChaCha20Rng::from_seed(seed::shuffle(turn.random_seed, turn.round));
         let done = before.batches;
         let loader = TrainLoader::new(source, loader_args.clone(), schedule, random);
+        let changes = seed::augment(turn.random_seed, turn.round);
+        let loader = loader.augmented(examples.augmenter.clone(), changes);
         let loader = loader.until(&self.stop).knowing(&self.epoch);
         let loader = loader.skip(done).up_to(before.until);
         let mut announced = Announced::of(self.plan());
@@ -448,6 +490,16 @@ pub(crate) fn session(
 
 fn tensors(what: &'static str, source: fedwasm_params::Error) -> Error {
     Error::Tensors { what, source }
+}
+
+/// Rows can be drawn by class if all of them are there and have one.
+fn check_sampling(source: &Source, args: &LoaderArgs) -> Result<(), Error> {
+    let in_blocks = matches!(source, Source::Blocks(_));
+    let has_classes = target_class(&source.converter().layout).is_some();
+    match args.sampling {
+        Sampling::Balanced if in_blocks || !has_classes => Err(Error::Sampling { in_blocks }),
+        _ => Ok(()),
+    }
 }
 
 fn check_batch(source: &Source, batch_size: u32) -> Result<(), Error> {

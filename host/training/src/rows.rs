@@ -6,6 +6,7 @@ use fedwasm_dataset::{Block, Dataset, Error as DataError, Field, Place, Values};
 use fedwasm_params::{DType, Tensor};
 use fedwasm_sandbox::Batch;
 
+use crate::augment::Augmenter;
 use crate::layout::{Layout, Part, PartKind};
 use crate::preprocessing::{n_scales, scale_names};
 use crate::treatment::Treatment;
@@ -277,6 +278,14 @@ pub(crate) struct Building {
 }
 
 impl Building {
+    /// Changes all rows; `of` are the seed of the round and the number of the first row in it.
+    ///
+    /// # Errors
+    /// A text, if a value would not be finite.
+    pub(crate) fn augment(&mut self, by: &Augmenter, of: ([u8; 32], u64)) -> Result<(), String> {
+        by.change((&mut self.inputs, &mut self.targets), self.n_rows, of)
+    }
+
     /// Appends some rows.
     pub(crate) fn extend(&mut self, rows: &Rows, which: &[usize], layout: &Layout) {
         for ((buffer, column), part) in self.inputs.iter_mut().zip(&rows.inputs).zip(&layout.inputs)

@@ -13,14 +13,18 @@ use crate::Error;
 use crate::examples::Examples;
 use crate::foreign_params::fitted;
 use crate::layout::{Layout, PartKind};
-use crate::loader::{Recorder, TestLoader};
-use crate::metrics::{Scores, of_classes, of_reals};
+use crate::loader::{Piece, Recorder, Source, TestLoader};
+use crate::metrics::{Scores, of_classes, of_masks, of_reals};
 use crate::report::{bad, check_names, check_rows};
 use crate::round::session;
 
-/// The most rows of a dataset that is not in memory whose predictions are kept
-/// at once.
-pub(crate) const PREDICTED_ROWS_MAX: u64 = 1 << 18;
+/// The most rows whose predictions are kept at once.
+const PREDICTED_ROWS_MAX: u64 = 1 << 18;
+/// The most numbers of targets in these rows, if a row has several: as many predictions as a plan may
+/// give in one call have 64 scores for each.
+const PREDICTED_NUMBERS_MAX: u64 = 1 << 20;
+/// The task of plans whose target is a mask.
+const SEGMENTATION: &str = "segmentation";
 
 /// The most outputs whose scores have names: a sum of scores takes fewer.
 const OUTPUTS_MAX: u64 = 256;
@@ -73,17 +77,13 @@ pub(crate) fn score(
     let report = check_rows(plan, own.report, own.rows)?;
     check_names(plan, &report)?;
     let (mut metrics, mut sums) = (report.metrics, None);
-    let wanted = standard(&source.converter().layout);
-    if let (false, Some(mut scores)) = (matches!(plan.metadata().task, Task::Other(_)), wanted) {
-        for piece in source.pieces(PREDICTED_ROWS_MAX) {
+    if let Some(mut scores) = standard(&plan.metadata().task, &source.converter().layout) {
+        for piece in pieces(source, session.declaration()) {
             let given = piece.n_rows();
-            if given == 0 {
-                continue;
-            }
-            let (loader, targets) = Recorder::new(TestLoader::new(piece, batch_size));
+            let (loader, targets) = Recorder::new(TestLoader::of(piece, batch_size));
             let said = session.predict(params.clone(), seed, Box::new(loader), cancel)?;
             all(said.rows, given)?;
-            let targets = targets.take(matches!(scores, Scores::Classes(_)));
+            let targets = targets.take(scores.kind());
             scores.add(&said.predictions, &targets).map_err(|error| bad(plan, error))?;
         }
         // The host's own numbers win over a plan that uses their names.
@@ -94,6 +94,13 @@ pub(crate) fn score(
     Ok(Evaluation { n_rows, metrics, sums })
 }
 
+/// Cuts a part into pieces whose predictions fit into memory.
+pub(crate) fn pieces(source: &Source, declaration: &Declaration) -> Vec<Piece> {
+    let width = |spec: &DataSpec| spec.shape.iter().fold(1, |n: u64, axis| n.saturating_mul(*axis));
+    let widest = declaration.targets.iter().map(width).max().unwrap_or(1).max(1);
+    source.pieces(PREDICTED_ROWS_MAX.min(PREDICTED_NUMBERS_MAX / widest).max(1))
+}
+
 /// The names of all scores that a plan and the host can give, in ascending order: what sums of
 /// scores are agreed upon before a row is scored. A node may lack some of them.
 pub fn score_names(plan: &Metadata, declaration: &Declaration) -> Vec<String> {
@@ -102,6 +109,7 @@ pub fn score_names(plan: &Metadata, declaration: &Declaration) -> Vec<String> {
     let targets = &declaration.targets;
     let is_class = |spec: &DataSpec| spec.dtype == DType::Int64 && spec.shape.is_empty();
     match &targets[..] {
+        [target] if is_segmentation(&plan.task) && is_mask(target) => names.extend(of_masks()),
         _ if matches!(plan.task, Task::Other(_)) => {}
         [target] if is_class(target) => names.extend(of_classes()),
         targets if targets.iter().all(|target| target.dtype == DType::Float32) => {
@@ -115,10 +123,22 @@ pub fn score_names(plan: &Metadata, declaration: &Declaration) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The targets of a plan in the form that metrics use: one class, or reals that are joined in the
-/// order of the plan's targets. Others have no standard metrics.
-fn standard(layout: &Layout) -> Option<Scores> {
+fn is_segmentation(task: &Task) -> bool {
+    matches!(task, Task::Other(name) if name == SEGMENTATION)
+}
+
+fn is_mask(spec: &DataSpec) -> bool {
+    spec.dtype == DType::Int64 && !spec.shape.is_empty()
+}
+
+/// The targets of a plan in the form that metrics use: one class, reals that are joined in the order
+/// of the plan's targets, or one mask. Others have no standard metrics.
+fn standard(task: &Task, layout: &Layout) -> Option<Scores> {
     match &layout.targets[..] {
+        [target] if is_segmentation(task) && target.kind == PartKind::Whole => {
+            Some(Scores::masks(target.width))
+        }
+        _ if matches!(task, Task::Other(_)) => None,
         [target] if target.kind == PartKind::Class => Some(Scores::classes()),
         targets if targets.iter().any(|target| target.kind != PartKind::Real) => None,
         [] => None,

@@ -20,7 +20,8 @@ pub fn permute<T>(items: &mut [T], random: &mut ChaCha20Rng) {
     }
 }
 
-fn below(n: u64, random: &mut ChaCha20Rng) -> u64 {
+/// A draw below `n`, at least 1.
+pub(crate) fn below(n: u64, random: &mut ChaCha20Rng) -> u64 {
     // 2^64 - (2^64 mod n), minus one so that it fits.
     let last = u64::MAX - (u64::MAX % n + 1) % n;
     loop {

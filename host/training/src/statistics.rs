@@ -5,7 +5,8 @@ use fedwasm_dataset::{Block, Dataset, Field};
 use fedwasm_protocol::{COLUMNS_MAX, COUNTED_MAX, ColumnSums, Edges, Sums};
 
 use crate::Error;
-use crate::preprocessing::{Fit, n_scales, scale_names};
+use crate::exact_fit::{ExactFit, Steps};
+use crate::preprocessing::{n_scales, scale_names};
 
 /// The part of statistics that a site lets out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub fn statistics(
         );
         return Err(Error::Statistics { reason });
     }
-    let mut fit = Fit::new(fields.iter().copied());
+    let mut fit = ExactFit::new(fields.iter().map(|field| (*field, Steps::Plain)));
     let mut tallies: Vec<Tally> =
         fields.iter().flat_map(|field| Tally::of_field(field, edges)).collect();
     for index in 0..dataset.n_blocks() {
@@ -53,12 +54,12 @@ pub fn statistics(
             return Err(Error::Cancelled);
         }
         let block = dataset.read(index, &chosen)?;
-        fit.add(|take| take(&block), |_| true);
+        fit.add(&block, |_| true);
         count(&fields, &block, edges, &mut tallies);
     }
     let mut sums = Sums { n_rows: dataset.n_rows(), ..Sums::default() };
-    for (column, tally) in fit.sums().into_iter().zip(tallies) {
-        match column.n < disclosure.min_rows.max(1) {
+    for (column, tally) in fit.finish()?.into_iter().zip(tallies) {
+        match column.n() < disclosure.min_rows.max(1) {
             true => sums.withheld.push(column.name),
             false => sums.columns.push(tally.told(column, disclosure)),
         }
@@ -69,7 +70,6 @@ pub fn statistics(
 /// Counts of one sum beside its moments.
 #[derive(Debug)]
 struct Tally {
-    missing: u64,
     extremes: Option<[f64; 2]>,
     ends: Option<[f64; 2]>,
     cells: Vec<u64>,
@@ -85,7 +85,6 @@ impl Tally {
             let ends = edges.filter(|_| counts).and_then(|edges| edges.ends.get(&name));
             let n_cells = edges.map_or(0, |edges| edges.n_bins as usize + 2);
             Self {
-                missing: 0,
                 extremes: None,
                 ends: ends.copied(),
                 cells: vec![0; if ends.is_some() { n_cells } else { 0 }],
@@ -97,7 +96,6 @@ impl Tally {
 
     fn add(&mut self, value: f64, edges: Option<&Edges>) {
         if value.is_nan() {
-            self.missing += 1;
             return;
         }
         let [low, high] = self.extremes.get_or_insert([value, value]);
@@ -121,10 +119,9 @@ impl Tally {
     /// The part of it that may leave.
     fn told(self, column: ColumnSums, Disclosure { min_rows, extremes }: Disclosure) -> ColumnSums {
         ColumnSums {
-            missing: self.missing,
             extremes: self.extremes.filter(|_| extremes),
             histogram: merged(&self.cells, min_rows),
-            categories: hidden(self.categories.unwrap_or_default(), column.n, min_rows),
+            categories: hidden(self.categories.unwrap_or_default(), column.n(), min_rows),
             ..column
         }
     }
@@ -141,18 +138,6 @@ fn count(fields: &[&Field], block: &Block, edges: Option<&Edges>, tallies: &mut 
                 let start = row * width + at * plane;
                 values.each(start..start + plane, |value| tally.add(value / unit, edges));
             }
-        }
-    }
-}
-
-/// Puts the sums of columns with rules in their places. A value that is not scaled has those of
-/// `n_train` zeros, of which no scale is made.
-pub(crate) fn put_sums(all: &mut [ColumnSums], ruled: Vec<ColumnSums>, n_train: u64) {
-    for sums in ruled {
-        let place = all.iter_mut().find(|known| known.name == sums.name);
-        if let Some(known) = place {
-            let n = if sums.n == 0 { n_train } else { sums.n };
-            *known = ColumnSums { n, ..sums };
         }
     }
 }

@@ -10,6 +10,8 @@ arguments! {
         size: usize = 28,
         /// number of classes
         n_classes: usize = target_classes,
+        /// a weight for each class in the loss, or "balanced"; none: all classes alike
+        class_weights: Vec<f64> = [],
         /// filters of the first convolution
         filters1: usize = 8,
         /// filters of the second convolution
@@ -23,6 +25,7 @@ module! {
         conv2: Conv2d,
         output: Linear,
         image: [usize; 3],
+        class_weights: Vec<f64>,
     }
 }
 
@@ -42,11 +45,13 @@ impl TrainingPlan for Cnn {
             let text = format!("model.size is {}: {text}", args.size);
             return Err(PlanError::InvalidArgument(text));
         }
+        check_weights(args)?;
         Ok(Self {
             conv1: Conv2d::new(args.channels, args.filters1, KERNEL),
             conv2: Conv2d::new(args.filters1, args.filters2, KERNEL),
             output: Linear::new(args.filters2 * size * size, args.n_classes),
             image: [args.channels, args.size, args.size],
+            class_weights: args.class_weights.clone(),
         })
     }
 
@@ -55,7 +60,7 @@ impl TrainingPlan for Cnn {
     }
 
     fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
-        Ok(self.predict(batch)?.cross_entropy(&batch.targets))
+        Ok(self.predict(batch)?.cross_entropy_with(&batch.targets, &weighted(&self.class_weights)))
     }
 
     fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
@@ -63,6 +68,23 @@ impl TrainingPlan for Cnn {
         let x = self.conv2.forward(&x).max_pool2d(POOL, POOL).relu();
         Ok(self.output.forward(&x.flatten(1)))
     }
+}
+
+/// The loss with a weight for each class, if some are given.
+fn weighted(weights: &[f64]) -> CrossEntropy {
+    let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
+    let weights = (!weights.is_empty()).then(|| Tensor::from_slice(&weights, &[weights.len()]));
+    CrossEntropy { weights, ..CrossEntropy::default() }
+}
+
+/// A weight for each class, or none.
+fn check_weights(args: &Arguments) -> Result<()> {
+    let (n, n_classes) = (args.class_weights.len(), args.n_classes);
+    if n == 0 || (n == n_classes && args.class_weights.iter().all(|weight| *weight >= 0.0)) {
+        return Ok(());
+    }
+    let text = format!("model.class_weights has {n} weights: expected {n_classes}, none below 0");
+    Err(PlanError::InvalidArgument(text))
 }
 
 export!(Cnn);

@@ -206,7 +206,7 @@ impl Stage {
     fn coding(&self, args: &SecaggArgs, parties: usize, mode: Mode) -> Coding {
         let params: Vec<(&str, DType, &[u64])> = match mode {
             Mode::Train => self.specs(),
-            Mode::Validate | Mode::Scale => Vec::new(),
+            Mode::Validate | Mode::Scale | Mode::Statistics => Vec::new(),
         };
         Coding::new(args, parties, &params, &[]).unwrap()
     }

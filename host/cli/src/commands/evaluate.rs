@@ -4,13 +4,16 @@ use std::path::{Path, PathBuf};
 
 use fedwasm_artifact::load_plan;
 use fedwasm_dataset::Format;
-use fedwasm_local::{EvaluateOptions, LocalFile, UsableModel, evaluate, load_preprocessing};
+use fedwasm_local::{
+    EvaluateOptions, EvaluateRows, LocalFile, UsableModel, evaluate, load_preprocessing,
+};
 use fedwasm_protocol::{DataArgs, Digest, Evaluation, Standardize};
 use fedwasm_record::load_params;
 use fedwasm_sandbox::Cancel;
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
+use crate::commands::rename::Rename;
 use crate::commands::{read_volumes, sandbox, scores, target};
 use crate::printer::Printer;
 
@@ -35,9 +38,12 @@ pub(crate) struct Args {
     /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
-    /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects.
+    /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects
+    /// [default: as the model says].
     #[arg(long)]
     volumes: Option<PathBuf>,
+    #[command(flatten)]
+    rename: Rename,
     /// The column to predict [default: the target in --args].
     #[arg(long)]
     target: Option<String>,
@@ -71,8 +77,13 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
 fn of_model(model: &Path, args: &Args, printer: &Printer) -> Result<(), CommandError> {
     let scales = args.preprocessing.as_deref().map(load_preprocessing).transpose()?;
     let model = UsableModel::open(model, scales, &sandbox(false, printer)?)?;
-    let volumes = read_volumes(args.volumes.as_deref())?;
-    let evaluation = model.evaluate(&args.data, args.format, volumes, &Cancel::new())?;
+    let rows = EvaluateRows {
+        path: args.data.clone(),
+        format: args.format,
+        volumes: args.volumes.as_deref().map(|path| read_volumes(Some(path))).transpose()?,
+        renames: args.rename.read()?,
+    };
+    let evaluation = model.evaluate(rows, &Cancel::new())?;
     let is_scaled = model.scales()?.is_some();
     show(&evaluation, model.component.digest(), is_scaled, printer);
     Ok(())
@@ -97,7 +108,9 @@ fn of_params(
         (None, None) => LocalFile::default(),
     };
     let volumes = read_volumes(args.volumes.as_deref())?;
-    let target = target(&file, args.target.as_deref(), (&args.data, args.format, &volumes))?;
+    let renames = args.rename.read()?;
+    let data = (&*args.data, args.format, &volumes, &renames);
+    let target = target(&file, args.target.as_deref(), data)?;
     let wants_scales = file.data.as_ref().is_some_and(|data| data.standardize != Standardize::None);
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
@@ -130,6 +143,7 @@ fn of_params(
         data: DataArgs { tags: Vec::new(), standardize: Standardize::None, ..data },
         format: args.format,
         volumes,
+        renames,
         model: file.model,
         parts: vec![(args.data.clone(), preprocessing)],
     };

@@ -15,7 +15,9 @@ mod node;
 mod nodes;
 mod plan;
 mod predict;
+mod rename;
 mod scores;
+mod sql;
 mod start;
 mod verify;
 
@@ -148,16 +150,18 @@ fn sandbox(strict: bool, printer: &Printer) -> Result<Sandbox, CommandError> {
 fn target(
     file: &fedwasm_local::LocalFile,
     flag: Option<&str>,
-    (data, format, volumes): (
+    (data, format, volumes, renames): (
         &std::path::Path,
         Option<fedwasm_dataset::Format>,
         &fedwasm_dataset::Volumes,
+        &fedwasm_dataset::Renames,
     ),
 ) -> Result<FieldSelection, CommandError> {
     if let Some(target) = file.target(flag) {
         return Ok(target);
     }
     let data = fedwasm_dataset::Dataset::open_with(data, format, volumes);
+    let data = data.and_then(|data| data.renamed(renames));
     let data = data.map_err(fedwasm_local::Error::from)?;
     data.default_target().map(FieldSelection::from).ok_or_else(|| {
         CommandError::new(USAGE, "the target is missing; name the column to predict with --target")

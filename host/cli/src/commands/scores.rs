@@ -59,17 +59,25 @@ pub(crate) fn print_classes(evaluation: &Evaluation, printer: &Printer) {
         return;
     }
     let number = |value: f64| format!("{value:.4}");
-    let heads = ["class", "precision", "recall", "f1_score", "rows"];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let heads = ["class", "precision", "recall", "f1_score"].map(str::to_owned);
+    let row = |name: String, scores: [f64; 3], iou: Option<f64>, support: String| {
+        let scores = scores.into_iter().chain(iou).map(number);
+        [name].into_iter().chain(scores).chain([support]).collect::<Vec<_>>()
+    };
+    let has_iou = report.classes.iter().any(|of| of.iou.is_some());
+    let iou = has_iou.then(|| "iou".to_owned());
+    let heads = heads.into_iter().chain(iou).chain([report.of.to_owned()]);
+    let mut rows = vec![heads.collect::<Vec<_>>()];
     rows.extend(report.classes.iter().map(|of: &ClassScores| {
-        let scores = [of.precision, of.recall, of.f1_score].map(number);
-        [vec![of.class.to_string()], scores.to_vec(), vec![of.support.to_string()]].concat()
+        let scores = [of.precision, of.recall, of.f1_score];
+        row(of.class.to_string(), scores, of.iou, of.support.to_string())
     }));
     rows.extend(report.averages.iter().map(|of: &Average| {
-        let scores = [of.precision, of.recall, of.f1_score].map(number);
-        [vec![of.average.to_owned()], scores.to_vec(), vec![String::new()]].concat()
+        let scores = [of.precision, of.recall, of.f1_score];
+        row(of.average.to_owned(), scores, of.iou, String::new())
     }));
     let columns = Columns::new(2).left(10).right(0).right(0).right(0).right(0);
+    let columns = if has_iou { columns.right(0) } else { columns };
     columns.fit(&rows).print(&rows, printer);
     let Some(confusion) = report.confusion.as_ref().filter(|_| k <= CONFUSION_MAX) else { return };
     let said = (0..k).map(|class| format!("said {class}"));

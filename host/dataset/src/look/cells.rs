@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 use crate::bounds::{BLOCK_BYTES, ROW_BYTES_MAX};
 
-/// How much of a file is read at once, in bytes.
+/// How much of a file is read at once, in bytes: so much that the different cells of one column stay in
+/// the cache of a core while it takes its cells of a block.
 const READ_BYTES: u64 = BLOCK_BYTES;
 /// The mark of a cell that differs from its bytes in the file: a quote in it is written twice.
 const UNQUOTED: u32 = 1 << 31;
@@ -19,12 +20,20 @@ pub(crate) struct Cells {
     file: File,
     /// How much is read at once.
     read_bytes: u64,
-    /// The part of the file that is here, and how much of it was cut.
-    bytes: Vec<u8>,
-    done: usize,
+    delimiter: u8,
+    n_columns: usize,
+    /// The part of the file that was read and not cut.
+    rest: Vec<u8>,
     is_end: bool,
     /// The line of the next row, from 1.
     line: u64,
+}
+
+/// A part of the file, and how it is cut into rows.
+pub(crate) struct Block {
+    bytes: Vec<u8>,
+    /// How much of the bytes was cut.
+    done: usize,
     knife: Knife,
 }
 
@@ -33,6 +42,13 @@ pub(crate) struct Cells {
 pub(crate) struct Rows<'a> {
     bytes: &'a [u8],
     knife: &'a Knife,
+}
+
+impl Block {
+    /// The rows that were cut.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows { bytes: &self.bytes, knife: &self.knife }
+    }
 }
 
 impl Cells {
@@ -46,80 +62,89 @@ impl Cells {
 
     fn with(path: &Path, delimiter: u8, n_columns: usize, read_bytes: u64) -> Result<Self, Error> {
         let read = |source| Error::Read { path: path.to_owned(), source };
-        let mut this = Self {
-            path: path.to_owned(),
-            file: crate::open(path).map_err(read)?,
-            read_bytes,
-            bytes: Vec::new(),
-            done: 0,
-            is_end: false,
-            line: 1,
-            knife: Knife::new(delimiter, n_columns),
-        };
-        while this.bytes.len() < 3 && !this.is_end {
-            this.more()?;
+        let file = crate::open(path).map_err(read)?;
+        let (path, rest) = (path.to_owned(), Vec::new());
+        let mut this =
+            Self { path, file, read_bytes, delimiter, n_columns, rest, is_end: false, line: 1 };
+        let mut header = this.block();
+        while header.bytes.len() < 3 && !this.is_end {
+            this.more(&mut header)?;
         }
-        if this.bytes.starts_with(b"\xef\xbb\xbf") {
-            this.done = 3;
+        if header.bytes.starts_with(b"\xef\xbb\xbf") {
+            header.done = 3;
         }
-        if this.cut()? { Ok(this) } else { Err(Error::NoRows { path: path.to_owned() }) }
+        if !this.cut(&mut header)? {
+            return Err(Error::NoRows { path: this.path });
+        }
+        this.rest.extend_from_slice(header.bytes.get(header.done..).unwrap_or_default());
+        Ok(this)
     }
 
-    /// Cuts the next rows; none at the end of the file.
+    /// A block without rows.
+    pub(crate) fn block(&self) -> Block {
+        let knife = Knife::new(self.delimiter, self.n_columns);
+        Block { bytes: Vec::new(), done: 0, knife }
+    }
+
+    /// Cuts the next rows, which take the place of those in `block`; false at the end of the file.
     ///
     /// # Errors
     /// [`Error::Read`].
-    pub(crate) fn next(&mut self) -> Result<Option<Rows<'_>>, Error> {
-        self.knife.clear();
-        self.bytes.drain(..self.done);
-        self.done = 0;
-        if !self.cut()? {
-            return Ok(None);
+    pub(crate) fn next(&mut self, block: &mut Block) -> Result<bool, Error> {
+        block.knife.clear();
+        block.bytes.clear();
+        block.bytes.append(&mut self.rest);
+        block.done = 0;
+        if !self.cut(block)? {
+            return Ok(false);
         }
-        while self.cut_here() {}
-        Ok(Some(Rows { bytes: &self.bytes, knife: &self.knife }))
+        while self.cut_here(block) {}
+        self.rest.extend_from_slice(block.bytes.get(block.done..).unwrap_or_default());
+        Ok(true)
     }
 
     /// Cuts one row, for which more of the file is read if need be; false at the end of the file.
-    fn cut(&mut self) -> Result<bool, Error> {
-        while !self.cut_here() {
+    fn cut(&mut self, block: &mut Block) -> Result<bool, Error> {
+        while !self.cut_here(block) {
             if self.is_end {
                 return Ok(false);
             }
-            if (self.bytes.len() - self.done) as u64 >= ROW_BYTES_MAX {
+            if (block.bytes.len() - block.done) as u64 >= ROW_BYTES_MAX {
                 let text =
                     format!("a row is longer than {ROW_BYTES_MAX} bytes; a quote may be unclosed");
                 let source = std::io::Error::new(std::io::ErrorKind::InvalidData, text);
                 return Err(Error::Read { path: self.path.clone(), source });
             }
-            self.more()?;
+            self.more(block)?;
         }
         Ok(true)
     }
 
     /// Cuts one row of the bytes that are here; false if its end is not.
-    fn cut_here(&mut self) -> bool {
+    fn cut_here(&mut self, block: &mut Block) -> bool {
+        let Block { bytes, done, knife } = block;
         // Empty lines are not rows.
-        while let Some(end @ (b'\n' | b'\r')) = self.bytes.get(self.done) {
+        while let Some(end @ (b'\n' | b'\r')) = bytes.get(*done) {
             self.line += u64::from(*end == b'\n');
-            self.done += 1;
+            *done += 1;
         }
-        let row = self.bytes.get(self.done..).filter(|rest| !rest.is_empty());
+        let row = bytes.get(*done..).filter(|rest| !rest.is_empty());
         let Some((end, n_lines)) =
-            row.and_then(|_| self.knife.cut(&self.bytes, self.done, self.line, self.is_end))
+            row.and_then(|_| knife.cut(bytes, *done, self.line, self.is_end))
         else {
             return false;
         };
-        self.done = end;
+        *done = end;
         self.line += n_lines;
         true
     }
 
-    fn more(&mut self) -> Result<(), Error> {
+    fn more(&mut self, block: &mut Block) -> Result<(), Error> {
         let read = |source| Error::Read { path: self.path.clone(), source };
-        let mut next = (&self.file).take(self.read_bytes);
-        let n = next.read_to_end(&mut self.bytes).map_err(read)?;
-        self.is_end = (n as u64) < self.read_bytes;
+        // A row of many bytes is not cut from its beginning for each piece of it.
+        let wanted = self.read_bytes.max((block.bytes.len() - block.done) as u64);
+        let n = (&self.file).take(wanted).read_to_end(&mut block.bytes).map_err(read)?;
+        self.is_end = (n as u64) < wanted;
         Ok(())
     }
 }
@@ -227,7 +252,26 @@ impl Knife {
     /// Where the cell ends that `at` is in, outside of quotes.
     fn end(&self, bytes: &[u8], at: usize) -> usize {
         let rest = bytes.get(at..).unwrap_or_default();
-        at + rest.iter().position(|byte| self.ends[usize::from(*byte)]).unwrap_or(rest.len())
+        let (words, tail) = rest.as_chunks::<8>();
+        for (nth, word) in words.iter().enumerate() {
+            let found = self.ends_in(u64::from_le_bytes(*word));
+            if found != 0 {
+                return at + 8 * nth + (found.trailing_zeros() / 8) as usize;
+            }
+        }
+        let behind = tail.iter().position(|byte| self.ends[usize::from(*byte)]);
+        at + 8 * words.len() + behind.unwrap_or(tail.len())
+    }
+
+    /// Bits of a word of eight bytes, the lowest of which is in the first byte that ends a cell; none
+    /// if no byte does.
+    fn ends_in(&self, word: u64) -> u64 {
+        const ONES: u64 = u64::MAX / 255;
+        // Above a byte that is zero, borrows may set the bits of others (Mycroft 1987).
+        let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+        [self.delimiter, b'\n', b'\r']
+            .into_iter()
+            .fold(0, |found, byte| found | zeros(word ^ (ONES * u64::from(byte))))
     }
 
     /// Cuts a cell that begins with a quote; returns it, its end, and the line breaks in it.
@@ -299,7 +343,9 @@ mod tests {
         let (mut rows, mut ragged) = (Vec::new(), Vec::new());
         // The first row is taken for the header.
         if let Ok(mut cells) = Cells::with(&path, b',', n_columns, read_bytes) {
-            while let Some(next) = cells.next().unwrap() {
+            let mut block = cells.block();
+            while cells.next(&mut block).unwrap() {
+                let next = block.rows();
                 let columns: Vec<Vec<&[u8]>> =
                     (0..n_columns).map(|at| next.column(at).collect()).collect();
                 for row in 0..next.lines().len() {
@@ -346,10 +392,12 @@ mod tests {
         std::fs::write(&path, "\u{feff}a,b\r\n1,\"x\ny\"\r\n\r\n2,z\r\n3\r\n4,\"un\"\"quoted\"")
             .unwrap();
         let mut cells = Cells::open(&path, b',', 2).unwrap();
-        let rows = cells.next().unwrap().unwrap();
+        let mut block = cells.block();
+        assert!(cells.next(&mut block).unwrap());
+        let rows = block.rows();
         assert_eq!((rows.lines(), rows.ragged()), (&[2, 5, 7][..], &[(6, 1)][..]));
         let texts: Vec<&[u8]> = rows.column(1).collect();
         assert_eq!(texts, [&b"x\ny"[..], b"z", b"un\"quoted"]);
-        assert!(cells.next().unwrap().is_none());
+        assert!(!cells.next(&mut block).unwrap());
     }
 }

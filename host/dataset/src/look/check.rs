@@ -6,14 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fedwasm_protocol::{ColumnKind, ColumnRule, DataArgs, Encode, Unknown, suggestion};
-use foldhash::quality::RandomState;
 
 use super::cells::Cells;
+use super::kept::Kept;
 use super::number::plain;
 use super::scan::{PLACES_MAX, spread, write_cell};
 use crate::cell::{Cell, CellRule};
 use crate::csv_file::CsvFile;
-use crate::{Dataset, Error, Format, Place, cut, is_index};
+use crate::renames::{Renames, renamed};
+use crate::{Dataset, Error, Format, Place, Volumes, cut, is_index};
 
 /// How many different cells are read once and remembered, of all columns together and of one.
 const KNOWN_MAX: usize = 1 << 18;
@@ -88,18 +89,28 @@ pub struct Fault {
 }
 
 impl Check {
-    /// Checks a dataset; the format is found by its content if none is given.
+    /// Checks a dataset; the format is found by its content if none is given, and `volumes` says how
+    /// volumes are read. `data` has the names that it has after `renames`.
     ///
     /// # Errors
     /// Any [`Error`] about the file as a whole.
-    pub fn of(path: &Path, format: Option<Format>, data: &DataArgs) -> Result<Self, Error> {
+    pub fn of(
+        path: &Path,
+        format: Option<Format>,
+        volumes: &Volumes,
+        renames: &Renames,
+        data: &DataArgs,
+    ) -> Result<Self, Error> {
         let format = match format {
             Some(format) => format,
             None => Format::detect(path)?,
         };
         match format {
-            Format::Csv => csv(path, data),
-            format => Ok(by_column(&Dataset::open(path, Some(format))?, data)),
+            Format::Csv if volumes.is_default() => csv(path, renames, data),
+            format => {
+                let dataset = Dataset::open_with(path, Some(format), volumes)?.renamed(renames)?;
+                Ok(by_column(&dataset, data))
+            }
         }
     }
 
@@ -112,17 +123,20 @@ impl Check {
 
 /// The columns that are used, as places of the file, and whether each is a target; mistakes about
 /// columns go to `mistakes`.
-fn used(names: &[&str], data: &DataArgs, mistakes: &mut Vec<String>) -> Vec<(usize, bool)> {
+fn used<'a>(names: &[&str], data: &'a DataArgs, mistakes: &mut Vec<String>) -> Vec<(usize, bool)> {
     let places: HashMap<&str, usize> = names.iter().copied().zip(0..).collect();
-    let targets: BTreeSet<&String> = data.target.names().into_iter().collect();
-    let inputs = data.inputs.as_ref().map(|inputs| inputs.names());
+    let set = |names: Vec<&'a String>| -> BTreeSet<&'a str> {
+        names.into_iter().map(String::as_str).collect()
+    };
+    let targets = set(data.target.names());
+    let inputs = data.inputs.as_ref().map(|inputs| set(inputs.names()));
     let is_dropped =
         |name: &str| data.columns.get(name).is_some_and(|rule| rule.kind == ColumnKind::Drop);
     let asked = targets.iter().copied().chain(inputs.iter().flatten().copied());
-    let ruled = data.columns.iter().map(|(name, _)| name).filter(|name| !is_dropped(name));
+    let ruled = data.columns.iter().map(|(name, _)| &**name).filter(|name| !is_dropped(name));
     let mut absent = BTreeSet::new();
     for name in asked.chain(ruled) {
-        if !places.contains_key(name.as_str()) && absent.insert(name) {
+        if !places.contains_key(name) && absent.insert(name) {
             let hint = match suggestion(names, name) {
                 Some(near) => format!("; did you mean `{}`?", cut(near)),
                 None => String::new(),
@@ -132,9 +146,9 @@ fn used(names: &[&str], data: &DataArgs, mistakes: &mut Vec<String>) -> Vec<(usi
     }
     let mut columns = BTreeMap::new();
     for (at, name) in names.iter().enumerate() {
-        let is_target = targets.iter().any(|target| target == name);
+        let is_target = targets.contains(*name);
         let is_input = match &inputs {
-            Some(inputs) => inputs.iter().any(|input| input == name),
+            Some(inputs) => inputs.contains(*name),
             None => !is_target && !is_dropped(name),
         };
         if is_input && inputs.is_none() && is_index(name) {
@@ -162,7 +176,7 @@ struct Checked {
     /// Whether numbers have a decimal point and no rule for missing values comes before.
     is_plain: bool,
     rule: Option<CellRule>,
-    known: HashMap<Box<[u8]>, Outcome, RandomState>,
+    known: Kept<Outcome>,
     n_known_max: usize,
     found: ColumnCheck,
 }
@@ -188,7 +202,7 @@ fn checked(names: &[&str], data: &DataArgs, mistakes: &mut Vec<String>) -> Vec<C
             is_target,
             is_plain: rule.is_none_or(|rule| is_plain(rule) && !has_numbers),
             rule: rule.map(|rule| CellRule::new(rule, Arc::clone(&missing))),
-            known: HashMap::default(),
+            known: Kept::default(),
             n_known_max: (KNOWN_MAX / names.len()).clamp(KNOWN_OF_COLUMN.0, KNOWN_OF_COLUMN.1),
             found: ColumnCheck { name: names[at].to_owned(), ..ColumnCheck::default() },
         }
@@ -197,22 +211,33 @@ fn checked(names: &[&str], data: &DataArgs, mistakes: &mut Vec<String>) -> Vec<C
 }
 
 /// Checks a CSV file, block by block.
-fn csv(path: &Path, data: &DataArgs) -> Result<Check, Error> {
+fn csv(path: &Path, renames: &Renames, data: &DataArgs) -> Result<Check, Error> {
     let header = CsvFile::header(path)?;
     let names: Vec<&str> = header.columns().iter().map(String::as_str).collect();
+    let names = renamed(path, &names, renames)?;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut check = Check::default();
     let mut columns = checked(&names, data, &mut check.mistakes);
     let mut cells = Cells::open(path, header.delimiter(), names.len())?;
-    while let Some(rows) = cells.next()? {
-        spread(&mut columns, |_, column| {
-            for (cell, line) in rows.column(column.at).zip(rows.lines()) {
-                column.take(cell, Place::Line(*line));
-            }
-        });
+    let (mut now, mut next) = (cells.block(), cells.block());
+    let mut is_there = cells.next(&mut now)?;
+    while is_there {
+        let rows = now.rows();
+        let ahead = spread(
+            || cells.next(&mut next),
+            &mut columns,
+            |_, column| {
+                for (cell, line) in rows.column(column.at).zip(rows.lines()) {
+                    column.take(cell, Place::Line(*line));
+                }
+            },
+        );
         check.n_rows += rows.lines().len() as u64;
         check.n_ragged += rows.ragged().len() as u64;
         let places = PLACES_MAX.saturating_sub(check.ragged.len());
         check.ragged.extend(rows.ragged().iter().take(places));
+        is_there = ahead?;
+        std::mem::swap(&mut now, &mut next);
     }
     if check.n_rows + check.n_ragged == 0 {
         return Err(Error::NoRows { path: path.to_owned() });
@@ -229,12 +254,12 @@ impl Checked {
         {
             return self.count(Outcome::Value(value), cell, place);
         }
-        let outcome = match self.known.get(cell) {
+        let outcome = match self.known.get_mut(cell) {
             Some(outcome) => *outcome,
             None => {
                 let outcome = self.read(cell);
                 if cell.len() <= KNOWN_BYTES_MAX && self.known.len() < self.n_known_max {
-                    self.known.insert(cell.into(), outcome);
+                    self.known.insert(cell, outcome);
                 }
                 outcome
             }

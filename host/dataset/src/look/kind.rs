@@ -51,10 +51,10 @@ pub(super) fn decide(
     let n_missing = missing.iter().map(|(_, n)| n).sum();
     let values = seen.map(|seen| {
         let is_value = |cell: &[u8]| !lexicon.missing.iter().any(|word| word.as_bytes() == cell);
-        let of = |(cell, seen): (Box<[u8]>, Seen)| {
+        let of = |(cell, seen): (Box<[u8]>, &Seen)| {
             is_value(&cell).then(|| (String::from_utf8_lossy(&cell).into_owned(), seen.n))
         };
-        seen.into_iter().filter_map(of).collect::<BTreeMap<_, _>>()
+        seen.sorted().into_iter().filter_map(of).collect::<BTreeMap<_, _>>()
     });
     let counts_rows = counts.is_some() && tally.n >= COUNTED_ROWS_MIN;
     let facts = Facts {

@@ -3,6 +3,7 @@
 
 mod cells;
 mod check;
+mod kept;
 mod kind;
 mod number;
 mod proposal;

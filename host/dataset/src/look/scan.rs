@@ -11,7 +11,8 @@ use super::tally::{Column, Lexicon};
 use super::{ColumnLook, Look, LookKind};
 use crate::cell::Cell;
 use crate::csv_file::CsvFile;
-use crate::{Dataset, Error, Field, Format};
+use crate::renames::{Renames, renamed};
+use crate::{Dataset, Error, Field, Format, Volumes};
 
 /// How many different cells are kept at most, of all columns together and of one.
 const KEPT_MAX: usize = 1 << 18;
@@ -21,13 +22,16 @@ pub(crate) const PLACES_MAX: usize = 5;
 
 impl Look {
     /// Looks at a dataset; the format is found by its content if none is given. `missing` are the
-    /// words for missing values; a look at more than `cells_max` cells ends early.
+    /// words for missing values; a look at more than `cells_max` cells ends early. `volumes` says how
+    /// volumes are read.
     ///
     /// # Errors
     /// Any [`Error`] but those about cells.
     pub fn of(
         path: &Path,
         format: Option<Format>,
+        volumes: &Volumes,
+        renames: &Renames,
         missing: Vec<String>,
         cells_max: u64,
     ) -> Result<Self, Error> {
@@ -37,8 +41,16 @@ impl Look {
         };
         match format {
             // Its rows need not be as a reader wants them.
-            Format::Csv => csv(path, &Lexicon::new(missing), cells_max),
-            format => Self::of_dataset(&Dataset::open(path, Some(format))?, missing, cells_max),
+            Format::Csv if volumes.is_default() => {
+                let header = CsvFile::header(path)?;
+                let names: Vec<&str> = header.columns().iter().map(String::as_str).collect();
+                let names = renamed(path, &names, renames)?;
+                csv(path, &names, &Lexicon::new(missing), cells_max)
+            }
+            format => {
+                let dataset = Dataset::open_with(path, Some(format), volumes)?.renamed(renames)?;
+                Self::of_dataset(&dataset, missing, cells_max)
+            }
         }
     }
 
@@ -53,7 +65,10 @@ impl Look {
     ) -> Result<Self, Error> {
         let lexicon = Lexicon::new(missing);
         match dataset.format() {
-            Format::Csv => csv(dataset.path(), &lexicon, cells_max),
+            Format::Csv => {
+                let names = dataset.fields().iter().map(|field| field.name.clone());
+                csv(dataset.path(), &names.collect::<Vec<_>>(), &lexicon, cells_max)
+            }
             _ => Ok(fields(dataset, &lexicon, cells_max)),
         }
     }
@@ -64,25 +79,32 @@ fn column(n_columns: usize) -> Column {
     Column::new((KEPT_MAX / n_columns.max(1)).clamp(min, max))
 }
 
-fn csv(path: &Path, lexicon: &Lexicon, cells_max: u64) -> Result<Look, Error> {
+fn csv(path: &Path, names: &[String], lexicon: &Lexicon, cells_max: u64) -> Result<Look, Error> {
     let header = CsvFile::header(path)?;
-    let names = header.columns();
     let mut cells = Cells::open(path, header.delimiter(), names.len())?;
     let mut columns: Vec<Column> = names.iter().map(|_| column(names.len())).collect();
     let mut look = Look { n_rows: 0, is_whole: true, columns: vec![], n_ragged: 0, ragged: vec![] };
-    while let Some(rows) = cells.next()? {
-        let first_row = look.n_rows;
-        spread(&mut columns, |at, column| {
-            column.take(lexicon, rows.column(at), rows.lines(), first_row);
-        });
+    let (mut now, mut next) = (cells.block(), cells.block());
+    let mut is_there = cells.next(&mut now)?;
+    while is_there {
+        let (rows, first_row) = (now.rows(), look.n_rows);
+        let ahead = spread(
+            || cells.next(&mut next),
+            &mut columns,
+            |at, column| {
+                column.take(lexicon, rows.column(at), rows.lines(), first_row);
+            },
+        );
         look.n_rows += rows.lines().len() as u64;
         look.n_ragged += rows.ragged().len() as u64;
         let places = PLACES_MAX.saturating_sub(look.ragged.len());
         look.ragged.extend(rows.ragged().iter().take(places));
         if look.n_rows.saturating_mul(names.len() as u64) >= cells_max {
-            look.is_whole = cells.next()?.is_none();
+            look.is_whole = !ahead?;
             break;
         }
+        is_there = ahead?;
+        std::mem::swap(&mut now, &mut next);
     }
     if look.n_rows + look.n_ragged == 0 {
         return Err(Error::NoRows { path: path.to_owned() });
@@ -95,13 +117,15 @@ fn csv(path: &Path, lexicon: &Lexicon, cells_max: u64) -> Result<Look, Error> {
     Ok(look)
 }
 
-/// Calls `take` for each item with its place, on as many threads as there are; which one takes
-/// which changes no result.
-pub(crate) fn spread<T: Send>(items: &mut [T], take: impl Fn(usize, &mut T) + Sync) {
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
-    if n_threads < 2 {
-        return items.iter_mut().enumerate().for_each(|(at, item)| take(at, item));
-    }
+/// Does `first`, and calls `take` for each item with its place, on as many threads as there are; which
+/// one does what changes no result. Returns the result of `first`.
+pub(crate) fn spread<T: Send, R>(
+    first: impl FnOnce() -> R,
+    items: &mut [T],
+    take: impl Fn(usize, &mut T) + Sync,
+) -> R {
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let n_threads = n_threads.min(items.len() + 1);
     let left = Mutex::new(items.iter_mut().enumerate());
     let next = || left.lock().ok()?.next();
     let work = || {
@@ -113,8 +137,10 @@ pub(crate) fn spread<T: Send>(items: &mut [T], take: impl Fn(usize, &mut T) + Sy
         (1..n_threads).for_each(|_| {
             scope.spawn(work);
         });
+        let first = first();
         work();
-    });
+        first
+    })
 }
 
 /// Looks at a dataset that is not a text, column by column.

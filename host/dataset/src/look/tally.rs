@@ -1,10 +1,10 @@
 //! Counts over the cells of a column: which readings fit how many of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use fedwasm_protocol::DateFormat;
-use foldhash::quality::RandomState;
 
+use super::kept::Kept;
 use super::number::{STYLES, plain};
 use crate::cell::number;
 
@@ -212,7 +212,7 @@ impl Tally {
 /// A column that is looked at.
 pub(crate) struct Column {
     /// Its cells, as long as few of them differ: then each different one is read once.
-    pub(crate) seen: Option<HashMap<Box<[u8]>, Seen, RandomState>>,
+    pub(crate) seen: Option<Kept<Seen>>,
     /// How many different cells are kept at most.
     pub(crate) n_max: usize,
     /// Whether all cells differed as long as they were kept.
@@ -225,7 +225,7 @@ pub(crate) struct Column {
 impl Column {
     /// No cells yet; at most `n_max` different ones are kept.
     pub(crate) fn new(n_max: usize) -> Self {
-        let (seen, tally) = (Some(HashMap::default()), Tally::default());
+        let (seen, tally) = (Some(Kept::default()), Tally::default());
         Self { seen, n_max, are_different: true, counts: None, tally }
     }
 
@@ -268,7 +268,7 @@ impl Column {
             known.n += 1;
             self.are_different = false;
         } else if seen.len() < self.n_max && cell.len() <= KEPT_BYTES_MAX {
-            seen.insert(cell.into(), Seen { n: 1, line });
+            seen.insert(cell, Seen { n: 1, line });
         } else {
             self.read(lexicon);
             self.seen = None;
@@ -278,11 +278,9 @@ impl Column {
 
     /// Reads the cells that are kept.
     pub(crate) fn read(&mut self, lexicon: &Lexicon) {
-        let mut seen: Vec<_> = self.seen.iter().flatten().collect();
         // Sums depend on the order.
-        seen.sort_unstable_by_key(|(cell, _)| *cell);
-        for (cell, seen) in seen {
-            self.tally.add(lexicon, cell, *seen);
+        for (cell, seen) in self.seen.iter().flat_map(Kept::sorted) {
+            self.tally.add(lexicon, &cell, *seen);
         }
     }
 }

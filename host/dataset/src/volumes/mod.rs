@@ -6,7 +6,6 @@ mod layout;
 mod nifti;
 mod resample;
 mod series;
-mod settings;
 mod table;
 mod volume;
 
@@ -14,13 +13,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use fedwasm_protocol::{Missing, Modality, Volumes};
 pub(crate) use layout::{is_bids, is_medical};
-pub use settings::{Missing, Modality, Normalize, VolumeKind, Volumes};
 
 use crate::images::stamp;
+use crate::view::Wanted;
 use crate::{Block, Element, Error, Field, Format, Values, cut};
 use layout::{Listing, Located, Subject};
-use settings::is_mask;
 use table::Table;
 use volume::{Grid, Volume};
 
@@ -100,7 +99,7 @@ impl VolumeFolder {
                     shape.map_err(|text| this.malformed(file, text))?
                 }
             };
-            let is_mask = is_mask(&name, &own);
+            let is_mask = own.is_mask(&name);
             this.channels.push(Channel { name, settings: own, is_mask, shape });
         }
         Ok(this)
@@ -134,11 +133,11 @@ impl VolumeFolder {
     /// # Errors
     /// Those of the files, [`Error::Changed`], [`Error::Unsupported`] for a volume of another
     /// shape.
-    pub(crate) fn read(&self, rows: Range<u64>, fields: &[usize]) -> Result<Block, Error> {
+    pub(crate) fn read(&self, rows: Range<u64>, fields: &[Wanted<'_>]) -> Result<Block, Error> {
         let n_rows = (rows.end - rows.start) as usize;
         let own = &self.rows[rows.start as usize..rows.end as usize];
         let mut columns = Vec::with_capacity(fields.len());
-        for field in fields {
+        for (field, rule) in fields {
             columns.push(match (self.channels.get(*field), &self.table) {
                 (Some(channel), _) => {
                     let n = channel.shape.iter().product::<usize>();
@@ -149,14 +148,27 @@ impl VolumeFolder {
                     Values::Float32(values)
                 }
                 (None, Some(table)) => {
-                    let column = field - self.channels.len();
-                    let number = |row: &Row| table.number(row.line.unwrap_or(0), column);
-                    Values::Float64(own.iter().map(number).collect::<Result<_, _>>()?)
+                    let (column, mut values) = (field - self.channels.len(), Vec::new());
+                    for row in own {
+                        table.push(row.line.unwrap_or(0), column, *rule, &mut values)?;
+                    }
+                    Values::Float64(values)
                 }
                 (None, None) => Values::Float64(vec![]),
             });
         }
         Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
+    }
+
+    /// The text of a subject in a column of the table, and its line; none of a volume.
+    ///
+    /// # Errors
+    /// [`Error::NotUtf8`].
+    pub(crate) fn text(&self, row: u64, field: usize) -> Result<Option<(&str, u64)>, Error> {
+        let column = field.checked_sub(self.channels.len());
+        let Some((table, column)) = self.table.as_ref().zip(column) else { return Ok(None) };
+        let line = usize::try_from(row).ok().and_then(|row| self.rows.get(row)?.line);
+        table.text(line.unwrap_or(0), column).map(Some)
     }
 
     fn volume(&self, row: &Row, at: usize, channel: &Channel) -> Result<Vec<f32>, Error> {
@@ -327,7 +339,8 @@ fn list(path: &Path, format: Format) -> Result<Listing, Error> {
 fn chosen(path: &Path, listing: &Listing, settings: &Volumes) -> Result<Vec<u16>, Error> {
     let known = &listing.modalities;
     if settings.modalities.is_empty() {
-        return Ok((0..known.len() as u16).collect());
+        let is_read = |at: &u16| !settings.without.contains(&known[usize::from(*at)]);
+        return Ok((0..known.len() as u16).filter(is_read).collect());
     }
     let place = |name: &String| {
         let place = known.iter().position(|known| known == name).map(|at| at as u16);

@@ -1,7 +1,7 @@
 //! A volume on the grid that a site wants: along the patient's axes, and with its spacing and shape.
 
-use super::settings::{Modality, Normalize, Volumes};
 use super::volume::{Axis, Grid, Volume};
+use fedwasm_protocol::{Modality, Normalize, Volumes};
 
 /// Beyond it float32 does not represent every whole number.
 const CLASS_MAX: f64 = (1 << 24) as f64;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::bounds::SUBJECT_TABLE_BYTES_MAX;
+use crate::cell::CellRule;
 use crate::csv_file::CsvFile;
 use crate::{Error, cut};
 
@@ -69,15 +70,41 @@ impl Table {
         self.records.len()
     }
 
-    /// The number in a column, counted as in [`Table::columns`].
+    /// Appends the number in a column, counted as in [`Table::columns`], or its values by a rule.
     ///
     /// # Errors
-    /// Those of a cell: [`Error::EmptyCell`], [`Error::NotANumber`], [`Error::NotFinite`],
-    /// [`Error::NotExact`].
-    pub(crate) fn number(&self, line: usize, column: usize) -> Result<f64, Error> {
+    /// Those of a cell.
+    pub(crate) fn push(
+        &self,
+        line: usize,
+        column: usize,
+        rule: Option<&CellRule>,
+        into: &mut Vec<f64>,
+    ) -> Result<(), Error> {
+        let (record, column, place) = self.cell(line, column);
+        match rule {
+            Some(rule) => self.file.cell(record, (column, rule), place, into),
+            None => self.file.number(record, column, place).map(|value| into.push(value)),
+        }
+    }
+
+    /// The text in a column without blanks around it, and its line in the file.
+    ///
+    /// # Errors
+    /// [`Error::NotUtf8`].
+    pub(crate) fn text(&self, line: usize, column: usize) -> Result<(&str, u64), Error> {
+        let (record, column, line) = self.cell(line, column);
+        let text = std::str::from_utf8(record.get(column).unwrap_or_default());
+        text.map(|text| (text.trim(), line)).map_err(|_| {
+            let (path, column) = (self.file.path().to_owned(), self.file.name(column));
+            Error::NotUtf8 { path, line, column }
+        })
+    }
+
+    /// The record of a line, the place of a column in it, and the line in the file.
+    fn cell(&self, line: usize, column: usize) -> (&csv::ByteRecord, usize, u64) {
         let column = column + usize::from(column >= self.key);
         let record = &self.records[line];
-        let place = record.position().map_or(0, csv::Position::line);
-        self.file.number(record, column, place)
+        (record, column, record.position().map_or(0, csv::Position::line))
     }
 }

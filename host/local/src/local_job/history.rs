@@ -169,6 +169,7 @@ impl LocalJob {
             frozen: Vec::new(),
             noise_sha256: None,
             scales_sha256: None,
+            scales_secagg: None,
             initial: None,
             rounds: vec![round],
             steps,

@@ -46,7 +46,7 @@ const STOPPED: &str = "stopped: ";
 /// ```no_run
 /// use std::path::Path;
 /// use fedwasm_local::{
-///     Cancel, LocalFile, LocalJob, LocalOptions, Sandbox, Volumes, WorkerOptions, load_plan,
+///     Cancel, LocalFile, LocalJob, LocalOptions, Renames, Sandbox, Volumes, WorkerOptions, load_plan,
 ///     standard_training,
 /// };
 ///
@@ -59,6 +59,7 @@ const STOPPED: &str = "stopped: ";
 ///     path: "breast_cancer.csv".into(),
 ///     format: None,
 ///     volumes: Volumes::default(),
+///     renames: Renames::new(),
 ///     data: file.data.expect("the file says which columns"),
 ///     training: standard_training()?,
 ///     model: file.model,
@@ -85,6 +86,8 @@ pub struct LocalJob {
     turn: Turn,
     /// The digest of the data, if a later run may continue this one.
     data: Option<Digest>,
+    /// The names of the target's classes, if the data have some.
+    classes: Vec<String>,
     /// Warnings about the data.
     warnings: Vec<String>,
     prepare_ms: f64,
@@ -112,6 +115,7 @@ impl LocalJob {
             ModelFile::clear(dir)?;
         }
         let file = Dataset::open_with(&options.path, options.format, &options.volumes)?;
+        let file = file.renamed(&options.renames)?;
         // The user at the terminal decides when to stop; a day bounds it all the same.
         let limits = Limits { time_ms_max: 24 * 3_600_000, ..Limits::default() };
         let limits = limits.with(&options.limits);
@@ -141,13 +145,27 @@ impl LocalJob {
             None => Examples::read(&file, &options.data, &round, &turn)?,
             Some(fold) => Examples::read_fold(&file, &options.data, &round, &turn, fold)?,
         };
-        let digest = |_| checkpoint::data_digest(&options.path, &options.volumes);
+        let round = round.weighted(&examples)?;
+        let digest = |_| checkpoint::data_digest(&options.path, &options.volumes, &options.renames);
         let data = options.out.as_ref().map(digest).transpose()?;
         let mut warnings = file.remarks();
         warnings.extend(examples.classes().map(Classes::remarks).unwrap_or_default());
         warnings.extend(examples.prepared().remarks());
         let prepare_ms = ms(start);
-        Ok(Self { options, round, examples, turn, data, warnings, prepare_ms, _lock: lock })
+        let is_label =
+            file.default_target().is_some_and(|label| options.data.target.names() == [label]);
+        let classes = if is_label { file.class_names() } else { Vec::new() };
+        Ok(Self {
+            options,
+            round,
+            examples,
+            turn,
+            data,
+            classes,
+            warnings,
+            prepare_ms,
+            _lock: lock,
+        })
     }
 
     /// The plan (Fed-BioMed `localJob.training_plan`).
@@ -314,7 +332,9 @@ impl LocalJob {
         let (_, params) = params_digest(params)?;
         let model = model_arguments(self.round.arguments());
         let inputs = self.examples.inputs();
-        let about = ModelFile::of_run(history, &model, &self.options.data, &inputs);
+        let mut about = ModelFile::of_run(history, &model, &self.options.data, &inputs);
+        about.volumes.clone_from(&self.options.volumes);
+        about.classes.clone_from(&self.classes);
         let plan = self.options.component.bytes();
         let parts = ModelParts { plan, params: &params, preprocessing: Some(preprocessing) };
         Ok(about.write(dir, parts, None)?)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Format, Volumes};
+use fedwasm_dataset::{Format, Renames, Volumes};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, Digest, Evaluation, TrainingArgs};
 use fedwasm_record::{BestRecord, History, LocalArgs, ValidationRecord};
@@ -25,6 +25,8 @@ pub struct LocalOptions {
     pub format: Option<Format>,
     /// How its volumes are read.
     pub volumes: Volumes,
+    /// The names of its columns, by those that the file has, where they differ.
+    pub renames: Renames,
     /// Which columns, and how.
     pub data: DataArgs,
     /// How to train; `random_seed` is given.

@@ -72,6 +72,8 @@ fn dataset(columns: usize) -> Dataset {
         columns: (0..columns).map(|n| format!("column {n}")).chain(["y".into()]).collect(),
         format: Format::Csv,
         volumes: fedwasm_dataset::Volumes::default(),
+        query: None,
+        renames: fedwasm_dataset::Renames::new(),
         shapes: BTreeMap::new(),
         remarks: Vec::new(),
         looked_at: None,

@@ -23,14 +23,19 @@ pub(crate) struct Floor {
     pub(crate) min_rows: u64,
     pub(crate) progress: bool,
     pub(crate) score_sums: bool,
+    /// Whether counts of imputed and clipped values are told.
+    pub(crate) cells: bool,
+    /// Whether sums may have the smallest and the largest value of a column.
+    pub(crate) extremes: bool,
 }
 
-/// Refuses a round that would tell about fewer than `min_rows` rows.
+/// Refuses a round that would tell about fewer rows than the floor has, or the values of single ones.
 pub(crate) fn check(
     prepared: &Prepared,
     request: &RoundRequest,
-    min_rows: u64,
+    floor: Floor,
 ) -> Result<(), Refusal> {
+    let min_rows = floor.min_rows;
     let few = |rows: u64, what: &str, cure: &str| {
         let unit = if rows == 1 { "row" } else { "rows" };
         let text = format!(
@@ -39,7 +44,7 @@ pub(crate) fn check(
         );
         Err(refusal(Reason::Privacy, text))
     };
-    if let Some(column) = prepared.sums().find(|column| column.n < min_rows) {
+    if let Some(column) = prepared.sums().find(|column| column.n() < min_rows) {
         let text = format!(
             "fewer than {min_rows} training rows have a value of `{}`, and this node tells no sums \
              of fewer (`statistics_min_rows` or `min_rows` under [privacy] of its node.toml)",
@@ -47,8 +52,25 @@ pub(crate) fn check(
         );
         return Err(refusal(Reason::Privacy, text));
     }
+    if let Some(column) = prepared.sums().find(|column| column.extremes.is_some()) {
+        let why = match (&request.secagg, floor.extremes) {
+            (Some(_), _) => "which have no sum under secure aggregation",
+            (None, false) => {
+                "which this node does not tell (`statistics_extremes` under [privacy] of its \
+                 node.toml)"
+            }
+            (None, true) => "",
+        };
+        if !why.is_empty() {
+            let text = format!(
+                "`scale = \"min-max\"` of column `{}` needs the smallest and the largest value of all \
+                 sites, {why}: use `scale = \"standard\"`, or `standardize = \"site\"`",
+                column.name
+            );
+            return Err(refusal(Reason::Privacy, text));
+        }
+    }
     let (train, held_out) = prepared.n_rows();
-    let length = prepared.length();
     if train < min_rows {
         return few(train, "train on or scale by", "hold out fewer rows with `test_ratio`");
     }
@@ -56,9 +78,9 @@ pub(crate) fn check(
     if (1..min_rows).contains(&held_out) {
         return few(held_out, "hold out", "hold out more rows with `test_ratio`, or none");
     }
-    if request.mode == Mode::Train && (1..min_rows).contains(&length.rows_of_first_epoch()) {
-        let cure = "use larger batches, or more of them";
-        return few(length.rows_of_first_epoch(), "train on", cure);
+    let different = prepared.rows_of_first_epoch();
+    if request.mode == Mode::Train && (1..min_rows).contains(&different) {
+        return few(different, "train on", "use larger batches, or more of them");
     }
     Ok(())
 }

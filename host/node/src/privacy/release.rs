@@ -251,16 +251,10 @@ impl Begun {
             n_steps: told.n_steps,
             train_loss: told.train_loss,
             evaluation: told.evaluation.as_ref(),
+            numbers: &told.numbers,
         })?;
         let Encoded { mut vectors, left_out } = encoded;
-        if !left_out.is_empty() {
-            let text = format!(
-                "these metrics stay at the node, since the request does not name them or they are \
-                 beyond `secagg.metrics_clip`: {}",
-                left_out.join(", ")
-            );
-            warnings.push(text.chars().take(WARNING_CHARS_MAX).collect());
-        }
+        warnings.extend(told_nothing_of(&left_out));
         if let (Self::Private { terms: dp, seed }, Mode::Train) = (self, request.mode) {
             let sensitivity = coding.update().norm_max(dp.clip, update.len());
             let honest = terms.honest_parties.unwrap_or(1);
@@ -277,6 +271,7 @@ impl Begun {
             train_loss: None,
             evaluation: None,
             sums: None,
+            numbers: Vec::new(),
             ..told
         };
         Ok(Summand { done, vectors, warnings })
@@ -299,14 +294,25 @@ impl Begun {
             // As many as one row makes: it follows from the request alone.
             n_steps: match request.mode {
                 Mode::Train => batches_max(1, &request.training),
-                Mode::Validate | Mode::Scale => 0,
+                Mode::Validate | Mode::Scale | Mode::Statistics => 0,
             },
             train_loss: terms.train_loss(done.train_loss),
             evaluation: done.evaluation.as_ref().map(|scores| terms.evaluation(scores)),
             // They have no noise: a node with terms is asked for none.
             sums: None,
+            numbers: Vec::new(),
         }
     }
+}
+
+/// The metrics that are not in a sum, in words.
+fn told_nothing_of(left_out: &[String]) -> Option<String> {
+    let text = format!(
+        "these metrics stay at the node, since the request does not name them or they are beyond \
+         `secagg.metrics_clip`: {}",
+        left_out.join(", ")
+    );
+    (!left_out.is_empty()).then(|| text.chars().take(WARNING_CHARS_MAX).collect())
 }
 
 /// The auxiliary variables of a result for a sum, in the order of the declaration: of those that stay
@@ -475,6 +481,7 @@ mod tests {
             train_loss: Some(0.123_456),
             evaluation: None,
             sums: None,
+            numbers: Vec::new(),
         }
     }
 

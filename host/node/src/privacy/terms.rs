@@ -56,7 +56,7 @@ impl Terms {
                  has noise of multiplier {noise_multiplier}; {metrics}; counts of rows and steps \
                  are fixed"
             ),
-            Mode::Validate | Mode::Scale => {
+            Mode::Validate | Mode::Scale | Mode::Statistics => {
                 format!("differential privacy of the node: {metrics}; the count of rows is fixed")
             }
         }

@@ -63,7 +63,7 @@ fn of_rule(error: &fedwasm_dataset::Error) -> Option<&String> {
     }
 }
 
-pub(super) fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, Refusal> {
+pub(crate) fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, Refusal> {
     dataset_digest(dataset, cancel).map_err(|error| {
         tracing::warn!("{}: {error}", dataset.path.display());
         let name = &dataset.name;
@@ -74,11 +74,13 @@ pub(super) fn data_digest(dataset: &Dataset, cancel: &Cancel) -> Result<Digest, 
 
 /// The SHA-256 of a dataset: that of its file, or of a text with a line for each of
 /// its files in their order, which has its digest and its quoted path from the
-/// dataset's folder on, and the settings of its volumes as JSON, if there are some.
+/// dataset's folder on, and as JSON, if there are some, the settings of its volumes and the other names
+/// of its columns.
 pub(crate) fn dataset_digest(dataset: &Dataset, cancel: &Cancel) -> std::io::Result<Digest> {
     let files = dataset.format.files(&dataset.path).map_err(std::io::Error::other)?;
     if let [file] = &files[..]
         && dataset.volumes.is_default()
+        && dataset.renames.is_empty()
     {
         return file_digest(file, cancel);
     }
@@ -91,6 +93,11 @@ pub(crate) fn dataset_digest(dataset: &Dataset, cancel: &Cancel) -> std::io::Res
     if !dataset.volumes.is_default() {
         // The same files are other rows with other settings.
         hasher.update(&serde_json::to_vec(&dataset.volumes).map_err(std::io::Error::other)?);
+    }
+    if !dataset.renames.is_empty() {
+        // So are the same numbers under other names.
+        let renames = serde_json::json!({ "renames": dataset.renames });
+        hasher.update(&serde_json::to_vec(&renames).map_err(std::io::Error::other)?);
     }
     Ok(hasher.finish())
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
 
-pub(crate) use self::data::dataset_digest;
+pub(crate) use self::data::{data_digest, dataset_digest};
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 
@@ -35,6 +35,8 @@ pub(crate) struct Done {
     pub(crate) evaluation: Option<Evaluation>,
     /// The sums of the input columns, encoded.
     pub(crate) sums: Option<Vec<u8>>,
+    /// The same as the numbers of a secure sum; empty without one.
+    pub(crate) numbers: Vec<u64>,
 }
 
 impl Done {

@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError};
 
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, Tensor, from_safetensors, from_shared_safetensors, to_safetensors};
+use fedwasm_privacy::Numbers;
 use fedwasm_protocol::{
     ColumnSums, Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId,
     RoundRequest, Sums,
 };
 use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
-use fedwasm_training::{Before, Events, Examples, Length, Round, Trained, Turn};
+use fedwasm_training::{Before, Events, Examples, Length, Round, SiteNumbers, Trained, Turn};
 
 use super::workshop::Written;
 use super::{Done, Fetched, Used, own_aux};
@@ -53,6 +54,11 @@ impl Prepared {
         self.round.declaration()
     }
 
+    /// Different rows that are trained on for certain.
+    pub(crate) fn rows_of_first_epoch(&self) -> u64 {
+        self.round.rows_of_first_epoch(&self.examples, &self.turn)
+    }
+
     /// How long training is.
     pub(crate) fn length(&self) -> Length {
         self.round.length(&self.examples)
@@ -72,8 +78,14 @@ impl Prepared {
         cancel: &Cancel,
     ) -> Result<Done, Refusal> {
         if request.mode == Mode::Scale {
-            let sums = Some(self.encoded_sums()?);
-            return Ok(Done { sums, ..self.untrained(None) });
+            return Ok(match self.site_numbers(request)? {
+                Some(layout) => {
+                    let numbers = layout.numbers(&self.summed());
+                    let numbers = numbers.map_err(|error| training_refusal(&error))?;
+                    Done { numbers, ..self.untrained(None) }
+                }
+                None => Done { sums: Some(self.encoded_sums()?), ..self.untrained(None) },
+            });
         }
         // The fetched bytes stay in memory anyway: the tensors are parts of them.
         let params = from_shared_safetensors(&fetched.params)
@@ -126,10 +138,28 @@ impl Prepared {
         self.examples.training_rows()
     }
 
-    fn encoded_sums(&self) -> Result<Vec<u8>, Refusal> {
+    /// The numbers that a secure sum is of beside the rest, if it is of some.
+    pub(crate) fn numbers(&self, request: &RoundRequest) -> Result<Option<Numbers>, Refusal> {
+        let Some(layout) = self.site_numbers(request)? else { return Ok(None) };
+        let meaning = layout.meaning().map_err(|error| training_refusal(&error))?;
+        Ok(Some(Numbers { n: layout.n(), meaning }))
+    }
+
+    fn site_numbers(&self, request: &RoundRequest) -> Result<Option<SiteNumbers>, Refusal> {
+        if request.mode != Mode::Scale || request.secagg.is_none() {
+            return Ok(None);
+        }
+        let names = self.sums().map(|column| column.name.clone()).collect();
+        Ok(Some(SiteNumbers::of_scales(names)))
+    }
+
+    fn summed(&self) -> Sums {
         let (n_rows, columns) = (self.examples.n_train() as u64, self.examples.sums().to_vec());
-        let sums = Sums { n_rows, columns, withheld: Vec::new() };
-        sums.encode().map_err(|text| refusal(Reason::Dataset, text))
+        Sums { n_rows, columns, withheld: Vec::new() }
+    }
+
+    fn encoded_sums(&self) -> Result<Vec<u8>, Refusal> {
+        self.summed().encode().map_err(|text| refusal(Reason::Dataset, text))
     }
 
     /// The result of a round that trains nothing.
@@ -148,6 +178,7 @@ impl Prepared {
             train_loss: None,
             evaluation: None,
             sums: None,
+            numbers: Vec::new(),
         }
     }
 
@@ -207,6 +238,7 @@ impl Prepared {
             optimizer_args: trained.optimizer_args,
             evaluation,
             sums: None,
+            numbers: Vec::new(),
         })
     }
 

@@ -206,6 +206,7 @@ impl Workshop {
             }
         };
         check_data(folder, &request.experiment_id, &file)?;
+        let round = round.weighted(&examples).map_err(|error| training_refusal(&error))?;
         let written = (request.experiment_id.clone(), format!("{researcher} {digest} {key}"));
         let state_bytes_max = self.limits.declared_bytes_max as u64 + (1 << 20);
         let (folder, researcher) = (Arc::clone(folder), researcher.clone());

@@ -45,6 +45,19 @@ pub(crate) struct Rows<'a> {
     pub(crate) dataset: &'a DatasetId,
     /// The digest of its files: another name is no other dataset.
     pub(crate) content: &'a Digest,
+    /// The rows that exact sums are of, a bit a row; none of a round that trains or scores.
+    pub(crate) summed: Option<&'a [u8]>,
+}
+
+impl Rows<'_> {
+    /// The use of a pad as it is written down. Exact sums of the same rows are one run, by whichever
+    /// arguments, columns and histograms they are asked for: those of two sets of nodes would tell the
+    /// sums of single ones.
+    pub(super) fn pad(&self, pad: &PadUse) -> PadUse {
+        let Some(summed) = self.summed else { return *pad };
+        let run = Digest::of(&[b"fedwasm/summed-rows/v1".as_slice(), summed].concat());
+        PadUse { run, layout: Digest::of(b"fedwasm/site-numbers/v1"), ..*pad }
+    }
 }
 
 impl Database {
@@ -118,7 +131,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (d, other) = ("d".parse().unwrap(), "renamed".parse().unwrap());
         let (content, changed) = (Digest::of(b"rows"), Digest::of(b"more rows"));
-        let rows = Rows { dataset: &d, content: &content };
+        let rows = Rows { dataset: &d, content: &content, summed: None };
         let take = |pad: &PadUse, rows| open(dir.path()).use_pad(pad, rows, 1).unwrap();
         assert_eq!(take(&pad("a", 2, "abc", "run 1"), rows), Ok(()));
         assert_eq!(take(&pad("a", 2, "abc", "run 1"), rows), Err(PadRefused::Used));
@@ -130,14 +143,31 @@ mod tests {
         let coded = PadUse { layout: Digest::of(b"other"), ..pad("c", 2, "abc", "run 1") };
         assert_eq!(take(&coded, rows), Err(PadRefused::OtherSum));
         // Neither under another name, nor of a file that changed.
-        let renamed = Rows { dataset: &other, content: &content };
+        let renamed = Rows { dataset: &other, content: &content, summed: None };
         assert_eq!(take(&pad("c", 2, "abd", "run 1"), renamed), Err(PadRefused::OtherSum));
-        let edited = Rows { dataset: &d, content: &changed };
+        let edited = Rows { dataset: &d, content: &changed, summed: None };
         assert_eq!(take(&pad("c", 2, "abd", "run 1"), edited), Err(PadRefused::OtherSum));
         // A refused use is not written down.
         assert_eq!(take(&pad("c", 2, "abd", "run 3"), rows), Ok(()));
-        let all_other = Rows { dataset: &other, content: &changed };
+        let all_other = Rows { dataset: &other, content: &changed, summed: None };
         assert_eq!(take(&pad("d", 2, "abd", "run 1"), all_other), Ok(()));
+    }
+
+    #[test]
+    fn exact_sums_of_the_same_rows_are_for_one_set_of_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (d, content) = ("d".parse().unwrap(), Digest::of(b"rows"));
+        let database = open(dir.path());
+        let take = |pad: &PadUse, summed| {
+            let rows = Rows { dataset: &d, content: &content, summed: Some(summed) };
+            database.use_pad(&rows.pad(pad), rows, 1).unwrap()
+        };
+        assert_eq!(take(&pad("a", 0, "abc", "run 1"), &[7]), Ok(()));
+        // Of other columns, and for histograms.
+        let coded = PadUse { layout: Digest::of(b"other"), ..pad("a", 2, "abc", "run 2") };
+        assert_eq!(take(&coded, &[7]), Ok(()));
+        assert_eq!(take(&pad("b", 0, "abd", "run 3"), &[7]), Err(PadRefused::OtherSum));
+        assert_eq!(take(&pad("b", 0, "abd", "run 3"), &[9]), Ok(()));
     }
 
     /// A registry of the layout before pads were written down.
@@ -149,7 +179,7 @@ mod tests {
         connection.execute_batch("DROP TABLE pad_use; PRAGMA user_version = 2").unwrap();
         drop(connection);
         let (d, content) = ("d".parse().unwrap(), Digest::of(b"rows"));
-        let rows = Rows { dataset: &d, content: &content };
+        let rows = Rows { dataset: &d, content: &content, summed: None };
         assert_eq!(open(dir.path()).use_pad(&pad("a", 2, "abc", "run"), rows, 1).unwrap(), Ok(()));
         let connection = rusqlite::Connection::open(dir.path().join("registry.db")).unwrap();
         connection.execute_batch("PRAGMA user_version = 4").unwrap();

@@ -8,7 +8,8 @@ use std::time::Instant;
 use fedwasm_params::to_safetensors;
 use fedwasm_privacy::double_masking::{Boxes, Received};
 use fedwasm_privacy::{
-    Binding, PadKeys, PadUse, Pads, Stream, Vectors, binding, lanes_to_bytes, vectors_to_params,
+    Binding, Numbers, PadKeys, PadUse, Pads, Stream, Vectors, binding, lanes_to_bytes,
+    vectors_to_params,
 };
 use fedwasm_protocol::{
     Digest, Reason, Refusal, ResearcherId, RoundRequest, SecaggScheme, SecaggTerms, decode_content,
@@ -101,12 +102,13 @@ impl Sums {
     ///
     /// * `sent` — the request as a receipt has it.
     /// * `shares` — the shares for this node, if the message carried some.
+    /// * `numbers` — statistics, if the round is about some.
     pub(crate) fn part(
         &self,
         researcher: &ResearcherId,
         (sent, shares): (&RoundRequest, Option<&[u8]>),
         declaration: &Declaration,
-        demand: &Demand,
+        (demand, numbers): (&Demand, Option<&Numbers>),
     ) -> Result<Part, Refusal> {
         let (args, now) = (&demand.args, Instant::now());
         let mut sums = self.lock(now);
@@ -117,7 +119,7 @@ impl Sums {
             return Err(refusal(Reason::BadRequest, text.into()));
         }
         demand.check_parties(sum.parties, sum.least)?;
-        let rules = SumRules::new(demand, sum.parties, declaration, sent.mode)?;
+        let rules = SumRules::new(demand, sum.parties, declaration, (sent.mode, numbers))?;
         let binding = binding(sent, rules.coding.layout()).map_err(privacy)?;
         if sum.binding.is_some_and(|signed| signed != binding) {
             let text = "the keys of the sum were signed for another round, plan, parameters, \
@@ -155,7 +157,7 @@ impl Sums {
     ) -> Result<Masked, Refusal> {
         let Part { rules, researcher, binding, source } = part;
         let mut journal = |pad: &PadUse| -> Result<(), fedwasm_privacy::Cause> {
-            let written = self.database.use_pad(pad, rows, now_ms());
+            let written = self.database.use_pad(&rows.pad(pad), rows, now_ms());
             Ok(written??)
         };
         let find = |sums: &[Sum]| position(sums, &researcher, &rules.terms.sum_id);

@@ -1,7 +1,7 @@
 //! The rules of a secure sum at this node: the stricter of its operator's floors and the request.
 
 use fedwasm_params::DType;
-use fedwasm_privacy::{Coding, VectorSpec};
+use fedwasm_privacy::{Coding, Numbers, VectorSpec};
 use fedwasm_protocol::{Mode, Reason, Refusal, SecaggArgs, SecaggScheme, SecaggTerms};
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec};
 
@@ -115,11 +115,12 @@ impl SumRules {
     /// The rules of a round of a plan.
     ///
     /// * `parties` — how many nodes were asked.
+    /// * `numbers` — statistics, if the round is about some.
     pub(crate) fn new(
         demand: &Demand,
         parties: usize,
         declaration: &Declaration,
-        mode: Mode,
+        (mode, numbers): (Mode, Option<&Numbers>),
     ) -> Result<Self, Refusal> {
         let Demand { args, min_parties, clip, noise } = demand;
         let terms = SecaggTerms {
@@ -131,7 +132,7 @@ impl SumRules {
             noise_multiplier: noise.map(|(multiplier, _)| multiplier),
             honest_parties: noise.map(|(_, honest)| honest),
         };
-        Self::again(args, terms, declaration, mode)
+        Self::again(args, terms, declaration, (mode, numbers))
     }
 
     /// The rules of a round that ran before under these terms.
@@ -139,13 +140,15 @@ impl SumRules {
         args: &SecaggArgs,
         terms: SecaggTerms,
         declaration: &Declaration,
-        mode: Mode,
+        (mode, numbers): (Mode, Option<&Numbers>),
     ) -> Result<Self, Refusal> {
         let (params, aux) = match mode {
             Mode::Train => (specs(summed(declaration))?, specs(declaration.aux_out.iter())?),
-            Mode::Validate | Mode::Scale => (Vec::new(), Vec::new()),
+            Mode::Validate | Mode::Scale | Mode::Statistics => (Vec::new(), Vec::new()),
         };
         let coding = Coding::new(args, terms.parties as usize, &params, &aux);
+        let coding =
+            coding.and_then(|coding| numbers.into_iter().try_fold(coding, Coding::with_numbers));
         let coding = coding
             .map_err(|error| refusal(Reason::BadRequest, format!("secure aggregation: {error}")))?;
         if terms.noise_multiplier.is_some() && !coding.takes_noise() {
@@ -263,10 +266,11 @@ mod tests {
         let (inputs, targets, state, aux_in) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let declaration =
             Declaration { inputs, targets, model: Vec::new(), aux_in, aux_out: Vec::new(), state };
-        let refused = SumRules::new(&train, 5, &declaration, Mode::Train).unwrap_err().message;
+        let refused =
+            SumRules::new(&train, 5, &declaration, (Mode::Train, None)).unwrap_err().message;
         assert!(refused.contains("weigh the same"), "{refused}");
         let equal = demand(&SecaggArgs { equal_weights: true, ..args() }, Mode::Train);
-        let rules = SumRules::new(&equal, 5, &declaration, Mode::Train).unwrap();
+        let rules = SumRules::new(&equal, 5, &declaration, (Mode::Train, None)).unwrap();
         assert_eq!(
             (rules.terms.noise_multiplier, rules.terms.honest_parties),
             (Some(1.0), Some(4))

@@ -18,7 +18,7 @@ const POSITIVE: usize = 1;
 /// Columns of scores up to which a plan tells two classes apart.
 const BINARY_COLUMNS_MAX: usize = 2;
 /// The most rows: sums of nodes stay far from 2^64.
-const ROWS_MAX: u64 = 1 << 53;
+pub(super) const ROWS_MAX: u64 = 1 << 53;
 
 /// Sums over rows whose target is a class. With one column of scores there are two classes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -109,6 +109,12 @@ impl ClassCounts {
     /// The harmonic mean of both; 0 of none.
     pub fn f1_score(&self) -> f64 {
         share(self.both.saturating_mul(2), self.are.saturating_add(self.said))
+    }
+
+    /// The share of the rows that are of the class or are said to be that are both (Jaccard); 0 of
+    /// none.
+    pub fn iou(&self) -> f64 {
+        share(self.both, self.are.saturating_add(self.said).saturating_sub(self.both))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod classes;
 mod histogram;
+mod masks;
 mod ranking;
 mod reals;
 mod report;
@@ -20,6 +21,7 @@ pub use classes::{
     Reading, SUMMED_CLASSES_MAX,
 };
 pub use histogram::{Histogram, SCORE_BINS};
+pub use masks::MaskSums;
 pub use ranking::{Area, Group, Ranking};
 pub use reals::{RealSums, SUMMED_OUTPUTS_MAX};
 pub use report::{Average, Calibrated, ClassScores, ScoreReport};
@@ -32,6 +34,8 @@ pub enum ScoreSums {
     Classes(ClassSums),
     /// The targets are reals: sums of each.
     Reals(Vec<RealSums>),
+    /// The target is a mask.
+    Masks(MaskSums),
 }
 
 /// Sums as a file or a node has them.
@@ -40,6 +44,7 @@ pub enum ScoreSums {
 enum Unchecked {
     Classes(ClassSums),
     Reals(Vec<RealSums>),
+    Masks(MaskSums),
 }
 
 impl TryFrom<Unchecked> for ScoreSums {
@@ -49,6 +54,7 @@ impl TryFrom<Unchecked> for ScoreSums {
         let sums = match sums {
             Unchecked::Classes(sums) => Self::Classes(sums),
             Unchecked::Reals(sums) => Self::Reals(sums),
+            Unchecked::Masks(sums) => Self::Masks(sums),
         };
         sums.checked().ok_or("sums of scores contradict each other")
     }
@@ -60,6 +66,7 @@ impl ScoreSums {
     pub fn checked(self) -> Option<Self> {
         let is_sound = match &self {
             Self::Classes(sums) => sums.is_sound(),
+            Self::Masks(sums) => sums.is_sound(),
             Self::Reals(outputs) => {
                 let rows = outputs.first().map_or(0.0, |first| first.differences.n);
                 (1.0..=(1u64 << 53) as f64).contains(&rows)
@@ -75,6 +82,7 @@ impl ScoreSums {
     pub fn rows(&self) -> u64 {
         match self {
             Self::Classes(sums) => sums.rows,
+            Self::Masks(sums) => sums.rows,
             Self::Reals(outputs) => outputs.first().map_or(0, |first| first.differences.n as u64),
         }
     }
@@ -85,6 +93,9 @@ impl ScoreSums {
         for other in all {
             match (&mut sum, other) {
                 (Self::Classes(sum), Self::Classes(other)) if sum.columns == other.columns => {
+                    sum.join(other);
+                }
+                (Self::Masks(sum), Self::Masks(other)) if sum.columns == other.columns => {
                     sum.join(other);
                 }
                 (Self::Reals(sum), Self::Reals(other)) if sum.len() == other.len() => {
@@ -113,6 +124,7 @@ impl ScoreSums {
     pub fn metrics_but_areas(&self) -> Metrics {
         match self {
             Self::Classes(sums) => sums.metrics(),
+            Self::Masks(sums) => sums.metrics(),
             Self::Reals(outputs) => {
                 let n = outputs.len();
                 outputs.iter().enumerate().flat_map(|(at, sums)| sums.metrics(at, n)).collect()

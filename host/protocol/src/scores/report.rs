@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::classes::{ClassCounts, ClassSums, Reading};
+use super::masks::MaskSums;
 use super::{ScoreSums, classes::CALIBRATION_BINS};
 
 /// Scores of classes, of which metrics are means.
@@ -12,6 +13,8 @@ pub struct ScoreReport {
     /// classes. One row more than classes has the rows of other classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confusion: Option<Vec<Vec<u64>>>,
+    /// The things that are counted: `rows`, or the `voxels` of masks.
+    pub of: &'static str,
     /// Each class.
     pub classes: Vec<ClassScores>,
     /// Means over the classes.
@@ -35,7 +38,10 @@ pub struct ClassScores {
     pub recall: f64,
     /// The harmonic mean of both.
     pub f1_score: f64,
-    /// Its rows.
+    /// Of masks, the share of the voxels of either that are of both; 0 of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iou: Option<f64>,
+    /// Its rows, or voxels.
     pub support: u64,
 }
 
@@ -50,6 +56,9 @@ pub struct Average {
     pub recall: f64,
     /// Of F1 scores.
     pub f1_score: f64,
+    /// Of masks, of the shares that both have of either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iou: Option<f64>,
 }
 
 /// Rows with probabilities in a bin.
@@ -70,6 +79,7 @@ impl ScoreSums {
     pub fn report(&self) -> Option<ScoreReport> {
         match self {
             Self::Classes(sums) => Some(ScoreReport::of(sums)),
+            Self::Masks(sums) => Some(ScoreReport::of_masks(sums)),
             Self::Reals(_) => None,
         }
     }
@@ -78,13 +88,6 @@ impl ScoreSums {
 impl ScoreReport {
     fn of(sums: &ClassSums) -> Self {
         let counts = sums.classes();
-        let scores = |(class, counts): (usize, &ClassCounts)| ClassScores {
-            class,
-            precision: counts.precision(),
-            recall: counts.recall(),
-            f1_score: counts.f1_score(),
-            support: counts.are,
-        };
         let bins = sums.likelihood.iter().flat_map(|sums| sums.calibration.iter().enumerate());
         let calibrated = bins.filter(|(_, bin)| bin.rows > 0).map(|(nth, bin)| Calibrated {
             until: (nth + 1) as f64 / CALIBRATION_BINS as f64,
@@ -94,16 +97,42 @@ impl ScoreReport {
         });
         Self {
             confusion: sums.confusion().map(<[Vec<u64>]>::to_vec),
-            classes: counts.iter().enumerate().map(scores).collect(),
-            averages: averages(sums, &counts),
+            of: "rows",
+            classes: scores(&counts, false),
+            averages: averages(sums.rows, &counts, false),
             reading: sums.reading,
             calibration: calibrated.collect(),
         }
     }
+
+    fn of_masks(sums: &MaskSums) -> Self {
+        let counts = sums.classes();
+        let n = counts.iter().map(|class| class.are).fold(0, u64::saturating_add);
+        Self {
+            confusion: None,
+            of: "voxels",
+            classes: scores(&counts, true),
+            averages: averages(n, &counts, true),
+            reading: None,
+            calibration: Vec::new(),
+        }
+    }
 }
 
-/// scikit-learn's averages over the labels that occur among targets or predictions.
-fn averages(sums: &ClassSums, counts: &[ClassCounts]) -> Vec<Average> {
+fn scores(counts: &[ClassCounts], of_masks: bool) -> Vec<ClassScores> {
+    let of = |(class, counts): (usize, &ClassCounts)| ClassScores {
+        class,
+        precision: counts.precision(),
+        recall: counts.recall(),
+        f1_score: counts.f1_score(),
+        iou: of_masks.then(|| counts.iou()),
+        support: counts.are,
+    };
+    counts.iter().enumerate().map(of).collect()
+}
+
+/// scikit-learn's averages over the labels that occur among targets or predictions of `n` rows.
+fn averages(n: u64, counts: &[ClassCounts], of_masks: bool) -> Vec<Average> {
     let there: Vec<&ClassCounts> =
         counts.iter().filter(|one| one.are > 0 || one.said > 0).collect();
     let average = |average, weight: &dyn Fn(&ClassCounts) -> f64, whole: f64| {
@@ -115,14 +144,17 @@ fn averages(sums: &ClassSums, counts: &[ClassCounts]) -> Vec<Average> {
             precision: mean(ClassCounts::precision),
             recall: mean(ClassCounts::recall),
             f1_score: mean(ClassCounts::f1_score),
+            iou: of_masks.then(|| mean(ClassCounts::iou)),
         }
     };
-    if sums.rows == 0 || there.is_empty() {
+    if n == 0 || there.is_empty() {
         return Vec::new();
     }
     // Every row has one class and one prediction, so all three are the share of rows that are right.
-    let right = there.iter().map(|class| class.both as f64).sum::<f64>() / sums.rows as f64;
-    let micro = Average { average: "micro", precision: right, recall: right, f1_score: right };
+    let right = there.iter().map(|class| class.both as f64).sum::<f64>() / n as f64;
+    // Of n rows in one class only, 2 n less those that are right are in either.
+    let iou = of_masks.then(|| right / (2.0 - right));
+    let micro = Average { average: "micro", precision: right, recall: right, f1_score: right, iou };
     let of_rows = there.iter().map(|class| class.are as f64).sum::<f64>();
     let mut all = vec![micro, average("macro", &|_| 1.0, there.len() as f64)];
     if of_rows > 0.0 {

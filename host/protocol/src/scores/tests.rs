@@ -138,3 +138,38 @@ fn rows_of_other_classes_are_counted_apart() {
     assert!(!metrics.contains_key("balanced_accuracy"));
     assert_eq!(sums.report().unwrap().confusion.unwrap(), [[0, 0], [0, 1], [1, 1]]);
 }
+
+#[test]
+fn sums_of_masks_come_back_and_those_that_cannot_be_are_refused() {
+    let mut sums = MaskSums::new(3);
+    sums.rows = 2;
+    for (class, said) in [(0, 0), (1, 1), (2, 0), (1, 2), (0, 0), (2, 2)] {
+        sums.count(class, said);
+    }
+    let sums = ScoreSums::Masks(sums).checked().unwrap();
+    let json = serde_json::to_string(&sums).unwrap();
+    assert_eq!(json, r#"{"masks":{"rows":2,"columns":3,"table":["2 2 2","3 1 2","2 1 1"]}}"#);
+    assert_eq!(serde_json::from_str::<ScoreSums>(&json).unwrap(), sums);
+    let bytes = rmp_serde::to_vec_named(&sums).unwrap();
+    assert_eq!(rmp_serde::from_slice::<ScoreSums>(&bytes).unwrap(), sums);
+    for (from, to) in [
+        // No rows; rows of unequal voxels; another number of classes; no scores at all.
+        ("\"rows\":2", "\"rows\":0"),
+        ("\"rows\":2", "\"rows\":4"),
+        ("\"columns\":3", "\"columns\":4"),
+        ("\"columns\":3", "\"columns\":0"),
+        // More voxels said than there are; more right than said; a table of two lines.
+        ("3 1 2", "4 1 2"),
+        ("2 1 1", "2 2 1"),
+        (",\"2 1 1\"", ""),
+        ("2 2 2", "18446744073709551615 2 2"),
+    ] {
+        let wrong = json.replace(from, to);
+        assert_ne!(wrong, json);
+        assert!(serde_json::from_str::<ScoreSums>(&wrong).is_err(), "{wrong}");
+    }
+    let mut many = MaskSums::new(SUMMED_CLASSES_MAX + 1);
+    many.rows = 1;
+    many.count(0, 0);
+    assert!(ScoreSums::Masks(many).checked().is_none());
+}

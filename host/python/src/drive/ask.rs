@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use fedwasm_local::{Cancel, EvaluateOptions, LocalFile};
+use fedwasm_local::{Cancel, EvaluateOptions, LocalFile, Renames};
 use fedwasm_protocol::{BINS_MAX, DataArgs, ScoreSums, Standardize};
 use fedwasm_report::{compare_curves, draw_history, draw_lines};
 use fedwasm_researcher::{ExperimentFile, History, NetworkArgs, NodePresent, present};
@@ -114,7 +114,7 @@ pub(crate) fn statistics(
 
 /// Scores parameters on all rows of a file, scaled by the JSON of a run; the evaluation as JSON.
 #[pyfunction]
-#[pyo3(signature = (component, params, data, arguments, *, program, format=None, volumes=None, preprocessing=None))]
+#[pyo3(signature = (component, params, data, arguments, *, program, format=None, volumes=None, rename=None, preprocessing=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of Python, by name")]
 pub(crate) fn evaluate(
     py: Python<'_>,
@@ -125,6 +125,7 @@ pub(crate) fn evaluate(
     program: PathBuf,
     format: Option<&str>,
     volumes: Option<&Bound<'_, PyDict>>,
+    rename: Option<Renames>,
     preprocessing: Option<&str>,
 ) -> PyResult<String> {
     let text = file(arguments)?;
@@ -147,6 +148,7 @@ pub(crate) fn evaluate(
         data: DataArgs { tags: Vec::new(), standardize: Standardize::None, ..args },
         format,
         volumes: volumes_of(volumes)?,
+        renames: rename.unwrap_or_default(),
         model: file.model,
         parts: vec![(data, preprocessing)],
     };

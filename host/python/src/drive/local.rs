@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fedwasm_dataset::{Dataset, Format, Volumes};
+use fedwasm_dataset::{Dataset, Format, Renames, Volumes};
 use fedwasm_explain::{Explained, Kind};
 use fedwasm_local::{Cancel, LocalEvent, LocalFile, LocalOptions, resumed_seed, standard_training};
 use fedwasm_protocol::seed::random_seed;
@@ -36,6 +36,7 @@ struct Wanted {
     data: PathBuf,
     format: Option<Format>,
     volumes: Volumes,
+    renames: Renames,
     out: Option<PathBuf>,
     resume: bool,
     force: bool,
@@ -57,7 +58,7 @@ pub(crate) struct LocalResult {
 #[pymethods]
 impl LocalJob {
     #[new]
-    #[pyo3(signature = (component, data, arguments, *, program, format=None, volumes=None, out=None, resume=false, force=false, plan=None))]
+    #[pyo3(signature = (component, data, arguments, *, program, format=None, volumes=None, rename=None, out=None, resume=false, force=false, plan=None))]
     #[expect(clippy::too_many_arguments, reason = "the arguments of Python, by name")]
     fn new(
         component: &Component,
@@ -66,6 +67,7 @@ impl LocalJob {
         program: PathBuf,
         format: Option<&str>,
         volumes: Option<&Bound<'_, PyDict>>,
+        rename: Option<Renames>,
         out: Option<PathBuf>,
         resume: bool,
         force: bool,
@@ -83,6 +85,7 @@ impl LocalJob {
             data,
             format,
             volumes,
+            renames: rename.unwrap_or_default(),
             out,
             resume,
             force,
@@ -146,7 +149,7 @@ impl Wanted {
         (cancel, stop): (&Cancel, &Cancel),
         sink: &Sink,
     ) -> Result<LocalOptions, Explained> {
-        let Self { component, program, file, data: path, format, volumes, .. } = self;
+        let Self { component, program, file, data: path, format, volumes, renames, .. } = self;
         let Self { out, resume, force, plan, .. } = self;
         let note = |text: String| sink.tell(json!({ "event": "note", "message": text }));
         if !file.unused.is_empty() {
@@ -154,7 +157,7 @@ impl Wanted {
         }
         let target = match file.target(None) {
             Some(target) => target,
-            None => only_target(&path, format, &volumes)?,
+            None => only_target((&path, format), &volumes, &renames)?,
         };
         let data = match file.data {
             Some(data) => DataArgs { target, ..data },
@@ -184,6 +187,7 @@ impl Wanted {
             path,
             format,
             volumes,
+            renames,
             data,
             training,
             model: file.model,
@@ -211,11 +215,12 @@ pub(crate) fn volumes_of(volumes: Option<&Bound<'_, PyDict>>) -> PyResult<Volume
 
 /// The only column that the data can mean, if no argument names one.
 fn only_target(
-    path: &Path,
-    format: Option<Format>,
+    (path, format): (&Path, Option<Format>),
     volumes: &Volumes,
+    renames: &Renames,
 ) -> Result<FieldSelection, Explained> {
-    let data = Dataset::open_with(path, format, volumes).map_err(fedwasm_local::Error::from)?;
+    let data = Dataset::open_with(path, format, volumes).and_then(|data| data.renamed(renames));
+    let data = data.map_err(fedwasm_local::Error::from)?;
     data.default_target().map(FieldSelection::from).ok_or_else(|| {
         let text = "the target is missing; name the column to predict with `target`";
         Explained::new(Kind::Usage, text)

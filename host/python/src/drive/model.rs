@@ -1,9 +1,13 @@
 //! A model in use.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fedwasm_local::{Cancel, PredictRows, PredictionColumn, PredictionTable, UsableModel};
+use fedwasm_local::{
+    Cancel, EvaluateRows, PredictRows, PredictionColumn, PredictionTable, Renames, TableFormat,
+    TableWriter, UsableModel,
+};
 use fedwasm_report::{card_html, card_markdown};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -65,35 +69,49 @@ impl PyModel {
     }
 
     /// Predicts for all rows of a file.
-    #[pyo3(signature = (data, *, format=None, volumes=None, id=None, scores=false))]
+    #[expect(clippy::too_many_arguments, reason = "the arguments of Python, by name")]
+    #[pyo3(signature = (data, *, format=None, volumes=None, rename=None, id=None, scores=false))]
     fn predict(
         &self,
         py: Python<'_>,
         data: PathBuf,
         format: Option<&str>,
         volumes: Option<&Bound<'_, PyDict>>,
+        rename: Option<Renames>,
         id: Option<String>,
         scores: bool,
     ) -> PyResult<Predictions> {
         let format = format.map(str::parse).transpose().map_err(|error: String| mistake(error))?;
-        let volumes = volumes_of(volumes)?;
-        let rows = PredictRows { path: data, format, volumes, id, raw: scores };
+        let volumes = volumes.map(|volumes| volumes_of(Some(volumes))).transpose()?;
+        let (path, renames, raw) = (data, rename.unwrap_or_default(), scores);
+        let rows = PredictRows { path, format, volumes, renames, id, raw };
         let model = Arc::clone(&self.0);
-        attended(py, move |cancel| model.predict(&rows, cancel)).map(Predictions)
+        let all = move |cancel: &Cancel| {
+            let mut all = PredictionTable::default();
+            model.predict(&rows, cancel, |table| {
+                all.append(table);
+                Ok(())
+            })?;
+            Ok(all)
+        };
+        attended(py, all).map(Predictions)
     }
 
     /// Scores it on all rows of a file; the evaluation as JSON.
-    #[pyo3(signature = (data, *, format=None, volumes=None))]
+    #[pyo3(signature = (data, *, format=None, volumes=None, rename=None))]
     fn evaluate(
         &self,
         py: Python<'_>,
         data: PathBuf,
         format: Option<&str>,
         volumes: Option<&Bound<'_, PyDict>>,
+        rename: Option<Renames>,
     ) -> PyResult<String> {
         let format = format.map(str::parse).transpose().map_err(|error: String| mistake(error))?;
-        let (model, volumes) = (Arc::clone(&self.0), volumes_of(volumes)?);
-        let scored = attended(py, move |cancel| model.evaluate(&data, format, volumes, cancel))?;
+        let volumes = volumes.map(|volumes| volumes_of(Some(volumes))).transpose()?;
+        let (model, renames) = (Arc::clone(&self.0), rename.unwrap_or_default());
+        let rows = EvaluateRows { path: data, format, volumes, renames };
+        let scored = attended(py, move |cancel| model.evaluate(rows, cancel))?;
         serde_json::to_string(&scored).map_err(mistake)
     }
 }
@@ -120,11 +138,13 @@ impl Predictions {
     /// Writes the table: Parquet by the name of the file, otherwise CSV.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
         py.detach(|| {
-            let bytes = match path.extension().is_some_and(|extension| extension == "parquet") {
-                true => self.0.to_parquet(),
-                false => self.0.to_csv(),
+            let format = TableFormat::of(&path).unwrap_or(TableFormat::Csv);
+            let write = |into: &mut (dyn Write + Send)| {
+                let mut writer = TableWriter::new(into, format);
+                writer.write(&self.0)?;
+                writer.finish()
             };
-            bytes.and_then(|bytes| fedwasm_folder::write_file(&path, &bytes)).map_err(raised)
+            fedwasm_folder::write_file_with(&path, write).map_err(raised)
         })
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     Arguments, ColumnRule, DataArgs, Digest, Evaluation, Impute, NodeId, ResearcherId, Scale,
-    Standardize,
+    Standardize, Volumes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -50,6 +50,12 @@ pub struct ModelFile {
     pub model: Arguments,
     /// Which columns, and how; the inputs are named.
     pub data: DataArgs,
+    /// How volumes were read, if the run knows it: of a federation, each site does.
+    #[serde(default, skip_serializing_if = "Volumes::is_default")]
+    pub volumes: Volumes,
+    /// The names of the target's classes in order, where the data name them and no rule does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
     /// Scores on the held-out rows at the end of the run, if there were some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evaluation: Option<Evaluation>,
@@ -174,6 +180,8 @@ impl ModelFile {
                 inputs: data.inputs.clone().or_else(|| Some(inputs.to_vec().into())),
                 ..data.clone()
             },
+            volumes: Volumes::default(),
+            classes: Vec::new(),
             evaluation: last.and_then(|round| round.evaluation.clone()),
             sites: sites.flat_map(|round| &round.nodes).map(site).collect(),
             run: RunRecord {

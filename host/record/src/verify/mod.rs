@@ -11,7 +11,7 @@ use std::path::Path;
 use fedwasm_aggregate::{AggregateError, Aggregator, Update, Updates, transpose};
 use fedwasm_folder::Folder;
 use fedwasm_params::{Params, mpk, to_safetensors};
-use fedwasm_protocol::{Digest, Metrics, NodeId};
+use fedwasm_protocol::{Digest, Metrics, Mode, NodeId};
 use fedwasm_trust::Roster;
 
 use crate::history::{FINISHED, combine};
@@ -118,6 +118,9 @@ impl Again {
         let (done, rounds) = (history.rounds.len(), history.rounds_max);
         if history.status == FINISHED && done as u64 != u64::from(rounds) {
             return Err(wrong(format!("the history is finished with {done} of {rounds} rounds")));
+        }
+        if let Some(sum) = &history.scales_secagg {
+            self.sum((0, Mode::Scale), sum, &self.initial).map_err(wrong)?;
         }
         let Some(ScoreRecord { evaluation, nodes, secagg }) = &history.initial else {
             return Ok(());

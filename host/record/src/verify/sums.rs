@@ -11,7 +11,7 @@ use fedwasm_protocol::{Digest, Mode, NodeId, Participant, SecaggArgs};
 use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Roster};
 
 use super::{Again, NodeParams, SCORES_DIFFER, Walk, aggregated, check_scores, frozen};
-use crate::secagg::{load_asked_in, load_transcript};
+use crate::secagg::{load_asked_in, load_transcript, numbers_sha256};
 use crate::uploads::{RECEIPTS, load, receipt_name};
 use crate::{History, RoundRecord, SecaggRecord};
 
@@ -116,6 +116,7 @@ impl Again {
             ("steps", decoded.n_steps == record.n_steps),
             ("the training loss", decoded.train_loss == record.train_loss),
             ("scores", decoded.evaluation == record.evaluation),
+            ("statistics", numbers_sha256(&decoded.numbers) == record.numbers_sha256),
         ] {
             if !same {
                 return Err(format!("its masked vectors sum to other {part} than the history has"));

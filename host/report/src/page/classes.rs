@@ -31,25 +31,30 @@ fn classes(
     evaluation: &Evaluation,
     report: &ScoreReport,
 ) -> Markup {
-    let cells = |precision, recall, f1_score| {
-        html! { @for value in [precision, recall, f1_score] { td.n { (number(value)) } } }
+    let cells = |scores: [f64; 3], iou: Option<f64>| {
+        html! { @for value in scores.into_iter().chain(iou) { td.n { (number(value)) } } }
     };
     let of_class = report.classes.iter().take(CLASSES_MAX);
     let of_class = of_class.map(|of: &ClassScores| {
         html! {
             tr {
                 th scope="row" { (of.class) }
-                (cells(of.precision, of.recall, of.f1_score))
+                (cells([of.precision, of.recall, of.f1_score], of.iou))
                 td.n { (grouped(of.support)) }
             }
         }
     });
+    // Those of other classes are counted, too.
+    let n_counted = match report.of {
+        "rows" => evaluation.n_rows,
+        _ => report.classes.iter().map(|of| of.support).sum(),
+    };
     let averages = report.averages.iter().map(|of: &Average| {
         html! {
             tr {
                 th scope="row" { (of.average) " average" }
-                (cells(of.precision, of.recall, of.f1_score))
-                td.n { (grouped(evaluation.n_rows)) }
+                (cells([of.precision, of.recall, of.f1_score], of.iou))
+                td.n { (grouped(n_counted)) }
             }
         }
     });
@@ -69,14 +74,16 @@ fn classes(
         }
         "A share of no rows is 0."
     };
-    let columns = [
-        Column::Text("Class"),
-        Column::Number("Precision"),
-        Column::Number("Recall"),
-        Column::Number("F1"),
-        Column::Number("Rows"),
-    ];
+    let columns = [vec![Column::Text("Class")], score_columns(report)].concat();
     table::section("Classes", notes, &columns, &rows)
+}
+
+/// The columns of the scores of a class.
+fn score_columns(report: &ScoreReport) -> Vec<Column<'static>> {
+    let has_iou = report.classes.iter().any(|of| of.iou.is_some());
+    let scores = ["Precision", "Recall", "F1"].into_iter().chain(has_iou.then_some("IoU"));
+    let counted = if report.of == "rows" { "Rows" } else { "Voxels" };
+    scores.chain([counted]).map(Column::Number).collect()
 }
 
 /// Rows by class and by the class that they are said to be of.
@@ -124,9 +131,14 @@ fn calibration(report: &ScoreReport) -> Markup {
 /// Each node by itself, on its own held-out rows.
 fn of_nodes(round: &RoundRecord) -> Markup {
     let reports = round.scores().into_iter();
-    let reports =
-        reports.filter_map(|(node, scores)| Some((node, scores.sums.as_ref()?.report()?)));
-    let of_class = reports.flat_map(|(node, report)| {
+    let reports: Vec<(&NodeId, ScoreReport)> = reports
+        .filter_map(|(node, scores)| Some((node, scores.sums.as_ref()?.report()?)))
+        .collect();
+    let columns = [Column::Text("Node"), Column::Number("Class")].into_iter();
+    let columns: Vec<_> = columns
+        .chain(reports.iter().take(1).flat_map(|(_, report)| score_columns(report)))
+        .collect();
+    let of_class = reports.into_iter().flat_map(|(node, report)| {
         let classes = report.classes.into_iter().filter(|of| of.support > 0);
         classes.map(|of| (node, of)).collect::<Vec<_>>()
     });
@@ -135,20 +147,14 @@ fn of_nodes(round: &RoundRecord) -> Markup {
             tr {
                 th scope="row" { (node) }
                 td.n { (of.class) }
-                @for value in [of.precision, of.recall, of.f1_score] { td.n { (number(value)) } }
+                @for value in [of.precision, of.recall, of.f1_score].into_iter().chain(of.iou) {
+                    td.n { (number(value)) }
+                }
                 td.n { (grouped(of.support)) }
             }
         }
     };
     let rows: Vec<Markup> = of_class.take(ROWS_MAX).map(row).collect();
-    let columns = [
-        Column::Text("Node"),
-        Column::Number("Class"),
-        Column::Number("Precision"),
-        Column::Number("Recall"),
-        Column::Number("F1"),
-        Column::Number("Rows"),
-    ];
     html! {
         @if !rows.is_empty() { (table::section("Classes at the nodes", "", &columns, &rows)) }
     }

@@ -7,6 +7,7 @@ use super::metrics::{Chosen, metric};
 use super::numbers::opt;
 
 /// A column of a table, or several under one heading.
+#[derive(Clone, Copy)]
 pub(super) enum Column<'a> {
     Text(&'a str),
     Number(&'a str),

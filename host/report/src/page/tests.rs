@@ -75,6 +75,7 @@ fn history(name: &str, rounds: Vec<RoundRecord>) -> History {
         frozen: Vec::new(),
         noise_sha256: None,
         scales_sha256: None,
+        scales_secagg: None,
         initial: None,
         rounds,
         steps: Vec::new(),

@@ -198,6 +198,7 @@ pub(crate) fn new_history(
         },
         noise_sha256: None,
         scales_sha256: None,
+        scales_secagg: None,
         initial: None,
         rounds: Vec::new(),
         steps: Vec::new(),

@@ -273,7 +273,10 @@ impl Experiment {
 
     async fn try_scales(&mut self, events: Events<'_>) -> Result<Vec<u8>, Error> {
         let nodes = self.file.strategy.eligible(&self.job.nodes());
-        let (scales, n_sites) = self.job.make_scales(&nodes, events).await?;
+        let (scales, n_sites) = match self.file.secagg {
+            Some(_) => self.scale_sum(&nodes, events).await?,
+            None => self.job.make_scales(&nodes, events).await?,
+        };
         self.check_enough("told sums for scales", n_sites)?;
         Ok(scales)
     }

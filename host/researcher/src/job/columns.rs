@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use fedwasm_dataset::is_index;
-use fedwasm_protocol::{ColumnKind, DataArgs, DatasetEntry, NodeId, Reason, suggestion};
+use fedwasm_protocol::{
+    COLUMNS_MAX, ColumnKind, ColumnRule, ColumnRules, DataArgs, DatasetEntry, DatasetId, NodeId,
+    Reason, suggestion,
+};
 
 use crate::Member;
 
@@ -20,6 +23,10 @@ pub(crate) struct Chosen {
     pub(crate) inputs: Vec<String>,
     /// Values of a row in them.
     pub(crate) n_inputs: usize,
+    /// The columns that are scaled, in order: `age`, or `image[0]` where there are several.
+    pub(crate) scale_names: Vec<String>,
+    /// The columns of statistics in the same way, targets among them; one with a rule is one number.
+    pub(crate) column_names: Vec<String>,
     pub(crate) members: BTreeMap<NodeId, Member>,
     /// Those that have data with the tags and cannot take part, and those that did not answer.
     pub(crate) refused: Vec<(NodeId, Reason, String)>,
@@ -79,27 +86,83 @@ pub(crate) fn choose(
     let inputs = inputs.map(|(inputs, _)| (*inputs).clone()).unwrap_or_default();
     let (inputs, n_inputs) = inputs;
     let mut members = BTreeMap::new();
+    let (mut scale_names, mut column_names) = (Vec::new(), Vec::new());
     for (node, (dataset, (own, n_own))) in candidates {
         if own != inputs || n_own != n_inputs {
-            let name = &dataset.dataset_id;
-            let reason = match own.iter().zip(&inputs).find(|(own, other)| own != other) {
-                Some((own, other)) => {
-                    format!("dataset {name} has the column `{own}`, but others have `{other}`")
-                }
-                None if own == inputs => {
-                    format!("dataset {name} has {n_own} values a row, but others have {n_inputs}")
-                }
-                None => {
-                    format!("dataset {name} has {n_own} input columns, but others have {n_inputs}")
-                }
-            };
+            let reason = differs(&dataset.dataset_id, (&own, n_own), (&inputs, n_inputs));
             refused.push((node, Reason::Dataset, reason));
             continue;
+        }
+        if members.is_empty() {
+            (scale_names, column_names) = names(&inputs, &dataset, data);
         }
         members.insert(node, Member { dataset_id: dataset.dataset_id, n_rows: dataset.n_rows });
     }
     refused.sort_by(|a, b| a.0.cmp(&b.0));
-    Chosen { inputs, n_inputs, members, refused, found: with_data, strangers }
+    Chosen {
+        inputs,
+        n_inputs,
+        scale_names,
+        column_names,
+        members,
+        refused,
+        found: with_data,
+        strangers,
+    }
+}
+
+/// The way in which the inputs of a dataset are not those that are used.
+fn differs(
+    name: &DatasetId,
+    (own, n_own): (&[String], usize),
+    (inputs, n_inputs): (&[String], usize),
+) -> String {
+    match own.iter().zip(inputs).find(|(own, other)| own != other) {
+        Some((own, other)) => {
+            format!("dataset {name} has the column `{own}`, but others have `{other}`")
+        }
+        None if own == inputs => {
+            format!("dataset {name} has {n_own} values a row, but others have {n_inputs}")
+        }
+        None => format!("dataset {name} has {n_own} input columns, but others have {n_inputs}"),
+    }
+}
+
+/// The columns that are scaled, and those of statistics.
+fn names(inputs: &[String], dataset: &DatasetEntry, data: &DataArgs) -> (Vec<String>, Vec<String>) {
+    let width = |name: &String| data.columns.get(name).map(ColumnRule::width);
+    let targets = data.target.names().into_iter().filter(|target| !inputs.contains(target));
+    let all: Vec<String> = inputs.iter().chain(targets).cloned().collect();
+    let one = |name: &String| data.columns.get(name).map(|_| 1);
+    (names_of(inputs, dataset, width), names_of(&all, dataset, one))
+}
+
+/// Values of a row in a column without a rule.
+fn shape_of(dataset: &DatasetEntry, name: &String) -> u64 {
+    dataset.n_values(std::slice::from_ref(name), &ColumnRules::default())
+}
+
+/// The scales of columns: one a channel of images and volumes, one a value of other arrays. None if
+/// they are more than can be summed.
+fn names_of(
+    inputs: &[String],
+    dataset: &DatasetEntry,
+    of_rule: impl Fn(&String) -> Option<usize>,
+) -> Vec<String> {
+    let n = |name: &String| match (of_rule(name), dataset.shapes.get(name).map(Vec::as_slice)) {
+        (Some(width), _) => width as u64,
+        (None, Some([_, _])) => 1,
+        (None, Some([channels, _, _] | [channels, _, _, _])) => *channels,
+        (None, _) => shape_of(dataset, name),
+    };
+    if inputs.iter().map(n).fold(0, u64::saturating_add) > COLUMNS_MAX as u64 {
+        return Vec::new();
+    }
+    let names = |name: &String| match n(name) {
+        1 => vec![name.clone()],
+        n => (0..n).map(|at| format!("{name}[{at}]")).collect(),
+    };
+    inputs.iter().flat_map(names).collect()
 }
 
 fn candidate(

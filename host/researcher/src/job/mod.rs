@@ -24,7 +24,7 @@ use fedwasm_protocol::{
 };
 use fedwasm_record::ModelFile;
 use fedwasm_sandbox::{DataFacts, Declaration, Described};
-use fedwasm_training::{Place, Round, RoundArgs, model_arguments};
+use fedwasm_training::{Place, Round, RoundArgs, SiteNumbers, model_arguments};
 use fedwasm_transport::Repository;
 
 use crate::job::membership::Membership;
@@ -48,6 +48,12 @@ pub struct Job {
     round: Round,
     inputs: Vec<String>,
     n_inputs: usize,
+    /// The columns that are scaled, in order.
+    scale_names: Vec<String>,
+    /// The columns of statistics, targets among them, in order.
+    pub(crate) column_names: Vec<String>,
+    /// The statistics that are asked for.
+    pub(crate) statistics: Option<SiteNumbers>,
     pub(crate) nodes: Membership,
     found: BTreeSet<NodeId>,
     strangers: Vec<(NodeId, String)>,

@@ -42,6 +42,8 @@ pub(crate) fn is_sound(
         Mode::Train => reply.params.is_some(),
         Mode::Validate => reply.evaluation.is_some(),
         Mode::Scale => reply.sums.is_some(),
+        // They are asked for under masks alone.
+        Mode::Statistics => false,
     };
     let rows = |n| (1..=member.n_rows).contains(&n);
     let metric = |(name, value): (&String, &f64)| {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fedwasm_privacy::Numbers;
 use fedwasm_protocol::{
-    Digest, INLINE_BYTES_MAX, Mode, NodeId, Payload, Reason, RoundReply, SUMS_BYTES_MAX, Sums,
+    COLUMNS_MAX, Digest, INLINE_BYTES_MAX, Mode, NodeId, Payload, Reason, RoundReply,
+    SUMS_BYTES_MAX, Sums,
 };
-use fedwasm_training::{Pooled, Preprocessing};
+use fedwasm_training::{Pooled, Preprocessing, SiteNumbers};
 
 use crate::{AuxVars, Error, Events};
 
@@ -49,17 +51,12 @@ impl Job {
     /// they are of; the scales hold once [`Job::set_scales`] has them.
     ///
     /// # Errors
-    /// [`Error::Unsummable`] under secure aggregation, [`Error::Transport`], [`Error::Cancelled`].
+    /// [`Error::Transport`], [`Error::Cancelled`].
     pub(crate) async fn make_scales(
         &mut self,
         nodes: &[NodeId],
         events: Events<'_>,
     ) -> Result<(Vec<u8>, usize), Error> {
-        if self.options.secagg.is_some() {
-            let reason = "statistics under secure aggregation are not offered: set \
-                          `standardize = \"site\"` or `\"none\"` under [data]";
-            return Err(Error::Unsummable { reason: reason.into() });
-        }
         let (mut send_ms, aux) = (0.0, AuxVars::default());
         let answers = self.ask(0, Mode::Scale, nodes, &aux, &mut send_ms, events).await?;
         let mut all: BTreeMap<NodeId, Sums> = BTreeMap::new();
@@ -74,9 +71,33 @@ impl Job {
             }
         }
         let names: Vec<String> = all.values().next().map(names).unwrap_or_default();
-        let scales: Preprocessing = Pooled::new(all.values(), None).preprocessing(&names)?;
-        let json = serde_json::to_vec_pretty(&scales).map_err(std::io::Error::from)?;
-        Ok((json, all.len()))
+        let scales = self.scales_of(&Pooled::new(all.values(), None), &names)?;
+        Ok((scales, all.len()))
+    }
+
+    /// The scales of these columns as JSON.
+    pub(crate) fn scales_of(&self, pooled: &Pooled, names: &[String]) -> Result<Vec<u8>, Error> {
+        let scales: Preprocessing = pooled.preprocessing(names, &self.options.data.columns)?;
+        Ok(serde_json::to_vec_pretty(&scales).map_err(std::io::Error::from)?)
+    }
+
+    /// The numbers of a secure sum that scales are made of.
+    pub(crate) fn site_numbers(&self) -> SiteNumbers {
+        SiteNumbers::of_scales(self.scale_names.clone())
+    }
+
+    /// The statistics that are summed in a round, if it is about some.
+    pub(crate) fn numbers(&self, mode: Mode) -> Result<Option<Numbers>, Error> {
+        let layout = match mode {
+            Mode::Scale => self.site_numbers(),
+            Mode::Statistics => self.statistics.clone().unwrap_or_else(|| self.site_numbers()),
+            Mode::Train | Mode::Validate => return Ok(None),
+        };
+        if layout.names().is_empty() {
+            let reason = format!("{COLUMNS_MAX} columns are summed at most");
+            return Err(Error::Unsummable { reason });
+        }
+        Ok(Some(Numbers { n: layout.n(), meaning: layout.meaning()? }))
     }
 
     /// Fetches and checks the sums of a node.

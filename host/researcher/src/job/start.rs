@@ -79,7 +79,8 @@ impl Job {
         let inputs = (chosen.inputs, chosen.n_inputs);
         let params = options.params.take();
         let job = Self::with(options, (plan, &link), at, id, inputs, params).await?;
-        Ok(Self { found: chosen.found, strangers: chosen.strangers, ..job })
+        let Chosen { found, strangers, scale_names, column_names, .. } = chosen;
+        Ok(Self { found, strangers, scale_names, column_names, ..job })
     }
 
     /// Continues where another job had arrived (Fed-BioMed
@@ -180,6 +181,9 @@ impl Job {
             round,
             inputs,
             n_inputs,
+            scale_names: Vec::new(),
+            column_names: Vec::new(),
+            statistics: None,
             found: nodes.known().into_keys().collect(),
             nodes,
             strangers: Vec::new(),

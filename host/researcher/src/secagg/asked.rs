@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use fedwasm_privacy::Parties;
+use fedwasm_privacy::{Parties, pad_round};
 use fedwasm_protocol::{Digest, Mode, NodeId};
 use fedwasm_record::{AskedNodes, keep_asked, load_asked};
 
@@ -13,7 +13,8 @@ use crate::Error;
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     dir: Option<PathBuf>,
-    runs: BTreeMap<(u32, bool), AskedNodes>,
+    /// By the number of the round's pads.
+    runs: BTreeMap<u64, AskedNodes>,
 }
 
 impl Asked {
@@ -28,7 +29,7 @@ impl Asked {
         (round, mode): (u32, Mode),
         run: Digest,
     ) -> Result<Option<Vec<NodeId>>, Error> {
-        let key = (round, mode == Mode::Train);
+        let key = pad_round(round, mode);
         if let (None, Some(dir)) = (self.runs.get(&key), &self.dir)
             && let Some(asked) = load_asked(dir, (round, mode))?
         {
@@ -50,8 +51,8 @@ impl Asked {
             keep_asked(dir, (round, mode), &asked)?;
         }
         // Rounds before the last are over.
-        self.runs.retain(|(other, _), _| other.saturating_add(1) >= round);
-        self.runs.insert((round, mode == Mode::Train), asked);
+        self.runs.retain(|other, _| other / 2 + 1 >= u64::from(round));
+        self.runs.insert(pad_round(round, mode), asked);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use fedwasm_privacy::{Coding, Parties, VectorSpec, binding};
+use fedwasm_privacy::{Coding, Numbers, Parties, VectorSpec, binding};
 use fedwasm_protocol::{
     Digest, Mode, NodeId, RoundRequest, SECAGG_METRICS_MAX, SecaggArgs, SecaggScheme, seed,
 };
@@ -47,6 +47,8 @@ impl Question {
 pub(crate) struct Demand {
     pub(crate) args: SecaggArgs,
     pub(crate) coding: Coding,
+    /// Statistics that are summed, if the round is about some.
+    pub(crate) numbers: Option<Numbers>,
     /// How many nodes are asked.
     pub(crate) n_parties: usize,
 }
@@ -93,12 +95,19 @@ impl Job {
         let (params, aux) = specs(self.declaration(), *mode);
         let n_parties = parties.len();
         let coding = Coding::new(&args, n_parties, &params, &aux)?;
-        Ok(Demand { args, coding, n_parties })
+        let numbers = self.numbers(*mode)?;
+        let coding = numbers.iter().try_fold(coding, Coding::with_numbers)?;
+        Ok(Demand { args, coding, numbers, n_parties })
     }
 
     /// The names of the scores that are summed.
     fn metrics_of(&self, mode: Mode) -> Vec<String> {
-        if mode == Mode::Train && !self.options.training.test_on_local_updates {
+        let is_scored = match mode {
+            Mode::Train => self.options.training.test_on_local_updates,
+            Mode::Validate => true,
+            Mode::Scale | Mode::Statistics => false,
+        };
+        if !is_scored {
             return Vec::new();
         }
         let plan = self.training_plan().metadata();
@@ -119,7 +128,7 @@ pub(crate) fn specs(
             declaration.model.iter().filter(is_summed).map(spec).collect(),
             declaration.aux_out.iter().map(spec).collect(),
         ),
-        Mode::Validate | Mode::Scale => (Vec::new(), Vec::new()),
+        Mode::Validate | Mode::Scale | Mode::Statistics => (Vec::new(), Vec::new()),
     }
 }
 

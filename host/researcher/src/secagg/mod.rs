@@ -10,9 +10,11 @@ mod file;
 mod masking;
 mod reply;
 mod round;
+mod statistics;
 mod sum;
 
 pub use file::SecaggSettings;
+pub use statistics::masked_statistics;
 
 pub(crate) use asked::Asked;
 pub(crate) use context::Contexts;

@@ -38,6 +38,7 @@ pub(crate) fn check_masked(reply: &RoundReply, demand: &Demand) -> Result<(), St
         ("a training loss", reply.train_loss.is_some()),
         ("scores", reply.evaluation.is_some()),
         ("auxiliary variables", reply.aux.is_some()),
+        ("sums of columns", reply.sums.is_some()),
         ("numbers of its optimizer", !reply.optimizer_args.is_empty()),
     ];
     match in_the_clear.iter().find(|(_, told)| *told) {

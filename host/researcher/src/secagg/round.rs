@@ -39,7 +39,7 @@ pub(crate) fn check_start(
 }
 
 /// Whether so many nodes make a sum.
-fn check_n(settings: &SecaggSettings, got: usize) -> Result<(), Error> {
+pub(super) fn check_n(settings: &SecaggSettings, got: usize) -> Result<(), Error> {
     let min = settings.min_parties as usize;
     match (min..=PARTIES_MAX).contains(&got) {
         true => Ok(()),
@@ -93,6 +93,23 @@ impl Experiment {
         let summed = self.sum(at, nodes.to_vec(), &AuxVars::default(), events).await?;
         let transcript = self.keep_transcript(at, &summed)?;
         Ok(summed.record(transcript))
+    }
+
+    /// The scales of the federation from the masked sums of nodes, and how many sites they are of.
+    pub(crate) async fn scale_sum(
+        &mut self,
+        nodes: &[NodeId],
+        events: Events<'_>,
+    ) -> Result<(Vec<u8>, usize), Error> {
+        let at = (0, Mode::Scale);
+        let summed = self.sum(at, nodes.to_vec(), &AuxVars::default(), events).await?;
+        let transcript = self.keep_transcript(at, &summed)?;
+        let (n_sites, n_rows) = (summed.replies.len(), summed.decoded.n_samples);
+        let layout = self.job.site_numbers();
+        let pooled = layout.pooled(n_sites, n_rows, &summed.decoded.numbers)?;
+        let scales = self.job.scales_of(&pooled, layout.names())?;
+        self.history.scales_secagg = Some(summed.record(transcript));
+        Ok((scales, n_sites))
     }
 
     /// Keeps all that a sum was made of, and returns its digest.

@@ -11,7 +11,7 @@ use fedwasm_privacy::{
     vectors_of_node,
 };
 use fedwasm_protocol::{Digest, Mode, NodeId, Reason, RoundReply, printable};
-use fedwasm_record::{Reply, SecaggRecord};
+use fedwasm_record::{Reply, SecaggRecord, numbers_sha256};
 use fedwasm_sandbox::Declaration;
 use futures_util::StreamExt as _;
 
@@ -94,6 +94,7 @@ impl Summed {
             args: self.demand.args.clone(),
             params: params.iter().map(Summand::from).collect(),
             aux: aux.iter().map(Summand::from).collect(),
+            numbers: self.demand.numbers,
             uploads: self.replies.iter().filter_map(upload).collect(),
             steps: self.steps.clone(),
         }
@@ -101,7 +102,7 @@ impl Summed {
 
     /// Its record.
     pub(crate) fn record(&self, transcript: Option<Digest>) -> SecaggRecord {
-        let Decoded { n_samples, n_steps, train_loss, evaluation, .. } = &self.decoded;
+        let Decoded { n_samples, n_steps, train_loss, evaluation, numbers, .. } = &self.decoded;
         let args = self.demand.args.clone();
         SecaggRecord {
             scheme: args.scheme,
@@ -112,6 +113,7 @@ impl Summed {
             n_steps: *n_steps,
             train_loss: *train_loss,
             evaluation: evaluation.clone(),
+            numbers_sha256: numbers_sha256(numbers),
             args,
             transcript,
         }

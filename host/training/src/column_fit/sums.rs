@@ -1,54 +1,12 @@
-//! The sums of columns with rules, which sites also tell for the scales of a federation.
+//! Columns with rules whose scales are those of a federation.
 
-use fedwasm_dataset::Field;
-use fedwasm_protocol::{ColumnSums, Scale};
+use std::collections::HashMap;
 
-use super::{ColumnFit, Scales};
-use crate::prepared::Prepared;
-use crate::preprocessing::scale_names;
-use crate::treatment::Filled;
+use fedwasm_protocol::{Scale, Standardize};
 
-/// Scales of inputs with rules by their place in the layout, their sums, and what was done.
-pub(super) type Fitted = (Scales, Vec<ColumnSums>, Prepared);
-
-/// The scale of a column; with the sums that it is made of if it is that of a standard deviation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Measured {
-    pub(super) mean: f64,
-    pub(super) std: f64,
-    pub(super) n: u64,
-    pub(super) squares: f64,
-    pub(super) varies: bool,
-}
-
-impl Default for Measured {
-    fn default() -> Self {
-        Self { mean: 0.0, std: 1.0, n: 0, squares: 0.0, varies: false }
-    }
-}
-
-impl Measured {
-    /// The sums of each value of a field: those of no values for all but the first, which alone is
-    /// scaled.
-    pub(super) fn sums(self, field: &Field) -> impl Iterator<Item = ColumnSums> {
-        let names = scale_names([field]).into_iter().enumerate();
-        names.map(move |(at, name)| {
-            let Self { mean, n, squares, varies, .. } =
-                if at == 0 { self } else { Self::default() };
-            ColumnSums {
-                name,
-                n,
-                missing: 0,
-                mean,
-                squares,
-                varies,
-                extremes: None,
-                histogram: Vec::new(),
-                categories: Vec::new(),
-            }
-        })
-    }
-}
+use super::ColumnFit;
+use crate::exact_fit::Steps;
+use crate::treatment::{Filled, Statistic, scale_of};
 
 /// A sum that loses no more than a rounding (Neumaier 1974).
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,17 +37,35 @@ impl Sum {
 }
 
 impl ColumnFit<'_> {
+    /// What becomes of the values of inputs with rules before they are added up, by place in the layout.
+    /// A value that only a statistic of all sites replaces stays missing.
+    pub(crate) fn steps(&self) -> HashMap<usize, Steps> {
+        let of = |column: &super::Column<'_>| match scale_of(column.rule, Standardize::Federation) {
+            Scale::None => Steps::Still,
+            Scale::Standard => Steps::Number(column.treatment()),
+            Scale::MinMax => Steps::Range(column.treatment()),
+        };
+        let inputs = self.columns.iter().filter(|column| !column.is_target);
+        inputs.map(|column| (column.at, of(column))).collect()
+    }
+
     /// Why sums of sites do not make the scales of these columns, if they do not.
     pub(crate) fn unsummable(&self) -> Option<String> {
         self.columns.iter().filter(|column| !column.is_target).find_map(|column| {
-            let what = if matches!(Filled::of(column.rule), Filled::Fitted(_)) {
-                "`impute` by a statistic; write a number"
-            } else if column.rule.scale == Some(Scale::MinMax) {
-                "`scale = \"min-max\"`, which needs the values of single rows"
-            } else {
-                return None;
+            let scale = scale_of(column.rule, Standardize::Federation);
+            let what = match Filled::of(column.rule) {
+                Filled::Fitted(Statistic::Mean) if scale != Scale::None && !column.rule.log1p => {
+                    None
+                }
+                Filled::Fitted(Statistic::Mean) => {
+                    Some("`impute = \"mean\"` beside `log1p` or without a scale; write a number")
+                }
+                Filled::Fitted(_) => Some(
+                    "`impute` by a statistic that sums do not tell; write a number, or `\"mean\"`",
+                ),
+                _ => None,
             };
-            let name = &column.field.name;
+            let (name, what) = (&column.field.name, what?);
             Some(format!(
                 "`standardize` is \"federation\", and the rule of column `{name}` has {what}; \
                  or write `standardize = \"site\"`"

@@ -3,18 +3,20 @@
 mod schedule;
 mod walk;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fedwasm_params::Tensor;
-use fedwasm_protocol::LoaderArgs;
+use fedwasm_protocol::{LoaderArgs, Sampling};
 use fedwasm_sandbox::{Batch, Cancel, Loader};
 use rand_chacha::ChaCha20Rng;
 
-use crate::metrics::Targets;
+use crate::augment::Augmenter;
+use crate::metrics::{TargetKind, Targets};
 
 pub(crate) use schedule::Schedule;
-pub(crate) use walk::Source;
 use walk::Walk;
+pub(crate) use walk::{Piece, Source};
 
 /// Where the generator stood when an epoch began, the newest one: what goes on after a break need not
 /// draw the epochs before it once more.
@@ -47,6 +49,8 @@ pub(crate) struct TrainLoader {
     stop: Cancel,
     known: EpochStart,
     of: Of,
+    /// How rows are changed, and the seed of that.
+    augment: Option<(Arc<Augmenter>, [u8; 32])>,
 }
 
 impl TrainLoader {
@@ -58,9 +62,14 @@ impl TrainLoader {
     ) -> Self {
         let is_memory = matches!(source, Source::Memory(..));
         let of = (random.get_seed(), schedule, source.n_rows(), is_memory);
-        let (walk, end, stop) = (Walk::over(source), schedule.total, Cancel::new());
+        let (walk, end, stop) = (walk(source, &args), schedule.total, Cancel::new());
         let known = EpochStart::default();
-        Self { walk, args, random, schedule, n: 0, end, stop, known, of }
+        Self { walk, args, random, schedule, n: 0, end, stop, known, of, augment: None }
+    }
+
+    /// Changes each row, by the seed of the round.
+    pub(crate) fn augmented(self, by: Option<Arc<Augmenter>>, seed: [u8; 32]) -> Self {
+        Self { augment: by.map(|by| (by, seed)), ..self }
     }
 
     /// Takes the beginning of an epoch that another loader told, and tells its own.
@@ -112,14 +121,34 @@ impl TrainLoader {
     }
 }
 
+fn walk(source: Source, args: &LoaderArgs) -> Walk {
+    match args.sampling {
+        Sampling::Each => Walk::over(source),
+        Sampling::Balanced => Walk::by_class(source),
+    }
+}
+
+/// Different rows among the first `n` of the first epoch.
+pub(crate) fn distinct(source: Source, args: &LoaderArgs, n: u64, mut random: ChaCha20Rng) -> u64 {
+    if args.sampling == Sampling::Each {
+        return n;
+    }
+    let mut walk = walk(source, args);
+    walk.begin(Some(&mut random));
+    let first = walk.order().iter().take(usize::try_from(n).unwrap_or(usize::MAX));
+    first.collect::<HashSet<_>>().len() as u64
+}
+
 impl Loader for TrainLoader {
     fn next(&mut self) -> Result<Option<Batch>, String> {
         if self.n >= self.end || self.stop.is_cancelled() {
             return Ok(None);
         }
+        let first = self.schedule.rows_until(self.n);
         self.begin();
         let random = self.args.shuffle.then_some(&mut self.random);
-        self.walk.next(self.args.batch_size as usize, random)
+        let augment = self.augment.as_ref().map(|(by, seed)| (&**by, (*seed, first)));
+        self.walk.next(self.args.batch_size as usize, random, augment)
     }
 }
 
@@ -127,23 +156,36 @@ impl Loader for TrainLoader {
 pub(crate) struct TestLoader {
     walk: Walk,
     batch_rows: usize,
+    /// Rows that are still to come.
+    left: usize,
 }
 
 impl TestLoader {
     /// Batches of at most 1,024 rows, or of `batch_size` if that is above 0,
     /// and of a quarter of the bound of one call.
     pub(crate) fn new(source: Source, batch_size: u32) -> Self {
+        Self::of(Piece { rows: 0..source.n_rows(), source }, batch_size)
+    }
+
+    /// The same of a piece.
+    pub(crate) fn of(piece: Piece, batch_size: u32) -> Self {
+        let Piece { source, rows } = piece;
         let most = (4 << 20) / (4 * source.converter().layout.n_inputs().max(1));
         let wanted = if batch_size == 0 { 1_024 } else { batch_size as usize };
         let mut walk = Walk::over(source);
         walk.begin(None);
-        Self { walk, batch_rows: most.clamp(1, wanted) }
+        let [start, left] = [rows.start, rows.end - rows.start]
+            .map(|n_rows| usize::try_from(n_rows).unwrap_or(usize::MAX));
+        walk.skip(start, None);
+        Self { walk, batch_rows: most.clamp(1, wanted), left }
     }
 }
 
 impl Loader for TestLoader {
     fn next(&mut self) -> Result<Option<Batch>, String> {
-        self.walk.next(self.batch_rows, None)
+        let n_rows = self.batch_rows.min(self.left);
+        self.left -= n_rows;
+        self.walk.next(n_rows, None, None)
     }
 }
 
@@ -176,10 +218,14 @@ impl Loader for Recorder {
 }
 
 impl Recorded {
-    /// Takes the targets: the classes of the only one, or the reals of all of
-    /// them, row by row.
-    pub(crate) fn take(&self, are_classes: bool) -> Targets {
+    /// Takes the targets: the classes of the only one, the reals of all of them, row by row, or the
+    /// masks of the only one.
+    pub(crate) fn take(&self, kind: TargetKind) -> Targets {
         let batches = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        if kind == TargetKind::Mask {
+            return Targets::Masks(batches.into_iter().flatten().collect());
+        }
+        let are_classes = kind == TargetKind::Class;
         let (mut classes, mut reals) = (Vec::new(), Vec::new());
         for batch in &batches {
             if are_classes {
@@ -251,8 +297,13 @@ mod tests {
         read(loader(source, args, budget))
     }
 
+    /// The twin of draws by class has the seed of the other twins.
+    fn seed_of(args: &LoaderArgs) -> u64 {
+        if args.sampling == Sampling::Balanced { 42 } else { 1 }
+    }
+
     fn loader(source: Source, args: LoaderArgs, budget: Budget) -> TrainLoader {
-        let random = ChaCha20Rng::from_seed(seed::shuffle(1, 1));
+        let random = ChaCha20Rng::from_seed(seed::shuffle(seed_of(&args), 1));
         let schedule = Schedule::new(source.n_rows(), &args, budget);
         TrainLoader::new(source, args, schedule, random)
     }
@@ -295,7 +346,7 @@ mod tests {
     }
 
     fn args(batch_size: u32, shuffle: bool, drop_last: bool) -> LoaderArgs {
-        LoaderArgs { batch_size, shuffle, drop_last }
+        LoaderArgs { batch_size, shuffle, drop_last, sampling: Sampling::Each }
     }
 
     fn epochs(epochs: u64) -> Budget {
@@ -387,6 +438,35 @@ mod tests {
             let rest = read(loader(source.clone(), args.clone(), epochs(2)).skip(done));
             assert!(rest == whole[done as usize..], "{done}");
         }
+    }
+
+    // tests/oracles/augment.py writes these.
+    #[test]
+    fn rows_drawn_by_class_equal_the_python_twin() {
+        let json = include_bytes!("../../../../tests/data/augment_numpy.json");
+        let twin: serde_json::Value = serde_json::from_slice(json).unwrap();
+        let classes: Vec<i64> =
+            serde_json::from_value(twin["by_class"]["classes"].clone()).unwrap();
+        let epochs_of: Vec<Vec<usize>> =
+            serde_json::from_value(twin["by_class"]["epochs"].clone()).unwrap();
+        let (source, _dir) = source(classes.len(), true);
+        let Source::Memory(rows, converter) = source else { panic!("in memory") };
+        let mut rows = (*rows).clone();
+        rows.targets = vec![crate::rows::PartValues::Classes(classes.clone())];
+        let source = Source::Memory(Arc::new(rows), converter);
+        let args = LoaderArgs { sampling: Sampling::Balanced, ..args(4, true, false) };
+        let got = batches_of(source.clone(), args.clone(), epochs(2)).concat();
+        let expected: Vec<i64> = epochs_of.concat().into_iter().map(|row| classes[row]).collect();
+        assert_eq!(got, expected);
+        let different = epochs_of[0].iter().collect::<HashSet<_>>().len() as u64;
+        let random = || ChaCha20Rng::from_seed(seed::shuffle(42, 1));
+        assert_eq!(distinct(source.clone(), &args, 10, random()), different);
+        assert_eq!(distinct(source.clone(), &args, 1, random()), 1);
+        let each = LoaderArgs { sampling: Sampling::Each, ..args.clone() };
+        assert_eq!(distinct(source.clone(), &each, 10, random()), 10);
+        // A break changes no draw.
+        let rest = read(loader(source, args, epochs(2)).skip(4)).concat();
+        assert_eq!(rest, expected[14..]);
     }
 
     #[test]

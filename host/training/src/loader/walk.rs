@@ -1,14 +1,16 @@
 //! Where the rows of batches come from, and in which order.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use fedwasm_sandbox::Batch;
 use rand_chacha::ChaCha20Rng;
 
+use crate::augment::Augmenter;
 use crate::blocks::{Blocks, GROUP_BLOCKS};
 use crate::rows::{Converter, Rows};
-use crate::shuffle::permute;
+use crate::shuffle::{below, permute};
 
 /// Rows of a part, in memory or not.
 #[derive(Clone, Debug)]
@@ -27,18 +29,41 @@ impl Source {
         }
     }
 
-    /// Cuts a dataset that is not in memory into pieces of about `n_rows` rows.
-    pub(crate) fn pieces(&self, n_rows: u64) -> Vec<Self> {
-        match self {
-            Self::Memory(..) => vec![self.clone()],
-            Self::Blocks(blocks) => blocks.pieces(n_rows).into_iter().map(Self::Blocks).collect(),
-        }
+    /// Cuts it into pieces of at most `n_rows` rows, but of whole blocks if it is not in memory.
+    /// None is empty.
+    pub(crate) fn pieces(&self, n_rows: u64) -> Vec<Piece> {
+        let whole = |source: Self| Piece { rows: 0..source.n_rows(), source };
+        let pieces: Vec<Piece> = match self {
+            Self::Memory(rows, _) => {
+                let total = rows.n_rows as u64;
+                let starts = (0..total).step_by(usize::try_from(n_rows).unwrap_or(usize::MAX));
+                let rows = starts.map(|start| start..total.min(start.saturating_add(n_rows)));
+                rows.map(|rows| Piece { rows, source: self.clone() }).collect()
+            }
+            Self::Blocks(blocks) => {
+                blocks.pieces(n_rows).into_iter().map(|piece| whole(Self::Blocks(piece))).collect()
+            }
+        };
+        pieces.into_iter().filter(|piece| piece.n_rows() > 0).collect()
     }
 
     pub(crate) fn converter(&self) -> &Arc<Converter> {
         match self {
             Self::Memory(_, converter) | Self::Blocks(Blocks { converter, .. }) => converter,
         }
+    }
+}
+
+/// Some rows of a part, one after the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    pub(super) source: Source,
+    pub(super) rows: Range<u64>,
+}
+
+impl Piece {
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.rows.end - self.rows.start
     }
 }
 
@@ -53,12 +78,30 @@ pub(super) struct Walk {
     /// The rows of the group by place, and how many of them were passed.
     order: Vec<usize>,
     at: usize,
+    /// The rows of each class, if rows are drawn by class.
+    classes: Vec<Vec<usize>>,
 }
 
 impl Walk {
     /// A walk that is over.
     pub(super) fn over(source: Source) -> Self {
-        Self { source, blocks: vec![], group: vec![], rows: None, order: vec![], at: 0 }
+        let (order, classes) = (vec![], vec![]);
+        Self { source, blocks: vec![], group: vec![], rows: None, order, at: 0, classes }
+    }
+
+    /// The same, with as many rows drawn by class as there are, if they are in memory.
+    pub(super) fn by_class(source: Source) -> Self {
+        let mut classes: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+        if let Source::Memory(rows, _) = &source {
+            let each = rows.target_classes().enumerate();
+            each.for_each(|(row, class)| classes.entry(class).or_default().push(row));
+        }
+        Self { classes: classes.into_values().collect(), ..Self::over(source) }
+    }
+
+    /// The rows of the walk in their order, of a dataset in memory.
+    pub(super) fn order(&self) -> &[usize] {
+        &self.order
     }
 
     /// Begins anew: in order of the file, or in an order that is drawn. It
@@ -69,9 +112,20 @@ impl Walk {
         match &self.source {
             Source::Memory(rows, _) => {
                 self.rows = Some(Arc::clone(rows));
-                self.order.extend(0..rows.n_rows);
-                if let Some(random) = random {
-                    permute(&mut self.order, random);
+                match random {
+                    Some(random) if !self.classes.is_empty() => {
+                        let n_classes = self.classes.len() as u64;
+                        self.order.extend((0..rows.n_rows).map(|_| {
+                            let of_class = &self.classes[below(n_classes, random) as usize];
+                            of_class[below(of_class.len() as u64, random) as usize]
+                        }));
+                    }
+                    random => {
+                        self.order.extend(0..rows.n_rows);
+                        if let Some(random) = random {
+                            permute(&mut self.order, random);
+                        }
+                    }
                 }
             }
             Source::Blocks(blocks) => {
@@ -85,11 +139,13 @@ impl Walk {
         }
     }
 
-    /// Returns the next `n_rows` rows, or those that are left; none at the end.
+    /// Returns the next `n_rows` rows, or those that are left; none at the end. They are changed by
+    /// the seed of the round and the number of the first row in it, if that is wanted.
     pub(super) fn next(
         &mut self,
         n_rows: usize,
         mut random: Option<&mut ChaCha20Rng>,
+        augment: Option<(&Augmenter, ([u8; 32], u64))>,
     ) -> Result<Option<Batch>, String> {
         let converter = Arc::clone(self.source.converter());
         // A researcher may ask for batches of more rows than there are: nothing is
@@ -103,6 +159,9 @@ impl Walk {
             }
             let rows = self.rows()?;
             batch.extend(&rows, &self.order[next], &converter.layout);
+        }
+        if let Some((augmenter, of)) = augment {
+            batch.augment(augmenter, of)?;
         }
         if batch.n_rows == 0 { Ok(None) } else { converter.finish(batch).map(Some) }
     }

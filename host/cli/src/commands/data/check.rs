@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::blocking;
+use crate::commands::rename::Rename;
+use crate::commands::{blocking, read_volumes};
 use crate::printer::Printer;
 
 /// The most mistakes that are shown one by one; with --json all are.
@@ -27,6 +28,11 @@ pub(crate) struct Args {
     /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
+    #[command(flatten)]
+    rename: Rename,
+    /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects.
+    #[arg(long)]
+    volumes: Option<PathBuf>,
 }
 
 impl Args {
@@ -37,13 +43,14 @@ impl Args {
 }
 
 pub(super) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
-    let Args { file, args, format } = args;
+    let Args { file, args, format, rename, volumes } = args;
+    let volumes = read_volumes(volumes.as_deref())?;
     let Some(data) = LocalFile::read(&args)?.data else {
         let text = format!("{}: the table [data] is missing", args.display());
         return Err(CommandError::new(USAGE, text));
     };
-    let path = file.clone();
-    let check = blocking(move || Check::of(&path, format, &data)).await?;
+    let (path, renames) = (file.clone(), rename.read()?);
+    let check = blocking(move || Check::of(&path, format, &volumes, &renames, &data)).await?;
     let check = check.map_err(fedwasm_training::Error::from)?;
     printer.event("result", &fields(&file, &check));
     let rows = mistakes(&check);

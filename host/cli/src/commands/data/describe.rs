@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::columns::Columns;
 use crate::command_error::{CommandError, USAGE};
-use crate::commands::blocking;
+use crate::commands::rename::Rename;
+use crate::commands::{blocking, read_volumes};
 use crate::printer::Printer;
 
 /// The most columns of a table that are shown one by one; with --json all are.
@@ -32,13 +33,20 @@ pub(crate) struct Args {
     /// [default: found by the content].
     #[arg(long = "type")]
     format: Option<Format>,
+    #[command(flatten)]
+    rename: Rename,
+    /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects.
+    #[arg(long)]
+    volumes: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
-    let Args { file, target, format } = args;
-    let path = file.clone();
+    let Args { file, target, format, rename, volumes } = args;
+    let volumes = read_volumes(volumes.as_deref())?;
+    let (path, renames) = (file.clone(), rename.read()?);
     let words = MISSING_WORDS.map(str::to_owned).to_vec();
-    let look = blocking(move || Look::of(&path, format, words, u64::MAX)).await?;
+    let look =
+        blocking(move || Look::of(&path, format, &volumes, &renames, words, u64::MAX)).await?;
     let look = look.map_err(fedwasm_training::Error::from)?;
     if let Some(target) = &target
         && !look.columns.iter().any(|column| column.name == *target)

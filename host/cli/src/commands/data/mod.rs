@@ -2,6 +2,7 @@
 
 mod check;
 mod describe;
+mod snapshot;
 mod statistics;
 
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub(crate) enum Command {
     Describe(describe::Args),
     /// Find all mistakes of a file by the rules of [data], before a plan sees it.
     Check(check::Args),
+    /// Keep the answer of a database to a query as a Parquet file.
+    Snapshot(snapshot::Args),
     /// Show statistics of the data of a federation: each site tells sums, never a row.
     ///
     /// Counts, means, standard deviations, quantiles within the bins of a histogram, and counts of
@@ -29,7 +32,7 @@ impl Command {
     /// The file that gives arguments, if there is one.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         match self {
-            Self::Describe(_) => None,
+            Self::Describe(_) | Self::Snapshot(_) => None,
             Self::Check(args) => Some(args.file()),
             Self::Statistics(args) => Some(args.file.clone()),
         }
@@ -40,6 +43,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
     match command {
         Command::Describe(args) => describe::run(args, printer).await,
         Command::Check(args) => check::run(args, printer).await,
+        Command::Snapshot(args) => snapshot::run(args, printer).await,
         Command::Statistics(args) => statistics::run(args, printer).await,
     }
 }

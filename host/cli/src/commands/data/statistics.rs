@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use fedwasm_protocol::{BINS_MAX, Sums, printable};
-use fedwasm_researcher::{BINS, ExperimentFile, PooledColumn, Statistics, statistics};
+use fedwasm_researcher::{
+    BINS, ExperimentFile, PooledColumn, Statistics, masked_statistics, statistics,
+};
 use serde_json::json;
 
 use crate::columns::Columns;
 use crate::command_error::{CommandError, FAILED};
+use crate::commands::experiment::options;
 use crate::printer::Printer;
 use crate::stop::stop_signal;
 
@@ -33,7 +36,13 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let file = ExperimentFile::read(&args.file)?;
-    let found = statistics(&file, args.bins, stop_signal(false)?).await?;
+    let found = match file.secagg {
+        None => statistics(&file, args.bins, stop_signal(false)?).await?,
+        Some(_) => {
+            let options = options(file, printer)?;
+            masked_statistics(options, args.bins, stop_signal(false)?).await?
+        }
+    };
     let Statistics { pooled, sites, refused, strangers, .. } = &found;
     printer.line(format!("{} sites, {} rows", pooled.n_sites, pooled.n_rows));
     for (node, reason) in refused {
@@ -99,8 +108,8 @@ fn row(column: &PooledColumn, found: &Statistics) -> Vec<String> {
 
 fn site_rows(sums: &Sums) -> Vec<Vec<String>> {
     let row = |column: &fedwasm_protocol::ColumnSums| {
-        let moments = (column.mean, (column.squares / column.n as f64).sqrt());
-        let (n, missing) = (column.n, column.missing);
+        let moments = (column.moments.mean(), column.moments.variance().sqrt());
+        let (n, missing) = (column.n(), column.missing);
         let none = QUANTILES.map(|_| String::new());
         cells((&column.name, n, missing), moments, none, column.extremes, &column.categories)
     };

@@ -7,7 +7,7 @@ mod process;
 use std::path::PathBuf;
 
 use fedwasm_artifact::Component;
-use fedwasm_dataset::{Format, Volumes};
+use fedwasm_dataset::{Format, Renames, Volumes};
 use fedwasm_local::{EvaluateOptions, LocalJob, LocalOptions, evaluate, load_preprocessing};
 use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_params::Params;
@@ -254,7 +254,8 @@ impl Demo {
         let tags = vec!["breast-cancer".to_owned()];
         let database = Database::open(&node, &identity)?;
         let data = dir.join("train.csv");
-        let new = NewDataset { name, path: &data, format: None, tags, volumes: Volumes::default() };
+        let (volumes, renames) = (Volumes::default(), Renames::new());
+        let new = NewDataset { name, path: &data, format: None, tags, volumes, renames };
         Datasets::load(&folder)?.add(&folder, &database, new)?;
         let log = self.dir.join(format!("{id}.log"));
         Process::start(&["node", "start"], &[node.as_os_str()], &log)
@@ -279,7 +280,7 @@ keep_uploads = {keep_uploads}
 [data]
 tags = ["breast-cancer"]
 target = "{TARGET}"
-standardize = true
+standardize = "federation"
 
 [training]
 epochs = 1
@@ -338,6 +339,7 @@ identity = "researcher"
                 path: dir.join("train.csv"),
                 format: Some(Format::Csv),
                 volumes: Volumes::default(),
+                renames: Renames::new(),
                 data: file.data.clone(),
                 training,
                 model: file.model.clone(),
@@ -383,6 +385,7 @@ identity = "researcher"
             model: file.model.clone(),
             format: Some(Format::Csv),
             volumes: Volumes::default(),
+            renames: Renames::new(),
             parts,
         };
         Ok(blocking(move || evaluate(&options, &Cancel::new())).await??)

@@ -109,7 +109,10 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 }
 
 /// The file and its plan, and nothing else.
-fn options(file: ExperimentFile, printer: &Printer) -> Result<ExperimentOptions, CommandError> {
+pub(super) fn options(
+    file: ExperimentFile,
+    printer: &Printer,
+) -> Result<ExperimentOptions, CommandError> {
     let component = load_plan(&file.plan).map_err(|error| match error {
         error @ LoadError::Io(_) => CommandError::from(error).about(Place::Value("plan".into())),
         error => error.into(),

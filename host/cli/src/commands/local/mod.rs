@@ -20,6 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use crate::command_error::{CommandError, USAGE};
+use crate::commands::rename::Rename;
 use crate::commands::start::Start;
 use crate::commands::{blocking, read_volumes, sandbox, scores, target};
 use crate::printer::Printer;
@@ -44,6 +45,8 @@ pub(crate) struct Args {
     /// A TOML file with how volumes are read: shape, spacing, windows, the table of subjects.
     #[arg(long)]
     volumes: Option<PathBuf>,
+    #[command(flatten)]
+    rename: Rename,
     /// The column to predict [default: the target in --args].
     #[arg(long)]
     target: Option<String>,
@@ -201,7 +204,9 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         printer.note(format!("a local job is one round; not used: {unused}"));
     }
     let volumes = read_volumes(args.volumes.as_deref())?;
-    let target = target(&file, args.target.as_deref(), (&args.data, args.format, &volumes))?;
+    let renames = args.rename.read()?;
+    let data = (&*args.data, args.format, &volumes, &renames);
+    let target = target(&file, args.target.as_deref(), data)?;
     let data = match file.data {
         Some(data) => DataArgs { target, ..data },
         None => DataArgs::of(target),
@@ -239,6 +244,7 @@ fn options(args: &Args, printer: &Printer) -> Result<LocalOptions, CommandError>
         path: args.data.clone(),
         format: args.format,
         volumes,
+        renames,
         data,
         training,
         model: file.model,

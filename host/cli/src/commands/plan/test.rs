@@ -52,12 +52,10 @@ pub(crate) fn run(args: Args, printer: &Printer) -> Result<(), CommandError> {
     let sandbox = sandbox(file.strict, printer)?;
     let data = match &args.data {
         Some(path) => {
-            let target = target(&file, args.target.as_deref(), (path, None, &Default::default()))?;
-            let data = match file.data.clone() {
-                Some(data) => DataArgs { target, ..data },
-                None => DataArgs::of(target),
-            };
-            Some((path.clone(), data))
+            let read = (&**path, None, &Default::default(), &Default::default());
+            let target = target(&file, args.target.as_deref(), read)?;
+            let data = file.data.clone().unwrap_or_else(|| DataArgs::of(target.clone()));
+            Some((path.clone(), DataArgs { target, ..data }))
         }
         None => None,
     };

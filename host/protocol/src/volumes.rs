@@ -35,6 +35,9 @@ pub struct Volumes {
     /// The modalities that are read; all of the folder if empty.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub modalities: BTreeMap<String, Modality>,
+    /// Modalities that are not read though a folder has them; never in a file.
+    #[serde(skip)]
+    pub without: Vec<String>,
 }
 
 /// What becomes of a subject that lacks something.
@@ -93,11 +96,19 @@ impl Volumes {
         *self == Self::default()
     }
 
+    /// The same without the modalities of these names, which new subjects need not have.
+    #[must_use]
+    pub fn without(mut self, names: &[&String]) -> Self {
+        self.modalities.retain(|name, _| !names.contains(&name));
+        self.without = names.iter().map(|name| (*name).clone()).collect();
+        self
+    }
+
     /// Says which setting cannot be, and why.
     ///
     /// # Errors
     /// A text about the first mistake.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         if let Some(shape) = self.shape.filter(|shape| shape.contains(&0)) {
             return Err(format!("`shape` is {shape:?}; each length is 1 or more"));
         }
@@ -117,7 +128,7 @@ impl Volumes {
             {
                 return Err(format!("`window` of `{name}` is [{low}, {high}]; low comes first"));
             }
-            if is_mask(name, modality)
+            if modality.is_mask(name)
                 && (modality.window.is_some() || modality.normalize != Normalize::None)
             {
                 let text = format!("`{name}` is a mask, whose values are classes");
@@ -128,9 +139,11 @@ impl Volumes {
     }
 }
 
-/// Whether the values of a modality are classes of voxels.
-pub(crate) fn is_mask(name: &str, modality: &Modality) -> bool {
-    let last = name.rsplit('_').next().unwrap_or(name);
-    let by_name = MASKS.iter().any(|known| last.eq_ignore_ascii_case(known));
-    modality.kind.map_or(by_name, |kind| kind == VolumeKind::Mask)
+impl Modality {
+    /// Whether the values of a modality of this name are classes of voxels.
+    pub fn is_mask(&self, name: &str) -> bool {
+        let last = name.rsplit('_').next().unwrap_or(name);
+        let by_name = MASKS.iter().any(|known| last.eq_ignore_ascii_case(known));
+        self.kind.map_or(by_name, |kind| kind == VolumeKind::Mask)
+    }
 }
