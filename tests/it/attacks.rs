@@ -565,7 +565,7 @@ fn every_number_of_a_request_at_its_limits() {
         text.edit("epochs = 1", "epochs = 1\nbatch_maxnum = 9\ntest_batch_size = 64")
     });
     stage.federation.run(&experiment).ok();
-    let mut round = stage.spy.rounds().swap_remove(0);
+    let mut round = crate::carried::first_by_repository(&stage.federation, &stage.spy);
     round.experiment_id = "mallory".parse().unwrap();
     let limits = serde_json::to_value(fedwasm_protocol::Limits::default()).unwrap();
     round.limits = serde_json::from_value(limits).unwrap();

@@ -14,6 +14,7 @@ mod arithmetic;
 mod attacks;
 mod bench_of_local;
 mod book;
+mod carried;
 mod central;
 mod cli;
 mod columns;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, FieldSelection, INLINE_BYTES_MAX,
-    Mode, NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId,
-    ResearcherId, RoundReply, RoundRequest, SUMS_BYTES_MAX, WrongPayload,
+    BlobRef, DataArgs, Digest, FederationId, FieldSelection, Mode, NodeId, NodeTiming, Participant,
+    Payload, Progress, Reason, Refusal, RequestId, ResearcherId, RoundReply, RoundRequest,
+    WrongPayload,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Bytes, Repository, now_ms};
@@ -16,6 +16,7 @@ use fedwasm_trust::{Opening, Receipt};
 
 use crate::approval::{Approvals, ApprovedPlan};
 use crate::blocking::blocking;
+use crate::carried::Written;
 use crate::compiler::Compiler;
 use crate::privacy::{Floor, Privacy, Terms};
 use crate::receipt::{Receipts, Run};
@@ -92,16 +93,6 @@ pub(crate) struct Inputs {
     pub(crate) demand: Option<Demand>,
     /// The shares for this node, with double masking.
     pub(crate) shares: Option<Vec<u8>>,
-}
-
-/// A round whose receipt is written: it may leave.
-struct Written {
-    /// As it was signed.
-    receipt: Vec<u8>,
-    reply: RoundReply,
-    params: Option<Bytes>,
-    aux: Option<Vec<u8>>,
-    sums: Option<Vec<u8>>,
 }
 
 impl Executor {
@@ -209,7 +200,7 @@ impl Executor {
             floor.extremes = told.extremes;
         }
         let fetched = Fetched {
-            params: self.fetch_params(&request.params).await?,
+            params: self.fetch_params(&request).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
             aux_own: self.fetch_aux(&request.aux_own).await?,
             scales: self.fetch_scales(&request.scales).await?,
@@ -267,6 +258,7 @@ impl Executor {
         }
         let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
+            params_inline: None,
             // The receipt does not depend on how the result travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             sums: sums.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
@@ -295,9 +287,7 @@ impl Executor {
                 let opening = opening.with_masks(masks.as_deref().map(Digest::of));
                 let others = [state_in, plan.fetched(), names.as_deref(), masks.as_deref()];
                 let kept = fetched.blobs().into_iter().chain(others).flatten();
-                if let Err(error) = receipts.keep_inputs(&folder, kept) {
-                    tracing::warn!("the inputs of the run could not be kept: {error}");
-                }
+                receipts.keep_inputs(&folder, kept);
                 receipts.write(Run {
                     node: &node,
                     researcher: Participant::researcher(&researcher),
@@ -320,33 +310,6 @@ impl Executor {
             })
         });
         Ok(Written { receipt: receipt.await?, reply, params, aux, sums })
-    }
-
-    /// Stores the results of a round, only after its receipt is written: otherwise they would leave
-    /// without a trace.
-    async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
-        let Written { receipt, mut reply, params, aux, sums } = written;
-        let repository = self
-            .repository
-            .of_experiment(&of.request.experiment_id)
-            .for_recipients(vec![Participant::researcher(&of.researcher)]);
-        if let (Some(blob), Some(bytes)) = (reply.params, params) {
-            repository.put_as(blob, bytes).await.map_err(blob_refusal)?;
-        }
-        if let Some(bytes) = aux {
-            let mut room = INLINE_BYTES_MAX / 2;
-            let aux = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
-            reply.aux = Some(aux);
-        }
-        if let Some(bytes) = sums {
-            let mut room = INLINE_BYTES_MAX / 2;
-            let sums = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
-            reply.sums = Some(sums);
-        }
-        let mut room = INLINE_BYTES_MAX / 2;
-        let receipt = repository.put_payload(receipt, &mut room).await.map_err(blob_refusal)?;
-        reply.receipt = Some(receipt);
-        Ok(reply)
     }
 
     /// Keeps enough of the disk free for the log: the inputs of earlier runs go first, then rounds
@@ -385,26 +348,6 @@ impl Executor {
         let _ = blocking(drop).await;
     }
 
-    async fn fetch_aux(&self, aux: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(aux) = aux else { return Ok(None) };
-        check_size("auxiliary variables", &aux.blob, self.params_bytes_max)?;
-        self.repository.get_payload(aux).await.map(Some).map_err(blob_refusal)
-    }
-
-    /// Fetches the scales of a federation.
-    async fn fetch_scales(&self, scales: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(scales) = scales else { return Ok(None) };
-        check_size("the scales", &scales.blob, SUMS_BYTES_MAX)?;
-        self.repository.get_payload(scales).await.map(Some).map_err(blob_refusal)
-    }
-
-    /// Fetches the names of inputs that did not fit into the message.
-    async fn fetch_inputs(&self, inputs: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(inputs) = inputs else { return Ok(None) };
-        check_size("the column names", &inputs.blob, COLUMNS_BYTES_MAX)?;
-        self.repository.get_payload(inputs).await.map(Some).map_err(blob_refusal)
-    }
-
     /// Returns the plan, from the repository unless it is compiled already.
     async fn fetch_plan(&self, plan: &BlobRef) -> Result<PlanSource, Refusal> {
         // The workshop may be busy with a round that was cancelled.
@@ -416,17 +359,6 @@ impl Executor {
         }
         check_size("plan", plan, COMPONENT_BYTES_MAX)?;
         self.repository.get(plan).await.map(PlanSource::Fetched).map_err(blob_refusal)
-    }
-
-    async fn fetch_params(&self, params: &BlobRef) -> Result<Arc<Vec<u8>>, Refusal> {
-        let known = || self.params.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = known().as_ref().filter(|(known, _)| *known == params.sha256) {
-            return Ok(Arc::clone(bytes));
-        }
-        check_size("parameters", params, self.params_bytes_max)?;
-        let bytes = Arc::new(self.repository.get(params).await.map_err(blob_refusal)?);
-        *known() = Some((params.sha256, Arc::clone(&bytes)));
-        Ok(bytes)
     }
 }
 

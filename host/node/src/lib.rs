@@ -6,6 +6,7 @@ mod approval;
 mod ask;
 mod asked;
 mod blocking;
+mod carried;
 mod compiler;
 mod config;
 mod database;

@@ -12,6 +12,7 @@ pub(crate) fn round_request() -> RoundRequest {
         dataset_id: "d".parse().unwrap(),
         plan: BlobRef::of(b"plan"),
         params: BlobRef::of(b"params"),
+        params_inline: None,
         data: DataArgs::of("y"),
         training: TrainingArgs::parse(toml::from_str("epochs = 1").unwrap()).unwrap(),
         model: Arguments::new(),

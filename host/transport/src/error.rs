@@ -150,7 +150,7 @@ pub enum Error {
         /// Its length in bytes.
         size: u64,
     },
-    /// Bytes in a message do not match their digest.
+    /// Bytes in a message do not match their digest, or are too many.
     #[error(transparent)]
     WrongPayload(#[from] fedwasm_protocol::WrongPayload),
     /// There are more or fewer bytes than were announced.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fedwasm_protocol::{BlobRef, ExperimentId, FederationId, Participant, Payload};
+use fedwasm_protocol::{BlobRef, ExperimentId, FederationId, Participant, Payload, carried};
 use fedwasm_trust::{Identity, Member, Membership};
 
 use crate::http::Http;
@@ -225,6 +225,21 @@ impl Repository {
                 Ok(Payload::inline(bytes))
             }
             None => self.put(bytes).await.map(Payload::stored),
+        }
+    }
+
+    /// Returns the bytes of a blob, from the message that carries them or from the repository.
+    ///
+    /// # Errors
+    /// [`Error::WrongPayload`], and as [`Repository::get`].
+    pub async fn get_carried(
+        &self,
+        blob: &BlobRef,
+        inline: Option<&[u8]>,
+    ) -> Result<Vec<u8>, Error> {
+        match carried(blob, inline)? {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => self.get(blob).await,
         }
     }
 

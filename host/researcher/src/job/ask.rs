@@ -79,10 +79,11 @@ impl Job {
             .iter()
             .map(|(node, request)| (node.clone(), Receipt::request(request)))
             .collect();
-        let bodies: BTreeMap<NodeId, Body> = requests
+        let mut bodies: BTreeMap<NodeId, Body> = requests
             .into_iter()
             .map(|(node, request)| (node, Body::Round(Box::new(request))))
             .collect();
+        self.give_params(&mut bodies).await?;
         let deadline = self.options.deadline;
         let see = |node: &NodeId, seen| tell(node, round, seen, events);
         let first = bodies.clone().into_iter().collect();
@@ -362,7 +363,8 @@ impl Job {
             rounds: self.options.rounds,
             dataset_id: member.dataset_id.clone(),
             plan: self.plan,
-            params: self.params_blob,
+            params: self.given.blob,
+            params_inline: None,
             data: DataArgs {
                 inputs: Some(self.inputs()),
                 tags: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fedwasm_params::{Params, from_shared_safetensors};
-use fedwasm_protocol::{BlobRef, Mode, NodeId, Reason};
+use fedwasm_protocol::{Mode, NodeId, Reason};
 use fedwasm_sandbox::n_bytes;
 use futures_util::StreamExt as _;
 
@@ -22,8 +22,8 @@ pub(crate) const AHEAD_MAX: usize = 8;
 
 impl Job {
     /// Has `nodes` train a round (Fed-BioMed `start_nodes_training_round`). A node that does not
-    /// deliver is no longer among [`Job::nodes`]. Their uploads are still in the repository:
-    /// [`Job::fetch`] or [`Job::fetch_all`] brings it. Until the round counts nothing has changed,
+    /// deliver is no longer among [`Job::nodes`]. Uploads that do not fit into a message are still in
+    /// the repository: [`Job::fetch`] or [`Job::fetch_all`] brings them. Until the round counts nothing has changed,
     /// and it can be done again.
     ///
     /// # Errors
@@ -149,9 +149,12 @@ impl Job {
         if let Some(params) = &reply.params {
             return Ok(params.clone());
         }
-        let size = self.upload_sizes.get(node).copied().unwrap_or_default();
-        let blob = BlobRef { sha256: reply.upload, size };
-        let bytes = self.within_deadline(self.repository.get(&blob)).await?;
+        let upload = self.uploads.get(node);
+        let upload = upload.ok_or_else(|| Error::Internal {
+            reason: format!("the upload of {node} was fetched in an earlier run"),
+        })?;
+        let get = self.repository.get_carried(&upload.blob, upload.inline.as_deref());
+        let bytes = self.within_deadline(get).await?;
         let params = from_shared_safetensors(&Arc::new(bytes));
         let params = params.map_err(fedwasm_record::Error::Shapes)?;
         Ok(shared(self.declaration(), params)?)
@@ -163,7 +166,7 @@ impl Job {
         for (node, reply) in &replies.by_node {
             self.states.update(node, reply.state_id.clone());
         }
-        self.upload_sizes = replies.upload_sizes;
+        self.uploads = replies.uploads;
         self.training_replies = replies.by_node;
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod ask;
 pub(crate) mod columns;
 pub(crate) mod fetch;
+mod give;
 pub(crate) mod membership;
 mod nodes;
 mod options;
@@ -27,9 +28,11 @@ use fedwasm_sandbox::{DataFacts, Declaration, Described};
 use fedwasm_training::{Place, Round, RoundArgs, SiteNumbers, model_arguments};
 use fedwasm_transport::Repository;
 
+use crate::job::give::Given;
 use crate::job::membership::Membership;
 use crate::job::replies::shared;
 use crate::job::search::check_arguments;
+use crate::phases::Uploaded;
 use crate::requests::Requests;
 use crate::secagg::Contexts;
 use crate::{AuxVars, Error, Events, JobState, Member, NodeStates, Reply, load_params};
@@ -65,12 +68,13 @@ pub struct Job {
     /// The states that the kept breakpoints name, the newest last.
     saved: VecDeque<NodeStates>,
     params: Params,
-    params_blob: BlobRef,
+    /// How nodes get them.
+    given: Given,
     /// The scales of the federation as JSON, and as they travel.
     scales: Option<(Vec<u8>, Payload)>,
     training_replies: BTreeMap<NodeId, Reply>,
-    /// The size of their uploads.
-    upload_sizes: BTreeMap<NodeId, u64>,
+    /// What they uploaded.
+    uploads: BTreeMap<NodeId, Uploaded>,
     /// When the roster was fetched last.
     refreshed: Instant,
     /// The receipts of the replies of the newest question.
@@ -159,7 +163,7 @@ impl Job {
 
     /// The SHA-256 of their safetensors bytes.
     pub fn params_sha256(&self) -> Digest {
-        self.params_blob.sha256
+        self.given.blob.sha256
     }
 
     /// The replies of the newest training round that counts (Fed-BioMed
@@ -237,8 +241,8 @@ impl Job {
         (self.options.rounds, self.options.deadline) = (rounds, deadline);
     }
 
-    /// Replaces the parameters and stores them for the nodes (Fed-BioMed
-    /// `Job.update_parameters`): by `params`, by those of a file (`.mpk` or
+    /// Replaces the parameters, and stores them for the nodes unless they are so small that they ride
+    /// in requests (Fed-BioMed `Job.update_parameters`): by `params`, by those of a file (`.mpk` or
     /// `.safetensors`), or, if neither is given, by what they are.
     ///
     /// # Errors
@@ -256,9 +260,9 @@ impl Job {
             (None, None) => self.params.clone(),
         };
         let bytes = to_safetensors(&params).map_err(fedwasm_record::Error::Shapes)?;
-        self.params_blob = self.store(bytes).await?;
+        self.given = self.give(bytes).await?;
         self.params = params;
-        Ok(self.params_blob.sha256)
+        Ok(self.params_sha256())
     }
 
     /// Says that [`Job::state`] was saved, and that jobs may still resume from the newest `keep` of

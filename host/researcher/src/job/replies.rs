@@ -70,12 +70,13 @@ pub(crate) fn is_sound(
         && reply.train_loss.is_none_or(f64::is_finite)
 }
 
-/// Whether the words of a reply are few, and its times possible.
+/// Whether the words of a reply are few, its times possible, and bytes only where they belong.
 pub(crate) fn is_well_formed(reply: &RoundReply) -> bool {
     let NodeTiming { download_ms, prepare_ms, train_ms, process_ms, upload_ms } = reply.timing;
     let times = [download_ms, prepare_ms, train_ms, process_ms, upload_ms];
     let words = reply.warnings.iter().chain([&reply.device]);
     reply.warnings.len() <= WARNINGS_MAX
+        && (reply.params.is_some() || reply.params_inline.is_none())
         && words.map(String::len).all(|len| len <= WARNING_BYTES_MAX)
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
 }
@@ -117,7 +118,10 @@ pub(crate) async fn accept(
         Some(blob) if blob.size > bound(&declaration.model) => {
             return too_large("parameters", blob.size);
         }
-        Some(blob) => (blob.sha256, Arc::new(repository.get(&blob).await.map_err(unreachable)?)),
+        Some(blob) => {
+            let bytes = repository.get_carried(&blob, reply.params_inline.as_deref()).await;
+            (blob.sha256, Arc::new(bytes.map_err(unreachable)?))
+        }
     };
     let (aux, upload_aux) = match &reply.aux {
         None => (Params::default(), None),
@@ -286,6 +290,7 @@ mod tests {
     fn reply() -> RoundReply {
         RoundReply {
             params: Some(BlobRef::of(b"x")),
+            params_inline: None,
             aux: None,
             sums: None,
             state_id: None,
@@ -330,6 +335,7 @@ mod tests {
         assert!(with(|reply| reply.n_steps = 6));
         assert!(!with(|reply| reply.n_steps = 7));
         assert!(!with(|reply| reply.params = None));
+        assert!(with(|reply| reply.params_inline = Some(b"x".to_vec())));
         assert!(!with(|reply| reply.train_loss = Some(f64::NAN)));
         assert!(!with(|reply| reply.timing.train_ms = f64::INFINITY));
         assert!(!with(|reply| reply.timing.process_ms = -1.0));

@@ -10,6 +10,7 @@ use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
 use crate::job::columns::Chosen;
+use crate::job::give::Given;
 use crate::job::membership::Membership;
 use crate::job::replies::{kept, shared};
 use crate::job::search::{Link, check_arguments, connect, describe, search};
@@ -170,10 +171,9 @@ impl Job {
             })
             .await?
         };
-        let nothing = BlobRef::of(&[]);
         let mut job = Self {
-            plan: nothing,
-            params_blob: nothing,
+            plan: BlobRef::of(&[]),
+            given: Given::nothing(),
             options,
             id,
             requests,
@@ -194,7 +194,7 @@ impl Job {
             params,
             scales: None,
             training_replies: BTreeMap::new(),
-            upload_sizes: BTreeMap::new(),
+            uploads: BTreeMap::new(),
             refreshed: Instant::now(),
             receipts: BTreeMap::new(),
             approvals: BTreeMap::new(),
