@@ -115,12 +115,13 @@ async fn serve_in(
     let handler = Handler::new(Rules::of(&config), link.sender().me().session, now());
     let answers = (clerk, summer, statistician);
     let mut performer = Performer::new(handler, folder, executor, answers, link.sender());
+    let later = tokio::spawn(performer.write_later());
     let (result, link) = run(&mut performer, link, &member, stop).await;
     // Our farewell told the researchers not to wait for running rounds.
     let _ = performer.feed(Event::Disconnected).await;
     compiler.stop();
     leave(&mut performer, link).await;
-    refresh.abort();
+    [refresh, later].iter().for_each(tokio::task::JoinHandle::abort);
     result.map_err(|end| match end {
         Stopped::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
         Stopped::Closed(error) => error.into(),
@@ -177,11 +178,12 @@ async fn leave(performer: &mut Performer, link: Link) {
     let mut close = std::pin::pin!(link.close());
     loop {
         let event = tokio::select! {
-            () = &mut close => return,
+            () = &mut close => break,
             Some(event) = performer.done() => event,
         };
         let _ = performer.feed(event).await;
     }
+    performer.flush().await;
 }
 
 /// The reason why a node stops serving.

@@ -25,9 +25,11 @@ use crate::{Database, Dataset};
 /// so that experiments that take turns do not throw each other's out.
 const PLANS_MAX: usize = 16;
 /// And of one researcher.
-const PLANS_OF_ONE_MAX: usize = 6;
-/// Prepared datasets that are kept.
-const EXAMPLES_MAX: usize = 2;
+const PLANS_OF_ONE_MAX: usize = 12;
+/// Prepared datasets that are kept, those used last: as many as plans, and this many bytes of rows
+/// in memory; the newest one stays however large it is.
+const EXAMPLES_MAX: usize = PLANS_MAX;
+const EXAMPLES_BYTES_MAX: u64 = 1 << 30;
 
 /// The parts of a round.
 #[derive(Debug)]
@@ -202,6 +204,7 @@ impl Workshop {
                 let examples = read(request, dataset, &round, &turn, scales.as_ref())?;
                 let read = (examples, data_digest(dataset, cancel)?);
                 self.examples.insert(key, read.clone());
+                self.examples.keep_within(EXAMPLES_BYTES_MAX, |(examples, _)| examples.n_bytes());
                 read
             }
         };
