@@ -100,6 +100,8 @@ struct Written {
     receipt: Vec<u8>,
     reply: RoundReply,
     params: Option<Bytes>,
+    /// They travel instead of the parameters.
+    compressed: Option<Vec<u8>>,
     aux: Option<Vec<u8>>,
     sums: Option<Vec<u8>>,
 }
@@ -258,8 +260,9 @@ impl Executor {
     ) -> Result<Written, Refusal> {
         let Outcome { released, data, profile, limits, warnings, .. } = outcome;
         let (mut done, masked) = released.into_parts();
-        let (mut params, aux) = (done.params.take().map(Bytes::from), done.aux.take());
-        let sums = done.sums.take();
+        let (aux, sums) = (done.aux.take(), done.sums.take());
+        let (mut params, compressed) =
+            (done.params.take().map(Bytes::from), done.compressed.take());
         let (mut encryption_factor, mut secagg, mut masks) = (None, None, None);
         if let Some(masked) = masked {
             (params, masks) = (Some(masked.vectors), Some(masked.masks));
@@ -267,6 +270,7 @@ impl Executor {
         }
         let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
+            compressed: compressed.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             // The receipt does not depend on how the result travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             sums: sums.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
@@ -280,8 +284,7 @@ impl Executor {
             n_steps: done.n_steps,
             train_loss: done.train_loss,
             evaluation: done.evaluation,
-            receipt: None,
-            timing: NodeTiming::default(),
+            ..RoundReply::default()
         };
         let receipts = self.receipts.clone();
         let (node, folder) = (Participant::node(&self.node), Arc::clone(&self.folder));
@@ -291,8 +294,8 @@ impl Executor {
         let receipt = blocking(move || {
             let write = || -> Result<Vec<u8>, crate::Error> {
                 let state_in = done.state_in.as_deref();
-                let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
-                let opening = opening.with_masks(masks.as_deref().map(Digest::of));
+                let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?
+                    .with_masks(masks.as_deref().map(Digest::of));
                 let others = [state_in, plan.fetched(), names.as_deref(), masks.as_deref()];
                 let kept = fetched.blobs().into_iter().chain(others).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
@@ -313,25 +316,28 @@ impl Executor {
                     time_ms: now_ms(),
                 })
             };
-            write().map_err(|error| {
-                tracing::error!("the receipt could not be written: {error}");
-                let text = "the node cannot write its receipt; its log says more".to_owned();
-                refusal(Reason::Internal, text)
-            })
+            write().map_err(|error| no_receipt(&error))
         });
-        Ok(Written { receipt: receipt.await?, reply, params, aux, sums })
+        // An update travels once.
+        let params = params.filter(|_| compressed.is_none());
+        Ok(Written { receipt: receipt.await?, reply, params, compressed, aux, sums })
     }
 
     /// Stores the results of a round, only after its receipt is written: otherwise they would leave
     /// without a trace.
     async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
-        let Written { receipt, mut reply, params, aux, sums } = written;
+        let Written { receipt, mut reply, params, compressed, aux, sums } = written;
         let repository = self
             .repository
             .of_experiment(&of.request.experiment_id)
             .for_recipients(vec![Participant::researcher(&of.researcher)]);
         if let (Some(blob), Some(bytes)) = (reply.params, params) {
             repository.put_as(blob, bytes).await.map_err(blob_refusal)?;
+        }
+        if let Some(bytes) = compressed {
+            let mut room = INLINE_BYTES_MAX / 2;
+            let sent = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
+            reply.compressed = Some(sent);
         }
         if let Some(bytes) = aux {
             let mut room = INLINE_BYTES_MAX / 2;
@@ -428,6 +434,13 @@ impl Executor {
         *known() = Some((params.sha256, Arc::clone(&bytes)));
         Ok(bytes)
     }
+}
+
+/// The refusal of a round whose receipt is not on the disk.
+fn no_receipt(error: &crate::Error) -> Refusal {
+    tracing::error!("the receipt could not be written: {error}");
+    let text = "the node cannot write its receipt; its log says more".to_owned();
+    refusal(Reason::Internal, text)
 }
 
 /// The request with the names of its inputs, if they came apart from it.

@@ -182,7 +182,8 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
             site.masked(summand, &rules, opening.masks.as_ref())?
         }
         _ => {
-            let released = begun.release(done, &received, declaration, &request);
+            let travels = prepared.compressing(&request);
+            let released = begun.release(done, &received, declaration, &request, travels);
             released.map_err(|error| mismatch("noise", error))?
         }
     };

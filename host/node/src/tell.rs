@@ -50,6 +50,7 @@ impl Told {
         let meaning = layout.meaning().map_err(training)?;
         let done = Done {
             params: None,
+            compressed: None,
             aux: None,
             aux_before: None,
             state_id: None,

@@ -3,6 +3,7 @@
 //! floors hold for every plan and every request; arguments make a harmless plan tell single cells.
 
 pub(crate) mod choices;
+mod compress;
 mod config;
 pub(crate) mod ledger;
 mod release;
@@ -10,6 +11,7 @@ mod terms;
 
 use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
 
+pub(crate) use self::compress::{Compressing, check_compression};
 pub use self::config::{Floors, Privacy};
 pub use self::ledger::Spent;
 pub(crate) use self::release::{Beginning, Begun, Released, Summand, check_plan, failed, n_values};

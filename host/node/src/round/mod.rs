@@ -19,6 +19,8 @@ pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 pub(crate) struct Done {
     /// The trained parameters as safetensors.
     pub(crate) params: Option<Vec<u8>>,
+    /// The update in the form in which it travels, if that is not the parameters.
+    pub(crate) compressed: Option<Vec<u8>>,
     /// Auxiliary variables for the researcher as safetensors.
     pub(crate) aux: Option<Vec<u8>>,
     /// Those that stay at the node, as they were before.
