@@ -105,7 +105,7 @@ impl Executor {
         };
         blocking(move || {
             trace.start(&fedwasm_training::Prepared::default())?;
-            let disclosure = Disclosure { min_rows, extremes: false };
+            let disclosure = Disclosure { min_rows, min_missing: 0, extremes: false };
             let Told { done, numbers, rows } =
                 Told::new(&dataset, &request, edges.as_deref(), disclosure, &cancel)?;
             let data = data_digest(&dataset, &cancel)?;

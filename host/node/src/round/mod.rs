@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
 
-pub(crate) use self::data::{data_digest, dataset_digest};
+pub(crate) use self::data::{data_digest, dataset_digest, file_digest};
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 
