@@ -122,6 +122,7 @@ fn reply() -> RoundReply {
     RoundReply {
         params: Some(BlobRef::of(b"trained")),
         params_inline: None,
+        compressed: None,
         aux: None,
         sums: None,
         state_id: None,

@@ -21,6 +21,8 @@ pub(crate) struct Written {
     pub(crate) receipt: Vec<u8>,
     pub(crate) reply: RoundReply,
     pub(crate) params: Option<Bytes>,
+    /// They travel instead of the parameters.
+    pub(crate) compressed: Option<Vec<u8>>,
     pub(crate) aux: Option<Vec<u8>>,
     pub(crate) sums: Option<Vec<u8>>,
 }
@@ -33,11 +35,12 @@ impl Executor {
         of: &Assignment,
         written: Written,
     ) -> Result<RoundReply, Refusal> {
-        let Written { receipt, mut reply, params, aux, sums } = written;
+        let Written { receipt, mut reply, params, compressed, aux, sums } = written;
         let repository = self
             .repository
             .of_experiment(&of.request.experiment_id)
             .for_recipients(vec![Participant::researcher(&of.researcher)]);
+        reply.compressed = put(&repository, compressed).await?;
         reply.aux = put(&repository, aux).await?;
         reply.sums = put(&repository, sums).await?;
         reply.receipt = put(&repository, Some(receipt)).await?;

@@ -249,8 +249,9 @@ impl Executor {
     ) -> Result<Written, Refusal> {
         let Outcome { released, data, profile, limits, warnings, .. } = outcome;
         let (mut done, masked) = released.into_parts();
-        let (mut params, aux) = (done.params.take().map(Bytes::from), done.aux.take());
-        let sums = done.sums.take();
+        let (aux, sums) = (done.aux.take(), done.sums.take());
+        let (mut params, compressed) =
+            (done.params.take().map(Bytes::from), done.compressed.take());
         let (mut encryption_factor, mut secagg, mut masks) = (None, None, None);
         if let Some(masked) = masked {
             (params, masks) = (Some(masked.vectors), Some(masked.masks));
@@ -259,6 +260,7 @@ impl Executor {
         let reply = RoundReply {
             params: params.as_deref().map(BlobRef::of),
             params_inline: None,
+            compressed: compressed.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             // The receipt does not depend on how the result travels.
             aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
             sums: sums.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
@@ -272,8 +274,7 @@ impl Executor {
             n_steps: done.n_steps,
             train_loss: done.train_loss,
             evaluation: done.evaluation,
-            receipt: None,
-            timing: NodeTiming::default(),
+            ..RoundReply::default()
         };
         let receipts = self.receipts.clone();
         let (node, folder) = (Participant::node(&self.node), Arc::clone(&self.folder));
@@ -283,8 +284,8 @@ impl Executor {
         let receipt = blocking(move || {
             let write = || -> Result<Vec<u8>, crate::Error> {
                 let state_in = done.state_in.as_deref();
-                let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
-                let opening = opening.with_masks(masks.as_deref().map(Digest::of));
+                let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?
+                    .with_masks(masks.as_deref().map(Digest::of));
                 let others = [state_in, plan.fetched(), names.as_deref(), masks.as_deref()];
                 let kept = fetched.blobs().into_iter().chain(others).flatten();
                 receipts.keep_inputs(&folder, kept);
@@ -303,13 +304,11 @@ impl Executor {
                     time_ms: now_ms(),
                 })
             };
-            write().map_err(|error| {
-                tracing::error!("the receipt could not be written: {error}");
-                let text = "the node cannot write its receipt; its log says more".to_owned();
-                refusal(Reason::Internal, text)
-            })
+            write().map_err(|error| no_receipt(&error))
         });
-        Ok(Written { receipt: receipt.await?, reply, params, aux, sums })
+        // An update travels once.
+        let params = params.filter(|_| compressed.is_none());
+        Ok(Written { receipt: receipt.await?, reply, params, compressed, aux, sums })
     }
 
     /// Keeps enough of the disk free for the log: the inputs of earlier runs go first, then rounds
@@ -360,6 +359,13 @@ impl Executor {
         check_size("plan", plan, COMPONENT_BYTES_MAX)?;
         self.repository.get(plan).await.map(PlanSource::Fetched).map_err(blob_refusal)
     }
+}
+
+/// The refusal of a round whose receipt is not on the disk.
+fn no_receipt(error: &crate::Error) -> Refusal {
+    tracing::error!("the receipt could not be written: {error}");
+    let text = "the node cannot write its receipt; its log says more".to_owned();
+    refusal(Reason::Internal, text)
 }
 
 /// The request with the names of its inputs, if they came apart from it.

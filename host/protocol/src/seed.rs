@@ -5,7 +5,7 @@
 //! and `node` as the bytes of the node's id. Rounds count from 1.
 //! The split has neither round nor node: the same rows are held out in every
 //! round, wherever the data lie, unless the researcher wants other rows in
-//! every round (`shuffle_testing_dataset`). Only `plan` knows the node; training that resumes after
+//! every round (`shuffle_testing_dataset`). Only `plan` and `compression` know the node; training that resumes after
 //! a break continues its stream, after the bytes that were drawn.
 
 use crate::{Digest, NodeId};
@@ -45,6 +45,13 @@ pub fn plan(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
     let mut rest = round.to_le_bytes().to_vec();
     rest.extend_from_slice(node.as_str().as_bytes());
     derive("plan", random_seed, &rest)
+}
+
+/// The draws that round the update of a node in one round ([`crate::Compression::Int8`]).
+pub fn compression(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
+    let mut rest = round.to_le_bytes().to_vec();
+    rest.extend_from_slice(node.as_str().as_bytes());
+    derive("compression", random_seed, &rest)
 }
 
 /// Which rows each fold of a cross-validation holds out.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
 
-pub(crate) use self::data::{data_digest, dataset_digest};
+pub(crate) use self::data::{data_digest, dataset_digest, file_digest};
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 
@@ -19,6 +19,8 @@ pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
 pub(crate) struct Done {
     /// The trained parameters as safetensors.
     pub(crate) params: Option<Vec<u8>>,
+    /// The update in the form in which it travels, if that is not the parameters.
+    pub(crate) compressed: Option<Vec<u8>>,
     /// Auxiliary variables for the researcher as safetensors.
     pub(crate) aux: Option<Vec<u8>>,
     /// Those that stay at the node, as they were before.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::given_params::{given_file, given_params, in_file};
+use super::watched;
 use crate::check::needs_out;
 use crate::experiment::job::{job_options, new_history, start_job};
 use crate::experiment::noise::{dressed, noise_seed};
@@ -121,6 +122,8 @@ impl Experiment {
             is_own,
             given,
             history,
+            rounds_file: None,
+            watched: Vec::new(),
             monitor,
             random_seed,
             round,
@@ -143,6 +146,8 @@ impl Experiment {
 
     /// Writes what there is before the next round.
     fn keep_start(&mut self) -> Result<(), Error> {
+        self.watched = watched(&self.file, &self.history.rounds);
+        self.open_rounds()?;
         if let Some(dir) = &self.out {
             let membership = self.job.member().current_membership()?;
             uploads::keep_membership(dir, &membership)?;
