@@ -8,7 +8,7 @@
 //! cargo bench -p fedwasm --bench rounds -- --program OTHER/fedwasm
 //! ```
 //!
-//! The second line measures another build in turn with this one.
+//! The second line measures another build in turn with this one; `--times 1` is quicker.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "this is what a benchmark is for")]
 
 #[path = "plain_rounds.rs"]
@@ -45,8 +45,9 @@ struct Times {
 fn main() {
     let mut programs = vec![("this build", PathBuf::from(env!("CARGO_BIN_EXE_fedwasm")))];
     let args: Vec<String> = std::env::args().collect();
-    let other = args.iter().position(|arg| arg == "--program").and_then(|at| args.get(at + 1));
-    programs.extend(other.map(|path| ("the other build", PathBuf::from(path))));
+    let given = |name: &str| Some(&args[args.iter().position(|arg| arg == name)? + 1]);
+    programs.extend(given("--program").map(|path| ("the other build", PathBuf::from(path))));
+    let times = given("--times").map_or(TIMES, |times| times.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let tables = tables(dir.path());
     let kinds = [("trained", false), ("trained and scored", true)];
@@ -57,7 +58,7 @@ fn main() {
         rows.extend(kinds.map(|(kind, _)| (format!("{kind}, {name}"), Times::default())));
     }
     rows.extend(kinds.map(|(kind, _)| (format!("{kind}, plainly"), Times::default())));
-    for _ in 0..TIMES {
+    for _ in 0..times {
         let mut rows = rows.iter_mut().map(|(_, times)| times);
         let mut accuracy = 0.0;
         for federation in &all {

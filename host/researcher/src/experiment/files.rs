@@ -32,10 +32,7 @@ impl Experiment {
         receipts: &BTreeMap<NodeId, Vec<u8>>,
     ) -> Result<(), Error> {
         let Some(dir) = &self.out else { return Ok(()) };
-        for (node, signed) in receipts {
-            uploads::keep_receipt(dir, (round, node, mode), signed)?;
-        }
-        Ok(())
+        Ok(uploads::keep_receipts(dir, (round, mode), receipts)?)
     }
 
     /// Writes a breakpoint if asked to.

@@ -122,6 +122,7 @@ pub(crate) async fn accept(
     let too_large = |what: &str, size: u64| {
         Err(wrong(format!("its {what} have {size} bytes, which is too large")))
     };
+    let inline = reply.params_inline.as_deref();
     let (digest, upload) = match reply.params {
         None => return Err(wrong("it sent no parameters".into())),
         Some(blob) if blob.size > bound(&declaration.model) => {
@@ -137,10 +138,7 @@ pub(crate) async fn accept(
                     let update = repository.get_payload(update).await.map_err(unreachable)?;
                     uncompressed(&update, start, declaration, &blob).map_err(wrong)?
                 }
-                _ => {
-                    let bytes = repository.get_carried(&blob, reply.params_inline.as_deref()).await;
-                    bytes.map_err(unreachable)?
-                }
+                _ => repository.get_carried(&blob, inline).await.map_err(unreachable)?,
             };
             (blob.sha256, Arc::new(bytes))
         }
