@@ -118,6 +118,7 @@ impl From<fedwasm_node::Error> for CommandError {
             E::Trust(error) => return error.into(),
             E::Sql(error) => return error.into(),
             E::Log { .. } => PLAN_REFUSED,
+            E::Database(_) => FAILED,
             _ => USAGE,
         };
         Self::new(code, error)

@@ -23,7 +23,7 @@ use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
 use crate::round::{Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::secagg::{Again, Demand, Sums, check_scheme};
 use crate::trace::Trace;
-use crate::train::{Outcome, hold, stepped};
+use crate::train::{Outcome, hold, stepped, while_wanted};
 use crate::{Database, Dataset, statistics};
 
 /// The device that plans run on, as replies name it.
@@ -116,7 +116,7 @@ impl Executor {
         let mut timing = NodeTiming::default();
         self.make_room().await?;
         let start = Instant::now();
-        let inputs = self.fetch(&assignment).await?;
+        let inputs = while_wanted(&assignment.cancel, self.fetch(&assignment)).await?;
         timing.download_ms = ms(start);
 
         let left = assignment.left.saturating_sub(start.elapsed());
@@ -134,7 +134,8 @@ impl Executor {
         if assignment.cancel.is_cancelled() {
             return Err(refusal(Reason::Expired, "the round was cancelled".into()));
         }
-        let mut reply = self.upload(&assignment, written).await?;
+        let upload = self.upload(&assignment, written);
+        let mut reply = while_wanted(&assignment.cancel, upload).await?;
         timing.upload_ms = ms(start);
         reply.timing = match &terms {
             Some(terms) => stepped(terms, timing),

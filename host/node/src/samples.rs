@@ -1,6 +1,9 @@
-//! Requests for tests.
+//! Requests and replies for tests.
 
-use fedwasm_protocol::{Arguments, BlobRef, DataArgs, LimitArgs, Mode, RoundRequest, TrainingArgs};
+use fedwasm_protocol::{
+    Arguments, BlobRef, DataArgs, LimitArgs, Mode, NodeTiming, RoundReply, RoundRequest,
+    TrainingArgs,
+};
 
 /// A round of training on dataset `d`.
 pub(crate) fn round_request() -> RoundRequest {
@@ -25,5 +28,27 @@ pub(crate) fn round_request() -> RoundRequest {
         secagg: None,
         strict: false,
         limits: LimitArgs::default(),
+    }
+}
+
+/// The result of a round.
+pub(crate) fn round_reply() -> RoundReply {
+    RoundReply {
+        params: Some(BlobRef::of(b"trained")),
+        compressed: None,
+        aux: None,
+        sums: None,
+        state_id: None,
+        optimizer_args: [].into(),
+        encryption_factor: None,
+        secagg: None,
+        device: "cpu".into(),
+        warnings: Vec::new(),
+        n_samples: 8,
+        n_steps: 1,
+        train_loss: Some(0.5),
+        evaluation: None,
+        receipt: None,
+        timing: NodeTiming::default(),
     }
 }

@@ -246,10 +246,10 @@ impl Breakpoint {
         let mut breakpoint = Self::load(&path)?;
         if let Some(end) = &breakpoint.history.rounds_file {
             let rounds = read_rounds(dir, Some(end));
-            breakpoint.history.rounds = rounds.map_err(|error| {
+            breakpoint.history.take_rounds(rounds.map_err(|error| {
                 let reason = format!("the rounds before it are damaged: {error}");
                 Error::Breakpoint { path, reason }
-            })?;
+            })?);
         }
         Ok(breakpoint)
     }

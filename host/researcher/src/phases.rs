@@ -8,7 +8,7 @@ use std::time::Duration;
 use fedwasm_aggregate::{AuxVars, Samples};
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
-use fedwasm_record::{Reply, SecaggRecord, combine};
+use fedwasm_record::{Reply, RoundRecord, SecaggRecord, combine};
 
 /// The nodes of a round, and the auxiliary variables for them.
 #[must_use]
@@ -104,6 +104,18 @@ pub(crate) struct Scores {
 }
 
 impl Scores {
+    /// Puts them into the record of their round.
+    pub(crate) fn put(self, record: &mut RoundRecord) {
+        record.evaluation = self.evaluation();
+        record.scored_secagg = self.sum;
+        for (node, reply) in self.of_nodes {
+            match record.nodes.get_mut(&node) {
+                Some(trained) => trained.global_evaluation = reply.evaluation,
+                None => record.scored.extend(reply.evaluation.map(|of_node| (node, of_node))),
+            }
+        }
+    }
+
     /// On all held-out rows.
     pub(crate) fn evaluation(&self) -> Option<Evaluation> {
         if let Some(sum) = &self.sum {

@@ -40,9 +40,12 @@ impl Experiment {
 
     /// Writes a breakpoint if asked to.
     pub(super) fn save_breakpoint(&mut self) -> Result<(), Error> {
-        let Some(dir) = self.out.clone().filter(|_| self.file.save_breakpoints) else {
-            return Ok(());
-        };
+        if self.file.save_breakpoints { self.write_breakpoint() } else { Ok(()) }
+    }
+
+    /// Writes a breakpoint after the rounds that are done.
+    pub(super) fn write_breakpoint(&mut self) -> Result<(), Error> {
+        let Some(dir) = self.out.clone() else { return Ok(()) };
         let breakpoint = Breakpoint {
             round: self.round,
             random_seed: self.random_seed,
@@ -71,12 +74,14 @@ impl Experiment {
         self.append_rounds()
     }
 
-    /// Appends the rounds that the file does not have, and forgets all but the newest.
+    /// Appends the rounds that the file does not have, and forgets all but the newest. One that has yet
+    /// to be scored waits.
     pub(super) fn append_rounds(&mut self) -> Result<(), Error> {
         let Some(file) = &mut self.rounds_file else { return Ok(()) };
         let rounds = &mut self.history.rounds;
         let n = file.n_rounds();
-        for record in rounds.iter().filter(|record| record.round > n) {
+        let last = self.round - u32::from(self.is_unscored);
+        for record in rounds.iter().filter(|record| record.round > n && record.round <= last) {
             file.append(record)?;
         }
         rounds.drain(..rounds.len().saturating_sub(1));

@@ -128,6 +128,7 @@ impl Experiment {
             random_seed,
             round,
             stopped: None,
+            is_unscored: false,
             best,
             failed: false,
             warned: BTreeSet::new(),
@@ -135,18 +136,23 @@ impl Experiment {
             _lock: lock,
         };
         experiment.keep_start()?;
-        events(Event::Started {
-            experiment_id: experiment.job.id().clone(),
-            nodes: experiment.job.n_rows(),
-            random_seed,
-            rounds_done: round,
-        });
+        events(experiment.started());
         Ok(experiment)
+    }
+
+    fn started(&self) -> Event {
+        Event::Started {
+            experiment_id: self.job.id().clone(),
+            nodes: self.job.n_rows(),
+            random_seed: self.random_seed,
+            rounds_done: self.round,
+        }
     }
 
     /// Writes what there is before the next round.
     fn keep_start(&mut self) -> Result<(), Error> {
         self.watched = watched(&self.file, &self.history.rounds);
+        self.is_unscored = self.ended_before_scores();
         self.open_rounds()?;
         if let Some(dir) = &self.out {
             let membership = self.job.member().current_membership()?;
@@ -168,6 +174,15 @@ impl Experiment {
             _ => self.stopped = self.is_enough(),
         }
         Ok(())
+    }
+
+    /// Whether an earlier run ended after its newest round and before it scored: such a round is in
+    /// the breakpoint and not in the file of the rounds.
+    fn ended_before_scores(&self) -> bool {
+        let in_file = self.history.rounds_file.as_ref().map_or(0, |end| end.rounds);
+        let newest = self.history.rounds.last().filter(|last| last.round > in_file);
+        self.file.training.test_on_global_updates
+            && newest.is_some_and(|last| last.evaluation.is_none())
     }
 }
 

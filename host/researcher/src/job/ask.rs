@@ -60,7 +60,8 @@ impl Job {
             return Err(Error::Internal { reason });
         }
         let at = Instant::now();
-        let requests = self.requests_of(round, mode, nodes, aux).await?;
+        let mut watch = self.watch(round);
+        let requests = watch.during(self.requests_of(round, mode, nodes, aux), events).await?;
         let asking = Asking { round, mode, demand: None };
         let answers = self.ask_for(asking, requests, || *send_ms += ms(at), events).await?;
         Ok(answers.replies)
@@ -84,7 +85,7 @@ impl Job {
             .map(|(node, request)| (node, Body::Round(Box::new(request))))
             .collect();
         let deadline = self.options.deadline;
-        let see = |node: &NodeId, seen| tell(node, round, seen, events);
+        let see = |seen| tell(round, seen, events);
         let first = bodies.clone().into_iter().collect();
         let answers = self.requests.ask(first, deadline, sent, see).await?;
         let answers = self.ask_those_that_compile(round, answers, &bodies, events).await?;
@@ -102,6 +103,7 @@ impl Job {
         aux: &AuxVars,
     ) -> Result<BTreeMap<NodeId, RoundRequest>, Error> {
         self.refresh_roster().await?;
+        self.store_unstored().await?;
         // A node that gives a sign of life meanwhile takes part in the next round.
         self.requests.ping(&self.nodes.silent()).await?;
         if mode == Mode::Train {
@@ -197,24 +199,25 @@ impl Job {
         self.receipts.clear();
         for (node, request) in asked {
             let Some((reply, _)) = replies.get(&node) else { continue };
-            let wrong = match self.receipt(&node, &request, reply).await {
+            let (reason, wrong) = match self.receipt(&node, &request, reply).await {
                 Ok(Some((receipt, approved_by))) => {
                     self.approvals.insert(node.clone(), printable(&approved_by));
                     self.receipts.insert(node, receipt);
                     continue;
                 }
                 Ok(None) if self.options.require_receipts => {
-                    "it sent no receipt, but `strategy.require_receipts` is true".into()
+                    let text = "it sent no receipt, but `strategy.require_receipts` is true";
+                    (Reason::Internal, text.to_owned())
                 }
                 Ok(None) => {
                     self.warn_once(format!("{node} sends no receipts"), events);
                     continue;
                 }
-                Err(text) => text,
+                Err(wrong) => wrong,
             };
             replies.remove(&node);
-            let out = self.nodes.out(&node);
-            self.drop_node(node, round, Reason::Internal, wrong, out, events);
+            let away = self.nodes.away_because(&node, reason);
+            self.drop_node(node, round, reason, wrong, away, events);
         }
     }
 
@@ -247,7 +250,7 @@ impl Job {
             }
             self.requests.watch(COMPILING_PAUSE, &[], |_| false).await?;
             let deadline = self.options.deadline;
-            let see = |node: &NodeId, seen| tell(node, round, seen, events);
+            let see = |seen| tell(round, seen, events);
             answers.extend(self.requests.ask(compiling, deadline, || {}, see).await?);
         }
         Ok(answers)
@@ -296,17 +299,32 @@ impl Job {
         node: &NodeId,
         request: &RoundRequest,
         reply: &RoundReply,
-    ) -> Result<Option<(Vec<u8>, String)>, String> {
+    ) -> Result<Option<(Vec<u8>, String)>, (Reason, String)> {
         let Some(payload) = &reply.receipt else { return Ok(None) };
         if payload.blob.size > RECEIPT_BYTES_MAX {
-            return Err(format!("its receipt has {} bytes", payload.blob.size));
+            let text = format!("its receipt has {} bytes", payload.blob.size);
+            return Err((Reason::Internal, text));
         }
         let signed = self.within_deadline(self.repository.get_payload(payload)).await;
-        let signed = signed.map_err(|error| format!("its receipt: {error}"))?;
+        let signed =
+            signed.map_err(|error| (blob_reason(&error), format!("its receipt: {error}")))?;
+        let approved_by = self.check_receipt(node, request, reply, &signed);
+        let approved_by = approved_by.map_err(|text| (Reason::Internal, text))?;
+        Ok(Some((signed, approved_by)))
+    }
+
+    /// Checks a receipt; the reason why the node ran the plan.
+    fn check_receipt(
+        &self,
+        node: &NodeId,
+        request: &RoundRequest,
+        reply: &RoundReply,
+        signed: &[u8],
+    ) -> Result<String, String> {
         let who = Participant::node(node);
         let roster = self.requests.member().roster();
         let key = roster.key(&who).ok_or_else(|| format!("{who} is not on the roster"))?;
-        let receipt = Receipt::verify(&signed, key).map_err(|error| error.to_string())?;
+        let receipt = Receipt::verify(signed, key).map_err(|error| error.to_string())?;
         let Receipt { result, .. } = &receipt;
         let aux = reply.aux.as_ref().map(|payload| payload.blob);
         for (part, same) in [
@@ -326,7 +344,7 @@ impl Job {
                 return Err(format!("its receipt has another value for {part}"));
             }
         }
-        Ok(Some((signed, receipt.approved_by)))
+        Ok(receipt.approved_by)
     }
 
     /// The input columns, as the nodes get them.
@@ -398,13 +416,30 @@ impl Job {
     }
 }
 
-/// Passes on the progress of a node.
-pub(crate) fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
-    let node = node.clone();
+/// Why something that a node sent cannot be fetched: it sent something else, or a repository cannot
+/// give it, which says nothing about the node.
+pub(crate) fn blob_reason(error: &Error) -> Reason {
+    use fedwasm_transport::Error as E;
+    match error {
+        Error::Transport(E::WrongPayload(_) | E::WrongDigest { .. } | E::WrongSize { .. }) => {
+            Reason::Internal
+        }
+        _ => Reason::Blob,
+    }
+}
+
+/// Passes on what happens while nodes are waited for.
+pub(crate) fn tell(round: u32, seen: Seen, events: Events<'_>) {
     events(match seen {
-        Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
+        Seen::Progress(node, Progress { steps, steps_max, loss, points, .. }) => {
             Event::Progress { node, round, steps, steps_max, loss, points }
         }
-        Seen::Gone => Event::Dropped { node, round, reason: crate::job::replies::GONE.to_owned() },
+        Seen::Gone(node) => {
+            Event::Dropped { node, round, reason: crate::job::replies::GONE.to_owned() }
+        }
+        Seen::Lost { reason, patience } => {
+            let reason = format!("the connection to the broker is lost: {reason}");
+            Event::Waiting { round, reason, left_s: patience.as_secs() }
+        }
     });
 }

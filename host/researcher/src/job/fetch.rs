@@ -13,6 +13,7 @@ use crate::job::replies::{Fetched, accept, check_aux_vars, shared};
 use crate::phases::{Replies, TrainedRound};
 use crate::{AuxVars, Error, Event, Events, Reply};
 
+use super::watch::Watch;
 use super::{Job, ms};
 
 /// Updates are fetched ahead of their turn while they are no larger than this together, and at most
@@ -45,8 +46,8 @@ impl Job {
     /// to `take`, which drops it. A node whose update is not usable is dropped from the round;
     /// from the first one on `take` gets no more, the rest is looked at, so that all such nodes are
     /// found at once, and the answer is false. The updates taken so far do not count then; begin
-    /// again with the nodes that are left. All of it takes two deadlines of a round at most: one
-    /// update that does not come leaves the others their time.
+    /// again with the nodes that are left. Each has the deadline of a round or the patience, and all
+    /// of them twice that: one update that does not come leaves the others their time.
     ///
     /// # Errors
     /// Those of `take`, and [`Error::Cancelled`].
@@ -61,9 +62,10 @@ impl Job {
         let mut failed = Vec::new();
         {
             let (declaration, repository) = (self.round.declaration(), &self.repository);
+            let deadline = self.transfer_time();
+            let mut watch = Watch::of(&self.repository, trained.round, deadline);
             let start = self.options.training.compression;
             let start = start.map(|compression| (&self.params, compression));
-            let deadline = self.options.deadline;
             let end = at.checked_add(deadline.saturating_mul(2));
             let model_bytes = n_bytes(&declaration.model).max(1);
             let ahead = usize::try_from(AHEAD_BYTES / model_bytes).unwrap_or(AHEAD_MAX);
@@ -81,7 +83,7 @@ impl Job {
             let mut fetch = std::pin::pin!(fetch);
             loop {
                 let next = tokio::select! {
-                    next = fetch.next() => next,
+                    next = watch.during(fetch.next(), events) => next,
                     () = self.requests.cancelled() => return Err(Error::Cancelled),
                 };
                 match next {

@@ -12,6 +12,7 @@ pub(crate) mod replies;
 mod scales;
 pub(crate) mod search;
 mod start;
+pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -30,6 +31,7 @@ use fedwasm_transport::Repository;
 use crate::job::membership::Membership;
 use crate::job::replies::shared;
 use crate::job::search::check_arguments;
+use crate::job::watch::Watch;
 use crate::requests::Requests;
 use crate::secagg::Contexts;
 use crate::{AuxVars, Error, Events, JobState, Member, NodeStates, Reply, load_params};
@@ -66,6 +68,8 @@ pub struct Job {
     saved: VecDeque<NodeStates>,
     params: Params,
     params_blob: BlobRef,
+    /// Whether the repository has them.
+    is_stored: bool,
     /// The scales of the federation as JSON, and as they travel.
     scales: Option<(Vec<u8>, Payload)>,
     training_replies: BTreeMap<NodeId, Reply>,
@@ -232,9 +236,27 @@ impl Job {
         Ok(())
     }
 
-    /// The number of rounds, and how long each waits for a node, from here on.
-    pub(crate) fn set_rounds(&mut self, rounds: u32, deadline: Duration) {
+    /// The number of rounds, how long each waits for a node, and how long for what is away, from
+    /// here on.
+    pub(crate) fn set_rounds(&mut self, rounds: u32, deadline: Duration, patience: Duration) {
         (self.options.rounds, self.options.deadline) = (rounds, deadline);
+        self.be_patient(patience);
+    }
+
+    fn be_patient(&mut self, patience: Duration) {
+        self.options.patience = patience;
+        self.requests.be_patient(patience);
+        self.repository = self.repository.patient(self.transfer_time());
+    }
+
+    /// Watches the repository in a round.
+    pub(crate) fn watch(&self, round: u32) -> Watch {
+        Watch::of(&self.repository, round, self.transfer_time())
+    }
+
+    /// How long a transfer may take: a repository that is away for a while costs no round.
+    pub(crate) fn transfer_time(&self) -> Duration {
+        self.options.deadline.max(self.options.patience)
     }
 
     /// Replaces the parameters and stores them for the nodes (Fed-BioMed
@@ -257,8 +279,26 @@ impl Job {
         };
         let bytes = to_safetensors(&params).map_err(fedwasm_record::Error::Shapes)?;
         self.params_blob = self.store(bytes).await?;
-        self.params = params;
+        (self.params, self.is_stored) = (params, true);
         Ok(self.params_blob.sha256)
+    }
+
+    /// Replaces the parameters while the repository is away: they are stored before nodes are asked
+    /// for anything, by this job or by one that continues where it had arrived.
+    pub(crate) fn hold_parameters(&mut self, params: Params) -> Result<Digest, Error> {
+        let params = shared(self.declaration(), params)?;
+        let bytes = to_safetensors(&params).map_err(fedwasm_record::Error::Shapes)?;
+        self.params_blob = BlobRef::of(&bytes);
+        (self.params, self.is_stored) = (params, false);
+        Ok(self.params_blob.sha256)
+    }
+
+    /// Stores parameters that the repository does not have.
+    async fn store_unstored(&mut self) -> Result<(), Error> {
+        if !self.is_stored {
+            self.update_parameters(None, None).await?;
+        }
+        Ok(())
     }
 
     /// Says that [`Job::state`] was saved, and that jobs may still resume from the newest `keep` of
@@ -325,12 +365,12 @@ impl Job {
         self.within_deadline(self.repository.put(bytes)).await
     }
 
-    /// Talks to the repository, within the deadline of a round.
+    /// Talks to the repository, within the deadline of a round or the patience.
     pub(crate) async fn within_deadline<T>(
         &self,
         talk: impl Future<Output = Result<T, fedwasm_transport::Error>>,
     ) -> Result<T, Error> {
-        let deadline = self.options.deadline;
+        let deadline = self.transfer_time();
         let done = tokio::select! {
             done = tokio::time::timeout(deadline, talk) => done,
             () = self.requests.cancelled() => return Err(Error::Cancelled),

@@ -1,7 +1,7 @@
 //! Which nodes take part: those that may run the plan, those that come back, those that are
 //! dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fedwasm_protocol::{
@@ -46,7 +46,7 @@ impl Job {
             Body::Approval(ApprovalRequest { plan: self.plan, signatures, description, columns })
         };
         let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
-        let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_, _| {}).await?;
+        let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_| {}).await?;
         let mut standing = BTreeMap::new();
         for (node, (answer, _)) in answers {
             match answer {
@@ -92,7 +92,7 @@ impl Job {
         let rest: Vec<&NodeId> = silent.iter().filter(|node| self.nodes.rests(node)).collect();
         let back = self.nodes.take_back(|node, away| match away {
             Away::Gone(_) => requests.is_online(node),
-            Away::Silent(_) => !rest.contains(&node) && requests.take_late(node),
+            Away::Silent(_) | Away::Slow(_) => !rest.contains(&node) && requests.take_late(node),
             Away::Refused(_) => {
                 asked_again.insert(node.clone());
                 true
@@ -102,6 +102,11 @@ impl Job {
         for node in back.into_iter().filter(|node| !self.asked_again.contains(node)) {
             events(Event::Returned { node, round });
         }
+    }
+
+    /// The nodes that are away and may be back by themselves.
+    pub(crate) fn may_return(&self) -> BTreeSet<NodeId> {
+        self.nodes.may_return()
     }
 
     /// Waits for nodes that are gone or silent, until all are back or `time` is over.

@@ -47,6 +47,8 @@ pub struct JobOptions {
     pub min_nodes: Option<usize>,
     /// How long a round waits for a node, and for the repository.
     pub deadline: Duration,
+    /// How long broker and repository are waited for while they are away.
+    pub patience: Duration,
     /// Where all randomness comes from.
     pub random_seed: u64,
     /// The number of rounds, for plans that ask for it.

@@ -79,7 +79,7 @@ pub(crate) async fn found(
 ) -> Result<Found, Error> {
     let request = || Body::Search(SearchRequest { tags: tags.to_vec() });
     let asked = requests.online().into_iter().map(|node| (node, request())).collect();
-    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_| {}).await?;
     let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
     for (node, (answer, _)) in answers {
         match answer {

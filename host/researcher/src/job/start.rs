@@ -153,8 +153,6 @@ impl Job {
         // Those that are away for a while may come back.
         let readers = nodes.known().keys().map(Participant::node).collect();
         let repository = repository.of_experiment(&id).for_recipients(readers);
-        // A round's deadline bounds all of it.
-        let repository = repository.patient(options.deadline);
         let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: options.data.n_classes() };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
@@ -174,6 +172,7 @@ impl Job {
         let mut job = Self {
             plan: nothing,
             params_blob: nothing,
+            is_stored: false,
             options,
             id,
             requests,
@@ -200,6 +199,8 @@ impl Job {
             approvals: BTreeMap::new(),
             contexts: Contexts::default(),
         };
+        let patience = job.options.patience;
+        job.be_patient(patience);
         // A resumed experiment may have been finished.
         job.within_deadline(job.repository.reopen()).await?;
         job.plan = job.store(job.options.component.bytes().to_vec()).await?;

@@ -1,6 +1,7 @@
 //! Requests to nodes and the wait for their answers (Fed-BioMed `Requests`,
 //! with deadlines).
 
+mod patience;
 mod presence;
 #[cfg(test)]
 mod tests;
@@ -19,8 +20,9 @@ use tokio::sync::watch;
 
 use crate::Error;
 
+use self::patience::{Patience, Verdict};
 use self::presence::{Change, Directory};
-use self::waiting::{Asked, Waiting};
+use self::waiting::{Asked, Ended, Waiting};
 
 pub(crate) use self::waiting::{Answer, Seen};
 
@@ -40,8 +42,13 @@ pub(crate) struct Requests {
     directory: Directory,
     /// The digest of the request that each node's newest reply answers.
     answered: BTreeMap<NodeId, Digest>,
-    /// The reason for the lost connection, while it is lost.
-    lost: Option<String>,
+    /// Requests that nodes did not answer: asked for the same again, a node that works on it, or has
+    /// done it, need not do it twice.
+    unanswered: BTreeMap<NodeId, Asked>,
+    /// Since when the connection is lost, and why, while it is.
+    lost: Option<(Instant, String)>,
+    /// How long a lost connection is waited for.
+    patience: Duration,
     cancelled: watch::Receiver<bool>,
 }
 
@@ -54,10 +61,24 @@ impl Requests {
     ) -> Result<Self, Error> {
         let link = Link::connect(options).await?;
         let sender = link.sender();
-        let (directory, answered, lost) = (Directory::default(), BTreeMap::new(), None);
-        let mut this = Self { researcher, link, sender, directory, answered, lost, cancelled };
+        let mut this = Self {
+            researcher,
+            link,
+            sender,
+            directory: Directory::default(),
+            answered: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            lost: None,
+            patience: Duration::ZERO,
+            cancelled,
+        };
         this.learn_presence().await?;
         Ok(this)
+    }
+
+    /// Waits so long for a connection that is lost; deadlines of nodes stand still meanwhile.
+    pub(crate) fn be_patient(&mut self, patience: Duration) {
+        self.patience = patience;
     }
 
     /// The researcher of the requests.
@@ -123,7 +144,7 @@ impl Requests {
         while !is_enough(self) {
             match self.next(end).await? {
                 Next::Message(message) => self.directory.note_late(&message.header, now_ms()),
-                Next::Presence(..) => {}
+                Next::Presence(..) | Next::Lost => {}
                 Next::Restored => self.ping(silent).await?,
                 Next::Deadline => break,
                 Next::Cancelled => return Err(Error::Cancelled),
@@ -133,22 +154,28 @@ impl Requests {
     }
 
     /// Sends every node its request and waits until all answered, are gone,
-    /// or `deadline` has passed. `sent` is called when all is sent. Each answer
-    /// comes with the time that it took.
+    /// or `deadline` has passed, in which the connection was there. `sent` is called when all is
+    /// sent. Each answer comes with the time that it took.
     pub(crate) async fn ask(
         &mut self,
         requests: Vec<(NodeId, Body)>,
         deadline: Duration,
         sent: impl FnOnce(),
-        seen: impl FnMut(&NodeId, Seen),
+        seen: impl FnMut(Seen),
     ) -> Result<BTreeMap<NodeId, (Answer, Duration)>, Error> {
         let start = Instant::now();
         let mut waiting = Waiting::new(start, seen);
         for (node, body) in requests {
-            let mut request = Asked::new(random()?, body);
+            let mut request = match self.unanswered.remove(&node) {
+                Some(asked) if asked.body == body => asked,
+                _ => Asked::new(random()?, body),
+            };
             // A last will may have arrived while this node was not waited for.
             match self.send(&node, &request.id, deadline, &request.body).await? {
-                Sent::Nowhere => waiting.gone(node, Instant::now()),
+                Sent::Nowhere => {
+                    waiting.wait_for(node.clone(), request);
+                    waiting.gone(node, Instant::now());
+                }
                 sent => {
                     request.digests.extend(sent.digest());
                     waiting.wait_for(node, request);
@@ -156,23 +183,31 @@ impl Requests {
             }
         }
         sent();
-        self.wait(&mut waiting, start + deadline).await?;
-        let (answers, answered) = waiting.end();
+        let lost = self.lost.as_ref().map(|(since, _)| *since);
+        let patience = Patience::new(start, deadline, self.patience, lost);
+        let waited = self.wait(&mut waiting, patience).await;
+        let Ended { answers, answered, unanswered } = waiting.end();
         self.answered.extend(answered);
-        Ok(answers)
+        self.unanswered.extend(unanswered);
+        waited.map(|()| answers)
     }
 
-    /// Passes incoming messages to `waiting`, until no node is waited for or it is `end`.
+    /// Passes incoming messages to `waiting`, until no node is waited for or `patience` ends.
     async fn wait(
         &mut self,
-        waiting: &mut Waiting<impl FnMut(&NodeId, Seen)>,
-        end: Instant,
+        waiting: &mut Waiting<impl FnMut(Seen)>,
+        mut patience: Patience,
     ) -> Result<(), Error> {
         let mut sign_at = Instant::now() + SIGN_OF_LIFE_PAUSE;
+        if let Some((_, reason)) = &self.lost {
+            waiting.lost(reason, self.patience);
+        }
         while !waiting.is_over() {
             let until = waiting.next_again().map_or(sign_at, |again| again.min(sign_at));
-            let next = self.next(end.min(until)).await?;
+            let due = patience.due().min(until);
+            let next = self.next(due).await?;
             let now = Instant::now();
+            patience.woke(due, now);
             match next {
                 Next::Presence(node, Change::Gone) => waiting.will(node, now),
                 Next::Presence(node, Change::Clock(ahead_ms)) => {
@@ -180,13 +215,19 @@ impl Requests {
                 }
                 Next::Presence(node, Change::Anew) => {
                     if let Some(asked) = waiting.anew(&node) {
-                        self.say_again(&node, asked, end).await?;
+                        self.say_again(&node, asked, patience.left(now)).await?;
                     }
                 }
                 Next::Presence(..) => {}
+                Next::Lost => {
+                    patience.lost(now);
+                    let reason = self.lost.as_ref().map_or("", |(_, reason)| reason);
+                    waiting.lost(reason, self.patience);
+                }
                 Next::Restored => {
+                    patience.restored(now);
                     for (node, asked) in waiting.all_anew() {
-                        self.say_again(node, asked, end).await?;
+                        self.say_again(node, asked, patience.left(now)).await?;
                     }
                 }
                 Next::Message(message) => match waiting.sender_of(&message.header) {
@@ -196,25 +237,16 @@ impl Requests {
                     }
                     None => self.directory.note_late(&message.header, now_ms()),
                 },
-                Next::Deadline if now < end => {
-                    if now >= sign_at {
-                        sign_at = now + SIGN_OF_LIFE_PAUSE;
-                        self.ping(waiting.pending().map(|(node, _)| node)).await?;
+                Next::Deadline => match patience.verdict(now) {
+                    Verdict::Wait => {
+                        self.pass_time(waiting, &mut sign_at, patience.left(now)).await?
                     }
-                    for (node, asked) in waiting.due(now) {
-                        self.say_again(node, asked, end).await?;
+                    Verdict::Late => self.end_wait(waiting, now).await,
+                    Verdict::Lost => {
+                        let reason = self.lost.as_ref().map(|(_, reason)| reason.clone());
+                        return Err(Error::BrokerLost { reason: reason.unwrap_or_default() });
                     }
-                }
-                Next::Deadline => {
-                    if let Some(reason) = &self.lost {
-                        return Err(Error::BrokerLost { reason: reason.clone() });
-                    }
-                    self.cancel(waiting.pending()).await;
-                    for node in waiting.deadline(|node| self.directory.ahead_ms(node), now) {
-                        // Only messages from now on are a sign of life.
-                        self.directory.take_late(&node);
-                    }
-                }
+                },
                 Next::Cancelled => {
                     self.cancel(waiting.pending()).await;
                     return Err(Error::Cancelled);
@@ -222,6 +254,33 @@ impl Requests {
             }
         }
         Ok(())
+    }
+
+    /// Gives nodes a sign of life, and asks those again that had no room.
+    async fn pass_time(
+        &mut self,
+        waiting: &mut Waiting<impl FnMut(Seen)>,
+        sign_at: &mut Instant,
+        left: Duration,
+    ) -> Result<(), Error> {
+        let now = Instant::now();
+        if now >= *sign_at {
+            *sign_at = now + SIGN_OF_LIFE_PAUSE;
+            self.ping(waiting.pending().map(|(node, _)| node)).await?;
+        }
+        for (node, asked) in waiting.due(now) {
+            self.say_again(node, asked, left).await?;
+        }
+        Ok(())
+    }
+
+    /// The deadline has passed for those that did not answer.
+    async fn end_wait(&mut self, waiting: &mut Waiting<impl FnMut(Seen)>, now: Instant) {
+        self.cancel(waiting.pending()).await;
+        for node in waiting.deadline(|node| self.directory.ahead_ms(node), now) {
+            // Only messages from now on are a sign of life.
+            self.directory.take_late(&node);
+        }
     }
 
     /// Resolves when the stop is requested.
@@ -249,7 +308,7 @@ impl Requests {
                 Next::Message(message) if message.header.request_id == request_id => {
                     end = Instant::now() + PRESENCE_GRACE;
                 }
-                Next::Message(_) | Next::Presence(..) | Next::Restored => {}
+                Next::Message(_) | Next::Presence(..) | Next::Restored | Next::Lost => {}
                 Next::Deadline => return Ok(()),
                 Next::Cancelled => return Err(Error::Cancelled),
             }
@@ -257,8 +316,12 @@ impl Requests {
     }
 
     /// Sends a request again to a node that has yet to answer.
-    async fn say_again(&self, node: &NodeId, asked: &mut Asked, end: Instant) -> Result<(), Error> {
-        let left = end.saturating_duration_since(Instant::now());
+    async fn say_again(
+        &self,
+        node: &NodeId,
+        asked: &mut Asked,
+        left: Duration,
+    ) -> Result<(), Error> {
         asked.asked_again();
         asked.digests.extend(self.send(node, &asked.id, left, &asked.body).await?.digest());
         Ok(())
@@ -287,8 +350,8 @@ impl Requests {
                 }
                 Some(Incoming::Lost { reason }) => {
                     tracing::warn!("the connection to the broker is lost ({reason}); reconnecting");
-                    self.lost = Some(reason);
-                    continue;
+                    self.lost.get_or_insert((Instant::now(), reason));
+                    return Ok(Next::Lost);
                 }
                 Some(Incoming::Restored) => {
                     self.lost = None;
@@ -375,6 +438,9 @@ impl Sent {
 }
 
 enum Next {
+    /// The connection is lost.
+    Lost,
+    /// It is there again.
     Restored,
     Message(Box<Message>),
     Presence(NodeId, Change),

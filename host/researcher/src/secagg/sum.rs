@@ -176,7 +176,7 @@ impl Job {
         }
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         let fetch = self.within_deadline(self.repository.get(&blob));
-        let fetched = tokio::time::timeout(left.unwrap_or(self.options.deadline), fetch).await;
+        let fetched = tokio::time::timeout(left.unwrap_or(self.transfer_time()), fetch).await;
         let bytes = match fetched {
             Ok(Ok(bytes)) => Arc::new(bytes),
             Ok(Err(Error::Cancelled)) => return Err(Error::Cancelled),
@@ -237,8 +237,8 @@ impl Job {
         self.drop_node(node.clone(), round, reason, text, away, events);
     }
 
-    /// When the vectors of a round must all be here: after two deadlines, as updates in the clear.
+    /// When the vectors of a round must all be here: after twice the time of a transfer, as updates in the clear.
     fn fetch_end(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.options.deadline.saturating_mul(2))
+        Instant::now().checked_add(self.transfer_time().saturating_mul(2))
     }
 }

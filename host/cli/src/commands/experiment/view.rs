@@ -26,7 +26,7 @@ impl View {
             Event::Progress { node, steps, steps_max, loss, .. } => {
                 self.bars.show(node, *steps, *steps_max, *loss);
             }
-            Event::Round(_) | Event::Retry { .. } => self.bars.clear(),
+            Event::Round(_) | Event::Retry { .. } | Event::Waiting { .. } => self.bars.clear(),
             _ => {}
         }
         self.bars.suspend(|| self.write(event));
@@ -82,6 +82,7 @@ impl View {
                 printer.event("retry", &fields);
                 printer.line(format!("again      {reason}; {left} tries are left after this one"));
             }
+            Event::Waiting { round, reason, left_s } => self.show_waiting(round, &reason, left_s),
             Event::Stopped { reason } => {
                 printer.event("stopped", &json!({ "reason": reason }));
                 printer.line(format!("stopped    {reason}"));
@@ -99,6 +100,12 @@ impl View {
             Event::Round(record) => self.show_round(&record),
             _ => {}
         }
+    }
+
+    fn show_waiting(&self, round: u32, reason: &str, left_s: u64) {
+        let fields = json!({ "round": round, "reason": reason, "left_s": left_s });
+        self.printer.event("waiting", &fields);
+        self.printer.line(format!("waiting    {reason}; for {left_s} s at most"));
     }
 
     fn show_agreed(&self, round: u32, scheme: SecaggScheme, n_nodes: usize, ms: f64) {
