@@ -288,7 +288,7 @@ pub struct Federation {
     pub mqtt: String,
     pub repository: String,
     pub nodes: Vec<Running>,
-    network: Option<Running>,
+    pub network: Option<Running>,
 }
 
 /// Starts a network at these addresses.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fedwasm_protocol::{BlobRef, ExperimentId, FederationId, Participant, Payload};
+use fedwasm_protocol::{BlobRef, Digest, ExperimentId, FederationId, Participant, Payload};
 use fedwasm_trust::{Identity, Member, Membership};
 
 use crate::http::Http;
-use crate::port::{Blobs, Label};
+use crate::port::{Blobs, Label, RELEASED_MAX};
 use crate::{Clock, Error, RepositoryUrl};
 
 /// How often and after which pause an upload is offered again to a repository that has its hands
@@ -199,6 +199,18 @@ impl Repository {
             Some(experiment) => self.blobs.finish(experiment).await,
             None => Ok(()),
         }
+    }
+
+    /// Gives up blobs of the experiment of this client, which no round needs any more.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
+    pub async fn release(&self, digests: &[Digest]) -> Result<(), Error> {
+        let Some(experiment) = &self.experiment else { return Ok(()) };
+        for digests in digests.chunks(RELEASED_MAX) {
+            self.blobs.release(experiment, digests).await?;
+        }
+        Ok(())
     }
 
     /// Tells the repository that the experiment of this client continues, if it was

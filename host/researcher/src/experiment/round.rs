@@ -153,6 +153,7 @@ impl Experiment {
         let at = Instant::now();
         let params_sha256 = self.store_params(round, params, left, events).await?;
         self.job.count(replies);
+        self.job.give_up().await;
         timing.send_ms += ms(at);
         Ok(Counted { params_sha256, receipts, secagg })
     }

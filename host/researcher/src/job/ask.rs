@@ -111,10 +111,12 @@ impl Job {
         let mut requests = BTreeMap::new();
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
+        self.given_up.add_payload(aux_shared.as_ref());
         let wide_inputs = self.wide_inputs().await?;
         for node in nodes {
             let Some(member) = self.nodes.member(node) else { continue };
             let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
+            self.given_up.add_payload(aux_own.as_ref());
             let mut request = RoundRequest {
                 aux_shared: aux_shared.clone(),
                 aux_own,

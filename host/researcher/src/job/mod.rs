@@ -5,6 +5,7 @@
 pub(crate) mod ask;
 pub(crate) mod columns;
 pub(crate) mod fetch;
+mod given_up;
 pub(crate) mod membership;
 mod nodes;
 mod options;
@@ -27,6 +28,7 @@ use fedwasm_sandbox::{DataFacts, Declaration, Described};
 use fedwasm_training::{Place, Round, RoundArgs, SiteNumbers, model_arguments};
 use fedwasm_transport::Repository;
 
+use crate::job::given_up::GivenUp;
 use crate::job::membership::Membership;
 use crate::job::replies::shared;
 use crate::job::search::check_arguments;
@@ -66,6 +68,8 @@ pub struct Job {
     saved: VecDeque<NodeStates>,
     params: Params,
     params_blob: BlobRef,
+    /// Blobs of earlier rounds.
+    given_up: GivenUp,
     /// The scales of the federation as JSON, and as they travel.
     scales: Option<(Vec<u8>, Payload)>,
     training_replies: BTreeMap<NodeId, Reply>,
@@ -256,7 +260,9 @@ impl Job {
             (None, None) => self.params.clone(),
         };
         let bytes = to_safetensors(&params).map_err(fedwasm_record::Error::Shapes)?;
-        self.params_blob = self.store(bytes).await?;
+        let blob = self.store(bytes).await?;
+        let before = std::mem::replace(&mut self.params_blob, blob);
+        self.given_up.add(before.sha256, before.size);
         self.params = params;
         Ok(self.params_blob.sha256)
     }

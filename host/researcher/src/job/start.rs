@@ -10,6 +10,7 @@ use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
 use crate::job::columns::Chosen;
+use crate::job::given_up::GivenUp;
 use crate::job::membership::Membership;
 use crate::job::replies::{kept, shared};
 use crate::job::search::{Link, check_arguments, connect, describe, search};
@@ -174,6 +175,7 @@ impl Job {
         let mut job = Self {
             plan: nothing,
             params_blob: nothing,
+            given_up: GivenUp::default(),
             options,
             id,
             requests,
