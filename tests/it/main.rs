@@ -68,6 +68,7 @@ mod secure;
 mod secure_node;
 mod sequential;
 mod signing;
+mod simulate;
 mod splits;
 mod statistics;
 mod sums;

@@ -7,8 +7,8 @@ use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, FieldSelection, INLINE_BYTES_MAX,
-    Mode, NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId,
-    ResearcherId, RoundReply, RoundRequest, SUMS_BYTES_MAX, WrongPayload,
+    NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId, ResearcherId,
+    RoundReply, RoundRequest, SUMS_BYTES_MAX, WrongPayload,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Bytes, Repository, now_ms};
@@ -24,10 +24,7 @@ use crate::round::{Fetched, PlanSource, Preparation, Prepared, Workshop};
 use crate::secagg::{Again, Demand, Sums, check_scheme};
 use crate::trace::Trace;
 use crate::train::{Outcome, hold, stepped};
-use crate::{Database, Dataset, statistics};
-
-/// The device that plans run on, as replies name it.
-const DEVICE: &str = "cpu";
+use crate::{Database, Dataset};
 
 /// Runs rounds.
 pub(crate) struct Executor {
@@ -191,23 +188,8 @@ impl Executor {
         let secagg = request.secagg.as_ref();
         check_scheme(&floors, self.force_secagg, secagg.map(|args| args.scheme))?;
         let demand = Demand::of(&floors, secagg, request.mode, terms.as_ref());
-        // How far a plan is follows from rows as well.
-        let progress = self.privacy.progress && terms.is_none() && demand.is_none();
-        let score_sums = self.privacy.score_sums;
-        // They are counts of columns, as statistics are.
-        let cells = floors.statistics != Some(false);
-        let mut floor = Floor { min_rows, progress, score_sums, cells, extremes: false };
-        if matches!(request.mode, Mode::Scale | Mode::Statistics) {
-            statistics::check(&floors, request.dataset_id.as_str())?;
-            if terms.is_some() {
-                let text = "sums for scales have no noise, and the request asks for some: set \
-                            `standardize` to `site` or `none`";
-                return Err(refusal(Reason::Unsupported, text.into()));
-            }
-            let told = statistics::disclosure(&floors, self.privacy.min_rows);
-            floor.min_rows = floor.min_rows.max(told.min_rows);
-            floor.extremes = told.extremes;
-        }
+        let of = (&floors, terms.is_some(), demand.is_some());
+        let floor = Floor::of(&self.privacy, min_rows, &request, of)?;
         let fetched = Fetched {
             params: self.fetch_params(&request.params).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
@@ -265,24 +247,8 @@ impl Executor {
             (params, masks) = (Some(masked.vectors), Some(masked.masks));
             (encryption_factor, secagg) = (masked.encryption_factor, Some(masked.terms));
         }
-        let reply = RoundReply {
-            params: params.as_deref().map(BlobRef::of),
-            // The receipt does not depend on how the result travels.
-            aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
-            sums: sums.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
-            state_id: done.state_id,
-            optimizer_args: done.optimizer_args,
-            encryption_factor,
-            secagg,
-            device: DEVICE.to_owned(),
-            warnings,
-            n_samples: done.n_samples,
-            n_steps: done.n_steps,
-            train_loss: done.train_loss,
-            evaluation: done.evaluation,
-            receipt: None,
-            timing: NodeTiming::default(),
-        };
+        let left = [params.as_deref(), aux.as_deref(), sums.as_deref()];
+        let reply = RoundReply { encryption_factor, secagg, ..done.reply(left, warnings) };
         let receipts = self.receipts.clone();
         let (node, folder) = (Participant::node(&self.node), Arc::clone(&self.folder));
         let (federation, researcher) = (self.federation.clone(), assignment.researcher.clone());

@@ -1,6 +1,7 @@
 //! A round at a node, without the network. Blocks.
 
 mod data;
+mod keeping;
 mod own_aux;
 mod prepared;
 mod workshop;
@@ -8,11 +9,17 @@ mod workshop;
 use std::sync::Arc;
 
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
+use fedwasm_protocol::{
+    BlobRef, Digest, Evaluation, Metrics, NodeTiming, Payload, RoundReply, StateId,
+};
 
 pub(crate) use self::data::{data_digest, dataset_digest};
+pub(crate) use self::keeping::{InMemory, Keeping, MemoryStates};
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
+
+/// The device that plans run on, as replies name it.
+const DEVICE: &str = "cpu";
 
 /// The result of a round, before it is sent.
 #[derive(Clone, Debug)]
@@ -40,6 +47,35 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// The reply that tells of it, without its receipt.
+    ///
+    /// * `left` — the bytes that leave beside it: parameters, auxiliary variables, sums.
+    pub(crate) fn reply(
+        &self,
+        [params, aux, sums]: [Option<&[u8]>; 3],
+        warnings: Vec<String>,
+    ) -> RoundReply {
+        // The receipt does not depend on how the result travels.
+        let stored = |bytes| Payload::stored(BlobRef::of(bytes));
+        RoundReply {
+            params: params.map(BlobRef::of),
+            aux: aux.map(stored),
+            sums: sums.map(stored),
+            state_id: self.state_id.clone(),
+            optimizer_args: self.optimizer_args.clone(),
+            encryption_factor: None,
+            secagg: None,
+            device: DEVICE.to_owned(),
+            warnings,
+            n_samples: self.n_samples,
+            n_steps: self.n_steps,
+            train_loss: self.train_loss,
+            evaluation: self.evaluation.clone(),
+            receipt: None,
+            timing: NodeTiming::default(),
+        }
+    }
+
     /// Leaves the sums of scores at the node: metrics leave alone.
     pub(crate) fn without_sums(&mut self) {
         if let Some(evaluation) = &mut self.evaluation {

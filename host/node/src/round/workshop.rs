@@ -13,6 +13,7 @@ use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Profile, Sandbox};
 use fedwasm_training::{Examples, Place, Preprocessing, Round, RoundArgs, Turn};
 
 use super::data::{data_digest, examples_key, read};
+use super::keeping::{Keeping, OnDisk};
 use super::prepared::Prepared;
 use crate::approval::ApprovedPlan;
 use crate::experiments::{Owner, Room, check_data, check_owner};
@@ -215,15 +216,18 @@ impl Workshop {
             dataset: file,
             profile: if strict { Profile::Strict } else { Profile::Standard },
             limits: self.limits.lowered(&request.limits),
-            round,
-            examples,
+            round: Arc::new(round),
+            examples: Arc::new(examples),
             turn,
-            folder,
-            researcher,
-            state_bytes_max,
-            room: Arc::clone(&self.room),
-            receipts: self.receipts.clone(),
-            written: (written, Arc::clone(&self.written)),
+            keeping: Keeping::Disk(OnDisk {
+                folder,
+                researcher,
+                state_bytes_max,
+                room: Arc::clone(&self.room),
+                receipts: self.receipts.clone(),
+                dataset: file,
+                written: (written, Arc::clone(&self.written)),
+            }),
         })
     }
 }

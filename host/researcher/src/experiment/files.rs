@@ -73,16 +73,19 @@ impl Experiment {
             return Ok(());
         };
         let (_, params) = params_digest(self.best.as_ref().unwrap_or(self.job.params()))?;
-        let key = self.job.member().key();
-        let sign = |json: &[u8]| {
-            let bundle = Bundle::sign_bytes(json, key);
-            let signing =
-                |error: fedwasm_trust::Error| RecordError::Signing { reason: error.to_string() };
-            bundle.map(|bundle| bundle.to_json()).map_err(signing)
-        };
+        let key = self.job.member().map(|member| member.key());
+        let sign = key.map(|key| {
+            move |json: &[u8]| {
+                let bundle = Bundle::sign_bytes(json, key);
+                let signing = |error: fedwasm_trust::Error| RecordError::Signing {
+                    reason: error.to_string(),
+                };
+                bundle.map(|bundle| bundle.to_json()).map_err(signing)
+            }
+        });
         let plan = self.job.options.component.bytes();
         let parts = ModelParts { plan, params: &params, preprocessing: self.job.scales_json() };
-        Ok(self.job.model(&self.history).write(dir, parts, Some(&sign))?)
+        Ok(self.job.model(&self.history).write(dir, parts, sign.as_ref().map(|sign| sign as _))?)
     }
 
     /// Writes the results so far. Without a round there are none, and what the

@@ -9,7 +9,6 @@ use fedwasm_params::Params;
 use fedwasm_record::{
     Keep, ModelFile, NoiseSeed, RUNNING, carried, method, params_digest, prepare, uploads,
 };
-use fedwasm_transport::LinkOptions;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -23,8 +22,8 @@ use crate::experiment::resume::{
 use crate::monitor::Monitor;
 use crate::secagg::Asked;
 use crate::{
-    Aggregator, Breakpoint, Error, Event, Events, Experiment, ExperimentFile, ExperimentOptions,
-    History, Job, JobOptions,
+    Aggregator, Breakpoint, Connection, Error, Event, Events, Experiment, ExperimentFile,
+    ExperimentOptions, History, Job, JobOptions,
 };
 
 impl Experiment {
@@ -58,24 +57,24 @@ impl Experiment {
     }
 
     /// As [`Experiment::start`], over a connection of the caller's own instead of one to the
-    /// addresses in the file: another network, such as one in memory.
+    /// addresses in the file: another network, such as one in memory, or nodes in this process.
     ///
     /// # Errors
     /// As [`Experiment::start`].
     pub async fn start_on(
-        link: LinkOptions,
+        link: impl Into<Connection>,
         options: ExperimentOptions,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
         let aggregator = options.file.aggregator.build();
-        Self::start_as(options, (aggregator, false), Some(link), cancelled, events).await
+        Self::start_as(options, (aggregator, false), Some(link.into()), cancelled, events).await
     }
 
     async fn start_as(
         options: ExperimentOptions,
         (aggregator, is_own): (Box<dyn Aggregator>, bool),
-        link: Option<LinkOptions>,
+        link: Option<Connection>,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
@@ -144,8 +143,9 @@ impl Experiment {
     /// Writes what there is before the next round.
     fn keep_start(&mut self) -> Result<(), Error> {
         if let Some(dir) = &self.out {
-            let membership = self.job.member().current_membership()?;
-            uploads::keep_membership(dir, &membership)?;
+            if let Some(member) = self.job.member() {
+                uploads::keep_membership(dir, &member.current_membership()?)?;
+            }
             if self.file.keep_uploads {
                 let (digest, bytes) = params_digest(self.job.params())?;
                 uploads::keep(dir, [(&digest, bytes.as_slice())])?;

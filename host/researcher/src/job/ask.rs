@@ -1,6 +1,7 @@
 //! Asking nodes for a round or for scores, and the checks on their answers and receipts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedwasm_params::{Params, to_safetensors};
@@ -9,7 +10,7 @@ use fedwasm_protocol::{
     Reason, Refusal, RoundReply, RoundRequest, printable,
 };
 use fedwasm_transport::now_ms;
-use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
+use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Roster, Standing};
 
 use crate::job::replies::{is_sound, is_well_formed};
 use crate::requests::{Answer, Seen};
@@ -75,8 +76,11 @@ impl Job {
         events: Events<'_>,
     ) -> Result<Answers, Error> {
         let round = asking.round;
-        let asked: BTreeMap<NodeId, RoundRequest> = requests
-            .iter()
+        // Only members sign receipts.
+        let signed = self.requests.member().is_some().then_some(&requests);
+        let asked: BTreeMap<NodeId, RoundRequest> = signed
+            .into_iter()
+            .flatten()
             .map(|(node, request)| (node.clone(), Receipt::request(request)))
             .collect();
         let bodies: BTreeMap<NodeId, Body> = requests
@@ -267,13 +271,14 @@ impl Job {
             return Ok(());
         }
         self.refreshed = Instant::now();
-        let fetch = self.repository.refresh_roster(self.requests.member());
+        let Some(member) = self.requests.member() else { return Ok(()) };
+        let fetch = self.repository.refresh_roster(member);
         match tokio::time::timeout(ROSTER_PAUSE, fetch).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!("the roster could not be refreshed: {error}"),
             Err(_) => tracing::warn!("the roster could not be refreshed: no answer arrived"),
         }
-        match self.requests.member().standing(now_ms()) {
+        match member.standing(now_ms()) {
             Standing::Fresh => Ok(()),
             Standing::Ageing { age } => {
                 let hours = age.as_secs() / 3_600;
@@ -287,6 +292,15 @@ impl Job {
                 Err(fedwasm_transport::Error::from(expired).into())
             }
         }
+    }
+
+    /// The participants of the federation.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the nodes are in this process.
+    pub(crate) fn roster(&self) -> Result<Arc<Roster>, Error> {
+        let no_keys = || Error::Internal { reason: "nodes in one process have no keys".into() };
+        Ok(self.requests.member().ok_or_else(no_keys)?.roster())
     }
 
     /// Fetches a node's receipt and checks its signature, its request and its result. With it comes
@@ -304,7 +318,7 @@ impl Job {
         let signed = self.within_deadline(self.repository.get_payload(payload)).await;
         let signed = signed.map_err(|error| format!("its receipt: {error}"))?;
         let who = Participant::node(node);
-        let roster = self.requests.member().roster();
+        let roster = self.roster().map_err(|error| error.to_string())?;
         let key = roster.key(&who).ok_or_else(|| format!("{who} is not on the roster"))?;
         let receipt = Receipt::verify(&signed, key).map_err(|error| error.to_string())?;
         let Receipt { result, .. } = &receipt;

@@ -302,9 +302,10 @@ impl Job {
         about
     }
 
-    /// The researcher, and its membership.
-    pub fn member(&self) -> &fedwasm_trust::Member {
-        self.requests.member()
+    /// The researcher as a member of its federation; none if the nodes are in this process
+    /// ([`crate::Connection::Here`]).
+    pub fn member(&self) -> Option<&fedwasm_trust::Member> {
+        self.requests.member().map(|member| &**member)
     }
 
     /// Tells the repository that the experiment is over: its blobs may be

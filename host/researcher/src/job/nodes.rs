@@ -12,7 +12,7 @@ use fedwasm_trust::SKEW_MS;
 use crate::job::membership::Away;
 use crate::job::replies::{clock, why_not};
 use crate::job::search::SEARCH_TIME_MAX;
-use crate::requests::{Answer, Requests};
+use crate::requests::{Answer, Linked};
 use crate::{Error, Event, Events};
 
 use super::Job;
@@ -111,7 +111,7 @@ impl Job {
     pub async fn wait_for_nodes(&mut self, time: Duration) -> Result<(), Error> {
         let (gone, silent) = (self.nodes.gone(), self.nodes.silent());
         self.nodes.is_short();
-        let all_back = |requests: &Requests| {
+        let all_back = |requests: &Linked| {
             !(gone.is_empty() && silent.is_empty())
                 && gone.iter().all(|node| requests.is_online(node))
                 && silent.iter().all(|node| requests.has_late(node))

@@ -6,9 +6,8 @@ use fedwasm_artifact::Component;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
 use fedwasm_sandbox::{LimitArgs, Sandbox};
-use fedwasm_transport::LinkOptions;
 
-use crate::{NetworkArgs, SecaggSettings};
+use crate::{Connection, NetworkArgs, SecaggSettings};
 
 /// The options of a job.
 #[derive(Clone, Debug)]
@@ -39,7 +38,7 @@ pub struct JobOptions {
     /// Where the federation is.
     pub network: NetworkArgs,
     /// A connection of the caller's own, instead of one to the addresses in `network`.
-    pub link: Option<LinkOptions>,
+    pub link: Option<Connection>,
     /// Whether replies without a signed receipt are refused.
     pub require_receipts: bool,
     /// With fewer nodes it does not start, at least 1; none: with fewer than all that have data

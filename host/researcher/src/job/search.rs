@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fedwasm_protocol::{
@@ -19,7 +20,7 @@ use crate::job::blocking;
 use crate::job::columns::{Chosen, choose};
 use crate::job::replies::why_not;
 use crate::requests::{Answer, Requests};
-use crate::{Error, JobOptions};
+use crate::{Connection, Error, JobOptions};
 
 /// How long a search or a question about approval waits for nodes that are
 /// present.
@@ -31,7 +32,13 @@ pub(crate) async fn connect(
     cancelled: watch::Receiver<bool>,
 ) -> Result<(Requests, Repository), Error> {
     let (options, researcher) = match &options.link {
-        Some(link) => (link.clone(), researcher_of(&link.member, Path::new("(given)"))?),
+        Some(Connection::Here { researcher, nodes, repository }) => {
+            let requests = Requests::here(researcher.clone(), Arc::clone(nodes), cancelled);
+            return Ok((requests, repository.clone()));
+        }
+        Some(Connection::Link(link)) => {
+            (link.clone(), researcher_of(&link.member, Path::new("(given)"))?)
+        }
         None => enter(&options.network).await?,
     };
     let repository = options.repository.clone();

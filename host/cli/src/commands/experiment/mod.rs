@@ -3,7 +3,7 @@
 mod check;
 mod show;
 mod verify;
-mod view;
+pub(in crate::commands) mod view;
 
 use std::path::PathBuf;
 
@@ -109,7 +109,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 }
 
 /// The file and its plan, and nothing else.
-pub(super) fn options(
+pub(in crate::commands) fn options(
     file: ExperimentFile,
     printer: &Printer,
 ) -> Result<ExperimentOptions, CommandError> {
@@ -137,7 +137,7 @@ pub(super) fn options(
 
 /// Epsilon, if the aggregator adds noise; how many nodes took part in the last round, and why the
 /// others did not.
-fn show_end(history: &History, printer: &Printer) {
+pub(in crate::commands) fn show_end(history: &History, printer: &Printer) {
     let Some(last) = history.rounds.last() else { return };
     if let Some(best) = &history.best {
         let (round, metric, value) = (best.at, printable(&best.metric), best.value);

@@ -11,17 +11,17 @@ use crate::printer::Printer;
 use crate::progress::Bars;
 
 /// Shows events, as lines and as bars.
-pub(super) struct View {
-    pub(super) printer: Printer,
+pub(in crate::commands) struct View {
+    pub(in crate::commands) printer: Printer,
     /// The metric that is shown first.
-    pub(super) metric: Option<Metric>,
+    pub(in crate::commands) metric: Option<Metric>,
     /// How many rounds there are to be.
-    pub(super) rounds: u32,
-    pub(super) bars: Bars,
+    pub(in crate::commands) rounds: u32,
+    pub(in crate::commands) bars: Bars,
 }
 
 impl View {
-    pub(super) fn show(&mut self, event: Event) {
+    pub(in crate::commands) fn show(&mut self, event: Event) {
         match &event {
             Event::Progress { node, steps, steps_max, loss, .. } => {
                 self.bars.show(node, *steps, *steps_max, *loss);
@@ -107,7 +107,7 @@ impl View {
         self.printer.line(format!("agreed     keys of {n_nodes} nodes ({scheme}), {ms:.1} ms"));
     }
 
-    pub(super) fn show_round(&self, record: &RoundRecord) {
+    pub(in crate::commands) fn show_round(&self, record: &RoundRecord) {
         let metrics = record.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
         let fields = json!({
             "round": record.round,
