@@ -539,7 +539,7 @@ fn a_program_changes_a_running_experiment_between_rounds() {
         assert_eq!(state.replies.len(), 2);
         let refused = experiment.change(other("n_classes = 2", "n_classes = 3")).await;
         assert!(matches!(refused, Err(Error::Change { .. })), "{refused:?}");
-        assert_eq!(experiment.history().changes.len(), 0);
+        assert_eq!(experiment.history().unwrap().changes.len(), 0);
         experiment.change(other("lr = 0.1", "lr = 0.02")).await.unwrap();
         experiment.run_once(&mut drop).await.unwrap().unwrap();
         experiment

@@ -47,6 +47,7 @@ fn litter(out: &Path) -> Vec<String> {
         "params.mpk",
         "params.safetensors",
         "receipts",
+        "rounds.jsonl",
     ];
     let names = std::fs::read_dir(out).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -319,17 +320,22 @@ fn the_status_of_an_interrupted_run_is_accurate() {
     std::fs::write(&experiment, long).unwrap();
     let show = |out: &Path| {
         let shown = fedwasm(&["--json", "experiment", "show"]).arg(out).ok();
-        shown.result()["status"].clone()
+        let result = shown.result();
+        (result["status"].clone(), result["rounds"].as_u64().unwrap())
     };
     let out = federation.dir.path().join("killed");
     let running = start(&experiment, &out, &[]);
-    running.wait_for(event("round"));
-    while !out.join("history.json").exists() {
-        std::thread::yield_now();
-    }
-    assert_eq!(show(&out), "running");
+    let at = |round| move |event: &Value| event["event"] == "round" && event["round"] == round;
+    running.wait_for(at(3));
+    let (status, rounds) = show(&out);
+    assert!(status == "running" && rounds >= 3, "{status} {rounds}");
     drop(running);
-    assert_eq!(show(&out), "interrupted");
+    let (status, rounds) = show(&out);
+    assert!(status == "interrupted" && rounds >= 3, "{status} {rounds}");
+    // The rounds are in a file that only grows.
+    let history = std::fs::read(out.join("history.json")).unwrap();
+    let history: Value = serde_json::from_slice(&history).unwrap();
+    assert_eq!(history["rounds"], json!([]));
     // As on a disk without room: nothing can be written any more.
     let out = federation.dir.path().join("full");
     let run = fedwasm(&["experiment", "run"]).arg(&experiment).arg("--out").arg(&out);
@@ -374,8 +380,8 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
     running.wait_for(at(49));
     let (researcher_50, nodes_50) = memory();
     println!("KiB: researcher {researcher_5} -> {researcher_50}, nodes {nodes_5} -> {nodes_50}");
-    // A model of 62 numbers: what grows is the history, 3 KiB a round.
-    assert!(researcher_50 < researcher_5 + 4_096, "{researcher_5} {researcher_50}");
+    // A model of 62 numbers, and a history whose rounds are in a file.
+    assert!(researcher_50 < researcher_5 + 2_048, "{researcher_5} {researcher_50}");
     assert!(nodes_50 < nodes_5 + 3 * 4_096, "{nodes_5} {nodes_50}");
     let (code, _) = running.end();
     assert_eq!(code, 0);
@@ -396,7 +402,8 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
             "params.mpk",
             "params.safetensors",
             "receipts",
-            "report.html"
+            "report.html",
+            "rounds.jsonl"
         ]
     );
     assert_eq!(names(&out.join("breakpoints")), ["round-0049", "round-0050"]);

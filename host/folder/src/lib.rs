@@ -107,6 +107,20 @@ impl Folder {
         read_bounded(regular(file.into_std(), &path)?, &path, bytes_max)
     }
 
+    /// Opens a regular file to read and write it in place, and creates it if it is absent: for
+    /// files that only grow, whose reader knows how much of them counts.
+    ///
+    /// # Errors
+    /// Those of the operating system, with the name, and `InvalidInput` for another kind of file.
+    pub fn open_growing(&self, name: &str) -> io::Result<std::fs::File> {
+        use cap_std::fs::OpenOptionsExt as _;
+        let path = self.path.join(name);
+        let mut options = cap_std::fs::OpenOptions::new();
+        options.read(true).write(true).create(true).custom_flags(nonblocking()?);
+        let file = self.dir.open_with(name, &options).map_err(|error| named(&error, &path))?;
+        regular(file.into_std(), &path)
+    }
+
     /// Writes a file: afterwards it holds all of `bytes`, or, after an error,
     /// its earlier contents.
     ///
@@ -302,9 +316,12 @@ pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     read_bounded(open_file(path)?, path, bytes_max)
 }
 
-/// Opens a regular file that a person named. Other kinds of files may keep a
+/// Opens a regular file that a person named, to read it. Other kinds of files may keep a
 /// reader waiting, or never end.
-fn open_file(path: &Path) -> io::Result<std::fs::File> {
+///
+/// # Errors
+/// Those of the operating system, with the path, and `InvalidInput` for another kind of file.
+pub fn open_file(path: &Path) -> io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking()?).open(path);
     regular(file.map_err(|error| named(&error, path))?, path)

@@ -4,10 +4,12 @@
 //! `breakpoints/round-0003/` in the directory of the experiment holds
 //! `breakpoint.json`, `params.safetensors`, `aggregator.safetensors` and
 //! `history.json`; `best.safetensors` if an earlier round was the best, and `preprocessing.json`
-//! with scales of the federation. The first names the others by their SHA-256. A breakpoint is
-//! written under another name, brought to disk and renamed, so it is whole or
-//! not there. No path is stored: the directory can be moved.
+//! with scales of the federation. The first names the others by their SHA-256. The rounds of the
+//! history are in `rounds.jsonl` of the experiment, which its breakpoints share; `history.json` has
+//! the SHA-256 of those that are its own. A breakpoint is written under another name, brought to disk
+//! and renamed, so it is whole or not there. No path is stored: the directory can be moved.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -19,10 +21,10 @@ use serde_json::Value;
 
 use crate::history::WRITTEN_BY;
 use crate::uploads::{UPLOADS, load};
-use crate::{Error, History, JobState, Member, NodeRecord, NodeStates, Reply};
+use crate::{Error, History, JobState, Member, NodeRecord, NodeStates, Reply, read_rounds};
 
-/// The format that this program writes, and the only one that it reads.
-const FORMAT: u64 = 1;
+/// The format that this program writes. It reads 1, too, whose history had the rounds inside.
+const FORMAT: u64 = 2;
 const BREAKPOINTS: &str = "breakpoints";
 const MAIN: &str = "breakpoint.json";
 const PARAMS: &str = "params.safetensors";
@@ -49,7 +51,8 @@ pub struct Breakpoint {
     pub job: JobState,
     /// The aggregator's state from round to round.
     pub aggregator: Params,
-    /// The history so far, with the replies of every round.
+    /// The history so far, with the replies of every round. Written, it has no rounds if
+    /// [`History::rounds_file`] says where they are, and read it has them again.
     pub history: History,
     /// The parameters of [`History::best`], if they are kept.
     pub best: Option<Params>,
@@ -109,7 +112,7 @@ impl Breakpoint {
         let always = [
             (PARAMS, safetensors(&self.job.params)?),
             (AGGREGATOR, safetensors(&self.aggregator)?),
-            (HISTORY, json(&self.history)?),
+            (HISTORY, json(&self.written_history())?),
         ];
         for (name, bytes) in always.into_iter().chain(scales) {
             inner.write(name, &bytes)?;
@@ -165,6 +168,14 @@ impl Breakpoint {
         Ok(())
     }
 
+    /// The history as it is written.
+    fn written_history(&self) -> Cow<'_, History> {
+        match &self.history.rounds_file {
+            Some(end) => Cow::Owned(self.history.without_rounds(end.clone())),
+            None => Cow::Borrowed(&self.history),
+        }
+    }
+
     /// Reads the newest breakpoint of an experiment that is whole; none if
     /// there is none at all. The faults of newer ones are passed to `warn`.
     ///
@@ -178,7 +189,7 @@ impl Breakpoint {
         let folder = Folder::open(dir)?.folder(BREAKPOINTS)?;
         let mut first_error = None;
         for round in rounds(&folder)?.into_iter().rev() {
-            match Self::load(&dir.join(BREAKPOINTS).join(name(round))) {
+            match Self::load_with_rounds(dir, round) {
                 Ok(mut breakpoint) => {
                     breakpoint.job.saved = saved(dir, &folder, round)?;
                     breakpoint.job.replies = replies(dir, &breakpoint);
@@ -229,7 +240,22 @@ impl Breakpoint {
                 .is_ok_and(|names| names.iter().any(|name| round_of(name).is_some()))
     }
 
-    /// Reads one breakpoint, given its own directory.
+    /// Reads the breakpoint after a round, and the rounds before it.
+    fn load_with_rounds(dir: &Path, round: u32) -> Result<Self, Error> {
+        let path = dir.join(BREAKPOINTS).join(name(round));
+        let mut breakpoint = Self::load(&path)?;
+        if let Some(end) = &breakpoint.history.rounds_file {
+            let rounds = read_rounds(dir, Some(end));
+            breakpoint.history.rounds = rounds.map_err(|error| {
+                let reason = format!("the rounds before it are damaged: {error}");
+                Error::Breakpoint { path, reason }
+            })?;
+        }
+        Ok(breakpoint)
+    }
+
+    /// Reads one breakpoint, given its own directory; the history is without the rounds that
+    /// `rounds.jsonl` has.
     ///
     /// # Errors
     /// [`Error::Breakpoint`], [`Error::Io`].
@@ -242,11 +268,11 @@ impl Breakpoint {
         let Versioned { format, written_by } = serde_json::from_slice(&bytes).map_err(damaged)?;
         if format > FORMAT {
             let reason = format!(
-                "{NEWER} ({written_by}, format {format}; this one reads {FORMAT}); update fedwasm"
+                "{NEWER} ({written_by}, format {format}; this one reads up to {FORMAT}); update fedwasm"
             );
             return Err(bad(reason));
         }
-        if format != FORMAT {
+        if !(1..=FORMAT).contains(&format) {
             return Err(bad(format!("it has the unknown format {format}")));
         }
         let main: Main = serde_json::from_slice(&bytes).map_err(damaged)?;
@@ -359,7 +385,7 @@ fn json(value: &impl Serialize) -> std::io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::empty_history;
+    use crate::history::tests::{empty_history, empty_round};
     use fedwasm_params::Tensor;
 
     fn breakpoint(round: u32) -> Breakpoint {
@@ -498,16 +524,62 @@ mod tests {
     }
 
     #[test]
+    fn rounds_are_read_from_their_file_up_to_the_breakpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = crate::RoundsFile::begin(dir.path()).unwrap();
+        let mut sizes = Vec::new();
+        for round in 1..=3 {
+            file.append(&empty_round(round)).unwrap();
+            let mut saved = breakpoint(round);
+            saved.history.rounds = vec![empty_round(round)];
+            saved.history.rounds_file = Some(file.end());
+            saved.save(dir.path(), 3).unwrap();
+            let inner = Folder::open(&dir.path().join(BREAKPOINTS).join(name(round))).unwrap();
+            sizes.push(inner.len(HISTORY).unwrap());
+        }
+        // A breakpoint does not grow with the rounds.
+        assert_eq!(sizes[0], sizes[1]);
+        let rounds = |dir: &Path| {
+            let loaded = Breakpoint::newest(dir, |_| {}).unwrap().unwrap();
+            loaded.history.rounds.iter().map(|record| record.round).collect::<Vec<u32>>()
+        };
+        assert_eq!(rounds(dir.path()), [1, 2, 3]);
+        std::fs::remove_dir_all(dir.path().join(BREAKPOINTS).join(name(3))).unwrap();
+        assert_eq!(rounds(dir.path()), [1, 2]);
+        // Damage in the last line harms no earlier breakpoint.
+        let path = dir.path().join("rounds.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("\"round\":2", "\"round\":5")).unwrap();
+        assert_eq!(rounds(dir.path()), [1]);
+        std::fs::remove_file(&path).unwrap();
+        let error = newest(dir.path()).unwrap_err();
+        assert!(error.contains("the rounds before it are damaged"), "{error}");
+    }
+
+    #[test]
+    fn breakpoint_of_format_1_has_its_rounds_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut saved = breakpoint(2);
+        saved.history.rounds = [1, 2].map(empty_round).into();
+        saved.save(dir.path(), 1).unwrap();
+        let main = dir.path().join(BREAKPOINTS).join(name(2)).join(MAIN);
+        let text = std::fs::read_to_string(&main).unwrap();
+        std::fs::write(&main, text.replace("\"format\": 2", "\"format\": 1")).unwrap();
+        let loaded = Breakpoint::newest(dir.path(), |_| {}).unwrap().unwrap();
+        assert_eq!(loaded.history.rounds.len(), 2);
+    }
+
+    #[test]
     fn newer_format_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         breakpoint(1).save(dir.path(), 2).unwrap();
         breakpoint(2).save(dir.path(), 2).unwrap();
         let main = dir.path().join(BREAKPOINTS).join("round-0002").join(MAIN);
-        let text = r#"{"format": 2, "written_by": "fedwasm 9.0", "more": []}"#;
+        let text = r#"{"format": 3, "written_by": "fedwasm 9.0", "more": []}"#;
         std::fs::write(&main, text).unwrap();
         let error = newest(dir.path()).unwrap_err();
         assert!(
-            error.contains("newer program (fedwasm 9.0, format 2; this one reads 1)"),
+            error.contains("newer program (fedwasm 9.0, format 3; this one reads up to 2)"),
             "{error}"
         );
     }

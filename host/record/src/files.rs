@@ -6,7 +6,7 @@ use fedwasm_folder::{Folder, Lock};
 use fedwasm_params::{Params, from_safetensors, mpk, to_safetensors};
 use fedwasm_protocol::{Digest, printable_json};
 
-use crate::{Error, History};
+use crate::{Error, History, read_rounds};
 
 const HISTORY: &str = "history.json";
 /// How inputs were scaled at all sites.
@@ -42,7 +42,8 @@ pub fn write_scales(dir: &Path, scales: &[u8]) -> Result<(), Error> {
     Ok(Folder::create(dir)?.write(SCALES, scales)?)
 }
 
-/// Reads `history.json` of a finished or running experiment, or of a local job.
+/// Reads `history.json` of a finished or running experiment, or of a local job. The rounds of a
+/// running one, or of one that was killed, are all that `rounds.jsonl` has.
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::File`].
@@ -54,7 +55,11 @@ pub fn load_history(dir: &Path) -> Result<History, Error> {
     }
     let bytes = fedwasm_folder::read_file(&path, HISTORY_BYTES_MAX)?;
     let damaged = |error: serde_json::Error| Error::File { path, reason: format!(" {error}") };
-    serde_json::from_slice(&bytes).map_err(damaged)
+    let mut history: History = serde_json::from_slice(&bytes).map_err(damaged)?;
+    if history.rounds_file.take().is_some() {
+        history.rounds = read_rounds(dir, None)?;
+    }
+    Ok(history)
 }
 
 /// Reads parameters: `.safetensors` by its name, otherwise `.mpk`.

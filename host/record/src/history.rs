@@ -6,7 +6,9 @@ use fedwasm_protocol::{Digest, Evaluation, Metric, Metrics, NodeId, NodeTiming, 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{BestRecord, Difference, PrivacyRecord, SecaggRecord, StepRecord, ValidationRecord};
+use crate::{
+    BestRecord, Difference, PrivacyRecord, RoundsEnd, SecaggRecord, StepRecord, ValidationRecord,
+};
 
 /// The history of a run, round by round.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,6 +61,9 @@ pub struct History {
     pub initial: Option<ScoreRecord>,
     /// The rounds in order.
     pub rounds: Vec<RoundRecord>,
+    /// Up to where `rounds.jsonl` has the rounds, in files of a running experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds_file: Option<RoundsEnd>,
     /// The training loss of a local job, at most 1,000 points.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRecord>,
@@ -71,9 +76,44 @@ pub struct History {
 }
 
 impl History {
+    /// The history of a run that begins: nothing has happened.
+    pub fn new(name: String, plan: PlanRecord, random_seed: u64, rounds_max: u32) -> Self {
+        Self {
+            name,
+            plan,
+            random_seed,
+            written_by: WRITTEN_BY.into(),
+            experiment_id: String::new(),
+            arguments: BTreeMap::new(),
+            changes: Vec::new(),
+            status: RUNNING.into(),
+            rounds_max,
+            initial_sha256: None,
+            expected: BTreeSet::new(),
+            left_out: BTreeMap::new(),
+            frozen: Vec::new(),
+            noise_sha256: None,
+            scales_sha256: None,
+            scales_secagg: None,
+            initial: None,
+            rounds: Vec::new(),
+            rounds_file: None,
+            steps: Vec::new(),
+            validations: Vec::new(),
+            best: None,
+        }
+    }
+
     /// Whether a local job wrote it.
     pub fn is_local(&self) -> bool {
         self.experiment_id.is_empty()
+    }
+
+    /// The same without its rounds, which `rounds.jsonl` has up to `end`.
+    pub fn without_rounds(&self, end: RoundsEnd) -> Self {
+        let mut header = Self { rounds: Vec::new(), ..self.clone() };
+        header.rounds_file = Some(end);
+        header
     }
 
     /// The round whose model is the result: the last one, or the best with `keep = "best"`.
@@ -347,32 +387,22 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn empty_history() -> History {
-        History {
-            name: "t".into(),
-            plan: PlanRecord {
-                name: "p".into(),
-                version: "1.0.0".into(),
-                sha256: Digest::of(b"p"),
-            },
-            random_seed: 42,
-            written_by: WRITTEN_BY.into(),
-            experiment_id: String::new(),
-            arguments: BTreeMap::new(),
-            changes: Vec::new(),
-            status: RUNNING.into(),
-            rounds_max: 3,
-            initial_sha256: None,
-            expected: BTreeSet::new(),
-            left_out: BTreeMap::new(),
-            frozen: Vec::new(),
-            noise_sha256: None,
-            scales_sha256: None,
-            scales_secagg: None,
-            initial: None,
-            rounds: Vec::new(),
-            steps: Vec::new(),
-            validations: Vec::new(),
-            best: None,
+        let (version, sha256) = ("1.0.0".into(), Digest::of(b"p"));
+        History::new("t".into(), PlanRecord { name: "p".into(), version, sha256 }, 42, 3)
+    }
+
+    pub(crate) fn empty_round(round: u32) -> RoundRecord {
+        RoundRecord {
+            round,
+            timing: RoundTiming::default(),
+            nodes: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            params_sha256: Digest::of(b""),
+            evaluation: None,
+            scored: BTreeMap::new(),
+            secagg: None,
+            scored_secagg: None,
+            privacy: None,
         }
     }
 
@@ -398,16 +428,9 @@ pub(crate) mod tests {
         let mut history = empty_history();
         let id = |node: &str| -> NodeId { node.parse().unwrap() };
         let round = |nodes: &[&str], dropped: &[(&str, &str)]| RoundRecord {
-            round: 1,
-            timing: RoundTiming::default(),
             nodes: nodes.iter().map(|n| (id(n), node())).collect(),
             dropped: dropped.iter().map(|(node, why)| (id(node), (*why).to_owned())).collect(),
-            params_sha256: Digest::of(b""),
-            evaluation: None,
-            scored: BTreeMap::new(),
-            secagg: None,
-            scored_secagg: None,
-            privacy: None,
+            ..empty_round(1)
         };
         history.left_out = [(id("z"), "not approved".to_owned())].into();
         assert_eq!(history.missing().len(), 1);

@@ -14,6 +14,7 @@ mod model;
 mod node_states;
 mod overview;
 mod paired;
+mod rounds;
 mod schedule;
 mod secagg;
 pub mod sections;
@@ -48,6 +49,7 @@ pub use model::{
 pub use node_states::NodeStates;
 pub use overview::{Method, MethodLine, Overview, RUNS_MAX, Run, Test, overview};
 pub use paired::Paired;
+pub use rounds::{RoundsEnd, RoundsFile, read_rounds};
 pub use schedule::{LrSchedule, in_round, lr_of};
 pub use secagg::{
     AskedNodes, SecaggRecord, keep_asked, keep_transcript, load_asked, numbers_sha256,

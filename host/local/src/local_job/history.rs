@@ -7,7 +7,7 @@ use std::time::Instant;
 use fedwasm_protocol::{Digest, Evaluation, NodeTiming};
 use fedwasm_record::{
     FINISHED, History, Keep, NodeRecord, PlanRecord, RoundRecord, RoundTiming, StepRecord, Steps,
-    WRITTEN_BY, params_digest,
+    params_digest,
 };
 use fedwasm_sandbox::Profile;
 use fedwasm_training::Trained;
@@ -149,32 +149,17 @@ impl LocalJob {
             scored_secagg: None,
             privacy: None,
         };
+        let plan = PlanRecord {
+            name: metadata.name.clone(),
+            version: metadata.version.clone(),
+            sha256: self.options.component.digest(),
+        };
         History {
-            name: "local".into(),
-            plan: PlanRecord {
-                name: metadata.name.clone(),
-                version: metadata.version.clone(),
-                sha256: self.options.component.digest(),
-            },
-            random_seed: self.options.random_seed,
-            written_by: WRITTEN_BY.into(),
-            experiment_id: String::new(),
             arguments: self.arguments(),
-            changes: Vec::new(),
             status: FINISHED.into(),
-            rounds_max: 1,
-            initial_sha256: None,
-            expected: [].into(),
-            left_out: [].into(),
-            frozen: Vec::new(),
-            noise_sha256: None,
-            scales_sha256: None,
-            scales_secagg: None,
-            initial: None,
             rounds: vec![round],
             steps,
-            validations: Vec::new(),
-            best: None,
+            ..History::new("local".into(), plan, self.options.random_seed, 1)
         }
     }
 }

@@ -180,7 +180,7 @@ impl PyExperiment {
     /// Its history, as JSON.
     fn history(&self, py: Python<'_>) -> PyResult<String> {
         self.slot.with(py, |_, experiment| {
-            let json = serde_json::to_string(experiment.history());
+            let json = serde_json::to_string(&experiment.history()?);
             Ok(json.map_err(std::io::Error::from)?)
         })
     }

@@ -59,28 +59,12 @@ fn history(name: &str, rounds: Vec<RoundRecord>) -> History {
     let plan =
         PlanRecord { name: name.into(), version: "0.1.0".into(), sha256: Digest::of(b"plan") };
     History {
-        name: name.into(),
-        plan,
-        random_seed: 7,
         written_by: "fedwasm 0".into(),
         experiment_id: "e".into(),
         arguments: [("training".to_owned(), serde_json::json!({"lr": 0.1, "a": {"b": [1]}}))]
             .into(),
-        changes: Vec::new(),
-        status: "running".into(),
-        rounds_max: 9,
-        initial_sha256: None,
-        expected: [].into(),
-        left_out: [].into(),
-        frozen: Vec::new(),
-        noise_sha256: None,
-        scales_sha256: None,
-        scales_secagg: None,
-        initial: None,
         rounds,
-        steps: Vec::new(),
-        validations: Vec::new(),
-        best: None,
+        ..History::new(name.into(), plan, 7, 9)
     }
 }
 

@@ -6,6 +6,7 @@ use fedwasm_record::carried;
 
 use crate::experiment::noise::dressed;
 use crate::experiment::resume::{arguments, differences, may_change, sentence};
+use crate::experiment::watched;
 use crate::{Difference, Error, Experiment, ExperimentFile, History};
 
 impl Experiment {
@@ -30,6 +31,7 @@ impl Experiment {
             };
             return Err(Error::Change { reason });
         }
+        let rounds = self.all_rounds()?;
         let aggregator = match self.is_own || file.aggregator == self.file.aggregator {
             true => None,
             false => {
@@ -54,6 +56,7 @@ impl Experiment {
         let history = self.history.clone().changed(self.round, differences, arguments);
         self.history = History { rounds_max: file.rounds.max(self.round), ..history };
         self.file = file;
+        self.watched = watched(&self.file, &rounds);
         self.stopped = self.is_enough();
         Ok(())
     }

@@ -22,7 +22,9 @@ impl Experiment {
         if let Err(error) = self.job.finish().await {
             tracing::warn!("the repository could not be told that the experiment is over: {error}");
         }
-        let written = self.write_results().and_then(|()| self.write_model());
+        let written = self.take_rounds();
+        let written = written.and_then(|()| self.write_results());
+        let written = written.and_then(|()| self.write_model());
         let Self { job, history, best, .. } = self;
         let (mut params, mut params_sha256) = (job.params().clone(), job.params_sha256());
         job.close().await;
@@ -48,8 +50,18 @@ impl Experiment {
             None if is_done => FINISHED.into(),
             None => RUNNING.into(),
         };
-        self.write_results()?;
-        self.write_model()
+        self.take_rounds()?;
+        let written = self.write_results().and_then(|()| self.write_model());
+        // `history.json` has all rounds now; while it runs on, the file of the rounds has them.
+        self.written = None;
+        self.append_rounds()?;
+        written
+    }
+
+    /// Takes all rounds into the history.
+    fn take_rounds(&mut self) -> Result<(), Error> {
+        self.history.rounds = self.all_rounds()?;
+        Ok(())
     }
 
     /// Leaves without a result; the results so far are written all the same.
@@ -58,7 +70,7 @@ impl Experiment {
             Error::Cancelled => "cancelled".into(),
             error => format!("failed: {error}"),
         };
-        if let Err(error) = self.write_results() {
+        if let Err(error) = self.take_rounds().and_then(|()| self.write_results()) {
             tracing::warn!("the results so far cannot be written: {error}");
         }
         // Its blobs are no longer needed; a resume stores them again.

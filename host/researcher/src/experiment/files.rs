@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{Mode, NodeId};
-use fedwasm_record::{Error as RecordError, ModelParts, params_digest, uploads, write_history};
+use fedwasm_record::{
+    Error as RecordError, ModelParts, RoundRecord, RoundsEnd, RoundsFile, params_digest,
+    read_rounds, uploads, write_history,
+};
 use fedwasm_trust::Bundle;
 
-use crate::{Breakpoint, Error};
+use crate::{Breakpoint, Error, History};
 
 use super::Experiment;
 
@@ -47,22 +50,62 @@ impl Experiment {
             arguments: self.history.arguments.clone(),
             job: self.job.position(),
             aggregator: self.aggregator.state()?,
-            history: self.history.clone(),
+            history: History { rounds_file: self.rounds_end(), ..self.history.clone() },
             best: self.best.clone(),
         };
+        self.rounds_file.as_ref().map_or(Ok(()), RoundsFile::sync)?;
         breakpoint.save(&dir, self.file.keep_breakpoints)?;
         self.job.saved(self.file.keep_breakpoints);
         tracing::debug!("round {}: breakpoint written", self.round);
         Ok(())
     }
 
-    /// Writes `history.json`, unless it was written a moment ago.
+    /// Opens the file of the rounds behind those of a breakpoint. One of format 1 has them inside.
+    pub(super) fn open_rounds(&mut self) -> Result<(), Error> {
+        let Some(dir) = &self.out else { return Ok(()) };
+        let file = match self.history.rounds_file.take() {
+            Some(end) => RoundsFile::resume(dir, &end)?,
+            None => RoundsFile::begin(dir)?,
+        };
+        self.rounds_file = Some(file);
+        self.append_rounds()
+    }
+
+    /// Appends the rounds that the file does not have, and forgets all but the newest.
+    pub(super) fn append_rounds(&mut self) -> Result<(), Error> {
+        let Some(file) = &mut self.rounds_file else { return Ok(()) };
+        let rounds = &mut self.history.rounds;
+        let n = file.n_rounds();
+        for record in rounds.iter().filter(|record| record.round > n) {
+            file.append(record)?;
+        }
+        rounds.drain(..rounds.len().saturating_sub(1));
+        Ok(())
+    }
+
+    /// Up to where the file has the rounds; none before the first, and without a directory.
+    fn rounds_end(&self) -> Option<RoundsEnd> {
+        self.rounds_file.as_ref().filter(|file| file.n_rounds() > 0).map(RoundsFile::end)
+    }
+
+    /// All rounds, in order.
+    pub(super) fn all_rounds(&self) -> Result<Vec<RoundRecord>, Error> {
+        let (mut rounds, mut n) = (Vec::new(), 0);
+        if let (Some(dir), Some(end)) = (&self.out, self.rounds_end()) {
+            (rounds, n) = (read_rounds(dir, Some(&end))?, end.rounds);
+        }
+        rounds.extend(self.history.rounds.iter().filter(|record| record.round > n).cloned());
+        Ok(rounds)
+    }
+
+    /// Writes `history.json` without the rounds, unless it was written a moment ago.
     pub(super) fn write_history(&mut self) -> Result<(), Error> {
         let Some(dir) = &self.out else { return Ok(()) };
         if self.written.is_some_and(|at| at.elapsed() < HISTORY_PAUSE) {
             return Ok(());
         }
-        write_history(dir, &self.history)?;
+        let header = self.rounds_end().map(|end| self.history.without_rounds(end));
+        write_history(dir, header.as_ref().unwrap_or(&self.history))?;
         self.written = Some(Instant::now());
         Ok(())
     }
@@ -88,8 +131,8 @@ impl Experiment {
         Ok(self.job.model(&self.history).write(dir, parts, sign.as_ref().map(|sign| sign as _))?)
     }
 
-    /// Writes the results so far. Without a round there are none, and what the
-    /// directory holds of an earlier experiment stays together.
+    /// Writes the results so far, for which the history needs all rounds. Without a round there are
+    /// none, and what the directory holds of an earlier experiment stays together.
     pub(super) fn write_results(&mut self) -> Result<(), Error> {
         match &self.out {
             Some(dir) if !self.history.rounds.is_empty() => {

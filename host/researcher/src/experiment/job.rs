@@ -15,7 +15,6 @@ use crate::{
     Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job, JobOptions,
     JobState, PlanRecord, Selection,
 };
-use fedwasm_record::{RUNNING, WRITTEN_BY};
 
 /// Starts the job, or resumes from a breakpoint, again and again while the strategy allows it and
 /// nodes are missing or do not answer.
@@ -174,35 +173,20 @@ pub(crate) fn new_history(
     let metadata = job.training_plan().metadata();
     let expected = file.strategy.expected(job.found());
     let left_out = missing(file, job).into_iter().map(|(node, _, reason)| (node, reason));
+    let model = job.declaration().model.iter();
+    let frozen = model.filter(|spec| !spec.trainable && spec.scope == Scope::Shared);
+    let plan = PlanRecord {
+        name: metadata.name.clone(),
+        version: metadata.version.clone(),
+        sha256: component.digest(),
+    };
     History {
-        name: file.name.clone(),
-        plan: PlanRecord {
-            name: metadata.name.clone(),
-            version: metadata.version.clone(),
-            sha256: component.digest(),
-        },
-        random_seed,
-        written_by: WRITTEN_BY.into(),
         experiment_id: job.id().to_string(),
         arguments,
-        changes: Vec::new(),
-        status: RUNNING.into(),
-        rounds_max: file.rounds,
         initial_sha256: Some(job.params_sha256()),
         left_out: left_out.filter(|(node, _)| expected.contains(node)).collect(),
         expected,
-        frozen: {
-            let model = job.declaration().model.iter();
-            let frozen = model.filter(|spec| !spec.trainable && spec.scope == Scope::Shared);
-            frozen.map(|spec| spec.name.clone()).collect()
-        },
-        noise_sha256: None,
-        scales_sha256: None,
-        scales_secagg: None,
-        initial: None,
-        rounds: Vec::new(),
-        steps: Vec::new(),
-        validations: Vec::new(),
-        best: None,
+        frozen: frozen.map(|spec| spec.name.clone()).collect(),
+        ..History::new(file.name.clone(), plan, random_seed, file.rounds)
     }
 }

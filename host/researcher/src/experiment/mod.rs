@@ -20,7 +20,7 @@ use std::time::Instant;
 use fedwasm_folder::Lock;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Digest, Evaluation, Mode, NodeId, Reason};
-use fedwasm_record::{Choice, Keep, NoiseSeed, write_scales};
+use fedwasm_record::{Choice, Keep, NoiseSeed, RoundsFile, write_scales};
 use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
@@ -96,7 +96,12 @@ pub struct Experiment {
     pub(crate) is_own: bool,
     /// The SHA-256 of the parameters that were given to start from.
     given: Option<Digest>,
+    /// Its history; of the rounds that `rounds_file` has, the newest alone.
     pub(crate) history: History,
+    /// Where rounds are appended, with a directory for files.
+    rounds_file: Option<RoundsFile>,
+    /// The values that early stopping looks at, each with its round.
+    watched: Vec<(u64, f64)>,
     /// Who was asked for sums.
     pub(crate) asked: Asked,
     monitor: Monitor,
@@ -145,9 +150,14 @@ impl Experiment {
         &self.file
     }
 
-    /// The history so far.
-    pub fn history(&self) -> &History {
-        &self.history
+    /// The history so far, with all rounds.
+    ///
+    /// # Errors
+    /// [`Error::Record`] if the file of the rounds cannot be read.
+    pub fn history(&self) -> Result<History, Error> {
+        let (mut history, rounds) = (self.history.clone(), self.all_rounds()?);
+        history.rounds = rounds;
+        Ok(history)
     }
 
     /// Rounds that are done (Fed-BioMed `round_current`).
@@ -204,6 +214,8 @@ impl Experiment {
         };
         self.round = round;
         self.history.rounds.push(record.clone());
+        self.watched.extend(watched(&self.file, std::slice::from_ref(&record)));
+        self.append_rounds()?;
         self.choose_best(&record);
         self.keep_params()?;
         self.save_breakpoint()?;
@@ -363,13 +375,7 @@ impl Experiment {
 
     fn is_enough(&self) -> Option<String> {
         let stopping = self.file.strategy.early_stopping.as_ref()?;
-        let value = |round: &RoundRecord| {
-            Some((
-                u64::from(round.round),
-                *round.evaluation.as_ref()?.metrics.get(&stopping.metric)?,
-            ))
-        };
-        stopping.decide("round", self.history.rounds.iter().filter_map(value))
+        stopping.decide("round", self.watched.iter().copied())
     }
 
     /// A metric that does not exist would never stop anything.
@@ -389,6 +395,16 @@ impl Experiment {
             None => Ok(()),
         }
     }
+}
+
+/// The values that early stopping looks at, each with its round.
+fn watched(file: &ExperimentFile, rounds: &[RoundRecord]) -> Vec<(u64, f64)> {
+    let Some(stopping) = &file.strategy.early_stopping else { return Vec::new() };
+    let value = |record: &RoundRecord| {
+        let metrics = &record.evaluation.as_ref()?.metrics;
+        Some((u64::from(record.round), *metrics.get(&stopping.metric)?))
+    };
+    rounds.iter().filter_map(value).collect()
 }
 
 pub(crate) fn ms(start: Instant) -> f64 {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::given_params::{given_file, given_params, in_file};
+use super::watched;
 use crate::check::needs_out;
 use crate::experiment::job::{job_options, new_history, start_job};
 use crate::experiment::noise::{dressed, noise_seed};
@@ -120,6 +121,8 @@ impl Experiment {
             is_own,
             given,
             history,
+            rounds_file: None,
+            watched: Vec::new(),
             monitor,
             random_seed,
             round,
@@ -142,6 +145,8 @@ impl Experiment {
 
     /// Writes what there is before the next round.
     fn keep_start(&mut self) -> Result<(), Error> {
+        self.watched = watched(&self.file, &self.history.rounds);
+        self.open_rounds()?;
         if let Some(dir) = &self.out {
             if let Some(member) = self.job.member() {
                 uploads::keep_membership(dir, &member.current_membership()?)?;
