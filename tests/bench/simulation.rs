@@ -134,7 +134,6 @@ fn one(args: &[String]) {
         force: false,
     };
     let simulation = Simulation::new(options).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all();
     let (mut times, mut mib) = (Vec::new(), 0.0_f64);
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let mut events = |event: Event| match event {
@@ -146,7 +145,7 @@ fn one(args: &[String]) {
         _ => {}
     };
     let run = simulation.run(stopped, &mut events);
-    { runtime }.build().unwrap().block_on(run).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(run).unwrap();
     times.sort_by(f64::total_cmp);
     println!("{}", json!({ "ms": times[times.len() / 2], "mib": mib }));
 }

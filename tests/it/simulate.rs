@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::support::{Edit, Ended, Federation, data, fedwasm, plan, root, shell};
 
+/// Edits the text of an experiment.
+type Change<'a> = &'a dyn Fn(String) -> String;
+
 /// An experiment on breast cancer data; `change` edits the text.
 fn experiment(dir: &Path, change: impl Fn(String) -> String) -> PathBuf {
     let text = format!(
@@ -96,7 +99,7 @@ fn compare_with_real_nodes(n: usize) {
         text.edit("min_nodes = 2\n", "min_nodes = 2\nname = \"random\"\nfraction = 0.6\n")
             + &network
     };
-    let changes: [&dyn Fn(String) -> String; 2] = [&scaffold, &kept];
+    let changes: [Change<'_>; 2] = [&scaffold, &kept];
     let mut is_started = false;
     for change in changes {
         let experiment = experiment(&dir, change);
@@ -264,7 +267,7 @@ fn a_column_deals_the_rows_and_rules_read_them() {
 fn what_cannot_be_simulated_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let file = data("breast_cancer.csv");
-    let refused = |change: &dyn Fn(String) -> String, args: &[&str]| {
+    let refused = |change: Change<'_>, args: &[&str]| {
         let experiment = experiment(dir.path(), change);
         let args: Vec<&str> =
             ["--data", file.to_str().unwrap()].iter().chain(args).copied().collect();
@@ -276,7 +279,7 @@ fn what_cannot_be_simulated_is_refused_by_name() {
     let same = |text: String| text;
     let masked = |text: String| text + "[secagg]\nscheme = \"masking\"\n";
     let receipts = |text: String| text.edit("min_nodes = 2\n", "require_receipts = true\n");
-    let changes: [(&dyn Fn(String) -> String, &str, &str); 7] = [
+    let changes: [(Change<'_>, &str, &str); 7] = [
         (&masked, "iid", "under secure aggregation, and simulated nodes have no keys"),
         (&receipts, "iid", "leave `strategy.require_receipts` out"),
         (&same, "shards=400", "4 nodes with 400 shards each need 1600 rows"),

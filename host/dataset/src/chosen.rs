@@ -18,11 +18,18 @@ const KEPT_MAX: usize = 4;
 /// A field of the file, and the rule that reads it with its words for missing values.
 type Read = (usize, Option<(ColumnRule, Arc<HashSet<String>>)>);
 
+/// Some fields of all rows.
+#[derive(Debug)]
+struct HeldFields {
+    read: Vec<Read>,
+    blocks: Arc<Vec<Packed>>,
+}
+
 /// A dataset whose rows stay in memory once they were read, for all datasets of [`Held::rows`].
 #[derive(Debug)]
 pub struct Held {
     base: Dataset,
-    blocks: Mutex<Vec<(Vec<Read>, Arc<Vec<Packed>>)>>,
+    fields: Mutex<Vec<HeldFields>>,
     keys: Mutex<BTreeMap<String, Arc<Vec<Key>>>>,
 }
 
@@ -36,8 +43,8 @@ pub(crate) struct Chosen {
 impl Held {
     /// Nothing is read yet. Rules are left out: each reader has its own.
     pub fn new(dataset: &Dataset) -> Arc<Self> {
-        let (blocks, keys) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { base: dataset.without_rules(), blocks, keys })
+        let (fields, keys) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { base: dataset.without_rules(), fields, keys })
     }
 
     /// The dataset.
@@ -64,10 +71,10 @@ impl Held {
 
     /// All blocks of the file with these fields.
     fn blocks(&self, wanted: &[Wanted<'_>]) -> Result<Arc<Vec<Packed>>, Error> {
-        let mut kept = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
         let read: Vec<Read> = wanted.iter().map(|(at, rule)| (*at, rule.map(of_rule))).collect();
-        if let Some((_, blocks)) = kept.iter().find(|(known, _)| *known == read) {
-            return Ok(Arc::clone(blocks));
+        if let Some(known) = kept.iter().find(|known| known.read == read) {
+            return Ok(Arc::clone(&known.blocks));
         }
         // The others wait: they want the same.
         let block = |block| Ok::<_, Error>(self.base.read_wanted(block, wanted)?.pack());
@@ -76,7 +83,7 @@ impl Held {
         if kept.len() >= KEPT_MAX {
             kept.remove(0);
         }
-        kept.push((read, Arc::clone(&blocks)));
+        kept.push(HeldFields { read, blocks: Arc::clone(&blocks) });
         Ok(blocks)
     }
 

@@ -96,7 +96,7 @@ fn paint(
 
 /// A colour of its own for each class, light and dark in turn so that neighbours differ in grey, too.
 fn colour(class: usize, n: usize) -> HSLColor {
-    let lightness = if class % 2 == 0 { 0.42 } else { 0.65 };
+    let lightness = if class.is_multiple_of(2) { 0.42 } else { 0.65 };
     HSLColor(class as f64 / n.max(1) as f64, 0.6, lightness)
 }
 

@@ -16,6 +16,6 @@ mod split;
 pub use conditions::{Conditions, RoundTime, Slow};
 pub use crowd::SimulatedRound;
 pub use error::Error;
-pub use partition::{Part, Partition};
+pub use partition::{ClassCounts, Part, Partition};
 pub use simulation::{NODES_MAX, Simulated, Simulation, SimulationOptions};
 pub use split::Split;

@@ -41,6 +41,15 @@ pub struct Part {
     pub value: Option<String>,
 }
 
+/// How many rows of each class every node has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// The classes of the whole file, ascending.
+    pub classes: Vec<i64>,
+    /// The rows of a node in each of them.
+    pub nodes: BTreeMap<NodeId, Vec<u64>>,
+}
+
 /// Which rows each node has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Partition {
@@ -94,25 +103,24 @@ impl Partition {
         Ok(Self { split, random_seed, nodes, n_empty, classes })
     }
 
-    /// The classes of the file, and how many rows of each every node has; none where the target has no
-    /// classes.
-    pub fn counts(&self) -> Option<(Vec<i64>, BTreeMap<NodeId, Vec<u64>>)> {
-        let classes = self.classes.as_ref()?;
-        let known: Vec<i64> =
-            classes.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    /// How many rows of each class every node has; none where the target has no classes.
+    pub fn counts(&self) -> Option<ClassCounts> {
+        let of_rows = self.classes.as_ref()?;
+        let classes: Vec<i64> =
+            of_rows.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
         let count = |part: &Part| {
-            let mut counts = vec![0; known.len()];
+            let mut counts = vec![0; classes.len()];
             for row in &part.rows {
-                let class = classes.get(*row as usize).and_then(|of| known.binary_search(of).ok());
+                let class =
+                    of_rows.get(*row as usize).and_then(|of| classes.binary_search(of).ok());
                 if let Some(count) = class.and_then(|class| counts.get_mut(class)) {
                     *count += 1;
                 }
             }
             counts
         };
-        let counts = self.nodes.iter().map(|(node, part)| (node.clone(), count(part)));
-        let counts = counts.collect();
-        Some((known, counts))
+        let nodes = self.nodes.iter().map(|(node, part)| (node.clone(), count(part))).collect();
+        Some(ClassCounts { classes, nodes })
     }
 }
 

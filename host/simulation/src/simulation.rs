@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::crowd::Crowd;
 use crate::shelf::Shelf;
-use crate::{Conditions, Error, Partition, SimulatedRound, Split};
+use crate::{ClassCounts, Conditions, Error, Partition, SimulatedRound, Split};
 
 /// The most nodes.
 pub const NODES_MAX: usize = 100_000;
@@ -217,7 +217,7 @@ fn write_partition(dir: &Path, partition: &Partition) -> Result<(), Error> {
         "split": split.to_string(), "random_seed": random_seed, "nodes": nodes, "empty": n_empty,
     });
     folder.write("partition.json", json.to_string().as_bytes())?;
-    if let Some((classes, counts)) = partition.counts() {
+    if let Some(ClassCounts { classes, nodes: counts }) = partition.counts() {
         let classes: Vec<String> = classes.iter().map(i64::to_string).collect();
         let nodes: Vec<(&str, &[u64])> =
             counts.iter().map(|(node, counts)| (node.as_str(), counts.as_slice())).collect();

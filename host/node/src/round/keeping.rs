@@ -50,9 +50,12 @@ pub(crate) struct InMemory {
     pub(crate) states: Arc<MemoryStates>,
 }
 
-/// The states of many nodes, each as safetensors.
+/// The states of many nodes.
 #[derive(Debug, Default)]
-pub(crate) struct MemoryStates(Mutex<BTreeMap<NodeId, Vec<(StateId, Vec<u8>)>>>);
+pub(crate) struct MemoryStates(Mutex<BTreeMap<NodeId, Vec<MemoryState>>>);
+
+/// A state as safetensors.
+type MemoryState = (StateId, Vec<u8>);
 
 impl Keeping {
     /// The state that the round starts from, and its bytes.
