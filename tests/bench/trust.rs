@@ -120,6 +120,7 @@ fn request() -> RoundRequest {
 fn reply() -> RoundReply {
     RoundReply {
         params: Some(BlobRef::of(b"trained")),
+        compressed: None,
         aux: None,
         sums: None,
         state_id: None,

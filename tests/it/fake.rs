@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use fedwasm_protocol::{
     ApprovalReply, ApprovalStatus, Body, DatasetEntry, Digest, Evaluation, Header, Message, Mode,
-    NodeTiming, Participant, Recipient, RequestId, Role, RoundReply, RoundRequest, Sealed,
-    SearchReply,
+    Participant, Recipient, RequestId, Role, RoundReply, RoundRequest, Sealed, SearchReply,
 };
 use fedwasm_transport::{BrokerUrl, Incoming, Link, LinkOptions, Sender, Topics, join, now_ms};
 use fedwasm_trust::{Guard, Identity, Member, Outgoing, Refused, Seal};
@@ -456,20 +455,12 @@ pub fn usual(request: &RoundRequest) -> Body {
     let evaluation = Evaluation { n_rows: 20, metrics: [("loss".into(), 0.5)].into(), sums: None };
     Body::RoundReply(Box::new(RoundReply {
         params: (request.mode == Mode::Train).then_some(request.params),
-        aux: None,
-        sums: None,
-        state_id: None,
-        optimizer_args: [].into(),
-        encryption_factor: None,
-        secagg: None,
         device: "cpu".into(),
-        warnings: Vec::new(),
         n_samples: 80,
         n_steps: 3,
         train_loss: Some(0.5),
         evaluation: (request.mode == Mode::Validate).then_some(evaluation),
-        receipt: None,
-        timing: NodeTiming::default(),
+        ..RoundReply::default()
     }))
 }
 

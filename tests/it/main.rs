@@ -19,6 +19,7 @@ mod cli;
 mod columns;
 mod comparison;
 mod compiling;
+mod compression;
 mod computes;
 mod data_look;
 mod databases;

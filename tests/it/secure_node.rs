@@ -10,9 +10,9 @@ use fedwasm_privacy::{
     double_masking, lanes_to_bytes, masking, vectors_to_params,
 };
 use fedwasm_protocol::{
-    BlobRef, Body, Digest, Evaluation, ExperimentId, Mode, NodeId, NodeTiming, Participant, Reason,
-    Refusal, RoundReply, RoundRequest, SecaggReply, SecaggRequest, SecaggScheme, SecaggStep,
-    SecaggTerms, decode_content, encode_content,
+    BlobRef, Body, Digest, Evaluation, ExperimentId, Mode, NodeId, Participant, Reason, Refusal,
+    RoundReply, RoundRequest, SecaggReply, SecaggRequest, SecaggScheme, SecaggStep, SecaggTerms,
+    decode_content, encode_content,
 };
 use fedwasm_transport::Repository;
 use fedwasm_trust::{Member, Receipt};
@@ -275,10 +275,6 @@ impl Machine {
         let bytes = to_safetensors(&vectors_to_params(&masked).unwrap()).unwrap();
         Body::RoundReply(Box::new(RoundReply {
             params: Some(self.put(&request.experiment_id, bytes)),
-            aux: None,
-            sums: None,
-            state_id: None,
-            optimizer_args: [].into(),
             encryption_factor: factor,
             secagg: Some(SecaggTerms {
                 scheme: args.scheme,
@@ -290,13 +286,7 @@ impl Machine {
                 honest_parties: None,
             }),
             device: "cpu".into(),
-            warnings: Vec::new(),
-            n_samples: 0,
-            n_steps: 0,
-            train_loss: None,
-            evaluation: None,
-            receipt: None,
-            timing: NodeTiming::default(),
+            ..RoundReply::default()
         }))
     }
 

@@ -216,7 +216,7 @@ fn forged_statistics_are_refused_by_name() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let result = ended.result();
     for (node, expected) in [
-        ("nan", "not finite"),
+        ("nan", "no sum can have"),
         ("more", "1000000 rows, and 100 were announced"),
         ("twice", "there twice"),
         ("text", "cannot be read"),
@@ -348,8 +348,8 @@ fn a_site_without_statistics_takes_no_part_in_common_scales() {
     }
 }
 
-#[test]
-fn columns_with_rules_are_summed_up_as_the_rules_read_them() {
+/// A site with 120 rows of an age that six lack, a ward and an outcome.
+fn ruled_site() -> (Federation, std::path::PathBuf) {
     let mut federation = Federation::start();
     let file = federation.dir.path().join("ruled.csv");
     let row = |n: u64| {
@@ -360,19 +360,38 @@ fn columns_with_rules_are_summed_up_as_the_rules_read_them() {
     let text: String = (0..120).map(row).collect();
     std::fs::write(&file, format!("age,ward,outcome\n{text}")).unwrap();
     federation.node("all", &file);
-    let rules = |federation: &Federation, impute: &str| {
-        federation.experiment(|text| {
-            let columns = format!(
-                "[data.columns]\nage = {{ kind = \"number\", decimal = \",\", impute = {impute} }}\n\
-                 ward = {{ kind = \"category\", values = [\"north\", \"east\", \"south\"] }}\n\
-                 outcome = {{ kind = \"class\", values = [\"bad\", \"good\"] }}\n[training]"
-            );
-            let text = federal(text.edit("[training]", &columns));
-            let text = text.edit("target = \"benign\"", "target = \"outcome\"");
-            text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1")
-        })
-    };
-    let experiment = rules(&federation, "45.0");
+    (federation, file)
+}
+
+/// An experiment on it, with what stands for a missing age and more of its rule.
+fn rules(federation: &Federation, impute: &str, missing: &str) -> std::path::PathBuf {
+    federation.experiment(|text| {
+        let columns = format!(
+            "{missing}[data.columns]\n\
+             age = {{ kind = \"number\", decimal = \",\", impute = {impute} }}\n\
+             ward = {{ kind = \"category\", values = [\"north\", \"east\", \"south\"] }}\n\
+             outcome = {{ kind = \"class\", values = [\"bad\", \"good\"] }}\n[training]"
+        );
+        let text = federal(text.edit("[training]", &columns));
+        let text = text.edit("target = \"benign\"", "target = \"outcome\"");
+        text.edit("min_nodes = 2", "min_nodes = 1").edit("rounds = 2", "rounds = 1")
+    })
+}
+
+/// Runs it, and compares the result with the local run on the same rows.
+fn equals_the_local_run(federation: &Federation, experiment: &Path, file: &Path) {
+    let result = federation.run(experiment).ok().result();
+    let command = fedwasm(&["--json", "local", "--seed", "42", "--plan"]);
+    let command = command.arg(crate::support::plan()).arg("--data").arg(file);
+    let local = command.arg("--args").arg(experiment).ok().result();
+    assert_eq!(result["params_sha256"], local["params_sha256"]);
+    assert_eq!(result["metrics"], local["metrics"]);
+}
+
+#[test]
+fn columns_with_rules_are_summed_up_as_the_rules_read_them() {
+    let (federation, file) = ruled_site();
+    let experiment = rules(&federation, "45.0", "");
     let found = statistics(&experiment, &["--bins", "0"]).result();
     let age = column(&found, "age");
     assert_eq!((age["n"].as_u64(), age["missing"].as_u64()), (Some(114), Some(6)));
@@ -381,33 +400,35 @@ fn columns_with_rules_are_summed_up_as_the_rules_read_them() {
     close(real(&age["mean"]), values.iter().sum::<f64>() / 114.0, "age");
     assert_eq!(column(&found, "ward")["categories"], serde_json::json!([40, 40, 40]));
     assert!(column(&found, "outcome")["categories"][0].as_u64().unwrap() > 40);
-    let result = federation.run(&experiment).ok().result();
-    let command = fedwasm(&["--json", "local", "--seed", "42", "--plan"]);
-    let command = command.arg(crate::support::plan()).arg("--data").arg(&file);
-    let local = command.arg("--args").arg(&experiment).ok().result();
-    assert_eq!(result["params_sha256"], local["params_sha256"]);
-    assert_eq!(result["metrics"], local["metrics"]);
-    // The range of all sites needs the values of single rows.
-    let range = "45.0, scale = \"min-max\"";
-    let ended = federation.run(&rules(&federation, range)).run();
-    assert!(ended.stderr.contains("`statistics_extremes`"), "{}", ended.stderr);
-    let dir = federation.dir.path().join("all");
-    restart_at(&mut federation, 0, &dir, "statistics_extremes = true");
-    let result = federation.run(&rules(&federation, range)).ok().result();
-    let command = fedwasm(&["--json", "local", "--seed", "42", "--plan"]);
-    let command = command.arg(crate::support::plan()).arg("--data").arg(&file);
-    let local = command.arg("--args").arg(&experiment).ok().result();
-    assert_eq!(result["params_sha256"], local["params_sha256"]);
-    let ended = federation.run(&rules(&federation, "\"median\"")).run();
+    equals_the_local_run(&federation, &experiment, &file);
+    let ended = federation.run(&rules(&federation, "\"median\"", "")).run();
     assert_ne!(ended.code, 0);
     assert!(ended.stderr.contains("the rule of column `age` has `impute`"), "{}", ended.stderr);
     // The mean of all sites stands for missing values.
-    let experiment = rules(&federation, "\"mean\"");
-    let result = federation.run(&experiment).ok().result();
-    let command = fedwasm(&["--json", "local", "--seed", "42", "--plan"]);
-    let command = command.arg(crate::support::plan()).arg("--data").arg(&file);
-    let local = command.arg("--args").arg(&experiment).ok().result();
-    assert_eq!(result["params_sha256"], local["params_sha256"]);
+    equals_the_local_run(&federation, &rules(&federation, "\"mean\"", ""), &file);
+}
+
+#[test]
+fn sums_for_scales_find_neither_extremes_nor_the_rows_with_a_word() {
+    let (mut federation, file) = ruled_site();
+    // Two rows have the word; six have none of the age, which is told.
+    assert_eq!((0..120u64).filter(|n| n % 20 != 3 && n * 7 % 41 == 7).count(), 2);
+    let words = rules(&federation, "45.0", "missing = [\"?\", \"37,5\"]\n");
+    let found = statistics(&words, &["--bins", "0"]).result();
+    assert_eq!(found["sites"]["all"]["sums"]["withheld"], serde_json::json!(["age"]));
+    let ended = federation.run(&words).run();
+    assert!(ended.stderr.contains("`missing` of [data]"), "{}", ended.stderr);
+    // The range of all sites needs the values of single rows, and bounds would find them.
+    let (range, clip) = ("45.0, scale = \"min-max\"", "45.0, clip = [20, 90]");
+    for (rule, what) in [(range, "`scale = \"min-max\"`"), (clip, "`clip` of column `age`")] {
+        let stderr = federation.run(&rules(&federation, rule, "")).run().stderr;
+        assert!(stderr.contains("`statistics_extremes`") && stderr.contains(what), "{stderr}");
+    }
+    let dir = federation.dir.path().join("all");
+    restart_at(&mut federation, 0, &dir, "statistics_extremes = true");
+    for rule in [range, clip] {
+        equals_the_local_run(&federation, &rules(&federation, rule, ""), &file);
+    }
 }
 
 #[test]

@@ -271,15 +271,22 @@ impl CsvFile {
         self.columns.get(at).cloned().unwrap_or_default()
     }
 
-    /// Reads all rows, as texts.
+    /// Reads all rows, as texts; each takes more memory than its bytes.
+    ///
+    /// * `max` — the most rows.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Malformed`], and [`Error::Ragged`].
-    pub(crate) fn records(&self) -> Result<Vec<csv::ByteRecord>, Error> {
+    /// [`Error::Read`], [`Error::Malformed`], [`Error::Ragged`], and [`Error::TooLarge`].
+    pub(crate) fn records(&self, max: usize) -> Result<Vec<csv::ByteRecord>, Error> {
         let mut reader = self.reader()?;
         let mut records = Vec::new();
         let mut record = csv::ByteRecord::new();
         while self.next(&mut reader, &mut record)? {
+            if records.len() == max {
+                let (path, what) = (self.path.clone(), "lines of a table".to_owned());
+                let max = max as u64;
+                return Err(Error::TooLarge { path, what, got: self.n_rows.max(max + 1), max });
+            }
             records.push(record.clone());
         }
         Ok(records)
@@ -380,4 +387,20 @@ fn delimiter(header: &[u8]) -> u8 {
     // Of equals, the first in order of preference.
     let best = (0..DELIMITERS.len()).rev().max_by_key(|at| counts[*at]).unwrap_or(0);
     DELIMITERS[best]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_beyond_a_bound_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("t.csv");
+        std::fs::write(&path, "a,b\n1,2\n3,4\n5,6\n").unwrap();
+        let file = CsvFile::open(&path).unwrap();
+        assert_eq!(file.records(3).unwrap().len(), 3);
+        let error = file.records(2).unwrap_err().to_string();
+        assert!(error.contains("lines of a table: 3, at most 2"), "{error}");
+    }
 }

@@ -43,9 +43,10 @@ pub struct Field {
 }
 
 impl Field {
-    /// Values of one row, at least 1.
+    /// Values of one row, at least 1; `usize::MAX` of a shape that is larger.
     pub fn width(&self) -> usize {
-        self.shape.iter().product::<u64>() as usize
+        let n = self.shape.iter().fold(1u64, |n, length| n.saturating_mul(*length));
+        usize::try_from(n).unwrap_or(usize::MAX)
     }
 
     /// Whether values are pixels from 0 to 255: uint8 with two or three axes a

@@ -20,6 +20,8 @@ const PARTS_MAX: usize = 64;
 const CLASS_BYTES_MAX: u64 = 64;
 /// The most kinds of files that a remark lists.
 const KINDS_MAX: usize = 8;
+/// The most kinds of files that are counted by kind.
+const COUNTED_MAX: usize = 1 << 16;
 
 /// Archives of samples with the same parts.
 #[derive(Clone, Debug)]
@@ -128,7 +130,7 @@ impl Shards {
     pub(crate) fn remark(&self) -> Option<String> {
         let n: u64 = self.left_out.values().sum();
         let shown = self.left_out.iter().take(KINDS_MAX);
-        let shown = shown.map(|(end, n)| format!("{n} .{}", cut(end))).collect::<Vec<_>>();
+        let shown = shown.map(|(end, n)| format!("{n} .{end}")).collect::<Vec<_>>();
         let more = if self.left_out.len() > KINDS_MAX { ", ..." } else { "" };
         (n > 0).then(|| {
             let shown = shown.join(", ");
@@ -193,8 +195,9 @@ impl Shards {
                 (end, What::Array, name)
             }
             end => {
-                if self.left_out.len() < FILES_MAX.min(1 << 16) || self.left_out.contains_key(&end)
-                {
+                // The beginning is enough for people, and the whole may be as long as a name.
+                let end = cut(&end);
+                if self.left_out.len() < COUNTED_MAX || self.left_out.contains_key(&end) {
                     *self.left_out.entry(end).or_default() += 1;
                 }
                 return Ok(());
@@ -204,16 +207,16 @@ impl Shards {
             let what = format!("sample `{}` has two parts of one kind", cut(&sample.key));
             return Err(Error::Unsupported { path: path.to_owned(), what });
         }
+        if sample.parts.len() > PARTS_MAX {
+            let (path, what) = (path.to_owned(), "parts of a sample".to_owned());
+            let (got, max) = (sample.parts.len() as u64, PARTS_MAX as u64);
+            return Err(Error::TooLarge { path, what, got, max });
+        }
         // The first sample says which parts there are.
         if self.n_rows == 0 {
             let field = Field { name, element: Element::Float64, shape: vec![] };
             self.parts.push(Part { end, field, what });
             self.parts.sort_by(|a, b| a.end.cmp(&b.end));
-            if self.parts.len() > PARTS_MAX {
-                let (path, what) = (path.to_owned(), "parts of a sample".to_owned());
-                let (got, max) = (self.parts.len() as u64, PARTS_MAX as u64);
-                return Err(Error::TooLarge { path, what, got, max });
-            }
         }
         Ok(())
     }
@@ -226,7 +229,7 @@ impl Shards {
         let is_alike = sample.parts.len() == self.parts.len()
             && self.parts.iter().all(|part| sample.parts.contains_key(&part.end));
         if !is_alike {
-            let ends = |ends: Vec<&str>| ends.join(", ");
+            let ends = |ends: Vec<&str>| ends.into_iter().map(cut).collect::<Vec<_>>().join(", ");
             let what = format!(
                 "sample `{}` has the parts {}, the first one has {}; the files of a sample lie one after \
                  the other",

@@ -12,6 +12,8 @@ use crate::{Error, cut};
 const BLOCK: u64 = 512;
 /// The longest list of extended attributes or long name, in bytes.
 const EXTENDED_BYTES_MAX: u64 = 64 << 10;
+/// The longest name of a file, in bytes: the longest path of Linux.
+const NAME_BYTES_MAX: usize = 4_096;
 
 /// A regular file of an archive.
 #[derive(Debug)]
@@ -175,6 +177,11 @@ impl<'a> Members<'a> {
     }
 
     fn check_name(&self, name: &str) -> Result<(), Error> {
+        if name.len() > NAME_BYTES_MAX {
+            let what =
+                format!("its name has {} bytes, at most {NAME_BYTES_MAX} are read", name.len());
+            return Err(self.malformed(name, &what));
+        }
         let leads_astray = name.starts_with('/')
             || name.contains(['\\', '\0'])
             || name.split('/').any(|part| part == "..");

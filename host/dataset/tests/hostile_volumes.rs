@@ -144,6 +144,28 @@ fn headers_that_lie_are_refused_by_name() {
     refused(&far, "voxels cannot begin at 9223372036854776000");
 }
 
+/// A few voxels that lie far apart are very many on a fine grid.
+#[test]
+fn a_grid_of_too_many_voxels_is_refused_before_it_is_made() {
+    let shape: Volumes = serde_json::from_str(r#"{ "spacing": [1.0, 1.0, 1.0] }"#).unwrap();
+    let edge = u32::MAX;
+    let vast = format!(r#"{{ "shape": [{edge}, {edge}, {edge}] }}"#);
+    let vast: Volumes = serde_json::from_str(&vast).unwrap();
+    for (apart, settings, words) in [
+        (1e30f32, &shape, "values of a row: 18446744073709551615, at most 4194304; its grid"),
+        (1e3, &shape, "values of a row: 8000000000, at most 4194304; its grid is [2000, "),
+        (1.0, &vast, "values of a row: 18446744073709551615, at most 4194304"),
+    ] {
+        let mut bytes = nifti();
+        (1..4).for_each(|at| set(&mut bytes, 76 + 4 * at, apart.to_le_bytes()));
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("s1/v")).unwrap();
+        std::fs::write(dir.path().join("s1/v/file.nii"), bytes).unwrap();
+        let error = Dataset::open_with(dir.path(), Some(Format::Medical), settings).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
 #[test]
 fn every_shorter_file_is_refused() {
     for whole in [nifti(), second()] {

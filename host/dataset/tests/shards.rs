@@ -140,6 +140,12 @@ fn archives_that_lie_or_lead_astray_are_refused_by_name() {
         header[124..136].copy_from_slice(field);
         summed(header)
     };
+    // A long name of so many bytes.
+    let long = |len: usize| {
+        let mut name = vec![b'a'; len];
+        name.resize(len.next_multiple_of(512), 0);
+        name
+    };
     for (members, words) in [
         (vec![], "it has no samples"),
         (vec![member("/etc/a.png", &png)], "the name `/etc/a.png` leads out of the archive"),
@@ -158,6 +164,11 @@ fn archives_that_lie_or_lead_astray_are_refused_by_name() {
         (vec![vast(b"99999999999\0")], "its length is not a number"),
         (vec![vec![1; 512]], "byte 0 is not the header of a member"),
         (vec![header("long", 1 << 20, b'L'), vec![b'a'; 1 << 20]], "longer than 64 KiB"),
+        (
+            vec![header("long", 4_200, b'L'), long(4_200), member("x", &png)],
+            "its name has 4200 bytes, at most 4096",
+        ),
+        (vec![header("long", 4_090, b'L'), long(4_090), member("x", &png)], "it has no samples"),
         (vec![header("pax", 9, b'x'), vec![b'9'; 512]], "it has no samples"),
         (vec![header("pax", 9, b'x'), b"99 path=a".repeat(57)[..512].to_vec()], "are cut off"),
         (
@@ -187,6 +198,22 @@ fn archives_that_lie_or_lead_astray_are_refused_by_name() {
     let error = open(&whole[..560]).unwrap_err();
     assert!(error.contains("but 48 are left"), "{error}");
     assert_eq!(open(&whole[..whole.len() - 1024]).unwrap().n_rows(), 1);
+}
+
+/// Parts of a later sample, and long kinds of files in messages.
+#[test]
+fn every_sample_has_bounded_parts_and_messages_are_short() {
+    let png = image("a/0.png");
+    let parts = (0..65).map(|at| member(&format!("b.{at}.npy"), b"x"));
+    let error = open(&archive(&[vec![member("a.png", &png)], parts.collect()].concat()));
+    assert!(error.unwrap_err().contains("parts of a sample: 65, at most 64"));
+    let kind = "k".repeat(90);
+    let odd = [member("a.png", &png), member(&format!("a.{kind}"), b"")];
+    let remarks = open(&archive(&odd)).unwrap().remarks().join("");
+    assert!(remarks.contains(&kind[..40]) && !remarks.contains(&kind[..41]), "{remarks}");
+    let odd = [member("a.png", &png), member(&format!("b.{kind}.npy"), b"")];
+    let error = open(&archive(&odd)).unwrap_err();
+    assert!(error.contains(&kind[..40]) && !error.contains(&kind[..41]), "{error}");
 }
 
 /// An archive of many samples is listed in flat memory: 16 bytes a part.

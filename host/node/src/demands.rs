@@ -11,6 +11,11 @@ pub(crate) fn check(request: &RoundRequest, memory_mib_max: u64) -> Result<(), R
     secagg(request.secagg.as_ref())?;
     scales(request)?;
     memory(&request.data, memory_mib_max)?;
+    if request.secagg.is_some() && request.training.compression.is_some() {
+        let text = "`training.compression` is given beside secure aggregation, whose sums are whole \
+                    numbers of their own: leave one of them out";
+        return Err(refusal(Reason::BadRequest, text.to_owned()));
+    }
     privacy::check_asked(request.training.dp_args)
 }
 

@@ -20,7 +20,7 @@ use crate::compiler::Compiler;
 use crate::privacy::{Floor, Privacy, Terms};
 use crate::receipt::{Receipts, Run};
 use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
-use crate::round::{Fetched, PlanSource, Preparation, Prepared, Workshop};
+use crate::round::{Fetched, Left, PlanSource, Preparation, Prepared, Workshop};
 use crate::secagg::{Again, Demand, Sums, check_scheme};
 use crate::trace::Trace;
 use crate::train::{Outcome, hold, stepped};
@@ -97,6 +97,8 @@ struct Written {
     receipt: Vec<u8>,
     reply: RoundReply,
     params: Option<Bytes>,
+    /// They travel instead of the parameters.
+    compressed: Option<Vec<u8>>,
     aux: Option<Vec<u8>>,
     sums: Option<Vec<u8>>,
 }
@@ -240,15 +242,21 @@ impl Executor {
     ) -> Result<Written, Refusal> {
         let Outcome { released, data, profile, limits, warnings, .. } = outcome;
         let (mut done, masked) = released.into_parts();
-        let (mut params, aux) = (done.params.take().map(Bytes::from), done.aux.take());
-        let sums = done.sums.take();
+        let (aux, sums) = (done.aux.take(), done.sums.take());
+        let (mut params, compressed) =
+            (done.params.take().map(Bytes::from), done.compressed.take());
         let (mut encryption_factor, mut secagg, mut masks) = (None, None, None);
         if let Some(masked) = masked {
             (params, masks) = (Some(masked.vectors), Some(masked.masks));
             (encryption_factor, secagg) = (masked.encryption_factor, Some(masked.terms));
         }
-        let left = [params.as_deref(), aux.as_deref(), sums.as_deref()];
-        let reply = RoundReply { encryption_factor, secagg, ..done.reply(left, warnings) };
+        let left = Left {
+            params: params.as_deref(),
+            compressed: compressed.as_deref(),
+            aux: aux.as_deref(),
+            sums: sums.as_deref(),
+        };
+        let reply = RoundReply { encryption_factor, secagg, ..done.reply(&left, warnings) };
         let receipts = self.receipts.clone();
         let (node, folder) = (Participant::node(&self.node), Arc::clone(&self.folder));
         let (federation, researcher) = (self.federation.clone(), assignment.researcher.clone());
@@ -257,8 +265,8 @@ impl Executor {
         let receipt = blocking(move || {
             let write = || -> Result<Vec<u8>, crate::Error> {
                 let state_in = done.state_in.as_deref();
-                let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?;
-                let opening = opening.with_masks(masks.as_deref().map(Digest::of));
+                let opening = Opening::new(data, state_in.map(Digest::of), done.state_out)?
+                    .with_masks(masks.as_deref().map(Digest::of));
                 let others = [state_in, plan.fetched(), names.as_deref(), masks.as_deref()];
                 let kept = fetched.blobs().into_iter().chain(others).flatten();
                 if let Err(error) = receipts.keep_inputs(&folder, kept) {
@@ -279,25 +287,28 @@ impl Executor {
                     time_ms: now_ms(),
                 })
             };
-            write().map_err(|error| {
-                tracing::error!("the receipt could not be written: {error}");
-                let text = "the node cannot write its receipt; its log says more".to_owned();
-                refusal(Reason::Internal, text)
-            })
+            write().map_err(|error| no_receipt(&error))
         });
-        Ok(Written { receipt: receipt.await?, reply, params, aux, sums })
+        // An update travels once.
+        let params = params.filter(|_| compressed.is_none());
+        Ok(Written { receipt: receipt.await?, reply, params, compressed, aux, sums })
     }
 
     /// Stores the results of a round, only after its receipt is written: otherwise they would leave
     /// without a trace.
     async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
-        let Written { receipt, mut reply, params, aux, sums } = written;
+        let Written { receipt, mut reply, params, compressed, aux, sums } = written;
         let repository = self
             .repository
             .of_experiment(&of.request.experiment_id)
             .for_recipients(vec![Participant::researcher(&of.researcher)]);
         if let (Some(blob), Some(bytes)) = (reply.params, params) {
             repository.put_as(blob, bytes).await.map_err(blob_refusal)?;
+        }
+        if let Some(bytes) = compressed {
+            let mut room = INLINE_BYTES_MAX / 2;
+            let sent = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
+            reply.compressed = Some(sent);
         }
         if let Some(bytes) = aux {
             let mut room = INLINE_BYTES_MAX / 2;
@@ -394,6 +405,13 @@ impl Executor {
         *known() = Some((params.sha256, Arc::clone(&bytes)));
         Ok(bytes)
     }
+}
+
+/// The refusal of a round whose receipt is not on the disk.
+fn no_receipt(error: &crate::Error) -> Refusal {
+    tracing::error!("the receipt could not be written: {error}");
+    let text = "the node cannot write its receipt; its log says more".to_owned();
+    refusal(Reason::Internal, text)
 }
 
 /// The request with the names of its inputs, if they came apart from it.

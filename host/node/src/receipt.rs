@@ -162,7 +162,7 @@ impl Receipts {
 fn left(reply: &RoundReply) -> serde_json::Value {
     let blob = |payload: &Option<Payload>| payload.as_ref().map(|payload| payload.blob);
     json!({
-        "params": reply.params, "aux": blob(&reply.aux), "train_loss": reply.train_loss,
+        "params": reply.params, "compressed": blob(&reply.compressed), "aux": blob(&reply.aux), "train_loss": reply.train_loss,
         "n_samples": reply.n_samples, "n_steps": reply.n_steps,
         "metrics": reply.evaluation.as_ref().map(|e| &e.metrics), "secagg": reply.secagg,
         "optimizer_args": reply.optimizer_args, "sums": blob(&reply.sums),

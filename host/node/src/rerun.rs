@@ -8,6 +8,7 @@ use fedwasm_artifact::Component;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{COLUMNS_BYTES_MAX, Digest, Mode, Payload, Refusal, RoundRequest};
 use fedwasm_sandbox::{Cancel, Sandbox};
+use fedwasm_training::Disclosure;
 use fedwasm_trust::{Opening, PublicKey, Receipt, RunResult, Signer};
 
 use crate::approval::ApprovedPlan;
@@ -182,7 +183,8 @@ pub fn rerun(dir: &Path, signed: &[u8], sandbox: Sandbox) -> Result<Rerun, Misma
             site.masked(summand, &rules, opening.masks.as_ref())?
         }
         _ => {
-            let released = begun.release(done, &received, declaration, &request);
+            let travels = prepared.compressing(&request);
+            let released = begun.release(done, &received, declaration, &request, travels);
             released.map_err(|error| mismatch("noise", error))?
         }
     };
@@ -292,6 +294,17 @@ impl Site {
         })
     }
 
+    /// The fewest rows that the approval of the plan lets be told about.
+    fn min_rows(&self, plan: &Digest) -> Result<u64, Mismatch> {
+        let NodeConfig { approval, privacy, .. } = &self.config;
+        let approved = |error: Error| mismatch("approval", error);
+        let operators = approval.operators().map_err(approved)?;
+        let decisions = self.database.decisions(plan, &operators).map_err(approved)?;
+        let by = &self.receipt.approved_by;
+        let decision = decisions.into_iter().find(|(_, signed)| signed.to_string() == *by);
+        Ok(decision.and_then(|(decision, _)| decision.min_rows).unwrap_or(privacy.min_rows))
+    }
+
     /// The masked statistics of a round, from the rows and the masks that the node keeps.
     fn told(
         &self,
@@ -303,7 +316,10 @@ impl Site {
         let refused = |refusal: Refusal| mismatch("run", refusal.message);
         let privacy = &self.config.privacy;
         let floors = privacy.floors_of(request.dataset_id.as_str());
-        let disclosure = crate::statistics::disclosure(&floors, privacy.min_rows);
+        // The stricter of both, as in the round.
+        let told = crate::statistics::disclosure(&floors, privacy.min_rows);
+        let min_rows = told.min_rows.max(self.min_rows(&request.plan.sha256)?);
+        let disclosure = Disclosure { min_rows, ..told };
         let edges = fetched.scales.as_deref();
         let told = Told::new(dataset, request, edges, disclosure, &Cancel::new());
         let Told { done, numbers, .. } = told.map_err(refused)?;

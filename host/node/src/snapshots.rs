@@ -64,7 +64,7 @@ impl Snapshots<'_> {
         Ok(self.dir.canonicalize()?.join(FOLDER).join(file(name)))
     }
 
-    /// Asks a database, and keeps the answer unless it is that of `before`.
+    /// Asks a database, and keeps the answer unless it is that of `before`, which lies there.
     pub(crate) fn take(
         &self,
         folder: &Folder,

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
     Body, ColumnKind, ColumnRule, ColumnRules, DataArgs, Digest, Edges, Encode, INLINE_BYTES_MAX,
-    Participant, Reason, Refusal, SUMS_BYTES_MAX, StatisticsReply, StatisticsRequest, Sums,
+    MISSING_WORDS, Participant, Reason, Refusal, SUMS_BYTES_MAX, StatisticsReply,
+    StatisticsRequest, Sums,
 };
 use fedwasm_training::{Disclosure, Error as TrainingError, statistics};
 use fedwasm_transport::{Repository, now_ms};
@@ -62,6 +63,10 @@ impl Statistician {
         check(&floors, request.dataset_id.as_str())?;
         check_clear(&floors, self.force_secagg, request.dataset_id.as_str())?;
         let disclosure = disclosure(&floors, self.privacy.min_rows);
+        // Before the edges are fetched: those of waiting questions would fill the memory.
+        let Ok(_turn) = self.reading.acquire().await else {
+            return Err(refusal(Reason::Internal, "the node is closing".into()));
+        };
         let edges = match &request.edges {
             None => None,
             Some(payload) => {
@@ -70,9 +75,6 @@ impl Statistician {
                 let bad = |text| refusal(Reason::BadRequest, text);
                 Some(Edges::decode(&bytes).map_err(bad)?)
             }
-        };
-        let Ok(_turn) = self.reading.acquire().await else {
-            return Err(refusal(Reason::Internal, "the node is closing".into()));
         };
         let (folder, database) = (Arc::clone(&self.folder), self.database.clone());
         let (who, sha256) = (asked.from.participant.clone(), asked.digest);
@@ -139,6 +141,7 @@ fn check_clear(floors: &Floors, force_secagg: bool, dataset: &str) -> Result<(),
 pub(crate) fn disclosure(floors: &Floors, min_rows: u64) -> Disclosure {
     Disclosure {
         min_rows: floors.statistics_min_rows.unwrap_or(min_rows),
+        min_missing: 0,
         extremes: floors.statistics_extremes.unwrap_or(false),
     }
 }
@@ -203,6 +206,9 @@ pub(crate) fn sums_of(
         let names = data.names().into_iter();
         names.filter(|name| known.insert(*name)).cloned().collect()
     });
+    // Words that the researcher chose count the rows that have them.
+    let min_missing = if has_own_words(data) { min } else { 0 };
+    let disclosure = Disclosure { min_missing, ..disclosure };
     let sums = statistics(&file, names.as_deref(), edges, disclosure, is_over);
     sums.map_err(|error| match error {
         TrainingError::Statistics { reason } => refusal(Reason::BadRequest, reason),
@@ -213,11 +219,17 @@ pub(crate) fn sums_of(
     })
 }
 
-/// The rules of columns, with one number for each: categories as codes, and no flags.
+/// Whether a request has other words for missing values than the usual ones.
+pub(crate) fn has_own_words(data: &DataArgs) -> bool {
+    data.missing_words().iter().any(|word| !MISSING_WORDS.contains(&word.as_str()))
+}
+
+/// The rules of columns, with one number for each: categories as codes, and no flags. Nothing is
+/// clipped: codes would fall together, and the bounds of numbers would ask for the extremes.
 fn as_codes(rules: &ColumnRules) -> ColumnRules {
     let mut codes = ColumnRules::default();
     for (column, rule) in rules.iter() {
-        let mut rule = ColumnRule { flag_missing: false, ..rule.clone() };
+        let mut rule = ColumnRule { flag_missing: false, clip: None, ..rule.clone() };
         if let ColumnKind::Category { encode, .. } = &mut rule.kind {
             *encode = Encode::Code;
         }
@@ -248,12 +260,30 @@ mod tests {
         assert!(refused(&masked, false).unwrap_err().contains("secure aggregation"));
         assert!(check(&masked, "d").is_ok());
         let told = disclosure(&Floors::default(), 7);
-        assert_eq!(told, Disclosure { min_rows: 7, extremes: false });
+        assert_eq!(told, Disclosure { min_rows: 7, min_missing: 0, extremes: false });
         let own = Floors {
             statistics_min_rows: Some(50),
             statistics_extremes: Some(true),
             ..Floors::default()
         };
-        assert_eq!(disclosure(&own, 7), Disclosure { min_rows: 50, extremes: true });
+        let told = Disclosure { min_rows: 50, min_missing: 0, extremes: true };
+        assert_eq!(disclosure(&own, 7), told);
+    }
+
+    #[test]
+    fn codes_and_numbers_are_not_clipped_and_words_of_the_asker_are_known() {
+        let rules = "w = { kind = 'category', values = ['a'], flag_missing = true, impute = 'a' }\n\
+                     x = { kind = 'number', clip = [0, 1], flag_missing = true, impute = 0 }";
+        let mut rules = ColumnRules::parse(rules.parse().unwrap()).unwrap();
+        let clipped = ColumnRule { clip: Some([0.0, 0.5]), ..rules.get("w").unwrap().clone() };
+        rules.insert("w".into(), clipped);
+        let codes = as_codes(&rules);
+        assert!(codes.iter().all(|(_, rule)| rule.clip.is_none() && rule.width() == 1));
+        let of = |missing: Option<&[&str]>| DataArgs {
+            missing: missing.map(|words| words.iter().map(|word| (*word).to_owned()).collect()),
+            ..DataArgs::of("y")
+        };
+        assert!(!has_own_words(&of(None)) && !has_own_words(&of(Some(&["?", "NA"]))));
+        assert!(has_own_words(&of(Some(&["?", "57.3"]))));
     }
 }

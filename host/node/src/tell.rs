@@ -50,6 +50,7 @@ impl Told {
         let meaning = layout.meaning().map_err(training)?;
         let done = Done {
             params: None,
+            compressed: None,
             aux: None,
             aux_before: None,
             state_id: None,
@@ -104,7 +105,7 @@ impl Executor {
         };
         blocking(move || {
             trace.start(&fedwasm_training::Prepared::default())?;
-            let disclosure = Disclosure { min_rows, extremes: false };
+            let disclosure = Disclosure { min_rows, min_missing: 0, extremes: false };
             let Told { done, numbers, rows } =
                 Told::new(&dataset, &request, edges.as_deref(), disclosure, &cancel)?;
             let data = data_digest(&dataset, &cancel)?;

@@ -168,7 +168,8 @@ impl Executor {
             let declaration = prepared.declaration();
             let process_ms = prepared.processor_ms() - start;
             let Some(part) = part else {
-                let released = begun.release(done, &received, declaration, &request);
+                let travels = prepared.compressing(&request);
+                let released = begun.release(done, &received, declaration, &request, travels);
                 return Ok((Ok(released.map_err(failed)?), Vec::new(), process_ms));
             };
             let summand = begun.sum(done, &received, declaration, &request, &part.rules);

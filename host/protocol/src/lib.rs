@@ -6,6 +6,7 @@ mod augment;
 mod body;
 mod column_rules;
 mod columns;
+mod compression;
 mod data_args;
 mod date;
 mod digest;
@@ -40,6 +41,7 @@ pub use column_rules::{
     MISSING_WORDS, OTHER, RULE_TEXT_BYTES_MAX, Scale, Standardize, Unknown, WORDS_MAX,
 };
 pub use columns::{COLUMNS_BYTES_MAX, COLUMNS_MAX, Columns};
+pub use compression::{Compression, INT8_BLOCK};
 pub use data_args::{DataArgs, DatasetChoice, MEMORY_MIB, MEMORY_MIB_MAX};
 pub use date::{DateFormat, Day};
 pub use digest::{BlobRef, Digest, DigestError, Hasher};

@@ -150,12 +150,16 @@ pub struct RoundRequest {
 }
 
 /// A node's answer to a round.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RoundReply {
     /// The trained parameters, as safetensors; none after validation. Under secure aggregation the
     /// masked vectors, whatever the round was.
     pub params: Option<BlobRef>,
+    /// The update as it travels, with `training.compression`: `params` are then those that it leads
+    /// to from the received ones, and lie nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compressed: Option<Payload>,
     /// Auxiliary variables for the researcher, as safetensors, if the plan
     /// declares some.
     pub aux: Option<Payload>,

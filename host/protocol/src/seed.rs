@@ -5,9 +5,9 @@
 //! and `node` as the bytes of the node's id. Rounds count from 1.
 //! The split has neither round nor node: the same rows are held out in every
 //! round, wherever the data lie, unless the researcher wants other rows in
-//! every round (`shuffle_testing_dataset`). Only `plan` knows the node, and what is drawn for simulated
-//! ones; training that resumes after a break continues its stream, after the bytes that were drawn.
-//! `fate` has the attempt after the round, as 4 bytes, and `speed` no round.
+//! every round (`shuffle_testing_dataset`). Only `plan` and `compression` know the node, and what is
+//! drawn for simulated ones; training that resumes after a break continues its stream, after the bytes
+//! that were drawn. `fate` has the attempt after the round, as 4 bytes, and `speed` no round.
 
 use crate::{Digest, NodeId};
 
@@ -73,6 +73,11 @@ pub fn fate(random_seed: u64, round: u32, attempt: u32, node: &NodeId) -> [u8; 3
     rest.extend(attempt.to_le_bytes());
     rest.extend_from_slice(node.as_str().as_bytes());
     derive("fate", random_seed, &rest)
+}
+
+/// The draws that round the update of a node in one round ([`crate::Compression::Int8`]).
+pub fn compression(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
+    of_node("compression", random_seed, round, node)
 }
 
 /// Which rows each fold of a cross-validation holds out.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::columns::at_most;
-use crate::{COLUMNS_MAX, DataArgs, DatasetId, Moments, NUMBER_MAX, Payload, printable};
+use crate::{COLUMNS_MAX, DataArgs, DatasetId, Moments, NUMBER_MAX, Payload, VALUE_MAX, printable};
 
 /// The most bytes of sums, and of edges, encoded.
 pub const SUMS_BYTES_MAX: u64 = 64 << 20;
@@ -127,7 +127,8 @@ pub struct Sums {
     /// The columns, in the order of the dataset.
     #[serde(deserialize_with = "at_most::<SUMS_MAX, _, _>")]
     pub columns: Vec<ColumnSums>,
-    /// Columns that fewer rows than the minimum have a value of, and about which nothing is told.
+    /// Columns about which nothing is told: fewer rows than the minimum have a value, or one of its few
+    /// values or codes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[serde(deserialize_with = "at_most::<SUMS_MAX, _, _>")]
     pub withheld: Vec<String>,
@@ -164,8 +165,12 @@ impl Sums {
             ));
         }
         let mut known = BTreeSet::new();
-        if let Some(twice) = sums.columns.iter().find(|column| !known.insert(&column.name)) {
-            return Err(format!("column `{}` is there twice", printable(&twice.name)));
+        let mut names = sums.columns.iter().map(|column| &column.name).chain(&sums.withheld);
+        if let Some(twice) = names.find(|name| !known.insert(*name)) {
+            return Err(format!("column `{}` is there twice", printable(twice)));
+        }
+        if sums.withheld.iter().any(|name| !is_showable(name)) {
+            return Err("a column that is withheld has a name that cannot be shown".into());
         }
         match sums.columns.iter().find_map(|column| column.mistake(sums.n_rows)) {
             Some(mistake) => Err(mistake),
@@ -215,17 +220,17 @@ impl ColumnSums {
     fn mistake(&self, n_rows: u64) -> Option<String> {
         let Self { missing, moments, extremes, histogram, categories, .. } = self;
         let n = self.n();
-        let finite = extremes.iter().flatten().all(|value| value.is_finite());
+        let within = extremes.iter().flatten().all(|value| value.abs() < VALUE_MAX);
         let at_most = |counts: Vec<u64>| {
             let sum = counts.into_iter().try_fold(0u64, u64::checked_add);
             sum.is_some_and(|sum| sum <= n)
         };
         let cells = at_most(histogram.iter().map(|(_, count)| *count).collect());
         let counted = at_most(categories.iter().flatten().copied().collect());
-        let what = if self.name.len() > NAME_BYTES_MAX || printable(&self.name) != self.name {
+        let what = if !is_showable(&self.name) {
             "a name that cannot be shown"
-        } else if !finite {
-            "numbers that are not finite"
+        } else if !within {
+            "a smallest or largest value that no sum can have"
         } else if n == 0 || n > NUMBER_MAX || *missing > n_rows {
             "impossible counts"
         } else if !moments.are_possible() {
@@ -239,6 +244,10 @@ impl ColumnSums {
         };
         Some(format!("column `{}` has {what}", printable(&self.name)))
     }
+}
+
+fn is_showable(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX && printable(name) == name
 }
 
 #[cfg(test)]
@@ -305,9 +314,11 @@ mod tests {
             change(&mut numbers);
             Moments::of_numbers(&numbers, 1).unwrap()
         };
-        let wrong: [(Change<'_>, &str); 11] = [
+        let wrong: [(Change<'_>, &str); 16] = [
             (&|s| s.n_rows = 23, "23 rows"),
-            (&|s| s.columns[0].extremes = Some([f64::NAN, 1.0]), "not finite"),
+            (&|s| s.columns[0].extremes = Some([f64::NAN, 1.0]), "no sum can have"),
+            (&|s| s.columns[0].extremes = Some([0.0, f64::INFINITY]), "no sum can have"),
+            (&|s| s.columns[0].extremes = Some([-VALUE_MAX, 1.0]), "no sum can have"),
             (&|s| s.columns[0].moments = with(|numbers| numbers[8..].fill(0)), "variance"),
             (&|s| s.columns[0].moments = with(|numbers| numbers[20] = u64::MAX), "too large"),
             (&|s| s.columns[0].extremes = Some([2.0, 1.0]), "minimum"),
@@ -317,6 +328,9 @@ mod tests {
             (&|s| s.columns[0].categories = vec![Some(21)], "more values"),
             (&|s| s.columns[0].name = "a\u{1b}[2J".into(), "shown"),
             (&|s| s.columns.push(s.columns[0].clone()), "twice"),
+            (&|s| s.withheld.push("a".into()), "`a` is there twice"),
+            (&|s| s.withheld.push("c\u{1b}[2J".into()), "shown"),
+            (&|s| s.withheld[0] = "b".repeat(1_025), "shown"),
         ];
         for (change, expected) in wrong {
             let error = of(change).unwrap_err();

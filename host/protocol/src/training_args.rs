@@ -7,7 +7,7 @@ use crate::arguments::flatten_table;
 use crate::arguments::prefix::OPTIMIZER;
 use crate::fields::Fields;
 use crate::mistakes::{Mistake, sentences};
-use crate::{Arguments, Metric};
+use crate::{Arguments, Compression, Metric};
 
 /// How a round trains (Fed-BioMed `TrainingArgs`). Exists only if every rule
 /// holds; see the fields for the rules.
@@ -30,6 +30,9 @@ pub struct TrainingArgs {
     /// Differential privacy; a node that cannot enforce it refuses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dp_args: Option<DpArgs>,
+    /// How updates travel in fewer bytes; none: whole parameters do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
     /// Whether a GPU is asked for. Plans never get one: a warning, and the
     /// reply names the device. Default false.
     pub use_gpu: bool,
@@ -207,6 +210,9 @@ fn read(fields: &mut Fields) -> TrainingArgs {
         optimizer_args,
         fedprox_mu: fields.real("fedprox_mu", "a number, at least 0", |mu| mu >= 0.0),
         dp_args: dp_args(fields),
+        compression: fields
+            .one_of("compression", &Compression::NAMES)
+            .map(|at| Compression::ALL[at]),
         use_gpu: fields.boolean("use_gpu").unwrap_or(false),
         log_interval: fields.whole("log_interval", 1).unwrap_or(10),
         test_ratio: test_ratio(fields),

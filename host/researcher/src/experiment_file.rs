@@ -151,7 +151,8 @@ impl ExperimentFile {
         let secagg = SecaggSettings::take(&mut fields);
         let network = network(&mut fields);
         check_together(&mut fields, training.as_ref(), &aggregator, &strategy);
-        check_privacy(&mut fields, privacy.as_ref(), &aggregator, secagg.is_some());
+        check_privacy(&mut fields, privacy.as_ref(), &aggregator);
+        check_secagg(&mut fields, secagg.is_some(), training.as_ref(), privacy.as_ref());
         check_schedule(&mut fields, training.as_ref(), lr_schedule.as_ref(), rounds);
         check_scores(&mut fields, training.as_ref(), score_initial, keep);
         check_scales(&mut fields, data.as_ref(), training.as_ref());
@@ -257,20 +258,28 @@ fn privacy(fields: &mut Fields, training: Option<&mut TrainingArgs>) -> Option<C
 }
 
 /// Noise needs a method of means, and an adaptive clip single updates.
-fn check_privacy(
-    fields: &mut Fields,
-    privacy: Option<&CentralArgs>,
-    aggregator: &AggregatorArgs,
-    is_secagg: bool,
-) {
-    let Some(privacy) = privacy else { return };
-    if CentralArgs::check(&*aggregator.build()).is_err() {
+fn check_privacy(fields: &mut Fields, privacy: Option<&CentralArgs>, aggregator: &AggregatorArgs) {
+    if privacy.is_some() && CentralArgs::check(&*aggregator.build()).is_err() {
         let what = format!("is `{}`: {NEEDS_A_MEAN}", aggregator.name());
         fields.mistake("aggregator.name", what);
     }
-    if is_secagg && privacy.adaptive.is_some() {
+}
+
+/// Rules of secure aggregation, which tells sums alone.
+fn check_secagg(
+    fields: &mut Fields,
+    is_secagg: bool,
+    training: Option<&TrainingArgs>,
+    privacy: Option<&CentralArgs>,
+) {
+    if is_secagg && privacy.is_some_and(|privacy| privacy.adaptive.is_some()) {
         let what = "needs the norm of every update, and secure aggregation tells only their sum";
         fields.mistake("privacy.adaptive", what);
+    }
+    if is_secagg && training.is_some_and(|training| training.compression.is_some()) {
+        let what = "is given beside [secagg], whose sums are whole numbers of their own; leave one of \
+             them out";
+        fields.mistake("training.compression", what);
     }
 }
 
@@ -397,6 +406,19 @@ mod tests {
         assert_eq!(file.model.len(), 1);
         assert!(file.plan.ends_with("p.wasm") && file.plan.is_absolute());
         assert_eq!(file.training.test_ratio, 0.0);
+    }
+
+    #[test]
+    fn compression_is_of_a_known_kind_and_not_of_masked_sums() {
+        let secagg = "epochs = 1\ncompression = \"int8\"\n[secagg]\nservkey_id = \"a\"\n\
+             biprime_id = \"b\"";
+        for (to, expected) in [
+            (secagg, "`training.compression` is given beside [secagg]"),
+            ("epochs = 1\ncompression = \"zip\"", "`training.compression` is"),
+        ] {
+            let error = parse(&FILE.replace("epochs = 1", to)).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub const GROUP_BYTES: u64 = 32 << 20;
 /// The most rows of a group.
 pub const GROUP_ROWS_MAX: u64 = 1 << 17;
 
+/// The longest footer of a snapshot, in bytes: longer ones are not read.
+pub const FOOTER_BYTES_MAX: u64 = fedwasm_dataset::bounds::FOOTER_BYTES_MAX;
+/// The most bytes that the footer has of a column in a group of rows, beside its name.
+pub const FOOTER_CHUNK_BYTES: u64 = 160;
+
 /// How long a snapshot may take unless it is told, in seconds.
 pub const SECONDS: u64 = 600;
 /// The longest that it can be told, in seconds: a day.

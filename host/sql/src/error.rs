@@ -7,11 +7,11 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// The address of a database is not one.
-    #[error("the database `{given}`: {reason}; write sqlite:FILE or postgres://USER@HOST/DATABASE")]
+    #[error(
+        "the address of the database: {reason}; write sqlite:FILE or postgres://USER@HOST/DATABASE"
+    )]
     Address {
-        /// The address, without a password.
-        given: String,
-        /// The mistake.
+        /// The mistake. The address is not repeated: a password may be in it, at any place.
         reason: String,
     },
     /// The address has a password, which would be kept and shown.

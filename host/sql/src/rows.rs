@@ -6,7 +6,10 @@ use std::io::Write;
 use fedwasm_dataset::{CellKind, CellValues, GroupColumn, TableColumn, TableWriter};
 use fedwasm_protocol::{Digest, Hasher};
 
-use crate::bounds::{COLUMNS_MAX, GROUP_BYTES, GROUP_ROWS_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::bounds::{
+    COLUMNS_MAX, FOOTER_BYTES_MAX, FOOTER_CHUNK_BYTES, GROUP_BYTES, GROUP_ROWS_MAX, NAME_BYTES_MAX,
+    TEXT_BYTES_MAX,
+};
 use crate::snapshot::Clock;
 use crate::{Error, cut};
 
@@ -60,6 +63,10 @@ pub(crate) struct Rows<'a> {
     group_bytes: u64,
     group_rows: u64,
     n_rows: u64,
+    /// The most bytes that the footer has so far.
+    footer_bytes: u64,
+    /// The bytes that a group adds.
+    footer_step: u64,
 }
 
 /// A snapshot that is written.
@@ -82,7 +89,20 @@ impl<'a> Rows<'a> {
         let into = Counted { file: into, hasher: Hasher::default(), n_bytes: 0 };
         let writer = TableWriter::new(into, columns.clone(), WRITTEN_BY).map_err(Error::Write)?;
         let group = columns.iter().map(|column| empty(column.kind)).collect();
-        Ok(Self { clock, writer, columns, group, group_bytes: 0, group_rows: 0, n_rows: 0 })
+        let of_column = |column: &TableColumn| column.name.len() as u64 + FOOTER_CHUNK_BYTES;
+        let footer_step = FOOTER_CHUNK_BYTES + columns.iter().map(of_column).sum::<u64>();
+        Ok(Self {
+            clock,
+            writer,
+            columns,
+            group,
+            group_bytes: 0,
+            group_rows: 0,
+            n_rows: 0,
+            // The schema says as much as a group.
+            footer_bytes: footer_step,
+            footer_step,
+        })
     }
 
     /// The row that is put together, from 1.
@@ -136,6 +156,11 @@ impl<'a> Rows<'a> {
 
     fn write(&mut self) -> Result<(), Error> {
         self.clock.check()?;
+        self.footer_bytes += self.footer_step;
+        if self.footer_bytes > FOOTER_BYTES_MAX {
+            let what = "bytes of the footer of the snapshot, which grows with columns and rows";
+            return Err(Error::TooLarge { what: what.into(), max: FOOTER_BYTES_MAX });
+        }
         self.writer.write(&self.group).map_err(Error::Write)?;
         for (column, of) in self.group.iter_mut().zip(&self.columns) {
             *column = empty(of.kind);
@@ -180,5 +205,76 @@ impl Write for Counted<'_> {
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SnapshotLimits;
+
+    const KINDS: [CellKind; 6] = [
+        CellKind::Integer,
+        CellKind::Real,
+        CellKind::Boolean,
+        CellKind::Text,
+        CellKind::Date,
+        CellKind::Time,
+    ];
+
+    /// Rows of as many columns of all kinds, with long names.
+    fn rows<'a>(n: usize, clock: &'a Clock, into: &'a mut Vec<u8>) -> Rows<'a> {
+        let kinds = KINDS.into_iter().cycle().take(n).enumerate();
+        let columns = kinds.map(|(at, kind)| (format!("{at:0>1000}"), kind)).collect();
+        Rows::new(columns, clock, into).unwrap()
+    }
+
+    /// Writes a group of one row.
+    fn write_group(rows: &mut Rows<'_>) -> Result<(), Error> {
+        for at in 0..rows.columns.len() {
+            let cell = match rows.columns[at].kind {
+                CellKind::Integer => Cell::Integer(i64::MIN),
+                CellKind::Real => Cell::Real(0.1),
+                CellKind::Boolean => Cell::Boolean(true),
+                CellKind::Text => Cell::Text("text"),
+                CellKind::Date => Cell::Date(-1),
+                CellKind::Time => Cell::Time(i64::MAX),
+            };
+            assert!(rows.push(at, cell)?);
+        }
+        rows.end_row()?;
+        rows.write()
+    }
+
+    #[test]
+    fn the_footer_is_not_longer_than_was_reckoned() {
+        let clock = Clock::new(SnapshotLimits::default()).unwrap();
+        let mut bytes = Vec::new();
+        let mut rows = rows(60, &clock, &mut bytes);
+        for _ in 0..50 {
+            write_group(&mut rows).unwrap();
+        }
+        let reckoned = rows.footer_bytes;
+        rows.finish().unwrap();
+        // The length of the footer lies before the last four bytes.
+        let length = bytes[bytes.len() - 8..bytes.len() - 4].first_chunk().unwrap();
+        let length = u64::from(u32::from_le_bytes(*length));
+        assert!(length <= reckoned && reckoned < 2 * length, "{length} {reckoned}");
+    }
+
+    #[test]
+    fn a_snapshot_whose_footer_could_not_be_read_is_an_error() {
+        let clock = Clock::new(SnapshotLimits::default()).unwrap();
+        let mut bytes = Vec::new();
+        let mut rows = rows(COLUMNS_MAX, &clock, &mut bytes);
+        // A group adds 4,096 times 1,160 bytes.
+        for n in 0..20 {
+            let written = write_group(&mut rows);
+            assert_eq!(written.is_ok(), n < 13, "{n}");
+            if let Err(error) = written {
+                assert!(error.to_string().contains("of the footer of the snapshot"), "{error}");
+                return;
+            }
+        }
     }
 }

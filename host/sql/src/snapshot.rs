@@ -84,7 +84,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    fn new(limits: SnapshotLimits) -> Result<Self, Error> {
+    pub(crate) fn new(limits: SnapshotLimits) -> Result<Self, Error> {
         let SnapshotLimits { seconds, rows, mib } = limits;
         let bounds = [
             ("the time limit in seconds", seconds, SECONDS_MAX),

@@ -144,7 +144,7 @@ impl Adder {
         if is_beyond {
             let reason = format!(
                 "column `{name}` has values beyond {VALUE_MAX:e}, and sums of a federation end \
-                 there: write a rule with `clip` for it, or leave it out of `inputs`"
+                 there: leave it out of `inputs`"
             );
             return Err(Error::Statistics { reason });
         }

@@ -73,8 +73,9 @@ impl SiteNumbers {
     pub fn numbers(&self, sums: &Sums) -> Result<Vec<u64>, Error> {
         if let Some(withheld) = sums.withheld.first() {
             let reason = format!(
-                "fewer rows than the minimum have a value of `{withheld}`, and a sum under masks must \
-                 have the part of each node: leave it out of `inputs`"
+                "the sums of `{withheld}` are about fewer rows than the minimum (those with a value, or \
+                 with one of its few values), and a sum under masks must have the part of each node: \
+                 leave it out of `inputs`"
             );
             return Err(Error::Statistics { reason });
         }

@@ -25,7 +25,7 @@ module! {
         conv2: Conv2d,
         output: Linear,
         image: [usize; 3],
-        class_weights: Vec<f64>,
+        class_weights: Vec<f32>,
     }
 }
 
@@ -45,13 +45,18 @@ impl TrainingPlan for Cnn {
             let text = format!("model.size is {}: {text}", args.size);
             return Err(PlanError::InvalidArgument(text));
         }
-        check_weights(args)?;
+        let (n, weights) = (args.n_classes, &args.class_weights);
+        if !weights.is_empty() && (weights.len() != n || !weights.iter().all(|w| *w >= 0.0)) {
+            let text = format!("has {} weights: expected {n}, none below 0", weights.len());
+            return Err(PlanError::InvalidArgument(format!("model.class_weights {text}")));
+        }
+        let class_weights = weights.iter().map(|weight| *weight as f32).collect();
         Ok(Self {
             conv1: Conv2d::new(args.channels, args.filters1, KERNEL),
             conv2: Conv2d::new(args.filters1, args.filters2, KERNEL),
-            output: Linear::new(args.filters2 * size * size, args.n_classes),
+            output: Linear::new(args.filters2 * size * size, n),
             image: [args.channels, args.size, args.size],
-            class_weights: args.class_weights.clone(),
+            class_weights,
         })
     }
 
@@ -60,7 +65,10 @@ impl TrainingPlan for Cnn {
     }
 
     fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
-        Ok(self.predict(batch)?.cross_entropy_with(&batch.targets, &weighted(&self.class_weights)))
+        let of = &self.class_weights;
+        let weights = (!of.is_empty()).then(|| Tensor::from_slice(of, &[of.len()]));
+        let loss = CrossEntropy { weights, ..CrossEntropy::default() };
+        Ok(self.predict(batch)?.cross_entropy_with(&batch.targets, &loss))
     }
 
     fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
@@ -68,23 +76,6 @@ impl TrainingPlan for Cnn {
         let x = self.conv2.forward(&x).max_pool2d(POOL, POOL).relu();
         Ok(self.output.forward(&x.flatten(1)))
     }
-}
-
-/// The loss with a weight for each class, if some are given.
-fn weighted(weights: &[f64]) -> CrossEntropy {
-    let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
-    let weights = (!weights.is_empty()).then(|| Tensor::from_slice(&weights, &[weights.len()]));
-    CrossEntropy { weights, ..CrossEntropy::default() }
-}
-
-/// A weight for each class, or none.
-fn check_weights(args: &Arguments) -> Result<()> {
-    let (n, n_classes) = (args.class_weights.len(), args.n_classes);
-    if n == 0 || (n == n_classes && args.class_weights.iter().all(|weight| *weight >= 0.0)) {
-        return Ok(());
-    }
-    let text = format!("model.class_weights has {n} weights: expected {n_classes}, none below 0");
-    Err(PlanError::InvalidArgument(text))
 }
 
 export!(Cnn);

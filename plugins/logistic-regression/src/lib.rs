@@ -13,7 +13,7 @@ arguments! {
 }
 
 module! {
-    struct LogisticRegression { linear: Linear, class_weights: Vec<f64> }
+    struct LogisticRegression { linear: Linear, class_weights: Vec<f32> }
 }
 
 impl TrainingPlan for LogisticRegression {
@@ -22,11 +22,13 @@ impl TrainingPlan for LogisticRegression {
     type Optimizer = Sgd;
 
     fn model(args: &Arguments) -> Result<Self> {
-        check_weights(args)?;
-        Ok(Self {
-            linear: Linear::new(args.n_features, args.n_classes),
-            class_weights: args.class_weights.clone(),
-        })
+        let (n, weights) = (args.n_classes, &args.class_weights);
+        if !weights.is_empty() && (weights.len() != n || !weights.iter().all(|w| *w >= 0.0)) {
+            let text = format!("has {} weights: expected {n}, none below 0", weights.len());
+            return Err(PlanError::InvalidArgument(format!("model.class_weights {text}")));
+        }
+        let class_weights = weights.iter().map(|weight| *weight as f32).collect();
+        Ok(Self { linear: Linear::new(args.n_features, n), class_weights })
     }
 
     fn data(&self) -> Data {
@@ -34,29 +36,15 @@ impl TrainingPlan for LogisticRegression {
     }
 
     fn training_step(&mut self, batch: &Batch) -> Result<Tensor> {
-        Ok(self.predict(batch)?.cross_entropy_with(&batch.targets, &weighted(&self.class_weights)))
+        let of = &self.class_weights;
+        let weights = (!of.is_empty()).then(|| Tensor::from_slice(of, &[of.len()]));
+        let loss = CrossEntropy { weights, ..CrossEntropy::default() };
+        Ok(self.predict(batch)?.cross_entropy_with(&batch.targets, &loss))
     }
 
     fn predict(&mut self, batch: &Batch) -> Result<Tensor> {
         Ok(self.linear.forward(&batch.inputs))
     }
-}
-
-/// The loss with a weight for each class, if some are given.
-fn weighted(weights: &[f64]) -> CrossEntropy {
-    let weights: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
-    let weights = (!weights.is_empty()).then(|| Tensor::from_slice(&weights, &[weights.len()]));
-    CrossEntropy { weights, ..CrossEntropy::default() }
-}
-
-/// A weight for each class, or none.
-fn check_weights(args: &Arguments) -> Result<()> {
-    let (n, n_classes) = (args.class_weights.len(), args.n_classes);
-    if n == 0 || (n == n_classes && args.class_weights.iter().all(|weight| *weight >= 0.0)) {
-        return Ok(());
-    }
-    let text = format!("model.class_weights has {n} weights: expected {n_classes}, none below 0");
-    Err(PlanError::InvalidArgument(text))
 }
 
 export!(LogisticRegression);

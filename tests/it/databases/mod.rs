@@ -108,6 +108,39 @@ fn a_table_of_sqlite_is_a_dataset_that_changes_when_its_operator_asks_again() {
     assert_eq!(std::fs::read_dir(site.join("snapshots")).unwrap().count(), 0);
 }
 
+/// The answer is the same, but what lies there is not.
+#[test]
+fn a_snapshot_that_was_damaged_touched_or_removed_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = dir.path().join("site");
+    node(&site);
+    let from = format!("sqlite:{}", ward(dir.path()).display());
+    let dataset = |command: &str| fedwasm(&["--json", "node", "dataset", command]).arg(&site);
+    let add = dataset("add").args(&["--name", "cohort", "--tags", "t", "--from", &from, "--sql"]);
+    add.arg(dir.path().join("cohort.sql")).ok();
+    let kept = site.join("snapshots/cohort.parquet");
+    let refresh = || dataset("refresh").args(&["--name", "cohort"]).ok();
+    let (whole, modified) =
+        (std::fs::read(&kept).unwrap(), || std::fs::metadata(&kept).unwrap().modified().unwrap());
+    let write = |bytes: &[u8], time: std::time::SystemTime| {
+        std::fs::write(&kept, bytes).unwrap();
+        std::fs::File::options().write(true).open(&kept).unwrap().set_modified(time).unwrap();
+    };
+    // With the length and the time that it had.
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    write(&damaged, modified());
+    refresh();
+    assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    let early = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    write(&whole, early);
+    refresh();
+    assert!(modified() > early && std::fs::read(&kept).unwrap() == whole);
+    std::fs::remove_file(&kept).unwrap();
+    refresh();
+    assert_eq!(std::fs::read(&kept).unwrap(), whole);
+}
+
 #[test]
 fn tables_of_postgres_are_snapshots() {
     let Some(server) = Server::start() else { return };

@@ -1,6 +1,7 @@
 //! A volume on the grid that a site wants: along the patient's axes, and with its spacing and shape.
 
 use super::volume::{Axis, Grid, Volume};
+use crate::bounds::ROW_VALUES_MAX;
 use fedwasm_protocol::{Modality, Normalize, Volumes};
 
 /// Beyond it float32 does not represent every whole number.
@@ -22,7 +23,7 @@ struct Line {
 /// The shape of a volume once it is read: depth, height, width.
 ///
 /// # Errors
-/// A text, if the grid spans no space.
+/// A text, if the grid spans no space or has too many voxels.
 pub(crate) fn shape(grid: &Grid, settings: &Volumes) -> Result<[usize; 3], String> {
     Ok(steps(grid, settings)?.map(|(_, length, _)| length))
 }
@@ -32,7 +33,7 @@ pub(crate) fn shape(grid: &Grid, settings: &Volumes) -> Result<[usize; 3], Strin
 fn steps(grid: &Grid, settings: &Volumes) -> Result<[(Axis, usize, f64); 3], String> {
     let [width, height, depth] = grid.axes().ok_or("the axes of its affine do not span space")?;
     let axes = [depth, height, width];
-    Ok(std::array::from_fn(|at| {
+    let steps: [(Axis, usize, f64); 3] = std::array::from_fn(|at| {
         let axis = axes[at];
         let n = axis.length as f64;
         let step = settings.spacing.map(|spacing| spacing[at] / axis.spacing);
@@ -45,7 +46,16 @@ fn steps(grid: &Grid, settings: &Volumes) -> Result<[(Axis, usize, f64); 3], Str
             (None, None) => (axis.length, 1.0),
         };
         (axis, length, step)
-    }))
+    });
+    let lengths = steps.each_ref().map(|(_, length, _)| *length as u64);
+    let n = lengths.iter().fold(1, |n: u64, length| n.saturating_mul(*length));
+    match n > ROW_VALUES_MAX {
+        true => Err(format!(
+            "values of a row: {n}, at most {ROW_VALUES_MAX}; its grid is {lengths:?} (depth, height, \
+             width), and `spacing` or `shape` of the settings make it smaller"
+        )),
+        false => Ok(steps),
+    }
 }
 
 /// Reads the values of a volume: depth, height, width, the last one fastest. They are interpolated

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::bounds::SUBJECT_TABLE_BYTES_MAX;
+use crate::bounds::{FILES_MAX, SUBJECT_TABLE_BYTES_MAX};
 use crate::cell::CellRule;
 use crate::csv_file::CsvFile;
 use crate::{Error, cut};
@@ -42,7 +42,7 @@ impl Table {
             );
             return Err(Error::MissingColumn { path: path.to_owned(), column: cut(key), hint });
         };
-        let records = file.records()?;
+        let records = file.records(FILES_MAX)?;
         let mut lines = HashMap::with_capacity(records.len());
         for (at, record) in records.iter().enumerate() {
             let subject = String::from_utf8_lossy(record.get(key).unwrap_or_default());

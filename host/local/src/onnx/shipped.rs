@@ -17,7 +17,8 @@ enum Shipped {
 }
 
 /// Components in `plugins/dist` of this release and of earlier ones.
-const SHIPPED: [(&str, Shipped); 4] = [
+const SHIPPED: [(&str, Shipped); 5] = [
+    ("0b5f72102e1592d20541e944c733507902000068502fe3d0fdee2fb91d3499ed", Shipped::Linear),
     ("0b490ef976ec85fe1cfcc40cdcdb7f6b1d7ab36a1db9f535f59340089c193618", Shipped::Linear),
     ("d5b4b0b52cb75b6f72fee7bb489dd22a9b3a00cfd7b7312c1e1bcd542b523e3d", Shipped::Linear),
     ("b283ff689db49562a78783117e8bf09a63b93ab064ac810faea578a59da2e025", Shipped::Linear),

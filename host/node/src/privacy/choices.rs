@@ -15,9 +15,10 @@ CREATE TABLE IF NOT EXISTS statistics_rows (
 ) STRICT;
 ";
 
-/// The most sets of training rows of the same data: fewer equations than the least dataset has rows
-/// would be safer still, and a study needs few.
-const CHOICES_MAX: usize = 64;
+/// The most sets of training rows of the same data. A column's sum over each is an equation about its
+/// values, so there are also no more sets than the fewest rows that a number may be about fit
+/// into all of their rows: then each equation has so many values of its own to hide.
+const CHOICES_MAX: u64 = 64;
 
 impl Database {
     /// Writes down that sums of these training rows are told, unless rows could be calculated from
@@ -48,10 +49,12 @@ impl Database {
                      of {nearest} rows; it tells nothing about fewer than {min_rows}: use the earlier \
                      `random_seed` and `test_ratio`"
                 )
-            } else if known.len() >= CHOICES_MAX {
+            } else if known.len() as u64 >= choices_max(&known, training, min_rows) {
                 format!(
-                    "this node told sums of {CHOICES_MAX} choices of training rows of this dataset and \
-                     tells no further ones: use an earlier `random_seed` and `test_ratio`"
+                    "this node told sums of {} choices of training rows of this dataset and tells no \
+                     further ones, {CHOICES_MAX} at most and one for every {min_rows} of its rows: use \
+                     an earlier `random_seed` and `test_ratio`",
+                    known.len()
                 )
             } else {
                 let insert = "INSERT INTO statistics_rows (content, training) VALUES (?1, ?2)";
@@ -61,6 +64,17 @@ impl Database {
             Ok(Err(refusal(Reason::Privacy, text)))
         })
     }
+}
+
+/// The most sets, from the rows of those that are known and of a further one.
+fn choices_max(known: &[Vec<u8>], training: &[u8], min_rows: u64) -> u64 {
+    let mut all = training.to_vec();
+    for set in known {
+        all.resize(all.len().max(set.len()), 0);
+        all.iter_mut().zip(set).for_each(|(all, row)| *all |= row);
+    }
+    let n_rows: u64 = all.iter().map(|byte| u64::from(byte.count_ones())).sum();
+    (n_rows / min_rows.max(1)).clamp(1, CHOICES_MAX)
 }
 
 /// How many rows are in one set and not in the other.
@@ -95,13 +109,18 @@ mod tests {
         assert!(refused.contains("would tell of 1 rows"), "{refused}");
         assert!(told(&database, &[0x00, 0xfe, 0xff, 0x00]).is_err());
         assert_eq!(told(&database, &[0x00, 0xfc, 0xff, 0x00]), Ok(()));
+        // A third set of the same 24 rows would be an equation for every eight of them.
+        let refused = told(&database, &[0xff, 0x03, 0x00, 0x00]).unwrap_err();
+        assert!(refused.contains("sums of 2 choices"), "{refused}");
+        // With another 6 rows there are three times ten.
+        assert_eq!(told(&database, &[0xff, 0x03, 0x00, 0x3f]), Ok(()));
         let other = Digest::of(b"other data");
         assert!(database.choose_rows(&other, &[0xfe, 0xff, 0xff, 0], 10).unwrap().is_ok());
         for n in 0..100u8 {
             // Sets that differ from each other by 16 rows or more.
             let mut set = vec![0; 400];
             set[4 + usize::from(n) * 2..6 + usize::from(n) * 2].fill(0xff);
-            assert_eq!(told(&database, &set).is_ok(), n < 62, "{n}");
+            assert_eq!(told(&database, &set).is_ok(), n < 61, "{n}");
         }
     }
 }

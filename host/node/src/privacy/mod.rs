@@ -3,20 +3,22 @@
 //! floors hold for every plan and every request; arguments make a harmless plan tell single cells.
 
 pub(crate) mod choices;
+mod compress;
 mod config;
 pub(crate) mod ledger;
 mod release;
 mod terms;
 
-use fedwasm_protocol::{Mode, Reason, Refusal, RoundRequest};
+use fedwasm_protocol::{ColumnSums, Mode, Reason, Refusal, RoundRequest, Scale};
 
+pub(crate) use self::compress::{Compressing, check_compression};
 pub use self::config::{Floors, Privacy};
 pub use self::ledger::Spent;
 pub(crate) use self::release::{Beginning, Begun, Released, Summand, check_plan, failed, n_values};
 pub(crate) use self::terms::{Terms, check as check_asked};
 use crate::refusal::refusal;
 use crate::round::Prepared;
-use crate::statistics;
+use crate::statistics::{self, has_own_words};
 
 /// What may be told in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +90,8 @@ pub(crate) fn check(
         );
         return Err(refusal(Reason::Privacy, text));
     }
+    check_missing(prepared, request, min_rows)?;
+    check_clip(prepared, request, floor)?;
     if let Some(column) = prepared.sums().find(|column| column.extremes.is_some()) {
         let why = match (&request.secagg, floor.extremes) {
             (Some(_), _) => "which have no sum under secure aggregation",
@@ -119,6 +123,57 @@ pub(crate) fn check(
         return few(different, "train on", "use larger batches, or more of them");
     }
     Ok(())
+}
+
+/// Refuses sums for scales that count few rows by words that the researcher chose.
+fn check_missing(
+    prepared: &Prepared,
+    request: &RoundRequest,
+    min_rows: u64,
+) -> Result<(), Refusal> {
+    if request.mode != Mode::Scale || !has_own_words(&request.data) {
+        return Ok(());
+    }
+    let ruled = prepared.done().columns.iter().map(|column| (&column.name, column.missing));
+    let summed = prepared.sums().map(|column| (&column.name, column.missing));
+    match ruled.chain(summed).find(|(_, missing)| (1..min_rows).contains(missing)) {
+        None => Ok(()),
+        Some((column, _)) => {
+            let text = format!(
+                "`missing` of [data] has words of its own, which fewer than {min_rows} rows have in \
+                 `{column}`, and this node tells no sums that count so few (`statistics_min_rows` or \
+                 `min_rows` under [privacy] of its node.toml): use the usual words"
+            );
+            Err(refusal(Reason::Privacy, text))
+        }
+    }
+}
+
+/// Refuses sums for scales of values that the request clips: they change once its bounds reach the
+/// smallest or the largest value.
+fn check_clip(prepared: &Prepared, request: &RoundRequest, floor: Floor) -> Result<(), Refusal> {
+    if request.mode != Mode::Scale || floor.extremes {
+        return Ok(());
+    }
+    let rules = &request.data.columns;
+    let is_clipped = |column: &&ColumnSums| {
+        // The number of a column with a flag.
+        let name = column.name.strip_suffix("[0]").unwrap_or(&column.name);
+        let rule = rules.get(&column.name).or_else(|| rules.get(name));
+        rule.is_some_and(|rule| rule.clip.is_some() && rule.scale != Some(Scale::None))
+    };
+    match prepared.sums().find(is_clipped) {
+        None => Ok(()),
+        Some(column) => {
+            let text = format!(
+                "`clip` of column `{}` beside `standardize = \"federation\"` tells where its smallest \
+                 and largest values lie, which this node does not tell (`statistics_extremes` under \
+                 [privacy] of its node.toml): leave out `clip`, or use `standardize = \"site\"`",
+                column.name
+            );
+            Err(refusal(Reason::Privacy, text))
+        }
+    }
 }
 
 /// The progress that is withheld while a round runs, in words.

@@ -12,6 +12,7 @@ use fedwasm_training::batches_max;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
 
+use super::compress::Compressing;
 use super::ledger::{Entry, Passed};
 use super::terms::{Terms, clip_alone};
 use crate::Database;
@@ -45,7 +46,11 @@ pub(crate) struct Released {
 
 impl Released {
     fn clear(done: Done) -> Self {
-        Self { done, masked: None }
+        Self::of(done, None)
+    }
+
+    pub(super) fn of(done: Done, masked: Option<Masked>) -> Self {
+        Self { done, masked }
     }
 
     /// The result, and the vectors of a secure sum instead of its parameters.
@@ -180,10 +185,27 @@ impl Begun {
     /// Makes a result fit to leave.
     ///
     /// * `received` — the parameters that the round started from, as safetensors.
+    /// * `travels` — how its update does; none: as whole parameters.
     ///
     /// # Errors
     /// In words for the node's log: they follow from rows.
     pub(crate) fn release(
+        &self,
+        done: Done,
+        received: &[u8],
+        declaration: &Declaration,
+        request: &RoundRequest,
+        travels: Option<Compressing>,
+    ) -> Result<Released, fedwasm_privacy::Error> {
+        let released = self.protect(done, received, declaration, request)?;
+        match travels {
+            Some(how) => released.compressed(received, declaration, how),
+            None => Ok(released),
+        }
+    }
+
+    /// Clips and noises a result, as its terms say.
+    fn protect(
         &self,
         done: Done,
         received: &[u8],
@@ -282,6 +304,7 @@ impl Begun {
         let Self::Private { terms, .. } = self else { return Done { params: None, ..done } };
         Done {
             params: None,
+            compressed: None,
             // `check_plan` has refused plans that have some.
             aux: None,
             aux_before: None,
@@ -379,7 +402,17 @@ fn changed(
     change: impl FnOnce(Vec<f64>) -> Result<Vec<f64>, fedwasm_privacy::Error>,
 ) -> Result<Vec<u8>, fedwasm_privacy::Error> {
     let (start, update) = update_of(trained, received, declaration)?;
-    let moved = moved(&start, &change(update)?)?;
+    moved_by(&start, &change(update)?, received, declaration)
+}
+
+/// The received parameters, those that an update starts from moved by it.
+pub(super) fn moved_by(
+    start: &Params,
+    update: &[f64],
+    received: &[u8],
+    declaration: &Declaration,
+) -> Result<Vec<u8>, fedwasm_privacy::Error> {
+    let moved = moved(start, update)?;
     let received = from_safetensors(received)?;
     let shared = declaration.model.iter().filter(|spec| spec.scope == Scope::Shared);
     let leaving = shared.filter_map(|spec| {
@@ -390,7 +423,7 @@ fn changed(
 }
 
 /// The parameters that an update starts from, and the update in float64.
-fn update_of(
+pub(super) fn update_of(
     trained: &[u8],
     received: &[u8],
     declaration: &Declaration,
@@ -469,6 +502,7 @@ mod tests {
     fn done(params: Option<Vec<u8>>) -> Done {
         Done {
             params,
+            compressed: None,
             aux: Some(vec![1]),
             aux_before: None,
             state_id: None,
@@ -498,7 +532,8 @@ mod tests {
         let request = round_request();
         let release = |begun: &Begun| {
             let done = done(Some(trained.clone()));
-            begun.release(done, &received, &declaration, &request).unwrap().into_parts().0
+            let released = begun.release(done, &received, &declaration, &request, None);
+            released.unwrap().into_parts().0
         };
         let out = release(&begun);
         assert_eq!((out.n_samples, out.n_steps, out.train_loss), (1, 1, None));
@@ -543,7 +578,8 @@ mod tests {
             let dp_args = DpArgs { kind: DpKind::Central, sigma: 0.0, clip };
             request.training.dp_args = Some(dp_args);
             let done = done(Some(trained.clone()));
-            Begun::Clear.release(done, &received, &declaration, &request).unwrap().into_parts().0
+            let released = Begun::Clear.release(done, &received, &declaration, &request, None);
+            released.unwrap().into_parts().0
         };
         let out = release(1.0);
         let expected = [1.6f32, 2.8].map(f64::from);

@@ -103,7 +103,7 @@ pub(crate) fn dataset_digest(dataset: &Dataset, cancel: &Cancel) -> std::io::Res
 }
 
 /// The SHA-256 of a file of any size, unless the round is cancelled.
-fn file_digest(path: &std::path::Path, cancel: &Cancel) -> std::io::Result<Digest> {
+pub(crate) fn file_digest(path: &std::path::Path, cancel: &Cancel) -> std::io::Result<Digest> {
     struct Until<'a>(std::fs::File, &'a Cancel);
     impl std::io::Read for Until<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

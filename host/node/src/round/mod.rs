@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use fedwasm_params::Params;
 use fedwasm_protocol::{
-    BlobRef, Digest, Evaluation, Metrics, NodeTiming, Payload, RoundReply, StateId,
+    BlobRef, Digest, Evaluation, Metrics, Payload, RoundReply, StateId,
 };
 
-pub(crate) use self::data::{data_digest, dataset_digest};
+pub(crate) use self::data::{data_digest, dataset_digest, file_digest};
 pub(crate) use self::keeping::{InMemory, Keeping, MemoryStates};
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
@@ -26,6 +26,8 @@ const DEVICE: &str = "cpu";
 pub(crate) struct Done {
     /// The trained parameters as safetensors.
     pub(crate) params: Option<Vec<u8>>,
+    /// The update in the form in which it travels, if that is not the parameters.
+    pub(crate) compressed: Option<Vec<u8>>,
     /// Auxiliary variables for the researcher as safetensors.
     pub(crate) aux: Option<Vec<u8>>,
     /// Those that stay at the node, as they were before.
@@ -48,31 +50,23 @@ pub(crate) struct Done {
 
 impl Done {
     /// The reply that tells of it, without its receipt.
-    ///
-    /// * `left` — the bytes that leave beside it: parameters, auxiliary variables, sums.
-    pub(crate) fn reply(
-        &self,
-        [params, aux, sums]: [Option<&[u8]>; 3],
-        warnings: Vec<String>,
-    ) -> RoundReply {
+    pub(crate) fn reply(&self, left: &Left<'_>, warnings: Vec<String>) -> RoundReply {
         // The receipt does not depend on how the result travels.
         let stored = |bytes| Payload::stored(BlobRef::of(bytes));
         RoundReply {
-            params: params.map(BlobRef::of),
-            aux: aux.map(stored),
-            sums: sums.map(stored),
+            params: left.params.map(BlobRef::of),
+            compressed: left.compressed.map(stored),
+            aux: left.aux.map(stored),
+            sums: left.sums.map(stored),
             state_id: self.state_id.clone(),
             optimizer_args: self.optimizer_args.clone(),
-            encryption_factor: None,
-            secagg: None,
             device: DEVICE.to_owned(),
             warnings,
             n_samples: self.n_samples,
             n_steps: self.n_steps,
             train_loss: self.train_loss,
             evaluation: self.evaluation.clone(),
-            receipt: None,
-            timing: NodeTiming::default(),
+            ..RoundReply::default()
         }
     }
 
@@ -82,6 +76,16 @@ impl Done {
             evaluation.sums = None;
         }
     }
+}
+
+/// The bytes that leave beside a reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left<'a> {
+    pub(crate) params: Option<&'a [u8]>,
+    /// They travel instead of the parameters.
+    pub(crate) compressed: Option<&'a [u8]>,
+    pub(crate) aux: Option<&'a [u8]>,
+    pub(crate) sums: Option<&'a [u8]>,
 }
 
 /// Memory and fuel of training, each rounded up to a power of two.

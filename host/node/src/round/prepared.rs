@@ -6,13 +6,14 @@ use std::sync::Arc;
 use fedwasm_params::{Params, Tensor, from_safetensors, from_shared_safetensors, to_safetensors};
 use fedwasm_privacy::Numbers;
 use fedwasm_protocol::{
-    ColumnSums, Digest, Evaluation, Metrics, Mode, Reason, Refusal, RoundRequest, Sums,
+    ColumnSums, Digest, Evaluation, Metrics, Mode, Reason, Refusal, RoundRequest, Sums, seed,
 };
 use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
 use fedwasm_training::{Before, Events, Examples, Length, Round, SiteNumbers, Trained, Turn};
 
 use super::keeping::Keeping;
 use super::{Done, Fetched, Used, own_aux};
+use crate::privacy::Compressing;
 use crate::refusal::{refusal, training_refusal};
 
 /// A round whose plan and data are ready.
@@ -148,10 +149,18 @@ impl Prepared {
         self.summed().encode().map_err(|text| refusal(Reason::Dataset, text))
     }
 
+    /// How the update of a round travels; none as whole parameters.
+    pub(crate) fn compressing(&self, request: &RoundRequest) -> Option<Compressing> {
+        let Turn { random_seed, round, node } = &self.turn;
+        let compression = request.training.compression?;
+        Some(Compressing { compression, seed: seed::compression(*random_seed, *round, node) })
+    }
+
     /// The result of a round that trains nothing.
     fn untrained(&self, state_in: Option<Vec<u8>>) -> Done {
         Done {
             params: None,
+            compressed: None,
             aux: None,
             aux_before: None,
             state_id: None,
@@ -210,6 +219,7 @@ impl Prepared {
         let shared = shared.map_err(|error| training_refusal(&error))?;
         Ok(Done {
             params: Some(bytes(&shared)?),
+            compressed: None,
             aux: (!trained.aux.is_empty()).then(|| bytes(&trained.aux)).transpose()?,
             aux_before: None,
             state_id,

@@ -18,7 +18,7 @@ use super::prepared::Prepared;
 use crate::approval::ApprovedPlan;
 use crate::experiments::{Owner, Room, check_data, check_owner};
 use crate::kept::Kept;
-use crate::privacy::{Terms, check_plan};
+use crate::privacy::{Terms, check_compression, check_plan};
 use crate::refusal::{pure_refusal, refusal, training_refusal};
 use crate::{Database, Dataset};
 
@@ -184,6 +184,7 @@ impl Workshop {
             error => training_refusal(error),
         })?;
         approved.check_arguments(request, round.arguments())?;
+        check_compression(request, round.declaration())?;
         if let Some(terms) = preparation.terms {
             check_plan(terms, round.declaration(), request.mode)?;
         }

@@ -14,9 +14,9 @@ use fedwasm_training::{Examples, Place, Preprocessing, Round, RoundArgs, Turn};
 use super::SimulatedNodes;
 use crate::demands;
 use crate::executor::{ms, with_inputs};
-use crate::privacy::{self, Begun, Floor, Terms, check_plan};
+use crate::privacy::{self, Begun, Floor, Terms, check_compression, check_plan};
 use crate::refusal::{pure_refusal, refusal, training_refusal};
-use crate::round::{Fetched, InMemory, Keeping, Prepared};
+use crate::round::{Fetched, InMemory, Keeping, Left, Prepared};
 
 /// Finds the bytes of a blob.
 type Fetch<'a> = dyn Fn(&BlobRef) -> Option<Vec<u8>> + Sync + 'a;
@@ -146,15 +146,24 @@ impl Question<'_> {
         if !self.floor.score_sums {
             done.without_sums();
         }
-        let released = begun.release(done, &self.params, prepared.declaration(), &request);
+        let (declaration, travels) = (prepared.declaration(), prepared.compressing(&request));
+        let released = begun.release(done, &self.params, declaration, &request, travels);
         let released = released.map_err(|error| refusal(Reason::PlanFailed, error.to_string()))?;
         let (mut done, _) = released.into_parts();
-        let (params, aux, sums) = (done.params.take(), done.aux.take(), done.sums.take());
-        let left = [params.as_deref(), aux.as_deref(), sums.as_deref()];
+        let (params, compressed) = (done.params.take(), done.compressed.take());
+        let (aux, sums) = (done.aux.take(), done.sums.take());
+        let left = Left {
+            params: params.as_deref(),
+            compressed: compressed.as_deref(),
+            aux: aux.as_deref(),
+            sums: sums.as_deref(),
+        };
         // Warnings are for a researcher who does not see the rows.
-        let reply = done.reply(left, Vec::new());
+        let reply = done.reply(&left, Vec::new());
         let timing = NodeTiming { prepare_ms, train_ms: ms(start), ..NodeTiming::default() };
-        let blobs = [params, aux, sums].into_iter().flatten().collect();
+        // An update travels once.
+        let params = params.filter(|_| compressed.is_none());
+        let blobs = [params, compressed, aux, sums].into_iter().flatten().collect();
         Ok(Ran { reply: RoundReply { timing, ..reply }, blobs })
     }
 
@@ -198,6 +207,7 @@ impl Question<'_> {
         let round = self.rounds.get(seat).ok_or_else(|| bad("there is no such seat"))?;
         let round =
             Arc::clone(round.get_or_init(|| self.round(seat)).as_ref().map_err(Clone::clone)?);
+        check_compression(request, round.declaration())?;
         if let Some(terms) = &self.terms {
             check_plan(terms, round.declaration(), request.mode)?;
         }

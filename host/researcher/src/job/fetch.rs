@@ -61,13 +61,15 @@ impl Job {
         let mut failed = Vec::new();
         {
             let (declaration, repository) = (self.round.declaration(), &self.repository);
+            let start = self.options.training.compression;
+            let start = start.map(|compression| (&self.params, compression));
             let deadline = self.options.deadline;
             let end = at.checked_add(deadline.saturating_mul(2));
             let model_bytes = n_bytes(&declaration.model).max(1);
             let ahead = usize::try_from(AHEAD_BYTES / model_bytes).unwrap_or(AHEAD_MAX);
             let answers = trained.answers.clone();
             let fetch = answers.into_iter().map(async |(node, (reply, time))| {
-                let accepted = accept(reply, time, declaration, repository);
+                let accepted = accept(reply, time, declaration, repository, start);
                 let left = end.map(|end| end.saturating_duration_since(Instant::now()));
                 let time_max = left.map_or(deadline, |left| left.min(deadline));
                 let accepted = tokio::time::timeout(time_max, accepted).await;
@@ -140,7 +142,8 @@ impl Job {
     /// Fetches a node's update of the newest round again, while the repository has it.
     ///
     /// # Errors
-    /// [`Error::Transport`]; [`Error::Internal`] if the node took no part.
+    /// [`Error::Transport`]; [`Error::Internal`] if the node took no part, or if its update was
+    /// compressed: it moved parameters that the job no longer has.
     pub async fn fetch_update(&self, node: &NodeId) -> Result<Params, Error> {
         let reply = self.training_replies.get(node);
         let reply = reply.ok_or_else(|| Error::Internal {
@@ -148,6 +151,10 @@ impl Job {
         })?;
         if let Some(params) = &reply.params {
             return Ok(params.clone());
+        }
+        if self.options.training.compression.is_some() {
+            let reason = format!("the update of {node} was compressed, and is used up");
+            return Err(Error::Internal { reason });
         }
         let size = self.upload_sizes.get(node).copied().unwrap_or_default();
         let blob = BlobRef { sha256: reply.upload, size };

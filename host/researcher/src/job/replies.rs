@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fedwasm_params::{Params, from_shared_safetensors};
+use fedwasm_params::{Params, from_shared_safetensors, to_safetensors};
+use fedwasm_privacy::{decompress, moved_where};
 use fedwasm_protocol::{
-    Body, Mode, NodeId, NodeTiming, Reason, RoundReply, TrainingArgs, printable,
+    BlobRef, Body, Compression, Mode, NodeId, NodeTiming, Reason, RoundReply, TrainingArgs,
+    printable,
 };
 use fedwasm_sandbox::{Declaration, Scope, TensorSpec, n_bytes};
 use fedwasm_training::{batches_max, fitted};
@@ -14,6 +16,7 @@ use fedwasm_transport::Repository;
 use fedwasm_trust::SKEW_MS;
 
 use crate::requests::Answer;
+use crate::secagg::specs;
 use crate::{AuxVars, Error, Member, Reply};
 
 /// The most metrics of a node, the plan's and the host's, and the longest name
@@ -38,6 +41,7 @@ pub(crate) fn is_sound(
     training: &TrainingArgs,
     member: &Member,
 ) -> bool {
+    let is_compressed = mode == Mode::Train && training.compression.is_some();
     let complete = match mode {
         Mode::Train => reply.params.is_some(),
         Mode::Validate => reply.evaluation.is_some(),
@@ -58,6 +62,7 @@ pub(crate) fn is_sound(
     });
     let optimizer = &reply.optimizer_args;
     complete
+        && reply.compressed.is_some() == is_compressed
         && optimizer.len() <= METRICS_MAX
         && optimizer.iter().all(metric)
         && is_well_formed(reply)
@@ -99,11 +104,15 @@ pub struct Fetched {
 
 /// Fetches the blobs of a reply and checks that they have exactly the declared tensors, all finite.
 /// An error names the node's mistake.
+///
+/// * `start` — the parameters that the round started from, and how updates travel, if not as whole
+///   parameters.
 pub(crate) async fn accept(
     reply: RoundReply,
     time: Duration,
     declaration: &Declaration,
     repository: &Repository,
+    start: Option<(&Params, Compression)>,
 ) -> Result<Fetched, (Reason, String)> {
     let wrong = |text: String| (Reason::PlanFailed, text);
     let unreachable = |error: fedwasm_transport::Error| (Reason::Blob, error.to_string());
@@ -117,7 +126,20 @@ pub(crate) async fn accept(
         Some(blob) if blob.size > bound(&declaration.model) => {
             return too_large("parameters", blob.size);
         }
-        Some(blob) => (blob.sha256, Arc::new(repository.get(&blob).await.map_err(unreachable)?)),
+        Some(blob) => {
+            let bytes = match (&reply.compressed, start) {
+                (Some(update), Some(start)) => {
+                    let max = n_bytes(&declaration.model);
+                    if update.blob.size > max {
+                        return too_large("updates", update.blob.size);
+                    }
+                    let update = repository.get_payload(update).await.map_err(unreachable)?;
+                    uncompressed(&update, start, declaration, &blob).map_err(wrong)?
+                }
+                _ => repository.get(&blob).await.map_err(unreachable)?,
+            };
+            (blob.sha256, Arc::new(bytes))
+        }
     };
     let (aux, upload_aux) = match &reply.aux {
         None => (Params::default(), None),
@@ -152,6 +174,27 @@ pub(crate) async fn accept(
         total_ms: time.as_secs_f64() * 1e3,
     };
     Ok(Fetched { reply, upload, upload_aux: upload_aux.map(|(_, bytes)| bytes) })
+}
+
+/// Returns the parameters that a compressed update leads to, as safetensors; they are the ones that
+/// the receipt names.
+fn uncompressed(
+    update: &[u8],
+    (start, compression): (&Params, Compression),
+    declaration: &Declaration,
+    expected: &BlobRef,
+) -> Result<Vec<u8>, String> {
+    let (specs, _) = specs(declaration, Mode::Train);
+    let length = |shape: &[u64]| shape.iter().fold(1, |n: u64, axis| n.saturating_mul(*axis));
+    let lengths = specs.iter().map(|(_, _, shape)| usize::try_from(length(shape)));
+    let lengths: Vec<usize> = lengths.collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+    let update = decompress(update, &lengths, compression).map_err(|error| error.to_string())?;
+    let params = moved_where(start, &specs, &update).map_err(|error| error.to_string())?;
+    let bytes = to_safetensors(&params).map_err(|error| error.to_string())?;
+    match expected.matches(&bytes) {
+        true => Ok(bytes),
+        false => Err("its compressed update does not lead to the parameters of its receipt".into()),
+    }
 }
 
 /// Checks parameters that a person or a file gave; those local to nodes are
@@ -286,6 +329,7 @@ mod tests {
     fn reply() -> RoundReply {
         RoundReply {
             params: Some(BlobRef::of(b"x")),
+            compressed: None,
             aux: None,
             sums: None,
             state_id: None,

@@ -58,11 +58,13 @@ impl Job {
         events: Events<'_>,
     ) -> Result<(Vec<u8>, usize), Error> {
         let (mut send_ms, aux) = (0.0, AuxVars::default());
+        if self.scale_names.is_empty() {
+            return Err(too_many());
+        }
         let answers = self.ask(0, Mode::Scale, nodes, &aux, &mut send_ms, events).await?;
         let mut all: BTreeMap<NodeId, Sums> = BTreeMap::new();
         for (node, (reply, _)) in answers {
-            let names = all.values().next().map(names);
-            match self.sums(&node, &reply, names).await? {
+            match self.sums(&node, &reply).await? {
                 Ok(sums) => drop(all.insert(node, sums)),
                 Err(text) => {
                     let out = self.nodes.out(&node);
@@ -70,8 +72,10 @@ impl Job {
                 }
             }
         }
-        let names: Vec<String> = all.values().next().map(names).unwrap_or_default();
-        let scales = self.scales_of(&Pooled::new(all.values(), None), &names)?;
+        if all.is_empty() {
+            return Ok((Vec::new(), 0));
+        }
+        let scales = self.scales_of(&Pooled::new(all.values(), None), &self.scale_names)?;
         Ok((scales, all.len()))
     }
 
@@ -94,21 +98,13 @@ impl Job {
             Mode::Train | Mode::Validate => return Ok(None),
         };
         if layout.names().is_empty() {
-            let reason = format!("{COLUMNS_MAX} columns are summed at most");
-            return Err(Error::Unsummable { reason });
+            return Err(too_many());
         }
         Ok(Some(Numbers { n: layout.n(), meaning: layout.meaning()? }))
     }
 
-    /// Fetches and checks the sums of a node.
-    ///
-    /// * `expected` — the columns of the nodes before it.
-    async fn sums(
-        &self,
-        node: &NodeId,
-        reply: &RoundReply,
-        expected: Option<Vec<String>>,
-    ) -> Result<Result<Sums, String>, Error> {
+    /// Fetches and checks the sums of a node: they are of the columns that were asked for.
+    async fn sums(&self, node: &NodeId, reply: &RoundReply) -> Result<Result<Sums, String>, Error> {
         let Some(payload) = &reply.sums else { return Ok(Err("it sent no sums".into())) };
         if payload.blob.size > SUMS_BYTES_MAX {
             let size = payload.blob.size;
@@ -127,18 +123,15 @@ impl Job {
         if sums.n_rows != reply.n_samples {
             return Ok(Err("its sums are of other rows than it trains on".into()));
         }
-        match expected {
-            Some(expected) if expected != names(&sums) => {
-                Ok(Err("its sums are of other columns than those of other nodes".into()))
-            }
-            None if names(&sums).len() < self.inputs.len() => {
-                Ok(Err("its sums lack columns".into()))
-            }
-            _ => Ok(Ok(sums)),
+        let is_asked_for = sums.columns.iter().map(|column| &column.name).eq(&self.scale_names);
+        match is_asked_for && sums.withheld.is_empty() {
+            true => Ok(Ok(sums)),
+            false => Ok(Err("its sums are of other columns than those that were asked for".into())),
         }
     }
 }
 
-fn names(sums: &Sums) -> Vec<String> {
-    sums.columns.iter().map(|column| column.name.clone()).collect()
+fn too_many() -> Error {
+    let reason = format!("{COLUMNS_MAX} columns are summed at most");
+    Error::Unsummable { reason }
 }

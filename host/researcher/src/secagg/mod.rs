@@ -18,7 +18,7 @@ pub use statistics::masked_statistics;
 
 pub(crate) use asked::Asked;
 pub(crate) use context::Contexts;
-pub(crate) use demand::{Demand, Question, check_plan};
+pub(crate) use demand::{Demand, Question, check_plan, specs};
 pub(crate) use reply::check_masked;
 pub(crate) use round::check_start;
 pub(crate) use sum::{Files, Summed};

@@ -119,6 +119,11 @@ impl Wire {
             // A prepared statement is one.
             "42601" if message.contains("multiple commands") => Error::Statements,
             "28P01" | "28000" => Error::Login { host: self.host.clone(), reason: message },
+            // Data exceptions and violated constraints: these messages repeat values of cells.
+            _ if code.starts_with("22") || code.starts_with("23") => {
+                let message = "a value stopped the query; the server's log says which one";
+                Error::Server { message: message.into(), code }
+            }
             _ => Error::Server { message, code },
         }
     }
