@@ -78,7 +78,8 @@ fn rows(dir: &Path, n: usize) -> PathBuf {
 }
 
 /// Simulates `n` nodes, then runs the same experiments with as many real ones: with scales of the
-/// federation, auxiliary variables of each node, and node state.
+/// federation and auxiliary variables of each node; with node state, sampled nodes and compressed
+/// updates.
 fn compare_with_real_nodes(n: usize) {
     let mut federation = Federation::start();
     let dir = federation.dir.path().to_owned();
@@ -96,6 +97,7 @@ fn compare_with_real_nodes(n: usize) {
     };
     let kept = |text: String| {
         let text = text.edit("{ lr = 0.1 }", "{ lr = 0.1, momentum = 0.9, keep_state = true }");
+        let text = text.edit("test_ratio = 0.2\n", "test_ratio = 0.2\ncompression = \"int8\"\n");
         text.edit("min_nodes = 2\n", "min_nodes = 2\nname = \"random\"\nfraction = 0.6\n")
             + &network
     };

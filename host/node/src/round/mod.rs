@@ -9,9 +9,7 @@ mod workshop;
 use std::sync::Arc;
 
 use fedwasm_params::Params;
-use fedwasm_protocol::{
-    BlobRef, Digest, Evaluation, Metrics, Payload, RoundReply, StateId,
-};
+use fedwasm_protocol::{BlobRef, Digest, Evaluation, Metrics, Payload, RoundReply, StateId};
 
 pub(crate) use self::data::{data_digest, dataset_digest, file_digest};
 pub(crate) use self::keeping::{InMemory, Keeping, MemoryStates};
