@@ -10,7 +10,12 @@ use fedwasm_protocol::{ColumnRules, MISSING_WORDS};
 fn lines() -> Vec<String> {
     let line = |n: usize| {
         let word = ["red", "green", "blue", "NA"][n * 5 % 4];
-        format!("{},{},{word},{}", n % 200, n as f64 / 7.0, if n % 11 == 0 { "-0" } else { "3e4" })
+        format!(
+            "{},{},{word},{}",
+            n % 200,
+            n as f64 / 7.0,
+            if n.is_multiple_of(11) { "-0" } else { "3e4" }
+        )
     };
     (0..1_000).map(line).collect()
 }
