@@ -103,6 +103,7 @@ fn request(n: u64, plan: BlobRef, params: BlobRef) -> RoundRequest {
         dataset_id: "d".parse().unwrap(),
         plan,
         params,
+        params_inline: None,
         data: DataArgs { inputs: Some(inputs.into()), ..DataArgs::of("benign") },
         wide_inputs: None,
         training,

@@ -101,6 +101,7 @@ fn request() -> RoundRequest {
         dataset_id: "d".parse().unwrap(),
         plan: BlobRef::of(b"plan"),
         params: BlobRef::of(b"params"),
+        params_inline: None,
         data: DataArgs { inputs, ..DataArgs::of("y") },
         training,
         model: [].into(),
@@ -120,6 +121,7 @@ fn request() -> RoundRequest {
 fn reply() -> RoundReply {
     RoundReply {
         params: Some(BlobRef::of(b"trained")),
+        params_inline: None,
         compressed: None,
         aux: None,
         sums: None,

@@ -371,9 +371,9 @@ fn forged_and_stale_wills_evict_no_node() {
 }
 
 /// A round that was asked for again over a newer connection is that one's: a farewell of the
-/// earlier one that comes late calls nothing off.
+/// earlier one that comes late does not have it give way to others.
 #[test]
-fn farewell_of_an_earlier_connection_does_not_cancel_a_repeated_request() {
+fn farewell_of_an_earlier_connection_does_not_touch_a_repeated_request() {
     let stage = stage();
     let long = stage.federation.experiment(|text| {
         text.edit("epochs = 1", "num_updates = 100000000").edit("min_nodes = 2", "min_nodes = 1")
@@ -382,9 +382,8 @@ fn farewell_of_an_earlier_connection_does_not_cancel_a_repeated_request() {
     running.wait_for(event("progress"));
     let mut round = stage.spy.rounds().pop().unwrap();
     round.experiment_id = "another".parse().unwrap();
-    let round = Body::Round(Box::new(round));
     drop(running);
-    stage.federation.nodes[0].wait_for_log("no longer waits");
+    stage.federation.nodes[0].wait_for_log("is gone; round");
     // Mallory asks for the same, twice.
     let (session, id) = (SessionId::random().unwrap(), RequestId::random().unwrap());
     let say = |body: &Body, topic: &str, (connection, sequence): (u64, u64)| {
@@ -400,13 +399,13 @@ fn farewell_of_an_earlier_connection_does_not_cancel_a_repeated_request() {
         });
         let header = header.encode().unwrap();
         let signature = stage.mallory.key().sign(&Sealed::signed_bytes(&header)).unwrap();
-        let sealed = Sealed { header, body: bytes, signature };
-        stage.spy.publish(topic, sealed.encode().unwrap());
+        stage.spy.publish(topic, Sealed { header, body: bytes, signature }.encode().unwrap());
     };
     let is_progress = |message: &Message| {
         message.header.request_id == id && matches!(message.body, Body::Progress(_))
     };
     let farewell = format!("{}/from/researcher-mallory/farewell", root_of(&stage.topic));
+    let round = Body::Round(Box::new(round));
     say(&round, &stage.topic, (1, 1));
     stage.spy.wait_for(is_progress);
     say(&round, &stage.topic, (2, 2));
@@ -420,8 +419,9 @@ fn farewell_of_an_earlier_connection_does_not_cancel_a_repeated_request() {
         stage.spy.clear();
         stage.spy.wait_for(is_progress);
     }
+    assert!(!stage.federation.nodes[0].stderr.try_iter().any(|line| line.contains("is gone")));
     say(&Body::Farewell, &farewell, (2, 5));
-    stage.federation.nodes[0].wait_for_log("no longer waits");
+    stage.federation.nodes[0].wait_for_log("researcher-mallory is gone; round");
 }
 
 fn root_of(topic: &str) -> &str {
@@ -565,7 +565,7 @@ fn every_number_of_a_request_at_its_limits() {
         text.edit("epochs = 1", "epochs = 1\nbatch_maxnum = 9\ntest_batch_size = 64")
     });
     stage.federation.run(&experiment).ok();
-    let mut round = stage.spy.rounds().swap_remove(0);
+    let mut round = crate::carried::first_by_repository(&stage.federation, &stage.spy);
     round.experiment_id = "mallory".parse().unwrap();
     let limits = serde_json::to_value(fedwasm_protocol::Limits::default()).unwrap();
     round.limits = serde_json::from_value(limits).unwrap();

@@ -75,6 +75,8 @@ fn an_update_that_leads_elsewhere_is_not_believed() {
         move |request: &fedwasm_protocol::RoundRequest| {
             let Body::RoundReply(mut reply) = usual(request) else { return None };
             let trains = request.mode == Mode::Train;
+            // An update travels once.
+            reply.params_inline = None;
             reply.compressed = trains.then(|| Payload::inline(bytes.clone()));
             Some(vec![Body::RoundReply(reply)])
         }

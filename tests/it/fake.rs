@@ -222,8 +222,7 @@ impl Say {
     ) {
         let (sender, to) = (self.sender.clone(), to.clone());
         self.runtime.spawn(async move {
-            let deadline = Duration::from_secs(20);
-            let body = &body;
+            let (deadline, body) = (Duration::from_secs(20), &body);
             let message = Outgoing { recipient: None, request_id, in_reply_to, deadline, body };
             sender.send(&to, message).await.unwrap();
         });
@@ -455,6 +454,7 @@ pub fn usual(request: &RoundRequest) -> Body {
     let evaluation = Evaluation { n_rows: 20, metrics: [("loss".into(), 0.5)].into(), sums: None };
     Body::RoundReply(Box::new(RoundReply {
         params: (request.mode == Mode::Train).then_some(request.params),
+        params_inline: request.params_inline.clone().filter(|_| request.mode == Mode::Train),
         device: "cpu".into(),
         n_samples: 80,
         n_steps: 3,

@@ -151,7 +151,7 @@ fn fault_06_one_failed_download_keeps_the_other_replies() {
         let Body::RoundReply(mut reply) = usual(request) else { return None };
         // Parameters that are not in the repository.
         let absent = fedwasm_protocol::BlobRef::of(b"absent");
-        reply.params = reply.params.map(|_| absent);
+        (reply.params, reply.params_inline) = (reply.params.map(|_| absent), None);
         Some(vec![Body::RoundReply(reply)])
     };
     // Before the others in the order of sums, and after them.

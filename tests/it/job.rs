@@ -263,30 +263,6 @@ fn node_runs_one_round_of_each_queues_two_and_is_busy_beyond() {
 }
 
 #[test]
-fn work_for_a_dead_researcher_is_cancelled() {
-    let federation = federation(1);
-    let one = |text: String| text.edit("min_nodes = 2", "min_nodes = 1");
-    let long =
-        federation.experiment(|text| one(text).edit("epochs = 1", "num_updates = 100000000"));
-    let running = federation.run(&long).start();
-    running.wait_for(event("progress"));
-    running.signal("KILL");
-    federation.nodes[0].wait_for_log("no longer waits");
-    drop(running);
-    // The node is free: it serves the next one at once.
-    let short = federation.experiment(one);
-    federation.run(&short).ok();
-    // The same after Ctrl-C.
-    let long =
-        federation.experiment(|text| one(text).edit("epochs = 1", "num_updates = 100000000"));
-    let running = federation.run(&long).start();
-    running.wait_for(event("progress"));
-    running.signal("INT");
-    federation.nodes[0].wait_for_log("no longer waits");
-    assert_eq!(running.end().0, 1);
-}
-
-#[test]
 fn state_ids_are_given_back_to_the_node_that_named_them() {
     let federation = federation(1);
     let behaviour = |request: &RoundRequest| {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fedwasm_folder::Folder;
-use fedwasm_hub::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+use fedwasm_hub::{Broker, PruneOptions, QUOTA_BYTES, RepositoryOptions, RepositoryServer, Store};
 use fedwasm_node::{
     Database, Datasets, Error as NodeError, NewDataset, NodeConfig, Policy, serve, serve_on,
 };
@@ -151,7 +151,14 @@ async fn over_mqtt(dir: &Path) -> ExperimentResult {
     let authority = Arc::new(Authority::create(&dir.join("federation"), "mqtt").unwrap());
     let broker = Broker::start(any, &authority).await.unwrap();
     let (address, quota_bytes) = (any, QUOTA_BYTES);
-    let options_of_server = RepositoryOptions { address, dir: &blobs, authority, quota_bytes };
+    let store = Store::files(&blobs).unwrap();
+    let options_of_server = RepositoryOptions {
+        address,
+        store,
+        authority,
+        quota_bytes,
+        prune: PruneOptions::default(),
+    };
     let repository = RepositoryServer::start(options_of_server).await.unwrap();
     let mqtt = format!("mqtt://{}", broker.address());
     let url = format!("http://{}", repository.address());

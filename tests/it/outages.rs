@@ -427,7 +427,7 @@ fn session_from_an_earlier_clock_counts_once_it_answers_a_ping() {
 
 /// The library that gives a process another clock, if it is installed (Debian's libfaketime);
 /// it must be where `FEDWASM_REQUIRE_FAKETIME` is set.
-fn faketime() -> Option<PathBuf> {
+pub fn faketime() -> Option<PathBuf> {
     let dirs = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"];
     let paths = dirs.map(|dir| Path::new(dir).join("faketime/libfaketime.so.1"));
     paths.into_iter().find(|path| path.exists())

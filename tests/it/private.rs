@@ -105,16 +105,16 @@ impl Stage {
 
     /// The values of the parameters of a reply, as its researcher fetches them.
     fn values(&self, reply: &RoundReply) -> Vec<f64> {
-        self.values_of(&reply.params.unwrap())
+        self.values_of(&reply.params.unwrap(), reply.params_inline.as_deref())
     }
 
-    fn values_of(&self, blob: &BlobRef) -> Vec<f64> {
+    fn values_of(&self, blob: &BlobRef, inline: Option<&[u8]>) -> Vec<f64> {
         let member = enrol(&self.federation, "researcher-mallory");
         let url = self.federation.repository.parse().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let bytes = runtime.block_on(async {
             let repository = fedwasm_transport::Repository::new(url, Some(&member)).unwrap();
-            repository.get(blob).await.unwrap()
+            repository.get_carried(blob, inline).await.unwrap()
         });
         let params = from_safetensors(&bytes).unwrap();
         params.iter().flat_map(|(_, tensor)| tensor.floats().unwrap()).collect()
@@ -177,7 +177,7 @@ fn the_stricter_of_floor_and_request_holds_and_nothing_else_leaves() {
         reply
     };
     assert_eq!(alone(1e6).params, clear[0].params);
-    let start = stage.values_of(&stage.good.params);
+    let start = stage.values_of(&stage.good.params, stage.good.params_inline.as_deref());
     let norm = |reply: &RoundReply| {
         let steps = stage.values(reply).into_iter().zip(&start).map(|(y, x)| y - x);
         steps.map(|step| step * step).sum::<f64>().sqrt()

@@ -414,8 +414,10 @@ fn fifty_rounds_leave_no_litter_and_do_not_grow() {
     }
     // Pruning takes the blobs of the finished experiment and nothing else.
     let network = federation.dir.path().join("network");
-    let blobs = || names(&network.join("blobs/sha256")).len();
-    assert!(blobs() > 50);
+    // An empty directory goes with its last blob.
+    let blobs = || std::fs::read_dir(network.join("blobs/sha256")).map_or(0, Iterator::count);
+    // The plan: parameters ride in messages.
+    assert_eq!(blobs(), 1);
     let pruned = fedwasm(&["--json", "network", "prune", "--dir"]).arg(&network).ok().result();
     assert_eq!(pruned["experiments"], 1);
     assert_eq!(blobs(), 0);

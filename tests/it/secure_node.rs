@@ -205,7 +205,8 @@ impl Machine {
         let Some(args) = &request.secagg else {
             return refused(Reason::Privacy, "only sums leave this node");
         };
-        let params = blocking(self.repository.get(&request.params)).unwrap();
+        let inline = request.params_inline.as_deref();
+        let params = blocking(self.repository.get_carried(&request.params, inline)).unwrap();
         let params = from_safetensors(&params).unwrap();
         let is_training = request.mode == Mode::Train;
         let mut specs: Vec<VectorSpec<'_>> = params

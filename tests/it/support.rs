@@ -4,14 +4,15 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use fedwasm_params::Tensor;
 use fedwasm_sandbox::{Batch, Loader, Sandbox, WorkerOptions};
 use serde_json::Value;
+
+pub use crate::proxy::Proxy;
 
 /// Longer than any test should take, so that a hang is a failure.
 const TIME_MAX: Duration = Duration::from_secs(180);
@@ -288,7 +289,9 @@ pub struct Federation {
     pub mqtt: String,
     pub repository: String,
     pub nodes: Vec<Running>,
-    network: Option<Running>,
+    pub network: Option<Running>,
+    /// Where it listens: `mqtt` and `repository`, unless a way that can be cut is in between.
+    pub listens: (String, String),
 }
 
 /// Starts a network at these addresses.
@@ -304,7 +307,13 @@ impl Federation {
         let ready = network.wait_for(event("ready"));
         let text = |key: &str| ready[key].as_str().unwrap().to_owned();
         let (mqtt, repository) = (text("mqtt"), text("repository"));
-        Self { dir, mqtt, repository, nodes: Vec::new(), network: Some(network) }
+        let listens = (mqtt.clone(), repository.clone());
+        Self { dir, mqtt, repository, nodes: Vec::new(), network: Some(network), listens }
+    }
+
+    /// Sends the network a signal.
+    pub fn signal_network(&self, name: &str) {
+        self.network.as_ref().unwrap().signal(name);
     }
 
     /// Kills the network.
@@ -314,8 +323,8 @@ impl Federation {
 
     /// Starts it again where it was.
     pub fn start_network(&mut self) {
-        let mqtt = self.mqtt.trim_start_matches("mqtt://");
-        let http = self.repository.trim_start_matches("http://").trim_end_matches('/');
+        let mqtt = self.listens.0.trim_start_matches("mqtt://");
+        let http = self.listens.1.trim_start_matches("http://").trim_end_matches('/');
         let network = network(self.dir.path(), mqtt, http);
         network.wait_for(event("ready"));
         self.network = Some(network);
@@ -389,6 +398,7 @@ n_classes = 2
 [strategy]
 min_nodes = 2
 round_deadline_s = 120
+patience_s = 0
 [network]
 mqtt = "{mqtt}"
 repository = "{repository}"
@@ -450,59 +460,4 @@ pub fn part(dir: &Path, start: usize, step: usize) -> PathBuf {
     let path = dir.join(format!("part-{start}-of-{step}.csv"));
     std::fs::write(&path, text.join("\n") + "\n").unwrap();
     path
-}
-
-/// A way to a server that can be cut.
-pub struct Proxy {
-    pub port: u16,
-    open: Arc<Mutex<Vec<TcpStream>>>,
-    shut: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    /// Forwards to `to`, such as `127.0.0.1:1883`.
-    pub fn start(to: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let open = Arc::new(Mutex::new(Vec::new()));
-        let (all, to) = (Arc::clone(&open), to.to_owned());
-        let shut = Arc::new(AtomicBool::new(false));
-        let is_shut = Arc::clone(&shut);
-        std::thread::spawn(move || {
-            for here in listener.incoming() {
-                let Ok(here) = here else { return };
-                if is_shut.load(Ordering::SeqCst) {
-                    continue;
-                }
-                let Ok(there) = TcpStream::connect(&to) else { continue };
-                all.lock().unwrap().extend([here.try_clone().unwrap(), there.try_clone().unwrap()]);
-                for (mut from, mut to) in
-                    [(here.try_clone().unwrap(), there.try_clone().unwrap()), (there, here)]
-                {
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(std::net::Shutdown::Both);
-                    });
-                }
-            }
-        });
-        Self { port, open, shut }
-    }
-
-    /// Cuts all connections and refuses new ones until it is opened.
-    pub fn shut(&self) {
-        self.shut.store(true, Ordering::SeqCst);
-        self.cut();
-    }
-
-    pub fn open(&self) {
-        self.shut.store(false, Ordering::SeqCst);
-    }
-
-    /// Cuts all connections; new ones are let through.
-    pub fn cut(&self) {
-        for stream in self.open.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
-    }
 }

@@ -37,7 +37,7 @@ impl Drop for Tls {
 
 /// Whether mosquitto is there; where it must be, its absence is a failure.
 #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
-fn has_mosquitto() -> bool {
+pub fn has_mosquitto() -> bool {
     let found = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].iter().any(|p| Path::new(p).exists());
     assert!(
         found || std::env::var_os("FEDWASM_REQUIRE_MOSQUITTO").is_none(),

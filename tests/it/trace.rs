@@ -71,7 +71,9 @@ fn uploads_come_after_their_receipt() {
     let hangs = Arc::new(AtomicBool::new(false));
     let url = repository_that_hangs(&federation.repository, Arc::clone(&hangs));
     federation.node_with_repository("n0", &file, &url);
-    let experiment = federation.experiment(one_round);
+    // 18,600 bytes of parameters: too many for a message.
+    let heavy = |text: String| one_round(text).edit("n_classes = 2", "n_classes = 150");
+    let experiment = federation.experiment(heavy);
     federation.run(&experiment).ok();
     let entries = log(&federation, |entries| kinds(entries).len() == 6);
     assert_eq!(kinds(&entries), ["started", "run", "delivered"].repeat(2));
@@ -80,7 +82,7 @@ fn uploads_come_after_their_receipt() {
     assert!((lr - 0.1).abs() < 1e-6, "{left}");
     hangs.store(true, Ordering::SeqCst);
     let short = federation
-        .experiment(|text| one_round(text).edit("round_deadline_s = 120", "round_deadline_s = 3"));
+        .experiment(|text| heavy(text).edit("round_deadline_s = 120", "round_deadline_s = 3"));
     let ended = federation.run(&short).run();
     assert_eq!(ended.code, 5, "{}", ended.stderr);
     let entries = log(&federation, |entries| kinds(entries).len() == 9);

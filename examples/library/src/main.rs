@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fedwasm_folder::Folder;
-use fedwasm_hub::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+use fedwasm_hub::{Broker, PruneOptions, QUOTA_BYTES, RepositoryOptions, RepositoryServer, Store};
 use fedwasm_local::{LocalFile, LocalJob, LocalOptions, LocalResult, Renames, Volumes};
 use fedwasm_node::{Database, Datasets, NewDataset, NodeConfig, Policy};
 use fedwasm_researcher::{
@@ -75,7 +75,8 @@ async fn federation(dir: &Path) -> Outcome<ExperimentResult> {
     let authority = Arc::new(Authority::create(&dir.join("federation"), "library")?);
     let broker = Broker::start(any, &authority).await?;
     let (address, quota_bytes) = (any, QUOTA_BYTES);
-    let options = RepositoryOptions { address, dir: &blobs, authority, quota_bytes };
+    let (store, prune) = (Store::files(&blobs)?, PruneOptions::default());
+    let options = RepositoryOptions { address, store, authority, quota_bytes, prune };
     let repository = RepositoryServer::start(options).await?;
     let mqtt = format!("mqtt://{}", broker.address());
     let url = format!("http://{}", repository.address());

@@ -101,6 +101,20 @@ impl From<fedwasm_sql::Error> for CommandError {
     }
 }
 
+impl From<fedwasm_simulation::Error> for CommandError {
+    fn from(error: fedwasm_simulation::Error) -> Self {
+        use fedwasm_simulation::Error as E;
+        match error {
+            E::Data(error) => fedwasm_local::Error::from(error).into(),
+            E::Node(error) => error.into(),
+            E::Researcher(error) => (*error).into(),
+            E::Report(error) => error.into(),
+            E::Io(error) => error.into(),
+            error => Self::new(USAGE, error),
+        }
+    }
+}
+
 impl From<fedwasm_registry::Error> for CommandError {
     fn from(error: fedwasm_registry::Error) -> Self {
         Self::new(FAILED, error)
@@ -118,6 +132,7 @@ impl From<fedwasm_node::Error> for CommandError {
             E::Trust(error) => return error.into(),
             E::Sql(error) => return error.into(),
             E::Log { .. } => PLAN_REFUSED,
+            E::Database(_) => FAILED,
             _ => USAGE,
         };
         Self::new(code, error)

@@ -78,6 +78,11 @@ impl CellRule {
         &self.rule
     }
 
+    /// The words that mean that a value is missing.
+    pub(crate) fn missing(&self) -> &Arc<HashSet<String>> {
+        &self.missing
+    }
+
     /// Appends the values of a cell, as many as [`ColumnRule::width`]; those of a missing one are
     /// NaN.
     pub(crate) fn push(&self, cell: Cell<'_>, into: &mut Vec<f64>) -> Result<(), Mismatch> {

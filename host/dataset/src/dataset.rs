@@ -1,6 +1,5 @@
 //! A dataset of any format.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +8,11 @@ use std::time::SystemTime;
 use fedwasm_protocol::{ColumnKind, ColumnRule, ColumnRules};
 
 use crate::array::Array;
-use crate::bounds::{CHANNELS_MAX, COLUMNS_MAX, ROW_VALUES_MAX, RULED_BLOCK_BYTES_MAX, block_rows};
+use crate::bounds::{RULED_BLOCK_BYTES_MAX, block_rows};
 use crate::cell::{Cell, CellRule};
+use crate::chosen::Chosen;
 use crate::csv_file::CsvFile;
+use crate::field::check_names;
 use crate::images::ImageFolder;
 use crate::npy::Npy;
 use crate::parquet_cells::{Take, not_exact};
@@ -63,6 +64,7 @@ enum Source {
     Images(ImageFolder),
     Volumes(Box<VolumeFolder>),
     Shards(Shards),
+    Chosen(Chosen),
 }
 
 type Stamp = Option<(u64, SystemTime)>;
@@ -293,21 +295,27 @@ impl Dataset {
 
     /// The same; an error has the names of the file.
     fn read_as_is(&self, block: usize, fields: &[usize]) -> Result<Block, Error> {
-        let Inner { source, stamps, .. } = &*self.inner;
-        if let Some((path, _)) = stamps.iter().find(|(path, known)| stamp(path) != *known) {
-            return Err(Error::Changed { path: path.clone() });
-        }
         let wanted: Vec<Wanted<'_>> = match &self.view {
             Some(view) => view.wanted(fields),
             None => fields.iter().map(|at| (*at, None)).collect(),
         };
+        self.read_wanted(block, &wanted)
+    }
+
+    /// Reads some fields of the file, each by its rule.
+    pub(crate) fn read_wanted(&self, block: usize, wanted: &[Wanted<'_>]) -> Result<Block, Error> {
+        let Inner { source, stamps, .. } = &*self.inner;
+        if let Some((path, _)) = stamps.iter().find(|(path, known)| stamp(path) != *known) {
+            return Err(Error::Changed { path: path.clone() });
+        }
         let (rows, n_rows) = (self.rows(block), self.rows(block).count());
         let fields: Vec<usize> = wanted.iter().map(|(at, _)| *at).collect();
         let columns = match source {
-            Source::Csv(file) => return file.read(block, rows, &wanted),
-            Source::Parquet(file) => return file.read(block, rows.start, &wanted),
+            Source::Csv(file) => return file.read(block, rows, wanted),
+            Source::Parquet(file) => return file.read(block, rows.start, wanted),
             Source::Images(folder) => folder.read(rows.clone(), &fields)?.columns,
-            Source::Volumes(folder) => return folder.read(rows, &wanted),
+            Source::Volumes(folder) => return folder.read(rows, wanted),
+            Source::Chosen(chosen) => return chosen.read(rows, wanted),
             Source::Shards(shards) => shards.read(rows.clone(), &fields)?.columns,
             Source::Arrays(arrays) => {
                 let column = |field: &usize| arrays[*field].read(rows.clone());
@@ -316,8 +324,31 @@ impl Dataset {
             Source::Table(array) => array.read_columns(rows.clone(), &fields)?,
         };
         let name = |at: usize| self.names.fields[at].name.clone();
-        let columns = apply(self.path(), columns, &wanted, rows.start, name)?;
+        let columns = apply(self.path(), columns, wanted, rows.start, name)?;
         Ok(Block { first_row: rows.start, n_rows, columns, lines: vec![] })
+    }
+
+    /// The same fields of some rows, which are kept elsewhere.
+    pub(crate) fn of_rows(&self, chosen: Chosen) -> Self {
+        let (path, format) = (self.inner.path.clone(), self.inner.format);
+        let (n_rows, source) = (chosen.n_rows(), Source::Chosen(chosen));
+        let starts = starts(&source, &self.names.fields, n_rows);
+        // It is read from memory, even if the file changes.
+        let inner = Arc::new(Inner { path, format, source, n_rows, starts, stamps: Vec::new() });
+        Self { inner, names: Arc::clone(&self.names), view: None }
+    }
+
+    /// The block of a row.
+    pub(crate) fn block_of(&self, row: u64) -> usize {
+        self.inner.starts.partition_point(|start| *start <= row).saturating_sub(1)
+    }
+
+    /// Some rows of another dataset, if it is that.
+    pub(crate) fn chosen(&self) -> Option<&Chosen> {
+        match &self.inner.source {
+            Source::Chosen(chosen) => Some(chosen),
+            _ => None,
+        }
     }
 
     /// The file as it is.
@@ -335,6 +366,7 @@ impl Dataset {
     pub fn class_names(&self) -> Vec<String> {
         match &self.inner.source {
             Source::Images(folder) => folder.classes(),
+            Source::Chosen(chosen) => chosen.base().class_names(),
             _ => Vec::new(),
         }
     }
@@ -451,36 +483,6 @@ fn arrays(path: &Path, arrays: Vec<Array>) -> Result<(Source, Vec<Field>, u64), 
     let fields: Vec<Field> = arrays.iter().map(|array| array.field.clone()).collect();
     let n_rows = first.n_rows;
     Ok((Source::Arrays(arrays), fields, n_rows))
-}
-
-fn check_names(path: &Path, fields: &[Field]) -> Result<(), Error> {
-    if fields.len() > COLUMNS_MAX {
-        let (path, got) = (path.to_owned(), fields.len());
-        return Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX });
-    }
-    let mut seen = BTreeSet::new();
-    for (index, field) in fields.iter().enumerate() {
-        if field.name.is_empty() || !seen.insert(&field.name) {
-            let (path, name) = (path.to_owned(), cut(&field.name));
-            return Err(Error::BadName { path, number: index + 1, name });
-        }
-    }
-    let channels = |field: &&Field| match (field.element, &field.shape[..]) {
-        (Element::UInt8, [channels, _, _]) => *channels > CHANNELS_MAX,
-        _ => false,
-    };
-    if let Some(field) = fields.iter().find(channels) {
-        let what = format!("channels of `{}` (axes are channels, height, width)", cut(&field.name));
-        let (path, got) = (path.to_owned(), field.shape[0]);
-        return Err(Error::TooLarge { path, what, got, max: CHANNELS_MAX });
-    }
-    let width = fields.iter().fold(0u64, |sum, field| sum.saturating_add(field.width() as u64));
-    if width > ROW_VALUES_MAX {
-        let (path, what) = (path.to_owned(), "values of a row".to_owned());
-        Err(Error::TooLarge { path, what, got: width, max: ROW_VALUES_MAX })
-    } else {
-        Ok(())
-    }
 }
 
 fn starts(source: &Source, fields: &[Field], n_rows: u64) -> Vec<u64> {

@@ -1,7 +1,12 @@
 //! The fields of a dataset, and values read from it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
+
+use crate::bounds::{CHANNELS_MAX, COLUMNS_MAX, ROW_VALUES_MAX};
+use crate::{Error, cut};
 
 /// Element type of values as they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,5 +149,36 @@ impl Block {
             Some(line) => Place::Line(*line),
             None => Place::Row(self.first_row + index as u64),
         }
+    }
+}
+
+/// Checks the names and the sizes of the fields of a dataset.
+pub(crate) fn check_names(path: &Path, fields: &[Field]) -> Result<(), Error> {
+    if fields.len() > COLUMNS_MAX {
+        let (path, got) = (path.to_owned(), fields.len());
+        return Err(Error::TooManyColumns { path, got, max: COLUMNS_MAX });
+    }
+    let mut seen = BTreeSet::new();
+    for (index, field) in fields.iter().enumerate() {
+        if field.name.is_empty() || !seen.insert(&field.name) {
+            let (path, name) = (path.to_owned(), cut(&field.name));
+            return Err(Error::BadName { path, number: index + 1, name });
+        }
+    }
+    let channels = |field: &&Field| match (field.element, &field.shape[..]) {
+        (Element::UInt8, [channels, _, _]) => *channels > CHANNELS_MAX,
+        _ => false,
+    };
+    if let Some(field) = fields.iter().find(channels) {
+        let what = format!("channels of `{}` (axes are channels, height, width)", cut(&field.name));
+        let (path, got) = (path.to_owned(), field.shape[0]);
+        return Err(Error::TooLarge { path, what, got, max: CHANNELS_MAX });
+    }
+    let width = fields.iter().fold(0u64, |sum, field| sum.saturating_add(field.width() as u64));
+    if width > ROW_VALUES_MAX {
+        let (path, what) = (path.to_owned(), "values of a row".to_owned());
+        Err(Error::TooLarge { path, what, got: width, max: ROW_VALUES_MAX })
+    } else {
+        Ok(())
     }
 }

@@ -27,6 +27,15 @@ impl Key {
         Self::Number(if is_negative { !bits } else { bits | 1 << 63 })
     }
 
+    /// Its number; none of a text.
+    pub fn as_number(&self) -> Option<f64> {
+        match self {
+            Self::Number(bits) if bits >> 63 == 1 => Some(f64::from_bits(bits & !(1 << 63))),
+            Self::Number(bits) => Some(f64::from_bits(!bits)),
+            Self::Text(_) => None,
+        }
+    }
+
     /// Of the cell of a text; none if it is empty.
     pub(crate) fn cell(bytes: &[u8]) -> Option<Self> {
         let number = std::str::from_utf8(bytes).ok().and_then(|cell| cell.parse::<f64>().ok());
@@ -50,6 +59,9 @@ impl Dataset {
         let field = raw.position(column)?;
         if let Some(file) = raw.csv() {
             return file.keys(field).map_err(|error| raw.told(error));
+        }
+        if let Some(chosen) = raw.chosen() {
+            return chosen.keys(column);
         }
         let (path, width) = (raw.path().to_owned(), raw.fields()[field].width() as u64);
         if width > 1 {
@@ -96,6 +108,9 @@ mod tests {
         assert_eq!(Key::cell(b"1.0"), Key::cell(b"1"));
         assert_eq!(Key::cell(b"-0"), Key::cell(b"0"));
         assert_eq!(Key::cell(b""), None);
+        let numbers: Vec<Option<f64>> = keys.iter().map(Key::as_number).collect();
+        assert_eq!(numbers[..6], [-1e3, -2.0, 0.0, 0.5, 1.0, 20.0].map(Some));
+        assert_eq!(numbers[6..], [None; 3]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod array;
 mod arrow_schema;
 pub mod bounds;
 mod cell;
+mod chosen;
 mod csv_file;
 mod dataset;
 mod error;
@@ -34,6 +35,7 @@ mod tar;
 mod view;
 mod volumes;
 
+pub use chosen::Held;
 pub use dataset::Dataset;
 pub use error::Error;
 pub use fedwasm_protocol::{Missing, Modality, Normalize, VolumeKind, Volumes};

@@ -79,6 +79,49 @@ impl Packed {
         };
         Block { first_row: self.first_row, n_rows: self.n_rows, columns, lines }
     }
+
+    /// The values of some rows, counted from the first of the block, and their lines, if it has some.
+    pub(crate) fn take(
+        &self,
+        rows: impl Iterator<Item = usize> + Clone,
+    ) -> (Vec<Values>, Vec<u64>) {
+        let mut rest = &self.bytes[..];
+        let column = |column: &PackedColumn| {
+            let (own, others) = rest.split_at(column.n_values * column.kept.size() as usize);
+            rest = others;
+            let width = column.n_values / self.n_rows.max(1);
+            let values = rows.clone().flat_map(|row| row * width..(row + 1) * width);
+            match (column.element, column.kept) {
+                (Element::UInt8, _) => Values::UInt8(values.map(|at| own[at]).collect()),
+                (Element::Float32, Element::UInt8) => {
+                    Values::Float32(values.map(|at| f32::from(own[at])).collect())
+                }
+                (Element::Float32, _) => Values::Float32(values.map(|at| float(own, at)).collect()),
+                (Element::Float64, Element::UInt8) => {
+                    Values::Float64(values.map(|at| f64::from(own[at])).collect())
+                }
+                (Element::Float64, Element::Float32) => {
+                    Values::Float64(values.map(|at| f64::from(float(own, at))).collect())
+                }
+                (Element::Float64, Element::Float64) => {
+                    let (chunks, _) = own.as_chunks();
+                    let value = |at: usize| f64::from_le_bytes(chunks[at]);
+                    Values::Float64(values.map(value).collect())
+                }
+            }
+        };
+        let columns = self.columns.iter().map(column).collect();
+        let line = |row: usize| match self.lines[..] {
+            [first] => Some(first + row as u64),
+            _ => self.lines.get(row).copied(),
+        };
+        (columns, rows.clone().filter_map(line).collect())
+    }
+}
+
+fn float(bytes: &[u8], at: usize) -> f32 {
+    let (chunks, _) = bytes.as_chunks();
+    f32::from_le_bytes(chunks[at])
 }
 
 fn floats(bytes: &[u8]) -> impl Iterator<Item = f32> + '_ {
@@ -130,6 +173,9 @@ mod tests {
                         let block = Block { first_row: 3, n_rows, columns, lines };
                         let unpacked = block.pack().unpack();
                         assert_eq!(format!("{block:?}"), format!("{unpacked:?}"));
+                        let (columns, lines) = block.pack().take(0..n_rows);
+                        let taken = Block { first_row: 3, n_rows, columns, lines };
+                        assert_eq!(format!("{block:?}"), format!("{taken:?}"));
                     }
                 }
             }

@@ -228,7 +228,7 @@ impl From<fedwasm_researcher::Error> for Explained {
             E::NoOut { .. } | E::Change { .. } => Kind::Usage,
             // Plan and aggregator do not go together.
             E::AuxVars { .. } | E::Unsummable { .. } => Kind::PlanRefused,
-            E::NotEnoughSamples { .. } | E::PartMissing { .. } => Kind::Nodes,
+            E::NotEnoughSamples { .. } | E::PartMissing { .. } | E::Outage { .. } => Kind::Nodes,
             E::Aggregation(AggregateError::NeedsUpdates { .. }) => Kind::Usage,
             E::Aggregation(AggregateError::TooFewNodes { .. }) => Kind::Nodes,
             E::NotEnoughNodes { ref refused, .. } => {

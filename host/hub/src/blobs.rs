@@ -9,16 +9,16 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
 use fedwasm_transport::{BLOB_BYTES_MAX, RECIPIENTS};
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt as _};
 
 use crate::experiments::{not_one_of, parse_experiment};
-use crate::index::{self, BLOBS, blob_path};
+use crate::index::{self, blob_path};
 use crate::places::Peer;
 use crate::quota::FILE_BYTES;
-use crate::readers;
 use crate::refusal::{NO_BLOB, Refusal};
 use crate::state::RepositoryState;
 use crate::upload::receive;
+use crate::{readers, sweep};
 
 /// The most recipients of a blob.
 const RECIPIENTS_MAX: usize = 1_024;
@@ -27,23 +27,48 @@ pub(crate) async fn get_blob(
     State(repository): State<Arc<RepositoryState>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     UrlPath(digest): UrlPath<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let digest = parse(&digest)?;
     if let Some(peer) = &peer.who {
         repository.check_revoked(peer)?;
         let (who, _) = peer;
         // A participant that may not fetch it does not learn whether it exists.
-        if !readers::may_read(&*repository.store, &digest, who).await? {
+        if !readers::may_read(&*repository.store.objects, &digest, who).await? {
             return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
         }
     }
-    check_plain(&repository, &digest).await?;
-    let object = repository.store.get(&blob_path(&digest)).await?;
+    if !repository.store.is_plain(&digest).await {
+        return Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into()));
+    }
+    let store = &*repository.store.objects;
+    let from = headers.get(header::RANGE).and_then(|range| rest_from(range.to_str().ok()?));
+    if let Some(from) = from
+        && from >= store.head(&blob_path(&digest)).await?.size
+    {
+        let text = format!("the blob has no byte {from}");
+        return Err(Refusal(StatusCode::RANGE_NOT_SATISFIABLE, text));
+    }
+    let options = GetOptions { range: from.map(GetRange::Offset), ..GetOptions::default() };
+    let object = store.get_opts(&blob_path(&digest), options).await?;
+    let (size, range) = (object.meta.size, object.range.clone());
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, object.meta.size.to_string()),
+        (header::CONTENT_LENGTH, (range.end - range.start).to_string()),
     ];
-    Ok((headers, Body::from_stream(object.into_stream())).into_response())
+    let body = Body::from_stream(object.into_stream());
+    if from.is_none() {
+        return Ok((headers, body).into_response());
+    }
+    let range = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
+    let range = [(header::CONTENT_RANGE, range)];
+    Ok((StatusCode::PARTIAL_CONTENT, range, headers, body).into_response())
+}
+
+/// The start of `bytes=START-`, with which a client asks for the rest of a blob. Another range is
+/// not understood, and gives all of it, as HTTP has it.
+fn rest_from(range: &str) -> Option<u64> {
+    range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
 }
 
 /// `PUT /blobs/sha256/DIGEST`, or `?experiment=ID` with it: then the blob may
@@ -71,7 +96,7 @@ pub(crate) async fn put_blob(
         return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let who = peer.who.as_ref().map(|(who, _)| who);
-    let store = &*repository.store;
+    let store = &*repository.store.objects;
     let mut readers: Vec<Participant> = Vec::new();
     let mut is_first = false;
     if let Some(peer) = &peer.who {
@@ -98,8 +123,8 @@ pub(crate) async fn put_blob(
             format!("the blob has {length} bytes, but only {left} bytes of the quota are left");
         Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
     })?;
-    let received = receive(store, body, (length, &digest), repository.pace).await?;
-    // No owner is written before the bytes are stored.
+    let received = receive(&repository.store, body, (length, &digest), repository.pace).await?;
+    // No owner is written before the bytes are here.
     let noted = note(store, experiment.as_ref(), &digest, who).await;
     if let Err(refusal) = noted {
         received.discard().await;
@@ -109,26 +134,13 @@ pub(crate) async fn put_blob(
     let was_there = who.is_none() && store.head(&blob_path(&digest)).await.is_ok();
     received.keep().await?;
     let is_new = match who {
-        Some(who) => {
-            let charged = charged - FILE_BYTES * u64::from(is_first);
-            readers::add(store, &digest, who, charged, &readers).await?
-        }
+        Some(who) => readers::add(store, &digest, who, &readers).await?,
         None => !was_there,
     };
     if is_new {
         reserved.keep();
     }
     Ok(StatusCode::CREATED)
-}
-
-/// A link in the place of a blob would serve a file from elsewhere.
-async fn check_plain(repository: &RepositoryState, digest: &Digest) -> Result<(), Refusal> {
-    let path = repository.dir.join(BLOBS).join(digest.to_string());
-    let about = tokio::task::spawn_blocking(move || std::fs::symlink_metadata(path)).await;
-    match about {
-        Ok(Ok(about)) if about.is_file() => Ok(()),
-        _ => Err(Refusal(StatusCode::NOT_FOUND, NO_BLOB.into())),
-    }
 }
 
 /// Remembers the experiment in whose name a blob is about to be stored.
@@ -144,7 +156,12 @@ async fn note(
     {
         return Err(not_one_of(experiment, who));
     }
-    Ok(index::add(store, experiment, digest).await?)
+    index::add(store, experiment, digest).await?;
+    if !sweep::wait_for_no_mark(store, digest).await? {
+        let text = "an earlier copy of the blob is being deleted: store it again";
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, text.into()));
+    }
+    Ok(())
 }
 
 /// An experiment is of the researcher that stored something in its name first; nodes store

@@ -16,4 +16,13 @@ pub enum Error {
         #[source]
         reason: fedwasm_transport::Cause,
     },
+    /// A store of blobs that cannot be used.
+    #[error("cannot keep blobs in {store}: {reason}")]
+    Store {
+        /// Which.
+        store: String,
+        /// Why not.
+        #[source]
+        reason: fedwasm_transport::Cause,
+    },
 }

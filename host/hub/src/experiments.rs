@@ -3,15 +3,21 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Path as UrlPath, State};
 use axum::http::StatusCode;
-use fedwasm_protocol::{ExperimentId, IdError, Participant, Role};
+use fedwasm_protocol::{Digest, ExperimentId, IdError, Participant, Role};
+use fedwasm_transport::RELEASED_MAX;
 
+use crate::federation::small_body;
 use crate::places::Peer;
 use crate::refusal::Refusal;
 use crate::state::RepositoryState;
 use crate::{index, readers};
+
+/// A digest in hexadecimal and the end of its line.
+const DIGEST_LINE_BYTES: usize = 65;
 
 pub(crate) async fn finish(
     State(repository): State<Arc<RepositoryState>>,
@@ -19,9 +25,9 @@ pub(crate) async fn finish(
     UrlPath(experiment): UrlPath<String>,
 ) -> Result<StatusCode, Refusal> {
     let experiment = parse_experiment(&experiment)?;
-    let owner = readers::owner(&*repository.store, &experiment).await?;
+    let owner = readers::owner(&*repository.store.objects, &experiment).await?;
     check_own(&repository, &experiment, &peer, owner)?;
-    index::finish(&*repository.store, &experiment).await?;
+    index::finish(&*repository.store.objects, &experiment).await?;
     Ok(StatusCode::CREATED)
 }
 
@@ -33,12 +39,34 @@ pub(crate) async fn reopen(
     UrlPath(experiment): UrlPath<String>,
 ) -> Result<StatusCode, Refusal> {
     let experiment = parse_experiment(&experiment)?;
-    match readers::owner(&*repository.store, &experiment).await? {
+    match readers::owner(&*repository.store.objects, &experiment).await? {
         // One that is new.
         None if peer.who.is_some() => return Ok(StatusCode::NO_CONTENT),
         owner => check_own(&repository, &experiment, &peer, owner)?,
     }
-    index::reopen(&*repository.store, &experiment).await?;
+    index::reopen(&*repository.store.objects, &experiment).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Gives up blobs of an experiment, whose digests are the lines of the body: no round needs them
+/// any more. Its researcher alone may do so. They are deleted with the next sweep, unless another
+/// experiment has them.
+pub(crate) async fn release(
+    State(repository): State<Arc<RepositoryState>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    UrlPath(experiment): UrlPath<String>,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    let experiment = parse_experiment(&experiment)?;
+    let owner = readers::owner(&*repository.store.objects, &experiment).await?;
+    check_own(&repository, &experiment, &peer, owner)?;
+    let body = small_body(body, RELEASED_MAX * DIGEST_LINE_BYTES).await?;
+    let bad = |text: String| Refusal(StatusCode::BAD_REQUEST, text);
+    let text = std::str::from_utf8(&body).map_err(|error| bad(error.to_string()))?;
+    let digests: Result<Vec<Digest>, _> = text.lines().map(str::parse).collect();
+    let digests = digests.map_err(|error| bad(error.to_string()))?;
+    index::release(&*repository.store.objects, &experiment, &digests).await?;
+    repository.released.notify_one();
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
 use fedwasm_protocol::Role;
 use fedwasm_transport::{ENROLMENT_BYTES_MAX, Enrolment};
 
@@ -33,6 +34,14 @@ pub(crate) async fn get_roster(
     }
 }
 
+/// Reads a body of at most so many bytes.
+pub(crate) async fn small_body(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let body = axum::body::to_bytes(body, bytes_max);
+    let body = tokio::time::timeout(SMALL_BODY_TIME_MAX, body).await;
+    let body = body.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
+    body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "too large".into()))
+}
+
 /// Enrols any participant, on this machine alone.
 pub(crate) async fn enrol(
     State(repository): State<Arc<RepositoryState>>,
@@ -43,10 +52,7 @@ pub(crate) async fn enrol(
                     network enrol`";
         return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
     }
-    let body = axum::body::to_bytes(body, ENROLMENT_BYTES_MAX);
-    let body = tokio::time::timeout(SMALL_BODY_TIME_MAX, body).await;
-    let body = body.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, "silence".into()))?;
-    let body = body.map_err(|_| Refusal(StatusCode::PAYLOAD_TOO_LARGE, "too large".into()))?;
+    let body = small_body(body, ENROLMENT_BYTES_MAX).await?;
     let bad = |error: &dyn std::fmt::Display| Refusal(StatusCode::BAD_REQUEST, error.to_string());
     let Enrolment { participant, key, .. } = Enrolment::verify(&body).map_err(|e| bad(&e))?;
     if !matches!(participant.role, Role::Node | Role::Researcher) {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fedwasm_protocol::Participant;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _};
 
 use crate::index::BLOBS;
-use crate::readers::{ANYBODY, OWNERS, STARTERS};
+use crate::readers::{ANYBODY, OWNERS, READERS, STARTERS};
+use crate::store::{AT_ONCE, paths_below};
 
 /// The bytes that a file counts for beside its contents.
 pub(crate) const FILE_BYTES: u64 = 4 << 10;
@@ -55,27 +56,41 @@ impl Quota {
         Ok(Self { bytes_max, used: Mutex::new(used), counted })
     }
 
+    /// A blob counts for its owner with its bytes and the files about it. Names and sizes say it
+    /// all, so that a store is asked for lists, and for the few files that say whose an experiment
+    /// is.
     async fn count(store: &dyn ObjectStore) -> Result<HashMap<String, u64>, Error> {
-        let mut used: HashMap<String, u64> = HashMap::new();
-        let mut listed = store.list(Some(&Path::from(OWNERS)));
-        while let Some(object) = listed.try_next().await? {
-            let Some(owner) = object.location.parts().nth(1) else { continue };
-            let Some(length) = content(store, &object.location).await? else { continue };
-            let length = std::str::from_utf8(&length).ok().and_then(|text| text.parse().ok());
-            let used = used.entry(owner.as_ref().to_owned()).or_default();
-            *used = used.saturating_add(length.unwrap_or(0));
-        }
-        let mut starters = store.list(Some(&Path::from(STARTERS)));
-        while let Some(object) = starters.try_next().await? {
-            let Some(owner) = content(store, &object.location).await? else { continue };
-            let Ok(owner) = std::str::from_utf8(&owner) else { continue };
-            let used = used.entry(owner.to_owned()).or_default();
-            *used = used.saturating_add(FILE_BYTES);
-        }
+        let (mut used, mut charged) = (HashMap::new(), HashMap::new());
+        let add = |used: &mut HashMap<String, u64>, name: &str, bytes: u64| {
+            let used = used.entry(name.to_owned()).or_default();
+            *used = used.saturating_add(bytes);
+        };
+        add(&mut used, ANYBODY, 0);
         let mut blobs = store.list(Some(&Path::from(BLOBS)));
-        let all = used.entry(ANYBODY.to_owned()).or_default();
         while let Some(blob) = blobs.try_next().await? {
-            *all = all.saturating_add(blob.size + FILE_BYTES);
+            let bytes = blob.size + FILE_BYTES;
+            add(&mut charged, blob.location.filename().unwrap_or_default(), bytes);
+            add(&mut used, ANYBODY, bytes);
+        }
+        for path in paths_below(store, &Path::from(READERS)).await? {
+            if let Some(digest) = path.parts().nth(1) {
+                add(&mut charged, digest.as_ref(), FILE_BYTES);
+            }
+        }
+        for path in paths_below(store, &Path::from(OWNERS)).await? {
+            let (owner, digest) = (path.parts().nth(1), path.filename().unwrap_or_default());
+            let Some(owner) = owner else { continue };
+            add(&mut used, owner.as_ref(), charged.get(digest).copied().unwrap_or(0));
+        }
+        let starters = paths_below(store, &Path::from(STARTERS)).await?;
+        let owners = futures_util::stream::iter(starters)
+            .map(|path| async move { content(store, &path).await })
+            .buffer_unordered(AT_ONCE);
+        let owners: Vec<Option<Bytes>> = owners.try_collect().await?;
+        for owner in owners.iter().flatten() {
+            if let Ok(owner) = std::str::from_utf8(owner) {
+                add(&mut used, owner, FILE_BYTES);
+            }
         }
         Ok(used)
     }
@@ -102,7 +117,8 @@ impl Quota {
         Ok(self.take(who, bytes))
     }
 
-    async fn recount(&self, store: &dyn ObjectStore) -> Result<(), Error> {
+    /// Counts stored bytes again.
+    pub(crate) async fn recount(&self, store: &dyn ObjectStore) -> Result<(), Error> {
         self.lock().since.clear();
         let stored = Self::count(store).await?;
         let mut used = self.lock();
@@ -173,26 +189,32 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalFileSystem::new_with_prefix(dir.path()).unwrap();
         let who: Participant = "node-a".parse().unwrap();
-        let quota = Quota::load(&store, 20).await.unwrap();
+        // A blob of 8 bytes, whose owner may read it.
+        const ONE: u64 = 8 + 2 * FILE_BYTES;
+        const MAX: u64 = 2 * ONE + 4;
+        let quota = Quota::load(&store, MAX).await.unwrap();
         let take = |bytes: u64| quota.take(Some(&who), bytes);
-        let (one, two) = (take(8).unwrap(), take(8).unwrap());
-        assert_eq!(take(8).unwrap_err(), 4);
+        let (one, two) = (take(ONE).unwrap(), take(ONE).unwrap());
+        assert_eq!(take(ONE).unwrap_err(), 4);
         // Nothing of both is in the store yet.
         quota.recount(&store).await.unwrap();
-        assert_eq!(take(8).unwrap_err(), 4);
+        assert_eq!(take(ONE).unwrap_err(), 4);
         // One comes, is written down and counted; the other breaks off.
-        let path = Path::from(format!("{OWNERS}/{who}/d"));
-        store.put(&path, PutPayload::from("8")).await.unwrap();
+        let digest = fedwasm_protocol::Digest::of(b"blob");
+        let blob = crate::index::blob_path(&digest);
+        store.put(&blob, PutPayload::from_static(b"8 bytes.")).await.unwrap();
+        crate::readers::add(&store, &digest, &who, std::slice::from_ref(&who)).await.unwrap();
         one.keep();
         quota.recount(&store).await.unwrap();
-        assert_eq!(take(8).unwrap_err(), 4);
+        assert_eq!(take(ONE).unwrap_err(), 4);
         drop(two);
-        assert_eq!(take(13).unwrap_err(), 12);
-        let three = take(12).unwrap();
+        assert_eq!(take(ONE + 5).unwrap_err(), ONE + 4);
+        let three = take(ONE + 4).unwrap();
         drop(three);
         // Bytes that a prune deletes are free after a count.
-        store.delete(&path).await.unwrap();
+        let owned = Path::from(format!("{OWNERS}/{who}/{digest}"));
+        store.delete(&owned).await.unwrap();
         quota.recount(&store).await.unwrap();
-        assert!(take(20).is_ok());
+        assert!(take(MAX).is_ok());
     }
 }

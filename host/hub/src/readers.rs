@@ -1,13 +1,15 @@
 //! The owners and readers of each blob: empty objects beside the blobs,
-//! `readers/DIGEST/PARTICIPANT`, and `owners/PARTICIPANT/DIGEST`, whose content is the number of
-//! bytes that the blob counts for. Both are only kept where clients are known.
+//! `readers/DIGEST/PARTICIPANT` and `owners/PARTICIPANT/DIGEST`. Both are only kept where clients
+//! are known.
 
 use fedwasm_protocol::{Digest, ExperimentId, Participant};
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload};
 
-const READERS: &str = "readers";
+use crate::store::AT_ONCE;
+
+pub(crate) const READERS: &str = "readers";
 pub(crate) const OWNERS: &str = "owners";
 /// The owner of an experiment: `starters/EXPERIMENT` holds its researcher.
 pub(crate) const STARTERS: &str = "starters";
@@ -20,18 +22,19 @@ pub(crate) async fn add(
     store: &dyn ObjectStore,
     digest: &Digest,
     owner: &Participant,
-    charged: u64,
     readers: &[Participant],
 ) -> Result<bool, Error> {
     let owned = Path::from(format!("{OWNERS}/{owner}/{digest}"));
     let is_new = !exists(store, &owned).await?;
     if is_new {
-        store.put(&owned, PutPayload::from(charged.to_string())).await?;
+        store.put(&owned, PutPayload::new()).await?;
     }
-    for reader in readers {
-        let path = Path::from(format!("{READERS}/{digest}/{reader}"));
-        store.put(&path, PutPayload::new()).await?;
-    }
+    let path = |reader| Path::from(format!("{READERS}/{digest}/{reader}"));
+    let paths: Vec<Path> = readers.iter().map(path).collect();
+    let records = futures_util::stream::iter(paths)
+        .map(|path| async move { store.put(&path, PutPayload::new()).await })
+        .buffer_unordered(AT_ONCE);
+    records.try_for_each(|_| async { Ok(()) }).await?;
     Ok(is_new)
 }
 
@@ -73,24 +76,6 @@ pub(crate) async fn owner(
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Deletes the records of a deleted blob.
-pub(crate) async fn remove(store: &dyn ObjectStore, digest: &Digest) -> Result<(), Error> {
-    let readers = Path::from(format!("{READERS}/{digest}"));
-    let mut paths: Vec<Path> =
-        store.list(Some(&readers)).map_ok(|object| object.location).try_collect().await?;
-    let owners = store.list_with_delimiter(Some(&Path::from(OWNERS))).await?;
-    for owner in owners.common_prefixes {
-        let path = owner.join(digest.to_string());
-        if exists(store, &path).await? {
-            paths.push(path);
-        }
-    }
-    for path in paths {
-        store.delete(&path).await?;
-    }
-    Ok(())
 }
 
 /// From then on it has no owner.

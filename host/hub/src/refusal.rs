@@ -18,6 +18,17 @@ impl From<object_store::Error> for Refusal {
     fn from(error: object_store::Error) -> Self {
         match error {
             object_store::Error::NotFound { .. } => Self(StatusCode::NOT_FOUND, NO_BLOB.into()),
+            error @ object_store::Error::Generic { store: "S3", .. } => {
+                tracing::error!("blob store: {error}");
+                // Clients try again.
+                Self(StatusCode::SERVICE_UNAVAILABLE, "its store does not answer".into())
+            }
+            error @ (object_store::Error::PermissionDenied { .. }
+            | object_store::Error::Unauthenticated { .. }) => {
+                tracing::error!("blob store: {error}");
+                let text = "its store refuses the repository's credentials";
+                Self(StatusCode::INTERNAL_SERVER_ERROR, text.into())
+            }
             error => {
                 tracing::error!("blob store: {error}");
                 let text = match io_kind(&error) {

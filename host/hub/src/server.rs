@@ -1,7 +1,6 @@
 //! The server of the HTTP repository.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,20 +12,21 @@ use fedwasm_trust::Authority;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::blobs::{get_blob, put_blob};
-use crate::experiments::{finish, reopen};
+use crate::experiments::{finish, release, reopen};
 use crate::federation::{enrol, get_id, get_roster};
 use crate::front::{Connection, Front};
+use crate::housekeeping::{SWEEP_PAUSES, keep_house};
 use crate::places::Bounds;
 use crate::quota::Quota;
 use crate::state::RepositoryState;
+use crate::store::Store;
+use crate::sweep::PruneOptions;
 use crate::upload::Turns;
-use crate::{Error, descriptors, index};
+use crate::{Error, descriptors};
 
 /// The default quota of a participant, in bytes.
 pub const QUOTA_BYTES: u64 = 256 << 30;
@@ -40,16 +40,18 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The settings of a repository.
 #[derive(Debug)]
-pub struct RepositoryOptions<'a> {
+pub struct RepositoryOptions {
     /// Where; port 0 takes a free one. Another address than loopback needs TLS.
     pub address: SocketAddr,
-    /// The directory of blobs, which exists.
-    pub dir: &'a Path,
+    /// Where blobs are kept.
+    pub store: Store,
     /// The roster. With certificates the repository speaks TLS and knows its clients; without, it
     /// serves this machine alone, and enrols any participant.
     pub authority: Arc<Authority>,
     /// The quota of each participant, in bytes; of all together where clients are unknown.
     pub quota_bytes: u64,
+    /// What it deletes by itself, every hour, and a minute after blobs were given up.
+    pub prune: PruneOptions,
 }
 
 /// A running repository: `PUT` and `GET` of `/blobs/sha256/DIGEST`, kept as
@@ -62,33 +64,30 @@ pub struct RepositoryServer {
 }
 
 impl RepositoryServer {
-    /// Serves the blobs of a directory, which no other server does.
+    /// Serves the blobs of a store: of a directory, which no other server does, or of a bucket.
     ///
     /// # Errors
-    /// [`Error::Serve`]; [`Error::Transport`] for an address or a certificate.
-    pub async fn start(options: RepositoryOptions<'_>) -> Result<Self, Error> {
-        Self::start_with(options, Pace::USUAL, IDLE_MAX).await
+    /// [`Error::Serve`], [`Error::Store`]; [`Error::Transport`] for an address or a certificate.
+    pub async fn start(options: RepositoryOptions) -> Result<Self, Error> {
+        Self::start_with(options, Pace::USUAL, IDLE_MAX, SWEEP_PAUSES).await
     }
 
     pub(crate) async fn start_with(
-        options: RepositoryOptions<'_>,
+        options: RepositoryOptions,
         pace: Pace,
         idle: Duration,
+        sweep_pauses: (Duration, Duration),
     ) -> Result<Self, Error> {
-        let RepositoryOptions { address, dir, authority, quota_bytes } = options;
-        let failed = |reason: Cause| Error::Serve { address: address.to_string(), reason };
+        let RepositoryOptions { address, store, authority, quota_bytes, prune } = options;
+        let failed = |reason: Cause| Error::Store { store: store.to_string(), reason };
         if !authority.has_tls() {
             loopback(address)?;
         }
-        check_links(dir).map_err(|reason| failed(reason.into()))?;
-        let partial = index::remove_partial(dir, Duration::ZERO);
-        let partial = partial.map_err(|error| failed(error.into()))?;
+        let partial = store.remove_partial_at_start().await.map_err(failed)?;
         if partial > 0 {
             tracing::info!("{partial} bytes of interrupted uploads are deleted");
         }
-        let store = LocalFileSystem::new_with_prefix(dir);
-        let store: Arc<dyn ObjectStore> = Arc::new(store.map_err(|error| failed(error.into()))?);
-        let quota = Quota::load(&*store, quota_bytes).await;
+        let quota = Quota::load(&*store.objects, quota_bytes).await;
         let quota = quota.map_err(|error| failed(error.into()))?;
         // One to the client, and a file.
         let all = descriptors::share(3, 2, CONNECTIONS_MAX);
@@ -97,9 +96,18 @@ impl RepositoryServer {
         let front = front.await?;
         let bound = front.address();
         let (stop, stopped) = watch::channel(false);
-        let (dir, turns) = (dir.to_owned(), Turns::new());
-        let app = app(Arc::new(RepositoryState { dir, store, authority, quota, turns, pace }));
-        let task = tokio::spawn(serve(front, app, idle, stopped));
+        let turns = Turns::new(store.uploads_max());
+        let released = Notify::new();
+        let state = RepositoryState { store, authority, quota, turns, pace, released };
+        let state = Arc::new(state);
+        let house = keep_house(Arc::clone(&state), prune, sweep_pauses);
+        let serve = serve(front, app(state), idle, stopped);
+        let task = tokio::spawn(async {
+            tokio::select! {
+                () = serve => {}
+                () = house => {}
+            }
+        });
         Ok(Self { address: bound, stop, task })
     }
 
@@ -155,26 +163,11 @@ async fn serve_one(
     let _ = served.await;
 }
 
-/// Links in the repository's directory would lead out of it.
-fn check_links(dir: &Path) -> Result<(), String> {
-    for entry in std::fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))? {
-        let entry = entry.map_err(|error| format!("{}: {error}", dir.display()))?;
-        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-            let path = entry.path();
-            return Err(format!(
-                "{} is a link, but the repository's files must lie in its own directory; to keep \
-                 them on another disk, give a directory there as --dir, or mount it",
-                path.display()
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn app(repository: Arc<RepositoryState>) -> Router {
     Router::new()
         .route("/blobs/sha256/{digest}", get(get_blob).put(put_blob))
         .route("/experiments/{experiment}/finished", put(finish).delete(reopen))
+        .route("/experiments/{experiment}/released", post(release))
         .route("/federation/id", get(get_id))
         .route("/federation/roster", get(get_roster))
         .route("/federation/members", post(enrol))
@@ -187,13 +180,15 @@ mod tests {
 
     use super::*;
     use crate::index::BLOBS;
-    use crate::upload::PART_BYTES;
+    use crate::store::FILE_PART_BYTES;
     use fedwasm_protocol::{BlobRef, Digest};
     use fedwasm_transport::{Error, Repository, tls};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
     const SILENCE: Duration = Duration::from_secs(2);
+    /// Between two sweeps.
+    const PAUSES: (Duration, Duration) = (Duration::from_secs(3_600), Duration::from_millis(50));
 
     struct Fixture {
         dir: tempfile::TempDir,
@@ -208,13 +203,14 @@ mod tests {
         std::fs::create_dir(&blobs).unwrap();
         let options = RepositoryOptions {
             address: ([127, 0, 0, 1], 0).into(),
-            dir: &blobs,
+            store: Store::files(&blobs).unwrap(),
             authority,
             quota_bytes: 32 << 20,
+            prune: PruneOptions::default(),
         };
         // Patience of a test: otherwise as it is.
         let pace = Pace { silence: SILENCE, ..Pace::USUAL };
-        let server = RepositoryServer::start_with(options, pace, SILENCE).await.unwrap();
+        let server = RepositoryServer::start_with(options, pace, SILENCE, PAUSES).await.unwrap();
         let url = format!("http://{}", server.address()).parse().unwrap();
         Fixture { dir, server, client: Repository::new(url, None).unwrap() }
     }
@@ -222,7 +218,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_stored_comes_back_even_twice_and_empty() {
         let Fixture { server, client, dir: _dir } = fixture().await;
-        for bytes in [vec![], vec![1, 2, 3], vec![7; PART_BYTES + 1], vec![1, 2, 3]] {
+        for bytes in [vec![], vec![1, 2, 3], vec![7; FILE_PART_BYTES + 1], vec![1, 2, 3]] {
             let blob = client.put(bytes.clone()).await.unwrap();
             assert_eq!(client.get(&blob).await.unwrap(), bytes);
         }
@@ -330,7 +326,7 @@ mod tests {
             streams.push(fixture.begin(&vec![n; 2 << 20], 1 << 20).await);
         }
         // Nothing but the last part is in memory.
-        let held = 5 * PART_BYTES as u64;
+        let held = 5 * FILE_PART_BYTES as u64;
         fixture.until(|(n, bytes)| n == 5 && bytes >= 5 * (1 << 20) - held).await;
         let mut answer = String::new();
         streams[0].read_to_string(&mut answer).await.unwrap();
@@ -343,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn a_byte_now_and_then_is_no_progress() {
         let fixture = fixture().await;
-        let mut stream = fixture.begin(&[7; 4 << 10], 1).await;
+        let mut stream = fixture.begin(&[7; 512 << 10], 1).await;
         let sent = async {
             loop {
                 tokio::time::sleep(SILENCE / 4).await;
@@ -353,7 +349,7 @@ mod tests {
             }
         };
         fixture.until(|(n, _)| n == 1).await;
-        // All of it would take half an hour.
+        // All of it would take days.
         tokio::select! {
             () = sent => {}
             () = fixture.until(|(n, _)| n == 0) => {}
@@ -403,9 +399,45 @@ mod tests {
         assert_eq!(&answer, b"HTTP/1.1 422");
         assert!(!dir.path().join("blobs/experiments/f").exists());
         let options = crate::PruneOptions::default();
-        let pruned = crate::prune(&dir.path().join("blobs"), &options).await.unwrap();
+        let pruned = crate::prune(&Store::files(&dir.path().join("blobs")).unwrap(), &options)
+            .await
+            .unwrap();
         assert_eq!((pruned.experiments, pruned.blobs, pruned.unfinished), (1, 2, 0));
         assert!(client.get(&blob).await.is_err());
+        server.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_goes_while_the_experiment_runs() {
+        let Fixture { server, client, dir } = fixture().await;
+        let [a, b] = ["a", "b"].map(|id| client.of_experiment(&id.parse().unwrap()));
+        let shared = a.put(vec![1]).await.unwrap();
+        b.put(vec![1]).await.unwrap();
+        let [own, kept] = [a.put(vec![2]).await.unwrap(), a.put(vec![3]).await.unwrap()];
+        a.release(&[shared.sha256, own.sha256]).await.unwrap();
+        let file = dir.path().join("blobs/sha256").join(own.sha256.to_string());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while file.exists() {
+            assert!(Instant::now() < deadline, "it stays");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(a.get(&kept).await.unwrap(), [3]);
+        assert_eq!(b.get(&shared).await.unwrap(), [1]);
+        let digest = kept.sha256;
+        let too_long = "x".repeat(fedwasm_transport::RELEASED_MAX * 65 + 1);
+        for (lines, status) in [(format!("{digest}\nx\n"), 400), (too_long, 413)] {
+            let http = format!(
+                "POST /experiments/a/released HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                 content-length: {}\r\n\r\n{lines}",
+                lines.len()
+            );
+            let mut stream = TcpStream::connect(server.address()).await.unwrap();
+            stream.write_all(http.as_bytes()).await.unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes());
+        }
+        assert_eq!(a.get(&kept).await.unwrap(), [3]);
         server.stop().await;
     }
 
@@ -428,10 +460,7 @@ mod tests {
         assert_eq!(std::fs::read(&secret).unwrap(), b"changed");
         server.stop().await;
         std::os::unix::fs::symlink(dir.path(), blobs.join("owners")).unwrap();
-        let authority = Arc::new(Authority::open(&dir.path().join("net")).unwrap());
-        let (address, quota_bytes) = (([127, 0, 0, 1], 0).into(), 1);
-        let options = RepositoryOptions { address, dir: &blobs, authority, quota_bytes };
-        let told = RepositoryServer::start(options).await.unwrap_err().to_string();
+        let told = Store::files(&blobs).unwrap_err().to_string();
         assert!(told.contains("owners is a link"), "{told}");
     }
 }

@@ -1,27 +1,28 @@
 //! The state that all requests to the repository share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use fedwasm_protocol::Participant;
 use fedwasm_transport::Pace;
 use fedwasm_trust::{Authority, PublicKey};
-use object_store::ObjectStore;
+use tokio::sync::Notify;
 
 use crate::quota::Quota;
 use crate::refusal::Refusal;
+use crate::store::Store;
 use crate::upload::Turns;
 
 /// The state that all requests share.
 #[derive(Debug)]
 pub(crate) struct RepositoryState {
-    pub(crate) dir: PathBuf,
-    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) store: Store,
     pub(crate) authority: Arc<Authority>,
     pub(crate) quota: Quota,
     pub(crate) turns: Turns,
     pub(crate) pace: Pace,
+    /// Blobs were given up.
+    pub(crate) released: Notify,
 }
 
 impl RepositoryState {

@@ -1,5 +1,4 @@
-//! Bodies on their way to the store: straight to a file, in small parts, few at once, and none
-//! slower than a pace.
+//! Bodies on their way to the store: part by part, few at once, and none slower than a pace.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,18 +9,15 @@ use axum::http::StatusCode;
 use fedwasm_protocol::{Digest, Participant};
 use fedwasm_transport::Pace;
 use futures_util::StreamExt as _;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
 use sha2::Digest as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::index::blob_path;
 use crate::refusal::Refusal;
+use crate::store::Store;
 
-/// Bytes of a part in transit to the store, which an upload holds in memory. A store with larger
-/// parts than this has to gather them in a file.
-pub(crate) const PART_BYTES: usize = 256 << 10;
-/// The most uploads at once: in all, and of one participant; further ones wait their turn.
-pub(crate) const UPLOADS_MAX: usize = 256;
+/// The most uploads of one participant at once; further ones wait their turn.
 pub(crate) const UPLOADS_OF_ONE_MAX: usize = 4;
 /// How long one waits for its turn.
 const TURN_TIME_MAX: Duration = Duration::from_secs(20);
@@ -30,6 +26,7 @@ const TURN_TIME_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
+    all_max: usize,
     /// At most one for each name that ever was on the roster.
     own: Mutex<HashMap<Participant, Arc<Semaphore>>>,
     time_max: Duration,
@@ -43,9 +40,10 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    pub(crate) fn new() -> Self {
-        let all = Arc::new(Semaphore::new(UPLOADS_MAX));
-        Self { all, own: Mutex::default(), time_max: TURN_TIME_MAX }
+    /// So many at once.
+    pub(crate) fn new(all_max: usize) -> Self {
+        let all = Arc::new(Semaphore::new(all_max));
+        Self { all, all_max, own: Mutex::default(), time_max: TURN_TIME_MAX }
     }
 
     /// Waits for a turn; nothing of the body is read meanwhile.
@@ -67,8 +65,9 @@ impl Turns {
             Ok(Some(turn)) => Ok(turn),
             _ => {
                 let text = format!(
-                    "at most {UPLOADS_OF_ONE_MAX} uploads of one participant, and {UPLOADS_MAX} in \
-                     all, may run at once"
+                    "at most {UPLOADS_OF_ONE_MAX} uploads of one participant, and {} in all, may \
+                     run at once",
+                    self.all_max
                 );
                 Err(Refusal(StatusCode::TOO_MANY_REQUESTS, text))
             }
@@ -76,34 +75,64 @@ impl Turns {
     }
 }
 
-/// A blob that came whole, and has not got its name yet.
-pub(crate) struct Received(Box<dyn MultipartUpload>);
+/// A blob that came whole, and does not exist yet.
+pub(crate) struct Received<'a> {
+    store: &'a Store,
+    digest: Digest,
+    bytes: Incoming,
+}
 
-impl Received {
-    /// Gives it its name. An earlier object under this digest is replaced:
+/// Where the bytes of an upload are: here, if all of them are not more than a part, or in the
+/// store.
+enum Incoming {
+    Here(Vec<u8>),
+    InParts(Box<dyn MultipartUpload>),
+}
+
+impl Received<'_> {
+    /// Has it exist. An earlier object under this digest is replaced:
     /// should it have been damaged, it is whole again.
-    pub(crate) async fn keep(mut self) -> Result<(), Refusal> {
-        Ok(self.0.complete().await.map(drop)?)
+    pub(crate) async fn keep(self) -> Result<(), Refusal> {
+        match self.bytes {
+            Incoming::Here(bytes) => {
+                self.store.objects.put(&blob_path(&self.digest), bytes.into()).await?;
+            }
+            Incoming::InParts(mut upload) => drop(upload.complete().await?),
+        }
+        Ok(())
     }
 
     /// Deletes it.
-    pub(crate) async fn discard(mut self) {
-        let _ = self.0.abort().await;
+    pub(crate) async fn discard(self) {
+        self.bytes.discard().await;
+    }
+}
+
+impl Incoming {
+    async fn discard(self) {
+        if let Self::InParts(mut upload) = self {
+            let _ = upload.abort().await;
+        }
     }
 }
 
 /// Receives a body of this length and digest; nothing of another one is left.
-pub(crate) async fn receive(
-    store: &dyn ObjectStore,
+pub(crate) async fn receive<'a>(
+    store: &'a Store,
     body: Body,
     (length, digest): (u64, &Digest),
     pace: Pace,
-) -> Result<Received, Refusal> {
-    let mut upload = store.put_multipart(&blob_path(digest)).await?;
-    match write(body.into_data_stream(), length, digest, pace, upload.as_mut()).await {
-        Ok(()) => Ok(Received(upload)),
+) -> Result<Received<'a>, Refusal> {
+    let part_bytes = store.part_bytes();
+    let mut bytes = match usize::try_from(length) {
+        Ok(length) if length <= part_bytes => Incoming::Here(Vec::with_capacity(length)),
+        _ => Incoming::InParts(store.begin(digest).await?),
+    };
+    let written = write(body.into_data_stream(), (length, digest), part_bytes, pace, &mut bytes);
+    match written.await {
+        Ok(()) => Ok(Received { store, digest: *digest, bytes }),
         Err(refusal) => {
-            let _ = upload.abort().await;
+            bytes.discard().await;
             Err(refusal)
         }
     }
@@ -111,10 +140,10 @@ pub(crate) async fn receive(
 
 async fn write(
     mut body: BodyDataStream,
-    length: u64,
-    digest: &Digest,
+    (length, digest): (u64, &Digest),
+    part_bytes: usize,
     pace: Pace,
-    upload: &mut dyn MultipartUpload,
+    into: &mut Incoming,
 ) -> Result<(), Refusal> {
     let bad = |text: &str| Refusal(StatusCode::BAD_REQUEST, text.to_owned());
     let (mut hasher, mut got, mut part) = (sha2::Sha256::new(), 0u64, Vec::new());
@@ -129,9 +158,17 @@ async fn write(
             return Err(bad("the body is longer than announced"));
         }
         hasher.update(&chunk);
-        part.extend_from_slice(&chunk);
-        if part.len() >= PART_BYTES {
-            upload.put_part(PutPayload::from(std::mem::take(&mut part))).await?;
+        match into {
+            Incoming::Here(bytes) => bytes.extend_from_slice(&chunk),
+            Incoming::InParts(upload) => {
+                part.extend_from_slice(&chunk);
+                // All of one size but the last, as some stores demand.
+                while part.len() >= part_bytes {
+                    let rest = part.split_off(part_bytes);
+                    let whole = std::mem::replace(&mut part, rest);
+                    upload.put_part(PutPayload::from(whole)).await?;
+                }
+            }
         }
     }
     if got != length {
@@ -143,7 +180,11 @@ async fn write(
             "the bytes do not match the digest".into(),
         ));
     }
-    upload.put_part(PutPayload::from(part)).await?;
+    if let Incoming::InParts(upload) = into
+        && !part.is_empty()
+    {
+        upload.put_part(PutPayload::from(part)).await?;
+    }
     Ok(())
 }
 
@@ -158,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn four_uploads_of_one_and_others_go_on() {
-        let turns = Turns { time_max: Duration::from_millis(50), ..Turns::new() };
+        let turns = Turns { time_max: Duration::from_millis(50), ..Turns::new(256) };
         let [a, b]: [Participant; 2] = ["node-a", "node-b"].map(|who| who.parse().unwrap());
         let mut held = Vec::new();
         for _ in 0..UPLOADS_OF_ONE_MAX {

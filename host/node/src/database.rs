@@ -11,6 +11,7 @@ use fedwasm_trust::{Identity, KeyPair, Member};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::Error;
+use crate::log::{Later, append};
 use crate::privacy::{choices, ledger};
 use crate::secagg::journal;
 
@@ -60,6 +61,8 @@ CREATE TABLE tree (
 #[derive(Clone)]
 pub struct Database {
     connection: Arc<Mutex<Connection>>,
+    /// Entries of the log that wait for the next transaction.
+    later: Arc<Mutex<Vec<Later>>>,
     key: Arc<KeyPair>,
     node: NodeId,
 }
@@ -115,7 +118,8 @@ impl Database {
         start.execute_batch(choices::SCHEMA)?;
         start.commit()?;
         let connection = Arc::new(Mutex::new(connection));
-        Ok(Self { connection, key: Arc::clone(key), node })
+        let later = Arc::default();
+        Ok(Self { connection, later, key: Arc::clone(key), node })
     }
 
     /// The node that it belongs to.
@@ -136,16 +140,24 @@ impl Database {
         read(&self.lock())
     }
 
-    /// Writes all or nothing.
+    /// Writes all or nothing, after the entries that wait.
     pub(crate) fn write<T>(
         &self,
         write: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let mut connection = self.lock();
+        let (mut connection, mut later) = (self.lock(), self.later());
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for Later { time_ms, kind, fields } in &*later {
+            append(self, &transaction, *time_ms, kind, fields)?;
+        }
         let written = write(&transaction)?;
         transaction.commit()?;
+        later.clear();
         Ok(written)
+    }
+
+    pub(crate) fn later(&self) -> MutexGuard<'_, Vec<Later>> {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -91,12 +91,12 @@ pub struct NewDataset<'a> {
     pub renames: Renames,
 }
 
-fn columns_of(fields: &[Field]) -> Vec<String> {
+pub(crate) fn columns_of(fields: &[Field]) -> Vec<String> {
     fields.iter().map(|field| field.name.clone()).collect()
 }
 
 /// The shapes of the fields with more than one number a row.
-fn shapes_of(fields: &[Field]) -> BTreeMap<String, Vec<u64>> {
+pub(crate) fn shapes_of(fields: &[Field]) -> BTreeMap<String, Vec<u64>> {
     let has_axes = |field: &&Field| !field.shape.is_empty();
     let shape = |field: &Field| (field.name.clone(), field.shape.clone());
     fields.iter().filter(has_axes).map(shape).collect()

@@ -154,7 +154,7 @@ pub enum Error {
         mib_max: u64,
     },
     /// The registry.
-    #[error("registry.db: {0}")]
+    #[error("registry.db: {}", said_by_sqlite(.0))]
     Database(#[from] rusqlite::Error),
     /// The log was tampered with.
     #[error("the log was tampered with: {0}")]
@@ -253,3 +253,16 @@ pub enum Tampering {
         entries: u64,
     },
 }
+
+/// A full disk has one name, whatever part of SQLite met it.
+fn said_by_sqlite(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode as C;
+    match error.sqlite_error_code() {
+        Some(C::DiskFull) => NO_SPACE.to_owned(),
+        Some(C::SystemIoFailure) => format!("{error}; its disk may be full, or failing"),
+        _ => error.to_string(),
+    }
+}
+
+/// The words of a full disk.
+pub(crate) const NO_SPACE: &str = "no space is left on its disk";

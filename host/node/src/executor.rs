@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 use fedwasm_artifact::COMPONENT_BYTES_MAX;
 use fedwasm_folder::Folder;
 use fedwasm_protocol::{
-    BlobRef, COLUMNS_BYTES_MAX, DataArgs, Digest, FederationId, FieldSelection, INLINE_BYTES_MAX,
-    Mode, NodeId, NodeTiming, Participant, Payload, Progress, Reason, Refusal, RequestId,
-    ResearcherId, RoundReply, RoundRequest, SUMS_BYTES_MAX, WrongPayload,
+    BlobRef, DataArgs, Digest, FederationId, FieldSelection, NodeId, NodeTiming, Participant,
+    Progress, Reason, Refusal, RequestId, ResearcherId, RoundReply, RoundRequest, WrongPayload,
 };
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Bytes, Repository, now_ms};
@@ -16,18 +15,16 @@ use fedwasm_trust::{Opening, Receipt};
 
 use crate::approval::{Approvals, ApprovedPlan};
 use crate::blocking::blocking;
+use crate::carried::Written;
 use crate::compiler::Compiler;
 use crate::privacy::{Floor, Privacy, Terms};
 use crate::receipt::{Receipts, Run};
 use crate::refusal::{blob_refusal, check_size, refusal, unwritable};
-use crate::round::{Fetched, PlanSource, Preparation, Prepared, Workshop};
+use crate::round::{Fetched, Left, PlanSource, Preparation, Prepared, Workshop};
 use crate::secagg::{Again, Demand, Sums, check_scheme};
 use crate::trace::Trace;
-use crate::train::{Outcome, hold, stepped};
-use crate::{Database, Dataset, statistics};
-
-/// The device that plans run on, as replies name it.
-const DEVICE: &str = "cpu";
+use crate::train::{Outcome, hold, stepped, while_wanted};
+use crate::{Database, Dataset};
 
 /// Runs rounds.
 pub(crate) struct Executor {
@@ -94,18 +91,6 @@ pub(crate) struct Inputs {
     pub(crate) shares: Option<Vec<u8>>,
 }
 
-/// A round whose receipt is written: it may leave.
-struct Written {
-    /// As it was signed.
-    receipt: Vec<u8>,
-    reply: RoundReply,
-    params: Option<Bytes>,
-    /// They travel instead of the parameters.
-    compressed: Option<Vec<u8>>,
-    aux: Option<Vec<u8>>,
-    sums: Option<Vec<u8>>,
-}
-
 impl Executor {
     /// Runs one round. `say` gets progress.
     pub(crate) async fn run(
@@ -116,7 +101,7 @@ impl Executor {
         let mut timing = NodeTiming::default();
         self.make_room().await?;
         let start = Instant::now();
-        let inputs = self.fetch(&assignment).await?;
+        let inputs = while_wanted(&assignment.cancel, self.fetch(&assignment)).await?;
         timing.download_ms = ms(start);
 
         let left = assignment.left.saturating_sub(start.elapsed());
@@ -134,7 +119,8 @@ impl Executor {
         if assignment.cancel.is_cancelled() {
             return Err(refusal(Reason::Expired, "the round was cancelled".into()));
         }
-        let mut reply = self.upload(&assignment, written).await?;
+        let upload = self.upload(&assignment, written);
+        let mut reply = while_wanted(&assignment.cancel, upload).await?;
         timing.upload_ms = ms(start);
         reply.timing = match &terms {
             Some(terms) => stepped(terms, timing),
@@ -193,25 +179,10 @@ impl Executor {
         let secagg = request.secagg.as_ref();
         check_scheme(&floors, self.force_secagg, secagg.map(|args| args.scheme))?;
         let demand = Demand::of(&floors, secagg, request.mode, terms.as_ref());
-        // How far a plan is follows from rows as well.
-        let progress = self.privacy.progress && terms.is_none() && demand.is_none();
-        let score_sums = self.privacy.score_sums;
-        // They are counts of columns, as statistics are.
-        let cells = floors.statistics != Some(false);
-        let mut floor = Floor { min_rows, progress, score_sums, cells, extremes: false };
-        if matches!(request.mode, Mode::Scale | Mode::Statistics) {
-            statistics::check(&floors, request.dataset_id.as_str())?;
-            if terms.is_some() {
-                let text = "sums for scales have no noise, and the request asks for some: set \
-                            `standardize` to `site` or `none`";
-                return Err(refusal(Reason::Unsupported, text.into()));
-            }
-            let told = statistics::disclosure(&floors, self.privacy.min_rows);
-            floor.min_rows = floor.min_rows.max(told.min_rows);
-            floor.extremes = told.extremes;
-        }
+        let of = (&floors, terms.is_some(), demand.is_some());
+        let floor = Floor::of(&self.privacy, min_rows, &request, of)?;
         let fetched = Fetched {
-            params: self.fetch_params(&request.params).await?,
+            params: self.fetch_params(&request).await?,
             aux_shared: self.fetch_aux(&request.aux_shared).await?,
             aux_own: self.fetch_aux(&request.aux_own).await?,
             scales: self.fetch_scales(&request.scales).await?,
@@ -268,24 +239,13 @@ impl Executor {
             (params, masks) = (Some(masked.vectors), Some(masked.masks));
             (encryption_factor, secagg) = (masked.encryption_factor, Some(masked.terms));
         }
-        let reply = RoundReply {
-            params: params.as_deref().map(BlobRef::of),
-            compressed: compressed.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
-            // The receipt does not depend on how the result travels.
-            aux: aux.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
-            sums: sums.as_deref().map(|bytes| Payload::stored(BlobRef::of(bytes))),
-            state_id: done.state_id,
-            optimizer_args: done.optimizer_args,
-            encryption_factor,
-            secagg,
-            device: DEVICE.to_owned(),
-            warnings,
-            n_samples: done.n_samples,
-            n_steps: done.n_steps,
-            train_loss: done.train_loss,
-            evaluation: done.evaluation,
-            ..RoundReply::default()
+        let left = Left {
+            params: params.as_deref(),
+            compressed: compressed.as_deref(),
+            aux: aux.as_deref(),
+            sums: sums.as_deref(),
         };
+        let reply = RoundReply { encryption_factor, secagg, ..done.reply(left, warnings) };
         let receipts = self.receipts.clone();
         let (node, folder) = (Participant::node(&self.node), Arc::clone(&self.folder));
         let (federation, researcher) = (self.federation.clone(), assignment.researcher.clone());
@@ -298,9 +258,7 @@ impl Executor {
                     .with_masks(masks.as_deref().map(Digest::of));
                 let others = [state_in, plan.fetched(), names.as_deref(), masks.as_deref()];
                 let kept = fetched.blobs().into_iter().chain(others).flatten();
-                if let Err(error) = receipts.keep_inputs(&folder, kept) {
-                    tracing::warn!("the inputs of the run could not be kept: {error}");
-                }
+                receipts.keep_inputs(&folder, kept);
                 receipts.write(Run {
                     node: &node,
                     researcher: Participant::researcher(&researcher),
@@ -321,38 +279,6 @@ impl Executor {
         // An update travels once.
         let params = params.filter(|_| compressed.is_none());
         Ok(Written { receipt: receipt.await?, reply, params, compressed, aux, sums })
-    }
-
-    /// Stores the results of a round, only after its receipt is written: otherwise they would leave
-    /// without a trace.
-    async fn upload(&self, of: &Assignment, written: Written) -> Result<RoundReply, Refusal> {
-        let Written { receipt, mut reply, params, compressed, aux, sums } = written;
-        let repository = self
-            .repository
-            .of_experiment(&of.request.experiment_id)
-            .for_recipients(vec![Participant::researcher(&of.researcher)]);
-        if let (Some(blob), Some(bytes)) = (reply.params, params) {
-            repository.put_as(blob, bytes).await.map_err(blob_refusal)?;
-        }
-        if let Some(bytes) = compressed {
-            let mut room = INLINE_BYTES_MAX / 2;
-            let sent = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
-            reply.compressed = Some(sent);
-        }
-        if let Some(bytes) = aux {
-            let mut room = INLINE_BYTES_MAX / 2;
-            let aux = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
-            reply.aux = Some(aux);
-        }
-        if let Some(bytes) = sums {
-            let mut room = INLINE_BYTES_MAX / 2;
-            let sums = repository.put_payload(bytes, &mut room).await.map_err(blob_refusal)?;
-            reply.sums = Some(sums);
-        }
-        let mut room = INLINE_BYTES_MAX / 2;
-        let receipt = repository.put_payload(receipt, &mut room).await.map_err(blob_refusal)?;
-        reply.receipt = Some(receipt);
-        Ok(reply)
     }
 
     /// Keeps enough of the disk free for the log: the inputs of earlier runs go first, then rounds
@@ -391,26 +317,6 @@ impl Executor {
         let _ = blocking(drop).await;
     }
 
-    async fn fetch_aux(&self, aux: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(aux) = aux else { return Ok(None) };
-        check_size("auxiliary variables", &aux.blob, self.params_bytes_max)?;
-        self.repository.get_payload(aux).await.map(Some).map_err(blob_refusal)
-    }
-
-    /// Fetches the scales of a federation.
-    async fn fetch_scales(&self, scales: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(scales) = scales else { return Ok(None) };
-        check_size("the scales", &scales.blob, SUMS_BYTES_MAX)?;
-        self.repository.get_payload(scales).await.map(Some).map_err(blob_refusal)
-    }
-
-    /// Fetches the names of inputs that did not fit into the message.
-    async fn fetch_inputs(&self, inputs: &Option<Payload>) -> Result<Option<Vec<u8>>, Refusal> {
-        let Some(inputs) = inputs else { return Ok(None) };
-        check_size("the column names", &inputs.blob, COLUMNS_BYTES_MAX)?;
-        self.repository.get_payload(inputs).await.map(Some).map_err(blob_refusal)
-    }
-
     /// Returns the plan, from the repository unless it is compiled already.
     async fn fetch_plan(&self, plan: &BlobRef) -> Result<PlanSource, Refusal> {
         // The workshop may be busy with a round that was cancelled.
@@ -422,17 +328,6 @@ impl Executor {
         }
         check_size("plan", plan, COMPONENT_BYTES_MAX)?;
         self.repository.get(plan).await.map(PlanSource::Fetched).map_err(blob_refusal)
-    }
-
-    async fn fetch_params(&self, params: &BlobRef) -> Result<Arc<Vec<u8>>, Refusal> {
-        let known = || self.params.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = known().as_ref().filter(|(known, _)| *known == params.sha256) {
-            return Ok(Arc::clone(bytes));
-        }
-        check_size("parameters", params, self.params_bytes_max)?;
-        let bytes = Arc::new(self.repository.get(params).await.map_err(blob_refusal)?);
-        *known() = Some((params.sha256, Arc::clone(&bytes)));
-        Ok(bytes)
     }
 }
 

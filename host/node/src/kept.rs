@@ -49,6 +49,19 @@ impl<K: PartialEq, V: Clone> Kept<K, V> {
         self.insert(key, value);
     }
 
+    /// Drops the least recently used values until the others have at most `max` bytes together, but
+    /// never the newest.
+    pub(crate) fn keep_within(&mut self, max: u64, n_bytes: impl Fn(&V) -> u64) {
+        let mut total = 0_u64;
+        let sizes = self.entries.iter().rev().map(|(_, value, _)| n_bytes(value));
+        let fits = |n: &u64| {
+            total = total.saturating_add(*n);
+            total <= max
+        };
+        let keep = sizes.take_while(fits).count().max(1);
+        self.entries.drain(..self.entries.len().saturating_sub(keep));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().map(|(key, value, _)| (key, value))
     }
@@ -87,5 +100,24 @@ mod tests {
         assert_eq!(kept.iter().count(), 2);
         kept.drop_unused(Duration::ZERO);
         assert_eq!(kept.iter().count(), 0);
+    }
+
+    #[test]
+    fn values_stay_within_their_bytes_and_the_newest_stays_anyway() {
+        let (mut kept, left) = (Kept::new(9), |kept: &Kept<u64, u64>| -> Vec<u64> {
+            kept.iter().map(|(key, _)| *key).collect()
+        });
+        for (key, n_bytes) in [(1, 40), (2, 30), (3, 30)] {
+            kept.insert(key, n_bytes);
+            kept.keep_within(100, |n_bytes| *n_bytes);
+        }
+        assert_eq!(left(&kept), [1, 2, 3]);
+        kept.get(&1);
+        kept.insert(4, 31);
+        kept.keep_within(100, |n_bytes| *n_bytes);
+        assert_eq!(left(&kept), [1, 4]);
+        kept.insert(5, u64::MAX);
+        kept.keep_within(100, |n_bytes| *n_bytes);
+        assert_eq!(left(&kept), [5]);
     }
 }

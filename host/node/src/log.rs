@@ -14,6 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::error::Tampering;
 use crate::{Database, Error};
 
+/// The most entries that wait for the next one: more are as many as rounds that run.
+const LATER_MAX: usize = 16;
 /// The media type of a checkpoint.
 const TYPE: &str = "application/vnd.fedwasm.checkpoint+json";
 
@@ -28,6 +30,14 @@ pub struct LogEntry {
     pub kind: String,
     /// Its facts.
     pub fields: Map<String, Value>,
+}
+
+/// An entry that waits for the next one.
+#[derive(Debug)]
+pub(crate) struct Later {
+    pub(crate) time_ms: u64,
+    pub(crate) kind: &'static str,
+    pub(crate) fields: Value,
 }
 
 /// How long the log is, and the hash that fixes all of it.
@@ -90,6 +100,29 @@ impl Database {
     /// [`Error::Database`].
     pub fn record(&self, time_ms: u64, kind: &str, fields: &Value) -> Result<u64, Error> {
         self.write(|write| append(self, write, time_ms, kind, fields))
+    }
+
+    /// Adds an entry together with the next one, or when [`Database::flush`] is called. A crash
+    /// before that loses it: only for what nothing depends on.
+    ///
+    /// # Errors
+    /// [`Error::Database`], if too many wait already.
+    pub(crate) fn record_later(&self, entry: Later) -> Result<(), Error> {
+        let waiting = {
+            let mut later = self.later();
+            later.push(entry);
+            later.len()
+        };
+        if waiting < LATER_MAX { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes the entries that wait.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub(crate) fn flush(&self) -> Result<(), Error> {
+        let is_empty = self.later().is_empty();
+        if is_empty { Ok(()) } else { self.write(|_| Ok(())) }
     }
 
     /// The entries from number `first` on, at most `max`.
@@ -311,6 +344,36 @@ mod tests {
             let error = database.check_log(&keys(&database)).unwrap_err().to_string();
             assert!(error.contains(expected), "{sql}: {error}");
         }
+    }
+
+    #[test]
+    fn an_entry_that_waits_is_written_before_the_next_one_and_survives_a_failed_transaction() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = database(dir.path());
+        let later = |time_ms| Later { time_ms, kind: "waited", fields: json!({ "n": time_ms }) };
+        let kinds = || -> Vec<(String, u64)> {
+            let log = database.log(0, 100).unwrap();
+            log.into_iter().map(|entry| (entry.kind, entry.time_ms)).collect()
+        };
+        let said = |kind: &str, time_ms| (kind.to_owned(), time_ms);
+        database.record_later(later(1)).unwrap();
+        assert_eq!(kinds(), []);
+        let failed = database.write(|_| Err::<(), _>(Error::damaged("x", "as the test wants it")));
+        assert!(failed.is_err() && kinds().is_empty());
+        // Entries get the next numbers, in the order of events.
+        assert_eq!(database.record(2, "said", &json!({})).unwrap(), 1);
+        assert_eq!(kinds(), [said("waited", 1), said("said", 2)]);
+        database.flush().unwrap();
+        assert_eq!(kinds().len(), 2);
+        database.record_later(later(3)).unwrap();
+        database.flush().unwrap();
+        assert_eq!(kinds()[2..], [said("waited", 3)]);
+        // Never more than a few wait.
+        for n in 0..LATER_MAX as u64 {
+            database.record_later(later(4 + n)).unwrap();
+        }
+        assert_eq!(kinds().len(), 3 + LATER_MAX);
+        assert_eq!(database.check_log(&keys(&database)).unwrap().unwrap().size, 19);
     }
 
     #[test]

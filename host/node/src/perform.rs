@@ -13,6 +13,7 @@ use fedwasm_protocol::{
 use fedwasm_sandbox::Cancel;
 use fedwasm_transport::{Repository, Sender, now_ms};
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, Id, JoinSet};
 
 use crate::ask::Clerk;
@@ -30,6 +31,8 @@ use crate::{Database, Datasets};
 
 /// How long names of columns may take to the repository: a search waits no longer.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(8);
+/// How long an entry of the log waits for the next one.
+const LATER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Another program serves as this node.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(crate) struct Performer {
     repository: Repository,
     database: Database,
     sender: Sender,
+    /// Told when an entry of the log waits for the next one.
+    later: Arc<Notify>,
     /// Rounds that run: as many as the handler starts.
     rounds: HashMap<Ticket, Round>,
     tasks: JoinSet<Option<Event>>,
@@ -85,10 +90,28 @@ impl Performer {
             repository,
             database,
             sender,
+            later: Arc::default(),
             rounds: HashMap::new(),
             tasks: JoinSet::new(),
             unsaid: HashMap::new(),
         }
+    }
+
+    /// Writes the entries of the log that wait, a moment after the first one began to.
+    pub(crate) fn write_later(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (database, later) = (self.database.clone(), Arc::clone(&self.later));
+        async move {
+            loop {
+                later.notified().await;
+                tokio::time::sleep(LATER_TIME_MAX).await;
+                flush(&database).await;
+            }
+        }
+    }
+
+    /// Writes the entries of the log that wait.
+    pub(crate) async fn flush(&self) {
+        flush(&self.database).await;
     }
 
     /// When time has to pass if nothing else happens.
@@ -270,7 +293,7 @@ impl Performer {
         }
         // Progress sent from now on would be in no entry.
         trace.close();
-        let sender = self.sender.clone();
+        let (sender, later) = (self.sender.clone(), Arc::clone(&self.later));
         self.spawn(Some(Event::Ended(ticket)), async move {
             let sent = match reply {
                 Some(body) => send(&sender, &asked, body).await,
@@ -285,6 +308,7 @@ impl Performer {
                 if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
                     tracing::error!("the log could not be written: {error}");
                 }
+                later.notify_one();
             }
             Some(Event::Ended(ticket))
         });
@@ -306,6 +330,13 @@ impl Performer {
             executor.drop_unused(UNUSED_TIME_MAX).await;
             None
         });
+    }
+}
+
+async fn flush(database: &Database) {
+    let database = database.clone();
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || database.flush()).await {
+        tracing::error!("the log could not be written: {error}");
     }
 }
 

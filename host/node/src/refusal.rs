@@ -6,6 +6,8 @@ use std::io;
 use fedwasm_protocol::{BlobRef, Reason, Refusal, printable};
 use fedwasm_sandbox::FaultKind;
 
+use crate::error::NO_SPACE;
+
 /// A refusal whose message is fit to print.
 pub(crate) fn refusal(reason: Reason, message: String) -> Refusal {
     Refusal { reason, message: printable(&message) }
@@ -91,7 +93,9 @@ pub(crate) fn compiler_refusal(error: &fedwasm_sandbox::Error) -> Refusal {
 /// The node's own files cannot be written.
 pub(crate) fn unwritable(error: io::Error) -> Refusal {
     tracing::error!("the files of experiments could not be written: {error}");
-    refusal(Reason::Internal, "the node cannot write its files".into())
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded].contains(&error.kind());
+    let why = if full { format!(": {NO_SPACE}") } else { String::new() };
+    refusal(Reason::Internal, format!("the node cannot write its files{why}"))
 }
 
 /// A blob could not be fetched or stored.
@@ -125,6 +129,18 @@ mod tests {
         assert_eq!(sandbox_refusal(&late).reason, Reason::PlanFailed);
         assert_eq!(pure_refusal(&late).reason, Reason::PlanKilled);
         assert_eq!(pure_refusal(&fault(FaultKind::Panicked)).reason, Reason::PlanFailed);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_by_one_name() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let text = unwritable(full()).message;
+        assert_eq!(text, "the node cannot write its files: no space is left on its disk");
+        let other = unwritable(io::Error::from(io::ErrorKind::PermissionDenied)).message;
+        assert_eq!(other, "the node cannot write its files");
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        let error = crate::Error::from(rusqlite::Error::SqliteFailure(code, None));
+        assert_eq!(error.to_string(), "registry.db: no space is left on its disk");
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! Requests for tests.
+//! Requests and replies for tests.
 
-use fedwasm_protocol::{Arguments, BlobRef, DataArgs, LimitArgs, Mode, RoundRequest, TrainingArgs};
+use fedwasm_protocol::{
+    Arguments, BlobRef, DataArgs, LimitArgs, Mode, RoundReply, RoundRequest, TrainingArgs,
+};
 
 /// A round of training on dataset `d`.
 pub(crate) fn round_request() -> RoundRequest {
@@ -12,6 +14,7 @@ pub(crate) fn round_request() -> RoundRequest {
         dataset_id: "d".parse().unwrap(),
         plan: BlobRef::of(b"plan"),
         params: BlobRef::of(b"params"),
+        params_inline: None,
         data: DataArgs::of("y"),
         training: TrainingArgs::parse(toml::from_str("epochs = 1").unwrap()).unwrap(),
         model: Arguments::new(),
@@ -25,5 +28,17 @@ pub(crate) fn round_request() -> RoundRequest {
         secagg: None,
         strict: false,
         limits: LimitArgs::default(),
+    }
+}
+
+/// The result of a round.
+pub(crate) fn round_reply() -> RoundReply {
+    RoundReply {
+        params: Some(BlobRef::of(b"trained")),
+        device: "cpu".into(),
+        n_samples: 8,
+        n_steps: 1,
+        train_loss: Some(0.5),
+        ..RoundReply::default()
     }
 }

@@ -16,7 +16,7 @@ use crate::approval::Approvals;
 use crate::ask::Clerk;
 use crate::compiler::{self, Compiler, profile};
 use crate::executor::Executor;
-use crate::handler::{Event, Handler, Rules};
+use crate::handler::{DEADLINE_MAX, Event, Handler, Rules};
 use crate::perform::{Performer, Rival, now};
 use crate::reach::reach;
 use crate::receipt::Receipts;
@@ -24,9 +24,6 @@ use crate::round::Workshop;
 use crate::secagg::{Again, Summer, Sums};
 use crate::statistics::Statistician;
 use crate::{Database, Datasets, Error, NodeConfig};
-
-/// How long a transfer is tried again while the repository does not answer.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Serves the node in `dir` until `stop` resolves. `ready` is called once,
 /// when researchers can find it.
@@ -115,12 +112,13 @@ async fn serve_in(
     let handler = Handler::new(Rules::of(&config), link.sender().me().session, now());
     let answers = (clerk, summer, statistician);
     let mut performer = Performer::new(handler, folder, executor, answers, link.sender());
+    let later = tokio::spawn(performer.write_later());
     let (result, link) = run(&mut performer, link, &member, stop).await;
     // Our farewell told the researchers not to wait for running rounds.
-    let _ = performer.feed(Event::Disconnected).await;
+    let _ = performer.feed(Event::Leaving).await;
     compiler.stop();
     leave(&mut performer, link).await;
-    refresh.abort();
+    [refresh, later].iter().for_each(tokio::task::JoinHandle::abort);
     result.map_err(|end| match end {
         Stopped::Rival => Error::Copy { id: config.id.clone(), dir: dir.to_owned() },
         Stopped::Closed(error) => error.into(),
@@ -154,8 +152,8 @@ fn executor(
     Executor {
         node: config.id.clone(),
         folder: Arc::clone(folder),
-        // A restart of the repository costs no round.
-        repository: repository.clone().patient(PATIENCE),
+        // While a round has time: its end drops them.
+        repository: repository.clone().patient(DEADLINE_MAX),
         workshop: Arc::new(Mutex::new(workshop)),
         compiler: compiler.clone(),
         params: Mutex::default(),
@@ -177,11 +175,12 @@ async fn leave(performer: &mut Performer, link: Link) {
     let mut close = std::pin::pin!(link.close());
     loop {
         let event = tokio::select! {
-            () = &mut close => return,
+            () = &mut close => break,
             Some(event) = performer.done() => event,
         };
         let _ = performer.feed(event).await;
     }
+    performer.flush().await;
 }
 
 /// The reason why a node stops serving.
@@ -226,7 +225,7 @@ async fn run(
                 }
                 Some(Incoming::Restored) => {
                     tracing::info!("connected to the broker");
-                    continue;
+                    Event::Connected
                 }
                 Some(Incoming::Closed(error)) => break Err(Stopped::Closed(error)),
                 None => break Err(Stopped::Closed(fedwasm_transport::Error::Closed)),

@@ -44,9 +44,7 @@ impl States {
     pub(crate) fn load(&self, id: &StateId) -> Result<(Params, Vec<u8>), Refusal> {
         let name = file_name(id);
         if !self.folder.has(&name) {
-            let message =
-                format!("this node does not have the node state {id}; start a new experiment");
-            return Err(refusal(Reason::State, message));
+            return Err(unknown(id));
         }
         let damaged = |error: &dyn std::fmt::Display| {
             tracing::error!("node state {id}: {error}");
@@ -85,6 +83,12 @@ impl States {
         store().map_err(unwritable)?;
         Ok((id, Digest::of(&bytes), bytes.len() as u64))
     }
+}
+
+/// The refusal of a round that starts from a state that is not here.
+pub(crate) fn unknown(id: &StateId) -> Refusal {
+    let message = format!("this node does not have the node state {id}; start a new experiment");
+    refusal(Reason::State, message)
 }
 
 /// Puts a state where a round that is run again looks for it.

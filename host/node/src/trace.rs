@@ -11,6 +11,7 @@ use fedwasm_training::Prepared as Done;
 use fedwasm_transport::now_ms;
 use serde_json::{Value, json};
 
+use crate::log::Later;
 use crate::refusal::refusal;
 use crate::{Database, Error};
 
@@ -134,8 +135,9 @@ impl Trace {
         json!({ "messages": messages, "numbers": numbers, "bytes": bytes, "sha256": told })
     }
 
-    /// Writes down how it ended, and how many entries like it were left out before.
-    pub(crate) fn end(&self, end: End, reason: Option<&str>, left_out: u64) -> Result<u64, Error> {
+    /// Writes down how it ended, and how many entries like it were left out before. That a reply was
+    /// sent is written with the next entry: what left is in the log since before it did.
+    pub(crate) fn end(&self, end: End, reason: Option<&str>, left_out: u64) -> Result<(), Error> {
         let told = self.close();
         let mut fields = self.about.clone();
         let State { started, receipt, .. } = &*self.state();
@@ -147,7 +149,11 @@ impl Trace {
         if left_out > 0 {
             fields["left_out"] = json!(left_out);
         }
-        self.record(end.as_str(), &fields)
+        let kind = end.as_str();
+        match end {
+            End::Delivered => self.database.record_later(Later { time_ms: now_ms(), kind, fields }),
+            _ => self.record(kind, &fields).map(drop),
+        }
     }
 
     fn record(&self, kind: &str, fields: &Value) -> Result<u64, Error> {

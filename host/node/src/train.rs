@@ -192,6 +192,22 @@ impl Executor {
     }
 }
 
+/// Transfers for a round: they are tried again while it has time, unless it is called off.
+pub(crate) async fn while_wanted<T>(
+    cancel: &Cancel,
+    transfers: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    let called_off = async {
+        while !cancel.is_cancelled() {
+            tokio::time::sleep(CANCEL_LOOK).await;
+        }
+    };
+    tokio::select! {
+        done = transfers => done,
+        () = called_off => Err(refusal(Reason::Expired, "the round was cancelled".into())),
+    }
+}
+
 /// Waits until a whole number of steps has passed since `start`, so that the time of an answer tells
 /// little.
 pub(crate) async fn hold(terms: &Terms, start: Instant, cancel: &Cancel) {

@@ -4,14 +4,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApprovalReply, ApprovalRequest, Digest, EnvelopeError, Payload, Presence, Progress, Refusal,
-    Role, RoundReply, RoundRequest, SIGNATURES_MAX, SearchReply, SearchRequest, SecaggReply,
-    SecaggRequest, StatisticsReply, StatisticsRequest, printable,
+    ApprovalReply, ApprovalRequest, Digest, EnvelopeError, HEADER_BYTES_MAX, MESSAGE_BYTES_MAX,
+    Payload, Presence, Progress, Refusal, Role, RoundReply, RoundRequest, SIGNATURE_BYTES_MAX,
+    SIGNATURES_MAX, SearchReply, SearchRequest, SecaggReply, SecaggRequest, StatisticsReply,
+    StatisticsRequest, printable,
 };
 
 /// The deepest nesting of a message; a round needs 6. Arguments are buffered
 /// once a level while they are read.
 const DEPTH_MAX: usize = 16;
+/// The largest body beside the largest header and signature, in bytes: MessagePack has at most 5
+/// before each of the three, and 1 before all.
+const BODY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - HEADER_BYTES_MAX - SIGNATURE_BYTES_MAX - 16;
 /// The longest description of a mistake in a message, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
@@ -96,6 +100,11 @@ impl Body {
     /// [`EnvelopeError::Malformed`].
     pub fn encode(&self) -> Result<Vec<u8>, EnvelopeError> {
         rmp_serde::to_vec_named(self).map_err(malformed)
+    }
+
+    /// Whether a message has room for it, beside any header and signature.
+    pub fn fits(&self) -> bool {
+        self.encode().is_ok_and(|bytes| bytes.len() <= BODY_BYTES_MAX)
     }
 
     /// Reads a body of either role.
@@ -188,6 +197,17 @@ mod tests {
             let error = Body::decode(&bytes).unwrap_err();
             assert!(error.to_string().contains("1 bytes follow it"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_body_that_fits_has_room_for_any_header() {
+        let of = |n: usize| Body::Search(SearchRequest { tags: vec!["x".repeat(n)] });
+        let overhead = of(60_000).encode().unwrap().len() - 60_000;
+        let largest = of(BODY_BYTES_MAX - overhead);
+        assert!(largest.fits() && !of(BODY_BYTES_MAX - overhead + 1).fits());
+        let (header, signature) = (vec![0; HEADER_BYTES_MAX], vec![0; SIGNATURE_BYTES_MAX]);
+        let sealed = crate::Sealed { header, body: largest.encode().unwrap(), signature };
+        assert!(sealed.encode().is_ok());
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub use metric::Metric;
 pub use mistakes::{FileMistakes, Found, Mistake, Place, sentences};
 pub use moments::{MOMENT_NUMBERS, Moments, NUMBER_MAX, VALUE_MAX};
 pub use participant::{Participant, Role};
-pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload};
+pub use payload::{INLINE_BYTES_MAX, Payload, WrongPayload, carried};
 pub use printable::{is_unprintable, plain, printable, printable_json};
 pub use scores::{
     Area, Average, CALIBRATION_BINS, CONFUSION_CLASSES_MAX, Calibrated, CalibrationBin,

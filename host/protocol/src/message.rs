@@ -115,6 +115,9 @@ pub struct RoundRequest {
     pub plan: BlobRef,
     /// The model parameters to start from, as safetensors.
     pub params: BlobRef,
+    /// Their bytes, if they ride along (see [`crate::carried`]); otherwise the repository has them.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_bytes")]
+    pub params_inline: Option<Vec<u8>>,
     /// Columns; `inputs` is given, here or in `wide_inputs`.
     pub data: DataArgs,
     /// `data.inputs` where the names do not fit into the message.
@@ -156,6 +159,9 @@ pub struct RoundReply {
     /// The trained parameters, as safetensors; none after validation. Under secure aggregation the
     /// masked vectors, whatever the round was.
     pub params: Option<BlobRef>,
+    /// Their bytes, if they ride along (see [`crate::carried`]); otherwise the repository has them.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "serde_bytes")]
+    pub params_inline: Option<Vec<u8>>,
     /// The update as it travels, with `training.compression`: `params` are then those that it leads
     /// to from the received ones, and lie nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::BlobRef;
 
-/// The most bytes of all payloads that ride in one message: a quarter of it.
+/// The most bytes of all payloads that ride in one message, and the most of the parameters beside
+/// them: a quarter of it each.
 pub const INLINE_BYTES_MAX: usize = 16 << 10;
 
 /// Bytes with their digest.
@@ -37,21 +38,53 @@ impl Payload {
     pub fn bytes(&self) -> Result<Option<&[u8]>, WrongPayload> {
         match &self.inline {
             Some(bytes) if self.blob.matches(bytes) => Ok(Some(bytes)),
-            Some(_) => Err(WrongPayload { expected: self.blob }),
+            Some(_) => Err(WrongPayload::Digest { expected: self.blob }),
             None => Ok(None),
         }
     }
 }
 
-/// Bytes in a message that do not match the digest beside them.
+/// Returns the bytes that a message carries beside the reference to them; none if the repository
+/// has them.
+///
+/// * `inline` — at most [`INLINE_BYTES_MAX`].
+///
+/// # Errors
+/// [`WrongPayload`].
+pub fn carried<'a>(
+    blob: &BlobRef,
+    inline: Option<&'a [u8]>,
+) -> Result<Option<&'a [u8]>, WrongPayload> {
+    match inline {
+        Some(bytes) if bytes.len() > INLINE_BYTES_MAX => {
+            Err(WrongPayload::TooLong { got: bytes.len() })
+        }
+        Some(bytes) if !blob.matches(bytes) => Err(WrongPayload::Digest { expected: *blob }),
+        carried => Ok(carried),
+    }
+}
+
+/// Bytes in a message that may not be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a payload in a message does not have the digest {} that the message names",
-    expected.sha256
-)]
-pub struct WrongPayload {
-    /// The digest in the message.
-    pub expected: BlobRef,
+#[non_exhaustive]
+pub enum WrongPayload {
+    /// They do not match the digest beside them.
+    #[error(
+        "a payload in a message does not have the digest {} that the message names",
+        expected.sha256
+    )]
+    Digest {
+        /// The digest in the message.
+        expected: BlobRef,
+    },
+    /// They are more than may ride along.
+    #[error(
+        "a message carries a payload of {got} bytes, at most {INLINE_BYTES_MAX} may ride along"
+    )]
+    TooLong {
+        /// Bytes.
+        got: usize,
+    },
 }
 
 #[cfg(test)]
@@ -67,5 +100,19 @@ mod tests {
         payload.inline = Some(vec![1, 2, 4]);
         assert!(payload.bytes().is_err());
         assert_eq!(Payload::stored(payload.blob).bytes(), Ok(None));
+    }
+
+    #[test]
+    fn bytes_beside_a_reference_are_few_and_those_that_it_names() {
+        let long = vec![7; INLINE_BYTES_MAX + 1];
+        let small = &long[1..];
+        let blob = BlobRef::of(small);
+        assert_eq!(carried(&blob, Some(small)), Ok(Some(small)));
+        assert_eq!(carried(&blob, None), Ok(None));
+        let other = carried(&blob, Some(&small[1..]));
+        assert_eq!(other, Err(WrongPayload::Digest { expected: blob }));
+        let got = long.len();
+        let longer = carried(&BlobRef::of(&long), Some(&long));
+        assert_eq!(longer, Err(WrongPayload::TooLong { got }));
     }
 }

@@ -5,8 +5,9 @@
 //! and `node` as the bytes of the node's id. Rounds count from 1.
 //! The split has neither round nor node: the same rows are held out in every
 //! round, wherever the data lie, unless the researcher wants other rows in
-//! every round (`shuffle_testing_dataset`). Only `plan` and `compression` know the node; training that resumes after
-//! a break continues its stream, after the bytes that were drawn.
+//! every round (`shuffle_testing_dataset`). Only `plan` and `compression` know the node, and what is drawn for
+//! simulated ones; training that resumes after a break continues its stream, after the bytes that were drawn.
+//! `fate` has the attempt after the round, as 4 bytes, and `speed` no round.
 
 use crate::{Digest, NodeId};
 
@@ -42,16 +43,41 @@ pub fn augment(random_seed: u64, round: u32) -> [u8; 32] {
 
 /// The seed of the plan's own draws in one round at one node.
 pub fn plan(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
+    of_node("plan", random_seed, round, node)
+}
+
+fn of_node(purpose: &str, random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
     let mut rest = round.to_le_bytes().to_vec();
     rest.extend_from_slice(node.as_str().as_bytes());
-    derive("plan", random_seed, &rest)
+    derive(purpose, random_seed, &rest)
+}
+
+/// The noise that a simulated node adds in one round; that of a real one comes from its system.
+pub fn noise(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
+    of_node("noise", random_seed, round, node)
+}
+
+/// Which rows of a file each node of a simulation has.
+pub fn partition(random_seed: u64) -> [u8; 32] {
+    derive("partition", random_seed, &[])
+}
+
+/// How fast a simulated node is, in all rounds.
+pub fn speed(random_seed: u64, node: &NodeId) -> [u8; 32] {
+    derive("speed", random_seed, node.as_str().as_bytes())
+}
+
+/// What becomes of a simulated node when it is asked to train, from `attempt` 0 on.
+pub fn fate(random_seed: u64, round: u32, attempt: u32, node: &NodeId) -> [u8; 32] {
+    let mut rest = round.to_le_bytes().to_vec();
+    rest.extend(attempt.to_le_bytes());
+    rest.extend_from_slice(node.as_str().as_bytes());
+    derive("fate", random_seed, &rest)
 }
 
 /// The draws that round the update of a node in one round ([`crate::Compression::Int8`]).
 pub fn compression(random_seed: u64, round: u32, node: &NodeId) -> [u8; 32] {
-    let mut rest = round.to_le_bytes().to_vec();
-    rest.extend_from_slice(node.as_str().as_bytes());
-    derive("compression", random_seed, &rest)
+    of_node("compression", random_seed, round, node)
 }
 
 /// Which rows each fold of a cross-validation holds out.

@@ -108,6 +108,9 @@ class Progress:
     def _on_retry(self, event: dict[str, Any]) -> None:
         self._say(f"round {event['round']} is tried again: {event['reason']}", always=True)
 
+    def _on_waiting(self, event: dict[str, Any]) -> None:
+        self._say(f"waiting for {event['left_s']} s at most: {event['reason']}", always=True)
+
     def _on_stopped(self, event: dict[str, Any]) -> None:
         self._say(f"stopped: {event['reason']}")
 

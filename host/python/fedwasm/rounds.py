@@ -42,6 +42,7 @@ class Job:
         rounds: int = 1,
         min_nodes: int | None = None,
         round_deadline_s: int | None = None,
+        patience_s: int | None = None,
         name: str = "job",
         description: str = "",
         mqtt: str | None = None,
@@ -64,7 +65,11 @@ class Job:
             },
             "training": dict(training_args or {}),
             "model": dict(model_args) if model_args else None,
-            "strategy": {"min_nodes": min_nodes, "round_deadline_s": round_deadline_s},
+            "strategy": {
+                "min_nodes": min_nodes,
+                "round_deadline_s": round_deadline_s,
+                "patience_s": patience_s,
+            },
             "network": {"mqtt": mqtt, "repository": repository, "identity": identity},
             **(settings or {}),
         }

@@ -189,7 +189,7 @@ impl Breakpoint {
         let folder = Folder::open(dir)?.folder(BREAKPOINTS)?;
         let mut first_error = None;
         for round in rounds(&folder)?.into_iter().rev() {
-            match Self::load_with_rounds(dir, round) {
+            match Self::load(&dir.join(BREAKPOINTS).join(name(round))) {
                 Ok(mut breakpoint) => {
                     breakpoint.job.saved = saved(dir, &folder, round)?;
                     breakpoint.job.replies = replies(dir, &breakpoint);
@@ -240,26 +240,24 @@ impl Breakpoint {
                 .is_ok_and(|names| names.iter().any(|name| round_of(name).is_some()))
     }
 
-    /// Reads the breakpoint after a round, and the rounds before it.
-    fn load_with_rounds(dir: &Path, round: u32) -> Result<Self, Error> {
-        let path = dir.join(BREAKPOINTS).join(name(round));
-        let mut breakpoint = Self::load(&path)?;
+    /// Reads one breakpoint, given its own directory within that of its experiment, which has the
+    /// rounds before it.
+    ///
+    /// # Errors
+    /// [`Error::Breakpoint`], [`Error::Io`].
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let mut breakpoint = Self::load_without_rounds(dir)?;
+        let out = dir.parent().and_then(Path::parent).unwrap_or(Path::new(".."));
         if let Some(end) = &breakpoint.history.rounds_file {
-            let rounds = read_rounds(dir, Some(end));
-            breakpoint.history.rounds = rounds.map_err(|error| {
+            breakpoint.history.rounds = read_rounds(out, Some(end)).map_err(|error| {
                 let reason = format!("the rounds before it are damaged: {error}");
-                Error::Breakpoint { path, reason }
+                Error::Breakpoint { path: dir.to_owned(), reason }
             })?;
         }
         Ok(breakpoint)
     }
 
-    /// Reads one breakpoint, given its own directory; the history is without the rounds that
-    /// `rounds.jsonl` has.
-    ///
-    /// # Errors
-    /// [`Error::Breakpoint`], [`Error::Io`].
-    pub fn load(dir: &Path) -> Result<Self, Error> {
+    fn load_without_rounds(dir: &Path) -> Result<Self, Error> {
         let bad = |reason: String| Error::Breakpoint { path: dir.to_owned(), reason };
         let folder = Folder::open(dir).map_err(|error| bad(format!("it is damaged: {error}")))?;
         let bytes = folder.read(MAIN, FILE_BYTES_MAX);
@@ -374,7 +372,8 @@ fn replies(dir: &Path, breakpoint: &Breakpoint) -> BTreeMap<NodeId, Reply> {
 /// The states that the whole breakpoints up to `round` name, the newest last.
 fn saved(dir: &Path, folder: &Folder, round: u32) -> Result<Vec<NodeStates>, Error> {
     let until = rounds(folder)?.into_iter().filter(|other| *other <= round);
-    let load = |round: u32| Breakpoint::load(&dir.join(BREAKPOINTS).join(name(round))).ok();
+    let load =
+        |round: u32| Breakpoint::load_without_rounds(&dir.join(BREAKPOINTS).join(name(round))).ok();
     Ok(until.filter_map(load).map(|breakpoint| breakpoint.job.node_states).collect())
 }
 

@@ -57,7 +57,7 @@ pub fn load_history(dir: &Path) -> Result<History, Error> {
     let damaged = |error: serde_json::Error| Error::File { path, reason: format!(" {error}") };
     let mut history: History = serde_json::from_slice(&bytes).map_err(damaged)?;
     if history.rounds_file.take().is_some() {
-        history.rounds = read_rounds(dir, None)?;
+        history.take_rounds(read_rounds(dir, None)?);
     }
     Ok(history)
 }

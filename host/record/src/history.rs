@@ -109,11 +109,20 @@ impl History {
         self.experiment_id.is_empty()
     }
 
-    /// The same without its rounds, which `rounds.jsonl` has up to `end`.
+    /// The same without the rounds that `rounds.jsonl` has, up to `end`. A round that has yet to be
+    /// scored is not among them.
     pub fn without_rounds(&self, end: RoundsEnd) -> Self {
-        let mut header = Self { rounds: Vec::new(), ..self.clone() };
+        let mut header = self.clone();
+        header.rounds.retain(|record| record.round > end.rounds);
         header.rounds_file = Some(end);
         header
+    }
+
+    /// Takes the rounds back that `rounds.jsonl` has.
+    pub(crate) fn take_rounds(&mut self, in_file: Vec<RoundRecord>) {
+        let n = in_file.last().map_or(0, |record| record.round);
+        self.rounds.retain(|record| record.round > n);
+        self.rounds.splice(..0, in_file);
     }
 
     /// The round whose model is the result: the last one, or the best with `keep = "best"`.

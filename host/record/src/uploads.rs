@@ -88,14 +88,17 @@ pub fn forget_params(dir: &Path) -> Result<(), Error> {
     Ok(Folder::open(dir)?.remove_folder(PARAMS)?)
 }
 
-/// Keeps a node's receipt of a round.
-pub fn keep_receipt(
+/// Keeps the receipts of nodes for a round.
+pub fn keep_receipts<'a>(
     dir: &Path,
-    (round, node, mode): (u32, &NodeId, Mode),
-    signed: &[u8],
+    (round, mode): (u32, Mode),
+    receipts: impl IntoIterator<Item = (&'a NodeId, &'a Vec<u8>)>,
 ) -> Result<(), Error> {
     let folder = Folder::create(dir)?.folder(RECEIPTS)?;
-    Ok(folder.write_quickly(&receipt_name(round, node, mode), signed)?)
+    for (node, signed) in receipts {
+        folder.write_quickly(&receipt_name(round, node, mode), signed)?;
+    }
+    Ok(())
 }
 
 /// Keeps the membership: without it no receipt could be checked later.

@@ -81,6 +81,14 @@ pub enum Error {
         /// The last error of the connection.
         reason: String,
     },
+    /// Broker or repository were away for too long.
+    #[error("{source}; waited for {patience_s} s (`strategy.patience_s`), in vain")]
+    Outage {
+        /// How long the experiment waited.
+        patience_s: u64,
+        /// The failure that it waited for to pass.
+        source: Box<Error>,
+    },
     /// Early stopping uses a metric that does not exist.
     #[error("{0}")]
     EarlyStopping(String),
@@ -164,6 +172,18 @@ pub enum Error {
     /// A curve or a page.
     #[error(transparent)]
     Report(#[from] fedwasm_report::Error),
+}
+
+impl Error {
+    /// Whether the experiment ended for something that was away or for the caller, and can go on
+    /// from here.
+    pub(crate) fn is_resumable(&self) -> bool {
+        match self {
+            Self::Cancelled | Self::Outage { .. } | Self::BrokerLost { .. } => true,
+            Self::Transport(error) => error.is_passing(),
+            _ => false,
+        }
+    }
 }
 
 impl From<fedwasm_sandbox::Error> for Error {

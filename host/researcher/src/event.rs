@@ -75,6 +75,15 @@ pub enum Event {
         /// How often it will still be tried.
         left: u32,
     },
+    /// Something is away, and waited for: it costs none of the retries.
+    Waiting {
+        /// The round; 0 before the first.
+        round: u32,
+        /// The part that is away, and why.
+        reason: String,
+        /// For how many seconds it is still waited for.
+        left_s: u64,
+    },
     /// The initial parameters were scored.
     Initial(Box<ScoreRecord>),
     /// A round is over.

@@ -38,6 +38,7 @@ pub use identity::identities_of_user;
 pub use job::{Fetched, Job, JobOptions};
 pub use phases::{Replies, TrainedRound};
 pub use present::{NodePresent, present};
+pub use requests::{AnswerHere, Connection, NodesHere};
 pub use secagg::{SecaggSettings, masked_statistics};
 pub use statistics::{BINS, SiteStatistics, Statistics, statistics};
 pub use strategy::{OwnSampler, Sampler, Selection, StrategyArgs};

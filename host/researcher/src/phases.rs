@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fedwasm_aggregate::{AuxVars, Samples};
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, NodeId, RoundReply};
-use fedwasm_record::{Reply, SecaggRecord, combine};
+use fedwasm_protocol::{BlobRef, Digest, Evaluation, NodeId, RoundReply};
+use fedwasm_record::{Reply, RoundRecord, SecaggRecord, combine};
 
 /// The nodes of a round, and the auxiliary variables for them.
 #[must_use]
@@ -18,7 +18,8 @@ pub(crate) struct Sampled {
     pub(crate) aux: AuxVars,
 }
 
-/// Nodes have trained, and their uploads lie in the repository. Nothing has changed yet.
+/// Nodes have trained; what they uploaded lies in the repository, or came with their answers.
+/// Nothing has changed yet.
 #[must_use = "a round that is not fetched and counted did not happen"]
 #[derive(Debug)]
 pub struct TrainedRound {
@@ -56,10 +57,23 @@ impl TrainedRound {
 
     pub(crate) fn into_replies(self) -> Replies {
         let Self { answers, replies: by_node, send_ms, download_ms, .. } = self;
-        let size =
-            |(node, (reply, _)): (NodeId, (RoundReply, Duration))| Some((node, reply.params?.size));
-        let upload_sizes = answers.into_iter().filter_map(size).collect();
-        Replies { by_node, upload_sizes, send_ms, download_ms }
+        let uploaded = |(node, (reply, _))| Some((node, Uploaded::of(reply)?));
+        let uploads = answers.into_iter().filter_map(uploaded).collect();
+        Replies { by_node, uploads, send_ms, download_ms }
+    }
+}
+
+/// Where the parameters of a reply are: in the repository, unless the message carried them.
+#[derive(Clone, Debug)]
+pub(crate) struct Uploaded {
+    pub(crate) blob: BlobRef,
+    pub(crate) inline: Option<Vec<u8>>,
+}
+
+impl Uploaded {
+    /// None if the reply has no parameters.
+    pub(crate) fn of(reply: RoundReply) -> Option<Self> {
+        Some(Self { blob: reply.params?, inline: reply.params_inline })
     }
 }
 
@@ -69,7 +83,7 @@ impl TrainedRound {
 pub struct Replies {
     /// By node.
     pub by_node: BTreeMap<NodeId, Reply>,
-    pub(crate) upload_sizes: BTreeMap<NodeId, u64>,
+    pub(crate) uploads: BTreeMap<NodeId, Uploaded>,
     /// Time that storing and sending took, in milliseconds.
     pub send_ms: f64,
     /// Time that fetching took, in milliseconds.
@@ -104,6 +118,18 @@ pub(crate) struct Scores {
 }
 
 impl Scores {
+    /// Puts them into the record of their round.
+    pub(crate) fn put(self, record: &mut RoundRecord) {
+        record.evaluation = self.evaluation();
+        record.scored_secagg = self.sum;
+        for (node, reply) in self.of_nodes {
+            match record.nodes.get_mut(&node) {
+                Some(trained) => trained.global_evaluation = reply.evaluation,
+                None => record.scored.extend(reply.evaluation.map(|of_node| (node, of_node))),
+            }
+        }
+    }
+
     /// On all held-out rows.
     pub(crate) fn evaluation(&self) -> Option<Evaluation> {
         if let Some(sum) = &self.sum {

@@ -45,9 +45,9 @@ async fn ask(
 ) -> Result<BTreeMap<NodeId, NodePresent>, Error> {
     let online = requests.online();
     let to_all = |body: &Body| online.iter().map(|node| (node.clone(), body.clone())).collect();
-    let pongs = requests.ask(to_all(&Body::Ping), SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let pongs = requests.ask(to_all(&Body::Ping), SEARCH_TIME_MAX, || {}, |_| {}).await?;
     let search = Body::Search(SearchRequest { tags: tags.to_vec() });
-    let found = requests.ask(to_all(&search), SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let found = requests.ask(to_all(&search), SEARCH_TIME_MAX, || {}, |_| {}).await?;
     let mut present = BTreeMap::new();
     for (node, (answer, _)) in found {
         let latency_ms = match pongs.get(&node) {

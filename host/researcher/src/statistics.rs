@@ -190,7 +190,7 @@ impl Question<'_> {
             }))
         };
         let asked = members.iter().map(|(node, member)| (node.clone(), body(member))).collect();
-        let answers = self.requests.ask(asked, self.deadline, || {}, |_, _| {}).await?;
+        let answers = self.requests.ask(asked, self.deadline, || {}, |_| {}).await?;
         let mut told = BTreeMap::new();
         for (node, (answer, _)) in answers {
             let n_rows = members.get(&node).map_or(0, |member| member.n_rows);

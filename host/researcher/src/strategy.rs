@@ -40,6 +40,9 @@ pub struct StrategyArgs {
     /// How long missing nodes are waited for before a round is tried again, in
     /// seconds. Default 5.
     pub retry_pause_s: u64,
+    /// How long the experiment waits for a broker, a repository or nodes that are away, in
+    /// seconds, beside its retries. Default 300.
+    pub patience_s: u64,
     /// When to stop before all rounds are done: by scores of the global model on all held-out rows.
     pub early_stopping: Option<EarlyStopping>,
 }
@@ -108,6 +111,7 @@ impl Default for StrategyArgs {
             round_deadline_s: 60,
             retries: 0,
             retry_pause_s: 5,
+            patience_s: 300,
             early_stopping: None,
         }
     }
@@ -134,6 +138,9 @@ impl StrategyArgs {
             retry_pause_s: fields
                 .whole_until("retry_pause_s", 0, ROUND_DEADLINE_S_MAX)
                 .unwrap_or(default.retry_pause_s),
+            patience_s: fields
+                .whole_until("patience_s", 0, ROUND_DEADLINE_S_MAX)
+                .unwrap_or(default.patience_s),
             early_stopping: EarlyStopping::take(fields),
         }
     }

@@ -15,6 +15,7 @@ use crate::guest::Guest;
 use crate::metadata::Metadata;
 use crate::native::NativePlan;
 use crate::request::{Export, Request, Said, Trouble};
+use crate::session::Declared;
 use crate::worker::{Failure, Protection, Worker, find_program};
 use crate::{Cancel, Error, Fault, FaultKind, PlanName, Profile};
 
@@ -240,8 +241,8 @@ impl Sandbox {
         })?;
         let component = component.clone();
         let (runner, processor_us) = (Arc::new(runner), Arc::default());
-        let cancel = self.cancel.clone();
-        Ok(Described { runner, component, plan, metadata, limits, processor_us, cancel })
+        let (declared, cancel) = (Declared::default(), self.cancel.clone());
+        Ok(Described { runner, component, plan, metadata, limits, processor_us, declared, cancel })
     }
 
     fn runner(
@@ -292,6 +293,7 @@ pub struct Described {
     pub(crate) limits: Limits,
     /// Of all calls that had an answer.
     pub(crate) processor_us: Arc<AtomicU64>,
+    pub(crate) declared: Declared,
     /// Ends declaring.
     pub(crate) cancel: Cancel,
 }

@@ -22,7 +22,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::rows::{Converter, Rows};
 use crate::shuffle::permute;
-use crate::{Error, Fold};
+use crate::{Error, Examples, Fold};
 
 /// Blocks that are shuffled together: 64 MiB as they are read.
 pub(crate) const GROUP_BLOCKS: usize = 16;
@@ -85,6 +85,13 @@ impl BlockSplit {
         let places = order.iter().skip(first).step_by(step).take(n_test);
         places.for_each(|row| held_out[*row] = true);
         held_out
+    }
+}
+
+impl Examples {
+    /// Bytes of the rows that are in memory.
+    pub fn n_bytes(&self) -> u64 {
+        self.train.n_bytes().saturating_add(self.test.n_bytes())
     }
 }
 

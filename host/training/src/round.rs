@@ -1,6 +1,7 @@
 //! One round, or one evaluation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fedwasm_params::{Params, SUMMABLE, Tensor};
 use fedwasm_protocol::{
@@ -256,6 +257,18 @@ impl Round {
         given.insert(CLASS_WEIGHTS.into(), Value::Reals(classes.balanced(n)));
         let session = session(self.plan(), &given, facts)?;
         Ok(Self { session, unweighted: None, ..self })
+    }
+
+    /// The same of a round that several datasets share: it is copied only if its arguments follow
+    /// from the rows.
+    ///
+    /// # Errors
+    /// As [`Round::weighted`].
+    pub fn weighted_for(round: Arc<Self>, examples: &Examples) -> Result<Arc<Self>, Error> {
+        match &round.unweighted {
+            None => Ok(round),
+            Some(_) => Self::clone(&round).weighted(examples).map(Arc::new),
+        }
     }
 
     /// The plan's arguments, those that were not given with their defaults.

@@ -55,6 +55,12 @@ pub(crate) enum PartValues {
 }
 
 impl Rows {
+    /// Bytes of all values.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        let all = self.inputs.iter().chain(&self.targets);
+        all.map(PartValues::n_bytes).fold(0, u64::saturating_add)
+    }
+
     /// The whole numbers of the first target.
     pub(crate) fn target_classes(&self) -> impl Iterator<Item = i64> {
         let classes = match self.targets.first() {
@@ -302,6 +308,15 @@ impl Building {
 }
 
 impl PartValues {
+    fn n_bytes(&self) -> u64 {
+        let n_bytes = match self {
+            Self::Reals(reals) => size_of_val(&reals[..]),
+            Self::Pixels(pixels, _) => pixels.len(),
+            Self::Classes(classes) => size_of_val(&classes[..]),
+        };
+        n_bytes as u64
+    }
+
     /// Appends some rows as little-endian bytes.
     fn gather(&self, which: &[usize], width: usize, into: &mut Vec<u8>) {
         let range = |row: &usize| row * width..(row + 1) * width;

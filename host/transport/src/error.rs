@@ -150,7 +150,7 @@ pub enum Error {
         /// Its length in bytes.
         size: u64,
     },
-    /// Bytes in a message do not match their digest.
+    /// Bytes in a message do not match their digest, or are too many.
     #[error(transparent)]
     WrongPayload(#[from] fedwasm_protocol::WrongPayload),
     /// There are more or fewer bytes than were announced.
@@ -166,6 +166,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the repository does not answer: it is started anew, or the way to it is broken.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::RepositoryUnreachable { .. } => true,
+            // A server before it says so.
+            Self::Repository { status, .. } => matches!(*status, 502..=504),
+            _ => false,
+        }
+    }
+
     /// Whether it may pass by itself: no answer came, or one that asks to try again later.
     pub fn is_passing(&self) -> bool {
         match self {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use fedwasm_protocol::{BlobRef, Digest, ExperimentId, FederationId};
 use fedwasm_trust::{Identity, Member, Membership, ROSTER_BYTES_MAX};
-use reqwest::header::CONTENT_LENGTH;
+use reqwest::header::{CONTENT_LENGTH, RANGE};
 use reqwest::redirect::Policy;
-use reqwest::{Body, Client, RequestBuilder, Response};
+use reqwest::{Body, Client, RequestBuilder, Response, StatusCode};
 use tokio::sync::Semaphore;
 
 use crate::enrolment::{ANSWER_BYTES_MAX, Enrolment};
@@ -29,6 +29,8 @@ const POOL_TIME_MAX: Duration = Duration::from_secs(IDLE_MAX.as_secs() / 2);
 const REQUESTS_MAX: usize = 8;
 /// Bytes of a part of a body: progress is seen in these.
 const PART_BYTES: usize = 64 << 10;
+/// The pause before a download that was cut is continued.
+const RESUME_PAUSE: Duration = Duration::from_millis(200);
 /// The most of an error answer that is repeated, in characters.
 const ERROR_CHARS_MAX: usize = 200;
 
@@ -114,7 +116,7 @@ impl Http {
         if let Some(experiment) = experiment {
             url += &format!("?experiment={experiment}");
         }
-        let progress = Progress::new(self.pace);
+        let progress = Progress::new(self.pace, "sent", blob);
         let mut request = self.client.put(url).header(CONTENT_LENGTH, bytes.len());
         if !bytes.is_empty() {
             let progress = progress.clone();
@@ -135,26 +137,63 @@ impl Http {
         self.check_status(sent.map_err(|error| unreachable(&self.url, error))?).await.map(drop)
     }
 
+    /// Fetches a blob. A line that is cut costs what was on its way: the rest is asked for again as
+    /// long as bytes move.
     async fn download(&self, blob: &BlobRef) -> Result<Bytes, Error> {
-        let request = self.client.get(self.blob_url(&blob.sha256));
-        let _turn = self.requests.acquire().await;
-        let mut response = self.ask(request).await?;
-        let wrong_size = |got| Error::WrongSize { digest: blob.sha256, expected: blob.size, got };
-        if let Some(got) = response.content_length().filter(|got| *got != blob.size) {
-            return Err(wrong_size(got));
-        }
+        let progress = Progress::new(self.pace, "received", blob);
         // The caller has bounded the size. It is reserved at once, so that it is not held twice
         // while a vector grows; if that fails, the vector grows with the bytes that come.
         let mut bytes = Vec::new();
         let _ = bytes.try_reserve_exact(usize::try_from(blob.size).unwrap_or(0));
+        let _turn = self.requests.acquire().await;
+        loop {
+            match self.fetch_rest(blob, &mut bytes, &progress).await {
+                Ok(()) => return Ok(bytes.into()),
+                Err(error) if error.is_passing() && !bytes.is_empty() && progress.may_resume() => {
+                    let got = bytes.len();
+                    tracing::info!("{} is continued at byte {got}: {error}", blob.sha256);
+                    tokio::time::sleep(RESUME_PAUSE).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Appends the bytes of a blob that are missing.
+    async fn fetch_rest(
+        &self,
+        blob: &BlobRef,
+        bytes: &mut Vec<u8>,
+        progress: &Progress,
+    ) -> Result<(), Error> {
+        let wrong_size = |got| Error::WrongSize { digest: blob.sha256, expected: blob.size, got };
+        if !bytes.is_empty() && bytes.len() as u64 == blob.size {
+            return Ok(());
+        }
+        let mut request = self.client.get(self.blob_url(&blob.sha256));
+        if !bytes.is_empty() {
+            request = request.header(RANGE, format!("bytes={}-", bytes.len()));
+        }
+        let mut response = self.ask(request).await?;
+        if response.status() != StatusCode::PARTIAL_CONTENT {
+            // All of it comes.
+            bytes.clear();
+        }
+        let had = bytes.len() as u64;
+        if let Some(length) = response.content_length()
+            && had.saturating_add(length) != blob.size
+        {
+            return Err(wrong_size(had.saturating_add(length)));
+        }
         while let Some(chunk) = self.chunk(&mut response).await? {
             let got = bytes.len() as u64 + chunk.len() as u64;
             if got > blob.size {
                 return Err(wrong_size(got));
             }
             bytes.extend_from_slice(&chunk);
+            progress.note(chunk.len());
         }
-        Ok(bytes.into())
+        Ok(())
     }
 
     fn finished_url(&self, experiment: &ExperimentId) -> String {
@@ -236,6 +275,17 @@ impl Blobs for Http {
 
     fn reopen<'a>(&'a self, experiment: &'a ExperimentId) -> Later<'a, Result<(), Error>> {
         let request = self.client.delete(self.finished_url(experiment));
+        Box::pin(async { self.ask(request).await.map(drop) })
+    }
+
+    fn release<'a>(
+        &'a self,
+        experiment: &'a ExperimentId,
+        digests: &'a [Digest],
+    ) -> Later<'a, Result<(), Error>> {
+        let lines: String = digests.iter().map(|digest| format!("{digest}\n")).collect();
+        let url = format!("{}/experiments/{experiment}/released", self.base());
+        let request = self.client.post(url).body(lines);
         Box::pin(async { self.ask(request).await.map(drop) })
     }
 

@@ -31,6 +31,6 @@ pub use link::{Incoming, Link, LinkOptions, Sender};
 pub use memory::{MemoryBlobs, MemoryHub, MemoryMessages};
 pub use mqtt::{Mqtt, announce, discover};
 pub use pace::Pace;
-pub use port::BLOB_BYTES_MAX;
+pub use port::{BLOB_BYTES_MAX, RELEASED_MAX};
 pub use repository::Repository;
 pub use topic::Topics;

@@ -1,7 +1,9 @@
 //! How slow a transfer may be: it ends by lack of progress, never because a large blob takes long.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use fedwasm_protocol::BlobRef;
 
 /// The bytes that a socket may hold: they count as sent, but are still in transit (Linux,
 /// `net.ipv4.tcp_wmem`, and the client's own buffer).
@@ -33,30 +35,68 @@ impl Pace {
     }
 }
 
-/// How far an upload is.
+/// How often a transfer that takes long is told to the log.
+const TELL_PAUSE: Duration = Duration::from_secs(10);
+
+/// How far a transfer is.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     pace: Pace,
-    /// Bytes that the connection took, and when it took the last of them.
-    sent: Arc<Mutex<(u64, Instant)>>,
+    verb: &'static str,
+    blob: BlobRef,
+    start: Instant,
+    moved: Arc<Mutex<Moved>>,
+}
+
+#[derive(Debug)]
+struct Moved {
+    /// That the connection took, or gave.
+    bytes: u64,
+    /// When it did so last.
+    at: Instant,
+    told: Instant,
 }
 
 impl Progress {
-    pub(crate) fn new(pace: Pace) -> Self {
-        Self { pace, sent: Arc::new(Mutex::new((0, Instant::now()))) }
+    /// Of a blob whose bytes are `verb`, "sent" or "received".
+    pub(crate) fn new(pace: Pace, verb: &'static str, blob: &BlobRef) -> Self {
+        let now = Instant::now();
+        let moved = Arc::new(Mutex::new(Moved { bytes: 0, at: now, told: now }));
+        Self { pace, verb, blob: *blob, start: now, moved }
     }
 
-    /// So many more bytes were taken.
+    /// So many more bytes moved.
     pub(crate) fn note(&self, bytes: usize) {
-        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        *sent = (sent.0 + bytes as u64, Instant::now());
+        let (mut moved, now) = (self.lock(), Instant::now());
+        moved.bytes += bytes as u64;
+        moved.at = now;
+        if now - moved.told >= TELL_PAUSE {
+            moved.told = now;
+            let (sum, seconds) = (moved.bytes, (now - self.start).as_secs());
+            let (verb, BlobRef { sha256, size }) = (self.verb, self.blob);
+            tracing::info!("{sum} of {size} bytes of {sha256} are {verb} after {seconds} s");
+        }
+    }
+
+    /// Whether a transfer that was cut is worth another request: something moved within a silence,
+    /// and fast enough on the whole.
+    pub(crate) fn may_resume(&self) -> bool {
+        let moved = self.lock();
+        Instant::now() < self.pace.next_due(self.start, moved.bytes, moved.at)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Moved> {
+        self.moved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for `done` while there is progress; otherwise returns how long there was none.
     pub(crate) async fn watch<T>(&self, done: impl Future<Output = T>) -> Result<T, Duration> {
         let mut done = std::pin::pin!(done);
         loop {
-            let (bytes, at) = *self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+            let (bytes, at) = {
+                let moved = self.lock();
+                (moved.bytes, moved.at)
+            };
             let patience = self.pace.silence + self.pace.time_for(bytes.min(ON_THE_WAY_MAX));
             let due = at + patience;
             if due <= Instant::now() {

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fedwasm_protocol::{BlobRef, ExperimentId, FederationId, Participant};
+use fedwasm_protocol::{BlobRef, Digest, ExperimentId, FederationId, Participant};
 use fedwasm_trust::{Identity, Membership};
 use tokio::sync::mpsc;
 
@@ -21,6 +21,9 @@ pub const OUTGOING_MAX: usize = 256;
 pub const INCOMING_MAX: usize = 4_096;
 /// The largest blob, in bytes.
 pub const BLOB_BYTES_MAX: u64 = 4 << 30;
+
+/// The most blobs that are given up at once.
+pub const RELEASED_MAX: usize = 1_024;
 
 /// A result that comes later.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -184,6 +187,16 @@ pub trait Blobs: Debug + Send + Sync {
     ///
     /// Errors: as [`Blobs::finish`].
     fn reopen<'a>(&'a self, experiment: &'a ExperimentId) -> Later<'a, Result<(), Error>>;
+
+    /// Gives up blobs of an experiment, at most [`RELEASED_MAX`]: no round needs them any more.
+    /// They are deleted some time later, unless they are another one's or were stored again.
+    ///
+    /// Errors: as [`Blobs::finish`].
+    fn release<'a>(
+        &'a self,
+        experiment: &'a ExperimentId,
+        digests: &'a [Digest],
+    ) -> Later<'a, Result<(), Error>>;
 
     /// Returns the federation whose repository this is, unsigned.
     ///

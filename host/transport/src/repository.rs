@@ -1,14 +1,16 @@
 //! Blobs of experiments, and the roster, from any network that keeps them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fedwasm_protocol::{BlobRef, ExperimentId, FederationId, Participant, Payload};
+use fedwasm_protocol::{
+    BlobRef, Digest, ExperimentId, FederationId, Participant, Payload, carried,
+};
 use fedwasm_trust::{Identity, Member, Membership};
 
 use crate::http::Http;
-use crate::port::{Blobs, Label};
+use crate::port::{Blobs, Label, RELEASED_MAX};
 use crate::{Clock, Error, RepositoryUrl};
 
 /// How often and after which pause an upload is offered again to a repository that has its hands
@@ -18,9 +20,8 @@ const TURN_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before a transfer is tried again, which doubles, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// The statuses of a repository that has its hands full, and of one that is away.
+/// The status of a repository that has its hands full.
 const WAIT_FOR_TURN: u16 = 429;
-const AWAY: std::ops::RangeInclusive<u16> = 502..=504;
 
 /// A client of a network that keeps blobs by their SHA-256. It checks digests, tries again, and
 /// puts small payloads into messages. A transfer ends when nothing moves any more, however long it
@@ -35,6 +36,8 @@ pub struct Repository {
     recipients: Vec<Participant>,
     /// How long a transfer is tried again while no answer comes.
     patience: Duration,
+    /// Why no answer came to the newest try, of all clients that were made from one.
+    away: Arc<Mutex<Option<String>>>,
 }
 
 /// Tries of one transfer.
@@ -56,7 +59,8 @@ impl Repository {
     /// Returns a client of any network that keeps blobs.
     pub fn over(blobs: Arc<dyn Blobs>) -> Self {
         let (experiment, recipients, patience) = (None, Vec::new(), Duration::ZERO);
-        Self { blobs, clock: Clock::real(), experiment, recipients, patience }
+        let (clock, away) = (Clock::real(), Arc::default());
+        Self { blobs, clock, experiment, recipients, patience, away }
     }
 
     /// Returns a client that waits by another clock.
@@ -116,7 +120,10 @@ impl Repository {
                     self.clock.sleep(TURN_PAUSE).await;
                 }
                 Err(error) if self.is_worth_waiting(&error, &mut tries).await => {}
-                stored => return stored.map(|()| blob),
+                stored => {
+                    self.note(stored.as_ref().err());
+                    return stored.map(|()| blob);
+                }
             }
         }
     }
@@ -132,7 +139,10 @@ impl Repository {
         let bytes = loop {
             match self.blobs.get(blob).await {
                 Err(error) if self.is_worth_waiting(&error, &mut tries).await => {}
-                fetched => break fetched?,
+                fetched => {
+                    self.note(fetched.as_ref().err());
+                    break fetched?;
+                }
             }
         };
         let got = BlobRef::of(&bytes);
@@ -155,19 +165,29 @@ impl Repository {
     /// Whether to try a transfer again, after a pause: no answer came, and patience is
     /// left. A repository that is started anew costs no round.
     async fn is_worth_waiting(&self, error: &Error, tries: &mut Tries) -> bool {
-        let is_away = match error {
-            Error::RepositoryUnreachable { .. } => true,
-            Error::Repository { status, .. } => AWAY.contains(status),
-            _ => false,
-        };
         let elapsed = self.clock.elapsed().saturating_sub(tries.start);
-        if !is_away || elapsed + tries.pause >= self.patience {
+        if !error.is_away() || elapsed + tries.pause >= self.patience {
             return false;
         }
-        tracing::debug!("trying again in {:?}: {error}", tries.pause);
+        if self.note(Some(error)) {
+            tracing::warn!("{error}; trying again");
+        }
         self.clock.sleep(tries.pause).await;
         tries.pause = (tries.pause * 2).min(PAUSE_MAX);
         true
+    }
+
+    /// Why the repository is away, if no answer came to the newest try of a transfer.
+    pub fn away(&self) -> Option<String> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how a try ended; whether the repository is away since then.
+    fn note(&self, error: Option<&Error>) -> bool {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_away = away.is_some();
+        *away = error.filter(|error| error.is_away()).map(ToString::to_string);
+        !was_away && away.is_some()
     }
 
     /// Returns a client that stores blobs in the name of an experiment: they
@@ -201,6 +221,18 @@ impl Repository {
         }
     }
 
+    /// Gives up blobs of the experiment of this client, which no round needs any more.
+    ///
+    /// # Errors
+    /// [`Error::RepositoryUnreachable`], [`Error::Repository`].
+    pub async fn release(&self, digests: &[Digest]) -> Result<(), Error> {
+        let Some(experiment) = &self.experiment else { return Ok(()) };
+        for digests in digests.chunks(RELEASED_MAX) {
+            self.blobs.release(experiment, digests).await?;
+        }
+        Ok(())
+    }
+
     /// Tells the repository that the experiment of this client continues, if it was
     /// finished: nothing is stored in the name of one that is.
     ///
@@ -225,6 +257,21 @@ impl Repository {
                 Ok(Payload::inline(bytes))
             }
             None => self.put(bytes).await.map(Payload::stored),
+        }
+    }
+
+    /// Returns the bytes of a blob, from the message that carries them or from the repository.
+    ///
+    /// # Errors
+    /// [`Error::WrongPayload`], and as [`Repository::get`].
+    pub async fn get_carried(
+        &self,
+        blob: &BlobRef,
+        inline: Option<&[u8]>,
+    ) -> Result<Vec<u8>, Error> {
+        match carried(blob, inline)? {
+            Some(bytes) => Ok(bytes.to_vec()),
+            None => self.get(blob).await,
         }
     }
 

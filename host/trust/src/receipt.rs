@@ -215,6 +215,7 @@ impl Receipt {
         let secagg = request.secagg.as_ref();
         let secagg = secagg.map(|args| SecaggArgs { shares: stored(&args.shares), ..args.clone() });
         RoundRequest {
+            params_inline: None,
             secagg,
             aux_shared: stored(&request.aux_shared),
             aux_own: stored(&request.aux_own),

@@ -48,7 +48,7 @@ fn auxiliary_variables_have_a_pad_of_their_own() {
         let mut request = stage.request(node, &args);
         request.aux_own = None;
         let reply = stage.ask(node, &request).unwrap();
-        let masked = stage.fetch(&reply.params.unwrap());
+        let masked = stage.uploaded(&reply);
         let lanes = |name: &str| {
             let bytes = masked.tensor(name).unwrap().data().to_vec();
             fedwasm_privacy::lanes_from_bytes::<u64>(&bytes, bytes.len() / 8).unwrap()

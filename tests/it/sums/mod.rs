@@ -69,7 +69,8 @@ impl Stage {
         let member = enrol(&federation, "researcher-hand");
         let hand = Fake::start(&federation, std::sync::Arc::clone(&member), |_, _| {});
         let mut stage = Self { federation, hand, member, nodes, good, start: Params::default() };
-        stage.start = stage.fetch(&stage.good[&stage.nodes[0]].params.clone());
+        let first = &stage.good[&stage.nodes[0]];
+        stage.start = stage.fetch(&first.params, first.params_inline.as_deref());
         stage
     }
 
@@ -102,8 +103,14 @@ impl Stage {
         self.federation.nodes.insert(at, running);
     }
 
-    fn fetch(&self, blob: &fedwasm_protocol::BlobRef) -> Params {
-        from_safetensors(&self.bytes(blob)).unwrap()
+    /// Parameters that rode along, or lie in the repository.
+    fn fetch(&self, blob: &fedwasm_protocol::BlobRef, inline: Option<&[u8]>) -> Params {
+        let carried = fedwasm_protocol::carried(blob, inline).unwrap().map(<[u8]>::to_vec);
+        from_safetensors(&carried.unwrap_or_else(|| self.bytes(blob))).unwrap()
+    }
+
+    fn uploaded(&self, reply: &RoundReply) -> Params {
+        self.fetch(&reply.params.unwrap(), reply.params_inline.as_deref())
     }
 
     fn bytes(&self, blob: &fedwasm_protocol::BlobRef) -> Vec<u8> {
@@ -223,7 +230,7 @@ impl Stage {
     /// The masked vectors of a reply.
     fn vectors(&self, reply: &RoundReply, coding: &Coding) -> Vectors<u64> {
         let mut params: Vec<(String, Tensor)> = self
-            .fetch(&reply.params.unwrap())
+            .uploaded(reply)
             .iter()
             .map(|(name, tensor)| (name.to_owned(), tensor.clone()))
             .collect();
@@ -238,7 +245,7 @@ impl Stage {
     /// The update in the clear, in the order of the vectors, and its rows.
     fn clear_update(&self, node: &NodeId) -> (Vec<f64>, u64) {
         let reply = self.ask(node, &self.good[node]).unwrap();
-        let trained = self.fetch(&reply.params.unwrap());
+        let trained = self.uploaded(&reply);
         let mut update = Vec::new();
         for (name, _, _) in self.specs() {
             let values = |params: &Params| params.tensor(name).unwrap().floats().unwrap();

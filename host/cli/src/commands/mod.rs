@@ -17,6 +17,7 @@ mod plan;
 mod predict;
 mod rename;
 mod scores;
+mod simulate;
 mod sql;
 mod start;
 mod verify;
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     /// Run an experiment on a federation, and show its results.
     #[command(subcommand)]
     Experiment(experiment::Command),
+    /// Simulate an experiment: thousands of nodes in this process, with the rows of one file.
+    Simulate(simulate::Args),
     /// Make and show keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -96,6 +99,7 @@ impl Command {
             Self::Evaluate(args) => args.file(),
             Self::Data(command) => command.file(),
             Self::Experiment(command) => command.file(),
+            Self::Simulate(args) => args.file(),
             _ => None,
         }
     }
@@ -121,6 +125,7 @@ pub(crate) fn run(command: Command, printer: &Printer) -> Result<(), CommandErro
             Command::Node(command) => node::run(command, printer).await,
             Command::Nodes(args) => nodes::run(args, printer).await,
             Command::Experiment(command) => experiment::run(command, printer).await,
+            Command::Simulate(args) => simulate::run(args, printer).await,
             Command::Keys(command) => keys::run(command, printer),
             Command::Verify(args) => verify::run(args, printer),
             Command::Doctor => doctor::run(printer),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum};
 use fedwasm_folder::Folder;
 use fedwasm_hub::{
-    Broker, PruneOptions, Pruned, QUOTA_BYTES, RepositoryOptions, RepositoryServer,
+    Broker, Bucket, PruneOptions, Pruned, QUOTA_BYTES, RepositoryOptions, RepositoryServer, Store,
     raise_open_files,
 };
 use fedwasm_protocol::{ExperimentId, Participant, ParticipantName, Role};
@@ -31,6 +31,8 @@ const DIR: &str = "fedwasm-network";
 /// How often a server signs the roster again, so that members know that it is of now.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The days without a new blob after which an experiment is over.
+const IDLE_DAYS: u32 = 30;
 
 /// Found a federation, enrol its participants, and run its broker and repository.
 #[derive(Debug, Subcommand)]
@@ -108,9 +110,21 @@ pub(crate) enum Command {
         /// The repository's address; port 0 takes a free port.
         #[arg(long, default_value = "127.0.0.1:8844")]
         http: SocketAddr,
+        /// Keep blobs in S3, `s3://BUCKET/PREFIX`, and not in the directory. Several networks may
+        /// share a bucket. Endpoint, region and credentials are those of the environment: AWS_*.
+        #[arg(long)]
+        store: Option<Bucket>,
         /// The most bytes that each participant may store.
         #[arg(long, default_value_t = QUOTA_BYTES)]
         quota_bytes: u64,
+        /// Every hour the blobs of finished experiments are deleted, and of those without a new
+        /// blob for this many days; 0: of finished ones alone.
+        #[arg(long, default_value_t = IDLE_DAYS)]
+        idle_days: u32,
+        /// If all blobs have more bytes than this together, also of the experiments without a new
+        /// one for longest, and for a day.
+        #[arg(long)]
+        keep_bytes: Option<u64>,
         /// Stop when standard input ends.
         #[arg(long, hide = true)]
         exit_with_stdin: bool,
@@ -121,6 +135,9 @@ pub(crate) enum Command {
         /// The directory of the repository's blobs.
         #[arg(long, default_value = DIR)]
         dir: PathBuf,
+        /// The bucket in which the repository keeps blobs instead, `s3://BUCKET/PREFIX`.
+        #[arg(long, conflicts_with = "dir")]
+        store: Option<Bucket>,
         /// Also treat experiments without a new blob for this many days as finished, because their
         /// researcher was killed.
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -129,6 +146,12 @@ pub(crate) enum Command {
         #[arg(long)]
         experiment: Vec<ExperimentId>,
     },
+}
+
+/// The rules of the repository about its room.
+struct Rules {
+    quota_bytes: u64,
+    prune: PruneOptions,
 }
 
 /// The role of a participant.
@@ -183,13 +206,30 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
         }
         Command::Renew { dir, days } => renew(&dir, days, printer),
         Command::Members { dir } => members(&dir, printer),
-        Command::Start { dir, mqtt, http, quota_bytes, exit_with_stdin } => {
+        Command::Start {
+            dir,
+            mqtt,
+            http,
+            store,
+            quota_bytes,
+            idle_days,
+            keep_bytes,
+            exit_with_stdin,
+        } => {
             let stop = stopped(stop_signal(exit_with_stdin)?);
-            start(&dir, (mqtt, http, quota_bytes), printer, stop).await
+            let idle = (idle_days > 0).then(|| DAY * idle_days);
+            let prune = PruneOptions { idle, bytes_max: keep_bytes, ..PruneOptions::default() };
+            let rules = Rules { quota_bytes, prune };
+            start(&dir, store.as_ref(), (mqtt, http, rules), printer, stop).await
         }
-        Command::Prune { dir, idle_days, experiment } => {
+        Command::Prune { dir, store, idle_days, experiment } => {
             let idle = idle_days.map(|days| DAY * days);
-            prune(&dir, &PruneOptions { idle, experiments: experiment }, printer).await
+            let store = match store {
+                Some(bucket) => Store::s3(&bucket).await?,
+                None => existing(&dir)?,
+            };
+            let options = PruneOptions { idle, experiments: experiment, ..PruneOptions::default() };
+            prune(&store, &options, printer).await
         }
     }
 }
@@ -308,7 +348,8 @@ fn members(dir: &Path, printer: &Printer) -> Result<(), CommandError> {
 
 async fn start(
     dir: &Path,
-    (mqtt, http, quota_bytes): (MqttAddress, SocketAddr, u64),
+    bucket: Option<&Bucket>,
+    (mqtt, http, Rules { quota_bytes, prune }): (MqttAddress, SocketAddr, Rules),
     printer: &Printer,
     stop: impl Future<Output = ()>,
 ) -> Result<(), CommandError> {
@@ -328,15 +369,22 @@ async fn start(
         true => Authority::open(&home)?,
         false => Authority::create(&home, "federation")?,
     });
-    let blobs = dir.join(BLOBS);
-    // Better now than after an hour of training.
-    Folder::create(&blobs)?.check_writable()?;
+    let store = match bucket {
+        Some(bucket) => Store::s3(bucket).await?,
+        None => {
+            let blobs = dir.join(BLOBS);
+            // Better now than after an hour of training.
+            Folder::create(&blobs)?.check_writable()?;
+            Store::files(&blobs)?
+        }
+    };
     let renewal = tokio::spawn(renew_again(Arc::clone(&authority)));
     let repository = RepositoryServer::start(RepositoryOptions {
         address: http,
-        dir: &blobs,
+        store,
         authority: Arc::clone(&authority),
         quota_bytes,
+        prune,
     });
     let repository = repository.await?;
     let broker = match mqtt.0 {
@@ -394,14 +442,23 @@ async fn renew_again(authority: Arc<Authority>) {
     }
 }
 
-async fn prune(dir: &Path, options: &PruneOptions, printer: &Printer) -> Result<(), CommandError> {
+/// The blobs of a network's directory.
+fn existing(dir: &Path) -> Result<Store, CommandError> {
     let blobs = dir.join(BLOBS);
     if !blobs.is_dir() {
         let message = format!("{} does not hold a repository", dir.display());
         return Err(CommandError::new(USAGE, message));
     }
+    Ok(Store::files(&blobs)?)
+}
+
+async fn prune(
+    store: &Store,
+    options: &PruneOptions,
+    printer: &Printer,
+) -> Result<(), CommandError> {
     let Pruned { experiments, blobs, bytes, unfinished } =
-        fedwasm_hub::prune(&blobs, options).await?;
+        fedwasm_hub::prune(store, options).await?;
     printer.line(format!(
         "deleted {blobs} blobs of {experiments} finished experiments, {bytes} bytes; those of \
          {unfinished} unfinished experiments stay"

@@ -284,7 +284,8 @@ async fn blobs_are_for_their_recipients_and_within_the_quota() {
         let refused = other.of_experiment(&experiment).reopen().await.unwrap_err();
         assert!(matches!(refused, Error::Repository { status: 403, .. }), "{refused}");
     }
-    let pruned = crate::prune(net.dir.path(), &crate::PruneOptions::default()).await.unwrap();
+    let store = crate::Store::files(net.dir.path()).unwrap();
+    let pruned = crate::prune(&store, &crate::PruneOptions::default()).await.unwrap();
     assert_eq!((pruned.experiments, pruned.blobs, pruned.unfinished), (1, 2, 0));
     assert!(c.get(&blob_of_c).await.is_err());
     c.of_experiment(&experiment).reopen().await.unwrap();

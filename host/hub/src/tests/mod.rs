@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fedwasm_transport::{BrokerUrl, Error, Link, LinkOptions, Repository};
 use fedwasm_trust::{Authority, Identity, Member};
 
-use crate::{Broker, QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+use crate::{Broker, PruneOptions, QUOTA_BYTES, RepositoryOptions, RepositoryServer, Store};
 
 /// A federation with or without certificates.
 struct Net {
@@ -40,9 +40,10 @@ async fn net_with(tls: bool, quota_bytes: u64) -> Net {
     let authority_of_repository = Arc::clone(&authority);
     let repository = RepositoryServer::start(RepositoryOptions {
         address,
-        dir: dir.path(),
+        store: Store::files(dir.path()).unwrap(),
         authority: authority_of_repository,
         quota_bytes,
+        prune: PruneOptions::default(),
     });
     let repository = repository.await.unwrap();
     let s = if tls { "s" } else { "" };

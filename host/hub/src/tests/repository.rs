@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use fedwasm_transport::{Http, Pace, Repository};
+use fedwasm_transport::{Error, Http, Pace, Repository, tls};
 use fedwasm_trust::Authority;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{QUOTA_BYTES, RepositoryOptions, RepositoryServer};
+use crate::{PruneOptions, QUOTA_BYTES, RepositoryOptions, RepositoryServer, Store};
 
 const SILENCE: Duration = Duration::from_millis(1_500);
 
@@ -20,9 +20,10 @@ async fn server(dir: &Path) -> RepositoryServer {
     std::fs::create_dir(dir.join("blobs")).unwrap();
     let options = RepositoryOptions {
         address: ([127, 0, 0, 1], 0).into(),
-        dir: &dir.join("blobs"),
+        store: Store::files(&dir.join("blobs")).unwrap(),
         authority,
         quota_bytes: QUOTA_BYTES,
+        prune: PruneOptions::default(),
     };
     RepositoryServer::start(options).await.unwrap()
 }
@@ -98,6 +99,73 @@ async fn a_transfer_that_stands_still_ends() {
     let line = slow_line(server.address(), 1 << 30, 1 << 20).await;
     let error = client(line).get(&blob).await.unwrap_err().to_string();
     assert!(error.contains("no bytes moved for "), "{error}");
+    server.stop().await;
+}
+
+/// A line to `server` that hangs up after so many bytes of an answer; and how many it carried.
+async fn short_line(server: SocketAddr, bytes_max: u64) -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, carried) = (listener.local_addr().unwrap(), Arc::<AtomicU64>::default());
+    let sum = Arc::clone(&carried);
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(server).await.unwrap();
+            let (mut asked, mut answered) = near.into_split();
+            let (far_read, mut far_write) = far.into_split();
+            let (sum, mut far_read) = (Arc::clone(&sum), far_read.take(bytes_max));
+            tokio::spawn(async move { tokio::io::copy(&mut asked, &mut far_write).await });
+            tokio::spawn(async move {
+                let mut bytes = vec![0; 64 << 10];
+                while let Ok(n @ 1..) = far_read.read(&mut bytes).await {
+                    sum.fetch_add(n as u64, Ordering::SeqCst);
+                    answered.write_all(&bytes[..n]).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, carried)
+}
+
+#[tokio::test]
+async fn a_download_that_is_cut_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path()).await;
+    let bytes: Vec<u8> = (0..12u32 << 20).map(|n| (n >> 7) as u8).collect();
+    let blob = client(server.address()).put(bytes.clone()).await.unwrap();
+    let (line, carried) = short_line(server.address(), 5 << 20).await;
+    assert!(client(line).get(&blob).await.unwrap() == bytes);
+    // Three answers, their heads, and nothing twice.
+    let carried = carried.load(Ordering::SeqCst);
+    assert!((12 << 20..(12 << 20) + 2_000).contains(&carried), "{carried}");
+    // A line that carries nothing of the blob is given up.
+    let (line, _) = short_line(server.address(), 20).await;
+    let error = client(line).get(&blob).await.unwrap_err();
+    assert!(matches!(error, Error::RepositoryUnreachable { .. }), "{error}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_rest_of_a_blob_is_given_by_its_first_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = server(dir.path()).await;
+    let blob = client(server.address()).put(vec![1, 2, 3, 4, 5]).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy();
+    let http = http.tls_backend_preconfigured(tls::no_tls().unwrap()).build().unwrap();
+    let url = format!("http://{}/blobs/sha256/{}", server.address(), blob.sha256);
+    for (range, status, body, content) in [
+        ("bytes=0-", 206, &[1, 2, 3, 4, 5][..], Some("bytes 0-4/5")),
+        ("bytes=3-", 206, &[4, 5], Some("bytes 3-4/5")),
+        // Another range is not understood, and gives all of it.
+        ("bytes=1-2", 200, &[1, 2, 3, 4, 5], None),
+        ("rows=3-", 200, &[1, 2, 3, 4, 5], None),
+        ("bytes=5-", 416, b"the blob has no byte 5", None),
+        ("bytes=18446744073709551615-", 416, b"the blob has no byte 18446744073709551615", None),
+    ] {
+        let answer = http.get(&url).header("range", range).send().await.unwrap();
+        let told = answer.headers().get("content-range").map(|it| it.to_str().unwrap().to_owned());
+        assert_eq!((answer.status().as_u16(), told.as_deref()), (status, content), "{range}");
+        assert_eq!(answer.bytes().await.unwrap(), body, "{range}");
+    }
     server.stop().await;
 }
 

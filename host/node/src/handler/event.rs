@@ -85,8 +85,12 @@ pub(crate) enum Event {
     Ran { ticket: Ticket, ran: Ran },
     /// The end of a round is sent and logged, or its task ended early.
     Ended(Ticket),
-    /// The connection to the broker was lost, or the program ends.
+    /// The connection to the broker was lost.
     Disconnected,
+    /// It is there again.
+    Connected,
+    /// The program ends.
+    Leaving,
     /// Time passed.
     Time,
 }

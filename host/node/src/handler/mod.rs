@@ -37,7 +37,7 @@ const GREETING_PAUSE: Duration = Duration::from_secs(1);
 /// The difference of clocks from which on the log warns.
 const CLOCK_WARNING_MS: u64 = 60_000;
 /// The longest time that a researcher may ask for.
-const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// Decides the actions of a node.
 #[derive(Debug)]
@@ -92,9 +92,14 @@ impl Handler {
                 actions.push(self.search(asked, &tags, datasets));
             }
             Event::Datasets { inquiry: Inquiry::Round { asked, request, deadline }, datasets } => {
-                let taken = self.enqueue(asked.clone(), request, deadline, datasets, now);
-                if let Err(refused) = taken {
-                    actions.push(Action::Send { asked, body: Body::Refused(refused) });
+                if let Some(said) = self.rounds.said(&asked) {
+                    // Its answer was lost on the way.
+                    actions.push(said);
+                } else {
+                    let taken = self.enqueue(asked.clone(), request, deadline, datasets, now);
+                    if let Err(refused) = taken {
+                        actions.push(Action::Send { asked, body: Body::Refused(refused) });
+                    }
                 }
             }
             Event::Answered { asked, about, answer } => {
@@ -108,8 +113,11 @@ impl Handler {
             Event::Roster(roster) => self.rounds.call_off_revoked(&roster, &mut actions),
             Event::Ran { ticket, ran } => self.rounds.ran(ticket, ran, now, &mut actions),
             Event::Ended(ticket) => self.rounds.free(ticket),
-            // Our last will told all researchers not to wait for these rounds.
-            Event::Disconnected => self.rounds.call_off(|_| true, &mut actions),
+            // Rounds continue: their researchers ask for them again once the connection is back.
+            Event::Disconnected => self.rounds.go_deaf(),
+            Event::Connected => self.rounds.hear_again(now),
+            // Our farewell told all researchers not to wait for these rounds.
+            Event::Leaving => self.rounds.call_off(|_| true, &mut actions),
             Event::Time => {}
         }
         self.pass_time(now, &mut actions);
@@ -153,15 +161,15 @@ impl Handler {
                 }
                 return;
             }
-            // A researcher left or lost its connection, and no longer waits for requests sent over
-            // it.
+            // A researcher left or lost its connection; one that leaves cancels its requests before
+            // it does. One that is back asks for the round again.
             Body::Farewell => {
-                let is_over = |asked: &Asked| {
+                let is_of = |asked: &Asked| {
                     asked.from.participant == header.sender
                         && asked.from.session == header.session
                         && asked.connection <= header.connection
                 };
-                return self.rounds.call_off(is_over, actions);
+                return self.rounds.leave_alone(is_of);
             }
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! Requested rounds: which wait, which run, and which are cancelled.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use fedwasm_protocol::{
@@ -71,9 +71,17 @@ pub(crate) struct Rounds {
     running: Vec<Running>,
     /// When each session that waits for a round was last heard.
     heard: HashMap<(Participant, SessionId), Instant>,
+    /// Whether the node cannot hear anyone: its own connection is lost.
+    is_deaf: bool,
+    /// The newest results that were sent, for researchers that did not get them.
+    said: VecDeque<(Asked, Box<RoundReply>)>,
     /// Rounds that never began, by researcher.
     refused: Rate,
 }
+
+/// Results that are kept in case that they are lost on the way: of a round and a score each of the
+/// researchers that may wait.
+pub(super) const SAID_MAX: usize = 16;
 
 /// A round that waits for its place.
 #[derive(Debug)]
@@ -84,6 +92,8 @@ struct Queued {
     dataset: Dataset,
     deadline: Instant,
     is_called_off: bool,
+    /// As of a running one.
+    is_alone: bool,
 }
 
 /// A round that has a place.
@@ -96,6 +106,8 @@ struct Running {
     since: Instant,
     deadline: Instant,
     is_called_off: bool,
+    /// Its researcher's connection is lost: others need not wait for this round.
+    is_alone: bool,
     /// How it ends is known; it is told and written down.
     is_ending: bool,
 }
@@ -104,7 +116,8 @@ impl Rounds {
     pub(crate) fn new(rules: Rules) -> Self {
         let (waiting, running) = (Queue::new(), Vec::new());
         let (heard, refused) = (HashMap::new(), Rate::default());
-        Self { rules, tickets: 0, waiting, running, heard, refused }
+        let (is_deaf, said) = (false, VecDeque::new());
+        Self { rules, tickets: 0, waiting, running, heard, is_deaf, said, refused }
     }
 
     /// Accepts a round, unless it is already known: a request resent after a broken connection,
@@ -130,7 +143,8 @@ impl Rounds {
         let researcher = asked.researcher.clone();
         let session = asked.session();
         let ticket = Ticket(self.tickets);
-        let queued = Queued { ticket, asked, request, dataset, deadline, is_called_off: false };
+        let (is_called_off, is_alone) = (false, false);
+        let queued = Queued { ticket, asked, request, dataset, deadline, is_called_off, is_alone };
         let pushed = self.waiting.push(&researcher, queued);
         pushed.map_err(|full| refusal(Reason::Busy, full.to_string()))?;
         self.tickets += 1;
@@ -142,6 +156,43 @@ impl Rounds {
     pub(crate) fn hear(&mut self, sender: &Participant, session: &SessionId, now: &Now) {
         if let Some(heard) = self.heard.get_mut(&(sender.clone(), session.clone())) {
             *heard = now.at;
+        }
+        let is_other =
+            |asked: &Asked| asked.from.participant != *sender || asked.from.session != *session;
+        self.running.iter_mut().for_each(|running| running.is_alone &= is_other(&running.asked));
+        self.waiting.iter_mut().for_each(|queued| queued.is_alone &= is_other(&queued.asked));
+    }
+
+    /// The result of a request that was answered before, and is said again.
+    pub(crate) fn said(&self, asked: &Asked) -> Option<Action> {
+        let of = |known: &Asked| known.request_id == asked.request_id && known.from == asked.from;
+        let (known, reply) = self.said.iter().find(|(known, _)| of(known))?;
+        Some(Action::Send { asked: known.clone(), body: Body::RoundReply(reply.clone()) })
+    }
+
+    /// The connection is lost: silence says nothing about researchers.
+    pub(crate) fn go_deaf(&mut self) {
+        self.is_deaf = true;
+    }
+
+    /// The connection is there again, and leases begin anew.
+    pub(crate) fn hear_again(&mut self, now: &Now) {
+        self.is_deaf = false;
+        self.heard.values_mut().for_each(|heard| *heard = now.at);
+    }
+
+    /// Researchers left, or lost their connections: their rounds continue until their leases end, or
+    /// another round waits.
+    pub(crate) fn leave_alone(&mut self, is_of: impl Fn(&Asked) -> bool) {
+        for queued in self.waiting.iter_mut().filter(|queued| is_of(&queued.asked)) {
+            queued.is_alone = true;
+        }
+        for running in &mut self.running {
+            if is_of(&running.asked) && !running.is_called_off && !running.is_ending {
+                let (who, round) = (&running.asked.from.participant, running.round);
+                tracing::info!("{who} is gone; round {round} continues while no other one waits");
+                running.is_alone = true;
+            }
         }
     }
 
@@ -162,6 +213,9 @@ impl Rounds {
     /// Calls rounds off whose researchers were not heard for too long: they left without a
     /// word, and others wait.
     pub(crate) fn end_leases(&mut self, now: &Now, actions: &mut Vec<Action>) {
+        if self.is_deaf {
+            return;
+        }
         let (heard, lease) = (std::mem::take(&mut self.heard), self.rules.lease);
         let is_over = |asked: &Asked| {
             let heard = heard.get(&asked.session());
@@ -199,8 +253,11 @@ impl Rounds {
             let running = &self.running;
             let may =
                 |who: &ResearcherId| running.iter().all(|running| running.asked.researcher != *who);
-            let Some(queued) = self.waiting.pop(may) else { return };
+            let Some(queued) = self.waiting.pop(may) else { break };
             self.start_one(queued, now, actions);
+        }
+        if self.waiting.iter().any(|queued| !queued.is_called_off && !queued.is_alone) {
+            self.call_off_alone(actions);
         }
         if let Some(oldest) = self.turn_of().filter(|oldest| now.at >= self.turn_end(oldest)) {
             let (ticket, s) = (oldest.ticket, self.rules.turn.as_secs());
@@ -210,8 +267,18 @@ impl Rounds {
         }
     }
 
+    /// Calls rounds off whose researchers are gone: others wait.
+    fn call_off_alone(&mut self, actions: &mut Vec<Action>) {
+        for running in &mut self.running {
+            if running.is_alone && !running.is_called_off && !running.is_ending {
+                running.is_called_off = true;
+                actions.push(Action::CallOff(running.ticket));
+            }
+        }
+    }
+
     fn start_one(&mut self, queued: Queued, now: &Now, actions: &mut Vec<Action>) {
-        let Queued { ticket, asked, request, dataset, deadline, is_called_off } = queued;
+        let Queued { ticket, asked, request, dataset, deadline, is_called_off, is_alone } = queued;
         tracing::info!(
             "{:?} of round {} of experiment {} for {}, plan {}",
             request.mode,
@@ -228,6 +295,7 @@ impl Rounds {
             since: now.at,
             deadline: now.at + left,
             is_called_off,
+            is_alone,
             is_ending: false,
         });
         let is_late = left.is_zero();
@@ -269,6 +337,8 @@ impl Rounds {
         }
         match ran {
             Ran::Done(reply) => {
+                self.said.truncate(SAID_MAX - 1);
+                self.said.push_front((running.asked.clone(), reply.clone()));
                 let reply = Some(Body::RoundReply(reply));
                 self.end(ticket, End::Delivered, None, reply, now, actions);
             }

@@ -11,6 +11,7 @@ use fedwasm_protocol::{
 };
 use fedwasm_trust::{KeyPair, Roster};
 
+use super::rounds::SAID_MAX;
 use super::*;
 use crate::Dataset;
 use crate::samples::round_request;
@@ -222,10 +223,8 @@ fn the_same_request_over_a_newer_connection_is_not_run_twice() {
     assert_eq!(node.asks(Peer(A.0, 2), "a1"), NOTHING);
     // Nor does another researcher take it over.
     assert_eq!(node.asks(B, "a1"), NOTHING);
-    // It is of the newer connection now.
-    assert_eq!(node.says(A, "f", Body::Farewell), NOTHING);
-    assert_eq!(node.says(Peer(A.0, 2), "f", Body::Farewell), ["call off"]);
-    // Asked for again, it waits until the first one is over.
+    // Called off and asked for again, it waits until the first one is over.
+    assert_eq!(node.says(A, "a1", Body::Cancel), ["call off"]);
     assert_eq!(node.asks(Peer(A.0, 3), "a1"), NOTHING);
     assert_eq!(
         node.texts(Event::Ran { ticket: a1, ran: refused(Reason::Expired) }),
@@ -234,19 +233,88 @@ fn the_same_request_over_a_newer_connection_is_not_run_twice() {
     assert_eq!(node.ends(a1), ["start a1"]);
 }
 
+/// Whether another researcher's round takes the place of the one that runs.
+fn gives_way(node: &mut Node) -> bool {
+    match &node.asks(B, "b1")[..] {
+        [] => false,
+        [text] if text == "call off" => true,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn a_farewell_ends_what_was_asked_over_its_connection_or_older_ones() {
-    let mut node = Node::new(RULES);
-    node.begins(Peer(A.0, 2), "a1");
+fn a_farewell_leaves_alone_what_was_asked_over_its_connection_or_older_ones() {
+    let begun = || {
+        let mut node = Node::new(RULES);
+        let ticket = node.begins(Peer(A.0, 2), "a1");
+        (node, ticket)
+    };
+    let (mut node, _) = begun();
     assert_eq!(node.says(Peer(A.0, 1), "f", Body::Farewell), NOTHING);
-    assert_eq!(node.says(Peer(B.0, 9), "f", Body::Farewell), NOTHING);
+    assert_eq!(node.says(Peer(C.0, 9), "f", Body::Farewell), NOTHING);
     let mut of_another_session = node.message(Peer(A.0, 9), "f", Body::Farewell);
     of_another_session.header.session = "other".parse().unwrap();
     let message = Box::new(of_another_session);
     assert_eq!(node.texts(Event::Message { message, connection: 1 }), NOTHING);
-    assert_eq!(node.says(Peer(A.0, 2), "f", Body::Farewell), ["call off"]);
-    // Once.
+    assert!(!gives_way(&mut node));
+    // It continues until another one waits.
+    let (mut node, a1) = begun();
     assert_eq!(node.says(Peer(A.0, 2), "f", Body::Farewell), NOTHING);
+    assert!(gives_way(&mut node));
+    assert_eq!(node.says(Peer(A.0, 2), "f", Body::Farewell), NOTHING);
+    assert_eq!(
+        node.texts(Event::Ran { ticket: a1, ran: refused(Reason::Expired) }),
+        ["end CalledOff"]
+    );
+    assert_eq!(node.ends(a1), ["start b1"]);
+    // Its researcher is back.
+    let (mut node, _) = begun();
+    assert_eq!(node.says(Peer(A.0, 2), "f", Body::Farewell), NOTHING);
+    assert_eq!(node.says(Peer(A.0, 3), "p", Body::Ping), ["send p: pong"]);
+    assert!(!gives_way(&mut node));
+    // It was asked for over a newer connection before the farewell of the older one came.
+    let (mut node, _) = begun();
+    assert_eq!(node.asks(Peer(A.0, 3), "a1"), NOTHING);
+    assert_eq!(node.says(Peer(A.0, 2), "f", Body::Farewell), NOTHING);
+    assert!(!gives_way(&mut node));
+    // It was left while it waited.
+    let mut node = Node::new(RULES);
+    let b = node.begins(C, "c1");
+    assert_eq!(node.asks(A, "a1"), NOTHING);
+    assert_eq!(node.says(A, "f", Body::Farewell), NOTHING);
+    assert_eq!(node.ends(b), ["start a1"]);
+    assert!(gives_way(&mut node));
+}
+
+#[test]
+fn a_round_of_a_researcher_that_is_gone_ends_with_its_lease() {
+    let mut node = Node::new(RULES);
+    node.begins(A, "a1");
+    assert_eq!(node.says(A, "f", Body::Farewell), NOTHING);
+    node.pass(120_001);
+    assert_eq!(node.time(), ["call off"]);
+}
+
+#[test]
+fn a_result_that_was_lost_is_said_again_and_not_made_again() {
+    let mut node = Node::new(RULES);
+    let a1 = node.begins(A, "a1");
+    let reply = Box::new(crate::samples::round_reply());
+    let ran = Ran::Done(reply.clone());
+    assert_eq!(node.texts(Event::Ran { ticket: a1, ran }), ["end Delivered: round-reply"]);
+    assert_eq!(node.ends(a1), NOTHING);
+    assert_eq!(node.asks(Peer(A.0, 2), "a1"), ["send a1: round-reply"]);
+    // The same id of another one is another round.
+    let b1 = node.begins(B, "a1");
+    assert_eq!(node.ends(b1), NOTHING);
+    // As many as there may be.
+    for n in 0..SAID_MAX {
+        let ticket = node.begins(A, &format!("n{n}"));
+        node.feed(Event::Ran { ticket, ran: Ran::Done(reply.clone()) });
+        node.ends(ticket);
+    }
+    assert_eq!(node.asks(Peer(A.0, 2), "n0"), ["send n0: round-reply"]);
+    assert_eq!(node.asks(Peer(A.0, 2), "a1"), ["start a1"]);
 }
 
 #[test]
@@ -273,11 +341,18 @@ fn a_round_that_is_called_off_while_it_waits_never_runs() {
 }
 
 #[test]
-fn rounds_end_when_the_broker_is_gone() {
+fn rounds_continue_without_the_broker_and_end_with_the_program() {
     let mut node = Node::new(RULES);
     node.begins(A, "a1");
     assert_eq!(node.asks(B, "b1"), NOTHING);
-    assert_eq!(node.texts(Event::Disconnected), ["call off"]);
+    assert_eq!(node.texts(Event::Disconnected), NOTHING);
+    // Silence says nothing while the node cannot hear.
+    node.pass(500_000);
+    assert_eq!(node.time(), NOTHING);
+    assert_eq!(node.texts(Event::Connected), NOTHING);
+    node.pass(50_000);
+    assert_eq!(node.time(), NOTHING);
+    assert_eq!(node.texts(Event::Leaving), ["call off"]);
 }
 
 #[test]

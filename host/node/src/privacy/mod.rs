@@ -18,7 +18,7 @@ pub(crate) use self::release::{Beginning, Begun, Released, Summand, check_plan, 
 pub(crate) use self::terms::{Terms, check as check_asked};
 use crate::refusal::refusal;
 use crate::round::Prepared;
-use crate::statistics::has_own_words;
+use crate::statistics::{self, has_own_words};
 
 /// What may be told in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,41 @@ pub(crate) struct Floor {
     pub(crate) cells: bool,
     /// Whether sums may have the smallest and the largest value of a column.
     pub(crate) extremes: bool,
+}
+
+impl Floor {
+    /// The floor of one round.
+    ///
+    /// * `min_rows` — the node's own, or that of the approval.
+    /// * `of` — the floors of the dataset; whether it has noise; whether it is under masks.
+    ///
+    /// # Errors
+    /// A round that sums columns up where the node tells no such sums.
+    pub(crate) fn of(
+        privacy: &Privacy,
+        min_rows: u64,
+        request: &RoundRequest,
+        (floors, has_noise, is_masked): (&Floors, bool, bool),
+    ) -> Result<Self, Refusal> {
+        // How far a plan is follows from rows as well.
+        let progress = privacy.progress && !has_noise && !is_masked;
+        let score_sums = privacy.score_sums;
+        // They are counts of columns, as statistics are.
+        let cells = floors.statistics != Some(false);
+        let mut floor = Self { min_rows, progress, score_sums, cells, extremes: false };
+        if matches!(request.mode, Mode::Scale | Mode::Statistics) {
+            statistics::check(floors, request.dataset_id.as_str())?;
+            if has_noise {
+                let text = "sums for scales have no noise, and the request asks for some: set \
+                            `standardize` to `site` or `none`";
+                return Err(refusal(Reason::Unsupported, text.into()));
+            }
+            let told = statistics::disclosure(floors, privacy.min_rows);
+            floor.min_rows = floor.min_rows.max(told.min_rows);
+            floor.extremes = told.extremes;
+        }
+        Ok(floor)
+    }
 }
 
 /// Refuses a round that would tell about fewer rows than the floor has, or the values of single ones.

@@ -1,6 +1,7 @@
 //! A round at a node, without the network. Blocks.
 
 mod data;
+mod keeping;
 mod own_aux;
 mod prepared;
 mod workshop;
@@ -8,11 +9,15 @@ mod workshop;
 use std::sync::Arc;
 
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Evaluation, Metrics, StateId};
+use fedwasm_protocol::{BlobRef, Digest, Evaluation, Metrics, Payload, RoundReply, StateId};
 
 pub(crate) use self::data::{data_digest, dataset_digest, file_digest};
+pub(crate) use self::keeping::{InMemory, Keeping, MemoryStates};
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::workshop::{PlanSource, Preparation, Workshop};
+
+/// The device that plans run on, as replies name it.
+const DEVICE: &str = "cpu";
 
 /// The result of a round, before it is sent.
 #[derive(Clone, Debug)]
@@ -41,7 +46,43 @@ pub(crate) struct Done {
     pub(crate) numbers: Vec<u64>,
 }
 
+/// The blobs of a result, which leave beside its reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left<'a> {
+    pub(crate) params: Option<&'a [u8]>,
+    pub(crate) compressed: Option<&'a [u8]>,
+    pub(crate) aux: Option<&'a [u8]>,
+    pub(crate) sums: Option<&'a [u8]>,
+}
+
 impl Done {
+    /// The reply that tells of it, without its receipt.
+    ///
+    /// * `left` — the bytes that leave beside it: parameters, auxiliary variables, sums.
+    pub(crate) fn reply(
+        &self,
+        Left { params, compressed, aux, sums }: Left<'_>,
+        warnings: Vec<String>,
+    ) -> RoundReply {
+        // The receipt does not depend on how the result travels.
+        let stored = |bytes| Payload::stored(BlobRef::of(bytes));
+        RoundReply {
+            params: params.map(BlobRef::of),
+            compressed: compressed.map(stored),
+            aux: aux.map(stored),
+            sums: sums.map(stored),
+            state_id: self.state_id.clone(),
+            optimizer_args: self.optimizer_args.clone(),
+            device: DEVICE.to_owned(),
+            warnings,
+            n_samples: self.n_samples,
+            n_steps: self.n_steps,
+            train_loss: self.train_loss,
+            evaluation: self.evaluation.clone(),
+            ..RoundReply::default()
+        }
+    }
+
     /// Leaves the sums of scores at the node: metrics leave alone.
     pub(crate) fn without_sums(&mut self) {
         if let Some(evaluation) = &mut self.evaluation {

@@ -1,28 +1,20 @@
 //! A round whose plan and data are ready: it trains or scores, and keeps the state for the next
 //! round.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use fedwasm_folder::Folder;
 use fedwasm_params::{Params, Tensor, from_safetensors, from_shared_safetensors, to_safetensors};
 use fedwasm_privacy::Numbers;
 use fedwasm_protocol::{
-    ColumnSums, Digest, Evaluation, ExperimentId, Metrics, Mode, Reason, Refusal, ResearcherId,
-    RoundRequest, Sums, seed,
+    ColumnSums, Digest, Evaluation, Metrics, Mode, Reason, Refusal, RoundRequest, Sums, seed,
 };
 use fedwasm_sandbox::{Cancel, Declaration, Limits, Profile, Scope, TensorSpec};
 use fedwasm_training::{Before, Events, Examples, Length, Round, SiteNumbers, Trained, Turn};
 
-use super::workshop::Written;
+use super::keeping::Keeping;
 use super::{Done, Fetched, Used, own_aux};
-use crate::Database;
-use crate::experiments::{Owner, Room, claim, note_data};
 use crate::privacy::Compressing;
-use crate::refusal::{refusal, training_refusal, unwritable};
-use crate::state::States;
-
-/// How inputs were scaled, beside the parameters.
-const PREPROCESSING: &str = "preprocessing.json";
+use crate::refusal::{refusal, training_refusal};
 
 /// A round whose plan and data are ready.
 #[derive(Debug)]
@@ -32,16 +24,10 @@ pub(crate) struct Prepared {
     pub(crate) profile: Profile,
     /// The limits that hold in this round.
     pub(crate) limits: Limits,
-    pub(super) round: Round,
-    pub(super) examples: Examples,
-    pub(super) turn: Turn,
-    pub(super) folder: Arc<Folder>,
-    pub(super) researcher: ResearcherId,
-    pub(super) state_bytes_max: u64,
-    pub(super) room: Arc<Room>,
-    pub(super) receipts: Option<Database>,
-    /// The key of its scales, and the key under which they were last written.
-    pub(super) written: ((ExperimentId, String), Written),
+    pub(crate) round: Arc<Round>,
+    pub(crate) examples: Arc<Examples>,
+    pub(crate) turn: Turn,
+    pub(crate) keeping: Keeping,
 }
 
 impl Prepared {
@@ -93,7 +79,7 @@ impl Prepared {
             .map_err(|error| refusal(Reason::BadRequest, format!("the parameters: {error}")))?;
         let (kept, own, state_in) = match &request.state_id {
             Some(id) => {
-                let (params, bytes) = self.states(request)?.load(id)?;
+                let (params, bytes) = self.keeping.load(request, id)?;
                 let (kept, own) = own_aux::split(params).map_err(|error| {
                     refusal(Reason::State, format!("the node state {id}: {error}"))
                 })?;
@@ -103,7 +89,7 @@ impl Prepared {
         };
         if request.mode == Mode::Validate {
             let evaluation = self.evaluate(&params, kept.as_ref(), cancel)?;
-            self.store_preprocessing(request)?;
+            self.keeping.store_scales(request, &self.examples)?;
             return Ok(Done { evaluation: Some(evaluation), ..self.untrained(state_in) });
         }
         let internal = |error: fedwasm_params::Error| refusal(Reason::Internal, error.to_string());
@@ -213,7 +199,7 @@ impl Prepared {
         let bytes = |params: &Params| {
             to_safetensors(params).map_err(|error| refusal(Reason::Internal, error.to_string()))
         };
-        self.store_preprocessing(request)?;
+        self.keeping.store_scales(request, &self.examples)?;
         let internal = |error: fedwasm_params::Error| refusal(Reason::Internal, error.to_string());
         let kept = match &request.secagg {
             Some(_) => {
@@ -224,9 +210,7 @@ impl Prepared {
         };
         let (state_id, state_out) = match &kept {
             Some(kept) => {
-                let (from, needed) = (request.state_id.as_ref(), &request.kept_state_ids);
-                let (id, digest, bytes) = self.states(request)?.store(kept, from, needed)?;
-                self.wrote(request, bytes)?;
+                let (id, digest) = self.keeping.store(request, kept)?;
                 (Some(id), Some(digest))
             }
             None => (None, None),
@@ -252,11 +236,6 @@ impl Prepared {
         })
     }
 
-    fn owner<'a>(&'a self, request: &'a RoundRequest) -> Owner<'a> {
-        let (plan, dataset) = (&request.plan.sha256, &request.dataset_id);
-        Owner { researcher: &self.researcher, plan, dataset }
-    }
-
     /// What was done by the rules of columns.
     pub(crate) fn done(&self) -> &fedwasm_training::Prepared {
         self.examples.prepared()
@@ -279,33 +258,6 @@ impl Prepared {
             warnings.push(text.to_owned());
         }
         warnings
-    }
-
-    /// The states of the experiment; nothing is made for plans without one.
-    fn states(&self, request: &RoundRequest) -> Result<States, Refusal> {
-        let owner = self.owner(request);
-        let (bytes_max, receipts) = (self.state_bytes_max, self.receipts.clone());
-        States::open(&self.folder, &request.experiment_id, &owner, bytes_max, receipts)
-    }
-
-    /// Counts the bytes written for the experiment.
-    fn wrote(&self, request: &RoundRequest, bytes: u64) -> Result<(), Refusal> {
-        let experiment = &request.experiment_id;
-        self.room.wrote(&self.folder, &self.researcher, experiment, bytes).map_err(unwritable)
-    }
-
-    /// Writes the scales of the round, unless they were written last: without them the
-    /// parameters could not be used here. Nothing is written for a round that gave nothing.
-    fn store_preprocessing(&self, request: &RoundRequest) -> Result<(), Refusal> {
-        let (of, last) = &self.written;
-        if last.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(of) {
-            return Ok(());
-        }
-        let folder = claim(&self.folder, &request.experiment_id, &self.owner(request))?;
-        note_data(&folder, &self.dataset)?;
-        let bytes = store_preprocessing(&folder, &self.examples)?;
-        *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(of.clone());
-        self.wrote(request, bytes)
     }
 
     /// Puts the auxiliary variables together: shared ones are those that the
@@ -350,17 +302,4 @@ impl Prepared {
 
 fn parse(what: &str, bytes: &[u8]) -> Result<Params, Refusal> {
     from_safetensors(bytes).map_err(|error| refusal(Reason::BadRequest, format!("{what}: {error}")))
-}
-
-/// Writes `experiments/ID/preprocessing.json`; returns its length.
-fn store_preprocessing(experiment: &Folder, examples: &Examples) -> Result<u64, Refusal> {
-    let store = || -> std::io::Result<u64> {
-        let json = serde_json::to_vec_pretty(examples.preprocessing())?;
-        let known = experiment.read(PREPROCESSING, json.len() as u64);
-        if !known.is_ok_and(|known| known == json) {
-            experiment.write(PREPROCESSING, &json)?;
-        }
-        Ok(json.len() as u64)
-    };
-    store().map_err(unwritable)
 }

@@ -13,6 +13,7 @@ use fedwasm_sandbox::{Cancel, DataFacts, Described, Limits, Profile, Sandbox};
 use fedwasm_training::{Examples, Place, Preprocessing, Round, RoundArgs, Turn};
 
 use super::data::{data_digest, examples_key, read};
+use super::keeping::{Keeping, OnDisk};
 use super::prepared::Prepared;
 use crate::approval::ApprovedPlan;
 use crate::experiments::{Owner, Room, check_data, check_owner};
@@ -25,9 +26,11 @@ use crate::{Database, Dataset};
 /// so that experiments that take turns do not throw each other's out.
 const PLANS_MAX: usize = 16;
 /// And of one researcher.
-const PLANS_OF_ONE_MAX: usize = 6;
-/// Prepared datasets that are kept.
-const EXAMPLES_MAX: usize = 2;
+const PLANS_OF_ONE_MAX: usize = 12;
+/// Prepared datasets that are kept, those used last: as many as plans, and this many bytes of rows
+/// in memory; the newest one stays however large it is.
+const EXAMPLES_MAX: usize = PLANS_MAX;
+const EXAMPLES_BYTES_MAX: u64 = 1 << 30;
 
 /// The parts of a round.
 #[derive(Debug)]
@@ -203,6 +206,7 @@ impl Workshop {
                 let examples = read(request, dataset, &round, &turn, scales.as_ref())?;
                 let read = (examples, data_digest(dataset, cancel)?);
                 self.examples.insert(key, read.clone());
+                self.examples.keep_within(EXAMPLES_BYTES_MAX, |(examples, _)| examples.n_bytes());
                 read
             }
         };
@@ -216,15 +220,18 @@ impl Workshop {
             dataset: file,
             profile: if strict { Profile::Strict } else { Profile::Standard },
             limits: self.limits.lowered(&request.limits),
-            round,
-            examples,
+            round: Arc::new(round),
+            examples: Arc::new(examples),
             turn,
-            folder,
-            researcher,
-            state_bytes_max,
-            room: Arc::clone(&self.room),
-            receipts: self.receipts.clone(),
-            written: (written, Arc::clone(&self.written)),
+            keeping: Keeping::Disk(OnDisk {
+                folder,
+                researcher,
+                state_bytes_max,
+                room: Arc::clone(&self.room),
+                receipts: self.receipts.clone(),
+                dataset: file,
+                written: (written, Arc::clone(&self.written)),
+            }),
         })
     }
 }

@@ -251,6 +251,9 @@ pub(crate) fn tell(sink: &Sink, event: Event) {
         Event::Retry { round, reason, left } => sink.tell(json!({
             "event": "retry", "round": round, "reason": reason, "left": left,
         })),
+        Event::Waiting { round, reason, left_s } => sink.tell(json!({
+            "event": "waiting", "round": round, "reason": reason, "left_s": left_s,
+        })),
         Event::Initial(record) => sink.tell(json!({ "event": "initial", "record": record })),
         Event::Round(record) => sink.tell(json!({ "event": "round", "record": record })),
         Event::Stopped { reason } => sink.tell(json!({ "event": "stopped", "reason": reason })),

@@ -49,7 +49,8 @@ impl Experiment {
             aggregator.as_ref().map_or_else(|| self.aggregator.arguments(), |a| a.arguments());
         self.job.change(file.training_in(self.round + 1), told).await?;
         let deadline = Duration::from_secs(file.strategy.round_deadline_s);
-        self.job.set_rounds(file.rounds, deadline);
+        let patience = Duration::from_secs(file.strategy.patience_s);
+        self.job.set_rounds(file.rounds, deadline, patience);
         if let Some(aggregator) = aggregator {
             self.aggregator = aggregator;
         }

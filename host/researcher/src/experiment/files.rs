@@ -32,17 +32,17 @@ impl Experiment {
         receipts: &BTreeMap<NodeId, Vec<u8>>,
     ) -> Result<(), Error> {
         let Some(dir) = &self.out else { return Ok(()) };
-        for (node, signed) in receipts {
-            uploads::keep_receipt(dir, (round, node, mode), signed)?;
-        }
-        Ok(())
+        Ok(uploads::keep_receipts(dir, (round, mode), receipts)?)
     }
 
     /// Writes a breakpoint if asked to.
     pub(super) fn save_breakpoint(&mut self) -> Result<(), Error> {
-        let Some(dir) = self.out.clone().filter(|_| self.file.save_breakpoints) else {
-            return Ok(());
-        };
+        if self.file.save_breakpoints { self.write_breakpoint() } else { Ok(()) }
+    }
+
+    /// Writes a breakpoint after the rounds that are done.
+    pub(super) fn write_breakpoint(&mut self) -> Result<(), Error> {
+        let Some(dir) = self.out.clone() else { return Ok(()) };
         let breakpoint = Breakpoint {
             round: self.round,
             random_seed: self.random_seed,
@@ -71,12 +71,14 @@ impl Experiment {
         self.append_rounds()
     }
 
-    /// Appends the rounds that the file does not have, and forgets all but the newest.
+    /// Appends the rounds that the file does not have, and forgets all but the newest. One that has yet
+    /// to be scored waits.
     pub(super) fn append_rounds(&mut self) -> Result<(), Error> {
         let Some(file) = &mut self.rounds_file else { return Ok(()) };
         let rounds = &mut self.history.rounds;
         let n = file.n_rounds();
-        for record in rounds.iter().filter(|record| record.round > n) {
+        let last = self.round - u32::from(self.is_unscored);
+        for record in rounds.iter().filter(|record| record.round > n && record.round <= last) {
             file.append(record)?;
         }
         rounds.drain(..rounds.len().saturating_sub(1));
@@ -116,16 +118,19 @@ impl Experiment {
             return Ok(());
         };
         let (_, params) = params_digest(self.best.as_ref().unwrap_or(self.job.params()))?;
-        let key = self.job.member().key();
-        let sign = |json: &[u8]| {
-            let bundle = Bundle::sign_bytes(json, key);
-            let signing =
-                |error: fedwasm_trust::Error| RecordError::Signing { reason: error.to_string() };
-            bundle.map(|bundle| bundle.to_json()).map_err(signing)
-        };
+        let key = self.job.member().map(|member| member.key());
+        let sign = key.map(|key| {
+            move |json: &[u8]| {
+                let bundle = Bundle::sign_bytes(json, key);
+                let signing = |error: fedwasm_trust::Error| RecordError::Signing {
+                    reason: error.to_string(),
+                };
+                bundle.map(|bundle| bundle.to_json()).map_err(signing)
+            }
+        });
         let plan = self.job.options.component.bytes();
         let parts = ModelParts { plan, params: &params, preprocessing: self.job.scales_json() };
-        Ok(self.job.model(&self.history).write(dir, parts, Some(&sign))?)
+        Ok(self.job.model(&self.history).write(dir, parts, sign.as_ref().map(|sign| sign as _))?)
     }
 
     /// Writes the results so far, for which the history needs all rounds. Without a round there are

@@ -9,15 +9,16 @@ use fedwasm_sandbox::{Sandbox, Scope};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::experiment::retry::is_worth_a_retry;
+use crate::experiment::retry::{Trial, outage_at_start};
 use crate::secagg::check_start;
 use crate::{
-    Aggregator, AggregatorArgs, Error, Event, Events, ExperimentFile, History, Job, JobOptions,
-    JobState, PlanRecord, Selection,
+    Aggregator, AggregatorArgs, Error, Events, ExperimentFile, History, Job, JobOptions, JobState,
+    PlanRecord, Selection,
 };
 
 /// Starts the job, or resumes from a breakpoint, again and again while the strategy allows it and
-/// nodes are missing or do not answer.
+/// nodes are missing or do not answer. An experiment that goes on waits for a hub that is away; a new
+/// one says at once that there is none.
 pub(crate) async fn start_job(
     options: &JobOptions,
     (file, aggregator): (&ExperimentFile, Option<&AggregatorArgs>),
@@ -25,27 +26,24 @@ pub(crate) async fn start_job(
     cancelled: &watch::Receiver<bool>,
     events: Events<'_>,
 ) -> Result<Job, Error> {
-    let mut left = file.strategy.retries;
+    let trial = Trial::new(&file.strategy);
+    let mut trial = if breakpoint.is_some() { trial } else { trial.without_patience() };
     loop {
         let (options, watch) = (options.clone(), cancelled.clone());
         let started = match breakpoint {
             Some(state) => Job::resume(options, state.clone(), watch, events).await,
             None => start(options, (file, aggregator), watch, events).await,
         };
-        match started {
-            Err(error) if left > 0 && is_worth_a_retry(&error) => {
-                left -= 1;
-                events(Event::Retry { round: 0, reason: error.to_string(), left });
-                let pause = Duration::from_secs(file.strategy.retry_pause_s);
-                let mut cancelled = cancelled.clone();
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => {
-                        return Err(Error::Cancelled);
-                    }
-                }
-            }
-            result => return result,
+        let error = match started {
+            Ok(job) => return Ok(job),
+            Err(error) => error,
+        };
+        let outage = outage_at_start(&error);
+        let pause = trial.again(0, error, outage, events)?;
+        let mut cancelled = cancelled.clone();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            Ok(_) = cancelled.wait_for(|cancelled| *cancelled) => return Err(Error::Cancelled),
         }
     }
 }
@@ -140,6 +138,7 @@ pub(crate) fn job_options(
             Selection::Random { .. } | Selection::List { .. } | Selection::Own(_) => Some(1),
         },
         deadline: Duration::from_secs(file.strategy.round_deadline_s),
+        patience: Duration::from_secs(file.strategy.patience_s),
         random_seed,
         rounds: file.rounds,
         params: None,

@@ -25,8 +25,9 @@ use tokio::sync::watch;
 
 pub use self::options::ExperimentOptions;
 use crate::experiment::job::missing;
-use crate::experiment::retry::is_worth_a_retry;
+use crate::experiment::retry::{Outage, Trial};
 use crate::monitor::Monitor;
+use crate::phases::Scores;
 use crate::secagg::Asked;
 
 use crate::{
@@ -109,6 +110,8 @@ pub struct Experiment {
     /// Rounds that are done.
     round: u32,
     stopped: Option<String>,
+    /// Whether the newest round has yet to be scored.
+    is_unscored: bool,
     /// The parameters of [`History::best`], with `keep = "best"`.
     best: Option<Params>,
     /// Whether an error ended it.
@@ -183,6 +186,10 @@ impl Experiment {
         if self.failed {
             return Err(Error::Failed);
         }
+        let mut trial = Trial::new(&self.file.strategy);
+        if let Err(error) = self.score_unscored(&mut trial, events).await {
+            return Err(self.fail(error));
+        }
         if self.round >= self.file.rounds || self.stopped.is_some() {
             return Ok(None);
         }
@@ -192,11 +199,10 @@ impl Experiment {
             return Ok(None);
         }
         let round = self.round + 1;
-        let mut left = self.file.strategy.retries;
-        if let Err(error) = self.make_scales(&mut left, events).await {
+        if let Err(error) = self.make_scales(&mut trial, events).await {
             return Err(self.fail(error));
         }
-        if let Err(error) = self.score_initial(&mut left, events).await {
+        if let Err(error) = self.score_initial(&mut trial, events).await {
             return Err(self.fail(error));
         }
         if let Err(error) = self.job.set_training_args(self.file.training_in(round)).await {
@@ -204,15 +210,16 @@ impl Experiment {
         }
         let mut dropped = BTreeMap::new();
         let (record, failed) = loop {
-            match self.attempt(round, &mut dropped, &mut left, events).await {
-                Err(error) if left > 0 && is_worth_a_retry(&error) => {
-                    self.pause(round, &error, &mut left, events).await?;
-                }
-                Err(error) => return Err(self.fail(error)),
+            let error = match self.attempt(round, &mut dropped, &mut trial, events).await {
                 Ok(done) => break done,
+                Err(error) => error,
+            };
+            if let Err(error) = self.again(round, error, &mut trial, events).await {
+                return Err(self.fail(error));
             }
         };
         self.round = round;
+        self.is_unscored = failed.is_some() && self.file.training.test_on_global_updates;
         self.history.rounds.push(record.clone());
         self.watched.extend(watched(&self.file, std::slice::from_ref(&record)));
         self.append_rounds()?;
@@ -227,8 +234,7 @@ impl Experiment {
         events(event);
         // The round counts, with or without scores.
         if let Some(error) = failed {
-            self.failed = !matches!(error, Error::Cancelled);
-            return Err(error);
+            return Err(self.fail(error));
         }
         self.check_early_stopping(&record)?;
         if let Some(reason) = self.is_enough() {
@@ -239,38 +245,38 @@ impl Experiment {
     }
 
     /// Stores the parameters of a round. The aggregator has taken the updates already, so what is
-    /// tried again is this step alone.
+    /// tried again is this step alone. If a repository stays away, they are kept, and it is said why.
     async fn store_params(
         &mut self,
         round: u32,
-        mut params: Params,
-        left: &mut u32,
+        params: Params,
+        trial: &mut Trial,
         events: Events<'_>,
-    ) -> Result<Digest, Error> {
+    ) -> Result<(Digest, Option<Error>), Error> {
         loop {
-            let kept = (*left > 0).then(|| params.clone());
-            match (self.job.update_parameters(Some(params), None).await, kept) {
-                (Err(error), Some(kept)) if is_worth_a_retry(&error) => {
-                    self.pause(round, &error, left, events).await?;
-                    params = kept;
-                }
-                (stored, _) => return stored,
+            let mut watch = self.job.watch(round);
+            let store = self.job.update_parameters(Some(params.clone()), None);
+            let error = match watch.during(store, events).await {
+                Ok(digest) => return Ok((digest, None)),
+                Err(error @ (Error::Transport(_) | Error::Cancelled)) => error,
+                Err(error) => return Err(error),
+            };
+            if let Err(error) = self.again(round, error, trial, events).await {
+                return Ok((self.job.hold_parameters(params)?, Some(error)));
             }
         }
     }
 
     /// Makes the scales of the federation before the first round, if they are wanted: all nodes that
     /// may take part are asked, and all rounds scale by them.
-    async fn make_scales(&mut self, left: &mut u32, events: Events<'_>) -> Result<(), Error> {
+    async fn make_scales(&mut self, trial: &mut Trial, events: Events<'_>) -> Result<(), Error> {
         if !self.job.needs_scales() {
             return Ok(());
         }
         let scales = loop {
             match self.try_scales(events).await {
-                Err(error) if *left > 0 && is_worth_a_retry(&error) => {
-                    self.pause(0, &error, left, events).await?;
-                }
-                scales => break scales?,
+                Ok(scales) => break scales,
+                Err(error) => self.again(0, error, trial, events).await?,
             }
         };
         let receipts = self.job.take_receipts();
@@ -294,19 +300,12 @@ impl Experiment {
     }
 
     /// Has the parameters scored that the first round starts from, if asked to.
-    async fn score_initial(&mut self, left: &mut u32, events: Events<'_>) -> Result<(), Error> {
+    async fn score_initial(&mut self, trial: &mut Trial, events: Events<'_>) -> Result<(), Error> {
         if !self.file.score_initial || self.round > 0 || self.history.initial.is_some() {
             return Ok(());
         }
         let nodes = self.file.strategy.eligible(&self.job.nodes());
-        let scores = loop {
-            match self.validate(0, &nodes, events).await {
-                Err(error) if *left > 0 && is_worth_a_retry(&error) => {
-                    self.pause(0, &error, left, events).await?;
-                }
-                scores => break scores?,
-            }
-        };
+        let scores = self.validate_again(0, &nodes, trial, events).await?;
         let receipts = self.job.take_receipts();
         self.keep_receipts(0, Mode::Validate, &receipts)?;
         let evaluation = scores.evaluation();
@@ -323,11 +322,55 @@ impl Experiment {
         Ok(())
     }
 
-    /// Reports that it failed. Without a finished round, it cannot be resumed. A round that was
-    /// cancelled has changed nothing, and may run again.
+    /// Has the newest parameters scored, if an earlier run, or this one, ended before it was done.
+    async fn score_unscored(&mut self, trial: &mut Trial, events: Events<'_>) -> Result<(), Error> {
+        if !self.is_unscored {
+            return Ok(());
+        }
+        let (round, mut dropped) = (self.round, BTreeMap::new());
+        self.job.take_back(round, events);
+        let nodes = self.file.strategy.eligible(&self.job.nodes());
+        let scores = match self.validate_again(round, &nodes, trial, events).await {
+            Ok(scores) => scores,
+            Err(error) if error.is_resumable() => return Err(error),
+            // As in its round.
+            Err(error) => {
+                events(Event::Warning(format!("round {round} stays without scores: {error}")));
+                Scores::default()
+            }
+        };
+        self.is_unscored = false;
+        let receipts = self.job.take_receipts();
+        self.keep_receipts(round, Mode::Validate, &receipts)?;
+        self.note_dropped(&nodes, &mut dropped);
+        let Some(record) = self.history.rounds.last_mut() else { return Ok(()) };
+        scores.put(record);
+        record.dropped.extend(dropped);
+        let record = record.clone();
+        self.watched.extend(watched(&self.file, std::slice::from_ref(&record)));
+        self.append_rounds()?;
+        self.choose_best(&record);
+        self.save_breakpoint()?;
+        self.write_history()?;
+        self.check_early_stopping(&record)?;
+        self.stopped = self.is_enough();
+        Ok(())
+    }
+
+    /// Reports that it failed. Without a finished round, it cannot be resumed, unless something was
+    /// away: then it can, whether breakpoints are asked for or not. A round that was cancelled has
+    /// changed nothing, and may run again.
     fn fail(&mut self, error: Error) -> Error {
         self.failed = !matches!(error, Error::Cancelled);
-        let is_start = self.round == 0 && !matches!(error, Error::Cancelled);
+        if self.outage(&error) != Outage::No {
+            if !self.file.save_breakpoints
+                && let Err(left) = self.write_breakpoint()
+            {
+                tracing::warn!("the experiment cannot be resumed: {left}");
+            }
+            return error;
+        }
+        let is_start = self.round == 0 && self.failed;
         if let Some(dir) = self.out.as_deref().filter(|_| is_start && self.file.save_breakpoints)
             && let Err(left) = Breakpoint::discard(dir)
         {

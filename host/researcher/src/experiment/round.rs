@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use fedwasm_aggregate::transpose;
 use fedwasm_params::Params;
-use fedwasm_protocol::{Digest, Mode, NodeId, RoundReply};
+use fedwasm_protocol::{Digest, Mode, NodeId};
 use fedwasm_record::uploads;
 
-use crate::experiment::retry::is_worth_a_retry;
+use crate::experiment::retry::Trial;
 use crate::phases::{Aggregated, Counted, Sampled, Scored, Scores, TrainedRound};
 use crate::{
     AggregateError, AggregatorArgs, Error, Event, Events, Fetched, NodeRecord, Reply, RoundRecord,
@@ -20,13 +20,13 @@ use super::{Experiment, ms};
 
 impl Experiment {
     /// Tries a round. Until enough updates are there, nothing has changed and
-    /// it can be tried again. An error beside the record is one of the scores:
-    /// the round counts without them.
+    /// it can be tried again. An error beside the record is one of the steps after that: the round
+    /// counts, without scores.
     pub(super) async fn attempt(
         &mut self,
         round: u32,
         dropped: &mut BTreeMap<NodeId, String>,
-        left: &mut u32,
+        trial: &mut Trial,
         events: Events<'_>,
     ) -> Result<(RoundRecord, Option<Error>), Error> {
         let start = Instant::now();
@@ -41,10 +41,14 @@ impl Experiment {
             }
         };
         tracing::debug!("round {round}: aggregated");
-        let counted = self.store(round, aggregated, left, &mut timing, events).await?;
+        trial.went_well();
+        let (counted, failed) = self.store(round, aggregated, trial, &mut timing, events).await?;
         tracing::debug!("round {round}: parameters stored");
         let at = Instant::now();
-        let scored = self.score(round, counted, dropped, left, events).await?;
+        let scored = match failed {
+            None => self.score(round, counted, dropped, trial, events).await?,
+            failed => Scored { counted, scores: Scores::default(), failed },
+        };
         timing.validate_ms = ms(at);
         timing.wall_ms = ms(start);
         Ok(self.record(round, scored, timing, std::mem::take(dropped)))
@@ -141,20 +145,23 @@ impl Experiment {
         }
     }
 
-    /// Stores the model of a round, which counts from then on.
+    /// Stores the model of a round, which counts from then on. The aggregator has moved on: if the
+    /// model cannot be stored, the round counts all the same, and the error says why there was no
+    /// further step.
     pub(super) async fn store(
         &mut self,
         round: u32,
         Aggregated { replies, receipts, params, secagg }: Aggregated,
-        left: &mut u32,
+        trial: &mut Trial,
         timing: &mut RoundTiming,
         events: Events<'_>,
-    ) -> Result<Counted, Error> {
+    ) -> Result<(Counted, Option<Error>), Error> {
         let at = Instant::now();
-        let params_sha256 = self.store_params(round, params, left, events).await?;
+        let (params_sha256, failed) = self.store_params(round, params, trial, events).await?;
         self.job.count(replies);
+        self.job.give_up().await;
         timing.send_ms += ms(at);
-        Ok(Counted { params_sha256, receipts, secagg })
+        Ok((Counted { params_sha256, receipts, secagg }, failed))
     }
 
     /// Has the model scored, if asked to, by all nodes that may take part, so that rounds can be
@@ -164,24 +171,15 @@ impl Experiment {
         round: u32,
         counted: Counted,
         dropped: &mut BTreeMap<NodeId, String>,
-        left: &mut u32,
+        trial: &mut Trial,
         events: Events<'_>,
     ) -> Result<Scored, Error> {
         let (mut scores, mut failed) = (Scores::default(), None);
         if self.file.training.test_on_global_updates {
             let nodes = self.file.strategy.eligible(&self.job.nodes());
-            loop {
-                match self.validate(round, &nodes, events).await {
-                    Err(error) if *left > 0 && is_worth_a_retry(&error) => {
-                        match self.pause(round, &error, left, events).await {
-                            Ok(()) => continue,
-                            Err(error) => failed = Some(error),
-                        }
-                    }
-                    Ok(scored) => scores = scored,
-                    Err(error) => failed = Some(error),
-                }
-                break;
+            match self.validate_again(round, &nodes, trial, events).await {
+                Ok(scored) => scores = scored,
+                Err(error) => failed = Some(error),
             }
             let receipts = self.job.take_receipts();
             self.keep_receipts(round, Mode::Validate, &receipts)?;
@@ -191,8 +189,24 @@ impl Experiment {
         Ok(Scored { counted, scores, failed })
     }
 
+    /// Has nodes score the parameters, again and again while failures are worth it.
+    pub(super) async fn validate_again(
+        &mut self,
+        round: u32,
+        nodes: &[NodeId],
+        trial: &mut Trial,
+        events: Events<'_>,
+    ) -> Result<Scores, Error> {
+        loop {
+            match self.validate(round, nodes, events).await {
+                Ok(scores) => return Ok(scores),
+                Err(error) => self.again(round, error, trial, events).await?,
+            }
+        }
+    }
+
     /// Has nodes score the parameters, each for itself or as a sum.
-    pub(super) async fn validate(
+    async fn validate(
         &mut self,
         round: u32,
         nodes: &[NodeId],
@@ -215,33 +229,29 @@ impl Experiment {
         dropped: BTreeMap<NodeId, String>,
     ) -> (RoundRecord, Option<Error>) {
         let Counted { params_sha256, receipts, secagg } = counted;
-        let evaluation = scores.evaluation();
-        let Scores { of_nodes: scores, sum: scored_secagg } = scores;
         let trained = self.job.training_replies();
-        let scored = scores.iter().filter(|(node, _)| !trained.contains_key(*node));
-        let scored = scored.filter_map(|(n, reply)| Some((n.clone(), reply.evaluation.clone()?)));
-        let scored = scored.collect();
         let nodes: BTreeMap<NodeId, NodeRecord> = trained
             .iter()
             .map(|(node, reply)| {
                 let receipt = receipts.get(node).map(|signed| Digest::of(signed));
-                (node.clone(), node_record(reply, scores.get(node), receipt))
+                (node.clone(), node_record(reply, receipt))
             })
             .collect();
         let privacy = self.file.privacy.as_ref();
         let privacy = privacy.map(|args| args.record(round, &self.aggregator.numbers()));
-        let record = RoundRecord {
+        let mut record = RoundRecord {
             round,
             timing,
             nodes,
             dropped,
             params_sha256,
-            evaluation,
-            scored,
+            evaluation: None,
+            scored: BTreeMap::new(),
             secagg,
-            scored_secagg,
+            scored_secagg: None,
             privacy,
         };
+        scores.put(&mut record);
         (record, failed)
     }
 
@@ -334,7 +344,7 @@ fn ruling(rows: &BTreeMap<&NodeId, u64>) -> Option<String> {
     })
 }
 
-fn node_record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest>) -> NodeRecord {
+fn node_record(reply: &Reply, receipt: Option<Digest>) -> NodeRecord {
     let reply = reply.clone();
     NodeRecord {
         upload: Some(reply.upload),
@@ -347,7 +357,7 @@ fn node_record(reply: &Reply, score: Option<&RoundReply>, receipt: Option<Digest
         device: reply.device,
         warnings: reply.warnings,
         evaluation: reply.evaluation,
-        global_evaluation: score.and_then(|score| score.evaluation.clone()),
+        global_evaluation: None,
         timing: reply.timing,
         total_ms: reply.total_ms,
     }

@@ -9,7 +9,6 @@ use fedwasm_params::Params;
 use fedwasm_record::{
     Keep, ModelFile, NoiseSeed, RUNNING, carried, method, params_digest, prepare, uploads,
 };
-use fedwasm_transport::LinkOptions;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -24,8 +23,8 @@ use crate::experiment::resume::{
 use crate::monitor::Monitor;
 use crate::secagg::Asked;
 use crate::{
-    Aggregator, Breakpoint, Error, Event, Events, Experiment, ExperimentFile, ExperimentOptions,
-    History, Job, JobOptions,
+    Aggregator, Breakpoint, Connection, Error, Event, Events, Experiment, ExperimentFile,
+    ExperimentOptions, History, Job, JobOptions,
 };
 
 impl Experiment {
@@ -59,24 +58,24 @@ impl Experiment {
     }
 
     /// As [`Experiment::start`], over a connection of the caller's own instead of one to the
-    /// addresses in the file: another network, such as one in memory.
+    /// addresses in the file: another network, such as one in memory, or nodes in this process.
     ///
     /// # Errors
     /// As [`Experiment::start`].
     pub async fn start_on(
-        link: LinkOptions,
+        link: impl Into<Connection>,
         options: ExperimentOptions,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
         let aggregator = options.file.aggregator.build();
-        Self::start_as(options, (aggregator, false), Some(link), cancelled, events).await
+        Self::start_as(options, (aggregator, false), Some(link.into()), cancelled, events).await
     }
 
     async fn start_as(
         options: ExperimentOptions,
         (aggregator, is_own): (Box<dyn Aggregator>, bool),
-        link: Option<LinkOptions>,
+        link: Option<Connection>,
         cancelled: watch::Receiver<bool>,
         events: Events<'_>,
     ) -> Result<Self, Error> {
@@ -128,6 +127,7 @@ impl Experiment {
             random_seed,
             round,
             stopped: None,
+            is_unscored: false,
             best,
             failed: false,
             warned: BTreeSet::new(),
@@ -135,22 +135,28 @@ impl Experiment {
             _lock: lock,
         };
         experiment.keep_start()?;
-        events(Event::Started {
-            experiment_id: experiment.job.id().clone(),
-            nodes: experiment.job.n_rows(),
-            random_seed,
-            rounds_done: round,
-        });
+        events(experiment.started());
         Ok(experiment)
+    }
+
+    fn started(&self) -> Event {
+        Event::Started {
+            experiment_id: self.job.id().clone(),
+            nodes: self.job.n_rows(),
+            random_seed: self.random_seed,
+            rounds_done: self.round,
+        }
     }
 
     /// Writes what there is before the next round.
     fn keep_start(&mut self) -> Result<(), Error> {
         self.watched = watched(&self.file, &self.history.rounds);
+        self.is_unscored = self.ended_before_scores();
         self.open_rounds()?;
         if let Some(dir) = &self.out {
-            let membership = self.job.member().current_membership()?;
-            uploads::keep_membership(dir, &membership)?;
+            if let Some(member) = self.job.member() {
+                uploads::keep_membership(dir, &member.current_membership()?)?;
+            }
             if self.file.keep_uploads {
                 let (digest, bytes) = params_digest(self.job.params())?;
                 uploads::keep(dir, [(&digest, bytes.as_slice())])?;
@@ -168,6 +174,15 @@ impl Experiment {
             _ => self.stopped = self.is_enough(),
         }
         Ok(())
+    }
+
+    /// Whether an earlier run ended after its newest round and before it scored: such a round is in
+    /// the breakpoint and not in the file of the rounds.
+    fn ended_before_scores(&self) -> bool {
+        let in_file = self.history.rounds_file.as_ref().map_or(0, |end| end.rounds);
+        let newest = self.history.rounds.last().filter(|last| last.round > in_file);
+        self.file.training.test_on_global_updates
+            && newest.is_some_and(|last| last.evaluation.is_none())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Asking nodes for a round or for scores, and the checks on their answers and receipts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fedwasm_params::{Params, to_safetensors};
@@ -9,7 +10,7 @@ use fedwasm_protocol::{
     Reason, Refusal, RoundReply, RoundRequest, printable,
 };
 use fedwasm_transport::now_ms;
-use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Standing};
+use fedwasm_trust::{RECEIPT_BYTES_MAX, Receipt, Roster, Standing};
 
 use crate::job::replies::{is_sound, is_well_formed};
 use crate::requests::{Answer, Seen};
@@ -60,7 +61,8 @@ impl Job {
             return Err(Error::Internal { reason });
         }
         let at = Instant::now();
-        let requests = self.requests_of(round, mode, nodes, aux).await?;
+        let mut watch = self.watch(round);
+        let requests = watch.during(self.requests_of(round, mode, nodes, aux), events).await?;
         let asking = Asking { round, mode, demand: None };
         let answers = self.ask_for(asking, requests, || *send_ms += ms(at), events).await?;
         Ok(answers.replies)
@@ -75,16 +77,20 @@ impl Job {
         events: Events<'_>,
     ) -> Result<Answers, Error> {
         let round = asking.round;
-        let asked: BTreeMap<NodeId, RoundRequest> = requests
-            .iter()
+        // Only members sign receipts.
+        let signed = self.requests.member().is_some().then_some(&requests);
+        let asked: BTreeMap<NodeId, RoundRequest> = signed
+            .into_iter()
+            .flatten()
             .map(|(node, request)| (node.clone(), Receipt::request(request)))
             .collect();
-        let bodies: BTreeMap<NodeId, Body> = requests
+        let mut bodies: BTreeMap<NodeId, Body> = requests
             .into_iter()
             .map(|(node, request)| (node, Body::Round(Box::new(request))))
             .collect();
+        self.give_params(&mut bodies).await?;
         let deadline = self.options.deadline;
-        let see = |node: &NodeId, seen| tell(node, round, seen, events);
+        let see = |seen| tell(round, seen, events);
         let first = bodies.clone().into_iter().collect();
         let answers = self.requests.ask(first, deadline, sent, see).await?;
         let answers = self.ask_those_that_compile(round, answers, &bodies, events).await?;
@@ -102,23 +108,23 @@ impl Job {
         aux: &AuxVars,
     ) -> Result<BTreeMap<NodeId, RoundRequest>, Error> {
         self.refresh_roster().await?;
+        self.store_unstored().await?;
         // A node that gives a sign of life meanwhile takes part in the next round.
         self.requests.ping(&self.nodes.silent()).await?;
         if mode == Mode::Train {
-            let known = self.nodes.known();
-            self.states.sync(known.keys());
+            self.states.sync(self.nodes.known().keys());
         }
         let mut requests = BTreeMap::new();
         let mut room = INLINE_BYTES_MAX;
         let aux_shared = self.payload(&aux.shared, &mut room).await?;
         let wide_inputs = self.wide_inputs().await?;
         for node in nodes {
-            let Some(member) = self.nodes.member(node) else { continue };
+            let Some(member) = self.nodes.member(node).cloned() else { continue };
             let aux_own = self.payload(&aux.own(node), &mut room.clone()).await?;
             let mut request = RoundRequest {
                 aux_shared: aux_shared.clone(),
                 aux_own,
-                ..self.request(round, mode, node, member)
+                ..self.request(round, mode, node, &member)
             };
             if wide_inputs.is_some() {
                 request.data.inputs = None;
@@ -197,24 +203,25 @@ impl Job {
         self.receipts.clear();
         for (node, request) in asked {
             let Some((reply, _)) = replies.get(&node) else { continue };
-            let wrong = match self.receipt(&node, &request, reply).await {
+            let (reason, wrong) = match self.receipt(&node, &request, reply).await {
                 Ok(Some((receipt, approved_by))) => {
                     self.approvals.insert(node.clone(), printable(&approved_by));
                     self.receipts.insert(node, receipt);
                     continue;
                 }
                 Ok(None) if self.options.require_receipts => {
-                    "it sent no receipt, but `strategy.require_receipts` is true".into()
+                    let text = "it sent no receipt, but `strategy.require_receipts` is true";
+                    (Reason::Internal, text.to_owned())
                 }
                 Ok(None) => {
                     self.warn_once(format!("{node} sends no receipts"), events);
                     continue;
                 }
-                Err(text) => text,
+                Err(wrong) => wrong,
             };
             replies.remove(&node);
-            let out = self.nodes.out(&node);
-            self.drop_node(node, round, Reason::Internal, wrong, out, events);
+            let away = self.nodes.away_because(&node, reason);
+            self.drop_node(node, round, reason, wrong, away, events);
         }
     }
 
@@ -247,7 +254,7 @@ impl Job {
             }
             self.requests.watch(COMPILING_PAUSE, &[], |_| false).await?;
             let deadline = self.options.deadline;
-            let see = |node: &NodeId, seen| tell(node, round, seen, events);
+            let see = |seen| tell(round, seen, events);
             answers.extend(self.requests.ask(compiling, deadline, || {}, see).await?);
         }
         Ok(answers)
@@ -267,13 +274,14 @@ impl Job {
             return Ok(());
         }
         self.refreshed = Instant::now();
-        let fetch = self.repository.refresh_roster(self.requests.member());
+        let Some(member) = self.requests.member() else { return Ok(()) };
+        let fetch = self.repository.refresh_roster(member);
         match tokio::time::timeout(ROSTER_PAUSE, fetch).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!("the roster could not be refreshed: {error}"),
             Err(_) => tracing::warn!("the roster could not be refreshed: no answer arrived"),
         }
-        match self.requests.member().standing(now_ms()) {
+        match member.standing(now_ms()) {
             Standing::Fresh => Ok(()),
             Standing::Ageing { age } => {
                 let hours = age.as_secs() / 3_600;
@@ -289,6 +297,15 @@ impl Job {
         }
     }
 
+    /// The participants of the federation.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the nodes are in this process.
+    pub(crate) fn roster(&self) -> Result<Arc<Roster>, Error> {
+        let no_keys = || Error::Internal { reason: "nodes in one process have no keys".into() };
+        Ok(self.requests.member().ok_or_else(no_keys)?.roster())
+    }
+
     /// Fetches a node's receipt and checks its signature, its request and its result. With it comes
     /// the reason why the node ran the plan.
     pub(super) async fn receipt(
@@ -296,17 +313,32 @@ impl Job {
         node: &NodeId,
         request: &RoundRequest,
         reply: &RoundReply,
-    ) -> Result<Option<(Vec<u8>, String)>, String> {
+    ) -> Result<Option<(Vec<u8>, String)>, (Reason, String)> {
         let Some(payload) = &reply.receipt else { return Ok(None) };
         if payload.blob.size > RECEIPT_BYTES_MAX {
-            return Err(format!("its receipt has {} bytes", payload.blob.size));
+            let text = format!("its receipt has {} bytes", payload.blob.size);
+            return Err((Reason::Internal, text));
         }
         let signed = self.within_deadline(self.repository.get_payload(payload)).await;
-        let signed = signed.map_err(|error| format!("its receipt: {error}"))?;
+        let signed =
+            signed.map_err(|error| (blob_reason(&error), format!("its receipt: {error}")))?;
+        let approved_by = self.check_receipt(node, request, reply, &signed);
+        let approved_by = approved_by.map_err(|text| (Reason::Internal, text))?;
+        Ok(Some((signed, approved_by)))
+    }
+
+    /// Checks a receipt; the reason why the node ran the plan.
+    fn check_receipt(
+        &self,
+        node: &NodeId,
+        request: &RoundRequest,
+        reply: &RoundReply,
+        signed: &[u8],
+    ) -> Result<String, String> {
         let who = Participant::node(node);
-        let roster = self.requests.member().roster();
+        let roster = self.roster().map_err(|error| error.to_string())?;
         let key = roster.key(&who).ok_or_else(|| format!("{who} is not on the roster"))?;
-        let receipt = Receipt::verify(&signed, key).map_err(|error| error.to_string())?;
+        let receipt = Receipt::verify(signed, key).map_err(|error| error.to_string())?;
         let Receipt { result, .. } = &receipt;
         let aux = reply.aux.as_ref().map(|payload| payload.blob);
         for (part, same) in [
@@ -326,7 +358,7 @@ impl Job {
                 return Err(format!("its receipt has another value for {part}"));
             }
         }
-        Ok(Some((signed, receipt.approved_by)))
+        Ok(receipt.approved_by)
     }
 
     /// The input columns, as the nodes get them.
@@ -362,7 +394,8 @@ impl Job {
             rounds: self.options.rounds,
             dataset_id: member.dataset_id.clone(),
             plan: self.plan,
-            params: self.params_blob,
+            params: self.given.blob,
+            params_inline: None,
             data: DataArgs {
                 inputs: Some(self.inputs()),
                 tags: Vec::new(),
@@ -385,7 +418,7 @@ impl Job {
     }
 
     pub(super) async fn payload(
-        &self,
+        &mut self,
         params: &Params,
         room: &mut usize,
     ) -> Result<Option<Payload>, Error> {
@@ -394,17 +427,36 @@ impl Job {
         }
         let bytes = to_safetensors(params).map_err(fedwasm_record::Error::Shapes)?;
         let put = self.repository.put_payload(bytes, room);
-        self.within_deadline(put).await.map(Some)
+        let payload = self.within_deadline(put).await?;
+        self.given_up.add_payload(Some(&payload));
+        Ok(Some(payload))
     }
 }
 
-/// Passes on the progress of a node.
-pub(crate) fn tell(node: &NodeId, round: u32, seen: Seen, events: Events<'_>) {
-    let node = node.clone();
+/// Why something that a node sent cannot be fetched: it sent something else, or a repository cannot
+/// give it, which says nothing about the node.
+pub(crate) fn blob_reason(error: &Error) -> Reason {
+    use fedwasm_transport::Error as E;
+    match error {
+        Error::Transport(E::WrongPayload(_) | E::WrongDigest { .. } | E::WrongSize { .. }) => {
+            Reason::Internal
+        }
+        _ => Reason::Blob,
+    }
+}
+
+/// Passes on what happens while nodes are waited for.
+pub(crate) fn tell(round: u32, seen: Seen, events: Events<'_>) {
     events(match seen {
-        Seen::Progress(Progress { steps, steps_max, loss, points, .. }) => {
+        Seen::Progress(node, Progress { steps, steps_max, loss, points, .. }) => {
             Event::Progress { node, round, steps, steps_max, loss, points }
         }
-        Seen::Gone => Event::Dropped { node, round, reason: crate::job::replies::GONE.to_owned() },
+        Seen::Gone(node) => {
+            Event::Dropped { node, round, reason: crate::job::replies::GONE.to_owned() }
+        }
+        Seen::Lost { reason, patience } => {
+            let reason = format!("the connection to the broker is lost: {reason}");
+            Event::Waiting { round, reason, left_s: patience.as_secs() }
+        }
     });
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fedwasm_params::{Params, from_shared_safetensors};
-use fedwasm_protocol::{BlobRef, Mode, NodeId, Reason};
+use fedwasm_protocol::{Mode, NodeId, Reason};
 use fedwasm_sandbox::n_bytes;
 use futures_util::StreamExt as _;
 
@@ -13,6 +13,7 @@ use crate::job::replies::{Fetched, accept, check_aux_vars, shared};
 use crate::phases::{Replies, TrainedRound};
 use crate::{AuxVars, Error, Event, Events, Reply};
 
+use super::watch::Watch;
 use super::{Job, ms};
 
 /// Updates are fetched ahead of their turn while they are no larger than this together, and at most
@@ -22,8 +23,8 @@ pub(crate) const AHEAD_MAX: usize = 8;
 
 impl Job {
     /// Has `nodes` train a round (Fed-BioMed `start_nodes_training_round`). A node that does not
-    /// deliver is no longer among [`Job::nodes`]. Their uploads are still in the repository:
-    /// [`Job::fetch`] or [`Job::fetch_all`] brings it. Until the round counts nothing has changed,
+    /// deliver is no longer among [`Job::nodes`]. Uploads that do not fit into a message are still in
+    /// the repository: [`Job::fetch`] or [`Job::fetch_all`] brings them. Until the round counts nothing has changed,
     /// and it can be done again.
     ///
     /// # Errors
@@ -45,8 +46,8 @@ impl Job {
     /// to `take`, which drops it. A node whose update is not usable is dropped from the round;
     /// from the first one on `take` gets no more, the rest is looked at, so that all such nodes are
     /// found at once, and the answer is false. The updates taken so far do not count then; begin
-    /// again with the nodes that are left. All of it takes two deadlines of a round at most: one
-    /// update that does not come leaves the others their time.
+    /// again with the nodes that are left. Each has the deadline of a round or the patience, and all
+    /// of them twice that: one update that does not come leaves the others their time.
     ///
     /// # Errors
     /// Those of `take`, and [`Error::Cancelled`].
@@ -58,12 +59,16 @@ impl Job {
     ) -> Result<bool, Error> {
         let at = Instant::now();
         trained.replies.clear();
+        for (_, reply) in trained.answers() {
+            self.given_up.add_payload(reply.compressed.as_ref());
+        }
         let mut failed = Vec::new();
         {
             let (declaration, repository) = (self.round.declaration(), &self.repository);
+            let deadline = self.transfer_time();
+            let mut watch = Watch::of(&self.repository, trained.round, deadline);
             let start = self.options.training.compression;
             let start = start.map(|compression| (&self.params, compression));
-            let deadline = self.options.deadline;
             let end = at.checked_add(deadline.saturating_mul(2));
             let model_bytes = n_bytes(&declaration.model).max(1);
             let ahead = usize::try_from(AHEAD_BYTES / model_bytes).unwrap_or(AHEAD_MAX);
@@ -81,7 +86,7 @@ impl Job {
             let mut fetch = std::pin::pin!(fetch);
             loop {
                 let next = tokio::select! {
-                    next = fetch.next() => next,
+                    next = watch.during(fetch.next(), events) => next,
                     () = self.requests.cancelled() => return Err(Error::Cancelled),
                 };
                 match next {
@@ -156,9 +161,12 @@ impl Job {
             let reason = format!("the update of {node} was compressed, and is used up");
             return Err(Error::Internal { reason });
         }
-        let size = self.upload_sizes.get(node).copied().unwrap_or_default();
-        let blob = BlobRef { sha256: reply.upload, size };
-        let bytes = self.within_deadline(self.repository.get(&blob)).await?;
+        let upload = self.uploads.get(node);
+        let upload = upload.ok_or_else(|| Error::Internal {
+            reason: format!("the upload of {node} was fetched in an earlier run"),
+        })?;
+        let get = self.repository.get_carried(&upload.blob, upload.inline.as_deref());
+        let bytes = self.within_deadline(get).await?;
         let params = from_shared_safetensors(&Arc::new(bytes));
         let params = params.map_err(fedwasm_record::Error::Shapes)?;
         Ok(shared(self.declaration(), params)?)
@@ -170,7 +178,7 @@ impl Job {
         for (node, reply) in &replies.by_node {
             self.states.update(node, reply.state_id.clone());
         }
-        self.upload_sizes = replies.upload_sizes;
+        self.uploads = replies.uploads;
         self.training_replies = replies.by_node;
     }
 }

@@ -2,7 +2,7 @@
 //! which are out, with the reason for each. Decides what brings a node back;
 //! sends nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fedwasm_protocol::{NodeId, Reason};
 
@@ -34,6 +34,8 @@ pub(crate) enum Away {
     /// time sits out 1 round, then 3, then 7, unless the round is short of nodes: it is
     /// alive and too slow, and costs a deadline each time.
     Silent(Member),
+    /// The same, and it said how far it was: it is there, and too slow.
+    Slow(Member),
     /// It could not, or would not: it is asked again in the next round, and may accept then.
     Refused(Member),
     /// Its answer is invalid, or it was left out before the first round, and never took
@@ -51,7 +53,10 @@ fn may_pass(reason: Reason) -> bool {
 impl Away {
     fn member(&self) -> Option<&Member> {
         match self {
-            Self::Gone(member) | Self::Silent(member) | Self::Refused(member) => Some(member),
+            Self::Gone(member)
+            | Self::Silent(member)
+            | Self::Slow(member)
+            | Self::Refused(member) => Some(member),
             Self::Out(member) => member.as_ref(),
         }
     }
@@ -124,8 +129,24 @@ impl Membership {
 
     /// The nodes that a sign of life would bring back.
     pub(crate) fn silent(&self) -> Vec<NodeId> {
-        let silent = self.away.iter().filter(|(_, away)| matches!(away, Away::Silent(_)));
+        let is_silent = |away: &Away| matches!(away, Away::Silent(_) | Away::Slow(_));
+        let silent = self.away.iter().filter(|(_, away)| is_silent(away));
         silent.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// The nodes that are away for a reason that may pass while they are waited for.
+    pub(crate) fn may_return(&self) -> BTreeSet<NodeId> {
+        let may = |node: &NodeId, away: &Away| match away {
+            Away::Gone(_) | Away::Silent(_) => true,
+            // A disk or a plan is mended by people.
+            Away::Refused(_) => self
+                .reasons
+                .get(node)
+                .is_some_and(|(reason, _)| may_pass(*reason) && *reason != Reason::Internal),
+            Away::Slow(_) | Away::Out(_) => false,
+        };
+        let back = self.away.iter().filter(|(node, away)| may(node, away));
+        back.map(|(node, _)| node.clone()).collect()
     }
 
     /// Says that a round begins, for the first time or not: a silent node has one round fewer to
@@ -180,6 +201,7 @@ impl Membership {
     pub(crate) fn away_for(&self, node: &NodeId, answer: &Answer) -> Away {
         match (answer, self.members.get(node).cloned()) {
             (Answer::Gone, Some(member)) => Away::Gone(member),
+            (Answer::Silent { progress: Some(_) }, Some(member)) => Away::Slow(member),
             (Answer::Silent { .. } | Answer::Clock { .. }, Some(member)) => Away::Silent(member),
             (Answer::Refused(_), _) => self.again(node),
             (_, member) => Away::Out(member),
@@ -218,7 +240,7 @@ impl Membership {
     /// Lets a node no longer take part.
     pub(crate) fn drop_node(&mut self, node: NodeId, away: Away, reason: Reason, text: String) {
         self.members.remove(&node);
-        if let Away::Silent(_) = away {
+        if let Away::Silent(_) | Away::Slow(_) = away {
             let (n, rest) = self.silences.entry(node.clone()).or_default();
             // Counted down at the beginning of the next round already.
             *rest = 1 << (*n).min(DOUBLINGS_MAX);
@@ -276,6 +298,7 @@ mod tests {
         assert_eq!(nodes.away_because(&id("a"), Reason::PlanFailed), Away::Out(Some(member())));
         assert_eq!(away(Answer::Gone), Away::Gone(member()));
         assert_eq!(away(Answer::Silent { progress: None }), Away::Silent(member()));
+        assert_eq!(away(Answer::Silent { progress: Some((1, 2)) }), Away::Slow(member()));
         assert_eq!(away(Answer::Clock { ahead_ms: 600_000 }), Away::Silent(member()));
         // A node that never took part does not come back.
         assert_eq!(nodes.away_for(&id("x"), &Answer::Gone), Away::Out(None));
@@ -341,6 +364,23 @@ mod tests {
         let refused = nodes.refused();
         let refused: Vec<&str> = refused.iter().map(|(node, ..)| node.as_str()).collect();
         assert_eq!(refused, ["b", "x"]);
+    }
+
+    #[test]
+    fn a_node_that_is_away_may_return_and_one_that_is_slow_or_wrong_does_not() {
+        let mut nodes = three();
+        let may_return = |nodes: &mut Membership, away, reason| {
+            nodes.drop_node(id("a"), away, reason, "why".into());
+            nodes.may_return().contains(&id("a"))
+        };
+        assert!(may_return(&mut nodes, Away::Gone(member()), Reason::Expired));
+        assert!(may_return(&mut nodes, Away::Silent(member()), Reason::Expired));
+        assert!(may_return(&mut nodes, Away::Refused(member()), Reason::Blob));
+        assert!(!may_return(&mut nodes, Away::Slow(member()), Reason::Expired));
+        assert!(!may_return(&mut nodes, Away::Refused(member()), Reason::NotApproved));
+        assert!(!may_return(&mut nodes, Away::Refused(member()), Reason::Internal));
+        assert!(!may_return(&mut nodes, Away::Out(Some(member())), Reason::Expired));
+        assert!(nodes.may_return().is_empty());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 pub(crate) mod ask;
 pub(crate) mod columns;
 pub(crate) mod fetch;
+mod give;
+mod given_up;
 pub(crate) mod membership;
 mod nodes;
 mod options;
@@ -12,6 +14,7 @@ pub(crate) mod replies;
 mod scales;
 pub(crate) mod search;
 mod start;
+pub(crate) mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -27,9 +30,13 @@ use fedwasm_sandbox::{DataFacts, Declaration, Described};
 use fedwasm_training::{Place, Round, RoundArgs, SiteNumbers, model_arguments};
 use fedwasm_transport::Repository;
 
+use crate::job::give::Given;
+use crate::job::given_up::GivenUp;
 use crate::job::membership::Membership;
 use crate::job::replies::shared;
 use crate::job::search::check_arguments;
+use crate::job::watch::Watch;
+use crate::phases::Uploaded;
 use crate::requests::Requests;
 use crate::secagg::Contexts;
 use crate::{AuxVars, Error, Events, JobState, Member, NodeStates, Reply, load_params};
@@ -65,12 +72,15 @@ pub struct Job {
     /// The states that the kept breakpoints name, the newest last.
     saved: VecDeque<NodeStates>,
     params: Params,
-    params_blob: BlobRef,
+    /// How nodes get them.
+    given: Given,
+    /// Blobs of earlier rounds.
+    given_up: GivenUp,
     /// The scales of the federation as JSON, and as they travel.
     scales: Option<(Vec<u8>, Payload)>,
     training_replies: BTreeMap<NodeId, Reply>,
-    /// The size of their uploads.
-    upload_sizes: BTreeMap<NodeId, u64>,
+    /// What they uploaded.
+    uploads: BTreeMap<NodeId, Uploaded>,
     /// When the roster was fetched last.
     refreshed: Instant,
     /// The receipts of the replies of the newest question.
@@ -159,7 +169,7 @@ impl Job {
 
     /// The SHA-256 of their safetensors bytes.
     pub fn params_sha256(&self) -> Digest {
-        self.params_blob.sha256
+        self.given.blob.sha256
     }
 
     /// The replies of the newest training round that counts (Fed-BioMed
@@ -232,13 +242,31 @@ impl Job {
         Ok(())
     }
 
-    /// The number of rounds, and how long each waits for a node, from here on.
-    pub(crate) fn set_rounds(&mut self, rounds: u32, deadline: Duration) {
+    /// The number of rounds, how long each waits for a node, and how long for what is away, from
+    /// here on.
+    pub(crate) fn set_rounds(&mut self, rounds: u32, deadline: Duration, patience: Duration) {
         (self.options.rounds, self.options.deadline) = (rounds, deadline);
+        self.be_patient(patience);
     }
 
-    /// Replaces the parameters and stores them for the nodes (Fed-BioMed
-    /// `Job.update_parameters`): by `params`, by those of a file (`.mpk` or
+    fn be_patient(&mut self, patience: Duration) {
+        self.options.patience = patience;
+        self.requests.be_patient(patience);
+        self.repository = self.repository.patient(self.transfer_time());
+    }
+
+    /// Watches the repository in a round.
+    pub(crate) fn watch(&self, round: u32) -> Watch {
+        Watch::of(&self.repository, round, self.transfer_time())
+    }
+
+    /// How long a transfer may take: a repository that is away for a while costs no round.
+    pub(crate) fn transfer_time(&self) -> Duration {
+        self.options.deadline.max(self.options.patience)
+    }
+
+    /// Replaces the parameters, and stores them for the nodes unless they are so small that they ride
+    /// in requests (Fed-BioMed `Job.update_parameters`): by `params`, by those of a file (`.mpk` or
     /// `.safetensors`), or, if neither is given, by what they are.
     ///
     /// # Errors
@@ -256,9 +284,30 @@ impl Job {
             (None, None) => self.params.clone(),
         };
         let bytes = to_safetensors(&params).map_err(fedwasm_record::Error::Shapes)?;
-        self.params_blob = self.store(bytes).await?;
+        let given = self.give(bytes).await?;
+        let before = std::mem::replace(&mut self.given, given);
+        if let Some(blob) = before.stored() {
+            self.given_up.add(blob.sha256, blob.size);
+        }
         self.params = params;
-        Ok(self.params_blob.sha256)
+        Ok(self.params_sha256())
+    }
+
+    /// Replaces the parameters while the repository is away: they are stored before nodes are asked
+    /// for anything, by this job or by one that continues where it had arrived.
+    pub(crate) fn hold_parameters(&mut self, params: Params) -> Result<Digest, Error> {
+        let params = shared(self.declaration(), params)?;
+        let bytes = to_safetensors(&params).map_err(fedwasm_record::Error::Shapes)?;
+        (self.params, self.given) = (params, Given::held(BlobRef::of(&bytes)));
+        Ok(self.params_sha256())
+    }
+
+    /// Stores parameters that the repository does not have.
+    async fn store_unstored(&mut self) -> Result<(), Error> {
+        if self.given.is_held() {
+            self.update_parameters(None, None).await?;
+        }
+        Ok(())
     }
 
     /// Says that [`Job::state`] was saved, and that jobs may still resume from the newest `keep` of
@@ -302,9 +351,10 @@ impl Job {
         about
     }
 
-    /// The researcher, and its membership.
-    pub fn member(&self) -> &fedwasm_trust::Member {
-        self.requests.member()
+    /// The researcher as a member of its federation; none if the nodes are in this process
+    /// ([`crate::Connection::Here`]).
+    pub fn member(&self) -> Option<&fedwasm_trust::Member> {
+        self.requests.member().map(|member| &**member)
     }
 
     /// Tells the repository that the experiment is over: its blobs may be
@@ -325,12 +375,12 @@ impl Job {
         self.within_deadline(self.repository.put(bytes)).await
     }
 
-    /// Talks to the repository, within the deadline of a round.
+    /// Talks to the repository, within the deadline of a round or the patience.
     pub(crate) async fn within_deadline<T>(
         &self,
         talk: impl Future<Output = Result<T, fedwasm_transport::Error>>,
     ) -> Result<T, Error> {
-        let deadline = self.options.deadline;
+        let deadline = self.transfer_time();
         let done = tokio::select! {
             done = tokio::time::timeout(deadline, talk) => done,
             () = self.requests.cancelled() => return Err(Error::Cancelled),

@@ -1,7 +1,7 @@
 //! Which nodes take part: those that may run the plan, those that come back, those that are
 //! dropped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use fedwasm_protocol::{
@@ -12,7 +12,7 @@ use fedwasm_trust::SKEW_MS;
 use crate::job::membership::Away;
 use crate::job::replies::{clock, why_not};
 use crate::job::search::SEARCH_TIME_MAX;
-use crate::requests::{Answer, Requests};
+use crate::requests::{Answer, Linked};
 use crate::{Error, Event, Events};
 
 use super::Job;
@@ -46,7 +46,7 @@ impl Job {
             Body::Approval(ApprovalRequest { plan: self.plan, signatures, description, columns })
         };
         let asked = self.nodes().into_iter().map(|node| (node, request())).collect();
-        let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_, _| {}).await?;
+        let answers = self.requests.ask(asked, APPROVAL_TIME_MAX, || {}, |_| {}).await?;
         let mut standing = BTreeMap::new();
         for (node, (answer, _)) in answers {
             match answer {
@@ -92,7 +92,7 @@ impl Job {
         let rest: Vec<&NodeId> = silent.iter().filter(|node| self.nodes.rests(node)).collect();
         let back = self.nodes.take_back(|node, away| match away {
             Away::Gone(_) => requests.is_online(node),
-            Away::Silent(_) => !rest.contains(&node) && requests.take_late(node),
+            Away::Silent(_) | Away::Slow(_) => !rest.contains(&node) && requests.take_late(node),
             Away::Refused(_) => {
                 asked_again.insert(node.clone());
                 true
@@ -104,6 +104,11 @@ impl Job {
         }
     }
 
+    /// The nodes that are away and may be back by themselves.
+    pub(crate) fn may_return(&self) -> BTreeSet<NodeId> {
+        self.nodes.may_return()
+    }
+
     /// Waits for nodes that are gone or silent, until all are back or `time` is over.
     ///
     /// # Errors
@@ -111,7 +116,7 @@ impl Job {
     pub async fn wait_for_nodes(&mut self, time: Duration) -> Result<(), Error> {
         let (gone, silent) = (self.nodes.gone(), self.nodes.silent());
         self.nodes.is_short();
-        let all_back = |requests: &Requests| {
+        let all_back = |requests: &Linked| {
             !(gone.is_empty() && silent.is_empty())
                 && gone.iter().all(|node| requests.is_online(node))
                 && silent.iter().all(|node| requests.has_late(node))

@@ -6,9 +6,8 @@ use fedwasm_artifact::Component;
 use fedwasm_params::Params;
 use fedwasm_protocol::{Arguments, DataArgs, TrainingArgs};
 use fedwasm_sandbox::{LimitArgs, Sandbox};
-use fedwasm_transport::LinkOptions;
 
-use crate::{NetworkArgs, SecaggSettings};
+use crate::{Connection, NetworkArgs, SecaggSettings};
 
 /// The options of a job.
 #[derive(Clone, Debug)]
@@ -39,7 +38,7 @@ pub struct JobOptions {
     /// Where the federation is.
     pub network: NetworkArgs,
     /// A connection of the caller's own, instead of one to the addresses in `network`.
-    pub link: Option<LinkOptions>,
+    pub link: Option<Connection>,
     /// Whether replies without a signed receipt are refused.
     pub require_receipts: bool,
     /// With fewer nodes it does not start, at least 1; none: with fewer than all that have data
@@ -47,6 +46,8 @@ pub struct JobOptions {
     pub min_nodes: Option<usize>,
     /// How long a round waits for a node, and for the repository.
     pub deadline: Duration,
+    /// How long broker and repository are waited for while they are away.
+    pub patience: Duration,
     /// Where all randomness comes from.
     pub random_seed: u64,
     /// The number of rounds, for plans that ask for it.

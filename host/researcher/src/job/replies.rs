@@ -75,12 +75,13 @@ pub(crate) fn is_sound(
         && reply.train_loss.is_none_or(f64::is_finite)
 }
 
-/// Whether the words of a reply are few, and its times possible.
+/// Whether the words of a reply are few, its times possible, and bytes only where they belong.
 pub(crate) fn is_well_formed(reply: &RoundReply) -> bool {
     let NodeTiming { download_ms, prepare_ms, train_ms, process_ms, upload_ms } = reply.timing;
     let times = [download_ms, prepare_ms, train_ms, process_ms, upload_ms];
     let words = reply.warnings.iter().chain([&reply.device]);
     reply.warnings.len() <= WARNINGS_MAX
+        && (reply.params_inline.is_none() || reply.params.is_some() && reply.compressed.is_none())
         && words.map(String::len).all(|len| len <= WARNING_BYTES_MAX)
         && times.iter().all(|ms| ms.is_finite() && *ms >= 0.0)
 }
@@ -121,6 +122,7 @@ pub(crate) async fn accept(
     let too_large = |what: &str, size: u64| {
         Err(wrong(format!("its {what} have {size} bytes, which is too large")))
     };
+    let inline = reply.params_inline.as_deref();
     let (digest, upload) = match reply.params {
         None => return Err(wrong("it sent no parameters".into())),
         Some(blob) if blob.size > bound(&declaration.model) => {
@@ -136,7 +138,7 @@ pub(crate) async fn accept(
                     let update = repository.get_payload(update).await.map_err(unreachable)?;
                     uncompressed(&update, start, declaration, &blob).map_err(wrong)?
                 }
-                _ => repository.get(&blob).await.map_err(unreachable)?,
+                _ => repository.get_carried(&blob, inline).await.map_err(unreachable)?,
             };
             (blob.sha256, Arc::new(bytes))
         }
@@ -329,6 +331,7 @@ mod tests {
     fn reply() -> RoundReply {
         RoundReply {
             params: Some(BlobRef::of(b"x")),
+            params_inline: None,
             compressed: None,
             aux: None,
             sums: None,
@@ -374,6 +377,7 @@ mod tests {
         assert!(with(|reply| reply.n_steps = 6));
         assert!(!with(|reply| reply.n_steps = 7));
         assert!(!with(|reply| reply.params = None));
+        assert!(with(|reply| reply.params_inline = Some(b"x".to_vec())));
         assert!(!with(|reply| reply.train_loss = Some(f64::NAN)));
         assert!(!with(|reply| reply.timing.train_ms = f64::INFINITY));
         assert!(!with(|reply| reply.timing.process_ms = -1.0));

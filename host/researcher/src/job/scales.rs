@@ -12,6 +12,7 @@ use fedwasm_training::{Pooled, Preprocessing, SiteNumbers};
 use crate::{AuxVars, Error, Events};
 
 use super::Job;
+use super::ask::blob_reason;
 
 /// The most bytes of scales that ride in each request.
 const SCALES_INLINE_BYTES_MAX: usize = INLINE_BYTES_MAX / 4;
@@ -66,9 +67,9 @@ impl Job {
         for (node, (reply, _)) in answers {
             match self.sums(&node, &reply).await? {
                 Ok(sums) => drop(all.insert(node, sums)),
-                Err(text) => {
-                    let out = self.nodes.out(&node);
-                    self.drop_node(node, 0, Reason::Internal, text, out, events);
+                Err((reason, text)) => {
+                    let away = self.nodes.away_because(&node, reason);
+                    self.drop_node(node, 0, reason, text, away, events);
                 }
             }
         }
@@ -104,29 +105,34 @@ impl Job {
     }
 
     /// Fetches and checks the sums of a node: they are of the columns that were asked for.
-    async fn sums(&self, node: &NodeId, reply: &RoundReply) -> Result<Result<Sums, String>, Error> {
-        let Some(payload) = &reply.sums else { return Ok(Err("it sent no sums".into())) };
+    async fn sums(
+        &self,
+        node: &NodeId,
+        reply: &RoundReply,
+    ) -> Result<Result<Sums, (Reason, String)>, Error> {
+        let wrong = |text: &str| Ok(Err((Reason::Internal, text.to_owned())));
+        let Some(payload) = &reply.sums else { return wrong("it sent no sums") };
         if payload.blob.size > SUMS_BYTES_MAX {
             let size = payload.blob.size;
-            return Ok(Err(format!("its sums have {size} bytes, which is too large")));
+            return wrong(&format!("its sums have {size} bytes, which is too large"));
         }
         let bytes = match self.within_deadline(self.repository.get_payload(payload)).await {
             Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Ok(Err((blob_reason(&error), error.to_string()))),
             Ok(bytes) => bytes,
         };
         let n_rows = self.nodes.member(node).map_or(0, |member| member.n_rows);
         let sums = match Sums::decode(&bytes, n_rows) {
             Ok(sums) => sums,
-            Err(text) => return Ok(Err(text)),
+            Err(text) => return wrong(&text),
         };
         if sums.n_rows != reply.n_samples {
-            return Ok(Err("its sums are of other rows than it trains on".into()));
+            return wrong("its sums are of other rows than it trains on");
         }
         let is_asked_for = sums.columns.iter().map(|column| &column.name).eq(&self.scale_names);
         match is_asked_for && sums.withheld.is_empty() {
             true => Ok(Ok(sums)),
-            false => Ok(Err("its sums are of other columns than those that were asked for".into())),
+            false => wrong("its sums are of other columns than those that were asked for"),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fedwasm_protocol::{
@@ -19,7 +20,7 @@ use crate::job::blocking;
 use crate::job::columns::{Chosen, choose};
 use crate::job::replies::why_not;
 use crate::requests::{Answer, Requests};
-use crate::{Error, JobOptions};
+use crate::{Connection, Error, JobOptions};
 
 /// How long a search or a question about approval waits for nodes that are
 /// present.
@@ -31,7 +32,13 @@ pub(crate) async fn connect(
     cancelled: watch::Receiver<bool>,
 ) -> Result<(Requests, Repository), Error> {
     let (options, researcher) = match &options.link {
-        Some(link) => (link.clone(), researcher_of(&link.member, Path::new("(given)"))?),
+        Some(Connection::Here { researcher, nodes, repository }) => {
+            let requests = Requests::here(researcher.clone(), Arc::clone(nodes), cancelled);
+            return Ok((requests, repository.clone()));
+        }
+        Some(Connection::Link(link)) => {
+            (link.clone(), researcher_of(&link.member, Path::new("(given)"))?)
+        }
         None => enter(&options.network).await?,
     };
     let repository = options.repository.clone();
@@ -79,7 +86,7 @@ pub(crate) async fn found(
 ) -> Result<Found, Error> {
     let request = || Body::Search(SearchRequest { tags: tags.to_vec() });
     let asked = requests.online().into_iter().map(|node| (node, request())).collect();
-    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_, _| {}).await?;
+    let answers = requests.ask(asked, SEARCH_TIME_MAX, || {}, |_| {}).await?;
     let (mut found, mut refused) = (BTreeMap::new(), Vec::new());
     for (node, (answer, _)) in answers {
         match answer {

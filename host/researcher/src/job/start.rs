@@ -10,6 +10,8 @@ use fedwasm_transport::Repository;
 use tokio::sync::watch;
 
 use crate::job::columns::Chosen;
+use crate::job::give::Given;
+use crate::job::given_up::GivenUp;
 use crate::job::membership::Membership;
 use crate::job::replies::{kept, shared};
 use crate::job::search::{Link, check_arguments, connect, describe, search};
@@ -153,8 +155,6 @@ impl Job {
         // Those that are away for a while may come back.
         let readers = nodes.known().keys().map(Participant::node).collect();
         let repository = repository.of_experiment(&id).for_recipients(readers);
-        // A round's deadline bounds all of it.
-        let repository = repository.patient(options.deadline);
         let facts = DataFacts { n_inputs: Some(n_inputs), n_classes: options.data.n_classes() };
         let (round, params) = {
             let (options, seed) = (options.clone(), options.random_seed);
@@ -170,10 +170,10 @@ impl Job {
             })
             .await?
         };
-        let nothing = BlobRef::of(&[]);
         let mut job = Self {
-            plan: nothing,
-            params_blob: nothing,
+            plan: BlobRef::of(&[]),
+            given: Given::nothing(),
+            given_up: GivenUp::default(),
             options,
             id,
             requests,
@@ -194,12 +194,14 @@ impl Job {
             params,
             scales: None,
             training_replies: BTreeMap::new(),
-            upload_sizes: BTreeMap::new(),
+            uploads: BTreeMap::new(),
             refreshed: Instant::now(),
             receipts: BTreeMap::new(),
             approvals: BTreeMap::new(),
             contexts: Contexts::default(),
         };
+        let patience = job.options.patience;
+        job.be_patient(patience);
         // A resumed experiment may have been finished.
         job.within_deadline(job.repository.reopen()).await?;
         job.plan = job.store(job.options.component.bytes().to_vec()).await?;

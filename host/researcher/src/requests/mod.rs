@@ -1,6 +1,9 @@
-//! Requests to nodes and the wait for their answers (Fed-BioMed `Requests`,
-//! with deadlines).
+//! Requests to nodes and the wait for their answers (Fed-BioMed `Requests`, with deadlines): over a
+//! network, or within this process.
 
+mod here;
+mod linked;
+mod patience;
 mod presence;
 #[cfg(test)]
 mod tests;
@@ -8,41 +11,48 @@ mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fedwasm_protocol::{
-    Body, Digest, Message, NodeId, Participant, Recipient, RequestId, ResearcherId,
-};
-use fedwasm_transport::{Incoming, Link, LinkOptions, Sender, now_ms};
-use fedwasm_trust::{Member, Outgoing};
+use fedwasm_protocol::{Body, Digest, NodeId, ResearcherId};
+use fedwasm_transport::{LinkOptions, Repository};
+use fedwasm_trust::Member;
 use tokio::sync::watch;
 
 use crate::Error;
 
-use self::presence::{Change, Directory};
-use self::waiting::{Asked, Waiting};
+use self::here::Here;
 
+pub use self::here::{AnswerHere, NodesHere};
+pub(crate) use self::linked::Linked;
 pub(crate) use self::waiting::{Answer, Seen};
 
-/// How long retained presence may take to arrive after a subscription.
-const PRESENCE_TIME_MAX: Duration = Duration::from_secs(5);
-/// How often nodes get a sign of life while the researcher waits: a sixth of their default lease.
-const SIGN_OF_LIFE_PAUSE: Duration = Duration::from_secs(20);
-/// After our own message came back, earlier retained messages may still be on their way: brokers
-/// promise no order between topics.
-const PRESENCE_GRACE: Duration = Duration::from_millis(100);
+/// How a job reaches its nodes, if not by the addresses in its file.
+#[derive(Clone, Debug)]
+pub enum Connection {
+    /// Over a network of the caller's own, such as one in memory.
+    Link(LinkOptions),
+    /// In this process, without messages. No participant has a key, so there are neither receipts nor
+    /// secure aggregation.
+    Here {
+        /// Who asks.
+        researcher: ResearcherId,
+        /// The nodes.
+        nodes: Arc<dyn NodesHere>,
+        /// Where both keep blobs.
+        repository: Repository,
+    },
+}
 
-/// Sends requests and collects answers.
-pub(crate) struct Requests {
-    researcher: ResearcherId,
-    link: Link,
-    sender: Sender,
-    directory: Directory,
-    /// The digest of the request that each node's newest reply answers.
-    answered: BTreeMap<NodeId, Digest>,
-    /// The reason for the lost connection, while it is lost.
-    lost: Option<String>,
-    cancelled: watch::Receiver<bool>,
+impl From<LinkOptions> for Connection {
+    fn from(link: LinkOptions) -> Self {
+        Self::Link(link)
+    }
+}
+
+/// Asks nodes and collects their answers.
+pub(crate) enum Requests {
+    Linked(Box<Linked>),
+    Here(Here),
 }
 
 impl Requests {
@@ -52,51 +62,86 @@ impl Requests {
         researcher: ResearcherId,
         cancelled: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
-        let link = Link::connect(options).await?;
-        let sender = link.sender();
-        let (directory, answered, lost) = (Directory::default(), BTreeMap::new(), None);
-        let mut this = Self { researcher, link, sender, directory, answered, lost, cancelled };
-        this.learn_presence().await?;
-        Ok(this)
+        let linked = Linked::connect(options, researcher, cancelled).await?;
+        Ok(Self::Linked(Box::new(linked)))
+    }
+
+    /// Asks nodes of this process.
+    pub(crate) fn here(
+        researcher: ResearcherId,
+        nodes: Arc<dyn NodesHere>,
+        cancelled: watch::Receiver<bool>,
+    ) -> Self {
+        Self::Here(Here::new(researcher, nodes, cancelled))
+    }
+
+    /// Waits so long for a connection that is lost; deadlines of nodes stand still meanwhile. Here none
+    /// is.
+    pub(crate) fn be_patient(&mut self, patience: Duration) {
+        match self {
+            Self::Linked(linked) => linked.be_patient(patience),
+            Self::Here(_) => {}
+        }
     }
 
     /// The researcher of the requests.
     pub(crate) fn researcher(&self) -> &ResearcherId {
-        &self.researcher
+        match self {
+            Self::Linked(linked) => linked.researcher(),
+            Self::Here(here) => here.researcher(),
+        }
     }
 
-    /// The researcher, and its roster.
-    pub(crate) fn member(&self) -> &Arc<Member> {
-        self.sender.member()
+    /// The researcher as a member of its federation; none within one process.
+    pub(crate) fn member(&self) -> Option<&Arc<Member>> {
+        match self {
+            Self::Linked(linked) => Some(linked.member()),
+            Self::Here(_) => None,
+        }
     }
 
     /// The digest of the request that a node's newest reply answers.
     pub(crate) fn answered(&self, node: &NodeId) -> Option<Digest> {
-        self.answered.get(node).copied()
+        match self {
+            Self::Linked(linked) => linked.answered(node),
+            Self::Here(_) => None,
+        }
     }
 
     /// The nodes that are online, in ascending order.
     pub(crate) fn online(&self) -> Vec<NodeId> {
-        self.directory.online()
+        match self {
+            Self::Linked(linked) => linked.online(),
+            Self::Here(here) => here.nodes(),
+        }
     }
 
     pub(crate) fn is_online(&self, node: &NodeId) -> bool {
-        self.directory.is_online(node)
+        match self {
+            Self::Linked(linked) => linked.is_online(node),
+            Self::Here(_) => true,
+        }
     }
 
-    /// Whether a sign of life of the node came since this was last asked.
+    /// Whether a sign of life of the node came since this was last asked. Here all live.
     pub(crate) fn take_late(&mut self, node: &NodeId) -> bool {
-        self.directory.take_late(node)
+        match self {
+            Self::Linked(linked) => linked.take_late(node),
+            Self::Here(_) => true,
+        }
     }
 
-    /// Whether there is one to take.
-    pub(crate) fn has_late(&self, node: &NodeId) -> bool {
-        self.directory.has_late(node)
+    /// Whether requests are messages, which carry small blobs.
+    pub(crate) fn are_messages(&self) -> bool {
+        matches!(self, Self::Linked(_))
     }
 
     /// By how many milliseconds a node's clock is ahead of ours, if it said something lately.
     pub(crate) fn ahead_ms(&self, node: &NodeId) -> Option<i64> {
-        self.directory.ahead_ms(node)
+        match self {
+            Self::Linked(linked) => linked.ahead_ms(node),
+            Self::Here(_) => None,
+        }
     }
 
     /// Asks nodes for a sign of life without waiting for it.
@@ -104,284 +149,56 @@ impl Requests {
         &mut self,
         nodes: impl IntoIterator<Item = &'a NodeId>,
     ) -> Result<(), Error> {
-        for node in nodes {
-            self.send(node, &random()?, PRESENCE_TIME_MAX, &Body::Ping).await?;
+        match self {
+            Self::Linked(linked) => linked.ping(nodes).await,
+            Self::Here(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Lets presence arrive until `is_enough`, for `time` at most; `silent` nodes are asked for a
-    /// sign of life.
+    /// sign of life. Nothing arrives here, and no time passes.
     pub(crate) async fn watch(
         &mut self,
         time: Duration,
         silent: &[NodeId],
-        is_enough: impl Fn(&Self) -> bool,
+        is_enough: impl Fn(&Linked) -> bool,
     ) -> Result<(), Error> {
-        let end = Instant::now() + time;
-        self.ping(silent).await?;
-        while !is_enough(self) {
-            match self.next(end).await? {
-                Next::Message(message) => self.directory.note_late(&message.header, now_ms()),
-                Next::Presence(..) => {}
-                Next::Restored => self.ping(silent).await?,
-                Next::Deadline => break,
-                Next::Cancelled => return Err(Error::Cancelled),
-            }
+        match self {
+            Self::Linked(linked) => linked.watch(time, silent, is_enough).await,
+            Self::Here(here) => here.check_cancelled(),
         }
-        Ok(())
     }
 
-    /// Sends every node its request and waits until all answered, are gone,
-    /// or `deadline` has passed. `sent` is called when all is sent. Each answer
-    /// comes with the time that it took.
+    /// Sends every node its request and waits until all answered, are gone, or `deadline` has
+    /// passed. `sent` is called when all is sent. Each answer comes with the time that it took.
     pub(crate) async fn ask(
         &mut self,
         requests: Vec<(NodeId, Body)>,
         deadline: Duration,
         sent: impl FnOnce(),
-        seen: impl FnMut(&NodeId, Seen),
+        seen: impl FnMut(Seen),
     ) -> Result<BTreeMap<NodeId, (Answer, Duration)>, Error> {
-        let start = Instant::now();
-        let mut waiting = Waiting::new(start, seen);
-        for (node, body) in requests {
-            let mut request = Asked::new(random()?, body);
-            // A last will may have arrived while this node was not waited for.
-            match self.send(&node, &request.id, deadline, &request.body).await? {
-                Sent::Nowhere => waiting.gone(node, Instant::now()),
-                sent => {
-                    request.digests.extend(sent.digest());
-                    waiting.wait_for(node, request);
-                }
+        match self {
+            Self::Linked(linked) => linked.ask(requests, deadline, sent, seen).await,
+            Self::Here(here) => {
+                sent();
+                here.ask(requests, deadline).await
             }
         }
-        sent();
-        self.wait(&mut waiting, start + deadline).await?;
-        let (answers, answered) = waiting.end();
-        self.answered.extend(answered);
-        Ok(answers)
-    }
-
-    /// Passes incoming messages to `waiting`, until no node is waited for or it is `end`.
-    async fn wait(
-        &mut self,
-        waiting: &mut Waiting<impl FnMut(&NodeId, Seen)>,
-        end: Instant,
-    ) -> Result<(), Error> {
-        let mut sign_at = Instant::now() + SIGN_OF_LIFE_PAUSE;
-        while !waiting.is_over() {
-            let until = waiting.next_again().map_or(sign_at, |again| again.min(sign_at));
-            let next = self.next(end.min(until)).await?;
-            let now = Instant::now();
-            match next {
-                Next::Presence(node, Change::Gone) => waiting.will(node, now),
-                Next::Presence(node, Change::Clock(ahead_ms)) => {
-                    waiting.clock(node, ahead_ms, now);
-                }
-                Next::Presence(node, Change::Anew) => {
-                    if let Some(asked) = waiting.anew(&node) {
-                        self.say_again(&node, asked, end).await?;
-                    }
-                }
-                Next::Presence(..) => {}
-                Next::Restored => {
-                    for (node, asked) in waiting.all_anew() {
-                        self.say_again(node, asked, end).await?;
-                    }
-                }
-                Next::Message(message) => match waiting.sender_of(&message.header) {
-                    Some(node) => {
-                        self.directory.note_clock(&message.header, now_ms());
-                        waiting.take(node, &message.header, message.body, now);
-                    }
-                    None => self.directory.note_late(&message.header, now_ms()),
-                },
-                Next::Deadline if now < end => {
-                    if now >= sign_at {
-                        sign_at = now + SIGN_OF_LIFE_PAUSE;
-                        self.ping(waiting.pending().map(|(node, _)| node)).await?;
-                    }
-                    for (node, asked) in waiting.due(now) {
-                        self.say_again(node, asked, end).await?;
-                    }
-                }
-                Next::Deadline => {
-                    if let Some(reason) = &self.lost {
-                        return Err(Error::BrokerLost { reason: reason.clone() });
-                    }
-                    self.cancel(waiting.pending()).await;
-                    for node in waiting.deadline(|node| self.directory.ahead_ms(node), now) {
-                        // Only messages from now on are a sign of life.
-                        self.directory.take_late(&node);
-                    }
-                }
-                Next::Cancelled => {
-                    self.cancel(waiting.pending()).await;
-                    return Err(Error::Cancelled);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Resolves when the stop is requested.
     pub(crate) async fn cancelled(&self) {
-        let mut cancelled = self.cancelled.clone();
-        if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
-            // The sender is gone.
-            std::future::pending::<()>().await;
+        match self {
+            Self::Linked(linked) => linked.cancelled().await,
+            Self::Here(here) => here.cancelled().await,
         }
     }
 
     pub(crate) async fn close(self) {
-        self.link.close().await;
-    }
-
-    /// A message to ourselves comes back after the retained presence of all
-    /// nodes, which was sent at our subscription.
-    async fn learn_presence(&mut self) -> Result<(), Error> {
-        let request_id: RequestId = random()?;
-        let message = outgoing(&request_id, PRESENCE_TIME_MAX, &Body::Echo);
-        self.sender.send(&self.sender.me(), message).await?;
-        let mut end = Instant::now() + PRESENCE_TIME_MAX;
-        loop {
-            match self.next(end).await? {
-                Next::Message(message) if message.header.request_id == request_id => {
-                    end = Instant::now() + PRESENCE_GRACE;
-                }
-                Next::Message(_) | Next::Presence(..) | Next::Restored => {}
-                Next::Deadline => return Ok(()),
-                Next::Cancelled => return Err(Error::Cancelled),
-            }
-        }
-    }
-
-    /// Sends a request again to a node that has yet to answer.
-    async fn say_again(&self, node: &NodeId, asked: &mut Asked, end: Instant) -> Result<(), Error> {
-        let left = end.saturating_duration_since(Instant::now());
-        asked.asked_again();
-        asked.digests.extend(self.send(node, &asked.id, left, &asked.body).await?.digest());
-        Ok(())
-    }
-
-    async fn next(&mut self, end: Instant) -> Result<Next, Error> {
-        loop {
-            // A stream of messages must not put the deadline off.
-            if Instant::now() >= end {
-                return Ok(Next::Deadline);
-            }
-            let incoming = tokio::select! {
-                biased;
-                _ = self.cancelled.wait_for(|cancelled| *cancelled) => return Ok(Next::Cancelled),
-                incoming = self.link.next() => incoming,
-                () = tokio::time::sleep_until(end.into()) => return Ok(Next::Deadline),
-            };
-            let message = match incoming {
-                Some(Incoming::Message(message)) => message,
-                Some(Incoming::Refused { topic, refused }) => {
-                    let who =
-                        topic.as_ref().map_or("no participant".to_owned(), |who| who.to_string());
-                    tracing::warn!("a message over the topic of {who} is refused: {refused}");
-                    self.directory.note_future(topic.as_ref(), &refused);
-                    continue;
-                }
-                Some(Incoming::Lost { reason }) => {
-                    tracing::warn!("the connection to the broker is lost ({reason}); reconnecting");
-                    self.lost = Some(reason);
-                    continue;
-                }
-                Some(Incoming::Restored) => {
-                    self.lost = None;
-                    return Ok(Next::Restored);
-                }
-                Some(Incoming::Closed(error)) => return Err(error.into()),
-                None => return Err(fedwasm_transport::Error::Closed.into()),
-            };
-            let Body::Presence(presence) = message.body else {
-                return Ok(match self.directory.take_other(&message.header, now_ms()) {
-                    Some(node) => Next::Presence(node, Change::Anew),
-                    None => Next::Message(message),
-                });
-            };
-            match self.directory.take(&message.header, presence, now_ms()) {
-                Some((node, Change::Other(session))) => {
-                    let to = Recipient { participant: Participant::node(&node), session };
-                    let id = random()?;
-                    let ping = outgoing(&id, PRESENCE_TIME_MAX, &Body::Ping);
-                    if self.sender.is_connected() {
-                        self.sender.send(&to, ping).await?;
-                    }
-                }
-                Some((node, change)) => return Ok(Next::Presence(node, change)),
-                None => {}
-            }
-        }
-    }
-
-    /// Sends a request to the node's session of now. Without a connection nothing is sent:
-    /// the waiting caller sends it once there is one again.
-    async fn send(
-        &self,
-        node: &NodeId,
-        request_id: &RequestId,
-        deadline: Duration,
-        body: &Body,
-    ) -> Result<Sent, Error> {
-        let Some(known) = self.directory.get(node).filter(|known| known.online) else {
-            return Ok(Sent::Nowhere);
-        };
-        let (participant, session) = (Participant::node(node), known.session.clone());
-        // Messages of a revoked key are refused.
-        if self.member().roster().key(&participant).is_none() {
-            return Ok(Sent::Nowhere);
-        }
-        if !self.sender.is_connected() {
-            return Ok(Sent::Later);
-        }
-        let message = outgoing(request_id, deadline, body);
-        Ok(Sent::Now(self.sender.send(&Recipient { participant, session }, message).await?))
-    }
-
-    /// Tells nodes that the researcher no longer waits for them.
-    async fn cancel(&self, pending: impl Iterator<Item = (&NodeId, &Asked)>) {
-        for (node, asked) in pending {
-            let _ = self.send(node, &asked.id, Duration::ZERO, &Body::Cancel).await;
-        }
-    }
-}
-
-fn outgoing<'a>(request_id: &RequestId, deadline: Duration, body: &'a Body) -> Outgoing<'a> {
-    let request_id = request_id.clone();
-    Outgoing { recipient: None, request_id, in_reply_to: None, deadline, body }
-}
-
-/// The outcome of a message to a node.
-enum Sent {
-    /// It is on its way.
-    Now(Digest),
-    /// The connection is lost at the moment.
-    Later,
-    /// The node is not there.
-    Nowhere,
-}
-
-impl Sent {
-    fn digest(self) -> Option<Digest> {
         match self {
-            Self::Now(digest) => Some(digest),
-            Self::Later | Self::Nowhere => None,
+            Self::Linked(linked) => linked.close().await,
+            Self::Here(_) => {}
         }
     }
-}
-
-enum Next {
-    Restored,
-    Message(Box<Message>),
-    Presence(NodeId, Change),
-    Deadline,
-    Cancelled,
-}
-
-fn random() -> Result<RequestId, Error> {
-    RequestId::random().map_err(|error| Error::Internal { reason: error.to_string() })
 }

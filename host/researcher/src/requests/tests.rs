@@ -8,6 +8,7 @@ use fedwasm_protocol::{
     Reason, Refusal, RequestId,
 };
 
+use super::patience::{Patience, Verdict};
 use super::presence::{Change, Directory};
 use super::waiting::{Answer, Asked, Seen, Waiting};
 
@@ -42,8 +43,8 @@ fn busy() -> Body {
 }
 
 /// One node that was asked, and the header of its answer.
-fn asked(start: Instant) -> (Waiting<impl FnMut(&NodeId, Seen)>, Header) {
-    let mut waiting = Waiting::new(start, |_: &NodeId, _| {});
+fn asked(start: Instant) -> (Waiting<impl FnMut(Seen)>, Header) {
+    let mut waiting = Waiting::new(start, |_| {});
     let id: RequestId = "r".parse().unwrap();
     let mut asked = Asked::new(id, Body::Ping);
     let digest = Digest::of(b"request");
@@ -52,8 +53,8 @@ fn asked(start: Instant) -> (Waiting<impl FnMut(&NodeId, Seen)>, Header) {
     (waiting, Header { in_reply_to: Some(digest), ..header("a", "s") })
 }
 
-fn answers(waiting: Waiting<impl FnMut(&NodeId, Seen)>) -> BTreeMap<NodeId, (Answer, Duration)> {
-    waiting.end().0
+fn answers(waiting: Waiting<impl FnMut(Seen)>) -> BTreeMap<NodeId, (Answer, Duration)> {
+    waiting.end().answers
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn a_busy_node_is_asked_again_after_pauses_that_double() {
 #[test]
 fn at_the_deadline_each_node_is_busy_silent_or_of_another_clock() {
     let start = Instant::now();
-    let mut waiting = Waiting::new(start, |_: &NodeId, _| {});
+    let mut waiting = Waiting::new(start, |_| {});
     for id in ["busy", "clock", "silent", "working"] {
         waiting.wait_for(node(id), Asked::new("r".parse().unwrap(), Body::Ping));
     }
@@ -155,4 +156,71 @@ fn an_older_run_must_answer_before_it_is_believed() {
     assert_eq!(directory.take_other(&old, NOW_MS), Some(node("a")));
     assert_eq!(directory.get(&node("a")).unwrap().session.as_str(), "old");
     assert!(directory.take_late(&node("a")));
+}
+
+const S: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_deadline_stands_still_while_the_connection_is_lost() {
+    let start = Instant::now();
+    let mut patience = Patience::new(start, 60 * S, 300 * S, None);
+    assert_eq!((patience.due(), patience.left(start + 10 * S)), (start + 60 * S, 50 * S));
+    patience.lost(start + 10 * S);
+    // A second word of it changes nothing.
+    patience.lost(start + 20 * S);
+    assert_eq!(patience.due(), start + 310 * S);
+    assert_eq!(patience.verdict(start + 309 * S), Verdict::Wait);
+    assert_eq!(patience.verdict(start + 310 * S), Verdict::Lost);
+    patience.restored(start + 110 * S);
+    assert_eq!((patience.due(), patience.left(start + 110 * S)), (start + 160 * S, 50 * S));
+    assert_eq!(patience.verdict(start + 159 * S), Verdict::Wait);
+    assert_eq!(patience.verdict(start + 160 * S), Verdict::Late);
+}
+
+#[test]
+fn a_connection_that_was_lost_before_counts_from_then_and_not_into_the_deadline() {
+    let start = Instant::now() + 1_000 * S;
+    let mut patience = Patience::new(start, 60 * S, 300 * S, Some(start - 290 * S));
+    // Never before the deadline.
+    assert_eq!(patience.due(), start + 60 * S);
+    assert_eq!(patience.verdict(start + 60 * S), Verdict::Lost);
+    patience.restored(start + 5 * S);
+    assert_eq!(patience.due(), start + 65 * S);
+    // Without patience the deadline alone decides.
+    let patience = Patience::new(start, 60 * S, Duration::ZERO, Some(start));
+    assert_eq!(patience.due(), start + 60 * S);
+}
+
+#[test]
+fn a_program_that_stood_still_has_its_time_later() {
+    let start = Instant::now();
+    let mut patience = Patience::new(start, 60 * S, 300 * S, None);
+    // A busy machine does not stand still.
+    patience.woke(start + 20 * S, start + 22 * S);
+    assert_eq!(patience.due(), start + 60 * S);
+    patience.woke(start + 40 * S, start + 340 * S);
+    assert_eq!(patience.due(), start + 360 * S);
+    assert_eq!(patience.verdict(start + 340 * S), Verdict::Wait);
+}
+
+#[test]
+fn a_request_without_an_answer_is_kept_and_one_with_an_answer_is_not() {
+    let start = Instant::now();
+    let (mut waiting, header) = asked(start);
+    waiting.take(node("a"), &header, busy(), start);
+    waiting.will(node("a"), start);
+    let kept = waiting.end().unanswered;
+    let asked_before = &kept[&node("a")];
+    assert_eq!(asked_before.id, "r".parse().unwrap());
+    assert_eq!(asked_before.digests, [Digest::of(b"request")]);
+    assert!(!asked_before.is_due(start + 100 * S));
+    for answer in [Body::Pong, Body::Refused(Refusal { reason: Reason::State, message: "".into() })]
+    {
+        let (mut waiting, header) = asked(start);
+        waiting.take(node("a"), &header, answer, start);
+        assert!(waiting.end().unanswered.is_empty());
+    }
+    // The wait ended by an error: the deadline did not pass.
+    let (waiting, _) = asked(start);
+    assert_eq!(waiting.end().unanswered.len(), 1);
 }

@@ -32,13 +32,20 @@ pub(crate) enum Answer {
     },
 }
 
-/// An event of a node while others are still waited for.
+/// What happens while nodes are waited for.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    /// How far it is.
-    Progress(Progress),
-    /// Its last will arrived; the researcher no longer waits for it.
-    Gone,
+    /// How far a node is.
+    Progress(NodeId, Progress),
+    /// A node's last will arrived; the researcher no longer waits for it.
+    Gone(NodeId),
+    /// The connection to the broker is lost; it is waited for.
+    Lost {
+        /// Why.
+        reason: String,
+        /// For how long.
+        patience: Duration,
+    },
 }
 
 /// A request that is not answered yet.
@@ -68,18 +75,23 @@ impl Asked {
         self.again = Some(now + pause);
     }
 
+    /// The request as it was said, for a later wait.
+    fn unanswered(self) -> Self {
+        Self { busy: None, again: None, ..self }
+    }
+
     /// It is asked again now.
     pub(super) fn asked_again(&mut self) {
         self.again = None;
     }
 
-    fn is_due(&self, now: Instant) -> bool {
+    pub(super) fn is_due(&self, now: Instant) -> bool {
         self.again.is_some_and(|again| again <= now)
     }
 }
 
 /// The nodes that were asked, until all answered, are gone, or the deadline has passed.
-pub(super) struct Waiting<F: FnMut(&NodeId, Seen)> {
+pub(super) struct Waiting<F: FnMut(Seen)> {
     start: Instant,
     pending: BTreeMap<NodeId, Asked>,
     /// How far nodes said that they are.
@@ -87,10 +99,22 @@ pub(super) struct Waiting<F: FnMut(&NodeId, Seen)> {
     answers: BTreeMap<NodeId, (Answer, Duration)>,
     /// The digest of the request that each reply answers.
     answered: BTreeMap<NodeId, Digest>,
+    /// Requests to nodes that are gone or silent.
+    unanswered: BTreeMap<NodeId, Asked>,
     seen: F,
 }
 
-impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
+/// What became of the requests of a wait.
+pub(super) struct Ended {
+    /// Each answer with the time that it took.
+    pub(super) answers: BTreeMap<NodeId, (Answer, Duration)>,
+    /// The digests of the requests that were answered.
+    pub(super) answered: BTreeMap<NodeId, Digest>,
+    /// Those that were not.
+    pub(super) unanswered: BTreeMap<NodeId, Asked>,
+}
+
+impl<F: FnMut(Seen)> Waiting<F> {
     pub(super) fn new(start: Instant, seen: F) -> Self {
         Self {
             start,
@@ -98,6 +122,7 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
             progress: BTreeMap::new(),
             answers: BTreeMap::new(),
             answered: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             seen,
         }
     }
@@ -140,7 +165,7 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
 
     /// A node's last will came, or none can be found.
     pub(super) fn gone(&mut self, node: NodeId, now: Instant) {
-        (self.seen)(&node, Seen::Gone);
+        (self.seen)(Seen::Gone(node.clone()));
         self.answer(node, Answer::Gone, now);
     }
 
@@ -148,6 +173,13 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
     pub(super) fn will(&mut self, node: NodeId, now: Instant) {
         if self.pending.contains_key(&node) {
             self.gone(node, now);
+        }
+    }
+
+    /// The connection is lost, and waited for.
+    pub(super) fn lost(&mut self, reason: &str, patience: Duration) {
+        if !patience.is_zero() {
+            (self.seen)(Seen::Lost { reason: reason.to_owned(), patience });
         }
     }
 
@@ -173,7 +205,7 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
         match body {
             Body::Progress(said) => {
                 self.progress.insert(node.clone(), (said.steps, said.steps_max));
-                (self.seen)(&node, Seen::Progress(said));
+                (self.seen)(Seen::Progress(node, said));
             }
             // There will be room before the deadline, or there will not.
             Body::Refused(refusal) if refusal.reason == Reason::Busy => {
@@ -196,8 +228,9 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
         ahead_ms: impl Fn(&NodeId) -> Option<i64>,
         now: Instant,
     ) -> Vec<NodeId> {
-        let pending = std::mem::take(&mut self.pending);
-        for (node, asked) in &pending {
+        let pending: Vec<NodeId> = self.pending.keys().cloned().collect();
+        for node in &pending {
+            let Some(asked) = self.pending.get(node) else { continue };
             let ahead_ms = ahead_ms(node).filter(|ahead| is_too_far(*ahead));
             let answer = match (&asked.busy, ahead_ms) {
                 (Some((refusal, _)), _) if asked.again.is_some() => {
@@ -208,16 +241,23 @@ impl<F: FnMut(&NodeId, Seen)> Waiting<F> {
             };
             self.answer(node.clone(), answer, now);
         }
-        pending.into_keys().collect()
+        pending
     }
 
-    /// Each answer with the time that it took, and the digests of the requests that were answered.
-    pub(super) fn end(self) -> (BTreeMap<NodeId, (Answer, Duration)>, BTreeMap<NodeId, Digest>) {
-        (self.answers, self.answered)
+    /// Ends the wait; requests that are still open are unanswered.
+    pub(super) fn end(self) -> Ended {
+        let Self { answers, answered, mut unanswered, pending, .. } = self;
+        unanswered.extend(pending.into_iter().map(|(node, asked)| (node, asked.unanswered())));
+        Ended { answers, answered, unanswered }
     }
 
     fn answer(&mut self, node: NodeId, answer: Answer, now: Instant) {
-        self.pending.remove(&node);
+        let asked = self.pending.remove(&node);
+        if let (Some(asked), false) =
+            (asked, matches!(answer, Answer::Reply(_) | Answer::Refused(_)))
+        {
+            self.unanswered.insert(node.clone(), asked.unanswered());
+        }
         self.answers.insert(node, (answer, now.saturating_duration_since(self.start)));
     }
 }

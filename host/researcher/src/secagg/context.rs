@@ -59,7 +59,7 @@ impl Job {
         parties: &Parties,
         events: Events<'_>,
     ) -> Result<Option<Arc<Agreed>>, Error> {
-        let members = self.member().roster();
+        let members = self.roster()?;
         let roster = members.keys_sha256(parties.iter().map(Participant::node));
         if let Some(agreed) = self.contexts.of(parties, roster) {
             return Ok(Some(agreed));

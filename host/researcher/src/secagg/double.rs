@@ -55,7 +55,7 @@ impl Job {
         events: Events<'_>,
     ) -> Result<Summed, Error> {
         let (start, mut times) = (Instant::now(), Times::default());
-        let (roster, id, round) = (self.member().roster(), random()?, question.round);
+        let (roster, id, round) = (self.roster()?, random()?, question.round);
         let demand = self.demand(question, id)?;
         let setup = Setup {
             id,

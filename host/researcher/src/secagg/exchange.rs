@@ -45,7 +45,7 @@ impl Job {
             requests.push((node, Body::Secagg(request)));
         }
         let deadline = self.options.deadline;
-        let see = |node: &NodeId, seen| tell(node, round, seen, events);
+        let see = |seen| tell(round, seen, events);
         let answers = self.requests.ask(requests, deadline, || {}, see).await?;
         let mut contents = BTreeMap::new();
         for (node, (answer, _)) in answers {

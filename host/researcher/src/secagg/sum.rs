@@ -19,7 +19,7 @@ use super::Demand;
 use super::demand::specs;
 use crate::job::fetch::{AHEAD_BYTES, AHEAD_MAX};
 use crate::job::replies::HEADER_BYTES_MAX;
-use crate::phases::Replies;
+use crate::phases::{Replies, Uploaded};
 use crate::{Error, Job};
 
 /// Bytes of a lane.
@@ -124,12 +124,13 @@ impl Summed {
         let Times { send_ms, download_ms, .. } = self.times;
         let mut replies = Replies { send_ms, download_ms, ..Replies::default() };
         for (node, (reply, time)) in self.replies {
-            let Some(upload) = reply.params else { continue };
-            replies.upload_sizes.insert(node.clone(), upload.size);
+            let Some(upload) = Uploaded::of(reply.clone()) else { continue };
+            let sha256 = upload.blob.sha256;
+            replies.uploads.insert(node.clone(), upload);
             let reply = Reply {
                 params: None,
                 aux: Params::default(),
-                upload: upload.sha256,
+                upload: sha256,
                 upload_aux: None,
                 state_id: reply.state_id,
                 n_samples: 0,
@@ -175,8 +176,9 @@ impl Job {
             return Ok(Err((Reason::Internal, text)));
         }
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        let fetch = self.within_deadline(self.repository.get(&blob));
-        let fetched = tokio::time::timeout(left.unwrap_or(self.options.deadline), fetch).await;
+        let fetch = self.repository.get_carried(&blob, reply.params_inline.as_deref());
+        let fetch = self.within_deadline(fetch);
+        let fetched = tokio::time::timeout(left.unwrap_or(self.transfer_time()), fetch).await;
         let bytes = match fetched {
             Ok(Ok(bytes)) => Arc::new(bytes),
             Ok(Err(Error::Cancelled)) => return Err(Error::Cancelled),
@@ -237,8 +239,8 @@ impl Job {
         self.drop_node(node.clone(), round, reason, text, away, events);
     }
 
-    /// When the vectors of a round must all be here: after two deadlines, as updates in the clear.
+    /// When the vectors of a round must all be here: after twice the time of a transfer, as updates in the clear.
     fn fetch_end(&self) -> Option<Instant> {
-        Instant::now().checked_add(self.options.deadline.saturating_mul(2))
+        Instant::now().checked_add(self.transfer_time().saturating_mul(2))
     }
 }

@@ -29,6 +29,14 @@ impl Source {
         }
     }
 
+    /// Bytes of the rows that are in memory.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        match self {
+            Self::Memory(rows, _) => rows.n_bytes(),
+            Self::Blocks(_) => 0,
+        }
+    }
+
     /// Cuts it into pieces of at most `n_rows` rows, but of whole blocks if it is not in memory.
     /// None is empty.
     pub(crate) fn pieces(&self, n_rows: u64) -> Vec<Piece> {

@@ -29,6 +29,7 @@ pub async fn blobs(net: &impl BlobsUnderTest) {
     blobs_are_for_their_recipients(net).await;
     an_experiment_is_its_researcher_s(net).await;
     a_finished_experiment_takes_nothing_until_it_is_reopened(net).await;
+    what_is_given_up_stays_for_others(net).await;
     a_transfer_that_is_dropped_leaves_all_or_nothing(net).await;
     a_cut_line_is_an_error_that_passes(net).await;
     more_than_there_is_room_for_is_refused(net).await;
@@ -128,6 +129,26 @@ pub async fn a_finished_experiment_takes_nothing_until_it_is_reopened(net: &impl
     a.reopen(&experiment).await.unwrap();
     put(&*b, b"2", label).await.unwrap();
     a.finish(&experiment).await.unwrap();
+}
+
+/// Blobs that an experiment gave up are there for another one that has them, and only its
+/// researcher may give them up.
+pub async fn what_is_given_up_stays_for_others(net: &impl BlobsUnderTest) {
+    let ids: [ExperimentId; 2] = ["released-a", "released-b"].map(|id| id.parse().unwrap());
+    let (a, b) = (participant("researcher-released-a"), participant("researcher-released-b"));
+    let (a, b) = (net.blobs(&a), net.blobs(&b));
+    let of = |experiment| Label { experiment: Some(experiment), recipients: &[] };
+    let shared = put(&*a, b"released by one of two", of(&ids[0])).await.unwrap();
+    put(&*b, b"released by one of two", of(&ids[1])).await.unwrap();
+    let own = put(&*a, b"released by its only one", of(&ids[0])).await.unwrap();
+    assert_eq!(status(b.release(&ids[0], &[shared.sha256]).await), 403);
+    a.release(&ids[0], &[shared.sha256, own.sha256]).await.unwrap();
+    // Again, and what never was.
+    a.release(&ids[0], &[own.sha256, BlobRef::of(b"never").sha256]).await.unwrap();
+    assert_eq!(b.get(&shared).await.unwrap(), "released by one of two");
+    // Stored again, it is there again.
+    put(&*a, b"released by its only one", of(&ids[0])).await.unwrap();
+    assert_eq!(a.get(&own).await.unwrap(), "released by its only one");
 }
 
 /// A transfer that is dropped on its way leaves the whole blob or nothing, and can be done again.

@@ -143,6 +143,26 @@ impl Shelf {
         }
     }
 
+    fn release(
+        &mut self,
+        me: &Participant,
+        experiment: &ExperimentId,
+        digests: &[Digest],
+    ) -> Result<(), Error> {
+        if self.experiments.get(experiment).is_none_or(|found| found.researcher != *me) {
+            return Err(not_one_of(experiment, me));
+        }
+        for digest in digests {
+            let Some(stored) = self.blobs.get_mut(digest) else { continue };
+            stored.experiments.remove(experiment);
+            if stored.experiments.is_empty() && !stored.is_kept {
+                self.bytes -= stored.bytes.len() as u64;
+                self.blobs.remove(digest);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn prune(&mut self) {
         let experiments = &self.experiments;
         let goes_on = |id: &ExperimentId| experiments.get(id).is_some_and(|e| !e.is_finished);
@@ -212,6 +232,15 @@ impl Blobs for MemoryBlobs {
     fn reopen<'a>(&'a self, experiment: &'a ExperimentId) -> Later<'a, Result<(), Error>> {
         let reopen = |shelf: &mut Shelf, me: &_| shelf.set_finished(me, experiment, false);
         Box::pin(async move { self.ask(reopen) })
+    }
+
+    fn release<'a>(
+        &'a self,
+        experiment: &'a ExperimentId,
+        digests: &'a [Digest],
+    ) -> Later<'a, Result<(), Error>> {
+        let release = |shelf: &mut Shelf, me: &_| shelf.release(me, experiment, digests);
+        Box::pin(async move { self.ask(release) })
     }
 
     fn federation(&self) -> Later<'_, Result<FederationId, Error>> {

@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fedwasm_protocol::MESSAGE_BYTES_MAX;
+use fedwasm_protocol::{Digest, MESSAGE_BYTES_MAX};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, LastWill, Packet, SubscribeReasonCode};
-use rumqttc::v5::{AsyncClient, ClientError, ConnectionError, Event as MqttEvent, EventLoop};
+use rumqttc::v5::{
+    AsyncClient, ClientError, ConnectionError, Event as MqttEvent, EventLoop, StateError,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::port::{Client, Event, INCOMING_MAX, Publication};
 use crate::{BrokerUrl, Cause, Error};
 
-/// The pause between attempts to connect again.
+/// The pause before it connects again, which doubles with each attempt that fails, and the longest.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(8);
 /// So many connections within this time mean that another program has our id.
 const FIGHT_CONNECTS: usize = 5;
 const FIGHT_TIME: Duration = Duration::from_secs(10);
@@ -35,6 +38,8 @@ pub(crate) struct Driver {
     unsaid: bool,
     /// When the newest connections were made.
     connects: Vec<Instant>,
+    /// The pause before the next attempt.
+    pause: Duration,
     /// Messages dropped since that was last told, and when it was.
     n_dropped: u64,
     told: Option<Instant>,
@@ -46,6 +51,21 @@ pub(crate) enum NotReady {
     Unreachable(Cause),
     /// The broker does not let this client in.
     Refused(String),
+}
+
+/// The words about a broker that takes a connection and hangs up before it says anything.
+const FULL: &str = "it hangs up at once, as a broker does that has as many clients as it takes (that \
+                    of `fedwasm network start` takes 1,024), or a server that is not a broker";
+
+/// Whether the other end hung up.
+fn hung_up(error: &ConnectionError) -> bool {
+    use std::io::ErrorKind as K;
+    let (ConnectionError::Io(error) | ConnectionError::MqttState(StateError::Io(error))) = error
+    else {
+        return matches!(error, ConnectionError::MqttState(StateError::ConnectionAborted));
+    };
+    [K::ConnectionAborted, K::ConnectionReset, K::UnexpectedEof, K::BrokenPipe]
+        .contains(&error.kind())
 }
 
 /// Whether a broker that refuses a connection will do so again.
@@ -86,6 +106,7 @@ impl Driver {
             connected,
             unsaid,
             connects,
+            pause: RECONNECT_PAUSE,
             n_dropped,
             told,
         }
@@ -113,6 +134,7 @@ impl Driver {
                 ConnectionError::ConnectionRefused(code) if is_final(code) => {
                     NotReady::Refused(format!("{code:?}"))
                 }
+                error if hung_up(&error) => NotReady::Unreachable(FULL.into()),
                 error => NotReady::Unreachable(error.into()),
             })?;
             match self.handle(event) {
@@ -151,7 +173,8 @@ impl Driver {
                         self.pass_on(Event::Closed(error));
                         return;
                     }
-                    tokio::time::sleep(RECONNECT_PAUSE).await;
+                    tokio::time::sleep(self.spread(self.pause)).await;
+                    self.pause = (self.pause * 2).min(RECONNECT_PAUSE_MAX);
                 }
             }
         }
@@ -170,6 +193,7 @@ impl Driver {
         match packet {
             Packet::ConnAck(_) => {
                 self.connected.store(true, Ordering::Relaxed);
+                self.pause = RECONNECT_PAUSE;
                 if self.is_fought_over() {
                     let (url, client_id) = (self.url.to_string(), self.client.name().to_owned());
                     self.pass_on(Event::Closed(Error::TakenOver { url, client_id }));
@@ -201,6 +225,14 @@ impl Driver {
             self.requests.try_publish(topic, QoS::AtLeastOnce, retain, payload)?;
         }
         Ok(())
+    }
+
+    /// Half to the whole of a pause, another part for each client: those that lost a broker at once do
+    /// not all come back at once.
+    fn spread(&self, pause: Duration) -> Duration {
+        let id = Digest::of(self.client.id.as_bytes());
+        let part = id.to_string().bytes().fold(0u32, |sum, byte| sum + u32::from(byte)) % 64;
+        pause / 2 + pause / 2 * part / 64
     }
 
     /// A broker hangs up on a client when another one comes with its id

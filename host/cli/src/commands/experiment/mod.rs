@@ -3,7 +3,7 @@
 mod check;
 mod show;
 mod verify;
-mod view;
+pub(in crate::commands) mod view;
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use fedwasm_protocol::seed::random_seed;
 use fedwasm_protocol::{Place, printable};
 use fedwasm_record::{History, PrivacyRecord, load_history};
 use fedwasm_researcher::{
-    Event, ExperimentFile, ExperimentOptions, ExperimentResult, run_experiment,
+    Breakpoint, Event, ExperimentFile, ExperimentOptions, ExperimentResult, run_experiment,
 };
 use fedwasm_trust::BUNDLE_BYTES_MAX;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> Result<(), Comma
 }
 
 /// The file and its plan, and nothing else.
-pub(super) fn options(
+pub(in crate::commands) fn options(
     file: ExperimentFile,
     printer: &Printer,
 ) -> Result<ExperimentOptions, CommandError> {
@@ -137,7 +137,7 @@ pub(super) fn options(
 
 /// Epsilon, if the aggregator adds noise; how many nodes took part in the last round, and why the
 /// others did not.
-fn show_end(history: &History, printer: &Printer) {
+pub(in crate::commands) fn show_end(history: &History, printer: &Printer) {
     let Some(last) = history.rounds.last() else { return };
     if let Some(best) = &history.best {
         let (round, metric, value) = (best.at, printable(&best.metric), best.value);
@@ -192,7 +192,7 @@ pub(crate) async fn run_and_show(
         }
         view.show(event);
     };
-    let (out, saves) = (options.out.clone(), options.file.save_breakpoints);
+    let out = options.out.clone();
     let strategy = options.file.strategy.clone();
     if out.is_none() {
         printer.note("no --out: only the output on this terminal is kept");
@@ -207,9 +207,9 @@ pub(crate) async fn run_and_show(
     };
     if let (Err(_), Some(out), 1..) = (&result, out.as_ref().filter(|out| is_written(out)), rounds)
     {
-        let out = out.display();
-        printer.note(format!("the parameters after round {rounds} are in {out}"));
-        if saves {
+        let dir = out.display();
+        printer.note(format!("the parameters after round {rounds} are in {dir}"));
+        if Breakpoint::exist(out) {
             printer.note("go on with the same command and --resume");
         }
     }

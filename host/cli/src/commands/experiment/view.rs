@@ -11,22 +11,22 @@ use crate::printer::Printer;
 use crate::progress::Bars;
 
 /// Shows events, as lines and as bars.
-pub(super) struct View {
-    pub(super) printer: Printer,
+pub(in crate::commands) struct View {
+    pub(in crate::commands) printer: Printer,
     /// The metric that is shown first.
-    pub(super) metric: Option<Metric>,
+    pub(in crate::commands) metric: Option<Metric>,
     /// How many rounds there are to be.
-    pub(super) rounds: u32,
-    pub(super) bars: Bars,
+    pub(in crate::commands) rounds: u32,
+    pub(in crate::commands) bars: Bars,
 }
 
 impl View {
-    pub(super) fn show(&mut self, event: Event) {
+    pub(in crate::commands) fn show(&mut self, event: Event) {
         match &event {
             Event::Progress { node, steps, steps_max, loss, .. } => {
                 self.bars.show(node, *steps, *steps_max, *loss);
             }
-            Event::Round(_) | Event::Retry { .. } => self.bars.clear(),
+            Event::Round(_) | Event::Retry { .. } | Event::Waiting { .. } => self.bars.clear(),
             _ => {}
         }
         self.bars.suspend(|| self.write(event));
@@ -82,6 +82,7 @@ impl View {
                 printer.event("retry", &fields);
                 printer.line(format!("again      {reason}; {left} tries are left after this one"));
             }
+            Event::Waiting { round, reason, left_s } => self.show_waiting(round, &reason, left_s),
             Event::Stopped { reason } => {
                 printer.event("stopped", &json!({ "reason": reason }));
                 printer.line(format!("stopped    {reason}"));
@@ -101,13 +102,19 @@ impl View {
         }
     }
 
+    fn show_waiting(&self, round: u32, reason: &str, left_s: u64) {
+        let fields = json!({ "round": round, "reason": reason, "left_s": left_s });
+        self.printer.event("waiting", &fields);
+        self.printer.line(format!("waiting    {reason}; for {left_s} s at most"));
+    }
+
     fn show_agreed(&self, round: u32, scheme: SecaggScheme, n_nodes: usize, ms: f64) {
         let fields = json!({ "round": round, "scheme": scheme, "nodes": n_nodes, "ms": ms });
         self.printer.event("agreed", &fields);
         self.printer.line(format!("agreed     keys of {n_nodes} nodes ({scheme}), {ms:.1} ms"));
     }
 
-    pub(super) fn show_round(&self, record: &RoundRecord) {
+    pub(in crate::commands) fn show_round(&self, record: &RoundRecord) {
         let metrics = record.evaluation.as_ref().map(|evaluation| &evaluation.metrics);
         let fields = json!({
             "round": record.round,
