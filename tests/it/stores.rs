@@ -20,14 +20,18 @@ use crate::support::{
     Edit as _, Federation, Proxy, Running, event, fedwasm, part, plan, root, wait_until,
 };
 
-/// Two nodes and so many rounds.
+/// Two nodes and so many rounds of a model that does not fit into messages.
 fn run(mut federation: Federation, rounds: u32) -> (Federation, Value) {
     for node in 0..2 {
         let file = part(federation.dir.path(), node, 2);
         federation.node(&format!("n{node}"), &file);
     }
-    let experiment =
-        federation.experiment(|text| text.edit("rounds = 2", &format!("rounds = {rounds}")));
+    let mlp = root().join("plugins/dist/mlp.wasm").display().to_string();
+    let experiment = federation.experiment(|text| {
+        let text = text.edit(&plan().display().to_string(), &mlp);
+        let text = text.edit("n_classes = 2", "n_classes = 2\nhidden = 256");
+        text.edit("rounds = 2", &format!("rounds = {rounds}"))
+    });
     let result = federation.run(&experiment).ok().result();
     (federation, result)
 }

@@ -17,7 +17,7 @@ use crate::places::Peer;
 use crate::quota::FILE_BYTES;
 use crate::refusal::{NO_BLOB, Refusal};
 use crate::state::RepositoryState;
-use crate::upload::receive;
+use crate::upload::{drain, receive};
 use crate::{readers, sweep};
 
 /// The most recipients of a blob.
@@ -81,10 +81,36 @@ pub(crate) async fn put_blob(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
+    let mut body = Some(body);
+    let request = Upload { peer, digest, query, headers };
+    let stored = store_blob(&repository, request, &mut body).await;
+    if stored.is_err()
+        && let Some(body) = body
+    {
+        // A client that still writes does not read the refusal.
+        drain(body).await;
+    }
+    stored
+}
+
+/// A request to store a blob, without its body.
+struct Upload {
+    peer: Peer,
+    digest: String,
+    query: Option<String>,
+    headers: HeaderMap,
+}
+
+/// Stores a blob; takes the body once nothing speaks against it.
+async fn store_blob(
+    repository: &RepositoryState,
+    Upload { peer, digest, query, headers }: Upload,
+    whole: &mut Option<Body>,
+) -> Result<StatusCode, Refusal> {
     let digest = parse(&digest)?;
     let experiment = query.as_deref().and_then(|query| query.strip_prefix("experiment="));
     let experiment = experiment.map(parse_experiment).transpose()?;
-    let length = body.size_hint().exact();
+    let length = whole.as_ref().and_then(|body| body.size_hint().exact());
     let Some(length) = length else {
         return Err(Refusal(
             StatusCode::LENGTH_REQUIRED,
@@ -101,7 +127,7 @@ pub(crate) async fn put_blob(
     let mut is_first = false;
     if let Some(peer) = &peer.who {
         repository.check_revoked(peer)?;
-        readers = recipients(&headers, &repository)?;
+        readers = recipients(&headers, repository)?;
         if let Some(experiment) = &experiment {
             is_first = check_owner(store, experiment, &peer.0, &readers).await?;
         }
@@ -123,6 +149,7 @@ pub(crate) async fn put_blob(
             format!("the blob has {length} bytes, but only {left} bytes of the quota are left");
         Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
     })?;
+    let body = whole.take().unwrap_or_default();
     let received = receive(&repository.store, body, (length, &digest), repository.pace).await?;
     // No owner is written before the bytes are here.
     let noted = note(store, experiment.as_ref(), &digest, who).await;

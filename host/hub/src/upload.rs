@@ -19,6 +19,9 @@ use crate::store::Store;
 
 /// The most uploads of one participant at once; further ones wait their turn.
 pub(crate) const UPLOADS_OF_ONE_MAX: usize = 4;
+/// The most that is read of an upload that is refused, and for how long.
+const DRAINED_BYTES_MAX: u64 = 64 << 20;
+const DRAINED_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long one waits for its turn.
 const TURN_TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -186,6 +189,21 @@ async fn write(
         upload.put_part(PutPayload::from(part)).await?;
     }
     Ok(())
+}
+
+/// Reads the body of an upload that is refused, up to a bound, so that its sender reads why.
+pub(crate) async fn drain(body: Body) {
+    let mut body = body.into_data_stream();
+    let drained = async {
+        let mut got = 0;
+        while let Some(Ok(chunk)) = body.next().await {
+            got += chunk.len() as u64;
+            if got > DRAINED_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAINED_TIME_MAX, drained).await;
 }
 
 fn too_slow(got: u64, length: u64) -> Refusal {

@@ -30,13 +30,20 @@ impl<T> Queue<T> {
         Self { turns: VecDeque::new() }
     }
 
+    /// Whether there is room for a round of this researcher.
+    pub(crate) fn room(&self, researcher: &ResearcherId) -> Result<(), Full> {
+        let of_one = self.turns.iter().find(|(known, _)| known == researcher);
+        match of_one.map_or(0, |(_, rounds)| rounds.len()) {
+            _ if self.iter().count() >= WAITING_MAX => Err(Full::All),
+            WAITING_OF_ONE_MAX.. => Err(Full::OfOne),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes a round in.
     pub(crate) fn push(&mut self, researcher: &ResearcherId, round: T) -> Result<(), Full> {
-        if self.iter().count() >= WAITING_MAX {
-            return Err(Full::All);
-        }
+        self.room(researcher)?;
         match self.turns.iter_mut().find(|(known, _)| known == researcher) {
-            Some((_, rounds)) if rounds.len() >= WAITING_OF_ONE_MAX => return Err(Full::OfOne),
             Some((_, rounds)) => rounds.push_back(round),
             None => self.turns.push_back((researcher.clone(), [round].into())),
         }

@@ -145,6 +145,10 @@ impl Rounds {
         let ticket = Ticket(self.tickets);
         let (is_called_off, is_alone) = (false, false);
         let queued = Queued { ticket, asked, request, dataset, deadline, is_called_off, is_alone };
+        if self.waiting.room(&researcher).is_err() {
+            // Rounds of sessions that are gone make room for those that wait for an answer.
+            self.waiting.retain(|queued| !queued.is_alone);
+        }
         let pushed = self.waiting.push(&researcher, queued);
         pushed.map_err(|full| refusal(Reason::Busy, full.to_string()))?;
         self.tickets += 1;

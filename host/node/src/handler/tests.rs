@@ -287,6 +287,25 @@ fn a_farewell_leaves_alone_what_was_asked_over_its_connection_or_older_ones() {
 }
 
 #[test]
+fn rounds_of_a_session_that_is_gone_make_room_for_those_of_the_next() {
+    let mut node = Node::new(RULES);
+    node.begins(C, "c1");
+    for id in ["a1", "a2"] {
+        assert_eq!(node.asks(A, id), NOTHING);
+    }
+    let asks_anew = |node: &mut Node, id: &str| {
+        let mut message = node.message(A, id, Body::Round(Box::new(round_request())));
+        message.header.session = "next".parse().unwrap();
+        node.texts(Event::Message { message: Box::new(message), connection: 1 })
+    };
+    assert_eq!(asks_anew(&mut node, "a3").len(), 1, "refused");
+    assert_eq!(node.says(A, "f", Body::Farewell), NOTHING);
+    assert_eq!(asks_anew(&mut node, "a3"), NOTHING);
+    assert_eq!(asks_anew(&mut node, "a4"), NOTHING);
+    assert_eq!(asks_anew(&mut node, "a5").len(), 1, "refused");
+}
+
+#[test]
 fn a_round_of_a_researcher_that_is_gone_ends_with_its_lease() {
     let mut node = Node::new(RULES);
     node.begins(A, "a1");

@@ -1,9 +1,10 @@
 //! Which failures are worth another try, and how long is waited before it: for what is away within
 //! the patience, for everything else that may pass as often as the strategy says.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fedwasm_protocol::Reason;
+use fedwasm_protocol::{NodeId, Reason};
 
 use crate::{AggregateError, Error, Event, Events, Experiment, StrategyArgs};
 
@@ -118,15 +119,20 @@ impl Experiment {
 
     /// Whether something is away that may be back.
     pub(super) fn outage(&self, error: &Error) -> Outage {
-        let back = self.job.may_return();
+        let (back, here) = (self.job.may_return(), self.job.nodes());
         let short = |is_short: bool| if is_short { Outage::Away } else { Outage::No };
         match error {
-            Error::NotEnoughNodes { got, min, .. } => {
-                let back = self.file.strategy.eligible(&back.into_iter().collect::<Vec<_>>());
-                short(got + back.len() >= *min)
+            Error::NotEnoughNodes { got, min, refused, .. } => {
+                // One that was missing may be back by now.
+                let returned = refused.iter().map(|(node, ..)| node);
+                let returned = returned.filter(|node| here.contains(node)).cloned();
+                let able: BTreeSet<NodeId> = back.into_iter().chain(returned).collect();
+                let able = self.file.strategy.eligible(&able.into_iter().collect::<Vec<_>>());
+                short(got + able.len() >= *min)
             }
             Error::PartMissing { missing, .. } => {
-                short(missing.iter().all(|(node, _)| back.contains(node)))
+                let is_able = |node: &NodeId| back.contains(node) || here.contains(node);
+                short(missing.iter().all(|(node, _)| is_able(node)))
             }
             Error::NotEnoughSamples { .. }
             | Error::Aggregation(AggregateError::TooFewNodes { .. }) => short(!back.is_empty()),
