@@ -218,6 +218,8 @@ fn a_thousand_nodes_of_which_some_are_asked() {
     for file in ["params.mpk", "report.html", "curve.svg", "model/model.json"] {
         assert!(out.join(file).exists(), "{file}");
     }
+    // No participant has a key.
+    assert!(!out.join("receipts").exists());
 }
 
 /// A node for each hospital, named in a column of texts, and columns with rules; the local job on all

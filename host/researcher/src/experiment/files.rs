@@ -31,7 +31,9 @@ impl Experiment {
         mode: Mode,
         receipts: &BTreeMap<NodeId, Vec<u8>>,
     ) -> Result<(), Error> {
-        let Some(dir) = &self.out else { return Ok(()) };
+        let Some(dir) = self.out.as_ref().filter(|_| !receipts.is_empty()) else {
+            return Ok(());
+        };
         Ok(uploads::keep_receipts(dir, (round, mode), receipts)?)
     }
 
