@@ -188,6 +188,10 @@ impl Experiment {
             equal_weights: weights == Some(Weights::Equal) || is_noisy,
             is_fixed: false,
         };
+        if question.requests.is_empty() {
+            // All were lost since they were chosen.
+            self.check_enough("are there", 0)?;
+        }
         let Some(before) = self.asked.of((round, mode), question.run()?)? else {
             return Ok(question);
         };
