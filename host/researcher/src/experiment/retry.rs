@@ -114,7 +114,10 @@ impl Experiment {
     ) -> Result<(), Error> {
         let outage = self.outage(&error);
         let pause = trial.again(round, error, outage, events)?;
-        self.job.wait_for_nodes(pause).await
+        self.job.wait_for_nodes(pause).await?;
+        // Whatever is tried again may ask those that are back, scores and scales, too.
+        self.job.take_back(round, events);
+        Ok(())
     }
 
     /// Whether something is away that may be back.
